@@ -1,0 +1,107 @@
+"""Exchange calendars as one frame of sessions. The only room that knows exchange_calendars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from functools import lru_cache
+
+import polars as pl
+
+from marketimpact.errors import DataError
+
+__all__ = ["EXCHANGES", "sessions"]
+
+#: MIC of a listing -> the calendar its exchange keeps.
+EXCHANGES = {
+    "XNAS": "XNYS",
+    "XNYS": "XNYS",
+    "XASE": "XNYS",
+    "ARCX": "XNYS",
+    "BATS": "XNYS",
+    "XSHG": "XSHG",
+    "XSHE": "XSHG",  # Shenzhen keeps Shanghai's calendar and has none of its own in the library
+    "XHKG": "XHKG",
+    "XTAI": "XTAI",
+    "ROCO": "XTAI",
+    "XKRX": "XKRX",
+    "XKOS": "XKRX",
+    "XTKS": "XTKS",
+    "XAMS": "XAMS",
+    "XPAR": "XPAR",
+    "XETR": "XETR",
+    "XLON": "XLON",
+    "XSWX": "XSWX",
+    "XTSE": "XTSE",
+    "XASX": "XASX",
+    "XBOM": "XBOM",
+    "XNSE": "XBOM",
+}
+_PAD = timedelta(days=20)  # longest closure seen is Golden Week: the next session is always inside
+
+
+def sessions(mics: Iterable[str], first: date, last: date) -> pl.DataFrame:
+    """Sessions of several exchanges.
+
+    Parameters
+    ----------
+    mics : iterable of str
+        Market identifier codes (ISO 10383), such as ``"XNAS"``.
+    first, last : datetime.date
+        Inclusive span; it is widened by 20 days on both sides where the calendar reaches so far.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``mic, date, open, break_start, break_end, close``: `date` is the exchange's own session
+        label, the instants are UTC, the break is null where the exchange has none. Sorted by
+        (mic, date).
+
+    Raises
+    ------
+    DataError
+        For an exchange without a calendar, or a span the calendar does not reach.
+    """
+    wanted = sorted(set(mics))
+    unknown = [mic for mic in wanted if mic not in EXCHANGES]
+    if unknown:
+        raise DataError(
+            f"No calendar for the exchange{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}. "
+            f"Known MICs: {', '.join(sorted(EXCHANGES))}."
+        )
+    frames = [_calendar(EXCHANGES[mic], first, last).select(pl.lit(mic).alias("mic"), pl.all()) for mic in wanted]
+    return pl.concat(frames).sort("mic", "date")
+
+
+@lru_cache(maxsize=64)
+def _calendar(name: str, first: date, last: date) -> pl.DataFrame:
+    import exchange_calendars as xc  # noqa: PLC0415  # pulls in pandas
+
+    probe = xc.get_calendar(name, start="2024-01-02", end="2024-01-31")  # short, so cheap to build
+    earliest, latest = probe.bound_min(), probe.bound_max()
+    start, end = first - _PAD, last + _PAD
+    if earliest is not None:
+        start = max(start, earliest.date())
+    if latest is not None:
+        if last > latest.date():
+            raise DataError(
+                f"The calendar of {name} ends on {latest.date()}, before {last}. "
+                "A newer exchange_calendars may reach further: pip install --upgrade exchange_calendars."
+            )
+        end = min(end, latest.date())
+    schedule = xc.get_calendar(name, start=start.isoformat(), end=end.isoformat()).schedule
+    instant = pl.Datetime("us", "UTC")
+    return pl.DataFrame(
+        {
+            "date": [stamp.date() for stamp in schedule.index],
+            "open": _instants(schedule["open"]),
+            "break_start": _instants(schedule["break_start"]),
+            "break_end": _instants(schedule["break_end"]),
+            "close": _instants(schedule["close"]),
+        },
+        schema={"date": pl.Date, **dict.fromkeys(("open", "break_start", "break_end", "close"), instant)},
+    )
+
+
+def _instants(column: object) -> list[object]:
+    return [None if stamp != stamp else stamp.to_pydatetime() for stamp in column]  # type: ignore[attr-defined]

@@ -1,0 +1,307 @@
+"""The frames that flow between floors, as contracts.
+
+`check` is the only door: it refuses a frame with every broken rule counted and the rows shown, and
+gives back the caller's frame, extra columns and all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+from marketimpact.errors import DataError
+
+__all__ = [
+    "CONFIDENCES",
+    "PRECISIONS",
+    "STANCES",
+    "VERIFICATIONS",
+    "Announcements",
+    "Benchmark",
+    "Events",
+    "Prices",
+    "Returns",
+    "Securities",
+    "check",
+]
+
+PRECISIONS = ("minute", "hour", "day")
+STANCES = ("restrictive", "permissive", "mixed", "none")
+VERIFICATIONS = ("seen", "partly_seen", "recalled")
+CONFIDENCES = ("high", "medium", "low")
+ANTICIPATED = ("no", "partly", "yes")
+UTC = "UTC"
+#: How many rows at fault an error message prints; all of them are in `DataError.rows`.
+ROWS_SHOWN = 5
+
+#: Rule -> what it asks, in the words an error message uses.
+MEANING = {
+    "primary_key": "the key must not repeat",
+    "nullability": "must not be empty",
+    "min_exclusive": "must be above zero",
+    "min": "must not be negative",
+    "nan": "must not be NaN (leave a missing value empty)",
+    "inf": "must be finite",
+    "regex": "has characters that an identifier cannot have",
+    "min_length": "must not be empty",
+    "time_precision_allowed": f"time_precision must be one of {', '.join(PRECISIONS)}",
+    "stance_allowed": f"stance must be one of {', '.join(STANCES)}",
+    "verification_allowed": f"verification must be one of {', '.join(VERIFICATIONS)}",
+    "confidence_allowed": f"confidence must be one of {', '.join(CONFIDENCES)}",
+    "anticipated_allowed": f"anticipated must be one of {', '.join(ANTICIPATED)}",
+    "time_zone_known": "time_zone must be an IANA name such as Asia/Shanghai",
+    "day_needs_time_zone": "a date-only announcement needs the time_zone whose date it is",
+    "bounds_in_order": "not_before and not_after must enclose announced_at",
+    "return_above_minus_one": "a simple return lies above -1",
+    "benchmark_is_not_itself": "a security cannot be its own benchmark",
+}
+
+
+class Announcements(dy.Schema):
+    """Dated, sourced policy facts; one row per `announcement_id`."""
+
+    announcement_id = dy.String(primary_key=True, regex=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")
+    announced_at = dy.Datetime(time_unit="us", time_zone=UTC)
+    time_precision = dy.String()
+    stance = dy.String()
+    headline = dy.String(min_length=1)
+    time_zone = dy.String(nullable=True)
+    campaign_id = dy.String(nullable=True)
+    not_before = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
+    not_after = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
+    jurisdiction = dy.String(nullable=True)
+    authority = dy.String(nullable=True)
+    instrument = dy.String(nullable=True)
+    targets = dy.List(dy.String(), nullable=True)
+    detail = dy.String(nullable=True)
+    source_title = dy.String(nullable=True)
+    source_publisher = dy.String(nullable=True)
+    source_url = dy.String(nullable=True)
+    source_date = dy.Date(nullable=True)
+    verification = dy.String(nullable=True)
+    date_seen = dy.Bool(nullable=True)
+    confidence = dy.String(nullable=True)
+    anticipated = dy.String(nullable=True)
+    anticipation = dy.String(nullable=True)
+    is_confounder = dy.Bool(nullable=True)
+    confounders = dy.String(nullable=True)
+    notes = dy.String(nullable=True)
+
+    @dy.rule()
+    def time_precision_allowed(cls) -> pl.Expr:
+        return pl.col("time_precision").is_in(PRECISIONS)
+
+    @dy.rule()
+    def stance_allowed(cls) -> pl.Expr:
+        return pl.col("stance").is_in(STANCES)
+
+    @dy.rule()
+    def verification_allowed(cls) -> pl.Expr:
+        return pl.col("verification").is_in(VERIFICATIONS)
+
+    @dy.rule()
+    def confidence_allowed(cls) -> pl.Expr:
+        return pl.col("confidence").is_in(CONFIDENCES)
+
+    @dy.rule()
+    def anticipated_allowed(cls) -> pl.Expr:
+        return pl.col("anticipated").is_in(ANTICIPATED)
+
+    @dy.rule()
+    def day_needs_time_zone(cls) -> pl.Expr:
+        return (pl.col("time_precision") != "day") | pl.col("time_zone").is_not_null()
+
+    @dy.rule()
+    def bounds_in_order(cls) -> pl.Expr:
+        early = pl.col("not_before").is_null() | (pl.col("not_before") <= pl.col("announced_at"))
+        late = pl.col("not_after").is_null() | (pl.col("not_after") >= pl.col("announced_at"))
+        return early & late
+
+
+class Securities(dy.Schema):
+    """What trades; one row per Yahoo-style `symbol`."""
+
+    symbol = dy.String(primary_key=True, min_length=1)
+    mic = dy.String(min_length=1)
+    currency = dy.String(nullable=True)
+    name = dy.String(nullable=True)
+    country = dy.String(nullable=True)
+    role = dy.String(nullable=True)
+    benchmark = dy.String(nullable=True)
+    sector_proxy = dy.String(nullable=True)
+    price_limit = dy.Float64(nullable=True, min_exclusive=0.0)
+    listed_on = dy.Date(nullable=True)
+
+    @dy.rule()
+    def benchmark_is_not_itself(cls) -> pl.Expr:
+        return pl.col("benchmark") != pl.col("symbol")
+
+
+class Prices(dy.Schema):
+    """Long prices, one row per (symbol, date); an empty `close` is a day without a price."""
+
+    symbol = dy.String(primary_key=True, min_length=1)
+    date = dy.Date(primary_key=True)
+    close = dy.Float64(nullable=True, min_exclusive=0.0)
+    volume = dy.Float64(nullable=True, min=0.0)
+
+
+class Returns(dy.Schema):
+    """Long simple returns, one row per (symbol, date); an empty `ret` is a day without a return."""
+
+    symbol = dy.String(primary_key=True, min_length=1)
+    date = dy.Date(primary_key=True)
+    ret = dy.Float64(nullable=True)
+
+    @dy.rule()
+    def return_above_minus_one(cls) -> pl.Expr:
+        return pl.col("ret") > -1.0
+
+
+class Benchmark(dy.Schema):
+    """Simple returns of one benchmark, one row per date."""
+
+    date = dy.Date(primary_key=True)
+    ret = dy.Float64(nullable=True)
+
+
+class Events(dy.Schema):
+    """One announcement as it hits one security; `event_id` is the only key."""
+
+    event_id = dy.String(primary_key=True, min_length=1)
+    symbol = dy.String(min_length=1)
+    date = dy.Date(nullable=True)
+
+
+def check(schema: type[dy.Schema], frame: object, what: str) -> pl.DataFrame:
+    """Give back `frame` with the schema's columns in its types, or refuse it.
+
+    Parameters
+    ----------
+    schema : type of dataframely.Schema
+        The contract.
+    frame : polars.DataFrame or polars.LazyFrame
+        What the caller handed in. Columns the schema does not name are kept as they are.
+        Columns that may be empty may be left out.
+    what : str
+        What the frame is, for the message: "prices", "securities", ...
+
+    Raises
+    ------
+    DataError
+        With every broken rule counted and the rows at fault.
+    """
+    frame = _as_frame(frame, what)
+    frame = _with_columns(schema, frame, what)
+    names = schema.column_names()
+    frame = frame.with_columns(_cast(schema, frame, name, what) for name in names)
+    numbered = frame.select(names).with_row_index("row", offset=1)
+    failure = schema.filter(numbered.drop("row")).failure
+    counts = _counts(failure.counts(), schema)
+    if not frame.is_empty() and "time_zone" in names:
+        counts |= _unknown_zones(frame)
+    if counts:
+        raise _refusal(what, counts, _rows_at_fault(schema, numbered))
+    return frame
+
+
+def _as_frame(frame: object, what: str) -> pl.DataFrame:
+    if isinstance(frame, pl.LazyFrame):
+        frame = frame.collect(engine="in-memory")
+    if not isinstance(frame, pl.DataFrame):
+        raise DataError(
+            f"{what} must be a polars frame, not {type(frame).__name__}."
+            + (" Convert it with pl.from_pandas(...)." if type(frame).__module__.startswith("pandas") else "")
+        )
+    if frame.is_empty():
+        raise DataError(f"{what} has no rows. Check the file, or the filter that made it.")
+    return frame
+
+
+def _with_columns(schema: type[dy.Schema], frame: pl.DataFrame, what: str) -> pl.DataFrame:
+    columns = schema.columns()
+    missing = [name for name in columns if name not in frame.columns]
+    required = [name for name in missing if not columns[name].nullable]
+    if required:
+        raise DataError(
+            f"{what} lacks the column{'s' if len(required) > 1 else ''} {', '.join(map(repr, required))}; "
+            f"it has {', '.join(map(repr, frame.columns))}. Rename with .rename({{...}})."
+        )
+    return frame.with_columns(pl.lit(None, dtype=columns[name].dtype).alias(name) for name in missing)
+
+
+def _cast(schema: type[dy.Schema], frame: pl.DataFrame, name: str, what: str) -> pl.Series:
+    """Cast a column only where the meaning cannot change; refuse it otherwise."""
+    series, wanted = frame[name], schema.columns()[name].dtype
+    if series.dtype == wanted:
+        return series
+    if isinstance(series.dtype, pl.Datetime) and isinstance(wanted, pl.Datetime):
+        if series.dtype.time_zone is None:
+            raise DataError(
+                f"{what}: {name!r} holds naive timestamps, such as {series.drop_nulls().first()}: without a "
+                "time zone nobody can tell which session they belong to. Say which with "
+                f'.with_columns(pl.col("{name}").dt.replace_time_zone("Asia/Shanghai").dt.convert_time_zone("UTC")).'
+            )
+        return series.dt.convert_time_zone(UTC).cast(wanted)
+    if series.dtype == pl.Null or _widens(series, wanted):
+        return series.cast(wanted)
+    raise DataError(
+        f"{what}: column {name!r} has type {series.dtype}, must be {wanted}"
+        f" (first value: {series.drop_nulls().first()!r}). Cast it before handing it in."
+    )
+
+
+def _widens(series: pl.Series, wanted: Any) -> bool:
+    if wanted == pl.Float64:
+        return series.dtype.is_numeric()
+    if wanted == pl.String:
+        return isinstance(series.dtype, pl.Categorical | pl.Enum)
+    if wanted == pl.Date and isinstance(series.dtype, pl.Datetime):
+        return bool((series.dt.truncate("1d") == series).all())
+    return False
+
+
+def _counts(counts: dict[str, int], schema: type[dy.Schema]) -> dict[str, int]:
+    keys = " + ".join(schema.primary_key())
+    return {
+        (f"primary_key ({keys})" if rule == "primary_key" else rule): n for rule, n in sorted(counts.items())
+    }
+
+
+def _unknown_zones(frame: pl.DataFrame) -> dict[str, int]:
+    import zoneinfo  # noqa: PLC0415  # only announcements carry zones
+
+    known = zoneinfo.available_timezones()
+    wrong = frame.filter(~pl.col("time_zone").is_in(known)).height
+    return {"time_zone_known": wrong} if wrong else {}
+
+
+def _rows_at_fault(schema: type[dy.Schema], numbered: pl.DataFrame) -> pl.DataFrame:
+    details = schema.filter(numbered.drop("row")).failure.details()
+    if details.is_empty():
+        return numbered.head(0)
+    names = schema.column_names()
+    return numbered.join(details.select(names).unique(), on=names, how="semi", nulls_equal=True)
+
+
+def _refusal(what: str, counts: dict[str, int], rows: pl.DataFrame) -> DataError:
+    lines = [f"{what} breaks {len(counts)} rule{'s' if len(counts) > 1 else ''}:"]
+    for rule, count in counts.items():
+        lines.append(f"  - {_explain(rule)}: {count} row{'s' if count > 1 else ''}")
+    key = [c for c in rows.columns if c not in ("row",)][:4]
+    for row in rows.head(ROWS_SHOWN).iter_rows(named=True):
+        lines.append(f"  row {row['row']}: " + ", ".join(f"{c}={row[c]!s}" for c in key))
+    if rows.height > ROWS_SHOWN:
+        lines.append(f"  ... and {rows.height - ROWS_SHOWN} more rows in this error's `rows`")
+    return DataError("\n".join(lines), counts=counts, rows=rows)
+
+
+def _explain(rule: str) -> str:
+    column, _, kind = rule.rpartition("|")
+    if column:
+        return f"{column} {MEANING.get(kind, kind)}"
+    if rule.startswith("primary_key"):
+        return f"{MEANING['primary_key']} {rule.removeprefix('primary_key ')}"
+    return MEANING.get(rule, rule)
