@@ -53,9 +53,9 @@ def sessions(mics: Iterable[str], first: date, last: date) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ``mic, date, open, break_start, break_end, close``: `date` is the exchange's own session
-        label, the instants are UTC, the break is null where the exchange has none. Sorted by
-        (mic, date).
+        ``mic, date, open, break_start, break_end, close, exchange_time_zone``: `date` is the
+        exchange's own session label, the instants are UTC, the break is null where the exchange
+        has none. Sorted by (mic, date).
 
     Raises
     ------
@@ -89,7 +89,8 @@ def _calendar(name: str, first: date, last: date) -> pl.DataFrame:
                 "A newer exchange_calendars may reach further: pip install --upgrade exchange_calendars."
             )
         end = min(end, latest.date())
-    schedule = xc.get_calendar(name, start=start.isoformat(), end=end.isoformat()).schedule
+    calendar = xc.get_calendar(name, start=start.isoformat(), end=end.isoformat())
+    schedule = calendar.schedule
     instant = pl.Datetime("us", "UTC")
     return pl.DataFrame(
         {
@@ -100,7 +101,7 @@ def _calendar(name: str, first: date, last: date) -> pl.DataFrame:
             "close": _instants(schedule["close"]),
         },
         schema={"date": pl.Date, **dict.fromkeys(("open", "break_start", "break_end", "close"), instant)},
-    )
+    ).with_columns(pl.lit(calendar.tz.key).alias("exchange_time_zone"))
 
 
 def _instants(column: object) -> list[object]:

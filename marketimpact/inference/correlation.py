@@ -1,0 +1,145 @@
+"""Average cross-correlation of events, and the tests that correct for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from marketimpact.inference.moments import bmp, normal_p, patell_scar, student_p
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.sample import Floats, Ints, Sample
+
+__all__ = ["BMP_KP", "MIN_COMMON_DAYS", "PATELL_KP", "MeanCorrelation", "mean_correlation", "pairwise"]
+
+#: A pair with fewer common days than this has no usable correlation.
+MIN_COMMON_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class MeanCorrelation:
+    """Average over pairs of events of residual correlation times window overlap.
+
+    Attributes
+    ----------
+    value : float
+        The average r; 0 when no two events share a day of the window.
+    n_pairs : int
+        Pairs that share a day of the window.
+    n_used : int
+        Those with at least `MIN_COMMON_DAYS` common estimation days.
+    """
+
+    value: float
+    n_pairs: int
+    n_used: int
+
+
+def mean_correlation(sample: Sample) -> MeanCorrelation:
+    """Overlap-weighted average correlation of estimation-window residuals.
+
+    Residuals are matched on the calendar date; each pair is weighted by the share of the window the
+    two events have in common, so that events far apart in time count with zero. Kolari and Pynnonen
+    (2010); for partial overlap the weights are the exact covariance of SCARs under serial
+    independence.
+    """
+    weight = sample.common_days.copy()
+    np.fill_diagonal(weight, 0.0)
+    overlapping = weight > 0
+    n_pairs = int(overlapping.sum() // 2)
+    if not n_pairs:
+        return MeanCorrelation(0.0, 0, 0)
+    correlation, common = pairwise(sample.residuals, sample.residual_dates)
+    usable = (common >= MIN_COMMON_DAYS) & np.isfinite(correlation)
+    np.fill_diagonal(usable, val=False)
+    n_used = int((usable & overlapping).sum() // 2)
+    if not n_used:
+        return MeanCorrelation(np.nan, n_pairs, 0)
+    # pairs without overlap count as zero, so only overlapping pairs need a usable correlation
+    counted = int((usable | ~overlapping).sum()) - int((~overlapping).diagonal().sum())
+    total = float((weight * np.where(usable, correlation, 0.0)).sum())
+    return MeanCorrelation(total / counted, n_pairs, n_used)
+
+
+def pairwise(values: Floats, days: Ints) -> tuple[Floats, Floats]:
+    """Correlation and number of common days of every pair of rows, on the dates both have.
+
+    Parameters
+    ----------
+    values : (N, M) array
+        NaN where missing.
+    days : (N, M) array
+        The dates of the values.
+
+    Returns
+    -------
+    correlation, common : (N, N) arrays
+    """
+    present = ~np.isnan(values) & (days >= 0)
+    axis = np.unique(days[present])
+    matrix = np.zeros((len(values), len(axis)))
+    held = np.zeros_like(matrix)
+    event, column = np.nonzero(present)
+    where = np.searchsorted(axis, days[event, column])
+    centred = values - np.nanmean(values, axis=1, keepdims=True)
+    matrix[event, where] = centred[event, column]
+    held[event, where] = 1.0
+    common = held @ held.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_i = (matrix @ held.T) / common
+        square_i = (matrix**2) @ held.T - common * mean_i**2
+        cross = matrix @ matrix.T - common * mean_i * mean_i.T
+        return cross / np.sqrt(square_i * square_i.T), common
+
+
+def patell_kp(sample: Sample) -> Outcome:
+    """Patell's z divided by the root of ``1 + (N-1) r``."""
+    plain = patell_scar(sample)
+    factor = _inflation(sample)
+    if isinstance(factor, Outcome):
+        return factor
+    inflation, _, note = factor
+    z = plain.statistic / np.sqrt(inflation)
+    return Outcome(plain.estimate, float(z), normal_p(z), se=plain.se * float(np.sqrt(inflation)), note=note)
+
+
+def bmp_kp(sample: Sample) -> Outcome:
+    """The BMP t times the root of ``(1-r) / (1 + (N-1) r)``."""
+    plain = bmp(sample)
+    if np.isnan(plain.statistic):
+        return plain
+    factor = _inflation(sample)
+    if isinstance(factor, Outcome):
+        return factor
+    inflation, r, note = factor
+    scale = float(np.sqrt(inflation / (1.0 - r)))
+    t = plain.statistic / scale
+    return Outcome(plain.estimate, t, student_p(t, plain.df), df=plain.df, se=plain.se * scale, note=note)
+
+
+def _inflation(sample: Sample) -> tuple[float, float, str] | Outcome:
+    """``1 + (N-1) r`` and r, or the reason why there is none."""
+    average = mean_correlation(sample)
+    mean = float(sample.scar.mean())
+    if np.isnan(average.value):
+        return silent(
+            f"none of the {average.n_pairs} pairs of events that share days has {MIN_COMMON_DAYS} "
+            "common estimation days, so their correlation is unknown", mean,
+        )  # fmt: skip
+    inflation = 1.0 + (sample.n - 1) * average.value
+    if inflation <= 0:
+        return silent(f"average correlation {average.value:.3f} gives 1+(N-1)r <= 0", mean)
+    note = f"average correlation {average.value:.3f}"
+    if average.n_used < average.n_pairs:
+        note += f" from {average.n_used} of {average.n_pairs} pairs (others have too few common days)"
+    return inflation, average.value, note
+
+
+PATELL_KP = SignificanceTest(
+    "patell_kp", "mean SCAR = 0", "mean SCAR", "N(0,1)",
+    "Kolari and Pynnonen (2010), adjusted Patell", Holds("yes", "no", "yes", "no"), patell_kp,
+)  # fmt: skip
+BMP_KP = SignificanceTest(
+    "bmp_kp", "mean SCAR = 0", "mean SCAR", "t(N-1)",
+    "Kolari and Pynnonen (2010), adjusted BMP", Holds("yes", "yes", "yes", "yes"), bmp_kp,
+)  # fmt: skip

@@ -1,0 +1,94 @@
+"""What a test is: a name, a null, when it holds, and a pure function of a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import nan
+from typing import Literal
+
+from marketimpact.inference.sample import Sample
+
+__all__ = ["Holds", "Level", "Outcome", "SignificanceTest", "silent"]
+
+Level = Literal["yes", "nearly", "no"]
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """Whether a test keeps its size, after the simulations of docs/size_and_power.md.
+
+    Attributes
+    ----------
+    separate : Level
+        Events on separate dates, variance unchanged.
+    event_variance : Level
+        Separate dates, the event raises each security's own variance.
+    shared_date : Level
+        Events share dates and so a common shock, variance unchanged.
+    both : Level
+        Shared dates and raised idiosyncratic variance.
+    """
+
+    separate: Level
+    event_variance: Level
+    shared_date: Level
+    both: Level
+
+    def level(self, *, shared: bool, variance: bool) -> Level:
+        """Level for a structure of events."""
+        if shared:
+            return self.both if variance else self.shared_date
+        return self.event_variance if variance else self.separate
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a test found; a test that cannot speak has ``statistic = nan`` and a note.
+
+    `n_events` is given only by tests that use other events than those with a return in the window.
+    """
+
+    estimate: float
+    statistic: float
+    p_value: float
+    df: float = nan
+    se: float = nan
+    note: str = ""
+    n_events: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignificanceTest:
+    """A test of no abnormal return.
+
+    Attributes
+    ----------
+    name : str
+        Name in the registry.
+    null : str
+        The null hypothesis.
+    estimate : str
+        What `Outcome.estimate` is.
+    distribution : str
+        Of the statistic under the null.
+    source : str
+        Where the statistic comes from.
+    holds : Holds
+        When it keeps its size.
+    run : callable
+        From a `Sample` to an `Outcome`.
+    """
+
+    name: str
+    null: str
+    estimate: str
+    distribution: str
+    source: str
+    holds: Holds
+    run: Callable[[Sample], Outcome]
+
+
+def silent(note: str, estimate: float = nan) -> Outcome:
+    """Outcome of a test that cannot speak."""
+    return Outcome(estimate, nan, nan, note=note)

@@ -1,0 +1,157 @@
+"""Which tests hold for the events at hand: validity is data, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy import special
+
+from marketimpact.inference.correlation import mean_correlation
+from marketimpact.inference.protocol import Level, Outcome, SignificanceTest
+from marketimpact.inference.sample import Sample
+
+__all__ = ["ONE_DATE", "Structure", "structure", "table"]
+
+ONE_DATE = (
+    "All events share one date: no test can tell a common effect of the announcement from another "
+    "common shock of that day. Only more dates, or a factor that carries the shock, can."
+)
+#: Level at which a rise in variance is taken as seen.
+VARIANCE_LEVEL = 0.05
+
+_COLUMNS = {
+    "test": pl.String,
+    "null": pl.String,
+    "estimate": pl.Float64,
+    "se": pl.Float64,
+    "statistic": pl.Float64,
+    "df": pl.Float64,
+    "p_value": pl.Float64,
+    "n_events": pl.Int64,
+    "valid": pl.Boolean,
+    "note": pl.String,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What about the events decides which tests hold.
+
+    Attributes
+    ----------
+    n_events : int
+        Events with an abnormal return in the window.
+    n_blocks : int
+        Groups of events whose windows are chained by common days; one means a single date in
+        effect.
+    shares_days : bool
+        Whether any two events have a day of the window in common.
+    variance_ratio : float
+        Cross-sectional variance of SCARs over the one expected without a change in variance; nan
+        with fewer than three events.
+    variance_p : float
+        One-sided p-value of that ratio against 1, chi-squared; too small under fat tails.
+    mixes_exchanges : bool
+        Whether events with common days trade on exchanges of different calendars.
+    """
+
+    n_events: int
+    n_blocks: int
+    shares_days: bool
+    variance_ratio: float
+    variance_p: float
+    mixes_exchanges: bool
+
+    @property
+    def variance_rose(self) -> bool:
+        """Whether the events raised the variance, as far as the sample shows."""
+        return self.variance_p < VARIANCE_LEVEL
+
+
+def structure(sample: Sample) -> Structure:
+    """Describe how the events of a sample hang together."""
+    ratio, p = _variance_ratio(sample)
+    return Structure(
+        sample.n, sample.n_blocks, sample.shares_days, ratio, p, sample.mixes_exchanges
+    )
+
+
+def _variance_ratio(sample: Sample) -> tuple[float, float]:
+    """Event-variance ratio; a common shock does not show in it, so r is taken out of the divisor."""
+    if sample.n < 3:
+        return np.nan, np.nan
+    r = mean_correlation(sample).value
+    own_share = 1.0 - (r if np.isfinite(r) else 0.0)
+    if own_share <= 0:
+        return np.nan, np.nan
+    ratio = float(sample.scar.var(ddof=1) / (sample.q.mean() * own_share))
+    return ratio, float(special.chdtrc(sample.n - 1, (sample.n - 1) * ratio))
+
+
+def table(tests: Sequence[SignificanceTest], sample: Sample) -> pl.DataFrame:
+    """One row per test, those that hold for these events first.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``test, null, estimate, se, statistic, df, p_value, n_events, valid, note``.
+    """
+    if sample.n == 0:
+        rows = [_row(test, Outcome(np.nan, np.nan, np.nan, note="no event has a return in this window"), 0, False)
+                for test in tests]  # fmt: skip
+        return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
+    facts = structure(sample)
+    rows = []
+    for test in tests:
+        outcome = test.run(sample)
+        level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
+        valid = level != "no" and not np.isnan(outcome.statistic)
+        notes = (outcome.note, _why(test, facts, level), *_caveats(facts))
+        rows.append(_row(test, outcome, sample.n, valid, "; ".join(note for note in notes if note)))
+    frame = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
+    return frame.sort("valid", descending=True, maintain_order=True)
+
+
+def _row(test: SignificanceTest, outcome: Outcome, n: int, valid: bool, note: str | None = None) -> tuple[object, ...]:
+    def number(value: float) -> float | None:
+        return None if np.isnan(value) else float(value)
+
+    return (
+        test.name,
+        test.null,
+        number(outcome.estimate),
+        number(outcome.se),
+        float(outcome.statistic),
+        number(outcome.df),
+        float(outcome.p_value),
+        n if outcome.n_events is None else outcome.n_events,
+        valid,
+        outcome.note if note is None else note,
+    )
+
+
+def _why(test: SignificanceTest, facts: Structure, level: Level) -> str:
+    if level == "nearly":
+        return "slightly liberal when events share days"
+    if level == "yes":
+        if not facts.variance_rose and test.holds.level(shared=facts.shares_days, variance=True) == "no":
+            return "assumes that the event did not raise the variance; no rise is seen"
+        return ""
+    reasons = []
+    if facts.shares_days and test.holds.shared_date == "no":
+        reasons.append("takes events as independent, but they share days and so a common shock")
+    if facts.variance_rose and test.holds.event_variance == "no":
+        reasons.append(f"assumes unchanged variance, but SCARs vary {facts.variance_ratio:.1f} times as much")
+    return "does not hold: " + "; ".join(reasons)
+
+
+def _caveats(facts: Structure) -> list[str]:
+    caveats = []
+    if facts.n_blocks == 1 and facts.n_events > 1:
+        caveats.append("one date: a common effect cannot be told from a common shock")
+    if facts.mixes_exchanges:
+        caveats.append("exchanges of different hours: correlation across them is by date and understated")
+    return caveats

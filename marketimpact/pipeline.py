@@ -1,0 +1,386 @@
+"""The one plan: place events, cut windows, estimate, subtract. What cannot be used becomes attrition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marketimpact import schema
+from marketimpact.errors import SpecificationError
+from marketimpact.inference import Portfolios
+from marketimpact.market import Market
+from marketimpact.models import Fit, Model, fit, forecast
+
+__all__ = ["REASONS", "Estimates", "Windows", "check_window", "cumulate", "estimate", "place", "portfolios", "regression"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+#: The closed list of reasons why an event cannot be used.
+REASONS = {
+    "unknown_symbol": "the market does not know the security",
+    "no_prices": "the price source has no prices of the security",
+    "no_date": "the event has no date",
+    "before_data": "day 0 lies before the security's first price",
+    "after_data": "day 0 lies after the security's last price",
+    "no_benchmark": "the security's benchmark has no prices",
+    "too_few_observations": "the estimation window has fewer complete sessions than min_observations",
+    "no_event_returns": "no session of the event window has a return",
+    "singular_regressors": "a regressor is constant, or a combination of the others, in the estimation window",
+    "no_variation": "the return does not vary around the model in the estimation window",
+}
+_LOCATION = ("first_row", "n_sessions", "day0")
+_ATTRITION = {"event_id": pl.String, "reason": pl.String, "detail": pl.String}
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """What of each event is looked at, in sessions relative to day 0 (tau), ends included."""
+
+    estimation: tuple[int, int]
+    event: tuple[int, int]
+    min_observations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """Everything one run computes: arrays over N events, M estimation days, L event days, p regressors.
+
+    Attributes
+    ----------
+    events : polars.DataFrame
+        The N usable events, sorted by `event_id`; row i belongs to row i of every array.
+    fit : Fit
+        The regressions.
+    ret, expected, ar, se : (N, L) arrays
+        Return, expectation, abnormal return (fraction per session) and the abnormal return's
+        forecast standard error; NaN on days without a return.
+    loading : (N, L, p + 1) array
+        ``Cov(AR_s, AR_t) = sigma^2 (1{s=t} + z_s'z_t)``; 0 on days without a return.
+    dates, estimation_dates : (N, L) and (N, M) arrays of int
+        Days since 1970-01-01; -1 outside the calendar.
+    location : polars.DataFrame
+        Where each event's day 0 sits in the market's panel.
+    """
+
+    windows: Windows
+    events: pl.DataFrame
+    fit: Fit
+    ret: Floats
+    expected: Floats
+    ar: Floats
+    se: Floats
+    loading: Floats
+    dates: Ints
+    estimation_dates: Ints
+    location: pl.DataFrame
+
+    @property
+    def taus(self) -> Ints:
+        """Sessions of the event window, (L,)."""
+        first, last = self.windows.event
+        return np.arange(first, last + 1)
+
+    def take(self, rows: NDArray[np.int64]) -> Estimates:
+        """The same for some of the events."""
+        fields = Fit.__dataclass_fields__
+        return replace(
+            self,
+            events=self.events[rows],
+            location=self.location[rows],
+            fit=Fit(**{name: getattr(self.fit, name)[rows] for name in fields}),
+            **{
+                name: getattr(self, name)[rows]
+                for name in ("ret", "expected", "ar", "se", "loading", "dates", "estimation_dates")
+            },
+        )
+
+
+def check_window(window: object, name: str) -> tuple[int, int]:
+    """A window as two whole numbers in order, or the reason why it is none."""
+    try:
+        first, last = window  # type: ignore[misc]
+    except (TypeError, ValueError):
+        raise SpecificationError(f"{name}={window!r}: give two sessions, first and last, such as (-1, 1).") from None
+    if not all(isinstance(end, int) and not isinstance(end, bool) for end in (first, last)):
+        raise SpecificationError(f"{name}={window!r}: sessions are whole numbers, such as (-1, 1).")
+    if first > last:
+        raise SpecificationError(f"{name}={window!r} is reversed; write ({last}, {first}).")
+    return int(first), int(last)
+
+
+def place(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Find every event's day 0 among its security's sessions.
+
+    Returns
+    -------
+    placed : polars.DataFrame
+        The usable events sorted by `event_id`, ``date`` moved to the next session where it was no
+        session (``date_given`` keeps what was given), with ``first_row``, ``n_sessions`` and
+        ``day0``, the session's number.
+    attrition : polars.DataFrame
+        ``event_id, reason, detail`` of the others.
+    """
+    events = schema.check(schema.Events, events, "events").sort("event_id")
+    clash = {"date_given", "mic", "first_session", *_LOCATION}.intersection(events.columns)
+    rows = market.first_rows.join(market.spans, on="symbol", how="left", validate="1:1")
+    frame = events.drop(clash).rename({"date": "date_given"}).join(
+        rows, on="symbol", how="left", validate="m:1", maintain_order="left"
+    )
+    sessions = market.panel.select("mic", "session", "date").unique().sort("date")
+    frame = (
+        frame.with_row_index("_order")
+        .sort("date_given", nulls_last=True)
+        .join_asof(
+            sessions.rename({"session": "day0"}),
+            left_on="date_given",
+            right_on="date",
+            by="mic",
+            strategy="forward",
+            coalesce=False,
+            check_sortedness=False,
+        )
+        .sort("_order")
+        .drop("_order")
+    )
+    reason = (
+        pl.when(pl.col("mic").is_null())
+        .then(pl.lit("unknown_symbol"))
+        .when(pl.col("date_given").is_null())
+        .then(pl.lit("no_date"))
+        .when(pl.col("date_given") < pl.col("first"))
+        .then(pl.lit("before_data"))
+        .when(pl.col("date").is_null() | (pl.col("date") > pl.col("last")))
+        .then(pl.lit("after_data"))
+    )
+    detail = (
+        pl.when(pl.col("mic").is_null())
+        .then(pl.format("no returns of {} in this market", "symbol"))
+        .when(pl.col("date_given").is_null())
+        .then(pl.lit("date is empty"))
+        .otherwise(pl.format("day 0 is {}, prices run from {} to {}", "date_given", "first", "last"))
+    )
+    if {"align_reason", "align_detail"} <= set(events.columns):
+        detail = pl.coalesce("align_detail", detail)
+        reason = pl.coalesce("align_reason", reason)
+    frame = frame.with_columns(reason.alias("_reason"), detail.alias("_detail"))
+    dropped = frame.filter(pl.col("_reason").is_not_null()).select(
+        "event_id", pl.col("_reason").alias("reason"), pl.col("_detail").alias("detail")
+    )
+    kept = frame.filter(pl.col("_reason").is_null()).drop("_reason", "_detail", "first", "last")
+    lead = ["event_id", "symbol", "date", "date_given"]
+    return kept.select(*lead, pl.exclude(lead)), dropped.cast(_ATTRITION)  # type: ignore[arg-type]
+
+
+def estimate(
+    events: pl.DataFrame, market: Market, model: Model, windows: Windows
+) -> tuple[Estimates, pl.DataFrame]:
+    """Estimate the model for every event and subtract it in the event window.
+
+    Returns
+    -------
+    estimates : Estimates
+        Of the usable events.
+    attrition : polars.DataFrame
+        ``event_id, reason, detail``, sorted by `event_id`: every event is in one of the two.
+    """
+    _check_columns(market, model)
+    placed, dropped = place(events, market)
+    design = model.design
+    y, x, _ = _cut(placed, market, model, windows.estimation)
+    fitted = fit(y, x, design)
+    y_event, x_event, rf = _cut(placed, market, model, windows.event)
+    expected, loading = forecast(fitted, x_event)
+    ar = y_event - expected
+    missing = np.isnan(ar)
+    loading = np.where(missing[:, :, None], 0.0, loading)
+    se = np.where(missing, np.nan, fitted.sigma[:, None] * np.sqrt(1.0 + (loading**2).sum(axis=2)))
+    every = Estimates(
+        windows=windows,
+        events=placed.drop(*_LOCATION, "first_session"),
+        fit=fitted,
+        ret=y_event + rf,
+        expected=expected + rf,
+        ar=ar,
+        se=se,
+        loading=loading,
+        dates=_dates(placed, market, windows.event),
+        estimation_dates=_dates(placed, market, windows.estimation),
+        location=placed.select(_LOCATION),
+    )
+    unusable = _unusable(every, market, model)
+    usable = np.setdiff1d(np.arange(placed.height), unusable["_row"].to_numpy())
+    attrition = pl.concat([dropped, unusable.drop("_row")]).sort("event_id")
+    return every.take(usable), attrition
+
+
+def _check_columns(market: Market, model: Model) -> None:
+    lacking = [c for c in model.design.columns if c != "market" and c not in market.factors]
+    if lacking:
+        have = ", ".join(("market", *market.factors))
+        raise SpecificationError(
+            f"{model.name} needs the factor{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; this market "
+            f"has {have}. Hand them in as factors=, a frame with 'date' and one decimal column per factor."
+        )
+
+
+def _rows(placed: pl.DataFrame, window: tuple[int, int]) -> tuple[Ints, NDArray[np.bool_]]:
+    """Row of the panel for every event and day, and whether the calendar has that day."""
+    taus = np.arange(window[0], window[1] + 1)
+    session = placed["day0"].to_numpy()[:, None] + taus[None, :]
+    inside = (session >= 0) & (session < placed["n_sessions"].to_numpy()[:, None])
+    rows = placed["first_row"].to_numpy()[:, None] + session
+    return np.where(inside, rows, 0), inside
+
+
+def _cut(
+    placed: pl.DataFrame, market: Market, model: Model, window: tuple[int, int]
+) -> tuple[Floats, Floats, Floats]:
+    """Return (N, D), regressors (N, D, p) and risk-free rate (N, D) of a window; NaN where missing."""
+    rows, inside = _rows(placed, window)
+    design = model.design
+
+    def column(name: str) -> Floats:
+        return np.where(inside, market.panel[name].to_numpy()[rows], np.nan)
+
+    rf = column("rf") if design.excess else np.zeros(rows.shape)
+    x = np.empty((*rows.shape, len(design.regressors)))
+    for position, name in enumerate(design.regressors):
+        x[:, :, position] = column(name)
+    return column("ret") - rf, x, rf
+
+
+def _dates(placed: pl.DataFrame, market: Market, window: tuple[int, int]) -> Ints:
+    rows, inside = _rows(placed, window)
+    days = market.panel["date"].to_physical().to_numpy().astype(np.int64)
+    return np.where(inside, days[rows], -1)
+
+
+def _unusable(every: Estimates, market: Market, model: Model) -> pl.DataFrame:
+    """First reason that applies to each event that cannot be used."""
+    needed, fitted = every.windows.min_observations, every.fit
+    span = list(every.windows.estimation)
+    checks = {
+        "no_benchmark": _without_benchmark(every.events, market, model),
+        "too_few_observations": fitted.n_obs < needed,
+        "no_event_returns": np.isnan(every.ar).all(axis=1),
+        "singular_regressors": fitted.singular,
+        "no_variation": fitted.sigma <= 0,
+    }
+    details = {
+        "no_benchmark": "the benchmark of {symbol} has no prices",
+        "too_few_observations": f"{{n_obs}} estimation returns in {span}, min_observations is {needed}",
+        "no_event_returns": f"no return in the event window {list(every.windows.event)}",
+        "singular_regressors": f"{model.name}: regressors collinear or constant in {span}",
+        "no_variation": f"residual variance is zero in {span}",
+    }
+    names = list(checks)
+    masks = np.column_stack(list(checks.values()))
+    symbols, ids = every.events["symbol"], every.events["event_id"]
+    rows = []
+    for row in np.flatnonzero(masks.any(axis=1)).tolist():
+        reason = names[int(masks[row].argmax())]
+        detail = details[reason].format(symbol=symbols[row], n_obs=fitted.n_obs[row])
+        rows.append((row, ids[row], reason, detail))
+    return pl.DataFrame(rows, schema={"_row": pl.Int64, **_ATTRITION}, orient="row")
+
+
+def _without_benchmark(events: pl.DataFrame, market: Market, model: Model) -> NDArray[np.bool_]:
+    if "market" not in model.design.regressors:
+        return np.zeros(events.height, dtype=bool)
+    empty = market.panel.group_by("symbol").agg(pl.col("market").is_null().all().alias("empty"))
+    joined = events.select("symbol").join(empty, on="symbol", how="left", validate="m:1", maintain_order="left")
+    return joined["empty"].to_numpy()
+
+
+def portfolios(estimates: Estimates, market: Market, model: Model, window: tuple[int, int]) -> Portfolios:
+    """Equal-weighted portfolios, one per day-0 date, through the same regression as single events.
+
+    In the estimation window members are matched on the calendar date, and a date counts when at
+    least half of them have a return; in the event window they are matched on tau.
+    """
+    first, last = window
+    y, x, _ = _cut(estimates.location, market, model, estimates.windows.estimation)
+    y_event, x_event, _ = _cut(estimates.location, market, model, window)
+    columns = slice(first - estimates.windows.event[0], last - estimates.windows.event[0] + 1)
+    day0 = estimates.events["date"].to_physical().to_numpy()
+    groups = [np.flatnonzero(day0 == day) for day in np.unique(day0)]
+    parts = [_by_date(y[rows], x[rows], estimates.estimation_dates[rows]) for rows in groups]
+    width = max(len(days) for _, _, days in parts)
+    n_regressors = x.shape[2]
+    y_all, x_all = np.full((len(groups), width), np.nan), np.full((len(groups), width, n_regressors), np.nan)
+    days_all = np.full((len(groups), width), -1, dtype=np.int64)
+    for row, (y_mean, x_mean, days) in enumerate(parts):
+        y_all[row, : len(days)], x_all[row, : len(days)], days_all[row, : len(days)] = y_mean, x_mean, days
+    fitted = fit(y_all, x_all, model.design)
+    y_window = np.stack([_mean(y_event[rows]) for rows in groups])
+    x_window = np.stack([_mean(x_event[rows]) for rows in groups])
+    expected, loading = forecast(fitted, x_window)
+    ar = y_window - expected
+    present = ~np.isnan(ar)
+    car, variance = cumulate(ar, np.where(present[:, :, None], loading, 0.0), fitted.sigma)
+    enough = (fitted.n_obs >= estimates.windows.min_observations) & ~fitted.singular & present.any(axis=1)
+    dates = np.stack([estimates.dates[rows[0], columns] for rows in groups])
+    return Portfolios(
+        car=car,
+        se=np.where(enough, np.sqrt(variance), np.nan),
+        df=fitted.df,
+        n_events=np.array([len(rows) for rows in groups], dtype=np.int64),
+        residuals=fitted.residuals,
+        residual_dates=days_all,
+        dates=np.where(present, dates, -1),
+    )
+
+
+def cumulate(ar: Floats, loading: Floats, sigma: Floats) -> tuple[Floats, Floats]:
+    """CAR and its exact variance over the days that have an abnormal return.
+
+    ``Var(CAR) = sigma^2 (n_days + |sum of loadings|^2)``; (N, L) and (N, L, p+1) in, (N,) out. An
+    event without any such day has CAR and variance NaN.
+    """
+    present = ~np.isnan(ar)
+    n_days = present.sum(axis=1)
+    total = np.where(n_days > 0, np.where(present, ar, 0.0).sum(axis=1), np.nan)
+    load = np.ascontiguousarray(np.moveaxis(loading, 1, 2)).sum(axis=2)
+    variance = sigma**2 * (n_days + (load**2).sum(axis=1))
+    return total, np.where(n_days > 0, variance, np.nan)
+
+
+def _by_date(y: Floats, x: Floats, dates: Ints) -> tuple[Floats, Floats, Ints]:
+    """Mean return and regressors of the members on each date that at least half of them have."""
+    present = ~(np.isnan(y) | np.isnan(x).any(axis=2)) & (dates >= 0)
+    axis = np.unique(dates[present])
+    column = np.searchsorted(axis, dates[present])
+    count = np.bincount(column, minlength=len(axis))
+    y_mean = np.bincount(column, weights=y[present], minlength=len(axis)) / count
+    x_mean = np.empty((len(axis), x.shape[2]))
+    for regressor in range(x.shape[2]):
+        x_mean[:, regressor] = (
+            np.bincount(column, weights=x[:, :, regressor][present], minlength=len(axis)) / count
+        )
+    kept = 2 * count >= len(y)
+    return y_mean[kept], x_mean[kept], axis[kept]
+
+
+def _mean(values: Floats) -> Floats:
+    """Mean over members (axis 0) of what is present; NaN where nobody is."""
+    present = ~np.isnan(values)
+    count = present.sum(axis=0)
+    total = np.where(present, values, 0.0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def regression(one: Estimates, market: Market, model: Model) -> tuple[Any, Any]:
+    """Complete observations of one event's estimation window as pandas, for statsmodels."""
+    import pandas as pd  # noqa: PLC0415  # only where statsmodels asks for it
+
+    y, x, _ = _cut(one.location, market, model, one.windows.estimation)
+    index = pd.to_datetime(one.estimation_dates[0].astype("datetime64[D]"))
+    frame = pd.DataFrame(x[0], index=index, columns=list(model.design.regressors))
+    frame.insert(0, "excess_return" if model.design.excess else "ret", y[0])
+    frame = frame.dropna()
+    return frame.iloc[:, 0], frame.iloc[:, 1:]

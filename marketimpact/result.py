@@ -1,0 +1,483 @@
+"""StudyResult: the answer of a study and the questions one can ask of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import polars as pl
+from scipy import special
+
+from marketimpact import charts, pipeline
+from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
+from marketimpact.inference import ONE_DATE, TESTS, Sample, SignificanceTest, structure, table
+from marketimpact.inference.correlation import mean_correlation
+from marketimpact.market import Market
+from marketimpact.models import Model
+
+if TYPE_CHECKING:
+    import altair as alt
+
+__all__ = ["Grouped", "StudyResult"]
+
+#: With fewer clusters than this a cluster-robust variance is known to be too small.
+FEW_CLUSTERS = 20
+_CAR_COLUMNS = ("n_days", "car", "se", "t", "df", "p", "scar", "bhar")
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResult:
+    """One long answer, keyed by (event_id, tau), and questions asked of it.
+
+    Attributes
+    ----------
+    model : Model
+        Model of the normal return.
+    market : Market
+        The returns it was estimated on.
+    attrition : polars.DataFrame
+        ``event_id, reason, detail``: the events that could not be used.
+    record : dict of str to str
+        Specification, versions of packages and hash of each input. No wall clock.
+    """
+
+    model: Model
+    market: Market
+    estimates_: pipeline.Estimates = field(repr=False)
+    attrition: pl.DataFrame
+    record: Mapping[str, str]
+
+    @property
+    def events(self) -> pl.DataFrame:
+        """The usable events, one row each, sorted by `event_id`, with their own columns."""
+        return self.estimates_.events
+
+    @property
+    def estimates(self) -> pl.DataFrame:
+        """One row per event: ``alpha``, slopes, ``sigma``, ``n_obs``, ``df``, ``r2``.
+
+        ``alpha`` and ``sigma`` are fractions per session, ``beta`` is the slope on the benchmark,
+        ``beta_<factor>`` that on a factor.
+        """
+        fitted, design = self.estimates_.fit, self.model.design
+        columns: dict[str, Any] = {"event_id": self.events["event_id"], "symbol": self.events["symbol"]}
+        if design.intercept:
+            columns["alpha"] = fitted.alpha
+        for position, name in enumerate(design.regressors):
+            columns["beta" if name == "market" else f"beta_{name}"] = fitted.slopes[:, position]
+        columns |= {"sigma": fitted.sigma, "n_obs": fitted.n_obs, "df": fitted.df, "r2": fitted.r2}
+        return pl.DataFrame(columns)
+
+    @property
+    def abnormal_returns(self) -> pl.DataFrame:
+        """Long frame ``event_id, symbol, date, tau, ret, expected, ar, se, sar``, by (event_id, tau).
+
+        Fractions per session; `se` is the forecast standard error of `ar`, `sar` their ratio, t(df)
+        under normality. A session without a return has nulls; tau outside the calendar has no row.
+        """
+        values, length = self.estimates_, len(self.estimates_.taus)
+        n = self.events.height
+        owner = np.repeat(np.arange(n), length)
+        frame = pl.DataFrame(
+            {
+                "event_id": self.events["event_id"].gather(owner),
+                "symbol": self.events["symbol"].gather(owner),
+                "date": pl.Series(values.dates.ravel().astype(np.int32)).cast(pl.Date),
+                "tau": np.tile(values.taus, n),
+                "ret": values.ret.ravel(),
+                "expected": values.expected.ravel(),
+                "ar": values.ar.ravel(),
+                "se": values.se.ravel(),
+                "sar": (values.ar / values.se).ravel(),
+            }
+        )
+        return frame.filter(pl.Series(values.dates.ravel() >= 0)).with_columns(
+            pl.col("ret", "expected", "ar", "se", "sar").fill_nan(None)
+        )
+
+    def car(self, first: int, last: int) -> pl.DataFrame:
+        """Cumulative abnormal return of every event over sessions `first` to `last`.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``event_id, symbol, n_days, car, se, t, df, p, scar, bhar`` and the events' own columns.
+            `car` and `bhar` are fractions over the days that have a return (`n_days` of them), `se`
+            is the exact forecast standard error, `p` two-sided from t(df): exact only under
+            normality. On simulated prices ``true_car`` is what was put in.
+
+        Raises
+        ------
+        SpecificationError
+            For a window outside the study's `event_window`.
+        """
+        columns = self._columns(first, last)
+        values = self.estimates_
+        ar = values.ar[:, columns]
+        total, variance = pipeline.cumulate(ar, values.loading[:, columns], values.fit.sigma)
+        se = np.sqrt(variance)
+        t = total / se
+        present = ~np.isnan(ar)
+        held = np.where(present, 1.0 + values.ret[:, columns], 1.0).prod(axis=1)
+        expected = np.where(present, 1.0 + values.expected[:, columns], 1.0).prod(axis=1)
+        n_days = present.sum(axis=1)
+        frame = pl.DataFrame(
+            {
+                "event_id": self.events["event_id"],
+                "symbol": self.events["symbol"],
+                "n_days": n_days,
+                "car": total,
+                "se": se,
+                "t": t,
+                "df": values.fit.df,
+                "p": 2.0 * special.stdtr(values.fit.df, -np.abs(t)),
+                "scar": t,
+                "bhar": np.where(n_days > 0, held - expected, np.nan),
+            }
+        ).with_columns(pl.col("car", "se", "t", "p", "scar", "bhar").fill_nan(None))
+        if self.market.truth is not None:
+            frame = frame.with_columns(self._true_car(columns))
+        own = self.events.drop("symbol", *[c for c in _CAR_COLUMNS if c in self.events.columns])
+        return frame.join(own, on="event_id", how="left", validate="1:1", maintain_order="left")
+
+    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
+        """Average abnormal return and its cumulation, session by session, with a band.
+
+        Parameters
+        ----------
+        first, last : int, optional
+            The path starts to cumulate at `first`; the study's event window by default.
+        level : float
+            Confidence level of the band.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``tau, aar, caar, se, ci_low, ci_high, n_events, band``. `caar` is the mean over events of
+            their CAR from `first` to `tau`. `band` names the standard error: *cross-sectional* (t(N-1))
+            where no two events share a day; *forecast error with cross-correlation* (normal; Kolari
+            and Pynnonen's r) where they do, since the spread across firms then misses the common
+            shock; *forecast error* (t(df)) for a single event.
+        """
+        event_first, event_last = self.estimates_.windows.event
+        first = event_first if first is None else first
+        last = event_last if last is None else last
+        self._columns(first, last)
+        if not 0 < level < 1:
+            raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
+        return pl.DataFrame(
+            [self._step(first, tau, level) for tau in range(first, last + 1)],
+            schema={
+                "tau": pl.Int64, "aar": pl.Float64, "caar": pl.Float64, "se": pl.Float64, "ci_low": pl.Float64,
+                "ci_high": pl.Float64, "n_events": pl.Int64, "band": pl.String,
+            },
+            orient="row",
+        ).with_columns(pl.col(pl.Float64).fill_nan(None))  # fmt: skip
+
+    def test(
+        self, first: int, last: int, *, tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None
+    ) -> pl.DataFrame:
+        """Test the mean abnormal return over sessions `first` to `last`.
+
+        Parameters
+        ----------
+        first, last : int
+            The window.
+        tests : sequence of str or SignificanceTest, or "all", optional
+            Which ones; names as in `marketimpact.TESTS`. All by default.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``test, null, estimate, se, statistic, df, p_value, n_events, valid, note``: one row per
+            test, those that hold for these events first. `valid` says whether the test keeps its
+            size given that these events share days (or not) and raised the variance (or not); `note`
+            says why not, and what was assumed. A test that cannot speak has ``statistic`` nan.
+        """
+        return table(_chosen(tests), self.sample(first, last))
+
+    def sample(self, first: int, last: int) -> Sample:
+        """What the tests look at: the events with an abnormal return in the window."""
+        columns = self._columns(first, last)
+        values = self.estimates_
+        held = np.flatnonzero((~np.isnan(values.ar[:, columns])).any(axis=1))
+        part = values.take(held)
+        car, variance = pipeline.cumulate(part.ar[:, columns], part.loading[:, columns], part.fit.sigma)
+        present = ~np.isnan(part.ar[:, columns])
+        mics = part.events.select("symbol").join(
+            self.market.exchange_of, on="symbol", how="left", validate="m:1", maintain_order="left"
+        )["calendar"]
+        return Sample(
+            car=car,
+            se=np.sqrt(variance),
+            sigma=part.fit.sigma,
+            df=part.fit.df,
+            n_days=present.sum(axis=1),
+            residuals=part.fit.residuals,
+            residual_dates=part.estimation_dates,
+            dates=np.where(present, part.dates[:, columns], -1),
+            exchange=mics.rank("dense").to_numpy().astype(np.int64),
+            portfolios=lambda: pipeline.portfolios(values, self.market, self.model, (first, last)),
+        )
+
+    def where(self, predicate: pl.Expr) -> StudyResult:
+        """The same result for the events that meet a condition on the events' columns."""
+        rows = np.flatnonzero(self.events.select(predicate.fill_null(value=False).alias("_")).to_series().to_numpy())
+        return replace(self, estimates_=self.estimates_.take(rows))
+
+    def by(self, *columns: str) -> Grouped:
+        """Ask the same question of every group of events."""
+        strangers = [c for c in columns if c not in self.events.columns]
+        if strangers or not columns:
+            raise SpecificationError(
+                f"by({', '.join(map(repr, columns))}): the events have the columns {', '.join(self.events.columns)}."
+            )
+        return Grouped(self, columns)
+
+    def inspect(self, event_id: str) -> Any:
+        """One event's regression, as statsmodels shows it.
+
+        Returns
+        -------
+        statsmodels.regression.linear_model.RegressionResultsWrapper
+            Ordinary least squares on the event's estimation window; for a model whose slopes are
+            imposed, the difference on a constant.
+        """
+        import statsmodels.api as sm  # noqa: PLC0415  # two seconds of import that most runs do not need
+
+        row = self._row_of(event_id)
+        y, x = pipeline.regression(self.estimates_.take(np.array([row])), self.market, self.model)
+        design = self.model.design
+        if design.imposed:
+            y, x = y - x.sum(axis=1).rename(None), x.iloc[:, :0]
+        if design.intercept or design.imposed:
+            x = sm.add_constant(x) if x.shape[1] else x.assign(const=1.0)
+        return sm.OLS(y, x).fit()
+
+    def regress(
+        self, formula: str, window: tuple[int, int], *, cluster: str = "announcement_id"
+    ) -> Any:
+        """Cross-sectional regression of CARs on the events' columns.
+
+        Parameters
+        ----------
+        formula : str
+            Such as ``"car ~ stance + log_size"``; names are columns of `car`.
+        window : tuple of int
+            Over which CARs are taken.
+        cluster : str
+            Column whose groups may be correlated.
+
+        Returns
+        -------
+        statsmodels.regression.linear_model.RegressionResultsWrapper
+            With cluster-robust covariance.
+
+        Warns
+        -----
+        MarketImpactWarning
+            With few clusters, whose number it names.
+        """
+        import statsmodels.formula.api as smf  # noqa: PLC0415
+
+        frame = self.car(*pipeline.check_window(window, "window")).drop_nulls("car")
+        if cluster not in frame.columns:
+            raise SpecificationError(f"cluster={cluster!r} is no column of the events: {', '.join(frame.columns)}.")
+        data = frame.drop(c for c, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Datetime))
+        model = smf.ols(formula, data=data.to_pandas(use_pyarrow_extension_array=False))
+        used = data[cluster].gather([int(row) for row in model.data.row_labels])
+        groups = used.rank("dense").to_numpy()
+        n_clusters = used.n_unique()
+        if n_clusters < 2:
+            raise DataError(f"regress: all events are in one cluster of {cluster!r}; a clustered variance needs two.")
+        if n_clusters < FEW_CLUSTERS:
+            warnings.warn(
+                f"Only {n_clusters} clusters of {cluster!r}: cluster-robust standard errors are too small with "
+                f"fewer than {FEW_CLUSTERS}.",
+                MarketImpactWarning,
+                stacklevel=2,
+            )
+        return model.fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
+
+    def plot(self, first: int | None = None, last: int | None = None) -> alt.LayerChart:
+        """Chart of the CAAR path with its band."""
+        return charts.caar_path(self.caar(first, last), title=self._title(), simulated=self.market.simulated)
+
+    def __repr__(self) -> str:
+        """The answer in a few lines."""
+        return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        first, last = self._headline_window()
+        head = "".join(f"<div>{_escape(line)}</div>" for line in self._lines())
+        shown = self.test(first, last) if self.events.height else pl.DataFrame()
+        return f"<div><pre style='display:inline'></pre>{head}</div>{_small_table(shown)}"
+
+    def _lines(self) -> list[str]:
+        values, events = self.estimates_, self.events
+        lines = [f"StudyResult: {self._title()}" + ("   [SIMULATED PRICES]" if self.market.simulated else "")]
+        counts = [f"{events.height} event{'s' if events.height != 1 else ''}"]
+        counts += [f"{events['symbol'].n_unique()} securities", f"{events['date'].n_unique()} day-0 dates"]
+        lines.append("  " + ", ".join(counts) + f"; event window {list(values.windows.event)}")
+        if self.attrition.height:
+            reasons = self.attrition["reason"].value_counts(sort=True, name="n").sort("n", "reason", descending=[True, False])
+            told = ", ".join(f"{row['reason']} {row['n']}" for row in reasons.iter_rows(named=True))
+            lines.append(f"  not used: {self.attrition.height} ({told}); see .attrition")
+        if events.height:
+            lines += self._headline()
+        return lines
+
+    def _headline(self) -> list[str]:
+        first, last = self._headline_window()
+        sample = self.sample(first, last)
+        if sample.n == 0:
+            return [f"  no event has a return in [{first}, {last}]"]
+        tests = table(list(TESTS.values()), sample).filter(pl.col("valid"))
+        lines = [f"  CAAR [{first}, {last}] {sample.car.mean():+.2%} over {sample.n} events"]
+        for row in tests.head(2).iter_rows(named=True):
+            lines.append(f"    {row['test']}: statistic {row['statistic']:.2f}, p = {row['p_value']:.3f}")
+        if structure(sample).n_blocks == 1 and sample.n > 1:
+            lines.append("  " + ONE_DATE)
+        return lines
+
+    def _headline_window(self) -> tuple[int, int]:
+        first, last = self.estimates_.windows.event
+        return (0, 0) if first <= 0 <= last else (first, last)
+
+    def _title(self) -> str:
+        first, last = self.estimates_.windows.estimation
+        return f"{self.model.name}, estimated over [{first}, {last}]"
+
+    def _columns(self, first: int, last: int) -> slice:
+        first, last = pipeline.check_window((first, last), "window")
+        event_first, event_last = self.estimates_.windows.event
+        if first < event_first or last > event_last:
+            raise SpecificationError(
+                f"window ({first}, {last}) reaches outside the study's event_window ({event_first}, {event_last}). "
+                "Run the study again with a wider one: study.but(event_window=...)."
+            )
+        return slice(first - event_first, last - event_first + 1)
+
+    def _row_of(self, event_id: str) -> int:
+        row = self.events["event_id"].index_of(event_id)
+        if row is not None:
+            return int(row)
+        gone = self.attrition.filter(pl.col("event_id") == event_id)
+        if gone.height:
+            why = gone.row(0, named=True)
+            raise SpecificationError(f"{event_id!r} was not used: {why['reason']} ({why['detail']}).")
+        known = ", ".join(self.events["event_id"].head(3))
+        raise SpecificationError(f"No event {event_id!r}. Events are named like {known}.")
+
+    def _true_car(self, columns: slice) -> pl.Series:
+        """Sum of what was put into simulated prices on the event's sessions of the window."""
+        assert self.market.truth is not None  # noqa: S101  # the caller looked
+        days = self.estimates_.dates[:, columns]
+        owner = np.repeat(np.arange(len(days)), days.shape[1])
+        asked = pl.DataFrame(
+            {
+                "row": owner,
+                "symbol": self.events["symbol"].gather(owner),
+                "date": pl.Series(days.ravel().astype(np.int32)).cast(pl.Date),
+            }
+        )
+        put_in = self.market.truth.group_by("symbol", "date").agg(pl.col("abnormal_return").sum())
+        return (
+            asked.join(put_in, on=["symbol", "date"], how="left", validate="m:1")
+            .group_by("row")
+            .agg(pl.col("abnormal_return").fill_null(0.0).sum().alias("true_car"))
+            .sort("row")["true_car"]
+        )
+
+    def _step(self, first: int, tau: int, level: float) -> tuple[Any, ...]:
+        """One row of the CAAR path."""
+        sample = self.sample(first, tau)
+        day = self.estimates_.ar[:, self._columns(tau, tau)].ravel()
+        aar = float(day[~np.isnan(day)].mean()) if (~np.isnan(day)).any() else np.nan
+        if sample.n == 0:
+            return tau, aar, np.nan, np.nan, np.nan, np.nan, 0, "none"
+        caar = float(sample.car.mean())
+        se, quantile, band = _band(sample, level)
+        return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, sample.n, band
+
+
+def _band(sample: Sample, level: float) -> tuple[float, float, str]:
+    """Standard error of the CAAR, the quantile that goes with it, and its name."""
+    tail = 0.5 + level / 2.0
+    if sample.n == 1:
+        return float(sample.se[0]), float(special.stdtrit(sample.df[0], tail)), "forecast error"
+    if not sample.shares_days:
+        se = float(sample.car.std(ddof=1) / np.sqrt(sample.n))
+        return se, float(special.stdtrit(sample.n - 1, tail)), "cross-sectional"
+    inflation = 1.0 + (sample.n - 1) * mean_correlation(sample).value
+    independent = float(np.sqrt((sample.se**2).sum()) / sample.n)
+    se = independent * float(np.sqrt(inflation)) if inflation > 0 else np.nan
+    return se, float(special.ndtri(tail)), "forecast error with cross-correlation"
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """The questions of a `StudyResult`, asked of every group of events; groups in sorted order."""
+
+    result: StudyResult
+    columns: tuple[str, ...]
+
+    def groups(self) -> list[tuple[tuple[Any, ...], StudyResult]]:
+        """Each group's values of the grouping columns, and its result."""
+        events = self.result.events.select(self.columns)
+        found = []
+        for values in events.unique().sort(self.columns, nulls_last=True).iter_rows():
+            same = pl.all_horizontal(
+                pl.col(c).eq_missing(pl.lit(v, dtype=events.schema[c])) for c, v in zip(self.columns, values, strict=True)
+            )
+            found.append((values, self.result.where(same)))
+        return found
+
+    def car(self, first: int, last: int) -> pl.DataFrame:
+        """`StudyResult.car`, group columns first."""
+        frame = self.result.car(first, last)
+        return frame.select(*self.columns, pl.exclude(self.columns)).sort(*self.columns, "event_id", nulls_last=True)
+
+    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
+        """`StudyResult.caar` of every group."""
+        return self._stack([result.caar(first, last, level=level) for _, result in self.groups()])
+
+    def test(
+        self, first: int, last: int, *, tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None
+    ) -> pl.DataFrame:
+        """`StudyResult.test` of every group."""
+        return self._stack([result.test(first, last, tests=tests) for _, result in self.groups()])
+
+    def _stack(self, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        kinds = self.result.events.schema
+        return pl.concat(
+            frame.select(
+                *[pl.lit(v, dtype=kinds[c]).alias(c) for c, v in zip(self.columns, values, strict=True)], pl.all()
+            )
+            for (values, _), frame in zip(self.groups(), frames, strict=True)
+        )
+
+
+def _chosen(tests: Sequence[str | SignificanceTest] | str | None) -> list[SignificanceTest]:
+    if tests is None or (isinstance(tests, str) and tests == "all"):
+        return list(TESTS.values())
+    if isinstance(tests, str):
+        tests = [tests]
+    unknown = [t for t in tests if isinstance(t, str) and t not in TESTS]
+    if unknown:
+        raise SpecificationError(f"No test called {', '.join(map(repr, unknown))}. There are: {', '.join(TESTS)}.")
+    return [TESTS[t] if isinstance(t, str) else t for t in tests]
+
+
+def _escape(text: str) -> str:
+    import html  # noqa: PLC0415
+
+    return html.escape(text)
+
+
+def _small_table(frame: pl.DataFrame) -> str:
+    with pl.Config(tbl_rows=20, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=120):
+        return frame._repr_html_() if frame.width else ""

@@ -1,0 +1,290 @@
+"""Prices from a Parquet or CSV file, or from a frame in memory."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, time
+from pathlib import Path
+
+import polars as pl
+
+from marketimpact.errors import DataError, SourceError, SpecificationError
+from marketimpact.schema import Prices, check
+from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
+
+__all__ = ["FilePrices"]
+
+NUMBERS = ("close", "adj_close", "volume")
+KNOWN = ("symbol", "date", *NUMBERS)
+#: What other programs call these columns, in lower case without punctuation.
+SYNONYMS = {
+    "symbol": ("symbol", "symbols", "ticker", "tickers", "tic", "ric", "code", "secid", "instrument"),
+    "date": ("date", "day", "datetime", "timestamp", "tradedate", "tradingday", "index"),
+    "close": ("close", "closeprice", "closingprice", "price", "prc", "pxlast", "last", "settle"),
+    "adj_close": ("adjclose", "adjustedclose", "adjcloseprice", "closeadj", "adjustedprice"),
+}
+# A date that pandas wrote with its midnight, with or without an offset, is still that date.
+MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?$"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FilePrices:
+    """Long prices from a file or a frame: one row per symbol and date.
+
+    Parameters
+    ----------
+    prices : str, pathlib.Path or polars.DataFrame
+        A `.parquet` or `.csv` file, or a frame, with the columns `symbol`, `date` (ISO in a CSV),
+        `close` or `adj_close` or both, and perhaps `volume`; other columns are ignored. Where
+        `adj_close` is given it is used; `close` fills in where `adj_close` is empty, which a note counts.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> frame = pl.DataFrame({"symbol": ["NVDA"], "date": [date(2024, 1, 2)], "close": [48.17]})
+    >>> FilePrices(frame).read(["NVDA", "AMD"]).missing
+    ('AMD',)
+    """
+
+    prices: str | Path | pl.DataFrame
+
+    def __post_init__(self) -> None:
+        given: object = self.prices
+        if not isinstance(given, str | Path | pl.DataFrame):
+            kind = type(given)
+            hint = " Convert it with pl.from_pandas(...)." if kind.__module__.startswith("pandas") else ""
+            raise SpecificationError(f"FilePrices takes a path or a polars frame, not {kind.__name__}.{hint}")
+
+    def __repr__(self) -> str:
+        if isinstance(self.prices, pl.DataFrame):
+            return "FilePrices(frame)"
+        return f"FilePrices({Path(self.prices).name!r})"
+
+    def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> PriceTable:
+        """Prices of `symbols` from the file.
+
+        Only rows of the symbols asked for must be in order; broken rows of others are counted in a note.
+
+        Parameters
+        ----------
+        symbols : sequence of str
+            Symbols as the file spells them.
+        first, last : datetime.date, optional
+            Bounds, both included.
+
+        Returns
+        -------
+        PriceTable
+            Symbols the file does not have are in `missing`.
+
+        Raises
+        ------
+        SpecificationError
+            If no symbol is asked for, or the bounds enclose nothing.
+        DataError
+            If the file is absent, of another kind, unreadable or empty, lacks a column, or has a row of
+            a symbol asked for that breaks the rules: a repeated date, a price that is no positive number.
+        SourceError
+            If none of the symbols is in the file, or none on the dates asked for.
+        """
+        asked = asked_symbols(symbols)
+        asked_range(first, last)
+        source = repr(self)
+        raw = self._load()
+        frame = _typed(_demand_columns(raw, source), source)
+        mine = pl.col("symbol").is_in(asked).fill_null(value=False)
+        ours, others = frame.filter(mine), frame.filter(~mine)
+        if ours.is_empty():
+            raise _none_of_them(frame, asked, source)
+        _refuse_unreadable(ours, source)
+        chosen = within(ours, first, last)
+        notes = (*_basis_notes(chosen, raw.columns), *_range_notes(ours, chosen), *_broken_notes(others))
+        return price_table(chosen, asked=asked, source=source, notes=notes)
+
+    def _load(self) -> pl.DataFrame:
+        if isinstance(self.prices, pl.DataFrame):
+            frame = self.prices
+        else:
+            frame = _load_file(Path(self.prices).expanduser())
+        if frame.is_empty():
+            raise DataError(f"{self!r} has no rows. Check the file, or the filter that made it.")
+        return frame
+
+
+def _load_file(path: Path) -> pl.DataFrame:
+    kind = path.suffix.lower()
+    if kind not in (".parquet", ".csv"):
+        raise DataError(
+            f"{path} ends in {kind!r}, which FilePrices cannot read. It reads .parquet and .csv; "
+            "hand in anything else as a polars frame."
+        )
+    if not path.is_file():
+        raise DataError(f"There is no file {path}. Relative paths start at the working directory.")
+    try:
+        # One open file: reading by path opens it several times, and fails while another replaces it.
+        with path.open("rb") as file:
+            # Everything as text: inferred types would turn the symbol 0700 into 700.
+            return pl.read_parquet(file) if kind == ".parquet" else pl.read_csv(file, infer_schema=False)
+    except pl.exceptions.NoDataError as error:
+        raise DataError(f"{path} is empty.") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        cause = str(error).splitlines()[0]
+        raise DataError(f"{path} cannot be read as {kind[1:]}: {cause}. Write the file again.") from error
+
+
+def _demand_columns(frame: pl.DataFrame, source: str) -> pl.DataFrame:
+    """The columns that prices need, or a message that names them and what the file calls them."""
+    found = frame.columns
+    lacking = [name for name in ("symbol", "date") if name not in found]
+    if "close" not in found and "adj_close" not in found:
+        lacking.append("close")
+    if not lacking:
+        return frame.select(name for name in KNOWN if name in found)
+    wanted = [*lacking, "adj_close"] if "close" in lacking else lacking
+    renames = {near: name for name in wanted for near in [_nearest(name, found)] if near}
+    what = ", ".join("'close' or 'adj_close'" if name == "close" else repr(name) for name in lacking)
+    advice = f"Rename with .rename({renames})." if renames else "One row per symbol and date is needed."
+    raise DataError(
+        f"{source} lacks the column{'s' if len(lacking) > 1 else ''} {what}; "
+        f"it has {', '.join(map(repr, found))}. {advice}"
+    )
+
+
+def _nearest(wanted: str, found: Sequence[str]) -> str | None:
+    """The column most likely meant by `wanted`, if one is."""
+    bare = {re.sub(r"[^a-z]", "", name.lower()): name for name in reversed(found) if name not in KNOWN}
+    for synonym in SYNONYMS[wanted]:
+        if synonym in bare:
+            return bare[synonym]
+    alike = difflib.get_close_matches(wanted.replace("_", ""), bare, n=1, cutoff=0.8)
+    return bare[alike[0]] if alike else None
+
+
+def _typed(frame: pl.DataFrame, source: str) -> pl.DataFrame:
+    """Types of `Prices`, the price chosen, and what stays unreadable, row by row.
+
+    Adds `from_adjusted` (whether the row has an adjusted close), and `unreadable`: the first value of
+    the row that is no date or number, as "column 'text'", else empty.
+    """
+    texts = all(dtype == pl.String for dtype in frame.dtypes)
+    expressions = {"symbol": pl.col("symbol").cast(pl.String)}
+    for name in frame.columns[1:]:
+        expressions[name] = _text_value(name) if texts else _plain_value(frame[name], source)
+    if not isinstance(frame["symbol"].dtype, pl.String | pl.Categorical | pl.Enum):
+        raise _wrong_type(frame["symbol"], "text", source)
+    lost = [
+        pl.when(value.is_null() & pl.col(name).is_not_null()).then(
+            pl.format("{} '{}'", pl.lit(name), pl.col(name).cast(pl.String))
+        )
+        for name, value in expressions.items()
+    ]
+    frame = frame.with_columns(
+        *(value.alias(name) for name, value in expressions.items()), unreadable=pl.coalesce(lost)
+    )
+    if "adj_close" not in frame.columns:
+        return frame.with_columns(from_adjusted=pl.lit(None, dtype=pl.Boolean))
+    given = pl.col("adj_close")
+    chosen = pl.coalesce("adj_close", "close") if "close" in frame.columns else given
+    return frame.with_columns(from_adjusted=given.is_not_null(), close=chosen).drop("adj_close")
+
+
+def _text_value(name: str) -> pl.Expr:
+    text = pl.col(name).str.strip_chars()
+    if name == "date":
+        return text.str.replace(MIDNIGHT, "").str.to_date("%Y-%m-%d", strict=False)
+    return text.cast(pl.Float64, strict=False)
+
+
+def _plain_value(values: pl.Series, source: str) -> pl.Expr:
+    name, dtype = values.name, values.dtype
+    if name != "date":
+        if dtype.is_numeric() or dtype == pl.Null:
+            return pl.col(name).cast(pl.Float64)
+        raise _wrong_type(values, "numbers", source)
+    if isinstance(dtype, pl.Datetime):
+        # The local date of a local midnight; a cast would take the date it was in Greenwich.
+        return pl.when(pl.col(name).dt.time() == time(0)).then(pl.col(name).dt.date())
+    if dtype != pl.Date:
+        raise _wrong_type(values, "dates", source)
+    return pl.col(name)
+
+
+def _wrong_type(values: pl.Series, wanted: str, source: str) -> DataError:
+    return DataError(
+        f"{source}: column {values.name!r} has type {values.dtype}, must hold {wanted} "
+        f"(first value: {values.drop_nulls().first()!r}). Cast it before handing it in."
+    )
+
+
+def _refuse_unreadable(ours: pl.DataFrame, source: str) -> None:
+    wrong = ours.filter(pl.col("unreadable").is_not_null())
+    if wrong.is_empty():
+        return
+    shown = "; ".join(f"{row['symbol']}: {row['unreadable']}" for row in wrong.head(5).iter_rows(named=True))
+    raise DataError(
+        f"{source} has {_rows(wrong.height)} with a value that cannot be read, such as {shown}. Dates are "
+        "written 2024-01-31 and have no time of day, numbers 1234.5; leave a missing value empty.",
+        counts={"unreadable": wrong.height},
+        rows=wrong,
+    )
+
+
+def _none_of_them(frame: pl.DataFrame, asked: Sequence[str], source: str) -> SourceError:
+    known = frame["symbol"].drop_nulls().unique().sort().to_list()
+    upper = {name.upper(): name for name in reversed(known)}
+    near = (difflib.get_close_matches(name.upper(), upper, n=1, cutoff=0.75) for name in asked)
+    meant = list(dict.fromkeys(upper[match] for matches in near for match in matches))
+    return SourceError(
+        f"{source} has none of the symbols asked for: {listed(asked)}. It has {len(known)}: {listed(known)}."
+        + (f" Did you mean {listed(meant)}?" if meant else " Check how the file spells them."),
+        source=source,
+        symbols=asked,
+        retryable=False,
+    )
+
+
+def _basis_notes(chosen: pl.DataFrame, found: Sequence[str]) -> list[str]:
+    """Where `close` stands in for the adjusted close; worst where one symbol has both."""
+    priced = chosen.filter(pl.col("close").is_not_null())
+    if priced.is_empty():
+        return []
+    adjusted = priced["from_adjusted"]
+    if adjusted.null_count():
+        near = _nearest("adj_close", found)
+        hint = f" If column {near!r} is one, rename it to 'adj_close'." if near else ""
+        return [f"There is no adj_close: close is used as given, adjusted or not.{hint}"]
+    if adjusted.all():
+        return []
+    notes = [f"adj_close is empty on {_rows(priced.height - int(adjusted.sum()))}: close is used there."]
+    bases = priced.group_by("symbol").agg(pl.col("from_adjusted").n_unique().alias("bases"))
+    mixed = bases.filter(pl.col("bases") > 1)["symbol"].sort().to_list()
+    if mixed:
+        notes.append(
+            f"adj_close and close are mixed within {listed(mixed)}: a return from one to the other is wrong "
+            "by the adjustment. Fill in adj_close, or leave close empty there."
+        )
+    return notes
+
+
+def _range_notes(ours: pl.DataFrame, chosen: pl.DataFrame) -> list[str]:
+    empty = sorted(set(ours["symbol"].unique()) - set(chosen["symbol"].unique()))
+    return [f"Known, but without a row on the dates asked for: {listed(empty)}."] if empty else []
+
+
+def _broken_notes(others: pl.DataFrame) -> list[str]:
+    """Count the rows of other symbols that would have been refused."""
+    readable = others.filter(pl.col("unreadable").is_null())
+    broken = others.height - readable.height
+    if not readable.is_empty():
+        try:
+            check(Prices, readable, "prices")
+        except DataError as error:
+            broken += readable.height if error.rows is None else error.rows.height
+    return [f"{_rows(broken)} of symbols not asked for break the rules of prices."] if broken else []
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'' if count == 1 else 's'}"

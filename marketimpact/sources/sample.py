@@ -1,0 +1,87 @@
+"""The embedded sample: simulated prices with known truth, so that every example runs offline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from marketimpact.errors import DataError, SourceError
+from marketimpact.resources import resource
+from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
+
+__all__ = ["SamplePrices"]
+
+SOURCE = "SamplePrices() (simulated)"
+NOTE = "These prices are simulated: what they show says nothing about any company."
+TRUTH_COLUMNS = ("symbol", "date", "abnormal_return")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SamplePrices:
+    """Simulated prices of the embedded securities, with the effects put into them.
+
+    They are for learning and testing. Do not report a result from them.
+
+    Examples
+    --------
+    >>> SamplePrices()
+    SamplePrices() (simulated)
+    """
+
+    def __repr__(self) -> str:
+        return SOURCE
+
+    def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> PriceTable:
+        """Simulated prices of `symbols`, and in `truth` the abnormal returns put in.
+
+        Parameters
+        ----------
+        symbols : sequence of str
+            Yahoo-style symbols.
+        first, last : datetime.date, optional
+            Bounds, both included.
+
+        Returns
+        -------
+        PriceTable
+            With `simulated=True`.
+
+        Raises
+        ------
+        SpecificationError
+            If no symbol is asked for, or the bounds enclose nothing.
+        SourceError
+            If the sample has none of the symbols, or nothing between the bounds.
+        """
+        asked = asked_symbols(symbols)
+        asked_range(first, last)
+        prices, truth = _embedded("prices.parquet"), _embedded("truth.parquet")
+        if absent := [name for name in TRUTH_COLUMNS if name not in truth.columns]:
+            raise DataError(f"The embedded truth.parquet lacks {listed(absent)}. Reinstall marketimpact.")
+        ours = prices.filter(pl.col("symbol").is_in(asked))
+        if ours.is_empty():
+            known = prices["symbol"].unique().sort().to_list()
+            raise SourceError(
+                f"The sample has none of the symbols asked for: {listed(asked)}. It has {len(known)}: "
+                f"{listed(known)}. Real prices come from FilePrices(...) or YahooPrices().",
+                source=SOURCE,
+                symbols=asked,
+                retryable=False,
+            )
+        chosen = truth.select(TRUTH_COLUMNS).filter(pl.col("symbol").is_in(asked)).sort("symbol", "date")
+        return price_table(
+            within(ours, first, last),
+            asked=asked,
+            source=SOURCE,
+            notes=(NOTE,),
+            simulated=True,
+            truth=within(chosen, first, last),
+        )
+
+
+def _embedded(name: str) -> pl.DataFrame:
+    with resource("data", "sample", name).open("rb") as file:
+        return pl.read_parquet(file)

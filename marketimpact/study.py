@@ -1,0 +1,128 @@
+"""EventStudy: the specification of a study, a value that can be run over any market."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from importlib.metadata import version
+from typing import Any
+
+import polars as pl
+
+from marketimpact import pipeline
+from marketimpact.errors import SpecificationError
+from marketimpact.market import Market
+from marketimpact.models import MarketModel, Model
+from marketimpact.result import StudyResult
+from marketimpact.sources.protocol import fingerprint
+
+__all__ = ["EventStudy"]
+
+#: Free observations that a regression needs at least, so that every test's moments exist.
+SPARE_OBSERVATIONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class EventStudy:
+    """What is estimated and over which days.
+
+    Parameters
+    ----------
+    model : Model
+        Model of the normal return; see `marketimpact.MODELS`.
+    estimation_window : tuple of int
+        First and last session of the estimation window relative to day 0, both included.
+    event_window : tuple of int
+        Widest span of sessions that questions can be asked of, both included.
+    min_observations : int
+        Complete sessions an event needs in its estimation window.
+
+    Raises
+    ------
+    SpecificationError
+        For a window that is reversed or not of two whole numbers, windows that overlap, or a
+        `min_observations` too small for the model.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> study = mi.EventStudy(estimation_window=(-200, -11), event_window=(-5, 5))
+    >>> study.but(model=mi.MeanAdjusted())
+    EventStudy(model=MeanAdjusted(), estimation_window=(-200, -11), event_window=(-5, 5), min_observations=60)
+    """
+
+    model: Model = MarketModel()
+    estimation_window: tuple[int, int] = (-250, -11)
+    event_window: tuple[int, int] = (-10, 10)
+    min_observations: int = 60
+
+    def __post_init__(self) -> None:
+        for name in ("estimation_window", "event_window"):
+            object.__setattr__(self, name, pipeline.check_window(getattr(self, name), name))
+        if self.estimation_window[1] >= self.event_window[0]:
+            raise SpecificationError(
+                f"estimation_window={self.estimation_window} reaches into event_window={self.event_window}: "
+                "the normal return would be estimated from the event itself. End the estimation window "
+                f"before {self.event_window[0]}."
+            )
+        if isinstance(self.model, type) or not hasattr(self.model, "design"):
+            name = getattr(self.model, "__name__", repr(self.model))
+            raise SpecificationError(f"model={name} is not a model value; write mi.MarketModel(), with brackets.")
+        floor = self.model.design.n_parameters + SPARE_OBSERVATIONS
+        length = self.estimation_window[1] - self.estimation_window[0] + 1
+        if not floor <= self.min_observations <= length:
+            raise SpecificationError(
+                f"min_observations={self.min_observations} must lie between {floor} (what {self.model.name} "
+                f"needs) and {length} (the sessions in estimation_window={self.estimation_window})."
+            )
+
+    def but(self, **changes: Any) -> EventStudy:
+        """Copy with some options changed."""
+        known = [field.name for field in fields(self)]
+        strangers = sorted(set(changes) - set(known))
+        if strangers:
+            raise SpecificationError(f"EventStudy has no option {', '.join(strangers)}; it has {', '.join(known)}.")
+        return replace(self, **changes)
+
+    def run(self, events: pl.DataFrame, market: Market) -> StudyResult:
+        """Estimate every event.
+
+        Parameters
+        ----------
+        events : polars.DataFrame
+            ``event_id, symbol, date`` and any columns of your own, or what `align` returns. A date
+            that is no session of the security's exchange moves to the next one.
+        market : Market
+            Returns, benchmarks and factors.
+
+        Returns
+        -------
+        StudyResult
+            Events that cannot be used are rows of its `attrition`.
+
+        Raises
+        ------
+        DataError
+            For a broken events frame.
+        SpecificationError
+            When the market lacks a factor of the model.
+        """
+        windows = pipeline.Windows(self.estimation_window, self.event_window, self.min_observations)
+        estimates, attrition = pipeline.estimate(events, market, self.model, windows)
+        return StudyResult(
+            model=self.model,
+            market=market,
+            estimates_=estimates,
+            attrition=attrition,
+            record=self._record(events, market),
+        )
+
+    def _record(self, events: pl.DataFrame, market: Market) -> dict[str, str]:
+        """What is needed to get the same numbers again; no clock, no path."""
+        return {
+            "study": repr(self),
+            "prices": market.source,
+            "simulated": "yes" if market.simulated else "no",
+            "market_sha256": market.fingerprint,
+            "events_sha256": fingerprint(events.sort("event_id").select("event_id", "symbol", "date")),
+            **{name: version(name) for name in ("marketimpact", "polars", "numpy", "scipy", "statsmodels")},
+        }
