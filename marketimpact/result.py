@@ -281,13 +281,14 @@ class StudyResult:
         MarketImpactWarning
             With few clusters, whose number it names.
         """
+        import pandas as pd  # noqa: PLC0415
         import statsmodels.formula.api as smf  # noqa: PLC0415
 
         frame = self.car(*pipeline.check_window(window, "window")).drop_nulls("car")
         if cluster not in frame.columns:
             raise SpecificationError(f"cluster={cluster!r} is no column of the events: {', '.join(frame.columns)}.")
         data = frame.drop(c for c, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Datetime))
-        model = smf.ols(formula, data=data.to_pandas(use_pyarrow_extension_array=False))
+        model = smf.ols(formula, data=pd.DataFrame(data.to_dict(as_series=False)))
         used = data[cluster].gather([int(row) for row in model.data.row_labels])
         groups = used.rank("dense").to_numpy()
         n_clusters = used.n_unique()

@@ -3,10 +3,11 @@
 `check` is the only door: it refuses a frame with every broken rule counted and the rows shown, and
 gives back the caller's frame, extra columns and all.
 """
+# ruff: noqa: D102, N805 -- dataframely's rules are class methods, and each one's name says what it asks
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
 
 import dataframely as dy
 import polars as pl
@@ -20,11 +21,14 @@ __all__ = [
     "VERIFICATIONS",
     "Announcements",
     "Benchmark",
+    "Campaigns",
     "Events",
     "Prices",
     "Returns",
     "Securities",
     "check",
+    "known_zone",
+    "refusal",
 ]
 
 PRECISIONS = ("minute", "hour", "day")
@@ -35,6 +39,11 @@ ANTICIPATED = ("no", "partly", "yes")
 UTC = "UTC"
 #: How many rows at fault an error message prints; all of them are in `DataError.rows`.
 ROWS_SHOWN = 5
+#: How many columns of such a row it prints.
+COLUMNS_SHOWN = 4
+#: A local day lasts up to 25 hours, when the clocks go back.
+LONGEST_DAY = timedelta(hours=25)
+IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._\-]*$"
 
 #: Rule -> what it asks, in the words an error message uses.
 MEANING = {
@@ -46,6 +55,7 @@ MEANING = {
     "inf": "must be finite",
     "regex": "has characters that an identifier cannot have",
     "min_length": "must not be empty",
+    "inner_nullability": "has an empty entry",
     "time_precision_allowed": f"time_precision must be one of {', '.join(PRECISIONS)}",
     "stance_allowed": f"stance must be one of {', '.join(STANCES)}",
     "verification_allowed": f"verification must be one of {', '.join(VERIFICATIONS)}",
@@ -53,7 +63,18 @@ MEANING = {
     "anticipated_allowed": f"anticipated must be one of {', '.join(ANTICIPATED)}",
     "time_zone_known": "time_zone must be an IANA name such as Asia/Shanghai",
     "day_needs_time_zone": "a date-only announcement needs the time_zone whose date it is",
-    "bounds_in_order": "not_before and not_after must enclose announced_at",
+    "day_has_no_clock": "a date-only announcement must not carry a clock: write the plain date, such as "
+    "2025-08-12, or the instant at which that date begins in time_zone",
+    "bounds_in_order": "not_before and not_after must be in order and enclose announced_at (for a date-only "
+    "announcement, part of its day)",
+    "no_offset": "has a clock but no offset, so nobody can tell which session it belongs to: write "
+    "2025-08-12T12:45:00+08:00, or end a UTC time with Z",
+    "unreadable_instant": "is no ISO 8601 instant, such as 2025-08-12T12:45:00+08:00 or 2025-08-12T04:45:00Z",
+    "no_clock": "is a plain date: write the clock and its offset too, or say time_precision day",
+    "unreadable_date": "is no date, such as 2025-08-12",
+    "unreadable_truth": "must be true or false",
+    "unreadable_number": "is no number",
+    "dates_in_order": "first must not lie after last",
     "return_above_minus_one": "a simple return lies above -1",
     "benchmark_is_not_itself": "a security cannot be its own benchmark",
 }
@@ -62,7 +83,7 @@ MEANING = {
 class Announcements(dy.Schema):
     """Dated, sourced policy facts; one row per `announcement_id`."""
 
-    announcement_id = dy.String(primary_key=True, regex=r"^[A-Za-z0-9][A-Za-z0-9._\-]*$")
+    announcement_id = dy.String(primary_key=True, regex=IDENTIFIER)
     announced_at = dy.Datetime(time_unit="us", time_zone=UTC)
     time_precision = dy.String()
     stance = dy.String()
@@ -115,9 +136,25 @@ class Announcements(dy.Schema):
 
     @dy.rule()
     def bounds_in_order(cls) -> pl.Expr:
-        early = pl.col("not_before").is_null() | (pl.col("not_before") <= pl.col("announced_at"))
-        late = pl.col("not_after").is_null() | (pl.col("not_after") >= pl.col("announced_at"))
-        return early & late
+        begin = pl.col("announced_at")
+        end = pl.when(pl.col("time_precision") == "day").then(begin + LONGEST_DAY).otherwise(begin)
+        early = (pl.col("not_before") <= end).fill_null(value=True)
+        late = (pl.col("not_after") >= begin).fill_null(value=True)
+        return early & late & (pl.col("not_before") <= pl.col("not_after")).fill_null(value=True)
+
+
+class Campaigns(dy.Schema):
+    """Clusters of announcements that belong together; one row per `campaign_id`."""
+
+    campaign_id = dy.String(primary_key=True, regex=IDENTIFIER)
+    title = dy.String(min_length=1)
+    first = dy.Date()
+    last = dy.Date()
+    summary = dy.String(nullable=True)
+
+    @dy.rule()
+    def dates_in_order(cls) -> pl.Expr:
+        return pl.col("first") <= pl.col("last")
 
 
 class Securities(dy.Schema):
@@ -199,12 +236,53 @@ def check(schema: type[dy.Schema], frame: object, what: str) -> pl.DataFrame:
     frame = frame.with_columns(_cast(schema, frame, name, what) for name in names)
     numbered = frame.select(names).with_row_index("row", offset=1)
     failure = schema.filter(numbered.drop("row")).failure
-    counts = _counts(failure.counts(), schema)
-    if not frame.is_empty() and "time_zone" in names:
-        counts |= _unknown_zones(frame)
+    zones = _zone_rules(numbered) if "time_zone" in names else {}
+    counts = _counts(failure.counts(), schema) | {rule: rows.len() for rule, rows in zones.items()}
     if counts:
-        raise _refusal(what, counts, _rows_at_fault(schema, numbered))
+        at_fault = [_rows_at_fault(schema, numbered, failure.details()), *zones.values()]
+        raise refusal(what, counts, numbered.filter(pl.col("row").is_in(pl.concat(at_fault).implode())))
     return frame
+
+
+def known_zone(name: str) -> bool:
+    """Whether `name` is an IANA time zone, such as ``Asia/Shanghai``."""
+    try:
+        pl.Series([None], dtype=pl.Datetime("us", UTC)).dt.convert_time_zone(name)
+    except pl.exceptions.PolarsError:
+        return False
+    return True
+
+
+def refusal(what: str, counts: dict[str, int], rows: pl.DataFrame) -> DataError:
+    """The error for a frame that breaks rules: each rule with its count, then the rows at fault.
+
+    Parameters
+    ----------
+    what : str
+        What the frame is, for the message.
+    counts : dict of str to int
+        Broken rule -> number of rows that break it.
+    rows : polars.DataFrame
+        The rows at fault; ``row`` is their number in the input, from 1.
+    """
+    lines = [f"{what} breaks {len(counts)} rule{'s' if len(counts) > 1 else ''}:"]
+    for rule, count in counts.items():
+        lines.append(f"  - {_explain(rule)}: {count} row{'s' if count > 1 else ''}")
+    columns = _columns_to_show(rows, counts)
+    for row in rows.head(ROWS_SHOWN).iter_rows(named=True):
+        lines.append(f"  row {row['row']}: " + ", ".join(f"{c}={row[c]!s}" for c in columns))
+    if rows.height > ROWS_SHOWN:
+        lines.append(f"  ... and {rows.height - ROWS_SHOWN} more rows in this error's `rows`")
+    return DataError("\n".join(lines), counts=counts, rows=rows)
+
+
+def _columns_to_show(rows: pl.DataFrame, counts: dict[str, int]) -> list[str]:
+    """The first column, which is the key, then those that the broken rules name, then the next ones."""
+    columns = [c for c in rows.columns if c != "row"]
+    named = [c for c in columns[1:] if any(c in rule for rule in counts)]
+    rest = [c for c in columns[1:] if c not in named]
+    shown = [*columns[:1], *named, *rest][:COLUMNS_SHOWN]
+    return [c for c in columns if c in shown]
 
 
 def _as_frame(frame: object, what: str) -> pl.DataFrame:
@@ -240,20 +318,21 @@ def _cast(schema: type[dy.Schema], frame: pl.DataFrame, name: str, what: str) ->
     if isinstance(series.dtype, pl.Datetime) and isinstance(wanted, pl.Datetime):
         if series.dtype.time_zone is None:
             raise DataError(
-                f"{what}: {name!r} holds naive timestamps, such as {series.drop_nulls().first()}: without a "
-                "time zone nobody can tell which session they belong to. Say which with "
+                f"{what}: {name!r} holds naive timestamps, such as {series.drop_nulls().first()!s}: without "
+                "a time zone nobody can tell which session they belong to. Say which with "
                 f'.with_columns(pl.col("{name}").dt.replace_time_zone("Asia/Shanghai").dt.convert_time_zone("UTC")).'
             )
         return series.dt.convert_time_zone(UTC).cast(wanted)
     if series.dtype == pl.Null or _widens(series, wanted):
-        return series.cast(wanted)
+        # the date of a zoned midnight is the local one; a cast would take UTC's
+        return series.dt.date() if isinstance(series.dtype, pl.Datetime) else series.cast(wanted)
     raise DataError(
         f"{what}: column {name!r} has type {series.dtype}, must be {wanted}"
         f" (first value: {series.drop_nulls().first()!r}). Cast it before handing it in."
     )
 
 
-def _widens(series: pl.Series, wanted: Any) -> bool:
+def _widens(series: pl.Series, wanted: pl.DataType) -> bool:
     if wanted == pl.Float64:
         return series.dtype.is_numeric()
     if wanted == pl.String:
@@ -270,32 +349,35 @@ def _counts(counts: dict[str, int], schema: type[dy.Schema]) -> dict[str, int]:
     }
 
 
-def _unknown_zones(frame: pl.DataFrame) -> dict[str, int]:
-    import zoneinfo  # noqa: PLC0415  # only announcements carry zones
+def _zone_rules(numbered: pl.DataFrame) -> dict[str, pl.Series]:
+    """Rules that need each row's own zone -> numbers of the rows that break them."""
+    zone = pl.col("time_zone")
+    known = [
+        name for name in numbered["time_zone"].drop_nulls().unique(maintain_order=True) if known_zone(name)
+    ]
+    broken = {"time_zone_known": numbered.filter(~zone.is_in(known))["row"]}
+    clocks = [
+        part.filter(~_begins_its_day(pl.col("announced_at").dt.convert_time_zone(str(name))))["row"]
+        for (name,), part in numbered.filter(
+            pl.col("time_precision") == "day", zone.is_in(known), pl.col("announced_at").is_not_null()
+        )
+        .partition_by("time_zone", as_dict=True)
+        .items()
+    ]
+    broken["day_has_no_clock"] = pl.concat([numbered["row"].head(0), *clocks])
+    return {rule: rows for rule, rows in broken.items() if not rows.is_empty()}
 
-    known = zoneinfo.available_timezones()
-    wrong = frame.filter(~pl.col("time_zone").is_in(known)).height
-    return {"time_zone_known": wrong} if wrong else {}
+
+def _begins_its_day(local: pl.Expr) -> pl.Expr:
+    # not "is it 00:00": where the clocks go forward at midnight, the day begins at 01:00
+    return (local - timedelta(microseconds=1)).dt.date() != local.dt.date()
 
 
-def _rows_at_fault(schema: type[dy.Schema], numbered: pl.DataFrame) -> pl.DataFrame:
-    details = schema.filter(numbered.drop("row")).failure.details()
+def _rows_at_fault(schema: type[dy.Schema], numbered: pl.DataFrame, details: pl.DataFrame) -> pl.Series:
     if details.is_empty():
-        return numbered.head(0)
+        return numbered["row"].head(0)
     names = schema.column_names()
-    return numbered.join(details.select(names).unique(), on=names, how="semi", nulls_equal=True)
-
-
-def _refusal(what: str, counts: dict[str, int], rows: pl.DataFrame) -> DataError:
-    lines = [f"{what} breaks {len(counts)} rule{'s' if len(counts) > 1 else ''}:"]
-    for rule, count in counts.items():
-        lines.append(f"  - {_explain(rule)}: {count} row{'s' if count > 1 else ''}")
-    key = [c for c in rows.columns if c not in ("row",)][:4]
-    for row in rows.head(ROWS_SHOWN).iter_rows(named=True):
-        lines.append(f"  row {row['row']}: " + ", ".join(f"{c}={row[c]!s}" for c in key))
-    if rows.height > ROWS_SHOWN:
-        lines.append(f"  ... and {rows.height - ROWS_SHOWN} more rows in this error's `rows`")
-    return DataError("\n".join(lines), counts=counts, rows=rows)
+    return numbered.join(details.select(names).unique(), on=names, how="semi", nulls_equal=True)["row"]
 
 
 def _explain(rule: str) -> str:

@@ -146,11 +146,11 @@ class _World:
     sessions: Mapping[str, pl.DataFrame]
     market: _Path
     semiconductors: _Path
-    chinese_chips: _Path | None
+    chinese_chips: _Path
 
     def sector(self, mic: str, closes: Instants) -> Floats:
         world = self.semiconductors.seen(closes)
-        if mic not in CHINA or self.chinese_chips is None:
+        if mic not in CHINA:
             return world
         return SECTOR_GLOBAL_IN_CHINA * world + self.chinese_chips.seen(closes)
 
@@ -177,13 +177,13 @@ def simulate(
     announcements : polars.DataFrame
         As `schema.Announcements`; may be empty, and then nothing abnormal is put in.
     sessions : polars.DataFrame
-        ``mic, date, close`` (UTC) of every exchange, of New York always, and of Shanghai where
-        Shanghai, Shenzhen or Hong Kong is among them.
+        ``mic, date, close`` (UTC) of every exchange, and always of New York, where the factors are
+        realised; the Chinese one on the mainland, if its sessions are given.
     first, last : datetime.date
         Inclusive span of the prices.
     seed : int
-        Every series draws from `seed` and its own name, so that one more security, or a later
-        `last`, changes no other series.
+        Every series draws from `seed` and its own name, so that one more security or a later
+        `last` changes no other series (of several benchmarks behind one proxy the first counts).
     effects : mapping
         (jurisdiction, stance, role class) -> abnormal return, a fraction: see `EFFECTS`.
     closures : mapping
@@ -227,13 +227,19 @@ def simulate(
             "the span must run forward, and seed and noise must not be negative."
         )
     securities = check(Securities, securities, "securities").sort("symbol")
-    sessions = _without_closures(sessions, closures).sort("mic", "date")
+    shut = pl.concat_str("mic", "date", separator=" ").is_in(
+        [f"{mic} {day}" for mic in closures for day in closures[mic]]
+    )
+    sessions = sessions.select("mic", "date", "close").filter(~shut).sort("mic", "date")
     world = _world(securities, sessions.filter(pl.col("date").is_between(first, last)), seed, noise)
     indices, proxies = _named(securities, "benchmark"), _named(securities, "sector_proxy")
     firms = securities.filter(~pl.col("symbol").is_in([*indices, *proxies]))
     truth = _truth(announcements, firms, sessions, world, effects)
     benchmarks = {symbol: _benchmark(world, symbol, mic) for symbol, mic in indices.items()}
-    frames = [_index(world, symbol, path) for symbol, path in benchmarks.items()]
+    frames = [
+        _quotes(symbol, path.dates, _level(world, symbol, path.returns), None)
+        for symbol, path in benchmarks.items()
+    ]
     for symbol in sorted(proxies.keys() - indices.keys()):
         frames.append(_proxy(world, symbol, proxies[symbol], securities, benchmarks))
     for firm in firms.iter_rows(named=True):
@@ -275,15 +281,18 @@ def _truth(
         for hit in _hits(announcements, firms)
         for lag, abnormal in enumerate(_put_in(hit, world.seed, effects))
     ]
-    utc, text = pl.Datetime("us", "UTC"), pl.String()
-    types: tuple[pl.DataType, ...] = (text, text, utc, pl.Int64(), text, pl.Float64())
-    columns = ("symbol", "mic", "instant", "lag", "announcement_id", "abnormal_return")
-    frame = pl.DataFrame(moves, schema=dict(zip(columns, types, strict=True)), orient="row")
-    days = [
-        _trading(world, firm).slice(1).with_columns(symbol=pl.lit(firm["symbol"]))
-        for firm in firms.rows(named=True)
+    text, utc = pl.String(), pl.Datetime("us", "UTC")
+    types: list[tuple[str, pl.DataType]] = [
+        ("symbol", text),
+        ("mic", text),
+        ("instant", utc),
+        ("lag", pl.Int64()),
     ]
-    dated = _on_sessions(frame, sessions).join(pl.concat(days), on=["symbol", "date"], how="semi")
+    types += [("announcement_id", text), ("abnormal_return", pl.Float64())]
+    frame = pl.DataFrame(moves, schema=types, orient="row")
+    trading = {firm["symbol"]: _trading(world, firm).slice(1) for firm in firms.rows(named=True)}
+    days = pl.concat(home.with_columns(symbol=pl.lit(symbol)) for symbol, home in trading.items())
+    dated = _on_sessions(frame, sessions).join(days, on=["symbol", "date"], how="semi")
     return dated.select(_TRUTH).sort("symbol", "date", "announcement_id")
 
 
@@ -291,14 +300,11 @@ def _hits(announcements: pl.DataFrame, firms: pl.DataFrame) -> list[dict[str, An
     """Every announcement with every security it aims at."""
     if announcements.is_empty():
         return []
-    policy_or_confounder = (pl.col("stance") != "none") | pl.col("is_confounder").fill_null(value=False)
+    announcements = check(Announcements, announcements, "announcements")
+    moving = (pl.col("stance") != "none") | pl.col("is_confounder").fill_null(value=False)
+    aimed = announcements.filter(moving).explode("targets").unique(["announcement_id", "targets"])
     who = firms.select("mic", "role", "country", targets="symbol")
-    aimed = (
-        check(Announcements, announcements, "announcements").filter(policy_or_confounder).explode("targets")
-    )
-    return (
-        aimed.join(who, on="targets", validate="m:1").unique(["announcement_id", "targets"]).rows(named=True)
-    )
+    return aimed.join(who, on="targets", validate="m:1").rows(named=True)
 
 
 def _instant(hit: Mapping[str, Any]) -> datetime:
@@ -345,28 +351,17 @@ def _on_sessions(moves: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     return later.join(numbered.select("mic", "session", "date"), on=["mic", "session"], validate="m:1")
 
 
-def _without_closures(sessions: pl.DataFrame, closures: Mapping[str, Sequence[date]]) -> pl.DataFrame:
-    shut = [(mic, day) for mic, days in closures.items() for day in days]
-    closed = pl.DataFrame(shut, schema={"mic": pl.String, "date": pl.Date}, orient="row")
-    return sessions.select("mic", "date", "close").join(closed, on=["mic", "date"], how="anti")
-
-
 def _world(securities: pl.DataFrame, span: pl.DataFrame, seed: int, noise: float) -> _World:
     by_mic = {str(mic): frame for (mic,), frame in span.partition_by("mic", as_dict=True).items()}
     needed = set(securities["mic"]) | set(_named(securities, "benchmark", "sector_proxy").values())
-    missing = sorted(needed - set(by_mic))
     new_york = next((by_mic[mic] for mic in NEW_YORK if mic in by_mic), None)
-    mainland = next((by_mic[mic] for mic in MAINLAND if mic in by_mic), None)
-    if new_york is None:
-        missing.append(NEW_YORK[0])
-    if mainland is None and needed & set(CHINA):
-        missing.append(MAINLAND[0])
-    if missing or new_york is None:
+    missing = sorted(needed - set(by_mic)) or list(NEW_YORK[:1])
+    if needed - set(by_mic) or new_york is None:
         raise DataError(
-            f"No sessions of {', '.join(sorted(set(missing)))} in the span. "
-            "Hand in the sessions of every exchange of the securities, their benchmarks and proxies, "
-            f"and of {NEW_YORK[0]} and {MAINLAND[0]}, where the factors are realised."
+            f"No sessions of {', '.join(missing)} in the span. Hand in those of every exchange of the "
+            f"securities, their benchmarks and proxies, and of {NEW_YORK[0]}, where the factors are realised."
         )
+    mainland = next((by_mic[mic] for mic in MAINLAND if mic in by_mic), new_york)
 
     def realised(name: str, home: pl.DataFrame, sd: float, mean: float = 0.0) -> _Path:
         returns = noise * (mean + _shocks(seed, name, home.height, sd))
@@ -379,7 +374,7 @@ def _world(securities: pl.DataFrame, span: pl.DataFrame, seed: int, noise: float
         sessions=by_mic,
         market=realised("factor:market", new_york, MARKET_SD, MARKET_MEAN),
         semiconductors=realised("factor:semiconductors", new_york, SECTOR_SD),
-        chinese_chips=None if mainland is None else realised("factor:chinese-chips", mainland, local),
+        chinese_chips=realised("factor:chinese-chips", mainland, local),
     )
 
 
@@ -387,9 +382,8 @@ def _named(securities: pl.DataFrame, *columns: str) -> dict[str, str]:
     """Benchmarks or proxies and their exchanges: by the symbol's ending, else of a firm that names it."""
     named: dict[str, str] = {}
     for column in columns:
-        for symbol, mic in (
-            securities.select(column, "mic").drop_nulls().unique().sort(column, "mic").iter_rows()
-        ):
+        pairs = securities.select(column, "mic").drop_nulls().unique().sort(column, "mic")
+        for symbol, mic in pairs.rows():
             named.setdefault(symbol, SUFFIXES.get(symbol.rpartition(".")[2], mic))
     return named
 
@@ -421,12 +415,6 @@ def _benchmark(world: _World, symbol: str, mic: str) -> _Path:
     return _Path(home["date"], closes, returns)
 
 
-def _index(world: _World, symbol: str, path: _Path) -> pl.DataFrame:
-    start = _rng(world.seed, f"{symbol}:start").uniform(1000.0, 5000.0)
-    closes = _cents(_values(start, path.returns))
-    return _quotes(symbol, path.dates, closes, None)
-
-
 def _proxy(
     world: _World, symbol: str, mic: str, securities: pl.DataFrame, benchmarks: Mapping[str, _Path]
 ) -> pl.DataFrame:
@@ -436,9 +424,8 @@ def _proxy(
     base = securities.filter(pl.col("sector_proxy") == symbol)["benchmark"][0]
     own = world.noise * _shocks(world.seed, symbol, len(closes), PROXY_SD)
     returns = benchmarks.get(base, world.market).seen(closes) + world.sector(mic, closes) + own
-    start = _rng(world.seed, f"{symbol}:start").uniform(20.0, 500.0)
     volume = None if symbol.startswith("^") else _volume(world, symbol, returns)
-    return _quotes(symbol, home["date"], _cents(_values(start, returns)), volume)
+    return _quotes(symbol, home["date"], _level(world, symbol, returns), volume)
 
 
 def _trading(world: _World, firm: Mapping[str, Any]) -> pl.DataFrame:
@@ -467,20 +454,23 @@ def _firm(
     returns = returns + joined["abnormal_return"].fill_null(0.0).to_numpy()
     halted = suspensions.get(symbol)
     traded = np.ones(len(closes), bool) if halted is None else ~dates["date"].is_between(*halted).to_numpy()
-    listed_here = (
-        firm["listed_on"] is not None and firm["listed_on"] >= world.sessions[firm["mic"]]["date"][0]
-    )
-    free = FREE_SESSIONS if listed_here else 0
+    start_of_span = world.sessions[firm["mic"]]["date"][0]
+    free = FREE_SESSIONS if (firm["listed_on"] or date.min) >= start_of_span else 0
     prices = _capped(_values(start, returns), firm["price_limit"], free, traded)
     volume = _volume(world, symbol, returns)
     return _quotes(symbol, dates["date"].filter(traded), prices[traded], volume[traded])
+
+
+def _level(world: _World, symbol: str, returns: Floats) -> Floats:
+    """Closes of an index or fund, shape (n,)."""
+    return _cents(_values(_rng(world.seed, f"{symbol}:start").uniform(200.0, 5000.0), returns))
 
 
 def _values(start: float, returns: Floats) -> Floats:
     """Value path, shape (n,). The first price is given, so the first return is not seen."""
     growth = 1.0 + returns
     growth[:1] = 1.0
-    return start * np.cumprod(growth)
+    return np.asarray(start * np.cumprod(growth), dtype=np.float64)
 
 
 def _capped(values: Floats, limit: float | None, free: int, traded: npt.NDArray[np.bool_]) -> Floats:

@@ -1,0 +1,168 @@
+"""The command line: reads files, builds values, nothing else."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Literal
+
+import polars as pl
+import typer
+
+from marketimpact import calendars, report
+from marketimpact.alignment import align as align_events
+from marketimpact.catalogue import announcements, campaigns, securities
+from marketimpact.errors import MarketImpactError, MarketImpactWarning
+from marketimpact.inference import TESTS
+from marketimpact.models import MODELS
+from marketimpact.sources import FilePrices, PriceSource, SamplePrices, YahooPrices
+from marketimpact.study_file import read_study
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="Event studies of semiconductor policy: who moved, by how much, and whether it can be told from chance.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class _Calendars:
+    """Securities and sessions without prices: enough to align."""
+
+    def __init__(self, firms: pl.DataFrame, sessions: pl.DataFrame) -> None:
+        self.securities = firms
+        self.sessions = sessions
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Argument(help="Study file (TOML), or the name of an embedded study.")] = "h20",
+    prices: Annotated[Path | None, typer.Option(help="Prices: a Parquet or CSV file.")] = None,
+    yahoo: Annotated[bool, typer.Option("--yahoo", help="Fetch prices from Yahoo Finance.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; out/<study> by default.")] = None,
+) -> None:
+    """Run a study and write its report and tables.
+
+    Without --prices or --yahoo the study runs on the embedded sample, whose prices are simulated.
+    """
+    if prices is not None and yahoo:
+        raise typer.BadParameter("give --prices or --yahoo, not both")
+    source: PriceSource = YahooPrices() if yahoo else FilePrices(prices) if prices else SamplePrices()
+    plan = read_study(study)
+    answer = plan.run(source)
+    folder = out if out is not None else Path("out") / plan.name
+    group = "group" if plan.groups else None
+    target = report.write_report(
+        answer.result,
+        folder / "report.html",
+        title=plan.title,
+        question=plan.question,
+        windows=plan.windows,
+        group=group,
+        chronology=answer.chronology,
+    )
+    for name, table in report.tables(answer.result, windows=plan.windows, group=group).items():
+        table.write_parquet(folder / f"{name}.parquet")
+        _flat(table).write_csv(folder / f"{name}.csv")
+    typer.echo(repr(answer.result))
+    typer.echo(f"\nReport: {target}\nTables: {folder} (CSV and Parquet)")
+
+
+@app.command("align")
+def align_command(
+    file: Annotated[
+        Path | None, typer.Argument(help="Announcements (CSV or Parquet); the embedded chronology by default.")
+    ] = None,
+    symbols: Annotated[
+        str | None, typer.Option(help="Securities to meet, comma-separated; each announcement's targets by default.")
+    ] = None,
+    universe: Annotated[Path | None, typer.Option("--securities", help="Your own securities file.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")] = False,
+) -> None:
+    """Print day 0 of every announcement on each security's own exchange."""
+    facts, firms = announcements(file), securities(universe)
+    first, last = facts["announced_at"].min().date(), facts["announced_at"].max().date()  # type: ignore[union-attr]
+    chosen = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()] if symbols else None
+    met = firms.filter(pl.col("symbol").is_in(chosen)) if chosen else firms
+    mics = met["mic"].unique() if met.height else firms["mic"].unique()
+    events = align_events(facts, _Calendars(firms, calendars.sessions(mics, first, last)), symbols=chosen)
+    columns = [
+        "announcement_id", "symbol", "mic", "time_precision", "phase", "date", "day0_certainty", "day0_earliest",
+        "day0_latest", "align_reason",
+    ]  # fmt: skip
+    if csv:
+        typer.echo(_flat(events).write_csv(), nl=False)
+    else:
+        _print(events.sort("announced_at", "event_id").select(columns))
+
+
+@app.command("list")
+def list_command(
+    what: Annotated[
+        Literal["announcements", "campaigns", "securities", "models", "tests"], typer.Argument(help="What to list.")
+    ],
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")] = False,
+) -> None:
+    """List the embedded announcements, campaigns or securities, or the models and tests there are."""
+    frame, columns = {
+        "announcements": lambda: (
+            announcements(),
+            ["announcement_id", "announced_at", "time_precision", "jurisdiction", "stance", "is_confounder", "headline"],
+        ),
+        "campaigns": lambda: (campaigns(), ["campaign_id", "title", "first", "last"]),
+        "securities": lambda: (securities(), ["symbol", "name", "mic", "currency", "role", "benchmark"]),
+        "models": lambda: (_summaries({k: str(v.__doc__) for k, v in MODELS.items()}), ["name", "what"]),
+        "tests": lambda: (
+            pl.DataFrame([(t.name, t.null, t.distribution, t.source) for t in TESTS.values()],
+                         schema=["name", "null", "distribution", "source"], orient="row"),
+            ["name", "null", "distribution", "source"],
+        ),
+    }[what]()  # fmt: skip
+    if csv:
+        typer.echo(_flat(frame).write_csv(), nl=False)
+    else:
+        _print(frame.select(columns))
+
+
+def _summaries(docs: dict[str, str]) -> pl.DataFrame:
+    return pl.DataFrame(
+        [(name, doc.strip().splitlines()[0]) for name, doc in docs.items()], schema=["name", "what"], orient="row"
+    )
+
+
+def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """Lists joined by ';', so that a CSV can hold them."""
+    lists = [c for c, kind in frame.schema.items() if isinstance(kind, pl.List)]
+    return frame.with_columns(pl.col(lists).list.join(";")) if lists else frame
+
+
+def _print(frame: pl.DataFrame) -> None:
+    from rich import box  # noqa: PLC0415  # a table is not always printed
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console()
+    sheet = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in frame.columns:
+        sheet.add_column(name, overflow="fold" if name in ("headline", "announcement_id", "title") else "ellipsis")
+    for row in frame.iter_rows():
+        sheet.add_row(*[Text("" if value is None else str(value)) for value in row])
+    console.print(sheet, width=None if console.is_terminal else 200)
+    typer.echo(f"{frame.height} rows")
+
+
+def main() -> None:
+    """Run the command line; a foreseen error is one message on stderr and exit code 1."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", MarketImpactWarning)
+        warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
+        try:
+            app()
+        except MarketImpactError as error:
+            typer.echo(f"error: {error}", err=True)
+            sys.exit(1)

@@ -1,0 +1,39 @@
+"""Fixtures every test may use. The golden market repeats firms and repeats dates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import marketimpact as mi
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = Path(__file__).parent / "golden" / "data"
+SHARED = ROOT.parent / "shared"
+
+
+def golden(name: str) -> pl.DataFrame:
+    """A golden file as it stands."""
+    return pl.read_csv(GOLDEN / f"{name}.csv", try_parse_dates=True, infer_schema_length=None)
+
+
+@pytest.fixture(scope="session")
+def golden_market() -> mi.Market:
+    """30 securities, 380 sessions, suspensions, late listings, missing days."""
+    return mi.Market.from_returns(golden("returns"), golden("market"), golden("factors"))
+
+
+@pytest.fixture(scope="session")
+def golden_study() -> mi.EventStudy:
+    """The settings the golden files' README states."""
+    return mi.EventStudy(estimation_window=(-200, -11), event_window=(-5, 5), min_observations=60)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real prices beside the checkout; absent on most machines."""
+    if not (SHARED / "data" / "prices.parquet").exists():
+        pytest.skip("needs ../shared/data, the real prices, which are not part of the repository")
+    return SHARED
