@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import Any
 
 import polars as pl
 
@@ -77,20 +79,13 @@ def sessions(mics: Iterable[str], first: date, last: date) -> pl.DataFrame:
 def _calendar(name: str, first: date, last: date) -> pl.DataFrame:
     import exchange_calendars as xc  # noqa: PLC0415  # pulls in pandas
 
-    probe = xc.get_calendar(name, start="2024-01-02", end="2024-01-31")  # short, so cheap to build
-    earliest, latest = probe.bound_min(), probe.bound_max()
-    start, end = first - _PAD, last + _PAD
-    if earliest is not None:
-        start = max(start, earliest.date())
-    if latest is not None:
-        if last > latest.date():
-            raise DataError(
-                f"The calendar of {name} ends on {latest.date()}, before {last}. "
-                "A newer exchange_calendars may reach further: pip install --upgrade exchange_calendars."
-            )
-        end = min(end, latest.date())
-    calendar = xc.get_calendar(name, start=start.isoformat(), end=end.isoformat())
-    schedule = calendar.schedule
+    with warnings.catch_warnings():
+        # exchange_calendars 4.13 uses what pandas 3.1 deprecates; the reader can do nothing about it
+        warnings.simplefilter("ignore", DeprecationWarning)
+        probe = xc.get_calendar(name, start="2024-01-02", end="2024-01-31")  # short, so cheap to build
+        start, end = _within(name, first, last, probe.bound_min(), probe.bound_max())
+        calendar = xc.get_calendar(name, start=start.isoformat(), end=end.isoformat())
+        schedule = calendar.schedule
     instant = pl.Datetime("us", "UTC")
     return pl.DataFrame(
         {
@@ -104,5 +99,20 @@ def _calendar(name: str, first: date, last: date) -> pl.DataFrame:
     ).with_columns(pl.lit(calendar.tz.key).alias("exchange_time_zone"))
 
 
-def _instants(column: object) -> list[object]:
-    return [None if stamp != stamp else stamp.to_pydatetime() for stamp in column]  # type: ignore[attr-defined]
+def _within(name: str, first: date, last: date, earliest: Any, latest: Any) -> tuple[date, date]:
+    """Widen the span as far as the calendar reaches; refuse one it does not reach."""
+    start, end = first - _PAD, last + _PAD
+    if earliest is not None:
+        start = max(start, earliest.date())
+    if latest is not None:
+        if last > latest.date():
+            raise DataError(
+                f"The calendar of {name} ends on {latest.date()}, before {last}. "
+                "A newer exchange_calendars may reach further: pip install --upgrade exchange_calendars."
+            )
+        end = min(end, latest.date())
+    return start, end
+
+
+def _instants(column: Iterable[Any]) -> list[Any]:
+    return [None if stamp != stamp else stamp.to_pydatetime() for stamp in column]

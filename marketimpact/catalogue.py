@@ -162,6 +162,7 @@ def _from_parquet(file: Path, what: str) -> pl.DataFrame:
     try:
         return pl.read_parquet(io.BytesIO(file.read_bytes()))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        # damaged files make polars panic as often as raise
         raise DataError(
             f"{what}: not a readable Parquet file ({_first_line(error)}). Write it anew."
         ) from error

@@ -7,6 +7,7 @@ gives back the caller's frame, extra columns and all.
 
 from __future__ import annotations
 
+import zoneinfo
 from datetime import timedelta
 
 import dataframely as dy
@@ -78,6 +79,10 @@ MEANING = {
     "return_above_minus_one": "a simple return lies above -1",
     "benchmark_is_not_itself": "a security cannot be its own benchmark",
 }
+
+
+#: Marks a column whose cells may be empty but which must be there.
+PRESENT = {"present": True}
 
 
 class Announcements(dy.Schema):
@@ -181,7 +186,7 @@ class Prices(dy.Schema):
 
     symbol = dy.String(primary_key=True, min_length=1)
     date = dy.Date(primary_key=True)
-    close = dy.Float64(nullable=True, min_exclusive=0.0)
+    close = dy.Float64(nullable=True, min_exclusive=0.0, metadata=PRESENT)
     volume = dy.Float64(nullable=True, min=0.0)
 
 
@@ -190,7 +195,7 @@ class Returns(dy.Schema):
 
     symbol = dy.String(primary_key=True, min_length=1)
     date = dy.Date(primary_key=True)
-    ret = dy.Float64(nullable=True)
+    ret = dy.Float64(nullable=True, metadata=PRESENT)
 
     @dy.rule()
     def return_above_minus_one(cls) -> pl.Expr:
@@ -201,7 +206,7 @@ class Benchmark(dy.Schema):
     """Simple returns of one benchmark, one row per date."""
 
     date = dy.Date(primary_key=True)
-    ret = dy.Float64(nullable=True)
+    ret = dy.Float64(nullable=True, metadata=PRESENT)
 
 
 class Events(dy.Schema):
@@ -209,7 +214,7 @@ class Events(dy.Schema):
 
     event_id = dy.String(primary_key=True, min_length=1)
     symbol = dy.String(min_length=1)
-    date = dy.Date(nullable=True)
+    date = dy.Date(nullable=True, metadata=PRESENT)
 
 
 def check(schema: type[dy.Schema], frame: object, what: str) -> pl.DataFrame:
@@ -221,7 +226,7 @@ def check(schema: type[dy.Schema], frame: object, what: str) -> pl.DataFrame:
         The contract.
     frame : polars.DataFrame or polars.LazyFrame
         What the caller handed in. Columns the schema does not name are kept as they are.
-        Columns that may be empty may be left out.
+        Columns that may be empty may be left out, but for those that make the frame what it is.
     what : str
         What the frame is, for the message: "prices", "securities", ...
 
@@ -246,9 +251,11 @@ def check(schema: type[dy.Schema], frame: object, what: str) -> pl.DataFrame:
 
 def known_zone(name: str) -> bool:
     """Whether `name` is an IANA time zone, such as ``Asia/Shanghai``."""
+    if name not in zoneinfo.available_timezones():
+        return False
     try:
         pl.Series([None], dtype=pl.Datetime("us", UTC)).dt.convert_time_zone(name)
-    except pl.exceptions.PolarsError:
+    except pl.exceptions.PolarsError:  # polars brings its own, smaller table
         return False
     return True
 
@@ -301,7 +308,7 @@ def _as_frame(frame: object, what: str) -> pl.DataFrame:
 def _with_columns(schema: type[dy.Schema], frame: pl.DataFrame, what: str) -> pl.DataFrame:
     columns = schema.columns()
     missing = [name for name in columns if name not in frame.columns]
-    required = [name for name in missing if not columns[name].nullable]
+    required = [name for name in missing if not columns[name].nullable or columns[name].metadata == PRESENT]
     if required:
         raise DataError(
             f"{what} lacks the column{'s' if len(required) > 1 else ''} {', '.join(map(repr, required))}; "

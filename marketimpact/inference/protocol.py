@@ -28,12 +28,15 @@ class Holds:
         Events share dates and so a common shock, variance unchanged.
     both : Level
         Shared dates and raised idiosyncratic variance.
+    min_events : int
+        Fewest events with which it does; below, its size at nominal 5% was simulated above 8%.
     """
 
     separate: Level
     event_variance: Level
     shared_date: Level
     both: Level
+    min_events: int = 1
 
     def level(self, *, shared: bool, variance: bool) -> Level:
         """Level for a structure of events."""

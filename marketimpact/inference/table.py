@@ -108,7 +108,8 @@ def table(tests: Sequence[SignificanceTest], sample: Sample) -> pl.DataFrame:
     for test in tests:
         outcome = test.run(sample)
         level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
-        valid = level != "no" and not np.isnan(outcome.statistic)
+        enough = sample.n >= test.holds.min_events
+        valid = level != "no" and enough and not np.isnan(outcome.statistic)
         notes = (outcome.note, _why(test, facts, level), *_caveats(facts))
         rows.append(_row(test, outcome, sample.n, valid, "; ".join(note for note in notes if note)))
     frame = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
@@ -134,6 +135,8 @@ def _row(test: SignificanceTest, outcome: Outcome, n: int, valid: bool, note: st
 
 
 def _why(test: SignificanceTest, facts: Structure, level: Level) -> str:
+    if facts.n_events < test.holds.min_events:
+        return f"does not hold: needs at least {test.holds.min_events} events, here are {facts.n_events}"
     if level == "nearly":
         return "slightly liberal when events share days"
     if level == "yes":

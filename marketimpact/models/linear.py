@@ -117,7 +117,7 @@ def fit(y: Floats, x: Floats, design: Design) -> Fit:
         slopes, whitener = np.ones_like(x_bar), np.zeros((len(y), x.shape[2], x.shape[2]))
         singular = np.zeros(len(y), dtype=bool)
     else:
-        slopes, whitener, singular = _solve(dy, dx)
+        slopes, whitener, singular = _solve(dy, dx, _sum_days(x0**2))
     alpha = y_bar - _dot(x_bar, slopes) if design.intercept else np.zeros(len(y))
     deviations = dy - _dot(dx, slopes[:, None, :])
     squares, total = (deviations**2).sum(axis=1), (dy**2).sum(axis=1)
@@ -170,8 +170,12 @@ def _dot(a: Floats, b: Floats) -> Floats:
     return total
 
 
-def _solve(dy: Floats, dx: Floats) -> tuple[Floats, Floats, Bools]:
-    """Slopes and whitener from cross products scaled to correlations."""
+def _solve(dy: Floats, dx: Floats, squares: Floats) -> tuple[Floats, Floats, Bools]:
+    """Slopes and whitener from cross products scaled to correlations.
+
+    `squares` are the regressors' sums of squares about zero: what is constant varies about its mean
+    by rounding noise only.
+    """
     n, _, p = dx.shape
     if p == 0:
         return np.zeros((n, 0)), np.zeros((n, 0, 0)), np.zeros(n, dtype=bool)
@@ -182,7 +186,7 @@ def _solve(dy: Floats, dx: Floats) -> tuple[Floats, Floats, Bools]:
         for j in range(i + 1):
             gram[:, i, j] = gram[:, j, i] = (dx[:, :, i] * dx[:, :, j]).sum(axis=1)
     scale = np.sqrt(np.diagonal(gram, axis1=1, axis2=2))
-    constant = (scale <= 0).any(axis=1)
+    constant = (scale**2 <= NO_VARIATION * squares).any(axis=1)
     scale = np.where(scale > 0, scale, 1.0)
     correlation = gram / (scale[:, :, None] * scale[:, None, :])
     singular = constant | (np.linalg.eigvalsh(correlation)[:, 0] < COLLINEAR)

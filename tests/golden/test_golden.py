@@ -116,7 +116,7 @@ def test_tests_over_events(results, events, model, test):
             assert close(ours[mine], float(row[gold])), (row["win"], mine, ours[mine], row[gold])
         assert ours["n_events"] == row["n"]
         if row["df"] is not None:
-            assert ours["df"] == row["df"]
+            assert ours["df"] == float(row["df"])
         if row["se"] is not None:
             assert close(ours["se"], float(row["se"]))
 
