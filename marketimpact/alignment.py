@@ -138,7 +138,9 @@ def _pairs(
         return pairs
     if isinstance(symbols, str) and symbols != "all":
         raise SpecificationError(f'symbols={symbols!r}: give a list, such as ["{symbols}"], or "all".')
-    chosen = securities["symbol"] if isinstance(symbols, str) else pl.Series("symbol", list(symbols), pl.String)
+    chosen = (
+        securities["symbol"] if isinstance(symbols, str) else pl.Series("symbol", list(symbols), pl.String)
+    )
     if chosen.is_empty():
         raise SpecificationError("symbols is empty: name at least one security.")
     return announcements.select("announcement_id").join(
@@ -168,7 +170,9 @@ def _local_day(announcements: pl.DataFrame, zone: str) -> pl.DataFrame:
         "announcement_id",
         "time_precision",
         pl.coalesce("not_before", "announced_at").alias("earliest"),
-        pl.coalesce("not_after", _utc(midnight.dt.offset_by("1d")) - timedelta(microseconds=1)).alias("latest"),
+        pl.coalesce("not_after", _utc(midnight.dt.offset_by("1d")) - timedelta(microseconds=1)).alias(
+            "latest"
+        ),
         _utc(midnight.dt.replace(hour=start)).alias("work_start"),
         _utc(midnight.dt.replace(hour=end)).alias("work_end"),
     )
@@ -237,9 +241,9 @@ def _phase(frame: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     frame = frame.join(zones, on="mic", how="left", validate="m:1")
     parts = [
         part.with_columns(
-            (pl.col("instant").dt.convert_time_zone(str(zone)).dt.date() if zone else pl.lit(None, pl.Date)).alias(
-                "_local_date"
-            )
+            (
+                pl.col("instant").dt.convert_time_zone(str(zone)).dt.date() if zone else pl.lit(None, pl.Date)
+            ).alias("_local_date")
         )
         for (zone,), part in frame.partition_by("exchange_time_zone", as_dict=True).items()
     ]

@@ -71,7 +71,9 @@ def sessions(mics: Iterable[str], first: date, last: date) -> pl.DataFrame:
             f"No calendar for the exchange{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}. "
             f"Known MICs: {', '.join(sorted(EXCHANGES))}."
         )
-    frames = [_calendar(EXCHANGES[mic], first, last).select(pl.lit(mic).alias("mic"), pl.all()) for mic in wanted]
+    frames = [
+        _calendar(EXCHANGES[mic], first, last).select(pl.lit(mic).alias("mic"), pl.all()) for mic in wanted
+    ]
     return pl.concat(frames).sort("mic", "date")
 
 
@@ -115,4 +117,6 @@ def _within(name: str, first: date, last: date, earliest: Any, latest: Any) -> t
 
 
 def _instants(column: Iterable[Any]) -> list[Any]:
-    return [None if stamp != stamp else stamp.to_pydatetime() for stamp in column]
+    return [
+        stamp.to_pydatetime() if stamp.value > 0 else None for stamp in column
+    ]  # NaT has the lowest value

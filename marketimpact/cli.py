@@ -22,7 +22,7 @@ from marketimpact.study_file import read_study
 __all__ = ["main"]
 
 app = typer.Typer(
-    help="Event studies of semiconductor policy: who moved, by how much, and whether it can be told from chance.",
+    help="Event studies of semiconductor policy: who moved, how far, and whether it can be told from chance.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -40,7 +40,9 @@ class _Calendars:
 
 @app.command()
 def run(
-    study: Annotated[str, typer.Argument(help="Study file (TOML), or the name of an embedded study.")] = "h20",
+    study: Annotated[
+        str, typer.Argument(help="Study file (TOML), or the name of an embedded study.")
+    ] = "h20",
     prices: Annotated[Path | None, typer.Option(help="Prices: a Parquet or CSV file.")] = None,
     yahoo: Annotated[bool, typer.Option("--yahoo", help="Fetch prices from Yahoo Finance.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; out/<study> by default.")] = None,
@@ -75,13 +77,17 @@ def run(
 @app.command("align")
 def align_command(
     file: Annotated[
-        Path | None, typer.Argument(help="Announcements (CSV or Parquet); the embedded chronology by default.")
+        Path | None,
+        typer.Argument(help="Announcements (CSV or Parquet); the embedded chronology by default."),
     ] = None,
     symbols: Annotated[
-        str | None, typer.Option(help="Securities to meet, comma-separated; each announcement's targets by default.")
+        str | None,
+        typer.Option(help="Securities to meet, comma-separated; each announcement's targets by default."),
     ] = None,
     universe: Annotated[Path | None, typer.Option("--securities", help="Your own securities file.")] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")
+    ] = False,
 ) -> None:
     """Print day 0 of every announcement on each security's own exchange."""
     facts, firms = announcements(file), securities(universe)
@@ -91,8 +97,8 @@ def align_command(
     mics = met["mic"].unique() if met.height else firms["mic"].unique()
     events = align_events(facts, _Calendars(firms, calendars.sessions(mics, first, last)), symbols=chosen)
     columns = [
-        "announcement_id", "symbol", "mic", "time_precision", "phase", "date", "day0_certainty", "day0_earliest",
-        "day0_latest", "align_reason",
+        "announcement_id", "symbol", "mic", "time_precision", "phase", "date", "day0_certainty",
+        "day0_earliest", "day0_latest", "align_reason",
     ]  # fmt: skip
     if csv:
         typer.echo(_flat(events).write_csv(), nl=False)
@@ -103,15 +109,18 @@ def align_command(
 @app.command("list")
 def list_command(
     what: Annotated[
-        Literal["announcements", "campaigns", "securities", "models", "tests"], typer.Argument(help="What to list.")
+        Literal["announcements", "campaigns", "securities", "models", "tests"],
+        typer.Argument(help="What to list."),
     ],
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")
+    ] = False,
 ) -> None:
     """List the embedded announcements, campaigns or securities, or the models and tests there are."""
     frame, columns = {
         "announcements": lambda: (
             announcements(),
-            ["announcement_id", "announced_at", "time_precision", "jurisdiction", "stance", "is_confounder", "headline"],
+            ["announcement_id", "announced_at", "time_precision", "stance", "is_confounder", "headline"],
         ),
         "campaigns": lambda: (campaigns(), ["campaign_id", "title", "first", "last"]),
         "securities": lambda: (securities(), ["symbol", "name", "mic", "currency", "role", "benchmark"]),
@@ -130,7 +139,9 @@ def list_command(
 
 def _summaries(docs: dict[str, str]) -> pl.DataFrame:
     return pl.DataFrame(
-        [(name, doc.strip().splitlines()[0]) for name, doc in docs.items()], schema=["name", "what"], orient="row"
+        [(name, doc.strip().splitlines()[0]) for name, doc in docs.items()],
+        schema=["name", "what"],
+        orient="row",
     )
 
 
@@ -149,7 +160,9 @@ def _print(frame: pl.DataFrame) -> None:
     console = Console()
     sheet = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in frame.columns:
-        sheet.add_column(name, overflow="fold" if name in ("headline", "announcement_id", "title") else "ellipsis")
+        sheet.add_column(
+            name, overflow="fold" if name in ("headline", "announcement_id", "title") else "ellipsis"
+        )
     for row in frame.iter_rows():
         sheet.add_row(*[Text("" if value is None else str(value)) for value in row])
     console.print(sheet, width=None if console.is_terminal else 200)

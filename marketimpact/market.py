@@ -143,7 +143,7 @@ class Market:
         if strangers.height:
             raise DataError(
                 f"returns has {strangers.height} rows on dates that the benchmark lacks, the first on "
-                f"{strangers['date'].min()}: the benchmark's dates are the sessions. Give it those dates "
+                f"{strangers['date'].min()!s}: the benchmark's dates are the sessions. Give it those dates "
                 "(an empty ret is allowed), or drop the rows.",
                 rows=strangers,
             )
@@ -183,15 +183,22 @@ class Market:
         )
 
     @cached_property
-    def exchange_of(self) -> pl.DataFrame:
-        """``symbol, calendar``: which calendar each security's exchange keeps."""
-        return self.first_rows.select(
-            "symbol", pl.col("mic").replace(calendars.EXCHANGES).alias("calendar")
+    def trading_hours(self) -> pl.DataFrame:
+        """``symbol, opens, closes``: each exchange's usual hours, in UTC hours after its date's midnight."""
+        midnight = pl.col("date").cast(pl.Datetime("us", "UTC"))
+        hours = self.sessions.group_by("mic").agg(
+            ((pl.col("open") - midnight).dt.total_minutes() / 60).median().alias("opens"),
+            ((pl.col("close") - midnight).dt.total_minutes() / 60).median().alias("closes"),
+        )
+        return (
+            self.first_rows.select("symbol", "mic")
+            .join(hours, on="mic", how="left", validate="m:1")
+            .drop("mic")
         )
 
     def __repr__(self) -> str:
         """Say what is inside, and whether it is simulated."""
-        span = f"{self.spans['first'].min()} to {self.spans['last'].max()}"
+        span = f"{self.spans['first'].min()!s} to {self.spans['last'].max()!s}"
         lines = [
             f"Market: {self.spans.height} securities on {self.sessions['mic'].n_unique()} exchanges, {span}",
             f"  source: {self.source}" + ("  [SIMULATED PRICES]" if self.simulated else ""),
@@ -217,7 +224,9 @@ def _from_prices(
         raise DataError(f"{table.source} has no prices, only empty closes.")
     have = securities.join(prices.select("symbol").unique(), on="symbol", how="semi")
     if have.is_empty():
-        raise DataError(f"{table.source} has prices of no security, only of benchmarks: {_some(table.missing)}.")
+        raise DataError(
+            f"{table.source} has prices of no security, only of benchmarks: {_some(table.missing)}."
+        )
     first, last = _extent(prices)
     listed = calendars.sessions(have["mic"].unique(), first, last)
     sessions, repairs = _repair(listed, have, prices)
@@ -256,9 +265,7 @@ def _extent(prices: pl.DataFrame) -> tuple[date, date]:
 
 
 def _numbered(sessions: pl.DataFrame) -> pl.DataFrame:
-    return sessions.select(
-        "mic", pl.int_range(pl.len(), dtype=pl.Int64).over("mic").alias("session"), "date"
-    )
+    return sessions.select("mic", pl.int_range(pl.len(), dtype=pl.Int64).over("mic").alias("session"), "date")
 
 
 def _returns_on_sessions(grid: pl.DataFrame, prices: pl.DataFrame, by: str) -> pl.DataFrame:
@@ -298,8 +305,10 @@ def _repair(
         .agg(pl.len().alias("due"))
     )
     shut = due.filter(pl.col("due") >= SEVERAL).join(own, on=["mic", "date"], how="anti")
-    stray = own.join(listed, on=["mic", "date"], how="anti").group_by("mic", "date").agg(
-        pl.col("symbol").sort().alias("symbols")
+    stray = (
+        own.join(listed, on=["mic", "date"], how="anti")
+        .group_by("mic", "date")
+        .agg(pl.col("symbol").sort().alias("symbols"))
     )
     repairs = pl.concat(
         [
@@ -307,7 +316,9 @@ def _repair(
                 "mic",
                 "date",
                 pl.lit("closed").alias("action"),
-                pl.format("calendar lists a session; none of the {} securities has a price", "due").alias("detail"),
+                pl.format("calendar lists a session; none of the {} securities has a price", "due").alias(
+                    "detail"
+                ),
             ),
             stray.select(
                 "mic",
@@ -343,7 +354,9 @@ def _check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
     if factors is None:
         return None
     if not isinstance(factors, pl.DataFrame) or "date" not in factors.columns or factors.is_empty():
-        raise DataError("factors must be a polars frame with a 'date' column, one column per factor, and rows.")
+        raise DataError(
+            "factors must be a polars frame with a 'date' column, one column per factor, and rows."
+        )
     taken = {"symbol", "mic", "session", "ret", "market"}.intersection(factors.columns)
     words = [c for c in factors.columns if c != "date" and not factors[c].dtype.is_numeric()]
     if taken or words:
@@ -353,10 +366,12 @@ def _check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
             else f"factors: columns {words} are not numbers; cast or drop them."
         )
     if factors["date"].n_unique() < factors.height:
-        raise DataError(f"factors repeats {factors.height - factors['date'].n_unique()} dates; keep one row each.")
+        raise DataError(
+            f"factors repeats {factors.height - factors['date'].n_unique()} dates; keep one row each."
+        )
     names = [c for c in factors.columns if c != "date"]
     checked = factors.with_columns(pl.col(names).cast(pl.Float64).fill_nan(None))
-    large = [c for c in names if c != "rf" and (checked[c].std() or 0.0) > PERCENT_SD]
+    large = [c for c in names if c != "rf" and float(checked[c].to_numpy().std()) > PERCENT_SD]
     if large:
         warnings.warn(
             f"factors {', '.join(large)} have a daily standard deviation above {PERCENT_SD:.0%}: "
@@ -373,7 +388,9 @@ PERCENT_SD = 0.15
 
 def _warn_of_benchmarks(have: pl.DataFrame, prices: pl.DataFrame, benchmark: str) -> None:
     wanted = have.select(pl.col(benchmark)).drop_nulls().unique()
-    lacking = wanted.join(prices, left_on=benchmark, right_on="symbol", how="anti")[benchmark].sort().to_list()
+    lacking = (
+        wanted.join(prices, left_on=benchmark, right_on="symbol", how="anti")[benchmark].sort().to_list()
+    )
     if lacking:
         hit = have.filter(pl.col(benchmark).is_in(lacking))["symbol"].to_list()
         warnings.warn(
@@ -392,7 +409,4 @@ def _no_clock() -> list[pl.Expr]:
 
 def _combined(*frames: pl.DataFrame | None) -> str:
 
-
     return hashlib.sha256("".join(fingerprint(f) for f in frames if f is not None).encode()).hexdigest()
-
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,11 +10,10 @@ from numpy.typing import NDArray
 
 from marketimpact import schema
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import Portfolios
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model, fit, forecast
 
-__all__ = ["REASONS", "Estimates", "Windows", "check_window", "cumulate", "estimate", "place", "portfolios", "regression"]
+__all__ = ["REASONS", "Estimates", "Windows", "check_window", "cumulate", "cut", "estimate", "place"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -30,7 +28,7 @@ REASONS = {
     "no_benchmark": "the security's benchmark has no prices",
     "too_few_observations": "the estimation window has fewer complete sessions than min_observations",
     "no_event_returns": "no session of the event window has a return",
-    "singular_regressors": "a regressor is constant, or a combination of the others, in the estimation window",
+    "singular_regressors": "a regressor is constant or a combination of the others in the estimation window",
     "no_variation": "the return does not vary around the model in the estimation window",
 }
 _LOCATION = ("first_row", "n_sessions", "day0")
@@ -102,10 +100,9 @@ class Estimates:
 
 def check_window(window: object, name: str) -> tuple[int, int]:
     """A window as two whole numbers in order, or the reason why it is none."""
-    try:
-        first, last = window  # type: ignore[misc]
-    except (TypeError, ValueError):
-        raise SpecificationError(f"{name}={window!r}: give two sessions, first and last, such as (-1, 1).") from None
+    if not isinstance(window, tuple | list) or len(window) != 2:
+        raise SpecificationError(f"{name}={window!r}: give two sessions, first and last, such as (-1, 1).")
+    first, last = window
     if not all(isinstance(end, int) and not isinstance(end, bool) for end in (first, last)):
         raise SpecificationError(f"{name}={window!r}: sessions are whole numbers, such as (-1, 1).")
     if first > last:
@@ -128,8 +125,10 @@ def place(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFr
     events = schema.check(schema.Events, events, "events").sort("event_id")
     clash = {"date_given", "mic", "first_session", *_LOCATION}.intersection(events.columns)
     rows = market.first_rows.join(market.spans, on="symbol", how="left", validate="1:1")
-    frame = events.drop(clash).rename({"date": "date_given"}).join(
-        rows, on="symbol", how="left", validate="m:1", maintain_order="left"
+    frame = (
+        events.drop(clash)
+        .rename({"date": "date_given"})
+        .join(rows, on="symbol", how="left", validate="m:1", maintain_order="left")
     )
     sessions = market.panel.select("mic", "session", "date").unique().sort("date")
     frame = (
@@ -166,7 +165,7 @@ def place(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFr
     )
     if {"align_reason", "align_detail"} <= set(events.columns):
         detail = pl.coalesce("align_detail", detail)
-        reason = pl.coalesce("align_reason", reason)
+        reason = pl.coalesce("align_reason", reason)  # type: ignore[assignment]
     frame = frame.with_columns(reason.alias("_reason"), detail.alias("_detail"))
     dropped = frame.filter(pl.col("_reason").is_not_null()).select(
         "event_id", pl.col("_reason").alias("reason"), pl.col("_detail").alias("detail")
@@ -191,9 +190,9 @@ def estimate(
     _check_columns(market, model)
     placed, dropped = place(events, market)
     design = model.design
-    y, x, _ = _cut(placed, market, model, windows.estimation)
+    y, x, _ = cut(placed, market, model, windows.estimation)
     fitted = fit(y, x, design)
-    y_event, x_event, rf = _cut(placed, market, model, windows.event)
+    y_event, x_event, rf = cut(placed, market, model, windows.event)
     expected, loading = forecast(fitted, x_event)
     ar = y_event - expected
     missing = np.isnan(ar)
@@ -223,8 +222,8 @@ def _check_columns(market: Market, model: Model) -> None:
     if lacking:
         have = ", ".join(("market", *market.factors))
         raise SpecificationError(
-            f"{model.name} needs the factor{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; this market "
-            f"has {have}. Hand them in as factors=, a frame with 'date' and one decimal column per factor."
+            f"{model.name} needs the factor{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; "
+            f"this market has {have}. Hand them in as factors=, a frame with 'date' and one decimal column per factor."
         )
 
 
@@ -237,7 +236,7 @@ def _rows(placed: pl.DataFrame, window: tuple[int, int]) -> tuple[Ints, NDArray[
     return np.where(inside, rows, 0), inside
 
 
-def _cut(
+def cut(
     placed: pl.DataFrame, market: Market, model: Model, window: tuple[int, int]
 ) -> tuple[Floats, Floats, Floats]:
     """Return (N, D), regressors (N, D, p) and risk-free rate (N, D) of a window; NaN where missing."""
@@ -293,47 +292,10 @@ def _without_benchmark(events: pl.DataFrame, market: Market, model: Model) -> ND
     if "market" not in model.design.regressors:
         return np.zeros(events.height, dtype=bool)
     empty = market.panel.group_by("symbol").agg(pl.col("market").is_null().all().alias("empty"))
-    joined = events.select("symbol").join(empty, on="symbol", how="left", validate="m:1", maintain_order="left")
-    return joined["empty"].to_numpy()
-
-
-def portfolios(estimates: Estimates, market: Market, model: Model, window: tuple[int, int]) -> Portfolios:
-    """Equal-weighted portfolios, one per day-0 date, through the same regression as single events.
-
-    In the estimation window members are matched on the calendar date, and a date counts when at
-    least half of them have a return; in the event window they are matched on tau.
-    """
-    first, last = window
-    y, x, _ = _cut(estimates.location, market, model, estimates.windows.estimation)
-    y_event, x_event, _ = _cut(estimates.location, market, model, window)
-    columns = slice(first - estimates.windows.event[0], last - estimates.windows.event[0] + 1)
-    day0 = estimates.events["date"].to_physical().to_numpy()
-    groups = [np.flatnonzero(day0 == day) for day in np.unique(day0)]
-    parts = [_by_date(y[rows], x[rows], estimates.estimation_dates[rows]) for rows in groups]
-    width = max(len(days) for _, _, days in parts)
-    n_regressors = x.shape[2]
-    y_all, x_all = np.full((len(groups), width), np.nan), np.full((len(groups), width, n_regressors), np.nan)
-    days_all = np.full((len(groups), width), -1, dtype=np.int64)
-    for row, (y_mean, x_mean, days) in enumerate(parts):
-        y_all[row, : len(days)], x_all[row, : len(days)], days_all[row, : len(days)] = y_mean, x_mean, days
-    fitted = fit(y_all, x_all, model.design)
-    y_window = np.stack([_mean(y_event[rows]) for rows in groups])
-    x_window = np.stack([_mean(x_event[rows]) for rows in groups])
-    expected, loading = forecast(fitted, x_window)
-    ar = y_window - expected
-    present = ~np.isnan(ar)
-    car, variance = cumulate(ar, np.where(present[:, :, None], loading, 0.0), fitted.sigma)
-    enough = (fitted.n_obs >= estimates.windows.min_observations) & ~fitted.singular & present.any(axis=1)
-    dates = np.stack([estimates.dates[rows[0], columns] for rows in groups])
-    return Portfolios(
-        car=car,
-        se=np.where(enough, np.sqrt(variance), np.nan),
-        df=fitted.df,
-        n_events=np.array([len(rows) for rows in groups], dtype=np.int64),
-        residuals=fitted.residuals,
-        residual_dates=days_all,
-        dates=np.where(present, dates, -1),
+    joined = events.select("symbol").join(
+        empty, on="symbol", how="left", validate="m:1", maintain_order="left"
     )
+    return joined["empty"].to_numpy()
 
 
 def cumulate(ar: Floats, loading: Floats, sigma: Floats) -> tuple[Floats, Floats]:
@@ -348,39 +310,3 @@ def cumulate(ar: Floats, loading: Floats, sigma: Floats) -> tuple[Floats, Floats
     load = np.ascontiguousarray(np.moveaxis(loading, 1, 2)).sum(axis=2)
     variance = sigma**2 * (n_days + (load**2).sum(axis=1))
     return total, np.where(n_days > 0, variance, np.nan)
-
-
-def _by_date(y: Floats, x: Floats, dates: Ints) -> tuple[Floats, Floats, Ints]:
-    """Mean return and regressors of the members on each date that at least half of them have."""
-    present = ~(np.isnan(y) | np.isnan(x).any(axis=2)) & (dates >= 0)
-    axis = np.unique(dates[present])
-    column = np.searchsorted(axis, dates[present])
-    count = np.bincount(column, minlength=len(axis))
-    y_mean = np.bincount(column, weights=y[present], minlength=len(axis)) / count
-    x_mean = np.empty((len(axis), x.shape[2]))
-    for regressor in range(x.shape[2]):
-        x_mean[:, regressor] = (
-            np.bincount(column, weights=x[:, :, regressor][present], minlength=len(axis)) / count
-        )
-    kept = 2 * count >= len(y)
-    return y_mean[kept], x_mean[kept], axis[kept]
-
-
-def _mean(values: Floats) -> Floats:
-    """Mean over members (axis 0) of what is present; NaN where nobody is."""
-    present = ~np.isnan(values)
-    count = present.sum(axis=0)
-    total = np.where(present, values, 0.0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def regression(one: Estimates, market: Market, model: Model) -> tuple[Any, Any]:
-    """Complete observations of one event's estimation window as pandas, for statsmodels."""
-    import pandas as pd  # noqa: PLC0415  # only where statsmodels asks for it
-
-    y, x, _ = _cut(one.location, market, model, one.windows.estimation)
-    index = pd.to_datetime(one.estimation_dates[0].astype("datetime64[D]"))
-    frame = pd.DataFrame(x[0], index=index, columns=list(model.design.regressors))
-    frame.insert(0, "excess_return" if model.design.excess else "ret", y[0])
-    frame = frame.dropna()
-    return frame.iloc[:, 0], frame.iloc[:, 1:]

@@ -18,4 +18,6 @@ def resource(*parts: str) -> Path:
         path = root.joinpath(*parts)
         if path.exists():
             return path
-    raise DataError(f"The embedded file {'/'.join(parts)} is missing. Reinstall marketimpact: pip install --force-reinstall.")
+    raise DataError(
+        f"The embedded file {'/'.join(parts)} is missing. Reinstall the package: pip install --force-reinstall."
+    )

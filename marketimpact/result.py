@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,20 +10,18 @@ import numpy as np
 import polars as pl
 from scipy import special
 
-from marketimpact import charts, pipeline
-from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
-from marketimpact.inference import ONE_DATE, TESTS, Sample, SignificanceTest, structure, table
-from marketimpact.inference.correlation import mean_correlation
+from marketimpact import charts, pipeline, regressions
+from marketimpact.errors import SpecificationError
+from marketimpact.inference import ONE_DATE, TESTS, Sample, SignificanceTest, band_of, structure, table
 from marketimpact.market import Market
 from marketimpact.models import Model
+from marketimpact.portfolios import portfolios
 
 if TYPE_CHECKING:
     import altair as alt
 
 __all__ = ["Grouped", "StudyResult"]
 
-#: With fewer clusters than this a cluster-robust variance is known to be too small.
-FEW_CLUSTERS = 20
 _CAR_COLUMNS = ("n_days", "car", "se", "t", "df", "p", "scar", "bhar")
 
 
@@ -207,9 +204,9 @@ class StudyResult:
         part = values.take(held)
         car, variance = pipeline.cumulate(part.ar[:, columns], part.loading[:, columns], part.fit.sigma)
         present = ~np.isnan(part.ar[:, columns])
-        mics = part.events.select("symbol").join(
-            self.market.exchange_of, on="symbol", how="left", validate="m:1", maintain_order="left"
-        )["calendar"]
+        hours = part.events.select("symbol").join(
+            self.market.trading_hours, on="symbol", how="left", validate="m:1", maintain_order="left"
+        )
         return Sample(
             car=car,
             se=np.sqrt(variance),
@@ -219,13 +216,15 @@ class StudyResult:
             residuals=part.fit.residuals,
             residual_dates=part.estimation_dates,
             dates=np.where(present, part.dates[:, columns], -1),
-            exchange=mics.rank("dense").to_numpy().astype(np.int64),
-            portfolios=lambda: pipeline.portfolios(values, self.market, self.model, (first, last)),
+            hours=hours.select("opens", "closes").to_numpy().astype(np.float64),
+            portfolios=lambda: portfolios(values, self.market, self.model, (first, last)),
         )
 
     def where(self, predicate: pl.Expr) -> StudyResult:
         """The same result for the events that meet a condition on the events' columns."""
-        rows = np.flatnonzero(self.events.select(predicate.fill_null(value=False).alias("_")).to_series().to_numpy())
+        rows = np.flatnonzero(
+            self.events.select(predicate.fill_null(value=False).alias("_")).to_series().to_numpy()
+        )
         return replace(self, estimates_=self.estimates_.take(rows))
 
     def by(self, *columns: str) -> Grouped:
@@ -246,20 +245,10 @@ class StudyResult:
             Ordinary least squares on the event's estimation window; for a model whose slopes are
             imposed, the difference on a constant.
         """
-        import statsmodels.api as sm  # noqa: PLC0415  # two seconds of import that most runs do not need
-
         row = self._row_of(event_id)
-        y, x = pipeline.regression(self.estimates_.take(np.array([row])), self.market, self.model)
-        design = self.model.design
-        if design.imposed:
-            y, x = y - x.sum(axis=1).rename(None), x.iloc[:, :0]
-        if design.intercept or design.imposed:
-            x = sm.add_constant(x) if x.shape[1] else x.assign(const=1.0)
-        return sm.OLS(y, x).fit()
+        return regressions.of_event(self.estimates_.take(np.array([row])), self.market, self.model)
 
-    def regress(
-        self, formula: str, window: tuple[int, int], *, cluster: str = "announcement_id"
-    ) -> Any:
+    def regress(self, formula: str, window: tuple[int, int], *, cluster: str = "announcement_id") -> Any:
         """Cross-sectional regression of CARs on the events' columns.
 
         Parameters
@@ -281,27 +270,8 @@ class StudyResult:
         MarketImpactWarning
             With few clusters, whose number it names.
         """
-        import pandas as pd  # noqa: PLC0415
-        import statsmodels.formula.api as smf  # noqa: PLC0415
-
-        frame = self.car(*pipeline.check_window(window, "window")).drop_nulls("car")
-        if cluster not in frame.columns:
-            raise SpecificationError(f"cluster={cluster!r} is no column of the events: {', '.join(frame.columns)}.")
-        data = frame.drop(c for c, kind in frame.schema.items() if isinstance(kind, pl.List | pl.Datetime))
-        model = smf.ols(formula, data=pd.DataFrame(data.to_dict(as_series=False)))
-        used = data[cluster].gather([int(row) for row in model.data.row_labels])
-        groups = used.rank("dense").to_numpy()
-        n_clusters = used.n_unique()
-        if n_clusters < 2:
-            raise DataError(f"regress: all events are in one cluster of {cluster!r}; a clustered variance needs two.")
-        if n_clusters < FEW_CLUSTERS:
-            warnings.warn(
-                f"Only {n_clusters} clusters of {cluster!r}: cluster-robust standard errors are too small with "
-                f"fewer than {FEW_CLUSTERS}.",
-                MarketImpactWarning,
-                stacklevel=2,
-            )
-        return model.fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
+        frame = self.car(*pipeline.check_window(window, "window"))
+        return regressions.across_events(formula, frame, cluster)
 
     def plot(self, first: int | None = None, last: int | None = None) -> alt.LayerChart:
         """Chart of the CAAR path with its band."""
@@ -324,7 +294,11 @@ class StudyResult:
         counts += [f"{events['symbol'].n_unique()} securities", f"{events['date'].n_unique()} day-0 dates"]
         lines.append("  " + ", ".join(counts) + f"; event window {list(values.windows.event)}")
         if self.attrition.height:
-            reasons = self.attrition["reason"].value_counts(sort=True, name="n").sort("n", "reason", descending=[True, False])
+            reasons = (
+                self.attrition["reason"]
+                .value_counts(sort=True, name="n")
+                .sort("n", "reason", descending=[True, False])
+            )
             told = ", ".join(f"{row['reason']} {row['n']}" for row in reasons.iter_rows(named=True))
             lines.append(f"  not used: {self.attrition.height} ({told}); see .attrition")
         if events.height:
@@ -375,7 +349,7 @@ class StudyResult:
 
     def _true_car(self, columns: slice) -> pl.Series:
         """Sum of what was put into simulated prices on the event's sessions of the window."""
-        assert self.market.truth is not None  # noqa: S101  # the caller looked
+        assert self.market.truth is not None  # the caller looked
         days = self.estimates_.dates[:, columns]
         owner = np.repeat(np.arange(len(days)), days.shape[1])
         asked = pl.DataFrame(
@@ -401,22 +375,8 @@ class StudyResult:
         if sample.n == 0:
             return tau, aar, np.nan, np.nan, np.nan, np.nan, 0, "none"
         caar = float(sample.car.mean())
-        se, quantile, band = _band(sample, level)
-        return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, sample.n, band
-
-
-def _band(sample: Sample, level: float) -> tuple[float, float, str]:
-    """Standard error of the CAAR, the quantile that goes with it, and its name."""
-    tail = 0.5 + level / 2.0
-    if sample.n == 1:
-        return float(sample.se[0]), float(special.stdtrit(sample.df[0], tail)), "forecast error"
-    if not sample.shares_days:
-        se = float(sample.car.std(ddof=1) / np.sqrt(sample.n))
-        return se, float(special.stdtrit(sample.n - 1, tail)), "cross-sectional"
-    inflation = 1.0 + (sample.n - 1) * mean_correlation(sample).value
-    independent = float(np.sqrt((sample.se**2).sum()) / sample.n)
-    se = independent * float(np.sqrt(inflation)) if inflation > 0 else np.nan
-    return se, float(special.ndtri(tail)), "forecast error with cross-correlation"
+        se, quantile, name = band_of(sample, level)
+        return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, sample.n, name
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,7 +392,8 @@ class Grouped:
         found = []
         for values in events.unique().sort(self.columns, nulls_last=True).iter_rows():
             same = pl.all_horizontal(
-                pl.col(c).eq_missing(pl.lit(v, dtype=events.schema[c])) for c, v in zip(self.columns, values, strict=True)
+                pl.col(c).eq_missing(pl.lit(v, dtype=events.schema[c]))
+                for c, v in zip(self.columns, values, strict=True)
             )
             found.append((values, self.result.where(same)))
         return found
@@ -440,7 +401,9 @@ class Grouped:
     def car(self, first: int, last: int) -> pl.DataFrame:
         """`StudyResult.car`, group columns first."""
         frame = self.result.car(first, last)
-        return frame.select(*self.columns, pl.exclude(self.columns)).sort(*self.columns, "event_id", nulls_last=True)
+        return frame.select(*self.columns, pl.exclude(self.columns)).sort(
+            *self.columns, "event_id", nulls_last=True
+        )
 
     def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
         """`StudyResult.caar` of every group."""
@@ -456,7 +419,8 @@ class Grouped:
         kinds = self.result.events.schema
         return pl.concat(
             frame.select(
-                *[pl.lit(v, dtype=kinds[c]).alias(c) for c, v in zip(self.columns, values, strict=True)], pl.all()
+                *[pl.lit(v, dtype=kinds[c]).alias(c) for c, v in zip(self.columns, values, strict=True)],
+                pl.all(),
             )
             for (values, _), frame in zip(self.groups(), frames, strict=True)
         )
@@ -469,7 +433,9 @@ def _chosen(tests: Sequence[str | SignificanceTest] | str | None) -> list[Signif
         tests = [tests]
     unknown = [t for t in tests if isinstance(t, str) and t not in TESTS]
     if unknown:
-        raise SpecificationError(f"No test called {', '.join(map(repr, unknown))}. There are: {', '.join(TESTS)}.")
+        raise SpecificationError(
+            f"No test called {', '.join(map(repr, unknown))}. There are: {', '.join(TESTS)}."
+        )
     return [TESTS[t] if isinstance(t, str) else t for t in tests]
 
 
@@ -480,5 +446,7 @@ def _escape(text: str) -> str:
 
 
 def _small_table(frame: pl.DataFrame) -> str:
-    with pl.Config(tbl_rows=20, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=120):
+    with pl.Config(
+        tbl_rows=20, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=120
+    ):
         return frame._repr_html_() if frame.width else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -50,7 +50,7 @@ class EventStudy:
     EventStudy(model=MeanAdjusted(), estimation_window=(-200, -11), event_window=(-5, 5), min_observations=60)
     """
 
-    model: Model = MarketModel()
+    model: Model = field(default_factory=MarketModel)
     estimation_window: tuple[int, int] = (-250, -11)
     event_window: tuple[int, int] = (-10, 10)
     min_observations: int = 60
@@ -66,7 +66,9 @@ class EventStudy:
             )
         if isinstance(self.model, type) or not hasattr(self.model, "design"):
             name = getattr(self.model, "__name__", repr(self.model))
-            raise SpecificationError(f"model={name} is not a model value; write mi.MarketModel(), with brackets.")
+            raise SpecificationError(
+                f"model={name} is not a model value; write mi.MarketModel(), with brackets."
+            )
         floor = self.model.design.n_parameters + SPARE_OBSERVATIONS
         length = self.estimation_window[1] - self.estimation_window[0] + 1
         if not floor <= self.min_observations <= length:
@@ -77,10 +79,12 @@ class EventStudy:
 
     def but(self, **changes: Any) -> EventStudy:
         """Copy with some options changed."""
-        known = [field.name for field in fields(self)]
+        known = [option.name for option in fields(self)]
         strangers = sorted(set(changes) - set(known))
         if strangers:
-            raise SpecificationError(f"EventStudy has no option {', '.join(strangers)}; it has {', '.join(known)}.")
+            raise SpecificationError(
+                f"EventStudy has no option {', '.join(strangers)}; it has {', '.join(known)}."
+            )
         return replace(self, **changes)
 
     def run(self, events: pl.DataFrame, market: Market) -> StudyResult:

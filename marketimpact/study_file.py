@@ -184,12 +184,12 @@ def _check_keys(content: Mapping[str, Any], name: str) -> None:
             if key not in _KEYS[section]:
                 near = _nearest(key, sorted(_KEYS[section]))
                 raise SpecificationError(
-                    f"{name}: {where} has no key {key!r}{near}. It knows: {', '.join(sorted(_KEYS[section]))}."
+                    f"{name}: {where} has no key {key!r}{near}. It knows {', '.join(sorted(_KEYS[section]))}."
                 )
 
 
 def _study(table: Mapping[str, Any], name: str) -> EventStudy:
-    options = {
+    options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in table.items()
         if key not in ("model", "factors")
@@ -209,8 +209,14 @@ def _model(table: Mapping[str, Any], name: str) -> Model:
 
 
 def _windows(value: Any, name: str) -> tuple[tuple[int, int], ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(w, list) and len(w) == 2 for w in value):
-        raise SpecificationError(f"{name}: [report] windows must be a list of pairs, such as [[0, 1], [0, 0]].")
+    if (
+        not isinstance(value, list)
+        or not value
+        or not all(isinstance(w, list) and len(w) == 2 for w in value)
+    ):
+        raise SpecificationError(
+            f"{name}: [report] windows must be a list of pairs, such as [[0, 1], [0, 0]]."
+        )
     return tuple((first, last) for first, last in value)
 
 
@@ -225,13 +231,15 @@ def _groups(tables: Sequence[Mapping[str, Any]], name: str) -> dict[str, tuple[s
     members = [symbol for symbols in groups.values() for symbol in symbols]
     twice = sorted({symbol for symbol in members if members.count(symbol) > 1})
     if twice:
-        raise SpecificationError(f"{name}: {', '.join(twice)} in more than one group; a security may be in one.")
+        raise SpecificationError(
+            f"{name}: {', '.join(twice)} in more than one group; a security may be in one."
+        )
     return groups
 
 
 def _strings(value: Any, where: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise SpecificationError(f"{where} must be a list of strings, such as [\"NVDA\", \"0981.HK\"].")
+        raise SpecificationError(f'{where} must be a list of strings, such as ["NVDA", "0981.HK"].')
     return value
 
 

@@ -1,5 +1,6 @@
 """Tests of no abnormal return."""
 
+from marketimpact.inference.band import band_of
 from marketimpact.inference.correlation import BMP_KP, PATELL_KP, MeanCorrelation, mean_correlation
 from marketimpact.inference.moments import BMP, CROSS_SECTIONAL_T, PATELL_SCAR
 from marketimpact.inference.portfolio import PORTFOLIO_REGRESSION
@@ -33,6 +34,7 @@ __all__ = [
     "Sample",
     "SignificanceTest",
     "Structure",
+    "band_of",
     "mean_correlation",
     "structure",
     "table",

@@ -46,6 +46,7 @@ def _covariance(portfolios: Portfolios) -> np.ndarray:
 
 
 PORTFOLIO_REGRESSION = SignificanceTest(
-    "portfolio_regression", "CAR of the portfolio = 0", "CAR of the portfolio", "t(nu) for one date, else N(0,1)",
-    "Jaffe (1974); Mandelker (1974); exact forecast error", Holds("yes", "no", "yes", "no"), portfolio_regression,
+    "portfolio_regression", "CAR of the portfolio = 0", "CAR of the portfolio",
+    "t(nu) for one date, else N(0,1)", "Jaffe (1974); Mandelker (1974); exact forecast error",
+    Holds("yes", "no", "yes", "no"), portfolio_regression,
 )  # fmt: skip

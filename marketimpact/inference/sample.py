@@ -68,8 +68,9 @@ class Sample:
         Their dates as days since 1970-01-01, -1 outside the calendar.
     dates : (N, L) array
         Dates of the window, -1 where there is no abnormal return.
-    exchange : (N,) array
-        Number of the calendar each event's security keeps.
+    hours : (N, 2) array
+        Usual open and close of each event's exchange, UTC hours after its date's midnight; NaN where
+        sessions have no clock.
     portfolios : callable
         Gives `Portfolios`; only tests that need them pay for them.
     """
@@ -82,7 +83,7 @@ class Sample:
     residuals: Floats
     residual_dates: Ints
     dates: Ints
-    exchange: Ints
+    hours: Floats
     portfolios: Callable[[], Portfolios] = field(repr=False)
 
     @property
@@ -116,10 +117,12 @@ class Sample:
         return self.n_blocks < self.n
 
     @cached_property
-    def mixes_exchanges(self) -> bool:
-        """Whether events with common days trade on exchanges of different calendars."""
-        different = self.exchange[:, None] != self.exchange[None, :]
-        return bool((different & (self.common_days > 0)).any())
+    def asynchronous(self) -> bool:
+        """Whether events with common days trade on exchanges that are hardly open at the same time."""
+        opens, closes = self.hours[:, 0], self.hours[:, 1]
+        together = np.minimum(closes[:, None], closes[None, :]) - np.maximum(opens[:, None], opens[None, :])
+        shorter = np.minimum((closes - opens)[:, None], (closes - opens)[None, :])
+        return bool(((together < shorter / 2) & (self.common_days > 0)).any())
 
 
 def _components(linked: NDArray[np.bool_]) -> int:

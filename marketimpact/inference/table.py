@@ -10,7 +10,7 @@ import polars as pl
 from scipy import special
 
 from marketimpact.inference.correlation import mean_correlation
-from marketimpact.inference.protocol import Level, Outcome, SignificanceTest
+from marketimpact.inference.protocol import Level, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Sample
 
 __all__ = ["ONE_DATE", "Structure", "structure", "table"]
@@ -54,8 +54,8 @@ class Structure:
         with fewer than three events.
     variance_p : float
         One-sided p-value of that ratio against 1, chi-squared; too small under fat tails.
-    mixes_exchanges : bool
-        Whether events with common days trade on exchanges of different calendars.
+    asynchronous : bool
+        Whether events with common days trade on exchanges that are hardly open at the same time.
     """
 
     n_events: int
@@ -63,7 +63,7 @@ class Structure:
     shares_days: bool
     variance_ratio: float
     variance_p: float
-    mixes_exchanges: bool
+    asynchronous: bool
 
     @property
     def variance_rose(self) -> bool:
@@ -74,9 +74,7 @@ class Structure:
 def structure(sample: Sample) -> Structure:
     """Describe how the events of a sample hang together."""
     ratio, p = _variance_ratio(sample)
-    return Structure(
-        sample.n, sample.n_blocks, sample.shares_days, ratio, p, sample.mixes_exchanges
-    )
+    return Structure(sample.n, sample.n_blocks, sample.shares_days, ratio, p, sample.asynchronous)
 
 
 def _variance_ratio(sample: Sample) -> tuple[float, float]:
@@ -100,8 +98,8 @@ def table(tests: Sequence[SignificanceTest], sample: Sample) -> pl.DataFrame:
         ``test, null, estimate, se, statistic, df, p_value, n_events, valid, note``.
     """
     if sample.n == 0:
-        rows = [_row(test, Outcome(np.nan, np.nan, np.nan, note="no event has a return in this window"), 0, False)
-                for test in tests]  # fmt: skip
+        nothing = silent("no event has a return in this window")
+        rows = [_row(test, nothing, 0, valid=False) for test in tests]
         return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
     facts = structure(sample)
     rows = []
@@ -116,7 +114,9 @@ def table(tests: Sequence[SignificanceTest], sample: Sample) -> pl.DataFrame:
     return frame.sort("valid", descending=True, maintain_order=True)
 
 
-def _row(test: SignificanceTest, outcome: Outcome, n: int, valid: bool, note: str | None = None) -> tuple[object, ...]:
+def _row(
+    test: SignificanceTest, outcome: Outcome, n: int, valid: bool, note: str | None = None
+) -> tuple[object, ...]:
     def number(value: float) -> float | None:
         return None if np.isnan(value) else float(value)
 
@@ -155,6 +155,8 @@ def _caveats(facts: Structure) -> list[str]:
     caveats = []
     if facts.n_blocks == 1 and facts.n_events > 1:
         caveats.append("one date: a common effect cannot be told from a common shock")
-    if facts.mixes_exchanges:
-        caveats.append("exchanges of different hours: correlation across them is by date and understated")
+    if facts.asynchronous:
+        caveats.append(
+            "exchanges hardly open at the same time: correlation across them is taken by date and understated"
+        )
     return caveats

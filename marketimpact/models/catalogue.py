@@ -85,7 +85,7 @@ class FactorModel:
     excess: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.factors, str) or not self.factors:
+        if not isinstance(self.factors, tuple | list) or not self.factors:
             raise SpecificationError(
                 f"factors={self.factors!r}: name at least one factor in a tuple, such as ('market', 'sox')."
             )

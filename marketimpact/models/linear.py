@@ -150,16 +150,18 @@ def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:
     """
     expected = estimates.alpha[:, None] + _dot(x, estimates.slopes[:, None, :])
     distance = x - estimates.centre[:, None, :]
-    whitened = np.stack(
-        [_dot(distance, estimates.whitener[:, None, row, :]) for row in range(x.shape[2])], axis=2
-    ) if x.shape[2] else distance
+    whitened = (
+        np.stack([_dot(distance, estimates.whitener[:, None, row, :]) for row in range(x.shape[2])], axis=2)
+        if x.shape[2]
+        else distance
+    )
     constant = np.broadcast_to(np.sqrt(estimates.base)[:, None, None], (*x.shape[:2], 1))
     return expected, np.concatenate([constant, whitened], axis=2)
 
 
 def _sum_days(x: Floats) -> Floats:
     """Sum (N, M, p) over days with the days contiguous, so that the order of adding is fixed."""
-    return np.ascontiguousarray(np.moveaxis(x, 1, 2)).sum(axis=2)
+    return np.asarray(np.ascontiguousarray(np.moveaxis(x, 1, 2)).sum(axis=2))
 
 
 def _dot(a: Floats, b: Floats) -> Floats:

@@ -55,7 +55,12 @@ def test_abnormal_returns(results, events, model):
     theirs = expected("ar", events, model)
     ours = results[events, model].abnormal_returns
     both = theirs.join(
-        ours, left_on=["event_id", "offset"], right_on=["event_id", "tau"], how="left", suffix="_ours", validate="1:1"
+        ours,
+        left_on=["event_id", "offset"],
+        right_on=["event_id", "tau"],
+        how="left",
+        suffix="_ours",
+        validate="1:1",
     )
     assert both.height == theirs.height >= 250
     for column in ("ar", "se", "sar"):
@@ -79,7 +84,10 @@ def test_cumulative_abnormal_returns(results, events, model):
             ("car_ours", "car"), ("se", "se_exact"), ("t_ours", "t"), ("p_ours", "p"), ("bhar_ours", "bhar"),
             ("n_days_ours", "n_days"), ("df_ours", "df"),
         ):  # fmt: skip
-            assert [r for r in both.iter_rows(named=True) if not close(r[mine], r[gold])] == [], (window, mine)
+            assert [r for r in both.iter_rows(named=True) if not close(r[mine], r[gold])] == [], (
+                window,
+                mine,
+            )
         compared += both.height
     assert compared == theirs.drop_nulls("car").height >= 80
 

@@ -43,7 +43,9 @@ def announcement(instant: str, precision: str = "minute", zone: str | None = Non
         "targets": FIRMS["symbol"].to_list(),
         **more,
     }
-    return pl.DataFrame([row], schema_overrides={"announced_at": pl.Datetime("us", "UTC"), "time_zone": pl.String})
+    return pl.DataFrame(
+        [row], schema_overrides={"announced_at": pl.Datetime("us", "UTC"), "time_zone": pl.String}
+    )
 
 
 def day0(exchanges, instant: str, symbol: str, **options) -> tuple[str, str | None]:
@@ -106,13 +108,53 @@ def test_a_close_buffer_moves_the_closing_auction_to_the_next_session(exchanges)
     ("midnight", "zone", "symbol", "session", "certainty", "earliest", "latest"),
     [
         # an American date: New York's own session or the next; Asia's next session if made in working hours
-        ("2025-09-29T00:00-04:00", "America/New_York", "NVDA", "2025-09-29", "assumed", "2025-09-29", "2025-09-30"),
-        ("2025-09-29T00:00-04:00", "America/New_York", "688256.SS", "2025-09-30", "likely", "2025-09-29", "2025-09-30"),
-        # a Chinese date: Shanghai's own session or the next; New York's session of that date if in working hours
-        ("2025-07-31T00:00+08:00", "Asia/Shanghai", "688256.SS", "2025-07-31", "assumed", "2025-07-31", "2025-08-01"),
-        ("2025-07-31T00:00+08:00", "Asia/Shanghai", "NVDA", "2025-07-31", "likely", "2025-07-30", "2025-07-31"),
+        (
+            "2025-09-29T00:00-04:00",
+            "America/New_York",
+            "NVDA",
+            "2025-09-29",
+            "assumed",
+            "2025-09-29",
+            "2025-09-30",
+        ),
+        (
+            "2025-09-29T00:00-04:00",
+            "America/New_York",
+            "688256.SS",
+            "2025-09-30",
+            "likely",
+            "2025-09-29",
+            "2025-09-30",
+        ),
+        # a Chinese date: Shanghai's own session or the next; New York's of that date if in working hours
+        (
+            "2025-07-31T00:00+08:00",
+            "Asia/Shanghai",
+            "688256.SS",
+            "2025-07-31",
+            "assumed",
+            "2025-07-31",
+            "2025-08-01",
+        ),
+        (
+            "2025-07-31T00:00+08:00",
+            "Asia/Shanghai",
+            "NVDA",
+            "2025-07-31",
+            "likely",
+            "2025-07-30",
+            "2025-07-31",
+        ),
         # a Sunday in China is Monday in both, whatever the hour
-        ("2025-08-10T00:00+08:00", "Asia/Shanghai", "688256.SS", "2025-08-11", "sure", "2025-08-11", "2025-08-11"),
+        (
+            "2025-08-10T00:00+08:00",
+            "Asia/Shanghai",
+            "688256.SS",
+            "2025-08-11",
+            "sure",
+            "2025-08-11",
+            "2025-08-11",
+        ),
         ("2025-08-10T00:00+08:00", "Asia/Shanghai", "NVDA", "2025-08-11", "sure", "2025-08-11", "2025-08-11"),
     ],
 )
@@ -144,10 +186,14 @@ def test_known_bounds_sharpen_a_date(exchanges):
 
 
 def test_an_hour_near_the_close_is_not_sure(exchanges):
-    row = mi.align(announcement("2025-08-12T15:45-04:00", "hour"), exchanges, symbols=["NVDA"]).row(0, named=True)
+    row = mi.align(announcement("2025-08-12T15:45-04:00", "hour"), exchanges, symbols=["NVDA"]).row(
+        0, named=True
+    )
     assert (row["date"], row["day0_certainty"]) == (date(2025, 8, 12), "assumed")
     assert row["day0_latest"] == date(2025, 8, 13)
-    row = mi.align(announcement("2025-08-12T12:00-04:00", "hour"), exchanges, symbols=["NVDA"]).row(0, named=True)
+    row = mi.align(announcement("2025-08-12T12:00-04:00", "hour"), exchanges, symbols=["NVDA"]).row(
+        0, named=True
+    )
     assert row["day0_certainty"] == "sure"
 
 
@@ -185,7 +231,9 @@ def test_broken_announcements_are_refused(exchanges, change, message):
 
 
 def test_naive_timestamps_are_refused(exchanges):
-    naive = announcement("2025-08-12T12:45+08:00").with_columns(pl.col("announced_at").dt.replace_time_zone(None))
+    naive = announcement("2025-08-12T12:45+08:00").with_columns(
+        pl.col("announced_at").dt.replace_time_zone(None)
+    )
     with pytest.raises(mi.DataError, match="naive timestamps"):
         mi.align(naive, exchanges)
 

@@ -24,7 +24,9 @@ def weekdays(first: date, last: date) -> list[date]:
     return [day for day in days if day.weekday() < 5]
 
 
-def prices(first: date = date(2023, 8, 28), last: date = date(2023, 9, 15), skip: dict | None = None) -> pl.DataFrame:
+def prices(
+    first: date = date(2023, 8, 28), last: date = date(2023, 9, 15), skip: dict | None = None
+) -> pl.DataFrame:
     """Closes that grow by 1% a weekday, so that a return over n sessions is 1.01**n - 1."""
     skip = skip or {}
     rows = [
@@ -33,13 +35,16 @@ def prices(first: date = date(2023, 8, 28), last: date = date(2023, 9, 15), skip
         for position, day in enumerate(weekdays(first, last))
         if day not in skip.get(symbol, ())
     ]
-    return pl.DataFrame(rows, schema={"symbol": pl.String, "date": pl.Date, "close": pl.Float64}, orient="row")
+    return pl.DataFrame(
+        rows, schema={"symbol": pl.String, "date": pl.Date, "close": pl.Float64}, orient="row"
+    )
 
 
 BLACK_RAIN = date(2023, 9, 8)
 TYPHOON = date(2023, 9, 1)
 LABOR_DAY = date(2023, 9, 4)
-SHUT = {s: (TYPHOON, BLACK_RAIN) for s in ("0700.HK", "0981.HK", "^HSI")} | {s: (LABOR_DAY,) for s in ("NVDA", "^GSPC")}
+SHUT = dict.fromkeys(("0700.HK", "0981.HK", "^HSI"), (TYPHOON, BLACK_RAIN))
+SHUT |= dict.fromkeys(("NVDA", "^GSPC"), (LABOR_DAY,))
 
 
 def load(frame: pl.DataFrame, firms: pl.DataFrame = FIRMS) -> mi.Market:
@@ -104,7 +109,9 @@ def test_a_benchmark_without_prices_is_warned_about_and_its_events_explained():
     result = study.run(events, market)
     assert result.attrition["reason"].to_list() == ["no_benchmark"]
     # a model without a market needs none
-    assert study.but(model=mi.MeanAdjusted()).run(events, market).attrition["reason"].to_list() != ["no_benchmark"]
+    assert study.but(model=mi.MeanAdjusted()).run(events, market).attrition["reason"].to_list() != [
+        "no_benchmark"
+    ]
 
 
 def test_securities_without_prices_are_named():

@@ -62,7 +62,9 @@ def test_wrong_factors_are_refused(factors):
 
 def test_a_factor_the_market_lacks_is_named(events):
     market = mi.Market.from_returns(golden("returns"), golden("market"))
-    with pytest.raises(mi.SpecificationError, match="ff3 needs the factors mktrf, smb, hml, rf; this market has market"):
+    with pytest.raises(
+        mi.SpecificationError, match="ff3 needs the factors mktrf, smb, hml, rf; this market has market"
+    ):
         mi.EventStudy(model=mi.FamaFrench3(), estimation_window=(-200, -11)).run(events, market)
 
 

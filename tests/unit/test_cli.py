@@ -1,0 +1,159 @@
+"""The command line as a user types it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import marketimpact as mi
+from marketimpact.study_file import read_study
+from tests.conftest import ROOT
+
+
+def marketimpact(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    code = "from marketimpact.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory) -> Path:
+    """The embedded study, run once."""
+    folder = tmp_path_factory.mktemp("out")
+    done = marketimpact("run", "studies/h20.toml", "--out", str(folder / "h20"))
+    assert done.returncode == 0, done.stderr
+    assert "SIMULATED PRICES" in done.stdout
+    return folder / "h20"
+
+
+def test_run_writes_the_report_and_every_table(out):
+    names = {"events", "estimates", "abnormal_returns", "car", "caar", "tests", "attrition"}
+    assert {p.stem for p in out.glob("*.csv")} == {p.stem for p in out.glob("*.parquet")} == names
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "SIMULATED" in page
+    assert str(ROOT) not in page
+    for name in names - {"attrition"}:
+        csv, parquet = (
+            pl.read_csv(out / f"{name}.csv", infer_schema_length=None),
+            pl.read_parquet(out / f"{name}.parquet"),
+        )
+        assert csv.shape == parquet.shape
+        assert parquet.height > 0
+
+
+def test_the_same_run_gives_the_same_bytes(out, tmp_path):
+    done = marketimpact(
+        "run", "--out", str(tmp_path / "again"), cwd=tmp_path
+    )  # the embedded study, from elsewhere
+    assert done.returncode == 0, done.stderr
+    for file in sorted(out.iterdir()):
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes(), file.name
+
+
+def test_run_on_a_file_of_prices(tmp_path):
+    prices = mi.SamplePrices().read(["NVDA", "^GSPC", "688256.SS", "000300.SS"]).frame
+    prices.write_csv(tmp_path / "prices.csv")
+    (tmp_path / "study.toml").write_text(
+        'title = "Two firms"\n[study]\nmodel = "mean_adjusted"\nevent_window = [-1, 1]\n'
+        '[announcements]\nids = ["2025-08-12-beijing-discourages-h20"]\n'
+        '[[groups]]\nname = "Both"\nsymbols = ["NVDA", "688256.SS"]\n',
+        encoding="utf-8",
+    )
+    done = marketimpact("run", "study.toml", "--prices", "prices.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "SIMULATED" not in done.stdout  # a file does not say that its prices are simulated
+    assert (tmp_path / "out" / "study" / "report.html").exists()
+    assert pl.read_parquet(tmp_path / "out" / "study" / "events.parquet").height == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "nothing.toml"), "There is no study file 'nothing.toml'. Embedded studies: h20."),
+        (("run", "--prices", "missing.parquet"), "There is no file missing.parquet"),
+        (("align", "missing.csv"), "missing.csv"),
+        (("align", "--symbols", "NOPE"), "NOPE"),
+    ],
+)
+def test_a_foreseen_error_is_one_message_and_exit_1(words, message, tmp_path):
+    done = marketimpact(*words, cwd=tmp_path)
+    assert message in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    if words != ("align", "--symbols", "NOPE"):  # an unknown symbol is a row with its reason, not an error
+        assert done.returncode == 1
+
+
+def test_prices_and_yahoo_exclude_each_other(tmp_path):
+    done = marketimpact("run", "--prices", "x.csv", "--yahoo", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "not both" in done.stderr
+
+
+def test_align_prints_a_table_for_any_file(tmp_path):
+    (tmp_path / "mine.csv").write_text(
+        "announcement_id,announced_at,stance,headline,targets,time_zone\n"
+        "a,2025-08-12T12:45+08:00,restrictive,News,NVDA;688256.SS,\n"
+        "b,2025-09-29,restrictive,A date without a clock,NVDA,America/New_York\n",
+        encoding="utf-8",
+    )
+    done = marketimpact("align", "mine.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for word in ("lunch_break", "pre_open", "2025-08-12", "assumed", "3 rows"):
+        assert word in done.stdout
+    done = marketimpact("align", "mine.csv", "--csv", cwd=tmp_path)
+    frame = pl.read_csv(done.stdout.encode())
+    assert frame.height == 3
+    assert frame.filter(pl.col("announcement_id") == "b")["day0_certainty"].item() == "assumed"
+
+
+@pytest.mark.parametrize("what", ["announcements", "campaigns", "securities", "models", "tests"])
+def test_list(what):
+    done = marketimpact("list", what)
+    assert done.returncode == 0, done.stderr
+    assert " rows" in done.stdout
+    assert marketimpact("list", what, "--csv").stdout.count("\n") > 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title = ", "cannot be read as TOML"),
+        ("titel = 'x'", "has no key 'titel' .did you mean 'title'"),
+        ("[study]\nmodel = 'garch'", "no model is called 'garch'"),
+        ("[study]\nevent_window = [1, -1]", "is reversed"),
+        ("[study]\nfactors = ['sox']", "goes with model = 'factor_model'"),
+        ("[report]\nwindows = [1, 2]", "list of pairs"),
+        ("[groups]\nname = 'a'", "double brackets"),
+        ("[[groups]]\nname = 'a'", "needs a name and symbols"),
+        ("[[groups]]\nname = 'a'\nsymbols = 'NVDA'", "list of strings"),
+        (
+            "[[groups]]\nname = 'a'\nsymbols = ['X']\n[[groups]]\nname = 'b'\nsymbols = ['X']",
+            "more than one group",
+        ),
+    ],
+)
+def test_a_broken_study_file_says_what_is_wrong(tmp_path, text, message):
+    path = tmp_path / "s.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(mi.SpecificationError, match=message):
+        read_study(path)
+
+
+def test_unknown_names_in_a_study_file_are_refused_with_the_nearest(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text("[announcements]\nids = ['2025-08-12-beijing-discourages-h21']", encoding="utf-8")
+    with pytest.raises(mi.SpecificationError, match="did you mean '2025-08-12-beijing-discourages-h20'"):
+        read_study(path).run(mi.SamplePrices())
+    path.write_text("[[groups]]\nname = 'a'\nsymbols = ['NVDB']", encoding="utf-8")
+    with pytest.raises(mi.SpecificationError, match="did you mean 'NVDA'"):
+        read_study(path).run(mi.SamplePrices())
