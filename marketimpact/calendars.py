@@ -117,6 +117,5 @@ def _within(name: str, first: date, last: date, earliest: Any, latest: Any) -> t
 
 
 def _instants(column: Iterable[Any]) -> list[Any]:
-    return [
-        stamp.to_pydatetime() if stamp.value > 0 else None for stamp in column
-    ]  # NaT has the lowest value
+    # NaT, where there is no break, has the lowest value of all
+    return [stamp.to_pydatetime() if stamp.value > 0 else None for stamp in column]

@@ -223,7 +223,8 @@ def _check_columns(market: Market, model: Model) -> None:
         have = ", ".join(("market", *market.factors))
         raise SpecificationError(
             f"{model.name} needs the factor{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; "
-            f"this market has {have}. Hand them in as factors=, a frame with 'date' and one decimal column per factor."
+            f"this market has {have}. Hand them in as factors=, a frame with 'date' and one decimal "
+            "column per factor."
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import pandas as pd
 import polars as pl
 
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
@@ -21,7 +20,8 @@ FEW_CLUSTERS = 20
 
 def of_event(one: Estimates, market: Market, model: Model) -> Any:
     """Least squares on the complete observations of one event's estimation window."""
-    import statsmodels.api as sm  # noqa: PLC0415  # two seconds of import that most runs do not need
+    import pandas as pd  # noqa: PLC0415  # both cost seconds of import that most runs do not need
+    import statsmodels.api as sm  # noqa: PLC0415
 
     design = model.design
     y, x, _ = cut(one.location, market, model, one.windows.estimation)
@@ -39,6 +39,7 @@ def of_event(one: Estimates, market: Market, model: Model) -> Any:
 
 def across_events(formula: str, car: pl.DataFrame, cluster: str) -> Any:
     """Least squares by formula on one row per event, with cluster-robust covariance."""
+    import pandas as pd  # noqa: PLC0415
     import statsmodels.formula.api as smf  # noqa: PLC0415
 
     if cluster not in car.columns:

@@ -19,5 +19,6 @@ def resource(*parts: str) -> Path:
         if path.exists():
             return path
     raise DataError(
-        f"The embedded file {'/'.join(parts)} is missing. Reinstall the package: pip install --force-reinstall."
+        f"The embedded file {'/'.join(parts)} is missing. "
+        "Reinstall the package: pip install --force-reinstall marketimpact."
     )

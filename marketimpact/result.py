@@ -154,10 +154,10 @@ class StudyResult:
         -------
         polars.DataFrame
             ``tau, aar, caar, se, ci_low, ci_high, n_events, band``. `caar` is the mean over events of
-            their CAR from `first` to `tau`. `band` names the standard error: *cross-sectional* (t(N-1))
-            where no two events share a day; *forecast error with cross-correlation* (normal; Kolari
-            and Pynnonen's r) where they do, since the spread across firms then misses the common
-            shock; *forecast error* (t(df)) for a single event.
+            their CAR from `first` to `tau`. `band` names the standard error: *cross-sectional* where no
+            two events share a day; *cross-sectional, correlation-adjusted* where they do, since the
+            spread across events misses the shock they share (Kolari and Pynnonen's correction);
+            *forecast error* for a single event. All with Student's t, so a band of few events is wide.
         """
         event_first, event_last = self.estimates_.windows.event
         first = event_first if first is None else first
@@ -168,8 +168,8 @@ class StudyResult:
         return pl.DataFrame(
             [self._step(first, tau, level) for tau in range(first, last + 1)],
             schema={
-                "tau": pl.Int64, "aar": pl.Float64, "caar": pl.Float64, "se": pl.Float64, "ci_low": pl.Float64,
-                "ci_high": pl.Float64, "n_events": pl.Int64, "band": pl.String,
+                "tau": pl.Int64, "aar": pl.Float64, "caar": pl.Float64, "se": pl.Float64,
+                "ci_low": pl.Float64, "ci_high": pl.Float64, "n_events": pl.Int64, "band": pl.String,
             },
             orient="row",
         ).with_columns(pl.col(pl.Float64).fill_nan(None))  # fmt: skip
@@ -232,7 +232,8 @@ class StudyResult:
         strangers = [c for c in columns if c not in self.events.columns]
         if strangers or not columns:
             raise SpecificationError(
-                f"by({', '.join(map(repr, columns))}): the events have the columns {', '.join(self.events.columns)}."
+                f"by({', '.join(map(repr, columns))}): the events have the columns "
+                f"{', '.join(self.events.columns)}."
             )
         return Grouped(self, columns)
 
@@ -331,7 +332,8 @@ class StudyResult:
         event_first, event_last = self.estimates_.windows.event
         if first < event_first or last > event_last:
             raise SpecificationError(
-                f"window ({first}, {last}) reaches outside the study's event_window ({event_first}, {event_last}). "
+                f"window ({first}, {last}) reaches outside the study's event_window "
+                f"({event_first}, {event_last}). "
                 "Run the study again with a wider one: study.but(event_window=...)."
             )
         return slice(first - event_first, last - event_first + 1)

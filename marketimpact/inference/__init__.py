@@ -9,12 +9,12 @@ from marketimpact.inference.ranks import GENERALIZED_SIGN, GRANK_T
 from marketimpact.inference.sample import Portfolios, Sample
 from marketimpact.inference.table import ONE_DATE, Structure, structure, table
 
-#: Name -> test.
+#: Name -> test; those that hold most widely first.
 TESTS: dict[str, SignificanceTest] = {
     test.name: test
     for test in (
-        PORTFOLIO_REGRESSION,
         BMP_KP,
+        PORTFOLIO_REGRESSION,
         PATELL_KP,
         GRANK_T,
         BMP,

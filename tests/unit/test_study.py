@@ -146,7 +146,7 @@ def test_a_window_outside_the_event_window_is_refused(result):
 
 
 def test_unknown_names_are_refused_with_the_known_ones(result):
-    with pytest.raises(mi.SpecificationError, match="There are: portfolio_regression"):
+    with pytest.raises(mi.SpecificationError, match="There are: bmp_kp"):
         result.test(0, 0, tests=["students"])
     with pytest.raises(mi.SpecificationError, match="the events have the columns"):
         result.by("colour")
@@ -173,7 +173,7 @@ def test_caar_is_the_mean_of_cars_and_the_band_knows_what_is_shared(result, gold
     path = result.caar(-2, 2)
     for row in path.iter_rows(named=True):
         assert row["caar"] == pytest.approx(result.car(-2, row["tau"])["car"].mean(), abs=1e-15)
-    assert path["band"].unique().to_list() == ["forecast error with cross-correlation"]
+    assert path["band"].unique().to_list() == ["cross-sectional, correlation-adjusted"]
     alone = golden_study.run(golden("events_unclustered"), golden_market).caar(0, 0).row(0, named=True)
     assert alone["band"] == "cross-sectional"
     car = golden_study.run(golden("events_unclustered"), golden_market).car(0, 0)["car"]

@@ -1,0 +1,113 @@
+"""Remake the tables and figures of h20.md from a file of prices.
+
+    .venv/bin/python docs/findings/h20.py PRICES > tables.md
+
+PRICES is a long Parquet or CSV file with date, symbol and close or adj_close. Tables go to standard
+output, figures beside this file. No price is written anywhere.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+import marketimpact as mi
+from marketimpact.study_file import read_study
+
+SEED = "2025-08-12-beijing-discourages-h20"
+PRIMARY = (0, 1)
+
+
+def percent(value: float | None) -> str:
+    return "" if value is None else f"{value:+.2%}"
+
+
+def p_value(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "|".join(" --- " for _ in head) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def groups_table(result: mi.StudyResult) -> str:
+    rows = []
+    for (announcement, group), part in result.by("announcement_id", "group").groups():
+        for window in (PRIMARY, (0, 0)):
+            path = part.caar(*window).row(-1, named=True)
+            tests = part.test(*window).filter("valid")
+            told = "; ".join(f"{t['test']} {p_value(t['p_value'])}" for t in tests.head(3).iter_rows(named=True))
+            band = f"{percent(path['ci_low'])} to {percent(path['ci_high'])}"
+            rows.append([announcement, str(group), str(list(window)), str(path["n_events"]), percent(path["caar"]), band, told])
+    return table(["announcement", "group", "window", "events", "CAAR", "95% band", "p-values of tests that hold"], rows)
+
+
+def firms_table(result: mi.StudyResult) -> str:
+    part = result.where(pl.col("announcement_id") == SEED)
+    day = part.abnormal_returns.filter(pl.col("tau") == 0).select("event_id", pl.col("ret").alias("ret_0"))
+    frame = part.car(*PRIMARY).join(part.car(0, 0).select("event_id", "car", "p"), on="event_id", suffix="_0")
+    rows = [
+        [str(r["group"]), r["name"], r["symbol"], percent(r["ret_0"]), percent(r["car_0"]), p_value(r["p_0"]),
+         percent(r["car"]), p_value(r["p"])]
+        for r in frame.join(day, on="event_id").sort("group", "car", descending=[False, True]).iter_rows(named=True)
+    ]  # fmt: skip
+    head = ["group", "firm", "symbol", "return day 0", "AR day 0", "p", "CAR [0, 1]", "p"]
+    return table(head, rows)
+
+
+def days_table(result: mi.StudyResult) -> str:
+    """Average abnormal return of each group on each date around the seed announcement."""
+    part = result.where(pl.col("announcement_id") == SEED)
+    frame = part.abnormal_returns.join(part.events.select("event_id", "group"), on="event_id")
+    days = frame.filter(pl.col("tau").is_between(-6, 10)).group_by("date", "group").agg(pl.col("ar").mean())
+    wide = days.pivot("group", index="date", values="ar").sort("date")
+    names = [str(g) for g in part.events["group"].unique().sort()]
+    return table(["date", *names], [[str(r["date"]), *[percent(r[n]) for n in names]] for r in wide.iter_rows(named=True)])
+
+
+def robustness_table(prices: mi.FilePrices) -> str:
+    """The seed announcement under other models, estimation windows and benchmarks."""
+    plan = read_study("h20")
+    rows = []
+    for name, model, window, benchmark in (
+        ("market model, 240 sessions", mi.MarketModel(), (-250, -11), "benchmark"),
+        ("market model, 70 sessions", mi.MarketModel(), (-80, -11), "benchmark"),
+        ("market-adjusted", mi.MarketAdjusted(), (-250, -11), "benchmark"),
+        ("mean-adjusted", mi.MeanAdjusted(), (-250, -11), "benchmark"),
+        ("market model on the sector proxy", mi.MarketModel(), (-250, -11), "sector_proxy"),
+    ):
+        changed = replace(plan, study=plan.study.but(model=model, estimation_window=window), benchmark=benchmark, ids=(SEED,))
+        result = changed.run(prices).result
+        for (group,), part in result.by("group").groups():
+            car = part.caar(*PRIMARY).row(-1, named=True)
+            best = part.test(*PRIMARY).filter("valid").row(0, named=True)
+            told = f"{best['test']} {p_value(best['p_value'])}"
+            rows.append([name, str(group), str(car["n_events"]), percent(car["caar"]), told])
+    return table(["specification", "group", "events", "CAAR [0, 1]", "first test that holds"], rows)
+
+
+def main(path: str) -> None:
+    prices = mi.FilePrices(path)
+    result = read_study("h20").run(prices).result
+    print("## groups\n\n" + groups_table(result))
+    print("## firms\n\n" + firms_table(result))
+    print("## days\n\n" + days_table(result))
+    print("## robustness\n\n" + robustness_table(prices))
+    print("## record\n")
+    for key, value in result.record.items():
+        print(f"* {key}: {value}")
+    print(f"* not used: {result.attrition.height}; repairs: {result.market.repairs.height}; notes: {list(result.market.notes)}")
+    figures = Path(__file__).parent
+    from marketimpact import charts
+
+    seed = result.where(pl.col("announcement_id") == SEED)
+    svg = charts.to_svg(charts.caar_paths(seed.by("group").caar(-10, 10), by="group", title="CAAR around 12 August 2025", simulated=False))
+    (figures / "h20_paths.svg").write_text(svg, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
