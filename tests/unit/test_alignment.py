@@ -265,3 +265,34 @@ def test_golden_dates_that_are_no_session_move_forward(golden_market, golden_stu
     result = golden_study.run(golden("events_clustered"), golden_market)
     assert result.events["date"].unique().to_list() == [date(2023, 1, 16)]
     assert result.events["date_given"].unique().to_list() == [date(2023, 1, 15)]
+
+
+@pytest.mark.shared
+def test_known_clocks_agree_with_an_independent_computation(shared):
+    """The draft chronology carries first sessions worked out by another program.
+
+    Where the clock is known they must agree; where only the date is, the draft used a placeholder
+    clock, so its session must lie within our bounds.
+    """
+    draft = pl.read_csv(shared / "data" / "announcements_draft.csv", infer_schema=False)
+    firms = pl.DataFrame({"symbol": ["nyse", "sse", "hkex"], "mic": ["XNYS", "XSHG", "XHKG"]})
+    market = Exchanges(date(2018, 1, 2), date(2026, 7, 1))
+    market.securities = firms
+    market.sessions = calendars.sessions(firms["mic"], date(2018, 1, 2), date(2026, 7, 1))
+    ours = mi.align(mi.announcements(), market, symbols="all")
+    theirs = pl.concat(
+        draft.select(
+            pl.col("event_id").alias("announcement_id"),
+            pl.lit(name).alias("symbol"),
+            pl.col(f"first_{name}_session").str.to_date().alias("first_session"),
+        )
+        for name in firms["symbol"]
+    )
+    both = ours.join(theirs, on=["announcement_id", "symbol"], how="left", validate="1:1")
+    known = both.filter(pl.col("time_precision") != "day")
+    assert known.height == 237
+    assert known.filter(pl.col("date") != pl.col("first_session")).is_empty()
+    dated = both.filter(pl.col("time_precision") == "day")
+    outside = dated.filter(~pl.col("first_session").is_between(pl.col("day0_earliest"), pl.col("day0_latest")))
+    assert dated.height == 366
+    assert outside.is_empty()

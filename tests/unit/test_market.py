@@ -184,6 +184,7 @@ def test_broken_factors_are_refused():
         mi.Market.from_returns(returns, market, factors.with_columns(pl.col("mktrf") * 100))
 
 
+@pytest.mark.shared
 def test_real_prices_agree_with_published_moves(shared):
     """../shared/data/papers.md: NVDA 2025-01-27 -16.97%; 2025-08-12 +0.60%; Cambricon at its 20% limit."""
     firms = mi.securities().filter(pl.col("symbol").is_in(["NVDA", "688256.SS", "0700.HK", "0981.HK"]))
