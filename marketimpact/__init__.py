@@ -19,6 +19,7 @@ from marketimpact.errors import (
 from marketimpact.inference import TESTS
 from marketimpact.market import Market
 from marketimpact.models import MODELS, FactorModel, FamaFrench3, MarketAdjusted, MarketModel, MeanAdjusted
+from marketimpact.report import write_report
 from marketimpact.result import StudyResult
 from marketimpact.sources import FilePrices, SamplePrices, YahooPrices
 from marketimpact.study import EventStudy
@@ -46,4 +47,5 @@ __all__ = [
     "announcements",
     "campaigns",
     "securities",
+    "write_report",
 ]

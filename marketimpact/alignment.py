@@ -99,9 +99,7 @@ def align(
         pl.col("close") - timedelta(minutes=close_buffer_minutes),
     )
     pairs = _pairs(announcements, symbols, market.securities)
-    securities = market.securities.select(
-        "symbol", *[c for c in _FROM_SECURITIES if c in market.securities.columns]
-    )
+    securities = market.securities.select("symbol", *[c for c in _FROM_SECURITIES if c in market.securities.columns])
     taken = [c for c in securities.columns if c in announcements.columns and c != "symbol"]
     frame = (
         pairs.join(_admissible(announcements), on="announcement_id", how="left", validate="m:1")
@@ -120,9 +118,7 @@ def align(
     return _arrange(_reasons(frame, sessions, market), announcements)
 
 
-def _pairs(
-    announcements: pl.DataFrame, symbols: Sequence[str] | str | None, securities: pl.DataFrame
-) -> pl.DataFrame:
+def _pairs(announcements: pl.DataFrame, symbols: Sequence[str] | str | None, securities: pl.DataFrame) -> pl.DataFrame:
     if symbols is None:
         pairs = (
             announcements.select("announcement_id", pl.col("targets").alias("symbol"))
@@ -138,9 +134,7 @@ def _pairs(
         return pairs
     if isinstance(symbols, str) and symbols != "all":
         raise SpecificationError(f'symbols={symbols!r}: give a list, such as ["{symbols}"], or "all".')
-    chosen = (
-        securities["symbol"] if isinstance(symbols, str) else pl.Series("symbol", list(symbols), pl.String)
-    )
+    chosen = securities["symbol"] if isinstance(symbols, str) else pl.Series("symbol", list(symbols), pl.String)
     if chosen.is_empty():
         raise SpecificationError("symbols is empty: name at least one security.")
     return announcements.select("announcement_id").join(
@@ -170,9 +164,7 @@ def _local_day(announcements: pl.DataFrame, zone: str) -> pl.DataFrame:
         "announcement_id",
         "time_precision",
         pl.coalesce("not_before", "announced_at").alias("earliest"),
-        pl.coalesce("not_after", _utc(midnight.dt.offset_by("1d")) - timedelta(microseconds=1)).alias(
-            "latest"
-        ),
+        pl.coalesce("not_after", _utc(midnight.dt.offset_by("1d")) - timedelta(microseconds=1)).alias("latest"),
         _utc(midnight.dt.replace(hour=start)).alias("work_start"),
         _utc(midnight.dt.replace(hour=end)).alias("work_end"),
     )
@@ -241,9 +233,9 @@ def _phase(frame: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     frame = frame.join(zones, on="mic", how="left", validate="m:1")
     parts = [
         part.with_columns(
-            (
-                pl.col("instant").dt.convert_time_zone(str(zone)).dt.date() if zone else pl.lit(None, pl.Date)
-            ).alias("_local_date")
+            (pl.col("instant").dt.convert_time_zone(str(zone)).dt.date() if zone else pl.lit(None, pl.Date)).alias(
+                "_local_date"
+            )
         )
         for (zone,), part in frame.partition_by("exchange_time_zone", as_dict=True).items()
     ]
@@ -273,9 +265,7 @@ def _phase(frame: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _reasons(frame: pl.DataFrame, sessions: pl.DataFrame, market: _HasSessions) -> pl.DataFrame:
-    span = sessions.group_by("mic").agg(
-        pl.col("date").min().alias("_first"), pl.col("date").max().alias("_last")
-    )
+    span = sessions.group_by("mic").agg(pl.col("date").min().alias("_first"), pl.col("date").max().alias("_last"))
     missing = list(getattr(market, "missing", ()))
     day = pl.col("instant").dt.date()
     return (

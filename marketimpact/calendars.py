@@ -71,9 +71,7 @@ def sessions(mics: Iterable[str], first: date, last: date) -> pl.DataFrame:
             f"No calendar for the exchange{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}. "
             f"Known MICs: {', '.join(sorted(EXCHANGES))}."
         )
-    frames = [
-        _calendar(EXCHANGES[mic], first, last).select(pl.lit(mic).alias("mic"), pl.all()) for mic in wanted
-    ]
+    frames = [_calendar(EXCHANGES[mic], first, last).select(pl.lit(mic).alias("mic"), pl.all()) for mic in wanted]
     return pl.concat(frames).sort("mic", "date")
 
 

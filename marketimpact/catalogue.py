@@ -145,14 +145,10 @@ def _load(path: object, name: str) -> tuple[pl.DataFrame, str]:
     what = f"{name} in {file}"
     kind = file.suffix.lower()
     if kind not in (".csv", ".parquet"):
-        raise DataError(
-            f"{what}: {kind or 'no'} extension. Only .csv and .parquet are read; convert or rename it."
-        )
+        raise DataError(f"{what}: {kind or 'no'} extension. Only .csv and .parquet are read; convert or rename it.")
     # exists() itself raises on a name with a NUL in it
     if "\0" in str(file) or not file.exists():
-        raise DataError(
-            f"{what}: there is no such file. Check the path; relative ones start at {Path.cwd()}."
-        )
+        raise DataError(f"{what}: there is no such file. Check the path; relative ones start at {Path.cwd()}.")
     if file.is_dir():
         raise DataError(f"{what}: that is a folder. Name the file inside it.")
     return (_from_csv(file, what) if kind == ".csv" else _from_parquet(file, what)), what
@@ -163,9 +159,7 @@ def _from_parquet(file: Path, what: str) -> pl.DataFrame:
         return pl.read_parquet(io.BytesIO(file.read_bytes()))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         # damaged files make polars panic as often as raise
-        raise DataError(
-            f"{what}: not a readable Parquet file ({_first_line(error)}). Write it anew."
-        ) from error
+        raise DataError(f"{what}: not a readable Parquet file ({_first_line(error)}). Write it anew.") from error
     except OSError as error:
         raise DataError(f"{what}: cannot be opened ({error.strerror or error}).") from error
 
@@ -175,9 +169,7 @@ def _from_csv(file: Path, what: str) -> pl.DataFrame:
     header, records = _records(file, what)
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
-        raise DataError(
-            f"{what}: the header names {', '.join(map(repr, repeated))} twice. Rename or drop one."
-        )
+        raise DataError(f"{what}: the header names {', '.join(map(repr, repeated))} twice. Rename or drop one.")
     ragged = [(line, cells) for line, cells in records if len(cells) != len(header)]
     if ragged:
         shown = [f"  line {line}: {len(cells)} cells" for line, cells in ragged[: schema.ROWS_SHOWN]]
@@ -227,9 +219,7 @@ def _with_precision(raw: pl.DataFrame) -> pl.DataFrame:
     if raw["announced_at"].dtype != pl.String:
         return raw.with_columns(pl.lit("minute").alias("time_precision"))
     plain = _matches(pl.col("announced_at").str.strip_chars(), _DATE)
-    return raw.with_columns(
-        pl.when(plain).then(pl.lit("day")).otherwise(pl.lit("minute")).alias("time_precision")
-    )
+    return raw.with_columns(pl.when(plain).then(pl.lit("day")).otherwise(pl.lit("minute")).alias("time_precision"))
 
 
 def _read(contract: type[dy.Schema], raw: pl.DataFrame, what: str) -> pl.DataFrame:
@@ -257,9 +247,7 @@ def _read(contract: type[dy.Schema], raw: pl.DataFrame, what: str) -> pl.DataFra
     return checked
 
 
-def _all_problems(
-    raw: pl.DataFrame, what: str, unreadable: dict[str, pl.Series], broken: DataError
-) -> DataError:
+def _all_problems(raw: pl.DataFrame, what: str, unreadable: dict[str, pl.Series], broken: DataError) -> DataError:
     """One error for cells that cannot be read and rules that are broken; the rows as written."""
     counts = {rule: rows.len() for rule, rows in unreadable.items()}
     for rule, count in broken.counts.items():
@@ -293,9 +281,7 @@ def _parsed(frame: pl.DataFrame, name: str, wanted: pl.DataType) -> pl.Expr:
     return instant.when(_matches(cell, _DATE)).then(_day_begins(frame, cell)).alias(name)
 
 
-def _unreadable(
-    trimmed: pl.DataFrame, typed: pl.DataFrame, name: str, wanted: pl.DataType
-) -> dict[str, pl.Series]:
+def _unreadable(trimmed: pl.DataFrame, typed: pl.DataFrame, name: str, wanted: pl.DataType) -> dict[str, pl.Series]:
     """Rule -> numbers of the rows whose cell in column `name` cannot be read."""
     row = pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias("row")
     says_precision = name == "announced_at" and trimmed.schema.get("time_precision") == pl.String
@@ -352,9 +338,7 @@ def _day_begins(frame: pl.DataFrame, cell: pl.Expr) -> pl.Expr:
 def _local(midnight: pl.Expr, zone: str) -> pl.Expr:
     # where the clocks go forward at midnight the day begins at 01:00
     first, second = (
-        clock.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone(
-            "UTC"
-        )
+        clock.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
         for clock in (midnight, midnight + timedelta(hours=1))
     )
     return pl.coalesce(first, second)

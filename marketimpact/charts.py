@@ -1,17 +1,160 @@
-"""Charts from frames, never from results. The only room that knows altair."""
+"""Charts from frames, never from results. The only room that knows altair and vl-convert."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import polars as pl
 
-if TYPE_CHECKING:
-    import altair as alt
+__all__ = ["caar_path", "caar_paths", "firm_effects", "to_svg"]
 
-__all__ = ["caar_path"]
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#5f6b76"
+#: Okabe and Ito's colours, told apart with any colour vision; shapes repeat the distinction.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "stroke")
+SIMULATED = "simulated prices"
+_FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 
 
-def caar_path(path: pl.DataFrame, *, title: str, simulated: bool) -> alt.LayerChart:
-    """Placeholder replaced below."""
-    raise NotImplementedError
+def caar_path(
+    path: pl.DataFrame,
+    *,
+    title: str,
+    simulated: bool,
+    domain: tuple[float, float] | None = None,
+    width: int = 460,
+    height: int = 240,
+) -> Any:
+    """CAAR session by session with its band.
+
+    Parameters
+    ----------
+    path : polars.DataFrame
+        ``tau, caar, ci_low, ci_high`` as `StudyResult.caar` gives them.
+    title : str
+        Over the chart.
+    simulated : bool
+        Says so under the title.
+    domain : tuple of float, optional
+        Limits of the vertical axis, so that several charts can share them.
+    width, height : int
+        In pixels.
+    """
+    import altair as alt  # noqa: PLC0415  # a second of import that most runs do not need
+
+    scale = alt.Scale(domain=list(domain), nice=False) if domain else alt.Scale()
+    y = alt.Y("caar:Q", title="CAAR", axis=alt.Axis(format="+.0%"), scale=scale)
+    x = alt.X("tau:Q", title="sessions from day 0", axis=alt.Axis(format="d", tickMinStep=1))
+    base = alt.Chart(_values(path.select("tau", "caar", "ci_low", "ci_high").to_dicts()))
+    zero = alt.Chart(_values([{"y": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(y="y:Q")
+    day0 = alt.Chart(_values([{"x": 0}])).mark_rule(color=GREY, strokeDash=[4, 3]).encode(x="x:Q")
+    band = base.mark_area(opacity=0.18, color=BLUE).encode(x=x, y=alt.Y("ci_low:Q", scale=scale), y2="ci_high:Q")
+    line = base.mark_line(color=BLUE, strokeWidth=2, point=alt.OverlayMarkDef(size=22, filled=True)).encode(x=x, y=y)
+    chart = alt.layer(band, zero, day0, line).properties(width=width, height=height)
+    return _dressed(chart, title, simulated)
+
+
+def caar_paths(
+    paths: pl.DataFrame, *, by: str, simulated: bool, width: int = 250, height: int = 160
+) -> list[tuple[str, Any]]:
+    """One chart per group, all on the same vertical scale.
+
+    Parameters
+    ----------
+    paths : polars.DataFrame
+        As `Grouped.caar` gives them.
+    by : str
+        Column that names the groups.
+    """
+    drawn = paths.drop_nulls("caar")
+    limits = drawn.select(
+        pl.min_horizontal(pl.col("ci_low", "caar").min()), pl.max_horizontal(pl.col("ci_high", "caar").max())
+    ).row(0)
+    low, high = (min(limits[0] or 0.0, 0.0), max(limits[1] or 0.0, 0.0))
+    margin = 0.05 * (high - low) or 0.01
+    return [
+        (
+            str(name),
+            caar_path(
+                part,
+                title=str(name),
+                simulated=simulated,
+                domain=(low - margin, high + margin),
+                width=width,
+                height=height,
+            ),
+        )
+        for (name,), part in drawn.partition_by(by, as_dict=True, maintain_order=True).items()
+    ]
+
+
+def firm_effects(frame: pl.DataFrame, *, title: str, simulated: bool, width: int = 460) -> Any:
+    """A dot and an interval per firm, groups told apart by colour and shape.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        ``label, group, car, low, high`` in the order to be drawn, and ``true_car`` where prices are
+        simulated.
+    """
+    import altair as alt  # noqa: PLC0415
+
+    groups = frame["group"].cast(pl.String).unique(maintain_order=True).to_list()
+    rows = frame.with_columns(pl.col("group").cast(pl.String)).to_dicts()
+    base = alt.Chart(_values(rows))
+    y = alt.Y(
+        "label:N",
+        sort=frame["label"].to_list(),
+        title=None,
+        axis=alt.Axis(labelLimit=260, ticks=False, domain=False),
+    )
+    x = alt.X("car:Q", title="cumulative abnormal return", axis=alt.Axis(format="+.0%"))
+    colour = alt.Color(
+        "group:N",
+        scale=alt.Scale(domain=groups, range=[PALETTE[i % len(PALETTE)] for i in range(len(groups))]),
+        legend=alt.Legend(orient="top", title=None, columns=2, labelLimit=260),
+    )
+    shape = alt.Shape(
+        "group:N", scale=alt.Scale(domain=groups, range=[SHAPES[i % len(SHAPES)] for i in range(len(groups))])
+    )
+    zero = alt.Chart(_values([{"x": 0}])).mark_rule(color=GREY).encode(x="x:Q")
+    interval = base.mark_rule(strokeWidth=2, opacity=0.55).encode(
+        x=alt.X("low:Q", title="cumulative abnormal return"), x2="high:Q", y=y, color=colour
+    )
+    dots = base.mark_point(filled=True, size=70, opacity=1).encode(x=x, y=y, color=colour, shape=shape)
+    layers: list[Any] = [zero, interval, dots]
+    if "true_car" in frame.columns:
+        layers.append(base.mark_tick(thickness=3, size=13, color="#000000").encode(x="true_car:Q", y=y))
+        title = f"{title} (black tick: the effect that was put in)"
+    chart = alt.layer(*layers).properties(width=width, height=max(60, 22 * frame.height))
+    return _dressed(chart, title, simulated)
+
+
+def to_svg(chart: Any) -> str:
+    """SVG of a chart, the same bytes every time, without references to anything outside."""
+    import vl_convert  # noqa: PLC0415
+
+    return str(vl_convert.vegalite_to_svg(chart.to_dict()))
+
+
+def _values(rows: list[dict[str, Any]]) -> Any:
+    """Rows inside the chart, so that it needs no file."""
+    import altair as alt  # noqa: PLC0415
+
+    return alt.InlineData(values=rows)
+
+
+def _dressed(chart: Any, title: str, simulated: bool) -> Any:
+    import altair as alt  # noqa: PLC0415
+
+    head = alt.TitleParams(
+        text=title, subtitle=SIMULATED if simulated else "", anchor="start", fontSize=13, subtitleColor=ORANGE
+    )
+    return (
+        chart.properties(title=head, background="white", padding={"left": 28, "right": 14, "top": 8, "bottom": 8})
+        .configure(font=_FONT)
+        .configure_view(stroke=None)
+        .configure_axis(gridColor="#e7ebef", domainColor="#9aa5b1", labelColor="#333", titleColor="#333")
+        .configure_axisY(titleFontWeight="normal")
+        .configure_axisX(titleFontWeight="normal", grid=False)
+    )

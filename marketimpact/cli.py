@@ -30,6 +30,10 @@ app = typer.Typer(
 )
 
 
+#: Width of a table that goes into a file or another program.
+PIPE_WIDTH = 160
+
+
 class _Calendars:
     """Securities and sessions without prices: enough to align."""
 
@@ -40,9 +44,7 @@ class _Calendars:
 
 @app.command()
 def run(
-    study: Annotated[
-        str, typer.Argument(help="Study file (TOML), or the name of an embedded study.")
-    ] = "h20",
+    study: Annotated[str, typer.Argument(help="Study file (TOML), or the name of an embedded study.")] = "h20",
     prices: Annotated[Path | None, typer.Option(help="Prices: a Parquet or CSV file.")] = None,
     yahoo: Annotated[bool, typer.Option("--yahoo", help="Fetch prices from Yahoo Finance.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; out/<study> by default.")] = None,
@@ -85,9 +87,7 @@ def align_command(
         typer.Option(help="Securities to meet, comma-separated; each announcement's targets by default."),
     ] = None,
     universe: Annotated[Path | None, typer.Option("--securities", help="Your own securities file.")] = None,
-    csv: Annotated[
-        bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")
-    ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")] = False,
 ) -> None:
     """Print day 0 of every announcement on each security's own exchange."""
     facts, firms = announcements(file), securities(universe)
@@ -96,14 +96,20 @@ def align_command(
     met = firms.filter(pl.col("symbol").is_in(chosen)) if chosen else firms
     mics = met["mic"].unique() if met.height else firms["mic"].unique()
     events = align_events(facts, _Calendars(firms, calendars.sessions(mics, first, last)), symbols=chosen)
-    columns = [
-        "announcement_id", "symbol", "mic", "time_precision", "phase", "date", "day0_certainty",
-        "day0_earliest", "day0_latest", "align_reason",
-    ]  # fmt: skip
+    bounds = pl.format("{} ({} to {})", "day0_certainty", "day0_earliest", "day0_latest")
+    sure = pl.col("day0_earliest") == pl.col("day0_latest")
+    shown = events.sort("announced_at", "event_id").select(
+        "announcement_id",
+        "symbol",
+        "mic",
+        pl.col("date").alias("day 0"),
+        pl.when(sure).then("day0_certainty").otherwise(pl.coalesce(bounds, "align_reason")).alias("how sure"),
+        pl.coalesce("phase", pl.lit("time not known")).alias("exchange was"),
+    )
     if csv:
         typer.echo(_flat(events).write_csv(), nl=False)
     else:
-        _print(events.sort("announced_at", "event_id").select(columns))
+        _print(shown)
 
 
 @app.command("list")
@@ -112,9 +118,7 @@ def list_command(
         Literal["announcements", "campaigns", "securities", "models", "tests"],
         typer.Argument(help="What to list."),
     ],
-    csv: Annotated[
-        bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")
-    ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")] = False,
 ) -> None:
     """List the embedded announcements, campaigns or securities, or the models and tests there are."""
     frame, columns = {
@@ -158,14 +162,14 @@ def _print(frame: pl.DataFrame) -> None:
     from rich.text import Text  # noqa: PLC0415
 
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
     sheet = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in frame.columns:
-        sheet.add_column(
-            name, overflow="fold" if name in ("headline", "announcement_id", "title") else "ellipsis"
-        )
+        sheet.add_column(name, overflow="fold", no_wrap=name in ("symbol", "mic", "day 0"))
     for row in frame.iter_rows():
         sheet.add_row(*[Text("" if value is None else str(value)) for value in row])
-    console.print(sheet, width=None if console.is_terminal else 200)
+    console.print(sheet)
     typer.echo(f"{frame.height} rows")
 
 

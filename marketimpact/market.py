@@ -155,9 +155,7 @@ class Market:
         )
         return cls(
             panel=_finish(panel, factors),
-            securities=symbols.with_columns(
-                pl.lit(FROM_RETURNS).alias("mic"), pl.lit("benchmark").alias("benchmark")
-            ),
+            securities=symbols.with_columns(pl.lit(FROM_RETURNS).alias("mic"), pl.lit("benchmark").alias("benchmark")),
             sessions=sessions,
             repairs=pl.DataFrame(schema=_REPAIRS),
             spans=_spans(returns.drop_nulls("ret")),
@@ -190,11 +188,7 @@ class Market:
             ((pl.col("open") - midnight).dt.total_minutes() / 60).median().alias("opens"),
             ((pl.col("close") - midnight).dt.total_minutes() / 60).median().alias("closes"),
         )
-        return (
-            self.first_rows.select("symbol", "mic")
-            .join(hours, on="mic", how="left", validate="m:1")
-            .drop("mic")
-        )
+        return self.first_rows.select("symbol", "mic").join(hours, on="mic", how="left", validate="m:1").drop("mic")
 
     def __repr__(self) -> str:
         """Say what is inside, and whether it is simulated."""
@@ -216,17 +210,13 @@ def _some(symbols: Sequence[str], shown: int = 8) -> str:
     return ", ".join(symbols[:shown]) + (", ..." if len(symbols) > shown else "")
 
 
-def _from_prices(
-    securities: pl.DataFrame, table: PriceTable, factors: pl.DataFrame | None, benchmark: str
-) -> Market:
+def _from_prices(securities: pl.DataFrame, table: PriceTable, factors: pl.DataFrame | None, benchmark: str) -> Market:
     prices = table.frame.select("symbol", "date", "close").drop_nulls("close")
     if prices.is_empty():
         raise DataError(f"{table.source} has no prices, only empty closes.")
     have = securities.join(prices.select("symbol").unique(), on="symbol", how="semi")
     if have.is_empty():
-        raise DataError(
-            f"{table.source} has prices of no security, only of benchmarks: {_some(table.missing)}."
-        )
+        raise DataError(f"{table.source} has prices of no security, only of benchmarks: {_some(table.missing)}.")
     first, last = _extent(prices)
     listed = calendars.sessions(have["mic"].unique(), first, last)
     sessions, repairs = _repair(listed, have, prices)
@@ -291,9 +281,7 @@ def _benchmark_returns(
     )
 
 
-def _repair(
-    listed: pl.DataFrame, securities: pl.DataFrame, prices: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _repair(listed: pl.DataFrame, securities: pl.DataFrame, prices: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Close listed sessions on which a whole exchange has no price; note prices on closed days."""
     own = prices.join(securities.select("symbol", "mic"), on="symbol", how="inner", validate="m:1")
     alive = _spans(own).join(securities.select("symbol", "mic"), on="symbol", how="inner", validate="1:1")
@@ -316,17 +304,15 @@ def _repair(
                 "mic",
                 "date",
                 pl.lit("closed").alias("action"),
-                pl.format("calendar lists a session; none of the {} securities has a price", "due").alias(
-                    "detail"
-                ),
+                pl.format("calendar lists a session; none of the {} securities has a price", "due").alias("detail"),
             ),
             stray.select(
                 "mic",
                 "date",
                 pl.lit("ignored_prices").alias("action"),
-                pl.format(
-                    "calendar has no session; prices of {} ignored", pl.col("symbols").list.join(", ")
-                ).alias("detail"),
+                pl.format("calendar has no session; prices of {} ignored", pl.col("symbols").list.join(", ")).alias(
+                    "detail"
+                ),
             ),
         ]
     ).sort("mic", "date", "action")
@@ -354,9 +340,7 @@ def _check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
     if factors is None:
         return None
     if not isinstance(factors, pl.DataFrame) or "date" not in factors.columns or factors.is_empty():
-        raise DataError(
-            "factors must be a polars frame with a 'date' column, one column per factor, and rows."
-        )
+        raise DataError("factors must be a polars frame with a 'date' column, one column per factor, and rows.")
     taken = {"symbol", "mic", "session", "ret", "market"}.intersection(factors.columns)
     words = [c for c in factors.columns if c != "date" and not factors[c].dtype.is_numeric()]
     if taken or words:
@@ -366,9 +350,7 @@ def _check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
             else f"factors: columns {words} are not numbers; cast or drop them."
         )
     if factors["date"].n_unique() < factors.height:
-        raise DataError(
-            f"factors repeats {factors.height - factors['date'].n_unique()} dates; keep one row each."
-        )
+        raise DataError(f"factors repeats {factors.height - factors['date'].n_unique()} dates; keep one row each.")
     names = [c for c in factors.columns if c != "date"]
     checked = factors.with_columns(pl.col(names).cast(pl.Float64).fill_nan(None))
     large = [c for c in names if c != "rf" and float(checked[c].to_numpy().std()) > PERCENT_SD]
@@ -388,9 +370,7 @@ PERCENT_SD = 0.15
 
 def _warn_of_benchmarks(have: pl.DataFrame, prices: pl.DataFrame, benchmark: str) -> None:
     wanted = have.select(pl.col(benchmark)).drop_nulls().unique()
-    lacking = (
-        wanted.join(prices, left_on=benchmark, right_on="symbol", how="anti")[benchmark].sort().to_list()
-    )
+    lacking = wanted.join(prices, left_on=benchmark, right_on="symbol", how="anti")[benchmark].sort().to_list()
     if lacking:
         hit = have.filter(pl.col(benchmark).is_in(lacking))["symbol"].to_list()
         warnings.warn(

@@ -175,9 +175,7 @@ def place(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFr
     return kept.select(*lead, pl.exclude(lead)), dropped.cast(_ATTRITION)  # type: ignore[arg-type]
 
 
-def estimate(
-    events: pl.DataFrame, market: Market, model: Model, windows: Windows
-) -> tuple[Estimates, pl.DataFrame]:
+def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Windows) -> tuple[Estimates, pl.DataFrame]:
     """Estimate the model for every event and subtract it in the event window.
 
     Returns
@@ -237,9 +235,7 @@ def _rows(placed: pl.DataFrame, window: tuple[int, int]) -> tuple[Ints, NDArray[
     return np.where(inside, rows, 0), inside
 
 
-def cut(
-    placed: pl.DataFrame, market: Market, model: Model, window: tuple[int, int]
-) -> tuple[Floats, Floats, Floats]:
+def cut(placed: pl.DataFrame, market: Market, model: Model, window: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
     """Return (N, D), regressors (N, D, p) and risk-free rate (N, D) of a window; NaN where missing."""
     rows, inside = _rows(placed, window)
     design = model.design
@@ -293,9 +289,7 @@ def _without_benchmark(events: pl.DataFrame, market: Market, model: Model) -> ND
     if "market" not in model.design.regressors:
         return np.zeros(events.height, dtype=bool)
     empty = market.panel.group_by("symbol").agg(pl.col("market").is_null().all().alias("empty"))
-    joined = events.select("symbol").join(
-        empty, on="symbol", how="left", validate="m:1", maintain_order="left"
-    )
+    joined = events.select("symbol").join(empty, on="symbol", how="left", validate="m:1", maintain_order="left")
     return joined["empty"].to_numpy()
 
 

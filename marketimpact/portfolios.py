@@ -60,9 +60,7 @@ def _by_date(y: Floats, x: Floats, dates: Ints) -> tuple[Floats, Floats, Ints]:
     y_mean = np.bincount(column, weights=y[present], minlength=len(axis)) / count
     x_mean = np.empty((len(axis), x.shape[2]))
     for regressor in range(x.shape[2]):
-        x_mean[:, regressor] = (
-            np.bincount(column, weights=x[:, :, regressor][present], minlength=len(axis)) / count
-        )
+        x_mean[:, regressor] = np.bincount(column, weights=x[:, :, regressor][present], minlength=len(axis)) / count
     kept = 2 * count >= len(y)
     return y_mean[kept], x_mean[kept], axis[kept]
 

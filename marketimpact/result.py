@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -16,9 +16,6 @@ from marketimpact.inference import ONE_DATE, TESTS, Sample, SignificanceTest, ba
 from marketimpact.market import Market
 from marketimpact.models import Model
 from marketimpact.portfolios import portfolios
-
-if TYPE_CHECKING:
-    import altair as alt
 
 __all__ = ["Grouped", "StudyResult"]
 
@@ -154,10 +151,11 @@ class StudyResult:
         -------
         polars.DataFrame
             ``tau, aar, caar, se, ci_low, ci_high, n_events, band``. `caar` is the mean over events of
-            their CAR from `first` to `tau`. `band` names the standard error: *cross-sectional* where no
-            two events share a day; *cross-sectional, correlation-adjusted* where they do, since the
-            spread across events misses the shock they share (Kolari and Pynnonen's correction);
-            *forecast error* for a single event. All with Student's t, so a band of few events is wide.
+            their CAR from `first` to `tau`. `band` names the standard error, which follows the tests that
+            hold for the whole window: *cross-sectional* where no two events share a day; *forecast
+            error, correlation-adjusted* where they do, since the spread across events misses the
+            shock they share; *cross-sectional, correlation-adjusted* where besides the events are
+            seen to have raised the variance over `first` to `last`; *forecast error* for a single event.
         """
         event_first, event_last = self.estimates_.windows.event
         first = event_first if first is None else first
@@ -165,8 +163,10 @@ class StudyResult:
         self._columns(first, last)
         if not 0 < level < 1:
             raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
+        whole = self.sample(first, last)
+        rose = whole.n > 0 and structure(whole).variance_rose
         return pl.DataFrame(
-            [self._step(first, tau, level) for tau in range(first, last + 1)],
+            [self._step(first, tau, level, variance_rose=rose) for tau in range(first, last + 1)],
             schema={
                 "tau": pl.Int64, "aar": pl.Float64, "caar": pl.Float64, "se": pl.Float64,
                 "ci_low": pl.Float64, "ci_high": pl.Float64, "n_events": pl.Int64, "band": pl.String,
@@ -222,9 +222,7 @@ class StudyResult:
 
     def where(self, predicate: pl.Expr) -> StudyResult:
         """The same result for the events that meet a condition on the events' columns."""
-        rows = np.flatnonzero(
-            self.events.select(predicate.fill_null(value=False).alias("_")).to_series().to_numpy()
-        )
+        rows = np.flatnonzero(self.events.select(predicate.fill_null(value=False).alias("_")).to_series().to_numpy())
         return replace(self, estimates_=self.estimates_.take(rows))
 
     def by(self, *columns: str) -> Grouped:
@@ -232,8 +230,7 @@ class StudyResult:
         strangers = [c for c in columns if c not in self.events.columns]
         if strangers or not columns:
             raise SpecificationError(
-                f"by({', '.join(map(repr, columns))}): the events have the columns "
-                f"{', '.join(self.events.columns)}."
+                f"by({', '.join(map(repr, columns))}): the events have the columns {', '.join(self.events.columns)}."
             )
         return Grouped(self, columns)
 
@@ -274,8 +271,8 @@ class StudyResult:
         frame = self.car(*pipeline.check_window(window, "window"))
         return regressions.across_events(formula, frame, cluster)
 
-    def plot(self, first: int | None = None, last: int | None = None) -> alt.LayerChart:
-        """Chart of the CAAR path with its band."""
+    def plot(self, first: int | None = None, last: int | None = None) -> Any:
+        """Altair chart of the CAAR path with its band."""
         return charts.caar_path(self.caar(first, last), title=self._title(), simulated=self.market.simulated)
 
     def __repr__(self) -> str:
@@ -296,9 +293,7 @@ class StudyResult:
         lines.append("  " + ", ".join(counts) + f"; event window {list(values.windows.event)}")
         if self.attrition.height:
             reasons = (
-                self.attrition["reason"]
-                .value_counts(sort=True, name="n")
-                .sort("n", "reason", descending=[True, False])
+                self.attrition["reason"].value_counts(sort=True, name="n").sort("n", "reason", descending=[True, False])
             )
             told = ", ".join(f"{row['reason']} {row['n']}" for row in reasons.iter_rows(named=True))
             lines.append(f"  not used: {self.attrition.height} ({told}); see .attrition")
@@ -369,7 +364,7 @@ class StudyResult:
             .sort("row")["true_car"]
         )
 
-    def _step(self, first: int, tau: int, level: float) -> tuple[Any, ...]:
+    def _step(self, first: int, tau: int, level: float, *, variance_rose: bool) -> tuple[Any, ...]:
         """One row of the CAAR path."""
         sample = self.sample(first, tau)
         day = self.estimates_.ar[:, self._columns(tau, tau)].ravel()
@@ -377,7 +372,7 @@ class StudyResult:
         if sample.n == 0:
             return tau, aar, np.nan, np.nan, np.nan, np.nan, 0, "none"
         caar = float(sample.car.mean())
-        se, quantile, name = band_of(sample, level)
+        se, quantile, name = band_of(sample, level, variance_rose=variance_rose)
         return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, sample.n, name
 
 
@@ -403,9 +398,7 @@ class Grouped:
     def car(self, first: int, last: int) -> pl.DataFrame:
         """`StudyResult.car`, group columns first."""
         frame = self.result.car(first, last)
-        return frame.select(*self.columns, pl.exclude(self.columns)).sort(
-            *self.columns, "event_id", nulls_last=True
-        )
+        return frame.select(*self.columns, pl.exclude(self.columns)).sort(*self.columns, "event_id", nulls_last=True)
 
     def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
         """`StudyResult.caar` of every group."""
@@ -435,9 +428,7 @@ def _chosen(tests: Sequence[str | SignificanceTest] | str | None) -> list[Signif
         tests = [tests]
     unknown = [t for t in tests if isinstance(t, str) and t not in TESTS]
     if unknown:
-        raise SpecificationError(
-            f"No test called {', '.join(map(repr, unknown))}. There are: {', '.join(TESTS)}."
-        )
+        raise SpecificationError(f"No test called {', '.join(map(repr, unknown))}. There are: {', '.join(TESTS)}.")
     return [TESTS[t] if isinstance(t, str) else t for t in tests]
 
 
@@ -448,7 +439,5 @@ def _escape(text: str) -> str:
 
 
 def _small_table(frame: pl.DataFrame) -> str:
-    with pl.Config(
-        tbl_rows=20, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=120
-    ):
+    with pl.Config(tbl_rows=20, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=120):
         return frame._repr_html_() if frame.width else ""

@@ -351,17 +351,13 @@ def _widens(series: pl.Series, wanted: pl.DataType) -> bool:
 
 def _counts(counts: dict[str, int], schema: type[dy.Schema]) -> dict[str, int]:
     keys = " + ".join(schema.primary_key())
-    return {
-        (f"primary_key ({keys})" if rule == "primary_key" else rule): n for rule, n in sorted(counts.items())
-    }
+    return {(f"primary_key ({keys})" if rule == "primary_key" else rule): n for rule, n in sorted(counts.items())}
 
 
 def _zone_rules(numbered: pl.DataFrame) -> dict[str, pl.Series]:
     """Rules that need each row's own zone -> numbers of the rows that break them."""
     zone = pl.col("time_zone")
-    known = [
-        name for name in numbered["time_zone"].drop_nulls().unique(maintain_order=True) if known_zone(name)
-    ]
+    known = [name for name in numbered["time_zone"].drop_nulls().unique(maintain_order=True) if known_zone(name)]
     broken = {"time_zone_known": numbered.filter(~zone.is_in(known))["row"]}
     clocks = [
         part.filter(~_begins_its_day(pl.col("announced_at").dt.convert_time_zone(str(name))))["row"]

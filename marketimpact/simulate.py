@@ -237,8 +237,7 @@ def simulate(
     truth = _truth(announcements, firms, sessions, world, effects)
     benchmarks = {symbol: _benchmark(world, symbol, mic) for symbol, mic in indices.items()}
     frames = [
-        _quotes(symbol, path.dates, _level(world, symbol, path.returns), None)
-        for symbol, path in benchmarks.items()
+        _quotes(symbol, path.dates, _level(world, symbol, path.returns), None) for symbol, path in benchmarks.items()
     ]
     for symbol in sorted(proxies.keys() - indices.keys()):
         frames.append(_proxy(world, symbol, proxies[symbol], securities, benchmarks))
@@ -319,9 +318,7 @@ def _instant(hit: Mapping[str, Any]) -> datetime:
     return datetime.combine(announced.astimezone(zone).date(), time(12), zone).astimezone(UTC)
 
 
-def _put_in(
-    hit: Mapping[str, Any], seed: int, effects: Mapping[tuple[str, str, str], float]
-) -> tuple[float, ...]:
+def _put_in(hit: Mapping[str, Any], seed: int, effects: Mapping[tuple[str, str, str], float]) -> tuple[float, ...]:
     """Abnormal returns of one security from day 0 on."""
     announcement, symbol = hit["announcement_id"], hit["targets"]
     if hit["is_confounder"]:

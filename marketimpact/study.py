@@ -66,9 +66,7 @@ class EventStudy:
             )
         if isinstance(self.model, type) or not hasattr(self.model, "design"):
             name = getattr(self.model, "__name__", repr(self.model))
-            raise SpecificationError(
-                f"model={name} is not a model value; write mi.MarketModel(), with brackets."
-            )
+            raise SpecificationError(f"model={name} is not a model value; write mi.MarketModel(), with brackets.")
         floor = self.model.design.n_parameters + SPARE_OBSERVATIONS
         length = self.estimation_window[1] - self.estimation_window[0] + 1
         if not floor <= self.min_observations <= length:
@@ -82,9 +80,7 @@ class EventStudy:
         known = [option.name for option in fields(self)]
         strangers = sorted(set(changes) - set(known))
         if strangers:
-            raise SpecificationError(
-                f"EventStudy has no option {', '.join(strangers)}; it has {', '.join(known)}."
-            )
+            raise SpecificationError(f"EventStudy has no option {', '.join(strangers)}; it has {', '.join(known)}.")
         return replace(self, **changes)
 
     def run(self, events: pl.DataFrame, market: Market) -> StudyResult:

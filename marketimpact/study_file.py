@@ -209,14 +209,8 @@ def _model(table: Mapping[str, Any], name: str) -> Model:
 
 
 def _windows(value: Any, name: str) -> tuple[tuple[int, int], ...]:
-    if (
-        not isinstance(value, list)
-        or not value
-        or not all(isinstance(w, list) and len(w) == 2 for w in value)
-    ):
-        raise SpecificationError(
-            f"{name}: [report] windows must be a list of pairs, such as [[0, 1], [0, 0]]."
-        )
+    if not isinstance(value, list) or not value or not all(isinstance(w, list) and len(w) == 2 for w in value):
+        raise SpecificationError(f"{name}: [report] windows must be a list of pairs, such as [[0, 1], [0, 0]].")
     return tuple((first, last) for first, last in value)
 
 
@@ -231,9 +225,7 @@ def _groups(tables: Sequence[Mapping[str, Any]], name: str) -> dict[str, tuple[s
     members = [symbol for symbols in groups.values() for symbol in symbols]
     twice = sorted({symbol for symbol in members if members.count(symbol) > 1})
     if twice:
-        raise SpecificationError(
-            f"{name}: {', '.join(twice)} in more than one group; a security may be in one."
-        )
+        raise SpecificationError(f"{name}: {', '.join(twice)} in more than one group; a security may be in one.")
     return groups
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 import marketimpact as mi
+from marketimpact import charts
 from marketimpact.study_file import read_study
 
 SEED = "2025-08-12-beijing-discourages-h20"
@@ -42,7 +43,17 @@ def groups_table(result: mi.StudyResult) -> str:
             tests = part.test(*window).filter("valid")
             told = "; ".join(f"{t['test']} {p_value(t['p_value'])}" for t in tests.head(3).iter_rows(named=True))
             band = f"{percent(path['ci_low'])} to {percent(path['ci_high'])}"
-            rows.append([announcement, str(group), str(list(window)), str(path["n_events"]), percent(path["caar"]), band, told])
+            rows.append(
+                [
+                    announcement,
+                    str(group),
+                    str(list(window)),
+                    str(path["n_events"]),
+                    percent(path["caar"]),
+                    band,
+                    told,
+                ]
+            )
     return table(["announcement", "group", "window", "events", "CAAR", "95% band", "p-values of tests that hold"], rows)
 
 
@@ -66,7 +77,10 @@ def days_table(result: mi.StudyResult) -> str:
     days = frame.filter(pl.col("tau").is_between(-6, 10)).group_by("date", "group").agg(pl.col("ar").mean())
     wide = days.pivot("group", index="date", values="ar").sort("date")
     names = [str(g) for g in part.events["group"].unique().sort()]
-    return table(["date", *names], [[str(r["date"]), *[percent(r[n]) for n in names]] for r in wide.iter_rows(named=True)])
+    return table(
+        ["date", *names],
+        [[str(r["date"]), *[percent(r[n]) for n in names]] for r in wide.iter_rows(named=True)],
+    )
 
 
 def robustness_table(prices: mi.FilePrices) -> str:
@@ -80,7 +94,12 @@ def robustness_table(prices: mi.FilePrices) -> str:
         ("mean-adjusted", mi.MeanAdjusted(), (-250, -11), "benchmark"),
         ("market model on the sector proxy", mi.MarketModel(), (-250, -11), "sector_proxy"),
     ):
-        changed = replace(plan, study=plan.study.but(model=model, estimation_window=window), benchmark=benchmark, ids=(SEED,))
+        changed = replace(
+            plan,
+            study=plan.study.but(model=model, estimation_window=window),
+            benchmark=benchmark,
+            ids=(SEED,),
+        )
         result = changed.run(prices).result
         for (group,), part in result.by("group").groups():
             car = part.caar(*PRIMARY).row(-1, named=True)
@@ -100,13 +119,12 @@ def main(path: str) -> None:
     print("## record\n")
     for key, value in result.record.items():
         print(f"* {key}: {value}")
-    print(f"* not used: {result.attrition.height}; repairs: {result.market.repairs.height}; notes: {list(result.market.notes)}")
-    figures = Path(__file__).parent
-    from marketimpact import charts
-
+    print(f"* not used: {result.attrition.height}; repairs: {result.market.repairs.height}")
+    print(f"* notes: {list(result.market.notes)}")
     seed = result.where(pl.col("announcement_id") == SEED)
-    svg = charts.to_svg(charts.caar_paths(seed.by("group").caar(-10, 10), by="group", title="CAAR around 12 August 2025", simulated=False))
-    (figures / "h20_paths.svg").write_text(svg, encoding="utf-8")
+    for name, chart in charts.caar_paths(seed.by("group").caar(-10, 10), by="group", simulated=False):
+        file = "h20_" + name.lower().replace(" ", "_").replace("-", "_") + ".svg"
+        (Path(__file__).parent / file).write_text(charts.to_svg(chart), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -114,9 +114,7 @@ def table(tests: Sequence[SignificanceTest], sample: Sample) -> pl.DataFrame:
     return frame.sort("valid", descending=True, maintain_order=True)
 
 
-def _row(
-    test: SignificanceTest, outcome: Outcome, n: int, valid: bool, note: str | None = None
-) -> tuple[object, ...]:
+def _row(test: SignificanceTest, outcome: Outcome, n: int, valid: bool, note: str | None = None) -> tuple[object, ...]:
     def number(value: float) -> float | None:
         return None if np.isnan(value) else float(value)
 

@@ -105,10 +105,7 @@ class FilePrices:
         return price_table(chosen, asked=asked, source=source, notes=notes)
 
     def _load(self) -> pl.DataFrame:
-        if isinstance(self.prices, pl.DataFrame):
-            frame = self.prices
-        else:
-            frame = _load_file(Path(self.prices).expanduser())
+        frame = self.prices if isinstance(self.prices, pl.DataFrame) else _load_file(Path(self.prices).expanduser())
         if frame.is_empty():
             raise DataError(f"{self!r} has no rows. Check the file, or the filter that made it.")
         return frame

@@ -232,9 +232,7 @@ def _plain(values: pl.Series) -> tuple[str, pl.Series]:
     if isinstance(dtype, pl.List) and (dtype.inner == pl.String or dtype.inner.is_numeric()):
         texts = [None if row is None else json.dumps(row) for row in values.to_list()]
         return str(dtype), pl.Series(values.name, texts, dtype=pl.String)
-    raise DataError(
-        f"Column {values.name!r} has type {dtype}, which has no fingerprint. Drop it, or cast it to text."
-    )
+    raise DataError(f"Column {values.name!r} has type {dtype}, which has no fingerprint. Drop it, or cast it to text.")
 
 
 def _bits(values: pl.Series) -> pl.Series:

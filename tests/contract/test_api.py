@@ -41,16 +41,12 @@ def test_long_frame_is_keyed_by_event_and_tau(result):
 
 
 def test_questions(result, tmp_path):
-    assert {"n_days", "car", "se", "t", "df", "p", "scar", "bhar", "role", "stance"} <= set(
-        result.car(-1, 1).columns
-    )
+    assert {"n_days", "car", "se", "t", "df", "p", "scar", "bhar", "role", "stance"} <= set(result.car(-1, 1).columns)
     path = result.caar(-10, 10)
     assert {"tau", "aar", "caar", "se", "ci_low", "ci_high", "n_events"} <= set(path.columns)
     assert path["tau"].to_list() == list(range(-10, 11))
     tests = result.test(-1, 1)
-    assert {"test", "null", "estimate", "statistic", "df", "p_value", "n_events", "valid", "note"} <= set(
-        tests.columns
-    )
+    assert {"test", "null", "estimate", "statistic", "df", "p_value", "n_events", "valid", "note"} <= set(tests.columns)
     assert result.test(-1, 1, tests="all")["test"].sort().to_list() == sorted(mi.TESTS)
     assert result.where(pl.col("role") == "foundry").test(0, 1).height == len(mi.TESTS)
     assert "role" in result.by("role").caar().columns

@@ -80,9 +80,7 @@ def test_chunking_changes_no_bit(golden_market, golden_study, events, model, dat
     part = study.run(events.filter(pl.col("event_id").is_in(chosen)), golden_market)
     for question in ("abnormal_returns", "estimates", "attrition"):
         mine = getattr(part, question)
-        assert_frame_equal(
-            getattr(whole, question).filter(pl.col("event_id").is_in(chosen)), mine, check_exact=True
-        )
+        assert_frame_equal(getattr(whole, question).filter(pl.col("event_id").is_in(chosen)), mine, check_exact=True)
     assert part.events.height + part.attrition.height == len(chosen)
 
 
@@ -99,13 +97,9 @@ def test_nothing_after_the_window_changes_anything_inside_it(golden_market, gold
 
     def spoil(frame: pl.DataFrame) -> pl.DataFrame:
         numbers = [c for c in frame.columns if c not in ("date", "symbol")]
-        return frame.with_columns(
-            pl.when(after).then(pl.col(c) * -3.0 + 0.01).otherwise(c).alias(c) for c in numbers
-        )
+        return frame.with_columns(pl.when(after).then(pl.col(c) * -3.0 + 0.01).otherwise(c).alias(c) for c in numbers)
 
-    spoiled = mi.Market.from_returns(
-        spoil(golden("returns")), spoil(golden("market")), spoil(golden("factors"))
-    )
+    spoiled = mi.Market.from_returns(spoil(golden("returns")), spoil(golden("market")), spoil(golden("factors")))
     study = golden_study.but(model=model)
     one, other = study.run(events, golden_market), study.run(events, spoiled)
     assert_frame_equal(one.abnormal_returns, other.abnormal_returns, check_exact=True)
@@ -119,14 +113,10 @@ def test_scale_cancels_in_sar(golden_market, golden_study, events, power):
     scale = 2.0**power
     small = min(scale, 0.5)  # keeps simple returns above -1
     shrink = pl.col("ret") * small
-    scaled = mi.Market.from_returns(
-        golden("returns").with_columns(shrink), golden("market").with_columns(shrink)
-    )
+    scaled = mi.Market.from_returns(golden("returns").with_columns(shrink), golden("market").with_columns(shrink))
     one = golden_study.run(events, golden_market)
     other = golden_study.run(events, scaled)
-    np.testing.assert_array_equal(
-        one.abnormal_returns["sar"].to_numpy(), other.abnormal_returns["sar"].to_numpy()
-    )
+    np.testing.assert_array_equal(one.abnormal_returns["sar"].to_numpy(), other.abnormal_returns["sar"].to_numpy())
     np.testing.assert_array_equal(one.car(-1, 1)["scar"].to_numpy(), other.car(-1, 1)["scar"].to_numpy())
 
 

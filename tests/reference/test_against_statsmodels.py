@@ -114,9 +114,7 @@ def test_portfolio_regression_equals_statsmodels_on_the_mean_return(golden_marke
     result = golden_study.run(events, golden_market)
     ours = result.test(-1, 1, tests=["portfolio_regression"]).row(0, named=True)
     members = result.events["symbol"].to_list()
-    mean = (
-        golden("returns").filter(pl.col("symbol").is_in(members)).group_by("date").agg(pl.col("ret").mean())
-    )
+    mean = golden("returns").filter(pl.col("symbol").is_in(members)).group_by("date").agg(pl.col("ret").mean())
     frame = golden("market").rename({"ret": "market"}).join(mean, on="date").sort("date")
     table = pd.DataFrame(frame.to_dict(as_series=False))
     day0 = frame["date"].search_sorted(result.events["date"][0])

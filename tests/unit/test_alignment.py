@@ -43,9 +43,7 @@ def announcement(instant: str, precision: str = "minute", zone: str | None = Non
         "targets": FIRMS["symbol"].to_list(),
         **more,
     }
-    return pl.DataFrame(
-        [row], schema_overrides={"announced_at": pl.Datetime("us", "UTC"), "time_zone": pl.String}
-    )
+    return pl.DataFrame([row], schema_overrides={"announced_at": pl.Datetime("us", "UTC"), "time_zone": pl.String})
 
 
 def day0(exchanges, instant: str, symbol: str, **options) -> tuple[str, str | None]:
@@ -186,14 +184,10 @@ def test_known_bounds_sharpen_a_date(exchanges):
 
 
 def test_an_hour_near_the_close_is_not_sure(exchanges):
-    row = mi.align(announcement("2025-08-12T15:45-04:00", "hour"), exchanges, symbols=["NVDA"]).row(
-        0, named=True
-    )
+    row = mi.align(announcement("2025-08-12T15:45-04:00", "hour"), exchanges, symbols=["NVDA"]).row(0, named=True)
     assert (row["date"], row["day0_certainty"]) == (date(2025, 8, 12), "assumed")
     assert row["day0_latest"] == date(2025, 8, 13)
-    row = mi.align(announcement("2025-08-12T12:00-04:00", "hour"), exchanges, symbols=["NVDA"]).row(
-        0, named=True
-    )
+    row = mi.align(announcement("2025-08-12T12:00-04:00", "hour"), exchanges, symbols=["NVDA"]).row(0, named=True)
     assert row["day0_certainty"] == "sure"
 
 
@@ -231,9 +225,7 @@ def test_broken_announcements_are_refused(exchanges, change, message):
 
 
 def test_naive_timestamps_are_refused(exchanges):
-    naive = announcement("2025-08-12T12:45+08:00").with_columns(
-        pl.col("announced_at").dt.replace_time_zone(None)
-    )
+    naive = announcement("2025-08-12T12:45+08:00").with_columns(pl.col("announced_at").dt.replace_time_zone(None))
     with pytest.raises(mi.DataError, match="naive timestamps"):
         mi.align(naive, exchanges)
 

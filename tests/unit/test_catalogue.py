@@ -150,9 +150,7 @@ class TestEmbeddedCampaigns:
         assert (min(dates), max(dates)) == (date(2025, 8, 8), date(2025, 8, 12))
 
     def test_spans(self):
-        spans = {
-            row["campaign_id"]: (row["first"], row["last"]) for row in mi.campaigns().iter_rows(named=True)
-        }
+        spans = {row["campaign_id"]: (row["first"], row["last"]) for row in mi.campaigns().iter_rows(named=True)}
         assert sorted(spans.values()) == [
             (date(2019, 5, 15), date(2019, 5, 20)),
             (date(2025, 8, 8), date(2025, 8, 12)),
@@ -165,9 +163,7 @@ class TestEmbeddedCampaigns:
         assert spans[H20_CAMPAIGN] == (date(2025, 8, 8), date(2025, 8, 12))
 
     def test_members_lie_in_the_span_and_are_no_confounders(self, embedded):
-        spans = {
-            row["campaign_id"]: (row["first"], row["last"]) for row in mi.campaigns().iter_rows(named=True)
-        }
+        spans = {row["campaign_id"]: (row["first"], row["last"]) for row in mi.campaigns().iter_rows(named=True)}
         members = embedded.drop_nulls("campaign_id")
         assert set(members["campaign_id"]) == set(spans)
         assert members["campaign_id"].value_counts()["count"].min() >= 2
@@ -304,9 +300,7 @@ class TestOwnFile:
         assert mi.announcements(written(text))["headline"].to_list() == ["One, two"]
 
     def test_sorted_by_instant_and_identifier(self, written):
-        rows = (
-            "b,2025-08-12T04:45Z,mixed,Hm,,\na,2025-08-12T04:45Z,mixed,Hm,,\nc,2025-08-11T04:45Z,mixed,Hm,,\n"
-        )
+        rows = "b,2025-08-12T04:45Z,mixed,Hm,,\na,2025-08-12T04:45Z,mixed,Hm,,\nc,2025-08-11T04:45Z,mixed,Hm,,\n"
         assert mi.announcements(written(MINIMAL + rows))["announcement_id"].to_list() == ["c", "a", "b"]
 
     def test_a_path_may_be_text(self, written):

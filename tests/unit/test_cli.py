@@ -52,9 +52,7 @@ def test_run_writes_the_report_and_every_table(out):
 
 
 def test_the_same_run_gives_the_same_bytes(out, tmp_path):
-    done = marketimpact(
-        "run", "--out", str(tmp_path / "again"), cwd=tmp_path
-    )  # the embedded study, from elsewhere
+    done = marketimpact("run", "--out", str(tmp_path / "again"), cwd=tmp_path)  # the embedded study, from elsewhere
     assert done.returncode == 0, done.stderr
     for file in sorted(out.iterdir()):
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes(), file.name

@@ -24,9 +24,7 @@ def weekdays(first: date, last: date) -> list[date]:
     return [day for day in days if day.weekday() < 5]
 
 
-def prices(
-    first: date = date(2023, 8, 28), last: date = date(2023, 9, 15), skip: dict | None = None
-) -> pl.DataFrame:
+def prices(first: date = date(2023, 8, 28), last: date = date(2023, 9, 15), skip: dict | None = None) -> pl.DataFrame:
     """Closes that grow by 1% a weekday, so that a return over n sessions is 1.01**n - 1."""
     skip = skip or {}
     rows = [
@@ -35,9 +33,7 @@ def prices(
         for position, day in enumerate(weekdays(first, last))
         if day not in skip.get(symbol, ())
     ]
-    return pl.DataFrame(
-        rows, schema={"symbol": pl.String, "date": pl.Date, "close": pl.Float64}, orient="row"
-    )
+    return pl.DataFrame(rows, schema={"symbol": pl.String, "date": pl.Date, "close": pl.Float64}, orient="row")
 
 
 BLACK_RAIN = date(2023, 9, 8)
@@ -109,9 +105,7 @@ def test_a_benchmark_without_prices_is_warned_about_and_its_events_explained():
     result = study.run(events, market)
     assert result.attrition["reason"].to_list() == ["no_benchmark"]
     # a model without a market needs none
-    assert study.but(model=mi.MeanAdjusted()).run(events, market).attrition["reason"].to_list() != [
-        "no_benchmark"
-    ]
+    assert study.but(model=mi.MeanAdjusted()).run(events, market).attrition["reason"].to_list() != ["no_benchmark"]
 
 
 def test_securities_without_prices_are_named():

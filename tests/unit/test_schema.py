@@ -116,9 +116,7 @@ class TestDateOnly:
         ],
     )
     def test_local_midnight_is_accepted(self, instant, zone):
-        schema.check(
-            schema.Announcements, one(announced_at=instant, time_zone=zone, time_precision="day"), "it"
-        )
+        schema.check(schema.Announcements, one(announced_at=instant, time_zone=zone, time_precision="day"), "it")
 
     def test_midnight_elsewhere_is_a_clock(self):
         midnight_in_shanghai = datetime(2025, 8, 11, 16, 0, tzinfo=UTC)

@@ -243,9 +243,7 @@ def test_firms_load_on_benchmark_and_sector(long_market):
     proxy = returns(long_market, "SOXX").join(base, on="date", validate="1:1")
     sector = proxy.select("date", sector=pl.col("ret") - pl.col("ret_right"))
     assert sector["sector"].std() == pytest.approx((0.013**2 + 0.003**2) ** 0.5, rel=0.15)
-    k = residual.join(sector, on="date", validate="1:1").select(
-        pl.cov("ret", "sector") / pl.col("sector").var()
-    )
+    k = residual.join(sector, on="date", validate="1:1").select(pl.cov("ret", "sector") / pl.col("sector").var())
     assert 0.4 < k.item() < 1.3
 
 
@@ -310,9 +308,7 @@ def test_a_confounder_jumps_once(market):
 
 
 def test_confounders_have_mean_zero(calendar):
-    many = [
-        announcement(f"results-{i}", utc(2024, 3, 4, 15), ["NVDA"], is_confounder=True) for i in range(400)
-    ]
+    many = [announcement(f"results-{i}", utc(2024, 3, 4, 15), ["NVDA"], is_confounder=True) for i in range(400)]
     truth = simulate(SECURITIES, pl.DataFrame(many), calendar, FIRST, LAST, noise=0.0).truth
     jumps = truth["abnormal_return"].to_numpy()
     assert len(jumps) == 400
@@ -407,9 +403,7 @@ def test_what_cannot_be_is_refused(calendar):
 
 @pytest.fixture(scope="module")
 def sample():
-    return {
-        name: pl.read_parquet(resource("data", "sample", f"{name}.parquet")) for name in ("prices", "truth")
-    }
+    return {name: pl.read_parquet(resource("data", "sample", f"{name}.parquet")) for name in ("prices", "truth")}
 
 
 def test_the_readme_remakes_the_sample(sample, tmp_path, monkeypatch):

@@ -182,12 +182,8 @@ def test_broken_rows_of_others_are_counted(tmp_path):
         "symbol,date,adj_close\nNVDA,2024-01-08,1\nNVDA,2024-01-09,2\n"
         "AMD,2024-01-08,n/a\nAMD,08.01.2024,1\nAMD,2024-01-09,-4\n,2024-01-09,1\nAMD,2024-01-10,3\n"
     )
-    assert FilePrices(path).read(["NVDA"]).notes == (
-        "4 rows of symbols not asked for break the rules of prices.",
-    )
-    with pytest.raises(
-        DataError, match=r"2 rows with a value .* AMD: adj_close 'n/a'; AMD: date '08.01.2024'"
-    ):
+    assert FilePrices(path).read(["NVDA"]).notes == ("4 rows of symbols not asked for break the rules of prices.",)
+    with pytest.raises(DataError, match=r"2 rows with a value .* AMD: adj_close 'n/a'; AMD: date '08.01.2024'"):
         FilePrices(path).read(["AMD"])
 
 
@@ -256,9 +252,7 @@ def test_an_empty_frame_and_another_object():
 
 
 def test_none_of_the_symbols(csv):
-    with pytest.raises(
-        SourceError, match=r"none of the symbols asked for: 'nvda', 'XYZ'.*mean 'NVDA'"
-    ) as caught:
+    with pytest.raises(SourceError, match=r"none of the symbols asked for: 'nvda', 'XYZ'.*mean 'NVDA'") as caught:
         FilePrices(csv).read(["nvda", "XYZ"])
     assert (caught.value.source, caught.value.symbols) == ("FilePrices('prices.csv')", ("nvda", "XYZ"))
     assert caught.value.retryable is False

@@ -1,0 +1,113 @@
+"""A result as a self-contained HTML report, and as the tables behind it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from marketimpact.report.sections import sections
+from marketimpact.report.story import group_column, report_windows, story
+from marketimpact.report.words import caveats, summary
+from marketimpact.result import StudyResult
+
+if TYPE_CHECKING:
+    import jinja2
+
+__all__ = ["tables", "write_report"]
+
+
+def write_report(
+    result: StudyResult,
+    path: str | Path,
+    *,
+    title: str | None = None,
+    question: str | None = None,
+    windows: Sequence[tuple[int, int]] | None = None,
+    group: str | None = None,
+    chronology: pl.DataFrame | None = None,
+) -> Path:
+    """Write one self-contained HTML file.
+
+    Parameters
+    ----------
+    result : StudyResult
+        What to report.
+    path : str or Path
+        The file; missing folders are made. It is replaced at once, never half-written.
+    title, question : str, optional
+        Head of the report.
+    windows : sequence of (int, int), optional
+        Windows to report, within the study's event window; the first is the primary one. ``(0, 1)``
+        and ``(0, 0)`` by default.
+    group : str, optional
+        Column of the events that names the groups; "group", else "role", else one group of all.
+    chronology : polars.DataFrame, optional
+        Announcements among which to look for others in the same windows.
+
+    Returns
+    -------
+    Path
+        The file written. The same result gives the same bytes.
+    """
+    told = story(result, title=title, question=question, windows=windows, group=group, chronology=chronology)
+    page = _template().render(
+        story=told,
+        summary=summary(told),
+        caveats=caveats(told),
+        sections=sections(told),
+        simulated=result.market.simulated,
+    )
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    draft.write_text(page, encoding="utf-8")
+    draft.replace(target)
+    return target
+
+
+def tables(
+    result: StudyResult, *, windows: Sequence[tuple[int, int]] | None = None, group: str | None = None
+) -> dict[str, pl.DataFrame]:
+    """Every table of a result, for Parquet and CSV.
+
+    Returns
+    -------
+    dict of str to polars.DataFrame
+        ``events, estimates, abnormal_returns, car, caar, tests, attrition``; `car` and `tests` have
+        one block per window, `caar` and `tests` one per announcement and group.
+    """
+    by = [c for c in ("announcement_id", group_column(result, group)) if c and c in result.events.columns]
+    asked = report_windows(result, windows)
+
+    def labelled(frame: pl.DataFrame, window: tuple[int, int]) -> pl.DataFrame:
+        return frame.select(pl.lit(window[0]).alias("first"), pl.lit(window[1]).alias("last"), pl.all())
+
+    grouped = result.by(*by) if by and result.events.height else result
+    return {
+        "events": result.events,
+        "estimates": result.estimates,
+        "abnormal_returns": result.abnormal_returns,
+        "car": pl.concat([labelled(result.car(*window), window) for window in asked]),
+        "caar": grouped.caar(),
+        "tests": pl.concat([labelled(grouped.test(*window), window) for window in asked]),
+        "attrition": result.attrition,
+    }
+
+
+@cache
+def _template() -> jinja2.Template:
+    import jinja2  # noqa: PLC0415  # only a report needs it
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("template.html.j2")

@@ -1,0 +1,378 @@
+"""The sections of a report: frames of the result as sheets and charts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+from scipy import special
+
+from marketimpact import charts
+from marketimpact.pipeline import REASONS
+from marketimpact.report.around import around
+from marketimpact.report.sheets import Cell, Sheet, number, p_value, percent, text
+from marketimpact.report.story import Part, Story, firm_label, first_valid, limit_hits, readable
+
+__all__ = ["Figure", "Section", "sections"]
+
+CERTAINTY = {
+    "sure": "sure",
+    "likely": "likely: holds if made in the issuer's working hours",
+    "assumed": "assumed: the neighbouring session is possible",
+}
+PHASES = {
+    "pre_open": "before the open",
+    "in_session": "trading",
+    "lunch_break": "lunch break",
+    "post_close": "after the close",
+    "closed_day": "closed that day",
+}
+VERIFIED = {
+    "seen": "date and substance seen in a published page",
+    "partly_seen": "substance seen in a published page; the clock is recalled",
+    "recalled": "recalled, no page seen",
+}
+SINGLE_FIRM_NOTE = (
+    "Fractions are of the price; intervals are 95%, from the forecast error. P-values of single firms are two-sided "
+    "from Student's t, exact only if a day's return is normal, and not corrected for looking at many firms."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart as SVG, and what it shows for those who cannot see it."""
+
+    svg: str
+    alt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One block of a report: a heading, then words, charts and tables."""
+
+    id: str
+    title: str
+    words: tuple[str, ...] = ()
+    blocks: tuple[tuple[str, tuple[Figure, ...], tuple[Sheet, ...]], ...] = field(default_factory=tuple)
+
+
+def sections(story: Story) -> list[Section]:
+    """All sections but the summary, in order."""
+    made = [_announced(story), _reached(story)] if any(part.facts for part in story.parts) else []
+    made += [_moved(story), _paths(story), _tests(story)]
+    if story.chronology is not None:
+        made.append(_around(story))
+    return [*made, _left_out(story), _record(story)]
+
+
+def _announced(story: Story) -> Section:
+    rows = []
+    for part in story.parts:
+        facts = part.facts
+        link = facts.get("source_url")
+        source = facts.get("source_publisher") or facts.get("source_title")
+        rows.append(
+            [
+                part.headline,
+                _instant(facts),
+                facts.get("stance"),
+                facts.get("authority"),
+                Cell(text(source), link if link and link.startswith(("https://", "http://")) else None),
+                VERIFIED.get(facts.get("verification") or "", facts.get("verification")),
+                _anticipated(facts),
+            ]
+        )
+    columns = ["announcement", "when", "stance", "authority", "source", "verified", "anticipated"]
+    return Section("announced", "What was announced", blocks=(("", (), (Sheet.of(columns, rows),)),))
+
+
+def _instant(facts: dict[str, Any]) -> str:
+    instant, zone = facts.get("announced_at"), facts.get("time_zone")
+    if instant is None:
+        return text(None)
+    local = pl.Series([instant], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(zone or "UTC")[0]
+    if facts.get("time_precision") == "day":
+        return f"{local:%Y-%m-%d} ({zone}); the time of day is not known"
+    about = "about " if facts.get("time_precision") == "hour" else ""
+    here = "" if not zone or zone == "UTC" else f", {local:%H:%M} in {zone.split('/')[-1].replace('_', ' ')}"
+    return f"{instant:%Y-%m-%d} {about}{instant:%H:%M} UTC{here}"
+
+
+def _anticipated(facts: dict[str, Any]) -> str:
+    why = facts.get("anticipation")
+    return text(facts.get("anticipated")) + (f": {why}" if why else "")
+
+
+def _reached(story: Story) -> Section:
+    zones = dict(story.result.market.sessions.select("mic", "exchange_time_zone").unique().iter_rows())
+    blocks = []
+    for part in story.parts:
+        if "mic" not in part.result.events.columns:
+            continue
+        keys = ["mic", "phase", "date", "day0_certainty", "day0_earliest", "day0_latest"]
+        frame = part.result.events.group_by(keys).agg(pl.len().alias("n")).sort("mic", "date")
+        rows = [
+            [
+                row["mic"],
+                _local(part.facts, zones.get(row["mic"])),
+                PHASES.get(row["phase"] or "", "time not known"),
+                row["date"],
+                _certainty(row),
+                row["n"],
+            ]
+            for row in frame.iter_rows(named=True)
+        ]
+        columns = ["exchange", "local time there", "the exchange was", "day 0", "how sure", "securities"]
+        blocks.append((part.headline, (), (Sheet.of(columns, rows, numeric=[5]),)))
+    words = ("Day 0 is the first session whose close lies after the announcement, on each security's own exchange.",)
+    return Section("reached", "When it reached each exchange", words, tuple(blocks))
+
+
+def _local(facts: dict[str, Any], zone: str | None) -> str:
+    if zone is None or facts.get("announced_at") is None or facts.get("time_precision") == "day":
+        return text(None)
+    local = pl.Series([facts["announced_at"]], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(zone)[0]
+    return f"{local:%a %d %b, %H:%M}"
+
+
+def _certainty(row: dict[str, Any]) -> str:
+    said = CERTAINTY.get(row["day0_certainty"] or "", text(row["day0_certainty"]))
+    if row["day0_earliest"] == row["day0_latest"]:
+        return said
+    return f"{said} ({row['day0_earliest']} to {row['day0_latest']})"
+
+
+def _moved(story: Story) -> Section:
+    blocks = []
+    for part in story.parts:
+        frame = _firms(part, story)
+        drawn = frame.drop_nulls("car")
+        figures = (_firm_figure(drawn, story),) if drawn.height else ()
+        blocks.append((part.headline, figures, (_firm_sheet(frame, part, story),)))
+    return Section("moved", "Who moved", blocks=tuple(blocks))
+
+
+def _firms(part: Part, story: Story) -> pl.DataFrame:
+    car = part.result.car(*story.primary)
+    quantile = special.stdtrit(car["df"].to_numpy(), 0.975)
+    order = {name: position for position, (name, _) in enumerate(part.groups)}
+    group = pl.col(story.group).cast(pl.String).fill_null("without a group") if story.group else pl.lit("All firms")
+    name = pl.col("name") if "name" in car.columns else pl.lit(None, pl.String)
+    return (
+        car.with_columns(
+            pl.Series("_q", quantile),
+            group.alias("group"),
+            name.alias("name"),
+        )
+        .with_columns(
+            (pl.col("car") - pl.col("_q") * pl.col("se")).alias("low"),
+            (pl.col("car") + pl.col("_q") * pl.col("se")).alias("high"),
+            pl.col("group").replace_strict(order, default=len(order)).alias("_order"),
+        )
+        .sort("_order", "car", "symbol", descending=[False, True, False], nulls_last=True)
+    )
+
+
+def _firm_figure(frame: pl.DataFrame, story: Story) -> Figure:
+    labels = [firm_label(row) for row in frame.iter_rows(named=True)]
+    keep = ["label", "group", "car", "low", "high"] + (["true_car"] if "true_car" in frame.columns else [])
+    title = f"CAR over {list(story.primary)} with 95% intervals"
+    chart = charts.firm_effects(
+        frame.with_columns(pl.Series("label", labels)).select(keep),
+        title=title,
+        simulated=story.result.market.simulated,
+    )
+    top, bottom = (
+        frame.row(int(frame["car"].arg_max() or 0), named=True),
+        frame.row(int(frame["car"].arg_min() or 0), named=True),
+    )
+    alt = (
+        f"{title} of {frame.height} firms; from {percent(bottom['car'])} ({firm_label(bottom)}) to "
+        f"{percent(top['car'])} ({firm_label(top)}). The table below has every number."
+    )
+    return Figure(charts.to_svg(chart), alt)
+
+
+def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
+    first, last = story.result.estimates_.windows.event
+    with_day0 = first <= 0 <= last
+    day0 = part.result.car(0, 0).select("event_id", pl.col("car").alias("ar_0")) if with_day0 else None
+    if day0 is not None:
+        frame = frame.join(day0, on="event_id", how="left", validate="1:1", maintain_order="left")
+    capped = set(limit_hits(part.result)["event_id"])
+    true = ["put in"] if "true_car" in frame.columns else []
+    window = list(story.primary)
+    columns = [
+        "group",
+        "firm",
+        "day 0",
+        "AR day 0",
+        f"CAR {window}",
+        "interval",
+        "t",
+        "p",
+        "days",
+        *true,
+        "note",
+    ]
+    rows: list[list[object]] = []
+    group = None
+    for row in frame.iter_rows(named=True):
+        flags = (["at the price limit on day 0"] if row["event_id"] in capped else []) + (
+            ["no return on day 0"] if with_day0 and row["ar_0"] is None else []
+        )
+        rows.append(
+            [
+                row["group"] if row["group"] != group else "",
+                firm_label(row),
+                row["date"],
+                percent(row.get("ar_0")),
+                percent(row["car"]),
+                f"{percent(row['low'])} to {percent(row['high'])}",
+                number(row["t"]),
+                p_value(row["p"]),
+                row["n_days"],
+                *([percent(row["true_car"])] if true else []),
+                ", ".join(flags),
+            ]
+        )
+        group = row["group"]
+    numeric = [3, 4, 5, 6, 7, 8] + ([9] if true else [])
+    return Sheet.of(columns, rows, numeric=numeric, note=SINGLE_FIRM_NOTE)
+
+
+def _paths(story: Story) -> Section:
+    blocks, bands = [], set()
+    for part in story.parts:
+        named = [group.caar().with_columns(pl.lit(name).alias("_group")) for name, group in part.groups]
+        paths = pl.concat(named)
+        bands |= set(paths["band"]) - {"none"}
+        if paths["caar"].drop_nulls().is_empty():
+            continue
+        figures = []
+        for name, chart in charts.caar_paths(paths, by="_group", simulated=story.result.market.simulated):
+            path = paths.filter(pl.col("_group") == name).drop_nulls("caar")
+            end = path.row(-1, named=True)
+            alt = f"CAAR of {name}, session by session: {percent(end['caar'])} at session {end['tau']:+d}."
+            figures.append(Figure(charts.to_svg(chart), alt))
+        blocks.append((part.headline, tuple(figures), ()))
+    first = story.result.estimates_.windows.event[0]
+    words = (
+        f"Average abnormal returns cumulated from session {first}. The band is the 95% interval of the mean at each "
+        f"session ({'; '.join(sorted(bands)) or 'none'}); with few events it is wide. The dashed line is day 0.",
+    )
+    return Section("paths", "Paths", words, tuple(blocks))
+
+
+def _tests(story: Story) -> Section:
+    blocks = []
+    for part in story.parts:
+        sheets = [_test_sheet(name, group, story) for name, group in part.groups if group.events.height > 1]
+        blocks.append((part.headline, (), (_window_sheet(part, story), *sheets)))
+    words = (
+        "Tests that hold for these events come first: “holds” takes into account whether events share days and "
+        "whether the event raised the variance. Tests that do not hold are set back and say why; their p-values "
+        "are not evidence.",
+    )
+    return Section("tests", "Can it be told from chance?", words, tuple(blocks))
+
+
+def _window_sheet(part: Part, story: Story) -> Sheet:
+    rows = []
+    for name, group in part.groups:
+        for window in story.windows:
+            path = group.caar(*window).row(-1, named=True)
+            best = first_valid(group.test(*window))
+            rows.append(
+                [
+                    name,
+                    text(list(window)),
+                    path["n_events"],
+                    percent(path["caar"]),
+                    f"{percent(path['ci_low'])} to {percent(path['ci_high'])}",
+                    readable(best["test"]) if best else "none",
+                    p_value(best["p_value"] if best else None),
+                ]
+            )
+    columns = ["group", "window", "events", "CAAR", "95% interval", "first test that holds", "p"]
+    return Sheet.of(columns, rows, numeric=[2, 3, 4, 6], caption="Every group and window")
+
+
+def _test_sheet(name: str, group: Any, story: Story) -> Sheet:
+    frame = group.test(*story.primary)
+    rows = [
+        [
+            readable(r["test"]),
+            r["null"],
+            "yes" if r["valid"] else "no",
+            number(r["statistic"]),
+            p_value(r["p_value"]),
+            r["note"],
+        ]
+        for r in frame.iter_rows(named=True)
+    ]
+    columns = ["test", "null", "holds here", "statistic", "p", "note"]
+    return Sheet.of(
+        columns,
+        rows,
+        numeric=[3, 4],
+        muted=[not v for v in frame["valid"]],
+        caption=f"{name}, {list(story.primary)}",
+    )
+
+
+def _around(story: Story) -> Section:
+    blocks = []
+    for part in story.parts:
+        frame = around(part, story)
+        rows = [
+            [
+                _instant(row),
+                row["headline"],
+                "confounder" if row.get("is_confounder") else "policy",
+                row["day0"],
+                "yes" if row["in_primary"] else "no",
+            ]
+            for row in frame.iter_rows(named=True)
+        ]
+        caption = _beside(part, story.chronology)
+        columns = ["when", "headline", "kind", "its day 0", f"within {list(story.primary)}"]
+        note = "" if rows else "No other announcement of the chronology falls into the event window."
+        blocks.append((part.headline, (), (Sheet.of(columns, rows, caption=caption, note=note),)))
+    words = ("An abnormal return answers to everything that happened in its window, not to one headline.",)
+    return Section("around", "What else happened", words, tuple(blocks))
+
+
+def _beside(part: Part, chronology: pl.DataFrame | None) -> str:
+    """What the announcement's own record says happened beside it, announcements by their headline."""
+    written = part.facts.get("confounders")
+    if not written or chronology is None:
+        return ""
+    headlines = dict(chronology.select("announcement_id", "headline").iter_rows())
+    named = [headlines.get(item.strip(), item.strip()) for item in written.split(";")]
+    return "Named beside it: " + "; ".join(named)
+
+
+def _left_out(story: Story) -> Section:
+    result, market = story.result, story.result.market
+    gone = [
+        [r["event_id"], REASONS.get(r["reason"], r["reason"]), r["detail"]]
+        for r in result.attrition.iter_rows(named=True)
+    ]
+    sheets = [Sheet.of(["event", "reason", "detail"], gone, note="" if gone else "Nothing: every event was used.")]
+    if market.repairs.height:
+        rows = [list(row) for row in market.repairs.iter_rows()]
+        sheets.append(
+            Sheet.of(["exchange", "date", "action", "why"], rows, caption="Where prices and calendars disagreed")
+        )
+    words = tuple(f"Prices: {note}" for note in market.notes)
+    if market.missing:
+        words += (f"Without prices: {', '.join(market.missing)}.",)
+    return Section("left-out", "What was left out", words, (("", (), tuple(sheets)),))
+
+
+def _record(story: Story) -> Section:
+    rows = [[key, value] for key, value in story.result.record.items()]
+    words = ("The same inputs and versions give the same bytes.",)
+    return Section("record", "The record", words, (("", (), (Sheet.of(["what", "value"], rows),)),))

@@ -1,0 +1,163 @@
+"""A result cut into what a report tells: announcements, groups, windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from marketimpact.errors import SpecificationError
+from marketimpact.inference import TESTS
+from marketimpact.pipeline import check_window
+from marketimpact.result import StudyResult
+
+__all__ = ["Part", "Story", "story"]
+
+#: How close to the daily price limit a return counts as having hit it; prices are rounded to a tick.
+LIMIT_TOLERANCE = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One announcement: its facts, its events, and their groups in order.
+
+    Attributes
+    ----------
+    key : str
+        ``announcement_id``, or "events" where events have no announcement.
+    facts : dict
+        The announcement's columns; empty where there are none.
+    result : StudyResult
+        Its events only.
+    groups : list of (str, StudyResult)
+        Name and events of each group.
+    """
+
+    key: str
+    facts: dict[str, Any]
+    result: StudyResult
+    groups: list[tuple[str, StudyResult]]
+
+    @property
+    def headline(self) -> str:
+        """What the announcement says."""
+        return str(self.facts.get("headline") or "All events")
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything the sections of a report need."""
+
+    result: StudyResult
+    title: str
+    question: str
+    windows: tuple[tuple[int, int], ...]
+    parts: list[Part]
+    group: str | None
+    chronology: pl.DataFrame | None
+
+    @property
+    def primary(self) -> tuple[int, int]:
+        """The window declared first."""
+        return self.windows[0]
+
+
+def story(
+    result: StudyResult,
+    *,
+    title: str | None,
+    question: str | None,
+    windows: Sequence[tuple[int, int]] | None,
+    group: str | None,
+    chronology: pl.DataFrame | None,
+) -> Story:
+    """Cut a result into announcements and groups."""
+    column = group_column(result, group)
+    return Story(
+        result=result,
+        title=title or "Event study",
+        question=question or "",
+        windows=report_windows(result, windows),
+        parts=_parts(result, column),
+        group=column,
+        chronology=chronology,
+    )
+
+
+def group_column(result: StudyResult, group: str | None) -> str | None:
+    """The column that names the groups: the one asked for, else "group", else "role", else none."""
+    columns = result.events.columns
+    if group is not None and group not in columns:
+        raise SpecificationError(f"group={group!r} is no column of the events: {', '.join(columns)}.")
+    return group or next((name for name in ("group", "role") if name in columns), None)
+
+
+def report_windows(result: StudyResult, windows: Sequence[tuple[int, int]] | None) -> tuple[tuple[int, int], ...]:
+    """The windows asked for, or [0, 1] and [0, 0] as far as the event window reaches."""
+    first, last = result.estimates_.windows.event
+    if windows:
+        return tuple(check_window(window, "windows") for window in windows)
+    if not first <= 0 <= last:
+        return ((first, last),)
+    return ((0, min(1, last)), (0, 0)) if last >= 1 else ((0, 0),)
+
+
+def limit_hits(result: StudyResult) -> pl.DataFrame:
+    """Events whose return on day 0 is at the security's daily price limit: ``event_id, ret``."""
+    day0 = result.abnormal_returns.filter(pl.col("tau") == 0).select("event_id", "ret")
+    if "price_limit" not in result.events.columns:
+        return day0.head(0)
+    limits = result.events.select("event_id", "price_limit")
+    return (
+        day0.join(limits, on="event_id", how="left", validate="1:1", maintain_order="left")
+        .filter(pl.col("ret").abs() >= pl.col("price_limit") - LIMIT_TOLERANCE)
+        .drop("price_limit")
+    )
+
+
+def firm_label(row: dict[str, Any]) -> str:
+    """Name and symbol, or the symbol alone."""
+    return f"{row['name']} ({row['symbol']})" if row.get("name") else str(row["symbol"])
+
+
+def first_valid(tests: pl.DataFrame) -> dict[str, Any] | None:
+    """The first test that holds here, widest validity first."""
+    held = tests.filter("valid")
+    return held.row(0, named=True) if held.height else None
+
+
+def readable(test: str) -> str:
+    """A test's name in words."""
+    words = {
+        "bmp_kp": "BMP, Kolari-Pynnönen adjusted",
+        "patell_kp": "Patell, Kolari-Pynnönen adjusted",
+        "portfolio_regression": "portfolio regression",
+        "grank_t": "GRANK-T",
+        "bmp": "BMP",
+        "patell_scar": "Patell (SCAR form)",
+        "cross_sectional_t": "cross-sectional t",
+        "generalized_sign": "generalised sign",
+    }
+    return words.get(test, test.replace("_", " ") if test in TESTS else test)
+
+
+def _parts(result: StudyResult, column: str | None) -> list[Part]:
+    events = result.events
+    if "announcement_id" not in events.columns:
+        return [Part("events", {}, result, _groups(result, column))] if events.height else []
+    order = ["announced_at", "announcement_id"] if "announced_at" in events.columns else ["announcement_id"]
+    parts = []
+    for facts in events.unique("announcement_id").sort(order).iter_rows(named=True):
+        own = result.where(pl.col("announcement_id") == facts["announcement_id"])
+        parts.append(Part(facts["announcement_id"], facts, own, _groups(own, column)))
+    return parts
+
+
+def _groups(result: StudyResult, column: str | None) -> list[tuple[str, StudyResult]]:
+    if column is None:
+        return [("All firms", result)]
+    return [
+        (str(value) if value is not None else "without a group", part) for (value,), part in result.by(column).groups()
+    ]

@@ -1,0 +1,102 @@
+"""The summary in words, generated from the numbers and never saying more than they do."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from marketimpact.inference import ONE_DATE, structure
+from marketimpact.report.around import around
+from marketimpact.report.sheets import p_value, percent
+from marketimpact.report.story import Part, Story, firm_label, first_valid, limit_hits, readable
+from marketimpact.result import StudyResult
+
+__all__ = ["caveats", "summary"]
+
+LEVEL = 0.05
+
+
+def summary(story: Story) -> list[tuple[str, list[str]]]:
+    """Per announcement: its headline, and a sentence per group and per thing to know."""
+    return [(part.headline, _of_part(part, story)) for part in story.parts]
+
+
+def caveats(story: Story) -> list[str]:
+    """What holds for the whole report."""
+    said = [
+        "Windows count sessions of each security's own exchange: [0, 1] is day 0 and the session after it.",
+        "“Cannot be told from zero” does not mean that there was no effect: the interval says which effects "
+        "remain possible.",
+    ]
+    if any(_one_date(part.result, story.primary) for part in story.parts):
+        said.append(ONE_DATE)
+    if story.result.attrition.height:
+        said.append(f"{_events(story.result.attrition.height)} could not be used: see “What was left out”.")
+    return said
+
+
+def _of_part(part: Part, story: Story) -> list[str]:
+    said = [_of_group(name, group, story.primary) for name, group in part.groups]
+    hits = limit_hits(part.result)
+    if hits.height:
+        firms = hits.join(part.result.events, on="event_id", how="left", validate="1:1", maintain_order="left")
+        names = [f"{firm_label(row)} at {percent(row['ret'])}" for row in firms.iter_rows(named=True)]
+        said.append(
+            f"At the daily price limit on day 0: {', '.join(names)}. A capped return is a lower bound of the "
+            "size of the move."
+        )
+    others = _others(part, story)
+    beside = ", and the announcement's own record names more" if part.facts.get("confounders") else ""
+    if others:
+        said.append(
+            f"{others} other announcement{'s' if others > 1 else ''} of the chronology "
+            f"{'fall' if others > 1 else 'falls'} into the primary window{beside}: see “What else happened”."
+        )
+    elif beside:
+        said.append("The chronology names other news of the same days: see “What else happened”.")
+    return said
+
+
+def _of_group(name: str, group: StudyResult, window: tuple[int, int]) -> str:
+    path = group.caar(*window).row(-1, named=True)
+    if not path["n_events"]:
+        return f"{name}: no return in {list(window)}."
+    if path["n_events"] == 1:
+        who = firm_label(group.events.row(0, named=True))
+        lead = f"{who}: {percent(path['caar'])}"
+        lead = lead if name.lower() in who.lower() else f"{name}: {lead}"
+    else:
+        lead = f"{name}: {percent(path['caar'])} on average over {_events(path['n_events'])}"
+    band = f"95% interval {percent(path['ci_low'])} to {percent(path['ci_high'])}"
+    return f"{lead} in {list(window)} ({band}); {_verdict(group, window)}{_truth(group, window)}."
+
+
+def _verdict(group: StudyResult, window: tuple[int, int]) -> str:
+    tests = group.test(*window)
+    best = first_valid(tests)
+    if best is None:
+        return "no test here holds for these events"
+    held = tests.filter("valid")
+    rejecting = held.filter(pl.col("p_value") < LEVEL).height
+    told = "can be told from zero" if best["p_value"] < LEVEL else "cannot be told from zero"
+    count = f"; {rejecting} of {held.height} tests that hold reject zero at 5%" if held.height > 1 else ""
+    return f"{told} ({readable(best['test'])}, p = {p_value(best['p_value'])}{count})".replace("= <", "< ")
+
+
+def _truth(group: StudyResult, window: tuple[int, int]) -> str:
+    car = group.car(*window).drop_nulls("car")
+    if "true_car" not in car.columns:
+        return ""
+    return f". Put into the simulated prices: {percent(car['true_car'].to_numpy().mean())}"
+
+
+def _others(part: Part, story: Story) -> int:
+    return around(part, story).filter("in_primary").height
+
+
+def _one_date(result: StudyResult, window: tuple[int, int]) -> bool:
+    sample = result.sample(*window)
+    return sample.n > 1 and structure(sample).n_blocks == 1
+
+
+def _events(n: int) -> str:
+    return f"{n} event{'s' if n != 1 else ''}"

@@ -1,0 +1,200 @@
+"""The report: complete, self-contained, escaped, honest, and the same bytes every time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from datetime import date
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import marketimpact as mi
+from marketimpact import charts, report
+from marketimpact.study_file import read_study
+from tests.conftest import ROOT, golden
+
+SECTIONS = ["short", "announced", "reached", "moved", "paths", "tests", "around", "left-out", "record"]
+ADDRESSES = {"src", "href", "action", "data", "xlink:href", "srcset", "poster"}
+
+
+class Page(HTMLParser):
+    """What a browser would fetch, and what a reader would see."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(convert_charrefs=True)
+        self.ids: list[str] = []
+        self.fetched: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+        self.muted_rows = 0
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        named = dict(attrs)
+        if tag == "section":
+            self.ids.append(named["id"])
+        self.muted_rows += tag == "tr" and named.get("class") == "muted"
+        if tag != "a":
+            self.fetched += [v for k, v in attrs if k in ADDRESSES and not str(v).startswith(("data:", "#"))]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def answer():
+    return read_study("h20").run(mi.SamplePrices())
+
+
+@pytest.fixture(scope="module")
+def page(answer, tmp_path_factory) -> Page:
+    plan = read_study("h20")
+    path = tmp_path_factory.mktemp("report") / "new" / "folder" / "report.html"
+    report.write_report(
+        answer.result, path, title=plan.title, question=plan.question, windows=plan.windows, group="group",
+        chronology=answer.chronology,
+    )  # fmt: skip
+    return Page(path)
+
+
+def test_every_section_is_there_in_order(page):
+    assert page.ids == SECTIONS
+
+
+def test_nothing_is_fetched_when_it_is_opened(page):
+    assert page.fetched == []
+    for word in ("@import", "url(", "<script", "<iframe", "<object", "@font-face"):
+        assert word not in page.source
+
+
+def test_the_banner_says_simulated_loudly(page):
+    assert "SIMULATED PRICES" in page.text
+    assert page.text.count("simulated prices") >= 15  # every chart says it too
+
+
+def test_the_true_effect_stands_beside_the_estimate(page):
+    assert "put in" in page.text
+    assert "Put into the simulated prices" in page.text
+
+
+def test_the_summary_says_what_the_tests_say(page, answer):
+    part = answer.result.where(
+        (pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
+        & (pl.col("group") == "Chinese buyers of chips")
+    )
+    best = part.test(0, 1).filter("valid").row(0, named=True)
+    assert best["test"] == "bmp_kp"
+    said = "cannot be told from zero" if best["p_value"] >= 0.05 else "can be told from zero"
+    assert f"{said} (BMP, Kolari-Pynnönen adjusted, p = {best['p_value']:.3f}" in page.text
+    assert "no test can tell a common effect" in page.text
+    assert "does not mean that there was no effect" in page.text
+
+
+def test_a_price_limit_is_named(page):
+    assert "At the daily price limit on day 0: Cambricon (688256.SS) at +20.00%" in page.text
+    assert "lower bound" in page.text
+
+
+def test_tests_that_do_not_hold_are_set_back(page):
+    assert page.muted_rows > 20
+    assert "does not hold: takes events as independent" in page.text
+
+
+def test_other_announcements_are_named(page):
+    assert "US-China tariff truce extended to November" in page.text
+    assert "online rumours of large Cambricon substrate orders" in page.text
+
+
+def test_days_on_which_an_exchange_was_shut_are_named(page):
+    assert "2023-09-01" in page.text
+    assert "2023-09-08" in page.text
+
+
+def test_the_same_result_gives_the_same_bytes_in_any_process(tmp_path):
+    code = (
+        "import marketimpact as mi, sys; from marketimpact import report;"
+        "from marketimpact.study_file import read_study;"
+        "a = read_study('h20').run(mi.SamplePrices());"
+        "report.write_report(a.result, sys.argv[1], group='group', chronology=a.chronology)"
+    )
+    hashes = set()
+    for seed in ("1", "2"):
+        path = tmp_path / f"{seed}.html"
+        env = os.environ | {"PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, env=env, check=True)
+        hashes.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(hashes) == 1
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["1.html", "2.html"]  # no draft is left behind
+
+
+def test_markup_from_outside_stays_text(answer, tmp_path):
+    nasty = '<script>alert("x")</script> & <b>'
+    events = answer.events.with_columns(
+        pl.lit(nasty).alias("headline"),
+        pl.lit(nasty).alias("name"),
+        pl.lit("javascript:alert(1)").alias("source_url"),
+        pl.lit(nasty).alias("confounders"),
+        pl.lit(nasty).alias("group"),
+    )
+    result = mi.EventStudy().run(events, answer.result.market)
+    page = Page(
+        report.write_report(result, tmp_path / "r.html", title=nasty, question=nasty, chronology=answer.chronology)
+    )
+    assert "script" not in page.tags
+    assert "b" not in page.tags
+    assert "javascript:" not in page.source
+    assert nasty in page.text
+
+
+def test_plain_events_make_a_report(golden_market, golden_study, tmp_path):
+    result = golden_study.run(golden("events_mixed"), golden_market)
+    page = Page(report.write_report(result, tmp_path / "r.html"))
+    assert page.ids == ["short", "moved", "paths", "tests", "left-out", "record"]
+    assert "SIMULATED" not in page.text
+    assert "33 estimation returns" in page.text
+
+
+def test_one_event_makes_a_report(golden_market, golden_study, tmp_path):
+    result = golden_study.run(golden("events_mixed").head(1), golden_market)
+    page = Page(report.write_report(result, tmp_path / "r.html", windows=[(0, 0)]))
+    assert "portfolio regression" in page.text
+
+
+def test_a_report_on_nothing_says_so(golden_market, golden_study, tmp_path):
+    events = pl.DataFrame({"event_id": ["a"], "symbol": ["ZZZ"], "date": [date(2023, 1, 4)]})
+    result = golden_study.run(events, golden_market)
+    page = Page(report.write_report(result, tmp_path / "r.html"))
+    assert "nothing was estimated" in page.text
+    assert "the market does not know the security" in page.text
+    assert report.tables(result)["attrition"].height == 1
+
+
+def test_bad_options_are_refused(answer, tmp_path):
+    with pytest.raises(mi.SpecificationError, match="no column of the events"):
+        report.write_report(answer.result, tmp_path / "r.html", group="colour")
+    with pytest.raises(mi.SpecificationError, match="reaches outside"):
+        report.write_report(answer.result, tmp_path / "r.html", windows=[(-30, 0)])
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_tables_hold_every_event_and_window(answer):
+    tables = report.tables(answer.result, windows=[(0, 1), (0, 0)], group="group")
+    assert tables["car"].height == 2 * answer.result.events.height
+    assert tables["tests"].height == 2 * 15 * len(mi.TESTS)
+    assert {"date", "day0_certainty", "phase"} <= set(tables["events"].columns)
+
+
+def test_charts_are_text_without_references(answer):
+    chart = answer.result.where(pl.col("symbol") == "NVDA").plot()
+    svg = charts.to_svg(chart)
+    assert svg == charts.to_svg(chart)
+    assert svg.startswith("<svg")
+    assert "simulated prices" in svg
+    assert svg.count("http") == svg.count("http://www.w3.org")
