@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -144,13 +145,28 @@ def _values(rows: list[dict[str, Any]]) -> Any:
     return alt.InlineData(values=rows)
 
 
+@cache
+def _offline_chart() -> type[Any]:
+    """A layered Altair chart that shows itself as SVG.
+
+    Altair's own display loads scripts from the network: its Vega-Lite is newer than JupyterLab's.
+    """
+    import altair as alt  # noqa: PLC0415
+
+    class OfflineChart(alt.LayerChart):
+        def _repr_mimebundle_(self, *_: Any, **__: Any) -> dict[str, str]:
+            return {"image/svg+xml": to_svg(self), "text/plain": "Altair chart; .save('chart.html') keeps it"}
+
+    return OfflineChart
+
+
 def _dressed(chart: Any, title: str, simulated: bool) -> Any:
     import altair as alt  # noqa: PLC0415
 
     head = alt.TitleParams(
         text=title, subtitle=SIMULATED if simulated else "", anchor="start", fontSize=13, subtitleColor=ORANGE
     )
-    return (
+    dressed = (
         chart.properties(title=head, background="white", padding={"left": 28, "right": 14, "top": 8, "bottom": 8})
         .configure(font=_FONT)
         .configure_view(stroke=None)
@@ -158,3 +174,4 @@ def _dressed(chart: Any, title: str, simulated: bool) -> Any:
         .configure_axisY(titleFontWeight="normal")
         .configure_axisX(titleFontWeight="normal", grid=False)
     )
+    return _offline_chart().from_dict(dressed.to_dict())

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -159,13 +160,15 @@ def _visible_failures() -> Iterator[None]:
     """Make yfinance raise what it would log, then put its setting back."""
     import yfinance  # noqa: PLC0415
 
-    debug = yfinance.config.debug
-    before = debug.hide_exceptions
+    debug, log = yfinance.config.debug, logging.getLogger("yfinance")
+    before, level = debug.hide_exceptions, log.level
     debug.hide_exceptions = False
+    log.setLevel(logging.CRITICAL)  # every failure is told once, by symbol; the log repeats it for each request
     try:
         yield
     finally:
         debug.hide_exceptions = before
+        log.setLevel(level)
 
 
 def _ask(symbol: str, first: date, last: date | None, timeout: float) -> _Answer:

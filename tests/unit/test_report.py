@@ -198,3 +198,10 @@ def test_charts_are_text_without_references(answer):
     assert svg.startswith("<svg")
     assert "simulated prices" in svg
     assert svg.count("http") == svg.count("http://www.w3.org")
+
+
+def test_a_chart_in_a_notebook_needs_no_network(answer):
+    """Altair's own display loads scripts from elsewhere."""
+    shown = answer.result.plot()._repr_mimebundle_()
+    assert shown["image/svg+xml"].startswith("<svg")
+    assert not any("html" in kind or "javascript" in kind for kind in shown)
