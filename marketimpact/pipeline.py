@@ -13,7 +13,7 @@ from marketimpact.errors import SpecificationError
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model, fit, forecast
 
-__all__ = ["REASONS", "Estimates", "Windows", "check_window", "cumulate", "cut", "estimate", "place"]
+__all__ = ["REASONS", "Estimates", "Windows", "check_window", "cumulate", "cut", "estimate", "panel", "place"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -248,6 +248,15 @@ def cut(placed: pl.DataFrame, market: Market, model: Model, window: tuple[int, i
     for position, name in enumerate(design.regressors):
         x[:, :, position] = column(name)
     return column("ret") - rf, x, rf
+
+
+def panel(
+    estimates: Estimates, market: Market, model: Model, window: tuple[int, int]
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Returns and regressors of the estimation window and of a window, as the model takes them."""
+    y, x, _ = cut(estimates.location, market, model, estimates.windows.estimation)
+    y_event, x_event, _ = cut(estimates.location, market, model, window)
+    return y, x, y_event, x_event
 
 
 def _dates(placed: pl.DataFrame, market: Market, window: tuple[int, int]) -> Ints:

@@ -8,11 +8,23 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy import special
 
 from marketimpact import charts, pipeline, regressions
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import ONE_DATE, TESTS, Sample, SignificanceTest, band_of, structure, table
+from marketimpact.inference import (
+    DEFAULT_TESTS,
+    ON_REQUEST,
+    ONE_DATE,
+    TESTS,
+    Pool,
+    Sample,
+    SignificanceTest,
+    band_of,
+    structure,
+    table,
+)
 from marketimpact.market import Market
 from marketimpact.models import Model
 from marketimpact.portfolios import portfolios
@@ -184,7 +196,8 @@ class StudyResult:
         first, last : int
             The window.
         tests : sequence of str or SignificanceTest, or "all", optional
-            Which ones; names as in `marketimpact.TESTS`. All by default.
+            Which ones; names as in `marketimpact.TESTS`. A dozen by default; "all" leaves out only those
+            that are asked by name (`marketimpact.inference.ON_REQUEST`).
 
         Returns
         -------
@@ -216,9 +229,23 @@ class StudyResult:
             residuals=part.fit.residuals,
             residual_dates=part.estimation_dates,
             dates=np.where(present, part.dates[:, columns], -1),
+            event_ar=part.ar,
+            event_se=part.se,
+            pool=Pool(values.fit.residuals, values.ar, values.se, values.fit.sigma),
+            columns=columns,
+            cluster=self._clusters(part.events),
             hours=hours.select("opens", "closes").to_numpy().astype(np.float64),
+            intercept=self.model.design.intercept,
+            n_day0=part.events["date"].n_unique(),
+            panel=lambda: pipeline.panel(part, self.market, self.model, (first, last)),
             portfolios=lambda: portfolios(values, self.market, self.model, (first, last)),
         )
+
+    @staticmethod
+    def _clusters(events: pl.DataFrame) -> NDArray[np.int64]:
+        """Numbers of announcements, or of day-0 dates where events have no announcement."""
+        column = "announcement_id" if "announcement_id" in events.columns else "date"
+        return events[column].rank("dense").to_numpy().astype(np.int64)
 
     def where(self, predicate: pl.Expr) -> StudyResult:
         """The same result for the events that meet a condition on the events' columns."""
@@ -306,7 +333,7 @@ class StudyResult:
         sample = self.sample(first, last)
         if sample.n == 0:
             return [f"  no event has a return in [{first}, {last}]"]
-        tests = table(list(TESTS.values()), sample).filter(pl.col("valid"))
+        tests = table(DEFAULT_TESTS, sample).filter(pl.col("valid"))
         lines = [f"  CAAR [{first}, {last}] {sample.car.mean():+.2%} over {sample.n} events"]
         for row in tests.head(2).iter_rows(named=True):
             lines.append(f"    {row['test']}: statistic {row['statistic']:.2f}, p = {row['p_value']:.3f}")
@@ -422,8 +449,10 @@ class Grouped:
 
 
 def _chosen(tests: Sequence[str | SignificanceTest] | str | None) -> list[SignificanceTest]:
-    if tests is None or (isinstance(tests, str) and tests == "all"):
-        return list(TESTS.values())
+    if tests is None:
+        return list(DEFAULT_TESTS)
+    if isinstance(tests, str) and tests == "all":
+        return [test for test in TESTS.values() if test not in ON_REQUEST]
     if isinstance(tests, str):
         tests = [tests]
     unknown = [t for t in tests if isinstance(t, str) and t not in TESTS]

@@ -1,41 +1,94 @@
 """Tests of no abnormal return."""
 
+from marketimpact.inference import (
+    bootstrap,
+    clusters,
+    correlation,
+    moments,
+    multivariate,
+    placebo,
+    portfolio,
+    ranks,
+    signs,
+    skewness,
+)
 from marketimpact.inference.band import band_of
-from marketimpact.inference.correlation import BMP_KP, PATELL_KP, MeanCorrelation, mean_correlation
-from marketimpact.inference.moments import BMP, CROSS_SECTIONAL_T, PATELL_SCAR
-from marketimpact.inference.portfolio import PORTFOLIO_REGRESSION
+from marketimpact.inference.correlation import MeanCorrelation, mean_correlation
+from marketimpact.inference.multiple import adjust, romano_wolf
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest
-from marketimpact.inference.ranks import GENERALIZED_SIGN, GRANK_T
-from marketimpact.inference.sample import Portfolios, Sample
+from marketimpact.inference.sample import Pool, Portfolios, Sample
+from marketimpact.inference.single import sq_test
 from marketimpact.inference.table import ONE_DATE, Structure, structure, table
 
-#: Name -> test; those that hold most widely first.
-TESTS: dict[str, SignificanceTest] = {
-    test.name: test
-    for test in (
-        BMP_KP,
-        PORTFOLIO_REGRESSION,
-        PATELL_KP,
-        GRANK_T,
-        BMP,
-        PATELL_SCAR,
-        CROSS_SECTIONAL_T,
-        GENERALIZED_SIGN,
-    )
-}
+#: What is asked when nobody says what: those that hold most widely first, then what others report.
+DEFAULT_TESTS: tuple[SignificanceTest, ...] = (
+    correlation.BMP_KP,
+    clusters.DATE_MEANS_T,
+    clusters.WILD_CLUSTER,
+    portfolio.PORTFOLIO_REGRESSION,
+    correlation.PATELL_KP,
+    portfolio.CRUDE_DEPENDENCE,
+    placebo.PLACEBO_CAAR,
+    ranks.GRANK_T,
+    moments.BMP,
+    moments.PATELL_SCAR,
+    moments.CROSS_SECTIONAL_T,
+    signs.GENERALIZED_SIGN,
+)
+#: Asked only by name: they reject too often, or answer a question that is seldom meant.
+ON_REQUEST: tuple[SignificanceTest, ...] = (
+    correlation.PATELL_KP_ALLPAIRS,
+    correlation.BMP_KP_ALLPAIRS,
+    multivariate.MVRM_JOINT_WALD,
+)
+_OTHERS: tuple[SignificanceTest, ...] = (
+    placebo.PLACEBO_SCAAR,
+    placebo.PLACEBO_BMP,
+    bootstrap.RESIDUAL_BOOTSTRAP,
+    clusters.CLUSTER_T,
+    clusters.SIGN_FLIP_DATE,
+    ranks.GRANK_T_R,
+    ranks.GSIGN_T,
+    ranks.CORRADO_RANK,
+    ranks.CORRADO_ZIVNEY,
+    ranks.CORRADO_ZIVNEY_ADJ,
+    ranks.RANK_BLOCKS,
+    ranks.GRANK_Z,
+    multivariate.MVRM_AVERAGE_F,
+    multivariate.MVRM_JOINT_F,
+    multivariate.MVRM_EQUAL_F,
+    moments.PORTFOLIO_INDEPENDENT,
+    moments.PATELL,
+    moments.PATELL_PERFIRM,
+    moments.JACKKNIFE_WEIGHTED,
+    skewness.SKEW_JOHNSON,
+    skewness.SKEW_HALL,
+    signs.SIGN,
+    signs.WILCOXON,
+    moments.EVENT_VARIANCE_RATIO,
+    placebo.CAV,
+)
+#: Name -> test.
+TESTS: dict[str, SignificanceTest] = {test.name: test for test in (*DEFAULT_TESTS, *_OTHERS, *ON_REQUEST)}
 
 __all__ = [
+    "DEFAULT_TESTS",
     "ONE_DATE",
+    "ON_REQUEST",
     "TESTS",
     "Holds",
     "MeanCorrelation",
     "Outcome",
+    "Pool",
     "Portfolios",
     "Sample",
     "SignificanceTest",
     "Structure",
+    "adjust",
     "band_of",
     "mean_correlation",
+    "romano_wolf",
+    "sq_test",
     "structure",
     "table",
 ]

@@ -10,7 +10,17 @@ from marketimpact.inference.moments import bmp, normal_p, patell_scar, student_p
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Floats, Ints, Sample
 
-__all__ = ["BMP_KP", "MIN_COMMON_DAYS", "PATELL_KP", "MeanCorrelation", "mean_correlation", "pairwise"]
+__all__ = [
+    "BMP_KP",
+    "BMP_KP_ALLPAIRS",
+    "MIN_COMMON_DAYS",
+    "PATELL_KP",
+    "PATELL_KP_ALLPAIRS",
+    "MeanCorrelation",
+    "all_pairs_correlation",
+    "mean_correlation",
+    "pairwise",
+]
 
 #: A pair with fewer common days than this has no usable correlation.
 MIN_COMMON_DAYS = 30
@@ -33,6 +43,19 @@ class MeanCorrelation:
     value: float
     n_pairs: int
     n_used: int
+
+
+def all_pairs_correlation(sample: Sample) -> MeanCorrelation:
+    """Plain average correlation of estimation-window residuals over all pairs, matched on the date.
+
+    For events on separate dates it counts correlation that cannot occur; `mean_correlation` does not.
+    """
+    correlation, common = pairwise(sample.residuals, sample.residual_dates)
+    usable = (common >= MIN_COMMON_DAYS) & np.isfinite(correlation)
+    np.fill_diagonal(usable, val=False)
+    n_pairs, n_used = sample.n * (sample.n - 1) // 2, int(usable.sum() // 2)
+    value = float(correlation[usable].mean()) if n_used else np.nan
+    return MeanCorrelation(value, n_pairs, n_used)
 
 
 def mean_correlation(sample: Sample) -> MeanCorrelation:
@@ -93,9 +116,18 @@ def pairwise(values: Floats, days: Ints) -> tuple[Floats, Floats]:
 
 
 def patell_kp(sample: Sample) -> Outcome:
-    """Patell's z divided by the root of ``1 + (N-1) r``."""
+    """Patell's z divided by the root of ``1 + (N-1) r``, r weighted by overlap."""
+    return _patell_adjusted(sample, mean_correlation(sample))
+
+
+def patell_kp_allpairs(sample: Sample) -> Outcome:
+    """Patell's z divided by the root of ``1 + (N-1) r``, r over all pairs."""
+    return _patell_adjusted(sample, all_pairs_correlation(sample))
+
+
+def _patell_adjusted(sample: Sample, average: MeanCorrelation) -> Outcome:
     plain = patell_scar(sample)
-    factor = _inflation(sample)
+    factor = _inflation(sample, average)
     if isinstance(factor, Outcome):
         return factor
     inflation, _, note = factor
@@ -104,11 +136,20 @@ def patell_kp(sample: Sample) -> Outcome:
 
 
 def bmp_kp(sample: Sample) -> Outcome:
-    """The BMP t times the root of ``(1-r) / (1 + (N-1) r)``."""
+    """The BMP t times the root of ``(1-r) / (1 + (N-1) r)``, r weighted by overlap."""
+    return _bmp_adjusted(sample, mean_correlation(sample))
+
+
+def bmp_kp_allpairs(sample: Sample) -> Outcome:
+    """The BMP t times the root of ``(1-r) / (1 + (N-1) r)``, r over all pairs."""
+    return _bmp_adjusted(sample, all_pairs_correlation(sample))
+
+
+def _bmp_adjusted(sample: Sample, average: MeanCorrelation) -> Outcome:
     plain = bmp(sample)
     if np.isnan(plain.statistic):
         return plain
-    factor = _inflation(sample)
+    factor = _inflation(sample, average)
     if isinstance(factor, Outcome):
         return factor
     inflation, r, note = factor
@@ -117,9 +158,8 @@ def bmp_kp(sample: Sample) -> Outcome:
     return Outcome(plain.estimate, t, student_p(t, plain.df), df=plain.df, se=plain.se * scale, note=note)
 
 
-def _inflation(sample: Sample) -> tuple[float, float, str] | Outcome:
+def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, str] | Outcome:
     """``1 + (N-1) r`` and r, or the reason why there is none."""
-    average = mean_correlation(sample)
     mean = float(sample.scar.mean())
     if np.isnan(average.value):
         return silent(
@@ -142,4 +182,12 @@ PATELL_KP = SignificanceTest(
 BMP_KP = SignificanceTest(
     "bmp_kp", "mean SCAR = 0", "mean SCAR", "t(N-1)",
     "Kolari and Pynnonen (2010), adjusted BMP", Holds("yes", "yes", "yes", "yes"), bmp_kp,
+)  # fmt: skip
+PATELL_KP_ALLPAIRS = SignificanceTest(
+    "patell_kp_allpairs", "mean SCAR = 0", "mean SCAR", "N(0,1)",
+    "Kolari and Pynnonen (2010), every pair counted in full", Holds("no", "no", "yes", "no"), patell_kp_allpairs,
+)  # fmt: skip
+BMP_KP_ALLPAIRS = SignificanceTest(
+    "bmp_kp_allpairs", "mean SCAR = 0", "mean SCAR", "t(N-1)",
+    "Kolari and Pynnonen (2010), every pair counted in full", Holds("no", "no", "yes", "yes"), bmp_kp_allpairs,
 )  # fmt: skip

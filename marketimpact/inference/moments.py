@@ -8,7 +8,19 @@ from scipy import special
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Sample
 
-__all__ = ["BMP", "CROSS_SECTIONAL_T", "PATELL_SCAR", "normal_p", "student_p"]
+__all__ = [
+    "BMP",
+    "CROSS_SECTIONAL_T",
+    "EVENT_VARIANCE_RATIO",
+    "JACKKNIFE_WEIGHTED",
+    "PATELL",
+    "PATELL_PERFIRM",
+    "PATELL_SCAR",
+    "PORTFOLIO_INDEPENDENT",
+    "mean_over_spread",
+    "normal_p",
+    "student_p",
+]
 
 TOO_FEW = "needs at least 2 events"
 
@@ -25,12 +37,12 @@ def student_p(t: float, df: float) -> float:
 
 def cross_sectional_t(sample: Sample) -> Outcome:
     """Mean CAR over its cross-sectional standard error."""
-    return _mean_over_spread(sample.car)
+    return mean_over_spread(sample.car)
 
 
 def bmp(sample: Sample) -> Outcome:
     """Mean SCAR over its cross-sectional standard error."""
-    return _mean_over_spread(sample.scar)
+    return mean_over_spread(sample.scar)
 
 
 def patell_scar(sample: Sample) -> Outcome:
@@ -41,7 +53,49 @@ def patell_scar(sample: Sample) -> Outcome:
     return Outcome(mean, z, normal_p(z), se=se)
 
 
-def _mean_over_spread(values: np.ndarray) -> Outcome:
+def portfolio_independent(sample: Sample) -> Outcome:
+    """Sum of CARs over the root of the sum of their forecast variances."""
+    mean = float(sample.car.mean())
+    se = float(np.sqrt((sample.se**2).sum()) / sample.n)
+    return Outcome(mean, mean / se, normal_p(mean / se), se=se)
+
+
+def patell(sample: Sample) -> Outcome:
+    """Sum of cumulated SARs over the root of the sum of ``L_i Q_i``: Patell's own form."""
+    csar = np.nansum(sample.sar, axis=1)
+    se = float(np.sqrt((sample.n_days * sample.q).sum()) / sample.n)
+    mean = float(csar.mean())
+    return Outcome(mean, mean / se, normal_p(mean / se), se=se)
+
+
+def patell_perfirm(sample: Sample) -> Outcome:
+    """Mean of each event's cumulated SAR over its own ``sqrt(L_i Q_i)``, times root N."""
+    z = float((np.nansum(sample.sar, axis=1) / np.sqrt(sample.n_days * sample.q)).sum() / np.sqrt(sample.n))
+    return Outcome(np.nan, z, normal_p(z))
+
+
+def jackknife_weighted(sample: Sample) -> Outcome:
+    """Jackknife of the precision-weighted mean CAR."""
+    n = sample.n
+    if n < 2:
+        return silent(TOO_FEW)
+    weight = 1.0 / sample.se**2
+    total, mass = float((weight * sample.car).sum()), float(weight.sum())
+    without = (total - weight * sample.car) / (mass - weight)
+    return mean_over_spread(n * total / mass - (n - 1) * without)
+
+
+def event_variance_ratio(sample: Sample) -> Outcome:
+    """Cross-sectional variance of SCARs over the variance expected without a change; one-sided."""
+    if sample.n < 2:
+        return silent(TOO_FEW)
+    ratio = float(sample.scar.var(ddof=1) / sample.q.mean())
+    df = sample.n - 1
+    return Outcome(ratio, df * ratio, float(special.chdtrc(df, df * ratio)), df=df)
+
+
+def mean_over_spread(values: np.ndarray) -> Outcome:
+    """Mean of N values over its cross-sectional standard error, t(N-1)."""
     n, mean = len(values), float(values.mean())
     if n < 2:
         return silent(TOO_FEW, mean)
@@ -63,4 +117,24 @@ PATELL_SCAR = SignificanceTest(
 BMP = SignificanceTest(
     "bmp", "mean SCAR = 0", "mean SCAR", "t(N-1)",
     "Boehmer, Musumeci and Poulsen (1991)", Holds("yes", "yes", "no", "no"), bmp,
+)  # fmt: skip
+PORTFOLIO_INDEPENDENT = SignificanceTest(
+    "portfolio_independent", "mean CAR = 0", "CAAR", "N(0,1)",
+    "MacKinlay (1997); Campbell, Lo and MacKinlay (1997), J1", Holds("yes", "no", "no", "no"), portfolio_independent,
+)  # fmt: skip
+PATELL = SignificanceTest(
+    "patell", "mean cumulated SAR = 0", "mean cumulated SAR", "N(0,1)",
+    "Patell (1976)", Holds("yes", "no", "no", "no"), patell,
+)  # fmt: skip
+PATELL_PERFIRM = SignificanceTest(
+    "patell_perfirm", "mean cumulated SAR = 0", "none", "N(0,1)",
+    "Patell (1976), each event scaled by its own window", Holds("yes", "no", "no", "no"), patell_perfirm,
+)  # fmt: skip
+JACKKNIFE_WEIGHTED = SignificanceTest(
+    "jackknife_weighted", "precision-weighted mean CAR = 0", "mean pseudo-value", "t(N-1)",
+    "After Giaccotto and Sfiridis (1996); specified here", Holds("yes", "yes", "no", "no"), jackknife_weighted,
+)  # fmt: skip
+EVENT_VARIANCE_RATIO = SignificanceTest(
+    "event_variance_ratio", "the event left the variance of SCARs unchanged", "variance ratio", "chi2(N-1), one-sided",
+    "Boehmer, Musumeci and Poulsen (1991), as a test", Holds("yes", "yes", "no", "no"), event_variance_ratio,
 )  # fmt: skip

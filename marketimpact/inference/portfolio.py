@@ -9,7 +9,7 @@ from marketimpact.inference.moments import normal_p, student_p
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Portfolios, Sample, common_days
 
-__all__ = ["PORTFOLIO_REGRESSION", "portfolio_regression"]
+__all__ = ["CRUDE_DEPENDENCE", "PORTFOLIO_REGRESSION", "crude_dependence", "portfolio_regression"]
 
 
 def portfolio_regression(sample: Sample) -> Outcome:
@@ -37,6 +37,30 @@ def portfolio_regression(sample: Sample) -> Outcome:
     return Outcome(estimate, estimate / se, normal_p(estimate / se), se=se, note=note, n_events=n_events)
 
 
+def crude_dependence(sample: Sample) -> Outcome:
+    """Sum of AARs over the time-series standard deviation of estimation-window AARs.
+
+    Brown and Warner's crude dependence adjustment: no forecast error, so slightly liberal.
+    """
+    daily, counts = _average(sample.pool.residuals)
+    window, present = _average(sample.pool.event_ar[:, sample.columns])
+    days = int((counts > 0).sum())
+    estimate = float(window[present > 0].sum())
+    if days < 2:
+        return silent("needs at least 2 estimation days", estimate)
+    se = float(daily[counts > 0].std(ddof=1) * np.sqrt((present > 0).sum()))
+    if not se > 0:
+        return silent("average residuals do not vary", estimate)
+    return Outcome(estimate, estimate / se, student_p(estimate / se, days - 1), df=days - 1, se=se)
+
+
+def _average(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over present events, day by day, and how many there are."""
+    present = ~np.isnan(values)
+    counts = present.sum(axis=0)
+    return np.where(present, values, 0.0).sum(axis=0) / np.maximum(counts, 1), counts
+
+
 def _covariance(portfolios: Portfolios) -> np.ndarray:
     overlap = common_days(portfolios.dates)
     correlation, common = pairwise(portfolios.residuals, portfolios.residual_dates)
@@ -49,4 +73,8 @@ PORTFOLIO_REGRESSION = SignificanceTest(
     "portfolio_regression", "CAR of the portfolio = 0", "CAR of the portfolio",
     "t(nu) for one date, else N(0,1)", "Jaffe (1974); Mandelker (1974); exact forecast error",
     Holds("yes", "no", "yes", "no"), portfolio_regression,
+)  # fmt: skip
+CRUDE_DEPENDENCE = SignificanceTest(
+    "crude_dependence", "sum of AARs = 0", "sum of AARs", "t(T-1)",
+    "Brown and Warner (1980, 1985)", Holds("yes", "no", "yes", "no"), crude_dependence,
 )  # fmt: skip

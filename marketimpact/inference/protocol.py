@@ -30,6 +30,8 @@ class Holds:
         Shared dates and raised idiosyncratic variance.
     min_events : int
         Fewest events with which it does; below, its size at nominal 5% was simulated above 8%.
+    min_clusters : int
+        Fewest dates with which it does, or with which it can reject at 5% at all.
     """
 
     separate: Level
@@ -37,6 +39,7 @@ class Holds:
     shared_date: Level
     both: Level
     min_events: int = 1
+    min_clusters: int = 1
 
     def level(self, *, shared: bool, variance: bool) -> Level:
         """Level for a structure of events."""
@@ -59,6 +62,7 @@ class Outcome:
     se: float = nan
     note: str = ""
     n_events: int | None = None
+    df_numerator: float = nan
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "Ints", "Portfolios", "Sample", "common_days"]
+__all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample", "common_days"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -50,6 +50,24 @@ def common_days(dates: Ints) -> Floats:
     return np.asarray((held @ held.T) / (length[:, None] * length[None, :]))
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Abnormal returns of every usable event, those without a return in the window too.
+
+    Attributes
+    ----------
+    residuals : (P, M) array
+    event_ar, event_se : (P, W) arrays
+    sigma : (P,) array
+        As in `Sample`.
+    """
+
+    residuals: Floats
+    event_ar: Floats
+    event_se: Floats
+    sigma: Floats
+
+
 @dataclass(frozen=True)
 class Sample:
     """One window of N events that have at least one abnormal return in it.
@@ -68,9 +86,23 @@ class Sample:
         Their dates as days since 1970-01-01, -1 outside the calendar.
     dates : (N, L) array
         Dates of the window, -1 where there is no abnormal return.
+    event_ar, event_se : (N, W) arrays
+        Abnormal returns of the whole event window and their forecast standard errors, NaN where missing.
+    pool : Pool
+        The same of every usable event; tests of daily averages use them all.
+    columns : slice
+        The window within the event window.
+    cluster : (N,) array
+        Number of each event's announcement, or of its day 0 where events have no announcement.
     hours : (N, 2) array
         Usual open and close of each event's exchange, UTC hours after its date's midnight; NaN where
         sessions have no clock.
+    intercept : bool
+        Whether the model estimates a constant.
+    n_day0 : int
+        Number of day-0 dates.
+    panel : callable
+        Gives returns and regressors of both windows: ``y (N, M), x (N, M, p), y (N, L), x (N, L, p)``.
     portfolios : callable
         Gives `Portfolios`; only tests that need them pay for them.
     """
@@ -83,7 +115,15 @@ class Sample:
     residuals: Floats
     residual_dates: Ints
     dates: Ints
+    event_ar: Floats
+    event_se: Floats
+    pool: Pool
+    columns: slice
+    cluster: Ints
     hours: Floats
+    intercept: bool
+    n_day0: int
+    panel: Callable[[], tuple[Floats, Floats, Floats, Floats]] = field(repr=False)
     portfolios: Callable[[], Portfolios] = field(repr=False)
 
     @property
@@ -100,6 +140,26 @@ class Sample:
     def q(self) -> Floats:
         """Variance of each SCAR under normality, ``df / (df - 2)``."""
         return self.df / (self.df - 2.0)
+
+    @property
+    def length(self) -> int:
+        """Days of the window."""
+        return int(self.columns.stop - self.columns.start)
+
+    @cached_property
+    def ar(self) -> Floats:
+        """Abnormal returns of the window, (N, L), NaN where missing."""
+        return self.event_ar[:, self.columns]
+
+    @cached_property
+    def sar(self) -> Floats:
+        """Standardised abnormal returns of the window, (N, L)."""
+        return self.ar / self.event_se[:, self.columns]
+
+    @cached_property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return len(np.unique(self.cluster))
 
     @cached_property
     def common_days(self) -> Floats:

@@ -44,6 +44,8 @@ class Structure:
     ----------
     n_events : int
         Events with an abnormal return in the window.
+    n_clusters : int
+        Announcements, or day-0 dates where events have no announcement.
     n_blocks : int
         Groups of events whose windows are chained by common days; one means a single date in
         effect.
@@ -59,6 +61,7 @@ class Structure:
     """
 
     n_events: int
+    n_clusters: int
     n_blocks: int
     shares_days: bool
     variance_ratio: float
@@ -74,7 +77,7 @@ class Structure:
 def structure(sample: Sample) -> Structure:
     """Describe how the events of a sample hang together."""
     ratio, p = _variance_ratio(sample)
-    return Structure(sample.n, sample.n_blocks, sample.shares_days, ratio, p, sample.asynchronous)
+    return Structure(sample.n, sample.n_clusters, sample.n_blocks, sample.shares_days, ratio, p, sample.asynchronous)
 
 
 def _variance_ratio(sample: Sample) -> tuple[float, float]:
@@ -106,7 +109,7 @@ def table(tests: Sequence[SignificanceTest], sample: Sample) -> pl.DataFrame:
     for test in tests:
         outcome = test.run(sample)
         level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
-        enough = sample.n >= test.holds.min_events
+        enough = sample.n >= test.holds.min_events and sample.n_clusters >= test.holds.min_clusters
         valid = level != "no" and enough and not np.isnan(outcome.statistic)
         notes = (outcome.note, _why(test, facts, level), *_caveats(facts))
         rows.append(_row(test, outcome, sample.n, valid, "; ".join(note for note in notes if note)))
@@ -133,6 +136,8 @@ def _row(test: SignificanceTest, outcome: Outcome, n: int, valid: bool, note: st
 
 
 def _why(test: SignificanceTest, facts: Structure, level: Level) -> str:
+    if facts.n_clusters < test.holds.min_clusters:
+        return f"does not hold: needs at least {test.holds.min_clusters} dates, here are {facts.n_clusters}"
     if facts.n_events < test.holds.min_events:
         return f"does not hold: needs at least {test.holds.min_events} events, here are {facts.n_events}"
     if level == "nearly":

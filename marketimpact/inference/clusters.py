@@ -1,0 +1,122 @@
+"""Tests over dates: the event clusters are the draws."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marketimpact.inference.moments import mean_over_spread, student_p
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.sample import Floats, Sample
+
+__all__ = ["CLUSTER_T", "DATE_MEANS_T", "SIGN_FLIP_DATE", "WILD_CLUSTER"]
+
+#: With more dates than this, sign patterns are drawn instead of enumerated.
+ENUMERATED = 12
+DRAWS = 9999
+SEED = 20250812
+ONE_DATE = "needs at least 2 dates: with one there is one draw"
+
+
+def cluster_t(sample: Sample) -> Outcome:
+    """Mean CAR over its cluster-robust standard error (CR1)."""
+    groups = sample.n_clusters
+    mean = float(sample.car.mean())
+    if groups < 2:
+        return silent(ONE_DATE, mean)
+    se = float(_cluster_se(_sums(sample, sample.car)[None, :], sample)[0])
+    if not se > 0:
+        return silent("the cluster sums do not vary", mean)
+    return Outcome(mean, mean / se, student_p(mean / se, groups - 1), df=groups - 1, se=se)
+
+
+def date_means_t(sample: Sample) -> Outcome:
+    """Cross-sectional t of the means of each date."""
+    if sample.n_clusters < 2:
+        return silent(ONE_DATE, float(sample.car.mean()))
+    _, group = np.unique(sample.cluster, return_inverse=True)
+    return mean_over_spread(np.bincount(group, weights=sample.car) / np.bincount(group))
+
+
+def sign_flip_date(sample: Sample) -> Outcome:
+    """CAAR against all sign patterns of the dates; exact under symmetry."""
+    sums = _sums(sample, sample.car)
+    mean = float(sums.sum() / sample.n)
+    signs = _signs(len(sums))
+    drawn = np.abs(_row_sums(signs * sums[None, :])) / sample.n
+    return Outcome(mean, mean, _share(drawn, abs(mean), len(sums)), note=_smallest(len(sums)))
+
+
+def wild_cluster(sample: Sample) -> Outcome:
+    """Cluster t against its distribution under Rademacher signs per date, the null imposed."""
+    mean = float(sample.car.mean())
+    sums = _sums(sample, sample.car)
+    groups = len(sums)
+    if groups < 2:
+        return silent(ONE_DATE, mean)
+    plain = cluster_t(sample)
+    if np.isnan(plain.statistic):
+        return plain
+    signs = _signs(groups)
+    flipped = signs * sums[None, :]
+    drawn = np.abs(_row_sums(flipped) / sample.n / _cluster_se(flipped, sample))
+    return Outcome(mean, plain.statistic, _share(drawn, abs(plain.statistic), groups), note=_smallest(groups))
+
+
+def _sums(sample: Sample, values: Floats) -> Floats:
+    """Sum of the values of each cluster, in the order of the clusters."""
+    _, group = np.unique(sample.cluster, return_inverse=True)
+    return np.bincount(group, weights=values).astype(np.float64)
+
+
+def _sizes(sample: Sample) -> Floats:
+    return np.unique(sample.cluster, return_counts=True)[1].astype(np.float64)
+
+
+def _cluster_se(sums: Floats, sample: Sample) -> Floats:
+    """CR1 standard error of the mean for rows of cluster sums, (B, G) in, (B,) out."""
+    groups, n = sums.shape[1], sample.n
+    centred = sums - _sizes(sample)[None, :] * (_row_sums(sums) / n)[:, None]
+    return np.asarray(np.sqrt(groups / (groups - 1.0) * _row_sums(centred**2)) / n)
+
+
+def _row_sums(values: Floats) -> Floats:
+    return np.asarray(np.ascontiguousarray(values).sum(axis=1))
+
+
+def _signs(groups: int) -> Floats:
+    """Every sign pattern, the identity first, or seeded draws of them."""
+    if groups <= ENUMERATED:
+        bits = np.arange(2**groups)[:, None] >> np.arange(groups)[None, :]
+        return np.asarray(1.0 - 2.0 * (bits & 1))
+    draws = np.random.default_rng(SEED).integers(0, 2, (DRAWS, groups))
+    return np.asarray(1.0 - 2.0 * draws)
+
+
+def _share(drawn: Floats, observed: float, groups: int) -> float:
+    """Share of draws at least as extreme; ties up to rounding count."""
+    extreme = int((drawn >= observed * (1.0 - 1e-10)).sum())
+    return extreme / len(drawn) if groups <= ENUMERATED else (1 + extreme) / (1 + len(drawn))
+
+
+def _smallest(groups: int) -> str:
+    if groups > ENUMERATED:
+        return f"{groups} dates, {DRAWS} drawn sign patterns"
+    return f"{groups} dates: the smallest possible p is {2.0 ** (1 - groups):.4g}"
+
+
+CLUSTER_T = SignificanceTest(
+    "cluster_t", "mean CAR = 0", "CAAR", "t(G-1)",
+    "Cameron, Gelbach and Miller (2011), CR1", Holds("yes", "yes", "nearly", "nearly", min_clusters=5), cluster_t,
+)  # fmt: skip
+DATE_MEANS_T = SignificanceTest(
+    "date_means_t", "mean of the dates' mean CARs = 0", "mean of date means", "t(G-1)",
+    "t test of date means", Holds("yes", "yes", "yes", "yes", min_clusters=5), date_means_t,
+)  # fmt: skip
+SIGN_FLIP_DATE = SignificanceTest(
+    "sign_flip_date", "CARs of each date are symmetric about 0", "CAAR", "all sign patterns of the dates",
+    "randomisation test", Holds("yes", "yes", "yes", "yes", min_clusters=6), sign_flip_date,
+)  # fmt: skip
+WILD_CLUSTER = SignificanceTest(
+    "wild_cluster", "mean CAR = 0", "CAAR", "Rademacher signs per date",
+    "Cameron, Gelbach and Miller (2008)", Holds("yes", "yes", "yes", "yes", min_clusters=6), wild_cluster,
+)  # fmt: skip

@@ -1,0 +1,92 @@
+"""Multiple testing: adjusted p-values of a family declared beforehand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marketimpact.errors import SpecificationError
+from marketimpact.inference.sample import Floats
+
+__all__ = ["ADJUSTMENTS", "adjust", "romano_wolf"]
+
+
+def holm(p: Floats) -> Floats:
+    """Holm (1979): strong control of the family-wise error under any dependence."""
+    order = np.argsort(p, kind="stable")
+    n = len(p)
+    stepped = np.maximum.accumulate((n - np.arange(n)) * p[order])
+    return _back(np.minimum(stepped, 1.0), order)
+
+
+def benjamini_hochberg(p: Floats) -> Floats:
+    """Benjamini and Hochberg (1995): false discovery rate under independence or positive dependence."""
+    return _step_up(p, 1.0)
+
+
+def benjamini_yekutieli(p: Floats) -> Floats:
+    """Benjamini and Yekutieli (2001): false discovery rate under any dependence."""
+    return _step_up(p, float((1.0 / np.arange(1, len(p) + 1)).sum()))
+
+
+def romano_wolf(observed: Floats, draws: Floats) -> Floats:
+    """Romano and Wolf (2005, 2016): step-down p-values from joint draws of all statistics.
+
+    Parameters
+    ----------
+    observed : (K,) array
+        Statistics, of which the absolute value counts.
+    draws : (B, K) array
+        The same statistics under the null, drawn jointly (the same placebo date or resampled days for
+        all), so that their correlation is used.
+
+    Returns
+    -------
+    (K,) array
+        Adjusted p-values, in the order given.
+    """
+    if draws.ndim != 2 or draws.shape[1] != len(observed) or not len(draws):
+        raise SpecificationError(f"draws has shape {draws.shape}; it must be (number of draws, {len(observed)}).")
+    size = np.abs(observed)
+    order = np.argsort(-size, kind="stable")
+    drawn = np.abs(draws)[:, order]
+    # the largest statistic among those not yet rejected, for every draw
+    largest = np.maximum.accumulate(drawn[:, ::-1], axis=1)[:, ::-1]
+    p = (1 + (largest >= size[order][None, :]).sum(axis=0)) / (1.0 + len(draws))
+    return _back(np.maximum.accumulate(p), order)
+
+
+#: Name -> adjustment of p-values.
+ADJUSTMENTS = {"holm": holm, "bh": benjamini_hochberg, "by": benjamini_yekutieli}
+
+
+def adjust(p: Floats, method: str) -> Floats:
+    """Adjusted p-values; missing ones stay missing and do not count.
+
+    Parameters
+    ----------
+    p : (K,) array
+        The whole family.
+    method : {"holm", "bh", "by"}
+        Which adjustment.
+    """
+    if method not in ADJUSTMENTS:
+        raise SpecificationError(f"No adjustment called {method!r}. There are: {', '.join(ADJUSTMENTS)}.")
+    values = np.asarray(p, dtype=np.float64)
+    held = ~np.isnan(values)
+    adjusted = np.full(len(values), np.nan)
+    adjusted[held] = ADJUSTMENTS[method](values[held])
+    return adjusted
+
+
+def _step_up(p: Floats, factor: float) -> Floats:
+    n = len(p)
+    order = np.argsort(-p, kind="stable")
+    stepped = np.minimum.accumulate(factor * n / (n - np.arange(n)) * p[order])
+    return _back(np.minimum(stepped, 1.0), order)
+
+
+def _back(values: Floats, order: np.ndarray) -> Floats:
+    """Undo a sort."""
+    result = np.empty(len(values))
+    result[order] = values
+    return result

@@ -1,0 +1,142 @@
+"""Multivariate regression (SUR with equal regressors): joint tests of the firms of one date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, special
+
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.sample import Floats, Sample
+
+__all__ = ["MVRM_AVERAGE_F", "MVRM_EQUAL_F", "MVRM_JOINT_F", "MVRM_JOINT_WALD"]
+
+#: A firm takes part when it has this share of the estimation days that any firm has.
+COVERAGE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class _System:
+    """CARs of m firms from one system of regressions with a dummy per event day.
+
+    `car` is (m,), `sscp` the (m, m) residual cross products, `q` the variance factor of a CAR, `df`
+    the residual degrees of freedom T - k.
+    """
+
+    car: Floats
+    sscp: Floats
+    q: float
+    df: int
+    days: int
+
+
+def mvrm_joint_f(sample: Sample) -> Outcome:
+    """Every CAR is zero: exact F under normality."""
+    system = _system(sample)
+    return system if isinstance(system, Outcome) else _exact_f(system, np.eye(len(system.car)))
+
+
+def mvrm_average_f(sample: Sample) -> Outcome:
+    """The average CAR is zero: the square of the portfolio regression's t for a balanced panel."""
+    system = _system(sample)
+    if isinstance(system, Outcome):
+        return system
+    return _exact_f(system, np.full((1, len(system.car)), 1.0 / len(system.car)))
+
+
+def mvrm_equal_f(sample: Sample) -> Outcome:
+    """All CARs are equal: tests the differences to the first firm."""
+    system = _system(sample)
+    if isinstance(system, Outcome):
+        return system
+    m = len(system.car)
+    if m < 2:
+        return silent("needs at least 2 firms", float(system.car.mean()))
+    return _exact_f(system, np.column_stack([-np.ones(m - 1), np.eye(m - 1)]))
+
+
+def mvrm_joint_wald(sample: Sample) -> Outcome:
+    """Every CAR is zero, with the maximum likelihood covariance: rejects too often even under normality."""
+    system = _system(sample)
+    if isinstance(system, Outcome):
+        return system
+    m = len(system.car)
+    if m > system.df:
+        return _too_wide(system, m)
+    form = float(system.car @ linalg.solve(system.sscp, system.car, assume_a="pos"))
+    wald = form / system.q * system.days
+    return Outcome(float(system.car.mean()), wald, float(special.chdtrc(m, wald)), df=m, n_events=m)
+
+
+def _exact_f(system: _System, contrast: Floats) -> Outcome:
+    m = len(contrast)
+    denominator = system.df - m + 1
+    if denominator < 1:
+        return _too_wide(system, m)
+    theta = contrast @ system.car
+    form = float(theta @ linalg.solve(contrast @ system.sscp @ contrast.T, theta, assume_a="pos"))
+    f = form / system.q * denominator / m
+    return Outcome(
+        float(system.car.mean()), f, float(special.fdtrc(m, denominator, f)), df=denominator, df_numerator=m,
+        note=f"F({m}, {denominator}) on {system.days} common days", n_events=len(system.car),
+    )  # fmt: skip
+
+
+def _too_wide(system: _System, m: int) -> Outcome:
+    return silent(
+        f"{m} restrictions need more than {m - 1} residual degrees of freedom, here are {system.df}: "
+        "take fewer firms or a longer estimation window", float(system.car.mean()),
+    )  # fmt: skip
+
+
+def _system(sample: Sample) -> _System | Outcome:
+    """The system of the firms that are complete enough, on their common days."""
+    y, x, y_event, x_event = sample.panel()
+    if sample.n_day0 > 1:
+        return silent("needs one date: the firms' windows differ")
+    present = ~(np.isnan(y) | np.isnan(x).any(axis=2))
+    days = present.any(axis=0)
+    complete = ~(np.isnan(y_event) | np.isnan(x_event).any(axis=2)).any(axis=1)
+    firms = np.flatnonzero(complete & (present[:, days].mean(axis=1) >= COVERAGE))
+    if not len(firms):
+        return silent("no firm has every day of the window and nine tenths of the estimation days")
+    if not all(np.array_equal(x[firms[0]], x[firm], equal_nan=True) for firm in firms[1:]):
+        return silent("needs one benchmark: the firms' regressors differ")
+    common = present[firms].all(axis=0)
+    return _estimate(y[firms][:, common].T, x[firms[0]][common], y_event[firms].T, x_event[firms[0]], sample.intercept)
+
+
+def _estimate(y: Floats, x: Floats, y_event: Floats, x_event: Floats, intercept: bool) -> _System | Outcome:
+    """Least squares of (T, m) returns on regressors and one dummy per event day."""
+    length = len(y_event)
+    both, regressors = np.vstack([y, y_event]), np.vstack([x, x_event])
+    dummies = np.vstack([np.zeros((len(y), length)), np.eye(length)])
+    constant = [np.ones((len(both), 1))] if intercept else []
+    design = np.column_stack([*constant, regressors, dummies])
+    df = len(both) - design.shape[1]
+    if df < 1:
+        return silent("needs more common estimation days than regressors")
+    inverse = linalg.inv(design.T @ design)
+    coefficients = inverse @ design.T @ both
+    residuals = both - design @ coefficients
+    select = np.concatenate([np.zeros(design.shape[1] - length), np.ones(length)])
+    return _System(select @ coefficients, residuals.T @ residuals, float(select @ inverse @ select), df, len(both))
+
+
+MVRM_JOINT_F = SignificanceTest(
+    "mvrm_joint_F", "every firm's CAR = 0", "CAAR of the complete firms", "F(m, T-k-m+1)",
+    "Schipper and Thompson (1983); Binder (1985)", Holds("no", "no", "no", "no"), mvrm_joint_f,
+)  # fmt: skip
+MVRM_AVERAGE_F = SignificanceTest(
+    "mvrm_average_F", "the average CAR = 0", "CAAR of the complete firms", "F(1, T-k)",
+    "Schipper and Thompson (1983); Binder (1985)", Holds("no", "no", "yes", "no"), mvrm_average_f,
+)  # fmt: skip
+MVRM_EQUAL_F = SignificanceTest(
+    "mvrm_equal_F", "all firms have the same CAR", "CAAR of the complete firms", "F(m-1, T-k-m+2)",
+    "Schipper and Thompson (1983); Binder (1985)", Holds("no", "no", "no", "no"), mvrm_equal_f,
+)  # fmt: skip
+MVRM_JOINT_WALD = SignificanceTest(
+    "mvrm_joint_wald", "every firm's CAR = 0", "CAAR of the complete firms", "chi2(m), asymptotic",
+    "Binder (1985)", Holds("no", "no", "no", "no"), mvrm_joint_wald,
+)  # fmt: skip

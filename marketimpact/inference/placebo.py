@@ -1,0 +1,137 @@
+"""The window against every block of the estimation window, the same shift for all events of a date."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marketimpact.inference.moments import TOO_FEW
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.sample import Floats, Sample
+
+__all__ = ["CAV", "PLACEBO_BMP", "PLACEBO_CAAR", "PLACEBO_SCAAR", "block_sums", "blocks"]
+
+#: Fewer blocks than this cannot give a p-value of 5%.
+MIN_BLOCKS = 20
+
+
+def block_sums(values: Floats, length: int) -> tuple[Floats, Floats]:
+    """Sums and counts of what is present in every run of `length` days.
+
+    Parameters
+    ----------
+    values : (N, M) array
+        NaN where missing.
+    length : int
+        Days of a block.
+
+    Returns
+    -------
+    sums, counts : (N, M - length + 1) arrays
+        Each block is added up by itself, so that no rounding travels from one to the next.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(values, length, axis=1)
+    present = ~np.isnan(windows)
+    return np.where(present, windows, 0.0).sum(axis=2), present.sum(axis=2).astype(np.float64)
+
+
+def blocks(sample: Sample) -> tuple[Floats, Floats]:
+    """CAR and standardised CAR of every event in every placebo block, (N, B); NaN where a day is missing."""
+    sums, counts = block_sums(sample.residuals, sample.length)
+    car = np.where(counts == sample.length, sums, np.nan)
+    return car, car / (sample.sigma[:, None] * np.sqrt(sample.length))
+
+
+def placebo_caar(sample: Sample) -> Outcome:
+    """CAAR against the CAAR of every placebo block."""
+    drawn, _ = _moments(blocks(sample)[0])
+    return _against(float(sample.car.mean()), drawn)
+
+
+def placebo_scaar(sample: Sample) -> Outcome:
+    """Mean SCAR against the mean SCAR of every placebo block."""
+    drawn, _ = _moments(blocks(sample)[1])
+    return _against(float(sample.scar.mean()), drawn)
+
+
+def placebo_bmp(sample: Sample) -> Outcome:
+    """The BMP t against that of every placebo block."""
+    if sample.n < 2:
+        return silent(TOO_FEW)
+    observed = float(sample.scar.mean() / sample.scar.std(ddof=1) * np.sqrt(sample.n))
+    mean, se = _moments(blocks(sample)[1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = mean / se
+    return _against(observed, drawn)
+
+
+def cav(sample: Sample) -> Outcome:
+    """Cumulative abnormal volatility of the events that have every day of the window."""
+    complete = sample.n_days == sample.length
+    if complete.sum() < 3:
+        return silent("needs at least 3 events with every day of the window")
+    variance = sample.sigma[complete] ** 2
+    observed = float(_volatility(sample.ar[complete], variance).sum() - sample.length)
+    daily = _volatility(sample.residuals[complete], variance)
+    drawn, counts = block_sums(daily[None, :], sample.length)
+    drawn = np.where(counts[0] == sample.length, drawn[0] - sample.length, np.nan)
+    return _against(observed, drawn, upper=True)
+
+
+def _volatility(ar: Floats, variance: Floats) -> Floats:
+    """lambda_t of Bialkowski, Gottschalk and Wisniewski (2008) for the events present on each day, (D,)."""
+    present = ~np.isnan(ar)
+    n = present.sum(axis=0)
+    values = np.where(present, ar, 0.0)
+    held = np.where(present, variance[:, None], 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        numerator = (n * values - values.sum(axis=0)) ** 2
+        expected = n * (n - 2.0) * held + held.sum(axis=0)
+        terms = np.where(present, numerator / expected, 0.0).sum(axis=0) / (n - 1.0)
+    return np.where(n >= 3, terms, np.nan)
+
+
+def _moments(values: Floats) -> tuple[Floats, Floats]:
+    """Mean over present events and its cross-sectional standard error, block by block."""
+    present = ~np.isnan(values)
+    n = present.sum(axis=0)
+    held = np.where(present, values, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = held.sum(axis=0) / n
+        spread = np.where(present, values - mean, 0.0)
+        se = np.sqrt((spread**2).sum(axis=0) / (n - 1.0) / n)
+    return mean, se
+
+
+def _against(observed: float, drawn: Floats, *, upper: bool = False) -> Outcome:
+    """p-value of the observed statistic among those of the placebo blocks."""
+    drawn = drawn[np.isfinite(drawn)]
+    if len(drawn) < MIN_BLOCKS:
+        return silent(f"needs at least {MIN_BLOCKS} placebo blocks, here are {len(drawn)}", observed)
+    extreme = (drawn >= observed) if upper else (np.abs(drawn) >= abs(observed))
+    p = float((1 + extreme.sum()) / (1 + len(drawn)))
+    return Outcome(
+        observed,
+        observed,
+        p,
+        note=f"{len(drawn)} placebo blocks; the smallest possible p is {1 / (1 + len(drawn)):.3f}",
+    )
+
+
+PLACEBO_CAAR = SignificanceTest(
+    "placebo_caar", "CAAR is as in any other block of days", "CAAR", "placebo blocks of the estimation window",
+    "Randomisation over dates; Brown and Warner (1980) use the same portfolio variance",
+    Holds("yes", "no", "yes", "no"), placebo_caar,
+)  # fmt: skip
+PLACEBO_SCAAR = SignificanceTest(
+    "placebo_scaar", "mean SCAR is as in any other block of days", "mean SCAR",
+    "placebo blocks of the estimation window", "Randomisation over dates", Holds("yes", "no", "yes", "no"), placebo_scaar,
+)  # fmt: skip
+PLACEBO_BMP = SignificanceTest(
+    "placebo_bmp", "the BMP t is as in any other block of days", "BMP t", "placebo blocks of the estimation window",
+    "Randomisation over dates", Holds("yes", "yes", "yes", "yes"), placebo_bmp,
+)  # fmt: skip
+CAV = SignificanceTest(
+    "cav", "volatility is as in any other block of days", "cumulative abnormal volatility",
+    "placebo blocks of the estimation window, one-sided", "Bialkowski, Gottschalk and Wisniewski (2008)",
+    Holds("yes", "yes", "yes", "yes"), cav,
+)  # fmt: skip

@@ -1,0 +1,36 @@
+"""Tests of one event: where its abnormal return lies among its own estimation residuals."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketimpact.inference.placebo import block_sums
+from marketimpact.inference.sample import Floats, Sample
+
+__all__ = ["sq_test"]
+
+
+def sq_test(sample: Sample) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Sample-quantile test of every event: Gelbach, Helland and Klick (2013).
+
+    The null is that the CAR is exchangeable with the sums of residuals over every run of as many days
+    of the event's own estimation window; no normality is assumed. For one day it is exact if the
+    days are exchangeable; runs of several days overlap, so only M / L of them are independent.
+
+    Returns
+    -------
+    share : (N,) array
+        Share of placebo sums at or below the CAR.
+    p : (N,) array
+        Two-sided, ``2 min((1 + #<=) / (B + 1), (1 + #>=) / (B + 1))``, at most 1.
+    n_blocks : (N,) array
+        Number of placebo sums B.
+    """
+    sums, counts = block_sums(sample.residuals, sample.length)
+    whole = counts == sample.length
+    below = (whole & (sums <= sample.car[:, None])).sum(axis=1)
+    above = (whole & (sums >= sample.car[:, None])).sum(axis=1)
+    n_blocks = whole.sum(axis=1)
+    p = 2.0 * np.minimum(1 + below, 1 + above) / (n_blocks + 1.0)
+    return below / n_blocks, np.minimum(p, 1.0), n_blocks
