@@ -124,7 +124,8 @@ PLACEBO_CAAR = SignificanceTest(
 )  # fmt: skip
 PLACEBO_SCAAR = SignificanceTest(
     "placebo_scaar", "mean SCAR is as in any other block of days", "mean SCAR",
-    "placebo blocks of the estimation window", "Randomisation over dates", Holds("yes", "no", "yes", "no"), placebo_scaar,
+    "placebo blocks of the estimation window", "Randomisation over dates",
+    Holds("yes", "no", "yes", "no"), placebo_scaar,
 )  # fmt: skip
 PLACEBO_BMP = SignificanceTest(
     "placebo_bmp", "the BMP t is as in any other block of days", "BMP t", "placebo blocks of the estimation window",

@@ -21,7 +21,7 @@ def sq_test(sample: Sample) -> tuple[Floats, Floats, NDArray[np.int64]]:
     Returns
     -------
     share : (N,) array
-        Share of placebo sums at or below the CAR.
+        Position of the CAR among the placebo sums, ``(1 + #<=) / (B + 1)``.
     p : (N,) array
         Two-sided, ``2 min((1 + #<=) / (B + 1), (1 + #>=) / (B + 1))``, at most 1.
     n_blocks : (N,) array
@@ -33,4 +33,4 @@ def sq_test(sample: Sample) -> tuple[Floats, Floats, NDArray[np.int64]]:
     above = (whole & (sums >= sample.car[:, None])).sum(axis=1)
     n_blocks = whole.sum(axis=1)
     p = 2.0 * np.minimum(1 + below, 1 + above) / (n_blocks + 1.0)
-    return below / n_blocks, np.minimum(p, 1.0), n_blocks
+    return (1 + below) / (n_blocks + 1.0), np.minimum(p, 1.0), n_blocks
