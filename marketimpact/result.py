@@ -21,7 +21,11 @@ from marketimpact.inference import (
     Pool,
     Sample,
     SignificanceTest,
+    adjust,
     band_of,
+    blocks,
+    romano_wolf,
+    sq_test,
     structure,
     table,
 )
@@ -208,6 +212,35 @@ class StudyResult:
             says why not, and what was assumed. A test that cannot speak has ``statistic`` nan.
         """
         return table(_chosen(tests), self.sample(first, last))
+
+    def single_tests(self, first: int, last: int) -> pl.DataFrame:
+        """Test every event by itself, and correct for looking at all of them.
+
+        Returns
+        -------
+        polars.DataFrame
+            One row per event with a return in the window: ``event_id, symbol, car, scar, p, sq_p, n_blocks,
+            p_holm, p_bh, p_by, p_romano_wolf``. `p` is from t(df), exact only under normality of the
+            window's returns; `sq_p` from the position of the CAR among the event's own placebo sums
+            (Gelbach, Helland and Klick 2013), exact for one day if days are exchangeable, of which
+            there are `n_blocks`. The last four treat these events as one family: Holm, Benjamini-Hochberg and
+            Benjamini-Yekutieli of `p`, and Romano-Wolf's step-down of SCARs with joint placebo blocks, which
+            uses their correlation.
+        """
+        sample = self.sample(first, last)
+        held = self.car(first, last).drop_nulls("car").select("event_id", "symbol", "car", "scar", "p")
+        if not sample.n:
+            names = ("sq_p", "n_blocks", "p_holm", "p_bh", "p_by", "p_romano_wolf")
+            return held.head(0).with_columns(pl.lit(None, pl.Float64).alias(name) for name in names)
+        _, sq_p, n_blocks = sq_test(sample)
+        p = held["p"].to_numpy()
+        drawn = np.nan_to_num(blocks(sample)[1].T)
+        return held.with_columns(
+            pl.Series("sq_p", sq_p),
+            pl.Series("n_blocks", n_blocks),
+            *[pl.Series(f"p_{method}", adjust(p, method)) for method in ("holm", "bh", "by")],
+            pl.Series("p_romano_wolf", romano_wolf(sample.scar, drawn)),
+        )
 
     def sample(self, first: int, last: int) -> Sample:
         """What the tests look at: the events with an abnormal return in the window."""

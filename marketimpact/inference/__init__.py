@@ -15,6 +15,7 @@ from marketimpact.inference import (
 from marketimpact.inference.band import band_of
 from marketimpact.inference.correlation import MeanCorrelation, mean_correlation
 from marketimpact.inference.multiple import adjust, romano_wolf
+from marketimpact.inference.placebo import blocks
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest
 from marketimpact.inference.sample import Pool, Portfolios, Sample
 from marketimpact.inference.single import sq_test
@@ -86,6 +87,7 @@ __all__ = [
     "Structure",
     "adjust",
     "band_of",
+    "blocks",
     "mean_correlation",
     "romano_wolf",
     "sq_test",

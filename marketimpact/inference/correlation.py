@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marketimpact.inference.moments import bmp, normal_p, patell_scar, student_p
+from marketimpact.inference.moments import TOO_FEW, bmp, normal_p, patell_scar, student_p
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Floats, Ints, Sample
 
@@ -161,6 +161,8 @@ def _bmp_adjusted(sample: Sample, average: MeanCorrelation) -> Outcome:
 def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, str] | Outcome:
     """``1 + (N-1) r`` and r, or the reason why there is none."""
     mean = float(sample.scar.mean())
+    if sample.n < 2 and np.isnan(average.value):
+        return silent(TOO_FEW, mean)
     if np.isnan(average.value):
         return silent(
             f"none of the {average.n_pairs} pairs of events that share days has {MIN_COMMON_DAYS} "

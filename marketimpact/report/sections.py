@@ -13,6 +13,7 @@ from marketimpact.pipeline import REASONS
 from marketimpact.report.around import around
 from marketimpact.report.sheets import Cell, Sheet, number, p_value, percent, text
 from marketimpact.report.story import Part, Story, firm_label, first_valid, limit_hits, readable
+from marketimpact.report.words import searched
 
 __all__ = ["Figure", "Section", "sections"]
 
@@ -34,7 +35,7 @@ VERIFIED = {
     "recalled": "recalled, no page seen",
 }
 SINGLE_FIRM_NOTE = (
-    "Fractions are of the price; intervals are 95%, from the forecast error. P-values of single firms are two-sided "
+    "Percentages are of the price; intervals are from the forecast error. P-values of single firms are two-sided "
     "from Student's t, exact only if a day's return is normal, and not corrected for looking at many firms."
 )
 
@@ -59,9 +60,10 @@ class Section:
 
 def sections(story: Story) -> list[Section]:
     """All sections but the summary, in order."""
-    made = [_announced(story), _reached(story)] if any(part.facts for part in story.parts) else []
+    made = [_announced(story)] if "headline" in story.result.events.columns else []
+    made += [_reached(story)] if {"announcement_id", "phase"} <= set(story.result.events.columns) else []
     made += [_moved(story), _paths(story), _tests(story)]
-    if story.chronology is not None:
+    if searched(story) or any(part.facts.get("confounders") for part in story.parts):
         made.append(_around(story))
     return [*made, _left_out(story), _record(story)]
 
@@ -80,10 +82,11 @@ def _announced(story: Story) -> Section:
                 facts.get("authority"),
                 Cell(text(source), link if link and link.startswith(("https://", "http://")) else None),
                 VERIFIED.get(facts.get("verification") or "", facts.get("verification")),
+                facts.get("confidence"),
                 _anticipated(facts),
             ]
         )
-    columns = ["announcement", "when", "stance", "authority", "source", "verified", "anticipated"]
+    columns = ["announcement", "when", "stance", "authority", "source", "verified", "confidence", "anticipated"]
     return Section("announced", "What was announced", blocks=(("", (), (Sheet.of(columns, rows),)),))
 
 
@@ -95,7 +98,8 @@ def _instant(facts: dict[str, Any]) -> str:
     if facts.get("time_precision") == "day":
         return f"{local:%Y-%m-%d} ({zone}); the time of day is not known"
     about = "about " if facts.get("time_precision") == "hour" else ""
-    here = "" if not zone or zone == "UTC" else f", {local:%H:%M} in {zone.split('/')[-1].replace('_', ' ')}"
+    day = "" if local.date() == instant.date() else f"{local:%Y-%m-%d} "  # the issuer's date can be another one
+    here = "" if not zone or zone == "UTC" else f", {day}{local:%H:%M} in {zone.split('/')[-1].replace('_', ' ')}"
     return f"{instant:%Y-%m-%d} {about}{instant:%H:%M} UTC{here}"
 
 
@@ -108,8 +112,6 @@ def _reached(story: Story) -> Section:
     zones = dict(story.result.market.sessions.select("mic", "exchange_time_zone").unique().iter_rows())
     blocks = []
     for part in story.parts:
-        if "mic" not in part.result.events.columns:
-            continue
         keys = ["mic", "phase", "date", "day0_certainty", "day0_earliest", "day0_latest"]
         frame = part.result.events.group_by(keys).agg(pl.len().alias("n")).sort("mic", "date")
         rows = [
@@ -175,11 +177,10 @@ def _firms(part: Part, story: Story) -> pl.DataFrame:
 
 
 def _firm_figure(frame: pl.DataFrame, story: Story) -> Figure:
-    labels = [firm_label(row) for row in frame.iter_rows(named=True)]
     keep = ["label", "group", "car", "low", "high"] + (["true_car"] if "true_car" in frame.columns else [])
     title = f"CAR over {list(story.primary)} with 95% intervals"
     chart = charts.firm_effects(
-        frame.with_columns(pl.Series("label", labels)).select(keep),
+        frame.with_columns(pl.Series("label", _labels(frame))).select(keep),
         title=title,
         simulated=story.result.market.simulated,
     )
@@ -188,10 +189,20 @@ def _firm_figure(frame: pl.DataFrame, story: Story) -> Figure:
         frame.row(int(frame["car"].arg_min() or 0), named=True),
     )
     alt = (
-        f"{title} of {frame.height} firms; from {percent(bottom['car'])} ({firm_label(bottom)}) to "
+        f"{title}, events drawn: {frame.height}; from {percent(bottom['car'])} ({firm_label(bottom)}) to "
         f"{percent(top['car'])} ({firm_label(top)}). The table below has every number."
     )
     return Figure(charts.to_svg(chart), alt)
+
+
+def _labels(frame: pl.DataFrame) -> list[str]:
+    """A name per event: events of one firm get their date or id, since equal names would share a row."""
+    rows = list(frame.iter_rows(named=True))
+    labels = [firm_label(row) for row in rows]
+    for tail in ("date", "event_id"):
+        if len(set(labels)) < len(labels):
+            labels = [f"{firm_label(row)} {row[tail]}" for row in rows]
+    return labels
 
 
 def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
@@ -209,7 +220,7 @@ def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
         "day 0",
         "AR day 0",
         f"CAR {window}",
-        "interval",
+        "95% interval",
         "t",
         "p",
         "days",
@@ -325,7 +336,7 @@ def _test_sheet(name: str, group: Any, story: Story) -> Sheet:
 def _around(story: Story) -> Section:
     blocks = []
     for part in story.parts:
-        frame = around(part, story)
+        found = around(part, story).rows(named=True) if searched(story) else []
         rows = [
             [
                 _instant(row),
@@ -334,11 +345,12 @@ def _around(story: Story) -> Section:
                 row["day0"],
                 "yes" if row["in_primary"] else "no",
             ]
-            for row in frame.iter_rows(named=True)
+            for row in found
         ]
         caption = _beside(part, story.chronology)
         columns = ["when", "headline", "kind", "its day 0", f"within {list(story.primary)}"]
-        note = "" if rows else "No other announcement of the chronology falls into the event window."
+        none = "No other announcement of the chronology falls into the event window."
+        note = "" if rows else none if searched(story) else "No chronology was searched for other announcements."
         blocks.append((part.headline, (), (Sheet.of(columns, rows, caption=caption, note=note),)))
     words = ("An abnormal return answers to everything that happened in its window, not to one headline.",)
     return Section("around", "What else happened", words, tuple(blocks))
@@ -347,9 +359,10 @@ def _around(story: Story) -> Section:
 def _beside(part: Part, chronology: pl.DataFrame | None) -> str:
     """What the announcement's own record says happened beside it, announcements by their headline."""
     written = part.facts.get("confounders")
-    if not written or chronology is None:
+    if not written:
         return ""
-    headlines = dict(chronology.select("announcement_id", "headline").iter_rows())
+    known = chronology.select("announcement_id", "headline").iter_rows() if chronology is not None else ()
+    headlines = dict(known)
     named = [headlines.get(item.strip(), item.strip()) for item in written.split(";")]
     return "Named beside it: " + "; ".join(named)
 

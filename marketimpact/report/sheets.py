@@ -66,7 +66,10 @@ def missing(value: Any) -> bool:
 
 def percent(value: float | None) -> str:
     """A fraction as a signed percentage with two decimals."""
-    return NOTHING if missing(value) else f"{value:+.2%}".replace("-", "−")
+    if missing(value):
+        return NOTHING
+    written = f"{value:+.2%}".replace("-", "−")
+    return "0.00%" if written[1:] == "0.00%" else written
 
 
 def number(value: float | None, decimals: int = 2) -> str:

@@ -139,6 +139,10 @@ def readable(test: str) -> str:
         "patell_scar": "Patell (SCAR form)",
         "cross_sectional_t": "cross-sectional t",
         "generalized_sign": "generalised sign",
+        "crude_dependence": "crude dependence adjustment",
+        "placebo_caar": "placebo dates",
+        "date_means_t": "t of date means",
+        "wild_cluster": "wild cluster bootstrap",
     }
     return words.get(test, test.replace("_", " ") if test in TESTS else test)
 
@@ -149,7 +153,7 @@ def _parts(result: StudyResult, column: str | None) -> list[Part]:
         return [Part("events", {}, result, _groups(result, column))] if events.height else []
     order = ["announced_at", "announcement_id"] if "announced_at" in events.columns else ["announcement_id"]
     parts = []
-    for facts in events.unique("announcement_id").sort(order).iter_rows(named=True):
+    for facts in events.unique("announcement_id", keep="first", maintain_order=True).sort(order).iter_rows(named=True):
         own = result.where(pl.col("announcement_id") == facts["announcement_id"])
         parts.append(Part(facts["announcement_id"], facts, own, _groups(own, column)))
     return parts

@@ -10,7 +10,7 @@ from marketimpact.report.sheets import p_value, percent
 from marketimpact.report.story import Part, Story, firm_label, first_valid, limit_hits, readable
 from marketimpact.result import StudyResult
 
-__all__ = ["caveats", "summary"]
+__all__ = ["caveats", "searched", "summary"]
 
 LEVEL = 0.05
 
@@ -20,15 +20,23 @@ def summary(story: Story) -> list[tuple[str, list[str]]]:
     return [(part.headline, _of_part(part, story)) for part in story.parts]
 
 
+def searched(story: Story) -> bool:
+    """Whether other announcements were looked for: that takes a chronology, and sessions with clocks."""
+    return story.chronology is not None and not story.result.market.sessions["close"].null_count()
+
+
 def caveats(story: Story) -> list[str]:
     """What holds for the whole report."""
     said = [
         "Windows count sessions of each security's own exchange: [0, 1] is day 0 and the session after it.",
         "“Cannot be told from zero” does not mean that there was no effect: the interval says which effects "
         "remain possible.",
+        "P-values are two-sided, and not corrected for the number of groups, announcements and windows looked at.",
     ]
-    if any(_one_date(part.result, story.primary) for part in story.parts):
-        said.append(ONE_DATE)
+    shared = [_one_date(part.result, story.primary) for part in story.parts]
+    if any(shared):
+        # said once, it must not read as if all announcements had one date
+        said.append(ONE_DATE if len(shared) == 1 else f"Within {_which(shared)}: {ONE_DATE[0].lower()}{ONE_DATE[1:]}")
     if story.result.attrition.height:
         said.append(f"{_events(story.result.attrition.height)} could not be used: see “What was left out”.")
     return said
@@ -52,7 +60,7 @@ def _of_part(part: Part, story: Story) -> list[str]:
             f"{'fall' if others > 1 else 'falls'} into the primary window{beside}: see “What else happened”."
         )
     elif beside:
-        said.append("The chronology names other news of the same days: see “What else happened”.")
+        said.append("The announcement's own record names other news of the same days: see “What else happened”.")
     return said
 
 
@@ -90,12 +98,16 @@ def _truth(group: StudyResult, window: tuple[int, int]) -> str:
 
 
 def _others(part: Part, story: Story) -> int:
-    return around(part, story).filter("in_primary").height
+    return around(part, story).filter("in_primary").height if searched(story) else 0
 
 
 def _one_date(result: StudyResult, window: tuple[int, int]) -> bool:
     sample = result.sample(*window)
     return sample.n > 1 and structure(sample).n_blocks == 1
+
+
+def _which(shared: list[bool]) -> str:
+    return "each announcement" if all(shared) else f"{sum(shared)} of {len(shared)} announcements"
 
 
 def _events(n: int) -> str:

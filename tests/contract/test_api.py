@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
+from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST
 
 COLUMNS = {
     "estimates": ["event_id", "alpha", "beta", "sigma", "n_obs", "r2"],
@@ -47,8 +48,10 @@ def test_questions(result, tmp_path):
     assert path["tau"].to_list() == list(range(-10, 11))
     tests = result.test(-1, 1)
     assert {"test", "null", "estimate", "statistic", "df", "p_value", "n_events", "valid", "note"} <= set(tests.columns)
-    assert result.test(-1, 1, tests="all")["test"].sort().to_list() == sorted(mi.TESTS)
-    assert result.where(pl.col("role") == "foundry").test(0, 1).height == len(mi.TESTS)
+    on_request = {test.name for test in ON_REQUEST}
+    assert set(result.test(-1, 1, tests="all")["test"]) == set(mi.TESTS) - on_request
+    assert set(tests["test"]) == {test.name for test in DEFAULT_TESTS}
+    assert result.where(pl.col("role") == "foundry").test(0, 1).height == len(DEFAULT_TESTS)
     assert "role" in result.by("role").caar().columns
     event_id = result.events["event_id"][0]
     assert result.inspect(event_id).nobs > 60

@@ -161,6 +161,48 @@ def test_plain_events_make_a_report(golden_market, golden_study, tmp_path):
     assert "33 estimation returns" in page.text
 
 
+def test_plain_events_have_no_clock_to_search_a_chronology_with(golden_market, golden_study, tmp_path):
+    events = golden("events_mixed").with_columns(pl.lit("one").alias("announcement_id"))
+    result = golden_study.run(events, golden_market)
+    page = Page(report.write_report(result, tmp_path / "r.html", chronology=mi.announcements()))
+    assert page.ids == ["short", "moved", "paths", "tests", "left-out", "record"]
+    assert "other announcement" not in page.text
+
+
+def test_every_event_of_a_firm_has_its_own_row_in_the_chart(golden_market, golden_study, tmp_path):
+    result = golden_study.run(golden("events_mixed"), golden_market)
+    assert result.events["symbol"].n_unique() < result.events.height
+    page = Page(report.write_report(result, tmp_path / "r.html"))
+    chart = page.source.split('<section id="moved">')[1].split("</svg>")[0]
+    for row in result.events.iter_rows(named=True):
+        assert chart.count(f">{row['symbol']} {row['date']}</text>") == 1
+
+
+def test_without_a_chronology_nothing_is_said_to_have_been_searched(answer, tmp_path):
+    page = Page(report.write_report(answer.result, tmp_path / "r.html"))
+    assert page.ids == SECTIONS  # the announcements' own record of other news stays
+    assert "online rumours of large Cambricon substrate orders" in page.text
+    assert "No chronology was searched for other announcements." in page.text
+    assert "of the chronology" not in page.text
+
+
+def test_every_section_that_is_named_exists(answer, tmp_path):
+    events = answer.events.with_columns(pl.lit(None, pl.String).alias("confounders"))
+    result = mi.EventStudy().run(events, answer.result.market)
+    page = Page(report.write_report(result, tmp_path / "r.html"))
+    assert "around" not in page.ids
+    assert "What else happened" not in page.text
+
+
+def test_one_date_is_said_of_each_announcement_not_of_all(page):
+    assert "Within each announcement: all events share one date" in page.text
+
+
+def test_the_issuers_own_date_is_named_where_it_differs(page):
+    assert "2025-07-15 about 02:30 UTC, 2025-07-14 22:30 in New York" in page.text
+    assert "2025-08-12 about 04:45 UTC, 12:45 in Shanghai" in page.text
+
+
 def test_one_event_makes_a_report(golden_market, golden_study, tmp_path):
     result = golden_study.run(golden("events_mixed").head(1), golden_market)
     page = Page(report.write_report(result, tmp_path / "r.html", windows=[(0, 0)]))
@@ -187,7 +229,7 @@ def test_bad_options_are_refused(answer, tmp_path):
 def test_tables_hold_every_event_and_window(answer):
     tables = report.tables(answer.result, windows=[(0, 1), (0, 0)], group="group")
     assert tables["car"].height == 2 * answer.result.events.height
-    assert tables["tests"].height == 2 * 15 * len(mi.TESTS)
+    assert tables["tests"].height == 2 * 15 * answer.result.test(0, 1).height
     assert {"date", "day0_certainty", "phase"} <= set(tables["events"].columns)
 
 
