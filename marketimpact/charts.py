@@ -135,7 +135,7 @@ def to_svg(chart: Any) -> str:
     """SVG of a chart, the same bytes every time, without references to anything outside."""
     import vl_convert  # noqa: PLC0415
 
-    return str(vl_convert.vegalite_to_svg(chart.to_dict()))
+    return str(vl_convert.vegalite_to_svg(chart.to_dict(validate=False)))
 
 
 def _values(rows: list[dict[str, Any]]) -> Any:
@@ -174,4 +174,4 @@ def _dressed(chart: Any, title: str, simulated: bool) -> Any:
         .configure_axisY(titleFontWeight="normal")
         .configure_axisX(titleFontWeight="normal", grid=False)
     )
-    return _offline_chart().from_dict(dressed.to_dict())
+    return _offline_chart().from_dict(dressed.to_dict(validate=False), validate=False)
