@@ -18,7 +18,23 @@ from marketimpact.errors import (
 )
 from marketimpact.inference import TESTS
 from marketimpact.market import Market
-from marketimpact.models import MODELS, FactorModel, FamaFrench3, MarketAdjusted, MarketModel, MeanAdjusted
+from marketimpact.models import (
+    MODELS,
+    Capm,
+    CapmRestricted,
+    Carhart,
+    ComparisonPeriodMean,
+    Dimson,
+    FactorModel,
+    FamaFrench3,
+    FamaFrench5,
+    Huber,
+    MarketAdjusted,
+    MarketModel,
+    MeanAdjusted,
+    ScholesWilliams,
+    TheilSen,
+)
 from marketimpact.report import write_report
 from marketimpact.result import StudyResult
 from marketimpact.sources import FilePrices, SamplePrices, YahooPrices
@@ -27,11 +43,18 @@ from marketimpact.study import EventStudy
 __all__ = [
     "MODELS",
     "TESTS",
+    "Capm",
+    "CapmRestricted",
+    "Carhart",
+    "ComparisonPeriodMean",
     "DataError",
+    "Dimson",
     "EventStudy",
     "FactorModel",
     "FamaFrench3",
+    "FamaFrench5",
     "FilePrices",
+    "Huber",
     "Market",
     "MarketAdjusted",
     "MarketImpactError",
@@ -39,9 +62,11 @@ __all__ = [
     "MarketModel",
     "MeanAdjusted",
     "SamplePrices",
+    "ScholesWilliams",
     "SourceError",
     "SpecificationError",
     "StudyResult",
+    "TheilSen",
     "YahooPrices",
     "align",
     "announcements",

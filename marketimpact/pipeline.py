@@ -11,9 +11,20 @@ from numpy.typing import NDArray
 from marketimpact import schema
 from marketimpact.errors import SpecificationError
 from marketimpact.market import Market
-from marketimpact.models import Fit, Model, fit, forecast
+from marketimpact.models import Fit, Model, forecast
 
-__all__ = ["REASONS", "Estimates", "Windows", "check_window", "cumulate", "cut", "estimate", "panel", "place"]
+__all__ = [
+    "REASONS",
+    "Estimates",
+    "Windows",
+    "check_window",
+    "cumulate",
+    "cut",
+    "estimate",
+    "estimation_cut",
+    "panel",
+    "place",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -188,8 +199,8 @@ def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Window
     _check_columns(market, model)
     placed, dropped = place(events, market)
     design = model.design
-    y, x, _ = cut(placed, market, model, windows.estimation)
-    fitted = fit(y, x, design)
+    y, x = estimation_cut(placed, market, model, windows, instruments=True)
+    fitted = design.estimator(y, x, design)
     y_event, x_event, rf = cut(placed, market, model, windows.event)
     expected, loading = forecast(fitted, x_event)
     ar = y_event - expected
@@ -206,7 +217,7 @@ def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Window
         se=se,
         loading=loading,
         dates=_dates(placed, market, windows.event),
-        estimation_dates=_dates(placed, market, windows.estimation),
+        estimation_dates=np.concatenate([_dates(placed, market, span) for span in _spans(model, windows)], axis=1),
         location=placed.select(_LOCATION),
     )
     unusable = _unusable(every, market, model)
@@ -235,26 +246,45 @@ def _rows(placed: pl.DataFrame, window: tuple[int, int]) -> tuple[Ints, NDArray[
     return np.where(inside, rows, 0), inside
 
 
-def cut(placed: pl.DataFrame, market: Market, model: Model, window: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
+def cut(
+    placed: pl.DataFrame, market: Market, model: Model, window: tuple[int, int], *, instruments: bool = False
+) -> tuple[Floats, Floats, Floats]:
     """Return (N, D), regressors (N, D, p) and risk-free rate (N, D) of a window; NaN where missing."""
-    rows, inside = _rows(placed, window)
     design = model.design
 
-    def column(name: str) -> Floats:
+    def column(name: str, shift: int = 0) -> Floats:
+        rows, inside = _rows(placed, (window[0] + shift, window[1] + shift))
         return np.where(inside, market.panel[name].to_numpy()[rows], np.nan)
 
-    rf = column("rf") if design.excess else np.zeros(rows.shape)
-    x = np.empty((*rows.shape, len(design.regressors)))
-    for position, name in enumerate(design.regressors):
-        x[:, :, position] = column(name)
-    return column("ret") - rf, x, rf
+    used = (*design.regressors, *design.instruments) if instruments else design.regressors
+    ret = column("ret")
+    rf = column("rf") if design.excess else np.zeros(ret.shape)
+    x = np.empty((*ret.shape, len(used)))
+    for position, term in enumerate(used):
+        x[:, :, position] = column(term.column, term.shift)
+        if design.excess and term.column == "market":
+            x[:, :, position] -= column("rf", term.shift)
+    return ret - rf, x, rf
+
+
+def estimation_cut(
+    placed: pl.DataFrame, market: Market, model: Model, windows: Windows, *, instruments: bool = False
+) -> tuple[Floats, Floats]:
+    """Return and regressors of the estimation window, and of the stretch after the event where the model has one."""
+    parts = [cut(placed, market, model, span, instruments=instruments) for span in _spans(model, windows)]
+    return np.concatenate([y for y, _, _ in parts], axis=1), np.concatenate([x for _, x, _ in parts], axis=1)
+
+
+def _spans(model: Model, windows: Windows) -> list[tuple[int, int]]:
+    after = model.design.after
+    return [windows.estimation] if after is None else [windows.estimation, after]
 
 
 def panel(
     estimates: Estimates, market: Market, model: Model, window: tuple[int, int]
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Returns and regressors of the estimation window and of a window, as the model takes them."""
-    y, x, _ = cut(estimates.location, market, model, estimates.windows.estimation)
+    y, x = estimation_cut(estimates.location, market, model, estimates.windows)
     y_event, x_event, _ = cut(estimates.location, market, model, window)
     return y, x, y_event, x_event
 
@@ -269,9 +299,12 @@ def _unusable(every: Estimates, market: Market, model: Model) -> pl.DataFrame:
     """First reason that applies to each event that cannot be used."""
     needed, fitted = every.windows.min_observations, every.fit
     span = list(every.windows.estimation)
+    # sessions after the event, where a model uses them, cannot make up for missing ones before it
+    width = every.windows.estimation[1] - every.windows.estimation[0] + 1
+    before = (~np.isnan(fitted.residuals[:, :width])).sum(axis=1)
     checks = {
         "no_benchmark": _without_benchmark(every.events, market, model),
-        "too_few_observations": fitted.n_obs < needed,
+        "too_few_observations": before < needed,
         "no_event_returns": np.isnan(every.ar).all(axis=1),
         "singular_regressors": fitted.singular,
         "no_variation": fitted.sigma <= 0,
@@ -289,13 +322,13 @@ def _unusable(every: Estimates, market: Market, model: Model) -> pl.DataFrame:
     rows = []
     for row in np.flatnonzero(masks.any(axis=1)).tolist():
         reason = names[int(masks[row].argmax())]
-        detail = details[reason].format(symbol=symbols[row], n_obs=fitted.n_obs[row])
+        detail = details[reason].format(symbol=symbols[row], n_obs=before[row])
         rows.append((row, ids[row], reason, detail))
     return pl.DataFrame(rows, schema={"_row": pl.Int64, **_ATTRITION}, orient="row")
 
 
 def _without_benchmark(events: pl.DataFrame, market: Market, model: Model) -> NDArray[np.bool_]:
-    if "market" not in model.design.regressors:
+    if "market" not in model.design.columns:
         return np.zeros(events.height, dtype=bool)
     empty = market.panel.group_by("symbol").agg(pl.col("market").is_null().all().alias("empty"))
     joined = events.select("symbol").join(empty, on="symbol", how="left", validate="m:1", maintain_order="left")

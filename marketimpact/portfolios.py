@@ -6,8 +6,8 @@ import numpy as np
 
 from marketimpact.inference import Portfolios
 from marketimpact.market import Market
-from marketimpact.models import Model, fit, forecast
-from marketimpact.pipeline import Estimates, Floats, Ints, cumulate, cut
+from marketimpact.models import Model, forecast
+from marketimpact.pipeline import Estimates, Floats, Ints, cumulate, cut, estimation_cut
 
 __all__ = ["portfolios"]
 
@@ -19,7 +19,7 @@ def portfolios(estimates: Estimates, market: Market, model: Model, window: tuple
     least half of them have a return; in the event window they are matched on tau.
     """
     first, last = window
-    y, x, _ = cut(estimates.location, market, model, estimates.windows.estimation)
+    y, x = estimation_cut(estimates.location, market, model, estimates.windows, instruments=True)
     y_event, x_event, _ = cut(estimates.location, market, model, window)
     columns = slice(first - estimates.windows.event[0], last - estimates.windows.event[0] + 1)
     day0 = estimates.events["date"].to_physical().to_numpy()
@@ -31,7 +31,7 @@ def portfolios(estimates: Estimates, market: Market, model: Model, window: tuple
     days_all = np.full((len(groups), width), -1, dtype=np.int64)
     for row, (y_mean, x_mean, days) in enumerate(parts):
         y_all[row, : len(days)], x_all[row, : len(days)], days_all[row, : len(days)] = y_mean, x_mean, days
-    fitted = fit(y_all, x_all, model.design)
+    fitted = model.design.estimator(y_all, x_all, model.design)
     y_window = np.stack([_mean(y_event[rows]) for rows in groups])
     x_window = np.stack([_mean(x_event[rows]) for rows in groups])
     expected, loading = forecast(fitted, x_window)

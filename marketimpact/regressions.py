@@ -9,8 +9,8 @@ import polars as pl
 
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.market import Market
-from marketimpact.models import Model
-from marketimpact.pipeline import Estimates, cut
+from marketimpact.models import Model, fit
+from marketimpact.pipeline import Estimates, estimation_cut
 
 __all__ = ["across_events", "of_event"]
 
@@ -24,9 +24,14 @@ def of_event(one: Estimates, market: Market, model: Model) -> Any:
     import statsmodels.api as sm  # noqa: PLC0415
 
     design = model.design
-    y, x, _ = cut(one.location, market, model, one.windows.estimation)
+    if design.estimator is not fit:
+        raise SpecificationError(
+            f"inspect shows ordinary least squares; {model.name} is estimated otherwise. "
+            "Its coefficients are in result.estimates."
+        )
+    y, x = estimation_cut(one.location, market, model, one.windows)
     index = pd.to_datetime(one.estimation_dates[0].astype("datetime64[D]"))
-    frame = pd.DataFrame(x[0], index=index, columns=list(design.regressors))
+    frame = pd.DataFrame(x[0], index=index, columns=[term.name for term in design.regressors])
     frame.insert(0, "excess_return" if design.excess else "ret", y[0])
     frame = frame.dropna()
     response, regressors = frame.iloc[:, 0], frame.iloc[:, 1:]

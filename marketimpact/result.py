@@ -70,14 +70,18 @@ class StudyResult:
         """One row per event: ``alpha``, slopes, ``sigma``, ``n_obs``, ``df``, ``r2``.
 
         ``alpha`` and ``sigma`` are fractions per session, ``beta`` is the slope on the benchmark,
-        ``beta_<factor>`` that on a factor.
+        ``beta_<factor>`` that on a factor, ``beta_market_lag1`` that on the benchmark a session earlier;
+        ``beta_dimson`` is the sum of the benchmark's slopes.
         """
         fitted, design = self.estimates_.fit, self.model.design
         columns: dict[str, Any] = {"event_id": self.events["event_id"], "symbol": self.events["symbol"]}
         if design.intercept:
             columns["alpha"] = fitted.alpha
-        for position, name in enumerate(design.regressors):
-            columns["beta" if name == "market" else f"beta_{name}"] = fitted.slopes[:, position]
+        for position, term in enumerate(design.regressors):
+            columns["beta" if term.name == "market" else f"beta_{term.name}"] = fitted.slopes[:, position]
+        shifted = [position for position, term in enumerate(design.regressors) if term.column == "market"]
+        if len(shifted) > 1:
+            columns["beta_dimson"] = fitted.slopes[:, shifted].sum(axis=1)
         columns |= {"sigma": fitted.sigma, "n_obs": fitted.n_obs, "df": fitted.df, "r2": fitted.r2}
         return pl.DataFrame(columns)
 

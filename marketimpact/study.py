@@ -67,6 +67,12 @@ class EventStudy:
         if isinstance(self.model, type) or not hasattr(self.model, "design"):
             name = getattr(self.model, "__name__", repr(self.model))
             raise SpecificationError(f"model={name} is not a model value; write mi.MarketModel(), with brackets.")
+        after = self.model.design.after
+        if after is not None and after[0] <= self.event_window[1]:
+            raise SpecificationError(
+                f"{self.model.name} estimates over {after} too, which reaches into event_window={self.event_window}. "
+                f"Start it after {self.event_window[1]}."
+            )
         floor = self.model.design.n_parameters + SPARE_OBSERVATIONS
         length = self.estimation_window[1] - self.estimation_window[0] + 1
         if not floor <= self.min_observations <= length:

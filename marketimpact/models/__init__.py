@@ -2,25 +2,45 @@
 
 from marketimpact.models.catalogue import (
     MODELS,
+    Capm,
+    CapmRestricted,
+    Carhart,
+    ComparisonPeriodMean,
+    Dimson,
     FactorModel,
     FamaFrench3,
+    FamaFrench5,
+    Huber,
     MarketAdjusted,
     MarketModel,
     MeanAdjusted,
     Model,
+    ScholesWilliams,
+    TheilSen,
 )
-from marketimpact.models.linear import Design, Fit, fit, forecast
+from marketimpact.models.linear import Design, Fit, Term, fit, forecast, terms
 
 __all__ = [
     "MODELS",
+    "Capm",
+    "CapmRestricted",
+    "Carhart",
+    "ComparisonPeriodMean",
     "Design",
+    "Dimson",
     "FactorModel",
     "FamaFrench3",
+    "FamaFrench5",
     "Fit",
+    "Huber",
     "MarketAdjusted",
     "MarketModel",
     "MeanAdjusted",
     "Model",
+    "ScholesWilliams",
+    "Term",
+    "TheilSen",
     "fit",
     "forecast",
+    "terms",
 ]

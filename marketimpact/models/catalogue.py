@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from marketimpact.errors import SpecificationError
-from marketimpact.models.linear import Design
+from marketimpact.models.instrumental import scholes_williams
+from marketimpact.models.linear import Design, Term, terms
+from marketimpact.models.robust import huber, theil_sen
 
-__all__ = ["MODELS", "FactorModel", "FamaFrench3", "MarketAdjusted", "MarketModel", "MeanAdjusted", "Model"]
+__all__ = [
+    "MODELS",
+    "Capm",
+    "CapmRestricted",
+    "Carhart",
+    "ComparisonPeriodMean",
+    "Dimson",
+    "FactorModel",
+    "FamaFrench3",
+    "FamaFrench5",
+    "Huber",
+    "MarketAdjusted",
+    "MarketModel",
+    "MeanAdjusted",
+    "Model",
+    "ScholesWilliams",
+    "TheilSen",
+]
 
 
 class Model(Protocol):
@@ -47,7 +67,7 @@ class MarketAdjusted:
     """
 
     name: ClassVar[str] = "market_adjusted"
-    design: ClassVar[Design] = Design(("market",), intercept=False, imposed=True)
+    design: ClassVar[Design] = Design(terms("market"), intercept=False, imposed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +79,7 @@ class MarketModel:
     """
 
     name: ClassVar[str] = "market_model"
-    design: ClassVar[Design] = Design(("market",))
+    design: ClassVar[Design] = Design(terms("market"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +91,8 @@ class FactorModel:
     factors : tuple of str
         ``"market"`` for the security's benchmark, other names for columns of the market's factors.
     excess : bool
-        Whether returns are taken in excess of the factor column ``rf``. The factors are used as
-        they are.
+        Whether returns, and ``"market"`` among the factors, are taken in excess of the factor column
+        ``rf``. Other factors are used as they are.
 
     Notes
     -----
@@ -101,7 +121,7 @@ class FactorModel:
     @property
     def design(self) -> Design:
         """Constant and the factors."""
-        return Design(self.factors, excess=self.excess)
+        return Design(terms(*self.factors), excess=self.excess)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +133,184 @@ class FamaFrench3:
     """
 
     name: ClassVar[str] = "ff3"
-    design: ClassVar[Design] = Design(("mktrf", "smb", "hml"), excess=True)
+    design: ClassVar[Design] = Design(terms("mktrf", "smb", "hml"), excess=True)
 
 
-#: Name -> model, as study files and the command line write them. `factor_model` needs its factors.
-MODELS: dict[str, type[Model]] = {
+@dataclass(frozen=True, slots=True)
+class Capm:
+    """Excess return on a constant and the excess return of the security's own benchmark; Jensen (1968).
+
+    Degrees of freedom M - 2. The market must carry the factor column ``rf``.
+    """
+
+    name: ClassVar[str] = "capm"
+    design: ClassVar[Design] = Design(terms("market"), excess=True)
+
+
+@dataclass(frozen=True, slots=True)
+class CapmRestricted:
+    """Excess return on the benchmark's excess return without a constant: alpha is imposed to be zero.
+
+    Degrees of freedom M - 1. Not to be used when the mean residual of the estimation window is far
+    from zero: it then enters every abnormal return.
+    """
+
+    name: ClassVar[str] = "capm_restricted"
+    design: ClassVar[Design] = Design(terms("market"), intercept=False, excess=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Carhart:
+    """Fama and French's three factors and momentum (``mom``); Carhart (1997). Degrees of freedom M - 5."""
+
+    name: ClassVar[str] = "carhart"
+    design: ClassVar[Design] = Design(terms("mktrf", "smb", "hml", "mom"), excess=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FamaFrench5:
+    """Fama and French (2015): ``mktrf smb hml rmw cma``. Degrees of freedom M - 6."""
+
+    name: ClassVar[str] = "ff5"
+    design: ClassVar[Design] = Design(terms("mktrf", "smb", "hml", "rmw", "cma"), excess=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPeriodMean:
+    """Constant mean return estimated before and after the event; Masulis (1980).
+
+    Parameters
+    ----------
+    after : tuple of int
+        First and last session of the stretch after the event.
+
+    Notes
+    -----
+    Degrees of freedom M - 1, M counting both stretches. Not to be used when the event changes the
+    mean return: the days after it then contaminate the expectation.
+    """
+
+    after: tuple[int, int] = (21, 60)
+
+    name: ClassVar[str] = "comparison_period_mean"
+
+    def __post_init__(self) -> None:
+        if len(self.after) != 2 or self.after[0] > self.after[1]:
+            raise SpecificationError(f"after={self.after!r}: give first and last session in order, such as (21, 60).")
+
+    @property
+    def design(self) -> Design:
+        """A constant, and the second stretch."""
+        return Design((), after=self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class Dimson:
+    """Market model with leads and lags of the benchmark; Dimson (1979).
+
+    Parameters
+    ----------
+    lags, leads : int
+        How many earlier and later sessions enter.
+    leads_into_event : bool
+        Leads of the last event days are returns after them, which the event itself may move; they
+        are refused unless this is set.
+
+    Notes
+    -----
+    Every term is subtracted on its own day; the summed slope is not applied to one day's return.
+    Degrees of freedom M - 2 - lags - leads. For an Asian security take the local benchmark on the
+    same session and a foreign one lagged only.
+    """
+
+    lags: int = 1
+    leads: int = 0
+    leads_into_event: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.lags, self.leads) < 0 or self.lags + self.leads == 0:
+            raise SpecificationError(f"lags={self.lags}, leads={self.leads}: give at least one, none negative.")
+        if self.leads and not self.leads_into_event:
+            raise SpecificationError(
+                f"leads={self.leads}: on event days a lead is a return after the event and may hold the reaction "
+                "itself. Use lags only, or say leads_into_event=True."
+            )
+
+    @property
+    def name(self) -> str:
+        """``dimson_lag1``, ``dimson_1_1`` (leads and lags)."""
+        return f"dimson_lag{self.lags}" if not self.leads else f"dimson_{self.leads}_{self.lags}"
+
+    @property
+    def design(self) -> Design:
+        """Lags, the same session, leads."""
+        return Design(tuple(Term("market", shift) for shift in range(-self.lags, self.leads + 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class ScholesWilliams:
+    """Market model with the benchmark instrumented by its lag, itself and its lead; Scholes and Williams (1977).
+
+    Degrees of freedom M - 2; the window's first and last session are left out. For thinly traded
+    securities; not a remedy for exchanges that are open at different hours.
+    """
+
+    name: ClassVar[str] = "scholes_williams"
+    design: ClassVar[Design] = Design(
+        terms("market"), instruments=(Term("market", -1), Term("market", 1)), estimator=scholes_williams
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Huber:
+    """Market model by Huber's (1964) M-estimate, c = 1.345.
+
+    Residual variance on M - 2 and the leverage of least squares: an approximation, since the robust
+    line's own sampling error is slightly different.
+    """
+
+    name: ClassVar[str] = "huber"
+    design: ClassVar[Design] = Design(terms("market"), estimator=huber)
+
+
+@dataclass(frozen=True, slots=True)
+class TheilSen:
+    """Market model by the median of pairwise slopes; Theil (1950), Sen (1968).
+
+    Residual variance on M - 2 and the leverage of least squares: an approximation. Slow: every pair
+    of days is compared.
+    """
+
+    name: ClassVar[str] = "theil_sen"
+    design: ClassVar[Design] = Design(terms("market"), estimator=theil_sen)
+
+
+def _market_plus_sox() -> FactorModel:
+    """Factor model of the benchmark and the factor column ``sox``."""
+    return FactorModel(("market", "sox"))
+
+
+def _dimson_1_1() -> Dimson:
+    """Market model with one lead and one lag of the benchmark, told that leads reach past the event."""
+    return Dimson(lags=1, leads=1, leads_into_event=True)
+
+
+#: Name -> maker of a model, as study files and the command line write them. `factor_model` needs its factors.
+MODELS: dict[str, Callable[..., Model]] = {
     "mean_adjusted": MeanAdjusted,
+    "comparison_period_mean": ComparisonPeriodMean,
     "market_adjusted": MarketAdjusted,
     "market_model": MarketModel,
-    "factor_model": FactorModel,
+    "capm": Capm,
+    "capm_restricted": CapmRestricted,
     "ff3": FamaFrench3,
+    "carhart": Carhart,
+    "ff5": FamaFrench5,
+    "factor_model": FactorModel,
+    "market_plus_sox": _market_plus_sox,
+    "scholes_williams": ScholesWilliams,
+    "dimson_lag1": Dimson,
+    "dimson_1_1": _dimson_1_1,
+    "huber": Huber,
+    "theil_sen": TheilSen,
 }

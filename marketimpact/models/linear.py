@@ -6,12 +6,13 @@ Every sum runs along the days of one event, so an event's numbers do not depend 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Design", "Fit", "fit", "forecast"]
+__all__ = ["Design", "Fit", "Term", "fit", "forecast", "terms"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -23,27 +24,59 @@ NO_VARIATION = 1e-24
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """One regressor: a column of the market's panel, `shift` sessions later (negative: earlier).
+
+    ``"market"`` is the security's own benchmark, any other name a factor.
+    """
+
+    column: str
+    shift: int = 0
+
+    @property
+    def name(self) -> str:
+        """``market``, ``market_lag1``, ``market_lead1``."""
+        if not self.shift:
+            return self.column
+        return f"{self.column}_{'lead' if self.shift > 0 else 'lag'}{abs(self.shift)}"
+
+
+def terms(*columns: str) -> tuple[Term, ...]:
+    """Regressors on the same session."""
+    return tuple(Term(column) for column in columns)
+
+
+@dataclass(frozen=True, slots=True)
 class Design:
-    """What a linear model regresses on what.
+    """What a model regresses on what, and how.
 
     Attributes
     ----------
-    regressors : tuple of str
-        Columns of the market's panel: ``"market"`` is the security's own benchmark, any other name
-        a factor.
+    regressors : tuple of Term
+        What enters the expectation.
+    instruments : tuple of Term
+        What the estimator needs besides.
     intercept : bool
         Whether a constant is estimated.
     excess : bool
-        Whether the return is taken in excess of the column ``rf``.
+        Whether the return, and the benchmark's where it is a regressor, is taken in excess of the
+        column ``rf``.
     imposed : bool
         Whether every slope is set to one instead of being estimated; the variance is then that of
         the centred difference, on M - 1 degrees of freedom, and there is no estimation error.
+    after : tuple of (int, int) or None
+        A second stretch of estimation sessions, after the event.
+    estimator : callable
+        From returns (N, M), regressors and instruments (N, M, p + i) and the design to a `Fit`.
     """
 
-    regressors: tuple[str, ...]
+    regressors: tuple[Term, ...]
     intercept: bool = True
     excess: bool = False
     imposed: bool = False
+    instruments: tuple[Term, ...] = ()
+    after: tuple[int, int] | None = None
+    estimator: Callable[[Floats, Floats, Design], Fit] = field(default_factory=lambda: fit)
 
     @property
     def n_parameters(self) -> int:
@@ -53,7 +86,8 @@ class Design:
     @property
     def columns(self) -> tuple[str, ...]:
         """Panel columns the model reads."""
-        return (*self.regressors, "rf") if self.excess else self.regressors
+        used = (*(term.column for term in (*self.regressors, *self.instruments)), *(("rf",) if self.excess else ()))
+        return tuple(dict.fromkeys(used))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,10 @@ import marketimpact as mi
 from tests.conftest import golden
 
 MODELS = [
+    mi.Capm(),
+    mi.ScholesWilliams(),
+    mi.Dimson(lags=2),
+    mi.Huber(),
     mi.MarketModel(),
     mi.MarketAdjusted(),
     mi.MeanAdjusted(),

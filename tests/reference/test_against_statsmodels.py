@@ -22,6 +22,11 @@ REGRESSORS = {
     "mean_adjusted": (mi.MeanAdjusted(), [], False),
     "ff3": (mi.FamaFrench3(), ["mktrf", "smb", "hml"], True),
     "market_plus_sox": (mi.FactorModel(("market", "sox")), ["market", "sox"], False),
+    "capm": (mi.Capm(), ["market_excess"], True),
+    "carhart": (mi.Carhart(), ["mktrf", "smb", "hml", "mom"], True),
+    "ff5": (mi.FamaFrench5(), ["mktrf", "smb", "hml", "rmw", "cma"], True),
+    "dimson_2_lags": (mi.Dimson(lags=2), ["market_lag2", "market_lag1", "market"], False),
+    "dimson_1_1": (mi.Dimson(1, 1, leads_into_event=True), ["market_lag1", "market", "market_lead1"], False),
 }
 
 
@@ -35,6 +40,12 @@ def windows_of(event: dict, columns: list[str], excess: bool) -> tuple[pd.DataFr
     base = golden("market").rename({"ret": "market"}).join(golden("factors"), on="date")
     own = golden("returns").filter(pl.col("symbol") == event["symbol"]).select("date", "ret")
     frame = base.join(own, on="date", how="left").sort("date")
+    frame = frame.with_columns(
+        (pl.col("market") - pl.col("rf")).alias("market_excess"),
+        pl.col("market").shift(1).alias("market_lag1"),
+        pl.col("market").shift(2).alias("market_lag2"),
+        pl.col("market").shift(-1).alias("market_lead1"),
+    )
     day0 = frame["date"].search_sorted(event["date"])
     table = pd.DataFrame(frame.to_dict(as_series=False))
     table["y"] = table["ret"] - (table["rf"] if excess else 0.0)
@@ -140,3 +151,90 @@ def test_regress_equals_statsmodels_with_clustered_errors(golden_market, golden_
     )
     np.testing.assert_allclose(ours.params.to_numpy(), theirs.params, rtol=1e-9)
     np.testing.assert_allclose(ours.bse.to_numpy(), theirs.bse, rtol=1e-9)
+
+
+def estimation(event: dict) -> pd.DataFrame:
+    """Complete estimation days of one event with the market's lag and lead."""
+    before, _ = windows_of(event, ["market_lag1", "market", "market_lead1"], excess=False)
+    return before
+
+
+def test_scholes_williams_is_two_stage_least_squares(golden_market, golden_study, events):
+    """Instrument z = lag + same + lead: (Z'X)^-1 Z'y by matrices, sandwich (Z'X)^-1 Z'Z (X'Z)^-1."""
+    result = golden_study.but(model=mi.ScholesWilliams()).run(events, golden_market)
+    estimates = {row["event_id"]: row for row in result.estimates.iter_rows(named=True)}
+    for event in result.events.iter_rows(named=True):
+        days = estimation(event).iloc[1:-1].dropna()
+        x = np.column_stack([np.ones(len(days)), days["market"]])
+        z = np.column_stack([np.ones(len(days)), days[["market_lag1", "market", "market_lead1"]].sum(axis=1)])
+        zx = np.linalg.inv(z.T @ x)
+        beta = zx @ z.T @ days["y"].to_numpy()
+        ours = estimates[event["event_id"]]
+        np.testing.assert_allclose([ours["alpha"], ours["beta"]], beta, rtol=1e-9, atol=1e-14)
+        sandwich = zx @ z.T @ z @ zx.T
+        _, during = windows_of(event, ["market"], excess=False)
+        new = np.column_stack([np.ones(len(during)), during["market"]])
+        se = ours["sigma"] * np.sqrt(1 + np.einsum("ti,ij,tj->t", new, sandwich, new))
+        mine = result.abnormal_returns.filter(pl.col("event_id") == event["event_id"]).sort("tau")
+        held = during["y"].notna().to_numpy()
+        np.testing.assert_allclose(mine["se"].drop_nulls(), se[held], rtol=1e-9)
+
+
+@pytest.mark.parametrize("model", [mi.Huber(), mi.TheilSen()])
+def test_robust_lines_solve_their_own_equations(golden_market, golden_study, events, model):
+    """Huber: the weighted normal equations vanish. Theil-Sen: half of the pairwise slopes lie on each side."""
+    result = golden_study.but(model=model).run(events.head(8), golden_market)
+    for event, row in zip(result.events.iter_rows(named=True), result.estimates.iter_rows(named=True), strict=True):
+        days = estimation(event)[["y", "market"]].dropna()
+        x, y = days["market"].to_numpy(), days["y"].to_numpy()
+        residual = y - row["alpha"] - row["beta"] * x
+        np.testing.assert_allclose(row["sigma"], np.sqrt((residual**2).sum() / (len(y) - 2)), rtol=1e-9)
+        if model.name == "huber":
+            scale = np.median(np.abs(residual)) / stats.norm.ppf(0.75)
+            psi = np.clip(residual / scale, -1.345, 1.345)
+            assert abs(psi.sum()) < 1e-4
+            assert abs((psi * x).sum()) < 1e-6
+        else:
+            i, j = np.triu_indices(len(x), 1)
+            slopes = ((y[j] - y[i]) / (x[j] - x[i]))[x[j] != x[i]]
+            np.testing.assert_allclose(row["beta"], np.median(slopes), rtol=1e-12)
+            np.testing.assert_allclose(row["alpha"], np.median(y) - row["beta"] * np.median(x), rtol=1e-9)
+
+
+def test_comparison_period_mean_is_the_mean_of_both_stretches(golden_market, golden_study, events):
+    result = golden_study.but(model=mi.ComparisonPeriodMean((21, 60))).run(events, golden_market)
+    row, event = result.estimates.row(0, named=True), result.events.row(0, named=True)
+    own = golden("returns").filter(pl.col("symbol") == event["symbol"]).select("date", "ret")
+    frame = golden("market").select("date").join(own, on="date", how="left").sort("date")
+    day0 = frame["date"].search_sorted(event["date"])
+    used = pl.concat([frame["ret"][day0 - 200 : day0 - 10], frame["ret"][day0 + 21 : day0 + 61]]).drop_nulls()
+    assert row["n_obs"] == len(used)
+    np.testing.assert_allclose(row["alpha"], used.mean(), rtol=1e-10)
+    np.testing.assert_allclose(row["sigma"], used.std(), rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: mi.Dimson(leads=1), "may hold the reaction"),
+        (lambda: mi.Dimson(lags=0), "at least one"),
+        (lambda: mi.Dimson(lags=-1), "none negative"),
+        (lambda: mi.ComparisonPeriodMean((60, 21)), "in order"),
+        (lambda: mi.EventStudy(model=mi.ComparisonPeriodMean((5, 60))), "reaches into event_window"),
+    ],
+)
+def test_models_that_cannot_be_are_refused(make, message):
+    with pytest.raises(mi.SpecificationError, match=message):
+        make()
+
+
+def test_inspect_refuses_what_is_not_least_squares(golden_market, golden_study, events):
+    result = golden_study.but(model=mi.Huber()).run(events.head(2), golden_market)
+    with pytest.raises(mi.SpecificationError, match="estimated otherwise"):
+        result.inspect(result.events["event_id"][0])
+
+
+def test_the_summed_beta_is_shown(golden_market, golden_study, events):
+    frame = golden_study.but(model=mi.Dimson(lags=2)).run(events, golden_market).estimates
+    total = frame["beta"] + frame["beta_market_lag1"] + frame["beta_market_lag2"]
+    np.testing.assert_allclose(frame["beta_dimson"], total, rtol=1e-12)

@@ -1,0 +1,64 @@
+"""Scholes and Williams' market model for asynchronous trading, as instrumental variables."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marketimpact.models.linear import NO_VARIATION, Design, Fit, Floats
+
+__all__ = ["scholes_williams"]
+
+
+def scholes_williams(y: Floats, x: Floats, design: Design) -> Fit:
+    """Market return instrumented by the sum of its lag, itself and its lead.
+
+    Parameters
+    ----------
+    y : (N, M) array
+    x : (N, M, 3) array
+        Market return, its lag and its lead. The window's first and last session are left out.
+    design : Design
+
+    Returns
+    -------
+    Fit
+        ``beta = cov(R, z) / cov(Rm, z)``; the forecast variance uses the instrumental-variables
+        sandwich ``(Z'X)^-1 Z'Z (X'Z)^-1``.
+    """
+    present = ~(np.isnan(y) | np.isnan(x).any(axis=2))
+    present[:, [0, -1]] = False
+    n_obs = present.sum(axis=1)
+    count = np.maximum(n_obs, 1).astype(np.float64)
+    df = np.maximum(n_obs - design.n_parameters, 1)
+    market = np.where(present, x[:, :, 0], 0.0)
+    z = np.where(present, x.sum(axis=2), 0.0)
+    returns = np.where(present, y, 0.0)
+    m_bar, z_bar, y_bar = (values.sum(axis=1) / count for values in (market, z, returns))
+    dz = np.where(present, z - z_bar[:, None], 0.0)
+    dm = np.where(present, market - m_bar[:, None], 0.0)
+    dy = np.where(present, returns - y_bar[:, None], 0.0)
+    szm, szz = (dz * dm).sum(axis=1), (dz * dz).sum(axis=1)
+    singular = np.abs(szm) <= np.sqrt(NO_VARIATION * szz * (dm * dm).sum(axis=1))
+    safe = np.where(singular, 1.0, szm)
+    beta = (dz * dy).sum(axis=1) / safe
+    alpha = y_bar - beta * m_bar
+    residuals = np.where(present, y - alpha[:, None] - beta[:, None] * x[:, :, 0], np.nan)
+    squares, scale = np.nansum(residuals**2, axis=1), (returns**2).sum(axis=1)
+    sigma = np.where(squares > NO_VARIATION * scale, np.sqrt(squares / df), 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r2 = 1.0 - squares / (dy * dy).sum(axis=1)
+    # in deviations from means the sandwich is 1/n for the constant and szz / szm^2 for the slope
+    slope = np.sqrt(szz) / np.abs(safe)
+    return Fit(
+        alpha,
+        beta[:, None],
+        sigma,
+        n_obs,
+        df,
+        r2,
+        residuals,
+        m_bar[:, None],
+        slope[:, None, None],
+        1.0 / count,
+        singular,
+    )
