@@ -143,7 +143,7 @@ def list_command(
 
 def _summaries(docs: dict[str, str]) -> pl.DataFrame:
     return pl.DataFrame(
-        [(name, doc.strip().splitlines()[0]) for name, doc in docs.items()],
+        [(name, doc.strip().splitlines()[0].replace("``", "")) for name, doc in docs.items()],
         schema=["name", "what"],
         orient="row",
     )

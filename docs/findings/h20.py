@@ -60,14 +60,16 @@ def groups_table(result: mi.StudyResult) -> str:
 def firms_table(result: mi.StudyResult) -> str:
     part = result.where(pl.col("announcement_id") == SEED)
     day = part.abnormal_returns.filter(pl.col("tau") == 0).select("event_id", pl.col("ret").alias("ret_0"))
-    frame = part.car(*PRIMARY).join(part.car(0, 0).select("event_id", "car", "p"), on="event_id", suffix="_0")
+    first = part.single_tests(0, 0).select("event_id", pl.col("car").alias("ar_0"), pl.col("sq_p").alias("sq_0"))
+    frame = part.single_tests(*PRIMARY).join(first, on="event_id").join(day, on="event_id")
+    frame = frame.join(part.events.select("event_id", "group", "name"), on="event_id")
     rows = [
-        [str(r["group"]), r["name"], r["symbol"], percent(r["ret_0"]), percent(r["car_0"]), p_value(r["p_0"]),
-         percent(r["car"]), p_value(r["p"])]
-        for r in frame.join(day, on="event_id").sort("group", "car", descending=[False, True]).iter_rows(named=True)
+        [str(r["group"]), r["name"], r["symbol"], percent(r["ret_0"]), percent(r["ar_0"]), p_value(r["sq_0"]),
+         percent(r["car"]), p_value(r["p"]), p_value(r["sq_p"]), p_value(r["p_romano_wolf"])]
+        for r in frame.sort("group", "car", descending=[False, True]).iter_rows(named=True)
     ]  # fmt: skip
-    head = ["group", "firm", "symbol", "return day 0", "AR day 0", "p", "CAR [0, 1]", "p"]
-    return table(head, rows)
+    head = ["group", "firm", "symbol", "return day 0", "AR day 0", "p (SQ)"]
+    return table([*head, "CAR [0, 1]", "p (t)", "p (SQ)", "p (Romano-Wolf)"], rows)
 
 
 def days_table(result: mi.StudyResult) -> str:
