@@ -35,8 +35,9 @@ VERIFIED = {
     "recalled": "recalled, no page seen",
 }
 SINGLE_FIRM_NOTE = (
-    "Percentages are of the price; intervals are from the forecast error. P-values of single firms are two-sided "
-    "from Student's t, exact only if a day's return is normal, and not corrected for looking at many firms."
+    "Intervals are from the forecast error. P-values are two-sided. “p, t”: Student's t, exact only if returns are "
+    "normal. “p, rank”: position among the firm's own placebo windows, no normality assumed. “p, family”: corrected "
+    "for looking at all these firms at once (Romano and Wolf, joint placebo dates)."
 )
 
 
@@ -206,33 +207,24 @@ def _labels(frame: pl.DataFrame) -> list[str]:
 
 
 def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
+    single = part.result.single_tests(*story.primary).select("event_id", "sq_p", "p_romano_wolf")
+    frame = frame.join(single, on="event_id", how="left", validate="1:1", maintain_order="left")
     first, last = story.result.estimates_.windows.event
     with_day0 = first <= 0 <= last
-    day0 = part.result.car(0, 0).select("event_id", pl.col("car").alias("ar_0")) if with_day0 else None
-    if day0 is not None:
+    if with_day0:
+        day0 = part.result.car(0, 0).select("event_id", pl.col("car").alias("ar_0"))
         frame = frame.join(day0, on="event_id", how="left", validate="1:1", maintain_order="left")
     capped = set(limit_hits(part.result)["event_id"])
     true = ["put in"] if "true_car" in frame.columns else []
-    window = list(story.primary)
-    columns = [
-        "group",
-        "firm",
-        "day 0",
-        "AR day 0",
-        f"CAR {window}",
-        "95% interval",
-        "t",
-        "p",
-        "days",
-        *true,
-        "note",
-    ]
+    columns = ["group", "firm", "day 0", "AR day 0", f"CAR {list(story.primary)}", "95% interval"]
+    columns += ["p, t", "p, rank", "p, family", *true, "note"]
+    length = story.primary[1] - story.primary[0] + 1
     rows: list[list[object]] = []
     group = None
     for row in frame.iter_rows(named=True):
-        flags = (["at the price limit on day 0"] if row["event_id"] in capped else []) + (
-            ["no return on day 0"] if with_day0 and row["ar_0"] is None else []
-        )
+        flags = ["at the price limit on day 0"] if row["event_id"] in capped else []
+        flags += ["no return on day 0"] if with_day0 and row["ar_0"] is None else []
+        flags += [f"{row['n_days']} of {length} days"] if row["n_days"] < length else []
         rows.append(
             [
                 row["group"] if row["group"] != group else "",
@@ -241,16 +233,13 @@ def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
                 percent(row.get("ar_0")),
                 percent(row["car"]),
                 f"{percent(row['low'])} to {percent(row['high'])}",
-                number(row["t"]),
-                p_value(row["p"]),
-                row["n_days"],
+                *(p_value(row[name]) for name in ("p", "sq_p", "p_romano_wolf")),
                 *([percent(row["true_car"])] if true else []),
                 ", ".join(flags),
             ]
         )
         group = row["group"]
-    numeric = [3, 4, 5, 6, 7, 8] + ([9] if true else [])
-    return Sheet.of(columns, rows, numeric=numeric, note=SINGLE_FIRM_NOTE)
+    return Sheet.of(columns, rows, numeric=[3, 4, 5, 6, 7, 8] + ([9] if true else []), note=SINGLE_FIRM_NOTE)
 
 
 def _paths(story: Story) -> Section:

@@ -247,3 +247,12 @@ def test_a_chart_in_a_notebook_needs_no_network(answer):
     shown = answer.result.plot()._repr_mimebundle_()
     assert shown["image/svg+xml"].startswith("<svg")
     assert not any("html" in kind or "javascript" in kind for kind in shown)
+
+
+def test_firms_are_tested_without_normality_and_as_one_family(page, answer):
+    part = answer.result.where(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
+    single = part.single_tests(0, 1).filter(pl.col("symbol") == "688256.SS").row(0, named=True)
+    assert "p, rank" in page.text
+    assert "p, family" in page.text
+    assert f"{single['sq_p']:.3f}" in page.text
+    assert f"{single['p_romano_wolf']:.3f}" in page.text
