@@ -13,6 +13,7 @@ from scipy import special
 
 from marketimpact import charts, pipeline, regressions
 from marketimpact.errors import SpecificationError
+from marketimpact.grouped import Grouped
 from marketimpact.inference import (
     DEFAULT_TESTS,
     ON_REQUEST,
@@ -33,8 +34,10 @@ from marketimpact.market import Market
 from marketimpact.models import Model
 from marketimpact.portfolios import portfolios
 
-__all__ = ["Grouped", "StudyResult"]
+__all__ = ["StudyResult"]
 
+#: Printing a result must not wait for tests that compare every pair of this many events.
+SHOWN_WITH_TESTS = 3000
 _CAR_COLUMNS = ("n_days", "car", "se", "t", "df", "p", "scar", "bhar")
 
 
@@ -346,7 +349,8 @@ class StudyResult:
     def _repr_html_(self) -> str:
         first, last = self._headline_window()
         head = "".join(f"<div>{_escape(line)}</div>" for line in self._lines())
-        shown = self.test(first, last) if self.events.height else pl.DataFrame()
+        small = 0 < self.events.height <= SHOWN_WITH_TESTS
+        shown = self.test(first, last) if small else pl.DataFrame()
         return f"<div><pre style='display:inline'></pre>{head}</div>{_small_table(shown)}"
 
     def _lines(self) -> list[str]:
@@ -370,8 +374,10 @@ class StudyResult:
         sample = self.sample(first, last)
         if sample.n == 0:
             return [f"  no event has a return in [{first}, {last}]"]
-        tests = table(DEFAULT_TESTS, sample).filter(pl.col("valid"))
         lines = [f"  CAAR [{first}, {last}] {sample.car.mean():+.2%} over {sample.n} events"]
+        if sample.n > SHOWN_WITH_TESTS:
+            return [*lines, f"  tests: ask .test({first}, {last})"]
+        tests = table(DEFAULT_TESTS, sample).filter(pl.col("valid"))
         for row in tests.head(2).iter_rows(named=True):
             lines.append(f"    {row['test']}: statistic {row['statistic']:.2f}, p = {row['p_value']:.3f}")
         if structure(sample).n_blocks == 1 and sample.n > 1:
@@ -438,51 +444,6 @@ class StudyResult:
         caar = float(sample.car.mean())
         se, quantile, name = band_of(sample, level, variance_rose=variance_rose)
         return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, sample.n, name
-
-
-@dataclass(frozen=True, slots=True)
-class Grouped:
-    """The questions of a `StudyResult`, asked of every group of events; groups in sorted order."""
-
-    result: StudyResult
-    columns: tuple[str, ...]
-
-    def groups(self) -> list[tuple[tuple[Any, ...], StudyResult]]:
-        """Each group's values of the grouping columns, and its result."""
-        events = self.result.events.select(self.columns)
-        found = []
-        for values in events.unique().sort(self.columns, nulls_last=True).iter_rows():
-            same = pl.all_horizontal(
-                pl.col(c).eq_missing(pl.lit(v, dtype=events.schema[c]))
-                for c, v in zip(self.columns, values, strict=True)
-            )
-            found.append((values, self.result.where(same)))
-        return found
-
-    def car(self, first: int, last: int) -> pl.DataFrame:
-        """`StudyResult.car`, group columns first."""
-        frame = self.result.car(first, last)
-        return frame.select(*self.columns, pl.exclude(self.columns)).sort(*self.columns, "event_id", nulls_last=True)
-
-    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
-        """`StudyResult.caar` of every group."""
-        return self._stack([result.caar(first, last, level=level) for _, result in self.groups()])
-
-    def test(
-        self, first: int, last: int, *, tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None
-    ) -> pl.DataFrame:
-        """`StudyResult.test` of every group."""
-        return self._stack([result.test(first, last, tests=tests) for _, result in self.groups()])
-
-    def _stack(self, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-        kinds = self.result.events.schema
-        return pl.concat(
-            frame.select(
-                *[pl.lit(v, dtype=kinds[c]).alias(c) for c, v in zip(self.columns, values, strict=True)],
-                pl.all(),
-            )
-            for (values, _), frame in zip(self.groups(), frames, strict=True)
-        )
 
 
 def _chosen(tests: Sequence[str | SignificanceTest] | str | None) -> list[SignificanceTest]:

@@ -1,0 +1,61 @@
+"""The questions of a result, asked of every group of its events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from marketimpact.inference import SignificanceTest
+
+if TYPE_CHECKING:
+    from marketimpact.result import StudyResult
+
+__all__ = ["Grouped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """The questions of a `StudyResult`, asked of every group of events; groups in sorted order."""
+
+    result: StudyResult
+    columns: tuple[str, ...]
+
+    def groups(self) -> list[tuple[tuple[Any, ...], StudyResult]]:
+        """Each group's values of the grouping columns, and its result."""
+        events = self.result.events.select(self.columns)
+        found = []
+        for values in events.unique().sort(self.columns, nulls_last=True).iter_rows():
+            same = pl.all_horizontal(
+                pl.col(c).eq_missing(pl.lit(v, dtype=events.schema[c]))
+                for c, v in zip(self.columns, values, strict=True)
+            )
+            found.append((values, self.result.where(same)))
+        return found
+
+    def car(self, first: int, last: int) -> pl.DataFrame:
+        """`StudyResult.car`, group columns first."""
+        frame = self.result.car(first, last)
+        return frame.select(*self.columns, pl.exclude(self.columns)).sort(*self.columns, "event_id", nulls_last=True)
+
+    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
+        """`StudyResult.caar` of every group."""
+        return self._stack([result.caar(first, last, level=level) for _, result in self.groups()])
+
+    def test(
+        self, first: int, last: int, *, tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None
+    ) -> pl.DataFrame:
+        """`StudyResult.test` of every group."""
+        return self._stack([result.test(first, last, tests=tests) for _, result in self.groups()])
+
+    def _stack(self, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        kinds = self.result.events.schema
+        return pl.concat(
+            frame.select(
+                *[pl.lit(v, dtype=kinds[c]).alias(c) for c, v in zip(self.columns, values, strict=True)],
+                pl.all(),
+            )
+            for (values, _), frame in zip(self.groups(), frames, strict=True)
+        )
