@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +15,7 @@ GOLDEN = Path(__file__).parent / "golden" / "data"
 SHARED = ROOT.parent / "shared"
 
 
+@cache
 def golden(name: str) -> pl.DataFrame:
     """A golden file as it stands."""
     return pl.read_csv(GOLDEN / f"{name}.csv", try_parse_dates=True, infer_schema_length=None)
