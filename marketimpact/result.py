@@ -247,7 +247,7 @@ class StudyResult:
             pl.Series("n_blocks", n_blocks),
             *[pl.Series(f"p_{method}", adjust(p, method)) for method in ("holm", "bh", "by")],
             pl.Series("p_romano_wolf", romano_wolf(sample.scar, drawn)),
-        )
+        ).with_columns(pl.col("sq_p", "p_romano_wolf").fill_nan(None))
 
     def sample(self, first: int, last: int) -> Sample:
         """What the tests look at: the events with an abnormal return in the window."""

@@ -24,6 +24,8 @@ __all__ = [
 
 #: A pair with fewer common days than this has no usable correlation.
 MIN_COMMON_DAYS = 30
+#: ``1 + (N-1) r`` below this is zero but for rounding.
+ROUNDING = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, 
             "common estimation days, so their correlation is unknown", mean,
         )  # fmt: skip
     inflation = 1.0 + (sample.n - 1) * average.value
-    if inflation <= 0:
+    if inflation <= ROUNDING:
         return silent(f"average correlation {average.value:.3f} gives 1+(N-1)r <= 0", mean)
     note = f"average correlation {average.value:.3f}"
     if average.n_used < average.n_pairs:

@@ -42,10 +42,12 @@ def romano_wolf(observed: Floats, draws: Floats) -> Floats:
     Returns
     -------
     (K,) array
-        Adjusted p-values, in the order given.
+        Adjusted p-values, in the order given; NaN without any draw.
     """
-    if draws.ndim != 2 or draws.shape[1] != len(observed) or not len(draws):
+    if draws.ndim != 2 or draws.shape[1] != len(observed):
         raise SpecificationError(f"draws has shape {draws.shape}; it must be (number of draws, {len(observed)}).")
+    if not len(draws):
+        return np.full(len(observed), np.nan)
     size = np.abs(observed)
     order = np.argsort(-size, kind="stable")
     drawn = np.abs(draws)[:, order]

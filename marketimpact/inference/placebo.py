@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marketimpact.inference.moments import TOO_FEW
+from marketimpact.inference.moments import mean_over_spread
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Floats, Sample
 
@@ -26,9 +26,11 @@ def block_sums(values: Floats, length: int) -> tuple[Floats, Floats]:
 
     Returns
     -------
-    sums, counts : (N, M - length + 1) arrays
+    sums, counts : (N, M - length + 1) arrays, empty where the block is longer than the values
         Each block is added up by itself, so that no rounding travels from one to the next.
     """
+    if length > values.shape[1]:
+        return np.empty((len(values), 0)), np.empty((len(values), 0))
     windows = np.lib.stride_tricks.sliding_window_view(values, length, axis=1)
     present = ~np.isnan(windows)
     return np.where(present, windows, 0.0).sum(axis=2), present.sum(axis=2).astype(np.float64)
@@ -55,9 +57,10 @@ def placebo_scaar(sample: Sample) -> Outcome:
 
 def placebo_bmp(sample: Sample) -> Outcome:
     """The BMP t against that of every placebo block."""
-    if sample.n < 2:
-        return silent(TOO_FEW)
-    observed = float(sample.scar.mean() / sample.scar.std(ddof=1) * np.sqrt(sample.n))
+    plain = mean_over_spread(sample.scar)
+    if np.isnan(plain.statistic):
+        return plain
+    observed = plain.statistic
     mean, se = _moments(blocks(sample)[1])
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = mean / se

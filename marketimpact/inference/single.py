@@ -25,7 +25,7 @@ def sq_test(sample: Sample) -> tuple[Floats, Floats, NDArray[np.int64]]:
     p : (N,) array
         Two-sided, ``2 min((1 + #<=) / (B + 1), (1 + #>=) / (B + 1))``, at most 1.
     n_blocks : (N,) array
-        Number of placebo sums B.
+        Number of placebo sums B; without any the other two are NaN.
     """
     sums, counts = block_sums(sample.residuals, sample.length)
     whole = counts == sample.length
@@ -33,4 +33,6 @@ def sq_test(sample: Sample) -> tuple[Floats, Floats, NDArray[np.int64]]:
     above = (whole & (sums >= sample.car[:, None])).sum(axis=1)
     n_blocks = whole.sum(axis=1)
     p = 2.0 * np.minimum(1 + below, 1 + above) / (n_blocks + 1.0)
-    return (1 + below) / (n_blocks + 1.0), np.minimum(p, 1.0), n_blocks
+    known = n_blocks > 0
+    share = np.where(known, (1 + below) / (n_blocks + 1.0), np.nan)
+    return share, np.where(known, np.minimum(p, 1.0), np.nan), n_blocks
