@@ -8,7 +8,7 @@ from marketimpact.inference.moments import TOO_FEW, normal_p
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Floats, Sample
 
-__all__ = ["SKEW_HALL", "SKEW_JOHNSON", "bootstrap_p"]
+__all__ = ["SKEW_HALL", "SKEW_JOHNSON"]
 
 
 def skew_johnson(sample: Sample) -> Outcome:
@@ -19,29 +19,6 @@ def skew_johnson(sample: Sample) -> Outcome:
 def skew_hall(sample: Sample) -> Outcome:
     """Hall's monotone transformation of the cross-sectional t."""
     return _adjusted(sample, _hall)
-
-
-def bootstrap_p(values: Floats, *, hall: bool = True, draws: int = 9999, seed: int = 20250812) -> float:
-    """Two-sided p-value from the bootstrap distribution of the transformed t.
-
-    Parameters
-    ----------
-    values : (N,) array
-        CARs or BHARs; independent across events.
-    hall : bool
-        Hall's transformation, else Johnson's.
-    draws, seed : int
-        Resamples of size N / 4 (Lyon, Barber and Tsai 1999), and the seed.
-    """
-    transform = _hall if hall else _johnson
-    rng = np.random.default_rng(seed)
-    size = max(len(values) // 4, 2)
-    picked = values[rng.integers(0, len(values), (draws, size))] - values.mean()
-    spread = picked.std(axis=1, ddof=1)
-    usable = spread > 0
-    drawn = transform(picked[usable], spread[usable, None])
-    observed = transform(values[None, :], np.array([[values.std(ddof=1)]]))[0]
-    return float((1 + (np.abs(drawn) >= abs(observed)).sum()) / (1 + usable.sum()))
 
 
 def _johnson(values: Floats, spread: Floats) -> Floats:
