@@ -1,0 +1,138 @@
+"""Every model and test has a page, and the page says what the registry says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import marketimpact as mi
+from tests.conftest import ROOT
+
+DOCS = ROOT / "docs"
+SECTIONS = ["Formula", "Assumes", "Do not use", "Source", "Other programs", "Agreement"]
+FOLDERS = ("tests", "models", "procedures")
+PAGES = sorted(path for folder in FOLDERS for path in (DOCS / folder).glob("*.md"))
+MODEL_ROWS = ["regressors", "degrees of freedom", "variance of the forecast error", "how to write it"]
+#: A file, perhaps with a test in it, in backticks.
+PATH = re.compile(r"`([\w./-]+\.(?:py|md))(?:::(\w+))?`")
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def page_id(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def named(folder: str) -> set[str]:
+    return {path.stem for path in PAGES if path.parent.name == folder}
+
+
+def rows(content: str) -> dict[str, list[str]]:
+    """Cells of every table row, by the first cell without its link."""
+    found = {}
+    for line in content.splitlines():
+        if line.startswith("| ") and line != "| | |":
+            first, *others = [cell.strip() for cell in line.strip("|").split(" | ")]
+            found[re.sub(r"\[(.*?)\]\(.*?\)", r"\1", first)] = others
+    return found
+
+
+def levels(holds: mi.inference.Holds) -> list[str]:
+    return [holds.separate, holds.event_variance, holds.shared_date, holds.both]
+
+
+@cache
+def functions(path: Path) -> set[str]:
+    return {node.name for node in ast.walk(ast.parse(text(path))) if isinstance(node, ast.FunctionDef)}
+
+
+def test_tests_have_pages_and_pages_have_tests():
+    assert named("tests") == set(mi.TESTS)
+
+
+def test_models_have_pages():
+    assert set(mi.MODELS) <= named("models")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_a_page_has_its_sections_in_order(path):
+    content = text(path)
+    lines = content.splitlines()
+    assert lines[0].startswith("# ")
+    assert lines[2] == f"`{path.stem}`"
+    assert lines[4:6] == ["| | |", "|---|---|"]
+    parts = re.split(r"^## (.+)$", content, flags=re.MULTILINE)
+    assert parts[1::2] == SECTIONS
+    assert all(len(part.strip()) > 5 for part in parts[2::2])
+
+
+@pytest.mark.parametrize("name", list(mi.TESTS))
+def test_the_table_of_a_test_is_the_registry(name):
+    test, content = mi.TESTS[name], text(DOCS / "tests" / f"{name}.md")
+    holds = test.holds
+    expected = {
+        "null": test.null,
+        "estimate": test.estimate,
+        "distribution": test.distribution,
+        "separate dates": holds.separate,
+        "separate dates, own variance raised": holds.event_variance,
+        "shared dates": holds.shared_date,
+        "shared dates, own variance raised": holds.both,
+    }
+    if holds.min_events != 1:
+        expected["fewest events"] = str(holds.min_events)
+    if holds.min_clusters != 1:
+        expected["fewest dates"] = str(holds.min_clusters)
+    found = {key: cells[0] for key, cells in rows(content).items()}
+    assert found == expected
+    source = content.split("## Source")[1].split("## Other programs")[0]
+    assert test.source.lower() in source.lower()
+
+
+@pytest.mark.parametrize("name", list(mi.MODELS))
+def test_what_a_model_page_says_to_write_is_that_model(name):
+    found = rows(text(DOCS / "models" / f"{name}.md"))
+    assert list(found) == MODEL_ROWS
+    written = re.fullmatch(r"`(.+)`", found["how to write it"][0])
+    assert written
+    model = eval(written[1], {"mi": mi})
+    lost = found["degrees of freedom"][0]
+    if name == "factor_model":  # as many as there are factors
+        assert isinstance(model, mi.FactorModel)
+        assert lost == "M - 1 - number of factors"
+    else:
+        assert model == mi.MODELS[name]()
+        assert re.match(r"M - (\d+)", lost)[1] == str(model.design.n_parameters)
+
+
+@pytest.mark.parametrize("path", [*PAGES, DOCS / "README.md"], ids=page_id)
+def test_what_a_page_points_at_exists(path):
+    content = text(path)
+    for file, function in PATH.findall(content):
+        assert (ROOT / file).is_file(), file
+        if function:
+            assert function in functions(ROOT / file), function
+    for target in LINK.findall(content):
+        assert (path.parent / target).is_file(), target
+
+
+def test_the_index_agrees_with_the_registry():
+    content = text(DOCS / "README.md")
+    found = rows(content)
+    for name, test in mi.TESTS.items():
+        assert f"[{name}](tests/{name}.md)" in content
+        assert found[name] == [test.null, test.distribution, *levels(test.holds)], name
+    for name in named("models"):
+        assert f"[{name}](models/{name}.md)" in content
+        page = rows(text(DOCS / "models" / f"{name}.md"))
+        cells = [page[key][0] for key in ("regressors", "degrees of freedom", "how to write it")]
+        assert found[name] == cells, name
+    for name in named("procedures"):
+        assert f"[{name}](procedures/{name}.md)" in content
