@@ -34,6 +34,7 @@ from marketimpact.models import (
     MeanAdjusted,
     ScholesWilliams,
     TheilSen,
+    TradeToTrade,
 )
 from marketimpact.report import write_report
 from marketimpact.result import StudyResult
@@ -67,6 +68,7 @@ __all__ = [
     "SpecificationError",
     "StudyResult",
     "TheilSen",
+    "TradeToTrade",
     "YahooPrices",
     "align",
     "announcements",

@@ -10,7 +10,9 @@ from datetime import date
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from marketimpact import calendars, schema
 from marketimpact.errors import DataError, MarketImpactWarning
@@ -22,6 +24,8 @@ __all__ = ["FROM_RETURNS", "Market"]
 FROM_RETURNS = "SESSIONS"
 #: A closure is believed when at least this many securities of the exchange should have had a price.
 SEVERAL = 2
+#: Columns of `Market.since_trade`.
+SINCE_TRADE = ("ret_since_trade", "sessions_since_trade", "market_since_trade")
 _REPAIRS = {"mic": pl.String, "date": pl.Date, "action": pl.String, "detail": pl.String}
 
 
@@ -166,6 +170,53 @@ class Market:
             fingerprint=_combined(returns, benchmark, factors),
         )
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names a model can ask for: ``market``, the factors, and what refers to the last trade."""
+        return ("market", *self.factors, *(c for c in SINCE_TRADE if c != "ret_since_trade"))
+
+    @cached_property
+    def _columns(self) -> dict[str, NDArray[np.float64]]:
+        return {}
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """A column of `panel`, or of `since_trade`, as numbers; NaN where missing."""
+        if name not in self._columns:
+            frame = self.panel if name in self.panel.columns else self.since_trade
+            self._columns[name] = frame[name].cast(pl.Float64).to_numpy()
+        return self._columns[name]
+
+    @cached_property
+    def days(self) -> NDArray[np.int64]:
+        """Date of every row of `panel` as days since 1970-01-01."""
+        return self.panel["date"].to_physical().to_numpy().astype(np.int64)
+
+    @cached_property
+    def since_trade(self) -> pl.DataFrame:
+        """``ret_since_trade, sessions_since_trade, market_since_trade``: trade-to-trade returns.
+
+        Row for row beside `panel`; null on sessions without a trade. The first return of a security
+        counts one session; `market_since_trade` is the sum of the benchmark's returns over the gap.
+        """
+        traded = pl.col("ret_since_trade").is_not_null()
+        frame = self.panel if "ret_since_trade" in self.panel.columns else self.panel.with_columns(
+            pl.col("ret").alias("ret_since_trade")
+        )  # fmt: skip
+        last = pl.when(traded).then(pl.col("session")).forward_fill().shift(1).over("symbol")
+        frame = frame.with_columns(
+            pl.when(traded).then((pl.col("session") - last).fill_null(1)).alias("sessions_since_trade"),
+            pl.when(traded).then(pl.col("session")).backward_fill().over("symbol").alias("_gap"),
+        )
+        # a gap with an unknown benchmark return has an unknown sum
+        whole = pl.col("market").is_not_null().all().over("symbol", "_gap")
+        total = pl.when(whole).then(pl.col("market").sum().over("symbol", "_gap"))
+        one = pl.col("sessions_since_trade") == 1
+        return frame.select(
+            "ret_since_trade",
+            "sessions_since_trade",
+            pl.when(traded).then(pl.when(one).then(pl.col("market")).otherwise(total)).alias("market_since_trade"),
+        )
+
     @cached_property
     def first_rows(self) -> pl.DataFrame:
         """``symbol, mic, first_row, first_session, n_sessions``: where a security starts in `panel`."""
@@ -265,7 +316,10 @@ def _returns_on_sessions(grid: pl.DataFrame, prices: pl.DataFrame, by: str) -> p
     return (
         grid.join(renamed, on=[by, "date"], how="left", validate="m:1")
         .sort(*keys, "session", nulls_last=True)
-        .with_columns((pl.col("close") / pl.col("close").shift(1).over(keys) - 1.0).alias("return"))
+        .with_columns(
+            (pl.col("close") / pl.col("close").shift(1).over(keys) - 1.0).alias("return"),
+            (pl.col("close") / pl.col("close").forward_fill().shift(1).over(keys) - 1.0).alias("ret_since_trade"),
+        )
         .drop("close")
     )
 
@@ -333,7 +387,9 @@ def _finish(panel: pl.DataFrame, factors: pl.DataFrame | None) -> pl.DataFrame:
         names = [c for c in factors.columns if c != "date"]
     else:
         names = []
-    return panel.select("symbol", "mic", "session", "date", "ret", "market", *names).sort("symbol", "session")
+    lead = ["symbol", "mic", "session", "date", "ret", "market"]
+    given = [c for c in ("ret_since_trade",) if c in panel.columns]
+    return panel.select(*lead, *names, *given).sort("symbol", "session")
 
 
 def _check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
@@ -341,7 +397,7 @@ def _check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
         return None
     if not isinstance(factors, pl.DataFrame) or "date" not in factors.columns or factors.is_empty():
         raise DataError("factors must be a polars frame with a 'date' column, one column per factor, and rows.")
-    taken = {"symbol", "mic", "session", "ret", "market"}.intersection(factors.columns)
+    taken = {"symbol", "mic", "session", "ret", "market", *SINCE_TRADE}.intersection(factors.columns)
     words = [c for c in factors.columns if c != "date" and not factors[c].dtype.is_numeric()]
     if taken or words:
         raise DataError(

@@ -20,6 +20,7 @@ __all__ = [
     "check_window",
     "cumulate",
     "cut",
+    "own_variance_of",
     "estimate",
     "estimation_cut",
     "panel",
@@ -69,7 +70,10 @@ class Estimates:
         Return, expectation, abnormal return (fraction per session) and the abnormal return's
         forecast standard error; NaN on days without a return.
     loading : (N, L, p + 1) array
-        ``Cov(AR_s, AR_t) = sigma^2 (1{s=t} + z_s'z_t)``; 0 on days without a return.
+        z in ``Cov(AR_s, AR_t) = sigma^2 (v_t 1{s=t} + z_s'z_t)``; 0 on days without a return.
+    own_variance : (N, L) array
+        v, the variance of each day's own shock in units of ``sigma^2``: 1 unless the model says
+        otherwise; 0 on days without a return.
     dates, estimation_dates : (N, L) and (N, M) arrays of int
         Days since 1970-01-01; -1 outside the calendar.
     location : polars.DataFrame
@@ -84,6 +88,7 @@ class Estimates:
     ar: Floats
     se: Floats
     loading: Floats
+    own_variance: Floats
     dates: Ints
     estimation_dates: Ints
     location: pl.DataFrame
@@ -104,7 +109,7 @@ class Estimates:
             fit=Fit(**{name: getattr(self.fit, name)[rows] for name in fields}),
             **{
                 name: getattr(self, name)[rows]
-                for name in ("ret", "expected", "ar", "se", "loading", "dates", "estimation_dates")
+                for name in ("ret", "expected", "ar", "se", "loading", "own_variance", "dates", "estimation_dates")
             },
         )
 
@@ -206,7 +211,8 @@ def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Window
     ar = y_event - expected
     missing = np.isnan(ar)
     loading = np.where(missing[:, :, None], 0.0, loading)
-    se = np.where(missing, np.nan, fitted.sigma[:, None] * np.sqrt(1.0 + (loading**2).sum(axis=2)))
+    own_variance = np.where(missing, 0.0, own_variance_of(fitted, x_event, model, windows))
+    se = np.where(missing, np.nan, fitted.sigma[:, None] * np.sqrt(own_variance + (loading**2).sum(axis=2)))
     every = Estimates(
         windows=windows,
         events=placed.drop(*_LOCATION, "first_session"),
@@ -216,6 +222,7 @@ def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Window
         ar=ar,
         se=se,
         loading=loading,
+        own_variance=own_variance,
         dates=_dates(placed, market, windows.event),
         estimation_dates=np.concatenate([_dates(placed, market, span) for span in _spans(model, windows)], axis=1),
         location=placed.select(_LOCATION),
@@ -226,8 +233,18 @@ def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Window
     return every.take(usable), attrition
 
 
+def own_variance_of(
+    fitted: Fit, x: Floats, model: Model, windows: Windows, span: tuple[int, int] | None = None
+) -> Floats:
+    """Variance of every event day's own shock in units of sigma squared, (N, L)."""
+    if model.design.own_variance is None:
+        return np.ones(x.shape[:2])
+    first, last = windows.event if span is None else span
+    return model.design.own_variance(fitted, x, np.arange(first, last + 1) - windows.estimation[1])
+
+
 def _check_columns(market: Market, model: Model) -> None:
-    lacking = [c for c in model.design.columns if c != "market" and c not in market.factors]
+    lacking = [c for c in model.design.columns if c not in market.columns]
     if lacking:
         have = ", ".join(("market", *market.factors))
         raise SpecificationError(
@@ -254,10 +271,10 @@ def cut(
 
     def column(name: str, shift: int = 0) -> Floats:
         rows, inside = _rows(placed, (window[0] + shift, window[1] + shift))
-        return np.where(inside, market.panel[name].to_numpy()[rows], np.nan)
+        return np.where(inside, market.column(name)[rows], np.nan)
 
     used = (*design.regressors, *design.instruments) if instruments else design.regressors
-    ret = column("ret")
+    ret = column(design.response)
     rf = column("rf") if design.excess else np.zeros(ret.shape)
     x = np.empty((*ret.shape, len(used)))
     for position, term in enumerate(used):
@@ -291,8 +308,7 @@ def panel(
 
 def _dates(placed: pl.DataFrame, market: Market, window: tuple[int, int]) -> Ints:
     rows, inside = _rows(placed, window)
-    days = market.panel["date"].to_physical().to_numpy().astype(np.int64)
-    return np.where(inside, days[rows], -1)
+    return np.where(inside, market.days[rows], -1)
 
 
 def _unusable(every: Estimates, market: Market, model: Model) -> pl.DataFrame:
@@ -328,22 +344,22 @@ def _unusable(every: Estimates, market: Market, model: Model) -> pl.DataFrame:
 
 
 def _without_benchmark(events: pl.DataFrame, market: Market, model: Model) -> NDArray[np.bool_]:
-    if "market" not in model.design.columns:
+    if not {"market", "market_since_trade"}.intersection(model.design.columns):
         return np.zeros(events.height, dtype=bool)
     empty = market.panel.group_by("symbol").agg(pl.col("market").is_null().all().alias("empty"))
     joined = events.select("symbol").join(empty, on="symbol", how="left", validate="m:1", maintain_order="left")
     return joined["empty"].to_numpy()
 
 
-def cumulate(ar: Floats, loading: Floats, sigma: Floats) -> tuple[Floats, Floats]:
+def cumulate(ar: Floats, loading: Floats, own_variance: Floats, sigma: Floats) -> tuple[Floats, Floats]:
     """CAR and its exact variance over the days that have an abnormal return.
 
-    ``Var(CAR) = sigma^2 (n_days + |sum of loadings|^2)``; (N, L) and (N, L, p+1) in, (N,) out. An
-    event without any such day has CAR and variance NaN.
+    ``Var(CAR) = sigma^2 (sum of own variances + |sum of loadings|^2)``; (N, L), (N, L, p+1) and
+    (N, L) in, (N,) out. An event without any such day has CAR and variance NaN.
     """
     present = ~np.isnan(ar)
     n_days = present.sum(axis=1)
     total = np.where(n_days > 0, np.where(present, ar, 0.0).sum(axis=1), np.nan)
     load = np.ascontiguousarray(np.moveaxis(loading, 1, 2)).sum(axis=2)
-    variance = sigma**2 * (n_days + (load**2).sum(axis=1))
+    variance = sigma**2 * (own_variance.sum(axis=1) + (load**2).sum(axis=1))
     return total, np.where(n_days > 0, variance, np.nan)

@@ -7,7 +7,7 @@ import numpy as np
 from marketimpact.inference import Portfolios
 from marketimpact.market import Market
 from marketimpact.models import Model, forecast
-from marketimpact.pipeline import Estimates, Floats, Ints, cumulate, cut, estimation_cut
+from marketimpact.pipeline import Estimates, Floats, Ints, cumulate, cut, estimation_cut, own_variance_of
 
 __all__ = ["portfolios"]
 
@@ -37,7 +37,8 @@ def portfolios(estimates: Estimates, market: Market, model: Model, window: tuple
     expected, loading = forecast(fitted, x_window)
     ar = y_window - expected
     present = ~np.isnan(ar)
-    car, variance = cumulate(ar, np.where(present[:, :, None], loading, 0.0), fitted.sigma)
+    own = np.where(present, own_variance_of(fitted, x_window, model, estimates.windows, window), 0.0)
+    car, variance = cumulate(ar, np.where(present[:, :, None], loading, 0.0), own, fitted.sigma)
     enough = (fitted.n_obs >= estimates.windows.min_observations) & ~fitted.singular & present.any(axis=1)
     dates = np.stack([estimates.dates[rows[0], columns] for rows in groups])
     return Portfolios(

@@ -38,6 +38,8 @@ __all__ = ["StudyResult"]
 
 #: Printing a result must not wait for tests that compare every pair of this many events.
 SHOWN_WITH_TESTS = 3000
+#: Coefficients that go by a name of their own; others are ``beta_<regressor>``.
+_COEFFICIENTS = {"market": "beta", "market_since_trade": "beta", "sessions_since_trade": "alpha"}
 _CAR_COLUMNS = ("n_days", "car", "se", "t", "df", "p", "scar", "bhar")
 
 
@@ -81,7 +83,7 @@ class StudyResult:
         if design.intercept:
             columns["alpha"] = fitted.alpha
         for position, term in enumerate(design.regressors):
-            columns["beta" if term.name == "market" else f"beta_{term.name}"] = fitted.slopes[:, position]
+            columns[_COEFFICIENTS.get(term.name, f"beta_{term.name}")] = fitted.slopes[:, position]
         shifted = [position for position, term in enumerate(design.regressors) if term.column == "market"]
         if len(shifted) > 1:
             columns["beta_dimson"] = fitted.slopes[:, shifted].sum(axis=1)
@@ -134,7 +136,9 @@ class StudyResult:
         columns = self._columns(first, last)
         values = self.estimates_
         ar = values.ar[:, columns]
-        total, variance = pipeline.cumulate(ar, values.loading[:, columns], values.fit.sigma)
+        total, variance = pipeline.cumulate(
+            ar, values.loading[:, columns], values.own_variance[:, columns], values.fit.sigma
+        )
         se = np.sqrt(variance)
         t = total / se
         present = ~np.isnan(ar)
@@ -255,7 +259,9 @@ class StudyResult:
         values = self.estimates_
         held = np.flatnonzero((~np.isnan(values.ar[:, columns])).any(axis=1))
         part = values.take(held)
-        car, variance = pipeline.cumulate(part.ar[:, columns], part.loading[:, columns], part.fit.sigma)
+        car, variance = pipeline.cumulate(
+            part.ar[:, columns], part.loading[:, columns], part.own_variance[:, columns], part.fit.sigma
+        )
         present = ~np.isnan(part.ar[:, columns])
         hours = part.events.select("symbol").join(
             self.market.trading_hours, on="symbol", how="left", validate="m:1", maintain_order="left"

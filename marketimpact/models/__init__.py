@@ -17,6 +17,7 @@ from marketimpact.models.catalogue import (
     Model,
     ScholesWilliams,
     TheilSen,
+    TradeToTrade,
 )
 from marketimpact.models.linear import Design, Fit, Term, fit, forecast, terms
 
@@ -40,6 +41,7 @@ __all__ = [
     "ScholesWilliams",
     "Term",
     "TheilSen",
+    "TradeToTrade",
     "fit",
     "forecast",
     "terms",

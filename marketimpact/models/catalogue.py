@@ -10,6 +10,7 @@ from marketimpact.errors import SpecificationError
 from marketimpact.models.instrumental import scholes_williams
 from marketimpact.models.linear import Design, Term, terms
 from marketimpact.models.robust import huber, theil_sen
+from marketimpact.models.suspended import gap_length, trade_to_trade
 
 __all__ = [
     "MODELS",
@@ -28,6 +29,7 @@ __all__ = [
     "Model",
     "ScholesWilliams",
     "TheilSen",
+    "TradeToTrade",
 ]
 
 
@@ -285,6 +287,31 @@ class TheilSen:
     design: ClassVar[Design] = Design(terms("market"), estimator=theil_sen)
 
 
+@dataclass(frozen=True, slots=True)
+class TradeToTrade:
+    """Market model of returns from one trade to the next; Maynes and Rumsey (1993).
+
+    ``R_t = n_t alpha + beta (sum of Rm over the gap) + error``, the error's variance ``n_t sigma^2``,
+    n_t the sessions since the last trade.
+
+    Notes
+    -----
+    Degrees of freedom M - 2. The abnormal return of a suspension belongs to the session on which
+    trading resumed. Only log returns add up over a gap: load the market with ``returns="log"``;
+    with simple returns the sum over a gap is an approximation. Not to be used when the suspension is
+    itself the reaction to the event.
+    """
+
+    name: ClassVar[str] = "trade_to_trade"
+    design: ClassVar[Design] = Design(
+        terms("sessions_since_trade", "market_since_trade"),
+        intercept=False,
+        response="ret_since_trade",
+        estimator=trade_to_trade,
+        own_variance=gap_length,
+    )
+
+
 def _market_plus_sox() -> FactorModel:
     """Factor model of the benchmark and the factor column ``sox``."""
     return FactorModel(("market", "sox"))
@@ -313,4 +340,5 @@ MODELS: dict[str, Callable[..., Model]] = {
     "dimson_1_1": _dimson_1_1,
     "huber": Huber,
     "theil_sen": TheilSen,
+    "trade_to_trade": TradeToTrade,
 }

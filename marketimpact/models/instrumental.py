@@ -61,4 +61,5 @@ def scholes_williams(y: Floats, x: Floats, design: Design) -> Fit:
         slope[:, None, None],
         1.0 / count,
         singular,
+        np.empty((len(y), 0)),
     )

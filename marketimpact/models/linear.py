@@ -66,8 +66,14 @@ class Design:
         the centred difference, on M - 1 degrees of freedom, and there is no estimation error.
     after : tuple of (int, int) or None
         A second stretch of estimation sessions, after the event.
+    response : str
+        Column of the market that is explained.
     estimator : callable
         From returns (N, M), regressors and instruments (N, M, p + i) and the design to a `Fit`.
+    own_variance : callable or None
+        From the fit, the event window's regressors (N, L, p) and the number of sessions (L,) since
+        the estimation window ended to the variance of each day's own shock in units of ``sigma^2``,
+        (N, L); None: it is the same every day.
     """
 
     regressors: tuple[Term, ...]
@@ -76,7 +82,9 @@ class Design:
     imposed: bool = False
     instruments: tuple[Term, ...] = ()
     after: tuple[int, int] | None = None
+    response: str = "ret"
     estimator: Callable[[Floats, Floats, Design], Fit] = field(default_factory=lambda: fit)
+    own_variance: Callable[[Fit, Floats, NDArray[np.int64]], Floats] | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -106,6 +114,7 @@ class Fit:
     whitener : (N, p, p) array W; the forecast leverage of x is ``base + |W (x - centre)|^2``
     base : (N,) array, leverage of the constant
     singular : (N,) array, True where the regressors do not identify the coefficients
+    state : (N, s) array, what a model with changing variance starts its forecast from; s = 0 otherwise
     """
 
     alpha: Floats
@@ -119,6 +128,7 @@ class Fit:
     whitener: Floats
     base: Floats
     singular: Bools
+    state: Floats
 
 
 def fit(y: Floats, x: Floats, design: Design) -> Fit:
@@ -161,7 +171,8 @@ def fit(y: Floats, x: Floats, design: Design) -> Fit:
     with np.errstate(invalid="ignore", divide="ignore"):
         r2 = 1.0 - squares / total
     base = 1.0 / count if design.intercept else np.zeros(len(y))
-    return Fit(alpha, slopes, sigma, n_obs, df, r2, residuals, x_bar, whitener, base, singular)
+    state = np.empty((len(y), 0))
+    return Fit(alpha, slopes, sigma, n_obs, df, r2, residuals, x_bar, whitener, base, singular, state)
 
 
 def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:

@@ -1,0 +1,37 @@
+"""Trade-to-trade returns: a return that spans sessions without trade counts as many."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketimpact.models.linear import Design, Fit, Floats, fit
+
+__all__ = ["gap_length", "trade_to_trade"]
+
+
+def trade_to_trade(y: Floats, x: Floats, design: Design) -> Fit:
+    """Weighted least squares, weights one over the length of the gap.
+
+    Parameters
+    ----------
+    y : (N, M) array
+        Returns since the last trade.
+    x : (N, M, 2) array
+        Sessions since the last trade, and the benchmark's return summed over them.
+    design : Design
+
+    Returns
+    -------
+    Fit
+        `sigma` is that of one session; residuals are divided by the root of the gap's length.
+    """
+    root = np.sqrt(x[:, :, 0])
+    return replace(fit(y / root, x / root[:, :, None], design), base=np.zeros(len(y)))
+
+
+def gap_length(_: Fit, x: Floats, __: NDArray[np.int64]) -> Floats:
+    """Variance of a return over n sessions: n times that of one."""
+    return x[:, :, 0]
