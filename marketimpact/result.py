@@ -76,7 +76,10 @@ class StudyResult:
 
         ``alpha`` and ``sigma`` are fractions per session, ``beta`` is the slope on the benchmark,
         ``beta_<factor>`` that on a factor, ``beta_market_lag1`` that on the benchmark a session earlier;
-        ``beta_dimson`` is the sum of the benchmark's slopes.
+        ``beta_dimson`` is the sum of the benchmark's slopes. GARCH models add ``omega`` (fraction squared;
+        null where least squares stands in), ``arch``, ``leverage``, ``garch``, the variance ``h_next`` of
+        the session after the estimation window, and ``nll``, the negative log-likelihood of 100 times
+        the return.
         """
         fitted, design = self.estimates_.fit, self.model.design
         columns: dict[str, Any] = {"event_id": self.events["event_id"], "symbol": self.events["symbol"]}
@@ -88,7 +91,8 @@ class StudyResult:
         if len(shifted) > 1:
             columns["beta_dimson"] = fitted.slopes[:, shifted].sum(axis=1)
         columns |= {"sigma": fitted.sigma, "n_obs": fitted.n_obs, "df": fitted.df, "r2": fitted.r2}
-        return pl.DataFrame(columns)
+        columns |= {name: fitted.state[:, position] for position, name in enumerate(design.state)}
+        return pl.DataFrame(columns).with_columns(pl.col(design.state).fill_nan(None))
 
     @property
     def abnormal_returns(self) -> pl.DataFrame:

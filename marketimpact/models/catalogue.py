@@ -7,6 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from marketimpact.errors import SpecificationError
+from marketimpact.models.garch import (
+    EGARCH_STATE,
+    GARCH_STATE,
+    egarch11,
+    egarch_forecast,
+    garch11,
+    garch_forecast,
+)
 from marketimpact.models.instrumental import scholes_williams
 from marketimpact.models.linear import Design, Term, terms
 from marketimpact.models.robust import huber, theil_sen
@@ -19,9 +27,11 @@ __all__ = [
     "Carhart",
     "ComparisonPeriodMean",
     "Dimson",
+    "Egarch",
     "FactorModel",
     "FamaFrench3",
     "FamaFrench5",
+    "Garch",
     "Huber",
     "MarketAdjusted",
     "MarketModel",
@@ -288,6 +298,43 @@ class TheilSen:
 
 
 @dataclass(frozen=True, slots=True)
+class Garch:
+    """Market model with GARCH(1,1) errors; Bollerslev (1986).
+
+    The standard error of an event day is the root of its variance forecast from the end of the
+    estimation window; the event's own shock never enters it.
+
+    Notes
+    -----
+    Normal likelihood, pre-sample variance the mean squared least-squares residual; p-values of single
+    events from t(M - 2). Where the likelihood does not converge, w is at its bound or p + q >= 1,
+    least squares stands in: a warning counts them, and their `omega` is null in the estimates. Needs
+    the package arch. Not to be used with fewer than some 150 estimation sessions.
+    """
+
+    name: ClassVar[str] = "garch11"
+    design: ClassVar[Design] = Design(
+        terms("market"), estimator=garch11, own_variance=garch_forecast, state=GARCH_STATE
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Egarch:
+    """Market model with EGARCH(1,1) errors, which lets bad news raise the variance more; Nelson (1991).
+
+    Notes
+    -----
+    As `Garch`. The likelihood has several maxima: the best of 24 fixed starts is taken. Another
+    program may stop at a lower one.
+    """
+
+    name: ClassVar[str] = "egarch11"
+    design: ClassVar[Design] = Design(
+        terms("market"), estimator=egarch11, own_variance=egarch_forecast, state=EGARCH_STATE
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class TradeToTrade:
     """Market model of returns from one trade to the next; Maynes and Rumsey (1993).
 
@@ -341,4 +388,6 @@ MODELS: dict[str, Callable[..., Model]] = {
     "huber": Huber,
     "theil_sen": TheilSen,
     "trade_to_trade": TradeToTrade,
+    "garch11": Garch,
+    "egarch11": Egarch,
 }

@@ -70,6 +70,8 @@ class Design:
         Column of the market that is explained.
     estimator : callable
         From returns (N, M), regressors and instruments (N, M, p + i) and the design to a `Fit`.
+    state : tuple of str
+        Names of the columns of `Fit.state`.
     own_variance : callable or None
         From the fit, the event window's regressors (N, L, p) and the number of sessions (L,) since
         the estimation window ended to the variance of each day's own shock in units of ``sigma^2``,
@@ -84,6 +86,7 @@ class Design:
     after: tuple[int, int] | None = None
     response: str = "ret"
     estimator: Callable[[Floats, Floats, Design], Fit] = field(default_factory=lambda: fit)
+    state: tuple[str, ...] = ()
     own_variance: Callable[[Fit, Floats, NDArray[np.int64]], Floats] | None = None
 
     @property

@@ -1,0 +1,324 @@
+"""What the security would have done, taken from securities the announcement did not touch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marketimpact.errors import DataError, SpecificationError
+from marketimpact.market import Market
+from marketimpact.pipeline import check_window, place
+
+__all__ = ["Counterfactual", "matched_controls", "synthetic_control"]
+
+Floats = NDArray[np.float64]
+#: Fewer sessions than this cannot tell a donor's fit from luck.
+MIN_OBSERVATIONS = 60
+_TABLES: dict[str, dict[str, Any]] = {
+    "table": {
+        "event_id": pl.String, "symbol": pl.String, "date": pl.Date, "n_donors": pl.Int64, "n_obs": pl.Int64,
+        "n_days": pl.Int64, "car": pl.Float64, "pre_rmse": pl.Float64, "post_rmse": pl.Float64,
+        "ratio": pl.Float64, "p_value": pl.Float64,
+    },
+    "weights": {"event_id": pl.String, "donor": pl.String, "weight": pl.Float64},
+    "gaps": {
+        "event_id": pl.String, "date": pl.Date, "tau": pl.Int64, "ret": pl.Float64, "expected": pl.Float64,
+        "ar": pl.Float64,
+    },
+    "left_out": {"event_id": pl.String, "donor": pl.String, "reason": pl.String},
+    "attrition": {"event_id": pl.String, "reason": pl.String, "detail": pl.String},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """Events against a weighted portfolio of untreated securities.
+
+    Attributes
+    ----------
+    table : polars.DataFrame
+        One row per event: ``event_id, symbol, date, n_donors, n_obs, n_days, car, pre_rmse, post_rmse, ratio,
+        p_value``. `car` sums the gaps of the event window; the `rmse` are root mean squares of the gaps in
+        the estimation window and in the event window, `ratio` the second over the first; `p_value` by
+        placebo in space: the share of securities, the event's own among them, whose ratio is as large
+        when each donor is treated as if it had had the event. Never below 1 / (1 + n_donors).
+    weights : polars.DataFrame
+        ``event_id, donor, weight``.
+    gaps : polars.DataFrame
+        ``event_id, date, tau, ret, expected, ar`` over the event window.
+    left_out : polars.DataFrame
+        ``event_id, donor, reason``: donors that could not serve.
+    attrition : polars.DataFrame
+        ``event_id, reason, detail``: events that could not be used.
+    """
+
+    table: pl.DataFrame
+    weights: pl.DataFrame = field(repr=False)
+    gaps: pl.DataFrame = field(repr=False)
+    left_out: pl.DataFrame
+    attrition: pl.DataFrame
+
+
+def synthetic_control(
+    events: pl.DataFrame,
+    market: Market,
+    donors: Sequence[str],
+    *,
+    estimation_window: tuple[int, int] = (-250, -11),
+    event_window: tuple[int, int] = (0, 0),
+    coverage: float = 1.0,
+) -> Counterfactual:
+    """Donors weighted so that they follow the security best before the event.
+
+    Parameters
+    ----------
+    events : polars.DataFrame
+        As for `EventStudy.run`.
+    market : Market
+        Holds the events' securities and the donors.
+    donors : sequence of str
+        Securities the announcement did not touch. For a semiconductor policy no other semiconductor firm
+        is a clean donor: take other sectors or other countries, and say which.
+    estimation_window, event_window : tuple of int
+        Sessions of the event's own exchange; donors are matched on the date.
+    coverage : float
+        Share of the estimation sessions a donor needs; below 1 the sessions that any of the kept
+        donors lacks are left out.
+
+    Returns
+    -------
+    Counterfactual
+
+    Notes
+    -----
+    Weights minimise the sum of squared gaps of the estimation window, w >= 0, sum 1. Null: the event
+    did nothing to the security; distribution: permutation over donors, exact if they are exchangeable.
+    Never a t from the residual variance. A donor with an event of its own whose windows overlap is
+    left out. Abadie, Diamond and Hainmueller (2010).
+    """
+    return _run(events, market, donors, lambda y, x, _: simplex_weights(y, x), estimation_window, event_window, coverage)
+
+
+def matched_controls(
+    events: pl.DataFrame,
+    market: Market,
+    controls: Sequence[str],
+    characteristics: pl.DataFrame,
+    *,
+    n_matches: int = 1,
+    estimation_window: tuple[int, int] = (-250, -11),
+    event_window: tuple[int, int] = (0, 0),
+    coverage: float = 1.0,
+) -> Counterfactual:
+    """Equal-weighted portfolio of the `n_matches` controls most like the security.
+
+    Parameters
+    ----------
+    characteristics : polars.DataFrame
+        ``symbol`` and numeric columns, such as log size or book to market, as known before the event.
+        Likeness is the Euclidean distance after dividing each by its standard deviation.
+    n_matches : int
+        How many of the nearest controls to average; ties go to the first symbol.
+
+    Other parameters as in `synthetic_control`.
+
+    Returns
+    -------
+    Counterfactual
+
+    Notes
+    -----
+    Barber and Lyon (1997) match on size and book to market. Not to be used when the controls are
+    competitors or suppliers: they are treated too.
+    """
+    if n_matches < 1:
+        raise SpecificationError(f"n_matches={n_matches}: match at least one control.")
+    place_of = _characteristics(characteristics, [*events["symbol"].unique(), *controls])
+
+    def nearest(_: Floats, __: Floats, names: Sequence[str]) -> Floats:
+        own, *others = (place_of[name] for name in names)
+        distance = np.sqrt(((np.array(others) - own) ** 2).sum(axis=1))
+        order = sorted(range(len(others)), key=lambda position: (distance[position], names[position + 1]))
+        weights = np.zeros(len(others))
+        weights[order[:n_matches]] = 1.0 / min(n_matches, len(others))
+        return weights
+
+    return _run(events, market, controls, nearest, estimation_window, event_window, coverage)
+
+
+def simplex_weights(y: Floats, x: Floats) -> Floats:
+    """Weights w >= 0 with sum 1 that minimise ``|y - x w|``; (T,) and (T, J) in, (J,) out.
+
+    With ``D = x - y`` the problem is homogeneous, ``min |D w|``, and non-negative least squares with one
+    more row that pulls the sum to a constant has the same direction whatever the constant.
+    """
+    from scipy.optimize import nnls  # noqa: PLC0415
+
+    gap = x - y[:, None]
+    pull = np.full((1, x.shape[1]), np.sqrt((gap**2).sum(axis=0).mean()))
+    found, _ = nnls(np.vstack([gap, pull]), np.concatenate([np.zeros(len(y)), pull[0, :1]]))
+    return np.asarray(found / found.sum())
+
+
+def _characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict[str, Floats]:
+    columns = [c for c in frame.columns if c != "symbol" and frame[c].dtype.is_numeric()]
+    if "symbol" not in frame.columns or not columns:
+        raise DataError("characteristics needs a column 'symbol' and at least one numeric column.")
+    kept = frame.select("symbol", *columns).drop_nulls()
+    repeated = kept.filter(pl.col("symbol").is_duplicated())["symbol"].unique().sort().to_list()
+    lacking = sorted(set(symbols).difference(kept["symbol"]))
+    if repeated or lacking:
+        what = f"repeats {repeated}" if repeated else f"has no complete row for {lacking}"
+        raise DataError(f"characteristics {what}: give every event's security and every control one row.")
+    values = kept.select(columns).to_numpy().astype(np.float64)
+    spread = values.std(axis=0, ddof=1)
+    scaled = values / np.where(spread > 0, spread, 1.0)
+    return dict(zip(kept["symbol"].to_list(), scaled, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """Returns of one event's security and its donors on its own sessions, (T, 1 + J), first the estimation's."""
+
+    names: list[str]
+    before: Floats
+    during: Floats
+    dates: pl.Series
+    taus: pl.Series
+
+
+def _run(
+    events: pl.DataFrame, market: Market, donors: Sequence[str], weigh: Callable[[Floats, Floats, Sequence[str]], Floats],
+    estimation_window: tuple[int, int], event_window: tuple[int, int], coverage: float,
+) -> Counterfactual:  # fmt: skip
+    estimation = check_window(estimation_window, "estimation_window")
+    window = check_window(event_window, "event_window")
+    if estimation[1] >= window[0]:
+        raise SpecificationError(f"estimation_window={estimation} reaches into event_window={window}.")
+    if not 0 < coverage <= 1:
+        raise SpecificationError(f"coverage={coverage} is a share above 0 and up to 1.")
+    strangers = sorted(set(donors).difference(market.spans["symbol"]))
+    if strangers or isinstance(donors, str):
+        raise SpecificationError(f"donors={donors!r}: the market has no returns of {strangers or 'a single string'}.")
+    placed, attrition = place(events, market)
+    rows: dict[str, list[Any]] = {name: [] for name in _TABLES}
+    for event in placed.iter_rows(named=True):
+        _one(event, placed, market, donors, weigh, estimation, window, coverage, rows)
+    frames = {name: pl.DataFrame(found, schema=_TABLES[name], orient="row") for name, found in rows.items()}
+    frames["attrition"] = pl.concat([attrition, frames["attrition"]]).sort("event_id")
+    return Counterfactual(**frames)
+
+
+def _one(
+    event: dict[str, Any], placed: pl.DataFrame, market: Market, donors: Sequence[str],
+    weigh: Callable[[Floats, Floats, Sequence[str]], Floats], estimation: tuple[int, int], window: tuple[int, int],
+    coverage: float, rows: dict[str, list[Any]],
+) -> None:  # fmt: skip
+    """Add one event's rows to every table."""
+    treated = _treated(event, placed, window)
+    candidates = [d for d in dict.fromkeys(donors) if d not in treated]
+    name = event["event_id"]
+    rows["left_out"] += [(name, d, "has an event of its own in the window") for d in dict.fromkeys(donors) if d in treated]
+    panel, gone = _panel(event, market, candidates, estimation, window, coverage)
+    rows["left_out"] += [(name, donor, reason) for donor, reason in gone]
+    problem = _problem(panel, window)
+    if problem:
+        rows["attrition"].append((name, *problem))
+        return
+    weights = weigh(panel.before[:, 0], panel.before[:, 1:], panel.names)
+    gap_before = panel.before[:, 0] - panel.before[:, 1:] @ weights
+    expected = panel.during[:, 1:] @ weights
+    gap = panel.during[:, 0] - expected
+    pre, post = _rms(gap_before), _rms(gap)
+    ratio = post / pre if pre > 0 else np.nan
+    others = _placebos(panel, weigh)
+    p = (1 + int((others >= ratio).sum())) / (1 + len(others)) if len(others) and np.isfinite(ratio) else None
+    rows["weights"] += [(name, d, float(w)) for d, w in zip(panel.names[1:], weights, strict=True)]
+    held = ~np.isnan(gap)
+    rows["gaps"] += [
+        (name, day, tau, float(ret), float(e), float(g))
+        for day, tau, ret, e, g, use in zip(panel.dates, panel.taus, panel.during[:, 0], expected, gap, held, strict=True)
+        if use
+    ]
+    rows["table"].append(
+        (name, event["symbol"], event["date"], len(weights), len(panel.before), int(held.sum()),
+         float(np.nansum(gap)), pre, post, ratio, p)
+    )  # fmt: skip
+
+
+def _treated(event: dict[str, Any], placed: pl.DataFrame, window: tuple[int, int]) -> set[str]:
+    """The event's security, and those with an event whose window overlaps."""
+    close = (pl.col("day0") - event["day0"]).abs() <= window[1] - window[0]
+    near = placed.filter(close if placed["mic"].n_unique() == 1 else pl.col("date") == event["date"])
+    return {event["symbol"], *near["symbol"]}
+
+
+def _panel(
+    event: dict[str, Any], market: Market, donors: Sequence[str], estimation: tuple[int, int], window: tuple[int, int],
+    coverage: float,
+) -> tuple[_Panel, list[tuple[str, str]]]:  # fmt: skip
+    tau = (pl.col("session") - event["day0"]).alias("tau")
+    own = market.panel.filter(pl.col("symbol") == event["symbol"]).select("date", tau, pl.col("ret").alias("own"))
+    own = own.filter(pl.col("tau").is_between(*estimation) | pl.col("tau").is_between(*window))
+    others = (
+        market.panel.filter(pl.col("symbol").is_in(list(donors)))
+        .select("symbol", "date", "ret")
+        .pivot("symbol", index="date", values="ret")
+    )
+    wide = own.join(others, on="date", how="left", validate="1:1", maintain_order="left").sort("tau")
+    before = wide.filter(pl.col("tau").is_between(*estimation)).drop_nulls("own")
+    during = wide.filter(pl.col("tau").is_between(*window))
+    days = max(before.height, 1)
+    kept, gone = [], []
+    for donor in donors:
+        share = 1.0 - (before[donor].null_count() / days if donor in before.columns else 1.0)
+        missing = during.filter(pl.col("own").is_not_null())[donor].null_count() if donor in during.columns else 1
+        if share < coverage:
+            gone.append((donor, f"has {share:.0%} of the estimation sessions, coverage is {coverage:.0%}"))
+        elif missing:
+            gone.append((donor, f"lacks {missing} sessions of the event window"))
+        else:
+            kept.append(donor)
+    complete = before.drop_nulls(kept)
+    names = ["own", *kept]
+    panel = _Panel(
+        [event["symbol"], *kept],
+        complete.select(names).to_numpy().astype(np.float64),
+        during.select(names).to_numpy().astype(np.float64),
+        during["date"],
+        during["tau"],
+    )
+    return panel, gone
+
+
+def _problem(panel: _Panel, window: tuple[int, int]) -> tuple[str, str] | None:
+    if panel.before.shape[1] < 2:
+        return "no_donors", "no donor has the sessions that are needed; see left_out"
+    if len(panel.before) < MIN_OBSERVATIONS:
+        return "too_few_observations", f"{len(panel.before)} complete estimation sessions, {MIN_OBSERVATIONS} are needed"
+    if np.isnan(panel.during[:, 0]).all():
+        return "no_event_returns", f"no return in the event window {list(window)}"
+    return None
+
+
+def _placebos(panel: _Panel, weigh: Callable[[Floats, Floats, Sequence[str]], Floats]) -> Floats:
+    """Ratio of every donor, treated as if it had had the event, the other donors its donors; the treated is none."""
+    ratios = []
+    for j in range(1, panel.before.shape[1]):
+        rest = [k for k in range(1, panel.before.shape[1]) if k != j]
+        if not rest:
+            break
+        weights = weigh(panel.before[:, j], panel.before[:, rest], [panel.names[k] for k in (j, *rest)])
+        pre = _rms(panel.before[:, j] - panel.before[:, rest] @ weights)
+        post = _rms(panel.during[:, j] - panel.during[:, rest] @ weights)
+        ratios.append(post / pre if pre > 0 else np.inf)
+    return np.array(ratios)
+
+
+def _rms(values: Floats) -> float:
+    return float(np.sqrt(np.nanmean(values**2)))

@@ -1,0 +1,195 @@
+"""Market model with changing variance: GARCH(1,1) and EGARCH(1,1), estimated by the package arch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketimpact.errors import MarketImpactWarning, SpecificationError
+from marketimpact.models.linear import Design, Fit, Floats, fit
+
+__all__ = ["EGARCH_STATE", "GARCH_STATE", "egarch11", "egarch_forecast", "garch11", "garch_forecast"]
+
+#: Percent are easier on the optimiser than fractions; arch says so too.
+PERCENT = 100.0
+OPTIONS: Mapping[str, float] = {"ftol": 1e-13, "maxiter": 1000}
+#: Persistence at or beyond which the variance has no mean to return to.
+UNIT_ROOT = 1.0 - 1e-6
+#: EGARCH's likelihood has several maxima; from these starts the best is taken. (arch, leverage, persistence)
+EGARCH_STARTS = tuple(product((0.1, 0.5), (0.0, -0.15, 0.15), (-0.7, 0.3, 0.8, 0.97)))
+#: EGARCH's persistence stays inside plus and minus this.
+EGARCH_BOUND = 0.9999
+GARCH_STATE = ("omega", "arch", "garch", "h_next", "nll")
+EGARCH_STATE = ("omega", "arch", "leverage", "garch", "h_next", "nll")
+
+
+def garch11(y: Floats, x: Floats, design: Design) -> Fit:
+    """Constant and slope with ``h_t = w + p e_{t-1}^2 + q h_{t-1}``, normal likelihood.
+
+    Returns
+    -------
+    Fit
+        `state` holds w (fraction squared), p, q, h of the session after the estimation window and the
+        negative log-likelihood of 100 R; NaN where the variance did not converge, has no mean
+        (p + q >= 1) or has w at its bound: least squares then stands in.
+    """
+    return _changing(y, x, design, _garch_line, len(GARCH_STATE))
+
+
+def egarch11(y: Floats, x: Floats, design: Design) -> Fit:
+    """The same with ``ln h_t = w + p (|z_{t-1}| - sqrt(2/pi)) + g z_{t-1} + q ln h_{t-1}``."""
+    return _changing(y, x, design, _egarch_line, len(EGARCH_STATE))
+
+
+def garch_forecast(fitted: Fit, x: Floats, steps: NDArray[np.int64]) -> Floats:
+    """Variance of every event day seen from the end of the estimation window, in units of sigma squared."""
+    omega, p, q, h_next = fitted.state[:, :4].T
+    mean = omega / (1.0 - p - q)
+    h = mean[:, None] + (p + q)[:, None] ** (steps - 1)[None, :] * (h_next - mean)[:, None]
+    return _relative(h, fitted)
+
+
+def egarch_forecast(fitted: Fit, x: Floats, steps: NDArray[np.int64]) -> Floats:
+    """The same for EGARCH: the log variance returns to its mean."""
+    omega, _, _, q, h_next = fitted.state[:, :5].T
+    mean = omega / (1.0 - q)
+    log_h = mean[:, None] + q[:, None] ** (steps - 1)[None, :] * (np.log(h_next) - mean)[:, None]
+    return _relative(np.exp(log_h), fitted)
+
+
+def _relative(h: Floats, fitted: Fit) -> Floats:
+    return np.where(np.isnan(h), 1.0, h / np.where(fitted.sigma > 0, fitted.sigma, 1.0)[:, None] ** 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Constant, slope and state of one event."""
+
+    alpha: float
+    beta: float
+    state: tuple[float, ...]
+
+
+def _changing(y: Floats, x: Floats, design: Design, line: Any, n_state: int) -> Fit:
+    """Replace the least-squares line of every event whose variance model converges."""
+    plain = fit(y, x, design)
+    alpha, slopes, sigma = plain.alpha.copy(), plain.slopes.copy(), plain.sigma.copy()
+    residuals, whitener, base = plain.residuals.copy(), plain.whitener.copy(), plain.base.copy()
+    state = np.full((len(y), n_state), np.nan)
+    fallbacks = 0
+    for row in np.flatnonzero((plain.n_obs > design.n_parameters + n_state) & ~plain.singular & (plain.sigma > 0)):
+        held = ~np.isnan(plain.residuals[row])
+        found = line(y[row, held], x[row, held, 0], float((plain.residuals[row, held] ** 2).mean()))
+        if found is None:
+            fallbacks += 1
+            continue
+        alpha[row], slopes[row, 0], state[row] = found.alpha, found.beta, found.state
+        residuals[row, held] = y[row, held] - found.alpha - found.beta * x[row, held, 0]
+        sigma[row] = np.sqrt((residuals[row, held] ** 2).sum() / plain.df[row])
+        # the variance of the event day is the forecast h alone, as in the literature
+        whitener[row], base[row] = 0.0, 0.0
+    if fallbacks:
+        warnings.warn(
+            f"The changing variance of {fallbacks} of {len(y)} regressions did not converge or has no mean: least "
+            "squares stands in. They are the events whose 'omega' is null in result.estimates.",
+            MarketImpactWarning,
+            stacklevel=2,
+        )
+    return replace(
+        plain,
+        alpha=alpha,
+        slopes=slopes,
+        sigma=sigma,
+        residuals=residuals,
+        whitener=whitener,
+        base=base,
+        state=state,
+    )
+
+
+def _garch_line(y: Floats, x: Floats, h0: float) -> _Line | None:
+    found = _maximise(y, x, _arch().GARCH(p=1, o=0, q=1), h0, None)
+    if found is None:
+        return None
+    alpha, beta, omega, p, q = found.params
+    bound = 1e-8 * PERCENT**2 * h0
+    if p + q >= UNIT_ROOT or omega <= 2.0 * bound:
+        return None
+    h_next = omega + p * found.resid[-1] ** 2 + q * found.conditional_volatility[-1] ** 2
+    return _Line(alpha / PERCENT, beta, (omega / PERCENT**2, p, q, h_next / PERCENT**2, -found.loglikelihood))
+
+
+def _egarch_line(y: Floats, x: Floats, h0: float) -> _Line | None:
+    slope = float(np.cov(x, y)[0, 1] / x.var(ddof=1))
+    constant = PERCENT * float(y.mean() - slope * x.mean())
+    log_h = float(np.log(PERCENT**2 * h0))
+    starts = [np.array([constant, slope, (1.0 - q) * log_h, p, g, q]) for p, g, q in EGARCH_STARTS]
+    runs = [_maximise(y, x, _free_egarch(), h0, start, options={}) for start in starts]
+    # at the lower bound the variance flips every day: a maximum of the formula, not of a market
+    inside = [run for run in runs if run is not None and run.params[-1] > -EGARCH_BOUND + 1e-6]
+    if not inside:
+        return None
+    rough = max(inside, key=lambda run: run.loglikelihood)
+    best = _maximise(y, x, _free_egarch(), h0, rough.params) or rough
+    alpha, beta, omega, p, g, q = best.params
+    h = float(best.conditional_volatility[-1] ** 2)
+    z = float(best.resid[-1]) / np.sqrt(h)
+    h_next = np.exp(omega + p * (abs(z) - np.sqrt(2.0 / np.pi)) + g * z + q * np.log(h))
+    in_fractions = omega - (1.0 - q) * np.log(PERCENT**2)
+    return _Line(alpha / PERCENT, beta, (in_fractions, p, g, q, h_next / PERCENT**2, -best.loglikelihood))
+
+
+def _maximise(
+    y: Floats, x: Floats, volatility: Any, h0: float, start: Floats | None, options: Mapping[str, float] = OPTIONS
+) -> Any:
+    """Arch's result with the pre-sample variance set to h0, or None where it did not converge."""
+    model = _arch().LS(PERCENT * y, PERCENT * x, volatility=volatility, rescale=False)
+    found = model.fit(
+        disp="off",
+        show_warning=False,
+        backcast=PERCENT**2 * h0,
+        starting_values=start,
+        options=dict(options),
+        update_freq=0,
+    )
+    finite = np.isfinite(found.loglikelihood) and np.isfinite(found.params).all()
+    return _Plain(found) if found.convergence_flag == 0 and finite else None
+
+
+class _Plain:
+    """What is needed of arch's result, as numbers."""
+
+    def __init__(self, found: Any) -> None:
+        self.params = np.asarray(found.params, dtype=np.float64)
+        self.resid = np.asarray(found.resid, dtype=np.float64)
+        self.conditional_volatility = np.asarray(found.conditional_volatility, dtype=np.float64)
+        self.loglikelihood = float(found.loglikelihood)
+
+
+def _free_egarch() -> Any:
+    """arch's EGARCH(1,1) with persistence of either sign: some maxima have a negative one."""
+    parent = _arch().EGARCH
+
+    class FreeEgarch(parent):  # type: ignore[misc,valid-type]
+        def bounds(self, resids: Floats) -> list[tuple[float, float]]:
+            first, *rest = super().bounds(resids)
+            wide = (min(first[0], -20.0), max(first[1], 20.0))
+            return [wide, *rest[:-1], (-EGARCH_BOUND, EGARCH_BOUND)]
+
+    return FreeEgarch(p=1, o=1, q=1)
+
+
+def _arch() -> Any:
+    try:
+        from arch import univariate  # noqa: PLC0415  # optional, and slow to import
+    except ModuleNotFoundError as error:
+        raise SpecificationError(
+            "GARCH models are estimated by the package arch, which is not installed: pip install 'marketimpact[garch]'."
+        ) from error
+    return univariate
