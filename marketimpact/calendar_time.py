@@ -106,7 +106,9 @@ def calendar_time(
     placed, attrition = place(events, market)
     held = _members(placed, market, first, last, (*factors, *(("rf",) if excess else ())))
     lost = placed.join(held, on="event_id", how="anti").select(
-        "event_id", pl.lit("no_event_returns").alias("reason"), pl.lit(f"no return in [{first}, {last}]").alias("detail")
+        "event_id",
+        pl.lit("no_event_returns").alias("reason"),
+        pl.lit(f"no return in [{first}, {last}]").alias("detail"),
     )
     daily = _portfolio(held, factors, excess=excess).filter(pl.col("n_firms") >= min_firms)
     complete = daily.drop_nulls()
@@ -130,9 +132,9 @@ def calendar_time(
     )
 
 
-def _check(
-    market: Market, factors: Sequence[str], *, excess: bool, errors: str, lags: int, min_firms: int
-) -> None:
+def _check(market: Market, factors: Sequence[str], *, excess: bool, errors: str, lags: int, min_firms: int) -> None:
+    if market.unit != "simple":
+        raise SpecificationError(f"A portfolio needs simple returns; this market holds {market.unit} returns.")
     lacking = [c for c in (*factors, *(("rf",) if excess else ())) if c not in ("market", *market.factors)]
     if lacking or isinstance(factors, str) or not factors:
         have = ", ".join(("market", *market.factors))

@@ -17,6 +17,8 @@ from marketimpact.pipeline import check_window, place
 __all__ = ["Counterfactual", "matched_controls", "synthetic_control"]
 
 Floats = NDArray[np.float64]
+#: Returns of the security (T,) and the donors (T, J) and their names, the security's first, to weights (J,).
+Weigh = Callable[[Floats, Floats, Sequence[str]], Floats]
 #: Fewer sessions than this cannot tell a donor's fit from luck.
 MIN_OBSERVATIONS = 60
 _TABLES: dict[str, dict[str, Any]] = {
@@ -101,7 +103,9 @@ def synthetic_control(
     Never a t from the residual variance. A donor with an event of its own whose windows overlap is
     left out. Abadie, Diamond and Hainmueller (2010).
     """
-    return _run(events, market, donors, lambda y, x, _: simplex_weights(y, x), estimation_window, event_window, coverage)
+    return _run(
+        events, market, donors, lambda y, x, _: simplex_weights(y, x), estimation_window, event_window, coverage
+    )
 
 
 def matched_controls(
@@ -148,7 +152,17 @@ def matched_controls(
         weights[order[:n_matches]] = 1.0 / min(n_matches, len(others))
         return weights
 
-    return _run(events, market, controls, nearest, estimation_window, event_window, coverage)
+    return _run(
+        events,
+        _Question(
+            market,
+            tuple(dict.fromkeys(controls)),
+            nearest,
+            check_window(estimation_window, "estimation_window"),
+            check_window(event_window, "event_window"),
+            coverage,
+        ),
+    )
 
 
 def simplex_weights(y: Floats, x: Floats) -> Floats:
@@ -192,103 +206,102 @@ class _Panel:
     taus: pl.Series
 
 
-def _run(
-    events: pl.DataFrame, market: Market, donors: Sequence[str], weigh: Callable[[Floats, Floats, Sequence[str]], Floats],
-    estimation_window: tuple[int, int], event_window: tuple[int, int], coverage: float,
-) -> Counterfactual:  # fmt: skip
-    estimation = check_window(estimation_window, "estimation_window")
-    window = check_window(event_window, "event_window")
-    if estimation[1] >= window[0]:
-        raise SpecificationError(f"estimation_window={estimation} reaches into event_window={window}.")
-    if not 0 < coverage <= 1:
-        raise SpecificationError(f"coverage={coverage} is a share above 0 and up to 1.")
-    strangers = sorted(set(donors).difference(market.spans["symbol"]))
-    if strangers or isinstance(donors, str):
-        raise SpecificationError(f"donors={donors!r}: the market has no returns of {strangers or 'a single string'}.")
-    placed, attrition = place(events, market)
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked of every event."""
+
+    market: Market
+    donors: tuple[str, ...]
+    weigh: Weigh
+    estimation: tuple[int, int]
+    window: tuple[int, int]
+    coverage: float
+
+    def __post_init__(self) -> None:
+        if self.estimation[1] >= self.window[0]:
+            raise SpecificationError(f"estimation_window={self.estimation} reaches into event_window={self.window}.")
+        if not 0 < self.coverage <= 1:
+            raise SpecificationError(f"coverage={self.coverage} is a share above 0 and up to 1.")
+        if self.market.unit != "simple":
+            raise SpecificationError(
+                f"A portfolio of donors needs simple returns; this market holds {self.market.unit}."
+            )
+        strangers = sorted(set(self.donors).difference(self.market.spans["symbol"]))
+        if strangers or not self.donors:
+            raise SpecificationError(
+                f"The market has no returns of the donors {', '.join(strangers)}; drop them or load their prices."
+                if strangers
+                else "donors is empty: name the securities that the announcement did not touch."
+            )
+
+
+def _run(events: pl.DataFrame, question: _Question) -> Counterfactual:
+    placed, attrition = place(events, question.market)
     rows: dict[str, list[Any]] = {name: [] for name in _TABLES}
     for event in placed.iter_rows(named=True):
-        _one(event, placed, market, donors, weigh, estimation, window, coverage, rows)
+        _one(event, placed, question, rows)
     frames = {name: pl.DataFrame(found, schema=_TABLES[name], orient="row") for name, found in rows.items()}
     frames["attrition"] = pl.concat([attrition, frames["attrition"]]).sort("event_id")
     return Counterfactual(**frames)
 
 
-def _one(
-    event: dict[str, Any], placed: pl.DataFrame, market: Market, donors: Sequence[str],
-    weigh: Callable[[Floats, Floats, Sequence[str]], Floats], estimation: tuple[int, int], window: tuple[int, int],
-    coverage: float, rows: dict[str, list[Any]],
-) -> None:  # fmt: skip
+def _one(event: dict[str, Any], placed: pl.DataFrame, question: _Question, rows: dict[str, list[Any]]) -> None:
     """Add one event's rows to every table."""
-    treated = _treated(event, placed, window)
-    candidates = [d for d in dict.fromkeys(donors) if d not in treated]
-    name = event["event_id"]
-    rows["left_out"] += [(name, d, "has an event of its own in the window") for d in dict.fromkeys(donors) if d in treated]
-    panel, gone = _panel(event, market, candidates, estimation, window, coverage)
+    name, weigh = event["event_id"], question.weigh
+    treated = _treated(event, placed, question.window)
+    panel, gone = _panel(event, question, [d for d in question.donors if d not in treated])
+    gone += [(d, "has an event of its own in the window") for d in question.donors if d in treated]
     rows["left_out"] += [(name, donor, reason) for donor, reason in gone]
-    problem = _problem(panel, window)
+    problem = _problem(panel, question.window)
     if problem:
         rows["attrition"].append((name, *problem))
         return
     weights = weigh(panel.before[:, 0], panel.before[:, 1:], panel.names)
-    gap_before = panel.before[:, 0] - panel.before[:, 1:] @ weights
+    pre = _rms(panel.before[:, 0] - panel.before[:, 1:] @ weights)
+    own = panel.during[:, 0]
     expected = panel.during[:, 1:] @ weights
-    gap = panel.during[:, 0] - expected
-    pre, post = _rms(gap_before), _rms(gap)
+    post, ratios = _rms(own - expected), _placebos(panel, weigh)
     ratio = post / pre if pre > 0 else np.nan
-    others = _placebos(panel, weigh)
-    p = (1 + int((others >= ratio).sum())) / (1 + len(others)) if len(others) and np.isfinite(ratio) else None
+    p = (1 + int((ratios >= ratio).sum())) / (1 + len(ratios)) if len(ratios) and pre > 0 else None
+    days = [d for d in range(len(own)) if not np.isnan(own[d])]
     rows["weights"] += [(name, d, float(w)) for d, w in zip(panel.names[1:], weights, strict=True)]
-    held = ~np.isnan(gap)
     rows["gaps"] += [
-        (name, day, tau, float(ret), float(e), float(g))
-        for day, tau, ret, e, g, use in zip(panel.dates, panel.taus, panel.during[:, 0], expected, gap, held, strict=True)
-        if use
+        (name, panel.dates[d], panel.taus[d], float(own[d]), float(expected[d]), float(own[d] - expected[d]))
+        for d in days
     ]
     rows["table"].append(
-        (name, event["symbol"], event["date"], len(weights), len(panel.before), int(held.sum()),
-         float(np.nansum(gap)), pre, post, ratio, p)
+        (name, event["symbol"], event["date"], len(weights), len(panel.before), len(days),
+         float(np.nansum(own - expected)), pre, post, ratio, p)
     )  # fmt: skip
 
 
 def _treated(event: dict[str, Any], placed: pl.DataFrame, window: tuple[int, int]) -> set[str]:
-    """The event's security, and those with an event whose window overlaps."""
+    """The event's security, and those with an event whose window overlaps or whose day 0 is the same date."""
     close = (pl.col("day0") - event["day0"]).abs() <= window[1] - window[0]
-    near = placed.filter(close if placed["mic"].n_unique() == 1 else pl.col("date") == event["date"])
+    near = placed.filter((pl.col("date") == event["date"]) | ((pl.col("mic") == event["mic"]) & close))
     return {event["symbol"], *near["symbol"]}
 
 
-def _panel(
-    event: dict[str, Any], market: Market, donors: Sequence[str], estimation: tuple[int, int], window: tuple[int, int],
-    coverage: float,
-) -> tuple[_Panel, list[tuple[str, str]]]:  # fmt: skip
-    tau = (pl.col("session") - event["day0"]).alias("tau")
-    own = market.panel.filter(pl.col("symbol") == event["symbol"]).select("date", tau, pl.col("ret").alias("own"))
-    own = own.filter(pl.col("tau").is_between(*estimation) | pl.col("tau").is_between(*window))
-    others = (
-        market.panel.filter(pl.col("symbol").is_in(list(donors)))
-        .select("symbol", "date", "ret")
-        .pivot("symbol", index="date", values="ret")
-    )
-    wide = own.join(others, on="date", how="left", validate="1:1", maintain_order="left").sort("tau")
-    before = wide.filter(pl.col("tau").is_between(*estimation)).drop_nulls("own")
-    during = wide.filter(pl.col("tau").is_between(*window))
-    days = max(before.height, 1)
+def _panel(event: dict[str, Any], question: _Question, donors: Sequence[str]) -> tuple[_Panel, list[tuple[str, str]]]:
+    """Returns on the event's own sessions, and the donors that lack some of them."""
+    wide = _wide(event, question, donors)
+    before = wide.filter(pl.col("tau").is_between(*question.estimation)).drop_nulls("own")
+    during = wide.filter(pl.col("tau").is_between(*question.window))
+    needed = during.drop_nulls("own")
     kept, gone = [], []
     for donor in donors:
-        share = 1.0 - (before[donor].null_count() / days if donor in before.columns else 1.0)
-        missing = during.filter(pl.col("own").is_not_null())[donor].null_count() if donor in during.columns else 1
-        if share < coverage:
-            gone.append((donor, f"has {share:.0%} of the estimation sessions, coverage is {coverage:.0%}"))
+        share = 1.0 - before[donor].null_count() / max(before.height, 1)
+        missing = needed[donor].null_count()
+        if share < question.coverage:
+            gone.append((donor, f"has {share:.1%} of the estimation sessions, coverage is {question.coverage:.0%}"))
         elif missing:
             gone.append((donor, f"lacks {missing} sessions of the event window"))
         else:
             kept.append(donor)
-    complete = before.drop_nulls(kept)
     names = ["own", *kept]
     panel = _Panel(
         [event["symbol"], *kept],
-        complete.select(names).to_numpy().astype(np.float64),
+        before.drop_nulls(kept).select(names).to_numpy().astype(np.float64),
         during.select(names).to_numpy().astype(np.float64),
         during["date"],
         during["tau"],
@@ -296,17 +309,35 @@ def _panel(
     return panel, gone
 
 
+def _wide(event: dict[str, Any], question: _Question, donors: Sequence[str]) -> pl.DataFrame:
+    """``date, tau, own`` and one column per donor on the sessions of both windows."""
+    panel, tau = question.market.panel, pl.col("tau")
+    own = (
+        panel.filter(pl.col("symbol") == event["symbol"])
+        .select("date", (pl.col("session") - event["day0"]).alias("tau"), pl.col("ret").alias("own"))
+        .filter(tau.is_between(*question.estimation) | tau.is_between(*question.window))
+    )
+    others = panel.filter(pl.col("symbol").is_in(list(donors))).select("symbol", "date", "ret")
+    for donor in donors:
+        column = others.filter(pl.col("symbol") == donor).select("date", pl.col("ret").alias(donor))
+        own = own.join(column, on="date", how="left", validate="1:1", maintain_order="left")
+    return own.sort("tau")
+
+
 def _problem(panel: _Panel, window: tuple[int, int]) -> tuple[str, str] | None:
     if panel.before.shape[1] < 2:
         return "no_donors", "no donor has the sessions that are needed; see left_out"
     if len(panel.before) < MIN_OBSERVATIONS:
-        return "too_few_observations", f"{len(panel.before)} complete estimation sessions, {MIN_OBSERVATIONS} are needed"
+        return (
+            "too_few_observations",
+            f"{len(panel.before)} complete estimation sessions, {MIN_OBSERVATIONS} are needed",
+        )
     if np.isnan(panel.during[:, 0]).all():
         return "no_event_returns", f"no return in the event window {list(window)}"
     return None
 
 
-def _placebos(panel: _Panel, weigh: Callable[[Floats, Floats, Sequence[str]], Floats]) -> Floats:
+def _placebos(panel: _Panel, weigh: Weigh) -> Floats:
     """Ratio of every donor, treated as if it had had the event, the other donors its donors; the treated is none."""
     ratios = []
     for j in range(1, panel.before.shape[1]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Literal
@@ -14,18 +14,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact import calendars, schema
-from marketimpact.errors import DataError, MarketImpactWarning
+from marketimpact import calendars, conversions, panels, schema, trading
+from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.sources.protocol import PriceSource, PriceTable, fingerprint
 
 __all__ = ["FROM_RETURNS", "Market"]
 
 #: Stands for the exchange of a market made by `Market.from_returns`: its sessions are the benchmark's dates.
 FROM_RETURNS = "SESSIONS"
-#: A closure is believed when at least this many securities of the exchange should have had a price.
-SEVERAL = 2
-#: Columns of `Market.since_trade`.
-SINCE_TRADE = ("ret_since_trade", "sessions_since_trade", "market_since_trade")
+_FILLS = {"symbol": pl.String, "date": pl.Date, "close": pl.Float64}
 _REPAIRS = {"mic": pl.String, "date": pl.Date, "action": pl.String, "detail": pl.String}
 
 
@@ -41,7 +38,8 @@ class Market:
         ``symbol, mic, session, date, ret, market`` and one column per factor: one row per security
         and session of its exchange. `session` counts the exchange's sessions, `ret` and `market`
         are simple returns (fraction per session), null where a price is missing on the day or the
-        session before. Sorted by (symbol, session).
+        session before. A market loaded from prices has ``ret_since_trade, close, volume`` too. Sorted by
+        (symbol, session).
     securities : polars.DataFrame
         The securities with prices.
     sessions : polars.DataFrame
@@ -62,6 +60,10 @@ class Market:
         What a reader of results should know about the data.
     truth : polars.DataFrame or None
         ``symbol, date, abnormal_return``: what was put into simulated prices.
+    fills : polars.DataFrame
+        ``symbol, date, close``: closes taken away since volume is zero and the close is the one before.
+    unit : {"simple", "log", "log volume"}
+        What `ret` and `market` are.
     fingerprint : str
         sha256 of the content.
     """
@@ -78,6 +80,8 @@ class Market:
     fingerprint: str
     notes: tuple[str, ...] = ()
     truth: pl.DataFrame | None = field(default=None, repr=False)
+    fills: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FILLS), repr=False)
+    unit: Literal["simple", "log", "log volume"] = "simple"
 
     @classmethod
     def load(
@@ -153,7 +157,7 @@ class Market:
             )
         symbols = returns.select(pl.col("symbol").unique().sort())
         sessions = benchmark.select(pl.lit(FROM_RETURNS).alias("mic"), "date", *_no_clock())
-        grid = symbols.join(_numbered(sessions), how="cross")
+        grid = symbols.join(panels.numbered(sessions), how="cross")
         panel = grid.join(returns, on=["symbol", "date"], how="left", validate="m:1").join(
             benchmark.rename({"ret": "market"}), on="date", how="left", validate="m:1"
         )
@@ -162,7 +166,7 @@ class Market:
             securities=symbols.with_columns(pl.lit(FROM_RETURNS).alias("mic"), pl.lit("benchmark").alias("benchmark")),
             sessions=sessions,
             repairs=pl.DataFrame(schema=_REPAIRS),
-            spans=_spans(returns.drop_nulls("ret")),
+            spans=panels.spans(returns.drop_nulls("ret")),
             missing=(),
             factors=tuple(c for c in factors.columns if c != "date") if factors is not None else (),
             source="returns handed in",
@@ -173,7 +177,7 @@ class Market:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names a model can ask for: ``market``, the factors, and what refers to the last trade."""
-        return ("market", *self.factors, *(c for c in SINCE_TRADE if c != "ret_since_trade"))
+        return ("market", *self.factors, *(c for c in panels.SINCE_TRADE if c != "ret_since_trade"))
 
     @cached_property
     def _columns(self) -> dict[str, NDArray[np.float64]]:
@@ -198,24 +202,113 @@ class Market:
         Row for row beside `panel`; null on sessions without a trade. The first return of a security
         counts one session; `market_since_trade` is the sum of the benchmark's returns over the gap.
         """
-        traded = pl.col("ret_since_trade").is_not_null()
-        frame = self.panel if "ret_since_trade" in self.panel.columns else self.panel.with_columns(
-            pl.col("ret").alias("ret_since_trade")
-        )  # fmt: skip
-        last = pl.when(traded).then(pl.col("session")).forward_fill().shift(1).over("symbol")
-        frame = frame.with_columns(
-            pl.when(traded).then((pl.col("session") - last).fill_null(1)).alias("sessions_since_trade"),
-            pl.when(traded).then(pl.col("session")).backward_fill().over("symbol").alias("_gap"),
+        return panels.since_trade(self.panel)
+
+    @cached_property
+    def quality(self) -> pl.DataFrame:
+        """How each security traded between its first and last price, the least traded first.
+
+        ``symbol, sessions, untraded, zero_volume, filled, longest_unchanged, untraded_share, thin``: sessions
+        of the exchange; those without a price; those with a price and no volume; closes a vendor had
+        copied (`fills`); the longest run of one and the same close; `thin` where more than a fifth of the
+        sessions are without trade, so that `TradeToTrade` is the better model.
+        """
+        if "close" not in self.panel.columns:
+            raise SpecificationError("This market was made from returns; how its securities traded is not known.")
+        return trading.quality(self.panel, self.spans, self.fills)
+
+    @cached_property
+    def limit_hits(self) -> pl.DataFrame:
+        """``symbol, date, side, band``: closes at the upper or lower daily price limit.
+
+        Prices are compared with the last close times one plus or minus the band, one tick allowed, by the
+        securities' ``price_limit`` and the bands that held before it (ChiNext 10% before 2020-08-24,
+        Taiwan 7% and Korea 15% before June 2015). Empty for a market made from returns. Prices adjusted
+        for a later dividend or split are off by a fraction of a tick, which may miss or add a hit.
+        """
+        return trading.limit_hits(self.panel, self.securities, self.spans)
+
+    def in_currency(self, currency: str, rates: pl.DataFrame) -> Market:
+        """The same market with returns and benchmark returns in one currency.
+
+        Parameters
+        ----------
+        currency : str
+            Such as ``"USD"``.
+        rates : polars.DataFrame
+            ``date, currency, rate``: units of `currency` for one unit of the row's currency, at the
+            exchange's close; up to five days old where the currency market had a holiday.
+
+        Notes
+        -----
+        ``R = (1 + R_local)(1 + R_fx) - 1``. Benchmarks are taken to be in the currency of their security.
+        A regression on a benchmark in the same currency is nearly free of the exchange rate, so abnormal
+        returns hardly differ; raw returns do. Not for one currency of stock and another of index.
+
+        Raises
+        ------
+        DataError
+            When a currency or its rates are missing.
+        SpecificationError
+            For log returns or volumes.
+        """
+        self._must_be_simple("in_currency")
+        if "currency" not in self.securities.columns:
+            raise SpecificationError("This market does not know its securities' currencies: use Market.load.")
+        lacking = {"date", "currency", "rate"}.difference(rates.columns)
+        if lacking:
+            raise DataError(f"rates lacks {', '.join(sorted(lacking))}; it needs date, currency and rate.")
+        known = self.securities.select("symbol", "currency")
+        return replace(
+            self,
+            panel=conversions.to_currency(self.panel, known, rates, currency),
+            securities=self.securities.with_columns(pl.lit(currency).alias("currency")),
+            notes=(*self.notes, f"returns converted to {currency}"),
+            fingerprint=_combined(self.panel, rates),
         )
-        # a gap with an unknown benchmark return has an unknown sum
-        whole = pl.col("market").is_not_null().all().over("symbol", "_gap")
-        total = pl.when(whole).then(pl.col("market").sum().over("symbol", "_gap"))
-        one = pl.col("sessions_since_trade") == 1
-        return frame.select(
-            "ret_since_trade",
-            "sessions_since_trade",
-            pl.when(traded).then(pl.when(one).then(pl.col("market")).otherwise(total)).alias("market_since_trade"),
+
+    def in_logs(self) -> Market:
+        """The same market with continuously compounded returns, which add up over time.
+
+        For trade-to-trade returns and long windows. Mean log returns are lower by half the variance;
+        models of excess returns refuse them, since factors are simple returns; `bhar` is empty.
+        """
+        self._must_be_simple("in_logs")
+        return replace(self, panel=conversions.to_logs(self.panel), unit="log", notes=(*self.notes, "log returns"))
+
+    def volumes(self, shares: pl.DataFrame | None = None) -> Market:
+        """A market of log trading volume in place of returns: abnormal volume by the same machinery.
+
+        Parameters
+        ----------
+        shares : polars.DataFrame, optional
+            ``symbol, shares`` (and ``date``, if they change): shares outstanding.
+
+        Returns
+        -------
+        Market
+            `ret` is ``ln(100 volume / shares + 0.000255)`` (Campbell and Wasley 1996), or ``ln(volume)``
+            without `shares`; `market` its mean over the other securities of the exchange.
+
+        Notes
+        -----
+        `MeanAdjusted` or `MarketModel` then give abnormal volume, in log points. Volume is autocorrelated,
+        which understates the variance of sums: use ``EventStudy(serial_correlation=True)``, or rank and
+        placebo tests, for windows of several sessions. Ajinkya and Jain (1989).
+        """
+        self._must_be_simple("volumes")
+        return replace(
+            self,
+            panel=conversions.log_volume(self.panel, shares),
+            unit="log volume",
+            truth=None,
+            notes=(*self.notes, "log trading volume in place of returns"),
+            fingerprint=_combined(self.panel, shares),
         )
+
+    def _must_be_simple(self, what: str) -> None:
+        if self.unit != "simple":
+            raise SpecificationError(f"{what} starts from simple returns; this market holds {self.unit} returns.")
 
     @cached_property
     def first_rows(self) -> pl.DataFrame:
@@ -262,26 +355,27 @@ def _some(symbols: Sequence[str], shown: int = 8) -> str:
 
 
 def _from_prices(securities: pl.DataFrame, table: PriceTable, factors: pl.DataFrame | None, benchmark: str) -> Market:
-    prices = table.frame.select("symbol", "date", "close").drop_nulls("close")
+    quoted, fills = trading.undo_fills(table.frame.select("symbol", "date", "close", "volume"))
+    prices = quoted.select("symbol", "date", "close").drop_nulls("close")
     if prices.is_empty():
         raise DataError(f"{table.source} has no prices, only empty closes.")
     have = securities.join(prices.select("symbol").unique(), on="symbol", how="semi")
     if have.is_empty():
         raise DataError(f"{table.source} has prices of no security, only of benchmarks: {_some(table.missing)}.")
-    first, last = _extent(prices)
+    first, last = panels.extent(prices)
     listed = calendars.sessions(have["mic"].unique(), first, last)
-    sessions, repairs = _repair(listed, have, prices)
-    numbered = _numbered(sessions)
-    panel = _returns_on_sessions(
+    sessions, repairs = panels.repair(listed, have, prices)
+    numbered = panels.numbered(sessions)
+    panel = panels.returns_on_sessions(
         have.select("symbol", "mic", benchmark).join(numbered, on="mic", how="inner"), prices, "symbol"
     ).rename({"return": "ret"})
     panel = panel.join(
-        _benchmark_returns(have, numbered, prices, benchmark),
+        panels.benchmark_returns(have, numbered, prices, benchmark),
         on=["mic", benchmark, "date"],
         how="left",
         validate="m:1",
         nulls_equal=True,
-    )
+    ).join(quoted.select("symbol", "date", "close", "volume"), on=["symbol", "date"], how="left", validate="1:1")
     missing = tuple(sorted({*table.missing, *set(securities["symbol"]).difference(have["symbol"])}))
     _warn_of_benchmarks(have, prices, benchmark)
     return Market(
@@ -289,96 +383,24 @@ def _from_prices(securities: pl.DataFrame, table: PriceTable, factors: pl.DataFr
         securities=have.with_columns(pl.col(benchmark).alias("benchmark")),
         sessions=sessions,
         repairs=repairs,
-        spans=_spans(prices.join(have, on="symbol", how="semi")),
+        spans=panels.spans(prices.join(have, on="symbol", how="semi")),
         missing=missing,
         factors=tuple(c for c in factors.columns if c != "date") if factors is not None else (),
         source=table.source,
         simulated=table.simulated,
-        notes=table.notes,
+        notes=(*table.notes, *_told(fills)),
         truth=table.truth,
+        fills=fills.join(have, on="symbol", how="semi"),
         fingerprint=_combined(table.frame, factors),
     )
 
 
-def _extent(prices: pl.DataFrame) -> tuple[date, date]:
-    row = prices.select(pl.col("date").min().alias("first"), pl.col("date").max().alias("last")).row(0)
-    return row[0], row[1]
-
-
-def _numbered(sessions: pl.DataFrame) -> pl.DataFrame:
-    return sessions.select("mic", pl.int_range(pl.len(), dtype=pl.Int64).over("mic").alias("session"), "date")
-
-
-def _returns_on_sessions(grid: pl.DataFrame, prices: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Simple returns between neighbouring sessions; a gap in prices is a gap in returns."""
-    keys = [c for c in grid.columns if c not in ("session", "date")]
-    renamed = prices.rename({"symbol": by})
-    return (
-        grid.join(renamed, on=[by, "date"], how="left", validate="m:1")
-        .sort(*keys, "session", nulls_last=True)
-        .with_columns(
-            (pl.col("close") / pl.col("close").shift(1).over(keys) - 1.0).alias("return"),
-            (pl.col("close") / pl.col("close").forward_fill().shift(1).over(keys) - 1.0).alias("ret_since_trade"),
-        )
-        .drop("close")
-    )
-
-
-def _benchmark_returns(
-    securities: pl.DataFrame, numbered: pl.DataFrame, prices: pl.DataFrame, benchmark: str
-) -> pl.DataFrame:
-    """Benchmark returns on the sessions of the exchange that uses it."""
-    pairs = securities.select("mic", benchmark).unique().drop_nulls()
-    grid = pairs.join(numbered, on="mic", how="inner")
-    return _returns_on_sessions(grid, prices, benchmark).select(
-        "mic", benchmark, "date", pl.col("return").alias("market")
-    )
-
-
-def _repair(listed: pl.DataFrame, securities: pl.DataFrame, prices: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Close listed sessions on which a whole exchange has no price; note prices on closed days."""
-    own = prices.join(securities.select("symbol", "mic"), on="symbol", how="inner", validate="m:1")
-    alive = _spans(own).join(securities.select("symbol", "mic"), on="symbol", how="inner", validate="1:1")
-    due = (
-        listed.select("mic", "date")
-        .join(alive, on="mic", how="inner")
-        .filter(pl.col("date").is_between(pl.col("first"), pl.col("last")))
-        .group_by("mic", "date")
-        .agg(pl.len().alias("due"))
-    )
-    shut = due.filter(pl.col("due") >= SEVERAL).join(own, on=["mic", "date"], how="anti")
-    stray = (
-        own.join(listed, on=["mic", "date"], how="anti")
-        .group_by("mic", "date")
-        .agg(pl.col("symbol").sort().alias("symbols"))
-    )
-    repairs = pl.concat(
-        [
-            shut.select(
-                "mic",
-                "date",
-                pl.lit("closed").alias("action"),
-                pl.format("calendar lists a session; none of the {} securities has a price", "due").alias("detail"),
-            ),
-            stray.select(
-                "mic",
-                "date",
-                pl.lit("ignored_prices").alias("action"),
-                pl.format("calendar has no session; prices of {} ignored", pl.col("symbols").list.join(", ")).alias(
-                    "detail"
-                ),
-            ),
-        ]
-    ).sort("mic", "date", "action")
-    return listed.join(shut, on=["mic", "date"], how="anti", maintain_order="left"), repairs
-
-
-def _spans(frame: pl.DataFrame) -> pl.DataFrame:
-    return (
-        frame.group_by("symbol")
-        .agg(pl.col("date").min().alias("first"), pl.col("date").max().alias("last"))
-        .sort("symbol")
-    )
+def _told(fills: pl.DataFrame) -> list[str]:
+    if fills.is_empty():
+        return []
+    return [
+        f"{fills.height} closes of {fills['symbol'].n_unique()} symbols without volume were copies and are not used"
+    ]
 
 
 def _finish(panel: pl.DataFrame, factors: pl.DataFrame | None) -> pl.DataFrame:
@@ -388,7 +410,7 @@ def _finish(panel: pl.DataFrame, factors: pl.DataFrame | None) -> pl.DataFrame:
     else:
         names = []
     lead = ["symbol", "mic", "session", "date", "ret", "market"]
-    given = [c for c in ("ret_since_trade",) if c in panel.columns]
+    given = [c for c in ("ret_since_trade", "close", "volume") if c in panel.columns]
     return panel.select(*lead, *names, *given).sort("symbol", "session")
 
 
@@ -397,7 +419,9 @@ def _check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
         return None
     if not isinstance(factors, pl.DataFrame) or "date" not in factors.columns or factors.is_empty():
         raise DataError("factors must be a polars frame with a 'date' column, one column per factor, and rows.")
-    taken = {"symbol", "mic", "session", "ret", "market", *SINCE_TRADE}.intersection(factors.columns)
+    taken = {"symbol", "mic", "session", "ret", "market", "close", "volume", *panels.SINCE_TRADE}.intersection(
+        factors.columns
+    )
     words = [c for c in factors.columns if c != "date" and not factors[c].dtype.is_numeric()]
     if taken or words:
         raise DataError(

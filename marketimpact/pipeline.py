@@ -20,9 +20,9 @@ __all__ = [
     "check_window",
     "cumulate",
     "cut",
-    "own_variance_of",
     "estimate",
     "estimation_cut",
+    "own_variance_of",
     "panel",
     "place",
 ]

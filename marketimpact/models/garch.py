@@ -146,7 +146,7 @@ def _egarch_line(y: Floats, x: Floats, h0: float) -> _Line | None:
 
 
 def _maximise(
-    y: Floats, x: Floats, volatility: Any, h0: float, start: Floats | None, options: Mapping[str, float] = OPTIONS
+    y: Floats, x: Floats, volatility: Any, h0: float, start: Floats | None, *, options: Mapping[str, float] = OPTIONS
 ) -> Any:
     """Arch's result with the pre-sample variance set to h0, or None where it did not converge."""
     model = _arch().LS(PERCENT * y, PERCENT * x, volatility=volatility, rescale=False)
@@ -173,7 +173,7 @@ class _Plain:
 
 
 def _free_egarch() -> Any:
-    """arch's EGARCH(1,1) with persistence of either sign: some maxima have a negative one."""
+    """Arch's EGARCH(1,1) with persistence of either sign: some maxima have a negative one."""
     parent = _arch().EGARCH
 
     class FreeEgarch(parent):  # type: ignore[misc,valid-type]

@@ -85,6 +85,8 @@ def draw(scenario: Scenario, rng: np.random.Generator) -> tuple[mi.Market, pl.Da
     own[:, DAY0] += np.sqrt(scenario.own_variance - 1.0) * residual_sd * rng.normal(size=n)
     returns = 0.0002 + beta * market[group] + loading * sector[group] + own
     returns[:, DAY0] += scenario.effect
+    # fat tails lose more than everything once in some ten million draws
+    returns = np.maximum(returns, -0.95)
     calendar = pl.Series([FIRST + timedelta(day) for day in range(groups * SESSIONS)])
     rows = (group[:, None] * SESSIONS + np.arange(SESSIONS)).ravel()
     symbols = [f"S{i:02d}" for i in range(n)]

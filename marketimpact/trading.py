@@ -1,0 +1,125 @@
+"""Whether and how freely a security traded: vendors' fills, stale prices, daily price limits."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+__all__ = ["limit_hits", "quality", "undo_fills"]
+
+#: A symbol whose volume is positive on fewer of its rows than this has no usable volume (many indices).
+HAS_VOLUME = 0.5
+#: Above this share of sessions without a trade trade-to-trade returns are the better choice.
+THIN = 0.2
+#: Sessions after a listing without a price limit, on the boards that have this rule.
+FREE_SESSIONS = 5
+FREE_BOARDS = ("STAR", "ChiNext")
+#: (exchange or board, band before, date of the change). Bands since then are the securities' own.
+EARLIER_BANDS: tuple[tuple[str, float, date], ...] = (
+    ("ChiNext", 0.10, date(2020, 8, 24)),
+    ("XTAI", 0.07, date(2015, 6, 1)),
+    ("ROCO", 0.07, date(2015, 6, 1)),
+    ("XKRX", 0.15, date(2015, 6, 15)),
+    ("XKOS", 0.15, date(2015, 6, 15)),
+)
+#: Exchange -> (price from which, tick), ascending. Where an exchange is not listed the tick is 0.01.
+TICKS: dict[str, tuple[tuple[float, float], ...]] = {
+    "XTAI": ((0.0, 0.01), (10.0, 0.05), (50.0, 0.1), (100.0, 0.5), (500.0, 1.0), (1000.0, 5.0)),
+    "XKRX": ((0.0, 1.0), (2e3, 5.0), (5e3, 10.0), (2e4, 50.0), (5e4, 100.0), (2e5, 500.0), (5e5, 1000.0)),
+}
+TICKS |= {"ROCO": TICKS["XTAI"], "XKOS": TICKS["XKRX"]}
+
+
+def undo_fills(prices: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Take away closes that a vendor copied from the session before.
+
+    Parameters
+    ----------
+    prices : polars.DataFrame
+        ``symbol, date, close, volume``.
+
+    Returns
+    -------
+    prices : polars.DataFrame
+        The close empty where volume is zero and the close is that of the row before.
+    fills : polars.DataFrame
+        ``symbol, date, close`` of those rows. A symbol whose volume is mostly zero or empty has none:
+        its volume says nothing.
+    """
+    prices = prices.sort("symbol", "date")
+    usable = ((pl.col("volume") > 0).fill_null(value=False).mean() >= HAS_VOLUME).over("symbol")
+    same = (pl.col("close") == pl.col("close").forward_fill().shift(1).over("symbol")).fill_null(value=False)
+    marked = prices.with_columns((usable & same & (pl.col("volume") == 0).fill_null(value=False)).alias("_fill"))
+    fills = marked.filter("_fill").select("symbol", "date", "close")
+    emptied = marked.with_columns(pl.when(~pl.col("_fill")).then(pl.col("close")).alias("close"))
+    return emptied.drop("_fill"), fills
+
+
+def quality(panel: pl.DataFrame, spans: pl.DataFrame, fills: pl.DataFrame) -> pl.DataFrame:
+    """How much of its sessions each security traded; see `Market.quality`."""
+    alive = panel.join(spans, on="symbol", how="left", validate="m:1").filter(
+        pl.col("date").is_between(pl.col("first"), pl.col("last"))
+    )
+    run = (pl.col("close") != pl.col("close").shift(1)).fill_null(value=True).cum_sum().over("symbol")
+    held = alive.filter(pl.col("close").is_not_null()).with_columns(run.alias("_run"))
+    stale = held.group_by("symbol", "_run").agg(pl.len().alias("n")).group_by("symbol").agg(pl.col("n").max())
+    table = alive.group_by("symbol", maintain_order=True).agg(
+        pl.len().cast(pl.Int64).alias("sessions"),
+        pl.col("close").is_null().sum().cast(pl.Int64).alias("untraded"),
+        ((pl.col("volume") == 0) & pl.col("close").is_not_null()).sum().cast(pl.Int64).alias("zero_volume"),
+    )
+    filled = fills.group_by("symbol").agg(pl.len().cast(pl.Int64).alias("filled"))
+    return (
+        table.join(filled, on="symbol", how="left", validate="1:1")
+        .join(stale.rename({"n": "longest_unchanged"}), on="symbol", how="left", validate="1:1")
+        .with_columns(pl.col("filled").fill_null(0), (pl.col("untraded") / pl.col("sessions")).alias("untraded_share"))
+        .with_columns((pl.col("untraded_share") > THIN).alias("thin"))
+        .sort("untraded_share", "symbol", descending=[True, False])
+    )
+
+
+def limit_hits(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
+    """Closes at the daily price limit; see `Market.limit_hits`.
+
+    The limit is the last close times one plus or minus the band, rounded to a tick: prices are compared,
+    one tick allowed, not returns.
+    """
+    facts = [c for c in ("board", "price_limit") if c in securities.columns]
+    if "close" not in panel.columns or "price_limit" not in facts:
+        return pl.DataFrame(schema={"symbol": pl.String, "date": pl.Date, "side": pl.String, "band": pl.Float64})
+    frame = panel.join(securities.select("symbol", *facts), on="symbol", how="left", validate="m:1")
+    if "board" not in facts:
+        frame = frame.with_columns(pl.lit(None, pl.String).alias("board"))
+    frame = frame.with_columns(pl.col("close").forward_fill().shift(1).over("symbol").alias("last_close"))
+    frame = frame.join(spans.select("symbol", "first"), on="symbol", how="left", validate="m:1")
+    listed = pl.col("session") - pl.col("session").filter(pl.col("date") == pl.col("first")).first().over("symbol")
+    # the data may begin long after the listing: then the first sessions are as limited as any
+    free = pl.col("board").is_in(FREE_BOARDS) & (listed < FREE_SESSIONS) & _listed_here(securities)
+    band = pl.col("price_limit")
+    for where, earlier, changed in EARLIER_BANDS:
+        applies = (pl.col("mic") == where) | (pl.col("board") == where).fill_null(value=False)
+        band = pl.when(applies & (pl.col("date") < changed) & band.is_not_null()).then(earlier).otherwise(band)
+    frame = frame.with_columns(pl.when(~free.fill_null(value=False)).then(band).alias("band"), _tick().alias("tick"))
+    upper = pl.col("close") >= pl.col("last_close") * (1 + pl.col("band")) - pl.col("tick")
+    lower = pl.col("close") <= pl.col("last_close") * (1 - pl.col("band")) + pl.col("tick")
+    side = pl.when(upper).then(pl.lit("upper")).when(lower).then(pl.lit("lower"))
+    return frame.with_columns(side.alias("side")).drop_nulls("side").select("symbol", "date", "side", "band")
+
+
+def _listed_here(securities: pl.DataFrame) -> pl.Expr:
+    """Whether a security's first price is its listing."""
+    if "listed_on" not in securities.columns:
+        return pl.lit(value=False)
+    days = dict(securities.select("symbol", "listed_on").drop_nulls().iter_rows())
+    listing = pl.col("symbol").replace_strict(days, default=None, return_dtype=pl.Date)
+    return ((pl.col("first") - listing).dt.total_days().abs() <= FREE_SESSIONS).fill_null(value=False)
+
+
+def _tick() -> pl.Expr:
+    """Smallest step of a price at the last close."""
+    tick = pl.lit(0.01)
+    for mic, steps in TICKS.items():
+        for above, step in steps:
+            tick = pl.when((pl.col("mic") == mic) & (pl.col("last_close") >= above)).then(step).otherwise(tick)
+    return tick
