@@ -8,7 +8,9 @@ from chance (`test`, `TESTS`), and what was left out (`attrition`). `write_repor
 """
 
 from marketimpact.alignment import align
+from marketimpact.calendartime import calendar_time
 from marketimpact.catalogue import announcements, campaigns, securities
+from marketimpact.counterfactual import matched_controls, synthetic_control
 from marketimpact.errors import (
     DataError,
     MarketImpactError,
@@ -42,6 +44,7 @@ from marketimpact.report import write_report
 from marketimpact.result import StudyResult
 from marketimpact.sources import FilePrices, SamplePrices, YahooPrices
 from marketimpact.study import EventStudy
+from marketimpact.volatility import abnormal_volatility
 
 __all__ = [
     "MODELS",
@@ -74,9 +77,13 @@ __all__ = [
     "TheilSen",
     "TradeToTrade",
     "YahooPrices",
+    "abnormal_volatility",
     "align",
     "announcements",
+    "calendar_time",
     "campaigns",
+    "matched_controls",
     "securities",
+    "synthetic_control",
     "write_report",
 ]

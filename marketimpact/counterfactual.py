@@ -104,7 +104,15 @@ def synthetic_control(
     left out. Abadie, Diamond and Hainmueller (2010).
     """
     return _run(
-        events, market, donors, lambda y, x, _: simplex_weights(y, x), estimation_window, event_window, coverage
+        events,
+        _Question(
+            market,
+            tuple(dict.fromkeys(donors)),
+            lambda y, x, _: simplex_weights(y, x),
+            check_window(estimation_window, "estimation_window"),
+            check_window(event_window, "event_window"),
+            coverage,
+        ),
     )
 
 

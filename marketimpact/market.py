@@ -62,7 +62,7 @@ class Market:
         ``symbol, date, abnormal_return``: what was put into simulated prices.
     fills : polars.DataFrame
         ``symbol, date, close``: closes taken away since volume is zero and the close is the one before.
-    unit : {"simple", "log", "log volume"}
+    unit : {"simple", "log", "log volume", "log variance"}
         What `ret` and `market` are.
     fingerprint : str
         sha256 of the content.
@@ -81,7 +81,7 @@ class Market:
     notes: tuple[str, ...] = ()
     truth: pl.DataFrame | None = field(default=None, repr=False)
     fills: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FILLS), repr=False)
-    unit: Literal["simple", "log", "log volume"] = "simple"
+    unit: Literal["simple", "log", "log volume", "log variance"] = "simple"
 
     @classmethod
     def load(

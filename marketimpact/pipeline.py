@@ -17,11 +17,14 @@ __all__ = [
     "REASONS",
     "Estimates",
     "Windows",
+    "autocorrelation",
     "check_window",
     "cumulate",
     "cut",
+    "dates_between",
     "estimate",
     "estimation_cut",
+    "held_events",
     "own_variance_of",
     "panel",
     "place",
@@ -43,6 +46,8 @@ REASONS = {
     "singular_regressors": "a regressor is constant or a combination of the others in the estimation window",
     "no_variation": "the return does not vary around the model in the estimation window",
 }
+#: Autocorrelation beyond this leaves no variance to speak of.
+MAX_RHO = 0.95
 _LOCATION = ("first_row", "n_sessions", "day0")
 _ATTRITION = {"event_id": pl.String, "reason": pl.String, "detail": pl.String}
 
@@ -54,6 +59,10 @@ class Windows:
     estimation: tuple[int, int]
     event: tuple[int, int]
     min_observations: int
+    #: Whether a window with a missing return gives no CAR.
+    strict: bool = False
+    #: Whether abnormal returns of neighbouring days are taken as correlated, AR(1).
+    serial_correlation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +211,13 @@ def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Window
         ``event_id, reason, detail``, sorted by `event_id`: every event is in one of the two.
     """
     _check_columns(market, model)
+    _check_unit(market, model)
     placed, dropped = place(events, market)
     design = model.design
     y, x = estimation_cut(placed, market, model, windows, instruments=True)
     fitted = design.estimator(y, x, design)
+    if windows.serial_correlation:
+        fitted = replace(fitted, rho=autocorrelation(fitted.residuals))
     y_event, x_event, rf = cut(placed, market, model, windows.event)
     expected, loading = forecast(fitted, x_event)
     ar = y_event - expected
@@ -223,8 +235,10 @@ def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Window
         se=se,
         loading=loading,
         own_variance=own_variance,
-        dates=_dates(placed, market, windows.event),
-        estimation_dates=np.concatenate([_dates(placed, market, span) for span in _spans(model, windows)], axis=1),
+        dates=dates_between(placed, market, windows.event),
+        estimation_dates=np.concatenate(
+            [dates_between(placed, market, span) for span in _spans(model, windows)], axis=1
+        ),
         location=placed.select(_LOCATION),
     )
     unusable = _unusable(every, market, model)
@@ -251,6 +265,14 @@ def _check_columns(market: Market, model: Model) -> None:
             f"{model.name} needs the factor{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; "
             f"this market has {have}. Hand them in as factors=, a frame with 'date' and one decimal "
             "column per factor."
+        )
+
+
+def _check_unit(market: Market, model: Model) -> None:
+    if market.unit != "simple" and model.design.excess:
+        raise SpecificationError(
+            f"{model.name} explains returns in excess of a simple risk-free rate; this market holds {market.unit} "
+            "returns, and the two must not be mixed. Use simple returns, or a model without a risk-free rate."
         )
 
 
@@ -306,7 +328,8 @@ def panel(
     return y, x, y_event, x_event
 
 
-def _dates(placed: pl.DataFrame, market: Market, window: tuple[int, int]) -> Ints:
+def dates_between(placed: pl.DataFrame, market: Market, window: tuple[int, int]) -> Ints:
+    """Dates of a window's sessions as days since 1970-01-01, (N, L); -1 outside the calendar."""
     rows, inside = _rows(placed, window)
     return np.where(inside, market.days[rows], -1)
 
@@ -351,15 +374,35 @@ def _without_benchmark(events: pl.DataFrame, market: Market, model: Model) -> ND
     return joined["empty"].to_numpy()
 
 
-def cumulate(ar: Floats, loading: Floats, own_variance: Floats, sigma: Floats) -> tuple[Floats, Floats]:
+def held_events(ar: Floats, length: Ints | int, windows: Windows) -> NDArray[np.bool_]:
+    """Which events have a CAR: those with a return in the window, or with all of them where that is asked."""
+    n_days = (~np.isnan(ar)).sum(axis=1)
+    return np.asarray(n_days == length if windows.strict else n_days > 0)
+
+
+def autocorrelation(residuals: Floats) -> Floats:
+    """First-order autocorrelation of each event's residuals over neighbouring days, (N, M) in, (N,) out."""
+    e = np.where(np.isnan(residuals), 0.0, residuals)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rho = (e[:, 1:] * e[:, :-1]).sum(axis=1) / (e**2).sum(axis=1)
+    return np.asarray(np.clip(np.nan_to_num(rho), -MAX_RHO, MAX_RHO))
+
+
+def cumulate(ar: Floats, loading: Floats, own_variance: Floats, fitted: Fit) -> tuple[Floats, Floats]:
     """CAR and its exact variance over the days that have an abnormal return.
 
     ``Var(CAR) = sigma^2 (sum of own variances + |sum of loadings|^2)``; (N, L), (N, L, p+1) and
-    (N, L) in, (N,) out. An event without any such day has CAR and variance NaN.
+    (N, L) in, (N,) out. An event without any such day has CAR and variance NaN. With residuals that
+    are AR(1) the own part is ``sum_st rho^|s-t| sqrt(v_s v_t)``.
     """
     present = ~np.isnan(ar)
     n_days = present.sum(axis=1)
     total = np.where(n_days > 0, np.where(present, ar, 0.0).sum(axis=1), np.nan)
     load = np.ascontiguousarray(np.moveaxis(loading, 1, 2)).sum(axis=2)
-    variance = sigma**2 * (own_variance.sum(axis=1) + (load**2).sum(axis=1))
+    own = own_variance.sum(axis=1)
+    if fitted.rho.any():
+        root = np.sqrt(own_variance)
+        for lag in range(1, root.shape[1]):
+            own = own + 2.0 * fitted.rho**lag * (root[:, lag:] * root[:, :-lag]).sum(axis=1)
+    variance = fitted.sigma**2 * (own + (load**2).sum(axis=1))
     return total, np.where(n_days > 0, variance, np.nan)

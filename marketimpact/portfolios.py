@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from marketimpact.inference import Portfolios
 from marketimpact.market import Market
 from marketimpact.models import Model, forecast
-from marketimpact.pipeline import Estimates, Floats, Ints, cumulate, cut, estimation_cut, own_variance_of
+from marketimpact.pipeline import (
+    Estimates,
+    Floats,
+    Ints,
+    autocorrelation,
+    cumulate,
+    cut,
+    estimation_cut,
+    own_variance_of,
+)
 
 __all__ = ["portfolios"]
 
@@ -32,13 +43,15 @@ def portfolios(estimates: Estimates, market: Market, model: Model, window: tuple
     for row, (y_mean, x_mean, days) in enumerate(parts):
         y_all[row, : len(days)], x_all[row, : len(days)], days_all[row, : len(days)] = y_mean, x_mean, days
     fitted = model.design.estimator(y_all, x_all, model.design)
+    if estimates.windows.serial_correlation:
+        fitted = replace(fitted, rho=autocorrelation(fitted.residuals))
     y_window = np.stack([_mean(y_event[rows]) for rows in groups])
     x_window = np.stack([_mean(x_event[rows]) for rows in groups])
     expected, loading = forecast(fitted, x_window)
     ar = y_window - expected
     present = ~np.isnan(ar)
     own = np.where(present, own_variance_of(fitted, x_window, model, estimates.windows, window), 0.0)
-    car, variance = cumulate(ar, np.where(present[:, :, None], loading, 0.0), own, fitted.sigma)
+    car, variance = cumulate(ar, np.where(present[:, :, None], loading, 0.0), own, fitted)
     enough = (fitted.n_obs >= estimates.windows.min_observations) & ~fitted.singular & present.any(axis=1)
     dates = np.stack([estimates.dates[rows[0], columns] for rows in groups])
     return Portfolios(

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import special
 
 from marketimpact import charts, pipeline, regressions
+from marketimpact.cars import car_table
 from marketimpact.errors import SpecificationError
 from marketimpact.grouped import Grouped
 from marketimpact.inference import (
@@ -40,7 +40,7 @@ __all__ = ["StudyResult"]
 SHOWN_WITH_TESTS = 3000
 #: Coefficients that go by a name of their own; others are ``beta_<regressor>``.
 _COEFFICIENTS = {"market": "beta", "market_since_trade": "beta", "sessions_since_trade": "alpha"}
-_CAR_COLUMNS = ("n_days", "car", "se", "t", "df", "p", "scar", "bhar")
+_CAR_COLUMNS = ("n_days", "car", "se", "t", "df", "p", "scar", "bhar", "flags", "last")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,16 +121,26 @@ class StudyResult:
             pl.col("ret", "expected", "ar", "se", "sar").fill_nan(None)
         )
 
-    def car(self, first: int, last: int) -> pl.DataFrame:
+    def car(self, first: int, last: int, *, past_limits: bool = False) -> pl.DataFrame:
         """Cumulative abnormal return of every event over sessions `first` to `last`.
+
+        Parameters
+        ----------
+        first, last : int
+            The window.
+        past_limits : bool
+            Whether an event that closes at its daily price limit on `last` is followed to its first free
+            close (or the end of the event window); ``last`` then says how far.
 
         Returns
         -------
         polars.DataFrame
-            ``event_id, symbol, n_days, car, se, t, df, p, scar, bhar`` and the events' own columns.
+            ``event_id, symbol, n_days, car, se, t, df, p, scar, bhar, flags`` and the events' own columns.
             `car` and `bhar` are fractions over the days that have a return (`n_days` of them), `se`
             is the exact forecast standard error, `p` two-sided from t(df): exact only under
-            normality. On simulated prices ``true_car`` is what was put in.
+            normality. `flags` names sessions without a return and those that closed at a price limit,
+            where the abnormal return is a lower bound of the reaction. `bhar` is null unless returns are
+            simple. On simulated prices ``true_car`` is what was put in.
 
         Raises
         ------
@@ -138,31 +148,7 @@ class StudyResult:
             For a window outside the study's `event_window`.
         """
         columns = self._columns(first, last)
-        values = self.estimates_
-        ar = values.ar[:, columns]
-        total, variance = pipeline.cumulate(
-            ar, values.loading[:, columns], values.own_variance[:, columns], values.fit.sigma
-        )
-        se = np.sqrt(variance)
-        t = total / se
-        present = ~np.isnan(ar)
-        held = np.where(present, 1.0 + values.ret[:, columns], 1.0).prod(axis=1)
-        expected = np.where(present, 1.0 + values.expected[:, columns], 1.0).prod(axis=1)
-        n_days = present.sum(axis=1)
-        frame = pl.DataFrame(
-            {
-                "event_id": self.events["event_id"],
-                "symbol": self.events["symbol"],
-                "n_days": n_days,
-                "car": total,
-                "se": se,
-                "t": t,
-                "df": values.fit.df,
-                "p": 2.0 * special.stdtr(values.fit.df, -np.abs(t)),
-                "scar": t,
-                "bhar": np.where(n_days > 0, held - expected, np.nan),
-            }
-        ).with_columns(pl.col("car", "se", "t", "p", "scar", "bhar").fill_nan(None))
+        frame = car_table(self.estimates_, self.market, columns, past_limits=past_limits)
         if self.market.truth is not None:
             frame = frame.with_columns(self._true_car(columns))
         own = self.events.drop("symbol", *[c for c in _CAR_COLUMNS if c in self.events.columns])
@@ -261,10 +247,11 @@ class StudyResult:
         """What the tests look at: the events with an abnormal return in the window."""
         columns = self._columns(first, last)
         values = self.estimates_
-        held = np.flatnonzero((~np.isnan(values.ar[:, columns])).any(axis=1))
+        held = np.flatnonzero(pipeline.held_events(values.ar[:, columns], last - first + 1, values.windows))
         part = values.take(held)
+        pool = part if values.windows.strict else values
         car, variance = pipeline.cumulate(
-            part.ar[:, columns], part.loading[:, columns], part.own_variance[:, columns], part.fit.sigma
+            part.ar[:, columns], part.loading[:, columns], part.own_variance[:, columns], part.fit
         )
         present = ~np.isnan(part.ar[:, columns])
         hours = part.events.select("symbol").join(
@@ -281,14 +268,14 @@ class StudyResult:
             dates=np.where(present, part.dates[:, columns], -1),
             event_ar=part.ar,
             event_se=part.se,
-            pool=Pool(values.fit.residuals, values.ar, values.se, values.fit.sigma),
+            pool=Pool(pool.fit.residuals, pool.ar, pool.se, pool.fit.sigma),
             columns=columns,
             cluster=self._clusters(part.events),
             hours=hours.select("opens", "closes").to_numpy().astype(np.float64),
             intercept=self.model.design.intercept,
             n_day0=part.events["date"].n_unique(),
             panel=lambda: pipeline.panel(part, self.market, self.model, (first, last)),
-            portfolios=lambda: portfolios(values, self.market, self.model, (first, last)),
+            portfolios=lambda: portfolios(pool, self.market, self.model, (first, last)),
         )
 
     @staticmethod
@@ -384,7 +371,10 @@ class StudyResult:
         sample = self.sample(first, last)
         if sample.n == 0:
             return [f"  no event has a return in [{first}, {last}]"]
-        lines = [f"  CAAR [{first}, {last}] {sample.car.mean():+.2%} over {sample.n} events"]
+        size = f"{sample.car.mean():+.2%}"
+        if self.market.unit.startswith("log "):
+            size = f"{sample.car.mean():+.3f} log points ({self.market.unit})"
+        lines = [f"  CAAR [{first}, {last}] {size} over {sample.n} events"]
         if sample.n > SHOWN_WITH_TESTS:
             return [*lines, f"  tests: ask .test({first}, {last})"]
         tests = table(DEFAULT_TESTS, sample).filter(pl.col("valid"))

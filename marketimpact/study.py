@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
 from marketimpact import pipeline
 from marketimpact.errors import SpecificationError
 from marketimpact.market import Market
-from marketimpact.models import MarketModel, Model
+from marketimpact.models import MarketModel, Model, TradeToTrade
 from marketimpact.result import StudyResult
 from marketimpact.sources.protocol import fingerprint
 
@@ -35,6 +35,13 @@ class EventStudy:
         Widest span of sessions that questions can be asked of, both included.
     min_observations : int
         Complete sessions an event needs in its estimation window.
+    missing : {"available", "strict", "trade_to_trade"}
+        What a CAR does when sessions of its window have no return: sum those that have one, with the exact
+        variance of these; give none; or, for the market model, take returns from one trade to the next
+        (`TradeToTrade`), so that a suspension's return belongs to the session on which trading resumed.
+    serial_correlation : bool
+        Whether variances of CARs allow for autocorrelated abnormal returns (AR(1) per event), as for
+        trading volume.
 
     Raises
     ------
@@ -46,14 +53,16 @@ class EventStudy:
     --------
     >>> import marketimpact as mi
     >>> study = mi.EventStudy(estimation_window=(-200, -11), event_window=(-5, 5))
-    >>> study.but(model=mi.MeanAdjusted())
-    EventStudy(model=MeanAdjusted(), estimation_window=(-200, -11), event_window=(-5, 5), min_observations=60)
+    >>> study.but(model=mi.MeanAdjusted()).model
+    MeanAdjusted()
     """
 
     model: Model = field(default_factory=MarketModel)
     estimation_window: tuple[int, int] = (-250, -11)
     event_window: tuple[int, int] = (-10, 10)
     min_observations: int = 60
+    missing: Literal["available", "strict", "trade_to_trade"] = "available"
+    serial_correlation: bool = False
 
     def __post_init__(self) -> None:
         for name in ("estimation_window", "event_window"):
@@ -67,6 +76,7 @@ class EventStudy:
         if isinstance(self.model, type) or not hasattr(self.model, "design"):
             name = getattr(self.model, "__name__", repr(self.model))
             raise SpecificationError(f"model={name} is not a model value; write mi.MarketModel(), with brackets.")
+        self._settle_missing()
         after = self.model.design.after
         if after is not None and after[0] <= self.event_window[1]:
             raise SpecificationError(
@@ -80,6 +90,18 @@ class EventStudy:
                 f"min_observations={self.min_observations} must lie between {floor} (what {self.model.name} "
                 f"needs) and {length} (the sessions in estimation_window={self.estimation_window})."
             )
+
+    def _settle_missing(self) -> None:
+        if self.missing not in ("available", "strict", "trade_to_trade"):
+            raise SpecificationError(f"missing={self.missing!r}: choose 'available', 'strict' or 'trade_to_trade'.")
+        if self.missing != "trade_to_trade" or isinstance(self.model, TradeToTrade):
+            return
+        if not isinstance(self.model, MarketModel):
+            raise SpecificationError(
+                f"missing='trade_to_trade' is a form of the market model; {self.model.name} has none. Use "
+                "model=mi.MarketModel(), or another way with missing returns."
+            )
+        object.__setattr__(self, "model", TradeToTrade())
 
     def but(self, **changes: Any) -> EventStudy:
         """Copy with some options changed."""
@@ -112,7 +134,13 @@ class EventStudy:
         SpecificationError
             When the market lacks a factor of the model.
         """
-        windows = pipeline.Windows(self.estimation_window, self.event_window, self.min_observations)
+        windows = pipeline.Windows(
+            self.estimation_window,
+            self.event_window,
+            self.min_observations,
+            strict=self.missing == "strict",
+            serial_correlation=self.serial_correlation,
+        )
         estimates, attrition = pipeline.estimate(events, market, self.model, windows)
         return StudyResult(
             model=self.model,

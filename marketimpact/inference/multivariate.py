@@ -10,10 +10,12 @@ from scipy import linalg, special
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Floats, Sample
 
-__all__ = ["MVRM_AVERAGE_F", "MVRM_EQUAL_F", "MVRM_JOINT_F", "MVRM_JOINT_WALD"]
+__all__ = ["MVRM_AVERAGE_F", "MVRM_EQUAL_F", "MVRM_JOINT_BOOTSTRAP", "MVRM_JOINT_F", "MVRM_JOINT_WALD"]
 
 #: A firm takes part when it has this share of the estimation days that any firm has.
 COVERAGE = 0.9
+DRAWS = 999
+SEED = 20250812
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class _System:
     """CARs of m firms from one system of regressions with a dummy per event day.
 
     `car` is (m,), `sscp` the (m, m) residual cross products, `q` the variance factor of a CAR, `df`
-    the residual degrees of freedom T - k.
+    the residual degrees of freedom T - k, `residuals` (T, m) and `design` (T, k), event days last.
     """
 
     car: Floats
@@ -29,6 +31,8 @@ class _System:
     q: float
     df: int
     days: int
+    residuals: Floats
+    design: Floats
 
 
 def mvrm_joint_f(sample: Sample) -> Outcome:
@@ -67,6 +71,35 @@ def mvrm_joint_wald(sample: Sample) -> Outcome:
     form = float(system.car @ linalg.solve(system.sscp, system.car, assume_a="pos"))
     wald = form / system.q * system.days
     return Outcome(float(system.car.mean()), wald, float(special.chdtrc(m, wald)), df=m, n_events=m)
+
+
+def mvrm_joint_bootstrap(sample: Sample) -> Outcome:
+    """The joint F against regressions on resampled residual vectors, whole days at a time."""
+    system = _system(sample)
+    if isinstance(system, Outcome):
+        return system
+    plain = _exact_f(system, np.eye(len(system.car)))
+    if np.isnan(plain.statistic):
+        return plain
+    length = system.design.shape[1] - np.linalg.matrix_rank(system.design[: -sample.length])
+    pool = system.residuals[: system.days - length]
+    basis = np.linalg.qr(system.design)[0]
+    select = np.concatenate([np.zeros(system.design.shape[1] - length), np.ones(length)])
+    contrast = select @ linalg.pinv(system.design)
+    rng = np.random.default_rng(SEED)
+    extreme = 0
+    for _ in range(DRAWS):
+        drawn = pool[rng.integers(0, len(pool), system.days)]
+        fitted = basis.T @ drawn
+        sscp = drawn.T @ drawn - fitted.T @ fitted
+        theta = contrast @ drawn
+        # a resample with fewer distinct days than firms has no inverse; it counts as extreme
+        with np.errstate(all="ignore"):
+            form = float(theta @ np.linalg.lstsq(sscp, theta, rcond=None)[0])
+        extreme += form / system.q * plain.df / len(system.car) >= plain.statistic
+    p = (1 + extreme) / (1 + DRAWS)
+    note = f"{DRAWS} resamples of {len(pool)} days, seed {SEED}"
+    return Outcome(plain.estimate, plain.statistic, p, note=note, n_events=plain.n_events)
 
 
 def _exact_f(system: _System, contrast: Floats) -> Outcome:
@@ -121,7 +154,8 @@ def _estimate(y: Floats, x: Floats, y_event: Floats, x_event: Floats, intercept:
     coefficients = inverse @ design.T @ both
     residuals = both - design @ coefficients
     select = np.concatenate([np.zeros(design.shape[1] - length), np.ones(length)])
-    return _System(select @ coefficients, residuals.T @ residuals, float(select @ inverse @ select), df, len(both))
+    variance = float(select @ inverse @ select)
+    return _System(select @ coefficients, residuals.T @ residuals, variance, df, len(both), residuals, design)
 
 
 MVRM_JOINT_F = SignificanceTest(
@@ -135,6 +169,10 @@ MVRM_AVERAGE_F = SignificanceTest(
 MVRM_EQUAL_F = SignificanceTest(
     "mvrm_equal_F", "all firms have the same CAR", "CAAR of the complete firms", "F(m-1, T-k-m+2)",
     "Schipper and Thompson (1983); Binder (1985)", Holds("no", "no", "no", "no"), mvrm_equal_f,
+)  # fmt: skip
+MVRM_JOINT_BOOTSTRAP = SignificanceTest(
+    "mvrm_joint_bootstrap", "every firm's CAR = 0", "CAAR of the complete firms", "resampled days",
+    "Hein and Westfall (2004); Chou (2004)", Holds("no", "no", "yes", "no"), mvrm_joint_bootstrap,
 )  # fmt: skip
 MVRM_JOINT_WALD = SignificanceTest(
     "mvrm_joint_wald", "every firm's CAR = 0", "CAAR of the complete firms", "chi2(m), asymptotic",

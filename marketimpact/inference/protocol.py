@@ -32,6 +32,10 @@ class Holds:
         Fewest events with which it does; below, its size at nominal 5% was simulated above 8%.
     min_clusters : int
         Fewest dates with which it does, or with which it can reject at 5% at all.
+    clusters_apart : bool
+        Whether windows of different clusters must not have days in common.
+    clusters_alike : bool
+        Whether clusters must be of similar size.
     """
 
     separate: Level
@@ -40,6 +44,8 @@ class Holds:
     both: Level
     min_events: int = 1
     min_clusters: int = 1
+    clusters_apart: bool = False
+    clusters_alike: bool = False
 
     def level(self, *, shared: bool, variance: bool) -> Level:
         """Level for a structure of events."""
@@ -53,6 +59,7 @@ class Outcome:
     """What a test found; a test that cannot speak has ``statistic = nan`` and a note.
 
     `n_events` is given only by tests that use other events than those with a return in the window.
+    `doubt` says why the p-value should not be relied on for these data, whatever `Holds` says.
     """
 
     estimate: float
@@ -63,6 +70,7 @@ class Outcome:
     note: str = ""
     n_events: int | None = None
     df_numerator: float = nan
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

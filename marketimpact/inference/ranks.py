@@ -15,6 +15,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+#: Fewer blocks than this give ranks too coarse for a normal distribution.
+MIN_RANKED = 30
+
+
 def corrado_rank(sample: Sample) -> Outcome:
     """Mean excess rank of the window's days over the root mean square of all days'."""
     values = np.column_stack([sample.pool.residuals, sample.pool.event_ar])
@@ -69,7 +73,14 @@ def rank_blocks(sample: Sample) -> Outcome:
         return silent("needs at least 2 blocks in the estimation window")
     spread = float(np.sqrt((total[used] ** 2).mean()))
     z = float(total[-1] / spread)
-    return Outcome(np.nan, z, normal_p(z), se=spread, note=f"{int(used.sum())} blocks of {length} days")
+    return Outcome(
+        np.nan,
+        z,
+        normal_p(z),
+        se=spread,
+        note=f"{int(used.sum())} blocks of {length} days",
+        doubt=f"needs {MIN_RANKED} blocks to rank among" if used.sum() < MIN_RANKED else "",
+    )
 
 
 def grank_t(sample: Sample) -> Outcome:

@@ -162,6 +162,12 @@ class Sample:
         return len(np.unique(self.cluster))
 
     @cached_property
+    def effective_clusters(self) -> float:
+        """Clusters of equal size that would weigh events as unevenly: ``(sum n)^2 / sum n^2``."""
+        sizes = np.unique(self.cluster, return_counts=True)[1].astype(np.float64)
+        return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+    @cached_property
     def common_days(self) -> Floats:
         """(N, N): share of the window two events have in common, ``tau_ij / sqrt(L_i L_j)``."""
         return common_days(self.dates)

@@ -21,6 +21,8 @@ ONE_DATE = (
 )
 #: Level at which a rise in variance is taken as seen.
 VARIANCE_LEVEL = 0.05
+#: Clusters are alike when their effective number is at least this share of their number.
+ALIKE = 0.8
 
 _COLUMNS = {
     "test": pl.String,
@@ -56,6 +58,8 @@ class Structure:
         with fewer than three events.
     variance_p : float
         One-sided p-value of that ratio against 1, chi-squared; too small under fat tails.
+    effective_clusters : float
+        Clusters of equal size that would weigh events as unevenly.
     asynchronous : bool
         Whether events with common days trade on exchanges that are hardly open at the same time.
     """
@@ -66,7 +70,18 @@ class Structure:
     shares_days: bool
     variance_ratio: float
     variance_p: float
+    effective_clusters: float
     asynchronous: bool
+
+    @property
+    def clusters_overlap(self) -> bool:
+        """Whether windows of different clusters have days in common."""
+        return self.n_blocks < self.n_clusters
+
+    @property
+    def clusters_differ(self) -> bool:
+        """Whether clusters are of very unequal size."""
+        return self.effective_clusters < ALIKE * self.n_clusters
 
     @property
     def variance_rose(self) -> bool:
@@ -77,7 +92,16 @@ class Structure:
 def structure(sample: Sample) -> Structure:
     """Describe how the events of a sample hang together."""
     ratio, p = _variance_ratio(sample)
-    return Structure(sample.n, sample.n_clusters, sample.n_blocks, sample.shares_days, ratio, p, sample.asynchronous)
+    return Structure(
+        n_events=sample.n,
+        n_clusters=sample.n_clusters,
+        n_blocks=sample.n_blocks,
+        shares_days=sample.shares_days,
+        variance_ratio=ratio,
+        variance_p=p,
+        effective_clusters=sample.effective_clusters,
+        asynchronous=sample.asynchronous,
+    )
 
 
 def _variance_ratio(sample: Sample) -> tuple[float, float]:
@@ -109,9 +133,9 @@ def table(tests: Sequence[SignificanceTest], sample: Sample) -> pl.DataFrame:
     for test in tests:
         outcome = test.run(sample)
         level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
-        enough = sample.n >= test.holds.min_events and sample.n_clusters >= test.holds.min_clusters
-        valid = level != "no" and enough and not np.isnan(outcome.statistic)
-        notes = (outcome.note, _why(test, facts, level), *_caveats(facts))
+        why_not = _why_not(test, facts, level) or (outcome.doubt and f"does not hold: {outcome.doubt}")
+        valid = not why_not and not np.isnan(outcome.statistic)
+        notes = (outcome.note, why_not or _assumed(test, facts, level), *_caveats(facts))
         rows.append(_row(test, outcome, sample.n, valid, "; ".join(note for note in notes if note)))
     frame = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
     return frame.sort("valid", descending=True, maintain_order=True)
@@ -135,23 +159,37 @@ def _row(test: SignificanceTest, outcome: Outcome, n: int, valid: bool, note: st
     )
 
 
-def _why(test: SignificanceTest, facts: Structure, level: Level) -> str:
-    if facts.n_clusters < test.holds.min_clusters:
-        return f"does not hold: needs at least {test.holds.min_clusters} dates, here are {facts.n_clusters}"
-    if facts.n_events < test.holds.min_events:
-        return f"does not hold: needs at least {test.holds.min_events} events, here are {facts.n_events}"
-    if level == "nearly":
-        return "slightly liberal when events share days"
-    if level == "yes":
-        if not facts.variance_rose and test.holds.level(shared=facts.shares_days, variance=True) == "no":
-            return "assumes that the event did not raise the variance; no rise is seen"
+def _why_not(test: SignificanceTest, facts: Structure, level: Level) -> str:
+    """Why a test does not hold for these events; empty where it does."""
+    holds = test.holds
+    if facts.n_clusters < holds.min_clusters:
+        return f"does not hold: needs at least {holds.min_clusters} dates, here are {facts.n_clusters}"
+    if facts.n_events < holds.min_events:
+        return f"does not hold: needs at least {holds.min_events} events, here are {facts.n_events}"
+    if holds.clusters_apart and facts.clusters_overlap:
+        return "does not hold: windows of different dates have days in common, so the dates are not separate draws"
+    if holds.clusters_alike and facts.clusters_differ:
+        return (
+            f"does not hold: the {facts.n_clusters} dates are of very unequal size and weigh like "
+            f"{facts.effective_clusters:.1f} equal ones"
+        )
+    if level != "no":
         return ""
     reasons = []
-    if facts.shares_days and test.holds.shared_date == "no":
+    if facts.shares_days and holds.shared_date == "no":
         reasons.append("takes events as independent, but they share days and so a common shock")
-    if facts.variance_rose and test.holds.event_variance == "no":
+    if facts.variance_rose and holds.event_variance == "no":
         reasons.append(f"assumes unchanged variance, but SCARs vary {facts.variance_ratio:.1f} times as much")
-    return "does not hold: " + "; ".join(reasons)
+    return "does not hold: " + ("; ".join(reasons) or "not for events like these")
+
+
+def _assumed(test: SignificanceTest, facts: Structure, level: Level) -> str:
+    """What a test that holds takes for granted."""
+    if level == "nearly":
+        return "slightly liberal when events share days" if facts.shares_days else "slightly liberal"
+    if not facts.variance_rose and test.holds.level(shared=facts.shares_days, variance=True) == "no":
+        return "assumes that the event did not raise the variance; no rise is seen"
+    return ""
 
 
 def _caveats(facts: Structure) -> list[str]:

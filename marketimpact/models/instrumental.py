@@ -62,4 +62,5 @@ def scholes_williams(y: Floats, x: Floats, design: Design) -> Fit:
         1.0 / count,
         singular,
         np.empty((len(y), 0)),
+        np.zeros(len(y)),
     )

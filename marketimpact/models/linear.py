@@ -118,6 +118,7 @@ class Fit:
     base : (N,) array, leverage of the constant
     singular : (N,) array, True where the regressors do not identify the coefficients
     state : (N, s) array, what a model with changing variance starts its forecast from; s = 0 otherwise
+    rho : (N,) array, autocorrelation of neighbouring abnormal returns; 0 unless the study asks for it
     """
 
     alpha: Floats
@@ -132,6 +133,7 @@ class Fit:
     base: Floats
     singular: Bools
     state: Floats
+    rho: Floats
 
 
 def fit(y: Floats, x: Floats, design: Design) -> Fit:
@@ -174,8 +176,8 @@ def fit(y: Floats, x: Floats, design: Design) -> Fit:
     with np.errstate(invalid="ignore", divide="ignore"):
         r2 = 1.0 - squares / total
     base = 1.0 / count if design.intercept else np.zeros(len(y))
-    state = np.empty((len(y), 0))
-    return Fit(alpha, slopes, sigma, n_obs, df, r2, residuals, x_bar, whitener, base, singular, state)
+    state, rho = np.empty((len(y), 0)), np.zeros(len(y))
+    return Fit(alpha, slopes, sigma, n_obs, df, r2, residuals, x_bar, whitener, base, singular, state, rho)
 
 
 def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:
