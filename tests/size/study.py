@@ -23,7 +23,10 @@ SEED = 20261123
 NOMINAL = 0.05
 LENGTHS = (1, 5)
 #: Resampling costs a hundred times as much; these are studied where there are few dates.
-RESAMPLING = ("residual_bootstrap", "wild_cluster", "sign_flip_date", "skew_bootstrap", "mvrm_joint_bootstrap")
+RESAMPLING = (
+    "residual_bootstrap", "wild_cluster", "wild_cluster_webb", "sign_flip_date", "skew_johnson_bootstrap",
+    "skew_hall_bootstrap", "mvrm_joint_bootstrap",
+)  # fmt: skip
 CHUNK = 50
 RATES = Path(__file__).parents[2] / "docs" / "size" / "rates.csv"
 SCHEMA = {
@@ -35,7 +38,7 @@ SCHEMA = {
 def tests_of(scenario: Scenario) -> list[str]:
     """Every registered test; those that resample only where dates are few but several."""
     few_dates = 1 < len(scenario.dates) <= 6
-    cheap = ("wild_cluster", "sign_flip_date") if few_dates else ()
+    cheap = ("wild_cluster", "wild_cluster_webb", "sign_flip_date") if few_dates else ()
     return [name for name in mi.TESTS if name not in RESAMPLING or name in cheap]
 
 
@@ -49,7 +52,7 @@ def count(number: int, first: int, last: int) -> Counter[tuple[int, str, str]]:
             study = mi.EventStudy(estimation_window=ESTIMATION, event_window=(0, length - 1))
             table = study.run(events, market).test(0, length - 1, tests=names)
             for test, p, valid in table.select("test", "p_value", "valid").iter_rows():
-                found[length, test, "defined"] += p == p  # noqa: PLR0124  # nan is not equal to itself
+                found[length, test, "defined"] += p == p  # nan is not equal to itself
                 found[length, test, "rejected"] += p < NOMINAL
                 found[length, test, "called_valid"] += valid
                 found[length, test, "rejected_valid"] += valid and p < NOMINAL

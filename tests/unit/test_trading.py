@@ -1,0 +1,320 @@
+"""Suspensions, thin trading, price limits, currency, logs and volume: from prices to a CAR."""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+import statsmodels.api as sm
+
+import marketimpact as mi
+from marketimpact import calendars
+from tests.conftest import golden
+
+FIRMS = pl.DataFrame(
+    {
+        "symbol": ["300474.SZ", "688256.SS", "603986.SS"],
+        "mic": ["XSHG", "XSHG", "XSHG"],
+        "benchmark": ["000300.SS"] * 3,
+        "board": ["ChiNext", "STAR", "main"],
+        "currency": ["CNY"] * 3,
+        "price_limit": [0.20, 0.20, 0.10],
+        "listed_on": [date(2016, 3, 31), date(2020, 7, 20), date(2016, 8, 18)],
+    }
+)
+DAYS = calendars.sessions(["XSHG"], date(2024, 1, 2), date(2025, 9, 30))["date"].to_list()
+DAY0 = DAYS.index(date(2025, 8, 12))
+EVENTS = pl.DataFrame(
+    {
+        "event_id": ["limit", "free", "again"],
+        "symbol": ["688256.SS", "603986.SS", "688256.SS"],
+        "date": [DAYS[DAY0], DAYS[DAY0], DAYS[DAY0 - 30]],
+    }
+)
+STUDY = mi.EventStudy(estimation_window=(-210, -41), event_window=(-5, 10))
+
+
+def closes(changes: dict[tuple[str, int], float | None] | None = None, seed: int = 3) -> pl.DataFrame:
+    """Closes rounded to 0.01 with given returns (or none: suspended) on some sessions, and volumes."""
+    rng = np.random.default_rng(seed)
+    market = rng.normal(0, 0.01, len(DAYS))
+    rows = []
+    for symbol in ("000300.SS", *FIRMS["symbol"]):
+        own = np.zeros(len(DAYS)) if symbol == "000300.SS" else rng.normal(0, 0.015, len(DAYS))
+        price = 100.0
+        for n, day in enumerate(DAYS):
+            ret = (changes or {}).get((symbol, n), float(market[n] + own[n]))
+            if ret is None:
+                continue
+            price = math.floor(price * (1.0 + ret) * 100 + 0.5) / 100
+            rows.append((symbol, day, price, float(rng.integers(100_000, 200_000))))
+    schema = {"symbol": pl.String, "date": pl.Date, "close": pl.Float64, "volume": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def load(frame: pl.DataFrame) -> mi.Market:
+    return mi.Market.load(FIRMS, mi.FilePrices(frame))
+
+
+# --- price limits -------------------------------------------------------------------------------
+
+RUN = {("688256.SS", DAY0): 0.20, ("688256.SS", DAY0 + 1): 0.20, ("688256.SS", DAY0 + 2): 0.05}
+
+
+def test_closes_at_the_limit_are_found_by_price_and_band():
+    market = load(closes({**RUN, ("603986.SS", DAY0): -0.10, ("300474.SZ", DAY0): 0.10}))
+    found = market.limit_hits.select("symbol", "date", "side", "band").rows()
+    assert sorted(found) == [
+        ("603986.SS", DAYS[DAY0], "lower", 0.10),
+        ("688256.SS", DAYS[DAY0], "upper", 0.20),
+        ("688256.SS", DAYS[DAY0 + 1], "upper", 0.20),
+    ]
+
+
+def test_chinext_had_a_narrower_band_before_august_2020():
+    days = calendars.sessions(["XSHG"], date(2020, 8, 17), date(2020, 8, 28))["date"].to_list()
+    rows = [(s, d, 50.0 * 1.1**n) for s in ("300474.SZ", "000300.SS") for n, d in enumerate(days)]
+    frame = pl.DataFrame(rows, schema={"symbol": pl.String, "date": pl.Date, "close": pl.Float64}, orient="row")
+    market = mi.Market.load(FIRMS.head(1), mi.FilePrices(frame))
+    hit = market.limit_hits["date"].to_list()
+    assert hit == [d for d in days[1:] if d < date(2020, 8, 24)]
+
+
+def test_the_first_five_sessions_after_a_listing_are_free():
+    days = calendars.sessions(["XSHG"], date(2020, 7, 20), date(2020, 7, 31))["date"].to_list()
+    days = [day for day in days if day >= date(2020, 7, 20)]
+    rows = [(s, d, 50.0 * 1.2**n) for s in ("688256.SS", "000300.SS") for n, d in enumerate(days)]
+    frame = pl.DataFrame(rows, schema={"symbol": pl.String, "date": pl.Date, "close": pl.Float64}, orient="row")
+    market = mi.Market.load(FIRMS[1:2], mi.FilePrices(frame))
+    assert market.limit_hits["date"].to_list() == days[5:]
+
+
+def test_an_event_at_its_limit_is_flagged_and_followed_to_its_first_free_close():
+    result = STUDY.run(EVENTS, load(closes(RUN)))
+    plain = {row["event_id"]: row for row in result.car(0, 0).iter_rows(named=True)}
+    assert plain["limit"]["flags"] == "at the upper price limit on 0"
+    assert plain["free"]["flags"] is None
+    followed = {row["event_id"]: row for row in result.car(0, 0, past_limits=True).iter_rows(named=True)}
+    assert (followed["limit"]["last"], followed["free"]["last"]) == (2, 0)
+    whole = {row["event_id"]: row for row in result.car(0, 2).iter_rows(named=True)}
+    for column in ("car", "se", "t", "p", "bhar", "n_days"):
+        assert followed["limit"][column] == whole["limit"][column]
+        assert followed["free"][column] == plain["free"][column]
+    assert plain["limit"]["car"] < followed["limit"]["car"]
+
+
+def test_a_suspension_after_a_limit_is_no_free_close():
+    changes = {**RUN, ("688256.SS", DAY0 + 1): None, ("688256.SS", DAY0 + 2): 0.05}
+    row = STUDY.run(EVENTS, load(closes(changes))).car(0, 0, past_limits=True).row(1, named=True)
+    assert row["event_id"] == "free"
+    row = STUDY.run(EVENTS, load(closes(changes))).car(0, 0, past_limits=True).row(2, named=True)
+    # the session after the suspension has no one-session return, the one after it does
+    assert (row["event_id"], row["last"]) == ("limit", 3)
+    assert row["flags"] == "no return on 1, 2; at the upper price limit on 0"
+
+
+def test_a_market_of_returns_has_no_limits(golden_market):
+    assert golden_market.limit_hits.is_empty()
+    with pytest.raises(mi.SpecificationError, match="made from returns"):
+        _ = golden_market.quality
+
+
+# --- fills and thin trading -----------------------------------------------------------------------
+
+
+def test_a_copied_close_without_volume_is_no_trade():
+    frame = closes()
+    held = frame.filter((pl.col("symbol") == "688256.SS") & (pl.col("date") == DAYS[DAY0 - 1]))["close"].item()
+    at = (pl.col("symbol") == "688256.SS") & (pl.col("date") == DAYS[DAY0])
+    copied = frame.with_columns(
+        pl.when(at).then(held).otherwise("close").alias("close"),
+        pl.when(at).then(0.0).otherwise("volume").alias("volume"),
+    )
+    market = load(copied)
+    assert market.fills.rows() == [("688256.SS", DAYS[DAY0], held)]
+    assert any("copies" in note for note in market.notes)
+    car = STUDY.run(EVENTS, market).car(0, 1).filter(pl.col("event_id") == "limit").row(0, named=True)
+    assert (car["n_days"], car["car"], car["flags"]) == (0, None, "no return on 0, 1")
+    # the same close with volume is a trade at an unchanged price
+    traded = load(copied.with_columns(pl.lit(5.0).alias("volume")))
+    assert traded.fills.is_empty()
+
+
+def test_an_index_without_volume_keeps_its_closes():
+    frame = closes().with_columns(
+        pl.when(pl.col("symbol") == "000300.SS").then(0.0).otherwise("volume").alias("volume"),
+        pl.when(pl.col("symbol") == "000300.SS").then(100.0).otherwise("close").alias("close"),
+    )
+    assert load(frame).fills.is_empty()
+
+
+def test_quality_counts_what_did_not_trade():
+    gone = {("603986.SS", n): None for n in range(100, 220)}
+    table = load(closes(gone)).quality
+    row = table.row(0, named=True)
+    assert (row["symbol"], row["sessions"], row["untraded"], row["thin"]) == ("603986.SS", len(DAYS), 120, True)
+    assert table.filter(pl.col("symbol") == "688256.SS")["thin"].item() is False
+
+
+# --- suspensions and trade-to-trade returns --------------------------------------------------------
+
+SUSPENDED = {("688256.SS", n): None for n in (DAY0 - 90, DAY0 - 89, DAY0 - 60, DAY0, DAY0 + 1)}
+
+
+def test_trade_to_trade_puts_a_suspension_on_the_session_trading_resumed():
+    market = load(closes(SUSPENDED)).in_logs()
+    result = STUDY.but(missing="trade_to_trade").run(EVENTS, market)
+    assert result.model == mi.TradeToTrade()
+    days = result.abnormal_returns.filter(pl.col("event_id") == "limit").select("tau", "ret", "se")
+    by_tau = {tau: (ret, se) for tau, ret, se in days.iter_rows()}
+    assert by_tau[0][0] is None
+    assert by_tau[1][0] is None
+    frame = closes(SUSPENDED).filter(pl.col("symbol") == "688256.SS")
+    price = dict(frame.select("date", "close").iter_rows())
+    assert by_tau[2][0] == pytest.approx(math.log(price[DAYS[DAY0 + 2]] / price[DAYS[DAY0 - 1]]), rel=1e-12)
+    # three sessions' variance in one return
+    assert by_tau[2][1] / by_tau[3][1] == pytest.approx(math.sqrt(3), rel=0.02)
+
+
+def test_trade_to_trade_is_weighted_least_squares():
+    """statsmodels WLS on returns over gaps built by hand; rounding apart the same to ten digits."""
+    frame = closes(SUSPENDED)
+    market = load(frame).in_logs()
+    result = STUDY.but(model=mi.TradeToTrade()).run(EVENTS, market)
+    own = frame.filter(pl.col("symbol") == "688256.SS")
+    price = dict(own.select("date", "close").iter_rows())
+    index = dict(frame.filter(pl.col("symbol") == "000300.SS").select("date", "close").iter_rows())
+    y, x, n = [], [], []
+    last = None
+    for position, day in enumerate(DAYS):
+        if day not in price:
+            continue
+        if last is not None and DAY0 - 210 <= position <= DAY0 - 41:
+            gap = position - last
+            y.append(math.log(price[day] / price[DAYS[last]]))
+            x.append([gap, math.log(index[day] / index[DAYS[last]])])
+            n.append(gap)
+        last = position
+    wls = sm.WLS(y, np.array(x), weights=1.0 / np.array(n)).fit()
+    ours = result.estimates.filter(pl.col("event_id") == "limit").row(0, named=True)
+    assert ours["n_obs"] == len(y) == 167
+    for name, theirs in zip(("alpha", "beta", "sigma"), (*wls.params, math.sqrt(wls.scale)), strict=True):
+        assert ours[name] == pytest.approx(theirs, rel=1e-10)
+
+
+def test_missing_returns_available_or_strict():
+    market = load(closes({("688256.SS", DAY0 + 3): None}))
+    available, strict = (STUDY.but(missing=way).run(EVENTS, market) for way in ("available", "strict"))
+    some, none = (r.car(0, 5).filter(pl.col("event_id") == "limit").row(0, named=True) for r in (available, strict))
+    # a missing close takes two returns with it
+    assert (some["n_days"], some["flags"]) == (4, "no return on 3, 4")
+    assert (none["n_days"], none["car"], none["flags"]) == (4, None, "no return on 3, 4")
+    assert strict.test(0, 5)["n_events"].max() == 2
+    assert available.test(0, 5)["n_events"].max() == 3
+    assert strict.car(0, 2).filter(pl.col("event_id") == "limit")["car"].item() is not None
+    assert strict.attrition.is_empty()
+
+
+def test_a_wrong_way_with_missing_returns_is_refused():
+    with pytest.raises(mi.SpecificationError, match="choose 'available', 'strict' or 'trade_to_trade'"):
+        mi.EventStudy(missing="zero")
+    with pytest.raises(mi.SpecificationError, match="form of the market model; ff3 has none"):
+        mi.EventStudy(missing="trade_to_trade", model=mi.FamaFrench3())
+
+
+# --- currency, logs, volume ---------------------------------------------------------------------------
+
+
+def rates(days: list[date]) -> pl.DataFrame:
+    growth = np.random.default_rng(5).normal(0, 0.002, len(days))
+    return pl.DataFrame({"date": days, "currency": ["CNY"] * len(days), "rate": 0.14 * np.exp(np.cumsum(growth))})
+
+
+def test_a_common_currency_compounds_the_exchange_rate():
+    market, fx = load(closes(SUSPENDED)), rates(DAYS)
+    dollars = market.in_currency("USD", fx)
+    rate = dict(fx.select("date", "rate").iter_rows())
+    both = market.panel.join(dollars.panel, on=["symbol", "session"], suffix="_usd", validate="1:1")
+    compared = 0
+    for row in both.drop_nulls("ret").iter_rows(named=True):
+        position = DAYS.index(row["date"])
+        change = rate[row["date"]] / rate[DAYS[position - 1]]
+        assert row["ret_usd"] == pytest.approx((1 + row["ret"]) * change - 1, rel=1e-12, abs=1e-15)
+        assert row["market_usd"] == pytest.approx((1 + row["market"]) * change - 1, rel=1e-12, abs=1e-15)
+        compared += 1
+    assert compared > 1000
+    resumed = both.filter((pl.col("symbol") == "688256.SS") & (pl.col("date") == DAYS[DAY0 + 2])).row(0, named=True)
+    change = rate[DAYS[DAY0 + 2]] / rate[DAYS[DAY0 - 1]]
+    assert resumed["ret_since_trade_usd"] == pytest.approx((1 + resumed["ret_since_trade"]) * change - 1, rel=1e-12)
+    assert dollars.fingerprint != market.fingerprint
+
+
+def test_currencies_that_cannot_be_converted_are_refused(golden_market):
+    market = load(closes())
+    with pytest.raises(mi.DataError, match="no rows of CNY"):
+        market.in_currency("USD", rates(DAYS).with_columns(pl.lit("EUR").alias("currency")))
+    with pytest.raises(mi.DataError, match="rates lacks rate"):
+        market.in_currency("USD", rates(DAYS).drop("rate"))
+    with pytest.raises(mi.SpecificationError, match="does not know its securities' currencies"):
+        golden_market.in_currency("USD", rates(DAYS))
+
+
+def test_log_returns_and_what_refuses_them(golden_market):
+    logs = golden_market.in_logs()
+    plain = golden_market.panel["ret"].drop_nulls()
+    assert logs.panel["ret"].drop_nulls().to_list() == pytest.approx([math.log1p(r) for r in plain])
+    study = mi.EventStudy(estimation_window=(-200, -11), event_window=(-5, 5))
+    result = study.run(golden("events_mixed"), logs)
+    assert result.car(0, 1)["bhar"].null_count() == result.events.height
+    with pytest.raises(mi.SpecificationError, match="must not be mixed"):
+        study.but(model=mi.FamaFrench3()).run(golden("events_mixed"), logs)
+    with pytest.raises(mi.SpecificationError, match="starts from simple returns"):
+        logs.in_logs()
+    with pytest.raises(mi.SpecificationError, match="needs simple returns"):
+        mi.calendar_time(golden("events_mixed"), logs, (0, 5))
+
+
+def test_abnormal_volume_is_the_log_against_its_mean():
+    frame, shares = closes(), pl.DataFrame({"symbol": FIRMS["symbol"], "shares": [1e6, 2e6, 3e6]})
+    surge = (pl.col("symbol") == "688256.SS") & (pl.col("date") == DAYS[DAY0])
+    frame = frame.with_columns(pl.when(surge).then(9e5).otherwise("volume").alias("volume"))
+    result = STUDY.but(model=mi.MeanAdjusted(), serial_correlation=True).run(EVENTS, load(frame).volumes(shares))
+    volume = frame.filter(pl.col("symbol") == "688256.SS")["volume"].to_numpy()
+    v = np.log(100 * volume / 2e6 + 0.000255)
+    expected = v[DAY0] - v[DAY0 - 210 : DAY0 - 40].mean()
+    row = result.car(0, 0).filter(pl.col("event_id") == "limit").row(0, named=True)
+    assert row["car"] == pytest.approx(expected, rel=1e-12)
+    assert row["bhar"] is None
+    assert "log points" in repr(result)
+    with pytest.raises(mi.DataError, match=r"no row of 300474\.SZ"):
+        load(frame).volumes(shares.tail(2))
+
+
+def test_a_market_without_volumes_says_so(golden_market):
+    with pytest.raises(mi.SpecificationError, match="no volumes"):
+        golden_market.volumes()
+
+
+def test_serial_correlation_widens_the_variance_of_sums_only():
+    """Var(sum) with AR(1): the quadratic form of the Toeplitz matrix, plus the forecast part."""
+    rng = np.random.default_rng(11)
+    n, rho = 400, 0.5
+    e = np.zeros(n)
+    for t in range(1, n):
+        e[t] = rho * e[t - 1] + rng.normal(0, 0.01)
+    days = golden("market")["date"].to_list()[:380]
+    returns = pl.DataFrame({"date": days * 2, "symbol": ["A"] * 380 + ["B"] * 380, "ret": [*e[:380], *e[20:400]]})
+    market = mi.Market.from_returns(returns, golden("market"))
+    events = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["A", "B"], "date": [days[300], days[300]]})
+    study = mi.EventStudy(model=mi.MeanAdjusted(), estimation_window=(-200, -11), event_window=(0, 4))
+    plain, serial = study.run(events, market), study.but(serial_correlation=True).run(events, market)
+    residual = e[100:290] - e[100:290].mean()
+    r = (residual[1:] * residual[:-1]).sum() / (residual**2).sum()
+    toeplitz = r ** np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
+    sigma = residual.std(ddof=1)
+    expected = sigma * math.sqrt(toeplitz.sum() + 25 / 190)
+    assert serial.car(0, 4)["se"][0] == pytest.approx(expected, rel=1e-10)
+    assert serial.car(0, 0)["se"][0] == plain.car(0, 0)["se"][0]
