@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
-from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from marketimpact.errors import DataError, SourceError, SpecificationError
-from marketimpact.sources.french_file import FACTORS, parsed
+from marketimpact.errors import SourceError, SpecificationError
+from marketimpact.sources.french_file import FACTORS, joined, loaded, parsed
 from marketimpact.sources.protocol import asked_range, listed, within
 
 __all__ = ["FrenchFactors", "wrong_market"]
@@ -22,8 +22,7 @@ BASE = "https://mba.tuck.dartmouth.edu/pages/faculty/ken.french/ftp/"
 DEFAULT = "F-F_Research_Data_5_Factors_2x3_daily"
 #: Seconds to connect, and seconds without a byte.
 TIMEOUT = (10.0, 30.0)
-RETRIES = 3
-#: Statuses after which the same request may go through.
+RETRIES = 3  # and the statuses after which the same request may go through
 PASSING = (429, 500, 502, 503, 504)
 
 UNKNOWN = "unknown"
@@ -66,7 +65,7 @@ class FrenchFactors:
         His CSV or zip on disk, or several, joined likewise. `name` and the network are not used then.
     get : callable, optional
         Fetches a URL as bytes, raising `OSError` where it cannot. By default `requests`, with timeouts and
-        up to three retries.
+        up to three retries. Other errors of it pass through.
 
     Raises
     ------
@@ -87,11 +86,10 @@ class FrenchFactors:
 
     def __post_init__(self) -> None:
         if self.path is None:
-            given = (self.name,) if isinstance(self.name, str) else tuple(self.name)
-            names = tuple(_bare_name(name) for name in given)
+            names = tuple(_bare_name(name) for name in _each(self.name))
             object.__setattr__(self, "name", names[0] if isinstance(self.name, str) else names)
-        elif not isinstance(self.path, str | Path):
-            object.__setattr__(self, "path", tuple(self.path))
+        else:
+            object.__setattr__(self, "path", self.path if isinstance(self.path, str | Path) else tuple(self.path))
         labels = self._labels()
         if not labels:
             raise SpecificationError(f"FrenchFactors is given no dataset. Name at least one, such as {DEFAULT!r}.")
@@ -129,22 +127,20 @@ class FrenchFactors:
             If the network fails, or a file has no row on the dates asked for.
         """
         asked_range(first, last)
-        frames = (_read(raw, label, first, last) for label, raw in self._contents())
-        joined = reduce(_join, frames)
-        return joined.select("date", *(name for name in FACTORS if name in joined.columns))
+        frame = reduce(joined, (_read(raw, label, first, last) for label, raw in self._contents()))
+        return frame.select("date", *(name for name in FACTORS if name in frame.columns))
 
     def _labels(self) -> tuple[str, ...]:
-        if self.path is None:
-            return (self.name,) if isinstance(self.name, str) else self.name
-        paths = self.path if isinstance(self.path, tuple) else (self.path,)
-        return tuple(Path(path).name for path in paths)
+        return _each(self.name) if self.path is None else tuple(Path(path).name for path in _each(self.path))
 
-    def _contents(self) -> Iterable[tuple[str, bytes]]:
+    def _contents(self) -> Iterator[tuple[str, bytes]]:
         """What each dataset is called in a message, and its bytes."""
         if self.path is None:
-            return ((name, _fetch(f"{BASE}{name}_CSV.zip", name, self.get or _get)) for name in self._labels())
-        paths = self.path if isinstance(self.path, tuple) else (self.path,)
-        return ((Path(path).name, _load(Path(path).expanduser())) for path in paths)
+            for name in _each(self.name):
+                yield name, _fetch(f"{BASE}{name}_CSV.zip", name, self.get or _get)
+            return
+        for path in _each(self.path):
+            yield Path(path).name, loaded(Path(path).expanduser())
 
 
 def wrong_market(mics: Iterable[str], region: str) -> str | None:
@@ -179,25 +175,26 @@ def wrong_market(mics: Iterable[str], region: str) -> str | None:
     outside = sorted(set(mics).difference(REGIONS[region].split()))
     if not outside:
         return None
-    homes: dict[str, list[str]] = {}
-    for mic in outside:
-        homes.setdefault(next((name for name, covered in REGIONS.items() if mic in covered.split()), ""), []).append(
-            mic
-        )
-    # He is not known to publish Emerging by day.
-    none = homes.pop("Emerging", []) + homes.pop("", [])
-    advice = [f"Daily factors of {home} cover {', '.join(theirs)}." for home, theirs in homes.items()]
-    if none:
-        advice.append(f"No daily factors of his are known to cover {', '.join(sorted(none))}: use a local benchmark.")
+    home = {mic: next((name for name, mine in REGIONS.items() if mic in mine.split()), UNKNOWN) for mic in outside}
+    bare = [mic for mic in outside if home[mic] in (UNKNOWN, "Emerging")]  # he is not known to have Emerging by day
+    advice = [
+        f"Daily factors of {name} cover {', '.join(mic for mic in outside if home[mic] == name)}."
+        for name in sorted(set(home.values()) - {UNKNOWN, "Emerging"})
+    ]
+    if bare:
+        advice.append(f"No daily factors of his are known to cover {', '.join(bare)}: use a local benchmark.")
     return (
         f"Factors of region {region} are used for securities on {', '.join(outside)}, outside it: they say "
         f"little of the market these trade in, and are of other hours. {' '.join(advice)}"
     )
 
 
-def _bare_name(name: str) -> str:
-    given: object = name
-    bare = re.sub(r"(_CSV)?(\.zip|\.csv)?$", "", name.strip(), flags=re.IGNORECASE) if isinstance(given, str) else ""
+def _each(given: Any) -> tuple[Any, ...]:
+    return tuple(given) if isinstance(given, tuple | list) else (given,)
+
+
+def _bare_name(name: object) -> str:
+    bare = re.sub(r"(_CSV)?(\.zip|\.csv)?$", "", name.strip(), flags=re.IGNORECASE) if isinstance(name, str) else ""
     if not re.fullmatch(r"[\w-]+", bare, flags=re.ASCII):
         raise SpecificationError(f"{name!r} is no dataset of his, such as {DEFAULT!r}. A file on disk goes in path=.")
     if not bare.lower().endswith("_daily"):
@@ -231,41 +228,22 @@ def _fetch(url: str, name: str, get: Callable[[str], bytes]) -> bytes:
         return get(url)
     except OSError as error:  # every error of requests is one
         status = getattr(getattr(error, "response", None), "status_code", None)
-        gone = status == HTTPStatus.NOT_FOUND
-        raise SourceError(
+        gone = status is not None and status not in PASSING
+        message = (
             f"{url} could not be fetched ({type(error).__name__}: {error}). "
             + ("Check the name on his site. " if gone else "Check the network, or ask again later. ")
-            + "A file saved from a browser is read with FrenchFactors(path=...).",
-            source="FrenchFactors()",
-            symbols=(name,),
-            retryable=not gone,
-        ) from error
-
-
-def _load(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        cause = f"cannot be read ({error.strerror}). Relative paths start at the working directory."
-        raise DataError(f"{path} {cause}") from error
+            + "A file saved from a browser is read with FrenchFactors(path=...)."
+        )
+        raise SourceError(message, source="FrenchFactors()", symbols=(name,), retryable=not gone) from error
 
 
 def _read(raw: bytes, label: str, first: date | None, last: date | None) -> pl.DataFrame:
     every = parsed(raw, label)
     frame = within(every, first, last)
     if frame.is_empty():
-        raise SourceError(
+        message = (
             f"{label} has no factors on the dates asked for: it goes from {every.item(0, 'date')} to "
-            f"{every.item(-1, 'date')}. His files end one to two months before today.",
-            source="FrenchFactors()",
-            symbols=(label,),
-            retryable=False,
+            f"{every.item(-1, 'date')}. His files end one to two months before today."
         )
+        raise SourceError(message, source="FrenchFactors()", symbols=(label,), retryable=False)
     return frame
-
-
-def _join(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
-    shared = [name for name in right.columns if name in left.columns and name != "date"]
-    if shared:
-        raise DataError(f"Two of the files hold {listed(shared)}, which may differ. Leave out one of them.")
-    return left.join(right, on="date", how="left", validate="1:1", maintain_order="left")

@@ -6,20 +6,30 @@ import io
 import re
 import zipfile
 import zlib
+from pathlib import Path
 
 import polars as pl
 
 from marketimpact.errors import DataError
 from marketimpact.sources.protocol import listed
 
-__all__ = ["FACTORS", "parsed"]
+__all__ = ["FACTORS", "joined", "loaded", "parsed"]
 
 FACTORS = ("mktrf", "smb", "hml", "rmw", "cma", "mom", "rf")
 #: His codes for a day without a value.
 MISSING = (-99.99, -999.0)
 #: Days between the middle two of neighbouring dates, above which a file is weekly.
 DAILY_GAP = 5
-NOT_DAILY = " That is no daily file, which is needed; their names on his site end in '_daily'."
+NOT_DAILY = " That is no daily file, which is needed: on his site the name of one ends in '_daily'."
+
+
+def loaded(path: Path) -> bytes:
+    """The bytes of a file, or a `DataError` that says why not."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        cause = f"cannot be read ({error.strerror}). Relative paths start at the working directory."
+        raise DataError(f"{path} {cause}") from error
 
 
 def parsed(raw: bytes, label: str) -> pl.DataFrame:
@@ -43,6 +53,14 @@ def parsed(raw: bytes, label: str) -> pl.DataFrame:
         If the file is of another format or not daily, repeats a date, or has a value that is no number.
     """
     return _decimals(_table(_text(raw, label), label), label)
+
+
+def joined(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+    """The columns of both on the days of `left`; refuses a factor that both have."""
+    shared = [name for name in right.columns if name in left.columns and name != "date"]
+    if shared:
+        raise DataError(f"Two of the files hold {listed(shared)}, which may differ. Leave out one of them.")
+    return left.join(right, on="date", how="left", validate="1:1", maintain_order="left")
 
 
 def _text(raw: bytes, label: str) -> str:

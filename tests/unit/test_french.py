@@ -6,6 +6,7 @@ import threading
 import zipfile
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -266,6 +267,10 @@ def test_a_name_is_taken_with_and_without_its_ending(name):
         ("", "is no dataset of his"),
         ((), "given no dataset"),
         ((FF3, None), "None is no dataset"),
+        (
+            Path("saved_daily.csv"),
+            "is no dataset of his, such as 'F-F_Research_Data_5_Factors_2x3_daily'. A file on disk",
+        ),
         ((FF3, "Japan_Mom_Factor_Daily"), "several regions: 'Japan', 'US'. Read them apart"),
     ],
 )
@@ -340,9 +345,9 @@ def site(monkeypatch):
         def do_GET(self):
             asked.append(self.path)
             queue = answers.get(self.path, [(404, b"")])
-            status, body = queue.pop(0) if len(queue) > 1 else queue[0]
+            status, body, *length = queue.pop(0) if len(queue) > 1 else queue[0]
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(*length or [len(body)]))
             self.end_headers()
             self.wfile.write(body)
 
@@ -391,6 +396,14 @@ def test_a_server_that_stays_busy(site, monkeypatch):
     with pytest.raises(SourceError, match="Check the network, or ask again later") as caught:
         FrenchFactors(FF3).read()
     assert (caught.value.retryable, len(asked)) == (True, 2)
+
+
+def test_a_download_that_breaks_off(site):
+    answers, _ = site
+    answers[f"/ftp/{FF3}_CSV.zip"] = [(200, b"PK", 1000)]
+    with pytest.raises(SourceError, match="could not be fetched") as caught:
+        FrenchFactors(FF3).read()
+    assert caught.value.retryable
 
 
 def test_a_page_in_place_of_the_zip(site):
