@@ -21,9 +21,11 @@ ESTIMATION, EVENT = (-150, -11), (-5, 5)
 #: (firm, session of day 0). The last of "mixed" has two event days after the end of the calendar.
 SETS = {
     "shared": [(firm, 270) for firm in range(FIRMS)],
-    "separate": [(firm % 11, 150 + 14 * firm) for firm in range(11)] + [(0, 310)],
-    "mixed": [(0, 200), (1, 200), (2, 200), (3, 202), (4, 202), (0, 230), (5, 230), (6, 230), (7, 230)]
-    + [(8, 260), (9, 260), (1, 290), (10, 290), (11, 290), (2, 326)],
+    "separate": [*((firm, 150 + 14 * firm) for firm in range(11)), (0, 310)],
+    "mixed": [
+        (0, 200), (1, 200), (2, 200), (3, 202), (4, 202), (0, 230), (5, 230), (6, 230), (7, 230),
+        (8, 260), (9, 260), (1, 290), (10, 290), (11, 290), (2, 326),
+    ],
 }  # fmt: skip
 #: (firm, session) without a return, besides the random ones: inside windows, and three on a day 0.
 HOLES = [(4, 271), (7, 270), (2, 177), (5, 231), (8, 259), (8, 261), (9, 260), (1, 289), (3, 203)]
