@@ -176,8 +176,8 @@ def cluster_t(w: World) -> Answer:
     return fit.params[0], fit.tvalues[0], fit.pvalues[0]
 
 
-def by_date(w: World) -> list[list[float]]:
-    return [[x for x, g in zip(w.car, w.group, strict=True) if g == date] for date in sorted(set(w.group))]
+def by_date(w: World) -> list[np.ndarray]:
+    return [w.car[np.array(w.group) == date] for date in sorted(set(w.group))]
 
 
 def flipped(w: World, *, studentised: bool) -> Answer:
@@ -197,17 +197,14 @@ def flipped(w: World, *, studentised: bool) -> Answer:
     return w.car.mean(), observed, np.mean([d >= abs(observed) * (1 - 1e-10) for d in drawn])
 
 
-def placebo(w: World, statistic, observed: float, *, upper: bool = False) -> Answer:
+def placebo(w: World, statistic, observed: float) -> Answer:
     """Every run of L days of the estimation window, the same shift for all events."""
     drawn = []
     for start in range(ESTIMATION[0], ESTIMATION[1] - w.length + 2):
         days = range(start, start + w.length)
-        value = statistic(
-            [(p, [p.residuals[d] for d in days]) for p in w.pieces if all(d in p.residuals for d in days)]
-        )
-        drawn.append(value if upper else abs(value))
-    extreme = sum(d >= (observed if upper else abs(observed)) for d in drawn)
-    return observed, observed, (1 + extreme) / (1 + len(drawn))
+        whole = [p for p in w.pieces if all(d in p.residuals for d in days)]
+        drawn.append(abs(statistic([(p, [p.residuals[d] for d in days]) for p in whole])))
+    return observed, observed, (1 + sum(d >= abs(observed) for d in drawn)) / (1 + len(drawn))
 
 
 def placebo_scars(block) -> list[float]:
