@@ -42,7 +42,7 @@ from marketimpact.models import (
 )
 from marketimpact.report import write_report
 from marketimpact.result import StudyResult
-from marketimpact.sources import FilePrices, SamplePrices, YahooPrices
+from marketimpact.sources import FilePrices, FrenchFactors, SamplePrices, YahooPrices
 from marketimpact.study import EventStudy
 from marketimpact.volatility import abnormal_volatility
 
@@ -61,6 +61,7 @@ __all__ = [
     "FamaFrench3",
     "FamaFrench5",
     "FilePrices",
+    "FrenchFactors",
     "Garch",
     "Huber",
     "Market",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from marketimpact import calendars, conversions, panels, schema, trading
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
+from marketimpact.sources.french import FrenchFactors, wrong_market
 from marketimpact.sources.protocol import PriceSource, PriceTable, fingerprint
 
 __all__ = ["FROM_RETURNS", "Market"]
@@ -89,7 +90,7 @@ class Market:
         securities: pl.DataFrame,
         source: PriceSource,
         *,
-        factors: pl.DataFrame | None = None,
+        factors: pl.DataFrame | FrenchFactors | None = None,
         benchmark: Literal["benchmark", "sector_proxy"] = "benchmark",
         first: date | None = None,
         last: date | None = None,
@@ -102,8 +103,9 @@ class Market:
             ``symbol``, ``mic`` and a column of benchmark symbols; see `marketimpact.securities`.
         source : PriceSource
             `SamplePrices`, `FilePrices`, `YahooPrices` or anything with their ``read``.
-        factors : polars.DataFrame, optional
-            ``date`` and one decimal column per factor; joined by date.
+        factors : polars.DataFrame or FrenchFactors, optional
+            ``date`` and one decimal column per factor; joined by date. Factors that know their region are
+            warned about when securities trade outside it.
         benchmark : {"benchmark", "sector_proxy"}
             Which column of `securities` names the benchmark. Against a sector proxy an abnormal
             return is one relative to the sector.
@@ -121,6 +123,8 @@ class Market:
         if securities[benchmark].null_count() == securities.height:
             raise DataError(f"securities: every {benchmark!r} is empty, so nothing says what the market did.")
         wanted = sorted({*securities["symbol"], *securities[benchmark].drop_nulls()})
+        if isinstance(factors, FrenchFactors):
+            factors = _french(factors, securities, first, last)
         table = source.read(wanted, first, last)
         return _from_prices(securities, table, _check_factors(factors), benchmark)
 
@@ -442,6 +446,14 @@ def _check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
             stacklevel=3,
         )
     return checked.select("date", *names).sort("date")
+
+
+def _french(factors: FrenchFactors, securities: pl.DataFrame, first: date | None, last: date | None) -> pl.DataFrame:
+    """Read the factors, and say when they are those of another market."""
+    doubt = wrong_market(securities["mic"].unique().sort().to_list(), factors.region)
+    if doubt:
+        warnings.warn(doubt, MarketImpactWarning, stacklevel=4)
+    return factors.read(first, last)
 
 
 #: A daily factor that moves by more than this is most likely in percent.

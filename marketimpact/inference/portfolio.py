@@ -18,7 +18,9 @@ def portfolio_regression(sample: Sample) -> Outcome:
     With several dates the portfolios are weighted by their number of events; the covariance of
     portfolios whose windows overlap comes from the correlation of their residuals.
     """
-    portfolios = sample.portfolios()
+    portfolios, gone = _with_returns(sample.portfolios())
+    if not len(portfolios.car):
+        return silent("no date's portfolio has a return in the window")
     n_events = int(portfolios.n_events.sum())
     weight = portfolios.n_events / n_events
     estimate = float((weight * portfolios.car).sum())
@@ -34,7 +36,16 @@ def portfolio_regression(sample: Sample) -> Outcome:
         return silent("the covariance of overlapping portfolios leaves no positive variance", estimate)
     se = float(np.sqrt(variance))
     note = f"{len(weight)} portfolios, one per date"
+    if gone:
+        note += f"; {gone} more without a return in the window left out"
     return Outcome(estimate, estimate / se, normal_p(estimate / se), se=se, note=note, n_events=n_events)
+
+
+def _with_returns(portfolios: Portfolios) -> tuple[Portfolios, int]:
+    """The portfolios of dates on which any member has a return in the window, and how many have none."""
+    held = ~np.isnan(portfolios.car)
+    names = Portfolios.__dataclass_fields__
+    return Portfolios(**{name: getattr(portfolios, name)[held] for name in names}), int((~held).sum())
 
 
 def crude_dependence(sample: Sample) -> Outcome:

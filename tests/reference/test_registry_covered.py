@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +37,14 @@ COVERED: dict[str, str | tuple[str, str]] = {
     "dimson_1_1": LEAST_SQUARES,
     "huber": ROBUST,
     "theil_sen": ROBUST,
+    "trade_to_trade": "test_changing_variance.py::test_trade_to_trade_is_weighted_least_squares",
+    "garch11": "test_changing_variance.py::test_garch_likelihood_by_an_optimiser_of_our_own",
+    "egarch11": "test_changing_variance.py::test_egarch_likelihood_is_the_textbook_one",
+    "wild_cluster_webb": "test_resampling_second.py::test_webb_weights_against_all_patterns",
+    "skew_johnson_bootstrap": "test_resampling_second.py::test_skewness_bootstrap_against_all_resamples",
+    "skew_hall_bootstrap": "test_resampling_second.py::test_skewness_bootstrap_against_all_resamples",
+    "mvrm_joint_bootstrap": "test_resampling_second.py::"
+    "test_the_joint_bootstrap_is_the_exact_f_when_returns_are_normal",
     "bmp_kp": FORMULA,
     "date_means_t": DATES,
     "wild_cluster": DATES,
@@ -90,7 +99,10 @@ def functions(file: str) -> set[str]:
 
 def strings(file: str) -> set[str]:
     return {
-        node.value for node in ast.walk(tree(file)) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        word
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for word in (node.value, *re.findall(r"``(\w+)``", node.value))
     }
 
 

@@ -19,7 +19,6 @@ from tests.reference.second_data import ESTIMATION, SESSIONS, SETS, agree, run, 
 from tests.reference.second_formulas import EVERYWHERE, OVER_DATES, Answer, student, world
 
 WINDOWS = [(0, 0), (-1, 1), (0, 4)]
-SILENCED = ("portfolio_regression", "separate", (0, 0))
 
 
 def check(name: str, which: str, window: tuple[int, int], theirs: Answer) -> dict:
@@ -32,17 +31,7 @@ def check(name: str, which: str, window: tuple[int, int], theirs: Answer) -> dic
     return row
 
 
-def asked() -> list:
-    """Every test on every set and window. One date whose only event misses day 0 must not silence the others."""
-    silenced = pytest.mark.xfail(strict=True, reason="portfolio_regression is nan when one date has no return")
-    return [
-        pytest.param(name, which, window, marks=[silenced] if case == SILENCED else [])
-        for case in itertools.product(EVERYWHERE, SETS, WINDOWS)
-        for name, which, window in [case]
-    ]
-
-
-@pytest.mark.parametrize(("name", "which", "window"), asked())
+@pytest.mark.parametrize(("name", "which", "window"), list(itertools.product(EVERYWHERE, SETS, WINDOWS)))
 def test_equals_the_formula(name, which, window):
     check(name, which, window, EVERYWHERE[name](world(which, window)))
 

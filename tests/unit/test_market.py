@@ -178,6 +178,30 @@ def test_broken_factors_are_refused():
         mi.Market.from_returns(returns, market, factors.with_columns(pl.col("mktrf") * 100))
 
 
+FRENCH = """This file was made for a test
+
+,Mkt-RF,SMB,HML,RF
+20230829,   1.00,   0.50,  -0.25,   0.02
+20230830,  -2.00, -99.99,   0.25,   0.02
+
+Copyright 2023 Eugene F. Fama and Kenneth R. French
+"""
+
+
+def test_french_factors_of_another_market_are_warned_about(tmp_path):
+    path = tmp_path / "F-F_Research_Data_Factors_daily.csv"
+    path.write_text(FRENCH, encoding="utf-8")
+    source = mi.FilePrices(prices(skip=SHUT))
+    with pytest.warns(mi.MarketImpactWarning, match="XHKG"):
+        market = mi.Market.load(FIRMS, source, factors=mi.FrenchFactors(path=path))
+    assert market.factors == ("mktrf", "smb", "hml", "rf")
+    day = market.panel.filter((pl.col("symbol") == "NVDA") & (pl.col("date") == date(2023, 8, 30))).row(0, named=True)
+    assert (day["mktrf"], day["smb"], day["rf"]) == (pytest.approx(-0.02), None, pytest.approx(0.0002))
+    # American securities alone: nothing to warn about
+    american = mi.Market.load(FIRMS.filter(pl.col("mic") == "XNAS"), source, factors=mi.FrenchFactors(path=path))
+    assert american.factors == market.factors
+
+
 @pytest.mark.shared
 def test_real_prices_agree_with_published_moves(shared):
     """../shared/data/papers.md: NVDA 2025-01-27 -16.97%; 2025-08-12 +0.60%; Cambricon at its 20% limit."""

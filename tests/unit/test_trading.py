@@ -8,7 +8,6 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
-import statsmodels.api as sm
 
 import marketimpact as mi
 from marketimpact import calendars
@@ -177,32 +176,6 @@ def test_trade_to_trade_puts_a_suspension_on_the_session_trading_resumed():
     assert by_tau[2][0] == pytest.approx(math.log(price[DAYS[DAY0 + 2]] / price[DAYS[DAY0 - 1]]), rel=1e-12)
     # three sessions' variance in one return
     assert by_tau[2][1] / by_tau[3][1] == pytest.approx(math.sqrt(3), rel=0.02)
-
-
-def test_trade_to_trade_is_weighted_least_squares():
-    """statsmodels WLS on returns over gaps built by hand; rounding apart the same to ten digits."""
-    frame = closes(SUSPENDED)
-    market = load(frame).in_logs()
-    result = STUDY.but(model=mi.TradeToTrade()).run(EVENTS, market)
-    own = frame.filter(pl.col("symbol") == "688256.SS")
-    price = dict(own.select("date", "close").iter_rows())
-    index = dict(frame.filter(pl.col("symbol") == "000300.SS").select("date", "close").iter_rows())
-    y, x, n = [], [], []
-    last = None
-    for position, day in enumerate(DAYS):
-        if day not in price:
-            continue
-        if last is not None and DAY0 - 210 <= position <= DAY0 - 41:
-            gap = position - last
-            y.append(math.log(price[day] / price[DAYS[last]]))
-            x.append([gap, math.log(index[day] / index[DAYS[last]])])
-            n.append(gap)
-        last = position
-    wls = sm.WLS(y, np.array(x), weights=1.0 / np.array(n)).fit()
-    ours = result.estimates.filter(pl.col("event_id") == "limit").row(0, named=True)
-    assert ours["n_obs"] == len(y) == 167
-    for name, theirs in zip(("alpha", "beta", "sigma"), (*wls.params, math.sqrt(wls.scale)), strict=True):
-        assert ours[name] == pytest.approx(theirs, rel=1e-10)
 
 
 def test_missing_returns_available_or_strict():
