@@ -51,7 +51,7 @@ def test_trade_to_trade_is_weighted_least_squares(golden_market):
 
 
 def test_garch_likelihood_by_an_optimiser_of_our_own(golden_market):
-    """``garch11``: scipy on the textbook likelihood: arch found the maximum, the forecast starts where the window ends."""
+    """``garch11``: scipy on the textbook likelihood; the forecast starts where the window ends."""
     pytest.importorskip("arch")
     events = golden("events_clustered").filter(pl.col("event_id").is_in(["C01", "C02"]))
     result = STUDY.but(model=mi.Garch()).run(events, golden_market)
