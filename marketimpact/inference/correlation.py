@@ -189,9 +189,13 @@ BMP_KP = SignificanceTest(
 )  # fmt: skip
 PATELL_KP_ALLPAIRS = SignificanceTest(
     "patell_kp_allpairs", "mean SCAR = 0", "mean SCAR", "N(0,1)",
-    "Kolari and Pynnonen (2010), every pair counted in full", Holds("no", "no", "yes", "no"), patell_kp_allpairs,
+    "Kolari and Pynnonen (2010), every pair counted in full",
+    Holds("no", "no", "yes", "no", because="counts correlation that cannot occur between dates apart"),
+    patell_kp_allpairs,
 )  # fmt: skip
 BMP_KP_ALLPAIRS = SignificanceTest(
     "bmp_kp_allpairs", "mean SCAR = 0", "mean SCAR", "t(N-1)",
-    "Kolari and Pynnonen (2010), every pair counted in full", Holds("no", "no", "yes", "yes"), bmp_kp_allpairs,
+    "Kolari and Pynnonen (2010), every pair counted in full",
+    Holds("no", "no", "yes", "yes", because="counts correlation that cannot occur between dates apart"),
+    bmp_kp_allpairs,
 )  # fmt: skip

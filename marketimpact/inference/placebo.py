@@ -137,5 +137,5 @@ PLACEBO_BMP = SignificanceTest(
 CAV = SignificanceTest(
     "cav", "volatility is as in any other block of days", "cumulative abnormal volatility",
     "placebo blocks of the estimation window, one-sided", "Bialkowski, Gottschalk and Wisniewski (2008)",
-    Holds("yes", "yes", "yes", "yes"), cav,
+    Holds("no", "no", "no", "no", because="rejects a true null in 8 to 14 of 100 samples with fat tails"), cav,
 )  # fmt: skip

@@ -36,6 +36,8 @@ class Holds:
         Whether windows of different clusters must not have days in common.
     clusters_alike : bool
         Whether clusters must be of similar size.
+    because : str
+        Why a test does not hold where neither shared days nor a raised variance is the reason.
     """
 
     separate: Level
@@ -46,6 +48,7 @@ class Holds:
     min_clusters: int = 1
     clusters_apart: bool = False
     clusters_alike: bool = False
+    because: str = ""
 
     def level(self, *, shared: bool, variance: bool) -> Level:
         """Level for a structure of events."""

@@ -81,8 +81,7 @@ def draw(scenario: Scenario, rng: np.random.Generator) -> tuple[mi.Market, pl.Da
     sd = rng.uniform(0.012, 0.028, (n, 1))
     group = np.repeat(np.arange(groups), scenario.dates)
     own = sd * shocks(rng, n, fat_tails=scenario.fat_tails)
-    residual_sd = np.sqrt(sd**2 + (0.013 * loading) ** 2)[:, 0]
-    own[:, DAY0] += np.sqrt(scenario.own_variance - 1.0) * residual_sd * rng.normal(size=n)
+    own[:, DAY0] += np.sqrt(scenario.own_variance - 1.0) * sd[:, 0] * rng.normal(size=n)
     returns = 0.0002 + beta * market[group] + loading * sector[group] + own
     returns[:, DAY0] += scenario.effect
     # fat tails lose more than everything once in some ten million draws

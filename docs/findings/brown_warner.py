@@ -1,0 +1,115 @@
+"""Remake the tables of brown_warner.md from a file of prices: rejection rates on real returns.
+
+    .venv/bin/python docs/findings/brown_warner.py PRICES [SAMPLES] > tables.md
+
+Brown and Warner's (1985) protocol: random securities on random dates, where nothing happened on average,
+with a known effect added on day 0. PRICES is a long Parquet or CSV file with date, symbol, close or adj_close.
+Only rates are written, no price.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+import marketimpact as mi
+
+SEED = 19850301
+N = 24
+NOMINAL = 0.05
+ESTIMATION, EVENT = (-244, -6), (-5, 5)
+EFFECTS = (0.0, 0.005, 0.01, 0.02)
+MODELS = (mi.MeanAdjusted(), mi.MarketAdjusted(), mi.MarketModel())
+TESTS = (
+    "crude_dependence", "cross_sectional_t", "patell_scar", "bmp", "generalized_sign", "corrado_rank", "grank_t",
+    "patell_kp", "bmp_kp",
+)  # fmt: skip
+
+
+def candidates(market: mi.Market) -> pl.DataFrame:
+    """Every security and session with a full estimation window before it and an event window after it."""
+    held = market.panel.filter(pl.col("ret").is_not_null() & pl.col("market").is_not_null())
+    rank = pl.int_range(pl.len()).over("symbol")
+    return held.filter((rank >= -ESTIMATION[0]) & (rank < pl.len().over("symbol") - EVENT[1])).select("symbol", "date")
+
+
+def draw(rng: np.random.Generator, pool: pl.DataFrame, samples: int, *, one_date: bool) -> pl.DataFrame:
+    """Events of all samples: ``event_id, symbol, date, sample``, each security once in a sample."""
+    by_date = {key[0]: part["symbol"].to_list() for key, part in pool.partition_by("date", as_dict=True).items()}
+    dates = sorted(date for date, symbols in by_date.items() if len(symbols) >= N)
+    by_symbol = {key[0]: part["date"].to_list() for key, part in pool.partition_by("symbol", as_dict=True).items()}
+    rows = []
+    for sample in range(samples):
+        if one_date:
+            date = dates[rng.integers(len(dates))]
+            chosen = [(s, date) for s in rng.choice(sorted(by_date[date]), N, replace=False)]
+        else:
+            symbols = rng.choice(sorted(by_symbol), N, replace=False)
+            chosen = [(s, by_symbol[s][rng.integers(len(by_symbol[s]))]) for s in symbols]
+        rows += [(f"{sample:05d}-{n:02d}", str(s), d, sample) for n, (s, d) in enumerate(chosen)]
+    return pl.DataFrame(
+        rows, schema={"event_id": pl.String, "symbol": pl.String, "date": pl.Date, "sample": pl.Int64}, orient="row"
+    )
+
+
+def with_effect(result: mi.StudyResult, effect: float) -> mi.StudyResult:
+    """The same result as if every day-0 return had been higher by `effect`; estimation windows do not see it.
+
+    Tests that read the market's returns again, such as portfolio_regression, would not see it either.
+    """
+    values = result.estimates_
+    ar, ret = values.ar.copy(), values.ret.copy()
+    day0 = -EVENT[0]
+    ar[:, day0] += effect
+    ret[:, day0] += effect
+    return replace(result, estimates_=replace(values, ar=ar, ret=ret))
+
+
+def rates(result: mi.StudyResult, effects: tuple[float, ...]) -> dict[tuple[str, float], float]:
+    """Share of samples in which a test rejects, one-sided upper 5%, day 0."""
+    rejected = {(test, effect): 0 for test in TESTS for effect in effects}
+    samples = result.events["sample"].to_numpy()
+    starts = np.flatnonzero(np.diff(samples, prepend=-1))
+    for rows in np.split(np.arange(len(samples)), starts[1:]):
+        part = replace(result, estimates_=result.estimates_.take(rows))
+        for effect in effects:
+            table = with_effect(part, effect).test(0, 0, tests=TESTS)
+            for test, statistic, p in table.select("test", "statistic", "p_value").iter_rows():
+                rejected[test, effect] += statistic > 0 and p / 2 < NOMINAL
+    return {key: count / len(starts) for key, count in rejected.items()}
+
+
+def lines(head: list[str], rows: list[list[str]]) -> str:
+    out = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return "\n".join(out + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def main(path: str, samples: int) -> None:
+    warnings.simplefilter("ignore", mi.MarketImpactWarning)
+    market = mi.Market.load(mi.securities(), mi.FilePrices(path))
+    pool = candidates(market)
+    print(f"{samples} samples of {N} out of {pool['symbol'].n_unique()} securities, "
+          f"{pool['date'].min()} to {pool['date'].max()}.\n")  # fmt: skip
+    study = mi.EventStudy(estimation_window=ESTIMATION, event_window=EVENT, min_observations=150)
+    for title, one_date in (("Random dates", False), ("One random date", True)):
+        events = draw(np.random.default_rng([SEED, one_date]), pool, samples, one_date=one_date)
+        sizes = {}
+        for model in MODELS:
+            result = study.but(model=model).run(events, market)
+            sizes[model.name] = rates(result, EFFECTS if model.name == "market_model" else EFFECTS[:1])
+        head = ["test", "mean_adjusted", "market_adjusted", "market_model", "+0.5%", "+1%", "+2%"]
+        rows = [
+            [test, *(f"{sizes[model.name][test, 0.0]:.3f}" for model in MODELS),
+             *(f"{sizes['market_model'][test, effect]:.3f}" for effect in EFFECTS[1:])]
+            for test in TESTS
+        ]  # fmt: skip
+        print(f"### {title}\n\nEvents used: {result.events.height} of {events.height}.\n")
+        print(lines(head, rows))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 2000)
