@@ -230,16 +230,16 @@ RANK_BLOCKS = SignificanceTest(
 )  # fmt: skip
 GRANK_T = SignificanceTest(
     "grank_t", "no location shift of the cumulated event day's rank", "mean rank score", "t(T-2)",
-    "Kolari and Pynnonen (2011)", Holds("yes", "yes", "nearly", "yes", min_events=12), grank_t,
+    "Kolari and Pynnonen (2011)", Holds("yes", "nearly", "nearly", "yes", min_events=12), grank_t,
 )  # fmt: skip
 GRANK_T_R = SignificanceTest(
     "grank_t_r", "no location shift of the cumulated event day's rank", "mean rank score", "t(T-2)",
     "GRANK-T of Kolari and Pynnonen (2011), rescaled here for cross-correlation",
-    Holds("yes", "yes", "yes", "yes", min_events=12), grank_t_r,
+    Holds("yes", "nearly", "yes", "yes", min_events=12), grank_t_r,
 )  # fmt: skip
 GRANK_Z = SignificanceTest(
     "grank_z", "no location shift of the cumulated event day's rank", "mean rank score", "N(0,1)",
-    "Kolari and Pynnonen (2011)", Holds("yes", "yes", "no", "no", min_events=12), grank_z,
+    "Kolari and Pynnonen (2011)", Holds("yes", "nearly", "no", "no", min_events=12), grank_z,
 )  # fmt: skip
 GSIGN_T = SignificanceTest(
     "gsign_t", "no location shift of the cumulated event day's sign", "mean sign", "t(T-2)",

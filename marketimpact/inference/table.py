@@ -186,7 +186,9 @@ def _why_not(test: SignificanceTest, facts: Structure, level: Level) -> str:
 def _assumed(test: SignificanceTest, facts: Structure, level: Level) -> str:
     """What a test that holds takes for granted."""
     if level == "nearly":
-        return "slightly liberal when events share days" if facts.shares_days else "slightly liberal"
+        return "slightly liberal when " + (
+            "events share days" if facts.shares_days else "the event raises the variance"
+        )
     if not facts.variance_rose and test.holds.level(shared=facts.shares_days, variance=True) == "no":
         return "assumes that the event did not raise the variance; no rise is seen"
     return ""

@@ -1,0 +1,94 @@
+"""Write the tables and the chart of docs/size_and_power.md from rates.csv: python -m docs.size.pages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import altair as alt
+import polars as pl
+import vl_convert
+
+import marketimpact as mi
+from tests.size.scenarios import SCENARIOS
+from tests.size.theory import CORRELATIONS, COUNTS, bmp_size, bmp_size_exact, patell_size
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "size_and_power.md"
+POWER = (8, 9)
+#: Scenarios of the chart: what policy announcements look like, and what they are mistaken for.
+SHOWN = {2: "separate dates, fat tails", 3: "separate dates, own variance raised", 5: "one date, fat tails"}
+
+
+def rates() -> pl.DataFrame:
+    frame = pl.read_csv(HERE / "rates.csv").filter(pl.col("defined") > 0)
+    return frame.with_columns((pl.col("rejected") / pl.col("defined")).alias("rate"))
+
+
+def wide(length: int) -> str:
+    """Rows are tests in the order of the registry, columns scenarios."""
+    found = {(r["test"], r["scenario"]): r["rate"] for r in rates().filter(pl.col("length") == length).to_dicts()}
+    head = ["test", *(str(s.number) for s in SCENARIOS)]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for test in mi.TESTS:
+        cells = [f"{found[test, s.number]:.3f}" if (test, s.number) in found else "" for s in SCENARIOS]
+        if any(cells):
+            lines.append(f"| [{test}](tests/{test}.md) | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def theory() -> str:
+    head = ["n", *(f"r = {r:.2f}" for r in CORRELATIONS)]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for n in COUNTS:
+        cells = [f"{patell_size(n, r):.3f} / {bmp_size(n, r):.3f} / {bmp_size_exact(n, r):.3f}" for r in CORRELATIONS]
+        lines.append(f"| {n} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def scenarios() -> str:
+    return "\n".join(f"{s.number}. {s.title}" for s in SCENARIOS)
+
+
+def chart() -> alt.Chart:
+    shown = rates().filter((pl.col("length") == 1) & pl.col("scenario").is_in(list(SHOWN)))
+    # where the variance did rise, tests of variance are right to reject
+    shown = shown.filter((pl.col("scenario") != 3) | ~pl.col("test").is_in(["event_variance_ratio", "cav"]))
+    named = shown.with_columns(
+        pl.col("scenario").replace_strict(SHOWN, return_dtype=pl.String).alias("events"),
+        pl.when(pl.col("rate") > 0.08).then(pl.lit("above 8%")).otherwise(pl.lit("8% or less")).alias("verdict"),
+    )
+    data = alt.Data(values=named.select("test", "events", "rate", "verdict").to_dicts())
+    order = [name for name in mi.TESTS if name in named["test"].to_list()]
+    base = alt.Chart(data).encode(
+        y=alt.Y("test:N", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
+        x=alt.X(
+            "rate:Q", title="share of true nulls rejected", axis=alt.Axis(format=".0%"), scale=alt.Scale(domain=[0, 1])
+        ),
+    )
+    points = base.mark_point(filled=True, size=55, opacity=1).encode(
+        color=alt.Color("verdict:N", scale=alt.Scale(domain=["8% or less", "above 8%"], range=["#1b7f79", "#c8102e"]),
+                        legend=alt.Legend(title=None, orient="top")),
+        shape=alt.Shape("verdict:N", legend=None),
+    )  # fmt: skip
+    nominal = alt.Chart(data).mark_rule(strokeDash=[4, 3], color="#555").encode(x=alt.datum(0.05))
+    faceted = alt.layer(points, nominal).properties(width=210, height=520)
+    columns = alt.Column("events:N", title=None, sort=list(SHOWN.values()), header=alt.Header(labelFontSize=12))
+    title = "Simulated: how often tests reject when nothing happened (24 events, one day, nominal 5%)"
+    return faceted.facet(column=columns).properties(title=title)
+
+
+def main() -> None:
+    parts = {"scenarios": scenarios(), "one day": wide(1), "five days": wide(5), "theory": theory()}
+    text = PAGE.read_text(encoding="utf-8")
+    for name, body in parts.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        text, found = re.subn(pattern, lambda m, b=body: f"{m[1]}{b}\n{m[2]}", text, count=1, flags=re.DOTALL)
+        if not found:
+            raise SystemExit(f"{PAGE.name} has no place for '{name}'")
+    PAGE.write_text(text, encoding="utf-8")
+    (HERE / "rates.svg").write_text(vl_convert.vegalite_to_svg(chart().to_json()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
