@@ -37,7 +37,7 @@ class Holds:
     clusters_alike : bool
         Whether clusters must be of similar size.
     because : str
-        Why a test does not hold where neither shared days nor a raised variance is the reason.
+        Why a test does not hold where the reason is its own, neither shared days nor a raised variance.
     """
 
     separate: Level

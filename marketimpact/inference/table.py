@@ -180,7 +180,7 @@ def _why_not(test: SignificanceTest, facts: Structure, level: Level) -> str:
         reasons.append("takes events as independent, but they share days and so a common shock")
     if facts.variance_rose and holds.event_variance == "no":
         reasons.append(f"assumes unchanged variance, but SCARs vary {facts.variance_ratio:.1f} times as much")
-    return "does not hold: " + ("; ".join(reasons) or holds.because or "not for events like these")
+    return "does not hold: " + (holds.because or "; ".join(reasons) or "not for events like these")
 
 
 def _assumed(test: SignificanceTest, facts: Structure, level: Level) -> str:

@@ -15,9 +15,6 @@ from marketimpact.result import StudyResult
 
 __all__ = ["Part", "Story", "story"]
 
-#: How close to the daily price limit a return counts as having hit it; prices are rounded to a tick.
-LIMIT_TOLERANCE = 0.001
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -105,16 +102,10 @@ def report_windows(result: StudyResult, windows: Sequence[tuple[int, int]] | Non
 
 
 def limit_hits(result: StudyResult) -> pl.DataFrame:
-    """Events whose return on day 0 is at the security's daily price limit: ``event_id, ret``."""
-    day0 = result.abnormal_returns.filter(pl.col("tau") == 0).select("event_id", "ret")
-    if "price_limit" not in result.events.columns:
-        return day0.head(0)
-    limits = result.events.select("event_id", "price_limit")
-    return (
-        day0.join(limits, on="event_id", how="left", validate="1:1", maintain_order="left")
-        .filter(pl.col("ret").abs() >= pl.col("price_limit") - LIMIT_TOLERANCE)
-        .drop("price_limit")
-    )
+    """Events whose close on day 0 was at the security's daily price limit: ``event_id, ret``."""
+    day0 = result.abnormal_returns.filter(pl.col("tau") == 0).select("event_id", "symbol", "date", "ret")
+    hits = result.market.limit_hits.select("symbol", "date")
+    return day0.join(hits, on=["symbol", "date"], how="semi").select("event_id", "ret")
 
 
 def firm_label(row: dict[str, Any]) -> str:

@@ -9,10 +9,10 @@ import pytest
 
 import marketimpact as mi
 from tests.conftest import ROOT
+from tests.size import study
 from tests.size.scenarios import SCENARIOS
-from tests.size.study import NOMINAL, SCHEMA, tests_of
 
-RATES = pl.read_csv(ROOT / "docs" / "size" / "rates.csv", schema_overrides=SCHEMA)
+RATES = pl.read_csv(ROOT / "docs" / "size" / "rates.csv", schema_overrides=study.SCHEMA)
 #: From the design of the study, made with another program: 2,000 replications as ours.
 DESIGN = pl.read_csv(ROOT / "tests" / "size" / "reference_rates.csv")
 #: Beyond three standard errors of a difference, one draw of a scenario the two tests share; see the page.
@@ -27,7 +27,7 @@ def test_every_scenario_and_test_is_there_from_two_thousand_replications():
     for scenario in SCENARIOS:
         for length in (1, 5):
             part = RATES.filter((pl.col("scenario") == scenario.number) & (pl.col("length") == length))
-            assert sorted(part["test"]) == sorted(tests_of(scenario))
+            assert sorted(part["test"]) == sorted(study.tests_of(scenario))
 
 
 def test_rates_agree_with_the_design():
@@ -38,8 +38,8 @@ def test_rates_agree_with_the_design():
     for row in both.iter_rows(named=True):
         ours, theirs, n = row["rejected"] / row["defined"], row["rate"], row["defined"]
         error = math.sqrt((ours * (1 - ours) + theirs * (1 - theirs)) / n)
-        nominal = 3 * math.sqrt(NOMINAL * (1 - NOMINAL) / n)
-        if abs(ours - theirs) > 3 * error and abs(ours - NOMINAL) > nominal:
+        nominal = 3 * math.sqrt(study.NOMINAL * (1 - study.NOMINAL) / n)
+        if abs(ours - theirs) > 3 * error and abs(ours - study.NOMINAL) > nominal:
             apart.add((row["scenario"], row["length"], row["test"]))
     assert apart <= APART
 

@@ -90,3 +90,66 @@ def test_more_firms_than_days_silence_the_multivariate_tests(golden_market):
     row = study.run(golden("events_clustered"), golden_market).test(0, 1, tests=["mvrm_joint_F"]).row(0, named=True)
     assert np.isnan(row["statistic"])
     assert "fewer firms or a longer estimation window" in row["note"]
+
+
+def dates_apart(sessions: list[int], firms: list[int]) -> mi.StudyResult:
+    """Events of several dates: firms[k] of them on session sessions[k] of the golden calendar."""
+    days = golden("market")["date"].to_list()
+    complete = [s for s in golden("returns")["symbol"].unique().sort() if s.startswith("US") and s != "US06"]
+    rows = [
+        (f"{day}-{n}", complete[n % len(complete)], days[day])
+        for day, count in zip(sessions, firms, strict=True)
+        for n in range(count)
+    ]
+    events = pl.DataFrame(rows, schema=["event_id", "symbol", "date"], orient="row")
+    market = mi.Market.from_returns(golden("returns"), golden("market"))
+    return mi.EventStudy(estimation_window=(-200, -11), event_window=(-5, 5)).run(events, market)
+
+
+OVER_DATES = ["cluster_t", "date_means_t", "wild_cluster_webb"]
+
+
+def test_dates_whose_windows_overlap_are_no_separate_draws():
+    result = dates_apart([230, 250, 270, 290, 292], [3, 3, 3, 3, 3])
+    day, week = (result.test(*window, tests=OVER_DATES) for window in ((0, 0), (-2, 2)))
+    assert day["valid"].all()
+    assert not week["valid"].any()
+    assert all("have days in common" in note for note in week["note"])
+
+
+def test_dates_of_very_unequal_size_invalidate_the_cluster_t_alone():
+    table = dates_apart([230, 250, 270, 290, 310], [1, 1, 1, 2, 8]).test(0, 0, tests=OVER_DATES)
+    valid = dict(table.select("test", "valid").iter_rows())
+    assert valid == {"cluster_t": False, "date_means_t": True, "wild_cluster_webb": True}
+    note = table.filter(pl.col("test") == "cluster_t")["note"].item()
+    assert "weigh like 2.4 equal ones" in note  # 13^2 / (1 + 1 + 1 + 4 + 64)
+
+
+def test_few_blocks_to_rank_among_are_no_test():
+    result = dates_apart([230, 250, 270, 290, 310], [3, 3, 3, 3, 3])
+    few, many = (result.test(*window, tests=["rank_blocks"]).row(0, named=True) for window in ((-5, 5), (0, 4)))
+    assert few["valid"] is False
+    assert "needs 30 blocks to rank among" in few["note"]
+    assert many["valid"] is True
+
+
+def test_a_test_that_never_holds_says_why():
+    result = dates_apart([230, 250, 270, 290, 310], [3, 3, 3, 3, 3])
+    table = result.test(0, 0, tests=["cav", "event_variance_ratio"])
+    assert not table["valid"].any()
+    assert all("with fat tails" in note for note in table["note"])
+    assert table["statistic"].is_not_nan().all()
+
+
+def test_one_cluster_and_one_event_are_notes_not_numbers():
+    one = dates_apart([250], [4])
+    for name in (*OVER_DATES, "wild_cluster"):
+        row = one.test(0, 0, tests=[name]).row(0, named=True)
+        assert np.isnan(row["statistic"])
+        assert "at least 2 dates" in row["note"] or "at least" in row["note"]
+    single = dates_apart([250], [1])
+    table = single.test(0, 0, tests="all")
+    silent = table.filter(pl.col("statistic").is_nan())
+    assert {"bmp", "cross_sectional_t", "grank_t", "skew_hall_bootstrap", "cluster_t"} <= set(silent["test"])
+    assert silent["note"].str.len_chars().min() > 0
+    assert not silent["valid"].any()
