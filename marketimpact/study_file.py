@@ -24,7 +24,16 @@ __all__ = ["Answer", "StudyFile", "read_study"]
 
 _KEYS = {
     "": {"title", "question", "study", "announcements", "securities", "report", "groups"},
-    "study": {"model", "factors", "estimation_window", "event_window", "min_observations"},
+    "study": {
+        "model",
+        "factors",
+        "lagged",
+        "estimation_window",
+        "event_window",
+        "min_observations",
+        "missing",
+        "serial_correlation",
+    },
     "announcements": {"ids", "file"},
     "securities": {"file", "benchmark"},
     "report": {"windows"},
@@ -192,7 +201,7 @@ def _study(table: Mapping[str, Any], name: str) -> EventStudy:
     options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in table.items()
-        if key not in ("model", "factors")
+        if key not in ("model", "factors", "lagged")
     }
     return EventStudy(model=_model(table, name), **options)
 
@@ -202,9 +211,13 @@ def _model(table: Mapping[str, Any], name: str) -> Model:
     if called not in MODELS:
         raise SpecificationError(f"{name}: no model is called {called!r}. There are: {', '.join(MODELS)}.")
     if called == "factor_model":
-        return FactorModel(tuple(_strings(table.get("factors", []), f"{name}: [study] factors")))
-    if "factors" in table:
-        raise SpecificationError(f"{name}: [study] factors goes with model = 'factor_model', not {called!r}.")
+        factors, lagged = (
+            tuple(_strings(table.get(key, []), f"{name}: [study] {key}")) for key in ("factors", "lagged")
+        )
+        return FactorModel(factors, lagged=lagged)
+    for key in ("factors", "lagged"):
+        if key in table:
+            raise SpecificationError(f"{name}: [study] {key} goes with model = 'factor_model', not {called!r}.")
     return MODELS[called]()
 
 

@@ -175,7 +175,8 @@ MVRM_EQUAL_F = SignificanceTest(
 MVRM_JOINT_BOOTSTRAP = SignificanceTest(
     "mvrm_joint_bootstrap", "every firm's CAR = 0", "CAAR of the complete firms", "resampled days",
     "Hein and Westfall (2004); Chou (2004)",
-    Holds("no", "no", "yes", "no", because="rejects when firms' own variances rise, whatever the means"), mvrm_joint_bootstrap,
+    Holds("no", "no", "yes", "no", because="rejects when firms' own variances rise, whatever the means"),
+    mvrm_joint_bootstrap,
 )  # fmt: skip
 MVRM_JOINT_WALD = SignificanceTest(
     "mvrm_joint_wald", "every firm's CAR = 0", "CAAR of the complete firms", "chi2(m), asymptotic",

@@ -105,35 +105,43 @@ class FactorModel:
     excess : bool
         Whether returns, and ``"market"`` among the factors, are taken in excess of the factor column
         ``rf``. Other factors are used as they are.
+    lagged : tuple of str
+        Factors that enter with their value on the security's session before.
 
     Notes
     -----
-    Degrees of freedom M - 1 - number of factors. Factors enter on the same date: for an Asian
+    Degrees of freedom M - 1 - number of regressors. `factors` enter on the same date: for an Asian
     security a same-day American factor is realised after its close and holds the reaction to the
-    same news; do not use one here.
+    same news. The rule for Asia against New York: the local benchmark on the same session, the foreign
+    factor lagged only, ``FactorModel(("market",), lagged=("sox",))``; for an American security an Asian
+    factor on the same date, which has closed already, and lagged. A factor's days on which the security's
+    exchange was shut do not enter.
     """
 
     factors: tuple[str, ...]
     excess: bool = False
+    lagged: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.factors, tuple | list) or not self.factors:
-            raise SpecificationError(
-                f"factors={self.factors!r}: name at least one factor in a tuple, such as ('market', 'sox')."
-            )
-        object.__setattr__(self, "factors", tuple(self.factors))
-        if len(set(self.factors)) < len(self.factors):
-            raise SpecificationError(f"factors={self.factors!r} names a factor twice; each may enter once.")
+        for name in ("factors", "lagged"):
+            given = getattr(self, name)
+            if not isinstance(given, tuple | list) or not (given or name == "lagged"):
+                raise SpecificationError(
+                    f"{name}={given!r}: name at least one factor in a tuple, such as ('market', 'sox')."
+                )
+            object.__setattr__(self, name, tuple(given))
+            if len(set(given)) < len(given):
+                raise SpecificationError(f"{name}={given!r} names a factor twice; each may enter once.")
 
     @property
     def name(self) -> str:
         """``factor_model(...)`` with the factors in it."""
-        return f"factor_model({' '.join(self.factors)})"
+        return f"factor_model({' '.join(term.name for term in self.design.regressors)})"
 
     @property
     def design(self) -> Design:
         """Constant and the factors."""
-        return Design(terms(*self.factors), excess=self.excess)
+        return Design((*terms(*self.factors), *(Term(factor, -1) for factor in self.lagged)), excess=self.excess)
 
 
 @dataclass(frozen=True, slots=True)

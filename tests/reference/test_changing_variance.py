@@ -125,3 +125,21 @@ def test_egarch_likelihood_is_the_textbook_one(golden_market):
         assert nll(ours) == pytest.approx(row["nll"], rel=1e-9)
         better = minimize(nll, ours, method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-9, "maxiter": 4000})
         assert row["nll"] <= better.fun * (1 + 1e-7)
+
+
+def test_a_lagged_foreign_factor_is_that_of_the_session_before(golden_market):
+    """Local benchmark on the day, foreign factor the day before: statsmodels on columns shifted by hand."""
+    model = mi.FactorModel(("market",), lagged=("sox",))
+    assert model.name == "factor_model(market sox_lag1)"
+    events = golden("events_clustered").filter(pl.col("symbol").str.starts_with("TW"))
+    result = STUDY.but(model=model).run(events, golden_market)
+    for position, row in enumerate(result.estimates.iter_rows(named=True)):
+        own = golden_market.panel.filter(pl.col("symbol") == row["symbol"])
+        day0 = own["date"].to_list().index(result.events["date"][position])
+        own = own.with_columns(pl.col("sox").shift(1).alias("before"))
+        part = own[day0 - 200 : day0 - 10].drop_nulls(["ret", "market", "before"])
+        x = sm.add_constant(part.select("market", "before").to_numpy())
+        ols = sm.OLS(part["ret"].to_numpy(), x).fit()
+        for name, theirs in zip(("alpha", "beta", "beta_sox_lag1"), ols.params, strict=True):
+            assert row[name] == pytest.approx(theirs, rel=1e-9)
+    assert result.estimates.height >= 3
