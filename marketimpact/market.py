@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from marketimpact import calendars, conversions, panels, schema, trading
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
-from marketimpact.sources.french import FrenchFactors, wrong_market
+from marketimpact.factors import check_factors, read_french
+from marketimpact.sources.french import FrenchFactors
 from marketimpact.sources.protocol import PriceSource, PriceTable, fingerprint
 
 __all__ = ["FROM_RETURNS", "Market"]
@@ -124,9 +125,9 @@ class Market:
             raise DataError(f"securities: every {benchmark!r} is empty, so nothing says what the market did.")
         wanted = sorted({*securities["symbol"], *securities[benchmark].drop_nulls()})
         if isinstance(factors, FrenchFactors):
-            factors = _french(factors, securities, first, last)
+            factors = read_french(factors, securities, first, last)
         table = source.read(wanted, first, last)
-        return _from_prices(securities, table, _check_factors(factors), benchmark)
+        return _from_prices(securities, table, check_factors(factors), benchmark)
 
     @classmethod
     def from_returns(
@@ -150,7 +151,7 @@ class Market:
         """
         returns = schema.check(schema.Returns, returns, "returns").select("symbol", "date", "ret")
         benchmark = schema.check(schema.Benchmark, benchmark, "benchmark").select("date", "ret").sort("date")
-        factors = _check_factors(factors)
+        factors = check_factors(factors)
         strangers = returns.filter(pl.col("ret").is_not_null()).join(benchmark, on="date", how="anti")
         if strangers.height:
             raise DataError(
@@ -416,48 +417,6 @@ def _finish(panel: pl.DataFrame, factors: pl.DataFrame | None) -> pl.DataFrame:
     lead = ["symbol", "mic", "session", "date", "ret", "market"]
     given = [c for c in ("ret_since_trade", "close", "volume") if c in panel.columns]
     return panel.select(*lead, *names, *given).sort("symbol", "session")
-
-
-def _check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
-    if factors is None:
-        return None
-    if not isinstance(factors, pl.DataFrame) or "date" not in factors.columns or factors.is_empty():
-        raise DataError("factors must be a polars frame with a 'date' column, one column per factor, and rows.")
-    taken = {"symbol", "mic", "session", "ret", "market", "close", "volume", *panels.SINCE_TRADE}.intersection(
-        factors.columns
-    )
-    words = [c for c in factors.columns if c != "date" and not factors[c].dtype.is_numeric()]
-    if taken or words:
-        raise DataError(
-            f"factors: columns {sorted(taken)} have names the panel needs; rename them."
-            if taken
-            else f"factors: columns {words} are not numbers; cast or drop them."
-        )
-    if factors["date"].n_unique() < factors.height:
-        raise DataError(f"factors repeats {factors.height - factors['date'].n_unique()} dates; keep one row each.")
-    names = [c for c in factors.columns if c != "date"]
-    checked = factors.with_columns(pl.col(names).cast(pl.Float64).fill_nan(None))
-    large = [c for c in names if c != "rf" and float(checked[c].to_numpy().std()) > PERCENT_SD]
-    if large:
-        warnings.warn(
-            f"factors {', '.join(large)} have a daily standard deviation above {PERCENT_SD:.0%}: "
-            "are they in percent? marketimpact wants decimals (0.01 for 1%).",
-            MarketImpactWarning,
-            stacklevel=3,
-        )
-    return checked.select("date", *names).sort("date")
-
-
-def _french(factors: FrenchFactors, securities: pl.DataFrame, first: date | None, last: date | None) -> pl.DataFrame:
-    """Read the factors, and say when they are those of another market."""
-    doubt = wrong_market(securities["mic"].unique().sort().to_list(), factors.region)
-    if doubt:
-        warnings.warn(doubt, MarketImpactWarning, stacklevel=4)
-    return factors.read(first, last)
-
-
-#: A daily factor that moves by more than this is most likely in percent.
-PERCENT_SD = 0.15
 
 
 def _warn_of_benchmarks(have: pl.DataFrame, prices: pl.DataFrame, benchmark: str) -> None:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from marketimpact import charts, pipeline, regressions
 from marketimpact.cars import car_table
+from marketimpact.display import as_html, as_lines, title
 from marketimpact.errors import SpecificationError
 from marketimpact.grouped import Grouped
 from marketimpact.inference import (
     DEFAULT_TESTS,
     ON_REQUEST,
-    ONE_DATE,
     TESTS,
     Pool,
     Sample,
@@ -36,8 +36,6 @@ from marketimpact.portfolios import portfolios
 
 __all__ = ["StudyResult"]
 
-#: Printing a result must not wait for tests that compare every pair of this many events.
-SHOWN_WITH_TESTS = 3000
 #: Coefficients that go by a name of their own; others are ``beta_<regressor>``.
 _COEFFICIENTS = {"market": "beta", "market_since_trade": "beta", "sessions_since_trade": "alpha"}
 _CAR_COLUMNS = ("n_days", "car", "se", "t", "df", "p", "scar", "bhar", "flags", "last")
@@ -337,60 +335,14 @@ class StudyResult:
 
     def plot(self, first: int | None = None, last: int | None = None) -> Any:
         """Altair chart of the CAAR path with its band."""
-        return charts.caar_path(self.caar(first, last), title=self._title(), simulated=self.market.simulated)
+        return charts.caar_path(self.caar(first, last), title=title(self), simulated=self.market.simulated)
 
     def __repr__(self) -> str:
         """The answer in a few lines."""
-        return "\n".join(self._lines())
+        return "\n".join(as_lines(self))
 
     def _repr_html_(self) -> str:
-        first, last = self._headline_window()
-        head = "".join(f"<div>{_escape(line)}</div>" for line in self._lines())
-        small = 0 < self.events.height <= SHOWN_WITH_TESTS
-        shown = self.test(first, last) if small else pl.DataFrame()
-        return f"<div><pre style='display:inline'></pre>{head}</div>{_small_table(shown)}"
-
-    def _lines(self) -> list[str]:
-        values, events = self.estimates_, self.events
-        lines = [f"StudyResult: {self._title()}" + ("   [SIMULATED PRICES]" if self.market.simulated else "")]
-        counts = [f"{events.height} event{'s' if events.height != 1 else ''}"]
-        counts += [f"{events['symbol'].n_unique()} securities", f"{events['date'].n_unique()} day-0 dates"]
-        lines.append("  " + ", ".join(counts) + f"; event window {list(values.windows.event)}")
-        if self.attrition.height:
-            reasons = (
-                self.attrition["reason"].value_counts(sort=True, name="n").sort("n", "reason", descending=[True, False])
-            )
-            told = ", ".join(f"{row['reason']} {row['n']}" for row in reasons.iter_rows(named=True))
-            lines.append(f"  not used: {self.attrition.height} ({told}); see .attrition")
-        if events.height:
-            lines += self._headline()
-        return lines
-
-    def _headline(self) -> list[str]:
-        first, last = self._headline_window()
-        sample = self.sample(first, last)
-        if sample.n == 0:
-            return [f"  no event has a return in [{first}, {last}]"]
-        size = f"{sample.car.mean():+.2%}"
-        if self.market.unit.startswith("log "):
-            size = f"{sample.car.mean():+.3f} log points ({self.market.unit})"
-        lines = [f"  CAAR [{first}, {last}] {size} over {sample.n} events"]
-        if sample.n > SHOWN_WITH_TESTS:
-            return [*lines, f"  tests: ask .test({first}, {last})"]
-        tests = table(DEFAULT_TESTS, sample).filter(pl.col("valid"))
-        for row in tests.head(2).iter_rows(named=True):
-            lines.append(f"    {row['test']}: statistic {row['statistic']:.2f}, p = {row['p_value']:.3f}")
-        if structure(sample).n_blocks == 1 and sample.n > 1:
-            lines.append("  " + ONE_DATE)
-        return lines
-
-    def _headline_window(self) -> tuple[int, int]:
-        first, last = self.estimates_.windows.event
-        return (0, 0) if first <= 0 <= last else (first, last)
-
-    def _title(self) -> str:
-        first, last = self.estimates_.windows.estimation
-        return f"{self.model.name}, estimated over [{first}, {last}]"
+        return as_html(self)
 
     def _columns(self, first: int, last: int) -> slice:
         first, last = pipeline.check_window((first, last), "window")
@@ -457,14 +409,3 @@ def _chosen(tests: Sequence[str | SignificanceTest] | str | None) -> list[Signif
     if unknown:
         raise SpecificationError(f"No test called {', '.join(map(repr, unknown))}. There are: {', '.join(TESTS)}.")
     return [TESTS[t] if isinstance(t, str) else t for t in tests]
-
-
-def _escape(text: str) -> str:
-    import html  # noqa: PLC0415
-
-    return html.escape(text)
-
-
-def _small_table(frame: pl.DataFrame) -> str:
-    with pl.Config(tbl_rows=20, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=120):
-        return frame._repr_html_() if frame.width else ""

@@ -130,6 +130,8 @@ def test_list(what):
         ("[study]\nmodel = 'garch'", "no model is called 'garch'"),
         ("[study]\nevent_window = [1, -1]", "is reversed"),
         ("[study]\nfactors = ['sox']", "goes with model = 'factor_model'"),
+        ("[study]\nlagged = ['sox']", "lagged goes with model = 'factor_model'"),
+        ("[study]\nmissing = 'zero'", "choose 'available', 'strict' or 'trade_to_trade'"),
         ("[report]\nwindows = [1, 2]", "list of pairs"),
         ("[groups]\nname = 'a'", "double brackets"),
         ("[[groups]]\nname = 'a'", "needs a name and symbols"),
@@ -145,6 +147,16 @@ def test_a_broken_study_file_says_what_is_wrong(tmp_path, text, message):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(mi.SpecificationError, match=message):
         read_study(path)
+
+
+def test_a_study_file_can_ask_for_lagged_factors_and_strict_windows(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text(
+        "[study]\nmodel = 'factor_model'\nfactors = ['market']\nlagged = ['sox']\nmissing = 'strict'", encoding="utf-8"
+    )
+    study = read_study(path).study
+    assert study.model == mi.FactorModel(("market",), lagged=("sox",))
+    assert study.missing == "strict"
 
 
 def test_unknown_names_in_a_study_file_are_refused_with_the_nearest(tmp_path):

@@ -1,0 +1,80 @@
+"""How a result shows itself: in a terminal, in a notebook."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from marketimpact.inference import DEFAULT_TESTS, ONE_DATE, structure, table
+
+if TYPE_CHECKING:
+    from marketimpact.result import StudyResult
+
+__all__ = ["as_html", "as_lines", "title"]
+
+#: Printing a result must not wait for tests that compare every pair of this many events.
+SHOWN_WITH_TESTS = 3000
+
+
+def as_html(result: StudyResult) -> str:
+    """For a notebook: the lines, and the table of tests."""
+    first, last = _headline_window(result)
+    head = "".join(f"<div>{html.escape(line)}</div>" for line in as_lines(result))
+    small = 0 < result.events.height <= SHOWN_WITH_TESTS
+    shown = result.test(first, last) if small else pl.DataFrame()
+    return f"<div><pre style='display:inline'></pre>{head}</div>{_small_table(shown)}"
+
+
+def as_lines(result: StudyResult) -> list[str]:
+    """The answer in a few lines."""
+    values, events = result.estimates_, result.events
+    lines = [f"StudyResult: {title(result)}" + ("   [SIMULATED PRICES]" if result.market.simulated else "")]
+    counts = [f"{events.height} event{'s' if events.height != 1 else ''}"]
+    counts += [f"{events['symbol'].n_unique()} securities", f"{events['date'].n_unique()} day-0 dates"]
+    lines.append("  " + ", ".join(counts) + f"; event window {list(values.windows.event)}")
+    if result.attrition.height:
+        reasons = (
+            result.attrition["reason"].value_counts(sort=True, name="n").sort("n", "reason", descending=[True, False])
+        )
+        told = ", ".join(f"{row['reason']} {row['n']}" for row in reasons.iter_rows(named=True))
+        lines.append(f"  not used: {result.attrition.height} ({told}); see .attrition")
+    if events.height:
+        lines += _headline(result)
+    return lines
+
+
+def _headline(result: StudyResult) -> list[str]:
+    first, last = _headline_window(result)
+    sample = result.sample(first, last)
+    if sample.n == 0:
+        return [f"  no event has a return in [{first}, {last}]"]
+    size = f"{sample.car.mean():+.2%}"
+    if result.market.unit.startswith("log "):
+        size = f"{sample.car.mean():+.3f} log points ({result.market.unit})"
+    lines = [f"  CAAR [{first}, {last}] {size} over {sample.n} events"]
+    if sample.n > SHOWN_WITH_TESTS:
+        return [*lines, f"  tests: ask .test({first}, {last})"]
+    tests = table(DEFAULT_TESTS, sample).filter(pl.col("valid"))
+    for row in tests.head(2).iter_rows(named=True):
+        lines.append(f"    {row['test']}: statistic {row['statistic']:.2f}, p = {row['p_value']:.3f}")
+    if structure(sample).n_blocks == 1 and sample.n > 1:
+        lines.append("  " + ONE_DATE)
+    return lines
+
+
+def _headline_window(result: StudyResult) -> tuple[int, int]:
+    first, last = result.estimates_.windows.event
+    return (0, 0) if first <= 0 <= last else (first, last)
+
+
+def title(result: StudyResult) -> str:
+    """Model and estimation window."""
+    first, last = result.estimates_.windows.estimation
+    return f"{result.model.name}, estimated over [{first}, {last}]"
+
+
+def _small_table(frame: pl.DataFrame) -> str:
+    with pl.Config(tbl_rows=20, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=120):
+        return frame._repr_html_() if frame.width else ""
