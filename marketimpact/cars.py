@@ -118,8 +118,10 @@ def _flags(estimates: Estimates, sides: NDArray[np.int8], columns: slice, ends: 
     taus = estimates.taus[span]
     inside = np.arange(span.start, span.stop)[None, :] < ends[:, None]
     said: dict[int, list[str]] = {}
+    no_return = np.isnan(estimates.ret[:, span])
     for what, mask in (
-        ("no return on", np.isnan(estimates.ar[:, span])),
+        ("no return on", no_return),
+        ("no benchmark or factor on", np.isnan(estimates.ar[:, span]) & ~no_return),
         ("at the upper price limit on", sides[:, span] > 0),
         ("at the lower price limit on", sides[:, span] < 0),
     ):

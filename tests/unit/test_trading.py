@@ -291,3 +291,34 @@ def test_serial_correlation_widens_the_variance_of_sums_only():
     expected = sigma * math.sqrt(toeplitz.sum() + 25 / 190)
     assert serial.car(0, 4)["se"][0] == pytest.approx(expected, rel=1e-10)
     assert serial.car(0, 0)["se"][0] == plain.car(0, 0)["se"][0]
+
+
+def test_a_factor_missing_on_an_event_day_is_told_from_a_missing_return():
+    factors = golden("factors")
+    days = factors["date"].to_list()
+    holed = factors.with_columns(pl.when(pl.col("date") != days[250]).then("sox").alias("sox"))
+    market = mi.Market.from_returns(golden("returns"), golden("market"), holed)
+    events = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["US01", "US02"], "date": [days[249], days[300]]})
+    study = mi.EventStudy(mi.FactorModel(("market", "sox")), estimation_window=(-200, -11), event_window=(-5, 5))
+    result = study.run(events, market)
+    car = {row["event_id"]: row for row in result.car(0, 2).iter_rows(named=True)}
+    assert (car["a"]["n_days"], car["a"]["flags"]) == (2, "no benchmark or factor on 1")
+    assert (car["b"]["n_days"], car["b"]["flags"]) == (3, None)
+    # the day is left out of the second event's estimation window
+    full = study.run(events, mi.Market.from_returns(golden("returns"), golden("market"), factors))
+    assert (full.estimates["n_obs"] - result.estimates["n_obs"]).to_list() == [0, 1]
+
+
+def test_constant_returns_and_constant_factors_are_attrition():
+    days = golden("market")["date"].to_list()
+    flat = pl.DataFrame(
+        {"date": days * 2, "symbol": ["A"] * len(days) + ["B"] * len(days), "ret": [0.0] * 2 * len(days)}
+    )
+    factors = golden("factors").with_columns(pl.lit(0.01).alias("sox"))
+    market = mi.Market.from_returns(pl.concat([flat, golden("returns")]), golden("market"), factors)
+    events = pl.DataFrame({"event_id": ["flat", "real"], "symbol": ["A", "US01"], "date": [days[300]] * 2})
+    study = mi.EventStudy(estimation_window=(-200, -11), event_window=(-5, 5))
+    assert study.run(events, market).attrition.select("event_id", "reason").rows() == [("flat", "no_variation")]
+    constant = study.but(model=mi.FactorModel(("market", "sox"))).run(events, market).attrition
+    assert set(constant["reason"]) == {"singular_regressors"}
+    assert constant.height == 2
