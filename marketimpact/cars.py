@@ -117,7 +117,7 @@ def _flags(estimates: Estimates, sides: NDArray[np.int8], columns: slice, ends: 
     span = slice(columns.start, int(ends.max(initial=columns.start + 1)))
     taus = estimates.taus[span]
     inside = np.arange(span.start, span.stop)[None, :] < ends[:, None]
-    said: dict[int, list[str]] = {}
+    said: dict[int, list[str]] = {}  # most events have nothing to say
     no_return = np.isnan(estimates.ret[:, span])
     for what, mask in (
         ("no return on", no_return),
