@@ -188,6 +188,9 @@ class Prices(dy.Schema):
     date = dy.Date(primary_key=True)
     close = dy.Float64(nullable=True, min_exclusive=0.0, metadata=PRESENT)
     volume = dy.Float64(nullable=True, min=0.0)
+    unadjusted_close = dy.Float64(nullable=True, min_exclusive=0.0)
+    dividend = dy.Float64(nullable=True, min=0.0)
+    split = dy.Float64(nullable=True, min_exclusive=0.0)
 
 
 class Returns(dy.Schema):

@@ -27,6 +27,8 @@ __all__ = [
 ]
 
 COLUMNS = ("symbol", "date", "close", "volume")
+#: What a source keeps beside them where it has it.
+EXTRA_COLUMNS = ("unadjusted_close", "dividend", "split")
 #: How many names a message or a note lists before it says how many more there are.
 NAMES_SHOWN = 5
 
@@ -41,7 +43,9 @@ class PriceTable:
         `symbol` (String), `date` (Date, the exchange's own session), `close` (Float64, in the currency
         of the listing, the price returns are computed from: adjusted where the source has such a
         price; empty on a day without one), `volume` (Float64, shares, may be empty). One row per
-        (symbol, date), sorted by it.
+        (symbol, date), sorted by it. Where the source has them also `unadjusted_close` (Float64, not
+        adjusted for dividends), `dividend` (Float64, per share, currency of the listing, on the ex-date)
+        and `split` (Float64, new shares per old share, on the day it takes effect).
     source : str
         What a reader should cite. Never a path of a machine.
     fingerprint : str
@@ -54,6 +58,14 @@ class PriceTable:
         What a reader should know about these prices.
     truth : polars.DataFrame or None
         For simulated prices, the effect put in: `symbol`, `date`, `abnormal_return` (fraction).
+    listings : polars.DataFrame or None
+        What the source says of each symbol it has: `symbol`, `currency`, `time_zone` (IANA name of the
+        exchange's), any of them empty.
+    outcomes : polars.DataFrame or None
+        For a source that asks symbol by symbol, what came of each: `symbol`, `outcome` ("rows", "none"
+        or "error"), `rows`, `cause`, `retryable`, `tries`, in the order asked.
+    snapshot : str or None
+        For prices from a store, the name under which the same rows can be read again.
     """
 
     frame: pl.DataFrame
@@ -63,6 +75,9 @@ class PriceTable:
     missing: tuple[str, ...]
     notes: tuple[str, ...]
     truth: pl.DataFrame | None = None
+    listings: pl.DataFrame | None = None
+    outcomes: pl.DataFrame | None = None
+    snapshot: str | None = None
 
 
 class PriceSource(Protocol):
@@ -140,8 +155,13 @@ def price_table(
     notes: Sequence[str] = (),
     simulated: bool = False,
     truth: pl.DataFrame | None = None,
+    listings: pl.DataFrame | None = None,
+    outcomes: pl.DataFrame | None = None,
+    snapshot: str | None = None,
 ) -> PriceTable:
     """Check, sort and fingerprint what a source read.
+
+    The other arguments are the attributes of `PriceTable`.
 
     Raises
     ------
@@ -157,9 +177,10 @@ def price_table(
             symbols=tuple(asked),
             retryable=False,
         )
+    given = [name for name in EXTRA_COLUMNS if name in frame.columns]
     frame = (
         check(Prices, frame, f"prices of {source} (rows counted among those asked for)")
-        .select(COLUMNS)
+        .select(*COLUMNS, *given)
         .sort("symbol", "date")
     )
     found = set(frame["symbol"].unique())
@@ -171,6 +192,9 @@ def price_table(
         missing=tuple(symbol for symbol in asked if symbol not in found),
         notes=tuple(notes),
         truth=truth,
+        listings=listings,
+        outcomes=outcomes,
+        snapshot=snapshot,
     )
 
 
