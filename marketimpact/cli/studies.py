@@ -1,9 +1,7 @@
-"""The command line: reads files, builds values, nothing else."""
+"""Commands about studies: run, align, list."""
 
 from __future__ import annotations
 
-import sys
-import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,25 +11,13 @@ import typer
 from marketimpact import calendars, report
 from marketimpact.alignment import align as align_events
 from marketimpact.catalogue import announcements, campaigns, securities
-from marketimpact.errors import MarketImpactError, MarketImpactWarning
+from marketimpact.cli.printing import flat, show
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
 from marketimpact.sources import FilePrices, PriceSource, SamplePrices, YahooPrices
 from marketimpact.study_file import read_study
 
-__all__ = ["main"]
-
-app = typer.Typer(
-    help="Event studies of semiconductor policy: who moved, how far, and whether it can be told from chance.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-
-#: Width of a table that goes into a file or another program.
-PIPE_WIDTH = 160
+__all__ = ["align_command", "list_command", "run"]
 
 
 class _Calendars:
@@ -42,7 +28,6 @@ class _Calendars:
         self.sessions = sessions
 
 
-@app.command()
 def run(
     study: Annotated[str, typer.Argument(help="Study file (TOML), or the name of an embedded study.")] = "h20",
     prices: Annotated[Path | None, typer.Option(help="Prices: a Parquet or CSV file.")] = None,
@@ -71,12 +56,11 @@ def run(
     )
     for name, table in report.tables(answer.result, windows=plan.windows, group=group).items():
         table.write_parquet(folder / f"{name}.parquet")
-        _flat(table).write_csv(folder / f"{name}.csv")
+        flat(table).write_csv(folder / f"{name}.csv")
     typer.echo(repr(answer.result))
     typer.echo(f"\nReport: {target}\nTables: {folder} (CSV and Parquet)")
 
 
-@app.command("align")
 def align_command(
     file: Annotated[
         Path | None,
@@ -107,12 +91,11 @@ def align_command(
         pl.coalesce("phase", pl.lit("time not known")).alias("exchange was"),
     )
     if csv:
-        typer.echo(_flat(events).write_csv(), nl=False)
+        typer.echo(flat(events).write_csv(), nl=False)
     else:
-        _print(shown)
+        show(shown)
 
 
-@app.command("list")
 def list_command(
     what: Annotated[
         Literal["announcements", "campaigns", "securities", "models", "tests"],
@@ -136,9 +119,9 @@ def list_command(
         ),
     }[what]()  # fmt: skip
     if csv:
-        typer.echo(_flat(frame).write_csv(), nl=False)
+        typer.echo(flat(frame).write_csv(), nl=False)
     else:
-        _print(frame.select(columns))
+        show(frame.select(columns))
 
 
 def _summaries(docs: dict[str, str]) -> pl.DataFrame:
@@ -147,39 +130,3 @@ def _summaries(docs: dict[str, str]) -> pl.DataFrame:
         schema=["name", "what"],
         orient="row",
     )
-
-
-def _flat(frame: pl.DataFrame) -> pl.DataFrame:
-    """Lists joined by ';', so that a CSV can hold them."""
-    lists = [c for c, kind in frame.schema.items() if isinstance(kind, pl.List)]
-    return frame.with_columns(pl.col(lists).list.join(";")) if lists else frame
-
-
-def _print(frame: pl.DataFrame) -> None:
-    from rich import box  # noqa: PLC0415  # a table is not always printed
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPE_WIDTH)
-    sheet = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in frame.columns:
-        sheet.add_column(name, overflow="fold", no_wrap=name in ("symbol", "mic", "day 0"))
-    for row in frame.iter_rows():
-        sheet.add_row(*[Text("" if value is None else str(value)) for value in row])
-    console.print(sheet)
-    typer.echo(f"{frame.height} rows")
-
-
-def main() -> None:
-    """Run the command line; a foreseen error is one message on stderr and exit code 1."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", MarketImpactWarning)
-        warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
-        try:
-            app()
-        except MarketImpactError as error:
-            typer.echo(f"error: {error}", err=True)
-            sys.exit(1)
