@@ -40,6 +40,7 @@ from marketimpact.models import (
     TheilSen,
     TradeToTrade,
 )
+from marketimpact.regressions import wild_cluster_bootstrap
 from marketimpact.report import write_report
 from marketimpact.result import StudyResult
 from marketimpact.sources import FilePrices, FrenchFactors, SamplePrices, YahooPrices
@@ -86,5 +87,6 @@ __all__ = [
     "matched_controls",
     "securities",
     "synthetic_control",
+    "wild_cluster_bootstrap",
     "write_report",
 ]

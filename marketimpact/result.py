@@ -284,7 +284,9 @@ class StudyResult:
 
     def where(self, predicate: pl.Expr) -> StudyResult:
         """The same result for the events that meet a condition on the events' columns."""
-        rows = np.flatnonzero(self.events.select(predicate.fill_null(value=False).alias("_")).to_series().to_numpy())
+        # with_columns, since select would make one row of a literal
+        met = self.events.with_columns(predicate.fill_null(value=False).alias("_met"))["_met"]
+        rows = np.flatnonzero(met.to_numpy())
         return replace(self, estimates_=self.estimates_.take(rows))
 
     def by(self, *columns: str) -> Grouped:
@@ -308,7 +310,14 @@ class StudyResult:
         row = self._row_of(event_id)
         return regressions.of_event(self.estimates_.take(np.array([row])), self.market, self.model)
 
-    def regress(self, formula: str, window: tuple[int, int], *, cluster: str = "announcement_id") -> Any:
+    def regress(
+        self,
+        formula: str,
+        window: tuple[int, int],
+        *,
+        cluster: str | Sequence[str] = "announcement_id",
+        weights: Literal["precision"] | None = None,
+    ) -> Any:
         """Cross-sectional regression of CARs on the events' columns.
 
         Parameters
@@ -317,21 +326,25 @@ class StudyResult:
             Such as ``"car ~ stance + log_size"``; names are columns of `car`.
         window : tuple of int
             Over which CARs are taken.
-        cluster : str
-            Column whose groups may be correlated.
+        cluster : str or two of them
+            Column whose groups may be correlated; two for two-way clustering, such as
+            ``("announcement_id", "symbol")``.
+        weights : "precision", optional
+            Weigh every event by one over its squared `se`.
 
         Returns
         -------
         statsmodels.regression.linear_model.RegressionResultsWrapper
-            With cluster-robust covariance.
+            With cluster-robust covariance; p-values from t(clusters - 1), of the scarcer clusters in two ways.
 
         Warns
         -----
         MarketImpactWarning
-            With few clusters, whose number it names.
+            With few clusters, whose number it names: use `marketimpact.wild_cluster_bootstrap`. And when events
+            are left out since a value of the formula is empty.
         """
         frame = self.car(*pipeline.check_window(window, "window"))
-        return regressions.across_events(formula, frame, cluster)
+        return regressions.across_events(formula, frame, cluster, weights)
 
     def plot(self, first: int | None = None, last: int | None = None) -> Any:
         """Altair chart of the CAAR path with its band."""
