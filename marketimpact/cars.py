@@ -41,7 +41,8 @@ def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limi
     present = ~np.isnan(days.ar)
     held = np.where(present, 1.0 + days.ret, 1.0).prod(axis=1)
     expected = np.where(present, 1.0 + days.expected, 1.0).prod(axis=1)
-    compounds = usable & (market.unit == "simple")
+    # a short position does not compound as a long one
+    compounds = usable & (market.unit == "simple") & (estimates.sign > 0)
     frame = pl.DataFrame(
         {
             "event_id": estimates.events["event_id"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from marketimpact.inference import SignificanceTest
+from marketimpact.inference import Alternative, SignificanceTest
 
 if TYPE_CHECKING:
     from marketimpact.result import StudyResult
@@ -45,10 +45,17 @@ class Grouped:
         return self._stack([result.caar(first, last, level=level) for _, result in self.groups()])
 
     def test(
-        self, first: int, last: int, *, tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None
+        self,
+        first: int,
+        last: int,
+        *,
+        tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
+        alternative: Alternative = "two-sided",
     ) -> pl.DataFrame:
         """`StudyResult.test` of every group."""
-        return self._stack([result.test(first, last, tests=tests) for _, result in self.groups()])
+        return self._stack(
+            [result.test(first, last, tests=tests, alternative=alternative) for _, result in self.groups()]
+        )
 
     def _stack(self, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
         kinds = self.result.events.schema

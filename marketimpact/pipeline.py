@@ -28,6 +28,7 @@ __all__ = [
     "own_variance_of",
     "panel",
     "place",
+    "sign_of",
 ]
 
 Floats = NDArray[np.float64]
@@ -107,6 +108,28 @@ class Estimates:
         """Sessions of the event window, (L,)."""
         first, last = self.windows.event
         return np.arange(first, last + 1)
+
+    @property
+    def sign(self) -> Floats:
+        """+1, or -1 for an event whose returns are counted the other way round, (N,)."""
+        return sign_of(self.location)
+
+    def turned(self, sign: Floats) -> Estimates:
+        """The same with the returns of some events counted the other way round, as if sold short."""
+        column = sign[:, None]
+        return replace(
+            self,
+            fit=replace(
+                self.fit,
+                alpha=self.fit.alpha * sign,
+                slopes=self.fit.slopes * column,
+                residuals=self.fit.residuals * column,
+            ),
+            ret=self.ret * column,
+            expected=self.expected * column,
+            ar=self.ar * column,
+            location=self.location.with_columns(pl.Series("sign", self.sign * sign)),
+        )
 
     def take(self, rows: NDArray[np.int64]) -> Estimates:
         """The same for some of the events."""
@@ -285,6 +308,11 @@ def _rows(placed: pl.DataFrame, window: tuple[int, int]) -> tuple[Ints, NDArray[
     return np.where(inside, rows, 0), inside
 
 
+def sign_of(placed: pl.DataFrame) -> Floats:
+    """The direction in which each event's returns are counted, (N,)."""
+    return placed["sign"].to_numpy() if "sign" in placed.columns else np.ones(placed.height)
+
+
 def cut(
     placed: pl.DataFrame, market: Market, model: Model, window: tuple[int, int], *, instruments: bool = False
 ) -> tuple[Floats, Floats, Floats]:
@@ -296,8 +324,9 @@ def cut(
         return np.where(inside, market.column(name)[rows], np.nan)
 
     used = (*design.regressors, *design.instruments) if instruments else design.regressors
-    ret = column(design.response)
-    rf = column("rf") if design.excess else np.zeros(ret.shape)
+    sign = sign_of(placed)[:, None]
+    ret = column(design.response) * sign
+    rf = column("rf") * sign if design.excess else np.zeros(ret.shape)
     x = np.empty((*ret.shape, len(used)))
     for position, term in enumerate(used):
         x[:, :, position] = column(term.column, term.shift)

@@ -19,6 +19,7 @@ from marketimpact.inference import (
     DEFAULT_TESTS,
     ON_REQUEST,
     TESTS,
+    Alternative,
     Pool,
     Sample,
     SignificanceTest,
@@ -190,7 +191,12 @@ class StudyResult:
         ).with_columns(pl.col(pl.Float64).fill_nan(None))  # fmt: skip
 
     def test(
-        self, first: int, last: int, *, tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None
+        self,
+        first: int,
+        last: int,
+        *,
+        tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
+        alternative: Alternative = "two-sided",
     ) -> pl.DataFrame:
         """Test the mean abnormal return over sessions `first` to `last`.
 
@@ -201,6 +207,9 @@ class StudyResult:
         tests : sequence of str or SignificanceTest, or "all", optional
             Which ones; names as in `marketimpact.TESTS`. A dozen by default; "all" leaves out only those
             that are asked by name (`marketimpact.inference.ON_REQUEST`).
+        alternative : {"two-sided", "greater", "less"}
+            Whether a p-value counts deviations in both directions, or only abnormal returns above or below
+            zero. Choose before looking: a direction chosen after it halves the p-value for nothing.
 
         Returns
         -------
@@ -210,7 +219,9 @@ class StudyResult:
             size given that these events share days (or not) and raised the variance (or not); `note`
             says why not, and what was assumed. A test that cannot speak has ``statistic`` nan.
         """
-        return table(_chosen(tests), self.sample(first, last))
+        if alternative not in ("two-sided", "greater", "less"):
+            raise SpecificationError(f"alternative={alternative!r}: choose 'two-sided', 'greater' or 'less'.")
+        return table(_chosen(tests), self.sample(first, last), alternative)
 
     def single_tests(self, first: int, last: int) -> pl.DataFrame:
         """Test every event by itself, and correct for looking at all of them.
@@ -288,6 +299,47 @@ class StudyResult:
         met = self.events.with_columns(predicate.fill_null(value=False).alias("_met"))["_met"]
         rows = np.flatnonzero(met.to_numpy())
         return replace(self, estimates_=self.estimates_.take(rows))
+
+    def signed(self, directions: Mapping[str, int], *, by: str = "stance") -> StudyResult:
+        """The same result with the abnormal returns of some events counted the other way round.
+
+        Pools restrictive and permissive announcements of one kind: the mean is then the effect of a step in
+        the direction counted +1, if steps back have the opposite effect of the same size.
+
+        Parameters
+        ----------
+        directions : dict of str to {1, -1}
+            Value of the column `by` -> direction, such as ``{"restrictive": 1, "permissive": -1}``.
+        by : str
+            Column of the events.
+
+        Returns
+        -------
+        StudyResult
+            With ``direction`` in its events. Returns, expectations, coefficients and residuals are turned
+            alike, as if the security were sold short; `bhar` is null where they are. `where` and `by` after it
+            ask whether the two directions differ in size.
+
+        Raises
+        ------
+        SpecificationError
+            For a direction that is not 1 or -1, and for events of which `directions` says nothing.
+        """
+        if by not in self.events.columns:
+            raise SpecificationError(f"by={by!r} is no column of the events: {', '.join(self.events.columns)}.")
+        wrong = {value: sign for value, sign in directions.items() if sign not in (1, -1)}
+        if wrong:
+            raise SpecificationError(f"directions has {wrong}; a direction is 1 or -1.")
+        unsaid = self.events.filter(~pl.col(by).is_in(list(directions)).fill_null(value=False))
+        if unsaid.height:
+            values = ", ".join(map(repr, unsaid[by].unique().sort().to_list()))
+            raise SpecificationError(
+                f"{unsaid.height} events have {by} {values}, of which directions says nothing. Give it a direction, or "
+                f"leave them out: result.where(pl.col({by!r}).is_in({sorted(directions)})).signed(...)."
+            )
+        sign = self.events[by].replace_strict(dict(directions), return_dtype=pl.Int64)
+        turned = self.estimates_.turned(sign.to_numpy().astype(np.float64))
+        return replace(self, estimates_=replace(turned, events=self.events.with_columns(sign.alias("direction"))))
 
     def by(self, *columns: str) -> Grouped:
         """Ask the same question of every group of events."""
@@ -397,7 +449,7 @@ class StudyResult:
             .group_by("row")
             .agg(pl.col("abnormal_return").fill_null(0.0).sum().alias("true_car"))
             .sort("row")["true_car"]
-        )
+        ) * pl.Series(self.estimates_.sign)
 
     def _step(self, first: int, tau: int, level: float, *, variance_rose: bool) -> tuple[Any, ...]:
         """One row of the CAAR path."""

@@ -16,7 +16,7 @@ from marketimpact.inference.band import band_of
 from marketimpact.inference.correlation import MeanCorrelation, mean_correlation
 from marketimpact.inference.multiple import adjust, romano_wolf
 from marketimpact.inference.placebo import blocks
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest
+from marketimpact.inference.protocol import Alternative, Holds, Outcome, SignificanceTest
 from marketimpact.inference.sample import Pool, Portfolios, Sample
 from marketimpact.inference.single import sq_test
 from marketimpact.inference.table import ONE_DATE, Structure, structure, table
@@ -81,6 +81,7 @@ __all__ = [
     "ONE_DATE",
     "ON_REQUEST",
     "TESTS",
+    "Alternative",
     "Holds",
     "MeanCorrelation",
     "Outcome",

@@ -31,7 +31,8 @@ def residual_bootstrap(sample: Sample) -> Outcome:
     p = float((1 + (np.abs(drawn) >= abs(observed)).sum()) / (1 + DRAWS))
     error = float(np.sqrt(p * (1.0 - p) / DRAWS))
     note = f"{DRAWS} draws, seed {SEED}; Monte Carlo standard error of p {error:.4f}"
-    return Outcome(observed, observed, p, note=note)
+    p_greater, p_less = (float((1 + further.sum()) / (1 + DRAWS)) for further in (drawn >= observed, drawn <= observed))
+    return Outcome(observed, observed, p, note=note, p_greater=p_greater, p_less=p_less)
 
 
 def _portfolio(sample: Sample) -> Floats:
@@ -45,5 +46,5 @@ def _portfolio(sample: Sample) -> Floats:
 
 RESIDUAL_BOOTSTRAP = SignificanceTest(
     "residual_bootstrap", "mean CAR = 0", "CAAR", "resampled days of the estimation window",
-    "Hein and Westfall (2004); Chou (2004)", Holds("yes", "no", "yes", "no"), residual_bootstrap,
+    "Hein and Westfall (2004); Chou (2004)", Holds("yes", "no", "yes", "no"), residual_bootstrap, sides="own",
 )  # fmt: skip

@@ -138,5 +138,5 @@ EVENT_VARIANCE_RATIO = SignificanceTest(
     "event_variance_ratio", "the event left the variance of SCARs unchanged", "variance ratio", "chi2(N-1), one-sided",
     "Boehmer, Musumeci and Poulsen (1991), as a test",
     Holds("no", "no", "no", "no", because="rejects a true null in 13 of 100 samples with fat tails"),
-    event_variance_ratio,
+    event_variance_ratio, sides="none",
 )  # fmt: skip

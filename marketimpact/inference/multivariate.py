@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg, special
@@ -46,7 +46,11 @@ def mvrm_average_f(sample: Sample) -> Outcome:
     system = _system(sample)
     if isinstance(system, Outcome):
         return system
-    return _exact_f(system, np.full((1, len(system.car)), 1.0 / len(system.car)))
+    outcome = _exact_f(system, np.full((1, len(system.car)), 1.0 / len(system.car)))
+    # F with one restriction is the square of a t whose sign is the average's
+    half = outcome.p_value / 2.0
+    above, below = (half, 1.0 - half) if outcome.estimate > 0 else (1.0 - half, half)
+    return replace(outcome, p_greater=above, p_less=below)
 
 
 def mvrm_equal_f(sample: Sample) -> Outcome:
@@ -161,25 +165,28 @@ def _estimate(y: Floats, x: Floats, y_event: Floats, x_event: Floats, intercept:
 MVRM_JOINT_F = SignificanceTest(
     "mvrm_joint_F", "every firm's CAR = 0", "CAAR of the complete firms", "F(m, T-k-m+1)",
     "Schipper and Thompson (1983); Binder (1985)",
-    Holds("no", "no", "no", "no", because="exact only under normality, 13 to 15 of 100 with fat tails"), mvrm_joint_f,
+    Holds("no", "no", "no", "no", because="exact only under normality, 13 to 15 of 100 with fat tails"),
+    mvrm_joint_f, sides="none",
 )  # fmt: skip
 MVRM_AVERAGE_F = SignificanceTest(
     "mvrm_average_F", "the average CAR = 0", "CAAR of the complete firms", "F(1, T-k)",
     "Schipper and Thompson (1983); Binder (1985)", Holds("no", "no", "yes", "no"), mvrm_average_f,
+    sides="own",
 )  # fmt: skip
 MVRM_EQUAL_F = SignificanceTest(
     "mvrm_equal_F", "all firms have the same CAR", "CAAR of the complete firms", "F(m-1, T-k-m+2)",
     "Schipper and Thompson (1983); Binder (1985)",
-    Holds("no", "no", "no", "no", because="exact only under normality, 13 to 15 of 100 with fat tails"), mvrm_equal_f,
+    Holds("no", "no", "no", "no", because="exact only under normality, 13 to 15 of 100 with fat tails"),
+    mvrm_equal_f, sides="none",
 )  # fmt: skip
 MVRM_JOINT_BOOTSTRAP = SignificanceTest(
     "mvrm_joint_bootstrap", "every firm's CAR = 0", "CAAR of the complete firms", "resampled days",
     "Hein and Westfall (2004); Chou (2004)",
     Holds("no", "no", "yes", "no", because="rejects when firms' own variances rise, whatever the means"),
-    mvrm_joint_bootstrap,
+    mvrm_joint_bootstrap, sides="none",
 )  # fmt: skip
 MVRM_JOINT_WALD = SignificanceTest(
     "mvrm_joint_wald", "every firm's CAR = 0", "CAAR of the complete firms", "chi2(m), asymptotic",
     "Binder (1985)",
-    Holds("no", "no", "no", "no", because="rejects too often even under normality"), mvrm_joint_wald,
+    Holds("no", "no", "no", "no", because="rejects too often even under normality"), mvrm_joint_wald, sides="none",
 )  # fmt: skip

@@ -111,31 +111,36 @@ def _against(observed: float, drawn: Floats, *, upper: bool = False) -> Outcome:
     if len(drawn) < MIN_BLOCKS:
         return silent(f"needs at least {MIN_BLOCKS} placebo blocks, here are {len(drawn)}", observed)
     extreme = (drawn >= observed) if upper else (np.abs(drawn) >= abs(observed))
-    p = float((1 + extreme.sum()) / (1 + len(drawn)))
+    p, p_greater, p_less = (
+        float((1 + further.sum()) / (1 + len(drawn))) for further in (extreme, drawn >= observed, drawn <= observed)
+    )
     return Outcome(
         observed,
         observed,
         p,
         note=f"{len(drawn)} placebo blocks; the smallest possible p is {1 / (1 + len(drawn)):.3f}",
+        p_greater=p_greater,
+        p_less=p_less,
     )
 
 
 PLACEBO_CAAR = SignificanceTest(
     "placebo_caar", "CAAR is as in any other block of days", "CAAR", "placebo blocks of the estimation window",
     "Randomisation over dates; Brown and Warner (1980) use the same portfolio variance",
-    Holds("yes", "no", "yes", "no"), placebo_caar,
+    Holds("yes", "no", "yes", "no"), placebo_caar, sides="own",
 )  # fmt: skip
 PLACEBO_SCAAR = SignificanceTest(
     "placebo_scaar", "mean SCAR is as in any other block of days", "mean SCAR",
     "placebo blocks of the estimation window", "Randomisation over dates",
-    Holds("yes", "no", "yes", "no"), placebo_scaar,
+    Holds("yes", "no", "yes", "no"), placebo_scaar, sides="own",
 )  # fmt: skip
 PLACEBO_BMP = SignificanceTest(
     "placebo_bmp", "the BMP t is as in any other block of days", "BMP t", "placebo blocks of the estimation window",
-    "Randomisation over dates", Holds("yes", "yes", "yes", "yes"), placebo_bmp,
+    "Randomisation over dates", Holds("yes", "yes", "yes", "yes"), placebo_bmp, sides="own",
 )  # fmt: skip
 CAV = SignificanceTest(
     "cav", "volatility is as in any other block of days", "cumulative abnormal volatility",
     "placebo blocks of the estimation window, one-sided", "Bialkowski, Gottschalk and Wisniewski (2008)",
-    Holds("no", "no", "no", "no", because="rejects a true null in 8 to 14 of 100 samples with fat tails"), cav,
+    Holds("no", "no", "no", "no", because="rejects a true null in 8 to 14 of 100 samples with fat tails"),
+    cav, sides="none",
 )  # fmt: skip

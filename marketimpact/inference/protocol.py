@@ -9,9 +9,10 @@ from typing import Literal
 
 from marketimpact.inference.sample import Sample
 
-__all__ = ["Holds", "Level", "Outcome", "SignificanceTest", "silent"]
+__all__ = ["Alternative", "Holds", "Level", "Outcome", "SignificanceTest", "one_sided", "silent"]
 
 Level = Literal["yes", "nearly", "no"]
+Alternative = Literal["two-sided", "greater", "less"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Outcome:
 
     `n_events` is given only by tests that use other events than those with a return in the window.
     `doubt` says why the p-value should not be relied on for these data, whatever `Holds` says.
+    `p_greater` and `p_less` are given by tests whose null distribution need not be symmetric.
     """
 
     estimate: float
@@ -74,6 +76,8 @@ class Outcome:
     n_events: int | None = None
     df_numerator: float = nan
     doubt: str = ""
+    p_greater: float = nan
+    p_less: float = nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,9 @@ class SignificanceTest:
         When it keeps its size.
     run : callable
         From a `Sample` to an `Outcome`.
+    sides : {"symmetric", "own", "none"}
+        How a one-sided p-value is had: half the two-sided one, since the statistic is symmetric under
+        the null; from the outcome, which carries both; or not at all, since the statistic has no sign.
     """
 
     name: str
@@ -105,6 +112,20 @@ class SignificanceTest:
     source: str
     holds: Holds
     run: Callable[[Sample], Outcome]
+    sides: Literal["symmetric", "own", "none"] = "symmetric"
+
+
+def one_sided(test: SignificanceTest, outcome: Outcome, alternative: Alternative) -> float:
+    """p-value against the alternative; nan for a test whose statistic has no sign."""
+    if alternative == "two-sided":
+        return outcome.p_value
+    if test.sides == "none":
+        return nan
+    if test.sides == "own":
+        return outcome.p_greater if alternative == "greater" else outcome.p_less
+    towards = outcome.statistic > 0 if alternative == "greater" else outcome.statistic < 0
+    half = outcome.p_value / 2.0
+    return half if towards else 1.0 - half
 
 
 def silent(note: str, estimate: float = nan) -> Outcome:

@@ -69,7 +69,8 @@ def _bootstrapped(sample: Sample, transform: Transform) -> Outcome:
         drawn += batch
     p = min(1.0, 2.0 * (1 + min(below, above)) / (1 + DRAWS))
     note = f"{plain.note}; {DRAWS} resamples of {size} events, seed {SEED}"
-    return Outcome(plain.estimate, plain.statistic, p, note=note)
+    p_greater, p_less = (1 + above) / (1 + DRAWS), (1 + below) / (1 + DRAWS)
+    return Outcome(plain.estimate, plain.statistic, p, note=note, p_greater=p_greater, p_less=p_less)
 
 
 def skew_johnson_bootstrap(sample: Sample) -> Outcome:
@@ -106,9 +107,10 @@ SKEW_HALL = SignificanceTest(
 SKEW_JOHNSON_BOOTSTRAP = SignificanceTest(
     "skew_johnson_bootstrap", "mean CAR = 0", "CAAR", "resampled events",
     "Johnson (1978); Lyon, Barber and Tsai (1999)", Holds("yes", "yes", "no", "no", min_events=20),
-    skew_johnson_bootstrap,
+    skew_johnson_bootstrap, sides="own",
 )  # fmt: skip
 SKEW_HALL_BOOTSTRAP = SignificanceTest(
     "skew_hall_bootstrap", "mean CAR = 0", "CAAR", "resampled events",
     "Hall (1992); Lyon, Barber and Tsai (1999)", Holds("yes", "yes", "no", "no", min_events=20), skew_hall_bootstrap,
+    sides="own",
 )  # fmt: skip

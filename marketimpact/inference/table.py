@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from scipy import special
 
 from marketimpact.inference.correlation import mean_correlation
-from marketimpact.inference.protocol import Level, Outcome, SignificanceTest, silent
+from marketimpact.inference.protocol import Alternative, Level, Outcome, SignificanceTest, one_sided, silent
 from marketimpact.inference.sample import Sample
 
 __all__ = ["ONE_DATE", "Structure", "structure", "table"]
@@ -116,7 +116,7 @@ def _variance_ratio(sample: Sample) -> tuple[float, float]:
     return ratio, float(special.chdtrc(sample.n - 1, (sample.n - 1) * ratio))
 
 
-def table(tests: Sequence[SignificanceTest], sample: Sample) -> pl.DataFrame:
+def table(tests: Sequence[SignificanceTest], sample: Sample, alternative: Alternative = "two-sided") -> pl.DataFrame:
     """One row per test, those that hold for these events first.
 
     Returns
@@ -132,10 +132,17 @@ def table(tests: Sequence[SignificanceTest], sample: Sample) -> pl.DataFrame:
     rows = []
     for test in tests:
         outcome = test.run(sample)
+        outcome = replace(outcome, p_value=one_sided(test, outcome, alternative))
         level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
         why_not = _why_not(test, facts, level) or (outcome.doubt and f"does not hold: {outcome.doubt}")
         valid = not why_not and not np.isnan(outcome.statistic)
-        notes = (outcome.note, why_not or _assumed(test, facts, level), *_caveats(facts))
+        sideless = alternative != "two-sided" and test.sides == "none"
+        notes = (
+            "has no direction, so no one-sided p" if sideless else "",
+            outcome.note,
+            why_not or _assumed(test, facts, level),
+            *_caveats(facts),
+        )
         rows.append(_row(test, outcome, sample.n, valid, "; ".join(note for note in notes if note)))
     frame = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
     return frame.sort("valid", descending=True, maintain_order=True)
