@@ -10,6 +10,7 @@ from chance (`test`, `TESTS`), and what was left out (`attrition`). `write_repor
 from marketimpact.alignment import align
 from marketimpact.calendartime import calendar_time
 from marketimpact.catalogue import announcements, campaigns, securities
+from marketimpact.contrasts import difference, differences, equal_effects
 from marketimpact.counterfactual import matched_controls, synthetic_control
 from marketimpact.errors import (
     DataError,
@@ -20,6 +21,7 @@ from marketimpact.errors import (
 )
 from marketimpact.inference import TESTS
 from marketimpact.market import Market
+from marketimpact.mirror import mirror
 from marketimpact.models import (
     MODELS,
     Capm,
@@ -84,7 +86,11 @@ __all__ = [
     "announcements",
     "calendar_time",
     "campaigns",
+    "difference",
+    "differences",
+    "equal_effects",
     "matched_controls",
+    "mirror",
     "securities",
     "synthetic_control",
     "wild_cluster_bootstrap",

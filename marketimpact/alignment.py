@@ -27,7 +27,7 @@ WORKING_HOURS = (8, 18)
 _INSTANT = pl.Datetime("us", "UTC")
 _FROM_SECURITIES = (
     "mic", "board", "currency", "name", "country", "role", "benchmark", "sector_proxy", "price_limit",
-    "dual_listing",
+    "dual_listing", "policy_group", "business",
 )  # fmt: skip
 
 

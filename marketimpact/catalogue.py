@@ -81,7 +81,9 @@ def securities(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
     -------
     polars.DataFrame
         One row per symbol, in the file's order. ``price_limit`` is a fraction of the previous
-        close, empty where the exchange has no limit in percent.
+        close, empty where the exchange has no limit in percent. ``policy_group`` is what the firm is in the
+        trade in chips with China, by role and country, and ``business`` the same without regard to the
+        country (``data/policy_groups.csv``), where the file does not say so itself.
 
     Raises
     ------
@@ -97,7 +99,19 @@ def securities(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
     ('XSHG', 'STAR', '000300.SS', 0.2)
     """
     raw, what = _load(path, "securities")
-    return _read(schema.Securities, raw, what)
+    return _with_policy_group(_read(schema.Securities, raw, what))
+
+
+def _with_policy_group(firms: pl.DataFrame) -> pl.DataFrame:
+    """Groups declared before looking, so that nobody chooses them by the returns."""
+    if {"policy_group", "business"} & set(firms.columns) or not {"role", "country"} <= set(firms.columns):
+        return firms
+    groups, _ = _load(None, "policy_groups")
+    at_home = pl.when(pl.col("country").is_not_null()).then(
+        pl.when(pl.col("country") == "CN").then("in_china").otherwise("abroad")
+    )
+    joined = firms.join(groups, on="role", how="left", validate="m:1", maintain_order="left")
+    return joined.with_columns(at_home.alias("policy_group")).drop("in_china", "abroad")
 
 
 def campaigns(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:

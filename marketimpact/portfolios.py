@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,8 +24,16 @@ from marketimpact.pipeline import (
 __all__ = ["portfolios"]
 
 
-def portfolios(estimates: Estimates, market: Market, model: Model, window: tuple[int, int]) -> Portfolios:
-    """Equal-weighted portfolios, one per day-0 date, through the same regression as single events.
+def portfolios(
+    estimates: Estimates,
+    market: Market,
+    model: Model,
+    window: tuple[int, int],
+    groups: Sequence[Ints] | None = None,
+) -> Portfolios:
+    """Equal-weighted portfolios, through the same regression as single events.
+
+    One per day-0 date, or one per group of rows of `estimates`.
 
     In the estimation window members are matched on the calendar date, and a date counts when at
     least half of them have a return; in the event window they are matched on tau.
@@ -33,8 +42,9 @@ def portfolios(estimates: Estimates, market: Market, model: Model, window: tuple
     y, x = estimation_cut(estimates.location, market, model, estimates.windows, instruments=True)
     y_event, x_event, _ = cut(estimates.location, market, model, window)
     columns = slice(first - estimates.windows.event[0], last - estimates.windows.event[0] + 1)
-    day0 = estimates.events["date"].to_physical().to_numpy()
-    groups = [np.flatnonzero(day0 == day) for day in np.unique(day0)]
+    if groups is None:
+        day0 = estimates.events["date"].to_physical().to_numpy()
+        groups = [np.flatnonzero(day0 == day) for day in np.unique(day0)]
     parts = [_by_date(y[rows], x[rows], estimates.estimation_dates[rows]) for rows in groups]
     width = max(len(days) for _, _, days in parts)
     n_regressors = x.shape[2]

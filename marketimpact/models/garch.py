@@ -23,6 +23,8 @@ OPTIONS: Mapping[str, float] = {"ftol": 1e-13, "maxiter": 1000}
 UNIT_ROOT = 1.0 - 1e-6
 #: EGARCH's likelihood has several maxima; from these starts the best is taken. (arch, leverage, persistence)
 EGARCH_STARTS = tuple(product((0.1, 0.5), (0.0, -0.15, 0.15), (-0.7, 0.3, 0.8, 0.97)))
+#: Tolerances of the last steps to EGARCH's maximum.
+POLISH = (1e-13, 1e-11, 1e-9)
 #: EGARCH's persistence stays inside plus and minus this.
 EGARCH_BOUND = 0.9999
 GARCH_STATE = ("omega", "arch", "garch", "h_next", "nll")
@@ -133,16 +135,37 @@ def _egarch_line(y: Floats, x: Floats, h0: float) -> _Line | None:
     runs = [_maximise(y, x, _free_egarch(), h0, start, options={}) for start in starts]
     # at the lower bound the variance flips every day: a maximum of the formula, not of a market
     inside = [run for run in runs if run is not None and run.params[-1] > -EGARCH_BOUND + 1e-6]
+    inside = [run for run in inside if _proper(run, log_h)]
     if not inside:
         return None
     rough = max(inside, key=lambda run: run.loglikelihood)
-    best = _maximise(y, x, _free_egarch(), h0, rough.params) or rough
+    # the optimiser may leave a maximum it starts from, by the last bits of the machine: never take less than there was
+    finer = [_maximise(y, x, _free_egarch(), h0, rough.params, options={**OPTIONS, "ftol": ftol}) for ftol in POLISH]
+    better = [run for run in finer if run is not None and _proper(run, log_h)]
+    best = max([rough, *better], key=lambda run: run.loglikelihood)
     alpha, beta, omega, p, g, q = best.params
     h = float(best.conditional_volatility[-1] ** 2)
     z = float(best.resid[-1]) / np.sqrt(h)
     h_next = np.exp(omega + p * (abs(z) - np.sqrt(2.0 / np.pi)) + g * z + q * np.log(h))
     in_fractions = omega - (1.0 - q) * np.log(PERCENT**2)
     return _Line(alpha / PERCENT, beta, (in_fractions, p, g, q, h_next / PERCENT**2, -best.loglikelihood))
+
+
+def _proper(run: Any, log_h: float) -> bool:
+    """Whether a maximum is one of the model, and does not hang on the last bits of the machine.
+
+    Where large shocks of either sign lower the variance (p <= -|g|) the likelihood climbs a ridge towards a
+    variance of zero and has no maximum. Elsewhere the variances arch reports must be those of the recursion,
+    without its limits.
+    """
+    _, _, omega, p, g, q = run.params.tolist()
+    if p <= -abs(g):
+        return False
+    reported = 2.0 * np.log(run.conditional_volatility)
+    z = run.resid / run.conditional_volatility
+    news = p * (np.abs(z[:-1]) - np.sqrt(2.0 / np.pi)) + g * z[:-1]
+    expected = omega + q * np.append(log_h, reported[:-1]) + np.append(0.0, news)
+    return bool(np.allclose(reported, expected, rtol=0.0, atol=1e-8))
 
 
 def _maximise(

@@ -1,0 +1,140 @@
+"""Whether reactions to one side's steps are the mirror image of reactions to the other side's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import special
+
+from marketimpact.errors import SpecificationError
+
+if TYPE_CHECKING:
+    from marketimpact.result import StudyResult
+
+__all__ = ["mirror"]
+
+#: Below this many a t over clusters should not be relied on.
+MIN_CLUSTERS = 5
+
+
+def mirror(
+    result: StudyResult, first: int, last: int, *, pair: tuple[str, str] = ("US", "CN"), by: str | None = None
+) -> pl.DataFrame:
+    """Ask whether reactions to one side's steps are the mirror image of reactions to the other side's.
+
+    Every event is seen from the side that took the step: the firm is *at home* there, or *across* on the other
+    side. The reactions are mirror images when firms at home react to either side's steps alike, and firms across too.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Of announcements of one stance by both jurisdictions; its events need ``jurisdiction`` and ``country``.
+    first, last : int
+        The window.
+    pair : tuple of str
+        The two jurisdictions.
+    by : str, optional
+        Column of the events to ask within, such as ``"business"``; one that means the same in both countries.
+
+    Returns
+    -------
+    polars.DataFrame
+        For each side (and group) two rows with the mean CAR (fraction) of the steps of either jurisdiction, and one
+        with their difference: ``side, [by,] steps_by, mean_car, se, t, df, p, n_clusters, n_events, note``.
+        Means are over clusters: campaigns, or announcements outside any; `se` is from the spread over
+        clusters, `t` of the difference is Welch's, its null that both react alike, that is, as in a mirror.
+
+    Raises
+    ------
+    SpecificationError
+        Without the columns, or without steps of both jurisdictions.
+
+    Notes
+    -----
+    Firms of other countries are left out, which the note counts. With fewer than five clusters on either side a row
+    says so and its p-value should not be relied on. Equality is no proof of a mirror: look at the standard errors.
+    """
+    lacking = [c for c in ("jurisdiction", "country", *([by] if by else [])) if c not in result.events.columns]
+    if lacking:
+        raise SpecificationError(f"mirror needs the events' columns {', '.join(lacking)}; use align, or join them.")
+    frame = result.car(first, last).drop_nulls("car")
+    present = set(frame["jurisdiction"].drop_nulls())
+    if not set(pair) <= present:
+        raise SpecificationError(f"pair={pair}: the events are of steps by {', '.join(sorted(present)) or 'nobody'}.")
+    keep = pl.col("jurisdiction").is_in(pair) & pl.col("country").is_in(pair)
+    outside = frame.filter(pl.col("jurisdiction").is_in(pair)).height - frame.filter(keep).height
+    side = pl.when(pl.col("jurisdiction") == pl.col("country")).then(pl.lit("at home")).otherwise(pl.lit("across"))
+    means = (
+        frame.filter(keep)
+        .with_columns(side.alias("side"), _cluster(frame).alias("_cluster"))
+        .group_by("side", *([by] if by else []), "jurisdiction", "_cluster")
+        .agg(pl.col("car").mean(), pl.len().alias("n"))
+        .sort("side", *([by] if by else []), "jurisdiction", "_cluster")
+    )
+    rows = []
+    for key, part in means.group_by("side", *([by] if by else []), maintain_order=True):
+        rows += _reflected(key, part, pair, outside)
+    kinds: dict[str, pl.DataType | type[pl.DataType]] = {"side": pl.String, **({by: means.schema[by]} if by else {})}
+    numbers = {"mean_car": pl.Float64, "se": pl.Float64, "t": pl.Float64, "df": pl.Float64, "p": pl.Float64}
+    counts = {"n_clusters": pl.Int64, "n_events": pl.Int64, "note": pl.String}
+    return pl.DataFrame(rows, schema={**kinds, "steps_by": pl.String, **numbers, **counts}, orient="row")
+
+
+def _cluster(frame: pl.DataFrame) -> pl.Expr:
+    names = [c for c in ("campaign_id", "announcement_id") if c in frame.columns]
+    return pl.coalesce(*names) if names else pl.col("date").cast(pl.String)
+
+
+def _reflected(
+    key: Sequence[object], part: pl.DataFrame, pair: tuple[str, str], outside: int
+) -> list[tuple[object, ...]]:
+    """Rows of one side: the mean under each jurisdiction's steps, and their difference where there are both."""
+    rows: list[tuple[object, ...]] = []
+    found = [part.filter(pl.col("jurisdiction") == who) for who in pair]
+    for who, own in zip(pair, found, strict=True):
+        if not own.is_empty():
+            values = own["car"].to_numpy()
+            g, note = len(values), None
+            if g < MIN_CLUSTERS:
+                note = f"only {g} cluster{'s' * (g > 1)}; at least {MIN_CLUSTERS} are needed"
+            if len(own) == len(part):
+                note = "no steps by the other side to compare with" + (f"; {note}" if note else "")
+            rows.append((*key, who, *_mean_of(values), g, int(own["n"].sum()), note))
+    if all(len(own) for own in found):
+        rows.append((*key, " - ".join(pair), *_welch(*(own["car"].to_numpy() for own in found)), len(part),
+                     int(part["n"].sum()), _doubts(found, outside)))  # fmt: skip
+    return rows
+
+
+def _mean_of(values: NDArray[np.float64]) -> tuple[float | None, ...]:
+    """Mean, standard error, t, degrees of freedom and p of values that are draws of their own."""
+    g, mean = len(values), float(values.mean())
+    if g < 2:
+        return mean, None, None, None, None
+    se = float(values.std(ddof=1) / np.sqrt(g))
+    t = mean / se
+    return mean, se, t, float(g - 1), float(2.0 * special.stdtr(g - 1, -abs(t)))
+
+
+def _welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float | None, ...]:
+    """The same for the difference of two means, Welch's t."""
+    gap = float(a.mean() - b.mean())
+    if min(len(a), len(b)) < 2:
+        return gap, None, None, None, None
+    parts = [values.var(ddof=1) / len(values) for values in (a, b)]
+    se = float(np.sqrt(sum(parts)))
+    df = float(sum(parts) ** 2 / sum(part**2 / (len(v) - 1) for part, v in zip(parts, (a, b), strict=True)))
+    return gap, se, gap / se, df, float(2.0 * special.stdtr(df, -abs(gap / se)))
+
+
+def _doubts(found: Sequence[pl.DataFrame], outside: int) -> str | None:
+    parts = []
+    if min(map(len, found)) < MIN_CLUSTERS:
+        parts.append(f"fewer than {MIN_CLUSTERS} clusters on one side")
+    if outside:
+        parts.append(f"{outside} events of firms of other countries left out")
+    return "; ".join(parts) or None
