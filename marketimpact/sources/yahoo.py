@@ -7,7 +7,6 @@ import re
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -282,7 +281,7 @@ class _Asking:
 def _ask_all(options: YahooPrices, symbols: Sequence[str], first: date, last: date | None) -> list[_Answer]:
     """Run through the symbols, for no longer than the deadline whatever the network does."""
     asking = _Asking(options, symbols, first, last, end=monotonic() + options.deadline)
-    with _without_their_deprecations(), _progress(options.progress, len(symbols)) as answered:
+    with _progress(options.progress, len(symbols)) as answered:
         thread = threading.Thread(target=asking.run, args=(answered,), name="YahooPrices", daemon=True)
         thread.start()
         try:
@@ -302,15 +301,6 @@ def _wait(state: tenacity.RetryCallState) -> float:
 
 def _sleep(seconds: float) -> None:
     time.sleep(seconds)
-
-
-@contextmanager
-def _without_their_deprecations() -> Iterator[None]:
-    """Hide what pandas says about yfinance's code, several times for each symbol."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
-        warnings.filterwarnings("ignore", category=FutureWarning, module=r"yfinance\.")
-        yield
 
 
 @contextmanager

@@ -95,6 +95,7 @@ def bars_of(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], first: da
         notes["The bar of the current day is left out, its session may be open"] = symbol
     meta = chart["meta"]
     done = _without_foreign_dividends(_without_conflicts(done, chart, notes), chart, notes)
+    _note_moved_events(done, chart, notes)
     if "adjclose" not in chart["indicators"]:
         notes["Yahoo gave no adjusted close: close is adjusted for splits only"] = symbol
     if empty := done["close"].null_count():
@@ -149,6 +150,25 @@ def _without_conflicts(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dic
     notes["Days that Yahoo gave twice with different closes: left empty"] = f"{symbol} ({len(differing)})"
     agreed = ~pl.col("date").is_in(differing.implode())
     return frame.with_columns(pl.when(agreed).then(pl.col(name)) for name in ("close", "unadjusted_close", "volume"))
+
+
+def _note_moved_events(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dict[str, str]) -> None:
+    """Say where yfinance moved a dividend or split: one on a day without a bar goes to the bar before."""
+    events = chart.get("events", {})
+    stamps = [each["date"] for kind in ("dividends", "splits") for each in events.get(kind, {}).values()]
+    days = pl.DataFrame({"stamp": stamps}, schema={"stamp": pl.Int64}).select(_local_date(chart))["stamp"]
+    moved = days.filter(
+        days.is_between(frame["date"].min(), frame["date"].max()) & ~days.is_in(frame["date"].implode())
+    )
+    if len(moved):
+        named = f"{frame.item(0, 'symbol')} ({', '.join(str(day) for day in moved.unique().sort())})"
+        notes["A dividend or split on a day without a bar stands on the bar before"] = named
+
+
+def _local_date(chart: Mapping[str, Any]) -> pl.Expr:
+    """The exchange's date at `stamp`, in seconds since 1970."""
+    zone = chart["meta"]["exchangeTimezoneName"]
+    return pl.from_epoch("stamp").dt.replace_time_zone("UTC").dt.convert_time_zone(zone).dt.date()
 
 
 def _without_foreign_dividends(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dict[str, str]) -> pl.DataFrame:

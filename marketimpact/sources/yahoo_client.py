@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -148,7 +149,11 @@ def _alone(left: Callable[[], float]) -> Iterator[None]:
     debug.hide_exceptions = False
     log.setLevel(logging.CRITICAL)  # every failure is told once, by symbol; the log repeats it for each request
     try:
-        yield
+        with warnings.catch_warnings():
+            # pandas finds fault with yfinance's code, several times for each symbol.
+            for category in (DeprecationWarning, FutureWarning):
+                warnings.filterwarnings("ignore", category=category, module=r"yfinance\.")
+            yield
     finally:
         debug.hide_exceptions = before
         log.setLevel(level)

@@ -286,14 +286,14 @@ def test_only_unknown_symbols_is_an_error_that_will_not_pass(peer):
 def test_the_deadline_holds_and_what_came_before_is_kept(peer, waits, new_session, manner):
     # Nothing but the deadline ends a dripping answer where the timeout is one between two bytes.
     peer.script("AMD", repeat(Reply(body=" " * 9999, manner=manner)))
-    table = source(peer, new_session, deadline=0.6).read(["NVDA", "AMD", "2330.TW"])
+    table = source(peer, new_session, deadline=1).read(["NVDA", "AMD", "2330.TW"])
     assert outcomes(table) == {
         "NVDA": ("rows", 4, None, False, 1),
-        "AMD": ("error", 0, "no answer before the deadline of 0.6 s", True, 1),
+        "AMD": ("error", 0, "no answer before the deadline of 1 s", True, 1),
         "2330.TW": (
             "error",
             0,
-            "not asked for: the deadline of 0.6 s had passed. Give YahooPrices more",
+            "not asked for: the deadline of 1 s had passed. Give YahooPrices more",
             True,
             0,
         ),
@@ -416,6 +416,14 @@ def test_dividends_in_another_currency_are_left_empty(peer):
     assert table.frame.filter(symbol="AMD")["dividend"].null_count() == 4
     assert table.frame.filter(symbol="NVDA")["dividend"].to_list() == [None, None, 2.0, None]
     assert table.notes == ("Dividends in another currency than the prices: left empty: AMD (EUR).",)
+
+
+def test_a_dividend_on_a_day_without_a_bar_is_told(peer):
+    sunday = date(2024, 3, 10)
+    peer.listings["AMD"] = replace(NEW_YORK, dividends={sunday: 2.0})
+    table = source(peer).read(["AMD", "NVDA"])
+    assert table.frame.filter(pl.col("dividend") > 0).select("symbol", "date").rows() == [("AMD", FRI), ("NVDA", MON)]
+    assert table.notes == ("A dividend or split on a day without a bar stands on the bar before: AMD (2024-03-10).",)
 
 
 def test_two_reads_at_once_do_not_meet(peer):
