@@ -1,28 +1,25 @@
-"""Prices from Yahoo Finance, through yfinance: the only room that knows it.
-
-`yfinance.download` hides why a symbol failed, so symbols are asked for one by one, with exceptions on.
-"""
+"""Prices from Yahoo Finance: what is asked, how often and for how long, and what came of each symbol."""
 
 from __future__ import annotations
 
-import logging
+import math
 import re
-from collections.abc import Iterator, Sequence
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from http import HTTPStatus
+from datetime import date
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
-import numpy as np
 import polars as pl
+import tenacity
 
 from marketimpact.errors import SourceError, SpecificationError
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
-
-if TYPE_CHECKING:
-    import pandas as pd
+from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table
+from marketimpact.sources.yahoo_bars import Bars, YahooFailure
 
 __all__ = ["YahooPrices"]
 
@@ -30,11 +27,20 @@ __all__ = ["YahooPrices"]
 SYMBOL = re.compile(r"\^?[A-Z0-9][A-Z0-9.\-=&^]{0,31}")
 #: yfinance looks these up over the network and answers for another symbol.
 ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
-#: Seconds that one request may take.
-REQUEST_SECONDS = 10.0
-PRICE = "Adj Close"
-RATE_LIMITED = "Yahoo limits the rate of requests: wait some minutes, then ask again"
-HTTP_FAILED = 400
+#: Waits between tries in seconds: doubled each time, plus up to a second by chance. Rate limits last longer.
+WAIT = tenacity.wait_exponential_jitter(multiplier=1, max=30, jitter=1)
+WAIT_LIMITED = tenacity.wait_exponential_jitter(multiplier=4, max=60, jitter=1)
+#: Symbols in a row without any answer after which the network is taken to be down.
+UNREACHABLE = 3
+OUTCOMES = {
+    "symbol": pl.String,
+    "outcome": pl.String,
+    "rows": pl.Int64,
+    "cause": pl.String,
+    "retryable": pl.Boolean,
+    "tries": pl.Int64,
+}
+LISTINGS = {"symbol": pl.String, "currency": pl.String, "time_zone": pl.String}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +51,46 @@ class YahooPrices:
     returns stay, their last bits do not. For a result that others can repeat, keep the prices in a file
     and read them with `FilePrices`.
 
+    Symbols are asked one after another. What fails in passing (rate limits, HTTP 5xx, dropped connections,
+    unreadable answers) is asked again after a wait; an unknown symbol is not. When a rate limit outlasts the
+    tries, or three symbols in a row had no answer at all, no further symbol is asked. The symbols that came
+    are kept.
+
     Parameters
     ----------
     start : datetime.date or str, default 2015-01-01
         The first date asked for where `read` is not told one; text is ISO.
     deadline : float, default 300
-        Seconds after which no further symbol is asked for.
+        Seconds after which `read` ends with what it has.
+    tries : int, default 3
+        How often one symbol is asked for at most.
+    pause : float, default 1
+        Seconds between batches.
+    batch : int, default 20
+        Symbols asked for between two pauses.
+    session : requests.Session or curl_cffi.requests.Session, optional
+        Carries the requests, through a proxy for instance. By default yfinance's own.
+    progress : bool, optional
+        Whether to show a progress bar on stderr; by default where stderr is a terminal.
+
+    Raises
+    ------
+    SpecificationError
+        If an option cannot be.
 
     Examples
     --------
     >>> YahooPrices(start="2023-01-01")
-    YahooPrices(start=datetime.date(2023, 1, 1), deadline=300.0)
+    YahooPrices(start=datetime.date(2023, 1, 1), deadline=300.0, tries=3, pause=1.0, batch=20)
     """
 
     start: date | str = date(2015, 1, 1)
     deadline: float = 300.0
+    tries: int = 3
+    pause: float = 1.0
+    batch: int = 20
+    session: Any = field(default=None, repr=False, compare=False)
+    progress: bool | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         start = self.start
@@ -69,13 +100,21 @@ class YahooPrices:
             except ValueError as error:
                 raise SpecificationError(f"start={start!r} is no ISO date, such as 2023-01-31.") from error
         asked_range(start, None)
-        if not self.deadline > 0:
-            raise SpecificationError(f"deadline={self.deadline!r} leaves no time. Give seconds above zero.")
+        if not 0 < self.deadline <= threading.TIMEOUT_MAX:
+            raise SpecificationError(f"deadline={self.deadline!r} is no time. Give seconds above zero, not infinity.")
+        if not 0 <= self.pause < math.inf:
+            raise SpecificationError(f"pause={self.pause!r} is no wait. Give seconds, zero or more.")
+        for name in ("tries", "batch"):
+            number = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise SpecificationError(f"{name}={number!r} is no count. Give a whole number from 1 on.")
+        _demand_session(self.session)
         object.__setattr__(self, "start", start)
         object.__setattr__(self, "deadline", float(self.deadline))
+        object.__setattr__(self, "pause", float(self.pause))
 
     def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> PriceTable:
-        """Adjusted closes of `symbols`; needs the network.
+        """Closes of `symbols`; needs the network.
 
         The bar of the exchange's current day is dropped: it may be of a session that is still open.
 
@@ -89,8 +128,11 @@ class YahooPrices:
         Returns
         -------
         PriceTable
-            Symbols that Yahoo does not know and symbols that failed are in `missing`; the notes say
-            which and why.
+            `frame` has `close` (adjusted for splits and dividends), `unadjusted_close` (Yahoo's Close:
+            adjusted for splits, not for dividends), `volume` (shares, adjusted for splits), `dividend` (per
+            share as of today's splits) on ex-dates and `split` on the days of splits; empty on other days.
+            `listings` has currency and time zone, `outcomes` one row per symbol; symbols without rows are
+            also in `missing`, and in the notes by cause.
 
         Raises
         ------
@@ -103,26 +145,28 @@ class YahooPrices:
         _demand_yahoo_symbols(asked)
         since = date.fromisoformat(str(self.start)) if first is None else first
         asked_range(since, last)
-        answers = _ask_all(asked, since, last, self.deadline)
-        frames = [answer.frame for answer in answers if answer.frame is not None]
+        from marketimpact.sources.yahoo_client import VERSION  # noqa: PLC0415  # half a second, paid only here
+
+        answers = _ask_all(self, asked, since, last)
+        frames = [answer.bars.frame for answer in answers if answer.bars is not None]
         if not frames:
             raise _nothing(answers)
-        import yfinance  # noqa: PLC0415  # half a second, paid only here
+        source = f"YahooPrices() (Yahoo Finance through yfinance {VERSION}, adjusted close)"
+        return price_table(
+            pl.concat(frames),
+            asked=asked,
+            source=source,
+            notes=_notes(answers),
+            listings=_listings(answers),
+            outcomes=_outcomes(answers),
+        )
 
-        source = f"YahooPrices() (Yahoo Finance through yfinance {yfinance.__version__}, adjusted close)"
-        return price_table(pl.concat(frames), asked=asked, source=source, notes=_notes(answers))
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Answer:
-    """What came of one symbol: rows in `frame`, or `problem`, which `retryable` says may pass."""
-
-    symbol: str
-    frame: pl.DataFrame | None = None
-    problem: str = ""
-    retryable: bool = False
-    stop: bool = False
-    notes: dict[str, str] = field(default_factory=dict)  # what is the case -> for this symbol
+def _demand_session(session: Any) -> None:
+    if session is not None and not callable(getattr(session, "request", None)):
+        raise SpecificationError(f"session={session!r} has no request(). Give one of requests or of curl_cffi.")
+    if getattr(session, "cache", None) is not None:
+        raise SpecificationError("session caches answers, which yfinance refuses. Give one without a cache.")
 
 
 def _demand_yahoo_symbols(symbols: Sequence[str]) -> None:
@@ -137,151 +181,189 @@ def _demand_yahoo_symbols(symbols: Sequence[str]) -> None:
             )
 
 
-def _ask_all(symbols: Sequence[str], first: date, last: date | None, deadline: float) -> list[_Answer]:
-    """One answer per symbol, in order; asks no more after a rate limit or the deadline."""
-    answers: list[_Answer] = []
-    end, closed = monotonic() + deadline, ""
-    with _visible_failures():
-        for symbol in symbols:
-            left = end - monotonic()
-            if not closed and left <= 0:
-                closed = f"not asked for: the deadline of {deadline:g} s had passed. Give YahooPrices more"
-            if closed:
-                answers.append(_Answer(symbol, problem=closed, retryable=True))
-                continue
-            answers.append(_ask(symbol, first, last, min(REQUEST_SECONDS, left)))
-            if answers[-1].stop:
-                closed = RATE_LIMITED  # asking on would only make it last longer
-    return answers
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answer:
+    """What came of one symbol after `tries` tries: bars, or a failure."""
+
+    symbol: str
+    tries: int
+    bars: Bars | None = None
+    failure: YahooFailure | None = None
+
+    @property
+    def outcome(self) -> Literal["rows", "none", "error"]:
+        if self.failure is None:
+            return "rows"
+        return "error" if self.failure.retryable else "none"
+
+
+@dataclass(slots=True, eq=False)
+class _Asking:
+    """A run through the symbols, in a thread that is left behind at the deadline."""
+
+    options: YahooPrices
+    symbols: Sequence[str]
+    first: date
+    last: date | None
+    end: float
+    answers: dict[str, _Answer] = field(default_factory=dict)
+    tries: dict[str, int] = field(default_factory=dict)
+    unforeseen: BaseException | None = None
+
+    def left(self) -> float:
+        return self.end - monotonic()
+
+    def run(self, answered: Callable[[], None]) -> None:
+        try:
+            self._run(answered)
+        except BaseException as error:  # noqa: BLE001  # raised again where read() waits
+            self.unforeseen = error
+
+    def _run(self, answered: Callable[[], None]) -> None:
+        unreachable, closed = 0, ""
+        for place, symbol in enumerate(self.symbols):
+            if place and place % self.options.batch == 0 and not closed:
+                _sleep(max(0.0, min(self.options.pause, self.left())))
+            if self.left() <= 0.0:
+                return
+            answer = self._closed(symbol, closed) if closed else self._answer(symbol)
+            self.answers[symbol] = answer
+            answered()
+            failure = answer.failure
+            unreachable = unreachable + 1 if failure is not None and failure.unreachable else 0
+            if failure is not None and failure.limited and not closed:
+                closed = f"not asked for, since {failure.cause}"  # asking on would only make it last longer
+            elif unreachable == UNREACHABLE:
+                closed = f"not asked for, since {UNREACHABLE} symbols in a row had no answer from the network"
+
+    def _closed(self, symbol: str, cause: str) -> _Answer:
+        return _Answer(symbol, 0, failure=YahooFailure(cause, retryable=True))
+
+    def _answer(self, symbol: str) -> _Answer:
+        """Ask until there is an answer, the tries are used up, or the next would come after the deadline."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, YahooFailure) and error.retryable),
+            stop=tenacity.stop_after_attempt(self.options.tries) | tenacity.stop_before_delay(self.left()),
+            wait=_wait,
+            sleep=_sleep,
+            reraise=True,
+        )
+        try:
+            bars = retrying(self._try, symbol)
+        except YahooFailure as failure:
+            # At the deadline the last try was cut short, whatever its request made of that.
+            return _Answer(symbol, self.tries[symbol], failure=failure if self.left() > 0.0 else self.late())
+        return _Answer(symbol, self.tries[symbol], bars)
+
+    def _try(self, symbol: str) -> Bars:
+        from marketimpact.sources.yahoo_client import ask  # noqa: PLC0415  # half a second, paid only here
+
+        self.tries[symbol] = self.tries.get(symbol, 0) + 1
+        return ask(symbol, self.first, self.last, self.options.session, self.left)
+
+    def late(self) -> YahooFailure:
+        return YahooFailure(f"no answer before the deadline of {self.options.deadline:g} s", retryable=True)
+
+    def result(self) -> list[_Answer]:
+        """One answer per symbol, in order, whether or not the thread has ended."""
+        passed = YahooFailure(
+            f"not asked for: the deadline of {self.options.deadline:g} s had passed. Give YahooPrices more",
+            retryable=True,
+        )
+        answers, tries = dict(self.answers), dict(self.tries)
+        for symbol in self.symbols:
+            if symbol not in answers:
+                failure = self.late() if symbol in tries else passed
+                answers[symbol] = _Answer(symbol, tries.get(symbol, 0), failure=failure)
+        return [answers[symbol] for symbol in self.symbols]
+
+
+def _ask_all(options: YahooPrices, symbols: Sequence[str], first: date, last: date | None) -> list[_Answer]:
+    """Run through the symbols, for no longer than the deadline whatever the network does."""
+    asking = _Asking(options, symbols, first, last, end=monotonic() + options.deadline)
+    with _progress(options.progress, len(symbols)) as answered:
+        thread = threading.Thread(target=asking.run, args=(answered,), name="YahooPrices", daemon=True)
+        thread.start()
+        try:
+            thread.join(max(asking.left(), 0.0))
+        finally:
+            asking.end = -math.inf  # a thread left behind sends no further request
+    if asking.unforeseen is not None:
+        raise asking.unforeseen
+    return asking.result()
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    failure = state.outcome.exception() if state.outcome is not None else None
+    limited = isinstance(failure, YahooFailure) and failure.limited
+    return (WAIT_LIMITED if limited else WAIT)(state)
+
+
+def _sleep(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 @contextmanager
-def _visible_failures() -> Iterator[None]:
-    """Make yfinance raise what it would log, then put its setting back."""
-    import yfinance  # noqa: PLC0415
+def _progress(wanted: bool | None, total: int) -> Iterator[Callable[[], None]]:
+    """What to call after each symbol."""
+    if not (sys.stderr.isatty() if wanted is None else wanted):
+        yield lambda: None
+        return
+    from rich.console import Console  # noqa: PLC0415  # a bar is not always shown
+    from rich.progress import Progress  # noqa: PLC0415
 
-    debug, log = yfinance.config.debug, logging.getLogger("yfinance")
-    before, level = debug.hide_exceptions, log.level
-    debug.hide_exceptions = False
-    log.setLevel(logging.CRITICAL)  # every failure is told once, by symbol; the log repeats it for each request
-    try:
-        yield
-    finally:
-        debug.hide_exceptions = before
-        log.setLevel(level)
+    with Progress(console=Console(file=sys.stderr, force_jupyter=False)) as bar:
+        task = bar.add_task("Yahoo Finance", total=total)
+        yield lambda: bar.advance(task)
 
 
-def _ask(symbol: str, first: date, last: date | None, timeout: float) -> _Answer:
-    """Ask yfinance for one symbol and name what went wrong."""
-    import yfinance  # noqa: PLC0415
-    from yfinance.exceptions import (  # noqa: PLC0415
-        YFException,
-        YFRateLimitError,
-        YFTickerMissingError,
-    )
-
-    # Their end is exclusive. Without a start they would give the last month.
-    end = None if last is None else last + timedelta(days=1)
-    try:
-        bars = yfinance.Ticker(symbol).history(
-            start=first,
-            end=end,
-            interval="1d",
-            auto_adjust=False,
-            actions=False,
-            keepna=True,
-            timeout=timeout,
+def _outcomes(answers: Sequence[_Answer]) -> pl.DataFrame:
+    rows = [
+        (
+            answer.symbol,
+            answer.outcome,
+            0 if answer.bars is None else answer.bars.frame.height,
+            None if answer.failure is None else answer.failure.cause,
+            answer.failure is not None and answer.failure.retryable,
+            answer.tries,
         )
-        return _answer(symbol, bars, first, last)
-    except YFRateLimitError:
-        return _Answer(symbol, problem=RATE_LIMITED, retryable=True, stop=True)
-    except YFTickerMissingError as error:
-        return _Answer(symbol, problem=f"Yahoo has no prices ({error.rationale})")
-    except YFException as error:
-        return _Answer(symbol, problem=f"Yahoo failed ({error})", retryable=True)
-    except OSError as error:  # every error of requests and of curl_cffi is one
-        return _network_answer(symbol, error)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        # What yfinance stumbles over when the answer has another shape than it expects.
-        problem = f"the answer could not be read ({type(error).__name__}: {error})"
-        return _Answer(symbol, problem=problem, retryable=True)
+        for answer in answers
+    ]
+    return pl.DataFrame(rows, schema=OUTCOMES, orient="row")
 
 
-def _network_answer(symbol: str, error: OSError) -> _Answer:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status == HTTPStatus.NOT_FOUND:
-        # How yfinance reports the first two unknown symbols of a process.
-        return _Answer(symbol, problem="Yahoo has no prices (HTTP 404)")
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return _Answer(symbol, problem=RATE_LIMITED, retryable=True, stop=True)
-    if isinstance(status, int) and status >= HTTP_FAILED:
-        return _Answer(symbol, problem=f"Yahoo failed (HTTP {status})", retryable=True)
-    return _Answer(symbol, problem=f"the network failed ({type(error).__name__})", retryable=True)
-
-
-def _answer(symbol: str, bars: pd.DataFrame, first: date, last: date | None) -> _Answer:
-    """The rows of a pandas frame of bars, labelled with the exchange's dates."""
-    if bars.empty:
-        return _Answer(symbol, problem="Yahoo has no prices (no bars between the dates)")
-    if bars.index.tz is None:
-        return _Answer(symbol, problem="the answer could not be read (dates without a time zone)")
-    frame = pl.DataFrame(
-        {
-            "symbol": [symbol] * len(bars),
-            "date": list(bars.index.date),
-            "close": bars[PRICE].to_numpy(dtype=np.float64),
-            "volume": bars["Volume"].to_numpy(dtype=np.float64),
-        },
-        schema={"symbol": pl.String, "date": pl.Date, "close": pl.Float64, "volume": pl.Float64},
-    )
-    close, volume = pl.col("close"), pl.col("volume")
-    # NaN, infinity, zero: Yahoo's ways of having no value.
-    frame = within(frame, first, last).with_columns(
-        close=pl.when(close.is_finite() & (close > 0.0)).then(close),
-        volume=pl.when(volume.is_finite() & (volume >= 0.0)).then(volume),
-    )
-    today = _now().astimezone(bars.index.tz).date()
-    done = frame.filter(pl.col("date") < today)
-    notes = {}
-    if done.height < frame.height:
-        notes["The bar of the current day is left out, its session may be open"] = symbol
-    if empty := done["close"].null_count():
-        notes["No close, or none above zero: left empty"] = f"{symbol} ({empty})"
-    if done["close"].count() == 0:
-        return _Answer(symbol, problem="Yahoo has no prices (no bar of a past day has a close)", notes=notes)
-    return _Answer(symbol, frame=done, notes=notes)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _listings(answers: Sequence[_Answer]) -> pl.DataFrame:
+    rows = [(a.symbol, a.bars.currency, a.bars.time_zone) for a in answers if a.bars is not None]
+    return pl.DataFrame(rows, schema=LISTINGS, orient="row").sort("symbol")
 
 
 def _notes(answers: Sequence[_Answer]) -> list[str]:
     """One note per kind of thing that happened, naming the symbols it happened to."""
     named: dict[str, list[str]] = {}
     for answer in answers:
-        for what, where in answer.notes.items():
+        for what, where in (answer.bars.notes if answer.bars is not None else {}).items():
             named.setdefault(what, []).append(where)
-        if answer.problem:
-            again = "; may go through later" if answer.retryable else ""
-            named.setdefault(f"Missing, {answer.problem}{again}", []).append(answer.symbol)
+        if answer.failure is not None:
+            again = "; may go through later" if answer.failure.retryable else ""
+            named.setdefault(f"Missing, {answer.failure.cause}{again}", []).append(answer.symbol)
     return [f"{what}: {', '.join(symbols)}." for what, symbols in named.items()]
 
 
 def _nothing(answers: Sequence[_Answer]) -> SourceError:
+    failures = {answer.symbol: answer.failure for answer in answers if answer.failure is not None}
     causes: dict[str, list[str]] = {}
-    for answer in answers:
-        causes.setdefault(answer.problem, []).append(answer.symbol)
-    retryable = any(answer.retryable for answer in answers)
+    for symbol, failure in failures.items():
+        causes.setdefault(failure.cause, []).append(symbol)
+    retryable = any(failure.retryable for failure in failures.values())
     advice = (
         "Check the network, ask again later, or read stored prices with FilePrices(...)."
         if retryable
         else "Check the symbols on Yahoo Finance (2330.TW, 0700.HK, ^GSPC) and the dates."
     )
-    told = "; ".join(f"{listed(names)}: {problem}" for problem, names in causes.items())
+    told = "; ".join(f"{listed(names)}: {cause}" for cause, names in causes.items())
     return SourceError(
         f"Yahoo Finance gave no prices. {told}. {advice}",
         source="YahooPrices()",
-        symbols=tuple(answer.symbol for answer in answers),
+        symbols=tuple(failures),
         retryable=retryable,
     )

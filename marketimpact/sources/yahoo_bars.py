@@ -1,0 +1,186 @@
+"""Yahoo's daily bars: a pandas frame, and the JSON it was made of, to rows of a price table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from marketimpact.sources.protocol import within
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Bars", "YahooFailure", "bars_of"]
+
+#: Column of a price table -> what yfinance calls it.
+COLUMNS = {
+    "close": "Adj Close",
+    "volume": "Volume",
+    "unadjusted_close": "Close",
+    "dividend": "Dividends",
+    "split": "Stock Splits",
+}
+#: In these, what is not above zero stands for no value.
+POSITIVE = ("close", "unadjusted_close", "dividend", "split")
+
+
+class YahooFailure(Exception):  # noqa: N818  # never leaves the room; readers get a note or a SourceError
+    """Why a symbol has no rows.
+
+    Attributes
+    ----------
+    cause : str
+        What happened, without the symbol.
+    retryable : bool
+        Whether the same question may be answered later; False where Yahoo answered that there is nothing.
+    limited : bool
+        Whether Yahoo refused because of too many requests.
+    unreachable : bool
+        Whether there was no answer at all.
+    """
+
+    def __init__(
+        self, cause: str, *, retryable: bool = False, limited: bool = False, unreachable: bool = False
+    ) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.retryable = retryable
+        self.limited = limited
+        self.unreachable = unreachable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bars:
+    """Rows of one symbol, and what Yahoo says of its listing."""
+
+    frame: pl.DataFrame
+    currency: str | None
+    time_zone: str | None
+    notes: Mapping[str, str] = field(default_factory=dict)  # what is the case -> for this symbol
+
+
+def bars_of(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], first: date, last: date | None) -> Bars:
+    """The rows of a frame of bars, labelled with the exchange's dates.
+
+    Parameters
+    ----------
+    symbol : str
+        The symbol asked for.
+    bars : pandas.DataFrame
+        As `yfinance.Ticker.history` gives it, not adjusted by yfinance, with actions.
+    chart : mapping
+        The ``chart.result[0]`` it was made of.
+    first, last : datetime.date
+        Bounds, both included.
+
+    Raises
+    ------
+    YahooFailure
+        If no bar of a past day has a close, or the dates have no time zone.
+    """
+    if bars.empty:
+        raise YahooFailure("Yahoo has no prices (no bars between the dates)")
+    if bars.index.tz is None:
+        raise YahooFailure("the answer could not be read (dates without a time zone)", retryable=True)
+    frame = _cleaned(within(_rows(symbol, bars), first, last))
+    today = _now().astimezone(bars.index.tz).date()
+    done = frame.filter(pl.col("date") < today)
+    notes = {}
+    if done.height < frame.height:
+        notes["The bar of the current day is left out, its session may be open"] = symbol
+    meta = chart["meta"]
+    done = _without_foreign_dividends(_without_conflicts(done, chart, notes), chart, notes)
+    _note_moved_events(done, chart, notes)
+    if "adjclose" not in chart["indicators"]:
+        notes["Yahoo gave no adjusted close: close is adjusted for splits only"] = symbol
+    if empty := done["close"].null_count():
+        notes["No close, or none above zero: left empty"] = f"{symbol} ({empty})"
+    if done["close"].count() == 0:
+        raise YahooFailure("Yahoo has no prices (no bar of a past day has a close)")
+    return Bars(done, meta.get("currency"), meta.get("exchangeTimezoneName"), notes)
+
+
+def _rows(symbol: str, bars: pd.DataFrame) -> pl.DataFrame:
+    numbers = {name: bars[theirs].to_numpy(dtype=np.float64) for name, theirs in COLUMNS.items()}
+    schema = {"symbol": pl.String, "date": pl.Date} | dict.fromkeys(numbers, pl.Float64)
+    return pl.DataFrame({"symbol": [symbol] * len(bars), "date": list(bars.index.date)} | numbers, schema=schema)
+
+
+def _cleaned(frame: pl.DataFrame) -> pl.DataFrame:
+    """Empty cells for NaN, infinity and zero: ways of having no value."""
+    frame = frame.with_columns(
+        pl.when(pl.col(name).is_finite() & (pl.col(name) > 0.0)).then(pl.col(name)) for name in POSITIVE
+    )
+    # yfinance turns an unknown volume into zero; a day without any close had an unknown one.
+    traded = pl.col("close").is_not_null() | pl.col("unadjusted_close").is_not_null()
+    known = pl.col("volume").is_finite() & (pl.col("volume") >= 0.0) & traded
+    return frame.with_columns(volume=pl.when(known).then(pl.col("volume")))
+
+
+def _without_conflicts(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dict[str, str]) -> pl.DataFrame:
+    """Empty closes on days that Yahoo gave twice and differently; yfinance keeps one without a word."""
+    quote, stamps = chart["indicators"]["quote"][0], chart["timestamp"]
+    closes = quote["close"]
+    adjusted = chart["indicators"].get("adjclose", [{"adjclose": closes}])[0]["adjclose"]
+    given = pl.DataFrame(
+        {"stamp": stamps, "close": closes, "adjusted": adjusted},
+        schema={"stamp": pl.Int64, "close": pl.Float64, "adjusted": pl.Float64},
+        strict=False,
+    )
+    local = (
+        pl.from_epoch("stamp").dt.replace_time_zone("UTC").dt.convert_time_zone(chart["meta"]["exchangeTimezoneName"])
+    )
+    repeated = (
+        given.group_by(local.dt.date().alias("date"))
+        .agg(rows=pl.len(), kinds=pl.struct("close", "adjusted").n_unique())
+        .filter(pl.col("rows") > 1)
+        .filter(pl.col("date").is_in(frame["date"].implode()))
+    )
+    differing = repeated.filter(pl.col("kinds") > 1)["date"]
+    symbol = frame.item(0, "symbol") if frame.height else ""
+    if alike := repeated.height - len(differing):
+        notes["Days that Yahoo gave twice with the same close, kept once"] = f"{symbol} ({alike})"
+    if differing.is_empty():
+        return frame
+    notes["Days that Yahoo gave twice with different closes: left empty"] = f"{symbol} ({len(differing)})"
+    agreed = ~pl.col("date").is_in(differing.implode())
+    return frame.with_columns(pl.when(agreed).then(pl.col(name)) for name in ("close", "unadjusted_close", "volume"))
+
+
+def _note_moved_events(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dict[str, str]) -> None:
+    """Say where yfinance moved a dividend or split: one on a day without a bar goes to the bar before."""
+    events = chart.get("events", {})
+    stamps = [each["date"] for kind in ("dividends", "splits") for each in events.get(kind, {}).values()]
+    days = pl.DataFrame({"stamp": stamps}, schema={"stamp": pl.Int64}).select(_local_date(chart))["stamp"]
+    moved = days.filter(
+        days.is_between(frame["date"].min(), frame["date"].max()) & ~days.is_in(frame["date"].implode())
+    )
+    if len(moved):
+        named = f"{frame.item(0, 'symbol')} ({', '.join(str(day) for day in moved.unique().sort())})"
+        notes["A dividend or split on a day without a bar stands on the bar before"] = named
+
+
+def _local_date(chart: Mapping[str, Any]) -> pl.Expr:
+    """The exchange's date at `stamp`, in seconds since 1970."""
+    zone = chart["meta"]["exchangeTimezoneName"]
+    return pl.from_epoch("stamp").dt.replace_time_zone("UTC").dt.convert_time_zone(zone).dt.date()
+
+
+def _without_foreign_dividends(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dict[str, str]) -> pl.DataFrame:
+    """Empty dividends if one is in another currency than the prices."""
+    dividends = chart.get("events", {}).get("dividends", {}).values()
+    foreign = {each.get("currency") for each in dividends} - {None, "", chart["meta"].get("currency")}
+    if not foreign or frame.is_empty():
+        return frame
+    named = f"{frame.item(0, 'symbol')} ({', '.join(sorted(foreign))})"
+    notes["Dividends in another currency than the prices: left empty"] = named
+    return frame.with_columns(dividend=pl.lit(None, dtype=pl.Float64))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
