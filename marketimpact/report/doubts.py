@@ -1,0 +1,38 @@
+"""What the checks of the prices found, as a short table."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from marketimpact import checks
+from marketimpact.report.sheets import Sheet
+from marketimpact.result import StudyResult
+
+__all__ = ["doubts"]
+
+#: A table of more rows is not read; the others are counted.
+ROWS = 25
+
+
+def doubts(result: StudyResult) -> Sheet | None:
+    """Errors and warnings about the prices, one row per symbol and kind; securities with an event first."""
+    found = result.market.findings.filter(pl.col("severity") != checks.NOTE)
+    if found.is_empty():
+        return None
+    studied = result.events["symbol"].unique().to_list()
+    frame = checks.summary(found).with_columns(pl.col("symbol").is_in(studied).alias("_studied"))
+    frame = frame.sort("_studied", descending=True, maintain_order=True)
+    rows = [
+        [
+            row["symbol"],
+            row["finding"].replace("_", " "),
+            row["rows"],
+            row["first"] if row["first"] == row["last"] else f"{row['first']} to {row['last']}",
+            row["detail"] if row["rows"] == 1 else f"{row['detail']} The largest of {row['rows']}.",
+        ]
+        for row in frame.head(ROWS).iter_rows(named=True)
+    ]
+    more = frame.height - len(rows)
+    note = f"And {more} more: see the table `findings`." if more else "Every finding is in the table `findings`."
+    columns = ["symbol", "finding", "rows", "dates", "what was seen, and what to do"]
+    return Sheet.of(columns, rows, numeric=[2], note=note)
