@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact import checks, conversions, panels, repairs, schema, trading
+from marketimpact import checks, conversions, panels, schema, trading
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.factors import check_factors, read_french
 from marketimpact.loading import combined, finished, from_prices, some
+from marketimpact.repairs import DEFAULT, REPAIRED, asked
 from marketimpact.sources.files import FilePrices
 from marketimpact.sources.french import FrenchFactors
 from marketimpact.sources.protocol import PriceSource
@@ -89,7 +90,7 @@ class Market:
     fills: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FILLS), repr=False)
     unit: Literal["simple", "log", "log volume", "log variance"] = "simple"
     findings: pl.DataFrame = field(default_factory=checks.empty, repr=False)
-    price_repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=repairs.REPAIRED), repr=False)
+    price_repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REPAIRED), repr=False)
 
     @classmethod
     def load(
@@ -101,7 +102,7 @@ class Market:
         benchmark: Literal["benchmark", "sector_proxy"] = "benchmark",
         first: date | None = None,
         last: date | None = None,
-        repair: Collection[str] = repairs.DEFAULT,
+        repair: Collection[str] = DEFAULT,
     ) -> Market:
         """Read prices and turn them into returns on each exchange's sessions.
 
@@ -136,7 +137,7 @@ class Market:
         SpecificationError
             For a repair that does not exist.
         """
-        repair = repairs.asked(repair)
+        repair = asked(repair)
         securities = schema.check(schema.Securities, securities, "securities").sort("symbol")
         if securities[benchmark].null_count() == securities.height:
             raise DataError(f"securities: every {benchmark!r} is empty, so nothing says what the market did.")

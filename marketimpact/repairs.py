@@ -52,7 +52,8 @@ def asked(repair: Collection[str]) -> tuple[str, ...]:
     if isinstance(repair, str) or not names <= set(REPAIRS):
         strange = ", ".join(repr(name) for name in sorted(names - set(REPAIRS))) or repr(repair)
         raise SpecificationError(
-            f"repair cannot be {strange}. Give a tuple of any of {', '.join(REPAIRS)}, such as repair={DEFAULT!r}, or ()."
+            f"repair cannot be {strange}. Give a tuple of any of {', '.join(REPAIRS)}, "
+            f"such as repair={DEFAULT!r}, or ()."
         )
     return tuple(sorted(names))
 

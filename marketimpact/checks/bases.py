@@ -59,12 +59,14 @@ def adjustments(rows: Rows) -> list[pl.DataFrame]:
     nearest = pl.coalesce(pl.col("adjustment").forward_fill(), pl.col("adjustment").backward_fill()).over("symbol")
     switched = frame.with_columns(nearest.alias("nearest")).filter("switch")
     off = pl.col("nearest").exp() - 1
+    same = (pl.col("nearest").abs() < SAME_BASIS).fill_null(value=False)
     seen = pl.concat_str(
         pl.when("from_adjusted").then(pl.lit("adj_close begins")).otherwise(pl.lit("adj_close ends")),
         pl.lit(" here, and close stands in on the other side"),
-        pl.coalesce(pl.format("; the two differ by {}% nearby", (off * 100).round(3)), pl.lit("")),
+        pl.when(same)
+        .then(pl.lit("; the two are the same nearby"))
+        .otherwise(pl.coalesce(pl.format("; the two differ by {}% nearby", (off * 100).round(2)), pl.lit(""))),
     )
-    same = (pl.col("nearest").abs() < SAME_BASIS).fill_null(value=False)
     return [
         told(switched.filter(~same), "mixed_adjustment", off, seen),
         told(switched.filter(same), "mixed_adjustment", off, seen, severity=NOTE),

@@ -119,12 +119,13 @@ def copies(rows: Rows) -> list[pl.DataFrame]:
         pl.col("copied").rle_id().over("symbol").alias("run"), usable.alias("usable")
     )
     runs = _runs(kept.filter("copied"))
+    close = pl.col("close").round(4)
+    copied = pl.format("{} close(s) of {} without volume, to {}, as on the session before", "n", close, "last")
     untraded = kept.filter(~pl.col("copied"), pl.col("usable"), pl.col("volume") == 0)
     return [
-        told(runs, "copied_close", pl.col("n"),
-             pl.format("{} close(s) of {} without volume, to {}, as on the session before", "n", "close", "last")),
-        told(untraded, "zero_volume", pl.col("close"), pl.format("a new close of {} with volume zero", "close")),
-    ]  # fmt: skip
+        told(runs, "copied_close", pl.col("n"), copied),
+        told(untraded, "zero_volume", pl.col("close"), pl.format("a new close of {} with volume zero", close)),
+    ]
 
 
 def stale_runs(rows: Rows) -> list[pl.DataFrame]:
@@ -142,7 +143,7 @@ def stale_runs(rows: Rows) -> list[pl.DataFrame]:
     runs = _runs(frame, pl.col("longest").first(), pl.col("begins").first(), traded.alias("traded"))
     runs = runs.filter(~pl.col("traded") | (pl.col("n") >= STALE_TRADED))
     seen = pl.concat_str(
-        pl.format("{} closes of {} in a row, to {}", "n", "close", "last"),
+        pl.format("{} closes of {} in a row, to {}", "n", pl.col("close").round(4), "last"),
         pl.when("begins").then(pl.lit(", from the first row on: filled backward?")).otherwise(pl.lit("")),
     )
     return [told(runs.filter(pl.col("n") >= pl.col("longest")), "stale_run", pl.col("n"), seen)]

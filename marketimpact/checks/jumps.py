@@ -16,8 +16,8 @@ __all__ = ["SPLITS", "jumps", "seams", "split_ratio"]
 SPLITS = (2, 3, 4, 5, 10, 20)
 #: Factors between a currency and its hundredth, or thousands and units.
 SCALES = (100, 1000)
-#: How far a jump may be from a split's (logs): some usual days' moves, but between these bounds.
-NEAR, NEAR_LEAST, NEAR_MOST = 3.0, 0.03, 0.12
+#: How far a jump may be from a split's (logs): some usual days' moves, between bounds that keep 4 and 5 apart.
+NEAR, NEAR_LEAST, NEAR_MOST = 5.0, 0.05, 0.11
 #: Log distance from a factor of 100 or 1000 at which a step still passes for one.
 NEAR_SCALE = 0.35
 #: A jump is far outside the usual range beyond this many standard deviations; a spike and a mere move need more.
@@ -62,7 +62,8 @@ def jumps(rows: Rows) -> list[pl.DataFrame]:
     split = (
         share & (far > FAR) & (size >= LEAST_SPLIT) & quiet & pl.col("ratio").is_not_null() & (pl.col("after") <= AFTER)
     )
-    spike = (far > SPIKE_FAR) & (size >= LEAST_SPIKE) & pl.col("reverts")
+    # amid other such moves it is turmoil
+    spike = (far > SPIKE_FAR) & (size >= LEAST_SPIKE) & pl.col("reverts") & ~pl.col("was_far")
     kind = (
         pl.when(_stated(far)).then(pl.lit("unadjusted_split"))
         .when(pl.col("returned") & ~scale).then(None)
@@ -122,9 +123,9 @@ def _measured(rows: Rows) -> pl.DataFrame:
         ((own + following).abs() <= BACK * own.abs()).fill_null(value=False).alias("reverts"),
         # the way back of a spike is not a second finding
         ((own + before).abs() <= BACK * before.abs()).fill_null(value=False).alias("_back"),
-        (before.abs() / pl.col("scale").shift(1).over("symbol") > SPIKE_FAR).fill_null(value=False).alias("_was_far"),
+        (before.abs() / pl.col("scale").shift(1).over("symbol") > SPIKE_FAR).fill_null(value=False).alias("was_far"),
         (before.abs() >= LEAST_SPIKE).fill_null(value=False).alias("_was_large"),
-    ).with_columns((pl.col("_back") & pl.col("_was_far") & pl.col("_was_large")).alias("returned"))
+    ).with_columns((pl.col("_back") & pl.col("was_far") & pl.col("_was_large")).alias("returned"))
 
 
 def _words() -> dict[str, pl.Expr]:
