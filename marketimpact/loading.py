@@ -15,6 +15,9 @@ from marketimpact.sources.protocol import PriceTable, fingerprint
 
 __all__ = ["combined", "finished", "from_prices", "some"]
 
+#: Findings so large that one of them spoils every estimate of its symbol.
+RUINOUS = ("split_like_jump", "scale_step")
+
 
 def from_prices(
     securities: pl.DataFrame,
@@ -51,6 +54,7 @@ def from_prices(
     have, listed = _sessions_of(securities, table, quoted)
     findings = repairs.settled(checks.findings_of(rows, securities, listed), repair)
     checks.refuse(findings, table.source)
+    _warn_of_jumps(findings)
     quoted, rescaled = repairs.without_splits(quoted, findings, repair)
     prices = quoted.select("symbol", "date", "close").drop_nulls("close")
     sessions, overruled = panels.repair(listed, have, prices)
@@ -149,6 +153,16 @@ def _told(fills: pl.DataFrame, rescaled: pl.DataFrame) -> list[str]:
             "they were not adjusted for"
         )
     return said
+
+
+def _warn_of_jumps(findings: pl.DataFrame) -> None:
+    """Warn aloud of what drowns every estimate."""
+    worst = findings.filter(pl.col("finding").is_in(RUINOUS), pl.col("severity") == checks.WARNING)
+    if worst.is_empty():
+        return
+    row = worst.row(0, named=True)
+    others = f" And {worst.height - 1} more such findings: see market.findings." if worst.height > 1 else ""
+    warnings.warn(f"{row['symbol']} on {row['date']}: {row['detail']}{others}", MarketImpactWarning, stacklevel=4)
 
 
 def _warn_of_benchmarks(have: pl.DataFrame, prices: pl.DataFrame, benchmark: str) -> None:

@@ -108,6 +108,8 @@ def rows_of(
     """Rows as a source has them, in the columns that the checks know."""
     if isinstance(prices, PriceTable):
         frame = prices.frame
+        if "unadjusted_close" in frame.columns:
+            frame = frame.with_columns(pl.lit(value=True).alias("from_adjusted"))
         if prices.listings is not None and "currency" in prices.listings.columns:
             stated = prices.listings.select("symbol", "currency").unique("symbol")
             frame = frame.join(stated, on="symbol", how="left", validate="m:1")

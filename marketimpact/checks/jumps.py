@@ -81,7 +81,8 @@ def jumps(rows: Rows) -> list[pl.DataFrame]:
             told(found.filter(pl.col("kind") == name), name, value.get(name, pl.col("ret").exp() - 1), seen)
             for name, seen in _words().items()
         ),
-        _overshoots(frame.filter(pl.col("kind").is_null(), pl.col("band").is_not_null())),
+        # the way back of a spike is no second finding
+        _overshoots(frame.filter(pl.col("kind").is_null(), pl.col("band").is_not_null(), ~pl.col("returned"))),
     ]
 
 

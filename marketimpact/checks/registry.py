@@ -48,7 +48,7 @@ class Finding:
         *error*: certainly wrong, `Market.load` stops. *warning*: probably wrong, or wrong unless something is
         known that the prices do not say. *note*: worth knowing.
     counted : str
-        What rows of it are, after their number.
+        What rows of it are, in the plural, before their number.
     advice : str
         What to do; ends every `detail`.
     """
@@ -91,7 +91,7 @@ FINDINGS: dict[str, Finding] = {
         Finding("basis_step", WARNING, "jumps where a symbol passes from one source or adjustment to another",
                 "Rescale one side to the other on days that both have."),
         Finding("closed_day_price", WARNING, "prices on days their exchange was shut",
-                "They are in no return. Look for rows filled forward, or dates of another time zone."),
+                "Such prices are in no return. Look for rows filled forward, or dates of another time zone."),
         Finding("shifted_dates", WARNING, "months whose dates lie a day off",
                 "Move the dates of that part by one day."),
         Finding("stale_run", WARNING, "long runs of one and the same close",
@@ -112,7 +112,7 @@ FINDINGS: dict[str, Finding] = {
         Finding("empty_price", NOTE, "rows without a price", "Nothing: such a row is a day without a price."),
         Finding("minor_currency", NOTE, "symbols in a hundredth of the securities' currency",
                 "Nothing for returns; mind levels."),
-        Finding("not_checked", NOTE, "checks that could not be made", "docs/data_checks.md says what each needs."),
+        Finding("not_checked", NOTE, "checks that could not be made", "See docs/data_checks.md."),
     )
 }  # fmt: skip
 
@@ -182,7 +182,7 @@ def sentences(findings: pl.DataFrame, *severities: Severity) -> list[str]:
         .agg(pl.len().alias("rows"), pl.col("symbol").unique().sort())
     )
     return [
-        f"{row['finding']}: {row['rows']} {FINDINGS[row['finding']].counted} ({_some(row['symbol'])})"
+        f"{row['finding']}: {FINDINGS[row['finding']].counted}: {row['rows']} ({_some(row['symbol'])})"
         for row in counts.iter_rows(named=True)
     ]
 

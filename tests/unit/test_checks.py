@@ -11,6 +11,7 @@ import pytest
 
 import marketimpact as mi
 from marketimpact import checks
+from marketimpact.sources.protocol import price_table
 from tests.conftest import ROOT
 from tests.garch_market import clean
 
@@ -313,6 +314,17 @@ def test_an_adjustment_on_a_day_without_the_dividend_the_source_states():
     paid = pl.when(at(AMERICAN, days[100])).then(0.5).alias("dividend")
     prices = adjusted({days[100]: 0.012, days[160]: 0.05}).with_columns(paid)
     assert loud(prices) == [("adjustment_step", AMERICAN, days[160])]
+
+
+def test_a_source_s_table_with_both_closes_is_looked_at_too():
+    days = days_of(AMERICAN)
+    for shares, expected in (
+        ({days[100]: 0.012}, []),
+        ({days[200]: -0.03}, [("adjustment_step", AMERICAN, days[200])]),
+    ):
+        both = adjusted(shares).rename({"close": "unadjusted_close", "adj_close": "close"})
+        table = price_table(both, asked=["XNAS.01"], source="a test")
+        assert checks.check_prices(table, FIRMS).filter(LOUD).select("finding", "symbol", "date").rows() == expected
 
 
 def test_adjusted_closes_on_a_part_of_a_symbol():
