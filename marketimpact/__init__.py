@@ -5,11 +5,13 @@ sessions (`align`); a `Market` turns prices (`SamplePrices`, `FilePrices`, `Yaho
 returns; an `EventStudy` estimates a model of the normal return (`MODELS`) and gives a
 `StudyResult`, which answers who moved (`car`), how far on average (`caar`), whether that can be told
 from chance (`test`, `TESTS`), and what was left out (`attrition`). `write_report` makes a report.
+`check_prices` says what is wrong with prices (`FINDINGS`) before anything is computed from them.
 """
 
 from marketimpact.alignment import align
 from marketimpact.calendartime import calendar_time
 from marketimpact.catalogue import announcements, campaigns, securities
+from marketimpact.checks import FINDINGS, check_prices
 from marketimpact.contrasts import difference, differences, equal_effects
 from marketimpact.counterfactual import matched_controls, synthetic_control
 from marketimpact.errors import (
@@ -50,6 +52,7 @@ from marketimpact.study import EventStudy
 from marketimpact.volatility import abnormal_volatility
 
 __all__ = [
+    "FINDINGS",
     "MODELS",
     "TESTS",
     "Capm",
@@ -86,6 +89,7 @@ __all__ = [
     "announcements",
     "calendar_time",
     "campaigns",
+    "check_prices",
     "difference",
     "differences",
     "equal_effects",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import warnings
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -14,11 +12,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact import calendars, conversions, panels, schema, trading
-from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
+from marketimpact import checks, conversions, panels, schema, trading
+from marketimpact.errors import DataError, SpecificationError
 from marketimpact.factors import check_factors, read_french
+from marketimpact.loading import combined, finished, from_prices, some
+from marketimpact.repairs import DEFAULT, REPAIRED, asked
+from marketimpact.sources.files import FilePrices
 from marketimpact.sources.french import FrenchFactors
-from marketimpact.sources.protocol import PriceSource, PriceTable, fingerprint
+from marketimpact.sources.protocol import PriceSource
 
 __all__ = ["FROM_RETURNS", "Market"]
 
@@ -64,6 +65,10 @@ class Market:
         ``symbol, date, abnormal_return``: what was put into simulated prices.
     fills : polars.DataFrame
         ``symbol, date, close``: closes taken away since volume is zero and the close is the one before.
+    findings : polars.DataFrame
+        ``symbol, date, finding, severity, value, detail``: what `check_prices` found, worst first.
+    price_repairs : polars.DataFrame
+        ``symbol, date, what, before, after``: every close that a repair changed or took away.
     unit : {"simple", "log", "log volume", "log variance"}
         What `ret` and `market` are.
     fingerprint : str
@@ -84,6 +89,8 @@ class Market:
     truth: pl.DataFrame | None = field(default=None, repr=False)
     fills: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FILLS), repr=False)
     unit: Literal["simple", "log", "log volume", "log variance"] = "simple"
+    findings: pl.DataFrame = field(default_factory=checks.empty, repr=False)
+    price_repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REPAIRED), repr=False)
 
     @classmethod
     def load(
@@ -95,6 +102,7 @@ class Market:
         benchmark: Literal["benchmark", "sector_proxy"] = "benchmark",
         first: date | None = None,
         last: date | None = None,
+        repair: Collection[str] = DEFAULT,
     ) -> Market:
         """Read prices and turn them into returns on each exchange's sessions.
 
@@ -112,22 +120,39 @@ class Market:
             return is one relative to the sector.
         first, last : datetime.date, optional
             Span to read; everything the source has by default.
+        repair : collection of str
+            What to mend, by name; every change is a row of `price_repairs`. *copied_closes*: empty closes
+            without volume that repeat the one before. *closed_days*: leave out prices on days the exchange
+            was shut, which are an error otherwise. *splits*: rescale closes before a split they were not
+            adjusted for, stated or looking like one. *duplicates*: keep one of rows that say the same (files).
+            The first two by default; ``()`` mends nothing.
 
         Raises
         ------
         DataError
-            For broken securities or prices, an unknown exchange, or broken factors.
+            For broken securities or prices, an unknown exchange, broken factors, or prices that are
+            certainly wrong: the findings of severity *error* of `check_prices`, in its `rows`.
         SourceError
             When the source has none of the prices.
+        SpecificationError
+            For a repair that does not exist.
         """
+        repair = asked(repair)
         securities = schema.check(schema.Securities, securities, "securities").sort("symbol")
         if securities[benchmark].null_count() == securities.height:
             raise DataError(f"securities: every {benchmark!r} is empty, so nothing says what the market did.")
         wanted = sorted({*securities["symbol"], *securities[benchmark].drop_nulls()})
         if isinstance(factors, FrenchFactors):
             factors = read_french(factors, securities, first, last)
-        table = source.read(wanted, first, last)
-        return _from_prices(securities, table, check_factors(factors), benchmark)
+        # a file says more than a table of prices holds: currency, both closes, where rows come from
+        if isinstance(source, FilePrices):
+            source = replace(source, drop_repeats=source.drop_repeats or "duplicates" in repair)
+            table = source.read(wanted, first, last)
+            rows = checks.rows_of(source, wanted, first, last)
+        else:
+            table = source.read(wanted, first, last)
+            rows = checks.rows_of(table)
+        return cls(**from_prices(securities, table, rows, check_factors(factors), benchmark=benchmark, repair=repair))
 
     @classmethod
     def from_returns(
@@ -167,7 +192,7 @@ class Market:
             benchmark.rename({"ret": "market"}), on="date", how="left", validate="m:1"
         )
         return cls(
-            panel=_finish(panel, factors),
+            panel=finished(panel, factors),
             securities=symbols.with_columns(pl.lit(FROM_RETURNS).alias("mic"), pl.lit("benchmark").alias("benchmark")),
             sessions=sessions,
             repairs=pl.DataFrame(schema=_REPAIRS),
@@ -176,7 +201,7 @@ class Market:
             factors=tuple(c for c in factors.columns if c != "date") if factors is not None else (),
             source="returns handed in",
             simulated=False,
-            fingerprint=_combined(returns, benchmark, factors),
+            fingerprint=combined(returns, benchmark, factors),
         )
 
     @property
@@ -269,7 +294,7 @@ class Market:
             panel=conversions.to_currency(self.panel, known, rates, currency),
             securities=self.securities.with_columns(pl.lit(currency).alias("currency")),
             notes=(*self.notes, f"returns converted to {currency}"),
-            fingerprint=_combined(self.panel, rates),
+            fingerprint=combined(self.panel, rates),
         )
 
     def in_logs(self) -> Market:
@@ -308,7 +333,7 @@ class Market:
             unit="log volume",
             truth=None,
             notes=(*self.notes, "log trading volume in place of returns"),
-            fingerprint=_combined(self.panel, shares),
+            fingerprint=combined(self.panel, shares),
         )
 
     def _must_be_simple(self, what: str) -> None:
@@ -349,95 +374,15 @@ class Market:
         if self.factors:
             lines.append(f"  factors: {', '.join(self.factors)}")
         if self.missing:
-            lines.append(f"  without prices ({len(self.missing)}): {_some(self.missing)}")
+            lines.append(f"  without prices ({len(self.missing)}): {some(self.missing)}")
         if self.repairs.height:
             lines.append(f"  calendar repairs: {self.repairs.height} (see .repairs)")
+        if warned := self.findings.filter(pl.col("severity") == checks.WARNING).height:
+            lines.append(f"  warnings about prices: {warned} (see .findings)")
         return "\n".join(lines)
-
-
-def _some(symbols: Sequence[str], shown: int = 8) -> str:
-    return ", ".join(symbols[:shown]) + (", ..." if len(symbols) > shown else "")
-
-
-def _from_prices(securities: pl.DataFrame, table: PriceTable, factors: pl.DataFrame | None, benchmark: str) -> Market:
-    quoted, fills = trading.undo_fills(table.frame.select("symbol", "date", "close", "volume"))
-    prices = quoted.select("symbol", "date", "close").drop_nulls("close")
-    if prices.is_empty():
-        raise DataError(f"{table.source} has no prices, only empty closes.")
-    have = securities.join(prices.select("symbol").unique(), on="symbol", how="semi")
-    if have.is_empty():
-        raise DataError(f"{table.source} has prices of no security, only of benchmarks: {_some(table.missing)}.")
-    first, last = panels.extent(prices)
-    listed = calendars.sessions(have["mic"].unique(), first, last)
-    sessions, repairs = panels.repair(listed, have, prices)
-    numbered = panels.numbered(sessions)
-    panel = panels.returns_on_sessions(
-        have.select("symbol", "mic", benchmark).join(numbered, on="mic", how="inner"), prices, "symbol"
-    ).rename({"return": "ret"})
-    panel = panel.join(
-        panels.benchmark_returns(have, numbered, prices, benchmark),
-        on=["mic", benchmark, "date"],
-        how="left",
-        validate="m:1",
-        nulls_equal=True,
-    ).join(quoted.select("symbol", "date", "close", "volume"), on=["symbol", "date"], how="left", validate="1:1")
-    missing = tuple(sorted({*table.missing, *set(securities["symbol"]).difference(have["symbol"])}))
-    _warn_of_benchmarks(have, prices, benchmark)
-    return Market(
-        panel=_finish(panel.drop(benchmark), factors),
-        securities=have.with_columns(pl.col(benchmark).alias("benchmark")),
-        sessions=sessions,
-        repairs=repairs,
-        spans=panels.spans(prices.join(have, on="symbol", how="semi")),
-        missing=missing,
-        factors=tuple(c for c in factors.columns if c != "date") if factors is not None else (),
-        source=table.source,
-        simulated=table.simulated,
-        notes=(*table.notes, *_told(fills)),
-        truth=table.truth,
-        fills=fills.join(have, on="symbol", how="semi"),
-        fingerprint=_combined(table.frame, factors),
-    )
-
-
-def _told(fills: pl.DataFrame) -> list[str]:
-    if fills.is_empty():
-        return []
-    return [
-        f"{fills.height} closes of {fills['symbol'].n_unique()} symbols without volume were copies and are not used"
-    ]
-
-
-def _finish(panel: pl.DataFrame, factors: pl.DataFrame | None) -> pl.DataFrame:
-    if factors is not None:
-        panel = panel.join(factors, on="date", how="left", validate="m:1")
-        names = [c for c in factors.columns if c != "date"]
-    else:
-        names = []
-    lead = ["symbol", "mic", "session", "date", "ret", "market"]
-    given = [c for c in ("ret_since_trade", "close", "volume") if c in panel.columns]
-    return panel.select(*lead, *names, *given).sort("symbol", "session")
-
-
-def _warn_of_benchmarks(have: pl.DataFrame, prices: pl.DataFrame, benchmark: str) -> None:
-    wanted = have.select(pl.col(benchmark)).drop_nulls().unique()
-    lacking = wanted.join(prices, left_on=benchmark, right_on="symbol", how="anti")[benchmark].sort().to_list()
-    if lacking:
-        hit = have.filter(pl.col(benchmark).is_in(lacking))["symbol"].to_list()
-        warnings.warn(
-            f"No prices of the benchmark{'s' if len(lacking) > 1 else ''} {_some(lacking)}: events of "
-            f"{len(hit)} securities ({_some(hit)}) cannot be used by models that need it.",
-            MarketImpactWarning,
-            stacklevel=4,
-        )
 
 
 def _no_clock() -> list[pl.Expr]:
     instant = pl.Datetime("us", "UTC")
     clock = [pl.lit(None, dtype=instant).alias(c) for c in ("open", "break_start", "break_end", "close")]
     return [*clock, pl.lit(None, dtype=pl.String).alias("exchange_time_zone")]
-
-
-def _combined(*frames: pl.DataFrame | None) -> str:
-
-    return hashlib.sha256("".join(fingerprint(f) for f in frames if f is not None).encode()).hexdigest()

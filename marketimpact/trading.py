@@ -6,7 +6,7 @@ from datetime import date
 
 import polars as pl
 
-__all__ = ["limit_hits", "quality", "undo_fills"]
+__all__ = ["HAS_VOLUME", "limit_hits", "price_bands", "quality", "undo_fills"]
 
 #: A symbol whose volume is positive on fewer of its rows than this has no usable volume (many indices).
 HAS_VOLUME = 0.5
@@ -85,9 +85,33 @@ def limit_hits(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFram
     The limit is the last close times one plus or minus the band, rounded to a tick: prices are compared,
     one tick allowed, not returns.
     """
-    facts = [c for c in ("board", "price_limit") if c in securities.columns]
-    if "close" not in panel.columns or "price_limit" not in facts:
+    if "close" not in panel.columns or "price_limit" not in securities.columns:
         return pl.DataFrame(schema={"symbol": pl.String, "date": pl.Date, "side": pl.String, "band": pl.Float64})
+    frame = price_bands(panel, securities, spans)
+    upper = pl.col("close") >= pl.col("last_close") * (1 + pl.col("band")) - pl.col("tick")
+    lower = pl.col("close") <= pl.col("last_close") * (1 - pl.col("band")) + pl.col("tick")
+    side = pl.when(upper).then(pl.lit("upper")).when(lower).then(pl.lit("lower"))
+    return frame.with_columns(side.alias("side")).drop_nulls("side").select("symbol", "date", "side", "band")
+
+
+def price_bands(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
+    """The panel with each session's daily price band, the last close it is counted from, and the tick.
+
+    Parameters
+    ----------
+    panel : polars.DataFrame
+        ``symbol, mic, session, date, close``, sorted by (symbol, session).
+    securities : polars.DataFrame
+        ``symbol, price_limit`` and, where known, ``board, listed_on``.
+    spans : polars.DataFrame
+        ``symbol, first``: the first date with a price.
+
+    Returns
+    -------
+    polars.DataFrame
+        The panel with ``last_close, band`` (fraction, null where there is no limit) and ``tick``.
+    """
+    facts = [c for c in ("board", "price_limit") if c in securities.columns]
     frame = panel.join(securities.select("symbol", *facts), on="symbol", how="left", validate="m:1")
     if "board" not in facts:
         frame = frame.with_columns(pl.lit(None, pl.String).alias("board"))
@@ -100,11 +124,7 @@ def limit_hits(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFram
     for where, earlier, changed in EARLIER_BANDS:
         applies = (pl.col("mic") == where) | (pl.col("board") == where).fill_null(value=False)
         band = pl.when(applies & (pl.col("date") < changed) & band.is_not_null()).then(earlier).otherwise(band)
-    frame = frame.with_columns(pl.when(~free.fill_null(value=False)).then(band).alias("band"), _tick().alias("tick"))
-    upper = pl.col("close") >= pl.col("last_close") * (1 + pl.col("band")) - pl.col("tick")
-    lower = pl.col("close") <= pl.col("last_close") * (1 - pl.col("band")) + pl.col("tick")
-    side = pl.when(upper).then(pl.lit("upper")).when(lower).then(pl.lit("lower"))
-    return frame.with_columns(side.alias("side")).drop_nulls("side").select("symbol", "date", "side", "band")
+    return frame.with_columns(pl.when(~free.fill_null(value=False)).then(band).alias("band"), _tick().alias("tick"))
 
 
 def _listed_here(securities: pl.DataFrame) -> pl.Expr:

@@ -7,7 +7,7 @@ import warnings
 
 import typer
 
-from marketimpact.cli import studies
+from marketimpact.cli import check, studies
 from marketimpact.errors import MarketImpactError, MarketImpactWarning
 
 __all__ = ["main"]
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command()(studies.run)
 app.command("align")(studies.align_command)
 app.command("list")(studies.list_command)
+app.command("check")(check.check)
 
 
 def main() -> None:

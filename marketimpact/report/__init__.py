@@ -78,8 +78,9 @@ def tables(
     Returns
     -------
     dict of str to polars.DataFrame
-        ``events, estimates, abnormal_returns, car, caar, tests, attrition``; `car` and `tests` have
-        one block per window, `caar` and `tests` one per announcement and group.
+        ``events, estimates, abnormal_returns, car, caar, tests, attrition, findings, price_repairs``; `car`
+        and `tests` have one block per window, `caar` and `tests` one per announcement and group; the last two
+        are the market's.
     """
     by = [c for c in ("announcement_id", group_column(result, group)) if c and c in result.events.columns]
     asked = report_windows(result, windows)
@@ -96,6 +97,8 @@ def tables(
         "caar": grouped.caar(),
         "tests": pl.concat([labelled(grouped.test(*window), window) for window in asked]),
         "attrition": result.attrition,
+        "findings": result.market.findings,
+        "price_repairs": result.market.price_repairs,
     }
 
 

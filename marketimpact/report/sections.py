@@ -11,6 +11,7 @@ from scipy import special
 from marketimpact import charts
 from marketimpact.pipeline import REASONS
 from marketimpact.report.around import around
+from marketimpact.report.doubts import doubts
 from marketimpact.report.sheets import Cell, Sheet, number, p_value, percent, text
 from marketimpact.report.story import Part, Story, firm_label, first_valid, limit_hits, readable
 from marketimpact.report.words import searched
@@ -34,6 +35,10 @@ VERIFIED = {
     "partly_seen": "substance seen in a published page; the clock is recalled",
     "recalled": "recalled, no page seen",
 }
+DOUBTS = (
+    "The prices were looked over before anything was computed from them. What is listed is probably wrong, unless "
+    "something is known that the prices do not say; the numbers above use the prices all the same.",
+)
 SINGLE_FIRM_NOTE = (
     "Intervals are from the forecast error. P-values are two-sided. “p, t”: Student's t, exact only if returns are "
     "normal. “p, rank”: position among the firm's own placebo windows, no normality assumed. “p, family”: corrected "
@@ -66,7 +71,10 @@ def sections(story: Story) -> list[Section]:
     made += [_moved(story), _paths(story), _tests(story)]
     if searched(story) or any(part.facts.get("confounders") for part in story.parts):
         made.append(_around(story))
-    return [*made, _left_out(story), _record(story)]
+    made.append(_left_out(story))
+    if sheet := doubts(story.result):
+        made.append(Section("doubts", "What is doubtful about the prices", DOUBTS, (("", (), (sheet,)),)))
+    return [*made, _record(story)]
 
 
 def _announced(story: Story) -> Section:

@@ -6,6 +6,7 @@ import polars as pl
 
 from marketimpact.inference import ONE_DATE, structure
 from marketimpact.report.around import around
+from marketimpact.report.doubts import doubted
 from marketimpact.report.sheets import p_value, percent
 from marketimpact.report.story import Part, Story, firm_label, first_valid, limit_hits, readable
 from marketimpact.result import StudyResult
@@ -37,6 +38,8 @@ def caveats(story: Story) -> list[str]:
     if any(shared):
         # said once, it must not read as if all announcements had one date
         said.append(ONE_DATE if len(shared) == 1 else f"Within {_which(shared)}: {ONE_DATE[0].lower()}{ONE_DATE[1:]}")
+    if symbols := doubted(story.result):
+        said.append(f"The prices of {symbols} are doubtful: see “What is doubtful about the prices” before quoting.")
     if story.result.attrition.height:
         said.append(f"{_events(story.result.attrition.height)} could not be used: see “What was left out”.")
     return said

@@ -19,6 +19,10 @@ __all__ = ["FilePrices"]
 
 NUMBERS = ("close", "adj_close", "volume")
 KNOWN = ("symbol", "date", *NUMBERS)
+#: Columns that only the checks of prices look at.
+TEXTS, FURTHER_NUMBERS = ("currency",), ("dividend", "split")
+#: Columns that say where a row comes from; a change within a symbol is a seam.
+ORIGINS = ("adjustment", "source")
 #: What other programs call these columns, in lower case without punctuation.
 SYNONYMS = {
     "symbol": ("symbol", "symbols", "ticker", "tickers", "tic", "ric", "code", "secid", "instrument"),
@@ -40,6 +44,8 @@ class FilePrices:
         A `.parquet` or `.csv` file, or a frame, with the columns `symbol`, `date` (ISO in a CSV),
         `close` or `adj_close` or both, and perhaps `volume`; other columns are ignored. Where
         `adj_close` is given it is used; `close` fills in where `adj_close` is empty, which a note counts.
+    drop_repeats : bool, default False
+        Whether rows that say the same as another are dropped, rather than refused.
 
     Examples
     --------
@@ -50,6 +56,7 @@ class FilePrices:
     """
 
     prices: str | Path | pl.DataFrame
+    drop_repeats: bool = False
 
     def __post_init__(self) -> None:
         given: object = self.prices
@@ -100,9 +107,45 @@ class FilePrices:
         if ours.is_empty():
             raise _none_of_them(frame, asked, source)
         _refuse_unreadable(ours, source)
+        if self.drop_repeats:
+            ours = ours.unique(maintain_order=True)
         chosen = within(ours, first, last)
         notes = (*_basis_notes(chosen, raw.columns), *_range_notes(ours, chosen), *_broken_notes(others))
         return price_table(chosen, asked=asked, source=source, notes=notes)
+
+    def rows(
+        self, symbols: Sequence[str] | None = None, first: date | None = None, last: date | None = None
+    ) -> pl.DataFrame:
+        """Every row as the file has it, typed but not refused: what `check_prices` looks at.
+
+        Parameters
+        ----------
+        symbols : sequence of str, optional
+            Symbols as the file spells them; all by default.
+        first, last : datetime.date, optional
+            Bounds, both included.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``symbol, date, close`` (the close that returns are computed from), ``volume``, ``unadjusted_close``
+            (the close where adj_close is given too), ``from_adjusted``, ``unreadable`` (the first cell that is no
+            date or number), and where the file has them ``currency, dividend, split`` and ``origin``, what its
+            columns `adjustment` and `source` say.
+        """
+        source = repr(self)
+        raw = self._load()
+        frame = _typed(_demand_columns(raw, source), source)
+        further = [pl.col(c).cast(pl.String).str.strip_chars().replace("", None) for c in TEXTS if c in raw.columns]
+        further += [_number(c) for c in FURTHER_NUMBERS if c in raw.columns]
+        if {"close", "adj_close"} <= set(raw.columns):
+            further.append(_number("close").alias("unadjusted_close"))
+        if origins := [pl.col(c).cast(pl.String) for c in ORIGINS if c in raw.columns]:
+            further.append(pl.concat_str(origins, separator=", ", ignore_nulls=True).alias("origin"))
+        frame = pl.concat([frame, raw.select(further)], how="horizontal")
+        if symbols is not None:
+            frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
+        return within(frame, first, last)
 
     def _load(self) -> pl.DataFrame:
         frame = self.prices if isinstance(self.prices, pl.DataFrame) else _load_file(Path(self.prices).expanduser())
@@ -186,6 +229,10 @@ def _typed(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     given = pl.col("adj_close")
     chosen = pl.coalesce("adj_close", "close") if "close" in frame.columns else given
     return frame.with_columns(from_adjusted=given.is_not_null(), close=chosen).drop("adj_close")
+
+
+def _number(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.Float64, strict=False)
 
 
 def _text_value(name: str) -> pl.Expr:

@@ -37,12 +37,22 @@ def out(tmp_path_factory) -> Path:
 
 
 def test_run_writes_the_report_and_every_table(out):
-    names = {"events", "estimates", "abnormal_returns", "car", "caar", "tests", "attrition"}
+    names = {
+        "events",
+        "estimates",
+        "abnormal_returns",
+        "car",
+        "caar",
+        "tests",
+        "attrition",
+        "findings",
+        "price_repairs",
+    }
     assert {p.stem for p in out.glob("*.csv")} == {p.stem for p in out.glob("*.parquet")} == names
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "SIMULATED" in page
     assert str(ROOT) not in page
-    for name in names - {"attrition"}:
+    for name in names - {"attrition", "price_repairs"}:
         csv, parquet = (
             pl.read_csv(out / f"{name}.csv", infer_schema_length=None),
             pl.read_parquet(out / f"{name}.parquet"),

@@ -1,0 +1,192 @@
+"""What can be found in prices: every finding's name, severity and advice, and how findings are counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+__all__ = [
+    "ERROR",
+    "FINDINGS",
+    "NOTE",
+    "SCHEMA",
+    "WARNING",
+    "Finding",
+    "empty",
+    "ordered",
+    "sentences",
+    "summary",
+    "told",
+]
+
+Severity = Literal["error", "warning", "note"]
+ERROR: Severity = "error"
+WARNING: Severity = "warning"
+NOTE: Severity = "note"
+SCHEMA = {
+    "symbol": pl.String,
+    "date": pl.Date,
+    "finding": pl.String,
+    "severity": pl.String,
+    "value": pl.Float64,
+    "detail": pl.String,
+}
+_RANK = {ERROR: 0, WARNING: 1, NOTE: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One kind of finding.
+
+    Attributes
+    ----------
+    name : str
+        Stable name, the value of the column `finding`.
+    severity : {"error", "warning", "note"}
+        *error*: certainly wrong, `Market.load` stops. *warning*: probably wrong, or wrong unless something is
+        known that the prices do not say. *note*: worth knowing.
+    counted : str
+        What rows of it are, in the plural, before their number.
+    advice : str
+        What to do; ends every `detail`.
+    """
+
+    name: str
+    severity: Severity
+    counted: str
+    advice: str
+
+
+FINDINGS: dict[str, Finding] = {
+    finding.name: finding
+    for finding in (
+        Finding("conflicting_rows", ERROR, "dates with rows that contradict each other",
+                "Find out which row is right and drop the others."),
+        Finding("unreadable_value", ERROR, "values that are no date or number", "Correct or empty the cell."),
+        Finding("non_positive_price", ERROR, "prices that are zero or negative",
+                "Leave the cell empty, or read a better source."),
+        Finding("currency_mismatch", ERROR, "symbols in a currency other than the securities say",
+                "Correct the currency of the securities, or read the right listing."),
+        Finding("unadjusted_split", ERROR, "splits that the source states and its closes were not adjusted for",
+                "Use adjusted closes, or repair=('splits',)."),
+        Finding("split_like_jump", WARNING, "jumps that look like a split the closes were not adjusted for",
+                "Compare with the issuer's splits; use adjusted closes, or repair=('splits',)."),
+        Finding("limit_breach", WARNING, "closes beyond the exchange's daily price limit",
+                "Look for a distribution or split that the closes were not adjusted for, or another day's price."),
+        Finding("limit_overshoot", WARNING, "symbols with closes a little beyond the daily price limit",
+                "Closes adjusted by taking dividends off (some qfq data) overstate returns the more the older they "
+                "are: use closes adjusted by a factor."),
+        Finding("scale_step", WARNING, "steps by a factor of 100 or 1000",
+                "Look for cents among whole units (pence, sen), and rescale them."),
+        Finding("spike", WARNING, "jumps of one row that the next takes back",
+                "Compare that close with another source."),
+        Finding("copied_series", WARNING, "series whose returns are those of another symbol",
+                "One of the two holds the other's rows: check the tickers where they come from."),
+        Finding("mixed_adjustment", WARNING, "changes between adjusted and unadjusted closes within a symbol",
+                "Fill in adj_close, or leave close empty there."),
+        Finding("adjustment_step", WARNING, "adjustments that change without a dividend",
+                "adj_close and close are not of one source: read both anew."),
+        Finding("basis_step", WARNING, "jumps where a symbol passes from one source or adjustment to another",
+                "Rescale one side to the other on days that both have."),
+        Finding("closed_day_price", WARNING, "prices on days their exchange was shut",
+                "Such prices are in no return. Look for rows filled forward, or dates of another time zone."),
+        Finding("shifted_dates", WARNING, "months whose dates lie a day off",
+                "Move the dates of that part by one day."),
+        Finding("stale_run", WARNING, "long runs of one and the same close",
+                "Look for closes filled forward or backward; leave days without a trade empty."),
+        Finding("repeated_rows", WARNING, "dates with the same row more than once",
+                "Drop the repeats, or repair=('duplicates',)."),
+        Finding("partial_last_day", WARNING, "last rows that look like an unfinished session",
+                "Drop the last row, or fetch it again after the close."),
+        Finding("missing_day", NOTE, "single sessions without a price",
+                "A return needs both neighbours: see `quality`."),
+        Finding("suspension", NOTE, "gaps of several sessions", "A suspension, or rows the source has lost."),
+        Finding("copied_close", NOTE, "closes without volume that repeat the one before",
+                "repair=('copied_closes',), the default, takes them out."),
+        Finding("zero_volume", NOTE, "new closes without volume", "A quote or a settlement price rather than a trade."),
+        Finding("large_move", NOTE, "moves far outside the symbol's usual range", "Look for the news of that day."),
+        Finding("source_change", NOTE, "places where a symbol passes from one source or adjustment to another",
+                "Nothing, unless an event lies near: then compare with another source."),
+        Finding("empty_price", NOTE, "rows without a price", "Nothing: such a row is a day without a price."),
+        Finding("minor_currency", NOTE, "symbols in a hundredth of the securities' currency",
+                "Nothing for returns; mind levels."),
+        Finding("not_checked", NOTE, "checks that could not be made", "See docs/data_checks.md."),
+    )
+}  # fmt: skip
+
+
+def told(
+    frame: pl.DataFrame, name: str, value: pl.Expr, seen: pl.Expr, *, severity: Severity | None = None
+) -> pl.DataFrame:
+    """Rows of `frame` (symbol, date, ...) as findings: `seen` is the sentence, to which the advice is added."""
+    finding = FINDINGS[name]
+    return frame.select(
+        "symbol",
+        "date",
+        pl.lit(name).alias("finding"),
+        pl.lit(severity or finding.severity).alias("severity"),
+        value.cast(pl.Float64).alias("value"),
+        pl.concat_str(seen, pl.lit(f". {finding.advice}")).alias("detail"),
+    )
+
+
+def empty() -> pl.DataFrame:
+    """No findings."""
+    return pl.DataFrame(schema=SCHEMA)
+
+
+def ordered(findings: pl.DataFrame) -> pl.DataFrame:
+    """Worst first, then as the registry lists them, by symbol and date."""
+    place = {name: position for position, name in enumerate(FINDINGS)}
+    return findings.sort(
+        pl.col("severity").replace_strict(_RANK, return_dtype=pl.Int64),
+        pl.col("finding").replace_strict(place, return_dtype=pl.Int64),
+        "symbol",
+        "date",
+        "value",
+        nulls_last=True,
+    )
+
+
+def summary(findings: pl.DataFrame) -> pl.DataFrame:
+    """One row per symbol and kind of finding, worst first: a list that a person can read.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``severity, finding, symbol, rows, first, last, value, detail``: `value` and `detail` are of the row
+        with the largest value.
+    """
+    rows = ordered(findings)
+    extreme = pl.col("value").abs().fill_null(0.0).arg_max()
+    # what is about no symbol is about something else each time
+    alone = pl.when(pl.col("symbol").is_null()).then(pl.col("detail")).alias("_alone")
+    grouped = rows.group_by("severity", "finding", "symbol", alone, maintain_order=True).agg(
+        pl.len().cast(pl.Int64).alias("rows"),
+        pl.col("date").min().alias("first"),
+        pl.col("date").max().alias("last"),
+        pl.col("value").get(extreme),
+        pl.col("detail").get(extreme),
+    )
+    return grouped.drop("_alone")
+
+
+def sentences(findings: pl.DataFrame, *severities: Severity) -> list[str]:
+    """One sentence per kind of finding: how many, and of how many symbols."""
+    counts = (
+        ordered(findings)
+        .filter(pl.col("severity").is_in(severities))
+        .group_by("finding", maintain_order=True)
+        .agg(pl.len().alias("rows"), pl.col("symbol").unique().sort())
+    )
+    return [
+        f"{row['finding']}: {FINDINGS[row['finding']].counted}: {row['rows']} ({_some(row['symbol'])})"
+        for row in counts.iter_rows(named=True)
+    ]
+
+
+def _some(symbols: list[str], shown: int = 5) -> str:
+    more = len(symbols) - shown
+    return ", ".join(map(str, symbols[:shown])) + (f" and {more} more" if more > 0 else "")
