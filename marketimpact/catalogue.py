@@ -106,6 +106,8 @@ def _with_policy_group(firms: pl.DataFrame) -> pl.DataFrame:
     """Groups declared before looking, so that nobody chooses them by the returns."""
     if {"policy_group", "business"} & set(firms.columns) or not {"role", "country"} <= set(firms.columns):
         return firms
+    if firms["role"].null_count() == firms.height:
+        return firms
     groups, _ = _load(None, "policy_groups")
     at_home = pl.when(pl.col("country").is_not_null()).then(
         pl.when(pl.col("country") == "CN").then("in_china").otherwise("abroad")
