@@ -19,6 +19,7 @@ from marketimpact.errors import (
     SpecificationError,
 )
 from marketimpact.inference import TESTS
+from marketimpact.listings import one_listing
 from marketimpact.market import Market
 from marketimpact.models import (
     MODELS,
@@ -40,6 +41,7 @@ from marketimpact.models import (
     TheilSen,
     TradeToTrade,
 )
+from marketimpact.reactions import reaction_order
 from marketimpact.report import write_report
 from marketimpact.result import StudyResult
 from marketimpact.sources import FilePrices, FrenchFactors, SamplePrices, YahooPrices
@@ -84,6 +86,8 @@ __all__ = [
     "calendar_time",
     "campaigns",
     "matched_controls",
+    "one_listing",
+    "reaction_order",
     "securities",
     "synthetic_control",
     "write_report",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from marketimpact.inference import Portfolios
+from marketimpact.inference import Clock, Portfolios, apart
 from marketimpact.market import Market
 from marketimpact.models import Model, forecast
 from marketimpact.pipeline import (
@@ -23,18 +23,29 @@ from marketimpact.pipeline import (
 __all__ = ["portfolios"]
 
 
-def portfolios(estimates: Estimates, market: Market, model: Model, window: tuple[int, int]) -> Portfolios:
+def portfolios(
+    estimates: Estimates,
+    market: Market,
+    model: Model,
+    window: tuple[int, int],
+    *,
+    exchange: Ints,
+    clocks: tuple[Clock, ...],
+) -> Portfolios:
     """Equal-weighted portfolios, one per day-0 date, through the same regression as single events.
 
-    In the estimation window members are matched on the calendar date, and a date counts when at
-    least half of them have a return; in the event window they are matched on tau.
+    Where some of the exchanges are hardly open together, each has portfolios of its own. In the
+    estimation window members are matched on the calendar date, and a date counts when at least half of them have
+    a return; in the event window they are matched on tau.
     """
+    used = np.unique(exchange)
+    group = exchange if apart(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
     first, last = window
     y, x = estimation_cut(estimates.location, market, model, estimates.windows, instruments=True)
     y_event, x_event, _ = cut(estimates.location, market, model, window)
     columns = slice(first - estimates.windows.event[0], last - estimates.windows.event[0] + 1)
     day0 = estimates.events["date"].to_physical().to_numpy()
-    groups = [np.flatnonzero(day0 == day) for day in np.unique(day0)]
+    groups = [np.flatnonzero((day0 == day) & (group == g)) for day, g in sorted(set(zip(day0, group, strict=True)))]
     parts = [_by_date(y[rows], x[rows], estimates.estimation_dates[rows]) for rows in groups]
     width = max(len(days) for _, _, days in parts)
     n_regressors = x.shape[2]
@@ -62,6 +73,8 @@ def portfolios(estimates: Estimates, market: Market, model: Model, window: tuple
         residuals=fitted.residuals,
         residual_dates=days_all,
         dates=np.where(present, dates, -1),
+        exchange=np.array([group[rows[0]] for rows in groups], dtype=np.int64),
+        clocks=clocks,
     )
 
 

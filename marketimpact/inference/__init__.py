@@ -13,9 +13,11 @@ from marketimpact.inference import (
     skewness,
 )
 from marketimpact.inference.band import band_of
+from marketimpact.inference.clocks import Clock, apart
 from marketimpact.inference.correlation import MeanCorrelation, mean_correlation
 from marketimpact.inference.multiple import adjust, romano_wolf
 from marketimpact.inference.placebo import blocks
+from marketimpact.inference.placement import side_by_side
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest
 from marketimpact.inference.sample import Pool, Portfolios, Sample
 from marketimpact.inference.single import sq_test
@@ -81,6 +83,7 @@ __all__ = [
     "ONE_DATE",
     "ON_REQUEST",
     "TESTS",
+    "Clock",
     "Holds",
     "MeanCorrelation",
     "Outcome",
@@ -90,10 +93,12 @@ __all__ = [
     "SignificanceTest",
     "Structure",
     "adjust",
+    "apart",
     "band_of",
     "blocks",
     "mean_correlation",
     "romano_wolf",
+    "side_by_side",
     "sq_test",
     "structure",
     "table",

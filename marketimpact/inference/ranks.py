@@ -21,7 +21,7 @@ MIN_RANKED = 30
 
 def corrado_rank(sample: Sample) -> Outcome:
     """Mean excess rank of the window's days over the root mean square of all days'."""
-    values = np.column_stack([sample.pool.residuals, sample.pool.event_ar])
+    values = np.column_stack([sample.pool.placebo, sample.pool.event_ar])
     ranks, n_days = _ranks(values)
     mean, used = _mean_by_day(ranks - (n_days + 1.0) / 2.0)
     spread = float(np.sqrt((mean[used] ** 2).mean()))
@@ -34,7 +34,7 @@ def corrado_rank(sample: Sample) -> Outcome:
 
 def corrado_zivney(sample: Sample) -> Outcome:
     """Ranks of each event scaled to its own number of days, summed over events on each day."""
-    return _zivney(sample, np.column_stack([sample.pool.residuals, sample.pool.event_ar]))
+    return _zivney(sample, np.column_stack([sample.pool.placebo, sample.pool.event_ar]))
 
 
 def corrado_zivney_adj(sample: Sample) -> Outcome:
@@ -50,7 +50,7 @@ def corrado_zivney_adj(sample: Sample) -> Outcome:
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = np.sqrt((deviation**2).sum(axis=0) / (held - 1.0))
         adjusted = np.where(spread > 0, sar / spread, np.nan)
-    return _zivney(sample, np.column_stack([pool.residuals / pool.sigma[:, None], adjusted]))
+    return _zivney(sample, np.column_stack([pool.placebo / pool.sigma[:, None], adjusted]))
 
 
 def rank_blocks(sample: Sample) -> Outcome:
@@ -60,7 +60,7 @@ def rank_blocks(sample: Sample) -> Outcome:
     missing day in the window too.
     """
     length, complete = sample.length, sample.n_days == sample.length
-    residuals = sample.residuals[complete]
+    residuals = sample.placebo[complete]
     if not len(residuals):
         return silent("no event has every day of the window")
     count = residuals.shape[1] // length
@@ -138,7 +138,7 @@ def _spread(sample: Sample) -> float | Outcome:
 
 def _grank_values(sample: Sample, spread: float) -> Floats:
     """Standardised residuals and, last, the re-standardised SCAR, (N, M + 1)."""
-    return np.column_stack([sample.residuals / sample.sigma[:, None], sample.scar / spread])
+    return np.column_stack([sample.placebo / sample.sigma[:, None], sample.scar / spread])
 
 
 def _grank_scores(sample: Sample, spread: float) -> Floats:
