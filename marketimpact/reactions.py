@@ -43,7 +43,7 @@ def reaction_order(
     Raises
     ------
     DataError
-        For events that carry no announcement.
+        For events that carry no announcement, or a result without events.
     SpecificationError
         For a market without clocks.
 
@@ -57,6 +57,8 @@ def reaction_order(
     'XHKG'
     """
     events = result.events
+    if events.is_empty():
+        raise DataError("No event of this result could be used; its attrition says why.")
     lacking = {"announcement_id", "announced_at", "time_precision", "time_zone"}.difference(events.columns)
     if lacking:
         raise DataError(f"The events lack {', '.join(sorted(lacking))}; make them with marketimpact.align.")

@@ -35,7 +35,7 @@ def portfolio_regression(sample: Sample) -> Outcome:
     if not variance > 0:
         return silent("the covariance of overlapping portfolios leaves no positive variance", estimate)
     se = float(np.sqrt(variance))
-    note = f"{len(weight)} portfolios, one per date"
+    note = f"{len(weight)} portfolios, one per date" + (" and exchange" if portfolios.exchange.any() else "")
     if gone:
         note += f"; {gone} more without a return in the window left out"
     return Outcome(estimate, estimate / se, normal_p(estimate / se), se=se, note=note, n_events=n_events)
