@@ -46,5 +46,6 @@ def _portfolio(sample: Sample) -> Floats:
 
 RESIDUAL_BOOTSTRAP = SignificanceTest(
     "residual_bootstrap", "mean CAR = 0", "CAAR", "resampled days of the estimation window",
-    "Hein and Westfall (2004); Chou (2004)", Holds("yes", "no", "yes", "no"), residual_bootstrap,
+    "Hein and Westfall (2004); Chou (2004)",
+    Holds("yes", "no", "yes", "no", exchanges_apart="one session"), residual_bootstrap,
 )  # fmt: skip

@@ -84,5 +84,6 @@ PORTFOLIO_REGRESSION = SignificanceTest(
 )  # fmt: skip
 CRUDE_DEPENDENCE = SignificanceTest(
     "crude_dependence", "sum of AARs = 0", "sum of AARs", "t(T-1)",
-    "Brown and Warner (1980, 1985)", Holds("yes", "no", "yes", "no"), crude_dependence,
+    "Brown and Warner (1980, 1985)",
+    Holds("yes", "no", "yes", "no", exchanges_apart="one session"), crude_dependence,
 )  # fmt: skip

@@ -213,33 +213,39 @@ def _window_of(daily: Floats, used: np.ndarray, sample: Sample) -> Floats:
 
 CORRADO_RANK = SignificanceTest(
     "corrado_rank", "no location shift of the window's ranks", "mean excess rank", "N(0,1)",
-    "Corrado (1989); Cowan (1992) for several days", Holds("yes", "no", "yes", "yes", min_events=5), corrado_rank,
+    "Corrado (1989); Cowan (1992) for several days",
+    Holds("yes", "no", "yes", "yes", min_events=5, exchanges_apart="one session"), corrado_rank,
 )  # fmt: skip
 CORRADO_ZIVNEY = SignificanceTest(
     "corrado_zivney", "no location shift of the window's ranks", "none", "N(0,1)",
-    "Corrado and Zivney (1992)", Holds("yes", "no", "yes", "yes", min_events=5), corrado_zivney,
+    "Corrado and Zivney (1992)",
+    Holds("yes", "no", "yes", "yes", min_events=5, exchanges_apart="one session"), corrado_zivney,
 )  # fmt: skip
 CORRADO_ZIVNEY_ADJ = SignificanceTest(
     "corrado_zivney_adj", "no location shift of the window's ranks", "none", "N(0,1)",
-    "Corrado and Zivney (1992), adjusted for event variance", Holds("yes", "nearly", "nearly", "yes", min_events=12),
+    "Corrado and Zivney (1992), adjusted for event variance",
+    Holds("yes", "nearly", "nearly", "yes", min_events=12, exchanges_apart="one session"),
     corrado_zivney_adj,
 )  # fmt: skip
 RANK_BLOCKS = SignificanceTest(
     "rank_blocks", "the window ranks as any other block of days", "none", "N(0,1)",
-    "After Corrado (2011); statistic specified here", Holds("yes", "no", "yes", "yes", min_events=5), rank_blocks,
+    "After Corrado (2011); statistic specified here",
+    Holds("yes", "no", "yes", "yes", min_events=5, exchanges_apart="one session"), rank_blocks,
 )  # fmt: skip
 GRANK_T = SignificanceTest(
     "grank_t", "no location shift of the cumulated event day's rank", "mean rank score", "t(T-2)",
-    "Kolari and Pynnonen (2011)", Holds("yes", "nearly", "nearly", "yes", min_events=12), grank_t,
+    "Kolari and Pynnonen (2011)",
+    Holds("yes", "nearly", "nearly", "yes", min_events=12, exchanges_apart="no"), grank_t,
 )  # fmt: skip
 GRANK_T_R = SignificanceTest(
     "grank_t_r", "no location shift of the cumulated event day's rank", "mean rank score", "t(T-2)",
     "GRANK-T of Kolari and Pynnonen (2011), rescaled here for cross-correlation",
-    Holds("yes", "nearly", "yes", "yes", min_events=12), grank_t_r,
+    Holds("yes", "nearly", "yes", "yes", min_events=12, exchanges_apart="one session"), grank_t_r,
 )  # fmt: skip
 GRANK_Z = SignificanceTest(
     "grank_z", "no location shift of the cumulated event day's rank", "mean rank score", "N(0,1)",
-    "Kolari and Pynnonen (2011)", Holds("yes", "nearly", "no", "no", min_events=12), grank_z,
+    "Kolari and Pynnonen (2011)",
+    Holds("yes", "nearly", "no", "no", min_events=12, exchanges_apart="no"), grank_z,
 )  # fmt: skip
 GSIGN_T = SignificanceTest(
     "gsign_t", "no location shift of the cumulated event day's sign", "mean sign", "t(T-2)",

@@ -62,6 +62,8 @@ class Structure:
         Clusters of equal size that would weigh events as unevenly.
     asynchronous : bool
         Whether events that hear the same news trade on exchanges that are hardly open at the same time.
+    n_sessions : int
+        Sessions of the window.
     clusters_overlap : bool
         Whether windows of different clusters have days in common.
     listed_twice : int
@@ -78,6 +80,7 @@ class Structure:
     variance_p: float
     effective_clusters: float
     asynchronous: bool
+    n_sessions: int
     clusters_overlap: bool
     listed_twice: int
     clusters_are: str
@@ -105,6 +108,7 @@ def structure(sample: Sample) -> Structure:
         variance_p=p,
         effective_clusters=sample.effective_clusters,
         asynchronous=sample.asynchronous,
+        n_sessions=sample.length,
         clusters_overlap=sample.clusters_overlap,
         listed_twice=sample.listed_twice,
         clusters_are=sample.clusters_are,
@@ -183,14 +187,24 @@ def _why_not(test: SignificanceTest, facts: Structure, level: Level) -> str:
             f"does not hold: the {facts.n_clusters} {facts.clusters_are} are of very unequal size and weigh like "
             f"{facts.effective_clusters:.1f} equal ones"
         )
-    if level != "no":
-        return ""
+    too_often = _across_exchanges(test, facts)
+    if too_often or level != "no":
+        return too_often
     reasons = []
     if facts.shares_days and holds.shared_date == "no":
         reasons.append("takes events as independent, but they share days and so a common shock")
     if facts.variance_rose and holds.event_variance == "no":
         reasons.append(f"assumes unchanged variance, but SCARs vary {facts.variance_ratio:.1f} times as much")
     return "does not hold: " + (holds.because or "; ".join(reasons) or "not for events like these")
+
+
+def _across_exchanges(test: SignificanceTest, facts: Structure) -> str:
+    """Why a test does not hold for exchanges that are hardly open together; empty where it does."""
+    apart = test.holds.exchanges_apart
+    if not facts.asynchronous or apart == "yes" or (apart == "one session" and facts.n_sessions == 1):
+        return ""
+    several = " over several sessions" if apart == "one session" else ""
+    return f"does not hold: rejects too often across exchanges that are hardly open together{several}"
 
 
 def _assumed(test: SignificanceTest, facts: Structure, level: Level) -> str:

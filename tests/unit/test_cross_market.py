@@ -245,6 +245,15 @@ def reactions(sample_market) -> pl.DataFrame:
     return mi.reaction_order(result)
 
 
+def test_tests_that_reject_too_often_across_exchanges_apart_say_so(sample_market, h20_events):
+    result = mi.EventStudy().run(h20_events, sample_market)
+    told = {}
+    for last in (0, 1):
+        found = result.test(0, last, tests=["residual_bootstrap", "placebo_bmp", "bmp_kp"])
+        told[last] = set(found.filter(pl.col("note").str.contains("hardly open together"))["test"])
+    assert told == {0: set(), 1: {"residual_bootstrap"}}
+
+
 class TestReactionOrder:
     def order(self, reactions: pl.DataFrame, identifier: str) -> list[tuple[int | None, str, str]]:
         part = reactions.filter(pl.col("announcement_id") == identifier)
