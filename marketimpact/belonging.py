@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from marketimpact.inference import Clock, side_by_side
@@ -30,12 +31,24 @@ def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:
 
 
 def exchanges(events: pl.DataFrame, market: Market) -> tuple[Ints, tuple[Clock, ...]]:
-    """Number of each event's exchange, (N,), and the clocks that the numbers stand for."""
-    mics = sorted(market.clocks)
+    """Number of each event's exchange, (N,), and the clocks that the numbers stand for.
+
+    Exchanges with the same sessions, such as XNAS and XNYS, count as one.
+    """
+    number_of: dict[str, int] = {}
+    clocks: list[Clock] = []
+    for mic, clock in sorted(market.clocks.items()):
+        same = [k for k, known in enumerate(clocks) if _same(clock, known)]
+        number_of[mic] = same[0] if same else len(clocks)
+        clocks += [] if same else [clock]
     homes = market.first_rows.select("symbol", "mic")
     own = events.select("symbol").join(homes, on="symbol", how="left", validate="m:1", maintain_order="left")
-    number = own["mic"].replace_strict(mics, list(range(len(mics))), return_dtype=pl.Int64)
-    return number.to_numpy().astype("int64"), tuple(market.clocks[mic] for mic in mics)
+    number = own["mic"].replace_strict(number_of, return_dtype=pl.Int64)
+    return number.to_numpy().astype("int64"), tuple(clocks)
+
+
+def _same(one: Clock, other: Clock) -> bool:
+    return np.array_equal(one.dates, other.dates) and np.array_equal(one.closes, other.closes, equal_nan=True)
 
 
 def firm_numbers(events: pl.DataFrame, market: Market) -> Ints:

@@ -89,7 +89,7 @@ def mean_correlation(sample: Sample) -> MeanCorrelation:
     n_pairs = int(overlapping.sum() // 2)
     if not n_pairs:
         return MeanCorrelation(0.0, 0, 0)
-    part, usable = shared_part(sample)
+    part, usable = shared_part(sample, sample.common_days)
     np.fill_diagonal(usable, val=False)
     n_used = int((usable & overlapping).sum() // 2)
     if not n_used:
@@ -99,7 +99,7 @@ def mean_correlation(sample: Sample) -> MeanCorrelation:
     return MeanCorrelation(float(np.where(usable, part, 0.0).sum()) / counted, n_pairs, n_used)
 
 
-def shared_part(rows: Windows) -> tuple[Floats, NDArray[np.bool_]]:
+def shared_part(rows: Windows, common: Floats | None = None) -> tuple[Floats, NDArray[np.bool_]]:
     """Correlation of the sums over the windows of every two rows, and where it is known.
 
     Residuals of the estimation window are matched on the date, and their correlation is weighted by the
@@ -109,13 +109,20 @@ def shared_part(rows: Windows) -> tuple[Floats, NDArray[np.bool_]]:
     two windows, the correlation is ``(n_1 r_1 + n_2 r_2) / sqrt(L_i L_j)``: lags are added up as far as
     the windows hold them.
 
+    Parameters
+    ----------
+    rows : Windows
+        Events or portfolios.
+    common : (N, N) array, optional
+        `common_days` of the rows, where it is at hand.
+
     Returns
     -------
     part, known : (N, N) arrays
     """
-    correlation, common = pairwise(rows.residuals, rows.residual_dates)
-    known = (common >= MIN_COMMON_DAYS) & np.isfinite(correlation)
-    part = common_days(rows) * np.where(known, correlation, 0.0)
+    correlation, days = pairwise(rows.residuals, rows.residual_dates)
+    known = (days >= MIN_COMMON_DAYS) & np.isfinite(correlation)
+    part = (common_days(rows) if common is None else common) * np.where(known, correlation, 0.0)
     for here, there, far in exchange_pairs(rows):
         if not far:
             continue
@@ -135,6 +142,8 @@ def _across(rows: Windows, here: Ints, there: Ints) -> tuple[Floats, NDArray[np.
     known = np.ones(total.shape, dtype=bool)
     for link in links(one, other):
         count = (link.T @ window.T).T @ others.T
+        if not count.any():
+            continue
         correlation, common = _correlation(x, x_held, y, y_held, link)
         enough = (common >= MIN_COMMON_DAYS) & np.isfinite(correlation)
         total += np.where(enough, count * correlation, 0.0)
