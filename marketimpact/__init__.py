@@ -22,6 +22,7 @@ from marketimpact.errors import (
     SpecificationError,
 )
 from marketimpact.inference import TESTS
+from marketimpact.listings import one_listing
 from marketimpact.market import Market
 from marketimpact.mirror import mirror
 from marketimpact.models import (
@@ -44,10 +45,11 @@ from marketimpact.models import (
     TheilSen,
     TradeToTrade,
 )
+from marketimpact.reactions import reaction_order
 from marketimpact.regressions import wild_cluster_bootstrap
 from marketimpact.report import write_report
 from marketimpact.result import StudyResult
-from marketimpact.sources import FilePrices, FrenchFactors, SamplePrices, YahooPrices
+from marketimpact.sources import FilePrices, FrenchFactors, PriceStore, SamplePrices, StoredPrices, YahooPrices
 from marketimpact.study import EventStudy
 from marketimpact.volatility import abnormal_volatility
 
@@ -76,10 +78,12 @@ __all__ = [
     "MarketImpactWarning",
     "MarketModel",
     "MeanAdjusted",
+    "PriceStore",
     "SamplePrices",
     "ScholesWilliams",
     "SourceError",
     "SpecificationError",
+    "StoredPrices",
     "StudyResult",
     "TheilSen",
     "TradeToTrade",
@@ -95,6 +99,8 @@ __all__ = [
     "equal_effects",
     "matched_controls",
     "mirror",
+    "one_listing",
+    "reaction_order",
     "securities",
     "synthetic_control",
     "wild_cluster_bootstrap",

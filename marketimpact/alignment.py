@@ -17,7 +17,7 @@ import polars as pl
 from marketimpact import schema
 from marketimpact.errors import DataError, SpecificationError
 
-__all__ = ["align"]
+__all__ = ["admissible", "align"]
 
 #: How far the true time of an announcement may lie from one known "to the hour".
 HOUR_TOLERANCE = timedelta(minutes=30)
@@ -102,7 +102,7 @@ def align(
     securities = market.securities.select("symbol", *[c for c in _FROM_SECURITIES if c in market.securities.columns])
     taken = [c for c in securities.columns if c in announcements.columns and c != "symbol"]
     frame = (
-        pairs.join(_admissible(announcements), on="announcement_id", how="left", validate="m:1")
+        pairs.join(admissible(announcements), on="announcement_id", how="left", validate="m:1")
         .join(securities.drop(taken), on="symbol", how="left", validate="m:1")
         .with_columns(pl.format("{}:{}", "announcement_id", "symbol").alias("event_id"))
     )
@@ -142,8 +142,15 @@ def _pairs(announcements: pl.DataFrame, symbols: Sequence[str] | str | None, sec
     )
 
 
-def _admissible(announcements: pl.DataFrame) -> pl.DataFrame:
-    """When each announcement can have been made: the instant itself and its bounds."""
+def admissible(announcements: pl.DataFrame) -> pl.DataFrame:
+    """When each announcement can have been made.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``announcement_id, time_precision, instant, earliest, latest, work_start, work_end``, UTC; for a
+        date-only announcement `instant` is the start of the issuer's working day.
+    """
     exact = announcements.filter(pl.col("time_precision") != "day")
     tolerance = pl.when(pl.col("time_precision") == "hour").then(HOUR_TOLERANCE).otherwise(timedelta(0))
     known = exact.select(

@@ -10,9 +10,11 @@ import numpy as np
 import polars as pl
 from scipy import special
 
+from marketimpact.belonging import exchanges
 from marketimpact.errors import SpecificationError
-from marketimpact.inference.correlation import pairwise
-from marketimpact.inference.sample import Floats, Ints, common_days
+from marketimpact.inference.clocks import apart
+from marketimpact.inference.correlation import shared_part
+from marketimpact.inference.sample import Floats, Ints
 from marketimpact.portfolios import portfolios
 
 if TYPE_CHECKING:
@@ -40,7 +42,6 @@ class _Panel:
     dates: list[object]
     members: Ints
     car: Floats
-    se: Floats
     df: Ints
     covariance: Floats
     overlapping: bool
@@ -186,7 +187,7 @@ def _panel(
 ) -> _Panel:
     """Portfolios of every group under every announcement that hit all of them."""
     values = result.estimates_
-    sample_columns = slice(first - values.windows.event[0], last - values.windows.event[0] + 1)
+    columns = slice(first - values.windows.event[0], last - values.windows.event[0] + 1)
     held = result.car(first, last).select(pl.col("car").is_not_null())["car"].to_numpy()
     met = [
         values.events.with_columns(c.fill_null(value=False).alias("_met"))["_met"].to_numpy() & held for c in conditions
@@ -207,28 +208,57 @@ def _panel(
             f"No announcement hit all groups in ({first}, {last}); announcements that hit {counts}."
         )
     rows = [np.flatnonzero(m & (labels == label)) for label in every for m in met]
-    made = portfolios(values, result.market, result.model, (first, last), groups=rows)
+    car, se, df, covariance = _portfolios(result, rows, (first, last))
     shape = (len(every), len(met))
-    correlation, _ = pairwise(made.residuals, made.residual_dates)
-    shared = np.where(np.isfinite(correlation), correlation, 0.0) * common_days(made.dates)
-    np.fill_diagonal(shared, 1.0)
-    se = np.where(np.isnan(made.se), 0.0, made.se)
-    days = [np.unique(values.dates[values_rows][:, sample_columns]) for values_rows in _by_announcement(rows, len(met))]
+    # an announcement one of whose portfolios cannot be estimated tells nothing of the others' difference
+    whole = np.isfinite(se.reshape(shape)).all(axis=1)
+    flat = np.repeat(whole, len(met))
+    if not whole.any():
+        raise SpecificationError(
+            f"The groups' portfolios cannot be estimated: in their estimation windows fewer than "
+            f"{values.windows.min_observations} dates have returns of half of the members."
+        )
+    kept = np.flatnonzero(whole)
+    days = [np.unique(values.dates[np.concatenate(rows[k * len(met) : (k + 1) * len(met)])][:, columns]) for k in kept]
     return _Panel(
-        announcements=every,
-        dates=[values.events["date"][int(r[0])] for r in rows[:: len(met)]],
-        members=np.array([len(r) for r in rows], dtype=np.int64).reshape(shape),
-        car=made.car.reshape(shape),
-        se=made.se.reshape(shape),
-        df=made.df.reshape(shape),
-        covariance=shared * se[:, None] * se[None, :],
+        announcements=[every[k] for k in kept],
+        dates=[values.events["date"][int(rows[k * len(met)][0])] for k in kept],
+        members=np.array([len(r) for r in rows], dtype=np.int64).reshape(shape)[whole],
+        car=car.reshape(shape)[whole],
+        df=df.reshape(shape)[whole],
+        covariance=covariance[np.ix_(flat, flat)],
         overlapping=sum(map(len, days)) > len(np.unique(np.concatenate(days))),
-        left_out=len(set().union(*hit)) - len(every),
+        left_out=len(set().union(*hit)) - len(kept),
     )
 
 
-def _by_announcement(rows: Sequence[Ints], width: int) -> list[Ints]:
-    return [np.concatenate(rows[start : start + width]) for start in range(0, len(rows), width)]
+def _portfolios(
+    result: StudyResult, rows: Sequence[Ints], window: tuple[int, int]
+) -> tuple[Floats, Floats, Ints, Floats]:
+    """CAR, standard error and degrees of freedom of each equal-weighted group, and the groups' covariance.
+
+    A group on exchanges that are hardly open together is made of one portfolio on each, by number of members.
+    """
+    values = result.estimates_
+    exchange, clocks = exchanges(values.events, result.market)
+    used = np.unique(exchange)
+    part_of = exchange if apart(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
+    pieces = [(k, r[part_of[r] == e]) for k, r in enumerate(rows) for e in np.unique(part_of[r])]
+    made = portfolios(
+        values, result.market, result.model, window,
+        exchange=exchange, clocks=clocks, groups=[members for _, members in pieces],
+    )  # fmt: skip
+    weight = np.zeros((len(rows), len(pieces)))
+    for column, (k, members) in enumerate(pieces):
+        weight[k, column] = len(members) / len(rows[k])
+    part, _ = shared_part(made)
+    np.fill_diagonal(part, 1.0)
+    se = np.where(np.isnan(made.se), 0.0, made.se)
+    covariance = weight @ (part * se[:, None] * se[None, :]) @ weight.T
+    unknown = (weight > 0) @ np.isnan(made.se).astype(float) > 0
+    df = np.array([made.df[weight[k] > 0].min() for k in range(len(rows))], dtype=np.int64)
+    own = np.where(unknown, np.nan, np.sqrt(np.maximum(covariance.diagonal(), 0.0)))
+    return weight @ made.car, own, df, covariance
 
 
 def _contrast_variance(panel: _Panel, weights: Floats, rows: Ints) -> Floats:

@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact import checks, conversions, panels, schema, trading
+from marketimpact import calendars, checks, conversions, foreign, panels, schema, trading
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.factors import check_factors, read_french
+from marketimpact.inference import Clock
 from marketimpact.loading import combined, finished, from_prices, some
 from marketimpact.repairs import DEFAULT, REPAIRED, asked
 from marketimpact.sources.files import FilePrices
@@ -336,6 +337,64 @@ class Market:
             fingerprint=combined(self.panel, shares),
         )
 
+    def with_factor(self, name: str, source: str | pl.DataFrame, *, mic: str | None = None) -> Market:
+        """The same market with another exchange's returns as a factor, matched by the clocks.
+
+        Parameters
+        ----------
+        name : str
+            Of the factor, for `FactorModel`.
+        source : str or polars.DataFrame
+            Symbol of a security or benchmark of this market, or a frame ``date, ret`` of simple returns.
+        mic : str, optional
+            Exchange on whose sessions the source trades; needed for a frame.
+
+        Returns
+        -------
+        Market
+            On each session of each security the factor is the source's return over those of its sessions
+            that closed after the security's close before and no later than its own close. For Shanghai and a
+            New York factor that is New York's day before; for New York and a Taipei factor the same
+            date; after a holiday all that was missed; 0 where the source did not trade. What closes
+            after the security's session is never in it, so write it unlagged.
+
+        Raises
+        ------
+        SpecificationError
+            For an unknown source, a name already taken, or a market without clocks.
+        DataError
+            For returns on dates that are no sessions of their exchange.
+
+        Examples
+        --------
+        >>> import marketimpact as mi
+        >>> market = mi.Market.load(mi.securities(), mi.SamplePrices()).with_factor("new_york", "^GSPC", mic="XNYS")
+        >>> mi.FactorModel(("market", "new_york")).name
+        'factor_model(market new_york)'
+        """
+        self._must_be_simple("with_factor")
+        if self.sessions["close"].null_count():
+            raise SpecificationError("This market was made from returns and has no clocks: join factors by date.")
+        if name in self.panel.columns or name in self.columns:
+            raise SpecificationError(f"The market has a column {name!r} already; choose another name.")
+        returns, home = foreign.source(self.panel, self.securities, source, mic)
+        listed = self.sessions.filter(pl.col("mic") == home)
+        if listed.is_empty():
+            listed = calendars.sessions([home], *panels.extent(returns))
+        values = foreign.factor_on_panel(self.panel, self.sessions, returns, listed)
+        panel = self.panel.with_columns(values.alias(name))
+        whose = source if isinstance(source, str) else "returns handed in"
+        return replace(
+            self,
+            panel=panel,
+            factors=(*self.factors, name),
+            notes=(
+                *self.notes,
+                f"factor {name}: {whose} on {home}, matched by the clocks",
+            ),
+            fingerprint=combined(panel),
+        )
+
     def _must_be_simple(self, what: str) -> None:
         if self.unit != "simple":
             raise SpecificationError(f"{what} starts from simple returns; this market holds {self.unit} returns.")
@@ -355,14 +414,17 @@ class Market:
         )
 
     @cached_property
-    def trading_hours(self) -> pl.DataFrame:
-        """``symbol, opens, closes``: each exchange's usual hours, in UTC hours after its date's midnight."""
+    def clocks(self) -> dict[str, Clock]:
+        """MIC -> the exchange's sessions as dates and closing instants."""
         midnight = pl.col("date").cast(pl.Datetime("us", "UTC"))
-        hours = self.sessions.group_by("mic").agg(
-            ((pl.col("open") - midnight).dt.total_minutes() / 60).median().alias("opens"),
-            ((pl.col("close") - midnight).dt.total_minutes() / 60).median().alias("closes"),
+        hours = self.sessions.sort("mic", "date").select(
+            "mic",
+            "date",
+            (pl.col("close").dt.epoch("s") / 3600.0).alias("instant"),
+            ((pl.col("open") - midnight).dt.total_minutes() / 60).alias("opens"),
+            ((pl.col("close") - midnight).dt.total_minutes() / 60).alias("closes"),
         )
-        return self.first_rows.select("symbol", "mic").join(hours, on="mic", how="left", validate="m:1").drop("mic")
+        return {str(mic): _clock(part) for (mic,), part in hours.partition_by("mic", as_dict=True).items()}
 
     def __repr__(self) -> str:
         """Say what is inside, and whether it is simulated."""
@@ -386,3 +448,9 @@ def _no_clock() -> list[pl.Expr]:
     instant = pl.Datetime("us", "UTC")
     clock = [pl.lit(None, dtype=instant).alias(c) for c in ("open", "break_start", "break_end", "close")]
     return [*clock, pl.lit(None, dtype=pl.String).alias("exchange_time_zone")]
+
+
+def _clock(hours: pl.DataFrame) -> Clock:
+    usual = hours.select(pl.col("opens", "closes").median()).fill_null(float("nan")).row(0)
+    instants = hours["instant"].fill_null(float("nan")).to_numpy().astype(np.float64)
+    return Clock(hours["date"].to_physical().to_numpy().astype(np.int64), instants, *usual)

@@ -41,6 +41,7 @@ REASONS = {
     "no_date": "the event has no date",
     "before_data": "day 0 lies before the security's first price",
     "after_data": "day 0 lies after the security's last price",
+    "other_listing": "the firm's other listing stands for it",
     "no_benchmark": "the security's benchmark has no prices",
     "too_few_observations": "the estimation window has fewer complete sessions than min_observations",
     "no_event_returns": "no session of the event window has a return",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from marketimpact.inference import Portfolios
+from marketimpact.inference import Clock, Portfolios, apart
 from marketimpact.market import Market
 from marketimpact.models import Model, forecast
 from marketimpact.pipeline import (
@@ -29,22 +29,29 @@ def portfolios(
     market: Market,
     model: Model,
     window: tuple[int, int],
+    *,
+    exchange: Ints,
+    clocks: tuple[Clock, ...],
     groups: Sequence[Ints] | None = None,
 ) -> Portfolios:
     """Equal-weighted portfolios, through the same regression as single events.
 
     One per day-0 date, or one per group of rows of `estimates`.
 
-    In the estimation window members are matched on the calendar date, and a date counts when at
-    least half of them have a return; in the event window they are matched on tau.
+    Where some of the exchanges are hardly open together, each has portfolios of its own. In the
+    estimation window members are matched on the calendar date, and a date counts when at least half of them have
+    a return; in the event window they are matched on tau.
     """
+    used = np.unique(exchange)
+    group = exchange if apart(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
     first, last = window
     y, x = estimation_cut(estimates.location, market, model, estimates.windows, instruments=True)
     y_event, x_event, _ = cut(estimates.location, market, model, window)
     columns = slice(first - estimates.windows.event[0], last - estimates.windows.event[0] + 1)
     if groups is None:
         day0 = estimates.events["date"].to_physical().to_numpy()
-        groups = [np.flatnonzero(day0 == day) for day in np.unique(day0)]
+        keys = sorted(set(zip(day0, group, strict=True)))
+        groups = [np.flatnonzero((day0 == day) & (group == g)) for day, g in keys]
     parts = [_by_date(y[rows], x[rows], estimates.estimation_dates[rows]) for rows in groups]
     width = max(len(days) for _, _, days in parts)
     n_regressors = x.shape[2]
@@ -72,6 +79,8 @@ def portfolios(
         residuals=fitted.residuals,
         residual_dates=days_all,
         dates=np.where(present, dates, -1),
+        exchange=np.array([group[rows[0]] for rows in groups], dtype=np.int64),
+        clocks=clocks,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact import charts, pipeline, regressions
+from marketimpact.belonging import clusters, exchanges, firm_numbers, numbers, placebo_residuals
 from marketimpact.cars import car_table
 from marketimpact.display import as_html, as_lines, title
 from marketimpact.errors import SpecificationError
@@ -56,6 +58,8 @@ class StudyResult:
         ``event_id, reason, detail``: the events that could not be used.
     record : dict of str to str
         Specification, versions of packages and hash of each input. No wall clock.
+    clustered_by : str or None
+        Column of the events whose values are the clusters; see `clustered`.
     """
 
     model: Model
@@ -63,6 +67,7 @@ class StudyResult:
     estimates_: pipeline.Estimates = field(repr=False)
     attrition: pl.DataFrame
     record: Mapping[str, str]
+    clustered_by: str | None = None
 
     @property
     def events(self) -> pl.DataFrame:
@@ -263,9 +268,8 @@ class StudyResult:
             part.ar[:, columns], part.loading[:, columns], part.own_variance[:, columns], part.fit
         )
         present = ~np.isnan(part.ar[:, columns])
-        hours = part.events.select("symbol").join(
-            self.market.trading_hours, on="symbol", how="left", validate="m:1", maintain_order="left"
-        )
+        whole = self._placebo
+        exchange, clocks = exchanges(pool.events, self.market)
         return Sample(
             car=car,
             se=np.sqrt(variance),
@@ -274,24 +278,52 @@ class StudyResult:
             n_days=present.sum(axis=1),
             residuals=part.fit.residuals,
             residual_dates=part.estimation_dates,
+            placebo=whole[held],
             dates=np.where(present, part.dates[:, columns], -1),
             event_ar=part.ar,
             event_se=part.se,
-            pool=Pool(pool.fit.residuals, pool.ar, pool.se, pool.fit.sigma),
+            pool=Pool(
+                self._placebo[held] if values.windows.strict else self._placebo, pool.ar, pool.se, pool.fit.sigma
+            ),
             columns=columns,
-            cluster=self._clusters(part.events),
-            hours=hours.select("opens", "closes").to_numpy().astype(np.float64),
+            cluster=clusters(part.events, self.clustered_by),
+            exchange=exchange if pool is part else exchange[held],
+            clocks=clocks,
+            symbol=numbers(part.events["symbol"]),
+            firm=firm_numbers(part.events, self.market),
             intercept=self.model.design.intercept,
             n_day0=part.events["date"].n_unique(),
             panel=lambda: pipeline.panel(part, self.market, self.model, (first, last)),
-            portfolios=lambda: portfolios(pool, self.market, self.model, (first, last)),
+            portfolios=lambda: portfolios(
+                pool, self.market, self.model, (first, last), exchange=exchange, clocks=clocks
+            ),
+            clusters_are="dates" if self.clustered_by is None else f"clusters ({self.clustered_by})",
         )
 
-    @staticmethod
-    def _clusters(events: pl.DataFrame) -> NDArray[np.int64]:
-        """Numbers of announcements, or of day-0 dates where events have no announcement."""
-        column = "announcement_id" if "announcement_id" in events.columns else "date"
-        return events[column].rank("dense").to_numpy().astype(np.int64)
+    def clustered(self, column: str) -> StudyResult:
+        """The same result with other clusters: what the tests over dates take as separate draws.
+
+        Parameters
+        ----------
+        column : str
+            A column of the events, such as ``"campaign_id"``, ``"date"`` or one of your own. Events for which
+            it is empty are clustered by announcement, or by day 0 where they have none, as all are
+            by default.
+
+        Raises
+        ------
+        SpecificationError
+            For a column that the events do not have.
+        """
+        if column not in self.events.columns:
+            raise SpecificationError(
+                f"clustered({column!r}): the events have the columns {', '.join(self.events.columns)}."
+            )
+        return replace(self, clustered_by=column)
+
+    @cached_property
+    def _placebo(self) -> NDArray[np.float64]:
+        return placebo_residuals(self.estimates_, self.market)
 
     def where(self, predicate: pl.Expr) -> StudyResult:
         """The same result for the events that meet a condition on the events' columns."""

@@ -13,9 +13,11 @@ from marketimpact.inference import (
     skewness,
 )
 from marketimpact.inference.band import band_of
+from marketimpact.inference.clocks import Clock, apart
 from marketimpact.inference.correlation import MeanCorrelation, mean_correlation
 from marketimpact.inference.multiple import adjust, romano_wolf
 from marketimpact.inference.placebo import blocks
+from marketimpact.inference.placement import side_by_side
 from marketimpact.inference.protocol import Alternative, Holds, Outcome, SignificanceTest
 from marketimpact.inference.sample import Pool, Portfolios, Sample
 from marketimpact.inference.single import sq_test
@@ -82,6 +84,7 @@ __all__ = [
     "ON_REQUEST",
     "TESTS",
     "Alternative",
+    "Clock",
     "Holds",
     "MeanCorrelation",
     "Outcome",
@@ -91,10 +94,12 @@ __all__ = [
     "SignificanceTest",
     "Structure",
     "adjust",
+    "apart",
     "band_of",
     "blocks",
     "mean_correlation",
     "romano_wolf",
+    "side_by_side",
     "sq_test",
     "structure",
     "table",

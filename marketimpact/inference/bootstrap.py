@@ -37,8 +37,9 @@ def residual_bootstrap(sample: Sample) -> Outcome:
 
 def _portfolio(sample: Sample) -> Floats:
     """What each estimation day that every event has would add to the CAAR on each window day, (days, L)."""
-    present = ~np.isnan(sample.residuals)
-    scaled = (sample.residuals * np.sqrt(present.sum(axis=1) / sample.df)[:, None])[:, present.all(axis=0)]
+    n_obs = (~np.isnan(sample.residuals)).sum(axis=1)
+    present = ~np.isnan(sample.placebo)
+    scaled = (sample.placebo * np.sqrt(n_obs / sample.df)[:, None])[:, present.all(axis=0)]
     held = ~np.isnan(sample.ar)
     columns = [np.where(held[:, [day]], scaled, 0.0).mean(axis=0) for day in range(sample.length)]
     return np.column_stack(columns)
@@ -46,5 +47,7 @@ def _portfolio(sample: Sample) -> Floats:
 
 RESIDUAL_BOOTSTRAP = SignificanceTest(
     "residual_bootstrap", "mean CAR = 0", "CAAR", "resampled days of the estimation window",
-    "Hein and Westfall (2004); Chou (2004)", Holds("yes", "no", "yes", "no"), residual_bootstrap, sides="own",
+    "Hein and Westfall (2004); Chou (2004)",
+    Holds("yes", "no", "yes", "no", exchanges_apart="one session"), residual_bootstrap,
+    sides="own",
 )  # fmt: skip

@@ -38,7 +38,7 @@ def block_sums(values: Floats, length: int) -> tuple[Floats, Floats]:
 
 def blocks(sample: Sample) -> tuple[Floats, Floats]:
     """CAR and standardised CAR of every event in every placebo block, (N, B); NaN where a day is missing."""
-    sums, counts = block_sums(sample.residuals, sample.length)
+    sums, counts = block_sums(sample.placebo, sample.length)
     car = np.where(counts == sample.length, sums, np.nan)
     return car, car / (sample.sigma[:, None] * np.sqrt(sample.length))
 
@@ -74,7 +74,7 @@ def cav(sample: Sample) -> Outcome:
         return silent("needs at least 3 events with every day of the window")
     variance = sample.sigma[complete] ** 2
     observed = float(_volatility(sample.ar[complete], variance).sum() - sample.length)
-    daily = _volatility(sample.residuals[complete], variance)
+    daily = _volatility(sample.placebo[complete], variance)
     drawn, counts = block_sums(daily[None, :], sample.length)
     drawn = np.where(counts[0] == sample.length, drawn[0] - sample.length, np.nan)
     return _against(observed, drawn, upper=True)

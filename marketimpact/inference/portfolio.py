@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from marketimpact.inference.correlation import MIN_COMMON_DAYS, pairwise
+from marketimpact.inference.correlation import shared_part
 from marketimpact.inference.moments import normal_p, student_p
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
-from marketimpact.inference.sample import Portfolios, Sample, common_days
+from marketimpact.inference.sample import Portfolios, Sample
 
 __all__ = ["CRUDE_DEPENDENCE", "PORTFOLIO_REGRESSION", "crude_dependence", "portfolio_regression"]
 
@@ -35,7 +35,7 @@ def portfolio_regression(sample: Sample) -> Outcome:
     if not variance > 0:
         return silent("the covariance of overlapping portfolios leaves no positive variance", estimate)
     se = float(np.sqrt(variance))
-    note = f"{len(weight)} portfolios, one per date"
+    note = f"{len(weight)} portfolios, one per date" + (" and exchange" if portfolios.exchange.any() else "")
     if gone:
         note += f"; {gone} more without a return in the window left out"
     return Outcome(estimate, estimate / se, normal_p(estimate / se), se=se, note=note, n_events=n_events)
@@ -44,8 +44,7 @@ def portfolio_regression(sample: Sample) -> Outcome:
 def _with_returns(portfolios: Portfolios) -> tuple[Portfolios, int]:
     """The portfolios of dates on which any member has a return in the window, and how many have none."""
     held = ~np.isnan(portfolios.car)
-    names = Portfolios.__dataclass_fields__
-    return Portfolios(**{name: getattr(portfolios, name)[held] for name in names}), int((~held).sum())
+    return portfolios.take(held), int((~held).sum())
 
 
 def crude_dependence(sample: Sample) -> Outcome:
@@ -53,7 +52,7 @@ def crude_dependence(sample: Sample) -> Outcome:
 
     Brown and Warner's crude dependence adjustment: no forecast error, so slightly liberal.
     """
-    daily, counts = _average(sample.pool.residuals)
+    daily, counts = _average(sample.pool.placebo)
     window, present = _average(sample.pool.event_ar[:, sample.columns])
     days = int((counts > 0).sum())
     estimate = float(window[present > 0].sum())
@@ -73,9 +72,7 @@ def _average(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _covariance(portfolios: Portfolios) -> np.ndarray:
-    overlap = common_days(portfolios.dates)
-    correlation, common = pairwise(portfolios.residuals, portfolios.residual_dates)
-    shared = np.where((common >= MIN_COMMON_DAYS) & np.isfinite(correlation), correlation, 0.0) * overlap
+    shared, _ = shared_part(portfolios)
     np.fill_diagonal(shared, 1.0)
     return np.asarray(shared * portfolios.se[:, None] * portfolios.se[None, :])
 
@@ -87,5 +84,6 @@ PORTFOLIO_REGRESSION = SignificanceTest(
 )  # fmt: skip
 CRUDE_DEPENDENCE = SignificanceTest(
     "crude_dependence", "sum of AARs = 0", "sum of AARs", "t(T-1)",
-    "Brown and Warner (1980, 1985)", Holds("yes", "no", "yes", "no"), crude_dependence,
+    "Brown and Warner (1980, 1985)",
+    Holds("yes", "no", "yes", "no", exchanges_apart="one session"), crude_dependence,
 )  # fmt: skip

@@ -37,6 +37,9 @@ class Holds:
         Whether windows of different clusters must not have days in common.
     clusters_alike : bool
         Whether clusters must be of similar size.
+    exchanges_apart : {"yes", "one session", "no"}
+        Whether it does when the events' exchanges are hardly open together: for any window, for one of a
+        single session, or not at all; see docs/procedures/cross_market.md.
     because : str
         Why a test does not hold where the reason is its own, neither shared days nor a raised variance.
     """
@@ -49,6 +52,7 @@ class Holds:
     min_clusters: int = 1
     clusters_apart: bool = False
     clusters_alike: bool = False
+    exchanges_apart: Literal["yes", "one session", "no"] = "yes"
     because: str = ""
 
     def level(self, *, shared: bool, variance: bool) -> Level:

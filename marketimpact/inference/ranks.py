@@ -21,7 +21,7 @@ MIN_RANKED = 30
 
 def corrado_rank(sample: Sample) -> Outcome:
     """Mean excess rank of the window's days over the root mean square of all days'."""
-    values = np.column_stack([sample.pool.residuals, sample.pool.event_ar])
+    values = np.column_stack([sample.pool.placebo, sample.pool.event_ar])
     ranks, n_days = _ranks(values)
     mean, used = _mean_by_day(ranks - (n_days + 1.0) / 2.0)
     spread = float(np.sqrt((mean[used] ** 2).mean()))
@@ -34,7 +34,7 @@ def corrado_rank(sample: Sample) -> Outcome:
 
 def corrado_zivney(sample: Sample) -> Outcome:
     """Ranks of each event scaled to its own number of days, summed over events on each day."""
-    return _zivney(sample, np.column_stack([sample.pool.residuals, sample.pool.event_ar]))
+    return _zivney(sample, np.column_stack([sample.pool.placebo, sample.pool.event_ar]))
 
 
 def corrado_zivney_adj(sample: Sample) -> Outcome:
@@ -50,7 +50,7 @@ def corrado_zivney_adj(sample: Sample) -> Outcome:
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = np.sqrt((deviation**2).sum(axis=0) / (held - 1.0))
         adjusted = np.where(spread > 0, sar / spread, np.nan)
-    return _zivney(sample, np.column_stack([pool.residuals / pool.sigma[:, None], adjusted]))
+    return _zivney(sample, np.column_stack([pool.placebo / pool.sigma[:, None], adjusted]))
 
 
 def rank_blocks(sample: Sample) -> Outcome:
@@ -60,7 +60,7 @@ def rank_blocks(sample: Sample) -> Outcome:
     missing day in the window too.
     """
     length, complete = sample.length, sample.n_days == sample.length
-    residuals = sample.residuals[complete]
+    residuals = sample.placebo[complete]
     if not len(residuals):
         return silent("no event has every day of the window")
     count = residuals.shape[1] // length
@@ -138,7 +138,7 @@ def _spread(sample: Sample) -> float | Outcome:
 
 def _grank_values(sample: Sample, spread: float) -> Floats:
     """Standardised residuals and, last, the re-standardised SCAR, (N, M + 1)."""
-    return np.column_stack([sample.residuals / sample.sigma[:, None], sample.scar / spread])
+    return np.column_stack([sample.placebo / sample.sigma[:, None], sample.scar / spread])
 
 
 def _grank_scores(sample: Sample, spread: float) -> Floats:
@@ -213,33 +213,39 @@ def _window_of(daily: Floats, used: np.ndarray, sample: Sample) -> Floats:
 
 CORRADO_RANK = SignificanceTest(
     "corrado_rank", "no location shift of the window's ranks", "mean excess rank", "N(0,1)",
-    "Corrado (1989); Cowan (1992) for several days", Holds("yes", "no", "yes", "yes", min_events=5), corrado_rank,
+    "Corrado (1989); Cowan (1992) for several days",
+    Holds("yes", "no", "yes", "yes", min_events=5, exchanges_apart="one session"), corrado_rank,
 )  # fmt: skip
 CORRADO_ZIVNEY = SignificanceTest(
     "corrado_zivney", "no location shift of the window's ranks", "none", "N(0,1)",
-    "Corrado and Zivney (1992)", Holds("yes", "no", "yes", "yes", min_events=5), corrado_zivney,
+    "Corrado and Zivney (1992)",
+    Holds("yes", "no", "yes", "yes", min_events=5, exchanges_apart="one session"), corrado_zivney,
 )  # fmt: skip
 CORRADO_ZIVNEY_ADJ = SignificanceTest(
     "corrado_zivney_adj", "no location shift of the window's ranks", "none", "N(0,1)",
-    "Corrado and Zivney (1992), adjusted for event variance", Holds("yes", "nearly", "nearly", "yes", min_events=12),
+    "Corrado and Zivney (1992), adjusted for event variance",
+    Holds("yes", "nearly", "nearly", "yes", min_events=12, exchanges_apart="one session"),
     corrado_zivney_adj,
 )  # fmt: skip
 RANK_BLOCKS = SignificanceTest(
     "rank_blocks", "the window ranks as any other block of days", "none", "N(0,1)",
-    "After Corrado (2011); statistic specified here", Holds("yes", "no", "yes", "yes", min_events=5), rank_blocks,
+    "After Corrado (2011); statistic specified here",
+    Holds("yes", "no", "yes", "yes", min_events=5, exchanges_apart="one session"), rank_blocks,
 )  # fmt: skip
 GRANK_T = SignificanceTest(
     "grank_t", "no location shift of the cumulated event day's rank", "mean rank score", "t(T-2)",
-    "Kolari and Pynnonen (2011)", Holds("yes", "nearly", "nearly", "yes", min_events=12), grank_t,
+    "Kolari and Pynnonen (2011)",
+    Holds("yes", "nearly", "nearly", "yes", min_events=12, exchanges_apart="no"), grank_t,
 )  # fmt: skip
 GRANK_T_R = SignificanceTest(
     "grank_t_r", "no location shift of the cumulated event day's rank", "mean rank score", "t(T-2)",
     "GRANK-T of Kolari and Pynnonen (2011), rescaled here for cross-correlation",
-    Holds("yes", "nearly", "yes", "yes", min_events=12), grank_t_r,
+    Holds("yes", "nearly", "yes", "yes", min_events=12, exchanges_apart="one session"), grank_t_r,
 )  # fmt: skip
 GRANK_Z = SignificanceTest(
     "grank_z", "no location shift of the cumulated event day's rank", "mean rank score", "N(0,1)",
-    "Kolari and Pynnonen (2011)", Holds("yes", "nearly", "no", "no", min_events=12), grank_z,
+    "Kolari and Pynnonen (2011)",
+    Holds("yes", "nearly", "no", "no", min_events=12, exchanges_apart="no"), grank_z,
 )  # fmt: skip
 GSIGN_T = SignificanceTest(
     "gsign_t", "no location shift of the cumulated event day's sign", "mean sign", "t(T-2)",

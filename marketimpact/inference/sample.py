@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample", "common_days"]
+from marketimpact.inference.clocks import Clock, apart, links
+
+__all__ = [
+    "Floats", "Ints", "Pool", "Portfolios", "Sample", "Windows", "apart_of", "common_days", "exchange_pairs", "on_axis",
+]  # fmt: skip
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+class Windows(Protocol):
+    """Rows with a window and an estimation window on the sessions of some exchange: events or portfolios."""
+
+    @property
+    def residuals(self) -> Floats: ...  # noqa: D102
+    @property
+    def residual_dates(self) -> Ints: ...  # noqa: D102
+    @property
+    def dates(self) -> Ints: ...  # noqa: D102
+    @property
+    def exchange(self) -> Ints: ...  # noqa: D102
+    @property
+    def clocks(self) -> tuple[Clock, ...]: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class Portfolios:
-    """Equal-weighted portfolios, one per day-0 date, as G events of their own.
+    """Equal-weighted portfolios as G events of their own.
+
+    One per day-0 date, and per exchange where some of these are hardly open together.
 
     Attributes
     ----------
@@ -29,6 +51,10 @@ class Portfolios:
         As in `Sample`.
     dates : (G, L) array
         Dates of the window, -1 where no member has a return.
+    exchange : (G,) array
+        Number of each portfolio's exchange; 0 where portfolios hold several.
+    clocks : tuple of Clock
+        The exchanges' sessions.
     """
 
     car: Floats
@@ -38,16 +64,55 @@ class Portfolios:
     residuals: Floats
     residual_dates: Ints
     dates: Ints
+    exchange: Ints
+    clocks: tuple[Clock, ...]
+
+    def take(self, rows: NDArray[np.bool_]) -> Portfolios:
+        """Some of the portfolios."""
+        names = [name for name in self.__dataclass_fields__ if name != "clocks"]
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
-def common_days(dates: Ints) -> Floats:
-    """(N, N): days two windows have in common, ``tau_ij / sqrt(L_i L_j)``; dates -1 do not count."""
-    days = np.unique(dates[dates >= 0])
-    held = np.zeros((len(dates), len(days)))
+def on_axis(dates: Ints, axis: Ints) -> Floats:
+    """(N, D): 1 where a row has a day of the axis; dates -1 do not count."""
+    held = np.zeros((len(dates), len(axis)))
     event, column = np.nonzero(dates >= 0)
-    held[event, np.searchsorted(days, dates[event, column])] = 1.0
+    held[event, np.searchsorted(axis, dates[event, column])] = 1.0
+    return held
+
+
+def apart_of(rows: Windows) -> NDArray[np.bool_]:
+    """(N, N): pairs of rows on exchanges that are hardly open together."""
+    return np.asarray(apart(rows.clocks)[rows.exchange[:, None], rows.exchange[None, :]])
+
+
+def common_days(rows: Windows) -> Floats:
+    """(N, N): days two windows have in common, ``tau_ij / sqrt(L_i L_j)``.
+
+    A session after a holiday has the days in common that it makes up for. Between exchanges that are hardly
+    open together dates say little, and pairs of sessions that hear the same news count instead.
+    """
+    held = on_axis(rows.dates, np.unique(rows.dates[rows.dates >= 0]))
     length = np.sqrt(held.sum(axis=1))
-    return np.asarray((held @ held.T) / (length[:, None] * length[None, :]))
+    counts = held @ held.T
+    for here, there, far in exchange_pairs(rows):
+        one, other = rows.clocks[rows.exchange[here[0]]], rows.clocks[rows.exchange[there[0]]]
+        window, others = on_axis(rows.dates[here], one.dates), on_axis(rows.dates[there], other.dates)
+        linked = sum((link.T @ window.T).T @ others.T for link in links(one, other, by_date=not far))
+        counts[np.ix_(here, there)], counts[np.ix_(there, here)] = linked, np.transpose(linked)
+    return np.asarray(counts / (length[:, None] * length[None, :]))
+
+
+def exchange_pairs(rows: Windows) -> list[tuple[Ints, Ints, bool]]:
+    """Rows of either exchange and whether they are hardly open together, for every two with other sessions."""
+    members = {number: np.flatnonzero(rows.exchange == number) for number in np.unique(rows.exchange).tolist()}
+    far = apart(rows.clocks)
+    pairs = [(a, b) for a in members for b in members if a < b]
+    return [
+        (members[a], members[b], bool(far[a, b]))
+        for a, b in pairs
+        if far[a, b] or not np.array_equal(rows.clocks[a].dates, rows.clocks[b].dates)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +121,13 @@ class Pool:
 
     Attributes
     ----------
-    residuals : (P, M) array
+    placebo : (P, M) array
     event_ar, event_se : (P, W) arrays
     sigma : (P,) array
         As in `Sample`.
     """
 
-    residuals: Floats
+    placebo: Floats
     event_ar: Floats
     event_se: Floats
     sigma: Floats
@@ -84,6 +149,9 @@ class Sample:
         Abnormal returns of the estimation window, NaN where missing.
     residual_dates : (N, M) array
         Their dates as days since 1970-01-01, -1 outside the calendar.
+    placebo : (N, M) array
+        The residuals in event time, and for announcements that exchanges with other holidays hear put side by
+        side by the clock, so that a column is one placebo announcement: see `side_by_side`.
     dates : (N, L) array
         Dates of the window, -1 where there is no abnormal return.
     event_ar, event_se : (N, W) arrays
@@ -93,10 +161,14 @@ class Sample:
     columns : slice
         The window within the event window.
     cluster : (N,) array
-        Number of each event's announcement, or of its day 0 where events have no announcement.
-    hours : (N, 2) array
-        Usual open and close of each event's exchange, UTC hours after its date's midnight; NaN where
-        sessions have no clock.
+        Number of each event's announcement, of its day 0 where events have no announcement, or of
+        what else the user clusters by.
+    exchange : (N,) array
+        Number of each event's exchange.
+    clocks : tuple of Clock
+        The exchanges' sessions.
+    symbol, firm : (N,) arrays
+        Number of each event's security, and of its firm; listings of one firm share it.
     intercept : bool
         Whether the model estimates a constant.
     n_day0 : int
@@ -105,6 +177,8 @@ class Sample:
         Gives returns and regressors of both windows: ``y (N, M), x (N, M, p), y (N, L), x (N, L, p)``.
     portfolios : callable
         Gives `Portfolios`; only tests that need them pay for them.
+    clusters_are : str
+        What clusters are, for notes.
     """
 
     car: Floats
@@ -114,17 +188,22 @@ class Sample:
     n_days: Ints
     residuals: Floats
     residual_dates: Ints
+    placebo: Floats
     dates: Ints
     event_ar: Floats
     event_se: Floats
     pool: Pool
     columns: slice
     cluster: Ints
-    hours: Floats
+    exchange: Ints
+    clocks: tuple[Clock, ...]
+    symbol: Ints
+    firm: Ints
     intercept: bool
     n_day0: int
     panel: Callable[[], tuple[Floats, Floats, Floats, Floats]] = field(repr=False)
     portfolios: Callable[[], Portfolios] = field(repr=False)
+    clusters_are: str = "dates"
 
     @property
     def n(self) -> int:
@@ -169,12 +248,15 @@ class Sample:
 
     @cached_property
     def common_days(self) -> Floats:
-        """(N, N): share of the window two events have in common, ``tau_ij / sqrt(L_i L_j)``."""
-        return common_days(self.dates)
+        """(N, N): share of the window two events have in common, ``tau_ij / sqrt(L_i L_j)``.
+
+        Across exchanges apart, pairs of sessions that hear the same news count in place of days.
+        """
+        return common_days(self)
 
     @cached_property
     def n_blocks(self) -> int:
-        """Groups of events whose windows are chained by common calendar days."""
+        """Groups of events whose windows are chained by common days."""
         return _components(self.common_days > 0)
 
     @cached_property
@@ -184,11 +266,20 @@ class Sample:
 
     @cached_property
     def asynchronous(self) -> bool:
-        """Whether events with common days trade on exchanges that are hardly open at the same time."""
-        opens, closes = self.hours[:, 0], self.hours[:, 1]
-        together = np.minimum(closes[:, None], closes[None, :]) - np.maximum(opens[:, None], opens[None, :])
-        shorter = np.minimum((closes - opens)[:, None], (closes - opens)[None, :])
-        return bool(((together < shorter / 2) & (self.common_days > 0)).any())
+        """Whether events that hear the same news trade on exchanges that are hardly open at the same time."""
+        return bool((apart_of(self) & (self.common_days > 0)).any())
+
+    @cached_property
+    def clusters_overlap(self) -> bool:
+        """Whether windows of different clusters have days in common."""
+        differ = self.cluster[:, None] != self.cluster[None, :]
+        return bool((differ & (self.common_days > 0)).any())
+
+    @cached_property
+    def listed_twice(self) -> int:
+        """Firms of which two listings are counted as events of days in common."""
+        same = (self.firm[:, None] == self.firm[None, :]) & (self.common_days > 0)
+        return len(np.unique(self.firm[(same & (self.symbol[:, None] != self.symbol[None, :])).any(axis=1)]))
 
 
 def _components(linked: NDArray[np.bool_]) -> int:

@@ -61,7 +61,15 @@ class Structure:
     effective_clusters : float
         Clusters of equal size that would weigh events as unevenly.
     asynchronous : bool
-        Whether events with common days trade on exchanges that are hardly open at the same time.
+        Whether events that hear the same news trade on exchanges that are hardly open at the same time.
+    n_sessions : int
+        Sessions of the window.
+    clusters_overlap : bool
+        Whether windows of different clusters have days in common.
+    listed_twice : int
+        Firms of which two listings are counted as events of days in common.
+    clusters_are : str
+        What clusters are, for notes.
     """
 
     n_events: int
@@ -72,11 +80,10 @@ class Structure:
     variance_p: float
     effective_clusters: float
     asynchronous: bool
-
-    @property
-    def clusters_overlap(self) -> bool:
-        """Whether windows of different clusters have days in common."""
-        return self.n_blocks < self.n_clusters
+    n_sessions: int
+    clusters_overlap: bool
+    listed_twice: int
+    clusters_are: str
 
     @property
     def clusters_differ(self) -> bool:
@@ -101,6 +108,10 @@ def structure(sample: Sample) -> Structure:
         variance_p=p,
         effective_clusters=sample.effective_clusters,
         asynchronous=sample.asynchronous,
+        n_sessions=sample.length,
+        clusters_overlap=sample.clusters_overlap,
+        listed_twice=sample.listed_twice,
+        clusters_are=sample.clusters_are,
     )
 
 
@@ -170,24 +181,37 @@ def _why_not(test: SignificanceTest, facts: Structure, level: Level) -> str:
     """Why a test does not hold for these events; empty where it does."""
     holds = test.holds
     if facts.n_clusters < holds.min_clusters:
-        return f"does not hold: needs at least {holds.min_clusters} dates, here are {facts.n_clusters}"
+        return f"does not hold: needs at least {holds.min_clusters} {facts.clusters_are}, here are {facts.n_clusters}"
     if facts.n_events < holds.min_events:
         return f"does not hold: needs at least {holds.min_events} events, here are {facts.n_events}"
     if holds.clusters_apart and facts.clusters_overlap:
-        return "does not hold: windows of different dates have days in common, so the dates are not separate draws"
+        return (
+            f"does not hold: windows of different {facts.clusters_are} have days in common, so the "
+            f"{facts.clusters_are} are not separate draws"
+        )
     if holds.clusters_alike and facts.clusters_differ:
         return (
-            f"does not hold: the {facts.n_clusters} dates are of very unequal size and weigh like "
+            f"does not hold: the {facts.n_clusters} {facts.clusters_are} are of very unequal size and weigh like "
             f"{facts.effective_clusters:.1f} equal ones"
         )
-    if level != "no":
-        return ""
+    too_often = _across_exchanges(test, facts)
+    if too_often or level != "no":
+        return too_often
     reasons = []
     if facts.shares_days and holds.shared_date == "no":
         reasons.append("takes events as independent, but they share days and so a common shock")
     if facts.variance_rose and holds.event_variance == "no":
         reasons.append(f"assumes unchanged variance, but SCARs vary {facts.variance_ratio:.1f} times as much")
     return "does not hold: " + (holds.because or "; ".join(reasons) or "not for events like these")
+
+
+def _across_exchanges(test: SignificanceTest, facts: Structure) -> str:
+    """Why a test does not hold for exchanges that are hardly open together; empty where it does."""
+    apart = test.holds.exchanges_apart
+    if not facts.asynchronous or apart == "yes" or (apart == "one session" and facts.n_sessions == 1):
+        return ""
+    several = " over several sessions" if apart == "one session" else ""
+    return f"does not hold: rejects too often across exchanges that are hardly open together{several}"
 
 
 def _assumed(test: SignificanceTest, facts: Structure, level: Level) -> str:
@@ -205,8 +229,7 @@ def _caveats(facts: Structure) -> list[str]:
     caveats = []
     if facts.n_blocks == 1 and facts.n_events > 1:
         caveats.append("one date: a common effect cannot be told from a common shock")
-    if facts.asynchronous:
-        caveats.append(
-            "exchanges hardly open at the same time: correlation across them is taken by date and understated"
-        )
+    if facts.listed_twice:
+        firms = "1 firm" if facts.listed_twice == 1 else f"{facts.listed_twice} firms"
+        caveats.append(f"two listings of {firms} count as separate events: see marketimpact.one_listing")
     return caveats

@@ -38,7 +38,7 @@ def safe_name(name: str) -> str:
     Examples
     --------
     >>> safe_name("2330.TW")
-    '2330.TW-be1cf6e6b6ad'
+    '2330.TW-383d6c8d2ed2'
     >>> safe_name("../../etc/passwd")[:16]
     '_.__.._etc_passw'
     """

@@ -131,8 +131,9 @@ def test_the_three_patells_agree_on_one_day_when_windows_are_equally_long(mixed)
 
 def test_turning_every_sign_turns_symmetric_statistics(mixed):
     sample = mixed.sample(-1, 1)
-    pool = replace(sample.pool, residuals=-sample.pool.residuals, event_ar=-sample.pool.event_ar)
-    turned = with_values(sample, car=-sample.car, residuals=-sample.residuals, event_ar=-sample.event_ar, pool=pool)
+    pool = replace(sample.pool, placebo=-sample.pool.placebo, event_ar=-sample.pool.event_ar)
+    signs = {name: -getattr(sample, name) for name in ("car", "residuals", "placebo", "event_ar")}
+    turned = with_values(sample, **signs, pool=pool)
     symmetric = [
         n for n in mi.TESTS
         if n not in ("portfolio_regression", "cav", "event_variance_ratio") and not n.startswith("mvrm")

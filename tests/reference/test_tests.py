@@ -136,11 +136,11 @@ def test_corrado_rank_by_hand(mixed):
     """One event at a time with pandas' ranks."""
     sample = mixed.sample(-1, 1)
     pool = sample.pool
-    table = pd.DataFrame(np.column_stack([pool.residuals, pool.event_ar])).T
+    table = pd.DataFrame(np.column_stack([pool.placebo, pool.event_ar])).T
     excess = table.rank() - (table.notna().sum() + 1) / 2
     daily = excess.mean(axis=1)
     spread = math.sqrt((daily**2).mean())
-    start = pool.residuals.shape[1] + sample.columns.start
+    start = pool.placebo.shape[1] + sample.columns.start
     z = daily.iloc[start : start + 3].sum() / (math.sqrt(3) * spread)
     assert outcome(mixed, "corrado_rank").statistic == pytest.approx(z, rel=RTOL)
 

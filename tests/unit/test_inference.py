@@ -62,7 +62,7 @@ def test_negative_correlation_that_leaves_no_variance_is_refused(clustered):
             name: getattr(sample, name)[:2]
             for name in (
                 "car", "se", "sigma", "df", "n_days", "residual_dates", "dates", "event_ar", "event_se",
-                "cluster", "hours",
+                "cluster", "exchange", "symbol", "firm",
             )
         },
         residuals=np.vstack([wave, -wave]),

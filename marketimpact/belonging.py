@@ -1,0 +1,70 @@
+"""What each event belongs to: its cluster, its exchange, its firm, its placebo announcements."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from marketimpact.inference import Clock, side_by_side
+from marketimpact.listings import firms
+from marketimpact.market import Market
+from marketimpact.pipeline import Estimates, Floats, Ints
+
+__all__ = ["clusters", "exchanges", "firm_numbers", "numbers", "placebo_residuals"]
+
+
+def numbers(values: pl.Series) -> Ints:
+    """Numbers that are equal where the values are."""
+    return values.rank("dense").to_numpy().astype("int64")
+
+
+def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:
+    """Number of each event's announcement, or of its day 0 where events have no announcement, (N,).
+
+    With `column` of its value there, where it has one.
+    """
+    own = "announcement_id" if "announcement_id" in events.columns else "date"
+    if column is None:
+        return numbers(events[own])
+    named = pl.coalesce(pl.format("value {}", pl.col(column).cast(pl.String)), pl.format("without: {}", own))
+    return numbers(events.select(named.alias(column)).to_series())
+
+
+def exchanges(events: pl.DataFrame, market: Market) -> tuple[Ints, tuple[Clock, ...]]:
+    """Number of each event's exchange, (N,), and the clocks that the numbers stand for.
+
+    Exchanges with the same sessions, such as XNAS and XNYS, count as one.
+    """
+    number_of: dict[str, int] = {}
+    clocks: list[Clock] = []
+    for mic, clock in sorted(market.clocks.items()):
+        same = [k for k, known in enumerate(clocks) if _same(clock, known)]
+        number_of[mic] = same[0] if same else len(clocks)
+        clocks += [] if same else [clock]
+    homes = market.first_rows.select("symbol", "mic")
+    own = events.select("symbol").join(homes, on="symbol", how="left", validate="m:1", maintain_order="left")
+    number = own["mic"].replace_strict(number_of, return_dtype=pl.Int64)
+    return number.to_numpy().astype("int64"), tuple(clocks)
+
+
+def _same(one: Clock, other: Clock) -> bool:
+    return np.array_equal(one.dates, other.dates) and np.array_equal(one.closes, other.closes, equal_nan=True)
+
+
+def firm_numbers(events: pl.DataFrame, market: Market) -> Ints:
+    """Number of each event's firm, (N,); two listings of which one names the other are one."""
+    return numbers(events["symbol"].replace(firms(market.securities)))
+
+
+def placebo_residuals(estimates: Estimates, market: Market) -> Floats:
+    """Residuals of all events, a column for each placebo announcement, (N, M); see `side_by_side`."""
+    events = estimates.events
+    exchange, clocks = exchanges(events, market)
+    return side_by_side(
+        estimates.fit.residuals,
+        estimates.estimation_dates,
+        day0=events["date"].to_physical().to_numpy().astype("int64"),
+        announcement=clusters(events),
+        exchange=exchange,
+        clocks=clocks,
+    )

@@ -1,0 +1,74 @@
+"""Which sessions of different exchanges hear the same news: by their closes, not by their dates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = ["Clock", "apart", "links"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clock:
+    """Sessions of one exchange.
+
+    Attributes
+    ----------
+    dates : (S,) array
+        Session dates as days since 1970-01-01, increasing.
+    closes : (S,) array
+        When they close, UTC hours since 1970-01-01; NaN where sessions have no clock.
+    opens_at, closes_at : float
+        Usual open and close, UTC hours after its date's midnight; nan where sessions have no clock.
+    """
+
+    dates: Ints
+    closes: Floats
+    opens_at: float
+    closes_at: float
+
+
+def apart(clocks: Sequence[Clock]) -> NDArray[np.bool_]:
+    """(E, E): which exchanges are open together for less than half of the shorter day."""
+    opens = np.array([clock.opens_at for clock in clocks])
+    closes = np.array([clock.closes_at for clock in clocks])
+    together = np.minimum(closes[:, None], closes[None, :]) - np.maximum(opens[:, None], opens[None, :])
+    shorter = np.minimum((closes - opens)[:, None], (closes - opens)[None, :])
+    return np.asarray(together < shorter / 2)
+
+
+def links(one: Clock, other: Clock, *, by_date: bool = False) -> tuple[csr_array[Any], csr_array[Any]]:
+    """Pairs of sessions that hear the same news, (S1, S2) each: the other closes first, the other closes later.
+
+    A session prices the news since the close before. Two sessions are linked when these spans of time
+    have a part in common; the first session of a clock has no close before it and no link. With
+    `by_date` all sessions close at the end of their date: those of one date are linked, and after a
+    holiday those of the dates that the session makes up for.
+    """
+    from scipy.sparse import csr_array  # noqa: PLC0415  # scipy.sparse costs import time
+
+    ends, others = (one.dates, other.dates) if by_date else (one.closes, other.closes)
+    first = np.searchsorted(others, ends[:-1], side="right")
+    last = np.searchsorted(others, ends[1:], side="left")
+    first, last = np.maximum(first, 1), np.minimum(last, len(others) - 1)
+    count = np.maximum(last - first + 1, 0)
+    row = np.repeat(np.arange(1, len(ends)), count)
+    start = np.repeat(np.cumsum(count) - count, count)
+    column = np.arange(len(row)) - start + np.repeat(first, count)
+    earlier = others[column] <= ends[row]
+    shape = (len(ends), len(others))
+
+    def matrix(kept: NDArray[np.bool_]) -> csr_array[Any]:
+        return csr_array((np.ones(int(kept.sum())), (row[kept], column[kept])), shape=shape)
+
+    return matrix(earlier), matrix(~earlier)

@@ -1,0 +1,79 @@
+"""Residuals side by side, so that a column is one placebo announcement for every event of an announcement."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marketimpact.inference.clocks import Clock
+from marketimpact.inference.sample import Floats, Ints
+
+__all__ = ["side_by_side"]
+
+
+def side_by_side(
+    residuals: Floats, dates: Ints, *, day0: Ints, announcement: Ints, exchange: Ints, clocks: tuple[Clock, ...]
+) -> Floats:
+    """Residuals of the estimation window, matched over exchanges by the clock.
+
+    Counting sessions back from day 0 drifts apart between exchanges with other holidays. A placebo
+    announcement just before a close of the exchange whose day 0 closes first meets the session of
+    every other exchange that closes next, as the announcement itself did.
+
+    Parameters
+    ----------
+    residuals, dates : (N, M) arrays
+        Residuals in event time, and the dates of their sessions, -1 outside the calendar.
+    day0, announcement, exchange : (N,) arrays
+        Date of day 0, number of the announcement and of the exchange.
+    clocks : tuple of Clock
+        The exchanges' sessions.
+
+    Returns
+    -------
+    (N, M) array
+        Events of announcements that one calendar sees are as they were, in event time, and so is an event
+        whose day 0 is not the session that closes next. NaN where a session falls outside the
+        estimation window or meets a second placebo announcement.
+    """
+    placed = residuals
+    for number in np.unique(announcement):
+        rows = np.flatnonzero(announcement == number)
+        used = np.unique(exchange[rows])
+        if len(used) < 2 or all(np.array_equal(clocks[used[0]].closes, clocks[k].closes) for k in used[1:]):
+            continue
+        closes = np.array([_close(clocks[exchange[row]], day0[row]) for row in rows])
+        if np.isnan(closes).any():
+            continue
+        first = rows[closes.argmin()]
+        reference = clocks[exchange[first]]
+        placebo = np.array([_close(reference, day) for day in dates[first]])
+        if placed is residuals:
+            placed = residuals.copy()
+        for k in used[used != exchange[first]]:
+            own = rows[exchange[rows] == k]
+            own = own[[_next(clocks[k], closes.min()) == day0[row] for row in own]]
+            if len(own):
+                placed[own] = _gathered(residuals[own], dates[own[0]], _next(clocks[k], placebo))
+    return placed
+
+
+def _close(clock: Clock, day: int) -> float:
+    """Closing instant of a session; nan outside the calendar."""
+    return float(clock.closes[np.searchsorted(clock.dates, day)]) if day >= 0 else np.nan
+
+
+def _next(clock: Clock, instants: Floats | float) -> Ints:
+    """Dates of the first sessions that close at or after some instants; -1 where there is none."""
+    where = np.searchsorted(clock.closes, instants, side="left")
+    padded = np.append(clock.dates, -1)
+    return np.asarray(np.where(np.isnan(instants), -1, padded[where]))
+
+
+def _gathered(residuals: Floats, dates: Ints, wanted: Ints) -> Floats:
+    """Residuals on the wanted dates; of a date that is wanted more than once only the last time."""
+    order = np.argsort(dates, kind="stable")
+    where = np.minimum(np.searchsorted(dates, wanted, sorter=order), len(dates) - 1)
+    column = order[where]
+    last = np.append(wanted[1:] != wanted[:-1], True)
+    found = (dates[column] == wanted) & (wanted >= 0) & last
+    return np.where(found[None, :], residuals[:, column], np.nan)
