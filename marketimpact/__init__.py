@@ -8,9 +8,12 @@ from chance (`test`, `TESTS`), and what was left out (`attrition`). `write_repor
 """
 
 from marketimpact.alignment import align
+from marketimpact.audit import audit, with_and_without
 from marketimpact.calendartime import calendar_time
 from marketimpact.catalogue import announcements, campaigns, securities
+from marketimpact.contamination import contaminated_days
 from marketimpact.counterfactual import matched_controls, synthetic_control
+from marketimpact.day0 import Day0Bounds, day0_bounds
 from marketimpact.errors import (
     DataError,
     MarketImpactError,
@@ -44,6 +47,7 @@ from marketimpact.report import write_report
 from marketimpact.result import StudyResult
 from marketimpact.sources import FilePrices, FrenchFactors, SamplePrices, YahooPrices
 from marketimpact.study import EventStudy
+from marketimpact.timing import day0_sensitivity, run_up
 from marketimpact.volatility import abnormal_volatility
 
 __all__ = [
@@ -54,6 +58,7 @@ __all__ = [
     "Carhart",
     "ComparisonPeriodMean",
     "DataError",
+    "Day0Bounds",
     "Dimson",
     "Egarch",
     "EventStudy",
@@ -81,10 +86,16 @@ __all__ = [
     "abnormal_volatility",
     "align",
     "announcements",
+    "audit",
     "calendar_time",
     "campaigns",
+    "contaminated_days",
+    "day0_bounds",
+    "day0_sensitivity",
     "matched_controls",
+    "run_up",
     "securities",
     "synthetic_control",
+    "with_and_without",
     "write_report",
 ]
