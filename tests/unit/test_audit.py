@@ -81,7 +81,11 @@ def test_findings_carry_their_days_and_words(result):
     assert told["price_limit"]["what"] == "at the upper price limit on 0"
     assert (told["no_return"]["first"], told["no_return"]["what"]) == (DAY1, "no return on 1")
     assert told["index_shock"]["first"] == told["index_shock"]["last"] == DAY1
-    assert told["index_shock"]["what"].startswith("benchmark -9.0% on 1, beyond 0.")
+    # New York's benchmark over the 70 sessions of the estimation window
+    index = result.market.panel.filter(pl.col("symbol") == NYA)
+    day0 = index["date"].index_of(DAY0)
+    usual = 100 * np.quantile(np.abs(index["market"].to_numpy()[day0 - 80 : day0 - 10]), 0.99)
+    assert told["index_shock"]["what"] == f"benchmark -9.0% on 1, beyond {usual:.2f}% either way"
     assert set(found["kind"]) <= set(mi.audit.__globals__["FINDINGS"])
 
 

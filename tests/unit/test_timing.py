@@ -115,9 +115,15 @@ def test_bounds_hold_the_truth_whichever_day_is_the_true_one(tmp_path, case):
     assert caar["lowest CAAR"] <= aligned <= caar["highest CAAR"]
 
 
-@pytest.mark.parametrize("untraded", [(), ((A2, date(2025, 3, 5)), (NYA, date(2025, 3, 4)))])
-def test_bounds_are_those_of_every_combination_tried_by_hand(tmp_path, untraded):
-    planted = {(A1, date(2025, 3, 5)): 0.03, (NYA, date(2025, 3, 4)): -0.06, (NYB, date(2025, 4, 10)): 0.04}
+SCATTERED = {(A1, date(2025, 3, 5)): 0.03, (NYA, date(2025, 3, 4)): -0.06, (NYB, date(2025, 4, 10)): 0.04}
+#: Where two of March's three have no return on the later days, the largest sum is not the largest mean.
+UNEVEN = {(A1, date(2025, 3, 4)): 0.02, (A2, date(2025, 3, 4)): 0.02, (NYA, date(2025, 3, 3)): 0.02}
+UNEVEN |= {(A1, date(2025, 3, 5)): 0.05, (NYB, date(2025, 4, 10)): 0.04}
+LOST = ((A2, date(2025, 3, 5)), (NYA, date(2025, 3, 4)))
+
+
+@pytest.mark.parametrize(("planted", "untraded"), [(SCATTERED, ()), (SCATTERED, LOST), (UNEVEN, LOST)])
+def test_bounds_are_those_of_every_combination_tried_by_hand(tmp_path, planted, untraded):
     prices = market(tmp_path, planted=planted, untraded=untraded)
     events = mi.align(DATED, prices)
     bounds = mi.day0_bounds(STUDY, events, prices, (0, 0), test="bmp")
