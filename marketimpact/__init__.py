@@ -9,11 +9,14 @@ from chance (`test`, `TESTS`), and what was left out (`attrition`). `write_repor
 """
 
 from marketimpact.alignment import align
+from marketimpact.audit import audit, with_and_without
 from marketimpact.calendartime import calendar_time
 from marketimpact.catalogue import announcements, campaigns, securities
 from marketimpact.checks import FINDINGS, check_prices
+from marketimpact.contamination import contaminated_days
 from marketimpact.contrasts import difference, differences, equal_effects
 from marketimpact.counterfactual import matched_controls, synthetic_control
+from marketimpact.day0 import Day0Bounds, day0_bounds
 from marketimpact.errors import (
     DataError,
     MarketImpactError,
@@ -51,6 +54,7 @@ from marketimpact.report import write_report
 from marketimpact.result import StudyResult
 from marketimpact.sources import FilePrices, FrenchFactors, PriceStore, SamplePrices, StoredPrices, YahooPrices
 from marketimpact.study import EventStudy
+from marketimpact.timing import day0_sensitivity, run_up
 from marketimpact.volatility import abnormal_volatility
 
 __all__ = [
@@ -62,6 +66,7 @@ __all__ = [
     "Carhart",
     "ComparisonPeriodMean",
     "DataError",
+    "Day0Bounds",
     "Dimson",
     "Egarch",
     "EventStudy",
@@ -91,9 +96,13 @@ __all__ = [
     "abnormal_volatility",
     "align",
     "announcements",
+    "audit",
     "calendar_time",
     "campaigns",
     "check_prices",
+    "contaminated_days",
+    "day0_bounds",
+    "day0_sensitivity",
     "difference",
     "differences",
     "equal_effects",
@@ -101,8 +110,10 @@ __all__ = [
     "mirror",
     "one_listing",
     "reaction_order",
+    "run_up",
     "securities",
     "synthetic_control",
     "wild_cluster_bootstrap",
+    "with_and_without",
     "write_report",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -65,6 +65,8 @@ class Windows:
     strict: bool = False
     #: Whether abnormal returns of neighbouring days are taken as correlated, AR(1).
     serial_correlation: bool = False
+    #: Rows of the market's panel that estimation takes as missing; None where there are none.
+    excluded: NDArray[np.bool_] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +343,16 @@ def estimation_cut(
 ) -> tuple[Floats, Floats]:
     """Return and regressors of the estimation window, and of the stretch after the event where the model has one."""
     parts = [cut(placed, market, model, span, instruments=instruments) for span in _spans(model, windows)]
-    return np.concatenate([y for y, _, _ in parts], axis=1), np.concatenate([x for _, x, _ in parts], axis=1)
+    y, x = np.concatenate([y for y, _, _ in parts], axis=1), np.concatenate([x for _, x, _ in parts], axis=1)
+    return np.where(_excluded(placed, model, windows), np.nan, y), x
+
+
+def _excluded(placed: pl.DataFrame, model: Model, windows: Windows) -> NDArray[np.bool_]:
+    """Which estimation days are to be taken as missing, (N, M) or one False for all."""
+    if windows.excluded is None:
+        return np.zeros((1, 1), dtype=bool)
+    spans = [_rows(placed, span) for span in _spans(model, windows)]
+    return np.concatenate([windows.excluded[rows] & inside for rows, inside in spans], axis=1)
 
 
 def _spans(model: Model, windows: Windows) -> list[tuple[int, int]]:
@@ -385,6 +396,7 @@ def _unusable(every: Estimates, market: Market, model: Model) -> pl.DataFrame:
         "singular_regressors": f"{model.name}: regressors collinear or constant in {span}",
         "no_variation": f"residual variance is zero in {span}",
     }
+    removed = _excluded(every.location, model, every.windows)[:, :width].sum(axis=1)
     names = list(checks)
     masks = np.column_stack(list(checks.values()))
     symbols, ids = every.events["symbol"], every.events["event_id"]
@@ -392,6 +404,8 @@ def _unusable(every: Estimates, market: Market, model: Model) -> pl.DataFrame:
     for row in np.flatnonzero(masks.any(axis=1)).tolist():
         reason = names[int(masks[row].argmax())]
         detail = details[reason].format(symbol=symbols[row], n_obs=before[row])
+        if reason == "too_few_observations" and every.windows.excluded is not None:
+            detail += f", {removed[row]} sessions are excluded"
         rows.append((row, ids[row], reason, detail))
     return pl.DataFrame(rows, schema={"_row": pl.Int64, **_ATTRITION}, orient="row")
 

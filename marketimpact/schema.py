@@ -27,6 +27,7 @@ __all__ = [
     "Prices",
     "Returns",
     "Securities",
+    "SymbolDays",
     "check",
     "known_zone",
     "refusal",
@@ -210,6 +211,13 @@ class Benchmark(dy.Schema):
 
     date = dy.Date(primary_key=True)
     ret = dy.Float64(nullable=True, metadata=PRESENT)
+
+
+class SymbolDays(dy.Schema):
+    """Days of securities."""
+
+    symbol = dy.String(min_length=1)
+    date = dy.Date()
 
 
 class Events(dy.Schema):

@@ -10,6 +10,7 @@ import polars as pl
 
 from marketimpact import pipeline
 from marketimpact.errors import SpecificationError
+from marketimpact.exclusions import ExcludedDays
 from marketimpact.market import Market
 from marketimpact.models import MarketModel, Model, TradeToTrade
 from marketimpact.result import StudyResult
@@ -42,9 +43,16 @@ class EventStudy:
     serial_correlation : bool
         Whether variances of CARs allow for autocorrelated abnormal returns (AR(1) per event), as for
         trading volume.
+    exclude : polars.DataFrame, optional
+        ``symbol, date``: days taken as missing in estimation windows, such as `contaminated_days` gives.
+        For models estimated by least squares that is the same as one dummy variable for each such day.
+        Event windows are left alone. `min_observations` counts what is left. Kept as an `ExcludedDays`,
+        whose hash stands in the record.
 
     Raises
     ------
+    DataError
+        For an `exclude` without symbol or date.
     SpecificationError
         For a window that is reversed or not of two whole numbers, windows that overlap, or a
         `min_observations` too small for the model.
@@ -63,6 +71,7 @@ class EventStudy:
     min_observations: int = 60
     missing: Literal["available", "strict", "trade_to_trade"] = "available"
     serial_correlation: bool = False
+    exclude: pl.DataFrame | ExcludedDays | None = None
 
     def __post_init__(self) -> None:
         for name in ("estimation_window", "event_window"):
@@ -77,6 +86,8 @@ class EventStudy:
             name = getattr(self.model, "__name__", repr(self.model))
             raise SpecificationError(f"model={name} is not a model value; write mi.MarketModel(), with brackets.")
         self._settle_missing()
+        if self.exclude is not None and not isinstance(self.exclude, ExcludedDays):
+            object.__setattr__(self, "exclude", ExcludedDays.of(self.exclude))
         after = self.model.design.after
         if after is not None and after[0] <= self.event_window[1]:
             raise SpecificationError(
@@ -140,6 +151,7 @@ class EventStudy:
             self.min_observations,
             strict=self.missing == "strict",
             serial_correlation=self.serial_correlation,
+            excluded=self.exclude.rows(market) if isinstance(self.exclude, ExcludedDays) else None,
         )
         estimates, attrition = pipeline.estimate(events, market, self.model, windows)
         return StudyResult(

@@ -40,7 +40,7 @@ def safe_name(name: str) -> str:
     >>> safe_name("2330.TW")
     '2330.TW-383d6c8d2ed2'
     >>> safe_name("../../etc/passwd")[:16]
-    '_.__.._etc_passw'
+    '_._.._etc_passwd'
     """
     plain = NOT_PLAIN.sub("_", name)[:READABLE]
     plain = "_" + plain[1:] if plain.startswith(".") else plain
