@@ -88,6 +88,13 @@ class StudyFile:
             events = events.join(self._membership(), on="symbol", how="left", validate="m:1").sort("event_id")
         return Answer(self.study.run(events, market), events, chronology)
 
+    def symbols(self) -> list[str]:
+        """Symbols of the securities and benchmarks the study needs prices of."""
+        universe = self._universe(
+            securities(self.securities_file), self._chosen(announcements(self.announcements_file))
+        )
+        return sorted({*universe["symbol"], *universe[self.benchmark].drop_nulls()})
+
     def _chosen(self, chronology: pl.DataFrame) -> pl.DataFrame:
         unknown = sorted(set(self.ids) - set(chronology["announcement_id"]))
         if unknown:

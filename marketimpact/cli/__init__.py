@@ -7,7 +7,7 @@ import warnings
 
 import typer
 
-from marketimpact.cli import check, studies
+from marketimpact.cli import check, store, studies
 from marketimpact.errors import MarketImpactError, MarketImpactWarning
 
 __all__ = ["main"]
@@ -24,6 +24,8 @@ app.command()(studies.run)
 app.command("align")(studies.align_command)
 app.command("list")(studies.list_command)
 app.command("check")(check.check)
+app.command("fetch")(store.fetch)
+app.add_typer(store.store, name="store")
 
 
 def main() -> None:

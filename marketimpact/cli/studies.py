@@ -12,9 +12,10 @@ from marketimpact import calendars, report
 from marketimpact.alignment import align as align_events
 from marketimpact.catalogue import announcements, campaigns, securities
 from marketimpact.cli.printing import flat, show
+from marketimpact.cli.store import Directory, open_store
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
-from marketimpact.sources import FilePrices, PriceSource, SamplePrices, YahooPrices
+from marketimpact.sources import FilePrices, PriceSource, SamplePrices, StoredPrices, YahooPrices
 from marketimpact.study_file import read_study
 
 __all__ = ["align_command", "list_command", "run"]
@@ -32,15 +33,18 @@ def run(
     study: Annotated[str, typer.Argument(help="Study file (TOML), or the name of an embedded study.")] = "h20",
     prices: Annotated[Path | None, typer.Option(help="Prices: a Parquet or CSV file.")] = None,
     yahoo: Annotated[bool, typer.Option("--yahoo", help="Fetch prices from Yahoo Finance.")] = False,
+    snapshot: Annotated[
+        str | None, typer.Option(help="Prices of this snapshot of the price store; no network.")
+    ] = None,
+    directory: Directory = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; out/<study> by default.")] = None,
 ) -> None:
     """Run a study and write its report and tables.
 
-    Without --prices or --yahoo the study runs on the embedded sample, whose prices are simulated.
+    Without --prices, --yahoo or --snapshot the study runs on the embedded sample, whose prices are simulated. Prices
+    from Yahoo Finance are kept in the price store, and the report names the snapshot it was made from.
     """
-    if prices is not None and yahoo:
-        raise typer.BadParameter("give --prices or --yahoo, not both")
-    source: PriceSource = YahooPrices() if yahoo else FilePrices(prices) if prices else SamplePrices()
+    source = _source(prices, snapshot, directory, yahoo=yahoo)
     plan = read_study(study)
     answer = plan.run(source)
     folder = out if out is not None else Path("out") / plan.name
@@ -59,6 +63,18 @@ def run(
         flat(table).write_csv(folder / f"{name}.csv")
     typer.echo(repr(answer.result))
     typer.echo(f"\nReport: {target}\nTables: {folder} (CSV and Parquet)")
+
+
+def _source(prices: Path | None, snapshot: str | None, directory: Path | None, *, yahoo: bool) -> PriceSource:
+    if (prices is not None) + yahoo + (snapshot is not None) > 1:
+        raise typer.BadParameter("give one of --prices, --yahoo and --snapshot")
+    if directory is not None and not (yahoo or snapshot):
+        raise typer.BadParameter("--store goes with --yahoo or --snapshot")
+    if yahoo:
+        return StoredPrices(YahooPrices(), open_store(directory))
+    if snapshot is not None:
+        return StoredPrices(store=open_store(directory), snapshot=snapshot)
+    return FilePrices(prices) if prices else SamplePrices()
 
 
 def align_command(

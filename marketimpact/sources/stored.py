@@ -166,6 +166,11 @@ class StoredPrices:
                     told.came(symbol, "error" if error.retryable else "none", 0, str(error), retryable=error.retryable)
                 told.failures.append(error)
                 continue
+            if table.simulated:
+                raise SpecificationError(
+                    f"{table.source} gives simulated prices, which are not kept among real ones. Use it without "
+                    "the store."
+                )
             told.notes += [note for note in table.notes if note not in told.notes]
             told.outcomes(table)
             rows = _series(table)

@@ -104,7 +104,7 @@ def test_a_foreseen_error_is_one_message_and_exit_1(words, message, tmp_path):
 def test_prices_and_yahoo_exclude_each_other(tmp_path):
     done = marketimpact("run", "--prices", "x.csv", "--yahoo", cwd=tmp_path)
     assert done.returncode == 2
-    assert "not both" in done.stderr
+    assert "give one of --prices, --yahoo and --snapshot" in done.stderr
 
 
 def test_align_prints_a_table_for_any_file(tmp_path):
@@ -177,3 +177,51 @@ def test_unknown_names_in_a_study_file_are_refused_with_the_nearest(tmp_path):
     path.write_text("[[groups]]\nname = 'a'\nsymbols = ['NVDB']", encoding="utf-8")
     with pytest.raises(mi.SpecificationError, match="did you mean 'NVDA'"):
         read_study(path).run(mi.SamplePrices())
+
+
+def test_a_snapshot_gives_the_same_bytes_again(tmp_path):
+    """A study through the store, and its snapshot from the command line, twice: the same report and tables."""
+    sample = mi.SamplePrices().read(read_study("h20").symbols())
+    sample.frame.write_parquet(tmp_path / "prices.parquet")
+    store = mi.PriceStore(tmp_path / "store")
+    plan = read_study("h20")
+    source = mi.StoredPrices(mi.FilePrices(tmp_path / "prices.parquet"), store)
+    first = plan.run(source).result
+    snapshot = store.snapshots()["snapshot"].item()
+    assert snapshot in first.record["prices"]
+    for name in ("one", "two"):
+        done = marketimpact("run", "h20", "--snapshot", snapshot[:8], "--store", "store", "--out", name, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    written = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()} == written
+    assert snapshot.encode() in written["report.html"]
+    pinned = plan.run(mi.StoredPrices(store=store, snapshot=snapshot)).result
+    assert pinned.record == first.record
+    assert pinned.car(0, 1).equals(first.car(0, 1))
+
+
+def test_the_store_is_listed_verified_exported_and_pruned(tmp_path):
+    frame = mi.SamplePrices().read(["NVDA", "AMD"]).frame
+    store = mi.PriceStore(tmp_path / "store")
+    mi.StoredPrices(mi.FilePrices(frame), store).read(["NVDA", "AMD"])
+    listed = marketimpact("store", "ls", "--store", "store", cwd=tmp_path).stdout
+    assert "NVDA" in listed
+    assert store.snapshots()["snapshot"].item() in listed
+    assert marketimpact("store", "verify", "--store", "store", cwd=tmp_path).returncode == 0
+    done = marketimpact("store", "export", "out.csv", "--symbols", "AMD", "--store", "store", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (
+        mi.FilePrices(tmp_path / "out.csv").read(["AMD"]).frame.height == frame.filter(pl.col("symbol") == "AMD").height
+    )
+    assert "0 files removed" in marketimpact("store", "prune", "--store", "store", cwd=tmp_path).stdout
+    next((tmp_path / "store" / "prices").glob("*/*/*.parquet")).write_bytes(b"broken")
+    broken = marketimpact("store", "verify", "--store", "store", cwd=tmp_path)
+    assert broken.returncode == 1
+    assert "does not match its hash" in " ".join(broken.stdout.split())
+
+
+def test_fetch_needs_something_to_fetch(tmp_path):
+    done = marketimpact("fetch", "--store", "store", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Nothing to fetch" in done.stderr
+    assert "Traceback" not in done.stderr

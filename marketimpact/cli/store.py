@@ -1,0 +1,90 @@
+"""Commands about the price store: fetch, and what it holds."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from marketimpact.cli.printing import show
+from marketimpact.errors import SpecificationError
+from marketimpact.sources import PriceStore, StoredPrices, YahooPrices
+from marketimpact.study_file import read_study
+
+__all__ = ["fetch", "open_store", "store"]
+
+store = typer.Typer(help="What the price store holds.", no_args_is_help=True)
+Directory = Annotated[
+    Path | None, typer.Option("--store", help="Folder of the price store; in the user's cache by default.")
+]
+
+
+def open_store(directory: Path | None) -> PriceStore:
+    """The store in a folder, or the one in the user's cache."""
+    return PriceStore() if directory is None else PriceStore(directory)
+
+
+def fetch(
+    symbols: Annotated[list[str] | None, typer.Argument(help="Yahoo symbols, such as NVDA 2330.TW ^GSPC.")] = None,
+    study: Annotated[str | None, typer.Option(help="Fetch what this study file needs as well.")] = None,
+    directory: Directory = None,
+    first: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First date.")] = None,
+    last: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last date.")] = None,
+) -> None:
+    """Fetch prices from Yahoo Finance into the price store, only what it lacks."""
+    wanted = [*(symbols or []), *(read_study(study).symbols() if study else [])]
+    if not wanted:
+        raise SpecificationError("Nothing to fetch: name symbols, or a study with --study.")
+    source = StoredPrices(YahooPrices(), open_store(directory))
+    table = source.read(wanted, _day(first), _day(last))
+    if table.outcomes is not None:
+        show(table.outcomes)
+    for note in table.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"Snapshot {table.snapshot}: run a study on it with --snapshot {table.snapshot}")
+
+
+@store.command("ls")
+def list_store(directory: Directory = None) -> None:
+    """List symbols and snapshots."""
+    held = open_store(directory)
+    show(held.symbols().drop("file", "time_zone"))
+    show(held.snapshots())
+
+
+@store.command()
+def verify(directory: Directory = None) -> None:
+    """Check every file against its hash; exit code 1 when one is damaged or gone."""
+    found = open_store(directory).verify()
+    show(found)
+    if found.height:
+        raise typer.Exit(1)
+
+
+@store.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="A .parquet or .csv file that FilePrices reads.")],
+    symbols: Annotated[str | None, typer.Option(help="Symbols, comma-separated; all by default.")] = None,
+    directory: Directory = None,
+) -> None:
+    """Write current prices as one file."""
+    chosen = [s.strip() for s in symbols.split(",") if s.strip()] if symbols else None
+    typer.echo(f"Written: {open_store(directory).export(file, chosen)}")
+
+
+@store.command()
+def prune(
+    forget: Annotated[list[str] | None, typer.Option(help="Snapshots to drop first.")] = None,
+    directory: Directory = None,
+) -> None:
+    """Remove files that no snapshot needs and that are not current."""
+    held = open_store(directory)
+    for snapshot in forget or []:
+        held.forget(snapshot)
+    typer.echo(f"{held.prune()} files removed")
+
+
+def _day(moment: datetime | None) -> date | None:
+    return None if moment is None else moment.date()

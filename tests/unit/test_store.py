@@ -1,0 +1,437 @@
+"""The price store: what is kept, what is asked for again, and what a fault leaves."""
+
+import errno
+import json
+import os
+import warnings
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import platformdirs
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import marketimpact as mi
+from marketimpact.sources import stored
+from marketimpact.sources.protocol import price_table, within
+from marketimpact.sources.store import FORMAT, Update
+from marketimpact.sources.store_files import safe_name
+
+DAYS = [date(2024, 1, 1) + timedelta(days=i) for i in range(90) if (date(2024, 1, 1) + timedelta(days=i)).weekday() < 5]
+NOW = datetime(2024, 4, 1, 12, tzinfo=UTC)
+
+
+class Vendor:
+    """A source with fixed prices that counts its questions; `failing` symbols have none."""
+
+    start = DAYS[0]
+
+    def __init__(self, symbols=("AMD", "NVDA"), *, scale=1.0, until=DAYS[-1], dividend_on=None, failing=()):
+        self.asked, self.failing = [], failing
+        rows = [
+            (s, d, scale * (100.0 + i + 10 * k), 1e6 + i, 101.0 + i + 10 * k, 0.5 if d == dividend_on else None)
+            for k, s in enumerate(symbols)
+            for i, d in enumerate(DAYS)
+            if d <= until
+        ]
+        names = ["symbol", "date", "close", "volume", "unadjusted_close", "dividend"]
+        self.frame = pl.DataFrame(rows, schema=names, orient="row").with_columns(
+            pl.col("dividend").cast(pl.Float64), pl.lit(None, pl.Float64).alias("split")
+        )
+
+    def read(self, symbols, first=None, last=None):
+        self.asked.append((tuple(symbols), first, last))
+        held = self.frame.filter(pl.col("symbol").is_in([s for s in symbols if s not in self.failing]))
+        listings = pl.DataFrame({"symbol": list(symbols), "currency": "USD", "time_zone": "America/New_York"})
+        return price_table(
+            within(held, first, last), asked=symbols, source="Vendor()", notes=["A note."], listings=listings
+        )
+
+
+@pytest.fixture(autouse=True)
+def today(monkeypatch):
+    monkeypatch.setattr(stored, "_now", lambda: NOW)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return mi.PriceStore(tmp_path / "prices")
+
+
+def through(store, vendor, **options):
+    return mi.StoredPrices(vendor, store, **options)
+
+
+def test_what_was_fetched_is_not_asked_for_again(store):
+    vendor = Vendor()
+    once = through(store, vendor).read(["NVDA", "AMD"])
+    assert vendor.asked == [(("NVDA", "AMD"), DAYS[0], None)]
+    again = through(store, vendor).read(["NVDA", "AMD"])
+    assert len(vendor.asked) == 1
+    assert again.frame.equals(once.frame)
+    assert once.frame.equals(vendor.read(["NVDA", "AMD"]).frame)
+    assert once.listings.rows() == [("AMD", "USD", "America/New_York"), ("NVDA", "USD", "America/New_York")]
+    assert once.outcomes["outcome"].to_list() == ["rows", "rows"]
+
+
+def test_only_later_sessions_are_asked_for_with_some_before(store, monkeypatch):
+    monkeypatch.setattr(stored, "_now", lambda: datetime(2024, 2, 1, 12, tzinfo=UTC))
+    through(store, Vendor(until=date(2024, 1, 31))).read(["NVDA"])
+    monkeypatch.setattr(stored, "_now", lambda: NOW)
+    vendor = Vendor()
+    table = through(store, vendor).read(["NVDA"])
+    # five sessions before the end of what was held
+    assert vendor.asked == [(("NVDA",), date(2024, 1, 25), None)]
+    assert table.frame.equals(Vendor().read(["NVDA"]).frame)
+
+
+def test_the_current_day_of_the_exchange_is_never_held(store, monkeypatch):
+    # two in the morning of the 31st in London is still the 30th in New York
+    monkeypatch.setattr(stored, "_now", lambda: datetime(2024, 1, 31, 2, tzinfo=UTC))
+    through(store, Vendor(until=date(2024, 1, 29))).read(["NVDA"])
+    assert store.symbols()["covered_to"].to_list() == [date(2024, 1, 29)]
+
+
+@pytest.mark.parametrize("what", ["closes", "dividend"])
+def test_adjusted_history_is_fetched_whole(store, monkeypatch, what):
+    monkeypatch.setattr(stored, "_now", lambda: datetime(2024, 2, 1, 12, tzinfo=UTC))
+    through(store, Vendor(until=date(2024, 1, 31))).read(["NVDA", "AMD"])
+    monkeypatch.setattr(stored, "_now", lambda: NOW)
+    vendor = Vendor(scale=0.99) if what == "closes" else Vendor(dividend_on=date(2024, 3, 15))
+    table = through(store, vendor).read(["NVDA", "AMD"])
+    assert vendor.asked[-1] == (("NVDA", "AMD"), DAYS[0], None)
+    assert table.frame.equals(vendor.read(["NVDA", "AMD"]).frame)
+    assert "NVDA was fetched anew: its history has been adjusted since the last time." in table.notes
+
+
+def test_earlier_dates_fetch_the_whole_symbol(store):
+    vendor = Vendor()
+    through(store, vendor).read(["NVDA"], date(2024, 2, 1), date(2024, 2, 10))
+    table = through(store, vendor).read(["NVDA"], date(2024, 1, 10), date(2024, 1, 20))
+    assert vendor.asked[-1] == (("NVDA",), date(2024, 1, 10), date(2024, 2, 10))
+    assert table.frame["date"].min() == date(2024, 1, 10)
+    assert table.frame["date"].max() == date(2024, 1, 19)
+
+
+def test_a_snapshot_gives_the_same_rows_whatever_came_later(store, monkeypatch):
+    monkeypatch.setattr(stored, "_now", lambda: datetime(2024, 2, 1, 12, tzinfo=UTC))
+    before = through(store, Vendor(until=date(2024, 1, 31))).read(["NVDA", "AMD"])
+    monkeypatch.setattr(stored, "_now", lambda: NOW)
+    after = through(store, Vendor(scale=0.98)).read(["NVDA", "AMD"])
+    pinned = mi.StoredPrices(store=store, snapshot=before.snapshot[:6]).read(["NVDA", "AMD"])
+    assert after.snapshot != before.snapshot
+    for name in ("fingerprint", "source", "notes", "missing", "snapshot"):
+        assert getattr(pinned, name) == getattr(before, name)
+    assert pinned.frame.equals(before.frame)
+    assert f"snapshot {before.snapshot}" in before.source
+    assert store.snapshots()["snapshot"].to_list() == sorted([before.snapshot, after.snapshot])
+
+
+def test_a_snapshot_says_what_it_does_not_hold(store):
+    made = through(store, Vendor()).read(["NVDA"], date(2024, 1, 10), date(2024, 1, 20))
+    pinned = mi.StoredPrices(store=store, snapshot=made.snapshot)
+    wider = pinned.read(["NVDA", "AMD"])
+    assert wider.missing == ("AMD",)
+    assert "Not in the snapshot: AMD." in wider.notes
+    assert any("2024-01-10 to 2024-01-20" in note for note in wider.notes)
+    with pytest.raises(mi.SourceError, match="holds no prices of 'AMD'; it holds 'NVDA'"):
+        pinned.read(["AMD"])
+    with pytest.raises(mi.SpecificationError, match="no snapshot is called 'ffffffff'"):
+        mi.StoredPrices(store=store, snapshot="ffffffff").read(["NVDA"])
+    with pytest.raises(mi.SpecificationError, match=r"no snapshot is called '\.\./x'"):
+        mi.StoredPrices(store=store, snapshot="../x").read(["NVDA"])
+    with pytest.raises(mi.SpecificationError, match="asks nobody"):
+        mi.StoredPrices(Vendor(), store, snapshot=made.snapshot)
+
+
+def test_what_fails_is_told_and_what_is_held_is_used(store, monkeypatch):
+    monkeypatch.setattr(stored, "_now", lambda: datetime(2024, 2, 1, 12, tzinfo=UTC))
+    through(store, Vendor(until=date(2024, 1, 31))).read(["NVDA", "AMD"])
+    monkeypatch.setattr(stored, "_now", lambda: NOW)
+    table = through(store, Vendor(failing=["NVDA"])).read(["NVDA", "AMD", "XYZ"])
+    assert table.missing == ("XYZ",)
+    assert "Not brought up to date, so as they were held: NVDA." in table.notes
+    assert table.frame.filter(pl.col("symbol") == "NVDA")["date"].max() == date(2024, 1, 31)
+    assert table.frame.filter(pl.col("symbol") == "AMD")["date"].max() == DAYS[-1]
+    assert dict(table.outcomes.select("symbol", "outcome").iter_rows()) == {
+        "NVDA": "none",
+        "AMD": "rows",
+        "XYZ": "none",
+    }
+
+
+def test_offline_there_is_what_was_fetched(store):
+    with pytest.raises(mi.SourceError, match="holds no prices of 'NVDA' from Vendor"):
+        mi.StoredPrices(store=store, vendor="Vendor").read(["NVDA"])
+    through(store, Vendor()).read(["NVDA"])
+    assert mi.StoredPrices(store=store, vendor="Vendor").read(["NVDA"], last=date(2024, 3, 1)).frame.height == 45
+    assert (
+        "Held only up to a day before 2024-12-31: NVDA."
+        in mi.StoredPrices(store=store, vendor="Vendor").read(["NVDA"], last=date(2024, 12, 31)).notes
+    )
+
+
+def test_vendors_are_kept_apart(store):
+    class Other(Vendor):
+        pass
+
+    through(store, Vendor()).read(["NVDA"])
+    other = Other(scale=2.0)
+    table = through(store, other).read(["NVDA"])
+    assert other.asked
+    assert table.frame["close"].to_list() == [2 * close for close in Vendor().read(["NVDA"]).frame["close"]]
+    with pytest.raises(mi.DataError, match="More than one vendor"):
+        store.export(store.directory / "all.parquet")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_an_export_is_read_by_file_prices(store, tmp_path, ending):
+    table = through(store, Vendor(dividend_on=DAYS[5])).read(["NVDA", "AMD"])
+    path = store.export(tmp_path / f"prices.{ending}")
+    read = mi.FilePrices(path).read(["NVDA", "AMD"])
+    assert read.frame.select("symbol", "date", "close", "volume").equals(
+        table.frame.select("symbol", "date", "close", "volume")
+    )
+    with pytest.raises(mi.DataError, match="holds no prices of 'XYZ'"):
+        store.export(tmp_path / "x.csv", ["XYZ"])
+
+
+def test_prune_keeps_what_a_snapshot_needs(store):
+    first = through(store, Vendor()).read(["NVDA"])
+    store.commit("Vendor", [changed(Vendor(scale=3.0))])
+    assert store.prune() == 0
+    assert store.verify().is_empty()
+    store.forget(first.snapshot)
+    assert store.prune() == 1
+    assert store.symbols()["symbol"].to_list() == ["NVDA"]
+
+
+def changed(vendor, symbol="NVDA"):
+    rows = stored._series(vendor.read([symbol]))
+    return Update(symbol, rows, DAYS[0], DAYS[-1], replaces=True)
+
+
+# --- damage -----------------------------------------------------------------------------------------
+
+
+def only_file(store):
+    return next((store.directory / "prices").glob("*/*/*.parquet"))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+def test_a_cut_file_is_set_aside_and_fetched_again(store, share):
+    whole = through(store, Vendor()).read(["NVDA"])
+    path = only_file(store)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    assert store.verify().row(0)[:2] == ("current", "NVDA")
+    vendor = Vendor()
+    with pytest.warns(mi.MarketImpactWarning, match="stored prices of NVDA are damaged.*set aside"):
+        again = through(store, vendor).read(["NVDA"])
+    assert vendor.asked
+    assert again.frame.equals(whole.frame)
+    assert len(list((store.directory / "set_aside").iterdir())) == 1
+
+
+@pytest.mark.parametrize("at", [0, 4, 100, 500, -5, -1])
+def test_a_flipped_bit_is_never_used(store, at):
+    through(store, Vendor()).read(["NVDA"])
+    path = only_file(store)
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(mi.DataError, match="damaged"):
+        mi.StoredPrices(store=store, vendor="Vendor").read(["NVDA"])
+
+
+def test_a_file_that_is_gone_is_fetched_again(store):
+    through(store, Vendor()).read(["NVDA"])
+    only_file(store).unlink()
+    assert store.verify()["problem"].to_list()[0].startswith("are gone")
+    vendor = Vendor()
+    with pytest.warns(mi.MarketImpactWarning, match="are gone"):
+        through(store, vendor).read(["NVDA"])
+    assert vendor.asked
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"series": [{"symbol": 1}]}', b"\x00\xff"])
+def test_a_damaged_index_is_made_anew_from_the_files(store, content):
+    whole = through(store, Vendor()).read(["NVDA", "AMD"])
+    held = store.symbols()
+    (store.directory / "index.json").write_bytes(content)
+    with pytest.warns(mi.MarketImpactWarning, match="index of the price store was damaged"):
+        assert store.symbols().equals(held)
+    vendor = Vendor()
+    assert through(store, vendor).read(["NVDA", "AMD"]).frame.equals(whole.frame)
+    assert not vendor.asked
+
+
+def test_a_damaged_snapshot_is_refused(store):
+    made = through(store, Vendor()).read(["NVDA"])
+    path = store.directory / "snapshots" / f"{made.snapshot}.json"
+    path.write_text(path.read_text().replace("NVDA", "NVDB"))
+    with pytest.raises(mi.DataError, match="does not match its name"):
+        mi.StoredPrices(store=store, snapshot=made.snapshot).read(["NVDA"])
+    assert store.verify()["what"].to_list() == ["snapshot"]
+
+
+def test_a_store_of_a_newer_version_is_refused_with_advice(store):
+    through(store, Vendor()).read(["NVDA"])
+    (store.directory / "format.json").write_text(json.dumps({"format": FORMAT + 1}))
+    for ask in (lambda: through(store, Vendor()).read(["NVDA"]), store.symbols, store.verify, store.prune):
+        with pytest.raises(mi.DataError, match=r"newer version.*Upgrade marketimpact"):
+            ask()
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "rename", "mkdir"])
+@pytest.mark.parametrize("nth", [1, 2, 3, 5])
+def test_a_full_disk_leaves_the_store_as_it_was(store, monkeypatch, call, nth):
+    """Every step of a write refuses in turn, as a full disk does."""
+    through(store, Vendor()).read(["NVDA"])
+    before = store.symbols()
+    refuse(monkeypatch, call, nth)
+    try:
+        through(store, Vendor(("NVDA", "AMD", "INTC", "MU"))).read(["AMD", "INTC", "MU"])
+    except mi.DataError as error:
+        assert "No space left" in str(error)
+        assert "intact" in str(error)
+    monkeypatch.undo()
+    monkeypatch.setattr(stored, "_now", lambda: NOW)
+    assert store.verify().is_empty()
+    now = store.symbols()
+    assert set(before["file"]) <= set(now["file"])
+    assert not list(store.directory.rglob(".*unfinished"))
+    table = through(store, Vendor(("NVDA", "AMD", "INTC", "MU"))).read(["NVDA", "AMD", "INTC", "MU"])
+    assert table.frame["symbol"].n_unique() == 4
+
+
+def refuse(monkeypatch, call, nth):
+    """Make the nth call of one kind fail with ENOSPC."""
+    count = [0]
+
+    def full(original):
+        def wrapped(*args, **options):
+            count[0] += 1
+            if count[0] == nth:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return original(*args, **options)
+
+        return wrapped
+
+    if call == "fsync":
+        monkeypatch.setattr(os, "fsync", full(os.fsync))
+    elif call == "rename":
+        monkeypatch.setattr(Path, "replace", full(Path.replace))
+    elif call == "mkdir":
+        monkeypatch.setattr("marketimpact.sources.store_files._settle", full(lambda _: None))
+    else:
+        original = Path.open
+
+        def opened(self, mode="r", *args, **options):
+            file = original(self, mode, *args, **options)
+            if mode == "wb":
+                file_write = file.write
+
+                class Full:
+                    def __enter__(self):
+                        return self
+
+                    def __exit__(self, *_):
+                        file.close()
+
+                    write = staticmethod(full(file_write))
+                    flush = staticmethod(file.flush)
+                    fileno = staticmethod(file.fileno)
+
+                return Full()
+            return file
+
+        monkeypatch.setattr(Path, "open", opened)
+
+
+# --- names ------------------------------------------------------------------------------------------
+
+NAMES = [
+    "../../x",
+    "..",
+    ".",
+    "a/b",
+    "a\\b",
+    "CON",
+    "x" * 500,
+    "a\0b",
+    "ÄÖ中",
+    "AbC",
+    "ABC",
+    "abc",
+    " ",
+    "-rf",
+    "~",
+    "\ud800",
+]
+
+
+def test_names_stay_inside_the_directory_and_apart(tmp_path):
+    names = [safe_name(name) for name in NAMES]
+    assert len({name.lower() for name in names}) == len(NAMES)
+    for name in names:
+        path = (tmp_path / name).resolve()
+        assert path.parent == tmp_path.resolve()
+        path.write_text("x")
+        assert len(name) < 100
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "CON", "x" * 500, "ÄÖ中", "a\0b", "<script>"])
+def test_any_symbol_can_be_kept(store, tmp_path, name):
+    table = through(store, Vendor((name, "NVDA"))).read([name, "NVDA"])
+    assert table.missing == ()
+    assert set(store.symbols()["symbol"]) == {name, "NVDA"}
+    assert {p.name for p in tmp_path.iterdir()} == {"prices"}
+    assert store.verify().is_empty()
+
+
+# --- laws -------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    asks=st.lists(
+        st.tuples(st.sets(st.sampled_from(["AMD", "NVDA"]), min_size=1), st.integers(0, 60), st.integers(0, 60)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_any_order_of_asking_gives_what_the_vendor_has(tmp_path_factory, asks):
+    store, vendor = mi.PriceStore(tmp_path_factory.mktemp("store")), Vendor()
+    for symbols, a, b in asks:
+        first, last = DAYS[min(a, b)], DAYS[max(a, b)]
+        got = through(store, vendor).read(sorted(symbols), first, last)
+        assert got.frame.equals(Vendor().read(sorted(symbols), first, last).frame)
+    assert store.verify().is_empty()
+
+
+def test_rows_of_two_writers_are_united(store):
+    early = stored._series(Vendor(until=DAYS[30]).read(["NVDA"]))
+    late = stored._series(Vendor().read(["NVDA"], DAYS[25], DAYS[50]))
+    store.commit("Vendor", [Update("NVDA", early, DAYS[0], DAYS[30], replaces=True)])
+    store.commit("Vendor", [Update("NVDA", late, DAYS[25], DAYS[50], replaces=False)])
+    row = store.symbols().row(0, named=True)
+    assert (row["rows"], row["covered_from"], row["covered_to"]) == (51, DAYS[0], DAYS[50])
+
+
+def test_the_default_place_is_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    store = mi.PriceStore()
+    assert store.directory == tmp_path / "marketimpact" / "prices"
+    assert store.symbols().is_empty()
+    assert repr(store) == "PriceStore()"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert store.verify().is_empty()
+
+
+def test_simulated_prices_are_not_kept_among_real_ones(store):
+    with pytest.raises(mi.SpecificationError, match="simulated prices"):
+        through(store, mi.SamplePrices()).read(["NVDA"])
