@@ -1,10 +1,11 @@
 """Event studies of semiconductor policy.
 
 Announcements (`announcements`, `campaigns`) meet securities (`securities`) on each exchange's own
-sessions (`align`); a `Market` turns prices (`SamplePrices`, `FilePrices`, `YahooPrices`) into
-returns; an `EventStudy` estimates a model of the normal return (`MODELS`) and gives a
-`StudyResult`, which answers who moved (`car`), how far on average (`caar`), whether that can be told
-from chance (`test`, `TESTS`), and what was left out (`attrition`). `write_report` makes a report.
+sessions (`align`); a `Market` turns prices into returns: `SamplePrices`, `FilePrices`,
+`FolderPrices`, `AksharePrices`, `DatabasePrices`, `YahooPrices`; an `EventStudy` estimates a model of
+the normal return (`MODELS`) and gives a `StudyResult`, which answers who moved (`car`), how far on
+average (`caar`), whether that can be told from chance (`test`, `TESTS`), and what was left out
+(`attrition`). `write_report` makes a report.
 """
 
 from marketimpact.alignment import align
@@ -42,18 +43,28 @@ from marketimpact.models import (
 )
 from marketimpact.report import write_report
 from marketimpact.result import StudyResult
-from marketimpact.sources import FilePrices, FrenchFactors, SamplePrices, YahooPrices
+from marketimpact.sources import (
+    AksharePrices,
+    DatabasePrices,
+    FilePrices,
+    FolderPrices,
+    FrenchFactors,
+    SamplePrices,
+    YahooPrices,
+)
 from marketimpact.study import EventStudy
 from marketimpact.volatility import abnormal_volatility
 
 __all__ = [
     "MODELS",
     "TESTS",
+    "AksharePrices",
     "Capm",
     "CapmRestricted",
     "Carhart",
     "ComparisonPeriodMean",
     "DataError",
+    "DatabasePrices",
     "Dimson",
     "Egarch",
     "EventStudy",
@@ -61,6 +72,7 @@ __all__ = [
     "FamaFrench3",
     "FamaFrench5",
     "FilePrices",
+    "FolderPrices",
     "FrenchFactors",
     "Garch",
     "Huber",

@@ -1,9 +1,23 @@
-"""Who supplies prices: files, the embedded simulated sample, Yahoo Finance. And factors: Kenneth French's."""
+"""Who supplies prices: files and folders, databases, AkShare's frames, the simulated sample, Yahoo. And factors."""
 
+from marketimpact.sources.akshare import AksharePrices
+from marketimpact.sources.database import DatabasePrices
 from marketimpact.sources.files import FilePrices
+from marketimpact.sources.folder import FolderPrices
 from marketimpact.sources.french import FrenchFactors
 from marketimpact.sources.protocol import PriceSource, PriceTable, fingerprint
 from marketimpact.sources.sample import SamplePrices
 from marketimpact.sources.yahoo import YahooPrices
 
-__all__ = ["FilePrices", "FrenchFactors", "PriceSource", "PriceTable", "SamplePrices", "YahooPrices", "fingerprint"]
+__all__ = [
+    "AksharePrices",
+    "DatabasePrices",
+    "FilePrices",
+    "FolderPrices",
+    "FrenchFactors",
+    "PriceSource",
+    "PriceTable",
+    "SamplePrices",
+    "YahooPrices",
+    "fingerprint",
+]
