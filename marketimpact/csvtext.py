@@ -93,8 +93,11 @@ def table(text: str, what: str, *, names: Sequence[str] = (), skip: int = 0) -> 
     above = skip if names else 1
     lines, records = lines[above:], records[above:]
     _refuse_ragged(lines, records, len(header), what)
-    columns = [pl.Series(name, [cells[at] for cells in records], dtype=pl.String) for at, name in enumerate(header)]
-    return pl.DataFrame(columns).select(pl.all().str.strip_chars().replace("", None))
+    columns = [
+        pl.Series(name, [cells[at].strip() or None for cells in records], dtype=pl.String)
+        for at, name in enumerate(header)
+    ]
+    return pl.DataFrame(columns)
 
 
 def _records(text: str, what: str) -> tuple[list[int], list[list[str]]]:
