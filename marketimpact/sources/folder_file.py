@@ -17,8 +17,8 @@ from marketimpact.sources.rows import typed
 
 __all__ = ["PriceFile", "opened", "rows_of"]
 
-#: Bytes in which the header and the first row of a file are looked for.
-HEAD = 65_536
+#: Lines in which header and first row of a file are looked for, and the most bytes of one of them.
+HEAD, LINE = 8, 1_000_000
 #: Shares of a lot on the mainland exchanges.
 LOT = 100.0
 #: 日期 in the encoding of Chinese Windows.
@@ -47,7 +47,7 @@ def opened(path: Path) -> PriceFile:
     guess = ashare_symbol(path.stem) or market_symbol(path.stem)
     try:
         with path.open("rb") as file:
-            head = _decoded(file.read(HEAD), path.name, whole=False)
+            head = _decoded(b"".join(file.readline(LINE) for _ in range(HEAD)), path.name, whole=False)
         records = csvtext.first_records(head, 4)
         if columns := _yfinance_columns(records):
             whose = dict.fromkeys(market_symbol(ticker) for _, ticker in columns if ticker)

@@ -19,7 +19,7 @@ from tests.laws.outside_text import mutated, soup
 #: Twenty times as many with FUZZ=20, and other ones each time.
 EFFORT = int(os.environ.get("FUZZ", "1"))
 fuzzed = settings(
-    max_examples=120 * EFFORT,
+    max_examples=50 * EFFORT,
     derandomize=EFFORT == 1,
     deadline=None,
     database=None,
