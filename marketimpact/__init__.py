@@ -1,11 +1,12 @@
 """Event studies of semiconductor policy.
 
 Announcements (`announcements`, `campaigns`) meet securities (`securities`) on each exchange's own
-sessions (`align`); a `Market` turns prices (`SamplePrices`, `FilePrices`, `YahooPrices`) into
-returns; an `EventStudy` estimates a model of the normal return (`MODELS`) and gives a
-`StudyResult`, which answers who moved (`car`), how far on average (`caar`), whether that can be told
-from chance (`test`, `TESTS`), and what was left out (`attrition`). `write_report` makes a report.
-`check_prices` says what is wrong with prices (`FINDINGS`) before anything is computed from them.
+sessions (`align`); a `Market` turns prices into returns: `SamplePrices`, `FilePrices`,
+`FolderPrices`, `AksharePrices`, `DatabasePrices`, `YahooPrices`, kept by a
+`PriceStore` (`StoredPrices`) and looked over by `check_prices`; an `EventStudy` estimates a model of
+the normal return (`MODELS`) and gives a `StudyResult`, which answers who moved (`car`), how far on
+average (`caar`), whether that can be told from chance (`test`, `TESTS`), and what was left out
+(`attrition`). `write_report` makes a report.
 """
 
 from marketimpact.alignment import align
@@ -52,7 +53,17 @@ from marketimpact.reactions import reaction_order
 from marketimpact.regressions import wild_cluster_bootstrap
 from marketimpact.report import write_report
 from marketimpact.result import StudyResult
-from marketimpact.sources import FilePrices, FrenchFactors, PriceStore, SamplePrices, StoredPrices, YahooPrices
+from marketimpact.sources import (
+    AksharePrices,
+    DatabasePrices,
+    FilePrices,
+    FolderPrices,
+    FrenchFactors,
+    PriceStore,
+    SamplePrices,
+    StoredPrices,
+    YahooPrices,
+)
 from marketimpact.study import EventStudy
 from marketimpact.timing import day0_sensitivity, run_up
 from marketimpact.volatility import abnormal_volatility
@@ -61,11 +72,13 @@ __all__ = [
     "FINDINGS",
     "MODELS",
     "TESTS",
+    "AksharePrices",
     "Capm",
     "CapmRestricted",
     "Carhart",
     "ComparisonPeriodMean",
     "DataError",
+    "DatabasePrices",
     "Day0Bounds",
     "Dimson",
     "Egarch",
@@ -74,6 +87,7 @@ __all__ = [
     "FamaFrench3",
     "FamaFrench5",
     "FilePrices",
+    "FolderPrices",
     "FrenchFactors",
     "Garch",
     "Huber",

@@ -6,7 +6,6 @@ in one `DataError`, counted, with the rows at fault as they were written.
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 from datetime import timedelta
@@ -15,7 +14,7 @@ from pathlib import Path
 import dataframely as dy
 import polars as pl
 
-from marketimpact import schema
+from marketimpact import csvtext, schema
 from marketimpact.errors import DataError
 from marketimpact.resources import resource
 
@@ -182,42 +181,11 @@ def _from_parquet(file: Path, what: str) -> pl.DataFrame:
 
 def _from_csv(file: Path, what: str) -> pl.DataFrame:
     """Every cell as text, an empty one as null; every row as long as the header."""
-    header, records = _records(file, what)
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise DataError(f"{what}: the header names {', '.join(map(repr, repeated))} twice. Rename or drop one.")
-    ragged = [(line, cells) for line, cells in records if len(cells) != len(header)]
-    if ragged:
-        shown = [f"  line {line}: {len(cells)} cells" for line, cells in ragged[: schema.ROWS_SHOWN]]
-        more = len(ragged) - len(shown)
-        raise DataError(
-            f"{what}: {len(ragged)} row{'s' if len(ragged) > 1 else ''} of another length than the header, "
-            f"which has {len(header)} cells. Quote cells that contain a comma.\n"
-            + "\n".join(shown + ([f"  ... and {more} more"] if more else [])),
-            counts={"ragged_rows": len(ragged)},
-        )
-    columns = {name: [cells[i].strip() or None for _, cells in records] for i, name in enumerate(header)}
-    return pl.DataFrame(columns, schema=dict.fromkeys(header, pl.String))
-
-
-def _records(file: Path, what: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and each record with the number of its last line; blank lines are skipped."""
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        raw = file.read_bytes()
     except OSError as error:
         raise DataError(f"{what}: cannot be opened ({error.strerror or error}).") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{what}: not UTF-8 (byte {error.start}). Save it as 'CSV UTF-8', or convert it first."
-        ) from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        records = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except csv.Error as error:
-        raise DataError(f"{what}: line {reader.line_num} is not CSV ({error}).") from error
-    if not records:
-        raise DataError(f"{what}: the file is empty. The first line must name the columns.")
-    return [name.strip() for name in records[0][1]], records[1:]
+    return csvtext.table(csvtext.decoded(raw, what), what)
 
 
 def _first_line(error: BaseException) -> str:

@@ -85,6 +85,8 @@ class EventStudy:
         if isinstance(self.model, type) or not hasattr(self.model, "design"):
             name = getattr(self.model, "__name__", repr(self.model))
             raise SpecificationError(f"model={name} is not a model value; write mi.MarketModel(), with brackets.")
+        if not isinstance(self.serial_correlation, bool):
+            raise SpecificationError(f"serial_correlation={self.serial_correlation!r} must be True or False.")
         self._settle_missing()
         if self.exclude is not None and not isinstance(self.exclude, ExcludedDays):
             object.__setattr__(self, "exclude", ExcludedDays.of(self.exclude))
@@ -94,6 +96,8 @@ class EventStudy:
                 f"{self.model.name} estimates over {after} too, which reaches into event_window={self.event_window}. "
                 f"Start it after {self.event_window[1]}."
             )
+        if not isinstance(self.min_observations, int) or isinstance(self.min_observations, bool):
+            raise SpecificationError(f"min_observations={self.min_observations!r} must be a whole number of sessions.")
         floor = self.model.design.n_parameters + SPARE_OBSERVATIONS
         length = self.estimation_window[1] - self.estimation_window[0] + 1
         if not floor <= self.min_observations <= length:

@@ -15,6 +15,7 @@ from marketimpact.catalogue import announcements, securities
 from marketimpact.errors import SpecificationError
 from marketimpact.market import Market
 from marketimpact.models import MODELS, FactorModel, Model
+from marketimpact.pipeline import check_window
 from marketimpact.resources import resource
 from marketimpact.result import StudyResult
 from marketimpact.sources.protocol import PriceSource
@@ -160,14 +161,14 @@ def read_study(path: str | Path | None = None) -> StudyFile:
     firms, folder = content.get("securities", {}), file.parent
     return StudyFile(
         name=file.stem,
-        title=str(content.get("title", file.stem)),
-        question=str(content.get("question", "")),
+        title=_text(content.get("title", file.stem), f"{file.name}: title"),
+        question=_text(content.get("question", ""), f"{file.name}: question"),
         study=_study(study, file.name),
         ids=tuple(_strings(chosen.get("ids", []), f"{file.name}: [announcements] ids")),
         windows=_windows(content.get("report", {}).get("windows", [[0, 1], [0, 0]]), file.name),
         groups=_groups(content.get("groups", []), file.name),
-        announcements_file=folder / chosen["file"] if "file" in chosen else None,
-        securities_file=folder / firms["file"] if "file" in firms else None,
+        announcements_file=_beside(folder, chosen, f"{file.name}: [announcements] file"),
+        securities_file=_beside(folder, firms, f"{file.name}: [securities] file"),
         benchmark=_one_of(firms.get("benchmark", "benchmark"), ("benchmark", "sector_proxy"), file.name),
     )
 
@@ -214,7 +215,7 @@ def _study(table: Mapping[str, Any], name: str) -> EventStudy:
 
 
 def _model(table: Mapping[str, Any], name: str) -> Model:
-    called = table.get("model", "market_model")
+    called = _text(table.get("model", "market_model"), f"{name}: [study] model")
     if called not in MODELS:
         raise SpecificationError(f"{name}: no model is called {called!r}. There are: {', '.join(MODELS)}.")
     if called == "factor_model":
@@ -231,7 +232,7 @@ def _model(table: Mapping[str, Any], name: str) -> Model:
 def _windows(value: Any, name: str) -> tuple[tuple[int, int], ...]:
     if not isinstance(value, list) or not value or not all(isinstance(w, list) and len(w) == 2 for w in value):
         raise SpecificationError(f"{name}: [report] windows must be a list of pairs, such as [[0, 1], [0, 0]].")
-    return tuple((first, last) for first, last in value)
+    return tuple(check_window(window, f"{name}: a window of [report]") for window in value)
 
 
 def _groups(tables: Sequence[Mapping[str, Any]], name: str) -> dict[str, tuple[str, ...]]:
@@ -239,9 +240,10 @@ def _groups(tables: Sequence[Mapping[str, Any]], name: str) -> dict[str, tuple[s
     for table in tables:
         if "name" not in table or not table.get("symbols"):
             raise SpecificationError(f"{name}: every [[groups]] needs a name and symbols.")
-        if table["name"] in groups:
-            raise SpecificationError(f"{name}: two groups are called {table['name']!r}.")
-        groups[str(table["name"])] = tuple(_strings(table["symbols"], f"{name}: group {table['name']!r}"))
+        called = _text(table["name"], f"{name}: the name of a group")
+        if called in groups:
+            raise SpecificationError(f"{name}: two groups are called {called!r}.")
+        groups[called] = tuple(_strings(table["symbols"], f"{name}: group {called!r}"))
     members = [symbol for symbols in groups.values() for symbol in symbols]
     twice = sorted({symbol for symbol in members if members.count(symbol) > 1})
     if twice:
@@ -253,6 +255,17 @@ def _strings(value: Any, where: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise SpecificationError(f'{where} must be a list of strings, such as ["NVDA", "0981.HK"].')
     return value
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise SpecificationError(f"{where} is {value!r}, which must be text in quotes.")
+    return value
+
+
+def _beside(folder: Path, table: Mapping[str, Any], where: str) -> Path | None:
+    """A file named in the study, relative to it."""
+    return folder / _text(table["file"], where) if "file" in table else None
 
 
 def _one_of(value: Any, allowed: Sequence[str], name: str) -> str:

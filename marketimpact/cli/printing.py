@@ -9,12 +9,19 @@ __all__ = ["flat", "show"]
 
 #: Width of a table that goes into a file or another program.
 PIPE_WIDTH = 160
+#: What a spreadsheet takes for the start of a formula.
+FORMULA = r"^[=+\-@\t\r]"
 
 
 def flat(frame: pl.DataFrame) -> pl.DataFrame:
-    """Lists joined by ';', so that a CSV can hold them."""
+    """A frame as a CSV can hold it: lists joined by ';', no text that a spreadsheet would compute.
+
+    Text that begins like a formula gets an apostrophe in front; Parquet keeps it as it was.
+    """
     lists = [c for c, kind in frame.schema.items() if isinstance(kind, pl.List)]
-    return frame.with_columns(pl.col(lists).list.join(";")) if lists else frame
+    frame = frame.with_columns(pl.col(c).list.join(";") for c in lists)
+    cell = pl.col(pl.String)
+    return frame.with_columns(pl.when(cell.str.contains(FORMULA)).then("'" + cell).otherwise(cell).name.keep())
 
 
 def show(frame: pl.DataFrame) -> None:

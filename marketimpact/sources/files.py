@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 
-from marketimpact.errors import DataError, SourceError, SpecificationError
+from marketimpact import csvtext
+from marketimpact.errors import DataError, SpecificationError
 from marketimpact.schema import Prices, check
 from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
+from marketimpact.sources.rows import counted, none_of_them, plain_value, refuse_unreadable, text_value, wrong_type
 
 __all__ = ["FilePrices"]
 
@@ -30,8 +33,6 @@ SYNONYMS = {
     "close": ("close", "closeprice", "closingprice", "price", "prc", "pxlast", "last", "settle"),
     "adj_close": ("adjclose", "adjustedclose", "adjcloseprice", "closeadj", "adjustedprice"),
 }
-# A date that pandas wrote with its midnight, with or without an offset, is still that date.
-MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?$"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -105,8 +106,8 @@ class FilePrices:
         mine = pl.col("symbol").is_in(asked).fill_null(value=False)
         ours, others = frame.filter(mine), frame.filter(~mine)
         if ours.is_empty():
-            raise _none_of_them(frame, asked, source)
-        _refuse_unreadable(ours, source)
+            raise none_of_them(frame["symbol"].drop_nulls().to_list(), asked, source)
+        refuse_unreadable(ours, source)
         if self.drop_repeats:
             ours = ours.unique(maintain_order=True)
         chosen = within(ours, first, last)
@@ -166,13 +167,18 @@ def _load_file(path: Path) -> pl.DataFrame:
     try:
         # One open file: reading by path opens it several times, and fails while another replaces it.
         with path.open("rb") as file:
-            # Everything as text: inferred types would turn the symbol 0700 into 700.
-            return pl.read_parquet(file) if kind == ".parquet" else pl.read_csv(file, infer_schema=False)
-    except pl.exceptions.NoDataError as error:
-        raise DataError(f"{path} is empty.") from error
-    except (pl.exceptions.PolarsError, OSError) as error:
-        cause = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read as {kind[1:]}: {cause}. Write the file again.") from error
+            raw = file.read()
+    except OSError as error:
+        raise DataError(f"{path} cannot be opened ({error.strerror or error}).") from error
+    if kind == ".csv":
+        # Everything as text: inferred types would turn the symbol 0700 into 700.
+        return csvtext.table(csvtext.decoded(raw, str(path)), str(path))
+    try:
+        return pl.read_parquet(io.BytesIO(raw))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        # Damaged files make polars panic as often as raise.
+        cause = str(error).strip().partition("\n")[0]
+        raise DataError(f"{path} cannot be read as parquet: {cause}. Write the file again.") from error
 
 
 def _demand_columns(frame: pl.DataFrame, source: str) -> pl.DataFrame:
@@ -212,9 +218,9 @@ def _typed(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     texts = all(dtype == pl.String for dtype in frame.dtypes)
     expressions = {"symbol": pl.col("symbol").cast(pl.String)}
     for name in frame.columns[1:]:
-        expressions[name] = _text_value(name) if texts else _plain_value(frame[name], source)
+        expressions[name] = text_value(name) if texts else plain_value(frame[name], source)
     if not isinstance(frame["symbol"].dtype, pl.String | pl.Categorical | pl.Enum):
-        raise _wrong_type(frame["symbol"], "text", source)
+        raise wrong_type(frame["symbol"], "text", source)
     lost = [
         pl.when(value.is_null() & pl.col(name).is_not_null()).then(
             pl.format("{} '{}'", pl.lit(name), pl.col(name).cast(pl.String))
@@ -235,61 +241,6 @@ def _number(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.Float64, strict=False)
 
 
-def _text_value(name: str) -> pl.Expr:
-    text = pl.col(name).str.strip_chars()
-    if name == "date":
-        return text.str.replace(MIDNIGHT, "").str.to_date("%Y-%m-%d", strict=False)
-    return text.cast(pl.Float64, strict=False)
-
-
-def _plain_value(values: pl.Series, source: str) -> pl.Expr:
-    name, dtype = values.name, values.dtype
-    if name != "date":
-        if dtype.is_numeric() or dtype == pl.Null:
-            return pl.col(name).cast(pl.Float64)
-        raise _wrong_type(values, "numbers", source)
-    if isinstance(dtype, pl.Datetime):
-        # The local date of a local midnight; a cast would take the date it was in Greenwich.
-        return pl.when(pl.col(name).dt.time() == time(0)).then(pl.col(name).dt.date())
-    if dtype != pl.Date:
-        raise _wrong_type(values, "dates", source)
-    return pl.col(name)
-
-
-def _wrong_type(values: pl.Series, wanted: str, source: str) -> DataError:
-    return DataError(
-        f"{source}: column {values.name!r} has type {values.dtype}, must hold {wanted} "
-        f"(first value: {values.drop_nulls().first()!r}). Cast it before handing it in."
-    )
-
-
-def _refuse_unreadable(ours: pl.DataFrame, source: str) -> None:
-    wrong = ours.filter(pl.col("unreadable").is_not_null())
-    if wrong.is_empty():
-        return
-    shown = "; ".join(f"{row['symbol']}: {row['unreadable']}" for row in wrong.head(5).iter_rows(named=True))
-    raise DataError(
-        f"{source} has {_rows(wrong.height)} with a value that cannot be read, such as {shown}. Dates are "
-        "written 2024-01-31 and have no time of day, numbers 1234.5; leave a missing value empty.",
-        counts={"unreadable": wrong.height},
-        rows=wrong,
-    )
-
-
-def _none_of_them(frame: pl.DataFrame, asked: Sequence[str], source: str) -> SourceError:
-    known = frame["symbol"].drop_nulls().unique().sort().to_list()
-    upper = {name.upper(): name for name in reversed(known)}
-    near = (difflib.get_close_matches(name.upper(), upper, n=1, cutoff=0.75) for name in asked)
-    meant = list(dict.fromkeys(upper[match] for matches in near for match in matches))
-    return SourceError(
-        f"{source} has none of the symbols asked for: {listed(asked)}. It has {len(known)}: {listed(known)}."
-        + (f" Did you mean {listed(meant)}?" if meant else " Check how the file spells them."),
-        source=source,
-        symbols=asked,
-        retryable=False,
-    )
-
-
 def _basis_notes(chosen: pl.DataFrame, found: Sequence[str]) -> list[str]:
     """Where `close` stands in for the adjusted close; worst where one symbol has both."""
     priced = chosen.filter(pl.col("close").is_not_null())
@@ -302,7 +253,7 @@ def _basis_notes(chosen: pl.DataFrame, found: Sequence[str]) -> list[str]:
         return [f"There is no adj_close: close is used as given, adjusted or not.{hint}"]
     if adjusted.all():
         return []
-    notes = [f"adj_close is empty on {_rows(priced.height - int(adjusted.sum()))}: close is used there."]
+    notes = [f"adj_close is empty on {counted(priced.height - int(adjusted.sum()))}: close is used there."]
     bases = priced.group_by("symbol").agg(pl.col("from_adjusted").n_unique().alias("bases"))
     mixed = bases.filter(pl.col("bases") > 1)["symbol"].sort().to_list()
     if mixed:
@@ -327,8 +278,4 @@ def _broken_notes(others: pl.DataFrame) -> list[str]:
             check(Prices, readable, "prices")
         except DataError as error:
             broken += readable.height if error.rows is None else error.rows.height
-    return [f"{_rows(broken)} of symbols not asked for break the rules of prices."] if broken else []
-
-
-def _rows(count: int) -> str:
-    return f"{count} row{'' if count == 1 else 's'}"
+    return [f"{counted(broken)} of symbols not asked for break the rules of prices."] if broken else []

@@ -232,7 +232,7 @@ def test_a_time_of_day_is_refused():
         ("prices.xlsx", b"PK", r"ends in '.xlsx', which FilePrices cannot read"),
         ("prices", b"", "ends in ''"),
         ("broken.parquet", b"PAR1 no parquet PAR1", "cannot be read as parquet"),
-        ("half.csv", b"date\n\xff\xfe\x81\n", "cannot be read as csv"),
+        ("half.csv", b"date\n\xff\xfe\x81\n", "not UTF-8"),
         ("empty.csv", b"", "is empty"),
         ("header.csv", b"symbol,date,close\n", "has no rows"),
     ],

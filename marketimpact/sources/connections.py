@@ -1,0 +1,95 @@
+"""Statements over connections of PEP 249 drivers and of SQLAlchemy, none of which is imported here.
+
+What a driver's module says of itself (PEP 249: `paramstyle`, `Error`) is looked up where the user has
+loaded it. `polars.read_database` would do the same for SQLAlchemy, but asks duckdb for Arrow, which
+takes pyarrow, and takes a column of numbers with one text in it for text or for numbers by its first rows.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from decimal import Decimal
+from types import ModuleType
+from typing import Any
+
+import polars as pl
+
+__all__ = ["cause", "errors", "fetched", "of_sqlalchemy", "placeholders", "quoted"]
+
+
+def of_sqlalchemy(connection: Any) -> bool:
+    """Whether this is an engine or a connection of SQLAlchemy."""
+    return hasattr(connection, "dialect") and hasattr(connection, "execution_options")
+
+
+def quoted(connection: Any, name: str) -> str:
+    """A name that the database takes for a name, whatever is in it."""
+    if of_sqlalchemy(connection):
+        return str(connection.dialect.identifier_preparer.quote_identifier(name))
+    return '"' + name.replace('"', '""') + '"'
+
+
+def placeholders(connection: Any, count: int) -> list[str]:
+    """Marks for parameters, in the style of the driver."""
+    style = _style(connection)
+    marks = {"named": ":p{0}", "pyformat": "%(p{0})s", "format": "%s", "numeric": ":{1}", "numeric_dollar": "${1}"}
+    return [marks.get(style, "?").format(at, at + 1) for at in range(count)]
+
+
+def fetched(connection: Any, statement: str, values: Sequence[object] = ()) -> pl.DataFrame:
+    """What a statement gives, as a frame; a column that mixes text with other values is text."""
+    bound: Any = tuple(values)
+    if values and _style(connection) in ("named", "pyformat"):
+        bound = {f"p{at}": value for at, value in enumerate(values)}
+    if of_sqlalchemy(connection):
+        opened = connection.connect() if hasattr(connection, "connect") else nullcontext(connection)
+        with opened as ready:
+            result = ready.exec_driver_sql(statement, bound) if values else ready.exec_driver_sql(statement)
+            return _frame(list(result.keys()), result.fetchall())
+    cursor = connection.cursor()
+    try:
+        # Without parameters a percent sign of the user's own query stays one.
+        answer = cursor.execute(statement, bound) if values else cursor.execute(statement)
+        del answer
+        return _frame([column[0] for column in cursor.description or ()], cursor.fetchall())
+    finally:
+        cursor.close()
+
+
+def errors(connection: Any) -> tuple[type[Exception], ...]:
+    """What the driver raises."""
+    home = sys.modules.get("sqlalchemy.exc") if of_sqlalchemy(connection) else _driver(connection)
+    found = [getattr(home, name, None) for name in ("SQLAlchemyError", "Error")]
+    return tuple(each for each in found if isinstance(each, type) and issubclass(each, Exception))
+
+
+def cause(error: Exception) -> str:
+    """The first line of a driver's message; later ones repeat the statement and its values."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _driver(connection: Any) -> ModuleType | None:
+    """The module of the driver: the outermost one of the connection's type that follows PEP 249."""
+    parts = type(connection).__module__.split(".")
+    names = [".".join(parts[: at + 1]) for at in range(len(parts))] + [parts[0].lstrip("_")]
+    return next((sys.modules[n] for n in names if n in sys.modules and hasattr(sys.modules[n], "paramstyle")), None)
+
+
+def _style(connection: Any) -> str:
+    home = connection.dialect if of_sqlalchemy(connection) else _driver(connection)
+    return str(getattr(home, "paramstyle", "qmark"))
+
+
+def _frame(names: Sequence[str], rows: Sequence[Sequence[object]]) -> pl.DataFrame:
+    return pl.DataFrame([_series(name, [row[at] for row in rows]) for at, name in enumerate(names)])
+
+
+def _series(name: str, values: list[Any]) -> pl.Series:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds and kinds <= {int, float, Decimal}:
+        return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
+    if len(kinds) > 1:
+        return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
+    return pl.Series(name, values)

@@ -1,0 +1,207 @@
+"""Prices from a table or a query of a database, over a connection that the user opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+
+from marketimpact.errors import DataError, SourceError, SpecificationError
+from marketimpact.sources.connections import cause, errors, fetched, of_sqlalchemy, placeholders, quoted
+from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
+from marketimpact.sources.rows import (
+    NUMBERS,
+    adjusted,
+    demand_columns,
+    none_of_them,
+    refuse_unreadable,
+    typed,
+    unadjusted_notes,
+)
+
+__all__ = ["DatabasePrices"]
+
+#: Symbols asked for at once; databases bound the number of parameters, some at 999.
+BATCH = 500
+LISTING = ("currency", "time_zone")
+KNOWN = ("symbol", "date", *NUMBERS, *LISTING)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class DatabasePrices:
+    """Prices from a table, of which only the symbols and dates asked for are read, or from a query.
+
+    Columns are those of `FilePrices`: `symbol`, `date`, `close` or `adj_close` or both, and perhaps
+    `volume`, `unadjusted_close`, `dividend`, `split`, `currency`, `time_zone`. Where `adj_close` is given
+    it is the close that returns are computed from, and `close` becomes `unadjusted_close`.
+
+    Parameters
+    ----------
+    connection : object
+        An open connection of a driver that follows PEP 249 (duckdb, sqlite3, psycopg, ADBC), or an engine
+        or connection of SQLAlchemy. It stays open, and is the user's to close.
+    table : str, optional
+        A table or view, perhaps with its schema before a dot. Names are quoted, symbols and dates are bound
+        as parameters: neither can change the statement.
+    query : str, optional
+        In place of `table`, a statement of your own. It is run as it stands and read whole.
+
+    Raises
+    ------
+    SpecificationError
+        Unless exactly one of `table` and `query` is given, over something that is a connection.
+
+    Examples
+    --------
+    >>> import sqlite3
+    >>> connection = sqlite3.connect(":memory:")
+    >>> _ = connection.execute("create table prices (symbol text, date text, close real)")
+    >>> _ = connection.execute("insert into prices values ('NVDA', '2024-01-02', 48.17)")
+    >>> DatabasePrices(connection, "prices").read(["NVDA", "AMD"]).missing
+    ('AMD',)
+    >>> connection.close()
+    """
+
+    connection: Any
+    table: str | None = None
+    query: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.table is None) == (self.query is None):
+            raise SpecificationError("DatabasePrices takes a table or a query=..., one of the two.")
+        for name, value in (("table", self.table), ("query", self.query)):
+            if value is not None and (not isinstance(value, str) or not value.strip() or "\0" in value):
+                raise SpecificationError(f"{name}={value!r} is no text that a database knows a {name} by.")
+        if not hasattr(self.connection, "cursor") and not of_sqlalchemy(self.connection):
+            kind = type(self.connection).__name__
+            raise SpecificationError(
+                f"connection is of type {kind}, which is no open connection. Give one, such as duckdb.connect(...), "
+                "sqlite3.connect(...) or sqlalchemy.create_engine(...)."
+            )
+
+    def __repr__(self) -> str:
+        return f"DatabasePrices({self.table!r})" if self.table else "DatabasePrices(query)"
+
+    def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> PriceTable:
+        """Prices of `symbols` from the database.
+
+        Parameters
+        ----------
+        symbols : sequence of str
+            Symbols as the table spells them.
+        first, last : datetime.date, optional
+            Bounds, both included.
+
+        Returns
+        -------
+        PriceTable
+            With `listings` where there is a currency or a time zone. Symbols without rows are in `missing`.
+
+        Raises
+        ------
+        SpecificationError
+            If no symbol is asked for, or the bounds enclose nothing.
+        DataError
+            If the database refuses the table or query, a column is lacking, a row of a symbol asked for
+            breaks the rules, or a symbol has two currencies.
+        SourceError
+            If there is no row of the symbols on the dates asked for; `retryable` where the database failed
+            after it had shown the table.
+        """
+        asked = asked_symbols(symbols)
+        asked_range(first, last)
+        source = repr(self)
+        raw = self._queried() if self.query else self._selected(asked, first, last)
+        if raw.is_empty():
+            raise self._nothing(asked)
+        rows = typed(raw, source).with_columns(raw.select(name for name in LISTING if name in raw.columns))
+        ours = rows.filter(pl.col("symbol").is_in(asked))
+        if ours.is_empty():
+            raise none_of_them(rows["symbol"].drop_nulls().to_list(), asked, source)
+        refuse_unreadable(ours, source)
+        chosen = within(ours, first, last)
+        listings = _listings(chosen, source)
+        prices = adjusted(chosen).drop("unreadable", *LISTING, strict=False)
+        return price_table(prices, asked=asked, source=source, notes=unadjusted_notes(chosen), listings=listings)
+
+    def _nothing(self, asked: Sequence[str]) -> SourceError:
+        advice = "Check how they are spelt there." if self.table else "The query gives no row."
+        message = f"{self!r} has no rows of {listed(list(asked))} on the dates asked for. {advice}"
+        return SourceError(message, source=repr(self), symbols=asked, retryable=False)
+
+    def _queried(self) -> pl.DataFrame:
+        try:
+            return fetched(self.connection, str(self.query))
+        except errors(self.connection) as error:
+            raise DataError(f"The database refused the query: {cause(error)}.") from error
+
+    def _selected(self, asked: Sequence[str], first: date | None, last: date | None) -> pl.DataFrame:
+        """The rows of a table, asked for some symbols at a time."""
+        source = repr(self)
+        table = ".".join(quoted(self.connection, part) for part in str(self.table).split("."))
+        day = quoted(self.connection, "date")
+        try:
+            shown = fetched(self.connection, f"SELECT * FROM {table} WHERE 1 = 0")
+            demand_columns(shown, source)
+            earliest = fetched(self.connection, f"SELECT MIN({day}) AS earliest FROM {table}").item()
+        except errors(self.connection) as error:
+            raise DataError(f"{source}: the database does not show that table ({cause(error)}).") from error
+        names = [name for name in KNOWN if name in shown.columns]
+        columns = ", ".join(quoted(self.connection, name) for name in names)
+        bounds = _bounds(earliest, first, last)
+        pieces = []
+        for start in range(0, len(asked), BATCH):
+            some = asked[start : start + BATCH]
+            values = [*some, *(value for _, value in bounds)]
+            marks = placeholders(self.connection, len(values))
+            where = [f"{quoted(self.connection, 'symbol')} IN ({', '.join(marks[: len(some)])})"]
+            where += [f"{day} {sign} {mark}" for (sign, _), mark in zip(bounds, marks[len(some) :], strict=True)]
+            statement = f"SELECT {columns} FROM {table} WHERE {' AND '.join(where)}"
+            try:
+                pieces.append(fetched(self.connection, statement, values))
+            except errors(self.connection) as error:
+                message = f"{source}: the database failed ({cause(error)})."
+                raise SourceError(message, source=source, symbols=asked, retryable=True) from error
+        return pl.concat(pieces, how="vertical_relaxed")
+
+
+def _bounds(earliest: object, first: date | None, last: date | None) -> list[tuple[str, object]]:
+    """Comparisons of the date column, in the form in which it holds dates.
+
+    Text of another form cannot be compared: then every date is read, and refused for its form.
+    """
+    if isinstance(earliest, str) and re.match(r"[12]\d{3}-\d{2}-\d{2}", earliest):
+        text = True
+    elif isinstance(earliest, date):  # a datetime is one
+        text = False
+    else:
+        return []
+    bounds: list[tuple[str, object]] = []
+    if first is not None:
+        bounds.append((">=", first.isoformat() if text else first))
+    if last is not None and last < date.max:
+        after = last + timedelta(days=1)  # a timestamp at midnight of `last` counts
+        bounds.append(("<", after.isoformat() if text else after))
+    return bounds
+
+
+def _listings(chosen: pl.DataFrame, source: str) -> pl.DataFrame | None:
+    """Currency and time zone of each symbol, if the rows say any."""
+    given = [name for name in LISTING if name in chosen.columns]
+    if not given:
+        return None
+    told = chosen.group_by("symbol").agg(pl.col(given).drop_nulls().unique().sort()).sort("symbol")
+    for name in given:
+        several = told.filter(pl.col(name).list.len() > 1)
+        if several.height:
+            symbol, values = several.select("symbol", name).row(0)
+            raise DataError(
+                f"{source}: {symbol!r} has more than one {name}: {listed(values)}. Keep one listing's rows."
+            )
+    one = [pl.col(name).list.first().cast(pl.String).alias(name) for name in given]
+    empty = [pl.lit(None, pl.String).alias(name) for name in LISTING if name not in given]
+    return told.select("symbol", *one, *empty).select("symbol", *LISTING)

@@ -1,0 +1,65 @@
+"""Symbols as other vendors write them, in the style this package uses (Yahoo's)."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["ashare_symbol", "bare_number", "index_or_share", "market_symbol"]
+
+#: Stooq's market -> Yahoo's suffix.
+STOOQ = {"US": "", "HK": ".HK", "JP": ".T", "UK": ".L", "DE": ".DE"}
+CHINESE = {"SH": ".SS", "SS": ".SS", "SZ": ".SZ", "BJ": ".BJ"}
+#: First digits of a Chinese code -> exchange: shares, B shares and funds.
+FIRST_DIGITS = (
+    (r"60[0135]|68[89]|900|5[0168]", ".SS"),
+    (r"00[0-4]|30[0-2]|200|1[568]|399", ".SZ"),
+    (r"43|83|87|88|920", ".BJ"),
+)
+
+
+def market_symbol(written: str) -> str:
+    """A ticker of Yahoo's or Stooq's style, or a file name made of one, as Yahoo writes it.
+
+    Examples
+    --------
+    >>> [market_symbol(name) for name in ("aapl.us", "981.HK", "6920.JP", "nvda_us_d", "2330.TW")]
+    ['AAPL', '0981.HK', '6920.T', 'NVDA', '2330.TW']
+    """
+    name = written.strip().upper()
+    market = re.fullmatch(rf"(.+)(?:\.({'|'.join(STOOQ)})|_({'|'.join(STOOQ)})_D)", name)
+    if not market:
+        return name
+    ticker, place = market[1], market[2] or market[3]
+    if place == "HK" and ticker.isdigit():
+        ticker = ticker.zfill(4)
+    return ticker + STOOQ[place]
+
+
+def ashare_symbol(code: str) -> str | None:
+    """A mainland Chinese code, with or without its exchange, as Yahoo writes it; None where it is none.
+
+    Examples
+    --------
+    >>> [ashare_symbol(code) for code in ("600519", "000001", "sh000001", "300750.SZ", "920001", "1")]
+    ['600519.SS', '000001.SZ', '000001.SS', '300750.SZ', '920001.BJ', None]
+    """
+    parts = re.fullmatch(r"(?:(SH|SZ|BJ)[._]?)?(\d{6})(?:[._](SH|SS|SZ|BJ))?", code.strip().upper(), flags=re.ASCII)
+    if not parts:
+        return None
+    prefix, digits, suffix = parts.groups()
+    said = {CHINESE[place] for place in (prefix, suffix) if place}
+    if len(said) > 1:
+        return None
+    if said:
+        return digits + said.pop()
+    return next((digits + place for pattern, place in FIRST_DIGITS if re.match(pattern, digits)), None)
+
+
+def index_or_share(code: str) -> bool:
+    """Whether a bare code names a share in Shenzhen and an index of Shanghai alike: 000001 is both."""
+    return bool(re.fullmatch(r"000\d{3}", code.strip(), flags=re.ASCII))
+
+
+def bare_number(written: str) -> bool:
+    """Whether a name is six digits without an exchange: a code in China and in Korea."""
+    return bool(re.fullmatch(r"\d{6}", written.strip(), flags=re.ASCII))
