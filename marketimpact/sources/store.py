@@ -44,6 +44,7 @@ class Entry:
     fetched_at: str
     time_zone: str | None
     rows: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +56,7 @@ class Update:
     covered_from: date
     covered_to: date
     replaces: bool
+    notes: tuple[str, ...] = ()
 
 
 def _cache() -> Path:
@@ -94,7 +96,8 @@ class PriceStore:
         kinds = {"covered_from": pl.Date, "covered_to": pl.Date, "fetched_at": pl.Datetime("us", "UTC")}
         columns = ["vendor", "symbol", "rows", "covered_from", "covered_to", "fetched_at", "time_zone", "file"]
         frame = pl.DataFrame(
-            [asdict(e) for e in entries], schema=dict.fromkeys(columns, pl.String) | {"rows": pl.Int64}
+            [{c: getattr(e, c) for c in columns} for e in entries],
+            schema=dict.fromkeys(columns, pl.String) | {"rows": pl.Int64},
         )
         return frame.select(
             pl.col(c).str.to_datetime(time_unit="us", time_zone="UTC") if c == "fetched_at"
@@ -194,10 +197,10 @@ class PriceStore:
         path = self.directory / "index.json"
         try:
             content = json.loads(path.read_bytes())
-            return {(e["vendor"], e["symbol"]): Entry(**e) for e in content["series"]}
+            return {(e["vendor"], e["symbol"]): Entry(**{**e, "notes": tuple(e["notes"])}) for e in content["series"]}
         except FileNotFoundError:
             return self._rebuilt() if any(True for _ in self._data_files()) else {}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             aside = set_aside(path, self.directory)
             warnings.warn(
                 f"The index of the price store was damaged ({type(error).__name__}); it is set aside as {aside.name} "
@@ -308,12 +311,16 @@ class PriceStore:
         if old is not None and held is not None:
             rows = _united(old, update)
             covered = _joined((date.fromisoformat(held.covered_from), date.fromisoformat(held.covered_to)), update)
+        notes = update.notes
+        if held is not None and old is not None and not update.replaces:
+            notes = tuple(dict.fromkeys((*held.notes, *notes)))
         rows = rows.select(pl.col(c).cast(kind) for c, kind in SERIES.items()).sort("date")
         told = {
             "vendor": vendor,
             "symbol": update.symbol,
             "covered_from": f"{covered[0]}",
             "covered_to": f"{covered[1]}",
+            "notes": json.dumps(notes),
         }
         content = _parquet(rows, told)
         file = f"prices/{safe_name(vendor)}/{safe_name(update.symbol)}/{digest(content)}.parquet"
@@ -406,6 +413,7 @@ def _entry(file: str, rows: pl.DataFrame, told: Mapping[str, str]) -> Entry:
         fetched_at=last.isoformat() if isinstance(last, datetime) else datetime.fromtimestamp(0, UTC).isoformat(),
         time_zone=zones[-1] if len(zones) else None,
         rows=rows.height,
+        notes=tuple(json.loads(told["notes"])),
     )
 
 

@@ -172,6 +172,7 @@ class StoredPrices:
                     "the store."
                 )
             told.notes += [note for note in table.notes if note not in told.notes]
+            kept = tuple(note for note in table.notes if not any(symbol in note for symbol in table.missing))
             told.outcomes(table)
             rows = _series(table)
             for symbol in names:
@@ -185,7 +186,7 @@ class StoredPrices:
                     continue
                 zone = got["time_zone"].drop_nulls()
                 until = _over(zone[0] if len(zone) else None, last)
-                yield symbol, Update(symbol, got, begin, max(until, begin), replaces=old is None)
+                yield symbol, Update(symbol, got, begin, max(until, begin), replaces=old is None, notes=kept)
 
     def _manifest(self, asked: Sequence[str], first: date | None, last: date | None, told: _Told) -> dict[str, Any]:
         """What this reading rests on; only for who holds the lock."""
@@ -193,7 +194,8 @@ class StoredPrices:
         if not entries:
             raise self._nothing(asked, told)
         stale = [s for s in asked if s in entries and s in told.result and told.result[s][0] != "rows"]
-        notes = list(told.notes)
+        held = [note for symbol in asked if symbol in entries for note in entries[symbol].notes]
+        notes = list(dict.fromkeys((*held, *told.notes)))
         if stale:
             notes.append(f"Not brought up to date, so as they were held: {', '.join(stale)}.")
         return {

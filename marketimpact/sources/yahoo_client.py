@@ -27,6 +27,9 @@ from marketimpact.sources.yahoo_bars import Bars, YahooFailure, bars_of
 
 __all__ = ["RATE_LIMITED", "VERSION", "ask"]
 
+#: Before any price Yahoo has; an instant far before it cannot be asked for.
+EARLIEST = date(1900, 1, 1)
+
 VERSION = str(yfinance.__version__)
 #: Seconds that one request may take, and all requests of one try together.
 REQUEST_SECONDS = 10.0
@@ -60,7 +63,8 @@ def ask(symbol: str, first: date, last: date | None, session: Any, left: Callabl
         If there are no rows, saying why and whether to ask again.
     """
     # Their end is exclusive. Without a start they would give the last month.
-    end = None if last is None else last + timedelta(days=1)
+    end = None if last is None or last == date.max else last + timedelta(days=1)
+    first = max(first, EARLIEST)
     with _alone(left):
         witness = _Witness(session or _usual_session(), left)
         YfData.cache_get.cache_clear()  # it keeps bad answers too: asked again, it would give them without asking

@@ -8,16 +8,21 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import duckdb
 import polars as pl
 import pytest
 import sqlalchemy
+import yfinance
+from yfinance import base, cache
+from yfinance.data import SingletonMeta
 
 import marketimpact as mi
 from marketimpact.resources import resource
 from marketimpact.sources.protocol import PriceTable, fingerprint
 from tests.contract import vendors
+from tests.peer.yahoo import Listing, YahooPeer, requests_session
 
 COLUMNS = ["symbol", "date", "close", "volume"]
 DAYS = [date(2024, 1, day) for day in (8, 9, 10, 11)]
@@ -105,8 +110,35 @@ def folder_of(layout: Callable[[Path, pl.DataFrame], Path]) -> Callable[[Path, p
     return lambda folder, facts: mi.FolderPrices(layout(folder / "files", facts))
 
 
-#: Add a source here. `YahooPrices` against a peer and a price store fit as they are: a `make` that
-#: fills the peer or the store with the facts and yields the source.
+def stored(folder: Path, facts: pl.DataFrame) -> mi.StoredPrices:
+    return mi.StoredPrices(mi.FilePrices(facts), mi.PriceStore(folder / "store"))
+
+
+def with_volumes() -> pl.DataFrame:
+    """The same rows as yfinance gives them: an unknown volume is 0, a day without a close has none."""
+    return invented().with_columns(pl.when(pl.col("close").is_not_null()).then(pl.col("volume").fill_null(0.0)))
+
+
+def from_yahoo(folder: Path, facts: pl.DataFrame) -> Iterator[mi.YahooPrices]:
+    """The unmodified yfinance against a server on loopback, its state of the process set aside."""
+    listings = {
+        symbol: Listing(
+            "Asia/Shanghai", "CNY", part.select("date", "close", pl.col("close").alias("adj"), "volume").rows()
+        )
+        for (symbol,), part in facts.sort("date").group_by("symbol")
+    }
+    with (
+        YahooPeer(listings).running() as server,
+        patch.object(SingletonMeta, "_instances", {}),
+        patch.object(cache._TzCacheManager, "_tz_cache", None),
+        patch.object(cache._CookieCacheManager, "_Cookie_cache", None),
+        patch.object(base, "_tz_info_fetch_ctr", 5),
+    ):
+        yfinance.set_tz_cache_location(str(folder))
+        yield mi.YahooPrices(start="2023-01-01", session=requests_session(server.port), tries=1, pause=0)
+
+
+#: Add a source here.
 SOURCES = [
     Entry("FilePrices, CSV", csv_file),
     Entry("FilePrices, Parquet", parquet_file),
@@ -122,6 +154,8 @@ SOURCES = [
     Entry("DatabasePrices, sqlite", in_sqlite),
     Entry("DatabasePrices, SQLAlchemy", in_sqlalchemy),
     Entry("DatabasePrices, query", queried),
+    Entry("StoredPrices", stored),
+    Entry("YahooPrices, a peer", from_yahoo, with_volumes, fixed=True),
     Entry("SamplePrices", lambda *_: mi.SamplePrices(), simulated, fixed=True),
 ]
 
