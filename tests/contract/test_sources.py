@@ -138,6 +138,11 @@ def from_yahoo(folder: Path, facts: pl.DataFrame) -> Iterator[mi.YahooPrices]:
         yield mi.YahooPrices(start="2023-01-01", session=requests_session(server.port), tries=1, pause=0)
 
 
+def stored_from_yahoo(folder: Path, facts: pl.DataFrame) -> Iterator[mi.StoredPrices]:
+    for source in from_yahoo(folder, facts):
+        yield mi.StoredPrices(source, mi.PriceStore(folder / "store"))
+
+
 #: Add a source here.
 SOURCES = [
     Entry("FilePrices, CSV", csv_file),
@@ -156,6 +161,7 @@ SOURCES = [
     Entry("DatabasePrices, query", queried),
     Entry("StoredPrices", stored),
     Entry("YahooPrices, a peer", from_yahoo, with_volumes, fixed=True),
+    Entry("StoredPrices over YahooPrices, a peer", stored_from_yahoo, with_volumes, fixed=True),
     Entry("SamplePrices", lambda *_: mi.SamplePrices(), simulated, fixed=True),
 ]
 

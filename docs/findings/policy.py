@@ -1,0 +1,207 @@
+"""Remake the tables of policy.md from a file of prices.
+
+    .venv/bin/python docs/findings/policy.py PRICES > tables.md
+
+PRICES is a long Parquet or CSV file with date, symbol and close or adj_close. Tables go to standard
+output. No price is written anywhere.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from functools import cache
+
+import numpy as np
+import polars as pl
+
+import marketimpact as mi
+from marketimpact.inference import adjust
+
+PRIMARY = (0, 1)
+GROUPS = ["restricted_seller", "foreign_toolmaker", "foreign_foundry", "domestic_substitute", "domestic_foundry",
+          "domestic_toolmaker", "domestic_buyer"]  # fmt: skip
+#: Sanctions on Chinese technology firms before the paper of Allen (2021), by its title.
+SANCTIONS = ["2018-04-16-zte-denial-order", "2019-05-15-huawei-entity-list-announced", "2020-05-15-huawei-fdpr",
+             "2020-08-17-huawei-fdpr-expanded", "2020-12-18-smic-entity-list"]  # fmt: skip
+
+
+def percent(value: float | None) -> str:
+    return "" if value is None or np.isnan(value) else f"{value:+.2%}"
+
+
+def p_value(value: float | None) -> str:
+    return "" if value is None or np.isnan(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "|".join(" --- " for _ in head) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+@cache
+def study(path: str) -> mi.StudyResult:
+    """Every policy announcement whose session is sure, on every security with prices, each firm once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mi.MarketImpactWarning)
+        market = mi.Market.load(mi.securities(), mi.FilePrices(path))
+    policy = mi.announcements().filter(~pl.col("is_confounder") & pl.col("stance").is_in(["restrictive", "permissive"]))
+    events = mi.align(policy.filter(pl.col("confidence") != "low"), market, symbols="all")
+    sure = events.filter(pl.col("day0_earliest") == pl.col("day0_latest"))
+    single = mi.one_listing(sure, market.securities, prefer=["XHKG", "XNAS", "XNYS", "XTAI"])
+    return mi.EventStudy(event_window=(-10, 20)).run(single, market)
+
+
+def own_campaign(result: mi.StudyResult) -> mi.StudyResult:
+    return result.clustered("campaign_id")
+
+
+def groups_table(result: mi.StudyResult) -> str:
+    rows, p = [], []
+    for stance in ("restrictive", "permissive"):
+        for who in ("US", "CN"):
+            for group in GROUPS:
+                part = result.where(
+                    (pl.col("stance") == stance) & (pl.col("jurisdiction") == who) & (pl.col("policy_group") == group)
+                )
+                if part.events.height < 5:
+                    continue
+                path = part.caar(*PRIMARY).row(-1, named=True)
+                test = part.test(*PRIMARY, tests=["bmp_kp"]).row(0, named=True)
+                p.append(test["p_value"])
+                rows.append(
+                    [f"{who} {stance}", group.replace("_", " "), str(part.events["announcement_id"].n_unique()),
+                     str(path["n_events"]), percent(path["caar"]),
+                     f"{percent(path['ci_low'])} to {percent(path['ci_high'])}", p_value(test["p_value"])]
+                )  # fmt: skip
+    for row, adjusted in zip(rows, adjust(np.array(p, dtype=float), "holm"), strict=True):
+        row.append(p_value(adjusted))
+    head = ["steps", "group", "announcements", "events", "CAAR [0, 1]", "95% band", "p (BMP-KP)", "p (Holm)"]
+    return table(head, rows)
+
+
+def years_table(result: mi.StudyResult) -> str:
+    rows = []
+    restrictive = result.where((pl.col("stance") == "restrictive") & (pl.col("jurisdiction") == "US"))
+    for year in range(2018, 2027):
+        cells = [str(year)]
+        for group in ("restricted_seller", "foreign_toolmaker", "domestic_substitute", "domestic_foundry"):
+            part = restrictive.where((pl.col("announced_at").dt.year() == year) & (pl.col("policy_group") == group))
+            if not part.events.height:
+                cells.append("")
+                continue
+            path = part.caar(*PRIMARY).row(-1, named=True)
+            p = part.test(*PRIMARY, tests=["bmp_kp"])["p_value"].item()
+            told = f", p {p_value(p)}" if p_value(p) else ""
+            cells.append(f"{percent(path['caar'])} (n {path['n_events']}{told})")
+        rows.append(cells)
+    return table(["year", "restricted seller", "foreign toolmaker", "domestic substitute", "domestic foundry"], rows)
+
+
+def targets_of(result: mi.StudyResult) -> mi.StudyResult:
+    """Events of securities that their announcement names."""
+    named = mi.announcements().select("announcement_id", pl.col("targets").alias("symbol")).explode("symbol")
+    pairs = named.select(pl.concat_str("announcement_id", pl.lit(":"), "symbol"))["announcement_id"]
+    return result.where(pl.col("event_id").is_in(pairs.implode()))
+
+
+def published_table(result: mi.StudyResult) -> str:
+    abroad = ["restricted_seller", "foreign_toolmaker"]
+    cases = [
+        ("ZTE banned, 2018-04-16: US suppliers named", "-3.33% (median, tier 1)", PRIMARY,
+         targets_of(result).where(pl.col("announcement_id") == "2018-04-16-zte-denial-order")),
+        ("the same: US chip and tool makers at large", "", PRIMARY,
+         result.where((pl.col("announcement_id") == "2018-04-16-zte-denial-order") & pl.col("policy_group").is_in(abroad)
+                      & (pl.col("country") == "US"))),
+        ("ZTE reprieve, 2018-05-13: US chip and tool makers", "+1.56% (median, tier 1 US)", PRIMARY,
+         result.where((pl.col("announcement_id") == "2018-05-13-trump-zte-reprieve")
+                      & pl.col("policy_group").is_in(abroad) & (pl.col("country") == "US"))),
+        ("Huawei listed, 2019-05-15: US suppliers named", "-2.20% (sanctions on Chinese technology firms)", PRIMARY,
+         targets_of(result).where((pl.col("announcement_id") == "2019-05-15-huawei-entity-list-announced")
+                                  & (pl.col("country") == "US"))),
+        ("five sanctions to 2020: US firms named", "-2.20%", PRIMARY,
+         targets_of(result).where(pl.col("announcement_id").is_in(SANCTIONS) & (pl.col("country") == "US"))),
+        ("entity listings: US firms named, 20 sessions", "about -2.5% (recalled, not seen)", (0, 20),
+         targets_of(result).where((pl.col("instrument") == "entity_list") & (pl.col("stance") == "restrictive")
+                                  & (pl.col("country") == "US"))),
+    ]  # fmt: skip
+    rows = []
+    for name, theirs, window, part in cases:
+        frame = part.car(*window).drop_nulls("car")
+        if frame.is_empty():
+            rows.append([name, theirs, "no firm of ours with a sure session", "", "", ""])
+            continue
+        path = part.caar(*window).row(-1, named=True)
+        test = part.test(*window).row(0, named=True)
+        firms = ", ".join(sorted(set(frame["symbol"])))
+        rows.append([name, theirs, percent(path["caar"]), percent(float(frame["car"].median())),
+                     f"{test['test']} {p_value(test['p_value'])}", f"{frame.height}: {firms}"])  # fmt: skip
+    return table(["event", "published", "our mean", "our median", "first test that holds, p", "events"], rows)
+
+
+def chinese_rounds(result: mi.StudyResult) -> str:
+    """Lu and Ma: first rounds negative for Chinese manufacturers, then less."""
+    listed = result.where(
+        (pl.col("instrument") == "entity_list") & (pl.col("stance") == "restrictive") & (pl.col("country") == "CN")
+    )
+    rows = []
+    for (name,), part in listed.by("announcement_id").groups():
+        path = part.caar(*PRIMARY).row(-1, named=True)
+        test = part.test(*PRIMARY, tests=["portfolio_regression"]).row(0, named=True)
+        rows.append([str(name), str(path["n_events"]), percent(path["caar"]), p_value(test["p_value"])])
+    return table(["entity listing", "Chinese firms", "CAAR [0, 1]", "p (portfolio)"], rows)
+
+
+def contrasts_table(result: mi.StudyResult) -> str:
+    rows = []
+    seller, substitute = (pl.col("policy_group") == g for g in ("restricted_seller", "domestic_substitute"))
+    for name, part in (
+        ("US restrictive", result.where((pl.col("stance") == "restrictive") & (pl.col("jurisdiction") == "US"))),
+        ("CN restrictive", result.where((pl.col("stance") == "restrictive") & (pl.col("jurisdiction") == "CN"))),
+        ("US permissive", result.where((pl.col("stance") == "permissive") & (pl.col("jurisdiction") == "US"))),
+    ):
+        row = mi.difference(part, seller, substitute, *PRIMARY).row(0, named=True)
+        rows.append([name, str(row["n_announcements"]), percent(row["estimate"]), percent(row["se"]),
+                     f"{row['test']} {p_value(row['p_value'])}"])  # fmt: skip
+    return table(["steps", "announcements", "sellers less substitutes, CAR [0, 1]", "se", "p"], rows)
+
+
+def mirror_table(result: mi.StudyResult) -> str:
+    restrictive = result.where(pl.col("stance") == "restrictive")
+    rows = [
+        [r["side"], r["steps_by"], str(r["n_clusters"]), str(r["n_events"]), percent(r["mean_car"]), percent(r["se"]),
+         p_value(r["p"])]
+        for r in mi.mirror(restrictive, *PRIMARY).iter_rows(named=True)
+    ]  # fmt: skip
+    return table(["the firm is", "steps by", "clusters", "events", "mean CAR [0, 1]", "se", "p"], rows)
+
+
+def clean_table(result: mi.StudyResult) -> str:
+    rows = []
+    for group in ("restricted_seller", "domestic_substitute"):
+        part = result.where(
+            (pl.col("stance") == "restrictive") & (pl.col("jurisdiction") == "US") & (pl.col("policy_group") == group)
+        )
+        found = mi.audit(part).filter((pl.col("where") == "event window") & (pl.col("relation") == "security"))
+        both = mi.with_and_without(part, found, PRIMARY, tests=["bmp_kp"])
+        for r in both.iter_rows(named=True):
+            rows.append([group.replace("_", " "), r["sample"], str(r["n_events"]), percent(r.get("caar")), p_value(r["p_value"])])
+    return table(["group", "sample", "events", "CAAR [0, 1]", "p (BMP-KP)"], rows)
+
+
+def main(path: str) -> None:
+    result = study(path)
+    print(f"{result!r}\n")
+    print(result.attrition["reason"].value_counts().sort("reason"))
+    for title, made in (
+        ("groups", groups_table), ("years", years_table), ("published", published_table),
+        ("chinese firms", chinese_rounds), ("contrasts", contrasts_table), ("mirror", mirror_table),
+        ("clean", clean_table),
+    ):  # fmt: skip
+        print(f"\n## {title}\n\n{made(result)}")
+    for key, value in result.record.items():
+        print(f"* {key}: {value}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
