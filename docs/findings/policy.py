@@ -64,7 +64,7 @@ def groups_table(result: mi.StudyResult) -> str:
                 part = result.where(
                     (pl.col("stance") == stance) & (pl.col("jurisdiction") == who) & (pl.col("policy_group") == group)
                 )
-                if part.events.height < 5:
+                if part.events.height < 5 or part.events["announcement_id"].n_unique() < 2:
                     continue
                 path = part.caar(*PRIMARY).row(-1, named=True)
                 test = part.test(*PRIMARY, tests=["bmp_kp"]).row(0, named=True)
@@ -111,8 +111,8 @@ def published_table(result: mi.StudyResult) -> str:
         ("ZTE banned, 2018-04-16: US suppliers named", "-3.33% (median, tier 1)", PRIMARY,
          targets_of(result).where(pl.col("announcement_id") == "2018-04-16-zte-denial-order")),
         ("the same: US chip and tool makers at large", "", PRIMARY,
-         result.where((pl.col("announcement_id") == "2018-04-16-zte-denial-order") & pl.col("policy_group").is_in(abroad)
-                      & (pl.col("country") == "US"))),
+         result.where((pl.col("announcement_id") == "2018-04-16-zte-denial-order")
+                      & pl.col("policy_group").is_in(abroad) & (pl.col("country") == "US"))),
         ("ZTE reprieve, 2018-05-13: US chip and tool makers", "+1.56% (median, tier 1 US)", PRIMARY,
          result.where((pl.col("announcement_id") == "2018-05-13-trump-zte-reprieve")
                       & pl.col("policy_group").is_in(abroad) & (pl.col("country") == "US"))),
@@ -152,18 +152,56 @@ def chinese_rounds(result: mi.StudyResult) -> str:
     return table(["entity listing", "Chinese firms", "CAAR [0, 1]", "p (portfolio)"], rows)
 
 
+def apart(result: mi.StudyResult) -> mi.StudyResult:
+    """The first of announcements that follow each other within five days, so that no windows overlap."""
+    first, last = [], None
+    dated = result.events.select("announcement_id", "announced_at").unique().sort("announced_at", "announcement_id")
+    for name, instant in dated.iter_rows():
+        if last is None or (instant - last).days > 5:
+            first.append(name)
+            last = instant
+    return result.where(pl.col("announcement_id").is_in(first))
+
+
 def contrasts_table(result: mi.StudyResult) -> str:
     rows = []
     seller, substitute = (pl.col("policy_group") == g for g in ("restricted_seller", "domestic_substitute"))
     for name, part in (
         ("US restrictive", result.where((pl.col("stance") == "restrictive") & (pl.col("jurisdiction") == "US"))),
+        (
+            "US restrictive, first of those within five days",
+            apart(result.where((pl.col("stance") == "restrictive") & (pl.col("jurisdiction") == "US"))),
+        ),
+        (
+            "the same, to 2023",
+            apart(
+                result.where(
+                    (pl.col("stance") == "restrictive")
+                    & (pl.col("jurisdiction") == "US")
+                    & (pl.col("announced_at").dt.year() < 2024)
+                )
+            ),
+        ),
+        (
+            "the same, from 2024",
+            apart(
+                result.where(
+                    (pl.col("stance") == "restrictive")
+                    & (pl.col("jurisdiction") == "US")
+                    & (pl.col("announced_at").dt.year() >= 2024)
+                )
+            ),
+        ),
         ("CN restrictive", result.where((pl.col("stance") == "restrictive") & (pl.col("jurisdiction") == "CN"))),
         ("US permissive", result.where((pl.col("stance") == "permissive") & (pl.col("jurisdiction") == "US"))),
     ):
-        row = mi.difference(part, seller, substitute, *PRIMARY).row(0, named=True)
+        tests = {r["test"]: r for r in mi.difference(part, seller, substitute, *PRIMARY).iter_rows(named=True)}
+        row = tests["forecast_error"]
         rows.append([name, str(row["n_announcements"]), percent(row["estimate"]), percent(row["se"]),
-                     f"{row['test']} {p_value(row['p_value'])}"])  # fmt: skip
-    return table(["steps", "announcements", "sellers less substitutes, CAR [0, 1]", "se", "p"], rows)
+                     *[p_value(tests[t]["p_value"]) + ("" if tests[t]["valid"] else " *")
+                       for t in ("forecast_error", "date_means_t", "sign_flip")]])  # fmt: skip
+    head = ["steps", "announcements", "sellers less substitutes, CAR [0, 1]", "se"]
+    return table([*head, "p (forecast error)", "p (t over dates)", "p (sign patterns)"], rows)
 
 
 def mirror_table(result: mi.StudyResult) -> str:
@@ -185,7 +223,15 @@ def clean_table(result: mi.StudyResult) -> str:
         found = mi.audit(part).filter((pl.col("where") == "event window") & (pl.col("relation") == "security"))
         both = mi.with_and_without(part, found, PRIMARY, tests=["bmp_kp"])
         for r in both.iter_rows(named=True):
-            rows.append([group.replace("_", " "), r["sample"], str(r["n_events"]), percent(r.get("caar")), p_value(r["p_value"])])
+            rows.append(
+                [
+                    group.replace("_", " "),
+                    r["sample"],
+                    str(r["n_events"]),
+                    percent(r.get("caar")),
+                    p_value(r["p_value"]),
+                ]
+            )
     return table(["group", "sample", "events", "CAAR [0, 1]", "p (BMP-KP)"], rows)
 
 
