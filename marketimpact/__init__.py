@@ -49,6 +49,7 @@ from marketimpact.models import (
     TheilSen,
     TradeToTrade,
 )
+from marketimpact.power import power
 from marketimpact.reactions import reaction_order
 from marketimpact.regressions import wild_cluster_bootstrap
 from marketimpact.report import write_report
@@ -123,6 +124,7 @@ __all__ = [
     "matched_controls",
     "mirror",
     "one_listing",
+    "power",
     "reaction_order",
     "run_up",
     "securities",

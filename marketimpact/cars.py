@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import special
 
+from marketimpact.inference import detectable
 from marketimpact.market import Market
 from marketimpact.pipeline import Estimates, Floats, cumulate, held_events
 
@@ -29,7 +30,7 @@ class _Days:
 
 
 def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limits: bool) -> pl.DataFrame:
-    """``event_id, symbol, n_days, car, se, t, df, p, scar, bhar, flags`` of every event; see `StudyResult.car`."""
+    """``event_id, symbol, n_days, car, se, t, df, p, mde, scar, bhar, flags`` of every event; see `StudyResult.car`."""
     hits = limit_sides(estimates, market)
     ends = _ends(estimates, hits, columns, past_limits=past_limits)
     days = _within(estimates, columns.start, ends)
@@ -53,11 +54,12 @@ def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limi
             "t": t,
             "df": estimates.fit.df,
             "p": 2.0 * special.stdtr(estimates.fit.df, -np.abs(t)),
+            "mde": detectable(se, estimates.fit.df.astype(np.float64)),
             "scar": t,
             "bhar": np.where(compounds, held - expected, np.nan),
             "flags": _flags(estimates, hits, columns, ends),
         }
-    ).with_columns(pl.col("car", "se", "t", "p", "scar", "bhar").fill_nan(None))
+    ).with_columns(pl.col("car", "se", "t", "p", "mde", "scar", "bhar").fill_nan(None))
     if past_limits:
         last = estimates.windows.event[0] + ends - 1
         frame = frame.with_columns(pl.Series("last", last, dtype=pl.Int64))

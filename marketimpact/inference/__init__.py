@@ -15,6 +15,7 @@ from marketimpact.inference import (
 from marketimpact.inference.band import band_of
 from marketimpact.inference.clocks import Clock, apart
 from marketimpact.inference.correlation import MeanCorrelation, mean_correlation
+from marketimpact.inference.detect import detectable, power_of
 from marketimpact.inference.multiple import adjust, romano_wolf
 from marketimpact.inference.placebo import blocks
 from marketimpact.inference.placement import side_by_side
@@ -97,7 +98,9 @@ __all__ = [
     "apart",
     "band_of",
     "blocks",
+    "detectable",
     "mean_correlation",
+    "power_of",
     "romano_wolf",
     "side_by_side",
     "sq_test",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from marketimpact.inference.correlation import mean_correlation
 from marketimpact.inference.sample import Sample
@@ -11,8 +10,8 @@ from marketimpact.inference.sample import Sample
 __all__ = ["band_of"]
 
 
-def band_of(sample: Sample, level: float, *, variance_rose: bool) -> tuple[float, float, str]:
-    """Standard error of the mean CAR, the quantile that goes with it, and its name.
+def band_of(sample: Sample, *, variance_rose: bool) -> tuple[float, float, str]:
+    """Standard error of the mean CAR, its degrees of freedom (infinite: normal), and its name.
 
     The band follows the tests that hold for these events:
 
@@ -23,17 +22,16 @@ def band_of(sample: Sample, level: float, *, variance_rose: bool) -> tuple[float
       ``(1 + (N-1) r) / (1 - r)``, Student's t on N - 1, which puts back the part that the spread
       across events misses (Kolari and Pynnonen 2010, in units of return).
     """
-    tail = 0.5 + level / 2.0
     if sample.n == 1:
-        return float(sample.se[0]), float(special.stdtrit(sample.df[0], tail)), "forecast error"
+        return float(sample.se[0]), float(sample.df[0]), "forecast error"
     spread = float(sample.car.std(ddof=1) / np.sqrt(sample.n))
-    student = float(special.stdtrit(sample.n - 1, tail))
+    df = float(sample.n - 1)
     if not sample.shares_days:
-        return spread, student, "cross-sectional"
+        return spread, df, "cross-sectional"
     r = mean_correlation(sample).value
     inflation = 1.0 + (sample.n - 1) * r
     root = float(np.sqrt(inflation)) if inflation > 0 else np.nan
     if variance_rose:
-        return spread * root / float(np.sqrt(1.0 - r)), student, "cross-sectional, correlation-adjusted"
+        return spread * root / float(np.sqrt(1.0 - r)), df, "cross-sectional, correlation-adjusted"
     forecast = float(np.sqrt((sample.se**2).sum()) / sample.n)
-    return forecast * root, float(special.ndtri(tail)), "forecast error, correlation-adjusted"
+    return forecast * root, np.inf, "forecast error, correlation-adjusted"

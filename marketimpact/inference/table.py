@@ -10,6 +10,7 @@ import polars as pl
 from scipy import special
 
 from marketimpact.inference.correlation import mean_correlation
+from marketimpact.inference.detect import detectable
 from marketimpact.inference.protocol import Alternative, Level, Outcome, SignificanceTest, one_sided, silent
 from marketimpact.inference.sample import Sample
 
@@ -32,6 +33,7 @@ _COLUMNS = {
     "statistic": pl.Float64,
     "df": pl.Float64,
     "p_value": pl.Float64,
+    "mde": pl.Float64,
     "n_events": pl.Int64,
     "valid": pl.Boolean,
     "note": pl.String,
@@ -133,7 +135,7 @@ def table(tests: Sequence[SignificanceTest], sample: Sample, alternative: Altern
     Returns
     -------
     polars.DataFrame
-        ``test, null, estimate, se, statistic, df, p_value, n_events, valid, note``.
+        ``test, null, estimate, se, statistic, df, p_value, mde, n_events, valid, note``.
     """
     if sample.n == 0:
         nothing = silent("no event has a return in this window")
@@ -171,10 +173,19 @@ def _row(test: SignificanceTest, outcome: Outcome, n: int, valid: bool, note: st
         float(outcome.statistic),
         number(outcome.df),
         float(outcome.p_value),
+        number(_detectable(test, outcome)),
         n if outcome.n_events is None else outcome.n_events,
         valid,
         outcome.note if note is None else note,
     )
+
+
+def _detectable(test: SignificanceTest, outcome: Outcome) -> float:
+    """Smallest effect, in the unit of the estimate, that a t or normal test finds in 80 of 100 samples."""
+    known = test.sides == "symmetric" and np.isfinite(outcome.se) and outcome.se > 0 and np.isfinite(outcome.estimate)
+    if not known or test.distribution[0] not in "tN":
+        return np.nan
+    return float(detectable(outcome.se, np.inf if np.isnan(outcome.df) else outcome.df))
 
 
 def _why_not(test: SignificanceTest, facts: Structure, level: Level) -> str:

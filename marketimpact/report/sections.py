@@ -299,12 +299,19 @@ def _window_sheet(part: Part, story: Story) -> Sheet:
                     path["n_events"],
                     percent(path["caar"]),
                     f"{percent(path['ci_low'])} to {percent(path['ci_high'])}",
+                    percent(path["mde"]).lstrip("+"),
                     readable(best["test"]) if best else "none",
                     p_value(best["p_value"] if best else None),
                 ]
             )
-    columns = ["group", "window", "events", "CAAR", "95% interval", "first test that holds", "p"]
-    return Sheet.of(columns, rows, numeric=[2, 3, 4, 6], caption="Every group and window")
+    columns = ["group", "window", "events", "CAAR", "95% interval", "would be found", "first test that holds", "p"]
+    note = (
+        "Would be found: the smallest average effect, up or down, that such a design tells from zero in 80 of 100 "
+        "cases. Where the CAAR is not told from zero, effects smaller than this may still be there."
+    )
+    return Sheet.of(
+        columns, rows, numeric=[2, 3, 4, 5, 7], caption="Every group and window", note=note.replace("*", "")
+    )
 
 
 def _test_sheet(name: str, group: Any, story: Story) -> Sheet:
