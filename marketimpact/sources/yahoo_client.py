@@ -148,6 +148,9 @@ def _alone(left: Callable[[], float]) -> Iterator[None]:
     """Be the only user of yfinance, make it raise what it would log, then put its settings back."""
     if not _one_at_a_time.acquire(timeout=max(left(), 0.0)):
         raise YahooFailure("another question through yfinance has not ended", retryable=True)
+    if left() <= 0.0:  # the lock came free just after whoever asked had given up
+        _one_at_a_time.release()
+        raise YahooFailure("the deadline passed before it could be asked", retryable=True)
     debug, log = yfinance.config.debug, logging.getLogger("yfinance")
     before, level = debug.hide_exceptions, log.level
     debug.hide_exceptions = False
