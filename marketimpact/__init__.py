@@ -50,6 +50,7 @@ from marketimpact.models import (
     TradeToTrade,
 )
 from marketimpact.power import power
+from marketimpact.randomisation import placebo_dates, placebo_firms
 from marketimpact.reactions import reaction_order
 from marketimpact.regressions import wild_cluster_bootstrap
 from marketimpact.report import write_report
@@ -124,6 +125,8 @@ __all__ = [
     "matched_controls",
     "mirror",
     "one_listing",
+    "placebo_dates",
+    "placebo_firms",
     "power",
     "reaction_order",
     "run_up",

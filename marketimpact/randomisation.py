@@ -1,0 +1,308 @@
+"""Randomisation: the same announcements on other dates, and other firms on the same dates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from marketimpact.errors import SpecificationError
+from marketimpact.market import Market
+from marketimpact.pipeline import Floats, Ints
+from marketimpact.result import StudyResult
+from marketimpact.study import EventStudy
+
+__all__ = ["placebo_dates", "placebo_firms"]
+
+#: With fewer admissible dates or firms than this a note says so.
+FEW = 100
+#: Moved events estimated at once, so that memory stays bounded.
+BATCH = 20_000
+_COLUMNS = {
+    "statistic": pl.String, "observed": pl.Float64, "low": pl.Float64, "high": pl.Float64, "p_value": pl.Float64,
+    "draws": pl.Int64, "admissible": pl.Int64, "note": pl.String,
+}  # fmt: skip
+
+
+def placebo_dates(
+    study: EventStudy,
+    events: pl.DataFrame,
+    market: Market,
+    window: tuple[int, int] = (0, 1),
+    *,
+    draws: int = 999,
+    seed: int = 0,
+    avoid: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Place what happened among what the same firms did around dates without an announcement.
+
+    Every campaign (or announcement outside any) is moved by a random number of sessions, each firm on its own
+    exchange's; what it hit together moves together, and its announcements keep their distances. The
+    study is estimated anew there.
+
+    Parameters
+    ----------
+    study : EventStudy
+        The specification.
+    events : polars.DataFrame
+        As for `EventStudy.run`.
+    market : Market
+        The returns.
+    window : tuple of int
+        The window.
+    draws, seed : int
+        Number of placebo samples, and the seed of the moves.
+    avoid : polars.DataFrame, optional
+        Aligned events (``date``, ``symbol`` optional) whose dates no placebo window may contain; by default the events'
+        own. Hand in ``align(announcements(), market, symbols="all")`` to keep clear of every announcement.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per statistic (*caar*, *mean_scar*, *t_scar*: mean SCAR over its cross-sectional standard error):
+        ``statistic, observed, low, high, p_value, draws, admissible, note``. `low` and `high` enclose the middle 95% of
+        the draws, `p_value` is two-sided, ``(1 + as far from zero) / (1 + draws)``; `admissible` is the fewest moves
+        that any campaign had to choose from.
+
+    Raises
+    ------
+    SpecificationError
+        When no event is usable, or a campaign has nowhere to go.
+
+    Notes
+    -----
+    Null: the announcement's days are like any other days of the same firms. Valid with one shared date and with
+    campaigns, since what is shared moves along. Not exact where volatility has regimes: dates from calm years make
+    an event of a wild year look large; `mean_scar` and `t_scar` allow for the level of volatility before each date.
+    With few admissible dates draws repeat; p-values below one over their number mean little.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> market = mi.Market.load(mi.securities(), mi.SamplePrices())
+    >>> h20 = mi.announcements().filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
+    >>> mi.placebo_dates(mi.EventStudy(), mi.align(h20, market), market, draws=99)["statistic"].to_list()
+    ['caar', 'mean_scar', 't_scar']
+    """
+    result = study.run(events, market)
+    observed = _statistics(result.car(*window), 1, np.zeros(result.events.height, dtype=np.int64))
+    held = result.events
+    if held.is_empty():
+        raise SpecificationError("No event is usable, so there is nothing to move; see the attrition of study.run.")
+    places = _Places.of(result, market, avoid, window)
+    clusters = _clusters(held)
+    moves = {name: places.moves(np.flatnonzero(clusters == name)) for name in np.unique(clusters)}
+    stuck = [str(name) for name, found in moves.items() if not len(found)]
+    if stuck:
+        raise SpecificationError(
+            f"There is no other date for {', '.join(stuck[:5])}: no move leaves an estimation window of "
+            f"{study.estimation_window} and a window clear of announcements. Give a longer market, or avoid fewer "
+            "dates."
+        )
+    rng = np.random.default_rng(seed)
+    shift = np.empty((draws, held.height), dtype=np.int64)
+    for name, found in moves.items():
+        shift[:, clusters == name] = rng.choice(found, size=(draws, 1))
+    drawn = _moved(study, held, market, places, shift, window)
+    fewest = min(map(len, moves.values()))
+    note = f"only {fewest} admissible dates for one campaign" if fewest < FEW else None
+    return _table(observed[0], drawn, fewest, note)
+
+
+def placebo_firms(
+    study: EventStudy,
+    events: pl.DataFrame,
+    market: Market,
+    window: tuple[int, int] = (0, 1),
+    *,
+    draws: int = 999,
+    seed: int = 0,
+    within: Sequence[str] = ("mic",),
+) -> pl.DataFrame:
+    """Place the firms an announcement hit among other firms on the same dates.
+
+    Parameters
+    ----------
+    study, events, market, window, draws, seed
+        As for `placebo_dates`.
+    within : sequence of str
+        Columns of the market's securities in which a stand-in must be like the firm it stands in for.
+
+    Returns
+    -------
+    polars.DataFrame
+        As `placebo_dates` gives; `admissible` is the fewest stand-ins that any event had to choose from.
+
+    Raises
+    ------
+    SpecificationError
+        When an event has no stand-in, or a column of `within` is not there.
+
+    Notes
+    -----
+    Null: the firms hit did not differ from others on those dates. It cancels whatever moved the exchange that day,
+    and asks another question than `placebo_dates`: when all firms react alike it sees nothing. Doubtful where the
+    firms hit are not like the others, in industry above all: ask within ``("mic", "business")`` where there are
+    enough. Stand-ins are drawn independently, so with few of them the same firm stands in more than once.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> market = mi.Market.load(mi.securities(), mi.SamplePrices())
+    >>> h20 = mi.announcements().filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
+    >>> mi.placebo_firms(mi.EventStudy(), mi.align(h20, market), market, draws=99)["draws"].to_list()
+    [99, 99, 99]
+    """
+    lacking = [c for c in within if c not in market.securities.columns]
+    if lacking:
+        raise SpecificationError(f"within: the securities have no column {', '.join(map(repr, lacking))}.")
+    result = study.run(events, market)
+    like = [pl.col(c).alias(f"_{c}") for c in within]
+    homes = market.securities.select("symbol", *like)
+    hit = result.events.join(homes, on="symbol", how="left", validate="m:1", maintain_order="left")
+    others = market.securities.select(pl.col("symbol").alias("other"), *like)
+    own = "announcement_id" if "announcement_id" in hit.columns else "date"
+    stand_ins = (
+        hit.select("event_id", pl.col(own).alias("_own"), "date", *[f"_{c}" for c in within])
+        .join(others, on=[f"_{c}" for c in within], how="inner", nulls_equal=True)
+        .join(hit.select(pl.col(own).alias("_own"), pl.col("symbol").alias("other")), on=["_own", "other"], how="anti")
+        .with_columns(pl.concat_str("event_id", pl.lit(" for "), "other").alias("stand_in"))
+        .sort("stand_in")
+    )
+    _demand_stand_ins(hit, stand_ins, within)
+    placebo = study.run(
+        stand_ins.select(pl.col("stand_in").alias("event_id"), pl.col("other").alias("symbol"), "date"), market
+    )
+    usable = placebo.car(*window).drop_nulls("car").select("event_id", "car", "scar")
+    choices = stand_ins.join(usable, left_on="stand_in", right_on="event_id", how="inner", validate="1:1")
+    _demand_stand_ins(hit, choices, within)
+    counts = choices.group_by("event_id").len()
+    observed = _statistics(result.car(*window), 1, np.zeros(hit.height, dtype=np.int64))
+    drawn = _stand_ins_drawn(choices.sort("event_id", "stand_in"), draws, np.random.default_rng(seed))
+    fewest = int(counts["len"].min())  # type: ignore[arg-type]
+    note = f"only {fewest} firms to stand in for one event" if fewest < FEW else None
+    return _table(observed[0], drawn, fewest, note)
+
+
+def _demand_stand_ins(hit: pl.DataFrame, found: pl.DataFrame, within: Sequence[str]) -> None:
+    alone = hit.join(found, on="event_id", how="anti")["event_id"].to_list()
+    if alone:
+        raise SpecificationError(
+            f"{len(alone)} events have no firm like theirs (within {', '.join(within)}), such as {alone[0]!r}. Ask "
+            "within fewer columns, or load a market of more firms."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where events can go: per event its row in the panel, its first usable session, and clear sessions."""
+
+    day0: Ints
+    first_row: Ints
+    earliest: Ints
+    latest: Ints
+    clear: list[np.ndarray]
+
+    @classmethod
+    def of(cls, result: StudyResult, market: Market, avoid: pl.DataFrame | None, window: tuple[int, int]) -> _Places:
+        """Sessions with a return and an estimation window before, whose window holds no date to avoid."""
+        location, windows = result.estimates_.location, result.estimates_.windows
+        first_row, n = (location[c].to_numpy() for c in ("first_row", "n_sessions"))
+        bad = (result.events if avoid is None else avoid)["date"].drop_nulls().unique().to_physical().to_numpy()
+        returns, days = market.column("ret"), market.days
+        earliest, latest, clear = [], [], []
+        for row, count in zip(first_row.tolist(), n.tolist(), strict=True):
+            held = np.flatnonzero(~np.isnan(returns[row : row + count]))
+            earliest.append(held[0] - windows.estimation[0])
+            latest.append(min(held[-1], count - 1) - windows.event[1])
+            marked = np.isin(days[row : row + count], bad).astype(int)
+            total = np.concatenate([[0], np.cumsum(marked)])
+            at = np.arange(count)
+            low, high = (np.clip(at + tau, 0, count) for tau in (window[0], window[1] + 1))
+            clear.append((total[high] == total[low]) & ~np.isnan(returns[row : row + count]))
+        return cls(location["day0"].to_numpy(), first_row, np.array(earliest), np.array(latest), clear)
+
+    def moves(self, rows: Ints) -> Ints:
+        """Numbers of sessions by which all of `rows` can be moved together."""
+        low = int((self.earliest[rows] - self.day0[rows]).max())
+        high = int((self.latest[rows] - self.day0[rows]).min())
+        moves = np.arange(low, high + 1)
+        for row in rows.tolist():
+            moves = moves[self.clear[row][self.day0[row] + moves]]
+        return np.asarray(moves[moves != 0])
+
+
+def _clusters(events: pl.DataFrame) -> np.ndarray:
+    names = [c for c in ("campaign_id", "announcement_id") if c in events.columns]
+    label = pl.coalesce(*names) if names else pl.col("date").cast(pl.String)
+    return events.select(label.alias("_")).to_series().to_numpy()
+
+
+def _moved(  # noqa: PLR0917  # what a study needs, and where to
+    study: EventStudy, events: pl.DataFrame, market: Market, places: _Places, shift: Ints, window: tuple[int, int]
+) -> Floats:
+    """Statistics of every draw, (B, 3), estimated anew in batches."""
+    step = max(1, BATCH // events.height)
+    parts = []
+    for start in range(0, len(shift), step):
+        moves = shift[start : start + step]
+        rows = places.first_row[None, :] + places.day0[None, :] + moves
+        batch = pl.DataFrame(
+            {
+                "event_id": [f"{start + b}:{name}" for b in range(len(moves)) for name in events["event_id"]],
+                "symbol": events["symbol"].to_list() * len(moves),
+                "date": pl.Series(market.days[rows].ravel().astype(np.int32)).cast(pl.Date),
+                "_draw": np.repeat(np.arange(len(moves)), events.height),
+            }
+        )
+        car = study.run(batch, market).car(*window)
+        parts.append(_statistics(car, len(moves), car["_draw"].to_numpy()))
+    return np.concatenate(parts)
+
+
+def _statistics(car: pl.DataFrame, n_draws: int, draw: Ints) -> Floats:
+    """CAAR, mean SCAR and its cross-sectional t of every draw, (B, 3)."""
+    held = car["car"].is_not_null().to_numpy()
+    draw, values, scar = draw[held], *(car.filter(held)[c].to_numpy() for c in ("car", "scar"))
+    return _moments(draw, values, scar, n_draws)
+
+
+def _moments(draw: Ints, car: Floats, scar: Floats, n_draws: int) -> Floats:
+    n = np.bincount(draw, minlength=n_draws).astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean, mean_scar = (np.bincount(draw, weights=v, minlength=n_draws) / n for v in (car, scar))
+        squares = np.bincount(draw, weights=(scar - mean_scar[draw]) ** 2, minlength=n_draws)
+        t = mean_scar / np.sqrt(squares / (n - 1.0) / n)
+    return np.column_stack([mean, mean_scar, t])
+
+
+def _stand_ins_drawn(choices: pl.DataFrame, draws: int, rng: np.random.Generator) -> Floats:
+    """Statistics of random stand-ins, one for each event, (B, 3)."""
+    car, scar = choices["car"].to_numpy(), choices["scar"].to_numpy()
+    spans = (
+        choices.with_row_index("_row").group_by("event_id", maintain_order=True).agg(pl.col("_row").first(), pl.len())
+    )
+    picked = np.column_stack(
+        [rng.integers(first, first + count, size=draws) for _, first, count in spans.iter_rows()]
+    )  # fmt: skip
+    draw = np.repeat(np.arange(draws), picked.shape[1])
+    return _moments(draw, car[picked.ravel()], scar[picked.ravel()], draws)
+
+
+def _table(observed: Floats, drawn: Floats, admissible: int, note: str | None) -> pl.DataFrame:
+    rows: list[tuple[Any, ...]] = []
+    for column, name in enumerate(("caar", "mean_scar", "t_scar")):
+        values = drawn[np.isfinite(drawn[:, column]), column]
+        seen = float(observed[column])
+        if not len(values) or not np.isfinite(seen):
+            rows.append(
+                (name, seen if np.isfinite(seen) else None, None, None, None, 0, admissible, "cannot be computed")
+            )
+            continue
+        p = (1 + int((np.abs(values) >= abs(seen)).sum())) / (1 + len(values))
+        low, high = np.quantile(values, [0.025, 0.975])
+        rows.append((name, seen, float(low), float(high), p, len(values), admissible, note))
+    return pl.DataFrame(rows, schema=_COLUMNS, orient="row")

@@ -1,0 +1,112 @@
+"""Placebo dates and firms on markets with known truth."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+import marketimpact as mi
+from marketimpact.randomisation import _Places
+
+DAYS = [date(2022, 1, 3) + timedelta(days=i) for i in range(520)]
+STUDY = mi.EventStudy(estimation_window=(-100, -6), event_window=(-2, 2), min_observations=50)
+
+
+def market_of(seed, *, firms=8, effect=0.0, on=400, hit=None, shock=0.01):
+    """Firms with a common shock of fat tails; `effect` on day `on` of the firms in `hit`."""
+    rng = np.random.default_rng(seed)
+    market, common = rng.normal(0, 0.01, len(DAYS)), shock * rng.standard_t(4, len(DAYS))
+    frames = []
+    for i in range(firms):
+        ret = market + common + 0.01 * rng.standard_t(5, len(DAYS))
+        if hit is None or i in hit:
+            ret[on] += effect
+        frames.append(pl.DataFrame({"date": DAYS, "symbol": f"F{i}", "ret": ret}))
+    return mi.Market.from_returns(pl.concat(frames), pl.DataFrame({"date": DAYS, "ret": market}))
+
+
+def events_on(days, firms=8, campaign=None):
+    rows = [(f"A{k}:F{i}", f"F{i}", DAYS[d], f"A{k}", campaign) for k, d in enumerate(days) for i in range(firms)]
+    names = ["event_id", "symbol", "date", "announcement_id", "campaign_id"]
+    return pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("campaign_id").cast(pl.String))
+
+
+def rejections(tries, draws):
+    """Share of markets without an effect in which a campaign of two announcements is called unusual at 10%."""
+    events = events_on([400, 403], campaign="C")
+    counted = np.zeros(3)
+    for seed in range(tries):
+        table = mi.placebo_dates(STUDY, events, market_of(seed), (0, 1), draws=draws, seed=seed)
+        counted += (table["p_value"] <= 0.10).to_numpy()
+    return counted / tries
+
+
+def test_size_with_one_shared_shock_and_a_campaign():
+    share = rejections(150, 99)
+    assert (np.abs(share - 0.10) < 3 * np.sqrt(0.1 * 0.9 / 150)).all()
+
+
+@pytest.mark.slow
+def test_size_in_full():
+    share = rejections(1000, 199)
+    assert (np.abs(share - 0.10) < 3 * np.sqrt(0.1 * 0.9 / 1000)).all()
+
+
+def test_an_effect_is_found_and_a_common_shock_alone_is_not():
+    events = events_on([400])
+    found = mi.placebo_dates(STUDY, events, market_of(1, effect=0.08, shock=0.005), (0, 0), draws=499)
+    assert found["p_value"][0] == pytest.approx(1 / 500)
+    assert found["observed"][0] == pytest.approx(0.08, abs=0.025)
+    # firms hit alike: others on the same date moved as much
+    wide = market_of(2, firms=60, effect=0.08)
+    none = mi.placebo_firms(STUDY, events, wide, (0, 0), draws=499, within=("benchmark",))
+    assert none["p_value"][0] > 0.05
+    assert none["admissible"][0] == 52
+    own = mi.placebo_firms(
+        STUDY, events, market_of(3, firms=60, effect=0.08, hit=range(8)), (0, 0), within=("benchmark",)
+    )
+    assert own["p_value"][0] == pytest.approx(1 / 1000)
+
+
+def test_a_campaign_moves_as_one_and_keeps_clear():
+    events = events_on([300, 303, 350], campaign=None).with_columns(
+        pl.when(pl.col("announcement_id") != "A2").then(pl.lit("C")).alias("campaign_id")
+    )
+    market = market_of(4)
+    result = STUDY.run(events, market)
+    places = _Places.of(result, market, None, (0, 1))
+    campaign = np.flatnonzero((result.events["campaign_id"] == "C").fill_null(value=False).to_numpy())
+    moves = places.moves(campaign)
+    day0 = result.estimates_.location["day0"].to_numpy()[campaign]
+    taken = {300, 303, 350}
+    for move in moves.tolist():
+        for day in set(day0.tolist()):
+            assert not {day + move, day + move + 1} & taken
+            assert day + move - 100 >= 0
+            assert day + move + 2 < len(DAYS)
+    assert 0 not in moves
+    assert len(moves) > 300
+    # 300 and 303 are three apart, so a move by three would put one where the other was
+    assert 3 not in moves
+
+
+def test_the_same_seed_gives_the_same_answer_and_batches_change_nothing(monkeypatch):
+    events, market = events_on([300, 330]), market_of(5)
+    one = mi.placebo_dates(STUDY, events, market, draws=60, seed=9)
+    monkeypatch.setattr("marketimpact.randomisation.BATCH", 100)
+    assert mi.placebo_dates(STUDY, events, market, draws=60, seed=9).equals(one)
+    assert not mi.placebo_dates(STUDY, events, market, draws=60, seed=10).equals(one)
+
+
+def test_nowhere_to_go_and_nobody_to_stand_in():
+    events, market = events_on([300]), market_of(6)
+    everywhere = pl.DataFrame({"date": DAYS})
+    with pytest.raises(mi.SpecificationError, match="There is no other date for A0"):
+        mi.placebo_dates(STUDY, events, market, avoid=everywhere)
+    with pytest.raises(mi.SpecificationError, match="8 events have no firm like theirs"):
+        mi.placebo_firms(STUDY, events, market, within=("benchmark",))
+    with pytest.raises(mi.SpecificationError, match="no column 'colour'"):
+        mi.placebo_firms(STUDY, events, market, within=("colour",))
+    with pytest.raises(mi.SpecificationError, match="No event is usable"):
+        mi.placebo_dates(STUDY, events_on([5]), market)
