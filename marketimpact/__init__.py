@@ -49,6 +49,7 @@ from marketimpact.models import (
     TheilSen,
     TradeToTrade,
 )
+from marketimpact.money import dollar_effect
 from marketimpact.power import power
 from marketimpact.randomisation import placebo_dates, placebo_firms
 from marketimpact.reactions import reaction_order
@@ -121,6 +122,7 @@ __all__ = [
     "day0_sensitivity",
     "difference",
     "differences",
+    "dollar_effect",
     "equal_effects",
     "matched_controls",
     "mirror",

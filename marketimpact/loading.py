@@ -76,11 +76,20 @@ def from_prices(
         "simulated": table.simulated,
         "notes": (*table.notes, *_told(fills, rescaled), *checks.sentences(findings, checks.WARNING)),
         "truth": table.truth,
+        "traded": _traded(table, have),
         "fills": fills.join(have, on="symbol", how="semi"),
         "findings": findings,
         "price_repairs": done,
         "fingerprint": _hashed(table, factors, repair),
     }
+
+
+def _traded(table: PriceTable, have: pl.DataFrame) -> pl.DataFrame:
+    """Closes as they were traded, where the source has them besides adjusted ones."""
+    columns = {"symbol": pl.String, "date": pl.Date, "unadjusted_close": pl.Float64}
+    if "unadjusted_close" not in table.frame.columns:
+        return pl.DataFrame(schema=columns)
+    return table.frame.select(*columns).join(have, on="symbol", how="semi")
 
 
 def _sessions_of(
@@ -180,7 +189,8 @@ def _warn_of_benchmarks(have: pl.DataFrame, prices: pl.DataFrame, benchmark: str
 
 def _hashed(table: PriceTable, factors: pl.DataFrame | None, repair: Collection[str]) -> str:
     """Fingerprint of the content, and of the repairs where they are not the usual ones."""
-    content = combined(table.frame, factors)
+    # what numbers rest on; what else a source keeps beside them changes no result
+    content = combined(table.frame.select("symbol", "date", "close", "volume"), factors)
     usual = set(repair) == set(repairs.DEFAULT)
     return content if usual else _digest(content + " ".join(sorted(repair)))
 

@@ -26,6 +26,7 @@ __all__ = ["FROM_RETURNS", "Market"]
 
 #: Stands for the exchange of a market made by `Market.from_returns`: its sessions are the benchmark's dates.
 FROM_RETURNS = "SESSIONS"
+_TRADED = {"symbol": pl.String, "date": pl.Date, "unadjusted_close": pl.Float64}
 _FILLS = {"symbol": pl.String, "date": pl.Date, "close": pl.Float64}
 _REPAIRS = {"mic": pl.String, "date": pl.Date, "action": pl.String, "detail": pl.String}
 
@@ -72,6 +73,8 @@ class Market:
         ``symbol, date, what, before, after``: every close that a repair changed or took away.
     unit : {"simple", "log", "log volume", "log variance"}
         What `ret` and `market` are.
+    traded : polars.DataFrame
+        ``symbol, date, unadjusted_close``: closes not adjusted for dividends, where the source has them.
     fingerprint : str
         sha256 of the content.
     """
@@ -90,6 +93,7 @@ class Market:
     truth: pl.DataFrame | None = field(default=None, repr=False)
     fills: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FILLS), repr=False)
     unit: Literal["simple", "log", "log volume", "log variance"] = "simple"
+    traded: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_TRADED), repr=False)
     findings: pl.DataFrame = field(default_factory=checks.empty, repr=False)
     price_repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REPAIRED), repr=False)
 

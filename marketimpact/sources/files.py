@@ -139,8 +139,6 @@ class FilePrices:
         frame = _typed(_demand_columns(raw, source), source)
         further = [pl.col(c).cast(pl.String).str.strip_chars().replace("", None) for c in TEXTS if c in raw.columns]
         further += [_number(c) for c in FURTHER_NUMBERS if c in raw.columns]
-        if {"close", "adj_close"} <= set(raw.columns):
-            further.append(_number("close").alias("unadjusted_close"))
         if origins := [pl.col(c).cast(pl.String) for c in ORIGINS if c in raw.columns]:
             further.append(pl.concat_str(origins, separator=", ", ignore_nulls=True).alias("origin"))
         frame = pl.concat([frame, raw.select(further)], how="horizontal")
@@ -234,6 +232,8 @@ def _typed(frame: pl.DataFrame, source: str) -> pl.DataFrame:
         return frame.with_columns(from_adjusted=pl.lit(None, dtype=pl.Boolean))
     given = pl.col("adj_close")
     chosen = pl.coalesce("adj_close", "close") if "close" in frame.columns else given
+    if "close" in frame.columns:
+        frame = frame.with_columns(unadjusted_close=pl.col("close"))
     return frame.with_columns(from_adjusted=given.is_not_null(), close=chosen).drop("adj_close")
 
 

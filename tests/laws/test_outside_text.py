@@ -87,11 +87,13 @@ def test_prices_of_a_csv(tmp_path, raw):
         (row["symbol"], date.fromisoformat(row["date"][:10])): (
             plain(row["adj_close"]) if row["adj_close"] else plain(row["close"]),
             plain(row["volume"]),
+            plain(row["close"]),
         )
         for row in records(raw)
         if row["symbol"] in ("NVDA", "AMD")
     }
-    assert {(s, d): (c, v) for s, d, c, v in table.frame.iter_rows()} == expected
+    have = table.frame.select("symbol", "date", "close", "volume", "unadjusted_close")
+    assert {(s, d): rest for s, d, *rest in have.iter_rows()} == {key: list(value) for key, value in expected.items()}
 
 
 @pytest.mark.parametrize(

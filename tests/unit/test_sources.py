@@ -48,14 +48,14 @@ def csv(tmp_path):
 def test_a_csv_is_read_adjusted_and_sorted(csv):
     table = FilePrices(csv).read(["NVDA", "0700.HK"])
     assert table.frame.rows() == [
-        ("0700.HK", MON, 280.1, None),
-        ("0700.HK", TUE, 282.8, 12.0),
-        ("NVDA", MON, 52.0, 640.0),
-        ("NVDA", TUE, 52.9, 410.0),
-        ("NVDA", WED, 54.1, 533.0),
+        ("0700.HK", MON, 280.1, None, 290.2),
+        ("0700.HK", TUE, 282.8, 12.0, 293.0),
+        ("NVDA", MON, 52.0, 640.0, 52.2),
+        ("NVDA", TUE, 52.9, 410.0, 53.1),
+        ("NVDA", WED, 54.1, 533.0, 54.3),
     ]
     assert table.frame.schema == pl.Schema(
-        {"symbol": pl.String, "date": pl.Date, "close": pl.Float64, "volume": pl.Float64}
+        {"symbol": pl.String, "date": pl.Date} | dict.fromkeys(["close", "volume", "unadjusted_close"], pl.Float64)
     )
     assert table.source == "FilePrices('prices.csv')"
     assert (table.simulated, table.missing, table.notes, table.truth) == (False, (), (), None)

@@ -1,0 +1,146 @@
+"""Abnormal returns as money: by hand, and on markets with known truth."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+import marketimpact as mi
+from marketimpact.inference.correlation import shared_part
+
+FIRMS = ["NVDA", "AMD", "0981.HK"]
+EVENT = date(2024, 6, 12)
+
+
+@pytest.fixture(scope="module")
+def result():
+    """Three firms on two announcements; AMD did not trade on the day before the second."""
+    sample = mi.SamplePrices().read([*FIRMS, "^GSPC", "^HSI"]).frame
+    gap = date(2024, 9, 10)
+    frame = sample.select(
+        "symbol", "date", (pl.col("close") * 2).alias("close"), pl.col("close").alias("adj_close"), "volume"
+    ).filter(~((pl.col("symbol") == "AMD") & (pl.col("date") == gap)))
+    market = mi.Market.load(mi.securities().filter(pl.col("symbol").is_in(FIRMS)), mi.FilePrices(frame))
+    rows = [(f"{d}:{s}", s, d, str(d)) for d in (EVENT, gap + timedelta(days=1)) for s in FIRMS]
+    events = pl.DataFrame(rows, schema=["event_id", "symbol", "date", "announcement_id"], orient="row")
+    return mi.EventStudy(event_window=(-2, 2)).run(events, market)
+
+
+SHARES = pl.DataFrame({"symbol": ["NVDA", "AMD"], "shares": [1000.0, 500.0]})
+RATES = pl.DataFrame({"date": [date(2024, 6, 10), date(2024, 9, 9)], "currency": "HKD", "rate": [0.125, 0.13]})
+
+
+def test_a_firm_by_hand(result):
+    table = mi.dollar_effect(result, 0, 1, shares=SHARES, rates=RATES)
+    car = {r["event_id"]: r for r in result.car(0, 1).iter_rows(named=True)}
+    row = table.row(by_predicate=pl.col("event_id") == f"{EVENT}:NVDA", named=True)
+    before = result.market.panel.filter((pl.col("symbol") == "NVDA") & (pl.col("date") == date(2024, 6, 11)))
+    price = 2 * before["close"].item()
+    mine = car[f"{EVENT}:NVDA"]
+    assert row["price"] == pytest.approx(price)
+    assert row["price_date"] == date(2024, 6, 11)
+    assert row["market_value"] == pytest.approx(1000 * price)
+    assert row["effect"] == pytest.approx(1000 * price * mine["car"])
+    assert row["se"] == pytest.approx(1000 * price * mine["se"])
+    assert row["high"] - row["effect"] == pytest.approx(1.9699815 * row["se"], rel=1e-4)  # t(238), 97.5%
+    assert row["note"] is None
+    late = table.row(by_predicate=pl.col("event_id") == "2024-09-11:AMD", named=True)
+    assert late["price_date"] == date(2024, 9, 9)
+
+
+def test_what_is_missing_is_told(result):
+    table = mi.dollar_effect(result, 0, 1, shares=SHARES, rates=RATES)
+    smic = table.filter(pl.col("symbol") == "0981.HK")
+    assert smic["note"].to_list() == ["no shares", "no shares"]
+    assert smic["effect"].null_count() == 2
+    without = mi.dollar_effect(
+        result, 0, 1, shares=SHARES.vstack(pl.DataFrame({"symbol": ["0981.HK"], "shares": [7.0]}))
+    )
+    assert without.filter(pl.col("symbol") == "0981.HK")["note"].to_list() == ["no rate from HKD"] * 2
+    groups = mi.dollar_effect(result, 0, 1, shares=SHARES, rates=RATES, by="announcement_id")
+    assert groups["n_valued"].to_list() == [2, 2]
+    assert groups["note"].to_list() == ["1 of 3 events could not be valued"] * 2
+
+
+def test_other_currencies_and_dated_shares(result):
+    shares = pl.DataFrame(
+        {"symbol": ["0981.HK"] * 2, "date": [date(2024, 1, 1), date(2024, 8, 1)], "shares": [10.0, 20.0]}
+    )
+    table = mi.dollar_effect(result, 0, 0, shares=shares, rates=RATES).filter(pl.col("symbol") == "0981.HK")
+    assert table["shares"].to_list() == [10.0, 20.0]
+    assert table["rate"].to_list() == [0.125, 0.13]
+    value = table["price"] * table["shares"] * table["rate"]
+    assert table["market_value"].to_list() == pytest.approx(value.to_list())
+
+
+def test_a_group_is_the_sum_and_its_variance_holds_the_correlation(result):
+    each = mi.dollar_effect(result, 0, 1, shares=SHARES, rates=RATES)
+    groups = mi.dollar_effect(result, 0, 1, shares=SHARES, rates=RATES, by="announcement_id")
+    first = each.filter(pl.col("event_id").str.starts_with(str(EVENT)) & pl.col("effect").is_not_null())
+    assert groups["effect"][0] == pytest.approx(first["effect"].sum())
+    part, _ = shared_part(result.sample(0, 1))
+    ids = result.events["event_id"].to_list()
+    i, j = ids.index(f"{EVENT}:NVDA"), ids.index(f"{EVENT}:AMD")
+    by_id = {r["event_id"]: r["se"] for r in first.iter_rows(named=True)}
+    a, b = by_id[f"{EVENT}:NVDA"], by_id[f"{EVENT}:AMD"]
+    assert groups["se"][0] == pytest.approx(np.sqrt(a**2 + b**2 + 2 * part[i, j] * a * b))
+    assert groups["currency"].to_list() == ["USD", "USD"]
+
+
+def test_the_interval_covers_the_true_loss():
+    """100 markets, four firms with a shared shock, 3% lost on day 0: the sum's interval holds it in 95 of 100."""
+    firms = pl.DataFrame({"symbol": list("ABCD"), "mic": "XNAS", "currency": "USD", "benchmark": "M"})
+    trading = mi.Market.load(mi.securities().filter(pl.col("symbol") == "NVDA"), mi.SamplePrices())
+    days = trading.panel["date"].to_list()[:300]
+    events = pl.DataFrame({"event_id": list("ABCD"), "symbol": list("ABCD"), "date": days[250], "announcement_id": "x"})
+    shares = pl.DataFrame({"symbol": list("ABCD"), "shares": [1.0, 2.0, 3.0, 4.0]})
+    covered = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        market, common = rng.normal(0, 0.01, 300), rng.normal(0, 0.01, 300)
+        closes = {"M": 100 * np.cumprod(1 + market)}
+        for name in "ABCD":
+            ret = market + common + rng.normal(0, 0.01, 300)
+            ret[250] -= 0.03
+            closes[name] = 50 * np.cumprod(1 + ret)
+        frame = pl.concat(
+            pl.DataFrame({"symbol": s, "date": days, "close": c, "adj_close": c, "volume": 1.0})
+            for s, c in closes.items()
+        )
+        built = mi.Market.load(firms, mi.FilePrices(frame))
+        study = mi.EventStudy(estimation_window=(-200, -11), event_window=(-1, 1)).run(events, built)
+        row = mi.dollar_effect(study, 0, 0, shares=shares, by="announcement_id").row(0, named=True)
+        truth = -0.03 * row["market_value"]
+        covered += row["low"] <= truth <= row["high"]
+    assert abs(covered / 100 - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 100)
+
+
+def test_what_cannot_be_valued_is_refused(result):
+    with pytest.raises(mi.DataError, match="columns symbol and shares"):
+        mi.dollar_effect(result, 0, 0, shares=pl.DataFrame({"symbol": ["NVDA"]}))
+    with pytest.raises(mi.DataError, match="not above zero"):
+        mi.dollar_effect(result, 0, 0, shares=pl.DataFrame({"symbol": ["NVDA"], "shares": [-1.0]}))
+    with pytest.raises(mi.DataError, match="more than one row"):
+        mi.dollar_effect(result, 0, 0, shares=pl.concat([SHARES, SHARES]))
+    with pytest.raises(mi.DataError, match="rates lacks rate"):
+        mi.dollar_effect(result, 0, 0, shares=SHARES, rates=RATES.drop("rate"))
+    with pytest.raises(mi.SpecificationError, match="no column of the events"):
+        mi.dollar_effect(result, 0, 0, shares=SHARES, by="colour")
+    adjusted = mi.Market.load(mi.securities().filter(pl.col("symbol") == "NVDA"), mi.SamplePrices())
+    events = pl.DataFrame({"event_id": ["x"], "symbol": ["NVDA"], "date": [EVENT]})
+    with pytest.raises(mi.SpecificationError, match="no traded prices"):
+        mi.dollar_effect(mi.EventStudy().run(events, adjusted), 0, 0, shares=SHARES)
+
+
+def test_both_listings_of_a_firm_are_not_summed():
+    names = ["0981.HK", "688981.SS"]
+    frame = mi.SamplePrices().read([*names, "^HSI", "000300.SS"]).frame.with_columns(pl.col("close").alias("adj_close"))
+    market = mi.Market.load(mi.securities().filter(pl.col("symbol").is_in(names)), mi.FilePrices(frame))
+    events = pl.DataFrame({"event_id": names, "symbol": names, "date": EVENT, "announcement_id": "x"})
+    study = mi.EventStudy().run(events, market)
+    shares = pl.DataFrame({"symbol": names, "shares": [1.0, 1.0]})
+    rates = pl.DataFrame({"date": [EVENT - timedelta(days=2)] * 2, "currency": ["HKD", "CNY"], "rate": [0.13, 0.14]})
+    with pytest.raises(mi.SpecificationError, match="counted twice"):
+        mi.dollar_effect(study, 0, 0, shares=shares, rates=rates, by="announcement_id")
+    assert mi.dollar_effect(study, 0, 0, shares=shares, rates=rates)["effect"].null_count() == 0
