@@ -4,7 +4,8 @@ Announcements (`announcements`, `campaigns`) meet securities (`securities`) on e
 sessions (`align`); a `Market` turns prices (`SamplePrices`, `FilePrices`, `YahooPrices`) into
 returns; an `EventStudy` estimates a model of the normal return (`MODELS`) and gives a
 `StudyResult`, which answers who moved (`car`), how far on average (`caar`), whether that can be told
-from chance (`test`, `TESTS`), and what was left out (`attrition`). `write_report` makes a report.
+from chance (`test`, `TESTS`), and what was left out (`attrition`). `specification_curve` asks in every
+defensible way; `write_report` makes a report.
 """
 
 from marketimpact.alignment import align
@@ -43,6 +44,7 @@ from marketimpact.models import (
 from marketimpact.report import write_report
 from marketimpact.result import StudyResult
 from marketimpact.sources import FilePrices, FrenchFactors, SamplePrices, YahooPrices
+from marketimpact.specification import SpecificationCurve, specification_curve
 from marketimpact.study import EventStudy
 from marketimpact.volatility import abnormal_volatility
 
@@ -73,6 +75,7 @@ __all__ = [
     "SamplePrices",
     "ScholesWilliams",
     "SourceError",
+    "SpecificationCurve",
     "SpecificationError",
     "StudyResult",
     "TheilSen",
@@ -85,6 +88,7 @@ __all__ = [
     "campaigns",
     "matched_controls",
     "securities",
+    "specification_curve",
     "synthetic_control",
     "write_report",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -16,15 +17,14 @@ from marketimpact.display import as_html, as_lines, title
 from marketimpact.errors import SpecificationError
 from marketimpact.grouped import Grouped
 from marketimpact.inference import (
-    DEFAULT_TESTS,
-    ON_REQUEST,
-    TESTS,
     Pool,
     Sample,
     SignificanceTest,
     adjust,
     band_of,
     blocks,
+    chosen,
+    linked_pairs,
     romano_wolf,
     sq_test,
     structure,
@@ -210,7 +210,7 @@ class StudyResult:
             size given that these events share days (or not) and raised the variance (or not); `note`
             says why not, and what was assumed. A test that cannot speak has ``statistic`` nan.
         """
-        return table(_chosen(tests), self.sample(first, last))
+        return table(chosen(tests), self.sample(first, last))
 
     def single_tests(self, first: int, last: int) -> pl.DataFrame:
         """Test every event by itself, and correct for looking at all of them.
@@ -241,12 +241,18 @@ class StudyResult:
             pl.Series("p_romano_wolf", romano_wolf(sample.scar, drawn)),
         ).with_columns(pl.col("sq_p", "p_romano_wolf").fill_nan(None))
 
+    def held(self, first: int, last: int) -> NDArray[np.int64]:
+        """Rows of `events` that have a CAR over sessions `first` to `last`."""
+        columns = self._columns(first, last)
+        values = self.estimates_
+        return np.flatnonzero(pipeline.held_events(values.ar[:, columns], last - first + 1, values.windows))
+
     def sample(self, first: int, last: int) -> Sample:
         """What the tests look at: the events with an abnormal return in the window."""
         columns = self._columns(first, last)
         values = self.estimates_
-        held = np.flatnonzero(pipeline.held_events(values.ar[:, columns], last - first + 1, values.windows))
-        part = values.take(held)
+        held = self.held(first, last)
+        part = values if len(held) == self.events.height else values.take(held)
         pool = part if values.windows.strict else values
         car, variance = pipeline.cumulate(
             part.ar[:, columns], part.loading[:, columns], part.own_variance[:, columns], part.fit
@@ -274,7 +280,20 @@ class StudyResult:
             n_day0=part.events["date"].n_unique(),
             panel=lambda: pipeline.panel(part, self.market, self.model, (first, last)),
             portfolios=lambda: portfolios(pool, self.market, self.model, (first, last)),
+            pairs=lambda: self._pairs_of(held),
         )
+
+    @cached_property
+    def _pairs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Correlation of residuals of every pair of events that may share a day; the same for all windows."""
+        values = self.estimates_
+        return linked_pairs(values.fit.residuals, values.estimation_dates, values.dates)
+
+    def _pairs_of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        correlation, common = self._pairs
+        if len(rows) == len(common):
+            return correlation, common
+        return correlation[np.ix_(rows, rows)], common[np.ix_(rows, rows)]
 
     @staticmethod
     def _clusters(events: pl.DataFrame) -> NDArray[np.int64]:
@@ -284,8 +303,12 @@ class StudyResult:
 
     def where(self, predicate: pl.Expr) -> StudyResult:
         """The same result for the events that meet a condition on the events' columns."""
-        rows = np.flatnonzero(self.events.select(predicate.fill_null(value=False).alias("_")).to_series().to_numpy())
-        return replace(self, estimates_=self.estimates_.take(rows))
+        return replace(self, estimates_=self.estimates_.take(self.rows(predicate)))
+
+    def rows(self, predicate: pl.Expr) -> NDArray[np.int64]:
+        """Rows of `events` that meet a condition on the events' columns."""
+        # filtered, not selected: a condition that is one literal holds for every event
+        return self.events.with_row_index("_row").filter(predicate)["_row"].to_numpy().astype(np.int64)
 
     def by(self, *columns: str) -> Grouped:
         """Ask the same question of every group of events."""
@@ -396,16 +419,3 @@ class StudyResult:
         caar = float(sample.car.mean())
         se, quantile, name = band_of(sample, level, variance_rose=variance_rose)
         return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, sample.n, name
-
-
-def _chosen(tests: Sequence[str | SignificanceTest] | str | None) -> list[SignificanceTest]:
-    if tests is None:
-        return list(DEFAULT_TESTS)
-    if isinstance(tests, str) and tests == "all":
-        return [test for test in TESTS.values() if test not in ON_REQUEST]
-    if isinstance(tests, str):
-        tests = [tests]
-    unknown = [t for t in tests if isinstance(t, str) and t not in TESTS]
-    if unknown:
-        raise SpecificationError(f"No test called {', '.join(map(repr, unknown))}. There are: {', '.join(TESTS)}.")
-    return [TESTS[t] if isinstance(t, str) else t for t in tests]

@@ -1,5 +1,8 @@
 """Tests of no abnormal return."""
 
+from collections.abc import Sequence
+
+from marketimpact.errors import SpecificationError
 from marketimpact.inference import (
     bootstrap,
     clusters,
@@ -13,13 +16,14 @@ from marketimpact.inference import (
     skewness,
 )
 from marketimpact.inference.band import band_of
-from marketimpact.inference.correlation import MeanCorrelation, mean_correlation
+from marketimpact.inference.correlation import mean_correlation
 from marketimpact.inference.multiple import adjust, romano_wolf
-from marketimpact.inference.placebo import blocks
+from marketimpact.inference.pairs import MeanCorrelation, common_days, components, linked_pairs
+from marketimpact.inference.placebo import block_sums, blocks
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest
 from marketimpact.inference.sample import Pool, Portfolios, Sample
 from marketimpact.inference.single import sq_test
-from marketimpact.inference.table import ONE_DATE, Structure, structure, table
+from marketimpact.inference.table import ONE_DATE, Structure, Verdict, structure, table, verdicts
 
 #: What is asked when nobody says what: those that hold most widely first, then what others report.
 DEFAULT_TESTS: tuple[SignificanceTest, ...] = (
@@ -76,6 +80,21 @@ _OTHERS: tuple[SignificanceTest, ...] = (
 #: Name -> test.
 TESTS: dict[str, SignificanceTest] = {test.name: test for test in (*DEFAULT_TESTS, *_OTHERS, *ON_REQUEST)}
 
+
+def chosen(tests: Sequence[str | SignificanceTest] | str | None) -> list[SignificanceTest]:
+    """Tests by name or value; a dozen for None, and for "all" those that are not asked by name only."""
+    if tests is None:
+        return list(DEFAULT_TESTS)
+    if isinstance(tests, str) and tests == "all":
+        return [test for test in TESTS.values() if test not in ON_REQUEST]
+    if isinstance(tests, str):
+        tests = [tests]
+    unknown = [t for t in tests if isinstance(t, str) and t not in TESTS]
+    if unknown:
+        raise SpecificationError(f"No test called {', '.join(map(repr, unknown))}. There are: {', '.join(TESTS)}.")
+    return [TESTS[t] if isinstance(t, str) else t for t in tests]
+
+
 __all__ = [
     "DEFAULT_TESTS",
     "ONE_DATE",
@@ -89,12 +108,19 @@ __all__ = [
     "Sample",
     "SignificanceTest",
     "Structure",
+    "Verdict",
     "adjust",
     "band_of",
+    "block_sums",
     "blocks",
+    "chosen",
+    "common_days",
+    "components",
+    "linked_pairs",
     "mean_correlation",
     "romano_wolf",
     "sq_test",
     "structure",
     "table",
+    "verdicts",
 ]

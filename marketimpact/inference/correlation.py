@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from marketimpact.inference.moments import TOO_FEW, bmp, normal_p, patell_scar, student_p
+from marketimpact.inference.pairs import MIN_COMMON_DAYS, MeanCorrelation, pairwise
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
-from marketimpact.inference.sample import Floats, Ints, Sample
+from marketimpact.inference.sample import Sample
 
 __all__ = [
     "BMP_KP",
     "BMP_KP_ALLPAIRS",
-    "MIN_COMMON_DAYS",
     "PATELL_KP",
     "PATELL_KP_ALLPAIRS",
-    "MeanCorrelation",
     "all_pairs_correlation",
     "mean_correlation",
-    "pairwise",
 ]
 
-#: A pair with fewer common days than this has no usable correlation.
-MIN_COMMON_DAYS = 30
 #: ``1 + (N-1) r`` below this is zero but for rounding.
 ROUNDING = 1e-8
-
-
-@dataclass(frozen=True, slots=True)
-class MeanCorrelation:
-    """Average over pairs of events of residual correlation times window overlap.
-
-    Attributes
-    ----------
-    value : float
-        The average r; 0 when no two events share a day of the window.
-    n_pairs : int
-        Pairs that share a day of the window.
-    n_used : int
-        Those with at least `MIN_COMMON_DAYS` common estimation days.
-    """
-
-    value: float
-    n_pairs: int
-    n_used: int
 
 
 def all_pairs_correlation(sample: Sample) -> MeanCorrelation:
@@ -68,53 +43,7 @@ def mean_correlation(sample: Sample) -> MeanCorrelation:
     (2010); for partial overlap the weights are the exact covariance of SCARs under serial
     independence.
     """
-    weight = sample.common_days.copy()
-    np.fill_diagonal(weight, 0.0)
-    overlapping = weight > 0
-    n_pairs = int(overlapping.sum() // 2)
-    if not n_pairs:
-        return MeanCorrelation(0.0, 0, 0)
-    correlation, common = pairwise(sample.residuals, sample.residual_dates)
-    usable = (common >= MIN_COMMON_DAYS) & np.isfinite(correlation)
-    np.fill_diagonal(usable, val=False)
-    n_used = int((usable & overlapping).sum() // 2)
-    if not n_used:
-        return MeanCorrelation(np.nan, n_pairs, 0)
-    # pairs without overlap count as zero, so only overlapping pairs need a usable correlation
-    counted = int((usable | ~overlapping).sum()) - int((~overlapping).diagonal().sum())
-    total = float((weight * np.where(usable, correlation, 0.0)).sum())
-    return MeanCorrelation(total / counted, n_pairs, n_used)
-
-
-def pairwise(values: Floats, days: Ints) -> tuple[Floats, Floats]:
-    """Correlation and number of common days of every pair of rows, on the dates both have.
-
-    Parameters
-    ----------
-    values : (N, M) array
-        NaN where missing.
-    days : (N, M) array
-        The dates of the values.
-
-    Returns
-    -------
-    correlation, common : (N, N) arrays
-    """
-    present = ~np.isnan(values) & (days >= 0)
-    axis = np.unique(days[present])
-    matrix = np.zeros((len(values), len(axis)))
-    held = np.zeros_like(matrix)
-    event, column = np.nonzero(present)
-    where = np.searchsorted(axis, days[event, column])
-    centred = values - np.nanmean(values, axis=1, keepdims=True)
-    matrix[event, where] = centred[event, column]
-    held[event, where] = 1.0
-    common = held @ held.T
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean_i = (matrix @ held.T) / common
-        square_i = (matrix**2) @ held.T - common * mean_i**2
-        cross = matrix @ matrix.T - common * mean_i * mean_i.T
-        return cross / np.sqrt(square_i * square_i.T), common
+    return sample.mean_correlation
 
 
 def patell_kp(sample: Sample) -> Outcome:

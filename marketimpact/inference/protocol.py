@@ -96,6 +96,8 @@ class SignificanceTest:
         When it keeps its size.
     run : callable
         From a `Sample` to an `Outcome`.
+    refits : bool
+        Whether it asks the market for the returns again instead of looking at abnormal returns.
     """
 
     name: str
@@ -105,6 +107,7 @@ class SignificanceTest:
     source: str
     holds: Holds
     run: Callable[[Sample], Outcome]
+    refits: bool = False
 
 
 def silent(note: str, estimate: float = nan) -> Outcome:

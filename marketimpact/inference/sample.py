@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample", "common_days"]
+from marketimpact.inference.pairs import MeanCorrelation, common_days, components, overlap_mean
+
+__all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -38,16 +40,6 @@ class Portfolios:
     residuals: Floats
     residual_dates: Ints
     dates: Ints
-
-
-def common_days(dates: Ints) -> Floats:
-    """(N, N): days two windows have in common, ``tau_ij / sqrt(L_i L_j)``; dates -1 do not count."""
-    days = np.unique(dates[dates >= 0])
-    held = np.zeros((len(dates), len(days)))
-    event, column = np.nonzero(dates >= 0)
-    held[event, np.searchsorted(days, dates[event, column])] = 1.0
-    length = np.sqrt(held.sum(axis=1))
-    return np.asarray((held @ held.T) / (length[:, None] * length[None, :]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +97,9 @@ class Sample:
         Gives returns and regressors of both windows: ``y (N, M), x (N, M, p), y (N, L), x (N, L, p)``.
     portfolios : callable
         Gives `Portfolios`; only tests that need them pay for them.
+    pairs : callable
+        Gives correlation and number of common estimation days of every pair of events that share a day of
+        the window, (N, N) each.
     """
 
     car: Floats
@@ -125,6 +120,7 @@ class Sample:
     n_day0: int
     panel: Callable[[], tuple[Floats, Floats, Floats, Floats]] = field(repr=False)
     portfolios: Callable[[], Portfolios] = field(repr=False)
+    pairs: Callable[[], tuple[Floats, Floats]] = field(repr=False)
 
     @property
     def n(self) -> int:
@@ -173,9 +169,14 @@ class Sample:
         return common_days(self.dates)
 
     @cached_property
+    def mean_correlation(self) -> MeanCorrelation:
+        """Overlap-weighted average correlation of estimation-window residuals."""
+        return overlap_mean(self.common_days, *self.pairs())
+
+    @cached_property
     def n_blocks(self) -> int:
         """Groups of events whose windows are chained by common calendar days."""
-        return _components(self.common_days > 0)
+        return components(self.common_days > 0)[0]
 
     @cached_property
     def shares_days(self) -> bool:
@@ -190,9 +191,27 @@ class Sample:
         shorter = np.minimum((closes - opens)[:, None], (closes - opens)[None, :])
         return bool(((together < shorter / 2) & (self.common_days > 0)).any())
 
+    def moved(self, car: Floats, event_ar: Floats, pool_ar: Floats) -> Sample:
+        """The same events and days with other abnormal returns, as if day 0 had been elsewhere.
 
-def _components(linked: NDArray[np.bool_]) -> int:
-    from scipy.sparse import csr_array  # noqa: PLC0415  # scipy.sparse costs import time
-    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+        Parameters
+        ----------
+        car : (N,) array
+        event_ar, pool_ar : (N, W) and (P, W) arrays
 
-    return int(connected_components(csr_array(linked), directed=False)[0])
+        Notes
+        -----
+        What depends on dates and residuals only is handed on instead of being computed again.
+        `panel` and `portfolios` still ask the market about the true days.
+        """
+        other = replace(self, car=car, event_ar=event_ar, pool=replace(self.pool, event_ar=pool_ar))
+        for name in _OF_DAYS:
+            other.__dict__[name] = getattr(self, name)
+        return other
+
+
+#: What a sample derives from dates and residuals alone.
+_OF_DAYS = (
+    "q", "n_clusters", "effective_clusters", "common_days", "mean_correlation", "n_blocks", "shares_days",
+    "asynchronous",
+)  # fmt: skip

@@ -13,7 +13,7 @@ from marketimpact.inference.correlation import mean_correlation
 from marketimpact.inference.protocol import Level, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Sample
 
-__all__ = ["ONE_DATE", "Structure", "structure", "table"]
+__all__ = ["ONE_DATE", "Structure", "Verdict", "structure", "table", "verdicts"]
 
 ONE_DATE = (
     "All events share one date: no test can tell a common effect of the announcement from another "
@@ -116,6 +116,53 @@ def _variance_ratio(sample: Sample) -> tuple[float, float]:
     return ratio, float(special.chdtrc(sample.n - 1, (sample.n - 1) * ratio))
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a test found, and whether to believe it.
+
+    Attributes
+    ----------
+    test : SignificanceTest
+    outcome : Outcome
+    n_events : int
+        Events the test looked at.
+    why_not : str
+        Why the test does not hold for these events, or found nothing; empty where it holds.
+    note : str
+        That, what the test itself notes, what it takes for granted, and caveats.
+    """
+
+    test: SignificanceTest
+    outcome: Outcome
+    n_events: int
+    why_not: str
+    note: str
+
+    @property
+    def valid(self) -> bool:
+        """Whether the test spoke and keeps its size for these events."""
+        return not self.why_not
+
+
+def verdicts(tests: Sequence[SignificanceTest], sample: Sample) -> list[Verdict]:
+    """Run tests and judge whether they hold for these events, in the order asked."""
+    if sample.n == 0:
+        nothing = silent("no event has a return in this window")
+        return [Verdict(test, nothing, 0, nothing.note, nothing.note) for test in tests]
+    facts = structure(sample)
+    return [_judged(test, test.run(sample), sample, facts) for test in tests]
+
+
+def _judged(test: SignificanceTest, outcome: Outcome, sample: Sample, facts: Structure) -> Verdict:
+    level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
+    why_not = _why_not(test, facts, level) or (outcome.doubt and f"does not hold: {outcome.doubt}")
+    notes = (outcome.note, why_not or _assumed(test, facts, level), *_caveats(facts))
+    if np.isnan(outcome.statistic):
+        why_not = outcome.note or "gave no statistic"
+    n_events = sample.n if outcome.n_events is None else outcome.n_events
+    return Verdict(test, outcome, n_events, why_not, "; ".join(note for note in notes if note))
+
+
 def table(tests: Sequence[SignificanceTest], sample: Sample) -> pl.DataFrame:
     """One row per test, those that hold for these events first.
 
@@ -124,27 +171,16 @@ def table(tests: Sequence[SignificanceTest], sample: Sample) -> pl.DataFrame:
     polars.DataFrame
         ``test, null, estimate, se, statistic, df, p_value, n_events, valid, note``.
     """
-    if sample.n == 0:
-        nothing = silent("no event has a return in this window")
-        rows = [_row(test, nothing, 0, valid=False) for test in tests]
-        return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
-    facts = structure(sample)
-    rows = []
-    for test in tests:
-        outcome = test.run(sample)
-        level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
-        why_not = _why_not(test, facts, level) or (outcome.doubt and f"does not hold: {outcome.doubt}")
-        valid = not why_not and not np.isnan(outcome.statistic)
-        notes = (outcome.note, why_not or _assumed(test, facts, level), *_caveats(facts))
-        rows.append(_row(test, outcome, sample.n, valid, "; ".join(note for note in notes if note)))
+    rows = [_row(verdict) for verdict in verdicts(tests, sample)]
     frame = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
     return frame.sort("valid", descending=True, maintain_order=True)
 
 
-def _row(test: SignificanceTest, outcome: Outcome, n: int, valid: bool, note: str | None = None) -> tuple[object, ...]:
+def _row(verdict: Verdict) -> tuple[object, ...]:
     def number(value: float) -> float | None:
         return None if np.isnan(value) else float(value)
 
+    test, outcome = verdict.test, verdict.outcome
     return (
         test.name,
         test.null,
@@ -153,9 +189,9 @@ def _row(test: SignificanceTest, outcome: Outcome, n: int, valid: bool, note: st
         float(outcome.statistic),
         number(outcome.df),
         float(outcome.p_value),
-        n if outcome.n_events is None else outcome.n_events,
-        valid,
-        outcome.note if note is None else note,
+        verdict.n_events,
+        verdict.valid,
+        verdict.note,
     )
 
 
