@@ -193,7 +193,7 @@ def _notes(shifts: Shifts, draws: int, left_out: int) -> tuple[str, ...]:
         notes.append("one chain of announcements: a common effect cannot be told from a common shock of its days")
     if shifts.touched > 0:
         notes.append(
-            f"{shifts.touched:.0%} of placebo windows meet another announcement to the same security, "
+            f"{shifts.touched:.1%} of placebo windows meet another announcement to the same security, "
             "which makes the test cautious where those had effects"
         )
     if shifts.scattered > 0:

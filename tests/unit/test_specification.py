@@ -9,7 +9,8 @@ from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from marketimpact import charts
-from marketimpact.shifts import draw_shifts, move, widened
+from marketimpact.joint import compare
+from marketimpact.shifts import Shifts, draw_shifts, move, widened
 from tests.conftest import golden
 
 MODELS = {"line": mi.MarketModel(), "adjusted": mi.MarketAdjusted(), "three": mi.FamaFrench3()}
@@ -203,6 +204,20 @@ def test_p_values_count_the_placebo_curves(curve):
     assert found.left_out == used.height // 3
     assert rows["median effect"]["observed"] == pytest.approx(np.median(used["estimate"].to_numpy()))
     assert rows["mean z"]["observed"] == pytest.approx(used["z"].mean())
+
+
+def test_ties_count_against_the_observed_curve():
+    """Two specifications and four placebo curves, counted by hand; 1.96 is the critical value."""
+    observed_estimate, observed_z = np.array([0.01, 0.03]), np.array([2.5, 0.5])  # median 2%, share 1/2, mean z 1.5
+    estimate = np.array([[0.02, 0.02], [0.05, 0.03], [-0.01, -0.03], [0.0, 0.01]])  # medians 2%, 4%, -2%, 0.5%
+    z = np.array([[2.0, 1.0], [2.1, 2.2], [-2.0, 1.0], [-2.5, 0.0]])  # 1/2, 1, 1/2, 0 and 1.5, 2.15, -.5, -1.25
+    shifts = Shifts(pl.Series(["a"]), np.zeros((4, 1), dtype=np.int64), (-9, -1), 3, np.array([4]), 0.0, 0.0)
+    found = compare(observed_estimate, observed_z, estimate, z, shifts, seed=0, left_out=0).frame
+    assert found["observed"].to_list() == pytest.approx([0.02, 0.5, 1.5])
+    # medians: 2 of 4 as high, 3 of 4 as low; shares: 3 of 4 as high; means: 2 of 4 as high, 3 of 4 as low
+    assert found["p_value"].to_list() == pytest.approx([1.0, 4 / 5, 1.0])
+    far = compare(observed_estimate + 0.1, observed_z + 2.0, estimate, z, shifts, seed=0, left_out=0).frame
+    assert far["p_value"].to_list() == pytest.approx([2 / 5, 2 / 5, 2 / 5])
 
 
 def test_every_test_that_does_not_refit_can_be_moved(golden_market):
