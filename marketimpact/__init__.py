@@ -6,7 +6,7 @@ sessions (`align`); a `Market` turns prices into returns: `SamplePrices`, `FileP
 `PriceStore` (`StoredPrices`) and looked over by `check_prices`; an `EventStudy` estimates a model of
 the normal return (`MODELS`) and gives a `StudyResult`, which answers who moved (`car`), how far on
 average (`caar`), whether that can be told from chance (`test`, `TESTS`), and what was left out
-(`attrition`). `write_report` makes a report.
+(`attrition`). `specification_curve` asks in every defensible way; `write_report` makes a report.
 """
 
 from marketimpact.alignment import align
@@ -67,6 +67,7 @@ from marketimpact.sources import (
     StoredPrices,
     YahooPrices,
 )
+from marketimpact.specification import SpecificationCurve, specification_curve
 from marketimpact.study import EventStudy
 from marketimpact.timing import day0_sensitivity, run_up
 from marketimpact.volatility import abnormal_volatility
@@ -104,6 +105,7 @@ __all__ = [
     "SamplePrices",
     "ScholesWilliams",
     "SourceError",
+    "SpecificationCurve",
     "SpecificationError",
     "StoredPrices",
     "StudyResult",
@@ -133,6 +135,7 @@ __all__ = [
     "reaction_order",
     "run_up",
     "securities",
+    "specification_curve",
     "synthetic_control",
     "wild_cluster_bootstrap",
     "with_and_without",

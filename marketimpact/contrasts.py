@@ -13,7 +13,7 @@ from scipy import special
 from marketimpact.belonging import exchanges
 from marketimpact.errors import SpecificationError
 from marketimpact.inference.clocks import apart
-from marketimpact.inference.correlation import shared_part
+from marketimpact.inference.pairs import shared_part
 from marketimpact.inference.sample import Floats, Ints
 from marketimpact.portfolios import portfolios
 

@@ -9,7 +9,7 @@ import polars as pl
 from scipy import special
 
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.inference.correlation import shared_part
+from marketimpact.inference.pairs import shared_part
 
 if TYPE_CHECKING:
     from marketimpact.result import StudyResult

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import special
 
 from marketimpact import charts, pipeline, regressions
 from marketimpact.belonging import clusters, exchanges, firm_numbers, numbers, placebo_residuals
@@ -19,17 +18,19 @@ from marketimpact.display import as_html, as_lines, title
 from marketimpact.errors import SpecificationError
 from marketimpact.grouped import Grouped
 from marketimpact.inference import (
-    DEFAULT_TESTS,
-    ON_REQUEST,
-    TESTS,
     Alternative,
+    Pairs,
     Pool,
+    Rows,
     Sample,
     SignificanceTest,
     adjust,
     band_of,
     blocks,
+    chosen,
     detectable,
+    layouts,
+    quantile_of,
     romano_wolf,
     sq_test,
     structure,
@@ -230,7 +231,7 @@ class StudyResult:
         """
         if alternative not in ("two-sided", "greater", "less"):
             raise SpecificationError(f"alternative={alternative!r}: choose 'two-sided', 'greater' or 'less'.")
-        return table(_chosen(tests), self.sample(first, last), alternative)
+        return table(chosen(tests), self.sample(first, last), alternative)
 
     def single_tests(self, first: int, last: int) -> pl.DataFrame:
         """Test every event by itself, and correct for looking at all of them.
@@ -261,19 +262,26 @@ class StudyResult:
             pl.Series("p_romano_wolf", romano_wolf(sample.scar, drawn)),
         ).with_columns(pl.col("sq_p", "p_romano_wolf").fill_nan(None))
 
+    def held(self, first: int, last: int) -> NDArray[np.int64]:
+        """Rows of `events` that have a CAR over sessions `first` to `last`."""
+        columns = self._columns(first, last)
+        values = self.estimates_
+        return np.flatnonzero(pipeline.held_events(values.ar[:, columns], last - first + 1, values.windows))
+
     def sample(self, first: int, last: int) -> Sample:
         """What the tests look at: the events with an abnormal return in the window."""
         columns = self._columns(first, last)
         values = self.estimates_
-        held = np.flatnonzero(pipeline.held_events(values.ar[:, columns], last - first + 1, values.windows))
-        part = values.take(held)
+        held = self.held(first, last)
+        part = values if len(held) == self.events.height else values.take(held)
         pool = part if values.windows.strict else values
         car, variance = pipeline.cumulate(
             part.ar[:, columns], part.loading[:, columns], part.own_variance[:, columns], part.fit
         )
         present = ~np.isnan(part.ar[:, columns])
         whole = self._placebo
-        exchange, clocks = exchanges(pool.events, self.market)
+        pairs = self._pairs
+        exchange, clocks = pairs.rows.exchange, pairs.rows.clocks
         return Sample(
             car=car,
             se=np.sqrt(variance),
@@ -286,12 +294,10 @@ class StudyResult:
             dates=np.where(present, part.dates[:, columns], -1),
             event_ar=part.ar,
             event_se=part.se,
-            pool=Pool(
-                self._placebo[held] if values.windows.strict else self._placebo, pool.ar, pool.se, pool.fit.sigma
-            ),
+            pool=Pool(whole[held] if values.windows.strict else whole, pool.ar, pool.se, pool.fit.sigma),
             columns=columns,
             cluster=clusters(part.events, self.clustered_by),
-            exchange=exchange if pool is part else exchange[held],
+            exchange=exchange[held],
             clocks=clocks,
             symbol=numbers(part.events["symbol"]),
             firm=firm_numbers(part.events, self.market),
@@ -299,8 +305,15 @@ class StudyResult:
             n_day0=part.events["date"].n_unique(),
             panel=lambda: pipeline.panel(part, self.market, self.model, (first, last)),
             portfolios=lambda: portfolios(
-                pool, self.market, self.model, (first, last), exchange=exchange, clocks=clocks
+                pool,
+                self.market,
+                self.model,
+                (first, last),
+                exchange=exchange[held] if values.windows.strict else exchange,
+                clocks=clocks,
             ),
+            pairs=pairs,
+            layout=pairs.layout[held],
             clusters_are="dates" if self.clustered_by is None else f"clusters ({self.clustered_by})",
         )
 
@@ -326,15 +339,26 @@ class StudyResult:
         return replace(self, clustered_by=column)
 
     @cached_property
+    def _pairs(self) -> Pairs:
+        """Correlation of residuals of pairs of events; the same for all windows."""
+        values = self.estimates_
+        exchange, clocks = exchanges(self.events, self.market)
+        days = np.where(np.isnan(values.ar), -1, values.dates)
+        rows = Rows(values.fit.residuals, values.estimation_dates, days, exchange, clocks)
+        return Pairs(rows, layouts(rows, days >= 0))
+
+    @cached_property
     def _placebo(self) -> NDArray[np.float64]:
         return placebo_residuals(self.estimates_, self.market)
 
     def where(self, predicate: pl.Expr) -> StudyResult:
         """The same result for the events that meet a condition on the events' columns."""
-        # with_columns, since select would make one row of a literal
-        met = self.events.with_columns(predicate.fill_null(value=False).alias("_met"))["_met"]
-        rows = np.flatnonzero(met.to_numpy())
-        return replace(self, estimates_=self.estimates_.take(rows))
+        return replace(self, estimates_=self.estimates_.take(self.rows(predicate)))
+
+    def rows(self, predicate: pl.Expr) -> NDArray[np.int64]:
+        """Rows of `events` that meet a condition on the events' columns."""
+        # filtered, not selected: a condition that is one literal holds for every event
+        return self.events.with_row_index("_row").filter(predicate)["_row"].to_numpy().astype(np.int64)
 
     def signed(self, directions: Mapping[str, int], *, by: str = "stance") -> StudyResult:
         """The same result with the abnormal returns of some events counted the other way round.
@@ -496,21 +520,6 @@ class StudyResult:
             return tau, aar, np.nan, np.nan, np.nan, np.nan, np.nan, 0, "none"
         caar = float(sample.car.mean())
         se, df, name = band_of(sample, variance_rose=variance_rose)
-        quantile = float(
-            special.stdtrit(df, 0.5 + level / 2.0) if np.isfinite(df) else special.ndtri(0.5 + level / 2.0)
-        )
+        quantile = quantile_of(df, level)
         found = float(detectable(se, df))
         return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, found, sample.n, name
-
-
-def _chosen(tests: Sequence[str | SignificanceTest] | str | None) -> list[SignificanceTest]:
-    if tests is None:
-        return list(DEFAULT_TESTS)
-    if isinstance(tests, str) and tests == "all":
-        return [test for test in TESTS.values() if test not in ON_REQUEST]
-    if isinstance(tests, str):
-        tests = [tests]
-    unknown = [t for t in tests if isinstance(t, str) and t not in TESTS]
-    if unknown:
-        raise SpecificationError(f"No test called {', '.join(map(repr, unknown))}. There are: {', '.join(TESTS)}.")
-    return [TESTS[t] if isinstance(t, str) else t for t in tests]

@@ -1,5 +1,8 @@
 """Tests of no abnormal return."""
 
+from collections.abc import Sequence
+
+from marketimpact.errors import SpecificationError
 from marketimpact.inference import (
     bootstrap,
     clusters,
@@ -12,17 +15,18 @@ from marketimpact.inference import (
     signs,
     skewness,
 )
-from marketimpact.inference.band import band_of
+from marketimpact.inference.band import band_of, quantile_of
 from marketimpact.inference.clocks import Clock, apart
-from marketimpact.inference.correlation import MeanCorrelation, mean_correlation
+from marketimpact.inference.correlation import mean_correlation
 from marketimpact.inference.detect import detectable, power_of
 from marketimpact.inference.multiple import adjust, romano_wolf
-from marketimpact.inference.placebo import blocks
+from marketimpact.inference.pairs import MeanCorrelation, Pairs, Rows, chains, layouts, overlap_of, shared_part
+from marketimpact.inference.placebo import block_sums, blocks
 from marketimpact.inference.placement import side_by_side
 from marketimpact.inference.protocol import Alternative, Holds, Outcome, SignificanceTest
 from marketimpact.inference.sample import Pool, Portfolios, Sample
 from marketimpact.inference.single import sq_test
-from marketimpact.inference.table import ONE_DATE, Structure, structure, table
+from marketimpact.inference.table import ONE_DATE, Structure, Verdict, structure, table, verdicts
 
 #: What is asked when nobody says what: those that hold most widely first, then what others report.
 DEFAULT_TESTS: tuple[SignificanceTest, ...] = (
@@ -79,6 +83,21 @@ _OTHERS: tuple[SignificanceTest, ...] = (
 #: Name -> test.
 TESTS: dict[str, SignificanceTest] = {test.name: test for test in (*DEFAULT_TESTS, *_OTHERS, *ON_REQUEST)}
 
+
+def chosen(tests: Sequence[str | SignificanceTest] | str | None) -> list[SignificanceTest]:
+    """Tests by name or value; a dozen for None, and for "all" those that are not asked by name only."""
+    if tests is None:
+        return list(DEFAULT_TESTS)
+    if isinstance(tests, str) and tests == "all":
+        return [test for test in TESTS.values() if test not in ON_REQUEST]
+    if isinstance(tests, str):
+        tests = [tests]
+    unknown = [t for t in tests if isinstance(t, str) and t not in TESTS]
+    if unknown:
+        raise SpecificationError(f"No test called {', '.join(map(repr, unknown))}. There are: {', '.join(TESTS)}.")
+    return [TESTS[t] if isinstance(t, str) else t for t in tests]
+
+
 __all__ = [
     "DEFAULT_TESTS",
     "ONE_DATE",
@@ -89,21 +108,32 @@ __all__ = [
     "Holds",
     "MeanCorrelation",
     "Outcome",
+    "Pairs",
     "Pool",
     "Portfolios",
+    "Rows",
     "Sample",
     "SignificanceTest",
     "Structure",
+    "Verdict",
     "adjust",
     "apart",
     "band_of",
+    "block_sums",
     "blocks",
+    "chains",
+    "chosen",
     "detectable",
+    "layouts",
     "mean_correlation",
+    "overlap_of",
     "power_of",
+    "quantile_of",
     "romano_wolf",
+    "shared_part",
     "side_by_side",
     "sq_test",
     "structure",
     "table",
+    "verdicts",
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import special
 
 from marketimpact.inference.correlation import mean_correlation
 from marketimpact.inference.sample import Sample
 
-__all__ = ["band_of"]
+__all__ = ["band_of", "quantile_of"]
 
 
 def band_of(sample: Sample, *, variance_rose: bool) -> tuple[float, float, str]:
@@ -35,3 +36,9 @@ def band_of(sample: Sample, *, variance_rose: bool) -> tuple[float, float, str]:
         return spread * root / float(np.sqrt(1.0 - r)), df, "cross-sectional, correlation-adjusted"
     forecast = float(np.sqrt((sample.se**2).sum()) / sample.n)
     return forecast * root, np.inf, "forecast error, correlation-adjusted"
+
+
+def quantile_of(df: float, level: float) -> float:
+    """How many standard errors a two-sided band of this level reaches; infinite `df` is normal."""
+    tail = 0.5 + level / 2.0
+    return float(special.stdtrit(df, tail) if np.isfinite(df) else special.ndtri(tail))

@@ -2,64 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from marketimpact.inference.clocks import links
 from marketimpact.inference.moments import TOO_FEW, bmp, normal_p, patell_scar, student_p
+from marketimpact.inference.pairs import BY_DATE, MIN_COMMON_DAYS, MeanCorrelation
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
-from marketimpact.inference.sample import (
-    Floats,
-    Ints,
-    Sample,
-    Windows,
-    common_days,
-    exchange_pairs,
-    on_axis,
-)
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+from marketimpact.inference.sample import Sample
 
 __all__ = [
     "BMP_KP",
     "BMP_KP_ALLPAIRS",
-    "MIN_COMMON_DAYS",
     "PATELL_KP",
     "PATELL_KP_ALLPAIRS",
-    "MeanCorrelation",
     "all_pairs_correlation",
     "mean_correlation",
-    "pairwise",
-    "shared_part",
 ]
 
-#: A pair with fewer common days than this has no usable correlation.
-MIN_COMMON_DAYS = 30
 #: ``1 + (N-1) r`` below this is zero but for rounding.
 ROUNDING = 1e-8
-
-
-@dataclass(frozen=True, slots=True)
-class MeanCorrelation:
-    """Average over pairs of events of residual correlation times window overlap.
-
-    Attributes
-    ----------
-    value : float
-        The average r; 0 when no two events share a day of the window.
-    n_pairs : int
-        Pairs that share a day of the window.
-    n_used : int
-        Those with at least `MIN_COMMON_DAYS` common estimation days.
-    """
-
-    value: float
-    n_pairs: int
-    n_used: int
 
 
 def all_pairs_correlation(sample: Sample) -> MeanCorrelation:
@@ -67,12 +27,13 @@ def all_pairs_correlation(sample: Sample) -> MeanCorrelation:
 
     For events on separate dates it counts correlation that cannot occur; `mean_correlation` does not.
     """
-    correlation, common = pairwise(sample.residuals, sample.residual_dates)
-    usable = (common >= MIN_COMMON_DAYS) & np.isfinite(correlation)
-    np.fill_diagonal(usable, val=False)
-    n_pairs, n_used = sample.n * (sample.n - 1) // 2, int(usable.sum() // 2)
-    value = float(correlation[usable].mean()) if n_used else np.nan
-    return MeanCorrelation(value, n_pairs, n_used)
+    asked = sample.kinds[0].tolist()
+    total, n_used = 0.0, 0
+    for one in range(len(asked)):
+        for other in range(one, len(asked)):
+            value, used = sample.pairs.total(asked[one], asked[other], BY_DATE)
+            total, n_used = total + value, n_used + used
+    return MeanCorrelation(total / n_used if n_used else np.nan, sample.n * (sample.n - 1) // 2, n_used)
 
 
 def mean_correlation(sample: Sample) -> MeanCorrelation:
@@ -82,132 +43,9 @@ def mean_correlation(sample: Sample) -> MeanCorrelation:
     two events have in common, so that events far apart in time count with zero. Kolari and Pynnonen
     (2010); for partial overlap the weights are the exact covariance of SCARs under serial
     independence. Between exchanges that are hardly open together sessions that hear the same news are
-    matched instead: see `shared_part`.
+    matched instead: see `marketimpact.inference.pairs.shared_part`.
     """
-    overlapping = sample.common_days > 0
-    np.fill_diagonal(overlapping, val=False)
-    n_pairs = int(overlapping.sum() // 2)
-    if not n_pairs:
-        return MeanCorrelation(0.0, 0, 0)
-    part, usable = shared_part(sample, sample.common_days)
-    np.fill_diagonal(usable, val=False)
-    n_used = int((usable & overlapping).sum() // 2)
-    if not n_used:
-        return MeanCorrelation(np.nan, n_pairs, 0)
-    # pairs without overlap count as zero, so only overlapping pairs need a usable correlation
-    counted = int((usable | ~overlapping).sum()) - int((~overlapping).diagonal().sum())
-    return MeanCorrelation(float(np.where(usable, part, 0.0).sum()) / counted, n_pairs, n_used)
-
-
-def shared_part(rows: Windows, common: Floats | None = None) -> tuple[Floats, NDArray[np.bool_]]:
-    """Correlation of the sums over the windows of every two rows, and where it is known.
-
-    Residuals of the estimation window are matched on the date, and their correlation is weighted by the
-    share of the window that two rows have in common, ``tau_ij / sqrt(L_i L_j)``. Between exchanges that are
-    hardly open together sessions are matched that hear the same news (`links`), apart for the two
-    orders of closing: with r_k the correlation of linked sessions of order k, and n_k their number in the
-    two windows, the correlation is ``(n_1 r_1 + n_2 r_2) / sqrt(L_i L_j)``: lags are added up as far as
-    the windows hold them.
-
-    Parameters
-    ----------
-    rows : Windows
-        Events or portfolios.
-    common : (N, N) array, optional
-        `common_days` of the rows, where it is at hand.
-
-    Returns
-    -------
-    part, known : (N, N) arrays
-    """
-    correlation, days = pairwise(rows.residuals, rows.residual_dates)
-    known = (days >= MIN_COMMON_DAYS) & np.isfinite(correlation)
-    part = (common_days(rows) if common is None else common) * np.where(known, correlation, 0.0)
-    for here, there, far in exchange_pairs(rows):
-        if not far:
-            continue
-        block, block_known = _across(rows, here, there)
-        part[np.ix_(here, there)], part[np.ix_(there, here)] = block, block.T
-        known[np.ix_(here, there)], known[np.ix_(there, here)] = block_known, block_known.T
-    return part, known
-
-
-def _across(rows: Windows, here: Ints, there: Ints) -> tuple[Floats, NDArray[np.bool_]]:
-    """`shared_part` of the rows of two exchanges that are hardly open together."""
-    one, other = rows.clocks[rows.exchange[here[0]]], rows.clocks[rows.exchange[there[0]]]
-    x, x_held = _on_sessions(rows, here, one.dates)
-    y, y_held = _on_sessions(rows, there, other.dates)
-    window, others = on_axis(rows.dates[here], one.dates), on_axis(rows.dates[there], other.dates)
-    total = np.zeros((len(here), len(there)))
-    known = np.ones(total.shape, dtype=bool)
-    for link in links(one, other):
-        count = (link.T @ window.T).T @ others.T
-        if not count.any():
-            continue
-        correlation, common = _correlation(x, x_held, y, y_held, link)
-        enough = (common >= MIN_COMMON_DAYS) & np.isfinite(correlation)
-        total += np.where(enough, count * correlation, 0.0)
-        known &= enough | (count == 0)
-    length = np.sqrt(window.sum(axis=1)[:, None] * others.sum(axis=1)[None, :])
-    return total / length, known
-
-
-def _on_sessions(rows: Windows, which: Ints, axis: Ints) -> tuple[Floats, Floats]:
-    """Centred residuals on an exchange's sessions, 0 where missing, and 1 where present, (n, S) each."""
-    values, days = rows.residuals[which], rows.residual_dates[which]
-    present = ~np.isnan(values) & (days >= 0)
-    held = on_axis(np.where(present, days, -1), axis)
-    matrix = np.zeros_like(held)
-    event, column = np.nonzero(present)
-    centred = values - np.nanmean(values, axis=1, keepdims=True)
-    matrix[event, np.searchsorted(axis, days[event, column])] = centred[event, column]
-    return matrix, held
-
-
-def _correlation(x: Floats, x_held: Floats, y: Floats, y_held: Floats, link: csr_array[Any]) -> tuple[Floats, Floats]:
-    """Correlation over linked sessions of every row of x with every row of y, and how many links."""
-
-    def over_links(left: Floats, right: Floats) -> Floats:
-        return np.asarray((link.T @ left.T).T @ right.T)
-
-    common = over_links(x_held, y_held)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        x_mean, y_mean = over_links(x, y_held) / common, over_links(x_held, y) / common
-        x_square = over_links(x**2, y_held) - common * x_mean**2
-        y_square = over_links(x_held, y**2) - common * y_mean**2
-        cross = over_links(x, y) - common * x_mean * y_mean
-        return cross / np.sqrt(x_square * y_square), common
-
-
-def pairwise(values: Floats, days: Ints) -> tuple[Floats, Floats]:
-    """Correlation and number of common days of every pair of rows, on the dates both have.
-
-    Parameters
-    ----------
-    values : (N, M) array
-        NaN where missing.
-    days : (N, M) array
-        The dates of the values.
-
-    Returns
-    -------
-    correlation, common : (N, N) arrays
-    """
-    present = ~np.isnan(values) & (days >= 0)
-    axis = np.unique(days[present])
-    matrix = np.zeros((len(values), len(axis)))
-    held = np.zeros_like(matrix)
-    event, column = np.nonzero(present)
-    where = np.searchsorted(axis, days[event, column])
-    centred = values - np.nanmean(values, axis=1, keepdims=True)
-    matrix[event, where] = centred[event, column]
-    held[event, where] = 1.0
-    common = held @ held.T
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean_i = (matrix @ held.T) / common
-        square_i = (matrix**2) @ held.T - common * mean_i**2
-        cross = matrix @ matrix.T - common * mean_i * mean_i.T
-        return cross / np.sqrt(square_i * square_i.T), common
+    return sample.mean_correlation
 
 
 def patell_kp(sample: Sample) -> Outcome:

@@ -166,27 +166,28 @@ MVRM_JOINT_F = SignificanceTest(
     "mvrm_joint_F", "every firm's CAR = 0", "CAAR of the complete firms", "F(m, T-k-m+1)",
     "Schipper and Thompson (1983); Binder (1985)",
     Holds("no", "no", "no", "no", because="exact only under normality, 13 to 15 of 100 with fat tails"),
-    mvrm_joint_f, sides="none",
+    mvrm_joint_f, sides="none", refits=True,
 )  # fmt: skip
 MVRM_AVERAGE_F = SignificanceTest(
     "mvrm_average_F", "the average CAR = 0", "CAAR of the complete firms", "F(1, T-k)",
     "Schipper and Thompson (1983); Binder (1985)", Holds("no", "no", "yes", "no"), mvrm_average_f,
-    sides="own",
+    sides="own", refits=True,
 )  # fmt: skip
 MVRM_EQUAL_F = SignificanceTest(
     "mvrm_equal_F", "all firms have the same CAR", "CAAR of the complete firms", "F(m-1, T-k-m+2)",
     "Schipper and Thompson (1983); Binder (1985)",
     Holds("no", "no", "no", "no", because="exact only under normality, 13 to 15 of 100 with fat tails"),
-    mvrm_equal_f, sides="none",
+    mvrm_equal_f, sides="none", refits=True,
 )  # fmt: skip
 MVRM_JOINT_BOOTSTRAP = SignificanceTest(
     "mvrm_joint_bootstrap", "every firm's CAR = 0", "CAAR of the complete firms", "resampled days",
     "Hein and Westfall (2004); Chou (2004)",
     Holds("no", "no", "yes", "no", because="rejects when firms' own variances rise, whatever the means"),
-    mvrm_joint_bootstrap, sides="none",
+    mvrm_joint_bootstrap, sides="none", refits=True,
 )  # fmt: skip
 MVRM_JOINT_WALD = SignificanceTest(
     "mvrm_joint_wald", "every firm's CAR = 0", "CAAR of the complete firms", "chi2(m), asymptotic",
     "Binder (1985)",
-    Holds("no", "no", "no", "no", because="rejects too often even under normality"), mvrm_joint_wald, sides="none",
+    Holds("no", "no", "no", "no", because="rejects too often even under normality"),
+    mvrm_joint_wald, sides="none", refits=True,
 )  # fmt: skip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from marketimpact.inference.correlation import shared_part
 from marketimpact.inference.moments import normal_p, student_p
+from marketimpact.inference.pairs import shared_part
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Portfolios, Sample
 
@@ -80,7 +80,7 @@ def _covariance(portfolios: Portfolios) -> np.ndarray:
 PORTFOLIO_REGRESSION = SignificanceTest(
     "portfolio_regression", "CAR of the portfolio = 0", "CAR of the portfolio",
     "t(nu) for one date, else N(0,1)", "Jaffe (1974); Mandelker (1974); exact forecast error",
-    Holds("yes", "no", "yes", "no"), portfolio_regression,
+    Holds("yes", "no", "yes", "no"), portfolio_regression, refits=True,
 )  # fmt: skip
 CRUDE_DEPENDENCE = SignificanceTest(
     "crude_dependence", "sum of AARs = 0", "sum of AARs", "t(T-1)",

@@ -107,6 +107,8 @@ class SignificanceTest:
     sides : {"symmetric", "own", "none"}
         How a one-sided p-value is had: half the two-sided one, since the statistic is symmetric under
         the null; from the outcome, which carries both; or not at all, since the statistic has no sign.
+    refits : bool
+        Whether it asks the market for the returns again instead of looking at abnormal returns.
     """
 
     name: str
@@ -117,6 +119,7 @@ class SignificanceTest:
     holds: Holds
     run: Callable[[Sample], Outcome]
     sides: Literal["symmetric", "own", "none"] = "symmetric"
+    refits: bool = False
 
 
 def one_sided(test: SignificanceTest, outcome: Outcome, alternative: Alternative) -> float:

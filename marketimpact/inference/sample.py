@@ -5,34 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from marketimpact.inference.clocks import Clock, apart, links
+from marketimpact.inference.clocks import Clock
+from marketimpact.inference.pairs import MeanCorrelation, Overlap, Pairs, chains, overlap_of, weighted
 
-__all__ = [
-    "Floats", "Ints", "Pool", "Portfolios", "Sample", "Windows", "apart_of", "common_days", "exchange_pairs", "on_axis",
-]  # fmt: skip
+__all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-
-class Windows(Protocol):
-    """Rows with a window and an estimation window on the sessions of some exchange: events or portfolios."""
-
-    @property
-    def residuals(self) -> Floats: ...  # noqa: D102
-    @property
-    def residual_dates(self) -> Ints: ...  # noqa: D102
-    @property
-    def dates(self) -> Ints: ...  # noqa: D102
-    @property
-    def exchange(self) -> Ints: ...  # noqa: D102
-    @property
-    def clocks(self) -> tuple[Clock, ...]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,48 +54,6 @@ class Portfolios:
         """Some of the portfolios."""
         names = [name for name in self.__dataclass_fields__ if name != "clocks"]
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
-
-
-def on_axis(dates: Ints, axis: Ints) -> Floats:
-    """(N, D): 1 where a row has a day of the axis; dates -1 do not count."""
-    held = np.zeros((len(dates), len(axis)))
-    event, column = np.nonzero(dates >= 0)
-    held[event, np.searchsorted(axis, dates[event, column])] = 1.0
-    return held
-
-
-def apart_of(rows: Windows) -> NDArray[np.bool_]:
-    """(N, N): pairs of rows on exchanges that are hardly open together."""
-    return np.asarray(apart(rows.clocks)[rows.exchange[:, None], rows.exchange[None, :]])
-
-
-def common_days(rows: Windows) -> Floats:
-    """(N, N): days two windows have in common, ``tau_ij / sqrt(L_i L_j)``.
-
-    A session after a holiday has the days in common that it makes up for. Between exchanges that are hardly
-    open together dates say little, and pairs of sessions that hear the same news count instead.
-    """
-    held = on_axis(rows.dates, np.unique(rows.dates[rows.dates >= 0]))
-    length = np.sqrt(held.sum(axis=1))
-    counts = held @ held.T
-    for here, there, far in exchange_pairs(rows):
-        one, other = rows.clocks[rows.exchange[here[0]]], rows.clocks[rows.exchange[there[0]]]
-        window, others = on_axis(rows.dates[here], one.dates), on_axis(rows.dates[there], other.dates)
-        linked = sum((link.T @ window.T).T @ others.T for link in links(one, other, by_date=not far))
-        counts[np.ix_(here, there)], counts[np.ix_(there, here)] = linked, np.transpose(linked)
-    return np.asarray(counts / (length[:, None] * length[None, :]))
-
-
-def exchange_pairs(rows: Windows) -> list[tuple[Ints, Ints, bool]]:
-    """Rows of either exchange and whether they are hardly open together, for every two with other sessions."""
-    members = {number: np.flatnonzero(rows.exchange == number) for number in np.unique(rows.exchange).tolist()}
-    far = apart(rows.clocks)
-    pairs = [(a, b) for a in members for b in members if a < b]
-    return [
-        (members[a], members[b], bool(far[a, b]))
-        for a, b in pairs
-        if far[a, b] or not np.array_equal(rows.clocks[a].dates, rows.clocks[b].dates)
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +118,10 @@ class Sample:
         Gives returns and regressors of both windows: ``y (N, M), x (N, M, p), y (N, L), x (N, L, p)``.
     portfolios : callable
         Gives `Portfolios`; only tests that need them pay for them.
+    pairs : Pairs
+        Correlations of residuals, kept for all windows and groups of one result.
+    layout : (N,) array
+        Number of each event's layout in `pairs`.
     clusters_are : str
         What clusters are, for notes.
     """
@@ -203,6 +148,8 @@ class Sample:
     n_day0: int
     panel: Callable[[], tuple[Floats, Floats, Floats, Floats]] = field(repr=False)
     portfolios: Callable[[], Portfolios] = field(repr=False)
+    pairs: Pairs = field(repr=False)
+    layout: Ints = field(repr=False)
     clusters_are: str = "dates"
 
     @property
@@ -247,17 +194,39 @@ class Sample:
         return float(sizes.sum() ** 2 / (sizes**2).sum())
 
     @cached_property
-    def common_days(self) -> Floats:
-        """(N, N): share of the window two events have in common, ``tau_ij / sqrt(L_i L_j)``.
+    def kinds(self) -> tuple[Ints, Ints, Ints]:
+        """Layouts of these events, (K,), the place of each event's layout among them, (N,), and their sizes, (K,)."""
+        asked, place, size = np.unique(self.layout, return_inverse=True, return_counts=True)
+        return asked, place, size
 
-        Across exchanges apart, pairs of sessions that hear the same news count in place of days.
-        """
-        return common_days(self)
+    @cached_property
+    def overlap(self) -> Overlap:
+        """Pairs of layouts, by their places in `kinds`, that share days of the window."""
+        first = np.unique(self.layout, return_index=True)[1]
+        return overlap_of(self.dates[first], self.exchange[first], self.clocks)
+
+    @cached_property
+    def mean_correlation(self) -> MeanCorrelation:
+        """Overlap-weighted average correlation of estimation-window residuals."""
+        asked, _, size = self.kinds
+        total, n_pairs, n_used = 0.0, 0, 0
+        for one, other, weight in self.overlap.pairs():
+            number = int(size[one] * (size[one] - 1) // 2 if one == other else size[one] * size[other])
+            if number:
+                value, used = weighted(self.pairs, asked[one], asked[other], weight)
+                total, n_pairs, n_used = total + value, n_pairs + number, n_used + used
+        if not n_pairs:
+            return MeanCorrelation(0.0, 0, 0)
+        if not n_used:
+            return MeanCorrelation(np.nan, n_pairs, 0)
+        # pairs without overlap count as zero, so only overlapping pairs need a usable correlation
+        counted = self.n * (self.n - 1) // 2 - (n_pairs - n_used)
+        return MeanCorrelation(total / counted, n_pairs, n_used)
 
     @cached_property
     def n_blocks(self) -> int:
         """Groups of events whose windows are chained by common days."""
-        return _components(self.common_days > 0)
+        return chains(len(self.kinds[0]), self.overlap.one, self.overlap.other)[0]
 
     @cached_property
     def shares_days(self) -> bool:
@@ -267,23 +236,57 @@ class Sample:
     @cached_property
     def asynchronous(self) -> bool:
         """Whether events that hear the same news trade on exchanges that are hardly open at the same time."""
-        return bool((apart_of(self) & (self.common_days > 0)).any())
+        return bool(self.overlap.far.any())
 
     @cached_property
     def clusters_overlap(self) -> bool:
         """Whether windows of different clusters have days in common."""
-        differ = self.cluster[:, None] != self.cluster[None, :]
-        return bool((differ & (self.common_days > 0)).any())
+        asked, place, _ = self.kinds
+        low, high = np.full(len(asked), np.iinfo(np.int64).max), np.full(len(asked), -1)
+        np.minimum.at(low, place, self.cluster)
+        np.maximum.at(high, place, self.cluster)
+        one, other = self.overlap.one, self.overlap.other
+        return bool((np.minimum(low[one], low[other]) < np.maximum(high[one], high[other])).any())
 
     @cached_property
     def listed_twice(self) -> int:
         """Firms of which two listings are counted as events of days in common."""
-        same = (self.firm[:, None] == self.firm[None, :]) & (self.common_days > 0)
-        return len(np.unique(self.firm[(same & (self.symbol[:, None] != self.symbol[None, :])).any(axis=1)]))
+        met = {(one, other) for one, other, _ in self.overlap.pairs()}
+        place = self.kinds[1]
+        order = np.argsort(self.firm, kind="stable")
+        number = 0
+        for rows in np.split(order, np.flatnonzero(np.diff(self.firm[order])) + 1):
+            if len(np.unique(self.symbol[rows])) > 1:
+                met_twice = (
+                    (min(place[i], place[j]), max(place[i], place[j])) in met
+                    for i in rows
+                    for j in rows
+                    if self.symbol[i] < self.symbol[j]
+                )
+                number += any(met_twice)
+        return number
+
+    def moved(self, car: Floats, event_ar: Floats, pool_ar: Floats) -> Sample:
+        """The same events and days with other abnormal returns, as if day 0 had been elsewhere.
+
+        Parameters
+        ----------
+        car : (N,) array
+        event_ar, pool_ar : (N, W) and (P, W) arrays
+
+        Notes
+        -----
+        What depends on dates and residuals only is handed on instead of being computed again.
+        `panel` and `portfolios` still ask the market about the true days.
+        """
+        other = replace(self, car=car, event_ar=event_ar, pool=replace(self.pool, event_ar=pool_ar))
+        for name in _OF_DAYS:
+            other.__dict__[name] = getattr(self, name)
+        return other
 
 
-def _components(linked: NDArray[np.bool_]) -> int:
-    from scipy.sparse import csr_array  # noqa: PLC0415  # scipy.sparse costs import time
-    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
-
-    return int(connected_components(csr_array(linked), directed=False)[0])
+#: What a sample derives from dates and residuals alone.
+_OF_DAYS = (
+    "q", "n_clusters", "effective_clusters", "kinds", "overlap", "mean_correlation", "n_blocks", "shares_days",
+    "asynchronous", "clusters_overlap", "listed_twice",
+)  # fmt: skip

@@ -14,7 +14,7 @@ from marketimpact.inference.detect import detectable
 from marketimpact.inference.protocol import Alternative, Level, Outcome, SignificanceTest, one_sided, silent
 from marketimpact.inference.sample import Sample
 
-__all__ = ["ONE_DATE", "Structure", "structure", "table"]
+__all__ = ["ONE_DATE", "Structure", "Verdict", "structure", "table", "verdicts"]
 
 ONE_DATE = (
     "All events share one date: no test can tell a common effect of the announcement from another "
@@ -129,6 +129,62 @@ def _variance_ratio(sample: Sample) -> tuple[float, float]:
     return ratio, float(special.chdtrc(sample.n - 1, (sample.n - 1) * ratio))
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a test found, and whether to believe it.
+
+    Attributes
+    ----------
+    test : SignificanceTest
+    outcome : Outcome
+    n_events : int
+        Events the test looked at.
+    why_not : str
+        Why the test does not hold for these events, or found nothing; empty where it holds.
+    note : str
+        That, what the test itself notes, what it takes for granted, and caveats.
+    """
+
+    test: SignificanceTest
+    outcome: Outcome
+    n_events: int
+    why_not: str
+    note: str
+
+    @property
+    def valid(self) -> bool:
+        """Whether the test spoke and keeps its size for these events."""
+        return not self.why_not
+
+
+def verdicts(
+    tests: Sequence[SignificanceTest], sample: Sample, alternative: Alternative = "two-sided"
+) -> list[Verdict]:
+    """Run tests and judge whether they hold for these events, in the order asked."""
+    if sample.n == 0:
+        nothing = silent("no event has a return in this window")
+        return [Verdict(test, nothing, 0, nothing.note, nothing.note) for test in tests]
+    facts = structure(sample)
+    return [_judged(test, test.run(sample), sample.n, facts, alternative) for test in tests]
+
+
+def _judged(test: SignificanceTest, outcome: Outcome, n: int, facts: Structure, alternative: Alternative) -> Verdict:
+    outcome = replace(outcome, p_value=one_sided(test, outcome, alternative))
+    level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
+    why_not = _why_not(test, facts, level) or (outcome.doubt and f"does not hold: {outcome.doubt}")
+    sideless = alternative != "two-sided" and test.sides == "none"
+    notes = (
+        "has no direction, so no one-sided p" if sideless else "",
+        outcome.note,
+        why_not or _assumed(test, facts, level),
+        *_caveats(facts),
+    )
+    if np.isnan(outcome.statistic):
+        why_not = outcome.note or "gave no statistic"
+    n_events = n if outcome.n_events is None else outcome.n_events
+    return Verdict(test, outcome, n_events, why_not, "; ".join(note for note in notes if note))
+
+
 def table(tests: Sequence[SignificanceTest], sample: Sample, alternative: Alternative = "two-sided") -> pl.DataFrame:
     """One row per test, those that hold for these events first.
 
@@ -137,34 +193,16 @@ def table(tests: Sequence[SignificanceTest], sample: Sample, alternative: Altern
     polars.DataFrame
         ``test, null, estimate, se, statistic, df, p_value, mde, n_events, valid, note``.
     """
-    if sample.n == 0:
-        nothing = silent("no event has a return in this window")
-        rows = [_row(test, nothing, 0, valid=False) for test in tests]
-        return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
-    facts = structure(sample)
-    rows = []
-    for test in tests:
-        outcome = test.run(sample)
-        outcome = replace(outcome, p_value=one_sided(test, outcome, alternative))
-        level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
-        why_not = _why_not(test, facts, level) or (outcome.doubt and f"does not hold: {outcome.doubt}")
-        valid = not why_not and not np.isnan(outcome.statistic)
-        sideless = alternative != "two-sided" and test.sides == "none"
-        notes = (
-            "has no direction, so no one-sided p" if sideless else "",
-            outcome.note,
-            why_not or _assumed(test, facts, level),
-            *_caveats(facts),
-        )
-        rows.append(_row(test, outcome, sample.n, valid, "; ".join(note for note in notes if note)))
+    rows = [_row(verdict) for verdict in verdicts(tests, sample, alternative)]
     frame = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
     return frame.sort("valid", descending=True, maintain_order=True)
 
 
-def _row(test: SignificanceTest, outcome: Outcome, n: int, valid: bool, note: str | None = None) -> tuple[object, ...]:
+def _row(verdict: Verdict) -> tuple[object, ...]:
     def number(value: float) -> float | None:
         return None if np.isnan(value) else float(value)
 
+    test, outcome = verdict.test, verdict.outcome
     return (
         test.name,
         test.null,
@@ -174,9 +212,9 @@ def _row(test: SignificanceTest, outcome: Outcome, n: int, valid: bool, note: st
         number(outcome.df),
         float(outcome.p_value),
         number(_detectable(test, outcome)),
-        n if outcome.n_events is None else outcome.n_events,
-        valid,
-        outcome.note if note is None else note,
+        verdict.n_events,
+        verdict.valid,
+        verdict.note,
     )
 
 

@@ -17,7 +17,7 @@ import polars as pl
 import marketimpact as mi
 from marketimpact import calendars
 from marketimpact.inference import Clock
-from marketimpact.inference.correlation import shared_part
+from marketimpact.inference.pairs import shared_part
 
 EXCHANGES = ("XNYS", "XSHG", "XTAI")
 FIRST, LAST = date(2024, 1, 2), date(2025, 4, 30)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, mean_correlation
+from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, Pairs, mean_correlation
 from tests.conftest import golden
 
 
@@ -67,7 +67,9 @@ def test_negative_correlation_that_leaves_no_variance_is_refused(clustered):
         },
         residuals=np.vstack([wave, -wave]),
     )  # fmt: skip
-    pair = replace(pair, residual_dates=np.vstack([pair.residual_dates[0]] * 2))
+    days = np.vstack([pair.residual_dates[0]] * 2)
+    pair = replace(pair, residual_dates=days)
+    pair = replace(pair, pairs=Pairs(pair, np.zeros(2, dtype=int)), layout=np.zeros(2, dtype=int))
     assert mean_correlation(pair).value == pytest.approx(-1.0)
     for name in ("bmp_kp", "patell_kp"):
         found = TESTS[name].run(pair)

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.inference.correlation import shared_part
+from marketimpact.inference.pairs import shared_part
 
 FIRMS = ["NVDA", "AMD", "0981.HK"]
 EVENT = date(2024, 6, 12)

@@ -1,0 +1,326 @@
+"""Pairs of events: the days their windows have in common, and how their residuals correlate.
+
+Events with the same days (one exchange, one day 0, nothing missing or the same missing) form a layout. Sums
+over all pairs of two layouts need each event once and never a matrix of events by events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketimpact.inference.clocks import Clock, apart, links
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = [
+    "BY_DATE",
+    "MIN_COMMON_DAYS",
+    "MeanCorrelation",
+    "Overlap",
+    "Pairs",
+    "Rows",
+    "Windows",
+    "chains",
+    "layouts",
+    "overlap_of",
+    "shared_part",
+    "weighted",
+]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+#: A pair with fewer common days than this has no usable correlation.
+MIN_COMMON_DAYS = 30
+#: How sessions are matched: on the date, or by the news they hear, the other closing first or later.
+BY_DATE, OTHER_FIRST, OTHER_LATER = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class MeanCorrelation:
+    """Average over pairs of events of residual correlation times window overlap.
+
+    Attributes
+    ----------
+    value : float
+        The average r; 0 when no two events share a day of the window.
+    n_pairs : int
+        Pairs that share a day of the window.
+    n_used : int
+        Those with at least `MIN_COMMON_DAYS` common estimation days.
+    """
+
+    value: float
+    n_pairs: int
+    n_used: int
+
+
+class Windows(Protocol):
+    """Rows with a window and an estimation window on the sessions of some exchange: events or portfolios."""
+
+    @property
+    def residuals(self) -> Floats: ...  # noqa: D102
+    @property
+    def residual_dates(self) -> Ints: ...  # noqa: D102
+    @property
+    def dates(self) -> Ints: ...  # noqa: D102
+    @property
+    def exchange(self) -> Ints: ...  # noqa: D102
+    @property
+    def clocks(self) -> tuple[Clock, ...]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """`Windows` and nothing else; see `Sample` for the shapes."""
+
+    residuals: Floats
+    residual_dates: Ints
+    dates: Ints
+    exchange: Ints
+    clocks: tuple[Clock, ...]
+
+
+def layouts(rows: Windows, held: Bools) -> Ints:
+    """Number of each row's layout, (N,), in the order of first rows; `held`, (N, W), says what days it has."""
+    present = ~np.isnan(rows.residuals)
+    key = np.concatenate(
+        [
+            np.packbits(np.concatenate([present, held], axis=1), axis=1),
+            np.stack([rows.exchange, rows.residual_dates.max(axis=1, initial=-1)], axis=1)
+            .astype(np.int64)
+            .view(np.uint8),
+        ],
+        axis=1,
+    )
+    whole = np.ascontiguousarray(key).view(np.dtype((np.void, key.shape[1]))).ravel()
+    _, first, group = np.unique(whole, return_index=True, return_inverse=True)
+    return np.asarray(first.argsort().argsort()[group.ravel()], dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlap:
+    """Pairs of layouts whose windows have days in common, ``one <= other``.
+
+    A session after a holiday has the days in common that it makes up for. Between exchanges that are hardly
+    open together dates say little, and pairs of sessions that hear the same news count instead.
+
+    Attributes
+    ----------
+    one, other : (P,) arrays
+        Numbers of layouts.
+    weight : (P, 3) array
+        Common days over ``sqrt(L_i L_j)`` by how sessions are matched: on the date, or by the news they
+        hear, where of two exchanges the one with the larger number closes first, or later.
+    far : (P,) array
+        Whether they are on exchanges that are hardly open together.
+    """
+
+    one: Ints
+    other: Ints
+    weight: Floats
+    far: Bools
+
+    def pairs(self) -> Iterator[tuple[int, int, Floats]]:
+        """Numbers and weights of every pair."""
+        return zip(self.one.tolist(), self.other.tolist(), self.weight, strict=True)
+
+
+def overlap_of(dates: Ints, exchange: Ints, clocks: Sequence[Clock]) -> Overlap:
+    """Pairs of rows with days in common; (K, L) dates, -1 where there is none."""
+    members = {number: np.flatnonzero(exchange == number) for number in np.unique(exchange).tolist()}
+    hardly = apart(clocks)
+    found: list[tuple[Ints, Floats, int, bool]] = [(np.zeros(0, dtype=np.int64), np.zeros(0), BY_DATE, False)]
+    for a, here in members.items():
+        for b, there in members.items():
+            if a > b:
+                continue
+            same = a == b or np.array_equal(clocks[a].dates, clocks[b].dates)
+            far = bool(hardly[a, b])
+            for kind, counts in _counts(dates[here], dates[there], clocks[a], clocks[b], same=same, far=far):
+                entries = counts.tocoo()
+                one, other = here[entries.coords[0]], there[entries.coords[1]]
+                kept = (one <= other) if a == b else np.ones(len(one), dtype=bool)
+                low, high = np.minimum(one, other)[kept], np.maximum(one, other)[kept]
+                found.append((low * len(dates) + high, entries.data[kept], kind, far))
+    pair, place = np.unique(np.concatenate([part[0] for part in found]), return_inverse=True)
+    ends = np.cumsum([len(part[0]) for part in found])
+    weight, is_far = np.zeros((len(pair), 3)), np.zeros(len(pair), dtype=bool)
+    for (_, count, kind, far), at in zip(found, np.split(place, ends[:-1]), strict=True):
+        weight[at, kind] += count
+        is_far[at] = far
+    one, other = np.divmod(pair, len(dates))
+    length = (dates >= 0).sum(axis=1)
+    return Overlap(one, other, weight / np.sqrt(length[one] * length[other])[:, None], is_far)
+
+
+def _counts(
+    dates: Ints, others: Ints, clock: Clock, clock_of_others: Clock, *, same: bool, far: bool
+) -> list[tuple[int, csr_array[Any]]]:
+    """Common days of every two rows of two exchanges, by how sessions are matched."""
+    if same and not far:
+        axis = np.unique(np.concatenate([dates.ravel(), others.ravel()]))
+        return [(BY_DATE, _held(dates, axis) @ _held(others, axis).T)]
+    window, window_of_others = _held(dates, clock.dates), _held(others, clock_of_others.dates)
+    matched = [window @ link @ window_of_others.T for link in links(clock, clock_of_others, by_date=not far)]
+    return list(zip((OTHER_FIRST, OTHER_LATER) if far else (BY_DATE, BY_DATE), matched, strict=True))
+
+
+def _held(dates: Ints, axis: Ints) -> csr_array[Any]:
+    """(N, D): 1 where a row has a day of the axis."""
+    from scipy.sparse import csr_array  # noqa: PLC0415  # scipy.sparse costs import time
+
+    row, column = np.nonzero(dates >= 0)
+    place = np.searchsorted(axis, dates[row, column])
+    return csr_array((np.ones(len(row)), (row, place)), shape=(len(dates), len(axis)))
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Correlation of the residuals of pairs of rows, summed over the pairs of two layouts.
+
+    Residuals are matched on the date; between exchanges that are hardly open together sessions are matched that
+    hear the same news (`links`), apart for the two orders of closing. Sums are kept once they are asked for: they do
+    not depend on the window.
+    """
+
+    rows: Windows
+    layout: Ints
+    _known: dict[tuple[int, int, int], tuple[float, int]] = field(default_factory=dict, repr=False)
+    _sessions: dict[tuple[int, int], tuple[Any, ...]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def members(self) -> list[Ints]:
+        """Rows of each layout."""
+        order = np.argsort(self.layout, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self.layout))[:-1])
+
+    def total(self, one: int, other: int, kind: int) -> tuple[float, int]:
+        """Sum of the correlations of all pairs of rows of two layouts, and how many are usable."""
+        key = (one, other, kind)
+        if key not in self._known:
+            self._known[key] = self._total(*key)
+        return self._known[key]
+
+    def _total(self, one: int, other: int, kind: int) -> tuple[float, int]:
+        here, there = self._matched(one, other, kind)
+        if here.shape[1] < MIN_COMMON_DAYS:
+            return 0.0, 0
+        x, y = _units(here), _units(there)
+        if one != other:
+            return float(x.sum(axis=0) @ y.sum(axis=0)), len(x) * len(y)
+        together = x.sum(axis=0)
+        return (float(together @ together) - len(x)) / 2.0, len(x) * (len(x) - 1) // 2
+
+    def _matched(self, one: int, other: int, kind: int) -> tuple[Floats, Floats]:
+        """Residuals of the rows of two layouts on matched sessions, (n, C) and (m, C)."""
+        rows, here, there = self.rows, self.members[one], self.members[other]
+        days, column = self._days(one)
+        if one == other:
+            values = rows.residuals[np.ix_(here, column)]
+            return values, values
+        days_there, column_there = self._days(other)
+        if kind == BY_DATE:
+            _, place, place_there = np.intersect1d(days, days_there, assume_unique=True, return_indices=True)
+        else:
+            place, place_there = self._linked(here[0], there[0], days, days_there, kind)
+        return rows.residuals[np.ix_(here, column[place])], rows.residuals[np.ix_(there, column_there[place_there])]
+
+    def _days(self, number: int) -> tuple[Ints, Ints]:
+        """Dates with a residual, increasing, and their columns."""
+        row = self.members[number][0]
+        dates = self.rows.residual_dates[row]
+        column = np.flatnonzero(~np.isnan(self.rows.residuals[row]) & (dates >= 0))
+        column = column[np.argsort(dates[column], kind="stable")]
+        return dates[column], column
+
+    def _linked(self, row: int, row_there: int, days: Ints, days_there: Ints, kind: int) -> tuple[Ints, Ints]:
+        """Places among the days of two rows of sessions that hear the same news."""
+        here, there = int(self.rows.exchange[row]), int(self.rows.exchange[row_there])
+        if here > there:  # kinds are told from the exchange with the smaller number
+            place_there, place = self._linked(row_there, row, days_there, days, kind)
+            return place, place_there
+        session, session_there = self._links(here, there, kind)
+        place, found = _places(days, self.rows.clocks[here].dates[session])
+        place_there, found_there = _places(days_there, self.rows.clocks[there].dates[session_there])
+        both = found & found_there
+        return place[both], place_there[both]
+
+    def _links(self, a: int, b: int, kind: int) -> tuple[Ints, Ints]:
+        if (a, b) not in self._sessions:
+            both = links(self.rows.clocks[a], self.rows.clocks[b])
+            self._sessions[a, b] = tuple(matrix.tocoo().coords for matrix in both)
+        session, session_there = self._sessions[a, b][kind - OTHER_FIRST]
+        return session, session_there
+
+
+def _places(days: Ints, wanted: Ints) -> tuple[Ints, Bools]:
+    """Where wanted days stand among sorted days, and whether they do."""
+    if not len(days):
+        return np.zeros(len(wanted), dtype=np.int64), np.zeros(len(wanted), dtype=bool)
+    place = np.minimum(np.searchsorted(days, wanted), len(days) - 1)
+    return place, days[place] == wanted
+
+
+def _units(values: Floats) -> Floats:
+    """Rows less their mean over their length, without rows that do not vary."""
+    centred = values - values.mean(axis=1, keepdims=True)
+    length = np.sqrt((centred**2).sum(axis=1))
+    varies = length > 0
+    return np.asarray(centred[varies] / length[varies, None])
+
+
+def chains(n: int, one: Ints, other: Ints) -> tuple[int, Ints]:
+    """Number of groups of n rows chained by links, and the group of each row, (n,)."""
+    from scipy.sparse import csr_array  # noqa: PLC0415
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
+    number, group = connected_components(csr_array((np.ones(len(one)), (one, other)), shape=(n, n)), directed=False)
+    return int(number), np.asarray(group, dtype=np.int64)
+
+
+def shared_part(rows: Windows) -> tuple[Floats, Bools]:
+    """Correlation of the sums over the windows of every two rows, and where it is known.
+
+    The correlation of residuals is weighted by the share of the window that two rows have in common,
+    ``tau_ij / sqrt(L_i L_j)``. Between exchanges that are hardly open together: with r_k the correlation of linked
+    sessions of order k, and n_k their number in the two windows, it is ``(n_1 r_1 + n_2 r_2) / sqrt(L_i L_j)``:
+    lags are added up as far as the windows hold them.
+
+    Parameters
+    ----------
+    rows : Windows
+        Events or portfolios.
+
+    Returns
+    -------
+    part, known : (N, N) arrays
+        Pairs without a common day have the part 0 and are known; the diagonal is 0.
+    """
+    n = len(rows.residuals)
+    pairs = Pairs(rows, np.arange(n))
+    overlap = overlap_of(rows.dates, rows.exchange, rows.clocks)
+    part, known = np.zeros((n, n)), np.ones((n, n), dtype=bool)
+    for one, other, weight in overlap.pairs():
+        if one == other:
+            continue
+        value, used = weighted(pairs, one, other, weight)
+        part[one, other] = part[other, one] = value
+        known[one, other] = known[other, one] = bool(used)
+    return part, known
+
+
+def weighted(pairs: Pairs, one: int, other: int, weight: Floats) -> tuple[float, int]:
+    """Sum over the pairs of two layouts of correlation times weight, and the number of pairs it is known for."""
+    kinds = np.flatnonzero(weight).tolist()
+    totals = [pairs.total(one, other, kind) for kind in kinds]
+    used = min(number for _, number in totals)
+    return (sum(weight[kind] * value for kind, (value, _) in zip(kinds, totals, strict=True)) if used else 0.0), used
