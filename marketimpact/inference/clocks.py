@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 __all__ = ["Clock", "apart", "links"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Link = tuple[Ints, Ints]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,16 +45,15 @@ def apart(clocks: Sequence[Clock]) -> NDArray[np.bool_]:
     return np.asarray(together < shorter / 2)
 
 
-def links(one: Clock, other: Clock, *, by_date: bool = False) -> tuple[csr_array[Any], csr_array[Any]]:
-    """Pairs of sessions that hear the same news, (S1, S2) each: the other closes first, the other closes later.
+@lru_cache(maxsize=256)
+def links(one: Clock, other: Clock, *, by_date: bool = False) -> tuple[Link, Link]:
+    """Dates of sessions that hear the same news, as two arrays each: the other closes first, the other closes later.
 
     A session prices the news since the close before. Two sessions are linked when these spans of time
     have a part in common; the first session of a clock has no close before it and no link. With
     `by_date` all sessions close at the end of their date: those of one date are linked, and after a
     holiday those of the dates that the session makes up for.
     """
-    from scipy.sparse import csr_array  # noqa: PLC0415  # scipy.sparse costs import time
-
     ends, others = (one.dates, other.dates) if by_date else (one.closes, other.closes)
     first = np.searchsorted(others, ends[:-1], side="right")
     last = np.searchsorted(others, ends[1:], side="left")
@@ -66,9 +63,5 @@ def links(one: Clock, other: Clock, *, by_date: bool = False) -> tuple[csr_array
     start = np.repeat(np.cumsum(count) - count, count)
     column = np.arange(len(row)) - start + np.repeat(first, count)
     earlier = others[column] <= ends[row]
-    shape = (len(ends), len(others))
-
-    def matrix(kept: NDArray[np.bool_]) -> csr_array[Any]:
-        return csr_array((np.ones(int(kept.sum())), (row[kept], column[kept])), shape=shape)
-
-    return matrix(earlier), matrix(~earlier)
+    dates, dates_of_other = one.dates[row], other.dates[column]
+    return (dates[earlier], dates_of_other[earlier]), (dates[~earlier], dates_of_other[~earlier])

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.inference.clocks import Clock, apart, links
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 __all__ = [
     "BY_DATE",
@@ -136,51 +133,55 @@ class Overlap:
 
 def overlap_of(dates: Ints, exchange: Ints, clocks: Sequence[Clock]) -> Overlap:
     """Pairs of rows with days in common; (K, L) dates, -1 where there is none."""
-    members = {number: np.flatnonzero(exchange == number) for number in np.unique(exchange).tolist()}
+    row, column = np.nonzero(dates >= 0)
+    day = dates[row, column]
+    entries = {a: (row[exchange[row] == a], day[exchange[row] == a]) for a in np.unique(exchange).tolist()}
     hardly = apart(clocks)
-    found: list[tuple[Ints, Floats, int, bool]] = [(np.zeros(0, dtype=np.int64), np.zeros(0), BY_DATE, False)]
-    for a, here in members.items():
-        for b, there in members.items():
-            if a > b:
-                continue
-            same = a == b or np.array_equal(clocks[a].dates, clocks[b].dates)
-            far = bool(hardly[a, b])
-            for kind, counts in _counts(dates[here], dates[there], clocks[a], clocks[b], same=same, far=far):
-                entries = counts.tocoo()
-                one, other = here[entries.coords[0]], there[entries.coords[1]]
-                kept = (one <= other) if a == b else np.ones(len(one), dtype=bool)
-                low, high = np.minimum(one, other)[kept], np.maximum(one, other)[kept]
-                found.append((low * len(dates) + high, entries.data[kept], kind, far))
+    found: list[tuple[Ints, int, bool]] = [(np.zeros(0, dtype=np.int64), BY_DATE, False)]
+    for a, (here, days) in entries.items():
+        for b, (there, days_there) in entries.items():
+            if a <= b:
+                far = bool(hardly[a, b])
+                for kind, i, j in _met(days, days_there, clocks[a], clocks[b], far=far):
+                    one, other = here[i], there[j]
+                    kept = (one <= other) if a == b else np.ones(len(one), dtype=bool)
+                    pair = np.minimum(one, other)[kept] * len(dates) + np.maximum(one, other)[kept]
+                    found.append((pair, kind, far))
     pair, place = np.unique(np.concatenate([part[0] for part in found]), return_inverse=True)
     ends = np.cumsum([len(part[0]) for part in found])
     weight, is_far = np.zeros((len(pair), 3)), np.zeros(len(pair), dtype=bool)
-    for (_, count, kind, far), at in zip(found, np.split(place, ends[:-1]), strict=True):
-        weight[at, kind] += count
+    for (_, kind, far), at in zip(found, np.split(place, ends[:-1]), strict=True):
+        weight[:, kind] += np.bincount(at, minlength=len(pair))
         is_far[at] = far
-    one, other = np.divmod(pair, len(dates))
+    one, other = np.divmod(pair, max(len(dates), 1))
     length = (dates >= 0).sum(axis=1)
     return Overlap(one, other, weight / np.sqrt(length[one] * length[other])[:, None], is_far)
 
 
-def _counts(
-    dates: Ints, others: Ints, clock: Clock, clock_of_others: Clock, *, same: bool, far: bool
-) -> list[tuple[int, csr_array[Any]]]:
-    """Common days of every two rows of two exchanges, by how sessions are matched."""
-    if same and not far:
-        axis = np.unique(np.concatenate([dates.ravel(), others.ravel()]))
-        return [(BY_DATE, _held(dates, axis) @ _held(others, axis).T)]
-    window, window_of_others = _held(dates, clock.dates), _held(others, clock_of_others.dates)
-    matched = [window @ link @ window_of_others.T for link in links(clock, clock_of_others, by_date=not far)]
-    return list(zip((OTHER_FIRST, OTHER_LATER) if far else (BY_DATE, BY_DATE), matched, strict=True))
+def _met(days: Ints, others: Ints, clock: Clock, clock_of_others: Clock, *, far: bool) -> list[tuple[int, Ints, Ints]]:
+    """Places of days of two exchanges that count as common, by how sessions are matched."""
+    if not far and np.array_equal(clock.dates, clock_of_others.dates):
+        return [(BY_DATE, *_equal(days, others))]
+    found = []
+    for kind, (dates, dates_there) in zip(
+        (OTHER_FIRST, OTHER_LATER) if far else (BY_DATE, BY_DATE),
+        links(clock, clock_of_others, by_date=not far),
+        strict=True,
+    ):
+        i, link = _equal(days, dates)
+        k, j = _equal(dates_there[link], others)
+        found.append((kind, i[k], j))
+    return found
 
 
-def _held(dates: Ints, axis: Ints) -> csr_array[Any]:
-    """(N, D): 1 where a row has a day of the axis."""
-    from scipy.sparse import csr_array  # noqa: PLC0415  # scipy.sparse costs import time
-
-    row, column = np.nonzero(dates >= 0)
-    place = np.searchsorted(axis, dates[row, column])
-    return csr_array((np.ones(len(row)), (row, place)), shape=(len(dates), len(axis)))
+def _equal(left: Ints, right: Ints) -> tuple[Ints, Ints]:
+    """Places of every two equal values, one left and one right."""
+    order = np.argsort(right, kind="stable")
+    first = np.searchsorted(right, left, side="left", sorter=order)
+    count = np.searchsorted(right, left, side="right", sorter=order) - first
+    i = np.repeat(np.arange(len(left)), count)
+    step = np.arange(len(i)) - np.repeat(np.cumsum(count) - count, count)
+    return i, order[np.repeat(first, count) + step]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +196,6 @@ class Pairs:
     rows: Windows
     layout: Ints
     _known: dict[tuple[int, int, int], tuple[float, int]] = field(default_factory=dict, repr=False)
-    _sessions: dict[tuple[int, int], tuple[Any, ...]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def members(self) -> list[Ints]:
@@ -211,55 +211,46 @@ class Pairs:
         return self._known[key]
 
     def _total(self, one: int, other: int, kind: int) -> tuple[float, int]:
-        here, there = self._matched(one, other, kind)
-        if here.shape[1] < MIN_COMMON_DAYS:
-            return 0.0, 0
-        x, y = _units(here), _units(there)
-        if one != other:
-            return float(x.sum(axis=0) @ y.sum(axis=0)), len(x) * len(y)
-        together = x.sum(axis=0)
-        return (float(together @ together) - len(x)) / 2.0, len(x) * (len(x) - 1) // 2
-
-    def _matched(self, one: int, other: int, kind: int) -> tuple[Floats, Floats]:
-        """Residuals of the rows of two layouts on matched sessions, (n, C) and (m, C)."""
-        rows, here, there = self.rows, self.members[one], self.members[other]
-        days, column = self._days(one)
+        days, values = self._residuals[one]
+        days_there, values_there = self._residuals[other]
         if one == other:
-            values = rows.residuals[np.ix_(here, column)]
-            return values, values
-        days_there, column_there = self._days(other)
-        if kind == BY_DATE:
-            _, place, place_there = np.intersect1d(days, days_there, assume_unique=True, return_indices=True)
-        else:
-            place, place_there = self._linked(here[0], there[0], days, days_there, kind)
-        return rows.residuals[np.ix_(here, column[place])], rows.residuals[np.ix_(there, column_there[place_there])]
+            x = _units(values)
+            together = x.sum(axis=0)
+            n = len(x) if values.shape[1] >= MIN_COMMON_DAYS else 0
+            return ((float(together @ together) - n) / 2.0 if n else 0.0), n * (n - 1) // 2
+        place, place_there = _same_days(days, days_there) if kind == BY_DATE else self._linked(one, other, kind)
+        if len(place) < MIN_COMMON_DAYS:
+            return 0.0, 0
+        x, y = _units(values[:, place]), _units(values_there[:, place_there])
+        return float(x.sum(axis=0) @ y.sum(axis=0)), len(x) * len(y)
 
-    def _days(self, number: int) -> tuple[Ints, Ints]:
-        """Dates with a residual, increasing, and their columns."""
-        row = self.members[number][0]
-        dates = self.rows.residual_dates[row]
-        column = np.flatnonzero(~np.isnan(self.rows.residuals[row]) & (dates >= 0))
-        column = column[np.argsort(dates[column], kind="stable")]
-        return dates[column], column
+    @cached_property
+    def _residuals(self) -> list[tuple[Ints, Floats]]:
+        """Dates with a residual, increasing, (C,), and the residuals, (n, C), of each layout."""
+        found = []
+        for rows in self.members:
+            dates = self.rows.residual_dates[rows[0]]
+            column = np.flatnonzero(~np.isnan(self.rows.residuals[rows[0]]) & (dates >= 0))
+            column = column[np.argsort(dates[column], kind="stable")]
+            found.append((dates[column], self.rows.residuals[np.ix_(rows, column)]))
+        return found
 
-    def _linked(self, row: int, row_there: int, days: Ints, days_there: Ints, kind: int) -> tuple[Ints, Ints]:
-        """Places among the days of two rows of sessions that hear the same news."""
-        here, there = int(self.rows.exchange[row]), int(self.rows.exchange[row_there])
+    def _linked(self, one: int, other: int, kind: int) -> tuple[Ints, Ints]:
+        """Places among the days of two layouts of sessions that hear the same news."""
+        here, there = (int(self.rows.exchange[self.members[number][0]]) for number in (one, other))
         if here > there:  # kinds are told from the exchange with the smaller number
-            place_there, place = self._linked(row_there, row, days_there, days, kind)
+            place_there, place = self._linked(other, one, kind)
             return place, place_there
-        session, session_there = self._links(here, there, kind)
-        place, found = _places(days, self.rows.clocks[here].dates[session])
-        place_there, found_there = _places(days_there, self.rows.clocks[there].dates[session_there])
+        dates, dates_there = links(self.rows.clocks[here], self.rows.clocks[there])[kind - OTHER_FIRST]
+        place, found = _places(self._residuals[one][0], dates)
+        place_there, found_there = _places(self._residuals[other][0], dates_there)
         both = found & found_there
         return place[both], place_there[both]
 
-    def _links(self, a: int, b: int, kind: int) -> tuple[Ints, Ints]:
-        if (a, b) not in self._sessions:
-            both = links(self.rows.clocks[a], self.rows.clocks[b])
-            self._sessions[a, b] = tuple(matrix.tocoo().coords for matrix in both)
-        session, session_there = self._sessions[a, b][kind - OTHER_FIRST]
-        return session, session_there
+
+def _same_days(days: Ints, others: Ints) -> tuple[Ints, Ints]:
+    place, found = _places(others, days)
+    return np.flatnonzero(found), place[found]
 
 
 def _places(days: Ints, wanted: Ints) -> tuple[Ints, Bools]:

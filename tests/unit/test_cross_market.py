@@ -33,9 +33,8 @@ def clock(mic: str, first: str, last: str) -> Clock:
 
 
 def linked_dates(one: Clock, other: Clock, which: int, **how: bool) -> set[tuple[str, str]]:
-    row, column = links(one, other, **how)[which].nonzero()
-    text = [[str(np.datetime64(int(d), "D"))[5:] for d in clock.dates] for clock in (one, other)]
-    return {(text[0][r], text[1][c]) for r, c in zip(row, column, strict=True)}
+    dates = ([str(np.datetime64(d, "D"))[5:] for d in part.tolist()] for part in links(one, other, **how)[which])
+    return set(zip(*dates, strict=True))
 
 
 class TestLinks:
