@@ -13,8 +13,8 @@ from marketimpact.catalogue import announcements as embedded
 from marketimpact.contamination import Relation, on_sessions, placed, within_scope
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference import SignificanceTest
-from marketimpact.pipeline import check_window, dates_between
 from marketimpact.result import StudyResult
+from marketimpact.windows import check_window, dates_between
 
 __all__ = ["EVENT", "FINDINGS", "SAMPLES", "audit", "with_and_without"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from marketimpact.estimates import Estimates
 from marketimpact.inference import Clock, side_by_side
 from marketimpact.listings import firms
 from marketimpact.market import Market
-from marketimpact.pipeline import Estimates, Floats, Ints
+from marketimpact.windows import Floats, Ints
 
 __all__ = ["clusters", "exchanges", "firm_numbers", "numbers", "placebo_residuals"]
 
@@ -61,7 +62,7 @@ def placebo_residuals(estimates: Estimates, market: Market) -> Floats:
     events = estimates.events
     exchange, clocks = exchanges(events, market)
     return side_by_side(
-        estimates.fit.residuals,
+        estimates.residuals,
         estimates.estimation_dates,
         day0=events["date"].to_physical().to_numpy().astype("int64"),
         announcement=clusters(events),

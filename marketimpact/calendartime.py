@@ -11,7 +11,8 @@ import polars as pl
 
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.market import Market
-from marketimpact.pipeline import check_window, place
+from marketimpact.placing import place
+from marketimpact.windows import check_window
 
 __all__ = ["CalendarTime", "calendar_time"]
 

@@ -9,9 +9,10 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import special
 
+from marketimpact.estimates import Estimates, cumulate, held_events
 from marketimpact.inference import detectable
 from marketimpact.market import Market
-from marketimpact.pipeline import Estimates, Floats, cumulate, held_events
+from marketimpact.windows import Floats
 
 __all__ = ["car_table"]
 

@@ -12,7 +12,7 @@ from marketimpact.errors import SpecificationError
 from marketimpact.inference import SignificanceTest, chosen
 from marketimpact.market import Market
 from marketimpact.models import Model
-from marketimpact.pipeline import check_window
+from marketimpact.windows import check_window
 
 __all__ = ["Choices", "checked"]
 

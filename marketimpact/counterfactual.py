@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.market import Market
-from marketimpact.pipeline import check_window, place
+from marketimpact.placing import place
+from marketimpact.windows import check_window
 
 __all__ = ["Counterfactual", "matched_controls", "synthetic_control"]
 

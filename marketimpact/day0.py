@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from marketimpact.errors import DataError
 from marketimpact.inference import SignificanceTest
 from marketimpact.market import Market
-from marketimpact.pipeline import check_window
 from marketimpact.result import StudyResult
+from marketimpact.windows import check_window
 
 if TYPE_CHECKING:
     from marketimpact.study import EventStudy

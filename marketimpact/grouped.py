@@ -57,12 +57,20 @@ class Grouped:
             [result.test(first, last, tests=tests, alternative=alternative) for _, result in self.groups()]
         )
 
+    def single_tests(self, first: int, last: int) -> pl.DataFrame:
+        """`StudyResult.single_tests` with every group a family of its own.
+
+        By ``"announcement_id"``: which firms moved on a day, allowing for all that were looked at on that day. The
+        family-wise error holds within each family, not over all of them together.
+        """
+        return self._stack([result.single_tests(first, last) for _, result in self.groups()])
+
     def _stack(self, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
         kinds = self.result.events.schema
         return pl.concat(
             frame.select(
                 *[pl.lit(v, dtype=kinds[c]).alias(c) for c, v in zip(self.columns, values, strict=True)],
-                pl.all(),
+                pl.exclude(self.columns),
             )
             for (values, _), frame in zip(self.groups(), frames, strict=True)
         )

@@ -10,9 +10,9 @@ import polars as pl
 from scipy import special
 
 from marketimpact.inference import SignificanceTest
-from marketimpact.pipeline import Floats
 from marketimpact.result import StudyResult
 from marketimpact.shifts import Moved, Shifts, move
+from marketimpact.windows import Floats
 
 __all__ = ["NULL", "JointTest", "compare", "placebo_curves", "signed_z"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import special
 
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference.pairs import shared_part
+from marketimpact.sources.table_file import table_of
 
 if TYPE_CHECKING:
     from marketimpact.result import StudyResult
@@ -29,8 +31,8 @@ def dollar_effect(
     first: int,
     last: int,
     *,
-    shares: pl.DataFrame,
-    rates: pl.DataFrame | None = None,
+    shares: pl.DataFrame | str | Path,
+    rates: pl.DataFrame | str | Path | None = None,
     currency: str = "USD",
     by: str | None = None,
     level: float = 0.95,
@@ -44,11 +46,11 @@ def dollar_effect(
         and ``adj_close``).
     first, last : int
         The window.
-    shares : polars.DataFrame
-        ``symbol, shares`` and, where they change, ``date``: the count last known before the window is taken. Shares
-        must be on the basis of the price: with prices adjusted for splits (Yahoo's are), today's count and not the
-        one of the day.
-    rates : polars.DataFrame, optional
+    shares : polars.DataFrame, str or pathlib.Path
+        ``symbol, shares`` and, where they change, ``date``: the count last known before the window is taken; a frame
+        or a CSV or Parquet file. Shares must be on the basis of the price: with prices adjusted for splits (Yahoo's
+        are), today's count and not the one of the day. `YahooPrices.shares` asks Yahoo and does so.
+    rates : polars.DataFrame, str or pathlib.Path, optional
         ``date, currency, rate``: units of `currency` for one unit of the row's, up to five days old; needed for
         securities in other currencies.
     currency : str
@@ -101,7 +103,12 @@ def dollar_effect(
 
 
 def _valued(  # noqa: PLR0917  # what is asked, and what it takes to answer
-    result: StudyResult, first: int, last: int, shares: pl.DataFrame, rates: pl.DataFrame | None, currency: str
+    result: StudyResult,
+    first: int,
+    last: int,
+    shares: pl.DataFrame | str | Path,
+    rates: pl.DataFrame | str | Path | None,
+    currency: str,
 ) -> pl.DataFrame:
     """Every event with its market value and effect, in the order of the result's events."""
     car = result.car(first, last)
@@ -156,16 +163,12 @@ def _with_price(frame: pl.DataFrame, traded: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _with_shares(frame: pl.DataFrame, shares: pl.DataFrame) -> pl.DataFrame:
+def _with_shares(frame: pl.DataFrame, given: pl.DataFrame | str | Path) -> pl.DataFrame:
     """The count of shares last known before the window."""
-    if not isinstance(shares, pl.DataFrame) or not {"symbol", "shares"} <= set(shares.columns):
-        raise DataError("shares must be a polars frame with the columns symbol and shares (and date, if they change).")
-    counts = shares.with_columns(pl.col("shares").cast(pl.Float64))
-    if (counts["shares"] <= 0).any() or counts["shares"].is_nan().any():
+    shares = table_of(given, "shares", {"symbol": pl.String(), "shares": pl.Float64()}, ["symbol", "date"])
+    counts = shares.drop_nulls([name for name in ("shares", "date") if name in shares.columns])
+    if (counts["shares"] <= 0).any() or not counts["shares"].is_finite().all():
         raise DataError("shares has counts that are not above zero. Leave out securities whose count is not known.")
-    keys = ["symbol", "date"] if "date" in shares.columns else ["symbol"]
-    if counts.select(keys).is_duplicated().any():
-        raise DataError(f"shares has more than one row for the same {' and '.join(keys)}. Keep one.")
     if "date" not in shares.columns:
         return frame.join(counts.select("symbol", "shares"), on="symbol", how="left", validate="m:1",
                           maintain_order="left")  # fmt: skip
@@ -178,16 +181,16 @@ def _with_shares(frame: pl.DataFrame, shares: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _with_rate(frame: pl.DataFrame, rates: pl.DataFrame | None, currency: str) -> pl.DataFrame:
+def _with_rate(frame: pl.DataFrame, rates: pl.DataFrame | str | Path | None, currency: str) -> pl.DataFrame:
     """Units of `currency` for one unit of the security's, on the day of the price."""
     home = pl.col("_currency") == currency
     if rates is None:
         return frame.with_columns(pl.when(home).then(1.0).alias("rate"))
-    lacking = {"date", "currency", "rate"}.difference(rates.columns)
-    if lacking:
-        raise DataError(f"rates lacks {', '.join(sorted(lacking))}; it needs date, currency and rate.")
-    quoted = rates.select(pl.col("date").alias("_quoted"), pl.col("currency").alias("_currency"),
-                          pl.col("rate").cast(pl.Float64)).drop_nulls().sort("_quoted")  # fmt: skip
+    kinds = {"date": pl.Date(), "currency": pl.String(), "rate": pl.Float64()}
+    table = table_of(rates, "rates", kinds, ["date", "currency"]).drop_nulls()
+    quoted = table.select(pl.col("date").alias("_quoted"), pl.col("currency").alias("_currency"), "rate").sort(
+        "_quoted"
+    )
     joined = frame.sort("price_date", nulls_last=True).join_asof(
         quoted, left_on="price_date", right_on="_quoted", by="_currency", strategy="backward", tolerance=RATE_AGE,
         check_sortedness=False,

@@ -7,19 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from marketimpact.estimates import Estimates, autocorrelation, cumulate
 from marketimpact.inference import Clock, Portfolios, apart
 from marketimpact.market import Market
 from marketimpact.models import Model, forecast
-from marketimpact.pipeline import (
-    Estimates,
-    Floats,
-    Ints,
-    autocorrelation,
-    cumulate,
-    cut,
-    estimation_cut,
-    own_variance_of,
-)
+from marketimpact.windows import Floats, Ints, cut, estimation_cut, own_variance_of
 
 __all__ = ["portfolios"]
 
@@ -60,8 +52,9 @@ def portfolios(
     for row, (y_mean, x_mean, days) in enumerate(parts):
         y_all[row, : len(days)], x_all[row, : len(days)], days_all[row, : len(days)] = y_mean, x_mean, days
     fitted = model.design.estimator(y_all, x_all, model.design)
+    residuals = model.design.residuals(fitted, y_all, x_all)
     if estimates.windows.serial_correlation:
-        fitted = replace(fitted, rho=autocorrelation(fitted.residuals))
+        fitted = replace(fitted, rho=autocorrelation(residuals))
     y_window = np.stack([_mean(y_event[rows]) for rows in groups])
     x_window = np.stack([_mean(x_event[rows]) for rows in groups])
     expected, loading = forecast(fitted, x_window)
@@ -76,7 +69,7 @@ def portfolios(
         se=np.where(enough, np.sqrt(variance), np.nan),
         df=fitted.df,
         n_events=np.array([len(rows) for rows in groups], dtype=np.int64),
-        residuals=fitted.residuals,
+        residuals=residuals,
         residual_dates=days_all,
         dates=np.where(present, dates, -1),
         exchange=np.array([group[rows[0]] for rows in groups], dtype=np.int64),

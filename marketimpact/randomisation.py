@@ -11,9 +11,9 @@ import polars as pl
 
 from marketimpact.errors import SpecificationError
 from marketimpact.market import Market
-from marketimpact.pipeline import Floats, Ints
 from marketimpact.result import StudyResult
 from marketimpact.study import EventStudy
+from marketimpact.windows import Floats, Ints
 
 __all__ = ["placebo_dates", "placebo_firms"]
 

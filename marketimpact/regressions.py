@@ -11,9 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
+from marketimpact.estimates import Estimates
 from marketimpact.market import Market
 from marketimpact.models import Model, fit
-from marketimpact.pipeline import Estimates, Floats, estimation_cut
+from marketimpact.windows import Floats, estimation_cut
 
 __all__ = ["across_events", "of_event", "wild_cluster_bootstrap"]
 

@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact import charts, pipeline, regressions
+from marketimpact import charts, regressions
 from marketimpact.belonging import clusters, exchanges, firm_numbers, numbers, placebo_residuals
 from marketimpact.cars import car_table
 from marketimpact.display import as_html, as_lines, title
 from marketimpact.errors import SpecificationError
+from marketimpact.estimates import Estimates, cumulate, held_events, panel
 from marketimpact.grouped import Grouped
 from marketimpact.inference import (
     Alternative,
@@ -39,6 +40,7 @@ from marketimpact.inference import (
 from marketimpact.market import Market
 from marketimpact.models import Model
 from marketimpact.portfolios import portfolios
+from marketimpact.windows import check_window
 
 __all__ = ["StudyResult"]
 
@@ -67,7 +69,7 @@ class StudyResult:
 
     model: Model
     market: Market
-    estimates_: pipeline.Estimates = field(repr=False)
+    estimates_: Estimates = field(repr=False)
     attrition: pl.DataFrame
     record: Mapping[str, str]
     clustered_by: str | None = None
@@ -266,7 +268,7 @@ class StudyResult:
         """Rows of `events` that have a CAR over sessions `first` to `last`."""
         columns = self._columns(first, last)
         values = self.estimates_
-        return np.flatnonzero(pipeline.held_events(values.ar[:, columns], last - first + 1, values.windows))
+        return np.flatnonzero(held_events(values.ar[:, columns], last - first + 1, values.windows))
 
     def sample(self, first: int, last: int) -> Sample:
         """What the tests look at: the events with an abnormal return in the window."""
@@ -275,9 +277,7 @@ class StudyResult:
         held = self.held(first, last)
         part = values if len(held) == self.events.height else values.take(held)
         pool = part if values.windows.strict else values
-        car, variance = pipeline.cumulate(
-            part.ar[:, columns], part.loading[:, columns], part.own_variance[:, columns], part.fit
-        )
+        car, variance = cumulate(part.ar[:, columns], part.loading[:, columns], part.own_variance[:, columns], part.fit)
         present = ~np.isnan(part.ar[:, columns])
         whole = self._placebo
         pairs = self._pairs
@@ -288,7 +288,7 @@ class StudyResult:
             sigma=part.fit.sigma,
             df=part.fit.df,
             n_days=present.sum(axis=1),
-            residuals=part.fit.residuals,
+            residuals=part.residuals,
             residual_dates=part.estimation_dates,
             placebo=whole[held],
             dates=np.where(present, part.dates[:, columns], -1),
@@ -303,7 +303,7 @@ class StudyResult:
             firm=firm_numbers(part.events, self.market),
             intercept=self.model.design.intercept,
             n_day0=part.events["date"].n_unique(),
-            panel=lambda: pipeline.panel(part, self.market, self.model, (first, last)),
+            panel=lambda: panel(part, self.market, self.model, (first, last)),
             portfolios=lambda: portfolios(
                 pool,
                 self.market,
@@ -344,7 +344,7 @@ class StudyResult:
         values = self.estimates_
         exchange, clocks = exchanges(self.events, self.market)
         days = np.where(np.isnan(values.ar), -1, values.dates)
-        rows = Rows(values.fit.residuals, values.estimation_dates, days, exchange, clocks)
+        rows = Rows(values.residuals, values.estimation_dates, days, exchange, clocks)
         return Pairs(rows, layouts(rows, days >= 0))
 
     @cached_property
@@ -455,7 +455,7 @@ class StudyResult:
             With few clusters, whose number it names: use `marketimpact.wild_cluster_bootstrap`. And when events
             are left out since a value of the formula is empty.
         """
-        frame = self.car(*pipeline.check_window(window, "window"))
+        frame = self.car(*check_window(window, "window"))
         return regressions.across_events(formula, frame, cluster, weights)
 
     def plot(self, first: int | None = None, last: int | None = None) -> Any:
@@ -470,7 +470,7 @@ class StudyResult:
         return as_html(self)
 
     def _columns(self, first: int, last: int) -> slice:
-        first, last = pipeline.check_window((first, last), "window")
+        first, last = check_window((first, last), "window")
         event_first, event_last = self.estimates_.windows.event
         if first < event_first or last > event_last:
             raise SpecificationError(

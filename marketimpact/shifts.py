@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from marketimpact.belonging import exchanges
 from marketimpact.errors import SpecificationError
+from marketimpact.estimates import Estimates
 from marketimpact.inference import block_sums, chains, overlap_of
 from marketimpact.market import Market
 from marketimpact.models import Model, forecast
-from marketimpact.pipeline import Estimates, Floats, Ints, estimation_cut
+from marketimpact.windows import Floats, Ints, estimation_cut
 
 __all__ = ["MIN_POSITIONS", "Moved", "Shifts", "draw_shifts", "move", "widened"]
 
@@ -152,7 +153,7 @@ def _common_stretch(estimates: Sequence[Estimates]) -> _Stretch:
         session.append(values.location["day0"].to_numpy()[new])
         window_dates.append(values.dates[new])
         dates.append(values.estimation_dates[new, columns])
-        present.append(~np.isnan(values.fit.residuals[new, columns]))
+        present.append(~np.isnan(values.residuals[new, columns]))
     events = pl.concat(frames, how="diagonal")
     order = events["event_id"].arg_sort().to_numpy().astype(np.int64)
     return _Stretch(
@@ -283,7 +284,7 @@ def move(
     first, last = estimates.windows.estimation
     width = last - first + 1
     _, x = estimation_cut(estimates.location, market, model, estimates.windows)
-    residuals = estimates.fit.residuals[:, :width]
+    residuals = estimates.residuals[:, :width]
     _, loading = forecast(estimates.fit, x[:, :width])
     loading = np.where(np.isnan(residuals)[:, :, None], 0.0, loading)
     inside = slice(shifts.stretch[0] - first, shifts.stretch[1] - first + 1)

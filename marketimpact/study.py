@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 import polars as pl
 
-from marketimpact import pipeline
 from marketimpact.errors import SpecificationError
 from marketimpact.exclusions import ExcludedDays
 from marketimpact.market import Market
 from marketimpact.models import MarketModel, Model, TradeToTrade
+from marketimpact.pipeline import estimate
 from marketimpact.result import StudyResult
 from marketimpact.sources.protocol import fingerprint
+from marketimpact.windows import Windows, check_window
 
 __all__ = ["EventStudy"]
 
@@ -75,7 +76,7 @@ class EventStudy:
 
     def __post_init__(self) -> None:
         for name in ("estimation_window", "event_window"):
-            object.__setattr__(self, name, pipeline.check_window(getattr(self, name), name))
+            object.__setattr__(self, name, check_window(getattr(self, name), name))
         if self.estimation_window[1] >= self.event_window[0]:
             raise SpecificationError(
                 f"estimation_window={self.estimation_window} reaches into event_window={self.event_window}: "
@@ -149,7 +150,7 @@ class EventStudy:
         SpecificationError
             When the market lacks a factor of the model.
         """
-        windows = pipeline.Windows(
+        windows = Windows(
             self.estimation_window,
             self.event_window,
             self.min_observations,
@@ -157,7 +158,7 @@ class EventStudy:
             serial_correlation=self.serial_correlation,
             excluded=self.exclude.rows(market) if isinstance(self.exclude, ExcludedDays) else None,
         )
-        estimates, attrition = pipeline.estimate(events, market, self.model, windows)
+        estimates, attrition = estimate(events, market, self.model, windows)
         return StudyResult(
             model=self.model,
             market=market,

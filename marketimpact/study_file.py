@@ -15,11 +15,11 @@ from marketimpact.catalogue import announcements, securities
 from marketimpact.errors import SpecificationError
 from marketimpact.market import Market
 from marketimpact.models import MODELS, FactorModel, Model
-from marketimpact.pipeline import check_window
 from marketimpact.resources import resource
 from marketimpact.result import StudyResult
 from marketimpact.sources.protocol import PriceSource
 from marketimpact.study import EventStudy
+from marketimpact.windows import check_window
 
 __all__ = ["Answer", "StudyFile", "read_study"]
 

@@ -9,8 +9,8 @@ import polars as pl
 
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import DEFAULT_TESTS, SignificanceTest
-from marketimpact.pipeline import check_window
 from marketimpact.result import StudyResult
+from marketimpact.windows import check_window
 
 __all__ = ["day0_sensitivity", "run_up"]
 

@@ -11,8 +11,9 @@ import polars as pl
 from marketimpact.errors import SpecificationError
 from marketimpact.market import Market
 from marketimpact.models import Design
-from marketimpact.pipeline import Windows, dates_between, estimate
+from marketimpact.pipeline import estimate
 from marketimpact.result import StudyResult
+from marketimpact.windows import Windows, dates_between
 
 __all__ = ["AbnormalVolatility", "abnormal_volatility"]
 
@@ -52,7 +53,7 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
     values = result.estimates_
     if result.model.name == AbnormalVolatility.name:
         raise SpecificationError("This result is of abnormal volatility already.")
-    if values.fit.residuals.shape[1] != values.windows.estimation[1] - values.windows.estimation[0] + 1:
+    if values.residuals.shape[1] != values.windows.estimation[1] - values.windows.estimation[0] + 1:
         raise SpecificationError(f"abnormal_volatility needs one estimation window; {result.model.name} has two.")
     market = _market_of(result)
     windows = Windows(values.windows.estimation, values.windows.event, values.windows.min_observations)
@@ -96,7 +97,7 @@ def _market_of(result: StudyResult) -> Market:
 def _panel_of(result: StudyResult) -> pl.DataFrame:
     """One row per event and session from the first of the estimation window to the last of the event window."""
     values = result.estimates_
-    residual = values.fit.residuals / values.fit.sigma[:, None]
+    residual = values.residuals / values.fit.sigma[:, None]
     gap = np.full((len(residual), values.windows.event[0] - values.windows.estimation[1] - 1), np.nan)
     with np.errstate(divide="ignore"):
         log_square = np.log(np.column_stack([residual, gap, values.ar / values.se]) ** 2)

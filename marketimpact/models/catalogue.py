@@ -15,10 +15,10 @@ from marketimpact.models.garch import (
     garch11,
     garch_forecast,
 )
-from marketimpact.models.instrumental import scholes_williams
+from marketimpact.models.instrumental import scholes_williams, scholes_williams_residuals
 from marketimpact.models.linear import Design, Term, terms
 from marketimpact.models.robust import huber, theil_sen
-from marketimpact.models.suspended import gap_length, trade_to_trade
+from marketimpact.models.suspended import by_session, gap_length, trade_to_trade
 
 __all__ = [
     "MODELS",
@@ -277,7 +277,10 @@ class ScholesWilliams:
 
     name: ClassVar[str] = "scholes_williams"
     design: ClassVar[Design] = Design(
-        terms("market"), instruments=(Term("market", -1), Term("market", 1)), estimator=scholes_williams
+        terms("market"),
+        instruments=(Term("market", -1), Term("market", 1)),
+        estimator=scholes_williams,
+        residuals=scholes_williams_residuals,
     )
 
 
@@ -363,6 +366,7 @@ class TradeToTrade:
         intercept=False,
         response="ret_since_trade",
         estimator=trade_to_trade,
+        residuals=by_session,
         own_variance=gap_length,
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.errors import MarketImpactWarning, SpecificationError
-from marketimpact.models.linear import Design, Fit, Floats, fit
+from marketimpact.models.linear import Design, Fit, Floats, fit, residuals
 
 __all__ = ["EGARCH_STATE", "GARCH_STATE", "egarch11", "egarch_forecast", "garch11", "garch_forecast"]
 
@@ -82,18 +82,19 @@ def _changing(y: Floats, x: Floats, design: Design, line: Any, n_state: int) -> 
     """Replace the least-squares line of every event whose variance model converges."""
     plain = fit(y, x, design)
     alpha, slopes, sigma = plain.alpha.copy(), plain.slopes.copy(), plain.sigma.copy()
-    residuals, whitener, base = plain.residuals.copy(), plain.whitener.copy(), plain.base.copy()
+    whitener, base = plain.whitener.copy(), plain.base.copy()
+    plain_residuals = residuals(plain, y, x)
     state = np.full((len(y), n_state), np.nan)
     fallbacks = 0
     for row in np.flatnonzero((plain.n_obs > design.n_parameters + n_state) & ~plain.singular & (plain.sigma > 0)):
-        held = ~np.isnan(plain.residuals[row])
-        found = line(y[row, held], x[row, held, 0], float((plain.residuals[row, held] ** 2).mean()))
+        held = ~np.isnan(plain_residuals[row])
+        found = line(y[row, held], x[row, held, 0], float((plain_residuals[row, held] ** 2).mean()))
         if found is None:
             fallbacks += 1
             continue
         alpha[row], slopes[row, 0], state[row] = found.alpha, found.beta, found.state
-        residuals[row, held] = y[row, held] - found.alpha - found.beta * x[row, held, 0]
-        sigma[row] = np.sqrt((residuals[row, held] ** 2).sum() / plain.df[row])
+        left = y[row, held] - found.alpha - found.beta * x[row, held, 0]
+        sigma[row] = np.sqrt((left**2).sum() / plain.df[row])
         # the variance of the event day is the forecast h alone, as in the literature
         whitener[row], base[row] = 0.0, 0.0
     if fallbacks:
@@ -108,7 +109,6 @@ def _changing(y: Floats, x: Floats, design: Design, line: Any, n_state: int) -> 
         alpha=alpha,
         slopes=slopes,
         sigma=sigma,
-        residuals=residuals,
         whitener=whitener,
         base=base,
         state=state,

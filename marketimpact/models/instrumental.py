@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from marketimpact.models.linear import NO_VARIATION, Design, Fit, Floats
 
-__all__ = ["scholes_williams"]
+__all__ = ["scholes_williams", "scholes_williams_residuals"]
 
 
 def scholes_williams(y: Floats, x: Floats, design: Design) -> Fit:
@@ -25,8 +26,7 @@ def scholes_williams(y: Floats, x: Floats, design: Design) -> Fit:
         ``beta = cov(R, z) / cov(Rm, z)``; the forecast variance uses the instrumental-variables
         sandwich ``(Z'X)^-1 Z'Z (X'Z)^-1``.
     """
-    present = ~(np.isnan(y) | np.isnan(x).any(axis=2))
-    present[:, [0, -1]] = False
+    present = _complete(y, x)
     n_obs = present.sum(axis=1)
     count = np.maximum(n_obs, 1).astype(np.float64)
     df = np.maximum(n_obs - design.n_parameters, 1)
@@ -42,8 +42,8 @@ def scholes_williams(y: Floats, x: Floats, design: Design) -> Fit:
     safe = np.where(singular, 1.0, szm)
     beta = (dz * dy).sum(axis=1) / safe
     alpha = y_bar - beta * m_bar
-    residuals = np.where(present, y - alpha[:, None] - beta[:, None] * x[:, :, 0], np.nan)
-    squares, scale = np.nansum(residuals**2, axis=1), (returns**2).sum(axis=1)
+    left = np.where(present, y - alpha[:, None] - beta[:, None] * x[:, :, 0], 0.0)
+    squares, scale = (left**2).sum(axis=1), (returns**2).sum(axis=1)
     sigma = np.where(squares > NO_VARIATION * scale, np.sqrt(squares / df), 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         r2 = 1.0 - squares / (dy * dy).sum(axis=1)
@@ -56,7 +56,6 @@ def scholes_williams(y: Floats, x: Floats, design: Design) -> Fit:
         n_obs,
         df,
         r2,
-        residuals,
         m_bar[:, None],
         slope[:, None, None],
         1.0 / count,
@@ -64,3 +63,16 @@ def scholes_williams(y: Floats, x: Floats, design: Design) -> Fit:
         np.empty((len(y), 0)),
         np.zeros(len(y)),
     )
+
+
+def scholes_williams_residuals(estimates: Fit, y: Floats, x: Floats) -> Floats:
+    """Residuals on the days that are estimated from, NaN on the others."""
+    left = y - estimates.alpha[:, None] - estimates.slopes * x[:, :, 0]
+    return np.where(_complete(y, x), left, np.nan)
+
+
+def _complete(y: Floats, x: Floats) -> NDArray[np.bool_]:
+    """Days with a return and all three market returns, without the window's first and last."""
+    present = ~(np.isnan(y) | np.isnan(x).any(axis=2))
+    present[:, [0, -1]] = False
+    return np.asarray(present)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Design", "Fit", "Term", "fit", "forecast", "terms"]
+__all__ = ["Design", "Fit", "Sums", "Term", "fit", "fit_of", "forecast", "residuals", "terms"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -70,6 +70,8 @@ class Design:
         Column of the market that is explained.
     estimator : callable
         From returns (N, M), regressors and instruments (N, M, p + i) and the design to a `Fit`.
+    residuals : callable
+        From a fit and what the estimator was given, returns and regressors, to the residuals (N, M).
     state : tuple of str
         Names of the columns of `Fit.state`.
     own_variance : callable or None
@@ -86,8 +88,14 @@ class Design:
     after: tuple[int, int] | None = None
     response: str = "ret"
     estimator: Callable[[Floats, Floats, Design], Fit] = field(default_factory=lambda: fit)
+    residuals: Callable[[Fit, Floats, Floats], Floats] = field(default_factory=lambda: residuals)
     state: tuple[str, ...] = ()
     own_variance: Callable[[Fit, Floats, NDArray[np.int64]], Floats] | None = None
+
+    @property
+    def centred(self) -> bool:
+        """Whether sums are of deviations from means."""
+        return self.intercept or self.imposed
 
     @property
     def n_parameters(self) -> int:
@@ -112,7 +120,6 @@ class Fit:
     sigma : (N,) array, residual standard deviation on `df` degrees of freedom
     n_obs, df : (N,) arrays, usable sessions and degrees of freedom
     r2 : (N,) array, about the mean where there is a constant, else about zero
-    residuals : (N, M) array, NaN on days without a complete observation
     centre : (N, p) array, what the regressors are measured from in a forecast
     whitener : (N, p, p) array W; the forecast leverage of x is ``base + |W (x - centre)|^2``
     base : (N,) array, leverage of the constant
@@ -127,7 +134,6 @@ class Fit:
     n_obs: NDArray[np.int64]
     df: NDArray[np.int64]
     r2: Floats
-    residuals: Floats
     centre: Floats
     whitener: Floats
     base: Floats
@@ -155,29 +161,75 @@ def fit(y: Floats, x: Floats, design: Design) -> Fit:
     present = ~(np.isnan(y) | np.isnan(x).any(axis=2))
     n_obs = present.sum(axis=1)
     count = np.maximum(n_obs, 1).astype(np.float64)
-    df = np.maximum(n_obs - design.n_parameters, 1)
     y0, x0 = np.where(present, y, 0.0), np.where(present[:, :, None], x, 0.0)
-    centred = design.intercept or design.imposed
-    y_bar = y0.sum(axis=1) / count if centred else np.zeros(len(y))
-    x_bar = _sum_days(x0) / count[:, None] if centred else np.zeros((len(y), x.shape[2]))
+    y_bar, x_bar = y0.sum(axis=1) / count, _sum_days(x0) / count[:, None]
+    if not design.centred:
+        y_bar, x_bar = np.zeros_like(y_bar), np.zeros_like(x_bar)
     dy = np.where(present, y - y_bar[:, None], 0.0)
     dx = np.where(present[:, :, None], x - x_bar[:, None, :], 0.0)
+    gram, moment = _products(dy, dx)
+    sums = Sums(n_obs, y_bar, x_bar, (dy**2).sum(axis=1), (y0**2).sum(axis=1), _sum_days(x0**2), gram, moment)
+
+    def squares(slopes: Floats) -> Floats:
+        return np.asarray(((dy - _dot(dx, slopes[:, None, :])) ** 2).sum(axis=1))
+
+    return fit_of(sums, squares, design)
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over the complete days of each event's estimation window.
+
+    Attributes
+    ----------
+    n_obs : (N,) array
+    y_bar, x_bar : (N,) and (N, p) arrays, what the deviations are from: means, or 0 without a constant
+    total : (N,) array, squared deviations of the return
+    scale, x_scale : (N,) and (N, p) arrays, squares about zero
+    gram, moment : (N, p, p) and (N, p) arrays, products of deviations
+    """
+
+    n_obs: NDArray[np.int64]
+    y_bar: Floats
+    x_bar: Floats
+    total: Floats
+    scale: Floats
+    x_scale: Floats
+    gram: Floats
+    moment: Floats
+
+
+def fit_of(sums: Sums, squares: Callable[[Floats], Floats], design: Design) -> Fit:
+    """The regressions from their sums; `squares` gives the sum of squared deviations that slopes leave."""
+    n, p = sums.x_bar.shape
     if design.imposed:
-        slopes, whitener = np.ones_like(x_bar), np.zeros((len(y), x.shape[2], x.shape[2]))
-        singular = np.zeros(len(y), dtype=bool)
+        slopes, whitener = np.ones((n, p)), np.zeros((n, p, p))
+        singular = np.zeros(n, dtype=bool)
     else:
-        slopes, whitener, singular = _solve(dy, dx, _sum_days(x0**2))
-    alpha = y_bar - _dot(x_bar, slopes) if design.intercept else np.zeros(len(y))
-    deviations = dy - _dot(dx, slopes[:, None, :])
-    squares, total = (deviations**2).sum(axis=1), (dy**2).sum(axis=1)
-    scale = (y0**2).sum(axis=1)
-    sigma = np.where(squares > NO_VARIATION * scale, np.sqrt(squares / df), 0.0)
-    residuals = np.where(present, y - alpha[:, None] - _dot(x0, slopes[:, None, :]), np.nan)
+        slopes, whitener, singular = _solve(sums.gram, sums.moment, sums.x_scale)
+    left = squares(slopes)
+    df = np.maximum(sums.n_obs - design.n_parameters, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        r2 = 1.0 - squares / total
-    base = 1.0 / count if design.intercept else np.zeros(len(y))
-    state, rho = np.empty((len(y), 0)), np.zeros(len(y))
-    return Fit(alpha, slopes, sigma, n_obs, df, r2, residuals, x_bar, whitener, base, singular, state, rho)
+        r2 = 1.0 - left / sums.total
+    return Fit(
+        alpha=sums.y_bar - _dot(sums.x_bar, slopes) if design.intercept else np.zeros(n),
+        slopes=slopes,
+        sigma=np.where(left > NO_VARIATION * sums.scale, np.sqrt(left / df), 0.0),
+        n_obs=sums.n_obs,
+        df=df,
+        r2=r2,
+        centre=sums.x_bar,
+        whitener=whitener,
+        base=1.0 / np.maximum(sums.n_obs, 1) if design.intercept else np.zeros(n),
+        singular=singular,
+        state=np.empty((n, 0)),
+        rho=np.zeros(n),
+    )
+
+
+def residuals(estimates: Fit, y: Floats, x: Floats) -> Floats:
+    """Return less expectation on complete days, NaN on the others; (N, M) and (N, M, p) in, (N, M) out."""
+    return np.asarray(y - estimates.alpha[:, None] - _dot(x, estimates.slopes[:, None, :]))
 
 
 def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:
@@ -222,24 +274,32 @@ def _dot(a: Floats, b: Floats) -> Floats:
     return total
 
 
-def _solve(dy: Floats, dx: Floats, squares: Floats) -> tuple[Floats, Floats, Bools]:
+def _products(dy: Floats, dx: Floats) -> tuple[Floats, Floats]:
+    """Products of regressors with each other, (N, p, p), and with the return, (N, p)."""
+    n, _, p = dx.shape
+    gram, moment = np.empty((n, p, p)), np.empty((n, p))
+    for i in range(p):
+        moment[:, i] = (dx[:, :, i] * dy).sum(axis=1)
+        for j in range(i + 1):
+            gram[:, i, j] = gram[:, j, i] = (dx[:, :, i] * dx[:, :, j]).sum(axis=1)
+    return gram, moment
+
+
+def _solve(gram: Floats, moment: Floats, squares: Floats) -> tuple[Floats, Floats, Bools]:
     """Slopes and whitener from cross products scaled to correlations.
 
     `squares` are the regressors' sums of squares about zero: what is constant varies about its mean
     by rounding noise only.
     """
-    n, _, p = dx.shape
+    n, p = moment.shape
     if p == 0:
         return np.zeros((n, 0)), np.zeros((n, 0, 0)), np.zeros(n, dtype=bool)
-    gram = np.empty((n, p, p))
-    moment = np.empty((n, p))
-    for i in range(p):
-        moment[:, i] = (dx[:, :, i] * dy).sum(axis=1)
-        for j in range(i + 1):
-            gram[:, i, j] = gram[:, j, i] = (dx[:, :, i] * dx[:, :, j]).sum(axis=1)
     scale = np.sqrt(np.diagonal(gram, axis1=1, axis2=2))
-    constant = (scale**2 <= NO_VARIATION * squares).any(axis=1)
+    constant: Bools = np.asarray((scale**2 <= NO_VARIATION * squares).any(axis=1))
     scale = np.where(scale > 0, scale, 1.0)
+    if p == 1:  # a correlation matrix of one regressor is 1
+        whitener = (1.0 / scale)[:, :, None]
+        return whitener[:, :, 0] * (whitener[:, :, 0] * moment), whitener, constant
     correlation = gram / (scale[:, :, None] * scale[:, None, :])
     singular = constant | (np.linalg.eigvalsh(correlation)[:, 0] < COLLINEAR)
     correlation[singular] = np.eye(p)

@@ -29,15 +29,15 @@ def theil_sen(y: Floats, x: Floats, design: Design) -> Fit:
 def _with_lines(y: Floats, x: Floats, design: Design, line: object) -> Fit:
     """Replace the least-squares line of every event; leverage stays that of least squares."""
     plain = fit(y, x, design)
-    alpha, slopes = plain.alpha.copy(), plain.slopes.copy()
-    residuals, sigma = plain.residuals.copy(), plain.sigma.copy()
+    alpha, slopes, sigma = plain.alpha.copy(), plain.slopes.copy(), plain.sigma.copy()
+    present = ~(np.isnan(y) | np.isnan(x[:, :, 0]))
     for row in np.flatnonzero((plain.n_obs > design.n_parameters) & ~plain.singular & (plain.sigma > 0)):
-        held = ~np.isnan(plain.residuals[row])
+        held = present[row]
         a, b = line(y[row, held], x[row, held, 0])  # type: ignore[operator]
         alpha[row], slopes[row, 0] = a, b
-        residuals[row, held] = y[row, held] - a - b * x[row, held, 0]
-        sigma[row] = np.sqrt((residuals[row, held] ** 2).sum() / plain.df[row])
-    return replace(plain, alpha=alpha, slopes=slopes, residuals=residuals, sigma=sigma)
+        left = y[row, held] - a - b * x[row, held, 0]
+        sigma[row] = np.sqrt((left**2).sum() / plain.df[row])
+    return replace(plain, alpha=alpha, slopes=slopes, sigma=sigma)
 
 
 def _huber_line(y: Floats, x: Floats) -> tuple[float, float]:

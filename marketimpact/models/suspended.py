@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from marketimpact.models.linear import Design, Fit, Floats, fit
+from marketimpact.models.linear import Design, Fit, Floats, fit, residuals
 
-__all__ = ["gap_length", "trade_to_trade"]
+__all__ = ["by_session", "gap_length", "trade_to_trade"]
 
 
 def trade_to_trade(y: Floats, x: Floats, design: Design) -> Fit:
@@ -26,10 +26,16 @@ def trade_to_trade(y: Floats, x: Floats, design: Design) -> Fit:
     Returns
     -------
     Fit
-        `sigma` is that of one session; residuals are divided by the root of the gap's length.
+        `sigma` is that of one session.
     """
     root = np.sqrt(x[:, :, 0])
     return replace(fit(y / root, x / root[:, :, None], design), base=np.zeros(len(y)))
+
+
+def by_session(estimates: Fit, y: Floats, x: Floats) -> Floats:
+    """Residuals divided by the root of the gap's length."""
+    root = np.sqrt(x[:, :, 0])
+    return residuals(estimates, y / root, x / root[:, :, None])
 
 
 def gap_length(_: Fit, x: Floats, __: NDArray[np.int64]) -> Floats:

@@ -9,7 +9,7 @@ import polars as pl
 from scipy import special
 
 from marketimpact import charts
-from marketimpact.pipeline import REASONS
+from marketimpact.placing import REASONS
 from marketimpact.report.around import around
 from marketimpact.report.doubts import doubts
 from marketimpact.report.sheets import Cell, Sheet, number, p_value, percent, text

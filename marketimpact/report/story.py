@@ -10,8 +10,8 @@ import polars as pl
 
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import TESTS
-from marketimpact.pipeline import check_window
 from marketimpact.result import StudyResult
+from marketimpact.windows import check_window
 
 __all__ = ["Part", "Story", "story"]
 

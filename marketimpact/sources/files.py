@@ -147,17 +147,18 @@ class FilePrices:
         return within(frame, first, last)
 
     def _load(self) -> pl.DataFrame:
-        frame = self.prices if isinstance(self.prices, pl.DataFrame) else _load_file(Path(self.prices).expanduser())
+        frame = self.prices if isinstance(self.prices, pl.DataFrame) else load_file(Path(self.prices).expanduser())
         if frame.is_empty():
             raise DataError(f"{self!r} has no rows. Check the file, or the filter that made it.")
         return frame
 
 
-def _load_file(path: Path) -> pl.DataFrame:
+def load_file(path: Path) -> pl.DataFrame:
+    """The rows of a Parquet file, or of a CSV file with every value as text; broken ones are a `DataError`."""
     kind = path.suffix.lower()
     if kind not in (".parquet", ".csv"):
         raise DataError(
-            f"{path} ends in {kind!r}, which FilePrices cannot read. It reads .parquet and .csv; "
+            f"{path} ends in {kind!r}, which is not read here. Give .parquet or .csv; "
             "hand in anything else as a polars frame."
         )
     if not path.is_file():

@@ -20,6 +20,7 @@ import tenacity
 from marketimpact.errors import SourceError, SpecificationError
 from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table
 from marketimpact.sources.yahoo_bars import Bars, YahooFailure
+from marketimpact.sources.yahoo_shares import COUNTS
 
 __all__ = ["YahooPrices"]
 
@@ -40,6 +41,8 @@ OUTCOMES = {
     "retryable": pl.Boolean,
     "tries": pl.Int64,
 }
+#: Asks for one symbol, once: symbol, first, last, session, seconds left.
+Question = Callable[[str, date, date | None, Any, Callable[[], float]], Bars]
 LISTINGS = {"symbol": pl.String, "currency": pl.String, "time_zone": pl.String}
 
 
@@ -145,9 +148,9 @@ class YahooPrices:
         _demand_yahoo_symbols(asked)
         since = date.fromisoformat(str(self.start)) if first is None else first
         asked_range(since, last)
-        from marketimpact.sources.yahoo_client import VERSION  # noqa: PLC0415  # half a second, paid only here
+        from marketimpact.sources.yahoo_client import VERSION, ask  # noqa: PLC0415  # half a second, paid only here
 
-        answers = _ask_all(self, asked, since, last)
+        answers = _ask_all(self, ask, asked, since, last)
         frames = [answer.bars.frame for answer in answers if answer.bars is not None]
         if not frames:
             raise _nothing(answers)
@@ -160,6 +163,49 @@ class YahooPrices:
             listings=_listings(answers),
             outcomes=_outcomes(answers),
         )
+
+    def shares(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> pl.DataFrame:
+        """Counts of shares outstanding of `symbols`, for `dollar_effect`; needs the network.
+
+        Parameters
+        ----------
+        symbols : sequence of str
+            Yahoo symbols of shares.
+        first, last : datetime.date, optional
+            Bounds, both included. Without `first`, `start` is used. A count holds until the next, so begin some
+            months before the first event.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``symbol, date, shares, reported, note`` by symbol and date. `reported` is Yahoo's count, `shares` the same
+            on the basis of today's splits, as Yahoo's closes are. `shares` is empty where the first counts after a
+            split still are those before it. A symbol without counts has one row, without date, whose note says why.
+
+        Raises
+        ------
+        SpecificationError
+            If no symbol is asked for, one cannot be a Yahoo symbol, or the bounds enclose nothing.
+        SourceError
+            If no symbol has counts; `retryable` where a later try may go through.
+        """
+        asked = asked_symbols(symbols)
+        _demand_yahoo_symbols(asked)
+        since = date.fromisoformat(str(self.start)) if first is None else first
+        asked_range(since, last)
+        from marketimpact.sources.yahoo_client import ask_shares  # noqa: PLC0415  # half a second, paid only here
+
+        answers = _ask_all(self, ask_shares, asked, since, last)
+        if all(answer.bars is None for answer in answers):
+            raise _nothing(answers, "share counts")
+        return pl.concat(_counts(answer) for answer in sorted(answers, key=lambda answer: answer.symbol))
+
+
+def _counts(answer: _Answer) -> pl.DataFrame:
+    if answer.bars is not None:
+        return answer.bars.frame
+    cause = answer.failure.cause if answer.failure is not None else None
+    return pl.DataFrame([(answer.symbol, None, None, None, cause)], schema=COUNTS, orient="row")
 
 
 def _demand_session(session: Any) -> None:
@@ -202,6 +248,7 @@ class _Asking:
     """A run through the symbols, in a thread that is left behind at the deadline."""
 
     options: YahooPrices
+    question: Question
     symbols: Sequence[str]
     first: date
     last: date | None
@@ -256,10 +303,8 @@ class _Asking:
         return _Answer(symbol, self.tries[symbol], bars)
 
     def _try(self, symbol: str) -> Bars:
-        from marketimpact.sources.yahoo_client import ask  # noqa: PLC0415  # half a second, paid only here
-
         self.tries[symbol] = self.tries.get(symbol, 0) + 1
-        return ask(symbol, self.first, self.last, self.options.session, self.left)
+        return self.question(symbol, self.first, self.last, self.options.session, self.left)
 
     def late(self) -> YahooFailure:
         return YahooFailure(f"no answer before the deadline of {self.options.deadline:g} s", retryable=True)
@@ -278,9 +323,11 @@ class _Asking:
         return [answers[symbol] for symbol in self.symbols]
 
 
-def _ask_all(options: YahooPrices, symbols: Sequence[str], first: date, last: date | None) -> list[_Answer]:
+def _ask_all(
+    options: YahooPrices, question: Question, symbols: Sequence[str], first: date, last: date | None
+) -> list[_Answer]:
     """Run through the symbols, for no longer than the deadline whatever the network does."""
-    asking = _Asking(options, symbols, first, last, end=monotonic() + options.deadline)
+    asking = _Asking(options, question, symbols, first, last, end=monotonic() + options.deadline)
     with _progress(options.progress, len(symbols)) as answered:
         thread = threading.Thread(target=asking.run, args=(answered,), name="YahooPrices", daemon=True)
         thread.start()
@@ -349,7 +396,7 @@ def _notes(answers: Sequence[_Answer]) -> list[str]:
     return [f"{what}: {', '.join(symbols)}." for what, symbols in named.items()]
 
 
-def _nothing(answers: Sequence[_Answer]) -> SourceError:
+def _nothing(answers: Sequence[_Answer], what: str = "prices") -> SourceError:
     failures = {answer.symbol: answer.failure for answer in answers if answer.failure is not None}
     causes: dict[str, list[str]] = {}
     for symbol, failure in failures.items():
@@ -362,7 +409,7 @@ def _nothing(answers: Sequence[_Answer]) -> SourceError:
     )
     told = "; ".join(f"{listed(names)}: {cause}" for cause, names in causes.items())
     return SourceError(
-        f"Yahoo Finance gave no prices. {told}. {advice}",
+        f"Yahoo Finance gave no {what}. {told}. {advice}",
         source="YahooPrices()",
         symbols=tuple(failures),
         retryable=retryable,

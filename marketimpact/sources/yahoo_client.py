@@ -24,8 +24,9 @@ from yfinance.data import YfData
 from yfinance.exceptions import YFException, YFRateLimitError, YFTickerMissingError
 
 from marketimpact.sources.yahoo_bars import Bars, YahooFailure, bars_of
+from marketimpact.sources.yahoo_shares import counts_of
 
-__all__ = ["RATE_LIMITED", "VERSION", "ask"]
+__all__ = ["RATE_LIMITED", "VERSION", "ask", "ask_shares"]
 
 #: Before any price Yahoo has; an instant far before it cannot be asked for.
 EARLIEST = date(1900, 1, 1)
@@ -34,7 +35,9 @@ VERSION = str(yfinance.__version__)
 #: Seconds that one request may take, and all requests of one try together.
 REQUEST_SECONDS = 10.0
 TRY_SECONDS = 20.0
-CHART = "/v8/finance/chart/"
+#: Whose answers tell why there is nothing: of prices, and of share counts.
+SERVICES = ("/v8/finance/chart/", "/ws/fundamentals-timeseries/")
+DAILY = {"interval": "1d", "auto_adjust": False, "actions": True, "keepna": True, "timeout": REQUEST_SECONDS}
 RATE_LIMITED = "Yahoo limits the rate of requests: wait some minutes, then ask again"
 #: Refusals that say nothing about the symbol; as do those from 500 on.
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT)
@@ -65,20 +68,29 @@ def ask(symbol: str, first: date, last: date | None, session: Any, left: Callabl
     # Their end is exclusive. Without a start they would give the last month.
     end = None if last is None or last == date.max else last + timedelta(days=1)
     first = max(first, EARLIEST)
+    with _asked(symbol, session, left) as (ticker, witness):
+        bars = ticker.history(start=first, end=end, **DAILY)
+        return bars_of(symbol, bars, witness.chart(), first, last)
+
+
+def ask_shares(symbol: str, first: date, last: date | None, session: Any, left: Callable[[], float]) -> Bars:
+    """Ask for the share counts of one symbol, once: as `ask`, with counts as the frame."""
+    first = max(first, EARLIEST)
+    with _asked(symbol, session, left) as (ticker, witness):
+        # Splits to this day, not to the last count: closes are on the basis of today's.
+        bars = bars_of(symbol, ticker.history(start=first, **DAILY), witness.chart(), first, None)
+        end = None if last is None or last == date.max else last + timedelta(days=1)
+        return counts_of(bars, ticker.get_shares_full(start=first, end=end), first, last)
+
+
+@contextmanager
+def _asked(symbol: str, session: Any, left: Callable[[], float]) -> Iterator[tuple[yfinance.Ticker, _Witness]]:
+    """A ticker whose failures are told as `YahooFailure`."""
     with _alone(left):
         witness = _Witness(session or _usual_session(), left)
         YfData.cache_get.cache_clear()  # it keeps bad answers too: asked again, it would give them without asking
         try:
-            bars = yfinance.Ticker(symbol, session=witness).history(
-                start=first,
-                end=end,
-                interval="1d",
-                auto_adjust=False,
-                actions=True,
-                keepna=True,
-                timeout=REQUEST_SECONDS,
-            )
-            return bars_of(symbol, bars, witness.chart(), first, last)
+            yield yfinance.Ticker(symbol, session=witness), witness
         # OSError: every error of requests and of curl_cffi. ValueError to AttributeError: what yfinance
         # stumbles over when the answer has another shape than it expects.
         except (YFException, PeeweeException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -86,7 +98,7 @@ def ask(symbol: str, first: date, last: date | None, session: Any, left: Callabl
 
 
 class _Witness(requests.Session):
-    """Passes requests on to another session, keeps the last chart answer, and ends with the deadline.
+    """Passes requests on to another session, keeps the last answer of a service, and ends with the deadline.
 
     It is a session of requests only because yfinance takes no other class; all the work is the other's.
     """
@@ -105,7 +117,7 @@ class _Witness(requests.Session):
         if left <= 0.0:
             raise TimeoutError("no time is left")
         options["timeout"] = min(options.get("timeout") or REQUEST_SECONDS, REQUEST_SECONDS, left)
-        if CHART not in url:
+        if not any(service in url for service in SERVICES):
             return self.inner.request(method, url, **options)
         self.answer = None
         self.answer = self.inner.request(method, url, **options)
@@ -121,7 +133,7 @@ class _Witness(requests.Session):
 
     @property
     def status(self) -> int | None:
-        """HTTP status of the last chart request; None where it had no answer."""
+        """HTTP status of the last request of a service; None where it had no answer."""
         return None if self.answer is None else int(self.answer.status_code)
 
     def chart(self) -> dict[str, Any]:
@@ -130,9 +142,10 @@ class _Witness(requests.Session):
         return result
 
     def reason(self) -> str:
-        """Why Yahoo says it has no chart; empty where the answer is not of the chart API."""
+        """Why Yahoo says it has nothing; empty where the answer is not of its services."""
         try:
-            return str(self.answer.json()["chart"]["error"]["description"])
+            (told,) = self.answer.json().values()  # its key is the service: chart, timeseries, finance
+            return str(told["error"]["description"])
         except (ValueError, LookupError, TypeError, AttributeError):
             return ""
 
@@ -178,11 +191,11 @@ def _failure(error: Exception, witness: _Witness) -> YahooFailure:
         return YahooFailure(f"Yahoo failed (HTTP {status})", retryable=True)
     if reason := witness.reason():
         return YahooFailure(f"Yahoo has no prices (HTTP {status}: {reason})")
-    return YahooFailure(f"the answer could not be read (HTTP {status}, not from the chart service)", retryable=True)
+    return YahooFailure(f"the answer could not be read (HTTP {status}, not from the price service)", retryable=True)
 
 
 def _raised(error: Exception, *, answered: bool) -> YahooFailure:
-    """What went wrong where no status says so; `answered` is whether the last chart request was."""
+    """What went wrong where no status says so; `answered` is whether the last request was."""
     name = type(error).__name__
     if isinstance(error, YFTickerMissingError):
         return YahooFailure(f"Yahoo has no prices ({error.rationale})")

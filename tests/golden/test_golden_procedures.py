@@ -51,7 +51,8 @@ def test_garch_coefficients_variances_and_abnormal_returns(changing):
         if row["ar"] is None:  # a day without a return has a variance in the file; we give it no standard error
             assert row["ar_ours"] is None
             continue
-        assert math.isclose(row["ar_ours"], row["ar"], rel_tol=GARCH)
+        # an abnormal return next to zero is a difference of larger numbers: a hundred-thousandth of its own noise
+        assert math.isclose(row["ar_ours"], row["ar"], rel_tol=GARCH, abs_tol=0.1 * GARCH * row["se"])
         assert math.isclose(row["se"] ** 2, row["h"], rel_tol=GARCH)
 
 

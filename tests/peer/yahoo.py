@@ -23,6 +23,7 @@ from curl_cffi import requests as curl
 
 #: Later than any bar.
 LATEST = 2**40
+TIMESERIES = "/ws/fundamentals-timeseries/v1/finance/timeseries/"
 CRUMB = "cRuMb"
 COOKIE = "A3=loopback"
 NOT_FOUND = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
@@ -44,6 +45,16 @@ class Listing:
     live: list[tuple[datetime, float, float, int]] = field(default_factory=list)
     dividend_currency: str = ""
     adjusted: bool = True
+    #: Shares outstanding by the instant at which Yahoo says so; None is an answer without counts.
+    shares: dict[datetime, float] | None = None
+
+    def counts(self, symbol: str, first: int, last: int) -> dict:
+        """The JSON of the fundamentals API for share counts."""
+        result: dict = {"meta": {"symbol": [symbol], "type": ["shares_out"]}}
+        if self.shares is not None:
+            given = {int(at.timestamp()): count for at, count in self.shares.items() if first <= at.timestamp() < last}
+            result |= {"timestamp": list(given), "shares_out": list(given.values())}
+        return {"timeseries": {"result": [result], "error": None}}
 
     def chart(self, symbol: str, first: int, last: int) -> dict:
         """The JSON of the chart API for bars from `first` to before `last`, in seconds since 1970."""
@@ -116,6 +127,8 @@ class YahooPeer:
         Symbol -> `Listing`; any other symbol is answered as Yahoo answers for one it does not know.
     scripts : dict
         Symbol -> iterator of replies to its next chart requests; None, or the end of it, is a good answer.
+    share_scripts : dict
+        The same for requests of share counts.
     demand_crumb : bool
         Whether the chart API wants the cookie and the crumb.
     mute : bool
@@ -127,6 +140,7 @@ class YahooPeer:
     def __init__(self, listings: dict[str, Listing]) -> None:
         self.listings = dict(listings)
         self.scripts: dict[str, Iterator[Reply | None]] = {}
+        self.share_scripts: dict[str, Iterator[Reply | None]] = {}
         self.demand_crumb = False
         self.mute = False
         self.seen: list[tuple[str, dict[str, list[str]]]] = []
@@ -151,6 +165,8 @@ class YahooPeer:
             return Reply(404, "<html></html>", "text/html")  # fc.yahoo.com says so, and sets the cookie
         if path == "/v1/test/getcrumb":
             return Reply(200, CRUMB, "text/plain") if COOKIE in cookie else failure(401, INVALID_CRUMB)
+        if path.startswith(TIMESERIES):
+            return self._counts(path.removeprefix(TIMESERIES), query)
         if not path.startswith("/v8/finance/chart/"):
             return failure(404)
         symbol = path.removeprefix("/v8/finance/chart/")
@@ -163,6 +179,13 @@ class YahooPeer:
             return failure(404, NOT_FOUND)
         first, last = int(query.get("period1", ["0"])[0]), int(query.get("period2", [str(LATEST)])[0])
         return Reply(body=json.dumps(self.listings[symbol].chart(symbol, first, last)))
+
+    def _counts(self, symbol: str, query: dict[str, list[str]]) -> Reply:
+        scripted = next(self.share_scripts.get(symbol, iter(())), None)
+        if scripted is not None:
+            return scripted
+        first, last = int(query["period1"][0]), int(query["period2"][0])
+        return Reply(body=json.dumps(self.listings[symbol].counts(symbol, first, last)))
 
     @contextmanager
     def running(self) -> Iterator[YahooPeer]:

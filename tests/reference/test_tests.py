@@ -16,6 +16,7 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 from scipy import stats
 from statsmodels.multivariate.multivariate_ols import _MultivariateOLS
 from statsmodels.stats.multitest import multipletests
@@ -169,7 +170,7 @@ def test_placebo_blocks_one_by_one(clustered, name, pick):
 
 def balanced(result: mi.StudyResult) -> mi.StudyResult:
     """Events without a missing day, so that every program sees the same panel."""
-    whole = ~np.isnan(result.estimates_.fit.residuals).any(axis=1) & ~np.isnan(result.estimates_.ar).any(axis=1)
+    whole = ~np.isnan(result.estimates_.residuals).any(axis=1) & ~np.isnan(result.estimates_.ar).any(axis=1)
     return result.where(pl.col("event_id").is_in(result.events["event_id"].filter(whole).to_list()))
 
 
@@ -244,6 +245,17 @@ def test_single_tests_are_one_family(clustered):
     np.testing.assert_allclose(frame["p_holm"], multipletests(frame["p"], method="holm")[1], rtol=1e-12)
     assert (frame["p_romano_wolf"] > 0).all()
     assert clustered.where(pl.col("symbol") == "none").single_tests(0, 0).height == 0
+
+
+def test_single_tests_of_groups_are_families_of_their_own(mixed):
+    grouped = mixed.by("symbol").single_tests(-1, 1)
+    assert grouped.height == mixed.single_tests(-1, 1).height
+    for symbol in mixed.events["symbol"].unique():
+        family = grouped.filter(pl.col("symbol") == symbol)
+        assert_frame_equal(
+            family, mixed.where(pl.col("symbol") == symbol).single_tests(-1, 1), check_column_order=False
+        )
+        np.testing.assert_allclose(family["p_holm"], multipletests(family["p"], method="holm")[1], rtol=1e-12)
 
 
 def test_a_test_that_cannot_speak_says_why(golden_market, golden_study):

@@ -24,11 +24,12 @@ DATES = [date(2020, 1, 1) + timedelta(n) for n in range(DAYS)]
 STUDY = mi.EventStudy(estimation_window=(-210, -11), event_window=(0, 0))
 
 
-def one_date(rng: np.random.Generator, n: int) -> mi.StudyResult:
+def one_date(rng: np.random.Generator, n: int, moved: int = 0) -> mi.StudyResult:
     market, sector = rng.normal(0, 0.011, DAYS), rng.normal(0, 0.013, DAYS)
     beta, loading = rng.uniform(0.7, 1.5, (n, 1)), rng.uniform(0.5, 1.2, (n, 1))
     noise = rng.normal(size=(n, DAYS)) * rng.uniform(0.012, 0.028, (n, 1))
     returns = 0.0002 + beta * market + loading * sector + noise
+    returns[:moved, -1] += 0.15
     symbols = [f"S{i:02d}" for i in range(n)]
     frame = pl.DataFrame(
         {"symbol": np.repeat(symbols, DAYS), "date": DATES * n, "ret": returns.ravel()},
@@ -64,6 +65,20 @@ def test_tests_that_take_events_as_independent_reject_a_true_null():
     rates = sizes(24)
     for name in ("bmp", "patell_scar", "cross_sectional_t", "generalized_sign"):
         assert rates[name] > 0.3, (name, rates[name])
+
+
+def test_romano_wolf_errs_in_few_families_whichever_firms_moved():
+    """Share of families in which any firm that did not move is called moved: 5% at most, correlated firms or not."""
+    rng, errs, raw, found = np.random.default_rng(8), 0, 0, 0
+    for moved in [0, 4] * (REPLICATIONS // 2):
+        table = one_date(rng, 12, moved).by("date").single_tests(0, 0)
+        still = table.filter(pl.col("symbol") >= f"S{moved:02d}")
+        errs += still["p_romano_wolf"].min() < 0.05
+        raw += still["p"].min() < 0.05
+        found += table.filter(pl.col("symbol") < f"S{moved:02d}", pl.col("p_romano_wolf") < 0.05).height
+    assert errs / REPLICATIONS < 0.05 + 3 * 0.011
+    assert raw / REPLICATIONS > 0.2
+    assert found / (4 * REPLICATIONS / 2) > 0.95
 
 
 def main(replications: int) -> None:

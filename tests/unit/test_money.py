@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from marketimpact.inference.pairs import shared_part
@@ -117,7 +118,7 @@ def test_the_interval_covers_the_true_loss():
 
 
 def test_what_cannot_be_valued_is_refused(result):
-    with pytest.raises(mi.DataError, match="columns symbol and shares"):
+    with pytest.raises(mi.DataError, match="shares lacks shares; it has symbol"):
         mi.dollar_effect(result, 0, 0, shares=pl.DataFrame({"symbol": ["NVDA"]}))
     with pytest.raises(mi.DataError, match="not above zero"):
         mi.dollar_effect(result, 0, 0, shares=pl.DataFrame({"symbol": ["NVDA"], "shares": [-1.0]}))
@@ -144,3 +145,29 @@ def test_both_listings_of_a_firm_are_not_summed():
     with pytest.raises(mi.SpecificationError, match="counted twice"):
         mi.dollar_effect(study, 0, 0, shares=shares, rates=rates, by="announcement_id")
     assert mi.dollar_effect(study, 0, 0, shares=shares, rates=rates)["effect"].null_count() == 0
+
+
+def test_shares_and_rates_from_files(result, tmp_path):
+    dated = SHARES.with_columns(date=pl.lit(date(2024, 1, 1)))
+    dated.write_csv(tmp_path / "shares.csv")
+    RATES.write_parquet(tmp_path / "rates.parquet")
+    from_files = mi.dollar_effect(result, 0, 1, shares=tmp_path / "shares.csv", rates=str(tmp_path / "rates.parquet"))
+    assert_frame_equal(from_files, mi.dollar_effect(result, 0, 1, shares=dated, rates=RATES))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("symbol,shares\nNVDA,many\n", "shares 'many' is not a number"),
+        ("symbol,date,shares\nNVDA,01/02/2024,5\n", "'01/02/2024' is not a date written YYYY-MM-DD"),
+        ("symbol,shares\nNVDA,5,6\n", "row"),
+        ("symbol,count\nNVDA,5\n", "lacks shares; it has symbol, count"),
+        ("symbol,shares\nNVDA,inf\n", "not above zero"),
+    ],
+)
+def test_broken_files_of_shares_are_refused(result, tmp_path, text, told):
+    (tmp_path / "shares.csv").write_text(text)
+    with pytest.raises(mi.DataError, match=told):
+        mi.dollar_effect(result, 0, 1, shares=tmp_path / "shares.csv")
+    with pytest.raises(mi.DataError, match="no file"):
+        mi.dollar_effect(result, 0, 1, shares=tmp_path / "other.csv")

@@ -171,7 +171,7 @@ def test_the_cookie_and_the_crumb_are_fetched(peer, new_session):
             6,
             3,
             "error",
-            "the answer could not be read (HTTP 404, not from the chart service)",
+            "the answer could not be read (HTTP 404, not from the price service)",
             PASSING,
         ),
         ([TRUNCATED], 3, 2, "rows", None, PASSING[:1]),

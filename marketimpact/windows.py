@@ -1,0 +1,134 @@
+"""Windows of sessions around day 0, cut from the market's panel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marketimpact.errors import SpecificationError
+from marketimpact.market import Market
+from marketimpact.models import Fit, Model
+
+__all__ = [
+    "Bools",
+    "Floats",
+    "Ints",
+    "Windows",
+    "check_window",
+    "cut",
+    "dates_between",
+    "estimation_cut",
+    "excluded_days",
+    "own_variance_of",
+    "sign_of",
+    "spans",
+]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """What of each event is looked at, in sessions relative to day 0 (tau), ends included."""
+
+    estimation: tuple[int, int]
+    event: tuple[int, int]
+    min_observations: int
+    #: Whether a window with a missing return gives no CAR.
+    strict: bool = False
+    #: Whether abnormal returns of neighbouring days are taken as correlated, AR(1).
+    serial_correlation: bool = False
+    #: Rows of the market's panel that estimation takes as missing; None where there are none.
+    excluded: NDArray[np.bool_] | None = field(default=None, repr=False, compare=False)
+
+
+def check_window(window: object, name: str) -> tuple[int, int]:
+    """A window as two whole numbers in order, or the reason why it is none."""
+    if not isinstance(window, tuple | list) or len(window) != 2:
+        raise SpecificationError(f"{name}={window!r}: give two sessions, first and last, such as (-1, 1).")
+    first, last = window
+    if not all(isinstance(end, int) and not isinstance(end, bool) for end in (first, last)):
+        raise SpecificationError(f"{name}={window!r}: sessions are whole numbers, such as (-1, 1).")
+    if first > last:
+        raise SpecificationError(f"{name}={window!r} is reversed; write ({last}, {first}).")
+    return int(first), int(last)
+
+
+def _rows(placed: pl.DataFrame, window: tuple[int, int]) -> tuple[Ints, NDArray[np.bool_]]:
+    """Row of the panel for every event and day, and whether the calendar has that day."""
+    taus = np.arange(window[0], window[1] + 1)
+    session = placed["day0"].to_numpy()[:, None] + taus[None, :]
+    inside = (session >= 0) & (session < placed["n_sessions"].to_numpy()[:, None])
+    rows = placed["first_row"].to_numpy()[:, None] + session
+    return np.where(inside, rows, 0), inside
+
+
+def sign_of(placed: pl.DataFrame) -> Floats:
+    """The direction in which each event's returns are counted, (N,)."""
+    return placed["sign"].to_numpy() if "sign" in placed.columns else np.ones(placed.height)
+
+
+def cut(
+    placed: pl.DataFrame, market: Market, model: Model, window: tuple[int, int], *, instruments: bool = False
+) -> tuple[Floats, Floats, Floats]:
+    """Return (N, D), regressors (N, D, p) and risk-free rate (N, D) of a window; NaN where missing."""
+    design = model.design
+
+    def column(name: str, shift: int = 0) -> Floats:
+        rows, inside = _rows(placed, (window[0] + shift, window[1] + shift))
+        return np.where(inside, market.column(name)[rows], np.nan)
+
+    used = (*design.regressors, *design.instruments) if instruments else design.regressors
+    sign = sign_of(placed)[:, None]
+    ret = column(design.response) * sign
+    rf = column("rf") * sign if design.excess else np.zeros(ret.shape)
+    x = np.empty((*ret.shape, len(used)))
+    for position, term in enumerate(used):
+        x[:, :, position] = column(term.column, term.shift)
+        if design.excess and term.column == "market":
+            x[:, :, position] -= column("rf", term.shift)
+    return ret - rf, x, rf
+
+
+def estimation_cut(
+    placed: pl.DataFrame, market: Market, model: Model, windows: Windows, *, instruments: bool = False
+) -> tuple[Floats, Floats]:
+    """Return and regressors of the estimation window, and of the stretch after the event where the model has one."""
+    parts = [cut(placed, market, model, span, instruments=instruments) for span in spans(model, windows)]
+    y, x = np.concatenate([y for y, _, _ in parts], axis=1), np.concatenate([x for _, x, _ in parts], axis=1)
+    return np.where(excluded_days(placed, model, windows), np.nan, y), x
+
+
+def excluded_days(placed: pl.DataFrame, model: Model, windows: Windows) -> NDArray[np.bool_]:
+    """Which estimation days are to be taken as missing, (N, M) or one False for all."""
+    if windows.excluded is None:
+        return np.zeros((1, 1), dtype=bool)
+    parts = [_rows(placed, span) for span in spans(model, windows)]
+    return np.concatenate([windows.excluded[rows] & inside for rows, inside in parts], axis=1)
+
+
+def spans(model: Model, windows: Windows) -> list[tuple[int, int]]:
+    """The stretches of sessions that the model is estimated on."""
+    after = model.design.after
+    return [windows.estimation] if after is None else [windows.estimation, after]
+
+
+def dates_between(placed: pl.DataFrame, market: Market, window: tuple[int, int]) -> Ints:
+    """Dates of a window's sessions as days since 1970-01-01, (N, L); -1 outside the calendar."""
+    rows, inside = _rows(placed, window)
+    return np.where(inside, market.days[rows], -1)
+
+
+def own_variance_of(
+    fitted: Fit, x: Floats, model: Model, windows: Windows, span: tuple[int, int] | None = None
+) -> Floats:
+    """Variance of every event day's own shock in units of sigma squared, (N, L)."""
+    if model.design.own_variance is None:
+        return np.ones(x.shape[:2])
+    first, last = windows.event if span is None else span
+    return model.design.own_variance(fitted, x, np.arange(first, last + 1) - windows.estimation[1])
