@@ -39,6 +39,18 @@ def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Window
     _check_columns(market, model)
     _check_unit(market, model)
     placed, dropped = place(events, market)
+    every, before = _estimated(placed, market, model, windows)
+    unusable = _unusable(every, before)
+    usable = np.setdiff1d(np.arange(placed.height), unusable["_row"].to_numpy())
+    attrition = pl.concat([dropped, unusable.drop("_row")]).sort("event_id")
+    return every.take(usable), attrition
+
+
+def _estimated(placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> tuple[Estimates, Ints]:
+    """Estimates of placed events, usable or not, and the days before each event that it is estimated from, (N,).
+
+    An event's numbers do not depend on which others are estimated with it.
+    """
     design = model.design
     y, x = estimation_cut(placed, market, model, windows, instruments=True)
     fitted = design.estimator(y, x, design)
@@ -52,7 +64,7 @@ def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Window
     loading = np.where(missing[:, :, None], 0.0, loading)
     own_variance = np.where(missing, 0.0, own_variance_of(fitted, x_event, model, windows))
     se = np.where(missing, np.nan, fitted.sigma[:, None] * np.sqrt(own_variance + (loading**2).sum(axis=2)))
-    every = Estimates(
+    estimates = Estimates(
         windows=windows,
         events=placed.drop(*LOCATION, "first_session"),
         fit=fitted,
@@ -69,10 +81,7 @@ def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Window
     )
     # sessions after the event, where a model uses them, cannot make up for missing ones before it
     width = windows.estimation[1] - windows.estimation[0] + 1
-    unusable = _unusable(every, (~np.isnan(residuals[:, :width])).sum(axis=1))
-    usable = np.setdiff1d(np.arange(placed.height), unusable["_row"].to_numpy())
-    attrition = pl.concat([dropped, unusable.drop("_row")]).sort("event_id")
-    return every.take(usable), attrition
+    return estimates, (~np.isnan(residuals[:, :width])).sum(axis=1)
 
 
 def _check_columns(market: Market, model: Model) -> None:
