@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from marketimpact.fitting import residuals_of
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
 from marketimpact.windows import Floats, Ints, Windows, cut, dates_between, estimation_cut, sign_of, spans
@@ -69,8 +70,7 @@ class Estimates:
     @cached_property
     def residuals(self) -> Floats:
         """Abnormal returns of the estimation window, (N, M), NaN on days that are not estimated from."""
-        y, x = estimation_cut(self.location, self.market, self.model, self.windows, instruments=True)
-        return self.model.design.residuals(self.fit, y, x)
+        return residuals_of(self.fit, self.location, self.market, self.model, self.windows)
 
     @cached_property
     def estimation_dates(self) -> Ints:
@@ -101,12 +101,11 @@ class Estimates:
 
     def take(self, rows: NDArray[np.int64]) -> Estimates:
         """The same for some of the events."""
-        fields = Fit.__dataclass_fields__
         return replace(
             self,
             events=self.events[rows],
             location=self.location[rows],
-            fit=Fit(**{name: getattr(self.fit, name)[rows] for name in fields}),
+            fit=self.fit.take(rows),
             **{
                 name: getattr(self, name)[rows]
                 for name in ("ret", "expected", "ar", "se", "loading", "own_variance", "dates")

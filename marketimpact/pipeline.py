@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from marketimpact.errors import SpecificationError
 from marketimpact.estimates import Estimates, autocorrelation
+from marketimpact.fitting import chunks, fitted, residuals_of
 from marketimpact.market import Market
-from marketimpact.models import Model, forecast
+from marketimpact.models import Fit, Model, forecast
 from marketimpact.placing import ATTRITION, LOCATION, place
 from marketimpact.windows import (
     Bools,
@@ -18,7 +21,6 @@ from marketimpact.windows import (
     Windows,
     cut,
     dates_between,
-    estimation_cut,
     excluded_days,
     own_variance_of,
 )
@@ -51,37 +53,46 @@ def _estimated(placed: pl.DataFrame, market: Market, model: Model, windows: Wind
 
     An event's numbers do not depend on which others are estimated with it.
     """
-    design = model.design
-    y, x = estimation_cut(placed, market, model, windows, instruments=True)
-    fitted = design.estimator(y, x, design)
-    residuals = design.residuals(fitted, y, x)
+    fit = fitted(placed, market, model, windows)
     if windows.serial_correlation:
-        fitted = replace(fitted, rho=autocorrelation(residuals))
-    y_event, x_event, rf = cut(placed, market, model, windows.event)
-    expected, loading = forecast(fitted, x_event)
-    ar = y_event - expected
-    missing = np.isnan(ar)
-    loading = np.where(missing[:, :, None], 0.0, loading)
-    own_variance = np.where(missing, 0.0, own_variance_of(fitted, x_event, model, windows))
-    se = np.where(missing, np.nan, fitted.sigma[:, None] * np.sqrt(own_variance + (loading**2).sum(axis=2)))
+        fit = replace(fit, rho=autocorrelation(residuals_of(fit, placed, market, model, windows)))
+    parts = [_event_days(fit.take(part), placed[part], market, model, windows) for part in chunks(placed.height)]
     estimates = Estimates(
         windows=windows,
         events=placed.drop(*LOCATION, "first_session"),
-        fit=fitted,
-        ret=y_event + rf,
-        expected=expected + rf,
-        ar=ar,
-        se=se,
-        loading=loading,
-        own_variance=own_variance,
-        dates=dates_between(placed, market, windows.event),
+        fit=fit,
+        **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
         location=placed.select(LOCATION),
         market=market,
         model=model,
     )
-    # sessions after the event, where a model uses them, cannot make up for missing ones before it
+    if model.design.after is None:
+        return estimates, fit.n_obs
+    # sessions after the event cannot make up for missing ones before it
     width = windows.estimation[1] - windows.estimation[0] + 1
-    return estimates, (~np.isnan(residuals[:, :width])).sum(axis=1)
+    return estimates, (~np.isnan(estimates.residuals[:, :width])).sum(axis=1)
+
+
+def _event_days(
+    fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows
+) -> dict[str, NDArray[Any]]:
+    """What `Estimates` holds of every day of the event window."""
+    y, x, rf = cut(placed, market, model, windows.event)
+    expected, loading = forecast(fit, x)
+    ar = y - expected
+    missing = np.isnan(ar)
+    loading = np.where(missing[:, :, None], 0.0, loading)
+    own_variance = np.where(missing, 0.0, own_variance_of(fit, x, model, windows))
+    se = np.where(missing, np.nan, fit.sigma[:, None] * np.sqrt(own_variance + (loading**2).sum(axis=2)))
+    return {
+        "ret": y + rf,
+        "expected": expected + rf,
+        "ar": ar,
+        "se": se,
+        "loading": loading,
+        "own_variance": own_variance,
+        "dates": dates_between(placed, market, windows.event),
+    }
 
 
 def _check_columns(market: Market, model: Model) -> None:

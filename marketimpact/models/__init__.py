@@ -21,7 +21,19 @@ from marketimpact.models.catalogue import (
     TheilSen,
     TradeToTrade,
 )
-from marketimpact.models.linear import Design, Fit, Term, fit, forecast, terms
+from marketimpact.models.linear import (
+    Design,
+    Fit,
+    Sums,
+    Term,
+    fit,
+    fit_of,
+    forecast,
+    residuals,
+    stacked,
+    sum_days,
+    terms,
+)
 
 __all__ = [
     "MODELS",
@@ -43,10 +55,15 @@ __all__ = [
     "MeanAdjusted",
     "Model",
     "ScholesWilliams",
+    "Sums",
     "Term",
     "TheilSen",
     "TradeToTrade",
     "fit",
+    "fit_of",
     "forecast",
+    "residuals",
+    "stacked",
+    "sum_days",
     "terms",
 ]

@@ -1,24 +1,27 @@
 """Least squares for many events at once, missing days left out, forecast errors kept exact.
 
 Shapes: N events, M days of the estimation window, L days of the event window, p regressors.
-Every sum runs along the days of one event, so an event's numbers do not depend on its neighbours.
+Every sum runs along the days of one event, so an event's numbers do not depend on its neighbours. Sums take days in
+the order of `sum_days`, which the compiled kernels keep too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Design", "Fit", "Sums", "Term", "fit", "fit_of", "forecast", "residuals", "terms"]
+__all__ = ["Design", "Fit", "Sums", "Term", "fit", "fit_of", "forecast", "residuals", "stacked", "sum_days", "terms"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 #: Smallest eigenvalue of the regressors' correlation matrix below which they are called collinear.
 COLLINEAR = 1e-10
+#: Lanes of a sum over days: see `sum_days`.
+LANES = 8
 #: Residual variance, relative to the mean square of the returns, that is rounding noise.
 NO_VARIATION = 1e-24
 
@@ -141,6 +144,15 @@ class Fit:
     state: Floats
     rho: Floats
 
+    def take(self, rows: slice | NDArray[np.int64]) -> Fit:
+        """Those of some of the events."""
+        return Fit(*(getattr(self, name)[rows] for name in Fit.__dataclass_fields__))
+
+
+def stacked(parts: Sequence[Fit]) -> Fit:
+    """Estimates of several groups of events below one another."""
+    return Fit(*(np.concatenate([getattr(part, name) for part in parts]) for name in Fit.__dataclass_fields__))
+
 
 def fit(y: Floats, x: Floats, design: Design) -> Fit:
     """Estimate one regression per event on its complete days.
@@ -162,16 +174,16 @@ def fit(y: Floats, x: Floats, design: Design) -> Fit:
     n_obs = present.sum(axis=1)
     count = np.maximum(n_obs, 1).astype(np.float64)
     y0, x0 = np.where(present, y, 0.0), np.where(present[:, :, None], x, 0.0)
-    y_bar, x_bar = y0.sum(axis=1) / count, _sum_days(x0) / count[:, None]
+    y_bar, x_bar = sum_days(y0) / count, sum_days(x0) / count[:, None]
     if not design.centred:
         y_bar, x_bar = np.zeros_like(y_bar), np.zeros_like(x_bar)
     dy = np.where(present, y - y_bar[:, None], 0.0)
     dx = np.where(present[:, :, None], x - x_bar[:, None, :], 0.0)
     gram, moment = _products(dy, dx)
-    sums = Sums(n_obs, y_bar, x_bar, (dy**2).sum(axis=1), (y0**2).sum(axis=1), _sum_days(x0**2), gram, moment)
+    sums = Sums(n_obs, y_bar, x_bar, sum_days(dy**2), sum_days(y0**2), sum_days(x0**2), gram, moment)
 
     def squares(slopes: Floats) -> Floats:
-        return np.asarray(((dy - _dot(dx, slopes[:, None, :])) ** 2).sum(axis=1))
+        return sum_days((dy - _dot(dx, slopes[:, None, :])) ** 2)
 
     return fit_of(sums, squares, design)
 
@@ -261,9 +273,17 @@ def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:
     return expected, np.concatenate([constant, whitened], axis=2)
 
 
-def _sum_days(x: Floats) -> Floats:
-    """Sum (N, M, p) over days with the days contiguous, so that the order of adding is fixed."""
-    return np.asarray(np.ascontiguousarray(np.moveaxis(x, 1, 2)).sum(axis=2))
+def sum_days(values: Floats) -> Floats:
+    """Sum (N, M, ...) over days: each of `LANES` lanes takes every eighth day, then the lanes are joined in order."""
+    n, m, *rest = values.shape
+    lanes = np.zeros((n, LANES, *rest))
+    for start in range(0, m, LANES):
+        block = values[:, start : start + LANES]
+        lanes[:, : block.shape[1]] += block
+    total = lanes[:, 0]
+    for lane in range(1, LANES):
+        total = total + lanes[:, lane]
+    return total
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
@@ -279,9 +299,9 @@ def _products(dy: Floats, dx: Floats) -> tuple[Floats, Floats]:
     n, _, p = dx.shape
     gram, moment = np.empty((n, p, p)), np.empty((n, p))
     for i in range(p):
-        moment[:, i] = (dx[:, :, i] * dy).sum(axis=1)
+        moment[:, i] = sum_days(dx[:, :, i] * dy)
         for j in range(i + 1):
-            gram[:, i, j] = gram[:, j, i] = (dx[:, :, i] * dx[:, :, j]).sum(axis=1)
+            gram[:, i, j] = gram[:, j, i] = sum_days(dx[:, :, i] * dx[:, :, j])
     return gram, moment
 
 

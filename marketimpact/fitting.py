@@ -1,0 +1,87 @@
+"""A model fitted to the estimation windows of many events, in memory that does not grow with events times days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from marketimpact import models
+from marketimpact.market import Market
+from marketimpact.models import Fit, Model
+from marketimpact.windows import Floats, Windows, estimation_cut, sign_of, spans
+
+__all__ = ["CHUNK", "chunks", "fitted", "residuals_of"]
+
+#: Events whose windows are held side by side at a time.
+CHUNK = 2048
+#: From so many events on the compiled kernels win, whose loading takes a third of a second.
+MANY = 4096
+
+
+def chunks(n: int) -> Iterator[slice]:
+    """Slices of at most `CHUNK` rows that cover n; one empty slice for none."""
+    return (slice(start, min(start + CHUNK, n)) for start in range(0, max(n, 1), CHUNK))
+
+
+def fitted(placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Fit:
+    """The model's regression for every event; ready-made sums for least squares, the model's own estimator otherwise.
+
+    Both ways give the same bits for least squares.
+    """
+    design = model.design
+    if design.estimator is models.fit and placed.height >= MANY:
+        return _fit_compiled(placed, market, model, windows)
+    parts = []
+    for part in chunks(placed.height):
+        y, x = estimation_cut(placed[part], market, model, windows, instruments=True)
+        parts.append(design.estimator(y, x, design))
+    return parts[0] if len(parts) == 1 else models.stacked(parts)
+
+
+def residuals_of(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Floats:
+    """Abnormal returns of the estimation window, (N, M), NaN on days that are not estimated from."""
+    design = model.design
+    if design.residuals is models.residuals and placed.height >= CHUNK and (sign_of(placed) > 0).all():
+        return np.asarray(_kernels().residuals(*_panel(placed, market, model, windows), fit.alpha, fit.slopes))
+    y, x = estimation_cut(placed, market, model, windows, instruments=True)
+    return design.residuals(fit, y, x)
+
+
+def _fit_compiled(placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Fit:
+    kernels, panel, design = _kernels(), _panel(placed, market, model, windows), model.design
+    found = models.Sums(*kernels.sums(*panel, design.centred))
+    return models.fit_of(
+        found, lambda slopes: np.asarray(kernels.squares(*panel, found.y_bar, found.x_bar, slopes)), design
+    )
+
+
+def _kernels() -> Any:
+    from marketimpact.models import kernels  # noqa: PLC0415  # numba is slow to load, and small studies do not need it
+
+    return kernels
+
+
+def _panel(placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> tuple[Any, ...]:
+    """What the kernels read: columns of the market, and where each event's windows lie in them."""
+    design = model.design
+    used = (*design.regressors, *design.instruments)
+    columns = tuple(_readonly(market.column(name)) for name in (design.response, *(term.column for term in used)))
+    return (
+        columns,
+        np.array([term.shift for term in used], dtype=np.int64),
+        _readonly(market.column("rf") if design.excess else np.empty(0)),
+        np.array([design.excess and term.column == "market" for term in used], dtype=np.bool_),
+        np.array(spans(model, windows), dtype=np.int64),
+        placed.select("first_row", "n_sessions", "day0").cast(pl.Int64).to_numpy(order="c"),
+        np.empty(0, dtype=np.bool_) if windows.excluded is None else windows.excluded,
+    )
+
+
+def _readonly(column: Floats) -> Floats:
+    """The same numbers, of one kind for the compiler whether polars or numpy owns them."""
+    seen = column.view()
+    seen.flags.writeable = False
+    return seen
