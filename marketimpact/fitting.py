@@ -53,8 +53,10 @@ def residuals_of(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, w
 def _fit_compiled(placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Fit:
     kernels, panel, design = _kernels(), _panel(placed, market, model, windows), model.design
     found = models.Sums(*kernels.sums(*panel, design.centred))
+    bar = np.column_stack([found.y_bar, found.x_bar])
+    *columns, _, excluded = panel
     return models.fit_of(
-        found, lambda slopes: np.asarray(kernels.squares(*panel, found.y_bar, found.x_bar, slopes)), design
+        found, lambda slopes, rows: np.asarray(kernels.squares(*columns, rows, excluded, bar, slopes)), design
     )
 
 
@@ -69,13 +71,15 @@ def _panel(placed: pl.DataFrame, market: Market, model: Model, windows: Windows)
     design = model.design
     used = (*design.regressors, *design.instruments)
     columns = tuple(_readonly(market.column(name)) for name in (design.response, *(term.column for term in used)))
+    place = placed.select("first_row", "n_sessions", "day0").cast(pl.Int64).to_numpy(order="c")
     return (
         columns,
-        np.array([term.shift for term in used], dtype=np.int64),
+        np.array([0, *(term.shift for term in used)], dtype=np.int64),
         _readonly(market.column("rf") if design.excess else np.empty(0)),
-        np.array([design.excess and term.column == "market" for term in used], dtype=np.bool_),
+        np.array([design.excess, *(design.excess and term.column == "market" for term in used)], dtype=np.bool_),
         np.array(spans(model, windows), dtype=np.int64),
-        placed.select("first_row", "n_sessions", "day0").cast(pl.Int64).to_numpy(order="c"),
+        place,
+        np.argsort(place[:, 0] + place[:, 2], kind="stable"),
         np.empty(0, dtype=np.bool_) if windows.excluded is None else windows.excluded,
     )
 

@@ -32,11 +32,12 @@ def detectable(se: Floats | float, df: Floats | float, *, level: float = LEVEL, 
         wrong side are left out; at a power of 0.8 they do not show.
     """
     se, df = np.broadcast_arrays(np.asarray(se, dtype=np.float64), np.asarray(df, dtype=np.float64))
-    normal = ~np.isfinite(df)
-    few = np.where(normal, 1.0, df)
+    kinds, place = np.unique(df, return_inverse=True)  # noncentral quantiles are slow, and few are asked for
+    normal = ~np.isfinite(kinds)
+    few = np.where(normal, 1.0, kinds)
     tail = 1.0 - level / 2.0
     shift = special.nctdtrinc(few, 1.0 - power, special.stdtrit(few, tail))
-    return np.asarray(se * np.where(normal, special.ndtri(tail) + special.ndtri(power), shift))
+    return np.asarray(se * np.where(normal, special.ndtri(tail) + special.ndtri(power), shift)[place.reshape(df.shape)])
 
 
 def power_of(effect: Floats | float, se: float, df: float, *, level: float = LEVEL) -> Floats:

@@ -1,7 +1,8 @@
 """The same sums as `marketimpact.models.linear`, straight from the market's columns: for many events at once.
 
-Each window is copied into a small buffer, so that memory does not grow with events times days. Sums run in `LANES`
-interleaved lanes, in the order of `linear.sum_days`: both ways give the same bits. Compiled once and kept on disk.
+Each window is copied into a small buffer, so that memory does not grow with events times days. Sums keep the order of
+`linear.sum_days`: both ways give the same bits. Events are taken in the order of their rows, which lie side by side in
+memory. Compiled once and kept on disk.
 """
 
 from __future__ import annotations
@@ -9,162 +10,210 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from marketimpact.models.linear import LANES
-
 __all__ = ["residuals", "squares", "sums"]
 
 #: Events that one thread takes at a time.
 BLOCK = 256
 
 
-@njit(inline="always")
-def _total(a):  # type: ignore[no-untyped-def]
-    lanes = np.zeros(LANES)
-    for start in range(0, len(a), LANES):
-        for k in range(LANES):
-            lanes[k] += a[start + k]
-    total = lanes[0]
-    for k in range(1, LANES):
-        total += lanes[k]
-    return total
+@njit(nogil=True, cache=True)
+def _halved(a, n):  # type: ignore[no-untyped-def]
+    """Sum of the first n, the back half added to the front until one is left; overwrites them."""
+    while n > 1:
+        half = (n + 1) // 2
+        for d in range(n - half):
+            a[d] += a[half + d]
+        n = half
+    return a[0]
 
 
-@njit(inline="always")
-def _product(a, b):  # type: ignore[no-untyped-def]
-    lanes = np.zeros(LANES)
-    for start in range(0, len(a), LANES):
-        for k in range(LANES):
-            lanes[k] += a[start + k] * b[start + k]
-    total = lanes[0]
-    for k in range(1, LANES):
-        total += lanes[k]
-    return total
+@njit(nogil=True, cache=True)
+def _total(a, n, space):  # type: ignore[no-untyped-def]
+    half = (n + 1) // 2
+    for d in range(n - half):
+        space[d] = a[d] + a[half + d]
+    for d in range(n - half, half):
+        space[d] = a[d]
+    return _halved(space, half)
 
 
-@njit(inline="always")
-def _copy(target, at, column, first, last, start, n_sessions, first_row):  # type: ignore[no-untyped-def]
-    """Sessions `first` to `last` of one security into target, NaN where the calendar has none."""
-    for d in range(last - first + 1):
-        session = start + first + d
-        target[at + d] = column[first_row + session] if 0 <= session < n_sessions else np.nan
+@njit(nogil=True, cache=True)
+def _product(a, a_bar, b, b_bar, n, space):  # type: ignore[no-untyped-def]
+    """Sum of products of deviations."""
+    half = (n + 1) // 2
+    for d in range(n - half):
+        space[d] = (a[d] - a_bar) * (b[d] - b_bar) + (a[half + d] - a_bar) * (b[half + d] - b_bar)
+    for d in range(n - half, half):
+        space[d] = (a[d] - a_bar) * (b[d] - b_bar)
+    return _halved(space, half)
 
 
-@njit(inline="always")
-def _fill(y, x, ok, event, columns, shifts, rf, minus_rf, spans, place, excluded):  # type: ignore[no-untyped-def]
-    """One event's returns and regressors, zero on incomplete days, and which days are complete; their number."""
-    first_row, n_sessions, day0 = place[event, 0], place[event, 1], place[event, 2]
-    p, at = len(shifts), 0
-    ok[:] = False
+@njit(nogil=True, cache=True)
+def _inside(first, width, n_sessions):  # type: ignore[no-untyped-def]
+    """Which of `width` sessions from `first` on the calendar has, from and to."""
+    low = min(max(-first, 0), width)
+    return low, max(min(width, n_sessions - first), low)
+
+
+@njit(nogil=True, cache=True)
+def _copy(target, at, column, first, width, n_sessions, first_row):  # type: ignore[no-untyped-def]
+    """Sessions of one security from `first` on, NaN where the calendar has none."""
+    low, high = _inside(first, width, n_sessions)
+    start = first_row + first
+    for d in range(low):
+        target[at + d] = np.nan
+    for d in range(low, high):
+        target[at + d] = column[start + d]
+    for d in range(high, width):
+        target[at + d] = np.nan
+
+
+@njit(nogil=True, cache=True)
+def _subtract(target, at, column, first, width, n_sessions, first_row):  # type: ignore[no-untyped-def]
+    """Take the same sessions of another column away from what `_copy` left."""
+    low, high = _inside(first, width, n_sessions)
+    start = first_row + first
+    for d in range(low, high):
+        target[at + d] -= column[start + d]
+
+
+@njit(nogil=True, cache=True)
+def _load(window, columns, shifts, rf, minus_rf, spans, place, excluded):  # type: ignore[no-untyped-def]
+    """The return, row 0, and the regressors of one event, NaN where missing."""
+    first_row, n_sessions, day0, at = place[0], place[1], place[2], 0
     for s in range(len(spans)):
-        first, last = spans[s, 0], spans[s, 1]
-        width = last - first + 1
-        _copy(y, at, columns[0], first, last, day0, n_sessions, first_row)
-        for j in range(p):
-            _copy(x[j], at, columns[j + 1], first, last, day0 + shifts[j], n_sessions, first_row)
-        if len(rf):
-            for d in range(width):
-                session = day0 + first + d
-                y[at + d] -= rf[first_row + session] if 0 <= session < n_sessions else np.nan
-            for j in range(p):
-                if minus_rf[j]:
-                    for d in range(width):
-                        session = day0 + shifts[j] + first + d
-                        x[j, at + d] -= rf[first_row + session] if 0 <= session < n_sessions else np.nan
+        first, width = day0 + spans[s, 0], spans[s, 1] - spans[s, 0] + 1
+        for j in range(len(window)):
+            _copy(window[j], at, columns[j], first + shifts[j], width, n_sessions, first_row)
+            if minus_rf[j]:
+                _subtract(window[j], at, rf, first + shifts[j], width, n_sessions, first_row)
         if len(excluded):
-            for d in range(width):
-                session = day0 + first + d
-                if 0 <= session < n_sessions and excluded[first_row + session]:
-                    y[at + d] = np.nan
+            low, high = _inside(first, width, n_sessions)
+            for d in range(low, high):
+                if excluded[first_row + first + d]:
+                    window[0, at + d] = np.nan
         at += width
-    for d in range(at):
-        ok[d] = y[d] == y[d]
-        for j in range(p):
-            ok[d] &= x[j, d] == x[j, d]
+
+
+@njit(nogil=True, cache=True)
+def _totals(window, totals, space):  # type: ignore[no-untyped-def]
+    """Sums of the return and of every regressor; whether no day is missing."""
+    complete = True
+    for j in range(len(window)):
+        totals[j] = _total(window[j], window.shape[1], space)
+        if totals[j] != totals[j]:
+            complete = False
+    return complete
+
+
+@njit(nogil=True, cache=True)
+def _complete_days(window, ok):  # type: ignore[no-untyped-def]
+    """Which days have the return and every regressor; the number of them."""
     n_obs = 0
-    for d in range(at):
+    for d in range(len(ok)):
+        ok[d] = True
+        for j in range(len(window)):
+            if window[j, d] != window[j, d]:
+                ok[d] = False
         n_obs += ok[d]
-    for d in range(at):
-        y[d] = y[d] if ok[d] else 0.0
-    for j in range(p):
-        for d in range(at):
-            x[j, d] = x[j, d] if ok[d] else 0.0
     return n_obs
 
 
-@njit(inline="always")
-def _padded(spans):  # type: ignore[no-untyped-def]
-    width = 0
-    for s in range(len(spans)):
-        width += spans[s, 1] - spans[s, 0] + 1
-    return (width + LANES - 1) // LANES * LANES
+@njit(nogil=True, cache=True)
+def _set_absent(window, ok, values):  # type: ignore[no-untyped-def]
+    """Put a value into days that do not count: a mean there has no deviation."""
+    for j in range(len(window)):
+        for d in range(len(ok)):
+            if not ok[d]:
+                window[j, d] = values[j]
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def sums(columns, shifts, rf, minus_rf, spans, place, excluded, centred):  # type: ignore[no-untyped-def]
-    """`linear.Sums` of every event: n_obs, y_bar, x_bar, total, scale, x_scale, gram, moment."""
-    n, p, width = len(place), len(shifts), _padded(spans)
-    n_obs, y_bar, x_bar = np.zeros(n, np.int64), np.zeros(n), np.zeros((n, p))
-    total, scale, x_scale = np.zeros(n), np.zeros(n), np.zeros((n, p))
-    gram, moment = np.zeros((n, p, p)), np.zeros((n, p))
+def sums(columns, shifts, rf, minus_rf, spans, places, order, excluded, centred):  # type: ignore[no-untyped-def]
+    """`linear.Sums` of every event: n_obs, y_bar, x_bar, total, gram, moment."""
+    n, p, width = len(order), len(shifts) - 1, _width(spans)
+    n_obs, bar = np.zeros(n, np.int64), np.zeros((n, p + 1))
+    total, gram, moment = np.zeros(n), np.zeros((n, p, p)), np.zeros((n, p))
     for block in prange((n + BLOCK - 1) // BLOCK):
-        y, x, ok = np.zeros(width), np.zeros((p, width)), np.zeros(width, np.bool_)
-        for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-            n_obs[i] = _fill(y, x, ok, i, columns, shifts, rf, minus_rf, spans, place, excluded)
-            count = float(max(n_obs[i], 1))
-            scale[i] = _product(y, y)
-            for j in range(p):
-                x_scale[i, j] = _product(x[j], x[j])
+        window, ok, space = np.zeros((p + 1, width)), np.zeros(width, np.bool_), np.zeros(width)
+        totals, zeros = np.zeros(p + 1), np.zeros(p + 1)
+        for position in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
+            i = order[position]
+            _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+            n_obs[i] = width
+            complete = _totals(window, totals, space)
+            if not complete:
+                n_obs[i] = _complete_days(window, ok)
+                _set_absent(window, ok, zeros)
+                _totals(window, totals, space)
             if centred:
-                y_bar[i] = _total(y) / count
-                for d in range(width):
-                    y[d] = y[d] - y_bar[i] if ok[d] else 0.0
-                for j in range(p):
-                    x_bar[i, j] = _total(x[j]) / count
-                    for d in range(width):
-                        x[j, d] = x[j, d] - x_bar[i, j] if ok[d] else 0.0
-            total[i] = _product(y, y)
+                for j in range(p + 1):
+                    bar[i, j] = totals[j] / max(n_obs[i], 1)
+                if not complete:
+                    _set_absent(window, ok, bar[i])
+            total[i] = _product(window[0], bar[i, 0], window[0], bar[i, 0], width, space)
             for j in range(p):
-                moment[i, j] = _product(x[j], y)
+                moment[i, j] = _product(window[j + 1], bar[i, j + 1], window[0], bar[i, 0], width, space)
                 for k in range(j + 1):
-                    gram[i, j, k] = gram[i, k, j] = _product(x[j], x[k])
-    return n_obs, y_bar, x_bar, total, scale, x_scale, gram, moment
+                    gram[i, j, k] = _product(window[j + 1], bar[i, j + 1], window[k + 1], bar[i, k + 1], width, space)
+                    gram[i, k, j] = gram[i, j, k]
+    return n_obs, bar[:, 0].copy(), bar[:, 1:].copy(), total, gram, moment
 
 
-@njit(parallel=True, nogil=True, cache=True)
-def squares(columns, shifts, rf, minus_rf, spans, place, excluded, y_bar, x_bar, slopes):  # type: ignore[no-untyped-def]
-    """Sum of squared deviations that slopes leave, (N,)."""
-    n, p, width = len(place), len(shifts), _padded(spans)
-    left = np.zeros(n)
-    for block in prange((n + BLOCK - 1) // BLOCK):
-        y, x, ok, fitted = np.zeros(width), np.zeros((p, width)), np.zeros(width, np.bool_), np.zeros(width)
-        for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-            _fill(y, x, ok, i, columns, shifts, rf, minus_rf, spans, place, excluded)
-            fitted[:] = 0.0
-            for j in range(p):
-                for d in range(width):
-                    fitted[d] += (x[j, d] - x_bar[i, j]) * slopes[i, j] if ok[d] else 0.0
-            for d in range(width):
-                y[d] = (y[d] - y_bar[i]) - fitted[d] if ok[d] else 0.0
-            left[i] = _product(y, y)
+@njit(nogil=True, cache=True)
+def squares(columns, shifts, rf, minus_rf, spans, places, rows, excluded, bar, slopes):  # type: ignore[no-untyped-def]
+    """Sum of squared deviations that slopes leave for some of the events, one by one."""
+    p, width = len(shifts) - 1, _width(spans)
+    window, ok, space, fitted = np.zeros((p + 1, width)), np.zeros(width, np.bool_), np.zeros(width), np.zeros(width)
+    left = np.zeros(len(rows))
+    for position in range(len(rows)):
+        i = rows[position]
+        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+        _complete_days(window, ok)
+        _set_absent(window, ok, bar[i])
+        _clear(fitted)
+        for j in range(p):
+            _add_fitted(fitted, window[j + 1], bar[i, j + 1], slopes[i, j])
+        y, y_bar = window[0], bar[i, 0]
+        for d in range(width):
+            fitted[d] = (y[d] - y_bar) - fitted[d]
+        left[position] = _product(fitted, 0.0, fitted, 0.0, width, space)
     return left
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def residuals(columns, shifts, rf, minus_rf, spans, place, excluded, alpha, slopes):  # type: ignore[no-untyped-def]
+def residuals(columns, shifts, rf, minus_rf, spans, places, order, excluded, alpha, slopes):  # type: ignore[no-untyped-def]
     """Return less expectation on complete days, NaN on the others, (N, M)."""
-    n, p, padded = len(place), len(shifts), _padded(spans)
-    width = 0
-    for s in range(len(spans)):
-        width += spans[s, 1] - spans[s, 0] + 1
+    n, p, width = len(order), len(shifts) - 1, _width(spans)
     left = np.empty((n, width))
     for block in prange((n + BLOCK - 1) // BLOCK):
-        y, x, ok, fitted = np.zeros(padded), np.zeros((p, padded)), np.zeros(padded, np.bool_), np.zeros(padded)
-        for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-            _fill(y, x, ok, i, columns, shifts, rf, minus_rf, spans, place, excluded)
-            fitted[:] = 0.0
+        window, fitted = np.zeros((p + 1, width)), np.zeros(width)
+        for position in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
+            i = order[position]
+            _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+            _clear(fitted)
             for j in range(p):
-                for d in range(width):
-                    fitted[d] += x[j, d] * slopes[i, j]
+                _add_fitted(fitted, window[j + 1], 0.0, slopes[i, j])
             for d in range(width):
-                left[i, d] = (y[d] - alpha[i]) - fitted[d] if ok[d] else np.nan
+                left[i, d] = (window[0, d] - alpha[i]) - fitted[d]
     return left
+
+
+@njit(nogil=True, cache=True)
+def _clear(values):  # type: ignore[no-untyped-def]
+    for d in range(len(values)):
+        values[d] = 0.0
+
+
+@njit(nogil=True, cache=True)
+def _add_fitted(fitted, x, x_bar, slope):  # type: ignore[no-untyped-def]
+    for d in range(len(fitted)):
+        fitted[d] += (x[d] - x_bar) * slope
+
+
+@njit(nogil=True, cache=True)
+def _width(spans):  # type: ignore[no-untyped-def]
+    width = 0
+    for s in range(len(spans)):
+        width += spans[s, 1] - spans[s, 0] + 1
+    return width

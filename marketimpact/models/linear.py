@@ -20,8 +20,8 @@ Bools = NDArray[np.bool_]
 
 #: Smallest eigenvalue of the regressors' correlation matrix below which they are called collinear.
 COLLINEAR = 1e-10
-#: Lanes of a sum over days: see `sum_days`.
-LANES = 8
+#: Share of the squares below which what the slopes leave is not taken as a difference of sums.
+CLOSE_FIT = 1e-3
 #: Residual variance, relative to the mean square of the returns, that is rounding noise.
 NO_VARIATION = 1e-24
 
@@ -180,10 +180,10 @@ def fit(y: Floats, x: Floats, design: Design) -> Fit:
     dy = np.where(present, y - y_bar[:, None], 0.0)
     dx = np.where(present[:, :, None], x - x_bar[:, None, :], 0.0)
     gram, moment = _products(dy, dx)
-    sums = Sums(n_obs, y_bar, x_bar, sum_days(dy**2), sum_days(y0**2), sum_days(x0**2), gram, moment)
+    sums = Sums(n_obs, y_bar, x_bar, sum_days(dy**2), gram, moment)
 
-    def squares(slopes: Floats) -> Floats:
-        return sum_days((dy - _dot(dx, slopes[:, None, :])) ** 2)
+    def squares(slopes: Floats, rows: NDArray[np.int64]) -> Floats:
+        return sum_days((dy[rows] - _dot(dx[rows], slopes[rows, None, :])) ** 2)
 
     return fit_of(sums, squares, design)
 
@@ -197,7 +197,6 @@ class Sums:
     n_obs : (N,) array
     y_bar, x_bar : (N,) and (N, p) arrays, what the deviations are from: means, or 0 without a constant
     total : (N,) array, squared deviations of the return
-    scale, x_scale : (N,) and (N, p) arrays, squares about zero
     gram, moment : (N, p, p) and (N, p) arrays, products of deviations
     """
 
@@ -205,28 +204,31 @@ class Sums:
     y_bar: Floats
     x_bar: Floats
     total: Floats
-    scale: Floats
-    x_scale: Floats
     gram: Floats
     moment: Floats
 
 
-def fit_of(sums: Sums, squares: Callable[[Floats], Floats], design: Design) -> Fit:
-    """The regressions from their sums; `squares` gives the sum of squared deviations that slopes leave."""
+def fit_of(sums: Sums, squares: Callable[[Floats, NDArray[np.int64]], Floats], design: Design) -> Fit:
+    """The regressions from their sums; `squares` adds up the squared deviations that slopes leave in some rows."""
     n, p = sums.x_bar.shape
+    # squares about zero: what is constant varies about its mean by rounding noise only
+    scale = sums.total + sums.n_obs * sums.y_bar**2
+    x_scale = np.diagonal(sums.gram, axis1=1, axis2=2) + sums.n_obs[:, None] * sums.x_bar**2
     if design.imposed:
         slopes, whitener = np.ones((n, p)), np.zeros((n, p, p))
         singular = np.zeros(n, dtype=bool)
     else:
-        slopes, whitener, singular = _solve(sums.gram, sums.moment, sums.x_scale)
-    left = squares(slopes)
+        slopes, whitener, singular = _solve(sums.gram, sums.moment, x_scale)
+    left = sums.total - 2.0 * _dot(sums.moment, slopes) + _dot(_dot(sums.gram, slopes[:, None, :]), slopes)
+    close = np.flatnonzero(left <= CLOSE_FIT * sums.total)
+    left[close] = squares(slopes, close)
     df = np.maximum(sums.n_obs - design.n_parameters, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         r2 = 1.0 - left / sums.total
     return Fit(
         alpha=sums.y_bar - _dot(sums.x_bar, slopes) if design.intercept else np.zeros(n),
         slopes=slopes,
-        sigma=np.where(left > NO_VARIATION * sums.scale, np.sqrt(left / df), 0.0),
+        sigma=np.where(left > NO_VARIATION * scale, np.sqrt(left / df), 0.0),
         n_obs=sums.n_obs,
         df=df,
         r2=r2,
@@ -274,16 +276,14 @@ def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:
 
 
 def sum_days(values: Floats) -> Floats:
-    """Sum (N, M, ...) over days: each of `LANES` lanes takes every eighth day, then the lanes are joined in order."""
-    n, m, *rest = values.shape
-    lanes = np.zeros((n, LANES, *rest))
-    for start in range(0, m, LANES):
-        block = values[:, start : start + LANES]
-        lanes[:, : block.shape[1]] += block
-    total = lanes[:, 0]
-    for lane in range(1, LANES):
-        total = total + lanes[:, lane]
-    return total
+    """Sum (N, M, ...) over days: the back half added to the front until one is left, so that rounding stays small."""
+    n = values.shape[1]
+    while n > 1:
+        half = (n + 1) // 2
+        middle = values[:, n - half : half]  # of an odd number of days
+        values = np.concatenate([values[:, : n - half] + values[:, half:n], middle], axis=1)
+        n = half
+    return values[:, 0] if n else np.zeros((len(values), *values.shape[2:]))
 
 
 def _dot(a: Floats, b: Floats) -> Floats:
