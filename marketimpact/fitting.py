@@ -11,10 +11,12 @@ import polars as pl
 from marketimpact import models
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
-from marketimpact.windows import Floats, Windows, estimation_cut, sign_of, spans
+from marketimpact.windows import Floats, Windows, cut, dates_between, estimation_cut, own_variance_of, sign_of, spans
 
-__all__ = ["CHUNK", "chunks", "fitted", "residuals_of"]
+__all__ = ["CHUNK", "chunks", "event_days", "fitted", "residuals_of"]
 
+#: What is kept of every day of the event window.
+DAYS = ("ret", "expected", "ar", "se", "loading", "own_variance", "dates")
 #: Events whose windows are held side by side at a time.
 CHUNK = 2048
 #: From so many events on the compiled kernels win, whose loading takes a third of a second.
@@ -39,6 +41,28 @@ def fitted(placed: pl.DataFrame, market: Market, model: Model, windows: Windows)
         y, x = estimation_cut(placed[part], market, model, windows, instruments=True)
         parts.append(design.estimator(y, x, design))
     return parts[0] if len(parts) == 1 else models.stacked(parts)
+
+
+def event_days(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> dict[str, Any]:
+    """What `Estimates` holds of every day of the event window: return, expectation, abnormal return and its errors."""
+    if model.design.own_variance is None and placed.height >= MANY:
+        *panel, _ = _panel(placed, market, model, windows, event=True)
+        errors = (fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.whitener, fit.base)
+        return dict(zip(DAYS, _kernels().event_days(*panel, market.days, *errors), strict=True))
+    parts = [_event_days(fit.take(part), placed[part], market, model, windows) for part in chunks(placed.height)]
+    return {name: np.concatenate(days) for name, *days in zip(DAYS, *parts, strict=True)}
+
+
+def _event_days(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> tuple[Any, ...]:
+    y, x, rf = cut(placed, market, model, windows.event)
+    expected, loading = models.forecast(fit, x)
+    ar = y - expected
+    missing = np.isnan(ar)
+    loading = np.where(missing[:, :, None], 0.0, loading)
+    own_variance = np.where(missing, 0.0, own_variance_of(fit, x, model, windows))
+    error = models.dot(loading, loading)
+    se = np.where(missing, np.nan, fit.sigma[:, None] * np.sqrt(own_variance + error))
+    return y + rf, expected + rf, ar, se, loading, own_variance, dates_between(placed, market, windows.event)
 
 
 def residuals_of(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Floats:
@@ -66,10 +90,12 @@ def _kernels() -> Any:
     return kernels
 
 
-def _panel(placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> tuple[Any, ...]:
+def _panel(
+    placed: pl.DataFrame, market: Market, model: Model, windows: Windows, *, event: bool = False
+) -> tuple[Any, ...]:
     """What the kernels read: columns of the market, and where each event's windows lie in them."""
     design = model.design
-    used = (*design.regressors, *design.instruments)
+    used = design.regressors if event else (*design.regressors, *design.instruments)
     columns = tuple(_readonly(market.column(name)) for name in (design.response, *(term.column for term in used)))
     place = placed.select("first_row", "n_sessions", "day0").cast(pl.Int64).to_numpy(order="c")
     return (
@@ -77,7 +103,7 @@ def _panel(placed: pl.DataFrame, market: Market, model: Model, windows: Windows)
         np.array([0, *(term.shift for term in used)], dtype=np.int64),
         _readonly(market.column("rf") if design.excess else np.empty(0)),
         np.array([design.excess, *(design.excess and term.column == "market" for term in used)], dtype=np.bool_),
-        np.array(spans(model, windows), dtype=np.int64),
+        np.array([windows.event] if event else spans(model, windows), dtype=np.int64),
         place,
         np.argsort(place[:, 0] + place[:, 2], kind="stable"),
         np.empty(0, dtype=np.bool_) if windows.excluded is None else windows.excluded,

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from marketimpact.errors import SpecificationError
 from marketimpact.estimates import Estimates, autocorrelation
-from marketimpact.fitting import chunks, fitted, residuals_of
+from marketimpact.fitting import event_days, fitted, residuals_of
 from marketimpact.market import Market
-from marketimpact.models import Fit, Model, forecast
+from marketimpact.models import Model
 from marketimpact.placing import ATTRITION, LOCATION, place
-from marketimpact.windows import (
-    Bools,
-    Ints,
-    Windows,
-    cut,
-    dates_between,
-    excluded_days,
-    own_variance_of,
-)
+from marketimpact.windows import Bools, Ints, Windows, excluded_days
 
 __all__ = ["estimate"]
 
@@ -43,8 +33,10 @@ def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Window
     placed, dropped = place(events, market)
     every, before = _estimated(placed, market, model, windows)
     unusable = _unusable(every, before)
-    usable = np.setdiff1d(np.arange(placed.height), unusable["_row"].to_numpy())
     attrition = pl.concat([dropped, unusable.drop("_row")]).sort("event_id")
+    if unusable.is_empty():
+        return every, attrition
+    usable = np.setdiff1d(np.arange(placed.height), unusable["_row"].to_numpy())
     return every.take(usable), attrition
 
 
@@ -56,12 +48,11 @@ def _estimated(placed: pl.DataFrame, market: Market, model: Model, windows: Wind
     fit = fitted(placed, market, model, windows)
     if windows.serial_correlation:
         fit = replace(fit, rho=autocorrelation(residuals_of(fit, placed, market, model, windows)))
-    parts = [_event_days(fit.take(part), placed[part], market, model, windows) for part in chunks(placed.height)]
     estimates = Estimates(
         windows=windows,
         events=placed.drop(*LOCATION, "first_session"),
         fit=fit,
-        **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        **event_days(fit, placed, market, model, windows),
         location=placed.select(LOCATION),
         market=market,
         model=model,
@@ -71,28 +62,6 @@ def _estimated(placed: pl.DataFrame, market: Market, model: Model, windows: Wind
     # sessions after the event cannot make up for missing ones before it
     width = windows.estimation[1] - windows.estimation[0] + 1
     return estimates, (~np.isnan(estimates.residuals[:, :width])).sum(axis=1)
-
-
-def _event_days(
-    fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows
-) -> dict[str, NDArray[Any]]:
-    """What `Estimates` holds of every day of the event window."""
-    y, x, rf = cut(placed, market, model, windows.event)
-    expected, loading = forecast(fit, x)
-    ar = y - expected
-    missing = np.isnan(ar)
-    loading = np.where(missing[:, :, None], 0.0, loading)
-    own_variance = np.where(missing, 0.0, own_variance_of(fit, x, model, windows))
-    se = np.where(missing, np.nan, fit.sigma[:, None] * np.sqrt(own_variance + (loading**2).sum(axis=2)))
-    return {
-        "ret": y + rf,
-        "expected": expected + rf,
-        "ar": ar,
-        "se": se,
-        "loading": loading,
-        "own_variance": own_variance,
-        "dates": dates_between(placed, market, windows.event),
-    }
 
 
 def _check_columns(market: Market, model: Model) -> None:

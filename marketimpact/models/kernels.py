@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-__all__ = ["residuals", "squares", "sums"]
+__all__ = ["event_days", "residuals", "squares", "sums"]
 
 #: Events that one thread takes at a time.
 BLOCK = 256
@@ -197,6 +197,43 @@ def residuals(columns, shifts, rf, minus_rf, spans, places, order, excluded, alp
             for d in range(width):
                 left[i, d] = (window[0, d] - alpha[i]) - fitted[d]
     return left
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def event_days(columns, shifts, rf, minus_rf, spans, places, order, days, alpha, slopes, sigma, centre, whitener, base):  # type: ignore[no-untyped-def]
+    """`linear.Days` of every event."""
+    n, p, width = len(order), len(shifts) - 1, _width(spans)
+    ret, expected, ar, se = np.empty((n, width)), np.empty((n, width)), np.empty((n, width)), np.empty((n, width))
+    loading, own, dates = np.zeros((n, width, p + 1)), np.zeros((n, width)), np.full((n, width), -1, np.int64)
+    for block in prange((n + BLOCK - 1) // BLOCK):
+        window, fitted, free = np.zeros((p + 1, width)), np.zeros(width), np.zeros(width)
+        for position in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
+            i = order[position]
+            first_row, n_sessions, first = places[i, 0], places[i, 1], places[i, 2] + spans[0, 0]
+            _load(window, columns, shifts, rf, minus_rf, spans, places[i], np.empty(0, np.bool_))
+            if minus_rf[0]:
+                _copy(free, 0, rf, first, width, n_sessions, first_row)
+            low, high = _inside(first, width, n_sessions)
+            for d in range(low, high):
+                dates[i, d] = days[first_row + first + d]
+            _clear(fitted)
+            for j in range(p):
+                _add_fitted(fitted, window[j + 1], 0.0, slopes[i, j])
+            for d in range(width):
+                normal = alpha[i] + fitted[d]
+                ar[i, d] = window[0, d] - normal
+                ret[i, d], expected[i, d] = window[0, d] + free[d], normal + free[d]
+                se[i, d] = np.nan
+                if ar[i, d] == ar[i, d]:
+                    own[i, d] = 1.0
+                    loading[i, d, 0] = np.sqrt(base[i])
+                    error = loading[i, d, 0] * loading[i, d, 0]
+                    for row in range(p):
+                        for j in range(p):
+                            loading[i, d, row + 1] += (window[j + 1, d] - centre[i, j]) * whitener[i, row, j]
+                        error += loading[i, d, row + 1] * loading[i, d, row + 1]
+                    se[i, d] = sigma[i] * np.sqrt(1.0 + error)
+    return ret, expected, ar, se, loading, own, dates
 
 
 @njit(nogil=True, cache=True)

@@ -13,7 +13,20 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Design", "Fit", "Sums", "Term", "fit", "fit_of", "forecast", "residuals", "stacked", "sum_days", "terms"]
+__all__ = [
+    "Design",
+    "Fit",
+    "Sums",
+    "Term",
+    "dot",
+    "fit",
+    "fit_of",
+    "forecast",
+    "residuals",
+    "stacked",
+    "sum_days",
+    "terms",
+]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -183,7 +196,7 @@ def fit(y: Floats, x: Floats, design: Design) -> Fit:
     sums = Sums(n_obs, y_bar, x_bar, sum_days(dy**2), gram, moment)
 
     def squares(slopes: Floats, rows: NDArray[np.int64]) -> Floats:
-        return sum_days((dy[rows] - _dot(dx[rows], slopes[rows, None, :])) ** 2)
+        return sum_days((dy[rows] - dot(dx[rows], slopes[rows, None, :])) ** 2)
 
     return fit_of(sums, squares, design)
 
@@ -219,14 +232,14 @@ def fit_of(sums: Sums, squares: Callable[[Floats, NDArray[np.int64]], Floats], d
         singular = np.zeros(n, dtype=bool)
     else:
         slopes, whitener, singular = _solve(sums.gram, sums.moment, x_scale)
-    left = sums.total - 2.0 * _dot(sums.moment, slopes) + _dot(_dot(sums.gram, slopes[:, None, :]), slopes)
+    left = sums.total - 2.0 * dot(sums.moment, slopes) + dot(dot(sums.gram, slopes[:, None, :]), slopes)
     close = np.flatnonzero(left <= CLOSE_FIT * sums.total)
     left[close] = squares(slopes, close)
     df = np.maximum(sums.n_obs - design.n_parameters, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         r2 = 1.0 - left / sums.total
     return Fit(
-        alpha=sums.y_bar - _dot(sums.x_bar, slopes) if design.intercept else np.zeros(n),
+        alpha=sums.y_bar - dot(sums.x_bar, slopes) if design.intercept else np.zeros(n),
         slopes=slopes,
         sigma=np.where(left > NO_VARIATION * scale, np.sqrt(left / df), 0.0),
         n_obs=sums.n_obs,
@@ -243,7 +256,7 @@ def fit_of(sums: Sums, squares: Callable[[Floats, NDArray[np.int64]], Floats], d
 
 def residuals(estimates: Fit, y: Floats, x: Floats) -> Floats:
     """Return less expectation on complete days, NaN on the others; (N, M) and (N, M, p) in, (N, M) out."""
-    return np.asarray(y - estimates.alpha[:, None] - _dot(x, estimates.slopes[:, None, :]))
+    return np.asarray(y - estimates.alpha[:, None] - dot(x, estimates.slopes[:, None, :]))
 
 
 def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:
@@ -264,10 +277,10 @@ def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:
         z with ``Cov(AR_s, AR_t) = sigma^2 (1{s=t} + z_s'z_t)``: Campbell, Lo and MacKinlay (1997,
         ch. 4.4).
     """
-    expected = estimates.alpha[:, None] + _dot(x, estimates.slopes[:, None, :])
+    expected = estimates.alpha[:, None] + dot(x, estimates.slopes[:, None, :])
     distance = x - estimates.centre[:, None, :]
     whitened = (
-        np.stack([_dot(distance, estimates.whitener[:, None, row, :]) for row in range(x.shape[2])], axis=2)
+        np.stack([dot(distance, estimates.whitener[:, None, row, :]) for row in range(x.shape[2])], axis=2)
         if x.shape[2]
         else distance
     )
@@ -286,7 +299,7 @@ def sum_days(values: Floats) -> Floats:
     return values[:, 0] if n else np.zeros((len(values), *values.shape[2:]))
 
 
-def _dot(a: Floats, b: Floats) -> Floats:
+def dot(a: Floats, b: Floats) -> Floats:
     """Sum of products over the last axis, added from the left whatever the shape."""
     total = np.zeros(np.broadcast_shapes(a.shape, b.shape)[:-1])
     for column in range(a.shape[-1]):
@@ -324,6 +337,6 @@ def _solve(gram: Floats, moment: Floats, squares: Floats) -> tuple[Floats, Float
     singular = constant | (np.linalg.eigvalsh(correlation)[:, 0] < COLLINEAR)
     correlation[singular] = np.eye(p)
     whitener = np.linalg.inv(np.linalg.cholesky(correlation)) / scale[:, None, :]
-    z = np.stack([_dot(whitener[:, row, :], moment) for row in range(p)], axis=1)
-    slopes = np.stack([_dot(whitener[:, :, column], z) for column in range(p)], axis=1)
+    z = np.stack([dot(whitener[:, row, :], moment) for row in range(p)], axis=1)
+    slopes = np.stack([dot(whitener[:, :, column], z) for column in range(p)], axis=1)
     return slopes, whitener, singular
