@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 
 from marketimpact.estimates import Estimates
-from marketimpact.inference import Clock, side_by_side
+from marketimpact.inference import Clock, Rowwise, side_by_side
 from marketimpact.listings import firms
 from marketimpact.market import Market
-from marketimpact.windows import Floats, Ints
+from marketimpact.windows import Ints
 
 __all__ = ["clusters", "exchanges", "firm_numbers", "numbers", "placebo_residuals"]
 
@@ -57,13 +57,13 @@ def firm_numbers(events: pl.DataFrame, market: Market) -> Ints:
     return numbers(events["symbol"].replace(firms(market.securities)))
 
 
-def placebo_residuals(estimates: Estimates, market: Market) -> Floats:
+def placebo_residuals(estimates: Estimates, market: Market) -> Rowwise:
     """Residuals of all events, a column for each placebo announcement, (N, M); see `side_by_side`."""
     events = estimates.events
     exchange, clocks = exchanges(events, market)
     return side_by_side(
-        estimates.residuals,
-        estimates.estimation_dates,
+        estimates.residual_rows,
+        estimates.date_rows,
         day0=events["date"].to_physical().to_numpy().astype("int64"),
         announcement=clusters(events),
         exchange=exchange,

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.fitting import residuals_of
+from marketimpact.inference import Rowwise
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
 from marketimpact.windows import Floats, Ints, Windows, cut, dates_between, estimation_cut, sign_of, spans
@@ -68,15 +69,38 @@ class Estimates:
         return np.arange(first, last + 1)
 
     @cached_property
-    def residuals(self) -> Floats:
+    def residual_rows(self) -> Rowwise:
         """Abnormal returns of the estimation window, (N, M), NaN on days that are not estimated from."""
-        return residuals_of(self.fit, self.location, self.market, self.model, self.windows)
+
+        def read(rows: Ints) -> Floats:
+            return residuals_of(self.fit.take(rows), self.location[rows], self.market, self.model, self.windows)
+
+        return Rowwise(self.events.height, self._width, read)
 
     @cached_property
-    def estimation_dates(self) -> Ints:
+    def date_rows(self) -> Rowwise:
         """Dates of the estimation window's sessions, (N, M): days since 1970-01-01, -1 outside the calendar."""
-        parts = [dates_between(self.location, self.market, span) for span in spans(self.model, self.windows)]
-        return np.concatenate(parts, axis=1)
+
+        def read(rows: Ints) -> Ints:
+            placed = self.location[rows]
+            parts = [dates_between(placed, self.market, span) for span in spans(self.model, self.windows)]
+            return np.concatenate(parts, axis=1)
+
+        return Rowwise(self.events.height, self._width, read)
+
+    @property
+    def residuals(self) -> Floats:
+        """`residual_rows` at once."""
+        return self.residual_rows.whole
+
+    @property
+    def estimation_dates(self) -> Ints:
+        """`date_rows` at once."""
+        return self.date_rows.whole
+
+    @property
+    def _width(self) -> int:
+        return sum(last - first + 1 for first, last in spans(self.model, self.windows))
 
     @property
     def sign(self) -> Floats:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from marketimpact.estimates import Estimates, autocorrelation, cumulate
-from marketimpact.inference import Clock, Portfolios, apart
+from marketimpact.fitting import CHUNK
+from marketimpact.inference import Clock, Portfolios, Rowwise, apart
 from marketimpact.market import Market
 from marketimpact.models import Model, forecast
 from marketimpact.windows import Floats, Ints, cut, estimation_cut, own_variance_of
@@ -37,16 +38,16 @@ def portfolios(
     used = np.unique(exchange)
     group = exchange if apart(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
     first, last = window
-    y, x = estimation_cut(estimates.location, market, model, estimates.windows, instruments=True)
-    y_event, x_event, _ = cut(estimates.location, market, model, window)
     columns = slice(first - estimates.windows.event[0], last - estimates.windows.event[0] + 1)
     if groups is None:
         day0 = estimates.events["date"].to_physical().to_numpy()
-        keys = sorted(set(zip(day0, group, strict=True)))
-        groups = [np.flatnonzero((day0 == day) & (group == g)) for day, g in keys]
-    parts = [_by_date(y[rows], x[rows], estimates.estimation_dates[rows]) for rows in groups]
+        order = np.lexsort((np.arange(len(day0)), group, day0))
+        ends = np.flatnonzero((np.diff(day0[order]) != 0) | (np.diff(group[order]) != 0)) + 1
+        groups = np.split(order, ends)
+    members = list(_averages(estimates, market, model, window, groups))
+    parts = [estimation for estimation, _ in members]
     width = max(len(days) for _, _, days in parts)
-    n_regressors = x.shape[2]
+    n_regressors = parts[0][1].shape[1]
     y_all, x_all = np.full((len(groups), width), np.nan), np.full((len(groups), width, n_regressors), np.nan)
     days_all = np.full((len(groups), width), -1, dtype=np.int64)
     for row, (y_mean, x_mean, days) in enumerate(parts):
@@ -55,8 +56,8 @@ def portfolios(
     residuals = model.design.residuals(fitted, y_all, x_all)
     if estimates.windows.serial_correlation:
         fitted = replace(fitted, rho=autocorrelation(residuals))
-    y_window = np.stack([_mean(y_event[rows]) for rows in groups])
-    x_window = np.stack([_mean(x_event[rows]) for rows in groups])
+    y_window = np.stack([y for _, (y, _) in members])
+    x_window = np.stack([x for _, (_, x) in members])
     expected, loading = forecast(fitted, x_window)
     ar = y_window - expected
     present = ~np.isnan(ar)
@@ -69,17 +70,46 @@ def portfolios(
         se=np.where(enough, np.sqrt(variance), np.nan),
         df=fitted.df,
         n_events=np.array([len(rows) for rows in groups], dtype=np.int64),
-        residuals=residuals,
-        residual_dates=days_all,
+        residuals=Rowwise.of(residuals),
+        residual_dates=Rowwise.of(days_all),
         dates=np.where(present, dates, -1),
         exchange=np.array([group[rows[0]] for rows in groups], dtype=np.int64),
         clocks=clocks,
     )
 
 
+def _averages(
+    estimates: Estimates, market: Market, model: Model, window: tuple[int, int], groups: Sequence[Ints]
+) -> Iterator[tuple[tuple[Floats, Floats, Ints], tuple[Floats, Floats]]]:
+    """Means over each group's members: of the estimation window by date, of the event window by tau."""
+    start = 0
+    while start < len(groups):
+        stop, size = start, 0
+        while stop < len(groups) and size < CHUNK:  # many groups are small: read several at once
+            size, stop = size + len(groups[stop]), stop + 1
+        rows = np.concatenate(groups[start:stop])
+        placed = estimates.location[rows]
+        y, x = estimation_cut(placed, market, model, estimates.windows, instruments=True)
+        y_event, x_event, _ = cut(placed, market, model, window)
+        dates = estimates.date_rows.rows(rows)
+        at = 0
+        for members in groups[start:stop]:
+            own = slice(at, at + len(members))
+            yield _by_date(y[own], x[own], dates[own]), (_mean(y_event[own]), _mean(x_event[own]))
+            at = own.stop
+        start = stop
+
+
 def _by_date(y: Floats, x: Floats, dates: Ints) -> tuple[Floats, Floats, Ints]:
     """Mean return and regressors of the members on each date that at least half of them have."""
     present = ~(np.isnan(y) | np.isnan(x).any(axis=2)) & (dates >= 0)
+    if (dates == dates[0]).all():  # one calendar and one day 0: nothing to match
+        order = np.argsort(dates[0], kind="stable")
+        order = order[2 * present[:, order].sum(axis=0) >= max(len(y), 1)]
+        y, x, present = y[:, order], x[:, order], present[:, order]
+        count = present.sum(axis=0)
+        x_sum = np.where(present[:, :, None], x, 0.0).sum(axis=0)
+        return np.where(present, y, 0.0).sum(axis=0) / count, x_sum / count[:, None], dates[0][order]
     axis = np.unique(dates[present])
     column = np.searchsorted(axis, dates[present])
     count = np.bincount(column, minlength=len(axis))

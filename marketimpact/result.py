@@ -23,6 +23,7 @@ from marketimpact.inference import (
     Pairs,
     Pool,
     Rows,
+    Rowwise,
     Sample,
     SignificanceTest,
     adjust,
@@ -288,13 +289,14 @@ class StudyResult:
             sigma=part.fit.sigma,
             df=part.fit.df,
             n_days=present.sum(axis=1),
-            residuals=part.residuals,
-            residual_dates=part.estimation_dates,
-            placebo=whole[held],
+            n_obs=part.fit.n_obs,
+            residuals=values.residual_rows.take(held),
+            residual_dates=values.date_rows.take(held),
+            placebo=whole.take(held),
             dates=np.where(present, part.dates[:, columns], -1),
             event_ar=part.ar,
             event_se=part.se,
-            pool=Pool(whole[held] if values.windows.strict else whole, pool.ar, pool.se, pool.fit.sigma),
+            pool=Pool(whole.take(held) if values.windows.strict else whole, pool.ar, pool.se, pool.fit.sigma),
             columns=columns,
             cluster=clusters(part.events, self.clustered_by),
             exchange=exchange[held],
@@ -344,11 +346,13 @@ class StudyResult:
         values = self.estimates_
         exchange, clocks = exchanges(self.events, self.market)
         days = np.where(np.isnan(values.ar), -1, values.dates)
-        rows = Rows(values.residuals, values.estimation_dates, days, exchange, clocks)
-        return Pairs(rows, layouts(rows, days >= 0))
+        rows = Rows(values.residual_rows, values.date_rows, days, exchange, clocks)
+        day0 = self.events["date"].to_physical().to_numpy().astype(np.int64)
+        layout = layouts(values.residual_rows, values.fit.n_obs, day0=day0, exchange=exchange, held=days >= 0)
+        return Pairs(rows, layout)
 
     @cached_property
-    def _placebo(self) -> NDArray[np.float64]:
+    def _placebo(self) -> Rowwise:
         return placebo_residuals(self.estimates_, self.market)
 
     def where(self, predicate: pl.Expr) -> StudyResult:

@@ -24,6 +24,7 @@ from marketimpact.inference.pairs import MeanCorrelation, Pairs, Rows, chains, l
 from marketimpact.inference.placebo import block_sums, blocks
 from marketimpact.inference.placement import side_by_side
 from marketimpact.inference.protocol import Alternative, Holds, Outcome, SignificanceTest
+from marketimpact.inference.rowwise import Rowwise
 from marketimpact.inference.sample import Pool, Portfolios, Sample
 from marketimpact.inference.single import sq_test
 from marketimpact.inference.table import ONE_DATE, Structure, Verdict, structure, table, verdicts
@@ -112,6 +113,7 @@ __all__ = [
     "Pool",
     "Portfolios",
     "Rows",
+    "Rowwise",
     "Sample",
     "SignificanceTest",
     "Structure",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.rowwise import by_day
 from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["RESIDUAL_BOOTSTRAP", "residual_bootstrap"]
@@ -37,11 +38,13 @@ def residual_bootstrap(sample: Sample) -> Outcome:
 
 def _portfolio(sample: Sample) -> Floats:
     """What each estimation day that every event has would add to the CAAR on each window day, (days, L)."""
-    n_obs = (~np.isnan(sample.residuals)).sum(axis=1)
-    present = ~np.isnan(sample.placebo)
-    scaled = (sample.placebo * np.sqrt(n_obs / sample.df)[:, None])[:, present.all(axis=0)]
+    scale = np.sqrt(sample.n_obs / sample.df)
     held = ~np.isnan(sample.ar)
-    columns = [np.where(held[:, [day]], scaled, 0.0).mean(axis=0) for day in range(sample.length)]
+    columns = []
+    for day in range(sample.length):
+        own = np.where(held[:, day], scale, 0.0)
+        total, count = by_day(values * own[rows, None] for rows, values in sample.placebo.chunks())
+        columns.append(total[count == sample.n] / sample.n)
     return np.column_stack(columns)
 
 

@@ -129,9 +129,9 @@ def _too_wide(system: _System, m: int) -> Outcome:
 
 def _system(sample: Sample) -> _System | Outcome:
     """The system of the firms that are complete enough, on their common days."""
-    y, x, y_event, x_event = sample.panel()
     if sample.n_day0 > 1:
         return silent("needs one date: the firms' windows differ")
+    y, x, y_event, x_event = sample.panel()
     present = ~(np.isnan(y) | np.isnan(x).any(axis=2))
     days = present.any(axis=0)
     complete = ~(np.isnan(y_event) | np.isnan(x_event).any(axis=2)).any(axis=1)

@@ -12,9 +12,11 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.inference.clocks import Clock, apart, links
+from marketimpact.inference.rowwise import CHUNK, Rowwise
 
 __all__ = [
     "BY_DATE",
@@ -37,6 +39,8 @@ Bools = NDArray[np.bool_]
 
 #: A pair with fewer common days than this has no usable correlation.
 MIN_COMMON_DAYS = 30
+#: Batches of residuals that are held at once; windows overlap with neighbours in time.
+BATCHES = 16
 #: How sessions are matched: on the date, or by the news they hear, the other closing first or later.
 BY_DATE, OTHER_FIRST, OTHER_LATER = range(3)
 
@@ -64,9 +68,9 @@ class Windows(Protocol):
     """Rows with a window and an estimation window on the sessions of some exchange: events or portfolios."""
 
     @property
-    def residuals(self) -> Floats: ...  # noqa: D102
+    def residuals(self) -> Rowwise: ...  # noqa: D102
     @property
-    def residual_dates(self) -> Ints: ...  # noqa: D102
+    def residual_dates(self) -> Rowwise: ...  # noqa: D102
     @property
     def dates(self) -> Ints: ...  # noqa: D102
     @property
@@ -79,28 +83,37 @@ class Windows(Protocol):
 class Rows:
     """`Windows` and nothing else; see `Sample` for the shapes."""
 
-    residuals: Floats
-    residual_dates: Ints
+    residuals: Rowwise
+    residual_dates: Rowwise
     dates: Ints
     exchange: Ints
     clocks: tuple[Clock, ...]
 
 
-def layouts(rows: Windows, held: Bools) -> Ints:
-    """Number of each row's layout, (N,), in the order of first rows; `held`, (N, W), says what days it has."""
-    present = ~np.isnan(rows.residuals)
-    key = np.concatenate(
-        [
-            np.packbits(np.concatenate([present, held], axis=1), axis=1),
-            np.stack([rows.exchange, rows.residual_dates.max(axis=1, initial=-1)], axis=1)
-            .astype(np.int64)
-            .view(np.uint8),
-        ],
-        axis=1,
+def layouts(residuals: Rowwise, n_obs: Ints, *, day0: Ints, exchange: Ints, held: Bools) -> Ints:
+    """Number of each event's layout, (N,), by date of day 0; `held`, (N, W), says what days of its window it has.
+
+    Events of one exchange and day 0 with the same days missing, (N,) `n_obs` of them there, are of one layout.
+    """
+    words = -(-residuals.width // 64)
+    bits = np.zeros((residuals.n, 8 * words), dtype=np.uint8)
+    partly = np.flatnonzero(n_obs < residuals.width)  # events with every day need not be looked at
+    for start in range(0, len(partly), CHUNK):
+        rows = partly[start : start + CHUNK]
+        packed = np.packbits(np.isnan(residuals.rows(rows)), axis=1)
+        bits[rows, : packed.shape[1]] = packed
+    window = np.packbits(held, axis=1)
+    bytes_of = np.zeros((residuals.n, 8 * -(-window.shape[1] // 8)), dtype=np.uint8)
+    bytes_of[:, : window.shape[1]] = window
+    keys = np.column_stack([day0, exchange, bits.view(np.int64), bytes_of.view(np.int64)])
+    frame = pl.DataFrame(keys, schema=[f"key_{k}" for k in range(keys.shape[1])])
+    groups = frame.with_row_index("row").group_by(frame.columns, maintain_order=True).agg("row")
+    order = groups.with_columns(first=pl.col("row").list.first()).sort("key_0", "first")["row"]
+    number = np.empty(residuals.n, dtype=np.int64)
+    number[order.explode(empty_as_null=False).to_numpy()] = np.repeat(
+        np.arange(len(order)), order.list.len().to_numpy()
     )
-    whole = np.ascontiguousarray(key).view(np.dtype((np.void, key.shape[1]))).ravel()
-    _, first, group = np.unique(whole, return_index=True, return_inverse=True)
-    return np.asarray(first.argsort().argsort()[group.ravel()], dtype=np.int64)
+    return number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,6 +209,7 @@ class Pairs:
     rows: Windows
     layout: Ints
     _known: dict[tuple[int, int, int], tuple[float, int]] = field(default_factory=dict, repr=False)
+    _read: dict[int, dict[int, tuple[Ints, Floats]]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def members(self) -> list[Ints]:
@@ -211,8 +225,8 @@ class Pairs:
         return self._known[key]
 
     def _total(self, one: int, other: int, kind: int) -> tuple[float, int]:
-        days, values = self._residuals[one]
-        days_there, values_there = self._residuals[other]
+        days, values = self._residuals(one)
+        days_there, values_there = self._residuals(other)
         if one == other:
             x = _units(values)
             together = x.sum(axis=0)
@@ -224,16 +238,32 @@ class Pairs:
         x, y = _units(values[:, place]), _units(values_there[:, place_there])
         return float(x.sum(axis=0) @ y.sum(axis=0)), len(x) * len(y)
 
-    @cached_property
-    def _residuals(self) -> list[tuple[Ints, Floats]]:
-        """Dates with a residual, increasing, (C,), and the residuals, (n, C), of each layout."""
-        found = []
-        for rows in self.members:
-            dates = self.rows.residual_dates[rows[0]]
-            column = np.flatnonzero(~np.isnan(self.rows.residuals[rows[0]]) & (dates >= 0))
+    def _residuals(self, layout: int) -> tuple[Ints, Floats]:
+        """Dates with a residual, increasing, (C,), and the residuals, (n, C), of a layout."""
+        batch = int(self._batch[layout])
+        if batch not in self._read:
+            if len(self._read) >= BATCHES:
+                del self._read[next(iter(self._read))]
+            self._read[batch] = self._read_batch(batch)
+        return self._read[batch][layout]
+
+    def _read_batch(self, batch: int) -> dict[int, tuple[Ints, Floats]]:
+        asked = np.flatnonzero(self._batch == batch).tolist()
+        values = self.rows.residuals.rows(np.concatenate([self.members[layout] for layout in asked]))
+        ends = np.cumsum([len(self.members[layout]) for layout in asked])
+        found = {}
+        for layout, own in zip(asked, np.split(values, ends[:-1]), strict=True):
+            dates = self.rows.residual_dates.rows(self.members[layout][:1])[0]
+            column = np.flatnonzero(~np.isnan(own[0]) & (dates >= 0))
             column = column[np.argsort(dates[column], kind="stable")]
-            found.append((dates[column], self.rows.residuals[np.ix_(rows, column)]))
+            found[layout] = dates[column], own[:, column]
         return found
+
+    @cached_property
+    def _batch(self) -> Ints:
+        """Number of the batch in which each layout's residuals are read, (K,)."""
+        size = np.array([len(rows) for rows in self.members])
+        return np.asarray((np.cumsum(size) - size) // CHUNK)
 
     def _linked(self, one: int, other: int, kind: int) -> tuple[Ints, Ints]:
         """Places among the days of two layouts of sessions that hear the same news."""
@@ -242,8 +272,8 @@ class Pairs:
             place_there, place = self._linked(other, one, kind)
             return place, place_there
         dates, dates_there = links(self.rows.clocks[here], self.rows.clocks[there])[kind - OTHER_FIRST]
-        place, found = _places(self._residuals[one][0], dates)
-        place_there, found_there = _places(self._residuals[other][0], dates_there)
+        place, found = _places(self._residuals(one)[0], dates)
+        place_there, found_there = _places(self._residuals(other)[0], dates_there)
         both = found & found_there
         return place[both], place_there[both]
 
@@ -296,7 +326,7 @@ def shared_part(rows: Windows) -> tuple[Floats, Bools]:
     part, known : (N, N) arrays
         Pairs without a common day have the part 0 and are known; the diagonal is 0.
     """
-    n = len(rows.residuals)
+    n = len(rows.dates)
     pairs = Pairs(rows, np.arange(n))
     overlap = overlap_of(rows.dates, rows.exchange, rows.clocks)
     part, known = np.zeros((n, n)), np.ones((n, n), dtype=bool)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from marketimpact.inference.moments import mean_over_spread
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
-from marketimpact.inference.sample import Floats, Sample
+from marketimpact.inference.rowwise import Rowwise, by_day
+from marketimpact.inference.sample import Floats, Ints, Sample
 
 __all__ = ["CAV", "PLACEBO_BMP", "PLACEBO_CAAR", "PLACEBO_SCAAR", "block_sums", "blocks"]
 
@@ -29,30 +32,43 @@ def block_sums(values: Floats, length: int) -> tuple[Floats, Floats]:
     sums, counts : (N, M - length + 1) arrays, empty where the block is longer than the values
         Each block is added up by itself, so that no rounding travels from one to the next.
     """
-    if length > values.shape[1]:
-        return np.empty((len(values), 0)), np.empty((len(values), 0))
-    windows = np.lib.stride_tricks.sliding_window_view(values, length, axis=1)
-    present = ~np.isnan(windows)
-    return np.where(present, windows, 0.0).sum(axis=2), present.sum(axis=2).astype(np.float64)
+    present = ~np.isnan(values)
+    return _run_sums(np.where(present, values, 0.0), length), _run_sums(present.astype(np.float64), length)
+
+
+def _run_sums(values: Floats, length: int) -> Floats:
+    """Sum of every run of `length` days, (N, M - length + 1); NaN where any is."""
+    n_blocks = max(values.shape[1] - length + 1, 0)
+    sums = values[:, :n_blocks].copy()
+    for day in range(1, length):
+        sums += values[:, day : day + n_blocks]
+    return sums
 
 
 def blocks(sample: Sample) -> tuple[Floats, Floats]:
     """CAR and standardised CAR of every event in every placebo block, (N, B); NaN where a day is missing."""
-    sums, counts = block_sums(sample.placebo, sample.length)
-    car = np.where(counts == sample.length, sums, np.nan)
-    return car, car / (sample.sigma[:, None] * np.sqrt(sample.length))
+    parts = list(_cars(sample))
+    return np.concatenate([car for _, car in parts]), np.concatenate(list(_scars(sample)))
+
+
+def _cars(sample: Sample) -> Iterator[tuple[slice, Floats]]:
+    for rows, residuals in sample.placebo.chunks():
+        yield rows, _run_sums(residuals, sample.length)
+
+
+def _scars(sample: Sample) -> Iterator[Floats]:
+    for rows, car in _cars(sample):
+        yield car / (sample.sigma[rows, None] * np.sqrt(sample.length))
 
 
 def placebo_caar(sample: Sample) -> Outcome:
     """CAAR against the CAAR of every placebo block."""
-    drawn, _ = _moments(blocks(sample)[0])
-    return _against(float(sample.car.mean()), drawn)
+    return _against(float(sample.car.mean()), _mean(*by_day(car for _, car in _cars(sample))))
 
 
 def placebo_scaar(sample: Sample) -> Outcome:
     """Mean SCAR against the mean SCAR of every placebo block."""
-    drawn, _ = _moments(blocks(sample)[1])
-    return _against(float(sample.scar.mean()), drawn)
+    return _against(float(sample.scar.mean()), _mean(*by_day(_scars(sample))))
 
 
 def placebo_bmp(sample: Sample) -> Outcome:
@@ -61,9 +77,11 @@ def placebo_bmp(sample: Sample) -> Outcome:
     if np.isnan(plain.statistic):
         return plain
     observed = plain.statistic
-    mean, se = _moments(blocks(sample)[1])
+    total, n = by_day(_scars(sample))
+    mean = _mean(total, n)
+    squares, _ = by_day((scar - mean) ** 2 for scar in _scars(sample))
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = mean / se
+        drawn = mean / np.sqrt(squares / (n - 1.0) / n)
     return _against(observed, drawn)
 
 
@@ -73,36 +91,28 @@ def cav(sample: Sample) -> Outcome:
     if complete.sum() < 3:
         return silent("needs at least 3 events with every day of the window")
     variance = sample.sigma[complete] ** 2
-    observed = float(_volatility(sample.ar[complete], variance).sum() - sample.length)
-    daily = _volatility(sample.placebo[complete], variance)
+    observed = float(_volatility(Rowwise.of(sample.ar[complete]), variance).sum() - sample.length)
+    daily = _volatility(sample.placebo.take(np.flatnonzero(complete)), variance)
     drawn, counts = block_sums(daily[None, :], sample.length)
     drawn = np.where(counts[0] == sample.length, drawn[0] - sample.length, np.nan)
     return _against(observed, drawn, upper=True)
 
 
-def _volatility(ar: Floats, variance: Floats) -> Floats:
+def _volatility(ar: Rowwise, variance: Floats) -> Floats:
     """lambda_t of Bialkowski, Gottschalk and Wisniewski (2008) for the events present on each day, (D,)."""
-    present = ~np.isnan(ar)
-    n = present.sum(axis=0)
-    values = np.where(present, ar, 0.0)
-    held = np.where(present, variance[:, None], 0.0)
+    total, n = by_day(values for _, values in ar.chunks())
+    held, _ = by_day(np.where(np.isnan(values), np.nan, variance[rows, None]) for rows, values in ar.chunks())
     with np.errstate(divide="ignore", invalid="ignore"):
-        numerator = (n * values - values.sum(axis=0)) ** 2
-        expected = n * (n - 2.0) * held + held.sum(axis=0)
-        terms = np.where(present, numerator / expected, 0.0).sum(axis=0) / (n - 1.0)
+        ratios = (
+            (n * values - total) ** 2 / (n * (n - 2.0) * variance[rows, None] + held) for rows, values in ar.chunks()
+        )
+        terms = by_day(ratios)[0] / (n - 1.0)
     return np.where(n >= 3, terms, np.nan)
 
 
-def _moments(values: Floats) -> tuple[Floats, Floats]:
-    """Mean over present events and its cross-sectional standard error, block by block."""
-    present = ~np.isnan(values)
-    n = present.sum(axis=0)
-    held = np.where(present, values, 0.0)
+def _mean(total: Floats, n: Ints) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = held.sum(axis=0) / n
-        spread = np.where(present, values - mean, 0.0)
-        se = np.sqrt((spread**2).sum(axis=0) / (n - 1.0) / n)
-    return mean, se
+        return total / n
 
 
 def _against(observed: float, drawn: Floats, *, upper: bool = False) -> Outcome:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from marketimpact.inference.clocks import Clock
+from marketimpact.inference.rowwise import Rowwise
 from marketimpact.inference.sample import Floats, Ints
 
 __all__ = ["side_by_side"]
 
 
 def side_by_side(
-    residuals: Floats, dates: Ints, *, day0: Ints, announcement: Ints, exchange: Ints, clocks: tuple[Clock, ...]
-) -> Floats:
+    residuals: Rowwise,
+    dates: Rowwise,
+    *,
+    day0: Ints,
+    announcement: Ints,
+    exchange: Ints,
+    clocks: tuple[Clock, ...],
+) -> Rowwise:
     """Residuals of the estimation window, matched over exchanges by the clock.
 
     Counting sessions back from day 0 drifts apart between exchanges with other holidays. A placebo
@@ -21,7 +28,7 @@ def side_by_side(
 
     Parameters
     ----------
-    residuals, dates : (N, M) arrays
+    residuals, dates : Rowwise (N, M)
         Residuals in event time, and the dates of their sessions, -1 outside the calendar.
     day0, announcement, exchange : (N,) arrays
         Date of day 0, number of the announcement and of the exchange.
@@ -30,14 +37,33 @@ def side_by_side(
 
     Returns
     -------
-    (N, M) array
+    Rowwise (N, M)
         Events of announcements that one calendar sees are as they were, in event time, and so is an event
         whose day 0 is not the session that closes next. NaN where a session falls outside the
         estimation window or meets a second placebo announcement.
     """
-    placed = residuals
-    for number in np.unique(announcement):
-        rows = np.flatnonzero(announcement == number)
+    kind, columns = _columns(dates, day0=day0, announcement=announcement, exchange=exchange, clocks=clocks)
+    if not len(columns):
+        return residuals
+
+    def read(rows: Ints) -> Floats:
+        values = residuals.rows(rows)
+        moved = np.flatnonzero(kind[rows] >= 0)
+        column = columns[kind[rows[moved]]]
+        values[moved] = np.where(column >= 0, np.take_along_axis(values[moved], column, axis=1), np.nan)
+        return values
+
+    return Rowwise(residuals.n, residuals.width, read)
+
+
+def _columns(
+    dates: Rowwise, *, day0: Ints, announcement: Ints, exchange: Ints, clocks: tuple[Clock, ...]
+) -> tuple[Ints, Ints]:
+    """Which of the rearrangements each event has, (N,), -1 for none, and these, (K, M): columns, -1 for none."""
+    kind = np.full(dates.n, -1, dtype=np.int64)
+    found: list[Ints] = []
+    order = np.argsort(announcement, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(announcement[order])) + 1):
         used = np.unique(exchange[rows])
         if len(used) < 2 or all(np.array_equal(clocks[used[0]].closes, clocks[k].closes) for k in used[1:]):
             continue
@@ -46,15 +72,14 @@ def side_by_side(
             continue
         first = rows[closes.argmin()]
         reference = clocks[exchange[first]]
-        placebo = np.array([_close(reference, day) for day in dates[first]])
-        if placed is residuals:
-            placed = residuals.copy()
+        placebo = np.array([_close(reference, day) for day in dates.rows(np.array([first]))[0]])
         for k in used[used != exchange[first]]:
             own = rows[exchange[rows] == k]
             own = own[[_next(clocks[k], closes.min()) == day0[row] for row in own]]
             if len(own):
-                placed[own] = _gathered(residuals[own], dates[own[0]], _next(clocks[k], placebo))
-    return placed
+                kind[own] = len(found)
+                found.append(_gathered(dates.rows(own[:1])[0], _next(clocks[k], placebo)))
+    return kind, np.array(found, dtype=np.int64).reshape(len(found), dates.width)
 
 
 def _close(clock: Clock, day: int) -> float:
@@ -69,11 +94,11 @@ def _next(clock: Clock, instants: Floats | float) -> Ints:
     return np.asarray(np.where(np.isnan(instants), -1, padded[where]))
 
 
-def _gathered(residuals: Floats, dates: Ints, wanted: Ints) -> Floats:
-    """Residuals on the wanted dates; of a date that is wanted more than once only the last time."""
+def _gathered(dates: Ints, wanted: Ints) -> Ints:
+    """Columns of the wanted dates; of a date that is wanted more than once only the last time, -1 otherwise."""
     order = np.argsort(dates, kind="stable")
     where = np.minimum(np.searchsorted(dates, wanted, sorter=order), len(dates) - 1)
     column = order[where]
     last = np.append(wanted[1:] != wanted[:-1], True)
     found = (dates[column] == wanted) & (wanted >= 0) & last
-    return np.where(found[None, :], residuals[:, column], np.nan)
+    return np.where(found, column, -1)

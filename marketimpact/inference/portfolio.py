@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from marketimpact.inference.moments import normal_p, student_p
 from marketimpact.inference.pairs import shared_part
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.rowwise import by_day
 from marketimpact.inference.sample import Portfolios, Sample
 
 __all__ = ["CRUDE_DEPENDENCE", "PORTFOLIO_REGRESSION", "crude_dependence", "portfolio_regression"]
@@ -44,7 +47,7 @@ def portfolio_regression(sample: Sample) -> Outcome:
 def _with_returns(portfolios: Portfolios) -> tuple[Portfolios, int]:
     """The portfolios of dates on which any member has a return in the window, and how many have none."""
     held = ~np.isnan(portfolios.car)
-    return portfolios.take(held), int((~held).sum())
+    return portfolios.take(np.flatnonzero(held)), int((~held).sum())
 
 
 def crude_dependence(sample: Sample) -> Outcome:
@@ -52,8 +55,8 @@ def crude_dependence(sample: Sample) -> Outcome:
 
     Brown and Warner's crude dependence adjustment: no forecast error, so slightly liberal.
     """
-    daily, counts = _average(sample.pool.placebo)
-    window, present = _average(sample.pool.event_ar[:, sample.columns])
+    daily, counts = _average(values for _, values in sample.pool.placebo.chunks())
+    window, present = _average([sample.pool.event_ar[:, sample.columns]])
     days = int((counts > 0).sum())
     estimate = float(window[present > 0].sum())
     if days < 2:
@@ -64,11 +67,10 @@ def crude_dependence(sample: Sample) -> Outcome:
     return Outcome(estimate, estimate / se, student_p(estimate / se, days - 1), df=days - 1, se=se)
 
 
-def _average(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _average(parts: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Mean over present events, day by day, and how many there are."""
-    present = ~np.isnan(values)
-    counts = present.sum(axis=0)
-    return np.where(present, values, 0.0).sum(axis=0) / np.maximum(counts, 1), counts
+    total, counts = by_day(parts)
+    return total / np.maximum(counts, 1), counts
 
 
 def _covariance(portfolios: Portfolios) -> np.ndarray:

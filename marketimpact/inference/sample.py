@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from marketimpact.inference.clocks import Clock
 from marketimpact.inference.pairs import MeanCorrelation, Overlap, Pairs, chains, overlap_of, weighted
+from marketimpact.inference.rowwise import Rowwise
 
 __all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample"]
 
@@ -30,8 +31,8 @@ class Portfolios:
         CAR of the portfolio (fraction) and its exact forecast standard error.
     df, n_events : (G,) arrays
         Degrees of freedom; number of members.
-    residuals, residual_dates : (G, M) arrays
-        As in `Sample`.
+    residuals, residual_dates : Rowwise (G, M)
+        Residuals, and their dates as days since 1970-01-01, -1 where there is none.
     dates : (G, L) array
         Dates of the window, -1 where no member has a return.
     exchange : (G,) array
@@ -44,16 +45,21 @@ class Portfolios:
     se: Floats
     df: Ints
     n_events: Ints
-    residuals: Floats
-    residual_dates: Ints
+    residuals: Rowwise
+    residual_dates: Rowwise
     dates: Ints
     exchange: Ints
     clocks: tuple[Clock, ...]
 
-    def take(self, rows: NDArray[np.bool_]) -> Portfolios:
+    def take(self, rows: Ints) -> Portfolios:
         """Some of the portfolios."""
-        names = [name for name in self.__dataclass_fields__ if name != "clocks"]
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        names = ("car", "se", "df", "n_events", "dates", "exchange")
+        return replace(
+            self,
+            **{name: getattr(self, name)[rows] for name in names},
+            residuals=self.residuals.take(rows),
+            residual_dates=self.residual_dates.take(rows),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +68,13 @@ class Pool:
 
     Attributes
     ----------
-    placebo : (P, M) array
+    placebo : Rowwise (P, M)
     event_ar, event_se : (P, W) arrays
     sigma : (P,) array
         As in `Sample`.
     """
 
-    placebo: Floats
+    placebo: Rowwise
     event_ar: Floats
     event_se: Floats
     sigma: Floats
@@ -86,11 +92,13 @@ class Sample:
         Residual standard deviation and degrees of freedom of the estimation window.
     n_days : (N,) array
         Days of the window with an abnormal return.
-    residuals : (N, M) array
+    n_obs : (N,) array
+        Usable days of the estimation window.
+    residuals : Rowwise (N, M)
         Abnormal returns of the estimation window, NaN where missing.
-    residual_dates : (N, M) array
+    residual_dates : Rowwise (N, M)
         Their dates as days since 1970-01-01, -1 outside the calendar.
-    placebo : (N, M) array
+    placebo : Rowwise (N, M)
         The residuals in event time, and for announcements that exchanges with other holidays hear put side by
         side by the clock, so that a column is one placebo announcement: see `side_by_side`.
     dates : (N, L) array
@@ -131,9 +139,10 @@ class Sample:
     sigma: Floats
     df: Ints
     n_days: Ints
-    residuals: Floats
-    residual_dates: Ints
-    placebo: Floats
+    n_obs: Ints
+    residuals: Rowwise
+    residual_dates: Rowwise
+    placebo: Rowwise
     dates: Ints
     event_ar: Floats
     event_se: Floats

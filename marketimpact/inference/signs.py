@@ -30,9 +30,8 @@ def sign(sample: Sample) -> Outcome:
 
 def generalized_sign(sample: Sample) -> Outcome:
     """Share of positive CARs against the share of positive residuals, per event."""
-    held = ~np.isnan(sample.residuals)
-    positive = ((sample.residuals > 0) & held).sum(axis=1)
-    p_hat = float((positive / held.sum(axis=1)).mean())
+    positive = np.concatenate([(residuals > 0).sum(axis=1) for _, residuals in sample.residuals.chunks()])
+    p_hat = float((positive / sample.n_obs).mean())
     share = float((sample.car > 0).mean())
     se = float(np.sqrt(p_hat * (1.0 - p_hat) / sample.n))
     if se == 0:

@@ -27,11 +27,14 @@ def sq_test(sample: Sample) -> tuple[Floats, Floats, NDArray[np.int64]]:
     n_blocks : (N,) array
         Number of placebo sums B; without any the other two are NaN.
     """
-    sums, counts = block_sums(sample.residuals, sample.length)
-    whole = counts == sample.length
-    below = (whole & (sums <= sample.car[:, None])).sum(axis=1)
-    above = (whole & (sums >= sample.car[:, None])).sum(axis=1)
-    n_blocks = whole.sum(axis=1)
+    found = []
+    for rows, residuals in sample.residuals.chunks():
+        sums, counts = block_sums(residuals, sample.length)
+        whole, car = counts == sample.length, sample.car[rows, None]
+        found.append(
+            np.stack([(whole & (sums <= car)).sum(axis=1), (whole & (sums >= car)).sum(axis=1), whole.sum(axis=1)])
+        )
+    below, above, n_blocks = np.concatenate(found, axis=1)
     p = 2.0 * np.minimum(1 + below, 1 + above) / (n_blocks + 1.0)
     known = n_blocks > 0
     share = np.where(known, (1 + below) / (n_blocks + 1.0), np.nan)

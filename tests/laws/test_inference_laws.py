@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import marketimpact as mi
-from marketimpact.inference import Sample
+from marketimpact.inference import Rowwise, Sample
 from marketimpact.inference.clusters import sign_flip_date, wild_cluster
 from marketimpact.inference.moments import (
     bmp,
@@ -131,9 +131,9 @@ def test_the_three_patells_agree_on_one_day_when_windows_are_equally_long(mixed)
 
 def test_turning_every_sign_turns_symmetric_statistics(mixed):
     sample = mixed.sample(-1, 1)
-    pool = replace(sample.pool, placebo=-sample.pool.placebo, event_ar=-sample.pool.event_ar)
-    signs = {name: -getattr(sample, name) for name in ("car", "residuals", "placebo", "event_ar")}
-    turned = with_values(sample, **signs, pool=pool)
+    turned_rows = {name: Rowwise.of(-getattr(sample, name).whole) for name in ("residuals", "placebo")}
+    pool = replace(sample.pool, placebo=Rowwise.of(-sample.pool.placebo.whole), event_ar=-sample.pool.event_ar)
+    turned = with_values(sample, car=-sample.car, event_ar=-sample.event_ar, **turned_rows, pool=pool)
     symmetric = [
         n for n in mi.TESTS
         if n not in ("portfolio_regression", "cav", "event_variance_ratio") and not n.startswith("mvrm")
@@ -171,5 +171,6 @@ def test_grank_t_r_is_grank_t_when_no_days_are_shared(golden_market, golden_stud
 def test_crude_dependence_of_one_event_is_its_abnormal_return_over_its_spread(golden_market, golden_study):
     result = golden_study.run(golden("events_clustered").tail(1), golden_market)
     sample = result.sample(2, 2)
-    held = sample.residuals[~np.isnan(sample.residuals)]
+    residuals = sample.residuals.whole
+    held = residuals[~np.isnan(residuals)]
     assert crude_dependence(sample).statistic == pytest.approx(sample.car[0] / held.std(ddof=1), rel=RTOL)

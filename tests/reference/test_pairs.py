@@ -38,7 +38,9 @@ def linked(one, other, *, by_date: bool, since: int) -> list[tuple[int, int, boo
 def by_loops(sample: Sample) -> tuple[float, int, int]:
     """methods.md 7.2 written out: r of each pair on matched sessions, weighted by common days of the window."""
     known: dict[tuple[int, int], list[tuple[int, int, bool]]] = {}
-    first = min(sample.residual_dates[sample.residual_dates >= 0].min(), sample.dates[sample.dates >= 0].min())
+    first = min(
+        sample.residual_dates.whole[sample.residual_dates.whole >= 0].min(), sample.dates[sample.dates >= 0].min()
+    )
     total, n_pairs, n_used = 0.0, 0, 0
     for i, j in combinations(range(sample.n), 2):
         a, b = sample.exchange[i], sample.exchange[j]
@@ -49,7 +51,9 @@ def by_loops(sample: Sample) -> tuple[float, int, int]:
         days = [{int(d) for d in row if d >= 0} for row in (sample.dates[i], sample.dates[j])]
         value = [
             {int(d): e for d, e in zip(dates, residuals, strict=True) if d >= 0 and not np.isnan(e)}
-            for dates, residuals in zip(sample.residual_dates[[i, j]], sample.residuals[[i, j]], strict=True)
+            for dates, residuals in zip(
+                sample.residual_dates.whole[[i, j]], sample.residuals.whole[[i, j]], strict=True
+            )
         ]
         same = a == b or np.array_equal(clocks[0].dates, clocks[1].dates)
         if same and not far:

@@ -137,18 +137,18 @@ def test_corrado_rank_by_hand(mixed):
     """One event at a time with pandas' ranks."""
     sample = mixed.sample(-1, 1)
     pool = sample.pool
-    table = pd.DataFrame(np.column_stack([pool.placebo, pool.event_ar])).T
+    table = pd.DataFrame(np.column_stack([pool.placebo.whole, pool.event_ar])).T
     excess = table.rank() - (table.notna().sum() + 1) / 2
     daily = excess.mean(axis=1)
     spread = math.sqrt((daily**2).mean())
-    start = pool.placebo.shape[1] + sample.columns.start
+    start = pool.placebo.width + sample.columns.start
     z = daily.iloc[start : start + 3].sum() / (math.sqrt(3) * spread)
     assert outcome(mixed, "corrado_rank").statistic == pytest.approx(z, rel=RTOL)
 
 
 def test_grank_z_has_the_variance_of_independent_uniform_ranks(mixed):
     sample = mixed.sample(0, 0)
-    days = sample.residuals.shape[1] + 1
+    days = sample.residuals.width + 1
     ours = outcome(mixed, "grank_z", (0, 0))
     assert ours.statistic == pytest.approx(ours.estimate * math.sqrt(12 * sample.n * (days + 1) / (days - 1)), rel=RTOL)
 
@@ -157,8 +157,8 @@ def test_grank_z_has_the_variance_of_independent_uniform_ranks(mixed):
 def test_placebo_blocks_one_by_one(clustered, name, pick):
     sample = clustered.sample(-1, 1)
     drawn = []
-    for start in range(sample.residuals.shape[1] - 2):
-        block = sample.residuals[:, start : start + 3]
+    for start in range(sample.residuals.width - 2):
+        block = sample.residuals.whole[:, start : start + 3]
         whole = ~np.isnan(block).any(axis=1)
         car = block[whole].sum(axis=1)
         scar = car / (sample.sigma[whole] * math.sqrt(3))
@@ -232,7 +232,8 @@ def test_sq_equals_the_empirical_distribution(clustered):
     sample = clustered.sample(0, 0)
     share, p, n_blocks = sq_test(sample)
     for row in range(sample.n):
-        residuals = sample.residuals[row][~np.isnan(sample.residuals[row])]
+        residuals = sample.residuals.whole[row]
+        residuals = residuals[~np.isnan(residuals)]
         below = stats.percentileofscore(residuals, sample.car[row], kind="weak") / 100 * len(residuals)
         assert n_blocks[row] == len(residuals)
         assert share[row] == pytest.approx((1 + below) / (len(residuals) + 1))

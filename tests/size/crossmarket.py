@@ -16,7 +16,7 @@ import polars as pl
 
 import marketimpact as mi
 from marketimpact import calendars
-from marketimpact.inference import Clock
+from marketimpact.inference import Clock, Rows, Rowwise
 from marketimpact.inference.pairs import shared_part
 
 EXCHANGES = ("XNYS", "XSHG", "XTAI")
@@ -126,6 +126,11 @@ class Pairs:
     exchange: np.ndarray
     clocks: tuple[Clock, ...]
 
+    @property
+    def rows(self) -> Rows:
+        read = Rowwise.of(self.residuals), Rowwise.of(self.residual_dates)
+        return Rows(*read, self.dates, self.exchange, self.clocks)
+
 
 def pairs(count: int, length: int, hour: int, seed: int, *, sessions_estimated: int = 200) -> Pairs:
     """Pairs of firms with the factor in common, and a window of `length` sessions from one announcement on."""
@@ -184,5 +189,5 @@ def estimators(count: int, length: int, hour: int, seed: int) -> dict[str, np.nd
         "date": by_date(found, (0,)) * overlap,
         "two-day": by_date(found, (0,), sums=2),
         "lag-augmented": by_date(found, (-1, 0, 1)),
-        "linked": shared_part(found)[0][np.arange(count), count + np.arange(count)],
+        "linked": shared_part(found.rows)[0][np.arange(count), count + np.arange(count)],
     }

@@ -13,6 +13,7 @@ import marketimpact as mi
 from marketimpact import calendars
 from marketimpact.inference.clocks import Clock, apart, links
 from marketimpact.inference.placement import side_by_side
+from marketimpact.inference.rowwise import Rowwise
 from tests.conftest import golden
 
 NEW_YORK, TAIPEI = "XNYS", "XTAI"
@@ -78,13 +79,13 @@ class TestSideBySide:
             [[day(f"2025-02-0{d}") for d in (3, 4, 5)], [day(d) for d in ("2025-01-27", "2025-02-05", "2025-02-06")]]
         )
         return side_by_side(
-            np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]]),
-            dates,
+            Rowwise.of(np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]])),
+            Rowwise.of(dates),
             day0=np.array([day(d) for d in day0]),
             announcement=np.array(announcement),
             exchange=np.array([0, 1]),
             clocks=(self.one, self.other),
-        )
+        ).whole
 
     def test_each_new_york_close_meets_the_next_in_shanghai_once(self):
         # the closes of 3 and 4 February both come before Shanghai's reopening on the 5th: the last one keeps it

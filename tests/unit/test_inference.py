@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, Pairs, mean_correlation
+from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, Pairs, Rowwise, mean_correlation
 from tests.conftest import golden
 
 
@@ -54,21 +54,21 @@ def test_events_that_are_all_alike_raise_nothing(clustered, name):
 
 def test_negative_correlation_that_leaves_no_variance_is_refused(clustered):
     sample = clustered.sample(0, 0)
-    wave = np.sin(np.arange(sample.residuals.shape[1]))
+    wave = np.sin(np.arange(sample.residuals.width))
     # two firms that move against each other: r = -1, so 1 + (N-1) r = 0
     pair = replace(
         sample,
         **{
             name: getattr(sample, name)[:2]
             for name in (
-                "car", "se", "sigma", "df", "n_days", "residual_dates", "dates", "event_ar", "event_se",
+                "car", "se", "sigma", "df", "n_days", "dates", "event_ar", "event_se",
                 "cluster", "exchange", "symbol", "firm",
             )
         },
-        residuals=np.vstack([wave, -wave]),
+        residuals=Rowwise.of(np.vstack([wave, -wave])),
     )  # fmt: skip
-    days = np.vstack([pair.residual_dates[0]] * 2)
-    pair = replace(pair, residual_dates=days)
+    days = np.vstack([sample.residual_dates.whole[0]] * 2)
+    pair = replace(pair, residual_dates=Rowwise.of(days))
     pair = replace(pair, pairs=Pairs(pair, np.zeros(2, dtype=int)), layout=np.zeros(2, dtype=int))
     assert mean_correlation(pair).value == pytest.approx(-1.0)
     for name in ("bmp_kp", "patell_kp"):
