@@ -72,7 +72,7 @@ class Estimates:
     def residual_rows(self) -> Rowwise:
         """Abnormal returns of the estimation window, (N, M), NaN on days that are not estimated from."""
 
-        def read(rows: Ints) -> Floats:
+        def read(rows: Ints | slice) -> Floats:
             return residuals_of(self.fit.take(rows), self.location[rows], self.market, self.model, self.windows)
 
         return Rowwise(self.events.height, self._width, read)
@@ -81,7 +81,7 @@ class Estimates:
     def date_rows(self) -> Rowwise:
         """Dates of the estimation window's sessions, (N, M): days since 1970-01-01, -1 outside the calendar."""
 
-        def read(rows: Ints) -> Ints:
+        def read(rows: Ints | slice) -> Ints:
             placed = self.location[rows]
             parts = [dates_between(placed, self.market, span) for span in spans(self.model, self.windows)]
             return np.concatenate(parts, axis=1)

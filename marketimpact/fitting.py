@@ -97,7 +97,7 @@ def _panel(
     design = model.design
     used = design.regressors if event else (*design.regressors, *design.instruments)
     columns = tuple(_readonly(market.column(name)) for name in (design.response, *(term.column for term in used)))
-    place = placed.select("first_row", "n_sessions", "day0").cast(pl.Int64).to_numpy(order="c")
+    place = np.column_stack([placed[name].to_numpy() for name in ("first_row", "n_sessions", "day0")]).astype(np.int64)
     return (
         columns,
         np.array([0, *(term.shift for term in used)], dtype=np.int64),

@@ -46,10 +46,11 @@ def side_by_side(
     if not len(columns):
         return residuals
 
-    def read(rows: Ints) -> Floats:
-        values = residuals.rows(rows)
-        moved = np.flatnonzero(kind[rows] >= 0)
-        column = columns[kind[rows[moved]]]
+    def read(rows: Ints | slice) -> Floats:
+        values = residuals.rows(rows).copy()
+        own = kind[rows]
+        moved = np.flatnonzero(own >= 0)
+        column = columns[own[moved]]
         values[moved] = np.where(column >= 0, np.take_along_axis(values[moved], column, axis=1), np.nan)
         return values
 

@@ -26,12 +26,12 @@ class Rowwise:
     ----------
     n, width : int
     read : callable
-        From row numbers (K,) to the rows (K, M).
+        From row numbers (K,), or a slice of them, to the rows (K, M).
     """
 
     n: int
     width: int
-    read: Callable[[NDArray[np.int64]], NDArray[Any]] = field(repr=False)
+    read: Callable[[NDArray[np.int64] | slice], NDArray[Any]] = field(repr=False)
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> Rowwise:
@@ -42,17 +42,17 @@ class Rowwise:
     @cached_property
     def whole(self) -> NDArray[Any]:
         """All rows, (N, M)."""
-        return self.read(np.arange(self.n))
+        return self.read(slice(0, self.n))
 
-    def rows(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
+    def rows(self, numbers: NDArray[np.int64] | slice) -> NDArray[Any]:
         """Some rows, (K, M)."""
         return self.whole[numbers] if self.n * self.width <= KEPT else self.read(numbers)
 
     def chunks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Which rows, and these rows, until all have been read."""
         for start in range(0, self.n, CHUNK):
-            stop = min(start + CHUNK, self.n)
-            yield slice(start, stop), self.rows(np.arange(start, stop))
+            part = slice(start, min(start + CHUNK, self.n))
+            yield part, self.rows(part)
 
     def take(self, numbers: NDArray[np.int64]) -> Rowwise:
         """Some of the rows."""
