@@ -349,7 +349,10 @@ class StudyResult:
         rows = Rows(values.residual_rows, values.date_rows, days, exchange, clocks)
         day0 = self.events["date"].to_physical().to_numpy().astype(np.int64)
         layout = layouts(values.residual_rows, values.fit.n_obs, day0=day0, exchange=exchange, held=days >= 0)
-        return Pairs(rows, layout)
+        first = np.unique(layout, return_index=True)[1]
+        where = np.column_stack([day0[first], exchange[first]])
+        place = np.unique(where, axis=0, return_inverse=True)[1].ravel()
+        return Pairs(rows, layout, place)
 
     @cached_property
     def _placebo(self) -> Rowwise:

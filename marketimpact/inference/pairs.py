@@ -16,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.inference.clocks import Clock, apart, links
+from marketimpact.inference.incomplete import summed_correlations
 from marketimpact.inference.rowwise import CHUNK, Rowwise
 
 __all__ = [
@@ -208,6 +209,8 @@ class Pairs:
 
     rows: Windows
     layout: Ints
+    #: Number of each layout's exchange and day 0, (K,): layouts that differ in what is missing only share one.
+    place: Ints | None = None
     _known: dict[tuple[int, int, int], tuple[float, int]] = field(default_factory=dict, repr=False)
     _read: dict[int, dict[int, tuple[Ints, Floats]]] = field(default_factory=dict, repr=False)
 
@@ -221,8 +224,53 @@ class Pairs:
         """Sum of the correlations of all pairs of rows of two layouts, and how many are usable."""
         key = (one, other, kind)
         if key not in self._known:
-            self._known[key] = self._total(*key)
+            if self._alike(one) > 1 or self._alike(other) > 1:
+                self._known.update(self._totals(one, other, kind))
+            else:
+                self._known[key] = self._total(*key)
         return self._known[key]
+
+    def _alike(self, layout: int) -> int:
+        """Number of layouts that differ from one in what is missing only."""
+        return 1 if self.place is None else len(self._layouts_at[int(self.place[layout])])
+
+    @cached_property
+    def _layouts_at(self) -> list[Ints]:
+        assert self.place is not None  # the caller looked
+        order = np.argsort(self.place, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self.place))[:-1])
+
+    def _totals(self, one: int, other: int, kind: int) -> dict[tuple[int, int, int], tuple[float, int]]:
+        """`total` of all layouts at the exchanges and days 0 of two, at once."""
+        assert self.place is not None  # the caller looked
+        ours, theirs = (self._layouts_at[int(self.place[k])] for k in (one, other))
+        same = self.place[one] == self.place[other]
+        days, x, group = self._with_gaps(ours)
+        days_there, y, group_there = self._with_gaps(theirs)
+        if kind == BY_DATE:
+            here, there = _same_days(days, days_there)
+        else:
+            here, there = self._linked(one, other, kind, days, days_there)
+        total, used = summed_correlations(
+            x[:, here], y[:, there], group, group_there, min_days=MIN_COMMON_DAYS, same=bool(same)
+        )
+        if same:  # within a layout each pair was counted from both ends
+            own = np.arange(len(ours))
+            total[own, own], used[own, own] = total[own, own] / 2.0, used[own, own] // 2
+        return {
+            (int(a), int(b), kind): (float(total[i, j]), int(used[i, j]))
+            for i, a in enumerate(ours)
+            for j, b in enumerate(theirs)
+        }
+
+    def _with_gaps(self, numbers: Ints) -> tuple[Ints, Floats, Ints]:
+        """Dates of the estimation window, increasing, (C,), residuals of layouts that share them, whose they are."""
+        rows = [self.members[number] for number in numbers]
+        dates = self.rows.residual_dates.rows(rows[0][:1])[0]
+        column = np.flatnonzero(dates >= 0)
+        column = column[np.argsort(dates[column], kind="stable")]
+        values = self.rows.residuals.rows(np.concatenate(rows))[:, column]
+        return dates[column], values, np.repeat(np.arange(len(rows)), [len(own) for own in rows])
 
     def _total(self, one: int, other: int, kind: int) -> tuple[float, int]:
         days, values = self._residuals(one)
@@ -232,7 +280,10 @@ class Pairs:
             together = x.sum(axis=0)
             n = len(x) if values.shape[1] >= MIN_COMMON_DAYS else 0
             return ((float(together @ together) - n) / 2.0 if n else 0.0), n * (n - 1) // 2
-        place, place_there = _same_days(days, days_there) if kind == BY_DATE else self._linked(one, other, kind)
+        if kind == BY_DATE:
+            place, place_there = _same_days(days, days_there)
+        else:
+            place, place_there = self._linked(one, other, kind, days, days_there)
         if len(place) < MIN_COMMON_DAYS:
             return 0.0, 0
         x, y = _units(values[:, place]), _units(values_there[:, place_there])
@@ -265,15 +316,15 @@ class Pairs:
         size = np.array([len(rows) for rows in self.members])
         return np.asarray((np.cumsum(size) - size) // CHUNK)
 
-    def _linked(self, one: int, other: int, kind: int) -> tuple[Ints, Ints]:
-        """Places among the days of two layouts of sessions that hear the same news."""
+    def _linked(self, one: int, other: int, kind: int, days: Ints, days_there: Ints) -> tuple[Ints, Ints]:
+        """Places among days on the exchanges of two layouts of sessions that hear the same news."""
         here, there = (int(self.rows.exchange[self.members[number][0]]) for number in (one, other))
         if here > there:  # kinds are told from the exchange with the smaller number
-            place_there, place = self._linked(other, one, kind)
+            place_there, place = self._linked(other, one, kind, days_there, days)
             return place, place_there
         dates, dates_there = links(self.rows.clocks[here], self.rows.clocks[there])[kind - OTHER_FIRST]
-        place, found = _places(self._residuals(one)[0], dates)
-        place_there, found_there = _places(self._residuals(other)[0], dates_there)
+        place, found = _places(days, dates)
+        place_there, found_there = _places(days_there, dates_there)
         both = found & found_there
         return place[both], place_there[both]
 
