@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from marketimpact.errors import DataError
 
-__all__ = ["digest", "locked", "safe_name", "set_aside", "sweep", "write_whole"]
+__all__ = ["content_of", "digest", "locked", "safe_name", "set_aside", "sweep", "write_whole"]
 
 #: Seconds to wait for another process to finish writing.
 LOCK_SECONDS = 120.0
@@ -27,6 +27,24 @@ NOT_PLAIN = re.compile(r"[^A-Za-z0-9._^=-]")
 def digest(content: bytes) -> str:
     """SHA-256 of bytes, in hex."""
     return hashlib.sha256(content).hexdigest()
+
+
+def content_of(path: Path) -> bytes | None:
+    """The bytes of a file; None where there is none.
+
+    Raises
+    ------
+    DataError
+        When the file system refuses.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror or error}). Mend its permissions, or choose another directory."
+        ) from error
 
 
 def safe_name(name: str) -> str:
@@ -104,6 +122,8 @@ def set_aside(path: Path, directory: Path) -> Path:
     try:
         aside.mkdir(parents=True, exist_ok=True)
         path.replace(target)
+    except FileNotFoundError:
+        return target  # another process has done it
     except OSError as error:
         raise DataError(f"{path} is damaged and cannot be set aside ({error.strerror or error}). Move it.") from error
     return target

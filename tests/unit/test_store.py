@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 import marketimpact as mi
 from marketimpact.sources import stored
 from marketimpact.sources.protocol import price_table, within
-from marketimpact.sources.store import FORMAT, Update
 from marketimpact.sources.store_files import safe_name
+from marketimpact.sources.store_format import FORMAT
+from marketimpact.sources.store_index import Update
 
 DAYS = [date(2024, 1, 1) + timedelta(days=i) for i in range(90) if (date(2024, 1, 1) + timedelta(days=i)).weekday() < 5]
 NOW = datetime(2024, 4, 1, 12, tzinfo=UTC)
