@@ -86,6 +86,7 @@ def table(text: str, what: str, *, names: Sequence[str] = (), skip: int = 0) -> 
     lines, records = _records(text, what)
     if not records:
         raise DataError(f"{what}: the file is empty. The first line must name the columns.")
+    _refuse_divider(records[0], what)
     header = list(names) or [name.strip() for name in records[0]]
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
@@ -112,6 +113,16 @@ def _records(text: str, what: str) -> tuple[list[int], list[list[str]]]:
     except csv.Error as error:
         raise DataError(f"{what}: line {reader.line_num} is not CSV ({error}).") from error
     return lines, records
+
+
+def _refuse_divider(first: list[str], what: str) -> None:
+    """Spreadsheets in languages with a decimal comma divide cells by semicolons; others by tabs."""
+    divider = next((sign for sign in (";", "\t", "|") if sign in first[0].strip()), None)
+    if len(first) == 1 and divider is not None:
+        raise DataError(
+            f"{what}: cells are divided by {divider!r}, not by commas. Save it with commas between cells and points "
+            "in numbers (1234.5); nothing is guessed here."
+        )
 
 
 def _refuse_ragged(lines: list[int], records: list[list[str]], width: int, what: str) -> None:

@@ -78,7 +78,7 @@ def verify(directory: Directory = None) -> None:
     if found.height:
         show(found)
         raise typer.Exit(1)
-    typer.echo(f"All is well: {held.symbols().height} symbols, {held.snapshots().height} snapshots, every file whole.")
+    typer.echo(f"Every file is whole. Symbols: {held.symbols().height}; snapshots: {held.snapshots().height}.")
 
 
 @store.command()
@@ -101,7 +101,7 @@ def prune(
     held = existing_store(directory)
     for snapshot in forget or []:
         held.forget(snapshot)
-    typer.echo(f"{len(forget or [])} snapshots dropped, {held.prune()} files removed")
+    typer.echo(f"Snapshots dropped: {len(forget or [])}; files removed: {held.prune()}")
 
 
 def _day(moment: datetime | None) -> date | None:

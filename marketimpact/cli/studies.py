@@ -13,10 +13,11 @@ from marketimpact.alignment import align as align_events
 from marketimpact.catalogue import announcements, campaigns, securities
 from marketimpact.cli.printing import flat, show
 from marketimpact.cli.store import Directory, existing_store, open_store
+from marketimpact.errors import DataError
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
 from marketimpact.sources import FilePrices, FolderPrices, PriceSource, SamplePrices, StoredPrices, YahooPrices
-from marketimpact.study_file import read_study
+from marketimpact.study_file import Answer, StudyFile, read_study
 
 __all__ = ["align_command", "list_command", "run"]
 
@@ -50,6 +51,18 @@ def run(
     plan = read_study(study)
     answer = plan.run(source)
     folder = out if out is not None else Path("out") / plan.name
+    try:
+        target = _write(plan, answer, folder)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be written ({error.strerror or error}). Choose another with --out."
+        ) from error
+    typer.echo(repr(answer.result))
+    typer.echo(f"\nReport: {target}\nTables: {folder} (CSV and Parquet)")
+
+
+def _write(plan: StudyFile, answer: Answer, folder: Path) -> Path:
+    """The report and every table; where the report is."""
     group = "group" if plan.groups else None
     target = report.write_report(
         answer.result,
@@ -63,8 +76,7 @@ def run(
     for name, table in report.tables(answer.result, windows=plan.windows, group=group).items():
         table.write_parquet(folder / f"{name}.parquet")
         flat(table).write_csv(folder / f"{name}.csv")
-    typer.echo(repr(answer.result))
-    typer.echo(f"\nReport: {target}\nTables: {folder} (CSV and Parquet)")
+    return target
 
 
 def _source(prices: Path | None, snapshot: str | None, directory: Path | None, *, yahoo: bool) -> PriceSource:

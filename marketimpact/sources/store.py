@@ -252,13 +252,19 @@ class PriceStore:
             entries = self.index()
             for symbol in damaged:
                 entries.pop((vendor, symbol), None)
-            replaced = []
-            for update in updates:
-                key = (vendor, update.symbol)
-                held = entries.get(key)
-                entries[key] = self._keep(vendor, update, held)
-                if held is not None and held.file != entries[key].file:
-                    replaced.append(held.file)
+            replaced: list[str] = []
+            written: list[Path] = []
+            try:
+                for update in updates:
+                    key = (vendor, update.symbol)
+                    held = entries.get(key)
+                    entries[key] = self._keep(vendor, update, held, written)
+                    if held is not None and held.file != entries[key].file:
+                        replaced.append(held.file)
+            except DataError:
+                for path in written:  # nothing names them yet, and the disk may be full
+                    path.unlink(missing_ok=True)
+                raise
             write_whole(self.directory / "index.json", as_index(entries[k] for k in sorted(entries)))
             self._drop_unpinned(replaced)
 
@@ -322,8 +328,8 @@ class PriceStore:
     def _snapshot_names(self) -> list[str]:
         return sorted(path.stem for path in (self.directory / "snapshots").glob("*.json"))
 
-    def _keep(self, vendor: str, update: Update, held: Entry | None) -> Entry:
-        """Write the united rows of one symbol as a new file."""
+    def _keep(self, vendor: str, update: Update, held: Entry | None, written: list[Path]) -> Entry:
+        """Write the united rows of one symbol as a new file, and add it to those `written`."""
         old = self.whole(held) if held is not None else None
         rows, covered = update.frame, (update.covered_from, update.covered_to)
         if old is not None and held is not None:
@@ -344,6 +350,7 @@ class PriceStore:
         file = f"prices/{safe_name(vendor)}/{safe_name(update.symbol)}/{digest(content)}.parquet"
         if not (self.directory / file).exists():
             write_whole(self.directory / file, content)
+            written.append(self.directory / file)
         return entry_of(file, rows, told)
 
     def _drop_unpinned(self, files: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from marketimpact.sources.protocol import (
 )
 from marketimpact.sources.store import PriceStore
 from marketimpact.sources.store_files import locked
+from marketimpact.sources.store_format import known_format
 from marketimpact.sources.store_index import SERIES, Entry, Update
 
 __all__ = ["StoredPrices"]
@@ -121,6 +122,7 @@ class StoredPrices:
         if self.snapshot is not None:
             name = self.store.full_name(self.snapshot)
             return self._table(name, self.store.manifest(name), asked, first, last)
+        known_format(self.store.directory)  # before a lock is put into somebody else's folder
         told = _Told()
         if self.source is not None:
             self._fetch(asked, first, last, told)
