@@ -15,7 +15,7 @@ import polars as pl
 
 from marketimpact.errors import DataError
 
-__all__ = ["decoded", "first_records", "table"]
+__all__ = ["decoded", "first_records", "otherwise_divided", "table"]
 
 #: How many ragged rows a message shows.
 SHOWN = 5
@@ -86,7 +86,8 @@ def table(text: str, what: str, *, names: Sequence[str] = (), skip: int = 0) -> 
     lines, records = _records(text, what)
     if not records:
         raise DataError(f"{what}: the file is empty. The first line must name the columns.")
-    _refuse_divider(records[0], what)
+    if problem := otherwise_divided(records[0], what):
+        raise problem
     header = list(names) or [name.strip() for name in records[0]]
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
@@ -115,14 +116,15 @@ def _records(text: str, what: str) -> tuple[list[int], list[list[str]]]:
     return lines, records
 
 
-def _refuse_divider(first: list[str], what: str) -> None:
-    """Spreadsheets in languages with a decimal comma divide cells by semicolons; others by tabs."""
-    divider = next((sign for sign in (";", "\t", "|") if sign in first[0].strip()), None)
-    if len(first) == 1 and divider is not None:
-        raise DataError(
-            f"{what}: cells are divided by {divider!r}, not by commas. Save it with commas between cells and points "
-            "in numbers (1234.5); nothing is guessed here."
-        )
+def otherwise_divided(header: Sequence[str], what: str) -> DataError | None:
+    """The error for a header whose cells no comma divides; spreadsheets with a decimal comma write semicolons."""
+    divider = next((sign for sign in (";", "\t", "|") if len(header) == 1 and sign in header[0].strip()), None)
+    if divider is None:
+        return None
+    return DataError(
+        f"{what}: cells are divided by {divider!r}, not by commas. Save it with commas between cells and points in "
+        "numbers (1234.5); nothing is guessed here."
+    )
 
 
 def _refuse_ragged(lines: list[int], records: list[list[str]], width: int, what: str) -> None:
