@@ -137,9 +137,10 @@ def test_securities(tmp_path, raw):
     if frame is not None:
         rows = records(raw)
         assert frame["symbol"].to_list() == [row["symbol"] for row in rows]
-        assert frame["price_limit"].to_list() == [plain(row["price_limit"]) for row in rows]
+        # a name that was damaged is a column of the reader's own
+        assert frame["price_limit"].to_list() == [plain(row.get("price_limit")) for row in rows]
         assert frame["listed_on"].to_list() == [
-            date.fromisoformat(row["listed_on"]) if row["listed_on"] else None for row in rows
+            date.fromisoformat(row["listed_on"]) if row.get("listed_on") else None for row in rows
         ]
 
 

@@ -193,6 +193,14 @@ def test_a_day_on_which_a_whole_exchange_has_no_price_is_no_gap():
     assert found(PRICES.filter(~(mainland & (pl.col("date") == day))), "missing_day") == []
 
 
+def test_one_piece_of_news_soon_after_does_not_hide_a_split():
+    """As INTC's fall by 16% did, three days after a day on which a split was planted."""
+    days = days_of(AMERICAN)
+    split = changed((pl.col("symbol") == AMERICAN) & (pl.col("date") < days[400]), close=pl.col("close") * 2)
+    both = changed((pl.col("symbol") == AMERICAN) & (pl.col("date") >= days[403]), split, close=pl.col("close") * 0.84)
+    assert found(both, "split_like_jump") == [(AMERICAN, days[400], 2.0)]
+
+
 def filled_forward(symbols: list[str], first: date, last: date) -> pl.DataFrame:
     """Closes and volumes of the session before `first` on all days to `last`."""
     there = pl.col("symbol").is_in(symbols) & pl.col("date").is_between(first, last)
