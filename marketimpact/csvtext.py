@@ -92,7 +92,7 @@ def table(text: str, what: str, *, names: Sequence[str] = (), skip: int = 0) -> 
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise DataError(f"{what}: the header names {', '.join(map(repr, repeated))} twice. Rename or drop one.")
-    if unseen := [name for name in header if not name.isprintable()]:
+    if unseen := [name for name in header if not names and not name.isprintable()]:
         raise DataError(f"{what}: the header has characters that do not show, in {unseen[0]!r}. Type that name anew.")
     above = skip if names else 1
     lines, records = lines[above:], records[above:]

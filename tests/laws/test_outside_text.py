@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import warnings
 from datetime import date, datetime
 
 import polars as pl
@@ -58,7 +59,9 @@ def outcome(ask, path, raw):
     """What a reader gives for these bytes; None where it refuses them with an error of ours."""
     path.write_bytes(raw)
     try:
-        return ask()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", mi.MarketImpactWarning)
+            return ask()
     except mi.MarketImpactError as error:
         assert str(error).strip()
         return None
@@ -155,7 +158,8 @@ def test_announcements(tmp_path, raw):
         for found in frame.iter_rows(named=True):
             row = rows[found["announcement_id"]]
             assert found["headline"] == row["headline"]
-            assert (found["targets"] or []) == [t.strip() for t in row["targets"].split(";") if t.strip()]
+            # a name that was damaged is a column of the reader's own
+            assert (found["targets"] or []) == [t.strip() for t in row.get("targets", "").split(";") if t.strip()]
             if found["time_precision"] == "minute":
                 assert found["announced_at"] == datetime.fromisoformat(row["announced_at"])
 
