@@ -18,6 +18,8 @@ __all__ = ["content_of", "digest", "locked", "safe_name", "set_aside", "sweep", 
 
 #: Seconds to wait for another process to finish writing.
 LOCK_SECONDS = 120.0
+#: Seconds between looks at a lock that is taken; with long ones a busy neighbour always comes first.
+POLL_SECONDS = 0.002
 #: Ending of files that are being written; what is left of them belongs to a writer that died.
 UNFINISHED = ".unfinished"
 READABLE = 40
@@ -72,7 +74,7 @@ def locked(directory: Path) -> Iterator[None]:
         directory.mkdir(parents=True, exist_ok=True)
         # a singleton, so that who holds the lock may take it again
         lock = FileLock(directory / "lock", timeout=LOCK_SECONDS, is_singleton=True)
-        lock.acquire()
+        lock.acquire(poll_interval=POLL_SECONDS)
     except Timeout as error:
         raise DataError(
             f"The price store {directory} has been locked by another process for {LOCK_SECONDS:g} s. Wait for it, or "
