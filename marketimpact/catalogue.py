@@ -6,8 +6,10 @@ in one `DataError`, counted, with the rows at fault as they were written.
 
 from __future__ import annotations
 
+import difflib
 import io
 import os
+import warnings
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import dataframely as dy
 import polars as pl
 
 from marketimpact import csvtext, schema
-from marketimpact.errors import DataError
+from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.resources import resource
 
 __all__ = ["announcements", "campaigns", "securities"]
@@ -208,6 +210,7 @@ def _with_precision(raw: pl.DataFrame) -> pl.DataFrame:
 
 def _read(contract: type[dy.Schema], raw: pl.DataFrame, what: str) -> pl.DataFrame:
     """Turn text into the contract's types and check it; refuse all problems at once."""
+    _warn_of_misspelt(contract, raw, what)
     text = [name for name in contract.column_names() if raw.schema.get(name) == pl.String]
     trimmed = raw.with_columns(pl.col(text).str.strip_chars().replace("", None))
     columns = contract.columns()
@@ -229,6 +232,19 @@ def _read(contract: type[dy.Schema], raw: pl.DataFrame, what: str) -> pl.DataFra
     if unreadable:
         raise _all_problems(raw, what, unreadable, DataError(""))
     return checked
+
+
+def _warn_of_misspelt(contract: type[dy.Schema], raw: pl.DataFrame, what: str) -> None:
+    """Say where a further column looks like one that may be left out, and then would not be used."""
+    absent = [name for name in contract.column_names() if name not in raw.columns]
+    for name in raw.columns:
+        near = difflib.get_close_matches(name.strip().lower().replace(" ", "_"), absent, n=1, cutoff=0.85)
+        if near and name not in contract.column_names():
+            warnings.warn(
+                f"{what}: column {name!r} is kept, but not used. Write {near[0]!r} if that is meant.",
+                MarketImpactWarning,
+                stacklevel=4,
+            )
 
 
 def _all_problems(raw: pl.DataFrame, what: str, unreadable: dict[str, pl.Series], broken: DataError) -> DataError:

@@ -15,7 +15,7 @@ import polars as pl
 
 from marketimpact.errors import DataError
 
-__all__ = ["decoded", "first_records", "table"]
+__all__ = ["decoded", "first_records", "otherwise_divided", "table"]
 
 #: How many ragged rows a message shows.
 SHOWN = 5
@@ -86,10 +86,14 @@ def table(text: str, what: str, *, names: Sequence[str] = (), skip: int = 0) -> 
     lines, records = _records(text, what)
     if not records:
         raise DataError(f"{what}: the file is empty. The first line must name the columns.")
+    if problem := otherwise_divided(records[0], what):
+        raise problem
     header = list(names) or [name.strip() for name in records[0]]
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise DataError(f"{what}: the header names {', '.join(map(repr, repeated))} twice. Rename or drop one.")
+    if unseen := [name for name in header if not names and not name.isprintable()]:
+        raise DataError(f"{what}: the header has characters that do not show, in {unseen[0]!r}. Type that name anew.")
     above = skip if names else 1
     lines, records = lines[above:], records[above:]
     _refuse_ragged(lines, records, len(header), what)
@@ -112,6 +116,17 @@ def _records(text: str, what: str) -> tuple[list[int], list[list[str]]]:
     except csv.Error as error:
         raise DataError(f"{what}: line {reader.line_num} is not CSV ({error}).") from error
     return lines, records
+
+
+def otherwise_divided(header: Sequence[str], what: str) -> DataError | None:
+    """The error for a header whose cells no comma divides; spreadsheets with a decimal comma write semicolons."""
+    divider = next((sign for sign in (";", "\t", "|") if len(header) == 1 and sign in header[0].strip()), None)
+    if divider is None:
+        return None
+    return DataError(
+        f"{what}: cells are divided by {divider!r}, not by commas. Save it with commas between cells and points in "
+        "numbers (1234.5); nothing is guessed here."
+    )
 
 
 def _refuse_ragged(lines: list[int], records: list[list[str]], width: int, what: str) -> None:

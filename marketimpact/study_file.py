@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact import repairs
 from marketimpact.alignment import align
 from marketimpact.catalogue import announcements, securities
 from marketimpact.errors import SpecificationError
@@ -24,7 +25,7 @@ from marketimpact.windows import check_window
 __all__ = ["Answer", "StudyFile", "read_study"]
 
 _KEYS = {
-    "": {"title", "question", "study", "announcements", "securities", "report", "groups"},
+    "": {"title", "question", "study", "announcements", "securities", "prices", "report", "groups"},
     "study": {
         "model",
         "factors",
@@ -37,6 +38,7 @@ _KEYS = {
     },
     "announcements": {"ids", "file"},
     "securities": {"file", "benchmark"},
+    "prices": {"repair"},
     "report": {"windows"},
     "groups": {"name", "symbols"},
 }
@@ -64,6 +66,8 @@ class StudyFile:
         The researcher's own; the embedded ones when None.
     benchmark : str
         Column of the securities that names the benchmark.
+    repair : tuple of str
+        What of the prices is mended, as `Market.load` takes it.
     """
 
     name: str
@@ -76,13 +80,14 @@ class StudyFile:
     announcements_file: Path | None = None
     securities_file: Path | None = None
     benchmark: str = "benchmark"
+    repair: tuple[str, ...] = repairs.DEFAULT
 
     def run(self, source: PriceSource) -> Answer:
         """Load prices, align, estimate."""
         chronology = announcements(self.announcements_file)
         chosen = self._chosen(chronology)
         universe = self._universe(securities(self.securities_file), chosen)
-        market = Market.load(universe, source, benchmark=self.benchmark)  # type: ignore[arg-type]
+        market = Market.load(universe, source, benchmark=self.benchmark, repair=self.repair)  # type: ignore[arg-type]
         symbols = [symbol for members in self.groups.values() for symbol in members]
         events = align(chosen, market, symbols=symbols or None)
         if self.groups:
@@ -159,6 +164,7 @@ def read_study(path: str | Path | None = None) -> StudyFile:
     _check_keys(content, file.name)
     study, chosen = content.get("study", {}), content.get("announcements", {})
     firms, folder = content.get("securities", {}), file.parent
+    mended = content.get("prices", {}).get("repair", list(repairs.DEFAULT))
     return StudyFile(
         name=file.stem,
         title=_text(content.get("title", file.stem), f"{file.name}: title"),
@@ -170,6 +176,7 @@ def read_study(path: str | Path | None = None) -> StudyFile:
         announcements_file=_beside(folder, chosen, f"{file.name}: [announcements] file"),
         securities_file=_beside(folder, firms, f"{file.name}: [securities] file"),
         benchmark=_one_of(firms.get("benchmark", "benchmark"), ("benchmark", "sector_proxy"), file.name),
+        repair=repairs.asked(_strings(mended, f"{file.name}: [prices] repair")),
     )
 
 
@@ -186,7 +193,7 @@ def _locate(path: str | Path) -> Path:
 
 def _check_keys(content: Mapping[str, Any], name: str) -> None:
     parts = [("", content)]
-    for section in ("study", "announcements", "securities", "report"):
+    for section in ("study", "announcements", "securities", "prices", "report"):
         if section in content:
             parts.append((section, content[section]))
     groups = content.get("groups", [])

@@ -8,7 +8,18 @@ from marketimpact import trading
 from marketimpact.checks.registry import told
 from marketimpact.checks.rows import Rows
 
-__all__ = ["broken_rows", "closed_days", "copies", "gaps", "last_rows", "repeated_rows", "shifted_dates", "stale_runs"]
+__all__ = [
+    "broken_rows",
+    "closed_days",
+    "copied_rows",
+    "copies",
+    "gaps",
+    "last_rows",
+    "repeated_rows",
+    "shifted_dates",
+    "stale_runs",
+    "unlisted_closures",
+]
 
 PRICES = ("close", "unadjusted_close", "volume", "dividend", "split", "currency")
 #: A gap of this many sessions is told as a suspension rather than as missing days.
@@ -126,6 +137,24 @@ def copies(rows: Rows) -> list[pl.DataFrame]:
         told(runs, "copied_close", pl.col("n"), copied),
         told(untraded, "zero_volume", pl.col("close"), pl.format("a new close of {} with volume zero", close)),
     ]
+
+
+def copied_rows(rows: Rows) -> list[pl.DataFrame]:
+    """Rows of open days that repeat both close and volume; those without volume are `copies`."""
+    shut = pl.coalesce(~pl.col("on_session"), pl.col("date").dt.weekday() >= SATURDAY)
+    same = [pl.col(name) == pl.col(name).shift(1).over("symbol") for name in ("close", "volume")]
+    frame = rows.priced.with_columns((pl.all_horizontal(same) & (pl.col("volume") > 0)).alias("again")).with_columns(
+        pl.col("again").rle_id().over("symbol").alias("run")
+    )
+    seen = pl.format("{} row(s), to {}, with the close and the volume of the row before", "n", "last")
+    return [told(_runs(frame.filter("again", ~shut)), "copied_row", pl.col("n"), seen)]
+
+
+def unlisted_closures(rows: Rows) -> list[pl.DataFrame]:
+    """Sessions that the calendar lists and on which the whole exchange has no price."""
+    shut = rows.shut.with_columns(pl.lit(None, pl.String).alias("symbol"))
+    seen = pl.format("{} lists a session; none of its {} symbols has a price", "mic", "due")
+    return [told(shut, "unlisted_closure", pl.col("due"), seen)]
 
 
 def stale_runs(rows: Rows) -> list[pl.DataFrame]:

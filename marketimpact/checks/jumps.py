@@ -28,7 +28,7 @@ LEAST_SPLIT, LEAST_SPIKE, LEAST_MOVE = 0.4, 0.1, 0.2
 QUIET = 0.25
 #: A spike is taken back when the two returns cancel to within this part of the first.
 BACK = 0.15
-#: After a split the next rows move as usual; after bad news they do not: standard deviations, and how many rows.
+#: After a split most of the next rows move as usual, after bad news they do not: standard deviations, and rows.
 AFTER, AFTER_ROWS = 4.0, 3
 #: A close is beyond its limit by more than this many ticks and this part of the close before: adjusted
 #: prices are rounded.
@@ -116,7 +116,8 @@ def _measured(rows: Rows) -> pl.DataFrame:
     following = own.shift(-1).over("symbol")
     before = own.shift(1).over("symbol")
     near = (NEAR * pl.col("scale")).clip(NEAR_LEAST, NEAR_MOST)
-    after = pl.mean_horizontal(sigmas.shift(-n).over("symbol") for n in range(1, AFTER_ROWS + 1))
+    # the median: one piece of news soon after does not make it turmoil
+    after = pl.concat_list(sigmas.shift(-n).over("symbol") for n in range(1, AFTER_ROWS + 1)).list.median()
     return rows.traded.with_columns(
         sigmas.alias("sigmas"),
         split_ratio(own, near).alias("ratio"),

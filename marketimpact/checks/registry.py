@@ -64,7 +64,8 @@ FINDINGS: dict[str, Finding] = {
     for finding in (
         Finding("conflicting_rows", ERROR, "dates with rows that contradict each other",
                 "Find out which row is right and drop the others."),
-        Finding("unreadable_value", ERROR, "values that are no date or number", "Correct or empty the cell."),
+        Finding("unreadable_value", ERROR, "values that are no date or number",
+                "Write dates 2024-01-31 and numbers 1234.5, or leave the cell empty."),
         Finding("non_positive_price", ERROR, "prices that are zero or negative",
                 "Leave the cell empty, or read a better source."),
         Finding("currency_mismatch", ERROR, "symbols in a currency other than the securities say",
@@ -96,6 +97,8 @@ FINDINGS: dict[str, Finding] = {
                 "Move the dates of that part by one day."),
         Finding("stale_run", WARNING, "long runs of one and the same close",
                 "Look for closes filled forward or backward; leave days without a trade empty."),
+        Finding("copied_row", WARNING, "rows with the close and the volume of the row before",
+                "Two days do not trade alike: a row filled forward over a day without trade. Take it out."),
         Finding("repeated_rows", WARNING, "dates with the same row more than once",
                 "Drop the repeats, or repair=('duplicates',)."),
         Finding("partial_last_day", WARNING, "last rows that look like an unfinished session",
@@ -103,6 +106,8 @@ FINDINGS: dict[str, Finding] = {
         Finding("missing_day", NOTE, "single sessions without a price",
                 "A return needs both neighbours: see `quality`."),
         Finding("suspension", NOTE, "gaps of several sessions", "A suspension, or rows the source has lost."),
+        Finding("unlisted_closure", NOTE, "sessions of the calendar on which no symbol of the exchange has a price",
+                "Taken for a closure, such as a typhoon day. If the source lost the day, find its prices."),
         Finding("copied_close", NOTE, "closes without volume that repeat the one before",
                 "repair=('copied_closes',), the default, takes them out."),
         Finding("zero_volume", NOTE, "new closes without volume", "A quote or a settlement price rather than a trade."),
@@ -179,10 +184,11 @@ def sentences(findings: pl.DataFrame, *severities: Severity) -> list[str]:
         ordered(findings)
         .filter(pl.col("severity").is_in(severities))
         .group_by("finding", maintain_order=True)
-        .agg(pl.len().alias("rows"), pl.col("symbol").unique().sort())
+        .agg(pl.len().alias("rows"), pl.col("symbol").drop_nulls().unique().sort())
     )
     return [
-        f"{row['finding']}: {FINDINGS[row['finding']].counted}: {row['rows']} ({_some(row['symbol'])})"
+        f"{row['finding']}: {FINDINGS[row['finding']].counted}: {row['rows']}"
+        + (f" ({_some(row['symbol'])})" if row["symbol"] else "")
         for row in counts.iter_rows(named=True)
     ]
 

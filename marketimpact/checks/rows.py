@@ -54,12 +54,15 @@ class Rows:
     sessions : polars.DataFrame
         ``mic, date, session, short``: sessions of every calendar, after closures that prices show; `mic` is the
         calendar's name, `short` whether it closed early.
+    shut : polars.DataFrame
+        ``mic, date, due``: sessions left out because none of the `due` symbols has a price.
     """
 
     raw: pl.DataFrame
     priced: pl.DataFrame
     traded: pl.DataFrame
     sessions: pl.DataFrame
+    shut: pl.DataFrame
 
 
 def prepared(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> Rows:
@@ -87,8 +90,8 @@ def prepared(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame |
     open_days = _listed(priced, listed)
     priced = _without_strangers(priced, open_days)
     own = priced.filter(~pl.col("copied"), pl.col("on_session").fill_null(value=True))
-    sessions = _repaired(open_days, own)
-    return Rows(raw, priced, _with_returns(own, sessions), sessions)
+    sessions, shut = _repaired(open_days, own)
+    return Rows(raw, priced, _with_returns(own, sessions), sessions, shut)
 
 
 def some(names: list[str], shown: int = 5) -> str:
@@ -157,11 +160,13 @@ def _without_strangers(priced: pl.DataFrame, open_days: pl.DataFrame) -> pl.Data
     return marked.with_columns(pl.when(~stranger.fill_null(value=False)).then(pl.col("calendar", "on_session")))
 
 
-def _repaired(open_days: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
-    """Sessions without those on which nobody of the exchange has a price, numbered."""
+def _repaired(open_days: pl.DataFrame, own: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Sessions without those on which nobody of the exchange has a price, numbered; and those."""
     homes = own.select("symbol", pl.col("calendar").alias("mic")).unique().drop_nulls()
     kept, _ = panels.repair(open_days, homes, own.select("symbol", "date", "close"))
-    return kept.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over("mic").alias("session"))
+    due = homes.group_by("mic").agg(pl.len().alias("due"))
+    shut = open_days.join(kept, on=["mic", "date"], how="anti").join(due, on="mic", how="left", validate="m:1")
+    return kept.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over("mic").alias("session")), shut
 
 
 def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:

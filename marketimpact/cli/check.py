@@ -10,7 +10,7 @@ import typer
 
 from marketimpact import checks
 from marketimpact.catalogue import securities
-from marketimpact.cli.printing import show
+from marketimpact.cli.printing import flat, show
 
 __all__ = ["check"]
 
@@ -32,7 +32,7 @@ def check(
     """
     findings = checks.check_prices(file, securities(universe))
     if csv:
-        typer.echo(findings.write_csv(), nl=False)
+        typer.echo(flat(findings).write_csv(), nl=False)
     else:
         _print(findings, notes=notes)
     if (findings["severity"] == checks.ERROR).any():

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from marketimpact.cli.printing import show
-from marketimpact.errors import SpecificationError
+from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources import PriceStore, StoredPrices, YahooPrices
 from marketimpact.study_file import read_study
 
-__all__ = ["fetch", "open_store", "store"]
+__all__ = ["existing_store", "fetch", "open_store", "store"]
 
 store = typer.Typer(help="What the price store holds.", no_args_is_help=True)
 Directory = Annotated[
@@ -24,6 +24,22 @@ Directory = Annotated[
 def open_store(directory: Path | None) -> PriceStore:
     """The store in a folder, or the one in the user's cache."""
     return PriceStore() if directory is None else PriceStore(directory)
+
+
+def existing_store(directory: Path | None) -> PriceStore:
+    """The same, for commands that only look: a folder that is not there is a slip.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    held = open_store(directory)
+    if not held.directory.is_dir():
+        raise DataError(
+            f"There is no price store at {held.directory}. marketimpact fetch makes one; --store names another folder."
+        )
+    return held
 
 
 def fetch(
@@ -49,7 +65,7 @@ def fetch(
 @store.command("ls")
 def list_store(directory: Directory = None) -> None:
     """List symbols and snapshots."""
-    held = open_store(directory)
+    held = existing_store(directory)
     show(held.symbols().drop("file", "time_zone"))
     show(held.snapshots())
 
@@ -57,10 +73,12 @@ def list_store(directory: Directory = None) -> None:
 @store.command()
 def verify(directory: Directory = None) -> None:
     """Check every file against its hash; exit code 1 when one is damaged or gone."""
-    found = open_store(directory).verify()
-    show(found)
+    held = existing_store(directory)
+    found = held.verify()
     if found.height:
+        show(found)
         raise typer.Exit(1)
+    typer.echo(f"Every file is whole. Symbols: {held.symbols().height}; snapshots: {held.snapshots().height}.")
 
 
 @store.command()
@@ -71,7 +89,7 @@ def export(
 ) -> None:
     """Write current prices as one file."""
     chosen = [s.strip() for s in symbols.split(",") if s.strip()] if symbols else None
-    typer.echo(f"Written: {open_store(directory).export(file, chosen)}")
+    typer.echo(f"Written: {existing_store(directory).export(file, chosen)}")
 
 
 @store.command()
@@ -80,10 +98,10 @@ def prune(
     directory: Directory = None,
 ) -> None:
     """Remove files that no snapshot needs and that are not current."""
-    held = open_store(directory)
+    held = existing_store(directory)
     for snapshot in forget or []:
         held.forget(snapshot)
-    typer.echo(f"{held.prune()} files removed")
+    typer.echo(f"Snapshots dropped: {len(forget or [])}; files removed: {held.prune()}")
 
 
 def _day(moment: datetime | None) -> date | None:

@@ -12,11 +12,12 @@ from marketimpact import calendars, report
 from marketimpact.alignment import align as align_events
 from marketimpact.catalogue import announcements, campaigns, securities
 from marketimpact.cli.printing import flat, show
-from marketimpact.cli.store import Directory, open_store
+from marketimpact.cli.store import Directory, existing_store, open_store
+from marketimpact.errors import DataError
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
-from marketimpact.sources import FilePrices, PriceSource, SamplePrices, StoredPrices, YahooPrices
-from marketimpact.study_file import read_study
+from marketimpact.sources import FilePrices, FolderPrices, PriceSource, SamplePrices, StoredPrices, YahooPrices
+from marketimpact.study_file import Answer, StudyFile, read_study
 
 __all__ = ["align_command", "list_command", "run"]
 
@@ -31,7 +32,9 @@ class _Calendars:
 
 def run(
     study: Annotated[str, typer.Argument(help="Study file (TOML), or the name of an embedded study.")] = "h20",
-    prices: Annotated[Path | None, typer.Option(help="Prices: a Parquet or CSV file.")] = None,
+    prices: Annotated[
+        Path | None, typer.Option(help="Prices: a Parquet or CSV file, or a folder with a file per symbol.")
+    ] = None,
     yahoo: Annotated[bool, typer.Option("--yahoo", help="Fetch prices from Yahoo Finance.")] = False,
     snapshot: Annotated[
         str | None, typer.Option(help="Prices of this snapshot of the price store; no network.")
@@ -48,6 +51,18 @@ def run(
     plan = read_study(study)
     answer = plan.run(source)
     folder = out if out is not None else Path("out") / plan.name
+    try:
+        target = _write(plan, answer, folder)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be written ({error.strerror or error}). Choose another with --out."
+        ) from error
+    typer.echo(repr(answer.result))
+    typer.echo(f"\nReport: {target}\nTables: {folder} (CSV and Parquet)")
+
+
+def _write(plan: StudyFile, answer: Answer, folder: Path) -> Path:
+    """The report and every table; where the report is."""
     group = "group" if plan.groups else None
     target = report.write_report(
         answer.result,
@@ -61,20 +76,21 @@ def run(
     for name, table in report.tables(answer.result, windows=plan.windows, group=group).items():
         table.write_parquet(folder / f"{name}.parquet")
         flat(table).write_csv(folder / f"{name}.csv")
-    typer.echo(repr(answer.result))
-    typer.echo(f"\nReport: {target}\nTables: {folder} (CSV and Parquet)")
+    return target
 
 
 def _source(prices: Path | None, snapshot: str | None, directory: Path | None, *, yahoo: bool) -> PriceSource:
     if (prices is not None) + yahoo + (snapshot is not None) > 1:
         raise typer.BadParameter("give one of --prices, --yahoo and --snapshot")
-    if directory is not None and not (yahoo or snapshot):
+    if directory is not None and not (yahoo or snapshot is not None):
         raise typer.BadParameter("--store goes with --yahoo or --snapshot")
     if yahoo:
         return StoredPrices(YahooPrices(), open_store(directory))
     if snapshot is not None:
-        return StoredPrices(store=open_store(directory), snapshot=snapshot)
-    return FilePrices(prices) if prices else SamplePrices()
+        return StoredPrices(store=existing_store(directory), snapshot=snapshot)
+    if prices is not None:
+        return FolderPrices(prices) if prices.is_dir() else FilePrices(prices)
+    return SamplePrices()
 
 
 def align_command(

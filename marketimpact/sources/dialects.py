@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from marketimpact import csvtext
 from marketimpact.errors import DataError
 
 __all__ = ["AKSHARE", "DIALECTS", "SINA", "STOOQ_BULK", "Dialect", "normal", "recognise", "recognised", "unknown"]
@@ -109,6 +110,8 @@ def recognise(header: Sequence[str], what: str) -> Dialect:
 
 def unknown(header: Sequence[str], what: str) -> DataError:
     """The error for a header that no dialect fits."""
+    if problem := csvtext.otherwise_divided(header, what):
+        return problem
     understood = "\n".join(f"  - {dialect.shown()}" for dialect in DIALECTS)
     return DataError(
         f"{what}: the header {', '.join(map(repr, header[:20])) or 'is absent; it'} is of no layout known here.\n"

@@ -156,6 +156,8 @@ class FilePrices:
 def load_file(path: Path) -> pl.DataFrame:
     """The rows of a Parquet file, or of a CSV file with every value as text; broken ones are a `DataError`."""
     kind = path.suffix.lower()
+    if path.is_dir():
+        raise DataError(f"{path} is a folder. FolderPrices reads one with a file per symbol.")
     if kind not in (".parquet", ".csv"):
         raise DataError(
             f"{path} ends in {kind!r}, which is not read here. Give .parquet or .csv; "
@@ -192,6 +194,8 @@ def _demand_columns(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     renames = {near: name for name in wanted for near in [_nearest(name, found)] if near}
     what = ", ".join("'close' or 'adj_close'" if name == "close" else repr(name) for name in lacking)
     advice = f"Rename with .rename({renames})." if renames else "One row per symbol and date is needed."
+    if "symbol" in lacking and "symbol" not in renames.values():
+        advice += " Downloads with a file per symbol are read from their folder by FolderPrices."
     raise DataError(
         f"{source} lacks the column{'s' if len(lacking) > 1 else ''} {what}; "
         f"it has {', '.join(map(repr, found))}. {advice}"

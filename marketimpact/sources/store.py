@@ -6,8 +6,8 @@ import io
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +15,28 @@ import polars as pl
 
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.sources.protocol import listed
-from marketimpact.sources.store_files import digest, locked, safe_name, set_aside, sweep, write_whole
+from marketimpact.sources.store_files import content_of, digest, locked, safe_name, set_aside, sweep, write_whole
+from marketimpact.sources.store_format import FORMAT, demand_known, known_format, settle_format
+from marketimpact.sources.store_index import (
+    SERIES,
+    Entry,
+    Update,
+    as_index,
+    as_json,
+    as_parquet,
+    entry_of,
+    from_index,
+    inside,
+    joined,
+    united,
+)
 
 __all__ = ["SERIES", "Entry", "PriceStore", "Update"]
 
-#: Version of what is written. A store of a later one is refused.
-FORMAT = 1
-#: Columns of every data file.
-SERIES: Mapping[str, Any] = {
-    "symbol": pl.String, "date": pl.Date, "close": pl.Float64, "volume": pl.Float64, "unadjusted_close": pl.Float64,
-    "dividend": pl.Float64, "split": pl.Float64, "currency": pl.String, "time_zone": pl.String,
-    "fetched_at": pl.Datetime("us", "UTC"), "source": pl.String,
-}  # fmt: skip
 #: Letters of a snapshot's name.
 SNAPSHOT = 16
+NOTHING = "The price store holds nothing yet. marketimpact fetch fills it."
 _DAMAGE = {"what": pl.String, "symbol": pl.String, "file": pl.String, "problem": pl.String}
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What the index says of one symbol: its current file, and which dates were asked for."""
-
-    vendor: str
-    symbol: str
-    file: str
-    covered_from: str
-    covered_to: str
-    fetched_at: str
-    time_zone: str | None
-    rows: int
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Update:
-    """Rows of one symbol to keep, and the dates they are all of; `replaces` where older rows no longer hold."""
-
-    symbol: str
-    frame: pl.DataFrame
-    covered_from: date
-    covered_to: date
-    replaces: bool
-    notes: tuple[str, ...] = ()
 
 
 def _cache() -> Path:
@@ -106,33 +86,43 @@ class PriceStore:
         )  # fmt: skip
 
     def snapshots(self) -> pl.DataFrame:
-        """``snapshot, vendor, symbols, first, last, missing``: what was read, under the names it can be read by."""
-        rows = []
-        for path in sorted((self.directory / "snapshots").glob("*.json")):
-            held = self.manifest(path.stem)
-            rows.append(
-                (path.stem, held["vendor"], len(held["files"]), held["first"], held["last"], len(held["missing"]))
-            )
-        kinds = ["snapshot", "vendor", "symbols", "first", "last", "missing"]
-        return pl.DataFrame(
-            rows, schema=kinds, orient="row", schema_overrides={"symbols": pl.Int64, "missing": pl.Int64}
-        )
+        """``snapshot, vendor, symbols, first, last, missing``: what was read, under the names it can be read by.
+
+        Of a damaged one only the name is there, and a warning says so.
+        """
+        known_format(self.directory)
+        rows: list[tuple[Any, ...]] = []
+        for name in self._snapshot_names():
+            try:
+                held = self.manifest(name)
+            except DataError as error:
+                warnings.warn(str(error), MarketImpactWarning, stacklevel=2)
+                rows.append((name, *[None] * 5))
+                continue
+            rows.append((name, held["vendor"], len(held["files"]), held["first"], held["last"], len(held["missing"])))
+        kinds = dict.fromkeys(("snapshot", "vendor", "symbols", "first", "last", "missing"), pl.String)
+        return pl.DataFrame(rows, schema=kinds | {"symbols": pl.Int64, "missing": pl.Int64}, orient="row")
 
     def verify(self) -> pl.DataFrame:
         """``what, symbol, file, problem``: files that are damaged or gone; empty when all is well. Changes nothing."""
-        self._demand_format()
         found: list[tuple[str, str | None, str, str]] = []
-        wanted = {(e.file, e.symbol, "current") for e in self.index().values()}
-        for path in sorted((self.directory / "snapshots").glob("*.json")):
+        if not known_format(self.directory) and (self.directory / "format.json").exists():
+            found.append(("format", None, "format.json", "is damaged; it is made anew with the next fetch"))
+        entries, problem = self._index()
+        if problem:
+            found.append(("index", None, "index.json", f"is damaged ({problem}); it is made anew from the files"))
+        wanted = {(e.file, e.symbol, "current") for e in entries.values()}
+        for name in self._snapshot_names():
             try:
-                held = self.manifest(path.stem)
+                held = self.manifest(name)
             except DataError as error:
-                found.append(("snapshot", None, path.name, str(error)))
+                found.append(("snapshot", None, f"{name}.json", str(error)))
                 continue
-            wanted |= {(file, symbol, f"snapshot {path.stem}") for symbol, file in held["files"].items()}
+            wanted |= {(file, symbol, f"snapshot {name}") for symbol, file in held["files"].items()}
         for file, symbol, what in sorted(wanted):
-            problem = self._problem(file)
-            if problem:
+            problem = self._content(file)[1]
+            # a writer may have replaced it meanwhile
+            if problem and (what != "current" or any(file == e.file for e in self._index()[0].values())):
                 found.append((what, symbol, file, problem))
         return pl.DataFrame(found, schema=_DAMAGE, orient="row")
 
@@ -156,7 +146,9 @@ class PriceStore:
             "symbol", "date", pl.col("unadjusted_close").alias("close"), pl.col("close").alias("adj_close"),
             "volume", "dividend", "split", "currency",
         )  # fmt: skip
-        write_whole(target, _parquet(frame, {}) if target.suffix.lower() == ".parquet" else frame.write_csv().encode())
+        write_whole(
+            target, as_parquet(frame, {}) if target.suffix.lower() == ".parquet" else frame.write_csv().encode()
+        )
         return target
 
     def _current(self, symbols: Sequence[str] | None, vendor: str | None) -> pl.DataFrame:
@@ -166,7 +158,7 @@ class PriceStore:
         wanted = sorted({s for _, s in held}) if symbols is None else list(symbols)
         lacking = sorted(set(wanted) - {s for _, s in held})
         if lacking or not wanted:
-            raise DataError(f"The store holds no prices of {listed(lacking)}." if lacking else "The store is empty.")
+            raise DataError(f"The store holds no prices of {listed(lacking)}." if lacking else NOTHING)
         twice = sorted(s for s in wanted if sum(s == symbol for _, symbol in held) > 1)
         if twice:
             raise DataError(f"More than one vendor's prices of {listed(twice)} are held; say which with vendor=.")
@@ -182,10 +174,10 @@ class PriceStore:
     def prune(self) -> int:
         """Remove files that are neither current nor in a snapshot, and what dead writers left; count them."""
         with locked(self.directory):
-            self._demand_format()
+            known_format(self.directory)
             keep = {e.file for e in self.index().values()}
-            for path in (self.directory / "snapshots").glob("*.json"):
-                keep |= set(self.manifest(path.stem)["files"].values())
+            for name in self._snapshot_names():
+                keep |= set(self.manifest(name)["files"].values())
             gone = [p for p in self._data_files() if p.relative_to(self.directory).as_posix() not in keep]
             for path in gone:
                 path.unlink()
@@ -193,22 +185,29 @@ class PriceStore:
 
     def index(self) -> dict[tuple[str, str], Entry]:
         """Current files by vendor and symbol; rebuilt from the files, with a warning, where it is damaged."""
-        self._demand_format()
-        path = self.directory / "index.json"
-        try:
-            content = json.loads(path.read_bytes())
-            return {(e["vendor"], e["symbol"]): Entry(**{**e, "notes": tuple(e["notes"])}) for e in content["series"]}
-        except FileNotFoundError:
-            return self._rebuilt() if any(True for _ in self._data_files()) else {}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            aside = set_aside(path, self.directory)
+        known_format(self.directory)
+        entries, problem = self._index()
+        if problem:
+            aside = set_aside(self.directory / "index.json", self.directory)
             warnings.warn(
-                f"The index of the price store was damaged ({type(error).__name__}); it is set aside as {aside.name} "
-                "and made anew from the files.",
+                f"The index of the price store was damaged ({problem}); it is set aside as {aside.name} and made anew "
+                "from the files.",
                 MarketImpactWarning,
                 stacklevel=3,
             )
-            return self._rebuilt()
+        return entries
+
+    def _index(self) -> tuple[dict[tuple[str, str], Entry], str]:
+        """Current files, and what is wrong with the index; empty where nothing is."""
+        content = content_of(self.directory / "index.json")
+        if content is None:
+            return self._rebuilt(), ""
+        try:
+            return from_index(content), ""
+        except ValueError as error:
+            return self._rebuilt(), str(error).partition("\n")[0]
+        except (KeyError, TypeError, AttributeError) as error:
+            return self._rebuilt(), type(error).__name__
 
     def series(self, file: str) -> pl.DataFrame:
         """Rows of a data file, after checking its hash.
@@ -218,16 +217,19 @@ class PriceStore:
         DataError
             If it is gone or damaged.
         """
-        problem = self._problem(file)
+        content, problem = self._content(file)
         if problem:
-            raise DataError(f"{file} of the price store {problem}.")
-        return pl.read_parquet(io.BytesIO((self.directory / file).read_bytes()))
+            raise DataError(
+                f"Stored prices {problem} ({file}). marketimpact fetch gets current ones; a snapshot that needs this "
+                "very file cannot be read any more."
+            )
+        return pl.read_parquet(io.BytesIO(content))
 
     def whole(self, entry: Entry) -> pl.DataFrame | None:
         """Rows of a current file; a damaged one is set aside with a warning, None then stands for it."""
-        problem = self._problem(entry.file)
+        content, problem = self._content(entry.file)
         if not problem:
-            return pl.read_parquet(io.BytesIO((self.directory / entry.file).read_bytes()))
+            return pl.read_parquet(io.BytesIO(content))
         path = self.directory / entry.file
         where = f"; it is set aside as {set_aside(path, self.directory).name}" if path.exists() else ""
         warnings.warn(
@@ -246,28 +248,43 @@ class PriceStore:
             If the directory cannot be written, is full, or belongs to a later version.
         """
         with locked(self.directory):
-            self._demand_format()
-            if not (self.directory / "format.json").exists():
-                write_whole(self.directory / "format.json", _json({"format": FORMAT}))
+            settle_format(self.directory)
             entries = self.index()
             for symbol in damaged:
                 entries.pop((vendor, symbol), None)
-            replaced = []
-            for update in updates:
-                key = (vendor, update.symbol)
-                held = entries.get(key)
-                entries[key] = self._keep(vendor, update, held)
-                if held is not None and held.file != entries[key].file:
-                    replaced.append(held.file)
-            write_whole(self.directory / "index.json", _json({"series": [asdict(entries[k]) for k in sorted(entries)]}))
+            replaced: list[str] = []
+            written: list[Path] = []
+            try:
+                for update in updates:
+                    key = (vendor, update.symbol)
+                    held = entries.get(key)
+                    entries[key] = self._keep(vendor, update, held, written)
+                    if held is not None and held.file != entries[key].file:
+                        replaced.append(held.file)
+            except DataError:
+                for path in written:  # nothing names them yet, and the disk may be full
+                    path.unlink(missing_ok=True)
+                raise
+            write_whole(self.directory / "index.json", as_index(entries[k] for k in sorted(entries)))
             self._drop_unpinned(replaced)
 
-    def pin(self, vendor: str, manifest: Mapping[str, Any]) -> str:
-        """Keep a manifest for ever; its name is the hash of its content."""
-        content = _json({"format": FORMAT, "vendor": vendor, **manifest})
-        name = digest(content)[:SNAPSHOT]
+    def name_of(self, manifest: Mapping[str, Any]) -> str:
+        """What a snapshot of a manifest is called: the hash of its content."""
+        return digest(_snapshot(manifest))[:SNAPSHOT]
+
+    def pin(self, manifest: Mapping[str, Any]) -> str:
+        """Keep a manifest for ever, under its name."""
+        content, name = _snapshot(manifest), self.name_of(manifest)
         path = self.directory / "snapshots" / f"{name}.json"
-        if not path.exists():
+        held = content_of(path)
+        if held is not None and held != content:
+            aside = set_aside(path, self.directory)
+            warnings.warn(
+                f"Snapshot {name} was damaged; it is set aside as {aside.name} and written anew.",
+                MarketImpactWarning,
+                stacklevel=3,
+            )
+        if held != content:
             write_whole(path, content)
         return name
 
@@ -282,11 +299,14 @@ class PriceStore:
             If it is damaged or was written by a later version.
         """
         path = self._snapshot_path(snapshot)
-        content = path.read_bytes()
+        content = content_of(path) or b""
         if digest(content)[:SNAPSHOT] != path.stem:
-            raise DataError(f"Snapshot {path.stem} is damaged: its content does not match its name.")
+            raise DataError(
+                f"Snapshot {path.stem} is damaged: its content does not match its name. It cannot be read any more; "
+                f"drop it with: marketimpact store prune --forget {path.stem}"
+            )
         held: dict[str, Any] = json.loads(content)
-        _demand_known(held.get("format"), f"snapshot {path.stem}")
+        demand_known(held.get("format"), f"Snapshot {path.stem}")
         return held
 
     def full_name(self, snapshot: str) -> str:
@@ -294,7 +314,8 @@ class PriceStore:
         return self._snapshot_path(snapshot).stem
 
     def _snapshot_path(self, snapshot: str) -> Path:
-        known = sorted(p.stem for p in (self.directory / "snapshots").glob("*.json"))
+        known_format(self.directory)
+        known = self._snapshot_names()
         meant = [name for name in known if name.startswith(snapshot)] if snapshot.isalnum() else []
         if len(meant) != 1:
             what = f"{len(meant)} snapshots begin with" if meant else "no snapshot is called"
@@ -304,13 +325,16 @@ class PriceStore:
             )
         return self.directory / "snapshots" / f"{meant[0]}.json"
 
-    def _keep(self, vendor: str, update: Update, held: Entry | None) -> Entry:
-        """Write the united rows of one symbol as a new file."""
+    def _snapshot_names(self) -> list[str]:
+        return sorted(path.stem for path in (self.directory / "snapshots").glob("*.json"))
+
+    def _keep(self, vendor: str, update: Update, held: Entry | None, written: list[Path]) -> Entry:
+        """Write the united rows of one symbol as a new file, and add it to those `written`."""
         old = self.whole(held) if held is not None else None
         rows, covered = update.frame, (update.covered_from, update.covered_to)
         if old is not None and held is not None:
-            rows = _united(old, update)
-            covered = _joined((date.fromisoformat(held.covered_from), date.fromisoformat(held.covered_to)), update)
+            rows = united(old, update, latest=held.file == update.base)
+            covered = joined((date.fromisoformat(held.covered_from), date.fromisoformat(held.covered_to)), update)
         notes = update.notes
         if held is not None and old is not None and not update.replaces:
             notes = tuple(dict.fromkeys((*held.notes, *notes)))
@@ -322,19 +346,20 @@ class PriceStore:
             "covered_to": f"{covered[1]}",
             "notes": json.dumps(notes),
         }
-        content = _parquet(rows, told)
+        content = as_parquet(rows, told)
         file = f"prices/{safe_name(vendor)}/{safe_name(update.symbol)}/{digest(content)}.parquet"
         if not (self.directory / file).exists():
             write_whole(self.directory / file, content)
-        return _entry(file, rows, told)
+            written.append(self.directory / file)
+        return entry_of(file, rows, told)
 
     def _drop_unpinned(self, files: Sequence[str]) -> None:
         if not files:
             return
         pinned = set()
-        for path in (self.directory / "snapshots").glob("*.json"):
+        for name in self._snapshot_names():
             # a damaged snapshot must not stop a write; verify tells of it
-            pinned |= set(_files_of(path.read_bytes()))
+            pinned |= set(_files_of(content_of(self.directory / "snapshots" / f"{name}.json") or b""))
         for file in files:
             if file not in pinned:
                 (self.directory / file).unlink(missing_ok=True)
@@ -344,10 +369,10 @@ class PriceStore:
         entries: dict[tuple[str, str], Entry] = {}
         for path in self._data_files():
             file = path.relative_to(self.directory).as_posix()
-            if self._problem(file):
+            content, problem = self._content(file)
+            if problem:
                 continue
-            content = io.BytesIO(path.read_bytes())
-            entry = _entry(file, pl.read_parquet(content), pl.read_parquet_metadata(content))
+            entry = entry_of(file, pl.read_parquet(io.BytesIO(content)), pl.read_parquet_metadata(io.BytesIO(content)))
             known = entries.get((entry.vendor, entry.symbol))
             if known is None or (entry.fetched_at, entry.rows) > (known.fetched_at, known.rows):
                 entries[entry.vendor, entry.symbol] = entry
@@ -356,36 +381,22 @@ class PriceStore:
     def _data_files(self) -> Iterable[Path]:
         return sorted((self.directory / "prices").glob("*/*/*.parquet"))
 
-    def _problem(self, file: str) -> str:
-        """What is wrong with a data file; empty where nothing is."""
-        path = self.directory / file
+    def _content(self, file: str) -> tuple[bytes, str]:
+        """The bytes of a data file, and what is wrong with it; empty where nothing is."""
+        if not inside(file):
+            return b"", "are not where the store keeps its files"
         try:
-            return "" if digest(path.read_bytes()) == path.stem else "are damaged: the file does not match its hash"
-        except FileNotFoundError:
-            return "are gone: the file is not there"
-        except OSError as error:
-            return f"cannot be read ({error.strerror or error})"
-
-    def _demand_format(self) -> None:
-        try:
-            content = json.loads((self.directory / "format.json").read_bytes())
-        except FileNotFoundError:
-            return
-        except ValueError:
-            return  # rewritten with the next commit; the files carry what matters
-        _demand_known(content.get("format") if isinstance(content, dict) else None, f"The price store {self.directory}")
+            content = content_of(self.directory / file)
+        except DataError as error:
+            return b"", f"cannot be read ({error})"
+        if content is None:
+            return b"", "are gone: the file is not there"
+        whole = digest(content) == Path(file).stem
+        return content, "" if whole else "are damaged: the file does not match its hash"
 
 
-def _demand_known(version: object, what: str) -> None:
-    if isinstance(version, int) and version > FORMAT:
-        raise DataError(
-            f"{what} was written by a newer version of marketimpact (format {version}; this one knows {FORMAT}). "
-            "Upgrade marketimpact, or use another directory."
-        )
-
-
-def _json(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1).encode("utf-8", "surrogatepass")
+def _snapshot(manifest: Mapping[str, Any]) -> bytes:
+    return as_json({"format": FORMAT, **manifest})
 
 
 def _files_of(manifest: bytes) -> list[str]:
@@ -393,44 +404,3 @@ def _files_of(manifest: bytes) -> list[str]:
         return list(json.loads(manifest)["files"].values())
     except (ValueError, KeyError, AttributeError, TypeError):
         return []
-
-
-def _parquet(frame: pl.DataFrame, told: Mapping[str, str]) -> bytes:
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer, metadata=dict(told))
-    return buffer.getvalue()
-
-
-def _entry(file: str, rows: pl.DataFrame, told: Mapping[str, str]) -> Entry:
-    last = rows["fetched_at"].max()
-    zones = rows["time_zone"].drop_nulls()
-    return Entry(
-        vendor=told["vendor"],
-        symbol=told["symbol"],
-        file=file,
-        covered_from=told["covered_from"],
-        covered_to=told["covered_to"],
-        fetched_at=last.isoformat() if isinstance(last, datetime) else datetime.fromtimestamp(0, UTC).isoformat(),
-        time_zone=zones[-1] if len(zones) else None,
-        rows=rows.height,
-        notes=tuple(json.loads(told["notes"])),
-    )
-
-
-def _united(old: pl.DataFrame, update: Update) -> pl.DataFrame:
-    """Old and new rows, for one date the one fetched later; a refetch leaves only what was fetched after it."""
-    new = update.frame.select(pl.col(c).cast(kind) for c, kind in SERIES.items())
-    if update.replaces and new.height:
-        old = old.filter(pl.col("fetched_at") > new["fetched_at"].max())
-    both = pl.concat([old, new])
-    return both.sort("date", "fetched_at", maintain_order=True).unique("date", keep="last", maintain_order=True)
-
-
-def _joined(held: tuple[date, date], update: Update) -> tuple[date, date]:
-    """Dates that were asked for, as one stretch; of two with a gap between them the later one."""
-    new = (update.covered_from, update.covered_to)
-    if update.replaces:
-        return new
-    if new[0].toordinal() > held[1].toordinal() + 1 or held[0].toordinal() > new[1].toordinal() + 1:
-        return max(held, new, key=lambda span: span[1])
-    return min(held[0], new[0]), max(held[1], new[1])

@@ -14,10 +14,12 @@ from filelock import FileLock, Timeout
 
 from marketimpact.errors import DataError
 
-__all__ = ["digest", "locked", "safe_name", "set_aside", "sweep", "write_whole"]
+__all__ = ["content_of", "digest", "locked", "safe_name", "set_aside", "sweep", "write_whole"]
 
 #: Seconds to wait for another process to finish writing.
 LOCK_SECONDS = 120.0
+#: Seconds between looks at a lock that is taken; with long ones a busy neighbour always comes first.
+POLL_SECONDS = 0.002
 #: Ending of files that are being written; what is left of them belongs to a writer that died.
 UNFINISHED = ".unfinished"
 READABLE = 40
@@ -27,6 +29,24 @@ NOT_PLAIN = re.compile(r"[^A-Za-z0-9._^=-]")
 def digest(content: bytes) -> str:
     """SHA-256 of bytes, in hex."""
     return hashlib.sha256(content).hexdigest()
+
+
+def content_of(path: Path) -> bytes | None:
+    """The bytes of a file; None where there is none.
+
+    Raises
+    ------
+    DataError
+        When the file system refuses.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read ({error.strerror or error}). Mend its permissions, or choose another directory."
+        ) from error
 
 
 def safe_name(name: str) -> str:
@@ -54,7 +74,7 @@ def locked(directory: Path) -> Iterator[None]:
         directory.mkdir(parents=True, exist_ok=True)
         # a singleton, so that who holds the lock may take it again
         lock = FileLock(directory / "lock", timeout=LOCK_SECONDS, is_singleton=True)
-        lock.acquire()
+        lock.acquire(poll_interval=POLL_SECONDS)
     except Timeout as error:
         raise DataError(
             f"The price store {directory} has been locked by another process for {LOCK_SECONDS:g} s. Wait for it, or "
@@ -104,6 +124,8 @@ def set_aside(path: Path, directory: Path) -> Path:
     try:
         aside.mkdir(parents=True, exist_ok=True)
         path.replace(target)
+    except FileNotFoundError:
+        return target  # another process has done it
     except OSError as error:
         raise DataError(f"{path} is damaged and cannot be set aside ({error.strerror or error}). Move it.") from error
     return target

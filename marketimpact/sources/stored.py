@@ -20,8 +20,10 @@ from marketimpact.sources.protocol import (
     price_table,
     within,
 )
-from marketimpact.sources.store import SERIES, Entry, PriceStore, Update
+from marketimpact.sources.store import PriceStore
 from marketimpact.sources.store_files import locked
+from marketimpact.sources.store_format import known_format
+from marketimpact.sources.store_index import SERIES, Entry, Update
 
 __all__ = ["StoredPrices"]
 
@@ -29,10 +31,15 @@ __all__ = ["StoredPrices"]
 OVERLAP = 5
 #: Closes that differ by more than this share are not the same price.
 SAME = 1e-6
+#: A stored price whose time of fetching lies this far ahead was fetched by a wrong clock.
+AHEAD = timedelta(hours=1)
+#: Vendors may be late with the bars of the last days; a longer gap is one of the symbol's own.
+LATE = timedelta(days=7)
 #: Before any price, for sources without a start of their own.
 BEGINNING = date(1900, 1, 1)
 #: The zone in which a day ends last: a day that is over there is over everywhere.
 LAST_ZONE = timedelta(hours=12)
+SATURDAY = 5
 OUTCOMES = {
     "symbol": pl.String, "outcome": pl.String, "rows": pl.Int64, "cause": pl.String, "retryable": pl.Boolean,
     "tries": pl.Int64,
@@ -113,13 +120,17 @@ class StoredPrices:
         asked = asked_symbols(symbols)
         asked_range(first, last)
         if self.snapshot is not None:
-            return self._table(self.snapshot, asked, first, last)
+            name = self.store.full_name(self.snapshot)
+            return self._table(name, self.store.manifest(name), asked, first, last)
+        known_format(self.store.directory)  # before a lock is put into somebody else's folder
         told = _Told()
         if self.source is not None:
             self._fetch(asked, first, last, told)
         with locked(self.store.directory):
-            name = self.store.pin(self.vendor, self._manifest(asked, first, last, told))
-        return self._table(name, asked, first, last, told)
+            held = {"vendor": self.vendor, **self._manifest(asked, first, last, told)}
+            table = self._table(self.store.name_of(held), held, asked, first, last, told=told)
+            self.store.pin(held)  # once it is known that it can be read
+        return table
 
     def _fetch(self, asked: Sequence[str], first: date | None, last: date | None, told: _Told) -> None:
         """Bring the store up to what is asked for."""
@@ -133,7 +144,12 @@ class StoredPrices:
         for symbol in asked:
             end = _over(entries[symbol].time_zone if symbol in entries else None, last)
             rows = held.get(symbol)
-            if rows is None or date.fromisoformat(entries[symbol].covered_from) > start:
+            ahead = symbol in entries and datetime.fromisoformat(entries[symbol].fetched_at) > _now() + AHEAD
+            if ahead:
+                told.notes.append(f"{symbol} was fetched anew: what was held says it was fetched later than now.")
+            if ahead:
+                whole[symbol] = (min(start, date.fromisoformat(entries[symbol].covered_from)), end)
+            elif rows is None or date.fromisoformat(entries[symbol].covered_from) > start:
                 known = date.fromisoformat(entries[symbol].covered_to) if rows is not None else end
                 whole[symbol] = (start, max(end, known))
             elif date.fromisoformat(entries[symbol].covered_to) < end:
@@ -141,7 +157,8 @@ class StoredPrices:
             else:
                 told.came(symbol, "rows", rows.height, "held; nothing was asked for", tries=0)
         updates = []
-        for symbol, update in self._ask(tails, last, told, held):
+        files = {symbol: entry.file for symbol, entry in entries.items()}
+        for symbol, update in self._ask(tails, last, told, files, held):
             if update is None:  # adjusted since: all of it
                 whole[symbol] = (min(start, date.fromisoformat(entries[symbol].covered_from)), _over(None, last))
             else:
@@ -149,11 +166,16 @@ class StoredPrices:
         for since in sorted({span[0] for span in whole.values()}):
             names = [symbol for symbol, span in whole.items() if span[0] == since]
             until = None if last is None else max(last, *(whole[symbol][1] for symbol in names))
-            updates += [u for _, u in self._ask(dict.fromkeys(names, since), until, told, {}) if u is not None]
+            updates += [u for _, u in self._ask(dict.fromkeys(names, since), until, told, files, {}) if u is not None]
         self.store.commit(self.vendor, updates, damaged)
 
     def _ask(
-        self, since: Mapping[str, date], last: date | None, told: _Told, held: Mapping[str, pl.DataFrame | None]
+        self,
+        since: Mapping[str, date],
+        last: date | None,
+        told: _Told,
+        files: Mapping[str, str],
+        held: Mapping[str, pl.DataFrame | None],
     ) -> Iterator[tuple[str, Update | None]]:
         """Ask the source, symbols of one first date together; None where held rows no longer hold."""
         assert self.source is not None  # the caller looked
@@ -185,8 +207,9 @@ class StoredPrices:
                     yield symbol, None
                     continue
                 zone = got["time_zone"].drop_nulls()
-                until = _over(zone[0] if len(zone) else None, last)
-                yield symbol, Update(symbol, got, begin, max(until, begin), replaces=old is None, notes=kept)
+                until = max(_spoken_of(got, _over(zone[0] if len(zone) else None, last)), begin)
+                base = files.get(symbol)
+                yield symbol, Update(symbol, got, begin, until, replaces=old is None, notes=kept, base=base)
 
     def _manifest(self, asked: Sequence[str], first: date | None, last: date | None, told: _Told) -> dict[str, Any]:
         """What this reading rests on; only for who holds the lock."""
@@ -215,14 +238,17 @@ class StoredPrices:
         return [f"Held only up to a day before {last}: {', '.join(short)}."] if short else []
 
     def _table(
-        self, snapshot: str, asked: Sequence[str], first: date | None, last: date | None, told: _Told | None = None
+        self,
+        name: str,
+        held: Mapping[str, Any],
+        asked: Sequence[str],
+        first: date | None,
+        last: date | None,
+        *,
+        told: _Told | None = None,
     ) -> PriceTable:
-        """Rows of a snapshot."""
-        with locked(self.store.directory):
-            held = self.store.manifest(snapshot)
-            files = {symbol: held["files"][symbol] for symbol in asked if symbol in held["files"]}
-            frames = [self.store.series(file) for file in files.values()]
-        name = self.store.full_name(snapshot)
+        """Rows of a snapshot. No lock: its files never change, and a store may be read-only."""
+        frames = [self.store.series(held["files"][symbol]) for symbol in asked if symbol in held["files"]]
         if not frames:
             raise SourceError(
                 f"Snapshot {name} holds no prices of {listed(asked)}; it holds {listed(sorted(held['files']))}.",
@@ -307,6 +333,16 @@ def _over(zone: str | None, last: date | None) -> date:
     today = (now.astimezone(ZoneInfo(zone)) if zone else now - LAST_ZONE).date()
     yesterday = today - timedelta(days=1)
     return yesterday if last is None else min(last, yesterday)
+
+
+def _spoken_of(rows: pl.DataFrame, until: date) -> date:
+    """The last date that a vendor has spoken of: a bar that is late is asked for again."""
+    end = rows.drop_nulls("close")["date"].max()
+    if not isinstance(end, date) or until - end > LATE or _now().date() - until > LATE:
+        return until
+    days = (end + timedelta(days=k) for k in range(1, (until - end).days + 1))
+    late = next((day for day in days if day.weekday() < SATURDAY), None)
+    return until if late is None else late - timedelta(days=1)
 
 
 def _overlap(rows: pl.DataFrame, covered_to: date) -> date:

@@ -102,7 +102,8 @@ def bars_of(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], first: da
         notes["No close, or none above zero: left empty"] = f"{symbol} ({empty})"
     if done["close"].count() == 0:
         raise YahooFailure("Yahoo has no prices (no bar of a past day has a close)")
-    return Bars(done, meta.get("currency"), meta.get("exchangeTimezoneName"), notes)
+    currency, zone = (meta.get(name) for name in ("currency", "exchangeTimezoneName"))
+    return Bars(done, currency if isinstance(currency, str) else None, zone if isinstance(zone, str) else None, notes)
 
 
 def _rows(symbol: str, bars: pd.DataFrame) -> pl.DataFrame:

@@ -20,6 +20,7 @@ from typing import Any
 import requests
 import yfinance
 from peewee import PeeweeException
+from polars.exceptions import PolarsError
 from yfinance.data import YfData
 from yfinance.exceptions import YFException, YFRateLimitError, YFTickerMissingError
 
@@ -41,6 +42,21 @@ DAILY = {"interval": "1d", "auto_adjust": False, "actions": True, "keepna": True
 RATE_LIMITED = "Yahoo limits the rate of requests: wait some minutes, then ask again"
 #: Refusals that say nothing about the symbol; as do those from 500 on.
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT)
+
+#: OSError: every error of requests and of curl_cffi. From ValueError on: what yfinance and pandas stumble over when
+#: the answer has another shape than they expect, numbers beyond all bounds, or brackets thousands deep.
+STUMBLES = (
+    YFException,
+    PeeweeException,
+    PolarsError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 
 #: yfinance has one session, one setting and one cookie per process, so two questions cannot be asked at once.
 _one_at_a_time = threading.Lock()
@@ -91,9 +107,7 @@ def _asked(symbol: str, session: Any, left: Callable[[], float]) -> Iterator[tup
         YfData.cache_get.cache_clear()  # it keeps bad answers too: asked again, it would give them without asking
         try:
             yield yfinance.Ticker(symbol, session=witness), witness
-        # OSError: every error of requests and of curl_cffi. ValueError to AttributeError: what yfinance
-        # stumbles over when the answer has another shape than it expects.
-        except (YFException, PeeweeException, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except STUMBLES as error:
             raise _failure(error, witness) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import warnings
 from datetime import date, datetime
 
 import polars as pl
@@ -58,7 +59,9 @@ def outcome(ask, path, raw):
     """What a reader gives for these bytes; None where it refuses them with an error of ours."""
     path.write_bytes(raw)
     try:
-        return ask()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", mi.MarketImpactWarning)
+            return ask()
     except mi.MarketImpactError as error:
         assert str(error).strip()
         return None
@@ -85,14 +88,16 @@ def test_prices_of_a_csv(tmp_path, raw):
         return
     expected = {
         (row["symbol"], date.fromisoformat(row["date"][:10])): (
-            plain(row["adj_close"]) if row["adj_close"] else plain(row["close"]),
-            plain(row["volume"]),
-            plain(row["close"]),
+            # a name that was damaged is another column, which is passed over
+            plain(row.get("adj_close") or row.get("close")),
+            plain(row.get("volume")),
+            plain(row.get("close")) if {"close", "adj_close"} <= row.keys() else None,
         )
         for row in records(raw)
         if row["symbol"] in ("NVDA", "AMD")
     }
-    have = table.frame.select("symbol", "date", "close", "volume", "unadjusted_close")
+    names = ("symbol", "date", "close", "volume", "unadjusted_close")
+    have = table.frame.select(name if name in table.frame.columns else pl.lit(None).alias(name) for name in names)
     assert {(s, d): rest for s, d, *rest in have.iter_rows()} == {key: list(value) for key, value in expected.items()}
 
 
@@ -135,9 +140,10 @@ def test_securities(tmp_path, raw):
     if frame is not None:
         rows = records(raw)
         assert frame["symbol"].to_list() == [row["symbol"] for row in rows]
-        assert frame["price_limit"].to_list() == [plain(row["price_limit"]) for row in rows]
+        # a name that was damaged is a column of the reader's own
+        assert frame["price_limit"].to_list() == [plain(row.get("price_limit")) for row in rows]
         assert frame["listed_on"].to_list() == [
-            date.fromisoformat(row["listed_on"]) if row["listed_on"] else None for row in rows
+            date.fromisoformat(row["listed_on"]) if row.get("listed_on") else None for row in rows
         ]
 
 
@@ -152,7 +158,8 @@ def test_announcements(tmp_path, raw):
         for found in frame.iter_rows(named=True):
             row = rows[found["announcement_id"]]
             assert found["headline"] == row["headline"]
-            assert (found["targets"] or []) == [t.strip() for t in row["targets"].split(";") if t.strip()]
+            # a name that was damaged is a column of the reader's own
+            assert (found["targets"] or []) == [t.strip() for t in row.get("targets", "").split(";") if t.strip()]
             if found["time_precision"] == "minute":
                 assert found["announced_at"] == datetime.fromisoformat(row["announced_at"])
 

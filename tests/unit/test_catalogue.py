@@ -517,3 +517,25 @@ def test_the_embedded_rows_are_those_of_the_draft(embedded, universe):
     assert set(past["event_id"]) == set(embedded["announcement_id"])
     listed = pl.read_csv(drafts / "securities_draft.csv", infer_schema=False)
     assert listed["ticker"].to_list() == universe["symbol"].to_list()
+
+
+class TestMisspeltColumns:
+    @pytest.mark.parametrize("name", ["target", "Targets", "argets", " targets"])
+    def test_a_column_that_would_not_be_used_is_told(self, name):
+        own = pl.DataFrame(
+            {
+                "announcement_id": ["2024-01-08-rule"],
+                "announced_at": ["2024-01-08T14:30:00Z"],
+                "time_zone": ["America/New_York"],
+                "headline": ["A rule"],
+                "stance": ["restrictive"],
+                name: ["NVDA;AMD"],
+            }
+        )
+        with pytest.warns(mi.MarketImpactWarning, match=rf"column '{name}' is kept, but not used\. Write 'targets'"):
+            frame = mi.announcements(own)
+        assert frame[name].to_list() == ["NVDA;AMD"]
+
+    def test_columns_of_ones_own_are_not(self):
+        own = mi.securities().with_columns(pl.lit(1.0).alias("size"), pl.lit("x").alias("remark"))
+        assert {"size", "remark"} <= set(mi.securities(own).columns)

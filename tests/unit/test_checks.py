@@ -193,6 +193,44 @@ def test_a_day_on_which_a_whole_exchange_has_no_price_is_no_gap():
     assert found(PRICES.filter(~(mainland & (pl.col("date") == day))), "missing_day") == []
 
 
+def test_one_piece_of_news_soon_after_does_not_hide_a_split():
+    """As INTC's fall by 16% did, three days after a day on which a split was planted."""
+    days = days_of(AMERICAN)
+    split = changed((pl.col("symbol") == AMERICAN) & (pl.col("date") < days[400]), close=pl.col("close") * 2)
+    both = changed((pl.col("symbol") == AMERICAN) & (pl.col("date") >= days[403]), split, close=pl.col("close") * 0.84)
+    assert found(both, "split_like_jump") == [(AMERICAN, days[400], 2.0)]
+
+
+def filled_forward(symbols: list[str], first: date, last: date) -> pl.DataFrame:
+    """Closes and volumes of the session before `first` on all days to `last`."""
+    there = pl.col("symbol").is_in(symbols) & pl.col("date").is_between(first, last)
+    emptied = PRICES.with_columns(pl.when(~there).then(pl.col(c)).alias(c) for c in ("close", "volume"))
+    return emptied.sort("symbol", "date").with_columns(pl.col("close", "volume").forward_fill().over("symbol"))
+
+
+def test_rows_filled_forward_over_a_day_the_calendar_does_not_know_as_shut():
+    """A typhoon day on which every symbol of an exchange has the row of the day before; and one symbol's three days."""
+    days = days_of(CHINESE)
+    everyone = [s for s in PRICES["symbol"].unique() if s.startswith("XSHG")]
+    assert found(filled_forward(everyone, days[100], days[100]), "copied_row") == [
+        (symbol, days[100], 1.0) for symbol in sorted(everyone)
+    ]
+    assert loud(filled_forward([CHINESE], days[100], days[102])) == [("copied_row", CHINESE, days[100])]
+    assert found(filled_forward([CHINESE], days[100], days[102]), "copied_row") == [(CHINESE, days[100], 3.0)]
+
+
+def test_a_day_that_no_symbol_of_an_exchange_has():
+    day = days_of(CHINESE)[100]
+    everyone = [*FIRMS.filter(pl.col("mic") == "XSHG")["symbol"], "000300.SS"]
+    closed = PRICES.filter(~(pl.col("symbol").is_in(everyone) & (pl.col("date") == day)))
+    assert found(closed, "unlisted_closure") == [(None, day, 5.0)]
+    assert found(closed, "missing_day") == found(PRICES, "missing_day")
+    lines = checks.sentences(checks.check_prices(closed, FIRMS), "note")
+    assert "unlisted_closure: sessions of the calendar on which no symbol of the exchange has a price: 1" in lines
+    one = PRICES.filter(~at(CHINESE, day))
+    assert found(one, "unlisted_closure") == []
+
+
 def test_rows_filled_forward_on_holidays():
     """Every weekday has a row; a holiday repeats the session before."""
     own = PRICES.filter(pl.col("symbol") == CHINESE)
@@ -429,6 +467,9 @@ def test_real_prices_have_the_faults_known_from_elsewhere(real):
     assert ("USDHKD", date(2024, 8, 21)) in seams
     nida = real.filter(pl.col("finding") == "closed_day_price", pl.col("date") == date(2016, 8, 2))
     assert {"0700.HK", "0981.HK"} <= set(nida["symbol"])
+    # typhoon Saola and the black rain of 2023, sessions by the calendar
+    shut = real.filter(pl.col("finding") == "unlisted_closure", pl.col("detail").str.starts_with("XHKG"))
+    assert shut["date"].to_list() == [date(2023, 9, 1), date(2023, 9, 8)]
     partial = real.filter(pl.col("finding") == "partial_last_day").select("symbol", "date").rows()
     assert partial == [("BIDU", date(2026, 3, 26))]
 

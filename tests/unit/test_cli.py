@@ -213,11 +213,86 @@ def test_the_store_is_listed_verified_exported_and_pruned(tmp_path):
     assert (
         mi.FilePrices(tmp_path / "out.csv").read(["AMD"]).frame.height == frame.filter(pl.col("symbol") == "AMD").height
     )
-    assert "0 files removed" in marketimpact("store", "prune", "--store", "store", cwd=tmp_path).stdout
+    assert "files removed: 0" in marketimpact("store", "prune", "--store", "store", cwd=tmp_path).stdout
     next((tmp_path / "store" / "prices").glob("*/*/*.parquet")).write_bytes(b"broken")
     broken = marketimpact("store", "verify", "--store", "store", cwd=tmp_path)
     assert broken.returncode == 1
     assert "does not match its hash" in " ".join(broken.stdout.split())
+
+
+@pytest.mark.parametrize("words", [("ls",), ("verify",), ("export", "out.csv"), ("prune",)])
+def test_a_store_that_is_not_there_is_a_slip_and_none_is_made(tmp_path, words):
+    done = marketimpact("store", *words, "--store", "st ore", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: There is no price store at st ore. marketimpact fetch makes one; --store names another folder.\n",
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_snapshot_is_listed_and_dropped(tmp_path):
+    store = mi.PriceStore(tmp_path / "store")
+    source = mi.StoredPrices(mi.FilePrices(mi.SamplePrices().read(["NVDA", "AMD"]).frame), store)
+    one, two = (source.read([symbol]).snapshot for symbol in ("NVDA", "AMD"))
+    (store.directory / "snapshots" / f"{one}.json").write_text("{}")
+    done = marketimpact("store", "ls", "--store", "store", cwd=tmp_path)
+    assert done.returncode == 0
+    assert two in done.stdout
+    assert f"warning: Snapshot {one} is damaged" in done.stderr
+    done = marketimpact("run", "--snapshot", str(one), "--store", "store", cwd=tmp_path)
+    assert (done.returncode, "is damaged" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+    done = marketimpact("store", "prune", "--forget", str(one), "--store", "store", cwd=tmp_path)
+    assert "Snapshots dropped: 1; files removed: 0" in done.stdout
+    done = marketimpact("store", "verify", "--store", "store", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "Every file is whole. Symbols: 2; snapshots: 1.\n")
+
+
+def test_run_on_a_folder_of_downloads(tmp_path):
+    prices = mi.SamplePrices().read(["NVDA", "^GSPC"]).frame
+    (tmp_path / "downloads").mkdir()
+    for symbol in ("NVDA", "^GSPC"):
+        rows = prices.filter(pl.col("symbol") == symbol)
+        columns = dict.fromkeys(("Open", "High", "Low", "Close", "Adj Close"), pl.col("close"))
+        rows.select(
+            pl.col("date").alias("Date"), *(v.alias(k) for k, v in columns.items()), pl.col("volume").alias("Volume")
+        ).write_csv(tmp_path / "downloads" / f"{symbol}.csv")
+    done = marketimpact("run", "h20", "--prices", "downloads", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(pl.read_parquet(tmp_path / "out" / "car.parquet")["symbol"]) == {"NVDA"}
+
+
+def test_a_folder_that_cannot_be_written_is_one_message(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    done = marketimpact("run", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: out cannot be written (")
+    assert "Choose another with --out." in done.stderr
+
+
+def test_a_study_file_names_repairs(tmp_path):
+    prices = mi.SamplePrices().read(["NVDA", "^GSPC"]).frame
+    day = prices.filter(pl.col("symbol") == "NVDA")["date"].sort()[600]
+    before = (pl.col("symbol") == "NVDA") & (pl.col("date") < day)
+    prices.with_columns(pl.when(before).then(pl.col("close") * 10).otherwise("close").alias("close")).write_parquet(
+        tmp_path / "prices.parquet"
+    )
+    text = '[announcements]\nids = ["2025-08-12-beijing-discourages-h20"]\n'
+    (tmp_path / "plain.toml").write_text(text)
+    (tmp_path / "mended.toml").write_text(text + '[prices]\nrepair = ["copied_closes", "closed_days", "splits"]\n')
+    done = {
+        name: marketimpact("run", f"{name}.toml", "--prices", "prices.parquet", "--out", name, cwd=tmp_path)
+        for name in ("plain", "mended")
+    }
+    assert {name: run.returncode for name, run in done.items()} == {"plain": 0, "mended": 0}
+    assert "a 10-for-1 split" in done["plain"].stderr
+    assert "a 10-for-1 split" not in done["mended"].stderr
+    plain, mended = (pl.read_parquet(tmp_path / name / "price_repairs.parquet") for name in ("plain", "mended"))
+    assert "splits" not in plain["what"]
+    assert mended.filter(pl.col("what") == "splits")["symbol"].unique().to_list() == ["NVDA"]
+    assert "a split they were not adjusted for" in (tmp_path / "mended" / "report.html").read_text(encoding="utf-8")
+    (tmp_path / "wrong.toml").write_text('[prices]\nrepair = ["everything"]\n')
+    with pytest.raises(mi.SpecificationError, match="repair cannot be 'everything'"):
+        read_study(tmp_path / "wrong.toml")
 
 
 def test_fetch_needs_something_to_fetch(tmp_path):

@@ -244,6 +244,37 @@ def test_a_file_that_cannot_be_read(tmp_path, name, content, words):
         FilePrices(tmp_path / name).read(["NVDA"])
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("symbol;date;close\nNVDA;2024-01-08;48.1\n", r"divided by ';', not by commas\. Save it with commas"),
+        ("symbol;date;close\nNVDA;08.01.2024;48,1\n", r"divided by ';', not by commas\. Save it with commas"),
+        ("symbol\tdate\tclose\nNVDA\t2024-01-08\t48.1\n", r"divided by '\\t', not by commas"),
+        ("symbol,date,close\nNVDA,08.01.2024,48.1\n", r"date '08\.01\.2024'\. Dates are written 2024-01-31"),
+        ("symbol,date,close\nNVDA,01/08/2024,48.1\n", r"date '01/08/2024'\. Dates are written 2024-01-31"),
+        ('symbol,date,close\nNVDA,2024-01-08,"1,048.10"\n', r"close '1,048\.10'\. .* numbers 1234\.5"),
+        ("symbol,date,close\nNVDA,2024-01-08,$48.1\n", r"close '\$48\.1'"),
+        ("\n \n", "the file is empty"),
+        ("symbol,date,close\n", "has no rows"),
+        (
+            "Date,Close,Adj Close\n2024-01-08,48.1,48.0\n",
+            r"a file per symbol are read from their folder by FolderPrices",
+        ),
+    ],
+)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_csv_of_another_country_or_program_is_refused_with_what_to_do(tmp_path, text, words, mark):
+    path = tmp_path / "prices.csv"
+    path.write_text(mark + text, encoding="utf-8")
+    with pytest.raises(DataError, match=words):
+        FilePrices(path).read(["NVDA"])
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(DataError, match=r"is a folder\. FolderPrices reads one"):
+        FilePrices(tmp_path).read(["NVDA"])
+
+
 def test_an_empty_frame_and_another_object():
     with pytest.raises(DataError, match="has no rows"):
         FilePrices(frame_of().clear()).read(["NVDA"])

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import warnings
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 import marketimpact as mi
 from marketimpact.sources import stored
 from marketimpact.sources.protocol import price_table, within
-from marketimpact.sources.store import FORMAT, Update
 from marketimpact.sources.store_files import safe_name
+from marketimpact.sources.store_format import FORMAT
+from marketimpact.sources.store_index import Update, as_index
 
 DAYS = [date(2024, 1, 1) + timedelta(days=i) for i in range(90) if (date(2024, 1, 1) + timedelta(days=i)).weekday() < 5]
 NOW = datetime(2024, 4, 1, 12, tzinfo=UTC)
@@ -283,6 +285,217 @@ def test_a_store_of_a_newer_version_is_refused_with_advice(store):
     for ask in (lambda: through(store, Vendor()).read(["NVDA"]), store.symbols, store.verify, store.prune):
         with pytest.raises(mi.DataError, match=r"newer version.*Upgrade marketimpact"):
             ask()
+
+
+def test_a_store_of_a_newer_version_gives_no_snapshot_either(store):
+    name = through(store, Vendor()).read(["NVDA"]).snapshot
+    (store.directory / "format.json").write_text(json.dumps({"format": FORMAT + 1}))
+    for ask in (lambda: mi.StoredPrices(store=store, snapshot=name).read(["NVDA"]), store.snapshots):
+        with pytest.raises(mi.DataError, match=r"newer version.*Upgrade marketimpact"):
+            ask()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"[]", b'{"format": "one"}', b"\xff"])
+def test_a_damaged_format_is_set_aside_and_made_anew(store, content):
+    through(store, Vendor()).read(["NVDA"])
+    path = store.directory / "format.json"
+    path.write_bytes(content)
+    assert store.verify()["what"].to_list() == ["format"]
+    with pytest.warns(mi.MarketImpactWarning, match=r"format\.json .* set aside"):
+        through(store, Vendor()).read(["NVDA"])
+    assert json.loads(path.read_bytes()) == {"format": FORMAT}
+    assert store.verify().is_empty()
+    assert [p.read_bytes() for p in (store.directory / "set_aside").iterdir()] == [content]
+
+
+def test_an_index_that_is_json_but_not_ours_is_not_believed(store):
+    """A date changed in place: all would count as held for seventy years."""
+    through(store, Vendor()).read(["NVDA"])
+    index = store.directory / "index.json"
+    index.write_bytes(index.read_bytes().replace(b"2024-03", b"2094-03"))
+    assert store.verify()["what"].to_list() == ["index"]
+    with pytest.warns(mi.MarketImpactWarning, match="index of the price store was damaged"):
+        assert store.symbols()["covered_to"].item().year == 2024
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_one_bit_of_any_file_never_gives_other_prices(tmp_path_factory, data):
+    store, vendor = mi.PriceStore(tmp_path_factory.mktemp("bits") / "prices"), Vendor()
+    good = through(store, vendor).read(["AMD", "NVDA"])
+    files = sorted(p for p in store.directory.rglob("*") if p.is_file() and p.name != "lock")
+    path = data.draw(st.sampled_from(files))
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        for source in (
+            mi.StoredPrices(store=store, snapshot=good.snapshot),
+            mi.StoredPrices(store=store, vendor="Vendor"),
+            through(store, vendor),
+        ):
+            try:
+                got = source.read(["AMD", "NVDA"])
+            except (mi.DataError, mi.SourceError, mi.SpecificationError) as error:
+                assert str(error)
+            else:
+                assert got.frame.equals(good.frame)
+
+
+def test_a_damaged_snapshot_does_not_hide_the_others_and_can_be_dropped(store):
+    one, two = (through(store, Vendor()).read([symbol]).snapshot for symbol in ("NVDA", "AMD"))
+    (store.directory / "snapshots" / f"{one}.json").write_text("{}")
+    with pytest.warns(mi.MarketImpactWarning, match=f"{one} is damaged"):
+        listed = store.snapshots()
+    assert set(listed["snapshot"]) == {one, two}
+    assert listed.filter(pl.col("snapshot") == one)["vendor"].item() is None
+    with pytest.raises(mi.DataError, match=f"prune --forget {one}"):
+        store.prune()
+    store.forget(one)
+    assert store.prune() == 0
+    assert store.verify().is_empty()
+
+
+def test_a_damaged_snapshot_is_made_again_by_the_same_reading(store):
+    name = through(store, Vendor()).read(["NVDA"]).snapshot
+    path = store.directory / "snapshots" / f"{name}.json"
+    path.write_text("{}")
+    with pytest.warns(mi.MarketImpactWarning, match="written anew"):
+        assert through(store, Vendor()).read(["NVDA"]).snapshot == name
+    assert mi.StoredPrices(store=store, snapshot=name).read(["NVDA"]).snapshot == name
+
+
+@pytest.mark.parametrize("name", ["index.json", "format.json"])
+def test_what_cannot_be_read_is_an_error_that_says_so(store, name):
+    through(store, Vendor()).read(["NVDA"])
+    (store.directory / name).unlink()
+    (store.directory / name).mkdir()
+    for ask in (store.symbols, store.verify, lambda: through(store, Vendor()).read(["NVDA"])):
+        with pytest.raises(mi.DataError, match=f"{name} cannot be read"):
+            ask()
+
+
+def test_a_store_that_is_a_file_is_an_error_that_says_so(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    store = mi.PriceStore(tmp_path / "file")
+    for ask in (store.symbols, store.verify, lambda: through(store, Vendor()).read(["NVDA"])):
+        with pytest.raises(mi.DataError, match=r"cannot be (read|locked)"):
+            ask()
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["index.json", "prices.csv"])
+def test_a_folder_of_other_files_is_left_alone(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    for ask in (mi.PriceStore(tmp_path).symbols, lambda: through(mi.PriceStore(tmp_path), Vendor()).read(["NVDA"])):
+        with pytest.raises(mi.DataError, match="no price store"):
+            ask()
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, "mine")]
+
+
+def test_an_index_that_names_files_outside_moves_nothing(store, tmp_path):
+    """A store from somebody else, made so that reading it would move a file of the reader's."""
+    through(store, Vendor()).read(["NVDA"])
+    mine = tmp_path / f"{'0' * 64}.parquet"
+    mine.write_text("mine")
+    entry = replace(next(iter(store.index().values())), file=f"prices/../../{mine.name}")
+    (store.directory / "index.json").write_bytes(as_index([entry]))
+    with pytest.warns(mi.MarketImpactWarning, match="names a file outside"):
+        through(store, Vendor()).read(["NVDA"])
+    assert mine.read_text() == "mine"
+    manifest = {"vendor": "Vendor", "asked": ["NVDA"], "files": {"NVDA": entry.file}, "missing": [], "notes": [],
+                "first": None, "last": None}  # fmt: skip
+    with pytest.raises(mi.DataError, match="not where the store keeps its files"):
+        mi.StoredPrices(store=store, snapshot=store.pin(manifest)).read(["NVDA"])
+
+
+def test_a_snapshot_is_read_from_a_folder_that_cannot_be_written(store, monkeypatch):
+    good = through(store, Vendor()).read(["NVDA"])
+
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for place in ("marketimpact.sources.store_files.FileLock.acquire", "pathlib.Path.mkdir", "pathlib.Path.replace"):
+        monkeypatch.setattr(place, refused)
+    assert mi.StoredPrices(store=store, snapshot=good.snapshot).read(["NVDA"]).frame.equals(good.frame)
+    assert store.verify().is_empty()
+    with pytest.raises(mi.DataError, match="cannot be locked"):
+        through(store, Vendor()).read(["AMD"])
+
+
+# --- clocks -----------------------------------------------------------------------------------------
+
+
+def test_prices_fetched_by_a_clock_that_was_ahead_are_fetched_again(store, monkeypatch):
+    """A year ahead: all would count as held until then, and its rows as the later ones."""
+    monkeypatch.setattr(stored, "_now", lambda: NOW + timedelta(days=365))
+    through(store, Vendor(until=DAYS[40])).read(["NVDA"])
+    monkeypatch.setattr(stored, "_now", lambda: NOW)
+    right = Vendor(scale=0.5)
+    table = through(store, right).read(["NVDA"])
+    assert table.frame.equals(Vendor(scale=0.5).read(["NVDA"]).frame)
+    assert any("fetched later than now" in note for note in table.notes)
+    assert store.symbols()["fetched_at"].item() == NOW
+    through(store, right).read(["NVDA"])
+    assert len(right.asked) == 1
+
+
+def test_a_clock_that_goes_back_a_little_changes_no_order(store, monkeypatch):
+    """Adjusted history fetched a minute "before" what is held still replaces it, and a tail joins it."""
+    through(store, Vendor(until=DAYS[40])).read(["NVDA"], DAYS[0], DAYS[40])
+    monkeypatch.setattr(stored, "_now", lambda: NOW - timedelta(minutes=1))
+    table = through(store, Vendor(scale=0.5)).read(["NVDA"], DAYS[0], DAYS[-1])
+    assert table.frame.equals(Vendor(scale=0.5).read(["NVDA"]).frame)
+
+
+def test_of_two_writers_at_once_the_later_fetch_wins(store):
+    """Both asked when the same file was held; the one who asked first commits last."""
+    through(store, Vendor(until=DAYS[40])).read(["NVDA"], DAYS[0], DAYS[40])
+    base = store.symbols()["file"].item()
+    early = stored._series(Vendor().read(["NVDA"])).with_columns(fetched_at=pl.lit(NOW + timedelta(seconds=1)))
+    late = stored._series(Vendor(scale=0.5).read(["NVDA"])).with_columns(fetched_at=pl.lit(NOW + timedelta(seconds=2)))
+    for rows in (late, early):
+        store.commit("Vendor", [Update("NVDA", rows, DAYS[0], DAYS[-1], replaces=True, base=base)])
+    closes = store.series(store.symbols()["file"].item())["close"]
+    assert closes.equals(Vendor(scale=0.5).read(["NVDA"]).frame["close"])
+
+
+@pytest.mark.parametrize(
+    ("until", "covered"),
+    [
+        (date(2024, 3, 29), date(2024, 3, 31)),  # Friday's close is there; Saturday and Sunday have none
+        (date(2024, 3, 28), date(2024, 3, 28)),  # Friday's is late
+        (date(2024, 3, 27), date(2024, 3, 27)),
+        (date(2024, 3, 15), date(2024, 3, 31)),  # no close for two weeks: a suspension, not a delay
+    ],
+)
+def test_a_close_that_is_late_is_asked_for_again(store, until, covered):
+    vendor = Vendor(until=until)
+    through(store, vendor).read(["NVDA"])
+    assert store.symbols()["covered_to"].item() == covered
+    through(store, vendor).read(["NVDA"])
+    assert len(vendor.asked) == (1 if covered == date(2024, 3, 31) else 2)
+    complete = through(store, Vendor()).read(["NVDA"]).frame["date"].max()
+    assert complete == (until if covered == date(2024, 3, 31) else date(2024, 3, 29))
+
+
+def test_a_reading_that_gives_nothing_leaves_no_snapshot(store):
+    through(store, Vendor()).read(["NVDA"])
+    before = store.snapshots()
+    with pytest.raises(mi.SourceError, match="on the dates asked for"):
+        through(store, Vendor()).read(["NVDA"], date(2030, 1, 1))
+    assert store.snapshots().equals(before)
+
+
+def test_a_full_disk_is_not_kept_full(store, monkeypatch):
+    """Files of a write that failed half-way are taken back."""
+    through(store, Vendor()).read(["NVDA"])
+    before = sorted(store.directory.rglob("*.parquet"))
+    refuse(monkeypatch, "write", 3)
+    with pytest.raises(mi.DataError, match="No space left"):
+        through(store, Vendor(("NVDA", "AMD", "INTC", "MU"))).read(["AMD", "INTC", "MU"])
+    assert sorted(store.directory.rglob("*.parquet")) == before
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "rename", "mkdir"])

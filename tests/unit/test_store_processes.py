@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.sources.store import SERIES, Update
+from marketimpact.sources.store_index import SERIES, Update
 from tests.conftest import ROOT
 
 START = date(2020, 1, 1)
@@ -86,6 +86,62 @@ def test_a_killed_writer_loses_nothing_that_was_committed(tmp_path):
 @pytest.mark.slow
 def test_a_hundred_killed_writers_lose_nothing(tmp_path):
     assert killed_at_random(tmp_path / "prices", 100, seed=2) >= 100
+
+
+READER = """
+import sys
+from tests.unit.test_store_processes import read_for_ever
+read_for_ever(sys.argv[1], int(sys.argv[2]))
+"""
+SOURCE = mi.FilePrices(
+    pl.DataFrame(
+        [(f"S{k}", START + timedelta(days=day), 100.0 + day + k) for k in range(3) for day in range(300)],
+        schema=["symbol", "date", "close"],
+        orient="row",
+    )
+)
+
+
+def read_for_ever(directory, seed):
+    """Read spans of two symbols through the store, and name each snapshot once it is there."""
+    rng = random.Random(seed)
+    while True:
+        symbols, (a, b) = rng.sample(["S0", "S1", "S2"], 2), sorted(rng.sample(range(300), 2))
+        span = START + timedelta(days=a), START + timedelta(days=b)
+        table = mi.StoredPrices(SOURCE, mi.PriceStore(directory)).read(symbols, *span)
+        sys.stdout.write(f"{table.snapshot} {','.join(symbols)} {span[0]} {span[1]}\n")
+        sys.stdout.flush()
+
+
+def readings_killed(directory, tries, seed):
+    """Two readers that fill one store are killed at random; every snapshot they named is whole, and right."""
+    rng, store, named = random.Random(seed), mi.PriceStore(directory), []
+    for k in range(tries):
+        command = [sys.executable, "-c", READER, str(directory)]
+        readers = [
+            subprocess.Popen([*command, str(2 * k + n)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+            for n in range(2)
+        ]
+        lines = [reader.stdout.readline() for reader in readers for _ in range(rng.randint(1, 3))]
+        time.sleep(rng.random() * 0.05)
+        for reader in readers:
+            reader.send_signal(signal.SIGKILL)
+        lines += [line for reader in readers for line in reader.communicate()[0].split(b"\n")[:-1]]
+        named += [line.decode().split() for line in lines]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert store.verify().is_empty()
+    for snapshot, symbols, *span in named:
+        asked, (first, last) = symbols.split(","), map(date.fromisoformat, span)
+        got = mi.StoredPrices(store=store, snapshot=snapshot).read(asked, first, last).frame
+        right = SOURCE.read(asked, first, last).frame
+        assert got.select("symbol", "date", "close").equals(right.select("symbol", "date", "close"))
+    return len(named)
+
+
+@pytest.mark.slow
+def test_killed_readers_leave_only_whole_snapshots(tmp_path):
+    assert readings_killed(tmp_path / "prices", 20, seed=3) >= 40
 
 
 def test_what_killed_writers_leave_is_swept(tmp_path):

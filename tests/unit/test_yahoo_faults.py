@@ -1,5 +1,6 @@
 """Yahoo prices through the unmodified yfinance, against a server on loopback that fails as Yahoo does."""
 
+import json
 import sys
 import threading
 from dataclasses import replace
@@ -9,6 +10,8 @@ from itertools import repeat
 import polars as pl
 import pytest
 import yfinance
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from yfinance import base, cache
 from yfinance.data import SingletonMeta
 
@@ -424,6 +427,53 @@ def test_a_dividend_on_a_day_without_a_bar_is_told(peer):
     table = source(peer).read(["AMD", "NVDA"])
     assert table.frame.filter(pl.col("dividend") > 0).select("symbol", "date").rows() == [("AMD", FRI), ("NVDA", MON)]
     assert table.notes == ("A dividend or split on a day without a bar stands on the bar before: AMD (2024-03-10).",)
+
+
+VALUES = [None, "", 0, -1, 1e30, 1e308, NAN, float("inf"), "x", [], {}, [None], True, 2**63, -(2**63), 2**70,
+          "Mars/Base", {"a": 1}, [[1]]]  # fmt: skip
+BODIES = ["null", "[]", "{}", '{"chart":null}', '{"chart":{"result":null,"error":null}}', "[" * 9999, '""', "0", "\0",
+          '{"chart":{"result":[],"error":null}}']  # fmt: skip
+
+
+def places(content, path=()):
+    """Every place in JSON, as keys from the top."""
+    pairs = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in pairs:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+@st.composite
+def charts(draw):
+    """A good chart of which some values are others, or gone; now and then something else altogether."""
+    if draw(st.integers(0, 9)) == 0:
+        return draw(st.sampled_from(BODIES))
+    content = NEW_YORK.chart("NVDA", 0, 2**40)
+    for _ in range(draw(st.integers(1, 3))):
+        *above, last = draw(st.sampled_from(list(places(content))))
+        holder = content
+        for key in above:
+            holder = holder[key]
+        if draw(st.integers(0, 2)) == 0:
+            del holder[last]
+        else:
+            holder[last] = draw(st.sampled_from(VALUES))
+        if not content:
+            break
+    return json.dumps(content)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(bodies=st.lists(charts(), min_size=4, max_size=4))
+def test_whatever_shape_an_answer_has_it_costs_no_other_symbol(peer, waits, bodies):
+    peer.listings["AMD"] = NEW_YORK
+    peer.script("NVDA", [Reply(body=body) for body in bodies])
+    table = source(peer, tries=1).read(["NVDA", "AMD"])
+    assert outcomes(table)["AMD"][:2] == ("rows", 4)
+    assert outcomes(table)["NVDA"][0] in {"rows", "none", "error"}
+    closes = table.frame.filter(pl.col("symbol") == "NVDA")["close"].drop_nulls()
+    assert closes.is_finite().all()
+    assert (closes > 0).all()
 
 
 def test_two_reads_at_once_do_not_meet(peer):
