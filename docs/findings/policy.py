@@ -30,6 +30,10 @@ def percent(value: float | None) -> str:
     return "" if value is None or np.isnan(value) else f"{value:+.2%}"
 
 
+def unsigned(value: float | None) -> str:
+    return percent(value).removeprefix("+")
+
+
 def p_value(value: float | None) -> str:
     return "" if value is None or np.isnan(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
 
@@ -72,11 +76,22 @@ def groups_table(result: mi.StudyResult) -> str:
                 rows.append(
                     [f"{who} {stance}", group.replace("_", " "), str(part.events["announcement_id"].n_unique()),
                      str(path["n_events"]), percent(path["caar"]),
-                     f"{percent(path['ci_low'])} to {percent(path['ci_high'])}", p_value(test["p_value"])]
+                     f"{percent(path['ci_low'])} to {percent(path['ci_high'])}", unsigned(path["mde"]),
+                     p_value(test["p_value"])]
                 )  # fmt: skip
     for row, adjusted in zip(rows, adjust(np.array(p, dtype=float), "holm"), strict=True):
         row.append(p_value(adjusted))
-    head = ["steps", "group", "announcements", "events", "CAAR [0, 1]", "95% band", "p (BMP-KP)", "p (Holm)"]
+    head = [
+        "steps",
+        "group",
+        "announcements",
+        "events",
+        "CAAR [0, 1]",
+        "95% band",
+        "detectable",
+        "p (BMP-KP)",
+        "p (Holm)",
+    ]
     return table(head, rows)
 
 
@@ -119,7 +134,7 @@ def published_table(result: mi.StudyResult) -> str:
         ("Huawei listed, 2019-05-15: US suppliers named", "-2.20% (sanctions on Chinese technology firms)", PRIMARY,
          targets_of(result).where((pl.col("announcement_id") == "2019-05-15-huawei-entity-list-announced")
                                   & (pl.col("country") == "US"))),
-        ("five sanctions to 2020: US firms named", "-2.20%", PRIMARY,
+        ("sanctions to 2020: US firms named", "-2.20%", PRIMARY,
          targets_of(result).where(pl.col("announcement_id").is_in(SANCTIONS) & (pl.col("country") == "US"))),
         ("entity listings: US firms named, 20 sessions", "about -2.5% (recalled, not seen)", (0, 20),
          targets_of(result).where((pl.col("instrument") == "entity_list") & (pl.col("stance") == "restrictive")
@@ -129,20 +144,38 @@ def published_table(result: mi.StudyResult) -> str:
     for name, theirs, window, part in cases:
         frame = part.car(*window).drop_nulls("car")
         if frame.is_empty():
-            rows.append([name, theirs, "no firm of ours with a sure session", "", "", ""])
+            rows.append([name, theirs, "no firm of ours with a sure session", "", "", "", "", ""])
             continue
         path = part.caar(*window).row(-1, named=True)
         test = part.test(*window).row(0, named=True)
         firms = ", ".join(sorted(set(frame["symbol"])))
+        dates = part.test(*window, tests=["date_means_t"]).row(0, named=True)
         rows.append([name, theirs, percent(path["caar"]), percent(float(frame["car"].median())),
-                     f"{test['test']} {p_value(test['p_value'])}", f"{frame.height}: {firms}"])  # fmt: skip
-    return table(["event", "published", "our mean", "our median", "first test that holds, p", "events"], rows)
+                     f"{test['test']} {p_value(test['p_value'])}", str(frame["date"].n_unique()),
+                     p_value(dates["p_value"]) + ("" if dates["valid"] or not p_value(dates["p_value"]) else " *"),
+                     f"{frame.height}: {firms}"])  # fmt: skip
+    return table(
+        [
+            "event",
+            "published",
+            "our mean",
+            "our median",
+            "first test that holds, p",
+            "dates",
+            "p (t over dates)",
+            "events",
+        ],
+        rows,
+    )
 
 
 def chinese_rounds(result: mi.StudyResult) -> str:
     """Lu and Ma: first rounds negative for Chinese manufacturers, then less."""
     listed = result.where(
-        (pl.col("instrument") == "entity_list") & (pl.col("stance") == "restrictive") & (pl.col("country") == "CN")
+        (pl.col("instrument") == "entity_list")
+        & (pl.col("stance") == "restrictive")
+        & (pl.col("jurisdiction") == "US")
+        & (pl.col("country") == "CN")
     )
     rows = []
     for (name,), part in listed.by("announcement_id").groups():
