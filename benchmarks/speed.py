@@ -93,7 +93,8 @@ def cold() -> dict[str, Any]:
     """A 50-event study from a fresh interpreter, import and data included."""
     code = (
         "import marketimpact as mi; from benchmarks.simulated import *; r, b, e = panel(50, sessions=400).frames();"
-        "mi.EventStudy(estimation_window=ESTIMATION, event_window=WINDOW).run(e, mi.Market.from_returns(r, b)).car(0, 1)"
+        "mi.EventStudy(estimation_window=ESTIMATION, event_window=WINDOW)"
+        ".run(e, mi.Market.from_returns(r, b)).car(0, 1)"
     )
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -116,7 +117,9 @@ def main() -> None:
     for missing in (0.0, 0.01):
         for size in sizes:
             rows += child(str(size), str(missing), "1000" if given.quick else "5000")
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, polars {pl.__version__}"
+    machine = (
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, polars {pl.__version__}"
+    )
     OUT.parent.mkdir(exist_ok=True)
     frame = pl.DataFrame(rows, infer_schema_length=None)
     frame.with_columns(pl.lit(given.date).alias("date"), pl.lit(machine).alias("machine")).write_csv(OUT)
