@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: help report test lint types floors check lab notebooks wheel clean
+.PHONY: help report test lint types floors check bench lab notebooks wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -28,6 +28,10 @@ floors: $(VENV)/.dev  ## check that imports point down only
 	$(BIN)/lint-imports
 
 check: test lint types floors  ## all of the above
+
+bench: $(VENV)/.dev  ## measure speed and memory, rewrite docs/benchmarks.md; BENCH=--quick for the small sizes
+	$(BIN)/python -m benchmarks.speed --date $$(date +%F) $(BENCH)
+	$(BIN)/python -m benchmarks.page
 
 lab: $(VENV)/.notebooks  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

@@ -1,0 +1,56 @@
+"""Simulated panels and events for the benchmarks: invented returns, firms and dates that repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+ESTIMATION, WINDOW = (-250, -11), (-5, 5)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Returns (sessions x firms, fractions), benchmark (sessions,), and firm and session of each event."""
+
+    returns: Any
+    market: Any
+    firm: Any
+    session: Any
+
+    def frames(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+        """Long returns, benchmark and events, as a user would hand them in; missing days are rows left out."""
+        sessions, firms = self.returns.shape
+        days = pl.date_range(date(1990, 1, 1), date(2030, 1, 1), "1d", eager=True)
+        days = days.filter(days.dt.weekday() <= 5).head(sessions)
+        symbols = pl.Series([f"S{n:05d}" for n in range(firms)])
+        long = pl.DataFrame(
+            {
+                "date": days.gather(np.tile(np.arange(sessions), firms)),
+                "symbol": symbols.gather(np.repeat(np.arange(firms), sessions)),
+                "ret": self.returns.T.ravel(),
+            }
+        ).filter(pl.col("ret").is_not_nan())
+        events = pl.DataFrame(
+            {
+                "event_id": [f"e{n:07d}" for n in range(len(self.firm))],
+                "symbol": symbols.gather(self.firm),
+                "date": days.gather(self.session),
+            }
+        )
+        return long, pl.DataFrame({"date": days, "ret": self.market}), events
+
+
+def panel(events: int, *, missing: float = 0.0, sessions: int = 2500, seed: int = 6) -> Panel:
+    """`events` events on dates that each hit 25 firms or more; `missing` is the share of days left out."""
+    rng = np.random.default_rng(seed)
+    firms, each = max(50, events // 100), max(25, events // 2000)
+    market = rng.normal(0.0003, 0.01, sessions)
+    returns = rng.normal(0.0, 0.02, (sessions, firms)) + np.outer(market, rng.uniform(0.5, 1.5, firms))
+    returns[rng.random(returns.shape) < missing] = np.nan
+    dates = rng.choice(np.arange(251, sessions - 6), -(-events // each), replace=False)
+    firm = np.concatenate([rng.permutation(firms)[:each] for _ in dates])[:events]
+    return Panel(returns, market, firm, np.repeat(dates, each)[:events])
