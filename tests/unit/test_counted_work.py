@@ -5,27 +5,47 @@ from __future__ import annotations
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 
+import polars as pl
 import pytest
 
 import marketimpact as mi
-from benchmarks.simulated import ESTIMATION, WINDOW, panel
+from benchmarks.simulated import ESTIMATION, WINDOW, Panel, panel
+from marketimpact.inference import DEFAULT_TESTS, pairs, rowwise
 
 STUDY = mi.EventStudy(model=mi.MarketModel(), estimation_window=ESTIMATION, event_window=WINDOW)
-TESTS = ["bmp", "patell_scar", "cross_sectional_t", "date_means_t"]
+#: Those that draw are bounded by their draws, not by events.
+TESTS = [test.name for test in DEFAULT_TESTS if test.name != "wild_cluster"]
+DAYS = ESTIMATION[1] - ESTIMATION[0] + 1
+FEW, MANY = 6_000, 12_000  # both go through the kernels
 
 
-def calls(number: int) -> int:
-    """Python and C function calls of run, car and four tests over `number` events, after a first run that imports."""
-    returns, benchmark, events = panel(number, sessions=600).frames()
+@pytest.fixture(scope="module")
+def whole() -> Panel:
+    """Simulated: 12,000 events on 480 dates, 120 firms."""
+    return panel(MANY, sessions=1000)
+
+
+def study_of(whole: Panel, number: int) -> Callable[[], None]:
+    """`run`, `car` and the default tests over the first events of every date."""
+    returns, benchmark, events = whole.frames()
     market = mi.Market.from_returns(returns, benchmark)
+    share = number * 25 // MANY
+    some = events.filter(pl.col("date").cum_count().over("date") <= share)
+    assert some.height == share * MANY // 25
 
-    def whole() -> None:
-        result = STUDY.run(events, market)
-        result.car(*WINDOW)
-        result.test(*WINDOW, tests=TESTS)
+    def ask() -> None:
+        result = STUDY.run(some, market)
+        result.car(0, 0)
+        result.test(0, 0, tests=TESTS)
 
-    whole()
+    ask()  # what is imported, compiled or cached once does not count
+    return ask
+
+
+def calls(ask: Callable[[], None]) -> int:
+    """Python and C function calls."""
     counted = 0
 
     def count(frame: object, event: str, argument: object) -> None:
@@ -35,36 +55,39 @@ def calls(number: int) -> int:
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        whole()
+        ask()
     finally:
         sys.setprofile(before)
     return counted
 
 
-def test_calls_grow_by_a_few_per_event() -> None:
-    # 14 per event when this was written (500 to 2,000 events, 20 to 80 dates, 50 firms): 20 leaves room for versions
-    # of the libraries; a regression per event in Python costs hundreds, a loop over pairs of events thousands
-    small, large = calls(500), calls(2000)
-    assert small > 0
-    assert large - small < 20 * 1500
-
-
-def test_python_allocations_per_event_are_bounded() -> None:
-    # numpy and Python allocate through tracemalloc, polars does not. The core held 8.2 arrays of events x 240 days at
-    # once when this was written; 10 stops another two. Lower the bound when the core holds less.
-    returns, benchmark, events = panel(2000, sessions=600).frames()
-    market = mi.Market.from_returns(returns, benchmark)
-    STUDY.run(events, market).car(*WINDOW)
+def peak(ask: Callable[[], None]) -> int:
+    """Bytes that numpy and Python hold at most; polars allocates elsewhere."""
     tracemalloc.start()
     try:
-        STUDY.run(events, market).car(*WINDOW)
-        _, peak = tracemalloc.get_traced_memory()
+        ask()
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 10 * 2000 * 240 * 8
 
 
-@pytest.mark.parametrize("heavy", ["statsmodels", "yfinance", "arch", "dask", "matplotlib"])
+def test_calls_grow_with_chunks_not_with_events(whole: Panel) -> None:
+    """The dates are the same: a call per event would be 6,000 more at least, a loop over pairs of events millions."""
+    small, large = calls(study_of(whole, FEW)), calls(study_of(whole, MANY))
+    assert small > 10_000
+    assert large - small < (MANY - FEW) / 2
+
+
+def test_memory_grows_by_less_than_estimation_windows(whole: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice the events may take what is kept of them, which is less than one array of events times estimation days."""
+    monkeypatch.setattr(rowwise, "KEPT", 0)  # as for a million events: nothing of that size is kept
+    monkeypatch.setattr(pairs, "BATCHES", 1)
+    small, large = peak(study_of(whole, FEW)), peak(study_of(whole, MANY))
+    assert large - small < (MANY - FEW) * DAYS * 8
+    assert large > MANY * 8
+
+
+@pytest.mark.parametrize("heavy", ["statsmodels", "yfinance", "arch", "dask", "matplotlib", "numba", "altair"])
 def test_import_leaves_the_heavy_ones_alone(heavy: str) -> None:
     code = f"import sys, marketimpact; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
