@@ -48,10 +48,11 @@ def session_clock(
             "kind:N", scale=alt.Scale(domain=kinds, range=[BLUE, "#dbe4ec"]), legend=alt.Legend(orient="top", title=None)
         ),
     )  # fmt: skip
-    names = base.transform_filter("datum.kind == 'day 0'").transform_aggregate(start="min(start)", groupby=["mic"])
-    label = names.mark_text(align="left", baseline="bottom", dy=-9, fontSize=9, color="#333").encode(
-        x=alt.X("start:T", scale=clock), y=y, text=alt.value("day 0")
+    first = rows.filter(pl.col("kind") == "day 0").group_by("mic").agg(pl.col("start").min()).sort("mic")
+    label = alt.Chart(inline(_written(first).to_dicts())).mark_text(
+        align="left", baseline="bottom", dy=-9, fontSize=9, color="#333"
     )
+    label = label.encode(x=alt.X("start:T", scale=clock), y=y, text=alt.value("day 0"))
     at = alt.Chart(inline([{"start": f"{news[0]:%Y-%m-%dT%H:%M:%SZ}", "end": f"{news[1]:%Y-%m-%dT%H:%M:%SZ}"}]))
     when = alt.X("start:T", scale=clock)
     mark = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 from collections.abc import Sequence
 from functools import cache
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from marketimpact import charts
+from marketimpact.report.downloads import downloads
 from marketimpact.report.sections import sections
 from marketimpact.report.story import group_column, report_windows, story
 from marketimpact.report.words import caveats, summary
@@ -19,6 +23,18 @@ if TYPE_CHECKING:
     import jinja2
 
 __all__ = ["tables", "write_report"]
+
+#: Puts a chart that answers to the pointer in the place of each picture; a chart that fails leaves the picture.
+LIVE = """
+for (const figure of document.querySelectorAll("figure")) {
+  const [still, live] = [figure.querySelector(".still"), figure.querySelector(".live")];
+  const drawn = JSON.parse(figure.querySelector("script").textContent);
+  vegaEmbed(live, drawn, {renderer: "svg", actions: false}).then(() => {
+    live.hidden = false;
+    still.style.display = "none";
+  });
+}
+"""
 
 
 def write_report(
@@ -55,12 +71,17 @@ def write_report(
         The file written. The same result gives the same bytes.
     """
     told = story(result, title=title, question=question, windows=windows, group=group, chronology=chronology)
+    scripts = (charts.runtime(), LIVE)
     page = _template().render(
         story=told,
         summary=summary(told),
         caveats=caveats(told),
         sections=sections(told),
         simulated=result.market.simulated,
+        downloads=downloads(tables(result, windows=windows, group=group)),
+        scripts=scripts,
+        # only these scripts run, whatever a name from outside says
+        allowed=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
     )
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +121,10 @@ def tables(
         "findings": result.market.findings,
         "price_repairs": result.market.price_repairs,
     }
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 @cache
