@@ -75,14 +75,19 @@ def caar_path(
     layers = [band, zero, day0, line]
     if "noise" in path.columns:
         noise = alt.Chart(inline(path.select("tau", "noise", (-pl.col("noise")).alias("minus")).to_dicts()))
-        edge = {"strokeDash": [2, 3], "stroke": GREY, "strokeWidth": 1}
-        layers.insert(0, noise.mark_area(opacity=0.16, color=GREY, line=edge).encode(x=x, y="minus:Q", y2="noise:Q"))
+        edge = noise.mark_line(color=GREY, strokeDash=[2, 3], strokeWidth=1)
+        layers = [
+            noise.mark_area(opacity=0.16, color=GREY).encode(x=x, y="minus:Q", y2="noise:Q"),
+            edge.encode(x=x, y="minus:Q"),
+            edge.encode(x=x, y="noise:Q"),
+            *layers,
+        ]
     chart = alt.layer(*layers).properties(width=width, height=height)
     return dressed(chart, title, simulated)
 
 
 def caar_paths(
-    paths: pl.DataFrame, *, by: str, simulated: bool, width: int = 250, height: int = 160
+    paths: pl.DataFrame, *, by: str, simulated: bool, width: int = 236, height: int = 160
 ) -> list[tuple[str, Any]]:
     """One chart per group, all on the same vertical scale.
 

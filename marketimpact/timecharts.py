@@ -15,9 +15,7 @@ __all__ = ["session_clock", "timeline"]
 DASHES: tuple[list[int], ...] = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [10, 4], [1, 4])
 
 
-def session_clock(
-    sessions: pl.DataFrame, news: tuple[datetime, datetime], *, title: str, simulated: bool, width: int = 620
-) -> Any:
+def session_clock(sessions: pl.DataFrame, news: tuple[datetime, datetime], *, title: str, width: int = 620) -> Any:
     """A row per exchange with its trading hours, and the announcement across them.
 
     Parameters
@@ -28,8 +26,6 @@ def session_clock(
         Earliest and latest instant of the announcement (UTC); equal where the clock is known.
     title : str
         Over the chart.
-    simulated : bool
-        Says so under the title.
     width : int
         In pixels.
     """
@@ -61,7 +57,7 @@ def session_clock(
         else at.mark_rect(color=ORANGE, opacity=0.18).encode(x=when, x2="end:T")
     )
     chart = alt.layer(bars, label, mark).properties(width=width, height=36 * sessions["mic"].n_unique())
-    return dressed(chart, title, simulated)
+    return dressed(chart, title, simulated=False)  # calendars and announcements are real
 
 
 def timeline(
@@ -103,10 +99,15 @@ def timeline(
     news = alt.Chart(inline(_written(announcements).to_dicts()))
     told = [alt.Tooltip("date:T", format="%Y-%m-%d"), "headline:N"]
     rules = news.mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.X("date:T", scale=day), tooltip=told)
-    numbers = news.mark_text(dy=-7, fontWeight="bold", fontSize=12, color="#000000").encode(
-        x=alt.X("date:T", scale=day), y=alt.value(0), text="number:N", tooltip=told
-    )
-    return dressed(alt.layer(rules, lines, numbers).properties(width=width, height=260), title, simulated)
+    marks = _written(announcements).to_dicts()
+    # neighbours a few days apart stand on three heights
+    numbers = [
+        alt.Chart(inline(marks[at::3]))
+        .mark_text(dx=3, align="left", fontWeight="bold", fontSize=12, color="#000000")
+        .encode(x=alt.X("date:T", scale=day), y=alt.value(6 + 13 * at), text="number:N", tooltip=told)
+        for at in range(min(3, len(marks)))
+    ]
+    return dressed(alt.layer(rules, lines, *numbers).properties(width=width, height=260), title, simulated)
 
 
 def _written(frame: pl.DataFrame) -> pl.DataFrame:

@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
-from marketimpact import charts
-from marketimpact.report.downloads import downloads
+from marketimpact.report.page import as_html
+from marketimpact.report.plain import Pages, as_markdown, as_tex
 from marketimpact.report.sections import sections
 from marketimpact.report.story import group_column, report_windows, story
+from marketimpact.report.typeset import as_pdf, compiler
 from marketimpact.report.words import caveats, summary
 from marketimpact.result import StudyResult
 
-if TYPE_CHECKING:
-    import jinja2
-
 __all__ = ["tables", "write_report"]
 
-#: Puts a chart that answers to the pointer in the place of each picture; a chart that fails leaves the picture.
-LIVE = """
-for (const figure of document.querySelectorAll("figure")) {
-  const [still, live] = [figure.querySelector(".still"), figure.querySelector(".live")];
-  const drawn = JSON.parse(figure.querySelector("script").textContent);
-  vegaEmbed(live, drawn, {renderer: "svg", actions: false}).then(() => {
-    live.hidden = false;
-    still.style.display = "none";
-  });
-}
-"""
+_TEXTS = {".md": as_markdown, ".tex": as_tex}
 
 
 def write_report(
@@ -47,14 +31,15 @@ def write_report(
     group: str | None = None,
     chronology: pl.DataFrame | None = None,
 ) -> Path:
-    """Write one self-contained HTML file.
+    """Write a report: one self-contained HTML file, or Markdown, LaTeX or PDF.
 
     Parameters
     ----------
     result : StudyResult
         What to report.
     path : str or Path
-        The file; missing folders are made. It is replaced at once, never half-written.
+        The file; missing folders are made. It is replaced at once, never half-written. ``.md``, ``.tex`` and
+        ``.pdf`` say the format; any other name is HTML.
     title, question : str, optional
         Head of the report.
     windows : sequence of (int, int), optional
@@ -69,24 +54,33 @@ def write_report(
     -------
     Path
         The file written. The same result gives the same bytes.
+
+    Raises
+    ------
+    SpecificationError
+        For a group or window that is not there, or a PDF without the extra ``pdf``.
     """
+    target = Path(path)
+    if target.suffix == ".pdf":
+        compiler()  # before minutes of work
     told = story(result, title=title, question=question, windows=windows, group=group, chronology=chronology)
-    scripts = (charts.runtime(), LIVE)
-    page = _template().render(
-        story=told,
+    pages = Pages(
+        title=told.title,
+        question=told.question,
+        simulated=result.market.simulated,
         summary=summary(told),
         caveats=caveats(told),
         sections=sections(told),
-        simulated=result.market.simulated,
-        downloads=downloads(tables(result, windows=windows, group=group)),
-        scripts=scripts,
-        # only these scripts run, whatever a name from outside says
-        allowed=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
     )
-    target = Path(path)
+    if target.suffix == ".pdf":
+        written = as_pdf(pages)
+    elif target.suffix in _TEXTS:
+        written = _TEXTS[target.suffix](pages).encode()
+    else:
+        written = as_html(pages, tables(result, windows=windows, group=group)).encode()
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
-    draft.write_text(page, encoding="utf-8")
+    draft.write_bytes(written)
     draft.replace(target)
     return target
 
@@ -121,21 +115,3 @@ def tables(
         "findings": result.market.findings,
         "price_repairs": result.market.price_repairs,
     }
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-@cache
-def _template() -> jinja2.Template:
-    import jinja2  # noqa: PLC0415  # only a report needs it
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("template.html.j2")

@@ -127,12 +127,14 @@ def clock(part: Part, story: Story) -> Figure | None:
     stretches = pl.concat(
         [
             near.filter(whole).select("mic", pl.col("open").alias("start"), pl.col("close").alias("end"), "kind"),
-            near.filter(~whole).select("mic", pl.col("open").alias("start"), pl.col("break_start").alias("end"), "kind"),
+            near.filter(~whole).select(
+                "mic", pl.col("open").alias("start"), pl.col("break_start").alias("end"), "kind"
+            ),
             near.filter(~whole).select("mic", pl.col("break_end").alias("start"), pl.col("close").alias("end"), "kind"),
         ]
     ).sort("mic", "start")
     title = "Trading hours (bars) and the announcement (orange)"
-    chart = timecharts.session_clock(stretches, news, title=title, simulated=market.simulated)
+    chart = timecharts.session_clock(stretches, news, title=title)
     days = "; ".join(f"{r['mic']} {r['date']}" for r in first.sort("mic", "date").iter_rows(named=True))
     return Figure.of(chart, f"{title}. Day 0: {days}. The table below says the same.")
 
@@ -176,7 +178,9 @@ def history(story: Story) -> Figure | None:
     ).group_by("date", maintain_order=True).agg(pl.col("number").str.join(", "), pl.col("headline").str.join("; "))  # fmt: skip
     title = "Prices around the announcements"
     chart = timecharts.timeline(levels, marks, title=title, simulated=market.simulated)
-    listed = "; ".join(f"{at} {part.headline} ({day})" for at, (part, day) in enumerate(zip(parts, days, strict=True), 1))
+    listed = "; ".join(
+        f"{at} {part.headline} ({day})" for at, (part, day) in enumerate(zip(parts, days, strict=True), 1)
+    )
     return Figure.of(chart, f"{title}: means of the groups' securities, not adjusted for the market. Lines: {listed}.")
 
 

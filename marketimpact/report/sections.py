@@ -171,9 +171,7 @@ def _moved(story: Story) -> Section:
 
 def _firms(part: Part, story: Story) -> pl.DataFrame:
     single = part.result.single_tests(*story.primary).select("event_id", "sq_p", "p_romano_wolf")
-    car = part.result.car(*story.primary).join(
-        single, on="event_id", how="left", validate="1:1", maintain_order="left"
-    )
+    car = part.result.car(*story.primary).join(single, on="event_id", how="left", validate="1:1", maintain_order="left")
     quantile = special.stdtrit(car["df"].to_numpy(), 0.975)
     order = {name: position for position, (name, _) in enumerate(part.groups)}
     group = pl.col(story.group).cast(pl.String).fill_null("without a group") if story.group else pl.lit("All firms")
@@ -236,7 +234,7 @@ def _paths(story: Story) -> Section:
             blocks.append((part.headline, tuple(figures), ()))
     first = story.result.estimates_.windows.event[0]
     words = (
-        f"Average abnormal returns cumulated from session {first}. The blue band is the 95% interval of the mean at "
+        f"Average abnormal returns cumulated from session {number(first, 0)}. The blue band is the 95% interval of the mean at "
         f"each session ({'; '.join(sorted(bands)) or 'none'}); with few events it is wide. The dashed line is day 0.",
         "The grey band around zero is for scale: how far the same mean wanders in as many ordinary sessions (95%), "
         "from its scatter in the estimation window. It is no test.",
