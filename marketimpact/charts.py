@@ -310,7 +310,7 @@ def runtime() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script that defines ``vegaEmbed`` and fetches nothing."""
     import vl_convert  # noqa: PLC0415
 
-    return str(vl_convert.javascript_bundle())
+    return str(vl_convert.javascript_bundle(None))
 
 
 def inline(rows: list[dict[str, Any]]) -> Any:
@@ -335,6 +335,7 @@ def _offline_chart(kind: str) -> type[Any]:
 
 
 def dressed(chart: Any, title: str, simulated: bool) -> Any:
+    """A chart with its title and this house's looks, which says so where prices are simulated."""
     import altair as alt  # noqa: PLC0415
 
     head = alt.TitleParams(

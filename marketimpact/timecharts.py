@@ -41,7 +41,8 @@ def session_clock(sessions: pl.DataFrame, news: tuple[datetime, datetime], *, ti
     bars = base.mark_bar(height=15, stroke="#33506a").encode(
         x=x, x2="end:T", y=y, tooltip=told,
         color=alt.Color(
-            "kind:N", scale=alt.Scale(domain=kinds, range=[BLUE, "#dbe4ec"]), legend=alt.Legend(orient="top", title=None)
+            "kind:N", scale=alt.Scale(domain=kinds, range=[BLUE, "#dbe4ec"]),
+            legend=alt.Legend(orient="top", title=None),
         ),
     )  # fmt: skip
     first = rows.filter(pl.col("kind") == "day 0").group_by("mic").agg(pl.col("start").min()).sort("mic")

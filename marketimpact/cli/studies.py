@@ -54,18 +54,15 @@ def run(
     answer = plan.run(source)
     folder = out if out is not None else Path("out") / plan.name
     group = "group" if plan.groups else None
-    written = [
-        report.write_report(
-            answer.result,
-            folder / f"report.{kind}",
-            title=plan.title,
-            question=plan.question,
-            windows=plan.windows,
-            group=group,
-            chronology=answer.chronology,
-        )
-        for kind in kinds
-    ]
+    written = report.write_reports(
+        answer.result,
+        [folder / f"report.{kind}" for kind in kinds],
+        title=plan.title,
+        question=plan.question,
+        windows=plan.windows,
+        group=group,
+        chronology=answer.chronology,
+    )
     for name, table in report.tables(answer.result, windows=plan.windows, group=group).items():
         table.write_parquet(folder / f"{name}.parquet")
         flat(table).write_csv(folder / f"{name}.csv")

@@ -16,7 +16,7 @@ from marketimpact.report.typeset import as_pdf, compiler
 from marketimpact.report.words import caveats, summary
 from marketimpact.result import StudyResult
 
-__all__ = ["tables", "write_report"]
+__all__ = ["tables", "write_report", "write_reports"]
 
 _TEXTS = {".md": as_markdown, ".tex": as_tex}
 
@@ -60,8 +60,23 @@ def write_report(
     SpecificationError
         For a group or window that is not there, or a PDF without the extra ``pdf``.
     """
-    target = Path(path)
-    if target.suffix == ".pdf":
+    asked = {"title": title, "question": question, "windows": windows, "group": group, "chronology": chronology}
+    return write_reports(result, [path], **asked)[0]  # type: ignore[arg-type]
+
+
+def write_reports(
+    result: StudyResult,
+    paths: Sequence[str | Path],
+    *,
+    title: str | None = None,
+    question: str | None = None,
+    windows: Sequence[tuple[int, int]] | None = None,
+    group: str | None = None,
+    chronology: pl.DataFrame | None = None,
+) -> list[Path]:
+    """Write one report to several files, such as HTML and PDF, with the work done once; see `write_report`."""
+    targets = [Path(path) for path in paths]
+    if any(target.suffix == ".pdf" for target in targets):
         compiler()  # before minutes of work
     told = story(result, title=title, question=question, windows=windows, group=group, chronology=chronology)
     pages = Pages(
@@ -72,17 +87,18 @@ def write_report(
         caveats=caveats(told),
         sections=sections(told),
     )
-    if target.suffix == ".pdf":
-        written = as_pdf(pages)
-    elif target.suffix in _TEXTS:
-        written = _TEXTS[target.suffix](pages).encode()
-    else:
-        written = as_html(pages, tables(result, windows=windows, group=group)).encode()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    draft.write_bytes(written)
-    draft.replace(target)
-    return target
+    for target in targets:
+        if target.suffix == ".pdf":
+            written = as_pdf(pages)
+        elif target.suffix in _TEXTS:
+            written = _TEXTS[target.suffix](pages).encode()
+        else:
+            written = as_html(pages, tables(result, windows=windows, group=group)).encode()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        draft.write_bytes(written)
+        draft.replace(target)
+    return targets
 
 
 def tables(

@@ -169,18 +169,15 @@ def history(story: Story) -> Figure | None:
         .sort("_order", "date")
         .select("date", "group", (100 * (1 + pl.col("ret")).cum_prod().over("group", order_by="date")).alias("level"))
     )
-    marks = pl.DataFrame(
-        {
-            "date": days,
-            "number": [str(at) for at in range(1, len(parts) + 1)],
-            "headline": [part.headline for part in parts],
-        }
-    ).group_by("date", maintain_order=True).agg(pl.col("number").str.join(", "), pl.col("headline").str.join("; "))  # fmt: skip
+    headlines = [part.headline for part in parts]
+    numbers = [str(at) for at in range(1, len(parts) + 1)]
+    marks = pl.DataFrame({"date": days, "number": numbers, "headline": headlines})
+    marks = marks.group_by("date", maintain_order=True).agg(
+        pl.col("number").str.join(", "), pl.col("headline").str.join("; ")
+    )
     title = "Prices around the announcements"
     chart = timecharts.timeline(levels, marks, title=title, simulated=market.simulated)
-    listed = "; ".join(
-        f"{at} {part.headline} ({day})" for at, (part, day) in enumerate(zip(parts, days, strict=True), 1)
-    )
+    listed = "; ".join(f"{at} {part.headline} ({days[at - 1]!s})" for at, part in enumerate(parts, 1))
     return Figure.of(chart, f"{title}: means of the groups' securities, not adjusted for the market. Lines: {listed}.")
 
 

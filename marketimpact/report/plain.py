@@ -17,7 +17,8 @@ SIMULATED = (
 _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "−": r"$-$", "–": "--", "“": "``", "”": "''", "‘": "`", "’": "'", "†": r"\dag{}", "‡": r"\ddag{}", "|": r"\textbar{}",
+    "−": r"$-$", "–": "--", "“": "``", "”": "''", "‘": "`", "’": "'",
+    "†": r"\dag{}", "‡": r"\ddag{}", "|": r"\textbar{}",
     '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}",
 }  # fmt: skip
 #: Share of the line that all columns of a LaTeX table have together; the rest is space between them.

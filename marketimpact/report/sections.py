@@ -234,8 +234,9 @@ def _paths(story: Story) -> Section:
             blocks.append((part.headline, tuple(figures), ()))
     first = story.result.estimates_.windows.event[0]
     words = (
-        f"Average abnormal returns cumulated from session {number(first, 0)}. The blue band is the 95% interval of the mean at "
-        f"each session ({'; '.join(sorted(bands)) or 'none'}); with few events it is wide. The dashed line is day 0.",
+        f"Average abnormal returns cumulated from session {number(first, 0)}. The blue band is the 95% interval of the "
+        f"mean at each session ({'; '.join(sorted(bands)) or 'none'}); with few events it is wide. "
+        "The dashed line is day 0.",
         "The grey band around zero is for scale: how far the same mean wanders in as many ordinary sessions (95%), "
         "from its scatter in the estimation window. It is no test.",
     )
