@@ -173,7 +173,7 @@ def firm_effects(frame: pl.DataFrame, *, title: str, simulated: bool, width: int
     layers.append(dots)
     if "true_car" in frame.columns:
         layers.append(base.mark_tick(thickness=3, size=13, color="#000000").encode(x="true_car:Q", y=y))
-        title = f"{title} (black tick: the effect that was put in)"
+        title = f"{title} (upright tick: the effect that was put in)"
     chart = alt.layer(*layers).properties(width=width, height=max(60, 22 * frame.height))
     return dressed(chart, title, simulated)
 
