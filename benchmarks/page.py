@@ -18,7 +18,7 @@ HEAD = """# Benchmarks
 All panels are **simulated**: invented returns, firms and dates that repeat, 25 firms or more on each date.
 Estimation window of 240 sessions, event window of 11. Each size runs in a fresh process; rivals run on the first events
 of the same panel; every part is timed the second time it is done. A rival's time is left out where its CARs differ from
-ours by more than 1e-10. Peak memory is that of the process after our parts, the making of the data included, which is most of it at small sizes.
+ours by more than 1e-10. Peak memory is that of the process after our parts, the making of the data included.
 `make bench` measures anew and rewrites this page.
 
 **Not measured yet**: the packages `eventstudy`, `py-event-studies` and `ffjr-eventstudies`; no runner is written.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -9,13 +10,24 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-__all__ = ["caar_path", "caar_paths", "firm_effects", "specification_curve", "to_svg"]
+__all__ = [
+    "caar_path",
+    "caar_paths",
+    "dressed",
+    "firm_effects",
+    "inline",
+    "runtime",
+    "specification_curve",
+    "to_spec",
+    "to_svg",
+]
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#5f6b76"
 #: Okabe and Ito's colours, told apart with any colour vision; shapes repeat the distinction.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "stroke")
 SIMULATED = "simulated prices"
+_SAID = {"caar": "CAAR", "ci_low": "95% from", "ci_high": "95% to"}
 _FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 
 
@@ -33,7 +45,8 @@ def caar_path(
     Parameters
     ----------
     path : polars.DataFrame
-        ``tau, caar, ci_low, ci_high`` as `StudyResult.caar` gives them.
+        ``tau, caar, ci_low, ci_high`` as `StudyResult.caar` gives them; where there is a column ``noise``, plus
+        and minus as much is shaded around zero.
     title : str
         Over the chart.
     simulated : bool
@@ -48,17 +61,33 @@ def caar_path(
     scale = alt.Scale(domain=list(domain), nice=False) if domain else alt.Scale()
     y = alt.Y("caar:Q", title="CAAR", axis=alt.Axis(format="+.0%"), scale=scale)
     x = alt.X("tau:Q", title="sessions from day 0", axis=alt.Axis(format="d", tickMinStep=1))
-    base = alt.Chart(_values(path.select("tau", "caar", "ci_low", "ci_high").to_dicts()))
-    zero = alt.Chart(_values([{"y": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(y="y:Q")
-    day0 = alt.Chart(_values([{"x": 0}])).mark_rule(color=GREY, strokeDash=[4, 3]).encode(x="x:Q")
+    base = alt.Chart(inline(path.select("tau", "caar", "ci_low", "ci_high").to_dicts()))
+    told = [
+        alt.Tooltip("tau:Q", title="session"),
+        *(alt.Tooltip(f"{name}:Q", title=said, format="+.2%") for name, said in _SAID.items()),
+    ]
+    zero = alt.Chart(inline([{"y": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(y="y:Q")
+    day0 = alt.Chart(inline([{"x": 0}])).mark_rule(color=GREY, strokeDash=[4, 3]).encode(x="x:Q")
     band = base.mark_area(opacity=0.18, color=BLUE).encode(x=x, y=alt.Y("ci_low:Q", scale=scale), y2="ci_high:Q")
-    line = base.mark_line(color=BLUE, strokeWidth=2, point=alt.OverlayMarkDef(size=22, filled=True)).encode(x=x, y=y)
-    chart = alt.layer(band, zero, day0, line).properties(width=width, height=height)
-    return _dressed(chart, title, simulated)
+    line = base.mark_line(color=BLUE, strokeWidth=2, point=alt.OverlayMarkDef(size=22, filled=True)).encode(
+        x=x, y=y, tooltip=told
+    )
+    layers = [band, zero, day0, line]
+    if "noise" in path.columns:
+        noise = alt.Chart(inline(path.select("tau", "noise", (-pl.col("noise")).alias("minus")).to_dicts()))
+        edge = noise.mark_line(color=GREY, strokeDash=[2, 3], strokeWidth=1)
+        layers = [
+            noise.mark_area(opacity=0.16, color=GREY).encode(x=x, y="minus:Q", y2="noise:Q"),
+            edge.encode(x=x, y="minus:Q"),
+            edge.encode(x=x, y="noise:Q"),
+            *layers,
+        ]
+    chart = alt.layer(*layers).properties(width=width, height=height)
+    return dressed(chart, title, simulated)
 
 
 def caar_paths(
-    paths: pl.DataFrame, *, by: str, simulated: bool, width: int = 250, height: int = 160
+    paths: pl.DataFrame, *, by: str, simulated: bool, width: int = 236, height: int = 160
 ) -> list[tuple[str, Any]]:
     """One chart per group, all on the same vertical scale.
 
@@ -74,6 +103,9 @@ def caar_paths(
         pl.min_horizontal(pl.col("ci_low", "caar").min()), pl.max_horizontal(pl.col("ci_high", "caar").max())
     ).row(0)
     low, high = (min(limits[0] or 0.0, 0.0), max(limits[1] or 0.0, 0.0))
+    if "noise" in drawn.columns and drawn["noise"].count():
+        widest = float(drawn["noise"].max())  # type: ignore[arg-type]
+        low, high = min(low, -widest), max(high, widest)
     margin = 0.05 * (high - low) or 0.01
     return [
         (
@@ -92,19 +124,19 @@ def caar_paths(
 
 
 def firm_effects(frame: pl.DataFrame, *, title: str, simulated: bool, width: int = 460) -> Any:
-    """A dot and an interval per firm, groups told apart by colour and shape.
+    """A dot and an interval per firm, groups told apart by colour and shape; a click picks a firm or a group.
 
     Parameters
     ----------
     frame : polars.DataFrame
-        ``label, group, car, low, high`` in the order to be drawn, and ``true_car`` where prices are
-        simulated.
+        ``label, group, car, low, high`` in the order to be drawn, ``true_car`` where prices are simulated, and
+        ``mark``, a sign beside the interval, where there are such.
     """
     import altair as alt  # noqa: PLC0415
 
     groups = frame["group"].cast(pl.String).unique(maintain_order=True).to_list()
     rows = frame.with_columns(pl.col("group").cast(pl.String)).to_dicts()
-    base = alt.Chart(_values(rows))
+    base = alt.Chart(inline(rows))
     y = alt.Y(
         "label:N",
         sort=frame["label"].to_list(),
@@ -120,17 +152,30 @@ def firm_effects(frame: pl.DataFrame, *, title: str, simulated: bool, width: int
     shape = alt.Shape(
         "group:N", scale=alt.Scale(domain=groups, range=[SHAPES[i % len(SHAPES)] for i in range(len(groups))])
     )
-    zero = alt.Chart(_values([{"x": 0}])).mark_rule(color=GREY).encode(x="x:Q")
-    interval = base.mark_rule(strokeWidth=2, opacity=0.55).encode(
-        x=alt.X("low:Q", title="cumulative abnormal return"), x2="high:Q", y=y, color=colour
-    )
-    dots = base.mark_point(filled=True, size=70, opacity=1).encode(x=x, y=y, color=colour, shape=shape)
-    layers: list[Any] = [zero, interval, dots]
+    zero = alt.Chart(inline([{"x": 0}])).mark_rule(color=GREY).encode(x="x:Q")
+    # names of parameters and views would otherwise be counted up, and differ from run to run
+    firm = alt.selection_point(name="firm", fields=["label"])
+    kin = alt.selection_point(name="kin", fields=["group"], bind="legend")
+    told = ["label:N", "group:N", *(alt.Tooltip(f"{name}:Q", format="+.2%") for name in ("car", "low", "high"))]
+    interval = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", title="cumulative abnormal return"), x2="high:Q", y=y, color=colour, tooltip=told,
+        opacity=alt.when(firm & kin).then(alt.value(0.55)).otherwise(alt.value(0.1)),
+    )  # fmt: skip
+    dots = base.mark_point(filled=True, size=70, cursor="pointer").encode(
+        x=x, y=y, color=colour, shape=shape, tooltip=told,
+        opacity=alt.when(firm & kin).then(alt.value(1)).otherwise(alt.value(0.15)),
+    )  # fmt: skip
+    dots = dots.properties(name="dots").add_params(firm, kin)
+    layers: list[Any] = [zero, interval]
+    if "mark" in frame.columns:
+        signs = base.mark_text(align="left", dx=5, fontSize=13, fontWeight="bold", color="#000000")
+        layers.append(signs.encode(x="high:Q", y=y, text="mark:N"))
+    layers.append(dots)
     if "true_car" in frame.columns:
         layers.append(base.mark_tick(thickness=3, size=13, color="#000000").encode(x="true_car:Q", y=y))
-        title = f"{title} (black tick: the effect that was put in)"
+        title = f"{title} (upright tick: the effect that was put in)"
     chart = alt.layer(*layers).properties(width=width, height=max(60, 22 * frame.height))
-    return _dressed(chart, title, simulated)
+    return dressed(chart, title, simulated)
 
 
 def specification_curve(
@@ -202,15 +247,15 @@ def _curve(drawn: pl.DataFrame, scale: Any, width: int, room: float) -> Any:
         pl.max_horizontal(pl.col("ci_high").quantile(0.97), pl.col("estimate").max()).fill_null(0.0),
     ).row(0)
     domain = [min(reach[0], 0.0), max(reach[1], 0.0)]
-    base = alt.Chart(_values(drawn.select("rank", "estimate", "ci_low", "ci_high").to_dicts()))
+    base = alt.Chart(inline(drawn.select("rank", "estimate", "ci_low", "ci_high").to_dicts()))
     x = alt.X("rank:Q", scale=scale, axis=None)
     cut = ((drawn["ci_low"] < domain[0]) | (drawn["ci_high"] > domain[1])).sum()
     name = f"CAAR and its band ({cut:,} run out of the frame)" if cut else "CAAR and its band"
     y = alt.Y("ci_low:Q", title=name, axis=alt.Axis(format="+.1~%"), scale=alt.Scale(domain=domain))
     bands = base.mark_rule(color=BLUE, opacity=0.4, strokeWidth=max(0.5, min(1.5, 0.75 * room)), clip=True)
-    zero = alt.Chart(_values([{"y": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(y="y:Q")
+    zero = alt.Chart(inline([{"y": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(y="y:Q")
     dots = base.mark_point(filled=True, size=min(30.0, max(4.0, 4.0 * room)), color="#003a5c", opacity=1, clip=True)
-    head = alt.Chart(_values([{"text": "median (number)"}])).mark_text(align="left", fontSize=10, color="#333")
+    head = alt.Chart(inline([{"text": "median (number)"}])).mark_text(align="left", fontSize=10, color="#333")
     return alt.layer(
         bands.encode(x=x, y=y, y2="ci_high:Q"),
         zero,
@@ -229,11 +274,11 @@ def _barcode(
         ticks=False, domain=False, labelLimit=180, titleAngle=0, titleAlign="right", titleX=-left - 16, grid=True
     )
     y = alt.Y("label:N", sort=labels, title=name, scale=alt.Scale(domain=labels), axis=axis)
-    strokes = alt.Chart(_values(part.select("rank", "label").to_dicts())).mark_tick(
+    strokes = alt.Chart(inline(part.select("rank", "label").to_dicts())).mark_tick(
         color="#222", thickness=stroke, height=11
     )
     told = [{"label": label, "text": _median(part.filter(pl.col("label") == label)["estimate"])} for label in labels]
-    text = alt.Chart(_values(told)).mark_text(align="left", fontSize=10, color="#333")
+    text = alt.Chart(inline(told)).mark_text(align="left", fontSize=10, color="#333")
     return alt.layer(
         strokes.encode(x=alt.X("rank:Q", scale=scale, axis=None), y=y),
         text.encode(x=alt.value(width + 8), y=y, text="text:N"),
@@ -254,7 +299,21 @@ def to_svg(chart: Any) -> str:
     return str(vl_convert.vegalite_to_svg(chart.to_dict(validate=False)))
 
 
-def _values(rows: list[dict[str, Any]]) -> Any:
+def to_spec(chart: Any) -> str:
+    """Vega-Lite of a chart as JSON that may stand inside a script element: no text in it ends the element."""
+    text = json.dumps(chart.to_dict(validate=False), ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@cache
+def runtime() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that defines ``vegaEmbed`` and fetches nothing."""
+    import vl_convert  # noqa: PLC0415
+
+    return str(vl_convert.javascript_bundle())  # type: ignore[call-arg]  # the stub is wrong
+
+
+def inline(rows: list[dict[str, Any]]) -> Any:
     """Rows inside the chart, so that it needs no file."""
     import altair as alt  # noqa: PLC0415
 
@@ -275,7 +334,8 @@ def _offline_chart(kind: str) -> type[Any]:
     return type("OfflineChart", (getattr(alt, kind),), {"_repr_mimebundle_": _repr_mimebundle_})
 
 
-def _dressed(chart: Any, title: str, simulated: bool) -> Any:
+def dressed(chart: Any, title: str, simulated: bool) -> Any:
+    """A chart with its title and this house's looks, which says so where prices are simulated."""
     import altair as alt  # noqa: PLC0415
 
     head = alt.TitleParams(

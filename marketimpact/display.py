@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -24,7 +25,7 @@ def as_html(result: StudyResult) -> str:
     head = "".join(f"<div>{html.escape(line)}</div>" for line in as_lines(result))
     small = 0 < result.events.height <= SHOWN_WITH_TESTS
     shown = result.test(first, last) if small else pl.DataFrame()
-    return f"<div><pre style='display:inline'></pre>{head}</div>{_small_table(shown)}"
+    return f"<div>{head}</div>{_test_table(shown)}"
 
 
 def as_lines(result: StudyResult) -> list[str]:
@@ -75,6 +76,23 @@ def title(result: StudyResult) -> str:
     return f"{result.model.name}, estimated over [{first}, {last}]"
 
 
-def _small_table(frame: pl.DataFrame) -> str:
-    with pl.Config(tbl_rows=20, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=120):
-        return frame._repr_html_() if frame.width else ""
+def _test_table(frame: pl.DataFrame) -> str:
+    """Tests with rounded numbers, those that do not hold in italics and in words."""
+    if not frame.width:
+        return ""
+    rows = []
+    for row in frame.iter_rows(named=True):
+        style = "" if row["valid"] else " style='font-style:italic'"
+        texts = [row["test"], row["null"], "yes" if row["valid"] else "no"]
+        numbers = [_rounded(row["statistic"], 2), _rounded(row["p_value"], 3)]
+        cells = [f"<td style='text-align:left'>{html.escape(text)}</td>" for text in texts]
+        cells += [f"<td style='text-align:right'>{number}</td>" for number in numbers]
+        cells.append(f"<td style='text-align:left'>{html.escape(row['note'] or '')}</td>")
+        rows.append(f"<tr{style}>{''.join(cells)}</tr>")
+    names = ("test", "null", "holds here", "statistic", "p", "note")
+    head = "".join(f"<th scope='col'>{name}</th>" for name in names)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _rounded(value: float | None, decimals: int) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.{decimals}f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import version
 from typing import Any, Literal
@@ -106,6 +107,16 @@ class EventStudy:
                 f"min_observations={self.min_observations} must lie between {floor} (what {self.model.name} "
                 f"needs) and {length} (the sessions in estimation_window={self.estimation_window})."
             )
+
+    def _repr_html_(self) -> str:
+        """For a notebook: one row per setting."""
+        told = [(item.name.replace("_", " "), repr(getattr(self, item.name))) for item in fields(self)]
+        rows = "".join(
+            f"<tr><th scope='row' style='text-align:left'>{name}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in told
+        )
+        return f"<table><caption>EventStudy: run(events, market) gives the result</caption>{rows}</table>"
 
     def _settle_missing(self) -> None:
         if self.missing not in ("available", "strict", "trade_to_trade"):

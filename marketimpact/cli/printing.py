@@ -5,23 +5,12 @@ from __future__ import annotations
 import polars as pl
 import typer
 
+from marketimpact.report.downloads import flattened as flat
+
 __all__ = ["flat", "show"]
 
 #: Width of a table that goes into a file or another program.
 PIPE_WIDTH = 160
-#: What a spreadsheet takes for the start of a formula.
-FORMULA = r"^[=+\-@\t\r]"
-
-
-def flat(frame: pl.DataFrame) -> pl.DataFrame:
-    """A frame as a CSV can hold it: lists joined by ';', no text that a spreadsheet would compute.
-
-    Text that begins like a formula gets an apostrophe in front; Parquet keeps it as it was.
-    """
-    lists = [c for c, kind in frame.schema.items() if isinstance(kind, pl.List)]
-    frame = frame.with_columns(pl.col(c).list.join(";") for c in lists)
-    cell = pl.col(pl.String)
-    return frame.with_columns(pl.when(cell.str.contains(FORMULA)).then("'" + cell).otherwise(cell).name.keep())
 
 
 def show(frame: pl.DataFrame) -> None:

@@ -41,32 +41,40 @@ def run(
     ] = None,
     directory: Directory = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; out/<study> by default.")] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="html, md, tex or pdf; repeat it or separate by commas. html by default."),
+    ] = None,
 ) -> None:
     """Run a study and write its report and tables.
 
     Without --prices, --yahoo or --snapshot the study runs on the embedded sample, whose prices are simulated. Prices
     from Yahoo Finance are kept in the price store, and the report names the snapshot it was made from.
     """
+    kinds = _formats(formats)
     source = _source(prices, snapshot, directory, yahoo=yahoo)
     plan = read_study(study)
     answer = plan.run(source)
     folder = out if out is not None else Path("out") / plan.name
     try:
-        target = _write(plan, answer, folder)
+        written = _write(plan, answer, folder, kinds)
     except OSError as error:
         raise DataError(
             f"{folder} cannot be written ({error.strerror or error}). Choose another with --out."
         ) from error
     typer.echo(repr(answer.result))
-    typer.echo(f"\nReport: {target}\nTables: {folder} (CSV and Parquet)")
+    typer.echo("")
+    for target in written:
+        typer.echo(f"Report: {target}")
+    typer.echo(f"Tables: {folder} (CSV and Parquet)")
 
 
-def _write(plan: StudyFile, answer: Answer, folder: Path) -> Path:
-    """The report and every table; where the report is."""
+def _write(plan: StudyFile, answer: Answer, folder: Path, kinds: list[str]) -> list[Path]:
+    """The report in every format and every table; where the reports are."""
     group = "group" if plan.groups else None
-    target = report.write_report(
+    written = report.write_reports(
         answer.result,
-        folder / "report.html",
+        [folder / f"report.{kind}" for kind in kinds],
         title=plan.title,
         question=plan.question,
         windows=plan.windows,
@@ -76,7 +84,16 @@ def _write(plan: StudyFile, answer: Answer, folder: Path) -> Path:
     for name, table in report.tables(answer.result, windows=plan.windows, group=group).items():
         table.write_parquet(folder / f"{name}.parquet")
         flat(table).write_csv(folder / f"{name}.csv")
-    return target
+    return written
+
+
+def _formats(asked: list[str] | None) -> list[str]:
+    """Formats without repeats, in the order asked for."""
+    kinds = list(dict.fromkeys(kind.strip() for text in asked or ["html"] for kind in text.split(",") if kind.strip()))
+    strange = [kind for kind in kinds if kind not in {"html", "md", "tex", "pdf"}]
+    if strange or not kinds:
+        raise typer.BadParameter(f"--format {', '.join(strange) or 'is empty'}: choose from html, md, tex, pdf")
+    return kinds
 
 
 def _source(prices: Path | None, snapshot: str | None, directory: Path | None, *, yahoo: bool) -> PriceSource:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from marketimpact.report.page import as_html
+from marketimpact.report.plain import Pages, as_markdown, as_tex
 from marketimpact.report.sections import sections
 from marketimpact.report.story import group_column, report_windows, story
+from marketimpact.report.typeset import as_pdf, compiler
 from marketimpact.report.words import caveats, summary
 from marketimpact.result import StudyResult
 
-if TYPE_CHECKING:
-    import jinja2
+__all__ = ["tables", "write_report", "write_reports"]
 
-__all__ = ["tables", "write_report"]
+_TEXTS = {".md": as_markdown, ".tex": as_tex}
 
 
 def write_report(
@@ -31,14 +31,15 @@ def write_report(
     group: str | None = None,
     chronology: pl.DataFrame | None = None,
 ) -> Path:
-    """Write one self-contained HTML file.
+    """Write a report: one self-contained HTML file, or Markdown, LaTeX or PDF.
 
     Parameters
     ----------
     result : StudyResult
         What to report.
     path : str or Path
-        The file; missing folders are made. It is replaced at once, never half-written.
+        The file; missing folders are made. It is replaced at once, never half-written. ``.md``, ``.tex`` and
+        ``.pdf`` say the format; any other name is HTML.
     title, question : str, optional
         Head of the report.
     windows : sequence of (int, int), optional
@@ -53,21 +54,51 @@ def write_report(
     -------
     Path
         The file written. The same result gives the same bytes.
+
+    Raises
+    ------
+    SpecificationError
+        For a group or window that is not there, or a PDF without the extra ``pdf``.
     """
+    asked = {"title": title, "question": question, "windows": windows, "group": group, "chronology": chronology}
+    return write_reports(result, [path], **asked)[0]  # type: ignore[arg-type]
+
+
+def write_reports(
+    result: StudyResult,
+    paths: Sequence[str | Path],
+    *,
+    title: str | None = None,
+    question: str | None = None,
+    windows: Sequence[tuple[int, int]] | None = None,
+    group: str | None = None,
+    chronology: pl.DataFrame | None = None,
+) -> list[Path]:
+    """Write one report to several files, such as HTML and PDF, with the work done once; see `write_report`."""
+    targets = [Path(path) for path in paths]
+    if any(target.suffix == ".pdf" for target in targets):
+        compiler()  # before minutes of work
     told = story(result, title=title, question=question, windows=windows, group=group, chronology=chronology)
-    page = _template().render(
-        story=told,
+    pages = Pages(
+        title=told.title,
+        question=told.question,
+        simulated=result.market.simulated,
         summary=summary(told),
         caveats=caveats(told),
         sections=sections(told),
-        simulated=result.market.simulated,
     )
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    draft.write_text(page, encoding="utf-8")
-    draft.replace(target)
-    return target
+    for target in targets:
+        if target.suffix == ".pdf":
+            written = as_pdf(pages)
+        elif target.suffix in _TEXTS:
+            written = _TEXTS[target.suffix](pages).encode()
+        else:
+            written = as_html(pages, tables(result, windows=windows, group=group)).encode()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        draft.write_bytes(written)
+        draft.replace(target)
+    return targets
 
 
 def tables(
@@ -100,17 +131,3 @@ def tables(
         "findings": result.market.findings,
         "price_repairs": result.market.price_repairs,
     }
-
-
-@cache
-def _template() -> jinja2.Template:
-    import jinja2  # noqa: PLC0415  # only a report needs it
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("template.html.j2")

@@ -8,15 +8,15 @@ from typing import Any
 import polars as pl
 from scipy import special
 
-from marketimpact import charts
 from marketimpact.placing import REASONS
 from marketimpact.report.around import around
 from marketimpact.report.doubts import doubts
+from marketimpact.report.pictures import Figure, clock, firms_drawn, history, path_figures
 from marketimpact.report.sheets import Cell, Sheet, number, p_value, percent, text
 from marketimpact.report.story import Part, Story, firm_label, first_valid, limit_hits, readable
 from marketimpact.report.words import searched
 
-__all__ = ["Figure", "Section", "sections"]
+__all__ = ["Section", "sections"]
 
 CERTAINTY = {
     "sure": "sure",
@@ -39,19 +39,20 @@ DOUBTS = (
     "The prices were looked over before anything was computed from them. What is listed is probably wrong, unless "
     "something is known that the prices do not say; the numbers above use the prices all the same.",
 )
+HISTORY = (
+    "Each line is the mean of a group's securities, not adjusted for the market. The numbered lines are the first "
+    "day 0 of each announcement, in the order of the table."
+)
+MARKS = (
+    "† p below 5% by itself; ‡ also after correction for all firms of the announcement. Where there is neither, the "
+    "firm cannot be told from zero. Click a firm, or a group in the legend, to pick it out; click beside it to "
+    "show all again.",
+)
 SINGLE_FIRM_NOTE = (
     "Intervals are from the forecast error. P-values are two-sided. “p, t”: Student's t, exact only if returns are "
     "normal. “p, rank”: position among the firm's own placebo windows, no normality assumed. “p, family”: corrected "
     "for looking at all these firms at once (Romano and Wolf, joint placebo dates)."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A chart as SVG, and what it shows for those who cannot see it."""
-
-    svg: str
-    alt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,10 @@ def _announced(story: Story) -> Section:
             ]
         )
     columns = ["announcement", "when", "stance", "authority", "source", "verified", "confidence", "anticipated"]
-    return Section("announced", "What was announced", blocks=(("", (), (Sheet.of(columns, rows),)),))
+    figure = history(story)
+    words = (HISTORY,) if figure else ()
+    block = ("", (figure,) if figure else (), (Sheet.of(columns, rows),))
+    return Section("announced", "What was announced", words, (block,))
 
 
 def _instant(facts: dict[str, Any]) -> str:
@@ -134,8 +138,9 @@ def _reached(story: Story) -> Section:
             ]
             for row in frame.iter_rows(named=True)
         ]
+        figure = clock(part, story)
         columns = ["exchange", "local time there", "the exchange was", "day 0", "how sure", "securities"]
-        blocks.append((part.headline, (), (Sheet.of(columns, rows, numeric=[5]),)))
+        blocks.append((part.headline, (figure,) if figure else (), (Sheet.of(columns, rows, numeric=[5]),)))
     words = ("Day 0 is the first session whose close lies after the announcement, on each security's own exchange.",)
     return Section("reached", "When it reached each exchange", words, tuple(blocks))
 
@@ -159,13 +164,14 @@ def _moved(story: Story) -> Section:
     for part in story.parts:
         frame = _firms(part, story)
         drawn = frame.drop_nulls("car")
-        figures = (_firm_figure(drawn, story),) if drawn.height else ()
+        figures = (firms_drawn(drawn, story),) if drawn.height else ()
         blocks.append((part.headline, figures, (_firm_sheet(frame, part, story),)))
-    return Section("moved", "Who moved", blocks=tuple(blocks))
+    return Section("moved", "Who moved", MARKS, tuple(blocks))
 
 
 def _firms(part: Part, story: Story) -> pl.DataFrame:
-    car = part.result.car(*story.primary)
+    single = part.result.single_tests(*story.primary).select("event_id", "sq_p", "p_romano_wolf")
+    car = part.result.car(*story.primary).join(single, on="event_id", how="left", validate="1:1", maintain_order="left")
     quantile = special.stdtrit(car["df"].to_numpy(), 0.975)
     order = {name: position for position, (name, _) in enumerate(part.groups)}
     group = pl.col(story.group).cast(pl.String).fill_null("without a group") if story.group else pl.lit("All firms")
@@ -185,38 +191,7 @@ def _firms(part: Part, story: Story) -> pl.DataFrame:
     )
 
 
-def _firm_figure(frame: pl.DataFrame, story: Story) -> Figure:
-    keep = ["label", "group", "car", "low", "high"] + (["true_car"] if "true_car" in frame.columns else [])
-    title = f"CAR over {list(story.primary)} with 95% intervals"
-    chart = charts.firm_effects(
-        frame.with_columns(pl.Series("label", _labels(frame))).select(keep),
-        title=title,
-        simulated=story.result.market.simulated,
-    )
-    top, bottom = (
-        frame.row(int(frame["car"].arg_max() or 0), named=True),
-        frame.row(int(frame["car"].arg_min() or 0), named=True),
-    )
-    alt = (
-        f"{title}, events drawn: {frame.height}; from {percent(bottom['car'])} ({firm_label(bottom)}) to "
-        f"{percent(top['car'])} ({firm_label(top)}). The table below has every number."
-    )
-    return Figure(charts.to_svg(chart), alt)
-
-
-def _labels(frame: pl.DataFrame) -> list[str]:
-    """A name per event: events of one firm get their date or id, since equal names would share a row."""
-    rows = list(frame.iter_rows(named=True))
-    labels = [firm_label(row) for row in rows]
-    for tail in ("date", "event_id"):
-        if len(set(labels)) < len(labels):
-            labels = [f"{firm_label(row)} {row[tail]}" for row in rows]
-    return labels
-
-
 def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
-    single = part.result.single_tests(*story.primary).select("event_id", "sq_p", "p_romano_wolf")
-    frame = frame.join(single, on="event_id", how="left", validate="1:1", maintain_order="left")
     first, last = story.result.estimates_.windows.event
     with_day0 = first <= 0 <= last
     if with_day0:
@@ -253,22 +228,17 @@ def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
 def _paths(story: Story) -> Section:
     blocks, bands = [], set()
     for part in story.parts:
-        named = [group.caar().with_columns(pl.lit(name).alias("_group")) for name, group in part.groups]
-        paths = pl.concat(named)
-        bands |= set(paths["band"]) - {"none"}
-        if paths["caar"].drop_nulls().is_empty():
-            continue
-        figures = []
-        for name, chart in charts.caar_paths(paths, by="_group", simulated=story.result.market.simulated):
-            path = paths.filter(pl.col("_group") == name).drop_nulls("caar")
-            end = path.row(-1, named=True)
-            alt = f"CAAR of {name}, session by session: {percent(end['caar'])} at session {end['tau']:+d}."
-            figures.append(Figure(charts.to_svg(chart), alt))
-        blocks.append((part.headline, tuple(figures), ()))
+        figures, drawn = path_figures(part, story)
+        bands |= drawn
+        if figures:
+            blocks.append((part.headline, tuple(figures), ()))
     first = story.result.estimates_.windows.event[0]
     words = (
-        f"Average abnormal returns cumulated from session {first}. The band is the 95% interval of the mean at each "
-        f"session ({'; '.join(sorted(bands)) or 'none'}); with few events it is wide. The dashed line is day 0.",
+        f"Average abnormal returns cumulated from session {number(first, 0)}. The blue band is the 95% interval of the "
+        f"mean at each session ({'; '.join(sorted(bands)) or 'none'}); with few events it is wide. "
+        "The dashed line is day 0.",
+        "The grey band around zero is for scale: how far the same mean wanders in as many ordinary sessions (95%), "
+        "from its scatter in the estimation window. It is no test.",
     )
     return Section("paths", "Paths", words, tuple(blocks))
 
@@ -334,6 +304,7 @@ def _test_sheet(name: str, group: Any, story: Story) -> Sheet:
         numeric=[3, 4],
         muted=[not v for v in frame["valid"]],
         caption=f"{name}, {list(story.primary)}",
+        folded=True,
     )
 
 

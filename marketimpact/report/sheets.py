@@ -31,13 +31,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A table with its columns, the positions of numeric ones, and a note under it."""
+    """A table with its columns, the positions of numeric ones, and a note under it; a folded one opens on a click."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     numeric: frozenset[int] = field(default_factory=frozenset)
     caption: str = ""
     note: str = ""
+    folded: bool = False
 
     @classmethod
     def of(
@@ -49,6 +50,7 @@ class Sheet:
         muted: Sequence[bool] | None = None,
         caption: str = "",
         note: str = "",
+        folded: bool = False,
     ) -> Sheet:
         """Make a sheet of plain values."""
         backs = muted if muted is not None else [False] * len(rows)
@@ -56,7 +58,7 @@ class Sheet:
             Row(tuple(value if isinstance(value, Cell) else Cell(text(value)) for value in row), muted=back)
             for row, back in zip(rows, backs, strict=True)
         )
-        return cls(tuple(columns), made, frozenset(numeric), caption, note)
+        return cls(tuple(columns), made, frozenset(numeric), caption, note, folded)
 
 
 def missing(value: Any) -> bool:

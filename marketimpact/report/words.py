@@ -7,18 +7,52 @@ import polars as pl
 from marketimpact.inference import ONE_DATE, structure
 from marketimpact.report.around import around
 from marketimpact.report.doubts import doubted
-from marketimpact.report.sheets import p_value, percent
+from marketimpact.report.sheets import missing, p_value, percent
 from marketimpact.report.story import Part, Story, firm_label, first_valid, limit_hits, readable
 from marketimpact.result import StudyResult
 
 __all__ = ["caveats", "searched", "summary"]
 
 LEVEL = 0.05
+#: Firms that a sentence names.
+NAMED = 6
 
 
 def summary(story: Story) -> list[tuple[str, list[str]]]:
     """Per announcement: its headline, and a sentence per group and per thing to know."""
-    return [(part.headline, _of_part(part, story)) for part in story.parts]
+    parts = [(part.headline, _of_part(part, story)) for part in story.parts]
+    return [("All in all", _in_all(story)), *parts] if parts else []
+
+
+def _in_all(story: Story) -> list[str]:
+    """How many group means and single firms can be told from zero, against what chance alone would give."""
+    best = [first_valid(group.test(*story.primary)) for part in story.parts for _, group in part.groups]
+    asked = [row["p_value"] for row in best if row is not None and not missing(row["p_value"])]
+    found = sum(p < LEVEL for p in asked)
+    window = list(story.primary)
+    said = []
+    if asked:
+        said.append(
+            f"{found} of {len(asked)} mean{'s' if len(asked) > 1 else ''} of groups in {window} can be told from zero "
+            f"at 5%, each by the first test that holds; were there no effect at all, {LEVEL * len(asked):.2g} would "
+            "be expected by chance."
+        )
+    singles = [(part, part.result.single_tests(*story.primary)) for part in story.parts]
+    tested = sum(frame["p_romano_wolf"].is_not_nan().sum() for _, frame in singles)
+    kept = [
+        firm_label(row)
+        for part, frame in singles
+        for row in part.result.events.join(
+            frame.filter(pl.col("p_romano_wolf") < LEVEL).select("event_id"), on="event_id", how="semi"
+        ).iter_rows(named=True)
+    ]
+    if tested:
+        named = ", ".join(kept[:NAMED]) + (f" and {len(kept) - NAMED} more" if len(kept) > NAMED else "")
+        said.append(
+            f"Of {tested} single moves of firms, {len(kept) or 'none'} can be told from zero once all firms of the "
+            f"announcement are allowed for{': ' + named if kept else ''}."
+        )
+    return said
 
 
 def searched(story: Story) -> bool:

@@ -1,0 +1,124 @@
+"""The report in a real browser: quiet, self-contained, alive, and as wide as a phone."""
+
+from __future__ import annotations
+
+import shutil
+
+import polars as pl
+import pytest
+
+import marketimpact as mi
+from marketimpact import report
+from marketimpact.study_file import read_study
+
+NASTY = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> str:
+    plan = read_study("h20")
+    answer = plan.run(mi.SamplePrices())
+    first = answer.events["announcement_id"].min()
+    headline = pl.when(pl.col("announcement_id") == first).then(pl.lit(NASTY)).otherwise("headline").alias("headline")
+    result = mi.EventStudy().run(answer.events.with_columns(headline), answer.result.market)
+    path = tmp_path_factory.mktemp("browser") / "report.html"
+    return report.write_report(result, path, group="group", chronology=answer.chronology).as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def opened(browser, address, **options):
+    """A page with its charts drawn, and everything that it said or asked for."""
+    tab = browser.new_context(**options).new_page()
+    said: list[str] = []
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("request", lambda asked: said.append(asked.url) if not asked.url.startswith(("file:", "data:")) else None)
+    tab.goto(address)
+    if options.get("java_script_enabled", True):
+        charts = tab.locator("figure").count()
+        tab.wait_for_function(
+            f"document.querySelectorAll('.live:not([hidden]) svg').length === {charts}", timeout=60_000
+        )
+    return tab, said
+
+
+def test_it_opens_without_a_word_and_without_a_request(browser, address):
+    tab, said = opened(browser, address)
+    assert said == []
+    assert tab.locator(".live:visible").count() == tab.locator("figure").count() > 10
+    assert tab.locator(".still:visible").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_sticks_out_on_a_phone(browser, address, scheme):
+    tab, _ = opened(browser, address, viewport={"width": 375, "height": 800}, color_scheme=scheme)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def test_hovering_a_firm_tells_its_numbers(browser, address):
+    tab, _ = opened(browser, address)
+    tab.locator("#moved figure").first.locator(".live .mark-symbol.role-mark path").first.hover()
+    told = tab.locator("#vg-tooltip-element.visible")
+    told.wait_for(timeout=5000)
+    assert "NVIDIA (NVDA)" in told.inner_text()
+    assert "%" in told.inner_text()
+
+
+def test_a_click_picks_a_firm_out(browser, address):
+    tab, _ = opened(browser, address)
+    dots = tab.locator("#moved figure").first.locator(".live .mark-symbol.role-mark path")
+    before = dots.evaluate_all("marks => marks.map(mark => getComputedStyle(mark).opacity)")
+    assert set(before) == {"1"}
+    dots.nth(1).click()
+    tab.wait_for_timeout(300)
+    after = dots.evaluate_all("marks => marks.map(mark => getComputedStyle(mark).opacity)")
+    assert after.count("1") == 1
+    assert float(min(after)) < 0.5
+
+
+def test_a_headline_with_markup_stays_text(browser, address):
+    tab, _ = opened(browser, address)
+    assert tab.title() == "Event study"
+    assert tab.locator("img, b").count() == 0
+    assert tab.get_by_text(NASTY, exact=True).count() > 2
+
+
+def test_without_scripts_the_pictures_stay(browser, address):
+    tab, _ = opened(browser, address, java_script_enabled=False)
+    assert tab.locator(".still:visible").count() == tab.locator("figure").count() > 10
+
+
+def test_print_shows_pictures_and_folded_tables(browser, address):
+    tab, _ = opened(browser, address)
+    tab.emulate_media(media="print")
+    assert tab.locator(".live:visible").count() == 0
+    assert tab.locator(".still:visible").count() == tab.locator("figure").count()
+    assert tab.locator("details table").first.evaluate("table => table.checkVisibility({contentVisibilityAuto: true})")
+
+
+def test_a_table_is_saved_from_the_page(browser, address, tmp_path):
+    tab, _ = opened(browser, address)
+    with tab.expect_download() as caught:
+        tab.locator("a[download='estimates.parquet']").click()
+    caught.value.save_as(tmp_path / "estimates.parquet")
+    assert {"event_id", "alpha", "beta"} <= set(pl.read_parquet(tmp_path / "estimates.parquet").columns)
+
+
+def test_the_keyboard_reaches_summary_tables_and_folds(browser, address):
+    tab, _ = opened(browser, address)
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.textContent") == "Skip to the summary"
+    fold = tab.locator("#tests summary").first
+    fold.focus()
+    tab.keyboard.press("Enter")
+    assert tab.locator("#tests details[open]").count() == 1
