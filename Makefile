@@ -41,7 +41,9 @@ clean:  ## remove the environment and everything made
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "marketimpact needs Python 3.11 or newer; none was found on PATH." >&2; \
 		echo "Install one (Debian: apt-get install python3 python3-venv) or say which: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
-	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "PYTHON=$(PYTHON) is not a Python 3.11 or newer that runs here. Say another: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -m venv --clear $(VENV) || { rm -rf $(VENV); \
 		echo "Could not make a virtual environment with $(PYTHON). On Debian: apt-get install python3-venv" >&2; exit 1; }
 	@touch $@
 

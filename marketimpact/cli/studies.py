@@ -1,9 +1,9 @@
-"""Commands about studies: run, align, list."""
+"""Commands about studies: new, run, align, list, schema."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import polars as pl
 import typer
@@ -11,14 +11,19 @@ import typer
 from marketimpact import calendars, report
 from marketimpact.alignment import align as align_events
 from marketimpact.catalogue import announcements, campaigns, securities
-from marketimpact.cli.printing import flat, show
-from marketimpact.cli.store import Directory, open_store
+from marketimpact.cli.options import AsCsv, AsJson, Directory
+from marketimpact.cli.printing import flat, json_text, put, rows
+from marketimpact.cli.store import open_store
+from marketimpact.errors import SpecificationError
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
 from marketimpact.sources import FilePrices, PriceSource, SamplePrices, StoredPrices, YahooPrices
-from marketimpact.study_file import read_study
+from marketimpact.study_file import Answer, StudyFile, read_study
+from marketimpact.study_schema import study_schema
 
-__all__ = ["align_command", "list_command", "run"]
+__all__ = ["align_command", "list_command", "new", "run", "schema"]
+
+TEMPLATE = Path(__file__).with_name("template.toml")
 
 
 class _Calendars:
@@ -38,6 +43,7 @@ def run(
     ] = None,
     directory: Directory = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; out/<study> by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found and written as JSON.")] = False,
 ) -> None:
     """Run a study and write its report and tables.
 
@@ -58,11 +64,49 @@ def run(
         group=group,
         chronology=answer.chronology,
     )
-    for name, table in report.tables(answer.result, windows=plan.windows, group=group).items():
+    tables = report.tables(answer.result, windows=plan.windows, group=group)
+    for name, table in tables.items():
         table.write_parquet(folder / f"{name}.parquet")
         flat(table).write_csv(folder / f"{name}.csv")
-    typer.echo(repr(answer.result))
-    typer.echo(f"\nReport: {target}\nTables: {folder} (CSV and Parquet)")
+    if as_json:
+        typer.echo(json_text(_said(plan, answer, tables, target)))
+    else:
+        typer.echo(repr(answer.result))
+        typer.echo(f"\nReport: {target}\nTables: {folder} (CSV and Parquet)")
+
+
+def _said(plan: StudyFile, answer: Answer, tables: dict[str, pl.DataFrame], target: Path) -> dict[str, Any]:
+    """What a program wants to know of a run; the tables themselves are files."""
+    return {
+        "study": plan.name,
+        "simulated": answer.result.market.simulated,
+        "n_events": answer.result.events.height,
+        "report": str(target),
+        "tables": {name: str(target.with_name(f"{name}.parquet")) for name in tables},
+        "record": dict(answer.result.record),
+        "tests": rows(tables["tests"]),
+        "attrition": rows(tables["attrition"]),
+    }
+
+
+def new(
+    file: Annotated[Path, typer.Argument(help="Study file to write, such as my_study.toml.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+) -> None:
+    """Write a commented study file that runs as it is; change it to your own question."""
+    if file.suffix != ".toml":
+        raise typer.BadParameter(f"{file} must end in .toml", param_hint="FILE")
+    if file.exists() and not force:
+        raise SpecificationError(f"{file} is there already. Choose another name, or overwrite it with --force.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
+    quoted = f'"{file}"' if " " in str(file) else str(file)
+    typer.echo(f"Written: {file}\nRun it with: marketimpact run {quoted}")
+
+
+def schema() -> None:
+    """Print the JSON Schema of study files, for editors and programs that check them."""
+    typer.echo(json_text(study_schema()))
 
 
 def _source(prices: Path | None, snapshot: str | None, directory: Path | None, *, yahoo: bool) -> PriceSource:
@@ -87,7 +131,8 @@ def align_command(
         typer.Option(help="Securities to meet, comma-separated; each announcement's targets by default."),
     ] = None,
     universe: Annotated[Path | None, typer.Option("--securities", help="Your own securities file.")] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")] = False,
+    csv: AsCsv = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print day 0 of every announcement on each security's own exchange."""
     facts, firms = announcements(file), securities(universe)
@@ -106,10 +151,7 @@ def align_command(
         pl.when(sure).then("day0_certainty").otherwise(pl.coalesce(bounds, "align_reason")).alias("how sure"),
         pl.coalesce("phase", pl.lit("time not known")).alias("exchange was"),
     )
-    if csv:
-        typer.echo(flat(events).write_csv(), nl=False)
-    else:
-        show(shown)
+    put(events, shown, csv=csv, as_json=as_json)
 
 
 def list_command(
@@ -117,7 +159,8 @@ def list_command(
         Literal["announcements", "campaigns", "securities", "models", "tests"],
         typer.Argument(help="What to list."),
     ],
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")] = False,
+    csv: AsCsv = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the embedded announcements, campaigns or securities, or the models and tests there are."""
     frame, columns = {
@@ -134,10 +177,7 @@ def list_command(
             ["name", "null", "distribution", "source"],
         ),
     }[what]()  # fmt: skip
-    if csv:
-        typer.echo(flat(frame).write_csv(), nl=False)
-    else:
-        show(frame.select(columns))
+    put(frame, frame.select(columns), csv=csv, as_json=as_json)
 
 
 def _summaries(docs: dict[str, str]) -> pl.DataFrame:
