@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: help report test lint types floors check lab notebooks wheel clean
+.PHONY: help report test lint types floors check docs lab notebooks wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -29,6 +29,9 @@ floors: $(VENV)/.dev  ## check that imports point down only
 
 check: test lint types floors  ## all of the above
 
+docs: $(VENV)/.dev  ## build the documentation site into site/
+	$(BIN)/python -m mkdocs build --strict --quiet
+
 lab: $(VENV)/.notebooks  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
@@ -36,7 +39,7 @@ wheel: $(VENV)/.dev  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean:  ## remove the environment and everything made
-	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "marketimpact needs Python 3.11 or newer; none was found on PATH." >&2; \
