@@ -146,7 +146,7 @@ def test_defaults_of_the_schema_are_the_study_s():
         ("report = 'x'", ["line 1", "must be a table, written [report]"]),
         ("[securities]\nbenchmark = 'benchmrk'", ["line 2", "did you mean 'benchmark'"]),
         ("titel = 'x'\n[study]\nmodell = 'y'", ["line 1: the top", "line 3: [study] has no key 'modell'"]),
-        ("title = 'x'\nquestion = ", ["line 2"]),
+        ("title = 'x'\nquestion = = 3", ["at line 2"]),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path, text, said):
