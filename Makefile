@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: help report test lint types floors check bench lab notebooks wheel clean
+.PHONY: help report test lint types floors check docs bench lab notebooks wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -33,6 +33,9 @@ bench: $(VENV)/.dev  ## measure speed and memory, rewrite docs/benchmarks.md; BE
 	$(BIN)/python -m benchmarks.speed --date $$(date +%F) $(BENCH)
 	$(BIN)/python -m benchmarks.page
 
+docs: $(VENV)/.dev  ## build the documentation site into site/
+	$(BIN)/python -m mkdocs build --strict --quiet
+
 lab: $(VENV)/.notebooks  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
@@ -40,12 +43,14 @@ wheel: $(VENV)/.dev  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean:  ## remove the environment and everything made
-	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "marketimpact needs Python 3.11 or newer; none was found on PATH." >&2; \
 		echo "Install one (Debian: apt-get install python3 python3-venv) or say which: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
-	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "PYTHON=$(PYTHON) is not a Python 3.11 or newer that runs here. Say another: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -m venv --clear $(VENV) || { rm -rf $(VENV); \
 		echo "Could not make a virtual environment with $(PYTHON). On Debian: apt-get install python3-venv" >&2; exit 1; }
 	@touch $@
 

@@ -20,28 +20,10 @@ from marketimpact.resources import resource
 from marketimpact.result import StudyResult
 from marketimpact.sources.protocol import PriceSource
 from marketimpact.study import EventStudy
+from marketimpact.study_schema import StudyText, check_content, nearest
 from marketimpact.windows import check_window
 
 __all__ = ["Answer", "StudyFile", "read_study"]
-
-_KEYS = {
-    "": {"title", "question", "study", "announcements", "securities", "prices", "report", "groups"},
-    "study": {
-        "model",
-        "factors",
-        "lagged",
-        "estimation_window",
-        "event_window",
-        "min_observations",
-        "missing",
-        "serial_correlation",
-    },
-    "announcements": {"ids", "file"},
-    "securities": {"file", "benchmark"},
-    "prices": {"repair"},
-    "report": {"windows"},
-    "groups": {"name", "symbols"},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +50,8 @@ class StudyFile:
         Column of the securities that names the benchmark.
     repair : tuple of str
         What of the prices is mended, as `Market.load` takes it.
+    source : StudyText
+        The file itself, for messages that say on which line something is wrong.
     """
 
     name: str
@@ -81,6 +65,7 @@ class StudyFile:
     securities_file: Path | None = None
     benchmark: str = "benchmark"
     repair: tuple[str, ...] = repairs.DEFAULT
+    source: StudyText = field(default=StudyText("", ""), repr=False, compare=False)
 
     def run(self, source: PriceSource) -> Answer:
         """Load prices, align, estimate."""
@@ -104,10 +89,12 @@ class StudyFile:
     def _chosen(self, chronology: pl.DataFrame) -> pl.DataFrame:
         unknown = sorted(set(self.ids) - set(chronology["announcement_id"]))
         if unknown:
-            near = _nearest(unknown[0], chronology["announcement_id"].to_list())
-            raise SpecificationError(
-                f"{self.name}: no announcement is called {', '.join(map(repr, unknown))}{near}. "
-                "List them with: marketimpact list announcements"
+            near = nearest(unknown[0], chronology["announcement_id"].to_list())
+            raise self.source.error(
+                f"no announcement is called {', '.join(map(repr, unknown))}{near}. "
+                "List them with: marketimpact list announcements",
+                ("announcements", "ids"),
+                unknown[0],
             )
         if not self.ids:
             return chronology
@@ -119,10 +106,13 @@ class StudyFile:
             wanted = {symbol for members in self.groups.values() for symbol in members}
             unknown = sorted(wanted - set(known["symbol"]))
             if unknown:
-                near = _nearest(unknown[0], known["symbol"].to_list())
-                raise SpecificationError(
-                    f"{self.name}: the securities do not name {', '.join(map(repr, unknown))}{near}. "
-                    "Add a row to your own file ([securities] file = ...), or correct the symbol."
+                near = nearest(unknown[0], known["symbol"].to_list())
+                group = next(n for n, members in enumerate(self.groups.values()) if unknown[0] in members)
+                raise self.source.error(
+                    f"the securities do not name {', '.join(map(repr, unknown))}{near}. "
+                    "Add a row to your own file ([securities] file = ...), or correct the symbol.",
+                    ("groups", group, "symbols"),
+                    unknown[0],
                 )
         else:
             wanted = set(chosen["targets"].explode().drop_nulls())
@@ -158,25 +148,25 @@ def read_study(path: str | Path | None = None) -> StudyFile:
     """
     file = _locate("h20" if path is None else path)
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        source = StudyText(file.name, file.read_text(encoding="utf-8-sig"))
+        content = tomllib.loads(source.text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SpecificationError(f"{file.name} cannot be read as TOML: {error}.") from error
-    _check_keys(content, file.name)
-    study, chosen = content.get("study", {}), content.get("announcements", {})
-    firms, folder = content.get("securities", {}), file.parent
-    mended = content.get("prices", {}).get("repair", list(repairs.DEFAULT))
+    check_content(content, source)
+    chosen, firms = content.get("announcements", {}), content.get("securities", {})
     return StudyFile(
         name=file.stem,
-        title=_text(content.get("title", file.stem), f"{file.name}: title"),
-        question=_text(content.get("question", ""), f"{file.name}: question"),
-        study=_study(study, file.name),
-        ids=tuple(_strings(chosen.get("ids", []), f"{file.name}: [announcements] ids")),
-        windows=_windows(content.get("report", {}).get("windows", [[0, 1], [0, 0]]), file.name),
-        groups=_groups(content.get("groups", []), file.name),
-        announcements_file=_beside(folder, chosen, f"{file.name}: [announcements] file"),
-        securities_file=_beside(folder, firms, f"{file.name}: [securities] file"),
-        benchmark=_one_of(firms.get("benchmark", "benchmark"), ("benchmark", "sector_proxy"), file.name),
-        repair=repairs.asked(_strings(mended, f"{file.name}: [prices] repair")),
+        title=content.get("title", file.stem),
+        question=content.get("question", ""),
+        study=_study(content.get("study", {}), source),
+        ids=tuple(chosen.get("ids", [])),
+        windows=_windows(content.get("report", {}).get("windows", [[0, 1], [0, 0]]), source),
+        groups=_groups(content.get("groups", []), source),
+        announcements_file=file.parent / chosen["file"] if "file" in chosen else None,
+        securities_file=file.parent / firms["file"] if "file" in firms else None,
+        benchmark=firms.get("benchmark", "benchmark"),
+        repair=repairs.asked(content.get("prices", {}).get("repair", list(repairs.DEFAULT))),
+        source=source,
     )
 
 
@@ -188,101 +178,58 @@ def _locate(path: str | Path) -> Path:
     if (embedded / f"{path}.toml").is_file():
         return embedded / f"{path}.toml"
     names = ", ".join(sorted(file.stem for file in embedded.glob("*.toml")))
-    raise SpecificationError(f"There is no study file {str(path)!r}. Embedded studies: {names}.")
+    raise SpecificationError(
+        f"There is no study file {str(path)!r}. Embedded studies: {names}. A new one: marketimpact new my_study.toml"
+    )
 
 
-def _check_keys(content: Mapping[str, Any], name: str) -> None:
-    parts = [("", content)]
-    for section in ("study", "announcements", "securities", "prices", "report"):
-        if section in content:
-            parts.append((section, content[section]))
-    groups = content.get("groups", [])
-    if not isinstance(groups, list):
-        raise SpecificationError(f"{name}: write each group as [[groups]], with double brackets.")
-    parts += [("groups", group) for group in groups]
-    for section, table in parts:
-        where = f"[{section}]" if section else "the top level"
-        if not isinstance(table, dict):
-            raise SpecificationError(f"{name}: {where} must be a table.")
-        for key in table:
-            if key not in _KEYS[section]:
-                near = _nearest(key, sorted(_KEYS[section]))
-                raise SpecificationError(
-                    f"{name}: {where} has no key {key!r}{near}. It knows {', '.join(sorted(_KEYS[section]))}."
-                )
-
-
-def _study(table: Mapping[str, Any], name: str) -> EventStudy:
+def _study(table: Mapping[str, Any], source: StudyText) -> EventStudy:
     options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in table.items()
         if key not in ("model", "factors", "lagged")
     }
-    return EventStudy(model=_model(table, name), **options)
+    try:
+        return EventStudy(model=_model(table, source), **options)
+    except SpecificationError as error:
+        if str(error).startswith(source.name):
+            raise
+        key = next((key for key in table if key in str(error)), "model")
+        raise source.error(f"[study] {error}", ("study", key)) from error
 
 
-def _model(table: Mapping[str, Any], name: str) -> Model:
-    called = _text(table.get("model", "market_model"), f"{name}: [study] model")
-    if called not in MODELS:
-        raise SpecificationError(f"{name}: no model is called {called!r}. There are: {', '.join(MODELS)}.")
+def _model(table: Mapping[str, Any], source: StudyText) -> Model:
+    called = table.get("model", "market_model")
     if called == "factor_model":
-        factors, lagged = (
-            tuple(_strings(table.get(key, []), f"{name}: [study] {key}")) for key in ("factors", "lagged")
-        )
+        factors, lagged = (tuple(table.get(key, [])) for key in ("factors", "lagged"))
         return FactorModel(factors, lagged=lagged)
     for key in ("factors", "lagged"):
         if key in table:
-            raise SpecificationError(f"{name}: [study] {key} goes with model = 'factor_model', not {called!r}.")
+            raise source.error(f"[study] {key} goes with model = 'factor_model', not {called!r}.", ("study", key))
     return MODELS[called]()
 
 
-def _windows(value: Any, name: str) -> tuple[tuple[int, int], ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(w, list) and len(w) == 2 for w in value):
-        raise SpecificationError(f"{name}: [report] windows must be a list of pairs, such as [[0, 1], [0, 0]].")
-    return tuple(check_window(window, f"{name}: a window of [report]") for window in value)
+def _windows(windows: Sequence[Any], source: StudyText) -> tuple[tuple[int, int], ...]:
+    try:
+        return tuple(check_window(window, "a window of [report]") for window in windows)
+    except SpecificationError as error:
+        raise source.error(str(error), ("report", "windows")) from error
 
 
-def _groups(tables: Sequence[Mapping[str, Any]], name: str) -> dict[str, tuple[str, ...]]:
+def _groups(tables: Sequence[Mapping[str, Any]], source: StudyText) -> dict[str, tuple[str, ...]]:
     groups: dict[str, tuple[str, ...]] = {}
-    for table in tables:
-        if "name" not in table or not table.get("symbols"):
-            raise SpecificationError(f"{name}: every [[groups]] needs a name and symbols.")
-        called = _text(table["name"], f"{name}: the name of a group")
+    seen: set[str] = set()
+    for number, table in enumerate(tables):
+        called = table["name"]
         if called in groups:
-            raise SpecificationError(f"{name}: two groups are called {called!r}.")
-        groups[called] = tuple(_strings(table["symbols"], f"{name}: group {called!r}"))
-    members = [symbol for symbols in groups.values() for symbol in symbols]
-    twice = sorted({symbol for symbol in members if members.count(symbol) > 1})
-    if twice:
-        raise SpecificationError(f"{name}: {', '.join(twice)} in more than one group; a security may be in one.")
+            raise source.error(f"two groups are called {called!r}.", ("groups", number, "name"))
+        groups[called] = tuple(table["symbols"])
+        twice = sorted({s for s in groups[called] if s in seen or groups[called].count(s) > 1})
+        if twice:
+            raise source.error(
+                f"{', '.join(twice)} in more than one group, or twice in one; a security may be in one.",
+                ("groups", number, "symbols"),
+                twice[0],
+            )
+        seen.update(groups[called])
     return groups
-
-
-def _strings(value: Any, where: str) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise SpecificationError(f'{where} must be a list of strings, such as ["NVDA", "0981.HK"].')
-    return value
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise SpecificationError(f"{where} is {value!r}, which must be text in quotes.")
-    return value
-
-
-def _beside(folder: Path, table: Mapping[str, Any], where: str) -> Path | None:
-    """A file named in the study, relative to it."""
-    return folder / _text(table["file"], where) if "file" in table else None
-
-
-def _one_of(value: Any, allowed: Sequence[str], name: str) -> str:
-    if value not in allowed:
-        raise SpecificationError(f"{name}: benchmark = {value!r}; it must be one of {', '.join(allowed)}.")
-    return str(value)
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    import difflib  # noqa: PLC0415
-
-    near = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""

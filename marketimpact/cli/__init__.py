@@ -4,28 +4,81 @@ from __future__ import annotations
 
 import sys
 import warnings
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from marketimpact.cli import check, store, studies
 from marketimpact.errors import MarketImpactError, MarketImpactWarning
 
 __all__ = ["main"]
 
+#: Commands as the help shows them, in the order in which a newcomer needs them.
+SECTIONS = {
+    "Studies": ("run", "new", "schema"),
+    "Announcements and methods": ("list", "align"),
+    "Prices": ("check", "fetch", "store"),
+}
+EPILOG = """\b
+Start with: marketimpact run
+  (the embedded study on simulated prices; writes out/h20/report.html)
+Your own:   marketimpact new my_study.toml
+            marketimpact run my_study.toml --prices prices.parquet
+
+\b
+Tables and results go to stdout, warnings and errors to stderr.
+Exit codes: 0  all went well
+            1  the input cannot be used, or check or store verify found a fault
+            2  the command was typed wrongly
+"""
+
+
+class _Sections(TyperGroup):
+    """Help with commands under headings."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write every command under its heading."""
+        for heading, names in SECTIONS.items():
+            commands = ((name, self.get_command(ctx, name)) for name in names)
+            with formatter.section(heading):
+                formatter.write_dl([(name, c.get_short_help_str(100)) for name, c in commands if c is not None])
+
+
 app = typer.Typer(
-    help="Event studies of semiconductor policy: who moved, how far, and whether it can be told from chance.",
+    cls=_Sections,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
 )
 
 app.command()(studies.run)
+app.command()(studies.new)
+app.command()(studies.schema)
 app.command("align")(studies.align_command)
 app.command("list")(studies.list_command)
 app.command("check")(check.check)
 app.command("fetch")(store.fetch)
 app.add_typer(store.store, name="store")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"marketimpact {version('marketimpact')}")
+        raise typer.Exit
+
+
+@app.callback()
+def marketimpact(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Event studies of semiconductor policy: which firms moved, how far, and whether it can be told from chance."""
 
 
 def main() -> None:
@@ -34,7 +87,10 @@ def main() -> None:
         warnings.simplefilter("always", MarketImpactWarning)
         warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
         try:
-            app()
+            app(prog_name="marketimpact")
         except MarketImpactError as error:
             typer.echo(f"error: {error}", err=True)
+            sys.exit(1)
+        except OSError as error:  # a folder that cannot be written to, a full disk
+            typer.echo(f"error: {error.strerror or error}: {error.filename or 'no file named'}", err=True)
             sys.exit(1)

@@ -10,7 +10,8 @@ import typer
 
 from marketimpact import checks
 from marketimpact.catalogue import securities
-from marketimpact.cli.printing import flat, show
+from marketimpact.cli.options import AsCsv, AsJson
+from marketimpact.cli.printing import put, show
 
 __all__ = ["check"]
 
@@ -23,16 +24,17 @@ def check(
         Path | None, typer.Option("--securities", help="Your own securities file; the embedded one by default.")
     ] = None,
     notes: Annotated[bool, typer.Option("--notes", help="List notes one by one too.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print every finding as CSV instead of a table.")] = False,
+    csv: AsCsv = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look for what is wrong with a file of prices; exit code 1 when something certainly is.
 
-    The table has one row per symbol and kind of finding, worst first; notes are counted below it. --csv has every
-    finding.
+    The table has one row per symbol and kind of finding, worst first; notes are counted below it. --csv and
+    --json have every finding.
     """
     findings = checks.check_prices(file, securities(universe))
-    if csv:
-        typer.echo(flat(findings).write_csv(), nl=False)
+    if csv or as_json:
+        put(findings, csv=csv, as_json=as_json)
     else:
         _print(findings, notes=notes)
     if (findings["severity"] == checks.ERROR).any():

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from marketimpact.cli.printing import show
+from marketimpact.cli.options import AsJson, Directory
+from marketimpact.cli.printing import json_text, put, rows, show
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources import PriceStore, StoredPrices, YahooPrices
 from marketimpact.study_file import read_study
@@ -16,9 +17,6 @@ from marketimpact.study_file import read_study
 __all__ = ["existing_store", "fetch", "open_store", "store"]
 
 store = typer.Typer(help="What the price store holds.", no_args_is_help=True)
-Directory = Annotated[
-    Path | None, typer.Option("--store", help="Folder of the price store; in the user's cache by default.")
-]
 
 
 def open_store(directory: Path | None) -> PriceStore:
@@ -48,6 +46,7 @@ def fetch(
     directory: Directory = None,
     first: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First date.")] = None,
     last: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last date.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fetch prices from Yahoo Finance into the price store, only what it lacks."""
     wanted = [*(symbols or []), *(read_study(study).symbols() if study else [])]
@@ -55,26 +54,37 @@ def fetch(
         raise SpecificationError("Nothing to fetch: name symbols, or a study with --study.")
     source = StoredPrices(YahooPrices(), open_store(directory))
     table = source.read(wanted, _day(first), _day(last))
-    if table.outcomes is not None:
+    if table.outcomes is not None and not as_json:
         show(table.outcomes)
     for note in table.notes:
         typer.echo(f"note: {note}", err=True)
+    if as_json:
+        outcomes = [] if table.outcomes is None else rows(table.outcomes)
+        typer.echo(json_text({"snapshot": table.snapshot, "symbols": outcomes}))
+        return
     typer.echo(f"Snapshot {table.snapshot}: run a study on it with --snapshot {table.snapshot}")
 
 
 @store.command("ls")
-def list_store(directory: Directory = None) -> None:
+def list_store(directory: Directory = None, as_json: AsJson = False) -> None:
     """List symbols and snapshots."""
     held = existing_store(directory)
-    show(held.symbols().drop("file", "time_zone"))
+    symbols = held.symbols().drop("file", "time_zone")
+    if as_json:
+        typer.echo(json_text({"symbols": rows(symbols), "snapshots": rows(held.snapshots())}))
+        return
+    show(symbols)
     show(held.snapshots())
 
 
 @store.command()
-def verify(directory: Directory = None) -> None:
+def verify(directory: Directory = None, as_json: AsJson = False) -> None:
     """Check every file against its hash; exit code 1 when one is damaged or gone."""
     held = existing_store(directory)
     found = held.verify()
+    if as_json:
+        put(found, as_json=True)
+        raise typer.Exit(1 if found.height else 0)
     if found.height:
         show(found)
         raise typer.Exit(1)

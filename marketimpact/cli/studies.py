@@ -1,9 +1,9 @@
-"""Commands about studies: run, align, list."""
+"""Commands about studies: new, run, align, list, schema."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import polars as pl
 import typer
@@ -11,15 +11,19 @@ import typer
 from marketimpact import calendars, report
 from marketimpact.alignment import align as align_events
 from marketimpact.catalogue import announcements, campaigns, securities
-from marketimpact.cli.printing import flat, show
-from marketimpact.cli.store import Directory, existing_store, open_store
-from marketimpact.errors import DataError
+from marketimpact.cli.options import AsCsv, AsJson, Directory
+from marketimpact.cli.printing import flat, json_text, put, rows
+from marketimpact.cli.store import existing_store, open_store
+from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
 from marketimpact.sources import FilePrices, FolderPrices, PriceSource, SamplePrices, StoredPrices, YahooPrices
 from marketimpact.study_file import Answer, StudyFile, read_study
+from marketimpact.study_schema import study_schema
 
-__all__ = ["align_command", "list_command", "run"]
+__all__ = ["align_command", "list_command", "new", "run", "schema"]
+
+TEMPLATE = Path(__file__).with_name("template.toml")
 
 
 class _Calendars:
@@ -45,6 +49,7 @@ def run(
         list[str] | None,
         typer.Option("--format", help="html, md, tex or pdf; repeat it or separate by commas. html by default."),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found and written as JSON.")] = False,
 ) -> None:
     """Run a study and write its report and tables.
 
@@ -57,11 +62,14 @@ def run(
     answer = plan.run(source)
     folder = out if out is not None else Path("out") / plan.name
     try:
-        written = _write(plan, answer, folder, kinds)
+        written, tables = _write(plan, answer, folder, kinds)
     except OSError as error:
         raise DataError(
             f"{folder} cannot be written ({error.strerror or error}). Choose another with --out."
         ) from error
+    if as_json:
+        typer.echo(json_text(_said(plan, answer, tables, written)))
+        return
     typer.echo(repr(answer.result))
     typer.echo("")
     for target in written:
@@ -69,8 +77,10 @@ def run(
     typer.echo(f"Tables: {folder} (CSV and Parquet)")
 
 
-def _write(plan: StudyFile, answer: Answer, folder: Path, kinds: list[str]) -> list[Path]:
-    """The report in every format and every table; where the reports are."""
+def _write(
+    plan: StudyFile, answer: Answer, folder: Path, kinds: list[str]
+) -> tuple[list[Path], dict[str, pl.DataFrame]]:
+    """The report in every format and every table; where the reports are, and the tables."""
     group = "group" if plan.groups else None
     written = report.write_reports(
         answer.result,
@@ -81,10 +91,11 @@ def _write(plan: StudyFile, answer: Answer, folder: Path, kinds: list[str]) -> l
         group=group,
         chronology=answer.chronology,
     )
-    for name, table in report.tables(answer.result, windows=plan.windows, group=group).items():
+    tables = report.tables(answer.result, windows=plan.windows, group=group)
+    for name, table in tables.items():
         table.write_parquet(folder / f"{name}.parquet")
         flat(table).write_csv(folder / f"{name}.csv")
-    return written
+    return written, tables
 
 
 def _formats(asked: list[str] | None) -> list[str]:
@@ -94,6 +105,40 @@ def _formats(asked: list[str] | None) -> list[str]:
     if strange or not kinds:
         raise typer.BadParameter(f"--format {', '.join(strange) or 'is empty'}: choose from html, md, tex, pdf")
     return kinds
+
+
+def _said(plan: StudyFile, answer: Answer, tables: dict[str, pl.DataFrame], written: list[Path]) -> dict[str, Any]:
+    """What a program wants to know of a run; the tables themselves are files."""
+    return {
+        "study": plan.name,
+        "simulated": answer.result.market.simulated,
+        "n_events": answer.result.events.height,
+        "reports": [str(target) for target in written],
+        "tables": {name: str(written[0].with_name(f"{name}.parquet")) for name in tables},
+        "record": dict(answer.result.record),
+        "tests": rows(tables["tests"]),
+        "attrition": rows(tables["attrition"]),
+    }
+
+
+def new(
+    file: Annotated[Path, typer.Argument(help="Study file to write, such as my_study.toml.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+) -> None:
+    """Write a commented study file that runs as it is; change it to your own question."""
+    if file.suffix != ".toml":
+        raise typer.BadParameter(f"{file} must end in .toml", param_hint="FILE")
+    if file.exists() and not force:
+        raise SpecificationError(f"{file} is there already. Choose another name, or overwrite it with --force.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
+    quoted = f'"{file}"' if " " in str(file) else str(file)
+    typer.echo(f"Written: {file}\nRun it with: marketimpact run {quoted}")
+
+
+def schema() -> None:
+    """Print the JSON Schema of study files, for editors and programs that check them."""
+    typer.echo(json_text(study_schema()))
 
 
 def _source(prices: Path | None, snapshot: str | None, directory: Path | None, *, yahoo: bool) -> PriceSource:
@@ -120,7 +165,8 @@ def align_command(
         typer.Option(help="Securities to meet, comma-separated; each announcement's targets by default."),
     ] = None,
     universe: Annotated[Path | None, typer.Option("--securities", help="Your own securities file.")] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")] = False,
+    csv: AsCsv = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print day 0 of every announcement on each security's own exchange."""
     facts, firms = announcements(file), securities(universe)
@@ -139,10 +185,7 @@ def align_command(
         pl.when(sure).then("day0_certainty").otherwise(pl.coalesce(bounds, "align_reason")).alias("how sure"),
         pl.coalesce("phase", pl.lit("time not known")).alias("exchange was"),
     )
-    if csv:
-        typer.echo(flat(events).write_csv(), nl=False)
-    else:
-        show(shown)
+    put(events, shown, csv=csv, as_json=as_json)
 
 
 def list_command(
@@ -150,7 +193,8 @@ def list_command(
         Literal["announcements", "campaigns", "securities", "models", "tests"],
         typer.Argument(help="What to list."),
     ],
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV with every column instead of a table.")] = False,
+    csv: AsCsv = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the embedded announcements, campaigns or securities, or the models and tests there are."""
     frame, columns = {
@@ -167,10 +211,7 @@ def list_command(
             ["name", "null", "distribution", "source"],
         ),
     }[what]()  # fmt: skip
-    if csv:
-        typer.echo(flat(frame).write_csv(), nl=False)
-    else:
-        show(frame.select(columns))
+    put(frame, frame.select(columns), csv=csv, as_json=as_json)
 
 
 def _summaries(docs: dict[str, str]) -> pl.DataFrame:

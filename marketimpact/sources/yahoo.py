@@ -12,15 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from time import monotonic
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
-import tenacity
 
 from marketimpact.errors import SourceError, SpecificationError
 from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table
 from marketimpact.sources.yahoo_bars import Bars, YahooFailure
 from marketimpact.sources.yahoo_shares import COUNTS
+
+if TYPE_CHECKING:
+    import tenacity
 
 __all__ = ["YahooPrices"]
 
@@ -29,8 +31,8 @@ SYMBOL = re.compile(r"\^?[A-Z0-9][A-Z0-9.\-=&^]{0,31}")
 #: yfinance looks these up over the network and answers for another symbol.
 ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 #: Waits between tries in seconds: doubled each time, plus up to a second by chance. Rate limits last longer.
-WAIT = tenacity.wait_exponential_jitter(multiplier=1, max=30, jitter=1)
-WAIT_LIMITED = tenacity.wait_exponential_jitter(multiplier=4, max=60, jitter=1)
+WAIT = {"multiplier": 1, "max": 30, "jitter": 1}
+WAIT_LIMITED = {"multiplier": 4, "max": 60, "jitter": 1}
 #: Symbols in a row without any answer after which the network is taken to be down.
 UNREACHABLE = 3
 OUTCOMES = {
@@ -288,6 +290,8 @@ class _Asking:
 
     def _answer(self, symbol: str) -> _Answer:
         """Ask until there is an answer, the tries are used up, or the next would come after the deadline."""
+        import tenacity  # noqa: PLC0415  # slow to import, and most studies ask Yahoo nothing
+
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, YahooFailure) and error.retryable),
             stop=tenacity.stop_after_attempt(self.options.tries) | tenacity.stop_before_delay(self.left()),
@@ -341,9 +345,11 @@ def _ask_all(
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
+    from tenacity import wait_exponential_jitter  # noqa: PLC0415
+
     failure = state.outcome.exception() if state.outcome is not None else None
     limited = isinstance(failure, YahooFailure) and failure.limited
-    return (WAIT_LIMITED if limited else WAIT)(state)
+    return wait_exponential_jitter(**(WAIT_LIMITED if limited else WAIT))(state)
 
 
 def _sleep(seconds: float) -> None:
