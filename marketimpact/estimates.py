@@ -13,8 +13,10 @@ from marketimpact.market import Market
 from marketimpact.models import Fit, Model
 from marketimpact.windows import Floats, Ints, Windows, cut, dates_between, estimation_cut, sign_of, spans
 
-__all__ = ["Estimates", "autocorrelation", "cumulate", "held_events", "panel"]
+__all__ = ["ARRAYS", "Estimates", "autocorrelation", "cumulate", "held_events", "panel"]
 
+#: Arrays over events and the days of the event window.
+ARRAYS = ("ret", "expected", "ar", "se", "loading", "own_variance", "dates")
 #: Autocorrelation beyond this leaves no variance to speak of.
 MAX_RHO = 0.95
 
@@ -107,10 +109,7 @@ class Estimates:
             events=self.events[rows],
             location=self.location[rows],
             fit=Fit(**{name: getattr(self.fit, name)[rows] for name in fields}),
-            **{
-                name: getattr(self, name)[rows]
-                for name in ("ret", "expected", "ar", "se", "loading", "own_variance", "dates")
-            },
+            **{name: getattr(self, name)[rows] for name in ARRAYS},
         )
 
 

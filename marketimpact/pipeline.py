@@ -9,6 +9,7 @@ import polars as pl
 
 from marketimpact.errors import SpecificationError
 from marketimpact.estimates import Estimates, autocorrelation
+from marketimpact.executors import Job, Sharing, share
 from marketimpact.market import Market
 from marketimpact.models import Model, forecast
 from marketimpact.placing import ATTRITION, LOCATION, place
@@ -26,7 +27,9 @@ from marketimpact.windows import (
 __all__ = ["estimate"]
 
 
-def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Windows) -> tuple[Estimates, pl.DataFrame]:
+def estimate(
+    events: pl.DataFrame, market: Market, model: Model, windows: Windows, sharing: Sharing | None = None
+) -> tuple[Estimates, pl.DataFrame]:
     """Estimate the model for every event and subtract it in the event window.
 
     Returns
@@ -39,7 +42,7 @@ def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Window
     _check_columns(market, model)
     _check_unit(market, model)
     placed, dropped = place(events, market)
-    every, before = _estimated(placed, market, model, windows)
+    every, before = share(Job(placed, market, model, windows, _estimated), sharing or Sharing())
     unusable = _unusable(every, before)
     usable = np.setdiff1d(np.arange(placed.height), unusable["_row"].to_numpy())
     attrition = pl.concat([dropped, unusable.drop("_row")]).sort("event_id")

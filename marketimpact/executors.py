@@ -1,0 +1,268 @@
+"""Chunks of events, by security, over any `concurrent.futures.Executor`; together they are the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from dataclasses import dataclass, fields, replace
+from multiprocessing import get_start_method
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marketimpact import memory, progress, slices
+from marketimpact.errors import DataError, MarketImpactError, SpecificationError
+from marketimpact.estimates import ARRAYS, Estimates
+from marketimpact.market import Market
+from marketimpact.models import Fit, Model
+from marketimpact.placing import LOCATION
+from marketimpact.windows import Ints, Windows, spans
+
+__all__ = ["Job", "Sharing", "Work", "share"]
+
+#: Estimates of placed events and the days before each that it is estimated from: what a worker does.
+Work = Callable[[pl.DataFrame, Market, Model, Windows], tuple[Estimates, Ints]]
+Arrays = dict[str, NDArray[Any]]
+
+#: Chunks a study falls into at least where others do the work, so that some of them stay busy to the end ...
+CHUNKS = 64
+#: ... unless they would hold fewer events than these, which cost less than sending them.
+FEWEST = 50
+#: Bytes of returns in one task at most: what Dask sends without a warning.
+TASK_BYTES = 8_000_000
+#: Copies of an estimation window that are alive at once while it is estimated from, at most.
+COPIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How the work is shared out.
+
+    Attributes
+    ----------
+    executor : Executor or None
+        Who does it; None: this process, one chunk after another.
+    chunk : int or None
+        Events of one chunk; None: what the memory allows.
+    memory : int, str or None
+        Bytes a chunk, or all that is under way, may take; None: half of what is free.
+    progress : bool or None
+        Whether a bar is shown; None: where stderr is a terminal.
+    """
+
+    executor: Executor | None = None
+    chunk: int | None = None
+    memory: int | str | None = None
+    progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        _check_executor(self.executor)
+        chunk = self.chunk
+        if chunk is not None and (not isinstance(chunk, int) or isinstance(chunk, bool) or chunk < 1):
+            raise SpecificationError(f"chunk={chunk!r} must be a whole number of events, at least 1.")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Placed events to be estimated over a market, and the function that does it."""
+
+    placed: pl.DataFrame
+    market: Market
+    model: Model
+    windows: Windows
+    work: Work
+
+    def done(self) -> tuple[Estimates, Ints]:
+        """Do it, here and now."""
+        return self.work(self.placed, self.market, self.model, self.windows)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One chunk as it is sent: its events, their securities' returns, and what to do."""
+
+    placed: pl.DataFrame
+    part: slices.Slice
+    model: Model
+    windows: Windows
+    work: Work
+
+    @property
+    def size(self) -> int:
+        """Bytes to send and to get back, about."""
+        first, last = self.windows.event
+        answer = self.placed.height * (last - first + 1) * 8 * (len(ARRAYS) + len(self.model.design.regressors) + 1)
+        return int(self.placed.estimated_size() + self.part.values.estimated_size()) + answer
+
+
+def share(job: Job, sharing: Sharing) -> tuple[Estimates, Ints]:
+    """Do a job chunk by chunk; the same bytes as in one go, whoever does it.
+
+    Raises
+    ------
+    DataError
+        When a chunk fails or the executor loses its workers, with the events in `rows`.
+    """
+    budget = memory.budget(sharing.memory)
+    chunks = _chunks(job, sharing, budget)
+    if job.placed.is_empty() or (len(chunks) < 2 and sharing.executor is None):
+        return job.done()
+    parts: Iterator[tuple[Ints, Arrays]]
+    if sharing.executor is None:
+        parts = ((rows, _flat(*replace(job, placed=job.placed[rows]).done())) for rows in chunks)
+    else:
+        parts = _sent(job, chunks, sharing.executor, budget)
+    store: Arrays = {}
+    with progress.bar(sharing.progress, "Events", len(chunks)) as done:
+        for rows, arrays in parts:
+            for name, values in arrays.items():
+                if name not in store:
+                    store[name] = np.empty((job.placed.height, *values.shape[1:]), values.dtype)
+                store[name][rows] = values
+            done()
+    return _together(store, job)
+
+
+def _sent(job: Job, chunks: Sequence[Ints], executor: Executor, budget: int) -> Iterator[tuple[Ints, Arrays]]:
+    """Send chunks as far as the memory budget goes, hand on what comes back, stop at the first failure."""
+    waiting: dict[Future[Arrays], tuple[Ints, int]] = {}
+    try:
+        for rows in chunks:
+            task = _task(replace(job, placed=job.placed[rows]))
+            while waiting and sum(size for _, size in waiting.values()) + task.size > budget:
+                yield from _finished(job.placed, waiting)
+            try:
+                waiting[executor.submit(run, task)] = rows, task.size
+            except BrokenExecutor as error:
+                raise _lost(job.placed, [rows, *(others for others, _ in waiting.values())]) from error
+        while waiting:
+            yield from _finished(job.placed, waiting)
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _finished(placed: pl.DataFrame, waiting: dict[Future[Arrays], tuple[Ints, int]]) -> Iterator[tuple[Ints, Arrays]]:
+    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+        error = CancelledError() if future.cancelled() else future.exception()
+        if isinstance(error, BrokenExecutor | CancelledError):
+            raise _lost(placed, [rows for rows, _ in waiting.values()]) from error
+        rows, _ = waiting.pop(future)
+        if error is not None:
+            raise _failed(placed[rows], error) from error
+        yield rows, future.result()
+
+
+def run(task: Task) -> Arrays:
+    """What a worker does with a task."""
+    return _flat(*task.work(task.placed, task.part.market(), task.model, task.windows))
+
+
+def _task(job: Job) -> Task:
+    homes = job.placed.select("symbol", "mic", "first_row", "n_sessions").unique("first_row").sort("first_row")
+    part = slices.of(job.market, homes, slices.columns_of(job.market, job.model))
+    windows = job.windows
+    if windows.excluded is not None:
+        windows = replace(windows, excluded=windows.excluded[slices.rows_of(homes)])
+    lengths = homes["n_sessions"]
+    moved = job.placed.select("event_id", "symbol", "date", "first_session", *LOCATION).with_columns(
+        pl.col("first_row").replace_strict(homes["first_row"], lengths.cum_sum() - lengths, return_dtype=pl.Int64)
+    )
+    return Task(moved, part, job.model, windows, job.work)
+
+
+def _chunks(job: Job, sharing: Sharing, budget: int) -> list[Ints]:
+    """Rows of each chunk: events of one security side by side, so that each chunk needs few securities."""
+    first_row = job.placed["first_row"].to_numpy()
+    order = np.argsort(first_row, kind="stable")
+    if sharing.chunk is not None:
+        return np.split(order, np.arange(sharing.chunk, len(order), sharing.chunk))
+    design = job.model.design
+    width = sum(last - first + 1 for first, last in (*spans(job.model, job.windows), job.windows.event))
+    most = max(budget // (width * (len(design.regressors) + len(design.instruments) + 2) * 8 * COPIES), 1)
+    if sharing.executor is None:
+        return np.split(order, np.arange(most, len(order), most))
+    most = min(most, max(-(-len(order) // CHUNKS), FEWEST))
+    # a security's returns are sent once per chunk, however many of its events are in it
+    fresh = np.diff(first_row[order], prepend=-1) != 0
+    row = slices.bytes_per_row(slices.columns_of(job.market, job.model))
+    sent = np.where(fresh, job.placed["n_sessions"].to_numpy()[order], 0) * row
+    weight = sent / TASK_BYTES + 1.0 / most
+    number = np.floor(np.cumsum(weight) - weight / 2).astype(np.int64)
+    return np.split(order, np.flatnonzero(np.diff(number)) + 1)
+
+
+def _flat(estimates: Estimates, before: Ints) -> Arrays:
+    """The arrays of some events under their names: what a worker sends back."""
+    arrays = {name: getattr(estimates, name) for name in ARRAYS}
+    fitted = {f"fit.{part.name}": getattr(estimates.fit, part.name) for part in fields(Fit)}
+    return {**arrays, **fitted, "before": before}
+
+
+def _together(store: Arrays, job: Job) -> tuple[Estimates, Ints]:
+    estimates = Estimates(
+        windows=job.windows,
+        events=job.placed.drop(*LOCATION, "first_session"),
+        fit=Fit(**{part.name: store[f"fit.{part.name}"] for part in fields(Fit)}),
+        **{name: store[name] for name in ARRAYS},
+        location=job.placed.select(LOCATION),
+        market=job.market,
+        model=job.model,
+    )
+    return estimates, store["before"]
+
+
+def _check_executor(executor: object) -> None:
+    if executor is None:
+        return
+    if not isinstance(executor, Executor):
+        hint = "client.get_executor()" if hasattr(executor, "get_executor") else "a ProcessPoolExecutor"
+        raise SpecificationError(
+            f"executor={type(executor).__name__} is no concurrent.futures.Executor; give it {hint}."
+        )
+    if isinstance(executor, ProcessPoolExecutor):
+        context = getattr(executor, "_mp_context", None)
+        method = get_start_method() if context is None else context.get_start_method()
+        if method == "fork":
+            raise SpecificationError(
+                "executor: this ProcessPoolExecutor forks, and a forked process hangs in polars, whose threads it "
+                "does not have. Write ProcessPoolExecutor(mp_context=multiprocessing.get_context('spawn'))."
+            )
+
+
+def _failed(events: pl.DataFrame, error: BaseException) -> BaseException:
+    """The error to raise for a chunk that failed: with its events."""
+    which = _named(events["event_id"])
+    if isinstance(error, MarketImpactError):
+        error.add_note(f"In the chunk of {which}.")
+        return error
+    return DataError(
+        f"The chunk of {which} failed with {type(error).__name__}: {error} It is not tried again. Its events are in "
+        "this error's rows; run them alone, without executor=, to see why, or leave them out.",
+        rows=events.select("event_id", "symbol", "date"),
+    )
+
+
+def _lost(placed: pl.DataFrame, rows: Sequence[Ints]) -> DataError:
+    events = placed[np.sort(np.concatenate(rows))]
+    return DataError(
+        f"The executor lost a worker process and takes no more work. {_named(events['event_id'])} were under way in "
+        f"{len(rows)} chunks and are in this error's rows. Most often a worker ran out of memory: make a new executor "
+        "with fewer workers, or set a smaller chunk=. Dask goes on without a worker that died.",
+        rows=events.select("event_id", "symbol", "date"),
+    )
+
+
+def _named(ids: pl.Series) -> str:
+    count = f"{len(ids)} event{'s' if len(ids) != 1 else ''}"
+    return f"{count} ({', '.join(ids.head(3))}{', ...' if len(ids) > 3 else ''})"
