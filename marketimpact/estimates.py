@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from marketimpact import slices
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
 from marketimpact.windows import Floats, Ints, Windows, cut, dates_between, estimation_cut, sign_of, spans
@@ -17,6 +20,8 @@ __all__ = ["ARRAYS", "Estimates", "autocorrelation", "cumulate", "held_events", 
 
 #: Arrays over events and the days of the event window.
 ARRAYS = ("ret", "expected", "ar", "se", "loading", "own_variance", "dates")
+#: Events whose estimation windows are looked up at once in a dataset, at most.
+PIECE_EVENTS = 5_000
 #: Autocorrelation beyond this leaves no variance to speak of.
 MAX_RHO = 0.95
 
@@ -71,14 +76,32 @@ class Estimates:
     @cached_property
     def residuals(self) -> Floats:
         """Abnormal returns of the estimation window, (N, M), NaN on days that are not estimated from."""
+        if self.market.dataset is not None:
+            return np.asarray(self._piece_by_piece(lambda part: part.residuals))
         y, x = estimation_cut(self.location, self.market, self.model, self.windows, instruments=True)
         return self.model.design.residuals(self.fit, y, x)
 
     @cached_property
     def estimation_dates(self) -> Ints:
         """Dates of the estimation window's sessions, (N, M): days since 1970-01-01, -1 outside the calendar."""
+        if self.market.dataset is not None:
+            return np.asarray(self._piece_by_piece(lambda part: part.estimation_dates))
         parts = [dates_between(self.location, self.market, span) for span in spans(self.model, self.windows)]
         return np.concatenate(parts, axis=1)
+
+    def _piece_by_piece(self, ask: Callable[[Estimates], NDArray[Any]]) -> NDArray[Any]:
+        """What `ask` finds for each event, (N, ...), with the returns of few securities in memory at a time."""
+        first_row, n_sessions = self.location["first_row"].to_numpy(), self.location["n_sessions"].to_numpy()
+        row = slices.bytes_per_row(slices.columns_of(self.market, self.model))
+        found = np.empty((0, 0))
+        for rows in slices.cuts(first_row, n_sessions, row, slices.PIECE_BYTES, PIECE_EVENTS):
+            some = self.take(rows)
+            part, location, windows = slices.piece(some.location, self.market, self.model, self.windows)
+            answer = ask(replace(some, market=part.market(), location=location, windows=windows))
+            if not found.size:
+                found = np.empty((len(first_row), *answer.shape[1:]), answer.dtype)
+            found[rows] = answer
+        return found
 
     @property
     def sign(self) -> Floats:

@@ -38,10 +38,10 @@ Arrays = dict[str, NDArray[Any]]
 CHUNKS = 64
 #: ... unless they would hold fewer events than these, which cost less than sending them.
 FEWEST = 50
-#: Bytes of returns in one task at most: what Dask sends without a warning.
-TASK_BYTES = 8_000_000
 #: Copies of an estimation window that are alive at once while it is estimated from, at most.
 COPIES = 8
+#: Copies of a slice of a dataset that are alive at once: as read, side by side, with its keys, as numbers.
+SLICE_COPIES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Task:
         """Bytes to send and to get back, about."""
         first, last = self.windows.event
         answer = self.placed.height * (last - first + 1) * 8 * (len(ARRAYS) + len(self.model.design.regressors) + 1)
-        return int(self.placed.estimated_size() + self.part.values.estimated_size()) + answer
+        return int(self.placed.estimated_size()) + self.part.size + answer
 
 
 def share(job: Job, sharing: Sharing) -> tuple[Estimates, Ints]:
@@ -115,11 +115,11 @@ def share(job: Job, sharing: Sharing) -> tuple[Estimates, Ints]:
     """
     budget = memory.budget(sharing.memory)
     chunks = _chunks(job, sharing, budget)
-    if job.placed.is_empty() or (len(chunks) < 2 and sharing.executor is None):
+    if job.placed.is_empty() or (len(chunks) < 2 and sharing.executor is None and job.market.dataset is None):
         return job.done()
     parts: Iterator[tuple[Ints, Arrays]]
     if sharing.executor is None:
-        parts = ((rows, _flat(*replace(job, placed=job.placed[rows]).done())) for rows in chunks)
+        parts = ((rows, _here(replace(job, placed=job.placed[rows]))) for rows in chunks)
     else:
         parts = _sent(job, chunks, sharing.executor, budget)
     store: Arrays = {}
@@ -153,7 +153,8 @@ def _sent(job: Job, chunks: Sequence[Ints], executor: Executor, budget: int) -> 
 
 
 def _finished(placed: pl.DataFrame, waiting: dict[Future[Arrays], tuple[Ints, int]]) -> Iterator[tuple[Ints, Arrays]]:
-    for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+    done = wait(waiting, return_when=FIRST_COMPLETED).done
+    for future in [sent for sent in waiting if sent in done]:
         error = CancelledError() if future.cancelled() else future.exception()
         if isinstance(error, BrokenExecutor | CancelledError):
             raise _lost(placed, [rows for rows, _ in waiting.values()]) from error
@@ -163,43 +164,36 @@ def _finished(placed: pl.DataFrame, waiting: dict[Future[Arrays], tuple[Ints, in
         yield rows, future.result()
 
 
+def _here(job: Job) -> Arrays:
+    return _flat(*job.done()) if job.market.dataset is None else run(_task(job))
+
+
 def run(task: Task) -> Arrays:
     """What a worker does with a task."""
     return _flat(*task.work(task.placed, task.part.market(), task.model, task.windows))
 
 
 def _task(job: Job) -> Task:
-    homes = job.placed.select("symbol", "mic", "first_row", "n_sessions").unique("first_row").sort("first_row")
-    part = slices.of(job.market, homes, slices.columns_of(job.market, job.model))
-    windows = job.windows
-    if windows.excluded is not None:
-        windows = replace(windows, excluded=windows.excluded[slices.rows_of(homes)])
-    lengths = homes["n_sessions"]
-    moved = job.placed.select("event_id", "symbol", "date", "first_session", *LOCATION).with_columns(
-        pl.col("first_row").replace_strict(homes["first_row"], lengths.cum_sum() - lengths, return_dtype=pl.Int64)
-    )
+    sent = job.placed.select("event_id", "symbol", "date", "first_session", *LOCATION)
+    part, moved, windows = slices.piece(sent, job.market, job.model, job.windows)
     return Task(moved, part, job.model, windows, job.work)
 
 
 def _chunks(job: Job, sharing: Sharing, budget: int) -> list[Ints]:
     """Rows of each chunk: events of one security side by side, so that each chunk needs few securities."""
-    first_row = job.placed["first_row"].to_numpy()
-    order = np.argsort(first_row, kind="stable")
+    first_row, n_sessions = job.placed["first_row"].to_numpy(), job.placed["n_sessions"].to_numpy()
+    row = slices.bytes_per_row(slices.columns_of(job.market, job.model))
     if sharing.chunk is not None:
-        return np.split(order, np.arange(sharing.chunk, len(order), sharing.chunk))
+        return slices.cuts(first_row, n_sessions, row, np.inf, sharing.chunk)
     design = job.model.design
     width = sum(last - first + 1 for first, last in (*spans(job.model, job.windows), job.windows.event))
-    most = max(budget // (width * (len(design.regressors) + len(design.instruments) + 2) * 8 * COPIES), 1)
+    events = width * (len(design.regressors) + len(design.instruments) + 2) * 8 * COPIES
+    if sharing.executor is None and job.market.dataset is None:
+        return slices.cuts(first_row, n_sessions, row, np.inf, max(budget // events, 1))
     if sharing.executor is None:
-        return np.split(order, np.arange(most, len(order), most))
-    most = min(most, max(-(-len(order) // CHUNKS), FEWEST))
-    # a security's returns are sent once per chunk, however many of its events are in it
-    fresh = np.diff(first_row[order], prepend=-1) != 0
-    row = slices.bytes_per_row(slices.columns_of(job.market, job.model))
-    sent = np.where(fresh, job.placed["n_sessions"].to_numpy()[order], 0) * row
-    weight = sent / TASK_BYTES + 1.0 / most
-    number = np.floor(np.cumsum(weight) - weight / 2).astype(np.int64)
-    return np.split(order, np.flatnonzero(np.diff(number)) + 1)
+        return slices.cuts(first_row, n_sessions, row, budget / 2 / SLICE_COPIES, max(budget // 2 // events, 1))
+    most = min(max(budget // events, 1), max(-(-len(first_row) // CHUNKS), FEWEST))
+    return slices.cuts(first_row, n_sessions, row, slices.PIECE_BYTES, most)
 
 
 def _flat(estimates: Estimates, before: Ints) -> Arrays:

@@ -142,6 +142,6 @@ def _unusable(every: Estimates, before: Ints) -> pl.DataFrame:
 def _without_benchmark(events: pl.DataFrame, market: Market, model: Model) -> Bools:
     if not {"market", "market_since_trade"}.intersection(model.design.columns):
         return np.zeros(events.height, dtype=bool)
-    empty = market.panel.group_by("symbol").agg(pl.col("market").is_null().all().alias("empty"))
+    empty = market.unpriced
     joined = events.select("symbol").join(empty, on="symbol", how="left", validate="m:1", maintain_order="left")
     return joined["empty"].to_numpy()

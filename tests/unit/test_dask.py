@@ -10,6 +10,7 @@ from tests.conftest import golden
 from tests.poison import Poisoned, poisoned
 from tests.unit.test_executors import STUDY, assert_same
 
+dask = pytest.importorskip("dask", reason="needs the extra marketimpact[dask]")
 distributed = pytest.importorskip("distributed", reason="needs the extra marketimpact[dask]")
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # dask's own
@@ -18,8 +19,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Depr
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     """Two processes of one thread each; a task that took two workers with it is not given a third."""
-    import dask
-
     settings = {
         "distributed.scheduler.allowed-failures": 1,
         "distributed.worker.memory.terminate": False,
@@ -99,3 +98,11 @@ def test_a_chunk_that_kills_every_worker_is_named_and_given_up(client, bad, even
     assert len(list(tmp_path.iterdir())) == 2  # allowed-failures=1: one more try, on the other worker
     client.wait_for_workers(2, timeout=60)
     assert STUDY.run(events, market, executor=client.get_executor(), chunk=40).events.height > 50
+
+
+def test_workers_read_a_partitioned_dataset_by_path(client, golden_market, events, tmp_path):
+    scanned = golden_market.to_dataset(tmp_path / "golden")
+    study = STUDY.but(model=mi.FamaFrench3())
+    result = study.run(events, scanned, executor=client.get_executor(), chunk=10)
+    assert_same(study.run(events, golden_market), result)
+    assert result.test(0, 0).equals(study.run(events, golden_market).test(0, 0))
