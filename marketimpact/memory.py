@@ -36,7 +36,7 @@ def budget(memory: int | str | None) -> int:
 
 
 def free() -> int:
-    """Bytes that this process can still take: of the machine, or of its control group where that has less."""
+    """Bytes that this process can still take: of the machine, its control group or its ``ulimit``, the least of them."""
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         lines = (line.split() for line in meminfo.read_text(encoding="ascii").splitlines())
@@ -46,4 +46,17 @@ def free() -> int:
     for allowed, used in _GROUPS:
         if allowed.exists() and used.exists() and (limit := allowed.read_text(encoding="ascii").strip()) != "max":
             there = min(there, max(int(limit) - int(used.read_text(encoding="ascii")), 0))
-    return there
+    return min([there, *_left_to_process()])
+
+
+def _left_to_process() -> list[int]:
+    """What ``ulimit -v`` and ``ulimit -d`` leave of the address space and of the data, where they are set."""
+    taken = Path("/proc/self/statm")
+    if not taken.exists():
+        return []
+    import resource  # noqa: PLC0415  # absent on Windows, as is /proc
+
+    pages = [int(word) for word in taken.read_text(encoding="ascii").split()]
+    limits = ((resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5]))
+    soft = [(resource.getrlimit(kind)[0], used * resource.getpagesize()) for kind, used in limits]
+    return [max(limit - used, 0) for limit, used in soft if limit != resource.RLIM_INFINITY]
