@@ -73,16 +73,15 @@ def measured(kind: Callable, name: str, market: mi.Market, events: pl.DataFrame,
             STUDY.run(events, market, executor=executor)  # imports
             took[workers] = best(lambda: STUDY.run(every, market, executor=executor))
             if workers == 1:
-                sizes = [-(-events.height // number) for number in (FEW, MANY)]
-                few, many = (
-                    best(lambda size=size: STUDY.run(events, market, executor=executor, chunk=size)) for size in sizes
-                )
+                few, many = (in_tasks(STUDY, events, market, executor, number) for number in (FEW, MANY))
     overhead = (many - few) / (MANY - FEW) * 1e3
-    print(
-        f"{kind.__name__:10} {name:13} {overhead:6.2f} ms a task; 1 worker {took[1]:6.2f} s, 2 workers {took[2]:6.2f} s, "
-        f"{took[1] / took[2]:.2f} times; load {os.getloadavg()[0]:.1f}",
-        flush=True,
-    )
+    print(f"{kind.__name__:10} {name:13} {overhead:6.2f} ms a task; 1 worker {took[1]:6.2f} s,", end=" ")
+    print(f"2 workers {took[2]:6.2f} s, {took[1] / took[2]:.2f} times; load {os.getloadavg()[0]:.1f}", flush=True)
+
+
+def in_tasks(study: mi.EventStudy, events: pl.DataFrame, market: mi.Market, executor: Executor, number: int) -> float:
+    """Seconds for the same events in so many tasks."""
+    return best(lambda: study.run(events, market, executor=executor, chunk=-(-events.height // number)))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def budget(memory: int | str | None) -> int:
 
 
 def free() -> int:
-    """Bytes that this process can still take: of the machine, its control group or its ``ulimit``, the least of them."""
+    """Bytes that this process can still take: of the machine, its control group or ``ulimit``, the least of them."""
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         lines = (line.split() for line in meminfo.read_text(encoding="ascii").splitlines())
