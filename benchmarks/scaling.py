@@ -1,20 +1,18 @@
-"""What a task costs on Dask and on processes, and what a second worker brings.
+"""What a task costs on Dask, and what a second worker brings.
 
     .venv/bin/python -m benchmarks.scaling
 
-Returns are simulated. Each figure is the best of three; the machine's load is printed beside them, since on a busy
-machine a second worker brings nothing.
+Returns are simulated. Wall time is the best of three; on a machine where others work it says little, so CPU seconds
+of the driver (scheduler included) and of the workers stand beside it: what the driver does, no worker can take off it.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import distributed
@@ -24,30 +22,30 @@ import marketimpact as mi
 from benchmarks.larger_than_memory import STUDY, written
 
 SECURITIES = 500
+COPIES = 20
 FEW, MANY = 20, 400
 
 
-def best(run: Callable[[], object]) -> float:
-    """Seconds, the best of three."""
-    times = []
-    for _ in range(3):
-        began = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - began)
-    return min(times)
+@dataclass(frozen=True)
+class Took:
+    """Seconds."""
+
+    wall: float
+    driver: float
+    workers: float
 
 
-@contextmanager
-def dask(workers: int) -> Iterator[Executor]:
-    cluster = distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
-    with cluster, distributed.Client(cluster) as client:
-        yield client.get_executor()
+def best(client: distributed.Client, run: Callable[[], object]) -> Took:
+    """The quickest of three runs."""
+    return min((_once(client, run) for _ in range(3)), key=lambda took: took.wall)
 
 
-@contextmanager
-def processes(workers: int) -> Iterator[Executor]:
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield pool
+def _once(client: distributed.Client, run: Callable[[], object]) -> Took:
+    workers = sum(client.run(time.process_time).values())
+    driver, wall = time.process_time(), time.perf_counter()
+    run()
+    wall, driver = time.perf_counter() - wall, time.process_time() - driver
+    return Took(wall, driver, sum(client.run(time.process_time).values()) - workers)
 
 
 def main() -> None:
@@ -56,32 +54,32 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "returns"
         events = written(folder, SECURITIES)
-        every = pl.concat([events.with_columns(pl.format("{}-{}", "event_id", pl.lit(k))) for k in range(20)])
+        every = pl.concat([events.with_columns(pl.format("{}-{}", "event_id", pl.lit(k))) for k in range(COPIES)])
         scanned = mi.Market.scan(folder)
         markets = {"arrays sent": mi.Market(**{**vars(scanned), "panel": scanned.panel}), "read by path": scanned}
-        print(f"{events.height} events for overhead, {every.height} for scaling, {SECURITIES} securities")
-        for kind in (dask, processes):
-            for name, market in markets.items():
-                measured(kind, name, market, events, every)
+        for workers in (1, 2):
+            with (
+                distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+                distributed.Client(cluster) as client,
+            ):
+                for name, market in markets.items():
+                    print(f"{workers} workers, {name}; load {os.getloadavg()[0]:.1f}")
+                    measured(client, market, events, every)
 
 
-def measured(kind: Callable, name: str, market: mi.Market, events: pl.DataFrame, every: pl.DataFrame) -> None:
-    """Print one row: milliseconds per task, and the work done by one and two workers."""
-    took = {}
-    for workers in (1, 2):
-        with kind(workers) as executor:
-            STUDY.run(events, market, executor=executor)  # imports
-            took[workers] = best(lambda: STUDY.run(every, market, executor=executor))
-            if workers == 1:
-                few, many = (in_tasks(STUDY, events, market, executor, number) for number in (FEW, MANY))
-    overhead = (many - few) / (MANY - FEW) * 1e3
-    print(f"{kind.__name__:10} {name:13} {overhead:6.2f} ms a task; 1 worker {took[1]:6.2f} s,", end=" ")
-    print(f"2 workers {took[2]:6.2f} s, {took[1] / took[2]:.2f} times; load {os.getloadavg()[0]:.1f}", flush=True)
+def measured(client: distributed.Client, market: mi.Market, events: pl.DataFrame, every: pl.DataFrame) -> None:
+    """Print what one more task costs, and a study of many events."""
+    executor = client.get_executor()
 
+    def run(which: pl.DataFrame, tasks: int) -> Took:
+        return best(client, lambda: STUDY.run(which, market, executor=executor, chunk=-(-which.height // tasks)))
 
-def in_tasks(study: mi.EventStudy, events: pl.DataFrame, market: mi.Market, executor: Executor, number: int) -> float:
-    """Seconds for the same events in so many tasks."""
-    return best(lambda: study.run(events, market, executor=executor, chunk=-(-events.height // number)))
+    STUDY.run(events, market, executor=executor)  # imports
+    few, many = run(events, FEW), run(events, MANY)
+    for part in ("wall", "driver", "workers"):
+        print(f"  a task more: {(getattr(many, part) - getattr(few, part)) / (MANY - FEW) * 1e3:.2f} ms {part}")
+    took = run(every, 2 * FEW)
+    print(f"  {every.height} events in {2 * FEW} tasks: {took}", flush=True)
 
 
 if __name__ == "__main__":

@@ -190,10 +190,10 @@ class EventStudy:
             market=market,
             estimates_=estimates,
             attrition=attrition,
-            record=self._record(events, market),
+            record=self.record(events, market),
         )
 
-    def _record(self, events: pl.DataFrame, market: Market) -> dict[str, str]:
+    def record(self, events: pl.DataFrame, market: Market) -> dict[str, str]:
         """What is needed to get the same numbers again; no clock, no path."""
         return {
             "study": repr(self),
