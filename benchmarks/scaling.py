@@ -24,6 +24,7 @@ from benchmarks.larger_than_memory import STUDY, written
 SECURITIES = 500
 COPIES = 20
 FEW, MANY = 20, 400
+EVENTS_OF_GARCH = 400
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def main() -> None:
         markets = {"arrays sent": mi.Market(**{**vars(scanned), "panel": scanned.panel}), "read by path": scanned}
         for workers in (1, 2):
             with (
-                distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+                distributed.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as cluster,
                 distributed.Client(cluster) as client,
             ):
                 for name, market in markets.items():
@@ -79,7 +80,10 @@ def measured(client: distributed.Client, market: mi.Market, events: pl.DataFrame
     for part in ("wall", "driver", "workers"):
         print(f"  a task more: {(getattr(many, part) - getattr(few, part)) / (MANY - FEW) * 1e3:.2f} ms {part}")
     took = run(every, 2 * FEW)
-    print(f"  {every.height} events in {2 * FEW} tasks: {took}", flush=True)
+    print(f"  {every.height} events in {2 * FEW} tasks: {took}")
+    heavy, few_events = STUDY.but(model=mi.Garch()), events.head(EVENTS_OF_GARCH)
+    took = _once(client, lambda: heavy.run(few_events, market, executor=executor, chunk=EVENTS_OF_GARCH // FEW))
+    print(f"  {few_events.height} events of a GARCH model in {FEW} tasks: {took}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    wait,
-)
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
 from multiprocessing import get_start_method
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -136,32 +129,42 @@ def share(job: Job, sharing: Sharing) -> tuple[Estimates, Ints]:
 def _sent(job: Job, chunks: Sequence[Ints], executor: Executor, budget: int) -> Iterator[tuple[Ints, Arrays]]:
     """Send chunks as far as the memory budget goes, hand on what comes back, stop at the first failure."""
     waiting: dict[Future[Arrays], tuple[Ints, int]] = {}
+    back: SimpleQueue[Future[Arrays]] = SimpleQueue()
+    under_way = 0
     try:
         for rows in chunks:
             task = _task(replace(job, placed=job.placed[rows]))
-            while waiting and sum(size for _, size in waiting.values()) + task.size > budget:
-                yield from _finished(job.placed, waiting)
+            while waiting and under_way + task.size > budget:
+                done, size, arrays = _next(job.placed, waiting, back)
+                under_way -= size
+                yield done, arrays
             try:
-                waiting[executor.submit(run, task)] = rows, task.size
+                future = executor.submit(run, task)
             except BrokenExecutor as error:
                 raise _lost(job.placed, [rows, *(others for others, _ in waiting.values())]) from error
+            waiting[future] = rows, task.size
+            under_way += task.size
+            future.add_done_callback(back.put)
         while waiting:
-            yield from _finished(job.placed, waiting)
+            done, _, arrays = _next(job.placed, waiting, back)
+            yield done, arrays
     finally:
         for future in waiting:
             future.cancel()
 
 
-def _finished(placed: pl.DataFrame, waiting: dict[Future[Arrays], tuple[Ints, int]]) -> Iterator[tuple[Ints, Arrays]]:
-    done = wait(waiting, return_when=FIRST_COMPLETED).done
-    for future in [sent for sent in waiting if sent in done]:
-        error = CancelledError() if future.cancelled() else future.exception()
-        if isinstance(error, BrokenExecutor | CancelledError):
-            raise _lost(placed, [rows for rows, _ in waiting.values()]) from error
-        rows, _ = waiting.pop(future)
-        if error is not None:
-            raise _failed(placed[rows], error) from error
-        yield rows, future.result()
+def _next(
+    placed: pl.DataFrame, waiting: dict[Future[Arrays], tuple[Ints, int]], back: SimpleQueue[Future[Arrays]]
+) -> tuple[Ints, int, Arrays]:
+    """Rows, bytes and answer of the next chunk that comes back."""
+    future = back.get()
+    error = CancelledError() if future.cancelled() else future.exception()
+    if isinstance(error, BrokenExecutor | CancelledError):
+        raise _lost(placed, [rows for rows, _ in waiting.values()]) from error
+    rows, size = waiting.pop(future)
+    if error is not None:
+        raise _failed(placed[rows], error) from error
+    return rows, size, future.result()
 
 
 def _here(job: Job) -> Arrays:
