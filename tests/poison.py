@@ -13,6 +13,7 @@ import polars as pl
 
 import marketimpact as mi
 from marketimpact.models.linear import Design, fit
+from tests.conftest import golden
 
 #: A return no other day has.
 POISON = 0.123456789
@@ -43,7 +44,11 @@ def _fit(folder: Path, act: str, y, x, design):
     return fit(y, x, design)
 
 
-def poisoned(returns: pl.DataFrame, symbol: str, day: object) -> pl.DataFrame:
-    """The same returns with one of them replaced."""
-    hit = (pl.col("symbol") == symbol) & (pl.col("date") == day)
-    return returns.with_columns(pl.when(hit).then(POISON).otherwise("ret").alias("ret"))
+def bad_market() -> tuple[mi.Market, str]:
+    """The golden market with one return of one security poisoned, in the estimation window of the event named."""
+    event = golden("events_unclustered").sort("date").row(-1, named=True)
+    days = golden("market").filter(pl.col("date") < event["date"])["date"].sort()
+    hit = (pl.col("symbol") == event["symbol"]) & (pl.col("date") == days[-40])
+    returns = golden("returns").with_columns(pl.when(hit).then(POISON).otherwise("ret").alias("ret"))
+    market = mi.Market.from_returns(returns, golden("market"), golden("factors"))
+    return market, f"events_unclustered-{event['event_id']}"

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from tests.conftest import golden
-from tests.poison import Poisoned, poisoned
+from tests.conftest import golden_events
+from tests.poison import Poisoned, bad_market
 from tests.unit.test_executors import STUDY, assert_same
 
 dask = pytest.importorskip("dask", reason="needs the extra marketimpact[dask]")
@@ -34,21 +34,12 @@ def client(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def events() -> pl.DataFrame:
-    """Firms and dates repeat."""
-    names = ("events_mixed", "events_clustered", "events_unclustered")
-    return pl.concat(
-        golden(name).select(pl.format("{}-{}", pl.lit(name), "event_id").alias("event_id"), "symbol", "date")
-        for name in names
-    )
+    return golden_events()
 
 
 @pytest.fixture(scope="module")
-def bad(events) -> tuple[mi.Market, str]:
-    """A market with one poisoned return, and the event that meets it."""
-    event = golden("events_unclustered").sort("date").row(-1, named=True)
-    days = golden("market").filter(pl.col("date") < event["date"])["date"].sort()
-    returns = poisoned(golden("returns"), event["symbol"], days[-40])
-    return mi.Market.from_returns(returns, golden("market")), f"events_unclustered-{event['event_id']}"
+def bad() -> tuple[mi.Market, str]:
+    return bad_market()
 
 
 @pytest.mark.parametrize("chunk", [3, 20, None])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -13,18 +15,13 @@ from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from marketimpact import datasets
-from tests.conftest import golden
+from tests.conftest import ROOT, golden, golden_events
 from tests.unit.test_executors import STUDY, assert_same
 
 
 @pytest.fixture(scope="module")
 def events() -> pl.DataFrame:
-    """Firms and dates repeat."""
-    names = ("events_mixed", "events_clustered", "events_unclustered")
-    return pl.concat(
-        golden(name).select(pl.format("{}-{}", pl.lit(name), "event_id").alias("event_id"), "symbol", "date")
-        for name in names
-    )
+    return golden_events()
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +182,14 @@ def test_a_broken_file_is_named(golden_market, events, tmp_path, harm):
 def test_nothing_in_it_names_a_path(scanned):
     for path in (scanned.dataset.folder / "_market").glob("*/facts.json"):
         assert not any("/" in str(value) for value in json.loads(path.read_text()).values())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not enforce RLIMIT_DATA")
+def test_a_study_of_four_times_the_memory_it_is_allowed_finishes(tmp_path):
+    """2 GB of dates and returns under a hard limit of 512 MB; the panel itself does not fit."""
+    command = [sys.executable, "-m", "benchmarks.larger_than_memory", "512", str(tmp_path)]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "limit 512 MB, panel 107 M rows, 2048 MB as read" in told
+    assert "42950 events" in told
+    assert "exit code 0" not in told

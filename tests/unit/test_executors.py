@@ -14,8 +14,8 @@ import pytest
 import marketimpact as mi
 from marketimpact import executors
 from marketimpact.models import Fit
-from tests.conftest import golden
-from tests.poison import Poisoned, poisoned
+from tests.conftest import golden, golden_events
+from tests.poison import Poisoned, bad_market
 
 SPAWN = multiprocessing.get_context("spawn")
 STUDY = mi.EventStudy(estimation_window=(-200, -11), event_window=(-5, 5), min_observations=60)
@@ -49,13 +49,9 @@ def assert_same(one: mi.StudyResult, other: mi.StudyResult) -> None:
 
 @pytest.fixture(scope="module")
 def events() -> pl.DataFrame:
-    """All events of the golden market: firms and dates repeat; some cannot be used."""
-    names = ("events_mixed", "events_clustered", "events_unclustered")
-    frames = [
-        golden(name).with_columns(pl.format("{}-{}", pl.lit(name), "event_id").alias("event_id")) for name in names
-    ]
-    strangers = pl.DataFrame({"event_id": ["zz"], "symbol": ["ZZZ"], "date": [frames[0]["date"][0]]})
-    return pl.concat([frame.select("event_id", "symbol", "date") for frame in [*frames, strangers]])
+    """All events of the golden market, and one of a stranger."""
+    stranger = pl.DataFrame({"event_id": ["zz"], "symbol": ["ZZZ"], "date": [golden("market")["date"][300]]})
+    return pl.concat([golden_events(), stranger])
 
 
 @pytest.fixture(scope="module")
@@ -185,19 +181,13 @@ def test_a_pool_that_forks_is_refused(golden_market, events):
 
 
 @pytest.fixture(scope="module")
-def bad_market(events) -> tuple[mi.Market, str]:
-    """One return of one security is poison, in the estimation window of its event; and the event."""
-    event = golden("events_unclustered").sort("date").row(-1, named=True)
-    days = golden("market").filter(pl.col("date") < event["date"])["date"].sort()
-    returns = poisoned(golden("returns"), event["symbol"], days[-40])
-    return mi.Market.from_returns(
-        returns, golden("market"), golden("factors")
-    ), f"events_unclustered-{event['event_id']}"
+def bad() -> tuple[mi.Market, str]:
+    return bad_market()
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])
-def test_a_poisoned_chunk_is_reported_with_its_events_and_done_once(bad_market, events, tmp_path, pool, kind):
-    market, event_id = bad_market
+def test_a_poisoned_chunk_is_reported_with_its_events_and_done_once(bad, events, tmp_path, pool, kind):
+    market, event_id = bad
     study = STUDY.but(model=Poisoned(tmp_path, "raise"))
     with (
         ThreadPoolExecutor(2) as threads,
@@ -224,8 +214,8 @@ def test_an_error_of_ours_keeps_its_kind(golden_market, events):
     assert caught.value.__notes__[0].startswith("In the chunk of ")
 
 
-def test_a_pool_that_lost_a_worker_says_so(bad_market, events, tmp_path):
-    market, event_id = bad_market
+def test_a_pool_that_lost_a_worker_says_so(bad, events, tmp_path):
+    market, event_id = bad
     study = STUDY.but(model=Poisoned(tmp_path, "kill"))
     with ProcessPoolExecutor(1, mp_context=SPAWN) as doomed:
         with pytest.raises(mi.DataError, match="lost a worker process") as caught:

@@ -10,20 +10,15 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import marketimpact as mi
-from tests.conftest import golden
+from tests.conftest import golden, golden_events
 from tests.unit.test_executors import STUDY
 
 
 @pytest.fixture(scope="module")
 def events() -> pl.DataFrame:
-    """Firms and dates repeat; one event of a stranger."""
-    names = ("events_mixed", "events_clustered", "events_unclustered")
-    frames = [
-        golden(name).select(pl.format("{}-{}", pl.lit(name), "event_id").alias("event_id"), "symbol", "date")
-        for name in names
-    ]
-    stranger = pl.DataFrame({"event_id": ["zz"], "symbol": ["ZZZ"], "date": [frames[0]["date"][0]]})
-    return pl.concat([*frames, stranger])
+    """All events of the golden market, and one of a stranger."""
+    stranger = pl.DataFrame({"event_id": ["zz"], "symbol": ["ZZZ"], "date": [golden("market")["date"][300]]})
+    return pl.concat([golden_events(), stranger])
 
 
 @pytest.mark.parametrize("size", [1, 17, 1000])
