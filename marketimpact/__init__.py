@@ -50,6 +50,7 @@ from marketimpact.models import (
     TradeToTrade,
 )
 from marketimpact.money import dollar_effect
+from marketimpact.outputs import write_study
 from marketimpact.power import power
 from marketimpact.randomisation import placebo_dates, placebo_firms
 from marketimpact.reactions import reaction_order
@@ -140,4 +141,5 @@ __all__ = [
     "wild_cluster_bootstrap",
     "with_and_without",
     "write_report",
+    "write_study",
 ]

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from marketimpact import slices
 from marketimpact.fitting import residuals_of
 from marketimpact.inference import Rowwise
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
 from marketimpact.windows import Floats, Ints, Windows, cut, dates_between, estimation_cut, sign_of, spans
 
-__all__ = ["Estimates", "autocorrelation", "cumulate", "held_events", "panel"]
+__all__ = ["ARRAYS", "Estimates", "autocorrelation", "cumulate", "held_events", "panel"]
 
+#: Arrays over events and the days of the event window.
+ARRAYS = ("ret", "expected", "ar", "se", "loading", "own_variance", "dates")
+#: Events whose estimation windows are looked up at once in a dataset, at most.
+PIECE_EVENTS = 5_000
 #: Autocorrelation beyond this leaves no variance to speak of.
 MAX_RHO = 0.95
 
@@ -72,21 +79,20 @@ class Estimates:
     def residual_rows(self) -> Rowwise:
         """Abnormal returns of the estimation window, (N, M), NaN on days that are not estimated from."""
 
-        def read(rows: Ints | slice) -> Floats:
-            return residuals_of(self.fit.take(rows), self.location[rows], self.market, self.model, self.windows)
+        def ask(fit: Fit, placed: pl.DataFrame, market: Market, windows: Windows) -> Floats:
+            return residuals_of(fit, placed, market, self.model, windows)
 
-        return Rowwise(self.events.height, self._width, read)
+        return Rowwise(self.events.height, self._width, lambda rows: self._looked_up(rows, ask))
 
     @cached_property
     def date_rows(self) -> Rowwise:
         """Dates of the estimation window's sessions, (N, M): days since 1970-01-01, -1 outside the calendar."""
 
-        def read(rows: Ints | slice) -> Ints:
-            placed = self.location[rows]
-            parts = [dates_between(placed, self.market, span) for span in spans(self.model, self.windows)]
+        def ask(_: Fit, placed: pl.DataFrame, market: Market, windows: Windows) -> Ints:
+            parts = [dates_between(placed, market, span) for span in spans(self.model, windows)]
             return np.concatenate(parts, axis=1)
 
-        return Rowwise(self.events.height, self._width, read)
+        return Rowwise(self.events.height, self._width, lambda rows: self._looked_up(rows, ask))
 
     @property
     def residuals(self) -> Floats:
@@ -101,6 +107,24 @@ class Estimates:
     @property
     def _width(self) -> int:
         return sum(last - first + 1 for first, last in spans(self.model, self.windows))
+
+    def _looked_up(
+        self, rows: Ints | slice, ask: Callable[[Fit, pl.DataFrame, Market, Windows], NDArray[Any]]
+    ) -> NDArray[Any]:
+        """What `ask` finds for some events, (K, M); of a dataset few securities' returns are in memory at a time."""
+        fit, placed = self.fit.take(rows), self.location[rows]
+        if self.market.dataset is None:
+            return ask(fit, placed, self.market, self.windows)
+        first_row, n_sessions = placed["first_row"].to_numpy(), placed["n_sessions"].to_numpy()
+        row = slices.bytes_per_row(slices.columns_of(self.market, self.model))
+        found = np.empty((0, 0))
+        for some in slices.cuts(first_row, n_sessions, row, slices.PIECE_BYTES, PIECE_EVENTS):
+            part, moved, windows = slices.piece(placed[some], self.market, self.model, self.windows)
+            answer = ask(fit.take(some), moved, part.market(), windows)
+            if not found.size:
+                found = np.empty((len(first_row), *answer.shape[1:]), answer.dtype)
+            found[some] = answer
+        return found
 
     @property
     def sign(self) -> Floats:
@@ -130,10 +154,7 @@ class Estimates:
             events=self.events[rows],
             location=self.location[rows],
             fit=self.fit.take(rows),
-            **{
-                name: getattr(self, name)[rows]
-                for name in ("ret", "expected", "ar", "se", "loading", "own_variance", "dates")
-            },
+            **{name: getattr(self, name)[rows] for name in ARRAYS},
         )
 
 

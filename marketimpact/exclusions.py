@@ -55,7 +55,7 @@ class ExcludedDays:
         MarketImpactWarning
             When none is, although there are days to exclude.
         """
-        marked = market.panel.select("symbol", "date").join(
+        marked = market.select("symbol", "date").join(
             self.frame.with_columns(pl.lit(value=True).alias("_excluded")),
             on=["symbol", "date"],
             how="left",

@@ -6,13 +6,15 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact import calendars, checks, conversions, foreign, panels, schema, trading
+from marketimpact import calendars, checks, conversions, datasets, foreign, panels, schema, trading
+from marketimpact.datasets import Dataset
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.factors import check_factors, read_french
 from marketimpact.inference import Clock
@@ -31,11 +33,25 @@ _FILLS = {"symbol": pl.String, "date": pl.Date, "close": pl.Float64}
 _REPAIRS = {"mic": pl.String, "date": pl.Date, "action": pl.String, "detail": pl.String}
 
 
-@dataclass(frozen=True, eq=False)
+class _Panel:
+    """The panel as a frame: what is held, or the whole dataset read anew each time that it is asked for."""
+
+    def __get__(self, market: Market | None, owner: type | None = None) -> pl.DataFrame:
+        if market is None:
+            raise AttributeError("panel")  # so that the field has no default
+        held: pl.DataFrame | Dataset = market.__dict__["panel"]
+        return held.read(held.columns) if isinstance(held, Dataset) else held
+
+    def __set__(self, market: Market, value: pl.DataFrame | Dataset) -> None:
+        market.__dict__["panel"] = value
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Market:
     """Returns of securities, of their benchmarks and of factors, session by session.
 
-    Make one with `Market.load` (prices) or `Market.from_returns` (returns).
+    Make one with `Market.load` (prices) or `Market.from_returns` (returns); `to_dataset` and `Market.scan` keep
+    the panel of a market larger than memory on disk.
 
     Attributes
     ----------
@@ -79,7 +95,7 @@ class Market:
         sha256 of the content.
     """
 
-    panel: pl.DataFrame
+    panel: _Panel = _Panel()  # a descriptor: a DataFrame to everyone who asks
     securities: pl.DataFrame
     sessions: pl.DataFrame
     repairs: pl.DataFrame
@@ -209,6 +225,68 @@ class Market:
             fingerprint=combined(returns, benchmark, factors),
         )
 
+    @classmethod
+    def scan(cls, folder: str | Path) -> Market:
+        """A market whose panel stays on disk, in a folder that `to_dataset` wrote.
+
+        `EventStudy.run` reads the securities of one chunk of events at a time, in the workers where there is an
+        `executor`. What needs the whole panel, such as `panel` itself, reads all of it.
+
+        Raises
+        ------
+        DataError
+            For a folder that holds no market, or parts that do not fit together.
+        """
+        return cls(**datasets.scan(Path(folder)))
+
+    def to_dataset(self, folder: str | Path, *, append: bool = False) -> Market:
+        """Write this market as a Parquet dataset partitioned by symbol, and give the market over it.
+
+        Parameters
+        ----------
+        folder : str or pathlib.Path
+            Empty or new.
+        append : bool
+            Whether to add these securities to a market that is there: how to write a panel larger than memory,
+            some securities at a time.
+
+        Raises
+        ------
+        DataError
+            For a folder in use, and for a market that does not fit the one that is there.
+        """
+        datasets.write(Path(folder), self, append=append)
+        return self.scan(folder)
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """Where the panel lies on disk; None where it is held."""
+        held = self.__dict__["panel"]
+        return held if isinstance(held, Dataset) else None
+
+    @property
+    def panel_columns(self) -> tuple[str, ...]:
+        """Names of the panel's columns."""
+        return tuple(self.panel.columns) if self.dataset is None else self.dataset.columns
+
+    def select(self, *columns: str) -> pl.DataFrame:
+        """Some columns of `panel`; of a dataset no others are read."""
+        return self.panel.select(columns) if self.dataset is None else self.dataset.read(columns)
+
+    @cached_property
+    def numbered(self) -> pl.DataFrame:
+        """``mic, session, date``: the sessions in `panel`, by date."""
+        if self.dataset is not None:
+            return self.dataset.numbered
+        return self.panel.select("mic", "session", "date").unique().sort("date")
+
+    @cached_property
+    def unpriced(self) -> pl.DataFrame:
+        """``symbol, empty``: whether the security's benchmark has no returns at all."""
+        if self.dataset is not None:
+            return self.dataset.unpriced
+        return self.panel.group_by("symbol").agg(pl.col("market").is_null().all().alias("empty"))
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Names a model can ask for: ``market``, the factors, and what refers to the last trade."""
@@ -221,14 +299,14 @@ class Market:
     def column(self, name: str) -> NDArray[np.float64]:
         """A column of `panel`, or of `since_trade`, as numbers; NaN where missing."""
         if name not in self._columns:
-            frame = self.panel if name in self.panel.columns else self.since_trade
+            frame = self.select(name) if name in self.panel_columns else self.since_trade
             self._columns[name] = frame[name].cast(pl.Float64).to_numpy()
         return self._columns[name]
 
     @cached_property
     def days(self) -> NDArray[np.int64]:
         """Date of every row of `panel` as days since 1970-01-01."""
-        return self.panel["date"].to_physical().to_numpy().astype(np.int64)
+        return self.select("date")["date"].to_physical().to_numpy().astype(np.int64)
 
     @cached_property
     def since_trade(self) -> pl.DataFrame:
@@ -261,6 +339,8 @@ class Market:
         Taiwan 7% and Korea 15% before June 2015). Empty for a market made from returns. Prices adjusted
         for a later dividend or split are off by a fraction of a tick, which may miss or add a hit.
         """
+        if self.dataset is not None:
+            return self.dataset.limit_hits
         return trading.limit_hits(self.panel, self.securities, self.spans)
 
     def in_currency(self, currency: str, rates: pl.DataFrame) -> Market:
@@ -406,6 +486,8 @@ class Market:
     @cached_property
     def first_rows(self) -> pl.DataFrame:
         """``symbol, mic, first_row, first_session, n_sessions``: where a security starts in `panel`."""
+        if self.dataset is not None:
+            return self.dataset.first_rows
         return (
             self.panel.with_row_index("row")
             .group_by("symbol", maintain_order=True)

@@ -9,6 +9,7 @@ import polars as pl
 
 from marketimpact.errors import SpecificationError
 from marketimpact.estimates import Estimates, autocorrelation
+from marketimpact.executors import Job, Sharing, share
 from marketimpact.fitting import event_days, fitted, residuals_of
 from marketimpact.market import Market
 from marketimpact.models import Model
@@ -18,7 +19,9 @@ from marketimpact.windows import Bools, Ints, Windows, excluded_days
 __all__ = ["estimate"]
 
 
-def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Windows) -> tuple[Estimates, pl.DataFrame]:
+def estimate(
+    events: pl.DataFrame, market: Market, model: Model, windows: Windows, sharing: Sharing | None = None
+) -> tuple[Estimates, pl.DataFrame]:
     """Estimate the model for every event and subtract it in the event window.
 
     Returns
@@ -31,7 +34,7 @@ def estimate(events: pl.DataFrame, market: Market, model: Model, windows: Window
     _check_columns(market, model)
     _check_unit(market, model)
     placed, dropped = place(events, market)
-    every, before = _estimated(placed, market, model, windows)
+    every, before = share(Job(placed, market, model, windows, _estimated), sharing or Sharing())
     unusable = _unusable(every, before)
     attrition = pl.concat([dropped, unusable.drop("_row")]).sort("event_id")
     if unusable.is_empty():
@@ -119,6 +122,6 @@ def _unusable(every: Estimates, before: Ints) -> pl.DataFrame:
 def _without_benchmark(events: pl.DataFrame, market: Market, model: Model) -> Bools:
     if not {"market", "market_since_trade"}.intersection(model.design.columns):
         return np.zeros(events.height, dtype=bool)
-    empty = market.panel.group_by("symbol").agg(pl.col("market").is_null().all().alias("empty"))
+    empty = market.unpriced
     joined = events.select("symbol").join(empty, on="symbol", how="left", validate="m:1", maintain_order="left")
     return joined["empty"].to_numpy()

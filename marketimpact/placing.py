@@ -48,7 +48,7 @@ def place(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFr
         .rename({"date": "date_given"})
         .join(rows, on="symbol", how="left", validate="m:1", maintain_order="left")
     )
-    sessions = market.panel.select("mic", "session", "date").unique().sort("date")
+    sessions = market.numbered
     frame = (
         frame.with_row_index("_order")
         .sort("date_given", nulls_last=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import version
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import polars as pl
 
 from marketimpact.errors import SpecificationError
 from marketimpact.exclusions import ExcludedDays
+from marketimpact.executors import Sharing
 from marketimpact.market import Market
 from marketimpact.models import MarketModel, Model, TradeToTrade
 from marketimpact.pipeline import estimate
@@ -138,7 +140,16 @@ class EventStudy:
             raise SpecificationError(f"EventStudy has no option {', '.join(strangers)}; it has {', '.join(known)}.")
         return replace(self, **changes)
 
-    def run(self, events: pl.DataFrame, market: Market) -> StudyResult:
+    def run(
+        self,
+        events: pl.DataFrame,
+        market: Market,
+        *,
+        executor: Executor | None = None,
+        chunk: int | None = None,
+        memory: int | str | None = None,
+        progress: bool | None = None,
+    ) -> StudyResult:
         """Estimate every event.
 
         Parameters
@@ -148,6 +159,17 @@ class EventStudy:
             that is no session of the security's exchange moves to the next one.
         market : Market
             Returns, benchmarks and factors.
+        executor : concurrent.futures.Executor, optional
+            Who estimates: processes (started by spawn), Dask (``client.get_executor()``), MPI. The numbers are
+            the same bytes as without. See ``docs/scaling.md``.
+        chunk : int, optional
+            Events estimated at once. By default as many as `memory` allows.
+        memory : int or str, optional
+            Bytes, or text such as ``"2 GB"``, that what is estimated at once may take besides the market and
+            the result; half of what is free by default.
+        progress : bool, optional
+            Whether to show a progress bar on stderr; by default where stderr is a terminal and there is an
+            `executor`.
 
         Returns
         -------
@@ -157,10 +179,14 @@ class EventStudy:
         Raises
         ------
         DataError
-            For a broken events frame.
+            For a broken events frame; when a chunk failed in a worker, or a worker was lost, with its events in
+            `rows`.
         SpecificationError
-            When the market lacks a factor of the model.
+            When the market lacks a factor of the model, and for an executor, chunk or memory that cannot be.
         """
+        if progress is None and executor is None:
+            progress = False
+        sharing = Sharing(executor, chunk, memory, progress)
         windows = Windows(
             self.estimation_window,
             self.event_window,
@@ -169,16 +195,16 @@ class EventStudy:
             serial_correlation=self.serial_correlation,
             excluded=self.exclude.rows(market) if isinstance(self.exclude, ExcludedDays) else None,
         )
-        estimates, attrition = estimate(events, market, self.model, windows)
+        estimates, attrition = estimate(events, market, self.model, windows, sharing)
         return StudyResult(
             model=self.model,
             market=market,
             estimates_=estimates,
             attrition=attrition,
-            record=self._record(events, market),
+            record=self.record(events, market),
         )
 
-    def _record(self, events: pl.DataFrame, market: Market) -> dict[str, str]:
+    def record(self, events: pl.DataFrame, market: Market) -> dict[str, str]:
         """What is needed to get the same numbers again; no clock, no path."""
         return {
             "study": repr(self),

@@ -21,6 +21,15 @@ def golden(name: str) -> pl.DataFrame:
     return pl.read_csv(GOLDEN / f"{name}.csv", try_parse_dates=True, infer_schema_length=None)
 
 
+def golden_events() -> pl.DataFrame:
+    """Every event of the golden files; firms and dates repeat, some cannot be used."""
+    names = ("events_mixed", "events_clustered", "events_unclustered")
+    return pl.concat(
+        golden(name).select(pl.format("{}-{}", pl.lit(name), "event_id").alias("event_id"), "symbol", "date")
+        for name in names
+    )
+
+
 @pytest.fixture(scope="session")
 def golden_market() -> mi.Market:
     """30 securities, 380 sessions, suspensions, late listings, missing days."""

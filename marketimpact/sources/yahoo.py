@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from time import monotonic
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from marketimpact.errors import SourceError, SpecificationError
+from marketimpact.progress import bar
 from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table
 from marketimpact.sources.yahoo_bars import Bars, YahooFailure
 from marketimpact.sources.yahoo_shares import COUNTS
@@ -332,7 +331,7 @@ def _ask_all(
 ) -> list[_Answer]:
     """Run through the symbols, for no longer than the deadline whatever the network does."""
     asking = _Asking(options, question, symbols, first, last, end=monotonic() + options.deadline)
-    with _progress(options.progress, len(symbols)) as answered:
+    with bar(options.progress, "Yahoo Finance", len(symbols)) as answered:
         thread = threading.Thread(target=asking.run, args=(answered,), name="YahooPrices", daemon=True)
         thread.start()
         try:
@@ -354,20 +353,6 @@ def _wait(state: tenacity.RetryCallState) -> float:
 
 def _sleep(seconds: float) -> None:
     time.sleep(seconds)
-
-
-@contextmanager
-def _progress(wanted: bool | None, total: int) -> Iterator[Callable[[], None]]:
-    """What to call after each symbol."""
-    if not (sys.stderr.isatty() if wanted is None else wanted):
-        yield lambda: None
-        return
-    from rich.console import Console  # noqa: PLC0415  # a bar is not always shown
-    from rich.progress import Progress  # noqa: PLC0415
-
-    with Progress(console=Console(file=sys.stderr, force_jupyter=False)) as bar:
-        task = bar.add_task("Yahoo Finance", total=total)
-        yield lambda: bar.advance(task)
 
 
 def _outcomes(answers: Sequence[_Answer]) -> pl.DataFrame:
