@@ -187,9 +187,9 @@ def test_nothing_in_it_names_a_path(scanned):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not enforce RLIMIT_DATA")
 def test_a_study_of_four_times_the_memory_it_is_allowed_finishes(tmp_path):
-    """2 GB of dates and returns under a hard limit of 512 MB; the panel itself does not fit."""
-    command = [sys.executable, "-m", "benchmarks.larger_than_memory", "512", str(tmp_path)]
+    """2.5 GB of dates and returns under a hard limit of 640 MB; the panel itself does not fit."""
+    command = [sys.executable, "-m", "benchmarks.larger_than_memory", "640", str(tmp_path)]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "limit 512 MB, panel 107 M rows, 2048 MB as read" in told
-    assert "42950 events" in told
+    assert "limit 640 MB, panel 134 M rows, 2560 MB as read" in told
+    assert "53688 events" in told
     assert "exit code 0" not in told
