@@ -86,7 +86,7 @@ def test_new_writes_a_study_that_runs_as_it_is(tmp_path):
     told = json.loads(ran.stdout)
     assert told["simulated"] is True
     assert told["n_events"] == 5  # Nvidia and four designers, one announcement
-    assert (tmp_path / told["report"]).is_file()
+    assert [(tmp_path / file).is_file() for file in told["reports"]] == [True]
     assert {Path(file).suffix for file in told["tables"].values()} == {".parquet"}
     tests = pl.read_parquet(tmp_path / told["tables"]["tests"])
     assert [row["test"] for row in told["tests"]] == tests["test"].to_list()
