@@ -159,5 +159,5 @@ def _doubts(found: Sequence[pl.DataFrame], doubts: Sequence[str]) -> str | None:
         parts.append(f"fewer than {MIN_CLUSTERS} clusters on one side")
     shared = len(set(found[0]["_cluster"]) & set(found[1]["_cluster"]))
     if shared:
-        parts.append(f"{shared} of the clusters have steps by both sides, which t takes as independent")
+        parts.append(f"clusters with steps by both sides, which t takes as independent: {shared}")
     return "; ".join([*parts, *doubts]) or None

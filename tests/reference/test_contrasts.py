@@ -188,7 +188,7 @@ def test_the_mirror_is_welchs_t_over_clusters():
 def test_a_campaign_of_both_sides_is_named():
     # A0 by the United States and A1 by China are one campaign
     notes = mi.mirror(mirrored(), 0, 1).filter(pl.col("steps_by") == "US - CN")["note"]
-    assert all("1 of the clusters have steps by both sides" in note for note in notes)
+    assert all("steps by both sides, which t takes as independent: 1" in note for note in notes)
     # announcements are twelve sessions apart: windows of thirteen meet
     assert not any("days in common" in note for note in notes)
     wide = STUDY.but(event_window=(-2, 12)).run(mirrored().events.drop("date_given", "mic"), mirrored().market)
