@@ -11,7 +11,7 @@ from marketimpact.listings import firms
 from marketimpact.market import Market
 from marketimpact.windows import Ints
 
-__all__ = ["clusters", "exchanges", "firm_numbers", "numbers", "placebo_residuals"]
+__all__ = ["clusters", "exchanges", "firm_numbers", "listed_twice", "numbers", "placebo_residuals"]
 
 
 def numbers(values: pl.Series) -> Ints:
@@ -55,6 +55,15 @@ def _same(one: Clock, other: Clock) -> bool:
 def firm_numbers(events: pl.DataFrame, market: Market) -> Ints:
     """Number of each event's firm, (N,); two listings of which one names the other are one."""
     return numbers(events["symbol"].replace(firms(market.securities)))
+
+
+def listed_twice(events: pl.DataFrame, market: Market) -> list[str]:
+    """Symbols of firms of which one announcement (or day) has both listings among the events, by firm."""
+    own = "announcement_id" if "announcement_id" in events.columns else "date"
+    firm = events.select("symbol", own, pl.Series("firm", firm_numbers(events, market)))
+    both = firm.filter(pl.col("symbol").n_unique().over("firm", own) > 1)
+    pairs = both.group_by("firm").agg(pl.col("symbol").unique().sort().str.join(" and "))
+    return pairs["symbol"].sort().to_list()
 
 
 def placebo_residuals(estimates: Estimates, market: Market) -> Rowwise:

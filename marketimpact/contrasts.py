@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 from scipy import special
 
-from marketimpact.belonging import exchanges
+from marketimpact.belonging import exchanges, listed_twice
 from marketimpact.errors import SpecificationError
+from marketimpact.inference import detectable
 from marketimpact.inference.clocks import apart
 from marketimpact.inference.pairs import shared_part
 from marketimpact.inference.sample import Floats, Ints
@@ -30,7 +31,8 @@ MIN_PATTERNS = 6
 MOST_SIGNS = 16
 _TESTS = {
     "test": pl.String, "null": pl.String, "estimate": pl.Float64, "se": pl.Float64, "statistic": pl.Float64,
-    "df": pl.Float64, "p_value": pl.Float64, "n_announcements": pl.Int64, "valid": pl.Boolean, "note": pl.String,
+    "df": pl.Float64, "p_value": pl.Float64, "mde": pl.Float64, "n_announcements": pl.Int64,
+    "valid": pl.Boolean, "note": pl.String,
 }  # fmt: skip
 
 
@@ -46,6 +48,7 @@ class _Panel:
     covariance: Floats
     overlapping: bool
     left_out: int
+    listed_twice: list[str]
 
 
 def differences(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, last: int) -> pl.DataFrame:
@@ -64,10 +67,11 @@ def differences(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, 
     -------
     polars.DataFrame
         One row per announcement that hit both groups: ``announcement_id, date, n_long, n_short, car_long,
-        car_short, difference, se, t, df, p``. `car_long` and `car_short` are equal-weighted CARs (fractions)
+        car_short, difference, se, t, df, p, mde``. `car_long` and `car_short` are equal-weighted CARs (fractions)
         of each group through one regression of its mean return; `se` is the standard error of their
         difference under unchanged variance, with the correlation of the two portfolios' residuals on common
-        dates, so that a shock which both share cancels; `p` is two-sided from t(df).
+        dates, so that a shock which both share cancels; `p` is two-sided from t(df), `mde` the smallest
+        difference that it finds in 80 of 100 samples at the 5% level.
 
     Raises
     ------
@@ -99,6 +103,7 @@ def differences(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, 
             "t": t,
             "df": df,
             "p": 2.0 * special.stdtr(df, -np.abs(t)),
+            "mde": detectable(se, df.astype(float)),
         }
     ).sort("date", "announcement_id")
 
@@ -114,8 +119,9 @@ def difference(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, l
     Returns
     -------
     polars.DataFrame
-        ``test, null, estimate, se, statistic, df, p_value, n_announcements, valid, note``. `estimate` is the mean
-        over announcements of the difference of the groups' CARs (fraction). *forecast_error* takes its variance
+        ``test, null, estimate, se, statistic, df, p_value, mde, n_announcements, valid, note``. `estimate` is the
+        mean over announcements of the difference of the groups' CARs (fraction), `mde` the smallest difference that
+        the test finds in 80 of 100 samples at the 5% level (none for *sign_flip*). *forecast_error* takes its variance
         from the estimation windows, t(df) for one announcement, else N(0,1), and assumes that the
         announcements did not raise it; *date_means_t*, t(G-1), and *sign_flip*, all sign patterns, take it from
         the spread over announcements and hold with at least five and six of them whose windows lie apart.
@@ -142,8 +148,9 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
     Returns
     -------
     polars.DataFrame
-        ``test, null, estimate, se, statistic, df, p_value, n_announcements, valid, note`` over the announcements
-        that hit every group. `estimate` is the largest less the smallest group mean (fraction).
+        ``test, null, estimate, se, statistic, df, p_value, mde, n_announcements, valid, note`` over the announcements
+        that hit every group `estimate` is the largest less the smallest group mean (fraction); `se` and
+        `mde` are empty, since effects may differ in many ways.
         *forecast_error* is Hotelling's statistic with the covariance of the group portfolios from the estimation
         windows, F(K-1, df-K+2), and assumes that the announcements did not raise it;
         *hotelling* is Hotelling's T-squared of the differences over announcements, F(K-1, G-K+1), and holds
@@ -168,10 +175,11 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
     # Hotelling's exact form: the covariance is estimated, on df + k - 1 degrees of freedom
     form = float(theta @ np.linalg.solve(_mean_covariance(panel, contrast), theta)) * df / (k * (df + k - 1))
     note = f"means {', '.join(f'{value} {mean:+.4f}' for value, mean in zip(values, means, strict=True))}"
-    note += _left_out(panel, result.events[by].null_count())
+    note += _caveats(panel, result.events[by].null_count())
     null = f"every {by} has the same mean CAR"
     rows = [
-        ("forecast_error", null, spread, None, form, float(df), float(special.fdtrc(k, df, form)), g, True,
+        ("forecast_error", null, spread, None, form, float(df), float(special.fdtrc(k, df, form)), None, g,
+         True,
          f"F({k}, {df}); assumes that the announcements did not raise the variance; {note}"),
         _hotelling(panel.car @ contrast.T, null, spread, panel, note),
     ]  # fmt: skip
@@ -205,7 +213,9 @@ def _panel(
     if not every:
         counts = ", ".join(f"{name}: {len(h)}" for name, h in zip(names, hit, strict=True))
         raise SpecificationError(
-            f"No announcement hit all groups in ({first}, {last}); announcements that hit {counts}."
+            f"No announcement hit all groups in ({first}, {last}); announcements that hit {counts}. Compare groups "
+            "that the same announcements hit: result.where(...) leaves the others out, mi.align(..., symbols='all') "
+            "looks at every security under every announcement."
         )
     rows = [np.flatnonzero(m & (labels == label)) for label in every for m in met]
     car, se, df, covariance = _portfolios(result, rows, (first, last))
@@ -229,6 +239,7 @@ def _panel(
         covariance=covariance[np.ix_(flat, flat)],
         overlapping=sum(map(len, days)) > len(np.unique(np.concatenate(days))),
         left_out=len(set().union(*hit)) - len(kept),
+        listed_twice=listed_twice(values.events[np.concatenate(rows)], result.market),
     )
 
 
@@ -282,15 +293,17 @@ def _mean_tests(gap: Floats, se: float, panel: _Panel, null: str) -> pl.DataFram
     z = mean / se
     df = float(panel.df.min()) if g == 1 else None
     p = float(2.0 * special.stdtr(df, -abs(z)) if df else 2.0 * special.ndtr(-abs(z)))
-    note = "assumes that the announcements did not raise the variance" + _left_out(panel, 0)
-    rows: list[tuple[object, ...]] = [("forecast_error", null, mean, se, z, df, p, g, True, note)]
+    note = "assumes that the announcements did not raise the variance" + _caveats(panel, 0)
+    mde = float(detectable(se, df or np.inf))
+    rows: list[tuple[object, ...]] = [("forecast_error", null, mean, se, z, df, p, mde, g, True, note)]
     spread = float(gap.std(ddof=1) / np.sqrt(g)) if g > 1 else np.nan
     t = mean / spread if spread > 0 else np.nan
     few = f"does not hold: needs {MIN_DATES} announcements, here are {g}" if g < MIN_DATES else apart
     p = float(2.0 * special.stdtr(g - 1, -abs(t))) if g > 1 else np.nan
-    rows.append(("date_means_t", null, mean, spread, t, float(g - 1), p, g, not few, few or None))
+    mde = float(detectable(spread, g - 1)) if g > 1 else np.nan
+    rows.append(("date_means_t", null, mean, spread, t, float(g - 1), p, mde, g, not few, few or None))
     few = f"does not hold: needs {MIN_PATTERNS} announcements, here are {g}" if g < MIN_PATTERNS else apart
-    rows.append(("sign_flip", null, mean, None, t, None, _sign_flip(gap), g, not few, few or None))
+    rows.append(("sign_flip", null, mean, None, t, None, _sign_flip(gap), None, g, not few, few or None))
     return pl.DataFrame(rows, schema=_TESTS, orient="row").sort("valid", descending=True, maintain_order=True)
 
 
@@ -312,7 +325,7 @@ def _hotelling(gaps: Floats, null: str, spread: float, panel: _Panel, note: str)
     g, k = gaps.shape
     if g <= k:
         few = f"needs more announcements than differences between groups, {k}, here are {g}"
-        return ("hotelling", null, spread, None, np.nan, None, np.nan, g, False, f"{few}; {note}")
+        return ("hotelling", null, spread, None, np.nan, None, np.nan, None, g, False, f"{few}; {note}")
     mean = gaps.mean(axis=0)
     t2 = float(g * mean @ np.linalg.solve(np.atleast_2d(np.cov(gaps, rowvar=False)), mean))
     f = (g - k) / (k * (g - 1)) * t2
@@ -322,13 +335,16 @@ def _hotelling(gaps: Floats, null: str, spread: float, panel: _Panel, note: str)
     elif panel.overlapping:
         why_not = "does not hold: windows of announcements have days in common; "
     p = float(special.fdtrc(k, g - k, f))
-    return ("hotelling", null, spread, None, f, float(g - k), p, g, not why_not, f"{why_not}F({k}, {g - k}); {note}")
+    told = f"{why_not}F({k}, {g - k}); {note}"
+    return ("hotelling", null, spread, None, f, float(g - k), p, None, g, not why_not, told)
 
 
-def _left_out(panel: _Panel, without: int) -> str:
+def _caveats(panel: _Panel, without: int) -> str:
     parts = []
     if panel.left_out:
         parts.append(f"{panel.left_out} announcements that did not hit every group are left out")
     if without:
         parts.append(f"{without} events without a value are left out")
+    if panel.listed_twice:
+        parts.append(f"both listings of {', '.join(panel.listed_twice)} count: see marketimpact.one_listing")
     return "".join(f"; {part}" for part in parts)

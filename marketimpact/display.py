@@ -6,9 +6,10 @@ import html
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
-from marketimpact.inference import DEFAULT_TESTS, ONE_DATE, structure, table
+from marketimpact.inference import DEFAULT_TESTS, ONE_DATE, band_of, detectable, structure, table
 
 if TYPE_CHECKING:
     from marketimpact.result import StudyResult
@@ -51,18 +52,26 @@ def _headline(result: StudyResult) -> list[str]:
     sample = result.sample(first, last)
     if sample.n == 0:
         return [f"  no event has a return in [{first}, {last}]"]
-    size = f"{sample.car.mean():+.2%}"
-    if result.market.unit.startswith("log "):
-        size = f"{sample.car.mean():+.3f} log points ({result.market.unit})"
-    lines = [f"  CAAR [{first}, {last}] {size} over {sample.n} events"]
+    lines = [f"  CAAR [{first}, {last}] {_size(float(sample.car.mean()), result)} over {sample.n} events"]
     if sample.n > SHOWN_WITH_TESTS:
         return [*lines, f"  tests: ask .test({first}, {last})"]
+    se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
+    if np.isfinite(se):
+        seen = float(detectable(se, df))
+        lines.append(f"    an effect is found four times out of five from {_size(seen, result).lstrip('+')} on")
     tests = table(DEFAULT_TESTS, sample).filter(pl.col("valid"))
     for row in tests.head(2).iter_rows(named=True):
         lines.append(f"    {row['test']}: statistic {row['statistic']:.2f}, p = {row['p_value']:.3f}")
     if structure(sample).n_blocks == 1 and sample.n > 1:
         lines.append("  " + ONE_DATE)
     return lines
+
+
+def _size(value: float, result: StudyResult) -> str:
+    """A mean CAR in words."""
+    if result.market.unit.startswith("log "):
+        return f"{value:+.3f} log points ({result.market.unit})"
+    return f"{value:+.2%}"
 
 
 def _headline_window(result: StudyResult) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import polars as pl
 from scipy import special
 
 from marketimpact.errors import DataError, SpecificationError
+from marketimpact.inference import detectable
 from marketimpact.inference.pairs import shared_part
 from marketimpact.sources.table_file import table_of
 
@@ -21,8 +22,8 @@ __all__ = ["dollar_effect"]
 #: An exchange rate this many days old still counts; currency markets have holidays of their own.
 RATE_AGE = "5d"
 _GROUPS = {
-    "effect": pl.Float64, "se": pl.Float64, "low": pl.Float64, "high": pl.Float64, "market_value": pl.Float64,
-    "currency": pl.String, "n_events": pl.Int64, "n_valued": pl.Int64, "note": pl.String,
+    "effect": pl.Float64, "se": pl.Float64, "low": pl.Float64, "high": pl.Float64, "mde": pl.Float64,
+    "market_value": pl.Float64, "currency": pl.String, "n_events": pl.Int64, "n_valued": pl.Int64, "note": pl.String,
 }  # fmt: skip
 
 
@@ -64,8 +65,9 @@ def dollar_effect(
     -------
     polars.DataFrame
         Without `by` one row per event: ``event_id, symbol, date, price_date, price, shares, rate, market_value, car,
-        effect, se, low, high, currency, note``. With `by` one row per group: ``effect, se, low, high, market_value,
-        currency, n_events, n_valued, note``. Money in units of `currency`, not millions. What is missing (price,
+        effect, se, low, high, mde, currency, note``. With `by` one row per group: ``effect, se, low, high, mde,
+        market_value, currency, n_events, n_valued, note``. `mde` is the smallest effect that such a study finds in 80
+        of 100 samples at the 5% level. Money in units of `currency`, not millions. What is missing (price,
         shares, rate, return) leaves the effect empty and is named in `note`; groups say how many of their events could
         be valued.
 
@@ -94,10 +96,12 @@ def dollar_effect(
         return each.with_columns(
             (pl.col("effect") - quantile * pl.col("se")).alias("low"),
             (pl.col("effect") + quantile * pl.col("se")).alias("high"),
+            pl.Series("mde", detectable(each["se"].to_numpy().astype(float), each["df"].to_numpy().astype(float)))
+            .fill_nan(None),
             pl.lit(currency).alias("currency"),
         ).select(
             "event_id", "symbol", "date", "price_date", "price", "shares", "rate", "market_value", "car",
-            "effect", "se", "low", "high", "currency", "note",
+            "effect", "se", "low", "high", "mde", "currency", "note",
         )  # fmt: skip
     return _sums(result, each, first, last, by, currency, float(special.ndtri(tail)))
 
@@ -223,7 +227,9 @@ def _sums(  # noqa: PLR0917
         se = float(np.sqrt(variance)) if variance > 0 else None
         effect = float(members["effect"].sum()) if len(index) else None
         n = counts.filter(pl.col(by).eq_missing(pl.lit(value, dtype=counts.schema[by])))["len"].item()
-        band = (effect - quantile * se, effect + quantile * se) if effect is not None and se else (None, None)
+        band: tuple[float | None, ...] = (None, None, None)
+        if effect is not None and se:
+            band = (effect - quantile * se, effect + quantile * se, float(detectable(se, np.inf)))
         note = f"{n - len(index)} of {n} events could not be valued" if len(index) < n else None
         rows.append((value, effect, se, *band, float(v.sum()) if len(index) else None, currency, n, len(index), note))
     return pl.DataFrame(rows, schema={by: result.events.schema[by], **_GROUPS}, orient="row")

@@ -146,7 +146,9 @@ def placebo_firms(
     Null: the firms hit did not differ from others on those dates. It cancels whatever moved the exchange that day,
     and asks another question than `placebo_dates`: when all firms react alike it sees nothing. Doubtful where the
     firms hit are not like the others, in industry above all: ask within ``("mic", "business")`` where there are
-    enough. Stand-ins are drawn independently, so with few of them the same firm stands in more than once.
+    enough. As many firms as were hit are drawn from all that are alike on a date, those hit included, none twice; far
+    is far from the mean of the draws, since a shock that all share is in each of them. Exact if any firms could have
+    been the ones hit. With n alike on one date of which one was hit no p-value is below ``1 / n``.
 
     Examples
     --------
@@ -160,35 +162,47 @@ def placebo_firms(
     if lacking:
         raise SpecificationError(f"within: the securities have no column {', '.join(map(repr, lacking))}.")
     result = study.run(events, market)
-    like = [pl.col(c).alias(f"_{c}") for c in within]
-    homes = market.securities.select("symbol", *like)
-    hit = result.events.join(homes, on="symbol", how="left", validate="m:1", maintain_order="left")
-    others = market.securities.select(pl.col("symbol").alias("other"), *like)
-    own = "announcement_id" if "announcement_id" in hit.columns else "date"
-    stand_ins = (
-        hit.select("event_id", pl.col(own).alias("_own"), "date", *[f"_{c}" for c in within])
-        .join(others, on=[f"_{c}" for c in within], how="inner", nulls_equal=True)
-        .join(hit.select(pl.col(own).alias("_own"), pl.col("symbol").alias("other")), on=["_own", "other"], how="anti")
-        .with_columns(pl.concat_str("event_id", pl.lit(" for "), "other").alias("stand_in"))
-        .sort("stand_in")
-    )
+    hit, stand_ins = _alike(result, market, within)
     _demand_stand_ins(hit, stand_ins, within)
     placebo = study.run(
         stand_ins.select(pl.col("stand_in").alias("event_id"), pl.col("other").alias("symbol"), "date"), market
     )
     usable = placebo.car(*window).drop_nulls("car").select("event_id", "car", "scar")
-    choices = stand_ins.join(usable, left_on="stand_in", right_on="event_id", how="inner", validate="1:1")
-    _demand_stand_ins(hit, choices, within)
-    counts = choices.group_by("event_id").len()
-    observed = _statistics(result.car(*window), 1, np.zeros(hit.height, dtype=np.int64))
-    drawn = _stand_ins_drawn(choices.sort("event_id", "stand_in"), draws, np.random.default_rng(seed))
-    fewest = int(counts["len"].min())  # type: ignore[arg-type]
+    spare = stand_ins.join(usable, left_on="stand_in", right_on="event_id", how="inner", validate="1:1")
+    _demand_stand_ins(hit, spare, within)
+    seen = result.car(*window)
+    mine = hit.select("event_id", "_group").join(
+        seen.drop_nulls("car").select("event_id", "car", "scar"), on="event_id", how="inner", validate="1:1",
+        maintain_order="left",
+    )  # fmt: skip
+    observed = _statistics(seen, 1, np.zeros(hit.height, dtype=np.int64))
+    drawn = _groups_drawn(mine, spare.sort("_group", "stand_in"), draws, np.random.default_rng(seed))
+    fewest = int(spare.group_by("_group").len()["len"].min())  # type: ignore[arg-type]
     note = f"only {fewest} firms to stand in for one event" if fewest < FEW else None
-    return _table(observed[0], drawn, fewest, note)
+    return _table(observed[0], drawn, fewest, note, around_draws=True)
+
+
+def _alike(result: StudyResult, market: Market, within: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The events with their `_group` (announcement, date and kind of firm), and the other firms of every group."""
+    like = [pl.col(c).alias(f"_{c}") for c in within]
+    homes = market.securities.select("symbol", *like)
+    own = pl.col("announcement_id" if "announcement_id" in result.events.columns else "date").alias("_own")
+    hit = result.events.join(homes, on="symbol", how="left", validate="m:1", maintain_order="left").with_columns(own)
+    keys = ["_own", "date", *[f"_{c}" for c in within]]
+    groups = hit.select(keys).unique(maintain_order=True).with_row_index("_group")
+    hit = hit.join(groups, on=keys, how="left", nulls_equal=True, validate="m:1", maintain_order="left")
+    others = market.securities.select(pl.col("symbol").alias("other"), *like)
+    stand_ins = (
+        groups.join(others, on=keys[2:], how="inner", nulls_equal=True)
+        .join(hit.select("_own", pl.col("symbol").alias("other")), on=["_own", "other"], how="anti")
+        .with_columns(pl.format("{} for group {}", "other", "_group").alias("stand_in"))
+        .sort("stand_in")
+    )
+    return hit, stand_ins
 
 
 def _demand_stand_ins(hit: pl.DataFrame, found: pl.DataFrame, within: Sequence[str]) -> None:
-    alone = hit.join(found, on="event_id", how="anti")["event_id"].to_list()
+    alone = hit.join(found, on="_group", how="anti")["event_id"].to_list()
     if alone:
         raise SpecificationError(
             f"{len(alone)} events have no firm like theirs (within {', '.join(within)}), such as {alone[0]!r}. Ask "
@@ -279,20 +293,27 @@ def _moments(draw: Ints, car: Floats, scar: Floats, n_draws: int) -> Floats:
     return np.column_stack([mean, mean_scar, t])
 
 
-def _stand_ins_drawn(choices: pl.DataFrame, draws: int, rng: np.random.Generator) -> Floats:
-    """Statistics of random stand-ins, one for each event, (B, 3)."""
-    car, scar = choices["car"].to_numpy(), choices["scar"].to_numpy()
-    spans = (
-        choices.with_row_index("_row").group_by("event_id", maintain_order=True).agg(pl.col("_row").first(), pl.len())
-    )
-    picked = np.column_stack(
-        [rng.integers(first, first + count, size=draws) for _, first, count in spans.iter_rows()]
-    )  # fmt: skip
-    draw = np.repeat(np.arange(draws), picked.shape[1])
-    return _moments(draw, car[picked.ravel()], scar[picked.ravel()], draws)
+def _groups_drawn(mine: pl.DataFrame, spare: pl.DataFrame, draws: int, rng: np.random.Generator) -> Floats:
+    """Statistics of random firms in place of those hit, (B, 3).
+
+    Of every group as many as were hit are drawn without putting back, from those hit and those that were not: under
+    the null each choice is as likely as the one that happened.
+    """
+    car, scar = (np.concatenate([mine[c].to_numpy(), spare[c].to_numpy()]) for c in ("car", "scar"))
+    group = np.concatenate([mine["_group"].to_numpy(), spare["_group"].to_numpy()])
+    picked = []
+    for number, n_hit in mine.group_by("_group", maintain_order=True).len().iter_rows():
+        rows = np.flatnonzero(group == number)
+        picked.append(rows[rng.random((draws, len(rows))).argsort(axis=1)[:, :n_hit]])
+    every = np.concatenate(picked, axis=1)
+    draw = np.repeat(np.arange(draws), every.shape[1])
+    return _moments(draw, car[every.ravel()], scar[every.ravel()], draws)
 
 
-def _table(observed: Floats, drawn: Floats, admissible: int, note: str | None) -> pl.DataFrame:
+def _table(
+    observed: Floats, drawn: Floats, admissible: int, note: str | None, *, around_draws: bool = False
+) -> pl.DataFrame:
+    """p-values by distance from zero, or from the mean of what was drawn and what was seen."""
     rows: list[tuple[Any, ...]] = []
     for column, name in enumerate(("caar", "mean_scar", "t_scar")):
         values = drawn[np.isfinite(drawn[:, column]), column]
@@ -302,7 +323,10 @@ def _table(observed: Floats, drawn: Floats, admissible: int, note: str | None) -
                 (name, seen if np.isfinite(seen) else None, None, None, None, 0, admissible, "cannot be computed")
             )
             continue
-        p = (1 + int((np.abs(values) >= abs(seen)).sum())) / (1 + len(values))
+        centre = float(np.append(values, seen).mean()) if around_draws else 0.0
+        # a draw of the very firms that were hit may differ by rounding
+        far = abs(seen - centre) * (1.0 - 1e-9)
+        p = (1 + int((np.abs(values - centre) >= far).sum())) / (1 + len(values))
         low, high = np.quantile(values, [0.025, 0.975])
         rows.append((name, seen, float(low), float(high), p, len(values), admissible, note))
     return pl.DataFrame(rows, schema=_COLUMNS, orient="row")

@@ -32,7 +32,7 @@ def reaction_order(
     -------
     polars.DataFrame
         ``announcement_id, order, mic, reacts_at, reacts_earliest, reacts_latest, session, closes_at, n_events,
-        caar, se, statistic, p_value, valid, note``, sorted by announcement and real time. `reacts_at` is the
+        caar, se, statistic, p_value, mde, valid, note``, sorted by announcement and real time. `reacts_at` is the
         first instant (UTC) at which the exchange traded on or after the announcement: its own instant where it
         was open, else the next opening, after a break or of the next session. `reacts_earliest` and
         `reacts_latest` bound it where the time is not known to the minute. An announcement with only a date has
@@ -84,7 +84,7 @@ def reaction_order(
         "session",
         "closes_at",
     ]
-    return ordered.select(*columns, "n_events", "caar", "se", "statistic", "p_value", "valid", "note")
+    return ordered.select(*columns, "n_events", "caar", "se", "statistic", "p_value", "mde", "valid", "note")
 
 
 def _moments(events: pl.DataFrame) -> pl.DataFrame:
@@ -130,7 +130,7 @@ def _tested(result: StudyResult, listed: pl.DataFrame, window: tuple[int, int], 
         own = result.where(pl.col("event_id").is_in(part["event_id"].to_list()))
         found = own.test(*window, tests=[test]).select(
             "n_events", pl.lit(own.car(*window)["car"].mean(), pl.Float64).alias("caar"), "se", "statistic", "p_value",
-            "valid", "note",
+            "mde", "valid", "note",
         )  # fmt: skip
         rows.append(found.select(*(pl.lit(v).alias(c) for c, v in zip(_KEYS, key, strict=True)), pl.all()))
     return pl.concat(rows)

@@ -14,7 +14,7 @@ import polars as pl
 from marketimpact import charts, choices, joint
 from marketimpact.choices import Choices
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import SignificanceTest, Verdict, band_of, quantile_of, structure, verdicts
+from marketimpact.inference import SignificanceTest, Verdict, band_of, detectable, quantile_of, structure, verdicts
 from marketimpact.market import Market
 from marketimpact.models import MarketModel, Model
 from marketimpact.result import StudyResult
@@ -29,7 +29,7 @@ CHOICES = ("model", "estimation_window", "event_window", "benchmark", "filter", 
 _SCHEMA = {
     "specification": pl.Int64,
     **dict.fromkeys(CHOICES, pl.String),
-    **dict.fromkeys(("estimate", "se", "ci_low", "ci_high", "statistic", "p_value", "z"), pl.Float64),
+    **dict.fromkeys(("estimate", "se", "ci_low", "ci_high", "mde", "statistic", "p_value", "z"), pl.Float64),
     "valid": pl.Boolean,
     "n_events": pl.Int64,
     "reason": pl.String,
@@ -46,9 +46,10 @@ class SpecificationCurve:
     frame : polars.DataFrame
         One row per specification, sorted by ``estimate``, those that could not be run last: ``specification``
         (its number in the order asked), ``model, estimation_window, event_window, benchmark, filter, test``,
-        ``estimate`` (CAAR, a fraction), ``se, ci_low, ci_high`` (the band of `StudyResult.caar`, which belongs to the
-        CAAR and not to the test), ``statistic, p_value`` (of the test), ``z`` (the p-value as a standard normal
-        score with the sign of what the test estimates), ``valid`` (whether the test holds for these events),
+        ``estimate`` (CAAR, a fraction), ``se, ci_low, ci_high, mde`` (the band of `StudyResult.caar` and the smallest
+        effect it would find, which belong to the CAAR and not to the test), ``statistic, p_value`` (of the test),
+        ``z`` (the p-value as a standard normal score with the sign of what the test estimates), ``valid`` (whether
+        the test holds for these events),
         ``n_events``, ``reason`` (why not valid, or why not run; empty otherwise) and ``note``.
     level : float
         Confidence level of the band.
@@ -310,7 +311,7 @@ def _answers(
 
 def _silent(plan: Choices, why: str) -> list[tuple[Any, ...]]:
     """Rows of specifications without a number."""
-    return [(test.name, *[None] * 7, False, 0, why, why) for test in plan.tests]
+    return [(test.name, *[None] * 8, False, 0, why, why) for test in plan.tests]
 
 
 def _tested(plan: Choices, part: StudyResult, window: tuple[int, int], level: float) -> list[tuple[Any, ...]]:
@@ -321,7 +322,7 @@ def _tested(plan: Choices, part: StudyResult, window: tuple[int, int], level: fl
     caar = float(sample.car.mean())
     se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
     quantile = quantile_of(df, level)
-    band = (caar, se, caar - quantile * se, caar + quantile * se)
+    band = (caar, se, caar - quantile * se, caar + quantile * se, float(detectable(se, df)))
     return [(verdict.test.name, *band, *_found(verdict, caar)) for verdict in verdicts(plan.tests, sample)]
 
 

@@ -45,9 +45,10 @@ def run_up(
     Returns
     -------
     polars.DataFrame
-        ``part, first, last, caar, ci_low, ci_high, test, statistic, df, p_value, n_events, valid, note``: rows
-        *run-up*, *effect* and *sum* (of the two windows) of each test. Fractions. The sum is that of the
-        two CAARs where no event lacks a window.
+        ``part, first, last, caar, ci_low, ci_high, mde, test, statistic, df, p_value, n_events, valid, note``: rows
+        *run-up*, *effect* and *sum* (of the two windows) of each test. Fractions. `mde` is the smallest mean effect
+        found in 80 of 100 samples at the 5% level with the band's standard error (`StudyResult.caar`). The
+        sum is that of the two CAARs where no event lacks a window.
 
     Raises
     ------
@@ -88,7 +89,7 @@ def run_up(
                 pl.lit(part).alias("part"),
                 pl.lit(first).cast(pl.Int64).alias("first"),
                 pl.lit(last).cast(pl.Int64).alias("last"),
-                *[pl.lit(path[c], dtype=pl.Float64).alias(c) for c in ("caar", "ci_low", "ci_high")],
+                *[pl.lit(path[c], dtype=pl.Float64).alias(c) for c in ("caar", "ci_low", "ci_high", "mde")],
                 *_TEST_COLUMNS,
             )
         )
@@ -114,8 +115,9 @@ def day0_sensitivity(
     Returns
     -------
     polars.DataFrame
-        ``shift, first, last, caar, test, statistic, df, p_value, n_events, valid, note``: `first` and `last` are
-        the sessions looked at, counted from the day 0 of `result`. The estimation windows stay where they are.
+        ``shift, first, last, caar, mde, test, statistic, df, p_value, n_events, valid, note``: `first` and `last` are
+        the sessions looked at, counted from the day 0 of `result`. `mde` as for `run_up`. The estimation windows stay
+        where they are.
 
     Raises
     ------
@@ -147,11 +149,17 @@ def day0_sensitivity(
             pl.lit(shift).cast(pl.Int64).alias("shift"),
             pl.lit(first + shift).cast(pl.Int64).alias("first"),
             pl.lit(last + shift).cast(pl.Int64).alias("last"),
-            pl.lit(result.car(first + shift, last + shift)["car"].mean(), dtype=pl.Float64).alias("caar"),
+            *_effect(result, first + shift, last + shift),
             *_TEST_COLUMNS,
         )
         for shift in shifts
     )
+
+
+def _effect(result: StudyResult, first: int, last: int) -> list[pl.Expr]:
+    """The mean CAR of a window, and what could have been seen."""
+    path = result.caar(first, last).row(-1, named=True)
+    return [pl.lit(path[c], dtype=pl.Float64).alias(c) for c in ("caar", "mde")]
 
 
 def _one_test(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:

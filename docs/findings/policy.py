@@ -53,7 +53,8 @@ def study(path: str) -> mi.StudyResult:
     events = mi.align(policy.filter(pl.col("confidence") != "low"), market, symbols="all")
     sure = events.filter(pl.col("day0_earliest") == pl.col("day0_latest"))
     single = mi.one_listing(sure, market.securities, prefer=["XHKG", "XNAS", "XNYS", "XTAI"])
-    return mi.EventStudy(event_window=(-10, 20)).run(single, market)
+    dated = single.with_columns(pl.col("announced_at").dt.year().alias("year"))
+    return mi.EventStudy(event_window=(-10, 20)).run(dated, market)
 
 
 def own_campaign(result: mi.StudyResult) -> mi.StudyResult:
@@ -96,21 +97,31 @@ def groups_table(result: mi.StudyResult) -> str:
 
 
 def years_table(result: mi.StudyResult) -> str:
-    rows = []
-    restrictive = result.where((pl.col("stance") == "restrictive") & (pl.col("jurisdiction") == "US"))
-    for year in range(2018, 2027):
-        cells = [str(year)]
-        for group in ("restricted_seller", "foreign_toolmaker", "domestic_substitute", "domestic_foundry"):
-            part = restrictive.where((pl.col("announced_at").dt.year() == year) & (pl.col("policy_group") == group))
-            if not part.events.height:
-                cells.append("")
+    """Effects by stance, jurisdiction, year and group; cells of one announcement are not tested."""
+    rows, p, places = [], [], []
+    for (stance, who, year), steps in result.by("stance", "jurisdiction", "year").groups():
+        counts = steps.events["announcement_id"].n_unique(), steps.events["date"].n_unique()
+        row = [f"{who} {stance}", str(year), f"{counts[0]} ({counts[1]})"]
+        for group in GROUPS:
+            part = steps.where(pl.col("policy_group") == group)
+            if not part.car(*PRIMARY)["car"].count():
+                row.append("")
                 continue
             path = part.caar(*PRIMARY).row(-1, named=True)
-            p = part.test(*PRIMARY, tests=["bmp_kp"])["p_value"].item()
-            told = f", p {p_value(p)}" if p_value(p) else ""
-            cells.append(f"{percent(path['caar'])} (n {path['n_events']}{told})")
-        rows.append(cells)
-    return table(["year", "restricted seller", "foreign toolmaker", "domestic substitute", "domestic foundry"], rows)
+            row.append(f"{percent(path['caar'])} ({path['n_events']}; {unsigned(path['mde']) or 'unknown'})")
+            test = part.test(*PRIMARY, tests=["bmp_kp"]).row(0, named=True)
+            if part.events["announcement_id"].n_unique() > 1 and not np.isnan(test["p_value"]):
+                p.append(test["p_value"])
+                places.append((len(rows), len(row) - 1))
+        rows.append(row)
+    holm = adjust(np.array(p, dtype=float), "holm")
+    for (line, column), raw, adjusted in zip(places, p, holm, strict=True):
+        mark = " (a)" if adjusted < 0.05 else " *" if raw < 0.05 else ""
+        rows[line][column] += mark
+    sides = ["US restrictive", "CN restrictive", "US permissive", "CN permissive"]
+    order = sorted(rows, key=lambda row: (sides.index(row[0]) if row[0] in sides else len(sides), row[0], row[1]))
+    told = f"\n{len(p)} cells tested, {sum(x < 0.05 for x in p)} of them below 0.05, {sum(holm < 0.05)} after Holm.\n"
+    return table(["steps", "year", "announcements (dates)", *[g.replace("_", " ") for g in GROUPS]], order) + told
 
 
 def targets_of(result: mi.StudyResult) -> mi.StudyResult:
@@ -230,21 +241,25 @@ def contrasts_table(result: mi.StudyResult) -> str:
     ):
         tests = {r["test"]: r for r in mi.difference(part, seller, substitute, *PRIMARY).iter_rows(named=True)}
         row = tests["forecast_error"]
-        rows.append([name, str(row["n_announcements"]), percent(row["estimate"]), percent(row["se"]),
+        rows.append([name, str(row["n_announcements"]), percent(row["estimate"]), unsigned(row["se"]),
+                     unsigned(row["mde"]),
                      *[p_value(tests[t]["p_value"]) + ("" if tests[t]["valid"] else " *")
                        for t in ("forecast_error", "date_means_t", "sign_flip")]])  # fmt: skip
-    head = ["steps", "announcements", "sellers less substitutes, CAR [0, 1]", "se"]
+    head = ["steps", "announcements", "sellers less substitutes, CAR [0, 1]", "se", "detectable"]
     return table([*head, "p (forecast error)", "p (t over dates)", "p (sign patterns)"], rows)
 
 
 def mirror_table(result: mi.StudyResult) -> str:
     restrictive = result.where(pl.col("stance") == "restrictive")
+    made = mi.mirror(restrictive, *PRIMARY)
     rows = [
-        [r["side"], r["steps_by"], str(r["n_clusters"]), str(r["n_events"]), percent(r["mean_car"]), percent(r["se"]),
-         p_value(r["p"])]
-        for r in mi.mirror(restrictive, *PRIMARY).iter_rows(named=True)
+        [r["side"], r["steps_by"], str(r["n_clusters"]), str(r["n_events"]), percent(r["mean_car"]), unsigned(r["se"]),
+         unsigned(r["mde"]), p_value(r["p"])]
+        for r in made.iter_rows(named=True)
     ]  # fmt: skip
-    return table(["the firm is", "steps by", "clusters", "events", "mean CAR [0, 1]", "se", "p"], rows)
+    notes = "; ".join(made["note"].drop_nulls().unique(maintain_order=True))
+    head = ["the firm is", "steps by", "clusters", "events", "mean CAR [0, 1]", "se", "detectable", "p"]
+    return table(head, rows) + f"\n{notes}.\n"
 
 
 def clean_table(result: mi.StudyResult) -> str:

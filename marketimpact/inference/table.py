@@ -10,7 +10,7 @@ import polars as pl
 from scipy import special
 
 from marketimpact.inference.correlation import mean_correlation
-from marketimpact.inference.detect import detectable
+from marketimpact.inference.detect import LEVEL, detectable
 from marketimpact.inference.protocol import Alternative, Level, Outcome, SignificanceTest, one_sided, silent
 from marketimpact.inference.sample import Sample
 
@@ -193,12 +193,14 @@ def table(tests: Sequence[SignificanceTest], sample: Sample, alternative: Altern
     polars.DataFrame
         ``test, null, estimate, se, statistic, df, p_value, mde, n_events, valid, note``.
     """
-    rows = [_row(verdict) for verdict in verdicts(tests, sample, alternative)]
+    # a test of one direction spends its whole level there
+    level = LEVEL if alternative == "two-sided" else 2.0 * LEVEL
+    rows = [_row(verdict, level) for verdict in verdicts(tests, sample, alternative)]
     frame = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
     return frame.sort("valid", descending=True, maintain_order=True)
 
 
-def _row(verdict: Verdict) -> tuple[object, ...]:
+def _row(verdict: Verdict, level: float) -> tuple[object, ...]:
     def number(value: float) -> float | None:
         return None if np.isnan(value) else float(value)
 
@@ -211,19 +213,19 @@ def _row(verdict: Verdict) -> tuple[object, ...]:
         float(outcome.statistic),
         number(outcome.df),
         float(outcome.p_value),
-        number(_detectable(test, outcome)),
+        number(_detectable(test, outcome, level)),
         verdict.n_events,
         verdict.valid,
         verdict.note,
     )
 
 
-def _detectable(test: SignificanceTest, outcome: Outcome) -> float:
+def _detectable(test: SignificanceTest, outcome: Outcome, level: float) -> float:
     """Smallest effect, in the unit of the estimate, that a t or normal test finds in 80 of 100 samples."""
     known = test.sides == "symmetric" and np.isfinite(outcome.se) and outcome.se > 0 and np.isfinite(outcome.estimate)
     if not known or test.distribution[0] not in "tN":
         return np.nan
-    return float(detectable(outcome.se, np.inf if np.isnan(outcome.df) else outcome.df))
+    return float(detectable(outcome.se, np.inf if np.isnan(outcome.df) else outcome.df, level=level))
 
 
 def _why_not(test: SignificanceTest, facts: Structure, level: Level) -> str:

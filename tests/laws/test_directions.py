@@ -108,6 +108,17 @@ def test_one_sided_p_values(golden_market, golden_study, events):
         result.test(0, 0, alternative="up")
 
 
+def test_a_test_of_one_direction_sees_smaller_effects(golden_market, golden_study, events):
+    result = golden_study.run(events, golden_market)
+    for alternative, beyond in (("two-sided", 0.975), ("greater", 0.95), ("less", 0.95)):
+        rows = result.test(0, 0, tests=["patell_kp", "bmp_kp"], alternative=alternative).iter_rows(named=True)
+        for row in rows:
+            dist = stats.norm() if row["df"] is None else stats.t(row["df"])
+            shift, critical = row["mde"] / row["se"], dist.ppf(beyond)
+            power = stats.norm.sf(critical - shift) if row["df"] is None else stats.nct.sf(critical, row["df"], shift)
+            assert power == pytest.approx(0.8, abs=1e-6)
+
+
 def test_one_sided_normal_p_is_scipys(golden_market, golden_study, events):
     row = golden_study.run(events, golden_market).test(0, 0, tests=["patell_kp"], alternative="less").row(0, named=True)
     assert row["p_value"] == pytest.approx(stats.norm.cdf(row["statistic"]), rel=1e-12)

@@ -64,6 +64,7 @@ def test_a_difference_is_the_regression_of_the_long_short_return():
     assert ours["difference"] == pytest.approx(float(both.effect[0]), rel=1e-9)
     assert ours["se"] == pytest.approx(float(np.ravel(both.sd)[0]), rel=1e-9)
     assert ours["p"] == pytest.approx(float(np.ravel(both.pvalue)[0]), rel=1e-8)
+    assert stats.nct.sf(stats.t.ppf(0.975, 188), 188, ours["mde"] / ours["se"]) == pytest.approx(0.8, abs=1e-6)
     assert (ours["n_long"], ours["n_short"], ours["df"]) == (3, 3, 188)
 
 
@@ -182,6 +183,17 @@ def test_the_mirror_is_welchs_t_over_clusters():
         plain = stats.ttest_1samp(means["CN"], 0)
         assert (one["t"], one["p"]) == pytest.approx((plain.statistic, plain.pvalue), rel=1e-9)
         assert "15 events of firms of other countries left out" in row["note"]
+
+
+def test_a_campaign_of_both_sides_is_named():
+    # A0 by the United States and A1 by China are one campaign
+    notes = mi.mirror(mirrored(), 0, 1).filter(pl.col("steps_by") == "US - CN")["note"]
+    assert all("steps by both sides, which t takes as independent: 1" in note for note in notes)
+    # announcements are twelve sessions apart: windows of thirteen meet
+    assert not any("days in common" in note for note in notes)
+    wide = STUDY.but(event_window=(-2, 12)).run(mirrored().events.drop("date_given", "mic"), mirrored().market)
+    met = mi.mirror(wide, 0, 12).filter(pl.col("steps_by") == "US - CN")["note"]
+    assert all("windows of clusters have days in common" in note for note in met)
 
 
 def test_a_mirror_needs_both_sides():

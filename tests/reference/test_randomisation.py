@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 import marketimpact as mi
 from marketimpact.randomisation import _Places
@@ -67,6 +68,47 @@ def test_an_effect_is_found_and_a_common_shock_alone_is_not():
         STUDY, events, market_of(3, firms=60, effect=0.08, hit=range(8)), (0, 0), within=("benchmark",)
     )
     assert own["p_value"][0] == pytest.approx(1 / 1000)
+
+
+def placebo_firm_rejections(tries):
+    """Share of markets in which eight of forty firms are called unlike the others at 10%, nothing put in."""
+    counted = np.zeros(3)
+    for seed in range(tries):
+        market = market_of(seed, firms=40)
+        table = mi.placebo_firms(STUDY, events_on([400, 403]), market, draws=99, seed=seed, within=("benchmark",))
+        counted += (table["p_value"] <= 0.10).to_numpy()
+    return counted / tries
+
+
+def test_size_of_placebo_firms():
+    share = placebo_firm_rejections(100)
+    assert (np.abs(share - 0.10) < 3 * np.sqrt(0.1 * 0.9 / 100)).all()
+
+
+@pytest.mark.slow
+def test_size_of_placebo_firms_in_full():
+    share = placebo_firm_rejections(1000)
+    assert (np.abs(share - 0.10) < 3 * np.sqrt(0.1 * 0.9 / 1000)).all()
+
+
+def test_placebo_firms_are_scipys_permutation_test():
+    """Three of ten firms on one date; p counts from the mean of all permutations, whatever the shock of the day."""
+    market, events = market_of(11, firms=10, shock=0.03, effect=-0.02, hit=range(3)), events_on([400], firms=3)
+    everyone = STUDY.run(events_on([400], firms=10), market).car(0, 1)["car"].to_numpy()
+    centre = 3 * everyone.mean()
+    theirs = stats.permutation_test(
+        (everyone[:3], everyone[3:]), lambda a, b, axis: np.abs(a.sum(axis=axis) - centre), vectorized=True,
+        n_resamples=np.inf, alternative="greater",
+    ).pvalue  # fmt: skip
+    table = mi.placebo_firms(STUDY, events, market, draws=9999, within=("benchmark",))
+    assert table["p_value"][0] == pytest.approx(theirs, abs=4 * np.sqrt(theirs / 9999))
+
+
+def test_one_firm_of_few_cannot_look_rare():
+    """One of five firms moved by far the most: one chance in five that it would be the one hit."""
+    market = market_of(12, firms=5, effect=0.5, hit=[0])
+    table = mi.placebo_firms(STUDY, events_on([400], firms=1), market, draws=999, within=("benchmark",))
+    assert table["p_value"][0] == pytest.approx(0.2, abs=0.04)
 
 
 def test_a_campaign_moves_as_one_and_keeps_clear():

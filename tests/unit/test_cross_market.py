@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -204,6 +205,24 @@ class TestOneListing:
         # 1347.HK counts only where 688347.SS has a return: the sample suspends it from 18 August
         notes = mi.EventStudy().run(h20_events, sample_market).test(0, 0)["note"]
         assert all("two listings of 2 firms count as separate events" in note for note in notes)
+
+    def test_contrasts_and_the_mirror_name_firms_that_count_twice(self, sample_market, h20_events):
+        both = mi.EventStudy().run(h20_events, sample_market)
+        one = mi.EventStudy().run(mi.one_listing(h20_events, sample_market.securities, prefer=["XHKG"]), sample_market)
+        foundry, seller = (pl.col("policy_group") == g for g in ("domestic_foundry", "restricted_seller"))
+        pairs = "0981.HK and 688981.SS, 1347.HK and 688347.SS count"
+        assert pairs in mi.difference(both, foundry, seller, 0, 0)["note"][0]
+        assert pairs in mi.equal_effects(both, "policy_group", 0, 0)["note"][0]
+        assert "both listings" not in mi.difference(one, foundry, seller, 0, 0)["note"][0]
+        # two sides are needed: AMD and NVDA take the other step
+        turned = pl.when(pl.col("country") == "US").then(pl.lit("US")).otherwise("jurisdiction")
+        for result, told in ((both, True), (one, False)):
+            mixed = replace(
+                result,
+                estimates_=replace(result.estimates_, events=result.events.with_columns(turned.alias("jurisdiction"))),
+            )
+            note = mi.mirror(mixed, 0, 0).filter(pl.col("steps_by") == "US - CN")["note"]
+            assert all((pairs in text) == told for text in note)
 
     def test_a_symbol_may_be_preferred_and_a_listing_without_day_0_does_not_count(self, sample_market, h20_events):
         named = mi.one_listing(h20_events, sample_market.securities, prefer=["0981.HK", "1347.HK"])

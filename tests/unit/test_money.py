@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from scipy import stats
 
 import marketimpact as mi
 from marketimpact.inference.pairs import shared_part
@@ -45,6 +46,8 @@ def test_a_firm_by_hand(result):
     assert row["effect"] == pytest.approx(1000 * price * mine["car"])
     assert row["se"] == pytest.approx(1000 * price * mine["se"])
     assert row["high"] - row["effect"] == pytest.approx(1.9699815 * row["se"], rel=1e-4)  # t(238), 97.5%
+    # t(238): 80 of 100 samples of the noncentral t lie beyond its 97.5% quantile
+    assert stats.nct.sf(stats.t.ppf(0.975, 238), 238, row["mde"] / row["se"]) == pytest.approx(0.8, abs=1e-6)
     assert row["note"] is None
     late = table.row(by_predicate=pl.col("event_id") == "2024-09-11:AMD", named=True)
     assert late["price_date"] == date(2024, 9, 9)
@@ -54,7 +57,7 @@ def test_what_is_missing_is_told(result):
     table = mi.dollar_effect(result, 0, 1, shares=SHARES, rates=RATES)
     smic = table.filter(pl.col("symbol") == "0981.HK")
     assert smic["note"].to_list() == ["no shares", "no shares"]
-    assert smic["effect"].null_count() == 2
+    assert smic["effect"].null_count() == smic["mde"].null_count() == 2
     without = mi.dollar_effect(
         result, 0, 1, shares=SHARES.vstack(pl.DataFrame({"symbol": ["0981.HK"], "shares": [7.0]}))
     )
@@ -86,6 +89,7 @@ def test_a_group_is_the_sum_and_its_variance_holds_the_correlation(result):
     by_id = {r["event_id"]: r["se"] for r in first.iter_rows(named=True)}
     a, b = by_id[f"{EVENT}:NVDA"], by_id[f"{EVENT}:AMD"]
     assert groups["se"][0] == pytest.approx(np.sqrt(a**2 + b**2 + 2 * part[i, j] * a * b))
+    assert groups["mde"][0] == pytest.approx((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * groups["se"][0])
     assert groups["currency"].to_list() == ["USD", "USD"]
 
 

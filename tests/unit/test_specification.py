@@ -62,8 +62,8 @@ def test_a_row_is_what_the_single_study_says(curve, golden_market, seed):
     assert [row[k] for k in ("statistic", "p_value", "valid", "n_events", "note")] == [
         said[k] for k in ("statistic", "p_value", "valid", "n_events", "note")
     ]
-    assert [row[k] for k in ("estimate", "se", "ci_low", "ci_high")] == [
-        band[k] for k in ("caar", "se", "ci_low", "ci_high")
+    assert [row[k] for k in ("estimate", "se", "ci_low", "ci_high", "mde")] == [
+        band[k] for k in ("caar", "se", "ci_low", "ci_high", "mde")
     ]
     assert (row["z"] > 0) == (said["estimate"] > 0)
     assert bool(row["reason"]) is not row["valid"]
