@@ -27,6 +27,8 @@ __all__ = ["difference", "differences", "equal_effects"]
 MIN_DATES = 5
 #: Announcements with which a test of sign patterns can reject at 5%.
 MIN_PATTERNS = 6
+#: Below this p-value the announcements are taken to have raised the variance, as in `StudyResult.test`.
+VARIANCE_LEVEL = 0.05
 #: All sign patterns are used up to this many announcements.
 MOST_SIGNS = 16
 _TESTS = {
@@ -123,7 +125,8 @@ def difference(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, l
         mean over announcements of the difference of the groups' CARs (fraction), `mde` the smallest difference that
         the test finds in 80 of 100 samples at the 5% level (none for *sign_flip*). *forecast_error* takes its variance
         from the estimation windows, t(df) for one announcement, else N(0,1), and assumes that the
-        announcements did not raise it; *date_means_t*, t(G-1), and *sign_flip*, all sign patterns, take it from
+        announcements did not raise it; with five or more it is no longer valid where the differences scatter more than
+        that (chi-squared at 5%); *date_means_t*, t(G-1), and *sign_flip*, all sign patterns, take it from
         the spread over announcements and hold with at least five and six of them whose windows lie apart.
     """
     panel = _panel(result, [long, short], first, last)
@@ -295,7 +298,9 @@ def _mean_tests(gap: Floats, se: float, panel: _Panel, null: str) -> pl.DataFram
     p = float(2.0 * special.stdtr(df, -abs(z)) if df else 2.0 * special.ndtr(-abs(z)))
     note = "assumes that the announcements did not raise the variance" + _caveats(panel, 0)
     mde = float(detectable(se, df or np.inf))
-    rows: list[tuple[object, ...]] = [("forecast_error", null, mean, se, z, df, p, mde, g, True, note)]
+    rose = _variance_rose(gap, panel)
+    note = f"{rose}; {note}" if rose else note
+    rows: list[tuple[object, ...]] = [("forecast_error", null, mean, se, z, df, p, mde, g, not rose, note)]
     spread = float(gap.std(ddof=1) / np.sqrt(g)) if g > 1 else np.nan
     t = mean / spread if spread > 0 else np.nan
     few = f"does not hold: needs {MIN_DATES} announcements, here are {g}" if g < MIN_DATES else apart
@@ -305,6 +310,19 @@ def _mean_tests(gap: Floats, se: float, panel: _Panel, null: str) -> pl.DataFram
     few = f"does not hold: needs {MIN_PATTERNS} announcements, here are {g}" if g < MIN_PATTERNS else apart
     rows.append(("sign_flip", null, mean, None, t, None, _sign_flip(gap), None, g, not few, few or None))
     return pl.DataFrame(rows, schema=_TESTS, orient="row").sort("valid", descending=True, maintain_order=True)
+
+
+def _variance_rose(gap: Floats, panel: _Panel) -> str:
+    """Why the forecast errors do not hold where differences scatter more than these say; empty where they may."""
+    g = len(gap)
+    if g < MIN_DATES:
+        return ""
+    weight = 1.0 / _contrast_variance(panel, np.array([1.0, -1.0]), np.arange(g))
+    centre = float(weight @ gap / weight.sum())
+    scatter = float(weight @ (gap - centre) ** 2)
+    if special.chdtrc(g - 1, scatter) >= VARIANCE_LEVEL:
+        return ""
+    return f"does not hold: differences vary {scatter / (g - 1):.1f} times as much as the estimation windows say"
 
 
 def _sign_flip(gap: Floats) -> float:

@@ -102,6 +102,25 @@ def test_over_announcements_the_spread_decides():
     assert rows["forecast_error"]["se"] == pytest.approx(np.sqrt((each["se"].to_numpy() ** 2).sum()) / 7, rel=1e-9)
 
 
+def test_forecast_errors_do_not_hold_where_differences_scatter_more():
+    """Share of markets in which scatter is seen: 5% where nothing raised the variance, most where it was tripled."""
+    days = [240, 255, 270, 285, 300, 315, 330, 345]
+    seen = {1.0: 0, 3.0: 0}
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        noise = {("a", day): float(rng.normal(0, 0.018)) for day in days}
+        for ratio, effect in ((1.0, {}), (3.0, noise)):
+            result = STUDY.run(events_on(days), market_of(2000 + seed, effect=effect))
+            tests = {r["test"]: r for r in mi.difference(result, LONG, SHORT, 0, 0).iter_rows(named=True)}
+            assert tests["date_means_t"]["valid"]
+            seen[ratio] += not tests["forecast_error"]["valid"]
+            if not tests["forecast_error"]["valid"]:
+                assert "times as much as the estimation windows say" in tests["forecast_error"]["note"]
+                assert tests["forecast_error"] is not next(iter(tests.values()))
+    assert abs(seen[1.0] / 60 - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 60)
+    assert seen[3.0] > 0.8 * 60
+
+
 def test_windows_with_common_days_are_no_separate_draws():
     result = STUDY.run(events_on([240, 241, 280, 300, 320, 340, 360]), market_of(4))
     rows = {r["test"]: r for r in mi.difference(result, LONG, SHORT, 0, 1).iter_rows(named=True)}

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 
 import marketimpact as mi
 from marketimpact import calendars
@@ -310,6 +311,9 @@ class TestReactionOrder:
         assert (row["n_events"], row["caar"]) == (1, pytest.approx(own["car"]))
         assert row["statistic"] == pytest.approx(own["t"])
         assert row["p_value"] == pytest.approx(own["p"])
+        # 80 of 100 samples of the noncentral t lie beyond the critical value
+        shift = row["mde"] / row["se"]
+        assert stats.nct.sf(stats.t.ppf(0.975, own["df"]), own["df"], shift) == pytest.approx(0.8, abs=1e-6)
 
     def test_events_without_announcements_or_clocks_are_refused(self, sample_market):
         events = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["NVDA", "NVDA"], "date": [date(2025, 8, 12)] * 2})

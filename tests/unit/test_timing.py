@@ -51,6 +51,8 @@ def test_run_up_effect_and_sum_are_the_windows_questions(result):
         cars = daily.filter(pl.col("tau").is_between(row["first"], row["last"])).group_by("event_id").agg(pl.sum("ar"))
         assert row["caar"] == pytest.approx(cars["ar"].mean(), rel=1e-12)
         assert row["ci_low"] < row["caar"] < row["ci_high"]
+        # of a normal band: 1.96 standard errors to its end, 2.80 to what is found four times out of five
+        assert row["mde"] / (row["ci_high"] - row["caar"]) == pytest.approx(2.801585 / 1.959964, rel=0.02)
         said = result.test(row["first"], row["last"], tests=[row["test"]]).row(0, named=True)
         assert (row["statistic"], row["p_value"]) == (said["statistic"], said["p_value"])
 
@@ -84,6 +86,8 @@ def test_a_moved_day_0_is_a_moved_window(result, golden_market, golden_study):
     by_hand = dict(daily.iter_rows())
     for shift, caar in table.select("shift", "caar").iter_rows():
         assert caar == pytest.approx(by_hand[shift], rel=1e-12)
+    run_up = mi.run_up(result, (0, 0), (-2, -1)).filter(pl.col("part") == "effect")
+    assert table.filter(pl.col("shift") == 0)["mde"].item() == run_up["mde"].item() > 0
 
 
 @pytest.mark.parametrize("shifts", [(), (0.5,), (True,)])
