@@ -12,16 +12,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact import slices
-from marketimpact.fitting import residuals_of
+from marketimpact.fitting import DAYS, residuals_of
 from marketimpact.inference import Rowwise
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
 from marketimpact.windows import Floats, Ints, Windows, cut, dates_between, estimation_cut, sign_of, spans
 
-__all__ = ["ARRAYS", "Estimates", "autocorrelation", "cumulate", "held_events", "panel"]
+__all__ = ["Estimates", "autocorrelation", "cumulate", "held_events", "panel"]
 
-#: Arrays over events and the days of the event window.
-ARRAYS = ("ret", "expected", "ar", "se", "loading", "own_variance", "dates")
 #: Events whose estimation windows are looked up at once in a dataset, at most.
 PIECE_EVENTS = 5_000
 #: Autocorrelation beyond this leaves no variance to speak of.
@@ -154,7 +152,7 @@ class Estimates:
             events=self.events[rows],
             location=self.location[rows],
             fit=self.fit.take(rows),
-            **{name: getattr(self, name)[rows] for name in ARRAYS},
+            **{name: getattr(self, name)[rows] for name in DAYS},
         )
 
 

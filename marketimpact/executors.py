@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from marketimpact import memory, progress, slices
 from marketimpact.errors import DataError, MarketImpactError, SpecificationError
-from marketimpact.estimates import ARRAYS, Estimates
+from marketimpact.estimates import Estimates
+from marketimpact.fitting import DAYS
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
 from marketimpact.placing import LOCATION
@@ -95,7 +96,7 @@ class Task:
     def size(self) -> int:
         """Bytes to send and to get back, about."""
         first, last = self.windows.event
-        answer = self.placed.height * (last - first + 1) * 8 * (len(ARRAYS) + len(self.model.design.regressors) + 1)
+        answer = self.placed.height * (last - first + 1) * 8 * (len(DAYS) + len(self.model.design.regressors) + 1)
         return int(self.placed.estimated_size()) + self.part.size + answer
 
 
@@ -191,7 +192,7 @@ def _chunks(job: Job, sharing: Sharing, budget: int) -> list[Ints]:
         return slices.cuts(first_row, n_sessions, row, np.inf, sharing.chunk)
     design = job.model.design
     first, last = job.windows.event
-    events = (last - first + 1) * (len(ARRAYS) + len(design.regressors) + 1) * 8 * COPIES
+    events = (last - first + 1) * (len(DAYS) + len(design.regressors) + 1) * 8 * COPIES
     if sharing.executor is None and job.market.dataset is None:
         return slices.cuts(first_row, n_sessions, row, np.inf, max(budget // events, 1))
     if sharing.executor is None:
@@ -202,7 +203,7 @@ def _chunks(job: Job, sharing: Sharing, budget: int) -> list[Ints]:
 
 def _flat(estimates: Estimates, before: Ints) -> Arrays:
     """The arrays of some events under their names: what a worker sends back."""
-    arrays = {name: getattr(estimates, name) for name in ARRAYS}
+    arrays = {name: getattr(estimates, name) for name in DAYS}
     fitted = {f"fit.{part.name}": getattr(estimates.fit, part.name) for part in fields(Fit)}
     return {**arrays, **fitted, "before": before}
 
@@ -212,7 +213,7 @@ def _together(store: Arrays, job: Job) -> tuple[Estimates, Ints]:
         windows=job.windows,
         events=job.placed.drop(*LOCATION, "first_session"),
         fit=Fit(**{part.name: store[f"fit.{part.name}"] for part in fields(Fit)}),
-        **{name: store[name] for name in ARRAYS},
+        **{name: store[name] for name in DAYS},
         location=job.placed.select(LOCATION),
         market=job.market,
         model=job.model,

@@ -13,7 +13,7 @@ from marketimpact.market import Market
 from marketimpact.models import Fit, Model
 from marketimpact.windows import Floats, Windows, cut, dates_between, estimation_cut, own_variance_of, sign_of, spans
 
-__all__ = ["CHUNK", "chunks", "event_days", "fitted", "residuals_of"]
+__all__ = ["CHUNK", "DAYS", "chunks", "event_days", "fitted", "residuals_of"]
 
 #: What is kept of every day of the event window.
 DAYS = ("ret", "expected", "ar", "se", "loading", "own_variance", "dates")

@@ -47,8 +47,8 @@ def _run_sums(values: Floats, length: int) -> Floats:
 
 def blocks(sample: Sample) -> tuple[Floats, Floats]:
     """CAR and standardised CAR of every event in every placebo block, (N, B); NaN where a day is missing."""
-    parts = list(_cars(sample))
-    return np.concatenate([car for _, car in parts]), np.concatenate(list(_scars(sample)))
+    car = np.concatenate([part for _, part in _cars(sample)])
+    return car, _standardised(car, sample.sigma, sample.length)
 
 
 def _cars(sample: Sample) -> Iterator[tuple[slice, Floats]]:
@@ -58,7 +58,11 @@ def _cars(sample: Sample) -> Iterator[tuple[slice, Floats]]:
 
 def _scars(sample: Sample) -> Iterator[Floats]:
     for rows, car in _cars(sample):
-        yield car / (sample.sigma[rows, None] * np.sqrt(sample.length))
+        yield _standardised(car, sample.sigma[rows], sample.length)
+
+
+def _standardised(car: Floats, sigma: Floats, length: int) -> Floats:
+    return np.asarray(car / (sigma[:, None] * np.sqrt(length)))
 
 
 def placebo_caar(sample: Sample) -> Outcome:

@@ -170,7 +170,7 @@ def _moved(story: Story) -> Section:
 
 
 def _firms(part: Part, story: Story) -> pl.DataFrame:
-    single = part.result.single_tests(*story.primary).select("event_id", "sq_p", "p_romano_wolf")
+    single = story.singles[part.key].select("event_id", "sq_p", "p_romano_wolf")
     car = part.result.car(*story.primary).join(single, on="event_id", how="left", validate="1:1", maintain_order="left")
     quantile = special.stdtrit(car["df"].to_numpy(), 0.975)
     order = {name: position for position, (name, _) in enumerate(part.groups)}

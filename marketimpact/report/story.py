@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -43,7 +44,7 @@ class Part:
         return str(self.facts.get("headline") or "All events")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Story:
     """Everything the sections of a report need."""
 
@@ -59,6 +60,11 @@ class Story:
     def primary(self) -> tuple[int, int]:
         """The window declared first."""
         return self.windows[0]
+
+    @cached_property
+    def singles(self) -> dict[str, pl.DataFrame]:
+        """Tests of every event by itself over the first window; the events of a part, by its key, are a family."""
+        return {part.key: part.result.single_tests(*self.primary) for part in self.parts}
 
 
 def story(

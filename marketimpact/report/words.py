@@ -37,7 +37,7 @@ def _in_all(story: Story) -> list[str]:
             f"at 5%, each by the first test that holds; were there no effect at all, {LEVEL * len(asked):.2g} would "
             "be expected by chance."
         )
-    singles = [(part, part.result.single_tests(*story.primary)) for part in story.parts]
+    singles = [(part, story.singles[part.key]) for part in story.parts]
     tested = sum(frame["p_romano_wolf"].is_not_nan().sum() for _, frame in singles)
     kept = [
         firm_label(row)

@@ -145,10 +145,7 @@ class YahooPrices:
         SourceError
             If no symbol has prices; `retryable` where a later try may go through.
         """
-        asked = asked_symbols(symbols)
-        _demand_yahoo_symbols(asked)
-        since = date.fromisoformat(str(self.start)) if first is None else first
-        asked_range(since, last)
+        asked, since = self._asked(symbols, first, last)
         from marketimpact.sources.yahoo_client import VERSION, ask  # noqa: PLC0415  # half a second, paid only here
 
         answers = _ask_all(self, ask, asked, since, last)
@@ -190,16 +187,21 @@ class YahooPrices:
         SourceError
             If no symbol has counts; `retryable` where a later try may go through.
         """
-        asked = asked_symbols(symbols)
-        _demand_yahoo_symbols(asked)
-        since = date.fromisoformat(str(self.start)) if first is None else first
-        asked_range(since, last)
+        asked, since = self._asked(symbols, first, last)
         from marketimpact.sources.yahoo_client import ask_shares  # noqa: PLC0415  # half a second, paid only here
 
         answers = _ask_all(self, ask_shares, asked, since, last)
         if all(answer.bars is None for answer in answers):
             raise _nothing(answers, "share counts")
         return pl.concat(_counts(answer) for answer in sorted(answers, key=lambda answer: answer.symbol))
+
+    def _asked(self, symbols: Sequence[str], first: date | None, last: date | None) -> tuple[tuple[str, ...], date]:
+        """The symbols, checked, and the first date that is asked for."""
+        asked = asked_symbols(symbols)
+        _demand_yahoo_symbols(asked)
+        since = date.fromisoformat(str(self.start)) if first is None else first
+        asked_range(since, last)
+        return asked, since
 
 
 def _counts(answer: _Answer) -> pl.DataFrame:

@@ -32,7 +32,7 @@ MODELS = [
 
 def assert_same(one: mi.StudyResult, other: mi.StudyResult) -> None:
     """Every array to the last bit, in event order, and everything beside them."""
-    for name in (*executors.ARRAYS, "residuals", "estimation_dates"):
+    for name in (*executors.DAYS, "residuals", "estimation_dates"):
         left, right = getattr(one.estimates_, name), getattr(other.estimates_, name)
         assert left.dtype == right.dtype, name
         assert np.array_equal(left, right, equal_nan=left.dtype.kind == "f"), name
