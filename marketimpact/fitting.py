@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,8 +20,11 @@ __all__ = ["CHUNK", "DAYS", "chunks", "event_days", "fitted", "residuals_of"]
 DAYS = ("ret", "expected", "ar", "se", "loading", "own_variance", "dates")
 #: Events whose windows are held side by side at a time.
 CHUNK = 2048
-#: From so many events on the compiled kernels win, whose loading takes a third of a second.
+#: From so many events on the compiled kernels win, whose loading takes a third of a second ...
 MANY = 4096
+#: ... and once they are loaded, from so many on.
+SOME = 64
+KERNELS = "marketimpact.models.kernels"
 
 
 def chunks(n: int) -> Iterator[slice]:
@@ -34,7 +38,7 @@ def fitted(placed: pl.DataFrame, market: Market, model: Model, windows: Windows)
     Both ways give the same bits for least squares.
     """
     design = model.design
-    if design.estimator is models.fit and placed.height >= MANY:
+    if design.estimator is models.fit and _compiled(placed):
         return _fit_compiled(placed, market, model, windows)
     parts = []
     for part in chunks(placed.height):
@@ -45,7 +49,7 @@ def fitted(placed: pl.DataFrame, market: Market, model: Model, windows: Windows)
 
 def event_days(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> dict[str, Any]:
     """What `Estimates` holds of every day of the event window: return, expectation, abnormal return and its errors."""
-    if model.design.own_variance is None and placed.height >= MANY:
+    if model.design.own_variance is None and _compiled(placed):
         *panel, _ = _panel(placed, market, model, windows, event=True)
         errors = (fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.whitener, fit.base)
         return dict(zip(DAYS, _kernels().event_days(*panel, market.days, *errors), strict=True))
@@ -68,7 +72,7 @@ def _event_days(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, wi
 def residuals_of(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Floats:
     """Abnormal returns of the estimation window, (N, M), NaN on days that are not estimated from."""
     design = model.design
-    if design.residuals is models.residuals and placed.height >= CHUNK and (sign_of(placed) > 0).all():
+    if design.residuals is models.residuals and _compiled(placed) and (sign_of(placed) > 0).all():
         return np.asarray(_kernels().residuals(*_panel(placed, market, model, windows), fit.alpha, fit.slopes))
     y, x = estimation_cut(placed, market, model, windows, instruments=True)
     return design.residuals(fit, y, x)
@@ -82,6 +86,11 @@ def _fit_compiled(placed: pl.DataFrame, market: Market, model: Model, windows: W
     return models.fit_of(
         found, lambda slopes, rows: np.asarray(kernels.squares(*columns, rows, excluded, bar, slopes)), design
     )
+
+
+def _compiled(placed: pl.DataFrame) -> bool:
+    """Whether the kernels are worth their loading; their numbers are the same."""
+    return placed.height >= (SOME if KERNELS in sys.modules else MANY)
 
 
 def _kernels() -> Any:

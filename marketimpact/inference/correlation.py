@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import product
+
 import numpy as np
 
 from marketimpact.inference.moments import TOO_FEW, bmp, normal_p, patell_scar, student_p
-from marketimpact.inference.pairs import BY_DATE, MIN_COMMON_DAYS, MeanCorrelation
+from marketimpact.inference.pairs import BY_DATE, MIN_COMMON_DAYS, Key, MeanCorrelation
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Sample
 
@@ -20,6 +23,8 @@ __all__ = [
 
 #: ``1 + (N-1) r`` below this is zero but for rounding.
 ROUNDING = 1e-8
+#: Layouts of which every two are looked at together.
+BLOCK = 128
 
 
 def all_pairs_correlation(sample: Sample) -> MeanCorrelation:
@@ -27,13 +32,22 @@ def all_pairs_correlation(sample: Sample) -> MeanCorrelation:
 
     For events on separate dates it counts correlation that cannot occur; `mean_correlation` does not.
     """
-    asked = sample.kinds[0].tolist()
     total, n_used = 0.0, 0
-    for one in range(len(asked)):
-        for other in range(one, len(asked)):
-            value, used = sample.pairs.total(asked[one], asked[other], BY_DATE)
+    for keys in _in_blocks(sample.kinds[0].tolist()):
+        sample.pairs.learn(keys)
+        for key in keys:
+            value, used = sample.pairs.total(*key)
             total, n_used = total + value, n_used + used
     return MeanCorrelation(total / n_used if n_used else np.nan, sample.n * (sample.n - 1) // 2, n_used)
+
+
+def _in_blocks(layouts: Sequence[int]) -> Iterator[list[Key]]:
+    """Every two of some layouts, in lists of pairs of few of them."""
+    starts = range(0, len(layouts), BLOCK)
+    for start in starts:
+        for begin in starts[start // BLOCK :]:
+            both = product(layouts[start : start + BLOCK], layouts[begin : begin + BLOCK])
+            yield [(one, other, BY_DATE) for one, other in both if one <= other]
 
 
 def mean_correlation(sample: Sample) -> MeanCorrelation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["summed_correlations"]
+__all__ = ["NOTHING", "summed_correlations"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

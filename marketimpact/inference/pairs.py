@@ -6,22 +6,23 @@ over all pairs of two layouts need each event once and never a matrix of events 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.inference.clocks import Clock, apart, links
-from marketimpact.inference.incomplete import summed_correlations
+from marketimpact.inference.incomplete import NOTHING, summed_correlations
 from marketimpact.inference.rowwise import CHUNK, Rowwise
 
 __all__ = [
     "BY_DATE",
     "MIN_COMMON_DAYS",
+    "Key",
     "MeanCorrelation",
     "Overlap",
     "Pairs",
@@ -44,6 +45,9 @@ MIN_COMMON_DAYS = 30
 BATCHES = 16
 #: How sessions are matched: on the date, or by the news they hear, the other closing first or later.
 BY_DATE, OTHER_FIRST, OTHER_LATER = range(3)
+#: Two layouts and how their sessions are matched.
+Key = tuple[int, int, int]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,11 @@ class Overlap:
         """Numbers and weights of every pair."""
         return zip(self.one.tolist(), self.other.tolist(), self.weight, strict=True)
 
+    def keys(self, layout: Ints) -> Iterator[Key]:
+        """What `Pairs` calls every pair, of layouts numbered so there."""
+        row, kind = np.nonzero(self.weight)
+        return zip(layout[self.one[row]].tolist(), layout[self.other[row]].tolist(), kind.tolist(), strict=True)
+
 
 def overlap_of(dates: Ints, exchange: Ints, clocks: Sequence[Clock]) -> Overlap:
     """Pairs of rows with days in common; (K, L) dates, -1 where there is none."""
@@ -211,8 +220,9 @@ class Pairs:
     layout: Ints
     #: Number of each layout's exchange and day 0, (K,): layouts that differ in what is missing only share one.
     place: Ints | None = None
-    _known: dict[tuple[int, int, int], tuple[float, int]] = field(default_factory=dict, repr=False)
-    _read: dict[int, dict[int, tuple[Ints, Floats]]] = field(default_factory=dict, repr=False)
+    _known: dict[Key, tuple[float, int]] = field(default_factory=dict, repr=False)
+    _read: dict[int, dict[int, Floats]] = field(default_factory=dict, repr=False)
+    _dates: dict[int, list[tuple[Ints, Ints]]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def members(self) -> list[Ints]:
@@ -227,8 +237,27 @@ class Pairs:
             if self._alike(one) > 1 or self._alike(other) > 1:
                 self._known.update(self._totals(one, other, kind))
             else:
-                self._known[key] = self._total(*key)
+                self.learn([key])
         return self._known[key]
+
+    def learn(self, keys: Iterable[Key]) -> None:
+        """Take up the totals of many pairs of layouts, ``one <= other``: residuals are read once for all of them."""
+        pairs: dict[int, list[Key]] = {}
+        for key in keys:
+            one, other, _ = key
+            if key not in self._known and self._alike(one) == 1 == self._alike(other):
+                for layout in {one, other}:
+                    pairs.setdefault(layout, []).append(key)
+        half: dict[Key, tuple[Floats, int]] = {}  # what is known of one layout of a pair until the other's turn
+        for layout in sorted(pairs):
+            for key, (summed, n) in zip(pairs[layout], self._summed_units(layout, pairs[layout]), strict=True):
+                if key[0] == key[1]:
+                    self._known[key] = (float(summed @ summed) - n) / 2.0, n * (n - 1) // 2
+                elif key in half:
+                    summed_there, n_there = half.pop(key)
+                    self._known[key] = float(summed @ summed_there), n * n_there
+                else:
+                    half[key] = summed, n
 
     def _alike(self, layout: int) -> int:
         """Number of layouts that differ from one in what is missing only."""
@@ -272,43 +301,80 @@ class Pairs:
         values = self.rows.residuals.rows(np.concatenate(rows))[:, column]
         return dates[column], values, np.repeat(np.arange(len(rows)), [len(own) for own in rows])
 
-    def _total(self, one: int, other: int, kind: int) -> tuple[float, int]:
-        days, values = self._residuals(one)
-        days_there, values_there = self._residuals(other)
+    def _summed_units(self, layout: int, keys: Sequence[Key]) -> list[tuple[Floats, int]]:
+        """For every pair that a layout is in: its residuals on the pair's common sessions, summed over its rows.
+
+        Each row is scaled to mean 0 and length 1 on these sessions before; rows that do not vary there and all rows
+        of a pair with too few common sessions are left out. With the number of rows left.
+        """
+        values = self._residuals(layout)
+        places = [self._common(key, layout) for key in keys]
+        # a session can hear the news of two sessions elsewhere, and then counts twice
+        times = np.stack([np.bincount(place, minlength=values.shape[1]) for place in places]).astype(np.float64)
+        n = np.maximum(times.sum(axis=1), 1.0)
+        total, squares = values @ times.T, values**2 @ times.T
+        variation = squares - total**2 / n
+        varies = (variation > NOTHING * squares) & (n >= MIN_COMMON_DAYS)
+        scale = np.where(varies, 1.0 / np.sqrt(np.where(varies, variation, 1.0)), 0.0)
+        summed = scale.T @ values - ((scale * total).sum(axis=0) / n)[:, None]
+        return list(
+            zip(
+                (row[place] for row, place in zip(summed, places, strict=True)),
+                varies.sum(axis=0).tolist(),
+                strict=True,
+            )
+        )
+
+    def _common(self, key: Key, layout: int) -> Ints:
+        """Places among one layout's days of the sessions that a pair has in common, in the same order for both."""
+        one, other, kind = key
+        days, days_there = self._days(one), self._days(other)
         if one == other:
-            x = _units(values)
-            together = x.sum(axis=0)
-            n = len(x) if values.shape[1] >= MIN_COMMON_DAYS else 0
-            return ((float(together @ together) - n) / 2.0 if n else 0.0), n * (n - 1) // 2
-        if kind == BY_DATE:
-            place, place_there = _same_days(days, days_there)
-        else:
-            place, place_there = self._linked(one, other, kind, days, days_there)
-        if len(place) < MIN_COMMON_DAYS:
-            return 0.0, 0
-        x, y = _units(values[:, place]), _units(values_there[:, place_there])
-        return float(x.sum(axis=0) @ y.sum(axis=0)), len(x) * len(y)
+            return np.arange(len(days))
+        both = _same_days(days, days_there) if kind == BY_DATE else self._linked(one, other, kind, days, days_there)
+        return both[0] if layout == one else both[1]
 
-    def _residuals(self, layout: int) -> tuple[Ints, Floats]:
-        """Dates with a residual, increasing, (C,), and the residuals, (n, C), of a layout."""
+    def _days(self, layout: int) -> Ints:
+        """Dates of a layout that have a residual, increasing, (C,)."""
+        return self._dated(layout)[0]
+
+    def _residuals(self, layout: int) -> Floats:
+        """Residuals of a layout on its `_days`, (n, C)."""
         batch = int(self._batch[layout])
-        if batch not in self._read:
-            if len(self._read) >= BATCHES:
-                del self._read[next(iter(self._read))]
-            self._read[batch] = self._read_batch(batch)
-        return self._read[batch][layout]
+        read = self._kept(self._read, batch, self._read_batch)
+        return read[layout][:, self._dated(layout)[1]]
 
-    def _read_batch(self, batch: int) -> dict[int, tuple[Ints, Floats]]:
+    def _dated(self, layout: int) -> tuple[Ints, Ints]:
+        """`_days` of a layout, and where they stand in the estimation window."""
+        return self._kept(self._dates, layout // CHUNK, self._read_dates)[layout % CHUNK]
+
+    def _read_batch(self, batch: int) -> dict[int, Floats]:
         asked = np.flatnonzero(self._batch == batch).tolist()
         values = self.rows.residuals.rows(np.concatenate([self.members[layout] for layout in asked]))
         ends = np.cumsum([len(self.members[layout]) for layout in asked])
-        found = {}
-        for layout, own in zip(asked, np.split(values, ends[:-1]), strict=True):
-            dates = self.rows.residual_dates.rows(self.members[layout][:1])[0]
-            column = np.flatnonzero(~np.isnan(own[0]) & (dates >= 0))
-            column = column[np.argsort(dates[column], kind="stable")]
-            found[layout] = dates[column], own[:, column]
-        return found
+        return dict(zip(asked, np.split(values, ends[:-1]), strict=True))
+
+    def _read_dates(self, batch: int) -> list[tuple[Ints, Ints]]:
+        first = self._first[batch * CHUNK : (batch + 1) * CHUNK]
+        dates = self.rows.residual_dates.rows(first)
+        order = np.argsort(dates, axis=1, kind="stable")
+        has = ~np.isnan(self.rows.residuals.rows(first)) & (dates >= 0)
+        columns = [own[held[own]] for own, held in zip(order, has, strict=True)]
+        return [(own[column], column) for own, column in zip(dates, columns, strict=True)]
+
+    @staticmethod
+    def _kept(store: dict[int, T], batch: int, read: Callable[[int], T]) -> T:
+        """What is read of a batch; of the batches read last `BATCHES` are kept."""
+        if batch not in store:
+            if len(store) >= BATCHES:
+                del store[next(iter(store))]
+            store[batch] = read(batch)
+        return store[batch]
+
+    @cached_property
+    def _first(self) -> Ints:
+        """The first row of each layout, (K,)."""
+        return np.array([rows[0] for rows in self.members])
 
     @cached_property
     def _batch(self) -> Ints:
@@ -342,14 +408,6 @@ def _places(days: Ints, wanted: Ints) -> tuple[Ints, Bools]:
     return place, days[place] == wanted
 
 
-def _units(values: Floats) -> Floats:
-    """Rows less their mean over their length, without rows that do not vary."""
-    centred = values - values.mean(axis=1, keepdims=True)
-    length = np.sqrt((centred**2).sum(axis=1))
-    varies = length > 0
-    return np.asarray(centred[varies] / length[varies, None])
-
-
 def chains(n: int, one: Ints, other: Ints) -> tuple[int, Ints]:
     """Number of groups of n rows chained by links, and the group of each row, (n,)."""
     from scipy.sparse import csr_array  # noqa: PLC0415
@@ -380,6 +438,7 @@ def shared_part(rows: Windows) -> tuple[Floats, Bools]:
     n = len(rows.dates)
     pairs = Pairs(rows, np.arange(n))
     overlap = overlap_of(rows.dates, rows.exchange, rows.clocks)
+    pairs.learn(key for key in overlap.keys(np.arange(n)) if key[0] != key[1])
     part, known = np.zeros((n, n)), np.ones((n, n), dtype=bool)
     for one, other, weight in overlap.pairs():
         if one == other:

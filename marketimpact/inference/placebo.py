@@ -8,7 +8,7 @@ import numpy as np
 
 from marketimpact.inference.moments import mean_over_spread
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
-from marketimpact.inference.rowwise import Rowwise, by_day
+from marketimpact.inference.rowwise import Rowwise, by_day, run_sums
 from marketimpact.inference.sample import Floats, Ints, Sample
 
 __all__ = ["CAV", "PLACEBO_BMP", "PLACEBO_CAAR", "PLACEBO_SCAAR", "block_sums", "blocks"]
@@ -30,19 +30,9 @@ def block_sums(values: Floats, length: int) -> tuple[Floats, Floats]:
     Returns
     -------
     sums, counts : (N, M - length + 1) arrays, empty where the block is longer than the values
-        Each block is added up by itself, so that no rounding travels from one to the next.
     """
     present = ~np.isnan(values)
-    return _run_sums(np.where(present, values, 0.0), length), _run_sums(present.astype(np.float64), length)
-
-
-def _run_sums(values: Floats, length: int) -> Floats:
-    """Sum of every run of `length` days, (N, M - length + 1); NaN where any is."""
-    n_blocks = max(values.shape[1] - length + 1, 0)
-    sums = values[:, :n_blocks].copy()
-    for day in range(1, length):
-        sums += values[:, day : day + n_blocks]
-    return sums
+    return run_sums(np.where(present, values, 0.0), length), run_sums(present.astype(np.float64), length)
 
 
 def blocks(sample: Sample) -> tuple[Floats, Floats]:
@@ -53,7 +43,7 @@ def blocks(sample: Sample) -> tuple[Floats, Floats]:
 
 def _cars(sample: Sample) -> Iterator[tuple[slice, Floats]]:
     for rows, residuals in sample.placebo.chunks():
-        yield rows, _run_sums(residuals, sample.length)
+        yield rows, run_sums(residuals, sample.length)
 
 
 def _scars(sample: Sample) -> Iterator[Floats]:
@@ -67,7 +57,8 @@ def _standardised(car: Floats, sigma: Floats, length: int) -> Floats:
 
 def placebo_caar(sample: Sample) -> Outcome:
     """CAAR against the CAAR of every placebo block."""
-    return _against(float(sample.car.mean()), _mean(*by_day(car for _, car in _cars(sample))))
+    swept = sample.placebo.swept(sample.length)
+    return _against(float(sample.car.mean()), _mean(swept.run_total, swept.run_count))
 
 
 def placebo_scaar(sample: Sample) -> Outcome:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from marketimpact.inference.moments import normal_p, student_p
@@ -55,8 +53,10 @@ def crude_dependence(sample: Sample) -> Outcome:
 
     Brown and Warner's crude dependence adjustment: no forecast error, so slightly liberal.
     """
-    daily, counts = _average(values for _, values in sample.pool.placebo.chunks())
-    window, present = _average([sample.pool.event_ar[:, sample.columns]])
+    swept = sample.pool.placebo.swept(sample.length)
+    daily, counts = swept.total / np.maximum(swept.count, 1), swept.count
+    total, present = by_day([sample.pool.event_ar[:, sample.columns]])
+    window = total / np.maximum(present, 1)
     days = int((counts > 0).sum())
     estimate = float(window[present > 0].sum())
     if days < 2:
@@ -65,12 +65,6 @@ def crude_dependence(sample: Sample) -> Outcome:
     if not se > 0:
         return silent("average residuals do not vary", estimate)
     return Outcome(estimate, estimate / se, student_p(estimate / se, days - 1), df=days - 1, se=se)
-
-
-def _average(parts: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over present events, day by day, and how many there are."""
-    total, counts = by_day(parts)
-    return total / np.maximum(counts, 1), counts
 
 
 def _covariance(portfolios: Portfolios) -> np.ndarray:

@@ -10,12 +10,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Rowwise", "by_day"]
+__all__ = ["Rowwise", "Sweep", "by_day", "kernels", "run_sums"]
 
-#: Rows read at a time.
+#: Rows read at a time; where there are so many, the compiled loops win, whose loading takes a third of a second.
 CHUNK = 2048
 #: Numbers that are few enough to be kept once they are read.
 KEPT = 2**23
+#: Rows that are added up before they are added to the others.
+BLOCK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What one reading of N rows of M days gives to all who need no more than sums.
+
+    Attributes
+    ----------
+    total, count : (M,) arrays
+        Sum over rows of what is present on each day, and how many are.
+    run_total, run_count : (M - length + 1,) arrays
+        The same of the sums over every run of `length` days, of rows that have all of these.
+    positive : (N,) array
+        Number of each row's positive days.
+    """
+
+    total: NDArray[np.float64]
+    count: NDArray[np.int64]
+    run_total: NDArray[np.float64]
+    run_count: NDArray[np.int64]
+    positive: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +55,7 @@ class Rowwise:
     n: int
     width: int
     read: Callable[[NDArray[np.int64] | slice], NDArray[Any]] = field(repr=False)
+    _swept: dict[int, Sweep] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> Rowwise:
@@ -54,6 +78,17 @@ class Rowwise:
             part = slice(start, min(start + CHUNK, self.n))
             yield part, self.rows(part)
 
+    def swept(self, length: int) -> Sweep:
+        """Sums over the rows, by day and by run of `length` days; read once and kept."""
+        if length not in self._swept:
+            parts = [_sweep(values, length) for _, values in self.chunks()]
+            parts = parts or [_sweep(np.empty((0, self.width)), length)]
+            total, count, run_total, run_count, positive = zip(*parts, strict=True)
+            self._swept[length] = Sweep(
+                _added(total), _added(count), _added(run_total), _added(run_count), np.concatenate(positive)
+            )
+        return self._swept[length]
+
     def take(self, numbers: NDArray[np.int64]) -> Rowwise:
         """Some of the rows."""
         if np.array_equal(numbers, np.arange(self.n)):
@@ -61,12 +96,57 @@ class Rowwise:
         return Rowwise(len(numbers), self.width, lambda asked: self.rows(numbers[asked]))
 
 
+def run_sums(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """Sum of every run of `length` days, (N, M - length + 1); NaN where any is.
+
+    Each run is added up by itself, so that no rounding travels from one to the next.
+    """
+    n_runs = max(values.shape[1] - length + 1, 0)
+    sums = values[:, :n_runs].copy()
+    for day in range(1, length):
+        sums += values[:, day : day + n_runs]
+    return sums
+
+
 def by_day(parts: Iterable[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Sum over events of what is present on each day, and how many are; chunks of (K, D) in, (D,) out."""
-    total: Any = 0.0
-    count: Any = 0
-    for values in parts:
-        present = ~np.isnan(values)
-        total = total + np.where(present, values, 0.0).sum(axis=0)
-        count = count + present.sum(axis=0)
-    return total, count
+    total, count = zip(*(_summed(values) for values in parts), strict=True)
+    return _added(total), _added(count)
+
+
+def _summed(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Sum of what is present on each day and how much is, of every `BLOCK` rows, (B, D)."""
+    if len(values) >= CHUNK:
+        blocks: tuple[NDArray[np.float64], NDArray[np.int64]] = kernels().by_day(values, BLOCK)
+        return blocks
+    present = ~np.isnan(values)
+    filled = np.where(present, values, 0.0)
+    return _sums_of_blocks(filled), _sums_of_blocks(present)
+
+
+def _sums_of_blocks(values: NDArray[Any]) -> NDArray[Any]:
+    return np.stack([values[start : start + BLOCK].sum(axis=0) for start in range(0, max(len(values), 1), BLOCK)])
+
+
+def _sweep(values: NDArray[np.float64], length: int) -> tuple[NDArray[Any], ...]:
+    """Sums and counts of blocks of rows, (B, M) and (B, M - length + 1), and positive days of every row."""
+    if len(values) >= CHUNK:
+        swept: tuple[NDArray[Any], ...] = kernels().sweep(values, length, BLOCK)
+        return swept
+    return (*_summed(values), *_summed(run_sums(values, length)), (values > 0).sum(axis=1))
+
+
+def _added(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
+    """Sum of the rows of all parts, one after the other."""
+    total: Any = 0
+    for part in parts:
+        for row in part:
+            total = total + row
+    return np.asarray(total)
+
+
+def kernels() -> Any:
+    """The compiled loops: numba is slow to load, and small studies do not need it."""
+    from marketimpact.inference import kernels  # noqa: PLC0415
+
+    return kernels

@@ -219,6 +219,7 @@ class Sample:
         """Overlap-weighted average correlation of estimation-window residuals."""
         asked, _, size = self.kinds
         total, n_pairs, n_used = 0.0, 0, 0
+        self.pairs.learn(key for key in self.overlap.keys(asked))
         for one, other, weight in self.overlap.pairs():
             number = int(size[one] * (size[one] - 1) // 2 if one == other else size[one] * size[other])
             if number:

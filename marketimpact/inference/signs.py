@@ -30,8 +30,7 @@ def sign(sample: Sample) -> Outcome:
 
 def generalized_sign(sample: Sample) -> Outcome:
     """Share of positive CARs against the share of positive residuals, per event."""
-    positive = np.concatenate([(residuals > 0).sum(axis=1) for _, residuals in sample.residuals.chunks()])
-    p_hat = float((positive / sample.n_obs).mean())
+    p_hat = float((sample.residuals.swept(sample.length).positive / sample.n_obs).mean())
     share = float((sample.car > 0).mean())
     se = float(np.sqrt(p_hat * (1.0 - p_hat) / sample.n))
     if se == 0:

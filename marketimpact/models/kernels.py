@@ -17,35 +17,39 @@ BLOCK = 256
 
 
 @njit(nogil=True, cache=True)
-def _halved(a, n):  # type: ignore[no-untyped-def]
-    """Sum of the first n, the back half added to the front until one is left; overwrites them."""
+def _halved(a):  # type: ignore[no-untyped-def]
+    """Sum, the back half added to the front until one is left; overwrites them."""
+    n = len(a)
     while n > 1:
         half = (n + 1) // 2
-        for d in range(n - half):
-            a[d] += a[half + d]
+        back = a[half:n]
+        for d in range(len(back)):
+            a[d] += back[d]
         n = half
     return a[0]
 
 
 @njit(nogil=True, cache=True)
-def _total(a, n, space):  # type: ignore[no-untyped-def]
-    half = (n + 1) // 2
-    for d in range(n - half):
-        space[d] = a[d] + a[half + d]
-    for d in range(n - half, half):
-        space[d] = a[d]
-    return _halved(space, half)
+def _total(a, space):  # type: ignore[no-untyped-def]
+    half = (len(a) + 1) // 2
+    back = a[half:]
+    for d in range(len(back)):
+        space[d] = a[d] + back[d]
+    if len(back) < half:
+        space[half - 1] = a[half - 1]
+    return _halved(space[:half])
 
 
 @njit(nogil=True, cache=True)
-def _product(a, a_bar, b, b_bar, n, space):  # type: ignore[no-untyped-def]
+def _product(a, a_bar, b, b_bar, space):  # type: ignore[no-untyped-def]
     """Sum of products of deviations."""
-    half = (n + 1) // 2
-    for d in range(n - half):
-        space[d] = (a[d] - a_bar) * (b[d] - b_bar) + (a[half + d] - a_bar) * (b[half + d] - b_bar)
-    for d in range(n - half, half):
-        space[d] = (a[d] - a_bar) * (b[d] - b_bar)
-    return _halved(space, half)
+    half = (len(a) + 1) // 2
+    a_back, b_back = a[half:], b[half:]
+    for d in range(len(a_back)):
+        space[d] = (a[d] - a_bar) * (b[d] - b_bar) + (a_back[d] - a_bar) * (b_back[d] - b_bar)
+    if len(a_back) < half:
+        space[half - 1] = (a[half - 1] - a_bar) * (b[half - 1] - b_bar)
+    return _halved(space[:half])
 
 
 @njit(nogil=True, cache=True)
@@ -56,25 +60,36 @@ def _inside(first, width, n_sessions):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _copy(target, at, column, first, width, n_sessions, first_row):  # type: ignore[no-untyped-def]
+def _copy(target, column, first, n_sessions, first_row):  # type: ignore[no-untyped-def]
     """Sessions of one security from `first` on, NaN where the calendar has none."""
-    low, high = _inside(first, width, n_sessions)
+    low, high = _inside(first, len(target), n_sessions)
     start = first_row + first
-    for d in range(low):
-        target[at + d] = np.nan
-    for d in range(low, high):
-        target[at + d] = column[start + d]
-    for d in range(high, width):
-        target[at + d] = np.nan
+    source, inner = column[start + low : start + high], target[low:high]
+    for d in range(len(inner)):
+        inner[d] = source[d]
+    target[:low] = np.nan
+    target[high:] = np.nan
 
 
 @njit(nogil=True, cache=True)
-def _subtract(target, at, column, first, width, n_sessions, first_row):  # type: ignore[no-untyped-def]
+def _subtract(target, column, first, n_sessions, first_row):  # type: ignore[no-untyped-def]
     """Take the same sessions of another column away from what `_copy` left."""
-    low, high = _inside(first, width, n_sessions)
+    low, high = _inside(first, len(target), n_sessions)
     start = first_row + first
-    for d in range(low, high):
-        target[at + d] -= column[start + d]
+    source, inner = column[start + low : start + high], target[low:high]
+    for d in range(len(inner)):
+        inner[d] -= source[d]
+
+
+@njit(nogil=True, cache=True)
+def _leave_out(target, excluded, first, n_sessions, first_row):  # type: ignore[no-untyped-def]
+    """NaN on excluded sessions."""
+    low, high = _inside(first, len(target), n_sessions)
+    start = first_row + first
+    flags, inner = excluded[start + low : start + high], target[low:high]
+    for d in range(len(inner)):
+        if flags[d]:
+            inner[d] = np.nan
 
 
 @njit(nogil=True, cache=True)
@@ -82,17 +97,15 @@ def _load(window, columns, shifts, rf, minus_rf, spans, place, excluded):  # typ
     """The return, row 0, and the regressors of one event, NaN where missing."""
     first_row, n_sessions, day0, at = place[0], place[1], place[2], 0
     for s in range(len(spans)):
-        first, width = day0 + spans[s, 0], spans[s, 1] - spans[s, 0] + 1
+        first, end = day0 + spans[s, 0], at + spans[s, 1] - spans[s, 0] + 1
         for j in range(len(window)):
-            _copy(window[j], at, columns[j], first + shifts[j], width, n_sessions, first_row)
+            target = window[j, at:end]
+            _copy(target, columns[j], first + shifts[j], n_sessions, first_row)
             if minus_rf[j]:
-                _subtract(window[j], at, rf, first + shifts[j], width, n_sessions, first_row)
+                _subtract(target, rf, first + shifts[j], n_sessions, first_row)
         if len(excluded):
-            low, high = _inside(first, width, n_sessions)
-            for d in range(low, high):
-                if excluded[first_row + first + d]:
-                    window[0, at + d] = np.nan
-        at += width
+            _leave_out(window[0, at:end], excluded, first, n_sessions, first_row)
+        at = end
 
 
 @njit(nogil=True, cache=True)
@@ -100,7 +113,7 @@ def _totals(window, totals, space):  # type: ignore[no-untyped-def]
     """Sums of the return and of every regressor; whether no day is missing."""
     complete = True
     for j in range(len(window)):
-        totals[j] = _total(window[j], window.shape[1], space)
+        totals[j] = _total(window[j], space)
         if totals[j] != totals[j]:
             complete = False
     return complete
@@ -151,11 +164,11 @@ def sums(columns, shifts, rf, minus_rf, spans, places, order, excluded, centred)
                     bar[i, j] = totals[j] / max(n_obs[i], 1)
                 if not complete:
                     _set_absent(window, ok, bar[i])
-            total[i] = _product(window[0], bar[i, 0], window[0], bar[i, 0], width, space)
+            total[i] = _product(window[0], bar[i, 0], window[0], bar[i, 0], space)
             for j in range(p):
-                moment[i, j] = _product(window[j + 1], bar[i, j + 1], window[0], bar[i, 0], width, space)
+                moment[i, j] = _product(window[j + 1], bar[i, j + 1], window[0], bar[i, 0], space)
                 for k in range(j + 1):
-                    gram[i, j, k] = _product(window[j + 1], bar[i, j + 1], window[k + 1], bar[i, k + 1], width, space)
+                    gram[i, j, k] = _product(window[j + 1], bar[i, j + 1], window[k + 1], bar[i, k + 1], space)
                     gram[i, k, j] = gram[i, j, k]
     return n_obs, bar[:, 0].copy(), bar[:, 1:].copy(), total, gram, moment
 
@@ -177,7 +190,7 @@ def squares(columns, shifts, rf, minus_rf, spans, places, rows, excluded, bar, s
         y, y_bar = window[0], bar[i, 0]
         for d in range(width):
             fitted[d] = (y[d] - y_bar) - fitted[d]
-        left[position] = _product(fitted, 0.0, fitted, 0.0, width, space)
+        left[position] = _product(fitted, 0.0, fitted, 0.0, space)
     return left
 
 
@@ -194,8 +207,9 @@ def residuals(columns, shifts, rf, minus_rf, spans, places, order, excluded, alp
             _clear(fitted)
             for j in range(p):
                 _add_fitted(fitted, window[j + 1], 0.0, slopes[i, j])
+            own, normal, y = left[i], alpha[i], window[0]
             for d in range(width):
-                left[i, d] = (window[0, d] - alpha[i]) - fitted[d]
+                own[d] = (y[d] - normal) - fitted[d]
     return left
 
 
@@ -212,10 +226,9 @@ def event_days(columns, shifts, rf, minus_rf, spans, places, order, days, alpha,
             first_row, n_sessions, first = places[i, 0], places[i, 1], places[i, 2] + spans[0, 0]
             _load(window, columns, shifts, rf, minus_rf, spans, places[i], np.empty(0, np.bool_))
             if minus_rf[0]:
-                _copy(free, 0, rf, first, width, n_sessions, first_row)
+                _copy(free, rf, first, n_sessions, first_row)
             low, high = _inside(first, width, n_sessions)
-            for d in range(low, high):
-                dates[i, d] = days[first_row + first + d]
+            dates[i, low:high] = days[first_row + first + low : first_row + first + high]
             _clear(fitted)
             for j in range(p):
                 _add_fitted(fitted, window[j + 1], 0.0, slopes[i, j])

@@ -5,10 +5,11 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import rankdata
 
 import marketimpact as mi
 from marketimpact import fitting
-from marketimpact.inference import rowwise
+from marketimpact.inference import Rowwise, ranks, rowwise
 
 SESSIONS, SYMBOLS, EVENTS = 320, 12, 60
 DAYS = [date(2021, 1, 1) + timedelta(n) for n in range(SESSIONS)]
@@ -64,6 +65,17 @@ def run(world: tuple[pl.DataFrame, mi.Market], model: mi.models.Model, **options
     return study.run(events, market)
 
 
+@pytest.fixture
+def way(monkeypatch):
+    """Sets which way is taken: 10**9 for arrays, 0 for kernels."""
+
+    def take(kernels_from: int) -> None:
+        monkeypatch.setattr(fitting, "MANY", kernels_from)
+        monkeypatch.setattr(fitting, "SOME", kernels_from)
+
+    return take
+
+
 def assert_same_bits(one: mi.StudyResult, other: mi.StudyResult) -> None:
     a, b = one.estimates_, other.estimates_
     for name in fitting.DAYS:
@@ -75,24 +87,24 @@ def assert_same_bits(one: mi.StudyResult, other: mi.StudyResult) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=[model.name for model in MODELS])
-def test_kernels_and_arrays_give_the_same_bits(world, model, monkeypatch):
+def test_kernels_and_arrays_give_the_same_bits(world, model, way):
+    way(10**9)
     few = run(world, model)
     assert few.events.height > 20
     assert few.attrition.height > 3
     assert np.isnan(few.estimates_.ar).any()
     assert np.isnan(few.estimates_.residuals).any()
-    monkeypatch.setattr(fitting, "MANY", 0)
-    monkeypatch.setattr(fitting, "CHUNK", 1)
+    way(0)
     assert_same_bits(few, run(world, model))
 
 
-def test_excluded_days_are_excluded_in_both(world, monkeypatch):
+def test_excluded_days_are_excluded_in_both(world, way):
     events, market = world
+    way(10**9)
     days = mi.contaminated_days(events, market, near=2)
     few = run(world, mi.MarketModel(), exclude=days)
     assert (few.estimates_.fit.n_obs < run(world, mi.MarketModel()).estimates_.fit.n_obs.max()).any()
-    monkeypatch.setattr(fitting, "MANY", 0)
-    monkeypatch.setattr(fitting, "CHUNK", 1)
+    way(0)
     assert_same_bits(few, run(world, mi.MarketModel(), exclude=days))
 
 
@@ -107,3 +119,38 @@ def test_tests_do_not_depend_on_how_residuals_are_read(world, window, monkeypatc
     for name in ("statistic", "p_value"):
         np.testing.assert_allclose(read[name].to_numpy(), whole[name].to_numpy(), rtol=1e-9, err_msg=name)
     assert whole["statistic"].is_not_nan().sum() > 25
+
+
+@pytest.fixture
+def rows() -> np.ndarray:
+    """Simulated: more rows than are added up at a time, some days missing, some rows with ties."""
+    rng = np.random.default_rng(11)
+    values = rng.normal(size=(700, 83))
+    values[rng.random(values.shape) < 0.05] = np.nan
+    values[5] = np.round(values[5])
+    values[6, :3] = 0.0, -0.0, 1.0
+    values[7, 1] = np.nextafter(values[7, 0], 9.0)
+    values[8] = np.nan
+    values[9, 4] = -values[8, 4]  # NaN of either sign
+    return values
+
+
+def test_sums_by_day_are_the_same_bits_compiled(rows, monkeypatch):
+    whole = Rowwise.of(rows).swept(5)
+    complete = np.stack([rows[:, d : 79 + d] for d in range(5)]).sum(axis=0)
+    np.testing.assert_allclose(whole.total, np.nansum(rows, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(whole.run_total, np.nansum(complete, axis=0), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(whole.run_count, np.isfinite(complete).sum(axis=0))
+    np.testing.assert_array_equal(whole.positive, [sum(v > 0 for v in row) for row in rows])
+    monkeypatch.setattr(rowwise, "CHUNK", 700)  # one chunk as before, compiled
+    compiled = Rowwise.of(rows).swept(5)
+    for name in ("total", "count", "run_total", "run_count", "positive"):
+        np.testing.assert_array_equal(getattr(compiled, name), getattr(whole, name), err_msg=name)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_ranks_are_those_of_scipy(rows, compiled, monkeypatch):
+    monkeypatch.setattr(ranks, "CHUNK", 0 if compiled else 10**9)
+    found, n_days = ranks._ranks(rows)  # the one place where both ways meet
+    np.testing.assert_array_equal(found, rankdata(rows, axis=1, nan_policy="omit"))
+    np.testing.assert_array_equal(n_days[:, 0], np.isfinite(rows).sum(axis=1))

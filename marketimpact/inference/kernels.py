@@ -1,0 +1,87 @@
+"""Compiled loops over rows of days, for many events: the same bits as the array code beside which each is used."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+__all__ = ["by_day", "keys", "ranks", "sweep"]
+
+LARGEST = 0x7FFFFFFFFFFFFFFF
+
+
+@njit(nogil=True, cache=True)
+def _add_present(values, total, count):  # type: ignore[no-untyped-def]
+    """Add what is present, day by day; the number of positive days."""
+    positive = 0
+    for d in range(len(values)):
+        there = values[d] == values[d]
+        total[d] += values[d] if there else 0.0
+        count[d] += there
+        positive += values[d] > 0.0
+    return positive
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def sweep(values, length, block):  # type: ignore[no-untyped-def]
+    """`rowwise.Sweep` of some rows, (K, M), `block` of them added up at a time."""
+    n, width = values.shape
+    n_runs, n_blocks = max(width - length + 1, 0), (n + block - 1) // block
+    total, count = np.zeros((n_blocks, width)), np.zeros((n_blocks, width), np.int64)
+    run_total, run_count = np.zeros((n_blocks, n_runs)), np.zeros((n_blocks, n_runs), np.int64)
+    positive = np.zeros(n, np.int64)
+    for b in prange(n_blocks):
+        runs = np.zeros(n_runs)
+        for row in range(b * block, min(n, (b + 1) * block)):
+            own = values[row]
+            positive[row] = _add_present(own, total[b], count[b])
+            runs[:] = own[:n_runs]
+            for day in range(1, length):
+                later = own[day:]
+                for start in range(len(runs)):
+                    runs[start] += later[start]
+            _add_present(runs, run_total[b], run_count[b])
+    return total, count, run_total, run_count, positive
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def keys(values, low):  # type: ignore[no-untyped-def]
+    """Whole numbers in the order of the values, (K, D), NaN last, their `low` last bits the day's number."""
+    n, width = values.shape
+    found, bits = np.empty((n, width), np.int64), values.view(np.int64)
+    for row in prange(n):
+        own, own_bits, key = values[row], bits[row], found[row]
+        for d in range(width):
+            # of negative numbers the larger bits are the smaller number
+            number = own_bits[d] ^ ((own_bits[d] >> 63) & LARGEST) if own[d] == own[d] else LARGEST
+            key[d] = ((number >> low) << low) | d
+    return found
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def ranks(ordered, low):  # type: ignore[no-untyped-def]
+    """Ranks of days from sorted `keys`, (K, D), and in which rows two of these are too close to tell."""
+    n, width = ordered.shape
+    found, close = np.empty((n, width)), np.zeros(n, np.bool_)
+    for row in prange(n):
+        key, rank = ordered[row], found[row]
+        last, n_close = (1 << low) - 1, 0
+        for position in range(width):
+            rank[key[position] & last] = position + 1.0
+        for position in range(width - 1):
+            number = key[position] >> low
+            n_close += number == (key[position + 1] >> low) and number != LARGEST >> low
+        close[row] = n_close > 0
+    return found, close
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def by_day(values, block):  # type: ignore[no-untyped-def]
+    """Sums of what is present and counts, day by day, of every `block` rows, (B, D)."""
+    n, width = values.shape
+    n_blocks = (n + block - 1) // block
+    total, count = np.zeros((n_blocks, width)), np.zeros((n_blocks, width), np.int64)
+    for b in prange(n_blocks):
+        for row in range(b * block, min(n, (b + 1) * block)):
+            _add_present(values[row], total[b], count[b])
+    return total, count
