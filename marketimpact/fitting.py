@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,19 @@ import polars as pl
 from marketimpact import models
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
-from marketimpact.windows import Floats, Windows, cut, dates_between, estimation_cut, own_variance_of, sign_of, spans
+from marketimpact.windows import (
+    Floats,
+    Ints,
+    Windows,
+    cut,
+    dates_between,
+    estimation_cut,
+    own_variance_of,
+    sign_of,
+    spans,
+)
 
-__all__ = ["CHUNK", "DAYS", "chunks", "event_days", "fitted", "residuals_of"]
+__all__ = ["CHUNK", "DAYS", "chunks", "event_days", "fitted", "group_sums", "residuals_of"]
 
 #: What is kept of every day of the event window.
 DAYS = ("ret", "expected", "ar", "se", "loading", "own_variance", "dates")
@@ -50,7 +60,7 @@ def fitted(placed: pl.DataFrame, market: Market, model: Model, windows: Windows)
 def event_days(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> dict[str, Any]:
     """What `Estimates` holds of every day of the event window: return, expectation, abnormal return and its errors."""
     if model.design.own_variance is None and _compiled(placed):
-        *panel, _ = _panel(placed, market, model, windows, event=True)
+        *panel, _ = _panel(placed, market, model, windows, span=windows.event)
         errors = (fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.whitener, fit.base)
         return dict(zip(DAYS, _kernels().event_days(*panel, market.days, *errors), strict=True))
     parts = [_event_days(fit.take(part), placed[part], market, model, windows) for part in chunks(placed.height)]
@@ -78,6 +88,47 @@ def residuals_of(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, w
     return design.residuals(fit, y, x)
 
 
+def group_sums(
+    groups: Sequence[Ints],
+    placed: pl.DataFrame,
+    market: Market,
+    model: Model,
+    windows: Windows,
+    *,
+    span: tuple[int, int] | None = None,
+) -> tuple[Floats, Ints]:
+    """Sums over groups of events of return and regressors, and how many are present.
+
+    Parameters
+    ----------
+    groups : sequence of (K,) arrays
+        Rows of `placed`.
+    span : (int, int), optional
+        Sessions to sum; by default those that are estimated from, instruments too, on days that have them all.
+
+    Returns
+    -------
+    total, count : (G, p + 1, D) arrays
+    """
+    rows, ends = np.concatenate(groups), np.cumsum([len(group) for group in groups])
+    part = placed[rows]
+    if _compiled(placed):
+        panel = _panel(part, market, model, windows, span=span)
+        total, count = _kernels().group_sums(*panel, sign_of(part), ends, span is None)
+        return total, count
+    if span is None:
+        y, x = estimation_cut(part, market, model, windows, instruments=True)
+    else:
+        y, x, _ = cut(part, market, model, span)
+    values = np.concatenate([y[:, None, :], np.moveaxis(x, 2, 1)], axis=1)
+    present = ~np.isnan(values)
+    if span is None:
+        present = np.broadcast_to(present.all(axis=1, keepdims=True), values.shape)
+    filled = np.where(present, values, 0.0)
+    own = [slice(end - len(group), end) for end, group in zip(ends.tolist(), groups, strict=True)]
+    return np.stack([filled[k].sum(axis=0) for k in own]), np.stack([present[k].sum(axis=0) for k in own])
+
+
 def _fit_compiled(placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Fit:
     kernels, panel, design = _kernels(), _panel(placed, market, model, windows), model.design
     found = models.Sums(*kernels.sums(*panel, design.centred))
@@ -100,11 +151,14 @@ def _kernels() -> Any:
 
 
 def _panel(
-    placed: pl.DataFrame, market: Market, model: Model, windows: Windows, *, event: bool = False
+    placed: pl.DataFrame, market: Market, model: Model, windows: Windows, *, span: tuple[int, int] | None = None
 ) -> tuple[Any, ...]:
-    """What the kernels read: columns of the market, and where each event's windows lie in them."""
+    """What the kernels read: columns of the market, and where each event's windows lie in them.
+
+    Without a span the days that are estimated from, with instruments and without what is excluded.
+    """
     design = model.design
-    used = design.regressors if event else (*design.regressors, *design.instruments)
+    used = design.regressors if span else (*design.regressors, *design.instruments)
     columns = tuple(_readonly(market.column(name)) for name in (design.response, *(term.column for term in used)))
     place = np.column_stack([placed[name].to_numpy() for name in ("first_row", "n_sessions", "day0")]).astype(np.int64)
     return (
@@ -112,10 +166,10 @@ def _panel(
         np.array([0, *(term.shift for term in used)], dtype=np.int64),
         _readonly(market.column("rf") if design.excess else np.empty(0)),
         np.array([design.excess, *(design.excess and term.column == "market" for term in used)], dtype=np.bool_),
-        np.array([windows.event] if event else spans(model, windows), dtype=np.int64),
+        np.array([span] if span else spans(model, windows), dtype=np.int64),
         place,
         np.argsort(place[:, 0] + place[:, 2], kind="stable"),
-        np.empty(0, dtype=np.bool_) if windows.excluded is None else windows.excluded,
+        np.empty(0, dtype=np.bool_) if span or windows.excluded is None else windows.excluded,
     )
 
 

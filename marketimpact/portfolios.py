@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from marketimpact.estimates import Estimates, autocorrelation, cumulate
-from marketimpact.fitting import CHUNK
+from marketimpact.fitting import CHUNK, group_sums
 from marketimpact.inference import Clock, Portfolios, Rowwise, apart
 from marketimpact.market import Market
 from marketimpact.models import Model, forecast
-from marketimpact.windows import Floats, Ints, cut, estimation_cut, own_variance_of
+from marketimpact.windows import Floats, Ints, estimation_cut, own_variance_of
 
 __all__ = ["portfolios"]
 
@@ -39,12 +39,12 @@ def portfolios(
     group = exchange if apart(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
     first, last = window
     columns = slice(first - estimates.windows.event[0], last - estimates.windows.event[0] + 1)
+    day0 = estimates.events["date"].to_physical().to_numpy().astype(np.int64)
     if groups is None:
-        day0 = estimates.events["date"].to_physical().to_numpy()
         order = np.lexsort((np.arange(len(day0)), group, day0))
         ends = np.flatnonzero((np.diff(day0[order]) != 0) | (np.diff(group[order]) != 0)) + 1
         groups = np.split(order, ends)
-    members = list(_averages(estimates, market, model, window, groups))
+    members = _averages(estimates, market, model, window, groups=groups, calendar=day0 * len(clocks) + exchange)
     parts = [estimation for estimation, _ in members]
     width = max(len(days) for _, _, days in parts)
     n_regressors = parts[0][1].shape[1]
@@ -79,37 +79,54 @@ def portfolios(
 
 
 def _averages(
-    estimates: Estimates, market: Market, model: Model, window: tuple[int, int], groups: Sequence[Ints]
-) -> Iterator[tuple[tuple[Floats, Floats, Ints], tuple[Floats, Floats]]]:
-    """Means over each group's members: of the estimation window by date, of the event window by tau."""
-    start = 0
-    while start < len(groups):
-        stop, size = start, 0
-        while stop < len(groups) and size < CHUNK:  # many groups are small: read several at once
-            size, stop = size + len(groups[stop]), stop + 1
-        rows = np.concatenate(groups[start:stop])
-        placed = estimates.location[rows]
-        y, x = estimation_cut(placed, market, model, estimates.windows, instruments=True)
-        y_event, x_event, _ = cut(placed, market, model, window)
-        dates = estimates.date_rows.rows(rows)
-        at = 0
-        for members in groups[start:stop]:
-            own = slice(at, at + len(members))
-            yield _by_date(y[own], x[own], dates[own]), (_mean(y_event[own]), _mean(x_event[own]))
-            at = own.stop
-        start = stop
+    estimates: Estimates,
+    market: Market,
+    model: Model,
+    window: tuple[int, int],
+    *,
+    groups: Sequence[Ints],
+    calendar: Ints,
+) -> list[tuple[tuple[Floats, Floats, Ints], tuple[Floats, Floats]]]:
+    """Means over each group's members: of the estimation window by date, of the event window by tau.
+
+    Events of one `calendar`, (N,), have their sessions on the same dates.
+    """
+    placed, windows = estimates.location, estimates.windows
+    found: list[tuple[tuple[Floats, Floats, Ints], tuple[Floats, Floats]]] = []
+    for some in _batches(groups):
+        total, count = group_sums(some, placed, market, model, windows, span=window)
+        event = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        total, count = group_sums(some, placed, market, model, windows)
+        first = estimates.date_rows.rows(np.array([rows[0] for rows in some]))
+        for k, rows in enumerate(some):
+            if (calendar[rows] == calendar[rows[0]]).all():  # one exchange and one day 0: nothing to match
+                means = _on_days(total[k], count[k, 0], first[k], len(rows))
+            else:
+                y, x = estimation_cut(placed[rows], market, model, windows, instruments=True)
+                means = _by_date(y, x, estimates.date_rows.rows(rows))
+            found.append((means, (event[k, 0], event[k, 1:].T)))
+    return found
+
+
+def _batches(groups: Sequence[Ints]) -> Iterator[Sequence[Ints]]:
+    """Groups of `CHUNK` members or a few more: many are small, and read together."""
+    ends = np.cumsum([len(rows) for rows in groups])
+    number = (ends - [len(rows) for rows in groups]) // CHUNK
+    for part in np.split(np.arange(len(groups)), np.flatnonzero(np.diff(number)) + 1):
+        yield [groups[k] for k in part.tolist()]
+
+
+def _on_days(total: Floats, count: Ints, dates: Ints, n: int) -> tuple[Floats, Floats, Ints]:
+    """Mean return and regressors, (p + 1, M) sums given, on each date that at least half of n members have."""
+    order = np.argsort(dates, kind="stable")
+    order = order[(dates[order] >= 0) & (2 * count[order] >= n)]
+    mean = total[:, order] / count[order]
+    return mean[0], mean[1:].T, dates[order]
 
 
 def _by_date(y: Floats, x: Floats, dates: Ints) -> tuple[Floats, Floats, Ints]:
-    """Mean return and regressors of the members on each date that at least half of them have."""
+    """The same of members whose sessions are matched by date; (n, M), (n, M, p) and (n, M) in."""
     present = ~(np.isnan(y) | np.isnan(x).any(axis=2)) & (dates >= 0)
-    if (dates == dates[0]).all():  # one calendar and one day 0: nothing to match
-        order = np.argsort(dates[0], kind="stable")
-        order = order[2 * present[:, order].sum(axis=0) >= max(len(y), 1)]
-        y, x, present = y[:, order], x[:, order], present[:, order]
-        count = present.sum(axis=0)
-        x_sum = np.where(present[:, :, None], x, 0.0).sum(axis=0)
-        return np.where(present, y, 0.0).sum(axis=0) / count, x_sum / count[:, None], dates[0][order]
     axis = np.unique(dates[present])
     column = np.searchsorted(axis, dates[present])
     count = np.bincount(column, minlength=len(axis))
@@ -119,11 +136,3 @@ def _by_date(y: Floats, x: Floats, dates: Ints) -> tuple[Floats, Floats, Ints]:
         x_mean[:, regressor] = np.bincount(column, weights=x[:, :, regressor][present], minlength=len(axis)) / count
     kept = 2 * count >= len(y)
     return y_mean[kept], x_mean[kept], axis[kept]
-
-
-def _mean(values: Floats) -> Floats:
-    """Mean over members (axis 0) of what is present; NaN where nobody is."""
-    present = ~np.isnan(values)
-    count = present.sum(axis=0)
-    total = np.where(present, values, 0.0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-__all__ = ["event_days", "residuals", "squares", "sums"]
+__all__ = ["event_days", "group_sums", "residuals", "squares", "sums"]
 
 #: Events that one thread takes at a time.
 BLOCK = 256
@@ -136,9 +136,14 @@ def _complete_days(window, ok):  # type: ignore[no-untyped-def]
 def _set_absent(window, ok, values):  # type: ignore[no-untyped-def]
     """Put a value into days that do not count: a mean there has no deviation."""
     for j in range(len(window)):
-        for d in range(len(ok)):
-            if not ok[d]:
-                window[j, d] = values[j]
+        _set_absent_in(window[j], ok, values[j])
+
+
+@njit(nogil=True, cache=True)
+def _set_absent_in(values, ok, value):  # type: ignore[no-untyped-def]
+    for d in range(len(ok)):
+        if not ok[d]:
+            values[d] = value
 
 
 @njit(parallel=True, nogil=True, cache=True)
@@ -247,6 +252,37 @@ def event_days(columns, shifts, rf, minus_rf, spans, places, order, days, alpha,
                         error += loading[i, d, row + 1] * loading[i, d, row + 1]
                     se[i, d] = sigma[i] * np.sqrt(1.0 + error)
     return ret, expected, ar, se, loading, own, dates
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def group_sums(columns, shifts, rf, minus_rf, spans, places, _, excluded, sign, ends, together):  # type: ignore[no-untyped-def]
+    """Sums over the events of each group, day by day, of return and regressors, (G, p + 1, M), and how many are there.
+
+    Groups are events up to `ends`. Where `together`, a day counts that has them all.
+    """
+    n_groups, p, width = len(ends), len(shifts) - 1, _width(spans)
+    total, count = np.zeros((n_groups, p + 1, width)), np.zeros((n_groups, p + 1, width), np.int64)
+    for g in prange(n_groups):
+        window, ok = np.zeros((p + 1, width)), np.zeros(width, np.bool_)
+        for i in range(ends[g - 1] if g else 0, ends[g]):
+            _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+            if sign[i] < 0:
+                window[0] *= sign[i]
+            if together:
+                _complete_days(window, ok)
+                for j in range(p + 1):
+                    _set_absent_in(window[j], ok, np.nan)
+            for j in range(p + 1):
+                _add_present(window[j], total[g, j], count[g, j])
+    return total, count
+
+
+@njit(nogil=True, cache=True)
+def _add_present(values, total, count):  # type: ignore[no-untyped-def]
+    for d in range(len(values)):
+        there = values[d] == values[d]
+        total[d] += values[d] if there else 0.0
+        count[d] += there
 
 
 @njit(nogil=True, cache=True)
