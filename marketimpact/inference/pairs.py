@@ -32,7 +32,6 @@ __all__ = [
     "layouts",
     "overlap_of",
     "shared_part",
-    "weighted",
 ]
 
 Floats = NDArray[np.float64]
@@ -147,11 +146,6 @@ class Overlap:
     def pairs(self) -> Iterator[tuple[int, int, Floats]]:
         """Numbers and weights of every pair."""
         return zip(self.one.tolist(), self.other.tolist(), self.weight, strict=True)
-
-    def keys(self, layout: Ints) -> Iterator[Key]:
-        """What `Pairs` calls every pair, of layouts numbered so there."""
-        row, kind = np.nonzero(self.weight)
-        return zip(layout[self.one[row]].tolist(), layout[self.other[row]].tolist(), kind.tolist(), strict=True)
 
 
 def overlap_of(dates: Ints, exchange: Ints, clocks: Sequence[Clock]) -> Overlap:
@@ -301,6 +295,21 @@ class Pairs:
         values = self.rows.residuals.rows(np.concatenate(rows))[:, column]
         return dates[column], values, np.repeat(np.arange(len(rows)), [len(own) for own in rows])
 
+    def weighted(self, overlap: Overlap, layout: Ints) -> tuple[Floats, Ints]:
+        """For every two that overlap: the sum of correlation times weight, and the number of pairs it is known for.
+
+        `layout` are the layouts that the overlap numbers; (P,) and (P,) out.
+        """
+        pair, kind = np.nonzero(overlap.weight)
+        one, other = layout[overlap.one[pair]], layout[overlap.other[pair]]
+        keys = list(zip(one.tolist(), other.tolist(), kind.tolist(), strict=True))
+        self.learn(keys)
+        found = np.array([self.total(*key) for key in keys]).reshape(-1, 2)
+        used = np.full(len(overlap.one), np.iinfo(np.int64).max)
+        np.minimum.at(used, pair, found[:, 1].astype(np.int64))
+        value = np.bincount(pair, weights=overlap.weight[pair, kind] * found[:, 0], minlength=len(used))
+        return np.where(used > 0, value, 0.0), used
+
     def _summed_units(self, layout: int, keys: Sequence[Key]) -> list[tuple[Floats, int]]:
         """For every pair that a layout is in: its residuals on the pair's common sessions, summed over its rows.
 
@@ -308,7 +317,7 @@ class Pairs:
         of a pair with too few common sessions are left out. With the number of rows left.
         """
         values = self._residuals(layout)
-        places = [self._common(key, layout) for key in keys]
+        places = self._common(layout, keys)
         # a session can hear the news of two sessions elsewhere, and then counts twice
         times = np.stack([np.bincount(place, minlength=values.shape[1]) for place in places]).astype(np.float64)
         n = np.maximum(times.sum(axis=1), 1.0)
@@ -317,22 +326,20 @@ class Pairs:
         varies = (variation > NOTHING * squares) & (n >= MIN_COMMON_DAYS)
         scale = np.where(varies, 1.0 / np.sqrt(np.where(varies, variation, 1.0)), 0.0)
         summed = scale.T @ values - ((scale * total).sum(axis=0) / n)[:, None]
-        return list(
-            zip(
-                (row[place] for row, place in zip(summed, places, strict=True)),
-                varies.sum(axis=0).tolist(),
-                strict=True,
-            )
-        )
+        number = varies.sum(axis=0).tolist()
+        return [(row[place], left) for row, place, left in zip(summed, places, number, strict=True)]
 
-    def _common(self, key: Key, layout: int) -> Ints:
-        """Places among one layout's days of the sessions that a pair has in common, in the same order for both."""
-        one, other, kind = key
-        days, days_there = self._days(one), self._days(other)
-        if one == other:
-            return np.arange(len(days))
-        both = _same_days(days, days_there) if kind == BY_DATE else self._linked(one, other, kind, days, days_there)
-        return both[0] if layout == one else both[1]
+    def _common(self, layout: int, keys: Sequence[Key]) -> list[Ints]:
+        """Places among one layout's days of the sessions it has in common with each other, in one order for both."""
+        days, partners = self._days(layout), [one if other == layout else other for one, other, _ in keys]
+        theirs = [self._days(partner) for partner in partners]
+        place, same = _places(days, np.concatenate(theirs))
+        ends = np.cumsum([len(own) for own in theirs])[:-1]
+        by_date = [own[there] for own, there in zip(np.split(place, ends), np.split(same, ends), strict=True)]
+        return [
+            by_date[k] if kind == BY_DATE else self._linked(layout, partner, kind, days, theirs[k])[0]
+            for k, ((*_, kind), partner) in enumerate(zip(keys, partners, strict=True))
+        ]
 
     def _days(self, layout: int) -> Ints:
         """Dates of a layout that have a residual, increasing, (C,)."""
@@ -438,20 +445,9 @@ def shared_part(rows: Windows) -> tuple[Floats, Bools]:
     n = len(rows.dates)
     pairs = Pairs(rows, np.arange(n))
     overlap = overlap_of(rows.dates, rows.exchange, rows.clocks)
-    pairs.learn(key for key in overlap.keys(np.arange(n)) if key[0] != key[1])
+    value, used = pairs.weighted(overlap, np.arange(n))
     part, known = np.zeros((n, n)), np.ones((n, n), dtype=bool)
-    for one, other, weight in overlap.pairs():
-        if one == other:
-            continue
-        value, used = weighted(pairs, one, other, weight)
-        part[one, other] = part[other, one] = value
-        known[one, other] = known[other, one] = bool(used)
+    for one, other in ((overlap.one, overlap.other), (overlap.other, overlap.one)):
+        part[one, other], known[one, other] = value, used > 0
+    np.fill_diagonal(known, val=True)
     return part, known
-
-
-def weighted(pairs: Pairs, one: int, other: int, weight: Floats) -> tuple[float, int]:
-    """Sum over the pairs of two layouts of correlation times weight, and the number of pairs it is known for."""
-    kinds = np.flatnonzero(weight).tolist()
-    totals = [pairs.total(one, other, kind) for kind in kinds]
-    used = min(number for _, number in totals)
-    return (sum(weight[kind] * value for kind, (value, _) in zip(kinds, totals, strict=True)) if used else 0.0), used

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.inference.clocks import Clock
-from marketimpact.inference.pairs import MeanCorrelation, Overlap, Pairs, chains, overlap_of, weighted
+from marketimpact.inference.pairs import MeanCorrelation, Overlap, Pairs, chains, overlap_of
 from marketimpact.inference.rowwise import Rowwise
 
 __all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample"]
@@ -218,13 +218,10 @@ class Sample:
     def mean_correlation(self) -> MeanCorrelation:
         """Overlap-weighted average correlation of estimation-window residuals."""
         asked, _, size = self.kinds
-        total, n_pairs, n_used = 0.0, 0, 0
-        self.pairs.learn(key for key in self.overlap.keys(asked))
-        for one, other, weight in self.overlap.pairs():
-            number = int(size[one] * (size[one] - 1) // 2 if one == other else size[one] * size[other])
-            if number:
-                value, used = weighted(self.pairs, asked[one], asked[other], weight)
-                total, n_pairs, n_used = total + value, n_pairs + number, n_used + used
+        one, other = size[self.overlap.one], size[self.overlap.other]
+        number = np.where(self.overlap.one == self.overlap.other, one * (one - 1) // 2, one * other)
+        value, used = self.pairs.weighted(self.overlap, asked)
+        total, n_pairs, n_used = float(value[number > 0].sum()), int(number.sum()), int(used[number > 0].sum())
         if not n_pairs:
             return MeanCorrelation(0.0, 0, 0)
         if not n_used:
