@@ -2,54 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy import special
 
-from marketimpact.estimates import Estimates, cumulate, held_events
+from marketimpact.estimates import Estimates, Sums, held_events, summed
 from marketimpact.inference import detectable
 from marketimpact.market import Market
-from marketimpact.windows import Floats
+from marketimpact.windows import Bools
 
 __all__ = ["car_table"]
-
-Bools = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class _Days:
-    """The window of every event, days outside an event's own end masked."""
-
-    ar: Floats
-    ret: Floats
-    expected: Floats
-    loading: Floats
-    own_variance: Floats
 
 
 def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limits: bool) -> pl.DataFrame:
     """``event_id, symbol, n_days, car, se, t, df, p, mde, scar, bhar, flags`` of every event; see `StudyResult.car`."""
-    hits = limit_sides(estimates, market)
-    ends = _ends(estimates, hits, columns, past_limits=past_limits)
-    days = _within(estimates, columns.start, ends)
-    total, variance = cumulate(days.ar, days.loading, days.own_variance, estimates.fit)
-    usable = held_events(days.ar, ends - columns.start, estimates.windows)
-    total, variance = np.where(usable, total, np.nan), np.where(usable, variance, np.nan)
+    sides = limit_sides(estimates, market)
+    ends = _ends(estimates, sides, columns) if past_limits else np.full(len(sides), columns.stop)
+    inside = _inside(columns.start, ends, estimates.present.shape[1])
+    sums = _sums_within(estimates, inside) if past_limits else estimates.summed(columns)
+    n_days = (estimates.present & inside).sum(axis=1)
+    usable = held_events(n_days, ends - columns.start, estimates.windows)
+    total, variance = np.where(usable, sums.car, np.nan), np.where(usable, sums.variance, np.nan)
     se = np.sqrt(variance)
     t = total / se
-    present = ~np.isnan(days.ar)
-    held = np.where(present, 1.0 + days.ret, 1.0).prod(axis=1)
-    expected = np.where(present, 1.0 + days.expected, 1.0).prod(axis=1)
     # a short position does not compound as a long one
     compounds = usable & (market.unit == "simple") & (estimates.sign > 0)
     frame = pl.DataFrame(
         {
             "event_id": estimates.events["event_id"],
             "symbol": estimates.events["symbol"],
-            "n_days": present.sum(axis=1),
+            "n_days": n_days,
             "car": total,
             "se": se,
             "t": t,
@@ -57,8 +42,8 @@ def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limi
             "p": 2.0 * special.stdtr(estimates.fit.df, -np.abs(t)),
             "mde": detectable(se, estimates.fit.df.astype(np.float64)),
             "scar": t,
-            "bhar": np.where(compounds, held - expected, np.nan),
-            "flags": _flags(estimates, hits, columns, ends),
+            "bhar": np.where(compounds, sums.grown - sums.expected, np.nan),
+            "flags": _flags(estimates, sides, inside),
         }
     ).with_columns(pl.col("car", "se", "t", "p", "mde", "scar", "bhar").fill_nan(None))
     if past_limits:
@@ -69,7 +54,7 @@ def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limi
 
 def limit_sides(estimates: Estimates, market: Market) -> NDArray[np.int8]:
     """+1 where an event day closed at the upper price limit, -1 at the lower, else 0, (N, W)."""
-    sides = np.zeros(estimates.ar.shape, dtype=np.int8)
+    sides = np.zeros(estimates.present.shape, dtype=np.int8)
     hits = market.limit_hits.filter(pl.col("symbol").is_in(estimates.events["symbol"].unique().to_list()))
     if hits.is_empty():
         return sides
@@ -88,49 +73,54 @@ def limit_sides(estimates: Estimates, market: Market) -> NDArray[np.int8]:
     return sides
 
 
-def _ends(estimates: Estimates, sides: NDArray[np.int8], columns: slice, *, past_limits: bool) -> NDArray[np.int64]:
-    """Column after each event's last day: past a close at the limit until the first free one, on request."""
+def _ends(estimates: Estimates, sides: NDArray[np.int8], columns: slice) -> NDArray[np.int64]:
+    """Column after each event's last day: past a close at the limit until the first free one."""
     ends = np.full(len(sides), columns.stop, dtype=np.int64)
-    if not past_limits:
-        return ends
     width = len(estimates.taus)
     for row in np.flatnonzero(sides[:, columns.stop - 1]):
         end = columns.stop
         # a day without a close after one at the limit is not a free one
-        while end < width and (sides[row, end - 1] or np.isnan(estimates.ar[row, end - 1])):
+        while end < width and (sides[row, end - 1] or not estimates.present[row, end - 1]):
             end += 1
         ends[row] = end
     return ends
 
 
-def _within(estimates: Estimates, start: int, ends: NDArray[np.int64]) -> _Days:
-    stop = int(ends.max(initial=start + 1))
-    span = slice(start, stop)
-    outside = np.arange(start, stop)[None, :] >= ends[:, None]
-    return _Days(
-        ar=np.where(outside, np.nan, estimates.ar[:, span]),
-        ret=estimates.ret[:, span],
-        expected=estimates.expected[:, span],
-        loading=np.where(outside[:, :, None], 0.0, estimates.loading[:, span]),
-        own_variance=np.where(outside, 0.0, estimates.own_variance[:, span]),
+def _inside(start: int, ends: NDArray[np.int64], width: int) -> Bools:
+    """Which days of the event window lie in each event's window, (N, W)."""
+    day = np.arange(width)[None, :]
+    return np.asarray((day >= start) & (day < ends[:, None]))
+
+
+def _sums_within(estimates: Estimates, inside: Bools) -> Sums:
+    """Sums over each event's own window."""
+    days = estimates.days
+    return summed(
+        replace(
+            days,
+            ar=np.where(inside, days.ar, np.nan),
+            loading=np.where(inside[:, :, None], days.loading, 0.0),
+            own_variance=np.where(inside, days.own_variance, 0.0),
+        ),
+        estimates.fit,
     )
 
 
-def _flags(estimates: Estimates, sides: NDArray[np.int8], columns: slice, ends: NDArray[np.int64]) -> pl.Series:
+def _flags(estimates: Estimates, sides: NDArray[np.int8], inside: Bools) -> pl.Series:
     """What a reader must know about days of the window, in words; null where there is nothing."""
-    span = slice(columns.start, int(ends.max(initial=columns.start + 1)))
-    taus = estimates.taus[span]
-    inside = np.arange(span.start, span.stop)[None, :] < ends[:, None]
-    said: dict[int, list[str]] = {}  # most events have nothing to say
-    no_return = np.isnan(estimates.ret[:, span])
-    for what, mask in (
-        ("no return on", no_return),
-        ("no benchmark or factor on", np.isnan(estimates.ar[:, span]) & ~no_return),
-        ("at the upper price limit on", sides[:, span] > 0),
-        ("at the lower price limit on", sides[:, span] < 0),
-    ):
-        shown = mask & inside
-        for row in np.flatnonzero(shown.any(axis=1)).tolist():
-            days = ", ".join(str(tau) for tau in taus[shown[row]])
-            said.setdefault(row, []).append(f"{what} {days}")
-    return pl.Series([("; ".join(said[row]) if row in said else None) for row in range(len(sides))], dtype=pl.String)
+    said: dict[int, str] = {}  # most events have nothing to say
+    for row in np.flatnonzero((inside & (~estimates.present | (sides != 0))).any(axis=1)).tolist():
+        ret = estimates.days_of(slice(row, row + 1)).ret[0]
+        masks = {
+            "no return on": np.isnan(ret),
+            "no benchmark or factor on": ~estimates.present[row] & ~np.isnan(ret),
+            "at the upper price limit on": sides[row] > 0,
+            "at the lower price limit on": sides[row] < 0,
+        }
+        said[row] = "; ".join(
+            f"{what} {', '.join(map(str, estimates.taus[mask & inside[row]]))}"
+            for what, mask in masks.items()
+            if (mask & inside[row]).any()
+        )
+    flags = pl.Series("flags", [None], dtype=pl.String).new_from_index(0, len(sides))
+    return flags.scatter(list(said), list(said.values())) if said else flags

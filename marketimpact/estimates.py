@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact import slices
-from marketimpact.fitting import DAYS, residuals_of
+from marketimpact.fitting import EventDays, event_days, residuals_of
 from marketimpact.inference import Rowwise
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
-from marketimpact.windows import Floats, Ints, Windows, cut, dates_between, estimation_cut, sign_of, spans
+from marketimpact.windows import Bools, Floats, Ints, Windows, cut, dates_between, estimation_cut, sign_of, spans
 
-__all__ = ["Estimates", "autocorrelation", "cumulate", "held_events", "panel"]
+__all__ = ["Estimates", "Sums", "autocorrelation", "cumulate", "held_events", "panel", "summed"]
 
+#: Event windows that are read at a time ...
+CHUNK = 8192
+#: ... unless all of them hold fewer numbers than these.
+KEPT = 2**20
 #: Events whose estimation windows are looked up at once in a dataset, at most.
 PIECE_EVENTS = 5_000
 #: Autocorrelation beyond this leaves no variance to speak of.
@@ -36,42 +40,92 @@ class Estimates:
         The N usable events, sorted by `event_id`; row i belongs to row i of every array.
     fit : Fit
         The regressions.
-    ret, expected, ar, se : (N, L) arrays
-        Return, expectation, abnormal return (fraction per session) and the abnormal return's
-        forecast standard error; NaN on days without a return.
-    loading : (N, L, p + 1) array
-        z in ``Cov(AR_s, AR_t) = sigma^2 (v_t 1{s=t} + z_s'z_t)``; 0 on days without a return.
-    own_variance : (N, L) array
-        v, the variance of each day's own shock in units of ``sigma^2``: 1 unless the model says
-        otherwise; 0 on days without a return.
-    dates : (N, L) array of int
-        Days since 1970-01-01; -1 outside the calendar.
+    present : (N, L) array of bool
+        Days of the event window that have an abnormal return.
     location : polars.DataFrame
         Where each event's day 0 sits in the market's panel.
     market, model : Market, Model
-        Where the estimation windows are looked up when they are asked for: all of them together are far larger
-        than everything else.
+        Where days are looked up when they are asked for: all of them together are far larger than everything else.
+    kept : EventDays or None
+        The days of the event window, where a worker sent them.
     """
 
     windows: Windows
     events: pl.DataFrame
     fit: Fit
-    ret: Floats
-    expected: Floats
-    ar: Floats
-    se: Floats
-    loading: Floats
-    own_variance: Floats
-    dates: Ints
+    present: Bools
     location: pl.DataFrame
     market: Market = field(repr=False)
     model: Model = field(repr=False)
+    kept: EventDays | None = field(default=None, repr=False)
+    _summed: dict[tuple[int, int], Sums] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def taus(self) -> Ints:
         """Sessions of the event window, (L,)."""
         first, last = self.windows.event
         return np.arange(first, last + 1)
+
+    @cached_property
+    def days(self) -> EventDays:
+        """The event window of all events."""
+        return self.days_of(slice(0, self.events.height))
+
+    @property
+    def ret(self) -> Floats:
+        """Returns of the event window, (N, L), fractions per session; NaN where missing, as in the next three."""
+        return self.days.ret
+
+    @property
+    def expected(self) -> Floats:
+        """Expected returns, (N, L)."""
+        return self.days.expected
+
+    @property
+    def ar(self) -> Floats:
+        """Abnormal returns, (N, L)."""
+        return self.days.ar
+
+    @property
+    def se(self) -> Floats:
+        """Forecast standard errors of the abnormal returns, (N, L)."""
+        return self.days.se
+
+    @property
+    def dates(self) -> Ints:
+        """Dates of the event window, (N, L): days since 1970-01-01, -1 outside the calendar."""
+        return self.days.dates
+
+    def days_of(self, rows: Ints | slice) -> EventDays:
+        """The event window of some events."""
+        known = self.kept or self.__dict__.get("days")
+        if known is not None:
+            return known.take(rows)
+        return event_days(self.fit.take(rows), self.location[rows], self.market, self.model, self.windows)
+
+    def day_chunks(self) -> Iterator[tuple[slice, EventDays]]:
+        """Which events, and their event window, until all have been read; few are kept when they are read."""
+        n, length = self.present.shape
+        if n * length <= KEPT:
+            yield slice(0, n), self.days
+            return
+        for start in range(0, n, CHUNK):
+            rows = slice(start, min(start + CHUNK, n))
+            yield rows, self.days_of(rows)
+
+    def day_rows(self, name: str) -> Rowwise:
+        """One of the arrays of the event window, (N, L), event by event."""
+        n, length = self.present.shape
+        return Rowwise(n, length, lambda rows: getattr(self.days_of(rows), name))
+
+    def summed(self, columns: slice) -> Sums:
+        """Sums over a window of every event; those of the window asked for last are kept."""
+        window = columns.start, columns.stop
+        if window not in self._summed:
+            parts = [summed(days.between(columns), self.fit.take(rows)) for rows, days in self.day_chunks()]
+            self._summed.clear()
+            self._summed[window] = Sums(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+        return self._summed[window]
 
     @cached_property
     def residual_rows(self) -> Rowwise:
@@ -131,7 +185,7 @@ class Estimates:
 
     def turned(self, sign: Floats) -> Estimates:
         """The same with the returns of some events counted the other way round, as if sold short."""
-        column = sign[:, None]
+        column, days = sign[:, None], self.days
         return replace(
             self,
             fit=replace(
@@ -139,20 +193,20 @@ class Estimates:
                 alpha=self.fit.alpha * sign,
                 slopes=self.fit.slopes * column,
             ),
-            ret=self.ret * column,
-            expected=self.expected * column,
-            ar=self.ar * column,
+            kept=replace(days, ret=days.ret * column, expected=days.expected * column, ar=days.ar * column),
             location=self.location.with_columns(pl.Series("sign", self.sign * sign)),
         )
 
     def take(self, rows: NDArray[np.int64]) -> Estimates:
         """The same for some of the events."""
+        known = self.kept or self.__dict__.get("days")
         return replace(
             self,
             events=self.events[rows],
             location=self.location[rows],
             fit=self.fit.take(rows),
-            **{name: getattr(self, name)[rows] for name in DAYS},
+            present=self.present[rows],
+            kept=None if known is None else known.take(rows),
         )
 
 
@@ -165,9 +219,8 @@ def panel(
     return y, x, y_event, x_event
 
 
-def held_events(ar: Floats, length: Ints | int, windows: Windows) -> NDArray[np.bool_]:
+def held_events(n_days: Ints, length: Ints | int, windows: Windows) -> Bools:
     """Which events have a CAR: those with a return in the window, or with all of them where that is asked."""
-    n_days = (~np.isnan(ar)).sum(axis=1)
     return np.asarray(n_days == length if windows.strict else n_days > 0)
 
 
@@ -177,6 +230,33 @@ def autocorrelation(residuals: Floats) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         rho = (e[:, 1:] * e[:, :-1]).sum(axis=1) / (e**2).sum(axis=1)
     return np.asarray(np.clip(np.nan_to_num(rho), -MAX_RHO, MAX_RHO))
+
+
+class Sums(NamedTuple):
+    """Sums over the days of a window that have an abnormal return, N events.
+
+    Attributes
+    ----------
+    car, variance : (N,) arrays
+        See `cumulate`.
+    grown, expected : (N,) arrays
+        One unit after the window, invested at the returns and at the expected returns.
+    """
+
+    car: Floats
+    variance: Floats
+    grown: Floats
+    expected: Floats
+
+
+def summed(days: EventDays, fitted: Fit) -> Sums:
+    """Sums over all of some days."""
+    present = ~np.isnan(days.ar)
+    return Sums(
+        *cumulate(days.ar, days.loading, days.own_variance, fitted),
+        np.where(present, 1.0 + days.ret, 1.0).prod(axis=1),
+        np.where(present, 1.0 + days.expected, 1.0).prod(axis=1),
+    )
 
 
 def cumulate(ar: Floats, loading: Floats, own_variance: Floats, fitted: Fit) -> tuple[Floats, Floats]:

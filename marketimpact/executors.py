@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from marketimpact import memory, progress, slices
 from marketimpact.errors import DataError, MarketImpactError, SpecificationError
 from marketimpact.estimates import Estimates
-from marketimpact.fitting import DAYS
+from marketimpact.fitting import DAYS, EventDays
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
 from marketimpact.placing import LOCATION
@@ -170,12 +170,14 @@ def _next(
 
 
 def _here(job: Job) -> Arrays:
-    return _flat(*job.done()) if job.market.dataset is None else run(_task(job))
+    return run(_task(job)) if job.market.dataset is not None else _flat(*job.done())
 
 
 def run(task: Task) -> Arrays:
     """What a worker does with a task."""
-    return _flat(*task.work(task.placed, task.part.market(), task.model, task.windows))
+    estimates, before = task.work(task.placed, task.part.market(), task.model, task.windows)
+    days = {name: getattr(estimates.days, name) for name in DAYS}  # the returns stay with the worker
+    return {**_flat(estimates, before), **days}
 
 
 def _task(job: Job) -> Task:
@@ -203,9 +205,8 @@ def _chunks(job: Job, sharing: Sharing, budget: int) -> list[Ints]:
 
 def _flat(estimates: Estimates, before: Ints) -> Arrays:
     """The arrays of some events under their names: what a worker sends back."""
-    arrays = {name: getattr(estimates, name) for name in DAYS}
     fitted = {f"fit.{part.name}": getattr(estimates.fit, part.name) for part in fields(Fit)}
-    return {**arrays, **fitted, "before": before}
+    return {**fitted, "present": estimates.present, "before": before}
 
 
 def _together(store: Arrays, job: Job) -> tuple[Estimates, Ints]:
@@ -213,7 +214,8 @@ def _together(store: Arrays, job: Job) -> tuple[Estimates, Ints]:
         windows=job.windows,
         events=job.placed.drop(*LOCATION, "first_session"),
         fit=Fit(**{part.name: store[f"fit.{part.name}"] for part in fields(Fit)}),
-        **{name: store[name] for name in DAYS},
+        present=store["present"],
+        kept=EventDays(*(store[name] for name in DAYS)) if "ar" in store else None,
         location=job.placed.select(LOCATION),
         market=job.market,
         model=job.model,

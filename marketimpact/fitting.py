@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from marketimpact import models
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
 from marketimpact.windows import (
+    Bools,
     Floats,
     Ints,
     Windows,
@@ -24,10 +26,8 @@ from marketimpact.windows import (
     spans,
 )
 
-__all__ = ["CHUNK", "DAYS", "chunks", "event_days", "fitted", "group_sums", "residuals_of"]
+__all__ = ["CHUNK", "DAYS", "EventDays", "chunks", "event_days", "fitted", "group_sums", "present_days", "residuals_of"]
 
-#: What is kept of every day of the event window.
-DAYS = ("ret", "expected", "ar", "se", "loading", "own_variance", "dates")
 #: Events whose windows are held side by side at a time.
 CHUNK = 2048
 #: From so many events on the compiled kernels win, whose loading takes a third of a second ...
@@ -35,6 +35,44 @@ MANY = 4096
 #: ... and once they are loaded, from so many on.
 SOME = 64
 KERNELS = "marketimpact.models.kernels"
+
+
+@dataclass(frozen=True, slots=True)
+class EventDays:
+    """Every day of the event window of N events, L days, p regressors; NaN on days without a return.
+
+    Attributes
+    ----------
+    ret, expected, ar, se : (N, L) arrays
+        Return, expectation, abnormal return (fraction per session) and the abnormal return's forecast standard
+        error.
+    loading : (N, L, p + 1) array
+        z in ``Cov(AR_s, AR_t) = sigma^2 (v_t 1{s=t} + z_s'z_t)``; 0 on days without a return.
+    own_variance : (N, L) array
+        v, the variance of each day's own shock in units of ``sigma^2``: 1 unless the model says
+        otherwise; 0 on days without a return.
+    dates : (N, L) array of int
+        Days since 1970-01-01; -1 outside the calendar.
+    """
+
+    ret: Floats
+    expected: Floats
+    ar: Floats
+    se: Floats
+    loading: Floats
+    own_variance: Floats
+    dates: Ints
+
+    def take(self, rows: Ints | slice) -> EventDays:
+        """The same of some of the events."""
+        return EventDays(*(getattr(self, name)[rows] for name in DAYS))
+
+    def between(self, columns: slice) -> EventDays:
+        """The same of some of the days."""
+        return EventDays(*(getattr(self, name)[:, columns] for name in DAYS))
+
+
+DAYS = tuple(part.name for part in fields(EventDays))
 
 
 def chunks(n: int) -> Iterator[slice]:
@@ -57,14 +95,14 @@ def fitted(placed: pl.DataFrame, market: Market, model: Model, windows: Windows)
     return parts[0] if len(parts) == 1 else models.stacked(parts)
 
 
-def event_days(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> dict[str, Any]:
-    """What `Estimates` holds of every day of the event window: return, expectation, abnormal return and its errors."""
+def event_days(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> EventDays:
+    """Return, expectation, abnormal return and its errors on every day of the event window."""
     if model.design.own_variance is None and _compiled(placed):
         *panel, _ = _panel(placed, market, model, windows, span=windows.event)
         errors = (fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.whitener, fit.base)
-        return dict(zip(DAYS, _kernels().event_days(*panel, market.days, *errors), strict=True))
+        return EventDays(*_kernels().event_days(*panel, market.days, *errors))
     parts = [_event_days(fit.take(part), placed[part], market, model, windows) for part in chunks(placed.height)]
-    return {name: np.concatenate(days) for name, *days in zip(DAYS, *parts, strict=True)}
+    return EventDays(*(np.concatenate(days) for days in zip(*parts, strict=True)))
 
 
 def _event_days(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> tuple[Any, ...]:
@@ -77,6 +115,14 @@ def _event_days(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, wi
     error = models.dot(loading, loading)
     se = np.where(missing, np.nan, fit.sigma[:, None] * np.sqrt(own_variance + error))
     return y + rf, expected + rf, ar, se, loading, own_variance, dates_between(placed, market, windows.event)
+
+
+def present_days(placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Bools:
+    """Which days of the event window have an abnormal return, (N, L)."""
+    if _compiled(placed):
+        return np.asarray(_kernels().present(*_panel(placed, market, model, windows, span=windows.event)))
+    parts = [cut(placed[part], market, model, windows.event) for part in chunks(placed.height)]
+    return np.concatenate([~(np.isnan(y) | np.isnan(x).any(axis=2)) for y, x, _ in parts])
 
 
 def residuals_of(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Floats:

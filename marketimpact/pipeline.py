@@ -10,7 +10,7 @@ import polars as pl
 from marketimpact.errors import SpecificationError
 from marketimpact.estimates import Estimates, autocorrelation
 from marketimpact.executors import Job, Sharing, share
-from marketimpact.fitting import event_days, fitted, residuals_of
+from marketimpact.fitting import fitted, present_days, residuals_of
 from marketimpact.market import Market
 from marketimpact.models import Model
 from marketimpact.placing import ATTRITION, LOCATION, place
@@ -55,7 +55,7 @@ def _estimated(placed: pl.DataFrame, market: Market, model: Model, windows: Wind
         windows=windows,
         events=placed.drop(*LOCATION, "first_session"),
         fit=fit,
-        **event_days(fit, placed, market, model, windows),
+        present=present_days(placed, market, model, windows),
         location=placed.select(LOCATION),
         market=market,
         model=model,
@@ -93,7 +93,7 @@ def _unusable(every: Estimates, before: Ints) -> pl.DataFrame:
     checks = {
         "no_benchmark": _without_benchmark(every.events, every.market, model),
         "too_few_observations": before < needed,
-        "no_event_returns": np.isnan(every.ar).all(axis=1),
+        "no_event_returns": ~every.present.any(axis=1),
         "singular_regressors": fitted.singular,
         "no_variation": fitted.sigma <= 0,
     }

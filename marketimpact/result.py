@@ -16,7 +16,7 @@ from marketimpact.belonging import clusters, exchanges, firm_numbers, numbers, p
 from marketimpact.cars import car_table
 from marketimpact.display import as_html, as_lines, title
 from marketimpact.errors import SpecificationError
-from marketimpact.estimates import Estimates, cumulate, held_events, panel
+from marketimpact.estimates import Estimates, held_events, panel
 from marketimpact.grouped import Grouped
 from marketimpact.inference import (
     Alternative,
@@ -271,7 +271,7 @@ class StudyResult:
         """Rows of `events` that have a CAR over sessions `first` to `last`."""
         columns = self._columns(first, last)
         values = self.estimates_
-        return np.flatnonzero(held_events(values.ar[:, columns], last - first + 1, values.windows))
+        return np.flatnonzero(held_events(values.present[:, columns].sum(axis=1), last - first + 1, values.windows))
 
     def sample(self, first: int, last: int) -> Sample:
         """What the tests look at: the events with an abnormal return in the window."""
@@ -280,14 +280,13 @@ class StudyResult:
         held = self.held(first, last)
         part = values if len(held) == self.events.height else values.take(held)
         pool = part if values.windows.strict else values
-        car, variance = cumulate(part.ar[:, columns], part.loading[:, columns], part.own_variance[:, columns], part.fit)
-        present = ~np.isnan(part.ar[:, columns])
+        sums, present, dates = part.summed(columns), part.present[:, columns], part.day_rows("dates")
         whole = self._placebo
         pairs = self._pairs
         exchange, clocks = pairs.rows.exchange, pairs.rows.clocks
         return Sample(
-            car=car,
-            se=np.sqrt(variance),
+            car=sums.car,
+            se=np.sqrt(sums.variance),
             sigma=part.fit.sigma,
             df=part.fit.df,
             n_days=present.sum(axis=1),
@@ -295,10 +294,17 @@ class StudyResult:
             residuals=values.residual_rows.take(held),
             residual_dates=values.date_rows.take(held),
             placebo=whole.take(held),
-            dates=np.where(present, part.dates[:, columns], -1),
-            event_ar=part.ar,
-            event_se=part.se,
-            pool=Pool(whole.take(held) if values.windows.strict else whole, pool.ar, pool.se, pool.fit.sigma),
+            window_dates=Rowwise(
+                len(held), last - first + 1, lambda rows: np.where(present[rows], dates.rows(rows)[:, columns], -1)
+            ),
+            event_ar=part.day_rows("ar"),
+            event_se=part.day_rows("se"),
+            pool=Pool(
+                whole.take(held) if values.windows.strict else whole,
+                pool.day_rows("ar"),
+                pool.day_rows("se"),
+                pool.fit.sigma,
+            ),
             columns=columns,
             cluster=clusters(part.events, self.clustered_by),
             exchange=exchange[held],
@@ -347,10 +353,9 @@ class StudyResult:
         """Correlation of residuals of pairs of events; the same for all windows."""
         values = self.estimates_
         exchange, clocks = exchanges(self.events, self.market)
-        days = np.where(np.isnan(values.ar), -1, values.dates)
-        rows = Rows(values.residual_rows, values.date_rows, days, exchange, clocks)
+        rows = Rows(values.residual_rows, values.date_rows, exchange, clocks)
         day0 = self.events["date"].to_physical().to_numpy().astype(np.int64)
-        layout = layouts(values.residual_rows, values.fit.n_obs, day0=day0, exchange=exchange, held=days >= 0)
+        layout = layouts(values.residual_rows, values.fit.n_obs, day0=day0, exchange=exchange, held=values.present)
         first = np.unique(layout, return_index=True)[1]
         where = np.column_stack([day0[first], exchange[first]])
         place = np.unique(where, axis=0, return_inverse=True)[1].ravel()
@@ -523,7 +528,7 @@ class StudyResult:
     def _step(self, first: int, tau: int, level: float, *, variance_rose: bool) -> tuple[Any, ...]:
         """One row of the CAAR path."""
         sample = self.sample(first, tau)
-        day = self.estimates_.ar[:, self._columns(tau, tau)].ravel()
+        day = self.estimates_.summed(self._columns(tau, tau)).car
         aar = float(day[~np.isnan(day)].mean()) if (~np.isnan(day)).any() else np.nan
         if sample.n == 0:
             return tau, aar, np.nan, np.nan, np.nan, np.nan, np.nan, 0, "none"

@@ -68,28 +68,32 @@ class MeanCorrelation:
     n_used: int
 
 
-class Windows(Protocol):
-    """Rows with a window and an estimation window on the sessions of some exchange: events or portfolios."""
+class Estimated(Protocol):
+    """Rows with an estimation window on the sessions of some exchange: events or portfolios."""
 
     @property
-    def residuals(self) -> Rowwise: ...  # noqa: D102
+    def residuals(self) -> Rowwise: ...
     @property
-    def residual_dates(self) -> Rowwise: ...  # noqa: D102
+    def residual_dates(self) -> Rowwise: ...
+    @property
+    def exchange(self) -> Ints: ...
+    @property
+    def clocks(self) -> tuple[Clock, ...]: ...
+
+
+class Windows(Estimated, Protocol):
+    """`Estimated` with a window."""
+
     @property
     def dates(self) -> Ints: ...  # noqa: D102
-    @property
-    def exchange(self) -> Ints: ...  # noqa: D102
-    @property
-    def clocks(self) -> tuple[Clock, ...]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """`Windows` and nothing else; see `Sample` for the shapes."""
+    """`Estimated` and nothing else; see `Sample` for the shapes."""
 
     residuals: Rowwise
     residual_dates: Rowwise
-    dates: Ints
     exchange: Ints
     clocks: tuple[Clock, ...]
 
@@ -210,7 +214,7 @@ class Pairs:
     not depend on the window.
     """
 
-    rows: Windows
+    rows: Estimated
     layout: Ints
     #: Number of each layout's exchange and day 0, (K,): layouts that differ in what is missing only share one.
     place: Ints | None = None

@@ -47,7 +47,7 @@ def corrado_zivney_adj(sample: Sample) -> Outcome:
     if sample.n < 2:
         return silent(TOO_FEW)
     pool = sample.pool
-    sar = pool.event_ar / pool.event_se
+    sar = pool.event_ar.whole / pool.event_se.whole
     held = (~np.isnan(sar)).sum(axis=0)
     if (held[sample.columns] < 2).any():
         return silent("needs at least 2 events on every day of the window")
@@ -176,7 +176,7 @@ def _generalised_t(scores: Iterable[Floats], sample: Sample) -> Outcome:
 def _side_by_side(sample: Sample) -> Iterator[Floats]:
     """Estimation and event days of all usable events, (K, M + W) of K events at a time."""
     for rows, part in sample.pool.placebo.chunks():
-        yield np.column_stack([part, sample.pool.event_ar[rows]])
+        yield np.column_stack([part, sample.pool.event_ar.rows(rows)])
 
 
 def _zivney(sample: Sample, values: Iterable[Floats]) -> Outcome:

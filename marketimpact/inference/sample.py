@@ -69,14 +69,14 @@ class Pool:
     Attributes
     ----------
     placebo : Rowwise (P, M)
-    event_ar, event_se : (P, W) arrays
+    event_ar, event_se : Rowwise (P, W)
     sigma : (P,) array
         As in `Sample`.
     """
 
     placebo: Rowwise
-    event_ar: Floats
-    event_se: Floats
+    event_ar: Rowwise
+    event_se: Rowwise
     sigma: Floats
 
 
@@ -101,9 +101,9 @@ class Sample:
     placebo : Rowwise (N, M)
         The residuals in event time, and for announcements that exchanges with other holidays hear put side by
         side by the clock, so that a column is one placebo announcement: see `side_by_side`.
-    dates : (N, L) array
+    window_dates : Rowwise (N, L)
         Dates of the window, -1 where there is no abnormal return.
-    event_ar, event_se : (N, W) arrays
+    event_ar, event_se : Rowwise (N, W)
         Abnormal returns of the whole event window and their forecast standard errors, NaN where missing.
     pool : Pool
         The same of every usable event; tests of daily averages use them all.
@@ -143,9 +143,9 @@ class Sample:
     residuals: Rowwise
     residual_dates: Rowwise
     placebo: Rowwise
-    dates: Ints
-    event_ar: Floats
-    event_se: Floats
+    window_dates: Rowwise
+    event_ar: Rowwise
+    event_se: Rowwise
     pool: Pool
     columns: slice
     cluster: Ints
@@ -181,15 +181,20 @@ class Sample:
         """Days of the window."""
         return int(self.columns.stop - self.columns.start)
 
+    @property
+    def dates(self) -> Ints:
+        """Dates of the window, (N, L), -1 where there is no abnormal return."""
+        return self.window_dates.whole
+
     @cached_property
     def ar(self) -> Floats:
         """Abnormal returns of the window, (N, L), NaN where missing."""
-        return self.event_ar[:, self.columns]
+        return np.asarray(self.event_ar.whole[:, self.columns])
 
     @cached_property
     def sar(self) -> Floats:
         """Standardised abnormal returns of the window, (N, L)."""
-        return self.ar / self.event_se[:, self.columns]
+        return np.asarray(self.ar / self.event_se.whole[:, self.columns])
 
     @cached_property
     def n_clusters(self) -> int:
@@ -212,7 +217,7 @@ class Sample:
     def overlap(self) -> Overlap:
         """Pairs of layouts, by their places in `kinds`, that share days of the window."""
         first = np.unique(self.layout, return_index=True)[1]
-        return overlap_of(self.dates[first], self.exchange[first], self.clocks)
+        return overlap_of(self.window_dates.rows(first), self.exchange[first], self.clocks)
 
     @cached_property
     def mean_correlation(self) -> MeanCorrelation:
@@ -286,7 +291,8 @@ class Sample:
         What depends on dates and residuals only is handed on instead of being computed again.
         `panel` and `portfolios` still ask the market about the true days.
         """
-        other = replace(self, car=car, event_ar=event_ar, pool=replace(self.pool, event_ar=pool_ar))
+        pool = replace(self.pool, event_ar=Rowwise.of(pool_ar))
+        other = replace(self, car=car, event_ar=Rowwise.of(event_ar), pool=pool)
         for name in _OF_DAYS:
             other.__dict__[name] = getattr(self, name)
         return other

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-__all__ = ["event_days", "group_sums", "residuals", "squares", "sums"]
+__all__ = ["event_days", "group_sums", "present", "residuals", "squares", "sums"]
 
 #: Events that one thread takes at a time.
 BLOCK = 256
@@ -252,6 +252,20 @@ def event_days(columns, shifts, rf, minus_rf, spans, places, order, days, alpha,
                         error += loading[i, d, row + 1] * loading[i, d, row + 1]
                     se[i, d] = sigma[i] * np.sqrt(1.0 + error)
     return ret, expected, ar, se, loading, own, dates
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def present(columns, shifts, rf, minus_rf, spans, places, order, excluded):  # type: ignore[no-untyped-def]
+    """Which days have the return and every regressor, (N, M)."""
+    n, p, width = len(order), len(shifts) - 1, _width(spans)
+    found = np.empty((n, width), np.bool_)
+    for block in prange((n + BLOCK - 1) // BLOCK):
+        window = np.zeros((p + 1, width))
+        for position in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
+            i = order[position]
+            _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+            _complete_days(window, found[i])
+    return found
 
 
 @njit(parallel=True, nogil=True, cache=True)

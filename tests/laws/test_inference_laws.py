@@ -132,8 +132,11 @@ def test_the_three_patells_agree_on_one_day_when_windows_are_equally_long(mixed)
 def test_turning_every_sign_turns_symmetric_statistics(mixed):
     sample = mixed.sample(-1, 1)
     turned_rows = {name: Rowwise.of(-getattr(sample, name).whole) for name in ("residuals", "placebo")}
-    pool = replace(sample.pool, placebo=Rowwise.of(-sample.pool.placebo.whole), event_ar=-sample.pool.event_ar)
-    turned = with_values(sample, car=-sample.car, event_ar=-sample.event_ar, **turned_rows, pool=pool)
+    pool = replace(
+        sample.pool, placebo=Rowwise.of(-sample.pool.placebo.whole), event_ar=Rowwise.of(-sample.pool.event_ar.whole)
+    )
+    turned_rows["event_ar"] = Rowwise.of(-sample.event_ar.whole)
+    turned = with_values(sample, car=-sample.car, **turned_rows, pool=pool)
     symmetric = [
         n for n in mi.TESTS
         if n not in ("portfolio_regression", "cav", "event_variance_ratio") and not n.startswith("mvrm")

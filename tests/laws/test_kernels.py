@@ -62,7 +62,9 @@ def run(world: tuple[pl.DataFrame, mi.Market], model: mi.models.Model, **options
     study = mi.EventStudy(
         model=model, estimation_window=(-150, -11), event_window=(-3, 3), min_observations=30, **options
     )
-    return study.run(events, market)
+    result = study.run(events, market)
+    assert result.estimates_.days.ar.shape[0] == result.estimates_.residuals.shape[0]  # both are kept from here on
+    return result
 
 
 @pytest.fixture
@@ -79,7 +81,9 @@ def way(monkeypatch):
 def assert_same_bits(one: mi.StudyResult, other: mi.StudyResult) -> None:
     a, b = one.estimates_, other.estimates_
     for name in fitting.DAYS:
-        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+        np.testing.assert_array_equal(getattr(a.days, name), getattr(b.days, name), err_msg=name)
+    np.testing.assert_array_equal(a.present, b.present)
+    np.testing.assert_array_equal(a.present, ~np.isnan(a.ar))
     for name in a.fit.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(a.fit, name), getattr(b.fit, name), err_msg=name)
     np.testing.assert_array_equal(a.residuals, b.residuals)

@@ -137,7 +137,7 @@ def test_corrado_rank_by_hand(mixed):
     """One event at a time with pandas' ranks."""
     sample = mixed.sample(-1, 1)
     pool = sample.pool
-    table = pd.DataFrame(np.column_stack([pool.placebo.whole, pool.event_ar])).T
+    table = pd.DataFrame(np.column_stack([pool.placebo.whole, pool.event_ar.whole])).T
     excess = table.rank() - (table.notna().sum() + 1) / 2
     daily = excess.mean(axis=1)
     spread = math.sqrt((daily**2).mean())

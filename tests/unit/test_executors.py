@@ -32,8 +32,12 @@ MODELS = [
 
 def assert_same(one: mi.StudyResult, other: mi.StudyResult) -> None:
     """Every array to the last bit, in event order, and everything beside them."""
-    for name in (*executors.DAYS, "residuals", "estimation_dates"):
-        left, right = getattr(one.estimates_, name), getattr(other.estimates_, name)
+    arrays = {
+        name: (getattr(one.estimates_.days, name), getattr(other.estimates_.days, name)) for name in executors.DAYS
+    }
+    for name in ("present", "residuals", "estimation_dates"):
+        arrays[name] = getattr(one.estimates_, name), getattr(other.estimates_, name)
+    for name, (left, right) in arrays.items():
         assert left.dtype == right.dtype, name
         assert np.array_equal(left, right, equal_nan=left.dtype.kind == "f"), name
     for name in (part.name for part in fields(Fit)):

@@ -61,10 +61,10 @@ def test_negative_correlation_that_leaves_no_variance_is_refused(clustered):
         **{
             name: getattr(sample, name)[:2]
             for name in (
-                "car", "se", "sigma", "df", "n_days", "dates", "event_ar", "event_se",
-                "cluster", "exchange", "symbol", "firm",
+                "car", "se", "sigma", "df", "n_days", "cluster", "exchange", "symbol", "firm",
             )
         },
+        **{name: getattr(sample, name).take(np.arange(2)) for name in ("window_dates", "event_ar", "event_se")},
         residuals=Rowwise.of(np.vstack([wave, -wave])),
     )  # fmt: skip
     days = np.vstack([sample.residual_dates.whole[0]] * 2)
