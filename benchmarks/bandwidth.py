@@ -61,7 +61,7 @@ def _best(call: Callable[[], object]) -> float:
 def watched(kernels: Any) -> Iterator[list[dict[str, Any]]]:
     """Note of every call of a window kernel how long it took and what it touched.
 
-    ``calls``: the kernel, ``events``, ``wall`` and bytes. ``window_bytes`` counts every window as it is read, again for each
+    Each has ``kernel, windows, wall`` and bytes. ``window_bytes`` counts every window as it is read, again for each
     event, and what is written; windows overlap, so that most of it comes from cache. ``memory_bytes`` counts every
     row of the market that lies in some window once, and what is written: at least that much must come from memory.
     """
@@ -90,8 +90,8 @@ def watched(kernels: Any) -> Iterator[list[dict[str, Any]]]:
 
 
 def _touched(given: dict[str, Any], answer: Any) -> dict[str, int]:
-    """Events of a call, and the bytes that it read and wrote."""
-    which = given["order"] if "order" in given else given["rows"]
+    """Windows of a call, and the bytes that it read and wrote."""
+    which = given["rows"] if "rows" in given else given["order"]
     by_row = [*given["columns"], *(given[name] for name in ("rf", "excluded", "days") if len(given.get(name, ())))]
     row = sum(column.itemsize for column in by_row)
     spans, places = given["spans"], given["places"][which]
@@ -99,7 +99,7 @@ def _touched(given: dict[str, Any], answer: Any) -> dict[str, int]:
     parts = answer if isinstance(answer, tuple) else (answer,)
     written = sum(part.nbytes for part in parts)
     return {
-        "events": len(which),
+        "windows": len(which),
         "window_bytes": len(which) * width * row + written,
         "memory_bytes": covered(places, spans, len(by_row[0])) * row + written,
     }
@@ -123,6 +123,6 @@ def by_kernel(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for call in calls:
         row = rows.setdefault(call["kernel"], {"kernel": call["kernel"], "calls": 0})
         row["calls"] += 1
-        for name in ("events", "wall", "window_bytes", "memory_bytes"):
+        for name in ("windows", "wall", "window_bytes", "memory_bytes"):
             row[name] = row.get(name, 0) + call[name]
     return list(rows.values())

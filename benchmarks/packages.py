@@ -26,7 +26,7 @@ TOLERANCE = 1e-10
 INSTALL_SECONDS, RUN_SECONDS = 900, 240
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """Why a package has no time."""
 
 
@@ -113,7 +113,7 @@ def environment(package: Package) -> Path:
 
     Raises
     ------
-    Unavailable
+    UnavailableError
         When it cannot be installed, with pip's last word.
     """
     pins = (HERE / "pins" / package.pins).read_text(encoding="utf-8")
@@ -122,14 +122,10 @@ def environment(package: Package) -> Path:
     python, made = folder / "bin" / "python", folder / "made"
     if made.exists():
         return python
-    steps = (
-        [sys.executable, "-m", "venv", "--clear", str(folder)],
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
-        + ["--requirement", str(HERE / "pins" / package.pins)],
-    )
     print(f"making an environment for {package.name} ...", file=sys.stderr)
-    for step in steps:
-        _do(step, INSTALL_SECONDS, "not installed")
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
+    _do([sys.executable, "-m", "venv", "--clear", str(folder)], INSTALL_SECONDS, "not installed")
+    _do([*install, "--requirement", str(HERE / "pins" / package.pins)], INSTALL_SECONDS, "not installed")
     made.touch()
     return python
 
@@ -139,7 +135,7 @@ def cars_of(package: Package, part: Panel) -> dict[str, Any]:
 
     Raises
     ------
-    Unavailable
+    UnavailableError
         When it cannot be installed, fails, or takes too long.
     """
     python = environment(package)
@@ -157,19 +153,19 @@ def compared(theirs: Any, ours: Any) -> float:
 
     Raises
     ------
-    Unavailable
+    UnavailableError
         When one has a CAR that the other has not, or they differ by more than `TOLERANCE`.
     """
     if len(theirs) != len(ours):
-        raise Unavailable(f"gives {len(theirs):,} CARs for {len(ours):,} events")
+        raise UnavailableError(f"gives {len(theirs):,} CARs for {len(ours):,} events")
     lost, apart = np.isnan(theirs) & ~np.isnan(ours), ~np.isnan(theirs) & np.isnan(ours)
     if lost.any():
-        raise Unavailable(f"no CAR for {lost.sum():,} of {len(ours):,} events, of which a study has one")
+        raise UnavailableError(f"no CAR for {lost.sum():,} of {len(ours):,} events, of which a study has one")
     if apart.any():
-        raise Unavailable(f"CARs for {apart.sum():,} of {len(ours):,} events that cannot be estimated")
+        raise UnavailableError(f"CARs for {apart.sum():,} of {len(ours):,} events that cannot be estimated")
     worst = float(np.nanmax(np.abs(theirs - ours)))
     if worst > TOLERANCE:
-        raise Unavailable(f"its CARs differ from ours by up to {worst:.1g}")
+        raise UnavailableError(f"its CARs differ from ours by up to {worst:.1g}")
     return worst
 
 
@@ -190,7 +186,7 @@ def measured(package: Package, panel: Panel, cars: dict[tuple[int, int], Any]) -
     try:
         found = cars_of(package, panel.part(rows))
         worst = compared(found["cars"], cars[package.window][rows])
-    except Unavailable as reason:
+    except UnavailableError as reason:
         return row | {"reason": str(reason)}
     return row | {"wall": float(found["wall"]), "first": float(found["first"]), "difference": worst}
 
@@ -199,9 +195,9 @@ def _do(command: list[str], seconds: int, failed: str) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"{failed}: took longer than {seconds} s") from None
+        raise UnavailableError(f"{failed}: took longer than {seconds} s") from None
     if done.returncode:
-        raise Unavailable(f"{failed}: {last_word(done.stderr) or f'exit code {done.returncode}'}")
+        raise UnavailableError(f"{failed}: {last_word(done.stderr) or f'exit code {done.returncode}'}")
 
 
 def last_word(stderr: str) -> str:

@@ -21,7 +21,7 @@ with tempfile.TemporaryDirectory() as folder:
     Single.import_returns(str(path))
 events = [
     {"event_date": np.datetime64(day, "ns"), "security_ticker": symbol, "market_ticker": "market"}
-    for day, symbol in zip(panel.dates[panel.session], panel.symbols[panel.firm])
+    for day, symbol in zip(panel.dates[panel.session], panel.symbols[panel.firm], strict=True)
 ]
 
 

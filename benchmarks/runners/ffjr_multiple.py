@@ -16,7 +16,7 @@ table["market"] = panel.market
 SingleEvent.import_returns(dataframe=table)
 events = [
     {"event_date": np.datetime64(day, "ns"), "ticker": symbol, "mkt_idx": "market"}
-    for day, symbol in zip(panel.dates[panel.session], panel.symbols[panel.firm])
+    for day, symbol in zip(panel.dates[panel.session], panel.symbols[panel.firm], strict=True)
 ]
 
 
