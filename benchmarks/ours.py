@@ -84,6 +84,11 @@ def resident(what: str) -> int:
     raise LookupError(what)
 
 
+def anew() -> None:
+    """VmHWM starts again from what is resident now."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def timed(call: Callable[[], object]) -> dict[str, Any]:
     """Median seconds of some repetitions, wall and CPU of all threads."""
     walls: list[float] = []
@@ -107,12 +112,12 @@ def study(folder: Path) -> None:
     """Parts of a study: first once in a row for their peaks of memory, then again and again for their times."""
     warm = panel(WARM, sessions=1000).frames()
     STUDY.run(warm[2], mi.Market.from_returns(*warm[:2])).test(*WINDOW, tests=EVERY)
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # VmHWM starts anew from what is resident now
-    before = resident("VmRSS")
-    returns, benchmark, events = (pl.read_ipc(folder / f"{name}.arrow") for name in ("returns", "benchmark", "events"))
-    handed_in = sum(int(frame.estimated_size()) for frame in (returns, benchmark, events))
+    before, files = resident("VmRSS"), [folder / f"{name}.arrow" for name in ("returns", "benchmark", "events")]
+    returns, benchmark, events = (pl.read_ipc(file) for file in files)
+    anew()
     market = mi.Market.from_returns(returns, benchmark)
-    peaks(folder, market, events, {"before": before, "input_bytes": handed_in})
+    # as Arrow lays them out: polars counts the letters of short symbols, not the 16 bytes that each takes
+    peaks(folder, market, events, {"before": before, "input_bytes": sum(file.stat().st_size for file in files)})
     told(part="Market.from_returns", **timed(lambda: mi.Market.from_returns(returns, benchmark)))
     for name, ask in PARTS.items():
         if name != "run + car + all tests but resampling" or events.height <= MOST_FOR_EVERY:
@@ -121,10 +126,11 @@ def study(folder: Path) -> None:
 
 
 def peaks(folder: Path, market: mi.Market, events: pl.DataFrame, facts: dict[str, int]) -> None:
-    """The most that was in memory up to each step of a study done once, from the returns on; CARs for the others."""
+    """The most that was in memory during each step of a study done once, from the returns on; CARs for the others."""
 
     def reached(step: str, outputs: int) -> None:
         told(kind="peak", part=step, peak=resident("VmHWM"), output_bytes=outputs, **facts)
+        anew()
 
     reached("Market.from_returns", 0)
     result = STUDY.run(events, market)

@@ -70,11 +70,12 @@ buffer: 240 sessions with a buffer of 5 are our (-250, -11). They read a wide ta
 not crash. It wants prices above 5, one exchange and one industry code throughout, and Fama-French factors, without
 which its kernel does not compile; all are invented, and its market model does not use them."""
 
-MEMORY = """The most that was resident in one process up to the end of each step, in this order, less what was resident
-before the returns were read (Python, the libraries, the loaded kernels). So it counts the returns that a user hands in,
-the market, the answers, and all that comes and goes. *Handed in*: the frames of returns (date, symbol, return: 28 bytes
-a row), benchmark and events. *Outputs*: the arrays of the result, and the frame of CARs once it was asked for. The last
-column divides by their sum, to which the market does not belong."""
+MEMORY = """The most that was resident during each step, in one process and in this order, less what was resident before
+the returns were read (Python, the libraries, the loaded kernels). So it counts the returns that a user hands in, the
+market, the answers so far, all that comes and goes, and what was freed but not yet given back to the system. *Handed
+in*: the frames of returns (date, symbol, return: 28 bytes a row), benchmark and events. *Outputs*: the arrays of the
+result, and the frame of CARs once it was asked for. The last column divides by their sum, to which the market does not
+belong."""
 
 
 def words(names: Sequence[str]) -> str:
@@ -193,7 +194,7 @@ def memory(rows: list[Row]) -> str:
         peak, whole = row["peak"] - row["before"], row["input_bytes"] + row["output_bytes"]
         sums = [f"{number / 1e6:,.0f}" for number in (peak, row["input_bytes"], row["output_bytes"])]
         lines.append([f"{row['events']:,}", f"{row['missing']:.0%}", row["part"], *sums, f"{peak / whole:.1f}"])
-    names = ["events", "missing days", "up to", "peak MB", "handed in MB", "outputs MB", "peak / (handed in + outputs)"]
+    names = ["events", "missing days", "step", "peak MB", "handed in MB", "outputs MB", "peak / (handed in + outputs)"]
     return table(names, lines)
 
 
