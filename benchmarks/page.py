@@ -41,8 +41,7 @@ def page(found: Row) -> str:
         "With 1% of days missing:",
         incomplete(rows),
         "## Time and number of events",
-        f"Wall seconds, in brackets CPU seconds of all threads. Default tests without ranks: {words(NO_RANKS)}. "
-        f"Resampling, left out: {words(RESAMPLING)}.",
+        TIMES.format(without=words(NO_RANKS), resampling=words(RESAMPLING)),
         "![seconds by number of events](benchmarks.svg)",
         by_size(rows, 0.0),
         "The same with 1% of days missing:",
@@ -61,14 +60,20 @@ def page(found: Row) -> str:
 BESIDE = """Every program gets the same simulated returns and events and estimates in a process of its own. Its CARs are
 compared with ours first; no time is told where they differ by more than 1e-10. Reading data and imports are not timed,
 nor is the first time it does the work, which compiles. Each gets only as many events as take it a few seconds, since
-its rate does not hang on the size of the study. The columns *times as fast* say how many times as many events a second
-`run` and `car` do together on the whole study."""
+its rate does not hang on the size of the study: the loops the first ones, `eventstudy` and `ffjr-eventstudies` all of
+some firms, `py-event-studies` all of some dates, which suits it best; packages get the returns of these firms and no
+others, from 10,000 events on. The columns *times as fast* say how many times as many events a second `run` and `car` do
+together on the whole study."""
 
 CONVENTIONS = """`eventstudy` and `ffjr-eventstudies` count the estimation window back from the event window less a
 buffer: 240 sessions with a buffer of 5 are our (-250, -11). They read a wide table and take returns as they are. For
 `py-event-studies` the CARs compared are those over (-5, 4): its event window of ten sessions is the only one that does
 not crash. It wants prices above 5, one exchange and one industry code throughout, and Fama-French factors, without
 which its kernel does not compile; all are invented, and its market model does not use them."""
+
+TIMES = """Wall seconds, in brackets CPU seconds of all threads: the median of up to five repetitions with the kernels
+loaded; of `Market.from_returns` the one time it is done. Every part begins with `run`. Default tests without ranks:
+{without}. Resampling, left out: {resampling}."""
 
 MEMORY = """The most that was resident during each step, in one process and in this order, less what was resident before
 the returns were read (Python, the libraries, the loaded kernels). So it counts the returns that a user hands in, the

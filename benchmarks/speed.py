@@ -37,7 +37,7 @@ LOOPS, QUICK_LOOPS = 5_000, 1_000
 #: Events of the study that is timed with and without compiled kernels on disk: the fewest that use them, about.
 COMPILED = 5_000
 #: Seconds after which a process is ended; what it measured until then counts.
-PATIENCE = 300
+PATIENCE = 420
 
 COLD = (
     "import marketimpact as mi; from benchmarks.simulated import *; r, b, e = panel(50, sessions=400).frames();"
@@ -158,6 +158,8 @@ def main() -> None:
     parser.add_argument("--date", required=True, help="the day of the run, YYYY-MM-DD; it stands on the page")
     parser.add_argument("--quick", action="store_true", help="1,000 and 10,000 events only")
     given = parser.parse_args()
+    if not Path("/proc/self/clear_refs").exists():
+        parser.error("peaks of memory are read from /proc, which Linux alone has; run it there")
     found: dict[str, Any] = {"date": given.date, "machine": machine()}
     say("cold start, compilation, memory")
     found |= {"cold": cold(3 if given.quick else 7), "compilation": compilation(), "memory": one(child("memory"))}

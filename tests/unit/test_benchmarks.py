@@ -164,7 +164,7 @@ def test_parts_ask_for_every_test_that_does_not_draw() -> None:
 
 @pytest.fixture
 def handed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Panel:
-    for name, value in {"WARM": 60, "TIMES": 1, "KERNEL_PASSES": 1}.items():
+    for name, value in {"WARM": 60, "TIMES": 1}.items():
         monkeypatch.setattr(ours, name, value)
     made = panel(60, sessions=400)
     ours.hand_over(made, tmp_path)
