@@ -37,6 +37,8 @@ def test_tasks_and_workers() -> None:
     assert "| 20,000 events, market model, 40 tasks, read by path | 4 | 2 | 2.00 | 1 | 2 | 3.0 |" in told
     assert "| 400 events, GARCH, 20 tasks, arrays sent | 10 | 5 | 2.00 | 0.5 | 9.5 | 20.0 |" in told
     assert "100 microseconds" in told
+    # 5 ms of each, besides 10 ms or 200 ms
+    assert "a task of 100 events costs 2.00 times its events alone, one of 2,000 1.05 times" in told
     assert "took 1.5 s, on two workers that read by path 2 s: try one process first" in told
     assert "The machine was busy" in measured(found(load=8.0))
 
