@@ -144,6 +144,9 @@ def peaks(folder: Path, market: mi.Market, events: pl.DataFrame, facts: dict[str
     reached("default tests without ranks", outputs)
     result.test(*WINDOW, tests=["grank_t"])
     reached("GRANK-T", outputs)
+    if events.height <= MOST_FOR_EVERY:
+        result.test(*WINDOW, tests=EVERY)
+        reached("all tests but resampling", outputs)
 
 
 def in_order(events: pl.DataFrame, cars: pl.DataFrame) -> Any:
