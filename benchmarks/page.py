@@ -60,7 +60,7 @@ def page(found: Row) -> str:
 BESIDE = """Every program gets the same simulated returns and events and estimates in a process of its own. Its CARs are
 compared with ours first; no time is told where they differ by more than 1e-10. Reading data and imports are not timed,
 nor is the first time it does the work, which compiles. Each gets only as many events as take it a few seconds: the
-loops the first ones, `eventstudy` and `ffjr-eventstudies` all of some firms, `py-event-studies` all of some dates, which
+loops the first ones, `eventstudy` and `ffjr-eventstudies` all of some firms, `py-event-studies` all of some dates, as
 suits it best; packages get the returns of these firms and no others, from 10,000 events on. The columns *times as fast*
 say how many times as many events a second `run` and `car` do together on the whole study; the rate of the others is
 that at the largest size."""
