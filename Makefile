@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: help report test lint types floors check docs bench lab notebooks wheel clean
+.PHONY: help report test lint types floors check docs bench scaling lab notebooks wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -32,6 +32,10 @@ check: test lint types floors  ## all of the above
 bench: $(VENV)/.dev  ## measure speed and memory, rewrite docs/benchmarks.md; BENCH=--quick for the small sizes
 	$(BIN)/python -m benchmarks.speed --date $$(date +%F) $(BENCH)
 	$(BIN)/python -m benchmarks.page
+
+scaling: $(VENV)/.dev  ## measure tasks and workers on Dask, rewrite the figures of docs/scaling.md
+	$(BIN)/python -m benchmarks.scaling --date $$(date +%F)
+	$(BIN)/python -m benchmarks.scaling_page
 
 docs: $(VENV)/.dev  ## build the documentation site into site/
 	$(BIN)/python -m mkdocs build --strict --quiet

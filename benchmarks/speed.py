@@ -1,6 +1,9 @@
-"""Speed and memory of a study beside one regression per event: python -m benchmarks.speed --date YYYY-MM-DD [--quick].
+"""Speed and memory of a study, beside one regression per event and beside public packages.
 
-Every size runs in a fresh process. No time is reported of a rival whose CARs differ by more than 1e-10.
+    python -m benchmarks.speed --date YYYY-MM-DD [--quick]
+
+Every size and every rival runs in a process of its own, one after another; `out/benchmarks.json` is for
+`benchmarks.page`. No time is reported of a rival whose CARs differ by more than 1e-10.
 """
 
 from __future__ import annotations
@@ -9,126 +12,165 @@ import argparse
 import json
 import os
 import platform
-import resource
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
-import marketimpact as mi
-from benchmarks.rivals import RIVALS
-from benchmarks.simulated import ESTIMATION, WINDOW, panel
-from marketimpact.inference import DEFAULT_TESTS
+from benchmarks.ours import hand_over
+from benchmarks.packages import EVEN, PACKAGES, measured
+from benchmarks.simulated import WINDOW, Panel, panel
 
-OUT = Path(__file__).parent.parent / "out" / "benchmarks.csv"
-#: The default tests, but for the one of ranks, timed by itself, and the one that draws.
-NO_RANKS = [test.name for test in DEFAULT_TESTS if test.name not in ("grank_t", "wild_cluster")]
-TOLERANCE = 1e-10
+OUT = Path(__file__).parent.parent / "out" / "benchmarks.json"
+SIZES, QUICK = (1_000, 10_000, 100_000, 1_000_000), (1_000, 10_000)
+#: Share of days without a return, and the largest size with so many.
+MISSING = {0.0: 1_000_000, 0.01: 100_000}
+#: Packages are run where there are so many events, and once with missing days, which they do not take.
+FEWEST_FOR_PACKAGES, MISSING_FOR_PACKAGES = 10_000, (10_000, 0.01)
+LOOPS, QUICK_LOOPS = 5_000, 1_000
+#: Events of the study that is timed with and without compiled kernels on disk: the fewest that use them, about.
+COMPILED = 5_000
+#: Seconds after which a process is ended; what it measured until then counts.
+PATIENCE = 420
+
+COLD = (
+    "import marketimpact as mi; from benchmarks.simulated import *; r, b, e = panel(50, sessions=400).frames();"
+    "mi.EventStudy(estimation_window=ESTIMATION, event_window=WINDOW).run(e, mi.Market.from_returns(r, b)).car(0, 1)"
+)
 
 
-def timed(rows: list[dict[str, Any]], part: str, call: Callable[[], Any]) -> Any:
-    """Time a part the second time it is done: nobody pays for imports and compilation in these figures."""
-    call()
-    wall, cpu = time.perf_counter(), time.process_time()
-    answer = call()
-    rows.append({"part": part, "wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu})
-    return answer
+def child(*arguments: str, environment: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    """What a fresh interpreter measured; a last row with the reason where it did not get to the end."""
+    command = [sys.executable, "-m", "benchmarks.ours", *arguments]
+    reason = None
+    try:
+        done = subprocess.run(
+            command, capture_output=True, check=False, timeout=PATIENCE, env=os.environ | (environment or {})
+        )
+        printed = done.stdout
+        if done.returncode:
+            said = done.stderr.decode().strip().splitlines()
+            reason = said[-1] if said else f"exit code {done.returncode}"
+    except subprocess.TimeoutExpired as late:
+        printed, reason = late.stdout or b"", f"ended after {PATIENCE} s"
+    rows = [json.loads(line) for line in printed.decode().splitlines() if line.endswith("}")]
+    return rows if reason is None else [*rows, {"part": "the rest", "reason": reason}]
 
 
-def bandwidth() -> float:
-    """Bytes per second of a numpy copy, read and write counted, the best of three."""
-    source = np.ones(20_000_000)
-    target = np.empty_like(source)
-    best = np.inf
-    for _ in range(3):
+def one(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The one row of a process that must not fail."""
+    if "reason" in rows[-1]:
+        raise RuntimeError(f"A part of the benchmark failed: {rows[-1]['reason']}")
+    return rows[0]
+
+
+def seconds_of(code: str, times: int) -> list[float]:
+    """Wall seconds of fresh interpreters."""
+    taken = []
+    for _ in range(times):
         start = time.perf_counter()
-        np.copyto(target, source)
-        best = min(best, time.perf_counter() - start)
-    return 2 * source.nbytes / best
+        subprocess.run([sys.executable, "-c", code], check=True)
+        taken.append(time.perf_counter() - start)
+    return taken
 
 
-def measure(number: int, missing: float, sample: int) -> list[dict[str, Any]]:
-    """Rows of one size: our parts first, with the peak memory so far, then the rivals on `sample` events."""
+def cold(times: int) -> dict[str, Any]:
+    """A study of 50 events from a cold interpreter, import and making of the data included; and the import alone."""
+    study, imports = seconds_of(COLD, times), seconds_of("import marketimpact", times)
+    return {
+        "times": times,
+        "study": statistics.median(study),
+        "slowest": max(study),
+        "import": statistics.median(imports),
+    }
+
+
+def compilation() -> dict[str, Any]:
+    """What the first study of an installation pays for compilation, and the first of a process for loading."""
+    with tempfile.TemporaryDirectory() as folder:
+        compiled, loaded = (
+            one(child("first", str(COMPILED), environment={"NUMBA_CACHE_DIR": folder})) for _ in range(2)
+        )
+    return {
+        "events": COMPILED,
+        "compile": compiled["first"] - compiled["second"],
+        "load": loaded["first"] - loaded["second"],
+        "warm": loaded["second"],
+    }
+
+
+def of_size(number: int, missing: float, loops: int) -> list[dict[str, Any]]:
+    """Rows of one size: ours, the loops, the packages."""
+    say(f"{number:,} events, {missing:.0%} of days missing")
     made = panel(number, missing=missing)
-    returns, benchmark, events = made.frames()
-    rows: list[dict[str, Any]] = []
-    study = mi.EventStudy(model=mi.MarketModel(), estimation_window=ESTIMATION, event_window=WINDOW)
-    market = timed(rows, "Market.from_returns", lambda: mi.Market.from_returns(returns, benchmark))
-    timed(rows, "run", lambda: study.run(events, market))
-    cars = timed(rows, "run and car", lambda: study.run(events, market).car(*WINDOW))
-    # a new result each time: it keeps what its tests share
-    fresh = [study.run(events, market) for _ in range(4)]
-    timed(rows, "tests without ranks", lambda: fresh.pop().test(*WINDOW, tests=NO_RANKS))
-    timed(rows, "grank_t", lambda: fresh.pop().test(*WINDOW, tests=["grank_t"]))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    for row in rows:
-        row |= {"measured": number, "peak_bytes": peak, "input_bytes": returns.estimated_size()}
-    own = events.join(cars.select("event_id", "car"), on="event_id", how="left", maintain_order="left", validate="1:1")
-    for name, rival in RIVALS.items():
-        few = min(sample, number)
-        theirs = timed(rows, name, lambda rival=rival, few=few: rival(made, few))
-        ours = own["car"].head(few).cast(pl.Float64).to_numpy()
-        compared = int(np.isfinite(ours).sum())
-        alike = np.array_equal(np.isnan(ours), np.isnan(theirs))  # an event that only one of the two has differs
-        worst = float(np.nanmax(np.abs(ours - theirs))) if compared and alike else np.inf
-        rows[-1] |= {"measured": few, "compared": compared, "difference": worst}
-        if worst > TOLERANCE:
-            rows[-1] |= {"wall": None, "cpu": None}
-    speed = bandwidth()
-    return [row | {"events": number, "missing": missing, "copy_bytes_per_s": speed} for row in rows]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        hand_over(made, folder)
+        rows = [{"kind": "ours", "measured": number} | row for row in child("study", scratch)]
+        if (folder / "cars.npz").exists():
+            rows += [{"kind": "loop"} | row for row in child("loops", scratch, str(loops))]
+            if with_packages(number, missing):
+                rows += packages(made, folder)
+    return [row | {"events": number, "missing": missing} for row in rows]
 
 
-def child(*arguments: str) -> list[dict[str, Any]]:
-    """The rows that a fresh interpreter measured; one row with the reason where it died."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.speed", "--one", *arguments], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return [{"part": "failed", "events": int(arguments[0]), "missing": float(arguments[1]), "reason": reason}]
-    rows: list[dict[str, Any]] = json.loads(done.stdout)
+def with_packages(number: int, missing: float) -> bool:
+    return (number >= FEWEST_FOR_PACKAGES and not missing) or (number, missing) == MISSING_FOR_PACKAGES
+
+
+def packages(made: Panel, folder: Path) -> list[dict[str, Any]]:
+    with np.load(folder / "cars.npz") as found:
+        cars = {WINDOW: found["whole"], EVEN: found["even"]}
+    rows = []
+    for package in PACKAGES:
+        say(f"  {package.name}")
+        rows.append({"kind": "package", **measured(package, made, cars)})
     return rows
 
 
-def cold() -> dict[str, Any]:
-    """A 50-event study from a fresh interpreter, import and data included."""
-    code = (
-        "import marketimpact as mi; from benchmarks.simulated import *; r, b, e = panel(50, sessions=400).frames();"
-        "mi.EventStudy(estimation_window=ESTIMATION, event_window=WINDOW)"
-        ".run(e, mi.Market.from_returns(r, b)).car(0, 1)"
-    )
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True)
-    return {"part": "cold start", "events": 50, "missing": 0.0, "measured": 50, "wall": time.perf_counter() - start}
+def machine() -> dict[str, Any]:
+    """What it was measured on."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text(encoding="utf-8").splitlines() if cpu.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": names[0] if names else platform.machine(),
+        "cores": os.cpu_count(),
+        "gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("polars", "numpy", "numba", "statsmodels", "pandas")},
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--date", help="the day of the run, written into the page")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--date", required=True, help="the day of the run, YYYY-MM-DD; it stands on the page")
     parser.add_argument("--quick", action="store_true", help="1,000 and 10,000 events only")
-    parser.add_argument("--one", nargs=3, metavar=("EVENTS", "MISSING", "SAMPLE"), help="one size, as JSON")
     given = parser.parse_args()
-    if given.one:
-        print(json.dumps(measure(int(given.one[0]), float(given.one[1]), int(given.one[2]))))
-        return
-    if not given.date:
-        parser.error("--date is missing: give the day of the run, such as --date 2026-01-31")
-    sizes = [1_000, 10_000] if given.quick else [1_000, 10_000, 100_000, 1_000_000]
-    rows = [cold()]
-    for missing in (0.0, 0.01):
-        for size in sizes:
-            rows += child(str(size), str(missing), "1000" if given.quick else "5000")
-    machine = (
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, polars {pl.__version__}"
-    )
+    if not Path("/proc/self/clear_refs").exists():
+        parser.error("peaks of memory are read from /proc, which Linux alone has; run it there")
+    found: dict[str, Any] = {"date": given.date, "machine": machine()}
+    say("cold start, compilation, memory")
+    found |= {"cold": cold(3 if given.quick else 7), "compilation": compilation(), "memory": one(child("memory"))}
+    found["rows"] = []
+    for missing, most in MISSING.items():
+        for size in QUICK if given.quick else SIZES:
+            if size <= most:
+                found["rows"] += of_size(size, missing, QUICK_LOOPS if given.quick else LOOPS)
+    found["load_after"] = round(os.getloadavg()[0], 1)
     OUT.parent.mkdir(exist_ok=True)
-    frame = pl.DataFrame(rows, infer_schema_length=None)
-    frame.with_columns(pl.lit(given.date).alias("date"), pl.lit(machine).alias("machine")).write_csv(OUT)
+    OUT.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
