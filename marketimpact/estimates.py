@@ -113,6 +113,13 @@ class Estimates:
             rows = slice(start, min(start + CHUNK, n))
             yield rows, self.days_of(rows)
 
+    def dates_of(self, rows: Ints | slice) -> Ints:
+        """`dates` of some events."""
+        known = self.kept or self.__dict__.get("days")
+        if known is not None:
+            return known.dates[rows]
+        return dates_between(self.location[rows], self.market, self.windows.event)
+
     def day_rows(self, name: str) -> Rowwise:
         """One of the arrays of the event window, (N, L), event by event."""
         n, length = self.present.shape

@@ -280,7 +280,7 @@ class StudyResult:
         held = self.held(first, last)
         part = values if len(held) == self.events.height else values.take(held)
         pool = part if values.windows.strict else values
-        sums, present, dates = part.summed(columns), part.present[:, columns], part.day_rows("dates")
+        sums, present, dates = part.summed(columns), part.present[:, columns], part.dates_of
         whole = self._placebo
         pairs = self._pairs
         exchange, clocks = pairs.rows.exchange, pairs.rows.clocks
@@ -295,7 +295,7 @@ class StudyResult:
             residual_dates=values.date_rows.take(held),
             placebo=whole.take(held),
             window_dates=Rowwise(
-                len(held), last - first + 1, lambda rows: np.where(present[rows], dates.rows(rows)[:, columns], -1)
+                len(held), last - first + 1, lambda rows: np.where(present[rows], dates(rows)[:, columns], -1)
             ),
             event_ar=part.day_rows("ar"),
             event_se=part.day_rows("se"),

@@ -223,7 +223,7 @@ def event_days(columns, shifts, rf, minus_rf, spans, places, order, days, alpha,
     """`linear.Days` of every event."""
     n, p, width = len(order), len(shifts) - 1, _width(spans)
     ret, expected, ar, se = np.empty((n, width)), np.empty((n, width)), np.empty((n, width)), np.empty((n, width))
-    loading, own, dates = np.zeros((n, width, p + 1)), np.zeros((n, width)), np.full((n, width), -1, np.int64)
+    loading, own, dates = np.zeros((n, width, p + 1)), np.empty((n, width)), np.empty((n, width), np.int64)
     for block in prange((n + BLOCK - 1) // BLOCK):
         window, fitted, free = np.zeros((p + 1, width)), np.zeros(width), np.zeros(width)
         for position in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
@@ -233,25 +233,46 @@ def event_days(columns, shifts, rf, minus_rf, spans, places, order, days, alpha,
             if minus_rf[0]:
                 _copy(free, rf, first, n_sessions, first_row)
             low, high = _inside(first, width, n_sessions)
+            dates[i, :low], dates[i, high:] = -1, -1
             dates[i, low:high] = days[first_row + first + low : first_row + first + high]
             _clear(fitted)
             for j in range(p):
                 _add_fitted(fitted, window[j + 1], 0.0, slopes[i, j])
-            for d in range(width):
-                normal = alpha[i] + fitted[d]
-                ar[i, d] = window[0, d] - normal
-                ret[i, d], expected[i, d] = window[0, d] + free[d], normal + free[d]
-                se[i, d] = np.nan
-                if ar[i, d] == ar[i, d]:
-                    own[i, d] = 1.0
-                    loading[i, d, 0] = np.sqrt(base[i])
-                    error = loading[i, d, 0] * loading[i, d, 0]
-                    for row in range(p):
-                        for j in range(p):
-                            loading[i, d, row + 1] += (window[j + 1, d] - centre[i, j]) * whitener[i, row, j]
-                        error += loading[i, d, row + 1] * loading[i, d, row + 1]
-                    se[i, d] = sigma[i] * np.sqrt(1.0 + error)
+            _abnormal(window[0], fitted, free, alpha[i], ret[i], expected[i], ar[i])
+            load = loading[i]
+            load[:, 0] = np.sqrt(base[i])
+            for row in range(p):
+                for j in range(p):
+                    _add_distance(load[:, row + 1], window[j + 1], centre[i, j], whitener[i, row, j])
+            _forecast_error(ar[i], load, sigma[i], own[i], se[i])
     return ret, expected, ar, se, loading, own, dates
+
+
+@njit(nogil=True, cache=True)
+def _abnormal(y, fitted, free, alpha, ret, expected, ar):  # type: ignore[no-untyped-def]
+    for d in range(len(y)):
+        normal = alpha + fitted[d]
+        ar[d] = y[d] - normal
+        ret[d], expected[d] = y[d] + free[d], normal + free[d]
+
+
+@njit(nogil=True, cache=True)
+def _add_distance(load, x, x_bar, weight):  # type: ignore[no-untyped-def]
+    for d in range(len(load)):
+        load[d] += (x[d] - x_bar) * weight
+
+
+@njit(nogil=True, cache=True)
+def _forecast_error(ar, load, sigma, own, se):  # type: ignore[no-untyped-def]
+    """Variances of days that have an abnormal return; no loading on the others."""
+    for d in range(len(ar)):
+        if ar[d] != ar[d]:
+            se[d], own[d], load[d, :] = np.nan, 0.0, 0.0
+        else:
+            error = 0.0
+            for row in range(load.shape[1]):
+                error += load[d, row] * load[d, row]
+            se[d], own[d] = sigma * np.sqrt(1.0 + error), 1.0
 
 
 @njit(parallel=True, nogil=True, cache=True)
