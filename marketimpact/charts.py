@@ -211,7 +211,7 @@ def specification_curve(
     room = width / max(drawn.height, 1)
     scale = alt.Scale(domain=[0.5, max(drawn.height, 1) + 0.5], nice=False)
     longest = 6 * max(len(label) for _, _, labels in rows for label in labels)
-    panels = [_curve(drawn, scale, width, room)]
+    panels = [_curve(drawn, choices, scale, width, room)]
     stroke = max(0.5, min(3.0, 0.7 * room))
     panels += [_barcode(*row, scale, width, stroke=stroke, left=min(180, longest)) for row in rows]
     head = alt.TitleParams(
@@ -238,7 +238,7 @@ def _under(frame: pl.DataFrame, choices: Sequence[str], simulated: bool) -> list
     return lines + (["in all: " + ", ".join(same)] if same else [])
 
 
-def _curve(drawn: pl.DataFrame, scale: Any, width: int, room: float) -> Any:
+def _curve(drawn: pl.DataFrame, choices: Sequence[str], scale: Any, width: int, room: float) -> Any:
     """Sorted estimates and their bands; bands much wider than the others run out of the frame."""
     import altair as alt  # noqa: PLC0415
 
@@ -247,7 +247,15 @@ def _curve(drawn: pl.DataFrame, scale: Any, width: int, room: float) -> Any:
         pl.max_horizontal(pl.col("ci_high").quantile(0.97), pl.col("estimate").max()).fill_null(0.0),
     ).row(0)
     domain = [min(reach[0], 0.0), max(reach[1], 0.0)]
-    base = alt.Chart(inline(drawn.select("rank", "estimate", "ci_low", "ci_high").to_dicts()))
+    kept = drawn.select("rank", "estimate", "ci_low", "ci_high", "p_value", "valid", *choices)
+    told = [
+        alt.Tooltip("estimate:Q", title="CAAR", format="+.2%"),
+        *(alt.Tooltip(f"{name}:Q", title=_SAID[name], format="+.2%") for name in ("ci_low", "ci_high")),
+        alt.Tooltip("p_value:Q", title="p", format=".3f"),
+        alt.Tooltip("valid:N", title="test holds"),
+        *(alt.Tooltip(f"{name}:N", title=name.replace("_", " ")) for name in choices),
+    ]
+    base = alt.Chart(inline(kept.to_dicts()))
     x = alt.X("rank:Q", scale=scale, axis=None)
     cut = ((drawn["ci_low"] < domain[0]) | (drawn["ci_high"] > domain[1])).sum()
     name = f"CAAR and its band ({cut:,} run out of the frame)" if cut else "CAAR and its band"
@@ -257,9 +265,9 @@ def _curve(drawn: pl.DataFrame, scale: Any, width: int, room: float) -> Any:
     dots = base.mark_point(filled=True, size=min(30.0, max(4.0, 4.0 * room)), color="#003a5c", opacity=1, clip=True)
     head = alt.Chart(inline([{"text": "median (number)"}])).mark_text(align="left", fontSize=10, color="#333")
     return alt.layer(
-        bands.encode(x=x, y=y, y2="ci_high:Q"),
+        bands.encode(x=x, y=y, y2="ci_high:Q", tooltip=told),
         zero,
-        dots.encode(x=x, y="estimate:Q"),
+        dots.encode(x=x, y="estimate:Q", tooltip=told),
         head.encode(x=alt.value(width + 8), y=alt.value(224), text="text:N"),
     ).properties(width=width, height=230)
 
@@ -353,4 +361,7 @@ def _finished(chart: Any, head: Any) -> Any:
         .configure_axisY(titleFontWeight="normal")
         .configure_axisX(titleFontWeight="normal", grid=False)
     )
-    return _offline_chart(type(chart).__name__).from_dict(dressed.to_dict(validate=False), validate=False)
+    # the same object with another display: to build a second one checks every part of it again, and takes three times
+    # as long as all the rest
+    object.__setattr__(dressed, "__class__", _offline_chart(type(chart).__name__))
+    return dressed

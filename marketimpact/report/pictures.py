@@ -12,7 +12,7 @@ import polars as pl
 
 from marketimpact import charts, timecharts
 from marketimpact.report.sheets import percent
-from marketimpact.report.story import Part, Story, firm_label
+from marketimpact.report.story import Group, Part, Story, firm_label
 from marketimpact.result import StudyResult
 
 __all__ = ["Figure", "clock", "firms_drawn", "history", "path_figures"]
@@ -75,7 +75,7 @@ def _labels(frame: pl.DataFrame) -> list[str]:
 
 def path_figures(part: Part, story: Story) -> tuple[list[Figure], set[str]]:
     """A path per group on one scale, and the names of the bands drawn."""
-    paths = pl.concat([_path(name, group) for name, group in part.groups])
+    paths = pl.concat([_path(group) for group in part.groups])
     if paths["caar"].drop_nulls().is_empty():
         return [], set()
     figures = []
@@ -89,11 +89,10 @@ def path_figures(part: Part, story: Story) -> tuple[list[Figure], set[str]]:
     return figures, set(paths["band"]) - {"none"}
 
 
-def _path(name: str, group: StudyResult) -> pl.DataFrame:
-    path = group.caar()
-    sessions = pl.col("tau") - int(group.estimates_.windows.event[0]) + 1
-    noise = pl.lit(HALF * _noise(group)) * sessions.sqrt()
-    return path.with_columns(pl.lit(name).alias("_group"), noise.fill_nan(None).alias("noise"))
+def _path(group: Group) -> pl.DataFrame:
+    sessions = pl.col("tau") - int(group.result.estimates_.windows.event[0]) + 1
+    noise = pl.lit(HALF * _noise(group.result)) * sessions.sqrt()
+    return group.path.with_columns(pl.lit(group.name).alias("_group"), noise.fill_nan(None).alias("noise"))
 
 
 def _noise(group: StudyResult) -> float:
@@ -185,8 +184,8 @@ def _memberships(story: Story) -> pl.DataFrame:
     """Which security belongs to which group, groups in the report's order."""
     order: dict[str, int] = {}
     for part in story.parts:
-        for name, _ in part.groups:
-            order.setdefault(name, len(order))
+        for each in part.groups:
+            order.setdefault(each.name, len(order))
     group = pl.col(story.group).cast(pl.String).fill_null("without a group") if story.group else pl.lit("All firms")
     named = story.result.events.select("symbol", group.alias("group")).unique()
     return named.with_columns(pl.col("group").replace_strict(order, default=len(order)).alias("_order"))

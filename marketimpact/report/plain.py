@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from marketimpact.report.sections import Section
+from marketimpact.report.blocks import Section
 from marketimpact.report.sheets import Cell, Sheet
 
 __all__ = ["SIMULATED", "Pages", "as_markdown", "as_tex"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -10,13 +9,15 @@ from scipy import special
 
 from marketimpact.placing import REASONS
 from marketimpact.report.around import around
+from marketimpact.report.blocks import Section
 from marketimpact.report.doubts import doubts
-from marketimpact.report.pictures import Figure, clock, firms_drawn, history, path_figures
+from marketimpact.report.pictures import clock, firms_drawn, history, path_figures
+from marketimpact.report.robust import robust
 from marketimpact.report.sheets import Cell, Sheet, number, p_value, percent, text
-from marketimpact.report.story import Part, Story, firm_label, first_valid, limit_hits, readable
+from marketimpact.report.story import Group, Part, Story, firm_label, first_valid, limit_hits, readable
 from marketimpact.report.words import searched
 
-__all__ = ["Section", "sections"]
+__all__ = ["sections"]
 
 CERTAINTY = {
     "sure": "sure",
@@ -55,21 +56,12 @@ SINGLE_FIRM_NOTE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One block of a report: a heading, then words, charts and tables."""
-
-    id: str
-    title: str
-    words: tuple[str, ...] = ()
-    blocks: tuple[tuple[str, tuple[Figure, ...], tuple[Sheet, ...]], ...] = field(default_factory=tuple)
-
-
 def sections(story: Story) -> list[Section]:
     """All sections but the summary, in order."""
     made = [_announced(story)] if "headline" in story.result.events.columns else []
     made += [_reached(story)] if {"announcement_id", "phase"} <= set(story.result.events.columns) else []
     made += [_moved(story), _paths(story), _tests(story)]
+    made += [section] if (section := robust(story.curve, story.joint)) else []
     if searched(story) or any(part.facts.get("confounders") for part in story.parts):
         made.append(_around(story))
     made.append(_left_out(story))
@@ -173,7 +165,7 @@ def _firms(part: Part, story: Story) -> pl.DataFrame:
     single = story.singles[part.key].select("event_id", "sq_p", "p_romano_wolf")
     car = part.result.car(*story.primary).join(single, on="event_id", how="left", validate="1:1", maintain_order="left")
     quantile = special.stdtrit(car["df"].to_numpy(), 0.975)
-    order = {name: position for position, (name, _) in enumerate(part.groups)}
+    order = {each.name: position for position, each in enumerate(part.groups)}
     group = pl.col(story.group).cast(pl.String).fill_null("without a group") if story.group else pl.lit("All firms")
     name = pl.col("name") if "name" in car.columns else pl.lit(None, pl.String)
     return (
@@ -246,7 +238,7 @@ def _paths(story: Story) -> Section:
 def _tests(story: Story) -> Section:
     blocks = []
     for part in story.parts:
-        sheets = [_test_sheet(name, group, story) for name, group in part.groups if group.events.height > 1]
+        sheets = [_test_sheet(group, story) for group in part.groups if group.result.events.height > 1]
         blocks.append((part.headline, (), (_window_sheet(part, story), *sheets)))
     words = (
         "Tests that hold for these events come first: “holds” takes into account whether events share days and "
@@ -258,13 +250,13 @@ def _tests(story: Story) -> Section:
 
 def _window_sheet(part: Part, story: Story) -> Sheet:
     rows = []
-    for name, group in part.groups:
+    for group in part.groups:
         for window in story.windows:
-            path = group.caar(*window).row(-1, named=True)
-            best = first_valid(group.test(*window))
+            path = group.mean(window)
+            best = first_valid(group.test(window))
             rows.append(
                 [
-                    name,
+                    group.name,
                     text(list(window)),
                     path["n_events"],
                     percent(path["caar"]),
@@ -284,8 +276,8 @@ def _window_sheet(part: Part, story: Story) -> Sheet:
     )
 
 
-def _test_sheet(name: str, group: Any, story: Story) -> Sheet:
-    frame = group.test(*story.primary)
+def _test_sheet(group: Group, story: Story) -> Sheet:
+    frame = group.test(story.primary)
     rows = [
         [
             readable(r["test"]),
@@ -303,7 +295,7 @@ def _test_sheet(name: str, group: Any, story: Story) -> Sheet:
         rows,
         numeric=[3, 4],
         muted=[not v for v in frame["valid"]],
-        caption=f"{name}, {list(story.primary)}",
+        caption=f"{group.name}, {list(story.primary)}",
         folded=True,
     )
 
