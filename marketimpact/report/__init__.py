@@ -127,7 +127,7 @@ def tables(
         and `tests` have one block per window, `caar` and `tests` one per announcement and group; the last two
         are the market's.
     """
-    return tables_of(story(result, title=None, question=None, windows=windows, group=group, chronology=None))
+    return tables_of(story(result, windows=windows, group=group))
 
 
 def tables_of(told: Story) -> dict[str, pl.DataFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact import charts, timecharts
+from marketimpact.report.exchanges import exchange, named
 from marketimpact.report.sheets import percent
 from marketimpact.report.story import Group, Part, Story, firm_label
 from marketimpact.result import StudyResult
@@ -26,6 +28,8 @@ BEFORE, AFTER = timedelta(days=75), timedelta(days=35)
 EARLIER, LATER = timedelta(hours=30), timedelta(hours=54)
 #: Lines of more groups or announcements cannot be told apart.
 MOST_LINES = 7
+#: Pixels of a chart that still reads when it is as wide as a phone.
+PHONE = 480
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,12 @@ class Figure:
     svg: str
     alt: str
     spec: str
+
+    @property
+    def wide(self) -> bool:
+        """Whether a phone must scroll it sideways, since shrunk to its width no label can be read."""
+        found = re.match(r'<svg[^>]* width="([\d.]+)"', self.svg)
+        return found is not None and float(found[1]) > PHONE
 
     @classmethod
     def of(cls, chart: Any, alt: str) -> Figure:
@@ -132,9 +142,10 @@ def clock(part: Part, story: Story) -> Figure | None:
             near.filter(~whole).select("mic", pl.col("break_end").alias("start"), pl.col("close").alias("end"), "kind"),
         ]
     ).sort("mic", "start")
+    stretches = stretches.with_columns(named("mic").alias("exchange"))
     title = "Trading hours (bars) and the announcement (orange)"
     chart = timecharts.session_clock(stretches, news, title=title)
-    days = "; ".join(f"{r['mic']} {r['date']}" for r in first.sort("mic", "date").iter_rows(named=True))
+    days = "; ".join(f"{exchange(r['mic'])} {r['date']}" for r in first.sort("mic", "date").iter_rows(named=True))
     return Figure.of(chart, f"{title}. Day 0: {days}. The table below says the same.")
 
 

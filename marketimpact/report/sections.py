@@ -11,6 +11,7 @@ from marketimpact.placing import REASONS
 from marketimpact.report.around import around
 from marketimpact.report.blocks import Section
 from marketimpact.report.doubts import doubts
+from marketimpact.report.exchanges import exchange, named
 from marketimpact.report.pictures import clock, firms_drawn, history, path_figures
 from marketimpact.report.robust import robust
 from marketimpact.report.sheets import Cell, Sheet, number, p_value, percent, text
@@ -118,10 +119,10 @@ def _reached(story: Story) -> Section:
     blocks = []
     for part in story.parts:
         keys = ["mic", "phase", "date", "day0_certainty", "day0_earliest", "day0_latest"]
-        frame = part.result.events.group_by(keys).agg(pl.len().alias("n")).sort("mic", "date")
+        frame = part.result.events.group_by(keys).agg(pl.len().alias("n")).sort(named("mic"), "date")
         rows = [
             [
-                row["mic"],
+                exchange(row["mic"]),
                 _local(part.facts, zones.get(row["mic"])),
                 PHASES.get(row["phase"] or "", "time not known"),
                 row["date"],
@@ -342,7 +343,7 @@ def _left_out(story: Story) -> Section:
     ]
     sheets = [Sheet.of(["event", "reason", "detail"], gone, note="" if gone else "Nothing: every event was used.")]
     if market.repairs.height:
-        rows = [list(row) for row in market.repairs.iter_rows()]
+        rows = [[exchange(mic), *rest] for mic, *rest in market.repairs.iter_rows()]
         sheets.append(
             Sheet.of(["exchange", "date", "action", "why"], rows, caption="Where prices and calendars disagreed")
         )

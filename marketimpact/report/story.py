@@ -135,15 +135,15 @@ class Story:
 def story(
     result: StudyResult,
     *,
-    title: str | None,
-    question: str | None,
-    windows: Sequence[tuple[int, int]] | None,
-    group: str | None,
-    chronology: pl.DataFrame | None,
+    title: str | None = None,
+    question: str | None = None,
+    windows: Sequence[Window] | None = None,
+    group: str | None = None,
+    chronology: pl.DataFrame | None = None,
     curve: SpecificationCurve | None = None,
     joint: JointTest | None = None,
 ) -> Story:
-    """Cut a result into announcements and groups."""
+    """Cut a result into announcements and groups; see `write_report` for the parameters."""
     column = group_column(result, group)
     return Story(
         result=result,

@@ -32,7 +32,8 @@ def written(result, tmp_path_factory):
     pytest.importorskip("typst", reason="needs typst: pip install 'marketimpact[pdf]'")
     folder = tmp_path_factory.mktemp("formats")
     paths = [folder / f"report.{kind}" for kind in ("html", "md", "tex", "pdf")]
-    return dict(zip(("html", "md", "tex", "pdf"), report.write_reports(result, paths, group="group"), strict=True))
+    told = report.story(result, group="group")
+    return dict(zip(("html", "md", "tex", "pdf"), report.write_reports(told, paths), strict=True))
 
 
 def test_markdown_has_tables_of_equal_rows_and_no_markup_from_outside(written):

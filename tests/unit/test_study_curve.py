@@ -141,7 +141,7 @@ def test_what_is_wrong_with_a_curve_is_said_with_its_line(tmp_path, old, new, sa
 def test_an_announcement_that_is_not_studied_is_refused_when_ids_were_left_out(tmp_path):
     text = f"[specification]\nannouncements = ['nothing']\n{STUDY[STUDY.index('[[groups]]') :]}"
     plan = read_study(written(tmp_path, text))
-    with pytest.raises(mi.SpecificationError, match="line 2: .specification. announcements: 'nothing' is not among"):
+    with pytest.raises(mi.SpecificationError, match=r"line 2: .specification. announcements: 'nothing' is not among"):
         plan.curve(plan.run(mi.SamplePrices()), mi.SamplePrices())
 
 
@@ -163,10 +163,7 @@ def test_a_curve_without_room_for_placebo_days_stays_and_says_so(tmp_path):
 @pytest.fixture(scope="module")
 def texts(answer, curve, tmp_path_factory):
     folder = tmp_path_factory.mktemp("told")
-    told = report.story(
-        answer.result, title="t", question=None, windows=None, group="group", chronology=None,
-        curve=curve.found, joint=curve.joint,
-    )  # fmt: skip
+    told = report.story(answer.result, group="group", curve=curve.found, joint=curve.joint)
     paths = report.write_reports(told, [folder / f"r.{kind}" for kind in ("html", "md", "tex")])
     return {path.suffix: path.read_text(encoding="utf-8") for path in paths}, report.tables_of(told)
 
