@@ -47,8 +47,11 @@ HISTORY = (
 )
 MARKS = (
     "† p below 5% by itself; ‡ also after correction for all firms of the announcement. Where there is neither, the "
-    "firm cannot be told from zero. Click a firm, or a group in the legend, to pick it out; click beside it to "
-    "show all again.",
+    "firm cannot be told from zero.",
+)
+PICK = (
+    "To pick a firm or a group out, click it in the chart or its legend, or choose it from the list below the chart; "
+    "click beside it, or choose “everything”, to show all again."
 )
 SINGLE_FIRM_NOTE = (
     "Intervals are from the forecast error. P-values are two-sided. “p, t”: Student's t, exact only if returns are "
@@ -159,7 +162,7 @@ def _moved(story: Story) -> Section:
         drawn = frame.drop_nulls("car")
         figures = (firms_drawn(drawn, story),) if drawn.height else ()
         blocks.append((part.headline, figures, (_firm_sheet(frame, part, story),)))
-    return Section("moved", "Who moved", MARKS, tuple(blocks))
+    return Section("moved", "Who moved", MARKS, tuple(blocks), PICK)
 
 
 def _firms(part: Part, story: Story) -> pl.DataFrame:
