@@ -15,6 +15,7 @@ __all__ = [
     "DARK",
     "caar_path",
     "caar_paths",
+    "drawn",
     "dressed",
     "finished",
     "firm_effects",
@@ -22,7 +23,6 @@ __all__ = [
     "pick",
     "picked",
     "runtime",
-    "to_spec",
     "to_svg",
 ]
 
@@ -255,15 +255,20 @@ def picked(full: float, faint: float, *selections: str, fields: Sequence[str]) -
 
 def to_svg(chart: Any) -> str:
     """SVG of a chart, the same bytes every time, without references to anything outside."""
+    return _svg(chart.to_dict(validate=False))
+
+
+def drawn(chart: Any) -> tuple[str, str]:
+    """SVG of a chart, and its Vega-Lite as JSON that may stand inside a script element: no text in it ends that."""
+    whole = chart.to_dict(validate=False)
+    text = json.dumps(whole, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+    return _svg(whole), text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _svg(whole: dict[str, Any]) -> str:
     import vl_convert  # noqa: PLC0415
 
-    return str(vl_convert.vegalite_to_svg(chart.to_dict(validate=False)))
-
-
-def to_spec(chart: Any) -> str:
-    """Vega-Lite of a chart as JSON that may stand inside a script element: no text in it ends the element."""
-    text = json.dumps(chart.to_dict(validate=False), ensure_ascii=True, separators=(",", ":"), sort_keys=True)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return str(vl_convert.vegalite_to_svg(whole))
 
 
 @cache
@@ -308,14 +313,17 @@ def dressed(chart: Any, title: str, simulated: bool, further: str = "") -> Any:
 
 def finished(chart: Any, head: Any) -> Any:
     """A chart under its head in this house's looks."""
-    dressed = (
-        chart.properties(title=head, background=PAPER, padding={"left": 28, "right": 14, "top": 8, "bottom": 8})
-        .configure(font=_FONT)
-        .configure_view(stroke=None)
-        .configure_axis(gridColor=GRID, domainColor=AXIS, tickColor=AXIS, labelColor=INK, titleColor=INK)
-        .configure_axisY(titleFontWeight="normal")
-        .configure_axisX(titleFontWeight="normal", grid=False)
-    )
+    axis = {"gridColor": GRID, "domainColor": AXIS, "tickColor": AXIS, "labelColor": INK, "titleColor": INK}
+    looks = {
+        "font": _FONT,
+        "view": {"stroke": None},
+        "axis": axis,
+        "axisY": {"titleFontWeight": "normal"},
+        "axisX": {"titleFontWeight": "normal", "grid": False},
+    }
+    # in one step, since each makes a copy of the whole chart
+    padding = {"left": 28, "right": 14, "top": 8, "bottom": 8}
+    dressed = chart.properties(title=head, background=PAPER, padding=padding, config=looks)
     # the same object with another display: to build a second one checks every part of it again, and takes three times
     # as long as all the rest
     object.__setattr__(dressed, "__class__", _offline_chart(type(chart).__name__))

@@ -75,7 +75,7 @@ class StudyFile:
         """Load prices, align, estimate."""
         chronology = announcements(self.announcements_file)
         chosen = self._chosen(chronology)
-        market = self._market(source, self.benchmark)
+        market = self._market(source, self.benchmark, chosen)
         symbols = [symbol for members in self.groups.values() for symbol in members]
         events = align(chosen, market, symbols=symbols or None)
         if self.groups:
@@ -98,21 +98,23 @@ class StudyFile:
                 strange[0],
             )
         own = {self.benchmark: answer.result.market}
-        markets = {name.replace("_", " "): own.get(name) or self._market(source, name) for name in plan.benchmarks}
+        markets = {
+            name.replace("_", " "): own.get(name) or self._market(source, name, self._chosen(answer.chronology))
+            for name in plan.benchmarks
+        }
         return plan.run(answer.events, markets, self.study)
 
     def symbols(self) -> list[str]:
         """Symbols of the securities and benchmarks the study needs prices of."""
-        universe = self._needed()
+        chosen = self._chosen(announcements(self.announcements_file))
+        universe = self._universe(securities(self.securities_file), chosen)
         further = self.specification.benchmarks if self.specification else ()
         columns = (universe[name].drop_nulls() for name in ("symbol", self.benchmark, *further))
         return sorted({symbol for column in columns for symbol in column})
 
-    def _market(self, source: PriceSource, benchmark: str) -> Market:
-        return Market.load(self._needed(), source, benchmark=benchmark, repair=self.repair)  # type: ignore[arg-type]
-
-    def _needed(self) -> pl.DataFrame:
-        return self._universe(securities(self.securities_file), self._chosen(announcements(self.announcements_file)))
+    def _market(self, source: PriceSource, benchmark: str, chosen: pl.DataFrame) -> Market:
+        universe = self._universe(securities(self.securities_file), chosen)
+        return Market.load(universe, source, benchmark=benchmark, repair=self.repair)  # type: ignore[arg-type]
 
     def _chosen(self, chronology: pl.DataFrame) -> pl.DataFrame:
         unknown = sorted(set(self.ids) - set(chronology["announcement_id"]))

@@ -49,7 +49,8 @@ class Figure:
     @classmethod
     def of(cls, chart: Any, alt: str) -> Figure:
         """Draw a chart."""
-        return cls(charts.to_svg(chart), alt, charts.to_spec(chart))
+        svg, spec = charts.drawn(chart)
+        return cls(svg, alt, spec)
 
 
 def firms_drawn(frame: pl.DataFrame, story: Story) -> Figure:
