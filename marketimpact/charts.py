@@ -214,22 +214,23 @@ def firm_effects(frame: pl.DataFrame, *, title: str, simulated: bool, width: int
         alt.Tooltip("group:N", title="group"),
         *(alt.Tooltip(f"{name}:Q", title=words, format="+.2%") for name, words in said.items()),
     ]
+    shown = picked(1, 0.15, "firm", "kin", fields=("label", "group"))
     interval = base.mark_rule(strokeWidth=2).encode(
         x=alt.X("low:Q", title="cumulative abnormal return"), x2="high:Q", y=y, color=colour, tooltip=told,
         opacity=picked(0.85, 0.1, "firm", "kin", fields=("label", "group")),
     )  # fmt: skip
     dots = base.mark_point(filled=True, size=70, cursor="pointer").encode(
         x=x, y=y, color=colour, shape=shape, tooltip=told,
-        opacity=picked(1, 0.15, "firm", "kin", fields=("label", "group")),
+        opacity=shown,
     )  # fmt: skip
     dots = dots.properties(name="dots").add_params(firm, kin)
     layers: list[Any] = [zero, interval]
     if "mark" in frame.columns:
         signs = base.mark_text(align="left", dx=5, fontSize=13, fontWeight="bold", color=BLACK)
-        layers.append(signs.encode(x="high:Q", y=y, text="mark:N"))
+        layers.append(signs.encode(x="high:Q", y=y, text="mark:N", opacity=shown))
     layers.append(dots)
     if "true_car" in frame.columns:
-        layers.append(base.mark_tick(thickness=3, size=13, color=BLACK).encode(x="true_car:Q", y=y))
+        layers.append(base.mark_tick(thickness=3, size=13, color=BLACK).encode(x="true_car:Q", y=y, opacity=shown))
         title = f"{title} (upright tick: the effect that was put in)"
     chart = alt.layer(*layers).properties(width=width, height=max(60, 22 * frame.height))
     return dressed(chart.add_params(pick([*groups, *frame["label"].to_list()])), title, simulated)

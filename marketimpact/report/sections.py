@@ -54,10 +54,17 @@ PICK = (
     "click beside it, or choose “everything”, to show all again."
 )
 SINGLE_FIRM_NOTE = (
-    "Intervals are from the forecast error. P-values are two-sided. “p, t”: Student's t, exact only if returns are "
-    "normal. “p, rank”: position among the firm's own placebo windows, no normality assumed. “p, family”: corrected "
-    "for looking at all these firms at once (Romano and Wolf, joint placebo dates)."
+    "AR: abnormal return of the session; CAR: its sum over the window. Intervals are from the forecast error. P-values "
+    "are two-sided. “p, t”: Student's t, exact only if returns are normal. “p, rank”: position among the firm's own "
+    "placebo windows, no normality assumed. “p, family”: corrected for looking at all these firms at once (Romano and "
+    "Wolf, joint placebo dates)."
 )
+WINDOW_NOTE = (
+    "CAAR: the mean of the events' CAR. The p-value is two-sided and that of the first test that holds for these "
+    "events. Would be found: the smallest average effect, up or down, that such a design tells from zero in 80 of 100 "
+    "cases. Where the CAAR is not told from zero, effects smaller than this may still be there."
+)
+PUT_IN = " “Put in”: the effect that the simulated prices were given."
 
 
 def sections(story: Story) -> list[Section]:
@@ -105,11 +112,15 @@ def _instant(facts: dict[str, Any]) -> str:
         return text(None)
     local = pl.Series([instant], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(zone or "UTC")[0]
     if facts.get("time_precision") == "day":
-        return f"{local:%Y-%m-%d} ({zone}); the time of day is not known"
+        return f"{local:%Y-%m-%d}{_place(zone)}, time of day not known"
     about = "about " if facts.get("time_precision") == "hour" else ""
     day = "" if local.date() == instant.date() else f"{local:%Y-%m-%d} "  # the issuer's date can be another one
-    here = "" if not zone or zone == "UTC" else f", {day}{local:%H:%M} in {zone.split('/')[-1].replace('_', ' ')}"
+    here = "" if not zone or zone == "UTC" else f", {day}{local:%H:%M}{_place(zone)}"
     return f"{instant:%Y-%m-%d} {about}{instant:%H:%M} UTC{here}"
+
+
+def _place(zone: str | None) -> str:
+    return f" in {zone.split('/')[-1].replace('_', ' ')}" if zone else ""
 
 
 def _anticipated(facts: dict[str, Any]) -> str:
@@ -196,9 +207,10 @@ def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
     capped = set(limit_hits(part.result)["event_id"])
     true = ["put in"] if "true_car" in frame.columns else []
     columns = ["group", "firm", "day 0", "AR day 0", f"CAR {list(story.primary)}", "95% interval"]
-    columns += ["p, t", "p, rank", "p, family", *true, "note"]
+    columns += ["p, t", "p, rank", "p, family", *true]
     length = story.primary[1] - story.primary[0] + 1
     rows: list[list[object]] = []
+    notes = []
     group = None
     for row in frame.iter_rows(named=True):
         flags = ["at the price limit on day 0"] if row["event_id"] in capped else []
@@ -214,11 +226,15 @@ def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
                 f"{percent(row['low'])} to {percent(row['high'])}",
                 *(p_value(row[name]) for name in ("p", "sq_p", "p_romano_wolf")),
                 *([percent(row["true_car"])] if true else []),
-                ", ".join(flags),
             ]
         )
+        notes.append(", ".join(flags))
         group = row["group"]
-    return Sheet.of(columns, rows, numeric=[3, 4, 5, 6, 7, 8] + ([9] if true else []), note=SINGLE_FIRM_NOTE)
+    if any(notes):
+        columns.append("note")
+        rows = [[*row, note] for row, note in zip(rows, notes, strict=True)]
+    numeric = [3, 4, 5, 6, 7, 8] + ([9] if true else [])
+    return Sheet.of(columns, rows, numeric=numeric, note=SINGLE_FIRM_NOTE + (PUT_IN if true else ""))
 
 
 def _paths(story: Story) -> Section:
@@ -255,12 +271,12 @@ def _tests(story: Story) -> Section:
 def _window_sheet(part: Part, story: Story) -> Sheet:
     rows = []
     for group in part.groups:
-        for window in story.windows:
+        for at, window in enumerate(story.windows):
             path = group.mean(window)
             best = first_valid(group.test(window))
             rows.append(
                 [
-                    group.name,
+                    "" if at else group.name,
                     text(list(window)),
                     path["n_events"],
                     percent(path["caar"]),
@@ -271,13 +287,7 @@ def _window_sheet(part: Part, story: Story) -> Sheet:
                 ]
             )
     columns = ["group", "window", "events", "CAAR", "95% interval", "would be found", "first test that holds", "p"]
-    note = (
-        "Would be found: the smallest average effect, up or down, that such a design tells from zero in 80 of 100 "
-        "cases. Where the CAAR is not told from zero, effects smaller than this may still be there."
-    )
-    return Sheet.of(
-        columns, rows, numeric=[2, 3, 4, 5, 7], caption="Every group and window", note=note.replace("*", "")
-    )
+    return Sheet.of(columns, rows, numeric=[2, 3, 4, 5, 7], caption="Every group and window", note=WINDOW_NOTE)
 
 
 def _test_sheet(group: Group, story: Story) -> Sheet:
