@@ -175,7 +175,7 @@ def test_a_wide_chart_scrolls_inside_its_frame_on_a_phone(browser, address):
 def test_paper_is_white_and_has_no_controls(browser, address, scheme):
     tab, _ = opened(browser, address, color_scheme=scheme)
     tab.emulate_media(media="print", color_scheme=scheme)
-    for useless in ("nav", "select", ".skip", "#data"):
+    for useless in ("nav", "select", ".skip", ".hint", "#data"):
         assert tab.locator(f"{useless}:visible").count() == 0, useless
     assert tab.locator(".still:visible").count() == tab.locator("figure").count()
     papers = "parts => [...new Set(parts.map(part => getComputedStyle(part).backgroundColor))]"
