@@ -90,13 +90,17 @@ class StudyFile:
         plan = self.specification
         if plan is None:
             return None
-        strange = sorted(set(plan.announcements) - set(answer.events["announcement_id"]))
-        if strange:
-            raise self.source.error(
-                f"[specification] announcements: {strange[0]!r} is not among the announcements of this study.",
-                ("specification", "announcements"),
-                strange[0],
-            )
+        for key, asked, known in (
+            ("announcements", plan.announcements, answer.events["announcement_id"]),
+            ("without", plan.without, plan.chosen(answer.events)["symbol"]),
+        ):
+            strange = [name for name in asked if name not in known]
+            if strange:
+                raise self.source.error(
+                    f"[specification] {key}: {strange[0]!r} is not among the events that the curve is about.",
+                    ("specification", key),
+                    strange[0],
+                )
         own = {self.benchmark: answer.result.market}
         markets = {
             name.replace("_", " "): own.get(name) or self._market(source, name, self._chosen(answer.chronology))

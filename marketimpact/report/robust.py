@@ -115,7 +115,17 @@ def _found(frame: pl.DataFrame, ran: pl.DataFrame) -> list[str]:
         f"The CAAR lies between {low} and {high}, with a median of {middle}; it is above zero in {positive:,} of "
         f"{ran.height:,}. Each by its own test, {_held(ran)}."
     )
-    return [said, *([f"{failed:,} could not be run; the last table says why."] if failed else [])]
+    numbers = ["event_window", "filter", "test", "estimate", "se", "statistic", "p_value", "n_events"]
+    again = ran.height - ran.unique(numbers).height
+    repeats = (
+        f"{again:,} of them have the very numbers of another: there a choice changed nothing, such as the benchmark "
+    )
+    repeats += "of a model that has none."
+    return [
+        said,
+        *([repeats] if again else []),
+        *([f"{failed:,} could not be run; the last table says why."] if failed else []),
+    ]
 
 
 def _sentence(note: str) -> str:
@@ -162,11 +172,18 @@ def _choices(frame: pl.DataFrame, varied: list[str]) -> Sheet:
 def _joint(joint: JointTest) -> Sheet:
     rows = []
     for name, observed, _, low, high, p in joint.frame.iter_rows():
-        write = number if name == "mean z" else percent
-        rows.append([name, write(observed), f"{write(low)} to {write(high)}", p_value(p)])
+        told = [_written(name, value) for value in (observed, low, high)]
+        rows.append([name, told[0], f"{told[1]} to {told[2]}", p_value(p)])
     note = JOINT_NOTE.format(null=joint.null, draws=f"{joint.draws:,}", seed=joint.seed)
     columns = ["of the whole curve", "observed", "by chance", "p"]
     return Sheet.of(columns, rows, numeric=[1, 2, 3], caption="The curve against placebo days", note=note)
+
+
+def _written(statistic: str, value: float) -> str:
+    """A statistic of the whole curve: an effect with its sign, a share without, a z as a number."""
+    if statistic == "mean z":
+        return number(value)
+    return percent(value).lstrip("+") if statistic.startswith("share") else percent(value)
 
 
 def _reasons(curve: SpecificationCurve) -> list[Sheet]:

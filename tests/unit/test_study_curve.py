@@ -138,11 +138,12 @@ def test_what_is_wrong_with_a_curve_is_said_with_its_line(tmp_path, old, new, sa
         assert words in str(caught.value)
 
 
-def test_an_announcement_that_is_not_studied_is_refused_when_ids_were_left_out(tmp_path):
-    text = f"[specification]\nannouncements = ['nothing']\n{STUDY[STUDY.index('[[groups]]') :]}"
-    plan = read_study(written(tmp_path, text))
-    with pytest.raises(mi.SpecificationError, match=r"line 2: .specification. announcements: 'nothing' is not among"):
-        plan.curve(plan.run(mi.SamplePrices()), mi.SamplePrices())
+@pytest.mark.parametrize(("key", "name"), [("announcements", "nothing"), ("without", "NVDB")])
+def test_what_no_event_has_is_refused_where_the_file_names_neither_ids_nor_groups(tmp_path, key, name):
+    plan = read_study(written(tmp_path, f"[specification]\n{key} = ['{name}']\n[study]\nmin_observations = 60"))
+    answer = read_study(written(tmp_path, f"[announcements]\nids = ['{BEIJING}']")).run(mi.SamplePrices())
+    with pytest.raises(mi.SpecificationError, match=rf"line 2: .specification. {key}: '{name}' is not among"):
+        plan.curve(answer, mi.SamplePrices())
 
 
 def test_a_factor_model_is_the_study_s_own(tmp_path):
@@ -182,7 +183,7 @@ def test_the_words_say_what_a_plain_count_says(texts, curve):
     assert f"{curve.found.frame.height - len(ran)} could not be run" in text
     assert f"Asked in {len(ran)} ways" in text
     for name, observed, _, _, _, p in curve.joint.frame.iter_rows():
-        size = f"{observed:.2f}" if name == "mean z" else f"{observed:+.2%}"
+        size = {"mean z": f"{observed:.2f}", "share significant": f"{observed:.2%}"}.get(name, f"{observed:+.2%}")
         shown = "0.00%" if size == "+0.00%" else size.replace("-", "−")
         assert re.search(rf"\| {name} \| {re.escape(shown)} \| .* \| {p:.3f} \|", text)
 
@@ -199,6 +200,18 @@ def test_every_format_and_the_tables_carry_the_curve(texts, curve):
     section = pages[".html"].split('<section id="curve">')[1].split("</section>")[0]
     assert section.count("<figure") == 1
     assert "simulated prices" in section
+
+
+def test_specifications_that_repeat_another_are_counted(answer, tmp_path):
+    market = answer.result.market
+    models = [mi.MarketModel(), mi.MeanAdjusted()]
+    twice = {"own": market, "again": mi.Market.load(market.securities, mi.SamplePrices(), benchmark="sector_proxy")}
+    curve = mi.specification_curve(answer.events, market, models=models, event_windows=[(0, 1)], benchmarks=twice)
+    text = mi.write_report(answer.result, tmp_path / "r.md", curve=curve).read_text(encoding="utf-8")
+    assert "1 of them have the very numbers of another" in text  # the mean does not look at a benchmark
+    alone = mi.specification_curve(answer.events, market, models=models, event_windows=[(0, 1)])
+    text = mi.write_report(answer.result, tmp_path / "r.md", curve=alone).read_text(encoding="utf-8")
+    assert "very numbers" not in text
 
 
 def test_without_a_joint_test_nothing_is_said_about_rarity(answer, curve, tmp_path):
