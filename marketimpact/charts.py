@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -11,22 +12,34 @@ import numpy as np
 import polars as pl
 
 __all__ = [
+    "DARK",
     "caar_path",
     "caar_paths",
+    "drawn",
     "dressed",
+    "finished",
     "firm_effects",
     "inline",
+    "pick",
+    "picked",
     "runtime",
-    "specification_curve",
-    "to_spec",
     "to_svg",
 ]
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#5f6b76"
-#: Okabe and Ito's colours, told apart with any colour vision; shapes repeat the distinction.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+BLUE, ORANGE, GREY, INK, SOFT, BLACK = "#0072B2", "#B34A00", "#5f6b76", "#333333", "#222222", "#000000"
+GRID, AXIS, DEEP, PALE, EDGE, PAPER = "#e7ebef", "#7d8894", "#003a5c", "#dbe4ec", "#33506a", "#ffffff"
+#: Each stands out from white by 3 to 1 and more; shapes and dashes repeat the distinction for those who see fewer hues.
+PALETTE = (BLUE, "#D55E00", "#00805D", "#B0447F", "#511D63", "#7A5C00", BLACK)
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "stroke")
+#: Colour of a chart -> its twin on a dark page.
+DARK = {
+    **dict(zip(PALETTE, ("#56B4E9", "#FF8A3D", "#2CC295", "#F27BB5", "#B9A7FF", "#F0D060", "#ffffff"), strict=True)),
+    ORANGE: "#FF9E5E", GREY: "#9aa7b3", INK: "#d5dbe1", SOFT: "#c9d1d9", "#000": "#ffffff",
+    GRID: "#2b343d", AXIS: "#7d8894", DEEP: "#cfe8fb", PALE: "#33414e", EDGE: "#8fa6bb", PAPER: "#14191f",
+}  # fmt: skip
 SIMULATED = "simulated prices"
+#: A band that reaches further than this many times what is usual among its neighbours runs out of the frame.
+OUTLYING = 1.5
 _SAID = {"caar": "CAAR", "ci_low": "95% from", "ci_high": "95% to"}
 _FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 
@@ -52,7 +65,8 @@ def caar_path(
     simulated : bool
         Says so under the title.
     domain : tuple of float, optional
-        Limits of the vertical axis, so that several charts can share them.
+        Limits of the vertical axis, so that several charts can share them. A band that runs out of them ends at the
+        frame with an arrow, and a line under the title says how far it goes.
     width, height : int
         In pixels.
     """
@@ -68,10 +82,15 @@ def caar_path(
     ]
     zero = alt.Chart(inline([{"y": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(y="y:Q")
     day0 = alt.Chart(inline([{"x": 0}])).mark_rule(color=GREY, strokeDash=[4, 3]).encode(x="x:Q")
-    band = base.mark_area(opacity=0.18, color=BLUE).encode(x=x, y=alt.Y("ci_low:Q", scale=scale), y2="ci_high:Q")
-    line = base.mark_line(color=BLUE, strokeWidth=2, point=alt.OverlayMarkDef(size=22, filled=True)).encode(
-        x=x, y=y, tooltip=told
+    # cut here and not by the renderer, whose clipping refers to ids that all charts of a page share
+    low, high = domain or (-math.inf, math.inf)
+    shown = path.select("tau", pl.col("ci_low", "ci_high").clip(low, high)).to_dicts()
+    band = alt.Chart(inline(shown)).mark_area(
+        fill=BLUE, fillOpacity=0.18, stroke=BLUE, strokeWidth=0.8, strokeOpacity=0.8, tooltip=None
     )
+    band = band.encode(x=x, y=alt.Y("ci_low:Q", scale=scale), y2="ci_high:Q")
+    dot = alt.OverlayMarkDef(size=22, filled=True, color=BLUE)
+    line = base.mark_line(color=BLUE, strokeWidth=2, point=dot).encode(x=x, y=y, tooltip=told)
     layers = [band, zero, day0, line]
     if "noise" in path.columns:
         noise = alt.Chart(inline(path.select("tau", "noise", (-pl.col("noise")).alias("minus")).to_dicts()))
@@ -82,14 +101,39 @@ def caar_path(
             edge.encode(x=x, y="noise:Q"),
             *layers,
         ]
-    chart = alt.layer(*layers).properties(width=width, height=height)
-    return dressed(chart, title, simulated)
+    arrows, further = _beyond(path, domain)
+    chart = alt.layer(*layers, *arrows).properties(width=width, height=height)
+    return dressed(chart, title, simulated, further)
+
+
+def _beyond(path: pl.DataFrame, domain: tuple[float, float] | None) -> tuple[list[Any], str]:
+    """Arrows where a band leaves the frame, and words on how far it goes; nothing where it does not."""
+    import altair as alt  # noqa: PLC0415
+
+    layers: list[Any] = []
+    ends = []
+    sides = (
+        () if domain is None else (("ci_low", domain[0], -1, "triangle-down"), ("ci_high", domain[1], 1, "triangle-up"))
+    )
+    for name, edge, sign, shape in sides:
+        gone = path.filter(sign * pl.col(name) > sign * edge)
+        if gone.is_empty():
+            continue
+        furthest = sign * (sign * gone[name].to_numpy()).max()
+        ends.append(f"{furthest:+.0%}".replace("-", "−"))
+        rows = gone.select("tau", pl.lit(edge).alias("edge")).to_dicts()
+        arrows = alt.Chart(inline(rows)).mark_point(shape=shape, size=26, filled=True, color=BLUE, opacity=1)
+        layers.append(arrows.encode(x="tau:Q", y="edge:Q"))
+    return layers, f"the band runs on to {' and '.join(ends)}" if ends else ""
 
 
 def caar_paths(
     paths: pl.DataFrame, *, by: str, simulated: bool, width: int = 236, height: int = 160
 ) -> list[tuple[str, Any]]:
     """One chart per group, all on the same vertical scale.
+
+    The scale holds every path, every noise and every band, but for bands much wider than the others, which would
+    flatten all paths: these run out of the frame, and their charts say so.
 
     Parameters
     ----------
@@ -99,13 +143,7 @@ def caar_paths(
         Column that names the groups.
     """
     drawn = paths.drop_nulls("caar")
-    limits = drawn.select(
-        pl.min_horizontal(pl.col("ci_low", "caar").min()), pl.max_horizontal(pl.col("ci_high", "caar").max())
-    ).row(0)
-    low, high = (min(limits[0] or 0.0, 0.0), max(limits[1] or 0.0, 0.0))
-    if "noise" in drawn.columns and drawn["noise"].count():
-        widest = float(drawn["noise"].max())  # type: ignore[arg-type]
-        low, high = min(low, -widest), max(high, widest)
+    low, high = _shared_scale(drawn, by)
     margin = 0.05 * (high - low) or 0.01
     return [
         (
@@ -123,8 +161,22 @@ def caar_paths(
     ]
 
 
+def _shared_scale(drawn: pl.DataFrame, by: str) -> tuple[float, float]:
+    """Lowest and highest value that charts of several groups have room for."""
+    held = {name: drawn[name].drop_nulls().to_numpy() for name in ("caar", "ci_low", "ci_high")}
+    noise = drawn["noise"].drop_nulls().to_numpy() if "noise" in drawn.columns else np.empty(0)
+    core = np.concatenate([[0.0], held["caar"], noise, -noise])
+    low, high = core.min(), core.max()
+    reach = pl.max_horizontal(pl.col("ci_low").abs(), pl.col("ci_high").abs()).max()
+    usual = drawn.group_by(by).agg(reach.alias("reach"))["reach"].quantile(0.5, "higher")
+    if usual is not None:
+        low = min(low, max(held["ci_low"].min(), -OUTLYING * usual))
+        high = max(high, min(held["ci_high"].max(), OUTLYING * usual))
+    return float(low), float(high)
+
+
 def firm_effects(frame: pl.DataFrame, *, title: str, simulated: bool, width: int = 460) -> Any:
-    """A dot and an interval per firm, groups told apart by colour and shape; a click picks a firm or a group.
+    """A dot and an interval per firm, groups told apart by colour and shape; a click or a list picks a firm or a group.
 
     Parameters
     ----------
@@ -156,153 +208,68 @@ def firm_effects(frame: pl.DataFrame, *, title: str, simulated: bool, width: int
     # names of parameters and views would otherwise be counted up, and differ from run to run
     firm = alt.selection_point(name="firm", fields=["label"])
     kin = alt.selection_point(name="kin", fields=["group"], bind="legend")
-    told = ["label:N", "group:N", *(alt.Tooltip(f"{name}:Q", format="+.2%") for name in ("car", "low", "high"))]
+    said = {"car": "CAR", "low": "95% from", "high": "95% to"}
+    told = [
+        alt.Tooltip("label:N", title="firm"),
+        alt.Tooltip("group:N", title="group"),
+        *(alt.Tooltip(f"{name}:Q", title=words, format="+.2%") for name, words in said.items()),
+    ]
+    shown = picked(1, 0.15, "firm", "kin", fields=("label", "group"))
     interval = base.mark_rule(strokeWidth=2).encode(
         x=alt.X("low:Q", title="cumulative abnormal return"), x2="high:Q", y=y, color=colour, tooltip=told,
-        opacity=alt.when(firm & kin).then(alt.value(0.55)).otherwise(alt.value(0.1)),
+        opacity=picked(0.85, 0.1, "firm", "kin", fields=("label", "group")),
     )  # fmt: skip
     dots = base.mark_point(filled=True, size=70, cursor="pointer").encode(
         x=x, y=y, color=colour, shape=shape, tooltip=told,
-        opacity=alt.when(firm & kin).then(alt.value(1)).otherwise(alt.value(0.15)),
+        opacity=shown,
     )  # fmt: skip
     dots = dots.properties(name="dots").add_params(firm, kin)
     layers: list[Any] = [zero, interval]
     if "mark" in frame.columns:
-        signs = base.mark_text(align="left", dx=5, fontSize=13, fontWeight="bold", color="#000000")
-        layers.append(signs.encode(x="high:Q", y=y, text="mark:N"))
+        signs = base.mark_text(align="left", dx=5, fontSize=13, fontWeight="bold", color=BLACK)
+        layers.append(signs.encode(x="high:Q", y=y, text="mark:N", opacity=shown))
     layers.append(dots)
     if "true_car" in frame.columns:
-        layers.append(base.mark_tick(thickness=3, size=13, color="#000000").encode(x="true_car:Q", y=y))
+        layers.append(base.mark_tick(thickness=3, size=13, color=BLACK).encode(x="true_car:Q", y=y, opacity=shown))
         title = f"{title} (upright tick: the effect that was put in)"
     chart = alt.layer(*layers).properties(width=width, height=max(60, 22 * frame.height))
-    return dressed(chart, title, simulated)
+    return dressed(chart.add_params(pick([*groups, *frame["label"].to_list()])), title, simulated)
 
 
-def specification_curve(
-    frame: pl.DataFrame, choices: Sequence[str], *, title: str, simulated: bool, width: int = 720
-) -> Any:
-    """Estimates in order of size with their bands, and beneath them which choices each specification made.
-
-    Parameters
-    ----------
-    frame : polars.DataFrame
-        One row per specification: ``specification, estimate, ci_low, ci_high, p_value, valid`` and the columns
-        `choices`; those without an estimate are counted under the title.
-    choices : sequence of str
-        Columns of text. Those with one value only are named under the title.
-    title : str
-        Over the chart.
-    simulated : bool
-        Says so under the title.
-    width : int
-        Of the curve, in pixels.
-    """
+def pick(names: Sequence[str]) -> Any:
+    """A list under the chart to pick a name from, which a keyboard reaches where a click on the chart needs a mouse."""
     import altair as alt  # noqa: PLC0415
 
-    drawn = frame.drop_nulls("estimate").sort("estimate", maintain_order=True).with_row_index("rank", offset=1)
-    order = frame.sort("specification")
-    rows = [("result", _marked(drawn), ["p < 5%"] + ["test does not hold"] * bool((~drawn["valid"]).any()))]
-    for choice in choices:
-        labels = order[choice].unique(maintain_order=True).to_list()
-        if len(labels) > 1:
-            rows.append(
-                (choice.replace("_", " "), drawn.select("rank", "estimate", pl.col(choice).alias("label")), labels)
-            )
-    room = width / max(drawn.height, 1)
-    scale = alt.Scale(domain=[0.5, max(drawn.height, 1) + 0.5], nice=False)
-    longest = 6 * max(len(label) for _, _, labels in rows for label in labels)
-    panels = [_curve(drawn, scale, width, room)]
-    stroke = max(0.5, min(3.0, 0.7 * room))
-    panels += [_barcode(*row, scale, width, stroke=stroke, left=min(180, longest)) for row in rows]
-    head = alt.TitleParams(
-        text=title, subtitle=_under(frame, choices, simulated), anchor="start", fontSize=13,
-        subtitleColor=ORANGE if simulated else "#333", subtitlePadding=4,
-    )  # fmt: skip
-    return _finished(alt.vconcat(*panels, spacing=8).resolve_scale(x="shared"), head)
+    options = list(dict.fromkeys(names))
+    bound = alt.binding_select(options=[None, *options], labels=["everything", *options], name="Pick out: ")
+    return alt.param(name="pick", bind=bound)
 
 
-def _marked(drawn: pl.DataFrame) -> pl.DataFrame:
-    """Specifications that are significant, and those whose test does not hold."""
-    marks = (("p < 5%", pl.col("p_value") < 0.05), ("test does not hold", ~pl.col("valid")))
-    return pl.concat(
-        drawn.filter(mark).select("rank", "estimate", pl.lit(label).alias("label")) for label, mark in marks
-    )
-
-
-def _under(frame: pl.DataFrame, choices: Sequence[str], simulated: bool) -> list[str]:
-    """Lines under the title of a specification curve."""
-    failed = frame["estimate"].null_count()
-    same = [f"{choice.replace('_', ' ')} {frame[choice][0]}" for choice in choices if frame[choice].n_unique() == 1]
-    lines = [SIMULATED] if simulated else []
-    lines += [f"{failed:,} of them could not be run and are not drawn"] if failed else []
-    return lines + (["in all: " + ", ".join(same)] if same else [])
-
-
-def _curve(drawn: pl.DataFrame, scale: Any, width: int, room: float) -> Any:
-    """Sorted estimates and their bands; bands much wider than the others run out of the frame."""
+def picked(full: float, faint: float, *selections: str, fields: Sequence[str]) -> Any:
+    """Opacity of what is picked, by a click or from the list, and of the rest."""
     import altair as alt  # noqa: PLC0415
 
-    reach = drawn.select(
-        pl.min_horizontal(pl.col("ci_low").quantile(0.03), pl.col("estimate").min()).fill_null(0.0),
-        pl.max_horizontal(pl.col("ci_high").quantile(0.97), pl.col("estimate").max()).fill_null(0.0),
-    ).row(0)
-    domain = [min(reach[0], 0.0), max(reach[1], 0.0)]
-    base = alt.Chart(inline(drawn.select("rank", "estimate", "ci_low", "ci_high").to_dicts()))
-    x = alt.X("rank:Q", scale=scale, axis=None)
-    cut = ((drawn["ci_low"] < domain[0]) | (drawn["ci_high"] > domain[1])).sum()
-    name = f"CAAR and its band ({cut:,} run out of the frame)" if cut else "CAAR and its band"
-    y = alt.Y("ci_low:Q", title=name, axis=alt.Axis(format="+.1~%"), scale=alt.Scale(domain=domain))
-    bands = base.mark_rule(color=BLUE, opacity=0.4, strokeWidth=max(0.5, min(1.5, 0.75 * room)), clip=True)
-    zero = alt.Chart(inline([{"y": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(y="y:Q")
-    dots = base.mark_point(filled=True, size=min(30.0, max(4.0, 4.0 * room)), color="#003a5c", opacity=1, clip=True)
-    head = alt.Chart(inline([{"text": "median (number)"}])).mark_text(align="left", fontSize=10, color="#333")
-    return alt.layer(
-        bands.encode(x=x, y=y, y2="ci_high:Q"),
-        zero,
-        dots.encode(x=x, y="estimate:Q"),
-        head.encode(x=alt.value(width + 8), y=alt.value(224), text="text:N"),
-    ).properties(width=width, height=230)
-
-
-def _barcode(
-    name: str, part: pl.DataFrame, labels: list[str], scale: Any, width: int, *, stroke: float, left: float
-) -> Any:
-    """A row per choice with a stroke for every specification that made it, and their median on the right."""
-    import altair as alt  # noqa: PLC0415
-
-    axis = alt.Axis(
-        ticks=False, domain=False, labelLimit=180, titleAngle=0, titleAlign="right", titleX=-left - 16, grid=True
-    )
-    y = alt.Y("label:N", sort=labels, title=name, scale=alt.Scale(domain=labels), axis=axis)
-    strokes = alt.Chart(inline(part.select("rank", "label").to_dicts())).mark_tick(
-        color="#222", thickness=stroke, height=11
-    )
-    told = [{"label": label, "text": _median(part.filter(pl.col("label") == label)["estimate"])} for label in labels]
-    text = alt.Chart(inline(told)).mark_text(align="left", fontSize=10, color="#333")
-    return alt.layer(
-        strokes.encode(x=alt.X("rank:Q", scale=scale, axis=None), y=y),
-        text.encode(x=alt.value(width + 8), y=y, text="text:N"),
-    ).properties(width=width, height=15 * len(labels))
-
-
-def _median(estimates: pl.Series) -> str:
-    """Median and number, such as ``−0.40% (12)``, with a minus sign instead of a hyphen."""
-    if not len(estimates):
-        return "(0)"
-    return f"{float(np.median(estimates.to_numpy())):+.2%} ({len(estimates):,})".replace("-", "−")
+    chosen = " || ".join(["!pick", *(f"pick === datum.{name}" for name in fields)])
+    test = {"and": [*({"param": name} for name in selections), chosen]}
+    return alt.OpacityValue(faint, condition={"test": test, "value": full})
 
 
 def to_svg(chart: Any) -> str:
     """SVG of a chart, the same bytes every time, without references to anything outside."""
+    return _svg(chart.to_dict(validate=False))
+
+
+def drawn(chart: Any) -> tuple[str, str]:
+    """SVG of a chart, and its Vega-Lite as JSON that may stand inside a script element: no text in it ends that."""
+    whole = chart.to_dict(validate=False)
+    text = json.dumps(whole, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+    return _svg(whole), text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _svg(whole: dict[str, Any]) -> str:
     import vl_convert  # noqa: PLC0415
 
-    return str(vl_convert.vegalite_to_svg(chart.to_dict(validate=False)))
-
-
-def to_spec(chart: Any) -> str:
-    """Vega-Lite of a chart as JSON that may stand inside a script element: no text in it ends the element."""
-    text = json.dumps(chart.to_dict(validate=False), ensure_ascii=True, separators=(",", ":"), sort_keys=True)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return str(vl_convert.vegalite_to_svg(whole))
 
 
 @cache
@@ -334,23 +301,31 @@ def _offline_chart(kind: str) -> type[Any]:
     return type("OfflineChart", (getattr(alt, kind),), {"_repr_mimebundle_": _repr_mimebundle_})
 
 
-def dressed(chart: Any, title: str, simulated: bool) -> Any:
+def dressed(chart: Any, title: str, simulated: bool, further: str = "") -> Any:
     """A chart with its title and this house's looks, which says so where prices are simulated."""
     import altair as alt  # noqa: PLC0415
 
+    under = [SIMULATED] * simulated + [further] * bool(further)
     head = alt.TitleParams(
-        text=title, subtitle=SIMULATED if simulated else "", anchor="start", fontSize=13, subtitleColor=ORANGE
+        text=title, subtitle=under or "", anchor="start", fontSize=13, subtitleColor=ORANGE if simulated else INK
     )
-    return _finished(chart, head)
+    return finished(chart, head)
 
 
-def _finished(chart: Any, head: Any) -> Any:
-    dressed = (
-        chart.properties(title=head, background="white", padding={"left": 28, "right": 14, "top": 8, "bottom": 8})
-        .configure(font=_FONT)
-        .configure_view(stroke=None)
-        .configure_axis(gridColor="#e7ebef", domainColor="#9aa5b1", labelColor="#333", titleColor="#333")
-        .configure_axisY(titleFontWeight="normal")
-        .configure_axisX(titleFontWeight="normal", grid=False)
-    )
-    return _offline_chart(type(chart).__name__).from_dict(dressed.to_dict(validate=False), validate=False)
+def finished(chart: Any, head: Any) -> Any:
+    """A chart under its head in this house's looks."""
+    axis = {"gridColor": GRID, "domainColor": AXIS, "tickColor": AXIS, "labelColor": INK, "titleColor": INK}
+    looks = {
+        "font": _FONT,
+        "view": {"stroke": None},
+        "axis": axis,
+        "axisY": {"titleFontWeight": "normal"},
+        "axisX": {"titleFontWeight": "normal", "grid": False},
+    }
+    # in one step, since each makes a copy of the whole chart
+    padding = {"left": 28, "right": 14, "top": 8, "bottom": 8}
+    dressed = chart.properties(title=head, background=PAPER, padding=padding, config=looks)
+    # the same object with another display: to build a second one checks every part of it again, and takes three times
+    # as long as all the rest
+    object.__setattr__(dressed, "__class__", _offline_chart(type(chart).__name__))
+    return dressed

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from marketimpact import charts, choices, joint
+from marketimpact import choices, curvechart, joint
 from marketimpact.choices import Choices
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import SignificanceTest, Verdict, band_of, detectable, quantile_of, structure, verdicts
@@ -157,7 +157,7 @@ class SpecificationCurve:
     def plot(self) -> Any:
         """Altair chart: the sorted curve, and beneath it which choices each specification made."""
         title = f"{self.frame.height:,} specifications of the mean cumulative abnormal return"
-        return charts.specification_curve(self.frame, CHOICES, title=title, simulated=self._simulated)
+        return curvechart.specification_curve(self.frame, CHOICES, title=title, simulated=self._simulated)
 
     def __repr__(self) -> str:
         """The curve in a few lines."""

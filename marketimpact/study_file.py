@@ -20,6 +20,7 @@ from marketimpact.resources import resource
 from marketimpact.result import StudyResult
 from marketimpact.sources.protocol import PriceSource
 from marketimpact.study import EventStudy
+from marketimpact.study_curve import Curve, CurvePlan, read_curve
 from marketimpact.study_schema import StudyText, check_content, nearest
 from marketimpact.windows import check_window
 
@@ -50,6 +51,8 @@ class StudyFile:
         Column of the securities that names the benchmark.
     repair : tuple of str
         What of the prices is mended, as `Market.load` takes it.
+    specification : CurvePlan or None
+        What the specification curve varies; None where the file asks for none.
     source : StudyText
         The file itself, for messages that say on which line something is wrong.
     """
@@ -65,26 +68,57 @@ class StudyFile:
     securities_file: Path | None = None
     benchmark: str = "benchmark"
     repair: tuple[str, ...] = repairs.DEFAULT
+    specification: CurvePlan | None = None
     source: StudyText = field(default=StudyText("", ""), repr=False, compare=False)
 
     def run(self, source: PriceSource) -> Answer:
         """Load prices, align, estimate."""
         chronology = announcements(self.announcements_file)
         chosen = self._chosen(chronology)
-        universe = self._universe(securities(self.securities_file), chosen)
-        market = Market.load(universe, source, benchmark=self.benchmark, repair=self.repair)  # type: ignore[arg-type]
+        market = self._market(source, self.benchmark, chosen)
         symbols = [symbol for members in self.groups.values() for symbol in members]
         events = align(chosen, market, symbols=symbols or None)
         if self.groups:
             events = events.join(self._membership(), on="symbol", how="left", validate="m:1").sort("event_id")
         return Answer(self.study.run(events, market), events, chronology)
 
+    def curve(self, answer: Answer, source: PriceSource) -> Curve | None:
+        """The specification curve that the file asks for and its joint test; None where it asks for none.
+
+        `source` is read again only for benchmarks that `answer` does not have.
+        """
+        plan = self.specification
+        if plan is None:
+            return None
+        for key, asked, known in (
+            ("announcements", plan.announcements, answer.events["announcement_id"]),
+            ("without", plan.without, plan.chosen(answer.events)["symbol"]),
+        ):
+            strange = [name for name in asked if name not in known]
+            if strange:
+                raise self.source.error(
+                    f"[specification] {key}: {strange[0]!r} is not among the events that the curve is about.",
+                    ("specification", key),
+                    strange[0],
+                )
+        own = {self.benchmark: answer.result.market}
+        markets = {
+            name.replace("_", " "): own.get(name) or self._market(source, name, self._chosen(answer.chronology))
+            for name in plan.benchmarks
+        }
+        return plan.run(answer.events, markets, self.study)
+
     def symbols(self) -> list[str]:
         """Symbols of the securities and benchmarks the study needs prices of."""
-        universe = self._universe(
-            securities(self.securities_file), self._chosen(announcements(self.announcements_file))
-        )
-        return sorted({*universe["symbol"], *universe[self.benchmark].drop_nulls()})
+        chosen = self._chosen(announcements(self.announcements_file))
+        universe = self._universe(securities(self.securities_file), chosen)
+        further = self.specification.benchmarks if self.specification else ()
+        columns = (universe[name].drop_nulls() for name in ("symbol", self.benchmark, *further))
+        return sorted({symbol for column in columns for symbol in column})
+
+    def _market(self, source: PriceSource, benchmark: str, chosen: pl.DataFrame) -> Market:
+        universe = self._universe(securities(self.securities_file), chosen)
+        return Market.load(universe, source, benchmark=benchmark, repair=self.repair)  # type: ignore[arg-type]
 
     def _chosen(self, chronology: pl.DataFrame) -> pl.DataFrame:
         unknown = sorted(set(self.ids) - set(chronology["announcement_id"]))
@@ -154,18 +188,20 @@ def read_study(path: str | Path | None = None) -> StudyFile:
         raise SpecificationError(f"{file.name} cannot be read as TOML: {error}.") from error
     check_content(content, source)
     chosen, firms = content.get("announcements", {}), content.get("securities", {})
+    study, groups = _study(content.get("study", {}), source), _groups(content.get("groups", []), source)
     return StudyFile(
         name=file.stem,
         title=content.get("title", file.stem),
         question=content.get("question", ""),
-        study=_study(content.get("study", {}), source),
+        study=study,
         ids=tuple(chosen.get("ids", [])),
         windows=_windows(content.get("report", {}).get("windows", [[0, 1], [0, 0]]), source),
-        groups=_groups(content.get("groups", []), source),
+        groups=groups,
         announcements_file=file.parent / chosen["file"] if "file" in chosen else None,
         securities_file=file.parent / firms["file"] if "file" in firms else None,
         benchmark=firms.get("benchmark", "benchmark"),
         repair=repairs.asked(content.get("prices", {}).get("repair", list(repairs.DEFAULT))),
+        specification=read_curve(content, study, groups, source),
         source=source,
     )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from marketimpact.errors import SpecificationError
+from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
 from marketimpact.repairs import DEFAULT, REPAIRS
 
@@ -21,6 +22,7 @@ __all__ = ["StudyText", "check_content", "nearest", "study_schema"]
 #: Keys and list positions from the top of the file to a value.
 Path = tuple[str | int, ...]
 
+_WINDOWS = "Windows of the report, in sessions; the first is the primary one, declared before looking."
 _TEXT_LIST = 'must be a list of strings, such as ["NVDA", "0981.HK"]'
 
 
@@ -75,7 +77,7 @@ def study_schema() -> dict[str, Any]:
     --------
     >>> from marketimpact.study_schema import study_schema
     >>> sorted(study_schema()["properties"])
-    ['announcements', 'groups', 'prices', 'question', 'report', 'securities', 'study', 'title']
+    ['announcements', 'groups', 'prices', 'question', 'report', 'securities', 'specification', 'study', 'title']
     """
     group = _table(
         "Securities looked at together. Every announcement meets every security of every group.",
@@ -101,7 +103,8 @@ def study_schema() -> dict[str, Any]:
                 benchmark=_choice(("benchmark", "sector_proxy"), "Column that names the benchmark.", "benchmark"),
             ),
             prices=_table("What of the prices is mended.", repair=_repairs()),
-            report=_table("What the report shows.", windows=_windows()),
+            report=_table("What the report shows.", windows=_windows(_WINDOWS, [[0, 1], [0, 0]])),
+            specification=_specification(),
             groups={
                 "type": "array",
                 "items": group | {"required": ["name", "symbols"], "errorMessage": "needs a name and symbols"},
@@ -203,6 +206,30 @@ def _study() -> dict[str, Any]:
     )
 
 
+def _specification() -> dict[str, Any]:
+    reaction = "Windows of the CAAR, in sessions; all should ask the same question."
+    return _table(
+        "The finding asked in every defensible way: all combinations of what is listed. Without it, no such curve.",
+        models=_choices(
+            tuple(MODELS), "Models of the normal return.", ["market_model", "market_adjusted", "mean_adjusted"]
+        ),
+        estimation_windows=_windows("Sessions from which the normal return is estimated.", [[-250, -11], [-120, -11]]),
+        event_windows=_windows(reaction, [[0, 0], [0, 1], [-1, 1]]),
+        tests=_choices(tuple(TESTS), "Tests: marketimpact list tests.", ["bmp_kp"]),
+        benchmarks=_choices(("benchmark", "sector_proxy"), "Columns that name the benchmark.", ["benchmark"]),
+        announcements=_texts("Ids of the announcements it is about; all of the study by default.", minItems=1),
+        groups=_texts("Names of the groups it is about; all by default.", minItems=1),
+        without=_texts("Securities left out, one at a time, beside all of them together.", minItems=1),
+        draws={
+            "type": "integer",
+            "minimum": 0,
+            "description": "Curves on placebo days that the curve is compared with; 0 for no such test.",
+            "default": 499,
+            "errorMessage": "must be a whole number, 0 or more",
+        },
+    )
+
+
 def _table(description: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "description": description, "properties": properties, "additionalProperties": False}
 
@@ -222,6 +249,20 @@ def _choice(allowed: tuple[str, ...], description: str, default: str) -> dict[st
     return {"enum": list(allowed), "description": description, "default": default, "errorMessage": rule}
 
 
+def _choices(allowed: tuple[str, ...], description: str, default: list[str]) -> dict[str, Any]:
+    words = [f"'{name}'" for name in allowed]
+    rule = f"must be a list of any of {', '.join(words)}"
+    item = {"enum": list(allowed), "errorMessage": rule}
+    return {
+        "type": "array",
+        "items": item,
+        "minItems": 1,
+        "description": description,
+        "default": default,
+        "errorMessage": rule,
+    }
+
+
 def _repairs() -> dict[str, Any]:
     rule = f"must be a list of any of {', '.join(REPAIRS)}; [] mends nothing"
     item = {"enum": list(REPAIRS), "errorMessage": rule}
@@ -234,14 +275,14 @@ def _window(description: str, default: list[int]) -> dict[str, Any]:
     return {**_pair(rule), "description": description, "default": default}
 
 
-def _windows() -> dict[str, Any]:
-    rule = "must be a list of pairs of whole numbers, such as [[0, 1], [0, 0]]"
+def _windows(description: str, default: list[list[int]]) -> dict[str, Any]:
+    rule = f"must be a list of pairs of whole numbers, such as {default}"
     return {
         "type": "array",
         "items": _pair(rule),
         "minItems": 1,
-        "description": "Windows of the report, in sessions; the first is the primary one, declared before looking.",
-        "default": [[0, 1], [0, 0]],
+        "description": description,
+        "default": default,
         "errorMessage": rule,
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from marketimpact.charts import BLUE, GREY, ORANGE, PALETTE, dressed, inline
+from marketimpact.charts import BLACK, BLUE, EDGE, GREY, INK, ORANGE, PALE, PALETTE, dressed, inline, pick, picked
 
 __all__ = ["session_clock", "timeline"]
 
@@ -21,7 +21,8 @@ def session_clock(sessions: pl.DataFrame, news: tuple[datetime, datetime], *, ti
     Parameters
     ----------
     sessions : polars.DataFrame
-        ``mic, start, end, kind``: stretches of trading (UTC); `kind` is "day 0" or "other session".
+        ``exchange, mic, start, end, kind``: stretches of trading (UTC); `exchange` is its name, `kind` "day 0" or
+        "other session".
     news : (datetime, datetime)
         Earliest and latest instant of the announcement (UTC); equal where the clock is known.
     title : str
@@ -33,23 +34,23 @@ def session_clock(sessions: pl.DataFrame, news: tuple[datetime, datetime], *, ti
 
     clock = alt.Scale(type="utc")
     x = alt.X("start:T", scale=clock, title="time, UTC", axis=alt.Axis(format="%a %H:%M", labelOverlap=True))
-    y = alt.Y("mic:N", title=None, axis=alt.Axis(ticks=False, domain=False))
+    y = alt.Y("exchange:N", title=None, axis=alt.Axis(ticks=False, domain=False))
     kinds = ["day 0", "other session"]
-    told = ["mic:N", "kind:N", *(alt.Tooltip(f"{c}:T", format="%a %d %b %H:%M UTC") for c in ("opens", "closes"))]
+    told: list[Any] = ["exchange:N", "mic:N", "kind:N"]
+    told += [alt.Tooltip(f"{c}:T", format="%a %d %b %H:%M UTC") for c in ("opens", "closes")]
     rows = sessions.with_columns(pl.col("start").alias("opens"), pl.col("end").alias("closes"))
     base = alt.Chart(inline(_written(rows).to_dicts()))
-    bars = base.mark_bar(height=15, stroke="#33506a").encode(
+    bars = base.mark_bar(height=15, stroke=EDGE).encode(
         x=x, x2="end:T", y=y, tooltip=told,
         color=alt.Color(
-            "kind:N", scale=alt.Scale(domain=kinds, range=[BLUE, "#dbe4ec"]),
+            "kind:N", scale=alt.Scale(domain=kinds, range=[BLUE, PALE]),
             legend=alt.Legend(orient="top", title=None),
         ),
     )  # fmt: skip
-    first = rows.filter(pl.col("kind") == "day 0").group_by("mic").agg(pl.col("start").min()).sort("mic")
-    label = alt.Chart(inline(_written(first).to_dicts())).mark_text(
-        align="left", baseline="bottom", dy=-9, fontSize=9, color="#333"
-    )
-    label = label.encode(x=alt.X("start:T", scale=clock), y=y, text=alt.value("day 0"))
+    # behind the close, where no announcement can be: day 0 is the first session that closes after it
+    last = rows.filter(pl.col("kind") == "day 0").group_by("exchange").agg(pl.col("end").max()).sort("exchange")
+    label = alt.Chart(inline(_written(last).to_dicts())).mark_text(align="left", dx=4, fontSize=10, color=INK)
+    label = label.encode(x=alt.X("end:T", scale=clock), y=y, text=alt.value("day 0"))
     at = alt.Chart(inline([{"start": f"{news[0]:%Y-%m-%dT%H:%M:%SZ}", "end": f"{news[1]:%Y-%m-%dT%H:%M:%SZ}"}]))
     when = alt.X("start:T", scale=clock)
     mark = (
@@ -57,7 +58,9 @@ def session_clock(sessions: pl.DataFrame, news: tuple[datetime, datetime], *, ti
         if news[0] == news[1]
         else at.mark_rect(color=ORANGE, opacity=0.18).encode(x=when, x2="end:T")
     )
-    chart = alt.layer(bars, label, mark).properties(width=width, height=36 * sessions["mic"].n_unique())
+    said = at.mark_text(align="left", baseline="bottom", dx=2, dy=-2, fontSize=10, color=ORANGE)
+    said = said.encode(x=when, y=alt.value(0), text=alt.value("announcement"))
+    chart = alt.layer(bars, mark, said, label).properties(width=width, height=30 * sessions["mic"].n_unique())
     return dressed(chart, title, simulated=False)  # calendars and announcements are real
 
 
@@ -93,7 +96,7 @@ def timeline(
         y=alt.Y("level:Q", title="mean of the group, first day = 100", scale=alt.Scale(zero=False)),
         color=alt.Color("group:N", scale=alt.Scale(domain=groups, range=hues), legend=legend),
         strokeDash=alt.StrokeDash("group:N", scale=alt.Scale(domain=groups, range=dashes)),
-        opacity=alt.when(kin).then(alt.value(1)).otherwise(alt.value(0.12)),
+        opacity=picked(1, 0.12, "kin", fields=("group",)),
         tooltip=["group:N", alt.Tooltip("date:T", format="%Y-%m-%d"), alt.Tooltip("level:Q", format=".1f")],
     )  # fmt: skip
     lines = lines.properties(name="lines").add_params(kin)
@@ -104,11 +107,12 @@ def timeline(
     # neighbours a few days apart stand on three heights
     numbers = [
         alt.Chart(inline(marks[at::3]))
-        .mark_text(dx=3, align="left", fontWeight="bold", fontSize=12, color="#000000")
+        .mark_text(dx=3, align="left", fontWeight="bold", fontSize=12, color=BLACK)
         .encode(x=alt.X("date:T", scale=day), y=alt.value(6 + 13 * at), text="number:N", tooltip=told)
         for at in range(min(3, len(marks)))
     ]
-    return dressed(alt.layer(rules, lines, *numbers).properties(width=width, height=260), title, simulated)
+    chart = alt.layer(rules, lines, *numbers).properties(width=width, height=260)
+    return dressed(chart.add_params(pick(groups)), title, simulated)
 
 
 def _written(frame: pl.DataFrame) -> pl.DataFrame:

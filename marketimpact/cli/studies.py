@@ -18,6 +18,7 @@ from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
 from marketimpact.sources import FilePrices, FolderPrices, PriceSource, SamplePrices, StoredPrices, YahooPrices
+from marketimpact.study_curve import Curve
 from marketimpact.study_file import Answer, StudyFile, read_study
 from marketimpact.study_schema import study_schema
 
@@ -60,9 +61,10 @@ def run(
     source = _source(prices, snapshot, directory, yahoo=yahoo)
     plan = read_study(study)
     answer = plan.run(source)
+    curve = plan.curve(answer, source)
     folder = out if out is not None else Path("out") / plan.name
     try:
-        written, tables = _write(plan, answer, folder, kinds)
+        written, tables = _write(plan, answer, curve, folder, kinds)
     except OSError as error:
         raise DataError(
             f"{folder} cannot be written ({error.strerror or error}). Choose another with --out."
@@ -78,20 +80,21 @@ def run(
 
 
 def _write(
-    plan: StudyFile, answer: Answer, folder: Path, kinds: list[str]
+    plan: StudyFile, answer: Answer, curve: Curve | None, folder: Path, kinds: list[str]
 ) -> tuple[list[Path], dict[str, pl.DataFrame]]:
     """The report in every format and every table; where the reports are, and the tables."""
-    group = "group" if plan.groups else None
-    written = report.write_reports(
+    told = report.story(
         answer.result,
-        [folder / f"report.{kind}" for kind in kinds],
         title=plan.title,
         question=plan.question,
         windows=plan.windows,
-        group=group,
+        group="group" if plan.groups else None,
         chronology=answer.chronology,
+        curve=curve.found if curve else None,
+        joint=curve.joint if curve else None,
     )
-    tables = report.tables(answer.result, windows=plan.windows, group=group)
+    written = report.write_reports(told, [folder / f"report.{kind}" for kind in kinds])
+    tables = report.tables_of(told)
     for name, table in tables.items():
         table.write_parquet(folder / f"{name}.parquet")
         flat(table).write_csv(folder / f"{name}.csv")

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import polars as pl
 
+from marketimpact.joint import JointTest
 from marketimpact.report.page import as_html
 from marketimpact.report.plain import Pages, as_markdown, as_tex
 from marketimpact.report.sections import sections
-from marketimpact.report.story import group_column, report_windows, story
+from marketimpact.report.story import Group, Story, story
 from marketimpact.report.typeset import as_pdf, compiler
 from marketimpact.report.words import caveats, summary
 from marketimpact.result import StudyResult
+from marketimpact.specification import SpecificationCurve
 
-__all__ = ["tables", "write_report", "write_reports"]
+__all__ = ["story", "tables", "tables_of", "write_report", "write_reports"]
 
 _TEXTS = {".md": as_markdown, ".tex": as_tex}
 
@@ -30,6 +32,8 @@ def write_report(
     windows: Sequence[tuple[int, int]] | None = None,
     group: str | None = None,
     chronology: pl.DataFrame | None = None,
+    curve: SpecificationCurve | None = None,
+    joint: JointTest | None = None,
 ) -> Path:
     """Write a report: one self-contained HTML file, or Markdown, LaTeX or PDF.
 
@@ -49,6 +53,10 @@ def write_report(
         Column of the events that names the groups; "group", else "role", else one group of all.
     chronology : polars.DataFrame, optional
         Announcements among which to look for others in the same windows.
+    curve : SpecificationCurve, optional
+        What `specification_curve` gave, for a section on whether the finding hangs on one choice.
+    joint : JointTest, optional
+        What its `joint_test` gave.
 
     Returns
     -------
@@ -60,45 +68,51 @@ def write_report(
     SpecificationError
         For a group or window that is not there, or a PDF without the extra ``pdf``.
     """
-    asked = {"title": title, "question": question, "windows": windows, "group": group, "chronology": chronology}
-    return write_reports(result, [path], **asked)[0]  # type: ignore[arg-type]
+    told = story(
+        result,
+        title=title,
+        question=question,
+        windows=windows,
+        group=group,
+        chronology=chronology,
+        curve=curve,
+        joint=joint,
+    )
+    return write_reports(told, [Path(path)])[0]
 
 
-def write_reports(
-    result: StudyResult,
-    paths: Sequence[str | Path],
-    *,
-    title: str | None = None,
-    question: str | None = None,
-    windows: Sequence[tuple[int, int]] | None = None,
-    group: str | None = None,
-    chronology: pl.DataFrame | None = None,
-) -> list[Path]:
-    """Write one report to several files, such as HTML and PDF, with the work done once; see `write_report`."""
-    targets = [Path(path) for path in paths]
-    if any(target.suffix == ".pdf" for target in targets):
+def write_reports(told: Story, paths: Sequence[Path]) -> list[Path]:
+    """Write one report to several files, such as HTML and PDF, with the work done once.
+
+    Parameters
+    ----------
+    told : Story
+        What `story` makes of a result.
+    paths : sequence of Path
+        As for `write_report`.
+    """
+    if any(target.suffix == ".pdf" for target in paths):
         compiler()  # before minutes of work
-    told = story(result, title=title, question=question, windows=windows, group=group, chronology=chronology)
     pages = Pages(
         title=told.title,
         question=told.question,
-        simulated=result.market.simulated,
+        simulated=told.result.market.simulated,
         summary=summary(told),
         caveats=caveats(told),
         sections=sections(told),
     )
-    for target in targets:
+    for target in paths:
         if target.suffix == ".pdf":
             written = as_pdf(pages)
         elif target.suffix in _TEXTS:
             written = _TEXTS[target.suffix](pages).encode()
         else:
-            written = as_html(pages, tables(result, windows=windows, group=group)).encode()
+            written = as_html(pages, tables_of(told)).encode()
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.{os.getpid()}")
         draft.write_bytes(written)
         draft.replace(target)
-    return targets
+    return list(paths)
 
 
 def tables(
@@ -113,21 +127,36 @@ def tables(
         and `tests` have one block per window, `caar` and `tests` one per announcement and group; the last two
         are the market's.
     """
-    by = [c for c in ("announcement_id", group_column(result, group)) if c and c in result.events.columns]
-    asked = report_windows(result, windows)
+    return tables_of(story(result, windows=windows, group=group))
+
+
+def tables_of(told: Story) -> dict[str, pl.DataFrame]:
+    """The same of a story that a report was written from: what was asked once is not asked again.
+
+    A specification curve adds ``specifications``, and its joint test ``specifications_joint``.
+    """
+    result = told.result
 
     def labelled(frame: pl.DataFrame, window: tuple[int, int]) -> pl.DataFrame:
         return frame.select(pl.lit(window[0]).alias("first"), pl.lit(window[1]).alias("last"), pl.all())
 
-    grouped = result.by(*by) if by and result.events.height else result
-    return {
+    def tested(window: tuple[int, int]) -> pl.DataFrame:
+        return labelled(told.stacked(lambda group: group.test(window)), window)
+
+    found = {
         "events": result.events,
         "estimates": result.estimates,
         "abnormal_returns": result.abnormal_returns,
-        "car": pl.concat([labelled(result.car(*window), window) for window in asked]),
-        "caar": grouped.caar(),
-        "tests": pl.concat([labelled(grouped.test(*window), window) for window in asked]),
+        "car": pl.concat([labelled(result.car(*window), window) for window in told.windows]),
+        "caar": told.stacked(_path),
+        "tests": pl.concat([tested(window) for window in told.windows]),
         "attrition": result.attrition,
         "findings": result.market.findings,
         "price_repairs": result.market.price_repairs,
     }
+    found |= {} if told.curve is None else {"specifications": told.curve.frame}
+    return found | ({} if told.joint is None else {"specifications_joint": told.joint.frame})
+
+
+def _path(group: Group) -> pl.DataFrame:
+    return group.path

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from marketimpact.alignment import align
+from marketimpact.report.exchanges import named
 from marketimpact.report.story import Part, Story
 
 __all__ = ["around"]
@@ -48,12 +49,12 @@ def around(part: Part, story: Story) -> pl.DataFrame:
     found = (
         hits.sort("mic")
         .group_by("announcement_id", "date")
-        .agg(inner.any().alias("_inner"), pl.col("mic").str.join(", ").alias("_mics"))
+        .agg(inner.any().alias("_inner"), named("mic").str.join(", ").alias("_exchanges"))
         .sort("announcement_id", "date")
         .group_by("announcement_id", maintain_order=True)
         .agg(
             pl.col("_inner").any().alias("in_primary"),
-            pl.format("{} ({})", "date", "_mics").str.join("; ").alias("day0"),
+            pl.format("{} ({})", "date", "_exchanges").str.join("; ").alias("day0"),
         )
     )
     return near.join(found, on="announcement_id", how="inner", validate="1:1").sort("announced_at", "announcement_id")

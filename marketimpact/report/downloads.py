@@ -22,6 +22,8 @@ WHAT = {
     "car": "cumulative abnormal returns per event and window, fractions",
     "caar": "their means session by session, fractions, with 95% intervals",
     "tests": "every test per group and window, with its validity",
+    "specifications": "every specification of the curve: its choices, what it found, whether its test holds",
+    "specifications_joint": "the curve as a whole against curves on placebo days",
     "attrition": "events that could not be used, and why",
     "findings": "what is doubtful about the prices",
     "price_repairs": "what was changed in the prices",

@@ -26,6 +26,7 @@ for (const figure of document.querySelectorAll("figure")) {
   const [still, live] = [figure.querySelector(".still"), figure.querySelector(".live")];
   const drawn = JSON.parse(figure.querySelector("script").textContent);
   vegaEmbed(live, drawn, {renderer: "svg", actions: false}).then(() => {
+    live.setAttribute("aria-label", still.getAttribute("aria-label")); // instead of Vega's own, which says nothing
     live.hidden = false;
     still.style.display = "none";
   });
@@ -41,6 +42,7 @@ def as_html(pages: Pages, tables: Mapping[str, pl.DataFrame]) -> str:
         pages=pages,
         downloads=downloads(tables),
         scripts=scripts,
+        twins=list(charts.DARK.items()),
         # only these scripts run, whatever a name from outside says
         allowed=" ".join(f"'sha256-{_digest(script)}'" for script in scripts) or "'none'",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 import polars as pl
 
 from marketimpact import charts, timecharts
+from marketimpact.report.exchanges import exchange, named
 from marketimpact.report.sheets import percent
-from marketimpact.report.story import Part, Story, firm_label
+from marketimpact.report.story import Group, Part, Story, firm_label
 from marketimpact.result import StudyResult
 
 __all__ = ["Figure", "clock", "firms_drawn", "history", "path_figures"]
@@ -26,6 +28,8 @@ BEFORE, AFTER = timedelta(days=75), timedelta(days=35)
 EARLIER, LATER = timedelta(hours=30), timedelta(hours=54)
 #: Lines of more groups or announcements cannot be told apart.
 MOST_LINES = 7
+#: Pixels of a chart that still reads when it is as wide as a phone.
+PHONE = 480
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,17 @@ class Figure:
     alt: str
     spec: str
 
+    @property
+    def wide(self) -> bool:
+        """Whether a phone must scroll it sideways, since shrunk to its width no label can be read."""
+        found = re.match(r'<svg[^>]* width="([\d.]+)"', self.svg)
+        return found is not None and float(found[1]) > PHONE
+
     @classmethod
     def of(cls, chart: Any, alt: str) -> Figure:
         """Draw a chart."""
-        return cls(charts.to_svg(chart), alt, charts.to_spec(chart))
+        svg, spec = charts.drawn(chart)
+        return cls(svg, alt, spec)
 
 
 def firms_drawn(frame: pl.DataFrame, story: Story) -> Figure:
@@ -75,7 +86,7 @@ def _labels(frame: pl.DataFrame) -> list[str]:
 
 def path_figures(part: Part, story: Story) -> tuple[list[Figure], set[str]]:
     """A path per group on one scale, and the names of the bands drawn."""
-    paths = pl.concat([_path(name, group) for name, group in part.groups])
+    paths = pl.concat([_path(group) for group in part.groups])
     if paths["caar"].drop_nulls().is_empty():
         return [], set()
     figures = []
@@ -89,11 +100,10 @@ def path_figures(part: Part, story: Story) -> tuple[list[Figure], set[str]]:
     return figures, set(paths["band"]) - {"none"}
 
 
-def _path(name: str, group: StudyResult) -> pl.DataFrame:
-    path = group.caar()
-    sessions = pl.col("tau") - int(group.estimates_.windows.event[0]) + 1
-    noise = pl.lit(HALF * _noise(group)) * sessions.sqrt()
-    return path.with_columns(pl.lit(name).alias("_group"), noise.fill_nan(None).alias("noise"))
+def _path(group: Group) -> pl.DataFrame:
+    sessions = pl.col("tau") - int(group.result.estimates_.windows.event[0]) + 1
+    noise = pl.lit(HALF * _noise(group.result)) * sessions.sqrt()
+    return group.path.with_columns(pl.lit(group.name).alias("_group"), noise.fill_nan(None).alias("noise"))
 
 
 def _noise(group: StudyResult) -> float:
@@ -133,9 +143,10 @@ def clock(part: Part, story: Story) -> Figure | None:
             near.filter(~whole).select("mic", pl.col("break_end").alias("start"), pl.col("close").alias("end"), "kind"),
         ]
     ).sort("mic", "start")
+    stretches = stretches.with_columns(named("mic").alias("exchange"))
     title = "Trading hours (bars) and the announcement (orange)"
     chart = timecharts.session_clock(stretches, news, title=title)
-    days = "; ".join(f"{r['mic']} {r['date']}" for r in first.sort("mic", "date").iter_rows(named=True))
+    days = "; ".join(f"{exchange(r['mic'])} {r['date']}" for r in first.sort("mic", "date").iter_rows(named=True))
     return Figure.of(chart, f"{title}. Day 0: {days}. The table below says the same.")
 
 
@@ -185,8 +196,8 @@ def _memberships(story: Story) -> pl.DataFrame:
     """Which security belongs to which group, groups in the report's order."""
     order: dict[str, int] = {}
     for part in story.parts:
-        for name, _ in part.groups:
-            order.setdefault(name, len(order))
+        for each in part.groups:
+            order.setdefault(each.name, len(order))
     group = pl.col(story.group).cast(pl.String).fill_null("without a group") if story.group else pl.lit("All firms")
     named = story.result.events.select("symbol", group.alias("group")).unique()
     return named.with_columns(pl.col("group").replace_strict(order, default=len(order)).alias("_order"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from marketimpact.report.sections import Section
-from marketimpact.report.sheets import Cell, Sheet
+from marketimpact.report.blocks import Section
+from marketimpact.report.sheets import Cell, Row, Sheet
 
 __all__ = ["SIMULATED", "Pages", "as_markdown", "as_tex"]
 
@@ -23,6 +23,10 @@ _TEX = {
 }  # fmt: skip
 #: Share of the line that all columns of a LaTeX table have together; the rest is space between them.
 _ROOM = 0.86
+#: Width of a letter as a share of the line, on paper across.
+_LETTER = 0.006
+#: Letters beyond which a text asks for no more room.
+_MOST = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +117,38 @@ def _tex(text: str) -> str:
 
 
 def _tex_table(sheet: Sheet) -> list[str]:
-    caption = [rf"\textbf{{{_tex(sheet.caption)}}}\par"] if sheet.caption else []
     note = [rf"{{\footnotesize {_tex(sheet.note)}\par}}"] if sheet.note else []
     if not sheet.rows:
-        return [*caption, *note]
-    columns = range(len(sheet.columns))
-    longest = [
-        min(60, max(len(sheet.columns[at]), *(len(row.cells[at].text) for row in sheet.rows), 6)) for at in columns
-    ]
-    sides = [r"\raggedleft" if at in sheet.numeric else r"\raggedright" for at in columns]
-    shares = [_ROOM * long / sum(longest) for long in longest]
+        return [*([rf"\textbf{{{_tex(sheet.caption)}}}\par"] if sheet.caption else []), *note]
+    sides = [r"\raggedleft" if at in sheet.numeric else r"\raggedright" for at in range(len(sheet.columns))]
     kinds = "".join(
-        rf">{{{side}\arraybackslash}}p{{{share:.3f}\linewidth}}" for side, share in zip(sides, shares, strict=True)
+        rf">{{{side}\arraybackslash}}p{{{share:.3f}\linewidth}}"
+        for side, share in zip(sides, _shares(sheet), strict=True)
     )
     head = " & ".join(_tex(name) for name in sheet.columns) + r" \\"
-    rows = [" & ".join(_tex(cell.text) for cell in row.cells) + r" \\" for row in sheet.rows]
-    body = [r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot", *rows]
-    return [*caption, r"{\scriptsize", rf"\begin{{longtable}}{{{kinds}}}", *body, r"\end{longtable}}", *note]
+    rows = [_tex_row(row) for row in sheet.rows]
+    # a caption inside the table is never left behind at the foot of a page
+    across = rf"\multicolumn{{{len(sheet.columns)}}}{{@{{}}p{{0.95\linewidth}}}}"
+    caption = rf"{across}{{\normalsize\bfseries {_tex(sheet.caption)}}} \\[2pt]"
+    top = [caption, r"\toprule", head, r"\midrule", r"\endfirsthead"] if sheet.caption else []
+    body = [*top, r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot", *rows]
+    return [r"{\scriptsize", rf"\begin{{longtable}}{{{kinds}}}", *body, r"\end{longtable}}", *note]
+
+
+def _tex_row(row: Row) -> str:
+    cells = [_tex(cell.text) for cell in row.cells]
+    return " & ".join(rf"\textit{{{cell}}}" if row.muted and cell else cell for cell in cells) + r" \\"
+
+
+def _shares(sheet: Sheet) -> list[float]:
+    """Share of the line for each column: room for its longest number or word, and of the rest as its texts are long."""
+    texts = [[name, *(row.cells[at].text for row in sheet.rows)] for at, name in enumerate(sheet.columns)]
+    longest = [max(map(len, column)) for column in texts]
+    words = [
+        _LETTER * (longest[at] if at in sheet.numeric else max(len(word) for text in column for word in text.split()))
+        for at, column in enumerate(texts)
+    ]
+    wants = [0 if at in sheet.numeric else min(_MOST, long) for at, long in enumerate(longest)]
+    rest = max(0.0, _ROOM - sum(words)) / max(1, sum(wants))
+    squeezed = min(1.0, _ROOM / sum(words))
+    return [squeezed * word + rest * want for word, want in zip(words, wants, strict=True)]

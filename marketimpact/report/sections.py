@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -10,13 +9,16 @@ from scipy import special
 
 from marketimpact.placing import REASONS
 from marketimpact.report.around import around
+from marketimpact.report.blocks import Section
 from marketimpact.report.doubts import doubts
-from marketimpact.report.pictures import Figure, clock, firms_drawn, history, path_figures
+from marketimpact.report.exchanges import exchange, named
+from marketimpact.report.pictures import clock, firms_drawn, history, path_figures
+from marketimpact.report.robust import robust
 from marketimpact.report.sheets import Cell, Sheet, number, p_value, percent, text
-from marketimpact.report.story import Part, Story, firm_label, first_valid, limit_hits, readable
+from marketimpact.report.story import Group, Part, Story, firm_label, first_valid, limit_hits, readable
 from marketimpact.report.words import searched
 
-__all__ = ["Section", "sections"]
+__all__ = ["sections"]
 
 CERTAINTY = {
     "sure": "sure",
@@ -45,24 +47,24 @@ HISTORY = (
 )
 MARKS = (
     "† p below 5% by itself; ‡ also after correction for all firms of the announcement. Where there is neither, the "
-    "firm cannot be told from zero. Click a firm, or a group in the legend, to pick it out; click beside it to "
-    "show all again.",
+    "firm cannot be told from zero.",
+)
+PICK = (
+    "To pick a firm or a group out, click it in the chart or its legend, or choose it from the list below the chart; "
+    "click beside it, or choose “everything”, to show all again."
 )
 SINGLE_FIRM_NOTE = (
-    "Intervals are from the forecast error. P-values are two-sided. “p, t”: Student's t, exact only if returns are "
-    "normal. “p, rank”: position among the firm's own placebo windows, no normality assumed. “p, family”: corrected "
-    "for looking at all these firms at once (Romano and Wolf, joint placebo dates)."
+    "AR: abnormal return of the session; CAR: its sum over the window. Intervals are from the forecast error. P-values "
+    "are two-sided. “p, t”: Student's t, exact only if returns are normal. “p, rank”: position among the firm's own "
+    "placebo windows, no normality assumed. “p, family”: corrected for looking at all these firms at once (Romano and "
+    "Wolf, joint placebo dates)."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One block of a report: a heading, then words, charts and tables."""
-
-    id: str
-    title: str
-    words: tuple[str, ...] = ()
-    blocks: tuple[tuple[str, tuple[Figure, ...], tuple[Sheet, ...]], ...] = field(default_factory=tuple)
+WINDOW_NOTE = (
+    "CAAR: the mean of the events' CAR. The p-value is two-sided and that of the first test that holds for these "
+    "events. Would be found: the smallest average effect, up or down, that such a design tells from zero in 80 of 100 "
+    "cases. Where the CAAR is not told from zero, effects smaller than this may still be there."
+)
+PUT_IN = " “Put in”: the effect that the simulated prices were given."
 
 
 def sections(story: Story) -> list[Section]:
@@ -70,6 +72,7 @@ def sections(story: Story) -> list[Section]:
     made = [_announced(story)] if "headline" in story.result.events.columns else []
     made += [_reached(story)] if {"announcement_id", "phase"} <= set(story.result.events.columns) else []
     made += [_moved(story), _paths(story), _tests(story)]
+    made += [section] if (section := robust(story.curve, story.joint)) else []
     if searched(story) or any(part.facts.get("confounders") for part in story.parts):
         made.append(_around(story))
     made.append(_left_out(story))
@@ -109,11 +112,15 @@ def _instant(facts: dict[str, Any]) -> str:
         return text(None)
     local = pl.Series([instant], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(zone or "UTC")[0]
     if facts.get("time_precision") == "day":
-        return f"{local:%Y-%m-%d} ({zone}); the time of day is not known"
+        return f"{local:%Y-%m-%d}{_place(zone)}, time of day not known"
     about = "about " if facts.get("time_precision") == "hour" else ""
     day = "" if local.date() == instant.date() else f"{local:%Y-%m-%d} "  # the issuer's date can be another one
-    here = "" if not zone or zone == "UTC" else f", {day}{local:%H:%M} in {zone.split('/')[-1].replace('_', ' ')}"
+    here = "" if not zone or zone == "UTC" else f", {day}{local:%H:%M}{_place(zone)}"
     return f"{instant:%Y-%m-%d} {about}{instant:%H:%M} UTC{here}"
+
+
+def _place(zone: str | None) -> str:
+    return f" in {zone.split('/')[-1].replace('_', ' ')}" if zone else ""
 
 
 def _anticipated(facts: dict[str, Any]) -> str:
@@ -126,10 +133,10 @@ def _reached(story: Story) -> Section:
     blocks = []
     for part in story.parts:
         keys = ["mic", "phase", "date", "day0_certainty", "day0_earliest", "day0_latest"]
-        frame = part.result.events.group_by(keys).agg(pl.len().alias("n")).sort("mic", "date")
+        frame = part.result.events.group_by(keys).agg(pl.len().alias("n")).sort(named("mic"), "date")
         rows = [
             [
-                row["mic"],
+                exchange(row["mic"]),
                 _local(part.facts, zones.get(row["mic"])),
                 PHASES.get(row["phase"] or "", "time not known"),
                 row["date"],
@@ -166,14 +173,14 @@ def _moved(story: Story) -> Section:
         drawn = frame.drop_nulls("car")
         figures = (firms_drawn(drawn, story),) if drawn.height else ()
         blocks.append((part.headline, figures, (_firm_sheet(frame, part, story),)))
-    return Section("moved", "Who moved", MARKS, tuple(blocks))
+    return Section("moved", "Who moved", MARKS, tuple(blocks), PICK)
 
 
 def _firms(part: Part, story: Story) -> pl.DataFrame:
     single = story.singles[part.key].select("event_id", "sq_p", "p_romano_wolf")
     car = part.result.car(*story.primary).join(single, on="event_id", how="left", validate="1:1", maintain_order="left")
     quantile = special.stdtrit(car["df"].to_numpy(), 0.975)
-    order = {name: position for position, (name, _) in enumerate(part.groups)}
+    order = {each.name: position for position, each in enumerate(part.groups)}
     group = pl.col(story.group).cast(pl.String).fill_null("without a group") if story.group else pl.lit("All firms")
     name = pl.col("name") if "name" in car.columns else pl.lit(None, pl.String)
     return (
@@ -200,9 +207,10 @@ def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
     capped = set(limit_hits(part.result)["event_id"])
     true = ["put in"] if "true_car" in frame.columns else []
     columns = ["group", "firm", "day 0", "AR day 0", f"CAR {list(story.primary)}", "95% interval"]
-    columns += ["p, t", "p, rank", "p, family", *true, "note"]
+    columns += ["p, t", "p, rank", "p, family", *true]
     length = story.primary[1] - story.primary[0] + 1
     rows: list[list[object]] = []
+    notes = []
     group = None
     for row in frame.iter_rows(named=True):
         flags = ["at the price limit on day 0"] if row["event_id"] in capped else []
@@ -218,11 +226,15 @@ def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
                 f"{percent(row['low'])} to {percent(row['high'])}",
                 *(p_value(row[name]) for name in ("p", "sq_p", "p_romano_wolf")),
                 *([percent(row["true_car"])] if true else []),
-                ", ".join(flags),
             ]
         )
+        notes.append(", ".join(flags))
         group = row["group"]
-    return Sheet.of(columns, rows, numeric=[3, 4, 5, 6, 7, 8] + ([9] if true else []), note=SINGLE_FIRM_NOTE)
+    if any(notes):
+        columns.append("note")
+        rows = [[*row, note] for row, note in zip(rows, notes, strict=True)]
+    numeric = [3, 4, 5, 6, 7, 8] + ([9] if true else [])
+    return Sheet.of(columns, rows, numeric=numeric, note=SINGLE_FIRM_NOTE + (PUT_IN if true else ""))
 
 
 def _paths(story: Story) -> Section:
@@ -246,7 +258,7 @@ def _paths(story: Story) -> Section:
 def _tests(story: Story) -> Section:
     blocks = []
     for part in story.parts:
-        sheets = [_test_sheet(name, group, story) for name, group in part.groups if group.events.height > 1]
+        sheets = [_test_sheet(group, story) for group in part.groups if group.result.events.height > 1]
         blocks.append((part.headline, (), (_window_sheet(part, story), *sheets)))
     words = (
         "Tests that hold for these events come first: “holds” takes into account whether events share days and "
@@ -258,13 +270,13 @@ def _tests(story: Story) -> Section:
 
 def _window_sheet(part: Part, story: Story) -> Sheet:
     rows = []
-    for name, group in part.groups:
-        for window in story.windows:
-            path = group.caar(*window).row(-1, named=True)
-            best = first_valid(group.test(*window))
+    for group in part.groups:
+        for at, window in enumerate(story.windows):
+            path = group.mean(window)
+            best = first_valid(group.test(window))
             rows.append(
                 [
-                    name,
+                    "" if at else group.name,
                     text(list(window)),
                     path["n_events"],
                     percent(path["caar"]),
@@ -275,17 +287,11 @@ def _window_sheet(part: Part, story: Story) -> Sheet:
                 ]
             )
     columns = ["group", "window", "events", "CAAR", "95% interval", "would be found", "first test that holds", "p"]
-    note = (
-        "Would be found: the smallest average effect, up or down, that such a design tells from zero in 80 of 100 "
-        "cases. Where the CAAR is not told from zero, effects smaller than this may still be there."
-    )
-    return Sheet.of(
-        columns, rows, numeric=[2, 3, 4, 5, 7], caption="Every group and window", note=note.replace("*", "")
-    )
+    return Sheet.of(columns, rows, numeric=[2, 3, 4, 5, 7], caption="Every group and window", note=WINDOW_NOTE)
 
 
-def _test_sheet(name: str, group: Any, story: Story) -> Sheet:
-    frame = group.test(*story.primary)
+def _test_sheet(group: Group, story: Story) -> Sheet:
+    frame = group.test(story.primary)
     rows = [
         [
             readable(r["test"]),
@@ -303,7 +309,7 @@ def _test_sheet(name: str, group: Any, story: Story) -> Sheet:
         rows,
         numeric=[3, 4],
         muted=[not v for v in frame["valid"]],
-        caption=f"{name}, {list(story.primary)}",
+        caption=f"{group.name}, {list(story.primary)}",
         folded=True,
     )
 
@@ -350,7 +356,7 @@ def _left_out(story: Story) -> Section:
     ]
     sheets = [Sheet.of(["event", "reason", "detail"], gone, note="" if gone else "Nothing: every event was used.")]
     if market.repairs.height:
-        rows = [list(row) for row in market.repairs.iter_rows()]
+        rows = [[exchange(mic), *rest] for mic, *rest in market.repairs.iter_rows()]
         sheets.append(
             Sheet.of(["exchange", "date", "action", "why"], rows, caption="Where prices and calendars disagreed")
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,10 +11,53 @@ import polars as pl
 
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import TESTS
+from marketimpact.joint import JointTest
 from marketimpact.result import StudyResult
+from marketimpact.specification import SpecificationCurve
 from marketimpact.windows import check_window
 
-__all__ = ["Part", "Story", "story"]
+__all__ = ["Group", "Part", "Story", "story"]
+
+
+Window = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Events looked at together, and what was already asked of them: sentences, charts and tables ask the same.
+
+    Attributes
+    ----------
+    name : str
+        As it is shown.
+    value : object
+        As the events have it.
+    result : StudyResult
+        Its events only.
+    """
+
+    name: str
+    value: Any
+    result: StudyResult
+    _tests: dict[Window, pl.DataFrame] = field(default_factory=dict, repr=False)
+    _means: dict[Window, dict[str, Any]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def path(self) -> pl.DataFrame:
+        """The CAAR over the whole event window, session by session."""
+        return self.result.caar()
+
+    def test(self, window: Window) -> pl.DataFrame:
+        """Every test of the mean CAR over a window."""
+        if window not in self._tests:
+            self._tests[window] = self.result.test(*window)
+        return self._tests[window]
+
+    def mean(self, window: Window) -> dict[str, Any]:
+        """The CAAR at the end of a window, with its interval."""
+        if window not in self._means:
+            self._means[window] = self.result.caar(*window).row(-1, named=True)
+        return self._means[window]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +72,14 @@ class Part:
         The announcement's columns; empty where there are none.
     result : StudyResult
         Its events only.
-    groups : list of (str, StudyResult)
-        Name and events of each group.
+    groups : list of Group
+        Its groups in order.
     """
 
     key: str
     facts: dict[str, Any]
     result: StudyResult
-    groups: list[tuple[str, StudyResult]]
+    groups: list[Group]
 
     @property
     def headline(self) -> str:
@@ -51,13 +94,15 @@ class Story:
     result: StudyResult
     title: str
     question: str
-    windows: tuple[tuple[int, int], ...]
+    windows: tuple[Window, ...]
     parts: list[Part]
     group: str | None
     chronology: pl.DataFrame | None
+    curve: SpecificationCurve | None
+    joint: JointTest | None
 
     @property
-    def primary(self) -> tuple[int, int]:
+    def primary(self) -> Window:
         """The window declared first."""
         return self.windows[0]
 
@@ -66,17 +111,39 @@ class Story:
         """Tests of every event by itself over the first window; the events of a part, by its key, are a family."""
         return {part.key: part.result.single_tests(*self.primary) for part in self.parts}
 
+    def stacked(self, ask: Callable[[Group], pl.DataFrame]) -> pl.DataFrame:
+        """What is asked of every group of every announcement, in one frame with the columns that name these."""
+        if not self.parts:
+            return ask(Group("All firms", None, self.result))
+        kinds = self.result.events.schema
+        by = [name for name in ("announcement_id", self.group) if name and name in kinds]
+        frames = [
+            ask(group).select(
+                *[
+                    pl.lit(value, dtype=kinds[name]).alias(name)
+                    for name, value in (("announcement_id", part.key), (self.group, group.value))
+                    if name in by
+                ],
+                pl.exclude(by),
+            )
+            for part in self.parts
+            for group in part.groups
+        ]
+        return pl.concat(frames).sort(by, nulls_last=True, maintain_order=True) if by else pl.concat(frames)
+
 
 def story(
     result: StudyResult,
     *,
-    title: str | None,
-    question: str | None,
-    windows: Sequence[tuple[int, int]] | None,
-    group: str | None,
-    chronology: pl.DataFrame | None,
+    title: str | None = None,
+    question: str | None = None,
+    windows: Sequence[Window] | None = None,
+    group: str | None = None,
+    chronology: pl.DataFrame | None = None,
+    curve: SpecificationCurve | None = None,
+    joint: JointTest | None = None,
 ) -> Story:
-    """Cut a result into announcements and groups."""
+    """Cut a result into announcements and groups; see `write_report` for the parameters."""
     column = group_column(result, group)
     return Story(
         result=result,
@@ -86,6 +153,8 @@ def story(
         parts=_parts(result, column),
         group=column,
         chronology=chronology,
+        curve=curve,
+        joint=joint,
     )
 
 
@@ -97,7 +166,7 @@ def group_column(result: StudyResult, group: str | None) -> str | None:
     return group or next((name for name in ("group", "role") if name in columns), None)
 
 
-def report_windows(result: StudyResult, windows: Sequence[tuple[int, int]] | None) -> tuple[tuple[int, int], ...]:
+def report_windows(result: StudyResult, windows: Sequence[Window] | None) -> tuple[Window, ...]:
     """The windows asked for, or [0, 1] and [0, 0] as far as the event window reaches."""
     first, last = result.estimates_.windows.event
     if windows:
@@ -156,9 +225,10 @@ def _parts(result: StudyResult, column: str | None) -> list[Part]:
     return parts
 
 
-def _groups(result: StudyResult, column: str | None) -> list[tuple[str, StudyResult]]:
+def _groups(result: StudyResult, column: str | None) -> list[Group]:
     if column is None:
-        return [("All firms", result)]
+        return [Group("All firms", None, result)]
     return [
-        (str(value) if value is not None else "without a group", part) for (value,), part in result.by(column).groups()
+        Group(str(value) if value is not None else "without a group", value, part)
+        for (value,), part in result.by(column).groups()
     ]

@@ -92,10 +92,10 @@ def _table(sheet: Sheet) -> list[str]:
     if not sheet.rows:
         return [*caption, *note]
     columns = range(len(sheet.columns))
-    # numbers keep their width, texts share the rest
+    longest = [max(len(row.cells[at].text) for row in sheet.rows) for at in columns]
+    # numbers keep their width, texts share the rest as they are long
     widths = ", ".join(
-        "auto" if at in sheet.numeric or max(len(row.cells[at].text) for row in sheet.rows) <= 12 else "1fr"
-        for at in columns
+        "auto" if at in sheet.numeric or longest[at] <= 12 else f"{min(longest[at], 60)}fr" for at in columns
     )
     sides = ", ".join("right" if at in sheet.numeric else "left" for at in columns)
     head = ", ".join(f"text(weight: 700, {_said(name)})" for name in sheet.columns)

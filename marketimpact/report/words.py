@@ -7,8 +7,9 @@ import polars as pl
 from marketimpact.inference import ONE_DATE, structure
 from marketimpact.report.around import around
 from marketimpact.report.doubts import doubted
+from marketimpact.report.robust import in_short
 from marketimpact.report.sheets import missing, p_value, percent
-from marketimpact.report.story import Part, Story, firm_label, first_valid, limit_hits, readable
+from marketimpact.report.story import Group, Part, Story, Window, firm_label, first_valid, limit_hits, readable
 from marketimpact.result import StudyResult
 
 __all__ = ["caveats", "searched", "summary"]
@@ -26,7 +27,7 @@ def summary(story: Story) -> list[tuple[str, list[str]]]:
 
 def _in_all(story: Story) -> list[str]:
     """How many group means and single firms can be told from zero, against what chance alone would give."""
-    best = [first_valid(group.test(*story.primary)) for part in story.parts for _, group in part.groups]
+    best = [first_valid(group.test(story.primary)) for part in story.parts for group in part.groups]
     asked = [row["p_value"] for row in best if row is not None and not missing(row["p_value"])]
     found = sum(p < LEVEL for p in asked)
     window = list(story.primary)
@@ -52,6 +53,8 @@ def _in_all(story: Story) -> list[str]:
             f"Of {tested} single moves of firms, {len(kept) or 'none'} can be told from zero once all firms of the "
             f"announcement are allowed for{': ' + named if kept else ''}."
         )
+    if story.curve is not None:
+        said.append(in_short(story.curve))
     return said
 
 
@@ -80,7 +83,7 @@ def caveats(story: Story) -> list[str]:
 
 
 def _of_part(part: Part, story: Story) -> list[str]:
-    said = [_of_group(name, group, story.primary) for name, group in part.groups]
+    said = [_of_group(group, story.primary) for group in part.groups]
     hits = limit_hits(part.result)
     if hits.height:
         firms = hits.join(part.result.events, on="event_id", how="left", validate="1:1", maintain_order="left")
@@ -101,12 +104,12 @@ def _of_part(part: Part, story: Story) -> list[str]:
     return said
 
 
-def _of_group(name: str, group: StudyResult, window: tuple[int, int]) -> str:
-    path = group.caar(*window).row(-1, named=True)
+def _of_group(group: Group, window: Window) -> str:
+    name, path = group.name, group.mean(window)
     if not path["n_events"]:
         return f"{name}: no return in {list(window)}."
     if path["n_events"] == 1:
-        who = firm_label(group.events.row(0, named=True))
+        who = firm_label(group.result.events.row(0, named=True))
         lead = f"{who}: {percent(path['caar'])}"
         lead = lead if name.lower() in who.lower() else f"{name}: {lead}"
     else:
@@ -115,8 +118,8 @@ def _of_group(name: str, group: StudyResult, window: tuple[int, int]) -> str:
     return f"{lead} in {list(window)} ({band}); {_verdict(group, window)}{_truth(group, window)}."
 
 
-def _verdict(group: StudyResult, window: tuple[int, int]) -> str:
-    tests = group.test(*window)
+def _verdict(group: Group, window: Window) -> str:
+    tests = group.test(window)
     best = first_valid(tests)
     if best is None:
         return "no test here holds for these events"
@@ -127,8 +130,8 @@ def _verdict(group: StudyResult, window: tuple[int, int]) -> str:
     return f"{told} ({readable(best['test'])}, p = {p_value(best['p_value'])}{count})".replace("= <", "< ")
 
 
-def _truth(group: StudyResult, window: tuple[int, int]) -> str:
-    car = group.car(*window).drop_nulls("car")
+def _truth(group: Group, window: Window) -> str:
+    car = group.result.car(*window).drop_nulls("car")
     if "true_car" not in car.columns:
         return ""
     return f". Put into the simulated prices: {percent(car['true_car'].to_numpy().mean())}"
@@ -138,7 +141,7 @@ def _others(part: Part, story: Story) -> int:
     return around(part, story).filter("in_primary").height if searched(story) else 0
 
 
-def _one_date(result: StudyResult, window: tuple[int, int]) -> bool:
+def _one_date(result: StudyResult, window: Window) -> bool:
     sample = result.sample(*window)
     return sample.n > 1 and structure(sample).n_blocks == 1
 

@@ -227,6 +227,15 @@ ids = ["2025-08-12-beijing-discourages-h20"]
 benchmark = "benchmark"
 [report]
 windows = [[0, 1], [0, 0]]
+[specification]
+models = ["market_model", "market_adjusted"]
+estimation_windows = [[-250, -11]]
+event_windows = [[0, 1]]
+benchmarks = ["benchmark"]
+tests = ["bmp_kp"]
+groups = ["Designers"]
+without = ["NVDA"]
+draws = 9
 [[groups]]
 name = "Designers"
 symbols = ["NVDA", "AMD"]
@@ -248,7 +257,9 @@ def studies(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(lines) - 1))
         key = lines[at].split(" = ")[0] if " = " in lines[at] and draw(st.booleans()) else draw(st.sampled_from(KEYS))
-        section = st.sampled_from(["[study]", "[groups]", "[[study]]", "[[report]]", "[study.model]", "groups = 3"])
+        section = st.sampled_from(
+            ["[study]", "[groups]", "[[study]]", "[[report]]", "[specification]", "[study.model]", "groups = 3"]
+        )
         lines[at] = draw(section) if draw(st.integers(0, 4)) == 0 else f"{key} = {draw(st.sampled_from(VALUES))}"
     return "\n".join(lines).encode()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, date, datetime, timedelta
+
 import polars as pl
 import pytest
 
-from marketimpact import charts
+from marketimpact import charts, curvechart, timecharts
 
 PATH = pl.DataFrame(
     {"tau": [-1, 0, 1], "caar": [0.01, -0.02, 0.03], "ci_low": [-0.01, -0.05, -0.04], "ci_high": [0.03, 0.01, 0.10]}
@@ -109,3 +112,106 @@ def test_the_effect_that_was_put_in_is_drawn_where_it_is_known():
     known = charts.firm_effects(firms(true_car=[0.22, 0.0, 0.0]), title="t", simulated=True)
     assert "the effect that was put in" in charts.to_svg(known)
     assert "put in" not in charts.to_svg(charts.firm_effects(firms(), title="t", simulated=True))
+
+
+def test_a_band_much_wider_than_its_neighbours_leaves_the_frame_and_says_how_far():
+    groups = {"a": 1.0, "b": 1.5, "c": 12.0}
+    paths = pl.concat(
+        PATH.with_columns(pl.col("ci_low", "ci_high") * times, pl.lit(name).alias("group"))
+        for name, times in groups.items()
+    )
+    made = dict(charts.caar_paths(paths, by="group", simulated=False))
+    low, high = domain(made["a"])
+    assert domain(made["c"]) == [low, high]
+    assert 0.15 < high < 1.2  # holds the usual bands, not the one that reaches 120%
+    svg = charts.to_svg(made["c"])
+    assert "the band runs on to −60% and +120%" in svg
+    assert "runs on" not in charts.to_svg(made["a"]) + charts.to_svg(made["b"])
+    chart = made["c"].to_dict()
+    arrows = [layer for layer in chart["layer"] if layer["mark"].get("shape", "").startswith("triangle")]
+    marked = [[row["tau"] for row in chart["datasets"][layer["data"]["name"]]] for layer in arrows]
+    wide = paths.filter(pl.col("group") == "c")
+    assert marked == [
+        [tau for tau, end in wide.select("tau", "ci_low").iter_rows() if end < low],
+        [tau for tau, end in wide.select("tau", "ci_high").iter_rows() if end > high],
+    ]
+    told = chart["datasets"][chart["layer"][3]["data"]["name"]]
+    assert max(row["ci_high"] for row in told) == pytest.approx(1.2)  # the hover has the whole band
+    assert "clip" not in svg  # clipping refers to ids, which charts of one page would share
+
+
+def brightness(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)] if len(colour) == 7 else [0.0] * 3
+    red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_every_colour_of_a_chart_has_a_twin_for_the_dark_that_stands_out():
+    news = (datetime(2025, 8, 12, 4, 45, tzinfo=UTC),) * 2
+    levels = pl.DataFrame({"date": [date(2025, 8, 11), date(2025, 8, 12)] * 2, "group": ["a"] * 2 + ["b"] * 2})
+    marks = pl.DataFrame({"date": [date(2025, 8, 12)], "number": ["1"], "headline": ["h"]})
+    curve = pl.DataFrame(
+        {
+            "specification": [0, 1], "estimate": [0.1, -0.2], "ci_low": [0.0, -0.3], "ci_high": [0.2, -0.1],
+            "p_value": [0.01, 0.2], "valid": [True, False], "model": ["a", "b"],
+        }
+    )  # fmt: skip
+    path = PATH.with_columns(group=1, noise=0.01)
+    levels = levels.with_columns(level=pl.Series([100.0, 90.0] * 2))
+    made = [
+        *(chart for _, chart in charts.caar_paths(path, by="group", simulated=True)),
+        charts.firm_effects(firms(mark=["†", "", "‡"], true_car=[0.1, 0, 0]), title="t", simulated=True),
+        timecharts.session_clock(SESSIONS, news, title="t"),
+        timecharts.timeline(levels, marks, title="t", simulated=False),
+        curvechart.specification_curve(curve, ["model"], title="t", simulated=False),
+    ]
+    drawn = "".join(map(charts.to_svg, made))
+    used = set(re.findall(r'(?:fill|stroke)="([^"]+)"', drawn)) - {"none", "transparent"}
+    assert used <= set(charts.DARK)
+    for paper, colours in (
+        ("#ffffff", charts.PALETTE),
+        (charts.DARK["#ffffff"], [charts.DARK[c] for c in charts.PALETTE]),
+    ):
+        for colour in colours:
+            light, dark = sorted((brightness(colour), brightness(paper)), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+OPENS = [datetime(2025, 8, 12, hour, 30, tzinfo=UTC) for hour in (1, 5, 13)]
+CLOSES = [datetime(2025, 8, 12, hour, tzinfo=UTC) for hour in (4, 8, 20)]
+SESSIONS = pl.DataFrame(
+    {
+        "exchange": ["Hong Kong", "Hong Kong", "Nasdaq", "Nasdaq"],
+        "mic": ["XHKG", "XHKG", "XNAS", "XNAS"],
+        "start": [*OPENS, OPENS[2] + timedelta(days=1)],
+        "end": [*CLOSES, CLOSES[2] + timedelta(days=1)],
+        "kind": ["day 0", "day 0", "day 0", "other session"],
+    }
+)
+
+
+def test_day_0_is_written_behind_its_close_where_the_announcement_cannot_be():
+    news = (datetime(2025, 8, 12, 4, 45, tzinfo=UTC),) * 2
+    chart = timecharts.session_clock(SESSIONS, news, title="t").to_dict()
+    labels = [
+        chart["datasets"][layer["data"]["name"]]
+        for layer in chart["layer"]
+        if layer["encoding"].get("text") == {"value": "day 0"}
+    ]
+    assert labels == [
+        [
+            {"exchange": "Hong Kong", "end": "2025-08-12T08:00:00Z"},
+            {"exchange": "Nasdaq", "end": "2025-08-12T20:00:00Z"},
+        ]
+    ]
+    svg = charts.to_svg(timecharts.session_clock(SESSIONS, news, title="t"))
+    assert "Hong Kong</text>" in svg
+    assert "XHKG</text>" not in svg
+    assert "announcement</text>" in svg
+
+
+def test_a_list_to_pick_from_has_every_group_and_firm_once():
+    chart = charts.firm_effects(firms(group=["hit", "hit", "NVIDIA (NVDA)"]), title="t", simulated=False).to_dict()
+    (bound,) = [param["bind"] for param in chart["params"] if param["name"] == "pick"]
+    assert bound["options"] == [None, "hit", "NVIDIA (NVDA)", "Cambricon (688256.SS)", "Intel (INTC)"]
+    assert bound["labels"] == ["everything", *bound["options"][1:]]

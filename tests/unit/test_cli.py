@@ -47,6 +47,8 @@ def test_run_writes_the_report_and_every_table(out):
         "attrition",
         "findings",
         "price_repairs",
+        "specifications",
+        "specifications_joint",
     }
     assert {p.stem for p in out.glob("*.csv")} == {p.stem for p in out.glob("*.parquet")} == names
     page = (out / "report.html").read_text(encoding="utf-8")

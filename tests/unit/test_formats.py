@@ -32,7 +32,8 @@ def written(result, tmp_path_factory):
     pytest.importorskip("typst", reason="needs typst: pip install 'marketimpact[pdf]'")
     folder = tmp_path_factory.mktemp("formats")
     paths = [folder / f"report.{kind}" for kind in ("html", "md", "tex", "pdf")]
-    return dict(zip(("html", "md", "tex", "pdf"), report.write_reports(result, paths, group="group"), strict=True))
+    told = report.story(result, group="group")
+    return dict(zip(("html", "md", "tex", "pdf"), report.write_reports(told, paths), strict=True))
 
 
 def test_markdown_has_tables_of_equal_rows_and_no_markup_from_outside(written):
@@ -48,7 +49,7 @@ def test_markdown_has_tables_of_equal_rows_and_no_markup_from_outside(written):
 def test_tex_is_balanced_and_escapes_what_tex_would_run(written):
     text = written["tex"].read_text(encoding="utf-8")
     assert r"\input" not in text.replace("inputenc", "").replace(r"\textbackslash{}input", "")
-    assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == text.count(r"\toprule") > 3
+    assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == text.count(r"\bottomrule") > 3
     bare = re.sub(r"\\[\\{}%&#$_]", "", text)
     assert bare.count("{") == bare.count("}")
 
@@ -59,6 +60,8 @@ def test_tex_compiles(written, tmp_path):
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "report.pdf").stat().st_size > 10_000
+    wide = re.findall(r"Overfull \\hbox \(([\d.]+)pt", (tmp_path / "report.log").read_text(encoding="latin-1"))
+    assert max(map(float, wide), default=0.0) < 5  # nothing sticks out of its column
 
 
 def test_a_pdf_is_the_same_bytes_twice(written, result, tmp_path):

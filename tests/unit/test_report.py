@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from datetime import date
@@ -14,7 +15,8 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact import charts, report
+from marketimpact import calendars, charts, report
+from marketimpact.report.exchanges import NAMES, exchange
 from marketimpact.study_file import read_study
 from tests.conftest import ROOT, golden
 
@@ -234,6 +236,31 @@ def test_tables_hold_every_event_and_window(answer):
     assert tables["car"].height == 2 * answer.result.events.height
     assert tables["tests"].height == 2 * 15 * answer.result.test(0, 1).height
     assert {"date", "day0_certainty", "phase"} <= set(tables["events"].columns)
+
+
+def test_tables_are_the_answers_of_the_result_group_by_group(answer):
+    tables = report.tables(answer.result, windows=[(0, 1)], group="group")
+    grouped = answer.result.by("announcement_id", "group")
+    assert tables["caar"].equals(grouped.caar())
+    assert tables["tests"].drop("first", "last").equals(grouped.test(0, 1))
+    alone = report.tables(mi.EventStudy().run(answer.events.drop("group", "role"), answer.result.market))
+    assert alone["tests"].filter(last=1).drop("first", "last").equals(answer.result.by("announcement_id").test(0, 1))
+
+
+def test_every_exchange_with_a_calendar_has_a_name_and_tables_say_it(page):
+    assert set(calendars.EXCHANGES) <= set(NAMES)
+    assert len(set(NAMES.values())) == len(NAMES)
+    assert (exchange("XSHG"), exchange("XXXX"), exchange(None)) == ("Shanghai (XSHG)", "XXXX", "")
+    section = page.source.split('<section id="reached">')[1].split("</section>")[0]
+    assert ">Shanghai (XSHG)<" in section
+    assert ">XSHG<" not in section
+
+
+def test_a_column_of_notes_is_there_only_where_something_is_noted(page):
+    section = page.source.split('<section id="moved">')[1].split("</section>")[0]
+    heads = re.findall(r"<thead>(.*?)</thead>", section)
+    assert [">note<" in head for head in heads] == [False, False, True]  # the price limit of the third announcement
+    assert section.count("“Put in”: the effect that the simulated prices were given.") == 3
 
 
 def test_charts_are_text_without_references(answer):

@@ -8,7 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import marketimpact as mi
-from marketimpact import charts
+from marketimpact import charts, curvechart
 from marketimpact.joint import compare
 from marketimpact.shifts import Shifts, draw_shifts, move, widened
 from tests.conftest import golden
@@ -171,7 +171,7 @@ def test_curves_can_be_drawn_at_any_size(curve):
     none = curve.frame.filter(pl.col("estimate").is_null()).head(3)
     for few in (one, none):
         assert charts.to_svg(
-            charts.specification_curve(few, ["model", "filter"], title="<b>", simulated=False)
+            curvechart.specification_curve(few, ["model", "filter"], title="<b>", simulated=False)
         ).startswith("<svg")
 
 

@@ -1,0 +1,21 @@
+"""What a report is built of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from marketimpact.report.pictures import Figure
+from marketimpact.report.sheets import Sheet
+
+__all__ = ["Section"]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One block of a report: a heading, then words, charts and tables; the hint is for screens only."""
+
+    id: str
+    title: str
+    words: tuple[str, ...] = ()
+    blocks: tuple[tuple[str, tuple[Figure, ...], tuple[Sheet, ...]], ...] = field(default_factory=tuple)
+    hint: str = ""
