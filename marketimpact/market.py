@@ -18,19 +18,17 @@ from marketimpact.datasets import Dataset
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.factors import check_factors, read_french
 from marketimpact.inference import Clock
-from marketimpact.loading import combined, finished, from_prices, some
+from marketimpact.loading import combined, from_prices, some
 from marketimpact.repairs import DEFAULT, REPAIRED, asked
+from marketimpact.returns import FROM_RETURNS, of_returns
 from marketimpact.sources.files import FilePrices
 from marketimpact.sources.french import FrenchFactors
 from marketimpact.sources.protocol import PriceSource
 
 __all__ = ["FROM_RETURNS", "Market"]
 
-#: Stands for the exchange of a market made by `Market.from_returns`: its sessions are the benchmark's dates.
-FROM_RETURNS = "SESSIONS"
 _TRADED = {"symbol": pl.String, "date": pl.Date, "unadjusted_close": pl.Float64}
 _FILLS = {"symbol": pl.String, "date": pl.Date, "close": pl.Float64}
-_REPAIRS = {"mic": pl.String, "date": pl.Date, "action": pl.String, "detail": pl.String}
 
 
 class _Panel:
@@ -195,35 +193,7 @@ class Market:
         DataError
             For a broken frame, or returns on dates the benchmark does not have.
         """
-        returns = schema.check(schema.Returns, returns, "returns").select("symbol", "date", "ret")
-        benchmark = schema.check(schema.Benchmark, benchmark, "benchmark").select("date", "ret").sort("date")
-        factors = check_factors(factors)
-        strangers = returns.filter(pl.col("ret").is_not_null()).join(benchmark, on="date", how="anti")
-        if strangers.height:
-            raise DataError(
-                f"returns has {strangers.height} rows on dates that the benchmark lacks, the first on "
-                f"{strangers['date'].min()!s}: the benchmark's dates are the sessions. Give it those dates "
-                "(an empty ret is allowed), or drop the rows.",
-                rows=strangers,
-            )
-        symbols = returns.select(pl.col("symbol").unique().sort())
-        sessions = benchmark.select(pl.lit(FROM_RETURNS).alias("mic"), "date", *_no_clock())
-        grid = symbols.join(panels.numbered(sessions), how="cross")
-        panel = grid.join(returns, on=["symbol", "date"], how="left", validate="m:1").join(
-            benchmark.rename({"ret": "market"}), on="date", how="left", validate="m:1"
-        )
-        return cls(
-            panel=finished(panel, factors),
-            securities=symbols.with_columns(pl.lit(FROM_RETURNS).alias("mic"), pl.lit("benchmark").alias("benchmark")),
-            sessions=sessions,
-            repairs=pl.DataFrame(schema=_REPAIRS),
-            spans=panels.spans(returns.drop_nulls("ret")),
-            missing=(),
-            factors=tuple(c for c in factors.columns if c != "date") if factors is not None else (),
-            source="returns handed in",
-            simulated=False,
-            fingerprint=combined(returns, benchmark, factors),
-        )
+        return cls(**of_returns(returns, benchmark, check_factors(factors)))
 
     @classmethod
     def scan(cls, folder: str | Path) -> Market:
@@ -528,12 +498,6 @@ class Market:
         if warned := self.findings.filter(pl.col("severity") == checks.WARNING).height:
             lines.append(f"  warnings about prices: {warned} (see .findings)")
         return "\n".join(lines)
-
-
-def _no_clock() -> list[pl.Expr]:
-    instant = pl.Datetime("us", "UTC")
-    clock = [pl.lit(None, dtype=instant).alias(c) for c in ("open", "break_start", "break_end", "close")]
-    return [*clock, pl.lit(None, dtype=pl.String).alias("exchange_time_zone")]
 
 
 def _clock(hours: pl.DataFrame) -> Clock:

@@ -194,16 +194,23 @@ class Prices(dy.Schema):
     split = dy.Float64(nullable=True, min_exclusive=0.0)
 
 
-class Returns(dy.Schema):
-    """Long simple returns, one row per (symbol, date); an empty `ret` is a day without a return."""
+class ReturnRows(dy.Schema):
+    """Long simple returns; an empty `ret` is a day without a return."""
 
-    symbol = dy.String(primary_key=True, min_length=1)
-    date = dy.Date(primary_key=True)
+    symbol = dy.String(min_length=1)
+    date = dy.Date()
     ret = dy.Float64(nullable=True, metadata=PRESENT)
 
     @dy.rule()
     def return_above_minus_one(cls) -> pl.Expr:
         return pl.col("ret") > -1.0
+
+
+class Returns(ReturnRows):
+    """The same, one row per (symbol, date)."""
+
+    symbol = dy.String(primary_key=True, min_length=1)
+    date = dy.Date(primary_key=True)
 
 
 class Benchmark(dy.Schema):
