@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-__all__ = ["by_day", "keys", "ranks", "sweep"]
+__all__ = ["by_day", "keys", "ranks", "sweep", "unit_sums"]
 
 LARGEST = 0x7FFFFFFFFFFFFFFF
 
@@ -85,3 +85,42 @@ def by_day(values, block):  # type: ignore[no-untyped-def]
         for row in range(b * block, min(n, (b + 1) * block)):
             _add_present(values[row], total[b], count[b])
     return total, count
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc"})
+def _moments(values, times):  # type: ignore[no-untyped-def]
+    """Sum and sum of squares of some days, in any order: a few last bits are not worth a third of the speed."""
+    total = squares = 0.0
+    for d in range(len(values)):
+        share = times[d] * values[d]
+        total += share
+        squares += share * values[d]
+    return total, squares
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def unit_sums(values, times, least, nothing):  # type: ignore[no-untyped-def]
+    """Rows scaled to mean 0 and length 1 on some days, summed, (K, C), and how many rows vary there, (K,).
+
+    `times`, (K, C), says how often each day counts; of fewer than `least` days in all nothing is summed.
+    """
+    n_sets, width = times.shape
+    summed, number = np.zeros((n_sets, width)), np.zeros(n_sets, np.int64)
+    for k in prange(n_sets):
+        own, often = summed[k], times[k]
+        days = often.sum()
+        if days < least:
+            continue
+        shift = 0.0
+        for row in range(len(values)):
+            value = values[row]
+            total, squares = _moments(value, often)
+            variation = squares - total * total / days
+            if variation > nothing * squares:
+                scale = 1.0 / np.sqrt(variation)
+                for d in range(width):
+                    own[d] += scale * value[d]
+                shift += scale * total / days
+                number[k] += 1
+        own -= shift
+    return summed, number

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from marketimpact.inference.clocks import Clock, apart, links
 from marketimpact.inference.incomplete import NOTHING, summed_correlations
-from marketimpact.inference.rowwise import CHUNK, Rowwise
+from marketimpact.inference.rowwise import CHUNK, Rowwise, kernels
 
 __all__ = [
     "BY_DATE",
@@ -324,14 +324,9 @@ class Pairs:
         places = self._common(layout, keys)
         # a session can hear the news of two sessions elsewhere, and then counts twice
         times = np.stack([np.bincount(place, minlength=values.shape[1]) for place in places]).astype(np.float64)
-        n = np.maximum(times.sum(axis=1), 1.0)
-        total, squares = values @ times.T, values**2 @ times.T
-        variation = squares - total**2 / n
-        varies = (variation > NOTHING * squares) & (n >= MIN_COMMON_DAYS)
-        scale = np.where(varies, 1.0 / np.sqrt(np.where(varies, variation, 1.0)), 0.0)
-        summed = scale.T @ values - ((scale * total).sum(axis=0) / n)[:, None]
-        number = varies.sum(axis=0).tolist()
-        return [(row[place], left) for row, place, left in zip(summed, places, number, strict=True)]
+        sums = kernels().unit_sums if self.rows.residuals.n >= CHUNK else _unit_sums
+        summed, number = sums(values, times, MIN_COMMON_DAYS, NOTHING)
+        return [(row[place], int(left)) for row, place, left in zip(summed, places, number, strict=True)]
 
     def _common(self, layout: int, keys: Sequence[Key]) -> list[Ints]:
         """Places among one layout's days of the sessions it has in common with each other, in one order for both."""
@@ -353,7 +348,9 @@ class Pairs:
         """Residuals of a layout on its `_days`, (n, C)."""
         batch = int(self._batch[layout])
         read = self._kept(self._read, batch, self._read_batch)
-        return read[layout][:, self._dated(layout)[1]]
+        values, column = read[layout], self._dated(layout)[1]
+        in_order = len(column) == values.shape[1] and (np.diff(column) == 1).all()
+        return values if in_order else np.ascontiguousarray(values[:, column])
 
     def _dated(self, layout: int) -> tuple[Ints, Ints]:
         """`_days` of a layout, and where they stand in the estimation window."""
@@ -404,6 +401,22 @@ class Pairs:
         place_there, found_there = _places(days_there, dates_there)
         both = found & found_there
         return place[both], place_there[both]
+
+
+def _unit_sums(values: Floats, times: Floats, least: int, nothing: float) -> tuple[Floats, Ints]:
+    """`kernels.unit_sums`, one set of days after the other: no bit depends on what else is asked."""
+    summed, number = np.zeros(times.shape), np.zeros(len(times), dtype=np.int64)
+    squared = values**2
+    for k, often in enumerate(times):
+        days = often.sum()
+        if days < least:
+            continue
+        total, squares = values @ often, squared @ often
+        variation = squares - total**2 / days
+        varies = variation > nothing * squares
+        scale = np.where(varies, 1.0 / np.sqrt(np.where(varies, variation, 1.0)), 0.0)
+        summed[k], number[k] = scale @ values - (scale * total).sum() / days, varies.sum()
+    return summed, number
 
 
 def _same_days(days: Ints, others: Ints) -> tuple[Ints, Ints]:

@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 
 import marketimpact as mi
 from marketimpact import fitting
-from marketimpact.inference import Rowwise, ranks, rowwise
+from marketimpact.inference import Rowwise, pairs, ranks, rowwise
 
 SESSIONS, SYMBOLS, EVENTS = 320, 12, 60
 DAYS = [date(2021, 1, 1) + timedelta(n) for n in range(SESSIONS)]
@@ -158,3 +158,22 @@ def test_ranks_are_those_of_scipy(rows, compiled, monkeypatch):
     found, n_days = ranks._ranks(rows)  # the one place where both ways meet
     np.testing.assert_array_equal(found, rankdata(rows, axis=1, nan_policy="omit"))
     np.testing.assert_array_equal(n_days[:, 0], np.isfinite(rows).sum(axis=1))
+
+
+def test_summed_units_are_those_of_matrix_products_and_of_a_loop(rows):
+    values = np.nan_to_num(rows[:40])
+    values[3] = 2.0  # does not vary
+    times = np.zeros((3, values.shape[1]))
+    times[0], times[1, 10:60], times[2, :5] = 1.0, 1.0, 1.0
+    times[1, 20] = 2.0
+    want = np.zeros((2, values.shape[1]))
+    for k in range(2):
+        for row in np.delete(values, [3, 8], axis=0):
+            repeated = np.repeat(row, times[k].astype(int))
+            want[k] += (row - repeated.mean()) / np.linalg.norm(repeated - repeated.mean())
+    for way in (rowwise.kernels().unit_sums, pairs._unit_sums):
+        summed, number = way(values, times, 30, 1e-12)
+        np.testing.assert_array_equal(number, [38, 38, 0])
+        np.testing.assert_allclose(
+            np.where(times[:2] > 0, summed[:2], 0.0), np.where(times[:2] > 0, want, 0.0), rtol=1e-11
+        )
