@@ -43,7 +43,7 @@ wheel: $(VENV)/.dev  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean:  ## remove the environment and everything made
-	rm -rf $(VENV) out dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out dist build site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "marketimpact needs Python 3.11 or newer; none was found on PATH." >&2; \
