@@ -21,12 +21,14 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".cache" / "docs"
 #: What the outputs depend on besides the programs.
-INPUTS = ("marketimpact/**/*.py", "data/**/*.*", "studies/*.toml", "constraints.txt", "docs/executed.py")
+INPUTS = ("marketimpact/**/*.py", "data/**/*.*", "studies/*.toml", "constraints.txt")
 BLOCK = re.compile(r"^```python\n(.*?)^```$\n?", flags=re.DOTALL | re.MULTILINE)
 #: polars writes a style into every table; the site has its own.
 STYLE = re.compile(r"<style>.*?</style>\s*", flags=re.DOTALL)
 #: The title of a chart, which is its alternative text.
 TITLE = re.compile(r"role-title-text.*?<text[^>]*>(.*?)</text>", flags=re.DOTALL)
+#: Cells of text that need lines of their own.
+LONG = re.compile(r"<td>([^<]{45})")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 TIMEOUT = 600
 
@@ -108,7 +110,7 @@ def shown(output: Any, stem: str, pictures: dict[str, bytes]) -> str:
         title = "".join(TITLE.findall(data["image/svg+xml"])[:1])
         return f"![{html.unescape(title) or 'chart'}]({name}){{.drawn}}"
     if "text/html" in data:
-        inside = STYLE.sub("", data["text/html"]).replace("\n\n", "\n").strip()
+        inside = LONG.sub(r'<td class="long">\1', STYLE.sub("", data["text/html"])).replace("\n\n", "\n").strip()
         return f'<div class="output" tabindex="0">\n{inside}\n</div>'
     return text(data.get("text/plain", ""))
 

@@ -18,6 +18,8 @@ ELSEWHERE = {
     "sample_prices.md": "data/sample/README.md",
 }
 LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
+#: A page of `docs` that a notebook names.
+NAMED = re.compile(r"`docs/([\w/]+\.md)`")
 #: Where files of the repository that a page links to stand in the site.
 COPIES = "repository"
 
@@ -48,7 +50,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         _add(pictures, page.file.src_uri, config, files)
     folder = (ROOT / ELSEWHERE.get(page.file.src_uri, f"docs/{page.file.src_uri}")).parent
     if page.file.src_uri.startswith("notebooks/"):
-        return markdown
+        return NAMED.sub(r"[\g<0>](../\1)", markdown)
 
     def led(match: re.Match[str]) -> str:
         target = _led(folder / match[2], page.file.src_uri, config, files)
