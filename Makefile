@@ -33,8 +33,8 @@ bench: $(VENV)/.dev  ## measure speed and memory, rewrite docs/benchmarks.md; BE
 	$(BIN)/python -m benchmarks.speed --date $$(date +%F) $(BENCH)
 	$(BIN)/python -m benchmarks.page
 
-docs: $(VENV)/.dev  ## build the documentation site into site/
-	$(BIN)/python -m mkdocs build --strict --quiet
+docs: $(VENV)/.dev  ## build the documentation site into site/; runs the notebooks, kept in .cache/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 lab: $(VENV)/.notebooks  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -18,15 +16,6 @@ FETCHED = re.compile(
     re.IGNORECASE,
 )
 STYLE_FETCHES = re.compile(r"""url\(["']?(?:https?:)?//|@import\s+["'](?:https?:)?//""", re.IGNORECASE)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
 
 
 def test_nothing_is_fetched_from_elsewhere(site):
