@@ -17,6 +17,7 @@ from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".cache" / "docs"
@@ -35,7 +36,7 @@ TIMEOUT = 600
 
 def from_notebook(path: Path) -> tuple[str, dict[str, bytes]]:
     """A notebook's page, and the pictures it shows by name."""
-    return written(run(nbformat.read(path, as_version=4)), path.stem)
+    return written(run(nbformat.read(path, as_version=4), path.name), path.stem)
 
 
 def from_page(markdown: str, stem: str) -> tuple[str, dict[str, bytes]]:
@@ -43,11 +44,11 @@ def from_page(markdown: str, stem: str) -> tuple[str, dict[str, bytes]]:
     texts = BLOCK.split(markdown)
     make = (nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell)
     cells = [make[n % 2](text.strip("\n")) for n, text in enumerate(texts)]
-    return written(run(nbformat.v4.new_notebook(cells=cells)), stem)
+    return written(run(nbformat.v4.new_notebook(cells=cells), f"{stem}.md"), stem)
 
 
-def run(notebook: Any) -> Any:
-    """The notebook with outputs: from an earlier run of the same, or from a run now."""
+def run(notebook: Any, what: str) -> Any:
+    """The notebook with outputs: from an earlier run of the same, or from a run now. An error names `what`."""
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     name = hashlib.sha256("\0".join([inputs(), *sources]).encode()).hexdigest()[:24]
     kept = KEPT / f"{name}.ipynb"
@@ -56,6 +57,20 @@ def run(notebook: Any) -> Any:
         for cell, given in zip((c for c in notebook.cells if c.cell_type == "code"), outputs, strict=True):
             cell.outputs = given
         return notebook
+    try:
+        execute(notebook)
+    except CellExecutionError as error:
+        error.add_note(f"This happened in {what}.")
+        raise
+    KEPT.mkdir(parents=True, exist_ok=True)
+    unfinished = kept.with_suffix(f".{os.getpid()}")
+    nbformat.write(notebook, unfinished)
+    unfinished.replace(kept)  # two builds at once do not read halves
+    return notebook
+
+
+def execute(notebook: Any) -> None:
+    """Run the notebook in a folder of its own, on this tree's package."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     # no prices but the simulated ones, whatever the environment says
     environment = {name: value for name, value in os.environ.items() if name != "MARKETIMPACT_PRICES"}
@@ -68,11 +83,6 @@ def run(notebook: Any) -> Any:
             extra_arguments=["--log-level=ERROR"],
         )
         client.execute(env=environment | {"PYTHONPATH": path, "PYTHONHASHSEED": "0"})
-    KEPT.mkdir(parents=True, exist_ok=True)
-    unfinished = kept.with_suffix(f".{os.getpid()}")
-    nbformat.write(notebook, unfinished)
-    unfinished.replace(kept)  # two builds at once do not read halves
-    return notebook
 
 
 @cache
