@@ -1,7 +1,7 @@
 """Programs of notebooks and pages, run without a network, written as Markdown with what they print and draw.
 
 Outputs are not committed: `make docs` makes them. A run is kept in `.cache/docs` under a hash of the programs, the
-package and its data, so that nothing is run twice.
+package, its data and what is installed, so that nothing is run twice.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import hashlib
 import html
 import os
 import re
+import sys
 import tempfile
 from functools import cache
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,8 @@ from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".cache" / "docs"
-#: What the outputs depend on besides the programs.
-INPUTS = ("marketimpact/**/*.py", "data/**/*.*", "studies/*.toml", "constraints.txt")
+#: Files that outputs depend on besides the programs.
+INPUTS = ("marketimpact/**/*.py", "data/**/*.*", "studies/*.toml")
 BLOCK = re.compile(r"^```python\n(.*?)^```$\n?", flags=re.DOTALL | re.MULTILINE)
 #: polars writes a style into every table; the site has its own.
 STYLE = re.compile(r"<style>.*?</style>\s*", flags=re.DOTALL)
@@ -87,10 +89,11 @@ def execute(notebook: Any) -> None:
 
 @cache
 def inputs() -> str:
-    """Hash of everything that outputs depend on besides the programs."""
+    """Hash of everything that outputs depend on besides the programs: the package, its data, what is installed."""
     paths = sorted({path for pattern in INPUTS for path in ROOT.glob(pattern) if path.is_file()})
     parts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
+    installed = sorted(f"{found.name} {found.version}" for found in distributions() if found.name != "marketimpact")
+    return hashlib.sha256("\n".join([*parts, *installed, sys.version]).encode()).hexdigest()
 
 
 def written(notebook: Any, stem: str) -> tuple[str, dict[str, bytes]]:
