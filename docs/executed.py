@@ -34,6 +34,8 @@ TITLE = re.compile(r"role-title-text.*?<text[^>]*>(.*?)</text>", flags=re.DOTALL
 LONG = re.compile(r"<td>([^<]{45})")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 TIMEOUT = 600
+#: Runs that this process asked for.
+USED: set[Path] = set()
 
 
 def from_notebook(path: Path) -> tuple[str, dict[str, bytes]]:
@@ -54,6 +56,7 @@ def run(notebook: Any, what: str) -> Any:
     sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     name = hashlib.sha256("\0".join([inputs(), *sources]).encode()).hexdigest()[:24]
     kept = KEPT / f"{name}.ipynb"
+    USED.add(kept)
     if kept.exists():
         outputs = [cell.outputs for cell in nbformat.read(kept, as_version=4).cells if cell.cell_type == "code"]
         for cell, given in zip((c for c in notebook.cells if c.cell_type == "code"), outputs, strict=True):
@@ -69,6 +72,12 @@ def run(notebook: Any, what: str) -> Any:
     nbformat.write(notebook, unfinished)
     unfinished.replace(kept)  # two builds at once do not read halves
     return notebook
+
+
+def forget_others() -> None:
+    """Remove what is kept of other programs and of an older package."""
+    for kept in set(KEPT.glob("*.ipynb")) - USED:
+        kept.unlink(missing_ok=True)
 
 
 def execute(notebook: Any) -> None:

@@ -59,6 +59,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     return LINK.sub(led, markdown)
 
 
+def on_post_build(config: Any) -> None:
+    """Keep of earlier runs only what this build needed."""
+    executed.forget_others()
+
+
 def _led(target: Path, uri: str, config: Any, files: Files) -> str | None:
     """Where a link to a file of the repository leads in the site; None where it is right as it stands."""
     resolved = target.resolve()

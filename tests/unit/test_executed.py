@@ -73,6 +73,17 @@ def test_what_a_program_gives_stands_below_it_and_is_kept(kept, monkeypatch):
         executed.from_page(PAGE, "page")
 
 
+def test_what_no_page_asked_for_is_forgotten(kept, monkeypatch):
+    monkeypatch.setattr(executed, "USED", set())
+    monkeypatch.setattr(executed, "execute", lambda notebook: notebook)
+    kept.mkdir()
+    (kept / "old.ipynb").write_text("{}")
+    executed.from_page(PAGE, "page")
+    assert len(list(kept.iterdir())) == 2
+    executed.forget_others()
+    assert [path.name for path in kept.iterdir()] == [path.name for path in executed.USED]
+
+
 def test_an_error_names_the_page_and_nothing_is_kept(kept):
     with pytest.raises(executed.CellExecutionError, match="ZeroDivisionError") as caught:
         executed.from_page("```python\n1 / 0\n```\n", "broken")
