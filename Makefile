@@ -34,7 +34,7 @@ bench: $(VENV)/.dev  ## measure speed and memory, rewrite docs/benchmarks.md; BE
 	$(BIN)/python -m benchmarks.page
 
 docs: $(VENV)/.dev  ## build the documentation site into site/; runs the notebooks, kept in .cache/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lab: $(VENV)/.notebooks  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

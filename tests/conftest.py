@@ -61,7 +61,7 @@ def site(tmp_path_factory) -> Path:
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             made = folder.with_suffix(".part")
-            command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(made)]
+            command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(made)]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             made.rename(folder)
