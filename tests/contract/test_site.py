@@ -27,6 +27,14 @@ def test_nothing_is_fetched_from_elsewhere(site):
         assert not STYLE_FETCHES.search(style.read_text(encoding="utf-8")), style.name
 
 
+def test_strict_is_not_undone_by_quiet():
+    """With --quiet mkdocs counts no warnings, so that nothing is strict."""
+    for name in ("Makefile", "tests/conftest.py"):
+        line = next(line for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if "mkdocs" in line)
+        assert "--strict" in line
+        assert "--quiet" not in line
+
+
 def test_the_reference_has_the_public_names(site):
     pages = "".join(page.read_text(encoding="utf-8") for page in (site / "reference").glob("*.html"))
     for name in mi.__all__:
