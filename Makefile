@@ -37,8 +37,8 @@ scaling: $(VENV)/.dev  ## measure tasks and workers on Dask, rewrite the figures
 	$(BIN)/python -m benchmarks.scaling --date $$(date +%F)
 	$(BIN)/python -m benchmarks.scaling_page
 
-docs: $(VENV)/.dev  ## build the documentation site into site/
-	$(BIN)/python -m mkdocs build --strict --quiet
+docs: $(VENV)/.dev  ## build the documentation site into site/; runs the notebooks, kept in .cache/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lab: $(VENV)/.notebooks  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
@@ -47,7 +47,7 @@ wheel: $(VENV)/.dev  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean:  ## remove the environment and everything made
-	rm -rf $(VENV) out dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out dist build site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.python:
 	@test -n "$(PYTHON)" || { echo "marketimpact needs Python 3.11 or newer; none was found on PATH." >&2; \

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import data_model
+
 import marketimpact as mi
 
 DOCS = Path(__file__).parent
@@ -41,7 +43,7 @@ def index_row(name: str) -> str:
     test = mi.TESTS[name]
     holds = test.holds
     cells = [test.null, test.distribution, holds.separate, holds.event_variance, holds.shared_date, holds.both]
-    return f"| [{name}](tests/{name}.md) | " + " | ".join(cells) + " |"
+    return f"| [{name}]({name}.md) | " + " | ".join(cells) + " |"
 
 
 def write_pages() -> None:
@@ -54,15 +56,14 @@ def write_pages() -> None:
 
 
 def write_index() -> None:
-    """Replace the rows of the index's table of tests."""
-    path = DOCS / "README.md"
-    rows = "\n".join(index_row(name) for name in mi.TESTS)
+    """Replace the rows of the table of tests, wherever each stands."""
+    path = DOCS / "tests" / "README.md"
     text = path.read_text(encoding="utf-8")
-    path.write_text(
-        re.sub(r"(?:^\| \[\w+\]\(tests/.*\n)+", rows + "\n", text, count=1, flags=re.MULTILINE), encoding="utf-8"
-    )
+    row = re.compile(r"^\| \[(\w+)\]\(\w+\.md\).*$", flags=re.MULTILINE)
+    path.write_text(row.sub(lambda found: index_row(found[1]), text), encoding="utf-8")
 
 
 if __name__ == "__main__":
     write_pages()
     write_index()
+    data_model.write()

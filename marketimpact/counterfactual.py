@@ -138,14 +138,13 @@ def matched_controls(
     n_matches : int
         How many of the nearest controls to average; ties go to the first symbol.
 
-    Other parameters as in `synthetic_control`.
-
     Returns
     -------
     Counterfactual
 
     Notes
     -----
+    `events`, `market` and the windows are those of `synthetic_control`, `controls` its donors.
     Barber and Lyon (1997) match on size and book to market. Not to be used when the controls are
     competitors or suppliers: they are treated too.
     """

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
 import polars as pl
 import pytest
+from filelock import FileLock
 
 import marketimpact as mi
 
@@ -48,3 +51,18 @@ def shared() -> Path:
     if not (SHARED / "data" / "prices.parquet").exists():
         pytest.skip("needs ../shared/data, the real prices, which are not part of the repository")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    """The documentation site, built once for all processes that test."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "popen-" in base.name else base) / "site"  # xdist's workers share their parent
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            made = folder.with_suffix(".part")
+            command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(made)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            made.rename(folder)
+    return folder

@@ -1,4 +1,4 @@
-"""Every model and test has a page, and the page says what the registry says."""
+"""Every model and test has a page that says what the registry says, and every page stands in the navigation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 import marketimpact as mi
+from docs import data_model
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
 SECTIONS = ["Formula", "Assumes", "Do not use", "Source", "Other programs", "Agreement"]
 FOLDERS = ("tests", "models", "procedures")
-PAGES = sorted(path for folder in FOLDERS for path in (DOCS / folder).glob("*.md"))
+PAGES = sorted(p for folder in FOLDERS for p in (DOCS / folder).glob("*.md") if p.stem != "README")
+ALL = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "data").rglob("*.md"), *DOCS.rglob("*.md")])
 MODEL_ROWS = ["regressors", "degrees of freedom", "variance of the forecast error", "how to write it"]
 #: A file, perhaps with a test in it, in backticks.
 PATH = re.compile(r"`([\w./-]+\.(?:py|md))(?:::(\w+))?`")
@@ -115,27 +117,65 @@ def test_what_a_model_page_says_to_write_is_that_model(name):
         assert re.match(r"M - (\d+)", lost)[1] == str(model.design.n_parameters)
 
 
-@pytest.mark.parametrize("path", [*PAGES, DOCS / "README.md"], ids=page_id)
+@pytest.mark.parametrize("path", ALL, ids=page_id)
 def test_what_a_page_points_at_exists(path):
     content = text(path)
-    for file, function in PATH.findall(content):
-        assert (ROOT / file).is_file(), file
-        if function:
-            assert function in functions(ROOT / file), function
+    if path in PAGES:
+        for file, function in PATH.findall(content):
+            assert (ROOT / file).is_file(), file
+            if function:
+                assert function in functions(ROOT / file), function
     for target in LINK.findall(content):
-        assert (path.parent / target).is_file(), target
+        assert target.startswith("https://") or (path.parent / target).is_file(), target
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_an_index_names_every_page_once(folder):
+    linked = re.findall(r"^\| \[(\w+)\]\((\w+)\.md\)", text(DOCS / folder / "README.md"), flags=re.MULTILINE)
+    assert all(name == target for name, target in linked)
+    assert sorted(name for name, _ in linked) == sorted(named(folder))
 
 
 def test_the_index_agrees_with_the_registry():
-    content = text(DOCS / "README.md")
-    found = rows(content)
+    found = rows(text(DOCS / "tests" / "README.md"))
     for name, test in mi.TESTS.items():
-        assert f"[{name}](tests/{name}.md)" in content
         assert found[name] == [test.null, test.distribution, *levels(test.holds)], name
+    found = rows(text(DOCS / "models" / "README.md"))
     for name in named("models"):
-        assert f"[{name}](models/{name}.md)" in content
         page = rows(text(DOCS / "models" / f"{name}.md"))
         cells = [page[key][0] for key in ("regressors", "degrees of freedom", "how to write it")]
         assert found[name] == cells, name
-    for name in named("procedures"):
-        assert f"[{name}](procedures/{name}.md)" in content
+
+
+def test_the_navigation_sorts_pages_as_the_indices_do():
+    for folder in FOLDERS:
+        listed = re.findall(rf"^ +- {folder}/(\w+)\.md$", text(ROOT / "mkdocs.yml"), flags=re.MULTILINE)
+        linked = re.findall(r"^\| \[(\w+)\]\(\w+\.md\)", text(DOCS / folder / "README.md"), flags=re.MULTILINE)
+        assert listed == ["README", *linked]
+
+
+def test_the_reference_has_every_public_name_once():
+    named_there = re.findall(
+        r"^::: marketimpact\.(\w+)$",
+        "\n".join(text(path) for path in sorted((DOCS / "reference").glob("*.md"))),
+        flags=re.MULTILINE,
+    )
+    assert sorted(named_there) == sorted(mi.__all__)
+
+
+def test_the_data_model_is_that_of_the_code():
+    content, facts = text(data_model.PAGE), data_model.facts()
+    tables, said = data_model.sections(content), data_model.meanings(content)
+    assert set(tables) == set(facts)
+    for name, found in facts.items():
+        assert tables[name] == data_model.table(name, found, said[name]), f"{name}: python docs/tables.py"
+        assert all(said[name][column] for column, *_ in found), f"{name}: a column without its meaning"
+
+
+def test_the_data_model_notices_a_column_that_is_new_or_renamed():
+    content = text(data_model.PAGE)
+    rows_there = data_model.facts()["Prices"]
+    said = data_model.meanings(content)["Prices"]
+    renamed = [("ticker", *rows_there[0][1:]), *rows_there[1:]]
+    for changed in (renamed, [*rows_there, ("bid", "number", "optional")], rows_there[1:]):
+        assert data_model.table("Prices", changed, said) != data_model.sections(content)["Prices"]

@@ -1,0 +1,64 @@
+"""The documentation site in a real browser, opened from disk: quiet, searchable, and as wide as a phone."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium")
+
+#: A page of every kind.
+PAGES = (
+    "index", "start", "gallery", "tests/index", "tests/bmp_kp", "models/index", "procedures/cross_market",
+    "howto/own_prices", "howto/paper_tables", "notebooks/01_h20", "notebooks/04_specification_curve", "data_model",
+    "findings/policy", "size_and_power", "compare", "reference/study", "changelog",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def opened(browser, site, page, **options):
+    """A page, and everything that it said or asked for."""
+    tab = browser.new_context(**options).new_page()
+    said: list[str] = []
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("request", lambda asked: said.append(asked.url) if not asked.url.startswith(("file:", "data:")) else None)
+    tab.goto((site / f"{page}.html").as_uri())
+    return tab, said
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_quiet_and_fits_a_phone(browser, site, page):
+    tab, said = opened(browser, site, page, viewport={"width": 375, "height": 800})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 375
+    broken = tab.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)")
+    assert broken == []
+    assert said == []
+    tab.context.close()
+
+
+def test_search_finds_a_test_from_disk(browser, site):
+    tab, said = opened(browser, site, "index", viewport={"width": 1280, "height": 800})
+    tab.locator("input.md-search__input").click()
+    tab.keyboard.type("cross-correlation")
+    found = tab.locator(".md-search-result__link").first
+    found.wait_for(timeout=20_000)
+    assert "cross-correlation" in found.inner_text()
+    assert said == []
+
+
+def test_a_chart_and_a_table_of_a_notebook_are_seen(browser, site):
+    tab, _ = opened(browser, site, "notebooks/01_h20", viewport={"width": 1280, "height": 800})
+    assert tab.locator("img.drawn").count() == 1
+    assert tab.locator(".output table").count() > 5
+    assert "SIMULATED prices: Nvidia" in tab.locator("pre.output").last.inner_text()

@@ -1,0 +1,170 @@
+"""Every block of every page runs: Python in order in one namespace, study files are read, commands are typed.
+
+What cannot run here says so in its fence: ```py needs a cluster and is compiled, ```r needs R. A command that needs
+a network, or a snapshot of its own, is held against the options there are.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+import polars as pl
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import marketimpact as mi
+from marketimpact.cli import app
+from marketimpact.study_file import read_study
+from tests.conftest import ROOT
+
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "data/README.md", "data/sample/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+LANGUAGES = {"python", "py", "r", "toml", "sh", "text"}
+#: Pages whose Python needs more than a file of prices, and where it is run.
+RUN_BY = {
+    "docs/gallery.md": "tests/unit/test_gallery.py",
+    "docs/scaling.md": "tests/contract/test_scaling_page.py",
+    "docs/sources/README.md": "tests/contract/test_source_pages.py",
+    "data/sample/README.md": "tests/unit/test_simulate.py",
+}
+#: What must have come of the programs of a page.
+GIVEN: dict[str, Callable[[dict], bool]] = {
+    "README.md": lambda names: names["result"].events.height > 100 and names["mine"].height == 2,
+    "docs/start.md": lambda names: names["result"].events.height == 2,
+    "docs/howto/own_prices.md": lambda names: names["result"].events.height == 4,
+    "docs/howto/many_events.md": lambda names: names["result"].events.height > 100,
+    "docs/howto/contaminated_days.md": lambda names: (names["both"]["n_obs_cleaned"] < names["both"]["n_obs"]).any(),
+}
+#: Words of a command that needs a network, or a snapshot that was made before.
+NOT_OFFLINE = {"--yahoo", "--snapshot", "fetch"}
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [code for name, code in FENCE.findall(page.read_text(encoding="utf-8")) if name == language]
+
+
+def having(language: str) -> list[Path]:
+    return [page for page in PAGES if blocks(page, language)]
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch) -> Path:
+    """A folder with what a reader has: a file of prices (simulated), the studies, a store of an invented vendor."""
+    shutil.copy(ROOT / "data" / "sample" / "prices.parquet", tmp_path / "prices.parquet")
+    shutil.copytree(ROOT / "studies", tmp_path / "studies")
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    days = pl.DataFrame({"symbol": "AAA", "date": [f"2024-01-0{n}" for n in (2, 3, 4)], "close": [1.0, 1.1, 1.2]})
+    mi.StoredPrices(mi.FilePrices(days.with_columns(pl.col("date").str.to_date()))).read(["AAA"])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_block_says_what_it_is():
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for language, code in FENCE.findall(text):
+            assert language in LANGUAGES, f"{name_of(page)}: ```{language}\n{code}"
+        assert 2 * len(FENCE.findall(text)) == len(re.findall(r"^ *```", text, flags=re.MULTILINE)), name_of(page)
+
+
+def test_pages_run_elsewhere_are_named_there():
+    for page, test in RUN_BY.items():
+        text = (ROOT / test).read_text(encoding="utf-8")
+        assert all(f'"{part}"' in text for part in Path(page).parts), page
+        assert "exec(" in text
+
+
+@pytest.mark.parametrize("page", [p for p in having("python") if name_of(p) not in RUN_BY], ids=name_of)
+def test_python_runs(page, desk):
+    names: dict = {"__name__": "page"}
+    for code in blocks(page, "python"):
+        exec(compile(code, name_of(page), "exec"), names)
+    assert GIVEN.get(name_of(page), lambda _: True)(names)
+
+
+@pytest.mark.parametrize("page", having("py"), ids=name_of)
+def test_python_that_needs_more_than_a_machine_is_python(page):
+    for code in blocks(page, "py"):
+        compile(code, name_of(page), "exec")
+
+
+@pytest.mark.parametrize("page", having("toml"), ids=name_of)
+def test_study_files_are_read(page, desk):
+    for code in blocks(page, "toml"):
+        Path("study.toml").write_text(code, encoding="utf-8")
+        assert read_study("study.toml").study
+
+
+@pytest.mark.parametrize("page", having("sh"), ids=name_of)
+def test_commands_do_what_they_say(page, desk):
+    for code in blocks(page, "sh"):
+        for line in code.splitlines():
+            typed(shlex.split(line.removeprefix("$ "), comments=True))
+
+
+def typed(words: list[str]) -> None:
+    """Run a command, or hold it against what there is."""
+    program, *others = [word for word in words if "=" not in word or word.startswith("-")] or [""]
+    program = program.removeprefix(".venv/bin/")
+    if program == "marketimpact":
+        command(others)
+    elif program == "make":
+        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert set(others) <= set(targets), words
+    elif program == "python" and others[0] == "-m":
+        assert importlib.util.find_spec(others[1]), words
+    elif program in {"python", "pytest"}:
+        path = next(word for word in reversed(others) if "/" in word)
+        assert (ROOT / path).exists(), words
+    else:
+        assert program in {"", "pip"}, f"what does {words} do?"
+
+
+def command(words: list[str]) -> None:
+    """A marketimpact command: run, or parsed where it needs a network or a snapshot."""
+    if NOT_OFFLINE.intersection(words):
+        entered = typer.main.get_command(app)
+        while hasattr(entered, "get_command"):
+            entered = entered.get_command(typer.Context(entered), words.pop(0))
+            assert entered is not None
+        entered.make_context("marketimpact", words)
+        return
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, f"{words}: {done.output} {done.exception!r}"
+
+
+def test_a_wrong_command_is_noticed(desk):
+    with pytest.raises(AssertionError):
+        command(["run", "no_such_study.toml"])
+    with pytest.raises(Exception, match=r"[Nn]o such option"):
+        command(["run", "h20", "--yahoo", "--no-such-option"])
+    with pytest.raises(AssertionError):
+        typed(["make", "coffee"])
+    with pytest.raises(AssertionError):
+        typed(["rm", "-rf", "out"])
+
+
+def test_the_reader_has_no_other_package():
+    """Pages import what an installation has, and nothing from the tests."""
+    for page in having("python"):
+        if name_of(page) == "docs/scaling.md":  # needs the extra marketimpact[dask], and says so
+            continue
+        for code in blocks(page, "python"):
+            for module in re.findall(r"^(?:from|import) (\w+)", code, flags=re.MULTILINE):
+                known = module in sys.stdlib_module_names
+                assert known or module in {"polars", "numpy", "marketimpact", "statsmodels", "great_tables"}, module
