@@ -14,7 +14,7 @@ from marketimpact.inference import detectable
 from marketimpact.market import Market
 from marketimpact.windows import Floats
 
-__all__ = ["car_table"]
+__all__ = ["car_table", "true_cars"]
 
 Bools = NDArray[np.bool_]
 
@@ -65,6 +65,26 @@ def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limi
         last = estimates.windows.event[0] + ends - 1
         frame = frame.with_columns(pl.Series("last", last, dtype=pl.Int64))
     return frame
+
+
+def true_cars(estimates: Estimates, truth: pl.DataFrame, columns: slice) -> pl.Series:
+    """Sum of what was put into simulated prices on each event's sessions of the window, (N,)."""
+    days = estimates.dates[:, columns]
+    owner = np.repeat(np.arange(len(days)), days.shape[1])
+    asked = pl.DataFrame(
+        {
+            "row": owner,
+            "symbol": estimates.events["symbol"].gather(owner),
+            "date": pl.Series(days.ravel().astype(np.int32)).cast(pl.Date),
+        }
+    )
+    put_in = truth.group_by("symbol", "date").agg(pl.col("abnormal_return").sum())
+    return (
+        asked.join(put_in, on=["symbol", "date"], how="left", validate="m:1")
+        .group_by("row")
+        .agg(pl.col("abnormal_return").fill_null(0.0).sum().alias("true_car"))
+        .sort("row")["true_car"]
+    ) * pl.Series(estimates.sign)
 
 
 def limit_sides(estimates: Estimates, market: Market) -> NDArray[np.int8]:

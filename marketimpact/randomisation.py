@@ -87,7 +87,7 @@ def placebo_dates(
     >>> mi.placebo_dates(mi.EventStudy(), mi.align(h20, market), market, draws=99)["statistic"].to_list()
     ['caar', 'mean_scar', 't_scar']
     """
-    result = study.run(events, market)
+    result = _ran(study, events, market, "placebo_dates")
     observed = _statistics(result.car(*window), 1, np.zeros(result.events.height, dtype=np.int64))
     held = result.events
     if held.is_empty():
@@ -161,7 +161,7 @@ def placebo_firms(
     lacking = [c for c in within if c not in market.securities.columns]
     if lacking:
         raise SpecificationError(f"within: the securities have no column {', '.join(map(repr, lacking))}.")
-    result = study.run(events, market)
+    result = _ran(study, events, market, "placebo_firms")
     hit, stand_ins = _alike(result, market, within)
     _demand_stand_ins(hit, stand_ins, within)
     placebo = study.run(
@@ -180,6 +180,17 @@ def placebo_firms(
     fewest = int(spare.group_by("_group").len()["len"].min())  # type: ignore[arg-type]
     note = f"only {fewest} firms to stand in for one event" if fewest < FEW else None
     return _table(observed[0], drawn, fewest, note, around_draws=True)
+
+
+def _ran(study: object, events: pl.DataFrame, market: Market, asked: str) -> StudyResult:
+    """The study as it stands, from which `asked` starts."""
+    if not isinstance(study, EventStudy):
+        given = "the result of a study" if isinstance(study, StudyResult) else f"a {type(study).__name__}"
+        raise SpecificationError(
+            f"{asked} was given {given} where it needs the EventStudy: it runs the study again on events of its own. "
+            f"Write mi.{asked}(study, events, market), with what study.run(events, market) was given."
+        )
+    return study.run(events, market)
 
 
 def _alike(result: StudyResult, market: Market, within: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
