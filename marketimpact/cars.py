@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from marketimpact.estimates import Estimates, cumulate, held_events
 from marketimpact.inference import detectable
@@ -54,7 +54,7 @@ def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limi
             "se": se,
             "t": t,
             "df": estimates.fit.df,
-            "p": 2.0 * special.stdtr(estimates.fit.df, -np.abs(t)),
+            "p": 2.0 * scipy.special.stdtr(estimates.fit.df, -np.abs(t)),
             "mde": detectable(se, estimates.fit.df.astype(np.float64)),
             "scar": t,
             "bhar": np.where(compounds, held - expected, np.nan),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-from scipy import special
+import scipy
 
 from marketimpact.inference import SignificanceTest
 from marketimpact.result import StudyResult
@@ -81,7 +81,7 @@ class JointTest:
 
 def signed_z(p: Floats, sign: Floats) -> Floats:
     """Two-sided p-values as standard normal scores with a sign; NaN where there is none."""
-    return np.asarray(np.sign(sign) * -special.ndtri(np.clip(p, 1e-300, 1.0) / 2.0))
+    return np.asarray(np.sign(sign) * -scipy.special.ndtri(np.clip(p, 1e-300, 1.0) / 2.0))
 
 
 def placebo_curves(
@@ -182,7 +182,7 @@ def _statistics(estimate: Floats, z: Floats) -> tuple[Floats, Floats, Floats]:
     """Median estimate, share significant with its sign, and mean z of each row; (D, K) in, (D,) out."""
     median = np.median(np.nan_to_num(estimate), axis=1)
     z = np.nan_to_num(z)
-    critical = -special.ndtri(LEVEL / 2.0)
+    critical = -scipy.special.ndtri(LEVEL / 2.0)
     share = (z * np.sign(median)[:, None] > critical).mean(axis=1)
     return median, share, z.mean(axis=1)
 
