@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact import charts, regressions
+from marketimpact import regressions
 from marketimpact.belonging import placebo_residuals
 from marketimpact.cars import car_table, true_cars
 from marketimpact.directions import signs
-from marketimpact.display import as_html, as_lines, title
+from marketimpact.display import as_lines
 from marketimpact.errors import SpecificationError
 from marketimpact.estimates import Estimates, held_events
 from marketimpact.frames import estimate_rows, session_rows
@@ -37,6 +37,7 @@ from marketimpact.market import Market
 from marketimpact.models import Model
 from marketimpact.paths import mean_path
 from marketimpact.samples import pairs_of, sample_of
+from marketimpact.views import Plot, Show, as_html
 from marketimpact.windows import check_window
 
 __all__ = ["StudyResult"]
@@ -368,9 +369,15 @@ class StudyResult:
         frame = self.car(*check_window(window, "window"))
         return regressions.across_events(formula, frame, cluster, weights)
 
-    def plot(self, first: int | None = None, last: int | None = None) -> Any:
-        """Altair chart of the CAAR path with its band."""
-        return charts.caar_path(self.caar(first, last), title=title(self), simulated=self.market.simulated)
+    @property
+    def show(self) -> Show:
+        """The questions answered as tables to read: ``result.show.test(0, 1)``; ``result.show(frame)`` shows any."""
+        return Show(self, self)
+
+    @property
+    def plot(self) -> Plot:
+        """Altair charts: ``result.plot()`` of the mean path, ``result.plot.firms(0, 1)`` of the events."""
+        return Plot(self)
 
     def __repr__(self) -> str:
         """The answer in a few lines."""
@@ -378,6 +385,10 @@ class StudyResult:
 
     def _repr_html_(self) -> str:
         return as_html(self)
+
+    def __dir__(self) -> list[str]:
+        """The questions; not what other rooms of the package need."""
+        return sorted({*super().__dir__()} - {"estimates_", "held", "rows", "sample"})
 
     def _columns(self, first: int, last: int) -> slice:
         first, last = check_window((first, last), "window")
