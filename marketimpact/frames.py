@@ -1,4 +1,4 @@
-"""Arrays of a result as frames: one row per event, one row per event and session."""
+"""Arrays of a result as frames: one row per event, one row per event and session, tests of single events."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 
 from marketimpact.estimates import Estimates
+from marketimpact.inference import Sample, adjust, blocks, romano_wolf, sq_test
 from marketimpact.models import Model
 
-__all__ = ["estimate_rows", "session_rows"]
+__all__ = ["estimate_rows", "session_rows", "single_rows"]
 
 #: Coefficients that go by a name of their own; others are ``beta_<regressor>``.
 _COEFFICIENTS = {"market": "beta", "market_since_trade": "beta", "sessions_since_trade": "alpha"}
@@ -52,3 +53,19 @@ def session_rows(values: Estimates) -> pl.DataFrame:
     return frame.filter(pl.Series(values.dates.ravel() >= 0)).with_columns(
         pl.col("ret", "expected", "ar", "se", "sar").fill_nan(None)
     )
+
+
+def single_rows(sample: Sample, held: pl.DataFrame) -> pl.DataFrame:
+    """Tests of single events, a family: p-values beside the CARs `held`; see `StudyResult.single_tests`."""
+    if not sample.n:
+        names = ("sq_p", "n_blocks", "p_holm", "p_bh", "p_by", "p_romano_wolf")
+        return held.head(0).with_columns(pl.lit(None, pl.Float64).alias(name) for name in names)
+    _, sq_p, n_blocks = sq_test(sample)
+    p = held["p"].to_numpy()
+    drawn = np.nan_to_num(blocks(sample)[1].T)
+    return held.with_columns(
+        pl.Series("sq_p", sq_p),
+        pl.Series("n_blocks", n_blocks),
+        *[pl.Series(f"p_{method}", adjust(p, method)) for method in ("holm", "bh", "by")],
+        pl.Series("p_romano_wolf", romano_wolf(sample.scar, drawn)),
+    ).with_columns(pl.col("sq_p", "p_romano_wolf").fill_nan(None))

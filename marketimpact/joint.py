@@ -10,6 +10,7 @@ import polars as pl
 import scipy
 
 from marketimpact.inference import SignificanceTest
+from marketimpact.progress import PATIENCE, bar
 from marketimpact.result import StudyResult
 from marketimpact.shifts import Moved, Shifts, move
 from marketimpact.windows import Floats
@@ -101,14 +102,16 @@ def placebo_curves(
     """
     shape = (len(shifts.day0), len(results), len(filters), len(windows), len(tests))
     estimate, z = np.full(shape, np.nan), np.full(shape, np.nan)
-    for number, result in enumerate(results):
-        moved = move(result.estimates_, result.market, result.model, shifts, windows)
-        for place, predicate in enumerate(filters.values()):
-            rows = result.rows(predicate)
-            part = result.where(predicate)
-            for step, window in enumerate(windows):
-                caar, score = _placebo_specification(part, rows, window, tests, moved)
-                estimate[:, number, place, step], z[:, number, place, step] = caar[:, None], score
+    with bar(None, "Placebo curves", len(results) * len(filters) * len(windows), patience=PATIENCE) as done:
+        for number, result in enumerate(results):
+            moved = move(result.estimates_, result.market, result.model, shifts, windows)
+            for place, predicate in enumerate(filters.values()):
+                rows = result.rows(predicate)
+                part = result.where(predicate)
+                for step, window in enumerate(windows):
+                    caar, score = _placebo_specification(part, rows, window, tests, moved)
+                    estimate[:, number, place, step], z[:, number, place, step] = caar[:, None], score
+                    done()
     return estimate, z
 
 

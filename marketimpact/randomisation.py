@@ -11,6 +11,7 @@ import polars as pl
 
 from marketimpact.errors import SpecificationError
 from marketimpact.market import Market
+from marketimpact.progress import PATIENCE, bar
 from marketimpact.result import StudyResult
 from marketimpact.study import EventStudy
 from marketimpact.windows import Floats, Ints
@@ -272,20 +273,28 @@ def _moved(  # noqa: PLR0917  # what a study needs, and where to
     """Statistics of every draw, (B, 3), estimated anew in batches."""
     step = max(1, BATCH // events.height)
     parts = []
-    for start in range(0, len(shift), step):
-        moves = shift[start : start + step]
-        rows = places.first_row[None, :] + places.day0[None, :] + moves
-        batch = pl.DataFrame(
-            {
-                "event_id": [f"{start + b}:{name}" for b in range(len(moves)) for name in events["event_id"]],
-                "symbol": events["symbol"].to_list() * len(moves),
-                "date": pl.Series(market.days[rows].ravel().astype(np.int32)).cast(pl.Date),
-                "_draw": np.repeat(np.arange(len(moves)), events.height),
-            }
-        )
-        car = study.run(batch, market).car(*window)
-        parts.append(_statistics(car, len(moves), car["_draw"].to_numpy()))
+    starts = range(0, len(shift), step)
+    with bar(None, "Placebo dates", len(starts), patience=PATIENCE) as done:
+        for start in starts:
+            moves = shift[start : start + step]
+            batch = _placed(events, market, places, moves, start)
+            car = study.run(batch, market, progress=False).car(*window)
+            parts.append(_statistics(car, len(moves), car["_draw"].to_numpy()))
+            done()
     return np.concatenate(parts)
+
+
+def _placed(events: pl.DataFrame, market: Market, places: _Places, moves: Ints, start: int) -> pl.DataFrame:
+    """The events of some draws, (draws, N) `moves`, the first of which is number `start`."""
+    rows = places.first_row[None, :] + places.day0[None, :] + moves
+    return pl.DataFrame(
+        {
+            "event_id": [f"{start + b}:{name}" for b in range(len(moves)) for name in events["event_id"]],
+            "symbol": events["symbol"].to_list() * len(moves),
+            "date": pl.Series(market.days[rows].ravel().astype(np.int32)).cast(pl.Date),
+            "_draw": np.repeat(np.arange(len(moves)), events.height),
+        }
+    )
 
 
 def _statistics(car: pl.DataFrame, n_draws: int, draw: Ints) -> Floats:

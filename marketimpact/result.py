@@ -18,7 +18,7 @@ from marketimpact.directions import signs
 from marketimpact.display import as_lines
 from marketimpact.errors import SpecificationError
 from marketimpact.estimates import Estimates, held_events
-from marketimpact.frames import estimate_rows, session_rows
+from marketimpact.frames import estimate_rows, session_rows, single_rows
 from marketimpact.grouped import Grouped
 from marketimpact.inference import (
     Alternative,
@@ -26,11 +26,7 @@ from marketimpact.inference import (
     Rowwise,
     Sample,
     SignificanceTest,
-    adjust,
-    blocks,
     chosen,
-    romano_wolf,
-    sq_test,
     table,
 )
 from marketimpact.market import Market
@@ -209,20 +205,8 @@ class StudyResult:
             Benjamini-Yekutieli of `p`, and Romano-Wolf's step-down of SCARs with joint placebo blocks, which
             uses their correlation.
         """
-        sample = self.sample(first, last)
-        held = self.car(first, last).drop_nulls("car").select("event_id", "symbol", "car", "scar", "p")
-        if not sample.n:
-            names = ("sq_p", "n_blocks", "p_holm", "p_bh", "p_by", "p_romano_wolf")
-            return held.head(0).with_columns(pl.lit(None, pl.Float64).alias(name) for name in names)
-        _, sq_p, n_blocks = sq_test(sample)
-        p = held["p"].to_numpy()
-        drawn = np.nan_to_num(blocks(sample)[1].T)
-        return held.with_columns(
-            pl.Series("sq_p", sq_p),
-            pl.Series("n_blocks", n_blocks),
-            *[pl.Series(f"p_{method}", adjust(p, method)) for method in ("holm", "bh", "by")],
-            pl.Series("p_romano_wolf", romano_wolf(sample.scar, drawn)),
-        ).with_columns(pl.col("sq_p", "p_romano_wolf").fill_nan(None))
+        columns = ("event_id", "symbol", "car", "scar", "p")
+        return single_rows(self.sample(first, last), self.car(first, last).drop_nulls("car").select(columns))
 
     def held(self, first: int, last: int) -> NDArray[np.int64]:
         """Rows of `events` that have a CAR over sessions `first` to `last`."""
