@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -21,6 +20,7 @@ from marketimpact.progress import PATIENCE, bar
 from marketimpact.result import StudyResult
 from marketimpact.shifts import draw_shifts
 from marketimpact.study import EventStudy
+from marketimpact.tables import Table, as_words
 
 __all__ = ["SpecificationCurve", "specification_curve"]
 
@@ -165,9 +165,13 @@ class SpecificationCurve:
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<div>{html.escape(line)}</div>" for line in self._lines())
-        with pl.Config(tbl_rows=10, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=80):
-            return f"<div>{head}</div>{self.summary()._repr_html_()}{self.reasons()._repr_html_()}"
+        shown = Table(
+            self.summary(), "The curve", notes=("Significant: p < 5%, with the sign of the estimate.",)
+        )._repr_html_()
+        reasons = self.reasons()
+        if reasons.height:
+            shown += Table(reasons, "Without a number, or without a test that holds")._repr_html_()
+        return as_words(self._lines()) + shown
 
     @property
     def _simulated(self) -> bool:

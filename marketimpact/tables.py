@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -13,14 +13,14 @@ import polars as pl
 
 from marketimpact.written import NOTHING, missing, number, p_value, percent, text
 
-__all__ = ["Table"]
+__all__ = ["Table", "as_words"]
 
 #: Rows that are shown; a table says so where there are more.
 MOST_ROWS = 60
 #: Columns that hold fractions of a price (log points or other units where returns are not simple).
 FRACTIONS = {
-    "alpha", "aar", "ar", "bhar", "caar", "car", "ci_high", "ci_low", "expected", "mean_car", "ret", "sigma",
-    "true_car",
+    "alpha", "aar", "ar", "bhar", "caar", "car", "ci_high", "ci_low", "expected", "highest", "lowest", "mean_car",
+    "median", "ret", "sigma", "true_car",
 }  # fmt: skip
 #: Sizes without a sign, in the unit of what they belong to.
 SIZES = {"mde", "se", "sigma"}
@@ -32,6 +32,12 @@ UNITS = {
 #: Width of a printed table that does not go to a terminal.
 WIDTH = 200
 GREY = "#5f6b76"
+
+
+def as_words(lines: Sequence[str]) -> str:
+    """Lines for a notebook, with the indentation they have on a terminal."""
+    said = escape("\n".join(lines))
+    return f'<div style="white-space: pre-wrap; font-size: 13px; line-height: 1.4">{said}</div>'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,11 +154,9 @@ class Table:
         notes = [_clauses(note) for note in self.frame[self.footnotes].head(MOST_ROWS)]
         everywhere = [clause for clause in notes[0] if all(clause in each for each in notes)] if len(notes) > 1 else []
         said: dict[str, int] = {}
-        marks = tuple(
-            ", ".join(str(said.setdefault(clause, len(said) + 1)) for clause in each if clause not in everywhere)
-            for each in notes
-        )
-        return marks, (*(f"{mark}: {clause}" for clause, mark in said.items()), *(f"all: {c}" for c in everywhere))
+        marks = [sorted(said.setdefault(c, len(said) + 1) for c in each if c not in everywhere) for each in notes]
+        cells = tuple(", ".join(map(str, numbers)) for numbers in marks)
+        return cells, (*(f"{mark}: {clause}" for clause, mark in said.items()), *(f"all: {c}" for c in everywhere))
 
     def _fraction(self, name: str) -> bool:
         """Whether a column holds fractions: `se` and `mde` do beside abnormal returns, not beside statistics."""
@@ -175,6 +179,8 @@ def _way(column: pl.Series, fraction: bool) -> Callable[[Any], str]:
     name = column.name
     if name in ("p", "p_value") or name.startswith("p_") or name.endswith("_p"):
         return p_value
+    if name.startswith(("share", "significant_")) and column.dtype.is_float():
+        return _size
     if fraction:
         return _size if name in SIZES else percent
     if column.dtype.is_integer():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +13,7 @@ from marketimpact import charts
 from marketimpact.display import SHOWN_WITH_TESTS, as_lines, headline_window, reasons, title
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import Alternative, SignificanceTest
-from marketimpact.tables import Table
+from marketimpact.tables import Table, as_words
 
 if TYPE_CHECKING:
     from marketimpact.grouped import Grouped
@@ -39,9 +38,8 @@ _TESTS = ("test", "null", "estimate", "statistic", "df", "p_value", "mde", "n_ev
 
 def as_html(result: StudyResult) -> str:
     """For a notebook: the lines, and the tests."""
-    head = "".join(f"<div>{html.escape(line)}</div>" for line in as_lines(result))
     small = 0 < result.events.height <= SHOWN_WITH_TESTS
-    return f"<div>{head}</div>" + (result.show.test(*headline_window(result))._repr_html_() if small else "")
+    return as_words(as_lines(result)) + (result.show.test(*headline_window(result))._repr_html_() if small else "")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,8 +50,8 @@ class Show:
     a frame about the result, such as ``result.show(mi.audit(...))``, it shows that one.
     """
 
-    result: StudyResult
-    asked: StudyResult | Grouped
+    _result: StudyResult
+    _asked: StudyResult | Grouped
 
     def __call__(
         self, frame: pl.DataFrame, title: str = "", *, columns: Sequence[str] = (), notes: Sequence[str] = ()
@@ -73,7 +71,7 @@ class Show:
         if strangers := [name for name in columns if name not in frame.columns]:
             raise SpecificationError(f"columns={strangers}: the frame has {', '.join(frame.columns)}.")
         shown = tuple(columns or frame.columns)
-        said = [SIMULATED] if self.result.market.simulated else []
+        said = [SIMULATED] if self._result.market.simulated else []
         return Table(
             frame,
             title,
@@ -81,7 +79,7 @@ class Show:
             columns=shown,
             muted="valid" if frame.schema.get("valid") == pl.Boolean else "",
             footnotes="note" if "note" in shown else "",
-            unit=self.result.market.unit,
+            unit=self._result.market.unit,
         )
 
     def test(
@@ -93,7 +91,7 @@ class Show:
         alternative: Alternative = "two-sided",
     ) -> Table:
         """`StudyResult.test`: those that hold first, those that do not set back, every note written once."""
-        frame = self.asked.test(first, last, tests=tests, alternative=alternative)
+        frame = self._asked.test(first, last, tests=tests, alternative=alternative)
         shown = [*self._groups(), *_TESTS]
         return self(
             frame, f"Is the mean abnormal return over {[first, last]} zero?", columns=shown, notes=[UNIT_OF_TESTS]
@@ -101,45 +99,45 @@ class Show:
 
     def car(self, first: int, last: int) -> Table:
         """`StudyResult.car` without the events' other columns."""
-        frame = self.asked.car(first, last)
+        frame = self._asked.car(first, last)
         own = [*self._groups(), "event_id", *(name for name in ("name", "date") if name in frame.columns)]
         shown = [*own, *(name for name in _CAR if name in frame.columns)]
         return self(frame, f"Cumulative abnormal return of every event over {[first, last]}", columns=shown)
 
     def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> Table:
         """`StudyResult.caar`."""
-        frame = self.asked.caar(first, last, level=level)
+        frame = self._asked.caar(first, last, level=level)
         heading = f"Mean path over {[frame['tau'][0], frame['tau'][-1]]} with its {level:.0%} band"
         return self(frame, heading)
 
     def single_tests(self, first: int, last: int) -> Table:
         """`StudyResult.single_tests`."""
-        return self(self.asked.single_tests(first, last), f"Every event by itself over {[first, last]}")
+        return self(self._asked.single_tests(first, last), f"Every event by itself over {[first, last]}")
 
     def attrition(self) -> Table:
         """`StudyResult.attrition`, with the number of events for each reason."""
-        frame = self.result.attrition
+        frame = self._result.attrition
         if frame.is_empty():
             return self(frame, "Every event was used")
         return self(frame, f"{frame.height} events could not be used: {reasons(frame)}")
 
     def estimates(self) -> Table:
         """`StudyResult.estimates`."""
-        return self(self.result.estimates, f"Normal returns: {title(self.result)}")
+        return self(self._result.estimates, f"Normal returns: {title(self._result)}")
 
     def __repr__(self) -> str:
         """What can be asked."""
         return "Show: .test(0, 1), .car(0, 1), .caar(), .single_tests(0, 1), .attrition(), .estimates(), or (frame)"
 
     def _groups(self) -> tuple[str, ...]:
-        return () if self.asked is self.result else self.asked.columns  # type: ignore[union-attr]
+        return () if self._asked is self._result else self._asked.columns  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plot:
     """Charts of a result: `path` and `firms`; called, it draws the path."""
 
-    result: StudyResult
+    _result: StudyResult
 
     def __call__(self, first: int | None = None, last: int | None = None) -> Any:
         """Altair chart of the CAAR path with its band, as `path` gives it."""
@@ -147,7 +145,7 @@ class Plot:
 
     def path(self, first: int | None = None, last: int | None = None) -> Any:
         """Altair chart of the CAAR path from `first` to `last` with its band; the event window by default."""
-        result = self.result
+        result = self._result
         return charts.caar_path(result.caar(first, last), title=title(result), simulated=result.market.simulated)
 
     def firms(self, first: int, last: int, *, by: str | None = None, level: float = 0.95) -> Any:
@@ -167,9 +165,11 @@ class Plot:
         SpecificationError
             For a column the events do not have, a level outside 0 to 1, and where no event has a CAR.
         """
-        frame = self.result.car(first, last).drop_nulls("car")
+        frame = self._result.car(first, last).drop_nulls("car")
         if by is not None and by not in frame.columns:
-            raise SpecificationError(f"by={by!r}: the events have the columns {', '.join(self.result.events.columns)}.")
+            raise SpecificationError(
+                f"by={by!r}: the events have the columns {', '.join(self._result.events.columns)}."
+            )
         if not 0 < level < 1:
             raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
         if frame.is_empty():
@@ -184,7 +184,7 @@ class Plot:
             *(["true_car"] if "true_car" in frame.columns else []),
         ).sort("group", "car", "label", descending=[False, True, False])
         heading = f"CAR over {[first, last]} with {level:.0%} intervals"
-        return charts.firm_effects(drawn, title=heading, simulated=self.result.market.simulated)
+        return charts.firm_effects(drawn, title=heading, simulated=self._result.market.simulated)
 
     def __repr__(self) -> str:
         """What can be drawn."""

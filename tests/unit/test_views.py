@@ -184,8 +184,8 @@ def test_completion_offers_the_questions(result):
     assert offered >= QUESTIONS
     assert {"show", "plot", "where", "by", "signed", "clustered", "inspect", "regress"} <= offered
     assert not offered & {"estimates_", "held", "rows", "sample"}
-    assert {name for name in dir(result.show) if not name.startswith("_")} == QUESTIONS | {"asked", "result"}
-    assert {"path", "firms"} <= set(dir(result.plot))
+    assert {name for name in dir(result.show) if not name.startswith("_")} == QUESTIONS
+    assert {name for name in dir(result.plot) if not name.startswith("_")} == {"path", "firms"}
     assert set(dir(mi)) == set(mi.__all__) | {name for name in dir(mi) if name.startswith("__")}
     assert ".test(0, 1)" in repr(result.show)
     assert ".firms(" in repr(result.plot)
