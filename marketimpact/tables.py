@@ -179,10 +179,9 @@ def _way(column: pl.Series, fraction: bool) -> Callable[[Any], str]:
     name = column.name
     if name in ("p", "p_value") or name.startswith("p_") or name.endswith("_p"):
         return p_value
-    if name.startswith(("share", "significant_")) and column.dtype.is_float():
-        return _size
-    if fraction:
-        return _size if name in SIZES else percent
+    share = name.startswith(("share", "significant_")) and column.dtype.is_float()
+    if fraction or share:
+        return _size if share or name in SIZES else percent
     if column.dtype.is_integer():
         return lambda value: NOTHING if value is None else f"{value:,}".replace("-", "−")
     if column.dtype.is_numeric():

@@ -108,4 +108,4 @@ def test_long_questions_have_a_bar(cell, monkeypatch, golden_market, golden_stud
     mi.placebo_dates(golden_study, events.head(3), golden_market, draws=3, avoid=events.head(1))
     assert "Placebo dates: 1 of 1" in cell.shown[-2]
     golden_study.run(events, golden_market, chunk=20)
-    assert "Events: 2 of 2" in cell.shown[-2]
+    assert "Events in chunks: 2 of 2" in cell.shown[-2]

@@ -125,6 +125,17 @@ def test_returns_that_are_no_fractions_are_no_percentages():
     assert read(Table(frame))[1] == [["0", "+12.34%", "5.00%"]]
 
 
+def test_a_curve_shows_its_reasons_whole(golden_market):
+    curve = mi.specification_curve(
+        golden("events_mixed"), golden_market, models=[mi.MarketModel(), mi.FactorModel(("oil",))]
+    )
+    shown = html.unescape(curve._repr_html_())
+    assert all(reason in shown for reason in curve.reasons()["reason"])
+    ran = Table(curve.summary())
+    shares = [row[ran.frame.columns.index("share_of_all")] for row in read(ran)[1]]
+    assert shares == [f"{100 * share:.2f}%" for share in curve.summary()["share_of_all"]]
+
+
 def test_names_from_outside_stay_text_and_the_same_table_has_the_same_bytes():
     frame = pl.DataFrame({HOSTILE: [HOSTILE], "note": [HOSTILE]})
     table = Table(frame, HOSTILE, (HOSTILE,), footnotes="note")
