@@ -64,7 +64,7 @@ $(VENV)/.python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || { \
 		echo "PYTHON=$(PYTHON) is not a Python 3.11 or newer that runs here. Say another: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -m venv --clear $(VENV) || { rm -rf $(VENV); \
-		echo "Could not make a virtual environment with $(PYTHON): see above. If venv or ensurepip is missing (Debian: apt-get install python3-venv) or say another: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+		echo "Could not make a virtual environment with $(PYTHON): see above. Where venv or ensurepip is missing, on Debian: apt-get install python3-venv. Or say another Python: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt

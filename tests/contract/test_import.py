@@ -1,13 +1,11 @@
-"""What `import marketimpact` brings along, and what a typed program sees of it."""
+"""What `import marketimpact` brings along."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from mypy import api
 
 from marketimpact import schema
 from tests.conftest import ROOT
@@ -37,21 +35,3 @@ def test_a_contract_is_read_when_it_is_first_asked_for():
     assert done.stdout.split() == ["date", "event_id", "symbol", "True"]
     with pytest.raises(AttributeError, match="no attribute 'Evnts'"):
         _ = schema.Evnts  # type: ignore[attr-defined]
-
-
-def test_a_typed_program_sees_the_types(tmp_path: Path, monkeypatch):
-    """A program outside the package is told of a wrong argument and of what comes back."""
-    monkeypatch.setenv("MYPYPATH", "")
-    (tmp_path / "consumer.py").write_text(
-        "import marketimpact as mi\n"
-        "study = mi.EventStudy(event_window=(-1, 1))\n"
-        "reveal_type(study)\n"
-        "mi.EventStudy(min_observations='many')\n",
-        encoding="utf-8",
-    )
-    options = ["--strict", "--config-file=", f"--cache-dir={tmp_path}", "--follow-imports=silent"]
-    told, _, code = api.run([*options, str(tmp_path / "consumer.py")])
-    assert code == 1
-    assert 'consumer.py:3: note: Revealed type is "marketimpact.study.EventStudy"' in told
-    assert 'consumer.py:4: error: Argument "min_observations"' in told
-    assert "py.typed" not in told
