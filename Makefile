@@ -68,7 +68,7 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt
-	@echo "Setting up $(VENV): some 60 packages, about 300 MB to download. A minute or two on a fast line, silent unless something goes wrong ..."
+	@echo "Setting up $(VENV): some 75 packages, 1.1 GB once unpacked. A minute or two on a fast line, silent unless something goes wrong ..."
 	@$(call INSTALL,.)
 	@touch $@
 
