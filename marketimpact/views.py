@@ -48,6 +48,20 @@ class Show:
 
     The frames themselves come from the questions without `show`; a table keeps its own in ``.frame``. Called with
     a frame about the result, such as ``result.show(mi.audit(...))``, it shows that one.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> import polars as pl
+    >>> import marketimpact as mi
+    >>> market = mi.Market.load(mi.securities().filter(pl.col("symbol") == "NVDA"), mi.SamplePrices())
+    >>> events = pl.DataFrame({"event_id": ["mine"], "symbol": ["NVDA"], "date": [date(2025, 8, 12)]})
+    >>> result = mi.EventStudy().run(events, market)
+    >>> table = result.show.car(0, 1)
+    >>> table.title
+    'Cumulative abnormal return of every event over [0, 1]'
+    >>> table.frame.equals(result.car(0, 1))
+    True
     """
 
     _result: StudyResult
