@@ -3,7 +3,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+
+# A set-up that was cut short may have left half a package behind: it is begun anew. The file holds the number of its make.
+UNFINISHED := $(VENV)/.unfinished
+ifneq ($(wildcard $(UNFINISHED)),)
+ifneq ($(shell kill -0 "$$(cat $(UNFINISHED))" 2>/dev/null && echo alive),)
+$(error Another make (process $(shell cat $(UNFINISHED))) is setting up $(VENV). Wait for it; if there is none, rm -r $(VENV))
+endif
+$(info The last set-up of $(VENV) was cut short: it is begun anew.)
+$(shell rm -rf $(VENV))
+endif
+INSTALL = echo $$PPID > $(UNFINISHED) && $(PIP) --editable "$(1)" && rm $(UNFINISHED) || { \
+	echo "The packages could not be installed: see above. With a network (or PIP_INDEX_URL naming a mirror) run make $(MAKECMDGOALS) again." >&2; exit 1; }
 
 .PHONY: help report test lint types floors check docs bench scaling lab notebooks wheel clean
 .DEFAULT_GOAL := help
@@ -12,7 +24,7 @@ help:  ## say what can be made
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
 report: $(VENV)/.core  ## write the report of the seed study to out/h20/report.html
-	$(BIN)/marketimpact run studies/h20.toml --out out/h20
+	$(BIN)/python -m marketimpact.cli run studies/h20.toml --out out/h20
 
 test: $(VENV)/.dev  ## run the tests
 	$(BIN)/python -m pytest -n auto
@@ -50,23 +62,26 @@ clean:  ## remove the environment and everything made
 	rm -rf $(VENV) out dist build site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.python:
+	@test -w . || { echo "$(CURDIR) cannot be written to, and the set-up needs to. Copy it to a folder of yours: cp -r \"$(CURDIR)\" ~" >&2; exit 1; }
 	@test -n "$(PYTHON)" || { echo "marketimpact needs Python 3.11 or newer; none was found on PATH." >&2; \
 		echo "Install one (Debian: apt-get install python3 python3-venv) or say which: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || { \
 		echo "PYTHON=$(PYTHON) is not a Python 3.11 or newer that runs here. Say another: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -m venv --clear $(VENV) || { rm -rf $(VENV); \
-		echo "Could not make a virtual environment with $(PYTHON). On Debian: apt-get install python3-venv" >&2; exit 1; }
+		echo "Could not make a virtual environment with $(PYTHON): see above. Where venv or ensurepip is missing, on Debian: apt-get install python3-venv. Or say another Python: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.core: $(VENV)/.python pyproject.toml constraints.txt
-	@echo "Setting up $(VENV) (the first time takes a minute) ..."
-	@$(PIP) --editable .
+	@echo "Setting up $(VENV): some 75 packages, 1.1 GB once unpacked. A minute or two on a fast line, silent unless something goes wrong ..."
+	@$(call INSTALL,.)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	@$(PIP) --editable ".[dev]"
+	@echo "Adding what the tests and tools need to $(VENV) ..."
+	@$(call INSTALL,.[dev])
 	@touch $@
 
 $(VENV)/.notebooks: $(VENV)/.core
-	@$(PIP) --editable ".[notebooks]"
+	@echo "Adding JupyterLab to $(VENV) ..."
+	@$(call INSTALL,.[notebooks])
 	@touch $@

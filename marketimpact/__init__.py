@@ -143,3 +143,8 @@ __all__ = [
     "write_report",
     "write_study",
 ]
+
+
+def __dir__() -> list[str]:
+    """What is meant to be used; modules with further names are imported by their own."""
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

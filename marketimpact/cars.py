@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from marketimpact.estimates import Estimates, Sums, held_events, summed
 from marketimpact.inference import detectable
 from marketimpact.market import Market
 from marketimpact.windows import Bools
 
-__all__ = ["car_table"]
+__all__ = ["car_table", "true_cars"]
 
 
 def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limits: bool) -> pl.DataFrame:
@@ -39,7 +39,7 @@ def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limi
             "se": se,
             "t": t,
             "df": estimates.fit.df,
-            "p": 2.0 * special.stdtr(estimates.fit.df, -np.abs(t)),
+            "p": 2.0 * scipy.special.stdtr(estimates.fit.df, -np.abs(t)),
             "mde": detectable(se, estimates.fit.df.astype(np.float64)),
             "scar": t,
             "bhar": np.where(compounds, sums.grown - sums.expected, np.nan),
@@ -50,6 +50,26 @@ def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limi
         last = estimates.windows.event[0] + ends - 1
         frame = frame.with_columns(pl.Series("last", last, dtype=pl.Int64))
     return frame
+
+
+def true_cars(estimates: Estimates, truth: pl.DataFrame, columns: slice) -> pl.Series:
+    """Sum of what was put into simulated prices on each event's sessions of the window, (N,)."""
+    days = estimates.dates[:, columns]
+    owner = np.repeat(np.arange(len(days)), days.shape[1])
+    asked = pl.DataFrame(
+        {
+            "row": owner,
+            "symbol": estimates.events["symbol"].gather(owner),
+            "date": pl.Series(days.ravel().astype(np.int32)).cast(pl.Date),
+        }
+    )
+    put_in = truth.group_by("symbol", "date").agg(pl.col("abnormal_return").sum())
+    return (
+        asked.join(put_in, on=["symbol", "date"], how="left", validate="m:1")
+        .group_by("row")
+        .agg(pl.col("abnormal_return").fill_null(0.0).sum().alias("true_car"))
+        .sort("row")["true_car"]
+    ) * pl.Series(estimates.sign)
 
 
 def limit_sides(estimates: Estimates, market: Market) -> NDArray[np.int8]:

@@ -12,13 +12,16 @@ import os
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dataframely as dy
 import polars as pl
 
 from marketimpact import csvtext, schema
 from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.resources import resource
+
+if TYPE_CHECKING:
+    import dataframely as dy
 
 __all__ = ["announcements", "campaigns", "securities"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from scipy import special
+import scipy
 
 from marketimpact.belonging import exchanges, listed_twice
 from marketimpact.errors import SpecificationError
@@ -104,7 +104,7 @@ def differences(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, 
             "se": se,
             "t": t,
             "df": df,
-            "p": 2.0 * special.stdtr(df, -np.abs(t)),
+            "p": 2.0 * scipy.special.stdtr(df, -np.abs(t)),
             "mde": detectable(se, df.astype(float)),
         }
     ).sort("date", "announcement_id")
@@ -181,7 +181,7 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
     note += _caveats(panel, result.events[by].null_count())
     null = f"every {by} has the same mean CAR"
     rows = [
-        ("forecast_error", null, spread, None, form, float(df), float(special.fdtrc(k, df, form)), None, g,
+        ("forecast_error", null, spread, None, form, float(df), float(scipy.special.fdtrc(k, df, form)), None, g,
          True,
          f"F({k}, {df}); assumes that the announcements did not raise the variance; {note}"),
         _hotelling(panel.car @ contrast.T, null, spread, panel, note),
@@ -295,7 +295,7 @@ def _mean_tests(gap: Floats, se: float, panel: _Panel, null: str) -> pl.DataFram
     apart = "" if not panel.overlapping else "does not hold: windows of announcements have days in common"
     z = mean / se
     df = float(panel.df.min()) if g == 1 else None
-    p = float(2.0 * special.stdtr(df, -abs(z)) if df else 2.0 * special.ndtr(-abs(z)))
+    p = float(2.0 * scipy.special.stdtr(df, -abs(z)) if df else 2.0 * scipy.special.ndtr(-abs(z)))
     note = "assumes that the announcements did not raise the variance" + _caveats(panel, 0)
     mde = float(detectable(se, df or np.inf))
     rose = _variance_rose(gap, panel)
@@ -304,7 +304,7 @@ def _mean_tests(gap: Floats, se: float, panel: _Panel, null: str) -> pl.DataFram
     spread = float(gap.std(ddof=1) / np.sqrt(g)) if g > 1 else np.nan
     t = mean / spread if spread > 0 else np.nan
     few = f"does not hold: needs {MIN_DATES} announcements, here are {g}" if g < MIN_DATES else apart
-    p = float(2.0 * special.stdtr(g - 1, -abs(t))) if g > 1 else np.nan
+    p = float(2.0 * scipy.special.stdtr(g - 1, -abs(t))) if g > 1 else np.nan
     mde = float(detectable(spread, g - 1)) if g > 1 else np.nan
     rows.append(("date_means_t", null, mean, spread, t, float(g - 1), p, mde, g, not few, few or None))
     few = f"does not hold: needs {MIN_PATTERNS} announcements, here are {g}" if g < MIN_PATTERNS else apart
@@ -320,7 +320,7 @@ def _variance_rose(gap: Floats, panel: _Panel) -> str:
     weight = 1.0 / _contrast_variance(panel, np.array([1.0, -1.0]), np.arange(g))
     centre = float(weight @ gap / weight.sum())
     scatter = float(weight @ (gap - centre) ** 2)
-    if special.chdtrc(g - 1, scatter) >= VARIANCE_LEVEL:
+    if scipy.special.chdtrc(g - 1, scatter) >= VARIANCE_LEVEL:
         return ""
     return f"does not hold: differences vary {scatter / (g - 1):.1f} times as much as the estimation windows say"
 
@@ -352,7 +352,7 @@ def _hotelling(gaps: Floats, null: str, spread: float, panel: _Panel, note: str)
         why_not = f"does not hold: needs {k + MIN_DATES} announcements, here are {g}; "
     elif panel.overlapping:
         why_not = "does not hold: windows of announcements have days in common; "
-    p = float(special.fdtrc(k, g - k, f))
+    p = float(scipy.special.fdtrc(k, g - k, f))
     told = f"{why_not}F({k}, {g - k}); {note}"
     return ("hotelling", null, spread, None, f, float(g - k), p, None, g, not why_not, told)
 

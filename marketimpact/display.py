@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,19 +12,10 @@ from marketimpact.inference import DEFAULT_TESTS, ONE_DATE, band_of, detectable,
 if TYPE_CHECKING:
     from marketimpact.result import StudyResult
 
-__all__ = ["as_html", "as_lines", "title"]
+__all__ = ["SHOWN_WITH_TESTS", "as_lines", "headline_window", "reasons", "title"]
 
 #: Printing a result must not wait for tests that compare every pair of this many events.
 SHOWN_WITH_TESTS = 3000
-
-
-def as_html(result: StudyResult) -> str:
-    """For a notebook: the lines, and the table of tests."""
-    first, last = _headline_window(result)
-    head = "".join(f"<div>{html.escape(line)}</div>" for line in as_lines(result))
-    small = 0 < result.events.height <= SHOWN_WITH_TESTS
-    shown = result.test(first, last) if small else pl.DataFrame()
-    return f"<div>{head}</div>{_test_table(shown)}"
 
 
 def as_lines(result: StudyResult) -> list[str]:
@@ -37,18 +26,14 @@ def as_lines(result: StudyResult) -> list[str]:
     counts += [f"{events['symbol'].n_unique()} securities", f"{events['date'].n_unique()} day-0 dates"]
     lines.append("  " + ", ".join(counts) + f"; event window {list(values.windows.event)}")
     if result.attrition.height:
-        reasons = (
-            result.attrition["reason"].value_counts(sort=True, name="n").sort("n", "reason", descending=[True, False])
-        )
-        told = ", ".join(f"{row['reason']} {row['n']}" for row in reasons.iter_rows(named=True))
-        lines.append(f"  not used: {result.attrition.height} ({told}); see .attrition")
+        lines.append(f"  not used: {result.attrition.height} ({reasons(result.attrition)}); see .attrition")
     if events.height:
         lines += _headline(result)
     return lines
 
 
 def _headline(result: StudyResult) -> list[str]:
-    first, last = _headline_window(result)
+    first, last = headline_window(result)
     sample = result.sample(first, last)
     if sample.n == 0:
         return [f"  no event has a return in [{first}, {last}]"]
@@ -74,7 +59,14 @@ def _size(value: float, result: StudyResult) -> str:
     return f"{value:+.2%}"
 
 
-def _headline_window(result: StudyResult) -> tuple[int, int]:
+def reasons(attrition: pl.DataFrame) -> str:
+    """Each reason with its number of events, the commonest first."""
+    counted = attrition["reason"].value_counts(sort=True, name="n").sort("n", "reason", descending=[True, False])
+    return ", ".join(f"{row['reason']} {row['n']}" for row in counted.iter_rows(named=True))
+
+
+def headline_window(result: StudyResult) -> tuple[int, int]:
+    """Day 0 where the event window holds it, else all of it."""
     first, last = result.estimates_.windows.event
     return (0, 0) if first <= 0 <= last else (first, last)
 
@@ -83,25 +75,3 @@ def title(result: StudyResult) -> str:
     """Model and estimation window."""
     first, last = result.estimates_.windows.estimation
     return f"{result.model.name}, estimated over [{first}, {last}]"
-
-
-def _test_table(frame: pl.DataFrame) -> str:
-    """Tests with rounded numbers, those that do not hold in italics and in words."""
-    if not frame.width:
-        return ""
-    rows = []
-    for row in frame.iter_rows(named=True):
-        style = "" if row["valid"] else " style='font-style:italic'"
-        texts = [row["test"], row["null"], "yes" if row["valid"] else "no"]
-        numbers = [_rounded(row["statistic"], 2), _rounded(row["p_value"], 3)]
-        cells = [f"<td style='text-align:left'>{html.escape(text)}</td>" for text in texts]
-        cells += [f"<td style='text-align:right'>{number}</td>" for number in numbers]
-        cells.append(f"<td style='text-align:left'>{html.escape(row['note'] or '')}</td>")
-        rows.append(f"<tr{style}>{''.join(cells)}</tr>")
-    names = ("test", "null", "holds here", "statistic", "p", "note")
-    head = "".join(f"<th scope='col'>{name}</th>" for name in names)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-
-
-def _rounded(value: float | None, decimals: int) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.{decimals}f}"

@@ -7,7 +7,9 @@ event becomes a row of `attrition`, a wrong moment for a test becomes a `note`.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,9 +17,22 @@ if TYPE_CHECKING:
 
 __all__ = ["DataError", "MarketImpactError", "MarketImpactWarning", "SourceError", "SpecificationError"]
 
+#: Files with these in their name are ours, or an installed package's.
+_NOT_YOURS = (str(Path(__file__).parent), "site-packages")
+
 
 class MarketImpactError(Exception):
-    """Root of every error that marketimpact raises on purpose."""
+    """Root of every error that marketimpact raises on purpose.
+
+    A notebook shows its message and the line of yours that led to it; ``%debug`` has the whole way there.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: the message says what to do, our own lines would bury it."""
+        steps = traceback.extract_tb(self.__traceback__)
+        yours = [step for step in steps if step.line and not any(part in step.filename for part in _NOT_YOURS)]
+        where = [f"  line {yours[-1].lineno}: {yours[-1].line}"] if yours else []
+        return [f"{type(self).__name__}: {self}", *where]
 
 
 class SpecificationError(MarketImpactError, ValueError):

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from marketimpact import schema
 from marketimpact.errors import MarketImpactWarning
 from marketimpact.market import Market
-from marketimpact.schema import SymbolDays, check
 from marketimpact.sources.protocol import fingerprint
 
 __all__ = ["ExcludedDays"]
@@ -42,7 +42,7 @@ class ExcludedDays:
             For a frame that lacks one of the two, or has an empty cell.
         """
         if not (isinstance(days, pl.DataFrame) and days.is_empty() and {"symbol", "date"} <= set(days.columns)):
-            days = check(SymbolDays, days, "exclude")
+            days = schema.check(schema.SymbolDays, days, "exclude")
         pairs = days.select(pl.col("symbol").cast(pl.String), pl.col("date").cast(pl.Date)).unique()
         pairs = pairs.sort("symbol", "date")
         return cls(pairs, fingerprint(pairs))

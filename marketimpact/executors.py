@@ -118,7 +118,8 @@ def share(job: Job, sharing: Sharing) -> tuple[Estimates, Ints]:
     else:
         parts = _sent(job, chunks, sharing.executor, budget)
     store: Arrays = {}
-    with progress.bar(sharing.progress, "Events", len(chunks)) as done:
+    patience = progress.PATIENCE if sharing.executor is None else 0.0
+    with progress.bar(sharing.progress, "Events in chunks", len(chunks), patience=patience) as done:
         for rows, arrays in parts:
             for name, values in arrays.items():
                 if name not in store:

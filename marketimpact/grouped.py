@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from marketimpact.inference import Alternative, SignificanceTest
+from marketimpact.views import Show
 
 if TYPE_CHECKING:
     from marketimpact.result import StudyResult
 
 __all__ = ["Grouped"]
+
+#: Groups that are listed.
+GROUPS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,21 @@ class Grouped:
         family-wise error holds within each family, not over all of them together.
         """
         return self._stack([result.single_tests(first, last) for _, result in self.groups()])
+
+    @property
+    def show(self) -> Show:
+        """The questions answered as tables to read: ``result.by("country").show.test(0, 1)``."""
+        return Show(self.result, self)
+
+    def __repr__(self) -> str:
+        """The groups and their numbers of events."""
+        lines = [f"Grouped by {', '.join(self.columns)}: ask .car, .caar, .test, .single_tests, .groups()"]
+        counts = self.result.events.group_by(self.columns).len("n").sort(self.columns, nulls_last=True)
+        lines += [f"  {', '.join(map(str, values))}: {n} events" for *values, n in counts.iter_rows()]
+        return "\n".join(
+            lines[: GROUPS_SHOWN + 1]
+            + [f"  and {len(lines) - 1 - GROUPS_SHOWN} more"] * (len(lines) > GROUPS_SHOWN + 1)
+        )
 
     def _stack(self, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
         kinds = self.result.events.schema

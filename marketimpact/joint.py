@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-from scipy import special
+import scipy
 
 from marketimpact.inference import SignificanceTest
+from marketimpact.progress import PATIENCE, bar
 from marketimpact.result import StudyResult
 from marketimpact.shifts import Moved, Shifts, move
 from marketimpact.windows import Floats
@@ -81,7 +82,7 @@ class JointTest:
 
 def signed_z(p: Floats, sign: Floats) -> Floats:
     """Two-sided p-values as standard normal scores with a sign; NaN where there is none."""
-    return np.asarray(np.sign(sign) * -special.ndtri(np.clip(p, 1e-300, 1.0) / 2.0))
+    return np.asarray(np.sign(sign) * -scipy.special.ndtri(np.clip(p, 1e-300, 1.0) / 2.0))
 
 
 def placebo_curves(
@@ -101,14 +102,16 @@ def placebo_curves(
     """
     shape = (len(shifts.day0), len(results), len(filters), len(windows), len(tests))
     estimate, z = np.full(shape, np.nan), np.full(shape, np.nan)
-    for number, result in enumerate(results):
-        moved = move(result.estimates_, result.market, result.model, shifts, windows)
-        for place, predicate in enumerate(filters.values()):
-            rows = result.rows(predicate)
-            part = result.where(predicate)
-            for step, window in enumerate(windows):
-                caar, score = _placebo_specification(part, rows, window, tests, moved)
-                estimate[:, number, place, step], z[:, number, place, step] = caar[:, None], score
+    with bar(None, "Placebo curves", len(results) * len(filters) * len(windows), patience=PATIENCE) as done:
+        for number, result in enumerate(results):
+            moved = move(result.estimates_, result.market, result.model, shifts, windows)
+            for place, predicate in enumerate(filters.values()):
+                rows = result.rows(predicate)
+                part = result.where(predicate)
+                for step, window in enumerate(windows):
+                    caar, score = _placebo_specification(part, rows, window, tests, moved)
+                    estimate[:, number, place, step], z[:, number, place, step] = caar[:, None], score
+                    done()
     return estimate, z
 
 
@@ -182,7 +185,7 @@ def _statistics(estimate: Floats, z: Floats) -> tuple[Floats, Floats, Floats]:
     """Median estimate, share significant with its sign, and mean z of each row; (D, K) in, (D,) out."""
     median = np.median(np.nan_to_num(estimate), axis=1)
     z = np.nan_to_num(z)
-    critical = -special.ndtri(LEVEL / 2.0)
+    critical = -scipy.special.ndtri(LEVEL / 2.0)
     share = (z * np.sign(median)[:, None] > critical).mean(axis=1)
     return median, share, z.mean(axis=1)
 

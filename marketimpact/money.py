@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from scipy import special
+import scipy
 
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference import detectable
@@ -92,7 +92,7 @@ def dollar_effect(
     each = _valued(result, first, last, shares, rates, currency)
     tail = 0.5 + level / 2.0
     if by is None:
-        quantile = pl.Series(special.stdtrit(each["df"].to_numpy().astype(float), tail))
+        quantile = pl.Series(scipy.special.stdtrit(each["df"].to_numpy().astype(float), tail))
         return each.with_columns(
             (pl.col("effect") - quantile * pl.col("se")).alias("low"),
             (pl.col("effect") + quantile * pl.col("se")).alias("high"),
@@ -103,7 +103,7 @@ def dollar_effect(
             "event_id", "symbol", "date", "price_date", "price", "shares", "rate", "market_value", "car",
             "effect", "se", "low", "high", "mde", "currency", "note",
         )  # fmt: skip
-    return _sums(result, each, first, last, by, currency, float(special.ndtri(tail)))
+    return _sums(result, each, first, last, by, currency, float(scipy.special.ndtri(tail)))
 
 
 def _valued(  # noqa: PLR0917  # what is asked, and what it takes to answer

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from scipy import special
+import scipy
 
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import band_of, blocks, detectable, power_of, structure
@@ -76,7 +76,7 @@ def power(
     se, df, band = band_of(sample, variance_rose=structure(sample).variance_rose)
     asked = [share * float(detectable(se, df, level=level)) for share in SHARES] if effects is None else list(effects)
     tail = 1.0 - level / 2.0
-    critical = float(special.stdtrit(df, tail) if np.isfinite(df) else special.ndtri(tail))
+    critical = float(scipy.special.stdtrit(df, tail) if np.isfinite(df) else scipy.special.ndtri(tail))
     car, _ = blocks(sample)
     placebo = car[:, ~np.isnan(car).any(axis=0)].mean(axis=0)
     enough = len(placebo) >= MIN_BLOCKS

@@ -11,6 +11,7 @@ import polars as pl
 
 from marketimpact.errors import SpecificationError
 from marketimpact.market import Market
+from marketimpact.progress import PATIENCE, bar
 from marketimpact.result import StudyResult
 from marketimpact.study import EventStudy
 from marketimpact.windows import Floats, Ints
@@ -87,7 +88,7 @@ def placebo_dates(
     >>> mi.placebo_dates(mi.EventStudy(), mi.align(h20, market), market, draws=99)["statistic"].to_list()
     ['caar', 'mean_scar', 't_scar']
     """
-    result = study.run(events, market)
+    result = _ran(study, events, market, "placebo_dates")
     observed = _statistics(result.car(*window), 1, np.zeros(result.events.height, dtype=np.int64))
     held = result.events
     if held.is_empty():
@@ -161,7 +162,7 @@ def placebo_firms(
     lacking = [c for c in within if c not in market.securities.columns]
     if lacking:
         raise SpecificationError(f"within: the securities have no column {', '.join(map(repr, lacking))}.")
-    result = study.run(events, market)
+    result = _ran(study, events, market, "placebo_firms")
     hit, stand_ins = _alike(result, market, within)
     _demand_stand_ins(hit, stand_ins, within)
     placebo = study.run(
@@ -180,6 +181,17 @@ def placebo_firms(
     fewest = int(spare.group_by("_group").len()["len"].min())  # type: ignore[arg-type]
     note = f"only {fewest} firms to stand in for one event" if fewest < FEW else None
     return _table(observed[0], drawn, fewest, note, around_draws=True)
+
+
+def _ran(study: object, events: pl.DataFrame, market: Market, asked: str) -> StudyResult:
+    """The study as it stands, from which `asked` starts."""
+    if not isinstance(study, EventStudy):
+        given = "the result of a study" if isinstance(study, StudyResult) else f"a {type(study).__name__}"
+        raise SpecificationError(
+            f"{asked} was given {given} where it needs the EventStudy: it runs the study again on events of its own. "
+            f"Write mi.{asked}(study, events, market), with what study.run(events, market) was given."
+        )
+    return study.run(events, market)
 
 
 def _alike(result: StudyResult, market: Market, within: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -261,20 +273,28 @@ def _moved(  # noqa: PLR0917  # what a study needs, and where to
     """Statistics of every draw, (B, 3), estimated anew in batches."""
     step = max(1, BATCH // events.height)
     parts = []
-    for start in range(0, len(shift), step):
-        moves = shift[start : start + step]
-        rows = places.first_row[None, :] + places.day0[None, :] + moves
-        batch = pl.DataFrame(
-            {
-                "event_id": [f"{start + b}:{name}" for b in range(len(moves)) for name in events["event_id"]],
-                "symbol": events["symbol"].to_list() * len(moves),
-                "date": pl.Series(market.days[rows].ravel().astype(np.int32)).cast(pl.Date),
-                "_draw": np.repeat(np.arange(len(moves)), events.height),
-            }
-        )
-        car = study.run(batch, market).car(*window)
-        parts.append(_statistics(car, len(moves), car["_draw"].to_numpy()))
+    starts = range(0, len(shift), step)
+    with bar(None, "Placebo dates", len(starts), patience=PATIENCE) as done:
+        for start in starts:
+            moves = shift[start : start + step]
+            batch = _placed(events, market, places, moves, start)
+            car = study.run(batch, market, progress=False).car(*window)
+            parts.append(_statistics(car, len(moves), car["_draw"].to_numpy()))
+            done()
     return np.concatenate(parts)
+
+
+def _placed(events: pl.DataFrame, market: Market, places: _Places, moves: Ints, start: int) -> pl.DataFrame:
+    """The events of some draws, (draws, N) `moves`, the first of which is number `start`."""
+    rows = places.first_row[None, :] + places.day0[None, :] + moves
+    return pl.DataFrame(
+        {
+            "event_id": [f"{start + b}:{name}" for b in range(len(moves)) for name in events["event_id"]],
+            "symbol": events["symbol"].to_list() * len(moves),
+            "date": pl.Series(market.days[rows].ravel().astype(np.int32)).cast(pl.Date),
+            "_draw": np.repeat(np.arange(len(moves)), events.height),
+        }
+    )
 
 
 def _statistics(car: pl.DataFrame, n_draws: int, draw: Ints) -> Floats:

@@ -11,42 +11,33 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact import charts, regressions
-from marketimpact.belonging import clusters, exchanges, firm_numbers, numbers, placebo_residuals
-from marketimpact.cars import car_table
-from marketimpact.display import as_html, as_lines, title
+from marketimpact import regressions
+from marketimpact.belonging import placebo_residuals
+from marketimpact.cars import car_table, true_cars
+from marketimpact.directions import signs
+from marketimpact.display import as_lines
 from marketimpact.errors import SpecificationError
-from marketimpact.estimates import Estimates, held_events, panel
+from marketimpact.estimates import Estimates, held_events
+from marketimpact.frames import estimate_rows, session_rows, single_rows
 from marketimpact.grouped import Grouped
 from marketimpact.inference import (
     Alternative,
     Pairs,
-    Pool,
-    Rows,
     Rowwise,
     Sample,
     SignificanceTest,
-    adjust,
-    band_of,
-    blocks,
     chosen,
-    detectable,
-    layouts,
-    quantile_of,
-    romano_wolf,
-    sq_test,
-    structure,
     table,
 )
 from marketimpact.market import Market
 from marketimpact.models import Model
-from marketimpact.portfolios import portfolios
+from marketimpact.paths import mean_path
+from marketimpact.samples import pairs_of, sample_of
+from marketimpact.views import Plot, Show, as_html
 from marketimpact.windows import check_window
 
 __all__ = ["StudyResult"]
 
-#: Coefficients that go by a name of their own; others are ``beta_<regressor>``.
-_COEFFICIENTS = {"market": "beta", "market_since_trade": "beta", "sessions_since_trade": "alpha"}
 _CAR_COLUMNS = ("n_days", "car", "se", "t", "df", "p", "mde", "scar", "bhar", "flags", "last")
 
 
@@ -91,18 +82,7 @@ class StudyResult:
         the session after the estimation window, and ``nll``, the negative log-likelihood of 100 times
         the return.
         """
-        fitted, design = self.estimates_.fit, self.model.design
-        columns: dict[str, Any] = {"event_id": self.events["event_id"], "symbol": self.events["symbol"]}
-        if design.intercept:
-            columns["alpha"] = fitted.alpha
-        for position, term in enumerate(design.regressors):
-            columns[_COEFFICIENTS.get(term.name, f"beta_{term.name}")] = fitted.slopes[:, position]
-        shifted = [position for position, term in enumerate(design.regressors) if term.column == "market"]
-        if len(shifted) > 1:
-            columns["beta_dimson"] = fitted.slopes[:, shifted].sum(axis=1)
-        columns |= {"sigma": fitted.sigma, "n_obs": fitted.n_obs, "df": fitted.df, "r2": fitted.r2}
-        columns |= {name: fitted.state[:, position] for position, name in enumerate(design.state)}
-        return pl.DataFrame(columns).with_columns(pl.col(design.state).fill_nan(None))
+        return estimate_rows(self.estimates_, self.model)
 
     @property
     def abnormal_returns(self) -> pl.DataFrame:
@@ -111,25 +91,7 @@ class StudyResult:
         Fractions per session; `se` is the forecast standard error of `ar`, `sar` their ratio, t(df)
         under normality. A session without a return has nulls; tau outside the calendar has no row.
         """
-        values, length = self.estimates_, len(self.estimates_.taus)
-        n = self.events.height
-        owner = np.repeat(np.arange(n), length)
-        frame = pl.DataFrame(
-            {
-                "event_id": self.events["event_id"].gather(owner),
-                "symbol": self.events["symbol"].gather(owner),
-                "date": pl.Series(values.dates.ravel().astype(np.int32)).cast(pl.Date),
-                "tau": np.tile(values.taus, n),
-                "ret": values.ret.ravel(),
-                "expected": values.expected.ravel(),
-                "ar": values.ar.ravel(),
-                "se": values.se.ravel(),
-                "sar": (values.ar / values.se).ravel(),
-            }
-        )
-        return frame.filter(pl.Series(values.dates.ravel() >= 0)).with_columns(
-            pl.col("ret", "expected", "ar", "se", "sar").fill_nan(None)
-        )
+        return session_rows(self.estimates_)
 
     def car(self, first: int, last: int, *, past_limits: bool = False) -> pl.DataFrame:
         """Cumulative abnormal return of every event over sessions `first` to `last`.
@@ -161,7 +123,7 @@ class StudyResult:
         columns = self._columns(first, last)
         frame = car_table(self.estimates_, self.market, columns, past_limits=past_limits)
         if self.market.truth is not None:
-            frame = frame.with_columns(self._true_car(columns))
+            frame = frame.with_columns(true_cars(self.estimates_, self.market.truth, columns))
         own = self.events.drop("symbol", *[c for c in _CAR_COLUMNS if c in self.events.columns])
         return frame.join(own, on="event_id", how="left", validate="1:1", maintain_order="left")
 
@@ -192,16 +154,7 @@ class StudyResult:
         self._columns(first, last)
         if not 0 < level < 1:
             raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
-        whole = self.sample(first, last)
-        rose = whole.n > 0 and structure(whole).variance_rose
-        return pl.DataFrame(
-            [self._step(first, tau, level, variance_rose=rose) for tau in range(first, last + 1)],
-            schema={
-                "tau": pl.Int64, "aar": pl.Float64, "caar": pl.Float64, "se": pl.Float64,
-                "ci_low": pl.Float64, "ci_high": pl.Float64, "mde": pl.Float64, "n_events": pl.Int64, "band": pl.String,
-            },
-            orient="row",
-        ).with_columns(pl.col(pl.Float64).fill_nan(None))  # fmt: skip
+        return mean_path(self, first, last, level)
 
     def test(
         self,
@@ -252,20 +205,8 @@ class StudyResult:
             Benjamini-Yekutieli of `p`, and Romano-Wolf's step-down of SCARs with joint placebo blocks, which
             uses their correlation.
         """
-        sample = self.sample(first, last)
-        held = self.car(first, last).drop_nulls("car").select("event_id", "symbol", "car", "scar", "p")
-        if not sample.n:
-            names = ("sq_p", "n_blocks", "p_holm", "p_bh", "p_by", "p_romano_wolf")
-            return held.head(0).with_columns(pl.lit(None, pl.Float64).alias(name) for name in names)
-        _, sq_p, n_blocks = sq_test(sample)
-        p = held["p"].to_numpy()
-        drawn = np.nan_to_num(blocks(sample)[1].T)
-        return held.with_columns(
-            pl.Series("sq_p", sq_p),
-            pl.Series("n_blocks", n_blocks),
-            *[pl.Series(f"p_{method}", adjust(p, method)) for method in ("holm", "bh", "by")],
-            pl.Series("p_romano_wolf", romano_wolf(sample.scar, drawn)),
-        ).with_columns(pl.col("sq_p", "p_romano_wolf").fill_nan(None))
+        columns = ("event_id", "symbol", "car", "scar", "p")
+        return single_rows(self.sample(first, last), self.car(first, last).drop_nulls("car").select(columns))
 
     def held(self, first: int, last: int) -> NDArray[np.int64]:
         """Rows of `events` that have a CAR over sessions `first` to `last`."""
@@ -275,56 +216,16 @@ class StudyResult:
 
     def sample(self, first: int, last: int) -> Sample:
         """What the tests look at: the events with an abnormal return in the window."""
-        columns = self._columns(first, last)
-        values = self.estimates_
-        held = self.held(first, last)
-        part = values if len(held) == self.events.height else values.take(held)
-        pool = part if values.windows.strict else values
-        sums, present, dates = part.summed(columns), part.present[:, columns], part.dates_of
-        whole = self._placebo
-        pairs = self._pairs
-        exchange, clocks = pairs.rows.exchange, pairs.rows.clocks
-        return Sample(
-            car=sums.car,
-            se=np.sqrt(sums.variance),
-            sigma=part.fit.sigma,
-            df=part.fit.df,
-            n_days=present.sum(axis=1),
-            n_obs=part.fit.n_obs,
-            residuals=values.residual_rows.take(held),
-            residual_dates=values.date_rows.take(held),
-            placebo=whole.take(held),
-            window_dates=Rowwise(
-                len(held), last - first + 1, lambda rows: np.where(present[rows], dates(rows)[:, columns], -1)
-            ),
-            event_ar=part.day_rows("ar"),
-            event_se=part.day_rows("se"),
-            pool=Pool(
-                whole.take(held) if values.windows.strict else whole,
-                pool.day_rows("ar"),
-                pool.day_rows("se"),
-                pool.fit.sigma,
-            ),
-            columns=columns,
-            cluster=clusters(part.events, self.clustered_by),
-            exchange=exchange[held],
-            clocks=clocks,
-            symbol=numbers(part.events["symbol"]),
-            firm=firm_numbers(part.events, self.market),
-            intercept=self.model.design.intercept,
-            n_day0=part.events["date"].n_unique(),
-            panel=lambda: panel(part, self.market, self.model, (first, last)),
-            portfolios=lambda: portfolios(
-                pool,
-                self.market,
-                self.model,
-                (first, last),
-                exchange=exchange[held] if values.windows.strict else exchange,
-                clocks=clocks,
-            ),
-            pairs=pairs,
-            layout=pairs.layout[held],
-            clusters_are="dates" if self.clustered_by is None else f"clusters ({self.clustered_by})",
+        return sample_of(
+            self.estimates_,
+            self.market,
+            self.model,
+            window=(first, last),
+            columns=self._columns(first, last),
+            held=self.held(first, last),
+            placebo=self._placebo,
+            pairs=self._pairs,
+            clustered_by=self.clustered_by,
         )
 
     def clustered(self, column: str) -> StudyResult:
@@ -351,15 +252,7 @@ class StudyResult:
     @cached_property
     def _pairs(self) -> Pairs:
         """Correlation of residuals of pairs of events; the same for all windows."""
-        values = self.estimates_
-        exchange, clocks = exchanges(self.events, self.market)
-        rows = Rows(values.residual_rows, values.date_rows, exchange, clocks)
-        day0 = self.events["date"].to_physical().to_numpy().astype(np.int64)
-        layout = layouts(values.residual_rows, values.fit.n_obs, day0=day0, exchange=exchange, held=values.present)
-        first = np.unique(layout, return_index=True)[1]
-        where = np.column_stack([day0[first], exchange[first]])
-        place = np.unique(where, axis=0, return_inverse=True)[1].ravel()
-        return Pairs(rows, layout, place)
+        return pairs_of(self.estimates_, self.market)
 
     @cached_property
     def _placebo(self) -> Rowwise:
@@ -399,19 +292,7 @@ class StudyResult:
         SpecificationError
             For a direction that is not 1 or -1, and for events of which `directions` says nothing.
         """
-        if by not in self.events.columns:
-            raise SpecificationError(f"by={by!r} is no column of the events: {', '.join(self.events.columns)}.")
-        wrong = {value: sign for value, sign in directions.items() if sign not in (1, -1)}
-        if wrong:
-            raise SpecificationError(f"directions has {wrong}; a direction is 1 or -1.")
-        unsaid = self.events.filter(~pl.col(by).is_in(list(directions)).fill_null(value=False))
-        if unsaid.height:
-            values = ", ".join(map(repr, unsaid[by].unique().sort().to_list()))
-            raise SpecificationError(
-                f"{unsaid.height} events have {by} {values}, of which directions says nothing. Give it a direction, or "
-                f"leave them out: result.where(pl.col({by!r}).is_in({sorted(directions)})).signed(...)."
-            )
-        sign = self.events[by].replace_strict(dict(directions), return_dtype=pl.Int64)
+        sign = signs(self.events, directions, by)
         turned = self.estimates_.turned(sign.to_numpy().astype(np.float64))
         return replace(self, estimates_=replace(turned, events=self.events.with_columns(sign.alias("direction"))))
 
@@ -472,9 +353,15 @@ class StudyResult:
         frame = self.car(*check_window(window, "window"))
         return regressions.across_events(formula, frame, cluster, weights)
 
-    def plot(self, first: int | None = None, last: int | None = None) -> Any:
-        """Altair chart of the CAAR path with its band."""
-        return charts.caar_path(self.caar(first, last), title=title(self), simulated=self.market.simulated)
+    @property
+    def show(self) -> Show:
+        """The questions answered as tables to read: ``result.show.test(0, 1)``; ``result.show(frame)`` shows any."""
+        return Show(self, self)
+
+    @property
+    def plot(self) -> Plot:
+        """Altair charts: ``result.plot()`` of the mean path, ``result.plot.firms(0, 1)`` of the events."""
+        return Plot(self)
 
     def __repr__(self) -> str:
         """The answer in a few lines."""
@@ -482,6 +369,10 @@ class StudyResult:
 
     def _repr_html_(self) -> str:
         return as_html(self)
+
+    def __dir__(self) -> list[str]:
+        """The questions; not what other rooms of the package need."""
+        return sorted({*super().__dir__()} - {"estimates_", "held", "rows", "sample"})
 
     def _columns(self, first: int, last: int) -> slice:
         first, last = check_window((first, last), "window")
@@ -504,36 +395,3 @@ class StudyResult:
             raise SpecificationError(f"{event_id!r} was not used: {why['reason']} ({why['detail']}).")
         known = ", ".join(self.events["event_id"].head(3))
         raise SpecificationError(f"No event {event_id!r}. Events are named like {known}.")
-
-    def _true_car(self, columns: slice) -> pl.Series:
-        """Sum of what was put into simulated prices on the event's sessions of the window."""
-        assert self.market.truth is not None  # the caller looked
-        days = self.estimates_.dates[:, columns]
-        owner = np.repeat(np.arange(len(days)), days.shape[1])
-        asked = pl.DataFrame(
-            {
-                "row": owner,
-                "symbol": self.events["symbol"].gather(owner),
-                "date": pl.Series(days.ravel().astype(np.int32)).cast(pl.Date),
-            }
-        )
-        put_in = self.market.truth.group_by("symbol", "date").agg(pl.col("abnormal_return").sum())
-        return (
-            asked.join(put_in, on=["symbol", "date"], how="left", validate="m:1")
-            .group_by("row")
-            .agg(pl.col("abnormal_return").fill_null(0.0).sum().alias("true_car"))
-            .sort("row")["true_car"]
-        ) * pl.Series(self.estimates_.sign)
-
-    def _step(self, first: int, tau: int, level: float, *, variance_rose: bool) -> tuple[Any, ...]:
-        """One row of the CAAR path."""
-        sample = self.sample(first, tau)
-        day = self.estimates_.summed(self._columns(tau, tau)).car
-        aar = float(day[~np.isnan(day)].mean()) if (~np.isnan(day)).any() else np.nan
-        if sample.n == 0:
-            return tau, aar, np.nan, np.nan, np.nan, np.nan, np.nan, 0, "none"
-        caar = float(sample.car.mean())
-        se, df, name = band_of(sample, variance_rose=variance_rose)
-        quantile = quantile_of(df, level)
-        found = float(detectable(se, df))
-        return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, found, sample.n, name

@@ -1,30 +1,43 @@
-"""The frames that flow between floors, as contracts.
+"""The frames that flow between floors, and their only door.
 
-`check` is the only door: it refuses a frame with every broken rule counted and the rows shown, and
-gives back the caller's frame, extra columns and all.
+`check` refuses a frame with every broken rule counted and the rows shown, and gives back the caller's
+frame, extra columns and all. The contracts, such as ``schema.Events``, are read when one is first asked for.
 """
-# ruff: noqa: D102, N805 -- dataframely's rules are class methods, and each one's name says what it asks
 
 from __future__ import annotations
 
 import zoneinfo
 from datetime import timedelta
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import dataframely as dy
 import polars as pl
 
 from marketimpact.errors import DataError
+from marketimpact.vocabulary import MEANING, PRESENT, UTC
+
+if TYPE_CHECKING:
+    import dataframely as dy
+
+    from marketimpact.contracts import (
+        Announcements,
+        Benchmark,
+        Campaigns,
+        Events,
+        Prices,
+        ReturnRows,
+        Returns,
+        Securities,
+        SymbolDays,
+    )
 
 __all__ = [
-    "CONFIDENCES",
-    "PRECISIONS",
-    "STANCES",
-    "VERIFICATIONS",
     "Announcements",
     "Benchmark",
     "Campaigns",
     "Events",
     "Prices",
+    "ReturnRows",
     "Returns",
     "Securities",
     "SymbolDays",
@@ -33,206 +46,17 @@ __all__ = [
     "refusal",
 ]
 
-PRECISIONS = ("minute", "hour", "day")
-STANCES = ("restrictive", "permissive", "mixed", "none")
-VERIFICATIONS = ("seen", "partly_seen", "recalled")
-CONFIDENCES = ("high", "medium", "low")
-ANTICIPATED = ("no", "partly", "yes")
-UTC = "UTC"
 #: How many rows at fault an error message prints; all of them are in `DataError.rows`.
 ROWS_SHOWN = 5
 #: How many columns of such a row it prints.
 COLUMNS_SHOWN = 4
-#: A local day lasts up to 25 hours, when the clocks go back.
-LONGEST_DAY = timedelta(hours=25)
-IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._\-]*$"
-
-#: Rule -> what it asks, in the words an error message uses.
-MEANING = {
-    "primary_key": "the key must not repeat",
-    "nullability": "must not be empty",
-    "min_exclusive": "must be above zero",
-    "min": "must not be negative",
-    "nan": "must not be NaN (leave a missing value empty)",
-    "inf": "must be finite",
-    "regex": "has characters that an identifier cannot have",
-    "min_length": "must not be empty",
-    "inner_nullability": "has an empty entry",
-    "time_precision_allowed": f"time_precision must be one of {', '.join(PRECISIONS)}",
-    "stance_allowed": f"stance must be one of {', '.join(STANCES)}",
-    "verification_allowed": f"verification must be one of {', '.join(VERIFICATIONS)}",
-    "confidence_allowed": f"confidence must be one of {', '.join(CONFIDENCES)}",
-    "anticipated_allowed": f"anticipated must be one of {', '.join(ANTICIPATED)}",
-    "time_zone_known": "time_zone must be an IANA name such as Asia/Shanghai",
-    "day_needs_time_zone": "a date-only announcement needs the time_zone whose date it is",
-    "day_has_no_clock": "a date-only announcement must not carry a clock: write the plain date, such as "
-    "2025-08-12, or the instant at which that date begins in time_zone",
-    "bounds_in_order": "not_before and not_after must be in order and enclose announced_at (for a date-only "
-    "announcement, part of its day)",
-    "no_offset": "has a clock but no offset, so nobody can tell which session it belongs to: write "
-    "2025-08-12T12:45:00+08:00, or end a UTC time with Z",
-    "unreadable_instant": "is no ISO 8601 instant, such as 2025-08-12T12:45:00+08:00 or 2025-08-12T04:45:00Z",
-    "no_clock": "is a plain date: write the clock and its offset too, or say time_precision day",
-    "unreadable_date": "is no date, such as 2025-08-12",
-    "unreadable_truth": "must be true or false",
-    "unreadable_number": "is no number",
-    "dates_in_order": "first must not lie after last",
-    "return_above_minus_one": "a simple return lies above -1",
-    "benchmark_is_not_itself": "a security cannot be its own benchmark",
-}
 
 
-#: Marks a column whose cells may be empty but which must be there.
-PRESENT = {"present": True}
-
-
-class Announcements(dy.Schema):
-    """Dated, sourced policy facts; one row per `announcement_id`."""
-
-    announcement_id = dy.String(primary_key=True, regex=IDENTIFIER)
-    announced_at = dy.Datetime(time_unit="us", time_zone=UTC)
-    time_precision = dy.String()
-    stance = dy.String()
-    headline = dy.String(min_length=1)
-    time_zone = dy.String(nullable=True)
-    campaign_id = dy.String(nullable=True)
-    not_before = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
-    not_after = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
-    jurisdiction = dy.String(nullable=True)
-    authority = dy.String(nullable=True)
-    instrument = dy.String(nullable=True)
-    targets = dy.List(dy.String(), nullable=True)
-    detail = dy.String(nullable=True)
-    source_title = dy.String(nullable=True)
-    source_publisher = dy.String(nullable=True)
-    source_url = dy.String(nullable=True)
-    source_date = dy.Date(nullable=True)
-    verification = dy.String(nullable=True)
-    date_seen = dy.Bool(nullable=True)
-    confidence = dy.String(nullable=True)
-    anticipated = dy.String(nullable=True)
-    anticipation = dy.String(nullable=True)
-    is_confounder = dy.Bool(nullable=True)
-    confounders = dy.String(nullable=True)
-    notes = dy.String(nullable=True)
-
-    @dy.rule()
-    def time_precision_allowed(cls) -> pl.Expr:
-        return pl.col("time_precision").is_in(PRECISIONS)
-
-    @dy.rule()
-    def stance_allowed(cls) -> pl.Expr:
-        return pl.col("stance").is_in(STANCES)
-
-    @dy.rule()
-    def verification_allowed(cls) -> pl.Expr:
-        return pl.col("verification").is_in(VERIFICATIONS)
-
-    @dy.rule()
-    def confidence_allowed(cls) -> pl.Expr:
-        return pl.col("confidence").is_in(CONFIDENCES)
-
-    @dy.rule()
-    def anticipated_allowed(cls) -> pl.Expr:
-        return pl.col("anticipated").is_in(ANTICIPATED)
-
-    @dy.rule()
-    def day_needs_time_zone(cls) -> pl.Expr:
-        return (pl.col("time_precision") != "day") | pl.col("time_zone").is_not_null()
-
-    @dy.rule()
-    def bounds_in_order(cls) -> pl.Expr:
-        begin = pl.col("announced_at")
-        end = pl.when(pl.col("time_precision") == "day").then(begin + LONGEST_DAY).otherwise(begin)
-        early = (pl.col("not_before") <= end).fill_null(value=True)
-        late = (pl.col("not_after") >= begin).fill_null(value=True)
-        return early & late & (pl.col("not_before") <= pl.col("not_after")).fill_null(value=True)
-
-
-class Campaigns(dy.Schema):
-    """Clusters of announcements that belong together; one row per `campaign_id`."""
-
-    campaign_id = dy.String(primary_key=True, regex=IDENTIFIER)
-    title = dy.String(min_length=1)
-    first = dy.Date()
-    last = dy.Date()
-    summary = dy.String(nullable=True)
-
-    @dy.rule()
-    def dates_in_order(cls) -> pl.Expr:
-        return pl.col("first") <= pl.col("last")
-
-
-class Securities(dy.Schema):
-    """What trades; one row per Yahoo-style `symbol`."""
-
-    symbol = dy.String(primary_key=True, min_length=1)
-    mic = dy.String(min_length=1)
-    currency = dy.String(nullable=True)
-    name = dy.String(nullable=True)
-    country = dy.String(nullable=True)
-    role = dy.String(nullable=True)
-    benchmark = dy.String(nullable=True)
-    sector_proxy = dy.String(nullable=True)
-    price_limit = dy.Float64(nullable=True, min_exclusive=0.0)
-    listed_on = dy.Date(nullable=True)
-
-    @dy.rule()
-    def benchmark_is_not_itself(cls) -> pl.Expr:
-        return pl.col("benchmark") != pl.col("symbol")
-
-
-class Prices(dy.Schema):
-    """Long prices, one row per (symbol, date); an empty `close` is a day without a price."""
-
-    symbol = dy.String(primary_key=True, min_length=1)
-    date = dy.Date(primary_key=True)
-    close = dy.Float64(nullable=True, min_exclusive=0.0, metadata=PRESENT)
-    volume = dy.Float64(nullable=True, min=0.0)
-    unadjusted_close = dy.Float64(nullable=True, min_exclusive=0.0)
-    dividend = dy.Float64(nullable=True, min=0.0)
-    split = dy.Float64(nullable=True, min_exclusive=0.0)
-
-
-class ReturnRows(dy.Schema):
-    """Long simple returns; an empty `ret` is a day without a return."""
-
-    symbol = dy.String(min_length=1)
-    date = dy.Date()
-    ret = dy.Float64(nullable=True, metadata=PRESENT)
-
-    @dy.rule()
-    def return_above_minus_one(cls) -> pl.Expr:
-        return pl.col("ret") > -1.0
-
-
-class Returns(ReturnRows):
-    """The same, one row per (symbol, date)."""
-
-    symbol = dy.String(primary_key=True, min_length=1)
-    date = dy.Date(primary_key=True)
-
-
-class Benchmark(dy.Schema):
-    """Simple returns of one benchmark, one row per date."""
-
-    date = dy.Date(primary_key=True)
-    ret = dy.Float64(nullable=True, metadata=PRESENT)
-
-
-class SymbolDays(dy.Schema):
-    """Days of securities."""
-
-    symbol = dy.String(min_length=1)
-    date = dy.Date()
-
-
-class Events(dy.Schema):
-    """One announcement as it hits one security; `event_id` is the only key."""
-
-    event_id = dy.String(primary_key=True, min_length=1)
-    symbol = dy.String(min_length=1)
-    date = dy.Date(nullable=True, metadata=PRESENT)
+def __getattr__(name: str) -> Any:
+    """A contract: dataframely takes longer to import than all of this package."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("marketimpact.contracts"), name)
 
 
 def check(schema: type[dy.Schema], frame: object, what: str) -> pl.DataFrame:

@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from marketimpact import schema
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.schema import Announcements, Securities, check
 
 __all__ = ["CLOSURES", "EFFECTS", "SEED", "SUSPENSIONS", "SimulatedMarket", "role_class", "simulate"]
 
@@ -226,7 +226,7 @@ def simulate(
             f"Cannot simulate from {first} to {last} with seed={seed}, noise={noise}: "
             "the span must run forward, and seed and noise must not be negative."
         )
-    securities = check(Securities, securities, "securities").sort("symbol")
+    securities = schema.check(schema.Securities, securities, "securities").sort("symbol")
     shut = pl.concat_str("mic", "date", separator=" ").is_in(
         [f"{mic} {day}" for mic in closures for day in closures[mic]]
     )
@@ -299,7 +299,7 @@ def _hits(announcements: pl.DataFrame, firms: pl.DataFrame) -> list[dict[str, An
     """Every announcement with every security it aims at."""
     if announcements.is_empty():
         return []
-    announcements = check(Announcements, announcements, "announcements")
+    announcements = schema.check(schema.Announcements, announcements, "announcements")
     moving = (pl.col("stance") != "none") | pl.col("is_confounder").fill_null(value=False)
     aimed = announcements.filter(moving).explode("targets").unique(["announcement_id", "targets"])
     who = firms.select("mic", "role", "country", targets="symbol")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -17,9 +16,11 @@ from marketimpact.errors import SpecificationError
 from marketimpact.inference import SignificanceTest, Verdict, band_of, detectable, quantile_of, structure, verdicts
 from marketimpact.market import Market
 from marketimpact.models import MarketModel, Model
+from marketimpact.progress import PATIENCE, bar
 from marketimpact.result import StudyResult
 from marketimpact.shifts import draw_shifts
 from marketimpact.study import EventStudy
+from marketimpact.tables import Table, as_words
 
 __all__ = ["SpecificationCurve", "specification_curve"]
 
@@ -164,9 +165,13 @@ class SpecificationCurve:
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<div>{html.escape(line)}</div>" for line in self._lines())
-        with pl.Config(tbl_rows=10, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, fmt_str_lengths=80):
-            return f"<div>{head}</div>{self.summary()._repr_html_()}{self.reasons()._repr_html_()}"
+        shown = Table(
+            self.summary(), "The curve", notes=("Significant: p < 5%, with the sign of the estimate.",)
+        )._repr_html_()
+        reasons = self.reasons()
+        if reasons.height:
+            shown += Table(reasons, "Without a number, or without a test that holds")._repr_html_()
+        return as_words(self._lines()) + shown
 
     @property
     def _simulated(self) -> bool:
@@ -276,13 +281,15 @@ def specification_curve(
     options = {"min_observations": min_observations, "missing": missing}
     rows: list[tuple[Any, ...]] = []
     results: list[StudyResult | None] = []
-    for benchmark, on in plan.benchmarks.items():
-        for model, window in product(plan.models, plan.estimation_windows):
+    studies = list(product(plan.benchmarks, plan.models, plan.estimation_windows))
+    with bar(None, "Studies", len(studies), patience=PATIENCE) as done:
+        for benchmark, model, window in studies:
             specification = {"model": plan.models[model], "estimation_window": window, "event_window": plan.span}
-            result, why = _run(specification | options, events, on)
+            result, why = _run(specification | options, events, plan.benchmarks[benchmark])
             results.append(result)
             for event_window, name, answer in _answers(plan, result, why, level):
                 rows.append((len(rows), model, str(list(window)), str(list(event_window)), benchmark, name, *answer))
+            done()
     frame = pl.DataFrame(rows, schema=_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
     return SpecificationCurve(
         frame.sort("estimate", "specification", nulls_last=True), level, plan_=plan, results_=tuple(results)
@@ -292,7 +299,7 @@ def specification_curve(
 def _run(specification: dict[str, Any], events: pl.DataFrame, market: Market) -> tuple[StudyResult | None, str]:
     """The study, or why there is none."""
     try:
-        return EventStudy(**specification).run(events, market), ""
+        return EventStudy(**specification).run(events, market, progress=False), ""
     except SpecificationError as error:
         return None, str(error)
 

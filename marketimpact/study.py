@@ -168,8 +168,8 @@ class EventStudy:
             Bytes, or text such as ``"2 GB"``, that what is estimated at once may take besides the market and
             the result; half of what is free by default.
         progress : bool, optional
-            Whether to show a progress bar on stderr; by default where stderr is a terminal and there is an
-            `executor`.
+            Whether to show a progress bar; by default in a notebook and where stderr is a terminal, at once with an
+            `executor` and after a second without.
 
         Returns
         -------
@@ -184,8 +184,6 @@ class EventStudy:
         SpecificationError
             When the market lacks a factor of the model, and for an executor, chunk or memory that cannot be.
         """
-        if progress is None and executor is None:
-            progress = False
         sharing = Sharing(executor, chunk, memory, progress)
         windows = Windows(
             self.estimation_window,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
+import scipy
 
 from marketimpact.inference.correlation import mean_correlation
 from marketimpact.inference.sample import Sample
@@ -41,4 +41,4 @@ def band_of(sample: Sample, *, variance_rose: bool) -> tuple[float, float, str]:
 def quantile_of(df: float, level: float) -> float:
     """How many standard errors a two-sided band of this level reaches; infinite `df` is normal."""
     tail = 0.5 + level / 2.0
-    return float(special.stdtrit(df, tail) if np.isfinite(df) else special.ndtri(tail))
+    return float(scipy.special.stdtrit(df, tail) if np.isfinite(df) else scipy.special.ndtri(tail))

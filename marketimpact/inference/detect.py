@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
+import scipy
 
 from marketimpact.inference.sample import Floats
 
@@ -36,16 +36,20 @@ def detectable(se: Floats | float, df: Floats | float, *, level: float = LEVEL, 
     normal = ~np.isfinite(kinds)
     few = np.where(normal, 1.0, kinds)
     tail = 1.0 - level / 2.0
-    shift = special.nctdtrinc(few, 1.0 - power, special.stdtrit(few, tail))
-    return np.asarray(se * np.where(normal, special.ndtri(tail) + special.ndtri(power), shift)[place.reshape(df.shape)])
+    shift = scipy.special.nctdtrinc(few, 1.0 - power, scipy.special.stdtrit(few, tail))
+    return np.asarray(
+        se * np.where(normal, scipy.special.ndtri(tail) + scipy.special.ndtri(power), shift)[place.reshape(df.shape)]
+    )
 
 
 def power_of(effect: Floats | float, se: float, df: float, *, level: float = LEVEL) -> Floats:
     """Share of samples in which a two-sided t test rejects when the effect is there, both sides counted."""
     shift = np.asarray(effect, dtype=np.float64) / se
     if not np.isfinite(df):
-        critical = special.ndtri(1.0 - level / 2.0)
-        return np.asarray(special.ndtr(shift - critical) + special.ndtr(-shift - critical))
-    critical = special.stdtrit(df, 1.0 - level / 2.0)
+        critical = scipy.special.ndtri(1.0 - level / 2.0)
+        return np.asarray(scipy.special.ndtr(shift - critical) + scipy.special.ndtr(-shift - critical))
+    critical = scipy.special.stdtrit(df, 1.0 - level / 2.0)
     # the lower tail of T(df, d) is the upper tail of T(df, -d)
-    return np.asarray(1.0 - special.nctdtr(df, shift, critical) + 1.0 - special.nctdtr(df, -shift, critical))
+    return np.asarray(
+        1.0 - scipy.special.nctdtr(df, shift, critical) + 1.0 - scipy.special.nctdtr(df, -shift, critical)
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
+import scipy
 
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Sample
@@ -27,12 +27,12 @@ TOO_FEW = "needs at least 2 events"
 
 def normal_p(z: float) -> float:
     """Two-sided p-value of a standard normal."""
-    return float(2.0 * special.ndtr(-abs(z)))
+    return float(2.0 * scipy.special.ndtr(-abs(z)))
 
 
 def student_p(t: float, df: float) -> float:
     """Two-sided p-value of Student's t."""
-    return float(2.0 * special.stdtr(df, -abs(t)))
+    return float(2.0 * scipy.special.stdtr(df, -abs(t)))
 
 
 def cross_sectional_t(sample: Sample) -> Outcome:
@@ -91,7 +91,7 @@ def event_variance_ratio(sample: Sample) -> Outcome:
         return silent(TOO_FEW)
     ratio = float(sample.scar.var(ddof=1) / sample.q.mean())
     df = sample.n - 1
-    return Outcome(ratio, df * ratio, float(special.chdtrc(df, df * ratio)), df=df)
+    return Outcome(ratio, df * ratio, float(scipy.special.chdtrc(df, df * ratio)), df=df)
 
 
 def mean_over_spread(values: np.ndarray) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import linalg, special
+import scipy
 
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Floats, Sample
@@ -72,9 +72,9 @@ def mvrm_joint_wald(sample: Sample) -> Outcome:
     m = len(system.car)
     if m > system.df:
         return _too_wide(system, m)
-    form = float(system.car @ linalg.solve(system.sscp, system.car, assume_a="pos"))
+    form = float(system.car @ scipy.linalg.solve(system.sscp, system.car, assume_a="pos"))
     wald = form / system.q * system.days
-    return Outcome(float(system.car.mean()), wald, float(special.chdtrc(m, wald)), df=m, n_events=m)
+    return Outcome(float(system.car.mean()), wald, float(scipy.special.chdtrc(m, wald)), df=m, n_events=m)
 
 
 def mvrm_joint_bootstrap(sample: Sample) -> Outcome:
@@ -89,7 +89,7 @@ def mvrm_joint_bootstrap(sample: Sample) -> Outcome:
     pool = system.residuals[: system.days - length]
     basis = np.linalg.qr(system.design)[0]
     select = np.concatenate([np.zeros(system.design.shape[1] - length), np.ones(length)])
-    contrast = select @ linalg.pinv(system.design)
+    contrast = select @ scipy.linalg.pinv(system.design)
     rng = np.random.default_rng(SEED)
     extreme = 0
     for _ in range(DRAWS):
@@ -112,10 +112,10 @@ def _exact_f(system: _System, contrast: Floats) -> Outcome:
     if denominator < 1:
         return _too_wide(system, m)
     theta = contrast @ system.car
-    form = float(theta @ linalg.solve(contrast @ system.sscp @ contrast.T, theta, assume_a="pos"))
+    form = float(theta @ scipy.linalg.solve(contrast @ system.sscp @ contrast.T, theta, assume_a="pos"))
     f = form / system.q * denominator / m
     return Outcome(
-        float(system.car.mean()), f, float(special.fdtrc(m, denominator, f)), df=denominator, df_numerator=m,
+        float(system.car.mean()), f, float(scipy.special.fdtrc(m, denominator, f)), df=denominator, df_numerator=m,
         note=f"F({m}, {denominator}) on {system.days} common days", n_events=len(system.car),
     )  # fmt: skip
 
@@ -154,7 +154,7 @@ def _estimate(y: Floats, x: Floats, y_event: Floats, x_event: Floats, intercept:
     df = len(both) - design.shape[1]
     if df < 1:
         return silent("needs more common estimation days than regressors")
-    inverse = linalg.inv(design.T @ design)
+    inverse = scipy.linalg.inv(design.T @ design)
     coefficients = inverse @ design.T @ both
     residuals = both - design @ coefficients
     select = np.concatenate([np.zeros(design.shape[1] - length), np.ones(length)])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from scipy import special
+import scipy
 
 from marketimpact.inference.correlation import mean_correlation
 from marketimpact.inference.detect import LEVEL, detectable
@@ -126,7 +126,7 @@ def _variance_ratio(sample: Sample) -> tuple[float, float]:
     if own_share <= 0:
         return np.nan, np.nan
     ratio = float(sample.scar.var(ddof=1) / (sample.q.mean() * own_share))
-    return ratio, float(special.chdtrc(sample.n - 1, (sample.n - 1) * ratio))
+    return ratio, float(scipy.special.chdtrc(sample.n - 1, (sample.n - 1) * ratio))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
-from scipy import special
+import scipy
 
 from marketimpact.placing import REASONS
 from marketimpact.report.around import around
@@ -179,7 +179,7 @@ def _moved(story: Story) -> Section:
 def _firms(part: Part, story: Story) -> pl.DataFrame:
     single = story.singles[part.key].select("event_id", "sq_p", "p_romano_wolf")
     car = part.result.car(*story.primary).join(single, on="event_id", how="left", validate="1:1", maintain_order="left")
-    quantile = special.stdtrit(car["df"].to_numpy(), 0.975)
+    quantile = scipy.special.stdtrit(car["df"].to_numpy(), 0.975)
     order = {each.name: position for position, each in enumerate(part.groups)}
     group = pl.col(story.group).cast(pl.String).fill_null("without a group") if story.group else pl.lit("All firms")
     name = pl.col("name") if "name" in car.columns else pl.lit(None, pl.String)

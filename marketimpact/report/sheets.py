@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import Any
 
-__all__ = ["Cell", "Row", "Sheet", "number", "p_value", "percent", "text"]
+from marketimpact.written import missing, number, p_value, percent, text
 
-NOTHING = "–"
+__all__ = ["Cell", "Row", "Sheet", "missing", "number", "p_value", "percent", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,41 +56,3 @@ class Sheet:
             for row, back in zip(rows, backs, strict=True)
         )
         return cls(tuple(columns), made, frozenset(numeric), caption, note, folded)
-
-
-def missing(value: Any) -> bool:
-    """Whether there is nothing to write."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def percent(value: float | None) -> str:
-    """A fraction as a signed percentage with two decimals."""
-    if missing(value):
-        return NOTHING
-    written = f"{value:+.2%}".replace("-", "−")
-    return "0.00%" if written[1:] == "0.00%" else written
-
-
-def number(value: float | None, decimals: int = 2) -> str:
-    """A number with fixed decimals."""
-    return NOTHING if missing(value) else f"{value:.{decimals}f}".replace("-", "−")
-
-
-def p_value(value: float | None) -> str:
-    """A p-value with three decimals."""
-    if missing(value):
-        return NOTHING
-    return "<0.001" if value < 0.001 else f"{value:.3f}"  # type: ignore[operator]
-
-
-def text(value: object) -> str:
-    """Any other value."""
-    if missing(value):
-        return NOTHING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M")
-    if isinstance(value, date):
-        return value.isoformat()
-    return str(value)

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import polars as pl
 
-from marketimpact import csvtext
+from marketimpact import csvtext, schema
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.schema import Prices, check
 from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
 from marketimpact.sources.rows import counted, none_of_them, plain_value, refuse_unreadable, text_value, wrong_type
 
@@ -280,7 +279,7 @@ def _broken_notes(others: pl.DataFrame) -> list[str]:
     broken = others.height - readable.height
     if not readable.is_empty():
         try:
-            check(Prices, readable, "prices")
+            schema.check(schema.Prices, readable, "prices")
         except DataError as error:
             broken += readable.height if error.rows is None else error.rows.height
     return [f"{counted(broken)} of symbols not asked for break the rules of prices."] if broken else []

@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
+from marketimpact import schema
 from marketimpact.errors import DataError, SourceError, SpecificationError
-from marketimpact.schema import Prices, check
 
 __all__ = [
     "PriceSource",
@@ -179,7 +179,7 @@ def price_table(
         )
     given = [name for name in EXTRA_COLUMNS if name in frame.columns]
     frame = (
-        check(Prices, frame, f"prices of {source} (rows counted among those asked for)")
+        schema.check(schema.Prices, frame, f"prices of {source} (rows counted among those asked for)")
         .select(*COLUMNS, *given)
         .sort("symbol", "date")
     )

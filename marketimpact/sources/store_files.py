@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from marketimpact.errors import DataError
 
 __all__ = ["content_of", "digest", "locked", "safe_name", "set_aside", "sweep", "write_whole"]
@@ -70,6 +68,8 @@ def safe_name(name: str) -> str:
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold the directory's lock; the system lets go of it when a process dies."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415  # it brings multiprocessing, and most studies keep no store
+
     try:
         directory.mkdir(parents=True, exist_ok=True)
         # a singleton, so that who holds the lock may take it again

@@ -82,6 +82,10 @@ def test_a_direction_must_be_said(golden_market, golden_study, events):
         result.signed({"permissive": 0.5, "restrictive": 1})
     with pytest.raises(mi.SpecificationError, match="no column of the events"):
         result.signed({"permissive": 1}, by="direction")
+    with pytest.raises(mi.SpecificationError, match=r"given the expression .*stance.*needs a direction, 1 or -1"):
+        result.signed(pl.col("stance") == "permissive")
+    with pytest.raises(mi.SpecificationError, match="no column of the events"):
+        result.signed({"permissive": 1}, by=pl.col("stance"))
 
 
 def test_one_sided_p_values(golden_market, golden_study, events):

@@ -152,3 +152,14 @@ def test_nowhere_to_go_and_nobody_to_stand_in():
         mi.placebo_firms(STUDY, events, market, within=("colour",))
     with pytest.raises(mi.SpecificationError, match="No event is usable"):
         mi.placebo_dates(STUDY, events_on([5]), market)
+
+
+@pytest.mark.parametrize("asked", [mi.placebo_dates, mi.placebo_firms])
+def test_a_result_is_no_study(asked):
+    events, market = events_on([300, 320]), market_of(6)
+    with pytest.raises(
+        mi.SpecificationError, match=rf"given the result of a study.*mi\.{asked.__name__}\(study, events"
+    ):
+        asked(STUDY.run(events, market), events, market)
+    with pytest.raises(mi.SpecificationError, match="given a type where"):
+        asked(mi.EventStudy, events, market)

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
-from marketimpact import schema
+from marketimpact import schema, vocabulary
 from marketimpact.errors import DataError
 
 INSTANT = pl.Datetime("us", "UTC")
@@ -83,7 +83,7 @@ def test_every_rule_has_a_meaning_in_words():
         if name.endswith(("_allowed", "_order", "_itself", "needs_time_zone", "_minus_one"))
     }
     assert rules
-    assert rules <= set(schema.MEANING)
+    assert rules <= set(vocabulary.MEANING)
 
 
 def test_the_message_shows_the_key_and_the_columns_at_fault():

@@ -416,7 +416,7 @@ def test_a_snapshot_is_read_from_a_folder_that_cannot_be_written(store, monkeypa
     def refused(*_, **__):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    for place in ("marketimpact.sources.store_files.FileLock.acquire", "pathlib.Path.mkdir", "pathlib.Path.replace"):
+    for place in ("filelock.FileLock.acquire", "pathlib.Path.mkdir", "pathlib.Path.replace"):
         monkeypatch.setattr(place, refused)
     assert mi.StoredPrices(store=store, snapshot=good.snapshot).read(["NVDA"]).frame.equals(good.frame)
     assert store.verify().is_empty()

@@ -1,0 +1,65 @@
+"""What the cells of the frames may say, and the words for what is wrong with them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+__all__ = [
+    "ANTICIPATED",
+    "CONFIDENCES",
+    "IDENTIFIER",
+    "LONGEST_DAY",
+    "MEANING",
+    "PRECISIONS",
+    "PRESENT",
+    "STANCES",
+    "UTC",
+    "VERIFICATIONS",
+]
+
+PRECISIONS = ("minute", "hour", "day")
+STANCES = ("restrictive", "permissive", "mixed", "none")
+VERIFICATIONS = ("seen", "partly_seen", "recalled")
+CONFIDENCES = ("high", "medium", "low")
+ANTICIPATED = ("no", "partly", "yes")
+UTC = "UTC"
+#: A local day lasts up to 25 hours, when the clocks go back.
+LONGEST_DAY = timedelta(hours=25)
+IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._\-]*$"
+
+#: Marks a column whose cells may be empty but which must be there.
+PRESENT = {"present": True}
+
+#: Rule -> what it asks, in the words an error message uses.
+MEANING = {
+    "primary_key": "the key must not repeat",
+    "nullability": "must not be empty",
+    "min_exclusive": "must be above zero",
+    "min": "must not be negative",
+    "nan": "must not be NaN (leave a missing value empty)",
+    "inf": "must be finite",
+    "regex": "has characters that an identifier cannot have",
+    "min_length": "must not be empty",
+    "inner_nullability": "has an empty entry",
+    "time_precision_allowed": f"time_precision must be one of {', '.join(PRECISIONS)}",
+    "stance_allowed": f"stance must be one of {', '.join(STANCES)}",
+    "verification_allowed": f"verification must be one of {', '.join(VERIFICATIONS)}",
+    "confidence_allowed": f"confidence must be one of {', '.join(CONFIDENCES)}",
+    "anticipated_allowed": f"anticipated must be one of {', '.join(ANTICIPATED)}",
+    "time_zone_known": "time_zone must be an IANA name such as Asia/Shanghai",
+    "day_needs_time_zone": "a date-only announcement needs the time_zone whose date it is",
+    "day_has_no_clock": "a date-only announcement must not carry a clock: write the plain date, such as "
+    "2025-08-12, or the instant at which that date begins in time_zone",
+    "bounds_in_order": "not_before and not_after must be in order and enclose announced_at (for a date-only "
+    "announcement, part of its day)",
+    "no_offset": "has a clock but no offset, so nobody can tell which session it belongs to: write "
+    "2025-08-12T12:45:00+08:00, or end a UTC time with Z",
+    "unreadable_instant": "is no ISO 8601 instant, such as 2025-08-12T12:45:00+08:00 or 2025-08-12T04:45:00Z",
+    "no_clock": "is a plain date: write the clock and its offset too, or say time_precision day",
+    "unreadable_date": "is no date, such as 2025-08-12",
+    "unreadable_truth": "must be true or false",
+    "unreadable_number": "is no number",
+    "dates_in_order": "first must not lie after last",
+    "return_above_minus_one": "a simple return lies above -1",
+    "benchmark_is_not_itself": "a security cannot be its own benchmark",
+}

@@ -1,0 +1,216 @@
+"""Tables to read and charts of a result: what they show, what they say beneath, and that frames stay frames."""
+
+from __future__ import annotations
+
+import html
+import re
+from datetime import date
+
+import polars as pl
+import pytest
+
+import marketimpact as mi
+from marketimpact import charts, tables
+from marketimpact.tables import Table
+from tests.conftest import golden
+
+HOSTILE = '<img src=x onerror="alert(1)">{{7*7}}**b**'
+QUESTIONS = {"car", "caar", "test", "single_tests", "attrition", "estimates"}
+
+
+@pytest.fixture(scope="module")
+def result(golden_market, golden_study) -> mi.StudyResult:
+    """Firms and dates that repeat, and an event that falls out."""
+    events = golden("events_mixed")
+    lost = events.head(1).with_columns(event_id=pl.lit("lost"), symbol=pl.lit("nobody"))
+    return golden_study.run(pl.concat([events, lost]), golden_market)
+
+
+def read(table: Table) -> tuple[list[str], list[list[str]], list[str]]:
+    """Headings, cells and notes of the HTML, as a reader sees them."""
+    text = table._repr_html_()
+    cut = [[html.unescape(cell) for cell in re.findall(r"<td[^>]*gt_row[^>]*>(.*?)</td>", row, flags=re.S)] for row in
+           re.findall(r"<tr>(.*?)</tr>", text, flags=re.S)]  # fmt: skip
+    headings = re.findall(r"<th[^>]*gt_col_heading[^>]*>(.*?)</th>", text, flags=re.S)
+    notes = re.findall(r'<span class="gt_from_md">(.*?)</span>', text, flags=re.S)
+    return [html.unescape(h) for h in headings], [row for row in cut if row], [html.unescape(note) for note in notes]
+
+
+def test_frames_stay_plain_frames(result):
+    for frame in (result.test(0, 1), result.attrition, result.car(0, 1), result.caar(), result.estimates):
+        assert type(frame) is pl.DataFrame
+    table = result.show.test(0, 1)
+    assert type(table.frame) is pl.DataFrame
+    assert table.frame.equals(result.test(0, 1))
+
+
+def test_cells_are_the_frame_rounded(result):
+    headings, rows, notes = read(result.show.car(0, 1))
+    frame = result.car(0, 1)
+    assert len(rows) == frame.height
+    assert "n_days (sessions)" in headings
+    assert "scar (sd)" in headings
+    for cells, row in zip(rows, frame.iter_rows(named=True), strict=True):
+        shown = dict(zip(headings, cells, strict=True))
+        assert shown["event_id"] == row["event_id"]
+        assert shown["car"] == f"{100 * row['car']:+.2f}%".replace("-", "−")
+        assert shown["se"] == f"{100 * row['se']:.2f}%"
+        assert shown["p"] == ("<0.001" if row["p"] < 0.001 else f"{row['p']:.3f}")
+        assert shown["flags"] == (row["flags"] or "–")
+    hidden = len(frame.columns) - len(headings)
+    assert notes[-1] == (f"{hidden} more columns in .frame." if hidden > 1 else "1 more column in .frame.")
+
+
+def test_tests_are_told_with_their_validity_and_every_word_of_their_notes(result):
+    headings, rows, notes = read(result.show.test(0, 1))
+    frame = result.test(0, 1)
+    at = {name: headings.index(name) for name in ("test", "valid", "note")}
+    assert [row[at["test"]] for row in rows] == frame["test"].to_list()
+    assert [row[at["valid"]] for row in rows] == ["yes" if valid else "no" for valid in frame["valid"]]
+    of_all = {note.removeprefix("all: ") for note in notes if note.startswith("all: ")}
+    told = dict(note.split(": ", 1) for note in notes if note.split(":")[0].isdigit())
+    for cells, note in zip(rows, frame["note"], strict=True):
+        clauses = {clause.strip() for clause in (note or "").split(";") if clause.strip()}
+        marks = [mark for mark in cells[at["note"]].split(", ") if mark]
+        assert {told[mark] for mark in marks} | of_all == clauses
+
+
+def test_text_has_what_the_notebook_has(result):
+    shown = repr(result.show.test(0, 1))
+    flat = re.sub(r"\s+", " ", shown)
+    for row in result.test(0, 1).iter_rows(named=True):
+        assert row["test"] in shown
+        assert f"{row['n_events']}" in shown
+    assert "valid: whether the test keeps its size" in flat
+    assert "…" not in shown
+
+
+def test_a_long_table_says_that_it_is_cut_and_long_text_is_not():
+    frame = pl.DataFrame({"event_id": [f"e{n}" for n in range(tables.MOST_ROWS + 5)], "detail": ["word " * 80] * 65})
+    table = Table(frame)
+    _, rows, notes = read(table)
+    assert len(rows) == tables.MOST_ROWS
+    assert notes == [f"{tables.MOST_ROWS} rows of {frame.height} are shown; .frame holds them all."]
+    assert repr(table).split().count("word") == 80 * tables.MOST_ROWS
+    assert all(cell.count("word") == 80 for _, cell in rows)
+
+
+def test_numbers_without_a_unit_keep_three_digits_and_align():
+    frame = pl.DataFrame(
+        {
+            "omega": [1.234e-6, None, -4.5e-6],
+            "count": [12345, None, -3],
+            "whole": [9.0, float("nan"), 239.0],
+            "p_holm": [0.5, None, 1e-9],
+            "day": [date(2025, 8, 12), None, None],
+            "firms": [["A", "B"], [], None],
+            "se": [0.25, 0.5, 1.0],
+        }
+    )
+    _, rows, _ = read(Table(frame))
+    assert [row[0] for row in rows] == ["0.00000123", "–", "−0.00000450"]
+    assert [row[1] for row in rows] == ["12,345", "–", "−3"]
+    assert [row[2] for row in rows] == ["9", "–", "239"]
+    assert [row[3] for row in rows] == ["0.500", "–", "<0.001"]
+    assert [row[4] for row in rows] == ["2025-08-12", "–", "–"]
+    assert [row[5] for row in rows] == ["A, B", "", "–"]
+    assert [row[6] for row in rows] == ["0.250", "0.500", "1.000"]  # no abnormal return beside it: no percentage
+
+
+def test_returns_that_are_no_fractions_are_no_percentages():
+    frame = pl.DataFrame({"tau": [0], "car": [0.1234], "se": [0.05]})
+    _, rows, notes = read(Table(frame, unit="log volume"))
+    assert rows == [["0", "0.123", "0.0500"]]
+    assert notes == ["Returns are log volumes, not fractions."]
+    assert read(Table(frame))[1] == [["0", "+12.34%", "5.00%"]]
+
+
+def test_a_curve_shows_its_reasons_whole(golden_market):
+    curve = mi.specification_curve(
+        golden("events_mixed"), golden_market, models=[mi.MarketModel(), mi.FactorModel(("oil",))]
+    )
+    shown = html.unescape(curve._repr_html_())
+    assert all(reason in shown for reason in curve.reasons()["reason"])
+    ran = Table(curve.summary())
+    shares = [row[ran.frame.columns.index("share_of_all")] for row in read(ran)[1]]
+    assert shares == [f"{100 * share:.2f}%" for share in curve.summary()["share_of_all"]]
+
+
+def test_names_from_outside_stay_text_and_the_same_table_has_the_same_bytes():
+    frame = pl.DataFrame({HOSTILE: [HOSTILE], "note": [HOSTILE]})
+    table = Table(frame, HOSTILE, (HOSTILE,), footnotes="note")
+    shown = table._repr_html_()
+    assert "<img" not in shown
+    assert "<b>" not in shown
+    assert html.unescape(shown).count(HOSTILE) == 5
+    assert shown == Table(frame, HOSTILE, (HOSTILE,), footnotes="note")._repr_html_()
+    assert HOSTILE in repr(table)
+
+
+def test_attrition_counts_reasons(result, golden_study, golden_market):
+    assert result.show.attrition().title == "2 events could not be used: too_few_observations 1, unknown_symbol 1"
+    whole = golden_study.run(result.events.select("event_id", "symbol", "date"), golden_market)
+    assert whole.show.attrition().title == "Every event was used"
+    assert "reason" in repr(whole.show.attrition())
+
+
+def test_groups_are_shown_with_their_names(result):
+    grouped = result.by("date")
+    headings, rows, _ = read(grouped.show.caar(0, 0))
+    assert headings[0] == "date"
+    assert [row[0] for row in rows] == [str(day) for day in sorted(result.events["date"].unique())]
+    assert read(grouped.show.test(0, 0, tests=["bmp"]))[0][:2] == ["date", "test"]
+    assert repr(grouped).splitlines()[0].startswith("Grouped by date")
+    many = result.by("event_id")
+    assert repr(many).splitlines()[-1] == f"  and {result.events.height - 20} more"
+
+
+def test_any_frame_about_the_result(result):
+    frame = result.car(0, 1).select("event_id", "car")
+    assert result.show(frame, "Mine").title == "Mine"
+    with pytest.raises(mi.SpecificationError, match="given a StudyResult"):
+        result.show(result)
+    with pytest.raises(mi.SpecificationError, match="the frame has event_id, car"):
+        result.show(frame, columns=["colour"])
+
+
+def test_simulated_prices_are_called_so():
+    market = mi.Market.load(mi.securities().filter(pl.col("symbol") == "NVDA"), mi.SamplePrices())
+    events = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["NVDA"] * 2, "date": [date(2025, 8, 12)] * 2})
+    result = mi.EventStudy().run(events, market)
+    for table in (
+        result.show.test(0, 1),
+        result.show.car(0, 1),
+        result.show.attrition(),
+        result.by("date").show.caar(),
+    ):
+        assert "SIMULATED PRICES" in " ".join(read(table)[2])
+        assert "SIMULATED PRICES" in repr(table)
+    for chart in (result.plot(), result.plot.firms(0, 1)):
+        assert "simulated prices" in charts.to_svg(chart)
+
+
+def test_completion_offers_the_questions(result):
+    offered = {name for name in dir(result) if not name.startswith("_")}
+    assert offered >= QUESTIONS
+    assert {"show", "plot", "where", "by", "signed", "clustered", "inspect", "regress"} <= offered
+    assert not offered & {"estimates_", "held", "rows", "sample"}
+    assert {name for name in dir(result.show) if not name.startswith("_")} == QUESTIONS
+    assert {name for name in dir(result.plot) if not name.startswith("_")} == {"path", "firms"}
+    assert set(dir(mi)) == set(mi.__all__) | {name for name in dir(mi) if name.startswith("__")}
+    assert ".test(0, 1)" in repr(result.show)
+    assert ".firms(" in repr(result.plot)
+
+
+def test_firms_are_drawn_by_size_with_their_intervals(result):
+    spec = result.plot.firms(0, 1, level=0.9).to_dict()
+    given = [*spec.get("datasets", {}).values(), *(layer["data"].get("values", []) for layer in spec["layer"])]
+    rows = max(given, key=len)
+    frame = result.car(0, 1)
+    assert [row["car"] for row in rows] == sorted(frame["car"].to_list(), reverse=True)
+    assert {row["label"] for row in rows} == set(frame["event_id"])  # firms repeat, so events name the rows
+    for wrong, said in (({"by": "colour"}, "by='colour'"), ({"level": 1.0}, "between 0 and 1")):
+        with pytest.raises(mi.SpecificationError, match=said):
+            result.plot.firms(0, 1, **wrong)
+    with pytest.raises(mi.SpecificationError, match="nothing to draw"):
+        result.where(pl.col("event_id") == "none").plot.firms(0, 1)
