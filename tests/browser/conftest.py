@@ -1,4 +1,4 @@
-"""A report of the seed study in a real browser."""
+"""A real browser, and a report of the seed study in it."""
 
 from __future__ import annotations
 
@@ -40,14 +40,20 @@ def browser():
         opened.close()
 
 
-def opened(browser, address, **options):
-    """A page with its charts drawn, and everything that it said or asked for."""
+def watched(browser, address, **options):
+    """A page, and everything that it said or asked for."""
     tab = browser.new_context(**options).new_page()
     said: list[str] = []
     tab.on("console", lambda message: said.append(message.text))
     tab.on("pageerror", lambda error: said.append(str(error)))
     tab.on("request", lambda asked: said.append(asked.url) if not asked.url.startswith(("file:", "data:")) else None)
     tab.goto(address)
+    return tab, said
+
+
+def opened(browser, address, **options):
+    """The same of a report, with its charts drawn."""
+    tab, said = watched(browser, address, **options)
     if options.get("java_script_enabled", True):
         charts = tab.locator("figure").count()
         tab.wait_for_function(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -14,13 +13,9 @@ import pytest
 
 from tests.conftest import ROOT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 pytest.importorskip("jupyterlab", reason="needs JupyterLab: pip install -e '.[notebooks]'")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),
-]
+pytestmark = pytest.mark.slow
 #: A page that is still busy after so many milliseconds will not come to an end.
 PATIENCE = 120_000
 CELLS = [
@@ -78,19 +73,17 @@ def _run(page, number):
 
 
 @pytest.fixture(scope="module")
-def page(lab):
+def page(lab, browser):
     """The notebook with every cell run."""
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 4000})  # all cells at once: others are not drawn
-        page.outside = []
-        page.on("request", lambda asked: page.outside.append(asked.url) if asked.url.startswith("http") else None)
-        page.goto(f"{lab}/tree/mine.ipynb?reset", timeout=PATIENCE)
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=PATIENCE)
-        for number in range(len(CELLS) - 1):
-            _run(page, number)
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 1280, "height": 4000})  # all cells at once: others are not drawn
+    page.outside = []
+    page.on("request", lambda asked: page.outside.append(asked.url) if asked.url.startswith("http") else None)
+    page.goto(f"{lab}/tree/mine.ipynb?reset", timeout=PATIENCE)
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=PATIENCE)
+    for number in range(len(CELLS) - 1):
+        _run(page, number)
+    yield page
+    page.close()
 
 
 def output(page, number):
