@@ -64,7 +64,7 @@ def portfolios(
     own = np.where(present, own_variance_of(fitted, x_window, model, estimates.windows, window), 0.0)
     car, variance = cumulate(ar, np.where(present[:, :, None], loading, 0.0), own, fitted)
     enough = (fitted.n_obs >= estimates.windows.min_observations) & ~fitted.singular & present.any(axis=1)
-    dates = np.stack([estimates.dates[rows[0], columns] for rows in groups])
+    dates = estimates.dates_of(np.array([rows[0] for rows in groups]))[:, columns]
     return Portfolios(
         car=car,
         se=np.where(enough, np.sqrt(variance), np.nan),

@@ -209,6 +209,6 @@ class EventStudy:
             "prices": market.source,
             "simulated": "yes" if market.simulated else "no",
             "market_sha256": market.fingerprint,
-            "events_sha256": fingerprint(events.sort("event_id").select("event_id", "symbol", "date")),
+            "events_sha256": fingerprint(events.select("event_id", "symbol", "date")),
             **{name: version(name) for name in ("marketimpact", "polars", "numpy", "scipy", "statsmodels")},
         }

@@ -232,7 +232,8 @@ def fingerprint(frame: pl.DataFrame) -> str:
     ordered = pl.DataFrame(plain)
     if plain:
         # Every value is an integer or a text here, so rows that tie are the same to the last bit.
-        ordered = ordered.sort(pl.all())
+        # nothing is sorted by marks of emptiness that no row has
+        ordered = ordered.sort([name for name in plain if not name.endswith("\0empty") or ordered[name].max()])
     for column in ordered.iter_columns():
         for part in _parts(column):
             digest.update(len(part).to_bytes(8, "little"))
@@ -269,4 +270,4 @@ def _parts(column: pl.Series) -> tuple[bytes, ...]:
     if column.dtype != pl.String:
         return (column.to_numpy().astype("<i8").tobytes(),)
     lengths = column.str.len_bytes().to_numpy().astype("<i8").tobytes()
-    return lengths, "".join(column.to_list()).encode()
+    return lengths, column.str.join().item().encode()
