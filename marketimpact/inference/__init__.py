@@ -20,7 +20,8 @@ from marketimpact.inference.clocks import Clock, apart
 from marketimpact.inference.correlation import mean_correlation
 from marketimpact.inference.detect import detectable, power_of
 from marketimpact.inference.multiple import adjust, romano_wolf
-from marketimpact.inference.pairs import MeanCorrelation, Pairs, Rows, chains, layouts, overlap_of, shared_part
+from marketimpact.inference.overlap import chains, layouts, overlap_of
+from marketimpact.inference.pairs import MeanCorrelation, Pairs, Rows, shared_part
 from marketimpact.inference.placebo import block_sums, blocks
 from marketimpact.inference.placement import side_by_side
 from marketimpact.inference.protocol import Alternative, Holds, Outcome, SignificanceTest

@@ -8,7 +8,8 @@ from itertools import product
 import numpy as np
 
 from marketimpact.inference.moments import TOO_FEW, bmp, normal_p, patell_scar, student_p
-from marketimpact.inference.pairs import BY_DATE, MIN_COMMON_DAYS, Key, MeanCorrelation
+from marketimpact.inference.overlap import BY_DATE
+from marketimpact.inference.pairs import MIN_COMMON_DAYS, Key, MeanCorrelation
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Sample
 

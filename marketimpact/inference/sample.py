@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.inference.clocks import Clock
-from marketimpact.inference.pairs import MeanCorrelation, Overlap, Pairs, chains, overlap_of
+from marketimpact.inference.overlap import Overlap, chains, overlap_of
+from marketimpact.inference.pairs import MeanCorrelation, Pairs
 from marketimpact.inference.rowwise import Rowwise
 
 __all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample"]
@@ -263,7 +264,7 @@ class Sample:
     @cached_property
     def listed_twice(self) -> int:
         """Firms of which two listings are counted as events of days in common."""
-        met = {(one, other) for one, other, _ in self.overlap.pairs()}
+        met = set(self.overlap.pairs())
         place = self.kinds[1]
         order = np.argsort(self.firm, kind="stable")
         number = 0

@@ -1,0 +1,142 @@
+"""Layouts: events with the same days; and which layouts have days of the window in common.
+
+Events with the same days (one exchange, one day 0, nothing missing or the same missing) form a layout. Sums
+over all pairs of two layouts need each event once and never a matrix of events by events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marketimpact.inference.clocks import Clock, apart, links
+from marketimpact.inference.rowwise import CHUNK, Rowwise
+
+__all__ = ["BY_DATE", "OTHER_FIRST", "OTHER_LATER", "Overlap", "chains", "layouts", "overlap_of"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+#: How sessions are matched: on the date, or by the news they hear, the other closing first or later.
+BY_DATE, OTHER_FIRST, OTHER_LATER = range(3)
+
+
+def layouts(residuals: Rowwise, n_obs: Ints, *, day0: Ints, exchange: Ints, held: Bools) -> Ints:
+    """Number of each event's layout, (N,), by date of day 0; `held`, (N, W), says what days of its window it has.
+
+    Events of one exchange and day 0 with the same days missing, (N,) `n_obs` of them there, are of one layout.
+    """
+    words = -(-residuals.width // 64)
+    bits = np.zeros((residuals.n, 8 * words), dtype=np.uint8)
+    partly = np.flatnonzero(n_obs < residuals.width)  # events with every day need not be looked at
+    for start in range(0, len(partly), CHUNK):
+        rows = partly[start : start + CHUNK]
+        packed = np.packbits(np.isnan(residuals.rows(rows)), axis=1)
+        bits[rows, : packed.shape[1]] = packed
+    window = np.packbits(held, axis=1)
+    bytes_of = np.zeros((residuals.n, 8 * -(-window.shape[1] // 8)), dtype=np.uint8)
+    bytes_of[:, : window.shape[1]] = window
+    keys = np.column_stack([day0, exchange, bits.view(np.int64), bytes_of.view(np.int64)])
+    frame = pl.DataFrame(keys, schema=[f"key_{k}" for k in range(keys.shape[1])])
+    groups = frame.with_row_index("row").group_by(frame.columns, maintain_order=True).agg("row")
+    order = groups.with_columns(first=pl.col("row").list.first()).sort("key_0", "first")["row"]
+    number = np.empty(residuals.n, dtype=np.int64)
+    number[order.explode(empty_as_null=False).to_numpy()] = np.repeat(
+        np.arange(len(order)), order.list.len().to_numpy()
+    )
+    return number
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlap:
+    """Pairs of layouts whose windows have days in common, ``one <= other``.
+
+    A session after a holiday has the days in common that it makes up for. Between exchanges that are hardly
+    open together dates say little, and pairs of sessions that hear the same news count instead.
+
+    Attributes
+    ----------
+    one, other : (P,) arrays
+        Numbers of layouts.
+    weight : (P, 3) array
+        Common days over ``sqrt(L_i L_j)`` by how sessions are matched: on the date, or by the news they
+        hear, where of two exchanges the one with the larger number closes first, or later.
+    far : (P,) array
+        Whether they are on exchanges that are hardly open together.
+    """
+
+    one: Ints
+    other: Ints
+    weight: Floats
+    far: Bools
+
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        """Numbers of every pair."""
+        return zip(self.one.tolist(), self.other.tolist(), strict=True)
+
+
+def overlap_of(dates: Ints, exchange: Ints, clocks: Sequence[Clock]) -> Overlap:
+    """Pairs of rows with days in common; (K, L) dates, -1 where there is none."""
+    row, column = np.nonzero(dates >= 0)
+    day = dates[row, column]
+    entries = {a: (row[exchange[row] == a], day[exchange[row] == a]) for a in np.unique(exchange).tolist()}
+    hardly = apart(clocks)
+    found: list[tuple[Ints, int, bool]] = [(np.zeros(0, dtype=np.int64), BY_DATE, False)]
+    for a, (here, days) in entries.items():
+        for b, (there, days_there) in entries.items():
+            if a <= b:
+                far = bool(hardly[a, b])
+                for kind, i, j in _met(days, days_there, clocks[a], clocks[b], far=far):
+                    one, other = here[i], there[j]
+                    kept = (one <= other) if a == b else np.ones(len(one), dtype=bool)
+                    pair = np.minimum(one, other)[kept] * len(dates) + np.maximum(one, other)[kept]
+                    found.append((pair, kind, far))
+    pair, place = np.unique(np.concatenate([part[0] for part in found]), return_inverse=True)
+    ends = np.cumsum([len(part[0]) for part in found])
+    weight, is_far = np.zeros((len(pair), 3)), np.zeros(len(pair), dtype=bool)
+    for (_, kind, far), at in zip(found, np.split(place, ends[:-1]), strict=True):
+        weight[:, kind] += np.bincount(at, minlength=len(pair))
+        is_far[at] = far
+    one, other = np.divmod(pair, max(len(dates), 1))
+    length = (dates >= 0).sum(axis=1)
+    return Overlap(one, other, weight / np.sqrt(length[one] * length[other])[:, None], is_far)
+
+
+def _met(days: Ints, others: Ints, clock: Clock, clock_of_others: Clock, *, far: bool) -> list[tuple[int, Ints, Ints]]:
+    """Places of days of two exchanges that count as common, by how sessions are matched."""
+    if not far and np.array_equal(clock.dates, clock_of_others.dates):
+        return [(BY_DATE, *_equal(days, others))]
+    found = []
+    for kind, (dates, dates_there) in zip(
+        (OTHER_FIRST, OTHER_LATER) if far else (BY_DATE, BY_DATE),
+        links(clock, clock_of_others, by_date=not far),
+        strict=True,
+    ):
+        i, link = _equal(days, dates)
+        k, j = _equal(dates_there[link], others)
+        found.append((kind, i[k], j))
+    return found
+
+
+def _equal(left: Ints, right: Ints) -> tuple[Ints, Ints]:
+    """Places of every two equal values, one left and one right."""
+    order = np.argsort(right, kind="stable")
+    first = np.searchsorted(right, left, side="left", sorter=order)
+    count = np.searchsorted(right, left, side="right", sorter=order) - first
+    i = np.repeat(np.arange(len(left)), count)
+    step = np.arange(len(i)) - np.repeat(np.cumsum(count) - count, count)
+    return i, order[np.repeat(first, count) + step]
+
+
+def chains(n: int, one: Ints, other: Ints) -> tuple[int, Ints]:
+    """Number of groups of n rows chained by links, and the group of each row, (n,)."""
+    from scipy.sparse import csr_array  # noqa: PLC0415
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
+    number, group = connected_components(csr_array((np.ones(len(one)), (one, other)), shape=(n, n)), directed=False)
+    return int(number), np.asarray(group, dtype=np.int64)
