@@ -156,6 +156,7 @@ class Returns(ReturnRows):
 
     symbol = dy.String(primary_key=True, min_length=1)
     date = dy.Date(primary_key=True)
+    ret = dy.Float64(nullable=True, metadata=PRESENT)
 
 
 class Benchmark(dy.Schema):

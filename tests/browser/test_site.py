@@ -40,6 +40,6 @@ def test_search_finds_a_test_from_disk(browser, site):
 
 def test_a_chart_and_a_table_of_a_notebook_are_seen(browser, site):
     tab, _ = opened(browser, site, "notebooks/01_h20", viewport={"width": 1280, "height": 800})
-    assert tab.locator("img.drawn").count() == 1
+    assert tab.locator("img.drawn").count() == 2
     assert tab.locator(".output table").count() > 5
     assert "SIMULATED prices: Nvidia" in tab.locator("pre.output").last.inner_text()

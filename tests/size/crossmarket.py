@@ -8,7 +8,7 @@ announcement of its own, without effect.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
@@ -16,7 +16,7 @@ import polars as pl
 
 import marketimpact as mi
 from marketimpact import calendars
-from marketimpact.inference import Clock, Rows, Rowwise
+from marketimpact.inference import Clock, Rowwise
 from marketimpact.inference.pairs import shared_part
 
 EXCHANGES = ("XNYS", "XSHG", "XTAI")
@@ -127,9 +127,8 @@ class Pairs:
     clocks: tuple[Clock, ...]
 
     @property
-    def rows(self) -> Rows:
-        read = Rowwise.of(self.residuals), Rowwise.of(self.residual_dates)
-        return Rows(*read, self.dates, self.exchange, self.clocks)
+    def rows(self) -> Pairs:
+        return replace(self, residuals=Rowwise.of(self.residuals), residual_dates=Rowwise.of(self.residual_dates))
 
 
 def pairs(count: int, length: int, hour: int, seed: int, *, sessions_estimated: int = 200) -> Pairs:

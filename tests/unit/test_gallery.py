@@ -25,7 +25,7 @@ def test_every_program_of_the_gallery_runs_and_every_chart_draws(tmp_path, monke
         if hasattr(shown, "to_dict"):
             assert "simulated prices" in charts.to_svg(shown)
             drawn += 1
-    assert drawn == 5
+    assert drawn == 6
     assert (tmp_path / "report.html").exists()
 
 
