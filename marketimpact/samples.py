@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from marketimpact.belonging import clusters, exchanges, firm_numbers, numbers
 from marketimpact.estimates import Estimates, panel
-from marketimpact.inference import Pairs, Pool, Rows, Rowwise, Sample, layouts
+from marketimpact.inference import Pairs, Pool, Rows, Rowwise, Sample, apart, layouts
 from marketimpact.market import Market
 from marketimpact.models import Model
 from marketimpact.portfolios import portfolios
@@ -76,8 +76,15 @@ def pairs_of(values: Estimates, market: Market) -> Pairs:
     exchange, clocks = exchanges(values.events, market)
     rows = Rows(values.residual_rows, values.date_rows, exchange, clocks)
     day0 = values.events["date"].to_physical().to_numpy().astype(np.int64)
-    layout = layouts(values.residual_rows, values.fit.n_obs, day0=day0, exchange=exchange, held=values.present)
+    layout, ragged = layouts(
+        values.residual_rows,
+        values.fit.n_obs,
+        day0=day0,
+        exchange=exchange,
+        held=values.present,
+        by_gaps=bool(apart(clocks).any()),  # a pair counts there only if both orders of closing have enough sessions
+    )
     first = np.unique(layout, return_index=True)[1]
     where = np.column_stack([day0[first], exchange[first]])
     place = np.unique(where, axis=0, return_inverse=True)[1].ravel()
-    return Pairs(rows, layout, place)
+    return Pairs(rows, layout, place, ragged)

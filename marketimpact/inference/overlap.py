@@ -26,10 +26,13 @@ Bools = NDArray[np.bool_]
 BY_DATE, OTHER_FIRST, OTHER_LATER = range(3)
 
 
-def layouts(residuals: Rowwise, n_obs: Ints, *, day0: Ints, exchange: Ints, held: Bools) -> Ints:
-    """Number of each event's layout, (N,), by date of day 0; `held`, (N, W), says what days of its window it has.
+def layouts(
+    residuals: Rowwise, n_obs: Ints, *, day0: Ints, exchange: Ints, held: Bools, by_gaps: bool
+) -> tuple[Ints, Bools]:
+    """Number of each event's layout, (N,), by date of day 0, and which layouts are ragged, (K,).
 
-    Events of one exchange and day 0 with the same days missing, (N,) `n_obs` of them there, are of one layout.
+    Events of one exchange and day 0 that have the same days of their window, `held`, (N, W), are of one layout. It
+    is ragged where they differ in the days missing before, `n_obs` of them there; `by_gaps` makes layouts of these.
     """
     words = -(-residuals.width // 64)
     bits = np.zeros((residuals.n, 8 * words), dtype=np.uint8)
@@ -38,18 +41,20 @@ def layouts(residuals: Rowwise, n_obs: Ints, *, day0: Ints, exchange: Ints, held
         rows = partly[start : start + CHUNK]
         packed = np.packbits(np.isnan(residuals.rows(rows)), axis=1)
         bits[rows, : packed.shape[1]] = packed
+    gaps = bits.view(np.int64)
     window = np.packbits(held, axis=1)
     bytes_of = np.zeros((residuals.n, 8 * -(-window.shape[1] // 8)), dtype=np.uint8)
     bytes_of[:, : window.shape[1]] = window
-    keys = np.column_stack([day0, exchange, bits.view(np.int64), bytes_of.view(np.int64)])
+    keys = np.column_stack([day0, exchange, *([gaps] if by_gaps else []), bytes_of.view(np.int64)])
     frame = pl.DataFrame(keys, schema=[f"key_{k}" for k in range(keys.shape[1])])
     groups = frame.with_row_index("row").group_by(frame.columns, maintain_order=True).agg("row")
-    order = groups.with_columns(first=pl.col("row").list.first()).sort("key_0", "first")["row"]
+    members = groups.with_columns(first=pl.col("row").list.first()).sort("key_0", "first")
+    size = members["row"].list.len().to_numpy()
+    order = members["row"].explode(empty_as_null=False).to_numpy()
     number = np.empty(residuals.n, dtype=np.int64)
-    number[order.explode(empty_as_null=False).to_numpy()] = np.repeat(
-        np.arange(len(order)), order.list.len().to_numpy()
-    )
-    return number
+    number[order] = np.repeat(np.arange(len(size)), size)
+    unlike = (gaps != gaps[members["first"].to_numpy()[number]]).any(axis=1)
+    return number, np.bincount(number[unlike], minlength=len(size)) > 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -100,6 +100,8 @@ class Pairs:
     layout: Ints
     #: Number of each layout's exchange and day 0, (K,): layouts that differ in what is missing only share one.
     place: Ints | None = None
+    #: Which layouts hold events that differ in the days missing, (K,).
+    ragged: Bools | None = None
     _known: dict[Key, tuple[float, int]] = field(default_factory=dict, repr=False)
     _read: dict[int, dict[int, Floats]] = field(default_factory=dict, repr=False)
     _dates: dict[int, list[tuple[Ints, Ints]]] = field(default_factory=dict, repr=False)
@@ -114,7 +116,7 @@ class Pairs:
         """Sum of the correlations of all pairs of rows of two layouts, and how many are usable."""
         key = (one, other, kind)
         if key not in self._known:
-            if self._alike(one) > 1 or self._alike(other) > 1:
+            if self._gaps[one] or self._gaps[other]:
                 self._known.update(self._totals(one, other, kind))
             else:
                 self.learn([key])
@@ -125,7 +127,7 @@ class Pairs:
         pairs: dict[int, list[Key]] = {}
         for key in keys:
             one, other, _ = key
-            if key not in self._known and self._alike(one) == 1 == self._alike(other):
+            if key not in self._known and not (self._gaps[one] or self._gaps[other]):
                 for layout in {one, other}:
                     pairs.setdefault(layout, []).append(key)
         half: dict[Key, tuple[Floats, int]] = {}  # what is known of one layout of a pair until the other's turn
@@ -139,9 +141,15 @@ class Pairs:
                 else:
                     half[key] = summed, n
 
-    def _alike(self, layout: int) -> int:
-        """Number of layouts that differ from one in what is missing only."""
-        return 1 if self.place is None else len(self._layouts_at[int(self.place[layout])])
+    @cached_property
+    def _gaps(self) -> list[bool]:
+        """Which layouts are at an exchange and day 0 where events differ in the days missing, and are read together."""
+        if self.place is None or self.ragged is None:
+            return [False] * len(self.members)
+        several = np.bincount(self.place) > 1
+        several[self.place[self.ragged]] = True
+        gaps: list[bool] = several[self.place].tolist()
+        return gaps
 
     @cached_property
     def _layouts_at(self) -> list[Ints]:
@@ -174,12 +182,12 @@ class Pairs:
 
     def _with_gaps(self, numbers: Ints) -> tuple[Ints, Floats, Ints]:
         """Dates of the estimation window, increasing, (C,), residuals of layouts that share them, whose they are."""
-        rows = [self.members[number] for number in numbers]
-        dates = self.rows.residual_dates.rows(rows[0][:1])[0]
-        column = np.flatnonzero(dates >= 0)
-        column = column[np.argsort(dates[column], kind="stable")]
-        values = self.rows.residuals.rows(np.concatenate(rows))[:, column]
-        return dates[column], values, np.repeat(np.arange(len(rows)), [len(own) for own in rows])
+        values = [self._residuals(number) for number in numbers.tolist()]
+        return (
+            self._days(int(numbers[0])),
+            np.concatenate(values),
+            np.repeat(np.arange(len(numbers)), [len(own) for own in values]),
+        )
 
     def weighted(self, overlap: Overlap, layout: Ints) -> tuple[Floats, Ints]:
         """For every two that overlap: the sum of correlation times weight, and the number of pairs it is known for.
@@ -223,7 +231,7 @@ class Pairs:
         ]
 
     def _days(self, layout: int) -> Ints:
-        """Dates of a layout that have a residual, increasing, (C,)."""
+        """Dates of a layout that have a residual, increasing, (C,); all of the window where residuals have gaps."""
         return self._dated(layout)[0]
 
     def _residuals(self, layout: int) -> Floats:
@@ -248,7 +256,8 @@ class Pairs:
         first = self._first[batch * CHUNK : (batch + 1) * CHUNK]
         dates = self.rows.residual_dates.rows(first)
         order = np.argsort(dates, axis=1, kind="stable")
-        has = ~np.isnan(self.rows.residuals.rows(first)) & (dates >= 0)
+        gaps = np.array(self._gaps[batch * CHUNK : (batch + 1) * CHUNK])
+        has = (gaps[:, None] | ~np.isnan(self.rows.residuals.rows(first))) & (dates >= 0)
         columns = [own[held[own]] for own, held in zip(order, has, strict=True)]
         return [(own[column], column) for own, column in zip(dates, columns, strict=True)]
 
