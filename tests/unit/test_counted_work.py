@@ -91,3 +91,16 @@ def test_memory_grows_by_less_than_estimation_windows(whole: Panel, monkeypatch:
 def test_import_leaves_the_heavy_ones_alone(heavy: str) -> None:
     code = f"import sys, marketimpact; sys.exit({heavy!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_days_missing_before_do_not_make_a_layout_of_every_event():
+    """Pairs of layouts are looked at one by one: events of one day 0 with the same window count once."""
+    returns, benchmark, events = panel(1_000, sessions=1000, missing=0.02).frames()
+    result = STUDY.run(events, mi.Market.from_returns(returns, benchmark))
+    sample = result.sample(0, 0)
+    assert (sample.n_obs < DAYS).mean() > 0.9
+    windows = {
+        (day, tuple(row)) for day, row in zip(result.events["date"], result.estimates_.present.tolist(), strict=True)
+    }
+    assert len(windows) < sample.n / 2
+    assert len(sample.kinds[0]) <= len(windows)
