@@ -129,8 +129,8 @@ def _sums_within(estimates: Estimates, inside: Bools) -> Sums:
 def _flags(estimates: Estimates, sides: NDArray[np.int8], inside: Bools) -> pl.Series:
     """What a reader must know about days of the window, in words; null where there is nothing."""
     said: dict[int, str] = {}  # most events have nothing to say
-    for row in np.flatnonzero((inside & (~estimates.present | (sides != 0))).any(axis=1)).tolist():
-        ret = estimates.days_of(slice(row, row + 1)).ret[0]
+    rows = np.flatnonzero((inside & (~estimates.present | (sides != 0))).any(axis=1))
+    for row, ret in zip(rows.tolist(), estimates.days_of(rows).ret, strict=True):
         masks = {
             "no return on": np.isnan(ret),
             "no benchmark or factor on": ~estimates.present[row] & ~np.isnan(ret),
