@@ -91,7 +91,7 @@ def watched(kernels: Any) -> Iterator[list[dict[str, Any]]]:
 
 def _touched(given: dict[str, Any], answer: Any) -> dict[str, int]:
     """Windows of a call, and the bytes that it read and wrote."""
-    which = given["rows"] if "rows" in given else given["order"]
+    which = given.get("rows", given.get("order", np.arange(len(given["places"]))))
     by_row = [*given["columns"], *(given[name] for name in ("rf", "excluded", "days") if len(given.get(name, ())))]
     row = sum(column.itemsize for column in by_row)
     spans, places = given["spans"], given["places"][which]

@@ -80,8 +80,8 @@ def forget_others() -> None:
         kept.unlink(missing_ok=True)
 
 
-def execute(notebook: Any) -> None:
-    """Run the notebook in a folder of its own, on this tree's package."""
+def execute(notebook: Any, **further: str) -> None:
+    """Run the notebook in a folder of its own, on this tree's package; `further` goes into its environment."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     # no prices but the simulated ones, whatever the environment says
     environment = {name: value for name, value in os.environ.items() if name != "MARKETIMPACT_PRICES"}
@@ -93,7 +93,7 @@ def execute(notebook: Any) -> None:
             resources={"metadata": {"path": folder}},
             extra_arguments=["--log-level=ERROR"],
         )
-        client.execute(env=environment | {"PYTHONPATH": path, "PYTHONHASHSEED": "0"})
+        client.execute(env=environment | {"PYTHONPATH": path, "PYTHONHASHSEED": "0"} | further)
 
 
 @cache

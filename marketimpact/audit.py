@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from marketimpact.catalogue import announcements as embedded
 from marketimpact.contamination import Relation, on_sessions, placed, within_scope
 from marketimpact.errors import DataError, SpecificationError
+from marketimpact.estimates import by_session
 from marketimpact.inference import SignificanceTest
 from marketimpact.result import StudyResult
 from marketimpact.windows import check_window, dates_between
@@ -214,17 +215,9 @@ def _estimation_days(result: StudyResult) -> pl.DataFrame:
 
 def _days(result: StudyResult, dates: NDArray[np.int64], taus: NDArray[np.int64] | None) -> pl.DataFrame:
     """``event_id, symbol, tau, date, session, ret, market``: one row per event and session of its calendar."""
-    n, width = dates.shape
-    owner = np.repeat(np.arange(n), width)
-    taus = np.zeros(width, dtype=np.int64) if taus is None else taus
-    frame = pl.DataFrame(
-        {
-            "event_id": result.events["event_id"].gather(owner),
-            "symbol": result.events["symbol"].gather(owner),
-            "tau": np.tile(taus, n),
-            "date": pl.Series(dates.ravel().astype(np.int32)).cast(pl.Date),
-        }
-    ).filter(pl.Series(dates.ravel() >= 0))
+    taus = np.zeros(dates.shape[1], dtype=np.int64) if taus is None else taus
+    tau = pl.Series("tau", np.tile(taus, len(dates)))
+    frame = by_session(result.events, dates).insert_column(2, tau).filter(pl.Series(dates.ravel() >= 0))
     panel = result.market.panel.select("symbol", "date", "session", "ret", "market")
     return frame.join(panel, on=["symbol", "date"], how="left", validate="m:1", maintain_order="left")
 

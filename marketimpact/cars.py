@@ -9,7 +9,7 @@ import polars as pl
 import scipy
 from numpy.typing import NDArray
 
-from marketimpact.estimates import Estimates, Sums, held_events, summed
+from marketimpact.estimates import Estimates, Sums, by_session, held_events, summed
 from marketimpact.inference import detectable
 from marketimpact.market import Market
 from marketimpact.windows import Bools
@@ -54,21 +54,13 @@ def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limi
 
 def true_cars(estimates: Estimates, truth: pl.DataFrame, columns: slice) -> pl.Series:
     """Sum of what was put into simulated prices on each event's sessions of the window, (N,)."""
-    days = estimates.dates[:, columns]
-    owner = np.repeat(np.arange(len(days)), days.shape[1])
-    asked = pl.DataFrame(
-        {
-            "row": owner,
-            "symbol": estimates.events["symbol"].gather(owner),
-            "date": pl.Series(days.ravel().astype(np.int32)).cast(pl.Date),
-        }
-    )
+    asked = by_session(estimates.events, estimates.dates[:, columns])
     put_in = truth.group_by("symbol", "date").agg(pl.col("abnormal_return").sum())
     return (
         asked.join(put_in, on=["symbol", "date"], how="left", validate="m:1")
-        .group_by("row")
+        .group_by("event_id")
         .agg(pl.col("abnormal_return").fill_null(0.0).sum().alias("true_car"))
-        .sort("row")["true_car"]
+        .sort("event_id")["true_car"]
     ) * pl.Series(estimates.sign)
 
 
@@ -78,14 +70,8 @@ def limit_sides(estimates: Estimates, market: Market) -> NDArray[np.int8]:
     hits = market.limit_hits.filter(pl.col("symbol").is_in(estimates.events["symbol"].unique().to_list()))
     if hits.is_empty():
         return sides
-    width = len(estimates.taus)
-    long = pl.DataFrame(
-        {
-            "symbol": estimates.events["symbol"].gather(np.repeat(np.arange(len(sides)), width)),
-            "date": pl.Series(estimates.dates.ravel().astype(np.int32)).cast(pl.Date),
-        }
-    )
-    found = long.join(
+    closes = by_session(estimates.events, estimates.dates)
+    found = closes.join(
         hits.select("symbol", "date", "side"), on=["symbol", "date"], how="left", validate="m:1", maintain_order="left"
     )["side"]
     sides[(found == "upper").fill_null(value=False).to_numpy().reshape(sides.shape)] = 1

@@ -12,13 +12,24 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact import slices
-from marketimpact.fitting import EventDays, event_days, residuals_of
+from marketimpact.fitting import EventDays, chunks, event_days, residuals_of
 from marketimpact.inference import Rowwise
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
-from marketimpact.windows import Bools, Floats, Ints, Windows, cut, dates_between, estimation_cut, sign_of, spans
+from marketimpact.windows import (
+    Bools,
+    Floats,
+    Ints,
+    Windows,
+    as_dates,
+    cut,
+    dates_between,
+    estimation_cut,
+    sign_of,
+    spans,
+)
 
-__all__ = ["Estimates", "Sums", "autocorrelation", "cumulate", "held_events", "panel", "summed"]
+__all__ = ["Estimates", "Sums", "autocorrelation", "by_session", "cumulate", "held_events", "panel", "summed"]
 
 #: Event windows that are read at a time ...
 CHUNK = 8192
@@ -96,11 +107,15 @@ class Estimates:
         """Dates of the event window, (N, L): days since 1970-01-01, -1 outside the calendar."""
         return self.days.dates
 
+    @property
+    def _held(self) -> EventDays | None:
+        """`days` where they need not be looked up."""
+        return self.kept or self.__dict__.get("days")
+
     def days_of(self, rows: Ints | slice) -> EventDays:
         """The event window of some events."""
-        known = self.kept or self.__dict__.get("days")
-        if known is not None:
-            return known.take(rows)
+        if self._held is not None:
+            return self._held.take(rows)
         return event_days(self.fit.take(rows), self.location[rows], self.market, self.model, self.windows)
 
     def day_chunks(self) -> Iterator[tuple[slice, EventDays]]:
@@ -109,15 +124,13 @@ class Estimates:
         if n * length <= KEPT:
             yield slice(0, n), self.days
             return
-        for start in range(0, n, CHUNK):
-            rows = slice(start, min(start + CHUNK, n))
+        for rows in chunks(n, CHUNK):
             yield rows, self.days_of(rows)
 
     def dates_of(self, rows: Ints | slice) -> Ints:
         """`dates` of some events."""
-        known = self.kept or self.__dict__.get("days")
-        if known is not None:
-            return known.dates[rows]
+        if self._held is not None:
+            return self._held.dates[rows]
         return dates_between(self.location[rows], self.market, self.windows.event)
 
     def day_rows(self, name: str) -> Rowwise:
@@ -206,14 +219,13 @@ class Estimates:
 
     def take(self, rows: NDArray[np.int64]) -> Estimates:
         """The same for some of the events."""
-        known = self.kept or self.__dict__.get("days")
         return replace(
             self,
             events=self.events[rows],
             location=self.location[rows],
             fit=self.fit.take(rows),
             present=self.present[rows],
-            kept=None if known is None else known.take(rows),
+            kept=None if self._held is None else self._held.take(rows),
         )
 
 
@@ -224,6 +236,12 @@ def panel(
     y, x = estimation_cut(estimates.location, market, model, estimates.windows)
     y_event, x_event, _ = cut(estimates.location, market, model, window)
     return y, x, y_event, x_event
+
+
+def by_session(events: pl.DataFrame, dates: Ints) -> pl.DataFrame:
+    """``event_id, symbol, date``: a row for each event and session, event by event; (N, D) days since 1970-01-01 in."""
+    owner = np.repeat(np.arange(len(dates)), dates.shape[1])
+    return events.select(pl.col("event_id", "symbol").gather(owner)).with_columns(as_dates(dates))
 
 
 def held_events(n_days: Ints, length: Ints | int, windows: Windows) -> Bools:

@@ -197,7 +197,9 @@ def _chunks(job: Job, sharing: Sharing, budget: int) -> list[Ints]:
     first, last = job.windows.event
     events = (last - first + 1) * (len(DAYS) + len(design.regressors) + 1) * 8 * COPIES
     if sharing.executor is None and job.market.dataset is None:
-        return slices.cuts(first_row, n_sessions, row, np.inf, max(budget // events, 1))
+        most = max(budget // events, 1)
+        whole = [np.arange(len(first_row))]  # as a rule, and then nothing need be put in order
+        return whole if len(first_row) <= most else slices.cuts(first_row, n_sessions, row, np.inf, most)
     if sharing.executor is None:
         return slices.cuts(first_row, n_sessions, row, budget / 2 / SLICE_COPIES, max(budget // 2 // events, 1))
     most = min(max(budget // events, 1), max(-(-len(first_row) // CHUNKS), FEWEST))

@@ -75,9 +75,9 @@ class EventDays:
 DAYS = tuple(part.name for part in fields(EventDays))
 
 
-def chunks(n: int) -> Iterator[slice]:
-    """Slices of at most `CHUNK` rows that cover n; one empty slice for none."""
-    return (slice(start, min(start + CHUNK, n)) for start in range(0, max(n, 1), CHUNK))
+def chunks(n: int, size: int = CHUNK) -> Iterator[slice]:
+    """Slices of at most `size` rows that cover n; one empty slice for none."""
+    return (slice(start, min(start + size, n)) for start in range(0, max(n, 1), size))
 
 
 def fitted(placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Fit:
@@ -159,8 +159,8 @@ def group_sums(
     rows, ends = np.concatenate(groups), np.cumsum([len(group) for group in groups])
     part = placed[rows]
     if _compiled(placed):
-        panel = _panel(part, market, model, windows, span=span)
-        total, count = _kernels().group_sums(*panel, sign_of(part), ends, span is None)
+        *columns, _, excluded = _panel(part, market, model, windows, span=span)
+        total, count = _kernels().group_sums(*columns, excluded, sign_of(part), ends, span is None)
         return total, count
     if span is None:
         y, x = estimation_cut(part, market, model, windows, instruments=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from marketimpact.estimates import Estimates
+from marketimpact.estimates import Estimates, by_session
 from marketimpact.inference import Sample, adjust, blocks, romano_wolf, sq_test
 from marketimpact.models import Model
 
@@ -35,20 +35,13 @@ def estimate_rows(values: Estimates, model: Model) -> pl.DataFrame:
 
 def session_rows(values: Estimates) -> pl.DataFrame:
     """One row per event and session; see `StudyResult.abnormal_returns`."""
-    n, length = values.events.height, len(values.taus)
-    owner = np.repeat(np.arange(n), length)
-    frame = pl.DataFrame(
-        {
-            "event_id": values.events["event_id"].gather(owner),
-            "symbol": values.events["symbol"].gather(owner),
-            "date": pl.Series(values.dates.ravel().astype(np.int32)).cast(pl.Date),
-            "tau": np.tile(values.taus, n),
-            "ret": values.ret.ravel(),
-            "expected": values.expected.ravel(),
-            "ar": values.ar.ravel(),
-            "se": values.se.ravel(),
-            "sar": (values.ar / values.se).ravel(),
-        }
+    frame = by_session(values.events, values.dates).with_columns(
+        pl.Series("tau", np.tile(values.taus, values.events.height)),
+        pl.Series("ret", values.ret.ravel()),
+        pl.Series("expected", values.expected.ravel()),
+        pl.Series("ar", values.ar.ravel()),
+        pl.Series("se", values.se.ravel()),
+        pl.Series("sar", (values.ar / values.se).ravel()),
     )
     return frame.filter(pl.Series(values.dates.ravel() >= 0)).with_columns(
         pl.col("ret", "expected", "ar", "se", "sar").fill_nan(None)

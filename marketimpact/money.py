@@ -13,6 +13,7 @@ from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference import detectable
 from marketimpact.inference.pairs import shared_part
 from marketimpact.sources.table_file import table_of
+from marketimpact.windows import as_dates
 
 if TYPE_CHECKING:
     from marketimpact.result import StudyResult
@@ -117,9 +118,8 @@ def _valued(  # noqa: PLR0917  # what is asked, and what it takes to answer
     """Every event with its market value and effect, in the order of the result's events."""
     car = result.car(first, last)
     day = result.estimates_.dates[:, first - result.estimates_.windows.event[0]]
-    begins = pl.Series(day.astype(np.int32)).cast(pl.Date)
     frame = car.select("event_id", "symbol", "date", "car", pl.col("se").alias("_se"), "df").with_columns(
-        begins.alias("_begin")
+        as_dates(day).alias("_begin")
     )
     frame = _with_price(frame, result.market.traded)
     frame = _with_shares(frame, shares)

@@ -14,7 +14,7 @@ from marketimpact.market import Market
 from marketimpact.progress import PATIENCE, bar
 from marketimpact.result import StudyResult
 from marketimpact.study import EventStudy
-from marketimpact.windows import Floats, Ints
+from marketimpact.windows import Floats, Ints, as_dates
 
 __all__ = ["placebo_dates", "placebo_firms"]
 
@@ -291,7 +291,7 @@ def _placed(events: pl.DataFrame, market: Market, places: _Places, moves: Ints, 
         {
             "event_id": [f"{start + b}:{name}" for b in range(len(moves)) for name in events["event_id"]],
             "symbol": events["symbol"].to_list() * len(moves),
-            "date": pl.Series(market.days[rows].ravel().astype(np.int32)).cast(pl.Date),
+            "date": as_dates(market.days[rows]),
             "_draw": np.repeat(np.arange(len(moves)), events.height),
         }
     )

@@ -13,7 +13,7 @@ from marketimpact.market import Market
 from marketimpact.models import Design
 from marketimpact.pipeline import estimate
 from marketimpact.result import StudyResult
-from marketimpact.windows import Windows, dates_between
+from marketimpact.windows import Windows, as_dates, dates_between
 
 __all__ = ["AbnormalVolatility", "abnormal_volatility"]
 
@@ -109,7 +109,7 @@ def _panel_of(result: StudyResult) -> pl.DataFrame:
         {
             "symbol": ids,
             "mic": ids,
-            "date": pl.Series(days.ravel().astype(np.int32)).cast(pl.Date),
+            "date": as_dates(days),
             "ret": pl.Series(np.where(np.isfinite(log_square), log_square, np.nan).ravel()).fill_nan(None),
         }
     ).filter(pl.Series(days.ravel() >= 0))

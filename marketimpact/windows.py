@@ -17,6 +17,7 @@ __all__ = [
     "Floats",
     "Ints",
     "Windows",
+    "as_dates",
     "check_window",
     "cut",
     "dates_between",
@@ -122,6 +123,11 @@ def dates_between(placed: pl.DataFrame, market: Market, window: tuple[int, int])
     """Dates of a window's sessions as days since 1970-01-01, (N, L); -1 outside the calendar."""
     rows, inside = _rows(placed, window)
     return np.where(inside, market.days[rows], -1)
+
+
+def as_dates(days: Ints) -> pl.Series:
+    """Days since 1970-01-01 of any shape as dates, one after the other."""
+    return pl.Series("date", days.ravel().astype(np.int32)).cast(pl.Date)
 
 
 def own_variance_of(

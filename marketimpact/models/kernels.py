@@ -53,18 +53,19 @@ def _product(a, a_bar, b, b_bar, space):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _inside(first, width, n_sessions):  # type: ignore[no-untyped-def]
-    """Which of `width` sessions from `first` on the calendar has, from and to."""
+def _held(column, first, width, n_sessions, first_row):  # type: ignore[no-untyped-def]
+    """Which of `width` sessions from `first` on a security's calendar has, from and to, and the column on these."""
     low = min(max(-first, 0), width)
-    return low, max(min(width, n_sessions - first), low)
+    high = max(min(width, n_sessions - first), low)
+    start = first_row + first
+    return low, high, column[start + low : start + high]
 
 
 @njit(nogil=True, cache=True)
 def _copy(target, column, first, n_sessions, first_row):  # type: ignore[no-untyped-def]
     """Sessions of one security from `first` on, NaN where the calendar has none."""
-    low, high = _inside(first, len(target), n_sessions)
-    start = first_row + first
-    source, inner = column[start + low : start + high], target[low:high]
+    low, high, source = _held(column, first, len(target), n_sessions, first_row)
+    inner = target[low:high]
     for d in range(len(inner)):
         inner[d] = source[d]
     target[:low] = np.nan
@@ -74,9 +75,8 @@ def _copy(target, column, first, n_sessions, first_row):  # type: ignore[no-unty
 @njit(nogil=True, cache=True)
 def _subtract(target, column, first, n_sessions, first_row):  # type: ignore[no-untyped-def]
     """Take the same sessions of another column away from what `_copy` left."""
-    low, high = _inside(first, len(target), n_sessions)
-    start = first_row + first
-    source, inner = column[start + low : start + high], target[low:high]
+    low, high, source = _held(column, first, len(target), n_sessions, first_row)
+    inner = target[low:high]
     for d in range(len(inner)):
         inner[d] -= source[d]
 
@@ -84,12 +84,8 @@ def _subtract(target, column, first, n_sessions, first_row):  # type: ignore[no-
 @njit(nogil=True, cache=True)
 def _leave_out(target, excluded, first, n_sessions, first_row):  # type: ignore[no-untyped-def]
     """NaN on excluded sessions."""
-    low, high = _inside(first, len(target), n_sessions)
-    start = first_row + first
-    flags, inner = excluded[start + low : start + high], target[low:high]
-    for d in range(len(inner)):
-        if flags[d]:
-            inner[d] = np.nan
+    low, high, flags = _held(excluded, first, len(target), n_sessions, first_row)
+    _set_absent_in(target[low:high], ~flags, np.nan)
 
 
 @njit(nogil=True, cache=True)
@@ -220,7 +216,7 @@ def residuals(columns, shifts, rf, minus_rf, spans, places, order, excluded, alp
 
 @njit(parallel=True, nogil=True, cache=True)
 def event_days(columns, shifts, rf, minus_rf, spans, places, order, days, alpha, slopes, sigma, centre, whitener, base):  # type: ignore[no-untyped-def]
-    """`linear.Days` of every event."""
+    """`fitting.EventDays` of every event."""
     n, p, width = len(order), len(shifts) - 1, _width(spans)
     ret, expected, ar, se = np.empty((n, width)), np.empty((n, width)), np.empty((n, width)), np.empty((n, width))
     loading, own, dates = np.zeros((n, width, p + 1)), np.empty((n, width)), np.empty((n, width), np.int64)
@@ -232,9 +228,8 @@ def event_days(columns, shifts, rf, minus_rf, spans, places, order, days, alpha,
             _load(window, columns, shifts, rf, minus_rf, spans, places[i], np.empty(0, np.bool_))
             if minus_rf[0]:
                 _copy(free, rf, first, n_sessions, first_row)
-            low, high = _inside(first, width, n_sessions)
-            dates[i, :low], dates[i, high:] = -1, -1
-            dates[i, low:high] = days[first_row + first + low : first_row + first + high]
+            low, high, known = _held(days, first, width, n_sessions, first_row)
+            dates[i, :low], dates[i, low:high], dates[i, high:] = -1, known, -1
             _clear(fitted)
             for j in range(p):
                 _add_fitted(fitted, window[j + 1], 0.0, slopes[i, j])
@@ -290,7 +285,7 @@ def present(columns, shifts, rf, minus_rf, spans, places, order, excluded):  # t
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def group_sums(columns, shifts, rf, minus_rf, spans, places, _, excluded, sign, ends, together):  # type: ignore[no-untyped-def]
+def group_sums(columns, shifts, rf, minus_rf, spans, places, excluded, sign, ends, together):  # type: ignore[no-untyped-def]
     """Sums over the events of each group, day by day, of return and regressors, (G, p + 1, M), and how many are there.
 
     Groups are events up to `ends`. Where `together`, a day counts that has them all.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
+from docs import executed
 from tests.conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -37,9 +36,8 @@ def test_outputs_are_stripped(path: Path):
 
 
 @every_notebook
-def test_the_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("MARKETIMPACT_PRICES", raising=False)
-    answer = _answer(path, tmp_path, monkeypatch)
+def test_the_notebook_runs(path: Path):
+    answer = _answer(path)
     assert answer
     assert all(line.startswith("SIMULATED") for line in answer)
     assert all(words in "\n".join(answer) for words in ANSWERS.get(path.stem, ()))
@@ -47,21 +45,15 @@ def test_the_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.shared
 @pytest.mark.parametrize("path", ON_PRICES, ids=lambda path: path.stem)
-def test_on_real_prices_nothing_is_called_simulated(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Path
-):
-    monkeypatch.setenv("MARKETIMPACT_PRICES", str(shared.resolve() / "data" / "prices.parquet"))
-    answer = _answer(path, tmp_path, monkeypatch)
+def test_on_real_prices_nothing_is_called_simulated(path: Path, shared: Path):
+    answer = _answer(path, MARKETIMPACT_PRICES=str(shared.resolve() / "data" / "prices.parquet"))
     assert answer
     assert "simulated" not in " ".join(answer).lower()
 
 
-def _answer(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def _answer(path: Path, **environment: str) -> list[str]:
     """Run a notebook on this tree's package; the lines its last code cell prints, which state the finding."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    ).execute()
+    executed.execute(notebook, **environment)
     last = [cell for cell in notebook.cells if cell.cell_type == "code"][-1]
     return "".join(output.get("text", "") for output in last.outputs).splitlines()
