@@ -12,20 +12,20 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact import slices
-from marketimpact.fitting import EventDays, chunks, event_days, residuals_of
+from marketimpact.fitting import EventDays, chunks, event_days, residuals_of, window_sums
 from marketimpact.inference import Rowwise
 from marketimpact.market import Market
-from marketimpact.models import Fit, Model
+from marketimpact.models import Fit, Model, dot, sum_days
 from marketimpact.windows import (
     Bools,
     Floats,
     Ints,
+    Places,
     Windows,
     as_dates,
     cut,
     dates_between,
     estimation_cut,
-    sign_of,
     spans,
 )
 
@@ -53,7 +53,7 @@ class Estimates:
         The regressions.
     present : (N, L) array of bool
         Days of the event window that have an abnormal return.
-    location : polars.DataFrame
+    location : Places
         Where each event's day 0 sits in the market's panel.
     market, model : Market, Model
         Where days are looked up when they are asked for: all of them together are far larger than everything else.
@@ -65,7 +65,7 @@ class Estimates:
     events: pl.DataFrame
     fit: Fit
     present: Bools
-    location: pl.DataFrame
+    location: Places
     market: Market = field(repr=False)
     model: Model = field(repr=False)
     kept: EventDays | None = field(default=None, repr=False)
@@ -116,7 +116,7 @@ class Estimates:
         """The event window of some events."""
         if self._held is not None:
             return self._held.take(rows)
-        return event_days(self.fit.take(rows), self.location[rows], self.market, self.model, self.windows)
+        return event_days(self.fit.take(rows), self.location.take(rows), self.market, self.model, self.windows)
 
     def day_chunks(self) -> Iterator[tuple[slice, EventDays]]:
         """Which events, and their event window, until all have been read; few are kept when they are read."""
@@ -131,27 +131,48 @@ class Estimates:
         """`dates` of some events."""
         if self._held is not None:
             return self._held.dates[rows]
-        return dates_between(self.location[rows], self.market, self.windows.event)
+        return dates_between(self.location.take(rows), self.market, self.windows.event)
 
     def day_rows(self, name: str) -> Rowwise:
         """One of the arrays of the event window, (N, L), event by event."""
         n, length = self.present.shape
         return Rowwise(n, length, lambda rows: getattr(self.days_of(rows), name))
 
+    @property
+    def ar_rows(self) -> Rowwise:
+        """`ar`, event by event."""
+
+        def read(rows: Ints | slice) -> Floats:
+            fit, places = self.fit.take(rows), self.location.take(rows)
+            return residuals_of(fit, places, self.market, self.model, self.windows, span=self.windows.event)
+
+        n, length = self.present.shape
+        return self.day_rows("ar") if self._held is not None else Rowwise(n, length, read)
+
     def summed(self, columns: slice) -> Sums:
         """Sums over a window of every event; those of the window asked for last are kept."""
         window = columns.start, columns.stop
         if window not in self._summed:
-            parts = [summed(days.between(columns), self.fit.take(rows)) for rows, days in self.day_chunks()]
+            sums = self._sums(columns)
             self._summed.clear()
-            self._summed[window] = Sums(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+            self._summed[window] = sums
         return self._summed[window]
+
+    def _sums(self, columns: slice) -> Sums:
+        if self._held is None and self.market.dataset is None:
+            zero = self.windows.event[0]
+            window = zero + columns.start, zero + columns.stop - 1
+            found = window_sums(self.fit, self.location, self.market, self.model, self.windows, window)
+            if found is not None:
+                return Sums(*found)
+        parts = [summed(days.between(columns), self.fit.take(rows)) for rows, days in self.day_chunks()]
+        return Sums(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
     @cached_property
     def residual_rows(self) -> Rowwise:
         """Abnormal returns of the estimation window, (N, M), NaN on days that are not estimated from."""
 
-        def ask(fit: Fit, placed: pl.DataFrame, market: Market, windows: Windows) -> Floats:
+        def ask(fit: Fit, placed: Places, market: Market, windows: Windows) -> Floats:
             return residuals_of(fit, placed, market, self.model, windows)
 
         return Rowwise(self.events.height, self._width, lambda rows: self._looked_up(rows, ask))
@@ -160,7 +181,7 @@ class Estimates:
     def date_rows(self) -> Rowwise:
         """Dates of the estimation window's sessions, (N, M): days since 1970-01-01, -1 outside the calendar."""
 
-        def ask(_: Fit, placed: pl.DataFrame, market: Market, windows: Windows) -> Ints:
+        def ask(_: Fit, placed: Places, market: Market, windows: Windows) -> Ints:
             parts = [dates_between(placed, market, span) for span in spans(self.model, windows)]
             return np.concatenate(parts, axis=1)
 
@@ -181,27 +202,26 @@ class Estimates:
         return sum(last - first + 1 for first, last in spans(self.model, self.windows))
 
     def _looked_up(
-        self, rows: Ints | slice, ask: Callable[[Fit, pl.DataFrame, Market, Windows], NDArray[Any]]
+        self, rows: Ints | slice, ask: Callable[[Fit, Places, Market, Windows], NDArray[Any]]
     ) -> NDArray[Any]:
         """What `ask` finds for some events, (K, M); of a dataset few securities' returns are in memory at a time."""
-        fit, placed = self.fit.take(rows), self.location[rows]
+        fit, placed = self.fit.take(rows), self.location.take(rows)
         if self.market.dataset is None:
             return ask(fit, placed, self.market, self.windows)
-        first_row, n_sessions = placed["first_row"].to_numpy(), placed["n_sessions"].to_numpy()
         row = slices.bytes_per_row(slices.columns_of(self.market, self.model))
         found = np.empty((0, 0))
-        for some in slices.cuts(first_row, n_sessions, row, slices.PIECE_BYTES, PIECE_EVENTS):
-            part, moved, windows = slices.piece(placed[some], self.market, self.model, self.windows)
+        for some in slices.cuts(placed.first_row, placed.n_sessions, row, slices.PIECE_BYTES, PIECE_EVENTS):
+            part, moved, windows = slices.piece(placed.take(some), self.market, self.model, self.windows)
             answer = ask(fit.take(some), moved, part.market(), windows)
             if not found.size:
-                found = np.empty((len(first_row), *answer.shape[1:]), answer.dtype)
+                found = np.empty((len(placed), *answer.shape[1:]), answer.dtype)
             found[some] = answer
         return found
 
     @property
     def sign(self) -> Floats:
         """+1, or -1 for an event whose returns are counted the other way round, (N,)."""
-        return sign_of(self.location)
+        return self.location.sign
 
     def turned(self, sign: Floats) -> Estimates:
         """The same with the returns of some events counted the other way round, as if sold short."""
@@ -214,7 +234,7 @@ class Estimates:
                 slopes=self.fit.slopes * column,
             ),
             kept=replace(days, ret=days.ret * column, expected=days.expected * column, ar=days.ar * column),
-            location=self.location.with_columns(pl.Series("sign", self.sign * sign)),
+            location=replace(self.location, sign=self.sign * sign),
         )
 
     def take(self, rows: NDArray[np.int64]) -> Estimates:
@@ -222,7 +242,7 @@ class Estimates:
         return replace(
             self,
             events=self.events[rows],
-            location=self.location[rows],
+            location=self.location.take(rows),
             fit=self.fit.take(rows),
             present=self.present[rows],
             kept=None if self._held is None else self._held.take(rows),
@@ -293,12 +313,11 @@ def cumulate(ar: Floats, loading: Floats, own_variance: Floats, fitted: Fit) -> 
     """
     present = ~np.isnan(ar)
     n_days = present.sum(axis=1)
-    total = np.where(n_days > 0, np.where(present, ar, 0.0).sum(axis=1), np.nan)
-    load = np.ascontiguousarray(np.moveaxis(loading, 1, 2)).sum(axis=2)
-    own = own_variance.sum(axis=1)
+    total = np.where(n_days > 0, sum_days(np.where(present, ar, 0.0)), np.nan)
+    load, own = sum_days(loading), sum_days(own_variance)
     if fitted.rho.any():
         root = np.sqrt(own_variance)
         for lag in range(1, root.shape[1]):
             own = own + 2.0 * fitted.rho**lag * (root[:, lag:] * root[:, :-lag]).sum(axis=1)
-    variance = fitted.sigma**2 * (own + (load**2).sum(axis=1))
+    variance = fitted.sigma**2 * (own + dot(load, load))
     return total, np.where(n_days > 0, variance, np.nan)

@@ -20,7 +20,7 @@ from marketimpact.fitting import DAYS, EventDays
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
 from marketimpact.placing import LOCATION
-from marketimpact.windows import Ints, Windows
+from marketimpact.windows import Ints, Places, Windows
 
 __all__ = ["Job", "Sharing", "Work", "share"]
 
@@ -183,8 +183,8 @@ def run(task: Task) -> Arrays:
 
 def _task(job: Job) -> Task:
     sent = job.placed.select("event_id", "symbol", "date", "first_session", *LOCATION)
-    part, moved, windows = slices.piece(sent, job.market, job.model, job.windows)
-    return Task(moved, part, job.model, windows, job.work)
+    part, moved, windows = slices.piece(Places.of(sent), job.market, job.model, job.windows)
+    return Task(sent.with_columns(pl.Series("first_row", moved.first_row)), part, job.model, windows, job.work)
 
 
 def _chunks(job: Job, sharing: Sharing, budget: int) -> list[Ints]:
@@ -219,7 +219,7 @@ def _together(store: Arrays, job: Job) -> tuple[Estimates, Ints]:
         fit=Fit(**{part.name: store[f"fit.{part.name}"] for part in fields(Fit)}),
         present=store["present"],
         kept=EventDays(*(store[name] for name in DAYS)) if "ar" in store else None,
-        location=job.placed.select(LOCATION),
+        location=Places.of(job.placed),
         market=job.market,
         model=job.model,
     )

@@ -3,38 +3,52 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import polars as pl
+from numpy.typing import NDArray
 
 from marketimpact import models
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
+from marketimpact.threads import mapped
 from marketimpact.windows import (
     Bools,
     Floats,
     Ints,
+    Places,
     Windows,
     cut,
     dates_between,
     estimation_cut,
     own_variance_of,
-    sign_of,
     spans,
 )
 
-__all__ = ["CHUNK", "DAYS", "EventDays", "chunks", "event_days", "fitted", "group_sums", "present_days", "residuals_of"]
+__all__ = [
+    "CHUNK",
+    "DAYS",
+    "EventDays",
+    "chunks",
+    "event_days",
+    "fitted",
+    "group_sums",
+    "residuals_of",
+    "window_sums",
+]
 
 #: Events whose windows are held side by side at a time.
 CHUNK = 2048
+#: Events of one part where parts are shared out.
+PART = 8192
 #: From so many events on the compiled kernels win, whose loading takes a third of a second ...
 MANY = 4096
 #: ... and once they are loaded, from so many on.
 SOME = 64
 KERNELS = "marketimpact.models.kernels"
+FIT = tuple(part.name for part in fields(Fit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,33 +94,42 @@ def chunks(n: int, size: int = CHUNK) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, max(n, 1), size))
 
 
-def fitted(placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Fit:
-    """The model's regression for every event; ready-made sums for least squares, the model's own estimator otherwise.
+def fitted(places: Places, market: Market, model: Model, windows: Windows) -> tuple[Fit, Bools]:
+    """The model's regression for every event, and which days of its event window have an abnormal return, (N, L).
 
-    Both ways give the same bits for least squares.
+    Ready-made sums for least squares, the model's own estimator otherwise; both ways give the same bits for least
+    squares.
     """
-    design = model.design
-    if design.estimator is models.fit and _compiled(placed):
-        return _fit_compiled(placed, market, model, windows)
-    parts = []
-    for part in chunks(placed.height):
-        y, x = estimation_cut(placed[part], market, model, windows, instruments=True)
-        parts.append(design.estimator(y, x, design))
-    return parts[0] if len(parts) == 1 else models.stacked(parts)
+
+    def compiled(part: Places, _: Ints) -> tuple[NDArray[Any], ...]:
+        fit = _fit_compiled(part, market, model, windows)
+        present = _kernels().present(*_panel(part, market, model, windows, span=windows.event))
+        return (*(getattr(fit, name) for name in FIT), present)
+
+    if model.design.estimator is models.fit and _compiled(places):
+        *fit, present = _in_order(places, compiled)
+        return Fit(*fit), present
+    parts = [_fit(places.take(part), market, model, windows) for part in chunks(len(places))]
+    days = [cut(places.take(part), market, model, windows.event) for part in chunks(len(places))]
+    return models.stacked(parts), np.concatenate([~(np.isnan(y) | np.isnan(x).any(axis=2)) for y, x, _ in days])
 
 
-def event_days(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> EventDays:
+def _fit(places: Places, market: Market, model: Model, windows: Windows) -> Fit:
+    y, x = estimation_cut(places, market, model, windows, instruments=True)
+    return model.design.estimator(y, x, model.design)
+
+
+def event_days(fit: Fit, places: Places, market: Market, model: Model, windows: Windows) -> EventDays:
     """Return, expectation, abnormal return and its errors on every day of the event window."""
-    if model.design.own_variance is None and _compiled(placed):
-        *panel, _ = _panel(placed, market, model, windows, span=windows.event)
-        errors = (fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.whitener, fit.base)
-        return EventDays(*_kernels().event_days(*panel, market.days, *errors))
-    parts = [_event_days(fit.take(part), placed[part], market, model, windows) for part in chunks(placed.height)]
+    if _compiled(places) and _forecast_compiled(places, model):
+        panel = _panel(places, market, model, windows, span=windows.event)
+        return EventDays(*_kernels().event_days(*panel, market.days, _errors(fit)))
+    parts = [_event_days(fit.take(part), places.take(part), market, model, windows) for part in chunks(len(places))]
     return EventDays(*(np.concatenate(days) for days in zip(*parts, strict=True)))
 
 
-def _event_days(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> tuple[Any, ...]:
-    y, x, rf = cut(placed, market, model, windows.event)
+def _event_days(fit: Fit, places: Places, market: Market, model: Model, windows: Windows) -> tuple[Any, ...]:
+    y, x, rf = cut(places, market, model, windows.event)
     expected, loading = models.forecast(fit, x)
     ar = y - expected
     missing = np.isnan(ar)
@@ -114,29 +137,44 @@ def _event_days(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, wi
     own_variance = np.where(missing, 0.0, own_variance_of(fit, x, model, windows))
     error = models.dot(loading, loading)
     se = np.where(missing, np.nan, fit.sigma[:, None] * np.sqrt(own_variance + error))
-    return y + rf, expected + rf, ar, se, loading, own_variance, dates_between(placed, market, windows.event)
+    return y + rf, expected + rf, ar, se, loading, own_variance, dates_between(places, market, windows.event)
 
 
-def present_days(placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Bools:
-    """Which days of the event window have an abnormal return, (N, L)."""
-    if _compiled(placed):
-        return np.asarray(_kernels().present(*_panel(placed, market, model, windows, span=windows.event)))
-    parts = [cut(placed[part], market, model, windows.event) for part in chunks(placed.height)]
-    return np.concatenate([~(np.isnan(y) | np.isnan(x).any(axis=2)) for y, x, _ in parts])
+def window_sums(  # noqa: PLR0917  # as the others, and a window
+    fit: Fit, places: Places, market: Market, model: Model, windows: Windows, window: tuple[int, int]
+) -> tuple[NDArray[Any], ...] | None:
+    """CAR of many events over a window, its variance, and what one unit grew to and was expected to; None for few."""
+    if not _compiled(places) or not _forecast_compiled(places, model) or windows.serial_correlation:
+        return None
+    errors = _errors(fit)
+
+    def compiled(part: Places, rows: Ints) -> tuple[NDArray[Any], ...]:
+        panel = _panel(part, market, model, windows, span=window)
+        sums: tuple[NDArray[Any], ...] = _kernels().window_sums(*panel, tuple(values[rows] for values in errors))
+        return sums
+
+    return _in_order(places, compiled)
 
 
-def residuals_of(fit: Fit, placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Floats:
-    """Abnormal returns of the estimation window, (N, M), NaN on days that are not estimated from."""
+def residuals_of(
+    fit: Fit, places: Places, market: Market, model: Model, windows: Windows, *, span: tuple[int, int] | None = None
+) -> Floats:
+    """Abnormal returns of the estimation window, (N, M), NaN on days that are not estimated from; or of a `span`."""
     design = model.design
-    if design.residuals is models.residuals and _compiled(placed) and (sign_of(placed) > 0).all():
-        return np.asarray(_kernels().residuals(*_panel(placed, market, model, windows), fit.alpha, fit.slopes))
-    y, x = estimation_cut(placed, market, model, windows, instruments=True)
+    straight = span is not None or design.residuals is models.residuals
+    if straight and _compiled(places) and (places.sign > 0).all():
+        panel = _panel(places, market, model, windows, span=span)
+        return np.asarray(_kernels().residuals(*panel, fit.alpha, fit.slopes))
+    if span is not None:
+        y, x, _ = cut(places, market, model, span)
+        return models.residuals(fit, y, x)
+    y, x = estimation_cut(places, market, model, windows, instruments=True)
     return design.residuals(fit, y, x)
 
 
 def group_sums(
     groups: Sequence[Ints],
-    placed: pl.DataFrame,
+    places: Places,
     market: Market,
     model: Model,
     windows: Windows,
@@ -148,7 +186,7 @@ def group_sums(
     Parameters
     ----------
     groups : sequence of (K,) arrays
-        Rows of `placed`.
+        Rows of `places`.
     span : (int, int), optional
         Sessions to sum; by default those that are estimated from, instruments too, on days that have them all.
 
@@ -157,10 +195,10 @@ def group_sums(
     total, count : (G, p + 1, D) arrays
     """
     rows, ends = np.concatenate(groups), np.cumsum([len(group) for group in groups])
-    part = placed[rows]
-    if _compiled(placed):
-        *columns, _, excluded = _panel(part, market, model, windows, span=span)
-        total, count = _kernels().group_sums(*columns, excluded, sign_of(part), ends, span is None)
+    part = places.take(rows)
+    if _compiled(places):
+        panel = _panel(part, market, model, windows, span=span)
+        total, count = _kernels().group_sums(*panel, part.sign, ends, span is None)
         return total, count
     if span is None:
         y, x = estimation_cut(part, market, model, windows, instruments=True)
@@ -175,19 +213,26 @@ def group_sums(
     return np.stack([filled[k].sum(axis=0) for k in own]), np.stack([present[k].sum(axis=0) for k in own])
 
 
-def _fit_compiled(placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> Fit:
-    kernels, panel, design = _kernels(), _panel(placed, market, model, windows), model.design
+def _fit_compiled(places: Places, market: Market, model: Model, windows: Windows) -> Fit:
+    kernels, panel, design = _kernels(), _panel(places, market, model, windows), model.design
+    *columns, where, excluded = panel
     found = models.Sums(*kernels.sums(*panel, design.centred))
     bar = np.column_stack([found.y_bar, found.x_bar])
-    *columns, _, excluded = panel
-    return models.fit_of(
-        found, lambda slopes, rows: np.asarray(kernels.squares(*columns, rows, excluded, bar, slopes)), design
-    )
+
+    def squares(slopes: Floats, rows: Ints) -> Floats:
+        return np.asarray(kernels.squares(*columns, where[rows], excluded, bar[rows], slopes[rows]))
+
+    return models.fit_of(found, squares, design)
 
 
-def _compiled(placed: pl.DataFrame) -> bool:
+def _compiled(places: Places) -> bool:
     """Whether the kernels are worth their loading; their numbers are the same."""
-    return placed.height >= (SOME if KERNELS in sys.modules else MANY)
+    return len(places) >= (SOME if KERNELS in sys.modules else MANY)
+
+
+def _forecast_compiled(places: Places, model: Model) -> bool:
+    """Whether the kernels know how the model forecasts."""
+    return model.design.own_variance is None and bool((places.sign > 0).all())
 
 
 def _kernels() -> Any:
@@ -196,8 +241,28 @@ def _kernels() -> Any:
     return kernels
 
 
+def _errors(fit: Fit) -> tuple[NDArray[Any], ...]:
+    """What forecasts and their errors are made of."""
+    return fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.whitener, fit.base
+
+
+def _in_order(places: Places, do: Callable[[Places, Ints], tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
+    """What `do` finds for every event, part by part in the order of the market's rows, which is that of its memory.
+
+    A part writes where it reads, one event after the other: scattered writes would take longer than all the rest.
+    """
+    order = np.argsort(places.first_row + places.day0)
+    parts = [order[part] for part in chunks(len(places), PART)]
+    found: tuple[NDArray[Any], ...] = ()
+    for rows, arrays in zip(parts, mapped(lambda rows: do(places.take(rows), rows), parts), strict=True):
+        found = found or tuple(np.empty((len(places), *values.shape[1:]), values.dtype) for values in arrays)
+        for whole, values in zip(found, arrays, strict=True):
+            whole[rows] = values
+    return found
+
+
 def _panel(
-    placed: pl.DataFrame, market: Market, model: Model, windows: Windows, *, span: tuple[int, int] | None = None
+    places: Places, market: Market, model: Model, windows: Windows, *, span: tuple[int, int] | None = None
 ) -> tuple[Any, ...]:
     """What the kernels read: columns of the market, and where each event's windows lie in them.
 
@@ -206,24 +271,18 @@ def _panel(
     design = model.design
     used = design.regressors if span else (*design.regressors, *design.instruments)
     columns = tuple(_readonly(market.column(name)) for name in (design.response, *(term.column for term in used)))
-    place = np.column_stack([placed[name].to_numpy() for name in ("first_row", "n_sessions", "day0")]).astype(np.int64)
+    security = np.searchsorted(market.first_rows["first_row"].to_numpy(), places.first_row)
+    begins = [market.first_alike(term.column)[security] for term in used]
+    free = market.first_alike("rf")[security] if design.excess else places.first_row
     return (
         columns,
         np.array([0, *(term.shift for term in used)], dtype=np.int64),
         _readonly(market.column("rf") if design.excess else np.empty(0)),
         np.array([design.excess, *(design.excess and term.column == "market" for term in used)], dtype=np.bool_),
         np.array([span] if span else spans(model, windows), dtype=np.int64),
-        place,
-        _order(place),
+        np.column_stack([places.n_sessions, places.day0, places.first_row, *begins, free]),
         np.empty(0, dtype=np.bool_) if span or windows.excluded is None else windows.excluded,
     )
-
-
-def _order(place: Ints) -> Ints:
-    """Rows in the order of the market's; of few events there are few of one security, which lie side by side anyway."""
-    if len(place) <= CHUNK:
-        return np.arange(len(place))
-    return np.argsort(place[:, 0] + place[:, 2], kind="stable")
 
 
 def _readonly(column: Floats) -> Floats:

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact import calendars, checks, conversions, datasets, foreign, panels, schema, trading
+from marketimpact.alike import first_alike
 from marketimpact.datasets import Dataset
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.factors import check_factors, read_french
@@ -272,6 +273,17 @@ class Market:
             frame = self.select(name) if name in self.panel_columns else self.since_trade
             self._columns[name] = frame[name].cast(pl.Float64).to_numpy()
         return self._columns[name]
+
+    def first_alike(self, name: str) -> NDArray[np.int64]:
+        """Row at which the numbers of a column stand for the first time, for each security of `first_rows`."""
+        if name not in self._alike:
+            rows, lengths = (self.first_rows[c].to_numpy() for c in ("first_row", "n_sessions"))
+            self._alike[name] = first_alike(self.column(name), rows, lengths)
+        return self._alike[name]
+
+    @cached_property
+    def _alike(self) -> dict[str, NDArray[np.int64]]:
+        return {}
 
     @cached_property
     def days(self) -> NDArray[np.int64]:

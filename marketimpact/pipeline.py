@@ -10,11 +10,11 @@ import polars as pl
 from marketimpact.errors import SpecificationError
 from marketimpact.estimates import Estimates, autocorrelation
 from marketimpact.executors import Job, Sharing, share
-from marketimpact.fitting import fitted, present_days, residuals_of
+from marketimpact.fitting import fitted, residuals_of
 from marketimpact.market import Market
 from marketimpact.models import Model
 from marketimpact.placing import ATTRITION, LOCATION, place
-from marketimpact.windows import Bools, Ints, Windows, excluded_days
+from marketimpact.windows import Bools, Ints, Places, Windows, excluded_days
 
 __all__ = ["estimate"]
 
@@ -48,15 +48,16 @@ def _estimated(placed: pl.DataFrame, market: Market, model: Model, windows: Wind
 
     An event's numbers do not depend on which others are estimated with it.
     """
-    fit = fitted(placed, market, model, windows)
+    places = Places.of(placed)
+    fit, present = fitted(places, market, model, windows)
     if windows.serial_correlation:
-        fit = replace(fit, rho=autocorrelation(residuals_of(fit, placed, market, model, windows)))
+        fit = replace(fit, rho=autocorrelation(residuals_of(fit, places, market, model, windows)))
     estimates = Estimates(
         windows=windows,
         events=placed.drop(*LOCATION, "first_session"),
         fit=fit,
-        present=present_days(placed, market, model, windows),
-        location=placed.select(LOCATION),
+        present=present,
+        location=places,
         market=market,
         model=model,
     )

@@ -91,18 +91,18 @@ def _averages(
 
     Events of one `calendar`, (N,), have their sessions on the same dates.
     """
-    placed, windows = estimates.location, estimates.windows
+    places, windows = estimates.location, estimates.windows
     found: list[tuple[tuple[Floats, Floats, Ints], tuple[Floats, Floats]]] = []
     for some in _batches(groups):
-        total, count = group_sums(some, placed, market, model, windows, span=window)
+        total, count = group_sums(some, places, market, model, windows, span=window)
         event = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-        total, count = group_sums(some, placed, market, model, windows)
+        total, count = group_sums(some, places, market, model, windows)
         first = estimates.date_rows.rows(np.array([rows[0] for rows in some]))
         for k, rows in enumerate(some):
             if (calendar[rows] == calendar[rows[0]]).all():  # one exchange and one day 0: nothing to match
                 means = _on_days(total[k], count[k, 0], first[k], len(rows))
             else:
-                y, x = estimation_cut(placed[rows], market, model, windows, instruments=True)
+                y, x = estimation_cut(places.take(rows), market, model, windows, instruments=True)
                 means = _by_date(y, x, estimates.date_rows.rows(rows))
             found.append((means, (event[k, 0], event[k, 1:].T)))
     return found

@@ -236,7 +236,7 @@ class _Places:
     def of(cls, result: StudyResult, market: Market, avoid: pl.DataFrame | None, window: tuple[int, int]) -> _Places:
         """Sessions with a return and an estimation window before, whose window holds no date to avoid."""
         location, windows = result.estimates_.location, result.estimates_.windows
-        first_row, n = (location[c].to_numpy() for c in ("first_row", "n_sessions"))
+        first_row, n = location.first_row, location.n_sessions
         bad = (result.events if avoid is None else avoid)["date"].drop_nulls().unique().to_physical().to_numpy()
         returns, days = market.column("ret"), market.days
         earliest, latest, clear = [], [], []
@@ -249,7 +249,7 @@ class _Places:
             at = np.arange(count)
             low, high = (np.clip(at + tau, 0, count) for tau in (window[0], window[1] + 1))
             clear.append((total[high] == total[low]) & ~np.isnan(returns[row : row + count]))
-        return cls(location["day0"].to_numpy(), first_row, np.array(earliest), np.array(latest), clear)
+        return cls(location.day0, first_row, np.array(earliest), np.array(latest), clear)
 
     def moves(self, rows: Ints) -> Ints:
         """Numbers of sessions by which all of `rows` can be moved together."""

@@ -45,11 +45,11 @@ def sample_of(
         window_dates=Rowwise(
             len(held), present.shape[1], lambda rows: np.where(present[rows], dates(rows)[:, columns], -1)
         ),
-        event_ar=part.day_rows("ar"),
+        event_ar=part.ar_rows,
         event_se=part.day_rows("se"),
         pool=Pool(
             placebo.take(held) if values.windows.strict else placebo,
-            pool.day_rows("ar"),
+            pool.ar_rows,
             pool.day_rows("se"),
             pool.fit.sigma,
         ),

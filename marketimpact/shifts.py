@@ -150,7 +150,7 @@ def _common_stretch(estimates: Sequence[Estimates]) -> _Stretch:
         seen.update(ids)
         columns = slice(first - values.windows.estimation[0], last - values.windows.estimation[0] + 1)
         frames.append(values.events[new])
-        session.append(values.location["day0"].to_numpy()[new])
+        session.append(values.location.day0[new])
         window_dates.append(values.dates[new])
         dates.append(values.estimation_dates[new, columns])
         present.append(~np.isnan(values.residuals[new, columns]))

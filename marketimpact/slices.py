@@ -11,7 +11,7 @@ import polars as pl
 from marketimpact import datasets, panels
 from marketimpact.market import Market
 from marketimpact.models import Model
-from marketimpact.windows import Ints, Windows
+from marketimpact.windows import Ints, Places, Windows
 
 __all__ = ["PIECE_BYTES", "Slice", "bytes_per_row", "columns_of", "cuts", "piece"]
 
@@ -75,19 +75,16 @@ class Slice:
         )
 
 
-def piece(
-    location: pl.DataFrame, market: Market, model: Model, windows: Windows
-) -> tuple[Slice, pl.DataFrame, Windows]:
-    """The slice that some events need, and their location and windows in its rows instead of the market's."""
-    homes = market.first_rows.filter(pl.col("first_row").is_in(location["first_row"].unique().implode()))
+def piece(places: Places, market: Market, model: Model, windows: Windows) -> tuple[Slice, Places, Windows]:
+    """The slice that some events need, and their places and windows in its rows instead of the market's."""
+    used, security = np.unique(places.first_row, return_inverse=True)
+    homes = market.first_rows.filter(pl.col("first_row").is_in(used))
     columns = columns_of(market, model)
     factors = tuple(name for name in market.factors if name in columns)
     values = _values(market, homes, columns) if market.dataset is None else market.dataset.folder
     part = Slice(homes.select("symbol", "mic", "n_sessions"), columns, values, factors, market.unit)
-    lengths = homes["n_sessions"]
-    moved = location.with_columns(
-        pl.col("first_row").replace_strict(homes["first_row"], lengths.cum_sum() - lengths, return_dtype=pl.Int64)
-    )
+    lengths = homes["n_sessions"].to_numpy()
+    moved = replace(places, first_row=(np.cumsum(lengths) - lengths)[security])
     if windows.excluded is not None:
         windows = replace(windows, excluded=windows.excluded[_rows(homes)])
     return part, moved, windows

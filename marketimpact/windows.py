@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ __all__ = [
     "Bools",
     "Floats",
     "Ints",
+    "Places",
     "Windows",
     "as_dates",
     "check_window",
@@ -24,7 +25,6 @@ __all__ = [
     "estimation_cut",
     "excluded_days",
     "own_variance_of",
-    "sign_of",
     "spans",
 ]
 
@@ -48,6 +48,42 @@ class Windows:
     excluded: NDArray[np.bool_] | None = field(default=None, repr=False, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where N events lie in the market's panel.
+
+    Attributes
+    ----------
+    first_row, n_sessions : (N,) arrays of int
+        First row of the event's security, and how many it has.
+    day0 : (N,) array of int
+        Sessions from there to day 0.
+    sign : (N,) array
+        +1, or -1 for an event whose returns are counted the other way round.
+    """
+
+    first_row: Ints
+    n_sessions: Ints
+    day0: Ints
+    sign: Floats
+
+    @classmethod
+    def of(cls, placed: pl.DataFrame) -> Places:
+        """Of placed events, each counted as it is."""
+        first_row, n_sessions, day0 = (
+            placed[name].to_numpy().astype(np.int64) for name in ("first_row", "n_sessions", "day0")
+        )
+        return cls(first_row, n_sessions, day0, np.ones(placed.height))
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self.day0)
+
+    def take(self, rows: Ints | slice) -> Places:
+        """Those of some of the events."""
+        return Places(*(getattr(self, part.name)[rows] for part in fields(Places)))
+
+
 def check_window(window: object, name: str) -> tuple[int, int]:
     """A window as two whole numbers in order, or the reason why it is none."""
     if not isinstance(window, tuple | list) or len(window) != 2:
@@ -60,32 +96,27 @@ def check_window(window: object, name: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def _rows(placed: pl.DataFrame, window: tuple[int, int]) -> tuple[Ints, NDArray[np.bool_]]:
+def _rows(places: Places, window: tuple[int, int]) -> tuple[Ints, NDArray[np.bool_]]:
     """Row of the panel for every event and day, and whether the calendar has that day."""
     taus = np.arange(window[0], window[1] + 1)
-    session = placed["day0"].to_numpy()[:, None] + taus[None, :]
-    inside = (session >= 0) & (session < placed["n_sessions"].to_numpy()[:, None])
-    rows = placed["first_row"].to_numpy()[:, None] + session
+    session = places.day0[:, None] + taus[None, :]
+    inside = (session >= 0) & (session < places.n_sessions[:, None])
+    rows = places.first_row[:, None] + session
     return np.where(inside, rows, 0), inside
 
 
-def sign_of(placed: pl.DataFrame) -> Floats:
-    """The direction in which each event's returns are counted, (N,)."""
-    return placed["sign"].to_numpy() if "sign" in placed.columns else np.ones(placed.height)
-
-
 def cut(
-    placed: pl.DataFrame, market: Market, model: Model, window: tuple[int, int], *, instruments: bool = False
+    places: Places, market: Market, model: Model, window: tuple[int, int], *, instruments: bool = False
 ) -> tuple[Floats, Floats, Floats]:
     """Return (N, D), regressors (N, D, p) and risk-free rate (N, D) of a window; NaN where missing."""
     design = model.design
 
     def column(name: str, shift: int = 0) -> Floats:
-        rows, inside = _rows(placed, (window[0] + shift, window[1] + shift))
+        rows, inside = _rows(places, (window[0] + shift, window[1] + shift))
         return np.where(inside, market.column(name)[rows], np.nan)
 
     used = (*design.regressors, *design.instruments) if instruments else design.regressors
-    sign = sign_of(placed)[:, None]
+    sign = places.sign[:, None]
     ret = column(design.response) * sign
     rf = column("rf") * sign if design.excess else np.zeros(ret.shape)
     x = np.empty((*ret.shape, len(used)))
@@ -97,19 +128,19 @@ def cut(
 
 
 def estimation_cut(
-    placed: pl.DataFrame, market: Market, model: Model, windows: Windows, *, instruments: bool = False
+    places: Places, market: Market, model: Model, windows: Windows, *, instruments: bool = False
 ) -> tuple[Floats, Floats]:
     """Return and regressors of the estimation window, and of the stretch after the event where the model has one."""
-    parts = [cut(placed, market, model, span, instruments=instruments) for span in spans(model, windows)]
+    parts = [cut(places, market, model, span, instruments=instruments) for span in spans(model, windows)]
     y, x = np.concatenate([y for y, _, _ in parts], axis=1), np.concatenate([x for _, x, _ in parts], axis=1)
-    return np.where(excluded_days(placed, model, windows), np.nan, y), x
+    return np.where(excluded_days(places, model, windows), np.nan, y), x
 
 
-def excluded_days(placed: pl.DataFrame, model: Model, windows: Windows) -> NDArray[np.bool_]:
+def excluded_days(places: Places, model: Model, windows: Windows) -> NDArray[np.bool_]:
     """Which estimation days are to be taken as missing, (N, M) or one False for all."""
     if windows.excluded is None:
         return np.zeros((1, 1), dtype=bool)
-    parts = [_rows(placed, span) for span in spans(model, windows)]
+    parts = [_rows(places, span) for span in spans(model, windows)]
     return np.concatenate([windows.excluded[rows] & inside for rows, inside in parts], axis=1)
 
 
@@ -119,9 +150,9 @@ def spans(model: Model, windows: Windows) -> list[tuple[int, int]]:
     return [windows.estimation] if after is None else [windows.estimation, after]
 
 
-def dates_between(placed: pl.DataFrame, market: Market, window: tuple[int, int]) -> Ints:
+def dates_between(places: Places, market: Market, window: tuple[int, int]) -> Ints:
     """Dates of a window's sessions as days since 1970-01-01, (N, L); -1 outside the calendar."""
-    rows, inside = _rows(placed, window)
+    rows, inside = _rows(places, window)
     return np.where(inside, market.days[rows], -1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
@@ -36,6 +38,10 @@ def residual_bootstrap(sample: Sample) -> Outcome:
     return Outcome(observed, observed, p, note=note, p_greater=p_greater, p_less=p_less)
 
 
+def _weighted(weight: Floats, rows: slice, values: Floats) -> Floats:
+    return values * weight[rows, None]
+
+
 def _portfolio(sample: Sample) -> Floats:
     """What each estimation day that every event has would add to the CAAR on each window day, (days, L)."""
     scale = np.sqrt(sample.n_obs / sample.df)
@@ -43,7 +49,7 @@ def _portfolio(sample: Sample) -> Floats:
     columns = []
     for day in range(sample.length):
         own = np.where(held[:, day], scale, 0.0)
-        total, count = by_day(values * own[rows, None] for rows, values in sample.placebo.chunks())
+        total, count = by_day(sample.placebo, partial(_weighted, own))
         columns.append(total[count == sample.n] / sample.n)
     return np.column_stack(columns)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 __all__ = ["by_day", "keys", "ranks", "sweep", "unit_sums"]
 
@@ -22,7 +22,7 @@ def _add_present(values, total, count):  # type: ignore[no-untyped-def]
     return positive
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def sweep(values, length, block):  # type: ignore[no-untyped-def]
     """`rowwise.Sweep` of some rows, (K, M), `block` of them added up at a time."""
     n, width = values.shape
@@ -30,7 +30,7 @@ def sweep(values, length, block):  # type: ignore[no-untyped-def]
     total, count = np.zeros((n_blocks, width)), np.zeros((n_blocks, width), np.int64)
     run_total, run_count = np.zeros((n_blocks, n_runs)), np.zeros((n_blocks, n_runs), np.int64)
     positive = np.zeros(n, np.int64)
-    for b in prange(n_blocks):
+    for b in range(n_blocks):
         runs = np.zeros(n_runs)
         for row in range(b * block, min(n, (b + 1) * block)):
             own = values[row]
@@ -44,12 +44,12 @@ def sweep(values, length, block):  # type: ignore[no-untyped-def]
     return total, count, run_total, run_count, positive
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def keys(values, low):  # type: ignore[no-untyped-def]
     """Whole numbers in the order of the values, (K, D), NaN last, their `low` last bits the day's number."""
     n, width = values.shape
     found, bits = np.empty((n, width), np.int64), values.view(np.int64)
-    for row in prange(n):
+    for row in range(n):
         own, own_bits, key = values[row], bits[row], found[row]
         for d in range(width):
             # of negative numbers the larger bits are the smaller number
@@ -58,12 +58,12 @@ def keys(values, low):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def ranks(ordered, low):  # type: ignore[no-untyped-def]
     """Ranks of days from sorted `keys`, (K, D), and in which rows two of these are too close to tell."""
     n, width = ordered.shape
     found, close = np.empty((n, width)), np.zeros(n, np.bool_)
-    for row in prange(n):
+    for row in range(n):
         key, rank = ordered[row], found[row]
         last, n_close = (1 << low) - 1, 0
         for position in range(width):
@@ -75,13 +75,13 @@ def ranks(ordered, low):  # type: ignore[no-untyped-def]
     return found, close
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def by_day(values, block):  # type: ignore[no-untyped-def]
     """Sums of what is present and counts, day by day, of every `block` rows, (B, D)."""
     n, width = values.shape
     n_blocks = (n + block - 1) // block
     total, count = np.zeros((n_blocks, width)), np.zeros((n_blocks, width), np.int64)
-    for b in prange(n_blocks):
+    for b in range(n_blocks):
         for row in range(b * block, min(n, (b + 1) * block)):
             _add_present(values[row], total[b], count[b])
     return total, count
@@ -98,7 +98,7 @@ def _moments(values, times):  # type: ignore[no-untyped-def]
     return total, squares
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def unit_sums(values, times, least, nothing):  # type: ignore[no-untyped-def]
     """Rows scaled to mean 0 and length 1 on some days, summed, (K, C), and how many rows vary there, (K,).
 
@@ -106,7 +106,7 @@ def unit_sums(values, times, least, nothing):  # type: ignore[no-untyped-def]
     """
     n_sets, width = times.shape
     summed, number = np.zeros((n_sets, width)), np.zeros(n_sets, np.int64)
-    for k in prange(n_sets):
+    for k in range(n_sets):
         own, often = summed[k], times[k]
         days = often.sum()
         if days < least:

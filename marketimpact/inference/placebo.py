@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -37,18 +37,12 @@ def block_sums(values: Floats, length: int) -> tuple[Floats, Floats]:
 
 def blocks(sample: Sample) -> tuple[Floats, Floats]:
     """CAR and standardised CAR of every event in every placebo block, (N, B); NaN where a day is missing."""
-    car = np.concatenate([part for _, part in _cars(sample)])
+    car = np.concatenate(list(sample.placebo.each(lambda _, residuals: run_sums(residuals, sample.length))))
     return car, _standardised(car, sample.sigma, sample.length)
 
 
-def _cars(sample: Sample) -> Iterator[tuple[slice, Floats]]:
-    for rows, residuals in sample.placebo.chunks():
-        yield rows, run_sums(residuals, sample.length)
-
-
-def _scars(sample: Sample) -> Iterator[Floats]:
-    for rows, car in _cars(sample):
-        yield _standardised(car, sample.sigma[rows], sample.length)
+def _scar(sample: Sample, rows: slice, residuals: Floats) -> Floats:
+    return _standardised(run_sums(residuals, sample.length), sample.sigma[rows], sample.length)
 
 
 def _standardised(car: Floats, sigma: Floats, length: int) -> Floats:
@@ -63,7 +57,7 @@ def placebo_caar(sample: Sample) -> Outcome:
 
 def placebo_scaar(sample: Sample) -> Outcome:
     """Mean SCAR against the mean SCAR of every placebo block."""
-    return _against(float(sample.scar.mean()), _mean(*by_day(_scars(sample))))
+    return _against(float(sample.scar.mean()), _mean(*by_day(sample.placebo, partial(_scar, sample))))
 
 
 def placebo_bmp(sample: Sample) -> Outcome:
@@ -72,9 +66,9 @@ def placebo_bmp(sample: Sample) -> Outcome:
     if np.isnan(plain.statistic):
         return plain
     observed = plain.statistic
-    total, n = by_day(_scars(sample))
+    total, n = by_day(sample.placebo, partial(_scar, sample))
     mean = _mean(total, n)
-    squares, _ = by_day((scar - mean) ** 2 for scar in _scars(sample))
+    squares, _ = by_day(sample.placebo, lambda rows, values: (_scar(sample, rows, values) - mean) ** 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = mean / np.sqrt(squares / (n - 1.0) / n)
     return _against(observed, drawn)
@@ -95,14 +89,16 @@ def cav(sample: Sample) -> Outcome:
 
 def _volatility(ar: Rowwise, variance: Floats) -> Floats:
     """lambda_t of Bialkowski, Gottschalk and Wisniewski (2008) for the events present on each day, (D,)."""
-    total, n = by_day(values for _, values in ar.chunks())
-    held, _ = by_day(np.where(np.isnan(values), np.nan, variance[rows, None]) for rows, values in ar.chunks())
+    total, n = by_day(ar, lambda _, values: values)
+    held, _ = by_day(ar, lambda rows, values: np.where(np.isnan(values), np.nan, variance[rows, None]))
+
+    def ratios(rows: slice, values: Floats) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio: Floats = (n * values - total) ** 2 / (n * (n - 2.0) * variance[rows, None] + held)
+            return ratio
+
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = (
-            (n * values - total) ** 2 / (n * (n - 2.0) * variance[rows, None] + held) for rows, values in ar.chunks()
-        )
-        terms = by_day(ratios)[0] / (n - 1.0)
-    return np.where(n >= 3, terms, np.nan)
+        return np.where(n >= 3, by_day(ar, ratios)[0] / (n - 1.0), np.nan)
 
 
 def _mean(total: Floats, n: Ints) -> Floats:

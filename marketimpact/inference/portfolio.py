@@ -55,7 +55,7 @@ def crude_dependence(sample: Sample) -> Outcome:
     """
     swept = sample.pool.placebo.swept(sample.length)
     daily, counts = swept.total / np.maximum(swept.count, 1), swept.count
-    total, present = by_day(part[:, sample.columns] for _, part in sample.pool.event_ar.chunks())
+    total, present = by_day(sample.pool.event_ar, lambda _, part: part[:, sample.columns])
     window = total / np.maximum(present, 1)
     days = int((counts > 0).sum())
     estimate = float(window[present > 0].sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from marketimpact.inference.correlation import mean_correlation
 from marketimpact.inference.moments import TOO_FEW, normal_p, student_p
 from marketimpact.inference.placebo import block_sums
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
-from marketimpact.inference.rowwise import CHUNK, by_day, kernels
+from marketimpact.inference.rowwise import CHUNK, Rowwise, by_day, kernels
 from marketimpact.inference.sample import Floats, Ints, Sample
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
 
 
 Bools = NDArray[np.bool_]
+#: Some events' days, and which events, to what is ranked or counted of each day.
+Values = Callable[[slice, Floats], Floats]
 
 #: Fewer blocks than this give ranks too coarse for a normal distribution.
 MIN_RANKED = 30
@@ -27,8 +29,13 @@ MIN_RANKED = 30
 
 def corrado_rank(sample: Sample) -> Outcome:
     """Mean excess rank of the window's days over the root mean square of all days'."""
-    ranked = map(_ranks, _side_by_side(sample))
-    mean, used, _ = _mean_by_day(ranks - (n_days + 1.0) / 2.0 for ranks, n_days in ranked)
+    side_by_side = _side_by_side(sample)
+
+    def excess(rows: slice, part: Floats) -> Floats:
+        ranks, n_days = _ranks(side_by_side(rows, part))
+        return ranks - (n_days + 1.0) / 2.0
+
+    mean, used, _ = _mean_by_day(sample.pool.placebo, excess)
     spread = float(np.sqrt((mean[used] ** 2).mean()))
     window = _window_of(mean, used, sample)
     if not len(window) or not spread > 0:
@@ -55,8 +62,7 @@ def corrado_zivney_adj(sample: Sample) -> Outcome:
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = np.sqrt((deviation**2).sum(axis=0) / (held - 1.0))
         adjusted = np.where(spread > 0, sar / spread, np.nan)
-    parts = pool.placebo.chunks()
-    return _zivney(sample, (np.column_stack([part / pool.sigma[rows, None], adjusted[rows]]) for rows, part in parts))
+    return _zivney(sample, lambda rows, part: np.column_stack([part / pool.sigma[rows, None], adjusted[rows]]))
 
 
 def rank_blocks(sample: Sample) -> Outcome:
@@ -70,13 +76,12 @@ def rank_blocks(sample: Sample) -> Outcome:
     if not residuals.n:
         return silent("no event has every day of the window")
 
-    def values() -> Iterator[Floats]:
-        for rows, part in residuals.chunks():
-            sums, present = block_sums(part[:, part.shape[1] % length :], length)
-            whole = np.where(present == length, sums, np.nan)[:, ::length]
-            yield np.column_stack([whole, car[rows]])
+    def scores(rows: slice, part: Floats) -> Floats:
+        sums, present = block_sums(part[:, part.shape[1] % length :], length)
+        whole = np.where(present == length, sums, np.nan)[:, ::length]
+        return _scores(np.column_stack([whole, car[rows]]))
 
-    total, used = _sum_by_day(ranks / (1.0 + n_days) - 0.5 for ranks, n_days in map(_ranks, values()))
+    total, used = _sum_by_day(residuals, scores)
     if used.sum() < 3:
         return silent("needs at least 2 blocks in the estimation window")
     spread = float(np.sqrt((total[used] ** 2).mean()))
@@ -121,7 +126,7 @@ def grank_z(sample: Sample) -> Outcome:
     spread = _spread(sample)
     if isinstance(spread, Outcome):
         return spread
-    mean, used, _ = _mean_by_day(_grank_scores(sample, spread))
+    mean, used, _ = _mean_by_day(sample.placebo, _grank_scores(sample, spread))
     days = int(used.sum())
     se = float(np.sqrt((days - 1) / (12.0 * sample.n * (days + 1))))
     z = float(mean[-1] / se)
@@ -133,7 +138,11 @@ def gsign_t(sample: Sample) -> Outcome:
     spread = _spread(sample)
     if isinstance(spread, Outcome):
         return spread
-    signs = (np.sign(part - np.nanmedian(part, axis=1, keepdims=True)) for part in _grank_values(sample, spread))
+
+    def signs(rows: slice, part: Floats) -> Floats:
+        values = _grank_values(sample, spread, rows, part)
+        return np.asarray(np.sign(values - np.nanmedian(values, axis=1, keepdims=True)))
+
     return _generalised_t(signs, sample)
 
 
@@ -144,20 +153,24 @@ def _spread(sample: Sample) -> float | Outcome:
     return spread if spread > 0 else silent("every event has the same SCAR, so it cannot be re-standardised")
 
 
-def _grank_values(sample: Sample, spread: float) -> Iterator[Floats]:
+def _grank_values(sample: Sample, spread: float, rows: slice, part: Floats) -> Floats:
     """Standardised residuals and, last, the re-standardised SCAR, (K, M + 1) of K events at a time."""
-    for rows, part in sample.placebo.chunks():
-        yield np.column_stack([part / sample.sigma[rows, None], sample.scar[rows] / spread])
+    return np.column_stack([part / sample.sigma[rows, None], sample.scar[rows] / spread])
 
 
-def _grank_scores(sample: Sample, spread: float) -> Iterator[Floats]:
-    for ranks, n_days in map(_ranks, _grank_values(sample, spread)):
-        yield ranks / (n_days + 1.0) - 0.5
+def _grank_scores(sample: Sample, spread: float) -> Values:
+    return lambda rows, part: _scores(_grank_values(sample, spread, rows, part))
 
 
-def _generalised_t(scores: Iterable[Floats], sample: Sample) -> Outcome:
+def _scores(values: Floats) -> Floats:
+    """Ranks scaled to each event's own number of days, about 0, (K, D)."""
+    ranks, n_days = _ranks(values)
+    return ranks / (n_days + 1.0) - 0.5
+
+
+def _generalised_t(scores: Values, sample: Sample) -> Outcome:
     """Mean score of the last day over the spread of all days', in the t(T-2) form."""
-    mean, used, count = _mean_by_day(scores)
+    mean, used, count = _mean_by_day(sample.placebo, scores)
     n_t = count[used]
     days = int(used.sum())
     if days < 4:
@@ -173,14 +186,13 @@ def _generalised_t(scores: Iterable[Floats], sample: Sample) -> Outcome:
     return Outcome(float(mean[-1]), t, student_p(t, days - 2), df=days - 2, se=spread)
 
 
-def _side_by_side(sample: Sample) -> Iterator[Floats]:
+def _side_by_side(sample: Sample) -> Values:
     """Estimation and event days of all usable events, (K, M + W) of K events at a time."""
-    for rows, part in sample.pool.placebo.chunks():
-        yield np.column_stack([part, sample.pool.event_ar.rows(rows)])
+    return lambda rows, part: np.column_stack([part, sample.pool.event_ar.rows(rows)])
 
 
-def _zivney(sample: Sample, values: Iterable[Floats]) -> Outcome:
-    total, used = _sum_by_day(ranks / (1.0 + n_days) - 0.5 for ranks, n_days in map(_ranks, values))
+def _zivney(sample: Sample, values: Values) -> Outcome:
+    total, used = _sum_by_day(sample.pool.placebo, lambda rows, part: _scores(values(rows, part)))
     spread = float(np.sqrt((total[used] ** 2).mean()))
     window = _window_of(total, used, sample)
     if not len(window) or not spread > 0:
@@ -226,16 +238,16 @@ def _column_means(values: Floats) -> Floats:
         return np.asarray(np.where(present, values, 0.0).sum(axis=0) / present.sum(axis=0))
 
 
-def _mean_by_day(scores: Iterable[Floats]) -> tuple[Floats, Bools, Ints]:
+def _mean_by_day(source: Rowwise, scores: Values) -> tuple[Floats, Bools, Ints]:
     """Mean score of the present events on each day, which days have any, and how many."""
-    total, count = by_day(scores)
+    total, count = by_day(source, scores)
     with np.errstate(divide="ignore", invalid="ignore"):
         return total / count, count > 0, count
 
 
-def _sum_by_day(scores: Iterable[Floats]) -> tuple[Floats, Bools]:
+def _sum_by_day(source: Rowwise, scores: Values) -> tuple[Floats, Bools]:
     """Sum of scores over the root of the number present, day by day, and which days have any."""
-    total, count = by_day(scores)
+    total, count = by_day(source, scores)
     with np.errstate(divide="ignore", invalid="ignore"):
         return total / np.sqrt(count), count > 0
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from marketimpact.threads import mapped
+
 __all__ = ["Rowwise", "Sweep", "by_day", "kernels", "run_sums"]
+
+R = TypeVar("R")
 
 #: Rows read at a time; where there are so many, the compiled loops win, whose loading takes a third of a second.
 CHUNK = 2048
@@ -72,16 +76,17 @@ class Rowwise:
         """Some rows, (K, M)."""
         return self.whole[numbers] if self.n * self.width <= KEPT else self.read(numbers)
 
-    def chunks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Which rows, and these rows, until all have been read."""
-        for start in range(0, self.n, CHUNK):
-            part = slice(start, min(start + CHUNK, self.n))
-            yield part, self.rows(part)
+    def each(self, do: Callable[[slice, NDArray[Any]], R]) -> Iterator[R]:
+        """What `do` makes of some rows, told which and read, until all have been read: several at once, in order."""
+        if self.n * self.width <= KEPT:
+            _ = self.whole  # read once, before threads ask for it
+        parts = (slice(start, min(start + CHUNK, self.n)) for start in range(0, self.n, CHUNK))
+        return mapped(lambda part: do(part, self.rows(part)), parts)
 
     def swept(self, length: int) -> Sweep:
         """Sums over the rows, by day and by run of `length` days; read once and kept."""
         if length not in self._swept:
-            parts = [_sweep(values, length) for _, values in self.chunks()]
+            parts = list(self.each(lambda _, values: _sweep(values, length)))
             parts = parts or [_sweep(np.empty((0, self.width)), length)]
             total, count, run_total, run_count, positive = zip(*parts, strict=True)
             self._swept[length] = Sweep(
@@ -108,9 +113,11 @@ def run_sums(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
     return sums
 
 
-def by_day(parts: Iterable[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Sum over events of what is present on each day, and how many are; chunks of (K, D) in, (D,) out."""
-    total, count = zip(*(_summed(values) for values in parts), strict=True)
+def by_day(
+    source: Rowwise, do: Callable[[slice, NDArray[Any]], NDArray[np.float64]]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Sum over rows of what is present on each day, and how many are, (D,); `do` makes (K, D) of some rows."""
+    total, count = zip(*source.each(lambda rows, values: _summed(do(rows, values))), strict=True)
     return _added(total), _added(count)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.inference.placebo import block_sums
-from marketimpact.inference.sample import Floats, Sample
+from marketimpact.inference.sample import Floats, Ints, Sample
 
 __all__ = ["sq_test"]
 
@@ -27,14 +27,13 @@ def sq_test(sample: Sample) -> tuple[Floats, Floats, NDArray[np.int64]]:
     n_blocks : (N,) array
         Number of placebo sums B; without any the other two are NaN.
     """
-    found = []
-    for rows, residuals in sample.residuals.chunks():
+
+    def placed(rows: slice, residuals: Floats) -> Ints:
         sums, counts = block_sums(residuals, sample.length)
         whole, car = counts == sample.length, sample.car[rows, None]
-        found.append(
-            np.stack([(whole & (sums <= car)).sum(axis=1), (whole & (sums >= car)).sum(axis=1), whole.sum(axis=1)])
-        )
-    below, above, n_blocks = np.concatenate(found, axis=1)
+        return np.stack([(whole & (sums <= car)).sum(axis=1), (whole & (sums >= car)).sum(axis=1), whole.sum(axis=1)])
+
+    below, above, n_blocks = np.concatenate(list(sample.residuals.each(placed)), axis=1)
     p = 2.0 * np.minimum(1 + below, 1 + above) / (n_blocks + 1.0)
     known = n_blocks > 0
     share = np.where(known, (1 + below) / (n_blocks + 1.0), np.nan)

@@ -1,19 +1,22 @@
 """The same sums as `marketimpact.models.linear`, straight from the market's columns: for many events at once.
 
 Each window is copied into a small buffer, so that memory does not grow with events times days. Sums keep the order of
-`linear.sum_days`: both ways give the same bits. Events are taken in the order of their rows, which lie side by side in
-memory. Compiled once and kept on disk.
+`linear.sum_days`: both ways give the same bits. Every loop runs in one thread and without Python's lock: callers share
+events out. Compiled once and kept on disk.
+
+What all of them read comes first: `columns`, the response and the regressors; `shifts`, by how many sessions each is
+later; `rf`, the risk-free rate, and `minus_rf`, from which columns it is taken; `spans`, the stretches of sessions
+relative to day 0; `places`, for each event the number of sessions of its security, the session of day 0, and where the
+security begins in every column and in `rf`: securities whose numbers are the same share the rows of the first;
+`excluded`, rows that are taken as missing, or none.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-__all__ = ["event_days", "group_sums", "present", "residuals", "squares", "sums"]
-
-#: Events that one thread takes at a time.
-BLOCK = 256
+__all__ = ["event_days", "group_sums", "present", "residuals", "squares", "sums", "window_sums"]
 
 
 @njit(nogil=True, cache=True)
@@ -91,16 +94,16 @@ def _leave_out(target, excluded, first, n_sessions, first_row):  # type: ignore[
 @njit(nogil=True, cache=True)
 def _load(window, columns, shifts, rf, minus_rf, spans, place, excluded):  # type: ignore[no-untyped-def]
     """The return, row 0, and the regressors of one event, NaN where missing."""
-    first_row, n_sessions, day0, at = place[0], place[1], place[2], 0
+    n_sessions, day0, begins, at = place[0], place[1], place[2:], 0
     for s in range(len(spans)):
         first, end = day0 + spans[s, 0], at + spans[s, 1] - spans[s, 0] + 1
         for j in range(len(window)):
             target = window[j, at:end]
-            _copy(target, columns[j], first + shifts[j], n_sessions, first_row)
+            _copy(target, columns[j], first + shifts[j], n_sessions, begins[j])
             if minus_rf[j]:
-                _subtract(target, rf, first + shifts[j], n_sessions, first_row)
+                _subtract(target, rf, first + shifts[j], n_sessions, begins[-1])
         if len(excluded):
-            _leave_out(window[0, at:end], excluded, first, n_sessions, first_row)
+            _leave_out(window[0, at:end], excluded, first, n_sessions, begins[0])
         at = end
 
 
@@ -142,113 +145,146 @@ def _set_absent_in(values, ok, value):  # type: ignore[no-untyped-def]
             values[d] = value
 
 
-@njit(parallel=True, nogil=True, cache=True)
-def sums(columns, shifts, rf, minus_rf, spans, places, order, excluded, centred):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def sums(columns, shifts, rf, minus_rf, spans, places, excluded, centred):  # type: ignore[no-untyped-def]
     """`linear.Sums` of every event: n_obs, y_bar, x_bar, total, gram, moment."""
-    n, p, width = len(order), len(shifts) - 1, _width(spans)
+    n, p, width = len(places), len(shifts) - 1, _width(spans)
     n_obs, bar = np.zeros(n, np.int64), np.zeros((n, p + 1))
     total, gram, moment = np.zeros(n), np.zeros((n, p, p)), np.zeros((n, p))
-    for block in prange((n + BLOCK - 1) // BLOCK):
-        window, ok, space = np.zeros((p + 1, width)), np.zeros(width, np.bool_), np.zeros(width)
-        totals, zeros = np.zeros(p + 1), np.zeros(p + 1)
-        for position in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-            i = order[position]
-            _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
-            n_obs[i] = width
-            complete = _totals(window, totals, space)
+    window, ok, space = np.zeros((p + 1, width)), np.zeros(width, np.bool_), np.zeros(width)
+    totals, zeros = np.zeros(p + 1), np.zeros(p + 1)
+    for i in range(n):
+        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+        n_obs[i] = width
+        complete = _totals(window, totals, space)
+        if not complete:
+            n_obs[i] = _complete_days(window, ok)
+            _set_absent(window, ok, zeros)
+            _totals(window, totals, space)
+        if centred:
+            for j in range(p + 1):
+                bar[i, j] = totals[j] / max(n_obs[i], 1)
             if not complete:
-                n_obs[i] = _complete_days(window, ok)
-                _set_absent(window, ok, zeros)
-                _totals(window, totals, space)
-            if centred:
-                for j in range(p + 1):
-                    bar[i, j] = totals[j] / max(n_obs[i], 1)
-                if not complete:
-                    _set_absent(window, ok, bar[i])
-            total[i] = _product(window[0], bar[i, 0], window[0], bar[i, 0], space)
-            for j in range(p):
-                moment[i, j] = _product(window[j + 1], bar[i, j + 1], window[0], bar[i, 0], space)
-                for k in range(j + 1):
-                    gram[i, j, k] = _product(window[j + 1], bar[i, j + 1], window[k + 1], bar[i, k + 1], space)
-                    gram[i, k, j] = gram[i, j, k]
+                _set_absent(window, ok, bar[i])
+        total[i] = _product(window[0], bar[i, 0], window[0], bar[i, 0], space)
+        for j in range(p):
+            moment[i, j] = _product(window[j + 1], bar[i, j + 1], window[0], bar[i, 0], space)
+            for k in range(j + 1):
+                gram[i, j, k] = _product(window[j + 1], bar[i, j + 1], window[k + 1], bar[i, k + 1], space)
+                gram[i, k, j] = gram[i, j, k]
     return n_obs, bar[:, 0].copy(), bar[:, 1:].copy(), total, gram, moment
 
 
 @njit(nogil=True, cache=True)
-def squares(columns, shifts, rf, minus_rf, spans, places, rows, excluded, bar, slopes):  # type: ignore[no-untyped-def]
-    """Sum of squared deviations that slopes leave for some of the events, one by one."""
+def squares(columns, shifts, rf, minus_rf, spans, places, excluded, bar, slopes):  # type: ignore[no-untyped-def]
+    """Sum of squared deviations that slopes leave, `bar` the means of return and regressors."""
     p, width = len(shifts) - 1, _width(spans)
     window, ok, space, fitted = np.zeros((p + 1, width)), np.zeros(width, np.bool_), np.zeros(width), np.zeros(width)
-    left = np.zeros(len(rows))
-    for position in range(len(rows)):
-        i = rows[position]
+    left = np.zeros(len(places))
+    for i in range(len(places)):
         _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
         _complete_days(window, ok)
         _set_absent(window, ok, bar[i])
-        _clear(fitted)
+        _fill(fitted, 0.0)
         for j in range(p):
             _add_fitted(fitted, window[j + 1], bar[i, j + 1], slopes[i, j])
         y, y_bar = window[0], bar[i, 0]
         for d in range(width):
             fitted[d] = (y[d] - y_bar) - fitted[d]
-        left[position] = _product(fitted, 0.0, fitted, 0.0, space)
+        left[i] = _product(fitted, 0.0, fitted, 0.0, space)
     return left
 
 
-@njit(parallel=True, nogil=True, cache=True)
-def residuals(columns, shifts, rf, minus_rf, spans, places, order, excluded, alpha, slopes):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def residuals(columns, shifts, rf, minus_rf, spans, places, excluded, alpha, slopes):  # type: ignore[no-untyped-def]
     """Return less expectation on complete days, NaN on the others, (N, M)."""
-    n, p, width = len(order), len(shifts) - 1, _width(spans)
-    left = np.empty((n, width))
-    for block in prange((n + BLOCK - 1) // BLOCK):
-        window, fitted = np.zeros((p + 1, width)), np.zeros(width)
-        for position in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-            i = order[position]
-            _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
-            _clear(fitted)
-            for j in range(p):
-                _add_fitted(fitted, window[j + 1], 0.0, slopes[i, j])
-            own, normal, y = left[i], alpha[i], window[0]
-            for d in range(width):
-                own[d] = (y[d] - normal) - fitted[d]
+    n, p, width = len(places), len(shifts) - 1, _width(spans)
+    left, window, fitted = np.empty((n, width)), np.zeros((p + 1, width)), np.zeros(width)
+    for i in range(n):
+        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+        _expect(fitted, window, alpha[i], slopes[i])
+        own, y = left[i], window[0]
+        for d in range(width):
+            own[d] = y[d] - fitted[d]
     return left
 
 
-@njit(parallel=True, nogil=True, cache=True)
-def event_days(columns, shifts, rf, minus_rf, spans, places, order, days, alpha, slopes, sigma, centre, whitener, base):  # type: ignore[no-untyped-def]
-    """`fitting.EventDays` of every event."""
-    n, p, width = len(order), len(shifts) - 1, _width(spans)
+@njit(nogil=True, cache=True)
+def _expect(fitted, window, alpha, slopes):  # type: ignore[no-untyped-def]
+    _fill(fitted, 0.0)
+    for j in range(len(slopes)):
+        _add_fitted(fitted, window[j + 1], 0.0, slopes[j])
+    for d in range(len(fitted)):
+        fitted[d] = alpha + fitted[d]
+
+
+@njit(nogil=True, cache=True)
+def event_days(columns, shifts, rf, minus_rf, spans, places, excluded, days, fits):  # type: ignore[no-untyped-def]
+    """`fitting.EventDays` of every event; `fits`: alpha, slopes, sigma, centre, whitener, base of `linear.Fit`."""
+    alpha, slopes, sigma, centre, whitener, base = fits
+    n, p, width = len(places), len(shifts) - 1, _width(spans)
     ret, expected, ar, se = np.empty((n, width)), np.empty((n, width)), np.empty((n, width)), np.empty((n, width))
     loading, own, dates = np.zeros((n, width, p + 1)), np.empty((n, width)), np.empty((n, width), np.int64)
-    for block in prange((n + BLOCK - 1) // BLOCK):
-        window, fitted, free = np.zeros((p + 1, width)), np.zeros(width), np.zeros(width)
-        for position in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-            i = order[position]
-            first_row, n_sessions, first = places[i, 0], places[i, 1], places[i, 2] + spans[0, 0]
-            _load(window, columns, shifts, rf, minus_rf, spans, places[i], np.empty(0, np.bool_))
-            if minus_rf[0]:
-                _copy(free, rf, first, n_sessions, first_row)
-            low, high, known = _held(days, first, width, n_sessions, first_row)
-            dates[i, :low], dates[i, low:high], dates[i, high:] = -1, known, -1
-            _clear(fitted)
-            for j in range(p):
-                _add_fitted(fitted, window[j + 1], 0.0, slopes[i, j])
-            _abnormal(window[0], fitted, free, alpha[i], ret[i], expected[i], ar[i])
-            load = loading[i]
-            load[:, 0] = np.sqrt(base[i])
-            for row in range(p):
-                for j in range(p):
-                    _add_distance(load[:, row + 1], window[j + 1], centre[i, j], whitener[i, row, j])
-            _forecast_error(ar[i], load, sigma[i], own[i], se[i])
+    window, fitted, free, load = np.zeros((p + 1, width)), np.zeros(width), np.zeros(width), np.zeros((p + 1, width))
+    for i in range(n):
+        n_sessions, first = places[i, 0], places[i, 1] + spans[0, 0]
+        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+        if minus_rf[0]:
+            _copy(free, rf, first, n_sessions, places[i, -1])
+        low, high, known = _held(days, first, width, n_sessions, places[i, 2])
+        dates[i, :low], dates[i, low:high], dates[i, high:] = -1, known, -1
+        _expect(fitted, window, alpha[i], slopes[i])
+        for d in range(width):
+            ar[i, d] = window[0, d] - fitted[d]
+            ret[i, d], expected[i, d] = window[0, d] + free[d], fitted[d] + free[d]
+        _load_errors(load, window, centre[i], whitener[i], base[i])
+        _forecast_error(ar[i], load, sigma[i], own[i], se[i])
+        loading[i] = load.T
     return ret, expected, ar, se, loading, own, dates
 
 
 @njit(nogil=True, cache=True)
-def _abnormal(y, fitted, free, alpha, ret, expected, ar):  # type: ignore[no-untyped-def]
-    for d in range(len(y)):
-        normal = alpha + fitted[d]
-        ar[d] = y[d] - normal
-        ret[d], expected[d] = y[d] + free[d], normal + free[d]
+def window_sums(columns, shifts, rf, minus_rf, spans, places, excluded, fits):  # type: ignore[no-untyped-def]
+    """`estimates.Sums` of every event over the one stretch of `spans`: CAR, its variance, and what one unit grew to."""
+    alpha, slopes, sigma, centre, whitener, base = fits
+    n, p, width = len(places), len(shifts) - 1, _width(spans)
+    car, variance, grown, expected = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    window, fitted, free, load = np.zeros((p + 1, width)), np.zeros(width), np.zeros(width), np.zeros((p + 1, width))
+    ar, own, se, space = np.zeros(width), np.zeros(width), np.zeros(width), np.zeros(width)
+    ok = np.zeros(width, np.bool_)
+    for i in range(n):
+        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+        if minus_rf[0]:
+            _copy(free, rf, places[i, 1] + spans[0, 0], places[i, 0], places[i, -1])
+        _expect(fitted, window, alpha[i], slopes[i])
+        for d in range(width):
+            ar[d] = window[0, d] - fitted[d]
+        grown[i], expected[i], n_days = 1.0, 1.0, 0
+        for d in range(width):
+            ok[d] = ar[d] == ar[d]
+            n_days += ok[d]
+            grown[i] *= 1.0 + (window[0, d] + free[d]) if ok[d] else 1.0
+            expected[i] *= 1.0 + (fitted[d] + free[d]) if ok[d] else 1.0
+        _load_errors(load, window, centre[i], whitener[i], base[i])
+        _forecast_error(ar, load, sigma[i], own, se)
+        _set_absent_in(ar, ok, 0.0)
+        error = 0.0
+        for row in range(p + 1):
+            total = _total(load[row], space)
+            error += total * total
+        car[i] = _total(ar, space) if n_days else np.nan
+        variance[i] = sigma[i] * sigma[i] * (_total(own, space) + error) if n_days else np.nan
+    return car, variance, grown, expected
+
+
+@njit(nogil=True, cache=True)
+def _load_errors(load, window, centre, whitener, base):  # type: ignore[no-untyped-def]
+    """The loadings of forecast errors, (p + 1, L)."""
+    _fill(load[0], np.sqrt(base))
+    for row in range(len(centre)):
+        _fill(load[row + 1], 0.0)
+        for j in range(len(centre)):
+            _add_distance(load[row + 1], window[j + 1], centre[j], whitener[row, j])
 
 
 @njit(nogil=True, cache=True)
@@ -262,29 +298,26 @@ def _forecast_error(ar, load, sigma, own, se):  # type: ignore[no-untyped-def]
     """Variances of days that have an abnormal return; no loading on the others."""
     for d in range(len(ar)):
         if ar[d] != ar[d]:
-            se[d], own[d], load[d, :] = np.nan, 0.0, 0.0
+            se[d], own[d], load[:, d] = np.nan, 0.0, 0.0
         else:
             error = 0.0
-            for row in range(load.shape[1]):
-                error += load[d, row] * load[d, row]
+            for row in range(len(load)):
+                error += load[row, d] * load[row, d]
             se[d], own[d] = sigma * np.sqrt(1.0 + error), 1.0
 
 
-@njit(parallel=True, nogil=True, cache=True)
-def present(columns, shifts, rf, minus_rf, spans, places, order, excluded):  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def present(columns, shifts, rf, minus_rf, spans, places, excluded):  # type: ignore[no-untyped-def]
     """Which days have the return and every regressor, (N, M)."""
-    n, p, width = len(order), len(shifts) - 1, _width(spans)
-    found = np.empty((n, width), np.bool_)
-    for block in prange((n + BLOCK - 1) // BLOCK):
-        window = np.zeros((p + 1, width))
-        for position in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-            i = order[position]
-            _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
-            _complete_days(window, found[i])
+    n, p, width = len(places), len(shifts) - 1, _width(spans)
+    found, window = np.empty((n, width), np.bool_), np.zeros((p + 1, width))
+    for i in range(n):
+        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+        _complete_days(window, found[i])
     return found
 
 
-@njit(parallel=True, nogil=True, cache=True)
+@njit(nogil=True, cache=True)
 def group_sums(columns, shifts, rf, minus_rf, spans, places, excluded, sign, ends, together):  # type: ignore[no-untyped-def]
     """Sums over the events of each group, day by day, of return and regressors, (G, p + 1, M), and how many are there.
 
@@ -292,8 +325,8 @@ def group_sums(columns, shifts, rf, minus_rf, spans, places, excluded, sign, end
     """
     n_groups, p, width = len(ends), len(shifts) - 1, _width(spans)
     total, count = np.zeros((n_groups, p + 1, width)), np.zeros((n_groups, p + 1, width), np.int64)
-    for g in prange(n_groups):
-        window, ok = np.zeros((p + 1, width)), np.zeros(width, np.bool_)
+    window, ok = np.zeros((p + 1, width)), np.zeros(width, np.bool_)
+    for g in range(n_groups):
         for i in range(ends[g - 1] if g else 0, ends[g]):
             _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
             if sign[i] < 0:
@@ -316,9 +349,9 @@ def _add_present(values, total, count):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _clear(values):  # type: ignore[no-untyped-def]
+def _fill(values, value):  # type: ignore[no-untyped-def]
     for d in range(len(values)):
-        values[d] = 0.0
+        values[d] = value
 
 
 @njit(nogil=True, cache=True)

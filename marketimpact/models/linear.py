@@ -256,7 +256,7 @@ def fit_of(sums: Sums, squares: Callable[[Floats, NDArray[np.int64]], Floats], d
 
 def residuals(estimates: Fit, y: Floats, x: Floats) -> Floats:
     """Return less expectation on complete days, NaN on the others; (N, M) and (N, M, p) in, (N, M) out."""
-    return np.asarray(y - estimates.alpha[:, None] - dot(x, estimates.slopes[:, None, :]))
+    return np.asarray(y - (estimates.alpha[:, None] + dot(x, estimates.slopes[:, None, :])))
 
 
 def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:
