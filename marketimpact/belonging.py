@@ -9,14 +9,10 @@ from marketimpact.estimates import Estimates
 from marketimpact.inference import Clock, Rowwise, side_by_side
 from marketimpact.listings import firms
 from marketimpact.market import Market
+from marketimpact.numbering import numbered
 from marketimpact.windows import Ints
 
-__all__ = ["clusters", "exchanges", "firm_numbers", "listed_twice", "numbers", "placebo_residuals"]
-
-
-def numbers(values: pl.Series) -> Ints:
-    """Numbers that are equal where the values are."""
-    return values.rank("dense").to_numpy().astype("int64")
+__all__ = ["clusters", "exchanges", "firm_numbers", "listed_twice", "placebo_residuals"]
 
 
 def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:
@@ -26,13 +22,18 @@ def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:
     """
     own = "announcement_id" if "announcement_id" in events.columns else "date"
     if column is None:
-        return numbers(events[own])
+        return numbered(events[own]).place
     named = pl.coalesce(pl.format("value {}", pl.col(column).cast(pl.String)), pl.format("without: {}", own))
-    return numbers(events.select(named.alias(column)).to_series())
+    return numbered(events.select(named.alias(column)).to_series()).place
 
 
-def exchanges(events: pl.DataFrame, market: Market) -> tuple[Ints, tuple[Clock, ...]]:
-    """Number of each event's exchange, (N,), and the clocks that the numbers stand for.
+def securities_of(events: pl.DataFrame, market: Market) -> Ints:
+    """Row of each event's security among the market's `first_rows`, (N,)."""
+    return events["symbol"].cast(pl.Enum(market.first_rows["symbol"])).to_physical().to_numpy().astype(np.int64)
+
+
+def exchanges(security: Ints, market: Market) -> tuple[Ints, tuple[Clock, ...]]:
+    """Number of the exchange of each event's security, (N,), and the clocks that the numbers stand for.
 
     Exchanges with the same sessions, such as XNAS and XNYS, count as one.
     """
@@ -42,25 +43,23 @@ def exchanges(events: pl.DataFrame, market: Market) -> tuple[Ints, tuple[Clock, 
         same = [k for k, known in enumerate(clocks) if _same(clock, known)]
         number_of[mic] = same[0] if same else len(clocks)
         clocks += [] if same else [clock]
-    homes = market.first_rows.select("symbol", "mic")
-    own = events.select("symbol").join(homes, on="symbol", how="left", validate="m:1", maintain_order="left")
-    number = own["mic"].replace_strict(number_of, return_dtype=pl.Int64)
-    return number.to_numpy().astype("int64"), tuple(clocks)
+    number = market.first_rows["mic"].replace_strict(number_of, return_dtype=pl.Int64).to_numpy()
+    return number.astype(np.int64)[security], tuple(clocks)
 
 
 def _same(one: Clock, other: Clock) -> bool:
     return np.array_equal(one.dates, other.dates) and np.array_equal(one.closes, other.closes, equal_nan=True)
 
 
-def firm_numbers(events: pl.DataFrame, market: Market) -> Ints:
-    """Number of each event's firm, (N,); two listings of which one names the other are one."""
-    return numbers(events["symbol"].replace(firms(market.securities)))
+def firm_numbers(security: Ints, market: Market) -> Ints:
+    """Number of the firm of each event's security, (N,); two listings of which one names the other are one."""
+    return numbered(market.first_rows["symbol"].replace(firms(market.securities))).place[security]
 
 
 def listed_twice(events: pl.DataFrame, market: Market) -> list[str]:
     """Symbols of firms of which one announcement (or day) has both listings among the events, by firm."""
     own = "announcement_id" if "announcement_id" in events.columns else "date"
-    firm = events.select("symbol", own, pl.Series("firm", firm_numbers(events, market)))
+    firm = events.select("symbol", own, pl.Series("firm", firm_numbers(securities_of(events, market), market)))
     both = firm.filter(pl.col("symbol").n_unique().over("firm", own) > 1)
     pairs = both.group_by("firm").agg(pl.col("symbol").unique().sort().str.join(" and "))
     return pairs["symbol"].sort().to_list()
@@ -69,7 +68,7 @@ def listed_twice(events: pl.DataFrame, market: Market) -> list[str]:
 def placebo_residuals(estimates: Estimates, market: Market) -> Rowwise:
     """Residuals of all events, a column for each placebo announcement, (N, M); see `side_by_side`."""
     events = estimates.events
-    exchange, clocks = exchanges(events, market)
+    exchange, clocks = exchanges(estimates.location.security, market)
     return side_by_side(
         estimates.residual_rows,
         estimates.date_rows,

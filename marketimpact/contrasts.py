@@ -254,7 +254,7 @@ def _portfolios(
     A group on exchanges that are hardly open together is made of one portfolio on each, by number of members.
     """
     values = result.estimates_
-    exchange, clocks = exchanges(values.events, result.market)
+    exchange, clocks = exchanges(values.location.security, result.market)
     used = np.unique(exchange)
     part_of = exchange if apart(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
     pieces = [(k, r[part_of[r] == e]) for k, r in enumerate(rows) for e in np.unique(part_of[r])]

@@ -184,7 +184,8 @@ def run(task: Task) -> Arrays:
 def _task(job: Job) -> Task:
     sent = job.placed.select("event_id", "symbol", "date", "first_session", *LOCATION)
     part, moved, windows = slices.piece(Places.of(sent), job.market, job.model, job.windows)
-    return Task(sent.with_columns(pl.Series("first_row", moved.first_row)), part, job.model, windows, job.work)
+    sent = sent.with_columns(pl.Series("first_row", moved.first_row), pl.Series("security_row", moved.security))
+    return Task(sent, part, job.model, windows, job.work)
 
 
 def _chunks(job: Job, sharing: Sharing, budget: int) -> list[Ints]:

@@ -247,17 +247,21 @@ def _errors(fit: Fit) -> tuple[NDArray[Any], ...]:
 
 
 def _in_order(places: Places, do: Callable[[Places, Ints], tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
-    """What `do` finds for every event, part by part in the order of the market's rows, which is that of its memory.
+    """What `do` finds for every event, part by part in the order of memory.
 
     A part writes where it reads, one event after the other: scattered writes would take longer than all the rest.
     """
-    order = np.argsort(places.first_row + places.day0)
-    parts = [order[part] for part in chunks(len(places), PART)]
-    found: tuple[NDArray[Any], ...] = ()
-    for rows, arrays in zip(parts, mapped(lambda rows: do(places.take(rows), rows), parts), strict=True):
-        found = found or tuple(np.empty((len(places), *values.shape[1:]), values.dtype) for values in arrays)
+    first, *parts = (places.in_memory[part] for part in chunks(len(places), PART))
+
+    def written(rows: Ints, arrays: tuple[NDArray[Any], ...]) -> None:
         for whole, values in zip(found, arrays, strict=True):
             whole[rows] = values
+
+    start = do(places.take(first), first)  # tells what there is to write
+    found = tuple(np.empty((len(places), *values.shape[1:]), values.dtype) for values in start)
+    written(first, start)
+    for _ in mapped(lambda rows: written(rows, do(places.take(rows), rows)), parts):
+        pass
     return found
 
 
@@ -271,9 +275,8 @@ def _panel(
     design = model.design
     used = design.regressors if span else (*design.regressors, *design.instruments)
     columns = tuple(_readonly(market.column(name)) for name in (design.response, *(term.column for term in used)))
-    security = np.searchsorted(market.first_rows["first_row"].to_numpy(), places.first_row)
-    begins = [market.first_alike(term.column)[security] for term in used]
-    free = market.first_alike("rf")[security] if design.excess else places.first_row
+    begins = [market.first_alike(term.column)[places.security] for term in used]
+    free = market.first_alike("rf")[places.security] if design.excess else places.first_row
     return (
         columns,
         np.array([0, *(term.shift for term in used)], dtype=np.int64),

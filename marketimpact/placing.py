@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from marketimpact import schema
@@ -24,7 +25,9 @@ REASONS = {
     "no_variation": "the return does not vary around the model in the estimation window",
 }
 #: Where an event's day 0 sits in the market's panel.
-LOCATION = ("first_row", "n_sessions", "day0")
+LOCATION = ("first_row", "n_sessions", "day0", "security_row")
+#: Days since 1970-01-01 that are those of no session.
+NO_DATE = np.int32(-(2**31) + 1)
 ATTRITION = {"event_id": pl.String, "reason": pl.String, "detail": pl.String}
 
 
@@ -35,35 +38,50 @@ def place(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFr
     -------
     placed : polars.DataFrame
         The usable events sorted by `event_id`, ``date`` moved to the next session where it was no
-        session (``date_given`` keeps what was given), with ``first_row``, ``n_sessions`` and
-        ``day0``, the session's number.
+        session (``date_given`` keeps what was given), with ``first_row``, ``n_sessions``, ``day0``, the
+        session's number, and ``security_row``, the security's among the market's `first_rows`.
     attrition : polars.DataFrame
         ``event_id, reason, detail`` of the others.
     """
-    events = schema.check(schema.Events, events, "events").sort("event_id")
+    events = schema.check(schema.Events, events, "events")
+    if not events["event_id"].is_sorted():
+        events = events.sort("event_id")
     clash = {"date_given", "mic", "first_session", *LOCATION}.intersection(events.columns)
-    rows = market.first_rows.join(market.spans, on="symbol", how="left", validate="1:1")
+    rows = market.first_rows.with_row_index("security_row").join(market.spans, on="symbol", how="left", validate="1:1")
     frame = (
         events.drop(clash)
         .rename({"date": "date_given"})
         .join(rows, on="symbol", how="left", validate="m:1", maintain_order="left")
     )
-    sessions = market.numbered
-    frame = (
-        frame.with_row_index("_order")
-        .sort("date_given", nulls_last=True)
-        .join_asof(
-            sessions.rename({"session": "day0"}),
-            left_on="date_given",
-            right_on="date",
-            by="mic",
-            strategy="forward",
-            coalesce=False,
-            check_sortedness=False,
-        )
-        .sort("_order")
-        .drop("_order")
-    )
+    frame = frame.with_columns(*_next_sessions(frame, market))
+    given, day0 = pl.col("date_given"), pl.col("date")
+    lost = pl.col("mic").is_null() | given.is_null() | (given < pl.col("first")) | day0.is_null()
+    lost = (lost | (day0 > pl.col("last"))).fill_null(value=True)
+    if {"align_reason", "align_detail"} <= set(frame.columns):
+        lost |= pl.col("align_reason").is_not_null()
+    dropped = frame.filter(lost)
+    kept = frame.filter(~lost) if dropped.height else frame
+    lead = ["event_id", "symbol", "date", "date_given"]
+    return kept.select(*lead, pl.exclude(*lead, "first", "last")), _attrition(dropped)
+
+
+def _next_sessions(frame: pl.DataFrame, market: Market) -> list[pl.Series]:
+    """Date and number of the first session on or after `date_given` on each row's exchange, null where none is."""
+    given = frame["date_given"].to_physical().fill_null(-NO_DATE).to_numpy()
+    date, day0 = np.full(len(given), NO_DATE), np.full(len(given), -1, dtype=np.int64)
+    for (mic,), sessions in market.numbered.partition_by("mic", as_dict=True).items():
+        own = (frame["mic"] == mic).fill_null(value=False).to_numpy()
+        dates = np.append(sessions["date"].to_physical().to_numpy(), NO_DATE)  # past the last session there is none
+        numbers = np.append(sessions["session"].to_numpy(), -1)
+        place = np.searchsorted(dates[:-1], given[own])
+        date[own], day0[own] = dates[place], numbers[place]
+    columns = pl.DataFrame({"date": date, "day0": day0})
+    there = pl.when(pl.col("day0") >= 0)
+    return columns.select(there.then(pl.col("date").cast(pl.Date)), there.then("day0")).get_columns()
+
+
+def _attrition(dropped: pl.DataFrame) -> pl.DataFrame:
+    """First reason that applies to each event without a day 0."""
     reason = (
         pl.when(pl.col("mic").is_null())
         .then(pl.lit("unknown_symbol"))
@@ -71,8 +89,7 @@ def place(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFr
         .then(pl.lit("no_date"))
         .when(pl.col("date_given") < pl.col("first"))
         .then(pl.lit("before_data"))
-        .when(pl.col("date").is_null() | (pl.col("date") > pl.col("last")))
-        .then(pl.lit("after_data"))
+        .otherwise(pl.lit("after_data"))
     )
     detail = (
         pl.when(pl.col("mic").is_null())
@@ -81,13 +98,7 @@ def place(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFr
         .then(pl.lit("date is empty"))
         .otherwise(pl.format("day 0 is {}, prices run from {} to {}", "date_given", "first", "last"))
     )
-    if {"align_reason", "align_detail"} <= set(events.columns):
+    if {"align_reason", "align_detail"} <= set(dropped.columns):
         detail = pl.coalesce("align_detail", detail)
-        reason = pl.coalesce("align_reason", reason)  # type: ignore[assignment]
-    frame = frame.with_columns(reason.alias("_reason"), detail.alias("_detail"))
-    dropped = frame.filter(pl.col("_reason").is_not_null()).select(
-        "event_id", pl.col("_reason").alias("reason"), pl.col("_detail").alias("detail")
-    )
-    kept = frame.filter(pl.col("_reason").is_null()).drop("_reason", "_detail", "first", "last")
-    lead = ["event_id", "symbol", "date", "date_given"]
-    return kept.select(*lead, pl.exclude(lead)), dropped.cast(ATTRITION)  # type: ignore[arg-type]
+        reason = pl.coalesce("align_reason", reason)
+    return dropped.select("event_id", reason.alias("reason"), detail.alias("detail")).cast(ATTRITION)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from marketimpact.fitting import CHUNK, group_sums
 from marketimpact.inference import Clock, Portfolios, Rowwise, apart
 from marketimpact.market import Market
 from marketimpact.models import Model, forecast
+from marketimpact.threads import mapped
 from marketimpact.windows import Floats, Ints, estimation_cut, own_variance_of
 
 __all__ = ["portfolios"]
@@ -92,8 +93,9 @@ def _averages(
     Events of one `calendar`, (N,), have their sessions on the same dates.
     """
     places, windows = estimates.location, estimates.windows
-    found: list[tuple[tuple[Floats, Floats, Ints], tuple[Floats, Floats]]] = []
-    for some in _batches(groups):
+
+    def averaged(some: Sequence[Ints]) -> list[tuple[tuple[Floats, Floats, Ints], tuple[Floats, Floats]]]:
+        found = []
         total, count = group_sums(some, places, market, model, windows, span=window)
         event = np.where(count > 0, total / np.maximum(count, 1), np.nan)
         total, count = group_sums(some, places, market, model, windows)
@@ -105,7 +107,9 @@ def _averages(
                 y, x = estimation_cut(places.take(rows), market, model, windows, instruments=True)
                 means = _by_date(y, x, estimates.date_rows.rows(rows))
             found.append((means, (event[k, 0], event[k, 1:].T)))
-    return found
+        return found
+
+    return [each for part in mapped(averaged, _batches(groups)) for each in part]
 
 
 def _batches(groups: Sequence[Ints]) -> Iterator[Sequence[Ints]]:

@@ -125,7 +125,7 @@ class StudyResult:
         if self.market.truth is not None:
             frame = frame.with_columns(true_cars(self.estimates_, self.market.truth, columns))
         own = self.events.drop("symbol", *[c for c in _CAR_COLUMNS if c in self.events.columns])
-        return frame.join(own, on="event_id", how="left", validate="1:1", maintain_order="left")
+        return pl.concat([frame, own.drop("event_id")], how="horizontal")  # both event by event
 
     def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
         """Average abnormal return and its cumulation, session by session, with a band.

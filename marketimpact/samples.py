@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from marketimpact.belonging import clusters, exchanges, firm_numbers, numbers
+from marketimpact.belonging import clusters, exchanges, firm_numbers
 from marketimpact.estimates import Estimates, panel
 from marketimpact.inference import Pairs, Pool, Rows, Rowwise, Sample, apart, layouts
 from marketimpact.market import Market
@@ -57,8 +57,8 @@ def sample_of(
         cluster=clusters(part.events, clustered_by),
         exchange=exchange[held],
         clocks=clocks,
-        symbol=numbers(part.events["symbol"]),
-        firm=firm_numbers(part.events, market),
+        symbol=part.location.security,
+        firm=firm_numbers(part.location.security, market),
         intercept=model.design.intercept,
         n_day0=part.events["date"].n_unique(),
         panel=lambda: panel(part, market, model, window),
@@ -73,10 +73,10 @@ def sample_of(
 
 def pairs_of(values: Estimates, market: Market) -> Pairs:
     """What the correlation of residuals of pairs of events needs; the same for all windows."""
-    exchange, clocks = exchanges(values.events, market)
+    exchange, clocks = exchanges(values.location.security, market)
     rows = Rows(values.residual_rows, values.date_rows, exchange, clocks)
     day0 = values.events["date"].to_physical().to_numpy().astype(np.int64)
-    layout, ragged = layouts(
+    found = layouts(
         values.residual_rows,
         values.fit.n_obs,
         day0=day0,
@@ -84,7 +84,4 @@ def pairs_of(values: Estimates, market: Market) -> Pairs:
         held=values.present,
         by_gaps=bool(apart(clocks).any()),  # a pair counts there only if both orders of closing have enough sessions
     )
-    first = np.unique(layout, return_index=True)[1]
-    where = np.column_stack([day0[first], exchange[first]])
-    place = np.unique(where, axis=0, return_inverse=True)[1].ravel()
-    return Pairs(rows, layout, place, ragged)
+    return Pairs(rows, found.of, found.place, found.ragged)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact.belonging import exchanges
+from marketimpact.belonging import exchanges, securities_of
 from marketimpact.errors import SpecificationError
 from marketimpact.estimates import Estimates
 from marketimpact.inference import block_sums, chains, overlap_of
@@ -172,7 +172,7 @@ def _chains(stretch: _Stretch, market: Market) -> Ints:
     """Chain of each event: those of one announcement, and of announcements whose windows share days."""
     column = "announcement_id" if "announcement_id" in stretch.events.columns else "date"
     cluster = stretch.events[column].rank("dense").to_numpy().astype(np.int64)
-    shared = overlap_of(stretch.window_dates, *exchanges(stretch.events, market))
+    shared = overlap_of(stretch.window_dates, *exchanges(securities_of(stretch.events, market), market))
     order = np.argsort(cluster, kind="stable")
     next_to = np.flatnonzero(np.diff(cluster[order]) == 0)
     one = np.concatenate([shared.one, order[next_to]])

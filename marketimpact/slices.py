@@ -11,6 +11,7 @@ import polars as pl
 from marketimpact import datasets, panels
 from marketimpact.market import Market
 from marketimpact.models import Model
+from marketimpact.numbering import numbered
 from marketimpact.windows import Ints, Places, Windows
 
 __all__ = ["PIECE_BYTES", "Slice", "bytes_per_row", "columns_of", "cuts", "piece"]
@@ -77,14 +78,14 @@ class Slice:
 
 def piece(places: Places, market: Market, model: Model, windows: Windows) -> tuple[Slice, Places, Windows]:
     """The slice that some events need, and their places and windows in its rows instead of the market's."""
-    used, security = np.unique(places.first_row, return_inverse=True)
-    homes = market.first_rows.filter(pl.col("first_row").is_in(used))
+    used, security, *_ = numbered(places.security)
+    homes = market.first_rows[used]
     columns = columns_of(market, model)
     factors = tuple(name for name in market.factors if name in columns)
     values = _values(market, homes, columns) if market.dataset is None else market.dataset.folder
     part = Slice(homes.select("symbol", "mic", "n_sessions"), columns, values, factors, market.unit)
     lengths = homes["n_sessions"].to_numpy()
-    moved = replace(places, first_row=(np.cumsum(lengths) - lengths)[security])
+    moved = replace(places, first_row=(np.cumsum(lengths) - lengths)[security], security=security)
     if windows.excluded is not None:
         windows = replace(windows, excluded=windows.excluded[_rows(homes)])
     return part, moved, windows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -48,7 +49,7 @@ class Windows:
     excluded: NDArray[np.bool_] | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Places:
     """Where N events lie in the market's panel.
 
@@ -58,6 +59,8 @@ class Places:
         First row of the event's security, and how many it has.
     day0 : (N,) array of int
         Sessions from there to day 0.
+    security : (N,) array of int
+        Row of the event's security among the market's `first_rows`.
     sign : (N,) array
         +1, or -1 for an event whose returns are counted the other way round.
     """
@@ -65,15 +68,20 @@ class Places:
     first_row: Ints
     n_sessions: Ints
     day0: Ints
+    security: Ints
     sign: Floats
 
     @classmethod
     def of(cls, placed: pl.DataFrame) -> Places:
         """Of placed events, each counted as it is."""
-        first_row, n_sessions, day0 = (
-            placed[name].to_numpy().astype(np.int64) for name in ("first_row", "n_sessions", "day0")
-        )
-        return cls(first_row, n_sessions, day0, np.ones(placed.height))
+        names = ("first_row", "n_sessions", "day0", "security_row")
+        first_row, n_sessions, day0, security = (placed[name].to_numpy().astype(np.int64) for name in names)
+        return cls(first_row, n_sessions, day0, security, np.ones(placed.height))
+
+    @cached_property
+    def in_memory(self) -> Ints:
+        """Events in the order of the market's rows, which is that of its memory, (N,)."""
+        return np.argsort(self.first_row + self.day0)
 
     def __len__(self) -> int:
         """Number of events."""

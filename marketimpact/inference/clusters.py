@@ -35,8 +35,7 @@ def date_means_t(sample: Sample) -> Outcome:
     """Cross-sectional t of the means of each date."""
     if sample.n_clusters < 2:
         return silent(ONE_DATE, float(sample.car.mean()))
-    _, group = np.unique(sample.cluster, return_inverse=True)
-    return mean_over_spread(np.bincount(group, weights=sample.car) / np.bincount(group))
+    return mean_over_spread(_sums(sample, sample.car) / sample.groups.size)
 
 
 def sign_flip_date(sample: Sample) -> Outcome:
@@ -80,12 +79,11 @@ def wild_cluster_webb(sample: Sample) -> Outcome:
 
 def _sums(sample: Sample, values: Floats) -> Floats:
     """Sum of the values of each cluster, in the order of the clusters."""
-    _, group = np.unique(sample.cluster, return_inverse=True)
-    return np.bincount(group, weights=values).astype(np.float64)
+    return np.bincount(sample.groups.place, weights=values).astype(np.float64)
 
 
 def _sizes(sample: Sample) -> Floats:
-    return np.unique(sample.cluster, return_counts=True)[1].astype(np.float64)
+    return sample.groups.size.astype(np.float64)
 
 
 def _cluster_se(sums: Floats, sample: Sample) -> Floats:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NOTHING", "summed_correlations"]
+from marketimpact.inference.units import NOTHING
+
+__all__ = ["summed_correlations"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -13,8 +15,6 @@ Bools = NDArray[np.bool_]
 
 #: Rows whose correlations with all others are held at once.
 ROWS = 512
-#: Variance on common days, relative to the squares, that is rounding noise.
-NOTHING = 1e-12
 
 
 def summed_correlations(

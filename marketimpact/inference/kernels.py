@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["by_day", "keys", "ranks", "sweep", "unit_sums"]
+__all__ = ["by_day", "common", "keys", "ranks", "sweep", "unit_sums"]
 
 LARGEST = 0x7FFFFFFFFFFFFFFF
 
@@ -23,25 +23,64 @@ def _add_present(values, total, count):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def _add(values, total):  # type: ignore[no-untyped-def]
+    """Add all of some days; the number of positive ones."""
+    positive = 0
+    for d in range(len(values)):
+        total[d] += values[d]
+        positive += values[d] > 0.0
+    return positive
+
+
+@njit(nogil=True, cache=True)
+def _complete(values):  # type: ignore[no-untyped-def]
+    absent = 0
+    for d in range(len(values)):
+        absent += values[d] != values[d]
+    return absent == 0
+
+
+@njit(nogil=True, cache=True)
 def sweep(values, length, block):  # type: ignore[no-untyped-def]
     """`rowwise.Sweep` of some rows, (K, M), `block` of them added up at a time."""
     n, width = values.shape
     n_runs, n_blocks = max(width - length + 1, 0), (n + block - 1) // block
     total, count = np.zeros((n_blocks, width)), np.zeros((n_blocks, width), np.int64)
     run_total, run_count = np.zeros((n_blocks, n_runs)), np.zeros((n_blocks, n_runs), np.int64)
-    positive = np.zeros(n, np.int64)
+    positive, runs, doubled = np.zeros(n, np.int64), np.zeros(n_runs), np.zeros(width)
     for b in range(n_blocks):
-        runs = np.zeros(n_runs)
+        complete = 0
         for row in range(b * block, min(n, (b + 1) * block)):
             own = values[row]
-            positive[row] = _add_present(own, total[b], count[b])
-            runs[:] = own[:n_runs]
-            for day in range(1, length):
-                later = own[day:]
-                for start in range(len(runs)):
-                    runs[start] += later[start]
-            _add_present(runs, run_total[b], run_count[b])
+            _runs(own, length, doubled, runs)
+            if _complete(own):  # as nearly all are
+                complete += 1
+                positive[row] = _add(own, total[b])
+                _add(runs, run_total[b])
+            else:
+                positive[row] = _add_present(own, total[b], count[b])
+                _add_present(runs, run_total[b], run_count[b])
+        count[b] += complete
+        run_count[b] += complete
     return total, count, run_total, run_count, positive
+
+
+@njit(nogil=True, cache=True)
+def _runs(values, length, doubled, runs):  # type: ignore[no-untyped-def]
+    """`rowwise.run_sums` of one row."""
+    doubled[:], size, at, started = values, 1, 0, False
+    while True:
+        if length & size:
+            part = doubled[at:]
+            for start in range(len(runs)):
+                runs[start] = runs[start] + part[start] if started else part[start]
+            started, at = True, at + size
+        if at == length:
+            return
+        later = doubled[size:]
+        for day in range(len(doubled) - 2 * size + 1):
+            doubled[day] += later[day]
+        size *= 2
 
 
 @njit(nogil=True, cache=True)
@@ -87,40 +126,93 @@ def by_day(values, block):  # type: ignore[no-untyped-def]
     return total, count
 
 
+@njit(nogil=True, cache=True)
+def common(days, theirs, ends):  # type: ignore[no-untyped-def]
+    """Places among sorted `days` of those in each sorted part of `theirs`, parts from one of `ends` to the next."""
+    found, kept, n = np.empty(len(theirs), np.int64), np.zeros(len(ends), np.int64), 0
+    for k in range(len(ends) - 1):
+        place = 0
+        for day in theirs[ends[k] : ends[k + 1]]:
+            while place < len(days) and days[place] < day:
+                place += 1
+            if place < len(days) and days[place] == day:
+                found[n] = place
+                n += 1
+        kept[k + 1] = n
+    return found, kept
+
+
 @njit(nogil=True, cache=True, fastmath={"reassoc"})
-def _moments(values, times):  # type: ignore[no-untyped-def]
-    """Sum and sum of squares of some days, in any order: a few last bits are not worth a third of the speed."""
+def _moments(values):  # type: ignore[no-untyped-def]
+    """Sum and sum of squares, in any order: a few last bits are not worth a third of the speed."""
     total = squares = 0.0
     for d in range(len(values)):
-        share = times[d] * values[d]
-        total += share
-        squares += share * values[d]
+        total += values[d]
+        squares += values[d] * values[d]
     return total, squares
 
 
 @njit(nogil=True, cache=True)
-def unit_sums(values, times, least, nothing):  # type: ignore[no-untyped-def]
-    """Rows scaled to mean 0 and length 1 on some days, summed, (K, C), and how many rows vary there, (K,).
+def _less_often(often):  # type: ignore[no-untyped-def]
+    """Days that do not count once, and by how much less: all of them, or those that count where these are fewer."""
+    wanted = np.flatnonzero(often != 1.0)
+    if 2 * len(wanted) <= len(often):
+        return wanted, often[wanted] - 1.0, True
+    wanted = np.flatnonzero(often != 0.0)
+    return wanted, often[wanted], False
 
-    `times`, (K, C), says how often each day counts; of fewer than `least` days in all nothing is summed.
+
+@njit(nogil=True, cache=True)
+def unit_sums(values, places, ends, least, nothing):  # type: ignore[no-untyped-def]
+    """Rows scaled to mean 0 and length 1 on sets of days, summed, and how many rows vary there, (K,).
+
+    Set k has the days `places` from ends[k] to ends[k + 1], some of them twice perhaps; the sums stand in their order.
+    Of a set of fewer than `least` days nothing is summed.
     """
-    n_sets, width = times.shape
-    summed, number = np.zeros((n_sets, width)), np.zeros(n_sets, np.int64)
+    n_sets, width = len(ends) - 1, values.shape[1]
+    often, summed, number = np.zeros((n_sets, width)), np.zeros((n_sets, width)), np.zeros(n_sets, np.int64)
     for k in range(n_sets):
-        own, often = summed[k], times[k]
-        days = often.sum()
-        if days < least:
-            continue
-        shift = 0.0
-        for row in range(len(values)):
-            value = values[row]
-            total, squares = _moments(value, often)
+        for place in places[ends[k] : ends[k + 1]]:
+            often[k, place] += 1.0
+    apart = [_less_often(often[k]) for k in range(n_sets)]
+    scales, shift = np.zeros((n_sets, len(values))), np.zeros(n_sets)
+    for row in range(len(values)):
+        value = values[row]
+        whole, whole_squares = _moments(value)
+        for k in range(n_sets):
+            days = ends[k + 1] - ends[k]
+            if days < least:
+                continue
+            where, weight, from_whole = apart[k]
+            total, squares = (whole, whole_squares) if from_whole else (0.0, 0.0)
+            for at in range(len(where)):
+                share = weight[at] * value[where[at]]
+                total += share
+                squares += share * value[where[at]]
             variation = squares - total * total / days
             if variation > nothing * squares:
-                scale = 1.0 / np.sqrt(variation)
-                for d in range(width):
-                    own[d] += scale * value[d]
-                shift += scale * total / days
+                scales[k, row] = 1.0 / np.sqrt(variation)
+                shift[k] += scales[k, row] * total / days
                 number[k] += 1
-        own -= shift
-    return summed, number
+    for k in range(n_sets):
+        _add_scaled(values, scales[k], summed[k])
+    flat = np.zeros(len(places))
+    for k in range(n_sets):
+        for at in range(ends[k], ends[k + 1]):
+            flat[at] = summed[k, places[at]] - shift[k]
+    return flat, number
+
+
+@njit(nogil=True, cache=True)
+def _add_scaled(values, scale, total):  # type: ignore[no-untyped-def]
+    """Add rows times their scales, four at a time: the sums are read and written less often."""
+    n = len(values)
+    for row in range(0, n - n % 4, 4):
+        one, two, three, four = values[row], values[row + 1], values[row + 2], values[row + 3]
+        a, b, c, d = scale[row], scale[row + 1], scale[row + 2], scale[row + 3]
+        for day in range(len(total)):
+            total[day] += (a * one[day] + b * two[day]) + (c * three[day] + d * four[day])
+    for row in range(n - n % 4, n):
+        value, own = values[row], scale[row]
+        for day in range(len(total)):
+            total[day] += own * value[day]

@@ -6,17 +6,18 @@ over all pairs of two layouts need each event once and never a matrix of events 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.inference.clocks import Clock, apart, links
 from marketimpact.inference.rowwise import CHUNK, Rowwise
+from marketimpact.numbering import numbered
+from marketimpact.threads import mapped
 
-__all__ = ["BY_DATE", "OTHER_FIRST", "OTHER_LATER", "Overlap", "chains", "layouts", "overlap_of"]
+__all__ = ["BY_DATE", "OTHER_FIRST", "OTHER_LATER", "Layouts", "Overlap", "chains", "layouts", "overlap_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,35 +27,61 @@ Bools = NDArray[np.bool_]
 BY_DATE, OTHER_FIRST, OTHER_LATER = range(3)
 
 
-def layouts(
-    residuals: Rowwise, n_obs: Ints, *, day0: Ints, exchange: Ints, held: Bools, by_gaps: bool
-) -> tuple[Ints, Bools]:
-    """Number of each event's layout, (N,), by date of day 0, and which layouts are ragged, (K,).
+@dataclass(frozen=True, slots=True, eq=False)
+class Layouts:
+    """Which layout each of N events is of, and what is known of the K layouts.
 
-    Events of one exchange and day 0 that have the same days of their window, `held`, (N, W), are of one layout. It
-    is ragged where they differ in the days missing before, `n_obs` of them there; `by_gaps` makes layouts of these.
+    Attributes
+    ----------
+    of : (N,) array
+        Number of each event's layout: by date of day 0, then by first event.
+    place : (K,) array
+        Number of its exchange and day 0.
+    ragged : (K,) array of bool
+        Whether its events differ in the days missing from their estimation windows.
     """
-    words = -(-residuals.width // 64)
-    bits = np.zeros((residuals.n, 8 * words), dtype=np.uint8)
-    partly = np.flatnonzero(n_obs < residuals.width)  # events with every day need not be looked at
-    for start in range(0, len(partly), CHUNK):
-        rows = partly[start : start + CHUNK]
-        packed = np.packbits(np.isnan(residuals.rows(rows)), axis=1)
-        bits[rows, : packed.shape[1]] = packed
-    gaps = bits.view(np.int64)
-    window = np.packbits(held, axis=1)
-    bytes_of = np.zeros((residuals.n, 8 * -(-window.shape[1] // 8)), dtype=np.uint8)
-    bytes_of[:, : window.shape[1]] = window
-    keys = np.column_stack([day0, exchange, *([gaps] if by_gaps else []), bytes_of.view(np.int64)])
-    frame = pl.DataFrame(keys, schema=[f"key_{k}" for k in range(keys.shape[1])])
-    groups = frame.with_row_index("row").group_by(frame.columns, maintain_order=True).agg("row")
-    members = groups.with_columns(first=pl.col("row").list.first()).sort("key_0", "first")
-    size = members["row"].list.len().to_numpy()
-    order = members["row"].explode(empty_as_null=False).to_numpy()
-    number = np.empty(residuals.n, dtype=np.int64)
-    number[order] = np.repeat(np.arange(len(size)), size)
-    unlike = (gaps != gaps[members["first"].to_numpy()[number]]).any(axis=1)
-    return number, np.bincount(number[unlike], minlength=len(size)) > 0
+
+    of: Ints
+    place: Ints
+    ragged: Bools
+
+
+def layouts(residuals: Rowwise, n_obs: Ints, *, day0: Ints, exchange: Ints, held: Bools, by_gaps: bool) -> Layouts:
+    """Events of one exchange and day 0 that have the same days of their window, `held`, (N, W), are of one layout.
+
+    `by_gaps` makes layouts of those too that differ in the days missing before, `n_obs` of them there.
+    """
+    where = numbered(day0 * (int(exchange.max(initial=0)) + 1) + exchange).place
+    gap = _patterns(n_obs < residuals.width, lambda rows: np.isnan(residuals.rows(rows)))
+    window = _patterns(np.asarray(~held.all(axis=1)), lambda rows: held[rows])
+    kinds = numbered(_both(_both(where, window), gap) if by_gaps else _both(where, window))
+    order = np.lexsort((kinds.first, day0[kinds.first]))
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
+    first, layout = kinds.first[order], number[kinds.place]
+    unlike = layout[gap != gap[first][layout]]
+    return Layouts(layout, where[first], np.bincount(unlike, minlength=len(first)) > 0)
+
+
+def _patterns(rows: Bools, read: Callable[[Ints], Bools]) -> Ints:
+    """A number for each pattern of days that `read` tells of some rows, (N,); 0 for the other rows, all alike."""
+    asked = np.flatnonzero(rows)
+    parts = (asked[start : start + CHUNK] for start in range(0, len(asked), CHUNK))
+    packed = list(mapped(lambda part: np.packbits(read(part), axis=1), parts))
+    found = np.zeros(len(rows), dtype=np.int64)
+    if packed:
+        bits = np.concatenate(packed)
+        padded = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.int64)
+        code = np.zeros(len(asked), dtype=np.int64)
+        for word in padded.T:
+            code = _both(code, numbered(word).place)
+        found[asked] = code + 1
+    return found
+
+
+def _both(one: Ints, other: Ints) -> Ints:
+    """A number for each pair of numbers, in their order."""
+    return numbered(one * (int(other.max(initial=0)) + 1) + other).place
 
 
 @dataclass(frozen=True, slots=True, eq=False)

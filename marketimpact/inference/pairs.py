@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.inference.clocks import Clock, links
-from marketimpact.inference.incomplete import NOTHING, summed_correlations
+from marketimpact.inference.incomplete import summed_correlations
 from marketimpact.inference.overlap import BY_DATE, OTHER_FIRST, Overlap, overlap_of
-from marketimpact.inference.rowwise import CHUNK, Rowwise, kernels
+from marketimpact.inference.rowwise import CHUNK, Rowwise
+from marketimpact.inference.units import MIN_COMMON_DAYS, Asked, places_of
+from marketimpact.numbering import pieces
+from marketimpact.threads import mapped
 
 __all__ = [
     "MIN_COMMON_DAYS",
@@ -22,6 +26,7 @@ __all__ = [
     "Pairs",
     "Rows",
     "Windows",
+    "shared_pairs",
     "shared_part",
 ]
 
@@ -29,8 +34,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: A pair with fewer common days than this has no usable correlation.
-MIN_COMMON_DAYS = 30
+#: So many layouts are summed by compiled loops, however few rows they have.
+MANY = 1024
 #: Batches of residuals that are held at once; windows overlap with neighbours in time.
 BATCHES = 16
 #: Two layouts and how their sessions are matched.
@@ -110,7 +115,7 @@ class Pairs:
     def members(self) -> list[Ints]:
         """Rows of each layout."""
         order = np.argsort(self.layout, kind="stable")
-        return np.split(order, np.cumsum(np.bincount(self.layout))[:-1])
+        return pieces(order, np.cumsum(np.bincount(self.layout)))
 
     def total(self, one: int, other: int, kind: int) -> tuple[float, int]:
         """Sum of the correlations of all pairs of rows of two layouts, and how many are usable."""
@@ -131,15 +136,38 @@ class Pairs:
                 for layout in {one, other}:
                     pairs.setdefault(layout, []).append(key)
         half: dict[Key, tuple[Floats, int]] = {}  # what is known of one layout of a pair until the other's turn
-        for layout in sorted(pairs):
-            for key, (summed, n) in zip(pairs[layout], self._summed_units(layout, pairs[layout]), strict=True):
-                if key[0] == key[1]:
-                    self._known[key] = (float(summed @ summed) - n) / 2.0, n * (n - 1) // 2
-                elif key in half:
-                    summed_there, n_there = half.pop(key)
-                    self._known[key] = float(summed @ summed_there), n * n_there
-                else:
-                    half[key] = summed, n
+        for part in mapped(self._summed, self._asked(pairs)):
+            for layout, sums in part:
+                for key, (summed, n) in zip(pairs[layout], sums, strict=True):
+                    if key[0] == key[1]:
+                        self._known[key] = (float(summed @ summed) - n) / 2.0, n * (n - 1) // 2
+                    elif key in half:
+                        summed_there, n_there = half.pop(key)
+                        self._known[key] = float(summed @ summed_there), n * n_there
+                    else:
+                        half[key] = summed, n
+
+    def _asked(self, pairs: dict[int, list[Key]]) -> Iterator[list[Asked]]:
+        """What is to be summed of each layout, batch by batch."""
+        for _, batch in groupby(sorted(pairs), lambda layout: int(self._batch[layout])):
+            yield [self._asked_of(layout, pairs[layout]) for layout in batch]
+
+    def _asked_of(self, layout: int, keys: Sequence[Key]) -> Asked:
+        days, columns = self._dated(layout)
+        partners = [one if other == layout else other for one, other, _ in keys]
+        others = [self._days(partner) for partner in partners]
+        linked = {
+            k: self._linked(layout, partners[k], kind, days, others[k])[0]
+            for k, (*_, kind) in enumerate(keys)
+            if kind != BY_DATE
+        }
+        return Asked(layout, days, columns, others, linked)
+
+    def _summed(self, batch: list[Asked]) -> list[tuple[int, list[tuple[Floats, int]]]]:
+        """Sums of each layout of a batch, whose residuals are read together."""
+        compiled = self.rows.residuals.n >= CHUNK or len(self.members) >= MANY
+        read = self._read_residuals([asked.layout for asked in batch])
+        return [(asked.layout, asked.sums(read[asked.layout], compiled=compiled)) for asked in batch]
 
     @cached_property
     def _gaps(self) -> list[bool]:
@@ -155,7 +183,7 @@ class Pairs:
     def _layouts_at(self) -> list[Ints]:
         assert self.place is not None  # the caller looked
         order = np.argsort(self.place, kind="stable")
-        return np.split(order, np.cumsum(np.bincount(self.place))[:-1])
+        return pieces(order, np.cumsum(np.bincount(self.place)))
 
     def _totals(self, one: int, other: int, kind: int) -> dict[tuple[int, int, int], tuple[float, int]]:
         """`total` of all layouts at the exchanges and days 0 of two, at once."""
@@ -204,32 +232,6 @@ class Pairs:
         value = np.bincount(pair, weights=overlap.weight[pair, kind] * found[:, 0], minlength=len(used))
         return np.where(used > 0, value, 0.0), used
 
-    def _summed_units(self, layout: int, keys: Sequence[Key]) -> list[tuple[Floats, int]]:
-        """For every pair that a layout is in: its residuals on the pair's common sessions, summed over its rows.
-
-        Each row is scaled to mean 0 and length 1 on these sessions before; rows that do not vary there and all rows
-        of a pair with too few common sessions are left out. With the number of rows left.
-        """
-        values = self._residuals(layout)
-        places = self._common(layout, keys)
-        # a session can hear the news of two sessions elsewhere, and then counts twice
-        times = np.stack([np.bincount(place, minlength=values.shape[1]) for place in places]).astype(np.float64)
-        sums = kernels().unit_sums if self.rows.residuals.n >= CHUNK else _unit_sums
-        summed, number = sums(values, times, MIN_COMMON_DAYS, NOTHING)
-        return [(row[place], int(left)) for row, place, left in zip(summed, places, number, strict=True)]
-
-    def _common(self, layout: int, keys: Sequence[Key]) -> list[Ints]:
-        """Places among one layout's days of the sessions it has in common with each other, in one order for both."""
-        days, partners = self._days(layout), [one if other == layout else other for one, other, _ in keys]
-        theirs = [self._days(partner) for partner in partners]
-        place, same = _places(days, np.concatenate(theirs))
-        ends = np.cumsum([len(own) for own in theirs])[:-1]
-        by_date = [own[there] for own, there in zip(np.split(place, ends), np.split(same, ends), strict=True)]
-        return [
-            by_date[k] if kind == BY_DATE else self._linked(layout, partner, kind, days, theirs[k])[0]
-            for k, ((*_, kind), partner) in enumerate(zip(keys, partners, strict=True))
-        ]
-
     def _days(self, layout: int) -> Ints:
         """Dates of a layout that have a residual, increasing, (C,); all of the window where residuals have gaps."""
         return self._dated(layout)[0]
@@ -238,19 +240,20 @@ class Pairs:
         """Residuals of a layout on its `_days`, (n, C)."""
         batch = int(self._batch[layout])
         read = self._kept(self._read, batch, self._read_batch)
-        values, column = read[layout], self._dated(layout)[1]
-        in_order = len(column) == values.shape[1] and (np.diff(column) == 1).all()
-        return values if in_order else np.ascontiguousarray(values[:, column])
+        return np.ascontiguousarray(read[layout][:, self._dated(layout)[1]])
 
     def _dated(self, layout: int) -> tuple[Ints, Ints]:
         """`_days` of a layout, and where they stand in the estimation window."""
         return self._kept(self._dates, layout // CHUNK, self._read_dates)[layout % CHUNK]
 
     def _read_batch(self, batch: int) -> dict[int, Floats]:
-        asked = np.flatnonzero(self._batch == batch).tolist()
-        values = self.rows.residuals.rows(np.concatenate([self.members[layout] for layout in asked]))
-        ends = np.cumsum([len(self.members[layout]) for layout in asked])
-        return dict(zip(asked, np.split(values, ends[:-1]), strict=True))
+        return self._read_residuals(np.flatnonzero(self._batch == batch).tolist())
+
+    def _read_residuals(self, layouts: list[int]) -> dict[int, Floats]:
+        """Residuals of some layouts, (n, M) each, read at once."""
+        members = [self.members[layout] for layout in layouts]
+        values = self.rows.residuals.rows(np.concatenate(members))
+        return dict(zip(layouts, pieces(values, np.cumsum([len(rows) for rows in members])), strict=True))
 
     def _read_dates(self, batch: int) -> list[tuple[Ints, Ints]]:
         first = self._first[batch * CHUNK : (batch + 1) * CHUNK]
@@ -288,39 +291,27 @@ class Pairs:
             place_there, place = self._linked(other, one, kind, days_there, days)
             return place, place_there
         dates, dates_there = links(self.rows.clocks[here], self.rows.clocks[there])[kind - OTHER_FIRST]
-        place, found = _places(days, dates)
-        place_there, found_there = _places(days_there, dates_there)
+        place, found = places_of(days, dates)
+        place_there, found_there = places_of(days_there, dates_there)
         both = found & found_there
         return place[both], place_there[both]
 
 
-def _unit_sums(values: Floats, times: Floats, least: int, nothing: float) -> tuple[Floats, Ints]:
-    """`kernels.unit_sums`, one set of days after the other: no bit depends on what else is asked."""
-    summed, number = np.zeros(times.shape), np.zeros(len(times), dtype=np.int64)
-    squared = values**2
-    for k, often in enumerate(times):
-        days = often.sum()
-        if days < least:
-            continue
-        total, squares = values @ often, squared @ often
-        variation = squares - total**2 / days
-        varies = variation > nothing * squares
-        scale = np.where(varies, 1.0 / np.sqrt(np.where(varies, variation, 1.0)), 0.0)
-        summed[k], number[k] = scale @ values - (scale * total).sum() / days, varies.sum()
-    return summed, number
-
-
 def _same_days(days: Ints, others: Ints) -> tuple[Ints, Ints]:
-    place, found = _places(others, days)
+    place, found = places_of(others, days)
     return np.flatnonzero(found), place[found]
 
 
-def _places(days: Ints, wanted: Ints) -> tuple[Ints, Bools]:
-    """Where wanted days stand among sorted days, and whether they do."""
-    if not len(days):
-        return np.zeros(len(wanted), dtype=np.int64), np.zeros(len(wanted), dtype=bool)
-    place = np.minimum(np.searchsorted(days, wanted), len(days) - 1)
-    return place, days[place] == wanted
+def shared_pairs(rows: Windows) -> tuple[Ints, Ints, Floats, Ints]:
+    """Which two rows have days of their windows in common, `shared_part` of these, and whether it is known, (P,) each.
+
+    A row is not paired with itself.
+    """
+    n = len(rows.dates)
+    overlap = overlap_of(rows.dates, rows.exchange, rows.clocks)
+    value, used = Pairs(rows, np.arange(n)).weighted(overlap, np.arange(n))
+    two = overlap.one != overlap.other
+    return overlap.one[two], overlap.other[two], value[two], used[two]
 
 
 def shared_part(rows: Windows) -> tuple[Floats, Bools]:
@@ -342,11 +333,8 @@ def shared_part(rows: Windows) -> tuple[Floats, Bools]:
         Pairs without a common day have the part 0 and are known; the diagonal is 0.
     """
     n = len(rows.dates)
-    pairs = Pairs(rows, np.arange(n))
-    overlap = overlap_of(rows.dates, rows.exchange, rows.clocks)
-    value, used = pairs.weighted(overlap, np.arange(n))
+    first, second, value, used = shared_pairs(rows)
     part, known = np.zeros((n, n)), np.ones((n, n), dtype=bool)
-    for one, other in ((overlap.one, overlap.other), (overlap.other, overlap.one)):
+    for one, other in ((first, second), (second, first)):
         part[one, other], known[one, other] = value, used > 0
-    np.fill_diagonal(known, val=True)
     return part, known

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from marketimpact.inference.moments import normal_p, student_p
-from marketimpact.inference.pairs import shared_part
+from marketimpact.inference.pairs import shared_pairs
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.rowwise import by_day
-from marketimpact.inference.sample import Portfolios, Sample
+from marketimpact.inference.sample import Floats, Portfolios, Sample
 
 __all__ = ["CRUDE_DEPENDENCE", "PORTFOLIO_REGRESSION", "crude_dependence", "portfolio_regression"]
 
@@ -31,8 +31,7 @@ def portfolio_regression(sample: Sample) -> Outcome:
         df = int(portfolios.df[0])
         se = float(portfolios.se[0])
         return Outcome(estimate, estimate / se, student_p(estimate / se, df), df=df, se=se, n_events=n_events)
-    covariance = _covariance(portfolios)
-    variance = float(weight @ covariance @ weight)
+    variance = _variance(portfolios, weight)
     if not variance > 0:
         return silent("the covariance of overlapping portfolios leaves no positive variance", estimate)
     se = float(np.sqrt(variance))
@@ -67,10 +66,11 @@ def crude_dependence(sample: Sample) -> Outcome:
     return Outcome(estimate, estimate / se, student_p(estimate / se, days - 1), df=days - 1, se=se)
 
 
-def _covariance(portfolios: Portfolios) -> np.ndarray:
-    shared, _ = shared_part(portfolios)
-    np.fill_diagonal(shared, 1.0)
-    return np.asarray(shared * portfolios.se[:, None] * portfolios.se[None, :])
+def _variance(portfolios: Portfolios, weight: Floats) -> float:
+    """Variance of the weighted sum of portfolios, of which few have days in common."""
+    one, other, shared, _ = shared_pairs(portfolios)
+    own = weight * portfolios.se
+    return float((own**2).sum() + 2.0 * (shared * own[one] * own[other]).sum())
 
 
 PORTFOLIO_REGRESSION = SignificanceTest(

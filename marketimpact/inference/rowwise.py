@@ -104,13 +104,18 @@ class Rowwise:
 def run_sums(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
     """Sum of every run of `length` days, (N, M - length + 1); NaN where any is.
 
-    Each run is added up by itself, so that no rounding travels from one to the next.
+    Runs of 2, 4, 8 ... days are put together, so that no rounding travels from one run to the next.
     """
     n_runs = max(values.shape[1] - length + 1, 0)
-    sums = values[:, :n_runs].copy()
-    for day in range(1, length):
-        sums += values[:, day : day + n_runs]
-    return sums
+    sums, doubled, size, at = np.empty((len(values), 0)), values, 1, 0
+    while True:
+        if length & size:
+            part = doubled[:, at : at + n_runs]
+            sums, at = (sums + part if at else part.copy()), at + size
+        if at == length:
+            return sums
+        doubled = doubled[:, :-size] + doubled[:, size:]
+        size *= 2
 
 
 def by_day(

@@ -13,6 +13,7 @@ from marketimpact.inference.clocks import Clock
 from marketimpact.inference.overlap import Overlap, chains, overlap_of
 from marketimpact.inference.pairs import MeanCorrelation, Pairs
 from marketimpact.inference.rowwise import Rowwise
+from marketimpact.numbering import Numbered, numbered
 
 __all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample"]
 
@@ -198,26 +199,31 @@ class Sample:
         return np.asarray(self.ar / self.event_se.whole[:, self.columns])
 
     @cached_property
+    def groups(self) -> Numbered:
+        """The clusters: which of them each event is in, and their sizes."""
+        return numbered(self.cluster)
+
+    @cached_property
     def n_clusters(self) -> int:
         """Number of clusters."""
-        return len(np.unique(self.cluster))
+        return len(self.groups.size)
 
     @cached_property
     def effective_clusters(self) -> float:
         """Clusters of equal size that would weigh events as unevenly: ``(sum n)^2 / sum n^2``."""
-        sizes = np.unique(self.cluster, return_counts=True)[1].astype(np.float64)
+        sizes = self.groups.size.astype(np.float64)
         return float(sizes.sum() ** 2 / (sizes**2).sum())
 
     @cached_property
     def kinds(self) -> tuple[Ints, Ints, Ints]:
         """Layouts of these events, (K,), the place of each event's layout among them, (N,), and their sizes, (K,)."""
-        asked, place, size = np.unique(self.layout, return_inverse=True, return_counts=True)
-        return asked, place, size
+        found = numbered(self.layout)
+        return found.kinds, found.place, found.size
 
     @cached_property
     def overlap(self) -> Overlap:
         """Pairs of layouts, by their places in `kinds`, that share days of the window."""
-        first = np.unique(self.layout, return_index=True)[1]
+        first = numbered(self.layout).first
         return overlap_of(self.window_dates.rows(first), self.exchange[first], self.clocks)
 
     @cached_property
@@ -264,19 +270,19 @@ class Sample:
     @cached_property
     def listed_twice(self) -> int:
         """Firms of which two listings are counted as events of days in common."""
-        met = set(self.overlap.pairs())
-        place = self.kinds[1]
-        order = np.argsort(self.firm, kind="stable")
-        number = 0
-        for rows in np.split(order, np.flatnonzero(np.diff(self.firm[order])) + 1):
-            if len(np.unique(self.symbol[rows])) > 1:
-                met_twice = (
-                    (min(place[i], place[j]), max(place[i], place[j])) in met
-                    for i in rows
-                    for j in rows
-                    if self.symbol[i] < self.symbol[j]
-                )
-                number += any(met_twice)
+        firm, place = numbered(self.firm).place, self.kinds[1]
+        low, high = np.full(self.n, np.iinfo(np.int64).max), np.full(self.n, -1)
+        np.minimum.at(low, firm, self.symbol)
+        np.maximum.at(high, firm, self.symbol)
+        met, number = set(self.overlap.pairs()) if (low < high).any() else set(), 0
+        for both in np.flatnonzero(low < high).tolist():
+            rows = np.flatnonzero(firm == both)
+            number += any(
+                (min(place[i], place[j]), max(place[i], place[j])) in met
+                for i in rows
+                for j in rows
+                if self.symbol[i] < self.symbol[j]
+            )
         return number
 
     def moved(self, car: Floats, event_ar: Floats, pool_ar: Floats) -> Sample:
@@ -301,6 +307,6 @@ class Sample:
 
 #: What a sample derives from dates and residuals alone.
 _OF_DAYS = (
-    "q", "n_clusters", "effective_clusters", "kinds", "overlap", "mean_correlation", "n_blocks", "shares_days",
-    "asynchronous", "clusters_overlap", "listed_twice",
+    "q", "groups", "n_clusters", "effective_clusters", "kinds", "overlap", "mean_correlation", "n_blocks",
+    "shares_days", "asynchronous", "clusters_overlap", "listed_twice",
 )  # fmt: skip

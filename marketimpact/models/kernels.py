@@ -325,19 +325,31 @@ def group_sums(columns, shifts, rf, minus_rf, spans, places, excluded, sign, end
     """
     n_groups, p, width = len(ends), len(shifts) - 1, _width(spans)
     total, count = np.zeros((n_groups, p + 1, width)), np.zeros((n_groups, p + 1, width), np.int64)
-    window, ok = np.zeros((p + 1, width)), np.zeros(width, np.bool_)
+    window, ok, complete = np.zeros((p + 1, width)), np.zeros(width, np.bool_), 0
     for g in range(n_groups):
+        complete = 0
         for i in range(ends[g - 1] if g else 0, ends[g]):
             _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
             if sign[i] < 0:
                 window[0] *= sign[i]
+            if _complete_days(window, ok) == width:  # as nearly all are
+                complete += 1
+                for j in range(p + 1):
+                    _add(window[j], total[g, j])
+                continue
             if together:
-                _complete_days(window, ok)
                 for j in range(p + 1):
                     _set_absent_in(window[j], ok, np.nan)
             for j in range(p + 1):
                 _add_present(window[j], total[g, j], count[g, j])
+        count[g] += complete
     return total, count
+
+
+@njit(nogil=True, cache=True)
+def _add(values, total):  # type: ignore[no-untyped-def]
+    for d in range(len(values)):
+        total[d] += values[d]
 
 
 @njit(nogil=True, cache=True)

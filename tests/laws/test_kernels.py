@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 
 import marketimpact as mi
 from marketimpact import fitting
-from marketimpact.inference import Rowwise, pairs, ranks, rowwise
+from marketimpact.inference import Rowwise, ranks, rowwise, units
 
 SESSIONS, SYMBOLS, EVENTS = 320, 12, 60
 DAYS = [date(2021, 1, 1) + timedelta(n) for n in range(SESSIONS)]
@@ -160,20 +160,22 @@ def test_ranks_are_those_of_scipy(rows, compiled, monkeypatch):
     np.testing.assert_array_equal(n_days[:, 0], np.isfinite(rows).sum(axis=1))
 
 
-def test_summed_units_are_those_of_matrix_products_and_of_a_loop(rows):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_summed_units_are_those_of_a_loop(rows, compiled):
+    """On all days, on some of which one counts twice, on those that another layout has, and on too few."""
     values = np.nan_to_num(rows[:40])
     values[3] = 2.0  # does not vary
-    times = np.zeros((3, values.shape[1]))
-    times[0], times[1, 10:60], times[2, :5] = 1.0, 1.0, 1.0
-    times[1, 20] = 2.0
-    want = np.zeros((2, values.shape[1]))
-    for k in range(2):
-        for row in np.delete(values, [3, 8], axis=0):
-            repeated = np.repeat(row, times[k].astype(int))
-            want[k] += (row - repeated.mean()) / np.linalg.norm(repeated - repeated.mean())
-    for way in (rowwise.kernels().unit_sums, pairs._unit_sums):
-        summed, number = way(values, times, 30, 1e-12)
-        np.testing.assert_array_equal(number, [38, 38, 0])
-        np.testing.assert_allclose(
-            np.where(times[:2] > 0, summed[:2], 0.0), np.where(times[:2] > 0, want, 0.0), rtol=1e-11
-        )
+    width = values.shape[1]
+    days = np.arange(100, 100 + width)
+    twice = np.r_[10:21, 20:60]
+    others = [days, days[:0], np.r_[60:140, 141:170:2], days[:5]]
+    places = [np.arange(width), twice, np.flatnonzero(np.isin(days, others[2])), np.arange(5)]
+    residuals = np.column_stack([values[:, ::-1], np.full(len(values), np.nan)])  # as read: other order, a day more
+    asked = units.Asked(0, days, np.arange(width)[::-1], others, {1: twice})
+    found = asked.sums(residuals, compiled=compiled)
+    assert [n for _, n in found] == [38, 38, 38, 0]
+    for (summed, _), place in zip(found[:3], places, strict=False):
+        want = np.zeros(len(place))
+        for row in np.delete(values, [3, 8], axis=0)[:, place]:
+            want += (row - row.mean()) / np.linalg.norm(row - row.mean())
+        np.testing.assert_allclose(summed, want, rtol=1e-9, atol=1e-12)

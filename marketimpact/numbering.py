@@ -1,0 +1,60 @@
+"""Values numbered in their order, without sorting them where whole numbers lie close together."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+__all__ = ["Numbered", "numbered", "pieces"]
+
+Ints = NDArray[np.int64]
+S = TypeVar("S", bound=np.generic)
+
+#: A table of this many numbers is always small enough; larger ones are so for as many values.
+SPREAD = 2**20
+
+
+class Numbered(NamedTuple):
+    """Distinct values and which of them each value is.
+
+    Attributes
+    ----------
+    kinds : (K,) array, increasing
+    place : (N,) array
+    size, first : (K,) arrays, how often each occurs, and where for the first time
+    """
+
+    kinds: Ints
+    place: Ints
+    size: Ints
+    first: Ints
+
+
+def numbered(values: Ints | pl.Series) -> Numbered:
+    """Number whole numbers, or text (whose kinds are then numbers too), in their order."""
+    if isinstance(values, pl.Series):
+        if values.dtype == pl.String:
+            values = values.cast(pl.Enum(values.unique().drop_nulls().sort()))
+        values = values.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
+    n = len(values)
+    low, high = (int(values.min()), int(values.max())) if n else (0, -1)
+    if high - low > max(n, SPREAD):
+        kinds, first, place, size = np.unique(values, return_index=True, return_inverse=True, return_counts=True)
+        return Numbered(kinds, place.astype(np.int64), size.astype(np.int64), first.astype(np.int64))
+    offset = values - low
+    count = np.bincount(offset, minlength=high - low + 1)
+    kinds = np.flatnonzero(count)
+    number = np.cumsum(count > 0) - 1
+    place = number[offset]
+    first = np.empty(len(kinds), dtype=np.int64)
+    first[place[::-1]] = np.arange(n)[::-1]  # of the rows of one kind the last that is written is the first of them
+    return Numbered(kinds + low, place, count[kinds], first)
+
+
+def pieces(values: NDArray[S], ends: Ints) -> list[NDArray[S]]:
+    """Values cut at `ends`, the last of which is their number; `numpy.split` takes far longer for many pieces."""
+    return [values[start:end] for start, end in pairwise([0, *ends.tolist()])]
