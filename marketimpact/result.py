@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -53,8 +53,8 @@ class StudyResult:
         The returns it was estimated on.
     attrition : polars.DataFrame
         ``event_id, reason, detail``: the events that could not be used.
-    record : dict of str to str
-        Specification, versions of packages and hash of each input. No wall clock.
+    recorded : callable
+        Gives `record`, which is made when it is asked for: hashes take time.
     clustered_by : str or None
         Column of the events whose values are the clusters; see `clustered`.
     """
@@ -63,8 +63,13 @@ class StudyResult:
     market: Market
     estimates_: Estimates = field(repr=False)
     attrition: pl.DataFrame
-    record: Mapping[str, str]
+    recorded: Callable[[], Mapping[str, str]] = field(repr=False)
     clustered_by: str | None = None
+
+    @cached_property
+    def record(self) -> Mapping[str, str]:
+        """Specification, versions of packages and hash of each input. No wall clock."""
+        return self.recorded()
 
     @property
     def events(self) -> pl.DataFrame:

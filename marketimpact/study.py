@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -199,7 +200,7 @@ class EventStudy:
             market=market,
             estimates_=estimates,
             attrition=attrition,
-            record=self.record(events, market),
+            recorded=partial(self.record, events.clone(), market),
         )
 
     def record(self, events: pl.DataFrame, market: Market) -> dict[str, str]:

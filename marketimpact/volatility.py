@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -65,8 +66,12 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
         market=market,
         estimates_=estimates,
         attrition=pl.concat([result.attrition, attrition]).sort("event_id"),
-        record={**result.record, "derived": "abnormal volatility"},
+        recorded=partial(_record, result),
     )
+
+
+def _record(result: StudyResult) -> dict[str, str]:
+    return {**result.record, "derived": "abnormal volatility"}
 
 
 def _market_of(result: StudyResult) -> Market:

@@ -81,7 +81,11 @@ class Places:
     @cached_property
     def in_memory(self) -> Ints:
         """Events in the order of the market's rows, which is that of its memory, (N,)."""
-        return np.argsort(self.first_row + self.day0)
+        few = 2**16  # whole numbers below are put in order without being compared
+        if max(self.security.max(initial=0), self.day0.max(initial=0)) >= few:
+            return np.argsort(self.first_row + self.day0, kind="stable")
+        by_day = np.argsort(self.day0.astype(np.uint16), kind="stable")
+        return by_day[np.argsort(self.security[by_day].astype(np.uint16), kind="stable")]
 
     def __len__(self) -> int:
         """Number of events."""

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
-from marketimpact.inference.rowwise import by_day
+from marketimpact.inference.rowwise import Rows, by_day
 from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["RESIDUAL_BOOTSTRAP", "residual_bootstrap"]
@@ -38,7 +38,7 @@ def residual_bootstrap(sample: Sample) -> Outcome:
     return Outcome(observed, observed, p, note=note, p_greater=p_greater, p_less=p_less)
 
 
-def _weighted(weight: Floats, rows: slice, values: Floats) -> Floats:
+def _weighted(weight: Floats, rows: Rows, values: Floats) -> Floats:
     return values * weight[rows, None]
 
 

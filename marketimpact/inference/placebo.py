@@ -8,7 +8,7 @@ import numpy as np
 
 from marketimpact.inference.moments import mean_over_spread
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
-from marketimpact.inference.rowwise import Rowwise, by_day, run_sums
+from marketimpact.inference.rowwise import Rows, Rowwise, by_day, run_sums
 from marketimpact.inference.sample import Floats, Ints, Sample
 
 __all__ = ["CAV", "PLACEBO_BMP", "PLACEBO_CAAR", "PLACEBO_SCAAR", "block_sums", "blocks"]
@@ -37,11 +37,11 @@ def block_sums(values: Floats, length: int) -> tuple[Floats, Floats]:
 
 def blocks(sample: Sample) -> tuple[Floats, Floats]:
     """CAR and standardised CAR of every event in every placebo block, (N, B); NaN where a day is missing."""
-    car = np.concatenate(list(sample.placebo.each(lambda _, residuals: run_sums(residuals, sample.length))))
+    car = sample.placebo.every(lambda _, residuals: run_sums(residuals, sample.length))
     return car, _standardised(car, sample.sigma, sample.length)
 
 
-def _scar(sample: Sample, rows: slice, residuals: Floats) -> Floats:
+def _scar(sample: Sample, rows: Rows, residuals: Floats) -> Floats:
     return _standardised(run_sums(residuals, sample.length), sample.sigma[rows], sample.length)
 
 
@@ -92,7 +92,7 @@ def _volatility(ar: Rowwise, variance: Floats) -> Floats:
     total, n = by_day(ar, lambda _, values: values)
     held, _ = by_day(ar, lambda rows, values: np.where(np.isnan(values), np.nan, variance[rows, None]))
 
-    def ratios(rows: slice, values: Floats) -> Floats:
+    def ratios(rows: Rows, values: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio: Floats = (n * values - total) ** 2 / (n * (n - 2.0) * variance[rows, None] + held)
             return ratio

@@ -54,7 +54,7 @@ def side_by_side(
         values[moved] = np.where(column >= 0, np.take_along_axis(values[moved], column, axis=1), np.nan)
         return values
 
-    return Rowwise(residuals.n, residuals.width, read)
+    return Rowwise(residuals.n, residuals.width, read, residuals.order)
 
 
 def _columns(

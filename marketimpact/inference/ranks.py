@@ -11,7 +11,7 @@ from marketimpact.inference.correlation import mean_correlation
 from marketimpact.inference.moments import TOO_FEW, normal_p, student_p
 from marketimpact.inference.placebo import block_sums
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
-from marketimpact.inference.rowwise import CHUNK, Rowwise, by_day, kernels
+from marketimpact.inference.rowwise import CHUNK, Rows, Rowwise, by_day, kernels
 from marketimpact.inference.sample import Floats, Ints, Sample
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
 
 Bools = NDArray[np.bool_]
 #: Some events' days, and which events, to what is ranked or counted of each day.
-Values = Callable[[slice, Floats], Floats]
+Values = Callable[[Rows, Floats], Floats]
 
 #: Fewer blocks than this give ranks too coarse for a normal distribution.
 MIN_RANKED = 30
@@ -31,7 +31,7 @@ def corrado_rank(sample: Sample) -> Outcome:
     """Mean excess rank of the window's days over the root mean square of all days'."""
     side_by_side = _side_by_side(sample)
 
-    def excess(rows: slice, part: Floats) -> Floats:
+    def excess(rows: Rows, part: Floats) -> Floats:
         ranks, n_days = _ranks(side_by_side(rows, part))
         return ranks - (n_days + 1.0) / 2.0
 
@@ -76,7 +76,7 @@ def rank_blocks(sample: Sample) -> Outcome:
     if not residuals.n:
         return silent("no event has every day of the window")
 
-    def scores(rows: slice, part: Floats) -> Floats:
+    def scores(rows: Rows, part: Floats) -> Floats:
         sums, present = block_sums(part[:, part.shape[1] % length :], length)
         whole = np.where(present == length, sums, np.nan)[:, ::length]
         return _scores(np.column_stack([whole, car[rows]]))
@@ -139,7 +139,7 @@ def gsign_t(sample: Sample) -> Outcome:
     if isinstance(spread, Outcome):
         return spread
 
-    def signs(rows: slice, part: Floats) -> Floats:
+    def signs(rows: Rows, part: Floats) -> Floats:
         values = _grank_values(sample, spread, rows, part)
         return np.asarray(np.sign(values - np.nanmedian(values, axis=1, keepdims=True)))
 
@@ -153,7 +153,7 @@ def _spread(sample: Sample) -> float | Outcome:
     return spread if spread > 0 else silent("every event has the same SCAR, so it cannot be re-standardised")
 
 
-def _grank_values(sample: Sample, spread: float, rows: slice, part: Floats) -> Floats:
+def _grank_values(sample: Sample, spread: float, rows: Rows, part: Floats) -> Floats:
     """Standardised residuals and, last, the re-standardised SCAR, (K, M + 1) of K events at a time."""
     return np.column_stack([part / sample.sigma[rows, None], sample.scar[rows] / spread])
 

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from marketimpact.threads import mapped
 
-__all__ = ["Rowwise", "Sweep", "by_day", "kernels", "run_sums"]
+__all__ = ["Rows", "Rowwise", "Sweep", "by_day", "kernels", "run_sums"]
 
 R = TypeVar("R")
+#: Which rows.
+Rows = NDArray[np.int64] | slice
 
 #: Rows read at a time; where there are so many, the compiled loops win, whose loading takes a third of a second.
 CHUNK = 2048
@@ -54,11 +56,14 @@ class Rowwise:
     n, width : int
     read : callable
         From row numbers (K,), or a slice of them, to the rows (K, M).
+    order : (N,) array, optional
+        The order in which many rows are best read, such as that of time: their windows then lie in the cache.
     """
 
     n: int
     width: int
-    read: Callable[[NDArray[np.int64] | slice], NDArray[Any]] = field(repr=False)
+    read: Callable[[Rows], NDArray[Any]] = field(repr=False)
+    order: NDArray[np.int64] | None = field(default=None, repr=False)
     _swept: dict[int, Sweep] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -72,33 +77,52 @@ class Rowwise:
         """All rows, (N, M)."""
         return self.read(slice(0, self.n))
 
-    def rows(self, numbers: NDArray[np.int64] | slice) -> NDArray[Any]:
+    def rows(self, numbers: Rows) -> NDArray[Any]:
         """Some rows, (K, M)."""
         return self.whole[numbers] if self.n * self.width <= KEPT else self.read(numbers)
 
-    def each(self, do: Callable[[slice, NDArray[Any]], R]) -> Iterator[R]:
+    def each(self, do: Callable[[Rows, NDArray[Any]], R]) -> Iterator[R]:
         """What `do` makes of some rows, told which and read, until all have been read: several at once, in order."""
+        parts: Iterator[Rows] = (slice(start, min(start + CHUNK, self.n)) for start in range(0, self.n, CHUNK))
         if self.n * self.width <= KEPT:
             _ = self.whole  # read once, before threads ask for it
-        parts = (slice(start, min(start + CHUNK, self.n)) for start in range(0, self.n, CHUNK))
+        elif self.order is not None:
+            order = self.order
+            parts = (order[start : start + CHUNK] for start in range(0, self.n, CHUNK))
         return mapped(lambda part: do(part, self.rows(part)), parts)
+
+    def every(self, do: Callable[[Rows, NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+        """What `do` makes of each row, (N, ...), of some rows (K, ...)."""
+        found: NDArray[Any] | None = None
+        for rows, values in self.each(lambda rows, read: (rows, do(rows, read))):
+            found = np.empty((self.n, *values.shape[1:]), values.dtype) if found is None else found
+            found[rows] = values
+        return np.empty((0, 0)) if found is None else found
 
     def swept(self, length: int) -> Sweep:
         """Sums over the rows, by day and by run of `length` days; read once and kept."""
         if length not in self._swept:
-            parts = list(self.each(lambda _, values: _sweep(values, length)))
-            parts = parts or [_sweep(np.empty((0, self.width)), length)]
-            total, count, run_total, run_count, positive = zip(*parts, strict=True)
-            self._swept[length] = Sweep(
-                _added(total), _added(count), _added(run_total), _added(run_count), np.concatenate(positive)
-            )
+            positive = np.zeros(self.n, dtype=np.int64)
+
+            def swept(rows: Rows, values: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+                *sums, positive[rows] = _sweep(values, length)
+                return tuple(sums)
+
+            parts = list(self.each(swept)) or [_sweep(np.empty((0, self.width)), length)[:-1]]
+            total, count, run_total, run_count = map(_added, zip(*parts, strict=True))
+            self._swept[length] = Sweep(total, count, run_total, run_count, positive)
         return self._swept[length]
 
     def take(self, numbers: NDArray[np.int64]) -> Rowwise:
         """Some of the rows."""
         if np.array_equal(numbers, np.arange(self.n)):
             return self
-        return Rowwise(len(numbers), self.width, lambda asked: self.rows(numbers[asked]))
+        order = None
+        if self.order is not None:
+            turn = np.empty(self.n, dtype=np.int64)
+            turn[self.order] = np.arange(self.n)
+            order = np.argsort(turn[numbers])
+        return Rowwise(len(numbers), self.width, lambda asked: self.rows(numbers[asked]), order)
 
 
 def run_sums(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
@@ -119,7 +143,7 @@ def run_sums(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
 
 
 def by_day(
-    source: Rowwise, do: Callable[[slice, NDArray[Any]], NDArray[np.float64]]
+    source: Rowwise, do: Callable[[Rows, NDArray[Any]], NDArray[np.float64]]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Sum over rows of what is present on each day, and how many are, (D,); `do` makes (K, D) of some rows."""
     total, count = zip(*source.each(lambda rows, values: _summed(do(rows, values))), strict=True)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.inference.placebo import block_sums
+from marketimpact.inference.rowwise import Rows
 from marketimpact.inference.sample import Floats, Ints, Sample
 
 __all__ = ["sq_test"]
@@ -28,12 +29,13 @@ def sq_test(sample: Sample) -> tuple[Floats, Floats, NDArray[np.int64]]:
         Number of placebo sums B; without any the other two are NaN.
     """
 
-    def placed(rows: slice, residuals: Floats) -> Ints:
+    def placed(rows: Rows, residuals: Floats) -> Ints:
         sums, counts = block_sums(residuals, sample.length)
         whole, car = counts == sample.length, sample.car[rows, None]
-        return np.stack([(whole & (sums <= car)).sum(axis=1), (whole & (sums >= car)).sum(axis=1), whole.sum(axis=1)])
+        found = (whole & (sums <= car)).sum(axis=1), (whole & (sums >= car)).sum(axis=1), whole.sum(axis=1)
+        return np.column_stack(found)
 
-    below, above, n_blocks = np.concatenate(list(sample.residuals.each(placed)), axis=1)
+    below, above, n_blocks = sample.residuals.every(placed).T
     p = 2.0 * np.minimum(1 + below, 1 + above) / (n_blocks + 1.0)
     known = n_blocks > 0
     share = np.where(known, (1 + below) / (n_blocks + 1.0), np.nan)
