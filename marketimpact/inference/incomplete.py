@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from marketimpact.inference.units import NOTHING
+from marketimpact.inference.rowwise import kernels
+from marketimpact.inference.units import MIN_COMMON_DAYS, NOTHING, in_order, places_of
 
-__all__ = ["summed_correlations"]
+__all__ = ["Placed", "Ragged", "summed_correlations"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -15,6 +18,75 @@ Bools = NDArray[np.bool_]
 
 #: Rows whose correlations with all others are held at once.
 ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Residuals of all layouts at one exchange and day 0.
+
+    Attributes
+    ----------
+    layouts : list of int
+        Their numbers.
+    days : (C,) array
+        Dates, increasing.
+    values : (n, C) array
+        Residuals, NaN where missing.
+    group : (n,) array
+        Place of each row's layout among `layouts`.
+    """
+
+    layouts: list[int]
+    days: Ints
+    values: Floats
+    group: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Two exchanges and days 0 whose rows are matched two by two, each two on the days that both have.
+
+    Attributes
+    ----------
+    ours, theirs : Placed
+        The same where rows of one exchange and day 0 are matched with each other.
+    kind : int
+        How sessions are matched.
+    linked : tuple of two arrays or None
+        Places of the sessions that are matched; None: those of the same date.
+    """
+
+    ours: Placed
+    theirs: Placed
+    kind: int
+    linked: tuple[Ints, Ints] | None
+
+    def totals(self, *, compiled: bool) -> dict[tuple[int, int, int], tuple[float, int]]:
+        """Sum of correlations of all pairs of two layouts, and how many are usable."""
+        ours, theirs = self.ours, self.theirs
+        same = ours.layouts == theirs.layouts
+        here, there = self.linked or (_also_in(ours.days, theirs.days), _also_in(theirs.days, ours.days))
+        x, y = in_order(ours.values, here), in_order(theirs.values, there)
+        if compiled:
+            shape = len(ours.layouts), len(theirs.layouts)
+            total, used = kernels().summed_correlations(
+                x, y, ours.group, theirs.group, shape, MIN_COMMON_DAYS, NOTHING, same
+            )
+        else:
+            total, used = summed_correlations(x, y, ours.group, theirs.group, min_days=MIN_COMMON_DAYS, same=same)
+        if same:  # within a layout each pair was counted from both ends
+            own = np.arange(len(ours.layouts))
+            total[own, own], used[own, own] = total[own, own] / 2.0, used[own, own] // 2
+        return {
+            (a, b, self.kind): (float(total[i, j]), int(used[i, j]))
+            for i, a in enumerate(ours.layouts)
+            for j, b in enumerate(theirs.layouts)
+        }
+
+
+def _also_in(days: Ints, others: Ints) -> Ints:
+    """Places of the days that others have too, both increasing."""
+    return np.flatnonzero(places_of(others, days)[1])
 
 
 def summed_correlations(

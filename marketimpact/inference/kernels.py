@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["by_day", "common", "keys", "ranks", "sweep", "unit_sums"]
+__all__ = ["by_day", "common", "keys", "ranks", "summed_correlations", "sweep", "unit_sums"]
 
 LARGEST = 0x7FFFFFFFFFFFFFFF
 
@@ -216,3 +216,66 @@ def _add_scaled(values, scale, total):  # type: ignore[no-untyped-def]
         value, own = values[row], scale[row]
         for day in range(len(total)):
             total[day] += own * value[day]
+
+
+@njit(nogil=True, cache=True)
+def summed_correlations(x, y, x_group, y_group, shape, min_days, nothing, same):  # type: ignore[no-untyped-def]
+    """`incomplete.summed_correlations`: moments of all days less those of the few that the other row misses."""
+    total, used = np.zeros(shape), np.zeros(shape, np.int64)
+    a, a_moments, a_ends, a_gone = _filled(x)
+    b, b_moments, b_ends, b_gone = _filled(y)
+    for i in range(len(x)):
+        gone = a_gone[a_ends[i] : a_ends[i + 1]]
+        for j in range(i + 1 if same else 0, len(y)):
+            gone_there = b_gone[b_ends[j] : b_ends[j + 1]]
+            sum_a, square_a, both = _less(a[i], x[i], gone_there, a_moments[i])
+            sum_b, square_b, _ = _less(b[j], y[j], gone, b_moments[j])
+            n = x.shape[1] - len(gone) - len(gone_there) + both
+            if n < min_days:
+                continue
+            var_a, var_b = square_a - sum_a * sum_a / n, square_b - sum_b * sum_b / n
+            if var_a > nothing * square_a and var_b > nothing * square_b:
+                correlation = (_dot(a[i], b[j]) - sum_a * sum_b / n) / np.sqrt(var_a * var_b)
+                total[x_group[i], y_group[j]] += correlation
+                used[x_group[i], y_group[j]] += 1
+                if same:
+                    total[x_group[j], y_group[i]] += correlation
+                    used[x_group[j], y_group[i]] += 1
+    return total, used
+
+
+@njit(nogil=True, cache=True)
+def _filled(values):  # type: ignore[no-untyped-def]
+    """Rows with 0 where they miss a day, their sums and sums of squares, and which days they miss, row after row."""
+    n, width = values.shape
+    filled, moments, ends = np.zeros((n, width)), np.zeros((n, 2)), np.zeros(n + 1, np.int64)
+    gone = np.empty(np.isnan(values).sum(), np.int64)
+    for row in range(n):
+        ends[row + 1] = ends[row]
+        for day in range(width):
+            if values[row, day] == values[row, day]:
+                filled[row, day] = values[row, day]
+            else:
+                gone[ends[row + 1]] = day
+                ends[row + 1] += 1
+        moments[row, 0], moments[row, 1] = _moments(filled[row])
+    return filled, moments, ends, gone
+
+
+@njit(nogil=True, cache=True)
+def _less(filled, values, gone, moments):  # type: ignore[no-untyped-def]
+    """Sum and sum of squares without some days, and how many of these the row misses itself."""
+    total, squares, both = moments[0], moments[1], 0
+    for day in gone:
+        total -= filled[day]
+        squares -= filled[day] * filled[day]
+        both += values[day] != values[day]
+    return total, squares, both
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc"})
+def _dot(a, b):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for d in range(len(a)):
+        total += a[d] * b[d]
+    return total

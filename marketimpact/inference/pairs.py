@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.inference.clocks import Clock, links
-from marketimpact.inference.incomplete import summed_correlations
+from marketimpact.inference.incomplete import Placed, Ragged
 from marketimpact.inference.overlap import BY_DATE, OTHER_FIRST, Overlap, overlap_of
 from marketimpact.inference.rowwise import CHUNK, Rowwise
-from marketimpact.inference.units import MIN_COMMON_DAYS, Asked, places_of
+from marketimpact.inference.units import MIN_COMMON_DAYS, Asked, in_order, places_of
 from marketimpact.numbering import pieces
 from marketimpact.threads import mapped
 
@@ -36,7 +36,7 @@ Bools = NDArray[np.bool_]
 
 #: So many layouts are summed by compiled loops, however few rows they have.
 MANY = 1024
-#: Batches of residuals that are held at once; windows overlap with neighbours in time.
+#: Batches of residuals, or exchanges and days 0, that are held at once; windows overlap with neighbours in time.
 BATCHES = 16
 #: Two layouts and how their sessions are matched.
 Key = tuple[int, int, int]
@@ -110,6 +110,7 @@ class Pairs:
     _known: dict[Key, tuple[float, int]] = field(default_factory=dict, repr=False)
     _read: dict[int, dict[int, Floats]] = field(default_factory=dict, repr=False)
     _dates: dict[int, list[tuple[Ints, Ints]]] = field(default_factory=dict, repr=False)
+    _placed: dict[int, Placed] = field(default_factory=dict, repr=False)
 
     @cached_property
     def members(self) -> list[Ints]:
@@ -120,20 +121,17 @@ class Pairs:
     def total(self, one: int, other: int, kind: int) -> tuple[float, int]:
         """Sum of the correlations of all pairs of rows of two layouts, and how many are usable."""
         key = (one, other, kind)
-        if key not in self._known:
-            if self._gaps[one] or self._gaps[other]:
-                self._known.update(self._totals(one, other, kind))
-            else:
-                self.learn([key])
+        self.learn([key])
         return self._known[key]
 
     def learn(self, keys: Iterable[Key]) -> None:
         """Take up the totals of many pairs of layouts, ``one <= other``: residuals are read once for all of them."""
+        new = [key for key in keys if key not in self._known]
+        self._learn_ragged([key for key in new if self._gaps[key[0]] or self._gaps[key[1]]])
         pairs: dict[int, list[Key]] = {}
-        for key in keys:
-            one, other, _ = key
-            if key not in self._known and not (self._gaps[one] or self._gaps[other]):
-                for layout in {one, other}:
+        for key in new:
+            if not (self._gaps[key[0]] or self._gaps[key[1]]):
+                for layout in {key[0], key[1]}:
                     pairs.setdefault(layout, []).append(key)
         half: dict[Key, tuple[Floats, int]] = {}  # what is known of one layout of a pair until the other's turn
         for part in mapped(self._summed, self._asked(pairs)):
@@ -185,37 +183,31 @@ class Pairs:
         order = np.argsort(self.place, kind="stable")
         return pieces(order, np.cumsum(np.bincount(self.place)))
 
-    def _totals(self, one: int, other: int, kind: int) -> dict[tuple[int, int, int], tuple[float, int]]:
-        """`total` of all layouts at the exchanges and days 0 of two, at once."""
-        assert self.place is not None  # the caller looked
-        ours, theirs = (self._layouts_at[int(self.place[k])] for k in (one, other))
-        same = self.place[one] == self.place[other]
-        days, x, group = self._with_gaps(ours)
-        days_there, y, group_there = self._with_gaps(theirs)
-        if kind == BY_DATE:
-            here, there = _same_days(days, days_there)
-        else:
-            here, there = self._linked(one, other, kind, days, days_there)
-        total, used = summed_correlations(
-            x[:, here], y[:, there], group, group_there, min_days=MIN_COMMON_DAYS, same=bool(same)
-        )
-        if same:  # within a layout each pair was counted from both ends
-            own = np.arange(len(ours))
-            total[own, own], used[own, own] = total[own, own] / 2.0, used[own, own] // 2
-        return {
-            (int(a), int(b), kind): (float(total[i, j]), int(used[i, j]))
-            for i, a in enumerate(ours)
-            for j, b in enumerate(theirs)
-        }
+    def _learn_ragged(self, keys: Sequence[Key]) -> None:
+        """Every two rows on the days they share, for all layouts at the exchanges and days 0 of two layouts at once."""
+        assert not keys or self.place is not None  # rows differ in the days missing only where places are known
+        at = {} if self.place is None else {(int(self.place[a]), int(self.place[b]), kind): None for a, b, kind in keys}
+        compiled = self.rows.residuals.n >= CHUNK
 
-    def _with_gaps(self, numbers: Ints) -> tuple[Ints, Floats, Ints]:
-        """Dates of the estimation window, increasing, (C,), residuals of layouts that share them, whose they are."""
-        values = [self._residuals(number) for number in numbers.tolist()]
-        return (
-            self._days(int(numbers[0])),
-            np.concatenate(values),
-            np.repeat(np.arange(len(numbers)), [len(own) for own in values]),
-        )
+        def known(part: list[Ragged]) -> dict[Key, tuple[float, int]]:
+            return {key: total for two in part for key, total in two.totals(compiled=compiled).items()}
+
+        parts = ([self._two(*key) for key in part] for _, part in groupby(sorted(at), lambda key: key[0]))
+        for totals in mapped(known, parts):
+            self._known.update(totals)
+
+    def _two(self, place: int, other: int, kind: int) -> Ragged:
+        ours, theirs = (self._kept(self._placed, number, self._at) for number in (place, other))
+        linked = None
+        if kind != BY_DATE:
+            linked = self._linked(ours.layouts[0], theirs.layouts[0], kind, ours.days, theirs.days)
+        return Ragged(ours, theirs, kind, linked)
+
+    def _at(self, place: int) -> Placed:
+        layouts = self._layouts_at[place].tolist()
+        values = [self._residuals(number) for number in layouts]
+        group = np.repeat(np.arange(len(values)), [len(own) for own in values])
+        return Placed(layouts, self._days(layouts[0]), np.concatenate(values), group)
 
     def weighted(self, overlap: Overlap, layout: Ints) -> tuple[Floats, Ints]:
         """For every two that overlap: the sum of correlation times weight, and the number of pairs it is known for.
@@ -226,7 +218,7 @@ class Pairs:
         one, other = layout[overlap.one[pair]], layout[overlap.other[pair]]
         keys = list(zip(one.tolist(), other.tolist(), kind.tolist(), strict=True))
         self.learn(keys)
-        found = np.array([self.total(*key) for key in keys]).reshape(-1, 2)
+        found = np.array([self._known[key] for key in keys]).reshape(-1, 2)
         used = np.full(len(overlap.one), np.iinfo(np.int64).max)
         np.minimum.at(used, pair, found[:, 1].astype(np.int64))
         value = np.bincount(pair, weights=overlap.weight[pair, kind] * found[:, 0], minlength=len(used))
@@ -240,7 +232,7 @@ class Pairs:
         """Residuals of a layout on its `_days`, (n, C)."""
         batch = int(self._batch[layout])
         read = self._kept(self._read, batch, self._read_batch)
-        return np.ascontiguousarray(read[layout][:, self._dated(layout)[1]])
+        return in_order(read[layout], self._dated(layout)[1])
 
     def _dated(self, layout: int) -> tuple[Ints, Ints]:
         """`_days` of a layout, and where they stand in the estimation window."""
@@ -295,11 +287,6 @@ class Pairs:
         place_there, found_there = places_of(days_there, dates_there)
         both = found & found_there
         return place[both], place_there[both]
-
-
-def _same_days(days: Ints, others: Ints) -> tuple[Ints, Ints]:
-    place, found = places_of(others, days)
-    return np.flatnonzero(found), place[found]
 
 
 def shared_pairs(rows: Windows) -> tuple[Ints, Ints, Floats, Ints]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from marketimpact.inference.rowwise import kernels
 from marketimpact.numbering import pieces
 
-__all__ = ["MIN_COMMON_DAYS", "NOTHING", "Asked", "places_of", "unit_sums"]
+__all__ = ["MIN_COMMON_DAYS", "NOTHING", "Asked", "in_order", "places_of", "unit_sums"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -52,8 +52,7 @@ class Asked:
         Each row is scaled to mean 0 and length 1 on the set's days before; rows that do not vary there are left out,
         and of a set with too few days all of them.
         """
-        in_order = len(self.columns) == residuals.shape[1] and bool((np.diff(self.columns) == 1).all())
-        values = np.ascontiguousarray(residuals if in_order else residuals[:, self.columns])
+        values = in_order(residuals, self.columns)
         places = self._places(compiled=compiled)
         if not compiled:
             return unit_sums(values, places)
@@ -70,6 +69,12 @@ class Asked:
             place, same = places_of(self.days, theirs)
             found = [own[there] for own, there in zip(pieces(place, ends[1:]), pieces(same, ends[1:]), strict=True)]
         return [self.linked.get(k, own) for k, own in enumerate(found)]
+
+
+def in_order(values: Floats, columns: Ints) -> Floats:
+    """Some columns, row by row in memory; without a copy where they are all of them."""
+    whole = len(columns) == values.shape[1] and bool((np.diff(columns) == 1).all())
+    return values if whole else np.ascontiguousarray(values[:, columns])
 
 
 def unit_sums(values: Floats, places: Sequence[Ints]) -> list[tuple[Floats, int]]:

@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from scipy.stats import rankdata
@@ -10,6 +11,7 @@ from scipy.stats import rankdata
 import marketimpact as mi
 from marketimpact import fitting
 from marketimpact.inference import Rowwise, ranks, rowwise, units
+from marketimpact.inference.incomplete import Placed, Ragged
 
 SESSIONS, SYMBOLS, EVENTS = 320, 12, 60
 DAYS = [date(2021, 1, 1) + timedelta(n) for n in range(SESSIONS)]
@@ -179,3 +181,30 @@ def test_summed_units_are_those_of_a_loop(rows, compiled):
         for row in np.delete(values, [3, 8], axis=0)[:, place]:
             want += (row - row.mean()) / np.linalg.norm(row - row.mean())
         np.testing.assert_allclose(summed, want, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_correlations_of_ragged_rows_are_those_of_pandas(rows, same):
+    """Days missing here and there, one row that does not vary and one without days, both ways."""
+    x, y = rows[:12], rows[:12] if same else rows[20:33]
+    here = np.r_[5:60, 70:80]
+    days = np.arange(x.shape[1])
+    whose, whose_there = (
+        np.repeat([0, 1], [5, 7]),
+        np.repeat([0, 1], [5, 7]) if same else np.repeat([0, 1, 2], [4, 1, 8]),
+    )
+    ours = Placed([0, 1], days[here], np.ascontiguousarray(x[:, here]), whose)
+    others = Placed([2, 3, 4], days, y, whose_there)
+    two = Ragged(ours, ours if same else others, 0, None)
+    every = pd.DataFrame(np.concatenate([x, y])[:, here].T).corr(min_periods=30).to_numpy(copy=True)[:12, 12:]
+    if same:
+        np.fill_diagonal(every, np.nan)
+    for compiled in (False, True):
+        found = two.totals(compiled=compiled)
+        assert len(found) == len(two.ours.layouts) * len(two.theirs.layouts)
+        for (a, b, _), (total, used) in found.items():
+            own = every[np.ix_(whose == two.ours.layouts.index(a), whose_there == two.theirs.layouts.index(b))]
+            half = 2.0 if same and a == b else 1.0
+            assert used == np.isfinite(own).sum() / half
+            assert used > 0
+            np.testing.assert_allclose(total, np.nansum(own) / half, rtol=1e-9, atol=1e-12)
