@@ -27,9 +27,9 @@ def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limi
     """``event_id, symbol, n_days, car, se, t, df, p, mde, scar, bhar, flags`` of every event; see `StudyResult.car`."""
     sides = limit_sides(estimates, market)
     ends = _ends(estimates, sides, columns) if past_limits else np.full(len(sides), columns.stop)
-    inside = _inside(columns.start, ends, estimates.present.shape[1])
+    inside = _inside(columns.start, ends if past_limits else ends[:1], estimates.present.shape[1])
     sums = _sums_within(estimates, inside) if past_limits else estimates.summed(columns)
-    n_days = (estimates.present & inside).sum(axis=1)
+    n_days = ((estimates.present & inside) if past_limits else estimates.present[:, columns]).sum(axis=1)
     usable = held_events(n_days, ends - columns.start, estimates.windows)
     total, variance = np.where(usable, sums.car, np.nan), np.where(usable, sums.variance, np.nan)
     se = np.sqrt(variance)
@@ -111,7 +111,7 @@ def _ends(estimates: Estimates, sides: NDArray[np.int8], columns: slice) -> NDAr
 
 
 def _inside(start: int, ends: NDArray[np.int64], width: int) -> Bools:
-    """Which days of the event window lie in each event's window, (N, W)."""
+    """Which days of the event window lie in each event's window, (N, W), or (1, W) where all windows end alike."""
     day = np.arange(width)[None, :]
     return np.asarray((day >= start) & (day < ends[:, None]))
 
@@ -133,7 +133,9 @@ def _sums_within(estimates: Estimates, inside: Bools) -> Sums:
 def _flags(estimates: Estimates, sides: NDArray[np.int8], inside: Bools) -> pl.Series:
     """What a reader must know about days of the window, in words; null where there is nothing."""
     said: dict[int, str] = {}  # most events have nothing to say
-    rows = np.flatnonzero((inside & (~estimates.present | (sides != 0))).any(axis=1))
+    quiet = bool(estimates.present.all()) and not sides.any()
+    rows = np.flatnonzero([] if quiet else (inside & (~estimates.present | (sides != 0))).any(axis=1))
+    inside = np.broadcast_to(inside, sides.shape)
     for row, ret in zip(rows.tolist(), estimates.days_of(rows).ret, strict=True):
         masks = {
             "no return on": np.isnan(ret),

@@ -49,17 +49,19 @@ def sweep(values, length, block):  # type: ignore[no-untyped-def]
     run_total, run_count = np.zeros((n_blocks, n_runs)), np.zeros((n_blocks, n_runs), np.int64)
     positive, runs, doubled = np.zeros(n, np.int64), np.zeros(n_runs), np.zeros(width)
     for b in range(n_blocks):
-        complete = 0
+        complete, whole = 0, np.zeros(width)
         for row in range(b * block, min(n, (b + 1) * block)):
             own = values[row]
-            _runs(own, length, doubled, runs)
-            if _complete(own):  # as nearly all are
+            if _complete(own):  # as nearly all are: sums of their runs are runs of their sum
                 complete += 1
-                positive[row] = _add(own, total[b])
-                _add(runs, run_total[b])
+                positive[row] = _add(own, whole)
             else:
                 positive[row] = _add_present(own, total[b], count[b])
+                _runs(own, length, doubled, runs)
                 _add_present(runs, run_total[b], run_count[b])
+        _runs(whole, length, doubled, runs)
+        _add(whole, total[b])
+        _add(runs, run_total[b])
         count[b] += complete
         run_count[b] += complete
     return total, count, run_total, run_count, positive

@@ -169,7 +169,15 @@ def _sweep(values: NDArray[np.float64], length: int) -> tuple[NDArray[Any], ...]
     if len(values) >= CHUNK:
         swept: tuple[NDArray[Any], ...] = kernels().sweep(values, length, BLOCK)
         return swept
-    return (*_summed(values), *_summed(run_sums(values, length)), (values > 0).sum(axis=1))
+    ragged = np.isnan(values).any(axis=1, keepdims=True)
+    partly = np.where(ragged, values, np.nan)
+    whole, n = _summed(np.where(ragged, np.nan, values))
+    total, count = _summed(partly)
+    run_total, run_count = _summed(run_sums(partly, length))
+    # of rows with every day the sums of runs are runs of their sum
+    complete = n.max(axis=1, keepdims=True, initial=0)
+    sums = (total + whole, count + complete, run_total + run_sums(whole, length), run_count + complete)
+    return (*sums, (values > 0).sum(axis=1))
 
 
 def _added(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:

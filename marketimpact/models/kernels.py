@@ -250,8 +250,7 @@ def window_sums(columns, shifts, rf, minus_rf, spans, places, excluded, fits):  
     n, p, width = len(places), len(shifts) - 1, _width(spans)
     car, variance, grown, expected = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     window, fitted, free, load = np.zeros((p + 1, width)), np.zeros(width), np.zeros(width), np.zeros((p + 1, width))
-    ar, own, se, space = np.zeros(width), np.zeros(width), np.zeros(width), np.zeros(width)
-    ok = np.zeros(width, np.bool_)
+    ar, space, ok = np.zeros(width), np.zeros(width), np.zeros(width, np.bool_)
     for i in range(n):
         _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
         if minus_rf[0]:
@@ -266,14 +265,16 @@ def window_sums(columns, shifts, rf, minus_rf, spans, places, excluded, fits):  
             grown[i] *= 1.0 + (window[0, d] + free[d]) if ok[d] else 1.0
             expected[i] *= 1.0 + (fitted[d] + free[d]) if ok[d] else 1.0
         _load_errors(load, window, centre[i], whitener[i], base[i])
-        _forecast_error(ar, load, sigma[i], own, se)
-        _set_absent_in(ar, ok, 0.0)
+        if n_days < width:
+            _set_absent_in(ar, ok, 0.0)
         error = 0.0
         for row in range(p + 1):
+            if n_days < width:
+                _set_absent_in(load[row], ok, 0.0)
             total = _total(load[row], space)
             error += total * total
         car[i] = _total(ar, space) if n_days else np.nan
-        variance[i] = sigma[i] * sigma[i] * (_total(own, space) + error) if n_days else np.nan
+        variance[i] = sigma[i] * sigma[i] * (n_days + error) if n_days else np.nan
     return car, variance, grown, expected
 
 
