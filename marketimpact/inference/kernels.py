@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["by_day", "common", "keys", "ranks", "summed_correlations", "sweep", "unit_sums"]
+__all__ = ["by_day", "dots", "keys", "ranks", "summed_correlations", "sweep", "unit_sums"]
 
 LARGEST = 0x7FFFFFFFFFFFFFFF
 
@@ -129,19 +129,41 @@ def by_day(values, block):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def common(days, theirs, ends):  # type: ignore[no-untyped-def]
-    """Places among sorted `days` of those in each sorted part of `theirs`, parts from one of `ends` to the next."""
-    found, kept, n = np.empty(len(theirs), np.int64), np.zeros(len(ends), np.int64), 0
-    for k in range(len(ends) - 1):
-        place = 0
-        for day in theirs[ends[k] : ends[k + 1]]:
-            while place < len(days) and days[place] < day:
-                place += 1
-            if place < len(days) and days[place] == day:
-                found[n] = place
-                n += 1
-        kept[k + 1] = n
-    return found, kept
+def dots(a, starts, b, starts_there, lengths):  # type: ignore[no-untyped-def]
+    """Sums of products of stretches of a and b."""
+    found = np.empty(len(lengths))
+    for k in range(len(lengths)):
+        start, there = starts[k], starts_there[k]
+        found[k] = _dot(a[start : start + lengths[k]], b[there : there + lengths[k]])
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _places_in(days, theirs, places):  # type: ignore[no-untyped-def]
+    """Write the places among sorted `days` of those that sorted `theirs` has too; their number."""
+    place, n = 0, 0
+    for day in theirs:
+        while place < len(days) and days[place] < day:
+            place += 1
+        if place < len(days) and days[place] == day:
+            places[n] = place
+            n += 1
+    return n
+
+
+@njit(nogil=True, cache=True)
+def _put_in_order(values, columns):  # type: ignore[no-untyped-def]
+    """Write some columns of every row to its front."""
+    in_order = True
+    for at in range(len(columns)):
+        in_order &= columns[at] == at
+    if not in_order:
+        space = np.empty(len(columns))
+        for row in range(len(values)):
+            value = values[row]
+            for at in range(len(columns)):
+                space[at] = value[columns[at]]
+            value[: len(columns)] = space
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc"})
@@ -165,21 +187,39 @@ def _less_often(often):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def unit_sums(values, places, ends, least, nothing):  # type: ignore[no-untyped-def]
-    """Rows scaled to mean 0 and length 1 on sets of days, summed, and how many rows vary there, (K,).
+def unit_sums(values, row_ends, days, columns, day_ends, theirs, ends, linked, set_ends, least, nothing):  # type: ignore[no-untyped-def]
+    """`units.Batch.sums`: layouts one after the other; `values` are put in another order.
 
-    Set k has the days `places` from ends[k] to ends[k + 1], some of them twice perhaps; the sums stand in their order.
-    Of a set of fewer than `least` days nothing is summed.
+    What ends with b: rows of a layout with `row_ends`, days and columns with `day_ends`, sets with `set_ends`. What
+    ends with a set: `theirs` with `ends`.
     """
-    n_sets, width = len(ends) - 1, values.shape[1]
-    often, summed, number = np.zeros((n_sets, width)), np.zeros((n_sets, width)), np.zeros(n_sets, np.int64)
+    flat, kept, number = np.zeros(len(theirs)), np.zeros(len(ends), np.int64), np.zeros(len(ends) - 1, np.int64)
+    places = np.zeros(len(theirs), np.int64)
+    for b in range(len(row_ends) - 1):
+        rows, own = values[row_ends[b] : row_ends[b + 1]], days[day_ends[b] : day_ends[b + 1]]
+        _put_in_order(rows, columns[day_ends[b] : day_ends[b + 1]])
+        first, last = set_ends[b], set_ends[b + 1]
+        for k in range(first, last):
+            asked, space = theirs[ends[k] : ends[k + 1]], places[kept[k] :]
+            if linked[k]:
+                space[: len(asked)] = asked
+            kept[k + 1] = kept[k] + (len(asked) if linked[k] else _places_in(own, asked, space))
+        _layout_sums(rows, len(own), places, kept[first : last + 1], least, nothing, flat, number[first:last])
+    return flat[: kept[-1]], kept, number
+
+
+@njit(nogil=True, cache=True)
+def _layout_sums(values, width, places, ends, least, nothing, flat, number):  # type: ignore[no-untyped-def]
+    """Rows scaled to mean 0 and length 1 on sets of days, summed, at the places of the days, and how many rows vary."""
+    n_sets = len(ends) - 1
+    often, summed = np.zeros((n_sets, width)), np.zeros((n_sets, width))
     for k in range(n_sets):
         for place in places[ends[k] : ends[k + 1]]:
             often[k, place] += 1.0
     apart = [_less_often(often[k]) for k in range(n_sets)]
     scales, shift = np.zeros((n_sets, len(values))), np.zeros(n_sets)
     for row in range(len(values)):
-        value = values[row]
+        value = values[row][:width]
         whole, whole_squares = _moments(value)
         for k in range(n_sets):
             days = ends[k + 1] - ends[k]
@@ -198,25 +238,23 @@ def unit_sums(values, places, ends, least, nothing):  # type: ignore[no-untyped-
                 number[k] += 1
     for k in range(n_sets):
         _add_scaled(values, scales[k], summed[k])
-    flat = np.zeros(len(places))
-    for k in range(n_sets):
         for at in range(ends[k], ends[k + 1]):
             flat[at] = summed[k, places[at]] - shift[k]
-    return flat, number
 
 
 @njit(nogil=True, cache=True)
 def _add_scaled(values, scale, total):  # type: ignore[no-untyped-def]
     """Add rows times their scales, four at a time: the sums are read and written less often."""
-    n = len(values)
+    n, width = len(values), len(total)
     for row in range(0, n - n % 4, 4):
-        one, two, three, four = values[row], values[row + 1], values[row + 2], values[row + 3]
+        one, two = values[row][:width], values[row + 1][:width]
+        three, four = values[row + 2][:width], values[row + 3][:width]
         a, b, c, d = scale[row], scale[row + 1], scale[row + 2], scale[row + 3]
-        for day in range(len(total)):
+        for day in range(width):
             total[day] += (a * one[day] + b * two[day]) + (c * three[day] + d * four[day])
     for row in range(n - n % 4, n):
-        value, own = values[row], scale[row]
-        for day in range(len(total)):
+        value, own = values[row][:width], scale[row]
+        for day in range(width):
             total[day] += own * value[day]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.inference.clocks import Clock, links
+from marketimpact.inference.ends import Ends
 from marketimpact.inference.incomplete import Placed, Ragged
 from marketimpact.inference.overlap import BY_DATE, OTHER_FIRST, Overlap, overlap_of
 from marketimpact.inference.rowwise import CHUNK, Rowwise
-from marketimpact.inference.units import MIN_COMMON_DAYS, Asked, in_order, places_of
+from marketimpact.inference.units import MIN_COMMON_DAYS, Layout, Sums, in_order, places_of, products, sums_of
 from marketimpact.numbering import pieces
 from marketimpact.threads import mapped
 
@@ -128,44 +129,42 @@ class Pairs:
         """Take up the totals of many pairs of layouts, ``one <= other``: residuals are read once for all of them."""
         new = [key for key in keys if key not in self._known]
         self._learn_ragged([key for key in new if self._gaps[key[0]] or self._gaps[key[1]]])
-        pairs: dict[int, list[Key]] = {}
-        for key in new:
-            if not (self._gaps[key[0]] or self._gaps[key[1]]):
-                for layout in {key[0], key[1]}:
-                    pairs.setdefault(layout, []).append(key)
-        half: dict[Key, tuple[Floats, int]] = {}  # what is known of one layout of a pair until the other's turn
-        for part in mapped(self._summed, self._asked(pairs)):
-            for layout, sums in part:
-                for key, (summed, n) in zip(pairs[layout], sums, strict=True):
-                    if key[0] == key[1]:
-                        self._known[key] = (float(summed @ summed) - n) / 2.0, n * (n - 1) // 2
-                    elif key in half:
-                        summed_there, n_there = half.pop(key)
-                        self._known[key] = float(summed @ summed_there), n * n_there
-                    else:
-                        half[key] = summed, n
+        self._learn_whole([key for key in new if not (self._gaps[key[0]] or self._gaps[key[1]])])
 
-    def _asked(self, pairs: dict[int, list[Key]]) -> Iterator[list[Asked]]:
-        """What is to be summed of each layout, batch by batch."""
-        for _, batch in groupby(sorted(pairs), lambda layout: int(self._batch[layout])):
-            yield [self._asked_of(layout, pairs[layout]) for layout in batch]
-
-    def _asked_of(self, layout: int, keys: Sequence[Key]) -> Asked:
-        days, columns = self._dated(layout)
-        partners = [one if other == layout else other for one, other, _ in keys]
-        others = [self._days(partner) for partner in partners]
-        linked = {
-            k: self._linked(layout, partners[k], kind, days, others[k])[0]
-            for k, (*_, kind) in enumerate(keys)
-            if kind != BY_DATE
-        }
-        return Asked(layout, days, columns, others, linked)
-
-    def _summed(self, batch: list[Asked]) -> list[tuple[int, list[tuple[Floats, int]]]]:
-        """Sums of each layout of a batch, whose residuals are read together."""
+    def _learn_whole(self, keys: Sequence[Key]) -> None:
+        """Totals of pairs of layouts whose events have the same days, batch by batch of layouts."""
+        if not keys:
+            return
         compiled = self.rows.residuals.n >= CHUNK or len(self.members) >= MANY
-        read = self._read_residuals([asked.layout for asked in batch])
-        return [(asked.layout, asked.sums(read[asked.layout], compiled=compiled)) for asked in batch]
+        asked = Ends.of(np.array(keys), self._batch)
+
+        def summed(layouts: list[Layout]) -> Sums:
+            rows = np.concatenate([layout.rows for layout in layouts])
+            return sums_of(layouts, self.rows.residuals.rows(rows), compiled=compiled)
+
+        parts = ([self._asked(*own) for own in asked.layouts(batch)] for batch in range(asked.n_batches))
+        held: dict[int, Sums] = {}
+        value, number = np.zeros(len(keys)), np.zeros((len(keys), 2), dtype=np.int64)
+        for batch, sums in enumerate(mapped(summed, parts)):
+            held[batch] = sums
+            for before, pairs, sets, sets_before in asked.closed(batch):
+                value[pairs] = products(held[before], sets_before, sums, sets, compiled=compiled)
+                number[pairs] = np.column_stack([held[before].number[sets_before], sums.number[sets]])
+            for done in asked.done_with(batch):
+                del held[done]
+        one, other = number.T
+        same = asked.same
+        value = np.where(same, (value - one) / 2.0, value)
+        used = np.where(same, one * (one - 1) // 2, one * other)
+        self._known.update(zip(keys, zip(value.tolist(), used.tolist(), strict=True), strict=True))
+
+    def _asked(self, layout: int, partners: list[int], kinds: list[int]) -> Layout:
+        days, columns = self._dated(layout)
+        theirs = [self._days(partner) for partner in partners]
+        for k, kind in enumerate(kinds):
+            if kind != BY_DATE:
+                theirs[k] = self._linked(layout, partners[k], kind, days, theirs[k])[0]
+        return Layout(self.members[layout], days, columns, theirs, [kind != BY_DATE for kind in kinds])
 
     @cached_property
     def _gaps(self) -> list[bool]:

@@ -1,6 +1,7 @@
 """Two ways to the same numbers: compiled kernels for many events, arrays for few. Not one bit may differ."""
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -173,10 +174,18 @@ def test_summed_units_are_those_of_a_loop(rows, compiled):
     others = [days, days[:0], np.r_[60:140, 141:170:2], days[:5]]
     places = [np.arange(width), twice, np.flatnonzero(np.isin(days, others[2])), np.arange(5)]
     residuals = np.column_stack([values[:, ::-1], np.full(len(values), np.nan)])  # as read: other order, a day more
-    asked = units.Asked(0, days, np.arange(width)[::-1], others, {1: twice})
-    found = asked.sums(residuals, compiled=compiled)
-    assert [n for _, n in found] == [38, 38, 38, 0]
-    for (summed, _), place in zip(found[:3], places, strict=False):
+    others[1] = twice
+    columns, linked = np.arange(width)[::-1], [False, True, False, False]
+    asked = [units.Layout(rows, days, columns, others, linked) for rows in (np.arange(30), np.arange(30, 40))]
+    sums = units.sums_of(asked, residuals, compiled=compiled)
+    np.testing.assert_array_equal(sums.number, [28, 28, 28, 0, 10, 10, 10, 0])
+    first, second = np.split(np.arange(8), 2)
+    crossed = units.products(sums, first, sums, second, compiled=compiled)
+    found = [sums.flat[low:high] for low, high in pairwise(sums.ends)]
+    np.testing.assert_allclose(crossed, [a @ b for a, b in zip(found[:4], found[4:], strict=True)], rtol=1e-12)
+    assert not found[3].any()
+    found = [a + b for a, b in zip(found[:4], found[4:], strict=True)]
+    for summed, place in zip(found[:3], places, strict=False):
         want = np.zeros(len(place))
         for row in np.delete(values, [3, 8], axis=0)[:, place]:
             want += (row - row.mean()) / np.linalg.norm(row - row.mean())
