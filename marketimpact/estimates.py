@@ -147,7 +147,7 @@ class Estimates:
             return residuals_of(fit, places, self.market, self.model, self.windows, span=self.windows.event)
 
         n, length = self.present.shape
-        return self.day_rows("ar") if self._held is not None else Rowwise(n, length, read, self._in_time)
+        return self.day_rows("ar") if self._held is not None else Rowwise(n, length, read)
 
     def summed(self, columns: slice) -> Sums:
         """Sums over a window of every event; those of the window asked for last are kept."""
@@ -175,12 +175,7 @@ class Estimates:
         def ask(fit: Fit, placed: Places, market: Market, windows: Windows) -> Floats:
             return residuals_of(fit, placed, market, self.model, windows)
 
-        return Rowwise(self.events.height, self._width, lambda rows: self._looked_up(rows, ask), self._in_time)
-
-    @cached_property
-    def _in_time(self) -> Ints:
-        """Events by date of day 0, (N,)."""
-        return np.argsort(self.events["date"].to_physical().to_numpy(), kind="stable")
+        return Rowwise(self.events.height, self._width, lambda rows: self._looked_up(rows, ask))
 
     @cached_property
     def date_rows(self) -> Rowwise:

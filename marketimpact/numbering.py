@@ -9,13 +9,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["Numbered", "numbered", "pieces"]
+__all__ = ["Numbered", "numbered", "pieces", "rows_of"]
 
 Ints = NDArray[np.int64]
 S = TypeVar("S", bound=np.generic)
 
 #: A table of this many numbers is always small enough; larger ones are so for as many values.
 SPREAD = 2**20
+#: Numbers below are short.
+SHORT = 2**16
 
 
 class Numbered(NamedTuple):
@@ -53,6 +55,14 @@ def numbered(values: Ints | pl.Series) -> Numbered:
     first = np.empty(len(kinds), dtype=np.int64)
     first[place[::-1]] = np.arange(n)[::-1]  # of the rows of one kind the last that is written is the first of them
     return Numbered(kinds + low, place, count[kinds], first)
+
+
+def rows_of(found: Numbered) -> list[Ints]:
+    """Where each kind occurs, increasing."""
+    place = found.place
+    if len(found.kinds) < SHORT:  # such numbers are put in order without being compared
+        place = place.astype(np.uint16)
+    return pieces(np.argsort(place, kind="stable"), np.cumsum(found.size))
 
 
 def pieces(values: NDArray[S], ends: Ints) -> list[NDArray[S]]:

@@ -12,6 +12,7 @@ from marketimpact.fitting import CHUNK, group_sums
 from marketimpact.inference import Clock, Portfolios, Rowwise, apart
 from marketimpact.market import Market
 from marketimpact.models import Model, forecast
+from marketimpact.numbering import numbered, rows_of
 from marketimpact.threads import mapped
 from marketimpact.windows import Floats, Ints, estimation_cut, own_variance_of
 
@@ -36,15 +37,13 @@ def portfolios(
     estimation window members are matched on the calendar date, and a date counts when at least half of them have
     a return; in the event window they are matched on tau.
     """
-    used = np.unique(exchange)
+    used = numbered(exchange).kinds
     group = exchange if apart(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
     first, last = window
     columns = slice(first - estimates.windows.event[0], last - estimates.windows.event[0] + 1)
     day0 = estimates.events["date"].to_physical().to_numpy().astype(np.int64)
     if groups is None:
-        order = np.lexsort((np.arange(len(day0)), group, day0))
-        ends = np.flatnonzero((np.diff(day0[order]) != 0) | (np.diff(group[order]) != 0)) + 1
-        groups = np.split(order, ends)
+        groups = rows_of(numbered(day0 * len(clocks) + group))
     members = _averages(estimates, market, model, window, groups=groups, calendar=day0 * len(clocks) + exchange)
     parts = [estimation for estimation, _ in members]
     width = max(len(days) for _, _, days in parts)

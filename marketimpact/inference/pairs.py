@@ -17,7 +17,7 @@ from marketimpact.inference.incomplete import Placed, Ragged
 from marketimpact.inference.overlap import BY_DATE, OTHER_FIRST, Overlap, overlap_of
 from marketimpact.inference.rowwise import CHUNK, Rowwise
 from marketimpact.inference.units import MIN_COMMON_DAYS, Layout, Sums, in_order, places_of, products, sums_of
-from marketimpact.numbering import pieces
+from marketimpact.numbering import numbered, pieces, rows_of
 from marketimpact.threads import mapped
 
 __all__ = [
@@ -37,6 +37,8 @@ Bools = NDArray[np.bool_]
 
 #: So many layouts are summed by compiled loops, however few rows they have.
 MANY = 1024
+#: Layouts that are read at once, at most.
+LAYOUTS = 256
 #: Batches of residuals, or exchanges and days 0, that are held at once; windows overlap with neighbours in time.
 BATCHES = 16
 #: Two layouts and how their sessions are matched.
@@ -116,8 +118,7 @@ class Pairs:
     @cached_property
     def members(self) -> list[Ints]:
         """Rows of each layout."""
-        order = np.argsort(self.layout, kind="stable")
-        return pieces(order, np.cumsum(np.bincount(self.layout)))
+        return rows_of(numbered(self.layout))
 
     def total(self, one: int, other: int, kind: int) -> tuple[float, int]:
         """Sum of the correlations of all pairs of rows of two layouts, and how many are usable."""
@@ -179,8 +180,7 @@ class Pairs:
     @cached_property
     def _layouts_at(self) -> list[Ints]:
         assert self.place is not None  # the caller looked
-        order = np.argsort(self.place, kind="stable")
-        return pieces(order, np.cumsum(np.bincount(self.place)))
+        return rows_of(numbered(self.place))
 
     def _learn_ragged(self, keys: Sequence[Key]) -> None:
         """Every two rows on the days they share, for all layouts at the exchanges and days 0 of two layouts at once."""
@@ -273,7 +273,8 @@ class Pairs:
     def _batch(self) -> Ints:
         """Number of the batch in which each layout's residuals are read, (K,)."""
         size = np.array([len(rows) for rows in self.members])
-        return np.asarray((np.cumsum(size) - size) // CHUNK)
+        share = size / CHUNK + 1.0 / LAYOUTS
+        return np.floor(np.cumsum(share) - share).astype(np.int64)
 
     def _linked(self, one: int, other: int, kind: int, days: Ints, days_there: Ints) -> tuple[Ints, Ints]:
         """Places among days on the exchanges of two layouts of sessions that hear the same news."""

@@ -7,6 +7,7 @@ import numpy as np
 from marketimpact.inference.clocks import Clock
 from marketimpact.inference.rowwise import Rowwise
 from marketimpact.inference.sample import Floats, Ints
+from marketimpact.numbering import numbered, rows_of
 
 __all__ = ["side_by_side"]
 
@@ -54,7 +55,7 @@ def side_by_side(
         values[moved] = np.where(column >= 0, np.take_along_axis(values[moved], column, axis=1), np.nan)
         return values
 
-    return Rowwise(residuals.n, residuals.width, read, residuals.order)
+    return Rowwise(residuals.n, residuals.width, read)
 
 
 def _columns(
@@ -63,8 +64,9 @@ def _columns(
     """Which of the rearrangements each event has, (N,), -1 for none, and these, (K, M): columns, -1 for none."""
     kind = np.full(dates.n, -1, dtype=np.int64)
     found: list[Ints] = []
-    order = np.argsort(announcement, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(announcement[order])) + 1):
+    if (exchange == exchange[:1]).all():
+        return kind, np.empty((0, dates.width), dtype=np.int64)
+    for rows in rows_of(numbered(announcement)):
         used = np.unique(exchange[rows])
         if len(used) < 2 or all(np.array_equal(clocks[used[0]].closes, clocks[k].closes) for k in used[1:]):
             continue

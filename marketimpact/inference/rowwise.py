@@ -56,14 +56,11 @@ class Rowwise:
     n, width : int
     read : callable
         From row numbers (K,), or a slice of them, to the rows (K, M).
-    order : (N,) array, optional
-        The order in which many rows are best read, such as that of time: their windows then lie in the cache.
     """
 
     n: int
     width: int
     read: Callable[[Rows], NDArray[Any]] = field(repr=False)
-    order: NDArray[np.int64] | None = field(default=None, repr=False)
     _swept: dict[int, Sweep] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -83,12 +80,9 @@ class Rowwise:
 
     def each(self, do: Callable[[Rows, NDArray[Any]], R]) -> Iterator[R]:
         """What `do` makes of some rows, told which and read, until all have been read: several at once, in order."""
-        parts: Iterator[Rows] = (slice(start, min(start + CHUNK, self.n)) for start in range(0, self.n, CHUNK))
         if self.n * self.width <= KEPT:
             _ = self.whole  # read once, before threads ask for it
-        elif self.order is not None:
-            order = self.order
-            parts = (order[start : start + CHUNK] for start in range(0, self.n, CHUNK))
+        parts = (slice(start, min(start + CHUNK, self.n)) for start in range(0, self.n, CHUNK))
         return mapped(lambda part: do(part, self.rows(part)), parts)
 
     def every(self, do: Callable[[Rows, NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
@@ -117,12 +111,7 @@ class Rowwise:
         """Some of the rows."""
         if np.array_equal(numbers, np.arange(self.n)):
             return self
-        order = None
-        if self.order is not None:
-            turn = np.empty(self.n, dtype=np.int64)
-            turn[self.order] = np.arange(self.n)
-            order = np.argsort(turn[numbers])
-        return Rowwise(len(numbers), self.width, lambda asked: self.rows(numbers[asked]), order)
+        return Rowwise(len(numbers), self.width, lambda asked: self.rows(numbers[asked]))
 
 
 def run_sums(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
