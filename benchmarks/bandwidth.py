@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads, njit, prange
 
+from marketimpact.threads import cores
+
 #: Doubles of the arrays that are read and copied: ten times a cache of 32 MB and more.
 LENGTH = 50_000_000
 TIMES = 5
@@ -61,9 +63,10 @@ def _best(call: Callable[[], object]) -> float:
 def watched(kernels: Any) -> Iterator[list[dict[str, Any]]]:
     """Note of every call of a window kernel how long it took and what it touched.
 
-    Each has ``kernel, windows, wall`` and bytes. ``window_bytes`` counts every window as it is read, again for each
-    event, and what is written; windows overlap, so that most of it comes from cache. ``memory_bytes`` counts every
-    row of the market that lies in some window once, and what is written: at least that much must come from memory.
+    Each has ``kernel, windows, seconds`` of the thread that made it, and bytes. ``window_bytes`` counts every window
+    as it is read, again for each event, and what is written; windows overlap, so that most of it comes from cache.
+    ``memory_bytes`` counts every row that lies in some window of the call once, and what is written: at least that
+    much must come from memory.
     """
     calls: list[dict[str, Any]] = []
     originals = {name: getattr(kernels, name) for name in kernels.__all__}
@@ -74,8 +77,8 @@ def watched(kernels: Any) -> Iterator[list[dict[str, Any]]]:
         def call(*given: Any) -> Any:
             start = time.perf_counter()
             answer = original(*given)
-            wall = time.perf_counter() - start
-            calls.append({"kernel": name, "wall": wall, **_touched(dict(zip(names, given, strict=True)), answer)})
+            seconds = time.perf_counter() - start
+            calls.append({"kernel": name, "seconds": seconds, **_touched(dict(zip(names, given, strict=True)), answer)})
             return answer
 
         return call
@@ -91,38 +94,38 @@ def watched(kernels: Any) -> Iterator[list[dict[str, Any]]]:
 
 def _touched(given: dict[str, Any], answer: Any) -> dict[str, int]:
     """Windows of a call, and the bytes that it read and wrote."""
-    which = given.get("rows", given.get("order", np.arange(len(given["places"]))))
-    by_row = [*given["columns"], *(given[name] for name in ("rf", "excluded", "days") if len(given.get(name, ())))]
-    row = sum(column.itemsize for column in by_row)
-    spans, places = given["spans"], given["places"][which]
+    spans, places = given["spans"], given["places"]
+    begins = [(column, places[:, 2 + j]) for j, column in enumerate(given["columns"])]
+    begins += [(given[name], places[:, 2]) for name in ("excluded", "days") if len(given.get(name, ()))]
+    begins += [(given["rf"], places[:, -1])] if len(given["rf"]) else []
     width = int((spans[:, 1] - spans[:, 0] + 1).sum())
     parts = answer if isinstance(answer, tuple) else (answer,)
     written = sum(part.nbytes for part in parts)
     return {
-        "windows": len(which),
-        "window_bytes": len(which) * width * row + written,
-        "memory_bytes": covered(places, spans, len(by_row[0])) * row + written,
+        "windows": len(places),
+        "window_bytes": written + len(places) * width * sum(column.itemsize for column, _ in begins),
+        "memory_bytes": written + sum(covered(places, begin, spans) * column.itemsize for column, begin in begins),
     }
 
 
-def covered(places: Any, spans: Any, n_rows: int) -> int:
-    """Rows of the market that lie in the window of some event."""
-    edges = np.zeros(n_rows + 1, np.int64)
-    first_row, n_sessions, day0 = places[:, 0], places[:, 1], places[:, 2]
-    for first, last in spans:
-        start = first_row + np.clip(day0 + first, 0, n_sessions)
-        stop = first_row + np.clip(day0 + last + 1, 0, n_sessions)
-        np.add.at(edges, start, 1)
-        np.add.at(edges, stop, -1)
-    return int((np.cumsum(edges[:-1]) > 0).sum())
+def covered(places: Any, begin: Any, spans: Any) -> int:
+    """Rows of a column, in which securities begin as told, that lie in the window of some event."""
+    n_sessions, day0 = places[:, 0], places[:, 1]
+    starts = np.concatenate([begin + np.clip(day0 + first, 0, n_sessions) for first, _ in spans])
+    stops = np.concatenate([begin + np.clip(day0 + last + 1, 0, n_sessions) for _, last in spans])
+    order = np.argsort(starts)
+    reached = np.maximum.accumulate(stops[order])
+    fresh = np.maximum(starts[order][1:], reached[:-1])
+    return int(stops[order[0]] - starts[order[0]] + np.maximum(stops[order][1:] - fresh, 0).sum())
 
 
 def by_kernel(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row per kernel: its calls added up."""
+    """One row per kernel: its calls added up; ``wall`` is what all threads together need."""
     rows: dict[str, dict[str, Any]] = {}
     for call in calls:
-        row = rows.setdefault(call["kernel"], {"kernel": call["kernel"], "calls": 0})
+        row = rows.setdefault(call["kernel"], {"kernel": call["kernel"], "calls": 0, "wall": 0.0})
         row["calls"] += 1
-        for name in ("windows", "wall", "window_bytes", "memory_bytes"):
+        row["wall"] += call["seconds"] / cores()
+        for name in ("windows", "window_bytes", "memory_bytes"):
             row[name] = row.get(name, 0) + call[name]
     return list(rows.values())

@@ -26,7 +26,7 @@ import marketimpact as mi
 from benchmarks.packages import EVEN, UnavailableError, compared
 from benchmarks.simulated import ESTIMATION, WINDOW, Panel, panel
 from marketimpact.fitting import DAYS
-from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS
+from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, structure
 
 #: Tests that draw: their time hangs on the draws.
 RESAMPLING = (
@@ -124,7 +124,25 @@ def study(folder: Path) -> None:
     for name, ask in PARTS.items():
         if name != "run + car + all tests but resampling" or events.height <= MOST_FOR_EVERY:
             told(part=name, **timed(lambda ask=ask: ask(STUDY.run(events, market))))
+    steps(market, events)
     of_kernels(market, events)
+
+
+def steps(market: mi.Market, events: pl.DataFrame) -> None:
+    """A study once more, step by step: what its time goes into. A step uses what those before it have left."""
+
+    def step(name: str, call: Callable[[], Any]) -> Any:
+        wall, cpu = time.perf_counter(), time.process_time()
+        answer = call()
+        told(kind="step", part=name, wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
+        return answer
+
+    result = step("run", lambda: STUDY.run(events, market))
+    step("car", lambda: result.car(*WINDOW))
+    sample = step("sample", lambda: result.sample(*WINDOW))
+    step("how events hang together", lambda: structure(sample))
+    for name in [*NO_RANKS, "grank_t"]:
+        step(name, lambda name=name: TESTS[name].run(sample))
 
 
 def peaks(folder: Path, market: mi.Market, events: pl.DataFrame, facts: dict[str, int]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.ours import NO_RANKS, PARTS, RESAMPLING
 from benchmarks.packages import PACKAGES
+from benchmarks.simulated import ESTIMATION
 from benchmarks.speed import OUT
 from marketimpact import charts
 
@@ -46,6 +47,8 @@ def page(found: Row) -> str:
         by_size(rows, 0.0),
         "The same with 1% of days missing:",
         by_size(rows, 0.01),
+        "## Where the time goes" if pick(rows, kind="step") else "",
+        steps(found) if pick(rows, kind="step") else "",
         "## Memory",
         MEMORY,
         memory(rows),
@@ -224,6 +227,32 @@ def bandwidth(found: Row) -> str:
     )
     names = ["kernel", "windows", "s", "as read GB/s", "share", "from memory GB/s", "share"]
     return f"{text}\n\n{table(names, lines)}"
+
+
+def steps(found: Row) -> str:
+    """What the time of the largest study goes into, and the least that reading its windows takes."""
+    rows = pick(found["rows"], kind="step", missing=0.0)
+    largest = max((row["events"] for row in rows), default=0)
+    rows = pick(rows, events=largest)
+    total = sum(row["wall"] for row in rows)
+    shown = [row for row in rows if row["wall"] >= total / 200]
+    rest = {name: sum(row[name] for row in rows if row not in shown) for name in ("wall", "cpu")}
+    lines = [
+        [name, short(row["wall"]), short(row["cpu"]), f"{row['wall'] / total:.0%}"]
+        for name, row in [*((row["part"], row) for row in shown), ("the other tests together", rest)]
+    ]
+    window = largest * (ESTIMATION[1] - ESTIMATION[0] + 1) * 8
+    speed = found["memory"]["read_bytes_per_s"]
+    text = (
+        f"A study of {largest:,} events done once, step by step; each step uses what those before it have left. The "
+        "returns of all estimation windows are read by `run`, by the correlations of pairs (*how events hang "
+        "together*), by `portfolio_regression`, by `crude_dependence` (whose sums two other tests use) and by "
+        f"`grank_t`: each time {window / 1e9:.1f} GB, which is {window / speed:.2f} s at the speed of memory in this run. Events of one "
+        "date lie far apart in memory, so little of it is found in the cache; only `run` can take events security by "
+        f"security. Four readings alone are {4 * window / speed:.1f} s, five with ranks. Correlations of pairs are not "
+        "bound by memory: every event is scaled anew for every date whose window overlaps with its own."
+    )
+    return f"{text}\n\n{table(['step', 'wall s', 'CPU s', 'share'], lines)}"
 
 
 def first(found: Row) -> str:

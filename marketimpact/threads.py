@@ -9,7 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-__all__ = ["mapped"]
+import polars as pl
+
+__all__ = ["cores", "mapped"]
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -25,14 +27,14 @@ def mapped(do: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
     """
     left = iter(parts)
     first = list(islice(left, 2))
-    if len(first) < 2 or _cores() < 2:
+    if len(first) < 2 or cores() < 2:
         yield from map(do, first)
         yield from map(do, left)
         return
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         waiting: deque[Future[R]] = deque(pool.submit(do, part) for part in first)
         try:
-            for part in islice(left, AHEAD * _cores() - 2):
+            for part in islice(left, AHEAD * cores() - 2):
                 waiting.append(pool.submit(do, part))
             while waiting:
                 result = waiting.popleft().result()
@@ -44,6 +46,7 @@ def mapped(do: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
                 future.cancel()
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores() -> int:
+    """Cores that this process may use: as many as polars does, which ``POLARS_MAX_THREADS`` limits."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else pl.thread_pool_size()
+    return min(allowed, pl.thread_pool_size())

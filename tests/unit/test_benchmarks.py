@@ -16,6 +16,7 @@ from benchmarks.packages import EVEN, PACKAGES, Package, UnavailableError, compa
 from benchmarks.rivals import RIVALS
 from benchmarks.simulated import ESTIMATION, WINDOW, Panel, panel
 from marketimpact.inference import DEFAULT_TESTS, TESTS
+from marketimpact.threads import cores
 
 RUNNERS = Path(packages.__file__).parent / "runners"
 
@@ -178,7 +179,11 @@ def test_a_size_is_measured_and_loops_compared(
     ours.study(tmp_path)
     ours.loops(tmp_path, 40)
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["part"] for row in rows if "cpu" in row] == ["Market.from_returns", *ours.PARTS, *RIVALS]
+    timed = [row["part"] for row in rows if "cpu" in row and row.get("kind") != "step"]
+    assert timed == ["Market.from_returns", *ours.PARTS, *RIVALS]
+    steps = [row["part"] for row in rows if row.get("kind") == "step"]
+    assert steps[:4] == ["run", "car", "sample", "how events hang together"]
+    assert set(steps[4:]) == {*ours.NO_RANKS, "grank_t"}
     peaks = [row for row in rows if row.get("kind") == "peak"]
     assert [row["part"] for row in peaks][-2:] == ["GRANK-T", "all tests but resampling"]
     assert all(row["peak"] >= row["before"] > 0 for row in peaks)
@@ -208,26 +213,32 @@ def test_rows_in_windows_are_counted_once() -> None:
         for session in range(day0 + first, day0 + last + 1)
         if 0 <= session < n_sessions
     }
-    assert bandwidth.covered(places, spans, 300) == len(seen)
+    assert bandwidth.covered(places[:, 1:], places[:, 0], spans) == len(seen)
 
 
 def test_kernels_are_watched_and_put_back() -> None:
-    def sums(columns, spans, places, order):
-        return np.zeros(len(order)), np.zeros((len(order), 2))
+    def sums(columns, rf, spans, places):
+        return np.zeros(len(places)), np.zeros((len(places), 2))
 
     sums.py_func = sums
     kernels = SimpleNamespace(__all__=["sums"], sums=sums)
     column, spans = np.zeros(200), np.array([[-20, -1]])
-    places = np.array([[0, 100, 30], [0, 100, 30], [100, 100, 50]])
+    # sessions, day 0, where returns and benchmark begin: two securities of one benchmark
+    places = np.array([[100, 30, 0, 0], [100, 30, 0, 0], [100, 50, 100, 0]])
     with bandwidth.watched(kernels) as calls:
         for _ in range(2):
-            kernels.sums((column, column), spans, places, np.array([2, 0, 1]))
+            kernels.sums((column, column), np.empty(0), spans, places)
     (row,) = bandwidth.by_kernel(calls)
     written = 3 * 8 + 3 * 2 * 8
     assert kernels.sums is sums
     assert (row["kernel"], row["calls"], row["windows"]) == ("sums", 2, 6)
+    assert row["wall"] == sum(call["seconds"] for call in calls) / cores()
     assert row["window_bytes"] == 2 * (3 * 20 * 2 * 8 + written)
     assert row["memory_bytes"] == 2 * (2 * 20 * 2 * 8 + written)
+    places[1, 1] = 40  # half of its window is that of the first
+    with bandwidth.watched(kernels) as calls:
+        kernels.sums((column,), column, spans, places)
+    assert calls[0]["memory_bytes"] == (30 + 20 + 40) * 8 + written
 
 
 def test_reading_and_copying_touch_everything() -> None:
@@ -258,6 +269,9 @@ def found() -> dict:
     rows = [row | {"wall": row["events"] / 1e5, "cpu": 0.1} if row["kind"] == "ours" else row for row in rows]
     kernel = {"kind": "kernel", "kernel": "sums", "windows": 10_000, "window_bytes": 5e9, "memory_bytes": 1e9}
     rows.append({**kernel, "wall": 1.0, "events": 10_000, "missing": 0.0, "measured": 10_000})
+    taken = {"run": 3.0, "car": 0.99, "bmp": 0.01}
+    steps = [{"kind": "step", "part": name, "wall": wall, "cpu": 2 * wall} for name, wall in taken.items()]
+    rows += [row | {"events": n, "missing": 0.0} for n in (1_000, 10_000) for row in steps]
     other = {"events": 10_000, "missing": 0.0, "measured": 1000}
     rows.append({**other, "kind": "loop", "part": page.LOOPS[1], "wall": 0.5, "cpu": 0.5, "difference": 2e-16})
     rows.append({**other, "kind": "package", "part": PACKAGES[0].name, "reason": "not installed: no such thing"})
@@ -275,6 +289,10 @@ def test_the_page_says_what_was_found(tmp_path: Path) -> None:
     assert "| run + car | 0.01 (0.1) | 0.1 (0.1) | 1.00 | 10.0 |" in told
     # 600 MB above what was there before, 200 handed in and made
     assert "| 10,000 | 0% | run | 600 | 100 | 100 | 3.0 |" in told
+    assert "| run | 3 | 6 | 75% |" in told
+    assert "| the other tests together | 0.01 | 0.02 | 0% |" in told
+    # 240 numbers of 8 bytes for each event at 20 GB/s, four times
+    assert "Four readings alone are 0.0 s" in told
     assert "| `sums` | 10,000 | 1 | 5.0 | 25% | 1.0 | 5% |" in told
     assert "reading speed over its own | 2 times | 4 times | **no** |" in told
     assert "| 50 events from a cold interpreter | 2 s | 1.5 s | yes |" in told
