@@ -78,6 +78,14 @@ TIMES = """Wall seconds, in brackets CPU seconds of all threads: the median of u
 loaded; of `Market.from_returns` the one time it is done. Every part begins with `run`. Default tests without ranks:
 {without}. Resampling, left out: {resampling}."""
 
+STEPS = """A study of {events:,} events done once, step by step; each step uses what those before it have left. The
+returns of all estimation windows are read by `run`, by the correlations of pairs (*how events hang together*), by
+`portfolio_regression`, by `crude_dependence` (whose sums two other tests use) and by `grank_t`: each time
+{window:.1f} GB, which is {once:.2f} s at the speed of memory in this run. Events of one date lie far apart in memory,
+so little of it is found in the cache; only `run` can take events security by security. Four readings alone are
+{four:.1f} s, {five:.1f} s with ranks. Correlations of pairs are not bound by memory: every event is scaled anew for
+every date whose window overlaps with its own."""
+
 MEMORY = """The most that was resident during each step, in one process and in this order, less what was resident before
 the returns were read (Python, the libraries, the loaded kernels). So it counts the returns that a user hands in, the
 market, the answers so far, all that comes and goes, and what was freed but not yet given back to the system. *Handed
@@ -243,14 +251,8 @@ def steps(found: Row) -> str:
     ]
     window = largest * (ESTIMATION[1] - ESTIMATION[0] + 1) * 8
     speed = found["memory"]["read_bytes_per_s"]
-    text = (
-        f"A study of {largest:,} events done once, step by step; each step uses what those before it have left. The "
-        "returns of all estimation windows are read by `run`, by the correlations of pairs (*how events hang "
-        "together*), by `portfolio_regression`, by `crude_dependence` (whose sums two other tests use) and by "
-        f"`grank_t`: each time {window / 1e9:.1f} GB, which is {window / speed:.2f} s at the speed of memory in this run. Events of one "
-        "date lie far apart in memory, so little of it is found in the cache; only `run` can take events security by "
-        f"security. Four readings alone are {4 * window / speed:.1f} s, five with ranks. Correlations of pairs are not "
-        "bound by memory: every event is scaled anew for every date whose window overlaps with its own."
+    text = STEPS.format(
+        events=largest, window=window / 1e9, once=window / speed, four=4 * window / speed, five=5 * window / speed
     )
     return f"{text}\n\n{table(['step', 'wall s', 'CPU s', 'share'], lines)}"
 
