@@ -46,7 +46,7 @@ class Market:
         and session of its exchange. `session` counts the exchange's sessions, `ret` and `market`
         are simple returns (fraction per session), null where a price is missing on the day or the
         session before. A market loaded from prices has ``ret_since_trade, close, volume`` too. Sorted by
-        (symbol, session).
+        (symbol, session). Of a market made from returns columns are made when they are first asked for.
     securities : polars.DataFrame
         The securities with prices.
     sessions : polars.DataFrame
