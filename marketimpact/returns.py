@@ -98,7 +98,9 @@ def _places(names: pl.Series) -> tuple[pl.Series, NDArray[np.uint32]]:
     order = known.arg_sort()
     place = np.empty(len(known), dtype=np.uint32)
     place[order.to_numpy()] = np.arange(len(known))
-    return known.gather(order), np.concatenate([place[codes] for codes in found])
+    # names written anew: those gathered from a column keep all its text in memory
+    symbols = pl.Series("symbol", known.gather(order).to_list(), dtype=pl.String)
+    return symbols, np.concatenate([place[codes] for codes in found])
 
 
 def _whole(frame: pl.DataFrame, heads: Ints, symbols: pl.Series, dates: pl.Series) -> bool:
@@ -112,7 +114,7 @@ def _whole(frame: pl.DataFrame, heads: Ints, symbols: pl.Series, dates: pl.Serie
 
 
 def _blocks(ret: pl.Series, places: NDArray[np.uint32], length: int) -> Floats:
-    """Returns that come in one block per symbol, (S, T); a copy, since a user's column may lie in an array of his."""
+    """Returns that come in one block per symbol, (S, T); a copy: polars may read an array that is written again."""
     grid = np.empty((len(places), length))
     step = max(PLACED // length, 1)
     for start in range(0, len(places), step):
