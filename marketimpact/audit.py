@@ -209,7 +209,7 @@ def _estimation_days(result: StudyResult) -> pl.DataFrame:
     days = _days(result, values.estimation_dates, None)
     if values.windows.excluded is None:
         return days
-    excluded = result.market.panel.select("symbol", "date").filter(pl.Series(values.windows.excluded))
+    excluded = result.market.select("symbol", "date").filter(pl.Series(values.windows.excluded))
     return days.join(excluded, on=["symbol", "date"], how="anti")
 
 
@@ -218,7 +218,7 @@ def _days(result: StudyResult, dates: NDArray[np.int64], taus: NDArray[np.int64]
     taus = np.zeros(dates.shape[1], dtype=np.int64) if taus is None else taus
     tau = pl.Series("tau", np.tile(taus, len(dates)))
     frame = by_session(result.events, dates).insert_column(2, tau).filter(pl.Series(dates.ravel() >= 0))
-    panel = result.market.panel.select("symbol", "date", "session", "ret", "market")
+    panel = result.market.select("symbol", "date", "session", "ret", "market")
     return frame.join(panel, on=["symbol", "date"], how="left", validate="m:1", maintain_order="left")
 
 

@@ -148,7 +148,7 @@ def _check(market: Market, factors: Sequence[str], *, excess: bool, errors: str,
 
 def _members(placed: pl.DataFrame, market: Market, first: int, last: int, columns: Sequence[str]) -> pl.DataFrame:
     """One row per event and session of its window that has a return."""
-    panel = market.panel.select("symbol", "session", pl.col("date").alias("day"), "ret", *columns)
+    panel = market.select("symbol", "session", "date", "ret", *columns).rename({"date": "day"})
     return (
         placed.select("event_id", "symbol", "day0")
         .join(pl.DataFrame({"tau": range(first, last + 1)}), how="cross")

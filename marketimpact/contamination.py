@@ -136,7 +136,7 @@ def on_sessions(hits: pl.DataFrame, market: Market, near: int) -> pl.DataFrame:
     long = hits.with_columns(
         pl.int_ranges(pl.col("from_session") - near, pl.col("to_session") + near + 1).alias("session")
     )
-    sessions = market.panel.select("symbol", "session", "date")
+    sessions = market.select("symbol", "session", "date")
     return long.explode("session", empty_as_null=True, keep_nulls=True).join(
         sessions, on=["symbol", "session"], how="inner", validate="m:1"
     )
@@ -224,7 +224,7 @@ def _marked(frame: pl.DataFrame, name: str) -> pl.DataFrame:
 
 def _session_on_or_after(rows: pl.DataFrame, market: Market, day: str, name: str) -> pl.DataFrame:
     """Number of the first session of the security's exchange that is not before `day`; null after the last."""
-    sessions = market.panel.select("mic", pl.col("session").alias(name), pl.col("date").alias("_day")).unique()
+    sessions = market.numbered.rename({"session": name, "date": "_day"})
     return rows.sort(day).join_asof(
         sessions.sort("_day"),
         left_on=day,

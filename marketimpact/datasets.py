@@ -101,7 +101,7 @@ def write(folder: Path, market: Any, *, append: bool) -> None:
     for name, frame in own.items():
         if frame is not None:
             frame.write_parquet(part_folder / f"{name}.parquet")
-    facts = {name: getattr(market, name) for name in FACTS} | {"columns": market.panel.columns}
+    facts = {name: getattr(market, name) for name in FACTS} | {"columns": market.panel_columns}
     # last, since it says that all the rest is there
     (part_folder / "facts.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
 
@@ -163,7 +163,7 @@ def _facts(facts: list[dict[str, Any]], known: set[str]) -> dict[str, Any]:
 
 def _must_fit(folder: Path, market: Any, facts: dict[str, Any]) -> None:
     """Whether a market's securities can stand beside those of a dataset."""
-    for name, own in (("columns", market.panel.columns), ("unit", market.unit)):
+    for name, own in (("columns", list(market.panel_columns)), ("unit", market.unit)):
         if own != facts[name]:
             raise DataError(f"{folder.name} has the {name} {facts[name]}, this market {own}: they must agree.")
     twice = [symbol for symbol in market.first_rows["symbol"] if _path(folder, symbol).exists()]

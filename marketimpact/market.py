@@ -18,6 +18,7 @@ from marketimpact.alike import first_alike
 from marketimpact.datasets import Dataset
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.factors import check_factors, read_french
+from marketimpact.held import Panel, days_of, numbers_of, rows_of
 from marketimpact.inference import Clock
 from marketimpact.loading import combined, from_prices, some
 from marketimpact.repairs import DEFAULT, REPAIRED, asked
@@ -30,19 +31,6 @@ __all__ = ["FROM_RETURNS", "Market"]
 
 _TRADED = {"symbol": pl.String, "date": pl.Date, "unadjusted_close": pl.Float64}
 _FILLS = {"symbol": pl.String, "date": pl.Date, "close": pl.Float64}
-
-
-class _Panel:
-    """The panel as a frame: what is held, or the whole dataset read anew each time that it is asked for."""
-
-    def __get__(self, market: Market | None, owner: type | None = None) -> pl.DataFrame:
-        if market is None:
-            raise AttributeError("panel")  # so that the field has no default
-        held: pl.DataFrame | Dataset = market.__dict__["panel"]
-        return held.read(held.columns) if isinstance(held, Dataset) else held
-
-    def __set__(self, market: Market, value: pl.DataFrame | Dataset) -> None:
-        market.__dict__["panel"] = value
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,7 +47,7 @@ class Market:
         and session of its exchange. `session` counts the exchange's sessions, `ret` and `market`
         are simple returns (fraction per session), null where a price is missing on the day or the
         session before. A market loaded from prices has ``ret_since_trade, close, volume`` too. Sorted by
-        (symbol, session).
+        (symbol, session). Of a market made from returns columns are made when they are first asked for.
     securities : polars.DataFrame
         The securities with prices.
     sessions : polars.DataFrame
@@ -94,7 +82,7 @@ class Market:
         sha256 of the content.
     """
 
-    panel: _Panel = _Panel()  # a descriptor: a DataFrame to everyone who asks
+    panel: Panel = Panel()  # noqa: RUF009  # a descriptor: a DataFrame to everyone who asks
     securities: pl.DataFrame
     sessions: pl.DataFrame
     repairs: pl.DataFrame
@@ -232,31 +220,32 @@ class Market:
     @property
     def dataset(self) -> Dataset | None:
         """Where the panel lies on disk; None where it is held."""
-        held = self.__dict__["panel"]
-        return held if isinstance(held, Dataset) else None
+        rows = rows_of(self)
+        return rows if isinstance(rows, Dataset) else None
 
     @property
     def panel_columns(self) -> tuple[str, ...]:
         """Names of the panel's columns."""
-        return tuple(self.panel.columns) if self.dataset is None else self.dataset.columns
+        return rows_of(self).columns
 
     def select(self, *columns: str) -> pl.DataFrame:
-        """Some columns of `panel`; of a dataset no others are read."""
-        return self.panel.select(columns) if self.dataset is None else self.dataset.read(columns)
+        """Some columns of `panel`; no others are made or read."""
+        return rows_of(self).read(columns)
 
     @cached_property
     def numbered(self) -> pl.DataFrame:
         """``mic, session, date``: the sessions in `panel`, by date."""
-        if self.dataset is not None:
-            return self.dataset.numbered
-        return self.panel.select("mic", "session", "date").unique().sort("date")
+        return rows_of(self).numbered
 
     @cached_property
     def unpriced(self) -> pl.DataFrame:
         """``symbol, empty``: whether the security's benchmark has no returns at all."""
-        if self.dataset is not None:
-            return self.dataset.unpriced
-        return self.panel.group_by("symbol").agg(pl.col("market").is_null().all().alias("empty"))
+        return rows_of(self).unpriced
+
+    @cached_property
+    def first_rows(self) -> pl.DataFrame:
+        """``symbol, mic, first_row, first_session, n_sessions``: where a security starts in `panel`."""
+        return rows_of(self).first_rows
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -270,8 +259,10 @@ class Market:
     def column(self, name: str) -> NDArray[np.float64]:
         """A column of `panel`, or of `since_trade`, as numbers; NaN where missing."""
         if name not in self._columns:
-            frame = self.select(name) if name in self.panel_columns else self.since_trade
-            self._columns[name] = frame[name].cast(pl.Float64).to_numpy()
+            if name in self.panel_columns:
+                self._columns[name] = numbers_of(rows_of(self), name)
+            else:
+                self._columns[name] = self.since_trade[name].cast(pl.Float64).to_numpy()
         return self._columns[name]
 
     def first_alike(self, name: str) -> NDArray[np.int64]:
@@ -288,7 +279,7 @@ class Market:
     @cached_property
     def days(self) -> NDArray[np.int64]:
         """Date of every row of `panel` as days since 1970-01-01."""
-        return self.select("date")["date"].to_physical().to_numpy().astype(np.int64)
+        return days_of(rows_of(self))
 
     @cached_property
     def since_trade(self) -> pl.DataFrame:
@@ -297,7 +288,8 @@ class Market:
         Row for row beside `panel`; null on sessions without a trade. The first return of a security
         counts one session; `market_since_trade` is the sum of the benchmark's returns over the gap.
         """
-        return panels.since_trade(self.panel)
+        needed = ("symbol", "session", "ret", "market", "ret_since_trade")
+        return panels.since_trade(self.select(*(name for name in needed if name in self.panel_columns)))
 
     @cached_property
     def quality(self) -> pl.DataFrame:
@@ -308,7 +300,7 @@ class Market:
         copied (`fills`); the longest run of one and the same close; `thin` where more than a fifth of the
         sessions are without trade, so that `TradeToTrade` is the better model.
         """
-        if "close" not in self.panel.columns:
+        if "close" not in self.panel_columns:
             raise SpecificationError("This market was made from returns; how its securities traded is not known.")
         return trading.quality(self.panel, self.spans, self.fills)
 
@@ -323,7 +315,8 @@ class Market:
         """
         if self.dataset is not None:
             return self.dataset.limit_hits
-        return trading.limit_hits(self.panel, self.securities, self.spans)
+        panel = self.panel if "close" in self.panel_columns else pl.DataFrame()
+        return trading.limit_hits(panel, self.securities, self.spans)
 
     def in_currency(self, currency: str, rates: pl.DataFrame) -> Market:
         """The same market with returns and benchmark returns in one currency.
@@ -441,7 +434,7 @@ class Market:
         self._must_be_simple("with_factor")
         if self.sessions["close"].null_count():
             raise SpecificationError("This market was made from returns and has no clocks: join factors by date.")
-        if name in self.panel.columns or name in self.columns:
+        if name in self.panel_columns or name in self.columns:
             raise SpecificationError(f"The market has a column {name!r} already; choose another name.")
         returns, home = foreign.source(self.panel, self.securities, source, mic)
         listed = self.sessions.filter(pl.col("mic") == home)
@@ -464,22 +457,6 @@ class Market:
     def _must_be_simple(self, what: str) -> None:
         if self.unit != "simple":
             raise SpecificationError(f"{what} starts from simple returns; this market holds {self.unit} returns.")
-
-    @cached_property
-    def first_rows(self) -> pl.DataFrame:
-        """``symbol, mic, first_row, first_session, n_sessions``: where a security starts in `panel`."""
-        if self.dataset is not None:
-            return self.dataset.first_rows
-        return (
-            self.panel.with_row_index("row")
-            .group_by("symbol", maintain_order=True)
-            .agg(
-                pl.col("mic").first(),
-                pl.col("row").first().cast(pl.Int64).alias("first_row"),
-                pl.col("session").first().alias("first_session"),
-                pl.len().cast(pl.Int64).alias("n_sessions"),
-            )
-        )
 
     @cached_property
     def clocks(self) -> dict[str, Clock]:

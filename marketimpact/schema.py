@@ -81,11 +81,11 @@ def check(schema: type[dy.Schema], frame: object, what: str) -> pl.DataFrame:
     frame = _with_columns(schema, frame, what)
     names = schema.column_names()
     frame = frame.with_columns(_cast(schema, frame, name, what) for name in names)
-    numbered = frame.select(names).with_row_index("row", offset=1)
-    failure = schema.filter(numbered.drop("row")).failure
-    zones = _zone_rules(numbered) if "time_zone" in names else {}
+    failure = schema.filter(frame.select(names)).failure
+    zones = _zone_rules(_numbered(frame, names)) if "time_zone" in names else {}
     counts = _counts(failure.counts(), schema) | {rule: rows.len() for rule, rows in zones.items()}
     if counts:
+        numbered = _numbered(frame, names)
         at_fault = [_rows_at_fault(schema, numbered, failure.details()), *zones.values()]
         raise refusal(what, counts, numbered.filter(pl.col("row").is_in(pl.concat(at_fault).implode())))
     return frame
@@ -216,6 +216,10 @@ def _zone_rules(numbered: pl.DataFrame) -> dict[str, pl.Series]:
 def _begins_its_day(local: pl.Expr) -> pl.Expr:
     # not "is it 00:00": where the clocks go forward at midnight, the day begins at 01:00
     return (local - timedelta(microseconds=1)).dt.date() != local.dt.date()
+
+
+def _numbered(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    return frame.select(names).with_row_index("row", offset=1)
 
 
 def _rows_at_fault(schema: type[dy.Schema], numbered: pl.DataFrame, details: pl.DataFrame) -> pl.Series:

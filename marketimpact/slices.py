@@ -119,7 +119,7 @@ def bytes_per_row(columns: tuple[str, ...]) -> int:
 
 def _values(market: Market, homes: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
     spans = homes.select("first_row", "n_sessions").iter_rows()
-    frame = market.panel.select(columns)
+    frame = market.select(*columns)
     return pl.concat([frame.slice(first, length) for first, length in spans], rechunk=True)
 
 

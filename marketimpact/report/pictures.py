@@ -171,7 +171,7 @@ def history(story: Story) -> Figure | None:
     if not parts or len(parts) > MOST_LINES:
         return None
     span = (min(days) - BEFORE, max(days) + AFTER)  # type: ignore[type-var, operator]
-    held = market.panel.filter(pl.col("date").is_between(*span)).select("symbol", "date", "ret")
+    held = market.select("symbol", "date", "ret").filter(pl.col("date").is_between(*span))
     levels = (
         held.join(named, on="symbol", how="inner", validate="m:m")
         .group_by("group", "_order", "date")
