@@ -96,7 +96,8 @@ def _touched(given: dict[str, Any], answer: Any) -> dict[str, int]:
     """Windows of a call, and the bytes that it read and wrote."""
     spans, places = given["spans"], given["places"]
     begins = [(column, places[:, 2 + j]) for j, column in enumerate(given["columns"])]
-    begins += [(given[name], places[:, 2]) for name in ("excluded", "days") if len(given.get(name, ()))]
+    begins += [(given["excluded"], places[:, 2])] if len(given.get("excluded", ())) else []
+    begins += [(given["days"], given["day_begins"])] if "days" in given else []
     begins += [(given["rf"], places[:, -1])] if len(given["rf"]) else []
     width = int((spans[:, 1] - spans[:, 0] + 1).sum())
     parts = answer if isinstance(answer, tuple) else (answer,)

@@ -123,7 +123,8 @@ def event_days(fit: Fit, places: Places, market: Market, model: Model, windows: 
     """Return, expectation, abnormal return and its errors on every day of the event window."""
     if _compiled(places) and _forecast_compiled(places, model):
         panel = _panel(places, market, model, windows, span=windows.event)
-        return EventDays(*_kernels().event_days(*panel, market.days, _errors(fit)))
+        dates, begins = market.dates
+        return EventDays(*_kernels().event_days(*panel, dates, begins[places.security], _errors(fit)))
     parts = [_event_days(fit.take(part), places.take(part), market, model, windows) for part in chunks(len(places))]
     return EventDays(*(np.concatenate(days) for days in zip(*parts, strict=True)))
 
@@ -274,16 +275,16 @@ def _panel(
     """
     design = model.design
     used = design.regressors if span else (*design.regressors, *design.instruments)
-    columns = tuple(_readonly(market.column(name)) for name in (design.response, *(term.column for term in used)))
-    begins = [market.first_alike(term.column)[places.security] for term in used]
-    free = market.first_alike("rf")[places.security] if design.excess else places.first_row
+    series = [market.series(term.column) for term in used]
+    free, begin = market.series("rf") if design.excess else (np.empty(0), np.zeros(market.first_rows.height, np.int64))
+    begins = [own[places.security] for own in (*(begins for _, begins in series), begin)]
     return (
-        columns,
+        tuple(_readonly(column) for column in (market.column(design.response), *(values for values, _ in series))),
         np.array([0, *(term.shift for term in used)], dtype=np.int64),
-        _readonly(market.column("rf") if design.excess else np.empty(0)),
+        _readonly(free),
         np.array([design.excess, *(design.excess and term.column == "market" for term in used)], dtype=np.bool_),
         np.array([span] if span else spans(model, windows), dtype=np.int64),
-        np.column_stack([places.n_sessions, places.day0, places.first_row, *begins, free]),
+        np.column_stack([places.n_sessions, places.day0, places.first_row, *begins]),
         np.empty(0, dtype=np.bool_) if span or windows.excluded is None else windows.excluded,
     )
 

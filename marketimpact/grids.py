@@ -73,6 +73,10 @@ class Grid:
         """A column of returns or factors, (S T,); NaN where missing."""
         return self.ret.ravel() if name == "ret" else self._series(name).to_numpy()
 
+    def series(self, name: str) -> NDArray[np.float64]:
+        """What all securities share of a benchmark or factor, (T,); NaN where missing."""
+        return self.days["ret" if name == "market" else name].cast(pl.Float64).to_numpy()
+
     @cached_property
     def dates(self) -> NDArray[np.int64]:
         """Date of every row as days since 1970-01-01, (S T,)."""

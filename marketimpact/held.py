@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from marketimpact.datasets import Dataset
 from marketimpact.grids import Grid
 
-__all__ = ["Held", "Panel", "Rows", "days_of", "numbers_of", "rows_of"]
+__all__ = ["Held", "Panel", "Rows", "dates_of", "days_of", "numbers_of", "rows_of", "series_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +83,16 @@ def numbers_of(rows: Rows, name: str) -> NDArray[np.float64]:
     if isinstance(rows, Grid):
         return rows.numbers(name)
     return rows.read([name])[name].cast(pl.Float64).to_numpy()
+
+
+def series_of(rows: Rows, name: str) -> NDArray[np.float64] | None:
+    """Numbers of a column that are the same for every security, (T,); None where they may differ."""
+    return rows.series(name) if isinstance(rows, Grid) and name in rows.columns and name != "ret" else None
+
+
+def dates_of(rows: Rows) -> NDArray[np.int64] | None:
+    """Dates of the sessions that all securities share, (T,); None where calendars differ."""
+    return rows.days["date"].to_physical().to_numpy().astype(np.int64) if isinstance(rows, Grid) else None
 
 
 def days_of(rows: Rows) -> NDArray[np.int64]:

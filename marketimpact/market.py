@@ -18,7 +18,7 @@ from marketimpact.alike import first_alike
 from marketimpact.datasets import Dataset
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.factors import check_factors, read_french
-from marketimpact.held import Panel, days_of, numbers_of, rows_of
+from marketimpact.held import Panel, dates_of, days_of, numbers_of, rows_of, series_of
 from marketimpact.inference import Clock
 from marketimpact.loading import combined, from_prices, some
 from marketimpact.repairs import DEFAULT, REPAIRED, asked
@@ -265,15 +265,30 @@ class Market:
                 self._columns[name] = self.since_trade[name].cast(pl.Float64).to_numpy()
         return self._columns[name]
 
-    def first_alike(self, name: str) -> NDArray[np.int64]:
-        """Row at which the numbers of a column stand for the first time, for each security of `first_rows`."""
-        if name not in self._alike:
-            rows, lengths = (self.first_rows[c].to_numpy() for c in ("first_row", "n_sessions"))
-            self._alike[name] = first_alike(self.column(name), rows, lengths)
-        return self._alike[name]
+    def series(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Numbers of a benchmark or factor, and where among them those of each security of `first_rows` begin.
+
+        Securities whose numbers are the same share them: whoever reads them finds them in the processor's cache.
+        """
+        if name not in self._series:
+            shared, firsts = series_of(rows_of(self), name), self.first_rows
+            if shared is not None:
+                self._series[name] = shared, np.zeros(firsts.height, dtype=np.int64)
+            else:
+                column, starts = self.column(name), firsts["first_row"].to_numpy()
+                self._series[name] = column, first_alike(column, starts, firsts["n_sessions"].to_numpy())
+        return self._series[name]
 
     @cached_property
-    def _alike(self) -> dict[str, NDArray[np.int64]]:
+    def dates(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Sessions as days since 1970-01-01, and where among them those of each security of `first_rows` begin."""
+        shared = dates_of(rows_of(self))
+        if shared is not None:
+            return shared, np.zeros(self.first_rows.height, dtype=np.int64)
+        return self.days, self.first_rows["first_row"].to_numpy()
+
+    @cached_property
+    def _series(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]]:
         return {}
 
     @cached_property

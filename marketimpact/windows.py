@@ -108,13 +108,12 @@ def check_window(window: object, name: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def _rows(places: Places, window: tuple[int, int]) -> tuple[Ints, NDArray[np.bool_]]:
-    """Row of the panel for every event and day, and whether the calendar has that day."""
+def _rows(places: Places, window: tuple[int, int], begin: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    """Row for every event and day where the event's security begins as told, and whether the calendar has that day."""
     taus = np.arange(window[0], window[1] + 1)
     session = places.day0[:, None] + taus[None, :]
     inside = (session >= 0) & (session < places.n_sessions[:, None])
-    rows = places.first_row[:, None] + session
-    return np.where(inside, rows, 0), inside
+    return np.where(inside, begin[:, None] + session, 0), inside
 
 
 def cut(
@@ -124,12 +123,14 @@ def cut(
     design = model.design
 
     def column(name: str, shift: int = 0) -> Floats:
-        rows, inside = _rows(places, (window[0] + shift, window[1] + shift))
-        return np.where(inside, market.column(name)[rows], np.nan)
+        values, begins = market.series(name)
+        rows, inside = _rows(places, (window[0] + shift, window[1] + shift), begins[places.security])
+        return np.where(inside, values[rows], np.nan)
 
     used = (*design.regressors, *design.instruments) if instruments else design.regressors
     sign = places.sign[:, None]
-    ret = column(design.response) * sign
+    rows, inside = _rows(places, window, places.first_row)
+    ret = np.where(inside, market.column(design.response)[rows], np.nan) * sign
     rf = column("rf") * sign if design.excess else np.zeros(ret.shape)
     x = np.empty((*ret.shape, len(used)))
     for position, term in enumerate(used):
@@ -152,7 +153,7 @@ def excluded_days(places: Places, model: Model, windows: Windows) -> NDArray[np.
     """Which estimation days are to be taken as missing, (N, M) or one False for all."""
     if windows.excluded is None:
         return np.zeros((1, 1), dtype=bool)
-    parts = [_rows(places, span) for span in spans(model, windows)]
+    parts = [_rows(places, span, places.first_row) for span in spans(model, windows)]
     return np.concatenate([windows.excluded[rows] & inside for rows, inside in parts], axis=1)
 
 
@@ -164,8 +165,9 @@ def spans(model: Model, windows: Windows) -> list[tuple[int, int]]:
 
 def dates_between(places: Places, market: Market, window: tuple[int, int]) -> Ints:
     """Dates of a window's sessions as days since 1970-01-01, (N, L); -1 outside the calendar."""
-    rows, inside = _rows(places, window)
-    return np.where(inside, market.days[rows], -1)
+    values, begins = market.dates
+    rows, inside = _rows(places, window, begins[places.security])
+    return np.where(inside, values[rows], -1)
 
 
 def as_dates(days: Ints) -> pl.Series:

@@ -219,7 +219,7 @@ def _expect(fitted, window, alpha, slopes):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def event_days(columns, shifts, rf, minus_rf, spans, places, excluded, days, fits):  # type: ignore[no-untyped-def]
+def event_days(columns, shifts, rf, minus_rf, spans, places, excluded, days, day_begins, fits):  # type: ignore[no-untyped-def]
     """`fitting.EventDays` of every event; `fits`: alpha, slopes, sigma, centre, whitener, base of `linear.Fit`."""
     alpha, slopes, sigma, centre, whitener, base = fits
     n, p, width = len(places), len(shifts) - 1, _width(spans)
@@ -231,7 +231,7 @@ def event_days(columns, shifts, rf, minus_rf, spans, places, excluded, days, fit
         _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
         if minus_rf[0]:
             _copy(free, rf, first, n_sessions, places[i, -1])
-        low, high, known = _held(days, first, width, n_sessions, places[i, 2])
+        low, high, known = _held(days, first, width, n_sessions, day_begins[i])
         dates[i, :low], dates[i, low:high], dates[i, high:] = -1, known, -1
         _expect(fitted, window, alpha[i], slopes[i])
         for d in range(width):

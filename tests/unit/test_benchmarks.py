@@ -292,7 +292,7 @@ def test_the_page_says_what_was_found(tmp_path: Path) -> None:
     assert "| run | 3 | 6 | 75% |" in told
     assert "| the other tests together | 0.01 | 0.02 | 0% |" in told
     # 240 numbers of 8 bytes for each event at 20 GB/s, four times
-    assert "Four readings alone are 0.0 s" in told
+    assert "0.0 GB, which is 0.00 s at the speed of memory" in told
     assert "| `sums` | 10,000 | 1 | 5.0 | 25% | 1.0 | 5% |" in told
     assert "reading speed over its own | 2 times | 4 times | **no** |" in told
     assert "| 50 events from a cold interpreter | 2 s | 1.5 s | yes |" in told
