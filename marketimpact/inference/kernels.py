@@ -93,27 +93,37 @@ def keys(values, low):  # type: ignore[no-untyped-def]
     for row in range(n):
         own, own_bits, key = values[row], bits[row], found[row]
         for d in range(width):
-            # of negative numbers the larger bits are the smaller number
+            # of negative numbers the larger bits are the smaller number, and -0.0 is 0.0
             number = own_bits[d] ^ ((own_bits[d] >> 63) & LARGEST) if own[d] == own[d] else LARGEST
+            number = 0 if own[d] == 0.0 else number
             key[d] = ((number >> low) << low) | d
     return found
 
 
 @njit(nogil=True, cache=True)
-def ranks(ordered, low):  # type: ignore[no-untyped-def]
-    """Ranks of days from sorted `keys`, (K, D), and in which rows two of these are too close to tell."""
+def ranks(ordered, low, scored):  # type: ignore[no-untyped-def]
+    """Ranks of days from sorted `keys`, (K, D), NaN for days without a value, and the number of days with one, (K,).
+
+    Where `scored`, ranks over one more than the number of days, about 0. With the rows of which two days are too close
+    to tell.
+    """
     n, width = ordered.shape
-    found, close = np.empty((n, width)), np.zeros(n, np.bool_)
+    found, n_days, close = np.empty((n, width)), np.zeros(n), np.zeros(n, np.bool_)
+    last, missing = (1 << low) - 1, LARGEST >> low
     for row in range(n):
-        key, rank = ordered[row], found[row]
-        last, n_close = (1 << low) - 1, 0
-        for position in range(width):
-            rank[key[position] & last] = position + 1.0
-        for position in range(width - 1):
-            number = key[position] >> low
-            n_close += number == (key[position + 1] >> low) and number != LARGEST >> low
-        close[row] = n_close > 0
-    return found, close
+        key, rank, n_there = ordered[row], found[row], width
+        while n_there and (key[n_there - 1] >> low) == missing:
+            n_there -= 1
+        for position in range(n_there):
+            place = position + 1.0
+            rank[key[position] & last] = place / (n_there + 1.0) - 0.5 if scored else place
+        for position in range(n_there, width):
+            rank[key[position] & last] = np.nan
+        n_close = 0
+        for position in range(n_there - 1):
+            n_close += (key[position] >> low) == (key[position + 1] >> low)
+        n_days[row], close[row] = n_there, n_close > 0
+    return found, n_days, close
 
 
 @njit(nogil=True, cache=True)

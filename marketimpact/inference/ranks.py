@@ -155,7 +155,10 @@ def _spread(sample: Sample) -> float | Outcome:
 
 def _grank_values(sample: Sample, spread: float, rows: Rows, part: Floats) -> Floats:
     """Standardised residuals and, last, the re-standardised SCAR, (K, M + 1) of K events at a time."""
-    return np.column_stack([part / sample.sigma[rows, None], sample.scar[rows] / spread])
+    values = np.empty((len(part), part.shape[1] + 1))
+    np.divide(part, sample.sigma[rows, None], out=values[:, :-1])
+    values[:, -1] = sample.scar[rows] / spread
+    return values
 
 
 def _grank_scores(sample: Sample, spread: float) -> Values:
@@ -164,8 +167,7 @@ def _grank_scores(sample: Sample, spread: float) -> Values:
 
 def _scores(values: Floats) -> Floats:
     """Ranks scaled to each event's own number of days, about 0, (K, D)."""
-    ranks, n_days = _ranks(values)
-    return ranks / (n_days + 1.0) - 0.5
+    return _ranks(values, scored=True)[0]
 
 
 def _generalised_t(scores: Values, sample: Sample) -> Outcome:
@@ -201,34 +203,42 @@ def _zivney(sample: Sample, values: Values) -> Outcome:
     return Outcome(np.nan, z, normal_p(z), se=spread)
 
 
-def _ranks(values: Floats) -> tuple[Floats, Floats]:
-    """Mid-ranks over each event's own days, NaN left out, and its number of days, (N, D) and (N, 1)."""
-    missing = np.isnan(values)
-    ranks, unsure = _compiled_ranks(values) if len(values) >= CHUNK else _simple_ranks(values)
-    ranks[missing] = np.nan
+def _ranks(values: Floats, *, scored: bool = False) -> tuple[Floats, Floats]:
+    """Mid-ranks over each event's own days, NaN left out, and its number of days, (N, D) and (N, 1).
+
+    Where `scored`, ranks over one more than the number of days, about 0.
+    """
+    ranks, n_days, unsure = (_compiled_ranks if len(values) >= CHUNK else _simple_ranks)(values, scored=scored)
+    n_days = n_days[:, None]
     if len(unsure):
         from scipy.stats import rankdata  # noqa: PLC0415  # scipy.stats costs a third of a second to import
 
-        ranks[unsure] = rankdata(values[unsure], axis=1, nan_policy="omit")
-    return ranks, (~missing).sum(axis=1, keepdims=True).astype(np.float64)
+        shared = rankdata(values[unsure], axis=1, nan_policy="omit")
+        ranks[unsure] = shared / (n_days[unsure] + 1.0) - 0.5 if scored else shared
+    return ranks, n_days
 
 
-def _simple_ranks(values: Floats) -> tuple[Floats, Ints]:
-    """Ranks, and the rows with ties, whose ranks are not right yet."""
+def _simple_ranks(values: Floats, *, scored: bool) -> tuple[Floats, Floats, Ints]:
+    """Ranks, the number of days, and the rows with ties, whose ranks are not right yet."""
     order = np.argsort(values, axis=1)
     ranks = np.empty_like(values)
     np.put_along_axis(ranks, order, np.arange(1.0, values.shape[1] + 1.0)[None, :], axis=1)
+    missing = np.isnan(values)
+    n_days = (values.shape[1] - missing.sum(axis=1)).astype(np.float64)
+    if scored:
+        ranks = ranks / (n_days[:, None] + 1.0) - 0.5
+    ranks[missing] = np.nan
     in_order = np.take_along_axis(values, order, axis=1)
-    return ranks, np.flatnonzero((in_order[:, 1:] == in_order[:, :-1]).any(axis=1))
+    return ranks, n_days, np.flatnonzero((in_order[:, 1:] == in_order[:, :-1]).any(axis=1))
 
 
-def _compiled_ranks(values: Floats) -> tuple[Floats, Ints]:
+def _compiled_ranks(values: Floats, *, scored: bool) -> tuple[Floats, Floats, Ints]:
     """The same from one sort of whole numbers that carry their place; rows with values too close to tell are unsure."""
     low = int(values.shape[1] - 1).bit_length()
-    keys = kernels().keys(values + 0.0, low)  # -0.0 has other bits, and becomes 0.0
+    keys = kernels().keys(values, low)
     keys.sort(axis=1)
-    ranks, close = kernels().ranks(keys, low)
-    return ranks, np.flatnonzero(close)
+    ranks, n_days, close = kernels().ranks(keys, low, scored)
+    return ranks, n_days, np.flatnonzero(close)
 
 
 def _column_means(values: Floats) -> Floats:

@@ -215,21 +215,20 @@ class Sample:
         return float(sizes.sum() ** 2 / (sizes**2).sum())
 
     @cached_property
-    def kinds(self) -> tuple[Ints, Ints, Ints]:
-        """Layouts of these events, (K,), the place of each event's layout among them, (N,), and their sizes, (K,)."""
-        found = numbered(self.layout)
-        return found.kinds, found.place, found.size
+    def kinds(self) -> Numbered:
+        """The layouts of these events: which of them each event is of, their sizes and first events."""
+        return numbered(self.layout)
 
     @cached_property
     def overlap(self) -> Overlap:
         """Pairs of layouts, by their places in `kinds`, that share days of the window."""
-        first = numbered(self.layout).first
+        first = self.kinds.first
         return overlap_of(self.window_dates.rows(first), self.exchange[first], self.clocks)
 
     @cached_property
     def mean_correlation(self) -> MeanCorrelation:
         """Overlap-weighted average correlation of estimation-window residuals."""
-        asked, _, size = self.kinds
+        asked, size = self.kinds.kinds, self.kinds.size
         one, other = size[self.overlap.one], size[self.overlap.other]
         number = np.where(self.overlap.one == self.overlap.other, one * (one - 1) // 2, one * other)
         value, used = self.pairs.weighted(self.overlap, asked)
@@ -245,7 +244,7 @@ class Sample:
     @cached_property
     def n_blocks(self) -> int:
         """Groups of events whose windows are chained by common days."""
-        return chains(len(self.kinds[0]), self.overlap.one, self.overlap.other)[0]
+        return chains(len(self.kinds.size), self.overlap.one, self.overlap.other)[0]
 
     @cached_property
     def shares_days(self) -> bool:
@@ -260,7 +259,7 @@ class Sample:
     @cached_property
     def clusters_overlap(self) -> bool:
         """Whether windows of different clusters have days in common."""
-        asked, place, _ = self.kinds
+        asked, place = self.kinds.kinds, self.kinds.place
         low, high = np.full(len(asked), np.iinfo(np.int64).max), np.full(len(asked), -1)
         np.minimum.at(low, place, self.cluster)
         np.maximum.at(high, place, self.cluster)
@@ -270,7 +269,7 @@ class Sample:
     @cached_property
     def listed_twice(self) -> int:
         """Firms of which two listings are counted as events of days in common."""
-        firm, place = numbered(self.firm).place, self.kinds[1]
+        firm, place = numbered(self.firm).place, self.kinds.place
         low, high = np.full(self.n, np.iinfo(np.int64).max), np.full(self.n, -1)
         np.minimum.at(low, firm, self.symbol)
         np.maximum.at(high, firm, self.symbol)

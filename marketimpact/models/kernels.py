@@ -200,13 +200,35 @@ def residuals(columns, shifts, rf, minus_rf, spans, places, excluded, alpha, slo
     """Return less expectation on complete days, NaN on the others, (N, M)."""
     n, p, width = len(places), len(shifts) - 1, _width(spans)
     left, window, fitted = np.empty((n, width)), np.zeros((p + 1, width)), np.zeros(width)
+    as_they_are = len(spans) == 1 and not len(excluded) and not minus_rf.any()
     for i in range(n):
-        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
-        _expect(fitted, window, alpha[i], slopes[i])
-        own, y = left[i], window[0]
-        for d in range(width):
-            own[d] = y[d] - fitted[d]
+        own, first = left[i], places[i, 1] + spans[0, 0]
+        if as_they_are and _inside(first, width, shifts, places[i]):
+            _fill(own, 0.0)
+            for j in range(p):
+                _add_fitted(own, _days(columns, j + 1, first, width, shifts, places[i]), 0.0, slopes[i, j])
+            y, normal = _days(columns, 0, first, width, shifts, places[i]), alpha[i]
+            for d in range(width):
+                own[d] = y[d] - (normal + own[d])
+        else:
+            _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+            _expect(fitted, window, alpha[i], slopes[i])
+            y = window[0]
+            for d in range(width):
+                own[d] = y[d] - fitted[d]
     return left
+
+
+@njit(nogil=True, cache=True)
+def _inside(first, width, shifts, place):  # type: ignore[no-untyped-def]
+    """Whether the calendar has all days of a window, so that they can be read where they lie."""
+    return first + shifts.min() >= 0 and first + width + shifts.max() <= place[0]
+
+
+@njit(nogil=True, cache=True)
+def _days(columns, j, first, width, shifts, place):  # type: ignore[no-untyped-def]
+    start = place[j + 2] + first + shifts[j]
+    return columns[j][start : start + width]
 
 
 @njit(nogil=True, cache=True)
@@ -327,24 +349,39 @@ def group_sums(columns, shifts, rf, minus_rf, spans, places, excluded, sign, end
     n_groups, p, width = len(ends), len(shifts) - 1, _width(spans)
     total, count = np.zeros((n_groups, p + 1, width)), np.zeros((n_groups, p + 1, width), np.int64)
     window, ok, complete = np.zeros((p + 1, width)), np.zeros(width, np.bool_), 0
+    as_they_are = len(spans) == 1 and not len(excluded) and not minus_rf.any()
     for g in range(n_groups):
         complete = 0
         for i in range(ends[g - 1] if g else 0, ends[g]):
+            first = places[i, 1] + spans[0, 0]
+            if as_they_are and sign[i] > 0 and _inside(first, width, shifts, places[i]):
+                absent = 0
+                for j in range(p + 1):
+                    absent += _n_absent(_days(columns, j, first, width, shifts, places[i]))
+                if not absent:  # as nearly always
+                    complete += 1
+                    for j in range(p + 1):
+                        _add(_days(columns, j, first, width, shifts, places[i]), total[g, j])
+                    continue
             _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
             if sign[i] < 0:
                 window[0] *= sign[i]
-            if _complete_days(window, ok) == width:  # as nearly all are
-                complete += 1
-                for j in range(p + 1):
-                    _add(window[j], total[g, j])
-                continue
             if together:
+                _complete_days(window, ok)
                 for j in range(p + 1):
                     _set_absent_in(window[j], ok, np.nan)
             for j in range(p + 1):
                 _add_present(window[j], total[g, j], count[g, j])
         count[g] += complete
     return total, count
+
+
+@njit(nogil=True, cache=True)
+def _n_absent(values):  # type: ignore[no-untyped-def]
+    absent = 0
+    for d in range(len(values)):
+        absent += values[d] != values[d]
+    return absent
 
 
 @njit(nogil=True, cache=True)

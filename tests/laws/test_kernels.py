@@ -159,8 +159,11 @@ def test_sums_by_day_are_the_same_bits_compiled(rows, monkeypatch):
 def test_ranks_are_those_of_scipy(rows, compiled, monkeypatch):
     monkeypatch.setattr(ranks, "CHUNK", 0 if compiled else 10**9)
     found, n_days = ranks._ranks(rows)  # the one place where both ways meet
-    np.testing.assert_array_equal(found, rankdata(rows, axis=1, nan_policy="omit"))
+    want = rankdata(rows, axis=1, nan_policy="omit")
+    np.testing.assert_array_equal(found, want)
     np.testing.assert_array_equal(n_days[:, 0], np.isfinite(rows).sum(axis=1))
+    scores, _ = ranks._ranks(rows, scored=True)
+    np.testing.assert_array_equal(scores, want / (n_days + 1.0) - 0.5)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
