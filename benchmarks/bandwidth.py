@@ -117,7 +117,7 @@ def covered(places: Any, begin: Any, spans: Any) -> int:
     order = np.argsort(starts)
     reached = np.maximum.accumulate(stops[order])
     fresh = np.maximum(starts[order][1:], reached[:-1])
-    return int(stops[order[0]] - starts[order[0]] + np.maximum(stops[order][1:] - fresh, 0).sum())
+    return int((stops - starts)[order][:1].sum() + np.maximum(stops[order][1:] - fresh, 0).sum())
 
 
 def by_kernel(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:

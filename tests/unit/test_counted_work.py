@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Callable
 
+import numpy as np
 import polars as pl
 import pytest
 
 import marketimpact as mi
+from benchmarks.bandwidth import by_kernel, watched
 from benchmarks.simulated import ESTIMATION, WINDOW, Panel, panel
 from marketimpact.inference import DEFAULT_TESTS, pairs, rowwise
+from marketimpact.models import kernels
 
 STUDY = mi.EventStudy(model=mi.MarketModel(), estimation_window=ESTIMATION, event_window=WINDOW)
 #: Those that draw are bounded by their draws, not by events.
@@ -45,7 +49,7 @@ def study_of(whole: Panel, number: int) -> Callable[[], None]:
 
 
 def calls(ask: Callable[[], None]) -> int:
-    """Python and C function calls."""
+    """Python and C function calls, those of threads that are started meanwhile too."""
     counted = 0
 
     def count(frame: object, event: str, argument: object) -> None:
@@ -53,11 +57,13 @@ def calls(ask: Callable[[], None]) -> int:
         counted += event in ("call", "c_call")
 
     before = sys.getprofile()
+    threading.setprofile(count)
     sys.setprofile(count)
     try:
         ask()
     finally:
         sys.setprofile(before)
+        threading.setprofile(None)
     return counted
 
 
@@ -76,6 +82,19 @@ def test_calls_grow_with_chunks_not_with_events(whole: Panel) -> None:
     small, large = calls(study_of(whole, FEW)), calls(study_of(whole, MANY))
     assert small > 10_000
     assert large - small < (MANY - FEW) / 2
+
+
+def test_every_window_is_read_a_few_times(whole: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimation windows by the fit, the pairs, the portfolios, the sums by day and the ranks, once each."""
+    monkeypatch.setattr(rowwise, "KEPT", 0)  # as for a million events: residuals are not kept
+    ask = study_of(whole, MANY)
+    with watched(kernels) as seen:
+        ask()
+    read = {row["kernel"]: row["windows"] / MANY for row in by_kernel(seen)}
+    layouts = len(np.unique(whole.session)) / MANY  # of each one event tells the days
+    assert read.pop("residuals") == pytest.approx(4.0, abs=2 * layouts)  # pairs, sums, ranks, and once the event window
+    assert read.pop("group_sums") == 2.0  # estimation and event window
+    assert read == {"sums": 1.0, "present": 1.0, "window_sums": 1.0, "squares": 0.0}
 
 
 def test_memory_grows_by_less_than_estimation_windows(whole: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,4 +122,4 @@ def test_days_missing_before_do_not_make_a_layout_of_every_event():
         (day, tuple(row)) for day, row in zip(result.events["date"], result.estimates_.present.tolist(), strict=True)
     }
     assert len(windows) < sample.n / 2
-    assert len(sample.kinds[0]) <= len(windows)
+    assert len(sample.kinds.size) <= len(windows)
