@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from marketimpact.inference.moments import mean_over_spread, student_p
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
 from marketimpact.inference.sample import Floats, Sample
+from marketimpact.threads import mapped
 
 __all__ = ["CLUSTER_T", "DATE_MEANS_T", "SIGN_FLIP_DATE", "WILD_CLUSTER", "WILD_CLUSTER_WEBB"]
 
 #: With more dates than this, sign patterns are drawn instead of enumerated.
 ENUMERATED = 12
 DRAWS = 9999
+#: Weights that are looked at at a time.
+NUMBERS = 2**17
 SEED = 20250812
 WEBB = np.sqrt(np.array([0.5, 1.0, 1.5]))[:, None] * np.array([-1.0, 1.0])
 WEBB = WEBB.ravel()
@@ -42,8 +47,7 @@ def sign_flip_date(sample: Sample) -> Outcome:
     """CAAR against all sign patterns of the dates; exact under symmetry."""
     sums = _sums(sample, sample.car)
     mean = float(sums.sum() / sample.n)
-    signs = _signs(len(sums))
-    drawn = np.abs(_row_sums(signs * sums[None, :])) / sample.n
+    drawn = np.concatenate(list(mapped(lambda signs: np.abs(_row_sums(signs * sums)) / sample.n, _signs(len(sums)))))
     return Outcome(mean, mean, _share(drawn, abs(mean), len(sums)), note=_smallest(len(sums)))
 
 
@@ -57,9 +61,7 @@ def wild_cluster(sample: Sample) -> Outcome:
     plain = cluster_t(sample)
     if np.isnan(plain.statistic):
         return plain
-    signs = _signs(groups)
-    flipped = signs * sums[None, :]
-    drawn = np.abs(_row_sums(flipped) / sample.n / _cluster_se(flipped, sample))
+    drawn = _drawn(_signs(groups), sums, sample)
     return Outcome(mean, plain.statistic, _share(drawn, abs(plain.statistic), groups), note=_smallest(groups))
 
 
@@ -69,10 +71,8 @@ def wild_cluster_webb(sample: Sample) -> Outcome:
     if np.isnan(plain.statistic):
         return plain
     sums = _sums(sample, sample.car)
-    weights = np.random.default_rng(SEED).choice(WEBB, (DRAWS, len(sums)))
-    drawn = weights * sums[None, :]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.abs(_row_sums(drawn) / sample.n / _cluster_se(drawn, sample))
+    rng = np.random.default_rng(SEED)
+    t = _drawn((rng.choice(WEBB, (rows, len(sums))) for rows in _rows_at_once(DRAWS, len(sums))), sums, sample)
     p = float((1 + (t >= abs(plain.statistic) * (1.0 - 1e-10)).sum()) / (1 + DRAWS))
     return Outcome(plain.estimate, plain.statistic, p, note=f"{len(sums)} dates, {DRAWS} draws, seed {SEED}")
 
@@ -97,13 +97,29 @@ def _row_sums(values: Floats) -> Floats:
     return np.asarray(np.ascontiguousarray(values).sum(axis=1))
 
 
-def _signs(groups: int) -> Floats:
-    """Every sign pattern, the identity first, or seeded draws of them."""
+def _drawn(weights: Iterable[Floats], sums: Floats, sample: Sample) -> Floats:
+    """Absolute cluster t of weighted cluster sums, the weights some draws at a time, (B, G)."""
+
+    def t(some: Floats) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.abs(_row_sums(some * sums) / sample.n / _cluster_se(some * sums, sample))
+
+    return np.concatenate(list(mapped(t, weights)))
+
+
+def _rows_at_once(draws: int, groups: int) -> Iterator[int]:
+    """How many draws are looked at at a time: so many that they stay in the processor's cache."""
+    step = max(1, NUMBERS // groups)
+    return (min(step, draws - start) for start in range(0, draws, step))
+
+
+def _signs(groups: int) -> Iterator[Floats]:
+    """Every sign pattern, the identity first, or seeded draws of them; some at a time."""
     if groups <= ENUMERATED:
         bits = np.arange(2**groups)[:, None] >> np.arange(groups)[None, :]
-        return np.asarray(1.0 - 2.0 * (bits & 1))
-    draws = np.random.default_rng(SEED).integers(0, 2, (DRAWS, groups))
-    return np.asarray(1.0 - 2.0 * draws)
+        return iter([np.asarray(1.0 - 2.0 * (bits & 1))])
+    rng = np.random.default_rng(SEED)
+    return (np.asarray(1.0 - 2.0 * rng.integers(0, 2, (rows, groups))) for rows in _rows_at_once(DRAWS, groups))
 
 
 def _share(drawn: Floats, observed: float, groups: int) -> float:
