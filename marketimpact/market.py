@@ -11,14 +11,11 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from marketimpact import calendars, checks, conversions, datasets, foreign, panels, schema, trading
-from marketimpact.alike import first_alike
-from marketimpact.datasets import Dataset
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.factors import check_factors, read_french
-from marketimpact.held import Panel, dates_of, days_of, numbers_of, rows_of, series_of
+from marketimpact.held import HoldsPanel, Panel
 from marketimpact.inference import Clock
 from marketimpact.loading import combined, from_prices, some
 from marketimpact.repairs import DEFAULT, REPAIRED, asked
@@ -34,7 +31,7 @@ _FILLS = {"symbol": pl.String, "date": pl.Date, "close": pl.Float64}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Market:
+class Market(HoldsPanel):
     """Returns of securities, of their benchmarks and of factors, session by session.
 
     Make one with `Market.load` (prices) or `Market.from_returns` (returns); `to_dataset` and `Market.scan` keep
@@ -218,93 +215,9 @@ class Market:
         return self.scan(folder)
 
     @property
-    def dataset(self) -> Dataset | None:
-        """Where the panel lies on disk; None where it is held."""
-        rows = rows_of(self)
-        return rows if isinstance(rows, Dataset) else None
-
-    @property
-    def panel_columns(self) -> tuple[str, ...]:
-        """Names of the panel's columns."""
-        return rows_of(self).columns
-
-    def select(self, *columns: str) -> pl.DataFrame:
-        """Some columns of `panel`; no others are made or read."""
-        return rows_of(self).read(columns)
-
-    @cached_property
-    def numbered(self) -> pl.DataFrame:
-        """``mic, session, date``: the sessions in `panel`, by date."""
-        return rows_of(self).numbered
-
-    @cached_property
-    def unpriced(self) -> pl.DataFrame:
-        """``symbol, empty``: whether the security's benchmark has no returns at all."""
-        return rows_of(self).unpriced
-
-    @cached_property
-    def first_rows(self) -> pl.DataFrame:
-        """``symbol, mic, first_row, first_session, n_sessions``: where a security starts in `panel`."""
-        return rows_of(self).first_rows
-
-    @property
     def columns(self) -> tuple[str, ...]:
         """Names a model can ask for: ``market``, the factors, and what refers to the last trade."""
         return ("market", *self.factors, *(c for c in panels.SINCE_TRADE if c != "ret_since_trade"))
-
-    @cached_property
-    def _columns(self) -> dict[str, NDArray[np.float64]]:
-        return {}
-
-    def column(self, name: str) -> NDArray[np.float64]:
-        """A column of `panel`, or of `since_trade`, as numbers; NaN where missing."""
-        if name not in self._columns:
-            if name in self.panel_columns:
-                self._columns[name] = numbers_of(rows_of(self), name)
-            else:
-                self._columns[name] = self.since_trade[name].cast(pl.Float64).to_numpy()
-        return self._columns[name]
-
-    def series(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Numbers of a benchmark or factor, and where among them those of each security of `first_rows` begin.
-
-        Securities whose numbers are the same share them: whoever reads them finds them in the processor's cache.
-        """
-        if name not in self._series:
-            shared, firsts = series_of(rows_of(self), name), self.first_rows
-            if shared is not None:
-                self._series[name] = shared, np.zeros(firsts.height, dtype=np.int64)
-            else:
-                column, starts = self.column(name), firsts["first_row"].to_numpy()
-                self._series[name] = column, first_alike(column, starts, firsts["n_sessions"].to_numpy())
-        return self._series[name]
-
-    @cached_property
-    def dates(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Sessions as days since 1970-01-01, and where among them those of each security of `first_rows` begin."""
-        shared = dates_of(rows_of(self))
-        if shared is not None:
-            return shared, np.zeros(self.first_rows.height, dtype=np.int64)
-        return self.days, self.first_rows["first_row"].to_numpy()
-
-    @cached_property
-    def _series(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]]:
-        return {}
-
-    @cached_property
-    def days(self) -> NDArray[np.int64]:
-        """Date of every row of `panel` as days since 1970-01-01."""
-        return days_of(rows_of(self))
-
-    @cached_property
-    def since_trade(self) -> pl.DataFrame:
-        """``ret_since_trade, sessions_since_trade, market_since_trade``: trade-to-trade returns.
-
-        Row for row beside `panel`; null on sessions without a trade. The first return of a security
-        counts one session; `market_since_trade` is the sum of the benchmark's returns over the gap.
-        """
-        needed = ("symbol", "session", "ret", "market", "ret_since_trade")
-        return panels.since_trade(self.select(*(name for name in needed if name in self.panel_columns)))
 
     @cached_property
     def quality(self) -> pl.DataFrame:
