@@ -105,6 +105,27 @@ def test_kernels_and_arrays_give_the_same_bits(world, model, way):
     assert_same_bits(few, run(world, model))
 
 
+@pytest.mark.parametrize("window", [(0, 0), (-3, 3), (-1, 2)])
+@pytest.mark.parametrize("model", MODELS, ids=[model.name for model in MODELS])
+def test_cars_straight_from_the_market_are_those_of_the_days(world, model, window, way):
+    """Sums that are made without the days of the event window, against those of the days; not one bit differs."""
+    events, market = world
+    study = mi.EventStudy(model=model, estimation_window=(-150, -11), event_window=(-3, 3), min_observations=30)
+    way(10**9)
+    few = study.run(events, market)
+    want, sums = few.car(*window), few.estimates_.summed(slice(window[0] + 3, window[1] + 4))
+    assert want["n_days"].n_unique() > 1 or window == (0, 0)
+    way(0)
+    many = study.run(events, market)
+    rows = many.estimates_.ar_rows.rows(slice(0, many.events.height))
+    assert "days" not in vars(many.estimates_)
+    found = many.estimates_.summed(slice(window[0] + 3, window[1] + 4))
+    for name, one, other in zip(sums._fields, sums, found, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=name)
+    assert many.car(*window).equals(want)
+    np.testing.assert_array_equal(rows, few.estimates_.ar)
+
+
 def test_excluded_days_are_excluded_in_both(world, way):
     events, market = world
     way(10**9)

@@ -1,0 +1,66 @@
+"""Day 0 of events against a plain search in the calendar of each exchange."""
+
+from bisect import bisect_left
+from datetime import date, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import marketimpact as mi
+from marketimpact.placing import place
+
+SYMBOLS = ["NVDA", "0981.HK", "688981.SS", "2330.TW", "AMD", "NOBODY"]
+
+
+@pytest.fixture(scope="module")
+def market() -> mi.Market:
+    """The embedded sample: simulated prices of several exchanges with holidays of their own."""
+    return mi.Market.load(mi.securities(), mi.SamplePrices())
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(SYMBOLS), st.none() | st.dates(date(2021, 12, 1), date(2027, 1, 1))), min_size=1)
+)
+def test_day_0_is_the_next_session_of_the_own_exchange(market, wanted):
+    events = pl.DataFrame(
+        [(f"e{n:02d}", symbol, day) for n, (symbol, day) in enumerate(wanted)],
+        schema={"event_id": pl.String, "symbol": pl.String, "date": pl.Date},
+        orient="row",
+    )
+    placed, attrition = place(events.reverse(), market)
+    home = dict(market.first_rows.select("symbol", "mic").iter_rows())
+    spans = {
+        symbol: (first, last) for symbol, first, last in market.spans.select("symbol", "first", "last").iter_rows()
+    }
+    rows = {row["event_id"]: row for row in placed.iter_rows(named=True)}
+    reasons = dict(attrition.select("event_id", "reason").iter_rows())
+    assert rows.keys() | reasons.keys() == set(events["event_id"])
+    for event, symbol, told in events.iter_rows():
+        if symbol not in home or told is None:
+            assert reasons[event] == ("no_date" if symbol in home else "unknown_symbol")
+            continue
+        sessions = market.numbered.filter(mic=home[symbol]).sort("date")
+        days = sessions["date"].to_list()
+        at, (first, last) = bisect_left(days, told), spans[symbol]
+        if told < first:
+            assert reasons[event] == "before_data"
+        elif at == len(days) or days[at] > last:
+            assert reasons[event] == "after_data"
+        else:
+            row = rows[event]
+            assert (row["date"], row["date_given"], row["day0"]) == (days[at], told, sessions["session"][at])
+            assert market.first_rows["symbol"][row["security_row"]] == symbol
+
+
+def test_days_before_1970_are_days_like_others():
+    days = [date(1969, 12, 20) + timedelta(n) for n in range(30)]
+    flat = pl.DataFrame({"date": days, "ret": [0.01 * (n % 3) for n in range(30)]})
+    returns = pl.concat([flat.with_columns(pl.lit(symbol).alias("symbol")) for symbol in ("A", "B")])
+    events = pl.DataFrame({"event_id": ["x", "y"], "symbol": ["A", "B"], "date": [date(1969, 12, 31)] * 2})
+    placed, attrition = place(events, mi.Market.from_returns(returns, flat))
+    assert attrition.is_empty()
+    assert placed["date"].to_list() == [date(1969, 12, 31)] * 2
+    assert placed["day0"].to_list() == [11, 11]
