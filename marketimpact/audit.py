@@ -14,6 +14,7 @@ from marketimpact.contamination import Relation, on_sessions, placed, within_sco
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimates import by_session
 from marketimpact.inference import SignificanceTest
+from marketimpact.numbering import NO_DAY
 from marketimpact.result import StudyResult
 from marketimpact.windows import check_window, dates_between
 
@@ -217,7 +218,7 @@ def _days(result: StudyResult, dates: NDArray[np.int64], taus: NDArray[np.int64]
     """``event_id, symbol, tau, date, session, ret, market``: one row per event and session of its calendar."""
     taus = np.zeros(dates.shape[1], dtype=np.int64) if taus is None else taus
     tau = pl.Series("tau", np.tile(taus, len(dates)))
-    frame = by_session(result.events, dates).insert_column(2, tau).filter(pl.Series(dates.ravel() >= 0))
+    frame = by_session(result.events, dates).insert_column(2, tau).filter(pl.Series(dates.ravel() != NO_DAY))
     panel = result.market.select("symbol", "date", "session", "ret", "market")
     return frame.join(panel, on=["symbol", "date"], how="left", validate="m:1", maintain_order="left")
 

@@ -16,6 +16,7 @@ from marketimpact.inference import detectable
 from marketimpact.inference.clocks import apart
 from marketimpact.inference.pairs import shared_part
 from marketimpact.inference.sample import Floats, Ints
+from marketimpact.numbering import NO_DAY
 from marketimpact.portfolios import portfolios
 
 if TYPE_CHECKING:
@@ -232,7 +233,8 @@ def _panel(
             f"{values.windows.min_observations} dates have returns of half of the members."
         )
     kept = np.flatnonzero(whole)
-    days = [np.unique(values.dates[np.concatenate(rows[k * len(met) : (k + 1) * len(met)])][:, columns]) for k in kept]
+    windows = (values.dates[np.concatenate(rows[k * len(met) : (k + 1) * len(met)])][:, columns] for k in kept)
+    days = [np.unique(dates[dates != NO_DAY]) for dates in windows]
     return _Panel(
         announcements=[every[k] for k in kept],
         dates=[values.events["date"][int(rows[k * len(met)][0])] for k in kept],

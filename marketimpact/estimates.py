@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -71,6 +71,10 @@ class Estimates:
     kept: EventDays | None = field(default=None, repr=False)
     _summed: dict[tuple[int, int], Sums] = field(default_factory=dict, init=False, repr=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What it is made of, without what was looked up since: readers of residuals cannot be pickled."""
+        return {part.name: self.__dict__[part.name] for part in fields(self)}
+
     @property
     def taus(self) -> Ints:
         """Sessions of the event window, (L,)."""
@@ -104,7 +108,7 @@ class Estimates:
 
     @property
     def dates(self) -> Ints:
-        """Dates of the event window, (N, L): days since 1970-01-01, -1 outside the calendar."""
+        """Dates of the event window, (N, L): days since 1970-01-01, `NO_DAY` outside the calendar."""
         return self.days.dates
 
     @property
@@ -179,7 +183,7 @@ class Estimates:
 
     @cached_property
     def date_rows(self) -> Rowwise:
-        """Dates of the estimation window's sessions, (N, M): days since 1970-01-01, -1 outside the calendar."""
+        """Dates of the estimation window's sessions, (N, M): days since 1970-01-01, `NO_DAY` outside the calendar."""
 
         def ask(_: Fit, placed: Places, market: Market, windows: Windows) -> Ints:
             parts = [dates_between(placed, market, span) for span in spans(self.model, windows)]

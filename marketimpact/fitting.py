@@ -66,7 +66,7 @@ class EventDays:
         v, the variance of each day's own shock in units of ``sigma^2``: 1 unless the model says
         otherwise; 0 on days without a return.
     dates : (N, L) array of int
-        Days since 1970-01-01; -1 outside the calendar.
+        Days since 1970-01-01; `NO_DAY` outside the calendar.
     """
 
     ret: Floats

@@ -10,6 +10,7 @@ import polars as pl
 from marketimpact.estimates import Estimates, by_session
 from marketimpact.inference import Sample, adjust, blocks, romano_wolf, sq_test
 from marketimpact.models import Model
+from marketimpact.numbering import NO_DAY
 
 __all__ = ["estimate_rows", "session_rows", "single_rows"]
 
@@ -43,7 +44,7 @@ def session_rows(values: Estimates) -> pl.DataFrame:
         pl.Series("se", values.se.ravel()),
         pl.Series("sar", (values.ar / values.se).ravel()),
     )
-    return frame.filter(pl.Series(values.dates.ravel() >= 0)).with_columns(
+    return frame.filter(pl.Series(values.dates.ravel() != NO_DAY)).with_columns(
         pl.col("ret", "expected", "ar", "se", "sar").fill_nan(None)
     )
 

@@ -86,6 +86,8 @@ class Grouped:
 
     def _stack(self, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
         kinds = self.result.events.schema
+        if not frames:  # no events, no groups
+            return pl.DataFrame(schema={column: kinds[column] for column in self.columns})
         return pl.concat(
             frame.select(
                 *[pl.lit(v, dtype=kinds[c]).alias(c) for c, v in zip(self.columns, values, strict=True)],

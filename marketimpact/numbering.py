@@ -9,11 +9,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["Numbered", "numbered", "pieces", "rows_of"]
+__all__ = ["NO_DAY", "Numbered", "numbered", "pieces", "rows_of"]
 
 Ints = NDArray[np.int64]
 S = TypeVar("S", bound=np.generic)
 
+#: Stands for a day that is not there, among days since 1970-01-01: earlier than all others.
+NO_DAY = -(2**31) + 1
 #: A table of this many numbers is always small enough; larger ones are so for as many values.
 SPREAD = 2**20
 #: Numbers below are short.
@@ -37,11 +39,9 @@ class Numbered(NamedTuple):
 
 
 def numbered(values: Ints | pl.Series) -> Numbered:
-    """Number whole numbers, or text (whose kinds are then numbers too), in their order."""
+    """Number whole numbers, or a column of any type (whose kinds are then numbers too), in their order."""
     if isinstance(values, pl.Series):
-        if values.dtype == pl.String:
-            values = values.cast(pl.Enum(values.unique().drop_nulls().sort()))
-        values = values.to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
+        values = _whole(values)
     n = len(values)
     low, high = (int(values.min()), int(values.max())) if n else (0, -1)
     if high - low > max(n, SPREAD):
@@ -55,6 +55,19 @@ def numbered(values: Ints | pl.Series) -> Numbered:
     first = np.empty(len(kinds), dtype=np.int64)
     first[place[::-1]] = np.arange(n)[::-1]  # of the rows of one kind the last that is written is the first of them
     return Numbered(kinds + low, place, count[kinds], first)
+
+
+def _whole(values: pl.Series) -> Ints:
+    """Whole numbers in the order of the values; empty values, all alike, are below all others."""
+    if values.dtype in (pl.Categorical, pl.Enum):  # whose own numbers may be in the order of their registration
+        values = values.cast(pl.String)
+    if values.dtype == pl.String:
+        values = values.cast(pl.Enum(values.unique().drop_nulls().sort()))
+    elif values.dtype != pl.Date and (values.dtype == pl.UInt64 or not values.dtype.is_integer()):
+        values = values.rank("dense")
+    numbers = values.to_physical().cast(pl.Int64)
+    lowest = numbers.min()
+    return numbers.fill_null(lowest - 1 if isinstance(lowest, int) else 0).to_numpy()
 
 
 def rows_of(found: Numbered) -> list[Ints]:

@@ -26,8 +26,6 @@ REASONS = {
 }
 #: Where an event's day 0 sits in the market's panel.
 LOCATION = ("first_row", "n_sessions", "day0", "security_row")
-#: Days since 1970-01-01 that are those of no session.
-NO_DATE = np.int32(-(2**31) + 1)
 ATTRITION = {"event_id": pl.String, "reason": pl.String, "detail": pl.String}
 
 
@@ -67,16 +65,20 @@ def place(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFr
 
 def _next_sessions(frame: pl.DataFrame, market: Market) -> list[pl.Series]:
     """Date and number of the first session on or after `date_given` on each row's exchange, null where none is."""
-    given = frame["date_given"].to_physical().fill_null(-NO_DATE).to_numpy()
-    date, day0 = np.full(len(given), NO_DATE), np.full(len(given), -1, dtype=np.int64)
-    for (mic,), sessions in market.numbered.partition_by("mic", as_dict=True).items():
-        own = (frame["mic"] == mic).fill_null(value=False).to_numpy()
-        dates = np.append(sessions["date"].to_physical().to_numpy(), NO_DATE)  # past the last session there is none
-        numbers = np.append(sessions["session"].to_numpy(), -1)
-        place = np.searchsorted(dates[:-1], given[own])
-        date[own], day0[own] = dates[place], numbers[place]
-    columns = pl.DataFrame({"date": date, "day0": day0})
-    there = pl.when(pl.col("day0") >= 0)
+    sessions = market.numbered.sort("mic", "date")
+    mics = pl.Enum(sessions["mic"].unique().sort())
+    home = market.first_rows["mic"].cast(mics).to_physical().cast(pl.Int64).gather(frame["security_row"]).fill_null(-1)
+    days = sessions["date"].to_physical().to_numpy().astype(np.int64)
+    low, span = int(days.min()), int(days.max() - days.min()) + 2
+    # one number for exchange and day: no exchange has a session on the last day of its stretch
+    given = frame["date_given"].to_physical().cast(pl.Int64).fill_null(low + span).to_numpy()
+    wanted = home.to_numpy() * span + np.clip(given - low, 0, span - 1)
+    own = sessions["mic"].cast(mics).to_physical().to_numpy().astype(np.int64)
+    place = np.searchsorted(own * span + (days - low), wanted)
+    found = np.append(own, -2)[place] == home.to_numpy()
+    next_one = np.minimum(place, len(days) - 1)
+    columns = pl.DataFrame({"date": days[next_one].astype(np.int32), "day0": sessions["session"].to_numpy()[next_one]})
+    there = pl.when(pl.Series(found))
     return columns.select(there.then(pl.col("date").cast(pl.Date)), there.then("day0")).get_columns()
 
 

@@ -12,7 +12,7 @@ from marketimpact.fitting import CHUNK, group_sums
 from marketimpact.inference import Clock, Portfolios, Rowwise, apart
 from marketimpact.market import Market
 from marketimpact.models import Model, forecast
-from marketimpact.numbering import numbered, rows_of
+from marketimpact.numbering import NO_DAY, numbered, rows_of
 from marketimpact.threads import mapped
 from marketimpact.windows import Floats, Ints, estimation_cut, own_variance_of
 
@@ -49,7 +49,7 @@ def portfolios(
     width = max(len(days) for _, _, days in parts)
     n_regressors = parts[0][1].shape[1]
     y_all, x_all = np.full((len(groups), width), np.nan), np.full((len(groups), width, n_regressors), np.nan)
-    days_all = np.full((len(groups), width), -1, dtype=np.int64)
+    days_all = np.full((len(groups), width), NO_DAY, dtype=np.int64)
     for row, (y_mean, x_mean, days) in enumerate(parts):
         y_all[row, : len(days)], x_all[row, : len(days)], days_all[row, : len(days)] = y_mean, x_mean, days
     fitted = model.design.estimator(y_all, x_all, model.design)
@@ -72,7 +72,7 @@ def portfolios(
         n_events=np.array([len(rows) for rows in groups], dtype=np.int64),
         residuals=Rowwise.of(residuals),
         residual_dates=Rowwise.of(days_all),
-        dates=np.where(present, dates, -1),
+        dates=np.where(present, dates, NO_DAY),
         exchange=np.array([group[rows[0]] for rows in groups], dtype=np.int64),
         clocks=clocks,
     )
@@ -122,14 +122,14 @@ def _batches(groups: Sequence[Ints]) -> Iterator[Sequence[Ints]]:
 def _on_days(total: Floats, count: Ints, dates: Ints, n: int) -> tuple[Floats, Floats, Ints]:
     """Mean return and regressors, (p + 1, M) sums given, on each date that at least half of n members have."""
     order = np.argsort(dates, kind="stable")
-    order = order[(dates[order] >= 0) & (2 * count[order] >= n)]
+    order = order[(dates[order] != NO_DAY) & (2 * count[order] >= n)]
     mean = total[:, order] / count[order]
     return mean[0], mean[1:].T, dates[order]
 
 
 def _by_date(y: Floats, x: Floats, dates: Ints) -> tuple[Floats, Floats, Ints]:
     """The same of members whose sessions are matched by date; (n, M), (n, M, p) and (n, M) in."""
-    present = ~(np.isnan(y) | np.isnan(x).any(axis=2)) & (dates >= 0)
+    present = ~(np.isnan(y) | np.isnan(x).any(axis=2)) & (dates != NO_DAY)
     axis = np.unique(dates[present])
     column = np.searchsorted(axis, dates[present])
     count = np.bincount(column, minlength=len(axis))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -38,7 +38,7 @@ from marketimpact.windows import check_window
 
 __all__ = ["StudyResult"]
 
-_CAR_COLUMNS = ("n_days", "car", "se", "t", "df", "p", "mde", "scar", "bhar", "flags", "last")
+_CAR_COLUMNS = ("n_days", "car", "se", "t", "df", "p", "mde", "scar", "bhar", "flags", "last", "true_car")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +65,10 @@ class StudyResult:
     attrition: pl.DataFrame
     recorded: Callable[[], Mapping[str, str]] = field(repr=False)
     clustered_by: str | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What it is made of, without what was asked since."""
+        return {part.name: self.__dict__[part.name] for part in fields(self)}
 
     @cached_property
     def record(self) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ from marketimpact.estimates import Estimates, panel
 from marketimpact.inference import Pairs, Pool, Rows, Rowwise, Sample, apart, layouts
 from marketimpact.market import Market
 from marketimpact.models import Model
+from marketimpact.numbering import NO_DAY
 from marketimpact.portfolios import portfolios
 
 __all__ = ["pairs_of", "sample_of"]
@@ -43,7 +44,7 @@ def sample_of(
         residual_dates=values.date_rows.take(held),
         placebo=placebo.take(held),
         window_dates=Rowwise(
-            len(held), present.shape[1], lambda rows: np.where(present[rows], dates(rows)[:, columns], -1)
+            len(held), present.shape[1], lambda rows: np.where(present[rows], dates(rows)[:, columns], NO_DAY)
         ),
         event_ar=part.ar_rows,
         event_se=part.day_rows("se"),

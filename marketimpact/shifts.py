@@ -15,6 +15,7 @@ from marketimpact.estimates import Estimates
 from marketimpact.inference import block_sums, chains, overlap_of
 from marketimpact.market import Market
 from marketimpact.models import Model, forecast
+from marketimpact.numbering import NO_DAY
 from marketimpact.windows import Floats, Ints, estimation_cut
 
 __all__ = ["MIN_POSITIONS", "Moved", "Shifts", "draw_shifts", "move", "widened"]
@@ -186,7 +187,7 @@ def _targets(stretch: _Stretch, days: Ints) -> tuple[Ints, Ints]:
     """
     day0 = stretch.events["date"].to_physical().to_numpy().astype(np.int64)
     place = np.searchsorted(days, day0)
-    begin = np.where(stretch.dates[:, 0] >= 0, stretch.dates[:, 0], day0)
+    begin = np.where(stretch.dates[:, 0] != NO_DAY, stretch.dates[:, 0], day0)
     steps = int((place - np.searchsorted(days, begin)).max()) + 1
     target = days[np.maximum(place[:, None] - np.arange(steps)[None, :], 0)]
     column = np.stack([np.searchsorted(row, dates) for row, dates in zip(stretch.dates, target, strict=True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -12,6 +13,7 @@ import polars as pl
 from marketimpact.errors import SpecificationError
 from marketimpact.market import Market
 from marketimpact.models import Design
+from marketimpact.numbering import NO_DAY
 from marketimpact.pipeline import estimate
 from marketimpact.result import StudyResult
 from marketimpact.windows import Windows, as_dates, dates_between
@@ -66,12 +68,12 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
         market=market,
         estimates_=estimates,
         attrition=pl.concat([result.attrition, attrition]).sort("event_id"),
-        recorded=partial(_record, result),
+        recorded=partial(_record, result.recorded),
     )
 
 
-def _record(result: StudyResult) -> dict[str, str]:
-    return {**result.record, "derived": "abnormal volatility"}
+def _record(of_source: Callable[[], Mapping[str, str]]) -> dict[str, str]:
+    return {**of_source(), "derived": "abnormal volatility"}
 
 
 def _market_of(result: StudyResult) -> Market:
@@ -117,6 +119,6 @@ def _panel_of(result: StudyResult) -> pl.DataFrame:
             "date": as_dates(days),
             "ret": pl.Series(np.where(np.isfinite(log_square), log_square, np.nan).ravel()).fill_nan(None),
         }
-    ).filter(pl.Series(days.ravel() >= 0))
+    ).filter(pl.Series(days.ravel() != NO_DAY))
     session = pl.int_range(pl.len(), dtype=pl.Int64).over("symbol").alias("session")
     return frame.select("symbol", "mic", session, "date", "ret", pl.lit(None, pl.Float64).alias("market"))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from marketimpact.errors import SpecificationError
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
+from marketimpact.numbering import NO_DAY
 
 __all__ = [
     "Bools",
@@ -164,10 +165,10 @@ def spans(model: Model, windows: Windows) -> list[tuple[int, int]]:
 
 
 def dates_between(places: Places, market: Market, window: tuple[int, int]) -> Ints:
-    """Dates of a window's sessions as days since 1970-01-01, (N, L); -1 outside the calendar."""
+    """Dates of a window's sessions as days since 1970-01-01, (N, L); `NO_DAY` outside the calendar."""
     values, begins = market.dates
     rows, inside = _rows(places, window, begins[places.security])
-    return np.where(inside, values[rows], -1)
+    return np.where(inside, values[rows], NO_DAY)
 
 
 def as_dates(days: Ints) -> pl.Series:

@@ -198,7 +198,7 @@ def _less_often(often):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def unit_sums(values, row_ends, days, columns, day_ends, theirs, ends, linked, set_ends, least, nothing):  # type: ignore[no-untyped-def]
-    """`units.Batch.sums`: layouts one after the other; `values` are put in another order.
+    """`units.sums_of`: layouts one after the other; `values` are put in another order.
 
     What ends with b: rows of a layout with `row_ends`, days and columns with `day_ends`, sets with `set_ends`. What
     ends with a set: `theirs` with `ends`.

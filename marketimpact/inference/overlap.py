@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from marketimpact.inference.clocks import Clock, apart, links
 from marketimpact.inference.rowwise import CHUNK, Rowwise
-from marketimpact.numbering import numbered
+from marketimpact.numbering import NO_DAY, numbered
 from marketimpact.threads import mapped
 
 __all__ = ["BY_DATE", "OTHER_FIRST", "OTHER_LATER", "Layouts", "Overlap", "chains", "layouts", "overlap_of"]
@@ -113,8 +113,8 @@ class Overlap:
 
 
 def overlap_of(dates: Ints, exchange: Ints, clocks: Sequence[Clock]) -> Overlap:
-    """Pairs of rows with days in common; (K, L) dates, -1 where there is none."""
-    row, column = np.nonzero(dates >= 0)
+    """Pairs of rows with days in common; (K, L) dates, `NO_DAY` where there is none."""
+    row, column = np.nonzero(dates != NO_DAY)
     day = dates[row, column]
     entries = {a: (row[exchange[row] == a], day[exchange[row] == a]) for a in np.unique(exchange).tolist()}
     hardly = apart(clocks)
@@ -135,7 +135,7 @@ def overlap_of(dates: Ints, exchange: Ints, clocks: Sequence[Clock]) -> Overlap:
         weight[:, kind] += np.bincount(at, minlength=len(pair))
         is_far[at] = far
     one, other = np.divmod(pair, max(len(dates), 1))
-    length = (dates >= 0).sum(axis=1)
+    length = (dates != NO_DAY).sum(axis=1)
     return Overlap(one, other, weight / np.sqrt(length[one] * length[other])[:, None], is_far)
 
 

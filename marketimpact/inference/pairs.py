@@ -17,7 +17,7 @@ from marketimpact.inference.incomplete import Placed, Ragged
 from marketimpact.inference.overlap import BY_DATE, OTHER_FIRST, Overlap, overlap_of
 from marketimpact.inference.rowwise import CHUNK, Rowwise
 from marketimpact.inference.units import MIN_COMMON_DAYS, Layout, Sums, in_order, places_of, products, sums_of
-from marketimpact.numbering import numbered, pieces, rows_of
+from marketimpact.numbering import NO_DAY, numbered, pieces, rows_of
 from marketimpact.threads import mapped
 
 __all__ = [
@@ -251,7 +251,7 @@ class Pairs:
         dates = self.rows.residual_dates.rows(first)
         order = np.argsort(dates, axis=1, kind="stable")
         gaps = np.array(self._gaps[batch * CHUNK : (batch + 1) * CHUNK])
-        has = (gaps[:, None] | ~np.isnan(self.rows.residuals.rows(first))) & (dates >= 0)
+        has = (gaps[:, None] | ~np.isnan(self.rows.residuals.rows(first))) & (dates != NO_DAY)
         columns = [own[held[own]] for own, held in zip(order, has, strict=True)]
         return [(own[column], column) for own, column in zip(dates, columns, strict=True)]
 

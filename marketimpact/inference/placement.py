@@ -7,7 +7,7 @@ import numpy as np
 from marketimpact.inference.clocks import Clock
 from marketimpact.inference.rowwise import Rowwise
 from marketimpact.inference.sample import Floats, Ints
-from marketimpact.numbering import numbered, rows_of
+from marketimpact.numbering import NO_DAY, numbered, rows_of
 
 __all__ = ["side_by_side"]
 
@@ -30,7 +30,7 @@ def side_by_side(
     Parameters
     ----------
     residuals, dates : Rowwise (N, M)
-        Residuals in event time, and the dates of their sessions, -1 outside the calendar.
+        Residuals in event time, and the dates of their sessions, `NO_DAY` outside the calendar.
     day0, announcement, exchange : (N,) arrays
         Date of day 0, number of the announcement and of the exchange.
     clocks : tuple of Clock
@@ -87,14 +87,14 @@ def _columns(
 
 def _close(clock: Clock, day: int) -> float:
     """Closing instant of a session; nan outside the calendar."""
-    return float(clock.closes[np.searchsorted(clock.dates, day)]) if day >= 0 else np.nan
+    return float(clock.closes[np.searchsorted(clock.dates, day)]) if day != NO_DAY else np.nan
 
 
 def _next(clock: Clock, instants: Floats | float) -> Ints:
-    """Dates of the first sessions that close at or after some instants; -1 where there is none."""
+    """Dates of the first sessions that close at or after some instants; `NO_DAY` where there is none."""
     where = np.searchsorted(clock.closes, instants, side="left")
-    padded = np.append(clock.dates, -1)
-    return np.asarray(np.where(np.isnan(instants), -1, padded[where]))
+    padded = np.append(clock.dates, NO_DAY)
+    return np.asarray(np.where(np.isnan(instants), NO_DAY, padded[where]))
 
 
 def _gathered(dates: Ints, wanted: Ints) -> Ints:
@@ -103,5 +103,5 @@ def _gathered(dates: Ints, wanted: Ints) -> Ints:
     where = np.minimum(np.searchsorted(dates, wanted, sorter=order), len(dates) - 1)
     column = order[where]
     last = np.append(wanted[1:] != wanted[:-1], True)
-    found = (dates[column] == wanted) & (wanted >= 0) & last
+    found = (dates[column] == wanted) & (wanted != NO_DAY) & last
     return np.where(found, column, -1)

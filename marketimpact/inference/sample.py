@@ -34,9 +34,9 @@ class Portfolios:
     df, n_events : (G,) arrays
         Degrees of freedom; number of members.
     residuals, residual_dates : Rowwise (G, M)
-        Residuals, and their dates as days since 1970-01-01, -1 where there is none.
+        Residuals, and their dates as days since 1970-01-01, `NO_DAY` where there is none.
     dates : (G, L) array
-        Dates of the window, -1 where no member has a return.
+        Dates of the window, `NO_DAY` where no member has a return.
     exchange : (G,) array
         Number of each portfolio's exchange; 0 where portfolios hold several.
     clocks : tuple of Clock
@@ -99,12 +99,12 @@ class Sample:
     residuals : Rowwise (N, M)
         Abnormal returns of the estimation window, NaN where missing.
     residual_dates : Rowwise (N, M)
-        Their dates as days since 1970-01-01, -1 outside the calendar.
+        Their dates as days since 1970-01-01, `NO_DAY` outside the calendar.
     placebo : Rowwise (N, M)
         The residuals in event time, and for announcements that exchanges with other holidays hear put side by
         side by the clock, so that a column is one placebo announcement: see `side_by_side`.
     window_dates : Rowwise (N, L)
-        Dates of the window, -1 where there is no abnormal return.
+        Dates of the window, `NO_DAY` where there is no abnormal return.
     event_ar, event_se : Rowwise (N, W)
         Abnormal returns of the whole event window and their forecast standard errors, NaN where missing.
     pool : Pool
@@ -185,7 +185,7 @@ class Sample:
 
     @property
     def dates(self) -> Ints:
-        """Dates of the window, (N, L), -1 where there is no abnormal return."""
+        """Dates of the window, (N, L), `NO_DAY` where there is no abnormal return."""
         return self.window_dates.whole
 
     @cached_property

@@ -1,8 +1,8 @@
 """The same sums as `marketimpact.models.linear`, straight from the market's columns: for many events at once.
 
-Each window is copied into a small buffer, so that memory does not grow with events times days. Sums keep the order of
-`linear.sum_days`: both ways give the same bits. Every loop runs in one thread and without Python's lock: callers share
-events out. Compiled once and kept on disk.
+Windows are read where they lie or copied into a small buffer, so that memory does not grow with events times days.
+Sums keep the order of `linear.sum_days`: both ways give the same bits. Every loop runs in one thread and without
+Python's lock: callers share events out. Compiled once and kept on disk.
 
 What all of them read comes first: `columns`, the response and the regressors; `shifts`, by how many sessions each is
 later; `rf`, the risk-free rate, and `minus_rf`, from which columns it is taken; `spans`, the stretches of sessions
@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+
+from marketimpact.numbering import NO_DAY
 
 __all__ = ["event_days", "group_sums", "present", "residuals", "squares", "sums", "window_sums"]
 
@@ -205,7 +207,7 @@ def residuals(columns, shifts, rf, minus_rf, spans, places, excluded, alpha, slo
         own, first = left[i], places[i, 1] + spans[0, 0]
         if as_they_are and _inside(first, width, shifts, places[i]):
             _fill(own, 0.0)
-            for j in range(p):
+            for j in range(slopes.shape[1]):
                 _add_fitted(own, _days(columns, j + 1, first, width, shifts, places[i]), 0.0, slopes[i, j])
             y, normal = _days(columns, 0, first, width, shifts, places[i]), alpha[i]
             for d in range(width):
@@ -254,7 +256,7 @@ def event_days(columns, shifts, rf, minus_rf, spans, places, excluded, days, day
         if minus_rf[0]:
             _copy(free, rf, first, n_sessions, places[i, -1])
         low, high, known = _held(days, first, width, n_sessions, day_begins[i])
-        dates[i, :low], dates[i, low:high], dates[i, high:] = -1, known, -1
+        dates[i, :low], dates[i, low:high], dates[i, high:] = NO_DAY, known, NO_DAY
         _expect(fitted, window, alpha[i], slopes[i])
         for d in range(width):
             ar[i, d] = window[0, d] - fitted[d]
