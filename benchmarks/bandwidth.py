@@ -65,8 +65,7 @@ def watched(kernels: Any) -> Iterator[list[dict[str, Any]]]:
 
     Each has ``kernel, windows, seconds`` of the thread that made it, and bytes. ``window_bytes`` counts every window
     as it is read, again for each event, and what is written; windows overlap, so that most of it comes from cache.
-    ``memory_bytes`` counts every row that lies in some window of the call once, and what is written: at least that
-    much must come from memory.
+    ``memory_bytes`` counts every row that lies in some window of the call once, and what is written.
     """
     calls: list[dict[str, Any]] = []
     originals = {name: getattr(kernels, name) for name in kernels.__all__}

@@ -78,6 +78,14 @@ TIMES = """Wall seconds, in brackets CPU seconds of all threads: the median of u
 loaded; of `Market.from_returns` the one time it is done. Every part begins with `run`. Default tests without ranks:
 {without}. Resampling, left out: {resampling}."""
 
+READING = """In the same run {threads} threads together read {read:.1f} GB/s and copy {copied:.1f} GB/s (bytes read and
+bytes written) of arrays far larger than the cache. The kernels at {events:,} events, in seconds of all threads together:
+*as read* counts each window again for each event, and what is written. *Once a call* counts every row that lies in some
+window of a call, of some thousand events, once, and what is written; little of it is in the cache before where a call
+takes events date by date, as for `residuals`, and much where it takes them security by security, as for `sums`. What is
+written is read again while it is in the cache, so that shares of the speed of reading can exceed 100%. The test whose
+residuals are counted is `bmp_kp`."""
+
 STEPS = """A study of {events:,} events done once, step by step; each step uses what those before it have left. The
 returns of all estimation windows are read by `run`, by the correlations of pairs (*how events hang together*), by
 `portfolio_regression`, by `crude_dependence` (whose sums two other tests use) and by `grank_t`: each time
@@ -225,15 +233,13 @@ def bandwidth(found: Row) -> str:
             share = [f"{part / speed['read_bytes_per_s']:.0%}" for part in (window, once)]
             cells = [f"{row['windows']:,}", short(row["wall"]), f"{window / 1e9:.1f}", share[0]]
             lines.append([f"`{row['kernel']}`", *cells, f"{once / 1e9:.1f}", share[1]])
-    text = (
-        f"In the same run {speed['threads']} threads together read {speed['read_bytes_per_s'] / 1e9:.1f} GB/s and copy "
-        f"{speed['copy_bytes_per_s'] / 1e9:.1f} GB/s (bytes read and bytes written) of arrays far larger than the "
-        f"cache. The kernels at {largest:,} events: *as read* counts each window again for each event, and what is "
-        "written; windows overlap, so that most of it comes from cache. *From memory* counts every row of the market "
-        "that lies in some window once, and what is written: at least so much comes from memory. Shares are of the "
-        "speed of reading. The test whose residuals are counted is `bmp_kp`."
+    text = READING.format(
+        threads=speed["threads"],
+        read=speed["read_bytes_per_s"] / 1e9,
+        copied=speed["copy_bytes_per_s"] / 1e9,
+        events=largest,
     )
-    names = ["kernel", "windows", "s", "as read GB/s", "share", "from memory GB/s", "share"]
+    names = ["kernel", "windows", "s", "as read GB/s", "share", "once a call GB/s", "share"]
     return f"{text}\n\n{table(names, lines)}"
 
 
