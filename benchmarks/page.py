@@ -78,13 +78,13 @@ TIMES = """Wall seconds, in brackets CPU seconds of all threads: the median of u
 loaded; of `Market.from_returns` the one time it is done. Every part begins with `run`. Default tests without ranks:
 {without}. Resampling, left out: {resampling}."""
 
-READING = """In the same run {threads} threads together read {read:.1f} GB/s and copy {copied:.1f} GB/s (bytes read and
-bytes written) of arrays far larger than the cache. The kernels at {events:,} events, in seconds of all threads together:
-*as read* counts each window again for each event, and what is written. *Once a call* counts every row that lies in some
-window of a call, of some thousand events, once, and what is written; little of it is in the cache before where a call
-takes events date by date, as for `residuals`, and much where it takes them security by security, as for `sums`. What is
-written is read again while it is in the cache, so that shares of the speed of reading can exceed 100%. The test whose
-residuals are counted is `bmp_kp`."""
+READING = """In the same run {threads} threads together read {read:.1f} GB/s and copy {copied:.1f} GB/s (bytes read
+and bytes written) of arrays far larger than the cache. The kernels at {events:,} events, in seconds of all threads
+together: *as read* counts each window again for each event, and what is written. *Once a call* counts every row that
+lies in some window of a call, of some thousand events, once, and what is written; little of it is in the cache before
+where a call takes events date by date, as for `residuals`, and much where it takes them security by security, as for
+`sums`. What is written is read again while it is in the cache, so that shares of the speed of reading can exceed
+100%. The test whose residuals are counted is `bmp_kp`."""
 
 STEPS = """A study of {events:,} events done once, step by step; each step uses what those before it have left. The
 returns of all estimation windows are read by `run`, by the correlations of pairs (*how events hang together*), by
