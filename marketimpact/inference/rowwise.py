@@ -87,24 +87,17 @@ class Rowwise:
 
     def every(self, do: Callable[[Rows, NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
         """What `do` makes of each row, (N, ...), of some rows (K, ...)."""
-        found: NDArray[Any] | None = None
-        for rows, values in self.each(lambda rows, read: (rows, do(rows, read))):
-            found = np.empty((self.n, *values.shape[1:]), values.dtype) if found is None else found
-            found[rows] = values
-        return np.empty((0, 0)) if found is None else found
+        return np.concatenate(list(self.each(do)) or [np.empty((0, 0))])
 
     def swept(self, length: int) -> Sweep:
         """Sums over the rows, by day and by run of `length` days; read once and kept."""
         if length not in self._swept:
-            positive = np.zeros(self.n, dtype=np.int64)
-
-            def swept(rows: Rows, values: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-                *sums, positive[rows] = _sweep(values, length)
-                return tuple(sums)
-
-            parts = list(self.each(swept)) or [_sweep(np.empty((0, self.width)), length)[:-1]]
-            total, count, run_total, run_count = map(_added, zip(*parts, strict=True))
-            self._swept[length] = Sweep(total, count, run_total, run_count, positive)
+            parts = list(self.each(lambda _, values: _sweep(values, length)))
+            parts = parts or [_sweep(np.empty((0, self.width)), length)]
+            total, count, run_total, run_count, positive = zip(*parts, strict=True)
+            self._swept[length] = Sweep(
+                _added(total), _added(count), _added(run_total), _added(run_count), np.concatenate(positive)
+            )
         return self._swept[length]
 
     def take(self, numbers: NDArray[np.int64]) -> Rowwise:
