@@ -150,9 +150,9 @@ def _members(placed: pl.DataFrame, market: Market, first: int, last: int, column
     """One row per event and session of its window that has a return."""
     panel = market.select("symbol", "session", "date", "ret", *columns).rename({"date": "day"})
     return (
-        placed.select("event_id", "symbol", "day0")
+        placed.select("event_id", "symbol", "_day0")
         .join(pl.DataFrame({"tau": range(first, last + 1)}), how="cross")
-        .with_columns((pl.col("day0") + pl.col("tau")).alias("session"))
+        .with_columns((pl.col("_day0") + pl.col("tau")).alias("session"))
         .join(panel, on=["symbol", "session"], how="inner", validate="m:1")
         .drop_nulls("ret")
     )

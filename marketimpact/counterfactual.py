@@ -285,7 +285,7 @@ def _one(event: dict[str, Any], placed: pl.DataFrame, question: _Question, rows:
 
 def _treated(event: dict[str, Any], placed: pl.DataFrame, window: tuple[int, int]) -> set[str]:
     """The event's security, and those with an event whose window overlaps or whose day 0 is the same date."""
-    close = (pl.col("day0") - event["day0"]).abs() <= window[1] - window[0]
+    close = (pl.col("_day0") - event["_day0"]).abs() <= window[1] - window[0]
     near = placed.filter((pl.col("date") == event["date"]) | ((pl.col("mic") == event["mic"]) & close))
     return {event["symbol"], *near["symbol"]}
 
@@ -322,7 +322,7 @@ def _wide(event: dict[str, Any], question: _Question, donors: Sequence[str]) -> 
     panel, tau = question.market.panel, pl.col("tau")
     own = (
         panel.filter(pl.col("symbol") == event["symbol"])
-        .select("date", (pl.col("session") - event["day0"]).alias("tau"), pl.col("ret").alias("own"))
+        .select("date", (pl.col("session") - event["_day0"]).alias("tau"), pl.col("ret").alias("own"))
         .filter(tau.is_between(*question.estimation) | tau.is_between(*question.window))
     )
     others = panel.filter(pl.col("symbol").is_in(list(donors))).select("symbol", "date", "ret")

@@ -182,15 +182,15 @@ def run(task: Task) -> Arrays:
 
 
 def _task(job: Job) -> Task:
-    sent = job.placed.select("event_id", "symbol", "date", "first_session", *LOCATION)
+    sent = job.placed.select("event_id", "symbol", "date", *LOCATION)
     part, moved, windows = slices.piece(Places.of(sent), job.market, job.model, job.windows)
-    sent = sent.with_columns(pl.Series("first_row", moved.first_row), pl.Series("security_row", moved.security))
+    sent = sent.with_columns(pl.Series("_first_row", moved.first_row), pl.Series("_security", moved.security))
     return Task(sent, part, job.model, windows, job.work)
 
 
 def _chunks(job: Job, sharing: Sharing, budget: int) -> list[Ints]:
     """Rows of each chunk: events of one security side by side, so that each chunk needs few securities."""
-    first_row, n_sessions = job.placed["first_row"].to_numpy(), job.placed["n_sessions"].to_numpy()
+    first_row, n_sessions = job.placed["_first_row"].to_numpy(), job.placed["_n_sessions"].to_numpy()
     row = slices.bytes_per_row(slices.columns_of(job.market, job.model))
     if sharing.chunk is not None:
         return slices.cuts(first_row, n_sessions, row, np.inf, sharing.chunk)
@@ -216,7 +216,7 @@ def _flat(estimates: Estimates, before: Ints) -> Arrays:
 def _together(store: Arrays, job: Job) -> tuple[Estimates, Ints]:
     estimates = Estimates(
         windows=job.windows,
-        events=job.placed.drop(*LOCATION, "first_session"),
+        events=job.placed.drop(*LOCATION),
         fit=Fit(**{part.name: store[f"fit.{part.name}"] for part in fields(Fit)}),
         present=store["present"],
         kept=EventDays(*(store[name] for name in DAYS)) if "ar" in store else None,

@@ -54,7 +54,7 @@ def _estimated(placed: pl.DataFrame, market: Market, model: Model, windows: Wind
         fit = replace(fit, rho=autocorrelation(residuals_of(fit, places, market, model, windows)))
     estimates = Estimates(
         windows=windows,
-        events=placed.drop(*LOCATION, "first_session"),
+        events=placed.drop(*LOCATION),
         fit=fit,
         present=present,
         location=places,

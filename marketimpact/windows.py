@@ -75,7 +75,7 @@ class Places:
     @classmethod
     def of(cls, placed: pl.DataFrame) -> Places:
         """Of placed events, each counted as it is."""
-        names = ("first_row", "n_sessions", "day0", "security_row")
+        names = ("_first_row", "_n_sessions", "_day0", "_security")
         first_row, n_sessions, day0, security = (placed[name].to_numpy().astype(np.int64) for name in names)
         return cls(first_row, n_sessions, day0, security, np.ones(placed.height))
 

@@ -51,8 +51,8 @@ def test_day_0_is_the_next_session_of_the_own_exchange(market, wanted):
             assert reasons[event] == "after_data"
         else:
             row = rows[event]
-            assert (row["date"], row["date_given"], row["day0"]) == (days[at], told, sessions["session"][at])
-            assert market.first_rows["symbol"][row["security_row"]] == symbol
+            assert (row["date"], row["date_given"], row["_day0"]) == (days[at], told, sessions["session"][at])
+            assert market.first_rows["symbol"][row["_security"]] == symbol
 
 
 def test_days_before_1970_are_days_like_others():
@@ -63,4 +63,19 @@ def test_days_before_1970_are_days_like_others():
     placed, attrition = place(events, mi.Market.from_returns(returns, flat))
     assert attrition.is_empty()
     assert placed["date"].to_list() == [date(1969, 12, 31)] * 2
-    assert placed["day0"].to_list() == [11, 11]
+    assert placed["_day0"].to_list() == [11, 11]
+
+
+def test_columns_of_any_name_are_kept(market):
+    """What a market or `car` calls its own columns may be a user's too."""
+    names = ["first", "last", "first_row", "n_sessions", "day0", "first_session", "security_row", "row", "session"]
+    events = pl.DataFrame(
+        {"event_id": ["a", "b"], "symbol": ["NVDA", "AMD"], "date": [date(2025, 8, 12)] * 2}
+        | {name: ["x", None] for name in names}
+    )
+    study = mi.EventStudy(estimation_window=(-200, -11), event_window=(-3, 3))
+    result = study.run(events, market)
+    assert result.events.select(names).equals(events.select(names))
+    plain = study.run(events.select("event_id", "symbol", "date"), market)
+    assert result.car(0, 1).select(plain.car(0, 1).columns).equals(plain.car(0, 1))
+    assert result.test(0, 1).equals(plain.test(0, 1))
