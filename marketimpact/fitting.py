@@ -107,7 +107,7 @@ def fitted(places: Places, market: Market, model: Model, windows: Windows) -> tu
         return (*(getattr(fit, name) for name in FIT), present)
 
     if model.design.estimator is models.fit and _compiled(places):
-        *fit, present = _in_order(places, compiled)
+        *fit, present = _in_order(places, compiled, _order(places, market, model))
         return Fit(*fit), present
     parts = [_fit(places.take(part), market, model, windows) for part in chunks(len(places))]
     days = [cut(places.take(part), market, model, windows.event) for part in chunks(len(places))]
@@ -154,7 +154,7 @@ def window_sums(  # noqa: PLR0917  # as the others, and a window
         sums: tuple[NDArray[Any], ...] = _kernels().window_sums(*panel, tuple(values[rows] for values in errors))
         return sums
 
-    return _in_order(places, compiled)
+    return _in_order(places, compiled, places.in_memory)
 
 
 def residuals_of(
@@ -247,12 +247,23 @@ def _errors(fit: Fit) -> tuple[NDArray[Any], ...]:
     return fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.whitener, fit.base
 
 
-def _in_order(places: Places, do: Callable[[Places, Ints], tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], ...]:
-    """What `do` finds for every event, part by part in the order of memory.
+def _order(places: Places, market: Market, model: Model) -> Ints:
+    """In which order events are estimated: that of memory, or of several regressors those that share them together."""
+    regressors = model.design.regressors
+    if len(regressors) < 2:
+        return places.in_memory
+    begin = market.series(regressors[0].column)[1][places.security]
+    return np.lexsort((places.security, places.day0, begin))
 
-    A part writes where it reads, one event after the other: scattered writes would take longer than all the rest.
+
+def _in_order(
+    places: Places, do: Callable[[Places, Ints], tuple[NDArray[Any], ...]], order: Ints
+) -> tuple[NDArray[Any], ...]:
+    """What `do` finds for every event, part by part in some order.
+
+    A part writes one event after the other: scattered writes would take longer than all the rest.
     """
-    first, *parts = (places.in_memory[part] for part in chunks(len(places), PART))
+    first, *parts = (order[part] for part in chunks(len(places), PART))
 
     def written(rows: Ints, arrays: tuple[NDArray[Any], ...]) -> None:
         for whole, values in zip(found, arrays, strict=True):

@@ -149,15 +149,29 @@ def _set_absent_in(values, ok, value):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def sums(columns, shifts, rf, minus_rf, spans, places, excluded, centred):  # type: ignore[no-untyped-def]
-    """`linear.Sums` of every event: n_obs, y_bar, x_bar, total, gram, moment."""
+    """`linear.Sums` of every event: n_obs, y_bar, x_bar, total, gram, moment.
+
+    Events one after the other that share all regressors, as the firms of one day do, have these products once.
+    """
     n, p, width = len(places), len(shifts) - 1, _width(spans)
     n_obs, bar = np.zeros(n, np.int64), np.zeros((n, p + 1))
     total, gram, moment = np.zeros(n), np.zeros((n, p, p)), np.zeros((n, p))
     window, ok, space = np.zeros((p + 1, width)), np.zeros(width, np.bool_), np.zeros(width)
-    totals, zeros = np.zeros(p + 1), np.zeros(p + 1)
+    totals, zeros, complete = np.zeros(p + 1), np.zeros(p + 1), False
     for i in range(n):
-        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
         n_obs[i] = width
+        if complete and _same_regressors(places[i], places[i - 1]):
+            _load(window[:1], columns, shifts, rf, minus_rf, spans, places[i], excluded)
+            totals[0] = _total(window[0], space)
+            if totals[0] == totals[0]:
+                bar[i], gram[i] = bar[i - 1], gram[i - 1]
+                if centred:
+                    bar[i, 0] = totals[0] / max(width, 1)
+                total[i] = _product(window[0], bar[i, 0], window[0], bar[i, 0], space)
+                for j in range(p):
+                    moment[i, j] = _product(window[j + 1], bar[i, j + 1], window[0], bar[i, 0], space)
+                continue
+        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
         complete = _totals(window, totals, space)
         if not complete:
             n_obs[i] = _complete_days(window, ok)
@@ -175,6 +189,15 @@ def sums(columns, shifts, rf, minus_rf, spans, places, excluded, centred):  # ty
                 gram[i, j, k] = _product(window[j + 1], bar[i, j + 1], window[k + 1], bar[i, k + 1], space)
                 gram[i, k, j] = gram[i, j, k]
     return n_obs, bar[:, 0].copy(), bar[:, 1:].copy(), total, gram, moment
+
+
+@njit(nogil=True, cache=True)
+def _same_regressors(place, other):  # type: ignore[no-untyped-def]
+    """Whether two events have the same sessions and regressors; where their returns begin does not matter."""
+    for k in range(len(place)):  # noqa: SIM110  # compiled
+        if k != 2 and place[k] != other[k]:
+            return False
+    return True
 
 
 @njit(nogil=True, cache=True)

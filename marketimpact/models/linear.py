@@ -333,10 +333,15 @@ def _solve(gram: Floats, moment: Floats, squares: Floats) -> tuple[Floats, Float
     if p == 1:  # a correlation matrix of one regressor is 1
         whitener = (1.0 / scale)[:, :, None]
         return whitener[:, :, 0] * (whitener[:, :, 0] * moment), whitener, constant
-    correlation = gram / (scale[:, :, None] * scale[:, None, :])
-    singular = constant | (np.linalg.eigvalsh(correlation)[:, 0] < COLLINEAR)
+    # events beside one another that share their regressors share what follows from these alone
+    fresh = np.append(True, (gram[1:] != gram[:-1]).any(axis=(1, 2)) | (constant[1:] != constant[:-1]))[:n]
+    first = np.flatnonzero(fresh)
+    correlation = gram[first] / (scale[first, :, None] * scale[first, None, :])
+    singular = constant[first] | (np.linalg.eigvalsh(correlation)[:, 0] < COLLINEAR)
     correlation[singular] = np.eye(p)
-    whitener = np.linalg.inv(np.linalg.cholesky(correlation)) / scale[:, None, :]
+    own = np.cumsum(fresh) - 1
+    whitener = (np.linalg.inv(np.linalg.cholesky(correlation)) / scale[first, None, :])[own]
+    singular = singular[own]
     z = np.stack([dot(whitener[:, row, :], moment) for row in range(p)], axis=1)
     slopes = np.stack([dot(whitener[:, :, column], z) for column in range(p)], axis=1)
     return slopes, whitener, singular
