@@ -12,7 +12,7 @@ from marketimpact.market import Market
 from marketimpact.numbering import numbered
 from marketimpact.windows import Ints
 
-__all__ = ["clusters", "exchanges", "firm_numbers", "listed_twice", "placebo_residuals"]
+__all__ = ["clusters", "exchanges", "firm_numbers", "listed_twice", "placebo_residuals", "securities_of"]
 
 
 def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:

@@ -80,7 +80,12 @@ class Grid:
     @cached_property
     def dates(self) -> NDArray[np.int64]:
         """Date of every row as days since 1970-01-01, (S T,)."""
-        return np.tile(self.days["date"].to_physical().to_numpy().astype(np.int64), len(self.symbols))
+        return np.tile(self.session_dates, len(self.symbols))
+
+    @property
+    def session_dates(self) -> NDArray[np.int64]:
+        """Date of every session as days since 1970-01-01, (T,)."""
+        return self.days["date"].to_physical().to_numpy().astype(np.int64)
 
     @cached_property
     def _made(self) -> dict[str, pl.Series]:

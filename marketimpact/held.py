@@ -148,8 +148,7 @@ class HoldsPanel:
         """Sessions as days since 1970-01-01, and where among them those of each security of `first_rows` begin."""
         rows = rows_of(self)
         if isinstance(rows, Grid):
-            shared = rows.days["date"].to_physical().to_numpy().astype(np.int64)
-            return shared, np.zeros(self.first_rows.height, dtype=np.int64)
+            return rows.session_dates, np.zeros(self.first_rows.height, dtype=np.int64)
         return self.days, self.first_rows["first_row"].to_numpy()
 
     @cached_property

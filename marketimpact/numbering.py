@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["NO_DAY", "Numbered", "numbered", "pieces", "rows_of"]
+__all__ = ["NO_DAY", "Numbered", "numbered", "ordered", "pieces", "rows_of"]
 
 Ints = NDArray[np.int64]
 S = TypeVar("S", bound=np.generic)
@@ -72,10 +72,13 @@ def _whole(values: pl.Series) -> Ints:
 
 def rows_of(found: Numbered) -> list[Ints]:
     """Where each kind occurs, increasing."""
-    place = found.place
-    if len(found.kinds) < SHORT:  # such numbers are put in order without being compared
-        place = place.astype(np.uint16)
-    return pieces(np.argsort(place, kind="stable"), np.cumsum(found.size))
+    return pieces(ordered(found.place), np.cumsum(found.size))
+
+
+def ordered(numbers: Ints) -> Ints:
+    """Where numbers from 0 on stand in their order, equal ones as they came; short ones are not even compared."""
+    short = int(numbers.max(initial=0)) < SHORT
+    return np.argsort(numbers.astype(np.uint16) if short else numbers, kind="stable")
 
 
 def pieces(values: NDArray[S], ends: Ints) -> list[NDArray[S]]:

@@ -56,7 +56,7 @@ def place(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFr
     frame = frame.with_columns(*_next_sessions(frame, market))
     given, day0 = pl.col("date_given"), pl.col("date")
     lost = pl.col("mic").is_null() | given.is_null() | (given < pl.col("_first")) | day0.is_null()
-    lost = (lost | (day0 > pl.col("_last"))).fill_null(value=True)
+    lost = (lost | (day0 > pl.col("_last"))).fill_null(value=False)  # a security without any return has no span
     if {"align_reason", "align_detail"} <= set(frame.columns):
         lost |= pl.col("align_reason").is_not_null()
     dropped = frame.filter(lost)

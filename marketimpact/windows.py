@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from marketimpact.errors import SpecificationError
 from marketimpact.market import Market
 from marketimpact.models import Fit, Model
-from marketimpact.numbering import NO_DAY
+from marketimpact.numbering import NO_DAY, ordered
 
 __all__ = [
     "Bools",
@@ -82,11 +82,8 @@ class Places:
     @cached_property
     def in_memory(self) -> Ints:
         """Events in the order of the market's rows, which is that of its memory, (N,)."""
-        few = 2**16  # whole numbers below are put in order without being compared
-        if max(self.security.max(initial=0), self.day0.max(initial=0)) >= few:
-            return np.argsort(self.first_row + self.day0, kind="stable")
-        by_day = np.argsort(self.day0.astype(np.uint16), kind="stable")
-        return by_day[np.argsort(self.security[by_day].astype(np.uint16), kind="stable")]
+        by_day = ordered(self.day0)
+        return by_day[ordered(self.security[by_day])]
 
     def __len__(self) -> int:
         """Number of events."""

@@ -1,4 +1,8 @@
-"""Compiled loops over rows of days, for many events: the same bits as the array code beside which each is used."""
+"""Compiled loops over rows of days, for many events, beside the array code that few events take.
+
+Sums by day and ranks have the same bits either way; correlations of pairs do not, and which way is taken hangs on the
+data alone.
+"""
 
 from __future__ import annotations
 

@@ -79,3 +79,18 @@ def test_columns_of_any_name_are_kept(market):
     plain = study.run(events.select("event_id", "symbol", "date"), market)
     assert result.car(0, 1).select(plain.car(0, 1).columns).equals(plain.car(0, 1))
     assert result.test(0, 1).equals(plain.test(0, 1))
+
+
+def test_a_security_without_any_return_says_so():
+    days = [date(2024, 1, 1) + timedelta(n) for n in range(200)]
+    flat = pl.DataFrame({"date": days, "ret": [0.01 * (n % 3) for n in range(200)]})
+    none = pl.lit(None, dtype=pl.Float64).alias("ret")
+    returns = pl.concat([flat.with_columns(symbol=pl.lit("A")), flat.with_columns(none, symbol=pl.lit("B"))])
+    events = pl.DataFrame({"event_id": ["x", "y"], "symbol": ["A", "B"], "date": [days[180]] * 2})
+    market = mi.Market.from_returns(returns.select("symbol", "date", "ret"), flat)
+    placed, attrition = place(events, market)
+    assert attrition.is_empty()
+    assert placed["_day0"].to_list() == [180, 180]
+    told = mi.EventStudy(estimation_window=(-150, -11), event_window=(-3, 3)).run(events, market).attrition
+    assert ("y", "too_few_observations") in told.select("event_id", "reason").rows()
+    assert told["detail"].null_count() == 0
