@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads, njit, prange
 
-from marketimpact.threads import cores
+from marketimpact.core.threads import cores
 
 #: Doubles of the arrays that are read and copied: ten times a cache of 32 MB and more.
 LENGTH = 50_000_000

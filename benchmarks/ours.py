@@ -25,7 +25,7 @@ import polars as pl
 import marketimpact as mi
 from benchmarks.packages import EVEN, UnavailableError, compared
 from benchmarks.simulated import ESTIMATION, WINDOW, Panel, panel
-from marketimpact.fitting import DAYS
+from marketimpact.estimation.fit import DAYS
 from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, structure
 
 #: Tests that draw: their time hangs on the draws.

@@ -16,7 +16,7 @@ from benchmarks.ours import NO_RANKS, PARTS, RESAMPLING
 from benchmarks.packages import PACKAGES
 from benchmarks.simulated import ESTIMATION
 from benchmarks.speed import OUT
-from marketimpact import charts
+from marketimpact.display import charts
 
 DOCS = Path(__file__).parent.parent / "docs"
 RUN_CAR, NO_RANK_TESTS, WITH_GRANK, EVERY_TEST = list(PARTS)[1:]

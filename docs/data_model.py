@@ -13,7 +13,8 @@ from pathlib import Path
 import polars as pl
 
 import marketimpact as mi
-from marketimpact import placing, schema
+from marketimpact.core import schema
+from marketimpact.estimation import positions as placing
 
 PAGE = Path(__file__).parent / "data_model.md"
 CONTRACTS = ("Announcements", "Campaigns", "Securities", "Prices", "Returns", "Benchmark", "Events", "SymbolDays")

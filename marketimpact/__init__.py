@@ -9,15 +9,20 @@ average (`caar`), whether that can be told from chance (`test`, `TESTS`), and wh
 (`attrition`). `specification_curve` asks in every defensible way; `write_report` makes a report.
 """
 
-from marketimpact.alignment import align
-from marketimpact.audit import audit, with_and_without
-from marketimpact.calendartime import calendar_time
-from marketimpact.catalogue import announcements, campaigns, securities
-from marketimpact.checks import FINDINGS, check_prices
-from marketimpact.contamination import contaminated_days
-from marketimpact.contrasts import difference, differences, equal_effects
-from marketimpact.counterfactual import matched_controls, synthetic_control
-from marketimpact.day0 import Day0Bounds, day0_bounds
+from marketimpact.analyses.audit import audit, with_and_without
+from marketimpact.analyses.calendar_time import calendar_time
+from marketimpact.analyses.confounding import contaminated_days
+from marketimpact.analyses.counterfactual import matched_controls, synthetic_control
+from marketimpact.analyses.day0_bounds import Day0Bounds, day0_bounds
+from marketimpact.analyses.dollar_effect import dollar_effect
+from marketimpact.analyses.group_differences import difference, differences, equal_effects
+from marketimpact.analyses.mirror import mirror
+from marketimpact.analyses.power import power
+from marketimpact.analyses.randomisation import placebo_dates, placebo_firms
+from marketimpact.analyses.reaction_order import reaction_order
+from marketimpact.analyses.run_up import day0_sensitivity, run_up
+from marketimpact.analyses.specification_curve.curve import SpecificationCurve, specification_curve
+from marketimpact.analyses.volatility import abnormal_volatility
 from marketimpact.errors import (
     DataError,
     MarketImpactError,
@@ -25,10 +30,12 @@ from marketimpact.errors import (
     SourceError,
     SpecificationError,
 )
+from marketimpact.events.alignment import align
+from marketimpact.events.catalogue import announcements, campaigns, securities
+from marketimpact.events.dual_listings import one_listing
 from marketimpact.inference import TESTS
-from marketimpact.listings import one_listing
-from marketimpact.market import Market
-from marketimpact.mirror import mirror
+from marketimpact.market.checks import FINDINGS, check_prices
+from marketimpact.market.market import Market
 from marketimpact.models import (
     MODELS,
     Capm,
@@ -49,14 +56,7 @@ from marketimpact.models import (
     TheilSen,
     TradeToTrade,
 )
-from marketimpact.money import dollar_effect
-from marketimpact.outputs import write_study
-from marketimpact.power import power
-from marketimpact.randomisation import placebo_dates, placebo_firms
-from marketimpact.reactions import reaction_order
-from marketimpact.regressions import wild_cluster_bootstrap
 from marketimpact.report import write_report
-from marketimpact.result import StudyResult
 from marketimpact.sources import (
     AksharePrices,
     DatabasePrices,
@@ -68,10 +68,10 @@ from marketimpact.sources import (
     StoredPrices,
     YahooPrices,
 )
-from marketimpact.specification import SpecificationCurve, specification_curve
-from marketimpact.study import EventStudy
-from marketimpact.timing import day0_sensitivity, run_up
-from marketimpact.volatility import abnormal_volatility
+from marketimpact.study.event_study import EventStudy
+from marketimpact.study.regressions import wild_cluster_bootstrap
+from marketimpact.study.result import StudyResult
+from marketimpact.study.write import write_study
 
 __all__ = [
     "FINDINGS",

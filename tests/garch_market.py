@@ -1,4 +1,4 @@
-"""A clean market, made up apart from `marketimpact.simulate`: GARCH(1,1), t5 shocks, ten years, four exchanges."""
+"""A clean market, made up apart from `marketimpact.sources.simulation`: GARCH(1,1), t5 shocks, ten years, four exchanges."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from marketimpact import calendars
+from marketimpact.events import calendars
 
 #: Exchange, benchmark, currency, daily limit.
 EXCHANGES = (

@@ -15,8 +15,8 @@ from pathlib import Path
 import polars as pl
 
 import marketimpact as mi
-from marketimpact import charts
-from marketimpact.study_file import read_study
+from marketimpact.cli.study_file import read_study
+from marketimpact.display import charts
 
 SEED = "2025-08-12-beijing-discourages-h20"
 PRIMARY = (0, 1)

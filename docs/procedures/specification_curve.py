@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 import marketimpact as mi
-from marketimpact import charts
+from marketimpact.display import charts
 
 
 def curve() -> mi.SpecificationCurve:

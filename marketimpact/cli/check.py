@@ -8,10 +8,10 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from marketimpact import checks
-from marketimpact.catalogue import securities
 from marketimpact.cli.options import AsCsv, AsJson
 from marketimpact.cli.printing import put, show
+from marketimpact.events.catalogue import securities
+from marketimpact.market import checks
 
 __all__ = ["check"]
 

@@ -10,9 +10,9 @@ import typer
 
 from marketimpact.cli.options import AsJson, Directory
 from marketimpact.cli.printing import json_text, put, rows, show
+from marketimpact.cli.study_file import read_study
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources import PriceStore, StoredPrices, YahooPrices
-from marketimpact.study_file import read_study
 
 __all__ = ["existing_store", "fetch", "open_store", "store"]
 

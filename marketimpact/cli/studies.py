@@ -8,19 +8,20 @@ from typing import Annotated, Any, Literal
 import polars as pl
 import typer
 
-from marketimpact import calendars, report
-from marketimpact.alignment import align as align_events
-from marketimpact.catalogue import announcements, campaigns, securities
+from marketimpact import report
 from marketimpact.cli.options import AsCsv, AsJson, Directory
 from marketimpact.cli.printing import flat, json_text, put, rows
 from marketimpact.cli.store import existing_store, open_store
+from marketimpact.cli.study_file import Answer, StudyFile, read_study
+from marketimpact.cli.study_file_curve import Curve
+from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.errors import DataError, SpecificationError
+from marketimpact.events import calendars
+from marketimpact.events.alignment import align as align_events
+from marketimpact.events.catalogue import announcements, campaigns, securities
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
 from marketimpact.sources import FilePrices, FolderPrices, PriceSource, SamplePrices, StoredPrices, YahooPrices
-from marketimpact.study_curve import Curve
-from marketimpact.study_file import Answer, StudyFile, read_study
-from marketimpact.study_schema import study_schema
 
 __all__ = ["align_command", "list_command", "new", "run", "schema"]
 

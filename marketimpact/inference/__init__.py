@@ -2,33 +2,25 @@
 
 from collections.abc import Sequence
 
+from marketimpact.core.lazy_matrix import Rowwise
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import (
-    bootstrap,
-    clusters,
-    correlation,
-    moments,
-    multivariate,
-    placebo,
-    portfolio,
-    ranks,
-    signs,
-    skewness,
-)
-from marketimpact.inference.band import band_of, quantile_of
-from marketimpact.inference.clocks import Clock, apart
-from marketimpact.inference.correlation import mean_correlation
-from marketimpact.inference.detect import detectable, power_of
-from marketimpact.inference.multiple import adjust, romano_wolf
-from marketimpact.inference.overlap import chains, layouts, overlap_of
-from marketimpact.inference.pairs import MeanCorrelation, Pairs, Rows, shared_part
-from marketimpact.inference.placebo import block_sums, blocks
-from marketimpact.inference.placement import side_by_side
+from marketimpact.events.exchange_clocks import Clock, apart
+from marketimpact.inference.confidence_band import band_of, quantile_of
+from marketimpact.inference.correlation.overlap import chains, layouts, overlap_of
+from marketimpact.inference.correlation.pairs import MeanCorrelation, Pairs, Rows, shared_part
+from marketimpact.inference.detectable_effect import detectable, power_of
+from marketimpact.inference.families import bootstrap, multivariate, placebo, portfolio, ranks, signs, skewness
+from marketimpact.inference.families import clustered as clusters
+from marketimpact.inference.families import correlation_adjusted as correlation
+from marketimpact.inference.families import parametric as moments
+from marketimpact.inference.families.correlation_adjusted import mean_correlation
+from marketimpact.inference.families.placebo import block_sums, blocks
+from marketimpact.inference.families.single_event import sq_test
+from marketimpact.inference.multiple_testing import adjust, romano_wolf
+from marketimpact.inference.placebo_alignment import side_by_side
 from marketimpact.inference.protocol import Alternative, Holds, Outcome, SignificanceTest
-from marketimpact.inference.rowwise import Rowwise
 from marketimpact.inference.sample import Pool, Portfolios, Sample
-from marketimpact.inference.single import sq_test
-from marketimpact.inference.table import ONE_DATE, Structure, Verdict, structure, table, verdicts
+from marketimpact.inference.validity import ONE_DATE, Structure, Verdict, structure, table, verdicts
 
 #: What is asked when nobody says what: those that hold most widely first, then what others report.
 DEFAULT_TESTS: tuple[SignificanceTest, ...] = (

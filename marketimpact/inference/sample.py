@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from marketimpact.inference.clocks import Clock
-from marketimpact.inference.overlap import Overlap, chains, overlap_of
-from marketimpact.inference.pairs import MeanCorrelation, Pairs
-from marketimpact.inference.rowwise import Rowwise
-from marketimpact.numbering import Numbered, numbered
+from marketimpact.core.factorize import Numbered, numbered
+from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.events.exchange_clocks import Clock
+from marketimpact.inference.correlation.overlap import Overlap, chains, overlap_of
+from marketimpact.inference.correlation.pairs import MeanCorrelation, Pairs
 
 __all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample"]
 

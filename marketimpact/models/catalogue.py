@@ -15,10 +15,10 @@ from marketimpact.models.garch import (
     garch11,
     garch_forecast,
 )
-from marketimpact.models.instrumental import scholes_williams, scholes_williams_residuals
 from marketimpact.models.linear import Design, Term, terms
 from marketimpact.models.robust import huber, theil_sen
-from marketimpact.models.suspended import by_session, gap_length, trade_to_trade
+from marketimpact.models.scholes_williams import scholes_williams, scholes_williams_residuals
+from marketimpact.models.trade_to_trade import by_session, gap_length, trade_to_trade
 
 __all__ = [
     "MODELS",

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import polars as pl
 
-from marketimpact.joint import JointTest
-from marketimpact.report.page import as_html
-from marketimpact.report.plain import Pages, as_markdown, as_tex
+from marketimpact.analyses.specification_curve.curve import SpecificationCurve
+from marketimpact.analyses.specification_curve.joint_test import JointTest
+from marketimpact.report.content import Group, Story, story
+from marketimpact.report.html import as_html
+from marketimpact.report.markdown_latex import Pages, as_markdown, as_tex
+from marketimpact.report.pdf import as_pdf, compiler
 from marketimpact.report.sections import sections
-from marketimpact.report.story import Group, Story, story
-from marketimpact.report.typeset import as_pdf, compiler
-from marketimpact.report.words import caveats, summary
-from marketimpact.result import StudyResult
-from marketimpact.specification import SpecificationCurve
+from marketimpact.report.summary_text import caveats, summary
+from marketimpact.study.result import StudyResult
 
 __all__ = ["story", "tables", "tables_of", "write_report", "write_reports"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from marketimpact.report.pictures import Figure
-from marketimpact.report.sheets import Sheet
+from marketimpact.report.figures import Figure
+from marketimpact.report.tables import Sheet
 
 __all__ = ["Section"]
 

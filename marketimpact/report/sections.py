@@ -7,16 +7,16 @@ from typing import Any
 import polars as pl
 import scipy
 
-from marketimpact.placing import REASONS
-from marketimpact.report.around import around
+from marketimpact.estimation.positions import REASONS
+from marketimpact.events.exchange_names import exchange, named
 from marketimpact.report.blocks import Section
-from marketimpact.report.doubts import doubts
-from marketimpact.report.exchanges import exchange, named
-from marketimpact.report.pictures import clock, firms_drawn, history, path_figures
-from marketimpact.report.robust import robust
-from marketimpact.report.sheets import Cell, Sheet, number, p_value, percent, text
-from marketimpact.report.story import Group, Part, Story, firm_label, first_valid, limit_hits, readable
-from marketimpact.report.words import searched
+from marketimpact.report.content import Group, Part, Story, firm_label, first_valid, limit_hits, readable
+from marketimpact.report.data_quality import doubts
+from marketimpact.report.figures import clock, firms_drawn, history, path_figures
+from marketimpact.report.nearby_events import around
+from marketimpact.report.specification_section import robust
+from marketimpact.report.summary_text import searched
+from marketimpact.report.tables import Cell, Sheet, number, p_value, percent, text
 
 __all__ = ["sections"]
 

@@ -2,14 +2,14 @@
 
 from marketimpact.sources.akshare import AksharePrices
 from marketimpact.sources.database import DatabasePrices
-from marketimpact.sources.files import FilePrices
-from marketimpact.sources.folder import FolderPrices
-from marketimpact.sources.french import FrenchFactors
+from marketimpact.sources.files.folder import FolderPrices
+from marketimpact.sources.files.single_file import FilePrices
+from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource, PriceTable, fingerprint
 from marketimpact.sources.sample import SamplePrices
-from marketimpact.sources.store import PriceStore
-from marketimpact.sources.stored import StoredPrices
-from marketimpact.sources.yahoo import YahooPrices
+from marketimpact.sources.store.store import PriceStore
+from marketimpact.sources.store.stored_prices import StoredPrices
+from marketimpact.sources.yahoo.source import YahooPrices
 
 __all__ = [
     "AksharePrices",

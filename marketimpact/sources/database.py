@@ -11,9 +11,8 @@ from typing import Any
 import polars as pl
 
 from marketimpact.errors import DataError, SourceError, SpecificationError
-from marketimpact.sources.connections import cause, errors, fetched, of_sqlalchemy, placeholders, quoted
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
-from marketimpact.sources.rows import (
+from marketimpact.sources.database_drivers import cause, errors, fetched, of_sqlalchemy, placeholders, quoted
+from marketimpact.sources.files.price_rows import (
     NUMBERS,
     adjusted,
     demand_columns,
@@ -22,6 +21,7 @@ from marketimpact.sources.rows import (
     typed,
     unadjusted_notes,
 )
+from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
 
 __all__ = ["DatabasePrices"]
 

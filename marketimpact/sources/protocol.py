@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from marketimpact import schema
+from marketimpact.core import schema
 from marketimpact.errors import DataError, SourceError, SpecificationError
 
 __all__ = [

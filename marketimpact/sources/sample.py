@@ -8,8 +8,8 @@ from datetime import date
 
 import polars as pl
 
+from marketimpact.core.resources import resource
 from marketimpact.errors import DataError, SourceError
-from marketimpact.resources import resource
 from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
 
 __all__ = ["SamplePrices"]

@@ -9,7 +9,7 @@ import pytest
 
 import marketimpact as mi
 from marketimpact import report
-from marketimpact.study_file import read_study
+from marketimpact.cli.study_file import read_study
 
 NASTY = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 import marketimpact as mi
 from marketimpact.cli import app
-from marketimpact.study_file import read_study
+from marketimpact.cli.study_file import read_study
 from tests.conftest import ROOT
 
 PAGES = [

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from marketimpact import schema
+from marketimpact.core import schema
 from tests.conftest import ROOT
 
 #: Heavy or optional; each is imported by the function that needs it.
@@ -22,7 +22,7 @@ def test_nothing_heavy_comes_with_the_package():
     code = "import sys, marketimpact; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert {"marketimpact.result", "polars", "scipy"} <= loaded
+    assert {"marketimpact.study.result", "polars", "scipy"} <= loaded
     assert loaded & LATER == set()
 
 

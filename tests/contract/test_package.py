@@ -36,9 +36,9 @@ mi.EventStudy(min_observations="many")
 result.caar(0, "one")
 """
 SEEN = {
-    7: 'Revealed type is "marketimpact.result.StudyResult"',
+    7: 'Revealed type is "marketimpact.study.result.StudyResult"',
     8: 'Revealed type is "polars.dataframe.frame.DataFrame"',
-    9: 'Revealed type is "marketimpact.tables.Table"',
+    9: 'Revealed type is "marketimpact.display.tables.Table"',
     10: 'Revealed type is "polars.dataframe.frame.DataFrame"',
     11: 'Argument "min_observations" to "EventStudy" has incompatible type "str"',
     12: 'Argument 2 to "caar" of "StudyResult" has incompatible type "str"',

@@ -19,7 +19,7 @@ from yfinance import base, cache
 from yfinance.data import SingletonMeta
 
 import marketimpact as mi
-from marketimpact.resources import resource
+from marketimpact.core.resources import resource
 from marketimpact.sources.protocol import PriceTable, fingerprint
 from tests.contract import vendors
 from tests.peer.yahoo import Listing, YahooPeer, requests_session

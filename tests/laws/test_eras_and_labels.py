@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.estimates import Estimates
+from marketimpact.estimation.estimates import Estimates
 
 SESSIONS, SYMBOLS = 500, 8
 TESTS = [name for name in mi.TESTS if name not in ("wild_cluster_webb", "sign_flip_date", "residual_bootstrap")]

@@ -16,8 +16,8 @@ from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from benchmarks.simulated import ESTIMATION, WINDOW, panel
-from marketimpact import returns as placing
-from marketimpact.grids import Grid
+from marketimpact.market import from_returns as placing
+from marketimpact.market.grid_panel import Grid
 
 FIRST = date(2024, 2, 26)
 NAMES = [

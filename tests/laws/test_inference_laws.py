@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import marketimpact as mi
-from marketimpact.inference import Rowwise, Sample
-from marketimpact.inference.clusters import sign_flip_date, wild_cluster
-from marketimpact.inference.moments import (
+from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.inference import Sample
+from marketimpact.inference.families.clustered import sign_flip_date, wild_cluster
+from marketimpact.inference.families.parametric import (
     bmp,
     cross_sectional_t,
     jackknife_weighted,
@@ -21,8 +22,8 @@ from marketimpact.inference.moments import (
     patell_perfirm,
     patell_scar,
 )
-from marketimpact.inference.portfolio import crude_dependence
-from marketimpact.inference.ranks import grank_t, grank_t_r
+from marketimpact.inference.families.portfolio import crude_dependence
+from marketimpact.inference.families.ranks import grank_t, grank_t_r
 from tests.conftest import golden
 
 few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

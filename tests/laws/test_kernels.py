@@ -10,9 +10,12 @@ import pytest
 from scipy.stats import rankdata
 
 import marketimpact as mi
-from marketimpact import fitting
-from marketimpact.inference import Rowwise, ranks, rowwise, units
-from marketimpact.inference.incomplete import Placed, Ragged
+from marketimpact.core import lazy_matrix as rowwise
+from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.estimation import fit as fitting
+from marketimpact.inference.correlation import standardised as units
+from marketimpact.inference.correlation.missing_days import Placed, Ragged
+from marketimpact.inference.families import ranks
 
 SESSIONS, SYMBOLS, EVENTS = 320, 12, 60
 DAYS = [date(2021, 1, 1) + timedelta(n) for n in range(SESSIONS)]

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import marketimpact as mi
-from marketimpact.study_file import read_study
+from marketimpact.cli.study_file import read_study
 from tests.laws.outside_text import mutated, soup
 
 #: Twenty times as many with FUZZ=20, and other ones each time.

@@ -15,9 +15,10 @@ import numpy as np
 import polars as pl
 
 import marketimpact as mi
-from marketimpact import calendars
-from marketimpact.inference import Clock, Rowwise
-from marketimpact.inference.pairs import shared_part
+from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.events import calendars
+from marketimpact.events.exchange_clocks import Clock
+from marketimpact.inference.correlation.pairs import shared_part
 
 EXCHANGES = ("XNYS", "XSHG", "XTAI")
 FIRST, LAST = date(2024, 1, 2), date(2025, 4, 30)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 import marketimpact as mi
-from marketimpact import calendars
+from marketimpact.events import calendars
 
 FIRST, LAST = date(2024, 6, 3), date(2025, 6, 30)
 FIRMS = pl.DataFrame(

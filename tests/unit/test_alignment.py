@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact import calendars
+from marketimpact.events import calendars
 from tests.conftest import golden
 
 FIRMS = pl.DataFrame(

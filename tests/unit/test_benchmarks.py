@@ -15,8 +15,8 @@ from benchmarks import bandwidth, ours, packages, page, speed
 from benchmarks.packages import EVEN, PACKAGES, Package, UnavailableError, compared, last_word
 from benchmarks.rivals import RIVALS
 from benchmarks.simulated import ESTIMATION, WINDOW, Panel, panel
+from marketimpact.core.threads import cores
 from marketimpact.inference import DEFAULT_TESTS, TESTS
-from marketimpact.threads import cores
 
 RUNNERS = Path(packages.__file__).parent / "runners"
 

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact import calendars
 from marketimpact.errors import DataError
+from marketimpact.events import calendars
 
 SEED = "2025-08-12-beijing-discourages-h20"
 H20_CAMPAIGN = "2025-08-h20-deal-and-discouragement"

@@ -8,7 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
-from marketimpact import charts, curvechart, timecharts
+from marketimpact.display import charts
+from marketimpact.display import curve_chart as curvechart
+from marketimpact.display import time_charts as timecharts
 
 PATH = pl.DataFrame(
     {"tau": [-1, 0, 1], "caar": [0.01, -0.02, 0.03], "ci_low": [-0.01, -0.05, -0.04], "ci_high": [0.03, 0.01, 0.10]}

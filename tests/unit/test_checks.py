@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact import checks
+from marketimpact.market import checks
 from marketimpact.sources.protocol import price_table
 from tests.conftest import ROOT
 from tests.garch_market import clean

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.study_file import read_study
+from marketimpact.cli.study_file import read_study
 from tests.conftest import ROOT
 
 

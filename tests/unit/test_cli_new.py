@@ -15,8 +15,8 @@ from typer.completion import get_completion_script
 import marketimpact as mi
 from marketimpact.cli.printing import rows
 from marketimpact.cli.studies import TEMPLATE
-from marketimpact.study_file import read_study
-from marketimpact.study_schema import StudyText, study_schema
+from marketimpact.cli.study_file import read_study
+from marketimpact.cli.study_file_schema import StudyText, study_schema
 from tests.conftest import ROOT
 from tests.unit.test_cli import marketimpact
 

@@ -15,7 +15,9 @@ import pytest
 import marketimpact as mi
 from benchmarks.bandwidth import by_kernel, watched
 from benchmarks.simulated import ESTIMATION, WINDOW, Panel, panel
-from marketimpact.inference import DEFAULT_TESTS, pairs, rowwise
+from marketimpact.core import lazy_matrix as rowwise
+from marketimpact.inference import DEFAULT_TESTS
+from marketimpact.inference.correlation import pairs
 from marketimpact.models import kernels
 
 STUDY = mi.EventStudy(model=mi.MarketModel(), estimation_window=ESTIMATION, event_window=WINDOW)

@@ -12,10 +12,10 @@ import statsmodels.api as sm
 from scipy import stats
 
 import marketimpact as mi
-from marketimpact import calendars
-from marketimpact.inference.clocks import Clock, apart, links
-from marketimpact.inference.placement import side_by_side
-from marketimpact.inference.rowwise import Rowwise
+from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.events import calendars
+from marketimpact.events.exchange_clocks import Clock, apart, links
+from marketimpact.inference.placebo_alignment import side_by_side
 from tests.conftest import golden
 
 NEW_YORK, TAIPEI = "XNYS", "XTAI"

@@ -14,7 +14,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import marketimpact as mi
-from marketimpact import datasets
+from marketimpact.market import parquet_panel as datasets
 from tests.conftest import ROOT, golden, golden_events
 from tests.unit.test_executors import STUDY, assert_same
 

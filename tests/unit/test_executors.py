@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact import executors
+from marketimpact.estimation import executors
+from marketimpact.estimation.windows import Places
 from marketimpact.models import Fit
-from marketimpact.windows import Places
 from tests.conftest import golden, golden_events
 from tests.poison import Poisoned, bad_market
 

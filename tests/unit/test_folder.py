@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 import marketimpact as mi
-from marketimpact.sources.names import ashare_symbol, market_symbol
+from marketimpact.sources.files.ticker_symbols import ashare_symbol, market_symbol
 
 MON, TUE = date(2024, 1, 8), date(2024, 1, 9)
 YAHOO = "Date,Open,High,Low,Close,Adj Close,Volume\n2024-01-08,1,3,1,2.5,2.4,100\n2024-01-09,1,3,1,2.75,2.64,200\n"

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 import marketimpact as mi
 from marketimpact import report
 from marketimpact.cli import app
-from marketimpact.report.pictures import _noise
-from marketimpact.study_file import read_study
+from marketimpact.cli.study_file import read_study
+from marketimpact.report.figures import _noise
 
 NASTY = r"100% of $x_1 & #2 ~^{a} \input{/etc/passwd} | <b>*bold*</b> `code` [l](x) #read(`q`) −5 ‡ 中"
 

@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 
 from marketimpact.errors import DataError, SourceError, SpecificationError
-from marketimpact.sources import FrenchFactors, french
-from marketimpact.sources.french import wrong_market
+from marketimpact.sources import FrenchFactors
+from marketimpact.sources.french import factors as french
+from marketimpact.sources.french.factors import wrong_market
 
 THU, FRI, MON = date(2025, 1, 2), date(2025, 1, 3), date(2025, 1, 6)
 FF3 = "F-F_Research_Data_Factors_daily"

@@ -6,7 +6,7 @@ import ast
 import re
 
 import marketimpact as mi
-from marketimpact import charts
+from marketimpact.display import charts
 from tests.conftest import ROOT
 
 

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, Pairs, Rowwise, mean_correlation
+from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, Pairs, mean_correlation
 from tests.conftest import golden
 
 

@@ -14,9 +14,10 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact import charts, report
+from marketimpact import report
 from marketimpact.cli.printing import flat
-from marketimpact.report import page
+from marketimpact.display import charts
+from marketimpact.report import html as page
 from marketimpact.sources.protocol import price_table
 
 HOSTILE = [

@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 from scipy import stats
 
 import marketimpact as mi
-from marketimpact.inference.pairs import shared_part
+from marketimpact.inference.correlation.pairs import shared_part
 
 FIRMS = ["NVDA", "AMD", "0981.HK"]
 EVENT = date(2024, 6, 12)

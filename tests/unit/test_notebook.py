@@ -11,7 +11,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 import marketimpact as mi
-from marketimpact import progress
+from marketimpact.core import progress
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketimpact.alike import FEW, MOST, first_alike
-from marketimpact.numbering import numbered, pieces, rows_of
+from marketimpact.core.factorize import numbered, pieces, rows_of
+from marketimpact.market.shared_series import FEW, MOST, first_alike
 
 near = st.lists(st.integers(-20, 20), max_size=60)
 far = st.lists(st.sampled_from([-(2**62), -5, 0, 3, 2**40, 2**62]), max_size=60)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import marketimpact as mi
-from marketimpact.placing import place
+from marketimpact.estimation.positions import place
 
 SYMBOLS = ["NVDA", "0981.HK", "688981.SS", "2330.TW", "AMD", "NOBODY"]
 

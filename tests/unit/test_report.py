@@ -15,9 +15,11 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact import calendars, charts, report
-from marketimpact.report.exchanges import NAMES, exchange
-from marketimpact.study_file import read_study
+from marketimpact import report
+from marketimpact.cli.study_file import read_study
+from marketimpact.display import charts
+from marketimpact.events import calendars
+from marketimpact.events.exchange_names import NAMES, exchange
 from tests.conftest import ROOT, golden
 
 SECTIONS = ["short", "announced", "reached", "moved", "paths", "tests", "around", "left-out", "record", "data"]
@@ -124,7 +126,7 @@ def test_days_on_which_an_exchange_was_shut_are_named(page):
 def test_the_same_result_gives_the_same_bytes_in_any_process(tmp_path):
     code = (
         "import marketimpact as mi, sys; from marketimpact import report;"
-        "from marketimpact.study_file import read_study;"
+        "from marketimpact.cli.study_file import read_study;"
         "a = read_study('h20').run(mi.SamplePrices());"
         "report.write_report(a.result, sys.argv[1], group='group', chronology=a.chronology)"
     )

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
-from marketimpact import schema, vocabulary
+from marketimpact.core import schema
+from marketimpact.core.schema import vocabulary
 from marketimpact.errors import DataError
 
 INSTANT = pl.Datetime("us", "UTC")

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from marketimpact.calendars import sessions
+from marketimpact.core.resources import resource
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.resources import resource
-from marketimpact.simulate import _cents, role_class, simulate
+from marketimpact.events.calendars import sessions
+from marketimpact.sources.simulation import _cents, role_class, simulate
 
 #: exchange_calendars uses what pandas will change
 pytestmark = pytest.mark.filterwarnings("ignore:(Series.values|DatetimeIndex.weekday):DeprecationWarning")

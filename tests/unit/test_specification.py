@@ -8,9 +8,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import marketimpact as mi
-from marketimpact import charts, curvechart
-from marketimpact.joint import compare
-from marketimpact.shifts import Shifts, draw_shifts, move, widened
+from marketimpact.analyses.specification_curve.joint_test import compare
+from marketimpact.analyses.specification_curve.placebo_days import Shifts, draw_shifts, move, widened
+from marketimpact.display import charts
+from marketimpact.display import curve_chart as curvechart
 from tests.conftest import golden
 
 MODELS = {"line": mi.MarketModel(), "adjusted": mi.MarketAdjusted(), "three": mi.FamaFrench3()}

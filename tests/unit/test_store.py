@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import marketimpact as mi
-from marketimpact.sources import stored
 from marketimpact.sources.protocol import price_table, within
-from marketimpact.sources.store_files import safe_name
-from marketimpact.sources.store_format import FORMAT
-from marketimpact.sources.store_index import Update, as_index
+from marketimpact.sources.store import stored_prices as stored
+from marketimpact.sources.store.files import safe_name
+from marketimpact.sources.store.index import Update, as_index
+from marketimpact.sources.store.layout import FORMAT
 
 DAYS = [date(2024, 1, 1) + timedelta(days=i) for i in range(90) if (date(2024, 1, 1) + timedelta(days=i)).weekday() < 5]
 NOW = datetime(2024, 4, 1, 12, tzinfo=UTC)
@@ -538,7 +538,7 @@ def refuse(monkeypatch, call, nth):
     elif call == "rename":
         monkeypatch.setattr(Path, "replace", full(Path.replace))
     elif call == "mkdir":
-        monkeypatch.setattr("marketimpact.sources.store_files._settle", full(lambda _: None))
+        monkeypatch.setattr("marketimpact.sources.store.files._settle", full(lambda _: None))
     else:
         original = Path.open
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.sources.store_index import SERIES, Update
+from marketimpact.sources.store.index import SERIES, Update
 from tests.conftest import ROOT
 
 START = date(2020, 1, 1)

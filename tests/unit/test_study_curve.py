@@ -10,11 +10,12 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact import report, study_curve
+from marketimpact import report
+from marketimpact.cli import study_file_curve as study_curve
 from marketimpact.cli.studies import TEMPLATE
-from marketimpact.report.robust import TITLE
-from marketimpact.study_file import read_study
-from marketimpact.study_schema import study_schema
+from marketimpact.cli.study_file import read_study
+from marketimpact.cli.study_file_schema import study_schema
+from marketimpact.report.specification_section import TITLE
 from tests.unit.test_cli import marketimpact
 
 BEIJING = "2025-08-12-beijing-discourages-h20"

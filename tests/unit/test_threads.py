@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from marketimpact import threads
-from marketimpact.threads import cores, mapped
+from marketimpact.core import threads
+from marketimpact.core.threads import cores, mapped
 
 
 @pytest.fixture(autouse=True)

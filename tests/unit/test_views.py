@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact import charts, tables
-from marketimpact.tables import Table
+from marketimpact.display import charts, tables
+from marketimpact.display.tables import Table
 from tests.conftest import golden
 
 HOSTILE = '<img src=x onerror="alert(1)">{{7*7}}**b**'

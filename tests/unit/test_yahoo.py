@@ -13,8 +13,10 @@ import yfinance
 from curl_cffi import requests as curl
 
 from marketimpact.errors import SourceError, SpecificationError
-from marketimpact.sources import YahooPrices, yahoo, yahoo_client
-from marketimpact.sources.yahoo_bars import YahooFailure, bars_of
+from marketimpact.sources import YahooPrices
+from marketimpact.sources.yahoo import client as yahoo_client
+from marketimpact.sources.yahoo import source as yahoo
+from marketimpact.sources.yahoo.bars import YahooFailure, bars_of
 
 NAN = float("nan")
 

@@ -16,8 +16,10 @@ from yfinance import base, cache
 from yfinance.data import SingletonMeta
 
 from marketimpact.errors import SourceError
-from marketimpact.sources import YahooPrices, yahoo, yahoo_bars
-from marketimpact.sources.yahoo_client import RATE_LIMITED
+from marketimpact.sources import YahooPrices
+from marketimpact.sources.yahoo import bars as yahoo_bars
+from marketimpact.sources.yahoo import source as yahoo
+from marketimpact.sources.yahoo.client import RATE_LIMITED
 from tests.peer.yahoo import INVALID_CRUMB, CurlSession, Listing, Reply, YahooPeer, failure, requests_session
 
 NAN = float("nan")

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.money import _with_shares
-from marketimpact.sources import yahoo
+from marketimpact.analyses.dollar_effect import _with_shares
+from marketimpact.sources.yahoo import source as yahoo
 from tests.peer.yahoo import CurlSession, Listing, Reply, YahooPeer, failure, requests_session
 from tests.unit.test_yahoo_faults import (
     FRI,

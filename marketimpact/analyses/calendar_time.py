@@ -1,0 +1,190 @@
+"""Calendar-time portfolios: the abnormal return per day of holding whoever lately had an event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from marketimpact.errors import DataError, SpecificationError
+from marketimpact.estimation.positions import place
+from marketimpact.estimation.windows import check_window
+from marketimpact.market.market import Market
+
+__all__ = ["CalendarTime", "calendar_time"]
+
+Errors = Literal["ols", "wls", "hac"]
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarTime:
+    """Regression of a calendar-time portfolio.
+
+    Attributes
+    ----------
+    alpha : float
+        Mean abnormal return per session (fraction).
+    se, t, p_value : float
+        Its standard error, their ratio, and the two-sided p-value from t(`df`).
+    df, n_days : int
+        Degrees of freedom, sessions with a portfolio.
+    portfolio : polars.DataFrame
+        ``date, ret, n_firms``: the portfolio's return and the distinct firms in it.
+    attrition : polars.DataFrame
+        ``event_id, reason, detail`` of the events that are in no portfolio.
+    regression : statsmodels RegressionResults
+        The regression itself.
+    """
+
+    alpha: float
+    se: float
+    t: float
+    p_value: float
+    df: int
+    n_days: int
+    portfolio: pl.DataFrame = field(repr=False)
+    attrition: pl.DataFrame = field(repr=False)
+    regression: Any = field(repr=False)
+
+
+def calendar_time(
+    events: pl.DataFrame,
+    market: Market,
+    window: tuple[int, int],
+    *,
+    factors: Sequence[str] = ("market",),
+    excess: bool = False,
+    errors: Errors = "ols",
+    lags: int = 5,
+    min_firms: int = 1,
+) -> CalendarTime:
+    """Alpha of the portfolio that holds each firm from `window[0]` to `window[1]` sessions after its day 0.
+
+    Parameters
+    ----------
+    events : polars.DataFrame
+        As for `EventStudy.run`.
+    market : Market
+        Returns and factors.
+    window : tuple of int
+        First and last session of holding, relative to day 0.
+    factors : sequence of str
+        What the portfolio is regressed on: ``"market"`` (mean of the members' own benchmarks) or factor
+        columns.
+    excess : bool
+        Whether the portfolio's return (and ``"market"``) is taken in excess of the factor ``rf``.
+    errors : {"ols", "wls", "hac"}
+        Ordinary standard errors; days weighted by their number of firms; Newey and West's with `lags`.
+    lags : int
+        For "hac".
+    min_firms : int
+        Sessions with fewer distinct firms are left out.
+
+    Returns
+    -------
+    CalendarTime
+
+    Raises
+    ------
+    SpecificationError
+        For an unknown factor or option.
+    DataError
+        When too few sessions are left to estimate.
+
+    Notes
+    -----
+    A firm with two events within the window is held once. Null: alpha is zero; t(days - k). Firms hit
+    on the same day are one portfolio, so their correlation is inside its variance. It weights days
+    rather than events and so has low power when events cluster; and days far apart in time are one
+    regression, so betas must be alike. Jaffe (1974), Mandelker (1974), Fama (1998), Mitchell and Stafford
+    (2000).
+    """
+    first, last = check_window(window, "window")
+    _check(market, factors, excess=excess, errors=errors, lags=lags, min_firms=min_firms)
+    placed, attrition = place(events, market)
+    held = _members(placed, market, first, last, (*factors, *(("rf",) if excess else ())))
+    lost = placed.join(held, on="event_id", how="anti").select(
+        "event_id",
+        pl.lit("no_event_returns").alias("reason"),
+        pl.lit(f"no return in [{first}, {last}]").alias("detail"),
+    )
+    daily = _portfolio(held, factors, excess=excess).filter(pl.col("n_firms") >= min_firms)
+    complete = daily.drop_nulls()
+    if complete.height < len(factors) + 3:
+        raise DataError(
+            f"calendar_time: {complete.height} sessions have a portfolio of at least {min_firms} firms and every "
+            f"factor; the regression on {len(factors)} factors needs {len(factors) + 3}. Widen window={window}."
+        )
+    fitted = _regress(complete, factors, errors, lags)
+    df = complete.height - len(factors) - 1
+    return CalendarTime(
+        alpha=float(fitted.params[0]),
+        se=float(fitted.bse[0]),
+        t=float(fitted.tvalues[0]),
+        p_value=float(fitted.pvalues[0]),
+        df=df,
+        n_days=complete.height,
+        portfolio=daily.select("date", pl.col("_ret").alias("ret"), "n_firms"),
+        attrition=pl.concat([attrition, lost]).sort("event_id"),
+        regression=fitted,
+    )
+
+
+def _check(market: Market, factors: Sequence[str], *, excess: bool, errors: str, lags: int, min_firms: int) -> None:
+    if market.unit != "simple":
+        raise SpecificationError(f"A portfolio needs simple returns; this market holds {market.unit} returns.")
+    lacking = [c for c in (*factors, *(("rf",) if excess else ())) if c not in ("market", *market.factors)]
+    if lacking or isinstance(factors, str) or not factors:
+        have = ", ".join(("market", *market.factors))
+        raise SpecificationError(f"factors={factors!r}: give a tuple of names out of {have}; missing: {lacking}.")
+    if errors not in ("ols", "wls", "hac"):
+        raise SpecificationError(f"errors={errors!r}: choose 'ols', 'wls' (weights: firms per day) or 'hac'.")
+    if lags < 0 or min_firms < 1:
+        raise SpecificationError(f"lags={lags}, min_firms={min_firms}: lags from 0 on, firms from 1 on.")
+
+
+def _members(placed: pl.DataFrame, market: Market, first: int, last: int, columns: Sequence[str]) -> pl.DataFrame:
+    """One row per event and session of its window that has a return."""
+    panel = market.select("symbol", "session", "date", "ret", *columns).rename({"date": "day"})
+    return (
+        placed.select("event_id", "symbol", "_day0")
+        .join(pl.DataFrame({"tau": range(first, last + 1)}), how="cross")
+        .with_columns((pl.col("_day0") + pl.col("tau")).alias("session"))
+        .join(panel, on=["symbol", "session"], how="inner", validate="m:1")
+        .drop_nulls("ret")
+    )
+
+
+def _portfolio(held: pl.DataFrame, factors: Sequence[str], *, excess: bool) -> pl.DataFrame:
+    """Mean over distinct firms, day by day: ``date, _ret, _excess, n_firms`` and the factors."""
+    rf = pl.col("rf") if excess else pl.lit(0.0)
+    regressors = [(pl.col(c) - rf if c == "market" else pl.col(c)).mean().alias(c) for c in factors]
+    return (
+        held.unique(["symbol", "day"], maintain_order=True)
+        .sort("day", "symbol")
+        .group_by("day", maintain_order=True)
+        .agg(
+            pl.col("ret").mean().alias("_ret"),
+            (pl.col("ret") - rf).mean().alias("_excess"),
+            pl.len().alias("n_firms"),
+            *regressors,
+        )
+        .rename({"day": "date"})
+    )
+
+
+def _regress(daily: pl.DataFrame, factors: Sequence[str], errors: str, lags: int) -> Any:
+    import statsmodels.api as sm  # noqa: PLC0415  # two seconds of import
+
+    y = daily["_excess"].to_numpy()
+    x = np.column_stack([np.ones(daily.height), *(daily[c].to_numpy() for c in factors)])
+    if np.linalg.matrix_rank(x) < x.shape[1]:
+        raise DataError(f"calendar_time: factors {tuple(factors)} are constant or collinear on these days.")
+    if errors == "wls":
+        return sm.WLS(y, x, weights=daily["n_firms"].to_numpy().astype(float)).fit()
+    if errors == "hac":
+        return sm.OLS(y, x).fit(cov_type="HAC", cov_kwds={"maxlags": lags, "use_correction": False}, use_t=True)
+    return sm.OLS(y, x).fit()

@@ -1,0 +1,363 @@
+"""What the security would have done, taken from securities the announcement did not touch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marketimpact.errors import DataError, SpecificationError
+from marketimpact.estimation.positions import place
+from marketimpact.estimation.windows import check_window
+from marketimpact.market.market import Market
+
+__all__ = ["Counterfactual", "matched_controls", "synthetic_control"]
+
+Floats = NDArray[np.float64]
+#: Returns of the security (T,) and the donors (T, J) and their names, the security's first, to weights (J,).
+Weigh = Callable[[Floats, Floats, Sequence[str]], Floats]
+#: Fewer sessions than this cannot tell a donor's fit from luck.
+MIN_OBSERVATIONS = 60
+_TABLES: dict[str, dict[str, Any]] = {
+    "table": {
+        "event_id": pl.String, "symbol": pl.String, "date": pl.Date, "n_donors": pl.Int64, "n_obs": pl.Int64,
+        "n_days": pl.Int64, "car": pl.Float64, "pre_rmse": pl.Float64, "post_rmse": pl.Float64,
+        "ratio": pl.Float64, "p_value": pl.Float64,
+    },
+    "weights": {"event_id": pl.String, "donor": pl.String, "weight": pl.Float64},
+    "gaps": {
+        "event_id": pl.String, "date": pl.Date, "tau": pl.Int64, "ret": pl.Float64, "expected": pl.Float64,
+        "ar": pl.Float64,
+    },
+    "left_out": {"event_id": pl.String, "donor": pl.String, "reason": pl.String},
+    "attrition": {"event_id": pl.String, "reason": pl.String, "detail": pl.String},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """Events against a weighted portfolio of untreated securities.
+
+    Attributes
+    ----------
+    table : polars.DataFrame
+        One row per event: ``event_id, symbol, date, n_donors, n_obs, n_days, car, pre_rmse, post_rmse, ratio,
+        p_value``. `car` sums the gaps of the event window; the `rmse` are root mean squares of the gaps in
+        the estimation window and in the event window, `ratio` the second over the first; `p_value` by
+        placebo in space: the share of securities, the event's own among them, whose ratio is as large
+        when each donor is treated as if it had had the event. Never below 1 / (1 + n_donors).
+    weights : polars.DataFrame
+        ``event_id, donor, weight``.
+    gaps : polars.DataFrame
+        ``event_id, date, tau, ret, expected, ar`` over the event window.
+    left_out : polars.DataFrame
+        ``event_id, donor, reason``: donors that could not serve.
+    attrition : polars.DataFrame
+        ``event_id, reason, detail``: events that could not be used.
+    """
+
+    table: pl.DataFrame
+    weights: pl.DataFrame = field(repr=False)
+    gaps: pl.DataFrame = field(repr=False)
+    left_out: pl.DataFrame
+    attrition: pl.DataFrame
+
+
+def synthetic_control(
+    events: pl.DataFrame,
+    market: Market,
+    donors: Sequence[str],
+    *,
+    estimation_window: tuple[int, int] = (-250, -11),
+    event_window: tuple[int, int] = (0, 0),
+    coverage: float = 1.0,
+) -> Counterfactual:
+    """Donors weighted so that they follow the security best before the event.
+
+    Parameters
+    ----------
+    events : polars.DataFrame
+        As for `EventStudy.run`.
+    market : Market
+        Holds the events' securities and the donors.
+    donors : sequence of str
+        Securities the announcement did not touch. For a semiconductor policy no other semiconductor firm
+        is a clean donor: take other sectors or other countries, and say which.
+    estimation_window, event_window : tuple of int
+        Sessions of the event's own exchange; donors are matched on the date.
+    coverage : float
+        Share of the estimation sessions a donor needs; below 1 the sessions that any of the kept
+        donors lacks are left out.
+
+    Returns
+    -------
+    Counterfactual
+
+    Notes
+    -----
+    Weights minimise the sum of squared gaps of the estimation window, w >= 0, sum 1. Null: the event
+    did nothing to the security; distribution: permutation over donors, exact if they are exchangeable.
+    Never a t from the residual variance. A donor with an event of its own whose windows overlap is
+    left out. Abadie, Diamond and Hainmueller (2010).
+    """
+    return _run(
+        events,
+        _Question(
+            market,
+            tuple(dict.fromkeys(donors)),
+            lambda y, x, _: simplex_weights(y, x),
+            check_window(estimation_window, "estimation_window"),
+            check_window(event_window, "event_window"),
+            coverage,
+        ),
+    )
+
+
+def matched_controls(
+    events: pl.DataFrame,
+    market: Market,
+    controls: Sequence[str],
+    characteristics: pl.DataFrame,
+    *,
+    n_matches: int = 1,
+    estimation_window: tuple[int, int] = (-250, -11),
+    event_window: tuple[int, int] = (0, 0),
+    coverage: float = 1.0,
+) -> Counterfactual:
+    """Equal-weighted portfolio of the `n_matches` controls most like the security.
+
+    Parameters
+    ----------
+    characteristics : polars.DataFrame
+        ``symbol`` and numeric columns, such as log size or book to market, as known before the event.
+        Likeness is the Euclidean distance after dividing each by its standard deviation.
+    n_matches : int
+        How many of the nearest controls to average; ties go to the first symbol.
+
+    Returns
+    -------
+    Counterfactual
+
+    Notes
+    -----
+    `events`, `market` and the windows are those of `synthetic_control`, `controls` its donors.
+    Barber and Lyon (1997) match on size and book to market. Not to be used when the controls are
+    competitors or suppliers: they are treated too.
+    """
+    if n_matches < 1:
+        raise SpecificationError(f"n_matches={n_matches}: match at least one control.")
+    place_of = _characteristics(characteristics, [*events["symbol"].unique(), *controls])
+
+    def nearest(_: Floats, __: Floats, names: Sequence[str]) -> Floats:
+        own, *others = (place_of[name] for name in names)
+        distance = np.sqrt(((np.array(others) - own) ** 2).sum(axis=1))
+        order = sorted(range(len(others)), key=lambda position: (distance[position], names[position + 1]))
+        weights = np.zeros(len(others))
+        weights[order[:n_matches]] = 1.0 / min(n_matches, len(others))
+        return weights
+
+    return _run(
+        events,
+        _Question(
+            market,
+            tuple(dict.fromkeys(controls)),
+            nearest,
+            check_window(estimation_window, "estimation_window"),
+            check_window(event_window, "event_window"),
+            coverage,
+        ),
+    )
+
+
+def simplex_weights(y: Floats, x: Floats) -> Floats:
+    """Weights w >= 0 with sum 1 that minimise ``|y - x w|``; (T,) and (T, J) in, (J,) out.
+
+    With ``D = x - y`` the problem is homogeneous, ``min |D w|``, and non-negative least squares with one
+    more row that pulls the sum to a constant has the same direction whatever the constant.
+    """
+    from scipy.optimize import nnls  # noqa: PLC0415
+
+    gap = x - y[:, None]
+    pull = np.full((1, x.shape[1]), np.sqrt((gap**2).sum(axis=0).mean()))
+    found, _ = nnls(np.vstack([gap, pull]), np.concatenate([np.zeros(len(y)), pull[0, :1]]))
+    return np.asarray(found / found.sum())
+
+
+def _characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict[str, Floats]:
+    columns = [c for c in frame.columns if c != "symbol" and frame[c].dtype.is_numeric()]
+    if "symbol" not in frame.columns or not columns:
+        raise DataError("characteristics needs a column 'symbol' and at least one numeric column.")
+    kept = frame.select("symbol", *columns).drop_nulls()
+    repeated = kept.filter(pl.col("symbol").is_duplicated())["symbol"].unique().sort().to_list()
+    lacking = sorted(set(symbols).difference(kept["symbol"]))
+    if repeated or lacking:
+        what = f"repeats {repeated}" if repeated else f"has no complete row for {lacking}"
+        raise DataError(f"characteristics {what}: give every event's security and every control one row.")
+    values = kept.select(columns).to_numpy().astype(np.float64)
+    spread = values.std(axis=0, ddof=1)
+    scaled = values / np.where(spread > 0, spread, 1.0)
+    return dict(zip(kept["symbol"].to_list(), scaled, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """Returns of one event's security and its donors on its own sessions, (T, 1 + J), first the estimation's."""
+
+    names: list[str]
+    before: Floats
+    during: Floats
+    dates: pl.Series
+    taus: pl.Series
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked of every event."""
+
+    market: Market
+    donors: tuple[str, ...]
+    weigh: Weigh
+    estimation: tuple[int, int]
+    window: tuple[int, int]
+    coverage: float
+
+    def __post_init__(self) -> None:
+        if self.estimation[1] >= self.window[0]:
+            raise SpecificationError(f"estimation_window={self.estimation} reaches into event_window={self.window}.")
+        if not 0 < self.coverage <= 1:
+            raise SpecificationError(f"coverage={self.coverage} is a share above 0 and up to 1.")
+        if self.market.unit != "simple":
+            raise SpecificationError(
+                f"A portfolio of donors needs simple returns; this market holds {self.market.unit}."
+            )
+        strangers = sorted(set(self.donors).difference(self.market.spans["symbol"]))
+        if strangers or not self.donors:
+            raise SpecificationError(
+                f"The market has no returns of the donors {', '.join(strangers)}; drop them or load their prices."
+                if strangers
+                else "donors is empty: name the securities that the announcement did not touch."
+            )
+
+
+def _run(events: pl.DataFrame, question: _Question) -> Counterfactual:
+    placed, attrition = place(events, question.market)
+    rows: dict[str, list[Any]] = {name: [] for name in _TABLES}
+    for event in placed.iter_rows(named=True):
+        _one(event, placed, question, rows)
+    frames = {name: pl.DataFrame(found, schema=_TABLES[name], orient="row") for name, found in rows.items()}
+    frames["attrition"] = pl.concat([attrition, frames["attrition"]]).sort("event_id")
+    return Counterfactual(**frames)
+
+
+def _one(event: dict[str, Any], placed: pl.DataFrame, question: _Question, rows: dict[str, list[Any]]) -> None:
+    """Add one event's rows to every table."""
+    name, weigh = event["event_id"], question.weigh
+    treated = _treated(event, placed, question.window)
+    panel, gone = _panel(event, question, [d for d in question.donors if d not in treated])
+    gone += [(d, "has an event of its own in the window") for d in question.donors if d in treated]
+    rows["left_out"] += [(name, donor, reason) for donor, reason in gone]
+    problem = _problem(panel, question.window)
+    if problem:
+        rows["attrition"].append((name, *problem))
+        return
+    weights = weigh(panel.before[:, 0], panel.before[:, 1:], panel.names)
+    pre = _rms(panel.before[:, 0] - panel.before[:, 1:] @ weights)
+    own = panel.during[:, 0]
+    expected = panel.during[:, 1:] @ weights
+    post, ratios = _rms(own - expected), _placebos(panel, weigh)
+    ratio = post / pre if pre > 0 else np.nan
+    p = (1 + int((ratios >= ratio).sum())) / (1 + len(ratios)) if len(ratios) and pre > 0 else None
+    days = [d for d in range(len(own)) if not np.isnan(own[d])]
+    rows["weights"] += [(name, d, float(w)) for d, w in zip(panel.names[1:], weights, strict=True)]
+    rows["gaps"] += [
+        (name, panel.dates[d], panel.taus[d], float(own[d]), float(expected[d]), float(own[d] - expected[d]))
+        for d in days
+    ]
+    rows["table"].append(
+        (name, event["symbol"], event["date"], len(weights), len(panel.before), len(days),
+         float(np.nansum(own - expected)), pre, post, ratio, p)
+    )  # fmt: skip
+
+
+def _treated(event: dict[str, Any], placed: pl.DataFrame, window: tuple[int, int]) -> set[str]:
+    """The event's security, and those with an event whose window overlaps or whose day 0 is the same date."""
+    close = (pl.col("_day0") - event["_day0"]).abs() <= window[1] - window[0]
+    near = placed.filter((pl.col("date") == event["date"]) | ((pl.col("mic") == event["mic"]) & close))
+    return {event["symbol"], *near["symbol"]}
+
+
+def _panel(event: dict[str, Any], question: _Question, donors: Sequence[str]) -> tuple[_Panel, list[tuple[str, str]]]:
+    """Returns on the event's own sessions, and the donors that lack some of them."""
+    wide = _wide(event, question, donors)
+    before = wide.filter(pl.col("tau").is_between(*question.estimation)).drop_nulls("own")
+    during = wide.filter(pl.col("tau").is_between(*question.window))
+    needed = during.drop_nulls("own")
+    kept, gone = [], []
+    for donor in donors:
+        share = 1.0 - before[donor].null_count() / max(before.height, 1)
+        missing = needed[donor].null_count()
+        if share < question.coverage:
+            gone.append((donor, f"has {share:.1%} of the estimation sessions, coverage is {question.coverage:.0%}"))
+        elif missing:
+            gone.append((donor, f"lacks {missing} sessions of the event window"))
+        else:
+            kept.append(donor)
+    names = ["own", *kept]
+    panel = _Panel(
+        [event["symbol"], *kept],
+        before.drop_nulls(kept).select(names).to_numpy().astype(np.float64),
+        during.select(names).to_numpy().astype(np.float64),
+        during["date"],
+        during["tau"],
+    )
+    return panel, gone
+
+
+def _wide(event: dict[str, Any], question: _Question, donors: Sequence[str]) -> pl.DataFrame:
+    """``date, tau, own`` and one column per donor on the sessions of both windows."""
+    panel, tau = question.market.panel, pl.col("tau")
+    own = (
+        panel.filter(pl.col("symbol") == event["symbol"])
+        .select("date", (pl.col("session") - event["_day0"]).alias("tau"), pl.col("ret").alias("own"))
+        .filter(tau.is_between(*question.estimation) | tau.is_between(*question.window))
+    )
+    others = panel.filter(pl.col("symbol").is_in(list(donors))).select("symbol", "date", "ret")
+    for donor in donors:
+        column = others.filter(pl.col("symbol") == donor).select("date", pl.col("ret").alias(donor))
+        own = own.join(column, on="date", how="left", validate="1:1", maintain_order="left")
+    return own.sort("tau")
+
+
+def _problem(panel: _Panel, window: tuple[int, int]) -> tuple[str, str] | None:
+    if panel.before.shape[1] < 2:
+        return "no_donors", "no donor has the sessions that are needed; see left_out"
+    if len(panel.before) < MIN_OBSERVATIONS:
+        return (
+            "too_few_observations",
+            f"{len(panel.before)} complete estimation sessions, {MIN_OBSERVATIONS} are needed",
+        )
+    if np.isnan(panel.during[:, 0]).all():
+        return "no_event_returns", f"no return in the event window {list(window)}"
+    return None
+
+
+def _placebos(panel: _Panel, weigh: Weigh) -> Floats:
+    """Ratio of every donor, treated as if it had had the event, the other donors its donors; the treated is none."""
+    ratios = []
+    for j in range(1, panel.before.shape[1]):
+        rest = [k for k in range(1, panel.before.shape[1]) if k != j]
+        if not rest:
+            break
+        weights = weigh(panel.before[:, j], panel.before[:, rest], [panel.names[k] for k in (j, *rest)])
+        pre = _rms(panel.before[:, j] - panel.before[:, rest] @ weights)
+        post = _rms(panel.during[:, j] - panel.during[:, rest] @ weights)
+        ratios.append(post / pre if pre > 0 else np.inf)
+    return np.array(ratios)
+
+
+def _rms(values: Floats) -> float:
+    return float(np.sqrt(np.nanmean(values**2)))

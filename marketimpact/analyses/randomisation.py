@@ -1,0 +1,352 @@
+"""Randomisation: the same announcements on other dates, and other firms on the same dates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from marketimpact.core.progress import PATIENCE, bar
+from marketimpact.errors import SpecificationError
+from marketimpact.estimation.windows import Floats, Ints, as_dates
+from marketimpact.market.market import Market
+from marketimpact.study.event_study import EventStudy
+from marketimpact.study.result import StudyResult
+
+__all__ = ["placebo_dates", "placebo_firms"]
+
+#: With fewer admissible dates or firms than this a note says so.
+FEW = 100
+#: Moved events estimated at once, so that memory stays bounded.
+BATCH = 20_000
+_COLUMNS = {
+    "statistic": pl.String, "observed": pl.Float64, "low": pl.Float64, "high": pl.Float64, "p_value": pl.Float64,
+    "draws": pl.Int64, "admissible": pl.Int64, "note": pl.String,
+}  # fmt: skip
+
+
+def placebo_dates(
+    study: EventStudy,
+    events: pl.DataFrame,
+    market: Market,
+    window: tuple[int, int] = (0, 1),
+    *,
+    draws: int = 999,
+    seed: int = 0,
+    avoid: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Place what happened among what the same firms did around dates without an announcement.
+
+    Every campaign (or announcement outside any) is moved by a random number of sessions, each firm on its own
+    exchange's; what it hit together moves together, and its announcements keep their distances. The
+    study is estimated anew there.
+
+    Parameters
+    ----------
+    study : EventStudy
+        The specification.
+    events : polars.DataFrame
+        As for `EventStudy.run`.
+    market : Market
+        The returns.
+    window : tuple of int
+        The window.
+    draws, seed : int
+        Number of placebo samples, and the seed of the moves.
+    avoid : polars.DataFrame, optional
+        Aligned events (``date``, ``symbol`` optional) whose dates no placebo window may contain; by default the events'
+        own. Hand in ``align(announcements(), market, symbols="all")`` to keep clear of every announcement.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per statistic (*caar*, *mean_scar*, *t_scar*: mean SCAR over its cross-sectional standard error):
+        ``statistic, observed, low, high, p_value, draws, admissible, note``. `low` and `high` enclose the middle 95% of
+        the draws, `p_value` is two-sided, ``(1 + as far from zero) / (1 + draws)``; `admissible` is the fewest moves
+        that any campaign had to choose from.
+
+    Raises
+    ------
+    SpecificationError
+        When no event is usable, or a campaign has nowhere to go.
+
+    Notes
+    -----
+    Null: the announcement's days are like any other days of the same firms. Valid with one shared date and with
+    campaigns, since what is shared moves along. Not exact where volatility has regimes: dates from calm years make
+    an event of a wild year look large; `mean_scar` and `t_scar` allow for the level of volatility before each date.
+    With few admissible dates draws repeat; p-values below one over their number mean little.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> market = mi.Market.load(mi.securities(), mi.SamplePrices())
+    >>> h20 = mi.announcements().filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
+    >>> mi.placebo_dates(mi.EventStudy(), mi.align(h20, market), market, draws=99)["statistic"].to_list()
+    ['caar', 'mean_scar', 't_scar']
+    """
+    result = _ran(study, events, market, "placebo_dates")
+    observed = _statistics(result.car(*window), 1, np.zeros(result.events.height, dtype=np.int64))
+    held = result.events
+    if held.is_empty():
+        raise SpecificationError("No event is usable, so there is nothing to move; see the attrition of study.run.")
+    places = _Places.of(result, market, avoid, window)
+    clusters = _clusters(held)
+    moves = {name: places.moves(np.flatnonzero(clusters == name)) for name in np.unique(clusters)}
+    stuck = [str(name) for name, found in moves.items() if not len(found)]
+    if stuck:
+        raise SpecificationError(
+            f"There is no other date for {', '.join(stuck[:5])}: no move leaves an estimation window of "
+            f"{study.estimation_window} and a window clear of announcements. Give a longer market, or avoid fewer "
+            "dates."
+        )
+    rng = np.random.default_rng(seed)
+    shift = np.empty((draws, held.height), dtype=np.int64)
+    for name, found in moves.items():
+        shift[:, clusters == name] = rng.choice(found, size=(draws, 1))
+    drawn = _moved(study, held, market, places, shift, window)
+    fewest = min(map(len, moves.values()))
+    note = f"only {fewest} admissible dates for one campaign" if fewest < FEW else None
+    return _table(observed[0], drawn, fewest, note)
+
+
+def placebo_firms(
+    study: EventStudy,
+    events: pl.DataFrame,
+    market: Market,
+    window: tuple[int, int] = (0, 1),
+    *,
+    draws: int = 999,
+    seed: int = 0,
+    within: Sequence[str] = ("mic",),
+) -> pl.DataFrame:
+    """Place the firms an announcement hit among other firms on the same dates.
+
+    Parameters
+    ----------
+    study, events, market, window, draws, seed
+        As for `placebo_dates`.
+    within : sequence of str
+        Columns of the market's securities in which a stand-in must be like the firm it stands in for.
+
+    Returns
+    -------
+    polars.DataFrame
+        As `placebo_dates` gives; `admissible` is the fewest stand-ins that any event had to choose from.
+
+    Raises
+    ------
+    SpecificationError
+        When an event has no stand-in, or a column of `within` is not there.
+
+    Notes
+    -----
+    Null: the firms hit did not differ from others on those dates. It cancels whatever moved the exchange that day,
+    and asks another question than `placebo_dates`: when all firms react alike it sees nothing. Doubtful where the
+    firms hit are not like the others, in industry above all: ask within ``("mic", "business")`` where there are
+    enough. As many firms as were hit are drawn from all that are alike on a date, those hit included, none twice; far
+    is far from the mean of the draws, since a shock that all share is in each of them. Exact if any firms could have
+    been the ones hit. With n alike on one date of which one was hit no p-value is below ``1 / n``.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> market = mi.Market.load(mi.securities(), mi.SamplePrices())
+    >>> h20 = mi.announcements().filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
+    >>> mi.placebo_firms(mi.EventStudy(), mi.align(h20, market), market, draws=99)["draws"].to_list()
+    [99, 99, 99]
+    """
+    lacking = [c for c in within if c not in market.securities.columns]
+    if lacking:
+        raise SpecificationError(f"within: the securities have no column {', '.join(map(repr, lacking))}.")
+    result = _ran(study, events, market, "placebo_firms")
+    hit, stand_ins = _alike(result, market, within)
+    _demand_stand_ins(hit, stand_ins, within)
+    placebo = study.run(
+        stand_ins.select(pl.col("stand_in").alias("event_id"), pl.col("other").alias("symbol"), "date"), market
+    )
+    usable = placebo.car(*window).drop_nulls("car").select("event_id", "car", "scar")
+    spare = stand_ins.join(usable, left_on="stand_in", right_on="event_id", how="inner", validate="1:1")
+    _demand_stand_ins(hit, spare, within)
+    seen = result.car(*window)
+    mine = hit.select("event_id", "_group").join(
+        seen.drop_nulls("car").select("event_id", "car", "scar"), on="event_id", how="inner", validate="1:1",
+        maintain_order="left",
+    )  # fmt: skip
+    observed = _statistics(seen, 1, np.zeros(hit.height, dtype=np.int64))
+    drawn = _groups_drawn(mine, spare.sort("_group", "stand_in"), draws, np.random.default_rng(seed))
+    fewest = int(spare.group_by("_group").len()["len"].min())  # type: ignore[arg-type]
+    note = f"only {fewest} firms to stand in for one event" if fewest < FEW else None
+    return _table(observed[0], drawn, fewest, note, around_draws=True)
+
+
+def _ran(study: object, events: pl.DataFrame, market: Market, asked: str) -> StudyResult:
+    """The study as it stands, from which `asked` starts."""
+    if not isinstance(study, EventStudy):
+        given = "the result of a study" if isinstance(study, StudyResult) else f"a {type(study).__name__}"
+        raise SpecificationError(
+            f"{asked} was given {given} where it needs the EventStudy: it runs the study again on events of its own. "
+            f"Write mi.{asked}(study, events, market), with what study.run(events, market) was given."
+        )
+    return study.run(events, market)
+
+
+def _alike(result: StudyResult, market: Market, within: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The events with their `_group` (announcement, date and kind of firm), and the other firms of every group."""
+    like = [pl.col(c).alias(f"_{c}") for c in within]
+    homes = market.securities.select("symbol", *like)
+    own = pl.col("announcement_id" if "announcement_id" in result.events.columns else "date").alias("_own")
+    hit = result.events.join(homes, on="symbol", how="left", validate="m:1", maintain_order="left").with_columns(own)
+    keys = ["_own", "date", *[f"_{c}" for c in within]]
+    groups = hit.select(keys).unique(maintain_order=True).with_row_index("_group")
+    hit = hit.join(groups, on=keys, how="left", nulls_equal=True, validate="m:1", maintain_order="left")
+    others = market.securities.select(pl.col("symbol").alias("other"), *like)
+    stand_ins = (
+        groups.join(others, on=keys[2:], how="inner", nulls_equal=True)
+        .join(hit.select("_own", pl.col("symbol").alias("other")), on=["_own", "other"], how="anti")
+        .with_columns(pl.format("{} for group {}", "other", "_group").alias("stand_in"))
+        .sort("stand_in")
+    )
+    return hit, stand_ins
+
+
+def _demand_stand_ins(hit: pl.DataFrame, found: pl.DataFrame, within: Sequence[str]) -> None:
+    alone = hit.join(found, on="_group", how="anti")["event_id"].to_list()
+    if alone:
+        raise SpecificationError(
+            f"{len(alone)} events have no firm like theirs (within {', '.join(within)}), such as {alone[0]!r}. Ask "
+            "within fewer columns, or load a market of more firms."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where events can go: per event its row in the panel, its first usable session, and clear sessions."""
+
+    day0: Ints
+    first_row: Ints
+    earliest: Ints
+    latest: Ints
+    clear: list[np.ndarray]
+
+    @classmethod
+    def of(cls, result: StudyResult, market: Market, avoid: pl.DataFrame | None, window: tuple[int, int]) -> _Places:
+        """Sessions with a return and an estimation window before, whose window holds no date to avoid."""
+        location, windows = result.estimates_.location, result.estimates_.windows
+        first_row, n = location.first_row, location.n_sessions
+        bad = (result.events if avoid is None else avoid)["date"].drop_nulls().unique().to_physical().to_numpy()
+        returns, days = market.column("ret"), market.days
+        earliest, latest, clear = [], [], []
+        for row, count in zip(first_row.tolist(), n.tolist(), strict=True):
+            held = np.flatnonzero(~np.isnan(returns[row : row + count]))
+            earliest.append(held[0] - windows.estimation[0])
+            latest.append(min(held[-1], count - 1) - windows.event[1])
+            marked = np.isin(days[row : row + count], bad).astype(int)
+            total = np.concatenate([[0], np.cumsum(marked)])
+            at = np.arange(count)
+            low, high = (np.clip(at + tau, 0, count) for tau in (window[0], window[1] + 1))
+            clear.append((total[high] == total[low]) & ~np.isnan(returns[row : row + count]))
+        return cls(location.day0, first_row, np.array(earliest), np.array(latest), clear)
+
+    def moves(self, rows: Ints) -> Ints:
+        """Numbers of sessions by which all of `rows` can be moved together."""
+        low = int((self.earliest[rows] - self.day0[rows]).max())
+        high = int((self.latest[rows] - self.day0[rows]).min())
+        moves = np.arange(low, high + 1)
+        for row in rows.tolist():
+            moves = moves[self.clear[row][self.day0[row] + moves]]
+        return np.asarray(moves[moves != 0])
+
+
+def _clusters(events: pl.DataFrame) -> np.ndarray:
+    names = [c for c in ("campaign_id", "announcement_id") if c in events.columns]
+    label = pl.coalesce(*names) if names else pl.col("date").cast(pl.String)
+    return events.select(label.alias("_")).to_series().to_numpy()
+
+
+def _moved(  # noqa: PLR0917  # what a study needs, and where to
+    study: EventStudy, events: pl.DataFrame, market: Market, places: _Places, shift: Ints, window: tuple[int, int]
+) -> Floats:
+    """Statistics of every draw, (B, 3), estimated anew in batches."""
+    step = max(1, BATCH // events.height)
+    parts = []
+    starts = range(0, len(shift), step)
+    with bar(None, "Placebo dates", len(starts), patience=PATIENCE) as done:
+        for start in starts:
+            moves = shift[start : start + step]
+            batch = _placed(events, market, places, moves, start)
+            car = study.run(batch, market, progress=False).car(*window)
+            parts.append(_statistics(car, len(moves), car["_draw"].to_numpy()))
+            done()
+    return np.concatenate(parts)
+
+
+def _placed(events: pl.DataFrame, market: Market, places: _Places, moves: Ints, start: int) -> pl.DataFrame:
+    """The events of some draws, (draws, N) `moves`, the first of which is number `start`."""
+    rows = places.first_row[None, :] + places.day0[None, :] + moves
+    return pl.DataFrame(
+        {
+            "event_id": [f"{start + b}:{name}" for b in range(len(moves)) for name in events["event_id"]],
+            "symbol": events["symbol"].to_list() * len(moves),
+            "date": as_dates(market.days[rows]),
+            "_draw": np.repeat(np.arange(len(moves)), events.height),
+        }
+    )
+
+
+def _statistics(car: pl.DataFrame, n_draws: int, draw: Ints) -> Floats:
+    """CAAR, mean SCAR and its cross-sectional t of every draw, (B, 3)."""
+    held = car["car"].is_not_null().to_numpy()
+    draw, values, scar = draw[held], *(car.filter(held)[c].to_numpy() for c in ("car", "scar"))
+    return _moments(draw, values, scar, n_draws)
+
+
+def _moments(draw: Ints, car: Floats, scar: Floats, n_draws: int) -> Floats:
+    n = np.bincount(draw, minlength=n_draws).astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean, mean_scar = (np.bincount(draw, weights=v, minlength=n_draws) / n for v in (car, scar))
+        squares = np.bincount(draw, weights=(scar - mean_scar[draw]) ** 2, minlength=n_draws)
+        t = mean_scar / np.sqrt(squares / (n - 1.0) / n)
+    return np.column_stack([mean, mean_scar, t])
+
+
+def _groups_drawn(mine: pl.DataFrame, spare: pl.DataFrame, draws: int, rng: np.random.Generator) -> Floats:
+    """Statistics of random firms in place of those hit, (B, 3).
+
+    Of every group as many as were hit are drawn without putting back, from those hit and those that were not: under
+    the null each choice is as likely as the one that happened.
+    """
+    car, scar = (np.concatenate([mine[c].to_numpy(), spare[c].to_numpy()]) for c in ("car", "scar"))
+    group = np.concatenate([mine["_group"].to_numpy(), spare["_group"].to_numpy()])
+    picked = []
+    for number, n_hit in mine.group_by("_group", maintain_order=True).len().iter_rows():
+        rows = np.flatnonzero(group == number)
+        picked.append(rows[rng.random((draws, len(rows))).argsort(axis=1)[:, :n_hit]])
+    every = np.concatenate(picked, axis=1)
+    draw = np.repeat(np.arange(draws), every.shape[1])
+    return _moments(draw, car[every.ravel()], scar[every.ravel()], draws)
+
+
+def _table(
+    observed: Floats, drawn: Floats, admissible: int, note: str | None, *, around_draws: bool = False
+) -> pl.DataFrame:
+    """p-values by distance from zero, or from the mean of what was drawn and what was seen."""
+    rows: list[tuple[Any, ...]] = []
+    for column, name in enumerate(("caar", "mean_scar", "t_scar")):
+        values = drawn[np.isfinite(drawn[:, column]), column]
+        seen = float(observed[column])
+        if not len(values) or not np.isfinite(seen):
+            rows.append(
+                (name, seen if np.isfinite(seen) else None, None, None, None, 0, admissible, "cannot be computed")
+            )
+            continue
+        centre = float(np.append(values, seen).mean()) if around_draws else 0.0
+        # a draw of the very firms that were hit may differ by rounding
+        far = abs(seen - centre) * (1.0 - 1e-9)
+        p = (1 + int((np.abs(values - centre) >= far).sum())) / (1 + len(values))
+        low, high = np.quantile(values, [0.025, 0.975])
+        rows.append((name, seen, float(low), float(high), p, len(values), admissible, note))
+    return pl.DataFrame(rows, schema=_COLUMNS, orient="row")

@@ -1,0 +1,115 @@
+"""What a specification curve varies, checked at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from marketimpact.errors import SpecificationError
+from marketimpact.estimation.windows import check_window
+from marketimpact.inference import SignificanceTest, chosen
+from marketimpact.market.market import Market
+from marketimpact.models import Model
+
+__all__ = ["Choices", "checked"]
+
+Windows = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Everything a specification can choose; specifications are all combinations."""
+
+    models: Mapping[str, Model]
+    estimation_windows: Windows
+    event_windows: Windows
+    benchmarks: Mapping[str, Market]
+    filters: Mapping[str, pl.Expr]
+    tests: Sequence[SignificanceTest]
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Narrowest event window of a study that holds every window asked about."""
+        return min(first for first, _ in self.event_windows), max(last for _, last in self.event_windows)
+
+
+def checked(
+    events: pl.DataFrame,
+    market: Market,
+    *,
+    models: Sequence[Model] | Mapping[str, Model],
+    estimation_windows: Sequence[tuple[int, int]],
+    event_windows: Sequence[tuple[int, int]],
+    benchmarks: Mapping[str, Market] | None,
+    filters: Mapping[str, pl.Expr] | None,
+    tests: Sequence[str | SignificanceTest] | Literal["all"],
+) -> Choices:
+    """Choices with a name each, or a SpecificationError that says what is wrong with them."""
+    found = chosen(tests)
+    _distinct([test.name for test in found], "tests")
+    return Choices(
+        models=_models(models),
+        estimation_windows=_windows(estimation_windows, "estimation_windows"),
+        event_windows=_windows(event_windows, "event_windows"),
+        benchmarks=_markets(market, benchmarks),
+        filters=_conditions({"all": pl.lit(value=True)} if filters is None else filters, events),
+        tests=found,
+    )
+
+
+def _models(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
+    given = list(models.values()) if isinstance(models, Mapping) else list(models)
+    for model in given:
+        if isinstance(model, type) or not hasattr(model, "design"):
+            raise SpecificationError(f"models: {model!r} is not a model value; write mi.MarketModel(), with brackets.")
+    if not given:
+        raise SpecificationError("models is empty: give at least one, such as mi.MarketModel().")
+    if isinstance(models, Mapping):
+        return dict(models)
+    _distinct([model.name for model in given], "models")
+    return {model.name: model for model in given}
+
+
+def _windows(windows: Sequence[tuple[int, int]], name: str) -> Windows:
+    if not len(windows) or isinstance(windows[0], int):
+        raise SpecificationError(f"{name}={windows!r}: give a list of windows, such as [(0, 0), (-1, 1)].")
+    found = tuple(check_window(window, name) for window in windows)
+    _distinct([str(window) for window in found], name)
+    return found
+
+
+def _markets(market: Market, benchmarks: Mapping[str, Market] | None) -> dict[str, Market]:
+    given = dict(benchmarks or {})
+    strangers = [name for name, other in given.items() if not isinstance(other, Market)]
+    if strangers:
+        raise SpecificationError(
+            f"benchmarks[{strangers[0]!r}] is no Market. A market needs its price source to change benchmark: "
+            "give Market.load(securities, prices, benchmark='sector_proxy')."
+        )
+    if any(other is market for other in given.values()):
+        return given
+    if "own" in given:
+        raise SpecificationError("benchmarks: 'own' is the name of the market itself; call the other by another.")
+    return {"own": market} | given
+
+
+def _conditions(filters: Mapping[str, pl.Expr], events: pl.DataFrame) -> dict[str, pl.Expr]:
+    if not filters:
+        raise SpecificationError("filters is empty: leave it out, or give {'all': pl.lit(True)}.")
+    for name, condition in filters.items():
+        try:
+            events.filter(condition)
+        except pl.exceptions.PolarsError as error:
+            raise SpecificationError(
+                f"filters[{name!r}] is no condition on these events: {error}. Events have {', '.join(events.columns)}."
+            ) from error
+    return dict(filters)
+
+
+def _distinct(names: Sequence[str], what: str) -> None:
+    twice = sorted({name for name in names if list(names).count(name) > 1})
+    if twice:
+        raise SpecificationError(f"{what}: {', '.join(twice)} more than once; each choice needs a name of its own.")

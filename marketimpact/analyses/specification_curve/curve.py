@@ -1,0 +1,342 @@
+"""The specification curve: one question asked in every defensible way, and the curve tested as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from marketimpact.analyses.specification_curve import choices
+from marketimpact.analyses.specification_curve import joint_test as joint
+from marketimpact.analyses.specification_curve.choices import Choices
+from marketimpact.analyses.specification_curve.placebo_days import draw_shifts
+from marketimpact.core.progress import PATIENCE, bar
+from marketimpact.display import curve_chart as curvechart
+from marketimpact.display.tables import Table, as_words
+from marketimpact.errors import SpecificationError
+from marketimpact.inference import SignificanceTest, Verdict, band_of, detectable, quantile_of, structure, verdicts
+from marketimpact.market.market import Market
+from marketimpact.models import MarketModel, Model
+from marketimpact.study.event_study import EventStudy
+from marketimpact.study.result import StudyResult
+
+__all__ = ["SpecificationCurve", "specification_curve"]
+
+LEVEL = 0.05
+#: What a specification chooses, in the order of the frame and of the chart.
+CHOICES = ("model", "estimation_window", "event_window", "benchmark", "filter", "test")
+_SCHEMA = {
+    "specification": pl.Int64,
+    **dict.fromkeys(CHOICES, pl.String),
+    **dict.fromkeys(("estimate", "se", "ci_low", "ci_high", "mde", "statistic", "p_value", "z"), pl.Float64),
+    "valid": pl.Boolean,
+    "n_events": pl.Int64,
+    "reason": pl.String,
+    "note": pl.String,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class SpecificationCurve:
+    """Every specification, what it found, and whether to believe it.
+
+    Attributes
+    ----------
+    frame : polars.DataFrame
+        One row per specification, sorted by ``estimate``, those that could not be run last: ``specification``
+        (its number in the order asked), ``model, estimation_window, event_window, benchmark, filter, test``,
+        ``estimate`` (CAAR, a fraction), ``se, ci_low, ci_high, mde`` (the band of `StudyResult.caar` and the smallest
+        effect it would find, which belong to the CAAR and not to the test), ``statistic, p_value`` (of the test),
+        ``z`` (the p-value as a standard normal score with the sign of what the test estimates), ``valid`` (whether
+        the test holds for these events),
+        ``n_events``, ``reason`` (why not valid, or why not run; empty otherwise) and ``note``.
+    level : float
+        Confidence level of the band.
+    """
+
+    frame: pl.DataFrame
+    level: float
+    plan_: Choices = field(repr=False)
+    results_: tuple[StudyResult | None, ...] = field(repr=False)
+
+    def summary(self) -> pl.DataFrame:
+        """The curve in two rows, for all specifications that ran and for those whose test holds.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``among, n, median, lowest, highest, share_positive, significant_positive, significant_negative,
+            share_of_all``. Shares are fractions; significant is p < 5%, the sign that of what the test estimates;
+            ``share_of_all`` is n over the number of specifications. `reasons` counts the others.
+        """
+        ran = self.frame.drop_nulls("estimate")
+        significant = (pl.col("p_value") < LEVEL).fill_null(value=False)
+        return pl.concat(
+            part.select(
+                pl.lit(among).alias("among"),
+                pl.len().cast(pl.Int64).alias("n"),
+                pl.col("estimate").median().alias("median"),
+                pl.col("estimate").min().alias("lowest"),
+                pl.col("estimate").max().alias("highest"),
+                (pl.col("estimate") > 0).mean().alias("share_positive"),
+                (significant & (pl.col("z") > 0)).mean().alias("significant_positive"),
+                (significant & (pl.col("z") < 0)).mean().alias("significant_negative"),
+                (pl.len() / max(self.frame.height, 1)).alias("share_of_all"),
+            )
+            for among, part in (("that ran", ran), ("whose test holds", ran.filter("valid")))
+        )
+
+    def reasons(self) -> pl.DataFrame:
+        """Why specifications failed or their test does not hold: ``status, test, reason, n, share``.
+
+        `status` is *failed* (there is no estimate), *silent* (the test could not speak) or *not valid* (there is a
+        p-value, not to be relied on). Numbers in reasons stand as ``#``, so that alike reasons are counted together.
+        """
+        status = (
+            pl.when(pl.col("estimate").is_null())
+            .then(pl.lit("failed"))
+            .when(pl.col("statistic").is_null())
+            .then(pl.lit("silent"))
+            .otherwise(pl.lit("not valid"))
+        )
+        return (
+            self.frame.filter(~pl.col("valid"))
+            .select(
+                status.alias("status"),
+                "test",
+                pl.col("reason").str.replace_all(r"\b\d+(\.\d+)?\b", "#"),
+            )
+            .group_by("status", "test", "reason")
+            .agg(pl.len().cast(pl.Int64).alias("n"))
+            .with_columns((pl.col("n") / self.frame.height).alias("share"))
+            .sort("n", "status", "test", "reason", descending=[True, False, False, False])
+        )
+
+    def joint_test(self, *, draws: int = 499, seed: int = 0) -> joint.JointTest:
+        """Test the curve as a whole against curves of placebo days.
+
+        Every chain of announcements (those whose windows share days) is moved to random other days of the stretch
+        that all estimation windows share, all securities of an announcement together, away from other announcements
+        to the same securities where there is room, and the same in every specification. See
+        docs/procedures/specification_curve.md for when this fails.
+
+        Parameters
+        ----------
+        draws : int
+            Placebo curves. With a single chain there are only as many as it has places.
+        seed : int
+            Of numpy's generator.
+
+        Raises
+        ------
+        SpecificationError
+            When nothing ran, or estimation windows share too short a stretch.
+        """
+        if draws < 1 or seed < 0:
+            raise SpecificationError(f"draws={draws}, seed={seed}: draw at least one curve, with a seed of 0 or more.")
+        held = [result is not None and result.events.height > 0 for result in self.results_]
+        results = [result for result in self.results_ if result is not None and result.events.height]
+        if not results:
+            raise SpecificationError("No specification could be run, so there is no curve to test; see .reasons().")
+        plan, ordered = self.plan_, self.frame.sort("specification")
+        movable = ~ordered["test"].is_in([test.name for test in plan.tests if test.refits]).to_numpy()
+        ran = ordered["statistic"].is_not_null().to_numpy()
+        used = ran & movable
+        if not used.any():
+            raise SpecificationError("Every test that ran asks the market for the returns again; add another.")
+        days = np.unique(np.concatenate([market.days for market in plan.benchmarks.values()]))
+        shifts = draw_shifts([result.estimates_ for result in results], results[0].market, days, draws, seed)
+        curves = joint.placebo_curves(results, plan.filters, plan.event_windows, plan.tests, shifts)
+        rows = used[np.repeat(held, ordered.height // len(held))]
+        estimate, z = (curve.reshape(len(curve), -1)[:, rows] for curve in curves)
+        observed = ordered.filter(pl.Series(used)).select("estimate", "z").to_numpy()
+        left_out = int((ran & ~movable).sum())
+        return joint.compare(observed[:, 0], observed[:, 1], estimate, z, shifts, seed=seed, left_out=left_out)
+
+    def plot(self) -> Any:
+        """Altair chart: the sorted curve, and beneath it which choices each specification made."""
+        title = f"{self.frame.height:,} specifications of the mean cumulative abnormal return"
+        return curvechart.specification_curve(self.frame, CHOICES, title=title, simulated=self._simulated)
+
+    def __repr__(self) -> str:
+        """The curve in a few lines."""
+        return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        shown = Table(
+            self.summary(), "The curve", notes=("Significant: p < 5%, with the sign of the estimate.",)
+        )._repr_html_()
+        reasons = self.reasons()
+        if reasons.height:
+            shown += Table(reasons, "Without a number, or without a test that holds")._repr_html_()
+        return as_words(self._lines()) + shown
+
+    @property
+    def _simulated(self) -> bool:
+        return any(market.simulated for market in self.plan_.benchmarks.values())
+
+    def _lines(self) -> list[str]:
+        counts = [f"{self.frame[choice].n_unique()} {choice.replace('_', ' ')}s" for choice in CHOICES]
+        lines = [
+            f"SpecificationCurve: {self.frame.height:,} specifications{'   [SIMULATED PRICES]' * self._simulated}",
+            f"  {', '.join(count for count in counts if not count.startswith('1 '))}",
+        ]
+        for row in self.summary().filter(pl.col("n") > 0).iter_rows(named=True):
+            lines.append(
+                f"  {row['n']:,} {row['among']}: CAAR median {row['median']:+.2%}, from {row['lowest']:+.2%} to "
+                f"{row['highest']:+.2%}; significant at 5%: {row['significant_positive']:.0%} above zero, "
+                f"{row['significant_negative']:.0%} below"
+            )
+        told = self.reasons().group_by("status", maintain_order=True).agg(pl.col("n").sum())
+        lines += [f"  {status}: {n:,}; see .reasons()" for status, n in told.iter_rows()]
+        return lines
+
+
+def specification_curve(
+    events: pl.DataFrame,
+    market: Market,
+    *,
+    models: Sequence[Model] | Mapping[str, Model] = (MarketModel(),),
+    estimation_windows: Sequence[tuple[int, int]] = ((-250, -11),),
+    event_windows: Sequence[tuple[int, int]] = ((0, 0), (0, 1), (-1, 1)),
+    benchmarks: Mapping[str, Market] | None = None,
+    filters: Mapping[str, pl.Expr] | None = None,
+    tests: Sequence[str | SignificanceTest] | Literal["all"] = ("bmp_kp",),
+    min_observations: int = 60,
+    missing: Literal["available", "strict"] = "available",
+    level: float = 0.95,
+) -> SpecificationCurve:
+    """Run every combination of models, windows, benchmarks, filters and tests.
+
+    One study is estimated per model, estimation window and benchmark; windows, filters and tests are asked of it.
+
+    Parameters
+    ----------
+    events : polars.DataFrame
+        As for `EventStudy.run`.
+    market : Market
+        Returns, benchmarks and factors.
+    models : sequence of Model, or mapping of str to Model
+        Models of the normal return, by their own names or yours.
+    estimation_windows, event_windows : sequences of (int, int)
+        Sessions relative to day 0. The studies' event window is the narrowest that holds all `event_windows`.
+    benchmarks : mapping of str to Market, optional
+        Further markets with the same securities and other benchmarks, such as ``{"sector proxy":
+        Market.load(securities, prices, benchmark="sector_proxy")}``: a market needs its price source to change
+        benchmark, so that markets are given and not names. `market` itself is called "own" unless it is among
+        them under a name of yours.
+    filters : mapping of str to polars.Expr, optional
+        Conditions on the columns of `events`, such as ``{"all": pl.lit(True), "no confounders":
+        ~pl.col("is_confounder")}``. All events by default.
+    tests : sequence of str or SignificanceTest, or "all"
+        As for `StudyResult.test`; by default one that holds whether events share days and variances rise or not.
+    min_observations, missing
+        As for `EventStudy`.
+    level : float
+        Confidence level of the band.
+
+    Returns
+    -------
+    SpecificationCurve
+
+    Raises
+    ------
+    DataError
+        For a broken events frame.
+    SpecificationError
+        For nothing to vary, two choices of one name, a filter that asks for a column events do not have, or an unknown
+        test. A combination that cannot be run raises nothing: it is a row with its reason.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import marketimpact as mi
+    >>> market = mi.Market.load(mi.securities(), mi.SamplePrices())
+    >>> events = mi.align(mi.announcements().filter(pl.col("stance") == "restrictive"), market)
+    >>> curve = mi.specification_curve(
+    ...     events,
+    ...     market,
+    ...     models=[mi.MarketModel(), mi.MarketAdjusted(), mi.FamaFrench3()],
+    ...     filters={"all": pl.lit(True), "no confounders": ~pl.col("is_confounder")},
+    ... )
+    >>> curve.frame.height
+    18
+    >>> curve.reasons().select("status", "n").row(0)  # this market has no factors for FamaFrench3
+    ('failed', 6)
+    """
+    plan = choices.checked(
+        events,
+        market,
+        models=models,
+        estimation_windows=estimation_windows,
+        event_windows=event_windows,
+        benchmarks=benchmarks,
+        filters=filters,
+        tests=tests,
+    )
+    if not 0 < level < 1:
+        raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
+    options = {"min_observations": min_observations, "missing": missing}
+    rows: list[tuple[Any, ...]] = []
+    results: list[StudyResult | None] = []
+    studies = list(product(plan.benchmarks, plan.models, plan.estimation_windows))
+    with bar(None, "Studies", len(studies), patience=PATIENCE) as done:
+        for benchmark, model, window in studies:
+            specification = {"model": plan.models[model], "estimation_window": window, "event_window": plan.span}
+            result, why = _run(specification | options, events, plan.benchmarks[benchmark])
+            results.append(result)
+            for event_window, name, answer in _answers(plan, result, why, level):
+                rows.append((len(rows), model, str(list(window)), str(list(event_window)), benchmark, name, *answer))
+            done()
+    frame = pl.DataFrame(rows, schema=_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
+    return SpecificationCurve(
+        frame.sort("estimate", "specification", nulls_last=True), level, plan_=plan, results_=tuple(results)
+    )
+
+
+def _run(specification: dict[str, Any], events: pl.DataFrame, market: Market) -> tuple[StudyResult | None, str]:
+    """The study, or why there is none."""
+    try:
+        return EventStudy(**specification).run(events, market, progress=False), ""
+    except SpecificationError as error:
+        return None, str(error)
+
+
+def _answers(
+    plan: Choices, result: StudyResult | None, why: str, level: float
+) -> Iterator[tuple[tuple[int, int], str, tuple[Any, ...]]]:
+    """Window, name of the filter and the rest of the row: filters outside, windows in between, tests inside."""
+    for name, condition in plan.filters.items():
+        part = None if result is None else result.where(condition)
+        for window in plan.event_windows:
+            answers = _silent(plan, why) if part is None else _tested(plan, part, window, level)
+            for answer in answers:
+                yield window, name, answer
+
+
+def _silent(plan: Choices, why: str) -> list[tuple[Any, ...]]:
+    """Rows of specifications without a number."""
+    return [(test.name, *[None] * 8, False, 0, why, why) for test in plan.tests]
+
+
+def _tested(plan: Choices, part: StudyResult, window: tuple[int, int], level: float) -> list[tuple[Any, ...]]:
+    sample = part.sample(*window)
+    if not sample.n:
+        found = "no usable event meets the filter" if not part.events.height else "no event has a return in this window"
+        return _silent(plan, found)
+    caar = float(sample.car.mean())
+    se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
+    quantile = quantile_of(df, level)
+    band = (caar, se, caar - quantile * se, caar + quantile * se, float(detectable(se, df)))
+    return [(verdict.test.name, *band, *_found(verdict, caar)) for verdict in verdicts(plan.tests, sample)]
+
+
+def _found(verdict: Verdict, caar: float) -> tuple[Any, ...]:
+    outcome = verdict.outcome
+    sign = caar if np.isnan(outcome.estimate) else outcome.estimate
+    z = float(joint.signed_z(np.asarray(outcome.p_value), np.asarray(sign)))
+    return outcome.statistic, outcome.p_value, z, verdict.valid, verdict.n_events, verdict.why_not, verdict.note

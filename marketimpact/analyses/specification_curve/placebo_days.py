@@ -1,0 +1,345 @@
+"""Placebo positions of day 0: announcements moved to other days of their estimation windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marketimpact.core.factorize import NO_DAY
+from marketimpact.errors import SpecificationError
+from marketimpact.estimation.estimates import Estimates
+from marketimpact.estimation.windows import Floats, Ints, estimation_cut
+from marketimpact.inference import block_sums, chains, overlap_of
+from marketimpact.market.market import Market
+from marketimpact.models import Model, forecast
+from marketimpact.study.event_groups import exchanges, securities_of
+
+__all__ = ["MIN_POSITIONS", "Moved", "Shifts", "draw_shifts", "move", "widened"]
+
+Bools = NDArray[np.bool_]
+
+#: Fewer placebo positions than this cannot give a p-value of 5%.
+MIN_POSITIONS = 20
+#: Residuals of a whole estimation window add up to zero: less variance left than this is rounding.
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Shifts:
+    """Placebo day 0 of every event in every draw.
+
+    Attributes
+    ----------
+    event_ids : polars.Series
+        N events, sorted.
+    day0 : (D, N) array
+        Dates as days since 1970-01-01.
+    stretch : tuple of int
+        First and last session that all estimation windows share; placebo windows lie inside.
+    n_chains : int
+        Groups of announcements that moved together, since their windows share days.
+    n_positions : (C,) array
+        Positions each chain could be moved to.
+    touched : float
+        Share of placed events whose placebo window meets the event window of another announcement to the
+        same security.
+    scattered : float
+        Share of placed events that were moved by themselves, since they had no returns where their
+        announcement was moved to.
+    """
+
+    event_ids: pl.Series
+    day0: Ints
+    stretch: tuple[int, int]
+    n_chains: int
+    n_positions: Ints
+    touched: float
+    scattered: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """N events on the sessions that every estimation window has in common, ``first`` to ``last`` in tau."""
+
+    first: int
+    last: int
+    event: tuple[int, int]
+    events: pl.DataFrame
+    #: Number of day 0 among the sessions of the exchange, (N,).
+    session: Ints
+    #: Dates of the event window, (N, L), and of the stretch, (N, S).
+    window_dates: Ints
+    dates: Ints
+    #: Whether there is a residual, (N, S).
+    present: Bools
+
+
+def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draws: int, seed: int) -> Shifts:
+    """Move every chain of announcements to random days of the stretch that all estimation windows share.
+
+    Parameters
+    ----------
+    estimates : sequence of Estimates
+        Of the same events under several models, estimation windows and benchmarks.
+    market : Market
+        Knows the exchanges.
+    days : (T,) array
+        Dates, sorted, on which any exchange was open: chains are moved along them.
+    draws : int
+        D. A single chain has only so many positions and takes each at most once.
+    seed : int
+
+    Raises
+    ------
+    SpecificationError
+        When a chain has fewer than `MIN_POSITIONS` positions.
+    """
+    stretch = _common_stretch(estimates)
+    chain = _chains(stretch, market)
+    target, column = _targets(stretch, days)
+    start = column + stretch.event[0]
+    length = stretch.event[1] - stretch.event[0] + 1
+    inside = (start >= 0) & (start + length <= stretch.dates.shape[1])
+    touched = _touched(stretch, column)
+    returns = _returns(stretch, start, length)
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(chain == number) for number in range(int(chain.max()) + 1)]
+    positions = [_positions(stretch, inside[rows], touched[rows]) for rows in members]
+    drawn = _draw(rng, positions, draws)
+    picked = np.empty((len(drawn[0]), len(chain)), dtype=np.int64)
+    for rows, steps in zip(members, drawn, strict=True):
+        picked[:, rows] = steps[:, None]
+    scattered = _scatter(picked, inside, returns, length, rng)
+    row = np.arange(len(chain))
+    return Shifts(
+        event_ids=stretch.events["event_id"],
+        day0=target[row, picked],
+        stretch=(stretch.first, stretch.last),
+        n_chains=len(members),
+        n_positions=np.array([len(found) for found in positions]),
+        touched=float(touched[row, picked].mean()),
+        scattered=scattered,
+    )
+
+
+def _draw(rng: np.random.Generator, positions: Sequence[Ints], draws: int) -> list[Ints]:
+    """Draws of each chain's position; a single chain takes each position once."""
+    if len(positions) == 1:
+        return [rng.permutation(positions[0])[:draws]]
+    return [rng.choice(found, draws) for found in positions]
+
+
+def _common_stretch(estimates: Sequence[Estimates]) -> _Stretch:
+    first = max(values.windows.estimation[0] for values in estimates)
+    last = min(values.windows.estimation[1] for values in estimates)
+    event = estimates[0].windows.event
+    if last - first + 1 < MIN_POSITIONS + event[1] - event[0]:
+        raise SpecificationError(
+            f"The estimation windows share the sessions {first} to {last} only, which leaves fewer than "
+            f"{MIN_POSITIONS} places for a placebo window as wide as {event}. Leave out the estimation window "
+            "that shares least with the others, or the widest event window."
+        )
+    frames, session, window_dates, dates, present = [], [], [], [], []
+    seen: set[str] = set()
+    for values in estimates:
+        ids = values.events["event_id"].to_list()
+        new = np.array([row for row, name in enumerate(ids) if name not in seen], dtype=np.int64)
+        seen.update(ids)
+        columns = slice(first - values.windows.estimation[0], last - values.windows.estimation[0] + 1)
+        frames.append(values.events[new])
+        session.append(values.location.day0[new])
+        window_dates.append(values.dates[new])
+        dates.append(values.estimation_dates[new, columns])
+        present.append(~np.isnan(values.residuals[new, columns]))
+    events = pl.concat(frames, how="diagonal")
+    order = events["event_id"].arg_sort().to_numpy().astype(np.int64)
+    return _Stretch(
+        first,
+        last,
+        event,
+        events=events[order],
+        session=np.concatenate(session)[order],
+        window_dates=np.concatenate(window_dates)[order],
+        dates=np.concatenate(dates)[order],
+        present=np.concatenate(present)[order],
+    )
+
+
+def _chains(stretch: _Stretch, market: Market) -> Ints:
+    """Chain of each event: those of one announcement, and of announcements whose windows share days."""
+    column = "announcement_id" if "announcement_id" in stretch.events.columns else "date"
+    cluster = stretch.events[column].rank("dense").to_numpy().astype(np.int64)
+    shared = overlap_of(stretch.window_dates, *exchanges(securities_of(stretch.events, market), market))
+    order = np.argsort(cluster, kind="stable")
+    next_to = np.flatnonzero(np.diff(cluster[order]) == 0)
+    one = np.concatenate([shared.one, order[next_to]])
+    return chains(len(cluster), one, np.concatenate([shared.other, order[next_to + 1]]))[1]
+
+
+def _targets(stretch: _Stretch, days: Ints) -> tuple[Ints, Ints]:
+    """Day 0 moved back by k = 0, 1, ... open days: the date (N, K), and its column in the stretch (N, K).
+
+    A date on which the exchange was shut becomes its next session.
+    """
+    day0 = stretch.events["date"].to_physical().to_numpy().astype(np.int64)
+    place = np.searchsorted(days, day0)
+    begin = np.where(stretch.dates[:, 0] != NO_DAY, stretch.dates[:, 0], day0)
+    steps = int((place - np.searchsorted(days, begin)).max()) + 1
+    target = days[np.maximum(place[:, None] - np.arange(steps)[None, :], 0)]
+    column = np.stack([np.searchsorted(row, dates) for row, dates in zip(stretch.dates, target, strict=True)])
+    return target, column
+
+
+def _touched(stretch: _Stretch, column: Ints) -> Bools:
+    """Whether a placebo window meets the event window of any event of the same security, (N, K)."""
+    session = stretch.session[:, None] + stretch.first + column
+    width = stretch.event[1] - stretch.event[0]
+    symbol = stretch.events["symbol"].rank("dense").to_numpy()
+    found = np.zeros(session.shape, dtype=bool)
+    for number in np.unique(symbol):
+        rows = np.flatnonzero(symbol == number)
+        for other in stretch.session[rows]:
+            found[rows] |= np.abs(session[rows] - other) <= width
+    return found
+
+
+def _returns(stretch: _Stretch, start: Ints, length: int) -> Ints:
+    """Days with a residual in each placebo window, (N, K)."""
+    _, counts = block_sums(np.where(stretch.present, 1.0, np.nan), length)
+    row = np.arange(len(start))[:, None]
+    return np.asarray(counts[row, np.clip(start, 0, counts.shape[1] - 1)], dtype=np.int64)
+
+
+def _positions(stretch: _Stretch, inside: Bools, touched: Bools) -> Ints:
+    """Steps a chain can be moved by: the clean ones, or the least touched where those are too few."""
+    possible = np.flatnonzero(inside.all(axis=0))
+    if len(possible) < MIN_POSITIONS:
+        raise SpecificationError(
+            f"A chain of announcements has {len(possible)} places for a placebo window as wide as {stretch.event} "
+            f"between the sessions {stretch.first} and {stretch.last} that all estimation windows share; it "
+            f"needs {MIN_POSITIONS}. Use longer estimation windows, or narrower event windows."
+        )
+    share = touched[:, possible].mean(axis=0)
+    limit = np.sort(share)[MIN_POSITIONS - 1]
+    return np.asarray(possible[share <= limit])
+
+
+def _scatter(picked: Ints, inside: Bools, returns: Ints, length: int, rng: np.random.Generator) -> float:
+    """Give events without returns at their chain's place one of their own places, in place; their share."""
+    enough = inside & (2 * returns >= length)
+    none = np.flatnonzero(~enough.any(axis=1))
+    enough[none] = inside[none] & (returns[none] == returns[none].max(axis=1, keepdims=True))
+    row = np.arange(picked.shape[1])
+    lost = ~enough[row, picked]
+    for event in np.flatnonzero(lost.any(axis=0)):
+        draws = np.flatnonzero(lost[:, event])
+        picked[draws, event] = rng.choice(np.flatnonzero(enough[event]), len(draws))
+    return float(lost.mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Abnormal returns at placebo positions, under one model, estimation window and benchmark.
+
+    Attributes
+    ----------
+    column : (D, N) array
+        Column of the placebo day 0 among the N events' estimation windows.
+    residual : (N, M) array
+        Abnormal returns of the estimation window in units of their own standard error there.
+    sums : dict
+        Window -> standardised sums of every block of its length, (N, B).
+    """
+
+    column: Ints
+    residual: Floats
+    event: tuple[int, int]
+    event_se: Floats
+    sums: dict[tuple[int, int], Floats]
+
+    def scar(self, draw: int, window: tuple[int, int], rows: Ints) -> Floats:
+        """Standardised sum over a placebo window, (n,), for some events; 0 for one without any return there."""
+        return np.asarray(self.sums[window][rows, self.column[draw, rows] + window[0]])
+
+    def event_ar(self, draw: int, rows: Ints) -> Floats:
+        """Abnormal returns around the placebo day 0, as if in the event window, (n, W)."""
+        taus = np.arange(self.event[0], self.event[1] + 1)
+        drawn = self.residual[rows[:, None], self.column[draw, rows][:, None] + taus]
+        return np.asarray(drawn * self.event_se[rows])
+
+
+def move(
+    estimates: Estimates, market: Market, model: Model, shifts: Shifts, windows: Sequence[tuple[int, int]]
+) -> Moved:
+    """Look up the residuals at placebo positions.
+
+    A residual varies less than an abnormal return outside the estimation window: a sum of n of them has the
+    variance ``sigma^2 (n - |z|^2)``, z the sum of their forecast loadings, where outside it is ``sigma^2 (n +
+    |z|^2)``. So sums are divided by their own standard error; whoever wants a CAR multiplies by its own. The
+    stretch has a mean of its own, about which placebo sums vary less than a sum from outside does; see `widened`.
+    """
+    first, last = estimates.windows.estimation
+    width = last - first + 1
+    _, x = estimation_cut(estimates.location, market, model, estimates.windows)
+    residuals = estimates.residuals[:, :width]
+    _, loading = forecast(estimates.fit, x[:, :width])
+    loading = np.where(np.isnan(residuals)[:, :, None], 0.0, loading)
+    inside = slice(shifts.stretch[0] - first, shifts.stretch[1] - first + 1)
+
+    def standardised(length: int) -> Floats:
+        values = _standardised(residuals, loading, estimates.fit.sigma, length)
+        return widened(values, inside, (~np.isnan(residuals[:, inside])).sum(axis=1), estimates.fit.base, length)
+
+    sums = {window: standardised(window[1] - window[0] + 1) for window in windows}
+    at = shifts.event_ids.to_frame().with_row_index("_at")
+    rows = estimates.events.select("event_id").join(
+        at, on="event_id", how="left", validate="1:1", maintain_order="left"
+    )
+    day0 = shifts.day0[:, rows["_at"].to_numpy().astype(np.int64)]
+    dates = estimates.estimation_dates[:, :width]
+    column = np.stack([np.searchsorted(row, days) for row, days in zip(dates, day0.T, strict=True)], axis=1)
+    event = estimates.windows.event
+    column = np.clip(column, -event[0], width - 1 - event[1])
+    return Moved(column, standardised(1), event, estimates.se, sums)
+
+
+def widened(sums: Floats, inside: slice, n_days: Ints, base: Floats, length: int) -> Floats:
+    """Standardised block sums spread about their mean as far as a sum from outside the stretch would be.
+
+    Parameters
+    ----------
+    sums : (N, B) array
+        Of `length` days each, with variance one.
+    inside : slice
+        Days of the stretch.
+    n_days : (N,) array
+        S, those with a return.
+    base : (N,) array
+        ``1 / M`` where the model estimates a constant from M days, else 0.
+    length : int
+        L, days of a block.
+
+    Notes
+    -----
+    The mean of the sums over the stretch has about the variance ``c = L (1/S - base)``. The sums vary about it with
+    ``1 - c``, one from outside with ``1 + c``.
+    """
+    blocks = sums[:, inside.start : max(inside.stop - length + 1, inside.start + 1)]
+    mean = blocks.mean(axis=1, keepdims=True)
+    c = np.clip(length * (1.0 / np.maximum(n_days, 1) - base), 0.0, 0.5)
+    return np.asarray(mean + (sums - mean) * np.sqrt((1.0 + c) / (1.0 - c))[:, None])
+
+
+def _standardised(residuals: Floats, loading: Floats, sigma: Floats, length: int) -> Floats:
+    """Sum of every block over its standard error within the estimation window, (N, B); 0 without returns."""
+    total, count = block_sums(residuals, length)
+    leverage = np.zeros(total.shape)
+    for column in range(loading.shape[2]):
+        leverage += block_sums(loading[:, :, column], length)[0] ** 2
+    variance = count - leverage
+    spoke = variance > ROUNDING * np.maximum(count, 1.0)
+    return np.where(spoke, total / (sigma[:, None] * np.sqrt(np.where(spoke, variance, 1.0))), 0.0)

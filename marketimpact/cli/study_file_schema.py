@@ -1,0 +1,292 @@
+"""What a study file may hold, as JSON Schema: the one description that checks files and helps editors.
+
+`errorMessage` is read by `check_content` and by editors that know ajv-errors; other programs pass over it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from marketimpact.errors import SpecificationError
+from marketimpact.inference import TESTS
+from marketimpact.market.repairs import DEFAULT, REPAIRS
+from marketimpact.models import MODELS
+
+__all__ = ["StudyText", "check_content", "nearest", "study_schema"]
+
+#: Keys and list positions from the top of the file to a value.
+Path = tuple[str | int, ...]
+
+_WINDOWS = "Windows of the report, in sessions; the first is the primary one, declared before looking."
+_TEXT_LIST = 'must be a list of strings, such as ["NVDA", "0981.HK"]'
+
+
+@dataclass(frozen=True, slots=True)
+class StudyText:
+    """A study file's name and text, which say where in the file something is wrong.
+
+    Attributes
+    ----------
+    name : str
+        The file's name.
+    text : str
+        What it holds.
+    """
+
+    name: str
+    text: str
+
+    def error(self, message: str, path: Path = (), word: str | None = None) -> SpecificationError:
+        """The error to raise about the value at `path`; `word` narrows it to the line that has this word."""
+        line = self.line(path, word)
+        return SpecificationError(f"{self.name}{f', line {line}' if line else ''}: {message}")
+
+    def line(self, path: Path, word: str | None = None) -> int | None:
+        """The line (from 1) on which the value at `path` is set; None where it is not in the file.
+
+        The TOML reader itself tells: the value appears with the first lines that read as TOML and hold it.
+        """
+        lines = self.text.splitlines()
+        start = 0
+        for end in range(1, len(lines) + 1 if path else 0):
+            try:
+                content = tomllib.loads("\n".join(lines[:end]))
+            except tomllib.TOMLDecodeError:
+                continue  # in the middle of a value that spans lines
+            if _holds(content, path):
+                named = (n for n in range(start, end) if word is not None and word in lines[n])
+                return next(named, start) + 1
+            start = end
+        return self.line(path[:-1], word) if path else None
+
+
+def study_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a study file.
+
+    Returns
+    -------
+    dict
+        The schema, as `json.dumps` takes it; the same as ``marketimpact schema`` prints.
+
+    Examples
+    --------
+    >>> from marketimpact.cli.study_file_schema import study_schema
+    >>> sorted(study_schema()["properties"])
+    ['announcements', 'groups', 'prices', 'question', 'report', 'securities', 'specification', 'study', 'title']
+    """
+    group = _table(
+        "Securities looked at together. Every announcement meets every security of every group.",
+        name=_text("Name of the group."),
+        symbols=_texts("Yahoo symbols; a security may be in one group.", minItems=1),
+    )
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A study file of marketimpact",
+        **_table(
+            "A study: which announcements, which securities, which model, which windows.",
+            title=_text("Head of the report; the file's name by default."),
+            question=_text("The question in one sentence."),
+            study=_study(),
+            announcements=_table(
+                "Which announcements.",
+                ids=_texts("Their ids; all of the file's when left out."),
+                file=_text("Your own announcements (CSV or Parquet), relative to the study file."),
+            ),
+            securities=_table(
+                "Which securities there are, and what each is compared with.",
+                file=_text("Your own securities (CSV or Parquet), relative to the study file."),
+                benchmark=_choice(("benchmark", "sector_proxy"), "Column that names the benchmark.", "benchmark"),
+            ),
+            prices=_table("What of the prices is mended.", repair=_repairs()),
+            report=_table("What the report shows.", windows=_windows(_WINDOWS, [[0, 1], [0, 0]])),
+            specification=_specification(),
+            groups={
+                "type": "array",
+                "items": group | {"required": ["name", "symbols"], "errorMessage": "needs a name and symbols"},
+                "description": "Declared before looking; without groups each announcement meets its own targets.",
+                "errorMessage": "write each group as [[groups]], with double brackets",
+            },
+        ),
+    }
+
+
+def check_content(content: Mapping[str, Any], source: StudyText) -> None:
+    """Raise one `SpecificationError` that names every value the schema does not allow."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415  # only study files need it
+
+    faults = Draft202012Validator(study_schema()).iter_errors(content)
+    found = [_message(fault) for fault in sorted(faults, key=lambda fault: fault.absolute_path)]
+    errors = [source.error(message, path) for message, path in found]
+    if errors:
+        raise SpecificationError("\n".join(sorted(map(str, errors), key=_line_number)))
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The known name most like a word, as a question in brackets; empty when none is like it."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _line_number(message: str) -> int:
+    found = re.search(r", line (\d+): ", message)
+    return int(found[1]) if found else 0
+
+
+def _message(fault: Any) -> tuple[str, Path]:
+    """What a fault found by jsonschema says to a researcher, and where."""
+    path, schema = tuple(fault.absolute_path), fault.schema
+    if fault.validator == "additionalProperties":
+        known = sorted(schema["properties"])
+        key = next(key for key in fault.instance if key not in known)
+        return f"{_place(path)} has no key {key!r}{nearest(key, known)}. It knows {', '.join(known)}.", (*path, key)
+    if fault.validator == "required":
+        return f"every [[groups]] {schema['errorMessage']}.", path
+    if path == ("groups",):
+        return f"{schema['errorMessage']}.", path
+    near = nearest(str(fault.instance), schema.get("enum", ())) if fault.validator == "enum" else ""
+    return f"{_place(path)} = {fault.instance!r}{near}: it {_rule(path, schema)}.", path
+
+
+def _rule(path: Path, schema: Mapping[str, Any]) -> str:
+    """What the value had to be; an item of a list is told with what its list must be."""
+    if "errorMessage" in schema:
+        return str(schema["errorMessage"])
+    return f"must be a table, written [{path[0]}]" if path else "must be a table"
+
+
+def _place(path: Path) -> str:
+    keys = [str(part) for part in path if isinstance(part, str)]
+    if not keys:
+        return "the top level"
+    if keys[0] == "groups":
+        return " ".join(("[[groups]]", *keys[1:]))
+    sections = study_schema()["properties"]
+    return " ".join((f"[{keys[0]}]" if "properties" in sections[keys[0]] else keys[0], *keys[1:]))
+
+
+def _holds(content: Any, path: Path) -> bool:
+    for part in path:
+        if isinstance(part, str):
+            if not isinstance(content, dict) or part not in content:
+                return False
+        elif not isinstance(content, list) or part >= len(content):
+            return False
+        content = content[part]
+    return True
+
+
+def _study() -> dict[str, Any]:
+    return _table(
+        "The specification.",
+        model=_choice(tuple(MODELS), "Model of the normal return: marketimpact list models.", "market_model"),
+        factors=_texts('With model = "factor_model": the factors.'),
+        lagged=_texts('With model = "factor_model": factors that also enter with the value of the session before.'),
+        estimation_window=_window("Sessions from which the normal return is estimated.", [-250, -11]),
+        event_window=_window("Widest span of sessions that can be asked about.", [-10, 10]),
+        min_observations={
+            "type": "integer",
+            "description": "Sessions with a return that an event needs in its estimation window.",
+            "default": 60,
+            "errorMessage": "must be a whole number of sessions",
+        },
+        missing=_choice(
+            ("available", "strict", "trade_to_trade"), "What a CAR does when a session has no return.", "available"
+        ),
+        serial_correlation={
+            "type": "boolean",
+            "description": "Whether variances allow for abnormal returns that are correlated from day to day.",
+            "default": False,
+            "errorMessage": "must be true or false",
+        },
+    )
+
+
+def _specification() -> dict[str, Any]:
+    reaction = "Windows of the CAAR, in sessions; all should ask the same question."
+    return _table(
+        "The finding asked in every defensible way: all combinations of what is listed. Without it, no such curve.",
+        models=_choices(
+            tuple(MODELS), "Models of the normal return.", ["market_model", "market_adjusted", "mean_adjusted"]
+        ),
+        estimation_windows=_windows("Sessions from which the normal return is estimated.", [[-250, -11], [-120, -11]]),
+        event_windows=_windows(reaction, [[0, 0], [0, 1], [-1, 1]]),
+        tests=_choices(tuple(TESTS), "Tests: marketimpact list tests.", ["bmp_kp"]),
+        benchmarks=_choices(("benchmark", "sector_proxy"), "Columns that name the benchmark.", ["benchmark"]),
+        announcements=_texts("Ids of the announcements it is about; all of the study by default.", minItems=1),
+        groups=_texts("Names of the groups it is about; all by default.", minItems=1),
+        without=_texts("Securities left out, one at a time, beside all of them together.", minItems=1),
+        draws={
+            "type": "integer",
+            "minimum": 0,
+            "description": "Curves on placebo days that the curve is compared with; 0 for no such test.",
+            "default": 499,
+            "errorMessage": "must be a whole number, 0 or more",
+        },
+    )
+
+
+def _table(description: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "description": description, "properties": properties, "additionalProperties": False}
+
+
+def _text(description: str) -> dict[str, Any]:
+    return {"type": "string", "description": description, "errorMessage": "must be text in quotes"}
+
+
+def _texts(description: str, **more: Any) -> dict[str, Any]:
+    item = {"type": "string", "errorMessage": _TEXT_LIST}
+    return {"type": "array", "items": item, "description": description, "errorMessage": _TEXT_LIST, **more}
+
+
+def _choice(allowed: tuple[str, ...], description: str, default: str) -> dict[str, Any]:
+    words = [f"'{name}'" for name in allowed]
+    rule = f"must be one of {', '.join(words)}"
+    return {"enum": list(allowed), "description": description, "default": default, "errorMessage": rule}
+
+
+def _choices(allowed: tuple[str, ...], description: str, default: list[str]) -> dict[str, Any]:
+    words = [f"'{name}'" for name in allowed]
+    rule = f"must be a list of any of {', '.join(words)}"
+    item = {"enum": list(allowed), "errorMessage": rule}
+    return {
+        "type": "array",
+        "items": item,
+        "minItems": 1,
+        "description": description,
+        "default": default,
+        "errorMessage": rule,
+    }
+
+
+def _repairs() -> dict[str, Any]:
+    rule = f"must be a list of any of {', '.join(REPAIRS)}; [] mends nothing"
+    item = {"enum": list(REPAIRS), "errorMessage": rule}
+    description = "Repairs of dirty prices, by name; every change is recorded."
+    return {"type": "array", "items": item, "description": description, "default": list(DEFAULT), "errorMessage": rule}
+
+
+def _window(description: str, default: list[int]) -> dict[str, Any]:
+    rule = f"must be two whole numbers of sessions, first and last, such as {default}"
+    return {**_pair(rule), "description": description, "default": default}
+
+
+def _windows(description: str, default: list[list[int]]) -> dict[str, Any]:
+    rule = f"must be a list of pairs of whole numbers, such as {default}"
+    return {
+        "type": "array",
+        "items": _pair(rule),
+        "minItems": 1,
+        "description": description,
+        "default": default,
+        "errorMessage": rule,
+    }
+
+
+def _pair(rule: str) -> dict[str, Any]:
+    item = {"type": "integer", "errorMessage": rule}
+    return {"type": "array", "items": item, "minItems": 2, "maxItems": 2, "errorMessage": rule}

@@ -1,0 +1,24 @@
+"""Where the embedded data lives: inside the wheel, or beside the package in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from marketimpact.errors import DataError
+
+__all__ = ["resource"]
+
+_PACKAGE = Path(__file__).parent.parent
+_ROOTS = (_PACKAGE, _PACKAGE.parent)
+
+
+def resource(*parts: str) -> Path:
+    """Path of an embedded file, such as ``resource("data", "announcements.csv")``."""
+    for root in _ROOTS:
+        path = root.joinpath(*parts)
+        if path.exists():
+            return path
+    raise DataError(
+        f"The embedded file {'/'.join(parts)} is missing. "
+        "Reinstall the package: pip install --force-reinstall marketimpact."
+    )

@@ -1,0 +1,181 @@
+"""The frames that flow between floors, as contracts; `marketimpact.core.schema` hands them out and checks them."""
+# ruff: noqa: D102, N805 -- dataframely's rules are class methods, and each one's name says what it asks
+
+from __future__ import annotations
+
+import dataframely as dy
+import polars as pl
+
+from marketimpact.core.schema.vocabulary import (
+    ANTICIPATED,
+    CONFIDENCES,
+    IDENTIFIER,
+    LONGEST_DAY,
+    PRECISIONS,
+    PRESENT,
+    STANCES,
+    UTC,
+    VERIFICATIONS,
+)
+
+__all__ = [
+    "Announcements",
+    "Benchmark",
+    "Campaigns",
+    "Events",
+    "Prices",
+    "ReturnRows",
+    "Returns",
+    "Securities",
+    "SymbolDays",
+]
+
+
+class Announcements(dy.Schema):
+    """Dated, sourced policy facts; one row per `announcement_id`."""
+
+    announcement_id = dy.String(primary_key=True, regex=IDENTIFIER)
+    announced_at = dy.Datetime(time_unit="us", time_zone=UTC)
+    time_precision = dy.String()
+    stance = dy.String()
+    headline = dy.String(min_length=1)
+    time_zone = dy.String(nullable=True)
+    campaign_id = dy.String(nullable=True)
+    not_before = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
+    not_after = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
+    jurisdiction = dy.String(nullable=True)
+    authority = dy.String(nullable=True)
+    instrument = dy.String(nullable=True)
+    targets = dy.List(dy.String(), nullable=True)
+    detail = dy.String(nullable=True)
+    source_title = dy.String(nullable=True)
+    source_publisher = dy.String(nullable=True)
+    source_url = dy.String(nullable=True)
+    source_date = dy.Date(nullable=True)
+    verification = dy.String(nullable=True)
+    date_seen = dy.Bool(nullable=True)
+    confidence = dy.String(nullable=True)
+    anticipated = dy.String(nullable=True)
+    anticipation = dy.String(nullable=True)
+    is_confounder = dy.Bool(nullable=True)
+    confounders = dy.String(nullable=True)
+    notes = dy.String(nullable=True)
+
+    @dy.rule()
+    def time_precision_allowed(cls) -> pl.Expr:
+        return pl.col("time_precision").is_in(PRECISIONS)
+
+    @dy.rule()
+    def stance_allowed(cls) -> pl.Expr:
+        return pl.col("stance").is_in(STANCES)
+
+    @dy.rule()
+    def verification_allowed(cls) -> pl.Expr:
+        return pl.col("verification").is_in(VERIFICATIONS)
+
+    @dy.rule()
+    def confidence_allowed(cls) -> pl.Expr:
+        return pl.col("confidence").is_in(CONFIDENCES)
+
+    @dy.rule()
+    def anticipated_allowed(cls) -> pl.Expr:
+        return pl.col("anticipated").is_in(ANTICIPATED)
+
+    @dy.rule()
+    def day_needs_time_zone(cls) -> pl.Expr:
+        return (pl.col("time_precision") != "day") | pl.col("time_zone").is_not_null()
+
+    @dy.rule()
+    def bounds_in_order(cls) -> pl.Expr:
+        begin = pl.col("announced_at")
+        end = pl.when(pl.col("time_precision") == "day").then(begin + LONGEST_DAY).otherwise(begin)
+        early = (pl.col("not_before") <= end).fill_null(value=True)
+        late = (pl.col("not_after") >= begin).fill_null(value=True)
+        return early & late & (pl.col("not_before") <= pl.col("not_after")).fill_null(value=True)
+
+
+class Campaigns(dy.Schema):
+    """Clusters of announcements that belong together; one row per `campaign_id`."""
+
+    campaign_id = dy.String(primary_key=True, regex=IDENTIFIER)
+    title = dy.String(min_length=1)
+    first = dy.Date()
+    last = dy.Date()
+    summary = dy.String(nullable=True)
+
+    @dy.rule()
+    def dates_in_order(cls) -> pl.Expr:
+        return pl.col("first") <= pl.col("last")
+
+
+class Securities(dy.Schema):
+    """What trades; one row per Yahoo-style `symbol`."""
+
+    symbol = dy.String(primary_key=True, min_length=1)
+    mic = dy.String(min_length=1)
+    currency = dy.String(nullable=True)
+    name = dy.String(nullable=True)
+    country = dy.String(nullable=True)
+    role = dy.String(nullable=True)
+    benchmark = dy.String(nullable=True)
+    sector_proxy = dy.String(nullable=True)
+    price_limit = dy.Float64(nullable=True, min_exclusive=0.0)
+    listed_on = dy.Date(nullable=True)
+
+    @dy.rule()
+    def benchmark_is_not_itself(cls) -> pl.Expr:
+        return pl.col("benchmark") != pl.col("symbol")
+
+
+class Prices(dy.Schema):
+    """Long prices, one row per (symbol, date); an empty `close` is a day without a price."""
+
+    symbol = dy.String(primary_key=True, min_length=1)
+    date = dy.Date(primary_key=True)
+    close = dy.Float64(nullable=True, min_exclusive=0.0, metadata=PRESENT)
+    volume = dy.Float64(nullable=True, min=0.0)
+    unadjusted_close = dy.Float64(nullable=True, min_exclusive=0.0)
+    dividend = dy.Float64(nullable=True, min=0.0)
+    split = dy.Float64(nullable=True, min_exclusive=0.0)
+
+
+class ReturnRows(dy.Schema):
+    """Long simple returns; an empty `ret` is a day without a return."""
+
+    symbol = dy.String(min_length=1)
+    date = dy.Date()
+    ret = dy.Float64(nullable=True, metadata=PRESENT)
+
+    @dy.rule()
+    def return_above_minus_one(cls) -> pl.Expr:
+        return pl.col("ret") > -1.0
+
+
+class Returns(ReturnRows):
+    """The same, one row per (symbol, date)."""
+
+    symbol = dy.String(primary_key=True, min_length=1)
+    date = dy.Date(primary_key=True)
+    ret = dy.Float64(nullable=True, metadata=PRESENT)
+
+
+class Benchmark(dy.Schema):
+    """Simple returns of one benchmark, one row per date."""
+
+    date = dy.Date(primary_key=True)
+    ret = dy.Float64(nullable=True, metadata=PRESENT)
+
+
+class SymbolDays(dy.Schema):
+    """Days of securities."""
+
+    symbol = dy.String(min_length=1)
+    date = dy.Date()
+
+
+class Events(dy.Schema):
+    """One announcement as it hits one security; `event_id` is the only key."""
+
+    event_id = dy.String(primary_key=True, min_length=1)
+    symbol = dy.String(min_length=1)
+    date = dy.Date(nullable=True, metadata=PRESENT)

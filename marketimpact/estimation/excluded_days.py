@@ -1,0 +1,84 @@
+"""Days of single securities that must not teach a model what is normal."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marketimpact.core import schema
+from marketimpact.errors import MarketImpactWarning
+from marketimpact.market.market import Market
+from marketimpact.sources.protocol import fingerprint
+
+__all__ = ["ExcludedDays"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ExcludedDays:
+    """Symbol-days that estimation windows take as missing; equal where the days are.
+
+    Attributes
+    ----------
+    frame : polars.DataFrame
+        ``symbol, date``, each pair once, sorted.
+    fingerprint : str
+        sha256 of the pairs.
+    """
+
+    frame: pl.DataFrame
+    fingerprint: str
+
+    @classmethod
+    def of(cls, days: pl.DataFrame) -> ExcludedDays:
+        """Take a frame with ``symbol`` and ``date``; a frame without rows excludes nothing.
+
+        Raises
+        ------
+        DataError
+            For a frame that lacks one of the two, or has an empty cell.
+        """
+        if not (isinstance(days, pl.DataFrame) and days.is_empty() and {"symbol", "date"} <= set(days.columns)):
+            days = schema.check(schema.SymbolDays, days, "exclude")
+        pairs = days.select(pl.col("symbol").cast(pl.String), pl.col("date").cast(pl.Date)).unique()
+        pairs = pairs.sort("symbol", "date")
+        return cls(pairs, fingerprint(pairs))
+
+    def rows(self, market: Market) -> NDArray[np.bool_]:
+        """Which rows of the market's panel are excluded, (n_rows,).
+
+        Warns
+        -----
+        MarketImpactWarning
+            When none is, although there are days to exclude.
+        """
+        marked = market.select("symbol", "date").join(
+            self.frame.with_columns(pl.lit(value=True).alias("_excluded")),
+            on=["symbol", "date"],
+            how="left",
+            validate="m:1",
+            maintain_order="left",
+        )
+        mask = marked["_excluded"].fill_null(value=False).to_numpy()
+        if self.frame.height and not mask.any():
+            warnings.warn(
+                f"exclude names {self.frame.height} symbol-days, none of which is a session in this market; "
+                "nothing was excluded. Compare its symbols and dates with market.panel.",
+                MarketImpactWarning,
+                stacklevel=3,
+            )
+        return np.asarray(mask)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same days are excluded."""
+        return isinstance(other, ExcludedDays) and self.fingerprint == other.fingerprint
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __repr__(self) -> str:
+        """How many, and which, for the record of a run."""
+        return f"ExcludedDays({self.frame.height} symbol-days, sha256={self.fingerprint})"

@@ -1,0 +1,316 @@
+"""Announcements meet securities: day 0 on each security's own exchange.
+
+Day 0 is the first session whose close lies after the announcement. Before the open, during the
+session and in the lunch break it is that session; at or after the close, on a holiday or a weekend
+it is the next one. A date-only announcement has no clock: it gets the session that the issuer's
+working day implies, and says how certain that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Literal, Protocol
+
+import polars as pl
+
+from marketimpact.core import schema
+from marketimpact.errors import DataError, SpecificationError
+
+__all__ = ["admissible", "align"]
+
+#: How far the true time of an announcement may lie from one known "to the hour".
+HOUR_TOLERANCE = timedelta(minutes=30)
+#: The issuer's local hours within which a date-only announcement is likely to have been made.
+WORKING_HOURS = (8, 18)
+
+_INSTANT = pl.Datetime("us", "UTC")
+_FROM_SECURITIES = (
+    "mic", "board", "currency", "name", "country", "role", "benchmark", "sector_proxy", "price_limit",
+    "dual_listing", "policy_group", "business",
+)  # fmt: skip
+
+
+class _HasSessions(Protocol):
+    @property
+    def securities(self) -> pl.DataFrame: ...
+    @property
+    def sessions(self) -> pl.DataFrame: ...
+
+
+def align(
+    announcements: pl.DataFrame,
+    market: _HasSessions,
+    *,
+    symbols: Sequence[str] | Literal["all"] | None = None,
+    close_buffer_minutes: int = 0,
+) -> pl.DataFrame:
+    """Give every (announcement, security) pair its day 0.
+
+    Parameters
+    ----------
+    announcements : polars.DataFrame
+        See `marketimpact.announcements`.
+    market : Market
+        Its securities and their exchanges' sessions.
+    symbols : sequence of str or "all", optional
+        Which securities each announcement meets. By default those in its ``targets``.
+    close_buffer_minutes : int
+        An announcement this close to the end of the session counts for the next one; for closing
+        auctions that no longer take orders. 0 by default.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per event, sorted by `event_id` (``announcement_id:symbol``). ``date`` is day 0;
+        ``day0_certainty`` is *sure* (every admissible time falls on this session), *likely* (every
+        time in the issuer's working hours, 08:00 to 18:00, does) or *assumed* (the neighbouring
+        session is possible); ``day0_earliest`` and ``day0_latest`` bound it; ``phase`` says what the
+        exchange was doing (*pre_open, in_session, lunch_break, post_close, closed_day*), null when
+        the clock is not known. A pair that cannot be placed keeps its row, with ``date`` null and
+        the reason in ``align_reason`` and ``align_detail``: `EventStudy.run` moves it to attrition.
+        The announcement's and the security's columns follow.
+
+    Raises
+    ------
+    DataError
+        For broken announcements, or none with a target.
+    SpecificationError
+        For a market made from returns, which has no clocks, or a negative buffer.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> market = mi.Market.load(mi.securities(), mi.SamplePrices())
+    >>> h20 = mi.announcements().filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
+    >>> mi.align(h20, market).filter(pl.col("symbol") == "NVDA").select("symbol", "date", "phase").row(0)
+    ('NVDA', datetime.date(2025, 8, 12), 'pre_open')
+    """
+    if close_buffer_minutes < 0:
+        raise SpecificationError(f"close_buffer_minutes={close_buffer_minutes} is negative; use 0 or more.")
+    if market.sessions["close"].null_count():
+        raise SpecificationError(
+            "This market was made from returns: its sessions have dates but no clocks, so an instant cannot "
+            "be placed. Hand EventStudy.run a frame with event_id, symbol and date instead."
+        )
+    announcements = schema.check(schema.Announcements, announcements, "announcements")
+    sessions = market.sessions.with_columns(
+        pl.col("close").alias("official_close"),
+        pl.col("close") - timedelta(minutes=close_buffer_minutes),
+    )
+    pairs = _pairs(announcements, symbols, market.securities)
+    securities = market.securities.select("symbol", *[c for c in _FROM_SECURITIES if c in market.securities.columns])
+    taken = [c for c in securities.columns if c in announcements.columns and c != "symbol"]
+    frame = (
+        pairs.join(admissible(announcements), on="announcement_id", how="left", validate="m:1")
+        .join(securities.drop(taken), on="symbol", how="left", validate="m:1")
+        .with_columns(pl.format("{}:{}", "announcement_id", "symbol").alias("event_id"))
+    )
+    for instant, session in (
+        ("instant", "date"),
+        ("earliest", "day0_earliest"),
+        ("latest", "day0_latest"),
+        ("work_start", "_work_first"),
+        ("work_end", "_work_last"),
+    ):
+        frame = _first_session(frame, sessions, instant, session)
+    frame = _phase(_certainty(frame), sessions)
+    return _arrange(_reasons(frame, sessions, market), announcements)
+
+
+def _pairs(announcements: pl.DataFrame, symbols: Sequence[str] | str | None, securities: pl.DataFrame) -> pl.DataFrame:
+    if symbols is None:
+        pairs = (
+            announcements.select("announcement_id", pl.col("targets").alias("symbol"))
+            .explode("symbol")
+            .drop_nulls()
+            .unique(maintain_order=True)
+        )
+        if pairs.is_empty():
+            raise DataError(
+                "No announcement names a target, so nothing can be aligned. Fill the 'targets' column, or "
+                'say which securities to look at: align(..., symbols=["NVDA", "0981.HK"]) or symbols="all".'
+            )
+        return pairs
+    if isinstance(symbols, str) and symbols != "all":
+        raise SpecificationError(f'symbols={symbols!r}: give a list, such as ["{symbols}"], or "all".')
+    chosen = securities["symbol"] if isinstance(symbols, str) else pl.Series("symbol", list(symbols), pl.String)
+    if chosen.is_empty():
+        raise SpecificationError("symbols is empty: name at least one security.")
+    return announcements.select("announcement_id").join(
+        chosen.unique(maintain_order=True).to_frame("symbol"), how="cross"
+    )
+
+
+def admissible(announcements: pl.DataFrame) -> pl.DataFrame:
+    """When each announcement can have been made.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``announcement_id, time_precision, instant, earliest, latest, work_start, work_end``, UTC; for a
+        date-only announcement `instant` is the start of the issuer's working day.
+    """
+    exact = announcements.filter(pl.col("time_precision") != "day")
+    tolerance = pl.when(pl.col("time_precision") == "hour").then(HOUR_TOLERANCE).otherwise(timedelta(0))
+    known = exact.select(
+        "announcement_id",
+        "time_precision",
+        pl.col("announced_at").alias("instant"),
+        pl.coalesce("not_before", pl.col("announced_at") - tolerance).alias("earliest"),
+        pl.coalesce("not_after", pl.col("announced_at") + tolerance).alias("latest"),
+    ).with_columns(pl.col("earliest").alias("work_start"), pl.col("latest").alias("work_end"))
+    days = announcements.filter(pl.col("time_precision") == "day").partition_by("time_zone", as_dict=True)
+    return pl.concat([known, *(_local_day(part, str(zone)) for (zone,), part in days.items())])
+
+
+def _local_day(announcements: pl.DataFrame, zone: str) -> pl.DataFrame:
+    midnight = pl.col("announced_at").dt.convert_time_zone(zone)
+    start, end = WORKING_HOURS
+    bounds = announcements.select(
+        "announcement_id",
+        "time_precision",
+        pl.coalesce("not_before", "announced_at").alias("earliest"),
+        pl.coalesce("not_after", _utc(midnight.dt.offset_by("1d")) - timedelta(microseconds=1)).alias("latest"),
+        _utc(midnight.dt.replace(hour=start)).alias("work_start"),
+        _utc(midnight.dt.replace(hour=end)).alias("work_end"),
+    )
+    # where the known bounds leave nothing of the working day, the bounds are all there is to go by
+    work_start = pl.max_horizontal("work_start", "earliest")
+    work_end = pl.min_horizontal("work_end", "latest")
+    clipped = bounds.with_columns(
+        pl.when(work_start <= work_end).then(work_start).otherwise("earliest").alias("work_start"),
+        pl.when(work_start <= work_end).then(work_end).otherwise("latest").alias("work_end"),
+    )
+    return clipped.select(
+        "announcement_id",
+        "time_precision",
+        pl.col("work_start").alias("instant"),
+        "earliest",
+        "latest",
+        "work_start",
+        "work_end",
+    )
+
+
+def _utc(instant: pl.Expr) -> pl.Expr:
+    return instant.dt.convert_time_zone("UTC").cast(_INSTANT)
+
+
+def _first_session(frame: pl.DataFrame, sessions: pl.DataFrame, instant: str, name: str) -> pl.DataFrame:
+    """Add the first session whose close lies strictly after `instant`; null outside the calendar."""
+    start = sessions.group_by("mic").agg(pl.col("open").min().alias("_begin"))
+    table = sessions.select("mic", "close", pl.col("date").alias(name)).sort("close")
+    placed = (
+        frame.sort(instant)
+        .join_asof(
+            table,
+            left_on=instant,
+            right_on="close",
+            by="mic",
+            strategy="forward",
+            allow_exact_matches=False,
+            check_sortedness=False,
+        )
+        .drop("close")
+        .join(start, on="mic", how="left", validate="m:1")
+    )
+    inside = pl.col(instant) >= pl.col("_begin")
+    return placed.with_columns(pl.when(inside).then(name).alias(name)).drop("_begin")
+
+
+def _certainty(frame: pl.DataFrame) -> pl.DataFrame:
+    one_session = pl.col("day0_earliest") == pl.col("day0_latest")
+    working_day = (pl.col("_work_first") == pl.col("_work_last")) & (pl.col("time_precision") == "day")
+    return frame.with_columns(
+        pl.when(pl.col("date").is_null())
+        .then(None)
+        .when(one_session)
+        .then(pl.lit("sure"))
+        .when(working_day)
+        .then(pl.lit("likely"))
+        .otherwise(pl.lit("assumed"))
+        .alias("day0_certainty")
+    ).drop("_work_first", "_work_last", "work_start", "work_end")
+
+
+def _phase(frame: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """What the exchange was doing at the instant, where the clock is known."""
+    zones = sessions.select("mic", "exchange_time_zone").unique()
+    frame = frame.join(zones, on="mic", how="left", validate="m:1")
+    parts = [
+        part.with_columns(
+            (pl.col("instant").dt.convert_time_zone(str(zone)).dt.date() if zone else pl.lit(None, pl.Date)).alias(
+                "_local_date"
+            )
+        )
+        for (zone,), part in frame.partition_by("exchange_time_zone", as_dict=True).items()
+    ]
+    clock = sessions.select(
+        "mic", pl.col("date").alias("_local_date"), "open", "break_start", "break_end", "official_close"
+    )
+    at = pl.col("instant")
+    phase = (
+        pl.when((pl.col("time_precision") == "day") | pl.col("date").is_null())
+        .then(None)
+        .when(pl.col("open").is_null())
+        .then(pl.lit("closed_day"))
+        .when(at < pl.col("open"))
+        .then(pl.lit("pre_open"))
+        .when(at >= pl.col("official_close"))
+        .then(pl.lit("post_close"))
+        .when(at.is_between(pl.col("break_start"), pl.col("break_end"), closed="left"))
+        .then(pl.lit("lunch_break"))
+        .otherwise(pl.lit("in_session"))
+    )
+    return (
+        pl.concat(parts)
+        .join(clock, on=["mic", "_local_date"], how="left", validate="m:1")
+        .with_columns(phase.alias("phase"))
+        .drop("_local_date", "open", "break_start", "break_end", "official_close", "exchange_time_zone")
+    )
+
+
+def _reasons(frame: pl.DataFrame, sessions: pl.DataFrame, market: _HasSessions) -> pl.DataFrame:
+    span = sessions.group_by("mic").agg(pl.col("date").min().alias("_first"), pl.col("date").max().alias("_last"))
+    missing = list(getattr(market, "missing", ()))
+    day = pl.col("instant").dt.date()
+    return (
+        frame.join(span, on="mic", how="left", validate="m:1")
+        .with_columns(
+            pl.when(pl.col("date").is_not_null())
+            .then(None)
+            .when(pl.col("symbol").is_in(missing))
+            .then(pl.lit("no_prices"))
+            .when(pl.col("mic").is_null())
+            .then(pl.lit("unknown_symbol"))
+            .when(day < pl.col("_first"))
+            .then(pl.lit("before_data"))
+            .otherwise(pl.lit("after_data"))
+            .alias("align_reason")
+        )
+        .with_columns(
+            pl.when(pl.col("align_reason").is_null())
+            .then(None)
+            .when(pl.col("align_reason") == "no_prices")
+            .then(pl.lit("the price source has no prices of this security"))
+            .when(pl.col("align_reason") == "unknown_symbol")
+            .then(pl.lit("the market's securities do not name this symbol"))
+            .otherwise(pl.format("announced {}, sessions run from {} to {}", day, "_first", "_last"))
+            .alias("align_detail")
+        )
+        .drop("_first", "_last")
+    )
+
+
+def _arrange(frame: pl.DataFrame, announcements: pl.DataFrame) -> pl.DataFrame:
+    first = [
+        "event_id", "announcement_id", "symbol", "date", "day0_certainty", "day0_earliest", "day0_latest",
+        "phase", "align_reason", "align_detail",
+    ]  # fmt: skip
+    facts = announcements.drop("targets")
+    joined = frame.drop("instant", "earliest", "latest", "time_precision").join(
+        facts, on="announcement_id", how="left", validate="m:1"
+    )
+    rest = [c for c in joined.columns if c not in first]
+    return joined.select(*first, *rest).sort("event_id")

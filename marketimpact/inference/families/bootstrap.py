@@ -1,0 +1,62 @@
+"""Residual bootstrap that resamples whole days, and so keeps what the events share."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from marketimpact.core.lazy_matrix import Rows, by_day
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.sample import Floats, Sample
+
+__all__ = ["RESIDUAL_BOOTSTRAP", "residual_bootstrap"]
+
+DRAWS = 99_999
+SEED = 20250812
+#: With fewer days to draw from the distribution has too few values.
+MIN_DAYS = 30
+
+
+def residual_bootstrap(sample: Sample) -> Outcome:
+    """CAAR against sums of L resampled estimation days, the same days for all events.
+
+    Residuals are matched in event time and rescaled by ``sqrt(M / nu)``; only days on which every
+    event has a residual are drawn, and an event that misses a day of the window misses it in every draw.
+    """
+    observed = float(sample.car.mean())
+    daily = _portfolio(sample)
+    if len(daily) < MIN_DAYS:
+        return silent(f"needs {MIN_DAYS} days on which every event has a residual, here are {len(daily)}", observed)
+    rng = np.random.default_rng(SEED)
+    days = rng.integers(0, len(daily), (DRAWS, sample.length))
+    drawn = np.ascontiguousarray(daily[days, np.arange(sample.length)]).sum(axis=1)
+    p = float((1 + (np.abs(drawn) >= abs(observed)).sum()) / (1 + DRAWS))
+    error = float(np.sqrt(p * (1.0 - p) / DRAWS))
+    note = f"{DRAWS} draws, seed {SEED}; Monte Carlo standard error of p {error:.4f}"
+    p_greater, p_less = (float((1 + further.sum()) / (1 + DRAWS)) for further in (drawn >= observed, drawn <= observed))
+    return Outcome(observed, observed, p, note=note, p_greater=p_greater, p_less=p_less)
+
+
+def _weighted(weight: Floats, rows: Rows, values: Floats) -> Floats:
+    return values * weight[rows, None]
+
+
+def _portfolio(sample: Sample) -> Floats:
+    """What each estimation day that every event has would add to the CAAR on each window day, (days, L)."""
+    scale = np.sqrt(sample.n_obs / sample.df)
+    held = ~np.isnan(sample.ar)
+    columns = []
+    for day in range(sample.length):
+        own = np.where(held[:, day], scale, 0.0)
+        total, count = by_day(sample.placebo, partial(_weighted, own))
+        columns.append(total[count == sample.n] / sample.n)
+    return np.column_stack(columns)
+
+
+RESIDUAL_BOOTSTRAP = SignificanceTest(
+    "residual_bootstrap", "mean CAR = 0", "CAAR", "resampled days of the estimation window",
+    "Hein and Westfall (2004); Chou (2004)",
+    Holds("yes", "no", "yes", "no", exchanges_apart="one session"), residual_bootstrap,
+    sides="own",
+)  # fmt: skip

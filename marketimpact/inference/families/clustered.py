@@ -1,0 +1,159 @@
+"""Tests over dates: the event clusters are the draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from marketimpact.core.threads import mapped
+from marketimpact.inference.families.parametric import mean_over_spread, student_p
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.sample import Floats, Sample
+
+__all__ = ["CLUSTER_T", "DATE_MEANS_T", "SIGN_FLIP_DATE", "WILD_CLUSTER", "WILD_CLUSTER_WEBB"]
+
+#: With more dates than this, sign patterns are drawn instead of enumerated.
+ENUMERATED = 12
+DRAWS = 9999
+#: Weights that are looked at at a time.
+NUMBERS = 2**17
+SEED = 20250812
+WEBB = np.sqrt(np.array([0.5, 1.0, 1.5]))[:, None] * np.array([-1.0, 1.0])
+WEBB = WEBB.ravel()
+ONE_DATE = "needs at least 2 dates: with one there is one draw"
+
+
+def cluster_t(sample: Sample) -> Outcome:
+    """Mean CAR over its cluster-robust standard error (CR1)."""
+    groups = sample.n_clusters
+    mean = float(sample.car.mean())
+    if groups < 2:
+        return silent(ONE_DATE, mean)
+    se = float(_cluster_se(_sums(sample, sample.car)[None, :], sample)[0])
+    if not se > 0:
+        return silent("the cluster sums do not vary", mean)
+    return Outcome(mean, mean / se, student_p(mean / se, groups - 1), df=groups - 1, se=se)
+
+
+def date_means_t(sample: Sample) -> Outcome:
+    """Cross-sectional t of the means of each date."""
+    if sample.n_clusters < 2:
+        return silent(ONE_DATE, float(sample.car.mean()))
+    return mean_over_spread(_sums(sample, sample.car) / sample.groups.size)
+
+
+def sign_flip_date(sample: Sample) -> Outcome:
+    """CAAR against all sign patterns of the dates; exact under symmetry."""
+    sums = _sums(sample, sample.car)
+    mean = float(sums.sum() / sample.n)
+    drawn = np.concatenate(list(mapped(lambda signs: np.abs(_row_sums(signs * sums)) / sample.n, _signs(len(sums)))))
+    return Outcome(mean, mean, _share(drawn, abs(mean), len(sums)), note=_smallest(len(sums)))
+
+
+def wild_cluster(sample: Sample) -> Outcome:
+    """Cluster t against its distribution under Rademacher signs per date, the null imposed."""
+    mean = float(sample.car.mean())
+    sums = _sums(sample, sample.car)
+    groups = len(sums)
+    if groups < 2:
+        return silent(ONE_DATE, mean)
+    plain = cluster_t(sample)
+    if np.isnan(plain.statistic):
+        return plain
+    drawn = _drawn(_signs(groups), sums, sample)
+    return Outcome(mean, plain.statistic, _share(drawn, abs(plain.statistic), groups), note=_smallest(groups))
+
+
+def wild_cluster_webb(sample: Sample) -> Outcome:
+    """The same with Webb's six-point weights, which give finer p-values when dates are few."""
+    plain = cluster_t(sample)
+    if np.isnan(plain.statistic):
+        return plain
+    sums = _sums(sample, sample.car)
+    rng = np.random.default_rng(SEED)
+    t = _drawn((rng.choice(WEBB, (rows, len(sums))) for rows in _rows_at_once(DRAWS, len(sums))), sums, sample)
+    p = float((1 + (t >= abs(plain.statistic) * (1.0 - 1e-10)).sum()) / (1 + DRAWS))
+    return Outcome(plain.estimate, plain.statistic, p, note=f"{len(sums)} dates, {DRAWS} draws, seed {SEED}")
+
+
+def _sums(sample: Sample, values: Floats) -> Floats:
+    """Sum of the values of each cluster, in the order of the clusters."""
+    return np.bincount(sample.groups.place, weights=values).astype(np.float64)
+
+
+def _sizes(sample: Sample) -> Floats:
+    return sample.groups.size.astype(np.float64)
+
+
+def _cluster_se(sums: Floats, sample: Sample) -> Floats:
+    """CR1 standard error of the mean for rows of cluster sums, (B, G) in, (B,) out."""
+    groups, n = sums.shape[1], sample.n
+    centred = sums - _sizes(sample)[None, :] * (_row_sums(sums) / n)[:, None]
+    return np.asarray(np.sqrt(groups / (groups - 1.0) * _row_sums(centred**2)) / n)
+
+
+def _row_sums(values: Floats) -> Floats:
+    return np.asarray(np.ascontiguousarray(values).sum(axis=1))
+
+
+def _drawn(weights: Iterable[Floats], sums: Floats, sample: Sample) -> Floats:
+    """Absolute cluster t of weighted cluster sums, the weights some draws at a time, (B, G)."""
+
+    def t(some: Floats) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.abs(_row_sums(some * sums) / sample.n / _cluster_se(some * sums, sample))
+
+    return np.concatenate(list(mapped(t, weights)))
+
+
+def _rows_at_once(draws: int, groups: int) -> Iterator[int]:
+    """How many draws are looked at at a time: so many that they stay in the processor's cache."""
+    step = max(1, NUMBERS // groups)
+    return (min(step, draws - start) for start in range(0, draws, step))
+
+
+def _signs(groups: int) -> Iterator[Floats]:
+    """Every sign pattern, the identity first, or seeded draws of them; some at a time."""
+    if groups <= ENUMERATED:
+        bits = np.arange(2**groups)[:, None] >> np.arange(groups)[None, :]
+        return iter([np.asarray(1.0 - 2.0 * (bits & 1))])
+    rng = np.random.default_rng(SEED)
+    return (np.asarray(1.0 - 2.0 * rng.integers(0, 2, (rows, groups))) for rows in _rows_at_once(DRAWS, groups))
+
+
+def _share(drawn: Floats, observed: float, groups: int) -> float:
+    """Share of draws at least as extreme; ties up to rounding count."""
+    extreme = int((drawn >= observed * (1.0 - 1e-10)).sum())
+    return extreme / len(drawn) if groups <= ENUMERATED else (1 + extreme) / (1 + len(drawn))
+
+
+def _smallest(groups: int) -> str:
+    if groups > ENUMERATED:
+        return f"{groups} dates, {DRAWS} drawn sign patterns"
+    return f"{groups} dates: the smallest possible p is {2.0 ** (1 - groups):.4g}"
+
+
+CLUSTER_T = SignificanceTest(
+    "cluster_t", "mean CAR = 0", "CAAR", "t(G-1)",
+    "Cameron, Gelbach and Miller (2011), CR1",
+    Holds("yes", "yes", "yes", "yes", min_clusters=5, clusters_apart=True, clusters_alike=True), cluster_t,
+)  # fmt: skip
+DATE_MEANS_T = SignificanceTest(
+    "date_means_t", "mean of the dates' mean CARs = 0", "mean of date means", "t(G-1)",
+    "t test of date means", Holds("yes", "yes", "yes", "yes", min_clusters=5, clusters_apart=True), date_means_t,
+)  # fmt: skip
+SIGN_FLIP_DATE = SignificanceTest(
+    "sign_flip_date", "CARs of each date are symmetric about 0", "CAAR", "all sign patterns of the dates",
+    "randomisation test", Holds("yes", "yes", "yes", "yes", min_clusters=6, clusters_apart=True), sign_flip_date,
+)  # fmt: skip
+WILD_CLUSTER = SignificanceTest(
+    "wild_cluster", "mean CAR = 0", "CAAR", "Rademacher signs per date",
+    "Cameron, Gelbach and Miller (2008)",
+    Holds("yes", "yes", "yes", "yes", min_clusters=6, clusters_apart=True), wild_cluster,
+)  # fmt: skip
+WILD_CLUSTER_WEBB = SignificanceTest(
+    "wild_cluster_webb", "mean CAR = 0", "CAAR", "six-point weights per date",
+    "Webb (2023), six-point weights; Cameron, Gelbach and Miller (2008)",
+    Holds("yes", "yes", "yes", "yes", min_clusters=5, clusters_apart=True), wild_cluster_webb,
+)  # fmt: skip

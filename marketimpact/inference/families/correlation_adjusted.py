@@ -1,0 +1,147 @@
+"""Average cross-correlation of events, and the tests that correct for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import numpy as np
+
+from marketimpact.inference.correlation.overlap import BY_DATE
+from marketimpact.inference.correlation.pairs import MIN_COMMON_DAYS, Key, MeanCorrelation
+from marketimpact.inference.families.parametric import TOO_FEW, bmp, normal_p, patell_scar, student_p
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.sample import Sample
+
+__all__ = [
+    "BMP_KP",
+    "BMP_KP_ALLPAIRS",
+    "PATELL_KP",
+    "PATELL_KP_ALLPAIRS",
+    "all_pairs_correlation",
+    "mean_correlation",
+]
+
+#: ``1 + (N-1) r`` below this is zero but for rounding.
+ROUNDING = 1e-8
+#: Layouts of which every two are looked at together.
+BLOCK = 128
+
+
+def all_pairs_correlation(sample: Sample) -> MeanCorrelation:
+    """Plain average correlation of estimation-window residuals over all pairs, matched on the date.
+
+    For events on separate dates it counts correlation that cannot occur; `mean_correlation` does not.
+    """
+    total, n_used = 0.0, 0
+    for keys in _in_blocks(sample.kinds.kinds.tolist()):
+        sample.pairs.learn(keys)
+        for key in keys:
+            value, used = sample.pairs.total(*key)
+            total, n_used = total + value, n_used + used
+    return MeanCorrelation(total / n_used if n_used else np.nan, sample.n * (sample.n - 1) // 2, n_used)
+
+
+def _in_blocks(layouts: Sequence[int]) -> Iterator[list[Key]]:
+    """Every two of some layouts, in lists of pairs of few of them."""
+    starts = range(0, len(layouts), BLOCK)
+    for start in starts:
+        for begin in starts[start // BLOCK :]:
+            both = product(layouts[start : start + BLOCK], layouts[begin : begin + BLOCK])
+            yield [(one, other, BY_DATE) for one, other in both if one <= other]
+
+
+def mean_correlation(sample: Sample) -> MeanCorrelation:
+    """Overlap-weighted average correlation of estimation-window residuals.
+
+    Residuals are matched on the calendar date; each pair is weighted by the share of the window the
+    two events have in common, so that events far apart in time count with zero. Kolari and Pynnonen
+    (2010); for partial overlap the weights are the exact covariance of SCARs under serial
+    independence. Between exchanges that are hardly open together sessions that hear the same news are
+    matched instead: see `marketimpact.inference.correlation.pairs.shared_part`.
+    """
+    return sample.mean_correlation
+
+
+def patell_kp(sample: Sample) -> Outcome:
+    """Patell's z divided by the root of ``1 + (N-1) r``, r weighted by overlap."""
+    return _patell_adjusted(sample, mean_correlation(sample))
+
+
+def patell_kp_allpairs(sample: Sample) -> Outcome:
+    """Patell's z divided by the root of ``1 + (N-1) r``, r over all pairs."""
+    return _patell_adjusted(sample, all_pairs_correlation(sample))
+
+
+def _patell_adjusted(sample: Sample, average: MeanCorrelation) -> Outcome:
+    plain = patell_scar(sample)
+    factor = _inflation(sample, average)
+    if isinstance(factor, Outcome):
+        return factor
+    inflation, _, note = factor
+    z = plain.statistic / np.sqrt(inflation)
+    return Outcome(plain.estimate, float(z), normal_p(z), se=plain.se * float(np.sqrt(inflation)), note=note)
+
+
+def bmp_kp(sample: Sample) -> Outcome:
+    """The BMP t times the root of ``(1-r) / (1 + (N-1) r)``, r weighted by overlap."""
+    return _bmp_adjusted(sample, mean_correlation(sample))
+
+
+def bmp_kp_allpairs(sample: Sample) -> Outcome:
+    """The BMP t times the root of ``(1-r) / (1 + (N-1) r)``, r over all pairs."""
+    return _bmp_adjusted(sample, all_pairs_correlation(sample))
+
+
+def _bmp_adjusted(sample: Sample, average: MeanCorrelation) -> Outcome:
+    plain = bmp(sample)
+    if np.isnan(plain.statistic):
+        return plain
+    factor = _inflation(sample, average)
+    if isinstance(factor, Outcome):
+        return factor
+    inflation, r, note = factor
+    scale = float(np.sqrt(inflation / (1.0 - r)))
+    t = plain.statistic / scale
+    return Outcome(plain.estimate, t, student_p(t, plain.df), df=plain.df, se=plain.se * scale, note=note)
+
+
+def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, str] | Outcome:
+    """``1 + (N-1) r`` and r, or the reason why there is none."""
+    mean = float(sample.scar.mean())
+    if sample.n < 2 and np.isnan(average.value):
+        return silent(TOO_FEW, mean)
+    if np.isnan(average.value):
+        return silent(
+            f"none of the {average.n_pairs} pairs of events that share days has {MIN_COMMON_DAYS} "
+            "common estimation days, so their correlation is unknown", mean,
+        )  # fmt: skip
+    inflation = 1.0 + (sample.n - 1) * average.value
+    if inflation <= ROUNDING:
+        return silent(f"average correlation {average.value:.3f} gives 1+(N-1)r <= 0", mean)
+    note = f"average correlation {average.value:.3f}"
+    if average.n_used < average.n_pairs:
+        note += f" from {average.n_used} of {average.n_pairs} pairs (others have too few common days)"
+    return inflation, average.value, note
+
+
+PATELL_KP = SignificanceTest(
+    "patell_kp", "mean SCAR = 0", "mean SCAR", "N(0,1)",
+    "Kolari and Pynnonen (2010), adjusted Patell", Holds("yes", "no", "yes", "no"), patell_kp,
+)  # fmt: skip
+BMP_KP = SignificanceTest(
+    "bmp_kp", "mean SCAR = 0", "mean SCAR", "t(N-1)",
+    "Kolari and Pynnonen (2010), adjusted BMP", Holds("yes", "yes", "yes", "yes"), bmp_kp,
+)  # fmt: skip
+PATELL_KP_ALLPAIRS = SignificanceTest(
+    "patell_kp_allpairs", "mean SCAR = 0", "mean SCAR", "N(0,1)",
+    "Kolari and Pynnonen (2010), every pair counted in full",
+    Holds("no", "no", "yes", "no", because="counts correlation that cannot occur between dates apart"),
+    patell_kp_allpairs,
+)  # fmt: skip
+BMP_KP_ALLPAIRS = SignificanceTest(
+    "bmp_kp_allpairs", "mean SCAR = 0", "mean SCAR", "t(N-1)",
+    "Kolari and Pynnonen (2010), every pair counted in full",
+    Holds("no", "no", "yes", "yes", because="counts correlation that cannot occur between dates apart"),
+    bmp_kp_allpairs,
+)  # fmt: skip

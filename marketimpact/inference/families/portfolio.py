@@ -1,0 +1,85 @@
+"""The events of one date as one portfolio: the common shock is inside its own variance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marketimpact.core.lazy_matrix import by_day
+from marketimpact.inference.correlation.pairs import shared_pairs
+from marketimpact.inference.families.parametric import normal_p, student_p
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.sample import Floats, Portfolios, Sample
+
+__all__ = ["CRUDE_DEPENDENCE", "PORTFOLIO_REGRESSION", "crude_dependence", "portfolio_regression"]
+
+
+def portfolio_regression(sample: Sample) -> Outcome:
+    """CAR of the equal-weighted portfolio of each date over its forecast standard error.
+
+    With several dates the portfolios are weighted by their number of events; the covariance of
+    portfolios whose windows overlap comes from the correlation of their residuals.
+    """
+    portfolios, gone = _with_returns(sample.portfolios())
+    if not len(portfolios.car):
+        return silent("no date's portfolio has a return in the window")
+    n_events = int(portfolios.n_events.sum())
+    weight = portfolios.n_events / n_events
+    estimate = float((weight * portfolios.car).sum())
+    if not np.all(portfolios.se > 0):
+        return silent("a date's portfolio has too few estimation days for a regression of its own", estimate)
+    if len(weight) == 1:
+        df = int(portfolios.df[0])
+        se = float(portfolios.se[0])
+        return Outcome(estimate, estimate / se, student_p(estimate / se, df), df=df, se=se, n_events=n_events)
+    variance = _variance(portfolios, weight)
+    if not variance > 0:
+        return silent("the covariance of overlapping portfolios leaves no positive variance", estimate)
+    se = float(np.sqrt(variance))
+    note = f"{len(weight)} portfolios, one per date" + (" and exchange" if portfolios.exchange.any() else "")
+    if gone:
+        note += f"; {gone} more without a return in the window left out"
+    return Outcome(estimate, estimate / se, normal_p(estimate / se), se=se, note=note, n_events=n_events)
+
+
+def _with_returns(portfolios: Portfolios) -> tuple[Portfolios, int]:
+    """The portfolios of dates on which any member has a return in the window, and how many have none."""
+    held = ~np.isnan(portfolios.car)
+    return portfolios.take(np.flatnonzero(held)), int((~held).sum())
+
+
+def crude_dependence(sample: Sample) -> Outcome:
+    """Sum of AARs over the time-series standard deviation of estimation-window AARs.
+
+    Brown and Warner's crude dependence adjustment: no forecast error, so slightly liberal.
+    """
+    swept = sample.pool.placebo.swept(sample.length)
+    daily, counts = swept.total / np.maximum(swept.count, 1), swept.count
+    total, present = by_day(sample.pool.event_ar, lambda _, part: part[:, sample.columns])
+    window = total / np.maximum(present, 1)
+    days = int((counts > 0).sum())
+    estimate = float(window[present > 0].sum())
+    if days < 2:
+        return silent("needs at least 2 estimation days", estimate)
+    se = float(daily[counts > 0].std(ddof=1) * np.sqrt((present > 0).sum()))
+    if not se > 0:
+        return silent("average residuals do not vary", estimate)
+    return Outcome(estimate, estimate / se, student_p(estimate / se, days - 1), df=days - 1, se=se)
+
+
+def _variance(portfolios: Portfolios, weight: Floats) -> float:
+    """Variance of the weighted sum of portfolios, of which few have days in common."""
+    one, other, shared, _ = shared_pairs(portfolios)
+    own = weight * portfolios.se
+    return float((own**2).sum() + 2.0 * (shared * own[one] * own[other]).sum())
+
+
+PORTFOLIO_REGRESSION = SignificanceTest(
+    "portfolio_regression", "CAR of the portfolio = 0", "CAR of the portfolio",
+    "t(nu) for one date, else N(0,1)", "Jaffe (1974); Mandelker (1974); exact forecast error",
+    Holds("yes", "no", "yes", "no"), portfolio_regression, refits=True,
+)  # fmt: skip
+CRUDE_DEPENDENCE = SignificanceTest(
+    "crude_dependence", "sum of AARs = 0", "sum of AARs", "t(T-1)",
+    "Brown and Warner (1980, 1985)",
+    Holds("yes", "no", "yes", "no", exchanges_apart="one session"), crude_dependence,
+)  # fmt: skip

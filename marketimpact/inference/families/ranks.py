@@ -1,0 +1,311 @@
+"""Rank tests: the event days ranked among the estimation days of the same security."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketimpact.core.lazy_matrix import CHUNK, Rows, Rowwise, by_day, kernels
+from marketimpact.inference.families.correlation_adjusted import mean_correlation
+from marketimpact.inference.families.parametric import TOO_FEW, normal_p, student_p
+from marketimpact.inference.families.placebo import block_sums
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.sample import Floats, Ints, Sample
+
+__all__ = [
+    "CORRADO_RANK", "CORRADO_ZIVNEY", "CORRADO_ZIVNEY_ADJ", "GRANK_T", "GRANK_T_R", "GRANK_Z", "GSIGN_T", "RANK_BLOCKS",
+]  # fmt: skip
+
+
+Bools = NDArray[np.bool_]
+#: Some events' days, and which events, to what is ranked or counted of each day.
+Values = Callable[[Rows, Floats], Floats]
+
+#: Fewer blocks than this give ranks too coarse for a normal distribution.
+MIN_RANKED = 30
+
+
+def corrado_rank(sample: Sample) -> Outcome:
+    """Mean excess rank of the window's days over the root mean square of all days'."""
+    side_by_side = _side_by_side(sample)
+
+    def excess(rows: Rows, part: Floats) -> Floats:
+        ranks, n_days = _ranks(side_by_side(rows, part))
+        return ranks - (n_days + 1.0) / 2.0
+
+    mean, used, _ = _mean_by_day(sample.pool.placebo, excess)
+    spread = float(np.sqrt((mean[used] ** 2).mean()))
+    window = _window_of(mean, used, sample)
+    if not len(window) or not spread > 0:
+        return silent("no day of the window has a rank")
+    z = float(window.sum() / (np.sqrt(len(window)) * spread))
+    return Outcome(float(window.mean()), z, normal_p(z), se=spread)
+
+
+def corrado_zivney(sample: Sample) -> Outcome:
+    """Ranks of each event scaled to its own number of days, summed over events on each day."""
+    return _zivney(sample, _side_by_side(sample))
+
+
+def corrado_zivney_adj(sample: Sample) -> Outcome:
+    """The same on standardised returns, the event days divided by their cross-sectional spread."""
+    if sample.n < 2:
+        return silent(TOO_FEW)
+    pool = sample.pool
+    sar = pool.event_ar.whole / pool.event_se.whole
+    held = (~np.isnan(sar)).sum(axis=0)
+    if (held[sample.columns] < 2).any():
+        return silent("needs at least 2 events on every day of the window")
+    deviation = np.where(np.isnan(sar), 0.0, sar - _column_means(sar))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = np.sqrt((deviation**2).sum(axis=0) / (held - 1.0))
+        adjusted = np.where(spread > 0, sar / spread, np.nan)
+    return _zivney(sample, lambda rows, part: np.column_stack([part / pool.sigma[rows, None], adjusted[rows]]))
+
+
+def rank_blocks(sample: Sample) -> Outcome:
+    """The window's return ranked among the non-overlapping blocks of the estimation window.
+
+    Blocks end with the estimation window; a block with a missing day is left out, an event with a
+    missing day in the window too.
+    """
+    length, complete = sample.length, sample.n_days == sample.length
+    residuals, car = sample.placebo.take(np.flatnonzero(complete)), sample.car[complete]
+    if not residuals.n:
+        return silent("no event has every day of the window")
+
+    def scores(rows: Rows, part: Floats) -> Floats:
+        sums, present = block_sums(part[:, part.shape[1] % length :], length)
+        whole = np.where(present == length, sums, np.nan)[:, ::length]
+        return _scores(np.column_stack([whole, car[rows]]))
+
+    total, used = _sum_by_day(residuals, scores)
+    if used.sum() < 3:
+        return silent("needs at least 2 blocks in the estimation window")
+    spread = float(np.sqrt((total[used] ** 2).mean()))
+    z = float(total[-1] / spread)
+    return Outcome(
+        np.nan,
+        z,
+        normal_p(z),
+        se=spread,
+        note=f"{int(used.sum())} blocks of {length} days",
+        doubt=f"needs {MIN_RANKED} blocks to rank among" if used.sum() < MIN_RANKED else "",
+    )
+
+
+def grank_t(sample: Sample) -> Outcome:
+    """Generalised rank t: the re-standardised SCAR ranked among the standardised residuals.
+
+    With few events the cross-sectional standard deviation that re-standardises is itself uncertain:
+    simulated size at nominal 5% was 0.26 with 2 events, 0.14 with 4, 0.10 with 8, 0.08 with 24.
+    """
+    spread = _spread(sample)
+    if isinstance(spread, Outcome):
+        return spread
+    return _generalised_t(_grank_scores(sample, spread), sample)
+
+
+def grank_t_r(sample: Sample) -> Outcome:
+    """GRANK-T with the spread of SCARs divided by ``sqrt(1 - r)``: ours, not the literature's."""
+    spread = _spread(sample)
+    if isinstance(spread, Outcome):
+        return spread
+    r = mean_correlation(sample).value
+    if not r < 1:
+        return silent("the average correlation is not known or not below 1")
+    found = _generalised_t(_grank_scores(sample, spread / float(np.sqrt(1.0 - r))), sample)
+    note = f"average correlation {r:.3f}"
+    return Outcome(found.estimate, found.statistic, found.p_value, found.df, found.se, found.note or note)
+
+
+def grank_z(sample: Sample) -> Outcome:
+    """GRANK with the variance of independent uniform ranks."""
+    spread = _spread(sample)
+    if isinstance(spread, Outcome):
+        return spread
+    mean, used, _ = _mean_by_day(sample.placebo, _grank_scores(sample, spread))
+    days = int(used.sum())
+    se = float(np.sqrt((days - 1) / (12.0 * sample.n * (days + 1))))
+    z = float(mean[-1] / se)
+    return Outcome(float(mean[-1]), z, normal_p(z), se=se)
+
+
+def gsign_t(sample: Sample) -> Outcome:
+    """Sign form of GRANK-T: the sign of each day's distance to the event's own median."""
+    spread = _spread(sample)
+    if isinstance(spread, Outcome):
+        return spread
+
+    def signs(rows: Rows, part: Floats) -> Floats:
+        values = _grank_values(sample, spread, rows, part)
+        return np.asarray(np.sign(values - np.nanmedian(values, axis=1, keepdims=True)))
+
+    return _generalised_t(signs, sample)
+
+
+def _spread(sample: Sample) -> float | Outcome:
+    if sample.n < 2:
+        return silent(TOO_FEW)
+    spread = float(sample.scar.std(ddof=1))
+    return spread if spread > 0 else silent("every event has the same SCAR, so it cannot be re-standardised")
+
+
+def _grank_values(sample: Sample, spread: float, rows: Rows, part: Floats) -> Floats:
+    """Standardised residuals and, last, the re-standardised SCAR, (K, M + 1) of K events at a time."""
+    values = np.empty((len(part), part.shape[1] + 1))
+    np.divide(part, sample.sigma[rows, None], out=values[:, :-1])
+    values[:, -1] = sample.scar[rows] / spread
+    return values
+
+
+def _grank_scores(sample: Sample, spread: float) -> Values:
+    return lambda rows, part: _scores(_grank_values(sample, spread, rows, part))
+
+
+def _scores(values: Floats) -> Floats:
+    """Ranks scaled to each event's own number of days, about 0, (K, D)."""
+    return _ranks(values, scored=True)[0]
+
+
+def _generalised_t(scores: Values, sample: Sample) -> Outcome:
+    """Mean score of the last day over the spread of all days', in the t(T-2) form."""
+    mean, used, count = _mean_by_day(sample.placebo, scores)
+    n_t = count[used]
+    days = int(used.sum())
+    if days < 4:
+        return silent("needs at least 3 days of the estimation window")
+    spread = float(np.sqrt(((n_t / sample.n) * mean[used] ** 2).mean()))
+    if not spread > 0:
+        return silent("the scores do not vary", float(mean[-1]))
+    z = float(mean[-1] / spread)
+    remainder = days - 1 - z**2
+    if remainder <= 0:
+        return silent("the event day's mean score exceeds what the t form allows", float(mean[-1]))
+    t = z * float(np.sqrt((days - 2) / remainder))
+    return Outcome(float(mean[-1]), t, student_p(t, days - 2), df=days - 2, se=spread)
+
+
+def _side_by_side(sample: Sample) -> Values:
+    """Estimation and event days of all usable events, (K, M + W) of K events at a time."""
+    return lambda rows, part: np.column_stack([part, sample.pool.event_ar.rows(rows)])
+
+
+def _zivney(sample: Sample, values: Values) -> Outcome:
+    total, used = _sum_by_day(sample.pool.placebo, lambda rows, part: _scores(values(rows, part)))
+    spread = float(np.sqrt((total[used] ** 2).mean()))
+    window = _window_of(total, used, sample)
+    if not len(window) or not spread > 0:
+        return silent("no day of the window has a rank")
+    z = float(window.sum() / (np.sqrt(len(window)) * spread))
+    return Outcome(np.nan, z, normal_p(z), se=spread)
+
+
+def _ranks(values: Floats, *, scored: bool = False) -> tuple[Floats, Floats]:
+    """Mid-ranks over each event's own days, NaN left out, and its number of days, (N, D) and (N, 1).
+
+    Where `scored`, ranks over one more than the number of days, about 0.
+    """
+    ranks, n_days, unsure = (_compiled_ranks if len(values) >= CHUNK else _simple_ranks)(values, scored=scored)
+    n_days = n_days[:, None]
+    if len(unsure):
+        from scipy.stats import rankdata  # noqa: PLC0415  # scipy.stats costs a third of a second to import
+
+        shared = rankdata(values[unsure], axis=1, nan_policy="omit")
+        ranks[unsure] = shared / (n_days[unsure] + 1.0) - 0.5 if scored else shared
+    return ranks, n_days
+
+
+def _simple_ranks(values: Floats, *, scored: bool) -> tuple[Floats, Floats, Ints]:
+    """Ranks, the number of days, and the rows with ties, whose ranks are not right yet."""
+    order = np.argsort(values, axis=1)
+    ranks = np.empty_like(values)
+    np.put_along_axis(ranks, order, np.arange(1.0, values.shape[1] + 1.0)[None, :], axis=1)
+    missing = np.isnan(values)
+    n_days = (values.shape[1] - missing.sum(axis=1)).astype(np.float64)
+    if scored:
+        ranks = ranks / (n_days[:, None] + 1.0) - 0.5
+    ranks[missing] = np.nan
+    in_order = np.take_along_axis(values, order, axis=1)
+    return ranks, n_days, np.flatnonzero((in_order[:, 1:] == in_order[:, :-1]).any(axis=1))
+
+
+def _compiled_ranks(values: Floats, *, scored: bool) -> tuple[Floats, Floats, Ints]:
+    """The same from one sort of whole numbers that carry their place; rows with values too close to tell are unsure."""
+    low = int(values.shape[1] - 1).bit_length()
+    keys = kernels().keys(values, low)
+    keys.sort(axis=1)
+    ranks, n_days, close = kernels().ranks(keys, low, scored)
+    return ranks, n_days, np.flatnonzero(close)
+
+
+def _column_means(values: Floats) -> Floats:
+    """Mean of what is present on each day; NaN where nothing is."""
+    present = ~np.isnan(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(present, values, 0.0).sum(axis=0) / present.sum(axis=0))
+
+
+def _mean_by_day(source: Rowwise, scores: Values) -> tuple[Floats, Bools, Ints]:
+    """Mean score of the present events on each day, which days have any, and how many."""
+    total, count = by_day(source, scores)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return total / count, count > 0, count
+
+
+def _sum_by_day(source: Rowwise, scores: Values) -> tuple[Floats, Bools]:
+    """Sum of scores over the root of the number present, day by day, and which days have any."""
+    total, count = by_day(source, scores)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return total / np.sqrt(count), count > 0
+
+
+def _window_of(daily: Floats, used: Bools, sample: Sample) -> Floats:
+    """The days of the window that have a value, out of estimation and event days side by side."""
+    start = sample.residuals.width
+    picked = slice(start + sample.columns.start, start + sample.columns.stop)
+    return np.asarray(daily[picked][used[picked]])
+
+
+CORRADO_RANK = SignificanceTest(
+    "corrado_rank", "no location shift of the window's ranks", "mean excess rank", "N(0,1)",
+    "Corrado (1989); Cowan (1992) for several days",
+    Holds("yes", "no", "yes", "yes", min_events=5, exchanges_apart="one session"), corrado_rank,
+)  # fmt: skip
+CORRADO_ZIVNEY = SignificanceTest(
+    "corrado_zivney", "no location shift of the window's ranks", "none", "N(0,1)",
+    "Corrado and Zivney (1992)",
+    Holds("yes", "no", "yes", "yes", min_events=5, exchanges_apart="one session"), corrado_zivney,
+)  # fmt: skip
+CORRADO_ZIVNEY_ADJ = SignificanceTest(
+    "corrado_zivney_adj", "no location shift of the window's ranks", "none", "N(0,1)",
+    "Corrado and Zivney (1992), adjusted for event variance",
+    Holds("yes", "nearly", "nearly", "yes", min_events=12, exchanges_apart="one session"),
+    corrado_zivney_adj,
+)  # fmt: skip
+RANK_BLOCKS = SignificanceTest(
+    "rank_blocks", "the window ranks as any other block of days", "none", "N(0,1)",
+    "After Corrado (2011); statistic specified here",
+    Holds("yes", "no", "yes", "yes", min_events=5, exchanges_apart="one session"), rank_blocks,
+)  # fmt: skip
+GRANK_T = SignificanceTest(
+    "grank_t", "no location shift of the cumulated event day's rank", "mean rank score", "t(T-2)",
+    "Kolari and Pynnonen (2011)",
+    Holds("yes", "nearly", "nearly", "yes", min_events=12, exchanges_apart="no"), grank_t,
+)  # fmt: skip
+GRANK_T_R = SignificanceTest(
+    "grank_t_r", "no location shift of the cumulated event day's rank", "mean rank score", "t(T-2)",
+    "GRANK-T of Kolari and Pynnonen (2011), rescaled here for cross-correlation",
+    Holds("yes", "nearly", "yes", "yes", min_events=12, exchanges_apart="one session"), grank_t_r,
+)  # fmt: skip
+GRANK_Z = SignificanceTest(
+    "grank_z", "no location shift of the cumulated event day's rank", "mean rank score", "N(0,1)",
+    "Kolari and Pynnonen (2011)",
+    Holds("yes", "nearly", "no", "no", min_events=12, exchanges_apart="no"), grank_z,
+)  # fmt: skip
+GSIGN_T = SignificanceTest(
+    "gsign_t", "no location shift of the cumulated event day's sign", "mean sign", "t(T-2)",
+    "Luoma (2011), SIGN-GSAR-T", Holds("yes", "yes", "yes", "yes", min_events=5), gsign_t,
+)  # fmt: skip

@@ -1,0 +1,202 @@
+"""Findings about days: repeated, missing, shut, stale, shifted, without volume, unfinished."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from marketimpact.market import trading_rules as trading
+from marketimpact.market.checks.findings import told
+from marketimpact.market.checks.prepare import Rows
+
+__all__ = [
+    "broken_rows",
+    "closed_days",
+    "copied_rows",
+    "copies",
+    "gaps",
+    "last_rows",
+    "repeated_rows",
+    "shifted_dates",
+    "stale_runs",
+    "unlisted_closures",
+]
+
+PRICES = ("close", "unadjusted_close", "volume", "dividend", "split", "currency")
+#: A gap of this many sessions is told as a suspension rather than as missing days.
+SUSPENDED = 3
+#: A run of one close is told when a symbol of as many rows shows one as long less often than this, by chance.
+STALE_CHANCE = 0.001
+#: Fewest rows of a stale run, and the largest share of unchanged closes that passes for a symbol's habit.
+STALE_ROWS, STALE_SHARE = 5, 0.3
+#: A run whose volumes all differ was traded; one as long as this is told all the same.
+STALE_TRADED = 20
+#: A month is a day off when it has this many rows on one day of the weekend, and at most
+#: this share of as many on the working day at the other end of the week.
+WEEKEND_ROWS, OTHER_END = 2, 0.34
+SATURDAY = 6
+WEEK_ENDS = {"sat": SATURDAY, "sun": 7, "mon": 1, "fri": 5}
+#: A last row is unfinished when its volume is below this part of the smallest of the rows before it.
+UNFINISHED, BEFORE, FEWEST = 0.5, 60, 20
+
+
+def repeated_rows(rows: Rows) -> list[pl.DataFrame]:
+    """Dates that a symbol has more than once: the same row again, or rows that differ."""
+    keyed = rows.raw.filter(pl.struct("symbol", "date").is_duplicated(), pl.col("date").is_not_null())
+    groups = keyed.group_by("symbol", "date").agg(
+        pl.len().alias("n"),
+        pl.col("close").min().alias("low"),
+        pl.col("close").max().alias("high"),
+        (pl.struct(PRICES).n_unique() > 1).alias("conflict"),
+    )
+    conflict = pl.format("{} rows of one date that differ; closes from {} to {}", "n", "low", "high")
+    return [
+        told(groups.filter("conflict"), "conflicting_rows", pl.col("n"), conflict),
+        told(groups.filter(~pl.col("conflict")), "repeated_rows", pl.col("n"), pl.format("the same row {} times", "n")),
+    ]
+
+
+def broken_rows(rows: Rows) -> list[pl.DataFrame]:
+    """Cells that cannot be read, prices that are no price, and rows without one (one finding per symbol)."""
+    unreadable = rows.raw.filter(pl.col("unreadable").is_not_null())
+    wrong = rows.raw.filter(~(pl.col("close").is_finite() & (pl.col("close") > 0)), pl.col("close").is_not_null())
+    bare = rows.raw.filter(pl.col("close").is_null(), pl.col("unreadable").is_null())
+    counted = bare.group_by("symbol").agg(pl.col("date").min(), pl.len().alias("n"), pl.col("date").max().alias("last"))
+    return [
+        told(unreadable, "unreadable_value", pl.lit(None), pl.format("cannot be read: {}", "unreadable")),
+        told(wrong, "non_positive_price", pl.col("close"), pl.format("a close of {}", "close")),
+        told(counted, "empty_price", pl.col("n"), pl.format("{} rows without a price, to {}", "n", "last")),
+    ]
+
+
+def closed_days(rows: Rows) -> list[pl.DataFrame]:
+    """Prices on days the exchange was shut; where no exchange is known, on weekends."""
+    marked = rows.priced.with_columns(
+        (pl.col("close") == pl.col("close").shift(1).over("symbol")).fill_null(value=False).alias("same")
+    )
+    weekend = pl.col("date").dt.weekday() >= SATURDAY
+    shut = marked.filter(pl.coalesce(~pl.col("on_session"), weekend)).with_columns(
+        (~pl.col("same")).sum().over("calendar", "date").alias("new"),
+    )
+    where = pl.coalesce(pl.format("when {} was shut", "calendar"), pl.lit("a weekend"))
+    close = pl.when("same").then(pl.lit("the close before again")).otherwise(pl.lit("a new close"))
+    many = pl.col("calendar").is_not_null() & (pl.col("new") > 1)
+    doubt = pl.when(many).then(
+        pl.format("; {} symbols have a new close there that day, so the calendar may be wrong", "new")
+    ).otherwise(pl.lit(""))  # fmt: skip
+    seen = pl.concat_str(close, pl.lit(" on a "), pl.col("date").dt.to_string("%A"), pl.lit(", "), where, doubt)
+    return [told(shut, "closed_day_price", pl.col("close"), seen)]
+
+
+def shifted_dates(rows: Rows) -> list[pl.DataFrame]:
+    """Months with rows on one day of the weekend and hardly any at the other end of the week."""
+    day = pl.col("date").dt.weekday()
+    months = rows.priced.group_by("symbol", pl.col("date").dt.truncate("1mo").alias("month")).agg(
+        pl.col("date").min(),
+        *[(day == number).sum().alias(name) for name, number in WEEK_ENDS.items()],
+    )
+    early = (pl.col("sun") >= WEEKEND_ROWS) & (pl.col("fri") <= OTHER_END * pl.col("sun"))
+    late = (pl.col("sat") >= WEEKEND_ROWS) & (pl.col("mon") <= OTHER_END * pl.col("sat"))
+    seen = pl.when(early).then(
+        pl.format("{} rows on Sundays and {} on Fridays this month: dates look a day early", "sun", "fri")
+    ).otherwise(
+        pl.format("{} rows on Saturdays and {} on Mondays this month: dates look a day late", "sat", "mon")
+    )  # fmt: skip
+    value = pl.when(early).then(-1).otherwise(1)
+    return [told(months.filter(early | late), "shifted_dates", value, seen)]
+
+
+def gaps(rows: Rows) -> list[pl.DataFrame]:
+    """Runs of sessions without a price between a symbol's first and last, each with its length."""
+    days = rows.sessions.select(pl.col("mic").alias("calendar"), "session", "date")
+    missing = (
+        rows.traded.filter(pl.col("gap") > 0)
+        .select("symbol", "calendar", "gap", (pl.col("session") - pl.col("gap")).alias("session"),
+                (pl.col("session") - 1).alias("end"))
+        .join(days, on=["calendar", "session"], how="left", validate="m:1")
+        .join(days.rename({"session": "end", "date": "last"}), on=["calendar", "end"], how="left", validate="m:1")
+    )  # fmt: skip
+    short, long = missing.filter(pl.col("gap") < SUSPENDED), missing.filter(pl.col("gap") >= SUSPENDED)
+    seen = pl.format("no price on {} session(s) of {}, to {}", "gap", "calendar", "last")
+    return [
+        told(short, "missing_day", pl.col("gap"), seen),
+        told(long, "suspension", pl.col("gap"), seen),
+    ]
+
+
+def copies(rows: Rows) -> list[pl.DataFrame]:
+    """Closes without volume: copies of the close before in runs, and new closes nobody traded at."""
+    usable = ((pl.col("volume") > 0).fill_null(value=False).mean() >= trading.HAS_VOLUME).over("symbol")
+    kept = rows.priced.filter(pl.col("on_session").fill_null(value=True)).with_columns(
+        pl.col("copied").rle_id().over("symbol").alias("run"), usable.alias("usable")
+    )
+    runs = _runs(kept.filter("copied"))
+    close = pl.col("close").round(4)
+    copied = pl.format("{} close(s) of {} without volume, to {}, as on the session before", "n", close, "last")
+    untraded = kept.filter(~pl.col("copied"), pl.col("usable"), pl.col("volume") == 0)
+    return [
+        told(runs, "copied_close", pl.col("n"), copied),
+        told(untraded, "zero_volume", pl.col("close"), pl.format("a new close of {} with volume zero", close)),
+    ]
+
+
+def copied_rows(rows: Rows) -> list[pl.DataFrame]:
+    """Rows of open days that repeat both close and volume; those without volume are `copies`."""
+    shut = pl.coalesce(~pl.col("on_session"), pl.col("date").dt.weekday() >= SATURDAY)
+    same = [pl.col(name) == pl.col(name).shift(1).over("symbol") for name in ("close", "volume")]
+    frame = rows.priced.with_columns((pl.all_horizontal(same) & (pl.col("volume") > 0)).alias("again")).with_columns(
+        pl.col("again").rle_id().over("symbol").alias("run")
+    )
+    seen = pl.format("{} row(s), to {}, with the close and the volume of the row before", "n", "last")
+    return [told(_runs(frame.filter("again", ~shut)), "copied_row", pl.col("n"), seen)]
+
+
+def unlisted_closures(rows: Rows) -> list[pl.DataFrame]:
+    """Sessions that the calendar lists and on which the whole exchange has no price."""
+    shut = rows.shut.with_columns(pl.lit(None, pl.String).alias("symbol"))
+    seen = pl.format("{} lists a session; none of its {} symbols has a price", "mic", "due")
+    return [told(shut, "unlisted_closure", pl.col("due"), seen)]
+
+
+def stale_runs(rows: Rows) -> list[pl.DataFrame]:
+    """Runs of one close, longer than how often the symbol's close is unchanged explains."""
+    frame = rows.traded.with_columns(
+        pl.col("close").rle_id().over("symbol").alias("run"),
+        (pl.col("ret") == 0).mean().over("symbol").clip(0.001, STALE_SHARE).alias("share"),
+        pl.len().over("symbol").alias("rows"),
+        (pl.int_range(pl.len()).over("symbol") == 0).alias("begins"),
+    )
+    # after the first close a run of n has n - 1 unchanged ones
+    longest = 1 + (pl.col("rows") / STALE_CHANCE).log() / -pl.col("share").log()
+    frame = frame.with_columns(longest.clip(lower_bound=STALE_ROWS).alias("longest"))
+    traded = (pl.col("volume") > 0).fill_null(value=False).all() & (pl.col("volume").n_unique() == pl.len())
+    runs = _runs(frame, pl.col("longest").first(), pl.col("begins").first(), traded.alias("traded"))
+    runs = runs.filter(~pl.col("traded") | (pl.col("n") >= STALE_TRADED))
+    seen = pl.concat_str(
+        pl.format("{} closes of {} in a row, to {}", "n", pl.col("close").round(4), "last"),
+        pl.when("begins").then(pl.lit(", from the first row on: filled backward?")).otherwise(pl.lit("")),
+    )
+    return [told(runs.filter(pl.col("n") >= pl.col("longest")), "stale_run", pl.col("n"), seen)]
+
+
+def last_rows(rows: Rows) -> list[pl.DataFrame]:
+    """Last rows whose volume is far below any of the weeks before, on a session of full length."""
+    volume = pl.col("volume")
+    frame = rows.traded.filter(volume > 0).with_columns(
+        volume.rolling_min(BEFORE, min_samples=FEWEST).shift(1).over("symbol").alias("least")
+    )
+    last = frame.group_by("symbol", maintain_order=True).last()
+    few = last.filter(volume < UNFINISHED * pl.col("least"), ~pl.col("short").fill_null(value=False))
+    share = volume / pl.col("least")
+    seen = pl.format("the last row's volume is {} of the smallest of the rows before it", share.round(2))
+    return [told(few, "partial_last_day", share, seen)]
+
+
+def _runs(frame: pl.DataFrame, *others: pl.Expr) -> pl.DataFrame:
+    """Each run as one row: its first date, last date and number of rows."""
+    return frame.group_by("symbol", "run", maintain_order=True).agg(
+        pl.col("date").first(),
+        pl.col("date").last().alias("last"),
+        pl.col("close").first(),
+        pl.len().cast(pl.Int64).alias("n"),
+        *others,
+    )

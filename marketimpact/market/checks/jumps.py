@@ -1,0 +1,184 @@
+"""Findings about single returns: splits, limits, scale errors, spikes, seams between sources."""
+
+from __future__ import annotations
+
+import math
+
+import polars as pl
+
+from marketimpact.market import session_returns as panels
+from marketimpact.market import trading_rules as trading
+from marketimpact.market.checks.findings import told
+from marketimpact.market.checks.prepare import Rows
+
+__all__ = ["SPLITS", "jumps", "seams", "split_ratio"]
+
+#: Shares after a split for one before; their inverses are reverse splits.
+SPLITS = (2, 3, 4, 5, 10, 20)
+#: Factors between a currency and its hundredth, or thousands and units.
+SCALES = (100, 1000)
+#: How far a jump may be from a split's (logs): some usual days' moves, between bounds that keep 4 and 5 apart.
+NEAR, NEAR_LEAST, NEAR_MOST = 5.0, 0.05, 0.11
+#: Log distance from a factor of 100 or 1000 at which a step still passes for one.
+NEAR_SCALE = 0.35
+#: A jump is far outside the usual range beyond this many standard deviations; a spike and a mere move need more.
+FAR, SPIKE_FAR, MOVE_FAR = 8.0, 10.0, 10.0
+#: Smallest log jump to look at as a split, as a spike, as a mere move.
+LEAST_SPLIT, LEAST_SPIKE, LEAST_MOVE = 0.4, 0.1, 0.2
+#: The benchmark is quiet when it makes up no more than this part of a jump.
+QUIET = 0.25
+#: A spike is taken back when the two returns cancel to within this part of the first.
+BACK = 0.15
+#: After a split most of the next rows move as usual, after bad news they do not: standard deviations, and rows.
+AFTER, AFTER_ROWS = 4.0, 3
+#: A close is beyond its limit by more than this many ticks and this part of the close before: adjusted
+#: prices are rounded.
+TICKS, ROUNDING = 2.0, 0.002
+#: A move beyond this many bands is none that the exchange let happen; nearer ones are counted per symbol.
+GROSS = 1.3
+#: A symbol whose suspension lasted longer may come back without a limit.
+LONGEST_SUSPENSION = 20
+#: A stated split below this ratio cannot be told from a day's move.
+STATED = 1.2
+
+
+def split_ratio(log_jump: pl.Expr, near: pl.Expr | float) -> pl.Expr:
+    """Shares for one that a log jump of the close answers to (4 for a fall to a quarter), or null."""
+    ratio = pl.lit(None, pl.Float64)
+    for shares in SPLITS:
+        for value in (float(shares), 1.0 / shares):
+            ratio = pl.when((log_jump + math.log(value)).abs() <= near).then(value).otherwise(ratio)
+    return ratio
+
+
+def jumps(rows: Rows) -> list[pl.DataFrame]:
+    """Every jump far outside the usual range, told once, as the likeliest of what it may be."""
+    frame = _measured(rows).join(_breaches(rows), on=["symbol", "date"], how="left", validate="1:1")
+    size, own = pl.col("own").abs(), pl.col("own")
+    far = pl.col("sigmas")
+    quiet = (pl.col("market").abs() <= QUIET * size).fill_null(value=True)
+    scale = pl.any_horizontal((size - math.log(n)).abs() <= NEAR_SCALE for n in SCALES)
+    # an index has no shares to split
+    share = ~pl.col("symbol").str.starts_with("^")
+    split = (
+        share & (far > FAR) & (size >= LEAST_SPLIT) & quiet & pl.col("ratio").is_not_null() & (pl.col("after") <= AFTER)
+    )
+    # amid other such moves it is turmoil
+    spike = (far > SPIKE_FAR) & (size >= LEAST_SPIKE) & pl.col("reverts") & ~pl.col("was_far")
+    kind = (
+        pl.when(_stated(far)).then(pl.lit("unadjusted_split"))
+        .when(pl.col("returned") & ~scale).then(None)
+        .when(scale & (far > FAR)).then(pl.lit("scale_step"))
+        .when(spike).then(pl.lit("spike"))
+        .when(split).then(pl.lit("split_like_jump"))
+        .when((pl.col("ret").exp() - 1).abs() > GROSS * pl.col("band")).then(pl.lit("limit_breach"))
+        .when((far > MOVE_FAR) & (own.abs() >= LEAST_MOVE)).then(pl.lit("large_move"))
+    )  # fmt: skip
+    frame = frame.with_columns(kind.alias("kind"))
+    found = frame.drop_nulls("kind")
+    value = {"split_like_jump": pl.col("ratio"), "unadjusted_split": pl.col("split")}
+    return [
+        *(
+            told(found.filter(pl.col("kind") == name), name, value.get(name, pl.col("ret").exp() - 1), seen)
+            for name, seen in _words().items()
+        ),
+        # the way back of a spike is no second finding
+        _overshoots(frame.filter(pl.col("kind").is_null(), pl.col("band").is_not_null(), ~pl.col("returned"))),
+    ]
+
+
+def _stated(far: pl.Expr) -> pl.Expr:
+    """Whether the source states a split on the row, and the close steps by just that."""
+    step = pl.col("split").log()
+    fits = (pl.col("own") + step).abs() <= QUIET * step.abs()
+    return ((step.abs() >= math.log(STATED)) & fits & (far > FAR)).fill_null(value=False)
+
+
+def _overshoots(frame: pl.DataFrame) -> pl.DataFrame:
+    """Closes a little beyond the limit, one finding per symbol: the mark of dividends taken off earlier closes."""
+    size = (pl.col("ret").exp() - 1).abs()
+    counted = frame.group_by("symbol", maintain_order=True).agg(
+        pl.col("date").first(),
+        pl.col("date").last().alias("last"),
+        pl.len().alias("n"),
+        size.max().alias("most"),
+        pl.col("band").get(size.arg_max()),
+    )
+    seen = pl.format(
+        "{} closes a little beyond the limit, to {}: up to {}% where it is {}%",
+        "n", "last", (pl.col("most") * 100).round(1), (pl.col("band") * 100).round(0).cast(pl.Int64),
+    )  # fmt: skip
+    return told(counted, "limit_overshoot", pl.col("n"), seen)
+
+
+def _measured(rows: Rows) -> pl.DataFrame:
+    """Returns with what tells jumps apart: their size in usual days, what came next, the nearest split."""
+    own, sigmas = pl.col("own"), (pl.col("own").abs() / pl.col("scale"))
+    following = own.shift(-1).over("symbol")
+    before = own.shift(1).over("symbol")
+    near = (NEAR * pl.col("scale")).clip(NEAR_LEAST, NEAR_MOST)
+    # the median: one piece of news soon after does not make it turmoil
+    after = pl.concat_list(sigmas.shift(-n).over("symbol") for n in range(1, AFTER_ROWS + 1)).list.median()
+    return rows.traded.with_columns(
+        sigmas.alias("sigmas"),
+        split_ratio(own, near).alias("ratio"),
+        after.fill_null(0.0).alias("after"),
+        ((own + following).abs() <= BACK * own.abs()).fill_null(value=False).alias("reverts"),
+        # the way back of a spike is not a second finding
+        ((own + before).abs() <= BACK * before.abs()).fill_null(value=False).alias("_back"),
+        (before.abs() / pl.col("scale").shift(1).over("symbol") > SPIKE_FAR).fill_null(value=False).alias("was_far"),
+        (before.abs() >= LEAST_SPIKE).fill_null(value=False).alias("_was_large"),
+    ).with_columns((pl.col("_back") & pl.col("was_far") & pl.col("_was_large")).alias("returned"))
+
+
+def _words() -> dict[str, pl.Expr]:
+    move = pl.format("close {} after {}, {}%", pl.col("close").round(4), pl.col("last_close").round(4),
+                     ((pl.col("ret").exp() - 1) * 100).round(1))  # fmt: skip
+    usual = pl.format(", {} times its usual daily range", pl.col("sigmas").round(0).cast(pl.Int64))
+    market = pl.coalesce(
+        pl.format(", its benchmark {}%", ((pl.col("market").exp() - 1) * 100).round(1)),
+        pl.lit(", no benchmark to compare"),
+    )
+    down = pl.col("ratio") > 1
+    terms = pl.when(down).then(pl.format("a {}-for-1 split", pl.col("ratio").cast(pl.Int64))).otherwise(
+        pl.format("a 1-for-{} reverse split", (1 / pl.col("ratio")).round(0).cast(pl.Int64))
+    )  # fmt: skip
+    bonus = pl.when(pl.col("ret").is_between(-math.log(2.2), 0.0)).then(
+        pl.format("; a bonus issue of {} for 10 would do that", ((pl.col("own").neg().exp() - 1) * 10).round(1))
+    ).otherwise(pl.lit(""))  # fmt: skip
+    band = pl.format("; the limit is {}%", (pl.col("band") * 100).round(0).cast(pl.Int64))
+    return {
+        "unadjusted_split": pl.concat_str(move, pl.format(" where the source states {} shares for one", "split")),
+        "scale_step": pl.concat_str(move, pl.lit(": a factor near 100 or 1000")),
+        "spike": pl.concat_str(move, usual, market, pl.lit(", and back on the next row")),
+        "split_like_jump": pl.concat_str(move, usual, market, pl.lit(": as "), terms, pl.lit(" would")),
+        "limit_breach": pl.concat_str(move, market, band, bonus),
+        "large_move": pl.concat_str(move, usual, market),
+    }
+
+
+def _breaches(rows: Rows) -> pl.DataFrame:
+    """``symbol, date, band`` of closes beyond the daily limit."""
+    limited = rows.traded.filter(pl.col("price_limit").is_not_null(), pl.col("session").is_not_null())
+    panel = limited.select("symbol", "mic", "session", "date", "close", "gap")
+    facts = limited.select("symbol", "board", "price_limit", "listed_on").unique("symbol")
+    banded = trading.price_bands(panel, facts, panels.spans(panel))
+    slack = TICKS * pl.col("tick") + ROUNDING * pl.col("last_close")
+    move = pl.col("close") - pl.col("last_close")
+    beyond = move.abs() > pl.col("band") * pl.col("last_close") + slack
+    return banded.filter(beyond, pl.col("gap") <= LONGEST_SUSPENSION).select("symbol", "date", "band")
+
+
+def seams(rows: Rows) -> list[pl.DataFrame]:
+    """Where a symbol passes from one stated source or adjustment to another, and the move across."""
+    changed = (pl.col("origin") != pl.col("origin").shift(1).over("symbol")).fill_null(value=False)
+    frame = rows.traded.with_columns(pl.col("origin").shift(1).over("symbol").alias("from")).filter(changed)
+    frame = frame.with_columns((pl.col("own").abs() / pl.col("scale")).alias("sigmas"))
+    seen = pl.format("from '{}' to '{}', with a move of {}%, {} times its usual daily range", "from", "origin",
+                     ((pl.col("ret").exp() - 1) * 100).round(2), pl.col("sigmas").round(1))  # fmt: skip
+    wild = pl.col("sigmas") > FAR
+    value = pl.col("ret").exp() - 1
+    return [
+        told(frame.filter(wild), "basis_step", value, seen),
+        told(frame.filter(~wild), "source_change", value, seen),
+    ]

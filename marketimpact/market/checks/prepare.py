@@ -1,0 +1,208 @@
+"""Rows as a source has them, made ready to be checked: exchange, sessions, returns, usual range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from marketimpact.events import calendars
+from marketimpact.events.calendars import EXCHANGES
+from marketimpact.market import session_returns as panels
+from marketimpact.market import trading_rules as trading
+
+__all__ = ["OPTIONAL", "Rows", "prepared", "some"]
+
+#: Columns that may be there, and their types.
+OPTIONAL = {
+    "volume": pl.Float64,
+    "unadjusted_close": pl.Float64,
+    "dividend": pl.Float64,
+    "split": pl.Float64,
+    "currency": pl.String,
+    "origin": pl.String,
+    "from_adjusted": pl.Boolean,
+    "unreadable": pl.String,
+}
+FACTS = {"mic": pl.String, "currency": pl.String, "benchmark": pl.String, "price_limit": pl.Float64,
+         "board": pl.String, "listed_on": pl.Date}  # fmt: skip
+#: A benchmark is taken to keep its securities' calendar when no more than this share of its days is off it.
+STRAY = 0.02
+#: Sessions of the window in which a symbol's usual range is measured.
+WINDOW = 121
+#: Fewest returns for a range of one's own, the range without, and the smallest one believed.
+FEWEST, RANGE, LEAST = 20, 0.03, 0.003
+#: The median of an absolute normal is this many standard deviations.
+MEDIAN_OF_NORMAL = 0.6745
+#: Fewest symbols of an exchange for their median to stand for its market.
+SEVERAL = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What the checks look at.
+
+    Attributes
+    ----------
+    raw : polars.DataFrame
+        Every row as given: ``symbol, date, close`` and `OPTIONAL`.
+    priced : polars.DataFrame
+        One row per symbol and date with a positive close, sorted, with what is known of the symbol:
+        ``calendar, known, copied, on_session`` and `FACTS` (the expected currency as ``expected``).
+    traded : polars.DataFrame
+        Those that are neither copies nor on closed days, with ``session, gap`` (sessions skipped since the row
+        before), ``last_close``, ``ret`` (log return), ``market`` (log return of the benchmark or, without one,
+        the exchange's median), ``own`` (their difference) and ``scale`` (its usual standard deviation).
+    sessions : polars.DataFrame
+        ``mic, date, session, short``: sessions of every calendar, after closures that prices show; `mic` is the
+        calendar's name, `short` whether it closed early.
+    shut : polars.DataFrame
+        ``mic, date, due``: sessions left out because none of the `due` symbols has a price.
+    """
+
+    raw: pl.DataFrame
+    priced: pl.DataFrame
+    traded: pl.DataFrame
+    sessions: pl.DataFrame
+    shut: pl.DataFrame
+
+
+def prepared(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> Rows:
+    """Rows ready to be checked.
+
+    Parameters
+    ----------
+    raw : polars.DataFrame
+        ``symbol, date, close`` and any of `OPTIONAL`.
+    securities : polars.DataFrame
+        ``symbol, mic`` and any of `FACTS`.
+    listed : polars.DataFrame, optional
+        Sessions of the securities' exchanges, as `calendars.sessions` gives them; looked up by default.
+    """
+    lacking = [pl.lit(None, kind).alias(name) for name, kind in OPTIONAL.items() if name not in raw.columns]
+    raw = raw.with_columns(*lacking).sort("symbol", "date", maintain_order=True)
+    valid = raw.filter(pl.col("close").is_finite() & (pl.col("close") > 0), pl.col("date").is_not_null())
+    unique = valid.unique(["symbol", "date"], keep="first", maintain_order=True)
+    _, fills = trading.undo_fills(unique.select("symbol", "date", "close", "volume"))
+    known = _facts(securities)
+    priced = unique.join(known, on="symbol", how="left", validate="m:1", maintain_order="left").join(
+        fills.select("symbol", "date", copied=pl.lit(value=True)),
+        on=["symbol", "date"], how="left", validate="1:1", maintain_order="left",
+    ).with_columns(pl.col("copied", "known").fill_null(value=False))  # fmt: skip
+    open_days = _listed(priced, listed)
+    priced = _without_strangers(priced, open_days)
+    own = priced.filter(~pl.col("copied"), pl.col("on_session").fill_null(value=True))
+    sessions, shut = _repaired(open_days, own)
+    return Rows(raw, priced, _with_returns(own, sessions), sessions, shut)
+
+
+def some(names: list[str], shown: int = 5) -> str:
+    """Some of the names, and how many more."""
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
+
+
+def _facts(securities: pl.DataFrame) -> pl.DataFrame:
+    """What is known of each symbol; benchmarks and proxies keep the one calendar of those who name them."""
+    lacking = [pl.lit(None, kind).alias(name) for name, kind in FACTS.items() if name not in securities.columns]
+    firms = securities.with_columns(*lacking).select(
+        "symbol",
+        *[name for name in FACTS if name != "currency"],
+        pl.col("currency").alias("expected"),
+        pl.col("mic").replace_strict(EXCHANGES, default=None, return_dtype=pl.String).alias("calendar"),
+        pl.lit(value=True).alias("known"),
+    )
+    named = [c for c in ("benchmark", "sector_proxy") if c in securities.columns]
+    others = pl.concat(
+        [securities.select(pl.col(c).alias("symbol"), "mic") for c in named] or [securities.select("symbol", "mic")]
+    )
+    others = (
+        others.with_columns(
+            pl.col("mic").replace_strict(EXCHANGES, default=None, return_dtype=pl.String).alias("calendar")
+        )
+        .drop_nulls()
+        .group_by("symbol")
+        .agg(pl.col("calendar").unique())
+        .filter(pl.col("calendar").list.len() == 1)
+        .with_columns(pl.col("calendar").list.first())
+        .join(firms, on="symbol", how="anti")
+    )
+    return pl.concat([firms, others], how="diagonal")
+
+
+def _listed(priced: pl.DataFrame, listed: pl.DataFrame | None) -> pl.DataFrame:
+    """Sessions of every calendar that the symbols keep."""
+    names = priced["calendar"].drop_nulls().unique().sort().to_list()
+    if listed is None:
+        if not names:
+            listed = pl.DataFrame(
+                schema={"mic": pl.String, "date": pl.Date, **dict.fromkeys(("open", "close"), pl.Datetime("us", "UTC"))}
+            )
+        else:
+            listed = calendars.sessions(names, *panels.extent(priced.filter(pl.col("calendar").is_not_null())))
+    renamed = listed.with_columns(pl.col("mic").replace_strict(EXCHANGES, default=None, return_dtype=pl.String))
+    hours = pl.col("close") - pl.col("open")
+    return (
+        renamed.unique(["mic", "date"], keep="first")
+        .sort("mic", "date")
+        .select("mic", "date", (hours < hours.median().over("mic")).fill_null(value=False).alias("short"))
+    )
+
+
+def _without_strangers(priced: pl.DataFrame, open_days: pl.DataFrame) -> pl.DataFrame:
+    """Mark rows on sessions; a benchmark whose days do not fit keeps another calendar, which is not known."""
+    marked = priced.join(
+        open_days.select(pl.col("mic").alias("calendar"), "date", on_session=pl.lit(value=True)),
+        on=["calendar", "date"],
+        how="left",
+        validate="m:1",
+        maintain_order="left",
+    ).with_columns(pl.when(pl.col("calendar").is_not_null()).then(pl.col("on_session").fill_null(value=False)))
+    stranger = ~pl.col("known") & ((~pl.col("on_session")).mean().over("symbol") > STRAY)
+    return marked.with_columns(pl.when(~stranger.fill_null(value=False)).then(pl.col("calendar", "on_session")))
+
+
+def _repaired(open_days: pl.DataFrame, own: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Sessions without those on which nobody of the exchange has a price, numbered; and those."""
+    homes = own.select("symbol", pl.col("calendar").alias("mic")).unique().drop_nulls()
+    kept, _ = panels.repair(open_days, homes, own.select("symbol", "date", "close"))
+    due = homes.group_by("mic").agg(pl.len().alias("due"))
+    shut = open_days.join(kept, on=["mic", "date"], how="anti").join(due, on="mic", how="left", validate="m:1")
+    return kept.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over("mic").alias("session")), shut
+
+
+def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    frame = own.join(
+        sessions.select(pl.col("mic").alias("calendar"), "date", "session", "short"),
+        on=["calendar", "date"],
+        how="left",
+        validate="m:1",
+        maintain_order="left",
+    ).join(
+        own.select(pl.col("symbol").alias("benchmark"), "date", pl.col("close").alias("level")),
+        on=["benchmark", "date"],
+        how="left",
+        validate="m:1",
+        maintain_order="left",
+    )
+    frame = frame.with_columns(
+        (pl.col("session").diff().over("symbol") - 1).alias("gap"),
+        pl.col("close").shift(1).over("symbol").alias("last_close"),
+        pl.col("date").shift(1).over("symbol").alias("last_date"),
+        pl.col("close").log().diff().over("symbol").alias("ret"),
+        pl.col("level").log().diff().over("symbol").alias("market"),
+    )
+    peers = pl.when(pl.col("gap") == 0).then(pl.col("ret"))
+    typical = pl.when(peers.count().over("calendar", "date") >= SEVERAL).then(peers.median().over("calendar", "date"))
+    frame = frame.with_columns(pl.coalesce("market", pl.when(pl.col("calendar").is_not_null()).then(typical)))
+    frame = frame.with_columns((pl.col("ret") - pl.col("market").fill_null(0.0)).alias("own"))
+    return frame.with_columns(_usual().alias("scale")).drop("level")
+
+
+def _usual() -> pl.Expr:
+    """Standard deviation of a normal with the same median absolute return, around each row."""
+    size = pl.col("own").abs()
+    local = size.rolling_median(WINDOW, min_samples=FEWEST, center=True).over("symbol")
+    whole = pl.when(size.count().over("symbol") >= FEWEST).then(size.median().over("symbol"))
+    usual = pl.max_horizontal(local, whole / 2) / MEDIAN_OF_NORMAL
+    return pl.when(whole.is_null()).then(RANGE).otherwise(pl.max_horizontal(usual, pl.lit(LEAST)))

@@ -1,0 +1,160 @@
+"""Findings about what prices are of: currency, adjustment, another symbol's series; and what was not checked."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from marketimpact.market.checks.findings import NOTE, told
+from marketimpact.market.checks.prepare import Rows, some
+
+__all__ = ["adjustments", "copied_series", "currencies", "unchecked"]
+
+#: Hundredths of a currency that sources quote in.
+MINOR = {"GBp": "GBP", "GBX": "GBP", "ILA": "ILS", "ZAc": "ZAR", "ZAC": "ZAR"}
+#: Adjusted and unadjusted closes this near each other (log) are the same.
+SAME_BASIS = 1e-4
+#: Log change of adj_close / close that rounding to cents may explain: this, and so many cents of either price.
+ROUNDING, CENTS = 0.004, 0.015
+#: A dividend larger than this part of the price would be known as such.
+LARGEST_DIVIDEND = 0.25
+#: Returns are the same when they agree to this many decimals.
+DECIMALS = 6
+#: Two series are copies when this many returns agree, and this share of those in the span where they do.
+FEWEST_SAME, SHARE_SAME = 20, 0.9
+
+
+def currencies(rows: Rows) -> list[pl.DataFrame]:
+    """Symbols whose stated currency is not that of the securities, or not one."""
+    stated = rows.raw.filter(pl.col("currency").is_not_null()).group_by("symbol").agg(
+        pl.col("date").min(), pl.col("currency").unique().sort().alias("stated"), pl.len().alias("n")
+    )  # fmt: skip
+    known = rows.priced.group_by("symbol").agg(pl.col("expected").first())
+    frame = stated.join(known, on="symbol", how="left", validate="1:1").with_columns(
+        pl.col("stated").list.eval(pl.element().replace(MINOR)).list.unique().alias("major"),
+    )
+    several = pl.col("stated").list.len() > 1
+    other = (pl.col("major").list.first() != pl.col("expected")).fill_null(value=False)
+    minor = ~several & ~other & (pl.col("stated") != pl.col("major")) & pl.col("expected").is_not_null()
+    written = pl.col("stated").list.join(", ")
+    seen = pl.concat_str(
+        pl.format("prices in {}", written),
+        pl.coalesce(pl.format("; the securities say {}", "expected"), pl.lit("")),
+    )
+    return [
+        told(frame.filter(several | other), "currency_mismatch", pl.col("n"), seen),
+        told(frame.filter(minor), "minor_currency", pl.col("n"), seen),
+    ]
+
+
+def adjustments(rows: Rows) -> list[pl.DataFrame]:
+    """Changes between adjusted and unadjusted closes, and adjustments no dividend explains."""
+    ratio = (pl.col("close") / pl.col("unadjusted_close")).log()
+    frame = rows.traded.with_columns(
+        pl.when("from_adjusted").then(ratio).alias("adjustment"),
+        (pl.col("from_adjusted") != pl.col("from_adjusted").shift(1).over("symbol"))
+        .fill_null(value=False)
+        .alias("switch"),
+    )
+    # what is known of the adjustment nearest to the switch, before or after it
+    nearest = pl.coalesce(pl.col("adjustment").forward_fill(), pl.col("adjustment").backward_fill()).over("symbol")
+    switched = frame.with_columns(nearest.alias("nearest")).filter("switch")
+    off = pl.col("nearest").exp() - 1
+    same = (pl.col("nearest").abs() < SAME_BASIS).fill_null(value=False)
+    seen = pl.concat_str(
+        pl.when("from_adjusted").then(pl.lit("adj_close begins")).otherwise(pl.lit("adj_close ends")),
+        pl.lit(" here, and close stands in on the other side"),
+        pl.when(same)
+        .then(pl.lit("; the two are the same nearby"))
+        .otherwise(pl.coalesce(pl.format("; the two differ by {}% nearby", (off * 100).round(2)), pl.lit(""))),
+    )
+    return [
+        told(switched.filter(~same), "mixed_adjustment", off, seen),
+        told(switched.filter(same), "mixed_adjustment", off, seen, severity=NOTE),
+        *_steps(frame),
+    ]
+
+
+def _steps(frame: pl.DataFrame) -> list[pl.DataFrame]:
+    """Changes of adj_close / close: rising with time is a dividend, falling cannot be one."""
+    both = frame.filter(pl.col("adjustment").is_not_null()).with_columns(
+        pl.col("adjustment").diff().over("symbol").alias("step"),
+        pl.min_horizontal("close", "unadjusted_close").alias("low"),
+        (pl.col("dividend").fill_null(0.0) > 0).alias("paid"),
+        (pl.col("dividend").fill_null(0.0) > 0).any().over("symbol").alias("pays"),
+    )
+    loose = ROUNDING + CENTS / pl.min_horizontal("low", pl.col("low").shift(1).over("symbol"))
+    unpaid = pl.col("pays") & ~pl.col("paid") & (pl.col("step") > loose)
+    found = both.filter((pl.col("step") < -loose) | (pl.col("step") > LARGEST_DIVIDEND) | unpaid)
+    change = pl.col("step").exp() - 1
+    seen = pl.format("adj_close / close changes by {}% where no dividend explains it", (change * 100).round(2))
+    return [told(found, "adjustment_step", change, seen)]
+
+
+def copied_series(rows: Rows) -> list[pl.DataFrame]:
+    """Pairs of symbols with the same returns, over the whole or a part of their history."""
+    unit = 10**DECIMALS
+    moves = rows.traded.select("symbol", "date", (pl.col("ret") * unit).round(0).cast(pl.Int64).alias("move")).filter(
+        pl.col("move") != 0
+    )
+    twins = moves.filter(pl.struct("date", "move").is_duplicated())
+    same = twins.join(twins, on=["date", "move"], how="inner", suffix="_other").filter(
+        pl.col("symbol") < pl.col("symbol_other")
+    )
+    pairs = (
+        same.group_by("symbol", "symbol_other")
+        .agg(
+            pl.len().alias("n"),
+            pl.col("date").quantile(0.05, "lower").alias("from"),
+            pl.col("date").quantile(0.95, "higher").alias("to"),
+            pl.col("date").min().alias("date"),
+            pl.col("date").max().alias("last"),
+        )
+        .filter(pl.col("n") >= FEWEST_SAME)
+    )
+    inside = (
+        pairs.join(moves.select("symbol", pl.col("date").alias("day")), on="symbol", how="inner")
+        .filter(pl.col("day").is_between("from", "to"))
+        .join(
+            moves.select(pl.col("symbol").alias("symbol_other"), pl.col("date").alias("day")),
+            on=["symbol_other", "day"],
+            how="semi",
+        )
+        .group_by("symbol", "symbol_other")
+        .agg(pl.len().alias("common"))
+    )
+    found = pairs.join(inside, on=["symbol", "symbol_other"], how="inner", validate="1:1").filter(
+        # nine tenths of the agreeing days lie between the two quantiles
+        0.9 * pl.col("n") >= SHARE_SAME * pl.col("common")
+    )
+    seen = pl.format("{} returns are those of {}, to {}", "n", "symbol_other", "last")
+    return [told(found, "copied_series", pl.col("n"), seen)]
+
+
+def unchecked(rows: Rows) -> list[pl.DataFrame]:
+    """One finding per check that could not be made, with the symbols and the reason."""
+    facts = rows.priced.group_by("symbol").agg(
+        pl.col("calendar").first(),
+        pl.col("expected").first(),
+        (pl.col("volume") > 0).any().alias("volume"),
+        pl.col("known").first(),
+    ).sort("symbol")  # fmt: skip
+    stated = set(rows.raw.filter(pl.col("currency").is_not_null())["symbol"])
+    compared = set(rows.traded.filter(pl.col("market").is_not_null())["symbol"])
+    without = {
+        "Sessions and closed days (only weekends): no exchange is known for {}":
+            facts.filter(pl.col("calendar").is_null())["symbol"].to_list(),
+        "Price limits and currencies: the securities do not have {}":
+            facts.filter(~pl.col("known"))["symbol"].to_list(),
+        "Currencies: the prices state none for {}":
+            [s for s in facts.filter("known")["symbol"] if s not in stated],
+        "Copied closes and unfinished last rows: no volume of {}":
+            facts.filter(~pl.col("volume").fill_null(value=False))["symbol"].to_list(),
+        "Jumps are compared with no market: no benchmark's prices for {}":
+            [s for s in facts["symbol"] if s not in compared],
+    }  # fmt: skip
+    lines = [(len(names), text.format(some(names))) for text, names in without.items() if names]
+    lines.append((facts.height, "Whether a symbol's rows are really that security's: prices alone cannot say"))
+    frame = pl.DataFrame(lines, schema={"n": pl.Int64, "seen": pl.String}, orient="row").with_columns(
+        pl.lit(None, pl.String).alias("symbol"), pl.lit(None, pl.Date).alias("date")
+    )
+    return [told(frame, "not_checked", pl.col("n"), pl.col("seen"))]

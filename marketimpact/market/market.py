@@ -1,0 +1,429 @@
+"""Prices become returns, benchmarks and factors on each exchange's own sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from marketimpact.core import schema
+from marketimpact.errors import DataError, SpecificationError
+from marketimpact.events import calendars
+from marketimpact.events.exchange_clocks import Clock
+from marketimpact.market import checks, conversions
+from marketimpact.market import foreign_factor as foreign
+from marketimpact.market import parquet_panel as datasets
+from marketimpact.market import session_returns as panels
+from marketimpact.market import trading_rules as trading
+from marketimpact.market.factors import check_factors, read_french
+from marketimpact.market.from_prices import combined, from_prices, some
+from marketimpact.market.from_returns import FROM_RETURNS, of_returns
+from marketimpact.market.panel import HoldsPanel, Panel
+from marketimpact.market.repairs import DEFAULT, REPAIRED, asked
+from marketimpact.sources.files.single_file import FilePrices
+from marketimpact.sources.french.factors import FrenchFactors
+from marketimpact.sources.protocol import PriceSource
+
+__all__ = ["FROM_RETURNS", "Market"]
+
+_TRADED = {"symbol": pl.String, "date": pl.Date, "unadjusted_close": pl.Float64}
+_FILLS = {"symbol": pl.String, "date": pl.Date, "close": pl.Float64}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Market(HoldsPanel):
+    """Returns of securities, of their benchmarks and of factors, session by session.
+
+    Make one with `Market.load` (prices) or `Market.from_returns` (returns); `to_dataset` and `Market.scan` keep
+    the panel of a market larger than memory on disk.
+
+    Attributes
+    ----------
+    panel : polars.DataFrame
+        ``symbol, mic, session, date, ret, market`` and one column per factor: one row per security
+        and session of its exchange. `session` counts the exchange's sessions, `ret` and `market`
+        are simple returns (fraction per session), null where a price is missing on the day or the
+        session before. A market loaded from prices has ``ret_since_trade, close, volume`` too. Sorted by
+        (symbol, session). Of a market made from returns columns are made when they are first asked for.
+    securities : polars.DataFrame
+        The securities with prices.
+    sessions : polars.DataFrame
+        ``mic, date, open, break_start, break_end, close, exchange_time_zone`` after repairs.
+    repairs : polars.DataFrame
+        ``mic, date, action, detail``: where the prices overruled the calendar, or the reverse.
+    spans : polars.DataFrame
+        ``symbol, first, last``: dates of each security's first and last price or return.
+    missing : tuple of str
+        Securities and benchmarks that were asked for and have no prices.
+    factors : tuple of str
+        Names of the factor columns.
+    source : str
+        Where the prices come from.
+    simulated : bool
+        Whether the prices are simulated.
+    notes : tuple of str
+        What a reader of results should know about the data.
+    truth : polars.DataFrame or None
+        ``symbol, date, abnormal_return``: what was put into simulated prices.
+    fills : polars.DataFrame
+        ``symbol, date, close``: closes taken away since volume is zero and the close is the one before.
+    findings : polars.DataFrame
+        ``symbol, date, finding, severity, value, detail``: what `check_prices` found, worst first.
+    price_repairs : polars.DataFrame
+        ``symbol, date, what, before, after``: every close that a repair changed or took away.
+    unit : {"simple", "log", "log volume", "log variance"}
+        What `ret` and `market` are.
+    traded : polars.DataFrame
+        ``symbol, date, unadjusted_close``: closes not adjusted for dividends, where the source has them.
+    fingerprint : str
+        sha256 of the content.
+    """
+
+    panel: Panel = Panel()  # noqa: RUF009  # a descriptor: a DataFrame to everyone who asks
+    securities: pl.DataFrame
+    sessions: pl.DataFrame
+    repairs: pl.DataFrame
+    spans: pl.DataFrame
+    missing: tuple[str, ...]
+    factors: tuple[str, ...]
+    source: str
+    simulated: bool
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+    truth: pl.DataFrame | None = field(default=None, repr=False)
+    fills: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FILLS), repr=False)
+    unit: Literal["simple", "log", "log volume", "log variance"] = "simple"
+    traded: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_TRADED), repr=False)
+    findings: pl.DataFrame = field(default_factory=checks.empty, repr=False)
+    price_repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REPAIRED), repr=False)
+
+    @classmethod
+    def load(
+        cls,
+        securities: pl.DataFrame,
+        source: PriceSource,
+        *,
+        factors: pl.DataFrame | FrenchFactors | None = None,
+        benchmark: Literal["benchmark", "sector_proxy"] = "benchmark",
+        first: date | None = None,
+        last: date | None = None,
+        repair: Collection[str] = DEFAULT,
+    ) -> Market:
+        """Read prices and turn them into returns on each exchange's sessions.
+
+        Parameters
+        ----------
+        securities : polars.DataFrame
+            ``symbol``, ``mic`` and a column of benchmark symbols; see `marketimpact.securities`.
+        source : PriceSource
+            `SamplePrices`, `FilePrices`, `YahooPrices` or anything with their ``read``.
+        factors : polars.DataFrame or FrenchFactors, optional
+            ``date`` and one decimal column per factor; joined by date. Factors that know their region are
+            warned about when securities trade outside it.
+        benchmark : {"benchmark", "sector_proxy"}
+            Which column of `securities` names the benchmark. Against a sector proxy an abnormal
+            return is one relative to the sector.
+        first, last : datetime.date, optional
+            Span to read; everything the source has by default.
+        repair : collection of str
+            What to mend, by name; every change is a row of `price_repairs`. *copied_closes*: empty closes
+            without volume that repeat the one before. *closed_days*: leave out prices on days the exchange
+            was shut, which are an error otherwise. *splits*: rescale closes before a split they were not
+            adjusted for, stated or looking like one. *duplicates*: keep one of rows that say the same (files).
+            The first two by default; ``()`` mends nothing.
+
+        Raises
+        ------
+        DataError
+            For broken securities or prices, an unknown exchange, broken factors, or prices that are
+            certainly wrong: the findings of severity *error* of `check_prices`, in its `rows`.
+        SourceError
+            When the source has none of the prices.
+        SpecificationError
+            For a repair that does not exist.
+        """
+        repair = asked(repair)
+        securities = schema.check(schema.Securities, securities, "securities").sort("symbol")
+        if securities[benchmark].null_count() == securities.height:
+            raise DataError(f"securities: every {benchmark!r} is empty, so nothing says what the market did.")
+        wanted = sorted({*securities["symbol"], *securities[benchmark].drop_nulls()})
+        if isinstance(factors, FrenchFactors):
+            factors = read_french(factors, securities, first, last)
+        # a file says more than a table of prices holds: currency, both closes, where rows come from
+        if isinstance(source, FilePrices):
+            source = replace(source, drop_repeats=source.drop_repeats or "duplicates" in repair)
+            table = source.read(wanted, first, last)
+            rows = checks.rows_of(source, wanted, first, last)
+        else:
+            table = source.read(wanted, first, last)
+            rows = checks.rows_of(table)
+        return cls(**from_prices(securities, table, rows, check_factors(factors), benchmark=benchmark, repair=repair))
+
+    @classmethod
+    def from_returns(
+        cls, returns: pl.DataFrame, benchmark: pl.DataFrame, factors: pl.DataFrame | None = None
+    ) -> Market:
+        """Take returns as they are; the sessions of every security are the benchmark's dates.
+
+        Parameters
+        ----------
+        returns : polars.DataFrame
+            ``date, symbol, ret``: simple returns; absent rows and empty cells are missing returns.
+        benchmark : polars.DataFrame
+            ``date, ret``.
+        factors : polars.DataFrame, optional
+            ``date`` and one decimal column per factor (``mktrf smb hml rmw cma mom rf``, others free).
+
+        Raises
+        ------
+        DataError
+            For a broken frame, or returns on dates the benchmark does not have.
+        """
+        return cls(**of_returns(returns, benchmark, check_factors(factors)))
+
+    @classmethod
+    def scan(cls, folder: str | Path) -> Market:
+        """A market whose panel stays on disk, in a folder that `to_dataset` wrote.
+
+        `EventStudy.run` reads the securities of one chunk of events at a time, in the workers where there is an
+        `executor`. What needs the whole panel, such as `panel` itself, reads all of it.
+
+        Raises
+        ------
+        DataError
+            For a folder that holds no market, or parts that do not fit together.
+        """
+        return cls(**datasets.scan(Path(folder)))
+
+    def to_dataset(self, folder: str | Path, *, append: bool = False) -> Market:
+        """Write this market as a Parquet dataset partitioned by symbol, and give the market over it.
+
+        Parameters
+        ----------
+        folder : str or pathlib.Path
+            Empty or new.
+        append : bool
+            Whether to add these securities to a market that is there: how to write a panel larger than memory,
+            some securities at a time.
+
+        Raises
+        ------
+        DataError
+            For a folder in use, and for a market that does not fit the one that is there.
+        """
+        datasets.write(Path(folder), self, append=append)
+        return self.scan(folder)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names a model can ask for: ``market``, the factors, and what refers to the last trade."""
+        return ("market", *self.factors, *(c for c in panels.SINCE_TRADE if c != "ret_since_trade"))
+
+    @cached_property
+    def quality(self) -> pl.DataFrame:
+        """How each security traded between its first and last price, the least traded first.
+
+        ``symbol, sessions, untraded, zero_volume, filled, longest_unchanged, untraded_share, thin``: sessions
+        of the exchange; those without a price; those with a price and no volume; closes a vendor had
+        copied (`fills`); the longest run of one and the same close; `thin` where more than a fifth of the
+        sessions are without trade, so that `TradeToTrade` is the better model.
+        """
+        if "close" not in self.panel_columns:
+            raise SpecificationError("This market was made from returns; how its securities traded is not known.")
+        return trading.quality(self.panel, self.spans, self.fills)
+
+    @cached_property
+    def limit_hits(self) -> pl.DataFrame:
+        """``symbol, date, side, band``: closes at the upper or lower daily price limit.
+
+        Prices are compared with the last close times one plus or minus the band, one tick allowed, by the
+        securities' ``price_limit`` and the bands that held before it (ChiNext 10% before 2020-08-24,
+        Taiwan 7% and Korea 15% before June 2015). Empty for a market made from returns. Prices adjusted
+        for a later dividend or split are off by a fraction of a tick, which may miss or add a hit.
+        """
+        if self.dataset is not None:
+            return self.dataset.limit_hits
+        panel = self.panel if "close" in self.panel_columns else pl.DataFrame()
+        return trading.limit_hits(panel, self.securities, self.spans)
+
+    def in_currency(self, currency: str, rates: pl.DataFrame) -> Market:
+        """The same market with returns and benchmark returns in one currency.
+
+        Parameters
+        ----------
+        currency : str
+            Such as ``"USD"``.
+        rates : polars.DataFrame
+            ``date, currency, rate``: units of `currency` for one unit of the row's currency, at the
+            exchange's close; up to five days old where the currency market had a holiday.
+
+        Notes
+        -----
+        ``R = (1 + R_local)(1 + R_fx) - 1``. Benchmarks are taken to be in the currency of their security.
+        A regression on a benchmark in the same currency is nearly free of the exchange rate, so abnormal
+        returns hardly differ; raw returns do. Not for one currency of stock and another of index.
+
+        Raises
+        ------
+        DataError
+            When a currency or its rates are missing.
+        SpecificationError
+            For log returns or volumes.
+        """
+        self._must_be_simple("in_currency")
+        if "currency" not in self.securities.columns:
+            raise SpecificationError("This market does not know its securities' currencies: use Market.load.")
+        lacking = {"date", "currency", "rate"}.difference(rates.columns)
+        if lacking:
+            raise DataError(f"rates lacks {', '.join(sorted(lacking))}; it needs date, currency and rate.")
+        known = self.securities.select("symbol", "currency")
+        return replace(
+            self,
+            panel=conversions.to_currency(self.panel, known, rates, currency),
+            securities=self.securities.with_columns(pl.lit(currency).alias("currency")),
+            notes=(*self.notes, f"returns converted to {currency}"),
+            fingerprint=combined(self.panel, rates),
+        )
+
+    def in_logs(self) -> Market:
+        """The same market with continuously compounded returns, which add up over time.
+
+        For trade-to-trade returns and long windows. Mean log returns are lower by half the variance;
+        models of excess returns refuse them, since factors are simple returns; `bhar` is empty.
+        """
+        self._must_be_simple("in_logs")
+        return replace(self, panel=conversions.to_logs(self.panel), unit="log", notes=(*self.notes, "log returns"))
+
+    def volumes(self, shares: pl.DataFrame | None = None) -> Market:
+        """A market of log trading volume in place of returns: abnormal volume by the same machinery.
+
+        Parameters
+        ----------
+        shares : polars.DataFrame, optional
+            ``symbol, shares`` (and ``date``, if they change): shares outstanding.
+
+        Returns
+        -------
+        Market
+            `ret` is ``ln(100 volume / shares + 0.000255)`` (Campbell and Wasley 1996), or ``ln(volume)``
+            without `shares`; `market` its mean over the other securities of the exchange.
+
+        Notes
+        -----
+        `MeanAdjusted` or `MarketModel` then give abnormal volume, in log points. Volume is autocorrelated,
+        which understates the variance of sums: use ``EventStudy(serial_correlation=True)``, or rank and
+        placebo tests, for windows of several sessions. Ajinkya and Jain (1989).
+        """
+        self._must_be_simple("volumes")
+        return replace(
+            self,
+            panel=conversions.log_volume(self.panel, shares),
+            unit="log volume",
+            truth=None,
+            notes=(*self.notes, "log trading volume in place of returns"),
+            fingerprint=combined(self.panel, shares),
+        )
+
+    def with_factor(self, name: str, source: str | pl.DataFrame, *, mic: str | None = None) -> Market:
+        """The same market with another exchange's returns as a factor, matched by the clocks.
+
+        Parameters
+        ----------
+        name : str
+            Of the factor, for `FactorModel`.
+        source : str or polars.DataFrame
+            Symbol of a security or benchmark of this market, or a frame ``date, ret`` of simple returns.
+        mic : str, optional
+            Exchange on whose sessions the source trades; needed for a frame.
+
+        Returns
+        -------
+        Market
+            On each session of each security the factor is the source's return over those of its sessions
+            that closed after the security's close before and no later than its own close. For Shanghai and a
+            New York factor that is New York's day before; for New York and a Taipei factor the same
+            date; after a holiday all that was missed; 0 where the source did not trade. What closes
+            after the security's session is never in it, so write it unlagged.
+
+        Raises
+        ------
+        SpecificationError
+            For an unknown source, a name already taken, or a market without clocks.
+        DataError
+            For returns on dates that are no sessions of their exchange.
+
+        Examples
+        --------
+        >>> import marketimpact as mi
+        >>> market = mi.Market.load(mi.securities(), mi.SamplePrices()).with_factor("new_york", "^GSPC", mic="XNYS")
+        >>> mi.FactorModel(("market", "new_york")).name
+        'factor_model(market new_york)'
+        """
+        self._must_be_simple("with_factor")
+        if self.sessions["close"].null_count():
+            raise SpecificationError("This market was made from returns and has no clocks: join factors by date.")
+        if name in self.panel_columns or name in self.columns:
+            raise SpecificationError(f"The market has a column {name!r} already; choose another name.")
+        returns, home = foreign.source(self.panel, self.securities, source, mic)
+        listed = self.sessions.filter(pl.col("mic") == home)
+        if listed.is_empty():
+            listed = calendars.sessions([home], *panels.extent(returns))
+        values = foreign.factor_on_panel(self.panel, self.sessions, returns, listed)
+        panel = self.panel.with_columns(values.alias(name))
+        whose = source if isinstance(source, str) else "returns handed in"
+        return replace(
+            self,
+            panel=panel,
+            factors=(*self.factors, name),
+            notes=(
+                *self.notes,
+                f"factor {name}: {whose} on {home}, matched by the clocks",
+            ),
+            fingerprint=combined(panel),
+        )
+
+    def _must_be_simple(self, what: str) -> None:
+        if self.unit != "simple":
+            raise SpecificationError(f"{what} starts from simple returns; this market holds {self.unit} returns.")
+
+    @cached_property
+    def clocks(self) -> dict[str, Clock]:
+        """MIC -> the exchange's sessions as dates and closing instants."""
+        midnight = pl.col("date").cast(pl.Datetime("us", "UTC"))
+        hours = self.sessions.sort("mic", "date").select(
+            "mic",
+            "date",
+            (pl.col("close").dt.epoch("s") / 3600.0).alias("instant"),
+            ((pl.col("open") - midnight).dt.total_minutes() / 60).alias("opens"),
+            ((pl.col("close") - midnight).dt.total_minutes() / 60).alias("closes"),
+        )
+        return {str(mic): _clock(part) for (mic,), part in hours.partition_by("mic", as_dict=True).items()}
+
+    def __repr__(self) -> str:
+        """Say what is inside, and whether it is simulated."""
+        span = f"{self.spans['first'].min()!s} to {self.spans['last'].max()!s}"
+        lines = [
+            f"Market: {self.spans.height} securities on {self.sessions['mic'].n_unique()} exchanges, {span}",
+            f"  source: {self.source}" + ("  [SIMULATED PRICES]" if self.simulated else ""),
+        ]
+        if self.factors:
+            lines.append(f"  factors: {', '.join(self.factors)}")
+        if self.missing:
+            lines.append(f"  without prices ({len(self.missing)}): {some(self.missing)}")
+        if self.repairs.height:
+            lines.append(f"  calendar repairs: {self.repairs.height} (see .repairs)")
+        if warned := self.findings.filter(pl.col("severity") == checks.WARNING).height:
+            lines.append(f"  warnings about prices: {warned} (see .findings)")
+        return "\n".join(lines)
+
+
+def _clock(hours: pl.DataFrame) -> Clock:
+    usual = hours.select(pl.col("opens", "closes").median()).fill_null(float("nan")).row(0)
+    instants = hours["instant"].fill_null(float("nan")).to_numpy().astype(np.float64)
+    return Clock(hours["date"].to_physical().to_numpy().astype(np.int64), instants, *usual)

@@ -1,0 +1,234 @@
+"""A result cut into what a report tells: announcements, groups, windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from marketimpact.analyses.specification_curve.curve import SpecificationCurve
+from marketimpact.analyses.specification_curve.joint_test import JointTest
+from marketimpact.errors import SpecificationError
+from marketimpact.estimation.windows import check_window
+from marketimpact.inference import TESTS
+from marketimpact.study.result import StudyResult
+
+__all__ = ["Group", "Part", "Story", "story"]
+
+
+Window = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Events looked at together, and what was already asked of them: sentences, charts and tables ask the same.
+
+    Attributes
+    ----------
+    name : str
+        As it is shown.
+    value : object
+        As the events have it.
+    result : StudyResult
+        Its events only.
+    """
+
+    name: str
+    value: Any
+    result: StudyResult
+    _tests: dict[Window, pl.DataFrame] = field(default_factory=dict, repr=False)
+    _means: dict[Window, dict[str, Any]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def path(self) -> pl.DataFrame:
+        """The CAAR over the whole event window, session by session."""
+        return self.result.caar()
+
+    def test(self, window: Window) -> pl.DataFrame:
+        """Every test of the mean CAR over a window."""
+        if window not in self._tests:
+            self._tests[window] = self.result.test(*window)
+        return self._tests[window]
+
+    def mean(self, window: Window) -> dict[str, Any]:
+        """The CAAR at the end of a window, with its interval."""
+        if window not in self._means:
+            self._means[window] = self.result.caar(*window).row(-1, named=True)
+        return self._means[window]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One announcement: its facts, its events, and their groups in order.
+
+    Attributes
+    ----------
+    key : str
+        ``announcement_id``, or "events" where events have no announcement.
+    facts : dict
+        The announcement's columns; empty where there are none.
+    result : StudyResult
+        Its events only.
+    groups : list of Group
+        Its groups in order.
+    """
+
+    key: str
+    facts: dict[str, Any]
+    result: StudyResult
+    groups: list[Group]
+
+    @property
+    def headline(self) -> str:
+        """What the announcement says."""
+        return str(self.facts.get("headline") or "All events")
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything the sections of a report need."""
+
+    result: StudyResult
+    title: str
+    question: str
+    windows: tuple[Window, ...]
+    parts: list[Part]
+    group: str | None
+    chronology: pl.DataFrame | None
+    curve: SpecificationCurve | None
+    joint: JointTest | None
+
+    @property
+    def primary(self) -> Window:
+        """The window declared first."""
+        return self.windows[0]
+
+    @cached_property
+    def singles(self) -> dict[str, pl.DataFrame]:
+        """Tests of every event by itself over the first window; the events of a part, by its key, are a family."""
+        return {part.key: part.result.single_tests(*self.primary) for part in self.parts}
+
+    def stacked(self, ask: Callable[[Group], pl.DataFrame]) -> pl.DataFrame:
+        """What is asked of every group of every announcement, in one frame with the columns that name these."""
+        if not self.parts:
+            return ask(Group("All firms", None, self.result))
+        kinds = self.result.events.schema
+        by = [name for name in ("announcement_id", self.group) if name and name in kinds]
+        frames = [
+            ask(group).select(
+                *[
+                    pl.lit(value, dtype=kinds[name]).alias(name)
+                    for name, value in (("announcement_id", part.key), (self.group, group.value))
+                    if name in by
+                ],
+                pl.exclude(by),
+            )
+            for part in self.parts
+            for group in part.groups
+        ]
+        return pl.concat(frames).sort(by, nulls_last=True, maintain_order=True) if by else pl.concat(frames)
+
+
+def story(
+    result: StudyResult,
+    *,
+    title: str | None = None,
+    question: str | None = None,
+    windows: Sequence[Window] | None = None,
+    group: str | None = None,
+    chronology: pl.DataFrame | None = None,
+    curve: SpecificationCurve | None = None,
+    joint: JointTest | None = None,
+) -> Story:
+    """Cut a result into announcements and groups; see `write_report` for the parameters."""
+    column = group_column(result, group)
+    return Story(
+        result=result,
+        title=title or "Event study",
+        question=question or "",
+        windows=report_windows(result, windows),
+        parts=_parts(result, column),
+        group=column,
+        chronology=chronology,
+        curve=curve,
+        joint=joint,
+    )
+
+
+def group_column(result: StudyResult, group: str | None) -> str | None:
+    """The column that names the groups: the one asked for, else "group", else "role", else none."""
+    columns = result.events.columns
+    if group is not None and group not in columns:
+        raise SpecificationError(f"group={group!r} is no column of the events: {', '.join(columns)}.")
+    return group or next((name for name in ("group", "role") if name in columns), None)
+
+
+def report_windows(result: StudyResult, windows: Sequence[Window] | None) -> tuple[Window, ...]:
+    """The windows asked for, or [0, 1] and [0, 0] as far as the event window reaches."""
+    first, last = result.estimates_.windows.event
+    if windows:
+        return tuple(check_window(window, "windows") for window in windows)
+    if not first <= 0 <= last:
+        return ((first, last),)
+    return ((0, min(1, last)), (0, 0)) if last >= 1 else ((0, 0),)
+
+
+def limit_hits(result: StudyResult) -> pl.DataFrame:
+    """Events whose close on day 0 was at the security's daily price limit: ``event_id, ret``."""
+    day0 = result.abnormal_returns.filter(pl.col("tau") == 0).select("event_id", "symbol", "date", "ret")
+    hits = result.market.limit_hits.select("symbol", "date")
+    return day0.join(hits, on=["symbol", "date"], how="semi").select("event_id", "ret")
+
+
+def firm_label(row: dict[str, Any]) -> str:
+    """Name and symbol, or the symbol alone."""
+    return f"{row['name']} ({row['symbol']})" if row.get("name") else str(row["symbol"])
+
+
+def first_valid(tests: pl.DataFrame) -> dict[str, Any] | None:
+    """The first test that holds here, widest validity first."""
+    held = tests.filter("valid")
+    return held.row(0, named=True) if held.height else None
+
+
+def readable(test: str) -> str:
+    """A test's name in words."""
+    words = {
+        "bmp_kp": "BMP, Kolari-Pynnönen adjusted",
+        "patell_kp": "Patell, Kolari-Pynnönen adjusted",
+        "portfolio_regression": "portfolio regression",
+        "grank_t": "GRANK-T",
+        "bmp": "BMP",
+        "patell_scar": "Patell (SCAR form)",
+        "cross_sectional_t": "cross-sectional t",
+        "generalized_sign": "generalised sign",
+        "crude_dependence": "crude dependence adjustment",
+        "placebo_caar": "placebo dates",
+        "date_means_t": "t of date means",
+        "wild_cluster": "wild cluster bootstrap",
+    }
+    return words.get(test, test.replace("_", " ") if test in TESTS else test)
+
+
+def _parts(result: StudyResult, column: str | None) -> list[Part]:
+    events = result.events
+    if "announcement_id" not in events.columns:
+        return [Part("events", {}, result, _groups(result, column))] if events.height else []
+    order = ["announced_at", "announcement_id"] if "announced_at" in events.columns else ["announcement_id"]
+    parts = []
+    for facts in events.unique("announcement_id", keep="first", maintain_order=True).sort(order).iter_rows(named=True):
+        own = result.where(pl.col("announcement_id") == facts["announcement_id"])
+        parts.append(Part(facts["announcement_id"], facts, own, _groups(own, column)))
+    return parts
+
+
+def _groups(result: StudyResult, column: str | None) -> list[Group]:
+    if column is None:
+        return [Group("All firms", None, result)]
+    return [
+        Group(str(value) if value is not None else "without a group", value, part)
+        for (value,), part in result.by(column).groups()
+    ]

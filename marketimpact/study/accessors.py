@@ -1,0 +1,212 @@
+"""The questions of a result, answered as a table to read or a chart to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+import scipy
+
+from marketimpact.display import charts
+from marketimpact.display.tables import Table, as_words
+from marketimpact.errors import SpecificationError
+from marketimpact.inference import Alternative, SignificanceTest
+from marketimpact.study.summary import SHOWN_WITH_TESTS, as_lines, headline_window, reasons, title
+
+if TYPE_CHECKING:
+    from marketimpact.study.grouped import Grouped
+    from marketimpact.study.result import StudyResult
+
+__all__ = ["Plot", "Show", "as_html"]
+
+SIMULATED = "SIMULATED PRICES: invented returns with known effects; nothing here is about the firms."
+#: What a reader should know of the columns, where a frame has them.
+WHAT = {
+    "valid": "valid: whether the test keeps its size for these events, given shared days and a raised variance.",
+    "p": "p: two-sided from t(df), exact only under normality of the window's returns.",
+    "mde": "mde: the smallest effect found in 80 of 100 samples at the 5% level; smaller ones may be there unseen.",
+    "true_car": "true_car: what was put into the simulated prices.",
+    "sq_p": "sq_p: from the rank of the CAR among the event's own placebo sums.",
+    "p_romano_wolf": "p_holm, p_bh, p_by, p_romano_wolf: corrected for looking at all these events.",
+}
+UNIT_OF_TESTS = "estimate and mde are in the unit of the test: CARs as fractions, SCARs in standard deviations."
+_CAR = ("n_days", "car", "se", "df", "p", "mde", "scar", "bhar", "true_car", "flags", "last")
+_TESTS = ("test", "null", "estimate", "statistic", "df", "p_value", "mde", "n_events", "valid", "note")
+
+
+def as_html(result: StudyResult) -> str:
+    """For a notebook: the lines, and the tests."""
+    small = 0 < result.events.height <= SHOWN_WITH_TESTS
+    return as_words(as_lines(result)) + (result.show.test(*headline_window(result))._repr_html_() if small else "")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Show:
+    """Tables to read: the same questions as those of the result, rounded and aligned, with what to know beneath.
+
+    The frames themselves come from the questions without `show`; a table keeps its own in ``.frame``. Called with
+    a frame about the result, such as ``result.show(mi.audit(...))``, it shows that one.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> import polars as pl
+    >>> import marketimpact as mi
+    >>> market = mi.Market.load(mi.securities().filter(pl.col("symbol") == "NVDA"), mi.SamplePrices())
+    >>> events = pl.DataFrame({"event_id": ["mine"], "symbol": ["NVDA"], "date": [date(2025, 8, 12)]})
+    >>> result = mi.EventStudy().run(events, market)
+    >>> table = result.show.car(0, 1)
+    >>> table.title
+    'Cumulative abnormal return of every event over [0, 1]'
+    >>> table.frame.equals(result.car(0, 1))
+    True
+    """
+
+    _result: StudyResult
+    _asked: StudyResult | Grouped
+
+    def __call__(
+        self, frame: pl.DataFrame, title: str = "", *, columns: Sequence[str] = (), notes: Sequence[str] = ()
+    ) -> Table:
+        """Any frame about this result as a table: all of its columns unless some are named, and what to know of them.
+
+        Raises
+        ------
+        SpecificationError
+            For something else than a frame, and for columns that it does not have.
+        """
+        if not isinstance(frame, pl.DataFrame):
+            raise SpecificationError(
+                f"show() was given a {type(frame).__name__}; give it a frame about the result, such as "
+                "result.car(0, 1), or ask result.show.test(0, 1)."
+            )
+        if strangers := [name for name in columns if name not in frame.columns]:
+            raise SpecificationError(f"columns={strangers}: the frame has {', '.join(frame.columns)}.")
+        shown = tuple(columns or frame.columns)
+        said = [SIMULATED] if self._result.market.simulated else []
+        return Table(
+            frame,
+            title,
+            notes=(*said, *notes, *(WHAT[name] for name in shown if name in WHAT)),
+            columns=shown,
+            muted="valid" if frame.schema.get("valid") == pl.Boolean else "",
+            footnotes="note" if "note" in shown else "",
+            unit=self._result.market.unit,
+        )
+
+    def test(
+        self,
+        first: int,
+        last: int,
+        *,
+        tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
+        alternative: Alternative = "two-sided",
+    ) -> Table:
+        """`StudyResult.test`: those that hold first, those that do not set back, every note written once."""
+        frame = self._asked.test(first, last, tests=tests, alternative=alternative)
+        shown = [*self._groups(), *_TESTS]
+        return self(
+            frame, f"Is the mean abnormal return over {[first, last]} zero?", columns=shown, notes=[UNIT_OF_TESTS]
+        )
+
+    def car(self, first: int, last: int) -> Table:
+        """`StudyResult.car` without the events' other columns."""
+        frame = self._asked.car(first, last)
+        own = [*self._groups(), "event_id", *(name for name in ("name", "date") if name in frame.columns)]
+        shown = [*own, *(name for name in _CAR if name in frame.columns)]
+        return self(frame, f"Cumulative abnormal return of every event over {[first, last]}", columns=shown)
+
+    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> Table:
+        """`StudyResult.caar`."""
+        frame = self._asked.caar(first, last, level=level)
+        heading = f"Mean path over {[frame['tau'][0], frame['tau'][-1]]} with its {level:.0%} band"
+        return self(frame, heading)
+
+    def single_tests(self, first: int, last: int) -> Table:
+        """`StudyResult.single_tests`."""
+        return self(self._asked.single_tests(first, last), f"Every event by itself over {[first, last]}")
+
+    def attrition(self) -> Table:
+        """`StudyResult.attrition`, with the number of events for each reason."""
+        frame = self._result.attrition
+        if frame.is_empty():
+            return self(frame, "Every event was used")
+        return self(frame, f"{frame.height} events could not be used: {reasons(frame)}")
+
+    def estimates(self) -> Table:
+        """`StudyResult.estimates`."""
+        return self(self._result.estimates, f"Normal returns: {title(self._result)}")
+
+    def __repr__(self) -> str:
+        """What can be asked."""
+        return "Show: .test(0, 1), .car(0, 1), .caar(), .single_tests(0, 1), .attrition(), .estimates(), or (frame)"
+
+    def _groups(self) -> tuple[str, ...]:
+        return () if self._asked is self._result else self._asked.columns  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plot:
+    """Charts of a result: `path` and `firms`; called, it draws the path."""
+
+    _result: StudyResult
+
+    def __call__(self, first: int | None = None, last: int | None = None) -> Any:
+        """Altair chart of the CAAR path with its band, as `path` gives it."""
+        return self.path(first, last)
+
+    def path(self, first: int | None = None, last: int | None = None) -> Any:
+        """Altair chart of the CAAR path from `first` to `last` with its band; the event window by default."""
+        result = self._result
+        return charts.caar_path(result.caar(first, last), title=title(result), simulated=result.market.simulated)
+
+    def firms(self, first: int, last: int, *, by: str | None = None, level: float = 0.95) -> Any:
+        """Altair chart with a dot and an interval for the CAR of every event, by size.
+
+        Parameters
+        ----------
+        first, last : int
+            The window.
+        by : str, optional
+            Column of the events that tells groups apart.
+        level : float
+            Confidence level of the intervals, from t(df): exact under normality.
+
+        Raises
+        ------
+        SpecificationError
+            For a column the events do not have, a level outside 0 to 1, and where no event has a CAR.
+        """
+        frame = self._result.car(first, last).drop_nulls("car")
+        if by is not None and by not in frame.columns:
+            raise SpecificationError(
+                f"by={by!r}: the events have the columns {', '.join(self._result.events.columns)}."
+            )
+        if not 0 < level < 1:
+            raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
+        if frame.is_empty():
+            raise SpecificationError(f"No event has a return in {[first, last]}, so there is nothing to draw.")
+        half = pl.Series(scipy.special.stdtrit(frame["df"].to_numpy().astype(float), (1 + level) / 2)) * frame["se"]
+        drawn = frame.select(
+            _labels(frame).alias("label"),
+            (pl.col(by).cast(pl.String).fill_null("none") if by else pl.lit("events")).alias("group"),
+            "car",
+            (pl.col("car") - half).alias("low"),
+            (pl.col("car") + half).alias("high"),
+            *(["true_car"] if "true_car" in frame.columns else []),
+        ).sort("group", "car", "label", descending=[False, True, False])
+        heading = f"CAR over {[first, last]} with {level:.0%} intervals"
+        return charts.firm_effects(drawn, title=heading, simulated=self._result.market.simulated)
+
+    def __repr__(self) -> str:
+        """What can be drawn."""
+        return 'Plot: .path(-10, 10), .firms(0, 1, by="role"); .save("chart.html") keeps a chart'
+
+
+def _labels(frame: pl.DataFrame) -> pl.Series:
+    """A name for every event: the firm's where each has one event, else the event's."""
+    if "name" in frame.columns and frame["symbol"].is_unique().all():
+        return frame.select(pl.format("{} ({})", pl.col("name").fill_null("–"), "symbol")).to_series()
+    return frame["symbol"] if frame["symbol"].is_unique().all() else frame["event_id"]

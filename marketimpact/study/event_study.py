@@ -1,0 +1,215 @@
+"""EventStudy: the specification of a study, a value that can be run over any market."""
+
+from __future__ import annotations
+
+import html
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from importlib.metadata import version
+from typing import Any, Literal
+
+import polars as pl
+
+from marketimpact.errors import SpecificationError
+from marketimpact.estimation.excluded_days import ExcludedDays
+from marketimpact.estimation.executors import Sharing
+from marketimpact.estimation.pipeline import estimate
+from marketimpact.estimation.windows import Windows, check_window
+from marketimpact.market.market import Market
+from marketimpact.models import MarketModel, Model, TradeToTrade
+from marketimpact.sources.protocol import fingerprint
+from marketimpact.study.result import StudyResult
+
+__all__ = ["EventStudy"]
+
+#: Free observations that a regression needs at least, so that every test's moments exist.
+SPARE_OBSERVATIONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class EventStudy:
+    """What is estimated and over which days.
+
+    Parameters
+    ----------
+    model : Model
+        Model of the normal return; see `marketimpact.MODELS`.
+    estimation_window : tuple of int
+        First and last session of the estimation window relative to day 0, both included.
+    event_window : tuple of int
+        Widest span of sessions that questions can be asked of, both included.
+    min_observations : int
+        Complete sessions an event needs in its estimation window.
+    missing : {"available", "strict", "trade_to_trade"}
+        What a CAR does when sessions of its window have no return: sum those that have one, with the exact
+        variance of these; give none; or, for the market model, take returns from one trade to the next
+        (`TradeToTrade`), so that a suspension's return belongs to the session on which trading resumed.
+    serial_correlation : bool
+        Whether variances of CARs allow for autocorrelated abnormal returns (AR(1) per event), as for
+        trading volume.
+    exclude : polars.DataFrame, optional
+        ``symbol, date``: days taken as missing in estimation windows, such as `contaminated_days` gives.
+        For models estimated by least squares that is the same as one dummy variable for each such day.
+        Event windows are left alone. `min_observations` counts what is left. Kept as an `ExcludedDays`,
+        whose hash stands in the record.
+
+    Raises
+    ------
+    DataError
+        For an `exclude` without symbol or date.
+    SpecificationError
+        For a window that is reversed or not of two whole numbers, windows that overlap, or a
+        `min_observations` too small for the model.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> study = mi.EventStudy(estimation_window=(-200, -11), event_window=(-5, 5))
+    >>> study.but(model=mi.MeanAdjusted()).model
+    MeanAdjusted()
+    """
+
+    model: Model = field(default_factory=MarketModel)
+    estimation_window: tuple[int, int] = (-250, -11)
+    event_window: tuple[int, int] = (-10, 10)
+    min_observations: int = 60
+    missing: Literal["available", "strict", "trade_to_trade"] = "available"
+    serial_correlation: bool = False
+    exclude: pl.DataFrame | ExcludedDays | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("estimation_window", "event_window"):
+            object.__setattr__(self, name, check_window(getattr(self, name), name))
+        if self.estimation_window[1] >= self.event_window[0]:
+            raise SpecificationError(
+                f"estimation_window={self.estimation_window} reaches into event_window={self.event_window}: "
+                "the normal return would be estimated from the event itself. End the estimation window "
+                f"before {self.event_window[0]}."
+            )
+        if isinstance(self.model, type) or not hasattr(self.model, "design"):
+            name = getattr(self.model, "__name__", repr(self.model))
+            raise SpecificationError(f"model={name} is not a model value; write mi.MarketModel(), with brackets.")
+        if not isinstance(self.serial_correlation, bool):
+            raise SpecificationError(f"serial_correlation={self.serial_correlation!r} must be True or False.")
+        self._settle_missing()
+        if self.exclude is not None and not isinstance(self.exclude, ExcludedDays):
+            object.__setattr__(self, "exclude", ExcludedDays.of(self.exclude))
+        after = self.model.design.after
+        if after is not None and after[0] <= self.event_window[1]:
+            raise SpecificationError(
+                f"{self.model.name} estimates over {after} too, which reaches into event_window={self.event_window}. "
+                f"Start it after {self.event_window[1]}."
+            )
+        if not isinstance(self.min_observations, int) or isinstance(self.min_observations, bool):
+            raise SpecificationError(f"min_observations={self.min_observations!r} must be a whole number of sessions.")
+        floor = self.model.design.n_parameters + SPARE_OBSERVATIONS
+        length = self.estimation_window[1] - self.estimation_window[0] + 1
+        if not floor <= self.min_observations <= length:
+            raise SpecificationError(
+                f"min_observations={self.min_observations} must lie between {floor} (what {self.model.name} "
+                f"needs) and {length} (the sessions in estimation_window={self.estimation_window})."
+            )
+
+    def _repr_html_(self) -> str:
+        """For a notebook: one row per setting."""
+        told = [(item.name.replace("_", " "), repr(getattr(self, item.name))) for item in fields(self)]
+        rows = "".join(
+            f"<tr><th scope='row' style='text-align:left'>{name}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in told
+        )
+        return f"<table><caption>EventStudy: run(events, market) gives the result</caption>{rows}</table>"
+
+    def _settle_missing(self) -> None:
+        if self.missing not in ("available", "strict", "trade_to_trade"):
+            raise SpecificationError(f"missing={self.missing!r}: choose 'available', 'strict' or 'trade_to_trade'.")
+        if self.missing != "trade_to_trade" or isinstance(self.model, TradeToTrade):
+            return
+        if not isinstance(self.model, MarketModel):
+            raise SpecificationError(
+                f"missing='trade_to_trade' is a form of the market model; {self.model.name} has none. Use "
+                "model=mi.MarketModel(), or another way with missing returns."
+            )
+        object.__setattr__(self, "model", TradeToTrade())
+
+    def but(self, **changes: Any) -> EventStudy:
+        """Copy with some options changed."""
+        known = [option.name for option in fields(self)]
+        strangers = sorted(set(changes) - set(known))
+        if strangers:
+            raise SpecificationError(f"EventStudy has no option {', '.join(strangers)}; it has {', '.join(known)}.")
+        return replace(self, **changes)
+
+    def run(
+        self,
+        events: pl.DataFrame,
+        market: Market,
+        *,
+        executor: Executor | None = None,
+        chunk: int | None = None,
+        memory: int | str | None = None,
+        progress: bool | None = None,
+    ) -> StudyResult:
+        """Estimate every event.
+
+        Parameters
+        ----------
+        events : polars.DataFrame
+            ``event_id, symbol, date`` and any columns of your own, or what `align` returns. A date
+            that is no session of the security's exchange moves to the next one.
+        market : Market
+            Returns, benchmarks and factors.
+        executor : concurrent.futures.Executor, optional
+            Who estimates: processes (started by spawn), Dask (``client.get_executor()``), MPI. The numbers are
+            the same bytes as without. See ``docs/scaling.md``.
+        chunk : int, optional
+            Events estimated at once. By default as many as `memory` allows.
+        memory : int or str, optional
+            Bytes, or text such as ``"2 GB"``, that what is estimated at once may take besides the market and
+            the result; half of what is free by default.
+        progress : bool, optional
+            Whether to show a progress bar; by default in a notebook and where stderr is a terminal, at once with an
+            `executor` and after a second without.
+
+        Returns
+        -------
+        StudyResult
+            Events that cannot be used are rows of its `attrition`.
+
+        Raises
+        ------
+        DataError
+            For a broken events frame; when a chunk failed in a worker, or a worker was lost, with its events in
+            `rows`.
+        SpecificationError
+            When the market lacks a factor of the model, and for an executor, chunk or memory that cannot be.
+        """
+        sharing = Sharing(executor, chunk, memory, progress)
+        windows = Windows(
+            self.estimation_window,
+            self.event_window,
+            self.min_observations,
+            strict=self.missing == "strict",
+            serial_correlation=self.serial_correlation,
+            excluded=self.exclude.rows(market) if isinstance(self.exclude, ExcludedDays) else None,
+        )
+        estimates, attrition = estimate(events, market, self.model, windows, sharing)
+        return StudyResult(
+            model=self.model,
+            market=market,
+            estimates_=estimates,
+            attrition=attrition,
+            recorded=partial(self.record, events.clone(), market),
+        )
+
+    def record(self, events: pl.DataFrame, market: Market) -> dict[str, str]:
+        """What is needed to get the same numbers again; no clock, no path."""
+        return {
+            "study": repr(self),
+            "prices": market.source,
+            "simulated": "yes" if market.simulated else "no",
+            "market_sha256": market.fingerprint,
+            "events_sha256": fingerprint(events.select("event_id", "symbol", "date")),
+            **{name: version(name) for name in ("marketimpact", "polars", "numpy", "scipy", "statsmodels")},
+        }

@@ -1,0 +1,97 @@
+"""The questions of a result, asked of every group of its events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from marketimpact.inference import Alternative, SignificanceTest
+from marketimpact.study.accessors import Show
+
+if TYPE_CHECKING:
+    from marketimpact.study.result import StudyResult
+
+__all__ = ["Grouped"]
+
+#: Groups that are listed.
+GROUPS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """The questions of a `StudyResult`, asked of every group of events; groups in sorted order."""
+
+    result: StudyResult
+    columns: tuple[str, ...]
+
+    def groups(self) -> list[tuple[tuple[Any, ...], StudyResult]]:
+        """Each group's values of the grouping columns, and its result."""
+        events = self.result.events.select(self.columns)
+        found = []
+        for values in events.unique().sort(self.columns, nulls_last=True).iter_rows():
+            same = pl.all_horizontal(
+                pl.col(c).eq_missing(pl.lit(v, dtype=events.schema[c]))
+                for c, v in zip(self.columns, values, strict=True)
+            )
+            found.append((values, self.result.where(same)))
+        return found
+
+    def car(self, first: int, last: int) -> pl.DataFrame:
+        """`StudyResult.car`, group columns first."""
+        frame = self.result.car(first, last)
+        return frame.select(*self.columns, pl.exclude(self.columns)).sort(*self.columns, "event_id", nulls_last=True)
+
+    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
+        """`StudyResult.caar` of every group."""
+        return self._stack([result.caar(first, last, level=level) for _, result in self.groups()])
+
+    def test(
+        self,
+        first: int,
+        last: int,
+        *,
+        tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
+        alternative: Alternative = "two-sided",
+    ) -> pl.DataFrame:
+        """`StudyResult.test` of every group."""
+        return self._stack(
+            [result.test(first, last, tests=tests, alternative=alternative) for _, result in self.groups()]
+        )
+
+    def single_tests(self, first: int, last: int) -> pl.DataFrame:
+        """`StudyResult.single_tests` with every group a family of its own.
+
+        By ``"announcement_id"``: which firms moved on a day, allowing for all that were looked at on that day. The
+        family-wise error holds within each family, not over all of them together.
+        """
+        return self._stack([result.single_tests(first, last) for _, result in self.groups()])
+
+    @property
+    def show(self) -> Show:
+        """The questions answered as tables to read: ``result.by("country").show.test(0, 1)``."""
+        return Show(self.result, self)
+
+    def __repr__(self) -> str:
+        """The groups and their numbers of events."""
+        lines = [f"Grouped by {', '.join(self.columns)}: ask .car, .caar, .test, .single_tests, .groups()"]
+        counts = self.result.events.group_by(self.columns).len("n").sort(self.columns, nulls_last=True)
+        lines += [f"  {', '.join(map(str, values))}: {n} events" for *values, n in counts.iter_rows()]
+        return "\n".join(
+            lines[: GROUPS_SHOWN + 1]
+            + [f"  and {len(lines) - 1 - GROUPS_SHOWN} more"] * (len(lines) > GROUPS_SHOWN + 1)
+        )
+
+    def _stack(self, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        kinds = self.result.events.schema
+        if not frames:  # no events, no groups
+            return pl.DataFrame(schema={column: kinds[column] for column in self.columns})
+        return pl.concat(
+            frame.select(
+                *[pl.lit(v, dtype=kinds[c]).alias(c) for c, v in zip(self.columns, values, strict=True)],
+                pl.exclude(self.columns),
+            )
+            for (values, _), frame in zip(self.groups(), frames, strict=True)
+        )

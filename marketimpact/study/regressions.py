@@ -1,0 +1,199 @@
+"""Doors to statsmodels: one event's regression, and regressions across events."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
+from marketimpact.estimation.estimates import Estimates
+from marketimpact.estimation.windows import Floats, estimation_cut
+from marketimpact.market.market import Market
+from marketimpact.models import Model, fit
+
+__all__ = ["across_events", "of_event", "wild_cluster_bootstrap"]
+
+#: With fewer clusters than this a cluster-robust variance is known to be too small.
+FEW_CLUSTERS = 20
+#: Two t statistics that differ by less than this share are the same.
+ROUNDING = 1e-10
+
+
+def of_event(one: Estimates, market: Market, model: Model) -> Any:
+    """Least squares on the complete observations of one event's estimation window."""
+    import pandas as pd  # noqa: PLC0415  # both cost seconds of import that most runs do not need
+    import statsmodels.api as sm  # noqa: PLC0415
+
+    design = model.design
+    if design.estimator is not fit:
+        raise SpecificationError(
+            f"inspect shows ordinary least squares; {model.name} is estimated otherwise. "
+            "Its coefficients are in result.estimates."
+        )
+    y, x = estimation_cut(one.location, market, model, one.windows)
+    index = pd.to_datetime(one.estimation_dates[0].astype("datetime64[D]"))
+    frame = pd.DataFrame(x[0], index=index, columns=[term.name for term in design.regressors])
+    frame.insert(0, "excess_return" if design.excess else "ret", y[0])
+    frame = frame.dropna()
+    response, regressors = frame.iloc[:, 0], frame.iloc[:, 1:]
+    if design.imposed:
+        response, regressors = response - regressors.sum(axis=1), regressors.iloc[:, :0]
+    if design.intercept or design.imposed:
+        regressors = regressors.assign(const=1.0)[["const", *regressors.columns]]
+    return sm.OLS(response, regressors).fit()
+
+
+def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str], weights: str | None) -> Any:
+    """Least squares by formula on one row per event, with covariance robust to one or two kinds of clusters."""
+    import pandas as pd  # noqa: PLC0415
+    import statsmodels.formula.api as smf  # noqa: PLC0415
+
+    columns = [cluster] if isinstance(cluster, str) else list(cluster)
+    if not 1 <= len(columns) <= 2:
+        raise SpecificationError(f"cluster={cluster!r}: name one column, or two for two-way clustering.")
+    for name in columns:
+        if name not in car.columns:
+            raise SpecificationError(f"cluster={name!r} is no column of the events: {', '.join(car.columns)}.")
+    if weights not in (None, "precision"):
+        raise SpecificationError(f"weights={weights!r}: choose None, or 'precision' for one over the squared se.")
+    held = car.drop_nulls("car")
+    data = held.drop(c for c, kind in held.schema.items() if isinstance(kind, pl.List | pl.Datetime))
+    # by way of arrays, so that an empty number arrives as NaN and not as an object
+    frame = pd.DataFrame(
+        {c: data[c].to_numpy() if kind.is_numeric() else data[c].to_list() for c, kind in data.schema.items()}
+    )
+    if weights is None:
+        model = smf.ols(formula, data=frame)
+    else:
+        model = smf.wls(formula, data=frame, weights=1.0 / frame["se"] ** 2)
+    used = data[[int(row) for row in model.data.row_labels]].select(columns)
+    _tell_of_clusters(used, n_dropped=data.height - used.height)
+    groups = used.select(pl.col(columns).rank("dense").cast(pl.Int64)).to_numpy()
+    return model.fit(cov_type="cluster", cov_kwds={"groups": groups[:, 0] if len(columns) == 1 else groups}, use_t=True)
+
+
+def _tell_of_clusters(used: pl.DataFrame, n_dropped: int) -> None:
+    """Refuse a single cluster; warn of few, and of rows without a value."""
+    missing = [name for name in used.columns if used[name].null_count()]
+    if missing:
+        raise DataError(
+            f"cluster={missing[0]!r} is empty for {used[missing[0]].null_count()} of {used.height} events; an event "
+            "without a cluster would share one with all others like it. Fill it in, or cluster by another column."
+        )
+    for name in used.columns:
+        count = used[name].n_unique()
+        if count < 2:
+            raise DataError(f"All events are in one cluster of {name!r}; a clustered variance needs two.")
+        if count < FEW_CLUSTERS:
+            warnings.warn(
+                f"Only {count} clusters of {name!r}: cluster-robust standard errors are too small with fewer than "
+                f"{FEW_CLUSTERS}. Take p-values from marketimpact.wild_cluster_bootstrap(fitted).",
+                MarketImpactWarning,
+                stacklevel=5,
+            )
+    if n_dropped:
+        warnings.warn(
+            f"{n_dropped} events have an empty value in the formula and are left out.",
+            MarketImpactWarning,
+            stacklevel=5,
+        )
+
+
+def wild_cluster_bootstrap(fitted: Any, *, draws: int = 9999, seed: int = 0) -> pl.DataFrame:
+    """p-values of a clustered regression that hold with few clusters.
+
+    For each coefficient the model is fitted with that coefficient at zero, whole clusters of its residuals
+    change sign at random, and the t statistic of the sample is placed among those of the samples so made.
+
+    Parameters
+    ----------
+    fitted : statsmodels.regression.linear_model.RegressionResultsWrapper
+        What `StudyResult.regress` gives, clustered in one way; least squares, weighted or not.
+    draws : int
+        Sign patterns. With up to ``log2(draws)`` clusters every pattern is used once instead.
+    seed : int
+        Of the random patterns.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``term, coef, t, p_cluster, p_wild, n_clusters, n_draws``: `t` is the coefficient over its
+        cluster-robust standard error, `p_cluster` from t(clusters - 1), `p_wild` from the wild bootstrap.
+
+    Raises
+    ------
+    SpecificationError
+        If `fitted` is not clustered in one way.
+
+    Notes
+    -----
+    Null: the coefficient is zero. Rademacher signs with the null imposed (WCR) and the usual small-sample
+    factor, which cancels: Cameron, Gelbach and Miller (2008); MacKinnon and Webb (2018). With G clusters no
+    p-value is below ``2 / 2**G``: six are needed for 5%. Not for a regressor that varies in one or two
+    clusters only (one announcement of its kind): it then rejects hardly ever, or far too often.
+    """
+    import statsmodels.api as sm  # noqa: PLC0415
+
+    labels = np.asarray((getattr(fitted, "cov_kwds", None) or {}).get("groups"))
+    if labels.ndim != 1:
+        raise SpecificationError(
+            "wild_cluster_bootstrap needs a regression clustered in one way, such as result.regress(formula, "
+            "window=(0, 1), cluster='announcement_id')."
+        )
+    group = np.unique(labels, return_inverse=True)[1]
+    signs = _signs(int(group.max()) + 1, draws, seed)
+    weight = np.asarray(fitted.model.weights) if isinstance(fitted.model, sm.WLS) else np.ones(len(group))
+    root = np.sqrt(weight)[:, None]
+    # weighted least squares is least squares after this scaling, in which clusters stay clusters
+    y, x = np.asarray(fitted.model.endog, float)[:, None] * root, np.asarray(fitted.model.exog, float) * root
+    coefficient, t, p = np.asarray(fitted.params), np.asarray(fitted.tvalues), np.asarray(fitted.pvalues)
+    return pl.DataFrame(
+        {
+            "term": list(fitted.model.exog_names),
+            "coef": coefficient,
+            "t": t,
+            "p_cluster": p,
+            "p_wild": [_wild_p(y[:, 0], x, column, group, signs) for column in range(x.shape[1])],
+            "n_clusters": [signs.shape[1]] * len(t),
+            "n_draws": [len(signs)] * len(t),
+        }
+    )
+
+
+def _signs(n_clusters: int, draws: int, seed: int) -> Floats:
+    """Sign patterns (B, G): all of them where they are no more than `draws`, else `draws` at random."""
+    if draws < 1:
+        raise SpecificationError(f"draws={draws!r}: give the number of sign patterns, such as 9999.")
+    if 2**n_clusters <= draws:
+        bits = np.arange(2**n_clusters)[:, None] >> np.arange(n_clusters)
+        return np.where(bits & 1, -1.0, 1.0)
+    return np.random.default_rng(seed).choice([-1.0, 1.0], size=(draws, n_clusters))
+
+
+def _wild_p(y: Floats, x: Floats, column: int, group: NDArray[np.int64], signs: Floats) -> float:
+    """Share of sign patterns whose t is at least as large as the sample's, the null imposed."""
+    n_clusters = signs.shape[1]
+    inverse = np.linalg.pinv(x.T @ x)
+    weights = x @ inverse[:, column]  # the coefficient is weights @ y
+    others = np.delete(x, column, axis=1)
+    restricted = y - others @ (np.linalg.pinv(others) @ y)
+    member = (group[:, None] == np.arange(n_clusters)).astype(float)
+    # every cluster's restricted residuals by themselves, and what is left of them after the full regression
+    parts = member * restricted[:, None]
+    left = parts - x @ (inverse @ (x.T @ parts))
+    shift = weights @ parts
+    scores = (member * weights[:, None]).T @ left
+    patterns = np.vstack([np.ones(n_clusters), signs])  # the sample itself is the pattern without a change
+    spread = np.sqrt(((patterns @ scores.T) ** 2).sum(axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.abs(patterns @ shift) / spread
+    drawn = t[1:]
+    # a pattern that gives the sample's own t back may differ from it by rounding
+    extreme = int((drawn >= t[0] * (1.0 - ROUNDING)).sum())
+    everything = len(signs) == 2**n_clusters
+    return extreme / len(drawn) if everything else (1 + extreme) / (1 + len(drawn))

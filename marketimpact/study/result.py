@@ -1,0 +1,399 @@
+"""StudyResult: the answer of a study and the questions one can ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.errors import SpecificationError
+from marketimpact.estimation.estimates import Estimates, held_events
+from marketimpact.estimation.windows import check_window
+from marketimpact.inference import Alternative, Pairs, Sample, SignificanceTest, chosen, table
+from marketimpact.market.market import Market
+from marketimpact.models import Model
+from marketimpact.study import regressions
+from marketimpact.study.accessors import Plot, Show, as_html
+from marketimpact.study.caar import mean_path
+from marketimpact.study.car import car_table, true_cars
+from marketimpact.study.directions import signs
+from marketimpact.study.event_groups import placebo_residuals
+from marketimpact.study.grouped import Grouped
+from marketimpact.study.result_frames import estimate_rows, session_rows, single_rows
+from marketimpact.study.samples import pairs_of, sample_of
+from marketimpact.study.summary import as_lines
+
+__all__ = ["StudyResult"]
+
+_CAR_COLUMNS = ("n_days", "car", "se", "t", "df", "p", "mde", "scar", "bhar", "flags", "last", "true_car")
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResult:
+    """One long answer, keyed by (event_id, tau), and questions asked of it.
+
+    Attributes
+    ----------
+    model : Model
+        Model of the normal return.
+    market : Market
+        The returns it was estimated on.
+    attrition : polars.DataFrame
+        ``event_id, reason, detail``: the events that could not be used.
+    recorded : callable
+        Gives `record`, which is made when it is asked for: hashes take time.
+    clustered_by : str or None
+        Column of the events whose values are the clusters; see `clustered`.
+    """
+
+    model: Model
+    market: Market
+    estimates_: Estimates = field(repr=False)
+    attrition: pl.DataFrame
+    recorded: Callable[[], Mapping[str, str]] = field(repr=False)
+    clustered_by: str | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What it is made of, without what was asked since."""
+        return {part.name: self.__dict__[part.name] for part in fields(self)}
+
+    @cached_property
+    def record(self) -> Mapping[str, str]:
+        """Specification, versions of packages and hash of each input. No wall clock."""
+        return self.recorded()
+
+    @property
+    def events(self) -> pl.DataFrame:
+        """The usable events, one row each, sorted by `event_id`, with their own columns."""
+        return self.estimates_.events
+
+    @property
+    def estimates(self) -> pl.DataFrame:
+        """One row per event: ``alpha``, slopes, ``sigma``, ``n_obs``, ``df``, ``r2``.
+
+        ``alpha`` and ``sigma`` are fractions per session, ``beta`` is the slope on the benchmark,
+        ``beta_<factor>`` that on a factor, ``beta_market_lag1`` that on the benchmark a session earlier;
+        ``beta_dimson`` is the sum of the benchmark's slopes. GARCH models add ``omega`` (fraction squared;
+        null where least squares stands in), ``arch``, ``leverage``, ``garch``, the variance ``h_next`` of
+        the session after the estimation window, and ``nll``, the negative log-likelihood of 100 times
+        the return.
+        """
+        return estimate_rows(self.estimates_, self.model)
+
+    @property
+    def abnormal_returns(self) -> pl.DataFrame:
+        """Long frame ``event_id, symbol, date, tau, ret, expected, ar, se, sar``, by (event_id, tau).
+
+        Fractions per session; `se` is the forecast standard error of `ar`, `sar` their ratio, t(df)
+        under normality. A session without a return has nulls; tau outside the calendar has no row.
+        """
+        return session_rows(self.estimates_)
+
+    def car(self, first: int, last: int, *, past_limits: bool = False) -> pl.DataFrame:
+        """Cumulative abnormal return of every event over sessions `first` to `last`.
+
+        Parameters
+        ----------
+        first, last : int
+            The window.
+        past_limits : bool
+            Whether an event that closes at its daily price limit on `last` is followed to its first free
+            close (or the end of the event window); ``last`` then says how far.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``event_id, symbol, n_days, car, se, t, df, p, mde, scar, bhar, flags`` and the events' own columns.
+            `car` and `bhar` are fractions over the days that have a return (`n_days` of them), `se`
+            is the exact forecast standard error, `p` two-sided from t(df): exact only under normality. `mde` is the
+            smallest effect that this test would find in 80 of 100 samples at the 5% level: with a smaller one
+            *not significant* is to be expected. `flags` names sessions without a return and those that closed at
+            a price limit, where the abnormal return is a lower bound of the reaction. `bhar` is null unless returns
+            are simple. On simulated prices ``true_car`` is what was put in.
+
+        Raises
+        ------
+        SpecificationError
+            For a window outside the study's `event_window`.
+        """
+        columns = self._columns(first, last)
+        frame = car_table(self.estimates_, self.market, columns, past_limits=past_limits)
+        if self.market.truth is not None:
+            frame = frame.with_columns(true_cars(self.estimates_, self.market.truth, columns))
+        own = self.events.drop("symbol", *[c for c in _CAR_COLUMNS if c in self.events.columns])
+        return pl.concat([frame, own.drop("event_id")], how="horizontal")  # both event by event
+
+    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
+        """Average abnormal return and its cumulation, session by session, with a band.
+
+        Parameters
+        ----------
+        first, last : int, optional
+            The path starts to cumulate at `first`; the study's event window by default.
+        level : float
+            Confidence level of the band.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``tau, aar, caar, se, ci_low, ci_high, mde, n_events, band``. `mde` is the smallest mean effect found in
+            80 of 100 samples at the 5% level with this standard error. `caar` is the mean over events of
+            their CAR from `first` to `tau`. `band` names the standard error, which follows the tests that
+            hold for the whole window: *cross-sectional* where no two events share a day; *forecast
+            error, correlation-adjusted* where they do, since the spread across events misses the
+            shock they share; *cross-sectional, correlation-adjusted* where besides the events are
+            seen to have raised the variance over `first` to `last`; *forecast error* for a single event.
+        """
+        event_first, event_last = self.estimates_.windows.event
+        first = event_first if first is None else first
+        last = event_last if last is None else last
+        self._columns(first, last)
+        if not 0 < level < 1:
+            raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
+        return mean_path(self, first, last, level)
+
+    def test(
+        self,
+        first: int,
+        last: int,
+        *,
+        tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
+        alternative: Alternative = "two-sided",
+    ) -> pl.DataFrame:
+        """Test the mean abnormal return over sessions `first` to `last`.
+
+        Parameters
+        ----------
+        first, last : int
+            The window.
+        tests : sequence of str or SignificanceTest, or "all", optional
+            Which ones; names as in `marketimpact.TESTS`. A dozen by default; "all" leaves out only those
+            that are asked by name (`marketimpact.inference.ON_REQUEST`).
+        alternative : {"two-sided", "greater", "less"}
+            Whether a p-value counts deviations in both directions, or only abnormal returns above or below
+            zero. Choose before looking: a direction chosen after it halves the p-value for nothing.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``test, null, estimate, se, statistic, df, p_value, mde, n_events, valid, note``: one row per
+            test, those that hold for these events first. `valid` says whether the test keeps its
+            size given that these events share days (or not) and raised the variance (or not); `note`
+            says why not, and what was assumed. `mde` is the smallest effect, in the unit of `estimate` and the
+            direction of `alternative`, that the test finds in 80 of 100 samples at the 5% level. A test that cannot
+            speak has ``statistic`` nan.
+        """
+        if alternative not in ("two-sided", "greater", "less"):
+            raise SpecificationError(f"alternative={alternative!r}: choose 'two-sided', 'greater' or 'less'.")
+        return table(chosen(tests), self.sample(first, last), alternative)
+
+    def single_tests(self, first: int, last: int) -> pl.DataFrame:
+        """Test every event by itself, and correct for looking at all of them.
+
+        Returns
+        -------
+        polars.DataFrame
+            One row per event with a return in the window: ``event_id, symbol, car, scar, p, sq_p, n_blocks,
+            p_holm, p_bh, p_by, p_romano_wolf``. `p` is from t(df), exact only under normality of the
+            window's returns; `sq_p` from the position of the CAR among the event's own placebo sums
+            (Gelbach, Helland and Klick 2013), exact for one day if days are exchangeable, of which
+            there are `n_blocks`. The last four treat these events as one family: Holm, Benjamini-Hochberg and
+            Benjamini-Yekutieli of `p`, and Romano-Wolf's step-down of SCARs with joint placebo blocks, which
+            uses their correlation.
+        """
+        columns = ("event_id", "symbol", "car", "scar", "p")
+        return single_rows(self.sample(first, last), self.car(first, last).drop_nulls("car").select(columns))
+
+    def held(self, first: int, last: int) -> NDArray[np.int64]:
+        """Rows of `events` that have a CAR over sessions `first` to `last`."""
+        columns = self._columns(first, last)
+        values = self.estimates_
+        return np.flatnonzero(held_events(values.present[:, columns].sum(axis=1), last - first + 1, values.windows))
+
+    def sample(self, first: int, last: int) -> Sample:
+        """What the tests look at: the events with an abnormal return in the window."""
+        return sample_of(
+            self.estimates_,
+            self.market,
+            self.model,
+            window=(first, last),
+            columns=self._columns(first, last),
+            held=self.held(first, last),
+            placebo=self._placebo,
+            pairs=self._pairs,
+            clustered_by=self.clustered_by,
+        )
+
+    def clustered(self, column: str) -> StudyResult:
+        """The same result with other clusters: what the tests over dates take as separate draws.
+
+        Parameters
+        ----------
+        column : str
+            A column of the events, such as ``"campaign_id"``, ``"date"`` or one of your own. Events for which
+            it is empty are clustered by announcement, or by day 0 where they have none, as all are
+            by default.
+
+        Raises
+        ------
+        SpecificationError
+            For a column that the events do not have.
+        """
+        if column not in self.events.columns:
+            raise SpecificationError(
+                f"clustered({column!r}): the events have the columns {', '.join(self.events.columns)}."
+            )
+        return replace(self, clustered_by=column)
+
+    @cached_property
+    def _pairs(self) -> Pairs:
+        """Correlation of residuals of pairs of events; the same for all windows."""
+        return pairs_of(self.estimates_, self.market)
+
+    @cached_property
+    def _placebo(self) -> Rowwise:
+        return placebo_residuals(self.estimates_, self.market)
+
+    def where(self, predicate: pl.Expr) -> StudyResult:
+        """The same result for the events that meet a condition on the events' columns."""
+        return replace(self, estimates_=self.estimates_.take(self.rows(predicate)))
+
+    def rows(self, predicate: pl.Expr) -> NDArray[np.int64]:
+        """Rows of `events` that meet a condition on the events' columns."""
+        # filtered, not selected: a condition that is one literal holds for every event
+        return self.events.with_row_index("_row").filter(predicate)["_row"].to_numpy().astype(np.int64)
+
+    def signed(self, directions: Mapping[str, int], *, by: str = "stance") -> StudyResult:
+        """The same result with the abnormal returns of some events counted the other way round.
+
+        Pools restrictive and permissive announcements of one kind: the mean is then the effect of a step in
+        the direction counted +1, if steps back have the opposite effect of the same size.
+
+        Parameters
+        ----------
+        directions : dict of str to {1, -1}
+            Value of the column `by` -> direction, such as ``{"restrictive": 1, "permissive": -1}``.
+        by : str
+            Column of the events.
+
+        Returns
+        -------
+        StudyResult
+            With ``direction`` in its events. Returns, expectations, coefficients and residuals are turned
+            alike, as if the security were sold short; `bhar` is null where they are. `where` and `by` after it
+            ask whether the two directions differ in size.
+
+        Raises
+        ------
+        SpecificationError
+            For a direction that is not 1 or -1, and for events of which `directions` says nothing.
+        """
+        sign = signs(self.events, directions, by)
+        turned = self.estimates_.turned(sign.to_numpy().astype(np.float64))
+        return replace(self, estimates_=replace(turned, events=self.events.with_columns(sign.alias("direction"))))
+
+    def by(self, *columns: str) -> Grouped:
+        """Ask the same question of every group of events."""
+        strangers = [c for c in columns if c not in self.events.columns]
+        if strangers or not columns:
+            raise SpecificationError(
+                f"by({', '.join(map(repr, columns))}): the events have the columns {', '.join(self.events.columns)}."
+            )
+        return Grouped(self, columns)
+
+    def inspect(self, event_id: str) -> Any:
+        """One event's regression, as statsmodels shows it.
+
+        Returns
+        -------
+        statsmodels.regression.linear_model.RegressionResultsWrapper
+            Ordinary least squares on the event's estimation window; for a model whose slopes are
+            imposed, the difference on a constant.
+        """
+        row = self._row_of(event_id)
+        return regressions.of_event(self.estimates_.take(np.array([row])), self.market, self.model)
+
+    def regress(
+        self,
+        formula: str,
+        window: tuple[int, int],
+        *,
+        cluster: str | Sequence[str] = "announcement_id",
+        weights: Literal["precision"] | None = None,
+    ) -> Any:
+        """Cross-sectional regression of CARs on the events' columns.
+
+        Parameters
+        ----------
+        formula : str
+            Such as ``"car ~ stance + log_size"``; names are columns of `car`.
+        window : tuple of int
+            Over which CARs are taken.
+        cluster : str or two of them
+            Column whose groups may be correlated; two for two-way clustering, such as
+            ``("announcement_id", "symbol")``.
+        weights : "precision", optional
+            Weigh every event by one over its squared `se`.
+
+        Returns
+        -------
+        statsmodels.regression.linear_model.RegressionResultsWrapper
+            With cluster-robust covariance; p-values from t(clusters - 1), of the scarcer clusters in two ways.
+
+        Warns
+        -----
+        MarketImpactWarning
+            With few clusters, whose number it names: use `marketimpact.wild_cluster_bootstrap`. And when events
+            are left out since a value of the formula is empty.
+        """
+        frame = self.car(*check_window(window, "window"))
+        return regressions.across_events(formula, frame, cluster, weights)
+
+    @property
+    def show(self) -> Show:
+        """The questions answered as tables to read: ``result.show.test(0, 1)``; ``result.show(frame)`` shows any."""
+        return Show(self, self)
+
+    @property
+    def plot(self) -> Plot:
+        """Altair charts: ``result.plot()`` of the mean path, ``result.plot.firms(0, 1)`` of the events."""
+        return Plot(self)
+
+    def __repr__(self) -> str:
+        """The answer in a few lines."""
+        return "\n".join(as_lines(self))
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+    def __dir__(self) -> list[str]:
+        """The questions; not what other rooms of the package need."""
+        return sorted({*super().__dir__()} - {"estimates_", "held", "rows", "sample"})
+
+    def _columns(self, first: int, last: int) -> slice:
+        first, last = check_window((first, last), "window")
+        event_first, event_last = self.estimates_.windows.event
+        if first < event_first or last > event_last:
+            raise SpecificationError(
+                f"window ({first}, {last}) reaches outside the study's event_window "
+                f"({event_first}, {event_last}). "
+                "Run the study again with a wider one: study.but(event_window=...)."
+            )
+        return slice(first - event_first, last - event_first + 1)
+
+    def _row_of(self, event_id: str) -> int:
+        row = self.events["event_id"].index_of(event_id)
+        if row is not None:
+            return int(row)
+        gone = self.attrition.filter(pl.col("event_id") == event_id)
+        if gone.height:
+            why = gone.row(0, named=True)
+            raise SpecificationError(f"{event_id!r} was not used: {why['reason']} ({why['detail']}).")
+        known = ", ".join(self.events["event_id"].head(3))
+        raise SpecificationError(f"No event {event_id!r}. Events are named like {known}.")

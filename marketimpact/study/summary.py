@@ -1,0 +1,77 @@
+"""How a result shows itself: in a terminal, in a notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from marketimpact.inference import DEFAULT_TESTS, ONE_DATE, band_of, detectable, structure, table
+
+if TYPE_CHECKING:
+    from marketimpact.study.result import StudyResult
+
+__all__ = ["SHOWN_WITH_TESTS", "as_lines", "headline_window", "reasons", "title"]
+
+#: Printing a result must not wait for tests that compare every pair of this many events.
+SHOWN_WITH_TESTS = 3000
+
+
+def as_lines(result: StudyResult) -> list[str]:
+    """The answer in a few lines."""
+    values, events = result.estimates_, result.events
+    lines = [f"StudyResult: {title(result)}" + ("   [SIMULATED PRICES]" if result.market.simulated else "")]
+    counts = [f"{events.height} event{'s' if events.height != 1 else ''}"]
+    counts += [f"{events['symbol'].n_unique()} securities", f"{events['date'].n_unique()} day-0 dates"]
+    lines.append("  " + ", ".join(counts) + f"; event window {list(values.windows.event)}")
+    if result.attrition.height:
+        lines.append(f"  not used: {result.attrition.height} ({reasons(result.attrition)}); see .attrition")
+    if events.height:
+        lines += _headline(result)
+    return lines
+
+
+def _headline(result: StudyResult) -> list[str]:
+    first, last = headline_window(result)
+    sample = result.sample(first, last)
+    if sample.n == 0:
+        return [f"  no event has a return in [{first}, {last}]"]
+    lines = [f"  CAAR [{first}, {last}] {_size(float(sample.car.mean()), result)} over {sample.n} events"]
+    if sample.n > SHOWN_WITH_TESTS:
+        return [*lines, f"  tests: ask .test({first}, {last})"]
+    se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
+    if np.isfinite(se):
+        seen = float(detectable(se, df))
+        lines.append(f"    an effect is found four times out of five from {_size(seen, result).lstrip('+')} on")
+    tests = table(DEFAULT_TESTS, sample).filter(pl.col("valid"))
+    for row in tests.head(2).iter_rows(named=True):
+        lines.append(f"    {row['test']}: statistic {row['statistic']:.2f}, p = {row['p_value']:.3f}")
+    if structure(sample).n_blocks == 1 and sample.n > 1:
+        lines.append("  " + ONE_DATE)
+    return lines
+
+
+def _size(value: float, result: StudyResult) -> str:
+    """A mean CAR in words."""
+    if result.market.unit.startswith("log "):
+        return f"{value:+.3f} log points ({result.market.unit})"
+    return f"{value:+.2%}"
+
+
+def reasons(attrition: pl.DataFrame) -> str:
+    """Each reason with its number of events, the commonest first."""
+    counted = attrition["reason"].value_counts(sort=True, name="n").sort("n", "reason", descending=[True, False])
+    return ", ".join(f"{row['reason']} {row['n']}" for row in counted.iter_rows(named=True))
+
+
+def headline_window(result: StudyResult) -> tuple[int, int]:
+    """Day 0 where the event window holds it, else all of it."""
+    first, last = result.estimates_.windows.event
+    return (0, 0) if first <= 0 <= last else (first, last)
+
+
+def title(result: StudyResult) -> str:
+    """Model and estimation window."""
+    first, last = result.estimates_.windows.estimation
+    return f"{result.model.name}, estimated over [{first}, {last}]"

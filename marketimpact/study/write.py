@@ -1,0 +1,94 @@
+"""A study whose answer is written as it is produced, for answers larger than memory."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from marketimpact.core import schema
+from marketimpact.errors import DataError, SpecificationError
+from marketimpact.market.market import Market
+from marketimpact.study.event_study import EventStudy
+
+__all__ = ["write_study"]
+
+
+def write_study(
+    study: EventStudy,
+    events: pl.DataFrame,
+    market: Market,
+    folder: str | Path,
+    *,
+    events_per_file: int = 20_000,
+    executor: Executor | None = None,
+    memory: int | str | None = None,
+) -> pl.DataFrame:
+    """Run a study and write abnormal returns and estimates to Parquet as they are produced.
+
+    Parameters
+    ----------
+    study : EventStudy
+        What to run.
+    events, market
+        As for `EventStudy.run`.
+    folder : str or pathlib.Path
+        New or empty. Gets ``abnormal_returns/00000.parquet`` and so on, ``estimates/00000.parquet`` and so on,
+        ``attrition.parquet`` and ``record.json``.
+    events_per_file : int
+        Events that are held at once. They are taken by (symbol, event_id), so that few securities' returns are
+        needed at a time.
+    executor, memory
+        As for `EventStudy.run`.
+
+    Returns
+    -------
+    polars.DataFrame
+        The attrition, ``event_id, reason, detail``, sorted by `event_id`.
+
+    Notes
+    -----
+    The same inputs give the same rows whoever estimates, and whatever `events_per_file`. Tests and averages need all
+    events together: run the study for them, or sum what is written by date.
+
+    Raises
+    ------
+    DataError
+        For broken events, a folder in use, and what `EventStudy.run` raises.
+    SpecificationError
+        For `events_per_file` below 1.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import marketimpact as mi, polars as pl
+    >>> market = mi.Market.load(mi.securities(), mi.SamplePrices())
+    >>> events = mi.align(mi.announcements(), market)
+    >>> folder = tempfile.mkdtemp()
+    >>> attrition = mi.write_study(mi.EventStudy(), events, market, folder, events_per_file=100)
+    >>> pl.scan_parquet(f"{folder}/abnormal_returns/*.parquet").filter(pl.col("tau") == 0).collect().height
+    411
+    """
+    folder = Path(folder)
+    if not isinstance(events_per_file, int) or isinstance(events_per_file, bool) or events_per_file < 1:
+        raise SpecificationError(f"events_per_file={events_per_file!r} must be a whole number, at least 1.")
+    if folder.exists() and any(folder.iterdir()):
+        raise DataError(f"{folder.name} is not empty. Name an empty folder, so that no file of another study stays.")
+    events = schema.check(schema.Events, events, "events").sort("symbol", "event_id")
+    for name in ("abnormal_returns", "estimates"):
+        (folder / name).mkdir(parents=True)
+    dropped = []
+    for number, first in enumerate(range(0, events.height, events_per_file)):
+        some = events[first : first + events_per_file]
+        result = study.run(some, market, executor=executor, memory=memory, progress=False)
+        result.abnormal_returns.write_parquet(folder / "abnormal_returns" / f"{number:05d}.parquet")
+        result.estimates.write_parquet(folder / "estimates" / f"{number:05d}.parquet")
+        dropped.append(result.attrition)
+    attrition = pl.concat(dropped).sort("event_id")
+    attrition.write_parquet(folder / "attrition.parquet")
+    record: dict[str, Any] = study.record(events, market)
+    (folder / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+    return attrition
