@@ -101,7 +101,7 @@ def timed(call: Callable[[], object]) -> dict[str, Any]:
 
 def size_of(result: mi.StudyResult) -> int:
     """Bytes of the arrays and events that a result holds; not the market."""
-    values = result.estimates_
+    values = result.estimation
     arrays = [values.present, *(getattr(values.fit, part.name) for part in fields(values.fit))]
     # days of the event window are looked up when they are asked for, and kept where that was done
     arrays += [getattr(values.days, name) for name in DAYS if "days" in values.__dict__]

@@ -14,7 +14,7 @@ import polars as pl
 
 import marketimpact as mi
 from marketimpact.core import schema
-from marketimpact.estimation import positions as placing
+from marketimpact.estimation.attrition import REASONS
 
 PAGE = Path(__file__).parent / "data_model.md"
 CONTRACTS = ("Announcements", "Campaigns", "Securities", "Prices", "Returns", "Benchmark", "Events", "SymbolDays")
@@ -37,7 +37,7 @@ def facts() -> dict[str, list[tuple[str, ...]]]:
     found |= {name: [(c, TYPES[t]) for c, t in frame.schema.items()] for name, frame in answers().items()}
     study = mi.EventStudy()
     found["EventStudy"] = [(f.name, f"`{getattr(study, f.name)!r}`") for f in dataclasses.fields(study)]
-    found["Attrition reasons"] = [(name,) for name in placing.REASONS]
+    found["Attrition reasons"] = [(name,) for name in REASONS]
     return found
 
 

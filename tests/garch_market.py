@@ -1,4 +1,4 @@
-"""A clean market, made up apart from `marketimpact.sources.simulation`: GARCH(1,1), t5 shocks, ten years, four exchanges."""
+"""A simulated market with GARCH(1,1) variance and t5 shocks: ten years, four exchanges."""
 
 from __future__ import annotations
 

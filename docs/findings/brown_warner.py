@@ -61,12 +61,12 @@ def with_effect(result: mi.StudyResult, effect: float) -> mi.StudyResult:
 
     Tests that read the market's returns again, such as portfolio_regression, would not see it either.
     """
-    values = result.estimates_
+    values = result.estimation
     ar, ret = values.ar.copy(), values.ret.copy()
     day0 = -EVENT[0]
     ar[:, day0] += effect
     ret[:, day0] += effect
-    return replace(result, estimates_=replace(values, ar=ar, ret=ret))
+    return replace(result, estimation=replace(values, ar=ar, ret=ret))
 
 
 def rates(result: mi.StudyResult, effects: tuple[float, ...]) -> dict[tuple[str, float], float]:
@@ -75,7 +75,7 @@ def rates(result: mi.StudyResult, effects: tuple[float, ...]) -> dict[tuple[str,
     samples = result.events["sample"].to_numpy()
     starts = np.flatnonzero(np.diff(samples, prepend=-1))
     for rows in np.split(np.arange(len(samples)), starts[1:]):
-        part = replace(result, estimates_=result.estimates_.take(rows))
+        part = replace(result, estimation=result.estimation.take(rows))
         for effect in effects:
             table = with_effect(part, effect).test(0, 0, tests=TESTS)
             for test, statistic, p in table.select("test", "statistic", "p_value").iter_rows():

@@ -1,1 +1,1 @@
-"""."""
+"""Procedures beside the study: groups, timing, confounding, counterfactuals, randomisation, power, specifications."""

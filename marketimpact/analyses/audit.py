@@ -10,10 +10,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.analyses.confounding import Relation, on_sessions, placed, within_scope
-from marketimpact.core.factorize import NO_DAY
+from marketimpact.core.arrays import NO_DAY
 from marketimpact.errors import DataError, SpecificationError
+from marketimpact.estimation.design_matrix import dates_between
 from marketimpact.estimation.estimates import by_session
-from marketimpact.estimation.windows import check_window, dates_between
+from marketimpact.estimation.windows import check_window
 from marketimpact.events.catalogue import announcements as embedded
 from marketimpact.inference import SignificanceTest
 from marketimpact.study.result import StudyResult
@@ -110,7 +111,7 @@ def audit(
     window = check_window(window, "window")
     if not 0 < shock < 1:
         raise SpecificationError(f"shock={shock!r} must lie between 0 and 1, such as 0.99.")
-    values = result.estimates_
+    values = result.estimation
     taus = np.arange(window[0], window[1] + 1)
     event = _days(result, dates_between(values.location, result.market, window), taus)
     estimation = _estimation_days(result)
@@ -206,7 +207,7 @@ def with_and_without(
 
 
 def _estimation_days(result: StudyResult) -> pl.DataFrame:
-    values = result.estimates_
+    values = result.estimation
     days = _days(result, values.estimation_dates, None)
     if values.windows.excluded is None:
         return days

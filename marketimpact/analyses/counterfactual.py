@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from marketimpact.core.arrays import Floats
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.positions import place
 from marketimpact.estimation.windows import check_window
@@ -17,7 +17,6 @@ from marketimpact.market.market import Market
 
 __all__ = ["Counterfactual", "matched_controls", "synthetic_control"]
 
-Floats = NDArray[np.float64]
 #: Returns of the security (T,) and the donors (T, J) and their names, the security's first, to weights (J,).
 Weigh = Callable[[Floats, Floats, Sequence[str]], Floats]
 #: Fewer sessions than this cannot tell a donor's fit from luck.

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import scipy
 
+from marketimpact.core.arrays import as_dates
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.estimation.windows import as_dates
 from marketimpact.inference import detectable
 from marketimpact.inference.correlation.pairs import shared_part
 from marketimpact.sources.files.tables import table_of
@@ -117,7 +117,7 @@ def _valued(  # noqa: PLR0917  # what is asked, and what it takes to answer
 ) -> pl.DataFrame:
     """Every event with its market value and effect, in the order of the result's events."""
     car = result.car(first, last)
-    day = result.estimates_.dates[:, first - result.estimates_.windows.event[0]]
+    day = result.estimation.dates[:, first - result.estimation.windows.event[0]]
     frame = car.select("event_id", "symbol", "date", "car", pl.col("se").alias("_se"), "df").with_columns(
         as_dates(day).alias("_begin")
     )

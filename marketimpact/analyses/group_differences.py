@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import scipy
 
-from marketimpact.core.factorize import NO_DAY
+from marketimpact.core.arrays import NO_DAY
 from marketimpact.errors import SpecificationError
 from marketimpact.events.exchange_clocks import apart
 from marketimpact.inference import detectable
@@ -198,7 +198,7 @@ def _panel(
     names: Sequence[object] = ("long", "short"),
 ) -> _Panel:
     """Portfolios of every group under every announcement that hit all of them."""
-    values = result.estimates_
+    values = result.estimation
     columns = slice(first - values.windows.event[0], last - values.windows.event[0] + 1)
     held = result.car(first, last).select(pl.col("car").is_not_null())["car"].to_numpy()
     met = [
@@ -255,7 +255,7 @@ def _portfolios(
 
     A group on exchanges that are hardly open together is made of one portfolio on each, by number of members.
     """
-    values = result.estimates_
+    values = result.estimation
     exchange, clocks = exchanges(values.location.security, result.market)
     used = np.unique(exchange)
     part_of = exchange if apart(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)

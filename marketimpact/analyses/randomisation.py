@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.progress import PATIENCE, bar
 from marketimpact.errors import SpecificationError
-from marketimpact.estimation.windows import Floats, Ints, as_dates
 from marketimpact.market.market import Market
 from marketimpact.study.event_study import EventStudy
 from marketimpact.study.result import StudyResult
@@ -235,7 +235,7 @@ class _Places:
     @classmethod
     def of(cls, result: StudyResult, market: Market, avoid: pl.DataFrame | None, window: tuple[int, int]) -> _Places:
         """Sessions with a return and an estimation window before, whose window holds no date to avoid."""
-        location, windows = result.estimates_.location, result.estimates_.windows
+        location, windows = result.estimation.location, result.estimation.windows
         first_row, n = location.first_row, location.n_sessions
         bad = (result.events if avoid is None else avoid)["date"].drop_nulls().unique().to_physical().to_numpy()
         returns, days = market.column("ret"), market.days

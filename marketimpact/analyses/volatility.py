@@ -10,10 +10,11 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from marketimpact.core.factorize import NO_DAY
+from marketimpact.core.arrays import NO_DAY, as_dates
 from marketimpact.errors import SpecificationError
+from marketimpact.estimation.design_matrix import dates_between
 from marketimpact.estimation.pipeline import estimate
-from marketimpact.estimation.windows import Windows, as_dates, dates_between
+from marketimpact.estimation.windows import Windows
 from marketimpact.market.market import Market
 from marketimpact.models import Design
 from marketimpact.study.result import StudyResult
@@ -53,7 +54,7 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
     missing. Null: the event left the variance as it was. Firms that share a day share its volatility:
     read the rows of `test` that are `valid`. Landsman, Maydew and Thornock (2012).
     """
-    values = result.estimates_
+    values = result.estimation
     if result.model.name == AbnormalVolatility.name:
         raise SpecificationError("This result is of abnormal volatility already.")
     if values.residuals.shape[1] != values.windows.estimation[1] - values.windows.estimation[0] + 1:
@@ -66,7 +67,7 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
     return StudyResult(
         model=AbnormalVolatility(),
         market=market,
-        estimates_=estimates,
+        estimation=estimates,
         attrition=pl.concat([result.attrition, attrition]).sort("event_id"),
         recorded=partial(_record, result.recorded),
     )
@@ -103,7 +104,7 @@ def _market_of(result: StudyResult) -> Market:
 
 def _panel_of(result: StudyResult) -> pl.DataFrame:
     """One row per event and session from the first of the estimation window to the last of the event window."""
-    values = result.estimates_
+    values = result.estimation
     residual = values.residuals / values.fit.sigma[:, None]
     gap = np.full((len(residual), values.windows.event[0] - values.windows.estimation[1] - 1), np.nan)
     with np.errstate(divide="ignore"):

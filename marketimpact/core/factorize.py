@@ -9,13 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["NO_DAY", "Numbered", "numbered", "ordered", "pieces", "rows_of"]
+from marketimpact.core.arrays import Ints
 
-Ints = NDArray[np.int64]
+__all__ = ["Numbered", "numbered", "ordered", "pieces", "rows_of"]
+
 S = TypeVar("S", bound=np.generic)
 
-#: Stands for a day that is not there, among days since 1970-01-01: earlier than all others.
-NO_DAY = -(2**31) + 1
 #: A table of this many numbers is always small enough; larger ones are so for as many values.
 SPREAD = 2**20
 #: Numbers below are short.

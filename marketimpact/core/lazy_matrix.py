@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from marketimpact.core.threads import mapped
 
-__all__ = ["Rows", "Rowwise", "Sweep", "by_day", "kernels", "run_sums"]
+__all__ = ["Rows", "Rowwise", "Sweep", "by_day", "run_sums"]
 
 R = TypeVar("R")
 #: Which rows.
@@ -135,7 +135,7 @@ def by_day(
 def _summed(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Sum of what is present on each day and how much is, of every `BLOCK` rows, (B, D)."""
     if len(values) >= CHUNK:
-        blocks: tuple[NDArray[np.float64], NDArray[np.int64]] = kernels().by_day(values, BLOCK)
+        blocks: tuple[NDArray[np.float64], NDArray[np.int64]] = _kernels().by_day(values, BLOCK)
         return blocks
     present = ~np.isnan(values)
     filled = np.where(present, values, 0.0)
@@ -149,7 +149,7 @@ def _sums_of_blocks(values: NDArray[Any]) -> NDArray[Any]:
 def _sweep(values: NDArray[np.float64], length: int) -> tuple[NDArray[Any], ...]:
     """Sums and counts of blocks of rows, (B, M) and (B, M - length + 1), and positive days of every row."""
     if len(values) >= CHUNK:
-        swept: tuple[NDArray[Any], ...] = kernels().sweep(values, length, BLOCK)
+        swept: tuple[NDArray[Any], ...] = _kernels().sweep(values, length, BLOCK)
         return swept
     ragged = np.isnan(values).any(axis=1, keepdims=True)
     partly = np.where(ragged, values, np.nan)
@@ -171,8 +171,8 @@ def _added(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
     return np.asarray(total)
 
 
-def kernels() -> Any:
+def _kernels() -> Any:
     """The compiled loops: numba is slow to load, and small studies do not need it."""
-    from marketimpact.inference import kernels  # noqa: PLC0415
+    from marketimpact.core import lazy_matrix_kernels  # noqa: PLC0415
 
-    return kernels
+    return lazy_matrix_kernels

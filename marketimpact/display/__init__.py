@@ -1,1 +1,1 @@
-"""."""
+"""Charts and tables from frames."""

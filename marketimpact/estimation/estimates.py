@@ -11,21 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from marketimpact.core.arrays import Bools, Floats, Ints, as_dates
 from marketimpact.core.lazy_matrix import Rowwise
 from marketimpact.estimation import market_subset as slices
+from marketimpact.estimation.design_matrix import cut, dates_between, estimation_cut
 from marketimpact.estimation.fit import EventDays, chunks, event_days, residuals_of, window_sums
-from marketimpact.estimation.windows import (
-    Bools,
-    Floats,
-    Ints,
-    Places,
-    Windows,
-    as_dates,
-    cut,
-    dates_between,
-    estimation_cut,
-    spans,
-)
+from marketimpact.estimation.positions import Places
+from marketimpact.estimation.windows import Windows, spans
 from marketimpact.market.market import Market
 from marketimpact.models import Fit, Model, dot, sum_days
 

@@ -10,9 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.core import schema
+from marketimpact.core.fingerprint import fingerprint
 from marketimpact.errors import MarketImpactWarning
 from marketimpact.market.market import Market
-from marketimpact.sources.protocol import fingerprint
 
 __all__ = ["ExcludedDays"]
 

@@ -14,12 +14,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.core import memory, progress
+from marketimpact.core.arrays import Ints
 from marketimpact.errors import DataError, MarketImpactError, SpecificationError
 from marketimpact.estimation import market_subset as slices
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.estimation.fit import DAYS, EventDays
-from marketimpact.estimation.positions import LOCATION
-from marketimpact.estimation.windows import Ints, Places, Windows
+from marketimpact.estimation.positions import LOCATION, Places
+from marketimpact.estimation.windows import Windows
 from marketimpact.market.market import Market
 from marketimpact.models import Fit, Model
 

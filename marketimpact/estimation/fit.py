@@ -11,19 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact import models
+from marketimpact.core.arrays import Bools, Floats, Ints
 from marketimpact.core.threads import mapped
-from marketimpact.estimation.windows import (
-    Bools,
-    Floats,
-    Ints,
-    Places,
-    Windows,
-    cut,
-    dates_between,
-    estimation_cut,
-    own_variance_of,
-    spans,
-)
+from marketimpact.estimation.design_matrix import cut, dates_between, estimation_cut, own_variance_of
+from marketimpact.estimation.positions import Places
+from marketimpact.estimation.windows import Windows, spans
 from marketimpact.market.market import Market
 from marketimpact.models import Fit, Model
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from marketimpact.core.arrays import Ints
 from marketimpact.core.factorize import numbered
-from marketimpact.estimation.windows import Ints, Places, Windows
+from marketimpact.estimation.positions import Places
+from marketimpact.estimation.windows import Windows
 from marketimpact.market import parquet_panel as datasets
 from marketimpact.market import session_returns as panels
 from marketimpact.market.market import Market

@@ -7,12 +7,15 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from marketimpact.core.arrays import Bools, Ints
 from marketimpact.errors import SpecificationError
+from marketimpact.estimation.attrition import ATTRITION
+from marketimpact.estimation.design_matrix import excluded_days
 from marketimpact.estimation.estimates import Estimates, autocorrelation
 from marketimpact.estimation.executors import Job, Sharing, share
 from marketimpact.estimation.fit import fitted, residuals_of
-from marketimpact.estimation.positions import ATTRITION, LOCATION, place
-from marketimpact.estimation.windows import Bools, Ints, Places, Windows, excluded_days
+from marketimpact.estimation.positions import LOCATION, Places, place
+from marketimpact.estimation.windows import Windows
 from marketimpact.market.market import Market
 from marketimpact.models import Model
 

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+from functools import cached_property
+
 import numpy as np
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.factorize import ordered
+from marketimpact.estimation.attrition import ATTRITION
 from marketimpact.market.market import Market
 
-__all__ = ["ATTRITION", "LOCATION", "REASONS", "place"]
+__all__ = ["LOCATION", "place"]
 
-#: The closed list of reasons why an event cannot be used.
-REASONS = {
-    "unknown_symbol": "the market does not know the security",
-    "no_prices": "the price source has no prices of the security",
-    "no_date": "the event has no date",
-    "before_data": "day 0 lies before the security's first price",
-    "after_data": "day 0 lies after the security's last price",
-    "other_listing": "the firm's other listing stands for it",
-    "no_benchmark": "the security's benchmark has no prices",
-    "too_few_observations": "the estimation window has fewer complete sessions than min_observations",
-    "no_event_returns": "no session of the event window has a return",
-    "singular_regressors": "a regressor is constant or a combination of the others in the estimation window",
-    "no_variation": "the return does not vary around the model in the estimation window",
-}
 #: Where an event's day 0 sits in the market's panel.
 LOCATION = ("_first_row", "_n_sessions", "_day0", "_security")
-ATTRITION = {"event_id": pl.String, "reason": pl.String, "detail": pl.String}
 
 
 def place(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -106,3 +97,47 @@ def _attrition(dropped: pl.DataFrame) -> pl.DataFrame:
         detail = pl.coalesce("align_detail", detail)
         reason = pl.coalesce("align_reason", reason)
     return dropped.select("event_id", reason.alias("reason"), detail.alias("detail")).cast(ATTRITION)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where N events lie in the market's panel.
+
+    Attributes
+    ----------
+    first_row, n_sessions : (N,) arrays of int
+        First row of the event's security, and how many it has.
+    day0 : (N,) array of int
+        Sessions from there to day 0.
+    security : (N,) array of int
+        Row of the event's security among the market's `first_rows`.
+    sign : (N,) array
+        +1, or -1 for an event whose returns are counted the other way round.
+    """
+
+    first_row: Ints
+    n_sessions: Ints
+    day0: Ints
+    security: Ints
+    sign: Floats
+
+    @classmethod
+    def of(cls, placed: pl.DataFrame) -> Places:
+        """Of placed events, each counted as it is."""
+        names = ("_first_row", "_n_sessions", "_day0", "_security")
+        first_row, n_sessions, day0, security = (placed[name].to_numpy().astype(np.int64) for name in names)
+        return cls(first_row, n_sessions, day0, security, np.ones(placed.height))
+
+    @cached_property
+    def in_memory(self) -> Ints:
+        """Events in the order of the market's rows, which is that of its memory, (N,)."""
+        by_day = ordered(self.day0)
+        return by_day[ordered(self.security[by_day])]
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self.day0)
+
+    def take(self, rows: Ints | slice) -> Places:
+        """Those of some of the events."""
+        return Places(*(getattr(self, part.name)[rows] for part in fields(Places)))

@@ -9,10 +9,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from marketimpact.core.arrays import Floats, Ints
+
 __all__ = ["Clock", "apart", "links"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Link = tuple[Ints, Ints]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from marketimpact.core.factorize import NO_DAY, numbered, rows_of
+from marketimpact.core.arrays import NO_DAY
+from marketimpact.core.factorize import numbered, rows_of
 from marketimpact.core.lazy_matrix import Rowwise
 from marketimpact.events.exchange_clocks import Clock
 from marketimpact.inference.sample import Floats, Ints

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.factorize import Numbered, numbered
 from marketimpact.core.lazy_matrix import Rowwise
 from marketimpact.events.exchange_clocks import Clock
@@ -16,9 +16,6 @@ from marketimpact.inference.correlation.overlap import Overlap, chains, overlap_
 from marketimpact.inference.correlation.pairs import MeanCorrelation, Pairs
 
 __all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

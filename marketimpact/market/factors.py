@@ -7,11 +7,12 @@ from datetime import date
 
 import polars as pl
 
-from marketimpact.errors import DataError, MarketImpactWarning
+from marketimpact.core import schema
+from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.market import session_returns as panels
 from marketimpact.sources.french.factors import FrenchFactors, wrong_market
 
-__all__ = ["check_factors", "read_french"]
+__all__ = ["check_factors", "factor_on_panel", "read_french", "source"]
 
 #: A daily factor that moves by more than this is most likely in percent.
 PERCENT_SD = 0.15
@@ -56,3 +57,85 @@ def read_french(
     if doubt:
         warnings.warn(doubt, MarketImpactWarning, stacklevel=3)
     return factors.read(first, last)
+
+
+def source(
+    panel: pl.DataFrame, securities: pl.DataFrame, given: str | pl.DataFrame, mic: str | None
+) -> tuple[pl.DataFrame, str]:
+    """``date, ret`` of a security, a benchmark or a frame, and the exchange on whose sessions it trades.
+
+    Raises
+    ------
+    SpecificationError
+        For an unknown symbol, or where the exchange is not known.
+    """
+    if isinstance(given, pl.DataFrame):
+        if mic is None:
+            raise SpecificationError('Returns have dates but no clock: say on which exchange, such as mic="XNYS".')
+        return schema.check(schema.Benchmark, given, "the factor's returns").select("date", "ret"), mic
+    own = panel.filter(pl.col("symbol") == given)
+    if own.height:
+        return own.select("date", "ret"), str(own["mic"][0])
+    users = securities.filter(pl.col("benchmark") == given).sort("symbol")
+    mics = users["mic"].unique().sort().to_list()
+    home = mic or (mics[0] if len(mics) == 1 else None)
+    if home is None and mics:
+        raise SpecificationError(
+            f"{given!r} is the benchmark of securities on {', '.join(mics)}, so its own exchange is not known: "
+            f'say which, such as mic="{mics[0]}".'
+        )
+    if home is None or home not in mics:
+        raise SpecificationError(
+            f"{given!r} is neither a security of this market nor a benchmark{f' on {mic}' if mic else ''}. Hand in "
+            'its returns, a frame with date and ret, and mic="...".'
+        )
+    first = users.filter(pl.col("mic") == home)["symbol"][0]
+    return panel.filter(pl.col("symbol") == first).select("date", pl.col("market").alias("ret")), home
+
+
+def factor_on_panel(
+    panel: pl.DataFrame, sessions: pl.DataFrame, foreign: pl.DataFrame, listed: pl.DataFrame
+) -> pl.Series:
+    """Return of a foreign series between a session's close and the close before, row for row beside `panel`.
+
+    Parameters
+    ----------
+    panel : polars.DataFrame
+        ``symbol, mic, session, date``, sorted by (symbol, session).
+    sessions : polars.DataFrame
+        ``mic, date, close`` of the panel's exchanges.
+    foreign : polars.DataFrame
+        ``date, ret``, simple returns on sessions of its own exchange.
+    listed : polars.DataFrame
+        ``date, close``: the sessions of that exchange.
+
+    Returns
+    -------
+    polars.Series
+        Compounded over the foreign sessions that close after the close before and no later than the
+        session's own close, so that nothing in it is news to come; 0 where there is none, and null
+        where one of them has no return or the session before is not known.
+    """
+    known = listed.select("date", "close").sort("close")
+    dated = known.join(foreign.select("date", "ret"), on="date", how="left", validate="1:1", maintain_order="left")
+    strangers = foreign.drop_nulls("ret").join(known, on="date", how="anti")
+    if strangers.height:
+        raise DataError(
+            f"{strangers.height} returns lie on dates without a session of their exchange, the first on "
+            f"{strangers['date'].min()!s}; drop them, or give the right mic.",
+            rows=strangers,
+        )
+    path = dated.select(
+        "close",
+        (pl.col("ret").fill_null(0.0) + 1.0).cum_prod().alias("_level"),
+        pl.col("ret").is_null().cum_sum().cast(pl.Int64).alias("_gaps"),
+    )
+    own = sessions.select("mic", "date", "close").sort("close")
+    seen = own.join_asof(path, on="close", strategy="backward", check_sortedness=False).sort("mic", "date")
+    before = {c: pl.col(c).shift(1).over("mic") for c in ("_level", "_gaps")}
+    value = seen.with_columns(
+        pl.when(pl.col("_gaps") == before["_gaps"]).then(pl.col("_level") / before["_level"] - 1.0).alias("_factor")
+    )
+    return panel.join(
+        value.select("mic", "date", "_factor"), on=["mic", "date"], how="left", validate="m:1", maintain_order="left"
+    )["_factor"]

@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact.core.fingerprint import fingerprint
 from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.events import calendars
 from marketimpact.market import checks, repairs
 from marketimpact.market import session_returns as panels
-from marketimpact.sources.protocol import PriceTable, fingerprint
+from marketimpact.sources.protocol import PriceTable
 
 __all__ = ["combined", "finished", "from_prices", "some"]
 

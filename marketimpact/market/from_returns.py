@@ -10,14 +10,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.core import schema
+from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.fingerprint import fingerprint
 from marketimpact.errors import DataError
 from marketimpact.market.grid_panel import Grid
-from marketimpact.sources.protocol import fingerprint
 
 __all__ = ["FROM_RETURNS", "of_returns"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 #: Stands for the exchange of such a market: its sessions are the benchmark's dates.
 FROM_RETURNS = "SESSIONS"

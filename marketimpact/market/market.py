@@ -17,11 +17,11 @@ from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events import calendars
 from marketimpact.events.exchange_clocks import Clock
 from marketimpact.market import checks, conversions
-from marketimpact.market import foreign_factor as foreign
 from marketimpact.market import parquet_panel as datasets
 from marketimpact.market import session_returns as panels
 from marketimpact.market import trading_rules as trading
-from marketimpact.market.factors import check_factors, read_french
+from marketimpact.market.factors import check_factors, factor_on_panel, read_french
+from marketimpact.market.factors import source as foreign_source
 from marketimpact.market.from_prices import combined, from_prices, some
 from marketimpact.market.from_returns import FROM_RETURNS, of_returns
 from marketimpact.market.panel import HoldsPanel, Panel
@@ -370,11 +370,11 @@ class Market(HoldsPanel):
             raise SpecificationError("This market was made from returns and has no clocks: join factors by date.")
         if name in self.panel_columns or name in self.columns:
             raise SpecificationError(f"The market has a column {name!r} already; choose another name.")
-        returns, home = foreign.source(self.panel, self.securities, source, mic)
+        returns, home = foreign_source(self.panel, self.securities, source, mic)
         listed = self.sessions.filter(pl.col("mic") == home)
         if listed.is_empty():
             listed = calendars.sessions([home], *panels.extent(returns))
-        values = foreign.factor_on_panel(self.panel, self.sessions, returns, listed)
+        values = factor_on_panel(self.panel, self.sessions, returns, listed)
         panel = self.panel.with_columns(values.alias(name))
         whose = source if isinstance(source, str) else "returns handed in"
         return replace(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from marketimpact.core.arrays import Ints
+
 __all__ = ["first_alike"]
 
-Ints = NDArray[np.int64]
 
 #: Different series of one length that a security is compared with: exchanges have few benchmarks.
 MOST = 16

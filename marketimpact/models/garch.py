@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from marketimpact.core.arrays import Floats
 from marketimpact.errors import MarketImpactWarning, SpecificationError
-from marketimpact.models.linear import Design, Fit, Floats, fit, residuals
+from marketimpact.models.linear import Design, Fit, fit, residuals
 
 __all__ = ["EGARCH_STATE", "GARCH_STATE", "egarch11", "egarch_forecast", "garch11", "garch_forecast"]
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from marketimpact.core.factorize import NO_DAY
+from marketimpact.core.arrays import NO_DAY
 
 __all__ = ["event_days", "group_sums", "present", "residuals", "squares", "sums", "window_sums"]
 

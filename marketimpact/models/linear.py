@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from marketimpact.core.arrays import Bools, Floats
+
 __all__ = [
     "Design",
     "Fit",
@@ -28,8 +30,6 @@ __all__ = [
     "terms",
 ]
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 #: Smallest eigenvalue of the regressors' correlation matrix below which they are called collinear.
 COLLINEAR = 1e-10

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from marketimpact.models.linear import Design, Fit, Floats, fit
+from marketimpact.core.arrays import Floats
+from marketimpact.models.linear import Design, Fit, fit
 
 __all__ = ["huber", "theil_sen"]
 

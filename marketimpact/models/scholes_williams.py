@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from marketimpact.models.linear import NO_VARIATION, Design, Fit, Floats
+from marketimpact.core.arrays import Floats
+from marketimpact.models.linear import NO_VARIATION, Design, Fit
 
 __all__ = ["scholes_williams", "scholes_williams_residuals"]
 

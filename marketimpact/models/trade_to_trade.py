@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from marketimpact.models.linear import Design, Fit, Floats, fit, residuals
+from marketimpact.core.arrays import Floats
+from marketimpact.models.linear import Design, Fit, fit, residuals
 
 __all__ = ["by_session", "gap_length", "trade_to_trade"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.market import checks
-from marketimpact.report.tables import Sheet
+from marketimpact.report.blocks import Sheet
 from marketimpact.study.result import StudyResult
 
 __all__ = ["doubted", "doubts"]
@@ -19,7 +19,7 @@ NAMED = 6
 
 def doubted(result: StudyResult) -> str:
     """Securities whose prices have an error or warning on the days this result is made of, for a sentence."""
-    values = result.estimates_
+    values = result.estimation
     used = np.concatenate([values.estimation_dates.ravel(), values.dates.ravel()])
     if not (used >= 0).any():
         return ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,12 +11,13 @@ import polars as pl
 
 from marketimpact.display import charts
 from marketimpact.display import time_charts as timecharts
+from marketimpact.display.formats import percent
 from marketimpact.events.exchange_names import exchange, named
+from marketimpact.report.blocks import Figure
 from marketimpact.report.content import Group, Part, Story, firm_label
-from marketimpact.report.tables import percent
 from marketimpact.study.result import StudyResult
 
-__all__ = ["Figure", "clock", "firms_drawn", "history", "path_figures"]
+__all__ = ["clock", "firms_drawn", "history", "path_figures"]
 
 LEVEL = 0.05
 #: Half a 95% interval of a normal variate, in standard deviations.
@@ -29,29 +28,6 @@ BEFORE, AFTER = timedelta(days=75), timedelta(days=35)
 EARLIER, LATER = timedelta(hours=30), timedelta(hours=54)
 #: Lines of more groups or announcements cannot be told apart.
 MOST_LINES = 7
-#: Pixels of a chart that still reads when it is as wide as a phone.
-PHONE = 480
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A chart as SVG, what it shows for those who cannot see it, and its Vega-Lite for browsers with scripts."""
-
-    svg: str
-    alt: str
-    spec: str
-
-    @property
-    def wide(self) -> bool:
-        """Whether a phone must scroll it sideways, since shrunk to its width no label can be read."""
-        found = re.match(r'<svg[^>]* width="([\d.]+)"', self.svg)
-        return found is not None and float(found[1]) > PHONE
-
-    @classmethod
-    def of(cls, chart: Any, alt: str) -> Figure:
-        """Draw a chart."""
-        svg, spec = charts.drawn(chart)
-        return cls(svg, alt, spec)
 
 
 def firms_drawn(frame: pl.DataFrame, story: Story) -> Figure:
@@ -102,14 +78,14 @@ def path_figures(part: Part, story: Story) -> tuple[list[Figure], set[str]]:
 
 
 def _path(group: Group) -> pl.DataFrame:
-    sessions = pl.col("tau") - int(group.result.estimates_.windows.event[0]) + 1
+    sessions = pl.col("tau") - int(group.result.estimation.windows.event[0]) + 1
     noise = pl.lit(HALF * _noise(group.result)) * sessions.sqrt()
     return group.path.with_columns(pl.lit(group.name).alias("_group"), noise.fill_nan(None).alias("noise"))
 
 
 def _noise(group: StudyResult) -> float:
     """Standard deviation of the group's mean residual, a fraction per session of the estimation window."""
-    residuals = group.estimates_.residuals
+    residuals = group.estimation.residuals
     held = (~np.isnan(residuals)).sum(axis=0)
     means = np.nansum(residuals, axis=0)[held > 0] / held[held > 0]
     return float(means.std(ddof=1)) if len(means) > 1 else np.nan

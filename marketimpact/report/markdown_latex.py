@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from marketimpact.report.blocks import Section
-from marketimpact.report.tables import Cell, Row, Sheet
+from marketimpact.report.blocks import Cell, Row, Section, Sheet
 
 __all__ = ["SIMULATED", "Pages", "as_markdown", "as_tex"]
 

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from marketimpact.errors import SpecificationError
+from marketimpact.report.blocks import Cell, Sheet
 from marketimpact.report.markdown_latex import SIMULATED, Pages
-from marketimpact.report.tables import Cell, Sheet
 
 __all__ = ["as_pdf"]
 

@@ -7,16 +7,16 @@ from typing import Any
 import polars as pl
 import scipy
 
-from marketimpact.estimation.positions import REASONS
+from marketimpact.display.formats import number, p_value, percent, text
+from marketimpact.estimation.attrition import REASONS
 from marketimpact.events.exchange_names import exchange, named
-from marketimpact.report.blocks import Section
+from marketimpact.report.blocks import Cell, Section, Sheet
 from marketimpact.report.content import Group, Part, Story, firm_label, first_valid, limit_hits, readable
 from marketimpact.report.data_quality import doubts
 from marketimpact.report.figures import clock, firms_drawn, history, path_figures
 from marketimpact.report.nearby_events import around
 from marketimpact.report.specification_section import robust
 from marketimpact.report.summary_text import searched
-from marketimpact.report.tables import Cell, Sheet, number, p_value, percent, text
 
 __all__ = ["sections"]
 
@@ -199,7 +199,7 @@ def _firms(part: Part, story: Story) -> pl.DataFrame:
 
 
 def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
-    first, last = story.result.estimates_.windows.event
+    first, last = story.result.estimation.windows.event
     with_day0 = first <= 0 <= last
     if with_day0:
         day0 = part.result.car(0, 0).select("event_id", pl.col("car").alias("ar_0"))
@@ -244,7 +244,7 @@ def _paths(story: Story) -> Section:
         bands |= drawn
         if figures:
             blocks.append((part.headline, tuple(figures), ()))
-    first = story.result.estimates_.windows.event[0]
+    first = story.result.estimation.windows.event[0]
     words = (
         f"Average abnormal returns cumulated from session {number(first, 0)}. The blue band is the 95% interval of the "
         f"mean at each session ({'; '.join(sorted(bands)) or 'none'}); with few events it is wide. "

@@ -7,9 +7,8 @@ import polars as pl
 
 from marketimpact.analyses.specification_curve.curve import CHOICES, SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
-from marketimpact.report.blocks import Section
-from marketimpact.report.figures import Figure
-from marketimpact.report.tables import Sheet, number, p_value, percent
+from marketimpact.display.formats import number, p_value, percent
+from marketimpact.report.blocks import Figure, Section, Sheet
 
 __all__ = ["TITLE", "in_short", "robust"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
+from marketimpact.display.formats import missing, p_value, percent
 from marketimpact.inference import ONE_DATE, structure
 from marketimpact.report.content import Group, Part, Story, Window, firm_label, first_valid, limit_hits, readable
 from marketimpact.report.data_quality import doubted
 from marketimpact.report.nearby_events import around
 from marketimpact.report.specification_section import in_short
-from marketimpact.report.tables import missing, p_value, percent
 from marketimpact.study.result import StudyResult
 
 __all__ = ["caveats", "searched", "summary"]

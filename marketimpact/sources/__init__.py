@@ -1,11 +1,12 @@
 """Who supplies prices: files and folders, databases, AkShare's frames, the simulated sample, Yahoo. And factors."""
 
+from marketimpact.core.fingerprint import fingerprint
 from marketimpact.sources.akshare import AksharePrices
 from marketimpact.sources.database import DatabasePrices
 from marketimpact.sources.files.folder import FolderPrices
 from marketimpact.sources.files.single_file import FilePrices
 from marketimpact.sources.french.factors import FrenchFactors
-from marketimpact.sources.protocol import PriceSource, PriceTable, fingerprint
+from marketimpact.sources.protocol import PriceSource, PriceTable
 from marketimpact.sources.sample import SamplePrices
 from marketimpact.sources.store.store import PriceStore
 from marketimpact.sources.store.stored_prices import StoredPrices

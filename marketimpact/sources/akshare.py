@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources.files.price_rows import none_of_them, refuse_unreadable, typed
 from marketimpact.sources.files.ticker_symbols import ashare_symbol, index_or_share
 from marketimpact.sources.files.vendor_formats import AKSHARE, normal, recognise
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
+from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table, within
 
 __all__ = ["AksharePrices"]
 

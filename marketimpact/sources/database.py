@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SourceError, SpecificationError
 from marketimpact.sources.database_drivers import cause, errors, fetched, of_sqlalchemy, placeholders, quoted
 from marketimpact.sources.files.price_rows import (
@@ -21,7 +22,7 @@ from marketimpact.sources.files.price_rows import (
     typed,
     unadjusted_notes,
 )
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
+from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table, within
 
 __all__ = ["DatabasePrices"]
 

@@ -9,8 +9,9 @@ from datetime import date
 import polars as pl
 
 from marketimpact.core.resources import resource
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SourceError
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
+from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table, within
 
 __all__ = ["SamplePrices"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import polars as pl
 import scipy
@@ -13,11 +13,8 @@ from marketimpact.display import charts
 from marketimpact.display.tables import Table, as_words
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import Alternative, SignificanceTest
+from marketimpact.study.questions import Answers, Questions
 from marketimpact.study.summary import SHOWN_WITH_TESTS, as_lines, headline_window, reasons, title
-
-if TYPE_CHECKING:
-    from marketimpact.study.grouped import Grouped
-    from marketimpact.study.result import StudyResult
 
 __all__ = ["Plot", "Show", "as_html"]
 
@@ -36,10 +33,12 @@ _CAR = ("n_days", "car", "se", "df", "p", "mde", "scar", "bhar", "true_car", "fl
 _TESTS = ("test", "null", "estimate", "statistic", "df", "p_value", "mde", "n_events", "valid", "note")
 
 
-def as_html(result: StudyResult) -> str:
+def as_html(result: Questions) -> str:
     """For a notebook: the lines, and the tests."""
     small = 0 < result.events.height <= SHOWN_WITH_TESTS
-    return as_words(as_lines(result)) + (result.show.test(*headline_window(result))._repr_html_() if small else "")
+    return as_words(as_lines(result)) + (
+        Show(result, result).test(*headline_window(result))._repr_html_() if small else ""
+    )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -64,8 +63,9 @@ class Show:
     True
     """
 
-    _result: StudyResult
-    _asked: StudyResult | Grouped
+    _result: Questions
+    _asked: Answers
+    _group_columns: tuple[str, ...] = ()
 
     def __call__(
         self, frame: pl.DataFrame, title: str = "", *, columns: Sequence[str] = (), notes: Sequence[str] = ()
@@ -106,7 +106,7 @@ class Show:
     ) -> Table:
         """`StudyResult.test`: those that hold first, those that do not set back, every note written once."""
         frame = self._asked.test(first, last, tests=tests, alternative=alternative)
-        shown = [*self._groups(), *_TESTS]
+        shown = [*self._group_columns, *_TESTS]
         return self(
             frame, f"Is the mean abnormal return over {[first, last]} zero?", columns=shown, notes=[UNIT_OF_TESTS]
         )
@@ -114,7 +114,7 @@ class Show:
     def car(self, first: int, last: int) -> Table:
         """`StudyResult.car` without the events' other columns."""
         frame = self._asked.car(first, last)
-        own = [*self._groups(), "event_id", *(name for name in ("name", "date") if name in frame.columns)]
+        own = [*self._group_columns, "event_id", *(name for name in ("name", "date") if name in frame.columns)]
         shown = [*own, *(name for name in _CAR if name in frame.columns)]
         return self(frame, f"Cumulative abnormal return of every event over {[first, last]}", columns=shown)
 
@@ -143,15 +143,12 @@ class Show:
         """What can be asked."""
         return "Show: .test(0, 1), .car(0, 1), .caar(), .single_tests(0, 1), .attrition(), .estimates(), or (frame)"
 
-    def _groups(self) -> tuple[str, ...]:
-        return () if self._asked is self._result else self._asked.columns  # type: ignore[union-attr]
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plot:
     """Charts of a result: `path` and `firms`; called, it draws the path."""
 
-    _result: StudyResult
+    _result: Questions
 
     def __call__(self, first: int | None = None, last: int | None = None) -> Any:
         """Altair chart of the CAAR path with its band, as `path` gives it."""

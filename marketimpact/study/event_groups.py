@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 
+from marketimpact.core.arrays import Ints
 from marketimpact.core.factorize import numbered
 from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.errors import SpecificationError
 from marketimpact.estimation.estimates import Estimates
-from marketimpact.estimation.windows import Ints
 from marketimpact.events.dual_listings import firms
 from marketimpact.events.exchange_clocks import Clock
 from marketimpact.inference import side_by_side
 from marketimpact.market.market import Market
 
-__all__ = ["clusters", "exchanges", "firm_numbers", "listed_twice", "placebo_residuals", "securities_of"]
+__all__ = ["clusters", "exchanges", "firm_numbers", "listed_twice", "placebo_residuals", "securities_of", "signs"]
 
 
 def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:
@@ -79,3 +82,31 @@ def placebo_residuals(estimates: Estimates, market: Market) -> Rowwise:
         exchange=exchange,
         clocks=clocks,
     )
+
+
+def signs(events: pl.DataFrame, directions: Mapping[str, int], by: str) -> pl.Series:
+    """1 or -1 for each event, (N,), by its value in the column `by`; see `StudyResult.signed`."""
+    if not isinstance(directions, Mapping):
+        raise SpecificationError(
+            f"signed() was given {_said(directions)}; it needs a direction, 1 or -1, for every value of a column: "
+            'signed({"restrictive": 1, "permissive": -1}, by="stance"). For a condition of your own make a column of '
+            "the events first and name it in by=."
+        )
+    if not isinstance(by, str) or by not in events.columns:
+        raise SpecificationError(f"by={by!r} is no column of the events: {', '.join(events.columns)}.")
+    wrong = {value: sign for value, sign in directions.items() if sign not in (1, -1)}
+    if wrong:
+        raise SpecificationError(f"directions has {wrong}; a direction is 1 or -1.")
+    unsaid = events.filter(~pl.col(by).is_in(list(directions)).fill_null(value=False))
+    if unsaid.height:
+        values = ", ".join(map(repr, unsaid[by].unique().sort().to_list()))
+        raise SpecificationError(
+            f"{unsaid.height} events have {by} {values}, of which directions says nothing. Give it a direction, or "
+            f"leave them out: result.where(pl.col({by!r}).is_in({sorted(directions)})).signed(...)."
+        )
+    return events[by].replace_strict(dict(directions), return_dtype=pl.Int64)
+
+
+def _said(value: object) -> str:
+    """What was given, without printing a frame."""
+    return f"the expression {value}" if isinstance(value, pl.Expr) else f"a value of type {type(value).__name__}"

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from marketimpact.core.fingerprint import fingerprint
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.excluded_days import ExcludedDays
 from marketimpact.estimation.executors import Sharing
@@ -18,7 +19,6 @@ from marketimpact.estimation.pipeline import estimate
 from marketimpact.estimation.windows import Windows, check_window
 from marketimpact.market.market import Market
 from marketimpact.models import MarketModel, Model, TradeToTrade
-from marketimpact.sources.protocol import fingerprint
 from marketimpact.study.result import StudyResult
 
 __all__ = ["EventStudy"]
@@ -198,7 +198,7 @@ class EventStudy:
         return StudyResult(
             model=self.model,
             market=market,
-            estimates_=estimates,
+            estimation=estimates,
             attrition=attrition,
             recorded=partial(self.record, events.clone(), market),
         )

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import polars as pl
 
 from marketimpact.inference import Alternative, SignificanceTest
 from marketimpact.study.accessors import Show
-
-if TYPE_CHECKING:
-    from marketimpact.study.result import StudyResult
+from marketimpact.study.questions import Questions
 
 __all__ = ["Grouped"]
+
+R = TypeVar("R", bound=Questions)
 
 #: Groups that are listed.
 GROUPS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Grouped:
+class Grouped(Generic[R]):
     """The questions of a `StudyResult`, asked of every group of events; groups in sorted order."""
 
-    result: StudyResult
+    result: R
     columns: tuple[str, ...]
 
-    def groups(self) -> list[tuple[tuple[Any, ...], StudyResult]]:
+    def groups(self) -> list[tuple[tuple[Any, ...], R]]:
         """Each group's values of the grouping columns, and its result."""
         events = self.result.events.select(self.columns)
         found = []
@@ -72,7 +72,7 @@ class Grouped:
     @property
     def show(self) -> Show:
         """The questions answered as tables to read: ``result.by("country").show.test(0, 1)``."""
-        return Show(self.result, self)
+        return Show(self.result, self, self.columns)
 
     def __repr__(self) -> str:
         """The groups and their numbers of events."""

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from marketimpact.core.factorize import NO_DAY, numbered, rows_of
+from marketimpact.core.arrays import NO_DAY, Floats, Ints
+from marketimpact.core.factorize import numbered, rows_of
 from marketimpact.core.lazy_matrix import Rowwise
 from marketimpact.core.threads import mapped
+from marketimpact.estimation.design_matrix import estimation_cut, own_variance_of
 from marketimpact.estimation.estimates import Estimates, autocorrelation, cumulate
 from marketimpact.estimation.fit import CHUNK, group_sums
-from marketimpact.estimation.windows import Floats, Ints, estimation_cut, own_variance_of
 from marketimpact.events.exchange_clocks import Clock, apart
 from marketimpact.inference import Portfolios
 from marketimpact.market.market import Market

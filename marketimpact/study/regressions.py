@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from marketimpact.core.arrays import Floats
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
+from marketimpact.estimation.design_matrix import estimation_cut
 from marketimpact.estimation.estimates import Estimates
-from marketimpact.estimation.windows import Floats, estimation_cut
 from marketimpact.market.market import Market
 from marketimpact.models import Model, fit
 

@@ -20,12 +20,9 @@ from marketimpact.market.market import Market
 from marketimpact.models import Model
 from marketimpact.study import regressions
 from marketimpact.study.accessors import Plot, Show, as_html
-from marketimpact.study.caar import mean_path
-from marketimpact.study.car import car_table, true_cars
-from marketimpact.study.directions import signs
-from marketimpact.study.event_groups import placebo_residuals
+from marketimpact.study.event_groups import placebo_residuals, signs
 from marketimpact.study.grouped import Grouped
-from marketimpact.study.result_frames import estimate_rows, session_rows, single_rows
+from marketimpact.study.result_frames import caar_frame, car_table, estimate_rows, session_rows, single_rows, true_cars
 from marketimpact.study.samples import pairs_of, sample_of
 from marketimpact.study.summary import as_lines
 
@@ -54,7 +51,7 @@ class StudyResult:
 
     model: Model
     market: Market
-    estimates_: Estimates = field(repr=False)
+    estimation: Estimates = field(repr=False)
     attrition: pl.DataFrame
     recorded: Callable[[], Mapping[str, str]] = field(repr=False)
     clustered_by: str | None = None
@@ -71,7 +68,7 @@ class StudyResult:
     @property
     def events(self) -> pl.DataFrame:
         """The usable events, one row each, sorted by `event_id`, with their own columns."""
-        return self.estimates_.events
+        return self.estimation.events
 
     @property
     def estimates(self) -> pl.DataFrame:
@@ -84,7 +81,7 @@ class StudyResult:
         the session after the estimation window, and ``nll``, the negative log-likelihood of 100 times
         the return.
         """
-        return estimate_rows(self.estimates_, self.model)
+        return estimate_rows(self.estimation, self.model)
 
     @property
     def abnormal_returns(self) -> pl.DataFrame:
@@ -93,7 +90,7 @@ class StudyResult:
         Fractions per session; `se` is the forecast standard error of `ar`, `sar` their ratio, t(df)
         under normality. A session without a return has nulls; tau outside the calendar has no row.
         """
-        return session_rows(self.estimates_)
+        return session_rows(self.estimation)
 
     def car(self, first: int, last: int, *, past_limits: bool = False) -> pl.DataFrame:
         """Cumulative abnormal return of every event over sessions `first` to `last`.
@@ -123,9 +120,9 @@ class StudyResult:
             For a window outside the study's `event_window`.
         """
         columns = self._columns(first, last)
-        frame = car_table(self.estimates_, self.market, columns, past_limits=past_limits)
+        frame = car_table(self.estimation, self.market, columns, past_limits=past_limits)
         if self.market.truth is not None:
-            frame = frame.with_columns(true_cars(self.estimates_, self.market.truth, columns))
+            frame = frame.with_columns(true_cars(self.estimation, self.market.truth, columns))
         own = self.events.drop("symbol", *[c for c in _CAR_COLUMNS if c in self.events.columns])
         return pl.concat([frame, own.drop("event_id")], how="horizontal")  # both event by event
 
@@ -150,13 +147,13 @@ class StudyResult:
             shock they share; *cross-sectional, correlation-adjusted* where besides the events are
             seen to have raised the variance over `first` to `last`; *forecast error* for a single event.
         """
-        event_first, event_last = self.estimates_.windows.event
+        event_first, event_last = self.estimation.windows.event
         first = event_first if first is None else first
         last = event_last if last is None else last
         self._columns(first, last)
         if not 0 < level < 1:
             raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
-        return mean_path(self, first, last, level)
+        return caar_frame(self.estimation, self.sample, (first, last), level)
 
     def test(
         self,
@@ -210,21 +207,21 @@ class StudyResult:
         columns = ("event_id", "symbol", "car", "scar", "p")
         return single_rows(self.sample(first, last), self.car(first, last).drop_nulls("car").select(columns))
 
-    def held(self, first: int, last: int) -> NDArray[np.int64]:
+    def rows_with_car(self, first: int, last: int) -> NDArray[np.int64]:
         """Rows of `events` that have a CAR over sessions `first` to `last`."""
         columns = self._columns(first, last)
-        values = self.estimates_
+        values = self.estimation
         return np.flatnonzero(held_events(values.present[:, columns].sum(axis=1), last - first + 1, values.windows))
 
     def sample(self, first: int, last: int) -> Sample:
         """What the tests look at: the events with an abnormal return in the window."""
         return sample_of(
-            self.estimates_,
+            self.estimation,
             self.market,
             self.model,
             window=(first, last),
             columns=self._columns(first, last),
-            held=self.held(first, last),
+            held=self.rows_with_car(first, last),
             placebo=self._placebo,
             pairs=self._pairs,
             clustered_by=self.clustered_by,
@@ -254,17 +251,17 @@ class StudyResult:
     @cached_property
     def _pairs(self) -> Pairs:
         """Correlation of residuals of pairs of events; the same for all windows."""
-        return pairs_of(self.estimates_, self.market)
+        return pairs_of(self.estimation, self.market)
 
     @cached_property
     def _placebo(self) -> Rowwise:
-        return placebo_residuals(self.estimates_, self.market)
+        return placebo_residuals(self.estimation, self.market)
 
     def where(self, predicate: pl.Expr) -> StudyResult:
         """The same result for the events that meet a condition on the events' columns."""
-        return replace(self, estimates_=self.estimates_.take(self.rows(predicate)))
+        return replace(self, estimation=self.estimation.take(self.rows_where(predicate)))
 
-    def rows(self, predicate: pl.Expr) -> NDArray[np.int64]:
+    def rows_where(self, predicate: pl.Expr) -> NDArray[np.int64]:
         """Rows of `events` that meet a condition on the events' columns."""
         # filtered, not selected: a condition that is one literal holds for every event
         return self.events.with_row_index("_row").filter(predicate)["_row"].to_numpy().astype(np.int64)
@@ -295,10 +292,10 @@ class StudyResult:
             For a direction that is not 1 or -1, and for events of which `directions` says nothing.
         """
         sign = signs(self.events, directions, by)
-        turned = self.estimates_.turned(sign.to_numpy().astype(np.float64))
-        return replace(self, estimates_=replace(turned, events=self.events.with_columns(sign.alias("direction"))))
+        turned = self.estimation.turned(sign.to_numpy().astype(np.float64))
+        return replace(self, estimation=replace(turned, events=self.events.with_columns(sign.alias("direction"))))
 
-    def by(self, *columns: str) -> Grouped:
+    def by(self, *columns: str) -> Grouped[StudyResult]:
         """Ask the same question of every group of events."""
         strangers = [c for c in columns if c not in self.events.columns]
         if strangers or not columns:
@@ -317,7 +314,7 @@ class StudyResult:
             imposed, the difference on a constant.
         """
         row = self._row_of(event_id)
-        return regressions.of_event(self.estimates_.take(np.array([row])), self.market, self.model)
+        return regressions.of_event(self.estimation.take(np.array([row])), self.market, self.model)
 
     def regress(
         self,
@@ -374,11 +371,11 @@ class StudyResult:
 
     def __dir__(self) -> list[str]:
         """The questions; not what other rooms of the package need."""
-        return sorted({*super().__dir__()} - {"estimates_", "held", "rows", "sample"})
+        return sorted({*super().__dir__()} - {"rows_with_car", "rows_where", "sample"})
 
     def _columns(self, first: int, last: int) -> slice:
         first, last = check_window((first, last), "window")
-        event_first, event_last = self.estimates_.windows.event
+        event_first, event_last = self.estimation.windows.event
         if first < event_first or last > event_last:
             raise SpecificationError(
                 f"window ({first}, {last}) reaches outside the study's event_window "

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
+import scipy
+from numpy.typing import NDArray
 
-from marketimpact.core.factorize import NO_DAY
-from marketimpact.estimation.estimates import Estimates, by_session
-from marketimpact.inference import Sample, adjust, blocks, romano_wolf, sq_test
+from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
+from marketimpact.core.factorize import numbered
+from marketimpact.core.threads import mapped
+from marketimpact.estimation.estimates import Estimates, Sums, by_session, held_events, summed
+from marketimpact.estimation.fit import chunks
+from marketimpact.inference import (
+    Sample,
+    adjust,
+    band_of,
+    blocks,
+    detectable,
+    quantile_of,
+    romano_wolf,
+    sq_test,
+    structure,
+)
+from marketimpact.market.market import Market
 from marketimpact.models import Model
 
-__all__ = ["estimate_rows", "session_rows", "single_rows"]
+__all__ = ["caar_frame", "car_table", "estimate_rows", "session_rows", "single_rows", "true_cars"]
 
 #: Coefficients that go by a name of their own; others are ``beta_<regressor>``.
 _COEFFICIENTS = {"market": "beta", "market_since_trade": "beta", "sessions_since_trade": "alpha"}
@@ -63,3 +81,169 @@ def single_rows(sample: Sample, held: pl.DataFrame) -> pl.DataFrame:
         *[pl.Series(f"p_{method}", adjust(p, method)) for method in ("holm", "bh", "by")],
         pl.Series("p_romano_wolf", romano_wolf(sample.scar, drawn)),
     ).with_columns(pl.col("sq_p", "p_romano_wolf").fill_nan(None))
+
+
+#: Events whose p-values are looked up at a time.
+PART = 65536
+
+
+def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limits: bool) -> pl.DataFrame:
+    """``event_id, symbol, n_days, car, se, t, df, p, mde, scar, bhar, flags`` of every event; see `StudyResult.car`."""
+    sides = limit_sides(estimates, market)
+    ends = _ends(estimates, sides, columns) if past_limits else np.full(len(sides), columns.stop)
+    inside = _inside(columns.start, ends if past_limits else ends[:1], estimates.present.shape[1])
+    sums = _sums_within(estimates, inside) if past_limits else estimates.summed(columns)
+    n_days = ((estimates.present & inside) if past_limits else estimates.present[:, columns]).sum(axis=1)
+    usable = held_events(n_days, ends - columns.start, estimates.windows)
+    total, variance = np.where(usable, sums.car, np.nan), np.where(usable, sums.variance, np.nan)
+    se = np.sqrt(variance)
+    t = total / se
+    # a short position does not compound as a long one
+    compounds = usable & (market.unit == "simple") & (estimates.sign > 0)
+    frame = pl.DataFrame(
+        {
+            "event_id": estimates.events["event_id"],
+            "symbol": estimates.events["symbol"],
+            "n_days": n_days,
+            "car": total,
+            "se": se,
+            "t": t,
+            "df": estimates.fit.df,
+            "p": _two_sided(t, estimates.fit.df),
+            "mde": se * _least(estimates.fit.df),
+            "scar": t,
+            "bhar": np.where(compounds, sums.grown - sums.expected, np.nan),
+            "flags": _flags(estimates, sides, inside),
+        }
+    ).with_columns(pl.col("car", "se", "t", "p", "mde", "scar", "bhar").fill_nan(None))
+    if past_limits:
+        last = estimates.windows.event[0] + ends - 1
+        frame = frame.with_columns(pl.Series("last", last, dtype=pl.Int64))
+    return frame
+
+
+def _two_sided(t: Floats, df: Ints) -> Floats:
+    """p-values of Student's t, (N,) in and out."""
+    parts = mapped(lambda part: 2.0 * scipy.special.stdtr(df[part], -np.abs(t[part])), chunks(len(t), PART))
+    return np.concatenate(list(parts))
+
+
+def _least(df: Ints) -> Floats:
+    """Smallest effect that is found in 80 of 100 samples, in standard errors; few degrees of freedom occur."""
+    kinds, place, *_ = numbered(df)
+    return detectable(np.ones(len(kinds)), kinds.astype(np.float64))[place]
+
+
+def true_cars(estimates: Estimates, truth: pl.DataFrame, columns: slice) -> pl.Series:
+    """Sum of what was put into simulated prices on each event's sessions of the window, (N,)."""
+    asked = by_session(estimates.events, estimates.dates[:, columns])
+    put_in = truth.group_by("symbol", "date").agg(pl.col("abnormal_return").sum())
+    return (
+        asked.join(put_in, on=["symbol", "date"], how="left", validate="m:1")
+        .group_by("event_id")
+        .agg(pl.col("abnormal_return").fill_null(0.0).sum().alias("true_car"))
+        .sort("event_id")["true_car"]
+    ) * pl.Series(estimates.sign)
+
+
+def limit_sides(estimates: Estimates, market: Market) -> NDArray[np.int8]:
+    """+1 where an event day closed at the upper price limit, -1 at the lower, else 0, (N, W)."""
+    sides = np.zeros(estimates.present.shape, dtype=np.int8)
+    hits = market.limit_hits.filter(pl.col("symbol").is_in(estimates.events["symbol"].unique().to_list()))
+    if hits.is_empty():
+        return sides
+    closes = by_session(estimates.events, estimates.dates)
+    found = closes.join(
+        hits.select("symbol", "date", "side"), on=["symbol", "date"], how="left", validate="m:1", maintain_order="left"
+    )["side"]
+    sides[(found == "upper").fill_null(value=False).to_numpy().reshape(sides.shape)] = 1
+    sides[(found == "lower").fill_null(value=False).to_numpy().reshape(sides.shape)] = -1
+    return sides
+
+
+def _ends(estimates: Estimates, sides: NDArray[np.int8], columns: slice) -> NDArray[np.int64]:
+    """Column after each event's last day: past a close at the limit until the first free one."""
+    ends = np.full(len(sides), columns.stop, dtype=np.int64)
+    width = len(estimates.taus)
+    for row in np.flatnonzero(sides[:, columns.stop - 1]):
+        end = columns.stop
+        # a day without a close after one at the limit is not a free one
+        while end < width and (sides[row, end - 1] or not estimates.present[row, end - 1]):
+            end += 1
+        ends[row] = end
+    return ends
+
+
+def _inside(start: int, ends: NDArray[np.int64], width: int) -> Bools:
+    """Which days of the event window lie in each event's window, (N, W), or (1, W) where all windows end alike."""
+    day = np.arange(width)[None, :]
+    return np.asarray((day >= start) & (day < ends[:, None]))
+
+
+def _sums_within(estimates: Estimates, inside: Bools) -> Sums:
+    """Sums over each event's own window."""
+    days = estimates.days
+    return summed(
+        replace(
+            days,
+            ar=np.where(inside, days.ar, np.nan),
+            loading=np.where(inside[:, :, None], days.loading, 0.0),
+            own_variance=np.where(inside, days.own_variance, 0.0),
+        ),
+        estimates.fit,
+    )
+
+
+def _flags(estimates: Estimates, sides: NDArray[np.int8], inside: Bools) -> pl.Series:
+    """What a reader must know about days of the window, in words; null where there is nothing."""
+    said: dict[int, str] = {}  # most events have nothing to say
+    quiet = bool(estimates.present.all()) and not sides.any()
+    rows = np.flatnonzero([] if quiet else (inside & (~estimates.present | (sides != 0))).any(axis=1))
+    inside = np.broadcast_to(inside, sides.shape)
+    for row, ret in zip(rows.tolist(), estimates.days_of(rows).ret, strict=True):
+        masks = {
+            "no return on": np.isnan(ret),
+            "no benchmark or factor on": ~estimates.present[row] & ~np.isnan(ret),
+            "at the upper price limit on": sides[row] > 0,
+            "at the lower price limit on": sides[row] < 0,
+        }
+        said[row] = "; ".join(
+            f"{what} {', '.join(map(str, estimates.taus[mask & inside[row]]))}"
+            for what, mask in masks.items()
+            if (mask & inside[row]).any()
+        )
+    flags = pl.Series("flags", [None], dtype=pl.String).new_from_index(0, len(sides))
+    return flags.scatter(list(said), list(said.values())) if said else flags
+
+
+_SCHEMA = {
+    "tau": pl.Int64, "aar": pl.Float64, "caar": pl.Float64, "se": pl.Float64, "ci_low": pl.Float64,
+    "ci_high": pl.Float64, "mde": pl.Float64, "n_events": pl.Int64, "band": pl.String,
+}  # fmt: skip
+
+
+def caar_frame(
+    estimates: Estimates, sample_at: Callable[[int, int], Sample], window: tuple[int, int], level: float
+) -> pl.DataFrame:
+    """One row per session of the window; see `StudyResult.caar`."""
+    first, last = window
+    whole = sample_at(first, last)
+    rose = whole.n > 0 and structure(whole).variance_rose
+    zero = estimates.windows.event[0]
+    steps = [
+        _step(tau, estimates.ar[:, tau - zero], sample_at(first, tau), level, variance_rose=rose)
+        for tau in range(first, last + 1)
+    ]
+    return pl.DataFrame(steps, schema=_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def _step(tau: int, day: Floats, sample: Sample, level: float, *, variance_rose: bool) -> tuple[Any, ...]:
+    """One row: the abnormal returns of the session, (N,), and what the sessions up to it came to."""
+    aar = float(day[~np.isnan(day)].mean()) if (~np.isnan(day)).any() else np.nan
+    if sample.n == 0:
+        return tau, aar, np.nan, np.nan, np.nan, np.nan, np.nan, 0, "none"
+    caar = float(sample.car.mean())
+    se, df, name = band_of(sample, variance_rose=variance_rose)
+    quantile = quantile_of(df, level)
+    found = float(detectable(se, df))
+    return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, found, sample.n, name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from marketimpact.core.factorize import NO_DAY
+from marketimpact.core.arrays import NO_DAY
 from marketimpact.core.lazy_matrix import Rowwise
 from marketimpact.estimation.estimates import Estimates, panel
 from marketimpact.events.exchange_clocks import apart

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import polars as pl
 
 from marketimpact.inference import DEFAULT_TESTS, ONE_DATE, band_of, detectable, structure, table
-
-if TYPE_CHECKING:
-    from marketimpact.study.result import StudyResult
+from marketimpact.study.questions import Questions
 
 __all__ = ["SHOWN_WITH_TESTS", "as_lines", "headline_window", "reasons", "title"]
 
@@ -18,9 +14,9 @@ __all__ = ["SHOWN_WITH_TESTS", "as_lines", "headline_window", "reasons", "title"
 SHOWN_WITH_TESTS = 3000
 
 
-def as_lines(result: StudyResult) -> list[str]:
+def as_lines(result: Questions) -> list[str]:
     """The answer in a few lines."""
-    values, events = result.estimates_, result.events
+    values, events = result.estimation, result.events
     lines = [f"StudyResult: {title(result)}" + ("   [SIMULATED PRICES]" if result.market.simulated else "")]
     counts = [f"{events.height} event{'s' if events.height != 1 else ''}"]
     counts += [f"{events['symbol'].n_unique()} securities", f"{events['date'].n_unique()} day-0 dates"]
@@ -32,7 +28,7 @@ def as_lines(result: StudyResult) -> list[str]:
     return lines
 
 
-def _headline(result: StudyResult) -> list[str]:
+def _headline(result: Questions) -> list[str]:
     first, last = headline_window(result)
     sample = result.sample(first, last)
     if sample.n == 0:
@@ -52,7 +48,7 @@ def _headline(result: StudyResult) -> list[str]:
     return lines
 
 
-def _size(value: float, result: StudyResult) -> str:
+def _size(value: float, result: Questions) -> str:
     """A mean CAR in words."""
     if result.market.unit.startswith("log "):
         return f"{value:+.3f} log points ({result.market.unit})"
@@ -65,13 +61,13 @@ def reasons(attrition: pl.DataFrame) -> str:
     return ", ".join(f"{row['reason']} {row['n']}" for row in counted.iter_rows(named=True))
 
 
-def headline_window(result: StudyResult) -> tuple[int, int]:
+def headline_window(result: Questions) -> tuple[int, int]:
     """Day 0 where the event window holds it, else all of it."""
-    first, last = result.estimates_.windows.event
+    first, last = result.estimation.windows.event
     return (0, 0) if first <= 0 <= last else (first, last)
 
 
-def title(result: StudyResult) -> str:
+def title(result: Questions) -> str:
     """Model and estimation window."""
-    first, last = result.estimates_.windows.estimation
+    first, last = result.estimation.windows.estimation
     return f"{result.model.name}, estimated over [{first}, {last}]"

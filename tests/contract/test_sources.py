@@ -19,8 +19,9 @@ from yfinance import base, cache
 from yfinance.data import SingletonMeta
 
 import marketimpact as mi
+from marketimpact.core.fingerprint import fingerprint
 from marketimpact.core.resources import resource
-from marketimpact.sources.protocol import PriceTable, fingerprint
+from marketimpact.sources.protocol import PriceTable
 from tests.contract import vendors
 from tests.peer.yahoo import Listing, YahooPeer, requests_session
 

@@ -86,10 +86,10 @@ def test_events_without_a_label_are_one_cluster_whatever_others_are_called():
 def test_a_result_can_be_pickled_after_it_was_asked():
     result = study_of(2001, mi.MarketModel())
     want = result.test(0, 1), result.car(0, 1), dict(result.record)
-    assert "residual_rows" in vars(result.estimates_)
+    assert "residual_rows" in vars(result.estimation)
     copy = pickle.loads(pickle.dumps(result))
-    assert isinstance(copy.estimates_, Estimates)
-    assert "residual_rows" not in vars(copy.estimates_)
+    assert isinstance(copy.estimation, Estimates)
+    assert "residual_rows" not in vars(copy.estimation)
     assert copy.test(0, 1).equals(want[0])
     assert copy.car(0, 1).equals(want[1])
     assert dict(copy.record) == want[2]

@@ -69,7 +69,7 @@ def run(world: tuple[pl.DataFrame, mi.Market], model: mi.models.Model, **options
         model=model, estimation_window=(-150, -11), event_window=(-3, 3), min_observations=30, **options
     )
     result = study.run(events, market)
-    assert result.estimates_.days.ar.shape[0] == result.estimates_.residuals.shape[0]  # both are kept from here on
+    assert result.estimation.days.ar.shape[0] == result.estimation.residuals.shape[0]  # both are kept from here on
     return result
 
 
@@ -85,7 +85,7 @@ def way(monkeypatch):
 
 
 def assert_same_bits(one: mi.StudyResult, other: mi.StudyResult) -> None:
-    a, b = one.estimates_, other.estimates_
+    a, b = one.estimation, other.estimation
     for name in fitting.DAYS:
         np.testing.assert_array_equal(getattr(a.days, name), getattr(b.days, name), err_msg=name)
     np.testing.assert_array_equal(a.present, b.present)
@@ -102,8 +102,8 @@ def test_kernels_and_arrays_give_the_same_bits(world, model, way):
     few = run(world, model)
     assert few.events.height > 20
     assert few.attrition.height > 3
-    assert np.isnan(few.estimates_.ar).any()
-    assert np.isnan(few.estimates_.residuals).any()
+    assert np.isnan(few.estimation.ar).any()
+    assert np.isnan(few.estimation.residuals).any()
     way(0)
     assert_same_bits(few, run(world, model))
 
@@ -116,17 +116,17 @@ def test_cars_straight_from_the_market_are_those_of_the_days(world, model, windo
     study = mi.EventStudy(model=model, estimation_window=(-150, -11), event_window=(-3, 3), min_observations=30)
     way(10**9)
     few = study.run(events, market)
-    want, sums = few.car(*window), few.estimates_.summed(slice(window[0] + 3, window[1] + 4))
+    want, sums = few.car(*window), few.estimation.summed(slice(window[0] + 3, window[1] + 4))
     assert want["n_days"].n_unique() > 1 or window == (0, 0)
     way(0)
     many = study.run(events, market)
-    rows = many.estimates_.ar_rows.rows(slice(0, many.events.height))
-    assert "days" not in vars(many.estimates_)
-    found = many.estimates_.summed(slice(window[0] + 3, window[1] + 4))
+    rows = many.estimation.ar_rows.rows(slice(0, many.events.height))
+    assert "days" not in vars(many.estimation)
+    found = many.estimation.summed(slice(window[0] + 3, window[1] + 4))
     for name, one, other in zip(sums._fields, sums, found, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=name)
     assert many.car(*window).equals(want)
-    np.testing.assert_array_equal(rows, few.estimates_.ar)
+    np.testing.assert_array_equal(rows, few.estimation.ar)
 
 
 def test_excluded_days_are_excluded_in_both(world, way):
@@ -134,7 +134,7 @@ def test_excluded_days_are_excluded_in_both(world, way):
     way(10**9)
     days = mi.contaminated_days(events, market, near=2)
     few = run(world, mi.MarketModel(), exclude=days)
-    assert (few.estimates_.fit.n_obs < run(world, mi.MarketModel()).estimates_.fit.n_obs.max()).any()
+    assert (few.estimation.fit.n_obs < run(world, mi.MarketModel()).estimation.fit.n_obs.max()).any()
     way(0)
     assert_same_bits(few, run(world, mi.MarketModel(), exclude=days))
 

@@ -62,7 +62,7 @@ def test_garch_likelihood_by_an_optimiser_of_our_own(golden_market):
         day0 = own.filter(pl.col("date") == result.events["date"][position])["session"].item()
         part = own.filter(pl.col("session").is_between(day0 - 200, day0 - 11)).drop_nulls("ret")
         y, x = 100 * part["ret"].to_numpy(), 100 * part["market"].to_numpy()
-        h0 = 1e4 * float(np.nanmean(plain.estimates_.residuals[position] ** 2))
+        h0 = 1e4 * float(np.nanmean(plain.estimation.residuals[position] ** 2))
 
         def path(theta, y=y, x=x, h0=h0):
             a, b, w, p, q = theta
@@ -106,7 +106,7 @@ def test_egarch_likelihood_is_the_textbook_one(golden_market):
         day0 = own["date"].to_list().index(result.events["date"][position])
         part = own[day0 - 200 : day0 - 10].drop_nulls("ret")
         y, x = part["ret"].to_numpy(), part["market"].to_numpy()
-        h0 = float(np.nanmean(plain.estimates_.residuals[position] ** 2))
+        h0 = float(np.nanmean(plain.estimation.residuals[position] ** 2))
 
         def nll(theta, y=y, x=x, h0=h0):
             """Of 100 R; before the sample |z| and z are at their means and ln h at ln h0."""

@@ -170,7 +170,7 @@ def test_placebo_blocks_one_by_one(clustered, name, pick):
 
 def balanced(result: mi.StudyResult) -> mi.StudyResult:
     """Events without a missing day, so that every program sees the same panel."""
-    whole = ~np.isnan(result.estimates_.residuals).any(axis=1) & ~np.isnan(result.estimates_.ar).any(axis=1)
+    whole = ~np.isnan(result.estimation.residuals).any(axis=1) & ~np.isnan(result.estimation.ar).any(axis=1)
     return result.where(pl.col("event_id").is_in(result.events["event_id"].filter(whole).to_list()))
 
 

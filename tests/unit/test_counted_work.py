@@ -121,7 +121,7 @@ def test_days_missing_before_do_not_make_a_layout_of_every_event():
     sample = result.sample(0, 0)
     assert (sample.n_obs < DAYS).mean() > 0.9
     windows = {
-        (day, tuple(row)) for day, row in zip(result.events["date"], result.estimates_.present.tolist(), strict=True)
+        (day, tuple(row)) for day, row in zip(result.events["date"], result.estimation.present.tolist(), strict=True)
     }
     assert len(windows) < sample.n / 2
     assert len(sample.kinds.size) <= len(windows)

@@ -220,7 +220,7 @@ class TestOneListing:
         for result, told in ((both, True), (one, False)):
             mixed = replace(
                 result,
-                estimates_=replace(result.estimates_, events=result.events.with_columns(turned.alias("jurisdiction"))),
+                estimation=replace(result.estimation, events=result.events.with_columns(turned.alias("jurisdiction"))),
             )
             note = mi.mirror(mixed, 0, 0).filter(pl.col("steps_by") == "US - CN")["note"]
             assert all((pairs in text) == told for text in note)

@@ -13,7 +13,7 @@ import pytest
 
 import marketimpact as mi
 from marketimpact.estimation import executors
-from marketimpact.estimation.windows import Places
+from marketimpact.estimation.positions import Places
 from marketimpact.models import Fit
 from tests.conftest import golden, golden_events
 from tests.poison import Poisoned, bad_market
@@ -34,20 +34,20 @@ MODELS = [
 def assert_same(one: mi.StudyResult, other: mi.StudyResult) -> None:
     """Every array to the last bit, in event order, and everything beside them."""
     arrays = {
-        name: (getattr(one.estimates_.days, name), getattr(other.estimates_.days, name)) for name in executors.DAYS
+        name: (getattr(one.estimation.days, name), getattr(other.estimation.days, name)) for name in executors.DAYS
     }
     for name in ("present", "residuals", "estimation_dates"):
-        arrays[name] = getattr(one.estimates_, name), getattr(other.estimates_, name)
+        arrays[name] = getattr(one.estimation, name), getattr(other.estimation, name)
     for name, (left, right) in arrays.items():
         assert left.dtype == right.dtype, name
         assert np.array_equal(left, right, equal_nan=left.dtype.kind == "f"), name
     for name in (part.name for part in fields(Fit)):
-        left, right = getattr(one.estimates_.fit, name), getattr(other.estimates_.fit, name)
+        left, right = getattr(one.estimation.fit, name), getattr(other.estimation.fit, name)
         assert left.dtype == right.dtype, name
         assert np.array_equal(left, right, equal_nan=left.dtype.kind == "f"), name
     assert one.events.equals(other.events)
     for part in fields(Places):
-        places = getattr(one.estimates_.location, part.name), getattr(other.estimates_.location, part.name)
+        places = getattr(one.estimation.location, part.name), getattr(other.estimation.location, part.name)
         assert np.array_equal(*places), part.name
     assert one.attrition.equals(other.attrition)
     assert one.record == other.record

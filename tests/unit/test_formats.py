@@ -86,8 +86,8 @@ def test_an_unknown_format_is_refused_before_any_work(tmp_path):
 def test_the_noise_is_the_scatter_of_the_groups_mean(result):
     group = result.where(pl.col("group") == "Chinese foundries")
     means = []
-    for day in range(group.estimates_.residuals.shape[1]):
-        held = [value for value in group.estimates_.residuals[:, day] if value == value]
+    for day in range(group.estimation.residuals.shape[1]):
+        held = [value for value in group.estimation.residuals[:, day] if value == value]
         means += [sum(held) / len(held)] if held else []
     centre = sum(means) / len(means)
     by_hand = (sum((mean - centre) ** 2 for mean in means) / (len(means) - 1)) ** 0.5

@@ -157,7 +157,7 @@ def test_abnormal_volatility_is_the_log_square_against_its_mean(golden_market):
     volatility = mi.abnormal_volatility(result)
     assert volatility.events["event_id"].to_list() == result.events["event_id"].to_list()
     index = result.events["event_id"].index_of("M1_01")
-    standardised = result.estimates_.residuals[index] / result.estimates_.fit.sigma[index]
+    standardised = result.estimation.residuals[index] / result.estimation.fit.sigma[index]
     usual = np.nanmean(np.log(standardised**2))
     sar = result.abnormal_returns.filter((pl.col("event_id") == "M1_01") & (pl.col("tau") == 0))["sar"].item()
     found = volatility.car(0, 0).filter(pl.col("event_id") == "M1_01").row(0, named=True)

@@ -236,7 +236,7 @@ def test_every_test_that_does_not_refit_can_be_moved(golden_market):
 
 def estimates_of(market, estimation):
     result = mi.EventStudy(estimation_window=estimation, event_window=(-1, 1)).run(golden("events_clustered"), market)
-    return result, result.estimates_
+    return result, result.estimation
 
 
 def test_events_of_one_date_move_together_and_stay_inside_every_estimation_window(golden_market):

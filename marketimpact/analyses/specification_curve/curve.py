@@ -149,7 +149,7 @@ class SpecificationCurve:
         if not used.any():
             raise SpecificationError("Every test that ran asks the market for the returns again; add another.")
         days = np.unique(np.concatenate([market.days for market in plan.benchmarks.values()]))
-        shifts = draw_shifts([result.estimates_ for result in results], results[0].market, days, draws, seed)
+        shifts = draw_shifts([result.estimation for result in results], results[0].market, days, draws, seed)
         curves = joint.placebo_curves(results, plan.filters, plan.event_windows, plan.tests, shifts)
         rows = used[np.repeat(held, ordered.height // len(held))]
         estimate, z = (curve.reshape(len(curve), -1)[:, rows] for curve in curves)

@@ -10,8 +10,8 @@ import polars as pl
 import scipy
 
 from marketimpact.analyses.specification_curve.placebo_days import Moved, Shifts, move
+from marketimpact.core.arrays import Floats
 from marketimpact.core.progress import PATIENCE, bar
-from marketimpact.estimation.windows import Floats
 from marketimpact.inference import SignificanceTest
 from marketimpact.study.result import StudyResult
 
@@ -104,9 +104,9 @@ def placebo_curves(
     estimate, z = np.full(shape, np.nan), np.full(shape, np.nan)
     with bar(None, "Placebo curves", len(results) * len(filters) * len(windows), patience=PATIENCE) as done:
         for number, result in enumerate(results):
-            moved = move(result.estimates_, result.market, result.model, shifts, windows)
+            moved = move(result.estimation, result.market, result.model, shifts, windows)
             for place, predicate in enumerate(filters.values()):
-                rows = result.rows(predicate)
+                rows = result.rows_where(predicate)
                 part = result.where(predicate)
                 for step, window in enumerate(windows):
                     caar, score = _placebo_specification(part, rows, window, tests, moved)
@@ -121,10 +121,10 @@ def _placebo_specification(
     """CAAR (D,) and signed z (D, T) of one filter and window in every draw."""
     draws = len(moved.column)
     caar, z = np.full(draws, np.nan), np.full((draws, len(tests)), np.nan)
-    sample, held = part.sample(*window), rows[part.held(*window)]
+    sample, held = part.sample(*window), rows[part.rows_with_car(*window)]
     if not sample.n:
         return caar, z
-    pool = held if part.estimates_.windows.strict else rows
+    pool = held if part.estimation.windows.strict else rows
     for draw in range(draws):
         car = moved.scar(draw, window, held) * sample.se
         caar[draw] = car.mean()

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from marketimpact.core.factorize import NO_DAY
+from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.errors import SpecificationError
+from marketimpact.estimation.design_matrix import estimation_cut
 from marketimpact.estimation.estimates import Estimates
-from marketimpact.estimation.windows import Floats, Ints, estimation_cut
 from marketimpact.inference import block_sums, chains, overlap_of
 from marketimpact.market.market import Market
 from marketimpact.models import Model, forecast
@@ -20,7 +19,6 @@ from marketimpact.study.event_groups import exchanges, securities_of
 
 __all__ = ["MIN_POSITIONS", "Moved", "Shifts", "draw_shifts", "move", "widened"]
 
-Bools = NDArray[np.bool_]
 
 #: Fewer placebo positions than this cannot give a p-value of 5%.
 MIN_POSITIONS = 20

@@ -1,1 +1,1 @@
-"""."""
+"""Average correlation of the residuals of pairs of events."""

@@ -8,14 +8,11 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from marketimpact.core.arrays import Bools, Ints
 from marketimpact.core.factorize import numbered
 
 __all__ = ["Ends"]
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

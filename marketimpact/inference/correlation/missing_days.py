@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from marketimpact.core.lazy_matrix import kernels
+from marketimpact.core.arrays import Bools, Floats, Ints
+from marketimpact.inference.compiled import kernels
 from marketimpact.inference.correlation.standardised import MIN_COMMON_DAYS, NOTHING, in_order, places_of
 
 __all__ = ["Placed", "Ragged", "summed_correlations"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 #: Rows whose correlations with all others are held at once.
 ROWS = 512

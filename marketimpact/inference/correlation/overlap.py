@@ -10,18 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from marketimpact.core.factorize import NO_DAY, numbered
+from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
+from marketimpact.core.factorize import numbered
 from marketimpact.core.lazy_matrix import CHUNK, Rowwise
 from marketimpact.core.threads import mapped
 from marketimpact.events.exchange_clocks import Clock, apart, links
 
 __all__ = ["BY_DATE", "OTHER_FIRST", "OTHER_LATER", "Layouts", "Overlap", "chains", "layouts", "overlap_of"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 #: How sessions are matched: on the date, or by the news they hear, the other closing first or later.
 BY_DATE, OTHER_FIRST, OTHER_LATER = range(3)

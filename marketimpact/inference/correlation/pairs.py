@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from marketimpact.core.factorize import NO_DAY, numbered, pieces, rows_of
+from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
+from marketimpact.core.factorize import numbered, pieces, rows_of
 from marketimpact.core.lazy_matrix import CHUNK, Rowwise
 from marketimpact.core.threads import mapped
 from marketimpact.events.exchange_clocks import Clock, links
@@ -39,9 +39,6 @@ __all__ = [
     "shared_part",
 ]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 #: So many layouts are summed by compiled loops, however few rows they have.
 MANY = 1024

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from marketimpact.core.arrays import Bools, Floats, Ints
 from marketimpact.core.factorize import pieces
-from marketimpact.core.lazy_matrix import kernels
+from marketimpact.inference.compiled import kernels
 
 __all__ = ["MIN_COMMON_DAYS", "NOTHING", "Layout", "Sums", "in_order", "places_of", "products", "sums_of"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 #: A pair with fewer common days than this has no usable correlation.
 MIN_COMMON_DAYS = 30

@@ -1,1 +1,1 @@
-"""."""
+"""Significance tests, a module for each family."""

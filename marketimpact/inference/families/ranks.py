@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from marketimpact.core.lazy_matrix import CHUNK, Rows, Rowwise, by_day, kernels
+from marketimpact.core.arrays import Bools
+from marketimpact.core.lazy_matrix import CHUNK, Rows, Rowwise, by_day
+from marketimpact.inference.compiled import kernels
 from marketimpact.inference.families.correlation_adjusted import mean_correlation
 from marketimpact.inference.families.parametric import TOO_FEW, normal_p, student_p
 from marketimpact.inference.families.placebo import block_sums
@@ -19,7 +20,6 @@ __all__ = [
 ]  # fmt: skip
 
 
-Bools = NDArray[np.bool_]
 #: Some events' days, and which events, to what is ranked or counted of each day.
 Values = Callable[[Rows, Floats], Floats]
 

@@ -1,1 +1,1 @@
-"""."""
+"""Prices, shares and rates from files."""

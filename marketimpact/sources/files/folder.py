@@ -10,10 +10,11 @@ from pathlib import Path
 
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources.files.price_rows import adjusted, none_of_them, refuse_unreadable, unadjusted_notes
 from marketimpact.sources.files.vendor_csv import PriceFile, opened, rows_of
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
+from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table, within
 
 __all__ = ["FolderPrices"]
 

@@ -8,8 +8,8 @@ from datetime import time
 
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SourceError
-from marketimpact.sources.protocol import listed
 
 __all__ = [
     "adjusted",

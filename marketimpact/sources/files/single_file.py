@@ -14,6 +14,7 @@ import polars as pl
 
 from marketimpact.core import csv_reader as csvtext
 from marketimpact.core import schema
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources.files.price_rows import (
     counted,
@@ -23,7 +24,7 @@ from marketimpact.sources.files.price_rows import (
     text_value,
     wrong_type,
 )
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table, within
+from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table, within
 
 __all__ = ["FilePrices"]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import polars as pl
 
 from marketimpact.core import csv_reader as csvtext
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError
 from marketimpact.sources.files.price_rows import typed
 from marketimpact.sources.files.ticker_symbols import ashare_symbol, bare_number, index_or_share, market_symbol
 from marketimpact.sources.files.vendor_formats import AKSHARE, SINA, STOOQ_BULK, Dialect, normal, recognise
-from marketimpact.sources.protocol import listed
 
 __all__ = ["PriceFile", "opened", "rows_of"]
 

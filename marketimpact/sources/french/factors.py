@@ -12,9 +12,10 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.errors import SourceError, SpecificationError
 from marketimpact.sources.french.parser import FACTORS, joined, loaded, parsed
-from marketimpact.sources.protocol import asked_range, listed, within
+from marketimpact.sources.protocol import asked_range, within
 
 __all__ = ["FrenchFactors", "wrong_market"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError
-from marketimpact.sources.protocol import listed
 
 __all__ = ["FACTORS", "joined", "loaded", "parsed"]
 

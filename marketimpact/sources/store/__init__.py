@@ -1,1 +1,1 @@
-"""."""
+"""The price store: what was fetched, kept and dated."""

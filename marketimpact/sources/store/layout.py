@@ -6,8 +6,8 @@ import json
 import warnings
 from pathlib import Path
 
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning
-from marketimpact.sources.protocol import listed
 from marketimpact.sources.store.files import content_of, set_aside, write_whole
 from marketimpact.sources.store.index import as_json
 

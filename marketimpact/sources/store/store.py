@@ -13,8 +13,8 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
-from marketimpact.sources.protocol import listed
 from marketimpact.sources.store.files import content_of, digest, locked, safe_name, set_aside, sweep, write_whole
 from marketimpact.sources.store.index import (
     SERIES,

@@ -10,16 +10,9 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.errors import SourceError, SpecificationError
-from marketimpact.sources.protocol import (
-    PriceSource,
-    PriceTable,
-    asked_range,
-    asked_symbols,
-    listed,
-    price_table,
-    within,
-)
+from marketimpact.sources.protocol import PriceSource, PriceTable, asked_range, asked_symbols, price_table, within
 from marketimpact.sources.store.files import locked
 from marketimpact.sources.store.index import SERIES, Entry, Update
 from marketimpact.sources.store.layout import known_format

@@ -1,1 +1,1 @@
-"""."""
+"""Prices and shares from Yahoo Finance."""

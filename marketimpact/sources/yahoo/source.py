@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from marketimpact.core.progress import bar
+from marketimpact.core.text import listed
 from marketimpact.errors import SourceError, SpecificationError
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, listed, price_table
+from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table
 from marketimpact.sources.yahoo.bars import Bars, YahooFailure
 from marketimpact.sources.yahoo.shares import COUNTS
 
@@ -146,7 +147,7 @@ class YahooPrices:
             If no symbol has prices; `retryable` where a later try may go through.
         """
         asked, since = self._asked(symbols, first, last)
-        from marketimpact.sources.yahoo.client import VERSION, ask
+        from marketimpact.sources.yahoo.client import VERSION, ask  # noqa: PLC0415  # half a second, paid only here
 
         answers = _ask_all(self, ask, asked, since, last)
         frames = [answer.bars.frame for answer in answers if answer.bars is not None]
@@ -188,7 +189,7 @@ class YahooPrices:
             If no symbol has counts; `retryable` where a later try may go through.
         """
         asked, since = self._asked(symbols, first, last)
-        from marketimpact.sources.yahoo.client import ask_shares
+        from marketimpact.sources.yahoo.client import ask_shares  # noqa: PLC0415  # half a second, paid only here
 
         answers = _ask_all(self, ask_shares, asked, since, last)
         if all(answer.bars is None for answer in answers):

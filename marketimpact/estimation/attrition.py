@@ -1,0 +1,25 @@
+"""Reasons why an event cannot be used."""
+
+from __future__ import annotations
+
+import polars as pl
+
+__all__ = ["ATTRITION", "REASONS"]
+
+#: The closed list of reasons why an event cannot be used.
+REASONS = {
+    "unknown_symbol": "the market does not know the security",
+    "no_prices": "the price source has no prices of the security",
+    "no_date": "the event has no date",
+    "before_data": "day 0 lies before the security's first price",
+    "after_data": "day 0 lies after the security's last price",
+    "other_listing": "the firm's other listing stands for it",
+    "no_benchmark": "the security's benchmark has no prices",
+    "too_few_observations": "the estimation window has fewer complete sessions than min_observations",
+    "no_event_returns": "no session of the event window has a return",
+    "singular_regressors": "a regressor is constant or a combination of the others in the estimation window",
+    "no_variation": "the return does not vary around the model in the estimation window",
+}
+
+
+ATTRITION = {"event_id": pl.String, "reason": pl.String, "detail": pl.String}
