@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.estimation.positions import place
+from marketimpact.estimation.positions import locate_day0
 from marketimpact.estimation.windows import check_window
 from marketimpact.market.market import Market
 
@@ -104,7 +104,7 @@ def calendar_time(
     """
     first, last = check_window(window, "window")
     _check(market, factors, excess=excess, errors=errors, lags=lags, min_firms=min_firms)
-    placed, attrition = place(events, market)
+    placed, attrition = locate_day0(events, market)
     held = _members(placed, market, first, last, (*factors, *(("rf",) if excess else ())))
     lost = placed.join(held, on="event_id", how="anti").select(
         "event_id",

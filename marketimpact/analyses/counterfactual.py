@@ -11,7 +11,7 @@ import polars as pl
 
 from marketimpact.core.arrays import Floats
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.estimation.positions import place
+from marketimpact.estimation.positions import locate_day0
 from marketimpact.estimation.windows import check_window
 from marketimpact.market.market import Market
 
@@ -243,7 +243,7 @@ class _Question:
 
 
 def _run(events: pl.DataFrame, question: _Question) -> Counterfactual:
-    placed, attrition = place(events, question.market)
+    placed, attrition = locate_day0(events, question.market)
     rows: dict[str, list[Any]] = {name: [] for name in _TABLES}
     for event in placed.iter_rows(named=True):
         _one(event, placed, question, rows)

@@ -11,8 +11,8 @@ import scipy
 
 from marketimpact.core.arrays import as_dates
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.inference import detectable
-from marketimpact.inference.correlation.pairs import shared_part
+from marketimpact.inference import minimum_detectable_effect
+from marketimpact.inference.correlation.pairs import window_correlation
 from marketimpact.sources.files.tables import table_of
 
 if TYPE_CHECKING:
@@ -97,8 +97,9 @@ def dollar_effect(
         return each.with_columns(
             (pl.col("effect") - quantile * pl.col("se")).alias("low"),
             (pl.col("effect") + quantile * pl.col("se")).alias("high"),
-            pl.Series("mde", detectable(each["se"].to_numpy().astype(float), each["df"].to_numpy().astype(float)))
-            .fill_nan(None),
+            pl.Series("mde", minimum_detectable_effect(*each.select("se", "df").cast(pl.Float64).to_numpy().T)).fill_nan(
+                None
+            ),
             pl.lit(currency).alias("currency"),
         ).select(
             "event_id", "symbol", "date", "price_date", "price", "shares", "rate", "market_value", "car",
@@ -207,7 +208,7 @@ def _sums(  # noqa: PLR0917
 ) -> pl.DataFrame:
     """Effects of every group, with the correlation of its members' abnormal returns."""
     sample = result.sample(first, last)
-    part, _ = shared_part(sample)
+    part, _ = window_correlation(sample)
     np.fill_diagonal(part, 1.0)
     covariance = part * sample.se[:, None] * sample.se[None, :]
     held = each.filter(pl.col("car").is_not_null()).with_columns(
@@ -229,7 +230,7 @@ def _sums(  # noqa: PLR0917
         n = counts.filter(pl.col(by).eq_missing(pl.lit(value, dtype=counts.schema[by])))["len"].item()
         band: tuple[float | None, ...] = (None, None, None)
         if effect is not None and se:
-            band = (effect - quantile * se, effect + quantile * se, float(detectable(se, np.inf)))
+            band = (effect - quantile * se, effect + quantile * se, float(minimum_detectable_effect(se, np.inf)))
         note = f"{n - len(index)} of {n} events could not be valued" if len(index) < n else None
         rows.append((value, effect, se, *band, float(v.sum()) if len(index) else None, currency, n, len(index), note))
     return pl.DataFrame(rows, schema={by: result.events.schema[by], **_GROUPS}, orient="row")

@@ -12,9 +12,9 @@ import scipy
 
 from marketimpact.core.arrays import NO_DAY
 from marketimpact.errors import SpecificationError
-from marketimpact.events.exchange_clocks import apart
-from marketimpact.inference import detectable
-from marketimpact.inference.correlation.pairs import shared_part
+from marketimpact.events.exchange_clocks import hardly_overlapping
+from marketimpact.inference import minimum_detectable_effect
+from marketimpact.inference.correlation.pairs import window_correlation
 from marketimpact.inference.sample import Floats, Ints
 from marketimpact.study.event_groups import exchanges, listed_twice
 from marketimpact.study.portfolios import portfolios
@@ -106,7 +106,7 @@ def differences(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, 
             "t": t,
             "df": df,
             "p": 2.0 * scipy.special.stdtr(df, -np.abs(t)),
-            "mde": detectable(se, df.astype(float)),
+            "mde": minimum_detectable_effect(se, df.astype(float)),
         }
     ).sort("date", "announcement_id")
 
@@ -258,7 +258,7 @@ def _portfolios(
     values = result.estimation
     exchange, clocks = exchanges(values.location.security, result.market)
     used = np.unique(exchange)
-    part_of = exchange if apart(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
+    part_of = exchange if hardly_overlapping(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
     pieces = [(k, r[part_of[r] == e]) for k, r in enumerate(rows) for e in np.unique(part_of[r])]
     made = portfolios(
         values, result.market, result.model, window,
@@ -267,7 +267,7 @@ def _portfolios(
     weight = np.zeros((len(rows), len(pieces)))
     for column, (k, members) in enumerate(pieces):
         weight[k, column] = len(members) / len(rows[k])
-    part, _ = shared_part(made)
+    part, _ = window_correlation(made)
     np.fill_diagonal(part, 1.0)
     se = np.where(np.isnan(made.se), 0.0, made.se)
     covariance = weight @ (part * se[:, None] * se[None, :]) @ weight.T
@@ -299,7 +299,7 @@ def _mean_tests(gap: Floats, se: float, panel: _Panel, null: str) -> pl.DataFram
     df = float(panel.df.min()) if g == 1 else None
     p = float(2.0 * scipy.special.stdtr(df, -abs(z)) if df else 2.0 * scipy.special.ndtr(-abs(z)))
     note = "assumes that the announcements did not raise the variance" + _caveats(panel, 0)
-    mde = float(detectable(se, df or np.inf))
+    mde = float(minimum_detectable_effect(se, df or np.inf))
     rose = _variance_rose(gap, panel)
     note = f"{rose}; {note}" if rose else note
     rows: list[tuple[object, ...]] = [("forecast_error", null, mean, se, z, df, p, mde, g, not rose, note)]
@@ -307,7 +307,7 @@ def _mean_tests(gap: Floats, se: float, panel: _Panel, null: str) -> pl.DataFram
     t = mean / spread if spread > 0 else np.nan
     few = f"does not hold: needs {MIN_DATES} announcements, here are {g}" if g < MIN_DATES else apart
     p = float(2.0 * scipy.special.stdtr(g - 1, -abs(t))) if g > 1 else np.nan
-    mde = float(detectable(spread, g - 1)) if g > 1 else np.nan
+    mde = float(minimum_detectable_effect(spread, g - 1)) if g > 1 else np.nan
     rows.append(("date_means_t", null, mean, spread, t, float(g - 1), p, mde, g, not few, few or None))
     few = f"does not hold: needs {MIN_PATTERNS} announcements, here are {g}" if g < MIN_PATTERNS else apart
     rows.append(("sign_flip", null, mean, None, t, None, _sign_flip(gap), None, g, not few, few or None))

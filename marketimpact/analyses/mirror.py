@@ -11,7 +11,7 @@ import scipy
 from numpy.typing import NDArray
 
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import detectable
+from marketimpact.inference import minimum_detectable_effect
 from marketimpact.study.event_groups import listed_twice
 
 if TYPE_CHECKING:
@@ -139,7 +139,14 @@ def _mean_of(values: NDArray[np.float64]) -> tuple[float | None, ...]:
         return mean, None, None, None, None, None
     se = float(values.std(ddof=1) / np.sqrt(g))
     t = mean / se
-    return mean, se, t, float(g - 1), float(2.0 * scipy.special.stdtr(g - 1, -abs(t))), float(detectable(se, g - 1))
+    return (
+        mean,
+        se,
+        t,
+        float(g - 1),
+        float(2.0 * scipy.special.stdtr(g - 1, -abs(t))),
+        float(minimum_detectable_effect(se, g - 1)),
+    )
 
 
 def _welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float | None, ...]:
@@ -150,7 +157,14 @@ def _welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float | None
     parts = [values.var(ddof=1) / len(values) for values in (a, b)]
     se = float(np.sqrt(sum(parts)))
     df = float(sum(parts) ** 2 / sum(part**2 / (len(v) - 1) for part, v in zip(parts, (a, b), strict=True)))
-    return gap, se, gap / se, df, float(2.0 * scipy.special.stdtr(df, -abs(gap / se))), float(detectable(se, df))
+    return (
+        gap,
+        se,
+        gap / se,
+        df,
+        float(2.0 * scipy.special.stdtr(df, -abs(gap / se))),
+        float(minimum_detectable_effect(se, df)),
+    )
 
 
 def _doubts(found: Sequence[pl.DataFrame], doubts: Sequence[str]) -> str | None:

@@ -10,7 +10,7 @@ import polars as pl
 import scipy
 
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import band_of, blocks, detectable, power_of, structure
+from marketimpact.inference import band_of, blocks, minimum_detectable_effect, power_of, structure
 
 if TYPE_CHECKING:
     from marketimpact.study.result import StudyResult
@@ -74,7 +74,11 @@ def power(
     if not sample.n:
         raise SpecificationError(f"No event has a return in ({first}, {last}), so there is no power to speak of.")
     se, df, band = band_of(sample, variance_rose=structure(sample).variance_rose)
-    asked = [share * float(detectable(se, df, level=level)) for share in SHARES] if effects is None else list(effects)
+    asked = (
+        [share * float(minimum_detectable_effect(se, df, level=level)) for share in SHARES]
+        if effects is None
+        else list(effects)
+    )
     tail = 1.0 - level / 2.0
     critical = float(scipy.special.stdtrit(df, tail) if np.isfinite(df) else scipy.special.ndtri(tail))
     car, _ = blocks(sample)

@@ -14,7 +14,7 @@ from marketimpact.core.arrays import NO_DAY, as_dates
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.design_matrix import dates_between
 from marketimpact.estimation.pipeline import estimate
-from marketimpact.estimation.windows import Windows
+from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
 from marketimpact.models import Design
 from marketimpact.study.result import StudyResult
@@ -60,7 +60,7 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
     if values.residuals.shape[1] != values.windows.estimation[1] - values.windows.estimation[0] + 1:
         raise SpecificationError(f"abnormal_volatility needs one estimation window; {result.model.name} has two.")
     market = _market_of(result)
-    windows = Windows(values.windows.estimation, values.windows.event, values.windows.min_observations)
+    windows = EstimationSettings(values.windows.estimation, values.windows.event, values.windows.min_observations)
     events = result.events.rename({"symbol": "security"}).with_columns(pl.col("event_id").alias("symbol"))
     events = events.drop(c for c in ("mic", "date_given", "align_reason", "align_detail") if c in events.columns)
     estimates, attrition = estimate(events, market, AbnormalVolatility(), windows)

@@ -12,7 +12,7 @@ from marketimpact import report
 from marketimpact.cli.options import AsCsv, AsJson, Directory
 from marketimpact.cli.printing import flat, json_text, put, rows
 from marketimpact.cli.store import existing_store, open_store
-from marketimpact.cli.study_file import Answer, StudyFile, read_study
+from marketimpact.cli.study_file import StudyFile, StudyRun, read_study
 from marketimpact.cli.study_file_curve import Curve
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.errors import DataError, SpecificationError
@@ -81,7 +81,7 @@ def run(
 
 
 def _write(
-    plan: StudyFile, answer: Answer, curve: Curve | None, folder: Path, kinds: list[str]
+    plan: StudyFile, answer: StudyRun, curve: Curve | None, folder: Path, kinds: list[str]
 ) -> tuple[list[Path], dict[str, pl.DataFrame]]:
     """The report in every format and every table; where the reports are, and the tables."""
     told = report.story(
@@ -111,7 +111,7 @@ def _formats(asked: list[str] | None) -> list[str]:
     return kinds
 
 
-def _said(plan: StudyFile, answer: Answer, tables: dict[str, pl.DataFrame], written: list[Path]) -> dict[str, Any]:
+def _said(plan: StudyFile, answer: StudyRun, tables: dict[str, pl.DataFrame], written: list[Path]) -> dict[str, Any]:
     """What a program wants to know of a run; the tables themselves are files."""
     return {
         "study": plan.name,

@@ -24,7 +24,7 @@ from marketimpact.sources.protocol import PriceSource
 from marketimpact.study.event_study import EventStudy
 from marketimpact.study.result import StudyResult
 
-__all__ = ["Answer", "StudyFile", "read_study"]
+__all__ = ["StudyFile", "StudyRun", "read_study"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class StudyFile:
     specification: CurvePlan | None = None
     source: StudyText = field(default=StudyText("", ""), repr=False, compare=False)
 
-    def run(self, source: PriceSource) -> Answer:
+    def run(self, source: PriceSource) -> StudyRun:
         """Load prices, align, estimate."""
         chronology = announcements(self.announcements_file)
         chosen = self._chosen(chronology)
@@ -80,9 +80,9 @@ class StudyFile:
         events = align(chosen, market, symbols=symbols or None)
         if self.groups:
             events = events.join(self._membership(), on="symbol", how="left", validate="m:1").sort("event_id")
-        return Answer(self.study.run(events, market), events, chronology)
+        return StudyRun(self.study.run(events, market), events, chronology)
 
-    def curve(self, answer: Answer, source: PriceSource) -> Curve | None:
+    def curve(self, answer: StudyRun, source: PriceSource) -> Curve | None:
         """The specification curve that the file asks for and its joint test; None where it asks for none.
 
         `source` is read again only for benchmarks that `answer` does not have.
@@ -159,7 +159,7 @@ class StudyFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StudyRun:
     """What running a study file gives: the result, every aligned event, and the chronology around it."""
 
     result: StudyResult
@@ -200,7 +200,7 @@ def read_study(path: str | Path | None = None) -> StudyFile:
         announcements_file=file.parent / chosen["file"] if "file" in chosen else None,
         securities_file=file.parent / firms["file"] if "file" in firms else None,
         benchmark=firms.get("benchmark", "benchmark"),
-        repair=repairs.asked(content.get("prices", {}).get("repair", list(repairs.DEFAULT))),
+        repair=repairs.check_repairs(content.get("prices", {}).get("repair", list(repairs.DEFAULT))),
         specification=read_curve(content, study, groups, source),
         source=source,
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Ints
 
-__all__ = ["Numbered", "numbered", "ordered", "pieces", "rows_of"]
+__all__ = ["Factorized", "factorize", "rows_by_code", "split_at", "stable_argsort"]
 
 S = TypeVar("S", bound=np.generic)
 
@@ -21,7 +21,7 @@ SPREAD = 2**20
 SHORT = 2**16
 
 
-class Numbered(NamedTuple):
+class Factorized(NamedTuple):
     """Distinct values and which of them each value is.
 
     Attributes
@@ -37,7 +37,7 @@ class Numbered(NamedTuple):
     first: Ints
 
 
-def numbered(values: Ints | pl.Series) -> Numbered:
+def factorize(values: Ints | pl.Series) -> Factorized:
     """Number whole numbers, or a column of any type (whose kinds are then numbers too), in their order."""
     if isinstance(values, pl.Series):
         values = _whole(values)
@@ -45,7 +45,7 @@ def numbered(values: Ints | pl.Series) -> Numbered:
     low, high = (int(values.min()), int(values.max())) if n else (0, -1)
     if high - low > max(n, SPREAD):
         kinds, first, place, size = np.unique(values, return_index=True, return_inverse=True, return_counts=True)
-        return Numbered(kinds, place.astype(np.int64), size.astype(np.int64), first.astype(np.int64))
+        return Factorized(kinds, place.astype(np.int64), size.astype(np.int64), first.astype(np.int64))
     offset = values - low
     count = np.bincount(offset, minlength=high - low + 1)
     kinds = np.flatnonzero(count)
@@ -53,7 +53,7 @@ def numbered(values: Ints | pl.Series) -> Numbered:
     place = number[offset]
     first = np.empty(len(kinds), dtype=np.int64)
     first[place[::-1]] = np.arange(n)[::-1]  # of the rows of one kind the last that is written is the first of them
-    return Numbered(kinds + low, place, count[kinds], first)
+    return Factorized(kinds + low, place, count[kinds], first)
 
 
 def _whole(values: pl.Series) -> Ints:
@@ -69,17 +69,17 @@ def _whole(values: pl.Series) -> Ints:
     return numbers.fill_null(lowest - 1 if isinstance(lowest, int) else 0).to_numpy()
 
 
-def rows_of(found: Numbered) -> list[Ints]:
+def rows_by_code(found: Factorized) -> list[Ints]:
     """Where each kind occurs, increasing."""
-    return pieces(ordered(found.place), np.cumsum(found.size))
+    return split_at(stable_argsort(found.place), np.cumsum(found.size))
 
 
-def ordered(numbers: Ints) -> Ints:
+def stable_argsort(numbers: Ints) -> Ints:
     """Where numbers from 0 on stand in their order, equal ones as they came; short ones are not even compared."""
     short = int(numbers.max(initial=0)) < SHORT
     return np.argsort(numbers.astype(np.uint16) if short else numbers, kind="stable")
 
 
-def pieces(values: NDArray[S], ends: Ints) -> list[NDArray[S]]:
+def split_at(values: NDArray[S], ends: Ints) -> list[NDArray[S]]:
     """Values cut at `ends`, the last of which is their number; `numpy.split` takes far longer for many pieces."""
     return [values[start:end] for start, end in pairwise([0, *ends.tolist()])]

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from marketimpact.core.threads import mapped
+from marketimpact.core.threads import map_in_threads
 
-__all__ = ["Rows", "Rowwise", "Sweep", "by_day", "run_sums"]
+__all__ = ["DaySums", "LazyMatrix", "Rows", "by_day", "run_sums"]
 
 R = TypeVar("R")
 #: Which rows.
@@ -27,7 +27,7 @@ BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class DaySums:
     """What one reading of N rows of M days gives to all who need no more than sums.
 
     Attributes
@@ -48,7 +48,7 @@ class Sweep:
 
 
 @dataclass(frozen=True, eq=False)
-class Rowwise:
+class LazyMatrix:
     """N rows of M days.
 
     Attributes
@@ -61,10 +61,10 @@ class Rowwise:
     n: int
     width: int
     read: Callable[[Rows], NDArray[Any]] = field(repr=False)
-    _swept: dict[int, Sweep] = field(default_factory=dict, repr=False)
+    _swept: dict[int, DaySums] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, values: NDArray[Any]) -> Rowwise:
+    def of(cls, values: NDArray[Any]) -> LazyMatrix:
         """Of what is held already."""
         n, width = values.shape
         return cls(n, width, lambda rows: values[rows])
@@ -83,28 +83,28 @@ class Rowwise:
         if self.n * self.width <= KEPT:
             _ = self.whole  # read once, before threads ask for it
         parts = (slice(start, min(start + CHUNK, self.n)) for start in range(0, self.n, CHUNK))
-        return mapped(lambda part: do(part, self.rows(part)), parts)
+        return map_in_threads(lambda part: do(part, self.rows(part)), parts)
 
     def every(self, do: Callable[[Rows, NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
         """What `do` makes of each row, (N, ...), of some rows (K, ...)."""
         return np.concatenate(list(self.each(do)) or [np.empty((0, 0))])
 
-    def swept(self, length: int) -> Sweep:
+    def swept(self, length: int) -> DaySums:
         """Sums over the rows, by day and by run of `length` days; read once and kept."""
         if length not in self._swept:
             parts = list(self.each(lambda _, values: _sweep(values, length)))
             parts = parts or [_sweep(np.empty((0, self.width)), length)]
             total, count, run_total, run_count, positive = zip(*parts, strict=True)
-            self._swept[length] = Sweep(
+            self._swept[length] = DaySums(
                 _added(total), _added(count), _added(run_total), _added(run_count), np.concatenate(positive)
             )
         return self._swept[length]
 
-    def take(self, numbers: NDArray[np.int64]) -> Rowwise:
+    def take(self, numbers: NDArray[np.int64]) -> LazyMatrix:
         """Some of the rows."""
         if np.array_equal(numbers, np.arange(self.n)):
             return self
-        return Rowwise(len(numbers), self.width, lambda asked: self.rows(numbers[asked]))
+        return LazyMatrix(len(numbers), self.width, lambda asked: self.rows(numbers[asked]))
 
 
 def run_sums(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
@@ -125,7 +125,7 @@ def run_sums(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
 
 
 def by_day(
-    source: Rowwise, do: Callable[[Rows, NDArray[Any]], NDArray[np.float64]]
+    source: LazyMatrix, do: Callable[[Rows, NDArray[Any]], NDArray[np.float64]]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Sum over rows of what is present on each day, and how many are, (D,); `do` makes (K, D) of some rows."""
     total, count = zip(*source.each(lambda rows, values: _summed(do(rows, values))), strict=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from marketimpact.errors import SpecificationError
 
-__all__ = ["budget", "free"]
+__all__ = ["free", "memory_budget"]
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B)\s*", re.IGNORECASE)
@@ -21,7 +21,7 @@ _GROUPS = (
 )
 
 
-def budget(memory: int | str | None) -> int:
+def memory_budget(memory: int | str | None) -> int:
     """Bytes from ``memory=``: a number of bytes, text such as ``"2 GB"``, or None for half of what is free."""
     if memory is None:
         return int(SHARE * free())

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import polars as pl
 
-__all__ = ["cores", "mapped"]
+__all__ = ["cores", "map_in_threads"]
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -20,7 +20,7 @@ R = TypeVar("R")
 AHEAD = 2
 
 
-def mapped(do: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
+def map_in_threads(do: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
     """What `do` makes of each part, in order; compiled loops and numpy let go of Python's lock meanwhile.
 
     A single part is done by the caller. An error is raised where its part's turn comes.

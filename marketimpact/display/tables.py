@@ -13,7 +13,7 @@ import polars as pl
 
 from marketimpact.display.formats import NOTHING, missing, number, p_value, percent, text
 
-__all__ = ["Table", "as_words"]
+__all__ = ["Table", "lines_to_html"]
 
 #: Rows that are shown; a table says so where there are more.
 MOST_ROWS = 60
@@ -34,7 +34,7 @@ WIDTH = 200
 GREY = "#5f6b76"
 
 
-def as_words(lines: Sequence[str]) -> str:
+def lines_to_html(lines: Sequence[str]) -> str:
     """Lines for a notebook, with the indentation they have on a terminal."""
     said = escape("\n".join(lines))
     return f'<div style="white-space: pre-wrap; font-size: 13px; line-height: 1.4">{said}</div>'

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.core.arrays import NO_DAY, Floats, Ints
-from marketimpact.estimation.positions import Places
-from marketimpact.estimation.windows import Windows, spans
+from marketimpact.estimation.positions import EventPositions
+from marketimpact.estimation.windows import EstimationSettings, estimation_spans
 from marketimpact.market.market import Market
 from marketimpact.models.catalogue import Model
 from marketimpact.models.linear import Fit
@@ -15,7 +15,7 @@ from marketimpact.models.linear import Fit
 __all__ = ["cut", "dates_between", "estimation_cut", "excluded_days", "own_variance_of"]
 
 
-def _rows(places: Places, window: tuple[int, int], begin: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+def _rows(places: EventPositions, window: tuple[int, int], begin: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     """Row for every event and day where the event's security begins as told, and whether the calendar has that day."""
     taus = np.arange(window[0], window[1] + 1)
     session = places.day0[:, None] + taus[None, :]
@@ -24,7 +24,7 @@ def _rows(places: Places, window: tuple[int, int], begin: Ints) -> tuple[Ints, N
 
 
 def cut(
-    places: Places, market: Market, model: Model, window: tuple[int, int], *, instruments: bool = False
+    places: EventPositions, market: Market, model: Model, window: tuple[int, int], *, instruments: bool = False
 ) -> tuple[Floats, Floats, Floats]:
     """Return (N, D), regressors (N, D, p) and risk-free rate (N, D) of a window; NaN where missing."""
     design = model.design
@@ -48,24 +48,24 @@ def cut(
 
 
 def estimation_cut(
-    places: Places, market: Market, model: Model, windows: Windows, *, instruments: bool = False
+    places: EventPositions, market: Market, model: Model, windows: EstimationSettings, *, instruments: bool = False
 ) -> tuple[Floats, Floats]:
     """Return and regressors of the estimation window, and of the stretch after the event where the model has one."""
-    parts = [cut(places, market, model, span, instruments=instruments) for span in spans(model, windows)]
+    parts = [cut(places, market, model, span, instruments=instruments) for span in estimation_spans(model, windows)]
     y, x = np.concatenate([y for y, _, _ in parts], axis=1), np.concatenate([x for _, x, _ in parts], axis=1)
     return np.where(excluded_days(places, model, windows), np.nan, y), x
 
 
-def excluded_days(places: Places, model: Model, windows: Windows) -> NDArray[np.bool_]:
+def excluded_days(places: EventPositions, model: Model, windows: EstimationSettings) -> NDArray[np.bool_]:
     """Which estimation days are to be taken as missing, (N, M) or one False for all."""
     if windows.excluded is None:
         return np.zeros((1, 1), dtype=bool)
-    parts = [_rows(places, span, places.first_row) for span in spans(model, windows)]
+    parts = [_rows(places, span, places.first_row) for span in estimation_spans(model, windows)]
     return np.concatenate([windows.excluded[rows] & inside for rows, inside in parts], axis=1)
 
 
 def own_variance_of(
-    fitted: Fit, x: Floats, model: Model, windows: Windows, span: tuple[int, int] | None = None
+    fitted: Fit, x: Floats, model: Model, windows: EstimationSettings, span: tuple[int, int] | None = None
 ) -> Floats:
     """Variance of every event day's own shock in units of sigma squared, (N, L)."""
     if model.design.own_variance is None:
@@ -74,7 +74,7 @@ def own_variance_of(
     return model.design.own_variance(fitted, x, np.arange(first, last + 1) - windows.estimation[1])
 
 
-def dates_between(places: Places, market: Market, window: tuple[int, int]) -> Ints:
+def dates_between(places: EventPositions, market: Market, window: tuple[int, int]) -> Ints:
     """Dates of a window's sessions as days since 1970-01-01, (N, L); `NO_DAY` outside the calendar."""
     values, begins = market.dates
     rows, inside = _rows(places, window, begins[places.security])

@@ -12,16 +12,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Bools, Floats, Ints, as_dates
-from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation import market_subset as slices
 from marketimpact.estimation.design_matrix import cut, dates_between, estimation_cut
-from marketimpact.estimation.fit import EventDays, chunks, event_days, residuals_of, window_sums
-from marketimpact.estimation.positions import Places
-from marketimpact.estimation.windows import Windows, spans
+from marketimpact.estimation.fit import EventWindow, abnormal_returns, chunks, residuals_of, window_sums
+from marketimpact.estimation.positions import EventPositions
+from marketimpact.estimation.windows import EstimationSettings, estimation_spans
 from marketimpact.market.market import Market
 from marketimpact.models import Fit, Model, dot, sum_days
 
-__all__ = ["Estimates", "Sums", "autocorrelation", "by_session", "cumulate", "held_events", "panel", "summed"]
+__all__ = ["CarSums", "Estimates", "autocorrelation", "by_session", "cumulate", "has_car", "panel", "summed"]
 
 #: Event windows that are read at a time ...
 CHUNK = 8192
@@ -53,15 +53,15 @@ class Estimates:
         The days of the event window, where a worker sent them.
     """
 
-    windows: Windows
+    windows: EstimationSettings
     events: pl.DataFrame
     fit: Fit
     present: Bools
-    location: Places
+    location: EventPositions
     market: Market = field(repr=False)
     model: Model = field(repr=False)
-    kept: EventDays | None = field(default=None, repr=False)
-    _summed: dict[tuple[int, int], Sums] = field(default_factory=dict, init=False, repr=False)
+    kept: EventWindow | None = field(default=None, repr=False)
+    _summed: dict[tuple[int, int], CarSums] = field(default_factory=dict, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """What it is made of, without what was looked up since: readers of residuals cannot be pickled."""
@@ -74,7 +74,7 @@ class Estimates:
         return np.arange(first, last + 1)
 
     @cached_property
-    def days(self) -> EventDays:
+    def days(self) -> EventWindow:
         """The event window of all events."""
         return self.days_of(slice(0, self.events.height))
 
@@ -104,17 +104,17 @@ class Estimates:
         return self.days.dates
 
     @property
-    def _held(self) -> EventDays | None:
+    def _held(self) -> EventWindow | None:
         """`days` where they need not be looked up."""
         return self.kept or self.__dict__.get("days")
 
-    def days_of(self, rows: Ints | slice) -> EventDays:
+    def days_of(self, rows: Ints | slice) -> EventWindow:
         """The event window of some events."""
         if self._held is not None:
             return self._held.take(rows)
-        return event_days(self.fit.take(rows), self.location.take(rows), self.market, self.model, self.windows)
+        return abnormal_returns(self.fit.take(rows), self.location.take(rows), self.market, self.model, self.windows)
 
-    def day_chunks(self) -> Iterator[tuple[slice, EventDays]]:
+    def day_chunks(self) -> Iterator[tuple[slice, EventWindow]]:
         """Which events, and their event window, until all have been read; few are kept when they are read."""
         n, length = self.present.shape
         if n * length <= KEPT:
@@ -129,13 +129,13 @@ class Estimates:
             return self._held.dates[rows]
         return dates_between(self.location.take(rows), self.market, self.windows.event)
 
-    def day_rows(self, name: str) -> Rowwise:
+    def day_rows(self, name: str) -> LazyMatrix:
         """One of the arrays of the event window, (N, L), event by event."""
         n, length = self.present.shape
-        return Rowwise(n, length, lambda rows: getattr(self.days_of(rows), name))
+        return LazyMatrix(n, length, lambda rows: getattr(self.days_of(rows), name))
 
     @property
-    def ar_rows(self) -> Rowwise:
+    def ar_rows(self) -> LazyMatrix:
         """`ar`, event by event."""
 
         def read(rows: Ints | slice) -> Floats:
@@ -143,9 +143,9 @@ class Estimates:
             return residuals_of(fit, places, self.market, self.model, self.windows, span=self.windows.event)
 
         n, length = self.present.shape
-        return self.day_rows("ar") if self._held is not None else Rowwise(n, length, read)
+        return self.day_rows("ar") if self._held is not None else LazyMatrix(n, length, read)
 
-    def summed(self, columns: slice) -> Sums:
+    def summed(self, columns: slice) -> CarSums:
         """Sums over a window of every event; those of the window asked for last are kept."""
         window = columns.start, columns.stop
         if window not in self._summed:
@@ -154,34 +154,34 @@ class Estimates:
             self._summed[window] = sums
         return self._summed[window]
 
-    def _sums(self, columns: slice) -> Sums:
+    def _sums(self, columns: slice) -> CarSums:
         if self._held is None and self.market.dataset is None:
             zero = self.windows.event[0]
             window = zero + columns.start, zero + columns.stop - 1
             found = window_sums(self.fit, self.location, self.market, self.model, self.windows, window)
             if found is not None:
-                return Sums(*found)
+                return CarSums(*found)
         parts = [summed(days.between(columns), self.fit.take(rows)) for rows, days in self.day_chunks()]
-        return Sums(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+        return CarSums(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
     @cached_property
-    def residual_rows(self) -> Rowwise:
+    def residual_rows(self) -> LazyMatrix:
         """Abnormal returns of the estimation window, (N, M), NaN on days that are not estimated from."""
 
-        def ask(fit: Fit, placed: Places, market: Market, windows: Windows) -> Floats:
+        def ask(fit: Fit, placed: EventPositions, market: Market, windows: EstimationSettings) -> Floats:
             return residuals_of(fit, placed, market, self.model, windows)
 
-        return Rowwise(self.events.height, self._width, lambda rows: self._looked_up(rows, ask))
+        return LazyMatrix(self.events.height, self._width, lambda rows: self._looked_up(rows, ask))
 
     @cached_property
-    def date_rows(self) -> Rowwise:
+    def date_rows(self) -> LazyMatrix:
         """Dates of the estimation window's sessions, (N, M): days since 1970-01-01, `NO_DAY` outside the calendar."""
 
-        def ask(_: Fit, placed: Places, market: Market, windows: Windows) -> Ints:
-            parts = [dates_between(placed, market, span) for span in spans(self.model, windows)]
+        def ask(_: Fit, placed: EventPositions, market: Market, windows: EstimationSettings) -> Ints:
+            parts = [dates_between(placed, market, span) for span in estimation_spans(self.model, windows)]
             return np.concatenate(parts, axis=1)
 
-        return Rowwise(self.events.height, self._width, lambda rows: self._looked_up(rows, ask))
+        return LazyMatrix(self.events.height, self._width, lambda rows: self._looked_up(rows, ask))
 
     @property
     def residuals(self) -> Floats:
@@ -195,10 +195,10 @@ class Estimates:
 
     @property
     def _width(self) -> int:
-        return sum(last - first + 1 for first, last in spans(self.model, self.windows))
+        return sum(last - first + 1 for first, last in estimation_spans(self.model, self.windows))
 
     def _looked_up(
-        self, rows: Ints | slice, ask: Callable[[Fit, Places, Market, Windows], NDArray[Any]]
+        self, rows: Ints | slice, ask: Callable[[Fit, EventPositions, Market, EstimationSettings], NDArray[Any]]
     ) -> NDArray[Any]:
         """What `ask` finds for some events, (K, M); of a dataset few securities' returns are in memory at a time."""
         fit, placed = self.fit.take(rows), self.location.take(rows)
@@ -206,8 +206,10 @@ class Estimates:
             return ask(fit, placed, self.market, self.windows)
         row = slices.bytes_per_row(slices.columns_of(self.market, self.model))
         found = np.empty((0, 0))
-        for some in slices.cuts(placed.first_row, placed.n_sessions, row, slices.PIECE_BYTES, PIECE_EVENTS):
-            part, moved, windows = slices.piece(placed.take(some), self.market, self.model, self.windows)
+        for some in slices.chunks_by_security(
+            placed.first_row, placed.n_sessions, row, slices.PIECE_BYTES, PIECE_EVENTS
+        ):
+            part, moved, windows = slices.subset_for(placed.take(some), self.market, self.model, self.windows)
             answer = ask(fit.take(some), moved, part.market(), windows)
             if not found.size:
                 found = np.empty((len(placed), *answer.shape[1:]), answer.dtype)
@@ -260,7 +262,7 @@ def by_session(events: pl.DataFrame, dates: Ints) -> pl.DataFrame:
     return events.select(pl.col("event_id", "symbol").gather(owner)).with_columns(as_dates(dates))
 
 
-def held_events(n_days: Ints, length: Ints | int, windows: Windows) -> Bools:
+def has_car(n_days: Ints, length: Ints | int, windows: EstimationSettings) -> Bools:
     """Which events have a CAR: those with a return in the window, or with all of them where that is asked."""
     return np.asarray(n_days == length if windows.strict else n_days > 0)
 
@@ -273,7 +275,7 @@ def autocorrelation(residuals: Floats) -> Floats:
     return np.asarray(np.clip(np.nan_to_num(rho), -MAX_RHO, MAX_RHO))
 
 
-class Sums(NamedTuple):
+class CarSums(NamedTuple):
     """Sums over the days of a window that have an abnormal return, N events.
 
     Attributes
@@ -290,10 +292,10 @@ class Sums(NamedTuple):
     expected: Floats
 
 
-def summed(days: EventDays, fitted: Fit) -> Sums:
+def summed(days: EventWindow, fitted: Fit) -> CarSums:
     """Sums over all of some days."""
     present = ~np.isnan(days.ar)
-    return Sums(
+    return CarSums(
         *cumulate(days.ar, days.loading, days.own_variance, fitted),
         np.where(present, 1.0 + days.ret, 1.0).prod(axis=1),
         np.where(present, 1.0 + days.expected, 1.0).prod(axis=1),

@@ -18,16 +18,16 @@ from marketimpact.core.arrays import Ints
 from marketimpact.errors import DataError, MarketImpactError, SpecificationError
 from marketimpact.estimation import market_subset as slices
 from marketimpact.estimation.estimates import Estimates
-from marketimpact.estimation.fit import DAYS, EventDays
-from marketimpact.estimation.positions import LOCATION, Places
-from marketimpact.estimation.windows import Windows
+from marketimpact.estimation.fit import DAYS, EventWindow
+from marketimpact.estimation.positions import LOCATION, EventPositions
+from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
 from marketimpact.models import Fit, Model
 
-__all__ = ["Job", "Sharing", "Work", "share"]
+__all__ = ["ExecutionOptions", "Job", "Work", "run_chunks"]
 
 #: Estimates of placed events and the days before each that it is estimated from: what a worker does.
-Work = Callable[[pl.DataFrame, Market, Model, Windows], tuple[Estimates, Ints]]
+Work = Callable[[pl.DataFrame, Market, Model, EstimationSettings], tuple[Estimates, Ints]]
 Arrays = dict[str, NDArray[Any]]
 
 #: Chunks a study falls into at least where others do the work, so that some of them stay busy to the end ...
@@ -42,7 +42,7 @@ SLICE_COPIES = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Sharing:
+class ExecutionOptions:
     """How the work is shared out.
 
     Attributes
@@ -76,7 +76,7 @@ class Job:
     placed: pl.DataFrame
     market: Market
     model: Model
-    windows: Windows
+    windows: EstimationSettings
     work: Work
 
     def done(self) -> tuple[Estimates, Ints]:
@@ -89,9 +89,9 @@ class Task:
     """One chunk as it is sent: its events, their securities' returns, and what to do."""
 
     placed: pl.DataFrame
-    part: slices.Slice
+    part: slices.MarketSubset
     model: Model
-    windows: Windows
+    windows: EstimationSettings
     work: Work
 
     @property
@@ -102,7 +102,7 @@ class Task:
         return int(self.placed.estimated_size()) + self.part.size + answer
 
 
-def share(job: Job, sharing: Sharing) -> tuple[Estimates, Ints]:
+def run_chunks(job: Job, sharing: ExecutionOptions) -> tuple[Estimates, Ints]:
     """Do a job chunk by chunk; the same bytes as in one go, whoever does it.
 
     Raises
@@ -110,7 +110,7 @@ def share(job: Job, sharing: Sharing) -> tuple[Estimates, Ints]:
     DataError
         When a chunk fails or the executor loses its workers, with the events in `rows`.
     """
-    budget = memory.budget(sharing.memory)
+    budget = memory.memory_budget(sharing.memory)
     chunks = _chunks(job, sharing, budget)
     if job.placed.is_empty() or (len(chunks) < 2 and sharing.executor is None and job.market.dataset is None):
         return job.done()
@@ -185,28 +185,30 @@ def run(task: Task) -> Arrays:
 
 def _task(job: Job) -> Task:
     sent = job.placed.select("event_id", "symbol", "date", *LOCATION)
-    part, moved, windows = slices.piece(Places.of(sent), job.market, job.model, job.windows)
+    part, moved, windows = slices.subset_for(EventPositions.of(sent), job.market, job.model, job.windows)
     sent = sent.with_columns(pl.Series("_first_row", moved.first_row), pl.Series("_security", moved.security))
     return Task(sent, part, job.model, windows, job.work)
 
 
-def _chunks(job: Job, sharing: Sharing, budget: int) -> list[Ints]:
+def _chunks(job: Job, sharing: ExecutionOptions, budget: int) -> list[Ints]:
     """Rows of each chunk: events of one security side by side, so that each chunk needs few securities."""
     first_row, n_sessions = job.placed["_first_row"].to_numpy(), job.placed["_n_sessions"].to_numpy()
     row = slices.bytes_per_row(slices.columns_of(job.market, job.model))
     if sharing.chunk is not None:
-        return slices.cuts(first_row, n_sessions, row, np.inf, sharing.chunk)
+        return slices.chunks_by_security(first_row, n_sessions, row, np.inf, sharing.chunk)
     design = job.model.design
     first, last = job.windows.event
     events = (last - first + 1) * (len(DAYS) + len(design.regressors) + 1) * 8 * COPIES
     if sharing.executor is None and job.market.dataset is None:
         most = max(budget // events, 1)
         whole = [np.arange(len(first_row))]  # as a rule, and then nothing need be put in order
-        return whole if len(first_row) <= most else slices.cuts(first_row, n_sessions, row, np.inf, most)
+        return whole if len(first_row) <= most else slices.chunks_by_security(first_row, n_sessions, row, np.inf, most)
     if sharing.executor is None:
-        return slices.cuts(first_row, n_sessions, row, budget / 2 / SLICE_COPIES, max(budget // 2 // events, 1))
+        return slices.chunks_by_security(
+            first_row, n_sessions, row, budget / 2 / SLICE_COPIES, max(budget // 2 // events, 1)
+        )
     most = min(max(budget // events, 1), max(-(-len(first_row) // CHUNKS), FEWEST))
-    return slices.cuts(first_row, n_sessions, row, slices.PIECE_BYTES, most)
+    return slices.chunks_by_security(first_row, n_sessions, row, slices.PIECE_BYTES, most)
 
 
 def _flat(estimates: Estimates, before: Ints) -> Arrays:
@@ -221,8 +223,8 @@ def _together(store: Arrays, job: Job) -> tuple[Estimates, Ints]:
         events=job.placed.drop(*LOCATION),
         fit=Fit(**{part.name: store[f"fit.{part.name}"] for part in fields(Fit)}),
         present=store["present"],
-        kept=EventDays(*(store[name] for name in DAYS)) if "ar" in store else None,
-        location=Places.of(job.placed),
+        kept=EventWindow(*(store[name] for name in DAYS)) if "ar" in store else None,
+        location=EventPositions.of(job.placed),
         market=job.market,
         model=job.model,
     )

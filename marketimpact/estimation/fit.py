@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 from marketimpact import models
 from marketimpact.core.arrays import Bools, Floats, Ints
-from marketimpact.core.threads import mapped
+from marketimpact.core.threads import map_in_threads
 from marketimpact.estimation.design_matrix import cut, dates_between, estimation_cut, own_variance_of
-from marketimpact.estimation.positions import Places
-from marketimpact.estimation.windows import Windows, spans
+from marketimpact.estimation.positions import EventPositions
+from marketimpact.estimation.windows import EstimationSettings, estimation_spans
 from marketimpact.market.market import Market
 from marketimpact.models import Fit, Model
 
 __all__ = [
     "CHUNK",
     "DAYS",
-    "EventDays",
+    "EventWindow",
+    "abnormal_returns",
     "chunks",
-    "event_days",
-    "fitted",
+    "fit_model",
     "group_sums",
     "residuals_of",
     "window_sums",
@@ -44,7 +44,7 @@ FIT = tuple(part.name for part in fields(Fit))
 
 
 @dataclass(frozen=True, slots=True)
-class EventDays:
+class EventWindow:
     """Every day of the event window of N events, L days, p regressors; NaN on days without a return.
 
     Attributes
@@ -69,16 +69,16 @@ class EventDays:
     own_variance: Floats
     dates: Ints
 
-    def take(self, rows: Ints | slice) -> EventDays:
+    def take(self, rows: Ints | slice) -> EventWindow:
         """The same of some of the events."""
-        return EventDays(*(getattr(self, name)[rows] for name in DAYS))
+        return EventWindow(*(getattr(self, name)[rows] for name in DAYS))
 
-    def between(self, columns: slice) -> EventDays:
+    def between(self, columns: slice) -> EventWindow:
         """The same of some of the days."""
-        return EventDays(*(getattr(self, name)[:, columns] for name in DAYS))
+        return EventWindow(*(getattr(self, name)[:, columns] for name in DAYS))
 
 
-DAYS = tuple(part.name for part in fields(EventDays))
+DAYS = tuple(part.name for part in fields(EventWindow))
 
 
 def chunks(n: int, size: int = CHUNK) -> Iterator[slice]:
@@ -86,42 +86,48 @@ def chunks(n: int, size: int = CHUNK) -> Iterator[slice]:
     return (slice(start, min(start + size, n)) for start in range(0, max(n, 1), size))
 
 
-def fitted(places: Places, market: Market, model: Model, windows: Windows) -> tuple[Fit, Bools]:
+def fit_model(places: EventPositions, market: Market, model: Model, windows: EstimationSettings) -> tuple[Fit, Bools]:
     """The model's regression for every event, and which days of its event window have an abnormal return, (N, L).
 
     Ready-made sums for least squares, the model's own estimator otherwise; both ways give the same bits for least
     squares.
     """
 
-    def compiled(part: Places, _: Ints) -> tuple[NDArray[Any], ...]:
+    def compiled(part: EventPositions, _: Ints) -> tuple[NDArray[Any], ...]:
         fit = _fit_compiled(part, market, model, windows)
-        present = _kernels().present(*_panel(part, market, model, windows, span=windows.event))
+        present = _kernels().present(*_kernel_inputs(part, market, model, windows, span=windows.event))
         return (*(getattr(fit, name) for name in FIT), present)
 
     if model.design.estimator is models.fit and _compiled(places):
-        *fit, present = _in_order(places, compiled, _order(places, market, model))
+        *fit, present = _run_in_memory_order(places, compiled, _order(places, market, model))
         return Fit(*fit), present
     parts = [_fit(places.take(part), market, model, windows) for part in chunks(len(places))]
     days = [cut(places.take(part), market, model, windows.event) for part in chunks(len(places))]
-    return models.stacked(parts), np.concatenate([~(np.isnan(y) | np.isnan(x).any(axis=2)) for y, x, _ in days])
+    return models.concat_fits(parts), np.concatenate([~(np.isnan(y) | np.isnan(x).any(axis=2)) for y, x, _ in days])
 
 
-def _fit(places: Places, market: Market, model: Model, windows: Windows) -> Fit:
+def _fit(places: EventPositions, market: Market, model: Model, windows: EstimationSettings) -> Fit:
     y, x = estimation_cut(places, market, model, windows, instruments=True)
     return model.design.estimator(y, x, model.design)
 
 
-def event_days(fit: Fit, places: Places, market: Market, model: Model, windows: Windows) -> EventDays:
+def abnormal_returns(
+    fit: Fit, places: EventPositions, market: Market, model: Model, windows: EstimationSettings
+) -> EventWindow:
     """Return, expectation, abnormal return and its errors on every day of the event window."""
     if _compiled(places) and _forecast_compiled(places, model):
-        panel = _panel(places, market, model, windows, span=windows.event)
+        panel = _kernel_inputs(places, market, model, windows, span=windows.event)
         dates, begins = market.dates
-        return EventDays(*_kernels().event_days(*panel, dates, begins[places.security], _errors(fit)))
-    parts = [_event_days(fit.take(part), places.take(part), market, model, windows) for part in chunks(len(places))]
-    return EventDays(*(np.concatenate(days) for days in zip(*parts, strict=True)))
+        return EventWindow(*_kernels().event_days(*panel, dates, begins[places.security], _errors(fit)))
+    parts = [
+        _abnormal_returns(fit.take(part), places.take(part), market, model, windows) for part in chunks(len(places))
+    ]
+    return EventWindow(*(np.concatenate(days) for days in zip(*parts, strict=True)))
 
 
-def _event_days(fit: Fit, places: Places, market: Market, model: Model, windows: Windows) -> tuple[Any, ...]:
+def _abnormal_returns(
+    fit: Fit, places: EventPositions, market: Market, model: Model, windows: EstimationSettings
+) -> tuple[Any, ...]:
     y, x, rf = cut(places, market, model, windows.event)
     expected, loading = models.forecast(fit, x)
     ar = y - expected
@@ -134,29 +140,35 @@ def _event_days(fit: Fit, places: Places, market: Market, model: Model, windows:
 
 
 def window_sums(  # noqa: PLR0917  # as the others, and a window
-    fit: Fit, places: Places, market: Market, model: Model, windows: Windows, window: tuple[int, int]
+    fit: Fit, places: EventPositions, market: Market, model: Model, windows: EstimationSettings, window: tuple[int, int]
 ) -> tuple[NDArray[Any], ...] | None:
     """CAR of many events over a window, its variance, and what one unit grew to and was expected to; None for few."""
     if not _compiled(places) or not _forecast_compiled(places, model) or windows.serial_correlation:
         return None
     errors = _errors(fit)
 
-    def compiled(part: Places, rows: Ints) -> tuple[NDArray[Any], ...]:
-        panel = _panel(part, market, model, windows, span=window)
+    def compiled(part: EventPositions, rows: Ints) -> tuple[NDArray[Any], ...]:
+        panel = _kernel_inputs(part, market, model, windows, span=window)
         sums: tuple[NDArray[Any], ...] = _kernels().window_sums(*panel, tuple(values[rows] for values in errors))
         return sums
 
-    return _in_order(places, compiled, places.in_memory)
+    return _run_in_memory_order(places, compiled, places.in_memory)
 
 
 def residuals_of(
-    fit: Fit, places: Places, market: Market, model: Model, windows: Windows, *, span: tuple[int, int] | None = None
+    fit: Fit,
+    places: EventPositions,
+    market: Market,
+    model: Model,
+    windows: EstimationSettings,
+    *,
+    span: tuple[int, int] | None = None,
 ) -> Floats:
     """Abnormal returns of the estimation window, (N, M), NaN on days that are not estimated from; or of a `span`."""
     design = model.design
     straight = span is not None or design.residuals is models.residuals
     if straight and _compiled(places) and (places.sign > 0).all():
-        panel = _panel(places, market, model, windows, span=span)
+        panel = _kernel_inputs(places, market, model, windows, span=span)
         return np.asarray(_kernels().residuals(*panel, fit.alpha, fit.slopes))
     if span is not None:
         y, x, _ = cut(places, market, model, span)
@@ -167,10 +179,10 @@ def residuals_of(
 
 def group_sums(
     groups: Sequence[Ints],
-    places: Places,
+    places: EventPositions,
     market: Market,
     model: Model,
-    windows: Windows,
+    windows: EstimationSettings,
     *,
     span: tuple[int, int] | None = None,
 ) -> tuple[Floats, Ints]:
@@ -190,7 +202,7 @@ def group_sums(
     rows, ends = np.concatenate(groups), np.cumsum([len(group) for group in groups])
     part = places.take(rows)
     if _compiled(places):
-        panel = _panel(part, market, model, windows, span=span)
+        panel = _kernel_inputs(part, market, model, windows, span=span)
         total, count = _kernels().group_sums(*panel, part.sign, ends, span is None)
         return total, count
     if span is None:
@@ -206,24 +218,24 @@ def group_sums(
     return np.stack([filled[k].sum(axis=0) for k in own]), np.stack([present[k].sum(axis=0) for k in own])
 
 
-def _fit_compiled(places: Places, market: Market, model: Model, windows: Windows) -> Fit:
-    kernels, panel, design = _kernels(), _panel(places, market, model, windows), model.design
+def _fit_compiled(places: EventPositions, market: Market, model: Model, windows: EstimationSettings) -> Fit:
+    kernels, panel, design = _kernels(), _kernel_inputs(places, market, model, windows), model.design
     *columns, where, excluded = panel
-    found = models.Sums(*kernels.sums(*panel, design.centred))
+    found = models.CrossProducts(*kernels.sums(*panel, design.centred))
     bar = np.column_stack([found.y_bar, found.x_bar])
 
     def squares(slopes: Floats, rows: Ints) -> Floats:
         return np.asarray(kernels.squares(*columns, where[rows], excluded, bar[rows], slopes[rows]))
 
-    return models.fit_of(found, squares, design)
+    return models.fit_from_products(found, squares, design)
 
 
-def _compiled(places: Places) -> bool:
+def _compiled(places: EventPositions) -> bool:
     """Whether the kernels are worth their loading; their numbers are the same."""
     return len(places) >= (SOME if KERNELS in sys.modules else MANY)
 
 
-def _forecast_compiled(places: Places, model: Model) -> bool:
+def _forecast_compiled(places: EventPositions, model: Model) -> bool:
     """Whether the kernels know how the model forecasts."""
     return model.design.own_variance is None and bool((places.sign > 0).all())
 
@@ -239,7 +251,7 @@ def _errors(fit: Fit) -> tuple[NDArray[Any], ...]:
     return fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.whitener, fit.base
 
 
-def _order(places: Places, market: Market, model: Model) -> Ints:
+def _order(places: EventPositions, market: Market, model: Model) -> Ints:
     """In which order events are estimated: that of memory, or of several regressors those that share them together."""
     regressors = model.design.regressors
     if len(regressors) < 2:
@@ -248,8 +260,8 @@ def _order(places: Places, market: Market, model: Model) -> Ints:
     return np.lexsort((places.security, places.day0, begin))
 
 
-def _in_order(
-    places: Places, do: Callable[[Places, Ints], tuple[NDArray[Any], ...]], order: Ints
+def _run_in_memory_order(
+    places: EventPositions, do: Callable[[EventPositions, Ints], tuple[NDArray[Any], ...]], order: Ints
 ) -> tuple[NDArray[Any], ...]:
     """What `do` finds for every event, part by part in some order.
 
@@ -264,13 +276,18 @@ def _in_order(
     start = do(places.take(first), first)  # tells what there is to write
     found = tuple(np.empty((len(places), *values.shape[1:]), values.dtype) for values in start)
     written(first, start)
-    for _ in mapped(lambda rows: written(rows, do(places.take(rows), rows)), parts):
+    for _ in map_in_threads(lambda rows: written(rows, do(places.take(rows), rows)), parts):
         pass
     return found
 
 
-def _panel(
-    places: Places, market: Market, model: Model, windows: Windows, *, span: tuple[int, int] | None = None
+def _kernel_inputs(
+    places: EventPositions,
+    market: Market,
+    model: Model,
+    windows: EstimationSettings,
+    *,
+    span: tuple[int, int] | None = None,
 ) -> tuple[Any, ...]:
     """What the kernels read: columns of the market, and where each event's windows lie in them.
 
@@ -286,7 +303,7 @@ def _panel(
         np.array([0, *(term.shift for term in used)], dtype=np.int64),
         _readonly(free),
         np.array([design.excess, *(design.excess and term.column == "market" for term in used)], dtype=np.bool_),
-        np.array([span] if span else spans(model, windows), dtype=np.int64),
+        np.array([span] if span else estimation_spans(model, windows), dtype=np.int64),
         np.column_stack([places.n_sessions, places.day0, places.first_row, *begins]),
         np.empty(0, dtype=np.bool_) if span or windows.excluded is None else windows.excluded,
     )

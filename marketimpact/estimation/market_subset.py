@@ -9,22 +9,22 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core.arrays import Ints
-from marketimpact.core.factorize import numbered
-from marketimpact.estimation.positions import Places
-from marketimpact.estimation.windows import Windows
+from marketimpact.core.factorize import factorize
+from marketimpact.estimation.positions import EventPositions
+from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market import parquet_panel as datasets
 from marketimpact.market import session_returns as panels
 from marketimpact.market.market import Market
 from marketimpact.models import Model
 
-__all__ = ["PIECE_BYTES", "Slice", "bytes_per_row", "columns_of", "cuts", "piece"]
+__all__ = ["PIECE_BYTES", "MarketSubset", "bytes_per_row", "chunks_by_security", "columns_of", "subset_for"]
 
 #: Bytes of returns in one slice at most where nobody says otherwise: what Dask sends without a warning.
 PIECE_BYTES = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class MarketSubset:
     """Rows of some securities: dates and the numbers a model reads; what repeats is told once.
 
     Attributes
@@ -79,14 +79,16 @@ class Slice:
         )
 
 
-def piece(places: Places, market: Market, model: Model, windows: Windows) -> tuple[Slice, Places, Windows]:
+def subset_for(
+    places: EventPositions, market: Market, model: Model, windows: EstimationSettings
+) -> tuple[MarketSubset, EventPositions, EstimationSettings]:
     """The slice that some events need, and their places and windows in its rows instead of the market's."""
-    used, security, *_ = numbered(places.security)
+    used, security, *_ = factorize(places.security)
     homes = market.first_rows[used]
     columns = columns_of(market, model)
     factors = tuple(name for name in market.factors if name in columns)
     values = _values(market, homes, columns) if market.dataset is None else market.dataset.folder
-    part = Slice(homes.select("symbol", "mic", "n_sessions"), columns, values, factors, market.unit)
+    part = MarketSubset(homes.select("symbol", "mic", "n_sessions"), columns, values, factors, market.unit)
     lengths = homes["n_sessions"].to_numpy()
     moved = replace(places, first_row=(np.cumsum(lengths) - lengths)[security], security=security)
     if windows.excluded is not None:
@@ -103,7 +105,9 @@ def columns_of(market: Market, model: Model) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name in market.panel_columns))
 
 
-def cuts(first_row: Ints, n_sessions: Ints, row_bytes: int, most_bytes: float, most_events: int) -> list[Ints]:
+def chunks_by_security(
+    first_row: Ints, n_sessions: Ints, row_bytes: int, most_bytes: float, most_events: int
+) -> list[Ints]:
     """Rows of events in chunks that hold few securities, few bytes of their returns and few events.
 
     A security's returns count once per chunk, however many of its events are in it.

@@ -12,10 +12,10 @@ from marketimpact.errors import SpecificationError
 from marketimpact.estimation.attrition import ATTRITION
 from marketimpact.estimation.design_matrix import excluded_days
 from marketimpact.estimation.estimates import Estimates, autocorrelation
-from marketimpact.estimation.executors import Job, Sharing, share
-from marketimpact.estimation.fit import fitted, residuals_of
-from marketimpact.estimation.positions import LOCATION, Places, place
-from marketimpact.estimation.windows import Windows
+from marketimpact.estimation.executors import ExecutionOptions, Job, run_chunks
+from marketimpact.estimation.fit import fit_model, residuals_of
+from marketimpact.estimation.positions import LOCATION, EventPositions, locate_day0
+from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
 from marketimpact.models import Model
 
@@ -23,7 +23,11 @@ __all__ = ["estimate"]
 
 
 def estimate(
-    events: pl.DataFrame, market: Market, model: Model, windows: Windows, sharing: Sharing | None = None
+    events: pl.DataFrame,
+    market: Market,
+    model: Model,
+    windows: EstimationSettings,
+    sharing: ExecutionOptions | None = None,
 ) -> tuple[Estimates, pl.DataFrame]:
     """Estimate the model for every event and subtract it in the event window.
 
@@ -36,8 +40,8 @@ def estimate(
     """
     _check_columns(market, model)
     _check_unit(market, model)
-    placed, dropped = place(events, market)
-    every, before = share(Job(placed, market, model, windows, _estimated), sharing or Sharing())
+    placed, dropped = locate_day0(events, market)
+    every, before = run_chunks(Job(placed, market, model, windows, _estimated), sharing or ExecutionOptions())
     unusable = _unusable(every, before)
     attrition = pl.concat([dropped, unusable.drop("_row")]).sort("event_id")
     if unusable.is_empty():
@@ -46,13 +50,15 @@ def estimate(
     return every.take(usable), attrition
 
 
-def _estimated(placed: pl.DataFrame, market: Market, model: Model, windows: Windows) -> tuple[Estimates, Ints]:
+def _estimated(
+    placed: pl.DataFrame, market: Market, model: Model, windows: EstimationSettings
+) -> tuple[Estimates, Ints]:
     """Estimates of placed events, usable or not, and the days before each event that it is estimated from, (N,).
 
     An event's numbers do not depend on which others are estimated with it.
     """
-    places = Places.of(placed)
-    fit, present = fitted(places, market, model, windows)
+    places = EventPositions.of(placed)
+    fit, present = fit_model(places, market, model, windows)
     if windows.serial_correlation:
         fit = replace(fit, rho=autocorrelation(residuals_of(fit, places, market, model, windows)))
     estimates = Estimates(

@@ -10,17 +10,17 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints
-from marketimpact.core.factorize import ordered
+from marketimpact.core.factorize import stable_argsort
 from marketimpact.estimation.attrition import ATTRITION
 from marketimpact.market.market import Market
 
-__all__ = ["LOCATION", "place"]
+__all__ = ["LOCATION", "locate_day0"]
 
 #: Where an event's day 0 sits in the market's panel.
 LOCATION = ("_first_row", "_n_sessions", "_day0", "_security")
 
 
-def place(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
+def locate_day0(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Find every event's day 0 among its security's sessions.
 
     Returns
@@ -100,7 +100,7 @@ def _attrition(dropped: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class EventPositions:
     """Where N events lie in the market's panel.
 
     Attributes
@@ -122,7 +122,7 @@ class Places:
     sign: Floats
 
     @classmethod
-    def of(cls, placed: pl.DataFrame) -> Places:
+    def of(cls, placed: pl.DataFrame) -> EventPositions:
         """Of placed events, each counted as it is."""
         names = ("_first_row", "_n_sessions", "_day0", "_security")
         first_row, n_sessions, day0, security = (placed[name].to_numpy().astype(np.int64) for name in names)
@@ -131,13 +131,13 @@ class Places:
     @cached_property
     def in_memory(self) -> Ints:
         """Events in the order of the market's rows, which is that of its memory, (N,)."""
-        by_day = ordered(self.day0)
-        return by_day[ordered(self.security[by_day])]
+        by_day = stable_argsort(self.day0)
+        return by_day[stable_argsort(self.security[by_day])]
 
     def __len__(self) -> int:
         """Number of events."""
         return len(self.day0)
 
-    def take(self, rows: Ints | slice) -> Places:
+    def take(self, rows: Ints | slice) -> EventPositions:
         """Those of some of the events."""
-        return Places(*(getattr(self, part.name)[rows] for part in fields(Places)))
+        return EventPositions(*(getattr(self, part.name)[rows] for part in fields(EventPositions)))

@@ -11,14 +11,14 @@ from marketimpact.errors import SpecificationError
 from marketimpact.models import Model
 
 __all__ = [
-    "Windows",
+    "EstimationSettings",
     "check_window",
-    "spans",
+    "estimation_spans",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
+class EstimationSettings:
     """What of each event is looked at, in sessions relative to day 0 (tau), ends included."""
 
     estimation: tuple[int, int]
@@ -44,7 +44,7 @@ def check_window(window: object, name: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def spans(model: Model, windows: Windows) -> list[tuple[int, int]]:
+def estimation_spans(model: Model, windows: EstimationSettings) -> list[tuple[int, int]]:
     """The stretches of sessions that the model is estimated on."""
     after = model.design.after
     return [windows.estimation] if after is None else [windows.estimation, after]

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Floats, Ints
 
-__all__ = ["Clock", "apart", "links"]
+__all__ = ["ExchangeClock", "hardly_overlapping", "sessions_of_the_same_news"]
 
 Link = tuple[Ints, Ints]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Clock:
+class ExchangeClock:
     """Sessions of one exchange.
 
     Attributes
@@ -36,7 +36,7 @@ class Clock:
     closes_at: float
 
 
-def apart(clocks: Sequence[Clock]) -> NDArray[np.bool_]:
+def hardly_overlapping(clocks: Sequence[ExchangeClock]) -> NDArray[np.bool_]:
     """(E, E): which exchanges are open together for less than half of the shorter day."""
     opens = np.array([clock.opens_at for clock in clocks])
     closes = np.array([clock.closes_at for clock in clocks])
@@ -46,7 +46,7 @@ def apart(clocks: Sequence[Clock]) -> NDArray[np.bool_]:
 
 
 @lru_cache(maxsize=256)
-def links(one: Clock, other: Clock, *, by_date: bool = False) -> tuple[Link, Link]:
+def sessions_of_the_same_news(one: ExchangeClock, other: ExchangeClock, *, by_date: bool = False) -> tuple[Link, Link]:
     """Dates of sessions that hear the same news, as two arrays each: the other closes first, the other closes later.
 
     A session prices the news since the close before. Two sessions are linked when these spans of time

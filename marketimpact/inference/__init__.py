@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.errors import SpecificationError
-from marketimpact.events.exchange_clocks import Clock, apart
+from marketimpact.events.exchange_clocks import ExchangeClock, hardly_overlapping
 from marketimpact.inference.confidence_band import band_of, quantile_of
-from marketimpact.inference.correlation.overlap import chains, layouts, overlap_of
-from marketimpact.inference.correlation.pairs import MeanCorrelation, Pairs, Rows, shared_part
-from marketimpact.inference.detectable_effect import detectable, power_of
+from marketimpact.inference.correlation.overlap import connected_groups, layouts, overlap_of
+from marketimpact.inference.correlation.pairs import MeanCorrelation, PairCorrelations, Rows, window_correlation
+from marketimpact.inference.detectable_effect import minimum_detectable_effect, power_of
 from marketimpact.inference.families import bootstrap, multivariate, placebo, portfolio, ranks, signs, skewness
 from marketimpact.inference.families import clustered as clusters
 from marketimpact.inference.families import correlation_adjusted as correlation
@@ -17,10 +17,10 @@ from marketimpact.inference.families.correlation_adjusted import mean_correlatio
 from marketimpact.inference.families.placebo import block_sums, blocks
 from marketimpact.inference.families.single_event import sq_test
 from marketimpact.inference.multiple_testing import adjust, romano_wolf
-from marketimpact.inference.placebo_alignment import side_by_side
+from marketimpact.inference.placebo_alignment import align_placebo_days
 from marketimpact.inference.protocol import Alternative, Holds, Outcome, SignificanceTest
 from marketimpact.inference.sample import Pool, Portfolios, Sample
-from marketimpact.inference.validity import ONE_DATE, Structure, Verdict, structure, table, verdicts
+from marketimpact.inference.validity import ONE_DATE, SampleStructure, TestResult, structure, test_table, verdicts
 
 #: What is asked when nobody says what: those that hold most widely first, then what others report.
 DEFAULT_TESTS: tuple[SignificanceTest, ...] = (
@@ -78,7 +78,7 @@ _OTHERS: tuple[SignificanceTest, ...] = (
 TESTS: dict[str, SignificanceTest] = {test.name: test for test in (*DEFAULT_TESTS, *_OTHERS, *ON_REQUEST)}
 
 
-def chosen(tests: Sequence[str | SignificanceTest] | str | None) -> list[SignificanceTest]:
+def select_tests(tests: Sequence[str | SignificanceTest] | str | None) -> list[SignificanceTest]:
     """Tests by name or value; a dozen for None, and for "all" those that are not asked by name only."""
     if tests is None:
         return list(DEFAULT_TESTS)
@@ -98,37 +98,37 @@ __all__ = [
     "ON_REQUEST",
     "TESTS",
     "Alternative",
-    "Clock",
+    "ExchangeClock",
     "Holds",
+    "LazyMatrix",
     "MeanCorrelation",
     "Outcome",
-    "Pairs",
+    "PairCorrelations",
     "Pool",
     "Portfolios",
     "Rows",
-    "Rowwise",
     "Sample",
+    "SampleStructure",
     "SignificanceTest",
-    "Structure",
-    "Verdict",
+    "TestResult",
     "adjust",
-    "apart",
+    "align_placebo_days",
     "band_of",
     "block_sums",
     "blocks",
-    "chains",
-    "chosen",
-    "detectable",
+    "connected_groups",
+    "hardly_overlapping",
     "layouts",
     "mean_correlation",
+    "minimum_detectable_effect",
     "overlap_of",
     "power_of",
     "quantile_of",
     "romano_wolf",
-    "shared_part",
-    "side_by_side",
+    "select_tests",
     "sq_test",
     "structure",
-    "table",
+    "test_table",
     "verdicts",
+    "window_correlation",
 ]

@@ -7,13 +7,15 @@ import scipy
 
 from marketimpact.inference.sample import Floats
 
-__all__ = ["LEVEL", "POWER", "detectable", "power_of"]
+__all__ = ["LEVEL", "POWER", "minimum_detectable_effect", "power_of"]
 
 #: What a minimum detectable effect means where nothing else is said.
 LEVEL, POWER = 0.05, 0.80
 
 
-def detectable(se: Floats | float, df: Floats | float, *, level: float = LEVEL, power: float = POWER) -> Floats:
+def minimum_detectable_effect(
+    se: Floats | float, df: Floats | float, *, level: float = LEVEL, power: float = POWER
+) -> Floats:
     """Effect that a two-sided t test finds with a given power: ``se`` times a noncentrality.
 
     Parameters

@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from marketimpact.core.arrays import NO_DAY
-from marketimpact.core.factorize import numbered, rows_of
-from marketimpact.core.lazy_matrix import Rowwise
-from marketimpact.events.exchange_clocks import Clock
+from marketimpact.core.factorize import factorize, rows_by_code
+from marketimpact.core.lazy_matrix import LazyMatrix
+from marketimpact.events.exchange_clocks import ExchangeClock
 from marketimpact.inference.sample import Floats, Ints
 
-__all__ = ["side_by_side"]
+__all__ = ["align_placebo_days"]
 
 
-def side_by_side(
-    residuals: Rowwise,
-    dates: Rowwise,
+def align_placebo_days(
+    residuals: LazyMatrix,
+    dates: LazyMatrix,
     *,
     day0: Ints,
     announcement: Ints,
     exchange: Ints,
-    clocks: tuple[Clock, ...],
-) -> Rowwise:
+    clocks: tuple[ExchangeClock, ...],
+) -> LazyMatrix:
     """Residuals of the estimation window, matched over exchanges by the clock.
 
     Counting sessions back from day 0 drifts apart between exchanges with other holidays. A placebo
@@ -56,18 +56,18 @@ def side_by_side(
         values[moved] = np.where(column >= 0, np.take_along_axis(values[moved], column, axis=1), np.nan)
         return values
 
-    return Rowwise(residuals.n, residuals.width, read)
+    return LazyMatrix(residuals.n, residuals.width, read)
 
 
 def _columns(
-    dates: Rowwise, *, day0: Ints, announcement: Ints, exchange: Ints, clocks: tuple[Clock, ...]
+    dates: LazyMatrix, *, day0: Ints, announcement: Ints, exchange: Ints, clocks: tuple[ExchangeClock, ...]
 ) -> tuple[Ints, Ints]:
     """Which of the rearrangements each event has, (N,), -1 for none, and these, (K, M): columns, -1 for none."""
     kind = np.full(dates.n, -1, dtype=np.int64)
     found: list[Ints] = []
     if (exchange == exchange[:1]).all():
         return kind, np.empty((0, dates.width), dtype=np.int64)
-    for rows in rows_of(numbered(announcement)):
+    for rows in rows_by_code(factorize(announcement)):
         used = np.unique(exchange[rows])
         if len(used) < 2 or all(np.array_equal(clocks[used[0]].closes, clocks[k].closes) for k in used[1:]):
             continue
@@ -86,12 +86,12 @@ def _columns(
     return kind, np.array(found, dtype=np.int64).reshape(len(found), dates.width)
 
 
-def _close(clock: Clock, day: int) -> float:
+def _close(clock: ExchangeClock, day: int) -> float:
     """Closing instant of a session; nan outside the calendar."""
     return float(clock.closes[np.searchsorted(clock.dates, day)]) if day != NO_DAY else np.nan
 
 
-def _next(clock: Clock, instants: Floats | float) -> Ints:
+def _next(clock: ExchangeClock, instants: Floats | float) -> Ints:
     """Dates of the first sessions that close at or after some instants; `NO_DAY` where there is none."""
     where = np.searchsorted(clock.closes, instants, side="left")
     padded = np.append(clock.dates, NO_DAY)

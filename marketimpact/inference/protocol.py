@@ -9,7 +9,7 @@ from typing import Literal
 
 from marketimpact.inference.sample import Sample
 
-__all__ = ["Alternative", "Holds", "Level", "Outcome", "SignificanceTest", "one_sided", "silent"]
+__all__ = ["Alternative", "Holds", "Level", "Outcome", "SignificanceTest", "no_result", "one_sided"]
 
 Level = Literal["yes", "nearly", "no"]
 Alternative = Literal["two-sided", "greater", "less"]
@@ -135,6 +135,6 @@ def one_sided(test: SignificanceTest, outcome: Outcome, alternative: Alternative
     return half if towards else 1.0 - half
 
 
-def silent(note: str, estimate: float = nan) -> Outcome:
+def no_result(note: str, estimate: float = nan) -> Outcome:
     """Outcome of a test that cannot speak."""
     return Outcome(estimate, nan, nan, note=note)

@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from marketimpact.core.arrays import Floats, Ints
-from marketimpact.core.factorize import Numbered, numbered
-from marketimpact.core.lazy_matrix import Rowwise
-from marketimpact.events.exchange_clocks import Clock
-from marketimpact.inference.correlation.overlap import Overlap, chains, overlap_of
-from marketimpact.inference.correlation.pairs import MeanCorrelation, Pairs
+from marketimpact.core.factorize import Factorized, factorize
+from marketimpact.core.lazy_matrix import LazyMatrix
+from marketimpact.events.exchange_clocks import ExchangeClock
+from marketimpact.inference.correlation.overlap import Overlap, connected_groups, overlap_of
+from marketimpact.inference.correlation.pairs import MeanCorrelation, PairCorrelations
 
 __all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample"]
 
@@ -44,11 +44,11 @@ class Portfolios:
     se: Floats
     df: Ints
     n_events: Ints
-    residuals: Rowwise
-    residual_dates: Rowwise
+    residuals: LazyMatrix
+    residual_dates: LazyMatrix
     dates: Ints
     exchange: Ints
-    clocks: tuple[Clock, ...]
+    clocks: tuple[ExchangeClock, ...]
 
     def take(self, rows: Ints) -> Portfolios:
         """Some of the portfolios."""
@@ -73,9 +73,9 @@ class Pool:
         As in `Sample`.
     """
 
-    placebo: Rowwise
-    event_ar: Rowwise
-    event_se: Rowwise
+    placebo: LazyMatrix
+    event_ar: LazyMatrix
+    event_se: LazyMatrix
     sigma: Floats
 
 
@@ -139,24 +139,24 @@ class Sample:
     df: Ints
     n_days: Ints
     n_obs: Ints
-    residuals: Rowwise
-    residual_dates: Rowwise
-    placebo: Rowwise
-    window_dates: Rowwise
-    event_ar: Rowwise
-    event_se: Rowwise
+    residuals: LazyMatrix
+    residual_dates: LazyMatrix
+    placebo: LazyMatrix
+    window_dates: LazyMatrix
+    event_ar: LazyMatrix
+    event_se: LazyMatrix
     pool: Pool
     columns: slice
     cluster: Ints
     exchange: Ints
-    clocks: tuple[Clock, ...]
+    clocks: tuple[ExchangeClock, ...]
     symbol: Ints
     firm: Ints
     intercept: bool
     n_day0: int
     panel: Callable[[], tuple[Floats, Floats, Floats, Floats]] = field(repr=False)
     portfolios: Callable[[], Portfolios] = field(repr=False)
-    pairs: Pairs = field(repr=False)
+    pairs: PairCorrelations = field(repr=False)
     layout: Ints = field(repr=False)
     clusters_are: str = "dates"
 
@@ -196,9 +196,9 @@ class Sample:
         return np.asarray(self.ar / self.event_se.whole[:, self.columns])
 
     @cached_property
-    def groups(self) -> Numbered:
+    def groups(self) -> Factorized:
         """The clusters: which of them each event is in, and their sizes."""
-        return numbered(self.cluster)
+        return factorize(self.cluster)
 
     @cached_property
     def n_clusters(self) -> int:
@@ -212,13 +212,13 @@ class Sample:
         return float(sizes.sum() ** 2 / (sizes**2).sum())
 
     @cached_property
-    def kinds(self) -> Numbered:
+    def kinds(self) -> Factorized:
         """The layouts of these events: which of them each event is of, their sizes and first events."""
-        return numbered(self.layout)
+        return factorize(self.layout)
 
     @cached_property
     def overlap(self) -> Overlap:
-        """Pairs of layouts, by their places in `kinds`, that share days of the window."""
+        """Pairs of layouts, by their places in `day_patterns`, that share days of the window."""
         first = self.kinds.first
         return overlap_of(self.window_dates.rows(first), self.exchange[first], self.clocks)
 
@@ -241,7 +241,7 @@ class Sample:
     @cached_property
     def n_blocks(self) -> int:
         """Groups of events whose windows are chained by common days."""
-        return chains(len(self.kinds.size), self.overlap.one, self.overlap.other)[0]
+        return connected_groups(len(self.kinds.size), self.overlap.one, self.overlap.other)[0]
 
     @cached_property
     def shares_days(self) -> bool:
@@ -266,7 +266,7 @@ class Sample:
     @cached_property
     def listed_twice(self) -> int:
         """Firms of which two listings are counted as events of days in common."""
-        firm, place = numbered(self.firm).place, self.kinds.place
+        firm, place = factorize(self.firm).place, self.kinds.place
         low, high = np.full(self.n, np.iinfo(np.int64).max), np.full(self.n, -1)
         np.minimum.at(low, firm, self.symbol)
         np.maximum.at(high, firm, self.symbol)
@@ -294,8 +294,8 @@ class Sample:
         What depends on dates and residuals only is handed on instead of being computed again.
         `panel` and `portfolios` still ask the market about the true days.
         """
-        pool = replace(self.pool, event_ar=Rowwise.of(pool_ar))
-        other = replace(self, car=car, event_ar=Rowwise.of(event_ar), pool=pool)
+        pool = replace(self.pool, event_ar=LazyMatrix.of(pool_ar))
+        other = replace(self, car=car, event_ar=LazyMatrix.of(event_ar), pool=pool)
         for name in _OF_DAYS:
             other.__dict__[name] = getattr(self, name)
         return other

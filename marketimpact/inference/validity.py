@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 import scipy
 
-from marketimpact.inference.detectable_effect import LEVEL, detectable
+from marketimpact.inference.detectable_effect import LEVEL, minimum_detectable_effect
 from marketimpact.inference.families.correlation_adjusted import mean_correlation
-from marketimpact.inference.protocol import Alternative, Level, Outcome, SignificanceTest, one_sided, silent
+from marketimpact.inference.protocol import Alternative, Level, Outcome, SignificanceTest, no_result, one_sided
 from marketimpact.inference.sample import Sample
 
-__all__ = ["ONE_DATE", "Structure", "Verdict", "structure", "table", "verdicts"]
+__all__ = ["ONE_DATE", "SampleStructure", "TestResult", "structure", "test_table", "verdicts"]
 
 ONE_DATE = (
     "All events share one date: no test can tell a common effect of the announcement from another "
@@ -41,7 +41,7 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Structure:
+class SampleStructure:
     """What about the events decides which tests hold.
 
     Attributes
@@ -98,10 +98,10 @@ class Structure:
         return self.variance_p < VARIANCE_LEVEL
 
 
-def structure(sample: Sample) -> Structure:
+def structure(sample: Sample) -> SampleStructure:
     """Describe how the events of a sample hang together."""
     ratio, p = _variance_ratio(sample)
-    return Structure(
+    return SampleStructure(
         n_events=sample.n,
         n_clusters=sample.n_clusters,
         n_blocks=sample.n_blocks,
@@ -130,7 +130,7 @@ def _variance_ratio(sample: Sample) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TestResult:
     """What a test found, and whether to believe it.
 
     Attributes
@@ -159,16 +159,18 @@ class Verdict:
 
 def verdicts(
     tests: Sequence[SignificanceTest], sample: Sample, alternative: Alternative = "two-sided"
-) -> list[Verdict]:
+) -> list[TestResult]:
     """Run tests and judge whether they hold for these events, in the order asked."""
     if sample.n == 0:
-        nothing = silent("no event has a return in this window")
-        return [Verdict(test, nothing, 0, nothing.note, nothing.note) for test in tests]
+        nothing = no_result("no event has a return in this window")
+        return [TestResult(test, nothing, 0, nothing.note, nothing.note) for test in tests]
     facts = structure(sample)
     return [_judged(test, test.run(sample), sample.n, facts, alternative) for test in tests]
 
 
-def _judged(test: SignificanceTest, outcome: Outcome, n: int, facts: Structure, alternative: Alternative) -> Verdict:
+def _judged(
+    test: SignificanceTest, outcome: Outcome, n: int, facts: SampleStructure, alternative: Alternative
+) -> TestResult:
     outcome = replace(outcome, p_value=one_sided(test, outcome, alternative))
     level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
     why_not = _why_not(test, facts, level) or (outcome.doubt and f"does not hold: {outcome.doubt}")
@@ -182,10 +184,12 @@ def _judged(test: SignificanceTest, outcome: Outcome, n: int, facts: Structure, 
     if np.isnan(outcome.statistic):
         why_not = outcome.note or "gave no statistic"
     n_events = n if outcome.n_events is None else outcome.n_events
-    return Verdict(test, outcome, n_events, why_not, "; ".join(note for note in notes if note))
+    return TestResult(test, outcome, n_events, why_not, "; ".join(note for note in notes if note))
 
 
-def table(tests: Sequence[SignificanceTest], sample: Sample, alternative: Alternative = "two-sided") -> pl.DataFrame:
+def test_table(
+    tests: Sequence[SignificanceTest], sample: Sample, alternative: Alternative = "two-sided"
+) -> pl.DataFrame:
     """One row per test, those that hold for these events first.
 
     Returns
@@ -200,7 +204,7 @@ def table(tests: Sequence[SignificanceTest], sample: Sample, alternative: Altern
     return frame.sort("valid", descending=True, maintain_order=True)
 
 
-def _row(verdict: Verdict, level: float) -> tuple[object, ...]:
+def _row(verdict: TestResult, level: float) -> tuple[object, ...]:
     def number(value: float) -> float | None:
         return None if np.isnan(value) else float(value)
 
@@ -225,10 +229,10 @@ def _detectable(test: SignificanceTest, outcome: Outcome, level: float) -> float
     known = test.sides == "symmetric" and np.isfinite(outcome.se) and outcome.se > 0 and np.isfinite(outcome.estimate)
     if not known or test.distribution[0] not in "tN":
         return np.nan
-    return float(detectable(outcome.se, np.inf if np.isnan(outcome.df) else outcome.df, level=level))
+    return float(minimum_detectable_effect(outcome.se, np.inf if np.isnan(outcome.df) else outcome.df, level=level))
 
 
-def _why_not(test: SignificanceTest, facts: Structure, level: Level) -> str:
+def _why_not(test: SignificanceTest, facts: SampleStructure, level: Level) -> str:
     """Why a test does not hold for these events; empty where it does."""
     holds = test.holds
     if facts.n_clusters < holds.min_clusters:
@@ -256,7 +260,7 @@ def _why_not(test: SignificanceTest, facts: Structure, level: Level) -> str:
     return "does not hold: " + (holds.because or "; ".join(reasons) or "not for events like these")
 
 
-def _across_exchanges(test: SignificanceTest, facts: Structure) -> str:
+def _across_exchanges(test: SignificanceTest, facts: SampleStructure) -> str:
     """Why a test does not hold for exchanges that are hardly open together; empty where it does."""
     apart = test.holds.exchanges_apart
     if not facts.asynchronous or apart == "yes" or (apart == "one session" and facts.n_sessions == 1):
@@ -265,7 +269,7 @@ def _across_exchanges(test: SignificanceTest, facts: Structure) -> str:
     return f"does not hold: rejects too often across exchanges that are hardly open together{several}"
 
 
-def _assumed(test: SignificanceTest, facts: Structure, level: Level) -> str:
+def _assumed(test: SignificanceTest, facts: SampleStructure, level: Level) -> str:
     """What a test that holds takes for granted."""
     if level == "nearly":
         return "slightly liberal when " + (
@@ -276,7 +280,7 @@ def _assumed(test: SignificanceTest, facts: Structure, level: Level) -> str:
     return ""
 
 
-def _caveats(facts: Structure) -> list[str]:
+def _caveats(facts: SampleStructure) -> list[str]:
     caveats = []
     if facts.n_blocks == 1 and facts.n_events > 1:
         caveats.append("one date: a common effect cannot be told from a common shock")

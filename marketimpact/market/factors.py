@@ -12,7 +12,7 @@ from marketimpact.errors import DataError, MarketImpactWarning, SpecificationErr
 from marketimpact.market import session_returns as panels
 from marketimpact.sources.french.factors import FrenchFactors, wrong_market
 
-__all__ = ["check_factors", "factor_on_panel", "read_french", "source"]
+__all__ = ["check_factors", "foreign_returns", "match_foreign_returns", "read_french"]
 
 #: A daily factor that moves by more than this is most likely in percent.
 PERCENT_SD = 0.15
@@ -59,7 +59,7 @@ def read_french(
     return factors.read(first, last)
 
 
-def source(
+def foreign_returns(
     panel: pl.DataFrame, securities: pl.DataFrame, given: str | pl.DataFrame, mic: str | None
 ) -> tuple[pl.DataFrame, str]:
     """``date, ret`` of a security, a benchmark or a frame, and the exchange on whose sessions it trades.
@@ -93,7 +93,7 @@ def source(
     return panel.filter(pl.col("symbol") == first).select("date", pl.col("market").alias("ret")), home
 
 
-def factor_on_panel(
+def match_foreign_returns(
     panel: pl.DataFrame, sessions: pl.DataFrame, foreign: pl.DataFrame, listed: pl.DataFrame
 ) -> pl.Series:
     """Return of a foreign series between a session's close and the close before, row for row beside `panel`.

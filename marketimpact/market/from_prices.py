@@ -55,12 +55,12 @@ def from_prices(
     """
     quoted, fills = repairs.without_copies(table.frame, repair)
     have, listed = _sessions_of(securities, table, quoted)
-    findings = repairs.settled(checks.findings_of(rows, securities, listed), repair)
+    findings = repairs.mark_repaired(checks.findings_of(rows, securities, listed), repair)
     checks.refuse(findings, table.source)
     _warn_of_jumps(findings)
     quoted, rescaled = repairs.without_splits(quoted, findings, repair)
     prices = quoted.select("symbol", "date", "close").drop_nulls("close")
-    sessions, overruled = panels.repair(listed, have, prices)
+    sessions, overruled = panels.close_empty_sessions(listed, have, prices)
     panel = _panel(have, sessions, prices, benchmark).join(
         quoted.select("symbol", "date", "close", "volume"), on=["symbol", "date"], how="left", validate="1:1"
     )
@@ -110,7 +110,7 @@ def _sessions_of(
 
 def _panel(have: pl.DataFrame, sessions: pl.DataFrame, prices: pl.DataFrame, benchmark: str) -> pl.DataFrame:
     """Returns of the securities, and those of their benchmarks beside them."""
-    numbered = panels.numbered(sessions)
+    numbered = panels.number_sessions(sessions)
     own = panels.returns_on_sessions(
         have.select("symbol", "mic", benchmark).join(numbered, on="mic", how="inner"), prices, "symbol"
     ).rename({"return": "ret"})

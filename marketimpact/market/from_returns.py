@@ -13,9 +13,9 @@ from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.errors import DataError
-from marketimpact.market.grid_panel import Grid
+from marketimpact.market.grid_panel import GridPanel
 
-__all__ = ["FROM_RETURNS", "of_returns"]
+__all__ = ["FROM_RETURNS", "fields_from_returns"]
 
 
 #: Stands for the exchange of such a market: its sessions are the benchmark's dates.
@@ -27,7 +27,7 @@ RUN = 8
 NO_REPAIRS = {"mic": pl.String, "date": pl.Date, "action": pl.String, "detail": pl.String}
 
 
-def of_returns(returns: object, benchmark: object, factors: pl.DataFrame | None) -> dict[str, Any]:
+def fields_from_returns(returns: object, benchmark: object, factors: pl.DataFrame | None) -> dict[str, Any]:
     """What `Market.from_returns` is made of."""
     days = schema.check(schema.Benchmark, benchmark, "benchmark").select("date", "ret").sort("date")
     symbols, ret = _grid(returns, days["date"])
@@ -35,7 +35,7 @@ def of_returns(returns: object, benchmark: object, factors: pl.DataFrame | None)
     if factors is not None:
         days = days.join(factors, on="date", how="left", validate="1:1", maintain_order="left")
     return {
-        "panel": Grid(symbols, days, ret, FROM_RETURNS),
+        "panel": GridPanel(symbols, days, ret, FROM_RETURNS),
         "securities": symbols.to_frame().with_columns(
             pl.lit(FROM_RETURNS).alias("mic"), pl.lit("benchmark").alias("benchmark")
         ),

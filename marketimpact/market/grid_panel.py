@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["Grid"]
+__all__ = ["GridPanel"]
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class GridPanel:
     """The panel of a market whose S securities share T sessions: a row per security and session, S T in all.
 
     Attributes

@@ -15,17 +15,17 @@ import polars as pl
 from marketimpact.core import schema
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events import calendars
-from marketimpact.events.exchange_clocks import Clock
+from marketimpact.events.exchange_clocks import ExchangeClock
 from marketimpact.market import checks, conversions
 from marketimpact.market import parquet_panel as datasets
 from marketimpact.market import session_returns as panels
 from marketimpact.market import trading_rules as trading
-from marketimpact.market.factors import check_factors, factor_on_panel, read_french
-from marketimpact.market.factors import source as foreign_source
+from marketimpact.market.factors import check_factors, match_foreign_returns, read_french
+from marketimpact.market.factors import foreign_returns as foreign_source
 from marketimpact.market.from_prices import combined, from_prices, some
-from marketimpact.market.from_returns import FROM_RETURNS, of_returns
+from marketimpact.market.from_returns import FROM_RETURNS, fields_from_returns
 from marketimpact.market.panel import HoldsPanel, Panel
-from marketimpact.market.repairs import DEFAULT, REPAIRED, asked
+from marketimpact.market.repairs import DEFAULT, REPAIRED, check_repairs
 from marketimpact.sources.files.single_file import FilePrices
 from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource
@@ -148,7 +148,7 @@ class Market(HoldsPanel):
         SpecificationError
             For a repair that does not exist.
         """
-        repair = asked(repair)
+        repair = check_repairs(repair)
         securities = schema.check(schema.Securities, securities, "securities").sort("symbol")
         if securities[benchmark].null_count() == securities.height:
             raise DataError(f"securities: every {benchmark!r} is empty, so nothing says what the market did.")
@@ -185,7 +185,7 @@ class Market(HoldsPanel):
         DataError
             For a broken frame, or returns on dates the benchmark does not have.
         """
-        return cls(**of_returns(returns, benchmark, check_factors(factors)))
+        return cls(**fields_from_returns(returns, benchmark, check_factors(factors)))
 
     @classmethod
     def scan(cls, folder: str | Path) -> Market:
@@ -199,7 +199,7 @@ class Market(HoldsPanel):
         DataError
             For a folder that holds no market, or parts that do not fit together.
         """
-        return cls(**datasets.scan(Path(folder)))
+        return cls(**datasets.scan_market_fields(Path(folder)))
 
     def to_dataset(self, folder: str | Path, *, append: bool = False) -> Market:
         """Write this market as a Parquet dataset partitioned by symbol, and give the market over it.
@@ -217,7 +217,7 @@ class Market(HoldsPanel):
         DataError
             For a folder in use, and for a market that does not fit the one that is there.
         """
-        datasets.write(Path(folder), self, append=append)
+        datasets.write_panel(Path(folder), self, append=append)
         return self.scan(folder)
 
     @property
@@ -374,7 +374,7 @@ class Market(HoldsPanel):
         listed = self.sessions.filter(pl.col("mic") == home)
         if listed.is_empty():
             listed = calendars.sessions([home], *panels.extent(returns))
-        values = factor_on_panel(self.panel, self.sessions, returns, listed)
+        values = match_foreign_returns(self.panel, self.sessions, returns, listed)
         panel = self.panel.with_columns(values.alias(name))
         whose = source if isinstance(source, str) else "returns handed in"
         return replace(
@@ -393,7 +393,7 @@ class Market(HoldsPanel):
             raise SpecificationError(f"{what} starts from simple returns; this market holds {self.unit} returns.")
 
     @cached_property
-    def clocks(self) -> dict[str, Clock]:
+    def clocks(self) -> dict[str, ExchangeClock]:
         """MIC -> the exchange's sessions as dates and closing instants."""
         midnight = pl.col("date").cast(pl.Datetime("us", "UTC"))
         hours = self.sessions.sort("mic", "date").select(
@@ -423,7 +423,7 @@ class Market(HoldsPanel):
         return "\n".join(lines)
 
 
-def _clock(hours: pl.DataFrame) -> Clock:
+def _clock(hours: pl.DataFrame) -> ExchangeClock:
     usual = hours.select(pl.col("opens", "closes").median()).fill_null(float("nan")).row(0)
     instants = hours["instant"].fill_null(float("nan")).to_numpy().astype(np.float64)
-    return Clock(hours["date"].to_physical().to_numpy().astype(np.int64), instants, *usual)
+    return ExchangeClock(hours["date"].to_physical().to_numpy().astype(np.int64), instants, *usual)

@@ -12,15 +12,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.market import session_returns as panels
-from marketimpact.market.grid_panel import Grid
-from marketimpact.market.parquet_panel import Dataset
+from marketimpact.market.grid_panel import GridPanel
+from marketimpact.market.parquet_panel import ParquetPanel
 from marketimpact.market.shared_series import first_alike
 
-__all__ = ["Held", "HoldsPanel", "Panel", "Rows", "rows_of"]
+__all__ = ["FramePanel", "HoldsPanel", "Panel", "Rows", "rows_of"]
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class FramePanel:
     """A panel in memory, sorted by (symbol, session)."""
 
     frame: pl.DataFrame
@@ -59,7 +59,7 @@ class Held:
         return self.frame.select(columns)
 
 
-Rows = Held | Grid | Dataset
+Rows = FramePanel | GridPanel | ParquetPanel
 
 
 class Panel:
@@ -69,26 +69,26 @@ class Panel:
         if market is None:
             raise AttributeError("panel")  # so that the field has no default
         rows = rows_of(market)
-        return rows.frame if isinstance(rows, Held) else rows.read(rows.columns)
+        return rows.frame if isinstance(rows, FramePanel) else rows.read(rows.columns)
 
-    def __set__(self, market: Any, value: pl.DataFrame | Grid | Dataset) -> None:
+    def __set__(self, market: Any, value: pl.DataFrame | GridPanel | ParquetPanel) -> None:
         market.__dict__["panel"] = value
 
 
 def rows_of(market: Any) -> Rows:
     """The rows of a market's panel."""
-    held: pl.DataFrame | Grid | Dataset = market.__dict__["panel"]
-    return Held(held) if isinstance(held, pl.DataFrame) else held
+    held: pl.DataFrame | GridPanel | ParquetPanel = market.__dict__["panel"]
+    return FramePanel(held) if isinstance(held, pl.DataFrame) else held
 
 
 class HoldsPanel:
     """What is asked of a market's panel: columns, numbers, sessions, where securities begin."""
 
     @property
-    def dataset(self) -> Dataset | None:
+    def dataset(self) -> ParquetPanel | None:
         """Where the panel lies on disk; None where it is held."""
         rows = rows_of(self)
-        return rows if isinstance(rows, Dataset) else None
+        return rows if isinstance(rows, ParquetPanel) else None
 
     @property
     def panel_columns(self) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ class HoldsPanel:
         """A column of `panel`, or of `since_trade`, as numbers; NaN where missing."""
         if name not in self._columns:
             rows = rows_of(self)
-            if isinstance(rows, Grid) and name in rows.columns:
+            if isinstance(rows, GridPanel) and name in rows.columns:
                 self._columns[name] = rows.numbers(name)
             else:
                 frame = rows.read([name]) if name in rows.columns else self.since_trade
@@ -136,7 +136,7 @@ class HoldsPanel:
         """
         if name not in self._series:
             rows, firsts = rows_of(self), self.first_rows
-            if isinstance(rows, Grid) and name in rows.columns and name != "ret":
+            if isinstance(rows, GridPanel) and name in rows.columns and name != "ret":
                 self._series[name] = rows.series(name), np.zeros(firsts.height, dtype=np.int64)
             else:
                 column, starts = self.column(name), firsts["first_row"].to_numpy()
@@ -147,7 +147,7 @@ class HoldsPanel:
     def dates(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Sessions as days since 1970-01-01, and where among them those of each security of `first_rows` begin."""
         rows = rows_of(self)
-        if isinstance(rows, Grid):
+        if isinstance(rows, GridPanel):
             return rows.session_dates, np.zeros(self.first_rows.height, dtype=np.int64)
         return self.days, self.first_rows["first_row"].to_numpy()
 
@@ -159,7 +159,7 @@ class HoldsPanel:
     def days(self) -> NDArray[np.int64]:
         """Date of every row of `panel` as days since 1970-01-01."""
         rows = rows_of(self)
-        if isinstance(rows, Grid):
+        if isinstance(rows, GridPanel):
             return rows.dates
         return rows.read(["date"])["date"].to_physical().to_numpy().astype(np.int64)
 

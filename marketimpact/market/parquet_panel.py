@@ -14,7 +14,7 @@ import polars as pl
 
 from marketimpact.errors import DataError
 
-__all__ = ["Dataset", "read", "scan", "write"]
+__all__ = ["ParquetPanel", "read", "scan_market_fields", "write_panel"]
 
 #: Folder of what belongs to the market as a whole; hive readers pass over names with an underscore.
 ABOUT = "_market"
@@ -25,7 +25,7 @@ FACTS = ("missing", "factors", "source", "simulated", "notes", "unit", "fingerpr
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class ParquetPanel:
     """Where a panel lies, and what is small of it.
 
     Attributes
@@ -79,7 +79,7 @@ def read(folder: Path, symbols: Sequence[str], columns: Sequence[str]) -> pl.Dat
     return pl.concat(parts, rechunk=True).select(columns)
 
 
-def write(folder: Path, market: Any, *, append: bool) -> None:
+def write_panel(folder: Path, market: Any, *, append: bool) -> None:
     """Write a market's panel and what belongs to it; `append`: beside securities that are there already."""
     about = folder / ABOUT
     there = sorted(about.glob("*/facts.json")) if about.exists() else []
@@ -106,8 +106,8 @@ def write(folder: Path, market: Any, *, append: bool) -> None:
     (part_folder / "facts.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def scan(folder: Path) -> dict[str, Any]:
-    """What a market over the dataset is made of: its fields, with a `Dataset` for the panel."""
+def scan_market_fields(folder: Path) -> dict[str, Any]:
+    """What a market over the dataset is made of: its fields, with a `ParquetPanel` for the panel."""
     parts = sorted((folder / ABOUT).glob("*/facts.json"))
     if not parts:
         raise DataError(f"{folder.name} holds no market; write one with market.to_dataset(folder).")
@@ -123,7 +123,7 @@ def scan(folder: Path) -> dict[str, Any]:
     numbered = _needed(frame("numbered")).unique().sort("date")
     if numbered.select("mic", "session").is_duplicated().any():
         raise DataError(f"{folder.name}: its parts number the sessions of an exchange differently; load them alike.")
-    dataset = Dataset(
+    dataset = ParquetPanel(
         folder,
         first_rows.with_columns((lengths.cum_sum() - lengths).alias("first_row")),
         _needed(frame("unpriced")).sort("symbol"),

@@ -14,10 +14,10 @@ __all__ = [
     "DEFAULT",
     "REPAIRED",
     "REPAIRS",
-    "asked",
+    "check_repairs",
     "closed_days",
+    "mark_repaired",
     "repeats",
-    "settled",
     "without_copies",
     "without_splits",
 ]
@@ -40,7 +40,7 @@ SETTLES = {
 }
 
 
-def asked(repair: Collection[str]) -> tuple[str, ...]:
+def check_repairs(repair: Collection[str]) -> tuple[str, ...]:
     """The repairs asked for, sorted.
 
     Raises
@@ -58,7 +58,7 @@ def asked(repair: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def settled(findings: pl.DataFrame, repair: Collection[str]) -> pl.DataFrame:
+def mark_repaired(findings: pl.DataFrame, repair: Collection[str]) -> pl.DataFrame:
     """What a repair takes care of becomes a note; copies that stay become a warning."""
     done = [name for what in repair for name in SETTLES.get(what, ())]
     mended = pl.col("finding").is_in(done)

@@ -9,9 +9,9 @@ import polars as pl
 __all__ = [
     "SINCE_TRADE",
     "benchmark_returns",
+    "close_empty_sessions",
     "extent",
-    "numbered",
-    "repair",
+    "number_sessions",
     "returns_on_sessions",
     "since_trade",
     "spans",
@@ -29,7 +29,7 @@ def extent(prices: pl.DataFrame) -> tuple[date, date]:
     return row[0], row[1]
 
 
-def numbered(sessions: pl.DataFrame) -> pl.DataFrame:
+def number_sessions(sessions: pl.DataFrame) -> pl.DataFrame:
     """``mic, session, date``: every exchange's sessions counted from 0."""
     return sessions.select("mic", pl.int_range(pl.len(), dtype=pl.Int64).over("mic").alias("session"), "date")
 
@@ -60,7 +60,9 @@ def benchmark_returns(
     )
 
 
-def repair(listed: pl.DataFrame, securities: pl.DataFrame, prices: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def close_empty_sessions(
+    listed: pl.DataFrame, securities: pl.DataFrame, prices: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Close listed sessions on which a whole exchange has no price; note prices on closed days."""
     own = prices.join(securities.select("symbol", "mic"), on="symbol", how="inner", validate="m:1")
     alive = spans(own).join(securities.select("symbol", "mic"), on="symbol", how="inner", validate="1:1")

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from marketimpact.core.arrays import Bools, Floats
 
 __all__ = [
+    "CrossProducts",
     "Design",
     "Fit",
-    "Sums",
     "Term",
+    "concat_fits",
     "dot",
     "fit",
-    "fit_of",
+    "fit_from_products",
     "forecast",
     "residuals",
-    "stacked",
     "sum_days",
     "terms",
 ]
@@ -162,7 +162,7 @@ class Fit:
         return Fit(*(getattr(self, name)[rows] for name in Fit.__dataclass_fields__))
 
 
-def stacked(parts: Sequence[Fit]) -> Fit:
+def concat_fits(parts: Sequence[Fit]) -> Fit:
     """Estimates of several groups of events below one another."""
     return Fit(*(np.concatenate([getattr(part, name) for part in parts]) for name in Fit.__dataclass_fields__))
 
@@ -193,16 +193,16 @@ def fit(y: Floats, x: Floats, design: Design) -> Fit:
     dy = np.where(present, y - y_bar[:, None], 0.0)
     dx = np.where(present[:, :, None], x - x_bar[:, None, :], 0.0)
     gram, moment = _products(dy, dx)
-    sums = Sums(n_obs, y_bar, x_bar, sum_days(dy**2), gram, moment)
+    sums = CrossProducts(n_obs, y_bar, x_bar, sum_days(dy**2), gram, moment)
 
     def squares(slopes: Floats, rows: NDArray[np.int64]) -> Floats:
         return sum_days((dy[rows] - dot(dx[rows], slopes[rows, None, :])) ** 2)
 
-    return fit_of(sums, squares, design)
+    return fit_from_products(sums, squares, design)
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class CrossProducts:
     """Sums over the complete days of each event's estimation window.
 
     Attributes
@@ -221,7 +221,9 @@ class Sums:
     moment: Floats
 
 
-def fit_of(sums: Sums, squares: Callable[[Floats, NDArray[np.int64]], Floats], design: Design) -> Fit:
+def fit_from_products(
+    sums: CrossProducts, squares: Callable[[Floats, NDArray[np.int64]], Floats], design: Design
+) -> Fit:
     """The regressions from their sums; `squares` adds up the squared deviations that slopes leave in some rows."""
     n, p = sums.x_bar.shape
     # squares about zero: what is constant varies about its mean by rounding noise only

@@ -10,7 +10,7 @@ import polars as pl
 
 from marketimpact.analyses.specification_curve.curve import SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
-from marketimpact.report.content import Group, Story, story
+from marketimpact.report.content import GroupResult, ReportContent, story
 from marketimpact.report.html import as_html
 from marketimpact.report.markdown_latex import Pages, as_markdown, as_tex
 from marketimpact.report.pdf import as_pdf, compiler
@@ -81,7 +81,7 @@ def write_report(
     return write_reports(told, [Path(path)])[0]
 
 
-def write_reports(told: Story, paths: Sequence[Path]) -> list[Path]:
+def write_reports(told: ReportContent, paths: Sequence[Path]) -> list[Path]:
     """Write one report to several files, such as HTML and PDF, with the work done once.
 
     Parameters
@@ -130,7 +130,7 @@ def tables(
     return tables_of(story(result, windows=windows, group=group))
 
 
-def tables_of(told: Story) -> dict[str, pl.DataFrame]:
+def tables_of(told: ReportContent) -> dict[str, pl.DataFrame]:
     """The same of a story that a report was written from: what was asked once is not asked again.
 
     A specification curve adds ``specifications``, and its joint test ``specifications_joint``.
@@ -158,5 +158,5 @@ def tables_of(told: Story) -> dict[str, pl.DataFrame]:
     return found | ({} if told.joint is None else {"specifications_joint": told.joint.frame})
 
 
-def _path(group: Group) -> pl.DataFrame:
+def _path(group: GroupResult) -> pl.DataFrame:
     return group.path

@@ -20,7 +20,7 @@ class Section:
     id: str
     title: str
     words: tuple[str, ...] = ()
-    blocks: tuple[tuple[str, tuple[Figure, ...], tuple[Sheet, ...]], ...] = field(default_factory=tuple)
+    blocks: tuple[tuple[str, tuple[Figure, ...], tuple[ReportTable, ...]], ...] = field(default_factory=tuple)
     hint: str = ""
 
 
@@ -66,7 +66,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class ReportTable:
     """A table with its columns, the positions of numeric ones, and a note under it; a folded one opens on a click."""
 
     columns: tuple[str, ...]
@@ -87,7 +87,7 @@ class Sheet:
         caption: str = "",
         note: str = "",
         folded: bool = False,
-    ) -> Sheet:
+    ) -> ReportTable:
         """Make a sheet of plain values."""
         backs = muted if muted is not None else [False] * len(rows)
         made = tuple(

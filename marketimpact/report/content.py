@@ -16,14 +16,14 @@ from marketimpact.estimation.windows import check_window
 from marketimpact.inference import TESTS
 from marketimpact.study.result import StudyResult
 
-__all__ = ["Group", "Part", "Story", "story"]
+__all__ = ["AnnouncementResult", "GroupResult", "ReportContent", "story"]
 
 
 Window = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class GroupResult:
     """Events looked at together, and what was already asked of them: sentences, charts and tables ask the same.
 
     Attributes
@@ -61,7 +61,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class AnnouncementResult:
     """One announcement: its facts, its events, and their groups in order.
 
     Attributes
@@ -79,7 +79,7 @@ class Part:
     key: str
     facts: dict[str, Any]
     result: StudyResult
-    groups: list[Group]
+    groups: list[GroupResult]
 
     @property
     def headline(self) -> str:
@@ -88,14 +88,14 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Story:
+class ReportContent:
     """Everything the sections of a report need."""
 
     result: StudyResult
     title: str
     question: str
     windows: tuple[Window, ...]
-    parts: list[Part]
+    parts: list[AnnouncementResult]
     group: str | None
     chronology: pl.DataFrame | None
     curve: SpecificationCurve | None
@@ -111,10 +111,10 @@ class Story:
         """Tests of every event by itself over the first window; the events of a part, by its key, are a family."""
         return {part.key: part.result.single_tests(*self.primary) for part in self.parts}
 
-    def stacked(self, ask: Callable[[Group], pl.DataFrame]) -> pl.DataFrame:
+    def stacked(self, ask: Callable[[GroupResult], pl.DataFrame]) -> pl.DataFrame:
         """What is asked of every group of every announcement, in one frame with the columns that name these."""
         if not self.parts:
-            return ask(Group("All firms", None, self.result))
+            return ask(GroupResult("All firms", None, self.result))
         kinds = self.result.events.schema
         by = [name for name in ("announcement_id", self.group) if name and name in kinds]
         frames = [
@@ -142,10 +142,10 @@ def story(
     chronology: pl.DataFrame | None = None,
     curve: SpecificationCurve | None = None,
     joint: JointTest | None = None,
-) -> Story:
+) -> ReportContent:
     """Cut a result into announcements and groups; see `write_report` for the parameters."""
     column = group_column(result, group)
-    return Story(
+    return ReportContent(
         result=result,
         title=title or "Event study",
         question=question or "",
@@ -213,22 +213,22 @@ def readable(test: str) -> str:
     return words.get(test, test.replace("_", " ") if test in TESTS else test)
 
 
-def _parts(result: StudyResult, column: str | None) -> list[Part]:
+def _parts(result: StudyResult, column: str | None) -> list[AnnouncementResult]:
     events = result.events
     if "announcement_id" not in events.columns:
-        return [Part("events", {}, result, _groups(result, column))] if events.height else []
+        return [AnnouncementResult("events", {}, result, _groups(result, column))] if events.height else []
     order = ["announced_at", "announcement_id"] if "announced_at" in events.columns else ["announcement_id"]
     parts = []
     for facts in events.unique("announcement_id", keep="first", maintain_order=True).sort(order).iter_rows(named=True):
         own = result.where(pl.col("announcement_id") == facts["announcement_id"])
-        parts.append(Part(facts["announcement_id"], facts, own, _groups(own, column)))
+        parts.append(AnnouncementResult(facts["announcement_id"], facts, own, _groups(own, column)))
     return parts
 
 
-def _groups(result: StudyResult, column: str | None) -> list[Group]:
+def _groups(result: StudyResult, column: str | None) -> list[GroupResult]:
     if column is None:
-        return [Group("All firms", None, result)]
+        return [GroupResult("All firms", None, result)]
     return [
-        Group(str(value) if value is not None else "without a group", value, part)
+        GroupResult(str(value) if value is not None else "without a group", value, part)
         for (value,), part in result.by(column).groups()
     ]

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.market import checks
-from marketimpact.report.blocks import Sheet
+from marketimpact.report.blocks import ReportTable
 from marketimpact.study.result import StudyResult
 
 __all__ = ["doubted", "doubts"]
@@ -32,7 +32,7 @@ def doubted(result: StudyResult) -> str:
     return ", ".join(symbols[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def doubts(result: StudyResult) -> Sheet | None:
+def doubts(result: StudyResult) -> ReportTable | None:
     """Errors and warnings about the prices, one row per symbol and kind; securities with an event first."""
     found = result.market.findings.filter(pl.col("severity") != checks.NOTE)
     if found.is_empty():
@@ -53,4 +53,4 @@ def doubts(result: StudyResult) -> Sheet | None:
     more = frame.height - len(rows)
     note = f"And {more} more: see the table `findings`." if more else "Every finding is in the table `findings`."
     columns = ["symbol", "finding", "rows", "dates", "what was seen, and what to do"]
-    return Sheet.of(columns, rows, numeric=[2], note=note)
+    return ReportTable.of(columns, rows, numeric=[2], note=note)

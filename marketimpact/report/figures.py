@@ -14,7 +14,7 @@ from marketimpact.display import time_charts as timecharts
 from marketimpact.display.formats import percent
 from marketimpact.events.exchange_names import exchange, named
 from marketimpact.report.blocks import Figure
-from marketimpact.report.content import Group, Part, Story, firm_label
+from marketimpact.report.content import AnnouncementResult, GroupResult, ReportContent, firm_label
 from marketimpact.study.result import StudyResult
 
 __all__ = ["clock", "firms_drawn", "history", "path_figures"]
@@ -30,7 +30,7 @@ EARLIER, LATER = timedelta(hours=30), timedelta(hours=54)
 MOST_LINES = 7
 
 
-def firms_drawn(frame: pl.DataFrame, story: Story) -> Figure:
+def firms_drawn(frame: pl.DataFrame, story: ReportContent) -> Figure:
     """A dot and an interval per firm; signs say which p-values are below 5%."""
     keep = ["label", "group", "car", "low", "high", "mark"]
     keep += ["true_car"] if "true_car" in frame.columns else []
@@ -61,7 +61,7 @@ def _labels(frame: pl.DataFrame) -> list[str]:
     return labels
 
 
-def path_figures(part: Part, story: Story) -> tuple[list[Figure], set[str]]:
+def path_figures(part: AnnouncementResult, story: ReportContent) -> tuple[list[Figure], set[str]]:
     """A path per group on one scale, and the names of the bands drawn."""
     paths = pl.concat([_path(group) for group in part.groups])
     if paths["caar"].drop_nulls().is_empty():
@@ -77,7 +77,7 @@ def path_figures(part: Part, story: Story) -> tuple[list[Figure], set[str]]:
     return figures, set(paths["band"]) - {"none"}
 
 
-def _path(group: Group) -> pl.DataFrame:
+def _path(group: GroupResult) -> pl.DataFrame:
     sessions = pl.col("tau") - int(group.result.estimation.windows.event[0]) + 1
     noise = pl.lit(HALF * _noise(group.result)) * sessions.sqrt()
     return group.path.with_columns(pl.lit(group.name).alias("_group"), noise.fill_nan(None).alias("noise"))
@@ -91,7 +91,7 @@ def _noise(group: StudyResult) -> float:
     return float(means.std(ddof=1)) if len(means) > 1 else np.nan
 
 
-def clock(part: Part, story: Story) -> Figure | None:
+def clock(part: AnnouncementResult, story: ReportContent) -> Figure | None:
     """The trading hours of each exchange around the announcement; none where hours are not known."""
     facts, market = part.facts, story.result.market
     instant = facts.get("announced_at")
@@ -137,7 +137,7 @@ def _when(facts: dict[str, Any]) -> tuple[datetime, datetime]:
     return start.astimezone(ZoneInfo("UTC")), (start + timedelta(days=1)).astimezone(ZoneInfo("UTC"))
 
 
-def history(story: Story) -> Figure | None:
+def history(story: ReportContent) -> Figure | None:
     """What the mean of each group did around the announcements; none where prices are no simple returns."""
     market, events = story.result.market, story.result.events
     named = _memberships(story)
@@ -169,7 +169,7 @@ def history(story: Story) -> Figure | None:
     return Figure.of(chart, f"{title}: means of the groups' securities, not adjusted for the market. Lines: {listed}.")
 
 
-def _memberships(story: Story) -> pl.DataFrame:
+def _memberships(story: ReportContent) -> pl.DataFrame:
     """Which security belongs to which group, groups in the report's order."""
     order: dict[str, int] = {}
     for part in story.parts:

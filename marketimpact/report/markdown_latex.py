@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from marketimpact.report.blocks import Cell, Row, Section, Sheet
+from marketimpact.report.blocks import Cell, ReportTable, Row, Section
 
 __all__ = ["SIMULATED", "Pages", "as_markdown", "as_tex"]
 
@@ -71,7 +71,7 @@ def _md_cell(cell: Cell) -> str:
     return f"[{_md(cell.text)}]({address})"
 
 
-def _md_table(sheet: Sheet) -> str:
+def _md_table(sheet: ReportTable) -> str:
     if not sheet.rows:
         return ""
     rules = ["---:" if at in sheet.numeric else "---" for at in range(len(sheet.columns))]
@@ -115,7 +115,7 @@ def _tex(text: str) -> str:
     return "".join(_TEX.get(sign, sign if ord(sign) < 0x180 else "?") for sign in flat)
 
 
-def _tex_table(sheet: Sheet) -> list[str]:
+def _tex_table(sheet: ReportTable) -> list[str]:
     note = [rf"{{\footnotesize {_tex(sheet.note)}\par}}"] if sheet.note else []
     if not sheet.rows:
         return [*([rf"\textbf{{{_tex(sheet.caption)}}}\par"] if sheet.caption else []), *note]
@@ -139,7 +139,7 @@ def _tex_row(row: Row) -> str:
     return " & ".join(rf"\textit{{{cell}}}" if row.muted and cell else cell for cell in cells) + r" \\"
 
 
-def _shares(sheet: Sheet) -> list[float]:
+def _shares(sheet: ReportTable) -> list[float]:
     """Share of the line for each column: room for its longest number or word, and of the rest as its texts are long."""
     texts = [[name, *(row.cells[at].text for row in sheet.rows)] for at, name in enumerate(sheet.columns)]
     longest = [max(map(len, column)) for column in texts]

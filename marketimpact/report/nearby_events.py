@@ -9,7 +9,7 @@ import polars as pl
 
 from marketimpact.events.alignment import align
 from marketimpact.events.exchange_names import named
-from marketimpact.report.content import Part, Story
+from marketimpact.report.content import AnnouncementResult, ReportContent
 
 __all__ = ["around"]
 
@@ -24,7 +24,7 @@ _EMPTY: dict[str, Any] = {
 }
 
 
-def around(part: Part, story: Story) -> pl.DataFrame:
+def around(part: AnnouncementResult, story: ReportContent) -> pl.DataFrame:
     """Announcements of the chronology whose day 0 falls into the event window on some exchange.
 
     ``day0`` lists it per exchange, ``in_primary`` says whether it falls into the primary window on any.
@@ -60,7 +60,7 @@ def around(part: Part, story: Story) -> pl.DataFrame:
     return near.join(found, on="announcement_id", how="inner", validate="1:1").sort("announced_at", "announcement_id")
 
 
-def _spans(part: Part, window: tuple[int, int], first: str, last: str) -> pl.DataFrame:
+def _spans(part: AnnouncementResult, window: tuple[int, int], first: str, last: str) -> pl.DataFrame:
     """First and last date of a window on each exchange."""
     sessions = part.result.abnormal_returns.filter(pl.col("tau").is_between(*window))
     mics = part.result.events.select("event_id", "mic")

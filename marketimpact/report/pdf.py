@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from marketimpact.errors import SpecificationError
-from marketimpact.report.blocks import Cell, Sheet
+from marketimpact.report.blocks import Cell, ReportTable
 from marketimpact.report.markdown_latex import SIMULATED, Pages
 
 __all__ = ["as_pdf"]
@@ -86,7 +86,7 @@ def _cell(cell: Cell) -> str:
     return f"link({_said(cell.href)}, {_said(cell.text)})" if cell.href else f"text({_said(cell.text)})"
 
 
-def _table(sheet: Sheet) -> list[str]:
+def _table(sheet: ReportTable) -> list[str]:
     caption = [f"#block(above: 1em, sticky: true, text(weight: 700, {_said(sheet.caption)}))"] if sheet.caption else []
     note = [f"#text(size: 7.5pt, fill: luma(70), {_said(sheet.note)})"] if sheet.note else []
     if not sheet.rows:

@@ -10,8 +10,16 @@ import scipy
 from marketimpact.display.formats import number, p_value, percent, text
 from marketimpact.estimation.attrition import REASONS
 from marketimpact.events.exchange_names import exchange, named
-from marketimpact.report.blocks import Cell, Section, Sheet
-from marketimpact.report.content import Group, Part, Story, firm_label, first_valid, limit_hits, readable
+from marketimpact.report.blocks import Cell, ReportTable, Section
+from marketimpact.report.content import (
+    AnnouncementResult,
+    GroupResult,
+    ReportContent,
+    firm_label,
+    first_valid,
+    limit_hits,
+    readable,
+)
 from marketimpact.report.data_quality import doubts
 from marketimpact.report.figures import clock, firms_drawn, history, path_figures
 from marketimpact.report.nearby_events import around
@@ -67,7 +75,7 @@ WINDOW_NOTE = (
 PUT_IN = " “Put in”: the effect that the simulated prices were given."
 
 
-def sections(story: Story) -> list[Section]:
+def sections(story: ReportContent) -> list[Section]:
     """All sections but the summary, in order."""
     made = [_announced(story)] if "headline" in story.result.events.columns else []
     made += [_reached(story)] if {"announcement_id", "phase"} <= set(story.result.events.columns) else []
@@ -81,7 +89,7 @@ def sections(story: Story) -> list[Section]:
     return [*made, _record(story)]
 
 
-def _announced(story: Story) -> Section:
+def _announced(story: ReportContent) -> Section:
     rows = []
     for part in story.parts:
         facts = part.facts
@@ -102,7 +110,7 @@ def _announced(story: Story) -> Section:
     columns = ["announcement", "when", "stance", "authority", "source", "verified", "confidence", "anticipated"]
     figure = history(story)
     words = (HISTORY,) if figure else ()
-    block = ("", (figure,) if figure else (), (Sheet.of(columns, rows),))
+    block = ("", (figure,) if figure else (), (ReportTable.of(columns, rows),))
     return Section("announced", "What was announced", words, (block,))
 
 
@@ -128,7 +136,7 @@ def _anticipated(facts: dict[str, Any]) -> str:
     return text(facts.get("anticipated")) + (f": {why}" if why else "")
 
 
-def _reached(story: Story) -> Section:
+def _reached(story: ReportContent) -> Section:
     zones = dict(story.result.market.sessions.select("mic", "exchange_time_zone").unique().iter_rows())
     blocks = []
     for part in story.parts:
@@ -147,7 +155,7 @@ def _reached(story: Story) -> Section:
         ]
         figure = clock(part, story)
         columns = ["exchange", "local time there", "the exchange was", "day 0", "how sure", "securities"]
-        blocks.append((part.headline, (figure,) if figure else (), (Sheet.of(columns, rows, numeric=[5]),)))
+        blocks.append((part.headline, (figure,) if figure else (), (ReportTable.of(columns, rows, numeric=[5]),)))
     words = ("Day 0 is the first session whose close lies after the announcement, on each security's own exchange.",)
     return Section("reached", "When it reached each exchange", words, tuple(blocks))
 
@@ -166,7 +174,7 @@ def _certainty(row: dict[str, Any]) -> str:
     return f"{said} ({row['day0_earliest']} to {row['day0_latest']})"
 
 
-def _moved(story: Story) -> Section:
+def _moved(story: ReportContent) -> Section:
     blocks = []
     for part in story.parts:
         frame = _firms(part, story)
@@ -176,7 +184,7 @@ def _moved(story: Story) -> Section:
     return Section("moved", "Who moved", MARKS, tuple(blocks), PICK)
 
 
-def _firms(part: Part, story: Story) -> pl.DataFrame:
+def _firms(part: AnnouncementResult, story: ReportContent) -> pl.DataFrame:
     single = story.singles[part.key].select("event_id", "sq_p", "p_romano_wolf")
     car = part.result.car(*story.primary).join(single, on="event_id", how="left", validate="1:1", maintain_order="left")
     quantile = scipy.special.stdtrit(car["df"].to_numpy(), 0.975)
@@ -198,7 +206,7 @@ def _firms(part: Part, story: Story) -> pl.DataFrame:
     )
 
 
-def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
+def _firm_sheet(frame: pl.DataFrame, part: AnnouncementResult, story: ReportContent) -> ReportTable:
     first, last = story.result.estimation.windows.event
     with_day0 = first <= 0 <= last
     if with_day0:
@@ -234,10 +242,10 @@ def _firm_sheet(frame: pl.DataFrame, part: Part, story: Story) -> Sheet:
         columns.append("note")
         rows = [[*row, note] for row, note in zip(rows, notes, strict=True)]
     numeric = [3, 4, 5, 6, 7, 8] + ([9] if true else [])
-    return Sheet.of(columns, rows, numeric=numeric, note=SINGLE_FIRM_NOTE + (PUT_IN if true else ""))
+    return ReportTable.of(columns, rows, numeric=numeric, note=SINGLE_FIRM_NOTE + (PUT_IN if true else ""))
 
 
-def _paths(story: Story) -> Section:
+def _paths(story: ReportContent) -> Section:
     blocks, bands = [], set()
     for part in story.parts:
         figures, drawn = path_figures(part, story)
@@ -255,7 +263,7 @@ def _paths(story: Story) -> Section:
     return Section("paths", "Paths", words, tuple(blocks))
 
 
-def _tests(story: Story) -> Section:
+def _tests(story: ReportContent) -> Section:
     blocks = []
     for part in story.parts:
         sheets = [_test_sheet(group, story) for group in part.groups if group.result.events.height > 1]
@@ -268,7 +276,7 @@ def _tests(story: Story) -> Section:
     return Section("tests", "Can it be told from chance?", words, tuple(blocks))
 
 
-def _window_sheet(part: Part, story: Story) -> Sheet:
+def _window_sheet(part: AnnouncementResult, story: ReportContent) -> ReportTable:
     rows = []
     for group in part.groups:
         for at, window in enumerate(story.windows):
@@ -287,10 +295,10 @@ def _window_sheet(part: Part, story: Story) -> Sheet:
                 ]
             )
     columns = ["group", "window", "events", "CAAR", "95% interval", "would be found", "first test that holds", "p"]
-    return Sheet.of(columns, rows, numeric=[2, 3, 4, 5, 7], caption="Every group and window", note=WINDOW_NOTE)
+    return ReportTable.of(columns, rows, numeric=[2, 3, 4, 5, 7], caption="Every group and window", note=WINDOW_NOTE)
 
 
-def _test_sheet(group: Group, story: Story) -> Sheet:
+def _test_sheet(group: GroupResult, story: ReportContent) -> ReportTable:
     frame = group.test(story.primary)
     rows = [
         [
@@ -304,7 +312,7 @@ def _test_sheet(group: Group, story: Story) -> Sheet:
         for r in frame.iter_rows(named=True)
     ]
     columns = ["test", "null", "holds here", "statistic", "p", "note"]
-    return Sheet.of(
+    return ReportTable.of(
         columns,
         rows,
         numeric=[3, 4],
@@ -314,7 +322,7 @@ def _test_sheet(group: Group, story: Story) -> Sheet:
     )
 
 
-def _around(story: Story) -> Section:
+def _around(story: ReportContent) -> Section:
     blocks = []
     for part in story.parts:
         found = around(part, story).rows(named=True) if searched(story) else []
@@ -332,12 +340,12 @@ def _around(story: Story) -> Section:
         columns = ["when", "headline", "kind", "its day 0", f"within {list(story.primary)}"]
         none = "No other announcement of the chronology falls into the event window."
         note = "" if rows else none if searched(story) else "No chronology was searched for other announcements."
-        blocks.append((part.headline, (), (Sheet.of(columns, rows, caption=caption, note=note),)))
+        blocks.append((part.headline, (), (ReportTable.of(columns, rows, caption=caption, note=note),)))
     words = ("An abnormal return answers to everything that happened in its window, not to one headline.",)
     return Section("around", "What else happened", words, tuple(blocks))
 
 
-def _beside(part: Part, chronology: pl.DataFrame | None) -> str:
+def _beside(part: AnnouncementResult, chronology: pl.DataFrame | None) -> str:
     """What the announcement's own record says happened beside it, announcements by their headline."""
     written = part.facts.get("confounders")
     if not written:
@@ -348,17 +356,19 @@ def _beside(part: Part, chronology: pl.DataFrame | None) -> str:
     return "Named beside it: " + "; ".join(named)
 
 
-def _left_out(story: Story) -> Section:
+def _left_out(story: ReportContent) -> Section:
     result, market = story.result, story.result.market
     gone = [
         [r["event_id"], REASONS.get(r["reason"], r["reason"]), r["detail"]]
         for r in result.attrition.iter_rows(named=True)
     ]
-    sheets = [Sheet.of(["event", "reason", "detail"], gone, note="" if gone else "Nothing: every event was used.")]
+    sheets = [
+        ReportTable.of(["event", "reason", "detail"], gone, note="" if gone else "Nothing: every event was used.")
+    ]
     if market.repairs.height:
         rows = [[exchange(mic), *rest] for mic, *rest in market.repairs.iter_rows()]
         sheets.append(
-            Sheet.of(["exchange", "date", "action", "why"], rows, caption="Where prices and calendars disagreed")
+            ReportTable.of(["exchange", "date", "action", "why"], rows, caption="Where prices and calendars disagreed")
         )
     words = tuple(f"Prices: {note}" for note in market.notes)
     if market.missing:
@@ -366,7 +376,7 @@ def _left_out(story: Story) -> Section:
     return Section("left-out", "What was left out", words, (("", (), tuple(sheets)),))
 
 
-def _record(story: Story) -> Section:
+def _record(story: ReportContent) -> Section:
     rows = [[key, value] for key, value in story.result.record.items()]
     words = ("The same inputs and versions give the same bytes.",)
-    return Section("record", "The record", words, (("", (), (Sheet.of(["what", "value"], rows),)),))
+    return Section("record", "The record", words, (("", (), (ReportTable.of(["what", "value"], rows),)),))

@@ -8,7 +8,7 @@ import polars as pl
 from marketimpact.analyses.specification_curve.curve import CHOICES, SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
 from marketimpact.display.formats import number, p_value, percent
-from marketimpact.report.blocks import Figure, Section, Sheet
+from marketimpact.report.blocks import Figure, ReportTable, Section
 
 __all__ = ["TITLE", "in_short", "robust"]
 
@@ -145,7 +145,7 @@ def _figure(curve: SpecificationCurve, ran: pl.DataFrame, varied: list[str]) -> 
     return Figure.of(curve.plot(), alt)
 
 
-def _choices(frame: pl.DataFrame, varied: list[str]) -> Sheet:
+def _choices(frame: pl.DataFrame, varied: list[str]) -> ReportTable:
     held = pl.col("valid") & pl.col("estimate").is_not_null()
     rows: list[list[object]] = []
     for name in varied or ["model"]:
@@ -165,17 +165,17 @@ def _choices(frame: pl.DataFrame, varied: list[str]) -> Sheet:
             told = [value, n, percent(median), percent(low), percent(high), f"{rejecting:,} of {holding:,}"]
             rows.append([name.replace("_", " ") if not at else "", *told])
     columns = ["choice", "value", "specifications", "median CAAR", "lowest", "highest", "p < 5%"]
-    return Sheet.of(columns, rows, numeric=[2, 3, 4, 5, 6], caption="What each choice does", note=CHOICE_NOTE)
+    return ReportTable.of(columns, rows, numeric=[2, 3, 4, 5, 6], caption="What each choice does", note=CHOICE_NOTE)
 
 
-def _joint(joint: JointTest) -> Sheet:
+def _joint(joint: JointTest) -> ReportTable:
     rows = []
     for name, observed, _, low, high, p in joint.frame.iter_rows():
         told = [_written(name, value) for value in (observed, low, high)]
         rows.append([name, told[0], f"{told[1]} to {told[2]}", p_value(p)])
     note = JOINT_NOTE.format(null=joint.null, draws=f"{joint.draws:,}", seed=joint.seed)
     columns = ["of the whole curve", "observed", "by chance", "p"]
-    return Sheet.of(columns, rows, numeric=[1, 2, 3], caption="The curve against placebo days", note=note)
+    return ReportTable.of(columns, rows, numeric=[1, 2, 3], caption="The curve against placebo days", note=note)
 
 
 def _written(statistic: str, value: float) -> str:
@@ -185,10 +185,10 @@ def _written(statistic: str, value: float) -> str:
     return percent(value).lstrip("+") if statistic.startswith("share") else percent(value)
 
 
-def _reasons(curve: SpecificationCurve) -> list[Sheet]:
+def _reasons(curve: SpecificationCurve) -> list[ReportTable]:
     rows = [[row["status"], row["test"], row["n"], row["reason"]] for row in curve.reasons().iter_rows(named=True)]
     if not rows:
         return []
     columns = ["status", "test", "specifications", "why"]
     note = "A test that does not hold for these events still has an estimate and an interval, but its p is no evidence."
-    return [Sheet.of(columns, rows, numeric=[2], caption="Could not be run, or does not hold", note=note)]
+    return [ReportTable.of(columns, rows, numeric=[2], caption="Could not be run, or does not hold", note=note)]

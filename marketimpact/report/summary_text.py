@@ -6,7 +6,16 @@ import polars as pl
 
 from marketimpact.display.formats import missing, p_value, percent
 from marketimpact.inference import ONE_DATE, structure
-from marketimpact.report.content import Group, Part, Story, Window, firm_label, first_valid, limit_hits, readable
+from marketimpact.report.content import (
+    AnnouncementResult,
+    GroupResult,
+    ReportContent,
+    Window,
+    firm_label,
+    first_valid,
+    limit_hits,
+    readable,
+)
 from marketimpact.report.data_quality import doubted
 from marketimpact.report.nearby_events import around
 from marketimpact.report.specification_section import in_short
@@ -19,13 +28,13 @@ LEVEL = 0.05
 NAMED = 6
 
 
-def summary(story: Story) -> list[tuple[str, list[str]]]:
+def summary(story: ReportContent) -> list[tuple[str, list[str]]]:
     """Per announcement: its headline, and a sentence per group and per thing to know."""
     parts = [(part.headline, _of_part(part, story)) for part in story.parts]
     return [("All in all", _in_all(story)), *parts] if parts else []
 
 
-def _in_all(story: Story) -> list[str]:
+def _in_all(story: ReportContent) -> list[str]:
     """How many group means and single firms can be told from zero, against what chance alone would give."""
     best = [first_valid(group.test(story.primary)) for part in story.parts for group in part.groups]
     asked = [row["p_value"] for row in best if row is not None and not missing(row["p_value"])]
@@ -58,12 +67,12 @@ def _in_all(story: Story) -> list[str]:
     return said
 
 
-def searched(story: Story) -> bool:
+def searched(story: ReportContent) -> bool:
     """Whether other announcements were looked for: that takes a chronology, and sessions with clocks."""
     return story.chronology is not None and not story.result.market.sessions["close"].null_count()
 
 
-def caveats(story: Story) -> list[str]:
+def caveats(story: ReportContent) -> list[str]:
     """What holds for the whole report."""
     said = [
         "Windows count sessions of each security's own exchange: [0, 1] is day 0 and the session after it.",
@@ -82,7 +91,7 @@ def caveats(story: Story) -> list[str]:
     return said
 
 
-def _of_part(part: Part, story: Story) -> list[str]:
+def _of_part(part: AnnouncementResult, story: ReportContent) -> list[str]:
     said = [_of_group(group, story.primary) for group in part.groups]
     hits = limit_hits(part.result)
     if hits.height:
@@ -104,7 +113,7 @@ def _of_part(part: Part, story: Story) -> list[str]:
     return said
 
 
-def _of_group(group: Group, window: Window) -> str:
+def _of_group(group: GroupResult, window: Window) -> str:
     name, path = group.name, group.mean(window)
     if not path["n_events"]:
         return f"{name}: no return in {list(window)}."
@@ -118,7 +127,7 @@ def _of_group(group: Group, window: Window) -> str:
     return f"{lead} in {list(window)} ({band}); {_verdict(group, window)}{_truth(group, window)}."
 
 
-def _verdict(group: Group, window: Window) -> str:
+def _verdict(group: GroupResult, window: Window) -> str:
     tests = group.test(window)
     best = first_valid(tests)
     if best is None:
@@ -130,14 +139,14 @@ def _verdict(group: Group, window: Window) -> str:
     return f"{told} ({readable(best['test'])}, p = {p_value(best['p_value'])}{count})".replace("= <", "< ")
 
 
-def _truth(group: Group, window: Window) -> str:
+def _truth(group: GroupResult, window: Window) -> str:
     car = group.result.car(*window).drop_nulls("car")
     if "true_car" not in car.columns:
         return ""
     return f". Put into the simulated prices: {percent(car['true_car'].to_numpy().mean())}"
 
 
-def _others(part: Part, story: Story) -> int:
+def _others(part: AnnouncementResult, story: ReportContent) -> int:
     return around(part, story).filter("in_primary").height if searched(story) else 0
 
 

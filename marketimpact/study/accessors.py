@@ -10,7 +10,7 @@ import polars as pl
 import scipy
 
 from marketimpact.display import charts
-from marketimpact.display.tables import Table, as_words
+from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import Alternative, SignificanceTest
 from marketimpact.study.questions import Answers, Questions
@@ -36,7 +36,7 @@ _TESTS = ("test", "null", "estimate", "statistic", "df", "p_value", "mde", "n_ev
 def as_html(result: Questions) -> str:
     """For a notebook: the lines, and the tests."""
     small = 0 < result.events.height <= SHOWN_WITH_TESTS
-    return as_words(as_lines(result)) + (
+    return lines_to_html(as_lines(result)) + (
         Show(result, result).test(*headline_window(result))._repr_html_() if small else ""
     )
 

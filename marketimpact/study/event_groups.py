@@ -8,16 +8,24 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core.arrays import Ints
-from marketimpact.core.factorize import numbered
-from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.core.factorize import factorize
+from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.events.dual_listings import firms
-from marketimpact.events.exchange_clocks import Clock
-from marketimpact.inference import side_by_side
+from marketimpact.events.exchange_clocks import ExchangeClock
+from marketimpact.inference import align_placebo_days
 from marketimpact.market.market import Market
 
-__all__ = ["clusters", "exchanges", "firm_numbers", "listed_twice", "placebo_residuals", "securities_of", "signs"]
+__all__ = [
+    "clusters",
+    "direction_signs",
+    "exchanges",
+    "firm_numbers",
+    "listed_twice",
+    "placebo_residuals",
+    "securities_of",
+]
 
 
 def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:
@@ -27,9 +35,9 @@ def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:
     """
     own = "announcement_id" if "announcement_id" in events.columns else "date"
     if column is None:
-        return numbered(events[own]).place
+        return factorize(events[own]).place
     named = pl.coalesce(pl.format("value {}", pl.col(column).cast(pl.String)), pl.format("without: {}", own))
-    return numbered(events.select(named.alias(column)).to_series()).place
+    return factorize(events.select(named.alias(column)).to_series()).place
 
 
 def securities_of(events: pl.DataFrame, market: Market) -> Ints:
@@ -37,13 +45,13 @@ def securities_of(events: pl.DataFrame, market: Market) -> Ints:
     return events["symbol"].cast(pl.Enum(market.first_rows["symbol"])).to_physical().to_numpy().astype(np.int64)
 
 
-def exchanges(security: Ints, market: Market) -> tuple[Ints, tuple[Clock, ...]]:
+def exchanges(security: Ints, market: Market) -> tuple[Ints, tuple[ExchangeClock, ...]]:
     """Number of the exchange of each event's security, (N,), and the clocks that the numbers stand for.
 
     Exchanges with the same sessions, such as XNAS and XNYS, count as one.
     """
     number_of: dict[str, int] = {}
-    clocks: list[Clock] = []
+    clocks: list[ExchangeClock] = []
     for mic, clock in sorted(market.clocks.items()):
         same = [k for k, known in enumerate(clocks) if _same(clock, known)]
         number_of[mic] = same[0] if same else len(clocks)
@@ -52,13 +60,13 @@ def exchanges(security: Ints, market: Market) -> tuple[Ints, tuple[Clock, ...]]:
     return number.astype(np.int64)[security], tuple(clocks)
 
 
-def _same(one: Clock, other: Clock) -> bool:
+def _same(one: ExchangeClock, other: ExchangeClock) -> bool:
     return np.array_equal(one.dates, other.dates) and np.array_equal(one.closes, other.closes, equal_nan=True)
 
 
 def firm_numbers(security: Ints, market: Market) -> Ints:
     """Number of the firm of each event's security, (N,); two listings of which one names the other are one."""
-    return numbered(market.first_rows["symbol"].replace(firms(market.securities))).place[security]
+    return factorize(market.first_rows["symbol"].replace(firms(market.securities))).place[security]
 
 
 def listed_twice(events: pl.DataFrame, market: Market) -> list[str]:
@@ -70,11 +78,11 @@ def listed_twice(events: pl.DataFrame, market: Market) -> list[str]:
     return pairs["symbol"].sort().to_list()
 
 
-def placebo_residuals(estimates: Estimates, market: Market) -> Rowwise:
-    """Residuals of all events, a column for each placebo announcement, (N, M); see `side_by_side`."""
+def placebo_residuals(estimates: Estimates, market: Market) -> LazyMatrix:
+    """Residuals of all events, a column for each placebo announcement, (N, M); see `align_placebo_days`."""
     events = estimates.events
     exchange, clocks = exchanges(estimates.location.security, market)
-    return side_by_side(
+    return align_placebo_days(
         estimates.residual_rows,
         estimates.date_rows,
         day0=events["date"].to_physical().to_numpy().astype("int64"),
@@ -84,7 +92,7 @@ def placebo_residuals(estimates: Estimates, market: Market) -> Rowwise:
     )
 
 
-def signs(events: pl.DataFrame, directions: Mapping[str, int], by: str) -> pl.Series:
+def direction_signs(events: pl.DataFrame, directions: Mapping[str, int], by: str) -> pl.Series:
     """1 or -1 for each event, (N,), by its value in the column `by`; see `StudyResult.signed`."""
     if not isinstance(directions, Mapping):
         raise SpecificationError(

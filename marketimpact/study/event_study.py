@@ -14,9 +14,9 @@ import polars as pl
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.excluded_days import ExcludedDays
-from marketimpact.estimation.executors import Sharing
+from marketimpact.estimation.executors import ExecutionOptions
 from marketimpact.estimation.pipeline import estimate
-from marketimpact.estimation.windows import Windows, check_window
+from marketimpact.estimation.windows import EstimationSettings, check_window
 from marketimpact.market.market import Market
 from marketimpact.models import MarketModel, Model, TradeToTrade
 from marketimpact.study.result import StudyResult
@@ -185,8 +185,8 @@ class EventStudy:
         SpecificationError
             When the market lacks a factor of the model, and for an executor, chunk or memory that cannot be.
         """
-        sharing = Sharing(executor, chunk, memory, progress)
-        windows = Windows(
+        sharing = ExecutionOptions(executor, chunk, memory, progress)
+        windows = EstimationSettings(
             self.estimation_window,
             self.event_window,
             self.min_observations,

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from marketimpact.core.arrays import NO_DAY, Floats, Ints
-from marketimpact.core.factorize import numbered, rows_of
-from marketimpact.core.lazy_matrix import Rowwise
-from marketimpact.core.threads import mapped
+from marketimpact.core.factorize import factorize, rows_by_code
+from marketimpact.core.lazy_matrix import LazyMatrix
+from marketimpact.core.threads import map_in_threads
 from marketimpact.estimation.design_matrix import estimation_cut, own_variance_of
 from marketimpact.estimation.estimates import Estimates, autocorrelation, cumulate
 from marketimpact.estimation.fit import CHUNK, group_sums
-from marketimpact.events.exchange_clocks import Clock, apart
+from marketimpact.events.exchange_clocks import ExchangeClock, hardly_overlapping
 from marketimpact.inference import Portfolios
 from marketimpact.market.market import Market
 from marketimpact.models import Model, forecast
@@ -29,7 +29,7 @@ def portfolios(
     window: tuple[int, int],
     *,
     exchange: Ints,
-    clocks: tuple[Clock, ...],
+    clocks: tuple[ExchangeClock, ...],
     groups: Sequence[Ints] | None = None,
 ) -> Portfolios:
     """Equal-weighted portfolios, through the same regression as single events.
@@ -40,13 +40,13 @@ def portfolios(
     estimation window members are matched on the calendar date, and a date counts when at least half of them have
     a return; in the event window they are matched on tau.
     """
-    used = numbered(exchange).kinds
-    group = exchange if apart(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
+    used = factorize(exchange).kinds
+    group = exchange if hardly_overlapping(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
     first, last = window
     columns = slice(first - estimates.windows.event[0], last - estimates.windows.event[0] + 1)
     day0 = estimates.events["date"].to_physical().to_numpy().astype(np.int64)
     if groups is None:
-        groups = rows_of(numbered(day0 * len(clocks) + group))
+        groups = rows_by_code(factorize(day0 * len(clocks) + group))
     members = _averages(estimates, market, model, window, groups=groups, calendar=day0 * len(clocks) + exchange)
     parts = [estimation for estimation, _ in members]
     width = max(len(days) for _, _, days in parts)
@@ -73,8 +73,8 @@ def portfolios(
         se=np.where(enough, np.sqrt(variance), np.nan),
         df=fitted.df,
         n_events=np.array([len(rows) for rows in groups], dtype=np.int64),
-        residuals=Rowwise.of(residuals),
-        residual_dates=Rowwise.of(days_all),
+        residuals=LazyMatrix.of(residuals),
+        residual_dates=LazyMatrix.of(days_all),
         dates=np.where(present, dates, NO_DAY),
         exchange=np.array([group[rows[0]] for rows in groups], dtype=np.int64),
         clocks=clocks,
@@ -111,7 +111,7 @@ def _averages(
             found.append((means, (event[k, 0], event[k, 1:].T)))
         return found
 
-    return [each for part in mapped(averaged, _batches(groups)) for each in part]
+    return [each for part in map_in_threads(averaged, _batches(groups)) for each in part]
 
 
 def _batches(groups: Sequence[Ints]) -> Iterator[Sequence[Ints]]:

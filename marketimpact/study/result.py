@@ -11,18 +11,25 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.errors import SpecificationError
-from marketimpact.estimation.estimates import Estimates, held_events
+from marketimpact.estimation.estimates import Estimates, has_car
 from marketimpact.estimation.windows import check_window
-from marketimpact.inference import Alternative, Pairs, Sample, SignificanceTest, chosen, table
+from marketimpact.inference import Alternative, PairCorrelations, Sample, SignificanceTest, select_tests, test_table
 from marketimpact.market.market import Market
 from marketimpact.models import Model
 from marketimpact.study import regressions
 from marketimpact.study.accessors import Plot, Show, as_html
-from marketimpact.study.event_groups import placebo_residuals, signs
+from marketimpact.study.event_groups import direction_signs, placebo_residuals
 from marketimpact.study.grouped import Grouped
-from marketimpact.study.result_frames import caar_frame, car_table, estimate_rows, session_rows, single_rows, true_cars
+from marketimpact.study.result_frames import (
+    abnormal_returns_frame,
+    caar_frame,
+    car_frame,
+    estimates_frame,
+    single_tests_frame,
+    true_cars,
+)
 from marketimpact.study.samples import pairs_of, sample_of
 from marketimpact.study.summary import as_lines
 
@@ -81,7 +88,7 @@ class StudyResult:
         the session after the estimation window, and ``nll``, the negative log-likelihood of 100 times
         the return.
         """
-        return estimate_rows(self.estimation, self.model)
+        return estimates_frame(self.estimation, self.model)
 
     @property
     def abnormal_returns(self) -> pl.DataFrame:
@@ -90,7 +97,7 @@ class StudyResult:
         Fractions per session; `se` is the forecast standard error of `ar`, `sar` their ratio, t(df)
         under normality. A session without a return has nulls; tau outside the calendar has no row.
         """
-        return session_rows(self.estimation)
+        return abnormal_returns_frame(self.estimation)
 
     def car(self, first: int, last: int, *, past_limits: bool = False) -> pl.DataFrame:
         """Cumulative abnormal return of every event over sessions `first` to `last`.
@@ -120,7 +127,7 @@ class StudyResult:
             For a window outside the study's `event_window`.
         """
         columns = self._columns(first, last)
-        frame = car_table(self.estimation, self.market, columns, past_limits=past_limits)
+        frame = car_frame(self.estimation, self.market, columns, past_limits=past_limits)
         if self.market.truth is not None:
             frame = frame.with_columns(true_cars(self.estimation, self.market.truth, columns))
         own = self.events.drop("symbol", *[c for c in _CAR_COLUMNS if c in self.events.columns])
@@ -188,7 +195,7 @@ class StudyResult:
         """
         if alternative not in ("two-sided", "greater", "less"):
             raise SpecificationError(f"alternative={alternative!r}: choose 'two-sided', 'greater' or 'less'.")
-        return table(chosen(tests), self.sample(first, last), alternative)
+        return test_table(select_tests(tests), self.sample(first, last), alternative)
 
     def single_tests(self, first: int, last: int) -> pl.DataFrame:
         """Test every event by itself, and correct for looking at all of them.
@@ -205,13 +212,13 @@ class StudyResult:
             uses their correlation.
         """
         columns = ("event_id", "symbol", "car", "scar", "p")
-        return single_rows(self.sample(first, last), self.car(first, last).drop_nulls("car").select(columns))
+        return single_tests_frame(self.sample(first, last), self.car(first, last).drop_nulls("car").select(columns))
 
     def rows_with_car(self, first: int, last: int) -> NDArray[np.int64]:
         """Rows of `events` that have a CAR over sessions `first` to `last`."""
         columns = self._columns(first, last)
         values = self.estimation
-        return np.flatnonzero(held_events(values.present[:, columns].sum(axis=1), last - first + 1, values.windows))
+        return np.flatnonzero(has_car(values.present[:, columns].sum(axis=1), last - first + 1, values.windows))
 
     def sample(self, first: int, last: int) -> Sample:
         """What the tests look at: the events with an abnormal return in the window."""
@@ -249,12 +256,12 @@ class StudyResult:
         return replace(self, clustered_by=column)
 
     @cached_property
-    def _pairs(self) -> Pairs:
+    def _pairs(self) -> PairCorrelations:
         """Correlation of residuals of pairs of events; the same for all windows."""
         return pairs_of(self.estimation, self.market)
 
     @cached_property
-    def _placebo(self) -> Rowwise:
+    def _placebo(self) -> LazyMatrix:
         return placebo_residuals(self.estimation, self.market)
 
     def where(self, predicate: pl.Expr) -> StudyResult:
@@ -291,7 +298,7 @@ class StudyResult:
         SpecificationError
             For a direction that is not 1 or -1, and for events of which `directions` says nothing.
         """
-        sign = signs(self.events, directions, by)
+        sign = direction_signs(self.events, directions, by)
         turned = self.estimation.turned(sign.to_numpy().astype(np.float64))
         return replace(self, estimation=replace(turned, events=self.events.with_columns(sign.alias("direction"))))
 

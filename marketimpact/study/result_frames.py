@@ -12,16 +12,16 @@ import scipy
 from numpy.typing import NDArray
 
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
-from marketimpact.core.factorize import numbered
-from marketimpact.core.threads import mapped
-from marketimpact.estimation.estimates import Estimates, Sums, by_session, held_events, summed
+from marketimpact.core.factorize import factorize
+from marketimpact.core.threads import map_in_threads
+from marketimpact.estimation.estimates import CarSums, Estimates, by_session, has_car, summed
 from marketimpact.estimation.fit import chunks
 from marketimpact.inference import (
     Sample,
     adjust,
     band_of,
     blocks,
-    detectable,
+    minimum_detectable_effect,
     quantile_of,
     romano_wolf,
     sq_test,
@@ -30,13 +30,13 @@ from marketimpact.inference import (
 from marketimpact.market.market import Market
 from marketimpact.models import Model
 
-__all__ = ["caar_frame", "car_table", "estimate_rows", "session_rows", "single_rows", "true_cars"]
+__all__ = ["abnormal_returns_frame", "caar_frame", "car_frame", "estimates_frame", "single_tests_frame", "true_cars"]
 
 #: Coefficients that go by a name of their own; others are ``beta_<regressor>``.
 _COEFFICIENTS = {"market": "beta", "market_since_trade": "beta", "sessions_since_trade": "alpha"}
 
 
-def estimate_rows(values: Estimates, model: Model) -> pl.DataFrame:
+def estimates_frame(values: Estimates, model: Model) -> pl.DataFrame:
     """One row per event; see `StudyResult.estimates`."""
     fitted, design = values.fit, model.design
     columns: dict[str, Any] = {"event_id": values.events["event_id"], "symbol": values.events["symbol"]}
@@ -52,7 +52,7 @@ def estimate_rows(values: Estimates, model: Model) -> pl.DataFrame:
     return pl.DataFrame(columns).with_columns(pl.col(design.state).fill_nan(None))
 
 
-def session_rows(values: Estimates) -> pl.DataFrame:
+def abnormal_returns_frame(values: Estimates) -> pl.DataFrame:
     """One row per event and session; see `StudyResult.abnormal_returns`."""
     frame = by_session(values.events, values.dates).with_columns(
         pl.Series("tau", np.tile(values.taus, values.events.height)),
@@ -67,7 +67,7 @@ def session_rows(values: Estimates) -> pl.DataFrame:
     )
 
 
-def single_rows(sample: Sample, held: pl.DataFrame) -> pl.DataFrame:
+def single_tests_frame(sample: Sample, held: pl.DataFrame) -> pl.DataFrame:
     """Tests of single events, a family: p-values beside the CARs `held`; see `StudyResult.single_tests`."""
     if not sample.n:
         names = ("sq_p", "n_blocks", "p_holm", "p_bh", "p_by", "p_romano_wolf")
@@ -87,14 +87,14 @@ def single_rows(sample: Sample, held: pl.DataFrame) -> pl.DataFrame:
 PART = 65536
 
 
-def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limits: bool) -> pl.DataFrame:
+def car_frame(estimates: Estimates, market: Market, columns: slice, *, past_limits: bool) -> pl.DataFrame:
     """``event_id, symbol, n_days, car, se, t, df, p, mde, scar, bhar, flags`` of every event; see `StudyResult.car`."""
     sides = limit_sides(estimates, market)
     ends = _ends(estimates, sides, columns) if past_limits else np.full(len(sides), columns.stop)
     inside = _inside(columns.start, ends if past_limits else ends[:1], estimates.present.shape[1])
     sums = _sums_within(estimates, inside) if past_limits else estimates.summed(columns)
     n_days = ((estimates.present & inside) if past_limits else estimates.present[:, columns]).sum(axis=1)
-    usable = held_events(n_days, ends - columns.start, estimates.windows)
+    usable = has_car(n_days, ends - columns.start, estimates.windows)
     total, variance = np.where(usable, sums.car, np.nan), np.where(usable, sums.variance, np.nan)
     se = np.sqrt(variance)
     t = total / se
@@ -124,14 +124,14 @@ def car_table(estimates: Estimates, market: Market, columns: slice, *, past_limi
 
 def _two_sided(t: Floats, df: Ints) -> Floats:
     """p-values of Student's t, (N,) in and out."""
-    parts = mapped(lambda part: 2.0 * scipy.special.stdtr(df[part], -np.abs(t[part])), chunks(len(t), PART))
+    parts = map_in_threads(lambda part: 2.0 * scipy.special.stdtr(df[part], -np.abs(t[part])), chunks(len(t), PART))
     return np.concatenate(list(parts))
 
 
 def _least(df: Ints) -> Floats:
     """Smallest effect that is found in 80 of 100 samples, in standard errors; few degrees of freedom occur."""
-    kinds, place, *_ = numbered(df)
-    return detectable(np.ones(len(kinds)), kinds.astype(np.float64))[place]
+    kinds, place, *_ = factorize(df)
+    return minimum_detectable_effect(np.ones(len(kinds)), kinds.astype(np.float64))[place]
 
 
 def true_cars(estimates: Estimates, truth: pl.DataFrame, columns: slice) -> pl.Series:
@@ -180,7 +180,7 @@ def _inside(start: int, ends: NDArray[np.int64], width: int) -> Bools:
     return np.asarray((day >= start) & (day < ends[:, None]))
 
 
-def _sums_within(estimates: Estimates, inside: Bools) -> Sums:
+def _sums_within(estimates: Estimates, inside: Bools) -> CarSums:
     """Sums over each event's own window."""
     days = estimates.days
     return summed(
@@ -245,5 +245,5 @@ def _step(tau: int, day: Floats, sample: Sample, level: float, *, variance_rose:
     caar = float(sample.car.mean())
     se, df, name = band_of(sample, variance_rose=variance_rose)
     quantile = quantile_of(df, level)
-    found = float(detectable(se, df))
+    found = float(minimum_detectable_effect(se, df))
     return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, found, sample.n, name

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.core.arrays import NO_DAY
-from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation.estimates import Estimates, panel
-from marketimpact.events.exchange_clocks import apart
-from marketimpact.inference import Pairs, Pool, Rows, Sample, layouts
+from marketimpact.events.exchange_clocks import hardly_overlapping
+from marketimpact.inference import PairCorrelations, Pool, Rows, Sample, layouts
 from marketimpact.market.market import Market
 from marketimpact.models import Model
 from marketimpact.study.event_groups import clusters, exchanges, firm_numbers
@@ -26,8 +26,8 @@ def sample_of(
     window: tuple[int, int],
     columns: slice,
     held: NDArray[np.int64],
-    placebo: Rowwise,
-    pairs: Pairs,
+    placebo: LazyMatrix,
+    pairs: PairCorrelations,
     clustered_by: str | None,
 ) -> Sample:
     """The sample of a `window`, the `columns` of `values`, from the events `held` there; see `StudyResult.sample`."""
@@ -45,7 +45,7 @@ def sample_of(
         residuals=values.residual_rows.take(held),
         residual_dates=values.date_rows.take(held),
         placebo=placebo.take(held),
-        window_dates=Rowwise(
+        window_dates=LazyMatrix(
             len(held), present.shape[1], lambda rows: np.where(present[rows], dates(rows)[:, columns], NO_DAY)
         ),
         event_ar=part.ar_rows,
@@ -74,7 +74,7 @@ def sample_of(
     )
 
 
-def pairs_of(values: Estimates, market: Market) -> Pairs:
+def pairs_of(values: Estimates, market: Market) -> PairCorrelations:
     """What the correlation of residuals of pairs of events needs; the same for all windows."""
     exchange, clocks = exchanges(values.location.security, market)
     rows = Rows(values.residual_rows, values.date_rows, exchange, clocks)
@@ -85,6 +85,8 @@ def pairs_of(values: Estimates, market: Market) -> Pairs:
         day0=day0,
         exchange=exchange,
         held=values.present,
-        by_gaps=bool(apart(clocks).any()),  # a pair counts there only if both orders of closing have enough sessions
+        by_gaps=bool(
+            hardly_overlapping(clocks).any()
+        ),  # a pair counts there only if both orders of closing have enough sessions
     )
-    return Pairs(rows, found.of, found.place, found.ragged)
+    return PairCorrelations(rows, found.of, found.place, found.ragged)

@@ -28,7 +28,7 @@ def test_nothing_heavy_comes_with_the_package():
 
 def test_a_contract_is_read_when_it_is_first_asked_for():
     code = (
-        "import sys\nfrom marketimpact import schema\nassert 'dataframely' not in sys.modules\n"
+        "import sys\nfrom marketimpact.core import schema\nassert 'dataframely' not in sys.modules\n"
         "print(*sorted(schema.Events.column_names()), 'dataframely' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

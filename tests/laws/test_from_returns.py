@@ -17,7 +17,7 @@ from polars.testing import assert_frame_equal
 import marketimpact as mi
 from benchmarks.simulated import ESTIMATION, WINDOW, panel
 from marketimpact.market import from_returns as placing
-from marketimpact.market.grid_panel import Grid
+from marketimpact.market.grid_panel import GridPanel
 
 FIRST = date(2024, 2, 26)
 NAMES = [
@@ -214,7 +214,7 @@ def test_a_study_makes_no_column_that_it_does_not_read(
     def refuse(*given: Any) -> pl.DataFrame:
         raise AssertionError(f"the panel was asked for {given}")
 
-    monkeypatch.setattr(Grid, "read", refuse)
+    monkeypatch.setattr(GridPanel, "read", refuse)
     found = mi.EventStudy(estimation_window=ESTIMATION, event_window=WINDOW).run(frames[2], market)
     assert_frame_equal(found.car(*WINDOW), wanted.car(*WINDOW), check_exact=True)
     assert_frame_equal(found.test(*WINDOW), wanted.test(*WINDOW), check_exact=True)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import marketimpact as mi
-from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.inference import Sample
 from marketimpact.inference.families.clustered import sign_flip_date, wild_cluster
 from marketimpact.inference.families.parametric import (
@@ -132,11 +132,13 @@ def test_the_three_patells_agree_on_one_day_when_windows_are_equally_long(mixed)
 
 def test_turning_every_sign_turns_symmetric_statistics(mixed):
     sample = mixed.sample(-1, 1)
-    turned_rows = {name: Rowwise.of(-getattr(sample, name).whole) for name in ("residuals", "placebo")}
+    turned_rows = {name: LazyMatrix.of(-getattr(sample, name).whole) for name in ("residuals", "placebo")}
     pool = replace(
-        sample.pool, placebo=Rowwise.of(-sample.pool.placebo.whole), event_ar=Rowwise.of(-sample.pool.event_ar.whole)
+        sample.pool,
+        placebo=LazyMatrix.of(-sample.pool.placebo.whole),
+        event_ar=LazyMatrix.of(-sample.pool.event_ar.whole),
     )
-    turned_rows["event_ar"] = Rowwise.of(-sample.event_ar.whole)
+    turned_rows["event_ar"] = LazyMatrix.of(-sample.event_ar.whole)
     turned = with_values(sample, car=-sample.car, **turned_rows, pool=pool)
     symmetric = [
         n for n in mi.TESTS

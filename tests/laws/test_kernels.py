@@ -11,10 +11,10 @@ from scipy.stats import rankdata
 
 import marketimpact as mi
 from marketimpact.core import lazy_matrix as rowwise
-from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation import fit as fitting
 from marketimpact.inference.correlation import standardised as units
-from marketimpact.inference.correlation.missing_days import Placed, Ragged
+from marketimpact.inference.correlation.missing_days import IncompletePair, ResidualBlock
 from marketimpact.inference.families import ranks
 
 SESSIONS, SYMBOLS, EVENTS = 320, 12, 60
@@ -167,14 +167,14 @@ def rows() -> np.ndarray:
 
 
 def test_sums_by_day_are_the_same_bits_compiled(rows, monkeypatch):
-    whole = Rowwise.of(rows).swept(5)
+    whole = LazyMatrix.of(rows).swept(5)
     complete = np.stack([rows[:, d : 79 + d] for d in range(5)]).sum(axis=0)
     np.testing.assert_allclose(whole.total, np.nansum(rows, axis=0), rtol=1e-12)
     np.testing.assert_allclose(whole.run_total, np.nansum(complete, axis=0), rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(whole.run_count, np.isfinite(complete).sum(axis=0))
     np.testing.assert_array_equal(whole.positive, [sum(v > 0 for v in row) for row in rows])
     monkeypatch.setattr(rowwise, "CHUNK", 700)  # one chunk as before, compiled
-    compiled = Rowwise.of(rows).swept(5)
+    compiled = LazyMatrix.of(rows).swept(5)
     for name in ("total", "count", "run_total", "run_count", "positive"):
         np.testing.assert_array_equal(getattr(compiled, name), getattr(whole, name), err_msg=name)
 
@@ -203,7 +203,7 @@ def test_summed_units_are_those_of_a_loop(rows, compiled):
     residuals = np.column_stack([values[:, ::-1], np.full(len(values), np.nan)])  # as read: other order, a day more
     others[1] = twice
     columns, linked = np.arange(width)[::-1], [False, True, False, False]
-    asked = [units.Layout(rows, days, columns, others, linked) for rows in (np.arange(30), np.arange(30, 40))]
+    asked = [units.DayPattern(rows, days, columns, others, linked) for rows in (np.arange(30), np.arange(30, 40))]
     sums = units.sums_of(asked, residuals, compiled=compiled)
     np.testing.assert_array_equal(sums.number, [28, 28, 28, 0, 10, 10, 10, 0])
     first, second = np.split(np.arange(8), 2)
@@ -229,9 +229,9 @@ def test_correlations_of_ragged_rows_are_those_of_pandas(rows, same):
         np.repeat([0, 1], [5, 7]),
         np.repeat([0, 1], [5, 7]) if same else np.repeat([0, 1, 2], [4, 1, 8]),
     )
-    ours = Placed([0, 1], days[here], np.ascontiguousarray(x[:, here]), whose)
-    others = Placed([2, 3, 4], days, y, whose_there)
-    two = Ragged(ours, ours if same else others, 0, None)
+    ours = ResidualBlock([0, 1], days[here], np.ascontiguousarray(x[:, here]), whose)
+    others = ResidualBlock([2, 3, 4], days, y, whose_there)
+    two = IncompletePair(ours, ours if same else others, 0, None)
     every = pd.DataFrame(np.concatenate([x, y])[:, here].T).corr(min_periods=30).to_numpy(copy=True)[:12, 12:]
     if same:
         np.fill_diagonal(every, np.nan)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.inference import Sample, mean_correlation, shared_part
+from marketimpact.inference import Sample, mean_correlation, window_correlation
 from tests.conftest import golden
 
 MIN_COMMON_DAYS = 30
@@ -117,7 +117,7 @@ def test_exchanges_that_are_hardly_open_together(world, window):
 
 def test_the_sum_over_layouts_is_the_sum_over_pairs(world):
     sample = world.sample(-1, 1)
-    part, known = shared_part(sample)
+    part, known = window_correlation(sample)
     assert known.all()
     assert mean_correlation(sample).value == pytest.approx(part.sum() / (sample.n * (sample.n - 1)), rel=1e-11)
 

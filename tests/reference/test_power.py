@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import marketimpact as mi
-from marketimpact.inference import detectable, power_of
+from marketimpact.inference import minimum_detectable_effect, power_of
 from tests.conftest import golden
 
 DAYS = [date(2024, 1, 1) + timedelta(days=i) for i in range(400)]
@@ -16,7 +16,7 @@ DAYS = [date(2024, 1, 1) + timedelta(days=i) for i in range(400)]
 
 @pytest.mark.parametrize("df", [5, 23, 188])
 def test_the_detectable_effect_has_the_power_it_says(df):
-    shift = float(detectable(1.0, df))
+    shift = float(minimum_detectable_effect(1.0, df))
     critical = stats.t.ppf(0.975, df)
     assert stats.nct.sf(critical, df, shift) == pytest.approx(0.80, abs=1e-8)
     both = stats.nct.sf(critical, df, 1.3) + stats.nct.cdf(-critical, df, 1.3)
@@ -25,11 +25,13 @@ def test_the_detectable_effect_has_the_power_it_says(df):
 
 
 def test_the_normal_case_is_the_textbook_one():
-    assert float(detectable(0.01, np.inf)) == pytest.approx(0.01 * (1.959963985 + 0.841621234), rel=1e-8)
+    assert float(minimum_detectable_effect(0.01, np.inf)) == pytest.approx(0.01 * (1.959963985 + 0.841621234), rel=1e-8)
     assert float(power_of(0.0196, 0.01, np.inf, level=0.1)) == pytest.approx(
         stats.norm.sf(1.6448536 - 1.96) + stats.norm.sf(1.6448536 + 1.96), abs=1e-7
     )
-    np.testing.assert_allclose(detectable(np.array([1.0, 2.0]), np.array([np.inf, np.inf])), [2.80158522, 5.60317044])
+    np.testing.assert_allclose(
+        minimum_detectable_effect(np.array([1.0, 2.0]), np.array([np.inf, np.inf])), [2.80158522, 5.60317044]
+    )
 
 
 def test_every_estimate_with_a_standard_error_has_one_beside_it(golden_market, golden_study):
@@ -42,7 +44,7 @@ def test_every_estimate_with_a_standard_error_has_one_beside_it(golden_market, g
     rows = {r["test"]: r for r in result.test(-1, 1).iter_rows(named=True)}
     for name in ("bmp_kp", "cross_sectional_t", "patell_scar", "portfolio_regression"):
         df = rows[name]["df"] or np.inf
-        assert rows[name]["mde"] == pytest.approx(float(detectable(rows[name]["se"], df)), rel=1e-12)
+        assert rows[name]["mde"] == pytest.approx(float(minimum_detectable_effect(rows[name]["se"], df)), rel=1e-12)
     assert rows["placebo_caar"]["mde"] is None
     headline = result.caar(0, 0).row(0, named=True)
     assert f"four times out of five from {headline['mde']:.2%} on" in repr(result)
@@ -69,8 +71,8 @@ def simulated(seed, effect):
 def test_an_effect_of_the_detectable_size_is_found_in_eighty_of_a_hundred():
     """200 markets with the effect that the true variances call for: a firm's own t, the portfolio regression."""
     forecast = np.sqrt(1 + 1 / 190)
-    firm = float(detectable(np.sqrt(0.005**2 + 0.015**2) * forecast, 188))
-    mean = float(detectable(np.sqrt(0.005**2 + 0.015**2 / 12) * forecast, 188))
+    firm = float(minimum_detectable_effect(np.sqrt(0.005**2 + 0.015**2) * forecast, 188))
+    mean = float(minimum_detectable_effect(np.sqrt(0.005**2 + 0.015**2 / 12) * forecast, 188))
     found = np.zeros(2)
     for seed in range(1, 201):
         found[0] += simulated(seed, firm).car(0, 0)["p"][0] < 0.05

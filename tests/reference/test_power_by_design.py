@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.inference import detectable
+from marketimpact.inference import minimum_detectable_effect
 
 DAYS = [date(2023, 1, 1) + timedelta(days=i) for i in range(420)]
 #: Twelve announcements; no estimation window holds any of their days.
@@ -51,8 +51,9 @@ def of_all(tries):
     n, sd = FIRMS * len(ON), np.hypot(COMMON, OWN)
     se = FORECAST * np.sqrt((COMMON**2 + OWN**2 / FIRMS) / len(ON))
     asked = {
-        "bmp_kp": detectable(se, n - 1), "patell_kp": detectable(se, np.inf),
-        "portfolio_regression": detectable(se, np.inf), "date_means_t": detectable(se, len(ON) - 1),
+        "bmp_kp": minimum_detectable_effect(se, n - 1), "patell_kp": minimum_detectable_effect(se, np.inf),
+        "portfolio_regression": minimum_detectable_effect(se, np.inf),
+        "date_means_t": minimum_detectable_effect(se, len(ON) - 1),
     }  # fmt: skip
     # the first two are in standard deviations of a firm's forecast
     unit = {"bmp_kp": sd * FORECAST, "patell_kp": sd * FORECAST, "portfolio_regression": 1.0, "date_means_t": 1.0}
@@ -70,8 +71,11 @@ def of_contrasts(tries):
     four = OWN / np.sqrt(4)
     gap = FORECAST * np.sqrt(2) * four / np.sqrt(6)
     mirrored = FORECAST * np.sqrt(2 * (COMMON**2 + four**2) / 6)
-    asked = {"forecast_error": detectable(gap, np.inf), "date_means_t": detectable(gap, 5)}
-    asked["mirror"] = detectable(mirrored, 10)
+    asked = {
+        "forecast_error": minimum_detectable_effect(gap, np.inf),
+        "date_means_t": minimum_detectable_effect(gap, 5),
+    }
+    asked["mirror"] = minimum_detectable_effect(mirrored, 10)
     told, across = {}, []
     for name, size in asked.items():
         effect, rows = float(size), []

@@ -15,10 +15,10 @@ import numpy as np
 import polars as pl
 
 import marketimpact as mi
-from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.events import calendars
-from marketimpact.events.exchange_clocks import Clock
-from marketimpact.inference.correlation.pairs import shared_part
+from marketimpact.events.exchange_clocks import ExchangeClock
+from marketimpact.inference.correlation.pairs import window_correlation
 
 EXCHANGES = ("XNYS", "XSHG", "XTAI")
 FIRST, LAST = date(2024, 1, 2), date(2025, 4, 30)
@@ -125,11 +125,11 @@ class Pairs:
     residual_dates: np.ndarray
     dates: np.ndarray
     exchange: np.ndarray
-    clocks: tuple[Clock, ...]
+    clocks: tuple[ExchangeClock, ...]
 
     @property
     def rows(self) -> Pairs:
-        return replace(self, residuals=Rowwise.of(self.residuals), residual_dates=Rowwise.of(self.residual_dates))
+        return replace(self, residuals=LazyMatrix.of(self.residuals), residual_dates=LazyMatrix.of(self.residual_dates))
 
 
 def pairs(count: int, length: int, hour: int, seed: int, *, sessions_estimated: int = 200) -> Pairs:
@@ -150,7 +150,7 @@ def pairs(count: int, length: int, hour: int, seed: int, *, sessions_estimated: 
         dates.append(np.tile(days[span], (count, 1)))
         windows.append(np.tile(days[day0 : day0 + length], (count, 1)))
         instants = frame["close"].dt.epoch("s").to_numpy() / 3600.0
-        clocks.append(Clock(days, instants, *((14.5, 21.0) if mic == "XNYS" else (1.5, 7.0))))
+        clocks.append(ExchangeClock(days, instants, *((14.5, 21.0) if mic == "XNYS" else (1.5, 7.0))))
     return Pairs(np.vstack(rows), np.vstack(dates), np.vstack(windows), np.repeat([0, 1], count), tuple(clocks))
 
 
@@ -189,5 +189,5 @@ def estimators(count: int, length: int, hour: int, seed: int) -> dict[str, np.nd
         "date": by_date(found, (0,)) * overlap,
         "two-day": by_date(found, (0,), sums=2),
         "lag-augmented": by_date(found, (-1, 0, 1)),
-        "linked": shared_part(found.rows)[0][np.arange(count), count + np.arange(count)],
+        "linked": window_correlation(found.rows)[0][np.arange(count), count + np.arange(count)],
     }

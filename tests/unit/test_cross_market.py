@@ -12,10 +12,10 @@ import statsmodels.api as sm
 from scipy import stats
 
 import marketimpact as mi
-from marketimpact.core.lazy_matrix import Rowwise
+from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.events import calendars
-from marketimpact.events.exchange_clocks import Clock, apart, links
-from marketimpact.inference.placebo_alignment import side_by_side
+from marketimpact.events.exchange_clocks import ExchangeClock, hardly_overlapping, sessions_of_the_same_news
+from marketimpact.inference.placebo_alignment import align_placebo_days
 from tests.conftest import golden
 
 NEW_YORK, TAIPEI = "XNYS", "XTAI"
@@ -26,17 +26,20 @@ def day(text: str) -> int:
     return (date.fromisoformat(text) - date(1970, 1, 1)).days
 
 
-def clock(mic: str, first: str, last: str) -> Clock:
+def clock(mic: str, first: str, last: str) -> ExchangeClock:
     frame = calendars.sessions([mic], date.fromisoformat(first), date.fromisoformat(last)).filter(
         pl.col("date").is_between(date.fromisoformat(first), date.fromisoformat(last))
     )
     hours = {"XNYS": (14.5, 21.0), "XSHG": (1.5, 7.0), "XTAI": (1.0, 5.5), "XHKG": (1.5, 8.0), "XLON": (8.0, 16.5)}
     instants = frame["close"].dt.epoch("s").to_numpy() / 3600.0
-    return Clock(frame["date"].to_physical().to_numpy().astype(np.int64), instants, *hours[mic])
+    return ExchangeClock(frame["date"].to_physical().to_numpy().astype(np.int64), instants, *hours[mic])
 
 
-def linked_dates(one: Clock, other: Clock, which: int, **how: bool) -> set[tuple[str, str]]:
-    dates = ([str(np.datetime64(d, "D"))[5:] for d in part.tolist()] for part in links(one, other, **how)[which])
+def linked_dates(one: ExchangeClock, other: ExchangeClock, which: int, **how: bool) -> set[tuple[str, str]]:
+    dates = (
+        [str(np.datetime64(d, "D"))[5:] for d in part.tolist()]
+        for part in sessions_of_the_same_news(one, other, **how)[which]
+    )
     return set(zip(*dates, strict=True))
 
 
@@ -63,12 +66,12 @@ class TestLinks:
     def test_hours_in_common_decide_who_is_apart(self):
         clocks = [clock(mic, "2025-08-11", "2025-08-14") for mic in ("XNYS", "XSHG", "XHKG", "XLON")]
         expected = [[False, True, True, True], [True, False, False, True], [True, False, False, True], [True] * 3]
-        assert apart(clocks)[:3].tolist() == expected[:3]
-        assert apart(clocks)[3].tolist() == [True, True, True, False]
+        assert hardly_overlapping(clocks)[:3].tolist() == expected[:3]
+        assert hardly_overlapping(clocks)[3].tolist() == [True, True, True, False]
 
     def test_sessions_without_clocks_are_never_apart(self):
-        silent = Clock(np.arange(5), np.full(5, np.nan), np.nan, np.nan)
-        assert not apart([silent, silent]).any()
+        silent = ExchangeClock(np.arange(5), np.full(5, np.nan), np.nan, np.nan)
+        assert not hardly_overlapping([silent, silent]).any()
 
 
 class TestSideBySide:
@@ -80,9 +83,9 @@ class TestSideBySide:
         dates = np.array(
             [[day(f"2025-02-0{d}") for d in (3, 4, 5)], [day(d) for d in ("2025-01-27", "2025-02-05", "2025-02-06")]]
         )
-        return side_by_side(
-            Rowwise.of(np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]])),
-            Rowwise.of(dates),
+        return align_placebo_days(
+            LazyMatrix.of(np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]])),
+            LazyMatrix.of(dates),
             day0=np.array([day(d) for d in day0]),
             announcement=np.array(announcement),
             exchange=np.array([0, 1]),

@@ -13,7 +13,7 @@ import pytest
 
 import marketimpact as mi
 from marketimpact.estimation import executors
-from marketimpact.estimation.positions import Places
+from marketimpact.estimation.positions import EventPositions
 from marketimpact.models import Fit
 from tests.conftest import golden, golden_events
 from tests.poison import Poisoned, bad_market
@@ -46,7 +46,7 @@ def assert_same(one: mi.StudyResult, other: mi.StudyResult) -> None:
         assert left.dtype == right.dtype, name
         assert np.array_equal(left, right, equal_nan=left.dtype.kind == "f"), name
     assert one.events.equals(other.events)
-    for part in fields(Places):
+    for part in fields(EventPositions):
         places = getattr(one.estimation.location, part.name), getattr(other.estimation.location, part.name)
         assert np.array_equal(*places), part.name
     assert one.attrition.equals(other.attrition)

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.core.lazy_matrix import Rowwise
-from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, Pairs, mean_correlation
+from marketimpact.core.lazy_matrix import LazyMatrix
+from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, PairCorrelations, mean_correlation
 from tests.conftest import golden
 
 
@@ -66,11 +66,11 @@ def test_negative_correlation_that_leaves_no_variance_is_refused(clustered):
             )
         },
         **{name: getattr(sample, name).take(np.arange(2)) for name in ("window_dates", "event_ar", "event_se")},
-        residuals=Rowwise.of(np.vstack([wave, -wave])),
+        residuals=LazyMatrix.of(np.vstack([wave, -wave])),
     )  # fmt: skip
     days = np.vstack([sample.residual_dates.whole[0]] * 2)
-    pair = replace(pair, residual_dates=Rowwise.of(days))
-    pair = replace(pair, pairs=Pairs(pair, np.zeros(2, dtype=int)), layout=np.zeros(2, dtype=int))
+    pair = replace(pair, residual_dates=LazyMatrix.of(days))
+    pair = replace(pair, pairs=PairCorrelations(pair, np.zeros(2, dtype=int)), layout=np.zeros(2, dtype=int))
     assert mean_correlation(pair).value == pytest.approx(-1.0)
     for name in ("bmp_kp", "patell_kp"):
         found = TESTS[name].run(pair)

@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 from scipy import stats
 
 import marketimpact as mi
-from marketimpact.inference.correlation.pairs import shared_part
+from marketimpact.inference.correlation.pairs import window_correlation
 
 FIRMS = ["NVDA", "AMD", "0981.HK"]
 EVENT = date(2024, 6, 12)
@@ -83,7 +83,7 @@ def test_a_group_is_the_sum_and_its_variance_holds_the_correlation(result):
     groups = mi.dollar_effect(result, 0, 1, shares=SHARES, rates=RATES, by="announcement_id")
     first = each.filter(pl.col("event_id").str.starts_with(str(EVENT)) & pl.col("effect").is_not_null())
     assert groups["effect"][0] == pytest.approx(first["effect"].sum())
-    part, _ = shared_part(result.sample(0, 1))
+    part, _ = window_correlation(result.sample(0, 1))
     ids = result.events["event_id"].to_list()
     i, j = ids.index(f"{EVENT}:NVDA"), ids.index(f"{EVENT}:AMD")
     by_id = {r["event_id"]: r["se"] for r in first.iter_rows(named=True)}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import marketimpact as mi
-from marketimpact.estimation.positions import place
+from marketimpact.estimation.positions import locate_day0
 
 SYMBOLS = ["NVDA", "0981.HK", "688981.SS", "2330.TW", "AMD", "NOBODY"]
 
@@ -30,7 +30,7 @@ def test_day_0_is_the_next_session_of_the_own_exchange(market, wanted):
         schema={"event_id": pl.String, "symbol": pl.String, "date": pl.Date},
         orient="row",
     )
-    placed, attrition = place(events.reverse(), market)
+    placed, attrition = locate_day0(events.reverse(), market)
     home = dict(market.first_rows.select("symbol", "mic").iter_rows())
     spans = {
         symbol: (first, last) for symbol, first, last in market.spans.select("symbol", "first", "last").iter_rows()
@@ -60,7 +60,7 @@ def test_days_before_1970_are_days_like_others():
     flat = pl.DataFrame({"date": days, "ret": [0.01 * (n % 3) for n in range(30)]})
     returns = pl.concat([flat.with_columns(pl.lit(symbol).alias("symbol")) for symbol in ("A", "B")])
     events = pl.DataFrame({"event_id": ["x", "y"], "symbol": ["A", "B"], "date": [date(1969, 12, 31)] * 2})
-    placed, attrition = place(events, mi.Market.from_returns(returns, flat))
+    placed, attrition = locate_day0(events, mi.Market.from_returns(returns, flat))
     assert attrition.is_empty()
     assert placed["date"].to_list() == [date(1969, 12, 31)] * 2
     assert placed["_day0"].to_list() == [11, 11]
@@ -88,7 +88,7 @@ def test_a_security_without_any_return_says_so():
     returns = pl.concat([flat.with_columns(symbol=pl.lit("A")), flat.with_columns(none, symbol=pl.lit("B"))])
     events = pl.DataFrame({"event_id": ["x", "y"], "symbol": ["A", "B"], "date": [days[180]] * 2})
     market = mi.Market.from_returns(returns.select("symbol", "date", "ret"), flat)
-    placed, attrition = place(events, market)
+    placed, attrition = locate_day0(events, market)
     assert attrition.is_empty()
     assert placed["_day0"].to_list() == [180, 180]
     told = mi.EventStudy(estimation_window=(-150, -11), event_window=(-3, 3)).run(events, market).attrition

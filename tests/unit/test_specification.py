@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from marketimpact.analyses.specification_curve.joint_test import compare
-from marketimpact.analyses.specification_curve.placebo_days import Shifts, draw_shifts, move, widened
+from marketimpact.analyses.specification_curve.placebo_days import PlaceboDays, draw_shifts, placebo_residuals, widened
 from marketimpact.display import charts
 from marketimpact.display import curve_chart as curvechart
 from tests.conftest import golden
@@ -212,7 +212,7 @@ def test_ties_count_against_the_observed_curve():
     observed_estimate, observed_z = np.array([0.01, 0.03]), np.array([2.5, 0.5])  # median 2%, share 1/2, mean z 1.5
     estimate = np.array([[0.02, 0.02], [0.05, 0.03], [-0.01, -0.03], [0.0, 0.01]])  # medians 2%, 4%, -2%, 0.5%
     z = np.array([[2.0, 1.0], [2.1, 2.2], [-2.0, 1.0], [-2.5, 0.0]])  # 1/2, 1, 1/2, 0 and 1.5, 2.15, -.5, -1.25
-    shifts = Shifts(pl.Series(["a"]), np.zeros((4, 1), dtype=np.int64), (-9, -1), 3, np.array([4]), 0.0, 0.0)
+    shifts = PlaceboDays(pl.Series(["a"]), np.zeros((4, 1), dtype=np.int64), (-9, -1), 3, np.array([4]), 0.0, 0.0)
     found = compare(observed_estimate, observed_z, estimate, z, shifts, seed=0, left_out=0).frame
     assert found["observed"].to_list() == pytest.approx([0.02, 0.5, 1.5])
     # medians: 2 of 4 as high, 3 of 4 as low; shares: 3 of 4 as high; means: 2 of 4 as high, 3 of 4 as low
@@ -259,7 +259,7 @@ def test_events_of_one_date_move_together_and_stay_inside_every_estimation_windo
 def test_a_placebo_scar_is_a_residual_sum_over_its_own_standard_error(golden_market):
     result, values = estimates_of(golden_market, (-200, -11))
     shifts = draw_shifts([values], golden_market, np.unique(golden_market.days), 25, 7)
-    moved = move(values, golden_market, result.model, shifts, [(-1, 1)])
+    moved = placebo_residuals(values, golden_market, result.model, shifts, [(-1, 1)])
     scar = moved.scar(4, (-1, 1), np.arange(result.events.height))
     returns = golden("returns").join(golden("market").rename({"ret": "rm"}), on="date", how="right")
     checked = 0

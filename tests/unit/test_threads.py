@@ -6,7 +6,7 @@ import time
 import pytest
 
 from marketimpact.core import threads
-from marketimpact.core.threads import cores, mapped
+from marketimpact.core.threads import cores, map_in_threads
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def test_results_come_in_the_order_of_the_parts():
         time.sleep(0.02 if part % 3 == 0 else 0.0)
         return part * part
 
-    assert list(mapped(slow_first, range(20))) == [part * part for part in range(20)]
+    assert list(map_in_threads(slow_first, range(20))) == [part * part for part in range(20)]
 
 
 def test_several_threads_work_and_a_single_part_is_done_by_the_caller():
@@ -29,9 +29,9 @@ def test_several_threads_work_and_a_single_part_is_done_by_the_caller():
         both.wait()  # nobody gets on alone
         return threading.get_ident()
 
-    assert threading.get_ident() not in set(mapped(together, range(2)))
-    assert list(mapped(lambda _: threading.get_ident(), [0])) == [threading.get_ident()]
-    assert list(mapped(together, [])) == []
+    assert threading.get_ident() not in set(map_in_threads(together, range(2)))
+    assert list(map_in_threads(lambda _: threading.get_ident(), [0])) == [threading.get_ident()]
+    assert list(map_in_threads(together, [])) == []
 
 
 def test_an_error_is_raised_in_its_turn_and_no_more_parts_are_begun():
@@ -43,7 +43,7 @@ def test_an_error_is_raised_in_its_turn_and_no_more_parts_are_begun():
             raise ValueError("part 4")
         return part
 
-    results = mapped(fails, range(1000))
+    results = map_in_threads(fails, range(1000))
     assert [next(results) for _ in range(4)] == [0, 1, 2, 3]
     with pytest.raises(ValueError, match="part 4"):
         next(results)
@@ -58,7 +58,7 @@ def test_parts_are_taken_only_a_little_ahead():
             taken.append(part)
             yield part
 
-    results = mapped(lambda part: part, parts())
+    results = map_in_threads(lambda part: part, parts())
     assert next(results) == 0
     assert len(taken) <= 3 * threads.AHEAD + 1
     results.close()
@@ -67,7 +67,7 @@ def test_parts_are_taken_only_a_little_ahead():
 
 def test_with_one_core_the_caller_does_all(monkeypatch):
     monkeypatch.setattr(threads, "cores", lambda: 1)
-    assert set(mapped(lambda _: threading.get_ident(), range(5))) == {threading.get_ident()}
+    assert set(map_in_threads(lambda _: threading.get_ident(), range(5))) == {threading.get_ident()}
 
 
 def test_cores_are_those_that_polars_may_use(monkeypatch):

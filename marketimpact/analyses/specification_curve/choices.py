@@ -10,11 +10,11 @@ import polars as pl
 
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
-from marketimpact.inference import SignificanceTest, chosen
+from marketimpact.inference import SignificanceTest, select_tests
 from marketimpact.market.market import Market
 from marketimpact.models import Model
 
-__all__ = ["Choices", "checked"]
+__all__ = ["Choices", "check_choices"]
 
 Windows = tuple[tuple[int, int], ...]
 
@@ -36,7 +36,7 @@ class Choices:
         return min(first for first, _ in self.event_windows), max(last for _, last in self.event_windows)
 
 
-def checked(
+def check_choices(
     events: pl.DataFrame,
     market: Market,
     *,
@@ -48,7 +48,7 @@ def checked(
     tests: Sequence[str | SignificanceTest] | Literal["all"],
 ) -> Choices:
     """Choices with a name each, or a SpecificationError that says what is wrong with them."""
-    found = chosen(tests)
+    found = select_tests(tests)
     _distinct([test.name for test in found], "tests")
     return Choices(
         models=_models(models),

@@ -16,9 +16,17 @@ from marketimpact.analyses.specification_curve.choices import Choices
 from marketimpact.analyses.specification_curve.placebo_days import draw_shifts
 from marketimpact.core.progress import PATIENCE, bar
 from marketimpact.display import curve_chart as curvechart
-from marketimpact.display.tables import Table, as_words
+from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import SignificanceTest, Verdict, band_of, detectable, quantile_of, structure, verdicts
+from marketimpact.inference import (
+    SignificanceTest,
+    TestResult,
+    band_of,
+    minimum_detectable_effect,
+    quantile_of,
+    structure,
+    verdicts,
+)
 from marketimpact.market.market import Market
 from marketimpact.models import MarketModel, Model
 from marketimpact.study.event_study import EventStudy
@@ -173,7 +181,7 @@ class SpecificationCurve:
         reasons = self.reasons()
         if reasons.height:
             shown += Table(reasons, "Without a number, or without a test that holds")._repr_html_()
-        return as_words(self._lines()) + shown
+        return lines_to_html(self._lines()) + shown
 
     @property
     def _simulated(self) -> bool:
@@ -268,7 +276,7 @@ def specification_curve(
     >>> curve.reasons().select("status", "n").row(0)  # this market has no factors for FamaFrench3
     ('failed', 6)
     """
-    plan = choices.checked(
+    plan = choices.check_choices(
         events,
         market,
         models=models,
@@ -331,11 +339,11 @@ def _tested(plan: Choices, part: StudyResult, window: tuple[int, int], level: fl
     caar = float(sample.car.mean())
     se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
     quantile = quantile_of(df, level)
-    band = (caar, se, caar - quantile * se, caar + quantile * se, float(detectable(se, df)))
+    band = (caar, se, caar - quantile * se, caar + quantile * se, float(minimum_detectable_effect(se, df)))
     return [(verdict.test.name, *band, *_found(verdict, caar)) for verdict in verdicts(plan.tests, sample)]
 
 
-def _found(verdict: Verdict, caar: float) -> tuple[Any, ...]:
+def _found(verdict: TestResult, caar: float) -> tuple[Any, ...]:
     outcome = verdict.outcome
     sign = caar if np.isnan(outcome.estimate) else outcome.estimate
     z = float(joint.signed_z(np.asarray(outcome.p_value), np.asarray(sign)))

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import scipy
 
-from marketimpact.analyses.specification_curve.placebo_days import Moved, Shifts, move
+from marketimpact.analyses.specification_curve.placebo_days import PlaceboDays, PlaceboResiduals, placebo_residuals
 from marketimpact.core.arrays import Floats
 from marketimpact.core.progress import PATIENCE, bar
 from marketimpact.inference import SignificanceTest
@@ -90,7 +90,7 @@ def placebo_curves(
     filters: Mapping[str, pl.Expr],
     windows: Sequence[tuple[int, int]],
     tests: Sequence[SignificanceTest],
-    shifts: Shifts,
+    shifts: PlaceboDays,
 ) -> tuple[Floats, Floats]:
     """Estimate and signed z of every specification in every draw.
 
@@ -104,7 +104,7 @@ def placebo_curves(
     estimate, z = np.full(shape, np.nan), np.full(shape, np.nan)
     with bar(None, "Placebo curves", len(results) * len(filters) * len(windows), patience=PATIENCE) as done:
         for number, result in enumerate(results):
-            moved = move(result.estimation, result.market, result.model, shifts, windows)
+            moved = placebo_residuals(result.estimation, result.market, result.model, shifts, windows)
             for place, predicate in enumerate(filters.values()):
                 rows = result.rows_where(predicate)
                 part = result.where(predicate)
@@ -116,7 +116,11 @@ def placebo_curves(
 
 
 def _placebo_specification(
-    part: StudyResult, rows: np.ndarray, window: tuple[int, int], tests: Sequence[SignificanceTest], moved: Moved
+    part: StudyResult,
+    rows: np.ndarray,
+    window: tuple[int, int],
+    tests: Sequence[SignificanceTest],
+    moved: PlaceboResiduals,
 ) -> tuple[Floats, Floats]:
     """CAAR (D,) and signed z (D, T) of one filter and window in every draw."""
     draws = len(moved.column)
@@ -143,7 +147,7 @@ def compare(
     z: Floats,
     placebo_estimate: Floats,
     placebo_z: Floats,
-    shifts: Shifts,
+    shifts: PlaceboDays,
     *,
     seed: int,
     left_out: int,
@@ -190,7 +194,7 @@ def _statistics(estimate: Floats, z: Floats) -> tuple[Floats, Floats, Floats]:
     return median, share, z.mean(axis=1)
 
 
-def _notes(shifts: Shifts, draws: int, left_out: int) -> tuple[str, ...]:
+def _notes(shifts: PlaceboDays, draws: int, left_out: int) -> tuple[str, ...]:
     notes = [f"the smallest possible p is {1 / (1 + draws):.3f}"]
     if shifts.n_chains == 1:
         notes.append("one chain of announcements: a common effect cannot be told from a common shock of its days")

@@ -12,12 +12,12 @@ from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.design_matrix import estimation_cut
 from marketimpact.estimation.estimates import Estimates
-from marketimpact.inference import block_sums, chains, overlap_of
+from marketimpact.inference import block_sums, connected_groups, overlap_of
 from marketimpact.market.market import Market
 from marketimpact.models import Model, forecast
 from marketimpact.study.event_groups import exchanges, securities_of
 
-__all__ = ["MIN_POSITIONS", "Moved", "Shifts", "draw_shifts", "move", "widened"]
+__all__ = ["MIN_POSITIONS", "PlaceboDays", "PlaceboResiduals", "draw_shifts", "placebo_residuals", "widened"]
 
 
 #: Fewer placebo positions than this cannot give a p-value of 5%.
@@ -27,7 +27,7 @@ ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Shifts:
+class PlaceboDays:
     """Placebo day 0 of every event in every draw.
 
     Attributes
@@ -60,7 +60,7 @@ class Shifts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
+class _CommonWindow:
     """N events on the sessions that every estimation window has in common, ``first`` to ``last`` in tau."""
 
     first: int
@@ -76,7 +76,7 @@ class _Stretch:
     present: Bools
 
 
-def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draws: int, seed: int) -> Shifts:
+def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draws: int, seed: int) -> PlaceboDays:
     """Move every chain of announcements to random days of the stretch that all estimation windows share.
 
     Parameters
@@ -113,7 +113,7 @@ def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draw
         picked[:, rows] = steps[:, None]
     scattered = _scatter(picked, inside, returns, length, rng)
     row = np.arange(len(chain))
-    return Shifts(
+    return PlaceboDays(
         event_ids=stretch.events["event_id"],
         day0=target[row, picked],
         stretch=(stretch.first, stretch.last),
@@ -131,7 +131,7 @@ def _draw(rng: np.random.Generator, positions: Sequence[Ints], draws: int) -> li
     return [rng.choice(found, draws) for found in positions]
 
 
-def _common_stretch(estimates: Sequence[Estimates]) -> _Stretch:
+def _common_stretch(estimates: Sequence[Estimates]) -> _CommonWindow:
     first = max(values.windows.estimation[0] for values in estimates)
     last = min(values.windows.estimation[1] for values in estimates)
     event = estimates[0].windows.event
@@ -155,7 +155,7 @@ def _common_stretch(estimates: Sequence[Estimates]) -> _Stretch:
         present.append(~np.isnan(values.residuals[new, columns]))
     events = pl.concat(frames, how="diagonal")
     order = events["event_id"].arg_sort().to_numpy().astype(np.int64)
-    return _Stretch(
+    return _CommonWindow(
         first,
         last,
         event,
@@ -167,7 +167,7 @@ def _common_stretch(estimates: Sequence[Estimates]) -> _Stretch:
     )
 
 
-def _chains(stretch: _Stretch, market: Market) -> Ints:
+def _chains(stretch: _CommonWindow, market: Market) -> Ints:
     """Chain of each event: those of one announcement, and of announcements whose windows share days."""
     column = "announcement_id" if "announcement_id" in stretch.events.columns else "date"
     cluster = stretch.events[column].rank("dense").to_numpy().astype(np.int64)
@@ -175,10 +175,10 @@ def _chains(stretch: _Stretch, market: Market) -> Ints:
     order = np.argsort(cluster, kind="stable")
     next_to = np.flatnonzero(np.diff(cluster[order]) == 0)
     one = np.concatenate([shared.one, order[next_to]])
-    return chains(len(cluster), one, np.concatenate([shared.other, order[next_to + 1]]))[1]
+    return connected_groups(len(cluster), one, np.concatenate([shared.other, order[next_to + 1]]))[1]
 
 
-def _targets(stretch: _Stretch, days: Ints) -> tuple[Ints, Ints]:
+def _targets(stretch: _CommonWindow, days: Ints) -> tuple[Ints, Ints]:
     """Day 0 moved back by k = 0, 1, ... open days: the date (N, K), and its column in the stretch (N, K).
 
     A date on which the exchange was shut becomes its next session.
@@ -192,7 +192,7 @@ def _targets(stretch: _Stretch, days: Ints) -> tuple[Ints, Ints]:
     return target, column
 
 
-def _touched(stretch: _Stretch, column: Ints) -> Bools:
+def _touched(stretch: _CommonWindow, column: Ints) -> Bools:
     """Whether a placebo window meets the event window of any event of the same security, (N, K)."""
     session = stretch.session[:, None] + stretch.first + column
     width = stretch.event[1] - stretch.event[0]
@@ -205,14 +205,14 @@ def _touched(stretch: _Stretch, column: Ints) -> Bools:
     return found
 
 
-def _returns(stretch: _Stretch, start: Ints, length: int) -> Ints:
+def _returns(stretch: _CommonWindow, start: Ints, length: int) -> Ints:
     """Days with a residual in each placebo window, (N, K)."""
     _, counts = block_sums(np.where(stretch.present, 1.0, np.nan), length)
     row = np.arange(len(start))[:, None]
     return np.asarray(counts[row, np.clip(start, 0, counts.shape[1] - 1)], dtype=np.int64)
 
 
-def _positions(stretch: _Stretch, inside: Bools, touched: Bools) -> Ints:
+def _positions(stretch: _CommonWindow, inside: Bools, touched: Bools) -> Ints:
     """Steps a chain can be moved by: the clean ones, or the least touched where those are too few."""
     possible = np.flatnonzero(inside.all(axis=0))
     if len(possible) < MIN_POSITIONS:
@@ -240,7 +240,7 @@ def _scatter(picked: Ints, inside: Bools, returns: Ints, length: int, rng: np.ra
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class PlaceboResiduals:
     """Abnormal returns at placebo positions, under one model, estimation window and benchmark.
 
     Attributes
@@ -270,9 +270,9 @@ class Moved:
         return np.asarray(drawn * self.event_se[rows])
 
 
-def move(
-    estimates: Estimates, market: Market, model: Model, shifts: Shifts, windows: Sequence[tuple[int, int]]
-) -> Moved:
+def placebo_residuals(
+    estimates: Estimates, market: Market, model: Model, shifts: PlaceboDays, windows: Sequence[tuple[int, int]]
+) -> PlaceboResiduals:
     """Look up the residuals at placebo positions.
 
     A residual varies less than an abnormal return outside the estimation window: a sum of n of them has the
@@ -302,7 +302,7 @@ def move(
     column = np.stack([np.searchsorted(row, days) for row, days in zip(dates, day0.T, strict=True)], axis=1)
     event = estimates.windows.event
     column = np.clip(column, -event[0], width - 1 - event[1])
-    return Moved(column, standardised(1), event, estimates.se, sums)
+    return PlaceboResiduals(column, standardised(1), event, estimates.se, sums)
 
 
 def widened(sums: Floats, inside: slice, n_days: Ints, base: Floats, length: int) -> Floats:

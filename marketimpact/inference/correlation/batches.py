@@ -10,13 +10,13 @@ from itertools import pairwise
 import numpy as np
 
 from marketimpact.core.arrays import Bools, Ints
-from marketimpact.core.factorize import numbered
+from marketimpact.core.factorize import factorize
 
-__all__ = ["Ends"]
+__all__ = ["PairSchedule"]
 
 
 @dataclass(frozen=True, eq=False)
-class Ends:
+class PairSchedule:
     """Ends of K pairs by layout, and by the batch in which a layout is read; a pair with itself has one end.
 
     Attributes
@@ -37,7 +37,7 @@ class Ends:
     last: Ints
 
     @classmethod
-    def of(cls, pairs: Ints, batch_of: Ints) -> Ends:
+    def of(cls, pairs: Ints, batch_of: Ints) -> PairSchedule:
         """Of pairs, (K, 3): two layouts and how their sessions are matched; `batch_of` each layout, increasing."""
         one, other, kind = pairs.T
         two = np.flatnonzero(one != other)
@@ -49,7 +49,7 @@ class Ends:
         last[two] = place[len(pairs) :]
         first, last = np.minimum(first, last), np.maximum(first, last)
         kinds = np.concatenate([kind, kind[two]])[order]
-        return cls(layout[order], partner[order], kinds, numbered(batch_of[layout[order]]).place, first, last)
+        return cls(layout[order], partner[order], kinds, factorize(batch_of[layout[order]]).place, first, last)
 
     @property
     def n_batches(self) -> int:
@@ -73,7 +73,7 @@ class Ends:
         order, edges = self._by_last
         own = order[edges[batch] : edges[batch + 1]]
         before = self.batch[self.first[own]]
-        for other in numbered(before).kinds.tolist():
+        for other in factorize(before).kinds.tolist():
             pairs = own[before == other]
             yield other, pairs, self.last[pairs] - self._begin[batch], self.first[pairs] - self._begin[other]
 

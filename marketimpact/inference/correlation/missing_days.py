@@ -10,7 +10,7 @@ from marketimpact.core.arrays import Bools, Floats, Ints
 from marketimpact.inference.compiled import kernels
 from marketimpact.inference.correlation.standardised import MIN_COMMON_DAYS, NOTHING, in_order, places_of
 
-__all__ = ["Placed", "Ragged", "summed_correlations"]
+__all__ = ["IncompletePair", "ResidualBlock", "summed_correlations"]
 
 
 #: Rows whose correlations with all others are held at once.
@@ -18,7 +18,7 @@ ROWS = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class ResidualBlock:
     """Residuals of all layouts at one exchange and day 0.
 
     Attributes
@@ -40,7 +40,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Ragged:
+class IncompletePair:
     """Two exchanges and days 0 whose rows are matched two by two, each two on the days that both have.
 
     Attributes
@@ -53,8 +53,8 @@ class Ragged:
         Places of the sessions that are matched; None: those of the same date.
     """
 
-    ours: Placed
-    theirs: Placed
+    ours: ResidualBlock
+    theirs: ResidualBlock
     kind: int
     linked: tuple[Ints, Ints] | None
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
-from marketimpact.core.factorize import numbered
-from marketimpact.core.lazy_matrix import CHUNK, Rowwise
-from marketimpact.core.threads import mapped
-from marketimpact.events.exchange_clocks import Clock, apart, links
+from marketimpact.core.factorize import factorize
+from marketimpact.core.lazy_matrix import CHUNK, LazyMatrix
+from marketimpact.core.threads import map_in_threads
+from marketimpact.events.exchange_clocks import ExchangeClock, hardly_overlapping, sessions_of_the_same_news
 
-__all__ = ["BY_DATE", "OTHER_FIRST", "OTHER_LATER", "Layouts", "Overlap", "chains", "layouts", "overlap_of"]
+__all__ = ["BY_DATE", "OTHER_FIRST", "OTHER_LATER", "Layouts", "Overlap", "connected_groups", "layouts", "overlap_of"]
 
 
 #: How sessions are matched: on the date, or by the news they hear, the other closing first or later.
@@ -43,15 +43,15 @@ class Layouts:
     ragged: Bools
 
 
-def layouts(residuals: Rowwise, n_obs: Ints, *, day0: Ints, exchange: Ints, held: Bools, by_gaps: bool) -> Layouts:
+def layouts(residuals: LazyMatrix, n_obs: Ints, *, day0: Ints, exchange: Ints, held: Bools, by_gaps: bool) -> Layouts:
     """Events of one exchange and day 0 that have the same days of their window, `held`, (N, W), are of one layout.
 
     `by_gaps` makes layouts of those too that differ in the days missing before, `n_obs` of them there.
     """
-    where = numbered(day0 * (int(exchange.max(initial=0)) + 1) + exchange).place
+    where = factorize(day0 * (int(exchange.max(initial=0)) + 1) + exchange).place
     gap = _patterns(n_obs < residuals.width, lambda rows: np.isnan(residuals.rows(rows)))
     window = _patterns(np.asarray(~held.all(axis=1)), lambda rows: held[rows])
-    kinds = numbered(_both(_both(where, window), gap) if by_gaps else _both(where, window))
+    kinds = factorize(_both(_both(where, window), gap) if by_gaps else _both(where, window))
     order = np.lexsort((kinds.first, day0[kinds.first]))
     number = np.empty_like(order)
     number[order] = np.arange(len(order))
@@ -64,21 +64,21 @@ def _patterns(rows: Bools, read: Callable[[Ints], Bools]) -> Ints:
     """A number for each pattern of days that `read` tells of some rows, (N,); 0 for the other rows, all alike."""
     asked = np.flatnonzero(rows)
     parts = (asked[start : start + CHUNK] for start in range(0, len(asked), CHUNK))
-    packed = list(mapped(lambda part: np.packbits(read(part), axis=1), parts))
+    packed = list(map_in_threads(lambda part: np.packbits(read(part), axis=1), parts))
     found = np.zeros(len(rows), dtype=np.int64)
     if packed:
         bits = np.concatenate(packed)
         padded = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.int64)
         code = np.zeros(len(asked), dtype=np.int64)
         for word in padded.T:
-            code = _both(code, numbered(word).place)
+            code = _both(code, factorize(word).place)
         found[asked] = code + 1
     return found
 
 
 def _both(one: Ints, other: Ints) -> Ints:
     """A number for each pair of numbers, in their order."""
-    return numbered(one * (int(other.max(initial=0)) + 1) + other).place
+    return factorize(one * (int(other.max(initial=0)) + 1) + other).place
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,12 +109,12 @@ class Overlap:
         return zip(self.one.tolist(), self.other.tolist(), strict=True)
 
 
-def overlap_of(dates: Ints, exchange: Ints, clocks: Sequence[Clock]) -> Overlap:
+def overlap_of(dates: Ints, exchange: Ints, clocks: Sequence[ExchangeClock]) -> Overlap:
     """Pairs of rows with days in common; (K, L) dates, `NO_DAY` where there is none."""
     row, column = np.nonzero(dates != NO_DAY)
     day = dates[row, column]
     entries = {a: (row[exchange[row] == a], day[exchange[row] == a]) for a in np.unique(exchange).tolist()}
-    hardly = apart(clocks)
+    hardly = hardly_overlapping(clocks)
     found: list[tuple[Ints, int, bool]] = [(np.zeros(0, dtype=np.int64), BY_DATE, False)]
     for a, (here, days) in entries.items():
         for b, (there, days_there) in entries.items():
@@ -136,14 +136,16 @@ def overlap_of(dates: Ints, exchange: Ints, clocks: Sequence[Clock]) -> Overlap:
     return Overlap(one, other, weight / np.sqrt(length[one] * length[other])[:, None], is_far)
 
 
-def _met(days: Ints, others: Ints, clock: Clock, clock_of_others: Clock, *, far: bool) -> list[tuple[int, Ints, Ints]]:
+def _met(
+    days: Ints, others: Ints, clock: ExchangeClock, clock_of_others: ExchangeClock, *, far: bool
+) -> list[tuple[int, Ints, Ints]]:
     """Places of days of two exchanges that count as common, by how sessions are matched."""
     if not far and np.array_equal(clock.dates, clock_of_others.dates):
         return [(BY_DATE, *_equal(days, others))]
     found = []
     for kind, (dates, dates_there) in zip(
         (OTHER_FIRST, OTHER_LATER) if far else (BY_DATE, BY_DATE),
-        links(clock, clock_of_others, by_date=not far),
+        sessions_of_the_same_news(clock, clock_of_others, by_date=not far),
         strict=True,
     ):
         i, link = _equal(days, dates)
@@ -162,7 +164,7 @@ def _equal(left: Ints, right: Ints) -> tuple[Ints, Ints]:
     return i, order[np.repeat(first, count) + step]
 
 
-def chains(n: int, one: Ints, other: Ints) -> tuple[int, Ints]:
+def connected_groups(n: int, one: Ints, other: Ints) -> tuple[int, Ints]:
     """Number of groups of n rows chained by links, and the group of each row, (n,)."""
     from scipy.sparse import csr_array  # noqa: PLC0415
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415

@@ -11,17 +11,17 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
-from marketimpact.core.factorize import numbered, pieces, rows_of
-from marketimpact.core.lazy_matrix import CHUNK, Rowwise
-from marketimpact.core.threads import mapped
-from marketimpact.events.exchange_clocks import Clock, links
-from marketimpact.inference.correlation.batches import Ends
-from marketimpact.inference.correlation.missing_days import Placed, Ragged
+from marketimpact.core.factorize import factorize, rows_by_code, split_at
+from marketimpact.core.lazy_matrix import CHUNK, LazyMatrix
+from marketimpact.core.threads import map_in_threads
+from marketimpact.events.exchange_clocks import ExchangeClock, sessions_of_the_same_news
+from marketimpact.inference.correlation.batches import PairSchedule
+from marketimpact.inference.correlation.missing_days import IncompletePair, ResidualBlock
 from marketimpact.inference.correlation.overlap import BY_DATE, OTHER_FIRST, Overlap, overlap_of
 from marketimpact.inference.correlation.standardised import (
     MIN_COMMON_DAYS,
-    Layout,
-    Sums,
+    DayPattern,
+    StandardisedSums,
     in_order,
     places_of,
     products,
@@ -32,11 +32,11 @@ __all__ = [
     "MIN_COMMON_DAYS",
     "Key",
     "MeanCorrelation",
-    "Pairs",
+    "PairCorrelations",
     "Rows",
     "Windows",
     "shared_pairs",
-    "shared_part",
+    "window_correlation",
 ]
 
 
@@ -74,13 +74,13 @@ class Estimated(Protocol):
     """Rows with an estimation window on the sessions of some exchange: events or portfolios."""
 
     @property
-    def residuals(self) -> Rowwise: ...
+    def residuals(self) -> LazyMatrix: ...
     @property
-    def residual_dates(self) -> Rowwise: ...
+    def residual_dates(self) -> LazyMatrix: ...
     @property
     def exchange(self) -> Ints: ...
     @property
-    def clocks(self) -> tuple[Clock, ...]: ...
+    def clocks(self) -> tuple[ExchangeClock, ...]: ...
 
 
 class Windows(Estimated, Protocol):
@@ -94,19 +94,19 @@ class Windows(Estimated, Protocol):
 class Rows:
     """`Estimated` and nothing else; see `Sample` for the shapes."""
 
-    residuals: Rowwise
-    residual_dates: Rowwise
+    residuals: LazyMatrix
+    residual_dates: LazyMatrix
     exchange: Ints
-    clocks: tuple[Clock, ...]
+    clocks: tuple[ExchangeClock, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class PairCorrelations:
     """Correlation of the residuals of pairs of rows, summed over the pairs of two layouts.
 
     Residuals are matched on the date; between exchanges that are hardly open together sessions are matched that
-    hear the same news (`links`), apart for the two orders of closing. Sums are kept once they are asked for: they do
-    not depend on the window.
+    hear the same news (`sessions_of_the_same_news`), apart for the two orders of closing. Sums are kept once they are
+    asked for: they do not depend on the window.
     """
 
     rows: Estimated
@@ -118,12 +118,12 @@ class Pairs:
     _known: dict[Key, tuple[float, int]] = field(default_factory=dict, repr=False)
     _read: dict[int, dict[int, Floats]] = field(default_factory=dict, repr=False)
     _dates: dict[int, list[tuple[Ints, Ints]]] = field(default_factory=dict, repr=False)
-    _placed: dict[int, Placed] = field(default_factory=dict, repr=False)
+    _placed: dict[int, ResidualBlock] = field(default_factory=dict, repr=False)
 
     @cached_property
     def members(self) -> list[Ints]:
         """Rows of each layout."""
-        return rows_of(numbered(self.layout))
+        return rows_by_code(factorize(self.layout))
 
     def total(self, one: int, other: int, kind: int) -> tuple[float, int]:
         """Sum of the correlations of all pairs of rows of two layouts, and how many are usable."""
@@ -142,16 +142,16 @@ class Pairs:
         if not keys:
             return
         compiled = self.rows.residuals.n >= CHUNK or len(self.members) >= MANY
-        asked = Ends.of(np.array(keys), self._batch)
+        asked = PairSchedule.of(np.array(keys), self._batch)
 
-        def summed(layouts: list[Layout]) -> Sums:
+        def summed(layouts: list[DayPattern]) -> StandardisedSums:
             rows = np.concatenate([layout.rows for layout in layouts])
             return sums_of(layouts, self.rows.residuals.rows(rows), compiled=compiled)
 
         parts = ([self._asked(*own) for own in asked.layouts(batch)] for batch in range(asked.n_batches))
-        held: dict[int, Sums] = {}
+        held: dict[int, StandardisedSums] = {}
         value, number = np.zeros(len(keys)), np.zeros((len(keys), 2), dtype=np.int64)
-        for batch, sums in enumerate(mapped(summed, parts)):
+        for batch, sums in enumerate(map_in_threads(summed, parts)):
             held[batch] = sums
             for before, pairs, sets, sets_before in asked.closed(batch):
                 value[pairs] = products(held[before], sets_before, sums, sets, compiled=compiled)
@@ -164,13 +164,13 @@ class Pairs:
         used = np.where(same, one * (one - 1) // 2, one * other)
         self._known.update(zip(keys, zip(value.tolist(), used.tolist(), strict=True), strict=True))
 
-    def _asked(self, layout: int, partners: list[int], kinds: list[int]) -> Layout:
+    def _asked(self, layout: int, partners: list[int], kinds: list[int]) -> DayPattern:
         days, columns = self._dated(layout)
         theirs = [self._days(partner) for partner in partners]
         for k, kind in enumerate(kinds):
             if kind != BY_DATE:
                 theirs[k] = self._linked(layout, partners[k], kind, days, theirs[k])[0]
-        return Layout(self.members[layout], days, columns, theirs, [kind != BY_DATE for kind in kinds])
+        return DayPattern(self.members[layout], days, columns, theirs, [kind != BY_DATE for kind in kinds])
 
     @cached_property
     def _gaps(self) -> list[bool]:
@@ -185,7 +185,7 @@ class Pairs:
     @cached_property
     def _layouts_at(self) -> list[Ints]:
         assert self.place is not None  # the caller looked
-        return rows_of(numbered(self.place))
+        return rows_by_code(factorize(self.place))
 
     def _learn_ragged(self, keys: Sequence[Key]) -> None:
         """Every two rows on the days they share, for all layouts at the exchanges and days 0 of two layouts at once."""
@@ -193,25 +193,25 @@ class Pairs:
         at = {} if self.place is None else {(int(self.place[a]), int(self.place[b]), kind): None for a, b, kind in keys}
         compiled = self.rows.residuals.n >= CHUNK
 
-        def known(part: list[Ragged]) -> dict[Key, tuple[float, int]]:
+        def known(part: list[IncompletePair]) -> dict[Key, tuple[float, int]]:
             return {key: total for two in part for key, total in two.totals(compiled=compiled).items()}
 
         parts = ([self._two(*key) for key in part] for _, part in groupby(sorted(at), lambda key: key[0]))
-        for totals in mapped(known, parts):
+        for totals in map_in_threads(known, parts):
             self._known.update(totals)
 
-    def _two(self, place: int, other: int, kind: int) -> Ragged:
+    def _two(self, place: int, other: int, kind: int) -> IncompletePair:
         ours, theirs = (self._kept(self._placed, number, self._at) for number in (place, other))
         linked = None
         if kind != BY_DATE:
             linked = self._linked(ours.layouts[0], theirs.layouts[0], kind, ours.days, theirs.days)
-        return Ragged(ours, theirs, kind, linked)
+        return IncompletePair(ours, theirs, kind, linked)
 
-    def _at(self, place: int) -> Placed:
+    def _at(self, place: int) -> ResidualBlock:
         layouts = self._layouts_at[place].tolist()
         values = [self._residuals(number) for number in layouts]
         group = np.repeat(np.arange(len(values)), [len(own) for own in values])
-        return Placed(layouts, self._days(layouts[0]), np.concatenate(values), group)
+        return ResidualBlock(layouts, self._days(layouts[0]), np.concatenate(values), group)
 
     def weighted(self, overlap: Overlap, layout: Ints) -> tuple[Floats, Ints]:
         """For every two that overlap: the sum of correlation times weight, and the number of pairs it is known for.
@@ -249,7 +249,7 @@ class Pairs:
         """Residuals of some layouts, (n, M) each, read at once."""
         members = [self.members[layout] for layout in layouts]
         values = self.rows.residuals.rows(np.concatenate(members))
-        return dict(zip(layouts, pieces(values, np.cumsum([len(rows) for rows in members])), strict=True))
+        return dict(zip(layouts, split_at(values, np.cumsum([len(rows) for rows in members])), strict=True))
 
     def _read_dates(self, batch: int) -> list[tuple[Ints, Ints]]:
         first = self._first[batch * CHUNK : (batch + 1) * CHUNK]
@@ -287,7 +287,9 @@ class Pairs:
         if here > there:  # kinds are told from the exchange with the smaller number
             place_there, place = self._linked(other, one, kind, days_there, days)
             return place, place_there
-        dates, dates_there = links(self.rows.clocks[here], self.rows.clocks[there])[kind - OTHER_FIRST]
+        dates, dates_there = sessions_of_the_same_news(self.rows.clocks[here], self.rows.clocks[there])[
+            kind - OTHER_FIRST
+        ]
         place, found = places_of(days, dates)
         place_there, found_there = places_of(days_there, dates_there)
         both = found & found_there
@@ -295,18 +297,18 @@ class Pairs:
 
 
 def shared_pairs(rows: Windows) -> tuple[Ints, Ints, Floats, Ints]:
-    """Which two rows have days of their windows in common, `shared_part` of these, and whether it is known, (P,) each.
+    """Return the pairs of rows that share days, their `window_correlation`, and whether it is known, (P,) each.
 
     A row is not paired with itself.
     """
     n = len(rows.dates)
     overlap = overlap_of(rows.dates, rows.exchange, rows.clocks)
-    value, used = Pairs(rows, np.arange(n)).weighted(overlap, np.arange(n))
+    value, used = PairCorrelations(rows, np.arange(n)).weighted(overlap, np.arange(n))
     two = overlap.one != overlap.other
     return overlap.one[two], overlap.other[two], value[two], used[two]
 
 
-def shared_part(rows: Windows) -> tuple[Floats, Bools]:
+def window_correlation(rows: Windows) -> tuple[Floats, Bools]:
     """Correlation of the sums over the windows of every two rows, and where it is known.
 
     The correlation of residuals is weighted by the share of the window that two rows have in common,

@@ -9,10 +9,19 @@ from typing import NamedTuple
 import numpy as np
 
 from marketimpact.core.arrays import Bools, Floats, Ints
-from marketimpact.core.factorize import pieces
+from marketimpact.core.factorize import split_at
 from marketimpact.inference.compiled import kernels
 
-__all__ = ["MIN_COMMON_DAYS", "NOTHING", "Layout", "Sums", "in_order", "places_of", "products", "sums_of"]
+__all__ = [
+    "MIN_COMMON_DAYS",
+    "NOTHING",
+    "DayPattern",
+    "StandardisedSums",
+    "in_order",
+    "places_of",
+    "products",
+    "sums_of",
+]
 
 
 #: A pair with fewer common days than this has no usable correlation.
@@ -22,7 +31,7 @@ NOTHING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class DayPattern:
     """Events with the same days, and the sets of days on which their sums are asked for.
 
     Attributes
@@ -46,7 +55,7 @@ class Layout:
     linked: list[bool]
 
 
-class Sums(NamedTuple):
+class StandardisedSums(NamedTuple):
     """Sums over the rows of layouts on sets of days: set k from ``ends[k]`` to ``ends[k + 1]`` of `flat`.
 
     Attributes
@@ -63,15 +72,15 @@ class Sums(NamedTuple):
     number: Ints
 
 
-def sums_of(layouts: Sequence[Layout], residuals: Floats, *, compiled: bool) -> Sums:
+def sums_of(layouts: Sequence[DayPattern], residuals: Floats, *, compiled: bool) -> StandardisedSums:
     """Sums of several layouts, whose rows stand in `residuals`, (n, M), one layout after the other."""
     if not compiled:
-        rows = pieces(residuals, np.cumsum([len(one.rows) for one in layouts]))
+        rows = split_at(residuals, np.cumsum([len(one.rows) for one in layouts]))
         found = [each for one, own in zip(layouts, rows, strict=True) for each in _sums(one, own)]
         ends = _edges(summed for summed, _ in found)
-        return Sums(np.concatenate([summed for summed, _ in found]), ends, np.array([n for _, n in found]))
+        return StandardisedSums(np.concatenate([summed for summed, _ in found]), ends, np.array([n for _, n in found]))
     theirs = [days for one in layouts for days in one.theirs]
-    return Sums(
+    return StandardisedSums(
         *kernels().unit_sums(
             residuals,
             _edges(one.rows for one in layouts),
@@ -93,7 +102,7 @@ def _edges(parts: Iterable[Sized]) -> Ints:
     return np.cumsum([0, *map(len, parts)])
 
 
-def _sums(layout: Layout, residuals: Floats) -> list[tuple[Floats, int]]:
+def _sums(layout: DayPattern, residuals: Floats) -> list[tuple[Floats, int]]:
     """Sums and number of rows of each set of days, one set after the other: no bit depends on what else is asked."""
     values, found = in_order(residuals, layout.columns), []
     for days, linked in zip(layout.theirs, layout.linked, strict=True):
@@ -127,7 +136,7 @@ def places_of(days: Ints, wanted: Ints) -> tuple[Ints, Bools]:
     return place, days[place] == wanted
 
 
-def products(one: Sums, sets: Ints, other: Sums, sets_there: Ints, *, compiled: bool) -> Floats:
+def products(one: StandardisedSums, sets: Ints, other: StandardisedSums, sets_there: Ints, *, compiled: bool) -> Floats:
     """Sum of products of sets of one and sets of the other, on the same days, (K,)."""
     start, there = one.ends[sets], other.ends[sets_there]
     length = one.ends[sets + 1] - start

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from marketimpact.core.lazy_matrix import Rows, by_day
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["RESIDUAL_BOOTSTRAP", "residual_bootstrap"]
@@ -27,7 +27,7 @@ def residual_bootstrap(sample: Sample) -> Outcome:
     observed = float(sample.car.mean())
     daily = _portfolio(sample)
     if len(daily) < MIN_DAYS:
-        return silent(f"needs {MIN_DAYS} days on which every event has a residual, here are {len(daily)}", observed)
+        return no_result(f"needs {MIN_DAYS} days on which every event has a residual, here are {len(daily)}", observed)
     rng = np.random.default_rng(SEED)
     days = rng.integers(0, len(daily), (DRAWS, sample.length))
     drawn = np.ascontiguousarray(daily[days, np.arange(sample.length)]).sum(axis=1)

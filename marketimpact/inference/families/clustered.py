@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from marketimpact.core.threads import mapped
+from marketimpact.core.threads import map_in_threads
 from marketimpact.inference.families.parametric import mean_over_spread, student_p
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["CLUSTER_T", "DATE_MEANS_T", "SIGN_FLIP_DATE", "WILD_CLUSTER", "WILD_CLUSTER_WEBB"]
@@ -29,17 +29,17 @@ def cluster_t(sample: Sample) -> Outcome:
     groups = sample.n_clusters
     mean = float(sample.car.mean())
     if groups < 2:
-        return silent(ONE_DATE, mean)
+        return no_result(ONE_DATE, mean)
     se = float(_cluster_se(_sums(sample, sample.car)[None, :], sample)[0])
     if not se > 0:
-        return silent("the cluster sums do not vary", mean)
+        return no_result("the cluster sums do not vary", mean)
     return Outcome(mean, mean / se, student_p(mean / se, groups - 1), df=groups - 1, se=se)
 
 
 def date_means_t(sample: Sample) -> Outcome:
     """Cross-sectional t of the means of each date."""
     if sample.n_clusters < 2:
-        return silent(ONE_DATE, float(sample.car.mean()))
+        return no_result(ONE_DATE, float(sample.car.mean()))
     return mean_over_spread(_sums(sample, sample.car) / sample.groups.size)
 
 
@@ -47,7 +47,9 @@ def sign_flip_date(sample: Sample) -> Outcome:
     """CAAR against all sign patterns of the dates; exact under symmetry."""
     sums = _sums(sample, sample.car)
     mean = float(sums.sum() / sample.n)
-    drawn = np.concatenate(list(mapped(lambda signs: np.abs(_row_sums(signs * sums)) / sample.n, _signs(len(sums)))))
+    drawn = np.concatenate(
+        list(map_in_threads(lambda signs: np.abs(_row_sums(signs * sums)) / sample.n, _signs(len(sums))))
+    )
     return Outcome(mean, mean, _share(drawn, abs(mean), len(sums)), note=_smallest(len(sums)))
 
 
@@ -57,7 +59,7 @@ def wild_cluster(sample: Sample) -> Outcome:
     sums = _sums(sample, sample.car)
     groups = len(sums)
     if groups < 2:
-        return silent(ONE_DATE, mean)
+        return no_result(ONE_DATE, mean)
     plain = cluster_t(sample)
     if np.isnan(plain.statistic):
         return plain
@@ -104,7 +106,7 @@ def _drawn(weights: Iterable[Floats], sums: Floats, sample: Sample) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.abs(_row_sums(some * sums) / sample.n / _cluster_se(some * sums, sample))
 
-    return np.concatenate(list(mapped(t, weights)))
+    return np.concatenate(list(map_in_threads(t, weights)))
 
 
 def _rows_at_once(draws: int, groups: int) -> Iterator[int]:

@@ -10,7 +10,7 @@ import numpy as np
 from marketimpact.inference.correlation.overlap import BY_DATE
 from marketimpact.inference.correlation.pairs import MIN_COMMON_DAYS, Key, MeanCorrelation
 from marketimpact.inference.families.parametric import TOO_FEW, bmp, normal_p, patell_scar, student_p
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Sample
 
 __all__ = [
@@ -110,15 +110,15 @@ def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, 
     """``1 + (N-1) r`` and r, or the reason why there is none."""
     mean = float(sample.scar.mean())
     if sample.n < 2 and np.isnan(average.value):
-        return silent(TOO_FEW, mean)
+        return no_result(TOO_FEW, mean)
     if np.isnan(average.value):
-        return silent(
+        return no_result(
             f"none of the {average.n_pairs} pairs of events that share days has {MIN_COMMON_DAYS} "
             "common estimation days, so their correlation is unknown", mean,
         )  # fmt: skip
     inflation = 1.0 + (sample.n - 1) * average.value
     if inflation <= ROUNDING:
-        return silent(f"average correlation {average.value:.3f} gives 1+(N-1)r <= 0", mean)
+        return no_result(f"average correlation {average.value:.3f} gives 1+(N-1)r <= 0", mean)
     note = f"average correlation {average.value:.3f}"
     if average.n_used < average.n_pairs:
         note += f" from {average.n_used} of {average.n_pairs} pairs (others have too few common days)"

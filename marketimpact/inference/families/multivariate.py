@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy
 
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["MVRM_AVERAGE_F", "MVRM_EQUAL_F", "MVRM_JOINT_BOOTSTRAP", "MVRM_JOINT_F", "MVRM_JOINT_WALD"]
@@ -60,7 +60,7 @@ def mvrm_equal_f(sample: Sample) -> Outcome:
         return system
     m = len(system.car)
     if m < 2:
-        return silent("needs at least 2 firms", float(system.car.mean()))
+        return no_result("needs at least 2 firms", float(system.car.mean()))
     return _exact_f(system, np.column_stack([-np.ones(m - 1), np.eye(m - 1)]))
 
 
@@ -121,7 +121,7 @@ def _exact_f(system: _System, contrast: Floats) -> Outcome:
 
 
 def _too_wide(system: _System, m: int) -> Outcome:
-    return silent(
+    return no_result(
         f"{m} restrictions need more than {m - 1} residual degrees of freedom, here are {system.df}: "
         "take fewer firms or a longer estimation window", float(system.car.mean()),
     )  # fmt: skip
@@ -130,16 +130,16 @@ def _too_wide(system: _System, m: int) -> Outcome:
 def _system(sample: Sample) -> _System | Outcome:
     """The system of the firms that are complete enough, on their common days."""
     if sample.n_day0 > 1:
-        return silent("needs one date: the firms' windows differ")
+        return no_result("needs one date: the firms' windows differ")
     y, x, y_event, x_event = sample.panel()
     present = ~(np.isnan(y) | np.isnan(x).any(axis=2))
     days = present.any(axis=0)
     complete = ~(np.isnan(y_event) | np.isnan(x_event).any(axis=2)).any(axis=1)
     firms = np.flatnonzero(complete & (present[:, days].mean(axis=1) >= COVERAGE))
     if not len(firms):
-        return silent("no firm has every day of the window and nine tenths of the estimation days")
+        return no_result("no firm has every day of the window and nine tenths of the estimation days")
     if not all(np.array_equal(x[firms[0]], x[firm], equal_nan=True) for firm in firms[1:]):
-        return silent("needs one benchmark: the firms' regressors differ")
+        return no_result("needs one benchmark: the firms' regressors differ")
     common = present[firms].all(axis=0)
     return _estimate(y[firms][:, common].T, x[firms[0]][common], y_event[firms].T, x_event[firms[0]], sample.intercept)
 
@@ -153,7 +153,7 @@ def _estimate(y: Floats, x: Floats, y_event: Floats, x_event: Floats, intercept:
     design = np.column_stack([*constant, regressors, dummies])
     df = len(both) - design.shape[1]
     if df < 1:
-        return silent("needs more common estimation days than regressors")
+        return no_result("needs more common estimation days than regressors")
     inverse = scipy.linalg.inv(design.T @ design)
     coefficients = inverse @ design.T @ both
     residuals = both - design @ coefficients

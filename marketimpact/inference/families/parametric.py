@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Sample
 
 __all__ = [
@@ -78,7 +78,7 @@ def jackknife_weighted(sample: Sample) -> Outcome:
     """Jackknife of the precision-weighted mean CAR."""
     n = sample.n
     if n < 2:
-        return silent(TOO_FEW)
+        return no_result(TOO_FEW)
     weight = 1.0 / sample.se**2
     total, mass = float((weight * sample.car).sum()), float(weight.sum())
     without = (total - weight * sample.car) / (mass - weight)
@@ -88,7 +88,7 @@ def jackknife_weighted(sample: Sample) -> Outcome:
 def event_variance_ratio(sample: Sample) -> Outcome:
     """Cross-sectional variance of SCARs over the variance expected without a change; one-sided."""
     if sample.n < 2:
-        return silent(TOO_FEW)
+        return no_result(TOO_FEW)
     ratio = float(sample.scar.var(ddof=1) / sample.q.mean())
     df = sample.n - 1
     return Outcome(ratio, df * ratio, float(scipy.special.chdtrc(df, df * ratio)), df=df)
@@ -98,10 +98,10 @@ def mean_over_spread(values: np.ndarray) -> Outcome:
     """Mean of N values over its cross-sectional standard error, t(N-1)."""
     n, mean = len(values), float(values.mean())
     if n < 2:
-        return silent(TOO_FEW, mean)
+        return no_result(TOO_FEW, mean)
     se = float(values.std(ddof=1) / np.sqrt(n))
     if se == 0:
-        return silent("every event has the same value, so there is no spread to compare with", mean)
+        return no_result("every event has the same value, so there is no spread to compare with", mean)
     t = mean / se
     return Outcome(mean, t, student_p(t, n - 1), df=n - 1, se=se)
 

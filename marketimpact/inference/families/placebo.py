@@ -6,9 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from marketimpact.core.lazy_matrix import Rows, Rowwise, by_day, run_sums
+from marketimpact.core.lazy_matrix import LazyMatrix, Rows, by_day, run_sums
 from marketimpact.inference.families.parametric import mean_over_spread
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Ints, Sample
 
 __all__ = ["CAV", "PLACEBO_BMP", "PLACEBO_CAAR", "PLACEBO_SCAAR", "block_sums", "blocks"]
@@ -78,16 +78,16 @@ def cav(sample: Sample) -> Outcome:
     """Cumulative abnormal volatility of the events that have every day of the window."""
     complete = sample.n_days == sample.length
     if complete.sum() < 3:
-        return silent("needs at least 3 events with every day of the window")
+        return no_result("needs at least 3 events with every day of the window")
     variance = sample.sigma[complete] ** 2
-    observed = float(_volatility(Rowwise.of(sample.ar[complete]), variance).sum() - sample.length)
+    observed = float(_volatility(LazyMatrix.of(sample.ar[complete]), variance).sum() - sample.length)
     daily = _volatility(sample.placebo.take(np.flatnonzero(complete)), variance)
     drawn, counts = block_sums(daily[None, :], sample.length)
     drawn = np.where(counts[0] == sample.length, drawn[0] - sample.length, np.nan)
     return _against(observed, drawn, upper=True)
 
 
-def _volatility(ar: Rowwise, variance: Floats) -> Floats:
+def _volatility(ar: LazyMatrix, variance: Floats) -> Floats:
     """lambda_t of Bialkowski, Gottschalk and Wisniewski (2008) for the events present on each day, (D,)."""
     total, n = by_day(ar, lambda _, values: values)
     held, _ = by_day(ar, lambda rows, values: np.where(np.isnan(values), np.nan, variance[rows, None]))
@@ -110,7 +110,7 @@ def _against(observed: float, drawn: Floats, *, upper: bool = False) -> Outcome:
     """p-value of the observed statistic among those of the placebo blocks."""
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < MIN_BLOCKS:
-        return silent(f"needs at least {MIN_BLOCKS} placebo blocks, here are {len(drawn)}", observed)
+        return no_result(f"needs at least {MIN_BLOCKS} placebo blocks, here are {len(drawn)}", observed)
     extreme = (drawn >= observed) if upper else (np.abs(drawn) >= abs(observed))
     p, p_greater, p_less = (
         float((1 + further.sum()) / (1 + len(drawn))) for further in (extreme, drawn >= observed, drawn <= observed)

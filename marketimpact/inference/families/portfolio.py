@@ -7,7 +7,7 @@ import numpy as np
 from marketimpact.core.lazy_matrix import by_day
 from marketimpact.inference.correlation.pairs import shared_pairs
 from marketimpact.inference.families.parametric import normal_p, student_p
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Portfolios, Sample
 
 __all__ = ["CRUDE_DEPENDENCE", "PORTFOLIO_REGRESSION", "crude_dependence", "portfolio_regression"]
@@ -21,19 +21,19 @@ def portfolio_regression(sample: Sample) -> Outcome:
     """
     portfolios, gone = _with_returns(sample.portfolios())
     if not len(portfolios.car):
-        return silent("no date's portfolio has a return in the window")
+        return no_result("no date's portfolio has a return in the window")
     n_events = int(portfolios.n_events.sum())
     weight = portfolios.n_events / n_events
     estimate = float((weight * portfolios.car).sum())
     if not np.all(portfolios.se > 0):
-        return silent("a date's portfolio has too few estimation days for a regression of its own", estimate)
+        return no_result("a date's portfolio has too few estimation days for a regression of its own", estimate)
     if len(weight) == 1:
         df = int(portfolios.df[0])
         se = float(portfolios.se[0])
         return Outcome(estimate, estimate / se, student_p(estimate / se, df), df=df, se=se, n_events=n_events)
     variance = _variance(portfolios, weight)
     if not variance > 0:
-        return silent("the covariance of overlapping portfolios leaves no positive variance", estimate)
+        return no_result("the covariance of overlapping portfolios leaves no positive variance", estimate)
     se = float(np.sqrt(variance))
     note = f"{len(weight)} portfolios, one per date" + (" and exchange" if portfolios.exchange.any() else "")
     if gone:
@@ -59,10 +59,10 @@ def crude_dependence(sample: Sample) -> Outcome:
     days = int((counts > 0).sum())
     estimate = float(window[present > 0].sum())
     if days < 2:
-        return silent("needs at least 2 estimation days", estimate)
+        return no_result("needs at least 2 estimation days", estimate)
     se = float(daily[counts > 0].std(ddof=1) * np.sqrt((present > 0).sum()))
     if not se > 0:
-        return silent("average residuals do not vary", estimate)
+        return no_result("average residuals do not vary", estimate)
     return Outcome(estimate, estimate / se, student_p(estimate / se, days - 1), df=days - 1, se=se)
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 
 from marketimpact.core.arrays import Bools
-from marketimpact.core.lazy_matrix import CHUNK, Rows, Rowwise, by_day
+from marketimpact.core.lazy_matrix import CHUNK, LazyMatrix, Rows, by_day
 from marketimpact.inference.compiled import kernels
 from marketimpact.inference.families.correlation_adjusted import mean_correlation
 from marketimpact.inference.families.parametric import TOO_FEW, normal_p, student_p
 from marketimpact.inference.families.placebo import block_sums
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Ints, Sample
 
 __all__ = [
@@ -39,7 +39,7 @@ def corrado_rank(sample: Sample) -> Outcome:
     spread = float(np.sqrt((mean[used] ** 2).mean()))
     window = _window_of(mean, used, sample)
     if not len(window) or not spread > 0:
-        return silent("no day of the window has a rank")
+        return no_result("no day of the window has a rank")
     z = float(window.sum() / (np.sqrt(len(window)) * spread))
     return Outcome(float(window.mean()), z, normal_p(z), se=spread)
 
@@ -52,12 +52,12 @@ def corrado_zivney(sample: Sample) -> Outcome:
 def corrado_zivney_adj(sample: Sample) -> Outcome:
     """The same on standardised returns, the event days divided by their cross-sectional spread."""
     if sample.n < 2:
-        return silent(TOO_FEW)
+        return no_result(TOO_FEW)
     pool = sample.pool
     sar = pool.event_ar.whole / pool.event_se.whole
     held = (~np.isnan(sar)).sum(axis=0)
     if (held[sample.columns] < 2).any():
-        return silent("needs at least 2 events on every day of the window")
+        return no_result("needs at least 2 events on every day of the window")
     deviation = np.where(np.isnan(sar), 0.0, sar - _column_means(sar))
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = np.sqrt((deviation**2).sum(axis=0) / (held - 1.0))
@@ -74,7 +74,7 @@ def rank_blocks(sample: Sample) -> Outcome:
     length, complete = sample.length, sample.n_days == sample.length
     residuals, car = sample.placebo.take(np.flatnonzero(complete)), sample.car[complete]
     if not residuals.n:
-        return silent("no event has every day of the window")
+        return no_result("no event has every day of the window")
 
     def scores(rows: Rows, part: Floats) -> Floats:
         sums, present = block_sums(part[:, part.shape[1] % length :], length)
@@ -83,7 +83,7 @@ def rank_blocks(sample: Sample) -> Outcome:
 
     total, used = _sum_by_day(residuals, scores)
     if used.sum() < 3:
-        return silent("needs at least 2 blocks in the estimation window")
+        return no_result("needs at least 2 blocks in the estimation window")
     spread = float(np.sqrt((total[used] ** 2).mean()))
     z = float(total[-1] / spread)
     return Outcome(
@@ -115,7 +115,7 @@ def grank_t_r(sample: Sample) -> Outcome:
         return spread
     r = mean_correlation(sample).value
     if not r < 1:
-        return silent("the average correlation is not known or not below 1")
+        return no_result("the average correlation is not known or not below 1")
     found = _generalised_t(_grank_scores(sample, spread / float(np.sqrt(1.0 - r))), sample)
     note = f"average correlation {r:.3f}"
     return Outcome(found.estimate, found.statistic, found.p_value, found.df, found.se, found.note or note)
@@ -148,9 +148,9 @@ def gsign_t(sample: Sample) -> Outcome:
 
 def _spread(sample: Sample) -> float | Outcome:
     if sample.n < 2:
-        return silent(TOO_FEW)
+        return no_result(TOO_FEW)
     spread = float(sample.scar.std(ddof=1))
-    return spread if spread > 0 else silent("every event has the same SCAR, so it cannot be re-standardised")
+    return spread if spread > 0 else no_result("every event has the same SCAR, so it cannot be re-standardised")
 
 
 def _grank_values(sample: Sample, spread: float, rows: Rows, part: Floats) -> Floats:
@@ -176,14 +176,14 @@ def _generalised_t(scores: Values, sample: Sample) -> Outcome:
     n_t = count[used]
     days = int(used.sum())
     if days < 4:
-        return silent("needs at least 3 days of the estimation window")
+        return no_result("needs at least 3 days of the estimation window")
     spread = float(np.sqrt(((n_t / sample.n) * mean[used] ** 2).mean()))
     if not spread > 0:
-        return silent("the scores do not vary", float(mean[-1]))
+        return no_result("the scores do not vary", float(mean[-1]))
     z = float(mean[-1] / spread)
     remainder = days - 1 - z**2
     if remainder <= 0:
-        return silent("the event day's mean score exceeds what the t form allows", float(mean[-1]))
+        return no_result("the event day's mean score exceeds what the t form allows", float(mean[-1]))
     t = z * float(np.sqrt((days - 2) / remainder))
     return Outcome(float(mean[-1]), t, student_p(t, days - 2), df=days - 2, se=spread)
 
@@ -198,7 +198,7 @@ def _zivney(sample: Sample, values: Values) -> Outcome:
     spread = float(np.sqrt((total[used] ** 2).mean()))
     window = _window_of(total, used, sample)
     if not len(window) or not spread > 0:
-        return silent("no day of the window has a rank")
+        return no_result("no day of the window has a rank")
     z = float(window.sum() / (np.sqrt(len(window)) * spread))
     return Outcome(np.nan, z, normal_p(z), se=spread)
 
@@ -248,14 +248,14 @@ def _column_means(values: Floats) -> Floats:
         return np.asarray(np.where(present, values, 0.0).sum(axis=0) / present.sum(axis=0))
 
 
-def _mean_by_day(source: Rowwise, scores: Values) -> tuple[Floats, Bools, Ints]:
+def _mean_by_day(source: LazyMatrix, scores: Values) -> tuple[Floats, Bools, Ints]:
     """Mean score of the present events on each day, which days have any, and how many."""
     total, count = by_day(source, scores)
     with np.errstate(divide="ignore", invalid="ignore"):
         return total / count, count > 0, count
 
 
-def _sum_by_day(source: Rowwise, scores: Values) -> tuple[Floats, Bools]:
+def _sum_by_day(source: LazyMatrix, scores: Values) -> tuple[Floats, Bools]:
     """Sum of scores over the root of the number present, day by day, and which days have any."""
     total, count = by_day(source, scores)
     with np.errstate(divide="ignore", invalid="ignore"):

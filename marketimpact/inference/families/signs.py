@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from marketimpact.inference.families.parametric import normal_p
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Sample
 
 __all__ = ["GENERALIZED_SIGN", "SIGN", "WILCOXON", "generalized_sign", "sign", "wilcoxon"]
@@ -22,7 +22,7 @@ def sign(sample: Sample) -> Outcome:
     values = sample.car[sample.car != 0]
     n, positive = len(values), int((values > 0).sum())
     if not n:
-        return silent(NO_CAR)
+        return no_result(NO_CAR)
     z = (positive - n / 2.0) / np.sqrt(n / 4.0)
     exact = float(binomtest(positive, n).pvalue)
     return Outcome(positive / n, float(z), normal_p(float(z)), note=f"exact binomial p {exact:.4g}")
@@ -34,7 +34,7 @@ def generalized_sign(sample: Sample) -> Outcome:
     share = float((sample.car > 0).mean())
     se = float(np.sqrt(p_hat * (1.0 - p_hat) / sample.n))
     if se == 0:
-        return silent("every residual of the estimation window has the same sign", share)
+        return no_result("every residual of the estimation window has the same sign", share)
     z = (share - p_hat) / se
     return Outcome(share, z, normal_p(z), se=se, note=f"expected share of positive CARs {p_hat:.3f}")
 
@@ -46,7 +46,7 @@ def wilcoxon(sample: Sample) -> Outcome:
     values = sample.car[sample.car != 0]
     n = len(values)
     if not n:
-        return silent(NO_CAR)
+        return no_result(NO_CAR)
     ranks = rankdata(np.abs(values))
     positive = float(ranks[values > 0].sum())
     _, ties = np.unique(np.abs(values), return_counts=True)

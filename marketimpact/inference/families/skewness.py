@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from marketimpact.inference.families.parametric import TOO_FEW, normal_p
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, silent
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["SKEW_HALL", "SKEW_HALL_BOOTSTRAP", "SKEW_JOHNSON", "SKEW_JOHNSON_BOOTSTRAP"]
@@ -86,10 +86,10 @@ def skew_hall_bootstrap(sample: Sample) -> Outcome:
 def _adjusted(sample: Sample, transform: Transform) -> Outcome:
     mean = float(sample.car.mean())
     if sample.n < 3:
-        return silent(TOO_FEW.replace("2", "3"), mean)
+        return no_result(TOO_FEW.replace("2", "3"), mean)
     spread = sample.car.std(ddof=1)
     if spread == 0:
-        return silent("every event has the same CAR, so there is no spread to compare with", mean)
+        return no_result("every event has the same CAR, so there is no spread to compare with", mean)
     values, scale = sample.car[None, :], np.array([[spread]])
     _, g, _ = _parts(values, scale)
     z = float(transform(values, scale)[0])

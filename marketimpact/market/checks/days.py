@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from marketimpact.market import trading_rules as trading
-from marketimpact.market.checks.findings import told
-from marketimpact.market.checks.prepare import Rows
+from marketimpact.market.checks.findings import finding_rows
+from marketimpact.market.checks.prepare import CheckedPrices
 
 __all__ = [
     "broken_rows",
@@ -39,7 +39,7 @@ WEEK_ENDS = {"sat": SATURDAY, "sun": 7, "mon": 1, "fri": 5}
 UNFINISHED, BEFORE, FEWEST = 0.5, 60, 20
 
 
-def repeated_rows(rows: Rows) -> list[pl.DataFrame]:
+def repeated_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Dates that a symbol has more than once: the same row again, or rows that differ."""
     keyed = rows.raw.filter(pl.struct("symbol", "date").is_duplicated(), pl.col("date").is_not_null())
     groups = keyed.group_by("symbol", "date").agg(
@@ -50,25 +50,27 @@ def repeated_rows(rows: Rows) -> list[pl.DataFrame]:
     )
     conflict = pl.format("{} rows of one date that differ; closes from {} to {}", "n", "low", "high")
     return [
-        told(groups.filter("conflict"), "conflicting_rows", pl.col("n"), conflict),
-        told(groups.filter(~pl.col("conflict")), "repeated_rows", pl.col("n"), pl.format("the same row {} times", "n")),
+        finding_rows(groups.filter("conflict"), "conflicting_rows", pl.col("n"), conflict),
+        finding_rows(
+            groups.filter(~pl.col("conflict")), "repeated_rows", pl.col("n"), pl.format("the same row {} times", "n")
+        ),
     ]
 
 
-def broken_rows(rows: Rows) -> list[pl.DataFrame]:
+def broken_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Cells that cannot be read, prices that are no price, and rows without one (one finding per symbol)."""
     unreadable = rows.raw.filter(pl.col("unreadable").is_not_null())
     wrong = rows.raw.filter(~(pl.col("close").is_finite() & (pl.col("close") > 0)), pl.col("close").is_not_null())
     bare = rows.raw.filter(pl.col("close").is_null(), pl.col("unreadable").is_null())
     counted = bare.group_by("symbol").agg(pl.col("date").min(), pl.len().alias("n"), pl.col("date").max().alias("last"))
     return [
-        told(unreadable, "unreadable_value", pl.lit(None), pl.format("cannot be read: {}", "unreadable")),
-        told(wrong, "non_positive_price", pl.col("close"), pl.format("a close of {}", "close")),
-        told(counted, "empty_price", pl.col("n"), pl.format("{} rows without a price, to {}", "n", "last")),
+        finding_rows(unreadable, "unreadable_value", pl.lit(None), pl.format("cannot be read: {}", "unreadable")),
+        finding_rows(wrong, "non_positive_price", pl.col("close"), pl.format("a close of {}", "close")),
+        finding_rows(counted, "empty_price", pl.col("n"), pl.format("{} rows without a price, to {}", "n", "last")),
     ]
 
 
-def closed_days(rows: Rows) -> list[pl.DataFrame]:
+def closed_days(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Prices on days the exchange was shut; where no exchange is known, on weekends."""
     marked = rows.priced.with_columns(
         (pl.col("close") == pl.col("close").shift(1).over("symbol")).fill_null(value=False).alias("same")
@@ -84,10 +86,10 @@ def closed_days(rows: Rows) -> list[pl.DataFrame]:
         pl.format("; {} symbols have a new close there that day, so the calendar may be wrong", "new")
     ).otherwise(pl.lit(""))  # fmt: skip
     seen = pl.concat_str(close, pl.lit(" on a "), pl.col("date").dt.to_string("%A"), pl.lit(", "), where, doubt)
-    return [told(shut, "closed_day_price", pl.col("close"), seen)]
+    return [finding_rows(shut, "closed_day_price", pl.col("close"), seen)]
 
 
-def shifted_dates(rows: Rows) -> list[pl.DataFrame]:
+def shifted_dates(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Months with rows on one day of the weekend and hardly any at the other end of the week."""
     day = pl.col("date").dt.weekday()
     months = rows.priced.group_by("symbol", pl.col("date").dt.truncate("1mo").alias("month")).agg(
@@ -102,10 +104,10 @@ def shifted_dates(rows: Rows) -> list[pl.DataFrame]:
         pl.format("{} rows on Saturdays and {} on Mondays this month: dates look a day late", "sat", "mon")
     )  # fmt: skip
     value = pl.when(early).then(-1).otherwise(1)
-    return [told(months.filter(early | late), "shifted_dates", value, seen)]
+    return [finding_rows(months.filter(early | late), "shifted_dates", value, seen)]
 
 
-def gaps(rows: Rows) -> list[pl.DataFrame]:
+def gaps(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Runs of sessions without a price between a symbol's first and last, each with its length."""
     days = rows.sessions.select(pl.col("mic").alias("calendar"), "session", "date")
     missing = (
@@ -118,12 +120,12 @@ def gaps(rows: Rows) -> list[pl.DataFrame]:
     short, long = missing.filter(pl.col("gap") < SUSPENDED), missing.filter(pl.col("gap") >= SUSPENDED)
     seen = pl.format("no price on {} session(s) of {}, to {}", "gap", "calendar", "last")
     return [
-        told(short, "missing_day", pl.col("gap"), seen),
-        told(long, "suspension", pl.col("gap"), seen),
+        finding_rows(short, "missing_day", pl.col("gap"), seen),
+        finding_rows(long, "suspension", pl.col("gap"), seen),
     ]
 
 
-def copies(rows: Rows) -> list[pl.DataFrame]:
+def copies(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Closes without volume: copies of the close before in runs, and new closes nobody traded at."""
     usable = ((pl.col("volume") > 0).fill_null(value=False).mean() >= trading.HAS_VOLUME).over("symbol")
     kept = rows.priced.filter(pl.col("on_session").fill_null(value=True)).with_columns(
@@ -134,12 +136,12 @@ def copies(rows: Rows) -> list[pl.DataFrame]:
     copied = pl.format("{} close(s) of {} without volume, to {}, as on the session before", "n", close, "last")
     untraded = kept.filter(~pl.col("copied"), pl.col("usable"), pl.col("volume") == 0)
     return [
-        told(runs, "copied_close", pl.col("n"), copied),
-        told(untraded, "zero_volume", pl.col("close"), pl.format("a new close of {} with volume zero", close)),
+        finding_rows(runs, "copied_close", pl.col("n"), copied),
+        finding_rows(untraded, "zero_volume", pl.col("close"), pl.format("a new close of {} with volume zero", close)),
     ]
 
 
-def copied_rows(rows: Rows) -> list[pl.DataFrame]:
+def copied_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Rows of open days that repeat both close and volume; those without volume are `copies`."""
     shut = pl.coalesce(~pl.col("on_session"), pl.col("date").dt.weekday() >= SATURDAY)
     same = [pl.col(name) == pl.col(name).shift(1).over("symbol") for name in ("close", "volume")]
@@ -147,17 +149,17 @@ def copied_rows(rows: Rows) -> list[pl.DataFrame]:
         pl.col("again").rle_id().over("symbol").alias("run")
     )
     seen = pl.format("{} row(s), to {}, with the close and the volume of the row before", "n", "last")
-    return [told(_runs(frame.filter("again", ~shut)), "copied_row", pl.col("n"), seen)]
+    return [finding_rows(_runs(frame.filter("again", ~shut)), "copied_row", pl.col("n"), seen)]
 
 
-def unlisted_closures(rows: Rows) -> list[pl.DataFrame]:
+def unlisted_closures(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Sessions that the calendar lists and on which the whole exchange has no price."""
     shut = rows.shut.with_columns(pl.lit(None, pl.String).alias("symbol"))
     seen = pl.format("{} lists a session; none of its {} symbols has a price", "mic", "due")
-    return [told(shut, "unlisted_closure", pl.col("due"), seen)]
+    return [finding_rows(shut, "unlisted_closure", pl.col("due"), seen)]
 
 
-def stale_runs(rows: Rows) -> list[pl.DataFrame]:
+def stale_runs(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Runs of one close, longer than how often the symbol's close is unchanged explains."""
     frame = rows.traded.with_columns(
         pl.col("close").rle_id().over("symbol").alias("run"),
@@ -175,10 +177,10 @@ def stale_runs(rows: Rows) -> list[pl.DataFrame]:
         pl.format("{} closes of {} in a row, to {}", "n", pl.col("close").round(4), "last"),
         pl.when("begins").then(pl.lit(", from the first row on: filled backward?")).otherwise(pl.lit("")),
     )
-    return [told(runs.filter(pl.col("n") >= pl.col("longest")), "stale_run", pl.col("n"), seen)]
+    return [finding_rows(runs.filter(pl.col("n") >= pl.col("longest")), "stale_run", pl.col("n"), seen)]
 
 
-def last_rows(rows: Rows) -> list[pl.DataFrame]:
+def last_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Last rows whose volume is far below any of the weeks before, on a session of full length."""
     volume = pl.col("volume")
     frame = rows.traded.filter(volume > 0).with_columns(
@@ -188,7 +190,7 @@ def last_rows(rows: Rows) -> list[pl.DataFrame]:
     few = last.filter(volume < UNFINISHED * pl.col("least"), ~pl.col("short").fill_null(value=False))
     share = volume / pl.col("least")
     seen = pl.format("the last row's volume is {} of the smallest of the rows before it", share.round(2))
-    return [told(few, "partial_last_day", share, seen)]
+    return [finding_rows(few, "partial_last_day", share, seen)]
 
 
 def _runs(frame: pl.DataFrame, *others: pl.Expr) -> pl.DataFrame:

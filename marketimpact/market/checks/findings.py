@@ -15,10 +15,10 @@ __all__ = [
     "WARNING",
     "Finding",
     "empty",
+    "finding_rows",
     "ordered",
     "sentences",
     "summary",
-    "told",
 ]
 
 Severity = Literal["error", "warning", "note"]
@@ -122,7 +122,7 @@ FINDINGS: dict[str, Finding] = {
 }  # fmt: skip
 
 
-def told(
+def finding_rows(
     frame: pl.DataFrame, name: str, value: pl.Expr, seen: pl.Expr, *, severity: Severity | None = None
 ) -> pl.DataFrame:
     """Rows of `frame` (symbol, date, ...) as findings: `seen` is the sentence, to which the advice is added."""

@@ -8,8 +8,8 @@ import polars as pl
 
 from marketimpact.market import session_returns as panels
 from marketimpact.market import trading_rules as trading
-from marketimpact.market.checks.findings import told
-from marketimpact.market.checks.prepare import Rows
+from marketimpact.market.checks.findings import finding_rows
+from marketimpact.market.checks.prepare import CheckedPrices
 
 __all__ = ["SPLITS", "jumps", "seams", "split_ratio"]
 
@@ -51,7 +51,7 @@ def split_ratio(log_jump: pl.Expr, near: pl.Expr | float) -> pl.Expr:
     return ratio
 
 
-def jumps(rows: Rows) -> list[pl.DataFrame]:
+def jumps(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Every jump far outside the usual range, told once, as the likeliest of what it may be."""
     frame = _measured(rows).join(_breaches(rows), on=["symbol", "date"], how="left", validate="1:1")
     size, own = pl.col("own").abs(), pl.col("own")
@@ -79,7 +79,7 @@ def jumps(rows: Rows) -> list[pl.DataFrame]:
     value = {"split_like_jump": pl.col("ratio"), "unadjusted_split": pl.col("split")}
     return [
         *(
-            told(found.filter(pl.col("kind") == name), name, value.get(name, pl.col("ret").exp() - 1), seen)
+            finding_rows(found.filter(pl.col("kind") == name), name, value.get(name, pl.col("ret").exp() - 1), seen)
             for name, seen in _words().items()
         ),
         # the way back of a spike is no second finding
@@ -108,10 +108,10 @@ def _overshoots(frame: pl.DataFrame) -> pl.DataFrame:
         "{} closes a little beyond the limit, to {}: up to {}% where it is {}%",
         "n", "last", (pl.col("most") * 100).round(1), (pl.col("band") * 100).round(0).cast(pl.Int64),
     )  # fmt: skip
-    return told(counted, "limit_overshoot", pl.col("n"), seen)
+    return finding_rows(counted, "limit_overshoot", pl.col("n"), seen)
 
 
-def _measured(rows: Rows) -> pl.DataFrame:
+def _measured(rows: CheckedPrices) -> pl.DataFrame:
     """Returns with what tells jumps apart: their size in usual days, what came next, the nearest split."""
     own, sigmas = pl.col("own"), (pl.col("own").abs() / pl.col("scale"))
     following = own.shift(-1).over("symbol")
@@ -157,7 +157,7 @@ def _words() -> dict[str, pl.Expr]:
     }
 
 
-def _breaches(rows: Rows) -> pl.DataFrame:
+def _breaches(rows: CheckedPrices) -> pl.DataFrame:
     """``symbol, date, band`` of closes beyond the daily limit."""
     limited = rows.traded.filter(pl.col("price_limit").is_not_null(), pl.col("session").is_not_null())
     panel = limited.select("symbol", "mic", "session", "date", "close", "gap")
@@ -169,7 +169,7 @@ def _breaches(rows: Rows) -> pl.DataFrame:
     return banded.filter(beyond, pl.col("gap") <= LONGEST_SUSPENSION).select("symbol", "date", "band")
 
 
-def seams(rows: Rows) -> list[pl.DataFrame]:
+def seams(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Where a symbol passes from one stated source or adjustment to another, and the move across."""
     changed = (pl.col("origin") != pl.col("origin").shift(1).over("symbol")).fill_null(value=False)
     frame = rows.traded.with_columns(pl.col("origin").shift(1).over("symbol").alias("from")).filter(changed)
@@ -179,6 +179,6 @@ def seams(rows: Rows) -> list[pl.DataFrame]:
     wild = pl.col("sigmas") > FAR
     value = pl.col("ret").exp() - 1
     return [
-        told(frame.filter(wild), "basis_step", value, seen),
-        told(frame.filter(~wild), "source_change", value, seen),
+        finding_rows(frame.filter(wild), "basis_step", value, seen),
+        finding_rows(frame.filter(~wild), "source_change", value, seen),
     ]

@@ -11,7 +11,7 @@ from marketimpact.events.calendars import EXCHANGES
 from marketimpact.market import session_returns as panels
 from marketimpact.market import trading_rules as trading
 
-__all__ = ["OPTIONAL", "Rows", "prepared", "some"]
+__all__ = ["OPTIONAL", "CheckedPrices", "prepared", "some"]
 
 #: Columns that may be there, and their types.
 OPTIONAL = {
@@ -39,7 +39,7 @@ SEVERAL = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class CheckedPrices:
     """What the checks look at.
 
     Attributes
@@ -67,7 +67,7 @@ class Rows:
     shut: pl.DataFrame
 
 
-def prepared(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> Rows:
+def prepared(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> CheckedPrices:
     """Rows ready to be checked.
 
     Parameters
@@ -93,7 +93,7 @@ def prepared(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame |
     priced = _without_strangers(priced, open_days)
     own = priced.filter(~pl.col("copied"), pl.col("on_session").fill_null(value=True))
     sessions, shut = _repaired(open_days, own)
-    return Rows(raw, priced, _with_returns(own, sessions), sessions, shut)
+    return CheckedPrices(raw, priced, _with_returns(own, sessions), sessions, shut)
 
 
 def some(names: list[str], shown: int = 5) -> str:
@@ -165,7 +165,7 @@ def _without_strangers(priced: pl.DataFrame, open_days: pl.DataFrame) -> pl.Data
 def _repaired(open_days: pl.DataFrame, own: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Sessions without those on which nobody of the exchange has a price, numbered; and those."""
     homes = own.select("symbol", pl.col("calendar").alias("mic")).unique().drop_nulls()
-    kept, _ = panels.repair(open_days, homes, own.select("symbol", "date", "close"))
+    kept, _ = panels.close_empty_sessions(open_days, homes, own.select("symbol", "date", "close"))
     due = homes.group_by("mic").agg(pl.len().alias("due"))
     shut = open_days.join(kept, on=["mic", "date"], how="anti").join(due, on="mic", how="left", validate="m:1")
     return kept.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over("mic").alias("session")), shut

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from marketimpact.market.checks.findings import NOTE, told
-from marketimpact.market.checks.prepare import Rows, some
+from marketimpact.market.checks.findings import NOTE, finding_rows
+from marketimpact.market.checks.prepare import CheckedPrices, some
 
 __all__ = ["adjustments", "copied_series", "currencies", "unchecked"]
 
@@ -23,7 +23,7 @@ DECIMALS = 6
 FEWEST_SAME, SHARE_SAME = 20, 0.9
 
 
-def currencies(rows: Rows) -> list[pl.DataFrame]:
+def currencies(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Symbols whose stated currency is not that of the securities, or not one."""
     stated = rows.raw.filter(pl.col("currency").is_not_null()).group_by("symbol").agg(
         pl.col("date").min(), pl.col("currency").unique().sort().alias("stated"), pl.len().alias("n")
@@ -41,12 +41,12 @@ def currencies(rows: Rows) -> list[pl.DataFrame]:
         pl.coalesce(pl.format("; the securities say {}", "expected"), pl.lit("")),
     )
     return [
-        told(frame.filter(several | other), "currency_mismatch", pl.col("n"), seen),
-        told(frame.filter(minor), "minor_currency", pl.col("n"), seen),
+        finding_rows(frame.filter(several | other), "currency_mismatch", pl.col("n"), seen),
+        finding_rows(frame.filter(minor), "minor_currency", pl.col("n"), seen),
     ]
 
 
-def adjustments(rows: Rows) -> list[pl.DataFrame]:
+def adjustments(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Changes between adjusted and unadjusted closes, and adjustments no dividend explains."""
     ratio = (pl.col("close") / pl.col("unadjusted_close")).log()
     frame = rows.traded.with_columns(
@@ -68,8 +68,8 @@ def adjustments(rows: Rows) -> list[pl.DataFrame]:
         .otherwise(pl.coalesce(pl.format("; the two differ by {}% nearby", (off * 100).round(2)), pl.lit(""))),
     )
     return [
-        told(switched.filter(~same), "mixed_adjustment", off, seen),
-        told(switched.filter(same), "mixed_adjustment", off, seen, severity=NOTE),
+        finding_rows(switched.filter(~same), "mixed_adjustment", off, seen),
+        finding_rows(switched.filter(same), "mixed_adjustment", off, seen, severity=NOTE),
         *_steps(frame),
     ]
 
@@ -87,10 +87,10 @@ def _steps(frame: pl.DataFrame) -> list[pl.DataFrame]:
     found = both.filter((pl.col("step") < -loose) | (pl.col("step") > LARGEST_DIVIDEND) | unpaid)
     change = pl.col("step").exp() - 1
     seen = pl.format("adj_close / close changes by {}% where no dividend explains it", (change * 100).round(2))
-    return [told(found, "adjustment_step", change, seen)]
+    return [finding_rows(found, "adjustment_step", change, seen)]
 
 
-def copied_series(rows: Rows) -> list[pl.DataFrame]:
+def copied_series(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Pairs of symbols with the same returns, over the whole or a part of their history."""
     unit = 10**DECIMALS
     moves = rows.traded.select("symbol", "date", (pl.col("ret") * unit).round(0).cast(pl.Int64).alias("move")).filter(
@@ -127,10 +127,10 @@ def copied_series(rows: Rows) -> list[pl.DataFrame]:
         0.9 * pl.col("n") >= SHARE_SAME * pl.col("common")
     )
     seen = pl.format("{} returns are those of {}, to {}", "n", "symbol_other", "last")
-    return [told(found, "copied_series", pl.col("n"), seen)]
+    return [finding_rows(found, "copied_series", pl.col("n"), seen)]
 
 
-def unchecked(rows: Rows) -> list[pl.DataFrame]:
+def unchecked(rows: CheckedPrices) -> list[pl.DataFrame]:
     """One finding per check that could not be made, with the symbols and the reason."""
     facts = rows.priced.group_by("symbol").agg(
         pl.col("calendar").first(),
@@ -157,4 +157,4 @@ def unchecked(rows: Rows) -> list[pl.DataFrame]:
     frame = pl.DataFrame(lines, schema={"n": pl.Int64, "seen": pl.String}, orient="row").with_columns(
         pl.lit(None, pl.String).alias("symbol"), pl.lit(None, pl.Date).alias("date")
     )
-    return [told(frame, "not_checked", pl.col("n"), pl.col("seen"))]
+    return [finding_rows(frame, "not_checked", pl.col("n"), pl.col("seen"))]
