@@ -1,6 +1,6 @@
 """Write what the registries say into the tables of the pages and of the index: python docs/tables.py.
 
-Text is written by hand; the tables follow the code. `tests/contract/test_pages.py` checks that they do.
+Text is written by hand; the tables follow the code. `tests/tooling/test_pages.py` checks that they do.
 """
 
 from __future__ import annotations

@@ -94,12 +94,11 @@ def dollar_effect(
     tail = 0.5 + level / 2.0
     if by is None:
         quantile = pl.Series(scipy.special.stdtrit(each["df"].to_numpy().astype(float), tail))
+        detectable = pl.Series("mde", minimum_detectable_effect(*each.select("se", "df").cast(pl.Float64).to_numpy().T))
         return each.with_columns(
             (pl.col("effect") - quantile * pl.col("se")).alias("low"),
             (pl.col("effect") + quantile * pl.col("se")).alias("high"),
-            pl.Series("mde", minimum_detectable_effect(*each.select("se", "df").cast(pl.Float64).to_numpy().T)).fill_nan(
-                None
-            ),
+            detectable.fill_nan(None),
             pl.lit(currency).alias("currency"),
         ).select(
             "event_id", "symbol", "date", "price_date", "price", "shares", "rate", "market_value", "car",

@@ -18,7 +18,7 @@ from marketimpact.cli.studies import TEMPLATE
 from marketimpact.cli.study_file import read_study
 from marketimpact.cli.study_file_schema import StudyText, study_schema
 from tests.conftest import ROOT
-from tests.unit.test_cli import marketimpact
+from tests.unit.cli.test_cli import marketimpact
 
 SHIPPED = ROOT / "studies" / "study.schema.json"
 

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from tests.conftest import golden
-from tests.unit.small_market import announcements, market
+from tests.unit.market.small_market import announcements, market
 
 A1, A2, NYA, NYB, NYD = "600001.SS", "600002.SS", "NYA", "NYB", "NYD"
 DAY0, DAY1 = date(2025, 3, 5), date(2025, 3, 6)

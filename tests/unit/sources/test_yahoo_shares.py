@@ -11,7 +11,7 @@ import marketimpact as mi
 from marketimpact.analyses.dollar_effect import _with_shares
 from marketimpact.sources.yahoo import source as yahoo
 from tests.peer.yahoo import CurlSession, Listing, Reply, YahooPeer, failure, requests_session
-from tests.unit.test_yahoo_faults import (
+from tests.unit.sources.test_yahoo_faults import (
     FRI,
     MON,
     NEW_YORK,

@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from tests.conftest import golden, golden_events
-from tests.unit.test_executors import STUDY
+from tests.unit.estimation.test_executors import STUDY
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import marketimpact as mi
 from marketimpact import report
 from marketimpact.sources.protocol import price_table
 from tests.conftest import ROOT
-from tests.unit.test_checks import AMERICAN, CHINESE, FIRMS, PRICES, at, changed, days_of
-from tests.unit.test_cli import marketimpact
+from tests.unit.cli.test_cli import marketimpact
+from tests.unit.market.test_checks import AMERICAN, CHINESE, FIRMS, PRICES, at, changed, days_of
 
 DAYS = days_of(AMERICAN)
 SPLIT = DAYS[300]

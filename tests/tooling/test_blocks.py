@@ -33,10 +33,10 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 LANGUAGES = {"python", "py", "r", "toml", "sh", "text"}
 #: Pages whose Python needs more than a file of prices, and where it is run.
 RUN_BY = {
-    "docs/gallery.md": "tests/unit/test_gallery.py",
-    "docs/scaling.md": "tests/contract/test_scaling_page.py",
-    "docs/sources/README.md": "tests/contract/test_source_pages.py",
-    "data/sample/README.md": "tests/unit/test_simulate.py",
+    "docs/gallery.md": "tests/tooling/test_gallery.py",
+    "docs/scaling.md": "tests/tooling/test_scaling_page.py",
+    "docs/sources/README.md": "tests/tooling/test_source_pages.py",
+    "data/sample/README.md": "tests/unit/sources/test_simulation.py",
 }
 #: What must have come of the programs of a page.
 GIVEN: dict[str, Callable[[dict], bool]] = {

@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 START = date(2020, 1, 1)
 WRITER = """
 import sys
-from tests.unit.test_store_processes import write
+from tests.unit.sources.test_store_processes import write
 write(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
 """
 
@@ -90,7 +90,7 @@ def test_a_hundred_killed_writers_lose_nothing(tmp_path):
 
 READER = """
 import sys
-from tests.unit.test_store_processes import read_for_ever
+from tests.unit.sources.test_store_processes import read_for_ever
 read_for_ever(sys.argv[1], int(sys.argv[2]))
 """
 SOURCE = mi.FilePrices(

@@ -11,7 +11,7 @@ import pytest
 
 import marketimpact as mi
 from tests.conftest import golden
-from tests.unit.small_market import announcements, market
+from tests.unit.market.small_market import announcements, market
 
 A1, A2, NYA, NYB = "600001.SS", "600002.SS", "NYA", "NYB"
 STUDY = mi.EventStudy(estimation_window=(-80, -11), event_window=(-5, 5), min_observations=30)

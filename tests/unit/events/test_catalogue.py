@@ -13,6 +13,7 @@ import pytest
 import marketimpact as mi
 from marketimpact.errors import DataError
 from marketimpact.events import calendars
+from tests.conftest import SHARED
 
 SEED = "2025-08-12-beijing-discourages-h20"
 H20_CAMPAIGN = "2025-08-h20-deal-and-discouragement"
@@ -508,7 +509,7 @@ class TestRefusedFiles:
 
 @pytest.mark.shared
 def test_the_embedded_rows_are_those_of_the_draft(embedded, universe):
-    drafts = Path(__file__).parents[2].parent / "shared" / "data"
+    drafts = SHARED / "data"
     if not (drafts / "announcements_draft.csv").exists():
         pytest.skip("needs ../shared/data/announcements_draft.csv, which is not part of the repository")
     draft = pl.read_csv(drafts / "announcements_draft.csv", infer_schema=False)

@@ -25,7 +25,15 @@ every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: pat
 
 
 def test_there_are_notebooks():
-    stems = ["01_h20", "02_campaigns", "03_mirror", "04_specification_curve", "05_your_own_data", "06_validity", "07_scaling"]
+    stems = [
+        "01_h20",
+        "02_campaigns",
+        "03_mirror",
+        "04_specification_curve",
+        "05_your_own_data",
+        "06_validity",
+        "07_scaling",
+    ]
     assert [path.stem for path in NOTEBOOKS] == stems
 
 

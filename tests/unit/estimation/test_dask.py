@@ -8,7 +8,7 @@ import pytest
 import marketimpact as mi
 from tests.conftest import golden_events
 from tests.poison import Poisoned, bad_market
-from tests.unit.test_executors import STUDY, assert_same
+from tests.unit.estimation.test_executors import STUDY, assert_same
 
 dask = pytest.importorskip("dask", reason="needs the extra marketimpact[dask]")
 distributed = pytest.importorskip("distributed", reason="needs the extra marketimpact[dask]")

@@ -4,7 +4,6 @@ import hashlib
 import json
 import struct
 from datetime import UTC, date, datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -13,8 +12,8 @@ import pytest
 
 from marketimpact.errors import DataError, SourceError, SpecificationError
 from marketimpact.sources import FilePrices, SamplePrices, fingerprint, sample
+from tests.conftest import SHARED
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 MON, TUE, WED = date(2024, 1, 8), date(2024, 1, 9), date(2024, 1, 10)
 
 CSV = """date,symbol,close,adj_close,volume,currency

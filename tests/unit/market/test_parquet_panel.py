@@ -16,7 +16,7 @@ from polars.testing import assert_frame_equal
 import marketimpact as mi
 from marketimpact.market import parquet_panel as datasets
 from tests.conftest import ROOT, golden, golden_events
-from tests.unit.test_executors import STUDY, assert_same
+from tests.unit.estimation.test_executors import STUDY, assert_same
 
 
 @pytest.fixture(scope="module")
