@@ -12,6 +12,7 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 
 from marketimpact.core.threads import cores
+from marketimpact.models.kernel_inputs import KernelInputs
 
 #: Doubles of the arrays that are read and copied: ten times a cache of 32 MB and more.
 LENGTH = 50_000_000
@@ -93,11 +94,12 @@ def watched(kernels: Any) -> Iterator[list[dict[str, Any]]]:
 
 def _touched(given: dict[str, Any], answer: Any) -> dict[str, int]:
     """Windows of a call, and the bytes that it read and wrote."""
-    spans, places = given["spans"], given["places"]
-    begins = [(column, places[:, 2 + j]) for j, column in enumerate(given["columns"])]
-    begins += [(given["excluded"], places[:, 2])] if len(given.get("excluded", ())) else []
+    inputs: KernelInputs = given["inputs"]
+    spans, places = inputs.spans, inputs.rows
+    begins = [(column, places[:, 2 + j]) for j, column in enumerate(inputs.columns)]
+    begins += [(inputs.excluded, places[:, 2])] if len(inputs.excluded) else []
     begins += [(given["days"], given["day_begins"])] if "days" in given else []
-    begins += [(given["rf"], places[:, -1])] if len(given["rf"]) else []
+    begins += [(inputs.rf, places[:, -1])] if len(inputs.rf) else []
     width = int((spans[:, 1] - spans[:, 0] + 1).sum())
     parts = answer if isinstance(answer, tuple) else (answer,)
     written = sum(part.nbytes for part in parts)

@@ -25,7 +25,6 @@ import polars as pl
 import marketimpact as mi
 from benchmarks.packages import EVEN, UnavailableError, compared
 from benchmarks.simulated import ESTIMATION, WINDOW, Panel, panel
-from marketimpact.estimation.fit import DAYS
 from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, structure
 
 #: Tests that draw: their time hangs on the draws.
@@ -104,7 +103,7 @@ def size_of(result: mi.StudyResult) -> int:
     values = result.estimation
     arrays = [values.present, *(getattr(values.fit, part.name) for part in fields(values.fit))]
     # days of the event window are looked up when they are asked for, and kept where that was done
-    arrays += [getattr(values.days, name) for name in DAYS if "days" in values.__dict__]
+    arrays += list(values.event_window.arrays()) if "event_window" in values.__dict__ else []
     return sum(array.nbytes for array in arrays) + int(values.events.estimated_size())
 
 

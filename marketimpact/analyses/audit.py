@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from marketimpact.analyses.confounding import Relation, on_sessions, placed, within_scope
 from marketimpact.core.arrays import NO_DAY
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.estimation.design_matrix import dates_between
 from marketimpact.estimation.estimates import by_session
 from marketimpact.estimation.windows import check_window
 from marketimpact.events.catalogue import announcements as embedded
@@ -113,7 +112,7 @@ def audit(
         raise SpecificationError(f"shock={shock!r} must lie between 0 and 1, such as 0.99.")
     values = result.estimation
     taus = np.arange(window[0], window[1] + 1)
-    event = _days(result, dates_between(values.location, result.market, window), taus)
+    event = _days(result, values.problem.dates(window), taus)
     estimation = _estimation_days(result)
     listed = embedded() if announcements is None else announcements
     hits = placed(listed, result.market, event.select("symbol").unique().sort("symbol"), sector=sector)
@@ -209,9 +208,9 @@ def with_and_without(
 def _estimation_days(result: StudyResult) -> pl.DataFrame:
     values = result.estimation
     days = _days(result, values.estimation_dates, None)
-    if values.windows.excluded is None:
+    if values.settings.excluded is None:
         return days
-    excluded = result.market.select("symbol", "date").filter(pl.Series(values.windows.excluded))
+    excluded = result.market.select("symbol", "date").filter(pl.Series(values.settings.excluded))
     return days.join(excluded, on=["symbol", "date"], how="anti")
 
 

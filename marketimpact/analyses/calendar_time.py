@@ -104,7 +104,8 @@ def calendar_time(
     """
     first, last = check_window(window, "window")
     _check(market, factors, excess=excess, errors=errors, lags=lags, min_firms=min_firms)
-    placed, attrition = locate_day0(events, market)
+    located, positions, attrition = locate_day0(events, market)
+    placed = located.with_columns(pl.Series("_day0", positions.day0))
     held = _members(placed, market, first, last, (*factors, *(("rf",) if excess else ())))
     lost = placed.join(held, on="event_id", how="anti").select(
         "event_id",

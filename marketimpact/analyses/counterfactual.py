@@ -243,7 +243,8 @@ class _Question:
 
 
 def _run(events: pl.DataFrame, question: _Question) -> Counterfactual:
-    placed, attrition = locate_day0(events, question.market)
+    located, positions, attrition = locate_day0(events, question.market)
+    placed = located.with_columns(pl.Series("_day0", positions.day0))
     rows: dict[str, list[Any]] = {name: [] for name in _TABLES}
     for event in placed.iter_rows(named=True):
         _one(event, placed, question, rows)

@@ -117,7 +117,7 @@ def _valued(  # noqa: PLR0917  # what is asked, and what it takes to answer
 ) -> pl.DataFrame:
     """Every event with its market value and effect, in the order of the result's events."""
     car = result.car(first, last)
-    day = result.estimation.dates[:, first - result.estimation.windows.event[0]]
+    day = result.estimation.dates[:, first - result.estimation.settings.event[0]]
     frame = car.select("event_id", "symbol", "date", "car", pl.col("se").alias("_se"), "df").with_columns(
         as_dates(day).alias("_begin")
     )

@@ -199,7 +199,7 @@ def _panel(
 ) -> _Panel:
     """Portfolios of every group under every announcement that hit all of them."""
     values = result.estimation
-    columns = slice(first - values.windows.event[0], last - values.windows.event[0] + 1)
+    columns = slice(first - values.settings.event[0], last - values.settings.event[0] + 1)
     held = result.car(first, last).select(pl.col("car").is_not_null())["car"].to_numpy()
     met = [
         values.events.with_columns(c.fill_null(value=False).alias("_met"))["_met"].to_numpy() & held for c in conditions
@@ -230,7 +230,7 @@ def _panel(
     if not whole.any():
         raise SpecificationError(
             f"The groups' portfolios cannot be estimated: in their estimation windows fewer than "
-            f"{values.windows.min_observations} dates have returns of half of the members."
+            f"{values.settings.min_observations} dates have returns of half of the members."
         )
     kept = np.flatnonzero(whole)
     windows = (values.dates[np.concatenate(rows[k * len(met) : (k + 1) * len(met)])][:, columns] for k in kept)
@@ -256,12 +256,12 @@ def _portfolios(
     A group on exchanges that are hardly open together is made of one portfolio on each, by number of members.
     """
     values = result.estimation
-    exchange, clocks = exchanges(values.location.security, result.market)
+    exchange, clocks = exchanges(values.positions.security, result.market)
     used = np.unique(exchange)
     part_of = exchange if hardly_overlapping(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
     pieces = [(k, r[part_of[r] == e]) for k, r in enumerate(rows) for e in np.unique(part_of[r])]
     made = portfolios(
-        values, result.market, result.model, window,
+        values, window,
         exchange=exchange, clocks=clocks, groups=[members for _, members in pieces],
     )  # fmt: skip
     weight = np.zeros((len(rows), len(pieces)))

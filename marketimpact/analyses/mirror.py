@@ -102,7 +102,7 @@ def _cluster(frame: pl.DataFrame) -> pl.Expr:
 
 def _overlapping(result: StudyResult, frame: pl.DataFrame, window: tuple[int, int]) -> bool:
     """Whether windows of events of two clusters hold the same day."""
-    offset = result.estimation.windows.event[0]
+    offset = result.estimation.settings.event[0]
     dates = result.estimation.dates[:, window[0] - offset : window[1] - offset + 1]
     days = pl.DataFrame({"event_id": result.events["event_id"], "_day": dates.tolist()})
     held = frame.select("event_id", _cluster(frame).alias("_cluster")).join(days, on="event_id", validate="1:1")

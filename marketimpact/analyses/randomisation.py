@@ -235,7 +235,7 @@ class _Places:
     @classmethod
     def of(cls, result: StudyResult, market: Market, avoid: pl.DataFrame | None, window: tuple[int, int]) -> _Places:
         """Sessions with a return and an estimation window before, whose window holds no date to avoid."""
-        location, windows = result.estimation.location, result.estimation.windows
+        location, windows = result.estimation.positions, result.estimation.settings
         first_row, n = location.first_row, location.n_sessions
         bad = (result.events if avoid is None else avoid)["date"].drop_nulls().unique().to_physical().to_numpy()
         returns, days = market.column("ret"), market.days

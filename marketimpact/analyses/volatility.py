@@ -12,7 +12,6 @@ import polars as pl
 
 from marketimpact.core.arrays import NO_DAY, as_dates
 from marketimpact.errors import SpecificationError
-from marketimpact.estimation.design_matrix import dates_between
 from marketimpact.estimation.pipeline import estimate
 from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
@@ -57,16 +56,14 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
     values = result.estimation
     if result.model.name == AbnormalVolatility.name:
         raise SpecificationError("This result is of abnormal volatility already.")
-    if values.residuals.shape[1] != values.windows.estimation[1] - values.windows.estimation[0] + 1:
+    if values.residuals.shape[1] != values.settings.estimation[1] - values.settings.estimation[0] + 1:
         raise SpecificationError(f"abnormal_volatility needs one estimation window; {result.model.name} has two.")
     market = _market_of(result)
-    windows = EstimationSettings(values.windows.estimation, values.windows.event, values.windows.min_observations)
+    windows = EstimationSettings(values.settings.estimation, values.settings.event, values.settings.min_observations)
     events = result.events.rename({"symbol": "security"}).with_columns(pl.col("event_id").alias("symbol"))
     events = events.drop(c for c in ("mic", "date_given", "align_reason", "align_detail") if c in events.columns)
     estimates, attrition = estimate(events, market, AbnormalVolatility(), windows)
     return StudyResult(
-        model=AbnormalVolatility(),
-        market=market,
         estimation=estimates,
         attrition=pl.concat([result.attrition, attrition]).sort("event_id"),
         recorded=partial(_record, result.recorded),
@@ -106,10 +103,10 @@ def _panel_of(result: StudyResult) -> pl.DataFrame:
     """One row per event and session from the first of the estimation window to the last of the event window."""
     values = result.estimation
     residual = values.residuals / values.fit.sigma[:, None]
-    gap = np.full((len(residual), values.windows.event[0] - values.windows.estimation[1] - 1), np.nan)
+    gap = np.full((len(residual), values.settings.event[0] - values.settings.estimation[1] - 1), np.nan)
     with np.errstate(divide="ignore"):
         log_square = np.log(np.column_stack([residual, gap, values.ar / values.se]) ** 2)
-    days = dates_between(values.location, result.market, (values.windows.estimation[0], values.windows.event[1]))
+    days = values.problem.dates((values.settings.estimation[0], values.settings.event[1]))
     n, width = days.shape
     ids = result.events["event_id"].gather(np.repeat(np.arange(n), width))
     # sessions outside the calendar lie at the ends only, so what is left counts on without a jump

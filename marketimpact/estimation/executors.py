@@ -1,60 +1,41 @@
-"""Chunks of events, by security, over any `concurrent.futures.Executor`; together they are the same numbers."""
+"""Chunks of events, by security, over any `concurrent.futures.Executor`; together they give the same numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from functools import partial
 from multiprocessing import get_start_method
 from queue import SimpleQueue
-from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from marketimpact.core import memory, progress
+from marketimpact.core import limits, memory, progress
 from marketimpact.core.arrays import Ints
 from marketimpact.errors import DataError, MarketImpactError, SpecificationError
-from marketimpact.estimation import market_subset as slices
-from marketimpact.estimation.estimates import Estimates
-from marketimpact.estimation.fit import DAYS, EventWindow
-from marketimpact.estimation.positions import LOCATION, EventPositions
-from marketimpact.estimation.windows import EstimationSettings
-from marketimpact.market.market import Market
-from marketimpact.models import Fit, Model
+from marketimpact.estimation.fit import EventWindow, FittedChunk, assemble, fit_problem
+from marketimpact.estimation.market_subset import bytes_per_row, chunks_by_security, columns_of
+from marketimpact.estimation.problem import EstimationProblem
 
-__all__ = ["ExecutionOptions", "Job", "Work", "run_chunks"]
-
-#: Estimates of placed events and the days before each that it is estimated from: what a worker does.
-Work = Callable[[pl.DataFrame, Market, Model, EstimationSettings], tuple[Estimates, Ints]]
-Arrays = dict[str, NDArray[Any]]
-
-#: Chunks a study falls into at least where others do the work, so that some of them stay busy to the end ...
-CHUNKS = 64
-#: ... unless they would hold fewer events than these, which cost less than sending them.
-FEWEST = 50
-#: Copies of an event window that are alive at once while it is computed and put together, at most; estimation windows
-#: are read some events at a time, whatever the chunk.
-COPIES = 4
-#: Copies of a slice of a dataset that are alive at once: as read, side by side, with its keys, as numbers.
-SLICE_COPIES = 6
+__all__ = ["ExecutionOptions", "run_chunks"]
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOptions:
-    """How the work is shared out.
+    """Who estimates, and how many events at a time.
 
     Attributes
     ----------
     executor : Executor or None
-        Who does it; None: this process, one chunk after another.
+        Who estimates; None: this process, one chunk after another.
     chunk : int or None
         Events of one chunk; None: what the memory allows.
     memory : int, str or None
-        Bytes a chunk, or all that is under way, may take; None: half of what is free.
+        Bytes that a chunk, or all chunks sent and not yet back, may take; None: half of what is free.
     progress : bool or None
-        Whether a bar is shown; None: where stderr is a terminal.
+        Whether to show a progress bar; None: where stderr is a terminal.
     """
 
     executor: Executor | None = None
@@ -69,166 +50,123 @@ class ExecutionOptions:
             raise SpecificationError(f"chunk={chunk!r} must be a whole number of events, at least 1.")
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Placed events to be estimated over a market, and the function that does it."""
+def run_chunks(problem: EstimationProblem, events: pl.DataFrame, options: ExecutionOptions) -> FittedChunk:
+    """Fit a problem chunk by chunk; the numbers are the same bytes as in one go, whoever fits them.
 
-    placed: pl.DataFrame
-    market: Market
-    model: Model
-    windows: EstimationSettings
-    work: Work
-
-    def done(self) -> tuple[Estimates, Ints]:
-        """Do it, here and now."""
-        return self.work(self.placed, self.market, self.model, self.windows)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One chunk as it is sent: its events, their securities' returns, and what to do."""
-
-    placed: pl.DataFrame
-    part: slices.MarketSubset
-    model: Model
-    windows: EstimationSettings
-    work: Work
-
-    @property
-    def size(self) -> int:
-        """Bytes to send and to get back, about."""
-        first, last = self.windows.event
-        answer = self.placed.height * (last - first + 1) * 8 * (len(DAYS) + len(self.model.design.regressors) + 1)
-        return int(self.placed.estimated_size()) + self.part.size + answer
-
-
-def run_chunks(job: Job, sharing: ExecutionOptions) -> tuple[Estimates, Ints]:
-    """Do a job chunk by chunk; the same bytes as in one go, whoever does it.
+    Parameters
+    ----------
+    problem : EstimationProblem
+        N events.
+    events : polars.DataFrame
+        Of the problem, row by row; named when a chunk fails.
+    options : ExecutionOptions
 
     Raises
     ------
     DataError
         When a chunk fails or the executor loses its workers, with the events in `rows`.
     """
-    budget = memory.memory_budget(sharing.memory)
-    chunks = _chunks(job, sharing, budget)
-    if job.placed.is_empty() or (len(chunks) < 2 and sharing.executor is None and job.market.dataset is None):
-        return job.done()
-    parts: Iterator[tuple[Ints, Arrays]]
-    if sharing.executor is None:
-        parts = ((rows, _here(replace(job, placed=job.placed[rows]))) for rows in chunks)
+    budget = memory.memory_budget(options.memory)
+    chunks = _plan_chunks(problem, options, budget)
+    on_disk = problem.market.dataset is not None
+    if not len(problem) or (len(chunks) < 2 and options.executor is None and not on_disk):
+        return fit_problem(problem)
+    fitted: Iterator[tuple[Ints, FittedChunk]]
+    if options.executor is not None:
+        fitted = _submit(problem, events, chunks, options.executor, budget)
+    elif on_disk:
+        fitted = ((rows, fit_problem(problem.subset(rows), with_event_window=True)) for rows in chunks)
     else:
-        parts = _sent(job, chunks, sharing.executor, budget)
-    store: Arrays = {}
-    patience = progress.PATIENCE if sharing.executor is None else 0.0
-    with progress.bar(sharing.progress, "Events in chunks", len(chunks), patience=patience) as done:
-        for rows, arrays in parts:
-            for name, values in arrays.items():
-                if name not in store:
-                    store[name] = np.empty((job.placed.height, *values.shape[1:]), values.dtype)
-                store[name][rows] = values
-            done()
-    return _together(store, job)
+        fitted = ((rows, fit_problem(problem.take(rows))) for rows in chunks)
+    patience = progress.PATIENCE if options.executor is None else 0.0
+    with progress.bar(options.progress, "Events in chunks", len(chunks), patience=patience) as done:
+
+        def counted() -> Iterator[tuple[Ints, FittedChunk]]:
+            for rows, chunk in fitted:
+                yield rows, chunk
+                done()
+
+        return assemble(counted(), len(problem))
 
 
-def _sent(job: Job, chunks: Sequence[Ints], executor: Executor, budget: int) -> Iterator[tuple[Ints, Arrays]]:
-    """Send chunks as far as the memory budget goes, hand on what comes back, stop at the first failure."""
-    waiting: dict[Future[Arrays], tuple[Ints, int]] = {}
-    back: SimpleQueue[Future[Arrays]] = SimpleQueue()
-    under_way = 0
+def _submit(
+    problem: EstimationProblem, events: pl.DataFrame, chunks: Sequence[Ints], executor: Executor, budget: int
+) -> Iterator[tuple[Ints, FittedChunk]]:
+    """Send chunks as far as the memory budget goes, yield what comes back, stop at the first failure."""
+    pending: dict[Future[FittedChunk], tuple[Ints, int]] = {}
+    finished: SimpleQueue[Future[FittedChunk]] = SimpleQueue()
+    bytes_pending = 0
+    work = partial(fit_problem, with_event_window=True)  # the returns stay with the worker
     try:
         for rows in chunks:
-            task = _task(replace(job, placed=job.placed[rows]))
-            while waiting and under_way + task.size > budget:
-                done, size, arrays = _next(job.placed, waiting, back)
-                under_way -= size
-                yield done, arrays
+            size = _task_bytes(problem.take(rows))
+            while pending and bytes_pending + size > budget:
+                done, done_size, chunk = _next_chunk(events, pending, finished)
+                bytes_pending -= done_size
+                yield done, chunk
             try:
-                future = executor.submit(run, task)
+                future = executor.submit(work, problem.subset(rows))
             except BrokenExecutor as error:
-                raise _lost(job.placed, [rows, *(others for others, _ in waiting.values())]) from error
-            waiting[future] = rows, task.size
-            under_way += task.size
-            future.add_done_callback(back.put)
-        while waiting:
-            done, _, arrays = _next(job.placed, waiting, back)
-            yield done, arrays
+                raise _lost(events, [rows, *(others for others, _ in pending.values())]) from error
+            pending[future] = rows, size
+            bytes_pending += size
+            future.add_done_callback(finished.put)
+        while pending:
+            done, _, chunk = _next_chunk(events, pending, finished)
+            yield done, chunk
     finally:
-        for future in waiting:
+        for future in pending:
             future.cancel()
 
 
-def _next(
-    placed: pl.DataFrame, waiting: dict[Future[Arrays], tuple[Ints, int]], back: SimpleQueue[Future[Arrays]]
-) -> tuple[Ints, int, Arrays]:
-    """Rows, bytes and answer of the next chunk that comes back."""
-    future = back.get()
+def _next_chunk(
+    events: pl.DataFrame,
+    pending: dict[Future[FittedChunk], tuple[Ints, int]],
+    finished: SimpleQueue[Future[FittedChunk]],
+) -> tuple[Ints, int, FittedChunk]:
+    """Wait for the next chunk that comes back: its rows, its bytes, and what the worker gave."""
+    future = finished.get()
     error = CancelledError() if future.cancelled() else future.exception()
     if isinstance(error, BrokenExecutor | CancelledError):
-        raise _lost(placed, [rows for rows, _ in waiting.values()]) from error
-    rows, size = waiting.pop(future)
+        raise _lost(events, [rows for rows, _ in pending.values()]) from error
+    rows, size = pending.pop(future)
     if error is not None:
-        raise _failed(placed[rows], error) from error
+        raise _failed(events[rows], error) from error
     return rows, size, future.result()
 
 
-def _here(job: Job) -> Arrays:
-    return run(_task(job)) if job.market.dataset is not None else _flat(*job.done())
+def _event_bytes(problem: EstimationProblem) -> int:
+    """Return the bytes of one event's window: its days, with the loadings of every regressor."""
+    first, last = problem.settings.event
+    return (last - first + 1) * (len(fields(EventWindow)) + len(problem.model.design.regressors) + 1) * 8
 
 
-def run(task: Task) -> Arrays:
-    """What a worker does with a task."""
-    estimates, before = task.work(task.placed, task.part.market(), task.model, task.windows)
-    days = {name: getattr(estimates.days, name) for name in DAYS}  # the returns stay with the worker
-    return {**_flat(estimates, before), **days}
+def _task_bytes(problem: EstimationProblem) -> int:
+    """Return the bytes to send for some events and to get back, about."""
+    positions, returns = problem.positions, 0
+    if problem.market.dataset is None:
+        _, first = np.unique(positions.security, return_index=True)
+        returns = int(positions.n_sessions[first].sum()) * bytes_per_row(columns_of(problem.market, problem.model))
+    return returns + len(problem) * (_event_bytes(problem) + 8 * len(fields(type(positions))))
 
 
-def _task(job: Job) -> Task:
-    sent = job.placed.select("event_id", "symbol", "date", *LOCATION)
-    part, moved, windows = slices.subset_for(EventPositions.of(sent), job.market, job.model, job.windows)
-    sent = sent.with_columns(pl.Series("_first_row", moved.first_row), pl.Series("_security", moved.security))
-    return Task(sent, part, job.model, windows, job.work)
-
-
-def _chunks(job: Job, sharing: ExecutionOptions, budget: int) -> list[Ints]:
-    """Rows of each chunk: events of one security side by side, so that each chunk needs few securities."""
-    first_row, n_sessions = job.placed["_first_row"].to_numpy(), job.placed["_n_sessions"].to_numpy()
-    row = slices.bytes_per_row(slices.columns_of(job.market, job.model))
-    if sharing.chunk is not None:
-        return slices.chunks_by_security(first_row, n_sessions, row, np.inf, sharing.chunk)
-    design = job.model.design
-    first, last = job.windows.event
-    events = (last - first + 1) * (len(DAYS) + len(design.regressors) + 1) * 8 * COPIES
-    if sharing.executor is None and job.market.dataset is None:
-        most = max(budget // events, 1)
-        whole = [np.arange(len(first_row))]  # as a rule, and then nothing need be put in order
-        return whole if len(first_row) <= most else slices.chunks_by_security(first_row, n_sessions, row, np.inf, most)
-    if sharing.executor is None:
-        return slices.chunks_by_security(
-            first_row, n_sessions, row, budget / 2 / SLICE_COPIES, max(budget // 2 // events, 1)
-        )
-    most = min(max(budget // events, 1), max(-(-len(first_row) // CHUNKS), FEWEST))
-    return slices.chunks_by_security(first_row, n_sessions, row, slices.PIECE_BYTES, most)
-
-
-def _flat(estimates: Estimates, before: Ints) -> Arrays:
-    """The arrays of some events under their names: what a worker sends back."""
-    fitted = {f"fit.{part.name}": getattr(estimates.fit, part.name) for part in fields(Fit)}
-    return {**fitted, "present": estimates.present, "before": before}
-
-
-def _together(store: Arrays, job: Job) -> tuple[Estimates, Ints]:
-    estimates = Estimates(
-        windows=job.windows,
-        events=job.placed.drop(*LOCATION),
-        fit=Fit(**{part.name: store[f"fit.{part.name}"] for part in fields(Fit)}),
-        present=store["present"],
-        kept=EventWindow(*(store[name] for name in DAYS)) if "ar" in store else None,
-        location=EventPositions.of(job.placed),
-        market=job.market,
-        model=job.model,
-    )
-    return estimates, store["before"]
+def _plan_chunks(problem: EstimationProblem, options: ExecutionOptions, budget: int) -> list[Ints]:
+    """Choose the rows of each chunk: events of one security side by side, so that each chunk needs few securities."""
+    positions, on_disk = problem.positions, problem.market.dataset is not None
+    row_bytes = bytes_per_row(columns_of(problem.market, problem.model))
+    by_security = partial(chunks_by_security, positions.first_row, positions.n_sessions, row_bytes)
+    if options.chunk is not None:
+        return by_security(np.inf, options.chunk)
+    event_bytes = _event_bytes(problem) * limits.EVENT_WINDOW_COPIES
+    if options.executor is not None:
+        enough_chunks = max(-(-len(problem) // limits.EXECUTOR_CHUNKS), limits.EXECUTOR_CHUNK_EVENTS)
+        return by_security(limits.TASK_RETURNS_BYTES, min(max(budget // event_bytes, 1), enough_chunks))
+    if on_disk:
+        return by_security(budget / 2 / limits.PARQUET_COPIES, max(budget // 2 // event_bytes, 1))
+    most = max(budget // event_bytes, 1)
+    if len(problem) <= most:
+        return [np.arange(len(problem))]  # as a rule, and then nothing need be put in order
+    return by_security(np.inf, most)
 
 
 def _check_executor(executor: object) -> None:

@@ -1,46 +1,41 @@
-"""A model fitted to the estimation windows of many events, in memory that does not grow with events times days."""
+"""Fit the model to the estimation window of every event and subtract it: the plain way, a chunk of events at a time.
+
+Many events take the compiled way of `marketimpact.estimation.compiled_fit`, which gives the same bits.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact import models
+from marketimpact.core import limits
 from marketimpact.core.arrays import Bools, Floats, Ints
-from marketimpact.core.threads import map_in_threads
-from marketimpact.estimation.design_matrix import cut, dates_between, estimation_cut, own_variance_of
-from marketimpact.estimation.positions import EventPositions
-from marketimpact.estimation.windows import EstimationSettings, estimation_spans
-from marketimpact.market.market import Market
-from marketimpact.models import Fit, Model
+from marketimpact.estimation import compiled_fit as compiled
+from marketimpact.estimation.chunks import chunks
+from marketimpact.estimation.problem import EstimationProblem
+from marketimpact.models import Fit
 
 __all__ = [
-    "CHUNK",
-    "DAYS",
     "EventWindow",
+    "FittedChunk",
     "abnormal_returns",
-    "chunks",
+    "assemble",
+    "autocorrelation",
     "fit_model",
+    "fit_problem",
     "group_sums",
     "residuals_of",
     "window_sums",
 ]
 
-#: Events whose windows are held side by side at a time.
-CHUNK = 2048
-#: Events of one part where parts are shared out.
-PART = 8192
-#: From so many events on the compiled kernels win, whose loading takes a third of a second ...
-MANY = 4096
-#: ... and once they are loaded, from so many on.
-SOME = 64
-KERNELS = "marketimpact.models.kernels"
-FIT = tuple(part.name for part in fields(Fit))
+#: Autocorrelation beyond this leaves no variance to speak of.
+MAX_RHO = 0.95
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,248 +64,192 @@ class EventWindow:
     own_variance: Floats
     dates: Ints
 
+    def arrays(self) -> Iterator[NDArray[Any]]:
+        """Yield the arrays in the order of their names above."""
+        return (getattr(self, part.name) for part in fields(self))
+
     def take(self, rows: Ints | slice) -> EventWindow:
-        """The same of some of the events."""
-        return EventWindow(*(getattr(self, name)[rows] for name in DAYS))
+        """Return some of the events."""
+        return EventWindow(*(values[rows] for values in self.arrays()))
 
     def between(self, columns: slice) -> EventWindow:
-        """The same of some of the days."""
-        return EventWindow(*(getattr(self, name)[:, columns] for name in DAYS))
+        """Return some of the days."""
+        return EventWindow(*(values[:, columns] for values in self.arrays()))
 
 
-DAYS = tuple(part.name for part in fields(EventWindow))
+@dataclass(frozen=True, slots=True)
+class FittedChunk:
+    """What the fit of N events gives, as a worker sends it back.
 
-
-def chunks(n: int, size: int = CHUNK) -> Iterator[slice]:
-    """Slices of at most `size` rows that cover n; one empty slice for none."""
-    return (slice(start, min(start + size, n)) for start in range(0, max(n, 1), size))
-
-
-def fit_model(places: EventPositions, market: Market, model: Model, windows: EstimationSettings) -> tuple[Fit, Bools]:
-    """The model's regression for every event, and which days of its event window have an abnormal return, (N, L).
-
-    Ready-made sums for least squares, the model's own estimator otherwise; both ways give the same bits for least
-    squares.
+    Attributes
+    ----------
+    fit : Fit
+        The regressions.
+    present : (N, L) array of bool
+        Days of the event window that have an abnormal return.
+    n_before : (N,) array of int
+        Days before the event that it is estimated from.
+    event_window : EventWindow or None
+        Where the returns stay with a worker; otherwise it is computed when it is asked for.
     """
 
-    def compiled(part: EventPositions, _: Ints) -> tuple[NDArray[Any], ...]:
-        fit = _fit_compiled(part, market, model, windows)
-        present = _kernels().present(*_kernel_inputs(part, market, model, windows, span=windows.event))
-        return (*(getattr(fit, name) for name in FIT), present)
-
-    if model.design.estimator is models.fit and _compiled(places):
-        *fit, present = _run_in_memory_order(places, compiled, _order(places, market, model))
-        return Fit(*fit), present
-    parts = [_fit(places.take(part), market, model, windows) for part in chunks(len(places))]
-    days = [cut(places.take(part), market, model, windows.event) for part in chunks(len(places))]
-    return models.concat_fits(parts), np.concatenate([~(np.isnan(y) | np.isnan(x).any(axis=2)) for y, x, _ in days])
+    fit: Fit
+    present: Bools
+    n_before: Ints
+    event_window: EventWindow | None = None
 
 
-def _fit(places: EventPositions, market: Market, model: Model, windows: EstimationSettings) -> Fit:
-    y, x = estimation_cut(places, market, model, windows, instruments=True)
-    return model.design.estimator(y, x, model.design)
+def fit_problem(problem: EstimationProblem, *, with_event_window: bool = False) -> FittedChunk:
+    """Fit the model for every event of a problem; what the local loop and every worker call.
+
+    An event's numbers do not depend on which others are estimated with it.
+    """
+    fit, present = fit_model(problem)
+    if problem.settings.serial_correlation:
+        fit = replace(fit, rho=autocorrelation(residuals_of(problem, fit)))
+    n_before = fit.n_obs
+    if problem.model.design.after is not None:
+        # sessions after the event cannot make up for missing ones before it
+        first, last = problem.settings.estimation
+        n_before = (~np.isnan(residuals_of(problem, fit)[:, : last - first + 1])).sum(axis=1)
+    return FittedChunk(fit, present, n_before, abnormal_returns(problem, fit) if with_event_window else None)
 
 
-def abnormal_returns(
-    fit: Fit, places: EventPositions, market: Market, model: Model, windows: EstimationSettings
-) -> EventWindow:
-    """Return, expectation, abnormal return and its errors on every day of the event window."""
-    if _compiled(places) and _forecast_compiled(places, model):
-        panel = _kernel_inputs(places, market, model, windows, span=windows.event)
-        dates, begins = market.dates
-        return EventWindow(*_kernels().event_days(*panel, dates, begins[places.security], _errors(fit)))
-    parts = [
-        _abnormal_returns(fit.take(part), places.take(part), market, model, windows) for part in chunks(len(places))
-    ]
-    return EventWindow(*(np.concatenate(days) for days in zip(*parts, strict=True)))
+def assemble(chunks_by_rows: Iterable[tuple[Ints, FittedChunk]], n: int) -> FittedChunk:
+    """Put chunks of n events together, each in the rows of its events."""
+    whole: FittedChunk | None = None
+    for rows, chunk in chunks_by_rows:
+        whole = whole or _empty_like(chunk, n)
+        _write(whole, rows, chunk)
+    if whole is None:
+        raise ValueError("There is no chunk to put together.")
+    return whole
 
 
-def _abnormal_returns(
-    fit: Fit, places: EventPositions, market: Market, model: Model, windows: EstimationSettings
-) -> tuple[Any, ...]:
-    y, x, rf = cut(places, market, model, windows.event)
+def _empty_like(part: T, n: int) -> T:
+    """Allocate the arrays of a chunk for n events."""
+    if part is None:
+        return part
+    if isinstance(part, np.ndarray):
+        return np.empty((n, *part.shape[1:]), part.dtype)  # type: ignore[return-value]
+    return type(part)(*(_empty_like(getattr(part, each.name), n) for each in fields(part)))  # type: ignore[arg-type]
+
+
+def _write(whole: Any, rows: Ints, part: Any) -> None:
+    """Write the arrays of a chunk into the rows of its events."""
+    for each in fields(part):
+        source, target = getattr(part, each.name), getattr(whole, each.name)
+        if isinstance(source, np.ndarray):
+            target[rows] = source
+        elif source is not None:
+            _write(target, rows, source)
+
+
+def fit_model(problem: EstimationProblem) -> tuple[Fit, Bools]:
+    """Estimate the model for every event, and mark the days of its event window with an abnormal return, (N, L)."""
+    if problem.model.design.estimator is models.fit and compiled.worth_compiling(problem):
+        return compiled.fit_and_presence(problem)
+    fits, present = zip(*((_fit(part), _has_abnormal_return(part)) for part in _parts(problem)), strict=True)
+    return models.concat_fits(list(fits)), np.concatenate(present)
+
+
+def _fit(problem: EstimationProblem) -> Fit:
+    y, x, _ = problem.design(instruments=True)
+    return problem.model.design.estimator(y, x, problem.model.design)
+
+
+def _has_abnormal_return(problem: EstimationProblem) -> Bools:
+    y, x, _ = problem.design(problem.settings.event)
+    return np.asarray(~(np.isnan(y) | np.isnan(x).any(axis=2)))
+
+
+def abnormal_returns(problem: EstimationProblem, fit: Fit) -> EventWindow:
+    """Subtract the expectation on every day of the event window, with the forecast error of each."""
+    if compiled.worth_compiling(problem) and compiled.can_forecast(problem):
+        return EventWindow(*compiled.abnormal_returns(problem, fit))
+    slices = chunks(len(problem), limits.FIT_CHUNK_EVENTS)
+    parts = [_abnormal_returns(problem.take(rows), fit.take(rows)) for rows in slices]
+    return EventWindow(*(np.concatenate(arrays) for arrays in zip(*(part.arrays() for part in parts), strict=True)))
+
+
+def _abnormal_returns(problem: EstimationProblem, fit: Fit) -> EventWindow:
+    y, x, rf = problem.design(problem.settings.event)
     expected, loading = models.forecast(fit, x)
     ar = y - expected
     missing = np.isnan(ar)
     loading = np.where(missing[:, :, None], 0.0, loading)
-    own_variance = np.where(missing, 0.0, own_variance_of(fit, x, model, windows))
+    own_variance = np.where(missing, 0.0, problem.own_variance(fit, x))
     error = models.dot(loading, loading)
     se = np.where(missing, np.nan, fit.sigma[:, None] * np.sqrt(own_variance + error))
-    return y + rf, expected + rf, ar, se, loading, own_variance, dates_between(places, market, windows.event)
+    return EventWindow(y + rf, expected + rf, ar, se, loading, own_variance, problem.dates(problem.settings.event))
 
 
-def window_sums(  # noqa: PLR0917  # as the others, and a window
-    fit: Fit, places: EventPositions, market: Market, model: Model, windows: EstimationSettings, window: tuple[int, int]
-) -> tuple[NDArray[Any], ...] | None:
-    """CAR of many events over a window, its variance, and what one unit grew to and was expected to; None for few."""
-    if not _compiled(places) or not _forecast_compiled(places, model) or windows.serial_correlation:
+def window_sums(problem: EstimationProblem, fit: Fit, window: tuple[int, int]) -> tuple[NDArray[Any], ...] | None:
+    """Sum abnormal returns over a window without keeping its days; None where only the days give the sums.
+
+    Returns
+    -------
+    car, variance, grown, expected : (N,) arrays
+        See `marketimpact.estimation.estimates.CarSums`.
+    """
+    if not compiled.worth_compiling(problem) or not compiled.can_forecast(problem):
         return None
-    errors = _errors(fit)
-
-    def compiled(part: EventPositions, rows: Ints) -> tuple[NDArray[Any], ...]:
-        panel = _kernel_inputs(part, market, model, windows, span=window)
-        sums: tuple[NDArray[Any], ...] = _kernels().window_sums(*panel, tuple(values[rows] for values in errors))
-        return sums
-
-    return _run_in_memory_order(places, compiled, places.in_memory)
+    return None if problem.settings.serial_correlation else compiled.window_sums(problem, fit, window)
 
 
-def residuals_of(
-    fit: Fit,
-    places: EventPositions,
-    market: Market,
-    model: Model,
-    windows: EstimationSettings,
-    *,
-    span: tuple[int, int] | None = None,
-) -> Floats:
-    """Abnormal returns of the estimation window, (N, M), NaN on days that are not estimated from; or of a `span`."""
-    design = model.design
-    straight = span is not None or design.residuals is models.residuals
-    if straight and _compiled(places) and (places.sign > 0).all():
-        panel = _kernel_inputs(places, market, model, windows, span=span)
-        return np.asarray(_kernels().residuals(*panel, fit.alpha, fit.slopes))
+def residuals_of(problem: EstimationProblem, fit: Fit, *, span: tuple[int, int] | None = None) -> Floats:
+    """Compute abnormal returns of the estimation days, (N, M), NaN on days not estimated from; or of a `span`."""
+    design = problem.model.design
+    own_residuals = span is None and design.residuals is not models.residuals
+    if not own_residuals and compiled.worth_compiling(problem) and (problem.positions.sign > 0).all():
+        return compiled.residuals(problem, fit, span)
     if span is not None:
-        y, x, _ = cut(places, market, model, span)
+        y, x, _ = problem.design(span)
         return models.residuals(fit, y, x)
-    y, x = estimation_cut(places, market, model, windows, instruments=True)
+    y, x, _ = problem.design(instruments=True)
     return design.residuals(fit, y, x)
 
 
 def group_sums(
-    groups: Sequence[Ints],
-    places: EventPositions,
-    market: Market,
-    model: Model,
-    windows: EstimationSettings,
-    *,
-    span: tuple[int, int] | None = None,
+    problem: EstimationProblem, groups: Sequence[Ints], *, span: tuple[int, int] | None = None
 ) -> tuple[Floats, Ints]:
-    """Sums over groups of events of return and regressors, and how many are present.
+    """Sum return and regressors over groups of events, day by day, and count what is present.
 
     Parameters
     ----------
+    problem : EstimationProblem
+        N events.
     groups : sequence of (K,) arrays
-        Rows of `places`.
+        Rows of the events of each of G groups.
     span : (int, int), optional
-        Sessions to sum; by default those that are estimated from, instruments too, on days that have them all.
+        Sessions to sum; by default the estimation days, with instruments, where a day counts that has all of them.
 
     Returns
     -------
     total, count : (G, p + 1, D) arrays
     """
-    rows, ends = np.concatenate(groups), np.cumsum([len(group) for group in groups])
-    part = places.take(rows)
-    if _compiled(places):
-        panel = _kernel_inputs(part, market, model, windows, span=span)
-        total, count = _kernels().group_sums(*panel, part.sign, ends, span is None)
-        return total, count
-    if span is None:
-        y, x = estimation_cut(part, market, model, windows, instruments=True)
-    else:
-        y, x, _ = cut(part, market, model, span)
+    if compiled.worth_compiling(problem):
+        return compiled.group_sums(problem, groups, span)
+    members = problem.take(np.concatenate(groups))
+    y, x, _ = members.design(instruments=True) if span is None else members.design(span)
     values = np.concatenate([y[:, None, :], np.moveaxis(x, 2, 1)], axis=1)
     present = ~np.isnan(values)
     if span is None:
         present = np.broadcast_to(present.all(axis=1, keepdims=True), values.shape)
     filled = np.where(present, values, 0.0)
-    own = [slice(end - len(group), end) for end, group in zip(ends.tolist(), groups, strict=True)]
-    return np.stack([filled[k].sum(axis=0) for k in own]), np.stack([present[k].sum(axis=0) for k in own])
+    ends = np.cumsum([len(group) for group in groups]).tolist()
+    rows = [slice(end - len(group), end) for end, group in zip(ends, groups, strict=True)]
+    return np.stack([filled[each].sum(axis=0) for each in rows]), np.stack([present[each].sum(axis=0) for each in rows])
 
 
-def _fit_compiled(places: EventPositions, market: Market, model: Model, windows: EstimationSettings) -> Fit:
-    kernels, panel, design = _kernels(), _kernel_inputs(places, market, model, windows), model.design
-    *columns, where, excluded = panel
-    found = models.CrossProducts(*kernels.sums(*panel, design.centred))
-    bar = np.column_stack([found.y_bar, found.x_bar])
-
-    def squares(slopes: Floats, rows: Ints) -> Floats:
-        return np.asarray(kernels.squares(*columns, where[rows], excluded, bar[rows], slopes[rows]))
-
-    return models.fit_from_products(found, squares, design)
+def autocorrelation(residuals: Floats) -> Floats:
+    """Estimate the first-order autocorrelation of each event's residuals over neighbouring days, (N, M) to (N,)."""
+    e = np.where(np.isnan(residuals), 0.0, residuals)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rho = (e[:, 1:] * e[:, :-1]).sum(axis=1) / (e**2).sum(axis=1)
+    return np.asarray(np.clip(np.nan_to_num(rho), -MAX_RHO, MAX_RHO))
 
 
-def _compiled(places: EventPositions) -> bool:
-    """Whether the kernels are worth their loading; their numbers are the same."""
-    return len(places) >= (SOME if KERNELS in sys.modules else MANY)
-
-
-def _forecast_compiled(places: EventPositions, model: Model) -> bool:
-    """Whether the kernels know how the model forecasts."""
-    return model.design.own_variance is None and bool((places.sign > 0).all())
-
-
-def _kernels() -> Any:
-    from marketimpact.models import kernels  # noqa: PLC0415  # numba is slow to load, and small studies do not need it
-
-    return kernels
-
-
-def _errors(fit: Fit) -> tuple[NDArray[Any], ...]:
-    """What forecasts and their errors are made of."""
-    return fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.whitener, fit.base
-
-
-def _order(places: EventPositions, market: Market, model: Model) -> Ints:
-    """In which order events are estimated: that of memory, or of several regressors those that share them together."""
-    regressors = model.design.regressors
-    if len(regressors) < 2:
-        return places.in_memory
-    begin = market.series(regressors[0].column)[1][places.security]
-    return np.lexsort((places.security, places.day0, begin))
-
-
-def _run_in_memory_order(
-    places: EventPositions, do: Callable[[EventPositions, Ints], tuple[NDArray[Any], ...]], order: Ints
-) -> tuple[NDArray[Any], ...]:
-    """What `do` finds for every event, part by part in some order.
-
-    A part writes one event after the other: scattered writes would take longer than all the rest.
-    """
-    first, *parts = (order[part] for part in chunks(len(places), PART))
-
-    def written(rows: Ints, arrays: tuple[NDArray[Any], ...]) -> None:
-        for whole, values in zip(found, arrays, strict=True):
-            whole[rows] = values
-
-    start = do(places.take(first), first)  # tells what there is to write
-    found = tuple(np.empty((len(places), *values.shape[1:]), values.dtype) for values in start)
-    written(first, start)
-    for _ in map_in_threads(lambda rows: written(rows, do(places.take(rows), rows)), parts):
-        pass
-    return found
-
-
-def _kernel_inputs(
-    places: EventPositions,
-    market: Market,
-    model: Model,
-    windows: EstimationSettings,
-    *,
-    span: tuple[int, int] | None = None,
-) -> tuple[Any, ...]:
-    """What the kernels read: columns of the market, and where each event's windows lie in them.
-
-    Without a span the days that are estimated from, with instruments and without what is excluded.
-    """
-    design = model.design
-    used = design.regressors if span else (*design.regressors, *design.instruments)
-    series = [market.series(term.column) for term in used]
-    free, begin = market.series("rf") if design.excess else (np.empty(0), np.zeros(market.first_rows.height, np.int64))
-    begins = [own[places.security] for own in (*(begins for _, begins in series), begin)]
-    return (
-        tuple(_readonly(column) for column in (market.column(design.response), *(values for values, _ in series))),
-        np.array([0, *(term.shift for term in used)], dtype=np.int64),
-        _readonly(free),
-        np.array([design.excess, *(design.excess and term.column == "market" for term in used)], dtype=np.bool_),
-        np.array([span] if span else estimation_spans(model, windows), dtype=np.int64),
-        np.column_stack([places.n_sessions, places.day0, places.first_row, *begins]),
-        np.empty(0, dtype=np.bool_) if span or windows.excluded is None else windows.excluded,
-    )
-
-
-def _readonly(column: Floats) -> Floats:
-    """The same numbers, of one kind for the compiler whether polars or numpy owns them."""
-    seen = column.view()
-    seen.flags.writeable = False
-    return seen
+def _parts(problem: EstimationProblem) -> Iterator[EstimationProblem]:
+    """Yield the problem in chunks whose arrays stay small."""
+    return (problem.take(rows) for rows in chunks(len(problem), limits.FIT_CHUNK_EVENTS))

@@ -17,10 +17,7 @@ from marketimpact.market import session_returns as panels
 from marketimpact.market.market import Market
 from marketimpact.models import Model
 
-__all__ = ["PIECE_BYTES", "MarketSubset", "bytes_per_row", "chunks_by_security", "columns_of", "subset_for"]
-
-#: Bytes of returns in one slice at most where nobody says otherwise: what Dask sends without a warning.
-PIECE_BYTES = 8_000_000
+__all__ = ["MarketSubset", "bytes_per_row", "chunks_by_security", "columns_of", "subset_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +77,20 @@ class MarketSubset:
 
 
 def subset_for(
-    places: EventPositions, market: Market, model: Model, windows: EstimationSettings
-) -> tuple[MarketSubset, EventPositions, EstimationSettings]:
-    """The slice that some events need, and their places and windows in its rows instead of the market's."""
-    used, security, *_ = factorize(places.security)
+    positions: EventPositions, market: Market, model: Model, settings: EstimationSettings
+) -> tuple[EventPositions, Market, EstimationSettings]:
+    """Return positions, market and settings of some events over the rows of their securities only."""
+    used, security, *_ = factorize(positions.security)
     homes = market.first_rows[used]
     columns = columns_of(market, model)
     factors = tuple(name for name in market.factors if name in columns)
     values = _values(market, homes, columns) if market.dataset is None else market.dataset.folder
     part = MarketSubset(homes.select("symbol", "mic", "n_sessions"), columns, values, factors, market.unit)
     lengths = homes["n_sessions"].to_numpy()
-    moved = replace(places, first_row=(np.cumsum(lengths) - lengths)[security], security=security)
-    if windows.excluded is not None:
-        windows = replace(windows, excluded=windows.excluded[_rows(homes)])
-    return part, moved, windows
+    positions = replace(positions, first_row=(np.cumsum(lengths) - lengths)[security], security=security)
+    if settings.excluded is not None:
+        settings = replace(settings, excluded=settings.excluded[_rows(homes)])
+    return positions, part.market(), settings
 
 
 def columns_of(market: Market, model: Model) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Day 0 among the sessions of each event's security. What has none becomes attrition."""
+"""Find day 0 among the sessions of each event's security; an event without one becomes a row of attrition."""
 
 from __future__ import annotations
 
@@ -14,69 +14,124 @@ from marketimpact.core.factorize import stable_argsort
 from marketimpact.estimation.attrition import ATTRITION
 from marketimpact.market.market import Market
 
-__all__ = ["LOCATION", "locate_day0"]
+__all__ = ["EventPositions", "locate_day0"]
 
-#: Where an event's day 0 sits in the market's panel.
-LOCATION = ("_first_row", "_n_sessions", "_day0", "_security")
+#: Columns that exist while day 0 is located; columns of these names are dropped from the events.
+_WORKING = ("_first", "_last", "_first_row", "_n_sessions", "_day0", "_security")
 
 
-def locate_day0(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
+@dataclass(frozen=True, eq=False)
+class EventPositions:
+    """Where day 0 of N events lies in the market's return panel.
+
+    Attributes
+    ----------
+    first_row, n_sessions : (N,) arrays of int
+        First row of the event's security, and how many it has.
+    day0 : (N,) array of int
+        Sessions from there to day 0.
+    security : (N,) array of int
+        Row of the event's security among the market's `first_rows`.
+    sign : (N,) array
+        +1, or -1 for an event whose returns are multiplied by -1.
+    """
+
+    first_row: Ints
+    n_sessions: Ints
+    day0: Ints
+    security: Ints
+    sign: Floats
+
+    @cached_property
+    def memory_order(self) -> Ints:
+        """Events by (security, day 0), which is the order of the panel's rows, (N,)."""
+        by_day = stable_argsort(self.day0)
+        return by_day[stable_argsort(self.security[by_day])]
+
+    def __len__(self) -> int:
+        """Count the events."""
+        return len(self.day0)
+
+    def take(self, rows: Ints | slice) -> EventPositions:
+        """Return the positions of some of the events."""
+        return EventPositions(*(getattr(self, part.name)[rows] for part in fields(EventPositions)))
+
+
+def locate_day0(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, EventPositions, pl.DataFrame]:
     """Find every event's day 0 among its security's sessions.
 
     Returns
     -------
-    placed : polars.DataFrame
-        The usable events sorted by `event_id`, ``date`` moved to the next session where it was no
-        session (``date_given`` keeps what was given), with ``_first_row``, ``_n_sessions``, ``_day0``, the
-        session's number, and ``_security``, the security's row among the market's `first_rows`.
+    events : polars.DataFrame
+        The usable events sorted by `event_id`, ``date`` moved to the next session where it was no session
+        (``date_given`` keeps what was given), with the security's ``mic``.
+    positions : EventPositions
+        Of these events, row by row, each with sign +1.
     attrition : polars.DataFrame
         ``event_id, reason, detail`` of the others.
     """
     events = schema.check(schema.Events, events, "events")
     if not events["event_id"].is_sorted():
         events = events.sort("event_id")
-    clash = {"date_given", "mic", "_first", "_last", *LOCATION}.intersection(events.columns)
-    rows = market.first_rows.with_row_index("_security").join(market.spans, on="symbol", how="left", validate="1:1")
-    own = {"first_row": "_first_row", "n_sessions": "_n_sessions", "first": "_first", "last": "_last"}
-    rows = rows.select("symbol", "mic", "_security", *own).rename(own)  # events may have columns of such names
-    frame = (
-        events.drop(clash)
-        .rename({"date": "date_given"})
-        .join(rows, on="symbol", how="left", validate="m:1", maintain_order="left")
-    )
+    frame = _with_security(events, market)
     frame = frame.with_columns(*_next_sessions(frame, market))
-    given, day0 = pl.col("date_given"), pl.col("date")
-    lost = pl.col("mic").is_null() | given.is_null() | (given < pl.col("_first")) | day0.is_null()
-    lost = (lost | (day0 > pl.col("_last"))).fill_null(value=False)  # a security without any return has no span
-    if {"align_reason", "align_detail"} <= set(frame.columns):
-        lost |= pl.col("align_reason").is_not_null()
-    dropped = frame.filter(lost)
-    kept = frame.filter(~lost) if dropped.height else frame
+    unusable = _without_day0(frame)
+    dropped = frame.filter(unusable)
+    usable = frame.filter(~unusable) if dropped.height else frame
     lead = ["event_id", "symbol", "date", "date_given"]
-    return kept.select(*lead, pl.exclude(*lead, "_first", "_last")), _attrition(dropped)
+    return usable.select(*lead, pl.exclude(*lead, *_WORKING)), _positions(usable), _attrition(dropped)
+
+
+def _with_security(events: pl.DataFrame, market: Market) -> pl.DataFrame:
+    """Add exchange, rows and span of prices of each event's security; null for unknown symbols."""
+    securities = market.first_rows.with_row_index("_security").join(
+        market.spans, on="symbol", how="left", validate="1:1"
+    )
+    working = {"first_row": "_first_row", "n_sessions": "_n_sessions", "first": "_first", "last": "_last"}
+    securities = securities.select("symbol", "mic", "_security", *working).rename(working)
+    clash = {"date_given", "mic", *_WORKING}.intersection(events.columns)
+    given = events.drop(clash).rename({"date": "date_given"})
+    return given.join(securities, on="symbol", how="left", validate="m:1", maintain_order="left")
 
 
 def _next_sessions(frame: pl.DataFrame, market: Market) -> list[pl.Series]:
-    """Date and number of the first session on or after `date_given` on each row's exchange, null where none is."""
+    """Return date and number of the first session on or after `date_given` on each row's exchange; null without one."""
     sessions = market.numbered.sort("mic", "date")
     mics = pl.Enum(sessions["mic"].unique().sort())
-    home = market.first_rows["mic"].cast(mics).to_physical().cast(pl.Int64).gather(frame["_security"]).fill_null(-1)
+    exchange_of_security = market.first_rows["mic"].cast(mics).to_physical().cast(pl.Int64)
+    exchange = exchange_of_security.gather(frame["_security"]).fill_null(-1).to_numpy()
     days = sessions["date"].to_physical().to_numpy().astype(np.int64)
     low, span = int(days.min()), int(days.max() - days.min()) + 2
     # one number for exchange and day: no exchange has a session on the last day of its stretch
     given = frame["date_given"].to_physical().cast(pl.Int64).fill_null(low + span).to_numpy()
-    wanted = home.to_numpy() * span + np.clip(given - low, 0, span - 1)
-    own = sessions["mic"].cast(mics).to_physical().to_numpy().astype(np.int64)
-    place = np.searchsorted(own * span + (days - low), wanted)
-    found = np.append(own, -2)[place] == home.to_numpy()
-    next_one = np.minimum(place, len(days) - 1)
-    columns = pl.DataFrame({"date": days[next_one].astype(np.int32), "_day0": sessions["session"].to_numpy()[next_one]})
-    there = pl.when(pl.Series(found))
-    return columns.select(there.then(pl.col("date").cast(pl.Date)), there.then("_day0")).get_columns()
+    requested = exchange * span + np.clip(given - low, 0, span - 1)
+    session_exchange = sessions["mic"].cast(mics).to_physical().to_numpy().astype(np.int64)
+    index = np.searchsorted(session_exchange * span + (days - low), requested)
+    exists = pl.when(pl.Series(np.append(session_exchange, -2)[index] == exchange))
+    index = np.minimum(index, len(days) - 1)
+    columns = pl.DataFrame({"date": days[index].astype(np.int32), "_day0": sessions["session"].to_numpy()[index]})
+    return columns.select(exists.then(pl.col("date").cast(pl.Date)), exists.then("_day0")).get_columns()
+
+
+def _without_day0(frame: pl.DataFrame) -> pl.Series:
+    """Mark the events whose day 0 is unknown or lies outside the security's prices."""
+    given, day0 = pl.col("date_given"), pl.col("date")
+    missing = pl.col("mic").is_null() | given.is_null() | (given < pl.col("_first")) | day0.is_null()
+    # a security without any return has no span
+    missing = (missing | (day0 > pl.col("_last"))).fill_null(value=False)
+    if {"align_reason", "align_detail"} <= set(frame.columns):
+        missing |= pl.col("align_reason").is_not_null()
+    return frame.select(missing.alias("unusable")).to_series()
+
+
+def _positions(usable: pl.DataFrame) -> EventPositions:
+    names = ("_first_row", "_n_sessions", "_day0", "_security")
+    first_row, n_sessions, day0, security = (usable[name].to_numpy().astype(np.int64) for name in names)
+    return EventPositions(first_row, n_sessions, day0, security, np.ones(usable.height))
 
 
 def _attrition(dropped: pl.DataFrame) -> pl.DataFrame:
-    """First reason that applies to each event without a day 0."""
+    """Give the first reason that applies to each event without a day 0."""
     reason = (
         pl.when(pl.col("mic").is_null())
         .then(pl.lit("unknown_symbol"))
@@ -97,47 +152,3 @@ def _attrition(dropped: pl.DataFrame) -> pl.DataFrame:
         detail = pl.coalesce("align_detail", detail)
         reason = pl.coalesce("align_reason", reason)
     return dropped.select("event_id", reason.alias("reason"), detail.alias("detail")).cast(ATTRITION)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True, eq=False)
-class EventPositions:
-    """Where N events lie in the market's panel.
-
-    Attributes
-    ----------
-    first_row, n_sessions : (N,) arrays of int
-        First row of the event's security, and how many it has.
-    day0 : (N,) array of int
-        Sessions from there to day 0.
-    security : (N,) array of int
-        Row of the event's security among the market's `first_rows`.
-    sign : (N,) array
-        +1, or -1 for an event whose returns are counted the other way round.
-    """
-
-    first_row: Ints
-    n_sessions: Ints
-    day0: Ints
-    security: Ints
-    sign: Floats
-
-    @classmethod
-    def of(cls, placed: pl.DataFrame) -> EventPositions:
-        """Of placed events, each counted as it is."""
-        names = ("_first_row", "_n_sessions", "_day0", "_security")
-        first_row, n_sessions, day0, security = (placed[name].to_numpy().astype(np.int64) for name in names)
-        return cls(first_row, n_sessions, day0, security, np.ones(placed.height))
-
-    @cached_property
-    def in_memory(self) -> Ints:
-        """Events in the order of the market's rows, which is that of its memory, (N,)."""
-        by_day = stable_argsort(self.day0)
-        return by_day[stable_argsort(self.security[by_day])]
-
-    def __len__(self) -> int:
-        """Number of events."""
-        return len(self.day0)
-
-    def take(self, rows: Ints | slice) -> EventPositions:
-        """Those of some of the events."""
-        return EventPositions(*(getattr(self, part.name)[rows] for part in fields(EventPositions)))

@@ -1,14 +1,11 @@
-"""The same sums as `marketimpact.models.linear`, straight from the market's columns: for many events at once.
+"""Compute the sums of `marketimpact.models.linear` straight from the columns of the panel, for many events at once.
 
 Windows are read where they lie or copied into a small buffer, so that memory does not grow with events times days.
 Sums keep the order of `linear.sum_days`: both ways give the same bits. Every loop runs in one thread and without
 Python's lock: callers share events out. Compiled once and kept on disk.
 
-What all of them read comes first: `columns`, the response and the regressors; `shifts`, by how many sessions each is
-later; `rf`, the risk-free rate, and `minus_rf`, from which columns it is taken; `spans`, the stretches of sessions
-relative to day 0; `places`, for each event the number of sessions of its security, the session of day 0, and where the
-security begins in every column and in `rf`: securities whose numbers are the same share the rows of the first;
-`excluded`, rows that are taken as missing, or none.
+Every kernel takes a `KernelInputs` first; those that forecast take a `ForecastInputs`, too (see
+`marketimpact.models.kernel_inputs`).
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ __all__ = ["event_days", "group_sums", "present", "residuals", "squares", "sums"
 
 @njit(nogil=True, cache=True)
 def _halved(a):  # type: ignore[no-untyped-def]
-    """Sum, the back half added to the front until one is left; overwrites them."""
+    """Sum by adding the back half to the front until one is left; overwrite the numbers."""
     n = len(a)
     while n > 1:
         half = (n + 1) // 2
@@ -47,7 +44,7 @@ def _total(a, space):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _product(a, a_bar, b, b_bar, space):  # type: ignore[no-untyped-def]
-    """Sum of products of deviations."""
+    """Sum products of deviations."""
     half = (len(a) + 1) // 2
     a_back, b_back = a[half:], b[half:]
     for d in range(len(a_back)):
@@ -58,8 +55,8 @@ def _product(a, a_bar, b, b_bar, space):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _held(column, first, width, n_sessions, first_row):  # type: ignore[no-untyped-def]
-    """Which of `width` sessions from `first` on a security's calendar has, from and to, and the column on these."""
+def _on_calendar(column, first, width, n_sessions, first_row):  # type: ignore[no-untyped-def]
+    """Locate the sessions, of `width` from `first` on, that a security's calendar has, and read the column there."""
     low = min(max(-first, 0), width)
     high = max(min(width, n_sessions - first), low)
     start = first_row + first
@@ -68,8 +65,8 @@ def _held(column, first, width, n_sessions, first_row):  # type: ignore[no-untyp
 
 @njit(nogil=True, cache=True)
 def _copy(target, column, first, n_sessions, first_row):  # type: ignore[no-untyped-def]
-    """Sessions of one security from `first` on, NaN where the calendar has none."""
-    low, high, source = _held(column, first, len(target), n_sessions, first_row)
+    """Copy sessions of one security from `first` on, NaN where the calendar has none."""
+    low, high, source = _on_calendar(column, first, len(target), n_sessions, first_row)
     inner = target[low:high]
     for d in range(len(inner)):
         inner[d] = source[d]
@@ -79,8 +76,8 @@ def _copy(target, column, first, n_sessions, first_row):  # type: ignore[no-unty
 
 @njit(nogil=True, cache=True)
 def _subtract(target, column, first, n_sessions, first_row):  # type: ignore[no-untyped-def]
-    """Take the same sessions of another column away from what `_copy` left."""
-    low, high, source = _held(column, first, len(target), n_sessions, first_row)
+    """Subtract the same sessions of another column."""
+    low, high, source = _on_calendar(column, first, len(target), n_sessions, first_row)
     inner = target[low:high]
     for d in range(len(inner)):
         inner[d] -= source[d]
@@ -88,15 +85,16 @@ def _subtract(target, column, first, n_sessions, first_row):  # type: ignore[no-
 
 @njit(nogil=True, cache=True)
 def _leave_out(target, excluded, first, n_sessions, first_row):  # type: ignore[no-untyped-def]
-    """NaN on excluded sessions."""
-    low, high, flags = _held(excluded, first, len(target), n_sessions, first_row)
+    """Set excluded sessions to NaN."""
+    low, high, flags = _on_calendar(excluded, first, len(target), n_sessions, first_row)
     _set_absent_in(target[low:high], ~flags, np.nan)
 
 
 @njit(nogil=True, cache=True)
-def _load(window, columns, shifts, rf, minus_rf, spans, place, excluded):  # type: ignore[no-untyped-def]
-    """The return, row 0, and the regressors of one event, NaN where missing."""
-    n_sessions, day0, begins, at = place[0], place[1], place[2:], 0
+def _load(window, inputs, row):  # type: ignore[no-untyped-def]
+    """Read the return, into row 0, and the regressors of one event, NaN where missing."""
+    columns, shifts, rf, minus_rf, spans, rows, excluded = inputs
+    n_sessions, day0, begins, at = rows[row, 0], rows[row, 1], rows[row, 2:], 0
     for s in range(len(spans)):
         first, end = day0 + spans[s, 0], at + spans[s, 1] - spans[s, 0] + 1
         for j in range(len(window)):
@@ -111,7 +109,7 @@ def _load(window, columns, shifts, rf, minus_rf, spans, place, excluded):  # typ
 
 @njit(nogil=True, cache=True)
 def _totals(window, totals, space):  # type: ignore[no-untyped-def]
-    """Sums of the return and of every regressor; whether no day is missing."""
+    """Sum the return and every regressor; return whether no day is missing."""
     complete = True
     for j in range(len(window)):
         totals[j] = _total(window[j], space)
@@ -122,7 +120,7 @@ def _totals(window, totals, space):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _complete_days(window, ok):  # type: ignore[no-untyped-def]
-    """Which days have the return and every regressor; the number of them."""
+    """Mark the days that have the return and every regressor, and count them."""
     n_obs = 0
     for d in range(len(ok)):
         ok[d] = True
@@ -135,7 +133,7 @@ def _complete_days(window, ok):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _set_absent(window, ok, values):  # type: ignore[no-untyped-def]
-    """Put a value into days that do not count: a mean there has no deviation."""
+    """Write a value into days that do not count: a mean there has no deviation."""
     for j in range(len(window)):
         _set_absent_in(window[j], ok, values[j])
 
@@ -148,20 +146,21 @@ def _set_absent_in(values, ok, value):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def sums(columns, shifts, rf, minus_rf, spans, places, excluded, centred):  # type: ignore[no-untyped-def]
-    """`linear.Sums` of every event: n_obs, y_bar, x_bar, total, gram, moment.
+def sums(inputs, centred):  # type: ignore[no-untyped-def]
+    """Compute the arrays of `CrossProducts` for every event: n_obs, y_bar, x_bar, total, gram, moment.
 
     Events one after the other that share all regressors, as the firms of one day do, have these products once.
     """
-    n, p, width = len(places), len(shifts) - 1, _width(spans)
+    shifts, spans, rows = inputs.shifts, inputs.spans, inputs.rows
+    n, p, width = len(rows), len(shifts) - 1, _width(spans)
     n_obs, bar = np.zeros(n, np.int64), np.zeros((n, p + 1))
     total, gram, moment = np.zeros(n), np.zeros((n, p, p)), np.zeros((n, p))
     window, ok, space = np.zeros((p + 1, width)), np.zeros(width, np.bool_), np.zeros(width)
     totals, zeros, complete = np.zeros(p + 1), np.zeros(p + 1), False
     for i in range(n):
         n_obs[i] = width
-        if complete and _same_regressors(places[i], places[i - 1]):
-            _load(window[:1], columns, shifts, rf, minus_rf, spans, places[i], excluded)
+        if complete and _same_regressors(rows[i], rows[i - 1]):
+            _load(window[:1], inputs, i)
             totals[0] = _total(window[0], space)
             if totals[0] == totals[0]:
                 bar[i], gram[i] = bar[i - 1], gram[i - 1]
@@ -171,7 +170,7 @@ def sums(columns, shifts, rf, minus_rf, spans, places, excluded, centred):  # ty
                 for j in range(p):
                     moment[i, j] = _product(window[j + 1], bar[i, j + 1], window[0], bar[i, 0], space)
                 continue
-        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+        _load(window, inputs, i)
         complete = _totals(window, totals, space)
         if not complete:
             n_obs[i] = _complete_days(window, ok)
@@ -193,7 +192,7 @@ def sums(columns, shifts, rf, minus_rf, spans, places, excluded, centred):  # ty
 
 @njit(nogil=True, cache=True)
 def _same_regressors(place, other):  # type: ignore[no-untyped-def]
-    """Whether two events have the same sessions and regressors; where their returns begin does not matter."""
+    """Return whether two events have the same sessions and regressors; their returns may begin elsewhere."""
     for k in range(len(place)):  # noqa: SIM110  # compiled
         if k != 2 and place[k] != other[k]:
             return False
@@ -201,13 +200,14 @@ def _same_regressors(place, other):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def squares(columns, shifts, rf, minus_rf, spans, places, excluded, bar, slopes):  # type: ignore[no-untyped-def]
-    """Sum of squared deviations that slopes leave, `bar` the means of return and regressors."""
+def squares(inputs, bar, slopes):  # type: ignore[no-untyped-def]
+    """Sum squared deviations that slopes leave, `bar` the means of return and regressors."""
+    shifts, spans, rows = inputs.shifts, inputs.spans, inputs.rows
     p, width = len(shifts) - 1, _width(spans)
     window, ok, space, fitted = np.zeros((p + 1, width)), np.zeros(width, np.bool_), np.zeros(width), np.zeros(width)
-    left = np.zeros(len(places))
-    for i in range(len(places)):
-        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+    left = np.zeros(len(rows))
+    for i in range(len(rows)):
+        _load(window, inputs, i)
         _complete_days(window, ok)
         _set_absent(window, ok, bar[i])
         _fill(fitted, 0.0)
@@ -221,22 +221,30 @@ def squares(columns, shifts, rf, minus_rf, spans, places, excluded, bar, slopes)
 
 
 @njit(nogil=True, cache=True)
-def residuals(columns, shifts, rf, minus_rf, spans, places, excluded, alpha, slopes):  # type: ignore[no-untyped-def]
-    """Return less expectation on complete days, NaN on the others, (N, M)."""
-    n, p, width = len(places), len(shifts) - 1, _width(spans)
+def residuals(inputs, alpha, slopes):  # type: ignore[no-untyped-def]
+    """Subtract the expectation from the return on complete days, NaN on the others, (N, M)."""
+    columns, shifts, minus_rf, spans, rows, excluded = (
+        inputs.columns,
+        inputs.shifts,
+        inputs.minus_rf,
+        inputs.spans,
+        inputs.rows,
+        inputs.excluded,
+    )
+    n, p, width = len(rows), len(shifts) - 1, _width(spans)
     left, window, fitted = np.empty((n, width)), np.zeros((p + 1, width)), np.zeros(width)
     as_they_are = len(spans) == 1 and not len(excluded) and not minus_rf.any()
     for i in range(n):
-        own, first = left[i], places[i, 1] + spans[0, 0]
-        if as_they_are and _inside(first, width, shifts, places[i]):
+        own, first = left[i], rows[i, 1] + spans[0, 0]
+        if as_they_are and _inside(first, width, shifts, rows[i]):
             _fill(own, 0.0)
             for j in range(slopes.shape[1]):
-                _add_fitted(own, _days(columns, j + 1, first, width, shifts, places[i]), 0.0, slopes[i, j])
-            y, normal = _days(columns, 0, first, width, shifts, places[i]), alpha[i]
+                _add_fitted(own, _days(columns, j + 1, first, width, shifts, rows[i]), 0.0, slopes[i, j])
+            y, normal = _days(columns, 0, first, width, shifts, rows[i]), alpha[i]
             for d in range(width):
                 own[d] = y[d] - (normal + own[d])
         else:
-            _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+            _load(window, inputs, i)
             _expect(fitted, window, alpha[i], slopes[i])
             y = window[0]
             for d in range(width):
@@ -246,7 +254,7 @@ def residuals(columns, shifts, rf, minus_rf, spans, places, excluded, alpha, slo
 
 @njit(nogil=True, cache=True)
 def _inside(first, width, shifts, place):  # type: ignore[no-untyped-def]
-    """Whether the calendar has all days of a window, so that they can be read where they lie."""
+    """Return whether the calendar has all days of a window, so that they can be read where they lie."""
     return first + shifts.min() >= 0 and first + width + shifts.max() <= place[0]
 
 
@@ -266,42 +274,46 @@ def _expect(fitted, window, alpha, slopes):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def event_days(columns, shifts, rf, minus_rf, spans, places, excluded, days, day_begins, fits):  # type: ignore[no-untyped-def]
-    """`fitting.EventDays` of every event; `fits`: alpha, slopes, sigma, centre, whitener, base of `linear.Fit`."""
-    alpha, slopes, sigma, centre, whitener, base = fits
-    n, p, width = len(places), len(shifts) - 1, _width(spans)
+def event_days(inputs, days, day_begins, forecast):  # type: ignore[no-untyped-def]
+    """Compute the arrays of `EventWindow` for every event."""
+    shifts, rf, minus_rf, spans, rows = inputs.shifts, inputs.rf, inputs.minus_rf, inputs.spans, inputs.rows
+    alpha, slopes, sigma = forecast.alpha, forecast.slopes, forecast.sigma
+    centre, root, mean = forecast.centre, forecast.leverage_root, forecast.mean_leverage
+    n, p, width = len(rows), len(shifts) - 1, _width(spans)
     ret, expected, ar, se = np.empty((n, width)), np.empty((n, width)), np.empty((n, width)), np.empty((n, width))
     loading, own, dates = np.zeros((n, width, p + 1)), np.empty((n, width)), np.empty((n, width), np.int64)
     window, fitted, free, load = np.zeros((p + 1, width)), np.zeros(width), np.zeros(width), np.zeros((p + 1, width))
     for i in range(n):
-        n_sessions, first = places[i, 0], places[i, 1] + spans[0, 0]
-        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+        n_sessions, first = rows[i, 0], rows[i, 1] + spans[0, 0]
+        _load(window, inputs, i)
         if minus_rf[0]:
-            _copy(free, rf, first, n_sessions, places[i, -1])
-        low, high, known = _held(days, first, width, n_sessions, day_begins[i])
+            _copy(free, rf, first, n_sessions, rows[i, -1])
+        low, high, known = _on_calendar(days, first, width, n_sessions, day_begins[i])
         dates[i, :low], dates[i, low:high], dates[i, high:] = NO_DAY, known, NO_DAY
         _expect(fitted, window, alpha[i], slopes[i])
         for d in range(width):
             ar[i, d] = window[0, d] - fitted[d]
             ret[i, d], expected[i, d] = window[0, d] + free[d], fitted[d] + free[d]
-        _load_errors(load, window, centre[i], whitener[i], base[i])
+        _load_errors(load, window, centre[i], root[i], mean[i])
         _forecast_error(ar[i], load, sigma[i], own[i], se[i])
         loading[i] = load.T
     return ret, expected, ar, se, loading, own, dates
 
 
 @njit(nogil=True, cache=True)
-def window_sums(columns, shifts, rf, minus_rf, spans, places, excluded, fits):  # type: ignore[no-untyped-def]
-    """`estimates.Sums` of every event over the one stretch of `spans`: CAR, its variance, and what one unit grew to."""
-    alpha, slopes, sigma, centre, whitener, base = fits
-    n, p, width = len(places), len(shifts) - 1, _width(spans)
+def window_sums(inputs, forecast):  # type: ignore[no-untyped-def]
+    """Compute the arrays of `CarSums` over the one stretch of `spans` for every event."""
+    shifts, rf, minus_rf, spans, rows = inputs.shifts, inputs.rf, inputs.minus_rf, inputs.spans, inputs.rows
+    alpha, slopes, sigma = forecast.alpha, forecast.slopes, forecast.sigma
+    centre, root, mean = forecast.centre, forecast.leverage_root, forecast.mean_leverage
+    n, p, width = len(rows), len(shifts) - 1, _width(spans)
     car, variance, grown, expected = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     window, fitted, free, load = np.zeros((p + 1, width)), np.zeros(width), np.zeros(width), np.zeros((p + 1, width))
     ar, space, ok = np.zeros(width), np.zeros(width), np.zeros(width, np.bool_)
     for i in range(n):
-        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+        _load(window, inputs, i)
         if minus_rf[0]:
-            _copy(free, rf, places[i, 1] + spans[0, 0], places[i, 0], places[i, -1])
+            _copy(free, rf, rows[i, 1] + spans[0, 0], rows[i, 0], rows[i, -1])
         _expect(fitted, window, alpha[i], slopes[i])
         for d in range(width):
             ar[d] = window[0, d] - fitted[d]
@@ -311,7 +323,7 @@ def window_sums(columns, shifts, rf, minus_rf, spans, places, excluded, fits):  
             n_days += ok[d]
             grown[i] *= 1.0 + (window[0, d] + free[d]) if ok[d] else 1.0
             expected[i] *= 1.0 + (fitted[d] + free[d]) if ok[d] else 1.0
-        _load_errors(load, window, centre[i], whitener[i], base[i])
+        _load_errors(load, window, centre[i], root[i], mean[i])
         if n_days < width:
             _set_absent_in(ar, ok, 0.0)
         error = 0.0
@@ -326,13 +338,13 @@ def window_sums(columns, shifts, rf, minus_rf, spans, places, excluded, fits):  
 
 
 @njit(nogil=True, cache=True)
-def _load_errors(load, window, centre, whitener, base):  # type: ignore[no-untyped-def]
-    """The loadings of forecast errors, (p + 1, L)."""
-    _fill(load[0], np.sqrt(base))
+def _load_errors(load, window, centre, leverage_root, mean_leverage):  # type: ignore[no-untyped-def]
+    """Compute the loadings of forecast errors, (p + 1, L)."""
+    _fill(load[0], np.sqrt(mean_leverage))
     for row in range(len(centre)):
         _fill(load[row + 1], 0.0)
         for j in range(len(centre)):
-            _add_distance(load[row + 1], window[j + 1], centre[j], whitener[row, j])
+            _add_distance(load[row + 1], window[j + 1], centre[j], leverage_root[row, j])
 
 
 @njit(nogil=True, cache=True)
@@ -343,7 +355,7 @@ def _add_distance(load, x, x_bar, weight):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _forecast_error(ar, load, sigma, own, se):  # type: ignore[no-untyped-def]
-    """Variances of days that have an abnormal return; no loading on the others."""
+    """Compute variances of days that have an abnormal return; others have no loading."""
     for d in range(len(ar)):
         if ar[d] != ar[d]:
             se[d], own[d], load[:, d] = np.nan, 0.0, 0.0
@@ -355,22 +367,31 @@ def _forecast_error(ar, load, sigma, own, se):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def present(columns, shifts, rf, minus_rf, spans, places, excluded):  # type: ignore[no-untyped-def]
-    """Which days have the return and every regressor, (N, M)."""
-    n, p, width = len(places), len(shifts) - 1, _width(spans)
+def present(inputs):  # type: ignore[no-untyped-def]
+    """Mark the days that have the return and every regressor, (N, M)."""
+    shifts, spans, rows = inputs.shifts, inputs.spans, inputs.rows
+    n, p, width = len(rows), len(shifts) - 1, _width(spans)
     found, window = np.empty((n, width), np.bool_), np.zeros((p + 1, width))
     for i in range(n):
-        _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+        _load(window, inputs, i)
         _complete_days(window, found[i])
     return found
 
 
 @njit(nogil=True, cache=True)
-def group_sums(columns, shifts, rf, minus_rf, spans, places, excluded, sign, ends, together):  # type: ignore[no-untyped-def]
-    """Sums over the events of each group, day by day, of return and regressors, (G, p + 1, M), and how many are there.
+def group_sums(inputs, sign, ends, together):  # type: ignore[no-untyped-def]
+    """Sum return and regressors over the events of each group, day by day, (G, p + 1, M), and count what is present.
 
     Groups are events up to `ends`. Where `together`, a day counts that has them all.
     """
+    columns, shifts, minus_rf, spans, rows, excluded = (
+        inputs.columns,
+        inputs.shifts,
+        inputs.minus_rf,
+        inputs.spans,
+        inputs.rows,
+        inputs.excluded,
+    )
     n_groups, p, width = len(ends), len(shifts) - 1, _width(spans)
     total, count = np.zeros((n_groups, p + 1, width)), np.zeros((n_groups, p + 1, width), np.int64)
     window, ok, complete = np.zeros((p + 1, width)), np.zeros(width, np.bool_), 0
@@ -378,17 +399,17 @@ def group_sums(columns, shifts, rf, minus_rf, spans, places, excluded, sign, end
     for g in range(n_groups):
         complete = 0
         for i in range(ends[g - 1] if g else 0, ends[g]):
-            first = places[i, 1] + spans[0, 0]
-            if as_they_are and sign[i] > 0 and _inside(first, width, shifts, places[i]):
+            first = rows[i, 1] + spans[0, 0]
+            if as_they_are and sign[i] > 0 and _inside(first, width, shifts, rows[i]):
                 absent = 0
                 for j in range(p + 1):
-                    absent += _n_absent(_days(columns, j, first, width, shifts, places[i]))
+                    absent += _n_absent(_days(columns, j, first, width, shifts, rows[i]))
                 if not absent:  # as nearly always
                     complete += 1
                     for j in range(p + 1):
-                        _add(_days(columns, j, first, width, shifts, places[i]), total[g, j])
+                        _add(_days(columns, j, first, width, shifts, rows[i]), total[g, j])
                     continue
-            _load(window, columns, shifts, rf, minus_rf, spans, places[i], excluded)
+            _load(window, inputs, i)
             if sign[i] < 0:
                 window[0] *= sign[i]
             if together:

@@ -168,7 +168,7 @@ def group_column(result: StudyResult, group: str | None) -> str | None:
 
 def report_windows(result: StudyResult, windows: Sequence[Window] | None) -> tuple[Window, ...]:
     """The windows asked for, or [0, 1] and [0, 0] as far as the event window reaches."""
-    first, last = result.estimation.windows.event
+    first, last = result.estimation.settings.event
     if windows:
         return tuple(check_window(window, "windows") for window in windows)
     if not first <= 0 <= last:

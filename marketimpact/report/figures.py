@@ -78,7 +78,7 @@ def path_figures(part: AnnouncementResult, story: ReportContent) -> tuple[list[F
 
 
 def _path(group: GroupResult) -> pl.DataFrame:
-    sessions = pl.col("tau") - int(group.result.estimation.windows.event[0]) + 1
+    sessions = pl.col("tau") - int(group.result.estimation.settings.event[0]) + 1
     noise = pl.lit(HALF * _noise(group.result)) * sessions.sqrt()
     return group.path.with_columns(pl.lit(group.name).alias("_group"), noise.fill_nan(None).alias("noise"))
 

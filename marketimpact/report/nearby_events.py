@@ -33,7 +33,7 @@ def around(part: AnnouncementResult, story: ReportContent) -> pl.DataFrame:
     market, events = story.result.market, part.result.events
     if story.chronology is None or not events.height or "mic" not in events.columns:
         return pl.DataFrame(schema=_EMPTY)
-    wide = _spans(part, story.result.estimation.windows.event, "first", "last")
+    wide = _spans(part, story.result.estimation.settings.event, "first", "last")
     spans = wide.join(_spans(part, story.primary, "inner_first", "inner_last"), on="mic", how="left", validate="1:1")
     day = pl.col("announced_at").dt.date()
     near = story.chronology.filter(

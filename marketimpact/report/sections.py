@@ -207,7 +207,7 @@ def _firms(part: AnnouncementResult, story: ReportContent) -> pl.DataFrame:
 
 
 def _firm_sheet(frame: pl.DataFrame, part: AnnouncementResult, story: ReportContent) -> ReportTable:
-    first, last = story.result.estimation.windows.event
+    first, last = story.result.estimation.settings.event
     with_day0 = first <= 0 <= last
     if with_day0:
         day0 = part.result.car(0, 0).select("event_id", pl.col("car").alias("ar_0"))
@@ -252,7 +252,7 @@ def _paths(story: ReportContent) -> Section:
         bands |= drawn
         if figures:
             blocks.append((part.headline, tuple(figures), ()))
-    first = story.result.estimation.windows.event[0]
+    first = story.result.estimation.settings.event[0]
     words = (
         f"Average abnormal returns cumulated from session {number(first, 0)}. The blue band is the 95% interval of the "
         f"mean at each session ({'; '.join(sorted(bands)) or 'none'}); with few events it is wide. "

@@ -9,12 +9,13 @@ from typing import Any, Literal
 import polars as pl
 import scipy
 
+from marketimpact.core import limits
 from marketimpact.display import charts
 from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import Alternative, SignificanceTest
 from marketimpact.study.questions import Answers, Questions
-from marketimpact.study.summary import SHOWN_WITH_TESTS, as_lines, headline_window, reasons, title
+from marketimpact.study.summary import as_lines, headline_window, reasons, title
 
 __all__ = ["Plot", "Show", "as_html"]
 
@@ -35,7 +36,7 @@ _TESTS = ("test", "null", "estimate", "statistic", "df", "p_value", "mde", "n_ev
 
 def as_html(result: Questions) -> str:
     """For a notebook: the lines, and the tests."""
-    small = 0 < result.events.height <= SHOWN_WITH_TESTS
+    small = 0 < result.events.height <= limits.EVENTS_TESTED_IN_REPR
     return lines_to_html(as_lines(result)) + (
         Show(result, result).test(*headline_window(result))._repr_html_() if small else ""
     )

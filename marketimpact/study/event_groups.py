@@ -78,10 +78,10 @@ def listed_twice(events: pl.DataFrame, market: Market) -> list[str]:
     return pairs["symbol"].sort().to_list()
 
 
-def placebo_residuals(estimates: Estimates, market: Market) -> LazyMatrix:
+def placebo_residuals(estimates: Estimates) -> LazyMatrix:
     """Residuals of all events, a column for each placebo announcement, (N, M); see `align_placebo_days`."""
     events = estimates.events
-    exchange, clocks = exchanges(estimates.location.security, market)
+    exchange, clocks = exchanges(estimates.positions.security, estimates.market)
     return align_placebo_days(
         estimates.residual_rows,
         estimates.date_rows,

@@ -185,8 +185,8 @@ class EventStudy:
         SpecificationError
             When the market lacks a factor of the model, and for an executor, chunk or memory that cannot be.
         """
-        sharing = ExecutionOptions(executor, chunk, memory, progress)
-        windows = EstimationSettings(
+        options = ExecutionOptions(executor, chunk, memory, progress)
+        settings = EstimationSettings(
             self.estimation_window,
             self.event_window,
             self.min_observations,
@@ -194,10 +194,8 @@ class EventStudy:
             serial_correlation=self.serial_correlation,
             excluded=self.exclude.rows(market) if isinstance(self.exclude, ExcludedDays) else None,
         )
-        estimates, attrition = estimate(events, market, self.model, windows, sharing)
+        estimates, attrition = estimate(events, market, self.model, settings, options)
         return StudyResult(
-            model=self.model,
-            market=market,
             estimation=estimates,
             attrition=attrition,
             recorded=partial(self.record, events.clone(), market),

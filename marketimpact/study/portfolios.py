@@ -7,25 +7,22 @@ from dataclasses import replace
 
 import numpy as np
 
+from marketimpact.core import limits
 from marketimpact.core.arrays import NO_DAY, Floats, Ints
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.core.threads import map_in_threads
-from marketimpact.estimation.design_matrix import estimation_cut, own_variance_of
-from marketimpact.estimation.estimates import Estimates, autocorrelation, cumulate
-from marketimpact.estimation.fit import CHUNK, group_sums
+from marketimpact.estimation.estimates import Estimates, cumulate
+from marketimpact.estimation.fit import autocorrelation, group_sums
 from marketimpact.events.exchange_clocks import ExchangeClock, hardly_overlapping
 from marketimpact.inference import Portfolios
-from marketimpact.market.market import Market
-from marketimpact.models import Model, forecast
+from marketimpact.models import forecast
 
 __all__ = ["portfolios"]
 
 
 def portfolios(
     estimates: Estimates,
-    market: Market,
-    model: Model,
     window: tuple[int, int],
     *,
     exchange: Ints,
@@ -43,11 +40,11 @@ def portfolios(
     used = factorize(exchange).kinds
     group = exchange if hardly_overlapping(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
     first, last = window
-    columns = slice(first - estimates.windows.event[0], last - estimates.windows.event[0] + 1)
+    columns = slice(first - estimates.settings.event[0], last - estimates.settings.event[0] + 1)
     day0 = estimates.events["date"].to_physical().to_numpy().astype(np.int64)
     if groups is None:
         groups = rows_by_code(factorize(day0 * len(clocks) + group))
-    members = _averages(estimates, market, model, window, groups=groups, calendar=day0 * len(clocks) + exchange)
+    members = _averages(estimates, window, groups=groups, calendar=day0 * len(clocks) + exchange)
     parts = [estimation for estimation, _ in members]
     width = max(len(days) for _, _, days in parts)
     n_regressors = parts[0][1].shape[1]
@@ -55,18 +52,19 @@ def portfolios(
     days_all = np.full((len(groups), width), NO_DAY, dtype=np.int64)
     for row, (y_mean, x_mean, days) in enumerate(parts):
         y_all[row, : len(days)], x_all[row, : len(days)], days_all[row, : len(days)] = y_mean, x_mean, days
+    model = estimates.model
     fitted = model.design.estimator(y_all, x_all, model.design)
     residuals = model.design.residuals(fitted, y_all, x_all)
-    if estimates.windows.serial_correlation:
+    if estimates.settings.serial_correlation:
         fitted = replace(fitted, rho=autocorrelation(residuals))
     y_window = np.stack([y for _, (y, _) in members])
     x_window = np.stack([x for _, (_, x) in members])
     expected, loading = forecast(fitted, x_window)
     ar = y_window - expected
     present = ~np.isnan(ar)
-    own = np.where(present, own_variance_of(fitted, x_window, model, estimates.windows, window), 0.0)
+    own = np.where(present, estimates.problem.own_variance(fitted, x_window, window), 0.0)
     car, variance = cumulate(ar, np.where(present[:, :, None], loading, 0.0), own, fitted)
-    enough = (fitted.n_obs >= estimates.windows.min_observations) & ~fitted.singular & present.any(axis=1)
+    enough = (fitted.n_obs >= estimates.settings.min_observations) & ~fitted.singular & present.any(axis=1)
     dates = estimates.dates_of(np.array([rows[0] for rows in groups]))[:, columns]
     return Portfolios(
         car=car,
@@ -83,8 +81,6 @@ def portfolios(
 
 def _averages(
     estimates: Estimates,
-    market: Market,
-    model: Model,
     window: tuple[int, int],
     *,
     groups: Sequence[Ints],
@@ -94,19 +90,19 @@ def _averages(
 
     Events of one `calendar`, (N,), have their sessions on the same dates.
     """
-    places, windows = estimates.location, estimates.windows
+    problem = estimates.problem
 
     def averaged(some: Sequence[Ints]) -> list[tuple[tuple[Floats, Floats, Ints], tuple[Floats, Floats]]]:
         found = []
-        total, count = group_sums(some, places, market, model, windows, span=window)
+        total, count = group_sums(problem, some, span=window)
         event = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-        total, count = group_sums(some, places, market, model, windows)
+        total, count = group_sums(problem, some)
         first = estimates.date_rows.rows(np.array([rows[0] for rows in some]))
         for k, rows in enumerate(some):
             if (calendar[rows] == calendar[rows[0]]).all():  # one exchange and one day 0: nothing to match
                 means = _on_days(total[k], count[k, 0], first[k], len(rows))
             else:
-                y, x = estimation_cut(places.take(rows), market, model, windows, instruments=True)
+                y, x, _ = problem.take(rows).design(instruments=True)
                 means = _by_date(y, x, estimates.date_rows.rows(rows))
             found.append((means, (event[k, 0], event[k, 1:].T)))
         return found
@@ -115,9 +111,9 @@ def _averages(
 
 
 def _batches(groups: Sequence[Ints]) -> Iterator[Sequence[Ints]]:
-    """Groups of `CHUNK` members or a few more: many are small, and read together."""
+    """Groups of `FIT_CHUNK_EVENTS` members or a few more: many are small, and read together."""
     ends = np.cumsum([len(rows) for rows in groups])
-    number = (ends - [len(rows) for rows in groups]) // CHUNK
+    number = (ends - [len(rows) for rows in groups]) // limits.FIT_CHUNK_EVENTS
     for part in np.split(np.arange(len(groups)), np.flatnonzero(np.diff(number)) + 1):
         yield [groups[k] for k in part.tolist()]
 

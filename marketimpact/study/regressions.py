@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Floats
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
-from marketimpact.estimation.design_matrix import estimation_cut
 from marketimpact.estimation.estimates import Estimates
-from marketimpact.market.market import Market
-from marketimpact.models import Model, fit
+from marketimpact.models import fit
 
 __all__ = ["across_events", "of_event", "wild_cluster_bootstrap"]
 
@@ -25,18 +23,18 @@ FEW_CLUSTERS = 20
 ROUNDING = 1e-10
 
 
-def of_event(one: Estimates, market: Market, model: Model) -> Any:
+def of_event(one: Estimates) -> Any:
     """Least squares on the complete observations of one event's estimation window."""
     import pandas as pd  # noqa: PLC0415  # both cost seconds of import that most runs do not need
     import statsmodels.api as sm  # noqa: PLC0415
 
-    design = model.design
+    model, design = one.model, one.model.design
     if design.estimator is not fit:
         raise SpecificationError(
             f"inspect shows ordinary least squares; {model.name} is estimated otherwise. "
             "Its coefficients are in result.estimates."
         )
-    y, x = estimation_cut(one.location, market, model, one.windows)
+    y, x, _ = one.problem.design()
     index = pd.to_datetime(one.estimation_dates[0].astype("datetime64[D]"))
     frame = pd.DataFrame(x[0], index=index, columns=[term.name for term in design.regressors])
     frame.insert(0, "excess_return" if design.excess else "ret", y[0])

@@ -44,10 +44,8 @@ class StudyResult:
 
     Attributes
     ----------
-    model : Model
-        Model of the normal return.
-    market : Market
-        The returns it was estimated on.
+    estimation : Estimates
+        Arrays behind the answers, for procedures of the package: not part of the public interface.
     attrition : polars.DataFrame
         ``event_id, reason, detail``: the events that could not be used.
     recorded : callable
@@ -56,8 +54,6 @@ class StudyResult:
         Column of the events whose values are the clusters; see `clustered`.
     """
 
-    model: Model
-    market: Market
     estimation: Estimates = field(repr=False)
     attrition: pl.DataFrame
     recorded: Callable[[], Mapping[str, str]] = field(repr=False)
@@ -71,6 +67,16 @@ class StudyResult:
     def record(self) -> Mapping[str, str]:
         """Specification, versions of packages and hash of each input. No wall clock."""
         return self.recorded()
+
+    @property
+    def model(self) -> Model:
+        """Model of the normal return."""
+        return self.estimation.model
+
+    @property
+    def market(self) -> Market:
+        """Returns that the model was estimated on."""
+        return self.estimation.market
 
     @property
     def events(self) -> pl.DataFrame:
@@ -88,7 +94,7 @@ class StudyResult:
         the session after the estimation window, and ``nll``, the negative log-likelihood of 100 times
         the return.
         """
-        return estimates_frame(self.estimation, self.model)
+        return estimates_frame(self.estimation)
 
     @property
     def abnormal_returns(self) -> pl.DataFrame:
@@ -127,7 +133,7 @@ class StudyResult:
             For a window outside the study's `event_window`.
         """
         columns = self._columns(first, last)
-        frame = car_frame(self.estimation, self.market, columns, past_limits=past_limits)
+        frame = car_frame(self.estimation, columns, past_limits=past_limits)
         if self.market.truth is not None:
             frame = frame.with_columns(true_cars(self.estimation, self.market.truth, columns))
         own = self.events.drop("symbol", *[c for c in _CAR_COLUMNS if c in self.events.columns])
@@ -154,7 +160,7 @@ class StudyResult:
             shock they share; *cross-sectional, correlation-adjusted* where besides the events are
             seen to have raised the variance over `first` to `last`; *forecast error* for a single event.
         """
-        event_first, event_last = self.estimation.windows.event
+        event_first, event_last = self.estimation.settings.event
         first = event_first if first is None else first
         last = event_last if last is None else last
         self._columns(first, last)
@@ -218,14 +224,12 @@ class StudyResult:
         """Rows of `events` that have a CAR over sessions `first` to `last`."""
         columns = self._columns(first, last)
         values = self.estimation
-        return np.flatnonzero(has_car(values.present[:, columns].sum(axis=1), last - first + 1, values.windows))
+        return np.flatnonzero(has_car(values.present[:, columns].sum(axis=1), last - first + 1, values.settings))
 
     def sample(self, first: int, last: int) -> Sample:
         """What the tests look at: the events with an abnormal return in the window."""
         return sample_of(
             self.estimation,
-            self.market,
-            self.model,
             window=(first, last),
             columns=self._columns(first, last),
             held=self.rows_with_car(first, last),
@@ -258,11 +262,11 @@ class StudyResult:
     @cached_property
     def _pairs(self) -> PairCorrelations:
         """Correlation of residuals of pairs of events; the same for all windows."""
-        return pairs_of(self.estimation, self.market)
+        return pairs_of(self.estimation)
 
     @cached_property
     def _placebo(self) -> LazyMatrix:
-        return placebo_residuals(self.estimation, self.market)
+        return placebo_residuals(self.estimation)
 
     def where(self, predicate: pl.Expr) -> StudyResult:
         """The same result for the events that meet a condition on the events' columns."""
@@ -299,7 +303,7 @@ class StudyResult:
             For a direction that is not 1 or -1, and for events of which `directions` says nothing.
         """
         sign = direction_signs(self.events, directions, by)
-        turned = self.estimation.turned(sign.to_numpy().astype(np.float64))
+        turned = self.estimation.with_signs(sign.to_numpy().astype(np.float64))
         return replace(self, estimation=replace(turned, events=self.events.with_columns(sign.alias("direction"))))
 
     def by(self, *columns: str) -> Grouped[StudyResult]:
@@ -321,7 +325,7 @@ class StudyResult:
             imposed, the difference on a constant.
         """
         row = self._row_of(event_id)
-        return regressions.of_event(self.estimation.take(np.array([row])), self.market, self.model)
+        return regressions.of_event(self.estimation.take(np.array([row])))
 
     def regress(
         self,
@@ -382,7 +386,7 @@ class StudyResult:
 
     def _columns(self, first: int, last: int) -> slice:
         first, last = check_window((first, last), "window")
-        event_first, event_last = self.estimation.windows.event
+        event_first, event_last = self.estimation.settings.event
         if first < event_first or last > event_last:
             raise SpecificationError(
                 f"window ({first}, {last}) reaches outside the study's event_window "

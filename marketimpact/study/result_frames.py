@@ -11,11 +11,12 @@ import polars as pl
 import scipy
 from numpy.typing import NDArray
 
+from marketimpact.core import limits
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.core.factorize import factorize
 from marketimpact.core.threads import map_in_threads
-from marketimpact.estimation.estimates import CarSums, Estimates, by_session, has_car, summed
-from marketimpact.estimation.fit import chunks
+from marketimpact.estimation.chunks import chunks
+from marketimpact.estimation.estimates import CarSums, Estimates, by_session, has_car, sum_window
 from marketimpact.inference import (
     Sample,
     adjust,
@@ -27,8 +28,6 @@ from marketimpact.inference import (
     sq_test,
     structure,
 )
-from marketimpact.market.market import Market
-from marketimpact.models import Model
 
 __all__ = ["abnormal_returns_frame", "caar_frame", "car_frame", "estimates_frame", "single_tests_frame", "true_cars"]
 
@@ -36,9 +35,9 @@ __all__ = ["abnormal_returns_frame", "caar_frame", "car_frame", "estimates_frame
 _COEFFICIENTS = {"market": "beta", "market_since_trade": "beta", "sessions_since_trade": "alpha"}
 
 
-def estimates_frame(values: Estimates, model: Model) -> pl.DataFrame:
+def estimates_frame(values: Estimates) -> pl.DataFrame:
     """One row per event; see `StudyResult.estimates`."""
-    fitted, design = values.fit, model.design
+    fitted, design = values.fit, values.model.design
     columns: dict[str, Any] = {"event_id": values.events["event_id"], "symbol": values.events["symbol"]}
     if design.intercept:
         columns["alpha"] = fitted.alpha
@@ -83,23 +82,19 @@ def single_tests_frame(sample: Sample, held: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(pl.col("sq_p", "p_romano_wolf").fill_nan(None))
 
 
-#: Events whose p-values are looked up at a time.
-PART = 65536
-
-
-def car_frame(estimates: Estimates, market: Market, columns: slice, *, past_limits: bool) -> pl.DataFrame:
+def car_frame(estimates: Estimates, columns: slice, *, past_limits: bool) -> pl.DataFrame:
     """``event_id, symbol, n_days, car, se, t, df, p, mde, scar, bhar, flags`` of every event; see `StudyResult.car`."""
-    sides = limit_sides(estimates, market)
+    sides = limit_sides(estimates)
     ends = _ends(estimates, sides, columns) if past_limits else np.full(len(sides), columns.stop)
     inside = _inside(columns.start, ends if past_limits else ends[:1], estimates.present.shape[1])
-    sums = _sums_within(estimates, inside) if past_limits else estimates.summed(columns)
+    sums = _sums_within(estimates, inside) if past_limits else estimates.car_sums(columns)
     n_days = ((estimates.present & inside) if past_limits else estimates.present[:, columns]).sum(axis=1)
-    usable = has_car(n_days, ends - columns.start, estimates.windows)
+    usable = has_car(n_days, ends - columns.start, estimates.settings)
     total, variance = np.where(usable, sums.car, np.nan), np.where(usable, sums.variance, np.nan)
     se = np.sqrt(variance)
     t = total / se
     # a short position does not compound as a long one
-    compounds = usable & (market.unit == "simple") & (estimates.sign > 0)
+    compounds = usable & (estimates.market.unit == "simple") & (estimates.sign > 0)
     frame = pl.DataFrame(
         {
             "event_id": estimates.events["event_id"],
@@ -117,14 +112,16 @@ def car_frame(estimates: Estimates, market: Market, columns: slice, *, past_limi
         }
     ).with_columns(pl.col("car", "se", "t", "p", "mde", "scar", "bhar").fill_nan(None))
     if past_limits:
-        last = estimates.windows.event[0] + ends - 1
+        last = estimates.settings.event[0] + ends - 1
         frame = frame.with_columns(pl.Series("last", last, dtype=pl.Int64))
     return frame
 
 
 def _two_sided(t: Floats, df: Ints) -> Floats:
     """p-values of Student's t, (N,) in and out."""
-    parts = map_in_threads(lambda part: 2.0 * scipy.special.stdtr(df[part], -np.abs(t[part])), chunks(len(t), PART))
+    parts = map_in_threads(
+        lambda part: 2.0 * scipy.special.stdtr(df[part], -np.abs(t[part])), chunks(len(t), limits.P_VALUE_PART_EVENTS)
+    )
     return np.concatenate(list(parts))
 
 
@@ -146,10 +143,10 @@ def true_cars(estimates: Estimates, truth: pl.DataFrame, columns: slice) -> pl.S
     ) * pl.Series(estimates.sign)
 
 
-def limit_sides(estimates: Estimates, market: Market) -> NDArray[np.int8]:
+def limit_sides(estimates: Estimates) -> NDArray[np.int8]:
     """+1 where an event day closed at the upper price limit, -1 at the lower, else 0, (N, W)."""
     sides = np.zeros(estimates.present.shape, dtype=np.int8)
-    hits = market.limit_hits.filter(pl.col("symbol").is_in(estimates.events["symbol"].unique().to_list()))
+    hits = estimates.market.limit_hits.filter(pl.col("symbol").is_in(estimates.events["symbol"].unique().to_list()))
     if hits.is_empty():
         return sides
     closes = by_session(estimates.events, estimates.dates)
@@ -182,8 +179,8 @@ def _inside(start: int, ends: NDArray[np.int64], width: int) -> Bools:
 
 def _sums_within(estimates: Estimates, inside: Bools) -> CarSums:
     """Sums over each event's own window."""
-    days = estimates.days
-    return summed(
+    days = estimates.event_window
+    return sum_window(
         replace(
             days,
             ar=np.where(inside, days.ar, np.nan),
@@ -200,7 +197,7 @@ def _flags(estimates: Estimates, sides: NDArray[np.int8], inside: Bools) -> pl.S
     quiet = bool(estimates.present.all()) and not sides.any()
     rows = np.flatnonzero([] if quiet else (inside & (~estimates.present | (sides != 0))).any(axis=1))
     inside = np.broadcast_to(inside, sides.shape)
-    for row, ret in zip(rows.tolist(), estimates.days_of(rows).ret, strict=True):
+    for row, ret in zip(rows.tolist(), estimates.event_window_of(rows).ret, strict=True):
         masks = {
             "no return on": np.isnan(ret),
             "no benchmark or factor on": ~estimates.present[row] & ~np.isnan(ret),
@@ -229,7 +226,7 @@ def caar_frame(
     first, last = window
     whole = sample_at(first, last)
     rose = whole.n > 0 and structure(whole).variance_rose
-    zero = estimates.windows.event[0]
+    zero = estimates.settings.event[0]
     steps = [
         _step(tau, estimates.ar[:, tau - zero], sample_at(first, tau), level, variance_rose=rose)
         for tau in range(first, last + 1)

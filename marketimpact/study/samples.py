@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from marketimpact.core.arrays import NO_DAY
+from marketimpact.core.arrays import NO_DAY, Floats
 from marketimpact.core.lazy_matrix import LazyMatrix
-from marketimpact.estimation.estimates import Estimates, panel
+from marketimpact.estimation.estimates import Estimates
 from marketimpact.events.exchange_clocks import hardly_overlapping
 from marketimpact.inference import PairCorrelations, Pool, Rows, Sample, layouts
-from marketimpact.market.market import Market
-from marketimpact.models import Model
 from marketimpact.study.event_groups import clusters, exchanges, firm_numbers
 from marketimpact.study.portfolios import portfolios
 
@@ -20,8 +18,6 @@ __all__ = ["pairs_of", "sample_of"]
 
 def sample_of(
     values: Estimates,
-    market: Market,
-    model: Model,
     *,
     window: tuple[int, int],
     columns: slice,
@@ -32,8 +28,8 @@ def sample_of(
 ) -> Sample:
     """The sample of a `window`, the `columns` of `values`, from the events `held` there; see `StudyResult.sample`."""
     part = values if len(held) == values.events.height else values.take(held)
-    pool = part if values.windows.strict else values
-    sums, present, dates = part.summed(columns), part.present[:, columns], part.dates_of
+    pool = part if values.settings.strict else values
+    sums, present, dates = part.car_sums(columns), part.present[:, columns], part.dates_of
     exchange, clocks = pairs.rows.exchange, pairs.rows.clocks
     return Sample(
         car=sums.car,
@@ -49,24 +45,24 @@ def sample_of(
             len(held), present.shape[1], lambda rows: np.where(present[rows], dates(rows)[:, columns], NO_DAY)
         ),
         event_ar=part.ar_rows,
-        event_se=part.day_rows("se"),
+        event_se=part.se_rows,
         pool=Pool(
-            placebo.take(held) if values.windows.strict else placebo,
+            placebo.take(held) if values.settings.strict else placebo,
             pool.ar_rows,
-            pool.day_rows("se"),
+            pool.se_rows,
             pool.fit.sigma,
         ),
         columns=columns,
         cluster=clusters(part.events, clustered_by),
         exchange=exchange[held],
         clocks=clocks,
-        symbol=part.location.security,
-        firm=firm_numbers(part.location.security, market),
-        intercept=model.design.intercept,
+        symbol=part.positions.security,
+        firm=firm_numbers(part.positions.security, part.market),
+        intercept=part.model.design.intercept,
         n_day0=part.events["date"].n_unique(),
-        panel=lambda: panel(part, market, model, window),
+        panel=lambda: _panel(part, window),
         portfolios=lambda: portfolios(
-            pool, market, model, window, exchange=exchange[held] if values.windows.strict else exchange, clocks=clocks
+            pool, window, exchange=exchange[held] if values.settings.strict else exchange, clocks=clocks
         ),
         pairs=pairs,
         layout=pairs.layout[held],
@@ -74,9 +70,9 @@ def sample_of(
     )
 
 
-def pairs_of(values: Estimates, market: Market) -> PairCorrelations:
+def pairs_of(values: Estimates) -> PairCorrelations:
     """What the correlation of residuals of pairs of events needs; the same for all windows."""
-    exchange, clocks = exchanges(values.location.security, market)
+    exchange, clocks = exchanges(values.positions.security, values.market)
     rows = Rows(values.residual_rows, values.date_rows, exchange, clocks)
     day0 = values.events["date"].to_physical().to_numpy().astype(np.int64)
     found = layouts(
@@ -90,3 +86,10 @@ def pairs_of(values: Estimates, market: Market) -> PairCorrelations:
         ),  # a pair counts there only if both orders of closing have enough sessions
     )
     return PairCorrelations(rows, found.of, found.place, found.ragged)
+
+
+def _panel(part: Estimates, window: tuple[int, int]) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return response and regressors of the estimation days and of a window, as the model reads them."""
+    y, x, _ = part.problem.design()
+    y_event, x_event, _ = part.problem.design(window)
+    return y, x, y_event, x_event

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from marketimpact.core import limits
 from marketimpact.inference import DEFAULT_TESTS, ONE_DATE, band_of, minimum_detectable_effect, structure, test_table
 from marketimpact.study.questions import Questions
 
-__all__ = ["SHOWN_WITH_TESTS", "as_lines", "headline_window", "reasons", "title"]
-
-#: Printing a result must not wait for tests that compare every pair of this many events.
-SHOWN_WITH_TESTS = 3000
+__all__ = ["as_lines", "headline_window", "reasons", "title"]
 
 
 def as_lines(result: Questions) -> list[str]:
@@ -20,7 +18,7 @@ def as_lines(result: Questions) -> list[str]:
     lines = [f"StudyResult: {title(result)}" + ("   [SIMULATED PRICES]" if result.market.simulated else "")]
     counts = [f"{events.height} event{'s' if events.height != 1 else ''}"]
     counts += [f"{events['symbol'].n_unique()} securities", f"{events['date'].n_unique()} day-0 dates"]
-    lines.append("  " + ", ".join(counts) + f"; event window {list(values.windows.event)}")
+    lines.append("  " + ", ".join(counts) + f"; event window {list(values.settings.event)}")
     if result.attrition.height:
         lines.append(f"  not used: {result.attrition.height} ({reasons(result.attrition)}); see .attrition")
     if events.height:
@@ -34,7 +32,7 @@ def _headline(result: Questions) -> list[str]:
     if sample.n == 0:
         return [f"  no event has a return in [{first}, {last}]"]
     lines = [f"  CAAR [{first}, {last}] {_size(float(sample.car.mean()), result)} over {sample.n} events"]
-    if sample.n > SHOWN_WITH_TESTS:
+    if sample.n > limits.EVENTS_TESTED_IN_REPR:
         return [*lines, f"  tests: ask .test({first}, {last})"]
     se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
     if np.isfinite(se):
@@ -63,11 +61,11 @@ def reasons(attrition: pl.DataFrame) -> str:
 
 def headline_window(result: Questions) -> tuple[int, int]:
     """Day 0 where the event window holds it, else all of it."""
-    first, last = result.estimation.windows.event
+    first, last = result.estimation.settings.event
     return (0, 0) if first <= 0 <= last else (first, last)
 
 
 def title(result: Questions) -> str:
     """Model and estimation window."""
-    first, last = result.estimation.windows.estimation
+    first, last = result.estimation.settings.estimation
     return f"{result.model.name}, estimated over [{first}, {last}]"

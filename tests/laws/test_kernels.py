@@ -11,8 +11,9 @@ from scipy.stats import rankdata
 
 import marketimpact as mi
 from marketimpact.core import lazy_matrix as rowwise
+from marketimpact.core import limits
 from marketimpact.core.lazy_matrix import LazyMatrix
-from marketimpact.estimation import fit as fitting
+from marketimpact.estimation.fit import EventWindow
 from marketimpact.inference.correlation import standardised as units
 from marketimpact.inference.correlation.missing_days import IncompletePair, ResidualBlock
 from marketimpact.inference.families import ranks
@@ -69,7 +70,9 @@ def run(world: tuple[pl.DataFrame, mi.Market], model: mi.models.Model, **options
         model=model, estimation_window=(-150, -11), event_window=(-3, 3), min_observations=30, **options
     )
     result = study.run(events, market)
-    assert result.estimation.days.ar.shape[0] == result.estimation.residuals.shape[0]  # both are kept from here on
+    assert (
+        result.estimation.event_window.ar.shape[0] == result.estimation.residuals.shape[0]
+    )  # both are kept from here on
     return result
 
 
@@ -78,16 +81,16 @@ def way(monkeypatch):
     """Sets which way is taken: 10**9 for arrays, 0 for kernels."""
 
     def take(kernels_from: int) -> None:
-        monkeypatch.setattr(fitting, "MANY", kernels_from)
-        monkeypatch.setattr(fitting, "SOME", kernels_from)
+        monkeypatch.setattr(limits, "COMPILED_FIT_EVENTS", kernels_from)
+        monkeypatch.setattr(limits, "COMPILED_FIT_EVENTS_ONCE_LOADED", kernels_from)
 
     return take
 
 
 def assert_same_bits(one: mi.StudyResult, other: mi.StudyResult) -> None:
     a, b = one.estimation, other.estimation
-    for name in fitting.DAYS:
-        np.testing.assert_array_equal(getattr(a.days, name), getattr(b.days, name), err_msg=name)
+    for name in EventWindow.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(a.event_window, name), getattr(b.event_window, name), err_msg=name)
     np.testing.assert_array_equal(a.present, b.present)
     np.testing.assert_array_equal(a.present, ~np.isnan(a.ar))
     for name in a.fit.__dataclass_fields__:
@@ -116,13 +119,13 @@ def test_cars_straight_from_the_market_are_those_of_the_days(world, model, windo
     study = mi.EventStudy(model=model, estimation_window=(-150, -11), event_window=(-3, 3), min_observations=30)
     way(10**9)
     few = study.run(events, market)
-    want, sums = few.car(*window), few.estimation.summed(slice(window[0] + 3, window[1] + 4))
+    want, sums = few.car(*window), few.estimation.car_sums(slice(window[0] + 3, window[1] + 4))
     assert want["n_days"].n_unique() > 1 or window == (0, 0)
     way(0)
     many = study.run(events, market)
     rows = many.estimation.ar_rows.rows(slice(0, many.events.height))
-    assert "days" not in vars(many.estimation)
-    found = many.estimation.summed(slice(window[0] + 3, window[1] + 4))
+    assert "event_window" not in vars(many.estimation)
+    found = many.estimation.car_sums(slice(window[0] + 3, window[1] + 4))
     for name, one, other in zip(sums._fields, sums, found, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=name)
     assert many.car(*window).equals(want)

@@ -120,7 +120,7 @@ def test_a_campaign_moves_as_one_and_keeps_clear():
     places = _Places.of(result, market, None, (0, 1))
     campaign = np.flatnonzero((result.events["campaign_id"] == "C").fill_null(value=False).to_numpy())
     moves = places.moves(campaign)
-    day0 = result.estimation.location.day0[campaign]
+    day0 = result.estimation.positions.day0[campaign]
     taken = {300, 303, 350}
     for move in moves.tolist():
         for day in set(day0.tolist()):

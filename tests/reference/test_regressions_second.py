@@ -141,7 +141,7 @@ def test_what_cannot_be_asked_is_told(result):
 def test_an_empty_value_is_told(result):
     first = result.events["event_id"][0]
     frame = result.events.with_columns(pl.when(pl.col("event_id") != first).then("size").alias("size"))
-    again = mi.EventStudy(estimation_window=result.estimation.windows.estimation, event_window=(0, 1)).run(
+    again = mi.EventStudy(estimation_window=result.estimation.settings.estimation, event_window=(0, 1)).run(
         frame.select("event_id", "symbol", "date", "size", "bank"), result.market
     )
     with pytest.warns(mi.MarketImpactWarning, match="1 events have an empty value"):

@@ -104,7 +104,7 @@ def placebo_curves(
     estimate, z = np.full(shape, np.nan), np.full(shape, np.nan)
     with bar(None, "Placebo curves", len(results) * len(filters) * len(windows), patience=PATIENCE) as done:
         for number, result in enumerate(results):
-            moved = placebo_residuals(result.estimation, result.market, result.model, shifts, windows)
+            moved = placebo_residuals(result.estimation, shifts, windows)
             for place, predicate in enumerate(filters.values()):
                 rows = result.rows_where(predicate)
                 part = result.where(predicate)
@@ -128,7 +128,7 @@ def _placebo_specification(
     sample, held = part.sample(*window), rows[part.rows_with_car(*window)]
     if not sample.n:
         return caar, z
-    pool = held if part.estimation.windows.strict else rows
+    pool = held if part.estimation.settings.strict else rows
     for draw in range(draws):
         car = moved.scar(draw, window, held) * sample.se
         caar[draw] = car.mean()

@@ -10,11 +10,10 @@ import polars as pl
 
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.errors import SpecificationError
-from marketimpact.estimation.design_matrix import estimation_cut
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.inference import block_sums, connected_groups, overlap_of
 from marketimpact.market.market import Market
-from marketimpact.models import Model, forecast
+from marketimpact.models import forecast
 from marketimpact.study.event_groups import exchanges, securities_of
 
 __all__ = ["MIN_POSITIONS", "PlaceboDays", "PlaceboResiduals", "draw_shifts", "placebo_residuals", "widened"]
@@ -132,9 +131,9 @@ def _draw(rng: np.random.Generator, positions: Sequence[Ints], draws: int) -> li
 
 
 def _common_stretch(estimates: Sequence[Estimates]) -> _CommonWindow:
-    first = max(values.windows.estimation[0] for values in estimates)
-    last = min(values.windows.estimation[1] for values in estimates)
-    event = estimates[0].windows.event
+    first = max(values.settings.estimation[0] for values in estimates)
+    last = min(values.settings.estimation[1] for values in estimates)
+    event = estimates[0].settings.event
     if last - first + 1 < MIN_POSITIONS + event[1] - event[0]:
         raise SpecificationError(
             f"The estimation windows share the sessions {first} to {last} only, which leaves fewer than "
@@ -147,9 +146,9 @@ def _common_stretch(estimates: Sequence[Estimates]) -> _CommonWindow:
         ids = values.events["event_id"].to_list()
         new = np.array([row for row, name in enumerate(ids) if name not in seen], dtype=np.int64)
         seen.update(ids)
-        columns = slice(first - values.windows.estimation[0], last - values.windows.estimation[0] + 1)
+        columns = slice(first - values.settings.estimation[0], last - values.settings.estimation[0] + 1)
         frames.append(values.events[new])
-        session.append(values.location.day0[new])
+        session.append(values.positions.day0[new])
         window_dates.append(values.dates[new])
         dates.append(values.estimation_dates[new, columns])
         present.append(~np.isnan(values.residuals[new, columns]))
@@ -271,7 +270,7 @@ class PlaceboResiduals:
 
 
 def placebo_residuals(
-    estimates: Estimates, market: Market, model: Model, shifts: PlaceboDays, windows: Sequence[tuple[int, int]]
+    estimates: Estimates, shifts: PlaceboDays, windows: Sequence[tuple[int, int]]
 ) -> PlaceboResiduals:
     """Look up the residuals at placebo positions.
 
@@ -280,9 +279,9 @@ def placebo_residuals(
     |z|^2)``. So sums are divided by their own standard error; whoever wants a CAR multiplies by its own. The
     stretch has a mean of its own, about which placebo sums vary less than a sum from outside does; see `widened`.
     """
-    first, last = estimates.windows.estimation
+    first, last = estimates.settings.estimation
     width = last - first + 1
-    _, x = estimation_cut(estimates.location, market, model, estimates.windows)
+    _, x, _ = estimates.problem.design()
     residuals = estimates.residuals[:, :width]
     _, loading = forecast(estimates.fit, x[:, :width])
     loading = np.where(np.isnan(residuals)[:, :, None], 0.0, loading)
@@ -300,7 +299,7 @@ def placebo_residuals(
     day0 = shifts.day0[:, rows["_at"].to_numpy().astype(np.int64)]
     dates = estimates.estimation_dates[:, :width]
     column = np.stack([np.searchsorted(row, days) for row, days in zip(dates, day0.T, strict=True)], axis=1)
-    event = estimates.windows.event
+    event = estimates.settings.event
     column = np.clip(column, -event[0], width - 1 - event[1])
     return PlaceboResiduals(column, standardised(1), event, estimates.se, sums)
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.estimation import executors
+from marketimpact.estimation.fit import EventWindow
 from marketimpact.estimation.positions import EventPositions
 from marketimpact.models import Fit
 from tests.conftest import golden, golden_events
@@ -34,7 +34,8 @@ MODELS = [
 def assert_same(one: mi.StudyResult, other: mi.StudyResult) -> None:
     """Every array to the last bit, in event order, and everything beside them."""
     arrays = {
-        name: (getattr(one.estimation.days, name), getattr(other.estimation.days, name)) for name in executors.DAYS
+        name: (getattr(one.estimation.event_window, name), getattr(other.estimation.event_window, name))
+        for name in EventWindow.__dataclass_fields__
     }
     for name in ("present", "residuals", "estimation_dates"):
         arrays[name] = getattr(one.estimation, name), getattr(other.estimation, name)
@@ -47,7 +48,7 @@ def assert_same(one: mi.StudyResult, other: mi.StudyResult) -> None:
         assert np.array_equal(left, right, equal_nan=left.dtype.kind == "f"), name
     assert one.events.equals(other.events)
     for part in fields(EventPositions):
-        places = getattr(one.estimation.location, part.name), getattr(other.estimation.location, part.name)
+        places = getattr(one.estimation.positions, part.name), getattr(other.estimation.positions, part.name)
         assert np.array_equal(*places), part.name
     assert one.attrition.equals(other.attrition)
     assert one.record == other.record

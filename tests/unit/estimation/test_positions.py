@@ -30,7 +30,8 @@ def test_day_0_is_the_next_session_of_the_own_exchange(market, wanted):
         schema={"event_id": pl.String, "symbol": pl.String, "date": pl.Date},
         orient="row",
     )
-    placed, attrition = locate_day0(events.reverse(), market)
+    located, positions, attrition = locate_day0(events.reverse(), market)
+    placed = located.with_columns(_day0=pl.Series(positions.day0), _security=pl.Series(positions.security))
     home = dict(market.first_rows.select("symbol", "mic").iter_rows())
     spans = {
         symbol: (first, last) for symbol, first, last in market.spans.select("symbol", "first", "last").iter_rows()
@@ -60,10 +61,10 @@ def test_days_before_1970_are_days_like_others():
     flat = pl.DataFrame({"date": days, "ret": [0.01 * (n % 3) for n in range(30)]})
     returns = pl.concat([flat.with_columns(pl.lit(symbol).alias("symbol")) for symbol in ("A", "B")])
     events = pl.DataFrame({"event_id": ["x", "y"], "symbol": ["A", "B"], "date": [date(1969, 12, 31)] * 2})
-    placed, attrition = locate_day0(events, mi.Market.from_returns(returns, flat))
+    placed, positions, attrition = locate_day0(events, mi.Market.from_returns(returns, flat))
     assert attrition.is_empty()
     assert placed["date"].to_list() == [date(1969, 12, 31)] * 2
-    assert placed["_day0"].to_list() == [11, 11]
+    assert positions.day0.tolist() == [11, 11]
 
 
 def test_columns_of_any_name_are_kept(market):
@@ -88,9 +89,9 @@ def test_a_security_without_any_return_says_so():
     returns = pl.concat([flat.with_columns(symbol=pl.lit("A")), flat.with_columns(none, symbol=pl.lit("B"))])
     events = pl.DataFrame({"event_id": ["x", "y"], "symbol": ["A", "B"], "date": [days[180]] * 2})
     market = mi.Market.from_returns(returns.select("symbol", "date", "ret"), flat)
-    placed, attrition = locate_day0(events, market)
+    _, positions, attrition = locate_day0(events, market)
     assert attrition.is_empty()
-    assert placed["_day0"].to_list() == [180, 180]
+    assert positions.day0.tolist() == [180, 180]
     told = mi.EventStudy(estimation_window=(-150, -11), event_window=(-3, 3)).run(events, market).attrition
     assert ("y", "too_few_observations") in told.select("event_id", "reason").rows()
     assert told["detail"].null_count() == 0

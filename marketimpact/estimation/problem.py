@@ -1,0 +1,126 @@
+"""What an estimation needs and nothing else: positions of the events, their market, the model and the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
+from marketimpact.estimation.design_matrix import DesignMatrix, window_rows
+from marketimpact.estimation.market_subset import subset_for
+from marketimpact.estimation.positions import EventPositions
+from marketimpact.estimation.windows import EstimationSettings
+from marketimpact.market.market import Market
+from marketimpact.models import Fit, Model
+
+__all__ = ["EstimationProblem"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EstimationProblem:
+    """N events, the market they happened in, the model of their normal return, and the settings of its estimation.
+
+    Attributes
+    ----------
+    positions : EventPositions
+        Security, session of day 0 and sign of every event.
+    market : Market
+        Returns, benchmarks and factors.
+    model : Model
+        Model of the normal return.
+    settings : EstimationSettings
+        Windows, least number of observations, treatment of missing and excluded days.
+    """
+
+    positions: EventPositions
+    market: Market
+    model: Model
+    settings: EstimationSettings
+
+    def __len__(self) -> int:
+        """Count the events."""
+        return len(self.positions)
+
+    def take(self, rows: Ints | slice) -> EstimationProblem:
+        """Return the problem of some of the events, over the same market."""
+        return replace(self, positions=self.positions.take(rows))
+
+    def subset(self, rows: Ints | slice) -> EstimationProblem:
+        """Return the problem of some of the events, over their securities only: small enough to send to a worker."""
+        positions, market, settings = subset_for(self.positions.take(rows), self.market, self.model, self.settings)
+        return EstimationProblem(positions, market, self.model, settings)
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """First and last session of every stretch that the model is estimated on."""
+        after = self.model.design.after
+        return [self.settings.estimation] if after is None else [self.settings.estimation, after]
+
+    @property
+    def n_estimation_days(self) -> int:
+        """Sessions of all stretches that the model is estimated on."""
+        return sum(last - first + 1 for first, last in self.spans)
+
+    def design(self, span: tuple[int, int] | None = None, *, instruments: bool = False) -> DesignMatrix:
+        """Read returns and regressors: of a span of sessions, or of all days that the model is estimated on.
+
+        Parameters
+        ----------
+        span : (int, int), optional
+            First and last session relative to day 0. By default the estimation window (and the stretch after the
+            event, where the model has one), in which excluded days are missing.
+        instruments : bool
+            Whether the model's instruments follow its regressors.
+        """
+        if span is not None:
+            return self._span_design(span, instruments=instruments)
+        parts = [self._span_design(each, instruments=instruments) for each in self.spans]
+        y, x, rf = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
+        return DesignMatrix(np.where(self.excluded_days(), np.nan, y), x, rf)
+
+    def _span_design(self, span: tuple[int, int], *, instruments: bool) -> DesignMatrix:
+        design, positions, market = self.model.design, self.positions, self.market
+
+        def column(name: str, shift: int = 0) -> Floats:
+            values, begins = market.series(name)
+            rows, inside = window_rows(positions, (span[0] + shift, span[1] + shift), begins[positions.security])
+            return np.where(inside, values[rows], np.nan)
+
+        terms = (*design.regressors, *design.instruments) if instruments else design.regressors
+        sign = positions.sign[:, None]
+        rows, inside = window_rows(positions, span, positions.first_row)
+        ret = np.where(inside, market.column(design.response)[rows], np.nan) * sign
+        rf = column("rf") * sign if design.excess else np.zeros(ret.shape)
+        x = np.empty((*ret.shape, len(terms)))
+        for number, term in enumerate(terms):
+            x[:, :, number] = column(term.column, term.shift)
+            if design.excess and term.column == "market":
+                x[:, :, number] -= column("rf", term.shift)
+        return DesignMatrix(ret - rf, x, rf)
+
+    def excluded_days(self) -> Bools:
+        """Mark estimation days that are taken as missing, (N, M); one False for all where there are none, (1, 1)."""
+        excluded = self.settings.excluded
+        if excluded is None:
+            return np.zeros((1, 1), dtype=bool)
+        parts = [window_rows(self.positions, span, self.positions.first_row) for span in self.spans]
+        return np.concatenate([excluded[rows] & inside for rows, inside in parts], axis=1)
+
+    def dates(self, span: tuple[int, int] | None = None) -> Ints:
+        """Date the sessions of a span, or of all estimation days, (N, D).
+
+        Days since 1970-01-01; `NO_DAY` outside the calendar.
+        """
+        if span is None:
+            return np.concatenate([self.dates(each) for each in self.spans], axis=1)
+        values, begins = self.market.dates
+        rows, inside = window_rows(self.positions, span, begins[self.positions.security])
+        return np.where(inside, values[rows], NO_DAY)
+
+    def own_variance(self, fit: Fit, x: Floats, span: tuple[int, int] | None = None) -> Floats:
+        """Return the variance of every event day's own shock in units of sigma squared, (N, L)."""
+        if self.model.design.own_variance is None:
+            return np.ones(x.shape[:2])
+        first, last = span or self.settings.event
+        return self.model.design.own_variance(fit, x, np.arange(first, last + 1) - self.settings.estimation[1])
