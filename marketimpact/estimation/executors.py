@@ -188,7 +188,7 @@ def _check_executor(executor: object) -> None:
 
 
 def _failed(events: pl.DataFrame, error: BaseException) -> BaseException:
-    """The error to raise for a chunk that failed: with its events."""
+    """Build the error for a chunk that failed, with its events."""
     which = _named(events["event_id"])
     if isinstance(error, MarketImpactError):
         error.add_note(f"In the chunk of {which}.")
@@ -200,13 +200,13 @@ def _failed(events: pl.DataFrame, error: BaseException) -> BaseException:
     )
 
 
-def _lost(placed: pl.DataFrame, rows: Sequence[Ints]) -> DataError:
-    events = placed[np.sort(np.concatenate(rows))]
+def _lost(events: pl.DataFrame, rows: Sequence[Ints]) -> DataError:
+    lost = events[np.sort(np.concatenate(rows))]
     return DataError(
-        f"The executor lost a worker process and takes no more work. {_named(events['event_id'])} were under way in "
-        f"{len(rows)} chunks and are in this error's rows. Most often a worker ran out of memory: make a new executor "
-        "with fewer workers, or set a smaller chunk=. Dask goes on without a worker that died.",
-        rows=events.select("event_id", "symbol", "date"),
+        f"The executor lost a worker process and takes no more work. {_named(lost['event_id'])} were being estimated "
+        f"in {len(rows)} chunks and are in this error's rows. Most often a worker ran out of memory: make a new "
+        "executor with fewer workers, or set a smaller chunk=. Dask goes on without a worker that died.",
+        rows=lost.select("event_id", "symbol", "date"),
     )
 
 

@@ -1,4 +1,4 @@
-"""The questions of a result, answered as a table to read or a chart to look at."""
+"""Accessors of a result: `result.show` for tables to read, `result.plot` for charts."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from marketimpact.study.summary import as_lines, headline_window, reasons, title
 __all__ = ["Plot", "Show", "as_html"]
 
 SIMULATED = "SIMULATED PRICES: invented returns with known effects; nothing here is about the firms."
-#: What a reader should know of the columns, where a frame has them.
+#: Notes on columns, for frames that have them.
 WHAT = {
     "valid": "valid: whether the test keeps its size for these events, given shared days and a raised variance.",
     "p": "p: two-sided from t(df), exact only under normality of the window's returns.",
-    "mde": "mde: the smallest effect found in 80 of 100 samples at the 5% level; smaller ones may be there unseen.",
+    "mde": "mde: minimum detectable effect (80% power, 5% level); smaller effects can go undetected.",
     "true_car": "true_car: what was put into the simulated prices.",
     "sq_p": "sq_p: from the rank of the CAR among the event's own placebo sums.",
     "p_romano_wolf": "p_holm, p_bh, p_by, p_romano_wolf: corrected for looking at all these events.",
@@ -44,10 +44,10 @@ def as_html(result: Questions) -> str:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Show:
-    """Tables to read: the same questions as those of the result, rounded and aligned, with what to know beneath.
+    """Tables to read: the answers of the result, rounded and aligned, with notes beneath.
 
-    The frames themselves come from the questions without `show`; a table keeps its own in ``.frame``. Called with
-    a frame about the result, such as ``result.show(mi.audit(...))``, it shows that one.
+    The frames themselves come from the same methods without `show`; a table keeps its own in ``.frame``. Called with
+    a frame about the result, such as ``result.show(mi.audit(...))``, it shows that frame.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class Show:
     def __call__(
         self, frame: pl.DataFrame, title: str = "", *, columns: Sequence[str] = (), notes: Sequence[str] = ()
     ) -> Table:
-        """Any frame about this result as a table: all of its columns unless some are named, and what to know of them.
+        """Show any frame about this result as a table: all of its columns unless some are named, with notes.
 
         Raises
         ------
@@ -81,16 +81,16 @@ class Show:
         if not isinstance(frame, pl.DataFrame):
             raise SpecificationError(
                 f"show() was given a {type(frame).__name__}; give it a frame about the result, such as "
-                "result.car(0, 1), or ask result.show.test(0, 1)."
+                "result.car(0, 1), or use result.show.test(0, 1)."
             )
-        if strangers := [name for name in columns if name not in frame.columns]:
-            raise SpecificationError(f"columns={strangers}: the frame has {', '.join(frame.columns)}.")
+        if unknown := [name for name in columns if name not in frame.columns]:
+            raise SpecificationError(f"columns={unknown}: the frame has {', '.join(frame.columns)}.")
         shown = tuple(columns or frame.columns)
-        said = [SIMULATED] if self._result.market.simulated else []
+        warning = [SIMULATED] if self._result.market.simulated else []
         return Table(
             frame,
             title,
-            notes=(*said, *notes, *(WHAT[name] for name in shown if name in WHAT)),
+            notes=(*warning, *notes, *(WHAT[name] for name in shown if name in WHAT)),
             columns=shown,
             muted="valid" if frame.schema.get("valid") == pl.Boolean else "",
             footnotes="note" if "note" in shown else "",
@@ -105,7 +105,7 @@ class Show:
         tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
         alternative: Alternative = "two-sided",
     ) -> Table:
-        """`StudyResult.test`: those that hold first, those that do not set back, every note written once."""
+        """`StudyResult.test`: valid ones first, invalid ones muted, every note written once."""
         frame = self._asked.test(first, last, tests=tests, alternative=alternative)
         shown = [*self._group_columns, *_TESTS]
         return self(
@@ -141,7 +141,7 @@ class Show:
         return self(self._result.estimates, f"Normal returns: {title(self._result)}")
 
     def __repr__(self) -> str:
-        """What can be asked."""
+        """List the tables."""
         return "Show: .test(0, 1), .car(0, 1), .caar(), .single_tests(0, 1), .attrition(), .estimates(), or (frame)"
 
 
@@ -199,12 +199,12 @@ class Plot:
         return charts.firm_effects(drawn, title=heading, simulated=self._result.market.simulated)
 
     def __repr__(self) -> str:
-        """What can be drawn."""
+        """List the charts."""
         return 'Plot: .path(-10, 10), .firms(0, 1, by="role"); .save("chart.html") keeps a chart'
 
 
 def _labels(frame: pl.DataFrame) -> pl.Series:
-    """A name for every event: the firm's where each has one event, else the event's."""
+    """Label every event: by its firm where each has one event, else by its identifier."""
     if "name" in frame.columns and frame["symbol"].is_unique().all():
         return frame.select(pl.format("{} ({})", pl.col("name").fill_null("–"), "symbol")).to_series()
     return frame["symbol"] if frame["symbol"].is_unique().all() else frame["event_id"]

@@ -1,4 +1,4 @@
-"""What each event belongs to: its cluster, its exchange, its firm, its placebo announcements."""
+"""Cluster, exchange, firm and sign of each event, and residuals aligned by placebo announcement."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ __all__ = [
 
 
 def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:
-    """Number of each event's announcement, or of its day 0 where events have no announcement, (N,).
+    """Code the cluster of each event, (N,): announcements, or days 0 where events have no announcement.
 
-    With `column` of its value there, where it has one.
+    With `column`, the values of that column instead, where an event has one.
     """
     own = "announcement_id" if "announcement_id" in events.columns else "date"
     if column is None:
@@ -41,12 +41,12 @@ def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:
 
 
 def securities_of(events: pl.DataFrame, market: Market) -> Ints:
-    """Row of each event's security among the market's `first_rows`, (N,)."""
+    """Look up the row of each event's security among the market's `first_rows`, (N,)."""
     return events["symbol"].cast(pl.Enum(market.first_rows["symbol"])).to_physical().to_numpy().astype(np.int64)
 
 
 def exchanges(security: Ints, market: Market) -> tuple[Ints, tuple[ExchangeClock, ...]]:
-    """Number of the exchange of each event's security, (N,), and the clocks that the numbers stand for.
+    """Code the exchange of each event's security, (N,), and return the clocks that the numbers stand for.
 
     Exchanges with the same sessions, such as XNAS and XNYS, count as one.
     """
@@ -65,12 +65,12 @@ def _same(one: ExchangeClock, other: ExchangeClock) -> bool:
 
 
 def firm_numbers(security: Ints, market: Market) -> Ints:
-    """Number of the firm of each event's security, (N,); two listings of which one names the other are one."""
+    """Code the firm of each event's security, (N,); two listings of which one names the other are one firm."""
     return factorize(market.first_rows["symbol"].replace(firms(market.securities))).place[security]
 
 
 def listed_twice(events: pl.DataFrame, market: Market) -> list[str]:
-    """Symbols of firms of which one announcement (or day) has both listings among the events, by firm."""
+    """List symbols of firms with both listings among the events of one announcement (or day), by firm."""
     own = "announcement_id" if "announcement_id" in events.columns else "date"
     firm = events.select("symbol", own, pl.Series("firm", firm_numbers(securities_of(events, market), market)))
     both = firm.filter(pl.col("symbol").n_unique().over("firm", own) > 1)
@@ -79,7 +79,7 @@ def listed_twice(events: pl.DataFrame, market: Market) -> list[str]:
 
 
 def placebo_residuals(estimates: Estimates) -> LazyMatrix:
-    """Residuals of all events, a column for each placebo announcement, (N, M); see `align_placebo_days`."""
+    """Align the residuals of all events, a column for each placebo announcement, (N, M); see `align_placebo_days`."""
     events = estimates.events
     exchange, clocks = exchanges(estimates.positions.security, estimates.market)
     return align_placebo_days(
@@ -96,7 +96,7 @@ def direction_signs(events: pl.DataFrame, directions: Mapping[str, int], by: str
     """1 or -1 for each event, (N,), by its value in the column `by`; see `StudyResult.signed`."""
     if not isinstance(directions, Mapping):
         raise SpecificationError(
-            f"signed() was given {_said(directions)}; it needs a direction, 1 or -1, for every value of a column: "
+            f"signed() was given {_described(directions)}; it needs a direction, 1 or -1, for every value of a column: "
             'signed({"restrictive": 1, "permissive": -1}, by="stance"). For a condition of your own make a column of '
             "the events first and name it in by=."
         )
@@ -105,16 +105,16 @@ def direction_signs(events: pl.DataFrame, directions: Mapping[str, int], by: str
     wrong = {value: sign for value, sign in directions.items() if sign not in (1, -1)}
     if wrong:
         raise SpecificationError(f"directions has {wrong}; a direction is 1 or -1.")
-    unsaid = events.filter(~pl.col(by).is_in(list(directions)).fill_null(value=False))
-    if unsaid.height:
-        values = ", ".join(map(repr, unsaid[by].unique().sort().to_list()))
+    unnamed = events.filter(~pl.col(by).is_in(list(directions)).fill_null(value=False))
+    if unnamed.height:
+        values = ", ".join(map(repr, unnamed[by].unique().sort().to_list()))
         raise SpecificationError(
-            f"{unsaid.height} events have {by} {values}, of which directions says nothing. Give it a direction, or "
+            f"{unnamed.height} events have {by} {values}, which directions does not name. Give each a direction, or "
             f"leave them out: result.where(pl.col({by!r}).is_in({sorted(directions)})).signed(...)."
         )
     return events[by].replace_strict(dict(directions), return_dtype=pl.Int64)
 
 
-def _said(value: object) -> str:
-    """What was given, without printing a frame."""
+def _described(value: object) -> str:
+    """Describe what was given without printing a frame."""
     return f"the expression {value}" if isinstance(value, pl.Expr) else f"a value of type {type(value).__name__}"

@@ -29,7 +29,7 @@ SPARE_OBSERVATIONS = 5
 
 @dataclass(frozen=True, slots=True)
 class EventStudy:
-    """What is estimated and over which days.
+    """Specification of an event study: the model of the normal return, its windows, and treatment of missing days.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class EventStudy:
             raise SpecificationError(f"model={name} is not a model value; write mi.MarketModel(), with brackets.")
         if not isinstance(self.serial_correlation, bool):
             raise SpecificationError(f"serial_correlation={self.serial_correlation!r} must be True or False.")
-        self._settle_missing()
+        self._check_missing()
         if self.exclude is not None and not isinstance(self.exclude, ExcludedDays):
             object.__setattr__(self, "exclude", ExcludedDays.of(self.exclude))
         after = self.model.design.after
@@ -113,15 +113,15 @@ class EventStudy:
 
     def _repr_html_(self) -> str:
         """For a notebook: one row per setting."""
-        told = [(item.name.replace("_", " "), repr(getattr(self, item.name))) for item in fields(self)]
+        settings = [(item.name.replace("_", " "), repr(getattr(self, item.name))) for item in fields(self)]
         rows = "".join(
             f"<tr><th scope='row' style='text-align:left'>{name}</th>"
             f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for name, value in told
+            for name, value in settings
         )
         return f"<table><caption>EventStudy: run(events, market) gives the result</caption>{rows}</table>"
 
-    def _settle_missing(self) -> None:
+    def _check_missing(self) -> None:
         if self.missing not in ("available", "strict", "trade_to_trade"):
             raise SpecificationError(f"missing={self.missing!r}: choose 'available', 'strict' or 'trade_to_trade'.")
         if self.missing != "trade_to_trade" or isinstance(self.model, TradeToTrade):
@@ -134,11 +134,11 @@ class EventStudy:
         object.__setattr__(self, "model", TradeToTrade())
 
     def but(self, **changes: Any) -> EventStudy:
-        """Copy with some options changed."""
-        known = [option.name for option in fields(self)]
-        strangers = sorted(set(changes) - set(known))
-        if strangers:
-            raise SpecificationError(f"EventStudy has no option {', '.join(strangers)}; it has {', '.join(known)}.")
+        """Return a copy with some options changed."""
+        options = [option.name for option in fields(self)]
+        unknown = sorted(set(changes) - set(options))
+        if unknown:
+            raise SpecificationError(f"EventStudy has no option {', '.join(unknown)}; it has {', '.join(options)}.")
         return replace(self, **changes)
 
     def run(
@@ -202,7 +202,7 @@ class EventStudy:
         )
 
     def record(self, events: pl.DataFrame, market: Market) -> dict[str, str]:
-        """What is needed to get the same numbers again; no clock, no path."""
+        """List what is needed to get the same numbers again; no clock, no path."""
         return {
             "study": repr(self),
             "prices": market.source,

@@ -1,4 +1,4 @@
-"""The questions of a result, asked of every group of its events."""
+"""Answers of a result for every group of its events."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ GROUPS_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Grouped(Generic[R]):
-    """The questions of a `StudyResult`, asked of every group of events; groups in sorted order."""
+    """Answers of a `StudyResult` for every group of events; groups in sorted order."""
 
     result: R
     columns: tuple[str, ...]
 
     def groups(self) -> list[tuple[tuple[Any, ...], R]]:
-        """Each group's values of the grouping columns, and its result."""
+        """Return each group's values of the grouping columns, and its result."""
         events = self.result.events.select(self.columns)
-        found = []
+        groups = []
         for values in events.unique().sort(self.columns, nulls_last=True).iter_rows():
             same = pl.all_horizontal(
                 pl.col(c).eq_missing(pl.lit(v, dtype=events.schema[c]))
                 for c, v in zip(self.columns, values, strict=True)
             )
-            found.append((values, self.result.where(same)))
-        return found
+            groups.append((values, self.result.where(same)))
+        return groups
 
     def car(self, first: int, last: int) -> pl.DataFrame:
-        """`StudyResult.car`, group columns first."""
+        """Return `StudyResult.car`, group columns first."""
         frame = self.result.car(first, last)
         return frame.select(*self.columns, pl.exclude(self.columns)).sort(*self.columns, "event_id", nulls_last=True)
 
     def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
-        """`StudyResult.caar` of every group."""
+        """Return `StudyResult.caar` of every group."""
         return self._stack([result.caar(first, last, level=level) for _, result in self.groups()])
 
     def test(
@@ -56,13 +56,13 @@ class Grouped(Generic[R]):
         tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
         alternative: Alternative = "two-sided",
     ) -> pl.DataFrame:
-        """`StudyResult.test` of every group."""
+        """Return `StudyResult.test` of every group."""
         return self._stack(
             [result.test(first, last, tests=tests, alternative=alternative) for _, result in self.groups()]
         )
 
     def single_tests(self, first: int, last: int) -> pl.DataFrame:
-        """`StudyResult.single_tests` with every group a family of its own.
+        """Return `StudyResult.single_tests` with every group a family of its own.
 
         By ``"announcement_id"``: which firms moved on a day, allowing for all that were looked at on that day. The
         family-wise error holds within each family, not over all of them together.
@@ -71,12 +71,12 @@ class Grouped(Generic[R]):
 
     @property
     def show(self) -> Show:
-        """The questions answered as tables to read: ``result.by("country").show.test(0, 1)``."""
+        """Answers as tables to read: ``result.by("country").show.test(0, 1)``."""
         return Show(self.result, self, self.columns)
 
     def __repr__(self) -> str:
-        """The groups and their numbers of events."""
-        lines = [f"Grouped by {', '.join(self.columns)}: ask .car, .caar, .test, .single_tests, .groups()"]
+        """List the groups and their numbers of events."""
+        lines = [f"Grouped by {', '.join(self.columns)}: use .car, .caar, .test, .single_tests, .groups()"]
         counts = self.result.events.group_by(self.columns).len("n").sort(self.columns, nulls_last=True)
         lines += [f"  {', '.join(map(str, values))}: {n} events" for *values, n in counts.iter_rows()]
         return "\n".join(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from marketimpact.core import limits
-from marketimpact.core.arrays import NO_DAY, Floats, Ints
+from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.core.threads import map_in_threads
@@ -16,9 +16,14 @@ from marketimpact.estimation.estimates import Estimates, cumulate
 from marketimpact.estimation.fit import autocorrelation, group_sums
 from marketimpact.events.exchange_clocks import ExchangeClock, hardly_overlapping
 from marketimpact.inference import Portfolios
-from marketimpact.models import forecast
+from marketimpact.models import Fit, forecast
 
 __all__ = ["portfolios"]
+
+#: Mean return (D,), mean regressors (D, p) and dates (D,) of a portfolio's estimation days.
+EstimationMeans = tuple[Floats, Floats, Ints]
+#: Mean return (L,) and mean regressors (L, p) of its event window.
+EventMeans = tuple[Floats, Floats]
 
 
 def portfolios(
@@ -29,7 +34,7 @@ def portfolios(
     clocks: tuple[ExchangeClock, ...],
     groups: Sequence[Ints] | None = None,
 ) -> Portfolios:
-    """Equal-weighted portfolios, through the same regression as single events.
+    """Form equal-weighted portfolios, and estimate them through the same regression as single events.
 
     One per day-0 date, or one per group of rows of `estimates`.
 
@@ -37,46 +42,61 @@ def portfolios(
     estimation window members are matched on the calendar date, and a date counts when at least half of them have
     a return; in the event window they are matched on tau.
     """
-    used = factorize(exchange).kinds
-    group = exchange if hardly_overlapping(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
-    first, last = window
-    columns = slice(first - estimates.settings.event[0], last - estimates.settings.event[0] + 1)
     day0 = estimates.events["date"].to_physical().to_numpy().astype(np.int64)
+    exchange_group = _exchange_groups(exchange, clocks)
     if groups is None:
-        groups = rows_by_code(factorize(day0 * len(clocks) + group))
+        groups = rows_by_code(factorize(day0 * len(clocks) + exchange_group))
+    first_members = np.array([rows[0] for rows in groups])
     members = _averages(estimates, window, groups=groups, calendar=day0 * len(clocks) + exchange)
-    parts = [estimation for estimation, _ in members]
-    width = max(len(days) for _, _, days in parts)
-    n_regressors = parts[0][1].shape[1]
-    y_all, x_all = np.full((len(groups), width), np.nan), np.full((len(groups), width, n_regressors), np.nan)
-    days_all = np.full((len(groups), width), NO_DAY, dtype=np.int64)
-    for row, (y_mean, x_mean, days) in enumerate(parts):
-        y_all[row, : len(days)], x_all[row, : len(days)], days_all[row, : len(days)] = y_mean, x_mean, days
-    model = estimates.model
-    fitted = model.design.estimator(y_all, x_all, model.design)
-    residuals = model.design.residuals(fitted, y_all, x_all)
-    if estimates.settings.serial_correlation:
-        fitted = replace(fitted, rho=autocorrelation(residuals))
-    y_window = np.stack([y for _, (y, _) in members])
-    x_window = np.stack([x for _, (_, x) in members])
-    expected, loading = forecast(fitted, x_window)
-    ar = y_window - expected
-    present = ~np.isnan(ar)
-    own = np.where(present, estimates.problem.own_variance(fitted, x_window, window), 0.0)
-    car, variance = cumulate(ar, np.where(present[:, :, None], loading, 0.0), own, fitted)
-    enough = (fitted.n_obs >= estimates.settings.min_observations) & ~fitted.singular & present.any(axis=1)
-    dates = estimates.dates_of(np.array([rows[0] for rows in groups]))[:, columns]
+    fit, residuals, residual_dates = _fit_portfolios(estimates, [means for means, _ in members])
+    car, variance, present = _portfolio_cars(estimates, fit, [means for _, means in members], window)
+    enough = (fit.n_obs >= estimates.settings.min_observations) & ~fit.singular & present.any(axis=1)
+    offset = estimates.settings.event[0]
+    dates = estimates.dates_of(first_members)[:, window[0] - offset : window[1] - offset + 1]
     return Portfolios(
         car=car,
         se=np.where(enough, np.sqrt(variance), np.nan),
-        df=fitted.df,
+        df=fit.df,
         n_events=np.array([len(rows) for rows in groups], dtype=np.int64),
         residuals=LazyMatrix.of(residuals),
-        residual_dates=LazyMatrix.of(days_all),
+        residual_dates=LazyMatrix.of(residual_dates),
         dates=np.where(present, dates, NO_DAY),
-        exchange=np.array([group[rows[0]] for rows in groups], dtype=np.int64),
+        exchange=exchange_group[first_members],
         clocks=clocks,
     )
+
+
+def _exchange_groups(exchange: Ints, clocks: tuple[ExchangeClock, ...]) -> Ints:
+    """Give every exchange portfolios of its own where some are hardly open together, else one group for all, (N,)."""
+    codes = factorize(exchange).kinds
+    return exchange if hardly_overlapping(clocks)[np.ix_(codes, codes)].any() else np.zeros_like(exchange)
+
+
+def _fit_portfolios(estimates: Estimates, means: Sequence[EstimationMeans]) -> tuple[Fit, Floats, Ints]:
+    """Fit the model to each portfolio's mean returns: the fit, residuals (G, M) and their dates (G, M)."""
+    design, n, width = estimates.model.design, len(means), max(len(dates) for _, _, dates in means)
+    y, x = np.full((n, width), np.nan), np.full((n, width, means[0][1].shape[1]), np.nan)
+    dates = np.full((n, width), NO_DAY, dtype=np.int64)
+    for row, (y_mean, x_mean, own_dates) in enumerate(means):
+        days = len(own_dates)
+        y[row, :days], x[row, :days], dates[row, :days] = y_mean, x_mean, own_dates
+    fit = design.estimator(y, x, design)
+    residuals = design.residuals(fit, y, x)
+    if estimates.settings.serial_correlation:
+        fit = replace(fit, rho=autocorrelation(residuals))
+    return fit, residuals, dates
+
+
+def _portfolio_cars(
+    estimates: Estimates, fit: Fit, means: Sequence[EventMeans], window: tuple[int, int]
+) -> tuple[Floats, Floats, Bools]:
+    """Sum each portfolio's abnormal returns: CAR and variance, (G,), and the days with a return, (G, L)."""
+    y, x = np.stack([y for y, _ in means]), np.stack([x for _, x in means])
+    expected, loading = forecast(fit, x)
+    ar = y - expected
+    present = ~np.isnan(ar)
+    own_variance = np.where(present, estimates.problem.own_variance(fit, x, window), 0.0)
+    return *cumulate(ar, np.where(present[:, :, None], loading, 0.0), own_variance, fit), present
 
 
 def _averages(
@@ -85,40 +105,40 @@ def _averages(
     *,
     groups: Sequence[Ints],
     calendar: Ints,
-) -> list[tuple[tuple[Floats, Floats, Ints], tuple[Floats, Floats]]]:
-    """Means over each group's members: of the estimation window by date, of the event window by tau.
+) -> list[tuple[EstimationMeans, EventMeans]]:
+    """Average each group's members: in the estimation window by date, in the event window by tau.
 
     Events of one `calendar`, (N,), have their sessions on the same dates.
     """
     problem = estimates.problem
 
-    def averaged(some: Sequence[Ints]) -> list[tuple[tuple[Floats, Floats, Ints], tuple[Floats, Floats]]]:
-        found = []
+    def averaged(some: Sequence[Ints]) -> list[tuple[EstimationMeans, EventMeans]]:
+        means = []
         total, count = group_sums(problem, some, span=window)
         event = np.where(count > 0, total / np.maximum(count, 1), np.nan)
         total, count = group_sums(problem, some)
         first = estimates.date_rows.rows(np.array([rows[0] for rows in some]))
         for k, rows in enumerate(some):
             if (calendar[rows] == calendar[rows[0]]).all():  # one exchange and one day 0: nothing to match
-                means = _on_days(total[k], count[k, 0], first[k], len(rows))
+                estimation = _on_days(total[k], count[k, 0], first[k], len(rows))
             else:
                 y, x, _ = problem.take(rows).design(instruments=True)
-                means = _by_date(y, x, estimates.date_rows.rows(rows))
-            found.append((means, (event[k, 0], event[k, 1:].T)))
-        return found
+                estimation = _by_date(y, x, estimates.date_rows.rows(rows))
+            means.append((estimation, (event[k, 0], event[k, 1:].T)))
+        return means
 
     return [each for part in map_in_threads(averaged, _batches(groups)) for each in part]
 
 
 def _batches(groups: Sequence[Ints]) -> Iterator[Sequence[Ints]]:
-    """Groups of `FIT_CHUNK_EVENTS` members or a few more: many are small, and read together."""
+    """Yield groups of `FIT_CHUNK_EVENTS` members or a few more: many are small, and read together."""
     ends = np.cumsum([len(rows) for rows in groups])
     number = (ends - [len(rows) for rows in groups]) // limits.FIT_CHUNK_EVENTS
     for part in np.split(np.arange(len(groups)), np.flatnonzero(np.diff(number)) + 1):
         yield [groups[k] for k in part.tolist()]
 
 
-def _on_days(total: Floats, count: Ints, dates: Ints, n: int) -> tuple[Floats, Floats, Ints]:
+def _on_days(total: Floats, count: Ints, dates: Ints, n: int) -> EstimationMeans:
     """Mean return and regressors, (p + 1, M) sums given, on each date that at least half of n members have."""
     order = np.argsort(dates, kind="stable")
     order = order[(dates[order] != NO_DAY) & (2 * count[order] >= n)]
@@ -126,8 +146,8 @@ def _on_days(total: Floats, count: Ints, dates: Ints, n: int) -> tuple[Floats, F
     return mean[0], mean[1:].T, dates[order]
 
 
-def _by_date(y: Floats, x: Floats, dates: Ints) -> tuple[Floats, Floats, Ints]:
-    """The same of members whose sessions are matched by date; (n, M), (n, M, p) and (n, M) in."""
+def _by_date(y: Floats, x: Floats, dates: Ints) -> EstimationMeans:
+    """Average members whose sessions are matched by date; (n, M), (n, M, p) and (n, M) in."""
     present = ~(np.isnan(y) | np.isnan(x).any(axis=2)) & (dates != NO_DAY)
     axis = np.unique(dates[present])
     column = np.searchsorted(axis, dates[present])
@@ -136,5 +156,5 @@ def _by_date(y: Floats, x: Floats, dates: Ints) -> tuple[Floats, Floats, Ints]:
     x_mean = np.empty((len(axis), x.shape[2]))
     for regressor in range(x.shape[2]):
         x_mean[:, regressor] = np.bincount(column, weights=x[:, :, regressor][present], minlength=len(axis)) / count
-    kept = 2 * count >= len(y)
-    return y_mean[kept], x_mean[kept], axis[kept]
+    enough = 2 * count >= len(y)
+    return y_mean[enough], x_mean[enough], axis[enough]

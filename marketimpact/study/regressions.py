@@ -1,4 +1,4 @@
-"""Doors to statsmodels: one event's regression, and regressions across events."""
+"""Regressions through statsmodels: one event's estimation window, and CARs across events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROUNDING = 1e-10
 
 
 def of_event(one: Estimates) -> Any:
-    """Least squares on the complete observations of one event's estimation window."""
+    """Fit least squares to the complete observations of one event's estimation window."""
     import pandas as pd  # noqa: PLC0415  # both cost seconds of import that most runs do not need
     import statsmodels.api as sm  # noqa: PLC0415
 
@@ -48,7 +48,7 @@ def of_event(one: Estimates) -> Any:
 
 
 def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str], weights: str | None) -> Any:
-    """Least squares by formula on one row per event, with covariance robust to one or two kinds of clusters."""
+    """Fit least squares by formula to one row per event, with covariance robust to one or two kinds of clusters."""
     import pandas as pd  # noqa: PLC0415
     import statsmodels.formula.api as smf  # noqa: PLC0415
 
@@ -60,8 +60,8 @@ def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str],
             raise SpecificationError(f"cluster={name!r} is no column of the events: {', '.join(car.columns)}.")
     if weights not in (None, "precision"):
         raise SpecificationError(f"weights={weights!r}: choose None, or 'precision' for one over the squared se.")
-    held = car.drop_nulls("car")
-    data = held.drop(c for c, kind in held.schema.items() if isinstance(kind, pl.List | pl.Datetime))
+    with_car = car.drop_nulls("car")
+    data = with_car.drop(c for c, kind in with_car.schema.items() if isinstance(kind, pl.List | pl.Datetime))
     # by way of arrays, so that an empty number arrives as NaN and not as an object
     frame = pd.DataFrame(
         {c: data[c].to_numpy() if kind.is_numeric() else data[c].to_list() for c, kind in data.schema.items()}
@@ -71,12 +71,12 @@ def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str],
     else:
         model = smf.wls(formula, data=frame, weights=1.0 / frame["se"] ** 2)
     used = data[[int(row) for row in model.data.row_labels]].select(columns)
-    _tell_of_clusters(used, n_dropped=data.height - used.height)
+    _check_clusters(used, n_dropped=data.height - used.height)
     groups = used.select(pl.col(columns).rank("dense").cast(pl.Int64)).to_numpy()
     return model.fit(cov_type="cluster", cov_kwds={"groups": groups[:, 0] if len(columns) == 1 else groups}, use_t=True)
 
 
-def _tell_of_clusters(used: pl.DataFrame, n_dropped: int) -> None:
+def _check_clusters(used: pl.DataFrame, n_dropped: int) -> None:
     """Refuse a single cluster; warn of few, and of rows without a value."""
     missing = [name for name in used.columns if used[name].null_count()]
     if missing:
@@ -104,7 +104,7 @@ def _tell_of_clusters(used: pl.DataFrame, n_dropped: int) -> None:
 
 
 def wild_cluster_bootstrap(fitted: Any, *, draws: int = 9999, seed: int = 0) -> pl.DataFrame:
-    """p-values of a clustered regression that hold with few clusters.
+    """Compute p-values of a clustered regression that are valid with few clusters.
 
     For each coefficient the model is fitted with that coefficient at zero, whole clusters of its residuals
     change sign at random, and the t statistic of the sample is placed among those of the samples so made.
@@ -165,7 +165,7 @@ def wild_cluster_bootstrap(fitted: Any, *, draws: int = 9999, seed: int = 0) -> 
 
 
 def _signs(n_clusters: int, draws: int, seed: int) -> Floats:
-    """Sign patterns (B, G): all of them where they are no more than `draws`, else `draws` at random."""
+    """Draw sign patterns (B, G): all of them where they are no more than `draws`, else `draws` at random."""
     if draws < 1:
         raise SpecificationError(f"draws={draws!r}: give the number of sign patterns, such as 9999.")
     if 2**n_clusters <= draws:
@@ -175,7 +175,7 @@ def _signs(n_clusters: int, draws: int, seed: int) -> Floats:
 
 
 def _wild_p(y: Floats, x: Floats, column: int, group: NDArray[np.int64], signs: Floats) -> float:
-    """Share of sign patterns whose t is at least as large as the sample's, the null imposed."""
+    """Compute the share of sign patterns whose t is at least as large as the sample's, the null imposed."""
     n_clusters = signs.shape[1]
     inverse = np.linalg.pinv(x.T @ x)
     weights = x @ inverse[:, column]  # the coefficient is weights @ y

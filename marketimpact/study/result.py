@@ -1,4 +1,4 @@
-"""StudyResult: the answer of a study and the questions one can ask of it."""
+"""StudyResult: the estimates of a study, and what can be computed from them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _CAR_COLUMNS = ("n_days", "car", "se", "t", "df", "p", "mde", "scar", "bhar", "f
 
 @dataclass(frozen=True, eq=False)
 class StudyResult:
-    """One long answer, keyed by (event_id, tau), and questions asked of it.
+    """Result of a study: estimates and abnormal returns, keyed by (event_id, tau), and what follows from them.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class StudyResult:
     attrition : polars.DataFrame
         ``event_id, reason, detail``: the events that could not be used.
     recorded : callable
-        Gives `record`, which is made when it is asked for: hashes take time.
+        Gives `record`, which is computed when it is first read: hashes take time.
     clustered_by : str or None
         Column of the events whose values are the clusters; see `clustered`.
     """
@@ -60,7 +60,7 @@ class StudyResult:
     clustered_by: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What it is made of, without what was asked since."""
+        """Return the fields without what was computed since."""
         return {part.name: self.__dict__[part.name] for part in fields(self)}
 
     @cached_property
@@ -155,7 +155,7 @@ class StudyResult:
             ``tau, aar, caar, se, ci_low, ci_high, mde, n_events, band``. `mde` is the smallest mean effect found in
             80 of 100 samples at the 5% level with this standard error. `caar` is the mean over events of
             their CAR from `first` to `tau`. `band` names the standard error, which follows the tests that
-            hold for the whole window: *cross-sectional* where no two events share a day; *forecast
+            are valid for the whole window: *cross-sectional* where no two events share a day; *forecast
             error, correlation-adjusted* where they do, since the spread across events misses the
             shock they share; *cross-sectional, correlation-adjusted* where besides the events are
             seen to have raised the variance over `first` to `last`; *forecast error* for a single event.
@@ -193,11 +193,11 @@ class StudyResult:
         -------
         polars.DataFrame
             ``test, null, estimate, se, statistic, df, p_value, mde, n_events, valid, note``: one row per
-            test, those that hold for these events first. `valid` says whether the test keeps its
+            test, the valid ones first. `valid` says whether the test keeps its
             size given that these events share days (or not) and raised the variance (or not); `note`
             says why not, and what was assumed. `mde` is the smallest effect, in the unit of `estimate` and the
-            direction of `alternative`, that the test finds in 80 of 100 samples at the 5% level. A test that cannot
-            speak has ``statistic`` nan.
+            direction of `alternative`, that the test finds in 80 of 100 samples at the 5% level. An undefined
+            test has ``statistic`` nan.
         """
         if alternative not in ("two-sided", "greater", "less"):
             raise SpecificationError(f"alternative={alternative!r}: choose 'two-sided', 'greater' or 'less'.")
@@ -227,19 +227,19 @@ class StudyResult:
         return np.flatnonzero(has_car(values.present[:, columns].sum(axis=1), last - first + 1, values.settings))
 
     def sample(self, first: int, last: int) -> Sample:
-        """What the tests look at: the events with an abnormal return in the window."""
+        """Return the input of the significance tests: one row per event with an abnormal return in the window."""
         return sample_of(
             self.estimation,
             window=(first, last),
             columns=self._columns(first, last),
-            held=self.rows_with_car(first, last),
+            rows=self.rows_with_car(first, last),
             placebo=self._placebo,
             pairs=self._pairs,
             clustered_by=self.clustered_by,
         )
 
     def clustered(self, column: str) -> StudyResult:
-        """The same result with other clusters: what the tests over dates take as separate draws.
+        """Return the same result with other clusters, which tests over dates take as independent draws.
 
         Parameters
         ----------
@@ -269,7 +269,7 @@ class StudyResult:
         return placebo_residuals(self.estimation)
 
     def where(self, predicate: pl.Expr) -> StudyResult:
-        """The same result for the events that meet a condition on the events' columns."""
+        """Return the same result for the events that meet a condition on the events' columns."""
         return replace(self, estimation=self.estimation.take(self.rows_where(predicate)))
 
     def rows_where(self, predicate: pl.Expr) -> NDArray[np.int64]:
@@ -278,7 +278,7 @@ class StudyResult:
         return self.events.with_row_index("_row").filter(predicate)["_row"].to_numpy().astype(np.int64)
 
     def signed(self, directions: Mapping[str, int], *, by: str = "stance") -> StudyResult:
-        """The same result with the abnormal returns of some events counted the other way round.
+        """Return the same result with the abnormal returns of some events multiplied by -1.
 
         Pools restrictive and permissive announcements of one kind: the mean is then the effect of a step in
         the direction counted +1, if steps back have the opposite effect of the same size.
@@ -293,23 +293,23 @@ class StudyResult:
         Returns
         -------
         StudyResult
-            With ``direction`` in its events. Returns, expectations, coefficients and residuals are turned
-            alike, as if the security were sold short; `bhar` is null where they are. `where` and `by` after it
-            ask whether the two directions differ in size.
+            With ``direction`` in its events. Returns, expectations, coefficients and residuals change
+            sign alike, as if the security were sold short; `bhar` is null where they do. Use `where` and `by` on it
+            to compare the size of the two directions.
 
         Raises
         ------
         SpecificationError
-            For a direction that is not 1 or -1, and for events of which `directions` says nothing.
+            For a direction that is not 1 or -1, and for events whose value `directions` does not name.
         """
         sign = direction_signs(self.events, directions, by)
-        turned = self.estimation.with_signs(sign.to_numpy().astype(np.float64))
-        return replace(self, estimation=replace(turned, events=self.events.with_columns(sign.alias("direction"))))
+        signed = self.estimation.with_signs(sign.to_numpy().astype(np.float64))
+        return replace(self, estimation=replace(signed, events=self.events.with_columns(sign.alias("direction"))))
 
     def by(self, *columns: str) -> Grouped[StudyResult]:
-        """Ask the same question of every group of events."""
-        strangers = [c for c in columns if c not in self.events.columns]
-        if strangers or not columns:
+        """Group the events: the same questions answered for every group."""
+        unknown = [c for c in columns if c not in self.events.columns]
+        if unknown or not columns:
             raise SpecificationError(
                 f"by({', '.join(map(repr, columns))}): the events have the columns {', '.join(self.events.columns)}."
             )
@@ -374,14 +374,14 @@ class StudyResult:
         return Plot(self)
 
     def __repr__(self) -> str:
-        """The answer in a few lines."""
+        """Summarise the result in a few lines."""
         return "\n".join(as_lines(self))
 
     def _repr_html_(self) -> str:
         return as_html(self)
 
     def __dir__(self) -> list[str]:
-        """The questions; not what other rooms of the package need."""
+        """List the questions, without what only other rooms of the package need."""
         return sorted({*super().__dir__()} - {"rows_with_car", "rows_where", "sample"})
 
     def _columns(self, first: int, last: int) -> slice:

@@ -66,15 +66,15 @@ def abnormal_returns_frame(values: Estimates) -> pl.DataFrame:
     )
 
 
-def single_tests_frame(sample: Sample, held: pl.DataFrame) -> pl.DataFrame:
-    """Tests of single events, a family: p-values beside the CARs `held`; see `StudyResult.single_tests`."""
+def single_tests_frame(sample: Sample, cars: pl.DataFrame) -> pl.DataFrame:
+    """Test single events as one family: p-values beside their `cars`; see `StudyResult.single_tests`."""
     if not sample.n:
         names = ("sq_p", "n_blocks", "p_holm", "p_bh", "p_by", "p_romano_wolf")
-        return held.head(0).with_columns(pl.lit(None, pl.Float64).alias(name) for name in names)
+        return cars.head(0).with_columns(pl.lit(None, pl.Float64).alias(name) for name in names)
     _, sq_p, n_blocks = sq_test(sample)
-    p = held["p"].to_numpy()
+    p = cars["p"].to_numpy()
     drawn = np.nan_to_num(blocks(sample)[1].T)
-    return held.with_columns(
+    return cars.with_columns(
         pl.Series("sq_p", sq_p),
         pl.Series("n_blocks", n_blocks),
         *[pl.Series(f"p_{method}", adjust(p, method)) for method in ("holm", "bh", "by")],
@@ -178,7 +178,7 @@ def _inside(start: int, ends: NDArray[np.int64], width: int) -> Bools:
 
 
 def _sums_within(estimates: Estimates, inside: Bools) -> CarSums:
-    """Sums over each event's own window."""
+    """Sum over each event's own window."""
     days = estimates.event_window
     return sum_window(
         replace(
@@ -192,10 +192,10 @@ def _sums_within(estimates: Estimates, inside: Bools) -> CarSums:
 
 
 def _flags(estimates: Estimates, sides: NDArray[np.int8], inside: Bools) -> pl.Series:
-    """What a reader must know about days of the window, in words; null where there is nothing."""
-    said: dict[int, str] = {}  # most events have nothing to say
-    quiet = bool(estimates.present.all()) and not sides.any()
-    rows = np.flatnonzero([] if quiet else (inside & (~estimates.present | (sides != 0))).any(axis=1))
+    """Name days of the window without a return or at a price limit; null for events without any."""
+    flags_by_row: dict[int, str] = {}  # most events have none
+    nothing_to_flag = bool(estimates.present.all()) and not sides.any()
+    rows = np.flatnonzero([] if nothing_to_flag else (inside & (~estimates.present | (sides != 0))).any(axis=1))
     inside = np.broadcast_to(inside, sides.shape)
     for row, ret in zip(rows.tolist(), estimates.event_window_of(rows).ret, strict=True):
         masks = {
@@ -204,13 +204,13 @@ def _flags(estimates: Estimates, sides: NDArray[np.int8], inside: Bools) -> pl.S
             "at the upper price limit on": sides[row] > 0,
             "at the lower price limit on": sides[row] < 0,
         }
-        said[row] = "; ".join(
+        flags_by_row[row] = "; ".join(
             f"{what} {', '.join(map(str, estimates.taus[mask & inside[row]]))}"
             for what, mask in masks.items()
             if (mask & inside[row]).any()
         )
     flags = pl.Series("flags", [None], dtype=pl.String).new_from_index(0, len(sides))
-    return flags.scatter(list(said), list(said.values())) if said else flags
+    return flags.scatter(list(flags_by_row), list(flags_by_row.values())) if flags_by_row else flags
 
 
 _SCHEMA = {

@@ -1,11 +1,10 @@
-"""What the tests look at: the events of a result with an abnormal return in a window."""
+"""Build the input of the significance tests: one row per event with an abnormal return in the window."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from marketimpact.core.arrays import NO_DAY, Floats
+from marketimpact.core.arrays import NO_DAY, Floats, Ints
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.events.exchange_clocks import hardly_overlapping
@@ -21,13 +20,31 @@ def sample_of(
     *,
     window: tuple[int, int],
     columns: slice,
-    held: NDArray[np.int64],
+    rows: Ints,
     placebo: LazyMatrix,
     pairs: PairCorrelations,
     clustered_by: str | None,
 ) -> Sample:
-    """The sample of a `window`, the `columns` of `values`, from the events `held` there; see `StudyResult.sample`."""
-    part = values if len(held) == values.events.height else values.take(held)
+    """Build the input of the significance tests for one window; see `StudyResult.sample`.
+
+    Parameters
+    ----------
+    values : Estimates
+        N events.
+    window : tuple of int
+        First and last session.
+    columns : slice
+        Of the event window: the same sessions.
+    rows : (n,) array of int
+        Events with a CAR over the window.
+    placebo : LazyMatrix
+        Residuals of all N events, aligned by placebo announcement.
+    pairs : PairCorrelations
+        Correlations of residuals of pairs of all N events.
+    clustered_by : str or None
+        Column of the events whose values are the clusters; announcements by default.
+    """
+    part = values if len(rows) == values.events.height else values.take(rows)
     pool = part if values.settings.strict else values
     sums, present, dates = part.car_sums(columns), part.present[:, columns], part.dates_of
     exchange, clocks = pairs.rows.exchange, pairs.rows.clocks
@@ -38,23 +55,23 @@ def sample_of(
         df=part.fit.df,
         n_days=present.sum(axis=1),
         n_obs=part.fit.n_obs,
-        residuals=values.residual_rows.take(held),
-        residual_dates=values.date_rows.take(held),
-        placebo=placebo.take(held),
+        residuals=values.residual_rows.take(rows),
+        residual_dates=values.date_rows.take(rows),
+        placebo=placebo.take(rows),
         window_dates=LazyMatrix(
-            len(held), present.shape[1], lambda rows: np.where(present[rows], dates(rows)[:, columns], NO_DAY)
+            len(rows), present.shape[1], lambda some: np.where(present[some], dates(some)[:, columns], NO_DAY)
         ),
         event_ar=part.ar_rows,
         event_se=part.se_rows,
         pool=Pool(
-            placebo.take(held) if values.settings.strict else placebo,
+            placebo.take(rows) if values.settings.strict else placebo,
             pool.ar_rows,
             pool.se_rows,
             pool.fit.sigma,
         ),
         columns=columns,
         cluster=clusters(part.events, clustered_by),
-        exchange=exchange[held],
+        exchange=exchange[rows],
         clocks=clocks,
         symbol=part.positions.security,
         firm=firm_numbers(part.positions.security, part.market),
@@ -62,20 +79,20 @@ def sample_of(
         n_day0=part.events["date"].n_unique(),
         panel=lambda: _panel(part, window),
         portfolios=lambda: portfolios(
-            pool, window, exchange=exchange[held] if values.settings.strict else exchange, clocks=clocks
+            pool, window, exchange=exchange[rows] if values.settings.strict else exchange, clocks=clocks
         ),
         pairs=pairs,
-        layout=pairs.layout[held],
+        layout=pairs.layout[rows],
         clusters_are="dates" if clustered_by is None else f"clusters ({clustered_by})",
     )
 
 
 def pairs_of(values: Estimates) -> PairCorrelations:
-    """What the correlation of residuals of pairs of events needs; the same for all windows."""
+    """Prepare the correlations of residuals of pairs of events, which are the same for all windows."""
     exchange, clocks = exchanges(values.positions.security, values.market)
     rows = Rows(values.residual_rows, values.date_rows, exchange, clocks)
     day0 = values.events["date"].to_physical().to_numpy().astype(np.int64)
-    found = layouts(
+    patterns = layouts(
         values.residual_rows,
         values.fit.n_obs,
         day0=day0,
@@ -85,7 +102,7 @@ def pairs_of(values: Estimates) -> PairCorrelations:
             hardly_overlapping(clocks).any()
         ),  # a pair counts there only if both orders of closing have enough sessions
     )
-    return PairCorrelations(rows, found.of, found.place, found.ragged)
+    return PairCorrelations(rows, patterns.of, patterns.place, patterns.ragged)
 
 
 def _panel(part: Estimates, window: tuple[int, int]) -> tuple[Floats, Floats, Floats, Floats]:

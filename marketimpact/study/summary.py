@@ -1,4 +1,4 @@
-"""How a result shows itself: in a terminal, in a notebook."""
+"""Summary of a result in a few lines, for terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["as_lines", "headline_window", "reasons", "title"]
 
 
 def as_lines(result: Questions) -> list[str]:
-    """The answer in a few lines."""
+    """Summarise a result in a few lines."""
     values, events = result.estimation, result.events
     lines = [f"StudyResult: {title(result)}" + ("   [SIMULATED PRICES]" if result.market.simulated else "")]
     counts = [f"{events.height} event{'s' if events.height != 1 else ''}"]
@@ -33,11 +33,11 @@ def _headline(result: Questions) -> list[str]:
         return [f"  no event has a return in [{first}, {last}]"]
     lines = [f"  CAAR [{first}, {last}] {_size(float(sample.car.mean()), result)} over {sample.n} events"]
     if sample.n > limits.EVENTS_TESTED_IN_REPR:
-        return [*lines, f"  tests: ask .test({first}, {last})"]
+        return [*lines, f"  tests: see .test({first}, {last})"]
     se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
     if np.isfinite(se):
-        seen = float(minimum_detectable_effect(se, df))
-        lines.append(f"    an effect is found four times out of five from {_size(seen, result).lstrip('+')} on")
+        smallest = float(minimum_detectable_effect(se, df))
+        lines.append(f"    minimum detectable effect {_size(smallest, result).lstrip('+')} (80% power, 5% level)")
     tests = test_table(DEFAULT_TESTS, sample).filter(pl.col("valid"))
     for row in tests.head(2).iter_rows(named=True):
         lines.append(f"    {row['test']}: statistic {row['statistic']:.2f}, p = {row['p_value']:.3f}")
@@ -47,25 +47,25 @@ def _headline(result: Questions) -> list[str]:
 
 
 def _size(value: float, result: Questions) -> str:
-    """A mean CAR in words."""
+    """Write a mean CAR with its unit."""
     if result.market.unit.startswith("log "):
         return f"{value:+.3f} log points ({result.market.unit})"
     return f"{value:+.2%}"
 
 
 def reasons(attrition: pl.DataFrame) -> str:
-    """Each reason with its number of events, the commonest first."""
+    """List each reason with its number of events, the commonest first."""
     counted = attrition["reason"].value_counts(sort=True, name="n").sort("n", "reason", descending=[True, False])
     return ", ".join(f"{row['reason']} {row['n']}" for row in counted.iter_rows(named=True))
 
 
 def headline_window(result: Questions) -> tuple[int, int]:
-    """Day 0 where the event window holds it, else all of it."""
+    """Return day 0 where the event window contains it, else the whole event window."""
     first, last = result.estimation.settings.event
     return (0, 0) if first <= 0 <= last else (first, last)
 
 
 def title(result: Questions) -> str:
-    """Model and estimation window."""
+    """Name the model and the estimation window."""
     first, last = result.estimation.settings.estimation
     return f"{result.model.name}, estimated over [{first}, {last}]"

@@ -1,4 +1,4 @@
-"""A study whose answer is written as it is produced, for answers larger than memory."""
+"""Run a study and write its result as it is produced, for results larger than memory."""
 
 from __future__ import annotations
 

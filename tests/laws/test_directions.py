@@ -76,7 +76,7 @@ def test_what_is_put_in_is_turned_too():
 
 def test_a_direction_must_be_said(golden_market, golden_study, events):
     result = golden_study.run(events, golden_market)
-    with pytest.raises(mi.SpecificationError, match="'restrictive', of which directions says nothing"):
+    with pytest.raises(mi.SpecificationError, match="'restrictive', which directions does not name"):
         result.signed({"permissive": 1})
     with pytest.raises(mi.SpecificationError, match="a direction is 1 or -1"):
         result.signed({"permissive": 0.5, "restrictive": 1})
