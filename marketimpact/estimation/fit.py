@@ -248,7 +248,7 @@ def _kernels() -> Any:
 
 def _errors(fit: Fit) -> tuple[NDArray[Any], ...]:
     """What forecasts and their errors are made of."""
-    return fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.whitener, fit.base
+    return fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.leverage_root, fit.mean_leverage
 
 
 def _order(places: EventPositions, market: Market, model: Model) -> Ints:

@@ -83,14 +83,14 @@ def subset_for(
     places: EventPositions, market: Market, model: Model, windows: EstimationSettings
 ) -> tuple[MarketSubset, EventPositions, EstimationSettings]:
     """The slice that some events need, and their places and windows in its rows instead of the market's."""
-    used, security, *_ = factorize(places.security)
-    homes = market.first_rows[used]
+    securities, codes, *_ = factorize(places.security)
+    homes = market.first_rows[securities]
     columns = columns_of(market, model)
     factors = tuple(name for name in market.factors if name in columns)
     values = _values(market, homes, columns) if market.dataset is None else market.dataset.folder
     part = MarketSubset(homes.select("symbol", "mic", "n_sessions"), columns, values, factors, market.unit)
     lengths = homes["n_sessions"].to_numpy()
-    moved = replace(places, first_row=(np.cumsum(lengths) - lengths)[security], security=security)
+    moved = replace(places, first_row=(np.cumsum(lengths) - lengths)[codes], security=codes)
     if windows.excluded is not None:
         windows = replace(windows, excluded=windows.excluded[_rows(homes)])
     return part, moved, windows

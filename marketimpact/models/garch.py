@@ -83,7 +83,7 @@ def _changing(y: Floats, x: Floats, design: Design, line: Any, n_state: int) -> 
     """Replace the least-squares line of every event whose variance model converges."""
     plain = fit(y, x, design)
     alpha, slopes, sigma = plain.alpha.copy(), plain.slopes.copy(), plain.sigma.copy()
-    whitener, base = plain.whitener.copy(), plain.base.copy()
+    leverage_root, mean_leverage = plain.leverage_root.copy(), plain.mean_leverage.copy()
     plain_residuals = residuals(plain, y, x)
     state = np.full((len(y), n_state), np.nan)
     fallbacks = 0
@@ -97,7 +97,7 @@ def _changing(y: Floats, x: Floats, design: Design, line: Any, n_state: int) -> 
         left = y[row, held] - found.alpha - found.beta * x[row, held, 0]
         sigma[row] = np.sqrt((left**2).sum() / plain.df[row])
         # the variance of the event day is the forecast h alone, as in the literature
-        whitener[row], base[row] = 0.0, 0.0
+        leverage_root[row], mean_leverage[row] = 0.0, 0.0
     if fallbacks:
         warnings.warn(
             f"The changing variance of {fallbacks} of {len(y)} regressions did not converge or has no mean: least "
@@ -110,8 +110,8 @@ def _changing(y: Floats, x: Floats, design: Design, line: Any, n_state: int) -> 
         alpha=alpha,
         slopes=slopes,
         sigma=sigma,
-        whitener=whitener,
-        base=base,
+        leverage_root=leverage_root,
+        mean_leverage=mean_leverage,
         state=state,
     )
 

@@ -137,8 +137,8 @@ class Fit:
     n_obs, df : (N,) arrays, usable sessions and degrees of freedom
     r2 : (N,) array, about the mean where there is a constant, else about zero
     centre : (N, p) array, what the regressors are measured from in a forecast
-    whitener : (N, p, p) array W; the forecast leverage of x is ``base + |W (x - centre)|^2``
-    base : (N,) array, leverage of the constant
+    leverage_root : (N, p, p) array W; the forecast leverage of x is ``mean_leverage + |W (x - centre)|^2``
+    mean_leverage : (N,) array, leverage of the constant
     singular : (N,) array, True where the regressors do not identify the coefficients
     state : (N, s) array, what a model with changing variance starts its forecast from; s = 0 otherwise
     rho : (N,) array, autocorrelation of neighbouring abnormal returns; 0 unless the study asks for it
@@ -151,8 +151,8 @@ class Fit:
     df: NDArray[np.int64]
     r2: Floats
     centre: Floats
-    whitener: Floats
-    base: Floats
+    leverage_root: Floats
+    mean_leverage: Floats
     singular: Bools
     state: Floats
     rho: Floats
@@ -230,10 +230,10 @@ def fit_from_products(
     scale = sums.total + sums.n_obs * sums.y_bar**2
     x_scale = np.diagonal(sums.gram, axis1=1, axis2=2) + sums.n_obs[:, None] * sums.x_bar**2
     if design.imposed:
-        slopes, whitener = np.ones((n, p)), np.zeros((n, p, p))
+        slopes, leverage_root = np.ones((n, p)), np.zeros((n, p, p))
         singular = np.zeros(n, dtype=bool)
     else:
-        slopes, whitener, singular = _solve(sums.gram, sums.moment, x_scale)
+        slopes, leverage_root, singular = _solve(sums.gram, sums.moment, x_scale)
     left = sums.total - 2.0 * dot(sums.moment, slopes) + dot(dot(sums.gram, slopes[:, None, :]), slopes)
     close = np.flatnonzero(left <= CLOSE_FIT * sums.total)
     left[close] = squares(slopes, close)
@@ -248,8 +248,8 @@ def fit_from_products(
         df=df,
         r2=r2,
         centre=sums.x_bar,
-        whitener=whitener,
-        base=1.0 / np.maximum(sums.n_obs, 1) if design.intercept else np.zeros(n),
+        leverage_root=leverage_root,
+        mean_leverage=1.0 / np.maximum(sums.n_obs, 1) if design.intercept else np.zeros(n),
         singular=singular,
         state=np.empty((n, 0)),
         rho=np.zeros(n),
@@ -282,11 +282,11 @@ def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:
     expected = estimates.alpha[:, None] + dot(x, estimates.slopes[:, None, :])
     distance = x - estimates.centre[:, None, :]
     whitened = (
-        np.stack([dot(distance, estimates.whitener[:, None, row, :]) for row in range(x.shape[2])], axis=2)
+        np.stack([dot(distance, estimates.leverage_root[:, None, row, :]) for row in range(x.shape[2])], axis=2)
         if x.shape[2]
         else distance
     )
-    constant = np.broadcast_to(np.sqrt(estimates.base)[:, None, None], (*x.shape[:2], 1))
+    constant = np.broadcast_to(np.sqrt(estimates.mean_leverage)[:, None, None], (*x.shape[:2], 1))
     return expected, np.concatenate([constant, whitened], axis=2)
 
 
@@ -321,7 +321,7 @@ def _products(dy: Floats, dx: Floats) -> tuple[Floats, Floats]:
 
 
 def _solve(gram: Floats, moment: Floats, squares: Floats) -> tuple[Floats, Floats, Bools]:
-    """Slopes and whitener from cross products scaled to correlations.
+    """Slopes and leverage_root from cross products scaled to correlations.
 
     `squares` are the regressors' sums of squares about zero: what is constant varies about its mean
     by rounding noise only.
@@ -333,8 +333,8 @@ def _solve(gram: Floats, moment: Floats, squares: Floats) -> tuple[Floats, Float
     constant: Bools = np.asarray((scale**2 <= NO_VARIATION * squares).any(axis=1))
     scale = np.where(scale > 0, scale, 1.0)
     if p == 1:  # a correlation matrix of one regressor is 1
-        whitener = (1.0 / scale)[:, :, None]
-        return whitener[:, :, 0] * (whitener[:, :, 0] * moment), whitener, constant
+        leverage_root = (1.0 / scale)[:, :, None]
+        return leverage_root[:, :, 0] * (leverage_root[:, :, 0] * moment), leverage_root, constant
     # events beside one another that share their regressors share what follows from these alone
     fresh = np.append(True, (gram[1:] != gram[:-1]).any(axis=(1, 2)) | (constant[1:] != constant[:-1]))[:n]
     first = np.flatnonzero(fresh)
@@ -342,8 +342,8 @@ def _solve(gram: Floats, moment: Floats, squares: Floats) -> tuple[Floats, Float
     singular = constant[first] | (np.linalg.eigvalsh(correlation)[:, 0] < COLLINEAR)
     correlation[singular] = np.eye(p)
     own = np.cumsum(fresh) - 1
-    whitener = (np.linalg.inv(np.linalg.cholesky(correlation)) / scale[first, None, :])[own]
+    leverage_root = (np.linalg.inv(np.linalg.cholesky(correlation)) / scale[first, None, :])[own]
     singular = singular[own]
-    z = np.stack([dot(whitener[:, row, :], moment) for row in range(p)], axis=1)
-    slopes = np.stack([dot(whitener[:, :, column], z) for column in range(p)], axis=1)
-    return slopes, whitener, singular
+    z = np.stack([dot(leverage_root[:, row, :], moment) for row in range(p)], axis=1)
+    slopes = np.stack([dot(leverage_root[:, :, column], z) for column in range(p)], axis=1)
+    return slopes, leverage_root, singular

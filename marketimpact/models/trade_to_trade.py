@@ -30,7 +30,7 @@ def trade_to_trade(y: Floats, x: Floats, design: Design) -> Fit:
         `sigma` is that of one session.
     """
     root = np.sqrt(x[:, :, 0])
-    return replace(fit(y / root, x / root[:, :, None], design), base=np.zeros(len(y)))
+    return replace(fit(y / root, x / root[:, :, None], design), mean_leverage=np.zeros(len(y)))
 
 
 def by_session(estimates: Fit, y: Floats, x: Floats) -> Floats:

@@ -40,7 +40,7 @@ def portfolios(
     estimation window members are matched on the calendar date, and a date counts when at least half of them have
     a return; in the event window they are matched on tau.
     """
-    used = factorize(exchange).kinds
+    used = factorize(exchange).values
     group = exchange if hardly_overlapping(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
     first, last = window
     columns = slice(first - estimates.windows.event[0], last - estimates.windows.event[0] + 1)
