@@ -121,7 +121,7 @@ def run_chunks(job: Job, sharing: ExecutionOptions) -> tuple[Estimates, Ints]:
         parts = _sent(job, chunks, sharing.executor, budget)
     store: Arrays = {}
     patience = progress.PATIENCE if sharing.executor is None else 0.0
-    with progress.bar(sharing.progress, "Events in chunks", len(chunks), patience=patience) as done:
+    with progress.progress_bar(sharing.progress, "Events in chunks", len(chunks), patience=patience) as done:
         for rows, arrays in parts:
             for name, values in arrays.items():
                 if name not in store:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from marketimpact.core import csv_reader as csvtext
-from marketimpact.core import schema
+from marketimpact.core import csv_reader, schema
 from marketimpact.core.resources import resource
 from marketimpact.errors import DataError, MarketImpactWarning
 
@@ -191,7 +190,7 @@ def _from_csv(file: Path, what: str) -> pl.DataFrame:
         raw = file.read_bytes()
     except OSError as error:
         raise DataError(f"{what}: cannot be opened ({error.strerror or error}).") from error
-    return csvtext.table(csvtext.decoded(raw, what), what)
+    return csv_reader.parse_table(csv_reader.decode_text(raw, what), what)
 
 
 def _first_line(error: BaseException) -> str:
@@ -265,7 +264,7 @@ def _all_problems(raw: pl.DataFrame, what: str, unreadable: dict[str, pl.Series]
     if broken.rows is not None:
         rows.append(broken.rows["row"])
     numbered = raw.drop("row", strict=False).with_row_index("row", offset=1)
-    return schema.refusal(what, counts, numbered.filter(pl.col("row").is_in(pl.concat(rows).implode())))
+    return schema.contract_error(what, counts, numbered.filter(pl.col("row").is_in(pl.concat(rows).implode())))
 
 
 def _parsed(frame: pl.DataFrame, name: str, wanted: pl.DataType) -> pl.Expr:

@@ -414,7 +414,7 @@ class TestRefusedCells:
     def test_the_rule_without_a_clock_says_what_to_write(self, written):
         text = "announcement_id,announced_at,time_precision,stance,headline,time_zone\n"
         text += "a,2025-08-12T12:45:00+08:00,day,mixed,Hm,Asia/Shanghai\n"
-        assert "must not carry a clock" in str(refused(written(text)))
+        assert "must not have a clock time" in str(refused(written(text)))
 
     def test_numbers_and_dates_of_securities(self, written):
         path = written("symbol,mic,price_limit,listed_on\nX,XHKG,10%,1.2.2020\nY,XHKG,-0.1,\n")
