@@ -520,9 +520,9 @@ def test_the_embedded_rows_are_those_of_the_draft(embedded, universe):
     assert listed["ticker"].to_list() == universe["symbol"].to_list()
 
 
-class TestMisspeltColumns:
+class TestSimilarColumnNames:
     @pytest.mark.parametrize("name", ["target", "Targets", "argets", " targets"])
-    def test_a_column_that_would_not_be_used_is_told(self, name):
+    def test_a_column_that_is_close_to_an_optional_one_gives_a_warning(self, name):
         own = pl.DataFrame(
             {
                 "announcement_id": ["2024-01-08-rule"],
@@ -533,7 +533,9 @@ class TestMisspeltColumns:
                 name: ["NVDA;AMD"],
             }
         )
-        with pytest.warns(mi.MarketImpactWarning, match=rf"column '{name}' is kept, but not used\. Write 'targets'"):
+        with pytest.warns(
+            mi.MarketImpactWarning, match=rf"column '{name}' is kept, but not used\. Rename it to 'targets'"
+        ):
             frame = mi.announcements(own)
         assert frame[name].to_list() == ["NVDA;AMD"]
 
