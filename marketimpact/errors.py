@@ -1,8 +1,7 @@
-"""Every exception and warning of the package.
+"""Exceptions and warnings of the package.
 
-Four places a thing can be wrong have four answers: a wrong specification raises
-`SpecificationError` when it is built, a wrong frame raises `DataError` once at the door, a wrong
-event becomes a row of `attrition`, a wrong moment for a test becomes a `note`.
+A wrong specification raises `SpecificationError` when it is built; a wrong frame raises `DataError` when it is
+checked; an event that cannot be used becomes a row of `attrition`; a test that does not apply gets a `note`.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ if TYPE_CHECKING:
 
 __all__ = ["DataError", "MarketImpactError", "MarketImpactWarning", "SourceError", "SpecificationError"]
 
-#: Files with these in their name are ours, or an installed package's.
-_NOT_YOURS = (str(Path(__file__).parent), "site-packages")
+#: Parts of paths of this package's and other installed packages' files.
+_PACKAGE_PATHS = (str(Path(__file__).parent), "site-packages")
 
 
 class MarketImpactError(Exception):
-    """Root of every error that marketimpact raises on purpose.
+    """Base class of every error that marketimpact raises on purpose.
 
-    A notebook shows its message and the line of yours that led to it; ``%debug`` has the whole way there.
+    A notebook shows the message and the last line of the user's own code; ``%debug`` gives the full traceback.
     """
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows in place of a traceback: the message says what to do, our own lines would bury it."""
+        """Render, for IPython, the user's own line and the message instead of a long traceback."""
         steps = traceback.extract_tb(self.__traceback__)
-        yours = [step for step in steps if step.line and not any(part in step.filename for part in _NOT_YOURS)]
-        where = [f"  line {yours[-1].lineno}: {yours[-1].line}"] if yours else []
+        own = [step for step in steps if step.line and not any(part in step.filename for part in _PACKAGE_PATHS)]
+        where = [f"  line {own[-1].lineno}: {own[-1].line}"] if own else []
         return [f"{type(self).__name__}: {self}", *where]
 
 
 class SpecificationError(MarketImpactError, ValueError):
-    """A study, model, test or window that cannot be."""
+    """A study, model, test or window that is not possible."""
 
 
 class DataError(MarketImpactError, ValueError):
@@ -47,7 +46,7 @@ class DataError(MarketImpactError, ValueError):
     counts : dict of str to int
         Broken rule -> number of rows that break it.
     rows : polars.DataFrame or None
-        The rows at fault, with their row number in the input where it is known.
+        The rows at fault, with `row`, their number in the input, where it is known.
     """
 
     def __init__(
@@ -59,16 +58,16 @@ class DataError(MarketImpactError, ValueError):
 
 
 class SourceError(MarketImpactError):
-    """A price source gave nothing.
+    """A price source returned nothing.
 
     Attributes
     ----------
     source : str
         Name of the source.
     symbols : tuple of str
-        What was asked for and not had.
+        Requested symbols that the source did not return.
     retryable : bool
-        Whether the same call may go through later.
+        Whether the same call may succeed later.
     """
 
     def __init__(self, message: str, *, source: str, symbols: Sequence[str], retryable: bool) -> None:
@@ -79,4 +78,4 @@ class SourceError(MarketImpactError):
 
 
 class MarketImpactWarning(UserWarning):
-    """Something a reader of the numbers should know; the numbers stand."""
+    """Something to know when reading the results; the results are still valid."""

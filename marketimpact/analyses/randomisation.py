@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core.arrays import Floats, Ints, as_dates
-from marketimpact.core.progress import PATIENCE, bar
+from marketimpact.core.progress import PATIENCE, progress_bar
+from marketimpact.core.text import listed
 from marketimpact.errors import SpecificationError
 from marketimpact.market.market import Market
 from marketimpact.study.event_study import EventStudy
@@ -99,7 +100,7 @@ def placebo_dates(
     stuck = [str(name) for name, found in moves.items() if not len(found)]
     if stuck:
         raise SpecificationError(
-            f"There is no other date for {', '.join(stuck[:5])}: no move leaves an estimation window of "
+            f"There is no other date for {listed(stuck, quoted=False)}: no move leaves an estimation window of "
             f"{study.estimation_window} and a window clear of announcements. Give a longer market, or avoid fewer "
             "dates."
         )
@@ -274,7 +275,7 @@ def _moved(  # noqa: PLR0917  # what a study needs, and where to
     step = max(1, BATCH // events.height)
     parts = []
     starts = range(0, len(shift), step)
-    with bar(None, "Placebo dates", len(starts), patience=PATIENCE) as done:
+    with progress_bar(None, "Placebo dates", len(starts), patience=PATIENCE) as done:
         for start in starts:
             moves = shift[start : start + step]
             batch = _placed(events, market, places, moves, start)

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from marketimpact.core.text import closest_name
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import TESTS
 from marketimpact.market.repairs import DEFAULT, REPAIRS
@@ -128,8 +128,8 @@ def check_content(content: Mapping[str, Any], source: StudyText) -> None:
 
 def nearest(word: str, known: Sequence[str]) -> str:
     """The known name most like a word, as a question in brackets; empty when none is like it."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    near = closest_name(word, known)
+    return f" (did you mean {near!r}?)" if near else ""
 
 
 def _line_number(message: str) -> int:

@@ -1,1 +1,1 @@
-"""What every room may use: frame contracts, factorize, lazy matrices, threads, memory, text, limits."""
+"""Shared foundations: frame contracts, factorize, lazy matrices, threads, memory, text."""

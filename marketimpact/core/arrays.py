@@ -1,4 +1,4 @@
-"""Array types, and days as whole numbers since 1970-01-01."""
+"""Array types, and conversion of days since 1970-01-01 to dates."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-#: Stands for a day that is not there, among days since 1970-01-01: earlier than all others.
+#: Marks a missing day among days since 1970-01-01; it sorts before all others.
 NO_DAY = -(2**31) + 1
 
 
 def as_dates(days: Ints) -> pl.Series:
-    """Days since 1970-01-01 of any shape as dates, one after the other."""
+    """Convert days since 1970-01-01, of any shape, to a flat series of dates in row-major order."""
     return pl.Series("date", days.ravel().astype(np.int32)).cast(pl.Date)

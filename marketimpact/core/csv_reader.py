@@ -1,7 +1,7 @@
-"""CSV files as tables of text: strict, complete, and never guessed at.
+"""Read CSV files strictly, as tables of text.
 
-Other readers fill short rows with nothing, rename columns that repeat and read UTF-16 as letters with
-gaps; each of these makes a wrong frame that looks right.
+Other readers fill short rows with null, rename repeated columns and decode UTF-16 as letters with gaps: each
+gives a wrong frame without an error. This one refuses such files.
 """
 
 from __future__ import annotations
@@ -13,38 +13,48 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError
 
-__all__ = ["decoded", "first_records", "otherwise_divided", "table"]
+__all__ = ["decode_text", "delimiter_error", "first_records", "parse_table"]
 
-#: How many ragged rows a message shows.
-SHOWN = 5
+#: Number of ragged rows that a message shows.
+ROWS_SHOWN = 5
 
 
-def decoded(raw: bytes, what: str, *, encoding: str = "utf-8-sig", whole: bool = True) -> str:
-    """The text of a file: UTF-8, with or without a byte order mark, where nothing else is said.
+def decode_text(raw: bytes, label: str, *, encoding: str = "utf-8-sig", complete: bool = True) -> str:
+    """Decode a file's bytes strictly, by default as UTF-8 with or without a byte order mark.
 
-    Where the bytes are not the `whole` file, the last character may be cut.
+    Parameters
+    ----------
+    raw : bytes
+        The file, or its beginning.
+    label : str
+        Name of the file in messages.
+    encoding : str
+        Name of a Python codec.
+    complete : bool
+        Whether `raw` is the complete file; otherwise a last character that is cut off is left out.
 
     Raises
     ------
     DataError
-        For another encoding, or NUL characters, which only UTF-16 and binary files have.
+        If the bytes are of another encoding, or have NUL characters, as UTF-16 and binary files do.
     """
     try:
-        text = codecs.getincrementaldecoder(encoding)().decode(raw, final=whole)
+        text = codecs.getincrementaldecoder(encoding)().decode(raw, final=complete)
     except UnicodeDecodeError as error:
-        wanted = "UTF-8" if encoding == "utf-8-sig" else encoding
+        expected = "UTF-8" if encoding == "utf-8-sig" else encoding
         raise DataError(
-            f"{what}: not {wanted} (byte {error.start}). Save it as 'CSV UTF-8', or convert it first."
+            f"{label}: not {expected} (byte {error.start}). Save it as 'CSV UTF-8', or convert it first."
         ) from error
     if "\0" in text:
-        raise DataError(f"{what}: holds NUL characters, so it is no CSV in UTF-8. Save it as 'CSV UTF-8'.")
+        raise DataError(f"{label}: has NUL characters, so it is not CSV in UTF-8. Save it as 'CSV UTF-8'.")
     return text
 
 
 def first_records(text: str, count: int) -> list[list[str]]:
-    """Up to `count` first records that are not blank, cells stripped; what cannot be parsed ends them."""
+    """Return up to `count` leading records that are not blank, cells stripped; they end at a line that is not CSV."""
     records: list[list[str]] = []
     try:
         for cells in csv.reader(io.StringIO(text, newline="")):
@@ -54,23 +64,23 @@ def first_records(text: str, count: int) -> list[list[str]]:
             if len(records) == count:
                 break
     except csv.Error:
-        pass  # `table` refuses the file, with the line
+        pass  # `parse_table` refuses the file and names the line
     return records
 
 
-def table(text: str, what: str, *, names: Sequence[str] = (), skip: int = 0) -> pl.DataFrame:
-    """Every cell as text without surrounding spaces, an empty one as null.
+def parse_table(text: str, label: str, *, names: Sequence[str] = (), skip: int = 0) -> pl.DataFrame:
+    """Parse CSV into text columns, cells without surrounding spaces, empty ones null.
 
     Parameters
     ----------
     text : str
-        Comma-separated, cells perhaps in double quotes; blank lines are passed over.
-    what : str
-        What the file is, for messages.
+        Comma-separated, with double quotes where needed; blank lines are ignored.
+    label : str
+        Name of the file in messages.
     names : sequence of str, optional
-        Names of the columns; those of the first record by default.
+        Names of the columns; by default the first record.
     skip : int
-        How many records stand above the rows when `names` are given.
+        Number of records above the rows when `names` are given.
 
     Returns
     -------
@@ -80,32 +90,31 @@ def table(text: str, what: str, *, names: Sequence[str] = (), skip: int = 0) -> 
     Raises
     ------
     DataError
-        If there is nothing, a name repeats, a row is longer or shorter than the header, or a quote
-        is not closed.
+        If the file is empty, a name repeats, a row is longer or shorter than the header, or a quote is not closed.
     """
-    lines, records = _records(text, what)
+    lines, records = _records(text, label)
     if not records:
-        raise DataError(f"{what}: the file is empty. The first line must name the columns.")
-    if problem := otherwise_divided(records[0], what):
-        raise problem
+        raise DataError(f"{label}: the file is empty. The first line must name the columns.")
+    if error := delimiter_error(records[0], label):
+        raise error
     header = list(names) or [name.strip() for name in records[0]]
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
-        raise DataError(f"{what}: the header names {', '.join(map(repr, repeated))} twice. Rename or drop one.")
-    if unseen := [name for name in header if not names and not name.isprintable()]:
-        raise DataError(f"{what}: the header has characters that do not show, in {unseen[0]!r}. Type that name anew.")
-    above = skip if names else 1
-    lines, records = lines[above:], records[above:]
-    _refuse_ragged(lines, records, len(header), what)
+        raise DataError(f"{label}: the header names {listed(repeated)} twice. Rename or drop one.")
+    if unprintable := [name for name in header if not names and not name.isprintable()]:
+        raise DataError(f"{label}: the header has invisible characters in {unprintable[0]!r}. Type that name again.")
+    n_header = skip if names else 1
+    lines, records = lines[n_header:], records[n_header:]
+    _refuse_ragged(lines, records, len(header), label)
     columns = [
-        pl.Series(name, [cells[at].strip() or None for cells in records], dtype=pl.String)
-        for at, name in enumerate(header)
+        pl.Series(name, [cells[column].strip() or None for cells in records], dtype=pl.String)
+        for column, name in enumerate(header)
     ]
     return pl.DataFrame(columns)
 
 
-def _records(text: str, what: str) -> tuple[list[int], list[list[str]]]:
-    """The records that are not blank, and the number of the line that each ends on."""
+def _records(text: str, label: str) -> tuple[list[int], list[list[str]]]:
+    """Return the line number on which each record ends, and the records; blank ones are left out."""
     lines, records = [], []
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
@@ -114,29 +123,30 @@ def _records(text: str, what: str) -> tuple[list[int], list[list[str]]]:
                 lines.append(reader.line_num)
                 records.append(cells)
     except csv.Error as error:
-        raise DataError(f"{what}: line {reader.line_num} is not CSV ({error}).") from error
+        raise DataError(f"{label}: line {reader.line_num} is not CSV ({error}). Correct that line.") from error
     return lines, records
 
 
-def otherwise_divided(header: Sequence[str], what: str) -> DataError | None:
-    """The error for a header whose cells no comma divides; spreadsheets with a decimal comma write semicolons."""
-    divider = next((sign for sign in (";", "\t", "|") if len(header) == 1 and sign in header[0].strip()), None)
-    if divider is None:
+def delimiter_error(header: Sequence[str], label: str) -> DataError | None:
+    """Return the error for a header delimited by semicolons, tabs or bars instead of commas, else None."""
+    delimiter = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0].strip()), None)
+    if delimiter is None:
         return None
     return DataError(
-        f"{what}: cells are divided by {divider!r}, not by commas. Save it with commas between cells and points in "
-        "numbers (1234.5); nothing is guessed here."
+        f"{label}: cells are separated by {delimiter!r}, not by commas. Save it with commas between cells and points "
+        "in numbers (1234.5)."
     )
 
 
-def _refuse_ragged(lines: list[int], records: list[list[str]], width: int, what: str) -> None:
+def _refuse_ragged(lines: list[int], records: list[list[str]], width: int, label: str) -> None:
+    """Raise DataError if a record has more or fewer cells than the header."""
     ragged = [(line, len(cells)) for line, cells in zip(lines, records, strict=True) if len(cells) != width]
     if not ragged:
         return
-    shown = [f"  line {line}: {count} cells" for line, count in ragged[:SHOWN]]
+    shown = [f"  line {line}: {count} cells" for line, count in ragged[:ROWS_SHOWN]]
     more = len(ragged) - len(shown)
     raise DataError(
-        f"{what}: {len(ragged)} row{'s' if len(ragged) > 1 else ''} of another length than the header, "
+        f"{label}: {len(ragged)} row{'s' if len(ragged) > 1 else ''} of another length than the header, "
         f"which has {width} cells. Quote cells that contain a comma.\n"
         + "\n".join(shown + ([f"  ... and {more} more"] if more else [])),
         counts={"ragged_rows": len(ragged)},

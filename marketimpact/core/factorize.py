@@ -1,4 +1,4 @@
-"""Values numbered in their order, without sorting them where whole numbers lie close together."""
+"""Replace values by integer codes, as pandas and polars do, and group rows by code."""
 
 from __future__ import annotations
 
@@ -15,50 +15,67 @@ __all__ = ["Factorized", "factorize", "rows_by_code", "split_at", "stable_argsor
 
 S = TypeVar("S", bound=np.generic)
 
-#: A table of this many numbers is always small enough; larger ones are so for as many values.
-SPREAD = 2**20
-#: Numbers below are short.
-SHORT = 2**16
+#: Largest range of values for which a counting table is always built; a wider range needs as many rows.
+MIN_TABLE_SIZE = 2**20
+#: Codes below this fit 16 bits, which numpy sorts by radix.
+RADIX_LIMIT = 2**16
 
 
 class Factorized(NamedTuple):
-    """Distinct values and which of them each value is.
+    """Distinct values, and the code of each row's value among them.
 
     Attributes
     ----------
-    kinds : (K,) array, increasing
-    place : (N,) array
-    size, first : (K,) arrays, how often each occurs, and where for the first time
+    values : (K,) array
+        Distinct values, increasing.
+    codes : (N,) array
+        Index of each row's value in `values`.
+    counts : (K,) array
+        Number of rows with each value.
+    first_rows : (K,) array
+        First row with each value.
     """
 
-    kinds: Ints
-    place: Ints
-    size: Ints
-    first: Ints
+    values: Ints
+    codes: Ints
+    counts: Ints
+    first_rows: Ints
 
 
 def factorize(values: Ints | pl.Series) -> Factorized:
-    """Number whole numbers, or a column of any type (whose kinds are then numbers too), in their order."""
+    """Number the distinct values in increasing order, without a sort where integers lie close together.
+
+    Parameters
+    ----------
+    values : (N,) array of int or polars.Series
+        A column may be of any type; its `Factorized.values` are then integers in the order of the column's
+        values, with null below all others.
+
+    Examples
+    --------
+    >>> factorize(np.array([7, 5, 7])).codes.tolist()
+    [1, 0, 1]
+    """
     if isinstance(values, pl.Series):
-        values = _whole(values)
+        values = _ordered_integers(values)
     n = len(values)
     low, high = (int(values.min()), int(values.max())) if n else (0, -1)
-    if high - low > max(n, SPREAD):
-        kinds, first, place, size = np.unique(values, return_index=True, return_inverse=True, return_counts=True)
-        return Factorized(kinds, place.astype(np.int64), size.astype(np.int64), first.astype(np.int64))
+    if high - low > max(n, MIN_TABLE_SIZE):
+        distinct, first, codes, counts = np.unique(values, return_index=True, return_inverse=True, return_counts=True)
+        return Factorized(distinct, codes.astype(np.int64), counts.astype(np.int64), first.astype(np.int64))
     offset = values - low
     count = np.bincount(offset, minlength=high - low + 1)
-    kinds = np.flatnonzero(count)
-    number = np.cumsum(count > 0) - 1
-    place = number[offset]
-    first = np.empty(len(kinds), dtype=np.int64)
-    first[place[::-1]] = np.arange(n)[::-1]  # of the rows of one kind the last that is written is the first of them
-    return Factorized(kinds + low, place, count[kinds], first)
+    distinct = np.flatnonzero(count)
+    code_of_offset = np.cumsum(count > 0) - 1
+    codes = code_of_offset[offset]
+    first_rows = np.empty(len(distinct), dtype=np.int64)
+    first_rows[codes[::-1]] = np.arange(n)[::-1]  # the last assignment to a code wins: that of its first row
+    return Factorized(distinct + low, codes, count[distinct], first_rows)
 
 
-def _whole(values: pl.Series) -> Ints:
-    """Whole numbers in the order of the values; empty values, all alike, are below all others."""
-    if values.dtype in (pl.Categorical, pl.Enum):  # whose own numbers may be in the order of their registration
+def _ordered_integers(values: pl.Series) -> Ints:
+    """Map a column to integers in the order of its values, null below all others."""
+    if values.dtype in (pl.Categorical, pl.Enum):  # their physical codes may be in order of appearance
         values = values.cast(pl.String)
     if values.dtype == pl.String:
         values = values.cast(pl.Enum(values.unique().drop_nulls().sort()))
@@ -69,17 +86,17 @@ def _whole(values: pl.Series) -> Ints:
     return numbers.fill_null(lowest - 1 if isinstance(lowest, int) else 0).to_numpy()
 
 
-def rows_by_code(found: Factorized) -> list[Ints]:
-    """Where each kind occurs, increasing."""
-    return split_at(stable_argsort(found.place), np.cumsum(found.size))
+def rows_by_code(factorized: Factorized) -> list[Ints]:
+    """Return the rows of each code, increasing."""
+    return split_at(stable_argsort(factorized.codes), np.cumsum(factorized.counts))
 
 
-def stable_argsort(numbers: Ints) -> Ints:
-    """Where numbers from 0 on stand in their order, equal ones as they came; short ones are not even compared."""
-    short = int(numbers.max(initial=0)) < SHORT
-    return np.argsort(numbers.astype(np.uint16) if short else numbers, kind="stable")
+def stable_argsort(codes: Ints) -> Ints:
+    """Return the stable sorting permutation of codes from 0 on, by radix where they fit 16 bits."""
+    fits = int(codes.max(initial=0)) < RADIX_LIMIT
+    return np.argsort(codes.astype(np.uint16) if fits else codes, kind="stable")
 
 
 def split_at(values: NDArray[S], ends: Ints) -> list[NDArray[S]]:
-    """Values cut at `ends`, the last of which is their number; `numpy.split` takes far longer for many pieces."""
+    """Split values at increasing `ends`, the last being their number; faster than `numpy.split` for many parts."""
     return [values[start:end] for start, end in pairwise([0, *ends.tolist()])]

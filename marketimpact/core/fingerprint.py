@@ -1,4 +1,4 @@
-"""SHA-256 of a frame's content."""
+"""Compute the SHA-256 of a frame's content."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from marketimpact.errors import DataError
 __all__ = ["fingerprint"]
 
 
-def _parts(column: pl.Series) -> tuple[bytes, ...]:
+def _byte_parts(column: pl.Series) -> tuple[bytes, ...]:
+    """Return an integer column as one part of bytes, a text column as its lengths and its text."""
     if column.dtype != pl.String:
         return (column.to_numpy().astype("<i8").tobytes(),)
     lengths = column.str.len_bytes().to_numpy().astype("<i8").tobytes()
     return lengths, column.str.join().item().encode()
 
 
-def _bits(values: pl.Series) -> pl.Series:
+def _float_bits(values: pl.Series) -> pl.Series:
+    """Reinterpret floats as the integers with the same bits; null becomes 0."""
     numbers = values.cast(pl.Float64).fill_null(0.0).to_numpy().astype(np.float64, copy=True)
-    numbers[np.isnan(numbers)] = np.nan  # NaN has many bit patterns; they mean the same
+    numbers[np.isnan(numbers)] = np.nan  # NaN has many bit patterns with one meaning
     return pl.Series(values.name, numbers.view(np.int64))
 
 
-def _plain(values: pl.Series) -> tuple[str, pl.Series]:
-    """A column's kind, and its values as Int64 or String without loss."""
+def _integers_or_text(values: pl.Series) -> tuple[str, pl.Series]:
+    """Return a column's type name, and its values as Int64 or String without loss."""
     dtype = values.dtype
     if dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum):
         return "text", values.cast(pl.String)
     if dtype.is_integer():
         return "integer", values.cast(pl.Int64)
     if dtype.is_float():
-        return "float", _bits(values)
+        return "float", _float_bits(values)
     if dtype in (pl.Boolean, pl.Null):
         return str(dtype), values.cast(pl.Int64)
     if dtype.is_temporal():
@@ -46,7 +48,7 @@ def _plain(values: pl.Series) -> tuple[str, pl.Series]:
 
 
 def fingerprint(frame: pl.DataFrame) -> str:
-    """SHA-256 of a frame's content, in hex.
+    """Compute the SHA-256 of a frame's content, in hex.
 
     The same rows give the same fingerprint whatever the order of rows and columns, the chunks, the
     file they came from or the machine. Numbers count to the last bit; the width of an integer or a
@@ -65,24 +67,24 @@ def fingerprint(frame: pl.DataFrame) -> str:
 
     Examples
     --------
-    >>> one = pl.DataFrame({"symbol": ["AMD", "NVDA"], "close": [100.0, 120.5]})
-    >>> fingerprint(one) == fingerprint(one.reverse().select("close", "symbol"))
+    >>> prices = pl.DataFrame({"symbol": ["AMD", "NVDA"], "close": [100.0, 120.5]})
+    >>> fingerprint(prices) == fingerprint(prices.reverse().select("close", "symbol"))
     True
     """
-    kinds, plain = {}, {}
+    types, columns = {}, {}
     for name in sorted(frame.columns):
-        kinds[name], values = _plain(frame[name])
-        # The emptiness of a value is kept beside it, so that no value can stand for it.
-        plain[f"{name}\0empty"] = frame[name].is_null().cast(pl.Int64)
-        plain[name] = values.fill_null("" if values.dtype == pl.String else 0)
-    digest = hashlib.sha256(json.dumps([sorted(kinds.items()), frame.height]).encode())
-    ordered = pl.DataFrame(plain)
-    if plain:
-        # Every value is an integer or a text here, so rows that tie are the same to the last bit.
-        # nothing is sorted by marks of emptiness that no row has
-        ordered = ordered.sort([name for name in plain if not name.endswith("\0empty") or ordered[name].max()])
+        types[name], values = _integers_or_text(frame[name])
+        # null has a column of its own, so that no value is mistaken for it
+        columns[f"{name}\0empty"] = frame[name].is_null().cast(pl.Int64)
+        columns[name] = values.fill_null("" if values.dtype == pl.String else 0)
+    digest = hashlib.sha256(json.dumps([sorted(types.items()), frame.height]).encode())
+    ordered = pl.DataFrame(columns)
+    if columns:
+        # values are integers or text, so rows that tie are equal to the last bit; null columns without a null
+        # need no sorting
+        ordered = ordered.sort([name for name in columns if not name.endswith("\0empty") or ordered[name].max()])
     for column in ordered.iter_columns():
-        for part in _parts(column):
+        for part in _byte_parts(column):
             digest.update(len(part).to_bytes(8, "little"))
             digest.update(part)
     return digest.hexdigest()

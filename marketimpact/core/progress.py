@@ -1,4 +1,4 @@
-"""A progress bar where someone is looking: on a terminal's stderr, or under a notebook's cell."""
+"""Show a progress bar on a terminal or in a notebook."""
 
 from __future__ import annotations
 
@@ -10,27 +10,35 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-__all__ = ["PATIENCE", "bar"]
+__all__ = ["PATIENCE", "progress_bar"]
 
-#: Seconds that work may take before it is worth a bar.
+#: Seconds of work before a bar appears.
 PATIENCE = 1.0
 
 
 @contextmanager
-def bar(wanted: bool | None, what: str, total: int, *, patience: float = 0.0) -> Iterator[Callable[[], None]]:
-    """What to call after each step.
+def progress_bar(shown: bool | None, label: str, total: int, *, patience: float = 0.0) -> Iterator[Callable[[], None]]:
+    """Yield a function to call after each of `total` steps.
 
-    A bar is shown in a notebook and where stderr is a terminal, unless `wanted` says otherwise, once the work has
-    taken `patience` seconds; one that is wanted is shown at once.
+    Parameters
+    ----------
+    shown : bool or None
+        True shows the bar at once, False never; None shows it in a notebook or on a terminal, after `patience` seconds.
+    label : str
+        Text beside the bar.
+    total : int
+        Number of steps.
+    patience : float
+        Seconds of work before the bar appears.
     """
     notebook = _in_notebook()
-    if not (notebook or sys.stderr.isatty() if wanted is None else wanted):
+    if not (notebook or sys.stderr.isatty() if shown is None else shown):
         yield lambda: None
         return
-    patience = 0.0 if wanted else patience
-    started = time.monotonic()  # for the eye only: no result depends on it
+    patience = 0.0 if shown else patience
+    started = time.monotonic()  # only for display: no result depends on it
     done = 0
-    with (_under_cell if notebook else _on_terminal)(what, total) as show:
+    with (_under_cell if notebook else _on_terminal)(label, total) as show:
         if not patience:
             show(0)
 
@@ -44,34 +52,34 @@ def bar(wanted: bool | None, what: str, total: int, *, patience: float = 0.0) ->
 
 
 def _in_notebook() -> bool:
-    """Whether a kernel runs this; IPython is there then."""
+    """Return whether a Jupyter kernel runs this process."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
 @contextmanager
-def _on_terminal(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def _on_terminal(label: str, total: int) -> Iterator[Callable[[int], None]]:
     from rich.console import Console  # noqa: PLC0415  # a bar is not always shown
     from rich.progress import Progress  # noqa: PLC0415
 
-    shown = Progress(console=Console(file=sys.stderr, force_jupyter=False))
-    task = shown.add_task(what, total=total)
+    progress = Progress(console=Console(file=sys.stderr, force_jupyter=False))
+    task = progress.add_task(label, total=total)
 
     def show(done: int) -> None:
-        shown.start()
-        shown.update(task, completed=done)
+        progress.start()
+        progress.update(task, completed=done)
 
     try:
         yield show
     finally:
-        if shown.live.is_started:
-            shown.stop()
+        if progress.live.is_started:
+            progress.stop()
 
 
 @contextmanager
-def _under_cell(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """An element of HTML that is changed as the work goes on, and is gone when it is done: it needs no widgets."""
-    screen: Any = import_module("IPython.display")  # it is there: a kernel runs this
+def _under_cell(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show an HTML element under the cell, updated as work goes on and removed at the end; it needs no widgets."""
+    screen: Any = import_module("IPython.display")  # installed, since a kernel runs this
     handle: Any = None
     percent = -1
 
@@ -80,9 +88,9 @@ def _under_cell(what: str, total: int) -> Iterator[Callable[[int], None]]:
         if 100 * done // total == percent:
             return
         percent = 100 * done // total
-        said = html.escape(f"{what}: {done:,} of {total:,}")
+        text = html.escape(f"{label}: {done:,} of {total:,}")
         element = screen.HTML(
-            f"<progress value='{done}' max='{total}' aria-label='{html.escape(what)}'></progress> {said}"
+            f"<progress value='{done}' max='{total}' aria-label='{html.escape(label)}'></progress> {text}"
         )
         if handle is None:
             handle = screen.display(element, display_id=True)

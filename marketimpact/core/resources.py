@@ -1,4 +1,4 @@
-"""Where the embedded data lives: inside the wheel, or beside the package in a checkout."""
+"""Find embedded data files, in an installed wheel or in a checkout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ _ROOTS = (_PACKAGE, _PACKAGE.parent)
 
 
 def resource(*parts: str) -> Path:
-    """Path of an embedded file, such as ``resource("data", "announcements.csv")``."""
+    """Return the path of an embedded file, such as ``resource("data", "announcements.csv")``.
+
+    Raises
+    ------
+    DataError
+        If the installation lacks it.
+    """
     for root in _ROOTS:
         path = root.joinpath(*parts)
         if path.exists():

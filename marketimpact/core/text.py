@@ -1,22 +1,43 @@
-"""Lists of names in messages and notes."""
+"""Lists of names and suggestions for misspelt names in messages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
-__all__ = ["NAMES_SHOWN", "listed"]
+__all__ = ["NAMES_SHOWN", "closest_name", "did_you_mean", "listed"]
 
-#: How many names a message or a note lists before it says how many more there are.
+#: Number of names that a message or a note lists before "and N more".
 NAMES_SHOWN = 5
 
 
-def listed(names: Sequence[str]) -> str:
-    """Up to five names for a sentence, and how many more there are.
+def listed(names: Sequence[str], *, limit: int = NAMES_SHOWN, quoted: bool = True, separator: str = ", ") -> str:
+    """Join up to `limit` names for a sentence, and count the rest.
 
     Examples
     --------
     >>> listed(["NVDA", "AMD"])
     "'NVDA', 'AMD'"
+    >>> listed(["AMD", "INTC", "MU", "NVDA"], limit=2, quoted=False)
+    'AMD, INTC and 2 more'
     """
-    shown = ", ".join(repr(name) for name in names[:NAMES_SHOWN])
-    return shown + (f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else "")
+    shown = separator.join(repr(name) if quoted else name for name in names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def closest_name(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known name most similar to `name`, or None if none reaches the similarity `cutoff` (0 to 1)."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return matches[0] if matches else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that suggests the closest known name, with a leading space; empty if none is close.
+
+    Examples
+    --------
+    >>> did_you_mean("semiconductor", ["semiconductors", "banks"])
+    " Did you mean 'semiconductors'?"
+    """
+    match = closest_name(name, known)
+    return f" Did you mean {match!r}?" if match else ""

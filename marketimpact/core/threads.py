@@ -1,4 +1,4 @@
-"""Parts of one piece of work, shared by the processor's cores; what comes back is in the order of the parts."""
+"""Map a function over parts in threads, results in order."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ __all__ = ["cores", "map_in_threads"]
 P = TypeVar("P")
 R = TypeVar("R")
 
-#: Parts that are under way or wait to be fetched, for each thread: so memory does not grow with their number.
-AHEAD = 2
+#: Parts submitted per thread before the first result is fetched; it bounds the memory of results in waiting.
+PARTS_PER_THREAD = 2
 
 
-def map_in_threads(do: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
-    """What `do` makes of each part, in order; compiled loops and numpy let go of Python's lock meanwhile.
+def map_in_threads(function: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
+    """Apply `function` to each part in threads and yield the results in order.
 
-    A single part is done by the caller. An error is raised where its part's turn comes.
+    It pays for compiled loops and numpy, which release Python's global lock. A single part is computed in the
+    calling thread. An error is raised when its part's result is due.
     """
-    left = iter(parts)
-    first = list(islice(left, 2))
-    if len(first) < 2 or cores() < 2:
-        yield from map(do, first)
-        yield from map(do, left)
+    remaining = iter(parts)
+    first_two = list(islice(remaining, 2))
+    if len(first_two) < 2 or cores() < 2:
+        yield from map(function, first_two)
+        yield from map(function, remaining)
         return
     with ThreadPoolExecutor(cores()) as pool:
-        waiting: deque[Future[R]] = deque(pool.submit(do, part) for part in first)
+        waiting: deque[Future[R]] = deque(pool.submit(function, part) for part in first_two)
         try:
-            for part in islice(left, AHEAD * cores() - 2):
-                waiting.append(pool.submit(do, part))
+            for part in islice(remaining, PARTS_PER_THREAD * cores() - 2):
+                waiting.append(pool.submit(function, part))
             while waiting:
                 result = waiting.popleft().result()
-                for part in islice(left, 1):
-                    waiting.append(pool.submit(do, part))
+                for part in islice(remaining, 1):
+                    waiting.append(pool.submit(function, part))
                 yield result
         finally:
             for future in waiting:
@@ -47,6 +48,6 @@ def map_in_threads(do: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
 
 
 def cores() -> int:
-    """Cores that this process may use: as many as polars does, which ``POLARS_MAX_THREADS`` limits."""
+    """Return the number of cores this process may use: that of polars, which ``POLARS_MAX_THREADS`` limits."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else pl.thread_pool_size()
     return min(allowed, pl.thread_pool_size())

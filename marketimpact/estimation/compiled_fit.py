@@ -116,7 +116,7 @@ def _kernels() -> Any:
 
 
 def _forecast_arrays(fit: Fit) -> Arrays:
-    return fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.whitener, fit.base
+    return fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.leverage_root, fit.mean_leverage
 
 
 def _fit_order(problem: EstimationProblem) -> Ints:

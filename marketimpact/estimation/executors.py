@@ -79,7 +79,7 @@ def run_chunks(problem: EstimationProblem, events: pl.DataFrame, options: Execut
     else:
         fitted = ((rows, fit_problem(problem.take(rows))) for rows in chunks)
     patience = progress.PATIENCE if options.executor is None else 0.0
-    with progress.bar(options.progress, "Events in chunks", len(chunks), patience=patience) as done:
+    with progress.progress_bar(options.progress, "Events in chunks", len(chunks), patience=patience) as done:
 
         def counted() -> Iterator[tuple[Ints, FittedChunk]]:
             for rows, chunk in fitted:

@@ -1,1 +1,1 @@
-"""Announcements, securities and calendars become events with a day 0."""
+"""Combine announcements, securities and calendars into events with a day 0."""

@@ -1,9 +1,8 @@
-"""Announcements meet securities: day 0 on each security's own exchange.
+"""Align announcements with sessions: day 0 on each security's own exchange.
 
-Day 0 is the first session whose close lies after the announcement. Before the open, during the
-session and in the lunch break it is that session; at or after the close, on a holiday or a weekend
-it is the next one. A date-only announcement has no clock: it gets the session that the issuer's
-working day implies, and says how certain that is.
+Day 0 is the first session whose close is after the announcement. Before the open, during the session and in the
+lunch break it is that session; at or after the close, on a holiday or a weekend it is the next one. A date-only
+announcement has no time of day: its day 0 follows from the issuer's working hours, with a grade of certainty.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from marketimpact.errors import DataError, SpecificationError
 
 __all__ = ["admissible", "align"]
 
-#: How far the true time of an announcement may lie from one known "to the hour".
+#: Largest distance of the true time from one known "to the hour".
 HOUR_TOLERANCE = timedelta(minutes=30)
-#: The issuer's local hours within which a date-only announcement is likely to have been made.
+#: Local hours (start, end) in which a date-only announcement was likely made.
 WORKING_HOURS = (8, 18)
 
 _INSTANT = pl.Datetime("us", "UTC")
@@ -45,7 +44,7 @@ def align(
     symbols: Sequence[str] | Literal["all"] | None = None,
     close_buffer_minutes: int = 0,
 ) -> pl.DataFrame:
-    """Give every (announcement, security) pair its day 0.
+    """Find day 0 of every (announcement, security) pair.
 
     Parameters
     ----------
@@ -54,9 +53,9 @@ def align(
     market : Market
         Its securities and their exchanges' sessions.
     symbols : sequence of str or "all", optional
-        Which securities each announcement meets. By default those in its ``targets``.
+        Securities to pair with each announcement; by default those in its ``targets``.
     close_buffer_minutes : int
-        An announcement this close to the end of the session counts for the next one; for closing
+        Announcements within this many minutes before the close count for the next session, for closing
         auctions that no longer take orders. 0 by default.
 
     Returns
@@ -65,18 +64,18 @@ def align(
         One row per event, sorted by `event_id` (``announcement_id:symbol``). ``date`` is day 0;
         ``day0_certainty`` is *sure* (every admissible time falls on this session), *likely* (every
         time in the issuer's working hours, 08:00 to 18:00, does) or *assumed* (the neighbouring
-        session is possible); ``day0_earliest`` and ``day0_latest`` bound it; ``phase`` says what the
-        exchange was doing (*pre_open, in_session, lunch_break, post_close, closed_day*), null when
-        the clock is not known. A pair that cannot be placed keeps its row, with ``date`` null and
-        the reason in ``align_reason`` and ``align_detail``: `EventStudy.run` moves it to attrition.
+        session is possible); ``day0_earliest`` and ``day0_latest`` bound it; ``phase`` is the state of
+        the exchange (*pre_open, in_session, lunch_break, post_close, closed_day*), null when the time of day
+        is unknown. A pair without a day 0 keeps its row, with ``date`` null and the reason in
+        ``align_reason`` and ``align_detail``: `EventStudy.run` moves it to attrition.
         The announcement's and the security's columns follow.
 
     Raises
     ------
     DataError
-        For broken announcements, or none with a target.
+        If announcements break their contract, or none has a target.
     SpecificationError
-        For a market made from returns, which has no clocks, or a negative buffer.
+        For a market made from returns, whose sessions have no times, or a negative buffer.
 
     Examples
     --------
@@ -90,8 +89,8 @@ def align(
         raise SpecificationError(f"close_buffer_minutes={close_buffer_minutes} is negative; use 0 or more.")
     if market.sessions["close"].null_count():
         raise SpecificationError(
-            "This market was made from returns: its sessions have dates but no clocks, so an instant cannot "
-            "be placed. Hand EventStudy.run a frame with event_id, symbol and date instead."
+            "This market was made from returns: its sessions have dates but no opening hours, so announcements cannot "
+            "be aligned. Give EventStudy.run a frame with event_id, symbol and date instead."
         )
     announcements = schema.check(schema.Announcements, announcements, "announcements")
     sessions = market.sessions.with_columns(
@@ -100,10 +99,10 @@ def align(
     )
     pairs = _pairs(announcements, symbols, market.securities)
     securities = market.securities.select("symbol", *[c for c in _FROM_SECURITIES if c in market.securities.columns])
-    taken = [c for c in securities.columns if c in announcements.columns and c != "symbol"]
+    repeated = [c for c in securities.columns if c in announcements.columns and c != "symbol"]
     frame = (
         pairs.join(admissible(announcements), on="announcement_id", how="left", validate="m:1")
-        .join(securities.drop(taken), on="symbol", how="left", validate="m:1")
+        .join(securities.drop(repeated), on="symbol", how="left", validate="m:1")
         .with_columns(pl.format("{}:{}", "announcement_id", "symbol").alias("event_id"))
     )
     for instant, session in (
@@ -114,11 +113,12 @@ def align(
         ("work_end", "_work_last"),
     ):
         frame = _first_session(frame, sessions, instant, session)
-    frame = _phase(_certainty(frame), sessions)
-    return _arrange(_reasons(frame, sessions, market), announcements)
+    frame = _with_phase(_with_certainty(frame), sessions)
+    return _arrange(_with_reasons(frame, sessions, market), announcements)
 
 
 def _pairs(announcements: pl.DataFrame, symbols: Sequence[str] | str | None, securities: pl.DataFrame) -> pl.DataFrame:
+    """Pair each announcement with its targets, or with the symbols given."""
     if symbols is None:
         pairs = (
             announcements.select("announcement_id", pl.col("targets").alias("symbol"))
@@ -128,22 +128,24 @@ def _pairs(announcements: pl.DataFrame, symbols: Sequence[str] | str | None, sec
         )
         if pairs.is_empty():
             raise DataError(
-                "No announcement names a target, so nothing can be aligned. Fill the 'targets' column, or "
-                'say which securities to look at: align(..., symbols=["NVDA", "0981.HK"]) or symbols="all".'
+                "No announcement has a target, so there is nothing to align. Fill the 'targets' column, or "
+                'give the securities: align(..., symbols=["NVDA", "0981.HK"]) or symbols="all".'
             )
         return pairs
     if isinstance(symbols, str) and symbols != "all":
-        raise SpecificationError(f'symbols={symbols!r}: give a list, such as ["{symbols}"], or "all".')
+        raise SpecificationError(
+            f'symbols={symbols!r} is text, not a list. Give a list, such as ["{symbols}"], or "all".'
+        )
     chosen = securities["symbol"] if isinstance(symbols, str) else pl.Series("symbol", list(symbols), pl.String)
     if chosen.is_empty():
-        raise SpecificationError("symbols is empty: name at least one security.")
+        raise SpecificationError("symbols is empty, so there is nothing to align. Give at least one symbol.")
     return announcements.select("announcement_id").join(
         chosen.unique(maintain_order=True).to_frame("symbol"), how="cross"
     )
 
 
 def admissible(announcements: pl.DataFrame) -> pl.DataFrame:
-    """When each announcement can have been made.
+    """Bound the time at which each announcement can have been made.
 
     Returns
     -------
@@ -165,6 +167,7 @@ def admissible(announcements: pl.DataFrame) -> pl.DataFrame:
 
 
 def _local_day(announcements: pl.DataFrame, zone: str) -> pl.DataFrame:
+    """Bound date-only announcements of one time zone by their day and its working hours."""
     midnight = pl.col("announced_at").dt.convert_time_zone(zone)
     start, end = WORKING_HOURS
     bounds = announcements.select(
@@ -175,7 +178,7 @@ def _local_day(announcements: pl.DataFrame, zone: str) -> pl.DataFrame:
         _utc(midnight.dt.replace(hour=start)).alias("work_start"),
         _utc(midnight.dt.replace(hour=end)).alias("work_end"),
     )
-    # where the known bounds leave nothing of the working day, the bounds are all there is to go by
+    # where the known bounds exclude the working hours, the bounds are used instead
     work_start = pl.max_horizontal("work_start", "earliest")
     work_end = pl.min_horizontal("work_end", "latest")
     clipped = bounds.with_columns(
@@ -198,13 +201,13 @@ def _utc(instant: pl.Expr) -> pl.Expr:
 
 
 def _first_session(frame: pl.DataFrame, sessions: pl.DataFrame, instant: str, name: str) -> pl.DataFrame:
-    """Add the first session whose close lies strictly after `instant`; null outside the calendar."""
-    start = sessions.group_by("mic").agg(pl.col("open").min().alias("_begin"))
-    table = sessions.select("mic", "close", pl.col("date").alias(name)).sort("close")
-    placed = (
+    """Add the first session whose close is strictly after `instant`; null outside the calendar."""
+    start = sessions.group_by("mic").agg(pl.col("open").min().alias("_calendar_start"))
+    closes = sessions.select("mic", "close", pl.col("date").alias(name)).sort("close")
+    joined = (
         frame.sort(instant)
         .join_asof(
-            table,
+            closes,
             left_on=instant,
             right_on="close",
             by="mic",
@@ -215,11 +218,12 @@ def _first_session(frame: pl.DataFrame, sessions: pl.DataFrame, instant: str, na
         .drop("close")
         .join(start, on="mic", how="left", validate="m:1")
     )
-    inside = pl.col(instant) >= pl.col("_begin")
-    return placed.with_columns(pl.when(inside).then(name).alias(name)).drop("_begin")
+    inside = pl.col(instant) >= pl.col("_calendar_start")
+    return joined.with_columns(pl.when(inside).then(name).alias(name)).drop("_calendar_start")
 
 
-def _certainty(frame: pl.DataFrame) -> pl.DataFrame:
+def _with_certainty(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add `day0_certainty`: *sure*, *likely* or *assumed*, as `align` documents."""
     one_session = pl.col("day0_earliest") == pl.col("day0_latest")
     working_day = (pl.col("_work_first") == pl.col("_work_last")) & (pl.col("time_precision") == "day")
     return frame.with_columns(
@@ -234,8 +238,8 @@ def _certainty(frame: pl.DataFrame) -> pl.DataFrame:
     ).drop("_work_first", "_work_last", "work_start", "work_end")
 
 
-def _phase(frame: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
-    """What the exchange was doing at the instant, where the clock is known."""
+def _with_phase(frame: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """Add `phase`, the state of the exchange at the instant, null where the time of day is unknown."""
     zones = sessions.select("mic", "exchange_time_zone").unique()
     frame = frame.join(zones, on="mic", how="left", validate="m:1")
     parts = [
@@ -246,32 +250,33 @@ def _phase(frame: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
         )
         for (zone,), part in frame.partition_by("exchange_time_zone", as_dict=True).items()
     ]
-    clock = sessions.select(
+    hours = sessions.select(
         "mic", pl.col("date").alias("_local_date"), "open", "break_start", "break_end", "official_close"
     )
-    at = pl.col("instant")
+    instant = pl.col("instant")
     phase = (
         pl.when((pl.col("time_precision") == "day") | pl.col("date").is_null())
         .then(None)
         .when(pl.col("open").is_null())
         .then(pl.lit("closed_day"))
-        .when(at < pl.col("open"))
+        .when(instant < pl.col("open"))
         .then(pl.lit("pre_open"))
-        .when(at >= pl.col("official_close"))
+        .when(instant >= pl.col("official_close"))
         .then(pl.lit("post_close"))
-        .when(at.is_between(pl.col("break_start"), pl.col("break_end"), closed="left"))
+        .when(instant.is_between(pl.col("break_start"), pl.col("break_end"), closed="left"))
         .then(pl.lit("lunch_break"))
         .otherwise(pl.lit("in_session"))
     )
     return (
         pl.concat(parts)
-        .join(clock, on=["mic", "_local_date"], how="left", validate="m:1")
+        .join(hours, on=["mic", "_local_date"], how="left", validate="m:1")
         .with_columns(phase.alias("phase"))
         .drop("_local_date", "open", "break_start", "break_end", "official_close", "exchange_time_zone")
     )
 
 
-def _reasons(frame: pl.DataFrame, sessions: pl.DataFrame, market: _HasSessions) -> pl.DataFrame:
+def _with_reasons(frame: pl.DataFrame, sessions: pl.DataFrame, market: _HasSessions) -> pl.DataFrame:
+    """Add `align_reason` and `align_detail` to pairs without a day 0."""
     span = sessions.group_by("mic").agg(pl.col("date").min().alias("_first"), pl.col("date").max().alias("_last"))
     missing = list(getattr(market, "missing", ()))
     day = pl.col("instant").dt.date()
@@ -304,6 +309,7 @@ def _reasons(frame: pl.DataFrame, sessions: pl.DataFrame, market: _HasSessions) 
 
 
 def _arrange(frame: pl.DataFrame, announcements: pl.DataFrame) -> pl.DataFrame:
+    """Join the announcements' own columns and order columns and rows."""
     first = [
         "event_id", "announcement_id", "symbol", "date", "day0_certainty", "day0_earliest", "day0_latest",
         "phase", "align_reason", "align_detail",

@@ -1,4 +1,4 @@
-"""Firms with two listings: one share, two exchanges, one piece of news."""
+"""Handle firms with shares listed on two exchanges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OTHER_LISTING = "other_listing"
 
 
 def firms(securities: pl.DataFrame) -> dict[str, str]:
-    """Symbol -> symbol that stands for its firm, for every security with a `dual_listing`."""
+    """Map every security with a `dual_listing` to its firm, named by the first of the two symbols."""
     if "dual_listing" not in securities.columns:
         return {}
     pairs = securities.select("symbol", "dual_listing").drop_nulls()
@@ -33,12 +33,12 @@ def one_listing(events: pl.DataFrame, securities: pl.DataFrame, *, prefer: Seque
     securities : polars.DataFrame
         ``symbol, mic, dual_listing``: `dual_listing` names the firm's other listing.
     prefer : sequence of str
-        Exchanges (MICs) or symbols, the first that fits wins: ``["XHKG", "XTAI"]``.
+        Exchanges (MICs) or symbols in order of preference: ``["XHKG", "XTAI"]``.
 
     Returns
     -------
     polars.DataFrame
-        The same rows. Where both listings have a day 0, the other one's ``date`` is now null, with
+        The same rows. Where both listings have a day 0, ``date`` of the one not kept is null and its
         ``align_reason`` *other_listing*: `EventStudy.run` moves it to attrition.
 
     Raises
@@ -58,57 +58,57 @@ def one_listing(events: pl.DataFrame, securities: pl.DataFrame, *, prefer: Seque
     ('0981.HK', '688981.SS of the same firm is kept')
     """
     events = schema.check(schema.Events, events, "events")
-    _check(events, securities, prefer)
-    order = {name: place for place, name in enumerate(prefer)}
-    last = len(order)
+    _check_inputs(events, securities, prefer)
+    rank_of = {name: rank for rank, name in enumerate(prefer)}
     listings = securities.filter(pl.col("symbol").is_in(list(firms(securities)))).select(
         "symbol",
         pl.col("symbol").replace(firms(securities)).alias("_firm"),
         pl.min_horizontal(
-            pl.col(c).replace_strict(order, default=last, return_dtype=pl.Int64) for c in ("symbol", "mic")
-        ).alias("_place"),
+            pl.col(c).replace_strict(rank_of, default=len(rank_of), return_dtype=pl.Int64) for c in ("symbol", "mic")
+        ).alias("rank"),
     )
     both = (
         events.filter(pl.col("date").is_not_null())
         .select("event_id", "announcement_id", "symbol")
         .join(listings, on="symbol", how="inner", validate="m:1")
         .filter(pl.col("symbol").n_unique().over("announcement_id", "_firm") > 1)
-        .sort("announcement_id", "_firm", "_place")
-        .with_columns(pl.col("symbol", "_place").first().over("announcement_id", "_firm").name.prefix("kept"))
+        .sort("announcement_id", "_firm", "rank")
+        .with_columns(pl.col("symbol", "rank").first().over("announcement_id", "_firm").name.prefix("kept_"))
     )
-    tied = both.filter((pl.col("_place") == pl.col("kept_place")) & (pl.col("symbol") != pl.col("keptsymbol")))
+    tied = both.filter((pl.col("rank") == pl.col("kept_rank")) & (pl.col("symbol") != pl.col("kept_symbol")))
     if tied.height:
-        one, other = tied.select("keptsymbol", "symbol").row(0)
+        one, other = tied.select("kept_symbol", "symbol").row(0)
         raise SpecificationError(
             f"prefer={list(prefer)!r} does not decide between {one} and {other}, listings of one firm. Name the "
             "exchange (MIC) or the symbol to keep."
         )
-    out = both.filter(pl.col("symbol") != pl.col("keptsymbol")).select(
-        "event_id", pl.format("{} of the same firm is kept", "keptsymbol").alias("_kept")
+    dropped = both.filter(pl.col("symbol") != pl.col("kept_symbol")).select(
+        "event_id", pl.format("{} of the same firm is kept", "kept_symbol").alias("_detail")
     )
-    return _without(events, out)
+    return _with_reasons(events, dropped)
 
 
-def _without(events: pl.DataFrame, out: pl.DataFrame) -> pl.DataFrame:
-    """Take the date of some events away, and say why."""
+def _with_reasons(events: pl.DataFrame, dropped: pl.DataFrame) -> pl.DataFrame:
+    """Set the date of dropped events to null, with the reason and its detail."""
     reasons = [c for c in ("align_reason", "align_detail") if c not in events.columns]
-    gone = pl.col("_kept").is_not_null()
+    is_dropped = pl.col("_detail").is_not_null()
     return (
         events.with_columns(pl.lit(None, pl.String).alias(c) for c in reasons)
-        .join(out, on="event_id", how="left", validate="1:1", maintain_order="left")
+        .join(dropped, on="event_id", how="left", validate="1:1", maintain_order="left")
         .with_columns(
-            pl.when(gone).then(None).otherwise("date").alias("date"),
-            pl.when(gone).then(pl.lit(OTHER_LISTING)).otherwise("align_reason").alias("align_reason"),
-            pl.when(gone).then("_kept").otherwise("align_detail").alias("align_detail"),
+            pl.when(is_dropped).then(None).otherwise("date").alias("date"),
+            pl.when(is_dropped).then(pl.lit(OTHER_LISTING)).otherwise("align_reason").alias("align_reason"),
+            pl.when(is_dropped).then("_detail").otherwise("align_detail").alias("align_detail"),
         )
-        .drop("_kept")
+        .drop("_detail")
     )
 
 
-def _check(events: pl.DataFrame, securities: pl.DataFrame, prefer: Sequence[str]) -> None:
+def _check_inputs(events: pl.DataFrame, securities: pl.DataFrame, prefer: Sequence[str]) -> None:
+    """Raise for text instead of a list, or a column that is absent."""
     if isinstance(prefer, str):
         raise SpecificationError(f'prefer={prefer!r}: give a list, such as ["{prefer}"].')
     if "announcement_id" not in events.columns:
-        raise DataError("events has no announcement_id, so nobody can tell which of them are one firm's one event.")
+        raise DataError("events has no announcement_id, so a firm's two listings cannot be matched. Use align(...).")
     if "dual_listing" not in securities.columns:
-        raise DataError("securities has no dual_listing, which names a firm's other listing.")
+        raise DataError("securities has no dual_listing, so firms with two listings are unknown. Add that column.")

@@ -1,4 +1,4 @@
-"""What people call an exchange."""
+"""Name exchanges by their market identifier code (MIC)."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ NAMES = {
 
 
 def exchange(mic: str | None) -> str:
-    """Name and code, such as ``Shanghai (XSHG)``; the code alone where there is no name, nothing where no code."""
+    """Return name and code, such as ``Shanghai (XSHG)``: the code alone without a name, empty text without a code."""
     if mic is None:
         return ""
     return f"{NAMES[mic]} ({mic})" if mic in NAMES else mic
 
 
 def named(mic: str) -> pl.Expr:
-    """The names for a column of codes; codes without a name stay."""
+    """Replace a column of codes by names; codes without a name stay."""
     return pl.col(mic).replace(NAMES)

@@ -203,12 +203,12 @@ class Sample:
     @cached_property
     def n_clusters(self) -> int:
         """Number of clusters."""
-        return len(self.groups.size)
+        return len(self.groups.counts)
 
     @cached_property
     def effective_clusters(self) -> float:
         """Clusters of equal size that would weigh events as unevenly: ``(sum n)^2 / sum n^2``."""
-        sizes = self.groups.size.astype(np.float64)
+        sizes = self.groups.counts.astype(np.float64)
         return float(sizes.sum() ** 2 / (sizes**2).sum())
 
     @cached_property
@@ -219,16 +219,16 @@ class Sample:
     @cached_property
     def overlap(self) -> Overlap:
         """Pairs of layouts, by their places in `day_patterns`, that share days of the window."""
-        first = self.kinds.first
+        first = self.kinds.first_rows
         return overlap_of(self.window_dates.rows(first), self.exchange[first], self.clocks)
 
     @cached_property
     def mean_correlation(self) -> MeanCorrelation:
         """Overlap-weighted average correlation of estimation-window residuals."""
-        asked, size = self.kinds.kinds, self.kinds.size
-        one, other = size[self.overlap.one], size[self.overlap.other]
+        layouts, counts = self.kinds.values, self.kinds.counts
+        one, other = counts[self.overlap.one], counts[self.overlap.other]
         number = np.where(self.overlap.one == self.overlap.other, one * (one - 1) // 2, one * other)
-        value, used = self.pairs.weighted(self.overlap, asked)
+        value, used = self.pairs.weighted(self.overlap, layouts)
         total, n_pairs, n_used = float(value[number > 0].sum()), int(number.sum()), int(used[number > 0].sum())
         if not n_pairs:
             return MeanCorrelation(0.0, 0, 0)
@@ -241,7 +241,7 @@ class Sample:
     @cached_property
     def n_blocks(self) -> int:
         """Groups of events whose windows are chained by common days."""
-        return connected_groups(len(self.kinds.size), self.overlap.one, self.overlap.other)[0]
+        return connected_groups(len(self.kinds.counts), self.overlap.one, self.overlap.other)[0]
 
     @cached_property
     def shares_days(self) -> bool:
@@ -256,17 +256,17 @@ class Sample:
     @cached_property
     def clusters_overlap(self) -> bool:
         """Whether windows of different clusters have days in common."""
-        asked, place = self.kinds.kinds, self.kinds.place
-        low, high = np.full(len(asked), np.iinfo(np.int64).max), np.full(len(asked), -1)
-        np.minimum.at(low, place, self.cluster)
-        np.maximum.at(high, place, self.cluster)
+        n, codes = len(self.kinds.values), self.kinds.codes
+        low, high = np.full(n, np.iinfo(np.int64).max), np.full(n, -1)
+        np.minimum.at(low, codes, self.cluster)
+        np.maximum.at(high, codes, self.cluster)
         one, other = self.overlap.one, self.overlap.other
         return bool((np.minimum(low[one], low[other]) < np.maximum(high[one], high[other])).any())
 
     @cached_property
     def listed_twice(self) -> int:
         """Firms of which two listings are counted as events of days in common."""
-        firm, place = factorize(self.firm).place, self.kinds.place
+        firm, layout = factorize(self.firm).codes, self.kinds.codes
         low, high = np.full(self.n, np.iinfo(np.int64).max), np.full(self.n, -1)
         np.minimum.at(low, firm, self.symbol)
         np.maximum.at(high, firm, self.symbol)
@@ -274,7 +274,7 @@ class Sample:
         for both in np.flatnonzero(low < high).tolist():
             rows = np.flatnonzero(firm == both)
             number += any(
-                (min(place[i], place[j]), max(place[i], place[j])) in met
+                (min(layout[i], layout[j]), max(layout[i], layout[j])) in met
                 for i in rows
                 for j in rows
                 if self.symbol[i] < self.symbol[j]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 
 __all__ = ["log_volume", "to_currency", "to_logs"]
@@ -35,7 +36,7 @@ def to_currency(panel: pl.DataFrame, currency_of: pl.DataFrame, rates: pl.DataFr
         raise DataError(
             f"rates has no rows of {', '.join(lacking)}; give units of {currency} for one unit of each."
             if lacking
-            else f"The currency of {', '.join(unknown[:5])} is not known, so its returns cannot be converted."
+            else f"The currency of {listed(unknown, quoted=False)} is not known, so its returns cannot be converted."
         )
     frame = panel.join(currency_of, on="symbol", how="left", validate="m:1").with_row_index("_row")
     quoted = rates.select("date", "currency", pl.col("rate").cast(pl.Float64)).drop_nulls().sort("date")
@@ -86,7 +87,9 @@ def _shares_on(panel: pl.DataFrame, shares: pl.DataFrame) -> pl.DataFrame:
         raise DataError("shares needs the columns 'symbol' and 'shares' (and 'date', if they change), all above zero.")
     lacking = sorted(set(panel["symbol"].unique()).difference(shares["symbol"]))
     if lacking:
-        raise DataError(f"shares has no row of {', '.join(lacking[:5])}: every security of the market needs one.")
+        raise DataError(
+            f"shares has no row of {listed(lacking, quoted=False)}: every security of the market needs one."
+        )
     if "date" not in shares.columns:
         return panel.join(shares.select("symbol", "shares"), on="symbol", how="left", validate="m:1")
     known = shares.select("symbol", "date", "shares").sort("date")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import polars as pl
 
 from marketimpact.core.fingerprint import fingerprint
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.events import calendars
 from marketimpact.market import checks, repairs
 from marketimpact.market import session_returns as panels
 from marketimpact.sources.protocol import PriceTable
 
-__all__ = ["combined", "finished", "from_prices", "some"]
+__all__ = ["combined", "finished", "from_prices"]
 
 #: Findings so large that one of them spoils every estimate of its symbol.
 RUINOUS = ("split_like_jump", "scale_step")
@@ -104,7 +105,9 @@ def _sessions_of(
         raise DataError(f"{table.source} has no prices, only empty closes.")
     have = securities.join(prices.select("symbol").unique(), on="symbol", how="semi")
     if have.is_empty():
-        raise DataError(f"{table.source} has prices of no security, only of benchmarks: {some(table.missing)}.")
+        raise DataError(
+            f"{table.source} has prices of no security, only of benchmarks: {listed(table.missing, quoted=False)}."
+        )
     return have, calendars.sessions(have["mic"].unique(), *panels.extent(prices))
 
 
@@ -138,11 +141,6 @@ def finished(panel: pl.DataFrame, factors: pl.DataFrame | None) -> pl.DataFrame:
 def combined(*frames: pl.DataFrame | None) -> str:
     """One fingerprint of several frames."""
     return _digest("".join(fingerprint(f) for f in frames if f is not None))
-
-
-def some(symbols: Sequence[str], shown: int = 8) -> str:
-    """The first symbols for a sentence."""
-    return ", ".join(symbols[:shown]) + (", ..." if len(symbols) > shown else "")
 
 
 def _done(fills: pl.DataFrame, *others: pl.DataFrame) -> pl.DataFrame:
@@ -183,8 +181,8 @@ def _warn_of_benchmarks(have: pl.DataFrame, prices: pl.DataFrame, benchmark: str
     if lacking:
         hit = have.filter(pl.col(benchmark).is_in(lacking))["symbol"].to_list()
         warnings.warn(
-            f"No prices of the benchmark{'s' if len(lacking) > 1 else ''} {some(lacking)}: events of "
-            f"{len(hit)} securities ({some(hit)}) cannot be used by models that need it.",
+            f"No prices of the benchmark{'s' if len(lacking) > 1 else ''} {listed(lacking, quoted=False)}: events of "
+            f"{len(hit)} securities ({listed(hit, quoted=False)}) cannot be used by models that need it.",
             MarketImpactWarning,
             stacklevel=4,
         )

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events import calendars
 from marketimpact.events.exchange_clocks import ExchangeClock
@@ -22,7 +23,7 @@ from marketimpact.market import session_returns as panels
 from marketimpact.market import trading_rules as trading
 from marketimpact.market.factors import check_factors, match_foreign_returns, read_french
 from marketimpact.market.factors import foreign_returns as foreign_source
-from marketimpact.market.from_prices import combined, from_prices, some
+from marketimpact.market.from_prices import combined, from_prices
 from marketimpact.market.from_returns import FROM_RETURNS, fields_from_returns
 from marketimpact.market.panel import HoldsPanel, Panel
 from marketimpact.market.repairs import DEFAULT, REPAIRED, check_repairs
@@ -415,7 +416,7 @@ class Market(HoldsPanel):
         if self.factors:
             lines.append(f"  factors: {', '.join(self.factors)}")
         if self.missing:
-            lines.append(f"  without prices ({len(self.missing)}): {some(self.missing)}")
+            lines.append(f"  without prices ({len(self.missing)}): {listed(self.missing, quoted=False)}")
         if self.repairs.height:
             lines.append(f"  calendar repairs: {self.repairs.height} (see .repairs)")
         if warned := self.findings.filter(pl.col("severity") == checks.WARNING).height:

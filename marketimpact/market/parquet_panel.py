@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError
 
 __all__ = ["ParquetPanel", "read", "scan_market_fields", "write_panel"]
@@ -168,7 +169,7 @@ def _must_fit(folder: Path, market: Any, facts: dict[str, Any]) -> None:
             raise DataError(f"{folder.name} has the {name} {facts[name]}, this market {own}: they must agree.")
     twice = [symbol for symbol in market.first_rows["symbol"] if _path(folder, symbol).exists()]
     if twice:
-        raise DataError(f"{folder.name} has {', '.join(twice[:8])} already; add securities that are new to it.")
+        raise DataError(f"{folder.name} has {listed(twice, quoted=False)} already; add securities that are new to it.")
 
 
 def _path(folder: Path, symbol: str) -> Path:

@@ -1,4 +1,4 @@
-"""Models of the normal return, and the registry one can read."""
+"""Define the models of the normal return and their registry `MODELS`."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ __all__ = [
 
 
 class Model(Protocol):
-    """A model of the normal return: a name and what it regresses on what."""
+    """A model of the normal return: a name and the specification of its regression."""
 
     @property
     def name(self) -> str:
-        """Name in the registry, in study files and in the record of a run."""
+        """Return the name in the registry, in study files and in the record of a run."""
         ...
 
     @property
     def design(self) -> Design:
-        """Constant, regressors, excess returns."""
+        """Return the specification of the regression."""
         ...
 
 
@@ -62,7 +62,7 @@ class MeanAdjusted:
     """Constant mean return: ``E R = mean of the estimation window``.
 
     Degrees of freedom M - 1. Source: Brown and Warner (1980, 1985). Not to be used when the market
-    moved on the event day: the market's move is then taken for the event's.
+    moved on the event day: abnormal returns then contain the market's return.
     """
 
     name: ClassVar[str] = "mean_adjusted"
@@ -87,7 +87,7 @@ class MarketModel:
     """One regressor, the security's own benchmark: ``E R = alpha + beta Rm``.
 
     Degrees of freedom M - 2. Source: Fama, Fisher, Jensen and Roll (1969). Not to be used with a
-    benchmark in which the event firms weigh heavily: it absorbs the effect.
+    benchmark in which the event firms have a large weight: it contains the effect.
     """
 
     name: ClassVar[str] = "market_model"
@@ -106,16 +106,16 @@ class FactorModel:
         Whether returns, and ``"market"`` among the factors, are taken in excess of the factor column
         ``rf``. Other factors are used as they are.
     lagged : tuple of str
-        Factors that enter with their value on the security's session before.
+        Factors that enter with their value on the security's previous session.
 
     Notes
     -----
     Degrees of freedom M - 1 - number of regressors. `factors` enter on the same date: for an Asian
-    security a same-day American factor is realised after its close and holds the reaction to the
-    same news. The rule for Asia against New York: the local benchmark on the same session, the foreign
-    factor lagged only, ``FactorModel(("market",), lagged=("sox",))``; for an American security an Asian
-    factor on the same date, which has closed already, and lagged. A factor's days on which the security's
-    exchange was shut do not enter.
+    security a same-day American factor is realised after its close and contains the reaction to the
+    same news. For an Asian security use the local benchmark on the same session and the foreign factor
+    lagged only, ``FactorModel(("market",), lagged=("sox",))``; for an American security an Asian factor on the
+    same date, whose exchange has closed already, and lagged. A factor's days on which the security's exchange
+    was closed do not enter.
     """
 
     factors: tuple[str, ...]
@@ -127,20 +127,22 @@ class FactorModel:
             given = getattr(self, name)
             if not isinstance(given, tuple | list) or not (given or name == "lagged"):
                 raise SpecificationError(
-                    f"{name}={given!r}: name at least one factor in a tuple, such as ('market', 'sox')."
+                    f"{name}={given!r} is no tuple of factors. Give at least one name, such as ('market', 'sox')."
                 )
             object.__setattr__(self, name, tuple(given))
             if len(set(given)) < len(given):
-                raise SpecificationError(f"{name}={given!r} names a factor twice; each may enter once.")
+                raise SpecificationError(
+                    f"{name}={given!r} has a factor twice, so the regressors are collinear. Give each factor once."
+                )
 
     @property
     def name(self) -> str:
-        """``factor_model(...)`` with the factors in it."""
+        """Return ``factor_model(...)`` with the names of the regressors."""
         return f"factor_model({' '.join(term.name for term in self.design.regressors)})"
 
     @property
     def design(self) -> Design:
-        """Constant and the factors."""
+        """Return the regression on a constant and the factors."""
         return Design((*terms(*self.factors), *(Term(factor, -1) for factor in self.lagged)), excess=self.excess)
 
 
@@ -202,11 +204,11 @@ class ComparisonPeriodMean:
     Parameters
     ----------
     after : tuple of int
-        First and last session of the stretch after the event.
+        First and last session of the estimation window after the event.
 
     Notes
     -----
-    Degrees of freedom M - 1, M counting both stretches. Not to be used when the event changes the
+    Degrees of freedom M - 1, M sessions in both windows together. Not to be used when the event changes the
     mean return: the days after it then contaminate the expectation.
     """
 
@@ -216,11 +218,13 @@ class ComparisonPeriodMean:
 
     def __post_init__(self) -> None:
         if len(self.after) != 2 or self.after[0] > self.after[1]:
-            raise SpecificationError(f"after={self.after!r}: give first and last session in order, such as (21, 60).")
+            raise SpecificationError(
+                f"after={self.after!r} is no range of sessions. Give first and last in order, such as (21, 60)."
+            )
 
     @property
     def design(self) -> Design:
-        """A constant, and the second stretch."""
+        """Return the regression on a constant over both windows."""
         return Design((), after=self.after)
 
 
@@ -233,8 +237,7 @@ class Dimson:
     lags, leads : int
         How many earlier and later sessions enter.
     leads_into_event : bool
-        Leads of the last event days are returns after them, which the event itself may move; they
-        are refused unless this is set.
+        Allow leads: those of the last event days are returns after them, which the event itself may move.
 
     Notes
     -----
@@ -249,21 +252,23 @@ class Dimson:
 
     def __post_init__(self) -> None:
         if min(self.lags, self.leads) < 0 or self.lags + self.leads == 0:
-            raise SpecificationError(f"lags={self.lags}, leads={self.leads}: give at least one, none negative.")
+            raise SpecificationError(
+                f"lags={self.lags}, leads={self.leads} is not a Dimson model. Give at least one, none negative."
+            )
         if self.leads and not self.leads_into_event:
             raise SpecificationError(
-                f"leads={self.leads}: on event days a lead is a return after the event and may hold the reaction "
-                "itself. Use lags only, or say leads_into_event=True."
+                f"leads={self.leads}: on event days a lead is a return after the event and may contain the reaction "
+                "itself. Use lags only, or set leads_into_event=True."
             )
 
     @property
     def name(self) -> str:
-        """``dimson_lag1``, ``dimson_1_1`` (leads and lags)."""
+        """Return ``dimson_lag1`` (lags only) or ``dimson_1_1`` (leads, lags)."""
         return f"dimson_lag{self.lags}" if not self.leads else f"dimson_{self.leads}_{self.lags}"
 
     @property
     def design(self) -> Design:
-        """Lags, the same session, leads."""
+        """Return the regression on lags, the same session and leads of the benchmark."""
         return Design(tuple(Term("market", shift) for shift in range(-self.lags, self.leads + 1)))
 
 
@@ -300,8 +305,8 @@ class Huber:
 class TheilSen:
     """Market model by the median of pairwise slopes; Theil (1950), Sen (1968).
 
-    Residual variance on M - 2 and the leverage of least squares: an approximation. Slow: every pair
-    of days is compared.
+    Residual variance on M - 2 and the leverage of least squares: an approximation. Slow, since it
+    compares every pair of days.
     """
 
     name: ClassVar[str] = "theil_sen"
@@ -319,7 +324,7 @@ class Garch:
     -----
     Normal likelihood, pre-sample variance the mean squared least-squares residual; p-values of single
     events from t(M - 2). Where the likelihood does not converge, w is at its bound or p + q >= 1,
-    least squares stands in: a warning counts them, and their `omega` is null in the estimates. Needs
+    least squares is used: a warning counts these events, and their `omega` is null in the estimates. Needs
     the package arch. Not to be used with fewer than some 150 estimation sessions.
     """
 
@@ -372,16 +377,16 @@ class TradeToTrade:
 
 
 def _market_plus_sox() -> FactorModel:
-    """Factor model of the benchmark and the factor column ``sox``."""
+    """Build the factor model of the benchmark and the factor column ``sox``."""
     return FactorModel(("market", "sox"))
 
 
 def _dimson_1_1() -> Dimson:
-    """Market model with one lead and one lag of the benchmark, told that leads reach past the event."""
+    """Build the market model with one lead and one lag of the benchmark."""
     return Dimson(lags=1, leads=1, leads_into_event=True)
 
 
-#: Name -> maker of a model, as study files and the command line write them. `factor_model` needs its factors.
+#: Name in study files and on the command line -> constructor of a model. `factor_model` needs its factors.
 MODELS: dict[str, Callable[..., Model]] = {
     "mean_adjusted": MeanAdjusted,
     "comparison_period_mean": ComparisonPeriodMean,

@@ -1,4 +1,4 @@
-"""Market model with changing variance: GARCH(1,1) and EGARCH(1,1), estimated by the package arch."""
+"""Estimate the market model with GARCH(1,1) or EGARCH(1,1) errors by the package arch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from marketimpact.models.linear import Design, Fit, fit, residuals
 
 __all__ = ["EGARCH_STATE", "GARCH_STATE", "egarch11", "egarch_forecast", "garch11", "garch_forecast"]
 
-#: Percent are easier on the optimiser than fractions; arch says so too.
+#: Returns are scaled to percent for the optimiser, as arch recommends.
 PERCENT = 100.0
 OPTIONS: Mapping[str, float] = {"ftol": 1e-13, "maxiter": 1000}
 #: Persistence at or beyond which the variance has no mean to return to.
@@ -33,25 +33,25 @@ EGARCH_STATE = ("omega", "arch", "leverage", "garch", "h_next", "nll")
 
 
 def garch11(y: Floats, x: Floats, design: Design) -> Fit:
-    """Constant and slope with ``h_t = w + p e_{t-1}^2 + q h_{t-1}``, normal likelihood.
+    """Estimate constant and slope with ``h_t = w + p e_{t-1}^2 + q h_{t-1}`` by normal maximum likelihood.
 
     Returns
     -------
     Fit
         `state` holds w (fraction squared), p, q, h of the session after the estimation window and the
         negative log-likelihood of 100 R; NaN where the variance did not converge, has no mean
-        (p + q >= 1) or has w at its bound: least squares then stands in.
+        (p + q >= 1) or has w at its bound: the line is then that of least squares.
     """
-    return _changing(y, x, design, _garch_line, len(GARCH_STATE))
+    return _with_variance_model(y, x, design, _garch_line, len(GARCH_STATE))
 
 
 def egarch11(y: Floats, x: Floats, design: Design) -> Fit:
-    """The same with ``ln h_t = w + p (|z_{t-1}| - sqrt(2/pi)) + g z_{t-1} + q ln h_{t-1}``."""
-    return _changing(y, x, design, _egarch_line, len(EGARCH_STATE))
+    """Estimate as `garch11`, with ``ln h_t = w + p (|z_{t-1}| - sqrt(2/pi)) + g z_{t-1} + q ln h_{t-1}``."""
+    return _with_variance_model(y, x, design, _egarch_line, len(EGARCH_STATE))
 
 
 def garch_forecast(fitted: Fit, x: Floats, steps: NDArray[np.int64]) -> Floats:
-    """Variance of every event day seen from the end of the estimation window, in units of sigma squared."""
+    """Forecast each event day's variance from the end of the estimation window, in units of sigma squared."""
     omega, p, q, h_next = fitted.state[:, :4].T
     mean = omega / (1.0 - p - q)
     h = mean[:, None] + (p + q)[:, None] ** (steps - 1)[None, :] * (h_next - mean)[:, None]
@@ -59,7 +59,7 @@ def garch_forecast(fitted: Fit, x: Floats, steps: NDArray[np.int64]) -> Floats:
 
 
 def egarch_forecast(fitted: Fit, x: Floats, steps: NDArray[np.int64]) -> Floats:
-    """The same for EGARCH: the log variance returns to its mean."""
+    """Forecast as `garch_forecast`; the log variance returns to its mean."""
     omega, _, _, q, h_next = fitted.state[:, :5].T
     mean = omega / (1.0 - q)
     log_h = mean[:, None] + q[:, None] ** (steps - 1)[None, :] * (np.log(h_next) - mean)[:, None]
@@ -67,6 +67,7 @@ def egarch_forecast(fitted: Fit, x: Floats, steps: NDArray[np.int64]) -> Floats:
 
 
 def _relative(h: Floats, fitted: Fit) -> Floats:
+    """Divide variances by sigma squared; 1 where there is no variance model."""
     return np.where(np.isnan(h), 1.0, h / np.where(fitted.sigma > 0, fitted.sigma, 1.0)[:, None] ** 2)
 
 
@@ -79,29 +80,29 @@ class _Line:
     state: tuple[float, ...]
 
 
-def _changing(y: Floats, x: Floats, design: Design, line: Any, n_state: int) -> Fit:
+def _with_variance_model(y: Floats, x: Floats, design: Design, line: Any, n_state: int) -> Fit:
     """Replace the least-squares line of every event whose variance model converges."""
     plain = fit(y, x, design)
     alpha, slopes, sigma = plain.alpha.copy(), plain.slopes.copy(), plain.sigma.copy()
-    whitener, base = plain.whitener.copy(), plain.base.copy()
+    leverage_root, mean_leverage = plain.leverage_root.copy(), plain.mean_leverage.copy()
     plain_residuals = residuals(plain, y, x)
     state = np.full((len(y), n_state), np.nan)
     fallbacks = 0
     for row in np.flatnonzero((plain.n_obs > design.n_parameters + n_state) & ~plain.singular & (plain.sigma > 0)):
-        held = ~np.isnan(plain_residuals[row])
-        found = line(y[row, held], x[row, held, 0], float((plain_residuals[row, held] ** 2).mean()))
-        if found is None:
+        present = ~np.isnan(plain_residuals[row])
+        estimate = line(y[row, present], x[row, present, 0], float((plain_residuals[row, present] ** 2).mean()))
+        if estimate is None:
             fallbacks += 1
             continue
-        alpha[row], slopes[row, 0], state[row] = found.alpha, found.beta, found.state
-        left = y[row, held] - found.alpha - found.beta * x[row, held, 0]
-        sigma[row] = np.sqrt((left**2).sum() / plain.df[row])
+        alpha[row], slopes[row, 0], state[row] = estimate.alpha, estimate.beta, estimate.state
+        errors = y[row, present] - estimate.alpha - estimate.beta * x[row, present, 0]
+        sigma[row] = np.sqrt((errors**2).sum() / plain.df[row])
         # the variance of the event day is the forecast h alone, as in the literature
-        whitener[row], base[row] = 0.0, 0.0
+        leverage_root[row], mean_leverage[row] = 0.0, 0.0
     if fallbacks:
         warnings.warn(
-            f"The changing variance of {fallbacks} of {len(y)} regressions did not converge or has no mean: least "
-            "squares stands in. They are the events whose 'omega' is null in result.estimates.",
+            f"The variance model of {fallbacks} of {len(y)} regressions did not converge or has no mean, so least "
+            "squares is used for them. They are the events whose 'omega' is null in result.estimates.",
             MarketImpactWarning,
             stacklevel=2,
         )
@@ -110,39 +111,41 @@ def _changing(y: Floats, x: Floats, design: Design, line: Any, n_state: int) -> 
         alpha=alpha,
         slopes=slopes,
         sigma=sigma,
-        whitener=whitener,
-        base=base,
+        leverage_root=leverage_root,
+        mean_leverage=mean_leverage,
         state=state,
     )
 
 
 def _garch_line(y: Floats, x: Floats, h0: float) -> _Line | None:
-    found = _maximise(y, x, _arch().GARCH(p=1, o=0, q=1), h0, None)
-    if found is None:
+    """Estimate one event's GARCH(1,1), or return None where it has no stationary variance."""
+    result = _maximise(y, x, _arch().GARCH(p=1, o=0, q=1), h0, None)
+    if result is None:
         return None
-    alpha, beta, omega, p, q = found.params
+    alpha, beta, omega, p, q = result.params
     bound = 1e-8 * PERCENT**2 * h0
     if p + q >= UNIT_ROOT or omega <= 2.0 * bound:
         return None
-    h_next = omega + p * found.resid[-1] ** 2 + q * found.conditional_volatility[-1] ** 2
-    return _Line(alpha / PERCENT, beta, (omega / PERCENT**2, p, q, h_next / PERCENT**2, -found.loglikelihood))
+    h_next = omega + p * result.resid[-1] ** 2 + q * result.conditional_volatility[-1] ** 2
+    return _Line(alpha / PERCENT, beta, (omega / PERCENT**2, p, q, h_next / PERCENT**2, -result.loglikelihood))
 
 
 def _egarch_line(y: Floats, x: Floats, h0: float) -> _Line | None:
+    """Estimate one event's EGARCH(1,1) from several starts, or return None without a proper maximum."""
     slope = float(np.cov(x, y)[0, 1] / x.var(ddof=1))
     constant = PERCENT * float(y.mean() - slope * x.mean())
     log_h = float(np.log(PERCENT**2 * h0))
     starts = [np.array([constant, slope, (1.0 - q) * log_h, p, g, q]) for p, g, q in EGARCH_STARTS]
     runs = [_maximise(y, x, _free_egarch(), h0, start, options={}) for start in starts]
-    # at the lower bound the variance flips every day: a maximum of the formula, not of a market
+    # at the lower bound of persistence the variance alternates every day, which is no property of returns
     inside = [run for run in runs if run is not None and run.params[-1] > -EGARCH_BOUND + 1e-6]
-    inside = [run for run in inside if _proper(run, log_h)]
+    inside = [run for run in inside if _is_proper_maximum(run, log_h)]
     if not inside:
         return None
     rough = max(inside, key=lambda run: run.loglikelihood)
-    # the optimiser may leave a maximum it starts from, by the last bits of the machine: never take less than there was
+    # the optimiser may leave the maximum it starts from because of rounding: keep the best seen
     finer = [_maximise(y, x, _free_egarch(), h0, rough.params, options={**OPTIONS, "ftol": ftol}) for ftol in POLISH]
-    better = [run for run in finer if run is not None and _proper(run, log_h)]
+    better = [run for run in finer if run is not None and _is_proper_maximum(run, log_h)]
     best = max([rough, *better], key=lambda run: run.loglikelihood)
     alpha, beta, omega, p, g, q = best.params
     h = float(best.conditional_volatility[-1] ** 2)
@@ -152,12 +155,12 @@ def _egarch_line(y: Floats, x: Floats, h0: float) -> _Line | None:
     return _Line(alpha / PERCENT, beta, (in_fractions, p, g, q, h_next / PERCENT**2, -best.loglikelihood))
 
 
-def _proper(run: Any, log_h: float) -> bool:
-    """Whether a maximum is one of the model, and does not hang on the last bits of the machine.
+def _is_proper_maximum(run: Any, log_h: float) -> bool:
+    """Return whether a maximum is one of the model, and does not depend on rounding.
 
-    Where large shocks of either sign lower the variance (p <= -|g|) the likelihood climbs a ridge towards a
-    variance of zero and has no maximum. Elsewhere the variances arch reports must be those of the recursion,
-    without its limits.
+    Where large shocks of either sign lower the variance (p <= -|g|) the likelihood increases towards a variance
+    of zero and has no maximum. Elsewhere the variances that arch reports must be those of the recursion without
+    arch's bounds.
     """
     _, _, omega, p, g, q = run.params.tolist()
     if p <= -abs(g):
@@ -172,9 +175,9 @@ def _proper(run: Any, log_h: float) -> bool:
 def _maximise(
     y: Floats, x: Floats, volatility: Any, h0: float, start: Floats | None, *, options: Mapping[str, float] = OPTIONS
 ) -> Any:
-    """Arch's result with the pre-sample variance set to h0, or None where it did not converge."""
+    """Fit with arch, pre-sample variance h0; return None where it did not converge."""
     model = _arch().LS(PERCENT * y, PERCENT * x, volatility=volatility, rescale=False)
-    found = model.fit(
+    result = model.fit(
         disp="off",
         show_warning=False,
         backcast=PERCENT**2 * h0,
@@ -182,22 +185,22 @@ def _maximise(
         options=dict(options),
         update_freq=0,
     )
-    finite = np.isfinite(found.loglikelihood) and np.isfinite(found.params).all()
-    return _Plain(found) if found.convergence_flag == 0 and finite else None
+    finite = np.isfinite(result.loglikelihood) and np.isfinite(result.params).all()
+    return _ArchResult(result) if result.convergence_flag == 0 and finite else None
 
 
-class _Plain:
-    """What is needed of arch's result, as numbers."""
+class _ArchResult:
+    """Estimates of arch as arrays, without its model."""
 
-    def __init__(self, found: Any) -> None:
-        self.params = np.asarray(found.params, dtype=np.float64)
-        self.resid = np.asarray(found.resid, dtype=np.float64)
-        self.conditional_volatility = np.asarray(found.conditional_volatility, dtype=np.float64)
-        self.loglikelihood = float(found.loglikelihood)
+    def __init__(self, result: Any) -> None:
+        self.params = np.asarray(result.params, dtype=np.float64)
+        self.resid = np.asarray(result.resid, dtype=np.float64)
+        self.conditional_volatility = np.asarray(result.conditional_volatility, dtype=np.float64)
+        self.loglikelihood = float(result.loglikelihood)
 
 
 def _free_egarch() -> Any:
-    """Arch's EGARCH(1,1) with persistence of either sign: some maxima have a negative one."""
+    """Build arch's EGARCH(1,1) with persistence of either sign, since some maxima have a negative one."""
     parent = _arch().EGARCH
 
     class FreeEgarch(parent):  # type: ignore[misc,valid-type]
@@ -210,10 +213,11 @@ def _free_egarch() -> Any:
 
 
 def _arch() -> Any:
+    """Import arch, which is optional; raise SpecificationError where it is not installed."""
     try:
         from arch import univariate  # noqa: PLC0415  # optional, and slow to import
     except ModuleNotFoundError as error:
         raise SpecificationError(
-            "GARCH models are estimated by the package arch, which is not installed: pip install 'marketimpact[garch]'."
+            "GARCH models need the package arch, which is not installed. Run pip install 'marketimpact[garch]'."
         ) from error
     return univariate

@@ -1,8 +1,8 @@
-"""Least squares for many events at once, missing days left out, forecast errors kept exact.
+"""Estimate least-squares regressions of many events at once, with exact forecast errors.
 
-Shapes: N events, M days of the estimation window, L days of the event window, p regressors.
-Every sum runs along the days of one event, so an event's numbers do not depend on its neighbours. Sums take days in
-the order of `sum_days`, which the compiled kernels keep too.
+Shapes: N events, M days of the estimation window, L days of the event window, p regressors. Days with a missing
+value are left out. Every sum runs along the days of one event, so an event's numbers do not depend on the other
+events. Sums take days in the order of `sum_days`, as the compiled kernels do.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ __all__ = [
 ]
 
 
-#: Smallest eigenvalue of the regressors' correlation matrix below which they are called collinear.
+#: Smallest eigenvalue of the regressors' correlation matrix below which they count as collinear.
 COLLINEAR = 1e-10
-#: Share of the squares below which what the slopes leave is not taken as a difference of sums.
+#: Residual share of the sum of squares below which residual squares are summed directly, not by subtraction.
 CLOSE_FIT = 1e-3
-#: Residual variance, relative to the mean square of the returns, that is rounding noise.
+#: Residual variance, relative to the mean square of the returns, that counts as rounding noise.
 NO_VARIATION = 1e-24
 
 
@@ -51,43 +51,42 @@ class Term:
 
     @property
     def name(self) -> str:
-        """``market``, ``market_lag1``, ``market_lead1``."""
+        """Return ``market``, ``market_lag1`` or ``market_lead1``, with the column's name."""
         if not self.shift:
             return self.column
         return f"{self.column}_{'lead' if self.shift > 0 else 'lag'}{abs(self.shift)}"
 
 
 def terms(*columns: str) -> tuple[Term, ...]:
-    """Regressors on the same session."""
+    """Return regressors without shift, one per column."""
     return tuple(Term(column) for column in columns)
 
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What a model regresses on what, and how.
+    """Specification of a model's regression: response, regressors and estimator.
 
     Attributes
     ----------
     regressors : tuple of Term
-        What enters the expectation.
+        Terms of the expected return.
     instruments : tuple of Term
-        What the estimator needs besides.
+        Further terms that the estimator reads.
     intercept : bool
         Whether a constant is estimated.
     excess : bool
-        Whether the return, and the benchmark's where it is a regressor, is taken in excess of the
-        column ``rf``.
+        Whether the return, and the benchmark where it is a regressor, is in excess of the column ``rf``.
     imposed : bool
         Whether every slope is set to one instead of being estimated; the variance is then that of
         the centred difference, on M - 1 degrees of freedom, and there is no estimation error.
     after : tuple of (int, int) or None
-        A second stretch of estimation sessions, after the event.
+        Second range of estimation sessions, after the event.
     response : str
-        Column of the market that is explained.
+        Column of the market that is the dependent variable.
     estimator : callable
         From returns (N, M), regressors and instruments (N, M, p + i) and the design to a `Fit`.
     residuals : callable
-        From a fit and what the estimator was given, returns and regressors, to the residuals (N, M).
+        From a fit and the estimator's returns and regressors to the residuals (N, M).
     state : tuple of str
         Names of the columns of `Fit.state`.
     own_variance : callable or None
@@ -110,17 +109,17 @@ class Design:
 
     @property
     def centred(self) -> bool:
-        """Whether sums are of deviations from means."""
+        """Return whether sums are of deviations from means."""
         return self.intercept or self.imposed
 
     @property
     def n_parameters(self) -> int:
-        """Degrees of freedom that the estimation window loses."""
+        """Return the number of degrees of freedom that the estimates use."""
         return 1 if self.imposed else len(self.regressors) + self.intercept
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Panel columns the model reads."""
+        """Return the panel columns that the model reads."""
         used = (*(term.column for term in (*self.regressors, *self.instruments)), *(("rf",) if self.excess else ()))
         return tuple(dict.fromkeys(used))
 
@@ -136,11 +135,11 @@ class Fit:
     sigma : (N,) array, residual standard deviation on `df` degrees of freedom
     n_obs, df : (N,) arrays, usable sessions and degrees of freedom
     r2 : (N,) array, about the mean where there is a constant, else about zero
-    centre : (N, p) array, what the regressors are measured from in a forecast
-    whitener : (N, p, p) array W; the forecast leverage of x is ``base + |W (x - centre)|^2``
-    base : (N,) array, leverage of the constant
+    centre : (N, p) array, means of the regressors (0 without a constant), the origin of forecast distances
+    leverage_root : (N, p, p) array W; the forecast leverage of x is ``mean_leverage + |W (x - centre)|^2``
+    mean_leverage : (N,) array, leverage at the centre: that of the constant
     singular : (N,) array, True where the regressors do not identify the coefficients
-    state : (N, s) array, what a model with changing variance starts its forecast from; s = 0 otherwise
+    state : (N, s) array, parameters from which a variance model forecasts; s = 0 otherwise
     rho : (N,) array, autocorrelation of neighbouring abnormal returns; 0 unless the study asks for it
     """
 
@@ -151,8 +150,8 @@ class Fit:
     df: NDArray[np.int64]
     r2: Floats
     centre: Floats
-    whitener: Floats
-    base: Floats
+    leverage_root: Floats
+    mean_leverage: Floats
     singular: Bools
     state: Floats
     rho: Floats
@@ -224,32 +223,42 @@ class CrossProducts:
 def fit_from_products(
     sums: CrossProducts, squares: Callable[[Floats, NDArray[np.int64]], Floats], design: Design
 ) -> Fit:
-    """The regressions from their sums; `squares` adds up the squared deviations that slopes leave in some rows."""
+    """Compute least squares from cross products.
+
+    Parameters
+    ----------
+    sums : CrossProducts
+        Of N events.
+    squares : callable
+        From slopes (N, p) and event rows to the sums of squared residuals of these rows, used for close fits.
+    design : Design
+        Constant, imposed slopes.
+    """
     n, p = sums.x_bar.shape
-    # squares about zero: what is constant varies about its mean by rounding noise only
+    # squares about zero: a constant varies about its mean by rounding noise only
     scale = sums.total + sums.n_obs * sums.y_bar**2
     x_scale = np.diagonal(sums.gram, axis1=1, axis2=2) + sums.n_obs[:, None] * sums.x_bar**2
     if design.imposed:
-        slopes, whitener = np.ones((n, p)), np.zeros((n, p, p))
+        slopes, leverage_root = np.ones((n, p)), np.zeros((n, p, p))
         singular = np.zeros(n, dtype=bool)
     else:
-        slopes, whitener, singular = _solve(sums.gram, sums.moment, x_scale)
-    left = sums.total - 2.0 * dot(sums.moment, slopes) + dot(dot(sums.gram, slopes[:, None, :]), slopes)
-    close = np.flatnonzero(left <= CLOSE_FIT * sums.total)
-    left[close] = squares(slopes, close)
+        slopes, leverage_root, singular = _solve(sums.gram, sums.moment, x_scale)
+    residual_squares = sums.total - 2.0 * dot(sums.moment, slopes) + dot(dot(sums.gram, slopes[:, None, :]), slopes)
+    close = np.flatnonzero(residual_squares <= CLOSE_FIT * sums.total)
+    residual_squares[close] = squares(slopes, close)
     df = np.maximum(sums.n_obs - design.n_parameters, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        r2 = 1.0 - left / sums.total
+        r2 = 1.0 - residual_squares / sums.total
     return Fit(
         alpha=sums.y_bar - dot(sums.x_bar, slopes) if design.intercept else np.zeros(n),
         slopes=slopes,
-        sigma=np.where(left > NO_VARIATION * scale, np.sqrt(left / df), 0.0),
+        sigma=np.where(residual_squares > NO_VARIATION * scale, np.sqrt(residual_squares / df), 0.0),
         n_obs=sums.n_obs,
         df=df,
         r2=r2,
         centre=sums.x_bar,
-        whitener=whitener,
-        base=1.0 / np.maximum(sums.n_obs, 1) if design.intercept else np.zeros(n),
+        leverage_root=leverage_root,
+        mean_leverage=1.0 / np.maximum(sums.n_obs, 1) if design.intercept else np.zeros(n),
         singular=singular,
         state=np.empty((n, 0)),
         rho=np.zeros(n),
@@ -257,12 +266,12 @@ def fit_from_products(
 
 
 def residuals(estimates: Fit, y: Floats, x: Floats) -> Floats:
-    """Return less expectation on complete days, NaN on the others; (N, M) and (N, M, p) in, (N, M) out."""
+    """Compute return minus expectation, NaN on incomplete days: returns (N, M) and regressors (N, M, p) to (N, M)."""
     return np.asarray(y - (estimates.alpha[:, None] + dot(x, estimates.slopes[:, None, :])))
 
 
 def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:
-    """Expected return and forecast-error loading of every event day.
+    """Compute the expected return and the forecast-error loading of every event day.
 
     Parameters
     ----------
@@ -282,27 +291,27 @@ def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:
     expected = estimates.alpha[:, None] + dot(x, estimates.slopes[:, None, :])
     distance = x - estimates.centre[:, None, :]
     whitened = (
-        np.stack([dot(distance, estimates.whitener[:, None, row, :]) for row in range(x.shape[2])], axis=2)
+        np.stack([dot(distance, estimates.leverage_root[:, None, row, :]) for row in range(x.shape[2])], axis=2)
         if x.shape[2]
         else distance
     )
-    constant = np.broadcast_to(np.sqrt(estimates.base)[:, None, None], (*x.shape[:2], 1))
+    constant = np.broadcast_to(np.sqrt(estimates.mean_leverage)[:, None, None], (*x.shape[:2], 1))
     return expected, np.concatenate([constant, whitened], axis=2)
 
 
 def sum_days(values: Floats) -> Floats:
-    """Sum (N, M, ...) over days: the back half added to the front until one is left, so that rounding stays small."""
+    """Sum (N, M, ...) over days in pairs, the second half onto the first until one is left: rounding stays small."""
     n = values.shape[1]
     while n > 1:
         half = (n + 1) // 2
-        middle = values[:, n - half : half]  # of an odd number of days
+        middle = values[:, n - half : half]  # the middle day of an odd number
         values = np.concatenate([values[:, : n - half] + values[:, half:n], middle], axis=1)
         n = half
     return values[:, 0] if n else np.zeros((len(values), *values.shape[2:]))
 
 
 def dot(a: Floats, b: Floats) -> Floats:
-    """Sum of products over the last axis, added from the left whatever the shape."""
+    """Sum products over the last axis from the left, for any shape."""
     total = np.zeros(np.broadcast_shapes(a.shape, b.shape)[:-1])
     for column in range(a.shape[-1]):
         total = total + a[..., column] * b[..., column]
@@ -310,7 +319,7 @@ def dot(a: Floats, b: Floats) -> Floats:
 
 
 def _products(dy: Floats, dx: Floats) -> tuple[Floats, Floats]:
-    """Products of regressors with each other, (N, p, p), and with the return, (N, p)."""
+    """Compute the regressors' products with each other, (N, p, p), and with the return, (N, p)."""
     n, _, p = dx.shape
     gram, moment = np.empty((n, p, p)), np.empty((n, p))
     for i in range(p):
@@ -321,10 +330,10 @@ def _products(dy: Floats, dx: Floats) -> tuple[Floats, Floats]:
 
 
 def _solve(gram: Floats, moment: Floats, squares: Floats) -> tuple[Floats, Floats, Bools]:
-    """Slopes and whitener from cross products scaled to correlations.
+    """Solve for slopes and `leverage_root` by a Cholesky decomposition of the regressors' correlations.
 
-    `squares` are the regressors' sums of squares about zero: what is constant varies about its mean
-    by rounding noise only.
+    `squares` are the regressors' sums of squares about zero: a constant regressor varies about its mean by rounding
+    noise only. The third array marks singular events.
     """
     n, p = moment.shape
     if p == 0:
@@ -333,17 +342,17 @@ def _solve(gram: Floats, moment: Floats, squares: Floats) -> tuple[Floats, Float
     constant: Bools = np.asarray((scale**2 <= NO_VARIATION * squares).any(axis=1))
     scale = np.where(scale > 0, scale, 1.0)
     if p == 1:  # a correlation matrix of one regressor is 1
-        whitener = (1.0 / scale)[:, :, None]
-        return whitener[:, :, 0] * (whitener[:, :, 0] * moment), whitener, constant
-    # events beside one another that share their regressors share what follows from these alone
-    fresh = np.append(True, (gram[1:] != gram[:-1]).any(axis=(1, 2)) | (constant[1:] != constant[:-1]))[:n]
-    first = np.flatnonzero(fresh)
+        leverage_root = (1.0 / scale)[:, :, None]
+        return leverage_root[:, :, 0] * (leverage_root[:, :, 0] * moment), leverage_root, constant
+    # neighbouring events with equal regressors share the decomposition
+    is_new = np.append(True, (gram[1:] != gram[:-1]).any(axis=(1, 2)) | (constant[1:] != constant[:-1]))[:n]
+    first = np.flatnonzero(is_new)
     correlation = gram[first] / (scale[first, :, None] * scale[first, None, :])
     singular = constant[first] | (np.linalg.eigvalsh(correlation)[:, 0] < COLLINEAR)
     correlation[singular] = np.eye(p)
-    own = np.cumsum(fresh) - 1
-    whitener = (np.linalg.inv(np.linalg.cholesky(correlation)) / scale[first, None, :])[own]
-    singular = singular[own]
-    z = np.stack([dot(whitener[:, row, :], moment) for row in range(p)], axis=1)
-    slopes = np.stack([dot(whitener[:, :, column], z) for column in range(p)], axis=1)
-    return slopes, whitener, singular
+    row_of = np.cumsum(is_new) - 1
+    leverage_root = (np.linalg.inv(np.linalg.cholesky(correlation)) / scale[first, None, :])[row_of]
+    singular = singular[row_of]
+    z = np.stack([dot(leverage_root[:, row, :], moment) for row in range(p)], axis=1)
+    slopes = np.stack([dot(leverage_root[:, :, column], z) for column in range(p)], axis=1)
+    return slopes, leverage_root, singular

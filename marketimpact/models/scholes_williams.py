@@ -1,4 +1,4 @@
-"""Scholes and Williams' market model for asynchronous trading, as instrumental variables."""
+"""Estimate the market model of Scholes and Williams (1977) by instrumental variables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["scholes_williams", "scholes_williams_residuals"]
 
 
 def scholes_williams(y: Floats, x: Floats, design: Design) -> Fit:
-    """Market return instrumented by the sum of its lag, itself and its lead.
+    """Instrument the market return by the sum of its lag, itself and its lead.
 
     Parameters
     ----------
@@ -43,37 +43,37 @@ def scholes_williams(y: Floats, x: Floats, design: Design) -> Fit:
     safe = np.where(singular, 1.0, szm)
     beta = (dz * dy).sum(axis=1) / safe
     alpha = y_bar - beta * m_bar
-    left = np.where(present, y - alpha[:, None] - beta[:, None] * x[:, :, 0], 0.0)
-    squares, scale = (left**2).sum(axis=1), (returns**2).sum(axis=1)
+    errors = np.where(present, y - alpha[:, None] - beta[:, None] * x[:, :, 0], 0.0)
+    squares, scale = (errors**2).sum(axis=1), (returns**2).sum(axis=1)
     sigma = np.where(squares > NO_VARIATION * scale, np.sqrt(squares / df), 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         r2 = 1.0 - squares / (dy * dy).sum(axis=1)
     # in deviations from means the sandwich is 1/n for the constant and szz / szm^2 for the slope
     slope = np.sqrt(szz) / np.abs(safe)
     return Fit(
-        alpha,
-        beta[:, None],
-        sigma,
-        n_obs,
-        df,
-        r2,
-        m_bar[:, None],
-        slope[:, None, None],
-        1.0 / count,
-        singular,
-        np.empty((len(y), 0)),
-        np.zeros(len(y)),
+        alpha=alpha,
+        slopes=beta[:, None],
+        sigma=sigma,
+        n_obs=n_obs,
+        df=df,
+        r2=r2,
+        centre=m_bar[:, None],
+        leverage_root=slope[:, None, None],
+        mean_leverage=1.0 / count,
+        singular=singular,
+        state=np.empty((len(y), 0)),
+        rho=np.zeros(len(y)),
     )
 
 
 def scholes_williams_residuals(estimates: Fit, y: Floats, x: Floats) -> Floats:
-    """Residuals on the days that are estimated from, NaN on the others."""
-    left = y - estimates.alpha[:, None] - estimates.slopes * x[:, :, 0]
-    return np.where(_complete(y, x), left, np.nan)
+    """Compute residuals on the days of the estimation, NaN on the others."""
+    errors = y - estimates.alpha[:, None] - estimates.slopes * x[:, :, 0]
+    return np.where(_complete(y, x), errors, np.nan)
 
 
 def _complete(y: Floats, x: Floats) -> NDArray[np.bool_]:
-    """Days with a return and all three market returns, without the window's first and last."""
+    """Mark days with a return and all three market returns, except the window's first and last."""
     present = ~(np.isnan(y) | np.isnan(x).any(axis=2))
     present[:, [0, -1]] = False
     return np.asarray(present)

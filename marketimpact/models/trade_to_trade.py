@@ -1,4 +1,4 @@
-"""Trade-to-trade returns: a return that spans sessions without trade counts as many."""
+"""Estimate the market model of returns from one trade to the next."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["by_session", "gap_length", "trade_to_trade"]
 
 
 def trade_to_trade(y: Floats, x: Floats, design: Design) -> Fit:
-    """Weighted least squares, weights one over the length of the gap.
+    """Estimate weighted least squares with weights 1 / (sessions since the last trade).
 
     Parameters
     ----------
@@ -27,18 +27,18 @@ def trade_to_trade(y: Floats, x: Floats, design: Design) -> Fit:
     Returns
     -------
     Fit
-        `sigma` is that of one session.
+        `sigma` is per session.
     """
     root = np.sqrt(x[:, :, 0])
-    return replace(fit(y / root, x / root[:, :, None], design), base=np.zeros(len(y)))
+    return replace(fit(y / root, x / root[:, :, None], design), mean_leverage=np.zeros(len(y)))
 
 
 def by_session(estimates: Fit, y: Floats, x: Floats) -> Floats:
-    """Residuals divided by the root of the gap's length."""
+    """Compute residuals per session: divided by the root of the sessions since the last trade."""
     root = np.sqrt(x[:, :, 0])
     return residuals(estimates, y / root, x / root[:, :, None])
 
 
 def gap_length(_: Fit, x: Floats, __: NDArray[np.int64]) -> Floats:
-    """Variance of a return over n sessions: n times that of one."""
+    """Return the variance of each return in units of one session's: the sessions since the last trade."""
     return x[:, :, 0]

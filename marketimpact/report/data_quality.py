@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.market import checks
 from marketimpact.report.blocks import ReportTable
 from marketimpact.study.result import StudyResult
@@ -28,8 +29,7 @@ def doubted(result: StudyResult) -> str:
         pl.col("severity") != checks.NOTE, pl.col("date").is_between(days[0], days[1])
     )
     symbols = sorted(set(found["symbol"].drop_nulls()) & set(result.events["symbol"]))
-    more = len(symbols) - NAMED
-    return ", ".join(symbols[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    return listed(symbols, limit=NAMED, quoted=False)
 
 
 def doubts(result: StudyResult) -> ReportTable | None:

@@ -7,6 +7,7 @@ import polars as pl
 
 from marketimpact.analyses.specification_curve.curve import CHOICES, SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
+from marketimpact.core.text import listed
 from marketimpact.display.formats import number, p_value, percent
 from marketimpact.report.blocks import Figure, ReportTable, Section
 
@@ -49,17 +50,16 @@ def _extent(ran: pl.DataFrame) -> tuple[str, str, str]:
 def about(curve: SpecificationCurve) -> str:
     """Which events the curve is about."""
     events = next((result.events for result in curve.results_ if result is not None), pl.DataFrame())
-    firms = _listed(events, "group") or f"{events.height} events"
-    news = _listed(events, "headline")
+    firms = _distinct(events, "group") or f"{events.height} events"
+    news = _distinct(events, "headline")
     return f"{firms} ({news})" if news else firms
 
 
-def _listed(events: pl.DataFrame, column: str) -> str:
+def _distinct(events: pl.DataFrame, column: str) -> str:
     if column not in events.columns:
         return ""
     names = events[column].cast(pl.String).drop_nulls().unique(maintain_order=True).to_list()
-    more = len(names) - NAMED
-    return "; ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    return listed(names, limit=NAMED, quoted=False, separator="; ")
 
 
 def _held(ran: pl.DataFrame) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.display.formats import missing, p_value, percent
 from marketimpact.inference import ONE_DATE, structure
 from marketimpact.report.content import (
@@ -57,7 +58,7 @@ def _in_all(story: ReportContent) -> list[str]:
         ).iter_rows(named=True)
     ]
     if tested:
-        named = ", ".join(kept[:NAMED]) + (f" and {len(kept) - NAMED} more" if len(kept) > NAMED else "")
+        named = listed(kept, limit=NAMED, quoted=False)
         said.append(
             f"Of {tested} single moves of firms, {len(kept) or 'none'} can be told from zero once all firms of the "
             f"announcement are allowed for{': ' + named if kept else ''}."

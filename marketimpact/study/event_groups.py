@@ -35,9 +35,9 @@ def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:
     """
     own = "announcement_id" if "announcement_id" in events.columns else "date"
     if column is None:
-        return factorize(events[own]).place
+        return factorize(events[own]).codes
     named = pl.coalesce(pl.format("value {}", pl.col(column).cast(pl.String)), pl.format("without: {}", own))
-    return factorize(events.select(named.alias(column)).to_series()).place
+    return factorize(events.select(named.alias(column)).to_series()).codes
 
 
 def securities_of(events: pl.DataFrame, market: Market) -> Ints:
@@ -66,7 +66,7 @@ def _same(one: ExchangeClock, other: ExchangeClock) -> bool:
 
 def firm_numbers(security: Ints, market: Market) -> Ints:
     """Code the firm of each event's security, (N,); two listings of which one names the other are one firm."""
-    return factorize(market.first_rows["symbol"].replace(firms(market.securities))).place[security]
+    return factorize(market.first_rows["symbol"].replace(firms(market.securities))).codes[security]
 
 
 def listed_twice(events: pl.DataFrame, market: Market) -> list[str]:

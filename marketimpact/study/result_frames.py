@@ -127,8 +127,8 @@ def _two_sided(t: Floats, df: Ints) -> Floats:
 
 def _least(df: Ints) -> Floats:
     """Smallest effect that is found in 80 of 100 samples, in standard errors; few degrees of freedom occur."""
-    kinds, place, *_ = factorize(df)
-    return minimum_detectable_effect(np.ones(len(kinds)), kinds.astype(np.float64))[place]
+    values, codes, *_ = factorize(df)
+    return minimum_detectable_effect(np.ones(len(values)), values.astype(np.float64))[codes]
 
 
 def true_cars(estimates: Estimates, truth: pl.DataFrame, columns: slice) -> pl.Series:

@@ -216,7 +216,7 @@ def test_comparison_period_mean_is_the_mean_of_both_stretches(golden_market, gol
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: mi.Dimson(leads=1), "may hold the reaction"),
+        (lambda: mi.Dimson(leads=1), "may contain the reaction"),
         (lambda: mi.Dimson(lags=0), "at least one"),
         (lambda: mi.Dimson(lags=-1), "none negative"),
         (lambda: mi.ComparisonPeriodMean((60, 21)), "in order"),

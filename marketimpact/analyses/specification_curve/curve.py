@@ -14,7 +14,7 @@ from marketimpact.analyses.specification_curve import choices
 from marketimpact.analyses.specification_curve import joint_test as joint
 from marketimpact.analyses.specification_curve.choices import Choices
 from marketimpact.analyses.specification_curve.placebo_days import draw_shifts
-from marketimpact.core.progress import PATIENCE, bar
+from marketimpact.core.progress import PATIENCE, progress_bar
 from marketimpact.display import curve_chart as curvechart
 from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
@@ -292,7 +292,7 @@ def specification_curve(
     rows: list[tuple[Any, ...]] = []
     results: list[StudyResult | None] = []
     studies = list(product(plan.benchmarks, plan.models, plan.estimation_windows))
-    with bar(None, "Studies", len(studies), patience=PATIENCE) as done:
+    with progress_bar(None, "Studies", len(studies), patience=PATIENCE) as done:
         for benchmark, model, window in studies:
             specification = {"model": plan.models[model], "estimation_window": window, "event_window": plan.span}
             result, why = _run(specification | options, events, plan.benchmarks[benchmark])

@@ -11,7 +11,7 @@ import scipy
 
 from marketimpact.analyses.specification_curve.placebo_days import PlaceboDays, PlaceboResiduals, placebo_residuals
 from marketimpact.core.arrays import Floats
-from marketimpact.core.progress import PATIENCE, bar
+from marketimpact.core.progress import PATIENCE, progress_bar
 from marketimpact.inference import SignificanceTest
 from marketimpact.study.result import StudyResult
 
@@ -102,7 +102,7 @@ def placebo_curves(
     """
     shape = (len(shifts.day0), len(results), len(filters), len(windows), len(tests))
     estimate, z = np.full(shape, np.nan), np.full(shape, np.nan)
-    with bar(None, "Placebo curves", len(results) * len(filters) * len(windows), patience=PATIENCE) as done:
+    with progress_bar(None, "Placebo curves", len(results) * len(filters) * len(windows), patience=PATIENCE) as done:
         for number, result in enumerate(results):
             moved = placebo_residuals(result.estimation, shifts, windows)
             for place, predicate in enumerate(filters.values()):

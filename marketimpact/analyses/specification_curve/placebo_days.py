@@ -289,7 +289,9 @@ def placebo_residuals(
 
     def standardised(length: int) -> Floats:
         values = _standardised(residuals, loading, estimates.fit.sigma, length)
-        return widened(values, inside, (~np.isnan(residuals[:, inside])).sum(axis=1), estimates.fit.base, length)
+        return widened(
+            values, inside, (~np.isnan(residuals[:, inside])).sum(axis=1), estimates.fit.mean_leverage, length
+        )
 
     sums = {window: standardised(window[1] - window[0] + 1) for window in windows}
     at = shifts.event_ids.to_frame().with_row_index("_at")

@@ -1,5 +1,5 @@
-"""The frames that flow between floors, as contracts; `marketimpact.core.schema` hands them out and checks them."""
-# ruff: noqa: D102, N805 -- dataframely's rules are class methods, and each one's name says what it asks
+"""Contracts of the frames that rooms exchange; `marketimpact.core.schema` checks them."""
+# ruff: noqa: D102, N805 -- dataframely's rules are class methods, and each one's name is the rule
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class ReturnRows(dy.Schema):
 
 
 class Returns(ReturnRows):
-    """The same, one row per (symbol, date)."""
+    """Long simple returns with one row per (symbol, date)."""
 
     symbol = dy.String(primary_key=True, min_length=1)
     date = dy.Date(primary_key=True)
@@ -167,7 +167,7 @@ class Benchmark(dy.Schema):
 
 
 class SymbolDays(dy.Schema):
-    """Days of securities."""
+    """Dates of securities; a pair may repeat."""
 
     symbol = dy.String(min_length=1)
     date = dy.Date()

@@ -1,4 +1,4 @@
-"""What the cells of the frames may say, and the words for what is wrong with them."""
+"""Closed lists of values in frames, and a sentence for each broken rule."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ UTC = "UTC"
 LONGEST_DAY = timedelta(hours=25)
 IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._\-]*$"
 
-#: Marks a column whose cells may be empty but which must be there.
+#: Marks a nullable column that must be present.
 PRESENT = {"present": True}
 
-#: Rule -> what it asks, in the words an error message uses.
+#: Rule -> its requirement, in the words of an error message.
 MEANING = {
     "primary_key": "the key must not repeat",
     "nullability": "must not be empty",
@@ -48,18 +48,18 @@ MEANING = {
     "anticipated_allowed": f"anticipated must be one of {', '.join(ANTICIPATED)}",
     "time_zone_known": "time_zone must be an IANA name such as Asia/Shanghai",
     "day_needs_time_zone": "a date-only announcement needs the time_zone whose date it is",
-    "day_has_no_clock": "a date-only announcement must not carry a clock: write the plain date, such as "
+    "day_has_no_clock": "a date-only announcement must not have a clock time: write the plain date, such as "
     "2025-08-12, or the instant at which that date begins in time_zone",
     "bounds_in_order": "not_before and not_after must be in order and enclose announced_at (for a date-only "
     "announcement, part of its day)",
-    "no_offset": "has a clock but no offset, so nobody can tell which session it belongs to: write "
+    "no_offset": "has a clock time but no offset, so its session is unknown: write "
     "2025-08-12T12:45:00+08:00, or end a UTC time with Z",
-    "unreadable_instant": "is no ISO 8601 instant, such as 2025-08-12T12:45:00+08:00 or 2025-08-12T04:45:00Z",
-    "no_clock": "is a plain date: write the clock and its offset too, or say time_precision day",
-    "unreadable_date": "is no date, such as 2025-08-12",
+    "unreadable_instant": "is not an ISO 8601 instant, such as 2025-08-12T12:45:00+08:00 or 2025-08-12T04:45:00Z",
+    "no_clock": "is a plain date: add the clock time and its offset, or set time_precision to day",
+    "unreadable_date": "is not a date, such as 2025-08-12",
     "unreadable_truth": "must be true or false",
-    "unreadable_number": "is no number",
-    "dates_in_order": "first must not lie after last",
-    "return_above_minus_one": "a simple return lies above -1",
+    "unreadable_number": "is not a number",
+    "dates_in_order": "first must not be after last",
+    "return_above_minus_one": "a simple return must be above -1",
     "benchmark_is_not_itself": "a security cannot be its own benchmark",
 }

@@ -49,7 +49,7 @@ class PairSchedule:
         last[two] = place[len(pairs) :]
         first, last = np.minimum(first, last), np.maximum(first, last)
         kinds = np.concatenate([kind, kind[two]])[order]
-        return cls(layout[order], partner[order], kinds, factorize(batch_of[layout[order]]).place, first, last)
+        return cls(layout[order], partner[order], kinds, factorize(batch_of[layout[order]]).codes, first, last)
 
     @property
     def n_batches(self) -> int:
@@ -73,7 +73,7 @@ class PairSchedule:
         order, edges = self._by_last
         own = order[edges[batch] : edges[batch + 1]]
         before = self.batch[self.first[own]]
-        for other in factorize(before).kinds.tolist():
+        for other in factorize(before).values.tolist():
             pairs = own[before == other]
             yield other, pairs, self.last[pairs] - self._begin[batch], self.first[pairs] - self._begin[other]
 

@@ -48,14 +48,14 @@ def layouts(residuals: LazyMatrix, n_obs: Ints, *, day0: Ints, exchange: Ints, h
 
     `by_gaps` makes layouts of those too that differ in the days missing before, `n_obs` of them there.
     """
-    where = factorize(day0 * (int(exchange.max(initial=0)) + 1) + exchange).place
+    where = factorize(day0 * (int(exchange.max(initial=0)) + 1) + exchange).codes
     gap = _patterns(n_obs < residuals.width, lambda rows: np.isnan(residuals.rows(rows)))
     window = _patterns(np.asarray(~held.all(axis=1)), lambda rows: held[rows])
-    kinds = factorize(_both(_both(where, window), gap) if by_gaps else _both(where, window))
-    order = np.lexsort((kinds.first, day0[kinds.first]))
+    patterns = factorize(_both(_both(where, window), gap) if by_gaps else _both(where, window))
+    order = np.lexsort((patterns.first_rows, day0[patterns.first_rows]))
     number = np.empty_like(order)
     number[order] = np.arange(len(order))
-    first, layout = kinds.first[order], number[kinds.place]
+    first, layout = patterns.first_rows[order], number[patterns.codes]
     unlike = layout[gap != gap[first][layout]]
     return Layouts(layout, where[first], np.bincount(unlike, minlength=len(first)) > 0)
 
@@ -71,14 +71,14 @@ def _patterns(rows: Bools, read: Callable[[Ints], Bools]) -> Ints:
         padded = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8))).view(np.int64)
         code = np.zeros(len(asked), dtype=np.int64)
         for word in padded.T:
-            code = _both(code, factorize(word).place)
+            code = _both(code, factorize(word).codes)
         found[asked] = code + 1
     return found
 
 
 def _both(one: Ints, other: Ints) -> Ints:
     """A number for each pair of numbers, in their order."""
-    return factorize(one * (int(other.max(initial=0)) + 1) + other).place
+    return factorize(one * (int(other.max(initial=0)) + 1) + other).codes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

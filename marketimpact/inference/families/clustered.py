@@ -40,7 +40,7 @@ def date_means_t(sample: Sample) -> Outcome:
     """Cross-sectional t of the means of each date."""
     if sample.n_clusters < 2:
         return no_result(ONE_DATE, float(sample.car.mean()))
-    return mean_over_spread(_sums(sample, sample.car) / sample.groups.size)
+    return mean_over_spread(_sums(sample, sample.car) / sample.groups.counts)
 
 
 def sign_flip_date(sample: Sample) -> Outcome:
@@ -81,11 +81,11 @@ def wild_cluster_webb(sample: Sample) -> Outcome:
 
 def _sums(sample: Sample, values: Floats) -> Floats:
     """Sum of the values of each cluster, in the order of the clusters."""
-    return np.bincount(sample.groups.place, weights=values).astype(np.float64)
+    return np.bincount(sample.groups.codes, weights=values).astype(np.float64)
 
 
 def _sizes(sample: Sample) -> Floats:
-    return sample.groups.size.astype(np.float64)
+    return sample.groups.counts.astype(np.float64)
 
 
 def _cluster_se(sums: Floats, sample: Sample) -> Floats:

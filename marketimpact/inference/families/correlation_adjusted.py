@@ -34,7 +34,7 @@ def all_pairs_correlation(sample: Sample) -> MeanCorrelation:
     For events on separate dates it counts correlation that cannot occur; `mean_correlation` does not.
     """
     total, n_used = 0.0, 0
-    for keys in _in_blocks(sample.kinds.kinds.tolist()):
+    for keys in _in_blocks(sample.kinds.values.tolist()):
         sample.pairs.learn(keys)
         for key in keys:
             value, used = sample.pairs.total(*key)

@@ -7,6 +7,8 @@ from typing import Literal
 
 import polars as pl
 
+from marketimpact.core.text import listed
+
 __all__ = [
     "ERROR",
     "FINDINGS",
@@ -188,11 +190,6 @@ def sentences(findings: pl.DataFrame, *severities: Severity) -> list[str]:
     )
     return [
         f"{row['finding']}: {FINDINGS[row['finding']].counted}: {row['rows']}"
-        + (f" ({_some(row['symbol'])})" if row["symbol"] else "")
+        + (f" ({listed(row['symbol'], quoted=False)})" if row["symbol"] else "")
         for row in counts.iter_rows(named=True)
     ]
-
-
-def _some(symbols: list[str], shown: int = 5) -> str:
-    more = len(symbols) - shown
-    return ", ".join(map(str, symbols[:shown])) + (f" and {more} more" if more > 0 else "")

@@ -11,7 +11,7 @@ from marketimpact.events.calendars import EXCHANGES
 from marketimpact.market import session_returns as panels
 from marketimpact.market import trading_rules as trading
 
-__all__ = ["OPTIONAL", "CheckedPrices", "prepared", "some"]
+__all__ = ["OPTIONAL", "CheckedPrices", "prepared"]
 
 #: Columns that may be there, and their types.
 OPTIONAL = {
@@ -94,12 +94,6 @@ def prepared(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame |
     own = priced.filter(~pl.col("copied"), pl.col("on_session").fill_null(value=True))
     sessions, shut = _repaired(open_days, own)
     return CheckedPrices(raw, priced, _with_returns(own, sessions), sessions, shut)
-
-
-def some(names: list[str], shown: int = 5) -> str:
-    """Some of the names, and how many more."""
-    more = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
 def _facts(securities: pl.DataFrame) -> pl.DataFrame:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from marketimpact.core.text import listed
 from marketimpact.market.checks.findings import NOTE, finding_rows
-from marketimpact.market.checks.prepare import CheckedPrices, some
+from marketimpact.market.checks.prepare import CheckedPrices
 
 __all__ = ["adjustments", "copied_series", "currencies", "unchecked"]
 
@@ -152,7 +153,7 @@ def unchecked(rows: CheckedPrices) -> list[pl.DataFrame]:
         "Jumps are compared with no market: no benchmark's prices for {}":
             [s for s in facts["symbol"] if s not in compared],
     }  # fmt: skip
-    lines = [(len(names), text.format(some(names))) for text, names in without.items() if names]
+    lines = [(len(names), text.format(listed(names, quoted=False))) for text, names in without.items() if names]
     lines.append((facts.height, "Whether a symbol's rows are really that security's: prices alone cannot say"))
     frame = pl.DataFrame(lines, schema={"n": pl.Int64, "seen": pl.String}, orient="row").with_columns(
         pl.lit(None, pl.String).alias("symbol"), pl.lit(None, pl.Date).alias("date")

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from marketimpact.core import csv_reader as csvtext
-from marketimpact.core import schema
+from marketimpact.core import csv_reader, schema
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources.files.price_rows import (
@@ -181,7 +180,7 @@ def load_file(path: Path) -> pl.DataFrame:
         raise DataError(f"{path} cannot be opened ({error.strerror or error}).") from error
     if kind == ".csv":
         # Everything as text: inferred types would turn the symbol 0700 into 700.
-        return csvtext.table(csvtext.decoded(raw, str(path)), str(path))
+        return csv_reader.parse_table(csv_reader.decode_text(raw, str(path)), str(path))
     try:
         return pl.read_parquet(io.BytesIO(raw))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from marketimpact.core import csv_reader as csvtext
+from marketimpact.core import csv_reader
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError
 from marketimpact.sources.files.price_rows import typed
@@ -48,7 +48,7 @@ def opened(path: Path) -> PriceFile:
     try:
         with path.open("rb") as file:
             head = _decoded(b"".join(file.readline(LINE) for _ in range(HEAD)), path.name, whole=False)
-        records = csvtext.first_records(head, 4)
+        records = csv_reader.first_records(head, 4)
         if columns := _yfinance_columns(records):
             whose = dict.fromkeys(market_symbol(ticker) for _, ticker in columns if ticker)
             return PriceFile(path, tuple(whose), columns=columns)
@@ -72,7 +72,7 @@ def rows_of(file: PriceFile, symbols: Sequence[str]) -> tuple[pl.DataFrame, list
         raise DataError(f"{what} cannot be opened ({error.strerror or error}).") from error
     if file.dialect is None:
         return _yfinance_rows(file, text, symbols), []
-    raw = csvtext.table(text, what)
+    raw = csv_reader.parse_table(text, what)
     renamed = {name: file.dialect.columns[normal(name)] for name in raw.columns if normal(name) in file.dialect.columns}
     here = raw.select(list(renamed)).rename(renamed)
     _refuse_others(raw, here, file)
@@ -83,7 +83,7 @@ def rows_of(file: PriceFile, symbols: Sequence[str]) -> tuple[pl.DataFrame, list
 def _decoded(raw: bytes, what: str, *, whole: bool) -> str:
     """UTF-8, or GBK where the header says 日期 in it, in bytes that UTF-8 cannot have."""
     encoding = "gb18030" if GBK_DATE in raw.split(b"\n", 1)[0] else "utf-8-sig"
-    return csvtext.decoded(raw, what, encoding=encoding, whole=whole)
+    return csv_reader.decode_text(raw, what, encoding=encoding, complete=whole)
 
 
 def _symbol(path: Path, dialect: Dialect, records: Sequence[Sequence[str]]) -> str:
@@ -163,7 +163,7 @@ def _yfinance_columns(records: Sequence[Sequence[str]]) -> tuple[tuple[str, str]
 def _yfinance_rows(file: PriceFile, text: str, symbols: Sequence[str]) -> pl.DataFrame:
     what = file.path.name
     names = [f"{column}\n{ticker}" for column, ticker in file.columns]
-    raw = csvtext.table(text, what, names=names, skip=3)
+    raw = csv_reader.parse_table(text, what, names=names, skip=3)
     pieces = []
     for symbol in symbols:
         own = {f"{c}\n{t}": c for c, t in file.columns if t and market_symbol(t) == symbol}

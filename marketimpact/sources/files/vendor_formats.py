@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from marketimpact.core import csv_reader as csvtext
+from marketimpact.core import csv_reader
 from marketimpact.errors import DataError
 
 __all__ = ["AKSHARE", "DIALECTS", "SINA", "STOOQ_BULK", "Dialect", "normal", "recognise", "recognised", "unknown"]
@@ -110,7 +110,7 @@ def recognise(header: Sequence[str], what: str) -> Dialect:
 
 def unknown(header: Sequence[str], what: str) -> DataError:
     """The error for a header that no dialect fits."""
-    if problem := csvtext.otherwise_divided(header, what):
+    if problem := csv_reader.delimiter_error(header, what):
         return problem
     understood = "\n".join(f"  - {dialect.shown()}" for dialect in DIALECTS)
     return DataError(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from marketimpact.core.progress import bar
+from marketimpact.core.progress import progress_bar
 from marketimpact.core.text import listed
 from marketimpact.errors import SourceError, SpecificationError
 from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table
@@ -334,7 +334,7 @@ def _ask_all(
 ) -> list[_Answer]:
     """Run through the symbols, for no longer than the deadline whatever the network does."""
     asking = _Asking(options, question, symbols, first, last, end=monotonic() + options.deadline)
-    with bar(options.progress, "Yahoo Finance", len(symbols)) as answered:
+    with progress_bar(options.progress, "Yahoo Finance", len(symbols)) as answered:
         thread = threading.Thread(target=asking.run, args=(answered,), name="YahooPrices", daemon=True)
         thread.start()
         try:

@@ -197,7 +197,7 @@ def test_garch_that_does_not_converge_is_least_squares_and_says_so():
     frame = pl.DataFrame(rows, schema={"symbol": pl.String, "date": pl.Date, "ret": pl.Float64}, orient="row")
     market = mi.Market.from_returns(frame, golden("market"))
     events = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["A", "B"], "date": [days[300]] * 2})
-    with pytest.warns(mi.MarketImpactWarning, match="least squares stands in"):
+    with pytest.warns(mi.MarketImpactWarning, match="least squares is used"):
         result = STUDY.but(model=mi.Garch()).run(events, market)
     fallen = result.estimates["omega"].is_null()
     assert fallen.any()

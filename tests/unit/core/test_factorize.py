@@ -1,4 +1,4 @@
-"""Kinds of values against numpy's, whatever their spread; securities of one benchmark."""
+"""Factorize against numpy's `unique`, whatever the range of values; securities that share a benchmark."""
 
 import numpy as np
 import polars as pl
@@ -13,32 +13,32 @@ far = st.lists(st.sampled_from([-(2**62), -5, 0, 3, 2**40, 2**62]), max_size=60)
 
 
 @given(near | far)
-def test_kinds_are_those_of_numpy(values):
+def test_codes_are_those_of_numpy(values):
     values = np.array(values, dtype=np.int64)
-    kinds, first, place, size = np.unique(values, return_index=True, return_inverse=True, return_counts=True)
-    found = factorize(values)
-    for got, want in zip(found, (kinds, place, size, first), strict=True):
+    distinct, first, codes, counts = np.unique(values, return_index=True, return_inverse=True, return_counts=True)
+    factorized = factorize(values)
+    for got, want in zip(factorized, (distinct, codes, counts, first), strict=True):
         assert got.dtype == np.int64
         np.testing.assert_array_equal(got, want)
-    assert [rows.tolist() for rows in rows_by_code(found)] == [
-        np.flatnonzero(values == kind).tolist() for kind in kinds
+    assert [rows.tolist() for rows in rows_by_code(factorized)] == [
+        np.flatnonzero(values == value).tolist() for value in distinct
     ]
 
 
 @given(st.lists(st.sampled_from(["b", "a", "", "Z", "ü"]), max_size=30))
-def test_text_is_numbered_in_its_order(values):
+def test_text_codes_are_in_alphabetical_order(values):
     want = np.unique(np.array(values, dtype=object), return_inverse=True)[1] if values else []
-    np.testing.assert_array_equal(factorize(pl.Series(values, dtype=pl.String)).place, want)
+    np.testing.assert_array_equal(factorize(pl.Series(values, dtype=pl.String)).codes, want)
 
 
-def test_dates_are_numbered_in_their_order():
+def test_date_codes_are_in_calendar_order():
     days = pl.Series(["2020-03-01", "1969-12-31", "2020-03-01", "1969-12-30"]).str.to_date()
-    assert factorize(days).place.tolist() == [2, 1, 2, 0]
+    assert factorize(days).codes.tolist() == [2, 1, 2, 0]
 
 
-def test_pieces_end_where_told():
-    cut = split_at(np.arange(5), np.array([2, 2, 5]))
-    assert [part.tolist() for part in cut] == [[0, 1], [], [2, 3, 4]]
+def test_parts_end_at_the_given_positions():
+    parts = split_at(np.arange(5), np.array([2, 2, 5]))
+    assert [part.tolist() for part in parts] == [[0, 1], [], [2, 3, 4]]
 
 
 def test_securities_of_one_benchmark_share_its_rows():

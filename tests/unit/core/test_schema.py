@@ -94,7 +94,7 @@ def test_the_message_shows_the_key_and_the_columns_at_fault():
 
 def test_only_the_first_rows_are_printed_but_all_are_kept():
     frame = pl.concat([one(announcement_id=f"a{i}", stance="bad") for i in range(7)])
-    with pytest.raises(DataError, match=r"7 rows[\s\S]*and 2 more rows") as refused:
+    with pytest.raises(DataError, match=r"7 rows[\s\S]*and 2 more") as refused:
         schema.check(schema.Announcements, frame, "announcements")
     assert refused.value.rows.height == 7
 
@@ -158,7 +158,7 @@ class TestTypes:
 
     def test_a_naive_instant_is_refused_with_the_way_out(self):
         frame = one(announced_at=datetime(2025, 8, 12, 12, 45))
-        with pytest.raises(DataError, match=r"naive timestamps[\s\S]*replace_time_zone"):
+        with pytest.raises(DataError, match=r"without a time zone[\s\S]*replace_time_zone"):
             schema.check(schema.Announcements, frame, "it")
 
     def test_text_where_a_number_belongs_is_refused(self):

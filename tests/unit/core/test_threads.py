@@ -60,7 +60,7 @@ def test_parts_are_taken_only_a_little_ahead():
 
     results = map_in_threads(lambda part: part, parts())
     assert next(results) == 0
-    assert len(taken) <= 3 * threads.AHEAD + 1
+    assert len(taken) <= 3 * threads.PARTS_PER_THREAD + 1
     results.close()
     assert len(taken) < 100
 

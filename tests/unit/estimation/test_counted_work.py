@@ -124,4 +124,4 @@ def test_days_missing_before_do_not_make_a_layout_of_every_event():
         (day, tuple(row)) for day, row in zip(result.events["date"], result.estimation.present.tolist(), strict=True)
     }
     assert len(windows) < sample.n / 2
-    assert len(sample.kinds.size) <= len(windows)
+    assert len(sample.kinds.counts) <= len(windows)

@@ -68,7 +68,7 @@ def pool():
         yield made
 
 
-@pytest.mark.filterwarnings("ignore:The changing variance of")
+@pytest.mark.filterwarnings("ignore:The variance model of")
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_chunks_and_threads_change_no_bit_of_any_model(golden_market, events, model):
     market = golden_market
@@ -170,7 +170,7 @@ def test_the_memory_budget_cuts_the_chunks_and_changes_nothing(golden_market, ev
         ({"executor": type("Client", (), {"get_executor": None})()}, "give it client.get_executor"),
         ({"chunk": 0}, "chunk=0 must be a whole number"),
         ({"chunk": True}, "chunk=True must be"),
-        ({"memory": "lots"}, "memory='lots': give bytes"),
+        ({"memory": "lots"}, "memory='lots' is no amount of memory"),
         ({"memory": -1}, "memory=-1"),
         ({"memory": "5 TIB"}, "memory='5 TIB'"),
     ],

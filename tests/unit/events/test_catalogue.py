@@ -414,7 +414,7 @@ class TestRefusedCells:
     def test_the_rule_without_a_clock_says_what_to_write(self, written):
         text = "announcement_id,announced_at,time_precision,stance,headline,time_zone\n"
         text += "a,2025-08-12T12:45:00+08:00,day,mixed,Hm,Asia/Shanghai\n"
-        assert "must not carry a clock" in str(refused(written(text)))
+        assert "must not have a clock time" in str(refused(written(text)))
 
     def test_numbers_and_dates_of_securities(self, written):
         path = written("symbol,mic,price_limit,listed_on\nX,XHKG,10%,1.2.2020\nY,XHKG,-0.1,\n")
@@ -520,9 +520,9 @@ def test_the_embedded_rows_are_those_of_the_draft(embedded, universe):
     assert listed["ticker"].to_list() == universe["symbol"].to_list()
 
 
-class TestMisspeltColumns:
+class TestSimilarColumnNames:
     @pytest.mark.parametrize("name", ["target", "Targets", "argets", " targets"])
-    def test_a_column_that_would_not_be_used_is_told(self, name):
+    def test_a_column_that_is_close_to_an_optional_one_gives_a_warning(self, name):
         own = pl.DataFrame(
             {
                 "announcement_id": ["2024-01-08-rule"],
@@ -533,7 +533,9 @@ class TestMisspeltColumns:
                 name: ["NVDA;AMD"],
             }
         )
-        with pytest.warns(mi.MarketImpactWarning, match=rf"column '{name}' is kept, but not used\. Write 'targets'"):
+        with pytest.warns(
+            mi.MarketImpactWarning, match=rf"column '{name}' is kept, but not used\. Rename it to 'targets'"
+        ):
             frame = mi.announcements(own)
         assert frame[name].to_list() == ["NVDA;AMD"]
 

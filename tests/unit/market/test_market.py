@@ -149,7 +149,7 @@ def test_broken_returns_are_refused():
     for frame, message in (
         (pl.concat([returns, returns.head(2)]), "must not repeat"),
         (returns.rename({"ret": "r"}), "lacks the column 'ret'"),
-        (returns.with_columns(pl.lit(-2.0).alias("ret")), "lies above -1"),
+        (returns.with_columns(pl.lit(-2.0).alias("ret")), "must be above -1"),
         (returns.head(0), "has no rows"),
         (returns.with_columns(pl.lit("x").alias("ret")), "must be Float64"),
     ):

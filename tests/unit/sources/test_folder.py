@@ -178,7 +178,7 @@ def test_one_file(tmp_path):
         (PLAIN.encode("utf-16"), "not UTF-8"),
         (PLAIN.encode() + b"\0", "NUL characters"),
         ("", "the header is absent"),
-        (PLAIN.replace(",", ";"), "divided by ';', not by commas"),
+        (PLAIN.replace(",", ";"), "separated by ';', not by commas"),
     ],
 )
 def test_a_broken_file_matters_where_it_is_asked_for(folder, content, words):

@@ -246,9 +246,9 @@ def test_a_file_that_cannot_be_read(tmp_path, name, content, words):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("symbol;date;close\nNVDA;2024-01-08;48.1\n", r"divided by ';', not by commas\. Save it with commas"),
-        ("symbol;date;close\nNVDA;08.01.2024;48,1\n", r"divided by ';', not by commas\. Save it with commas"),
-        ("symbol\tdate\tclose\nNVDA\t2024-01-08\t48.1\n", r"divided by '\\t', not by commas"),
+        ("symbol;date;close\nNVDA;2024-01-08;48.1\n", r"separated by ';', not by commas\. Save it with commas"),
+        ("symbol;date;close\nNVDA;08.01.2024;48,1\n", r"separated by ';', not by commas\. Save it with commas"),
+        ("symbol\tdate\tclose\nNVDA\t2024-01-08\t48.1\n", r"separated by '\\t', not by commas"),
         ("symbol,date,close\nNVDA,08.01.2024,48.1\n", r"date '08\.01\.2024'\. Dates are written 2024-01-31"),
         ("symbol,date,close\nNVDA,01/08/2024,48.1\n", r"date '01/08/2024'\. Dates are written 2024-01-31"),
         ('symbol,date,close\nNVDA,2024-01-08,"1,048.10"\n', r"close '1,048\.10'\. .* numbers 1234\.5"),

@@ -63,7 +63,7 @@ def cell(monkeypatch) -> Cell:
 
 
 def test_a_bar_under_the_cell_grows_and_is_gone_at_the_end(cell):
-    with progress.bar(None, "Ev<ents", 250) as done:
+    with progress.progress_bar(None, "Ev<ents", 250) as done:
         for _ in range(250):
             done()
     counts = [int(n) for n in re.findall(r"value='(\d+)' max='250'", "".join(cell.shown))]
@@ -76,7 +76,7 @@ def test_a_bar_under_the_cell_grows_and_is_gone_at_the_end(cell):
 
 
 def test_a_bar_is_gone_after_an_error_too(cell):
-    with pytest.raises(KeyError), progress.bar(None, "Events", 3):
+    with pytest.raises(KeyError), progress.progress_bar(None, "Events", 3):
         raise KeyError
     assert cell.shown[-1] == ""
 
@@ -85,7 +85,7 @@ def test_a_bar_is_gone_after_an_error_too(cell):
 def test_short_work_has_no_bar_unless_it_is_wanted(cell, monkeypatch, seconds, wanted, shown):
     clock = iter([0.0, seconds, seconds])
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    with progress.bar(wanted, "Events", 2, patience=1.0) as done:
+    with progress.progress_bar(wanted, "Events", 2, patience=1.0) as done:
         done()
     assert bool(cell.shown) is shown
 
