@@ -1,9 +1,8 @@
-"""Some securities of a market, as small as they can be sent to another process."""
+"""Some securities of a market, small enough to be sent to another process."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -12,67 +11,46 @@ from marketimpact.core.arrays import Ints
 from marketimpact.core.factorize import factorize
 from marketimpact.estimation.positions import EventPositions
 from marketimpact.estimation.windows import EstimationSettings
-from marketimpact.market import parquet_panel as datasets
-from marketimpact.market import session_returns as panels
 from marketimpact.market.market import Market
+from marketimpact.market.panel import ReturnPanel, first_rows
+from marketimpact.market.session_returns import SINCE_TRADE
 from marketimpact.models import Model
 
 __all__ = ["PIECE_BYTES", "MarketSubset", "bytes_per_row", "chunks_by_security", "columns_of", "subset_for"]
 
-#: Bytes of returns in one slice at most where nobody says otherwise: what Dask sends without a warning.
+#: Largest number of bytes of returns in one subset by default: what Dask sends without a warning.
 PIECE_BYTES = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class MarketSubset:
-    """Rows of some securities: dates and the numbers a model reads; what repeats is told once.
+    """Returns of some securities of a market, with the columns that a model reads.
 
     Attributes
     ----------
-    index : polars.DataFrame
-        ``symbol, mic, n_sessions``: whose rows stand one after another.
-    columns : tuple of str
-        ``date``, ``ret``, ``market`` and the model's columns.
-    values : polars.DataFrame or pathlib.Path
-        These columns, or the folder of the dataset to read them from.
+    panel : ReturnPanel
+        In memory, or on disk and read by whoever works on it.
     factors : tuple of str
-        Which of these are factors.
+        Names of the factor columns in it.
     unit : str
-        What returns are.
+        Unit of the returns; see `Market`.
     """
 
-    index: pl.DataFrame
-    columns: tuple[str, ...]
-    values: pl.DataFrame | Path
+    panel: ReturnPanel
     factors: tuple[str, ...]
     unit: str
 
     @property
     def size(self) -> int:
         """Bytes to send, about."""
-        return 0 if isinstance(self.values, Path) else int(self.values.estimated_size())
+        return self.panel.nbytes
 
     def market(self) -> Market:
-        """A market of these securities with what estimation reads, and nothing else."""
-        n_sessions = self.index["n_sessions"].to_numpy()
-        owner = np.repeat(np.arange(self.index.height), n_sessions)
-        start = np.repeat(np.cumsum(n_sessions) - n_sessions, n_sessions)
-        values = self.values
-        if isinstance(values, Path):
-            values = datasets.read(values, self.index["symbol"].to_list(), self.columns)
-        panel = self.index.select("symbol", "mic")[owner].with_columns(
-            pl.Series("session", np.arange(len(owner)) - start), *values
-        )
-        empty = pl.DataFrame()
+        """Build a market of these securities in memory; clocks, findings and repairs stay behind."""
         return Market(
-            panel=panel,
-            securities=empty,
-            sessions=empty,
-            repairs=empty,
-            spans=empty,
-            missing=(),
+            return_panel=self.panel.load(),
             factors=self.factors,
-            source="a slice of a market",
+            source="some securities of a market",
             simulated=False,
             fingerprint="",
             unit=self.unit,  # type: ignore[arg-type]  # a market's own
@@ -80,27 +58,24 @@ class MarketSubset:
 
 
 def subset_for(
-    places: EventPositions, market: Market, model: Model, windows: EstimationSettings
+    positions: EventPositions, market: Market, model: Model, settings: EstimationSettings
 ) -> tuple[MarketSubset, EventPositions, EstimationSettings]:
-    """The slice that some events need, and their places and windows in its rows instead of the market's."""
-    used, security, *_ = factorize(places.security)
-    homes = market.first_rows[used]
+    """Cut out the securities that some events need; return positions and settings in the rows of the subset."""
+    used, security, *_ = factorize(positions.security)
     columns = columns_of(market, model)
     factors = tuple(name for name in market.factors if name in columns)
-    values = _values(market, homes, columns) if market.dataset is None else market.dataset.folder
-    part = MarketSubset(homes.select("symbol", "mic", "n_sessions"), columns, values, factors, market.unit)
-    lengths = homes["n_sessions"].to_numpy()
-    moved = replace(places, first_row=(np.cumsum(lengths) - lengths)[security], security=security)
-    if windows.excluded is not None:
-        windows = replace(windows, excluded=windows.excluded[_rows(homes)])
-    return part, moved, windows
+    panel = market.return_panel.take(used, columns)
+    moved = replace(positions, first_row=first_rows(panel.securities)[security], security=security)
+    if settings.excluded is not None:
+        settings = replace(settings, excluded=settings.excluded[_rows_of(market.first_rows[used])])
+    return MarketSubset(panel, factors, market.unit), moved, settings
 
 
 def columns_of(market: Market, model: Model) -> tuple[str, ...]:
-    """Columns of the panel that the model's numbers rest on."""
+    """Name the columns of the panel that the model's numbers rest on."""
     design = model.design
     names = ["date", "ret", "market", *design.columns, design.response]
-    if set(names).intersection(panels.SINCE_TRADE):
+    if set(names).intersection(SINCE_TRADE):
         names.append("ret_since_trade")
     return tuple(dict.fromkeys(name for name in names if name in market.panel_columns))
 
@@ -108,30 +83,24 @@ def columns_of(market: Market, model: Model) -> tuple[str, ...]:
 def chunks_by_security(
     first_row: Ints, n_sessions: Ints, row_bytes: int, most_bytes: float, most_events: int
 ) -> list[Ints]:
-    """Rows of events in chunks that hold few securities, few bytes of their returns and few events.
+    """Split events into chunks that hold few securities, few bytes of their returns and few events.
 
     A security's returns count once per chunk, however many of its events are in it.
     """
     order = np.argsort(first_row, kind="stable")
-    fresh = np.diff(first_row[order], prepend=-1) != 0
-    weight = np.where(fresh, n_sessions[order], 0) * row_bytes / most_bytes + 1.0 / most_events
-    number = np.floor(np.cumsum(weight) - weight / 2).astype(np.int64)
-    return np.split(order, np.flatnonzero(np.diff(number)) + 1)
+    is_new = np.diff(first_row[order], prepend=-1) != 0
+    weight = np.where(is_new, n_sessions[order], 0) * row_bytes / most_bytes + 1.0 / most_events
+    chunk = np.floor(np.cumsum(weight) - weight / 2).astype(np.int64)
+    return np.split(order, np.flatnonzero(np.diff(chunk)) + 1)
 
 
 def bytes_per_row(columns: tuple[str, ...]) -> int:
-    """What a row of a slice weighs: a date, and numbers."""
+    """Count the bytes of one row of a subset: a date, and numbers."""
     return 4 + 8 * (len(columns) - 1)
 
 
-def _values(market: Market, homes: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
-    spans = homes.select("first_row", "n_sessions").iter_rows()
-    frame = market.select(*columns)
-    return pl.concat([frame.slice(first, length) for first, length in spans], rechunk=True)
-
-
-def _rows(homes: pl.DataFrame) -> Ints:
-    """Rows of the whole panel that a slice of `homes` holds, in its order."""
-    firsts, lengths = homes["first_row"].to_numpy(), homes["n_sessions"].to_numpy()
+def _rows_of(securities: pl.DataFrame) -> Ints:
+    """List the rows of the whole panel that belong to some securities, one security after another."""
+    firsts, lengths = first_rows(securities), securities["n_sessions"].to_numpy()
     start = np.repeat(firsts - (np.cumsum(lengths) - lengths), lengths)
     return np.asarray(start + np.arange(lengths.sum()))

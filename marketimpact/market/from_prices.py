@@ -14,6 +14,7 @@ from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.events import calendars
 from marketimpact.market import checks, repairs
 from marketimpact.market import session_returns as panels
+from marketimpact.market.panel import FramePanel
 from marketimpact.sources.protocol import PriceTable
 
 __all__ = ["combined", "finished", "from_prices", "some"]
@@ -68,7 +69,9 @@ def from_prices(
     done = _done(fills, rescaled, repairs.repeats(table.frame, findings, repair),
                  repairs.closed_days(have, prices, listed, table.source, repair))  # fmt: skip
     return {
-        "panel": finished(panel.drop(benchmark), factors),
+        "return_panel": FramePanel.from_frame(
+            finished(panel.drop(benchmark), factors), have.select("symbol", pl.col(benchmark).alias("benchmark"))
+        ),
         "securities": have.with_columns(pl.col(benchmark).alias("benchmark")),
         "sessions": sessions,
         "repairs": overruled,

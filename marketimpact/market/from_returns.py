@@ -35,7 +35,7 @@ def fields_from_returns(returns: object, benchmark: object, factors: pl.DataFram
     if factors is not None:
         days = days.join(factors, on="date", how="left", validate="1:1", maintain_order="left")
     return {
-        "panel": GridPanel(symbols, days, ret, FROM_RETURNS),
+        "return_panel": GridPanel(symbols, days, ret, FROM_RETURNS),
         "securities": symbols.to_frame().with_columns(
             pl.lit(FROM_RETURNS).alias("mic"), pl.lit("benchmark").alias("benchmark")
         ),

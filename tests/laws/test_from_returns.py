@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ import marketimpact as mi
 from benchmarks.simulated import ESTIMATION, WINDOW, panel
 from marketimpact.market import from_returns as placing
 from marketimpact.market.grid_panel import GridPanel
+from marketimpact.market.panel import FramePanel
 
 FIRST = date(2024, 2, 26)
 NAMES = [
@@ -64,6 +66,12 @@ def frame_of(rows: list[Row], chunk: int | None = None) -> pl.DataFrame:
 
 def benchmark_of(days: list[date]) -> pl.DataFrame:
     return pl.DataFrame({"date": days, "ret": [0.001 * n for n in range(len(days))]}).reverse()
+
+
+def framed_market(market: mi.Market) -> mi.Market:
+    """The same market with its panel as a frame."""
+    benchmarks = market.securities.select("symbol", "benchmark")
+    return replace(market, return_panel=FramePanel.from_frame(market.panel, benchmarks))
 
 
 def plain(days: list[date], cells: Cells) -> pl.DataFrame:
@@ -207,14 +215,12 @@ def test_a_study_makes_no_column_that_it_does_not_read(
 ) -> None:
     """Symbols, sessions and dates of every row, told by name, would be most of a market's memory."""
     market = mi.Market.from_returns(*frames[:2])
-    wanted = mi.EventStudy(estimation_window=ESTIMATION, event_window=WINDOW).run(
-        frames[2], mi.Market(**vars(market) | {"panel": market.panel})
-    )
+    wanted = mi.EventStudy(estimation_window=ESTIMATION, event_window=WINDOW).run(frames[2], framed_market(market))
 
     def refuse(*given: Any) -> pl.DataFrame:
         raise AssertionError(f"the panel was asked for {given}")
 
-    monkeypatch.setattr(GridPanel, "read", refuse)
+    monkeypatch.setattr(GridPanel, "to_frame", refuse)
     found = mi.EventStudy(estimation_window=ESTIMATION, event_window=WINDOW).run(frames[2], market)
     assert_frame_equal(found.car(*WINDOW), wanted.car(*WINDOW), check_exact=True)
     assert_frame_equal(found.test(*WINDOW), wanted.test(*WINDOW), check_exact=True)
@@ -230,7 +236,7 @@ def test_a_grid_tells_of_itself_what_its_frame_tells() -> None:
     factors = pl.DataFrame({"date": [days[0], days[2]], "smb": [0.002, -0.003]})
     for benchmark in (holed, silent):
         market = mi.Market.from_returns(frame_of(rows), benchmark, factors)
-        framed = mi.Market(**vars(market) | {"panel": market.panel})
+        framed = framed_market(market)
         for name in ("first_rows", "numbered", "since_trade"):
             assert_frame_equal(getattr(market, name), getattr(framed, name))
         assert_frame_equal(market.unpriced, framed.unpriced.sort("symbol"))
