@@ -13,6 +13,7 @@ from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.errors import DataError
+from marketimpact.market.factors import check_factors
 from marketimpact.market.grid_panel import GridPanel
 
 __all__ = ["FROM_RETURNS", "fields_from_returns"]
@@ -29,6 +30,7 @@ NO_REPAIRS = {"mic": pl.String, "date": pl.Date, "action": pl.String, "detail": 
 
 def fields_from_returns(returns: object, benchmark: object, factors: pl.DataFrame | None) -> dict[str, Any]:
     """What `Market.from_returns` is made of."""
+    factors = check_factors(factors)
     days = schema.check(schema.Benchmark, benchmark, "benchmark").select("date", "ret").sort("date")
     symbols, ret = _grid(returns, days["date"])
     sessions = days.select(pl.lit(FROM_RETURNS).alias("mic"), "date", *_no_clock())

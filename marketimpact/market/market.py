@@ -18,14 +18,13 @@ from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events import calendars
 from marketimpact.events.exchange_clocks import ExchangeClock
 from marketimpact.market import checks, conversions, parquet_panel, trading_rules
-from marketimpact.market.factors import check_factors, foreign_returns, match_foreign_returns, read_french
-from marketimpact.market.from_prices import combined, from_prices, some
+from marketimpact.market.factors import foreign_returns, match_foreign_returns, read_french
+from marketimpact.market.from_prices import combined_fingerprint, fields_from_prices
 from marketimpact.market.from_returns import FROM_RETURNS, fields_from_returns
 from marketimpact.market.panel import FramePanel, ReturnPanel
 from marketimpact.market.parquet_panel import ParquetPanel
-from marketimpact.market.repairs import DEFAULT, REPAIRED, check_repairs
+from marketimpact.market.repairs import DEFAULT, REPAIRED, check_repairs, first_names
 from marketimpact.market.session_returns import SINCE_TRADE, extent, since_trade
-from marketimpact.sources.files.single_file import FilePrices
 from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource
 
@@ -104,7 +103,7 @@ class Market:
     fills: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FILLS), repr=False)
     unit: Literal["simple", "log", "log volume", "log variance"] = "simple"
     traded: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_TRADED), repr=False)
-    findings: pl.DataFrame = field(default_factory=checks.empty, repr=False)
+    findings: pl.DataFrame = field(default_factory=checks.no_findings, repr=False)
     price_repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REPAIRED), repr=False)
 
     @classmethod
@@ -119,7 +118,7 @@ class Market:
         last: date | None = None,
         repair: Collection[str] = DEFAULT,
     ) -> Market:
-        """Read prices and turn them into returns on each exchange's sessions.
+        """Read prices and compute returns on each exchange's sessions.
 
         Parameters
         ----------
@@ -136,11 +135,11 @@ class Market:
         first, last : datetime.date, optional
             Span to read; everything the source has by default.
         repair : collection of str
-            What to mend, by name; every change is a row of `price_repairs`. *copied_closes*: empty closes
+            Repairs by name; every change is a row of `price_repairs`. *copied_closes*: empty closes
             without volume that repeat the one before. *closed_days*: leave out prices on days the exchange
             was shut, which are an error otherwise. *splits*: rescale closes before a split they were not
-            adjusted for, stated or looking like one. *duplicates*: keep one of rows that say the same (files).
-            The first two by default; ``()`` mends nothing.
+            adjusted for, stated or looking like one. *duplicates*: keep one of several identical rows (files).
+            The first two by default; ``()`` repairs nothing.
 
         Raises
         ------
@@ -155,25 +154,22 @@ class Market:
         repair = check_repairs(repair)
         securities = schema.check(schema.Securities, securities, "securities").sort("symbol")
         if securities[benchmark].null_count() == securities.height:
-            raise DataError(f"securities: every {benchmark!r} is empty, so nothing says what the market did.")
-        wanted = sorted({*securities["symbol"], *securities[benchmark].drop_nulls()})
+            raise DataError(
+                f"securities: every {benchmark!r} is empty, so there are no market returns. Name benchmarks."
+            )
         if isinstance(factors, FrenchFactors):
             factors = read_french(factors, securities, first, last)
-        # a file says more than a table of prices holds: currency, both closes, where rows come from
-        if isinstance(source, FilePrices):
-            source = replace(source, drop_repeats=source.drop_repeats or "duplicates" in repair)
-            table = source.read(wanted, first, last)
-            rows = checks.rows_of(source, wanted, first, last)
-        else:
-            table = source.read(wanted, first, last)
-            rows = checks.rows_of(table)
-        return cls(**from_prices(securities, table, rows, check_factors(factors), benchmark=benchmark, repair=repair))
+        return cls(
+            **fields_from_prices(
+                securities, source, factors, benchmark=benchmark, first=first, last=last, repair=repair
+            )
+        )
 
     @classmethod
     def from_returns(
         cls, returns: pl.DataFrame, benchmark: pl.DataFrame, factors: pl.DataFrame | None = None
     ) -> Market:
-        """Take returns as they are; the sessions of every security are the benchmark's dates.
+        """Build a market from returns; the sessions of every security are the benchmark's dates.
 
         Parameters
         ----------
@@ -189,7 +185,7 @@ class Market:
         DataError
             For a broken frame, or returns on dates the benchmark does not have.
         """
-        return cls(**fields_from_returns(returns, benchmark, check_factors(factors)))
+        return cls(**fields_from_returns(returns, benchmark, factors))
 
     @classmethod
     def scan(cls, folder: str | Path) -> Market:
@@ -386,7 +382,7 @@ class Market:
             return_panel=FramePanel.from_frame(converted, benchmarks),
             securities=self.securities.with_columns(pl.lit(currency).alias("currency")),
             notes=(*self.notes, f"returns converted to {currency}"),
-            fingerprint=combined(self.panel, rates),
+            fingerprint=combined_fingerprint(self.panel, rates),
         )
 
     def in_logs(self) -> Market:
@@ -426,7 +422,7 @@ class Market:
             unit="log volume",
             truth=None,
             notes=(*self.notes, "log trading volume in place of returns"),
-            fingerprint=combined(self.panel, shares),
+            fingerprint=combined_fingerprint(self.panel, shares),
         )
 
     def with_factor(self, name: str, source: str | pl.DataFrame, *, mic: str | None = None) -> Market:
@@ -484,7 +480,7 @@ class Market:
                 *self.notes,
                 f"factor {name}: {whose} on {home}, matched by the clocks",
             ),
-            fingerprint=combined(panel),
+            fingerprint=combined_fingerprint(panel),
         )
 
     def _must_be_simple(self, what: str) -> None:
@@ -514,7 +510,7 @@ class Market:
         if self.factors:
             lines.append(f"  factors: {', '.join(self.factors)}")
         if self.missing:
-            lines.append(f"  without prices ({len(self.missing)}): {some(self.missing)}")
+            lines.append(f"  without prices ({len(self.missing)}): {first_names(self.missing)}")
         if self.repairs.height:
             lines.append(f"  calendar repairs: {self.repairs.height} (see .repairs)")
         if warned := self.findings.filter(pl.col("severity") == checks.WARNING).height:

@@ -21,13 +21,13 @@ from marketimpact.market.checks.findings import (
     NOTE,
     WARNING,
     Finding,
-    empty,
-    ordered,
+    no_findings,
     sentences,
+    sort_findings,
     summary,
 )
 from marketimpact.market.checks.jumps import SPLITS
-from marketimpact.market.checks.prepare import prepared
+from marketimpact.market.checks.prepare import prepare_rows
 from marketimpact.sources.files.single_file import FilePrices
 from marketimpact.sources.protocol import PriceTable
 
@@ -39,11 +39,11 @@ __all__ = [
     "WARNING",
     "Finding",
     "check_prices",
-    "empty",
-    "findings_of",
-    "refuse",
-    "rows_of",
+    "find_problems",
+    "no_findings",
+    "raise_errors",
     "sentences",
+    "source_rows",
     "summary",
 ]
 
@@ -109,10 +109,10 @@ def check_prices(
     >>> check_prices(prices).filter(pl.col("severity") == "error").select("date", "finding", "value").row(0)
     (datetime.date(2024, 1, 3), 'conflicting_rows', 2.0)
     """
-    return findings_of(rows_of(prices, first=first, last=last), catalogue.securities(securities))
+    return find_problems(source_rows(prices, first=first, last=last), catalogue.securities(securities))
 
 
-def rows_of(
+def source_rows(
     prices: str | Path | pl.DataFrame | PriceTable | FilePrices,
     symbols: list[str] | None = None,
     first: date | None = None,
@@ -131,13 +131,13 @@ def rows_of(
     return source.rows(symbols, first, last)
 
 
-def findings_of(rows: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Findings in rows as `rows_of` gives them; `listed` are the exchanges' sessions, if they are at hand."""
-    ready = prepared(rows, securities, listed)
-    return ordered(pl.concat([frame for check in _CHECKS for frame in check(ready)]))
+def find_problems(rows: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Findings in rows as `source_rows` gives them; `listed` are the exchanges' sessions, if they are at hand."""
+    ready = prepare_rows(rows, securities, listed)
+    return sort_findings(pl.concat([frame for check in _CHECKS for frame in check(ready)]))
 
 
-def refuse(findings: pl.DataFrame, source: str) -> None:
+def raise_errors(findings: pl.DataFrame, source: str) -> None:
     """Stop at errors.
 
     Raises

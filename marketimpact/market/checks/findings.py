@@ -14,10 +14,10 @@ __all__ = [
     "SCHEMA",
     "WARNING",
     "Finding",
-    "empty",
     "finding_rows",
-    "ordered",
+    "no_findings",
     "sentences",
+    "sort_findings",
     "summary",
 ]
 
@@ -137,12 +137,12 @@ def finding_rows(
     )
 
 
-def empty() -> pl.DataFrame:
+def no_findings() -> pl.DataFrame:
     """No findings."""
     return pl.DataFrame(schema=SCHEMA)
 
 
-def ordered(findings: pl.DataFrame) -> pl.DataFrame:
+def sort_findings(findings: pl.DataFrame) -> pl.DataFrame:
     """Worst first, then as the registry lists them, by symbol and date."""
     place = {name: position for position, name in enumerate(FINDINGS)}
     return findings.sort(
@@ -164,7 +164,7 @@ def summary(findings: pl.DataFrame) -> pl.DataFrame:
         ``severity, finding, symbol, rows, first, last, value, detail``: `value` and `detail` are of the row
         with the largest value.
     """
-    rows = ordered(findings)
+    rows = sort_findings(findings)
     extreme = pl.col("value").abs().fill_null(0.0).arg_max()
     # what is about no symbol is about something else each time
     alone = pl.when(pl.col("symbol").is_null()).then(pl.col("detail")).alias("_alone")
@@ -181,7 +181,7 @@ def summary(findings: pl.DataFrame) -> pl.DataFrame:
 def sentences(findings: pl.DataFrame, *severities: Severity) -> list[str]:
     """One sentence per kind of finding: how many, and of how many symbols."""
     counts = (
-        ordered(findings)
+        sort_findings(findings)
         .filter(pl.col("severity").is_in(severities))
         .group_by("finding", maintain_order=True)
         .agg(pl.len().alias("rows"), pl.col("symbol").drop_nulls().unique().sort())

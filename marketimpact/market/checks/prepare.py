@@ -11,7 +11,7 @@ from marketimpact.events.calendars import EXCHANGES
 from marketimpact.market import session_returns as panels
 from marketimpact.market import trading_rules as trading
 
-__all__ = ["OPTIONAL", "CheckedPrices", "prepared", "some"]
+__all__ = ["OPTIONAL", "CheckedPrices", "prepare_rows", "some"]
 
 #: Columns that may be there, and their types.
 OPTIONAL = {
@@ -67,7 +67,7 @@ class CheckedPrices:
     shut: pl.DataFrame
 
 
-def prepared(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> CheckedPrices:
+def prepare_rows(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> CheckedPrices:
     """Rows ready to be checked.
 
     Parameters
