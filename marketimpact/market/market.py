@@ -324,7 +324,7 @@ class Market:
         sessions have no trade, so that `TradeToTrade` is the better model.
         """
         if "close" not in self.panel_columns:
-            raise SpecificationError("This market was made from returns; how its securities traded is not known.")
+            raise SpecificationError("This market was made from returns, which show no trading. Use Market.load.")
         return trading_rules.quality(self.panel, self.spans, self.fills)
 
     @cached_property
@@ -501,7 +501,7 @@ class Market:
         return {str(mic): _clock(part) for (mic,), part in hours.partition_by("mic", as_dict=True).items()}
 
     def __repr__(self) -> str:
-        """Say what is inside, and whether it is simulated."""
+        """Summarise the market in a few lines, and whether it is simulated."""
         span = f"{self.spans['first'].min()!s} to {self.spans['last'].max()!s}"
         lines = [
             f"Market: {self.spans.height} securities on {self.sessions['mic'].n_unique()} exchanges, {span}",

@@ -179,6 +179,6 @@ def series_begins(securities: pl.DataFrame, column: str) -> Ints:
 
 
 def renumber_rows(securities: pl.DataFrame) -> pl.DataFrame:
-    """Number the first rows anew for securities whose rows stand one after another."""
+    """Set `first_row` for securities whose rows stand one after another."""
     lengths = pl.col("n_sessions")
     return securities.with_columns((lengths.cum_sum() - lengths).alias("first_row"))

@@ -1,7 +1,7 @@
-"""What is wrong with prices, found and told; nothing is mended here.
+"""Check prices and report findings; nothing is changed here.
 
-`check_prices` is the public question. Findings are rows; `FINDINGS` lists every kind, docs/data_checks.md explains
-each. What a check needs and does not have (an exchange, a benchmark, volume) is itself a finding, `not_checked`.
+`check_prices` is the public function. Findings are rows; `FINDINGS` lists every kind, docs/data_checks.md explains
+each. A check that lacks its data (an exchange, a benchmark, volume) is reported as a finding too, `not_checked`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import polars as pl
 
 from marketimpact.errors import DataError
 from marketimpact.events import catalogue
-from marketimpact.market.checks import days, jumps
-from marketimpact.market.checks import series as bases
+from marketimpact.market.checks import days, jumps, series
 from marketimpact.market.checks.findings import (
     ERROR,
     FINDINGS,
@@ -60,10 +59,10 @@ _CHECKS = (
     days.last_rows,
     jumps.jumps,
     jumps.seams,
-    bases.currencies,
-    bases.adjustments,
-    bases.copied_series,
-    bases.unchecked,
+    series.currencies,
+    series.adjustments,
+    series.copied_series,
+    series.unchecked,
 )
 
 
@@ -74,17 +73,17 @@ def check_prices(
     first: date | None = None,
     last: date | None = None,
 ) -> pl.DataFrame:
-    """Look for what may be wrong with prices. Nothing is changed and nothing is refused.
+    """Look for problems in prices. Nothing is changed and nothing is refused.
 
     Parameters
     ----------
     prices : str, pathlib.Path, polars.DataFrame or PriceTable
-        A Parquet or CSV file or a frame as `FilePrices` takes it, or what a source's `read` gave.
+        A Parquet or CSV file or a frame as `FilePrices` takes it, or the result of a source's `read`.
         Columns beyond those of `FilePrices` are used where they are there: `currency`, `dividend`, `split`,
         `adjustment` and `source`.
     securities : polars.DataFrame, optional
-        What the symbols are: exchange, currency, benchmark, price limit; `marketimpact.securities()` by
-        default. A symbol it lacks is checked as far as that goes, which a finding says.
+        Exchange, currency, benchmark and price limit of the symbols; `marketimpact.securities()` by
+        default. Checks that need these are reported as `not_checked` for other symbols.
     first, last : datetime.date, optional
         Bounds, both included.
 
@@ -92,8 +91,8 @@ def check_prices(
     -------
     polars.DataFrame
         ``symbol, date, finding, severity, value, detail``, worst first. `severity` is *error* (certainly wrong:
-        `Market.load` stops), *warning* or *note*; `value` is the size of what was seen, in the unit of the kind
-        of finding (docs/data_checks.md); `detail` says what was seen and what to do. `symbol` and `date` are
+        `Market.load` stops), *warning* or *note*; `value` is the size of the problem, in the unit of the kind
+        of finding (docs/data_checks.md); `detail` describes it and what to do. `symbol` and `date` are
         empty where a finding is about the whole table.
 
     Raises
@@ -118,7 +117,7 @@ def source_rows(
     first: date | None = None,
     last: date | None = None,
 ) -> pl.DataFrame:
-    """Rows as a source has them, in the columns that the checks know."""
+    """Read rows as the source has them, in the columns that the checks use."""
     if isinstance(prices, PriceTable):
         frame = prices.frame
         if "unadjusted_close" in frame.columns:
@@ -132,13 +131,13 @@ def source_rows(
 
 
 def find_problems(rows: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Findings in rows as `source_rows` gives them; `listed` are the exchanges' sessions, if they are at hand."""
-    ready = prepare_rows(rows, securities, listed)
-    return sort_findings(pl.concat([frame for check in _CHECKS for frame in check(ready)]))
+    """Run every check over rows of `source_rows`; `listed` are the exchanges' sessions, looked up by default."""
+    prices = prepare_rows(rows, securities, listed)
+    return sort_findings(pl.concat([frame for check in _CHECKS for frame in check(prices)]))
 
 
 def raise_errors(findings: pl.DataFrame, source: str) -> None:
-    """Stop at errors.
+    """Raise an error for findings of severity *error*.
 
     Raises
     ------
@@ -149,7 +148,7 @@ def raise_errors(findings: pl.DataFrame, source: str) -> None:
     if errors.is_empty():
         return
     counts = dict(errors.group_by("finding", maintain_order=True).agg(pl.len()).iter_rows())
-    told = [f"  - {line}" for line in sentences(errors, ERROR)]
-    shown = [f"  {row['symbol']} {row['date']}: {row['detail']}" for row in errors.head(5).iter_rows(named=True)]
+    kinds = [f"  - {line}" for line in sentences(errors, ERROR)]
+    examples = [f"  {row['symbol']} {row['date']}: {row['detail']}" for row in errors.head(5).iter_rows(named=True)]
     more = [f"  ... and {errors.height - 5} more in this error's `rows`"] if errors.height > 5 else []
-    raise DataError("\n".join([f"{source} is certainly wrong:", *told, *shown, *more]), counts=counts, rows=errors)
+    raise DataError("\n".join([f"{source} is certainly wrong:", *kinds, *examples, *more]), counts=counts, rows=errors)
