@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -84,10 +84,15 @@ def measured(
     }
 
 
+def in_memory(market: mi.Market) -> mi.Market:
+    """Read the panel of a market on disk into memory."""
+    return replace(market, return_panel=market.return_panel.load())
+
+
 def clusters(folder: Path, events: pl.DataFrame, every: pl.DataFrame) -> list[dict[str, Any]]:
     """Rows for one worker and two, with the market in the driver's memory and on disk."""
     scanned = mi.Market.scan(folder)
-    markets = {"arrays sent": mi.Market(**{**vars(scanned), "panel": scanned.panel}), "read by path": scanned}
+    markets = {"arrays sent": in_memory(scanned), "read by path": scanned}
     rows = []
     for workers in (1, 2):
         with (
@@ -103,8 +108,7 @@ def clusters(folder: Path, events: pl.DataFrame, every: pl.DataFrame) -> list[di
 
 def alone(folder: Path, every: pl.DataFrame) -> float:
     """Seconds of the same study of many events in this process, without an executor, on one thread."""
-    scanned = mi.Market.scan(folder)
-    market = mi.Market(**{**vars(scanned), "panel": scanned.panel})
+    market = in_memory(mi.Market.scan(folder))
     seconds = []
     for _ in range(TIMES + 1):  # the first loads the kernels
         start = time.perf_counter()

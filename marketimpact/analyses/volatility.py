@@ -15,6 +15,7 @@ from marketimpact.errors import SpecificationError
 from marketimpact.estimation.pipeline import estimate
 from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
+from marketimpact.market.panel import FramePanel
 from marketimpact.models import Design
 from marketimpact.study.result import StudyResult
 
@@ -85,7 +86,7 @@ def _market_of(result: StudyResult) -> Market:
     spans = panel.drop_nulls("ret").group_by("symbol")
     return replace(
         result.market,
-        panel=panel,
+        return_panel=FramePanel.from_frame(panel),
         securities=result.events.select(pl.col("event_id").alias("symbol"), pl.col("event_id").alias("mic")),
         sessions=clocks.with_columns(pl.col("event").alias("mic")).select(result.market.sessions.columns),
         repairs=result.market.repairs.clear(),

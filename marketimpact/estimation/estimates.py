@@ -215,7 +215,7 @@ class Estimates:
                 limits.TASK_RETURNS_BYTES,
                 limits.PARQUET_CHUNK_EVENTS,
             ):
-                values = read(problem.subset(some), fit.take(some))
+                values = read(problem.subset(some).in_memory(), fit.take(some))
                 if not whole.size:
                     whole = np.empty((len(problem), *values.shape[1:]), values.dtype)
                 whole[some] = values

@@ -104,6 +104,7 @@ def fit_problem(problem: EstimationProblem, *, with_event_window: bool = False) 
 
     An event's numbers do not depend on which others are estimated with it.
     """
+    problem = problem.in_memory()
     fit, present = fit_model(problem)
     if problem.settings.serial_correlation:
         fit = replace(fit, rho=autocorrelation(residuals_of(problem, fit)))

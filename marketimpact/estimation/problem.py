@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
+from marketimpact.core.factorize import factorize
 from marketimpact.estimation.design_matrix import DesignMatrix, window_rows
-from marketimpact.estimation.market_subset import subset_for
+from marketimpact.estimation.market_subset import columns_of, market_subset, rows_of_securities
 from marketimpact.estimation.positions import EventPositions
 from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
+from marketimpact.market.panel import first_rows
 from marketimpact.models import Fit, Model
 
 __all__ = ["EstimationProblem"]
@@ -48,8 +50,22 @@ class EstimationProblem:
 
     def subset(self, rows: Ints | slice) -> EstimationProblem:
         """Return the problem of some of the events, over their securities only: small enough to send to a worker."""
-        positions, market, settings = subset_for(self.positions.take(rows), self.market, self.model, self.settings)
-        return EstimationProblem(positions, market, self.model, settings)
+        positions, settings = self.positions.take(rows), self.settings
+        securities, codes, *_ = factorize(positions.security)
+        market = market_subset(self.market, securities, columns_of(self.market, self.model))
+        begins = first_rows(market.return_panel.securities)
+        if settings.excluded is not None:
+            kept = rows_of_securities(self.market.first_rows[securities])
+            settings = replace(settings, excluded=settings.excluded[kept])
+        return EstimationProblem(
+            replace(positions, first_row=begins[codes], security=codes), market, self.model, settings
+        )
+
+    def in_memory(self) -> EstimationProblem:
+        """Return the same problem with its returns read from disk, if they lie there."""
+        if self.market.dataset is None:
+            return self
+        return replace(self, market=replace(self.market, return_panel=self.market.return_panel.load()))
 
     @property
     def spans(self) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""The same panel in another currency, in logs, or of trading volume instead of returns."""
+"""Convert a panel of returns to another currency, to logs, or to trading volume."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["log_volume", "to_currency", "to_logs"]
 
 #: Campbell and Wasley (1996): keeps the log of days without trade finite; percent of shares outstanding.
 VOLUME_FLOOR = 0.000255
-#: An exchange rate this many days old still counts; currency markets have holidays of their own.
+#: Greatest age of an exchange rate that is used; currency markets have holidays of their own.
 RATE_AGE = "5d"
 
 
 def to_currency(panel: pl.DataFrame, currency_of: pl.DataFrame, rates: pl.DataFrame, currency: str) -> pl.DataFrame:
-    """Returns and benchmark returns in one currency: ``(1 + R)(1 + R_fx) - 1``.
+    """Convert returns and benchmark returns to one currency: ``(1 + R)(1 + R_fx) - 1``.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ def to_currency(panel: pl.DataFrame, currency_of: pl.DataFrame, rates: pl.DataFr
     currency : str
         The common currency.
     """
-    wanted = currency_of.filter(pl.col("currency") != currency)
-    lacking = sorted(set(wanted["currency"].drop_nulls()).difference(rates["currency"]))
+    others = currency_of.filter(pl.col("currency") != currency)
+    lacking = sorted(set(others["currency"].drop_nulls()).difference(rates["currency"]))
     unknown = currency_of.filter(pl.col("currency").is_null())["symbol"].to_list()
     if lacking or unknown:
         raise DataError(
@@ -39,9 +39,9 @@ def to_currency(panel: pl.DataFrame, currency_of: pl.DataFrame, rates: pl.DataFr
             else f"The currency of {listed(unknown, quoted=False)} is not known, so its returns cannot be converted."
         )
     frame = panel.join(currency_of, on="symbol", how="left", validate="m:1").with_row_index("_row")
-    quoted = rates.select("date", "currency", pl.col("rate").cast(pl.Float64)).drop_nulls().sort("date")
+    dated_rates = rates.select("date", "currency", pl.col("rate").cast(pl.Float64)).drop_nulls().sort("date")
     frame = frame.sort("date").join_asof(
-        quoted, on="date", by="currency", strategy="backward", tolerance=RATE_AGE, check_sortedness=False
+        dated_rates, on="date", by="currency", strategy="backward", tolerance=RATE_AGE, check_sortedness=False
     )
     rate = pl.when(pl.col("currency") == currency).then(1.0).otherwise(pl.col("rate"))
     frame = frame.sort("_row").with_columns(rate.alias("rate"))
@@ -55,13 +55,13 @@ def to_currency(panel: pl.DataFrame, currency_of: pl.DataFrame, rates: pl.DataFr
 
 
 def to_logs(panel: pl.DataFrame) -> pl.DataFrame:
-    """Continuously compounded returns of securities and benchmarks; factors stay as they are."""
+    """Convert returns of securities and benchmarks to continuously compounded ones; factors stay as they are."""
     names = [c for c in ("ret", "market", "ret_since_trade") if c in panel.columns]
     return panel.with_columns((1.0 + pl.col(c)).log().alias(c) for c in names)
 
 
 def log_volume(panel: pl.DataFrame, shares: pl.DataFrame | None) -> pl.DataFrame:
-    """Log of trading volume in place of returns, and its mean over the exchange's other securities.
+    """Put log trading volume in place of returns, and its mean over the exchange's other securities beside it.
 
     With shares outstanding ``ln(100 volume / shares + 0.000255)``, Campbell and Wasley (1996); without,
     ``ln(volume)``, and a session without trade is missing.
@@ -69,20 +69,20 @@ def log_volume(panel: pl.DataFrame, shares: pl.DataFrame | None) -> pl.DataFrame
     if "volume" not in panel.columns or panel["volume"].null_count() == panel.height:
         raise SpecificationError("This market has no volumes: load it from prices that come with them.")
     if shares is None:
-        measured = panel.with_columns(pl.when(pl.col("volume") > 0).then(pl.col("volume").log()).alias("ret"))
+        volumes = panel.with_columns(pl.when(pl.col("volume") > 0).then(pl.col("volume").log()).alias("ret"))
     else:
-        measured = _shares_on(panel, shares).with_columns(
+        volumes = _shares_on(panel, shares).with_columns(
             (100.0 * pl.col("volume") / pl.col("shares") + VOLUME_FLOOR).log().alias("ret")
         )
     others = pl.col("ret").sum().over("mic", "date") - pl.col("ret").fill_null(0.0)
     count = pl.col("ret").count().over("mic", "date") - pl.col("ret").is_not_null().cast(pl.Int64)
     market = pl.when(count > 0).then(others / count)
     names = [c for c in panel.columns if c != "ret_since_trade"]
-    return measured.with_columns(market.alias("market")).select(names)
+    return volumes.with_columns(market.alias("market")).select(names)
 
 
 def _shares_on(panel: pl.DataFrame, shares: pl.DataFrame) -> pl.DataFrame:
-    """Shares outstanding on every session: one number per security, or the latest known on each date."""
+    """Join shares outstanding to every session: one number per security, or the latest known on each date."""
     if not {"symbol", "shares"} <= set(shares.columns) or (shares["shares"].cast(pl.Float64) <= 0).any():
         raise DataError("shares needs the columns 'symbol' and 'shares' (and 'date', if they change), all above zero.")
     lacking = sorted(set(panel["symbol"].unique()).difference(shares["symbol"]))

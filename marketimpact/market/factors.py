@@ -1,4 +1,4 @@
-"""Factor frames at the door of a market."""
+"""Check factor frames, and match returns of another exchange by closing times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
-from marketimpact.market import session_returns as panels
+from marketimpact.market.session_returns import SINCE_TRADE
 from marketimpact.sources.french.factors import FrenchFactors, wrong_market
 
 __all__ = ["check_factors", "foreign_returns", "match_foreign_returns", "read_french"]
@@ -19,20 +19,20 @@ PERCENT_SD = 0.15
 
 
 def check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
-    """Dates once each, numbers in every column, decimal as far as one can tell; sorted by date."""
+    """Check that dates are unique and columns numbers, warn of percent, and sort by date."""
     if factors is None:
         return None
     if not isinstance(factors, pl.DataFrame) or "date" not in factors.columns or factors.is_empty():
         raise DataError("factors must be a polars frame with a 'date' column, one column per factor, and rows.")
-    taken = {"symbol", "mic", "session", "ret", "market", "close", "volume", *panels.SINCE_TRADE}.intersection(
+    reserved = {"symbol", "mic", "session", "ret", "market", "close", "volume", *SINCE_TRADE}.intersection(
         factors.columns
     )
-    words = [c for c in factors.columns if c != "date" and not factors[c].dtype.is_numeric()]
-    if taken or words:
+    not_numbers = [c for c in factors.columns if c != "date" and not factors[c].dtype.is_numeric()]
+    if reserved or not_numbers:
         raise DataError(
-            f"factors: columns {sorted(taken)} have names the panel needs; rename them."
-            if taken
-            else f"factors: columns {words} are not numbers; cast or drop them."
+            f"factors: columns {sorted(reserved)} have names the panel needs; rename them."
+            if reserved
+            else f"factors: columns {not_numbers} are not numbers; cast or drop them."
         )
     if factors["date"].n_unique() < factors.height:
         raise DataError(f"factors repeats {factors.height - factors['date'].n_unique()} dates; keep one row each.")
@@ -52,17 +52,17 @@ def check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
 def read_french(
     factors: FrenchFactors, securities: pl.DataFrame, first: date | None, last: date | None
 ) -> pl.DataFrame:
-    """Read the factors, and say when they are those of another market."""
-    doubt = wrong_market(securities["mic"].unique().sort().to_list(), factors.region)
-    if doubt:
-        warnings.warn(doubt, MarketImpactWarning, stacklevel=3)
+    """Read the factors, and warn when they are those of another market."""
+    message = wrong_market(securities["mic"].unique().sort().to_list(), factors.region)
+    if message:
+        warnings.warn(message, MarketImpactWarning, stacklevel=3)
     return factors.read(first, last)
 
 
 def foreign_returns(
     panel: pl.DataFrame, securities: pl.DataFrame, given: str | pl.DataFrame, mic: str | None
 ) -> tuple[pl.DataFrame, str]:
-    """``date, ret`` of a security, a benchmark or a frame, and the exchange on whose sessions it trades.
+    """Return ``date, ret`` of a security, a benchmark or a frame, and the exchange on whose sessions it trades.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def foreign_returns(
     """
     if isinstance(given, pl.DataFrame):
         if mic is None:
-            raise SpecificationError('Returns have dates but no clock: say on which exchange, such as mic="XNYS".')
+            raise SpecificationError('Returns have dates but no exchange: name it, such as mic="XNYS".')
         return schema.check(schema.Benchmark, given, "the factor's returns").select("date", "ret"), mic
     own = panel.filter(pl.col("symbol") == given)
     if own.height:
@@ -82,7 +82,7 @@ def foreign_returns(
     if home is None and mics:
         raise SpecificationError(
             f"{given!r} is the benchmark of securities on {', '.join(mics)}, so its own exchange is not known: "
-            f'say which, such as mic="{mics[0]}".'
+            f'name it, such as mic="{mics[0]}".'
         )
     if home is None or home not in mics:
         raise SpecificationError(
@@ -96,7 +96,7 @@ def foreign_returns(
 def match_foreign_returns(
     panel: pl.DataFrame, sessions: pl.DataFrame, foreign: pl.DataFrame, listed: pl.DataFrame
 ) -> pl.Series:
-    """Return of a foreign series between a session's close and the close before, row for row beside `panel`.
+    """Compound a foreign series from the close before to each session's close, row for row beside `panel`.
 
     Parameters
     ----------
@@ -113,17 +113,19 @@ def match_foreign_returns(
     -------
     polars.Series
         Compounded over the foreign sessions that close after the close before and no later than the
-        session's own close, so that nothing in it is news to come; 0 where there is none, and null
+        session's own close, so that it holds no later news; 0 where there is none, and null
         where one of them has no return or the session before is not known.
     """
-    known = listed.select("date", "close").sort("close")
-    dated = known.join(foreign.select("date", "ret"), on="date", how="left", validate="1:1", maintain_order="left")
-    strangers = foreign.drop_nulls("ret").join(known, on="date", how="anti")
-    if strangers.height:
+    sessions_abroad = listed.select("date", "close").sort("close")
+    dated = sessions_abroad.join(
+        foreign.select("date", "ret"), on="date", how="left", validate="1:1", maintain_order="left"
+    )
+    stray = foreign.drop_nulls("ret").join(sessions_abroad, on="date", how="anti")
+    if stray.height:
         raise DataError(
-            f"{strangers.height} returns lie on dates without a session of their exchange, the first on "
-            f"{strangers['date'].min()!s}; drop them, or give the right mic.",
-            rows=strangers,
+            f"{stray.height} returns lie on dates without a session of their exchange, the first on "
+            f"{stray['date'].min()!s}; drop them, or give the right mic.",
+            rows=stray,
         )
     path = dated.select(
         "close",

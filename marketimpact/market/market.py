@@ -1,4 +1,4 @@
-"""Prices become returns, benchmarks and factors on each exchange's own sessions."""
+"""Define `Market`: returns, benchmarks and factors on each exchange's own sessions."""
 
 from __future__ import annotations
 
@@ -13,32 +13,39 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events import calendars
 from marketimpact.events.exchange_clocks import ExchangeClock
-from marketimpact.market import checks, conversions
-from marketimpact.market import parquet_panel as datasets
-from marketimpact.market import session_returns as panels
-from marketimpact.market import trading_rules as trading
-from marketimpact.market.factors import check_factors, match_foreign_returns, read_french
-from marketimpact.market.factors import foreign_returns as foreign_source
-from marketimpact.market.from_prices import combined, from_prices
+from marketimpact.market import checks, conversions, parquet_panel, trading_rules
+from marketimpact.market.factors import foreign_returns, match_foreign_returns, read_french
+from marketimpact.market.from_prices import combined_fingerprint, fields_from_prices
 from marketimpact.market.from_returns import FROM_RETURNS, fields_from_returns
-from marketimpact.market.panel import HoldsPanel, Panel
+from marketimpact.market.panel import FramePanel, ReturnPanel
+from marketimpact.market.parquet_panel import ParquetPanel
 from marketimpact.market.repairs import DEFAULT, REPAIRED, check_repairs
-from marketimpact.sources.files.single_file import FilePrices
+from marketimpact.market.session_returns import SINCE_TRADE, extent, since_trade
 from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource
 
 __all__ = ["FROM_RETURNS", "Market"]
 
+_INSTANT = pl.Datetime("us", "UTC")
+_SECURITIES = {"symbol": pl.String, "mic": pl.String, "benchmark": pl.String}
+_SESSIONS = pl.Schema(
+    {"mic": pl.String, "date": pl.Date}
+    | dict.fromkeys(("open", "break_start", "break_end", "close"), _INSTANT)
+    | {"exchange_time_zone": pl.String}
+)
+_CALENDAR_REPAIRS = {"mic": pl.String, "date": pl.Date, "action": pl.String, "detail": pl.String}
+_SPANS = {"symbol": pl.String, "first": pl.Date, "last": pl.Date}
 _TRADED = {"symbol": pl.String, "date": pl.Date, "unadjusted_close": pl.Float64}
 _FILLS = {"symbol": pl.String, "date": pl.Date, "close": pl.Float64}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Market(HoldsPanel):
+class Market:
     """Returns of securities, of their benchmarks and of factors, session by session.
 
     Make one with `Market.load` (prices) or `Market.from_returns` (returns); `to_dataset` and `Market.scan` keep
@@ -46,12 +53,8 @@ class Market(HoldsPanel):
 
     Attributes
     ----------
-    panel : polars.DataFrame
-        ``symbol, mic, session, date, ret, market`` and one column per factor: one row per security
-        and session of its exchange. `session` counts the exchange's sessions, `ret` and `market`
-        are simple returns (fraction per session), null where a price is missing on the day or the
-        session before. A market loaded from prices has ``ret_since_trade, close, volume`` too. Sorted by
-        (symbol, session). Of a market made from returns columns are made when they are first asked for.
+    return_panel : ReturnPanel
+        The returns, in memory or on disk; `panel` is the same as a frame.
     securities : polars.DataFrame
         The securities with prices.
     sessions : polars.DataFrame
@@ -61,7 +64,7 @@ class Market(HoldsPanel):
     spans : polars.DataFrame
         ``symbol, first, last``: dates of each security's first and last price or return.
     missing : tuple of str
-        Securities and benchmarks that were asked for and have no prices.
+        Requested securities and benchmarks that have no prices.
     factors : tuple of str
         Names of the factor columns.
     source : str
@@ -73,26 +76,26 @@ class Market(HoldsPanel):
     truth : polars.DataFrame or None
         ``symbol, date, abnormal_return``: what was put into simulated prices.
     fills : polars.DataFrame
-        ``symbol, date, close``: closes taken away since volume is zero and the close is the one before.
+        ``symbol, date, close``: closes emptied because volume is zero and the close repeats the one before.
     findings : polars.DataFrame
         ``symbol, date, finding, severity, value, detail``: what `check_prices` found, worst first.
     price_repairs : polars.DataFrame
-        ``symbol, date, what, before, after``: every close that a repair changed or took away.
+        ``symbol, date, what, before, after``: every close that a repair changed or removed.
     unit : {"simple", "log", "log volume", "log variance"}
-        What `ret` and `market` are.
+        Unit of `ret` and `market`.
     traded : polars.DataFrame
         ``symbol, date, unadjusted_close``: closes not adjusted for dividends, where the source has them.
     fingerprint : str
         sha256 of the content.
     """
 
-    panel: Panel = Panel()  # noqa: RUF009  # a descriptor: a DataFrame to everyone who asks
-    securities: pl.DataFrame
-    sessions: pl.DataFrame
-    repairs: pl.DataFrame
-    spans: pl.DataFrame
-    missing: tuple[str, ...]
-    factors: tuple[str, ...]
+    return_panel: ReturnPanel = field(repr=False)
+    securities: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SECURITIES))
+    sessions: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SESSIONS))
+    repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_CALENDAR_REPAIRS))
+    spans: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SPANS))
+    missing: tuple[str, ...] = ()
+    factors: tuple[str, ...] = ()
     source: str
     simulated: bool
     fingerprint: str
@@ -101,7 +104,7 @@ class Market(HoldsPanel):
     fills: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FILLS), repr=False)
     unit: Literal["simple", "log", "log volume", "log variance"] = "simple"
     traded: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_TRADED), repr=False)
-    findings: pl.DataFrame = field(default_factory=checks.empty, repr=False)
+    findings: pl.DataFrame = field(default_factory=checks.no_findings, repr=False)
     price_repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REPAIRED), repr=False)
 
     @classmethod
@@ -116,7 +119,7 @@ class Market(HoldsPanel):
         last: date | None = None,
         repair: Collection[str] = DEFAULT,
     ) -> Market:
-        """Read prices and turn them into returns on each exchange's sessions.
+        """Read prices and compute returns on each exchange's sessions.
 
         Parameters
         ----------
@@ -133,11 +136,11 @@ class Market(HoldsPanel):
         first, last : datetime.date, optional
             Span to read; everything the source has by default.
         repair : collection of str
-            What to mend, by name; every change is a row of `price_repairs`. *copied_closes*: empty closes
+            Repairs by name; every change is a row of `price_repairs`. *copied_closes*: empty closes
             without volume that repeat the one before. *closed_days*: leave out prices on days the exchange
             was shut, which are an error otherwise. *splits*: rescale closes before a split they were not
-            adjusted for, stated or looking like one. *duplicates*: keep one of rows that say the same (files).
-            The first two by default; ``()`` mends nothing.
+            adjusted for, stated or looking like one. *duplicates*: keep one of several identical rows (files).
+            The first two by default; ``()`` repairs nothing.
 
         Raises
         ------
@@ -152,25 +155,22 @@ class Market(HoldsPanel):
         repair = check_repairs(repair)
         securities = schema.check(schema.Securities, securities, "securities").sort("symbol")
         if securities[benchmark].null_count() == securities.height:
-            raise DataError(f"securities: every {benchmark!r} is empty, so nothing says what the market did.")
-        wanted = sorted({*securities["symbol"], *securities[benchmark].drop_nulls()})
+            raise DataError(
+                f"securities: every {benchmark!r} is empty, so there are no market returns. Name benchmarks."
+            )
         if isinstance(factors, FrenchFactors):
             factors = read_french(factors, securities, first, last)
-        # a file says more than a table of prices holds: currency, both closes, where rows come from
-        if isinstance(source, FilePrices):
-            source = replace(source, drop_repeats=source.drop_repeats or "duplicates" in repair)
-            table = source.read(wanted, first, last)
-            rows = checks.rows_of(source, wanted, first, last)
-        else:
-            table = source.read(wanted, first, last)
-            rows = checks.rows_of(table)
-        return cls(**from_prices(securities, table, rows, check_factors(factors), benchmark=benchmark, repair=repair))
+        return cls(
+            **fields_from_prices(
+                securities, source, factors, benchmark=benchmark, first=first, last=last, repair=repair
+            )
+        )
 
     @classmethod
     def from_returns(
         cls, returns: pl.DataFrame, benchmark: pl.DataFrame, factors: pl.DataFrame | None = None
     ) -> Market:
-        """Take returns as they are; the sessions of every security are the benchmark's dates.
+        """Build a market from returns; the sessions of every security are the benchmark's dates.
 
         Parameters
         ----------
@@ -186,11 +186,11 @@ class Market(HoldsPanel):
         DataError
             For a broken frame, or returns on dates the benchmark does not have.
         """
-        return cls(**fields_from_returns(returns, benchmark, check_factors(factors)))
+        return cls(**fields_from_returns(returns, benchmark, factors))
 
     @classmethod
     def scan(cls, folder: str | Path) -> Market:
-        """A market whose panel stays on disk, in a folder that `to_dataset` wrote.
+        """Open a market whose panel stays on disk, in a folder that `to_dataset` wrote.
 
         `EventStudy.run` reads the securities of one chunk of events at a time, in the workers where there is an
         `executor`. What needs the whole panel, such as `panel` itself, reads all of it.
@@ -200,10 +200,10 @@ class Market(HoldsPanel):
         DataError
             For a folder that holds no market, or parts that do not fit together.
         """
-        return cls(**datasets.scan_market_fields(Path(folder)))
+        return cls(**parquet_panel.scan_market_fields(Path(folder)))
 
     def to_dataset(self, folder: str | Path, *, append: bool = False) -> Market:
-        """Write this market as a Parquet dataset partitioned by symbol, and give the market over it.
+        """Write this market as a Parquet dataset partitioned by symbol, and return the market over it.
 
         Parameters
         ----------
@@ -218,26 +218,115 @@ class Market(HoldsPanel):
         DataError
             For a folder in use, and for a market that does not fit the one that is there.
         """
-        datasets.write_panel(Path(folder), self, append=append)
+        parquet_panel.write_panel(Path(folder), self, append=append)
         return self.scan(folder)
 
     @property
+    def panel(self) -> pl.DataFrame:
+        """The return panel as a frame.
+
+        ``symbol, mic, session, date, ret, market`` and one column per factor: one row per security
+        and session of its exchange. `session` counts the exchange's sessions, `ret` and `market`
+        are simple returns (fraction per session), null where a price is missing on the day or the
+        session before. A market loaded from prices has ``ret_since_trade, close, volume`` too. Sorted by
+        (symbol, session). A panel on disk is read anew each time.
+        """
+        return self.return_panel.to_frame()
+
+    @property
+    def dataset(self) -> ParquetPanel | None:
+        """The panel on disk; None where it is in memory."""
+        return self.return_panel if isinstance(self.return_panel, ParquetPanel) else None
+
+    @property
+    def panel_columns(self) -> tuple[str, ...]:
+        """Names of the panel's columns."""
+        return self.return_panel.columns
+
+    @property
+    def first_rows(self) -> pl.DataFrame:
+        """``symbol, mic, first_row, first_session, n_sessions, ...``: where the rows of each security begin."""
+        return self.return_panel.securities
+
+    @property
+    def numbered(self) -> pl.DataFrame:
+        """``mic, session, date``: the sessions in `panel`, by date."""
+        return self.return_panel.sessions
+
+    @property
+    def unpriced(self) -> pl.DataFrame:
+        """``symbol, empty``: whether the security's benchmark has no returns at all."""
+        return self.return_panel.securities.select("symbol", empty=~pl.col("has_benchmark"))
+
+    def select(self, *columns: str) -> pl.DataFrame:
+        """Return some columns of `panel`; no others are made or read."""
+        return self.return_panel.to_frame(columns)
+
+    def column(self, name: str) -> Floats:
+        """Return a column of `panel` or of `since_trade` as numbers; NaN where missing."""
+        if name not in self._columns:
+            in_panel = name in self.return_panel.columns
+            self._columns[name] = (
+                self.return_panel.values(name) if in_panel else self.since_trade[name].cast(pl.Float64).to_numpy()
+            )
+        return self._columns[name]
+
+    def series(self, name: str) -> tuple[Floats, Ints]:
+        """Return the numbers of a benchmark or factor, and where those of each security of `first_rows` begin.
+
+        Securities of one benchmark share one copy: it stays in the processor's cache.
+        """
+        if name not in self._series:
+            in_panel = name in self.return_panel.columns
+            own = self.return_panel.securities["first_row"]
+            self._series[name] = self.return_panel.series(name) if in_panel else (self.column(name), own.to_numpy())
+        return self._series[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, Floats]:
+        return {}
+
+    @cached_property
+    def _series(self) -> dict[str, tuple[Floats, Ints]]:
+        return {}
+
+    @cached_property
+    def dates(self) -> tuple[Ints, Ints]:
+        """Sessions as days since 1970-01-01, and where among them those of each security of `first_rows` begin."""
+        return self.return_panel.dates()
+
+    @cached_property
+    def days(self) -> Ints:
+        """Date of every row of `panel` as days since 1970-01-01."""
+        return self.select("date")["date"].to_physical().to_numpy().astype(np.int64)
+
+    @cached_property
+    def since_trade(self) -> pl.DataFrame:
+        """``ret_since_trade, sessions_since_trade, market_since_trade``: trade-to-trade returns.
+
+        Row for row beside `panel`; null on sessions without a trade. The first return of a security
+        counts one session; `market_since_trade` is the sum of the benchmark's returns over the gap.
+        """
+        needed = ("symbol", "session", "ret", "market", "ret_since_trade")
+        return since_trade(self.select(*(name for name in needed if name in self.panel_columns)))
+
+    @property
     def columns(self) -> tuple[str, ...]:
-        """Names a model can ask for: ``market``, the factors, and what refers to the last trade."""
-        return ("market", *self.factors, *(c for c in panels.SINCE_TRADE if c != "ret_since_trade"))
+        """Names of the columns that a model can use as regressors."""
+        return ("market", *self.factors, *(c for c in SINCE_TRADE if c != "ret_since_trade"))
 
     @cached_property
     def quality(self) -> pl.DataFrame:
-        """How each security traded between its first and last price, the least traded first.
+        """Trading of each security between its first and last price, the least traded first.
 
         ``symbol, sessions, untraded, zero_volume, filled, longest_unchanged, untraded_share, thin``: sessions
         of the exchange; those without a price; those with a price and no volume; closes a vendor had
         copied (`fills`); the longest run of one and the same close; `thin` where more than a fifth of the
-        sessions are without trade, so that `TradeToTrade` is the better model.
+        sessions have no trade, so that `TradeToTrade` is the better model.
         """
         if "close" not in self.panel_columns:
-            raise SpecificationError("This market was made from returns; how its securities traded is not known.")
-        return trading.quality(self.panel, self.spans, self.fills)
+            raise SpecificationError("This market was made from returns, which show no trading. Use Market.load.")
+        return trading_rules.quality(self.panel, self.spans, self.fills)
 
     @cached_property
     def limit_hits(self) -> pl.DataFrame:
@@ -250,11 +339,11 @@ class Market(HoldsPanel):
         """
         if self.dataset is not None:
             return self.dataset.limit_hits
-        panel = self.panel if "close" in self.panel_columns else pl.DataFrame()
-        return trading.limit_hits(panel, self.securities, self.spans)
+        panel = self.panel if "close" in self.panel_columns else pl.DataFrame()  # made from returns: no prices
+        return trading_rules.limit_hits(panel, self.securities, self.spans)
 
     def in_currency(self, currency: str, rates: pl.DataFrame) -> Market:
-        """The same market with returns and benchmark returns in one currency.
+        """Convert returns and benchmark returns to one currency.
 
         Parameters
         ----------
@@ -283,26 +372,32 @@ class Market(HoldsPanel):
         lacking = {"date", "currency", "rate"}.difference(rates.columns)
         if lacking:
             raise DataError(f"rates lacks {', '.join(sorted(lacking))}; it needs date, currency and rate.")
-        known = self.securities.select("symbol", "currency")
+        currency_of = self.securities.select("symbol", "currency")
+        converted = conversions.to_currency(self.panel, currency_of, rates, currency)
+        # the returns of one benchmark differ where they were converted from different currencies
+        benchmarks = self.first_rows.join(currency_of, on="symbol", how="left", validate="1:1").select(
+            "symbol", pl.format("{} {}", "series_of_benchmark", "currency").alias("benchmark")
+        )
         return replace(
             self,
-            panel=conversions.to_currency(self.panel, known, rates, currency),
+            return_panel=FramePanel.from_frame(converted, benchmarks),
             securities=self.securities.with_columns(pl.lit(currency).alias("currency")),
             notes=(*self.notes, f"returns converted to {currency}"),
-            fingerprint=combined(self.panel, rates),
+            fingerprint=combined_fingerprint(self.panel, rates),
         )
 
     def in_logs(self) -> Market:
-        """The same market with continuously compounded returns, which add up over time.
+        """Convert returns to continuously compounded returns, which add up over time.
 
         For trade-to-trade returns and long windows. Mean log returns are lower by half the variance;
         models of excess returns refuse them, since factors are simple returns; `bhar` is empty.
         """
         self._must_be_simple("in_logs")
-        return replace(self, panel=conversions.to_logs(self.panel), unit="log", notes=(*self.notes, "log returns"))
+        panel = FramePanel(conversions.to_logs(self.panel), self.first_rows)
+        return replace(self, return_panel=panel, unit="log", notes=(*self.notes, "log returns"))
 
     def volumes(self, shares: pl.DataFrame | None = None) -> Market:
-        """A market of log trading volume in place of returns: abnormal volume by the same machinery.
+        """Put log trading volume in place of returns, to estimate abnormal volume.
 
         Parameters
         ----------
@@ -324,15 +419,15 @@ class Market(HoldsPanel):
         self._must_be_simple("volumes")
         return replace(
             self,
-            panel=conversions.log_volume(self.panel, shares),
+            return_panel=FramePanel.from_frame(conversions.log_volume(self.panel, shares)),
             unit="log volume",
             truth=None,
             notes=(*self.notes, "log trading volume in place of returns"),
-            fingerprint=combined(self.panel, shares),
+            fingerprint=combined_fingerprint(self.panel, shares),
         )
 
     def with_factor(self, name: str, source: str | pl.DataFrame, *, mic: str | None = None) -> Market:
-        """The same market with another exchange's returns as a factor, matched by the clocks.
+        """Add another exchange's returns as a factor, matched by the clocks.
 
         Parameters
         ----------
@@ -371,22 +466,22 @@ class Market(HoldsPanel):
             raise SpecificationError("This market was made from returns and has no clocks: join factors by date.")
         if name in self.panel_columns or name in self.columns:
             raise SpecificationError(f"The market has a column {name!r} already; choose another name.")
-        returns, home = foreign_source(self.panel, self.securities, source, mic)
+        returns, home = foreign_returns(self.panel, self.securities, source, mic)
         listed = self.sessions.filter(pl.col("mic") == home)
         if listed.is_empty():
-            listed = calendars.sessions([home], *panels.extent(returns))
+            listed = calendars.sessions([home], *extent(returns))
         values = match_foreign_returns(self.panel, self.sessions, returns, listed)
         panel = self.panel.with_columns(values.alias(name))
         whose = source if isinstance(source, str) else "returns handed in"
         return replace(
             self,
-            panel=panel,
+            return_panel=FramePanel(panel, self.first_rows),
             factors=(*self.factors, name),
             notes=(
                 *self.notes,
                 f"factor {name}: {whose} on {home}, matched by the clocks",
             ),
-            fingerprint=combined(panel),
+            fingerprint=combined_fingerprint(panel),
         )
 
     def _must_be_simple(self, what: str) -> None:
@@ -407,7 +502,7 @@ class Market(HoldsPanel):
         return {str(mic): _clock(part) for (mic,), part in hours.partition_by("mic", as_dict=True).items()}
 
     def __repr__(self) -> str:
-        """Say what is inside, and whether it is simulated."""
+        """Summarise the market in a few lines, and whether it is simulated."""
         span = f"{self.spans['first'].min()!s} to {self.spans['last'].max()!s}"
         lines = [
             f"Market: {self.spans.height} securities on {self.sessions['mic'].n_unique()} exchanges, {span}",

@@ -1,174 +1,184 @@
-"""What a market holds of its panel: a frame, a grid of returns or a folder on disk, asked in one way."""
+"""Hold the return panel: returns by security and session, with the benchmark and factors that belong to them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from marketimpact.market import session_returns as panels
-from marketimpact.market.grid_panel import GridPanel
-from marketimpact.market.parquet_panel import ParquetPanel
-from marketimpact.market.shared_series import first_alike
+from marketimpact.core.arrays import Floats, Ints
 
-__all__ = ["FramePanel", "HoldsPanel", "Panel", "Rows", "rows_of"]
+__all__ = ["FramePanel", "ReturnPanel", "first_rows", "renumber_rows", "series_begins"]
+
+#: Columns with numbers of the security's own; `market` belongs to a benchmark, every other column is a factor.
+OWN_COLUMNS = ("ret", "ret_since_trade", "close", "volume")
+#: Columns that follow from `ReturnPanel.securities`.
+KEY_COLUMNS = ("symbol", "mic", "session")
+
+
+class ReturnPanel(Protocol):
+    """Rows by security and session of its exchange, sorted by (symbol, session); columns as in `Market.panel`."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+
+    @property
+    def securities(self) -> pl.DataFrame:
+        """One row per security, in the order of the rows.
+
+        ``symbol, mic``; ``first_row, first_session, n_sessions``: where its rows begin, the session of the first
+        one, and how many there are; ``has_benchmark``: whether any benchmark return is known;
+        ``series_of_benchmark, series_of_factors``: securities with equal numbers have equal benchmark returns, or
+        factors, on all of their sessions.
+        """
+
+    @property
+    def sessions(self) -> pl.DataFrame:
+        """``mic, session, date`` of every exchange, sorted by date."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the numbers take; 0 for a panel on disk."""
+
+    def values(self, column: str) -> Floats:
+        """Return a column row by row; NaN where missing."""
+
+    def series(self, column: str) -> tuple[Floats, Ints]:
+        """Return the numbers of a column, and where among them those of each security begin.
+
+        Securities that share a benchmark or factors share one copy: it stays in the processor's cache.
+        """
+
+    def dates(self) -> tuple[Ints, Ints]:
+        """Return session dates as days since 1970-01-01, and where among them those of each security begin."""
+
+    def take(self, securities: Ints, columns: Sequence[str]) -> ReturnPanel:
+        """Return the panel of some securities (rows of `securities`) with at least these columns of numbers."""
+
+    def load(self) -> ReturnPanel:
+        """Return the panel in memory."""
+
+    def to_frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return some or all columns as a frame."""
 
 
 @dataclass(frozen=True, eq=False)
 class FramePanel:
-    """A panel in memory, sorted by (symbol, session)."""
+    """A return panel in memory.
+
+    Attributes
+    ----------
+    frame : polars.DataFrame
+        Columns of the panel. ``symbol, mic, session`` may be left out: they follow from `securities`.
+    securities : polars.DataFrame
+        See `ReturnPanel.securities`.
+    """
 
     frame: pl.DataFrame
+    securities: pl.DataFrame
+
+    @classmethod
+    def from_frame(cls, frame: pl.DataFrame, benchmarks: pl.DataFrame | None = None) -> FramePanel:
+        """Index a frame sorted by (symbol, session).
+
+        Parameters
+        ----------
+        frame : polars.DataFrame
+            Columns of `Market.panel`. Factors are those of the session's date on the exchange.
+        benchmarks : polars.DataFrame, optional
+            ``symbol, benchmark``: securities of one exchange with equal values, whatever these are, have the same
+            benchmark returns. By default every security has its own.
+        """
+        securities = frame.with_row_index("_row").group_by("symbol", maintain_order=True).agg(
+            pl.col("mic").first(),
+            pl.col("_row").first().cast(pl.Int64).alias("first_row"),
+            pl.col("session").first().alias("first_session"),
+            pl.len().cast(pl.Int64).alias("n_sessions"),
+            pl.col("market").is_not_null().any().alias("has_benchmark"),
+        )  # fmt: skip
+        if benchmarks is None:
+            benchmarks = securities.select("symbol", benchmark="symbol")
+        securities = securities.join(benchmarks, on="symbol", how="left", validate="1:1", maintain_order="left")
+        sessions = ["mic", "first_session", "n_sessions"]
+        securities = securities.with_columns(
+            pl.col("first_row").first().over("benchmark", *sessions).alias("series_of_benchmark"),
+            pl.col("first_row").first().over(sessions).alias("series_of_factors"),
+        )
+        return cls(frame, securities.drop("benchmark"))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of the panel."""
-        return tuple(self.frame.columns)
+        """Names of the columns."""
+        return (*(key for key in KEY_COLUMNS if key not in self.frame.columns), *self.frame.columns)
+
+    @cached_property
+    def sessions(self) -> pl.DataFrame:
+        """``mic, session, date`` of every exchange, sorted by date."""
+        return self.to_frame(["mic", "session", "date"]).unique().sort("date")
 
     @property
-    def numbered(self) -> pl.DataFrame:
-        """``mic, session, date``: the sessions in it, by date."""
-        return self.frame.select("mic", "session", "date").unique().sort("date")
+    def nbytes(self) -> int:
+        """Bytes of memory that the numbers take."""
+        return int(self.frame.estimated_size())
 
-    @property
-    def unpriced(self) -> pl.DataFrame:
-        """``symbol, empty``: whether the security's benchmark has no returns at all."""
-        return self.frame.group_by("symbol").agg(pl.col("market").is_null().all().alias("empty"))
+    def values(self, column: str) -> Floats:
+        """Return a column row by row; NaN where missing."""
+        return self.frame[column].cast(pl.Float64).to_numpy()
 
-    @property
-    def first_rows(self) -> pl.DataFrame:
-        """``symbol, mic, first_row, first_session, n_sessions``: where each security starts."""
-        return (
-            self.frame.with_row_index("row")
-            .group_by("symbol", maintain_order=True)
-            .agg(
-                pl.col("mic").first(),
-                pl.col("row").first().cast(pl.Int64).alias("first_row"),
-                pl.col("session").first().alias("first_session"),
-                pl.len().cast(pl.Int64).alias("n_sessions"),
-            )
-        )
+    def series(self, column: str) -> tuple[Floats, Ints]:
+        """Return a column, and at which of its rows each security reads it; see `ReturnPanel.series`."""
+        return self.values(column), series_begins(self.securities, column)
 
-    def read(self, columns: Sequence[str]) -> pl.DataFrame:
-        """Some columns of it."""
-        return self.frame.select(columns)
+    def dates(self) -> tuple[Ints, Ints]:
+        """Return the date of every row as days since 1970-01-01, and where each security begins."""
+        return self.frame["date"].to_physical().to_numpy().astype(np.int64), first_rows(self.securities)
 
+    def take(self, securities: Ints, columns: Sequence[str]) -> FramePanel:
+        """Return the panel of some securities with some columns of numbers."""
+        index = self.securities[securities]
+        numbers = self.frame.select(columns)
+        rows = [numbers.slice(*row) for row in index.select("first_row", "n_sessions").iter_rows()]
+        return FramePanel(pl.concat(rows, rechunk=True), renumber_rows(index))
 
-Rows = FramePanel | GridPanel | ParquetPanel
+    def load(self) -> FramePanel:
+        """Return the panel itself: it is in memory."""
+        return self
 
+    def to_frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return some or all columns as a frame."""
+        wanted = self.columns if columns is None else columns
+        keys = [self._key(name) for name in wanted if name not in self.frame.columns]
+        return self.frame.with_columns(keys).select(wanted) if keys else self.frame.select(wanted)
 
-class Panel:
-    """The panel as a frame to everyone who asks, whatever is held; that of a dataset is read anew each time."""
-
-    def __get__(self, market: Any, owner: type | None = None) -> pl.DataFrame:
-        if market is None:
-            raise AttributeError("panel")  # so that the field has no default
-        rows = rows_of(market)
-        return rows.frame if isinstance(rows, FramePanel) else rows.read(rows.columns)
-
-    def __set__(self, market: Any, value: pl.DataFrame | GridPanel | ParquetPanel) -> None:
-        market.__dict__["panel"] = value
-
-
-def rows_of(market: Any) -> Rows:
-    """The rows of a market's panel."""
-    held: pl.DataFrame | GridPanel | ParquetPanel = market.__dict__["panel"]
-    return FramePanel(held) if isinstance(held, pl.DataFrame) else held
+    def _key(self, name: str) -> pl.Series:
+        """Repeat what `securities` says of a security on each of its rows."""
+        lengths = self.securities["n_sessions"].to_numpy()
+        owner = np.repeat(np.arange(len(lengths)), lengths)
+        if name != "session":
+            return self.securities[name].gather(owner)
+        offset = self.securities["first_session"].to_numpy() - first_rows(self.securities)
+        return pl.Series(name, np.arange(len(owner)) + offset[owner])
 
 
-class HoldsPanel:
-    """What is asked of a market's panel: columns, numbers, sessions, where securities begin."""
+def first_rows(securities: pl.DataFrame) -> Ints:
+    """Return the row at which each security begins."""
+    return securities["first_row"].to_numpy()
 
-    @property
-    def dataset(self) -> ParquetPanel | None:
-        """Where the panel lies on disk; None where it is held."""
-        rows = rows_of(self)
-        return rows if isinstance(rows, ParquetPanel) else None
 
-    @property
-    def panel_columns(self) -> tuple[str, ...]:
-        """Names of the panel's columns."""
-        return rows_of(self).columns
+def series_begins(securities: pl.DataFrame, column: str) -> Ints:
+    """Return the row at which each security reads a column: that of the first security with the same series."""
+    if column in OWN_COLUMNS:
+        return first_rows(securities)
+    series = "series_of_benchmark" if column == "market" else "series_of_factors"
+    return securities.select(pl.col("first_row").first().over(series)).to_series().to_numpy()
 
-    def select(self, *columns: str) -> pl.DataFrame:
-        """Some columns of `panel`; no others are made or read."""
-        return rows_of(self).read(columns)
 
-    @cached_property
-    def numbered(self) -> pl.DataFrame:
-        """``mic, session, date``: the sessions in `panel`, by date."""
-        return rows_of(self).numbered
-
-    @cached_property
-    def unpriced(self) -> pl.DataFrame:
-        """``symbol, empty``: whether the security's benchmark has no returns at all."""
-        return rows_of(self).unpriced
-
-    @cached_property
-    def first_rows(self) -> pl.DataFrame:
-        """``symbol, mic, first_row, first_session, n_sessions``: where a security starts in `panel`."""
-        return rows_of(self).first_rows
-
-    @cached_property
-    def _columns(self) -> dict[str, NDArray[np.float64]]:
-        return {}
-
-    def column(self, name: str) -> NDArray[np.float64]:
-        """A column of `panel`, or of `since_trade`, as numbers; NaN where missing."""
-        if name not in self._columns:
-            rows = rows_of(self)
-            if isinstance(rows, GridPanel) and name in rows.columns:
-                self._columns[name] = rows.numbers(name)
-            else:
-                frame = rows.read([name]) if name in rows.columns else self.since_trade
-                self._columns[name] = frame[name].cast(pl.Float64).to_numpy()
-        return self._columns[name]
-
-    def series(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Numbers of a benchmark or factor, and where among them those of each security of `first_rows` begin.
-
-        Securities whose numbers are the same share them: whoever reads them finds them in the processor's cache.
-        """
-        if name not in self._series:
-            rows, firsts = rows_of(self), self.first_rows
-            if isinstance(rows, GridPanel) and name in rows.columns and name != "ret":
-                self._series[name] = rows.series(name), np.zeros(firsts.height, dtype=np.int64)
-            else:
-                column, starts = self.column(name), firsts["first_row"].to_numpy()
-                self._series[name] = column, first_alike(column, starts, firsts["n_sessions"].to_numpy())
-        return self._series[name]
-
-    @cached_property
-    def dates(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Sessions as days since 1970-01-01, and where among them those of each security of `first_rows` begin."""
-        rows = rows_of(self)
-        if isinstance(rows, GridPanel):
-            return rows.session_dates, np.zeros(self.first_rows.height, dtype=np.int64)
-        return self.days, self.first_rows["first_row"].to_numpy()
-
-    @cached_property
-    def _series(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]]:
-        return {}
-
-    @cached_property
-    def days(self) -> NDArray[np.int64]:
-        """Date of every row of `panel` as days since 1970-01-01."""
-        rows = rows_of(self)
-        if isinstance(rows, GridPanel):
-            return rows.dates
-        return rows.read(["date"])["date"].to_physical().to_numpy().astype(np.int64)
-
-    @cached_property
-    def since_trade(self) -> pl.DataFrame:
-        """``ret_since_trade, sessions_since_trade, market_since_trade``: trade-to-trade returns.
-
-        Row for row beside `panel`; null on sessions without a trade. The first return of a security
-        counts one session; `market_since_trade` is the sum of the benchmark's returns over the gap.
-        """
-        needed = ("symbol", "session", "ret", "market", "ret_since_trade")
-        return panels.since_trade(self.select(*(name for name in needed if name in self.panel_columns)))
+def renumber_rows(securities: pl.DataFrame) -> pl.DataFrame:
+    """Set `first_row` for securities whose rows stand one after another."""
+    lengths = pl.col("n_sessions")
+    return securities.with_columns((lengths.cum_sum() - lengths).alias("first_row"))

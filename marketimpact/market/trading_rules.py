@@ -1,4 +1,4 @@
-"""Whether and how freely a security traded: vendors' fills, stale prices, daily price limits."""
+"""Measure how freely a security traded: closes filled by vendors, stale prices, daily price limits."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import polars as pl
 
 __all__ = ["HAS_VOLUME", "limit_hits", "price_bands", "quality", "undo_fills"]
 
-#: A symbol whose volume is positive on fewer of its rows than this has no usable volume (many indices).
+#: Least share of rows with positive volume of a symbol whose volume is usable (that of many indices is not).
 HAS_VOLUME = 0.5
-#: Above this share of sessions without a trade trade-to-trade returns are the better choice.
+#: Above this share of sessions without a trade, trade-to-trade returns are the better choice.
 THIN = 0.2
 #: Sessions after a listing without a price limit, on the boards that have this rule.
 FREE_SESSIONS = 5
@@ -32,7 +32,7 @@ TICKS |= {"ROCO": TICKS["XTAI"], "XKOS": TICKS["XKRX"]}
 
 
 def undo_fills(prices: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Take away closes that a vendor copied from the session before.
+    """Empty closes that a vendor copied from the session before.
 
     Parameters
     ----------
@@ -42,29 +42,29 @@ def undo_fills(prices: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     Returns
     -------
     prices : polars.DataFrame
-        The close empty where volume is zero and the close is that of the row before.
+        The close is empty where volume is zero and the close is that of the row before.
     fills : polars.DataFrame
         ``symbol, date, close`` of those rows. A symbol whose volume is mostly zero or empty has none:
-        its volume says nothing.
+        its volume is not informative.
     """
     prices = prices.sort("symbol", "date")
-    usable = ((pl.col("volume") > 0).fill_null(value=False).mean() >= HAS_VOLUME).over("symbol")
-    same = (pl.col("close") == pl.col("close").forward_fill().shift(1).over("symbol")).fill_null(value=False)
-    marked = prices.with_columns((usable & same & (pl.col("volume") == 0).fill_null(value=False)).alias("_fill"))
+    has_volume = ((pl.col("volume") > 0).fill_null(value=False).mean() >= HAS_VOLUME).over("symbol")
+    is_same = (pl.col("close") == pl.col("close").forward_fill().shift(1).over("symbol")).fill_null(value=False)
+    marked = prices.with_columns((has_volume & is_same & (pl.col("volume") == 0).fill_null(value=False)).alias("_fill"))
     fills = marked.filter("_fill").select("symbol", "date", "close")
     emptied = marked.with_columns(pl.when(~pl.col("_fill")).then(pl.col("close")).alias("close"))
     return emptied.drop("_fill"), fills
 
 
 def quality(panel: pl.DataFrame, spans: pl.DataFrame, fills: pl.DataFrame) -> pl.DataFrame:
-    """How much of its sessions each security traded; see `Market.quality`."""
-    alive = panel.join(spans, on="symbol", how="left", validate="m:1").filter(
+    """Count sessions without trade of each security; see `Market.quality`."""
+    listed = panel.join(spans, on="symbol", how="left", validate="m:1").filter(
         pl.col("date").is_between(pl.col("first"), pl.col("last"))
     )
     run = (pl.col("close") != pl.col("close").shift(1)).fill_null(value=True).cum_sum().over("symbol")
-    held = alive.filter(pl.col("close").is_not_null()).with_columns(run.alias("_run"))
-    stale = held.group_by("symbol", "_run").agg(pl.len().alias("n")).group_by("symbol").agg(pl.col("n").max())
-    table = alive.group_by("symbol", maintain_order=True).agg(
+    priced = listed.filter(pl.col("close").is_not_null()).with_columns(run.alias("_run"))
+    stale = priced.group_by("symbol", "_run").agg(pl.len().alias("n")).group_by("symbol").agg(pl.col("n").max())
+    table = listed.group_by("symbol", maintain_order=True).agg(
         pl.len().cast(pl.Int64).alias("sessions"),
         pl.col("close").is_null().sum().cast(pl.Int64).alias("untraded"),
         ((pl.col("volume") == 0) & pl.col("close").is_not_null()).sum().cast(pl.Int64).alias("zero_volume"),
@@ -80,7 +80,7 @@ def quality(panel: pl.DataFrame, spans: pl.DataFrame, fills: pl.DataFrame) -> pl
 
 
 def limit_hits(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
-    """Closes at the daily price limit; see `Market.limit_hits`.
+    """Find closes at the daily price limit; see `Market.limit_hits`.
 
     The limit is the last close times one plus or minus the band, rounded to a tick: prices are compared,
     one tick allowed, not returns.
@@ -95,7 +95,7 @@ def limit_hits(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFram
 
 
 def price_bands(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
-    """The panel with each session's daily price band, the last close it is counted from, and the tick.
+    """Add each session's daily price band, the last close from which it is measured, and the tick.
 
     Parameters
     ----------
@@ -111,15 +111,17 @@ def price_bands(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFra
     polars.DataFrame
         The panel with ``last_close, band`` (fraction, null where there is no limit) and ``tick``.
     """
-    facts = [c for c in ("board", "price_limit") if c in securities.columns]
-    frame = panel.join(securities.select("symbol", *facts), on="symbol", how="left", validate="m:1")
-    if "board" not in facts:
+    known = [c for c in ("board", "price_limit") if c in securities.columns]
+    frame = panel.join(securities.select("symbol", *known), on="symbol", how="left", validate="m:1")
+    if "board" not in known:
         frame = frame.with_columns(pl.lit(None, pl.String).alias("board"))
     frame = frame.with_columns(pl.col("close").forward_fill().shift(1).over("symbol").alias("last_close"))
     frame = frame.join(spans.select("symbol", "first"), on="symbol", how="left", validate="m:1")
-    listed = pl.col("session") - pl.col("session").filter(pl.col("date") == pl.col("first")).first().over("symbol")
-    # the data may begin long after the listing: then the first sessions are as limited as any
-    free = pl.col("board").is_in(FREE_BOARDS) & (listed < FREE_SESSIONS) & _listed_here(securities)
+    since_listing = pl.col("session") - pl.col("session").filter(pl.col("date") == pl.col("first")).first().over(
+        "symbol"
+    )
+    # prices may begin long after the listing: then the first sessions have a limit too
+    free = pl.col("board").is_in(FREE_BOARDS) & (since_listing < FREE_SESSIONS) & _begins_with_listing(securities)
     band = pl.col("price_limit")
     for where, earlier, changed in EARLIER_BANDS:
         applies = (pl.col("mic") == where) | (pl.col("board") == where).fill_null(value=False)
@@ -127,8 +129,8 @@ def price_bands(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFra
     return frame.with_columns(pl.when(~free.fill_null(value=False)).then(band).alias("band"), _tick().alias("tick"))
 
 
-def _listed_here(securities: pl.DataFrame) -> pl.Expr:
-    """Whether a security's first price is its listing."""
+def _begins_with_listing(securities: pl.DataFrame) -> pl.Expr:
+    """Whether a security's first price lies at its listing."""
     if "listed_on" not in securities.columns:
         return pl.lit(value=False)
     days = dict(securities.select("symbol", "listed_on").drop_nulls().iter_rows())
@@ -137,7 +139,7 @@ def _listed_here(securities: pl.DataFrame) -> pl.Expr:
 
 
 def _tick() -> pl.Expr:
-    """Smallest step of a price at the last close."""
+    """Return the smallest step of a price at the last close."""
     tick = pl.lit(0.01)
     for mic, steps in TICKS.items():
         for above, step in steps:

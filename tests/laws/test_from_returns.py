@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -16,8 +17,9 @@ from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from benchmarks.simulated import ESTIMATION, WINDOW, panel
-from marketimpact.market import from_returns as placing
+from marketimpact.market import from_returns
 from marketimpact.market.grid_panel import GridPanel
+from marketimpact.market.panel import FramePanel
 
 FIRST = date(2024, 2, 26)
 NAMES = [
@@ -66,6 +68,12 @@ def benchmark_of(days: list[date]) -> pl.DataFrame:
     return pl.DataFrame({"date": days, "ret": [0.001 * n for n in range(len(days))]}).reverse()
 
 
+def framed_market(market: mi.Market) -> mi.Market:
+    """The same market with its panel as a frame."""
+    benchmarks = market.securities.select("symbol", "benchmark")
+    return replace(market, return_panel=FramePanel.from_frame(market.panel, benchmarks))
+
+
 def plain(days: list[date], cells: Cells) -> pl.DataFrame:
     """The panel by a loop over symbols and sessions."""
     rows = [
@@ -90,8 +98,8 @@ def test_panel_is_that_of_a_plain_loop(
 ) -> None:
     days, cells = drawn
     with pytest.MonkeyPatch.context() as patch:  # so that a few rows are many slices, read by runs or row by row
-        for name, size in zip(("NAMED", "PLACED", "RUN"), sizes, strict=True):
-            patch.setattr(placing, name, size)
+        for name, size in zip(("NAME_CHUNK", "ROW_CHUNK", "LONG_RUN"), sizes, strict=True):
+            patch.setattr(from_returns, name, size)
         market = mi.Market.from_returns(frame_of(rows_in(order, cells, seed), chunk), benchmark_of(days))
     assert_frame_equal(market.panel, plain(days, cells), check_exact=True)
     held = {name: [day for day in days if cells.get((name, day)) is not None] for name in {name for name, _ in cells}}
@@ -112,8 +120,8 @@ def test_a_row_told_twice_is_refused_in_any_order(
     rows = rows_in(order, cells, seed)
     rows.insert(seed % (len(rows) + 1), rows[seed % len(rows)])
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("NAMED", "PLACED", "RUN"):
-            patch.setattr(placing, name, size)
+        for name in ("NAME_CHUNK", "ROW_CHUNK", "LONG_RUN"):
+            patch.setattr(from_returns, name, size)
         with pytest.raises(mi.DataError, match=r"must not repeat.*2 rows"):
             mi.Market.from_returns(frame_of(rows), benchmark_of(days))
 
@@ -130,7 +138,7 @@ def test_blocks_of_all_dates_that_are_not_one_per_symbol_are_refused(letters: st
     repeated = sum(rows[n][:2] in [row[:2] for row in rows[:n] + rows[n + 1 :]] for n in range(len(rows)))
     assert repeated
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(placing, "RUN", 1)
+        patch.setattr(from_returns, "LONG_RUN", 1)
         with pytest.raises(mi.DataError, match=rf"must not repeat.*{repeated} rows"):
             mi.Market.from_returns(frame_of(rows), benchmark_of(days))
 
@@ -207,14 +215,12 @@ def test_a_study_makes_no_column_that_it_does_not_read(
 ) -> None:
     """Symbols, sessions and dates of every row, told by name, would be most of a market's memory."""
     market = mi.Market.from_returns(*frames[:2])
-    wanted = mi.EventStudy(estimation_window=ESTIMATION, event_window=WINDOW).run(
-        frames[2], mi.Market(**vars(market) | {"panel": market.panel})
-    )
+    wanted = mi.EventStudy(estimation_window=ESTIMATION, event_window=WINDOW).run(frames[2], framed_market(market))
 
     def refuse(*given: Any) -> pl.DataFrame:
         raise AssertionError(f"the panel was asked for {given}")
 
-    monkeypatch.setattr(GridPanel, "read", refuse)
+    monkeypatch.setattr(GridPanel, "to_frame", refuse)
     found = mi.EventStudy(estimation_window=ESTIMATION, event_window=WINDOW).run(frames[2], market)
     assert_frame_equal(found.car(*WINDOW), wanted.car(*WINDOW), check_exact=True)
     assert_frame_equal(found.test(*WINDOW), wanted.test(*WINDOW), check_exact=True)
@@ -230,7 +236,7 @@ def test_a_grid_tells_of_itself_what_its_frame_tells() -> None:
     factors = pl.DataFrame({"date": [days[0], days[2]], "smb": [0.002, -0.003]})
     for benchmark in (holed, silent):
         market = mi.Market.from_returns(frame_of(rows), benchmark, factors)
-        framed = mi.Market(**vars(market) | {"panel": market.panel})
+        framed = framed_market(market)
         for name in ("first_rows", "numbered", "since_trade"):
             assert_frame_equal(getattr(market, name), getattr(framed, name))
         assert_frame_equal(market.unpriced, framed.unpriced.sort("symbol"))

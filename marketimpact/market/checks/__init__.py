@@ -1,7 +1,7 @@
-"""What is wrong with prices, found and told; nothing is mended here.
+"""Check prices and report findings; nothing is changed here.
 
-`check_prices` is the public question. Findings are rows; `FINDINGS` lists every kind, docs/data_checks.md explains
-each. What a check needs and does not have (an exchange, a benchmark, volume) is itself a finding, `not_checked`.
+`check_prices` is the public function. Findings are rows; `FINDINGS` lists every kind, docs/data_checks.md explains
+each. A check that lacks its data (an exchange, a benchmark, volume) is reported as a finding too, `not_checked`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ import polars as pl
 
 from marketimpact.errors import DataError
 from marketimpact.events import catalogue
-from marketimpact.market.checks import days, jumps
-from marketimpact.market.checks import series as bases
+from marketimpact.market.checks import days, jumps, series
 from marketimpact.market.checks.findings import (
     ERROR,
     FINDINGS,
     NOTE,
     WARNING,
     Finding,
-    empty,
-    ordered,
+    no_findings,
     sentences,
+    sort_findings,
     summary,
 )
 from marketimpact.market.checks.jumps import SPLITS
-from marketimpact.market.checks.prepare import prepared
+from marketimpact.market.checks.prepare import prepare_rows
 from marketimpact.sources.files.single_file import FilePrices
 from marketimpact.sources.protocol import PriceTable
 
@@ -39,11 +38,11 @@ __all__ = [
     "WARNING",
     "Finding",
     "check_prices",
-    "empty",
-    "findings_of",
-    "refuse",
-    "rows_of",
+    "find_problems",
+    "no_findings",
+    "raise_errors",
     "sentences",
+    "source_rows",
     "summary",
 ]
 
@@ -60,10 +59,10 @@ _CHECKS = (
     days.last_rows,
     jumps.jumps,
     jumps.seams,
-    bases.currencies,
-    bases.adjustments,
-    bases.copied_series,
-    bases.unchecked,
+    series.currencies,
+    series.adjustments,
+    series.copied_series,
+    series.unchecked,
 )
 
 
@@ -74,17 +73,17 @@ def check_prices(
     first: date | None = None,
     last: date | None = None,
 ) -> pl.DataFrame:
-    """Look for what may be wrong with prices. Nothing is changed and nothing is refused.
+    """Look for problems in prices. Nothing is changed and nothing is refused.
 
     Parameters
     ----------
     prices : str, pathlib.Path, polars.DataFrame or PriceTable
-        A Parquet or CSV file or a frame as `FilePrices` takes it, or what a source's `read` gave.
+        A Parquet or CSV file or a frame as `FilePrices` takes it, or the result of a source's `read`.
         Columns beyond those of `FilePrices` are used where they are there: `currency`, `dividend`, `split`,
         `adjustment` and `source`.
     securities : polars.DataFrame, optional
-        What the symbols are: exchange, currency, benchmark, price limit; `marketimpact.securities()` by
-        default. A symbol it lacks is checked as far as that goes, which a finding says.
+        Exchange, currency, benchmark and price limit of the symbols; `marketimpact.securities()` by
+        default. Checks that need these are reported as `not_checked` for other symbols.
     first, last : datetime.date, optional
         Bounds, both included.
 
@@ -92,8 +91,8 @@ def check_prices(
     -------
     polars.DataFrame
         ``symbol, date, finding, severity, value, detail``, worst first. `severity` is *error* (certainly wrong:
-        `Market.load` stops), *warning* or *note*; `value` is the size of what was seen, in the unit of the kind
-        of finding (docs/data_checks.md); `detail` says what was seen and what to do. `symbol` and `date` are
+        `Market.load` stops), *warning* or *note*; `value` is the size of the problem, in the unit of the kind
+        of finding (docs/data_checks.md); `detail` describes it and what to do. `symbol` and `date` are
         empty where a finding is about the whole table.
 
     Raises
@@ -109,16 +108,16 @@ def check_prices(
     >>> check_prices(prices).filter(pl.col("severity") == "error").select("date", "finding", "value").row(0)
     (datetime.date(2024, 1, 3), 'conflicting_rows', 2.0)
     """
-    return findings_of(rows_of(prices, first=first, last=last), catalogue.securities(securities))
+    return find_problems(source_rows(prices, first=first, last=last), catalogue.securities(securities))
 
 
-def rows_of(
+def source_rows(
     prices: str | Path | pl.DataFrame | PriceTable | FilePrices,
     symbols: list[str] | None = None,
     first: date | None = None,
     last: date | None = None,
 ) -> pl.DataFrame:
-    """Rows as a source has them, in the columns that the checks know."""
+    """Read rows as the source has them, in the columns that the checks use."""
     if isinstance(prices, PriceTable):
         frame = prices.frame
         if "unadjusted_close" in frame.columns:
@@ -131,14 +130,14 @@ def rows_of(
     return source.rows(symbols, first, last)
 
 
-def findings_of(rows: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Findings in rows as `rows_of` gives them; `listed` are the exchanges' sessions, if they are at hand."""
-    ready = prepared(rows, securities, listed)
-    return ordered(pl.concat([frame for check in _CHECKS for frame in check(ready)]))
+def find_problems(rows: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Run every check over rows of `source_rows`; `listed` are the exchanges' sessions, looked up by default."""
+    prices = prepare_rows(rows, securities, listed)
+    return sort_findings(pl.concat([frame for check in _CHECKS for frame in check(prices)]))
 
 
-def refuse(findings: pl.DataFrame, source: str) -> None:
-    """Stop at errors.
+def raise_errors(findings: pl.DataFrame, source: str) -> None:
+    """Raise an error for findings of severity *error*.
 
     Raises
     ------
@@ -149,7 +148,7 @@ def refuse(findings: pl.DataFrame, source: str) -> None:
     if errors.is_empty():
         return
     counts = dict(errors.group_by("finding", maintain_order=True).agg(pl.len()).iter_rows())
-    told = [f"  - {line}" for line in sentences(errors, ERROR)]
-    shown = [f"  {row['symbol']} {row['date']}: {row['detail']}" for row in errors.head(5).iter_rows(named=True)]
+    kinds = [f"  - {line}" for line in sentences(errors, ERROR)]
+    examples = [f"  {row['symbol']} {row['date']}: {row['detail']}" for row in errors.head(5).iter_rows(named=True)]
     more = [f"  ... and {errors.height - 5} more in this error's `rows`"] if errors.height > 5 else []
-    raise DataError("\n".join([f"{source} is certainly wrong:", *told, *shown, *more]), counts=counts, rows=errors)
+    raise DataError("\n".join([f"{source} is certainly wrong:", *kinds, *examples, *more]), counts=counts, rows=errors)

@@ -1,12 +1,12 @@
-"""Findings about days: repeated, missing, shut, stale, shifted, without volume, unfinished."""
+"""Check days of prices: repeated, missing, on closed days, stale, shifted, without volume, unfinished."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from marketimpact.market import trading_rules as trading
 from marketimpact.market.checks.findings import finding_rows
 from marketimpact.market.checks.prepare import CheckedPrices
+from marketimpact.market.trading_rules import HAS_VOLUME
 
 __all__ = [
     "broken_rows",
@@ -22,15 +22,15 @@ __all__ = [
 ]
 
 PRICES = ("close", "unadjusted_close", "volume", "dividend", "split", "currency")
-#: A gap of this many sessions is told as a suspension rather than as missing days.
+#: A gap of this many sessions is reported as a suspension rather than as missing days.
 SUSPENDED = 3
-#: A run of one close is told when a symbol of as many rows shows one as long less often than this, by chance.
+#: A run of one close is reported when its probability by chance in a symbol of as many rows is below this.
 STALE_CHANCE = 0.001
-#: Fewest rows of a stale run, and the largest share of unchanged closes that passes for a symbol's habit.
+#: Fewest rows of a stale run, and the largest share of unchanged closes that is taken as usual for a symbol.
 STALE_ROWS, STALE_SHARE = 5, 0.3
-#: A run whose volumes all differ was traded; one as long as this is told all the same.
+#: A run whose volumes all differ was traded; it is reported only from this length on.
 STALE_TRADED = 20
-#: A month is a day off when it has this many rows on one day of the weekend, and at most
+#: The dates of a month are a day off when it has this many rows on one day of the weekend, and at most
 #: this share of as many on the working day at the other end of the week.
 WEEKEND_ROWS, OTHER_END = 2, 0.34
 SATURDAY = 6
@@ -40,7 +40,7 @@ UNFINISHED, BEFORE, FEWEST = 0.5, 60, 20
 
 
 def repeated_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Dates that a symbol has more than once: the same row again, or rows that differ."""
+    """Find dates that a symbol has more than once: identical rows, or rows that differ."""
     keyed = rows.raw.filter(pl.struct("symbol", "date").is_duplicated(), pl.col("date").is_not_null())
     groups = keyed.group_by("symbol", "date").agg(
         pl.len().alias("n"),
@@ -58,11 +58,13 @@ def repeated_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def broken_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Cells that cannot be read, prices that are no price, and rows without one (one finding per symbol)."""
+    """Find unreadable cells, prices that are not positive, and rows without a price (one finding per symbol)."""
     unreadable = rows.raw.filter(pl.col("unreadable").is_not_null())
     wrong = rows.raw.filter(~(pl.col("close").is_finite() & (pl.col("close") > 0)), pl.col("close").is_not_null())
-    bare = rows.raw.filter(pl.col("close").is_null(), pl.col("unreadable").is_null())
-    counted = bare.group_by("symbol").agg(pl.col("date").min(), pl.len().alias("n"), pl.col("date").max().alias("last"))
+    without_price = rows.raw.filter(pl.col("close").is_null(), pl.col("unreadable").is_null())
+    counted = without_price.group_by("symbol").agg(
+        pl.col("date").min(), pl.len().alias("n"), pl.col("date").max().alias("last")
+    )
     return [
         finding_rows(unreadable, "unreadable_value", pl.lit(None), pl.format("cannot be read: {}", "unreadable")),
         finding_rows(wrong, "non_positive_price", pl.col("close"), pl.format("a close of {}", "close")),
@@ -71,7 +73,7 @@ def broken_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def closed_days(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Prices on days the exchange was shut; where no exchange is known, on weekends."""
+    """Find prices on days the exchange was shut; where no exchange is known, on weekends."""
     marked = rows.priced.with_columns(
         (pl.col("close") == pl.col("close").shift(1).over("symbol")).fill_null(value=False).alias("same")
     )
@@ -90,7 +92,7 @@ def closed_days(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def shifted_dates(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Months with rows on one day of the weekend and hardly any at the other end of the week."""
+    """Find months with rows on one day of the weekend and hardly any at the other end of the week."""
     day = pl.col("date").dt.weekday()
     months = rows.priced.group_by("symbol", pl.col("date").dt.truncate("1mo").alias("month")).agg(
         pl.col("date").min(),
@@ -108,7 +110,7 @@ def shifted_dates(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def gaps(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Runs of sessions without a price between a symbol's first and last, each with its length."""
+    """Find runs of sessions without a price between a symbol's first and last, each with its length."""
     days = rows.sessions.select(pl.col("mic").alias("calendar"), "session", "date")
     missing = (
         rows.traded.filter(pl.col("gap") > 0)
@@ -126,15 +128,15 @@ def gaps(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def copies(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Closes without volume: copies of the close before in runs, and new closes nobody traded at."""
-    usable = ((pl.col("volume") > 0).fill_null(value=False).mean() >= trading.HAS_VOLUME).over("symbol")
-    kept = rows.priced.filter(pl.col("on_session").fill_null(value=True)).with_columns(
-        pl.col("copied").rle_id().over("symbol").alias("run"), usable.alias("usable")
+    """Find closes without volume: runs of copies of the close before, and new closes."""
+    has_volume = ((pl.col("volume") > 0).fill_null(value=False).mean() >= HAS_VOLUME).over("symbol")
+    sessions = rows.priced.filter(pl.col("on_session").fill_null(value=True)).with_columns(
+        pl.col("copied").rle_id().over("symbol").alias("run"), has_volume.alias("has_volume")
     )
-    runs = _runs(kept.filter("copied"))
+    runs = _runs(sessions.filter("copied"))
     close = pl.col("close").round(4)
     copied = pl.format("{} close(s) of {} without volume, to {}, as on the session before", "n", close, "last")
-    untraded = kept.filter(~pl.col("copied"), pl.col("usable"), pl.col("volume") == 0)
+    untraded = sessions.filter(~pl.col("copied"), pl.col("has_volume"), pl.col("volume") == 0)
     return [
         finding_rows(runs, "copied_close", pl.col("n"), copied),
         finding_rows(untraded, "zero_volume", pl.col("close"), pl.format("a new close of {} with volume zero", close)),
@@ -142,7 +144,7 @@ def copies(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def copied_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Rows of open days that repeat both close and volume; those without volume are `copies`."""
+    """Find rows of open days that repeat both close and volume; those without volume are `copies`."""
     shut = pl.coalesce(~pl.col("on_session"), pl.col("date").dt.weekday() >= SATURDAY)
     same = [pl.col(name) == pl.col(name).shift(1).over("symbol") for name in ("close", "volume")]
     frame = rows.priced.with_columns((pl.all_horizontal(same) & (pl.col("volume") > 0)).alias("again")).with_columns(
@@ -153,14 +155,14 @@ def copied_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def unlisted_closures(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Sessions that the calendar lists and on which the whole exchange has no price."""
+    """Find sessions that the calendar lists and on which the whole exchange has no price."""
     shut = rows.shut.with_columns(pl.lit(None, pl.String).alias("symbol"))
     seen = pl.format("{} lists a session; none of its {} symbols has a price", "mic", "due")
     return [finding_rows(shut, "unlisted_closure", pl.col("due"), seen)]
 
 
 def stale_runs(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Runs of one close, longer than how often the symbol's close is unchanged explains."""
+    """Find runs of one close that are too long for the symbol's usual share of unchanged closes."""
     frame = rows.traded.with_columns(
         pl.col("close").rle_id().over("symbol").alias("run"),
         (pl.col("ret") == 0).mean().over("symbol").clip(0.001, STALE_SHARE).alias("share"),
@@ -181,7 +183,7 @@ def stale_runs(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def last_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Last rows whose volume is far below any of the weeks before, on a session of full length."""
+    """Find last rows whose volume is far below any of the weeks before, on a session of full length."""
     volume = pl.col("volume")
     frame = rows.traded.filter(volume > 0).with_columns(
         volume.rolling_min(BEFORE, min_samples=FEWEST).shift(1).over("symbol").alias("least")
@@ -194,7 +196,7 @@ def last_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def _runs(frame: pl.DataFrame, *others: pl.Expr) -> pl.DataFrame:
-    """Each run as one row: its first date, last date and number of rows."""
+    """Aggregate each run to one row: its first date, last date and number of rows."""
     return frame.group_by("symbol", "run", maintain_order=True).agg(
         pl.col("date").first(),
         pl.col("date").last().alias("last"),

@@ -1,4 +1,4 @@
-"""What can be found in prices: every finding's name, severity and advice, and how findings are counted."""
+"""Define the kinds of findings: name, severity and advice of each; sort, count and summarise them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = [
     "SCHEMA",
     "WARNING",
     "Finding",
-    "empty",
     "finding_rows",
-    "ordered",
+    "no_findings",
     "sentences",
+    "sort_findings",
     "summary",
 ]
 
@@ -47,12 +47,12 @@ class Finding:
     name : str
         Stable name, the value of the column `finding`.
     severity : {"error", "warning", "note"}
-        *error*: certainly wrong, `Market.load` stops. *warning*: probably wrong, or wrong unless something is
-        known that the prices do not say. *note*: worth knowing.
+        *error*: certainly wrong, `Market.load` stops. *warning*: probably wrong, unless other knowledge
+        explains it. *note*: worth knowing.
     counted : str
-        What rows of it are, in the plural, before their number.
+        Description of its rows, in the plural, before their number.
     advice : str
-        What to do; ends every `detail`.
+        What to do; the end of every `detail`.
     """
 
     name: str
@@ -127,7 +127,7 @@ FINDINGS: dict[str, Finding] = {
 def finding_rows(
     frame: pl.DataFrame, name: str, value: pl.Expr, seen: pl.Expr, *, severity: Severity | None = None
 ) -> pl.DataFrame:
-    """Rows of `frame` (symbol, date, ...) as findings: `seen` is the sentence, to which the advice is added."""
+    """Turn rows (symbol, date, ...) into findings: `seen` is the sentence, to which the advice is added."""
     finding = FINDINGS[name]
     return frame.select(
         "symbol",
@@ -139,17 +139,17 @@ def finding_rows(
     )
 
 
-def empty() -> pl.DataFrame:
-    """No findings."""
+def no_findings() -> pl.DataFrame:
+    """Return an empty frame of findings."""
     return pl.DataFrame(schema=SCHEMA)
 
 
-def ordered(findings: pl.DataFrame) -> pl.DataFrame:
-    """Worst first, then as the registry lists them, by symbol and date."""
-    place = {name: position for position, name in enumerate(FINDINGS)}
+def sort_findings(findings: pl.DataFrame) -> pl.DataFrame:
+    """Sort findings worst first, then in the order of the registry, by symbol and date."""
+    order = {name: position for position, name in enumerate(FINDINGS)}
     return findings.sort(
         pl.col("severity").replace_strict(_RANK, return_dtype=pl.Int64),
-        pl.col("finding").replace_strict(place, return_dtype=pl.Int64),
+        pl.col("finding").replace_strict(order, return_dtype=pl.Int64),
         "symbol",
         "date",
         "value",
@@ -158,7 +158,7 @@ def ordered(findings: pl.DataFrame) -> pl.DataFrame:
 
 
 def summary(findings: pl.DataFrame) -> pl.DataFrame:
-    """One row per symbol and kind of finding, worst first: a list that a person can read.
+    """Summarise findings in one row per symbol and kind, worst first.
 
     Returns
     -------
@@ -166,9 +166,9 @@ def summary(findings: pl.DataFrame) -> pl.DataFrame:
         ``severity, finding, symbol, rows, first, last, value, detail``: `value` and `detail` are of the row
         with the largest value.
     """
-    rows = ordered(findings)
+    rows = sort_findings(findings)
     extreme = pl.col("value").abs().fill_null(0.0).arg_max()
-    # what is about no symbol is about something else each time
+    # findings about no symbol are of different things: each keeps its row
     alone = pl.when(pl.col("symbol").is_null()).then(pl.col("detail")).alias("_alone")
     grouped = rows.group_by("severity", "finding", "symbol", alone, maintain_order=True).agg(
         pl.len().cast(pl.Int64).alias("rows"),
@@ -181,9 +181,9 @@ def summary(findings: pl.DataFrame) -> pl.DataFrame:
 
 
 def sentences(findings: pl.DataFrame, *severities: Severity) -> list[str]:
-    """One sentence per kind of finding: how many, and of how many symbols."""
+    """Write one sentence per kind of finding: how many, and of which symbols."""
     counts = (
-        ordered(findings)
+        sort_findings(findings)
         .filter(pl.col("severity").is_in(severities))
         .group_by("finding", maintain_order=True)
         .agg(pl.len().alias("rows"), pl.col("symbol").drop_nulls().unique().sort())

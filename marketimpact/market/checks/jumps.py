@@ -1,4 +1,4 @@
-"""Findings about single returns: splits, limits, scale errors, spikes, seams between sources."""
+"""Check single returns: splits, price limits, scale errors, spikes, changes between sources."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 
 import polars as pl
 
-from marketimpact.market import session_returns as panels
-from marketimpact.market import trading_rules as trading
 from marketimpact.market.checks.findings import finding_rows
 from marketimpact.market.checks.prepare import CheckedPrices
+from marketimpact.market.session_returns import spans
+from marketimpact.market.trading_rules import price_bands
 
 __all__ = ["SPLITS", "jumps", "seams", "split_ratio"]
 
@@ -17,33 +17,33 @@ __all__ = ["SPLITS", "jumps", "seams", "split_ratio"]
 SPLITS = (2, 3, 4, 5, 10, 20)
 #: Factors between a currency and its hundredth, or thousands and units.
 SCALES = (100, 1000)
-#: How far a jump may be from a split's (logs): some usual days' moves, between bounds that keep 4 and 5 apart.
+#: How far a jump may be from that of a split (logs): this many usual moves, within bounds that separate 4 from 5.
 NEAR, NEAR_LEAST, NEAR_MOST = 5.0, 0.05, 0.11
-#: Log distance from a factor of 100 or 1000 at which a step still passes for one.
+#: Greatest log distance of a scale step from a factor of 100 or 1000.
 NEAR_SCALE = 0.35
 #: A jump is far outside the usual range beyond this many standard deviations; a spike and a mere move need more.
 FAR, SPIKE_FAR, MOVE_FAR = 8.0, 10.0, 10.0
 #: Smallest log jump to look at as a split, as a spike, as a mere move.
 LEAST_SPLIT, LEAST_SPIKE, LEAST_MOVE = 0.4, 0.1, 0.2
-#: The benchmark is quiet when it makes up no more than this part of a jump.
+#: The benchmark is quiet when its move is no more than this part of a jump.
 QUIET = 0.25
-#: A spike is taken back when the two returns cancel to within this part of the first.
+#: A spike reverts when the two returns cancel to within this part of the first.
 BACK = 0.15
 #: After a split most of the next rows move as usual, after bad news they do not: standard deviations, and rows.
 AFTER, AFTER_ROWS = 4.0, 3
 #: A close is beyond its limit by more than this many ticks and this part of the close before: adjusted
 #: prices are rounded.
 TICKS, ROUNDING = 2.0, 0.002
-#: A move beyond this many bands is none that the exchange let happen; nearer ones are counted per symbol.
+#: A move beyond this many bands is a breach that the exchange cannot have allowed; smaller ones are counted per symbol.
 GROSS = 1.3
-#: A symbol whose suspension lasted longer may come back without a limit.
+#: After a longer suspension a symbol may trade without a limit.
 LONGEST_SUSPENSION = 20
-#: A stated split below this ratio cannot be told from a day's move.
+#: A stated split below this ratio is not distinguishable from a day's move.
 STATED = 1.2
 
 
 def split_ratio(log_jump: pl.Expr, near: pl.Expr | float) -> pl.Expr:
-    """Shares for one that a log jump of the close answers to (4 for a fall to a quarter), or null."""
+    """Find the split, in new shares for one, that explains a log jump (4 for a fall to a quarter), or null."""
     ratio = pl.lit(None, pl.Float64)
     for shares in SPLITS:
         for value in (float(shares), 1.0 / shares):
@@ -52,7 +52,7 @@ def split_ratio(log_jump: pl.Expr, near: pl.Expr | float) -> pl.Expr:
 
 
 def jumps(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Every jump far outside the usual range, told once, as the likeliest of what it may be."""
+    """Find jumps far outside the usual range, and report each once, as its likeliest kind."""
     frame = _measured(rows).join(_breaches(rows), on=["symbol", "date"], how="left", validate="1:1")
     size, own = pl.col("own").abs(), pl.col("own")
     far = pl.col("sigmas")
@@ -63,7 +63,7 @@ def jumps(rows: CheckedPrices) -> list[pl.DataFrame]:
     split = (
         share & (far > FAR) & (size >= LEAST_SPLIT) & quiet & pl.col("ratio").is_not_null() & (pl.col("after") <= AFTER)
     )
-    # amid other such moves it is turmoil
+    # among other such moves it is turmoil, not a spike
     spike = (far > SPIKE_FAR) & (size >= LEAST_SPIKE) & pl.col("reverts") & ~pl.col("was_far")
     kind = (
         pl.when(_stated(far)).then(pl.lit("unadjusted_split"))
@@ -75,27 +75,29 @@ def jumps(rows: CheckedPrices) -> list[pl.DataFrame]:
         .when((far > MOVE_FAR) & (own.abs() >= LEAST_MOVE)).then(pl.lit("large_move"))
     )  # fmt: skip
     frame = frame.with_columns(kind.alias("kind"))
-    found = frame.drop_nulls("kind")
+    classified = frame.drop_nulls("kind")
     value = {"split_like_jump": pl.col("ratio"), "unadjusted_split": pl.col("split")}
     return [
         *(
-            finding_rows(found.filter(pl.col("kind") == name), name, value.get(name, pl.col("ret").exp() - 1), seen)
-            for name, seen in _words().items()
+            finding_rows(
+                classified.filter(pl.col("kind") == name), name, value.get(name, pl.col("ret").exp() - 1), seen
+            )
+            for name, seen in _descriptions().items()
         ),
-        # the way back of a spike is no second finding
+        # the return that reverts a spike is not a second finding
         _overshoots(frame.filter(pl.col("kind").is_null(), pl.col("band").is_not_null(), ~pl.col("returned"))),
     ]
 
 
 def _stated(far: pl.Expr) -> pl.Expr:
-    """Whether the source states a split on the row, and the close steps by just that."""
+    """Whether the source states a split on the row, and the close moves by that ratio."""
     step = pl.col("split").log()
     fits = (pl.col("own") + step).abs() <= QUIET * step.abs()
     return ((step.abs() >= math.log(STATED)) & fits & (far > FAR)).fill_null(value=False)
 
 
 def _overshoots(frame: pl.DataFrame) -> pl.DataFrame:
-    """Closes a little beyond the limit, one finding per symbol: the mark of dividends taken off earlier closes."""
+    """Count closes a little beyond the limit per symbol: typical of dividends subtracted from earlier closes."""
     size = (pl.col("ret").exp() - 1).abs()
     counted = frame.group_by("symbol", maintain_order=True).agg(
         pl.col("date").first(),
@@ -112,26 +114,27 @@ def _overshoots(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _measured(rows: CheckedPrices) -> pl.DataFrame:
-    """Returns with what tells jumps apart: their size in usual days, what came next, the nearest split."""
+    """Add what distinguishes kinds of jumps: size in usual moves, the returns around it, the nearest split."""
     own, sigmas = pl.col("own"), (pl.col("own").abs() / pl.col("scale"))
     following = own.shift(-1).over("symbol")
     before = own.shift(1).over("symbol")
     near = (NEAR * pl.col("scale")).clip(NEAR_LEAST, NEAR_MOST)
-    # the median: one piece of news soon after does not make it turmoil
+    # the median: a single piece of news soon after is not turmoil
     after = pl.concat_list(sigmas.shift(-n).over("symbol") for n in range(1, AFTER_ROWS + 1)).list.median()
     return rows.traded.with_columns(
         sigmas.alias("sigmas"),
         split_ratio(own, near).alias("ratio"),
         after.fill_null(0.0).alias("after"),
         ((own + following).abs() <= BACK * own.abs()).fill_null(value=False).alias("reverts"),
-        # the way back of a spike is not a second finding
+        # the return that reverts a spike is not a second finding
         ((own + before).abs() <= BACK * before.abs()).fill_null(value=False).alias("_back"),
         (before.abs() / pl.col("scale").shift(1).over("symbol") > SPIKE_FAR).fill_null(value=False).alias("was_far"),
         (before.abs() >= LEAST_SPIKE).fill_null(value=False).alias("_was_large"),
     ).with_columns((pl.col("_back") & pl.col("was_far") & pl.col("_was_large")).alias("returned"))
 
 
-def _words() -> dict[str, pl.Expr]:
+def _descriptions() -> dict[str, pl.Expr]:
+    """Write the sentence of each kind of jump."""
     move = pl.format("close {} after {}, {}%", pl.col("close").round(4), pl.col("last_close").round(4),
                      ((pl.col("ret").exp() - 1) * 100).round(1))  # fmt: skip
     usual = pl.format(", {} times its usual daily range", pl.col("sigmas").round(0).cast(pl.Int64))
@@ -158,11 +161,11 @@ def _words() -> dict[str, pl.Expr]:
 
 
 def _breaches(rows: CheckedPrices) -> pl.DataFrame:
-    """``symbol, date, band`` of closes beyond the daily limit."""
+    """Find closes beyond the daily limit: ``symbol, date, band``."""
     limited = rows.traded.filter(pl.col("price_limit").is_not_null(), pl.col("session").is_not_null())
     panel = limited.select("symbol", "mic", "session", "date", "close", "gap")
     facts = limited.select("symbol", "board", "price_limit", "listed_on").unique("symbol")
-    banded = trading.price_bands(panel, facts, panels.spans(panel))
+    banded = price_bands(panel, facts, spans(panel))
     slack = TICKS * pl.col("tick") + ROUNDING * pl.col("last_close")
     move = pl.col("close") - pl.col("last_close")
     beyond = move.abs() > pl.col("band") * pl.col("last_close") + slack
@@ -170,7 +173,7 @@ def _breaches(rows: CheckedPrices) -> pl.DataFrame:
 
 
 def seams(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Where a symbol passes from one stated source or adjustment to another, and the move across."""
+    """Find changes from one stated source or adjustment to another, and the return across each."""
     changed = (pl.col("origin") != pl.col("origin").shift(1).over("symbol")).fill_null(value=False)
     frame = rows.traded.with_columns(pl.col("origin").shift(1).over("symbol").alias("from")).filter(changed)
     frame = frame.with_columns((pl.col("own").abs() / pl.col("scale")).alias("sigmas"))

@@ -1,4 +1,4 @@
-"""Rows as a source has them, made ready to be checked: exchange, sessions, returns, usual range."""
+"""Prepare rows of a source for the checks: exchange, sessions, returns, usual range."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import polars as pl
 
 from marketimpact.events import calendars
 from marketimpact.events.calendars import EXCHANGES
-from marketimpact.market import session_returns as panels
-from marketimpact.market import trading_rules as trading
+from marketimpact.market.session_returns import close_empty_sessions, extent
+from marketimpact.market.trading_rules import undo_fills
 
-__all__ = ["OPTIONAL", "CheckedPrices", "prepared"]
+__all__ = ["OPTIONAL", "CheckedPrices", "prepare_rows"]
 
-#: Columns that may be there, and their types.
+#: Optional columns of rows, and their types.
 OPTIONAL = {
     "volume": pl.Float64,
     "unadjusted_close": pl.Float64,
@@ -26,28 +26,28 @@ OPTIONAL = {
 }
 FACTS = {"mic": pl.String, "currency": pl.String, "benchmark": pl.String, "price_limit": pl.Float64,
          "board": pl.String, "listed_on": pl.Date}  # fmt: skip
-#: A benchmark is taken to keep its securities' calendar when no more than this share of its days is off it.
+#: A benchmark follows its securities' calendar when at most this share of its days is not in it.
 STRAY = 0.02
 #: Sessions of the window in which a symbol's usual range is measured.
 WINDOW = 121
-#: Fewest returns for a range of one's own, the range without, and the smallest one believed.
+#: Fewest returns for a symbol's own range, the range of others, and the smallest plausible one.
 FEWEST, RANGE, LEAST = 20, 0.03, 0.003
 #: The median of an absolute normal is this many standard deviations.
 MEDIAN_OF_NORMAL = 0.6745
-#: Fewest symbols of an exchange for their median to stand for its market.
+#: Fewest symbols of an exchange whose median return stands for its market.
 SEVERAL = 5
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedPrices:
-    """What the checks look at.
+    """Input to the checks.
 
     Attributes
     ----------
     raw : polars.DataFrame
         Every row as given: ``symbol, date, close`` and `OPTIONAL`.
     priced : polars.DataFrame
-        One row per symbol and date with a positive close, sorted, with what is known of the symbol:
+        One row per symbol and date with a positive close, sorted, with facts about the symbol:
         ``calendar, known, copied, on_session`` and `FACTS` (the expected currency as ``expected``).
     traded : polars.DataFrame
         Those that are neither copies nor on closed days, with ``session, gap`` (sessions skipped since the row
@@ -67,8 +67,8 @@ class CheckedPrices:
     shut: pl.DataFrame
 
 
-def prepared(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> CheckedPrices:
-    """Rows ready to be checked.
+def prepare_rows(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> CheckedPrices:
+    """Prepare rows for the checks.
 
     Parameters
     ----------
@@ -79,25 +79,25 @@ def prepared(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame |
     listed : polars.DataFrame, optional
         Sessions of the securities' exchanges, as `calendars.sessions` gives them; looked up by default.
     """
-    lacking = [pl.lit(None, kind).alias(name) for name, kind in OPTIONAL.items() if name not in raw.columns]
-    raw = raw.with_columns(*lacking).sort("symbol", "date", maintain_order=True)
+    absent = [pl.lit(None, kind).alias(name) for name, kind in OPTIONAL.items() if name not in raw.columns]
+    raw = raw.with_columns(*absent).sort("symbol", "date", maintain_order=True)
     valid = raw.filter(pl.col("close").is_finite() & (pl.col("close") > 0), pl.col("date").is_not_null())
     unique = valid.unique(["symbol", "date"], keep="first", maintain_order=True)
-    _, fills = trading.undo_fills(unique.select("symbol", "date", "close", "volume"))
+    _, fills = undo_fills(unique.select("symbol", "date", "close", "volume"))
     known = _facts(securities)
     priced = unique.join(known, on="symbol", how="left", validate="m:1", maintain_order="left").join(
         fills.select("symbol", "date", copied=pl.lit(value=True)),
         on=["symbol", "date"], how="left", validate="1:1", maintain_order="left",
     ).with_columns(pl.col("copied", "known").fill_null(value=False))  # fmt: skip
-    open_days = _listed(priced, listed)
-    priced = _without_strangers(priced, open_days)
+    open_days = _listed_sessions(priced, listed)
+    priced = _mark_sessions(priced, open_days)
     own = priced.filter(~pl.col("copied"), pl.col("on_session").fill_null(value=True))
-    sessions, shut = _repaired(open_days, own)
+    sessions, shut = _close_sessions(open_days, own)
     return CheckedPrices(raw, priced, _with_returns(own, sessions), sessions, shut)
 
 
 def _facts(securities: pl.DataFrame) -> pl.DataFrame:
-    """What is known of each symbol; benchmarks and proxies keep the one calendar of those who name them."""
+    """Collect facts about each symbol; benchmarks follow the calendar of their securities where that is one."""
     lacking = [pl.lit(None, kind).alias(name) for name, kind in FACTS.items() if name not in securities.columns]
     firms = securities.with_columns(*lacking).select(
         "symbol",
@@ -124,8 +124,8 @@ def _facts(securities: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([firms, others], how="diagonal")
 
 
-def _listed(priced: pl.DataFrame, listed: pl.DataFrame | None) -> pl.DataFrame:
-    """Sessions of every calendar that the symbols keep."""
+def _listed_sessions(priced: pl.DataFrame, listed: pl.DataFrame | None) -> pl.DataFrame:
+    """List the sessions of every calendar that the symbols follow."""
     names = priced["calendar"].drop_nulls().unique().sort().to_list()
     if listed is None:
         if not names:
@@ -133,7 +133,7 @@ def _listed(priced: pl.DataFrame, listed: pl.DataFrame | None) -> pl.DataFrame:
                 schema={"mic": pl.String, "date": pl.Date, **dict.fromkeys(("open", "close"), pl.Datetime("us", "UTC"))}
             )
         else:
-            listed = calendars.sessions(names, *panels.extent(priced.filter(pl.col("calendar").is_not_null())))
+            listed = calendars.sessions(names, *extent(priced.filter(pl.col("calendar").is_not_null())))
     renamed = listed.with_columns(pl.col("mic").replace_strict(EXCHANGES, default=None, return_dtype=pl.String))
     hours = pl.col("close") - pl.col("open")
     return (
@@ -143,8 +143,8 @@ def _listed(priced: pl.DataFrame, listed: pl.DataFrame | None) -> pl.DataFrame:
     )
 
 
-def _without_strangers(priced: pl.DataFrame, open_days: pl.DataFrame) -> pl.DataFrame:
-    """Mark rows on sessions; a benchmark whose days do not fit keeps another calendar, which is not known."""
+def _mark_sessions(priced: pl.DataFrame, open_days: pl.DataFrame) -> pl.DataFrame:
+    """Mark rows on sessions; a benchmark whose days do not fit follows another, unknown calendar."""
     marked = priced.join(
         open_days.select(pl.col("mic").alias("calendar"), "date", on_session=pl.lit(value=True)),
         on=["calendar", "date"],
@@ -152,20 +152,23 @@ def _without_strangers(priced: pl.DataFrame, open_days: pl.DataFrame) -> pl.Data
         validate="m:1",
         maintain_order="left",
     ).with_columns(pl.when(pl.col("calendar").is_not_null()).then(pl.col("on_session").fill_null(value=False)))
-    stranger = ~pl.col("known") & ((~pl.col("on_session")).mean().over("symbol") > STRAY)
-    return marked.with_columns(pl.when(~stranger.fill_null(value=False)).then(pl.col("calendar", "on_session")))
+    has_other_calendar = ~pl.col("known") & ((~pl.col("on_session")).mean().over("symbol") > STRAY)
+    return marked.with_columns(
+        pl.when(~has_other_calendar.fill_null(value=False)).then(pl.col("calendar", "on_session"))
+    )
 
 
-def _repaired(open_days: pl.DataFrame, own: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Sessions without those on which nobody of the exchange has a price, numbered; and those."""
-    homes = own.select("symbol", pl.col("calendar").alias("mic")).unique().drop_nulls()
-    kept, _ = panels.close_empty_sessions(open_days, homes, own.select("symbol", "date", "close"))
-    due = homes.group_by("mic").agg(pl.len().alias("due"))
+def _close_sessions(open_days: pl.DataFrame, own: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Remove sessions on which no symbol of the exchange has a price, and return those too."""
+    mics = own.select("symbol", pl.col("calendar").alias("mic")).unique().drop_nulls()
+    kept, _ = close_empty_sessions(open_days, mics, own.select("symbol", "date", "close"))
+    due = mics.group_by("mic").agg(pl.len().alias("due"))
     shut = open_days.join(kept, on=["mic", "date"], how="anti").join(due, on="mic", how="left", validate="m:1")
     return kept.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over("mic").alias("session")), shut
 
 
 def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """Add sessions, gaps, log returns of symbol and benchmark, and the usual range; see `CheckedPrices`."""
     frame = own.join(
         sessions.select(pl.col("mic").alias("calendar"), "date", "session", "short"),
         on=["calendar", "date"],
@@ -190,11 +193,11 @@ def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     typical = pl.when(peers.count().over("calendar", "date") >= SEVERAL).then(peers.median().over("calendar", "date"))
     frame = frame.with_columns(pl.coalesce("market", pl.when(pl.col("calendar").is_not_null()).then(typical)))
     frame = frame.with_columns((pl.col("ret") - pl.col("market").fill_null(0.0)).alias("own"))
-    return frame.with_columns(_usual().alias("scale")).drop("level")
+    return frame.with_columns(_usual_range().alias("scale")).drop("level")
 
 
-def _usual() -> pl.Expr:
-    """Standard deviation of a normal with the same median absolute return, around each row."""
+def _usual_range() -> pl.Expr:
+    """Estimate the standard deviation around each row from the median absolute return, as of a normal."""
     size = pl.col("own").abs()
     local = size.rolling_median(WINDOW, min_samples=FEWEST, center=True).over("symbol")
     whole = pl.when(size.count().over("symbol") >= FEWEST).then(size.median().over("symbol"))

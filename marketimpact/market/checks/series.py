@@ -1,4 +1,4 @@
-"""Findings about what prices are of: currency, adjustment, another symbol's series; and what was not checked."""
+"""Check whole series: currency, adjustment, copies of another symbol; report checks that were not possible."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["adjustments", "copied_series", "currencies", "unchecked"]
 
 #: Hundredths of a currency that sources quote in.
 MINOR = {"GBp": "GBP", "GBX": "GBP", "ILA": "ILS", "ZAc": "ZAR", "ZAC": "ZAR"}
-#: Adjusted and unadjusted closes this near each other (log) are the same.
+#: Adjusted and unadjusted closes that differ by less than this (log) are the same.
 SAME_BASIS = 1e-4
-#: Log change of adj_close / close that rounding to cents may explain: this, and so many cents of either price.
+#: Log change of adj_close / close that rounding may explain: the first, plus the second over the lower price.
 ROUNDING, CENTS = 0.004, 0.015
-#: A dividend larger than this part of the price would be known as such.
+#: A larger dividend, as part of the price, would be stated by the source.
 LARGEST_DIVIDEND = 0.25
 #: Returns are the same when they agree to this many decimals.
 DECIMALS = 6
@@ -25,7 +25,7 @@ FEWEST_SAME, SHARE_SAME = 20, 0.9
 
 
 def currencies(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Symbols whose stated currency is not that of the securities, or not one."""
+    """Find symbols whose stated currency is not that of the securities, or not a single one."""
     stated = rows.raw.filter(pl.col("currency").is_not_null()).group_by("symbol").agg(
         pl.col("date").min(), pl.col("currency").unique().sort().alias("stated"), pl.len().alias("n")
     )  # fmt: skip
@@ -36,9 +36,9 @@ def currencies(rows: CheckedPrices) -> list[pl.DataFrame]:
     several = pl.col("stated").list.len() > 1
     other = (pl.col("major").list.first() != pl.col("expected")).fill_null(value=False)
     minor = ~several & ~other & (pl.col("stated") != pl.col("major")) & pl.col("expected").is_not_null()
-    written = pl.col("stated").list.join(", ")
+    listed = pl.col("stated").list.join(", ")
     seen = pl.concat_str(
-        pl.format("prices in {}", written),
+        pl.format("prices in {}", listed),
         pl.coalesce(pl.format("; the securities say {}", "expected"), pl.lit("")),
     )
     return [
@@ -48,7 +48,7 @@ def currencies(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def adjustments(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Changes between adjusted and unadjusted closes, and adjustments no dividend explains."""
+    """Find changes between adjusted and unadjusted closes, and adjustments that no dividend explains."""
     ratio = (pl.col("close") / pl.col("unadjusted_close")).log()
     frame = rows.traded.with_columns(
         pl.when("from_adjusted").then(ratio).alias("adjustment"),
@@ -56,7 +56,7 @@ def adjustments(rows: CheckedPrices) -> list[pl.DataFrame]:
         .fill_null(value=False)
         .alias("switch"),
     )
-    # what is known of the adjustment nearest to the switch, before or after it
+    # the adjustment nearest to the switch, before or after it
     nearest = pl.coalesce(pl.col("adjustment").forward_fill(), pl.col("adjustment").backward_fill()).over("symbol")
     switched = frame.with_columns(nearest.alias("nearest")).filter("switch")
     off = pl.col("nearest").exp() - 1
@@ -76,7 +76,7 @@ def adjustments(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def _steps(frame: pl.DataFrame) -> list[pl.DataFrame]:
-    """Changes of adj_close / close: rising with time is a dividend, falling cannot be one."""
+    """Find changes of adj_close / close that no dividend explains: one raises the ratio, never lowers it."""
     both = frame.filter(pl.col("adjustment").is_not_null()).with_columns(
         pl.col("adjustment").diff().over("symbol").alias("step"),
         pl.min_horizontal("close", "unadjusted_close").alias("low"),
@@ -85,14 +85,14 @@ def _steps(frame: pl.DataFrame) -> list[pl.DataFrame]:
     )
     loose = ROUNDING + CENTS / pl.min_horizontal("low", pl.col("low").shift(1).over("symbol"))
     unpaid = pl.col("pays") & ~pl.col("paid") & (pl.col("step") > loose)
-    found = both.filter((pl.col("step") < -loose) | (pl.col("step") > LARGEST_DIVIDEND) | unpaid)
+    unexplained = both.filter((pl.col("step") < -loose) | (pl.col("step") > LARGEST_DIVIDEND) | unpaid)
     change = pl.col("step").exp() - 1
     seen = pl.format("adj_close / close changes by {}% where no dividend explains it", (change * 100).round(2))
-    return [finding_rows(found, "adjustment_step", change, seen)]
+    return [finding_rows(unexplained, "adjustment_step", change, seen)]
 
 
 def copied_series(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Pairs of symbols with the same returns, over the whole or a part of their history."""
+    """Find pairs of symbols with the same returns, over the whole or a part of their history."""
     unit = 10**DECIMALS
     moves = rows.traded.select("symbol", "date", (pl.col("ret") * unit).round(0).cast(pl.Int64).alias("move")).filter(
         pl.col("move") != 0
@@ -123,16 +123,16 @@ def copied_series(rows: CheckedPrices) -> list[pl.DataFrame]:
         .group_by("symbol", "symbol_other")
         .agg(pl.len().alias("common"))
     )
-    found = pairs.join(inside, on=["symbol", "symbol_other"], how="inner", validate="1:1").filter(
+    copies = pairs.join(inside, on=["symbol", "symbol_other"], how="inner", validate="1:1").filter(
         # nine tenths of the agreeing days lie between the two quantiles
         0.9 * pl.col("n") >= SHARE_SAME * pl.col("common")
     )
     seen = pl.format("{} returns are those of {}, to {}", "n", "symbol_other", "last")
-    return [finding_rows(found, "copied_series", pl.col("n"), seen)]
+    return [finding_rows(copies, "copied_series", pl.col("n"), seen)]
 
 
 def unchecked(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """One finding per check that could not be made, with the symbols and the reason."""
+    """Report each check that could not be made, with the symbols and the reason."""
     facts = rows.priced.group_by("symbol").agg(
         pl.col("calendar").first(),
         pl.col("expected").first(),

@@ -141,10 +141,11 @@ def test_a_task_holds_its_own_securities_only(golden_market, events):
     assert_same(STUDY.run(events, golden_market), result)
     tasks = [pickle.loads(task) for task in watching.tasks]
     for task in tasks:
-        assert set(task.part.index["symbol"]) == set(task.placed["symbol"])
-        assert task.part.values.columns == ["date", "ret", "market"]
+        panel = task.market.return_panel
+        assert np.unique(task.positions.security).tolist() == list(range(panel.securities.height))
+        assert panel.columns == ("symbol", "mic", "session", "date", "ret", "market")
     # ten events of a market in which each security has several: neighbours share securities
-    owners = [symbol for task in tasks for symbol in task.part.index["symbol"]]
+    owners = [symbol for task in tasks for symbol in task.market.return_panel.securities["symbol"]]
     assert len(owners) <= golden_market.spans.height + len(tasks)
     # neither the market nor what belongs to the events comes back: arrays over (events, days), and the regressions
     days, regressors = 11, 1

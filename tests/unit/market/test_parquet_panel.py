@@ -14,7 +14,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import marketimpact as mi
-from marketimpact.market import parquet_panel as datasets
+from marketimpact.market import parquet_panel
 from tests.conftest import ROOT, golden, golden_events
 from tests.unit.estimation.test_executors import STUDY, assert_same
 
@@ -33,10 +33,10 @@ def test_a_scanned_market_is_the_market(golden_market, scanned):
     assert scanned.dataset is not None
     assert golden_market.dataset is None
     assert_frame_equal(scanned.panel, golden_market.panel, check_exact=True)
-    for name in datasets.FRAMES:
+    for name in parquet_panel.FRAMES:
         left, right = getattr(scanned, name), getattr(golden_market, name)
         assert (left is None and right is None) or left.equals(right), name
-    for name in datasets.FACTS:
+    for name in parquet_panel.FACTS:
         assert getattr(scanned, name) == getattr(golden_market, name), name
     assert scanned.first_rows.equals(golden_market.first_rows)
     assert scanned.numbered.sort("mic", "date").equals(golden_market.numbered.sort("mic", "date"))
@@ -75,13 +75,13 @@ def test_workers_read_it_by_path(golden_market, scanned, events):
 
 def test_no_security_outside_the_chunk_is_read(scanned, events, monkeypatch):
     asked: list[list[str]] = []
-    real = datasets.read
+    real = parquet_panel.read_columns
 
     def watching(folder, symbols, columns):
         asked.append(list(symbols))
         return real(folder, symbols, columns)
 
-    monkeypatch.setattr(datasets, "read", watching)
+    monkeypatch.setattr(parquet_panel, "read_columns", watching)
     few = events.filter(pl.col("symbol").is_in(events["symbol"].unique().sort().head(3).to_list()))
     STUDY.run(few, mi.Market.scan(scanned.dataset.folder), chunk=2)
     assert {symbol for symbols in asked for symbol in symbols} == set(few["symbol"])
