@@ -186,12 +186,12 @@ class Estimates:
     @property
     def residuals(self) -> Floats:
         """`residual_rows` at once."""
-        return self.residual_rows.whole
+        return self.residual_rows.to_array()
 
     @property
     def estimation_dates(self) -> Ints:
         """`date_rows` at once."""
-        return self.date_rows.whole
+        return self.date_rows.to_array()
 
     @property
     def _width(self) -> int:

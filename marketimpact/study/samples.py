@@ -9,7 +9,7 @@ from marketimpact.core.arrays import NO_DAY
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation.estimates import Estimates, panel
 from marketimpact.events.exchange_clocks import hardly_overlapping
-from marketimpact.inference import PairCorrelations, Pool, Rows, Sample, layouts
+from marketimpact.inference import EventResiduals, PairCorrelations, Pool, Sample, day_patterns
 from marketimpact.market.market import Market
 from marketimpact.models import Model
 from marketimpact.study.event_groups import clusters, exchanges, firm_numbers
@@ -69,24 +69,24 @@ def sample_of(
             pool, market, model, window, exchange=exchange[held] if values.windows.strict else exchange, clocks=clocks
         ),
         pairs=pairs,
-        layout=pairs.layout[held],
-        clusters_are="dates" if clustered_by is None else f"clusters ({clustered_by})",
+        pattern=pairs.patterns.codes[held],
+        cluster_label="dates" if clustered_by is None else f"clusters ({clustered_by})",
     )
 
 
 def pairs_of(values: Estimates, market: Market) -> PairCorrelations:
     """What the correlation of residuals of pairs of events needs; the same for all windows."""
     exchange, clocks = exchanges(values.location.security, market)
-    rows = Rows(values.residual_rows, values.date_rows, exchange, clocks)
+    rows = EventResiduals(values.residual_rows, values.date_rows, exchange, clocks)
     day0 = values.events["date"].to_physical().to_numpy().astype(np.int64)
-    found = layouts(
+    patterns = day_patterns(
         values.residual_rows,
         values.fit.n_obs,
         day0=day0,
         exchange=exchange,
-        held=values.present,
+        present=values.present,
         by_gaps=bool(
             hardly_overlapping(clocks).any()
         ),  # a pair counts there only if both orders of closing have enough sessions
     )
-    return PairCorrelations(rows, found.of, found.place, found.ragged)
+    return PairCorrelations(rows, patterns)
