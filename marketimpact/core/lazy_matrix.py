@@ -162,7 +162,7 @@ def _add_blocks(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _block_sums(values: NDArray[np.float64], length: int) -> tuple[NDArray[Any], ...]:
-    """Sums and counts of blocks of rows, (B, M) and (B, M - length + 1), and the positive days of every row."""
+    """Compute sums and counts of blocks of rows, (B, M) and (B, M - length + 1), and the positive days of every row."""
     if len(values) >= limits.COMPILED_FROM_ROWS:
         sums: tuple[NDArray[Any], ...] = _kernels().block_sums(values, length, limits.LAZY_BLOCK_ROWS)
         return sums

@@ -1,7 +1,7 @@
 """Compiled loops over the days of many events.
 
 MEASURED_KERNELS
-Ranks have the same bits either way; correlations differ in last bits, and the way depends on the data alone (their size).
+Ranks have the same bits either way; correlations differ in last bits, so the way depends on the size of the data alone.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def structure(sample: Sample) -> SampleStructure:
 
 
 def _variance_ratio(sample: Sample) -> tuple[float, float]:
-    """Estimate the event-variance ratio; a common shock does not show in the spread, so r is taken out of the divisor."""
+    """Estimate the event-variance ratio; the spread leaves out a common shock, so the divisor does too."""
     if sample.n < 3:
         return np.nan, np.nan
     r = mean_correlation(sample).value

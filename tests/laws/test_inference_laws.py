@@ -132,13 +132,13 @@ def test_the_three_patells_agree_on_one_day_when_windows_are_equally_long(mixed)
 
 def test_turning_every_sign_turns_symmetric_statistics(mixed):
     sample = mixed.sample(-1, 1)
-    turned_rows = {name: LazyMatrix.of(-getattr(sample, name).whole) for name in ("residuals", "placebo")}
+    turned_rows = {name: LazyMatrix.of(-getattr(sample, name).to_array()) for name in ("residuals", "placebo")}
     pool = replace(
         sample.pool,
-        placebo=LazyMatrix.of(-sample.pool.placebo.whole),
-        event_ar=LazyMatrix.of(-sample.pool.event_ar.whole),
+        placebo=LazyMatrix.of(-sample.pool.placebo.to_array()),
+        event_ar=LazyMatrix.of(-sample.pool.event_ar.to_array()),
     )
-    turned_rows["event_ar"] = LazyMatrix.of(-sample.event_ar.whole)
+    turned_rows["event_ar"] = LazyMatrix.of(-sample.event_ar.to_array())
     turned = with_values(sample, car=-sample.car, **turned_rows, pool=pool)
     symmetric = [
         n for n in mi.TESTS
@@ -177,6 +177,6 @@ def test_grank_t_r_is_grank_t_when_no_days_are_shared(golden_market, golden_stud
 def test_crude_dependence_of_one_event_is_its_abnormal_return_over_its_spread(golden_market, golden_study):
     result = golden_study.run(golden("events_clustered").tail(1), golden_market)
     sample = result.sample(2, 2)
-    residuals = sample.residuals.whole
+    residuals = sample.residuals.to_array()
     held = residuals[~np.isnan(residuals)]
     assert crude_dependence(sample).statistic == pytest.approx(sample.car[0] / held.std(ddof=1), rel=RTOL)

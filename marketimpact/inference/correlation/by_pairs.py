@@ -1,7 +1,8 @@
 """Average correlation by its definition: one pair of events after the other.
 
 The tests compare the fast way with this one. The product does not use it: sums in this order have other last bits, so
-that stored numbers would change, and it is slower from a few events on (50 events on separate dates: PLAIN_50; 500: PLAIN_500).
+that stored numbers would change, and it is slower from
+a few events on (PLAIN).
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def day_patterns(
 
 
 def _gap_codes(has_gaps: Bools, read: Callable[[Ints], Bools]) -> Ints:
-    """Number the patterns of missing days, (N,): 0 for rows without any; `read` gives the days of some rows, (K, D)."""
+    """Assign a code to every pattern of missing days, (N,), 0 for none; `read` returns the days of some rows, (K, D)."""
     rows = np.flatnonzero(has_gaps)
     step = limits.LAZY_CHUNK_ROWS
     chunks = (rows[start : start + step] for start in range(0, len(rows), step))
@@ -85,5 +85,5 @@ def _gap_codes(has_gaps: Bools, read: Callable[[Ints], Bools]) -> Ints:
 
 
 def _pair_codes(one: Ints, other: Ints) -> Ints:
-    """Number the distinct pairs of two codes, in their order."""
+    """Assign a code to every distinct pair of two codes, in their order."""
     return factorize(one * (int(other.max(initial=0)) + 1) + other).place

@@ -32,7 +32,6 @@ __all__ = [
     "EventResiduals",
     "PairCorrelations",
     "PatternPair",
-    "Residuals",
     "Windows",
     "shared_pairs",
     "window_correlation",
@@ -190,7 +189,7 @@ class PairCorrelations:
     # --- events miss different days: every pair on the days that both have
 
     def _compute_on_shared_days(self, pairs: Sequence[PatternPair]) -> None:
-        """Correlate every two events on the days they share, for all day patterns of two exchanges and days 0 at once."""
+        """Correlate every two events on the days they share, for all day patterns of two exchanges and days 0."""
         number = self.patterns.exchange_day
         if not pairs or number is None:
             return

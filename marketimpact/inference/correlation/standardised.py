@@ -65,7 +65,7 @@ class StandardisedSums(NamedTuple):
 class PatternArrays(NamedTuple):
     """The fields of several `PatternSums`, one after the other, as compiled loops read them.
 
-    ``*_ends`` say where each part begins and the last one ends: rows, days and sets by day pattern, days of sets by set.
+    ``*_ends`` say where each part begins and the last one ends: rows, days, sets by day pattern; days of sets by set.
     """
 
     row_ends: Ints

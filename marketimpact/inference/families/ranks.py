@@ -148,7 +148,7 @@ def gsign_t(sample: Sample) -> Outcome:
 
 
 def _spread(sample: Sample) -> float | Outcome:
-    """Standard deviation of SCARs across events, or why there is none."""
+    """Compute the standard deviation of SCARs across events, or say why there is none."""
     if sample.n < 2:
         return no_result(TOO_FEW)
     spread = float(sample.scar.std(ddof=1))
@@ -236,7 +236,7 @@ def _simple_ranks(values: Floats, *, scored: bool) -> tuple[Floats, Floats, Ints
 
 
 def _compiled_ranks(values: Floats, *, scored: bool) -> tuple[Floats, Floats, Ints]:
-    """Do the same by sorting integers that carry the day's number; rows with values too close to order are not final."""
+    """Do the same by sorting integers that carry the day's number; rows with nearly equal values are not final."""
     low = int(values.shape[1] - 1).bit_length()
     keys = kernels().sort_keys(values, low)
     keys.sort(axis=1)

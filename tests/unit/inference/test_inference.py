@@ -1,4 +1,4 @@
-"""Bad moments of the tests over events: nan and a note that names the need, never an exception or a warning."""
+"""Tests over events that are undefined give nan and a note that names the need, never an exception or a warning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 import marketimpact as mi
 from marketimpact.core.lazy_matrix import LazyMatrix
-from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, PairCorrelations, mean_correlation
+from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, DayPatterns, PairCorrelations, mean_correlation
 from tests.conftest import golden
 
 
@@ -68,9 +68,10 @@ def test_negative_correlation_that_leaves_no_variance_is_refused(clustered):
         **{name: getattr(sample, name).take(np.arange(2)) for name in ("window_dates", "event_ar", "event_se")},
         residuals=LazyMatrix.of(np.vstack([wave, -wave])),
     )  # fmt: skip
-    days = np.vstack([sample.residual_dates.whole[0]] * 2)
+    days = np.vstack([sample.residual_dates.to_array()[0]] * 2)
     pair = replace(pair, residual_dates=LazyMatrix.of(days))
-    pair = replace(pair, pairs=PairCorrelations(pair, np.zeros(2, dtype=int)), layout=np.zeros(2, dtype=int))
+    one_pattern = np.zeros(2, dtype=int)
+    pair = replace(pair, pairs=PairCorrelations(pair, DayPatterns(one_pattern)), pattern=one_pattern)
     assert mean_correlation(pair).value == pytest.approx(-1.0)
     for name in ("bmp_kp", "patell_kp"):
         found = TESTS[name].run(pair)
@@ -125,7 +126,7 @@ def test_dates_of_very_unequal_size_invalidate_the_cluster_t_alone():
     valid = dict(table.select("test", "valid").iter_rows())
     assert valid == {"cluster_t": False, "date_means_t": True, "wild_cluster_webb": True}
     note = table.filter(pl.col("test") == "cluster_t")["note"].item()
-    assert "weigh like 2.4 equal ones" in note  # 13^2 / (1 + 1 + 1 + 4 + 64)
+    assert "effective number is 2.4" in note  # 13^2 / (1 + 1 + 1 + 4 + 64)
 
 
 def test_few_blocks_to_rank_among_are_no_test():
