@@ -68,7 +68,7 @@ def day_patterns(
 
 
 def _gap_codes(has_gaps: Bools, read: Callable[[Ints], Bools]) -> Ints:
-    """Assign a code to every pattern of missing days, (N,), 0 for none; `read` returns the days of some rows, (K, D)."""
+    """Assign a code to every pattern of missing days, (N,), 0 for none; `read` returns days of some rows, (K, D)."""
     rows = np.flatnonzero(has_gaps)
     step = limits.LAZY_CHUNK_ROWS
     chunks = (rows[start : start + step] for start in range(0, len(rows), step))

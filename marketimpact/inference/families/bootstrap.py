@@ -43,7 +43,7 @@ def _weighted(weight: Floats, rows: RowIndex, values: Floats) -> Floats:
 
 
 def _contributions(sample: Sample) -> Floats:
-    """Compute what an estimation day on which all events have residuals adds to the CAAR of each window day, (days, L)."""
+    """Compute what estimation days on which all events have residuals add to the CAAR of each window day, (D, L)."""
     scale = np.sqrt(sample.n_obs / sample.df)
     has_return = ~np.isnan(sample.ar)
     columns = []
