@@ -1,7 +1,7 @@
 """Compiled loops over the days of many events.
 
-Without them the default tests of 5,000 events take 3 times as long on separate dates and 11 times on five dates with days
-missing. The array code beside them is for few events: loading numba takes longer than all of their tests.
+Without them the default tests of 5,000 events take 3 times as long on separate dates, and 11 times as long on five
+dates with days missing. The array code is for few events: loading numba takes longer than all of their tests.
 Ranks have the same bits either way; correlations differ in last bits, so the way depends on the size of the data alone.
 """
 

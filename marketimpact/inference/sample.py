@@ -103,7 +103,7 @@ class Sample:
         Abnormal returns of the estimation window, NaN where missing; their dates, `NO_DAY` outside the calendar.
     placebo : LazyMatrix (N, M)
         The residuals, aligned so that a column is one placebo announcement for all events of an announcement, also
-        where it is heard on exchanges with other holidays: see `align_placebo_days`.
+        across exchanges with other holidays: see `align_placebo_days`.
     window_dates : LazyMatrix (N, L)
         Dates of the window, `NO_DAY` where there is no abnormal return.
     event_ar, event_se : LazyMatrix (N, W)

@@ -52,7 +52,7 @@ def with_values(sample: Sample, **changes) -> Sample:
 
 @few
 @given(data=st.data(), window=window)
-def test_every_test_speaks_or_says_why(results, data, window):
+def test_every_test_is_defined_or_says_why(results, data, window):
     result = data.draw(st.sampled_from(results))
     ids = result.events["event_id"].to_list()
     chosen = data.draw(st.lists(st.sampled_from(ids), min_size=1, max_size=12, unique=True))
@@ -116,7 +116,7 @@ def test_drawn_patterns_agree_with_all_patterns(mixed):
 
 @few
 @given(power=st.integers(-6, 6))
-def test_bmp_does_not_see_a_proportional_rise_of_the_event_variance(mixed, power):
+def test_bmp_is_unchanged_by_a_proportional_rise_of_the_event_variance(mixed, power):
     sample = mixed.sample(-1, 1)
     louder = with_values(sample, car=sample.car * 2.0**power)
     assert bmp(louder).statistic == bmp(sample).statistic
@@ -153,16 +153,16 @@ def test_turning_every_sign_turns_symmetric_statistics(mixed):
 
 def test_mvrm_average_f_is_the_square_of_the_portfolio_t_for_a_balanced_panel(golden_market, golden_study):
     result = golden_study.run(golden("events_clustered"), golden_market)
-    whole = result.estimates.filter(pl.col("n_obs") == 190)["event_id"].to_list()
-    assert len(whole) >= 3
+    complete = result.estimates.filter(pl.col("n_obs") == 190)["event_id"].to_list()
+    assert len(complete) >= 3
     for first, last in ((0, 0), (-1, 1), (0, 5)):
-        part = result.where(pl.col("event_id").is_in(whole))
+        part = result.where(pl.col("event_id").is_in(complete))
         rows = {
             r["test"]: r
             for r in part.test(first, last, tests=["mvrm_average_F", "portfolio_regression"]).iter_rows(named=True)
         }
         t, f = rows["portfolio_regression"], rows["mvrm_average_F"]
-        assert f["n_events"] == len(whole)
+        assert f["n_events"] == len(complete)
         assert f["df"] == t["df"]
         assert f["statistic"] == pytest.approx(t["statistic"] ** 2, rel=1e-9)
         assert f["p_value"] == pytest.approx(t["p_value"], rel=1e-9)
@@ -178,5 +178,5 @@ def test_crude_dependence_of_one_event_is_its_abnormal_return_over_its_spread(go
     result = golden_study.run(golden("events_clustered").tail(1), golden_market)
     sample = result.sample(2, 2)
     residuals = sample.residuals.to_array()
-    held = residuals[~np.isnan(residuals)]
-    assert crude_dependence(sample).statistic == pytest.approx(sample.car[0] / held.std(ddof=1), rel=RTOL)
+    present = residuals[~np.isnan(residuals)]
+    assert crude_dependence(sample).statistic == pytest.approx(sample.car[0] / present.std(ddof=1), rel=RTOL)

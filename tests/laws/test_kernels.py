@@ -142,15 +142,15 @@ def test_excluded_days_are_excluded_in_both(world, way):
 @pytest.mark.parametrize("window", [(0, 0), (-1, 2)])
 def test_tests_do_not_depend_on_how_residuals_are_read(world, window, monkeypatch):
     """All tests but those that draw, with seven events at a time and nothing kept, against all at once."""
-    whole = run(world, mi.MarketModel()).test(*window, tests="all")
+    at_once = run(world, mi.MarketModel()).test(*window, tests="all")
     monkeypatch.setattr(limits, "LAZY_CHUNK_ROWS", 7)
     monkeypatch.setattr(limits, "LAZY_KEPT_VALUES", 0)
     monkeypatch.setattr(limits, "COMPILED_FROM_ROWS", 7)
     read = run(world, mi.MarketModel()).test(*window, tests="all")
-    assert read["test"].to_list() == whole["test"].to_list()
+    assert read["test"].to_list() == at_once["test"].to_list()
     for name in ("statistic", "p_value"):
-        np.testing.assert_allclose(read[name].to_numpy(), whole[name].to_numpy(), rtol=1e-9, err_msg=name)
-    assert whole["statistic"].is_not_nan().sum() > 25
+        np.testing.assert_allclose(read[name].to_numpy(), at_once[name].to_numpy(), rtol=1e-9, err_msg=name)
+    assert at_once["statistic"].is_not_nan().sum() > 25
 
 
 @pytest.fixture
@@ -168,24 +168,24 @@ def rows() -> np.ndarray:
 
 
 def test_sums_by_day_are_the_same_bits_compiled(rows, monkeypatch):
-    whole = LazyMatrix.of(rows).day_sums(5)
+    arrays = LazyMatrix.of(rows).day_sums(5)
     complete = np.stack([rows[:, d : 79 + d] for d in range(5)]).sum(axis=0)
-    np.testing.assert_allclose(whole.total, np.nansum(rows, axis=0), rtol=1e-12)
-    np.testing.assert_allclose(whole.run_total, np.nansum(complete, axis=0), rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(whole.run_count, np.isfinite(complete).sum(axis=0))
-    np.testing.assert_array_equal(whole.positive, [sum(v > 0 for v in row) for row in rows])
+    np.testing.assert_allclose(arrays.total, np.nansum(rows, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(arrays.run_total, np.nansum(complete, axis=0), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(arrays.run_count, np.isfinite(complete).sum(axis=0))
+    np.testing.assert_array_equal(arrays.positive, [sum(v > 0 for v in row) for row in rows])
     monkeypatch.setattr(limits, "COMPILED_FROM_ROWS", 700)
     compiled = LazyMatrix.of(rows).day_sums(5)
     for name in ("total", "count", "run_total", "run_count", "positive"):
-        np.testing.assert_array_equal(getattr(compiled, name), getattr(whole, name), err_msg=name)
+        np.testing.assert_array_equal(getattr(compiled, name), getattr(arrays, name), err_msg=name)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_ranks_are_those_of_scipy(rows, compiled, monkeypatch):
     monkeypatch.setattr(limits, "COMPILED_FROM_ROWS", 0 if compiled else 10**9)
-    found, n_days = ranks._ranks(rows)  # the one place where both ways meet
+    ranked, n_days = ranks._ranks(rows)  # the one place where both ways meet
     want = rankdata(rows, axis=1, nan_policy="omit")
-    np.testing.assert_array_equal(found, want)
+    np.testing.assert_array_equal(ranked, want)
     np.testing.assert_array_equal(n_days[:, 0], np.isfinite(rows).sum(axis=1))
     scores, _ = ranks._ranks(rows, scored=True)
     np.testing.assert_array_equal(scores, want / (n_days + 1.0) - 0.5)
@@ -209,11 +209,11 @@ def test_standardised_sums_are_those_of_a_loop(rows, compiled):
     np.testing.assert_array_equal(sums.n_events, [28, 28, 28, 0, 10, 10, 10, 0])
     first, second = np.split(np.arange(8), 2)
     crossed = dot_products(sums, first, sums, second, compiled=compiled)
-    found = [sums.flat[low:high] for low, high in pairwise(sums.ends)]
-    np.testing.assert_allclose(crossed, [a @ b for a, b in zip(found[:4], found[4:], strict=True)], rtol=1e-12)
-    assert not found[3].any()
-    found = [a + b for a, b in zip(found[:4], found[4:], strict=True)]
-    for summed, place in zip(found[:3], places, strict=False):
+    totals = [sums.flat[low:high] for low, high in pairwise(sums.ends)]
+    np.testing.assert_allclose(crossed, [a @ b for a, b in zip(totals[:4], totals[4:], strict=True)], rtol=1e-12)
+    assert not totals[3].any()
+    totals = [a + b for a, b in zip(totals[:4], totals[4:], strict=True)]
+    for summed, place in zip(totals[:3], places, strict=False):
         want = np.zeros(len(place))
         for row in np.delete(values, [3, 8], axis=0)[:, place]:
             want += (row - row.mean()) / np.linalg.norm(row - row.mean())

@@ -1,8 +1,8 @@
 """Average correlation by its definition: one pair of events after the other.
 
 The tests compare the fast way with this one. The product does not use it: its sums have another order, so that stored
-numbers would change in last bits, and it is as fast for few events only (on two dates 10 events take 1.0 ms here and
-1.4 ms there, 50 events 24 and 2 ms, 500 events 2.7 and 0.08 s).
+numbers would change in last bits, and it is as fast for few events only (on two dates 10 events take 1.0 ms instead
+of 1.4 ms, but 50 events 24 instead of 2 ms, and 500 events 2.7 instead of 0.08 s).
 """
 
 from __future__ import annotations

@@ -317,7 +317,7 @@ class PairCorrelations:
 
 
 def _batches(size: Ints) -> Ints:
-    """Number batches of neighbours, (K,): at most about `LAZY_CHUNK_ROWS` rows and `PATTERNS_PER_READ` parts each."""
+    """Divide neighbours into batches, (K,): at most about `LAZY_CHUNK_ROWS` rows and `PATTERNS_PER_READ` parts each."""
     share = size / limits.LAZY_CHUNK_ROWS + 1.0 / limits.PATTERNS_PER_READ
     return np.floor(np.cumsum(share) - share).astype(np.int64)
 

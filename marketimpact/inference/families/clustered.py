@@ -20,7 +20,7 @@ DRAWS = 9999
 SEED = 20250812
 WEBB = np.sqrt(np.array([0.5, 1.0, 1.5]))[:, None] * np.array([-1.0, 1.0])
 WEBB = WEBB.ravel()
-ONE_DATE = "needs at least 2 dates: with one there is one draw"
+ONE_DATE = "needs at least 2 dates: one date is one observation"
 
 
 def cluster_t(sample: Sample) -> Outcome:

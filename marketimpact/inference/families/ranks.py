@@ -79,8 +79,8 @@ def rank_blocks(sample: Sample) -> Outcome:
 
     def scores(rows: RowIndex, part: Floats) -> Floats:
         sums, present = block_sums(part[:, part.shape[1] % length :], length)
-        whole = np.where(present == length, sums, np.nan)[:, ::length]
-        return _scores(np.column_stack([whole, car[rows]]))
+        blocks = np.where(present == length, sums, np.nan)[:, ::length]
+        return _scores(np.column_stack([blocks, car[rows]]))
 
     total, used = _sum_by_day(residuals, scores)
     if used.sum() < 3:
