@@ -1,4 +1,4 @@
-"""A matrix with a row per event that is read some rows at a time: events times days need not be held at once."""
+"""A matrix with a row per event that is read in chunks of rows, so that events times days need not fit in memory."""
 
 from __future__ import annotations
 
@@ -10,34 +10,28 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from marketimpact.core import limits
 from marketimpact.core.threads import map_in_threads
 
-__all__ = ["DaySums", "LazyMatrix", "Rows", "by_day", "run_sums"]
+__all__ = ["DaySums", "LazyMatrix", "RowIndex", "run_sums", "sum_by_day"]
 
 R = TypeVar("R")
-#: Which rows.
-Rows = NDArray[np.int64] | slice
-
-#: Rows read at a time; where there are so many, the compiled loops win, whose loading takes a third of a second.
-CHUNK = 2048
-#: Numbers that are few enough to be kept once they are read.
-KEPT = 2**23
-#: Rows that are added up before they are added to the others.
-BLOCK = 256
+#: Numbers of rows, or a slice of them.
+RowIndex = NDArray[np.int64] | slice
 
 
 @dataclass(frozen=True, slots=True)
 class DaySums:
-    """What one reading of N rows of M days gives to all who need no more than sums.
+    """Sums over the N rows of a matrix of M days, from one reading of it.
 
     Attributes
     ----------
     total, count : (M,) arrays
-        Sum over rows of what is present on each day, and how many are.
+        Sum over the rows of the values present on each day, and their number.
     run_total, run_count : (M - length + 1,) arrays
-        The same of the sums over every run of `length` days, of rows that have all of these.
+        The same for sums over every run of `length` days, of the rows that have all of these days.
     positive : (N,) array
-        Number of each row's positive days.
+        Number of each row's days with a positive value.
     """
 
     total: NDArray[np.float64]
@@ -49,68 +43,88 @@ class DaySums:
 
 @dataclass(frozen=True, eq=False)
 class LazyMatrix:
-    """N rows of M days.
+    """Matrix of N rows (events) and M columns (days) whose rows are computed when they are read.
 
     Attributes
     ----------
     n, width : int
+        Number of rows and of columns.
     read : callable
         From row numbers (K,), or a slice of them, to the rows (K, M).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> squares = LazyMatrix(3, 2, lambda rows: np.array([[0, 0], [1, 1], [4, 16]])[rows])
+    >>> squares.rows(np.array([2, 1])).tolist()
+    [[4, 16], [1, 1]]
     """
 
     n: int
     width: int
-    read: Callable[[Rows], NDArray[Any]] = field(repr=False)
-    _swept: dict[int, DaySums] = field(default_factory=dict, repr=False)
+    read: Callable[[RowIndex], NDArray[Any]] = field(repr=False)
+    _day_sums: dict[int, DaySums] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> LazyMatrix:
-        """Of what is held already."""
+        """Wrap an array that is in memory already."""
         n, width = values.shape
         return cls(n, width, lambda rows: values[rows])
 
+    def to_array(self) -> NDArray[Any]:
+        """Read all rows, (N, M); they are kept."""
+        return self._array
+
     @cached_property
-    def whole(self) -> NDArray[Any]:
-        """All rows, (N, M)."""
+    def _array(self) -> NDArray[Any]:
         return self.read(slice(0, self.n))
 
-    def rows(self, numbers: Rows) -> NDArray[Any]:
-        """Some rows, (K, M)."""
-        return self.whole[numbers] if self.n * self.width <= KEPT else self.read(numbers)
+    @property
+    def _is_kept(self) -> bool:
+        return self.n * self.width <= limits.LAZY_KEPT_VALUES
 
-    def each(self, do: Callable[[Rows, NDArray[Any]], R]) -> Iterator[R]:
-        """What `do` makes of some rows, told which and read, until all have been read: several at once, in order."""
-        if self.n * self.width <= KEPT:
-            _ = self.whole  # read once, before threads ask for it
-        parts = (slice(start, min(start + CHUNK, self.n)) for start in range(0, self.n, CHUNK))
-        return map_in_threads(lambda part: do(part, self.rows(part)), parts)
+    def rows(self, numbers: RowIndex) -> NDArray[Any]:
+        """Read some rows, (K, M)."""
+        return self._array[numbers] if self._is_kept else self.read(numbers)
 
-    def every(self, do: Callable[[Rows, NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
-        """What `do` makes of each row, (N, ...), of some rows (K, ...)."""
-        return np.concatenate(list(self.each(do)) or [np.empty((0, 0))])
+    def map_chunks(self, function: Callable[[RowIndex, NDArray[Any]], R]) -> Iterator[R]:
+        """Call a function with the numbers and the values of each chunk of rows, in threads; results in order."""
+        if self._is_kept:
+            _ = self._array  # read once, before the threads use it
+        step = limits.LAZY_CHUNK_ROWS
+        chunks = (slice(start, min(start + step, self.n)) for start in range(0, self.n, step))
+        return map_in_threads(lambda chunk: function(chunk, self.rows(chunk)), chunks)
 
-    def swept(self, length: int) -> DaySums:
-        """Sums over the rows, by day and by run of `length` days; read once and kept."""
-        if length not in self._swept:
-            parts = list(self.each(lambda _, values: _sweep(values, length)))
-            parts = parts or [_sweep(np.empty((0, self.width)), length)]
+    def map_rows(self, function: Callable[[RowIndex, NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
+        """Map every row: `function` returns (K, ...) for the numbers and values of K rows; (N, ...) in all."""
+        return np.concatenate(list(self.map_chunks(function)) or [np.empty((0, 0))])
+
+    def day_sums(self, length: int) -> DaySums:
+        """Sum over the rows, by day and by run of `length` days; read once and kept."""
+        if length not in self._day_sums:
+            parts = list(self.map_chunks(lambda _, values: _block_sums(values, length)))
+            parts = parts or [_block_sums(np.empty((0, self.width)), length)]
             total, count, run_total, run_count, positive = zip(*parts, strict=True)
-            self._swept[length] = DaySums(
-                _added(total), _added(count), _added(run_total), _added(run_count), np.concatenate(positive)
+            self._day_sums[length] = DaySums(
+                _sum_in_order(total),
+                _sum_in_order(count),
+                _sum_in_order(run_total),
+                _sum_in_order(run_count),
+                np.concatenate(positive),
             )
-        return self._swept[length]
+        return self._day_sums[length]
 
     def take(self, numbers: NDArray[np.int64]) -> LazyMatrix:
-        """Some of the rows."""
+        """Select rows, without reading them."""
         if np.array_equal(numbers, np.arange(self.n)):
             return self
-        return LazyMatrix(len(numbers), self.width, lambda asked: self.rows(numbers[asked]))
+        return LazyMatrix(len(numbers), self.width, lambda some: self.rows(numbers[some]))
 
 
 def run_sums(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """Sum of every run of `length` days, (N, M - length + 1); NaN where any is.
+    """Sum every run of `length` days, (N, M - length + 1); NaN where any day is missing.
 
-    Runs of 2, 4, 8 ... days are put together, so that no rounding travels from one run to the next.
+    Sums of runs of 2, 4, 8 ... days are combined, so that no rounding error is carried from one run to the next.
     """
     n_runs = max(values.shape[1] - length + 1, 0)
     sums, doubled, size, at = np.empty((len(values), 0)), values, 1, 0
@@ -124,46 +138,52 @@ def run_sums(values: NDArray[np.float64], length: int) -> NDArray[np.float64]:
         size *= 2
 
 
-def by_day(
-    source: LazyMatrix, do: Callable[[Rows, NDArray[Any]], NDArray[np.float64]]
+def sum_by_day(
+    source: LazyMatrix, function: Callable[[RowIndex, NDArray[Any]], NDArray[np.float64]]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Sum over rows of what is present on each day, and how many are, (D,); `do` makes (K, D) of some rows."""
-    total, count = zip(*source.each(lambda rows, values: _summed(do(rows, values))), strict=True)
-    return _added(total), _added(count)
+    """Sum over rows, day by day, the values present in what `function` returns for each chunk, and count them, (D,)."""
+    total, count = zip(*source.map_chunks(lambda rows, values: _sum_blocks(function(rows, values))), strict=True)
+    return _sum_in_order(total), _sum_in_order(count)
 
 
-def _summed(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Sum of what is present on each day and how much is, of every `BLOCK` rows, (B, D)."""
-    if len(values) >= CHUNK:
-        blocks: tuple[NDArray[np.float64], NDArray[np.int64]] = _kernels().by_day(values, BLOCK)
+def _sum_blocks(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Sum and count the values present on each day, for every block of `LAZY_BLOCK_ROWS` rows, (B, D)."""
+    if len(values) >= limits.COMPILED_FROM_ROWS:
+        blocks: tuple[NDArray[np.float64], NDArray[np.int64]] = _kernels().sum_blocks(values, limits.LAZY_BLOCK_ROWS)
         return blocks
     present = ~np.isnan(values)
     filled = np.where(present, values, 0.0)
-    return _sums_of_blocks(filled), _sums_of_blocks(present)
+    return _add_blocks(filled), _add_blocks(present)
 
 
-def _sums_of_blocks(values: NDArray[Any]) -> NDArray[Any]:
-    return np.stack([values[start : start + BLOCK].sum(axis=0) for start in range(0, max(len(values), 1), BLOCK)])
+def _add_blocks(values: NDArray[Any]) -> NDArray[Any]:
+    block = limits.LAZY_BLOCK_ROWS
+    return np.stack([values[start : start + block].sum(axis=0) for start in range(0, max(len(values), 1), block)])
 
 
-def _sweep(values: NDArray[np.float64], length: int) -> tuple[NDArray[Any], ...]:
-    """Sums and counts of blocks of rows, (B, M) and (B, M - length + 1), and positive days of every row."""
-    if len(values) >= CHUNK:
-        swept: tuple[NDArray[Any], ...] = _kernels().sweep(values, length, BLOCK)
-        return swept
-    ragged = np.isnan(values).any(axis=1, keepdims=True)
-    partly = np.where(ragged, values, np.nan)
-    whole, n = _summed(np.where(ragged, np.nan, values))
-    total, count = _summed(partly)
-    run_total, run_count = _summed(run_sums(partly, length))
-    # of rows with every day the sums of runs are runs of their sum
-    complete = n.max(axis=1, keepdims=True, initial=0)
-    sums = (total + whole, count + complete, run_total + run_sums(whole, length), run_count + complete)
-    return (*sums, (values > 0).sum(axis=1))
+def _block_sums(values: NDArray[np.float64], length: int) -> tuple[NDArray[Any], ...]:
+    """Compute sums and counts of blocks of rows, (B, M) and (B, M - length + 1), and the positive days of every row."""
+    if len(values) >= limits.COMPILED_FROM_ROWS:
+        sums: tuple[NDArray[Any], ...] = _kernels().block_sums(values, length, limits.LAZY_BLOCK_ROWS)
+        return sums
+    has_gaps = np.isnan(values).any(axis=1, keepdims=True)
+    with_gaps = np.where(has_gaps, values, np.nan)
+    complete, n = _sum_blocks(np.where(has_gaps, np.nan, values))
+    total, count = _sum_blocks(with_gaps)
+    run_total, run_count = _sum_blocks(run_sums(with_gaps, length))
+    # for rows with every day the sum of their runs is the run of their sum
+    n_complete = n.max(axis=1, keepdims=True, initial=0)
+    return (
+        total + complete,
+        count + n_complete,
+        run_total + run_sums(complete, length),
+        run_count + n_complete,
+        (values > 0).sum(axis=1),
+    )
 
 
-def _added(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
-    """Sum of the rows of all parts, one after the other."""
+def _sum_in_order(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
+    """Sum the rows of all parts, one after the other."""
     total: Any = 0
     for part in parts:
         for row in part:
@@ -172,7 +192,7 @@ def _added(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _kernels() -> Any:
-    """The compiled loops: numba is slow to load, and small studies do not need it."""
+    """Import the compiled loops: numba is slow to load, and small studies do not need it."""
     from marketimpact.core import lazy_matrix_kernels  # noqa: PLC0415
 
     return lazy_matrix_kernels

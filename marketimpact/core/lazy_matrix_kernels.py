@@ -1,28 +1,28 @@
-"""Compiled sums by day over many rows, beside the array code that few rows take; both give the same bits."""
+"""Compiled sums by day over many rows; the array code of `lazy_matrix` gives the same bits for few rows."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-__all__ = ["by_day", "sweep"]
+__all__ = ["block_sums", "sum_blocks"]
 
 
 @njit(nogil=True, cache=True)
 def _add_present(values, total, count):  # type: ignore[no-untyped-def]
-    """Add what is present, day by day; the number of positive days."""
+    """Add the values present, day by day; return the number of positive days."""
     positive = 0
     for d in range(len(values)):
-        there = values[d] == values[d]
-        total[d] += values[d] if there else 0.0
-        count[d] += there
+        present = values[d] == values[d]
+        total[d] += values[d] if present else 0.0
+        count[d] += present
         positive += values[d] > 0.0
     return positive
 
 
 @njit(nogil=True, cache=True)
 def _add(values, total):  # type: ignore[no-untyped-def]
-    """Add all of some days; the number of positive ones."""
+    """Add the values of days of which none is missing; return the number of positive days."""
     positive = 0
     for d in range(len(values)):
         total[d] += values[d]
@@ -31,43 +31,43 @@ def _add(values, total):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _complete(values):  # type: ignore[no-untyped-def]
-    absent = 0
+def _is_complete(values):  # type: ignore[no-untyped-def]
+    n_missing = 0
     for d in range(len(values)):
-        absent += values[d] != values[d]
-    return absent == 0
+        n_missing += values[d] != values[d]
+    return n_missing == 0
 
 
 @njit(nogil=True, cache=True)
-def sweep(values, length, block):  # type: ignore[no-untyped-def]
-    """`rowwise.Sweep` of some rows, (K, M), `block` of them added up at a time."""
+def block_sums(values, length, block):  # type: ignore[no-untyped-def]
+    """Compute `lazy_matrix._block_sums` of K rows, (K, M): `block` rows are added up at a time."""
     n, width = values.shape
     n_runs, n_blocks = max(width - length + 1, 0), (n + block - 1) // block
     total, count = np.zeros((n_blocks, width)), np.zeros((n_blocks, width), np.int64)
     run_total, run_count = np.zeros((n_blocks, n_runs)), np.zeros((n_blocks, n_runs), np.int64)
     positive, runs, doubled = np.zeros(n, np.int64), np.zeros(n_runs), np.zeros(width)
     for b in range(n_blocks):
-        complete, whole = 0, np.zeros(width)
+        n_complete, complete = 0, np.zeros(width)
         for row in range(b * block, min(n, (b + 1) * block)):
             own = values[row]
-            if _complete(own):  # as nearly all are: sums of their runs are runs of their sum
-                complete += 1
-                positive[row] = _add(own, whole)
+            if _is_complete(own):  # as nearly all are: the sum of their runs is the run of their sum
+                n_complete += 1
+                positive[row] = _add(own, complete)
             else:
                 positive[row] = _add_present(own, total[b], count[b])
                 _runs(own, length, doubled, runs)
                 _add_present(runs, run_total[b], run_count[b])
-        _runs(whole, length, doubled, runs)
-        _add(whole, total[b])
+        _runs(complete, length, doubled, runs)
+        _add(complete, total[b])
         _add(runs, run_total[b])
-        count[b] += complete
-        run_count[b] += complete
+        count[b] += n_complete
+        run_count[b] += n_complete
     return total, count, run_total, run_count, positive
 
 
 @njit(nogil=True, cache=True)
 def _runs(values, length, doubled, runs):  # type: ignore[no-untyped-def]
-    """`rowwise.run_sums` of one row."""
+    """Compute `lazy_matrix.run_sums` of one row."""
     doubled[:], size, at, started = values, 1, 0, False
     while True:
         if length & size:
@@ -84,8 +84,8 @@ def _runs(values, length, doubled, runs):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def by_day(values, block):  # type: ignore[no-untyped-def]
-    """Sums of what is present and counts, day by day, of every `block` rows, (B, D)."""
+def sum_blocks(values, block):  # type: ignore[no-untyped-def]
+    """Sum and count the values present, day by day, of every `block` rows, (B, D)."""
     n, width = values.shape
     n_blocks = (n + block - 1) // block
     total, count = np.zeros((n_blocks, width)), np.zeros((n_blocks, width), np.int64)

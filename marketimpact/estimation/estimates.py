@@ -192,12 +192,12 @@ class Estimates:
     @property
     def residuals(self) -> Floats:
         """`residual_rows` as one array."""
-        return self.residual_rows.whole
+        return self.residual_rows.to_array()
 
     @property
     def estimation_dates(self) -> Ints:
         """`date_rows` as one array."""
-        return self.date_rows.whole
+        return self.date_rows.to_array()
 
     def _estimation_rows(self, read: Callable[[EstimationProblem, Fit], NDArray[Any]]) -> LazyMatrix:
         """Read arrays of estimation days, (K, M), for some events; from disk, a few securities at a time."""

@@ -1,4 +1,4 @@
-"""Which sessions of different exchanges hear the same news: by their closes, not by their dates."""
+"""Match sessions of different exchanges by the news they price: by closing times, not by dates."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Link = tuple[Ints, Ints]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExchangeClock:
-    """Sessions of one exchange.
+    """Sessions of one exchange and their closing times.
 
     Attributes
     ----------
     dates : (S,) array
         Session dates as days since 1970-01-01, increasing.
     closes : (S,) array
-        When they close, UTC hours since 1970-01-01; NaN where sessions have no clock.
+        Closing times, UTC hours since 1970-01-01; NaN where sessions have no times.
     opens_at, closes_at : float
-        Usual open and close, UTC hours after its date's midnight; nan where sessions have no clock.
+        Usual opening and closing time, UTC hours after midnight of the date; nan where sessions have no times.
     """
 
     dates: Ints
@@ -37,7 +37,7 @@ class ExchangeClock:
 
 
 def hardly_overlapping(clocks: Sequence[ExchangeClock]) -> NDArray[np.bool_]:
-    """(E, E): which exchanges are open together for less than half of the shorter day."""
+    """Find pairs of exchanges that are open together for less than half of the shorter day, (E, E)."""
     opens = np.array([clock.opens_at for clock in clocks])
     closes = np.array([clock.closes_at for clock in clocks])
     together = np.minimum(closes[:, None], closes[None, :]) - np.maximum(opens[:, None], opens[None, :])
@@ -47,12 +47,23 @@ def hardly_overlapping(clocks: Sequence[ExchangeClock]) -> NDArray[np.bool_]:
 
 @lru_cache(maxsize=256)
 def sessions_of_the_same_news(one: ExchangeClock, other: ExchangeClock, *, by_date: bool = False) -> tuple[Link, Link]:
-    """Dates of sessions that hear the same news, as two arrays each: the other closes first, the other closes later.
+    """Match the sessions of two exchanges that price the same news.
 
-    A session prices the news since the close before. Two sessions are linked when these spans of time
-    have a part in common; the first session of a clock has no close before it and no link. With
-    `by_date` all sessions close at the end of their date: those of one date are linked, and after a
-    holiday those of the dates that the session makes up for.
+    A session prices the news since the close before it. Two sessions match when these spans of time overlap; the
+    first session of an exchange has no close before it and no match.
+
+    Parameters
+    ----------
+    one, other : ExchangeClock
+    by_date : bool
+        Take every session to close at the end of its date: sessions of one date match, and a session after a
+        holiday matches those of the dates of the holiday.
+
+    Returns
+    -------
+    other_first, other_later : pairs of (K,) arrays
+        Dates of the sessions of `one` and of the sessions of `other` that match them: pairs of which the session of
+        `other` closes first or at the same time, and pairs of which it closes later.
     """
     ends, others = (one.dates, other.dates) if by_date else (one.closes, other.closes)
     first = np.searchsorted(others, ends[:-1], side="right")

@@ -1,4 +1,4 @@
-"""Load the compiled loops of this room when they are first needed."""
+"""Import the compiled loops of this room when they are first needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Confidence band of a mean CAR."""
+"""Confidence band of a mean CAR (CAAR)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["band_of", "quantile_of"]
 
 
 def band_of(sample: Sample, *, variance_rose: bool) -> tuple[float, float, str]:
-    """Standard error of the mean CAR, its degrees of freedom (infinite: normal), and its name.
+    """Choose the standard error of the mean CAR; return it, its degrees of freedom (infinite: normal), and its name.
 
-    The band follows the tests that hold for these events:
+    It is that of the tests that are valid for these events:
 
     * one event: its forecast error, Student's t on its degrees of freedom;
     * no common days: the cross-sectional standard error, Student's t on N - 1;
     * common days: the forecast errors times the root of ``1 + (N-1) r``, normal; and where the events
       raised the variance (`variance_rose`), the cross-sectional standard error times the root of
-      ``(1 + (N-1) r) / (1 - r)``, Student's t on N - 1, which puts back the part that the spread
+      ``(1 + (N-1) r) / (1 - r)``, Student's t on N - 1, which adds the part that the spread
       across events misses (Kolari and Pynnonen 2010, in units of return).
     """
     if sample.n == 1:
@@ -39,6 +39,6 @@ def band_of(sample: Sample, *, variance_rose: bool) -> tuple[float, float, str]:
 
 
 def quantile_of(df: float, level: float) -> float:
-    """How many standard errors a two-sided band of this level reaches; infinite `df` is normal."""
+    """Compute the half-width of a two-sided band of this level in standard errors; infinite `df` is normal."""
     tail = 0.5 + level / 2.0
     return float(scipy.special.stdtrit(df, tail) if np.isfinite(df) else scipy.special.ndtri(tail))

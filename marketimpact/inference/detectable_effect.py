@@ -1,4 +1,4 @@
-"""What a design can see: the effect that is found with a given power, and the power against an effect."""
+"""Minimum detectable effect of a t test, and its power against an effect."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from marketimpact.inference.sample import Floats
 
 __all__ = ["LEVEL", "POWER", "minimum_detectable_effect", "power_of"]
 
-#: What a minimum detectable effect means where nothing else is said.
+#: Level and power of a minimum detectable effect by default.
 LEVEL, POWER = 0.05, 0.80
 
 
 def minimum_detectable_effect(
     se: Floats | float, df: Floats | float, *, level: float = LEVEL, power: float = POWER
 ) -> Floats:
-    """Effect that a two-sided t test finds with a given power: ``se`` times a noncentrality.
+    """Compute the effect that a two-sided t test detects with a given power: ``se`` times a noncentrality.
 
     Parameters
     ----------
@@ -25,27 +25,27 @@ def minimum_detectable_effect(
     df : (N,) array or float
         Degrees of freedom; infinite for a normal statistic.
     level, power : float
-        Of the test, and the share of samples in which it is to reject.
+        Level of the test, and the share of samples in which it rejects.
 
     Returns
     -------
     (N,) array
         In the unit of `se`: ``d se`` with ``P(T(df, d) > t_crit) = power``, T noncentral t. Rejections on the
-        wrong side are left out; at a power of 0.8 they do not show.
+        wrong side are left out; at a power of 0.8 they are negligible.
     """
     se, df = np.broadcast_arrays(np.asarray(se, dtype=np.float64), np.asarray(df, dtype=np.float64))
-    kinds, place = np.unique(df, return_inverse=True)  # noncentral quantiles are slow, and few are asked for
-    normal = ~np.isfinite(kinds)
-    few = np.where(normal, 1.0, kinds)
+    distinct, code = np.unique(df, return_inverse=True)  # noncentral quantiles are slow, distinct values are few
+    normal = ~np.isfinite(distinct)
+    finite = np.where(normal, 1.0, distinct)
     tail = 1.0 - level / 2.0
-    shift = scipy.special.nctdtrinc(few, 1.0 - power, scipy.special.stdtrit(few, tail))
+    shift = scipy.special.nctdtrinc(finite, 1.0 - power, scipy.special.stdtrit(finite, tail))
     return np.asarray(
-        se * np.where(normal, scipy.special.ndtri(tail) + scipy.special.ndtri(power), shift)[place.reshape(df.shape)]
+        se * np.where(normal, scipy.special.ndtri(tail) + scipy.special.ndtri(power), shift)[code.reshape(df.shape)]
     )
 
 
 def power_of(effect: Floats | float, se: float, df: float, *, level: float = LEVEL) -> Floats:
-    """Share of samples in which a two-sided t test rejects when the effect is there, both sides counted."""
+    """Compute the power of a two-sided t test against an effect: the share of samples in which it rejects."""
     shift = np.asarray(effect, dtype=np.float64) / se
     if not np.isfinite(df):
         critical = scipy.special.ndtri(1.0 - level / 2.0)

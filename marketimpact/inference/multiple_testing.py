@@ -1,4 +1,4 @@
-"""Multiple testing: adjusted p-values of a family declared beforehand."""
+"""Adjust the p-values of a family of tests declared beforehand (multiple testing)."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ __all__ = ["ADJUSTMENTS", "adjust", "romano_wolf"]
 
 
 def holm(p: Floats) -> Floats:
-    """Holm (1979): strong control of the family-wise error under any dependence."""
+    """Adjust as Holm (1979): strong control of the family-wise error under any dependence."""
     order = np.argsort(p, kind="stable")
     n = len(p)
     stepped = np.maximum.accumulate((n - np.arange(n)) * p[order])
-    return _back(np.minimum(stepped, 1.0), order)
+    return _unsort(np.minimum(stepped, 1.0), order)
 
 
 def benjamini_hochberg(p: Floats) -> Floats:
-    """Benjamini and Hochberg (1995): false discovery rate under independence or positive dependence."""
+    """Adjust as Benjamini and Hochberg (1995): false discovery rate under independence or positive dependence."""
     return _step_up(p, 1.0)
 
 
 def benjamini_yekutieli(p: Floats) -> Floats:
-    """Benjamini and Yekutieli (2001): false discovery rate under any dependence."""
+    """Adjust as Benjamini and Yekutieli (2001): false discovery rate under any dependence."""
     return _step_up(p, float((1.0 / np.arange(1, len(p) + 1)).sum()))
 
 
 def romano_wolf(observed: Floats, draws: Floats) -> Floats:
-    """Romano and Wolf (2005, 2016): step-down p-values from joint draws of all statistics.
+    """Compute step-down p-values from joint draws of all statistics (Romano and Wolf 2005, 2016).
 
     Parameters
     ----------
     observed : (K,) array
-        Statistics, of which the absolute value counts.
+        Statistics; tests are two-sided.
     draws : (B, K) array
         The same statistics under the null, drawn jointly (the same placebo date or resampled days for
         all), so that their correlation is used.
@@ -54,7 +54,7 @@ def romano_wolf(observed: Floats, draws: Floats) -> Floats:
     # the largest statistic among those not yet rejected, for every draw
     largest = np.maximum.accumulate(drawn[:, ::-1], axis=1)[:, ::-1]
     p = (1 + (largest >= size[order][None, :]).sum(axis=0)) / (1.0 + len(draws))
-    return _back(np.maximum.accumulate(p), order)
+    return _unsort(np.maximum.accumulate(p), order)
 
 
 #: Name -> adjustment of p-values.
@@ -62,7 +62,7 @@ ADJUSTMENTS = {"holm": holm, "bh": benjamini_hochberg, "by": benjamini_yekutieli
 
 
 def adjust(p: Floats, method: str) -> Floats:
-    """Adjusted p-values; missing ones stay missing and do not count.
+    """Adjust p-values; missing ones stay missing and do not count.
 
     Parameters
     ----------
@@ -74,20 +74,21 @@ def adjust(p: Floats, method: str) -> Floats:
     if method not in ADJUSTMENTS:
         raise SpecificationError(f"No adjustment called {method!r}. There are: {', '.join(ADJUSTMENTS)}.")
     values = np.asarray(p, dtype=np.float64)
-    held = ~np.isnan(values)
+    has_value = ~np.isnan(values)
     adjusted = np.full(len(values), np.nan)
-    adjusted[held] = ADJUSTMENTS[method](values[held])
+    adjusted[has_value] = ADJUSTMENTS[method](values[has_value])
     return adjusted
 
 
 def _step_up(p: Floats, factor: float) -> Floats:
+    """Step up from the largest p-value."""
     n = len(p)
     order = np.argsort(-p, kind="stable")
     stepped = np.minimum.accumulate(factor * n / (n - np.arange(n)) * p[order])
-    return _back(np.minimum(stepped, 1.0), order)
+    return _unsort(np.minimum(stepped, 1.0), order)
 
 
-def _back(values: Floats, order: np.ndarray) -> Floats:
+def _unsort(values: Floats, order: np.ndarray) -> Floats:
     """Undo a sort."""
     result = np.empty(len(values))
     result[order] = values

@@ -1,4 +1,4 @@
-"""Residuals side by side, so that a column is one placebo announcement for every event of an announcement."""
+"""Align residuals over exchanges, so that a column is one placebo announcement for all events of an announcement."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def align_placebo_days(
     exchange: Ints,
     clocks: tuple[ExchangeClock, ...],
 ) -> LazyMatrix:
-    """Residuals of the estimation window, matched over exchanges by the clock.
+    """Align the residuals of the estimation window over exchanges by closing times.
 
     Counting sessions back from day 0 drifts apart between exchanges with other holidays. A placebo
     announcement just before a close of the exchange whose day 0 closes first meets the session of
@@ -30,30 +30,30 @@ def align_placebo_days(
 
     Parameters
     ----------
-    residuals, dates : Rowwise (N, M)
+    residuals, dates : LazyMatrix (N, M)
         Residuals in event time, and the dates of their sessions, `NO_DAY` outside the calendar.
     day0, announcement, exchange : (N,) arrays
         Date of day 0, number of the announcement and of the exchange.
-    clocks : tuple of Clock
-        The exchanges' sessions.
+    clocks : tuple of ExchangeClock
+        Sessions of the exchanges.
 
     Returns
     -------
-    Rowwise (N, M)
-        Events of announcements that one calendar sees are as they were, in event time, and so is an event
+    LazyMatrix (N, M)
+        Events of announcements within one calendar stay in event time, and so does an event
         whose day 0 is not the session that closes next. NaN where a session falls outside the
         estimation window or meets a second placebo announcement.
     """
-    kind, columns = _columns(dates, day0=day0, announcement=announcement, exchange=exchange, clocks=clocks)
+    arrangement, columns = _columns(dates, day0=day0, announcement=announcement, exchange=exchange, clocks=clocks)
     if not len(columns):
         return residuals
 
     def read(rows: Ints | slice) -> Floats:
         values = residuals.rows(rows).copy()
-        own = kind[rows]
-        moved = np.flatnonzero(own >= 0)
-        column = columns[own[moved]]
-        values[moved] = np.where(column >= 0, np.take_along_axis(values[moved], column, axis=1), np.nan)
+        own = arrangement[rows]
+        rearranged = np.flatnonzero(own >= 0)
+        column = columns[own[rearranged]]
+        values[rearranged] = np.where(column >= 0, np.take_along_axis(values[rearranged], column, axis=1), np.nan)
         return values
 
     return LazyMatrix(residuals.n, residuals.width, read)
@@ -62,11 +62,14 @@ def align_placebo_days(
 def _columns(
     dates: LazyMatrix, *, day0: Ints, announcement: Ints, exchange: Ints, clocks: tuple[ExchangeClock, ...]
 ) -> tuple[Ints, Ints]:
-    """Which of the rearrangements each event has, (N,), -1 for none, and these, (K, M): columns, -1 for none."""
-    kind = np.full(dates.n, -1, dtype=np.int64)
-    found: list[Ints] = []
+    """Find the arrangement of each event's columns, (N,), -1 for event time, and the K arrangements.
+
+    An arrangement lists a column of the estimation window for each placebo day, (K, M), -1 for none.
+    """
+    arrangement = np.full(dates.n, -1, dtype=np.int64)
+    arrangements: list[Ints] = []
     if (exchange == exchange[:1]).all():
-        return kind, np.empty((0, dates.width), dtype=np.int64)
+        return arrangement, np.empty((0, dates.width), dtype=np.int64)
     for rows in rows_by_code(factorize(announcement)):
         used = np.unique(exchange[rows])
         if len(used) < 2 or all(np.array_equal(clocks[used[0]].closes, clocks[k].closes) for k in used[1:]):
@@ -81,28 +84,28 @@ def _columns(
             own = rows[exchange[rows] == k]
             own = own[[_next(clocks[k], closes.min()) == day0[row] for row in own]]
             if len(own):
-                kind[own] = len(found)
-                found.append(_gathered(dates.rows(own[:1])[0], _next(clocks[k], placebo)))
-    return kind, np.array(found, dtype=np.int64).reshape(len(found), dates.width)
+                arrangement[own] = len(arrangements)
+                arrangements.append(_columns_of(dates.rows(own[:1])[0], _next(clocks[k], placebo)))
+    return arrangement, np.array(arrangements, dtype=np.int64).reshape(len(arrangements), dates.width)
 
 
 def _close(clock: ExchangeClock, day: int) -> float:
-    """Closing instant of a session; nan outside the calendar."""
+    """Look up the closing instant of a session; nan outside the calendar."""
     return float(clock.closes[np.searchsorted(clock.dates, day)]) if day != NO_DAY else np.nan
 
 
 def _next(clock: ExchangeClock, instants: Floats | float) -> Ints:
-    """Dates of the first sessions that close at or after some instants; `NO_DAY` where there is none."""
+    """Find the dates of the first sessions that close at or after some instants; `NO_DAY` where there is none."""
     where = np.searchsorted(clock.closes, instants, side="left")
     padded = np.append(clock.dates, NO_DAY)
     return np.asarray(np.where(np.isnan(instants), NO_DAY, padded[where]))
 
 
-def _gathered(dates: Ints, wanted: Ints) -> Ints:
-    """Columns of the wanted dates; of a date that is wanted more than once only the last time, -1 otherwise."""
+def _columns_of(dates: Ints, requested: Ints) -> Ints:
+    """Find the columns of requested dates, -1 where there is none; a date requested twice counts the last time only."""
     order = np.argsort(dates, kind="stable")
-    where = np.minimum(np.searchsorted(dates, wanted, sorter=order), len(dates) - 1)
+    where = np.minimum(np.searchsorted(dates, requested, sorter=order), len(dates) - 1)
     column = order[where]
-    last = np.append(wanted[1:] != wanted[:-1], True)
-    found = (dates[column] == wanted) & (wanted != NO_DAY) & last
-    return np.where(found, column, -1)
+    is_last = np.append(requested[1:] != requested[:-1], True)
+    is_there = (dates[column] == requested) & (requested != NO_DAY) & is_last
+    return np.where(is_there, column, -1)

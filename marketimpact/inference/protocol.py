@@ -1,4 +1,4 @@
-"""What a test is: a name, a null, when it holds, and a pure function of a sample."""
+"""Significance tests: a name, a null hypothesis, when the test is valid, and a pure function of a sample."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Alternative = Literal["two-sided", "greater", "less"]
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """Whether a test keeps its size, after the simulations of docs/size_and_power.md.
+    """Conditions under which a test keeps its size, from the simulations of docs/size_and_power.md.
 
     Attributes
     ----------
@@ -30,18 +30,18 @@ class Holds:
     both : Level
         Shared dates and raised idiosyncratic variance.
     min_events : int
-        Fewest events with which it does; below, its size at nominal 5% was simulated above 8%.
+        Fewest events with which it keeps its size; below, the simulated size at nominal 5% is above 8%.
     min_clusters : int
-        Fewest dates with which it does, or with which it can reject at 5% at all.
+        Fewest dates with which it keeps its size, or with which it can reject at 5% at all.
     clusters_apart : bool
         Whether windows of different clusters must not have days in common.
     clusters_alike : bool
         Whether clusters must be of similar size.
     exchanges_apart : {"yes", "one session", "no"}
-        Whether it does when the events' exchanges are hardly open together: for any window, for one of a
-        single session, or not at all; see docs/procedures/cross_market.md.
+        Whether it keeps its size when the events' exchanges are hardly open together: for any window, for a window
+        of one session, or not at all; see docs/procedures/cross_market.md.
     because : str
-        Why a test does not hold where the reason is its own, neither shared days nor a raised variance.
+        Why a test is not valid where the reason is neither shared days nor a raised variance.
     """
 
     separate: Level
@@ -56,7 +56,7 @@ class Holds:
     because: str = ""
 
     def level(self, *, shared: bool, variance: bool) -> Level:
-        """Level for a structure of events."""
+        """Look up how well the test keeps its size for events that share days, or raise the variance."""
         if shared:
             return self.both if variance else self.shared_date
         return self.event_variance if variance else self.separate
@@ -64,10 +64,10 @@ class Holds:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a test found; a test that cannot speak has ``statistic = nan`` and a note.
+    """Result of a test; an undefined test has ``statistic = nan`` and a note.
 
     `n_events` is given only by tests that use other events than those with a return in the window.
-    `doubt` says why the p-value should not be relied on for these data, whatever `Holds` says.
+    `doubt` says why the p-value is not reliable for these data, whatever `Holds` says.
     `p_greater` and `p_less` are given by tests whose null distribution need not be symmetric.
     """
 
@@ -95,7 +95,7 @@ class SignificanceTest:
     null : str
         The null hypothesis.
     estimate : str
-        What `Outcome.estimate` is.
+        What `Outcome.estimate` measures.
     distribution : str
         Of the statistic under the null.
     source : str
@@ -105,10 +105,10 @@ class SignificanceTest:
     run : callable
         From a `Sample` to an `Outcome`.
     sides : {"symmetric", "own", "none"}
-        How a one-sided p-value is had: half the two-sided one, since the statistic is symmetric under
-        the null; from the outcome, which carries both; or not at all, since the statistic has no sign.
+        How to get a one-sided p-value: half the two-sided one, since the statistic is symmetric under
+        the null; from the outcome, which has both; or not at all, since the statistic has no sign.
     refits : bool
-        Whether it asks the market for the returns again instead of looking at abnormal returns.
+        Whether it estimates from returns again instead of using abnormal returns.
     """
 
     name: str
@@ -123,7 +123,7 @@ class SignificanceTest:
 
 
 def one_sided(test: SignificanceTest, outcome: Outcome, alternative: Alternative) -> float:
-    """p-value against the alternative; nan for a test whose statistic has no sign."""
+    """Compute the p-value against the alternative; nan for a test whose statistic has no sign."""
     if alternative == "two-sided":
         return outcome.p_value
     if test.sides == "none":
@@ -136,5 +136,5 @@ def one_sided(test: SignificanceTest, outcome: Outcome, alternative: Alternative
 
 
 def no_result(note: str, estimate: float = nan) -> Outcome:
-    """Outcome of a test that cannot speak."""
+    """Return the outcome of a test that is undefined for the sample, with the reason."""
     return Outcome(estimate, nan, nan, note=note)

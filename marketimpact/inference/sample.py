@@ -1,4 +1,4 @@
-"""What the tests look at: one window of the usable events, each derived quantity computed once."""
+"""Input to the tests over events: one event window, one row per event, each derived quantity computed once."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.factorize import Factorized, factorize
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.events.exchange_clocks import ExchangeClock
+from marketimpact.inference.correlation.by_pairs import MeanCorrelation
 from marketimpact.inference.correlation.overlap import Overlap, connected_groups, overlap_of
-from marketimpact.inference.correlation.pairs import MeanCorrelation, PairCorrelations
+from marketimpact.inference.correlation.pairs import PairCorrelations
 
 __all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample"]
 
 
 @dataclass(frozen=True, slots=True)
 class Portfolios:
-    """Equal-weighted portfolios as G events of their own.
+    """G equal-weighted portfolios, to be tested like events.
 
     One per day-0 date, and per exchange where some of these are hardly open together.
 
@@ -30,14 +31,16 @@ class Portfolios:
         CAR of the portfolio (fraction) and its exact forecast standard error.
     df, n_events : (G,) arrays
         Degrees of freedom; number of members.
-    residuals, residual_dates : Rowwise (G, M)
-        Residuals, and their dates as days since 1970-01-01, `NO_DAY` where there is none.
+    residuals : LazyMatrix (G, M)
+        Residuals of the estimation window (fraction per session), NaN where missing.
+    residual_dates : LazyMatrix (G, M)
+        Their dates as days since 1970-01-01, `NO_DAY` where there is none.
     dates : (G, L) array
         Dates of the window, `NO_DAY` where no member has a return.
     exchange : (G,) array
         Number of each portfolio's exchange; 0 where portfolios hold several.
-    clocks : tuple of Clock
-        The exchanges' sessions.
+    clocks : tuple of ExchangeClock
+        Sessions of the exchanges.
     """
 
     car: Floats
@@ -51,7 +54,7 @@ class Portfolios:
     clocks: tuple[ExchangeClock, ...]
 
     def take(self, rows: Ints) -> Portfolios:
-        """Some of the portfolios."""
+        """Select portfolios."""
         names = ("car", "se", "df", "n_events", "dates", "exchange")
         return replace(
             self,
@@ -63,12 +66,12 @@ class Portfolios:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Abnormal returns of every usable event, those without a return in the window too.
+    """Abnormal returns of all P usable events, also of those without a return in the window.
 
     Attributes
     ----------
-    placebo : Rowwise (P, M)
-    event_ar, event_se : Rowwise (P, W)
+    placebo : LazyMatrix (P, M)
+    event_ar, event_se : LazyMatrix (P, W)
     sigma : (P,) array
         As in `Sample`.
     """
@@ -81,56 +84,57 @@ class Pool:
 
 @dataclass(frozen=True)
 class Sample:
-    """One window of N events that have at least one abnormal return in it.
+    """N events that have at least one abnormal return in an event window of L sessions.
+
+    M is the number of sessions of the estimation window, W of the widest event window kept. Returns, abnormal returns
+    and standard errors are fractions, dates are days since 1970-01-01.
 
     Attributes
     ----------
     car, se : (N,) arrays
-        Cumulative abnormal return (fraction) and its exact forecast standard error.
-    sigma, df : (N,) arrays
-        Residual standard deviation and degrees of freedom of the estimation window.
-    n_days : (N,) array
-        Days of the window with an abnormal return.
-    n_obs : (N,) array
-        Usable days of the estimation window.
-    residuals : Rowwise (N, M)
-        Abnormal returns of the estimation window, NaN where missing.
-    residual_dates : Rowwise (N, M)
-        Their dates as days since 1970-01-01, `NO_DAY` outside the calendar.
-    placebo : Rowwise (N, M)
-        The residuals in event time, and for announcements that exchanges with other holidays hear put side by
-        side by the clock, so that a column is one placebo announcement: see `side_by_side`.
-    window_dates : Rowwise (N, L)
+        Cumulative abnormal return and its exact forecast standard error.
+    sigma : (N,) array
+        Residual standard deviation of the estimation window, per session.
+    df : (N,) array
+        Degrees of freedom of the estimation.
+    n_days, n_obs : (N,) arrays
+        Sessions with an abnormal return in the window; usable sessions of the estimation window.
+    residuals, residual_dates : LazyMatrix (N, M)
+        Abnormal returns of the estimation window, NaN where missing; their dates, `NO_DAY` outside the calendar.
+    placebo : LazyMatrix (N, M)
+        The residuals, aligned so that a column is one placebo announcement for all events of an announcement, also
+        across exchanges with other holidays: see `align_placebo_days`.
+    window_dates : LazyMatrix (N, L)
         Dates of the window, `NO_DAY` where there is no abnormal return.
-    event_ar, event_se : Rowwise (N, W)
-        Abnormal returns of the whole event window and their forecast standard errors, NaN where missing.
-    pool : Pool
-        The same of every usable event; tests of daily averages use them all.
+    event_ar, event_se : LazyMatrix (N, W)
+        Abnormal returns of the widest event window and their forecast standard errors, NaN where missing.
     columns : slice
-        The window within the event window.
+        The window's sessions among the W.
+    pool : Pool
+        Abnormal returns of all usable events, for tests of daily averages.
     cluster : (N,) array
-        Number of each event's announcement, of its day 0 where events have no announcement, or of
-        what else the user clusters by.
+        Number of each event's announcement, of its day 0 where events have no announcement, or of another column that
+        the user clusters by.
+    cluster_label : str
+        What clusters are, in the plural, for notes.
     exchange : (N,) array
         Number of each event's exchange.
-    clocks : tuple of Clock
-        The exchanges' sessions.
+    clocks : tuple of ExchangeClock
+        Sessions of the exchanges.
     symbol, firm : (N,) arrays
         Number of each event's security, and of its firm; listings of one firm share it.
-    intercept : bool
-        Whether the model estimates a constant.
     n_day0 : int
         Number of day-0 dates.
-    panel : callable
-        Gives returns and regressors of both windows: ``y (N, M), x (N, M, p), y (N, L), x (N, L, p)``.
-    portfolios : callable
-        Gives `Portfolios`; only tests that need them pay for them.
-    pairs : Pairs
+    pattern : (N,) array
+        Number of each event's day pattern in `pairs`.
+    pairs : PairCorrelations
         Correlations of residuals, kept for all windows and groups of one result.
-    layout : (N,) array
-        Number of each event's layout in `pairs`.
-    clusters_are : str
-        What clusters are, for notes.
+    intercept : bool
+        Whether the model estimates a constant.
+    panel : callable
+        Returns ``y (N, M), x (N, M, p), y (N, L), x (N, L, p)``: returns and regressors of both windows.
+    portfolios : callable
+        Returns `Portfolios`; they are estimated only for tests that need them.
     """
 
     car: Floats
@@ -139,30 +143,34 @@ class Sample:
     df: Ints
     n_days: Ints
     n_obs: Ints
+
     residuals: LazyMatrix
     residual_dates: LazyMatrix
     placebo: LazyMatrix
     window_dates: LazyMatrix
     event_ar: LazyMatrix
     event_se: LazyMatrix
-    pool: Pool
     columns: slice
+    pool: Pool
+
     cluster: Ints
     exchange: Ints
     clocks: tuple[ExchangeClock, ...]
     symbol: Ints
     firm: Ints
-    intercept: bool
     n_day0: int
+
+    pattern: Ints = field(repr=False)
+    pairs: PairCorrelations = field(repr=False)
+
+    intercept: bool
     panel: Callable[[], tuple[Floats, Floats, Floats, Floats]] = field(repr=False)
     portfolios: Callable[[], Portfolios] = field(repr=False)
-    pairs: PairCorrelations = field(repr=False)
-    layout: Ints = field(repr=False)
-    clusters_are: str = "dates"
+    cluster_label: str = "dates"
 
     @property
     def n(self) -> int:
-        """Number of events."""
+        """Number of events, N."""
         return len(self.car)
 
     @cached_property
@@ -177,58 +185,58 @@ class Sample:
 
     @property
     def length(self) -> int:
-        """Days of the window."""
+        """Sessions of the window, L."""
         return int(self.columns.stop - self.columns.start)
 
     @property
     def dates(self) -> Ints:
         """Dates of the window, (N, L), `NO_DAY` where there is no abnormal return."""
-        return self.window_dates.whole
+        return self.window_dates.to_array()
 
     @cached_property
     def ar(self) -> Floats:
         """Abnormal returns of the window, (N, L), NaN where missing."""
-        return np.asarray(self.event_ar.whole[:, self.columns])
+        return np.asarray(self.event_ar.to_array()[:, self.columns])
 
     @cached_property
     def sar(self) -> Floats:
         """Standardised abnormal returns of the window, (N, L)."""
-        return np.asarray(self.ar / self.event_se.whole[:, self.columns])
+        return np.asarray(self.ar / self.event_se.to_array()[:, self.columns])
 
     @cached_property
-    def groups(self) -> Factorized:
-        """The clusters: which of them each event is in, and their sizes."""
+    def clusters(self) -> Factorized:
+        """Code of each event's cluster, and the sizes of the clusters."""
         return factorize(self.cluster)
 
     @cached_property
     def n_clusters(self) -> int:
         """Number of clusters."""
-        return len(self.groups.counts)
+        return len(self.clusters.counts)
 
     @cached_property
     def effective_clusters(self) -> float:
-        """Clusters of equal size that would weigh events as unevenly: ``(sum n)^2 / sum n^2``."""
-        sizes = self.groups.counts.astype(np.float64)
+        """Effective number of clusters, ``(sum n)^2 / sum n^2``: their number where all have equal size."""
+        sizes = self.clusters.counts.astype(np.float64)
         return float(sizes.sum() ** 2 / (sizes**2).sum())
 
     @cached_property
-    def kinds(self) -> Factorized:
-        """The layouts of these events: which of them each event is of, their sizes and first events."""
-        return factorize(self.layout)
+    def day_patterns(self) -> Factorized:
+        """Day patterns of these events: code of each event's pattern, the patterns' sizes and first events."""
+        return factorize(self.pattern)
 
     @cached_property
     def overlap(self) -> Overlap:
-        """Pairs of layouts, by their places in `day_patterns`, that share days of the window."""
-        first = self.kinds.first_rows
+        """Pairs of day patterns, numbered as in `day_patterns`, that share days of the window."""
+        first = self.day_patterns.first_rows
         return overlap_of(self.window_dates.rows(first), self.exchange[first], self.clocks)
 
     @cached_property
     def mean_correlation(self) -> MeanCorrelation:
         """Overlap-weighted average correlation of estimation-window residuals."""
-        layouts, counts = self.kinds.values, self.kinds.counts
-        one, other = counts[self.overlap.one], counts[self.overlap.other]
+        patterns, size = self.day_patterns.values, self.day_patterns.counts
+        one, other = size[self.overlap.one], size[self.overlap.other]
         number = np.where(self.overlap.one == self.overlap.other, one * (one - 1) // 2, one * other)
-        value, used = self.pairs.weighted(self.overlap, layouts)
+        value, used = self.pairs.weighted(self.overlap, patterns)
         total, n_pairs, n_used = float(value[number > 0].sum()), int(number.sum()), int(used[number > 0].sum())
         if not n_pairs:
             return MeanCorrelation(0.0, 0, 0)
@@ -240,8 +248,8 @@ class Sample:
 
     @cached_property
     def n_blocks(self) -> int:
-        """Groups of events whose windows are chained by common days."""
-        return connected_groups(len(self.kinds.counts), self.overlap.one, self.overlap.other)[0]
+        """Number of groups of events whose windows are connected by common days."""
+        return connected_groups(len(self.day_patterns.counts), self.overlap.one, self.overlap.other)[0]
 
     @cached_property
     def shares_days(self) -> bool:
@@ -250,39 +258,39 @@ class Sample:
 
     @cached_property
     def asynchronous(self) -> bool:
-        """Whether events that hear the same news trade on exchanges that are hardly open at the same time."""
-        return bool(self.overlap.far.any())
+        """Whether events of the same news trade on exchanges that are hardly open at the same time."""
+        return bool(self.overlap.asynchronous.any())
 
     @cached_property
     def clusters_overlap(self) -> bool:
         """Whether windows of different clusters have days in common."""
-        n, codes = len(self.kinds.values), self.kinds.codes
+        place, n = self.day_patterns.codes, len(self.day_patterns.counts)
         low, high = np.full(n, np.iinfo(np.int64).max), np.full(n, -1)
-        np.minimum.at(low, codes, self.cluster)
-        np.maximum.at(high, codes, self.cluster)
+        np.minimum.at(low, place, self.cluster)
+        np.maximum.at(high, place, self.cluster)
         one, other = self.overlap.one, self.overlap.other
         return bool((np.minimum(low[one], low[other]) < np.maximum(high[one], high[other])).any())
 
     @cached_property
-    def listed_twice(self) -> int:
-        """Firms of which two listings are counted as events of days in common."""
-        firm, layout = factorize(self.firm).codes, self.kinds.codes
+    def n_dual_listed(self) -> int:
+        """Number of firms of which two listings count as events with days in common."""
+        firm, place = factorize(self.firm).codes, self.day_patterns.codes
         low, high = np.full(self.n, np.iinfo(np.int64).max), np.full(self.n, -1)
         np.minimum.at(low, firm, self.symbol)
         np.maximum.at(high, firm, self.symbol)
-        met, number = set(self.overlap.pairs()) if (low < high).any() else set(), 0
-        for both in np.flatnonzero(low < high).tolist():
-            rows = np.flatnonzero(firm == both)
+        sharing, number = set(self.overlap.pairs()) if (low < high).any() else set(), 0
+        for dual_listed in np.flatnonzero(low < high).tolist():
+            rows = np.flatnonzero(firm == dual_listed)
             number += any(
-                (min(layout[i], layout[j]), max(layout[i], layout[j])) in met
+                (min(place[i], place[j]), max(place[i], place[j])) in sharing
                 for i in rows
                 for j in rows
                 if self.symbol[i] < self.symbol[j]
             )
         return number
 
-    def moved(self, car: Floats, event_ar: Floats, pool_ar: Floats) -> Sample:
-        """The same events and days with other abnormal returns, as if day 0 had been elsewhere.
+    def with_abnormal_returns(self, car: Floats, event_ar: Floats, pool_ar: Floats) -> Sample:
+        """Replace the abnormal returns of the event window, as if day 0 had been on other dates.
 
         Parameters
         ----------
@@ -291,18 +299,18 @@ class Sample:
 
         Notes
         -----
-        What depends on dates and residuals only is handed on instead of being computed again.
-        `panel` and `portfolios` still ask the market about the true days.
+        What depends on dates and residuals alone is kept instead of being computed again. `panel` and `portfolios`
+        still return those of the true dates.
         """
         pool = replace(self.pool, event_ar=LazyMatrix.of(pool_ar))
         other = replace(self, car=car, event_ar=LazyMatrix.of(event_ar), pool=pool)
-        for name in _OF_DAYS:
+        for name in _FROM_DATES_AND_RESIDUALS:
             other.__dict__[name] = getattr(self, name)
         return other
 
 
-#: What a sample derives from dates and residuals alone.
-_OF_DAYS = (
-    "q", "groups", "n_clusters", "effective_clusters", "kinds", "overlap", "mean_correlation", "n_blocks",
-    "shares_days", "asynchronous", "clusters_overlap", "listed_twice",
+#: Properties of a sample that depend on dates and residuals alone.
+_FROM_DATES_AND_RESIDUALS = (
+    "q", "clusters", "n_clusters", "effective_clusters", "day_patterns", "overlap", "mean_correlation", "n_blocks",
+    "shares_days", "asynchronous", "clusters_overlap", "n_dual_listed",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which tests hold for the events at hand: validity is data, row by row."""
+"""Run tests and say for each of them whether it is valid for the events at hand."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from marketimpact.inference.families.correlation_adjusted import mean_correlatio
 from marketimpact.inference.protocol import Alternative, Level, Outcome, SignificanceTest, no_result, one_sided
 from marketimpact.inference.sample import Sample
 
-__all__ = ["ONE_DATE", "SampleStructure", "TestResult", "structure", "test_table", "verdicts"]
+__all__ = ["ONE_DATE", "JudgedOutcome", "SampleStructure", "run_tests", "structure", "tests_frame"]
 
 ONE_DATE = (
-    "All events share one date: no test can tell a common effect of the announcement from another "
-    "common shock of that day. Only more dates, or a factor that carries the shock, can."
+    "All events share one date: no test can distinguish a common effect of the announcement from another "
+    "common shock of that day. Only more dates, or a factor that captures the shock, can."
 )
-#: Level at which a rise in variance is taken as seen.
+#: Significance level of the test for a rise in variance.
 VARIANCE_LEVEL = 0.05
-#: Clusters are alike when their effective number is at least this share of their number.
-ALIKE = 0.8
+#: Clusters count as equal in size when their effective number is at least this share of their number.
+EQUAL_SIZE_SHARE = 0.8
 
 _COLUMNS = {
     "test": pl.String,
@@ -42,7 +42,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class SampleStructure:
-    """What about the events decides which tests hold.
+    """Properties of the events on which the validity of tests depends.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class SampleStructure:
     n_clusters : int
         Announcements, or day-0 dates where events have no announcement.
     n_blocks : int
-        Groups of events whose windows are chained by common days; one means a single date in
+        Groups of events whose windows are connected by common days; one means a single date in
         effect.
     shares_days : bool
         Whether any two events have a day of the window in common.
@@ -61,17 +61,17 @@ class SampleStructure:
     variance_p : float
         One-sided p-value of that ratio against 1, chi-squared; too small under fat tails.
     effective_clusters : float
-        Clusters of equal size that would weigh events as unevenly.
+        Effective number of clusters: their number where all have equal size, less where sizes differ.
     asynchronous : bool
-        Whether events that hear the same news trade on exchanges that are hardly open at the same time.
+        Whether events of the same news trade on exchanges that are hardly open at the same time.
     n_sessions : int
         Sessions of the window.
     clusters_overlap : bool
         Whether windows of different clusters have days in common.
-    listed_twice : int
-        Firms of which two listings are counted as events of days in common.
-    clusters_are : str
-        What clusters are, for notes.
+    n_dual_listed : int
+        Firms of which two listings count as events with days in common.
+    cluster_label : str
+        What clusters are, in the plural, for notes.
     """
 
     n_events: int
@@ -84,22 +84,22 @@ class SampleStructure:
     asynchronous: bool
     n_sessions: int
     clusters_overlap: bool
-    listed_twice: int
-    clusters_are: str
+    n_dual_listed: int
+    cluster_label: str
 
     @property
     def clusters_differ(self) -> bool:
         """Whether clusters are of very unequal size."""
-        return self.effective_clusters < ALIKE * self.n_clusters
+        return self.effective_clusters < EQUAL_SIZE_SHARE * self.n_clusters
 
     @property
     def variance_rose(self) -> bool:
-        """Whether the events raised the variance, as far as the sample shows."""
+        """Whether the variance rose significantly at the events."""
         return self.variance_p < VARIANCE_LEVEL
 
 
 def structure(sample: Sample) -> SampleStructure:
-    """Describe how the events of a sample hang together."""
+    """Describe the clusters, common days and variance of the events of a sample."""
     ratio, p = _variance_ratio(sample)
     return SampleStructure(
         n_events=sample.n,
@@ -112,13 +112,13 @@ def structure(sample: Sample) -> SampleStructure:
         asynchronous=sample.asynchronous,
         n_sessions=sample.length,
         clusters_overlap=sample.clusters_overlap,
-        listed_twice=sample.listed_twice,
-        clusters_are=sample.clusters_are,
+        n_dual_listed=sample.n_dual_listed,
+        cluster_label=sample.cluster_label,
     )
 
 
 def _variance_ratio(sample: Sample) -> tuple[float, float]:
-    """Event-variance ratio; a common shock does not show in it, so r is taken out of the divisor."""
+    """Estimate the event-variance ratio; the spread leaves out a common shock, so the divisor does too."""
     if sample.n < 3:
         return np.nan, np.nan
     r = mean_correlation(sample).value
@@ -130,19 +130,19 @@ def _variance_ratio(sample: Sample) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class TestResult:
-    """What a test found, and whether to believe it.
+class JudgedOutcome:
+    """Outcome of a test, and whether the test is valid for the events.
 
     Attributes
     ----------
     test : SignificanceTest
     outcome : Outcome
     n_events : int
-        Events the test looked at.
+        Events that the test used.
     why_not : str
-        Why the test does not hold for these events, or found nothing; empty where it holds.
+        Why the test is not valid for these events, or has no statistic; empty where it is valid.
     note : str
-        That, what the test itself notes, what it takes for granted, and caveats.
+        That, the note of the test itself, its assumptions, and caveats.
     """
 
     test: SignificanceTest
@@ -153,30 +153,31 @@ class TestResult:
 
     @property
     def valid(self) -> bool:
-        """Whether the test spoke and keeps its size for these events."""
+        """Whether the test has a statistic and keeps its size for these events."""
         return not self.why_not
 
 
-def verdicts(
+def run_tests(
     tests: Sequence[SignificanceTest], sample: Sample, alternative: Alternative = "two-sided"
-) -> list[TestResult]:
-    """Run tests and judge whether they hold for these events, in the order asked."""
+) -> list[JudgedOutcome]:
+    """Run tests and judge whether they are valid for these events, in the order given."""
     if sample.n == 0:
         nothing = no_result("no event has a return in this window")
-        return [TestResult(test, nothing, 0, nothing.note, nothing.note) for test in tests]
+        return [JudgedOutcome(test, nothing, 0, nothing.note, nothing.note) for test in tests]
     facts = structure(sample)
     return [_judged(test, test.run(sample), sample.n, facts, alternative) for test in tests]
 
 
 def _judged(
     test: SignificanceTest, outcome: Outcome, n: int, facts: SampleStructure, alternative: Alternative
-) -> TestResult:
+) -> JudgedOutcome:
+    """Judge an outcome by the structure of the sample, and collect its notes."""
     outcome = replace(outcome, p_value=one_sided(test, outcome, alternative))
     level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
     why_not = _why_not(test, facts, level) or (outcome.doubt and f"does not hold: {outcome.doubt}")
-    sideless = alternative != "two-sided" and test.sides == "none"
+    has_no_direction = alternative != "two-sided" and test.sides == "none"
     notes = (
-        "has no direction, so no one-sided p" if sideless else "",
+        "has no direction, so no one-sided p" if has_no_direction else "",
         outcome.note,
         why_not or _assumed(test, facts, level),
         *_caveats(facts),
@@ -184,31 +185,31 @@ def _judged(
     if np.isnan(outcome.statistic):
         why_not = outcome.note or "gave no statistic"
     n_events = n if outcome.n_events is None else outcome.n_events
-    return TestResult(test, outcome, n_events, why_not, "; ".join(note for note in notes if note))
+    return JudgedOutcome(test, outcome, n_events, why_not, "; ".join(note for note in notes if note))
 
 
-def test_table(
+def tests_frame(
     tests: Sequence[SignificanceTest], sample: Sample, alternative: Alternative = "two-sided"
 ) -> pl.DataFrame:
-    """One row per test, those that hold for these events first.
+    """Run tests and return one row per test, valid ones first.
 
     Returns
     -------
     polars.DataFrame
         ``test, null, estimate, se, statistic, df, p_value, mde, n_events, valid, note``.
     """
-    # a test of one direction spends its whole level there
+    # a one-sided test has its whole level on one side
     level = LEVEL if alternative == "two-sided" else 2.0 * LEVEL
-    rows = [_row(verdict, level) for verdict in verdicts(tests, sample, alternative)]
+    rows = [_row(judged, level) for judged in run_tests(tests, sample, alternative)]
     frame = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
     return frame.sort("valid", descending=True, maintain_order=True)
 
 
-def _row(verdict: TestResult, level: float) -> tuple[object, ...]:
+def _row(judged: JudgedOutcome, level: float) -> tuple[object, ...]:
     def number(value: float) -> float | None:
         return None if np.isnan(value) else float(value)
 
-    test, outcome = verdict.test, verdict.outcome
+    test, outcome = judged.test, judged.outcome
     return (
         test.name,
         test.null,
@@ -218,40 +219,40 @@ def _row(verdict: TestResult, level: float) -> tuple[object, ...]:
         number(outcome.df),
         float(outcome.p_value),
         number(_detectable(test, outcome, level)),
-        verdict.n_events,
-        verdict.valid,
-        verdict.note,
+        judged.n_events,
+        judged.valid,
+        judged.note,
     )
 
 
 def _detectable(test: SignificanceTest, outcome: Outcome, level: float) -> float:
-    """Smallest effect, in the unit of the estimate, that a t or normal test finds in 80 of 100 samples."""
-    known = test.sides == "symmetric" and np.isfinite(outcome.se) and outcome.se > 0 and np.isfinite(outcome.estimate)
-    if not known or test.distribution[0] not in "tN":
+    """Minimum effect, in the unit of the estimate, that a t or normal test detects with 80% power."""
+    has_se = test.sides == "symmetric" and np.isfinite(outcome.se) and outcome.se > 0 and np.isfinite(outcome.estimate)
+    if not has_se or test.distribution[0] not in "tN":
         return np.nan
     return float(minimum_detectable_effect(outcome.se, np.inf if np.isnan(outcome.df) else outcome.df, level=level))
 
 
 def _why_not(test: SignificanceTest, facts: SampleStructure, level: Level) -> str:
-    """Why a test does not hold for these events; empty where it does."""
+    """Say why a test is not valid for these events; empty where it is."""
     holds = test.holds
     if facts.n_clusters < holds.min_clusters:
-        return f"does not hold: needs at least {holds.min_clusters} {facts.clusters_are}, here are {facts.n_clusters}"
+        return f"does not hold: needs at least {holds.min_clusters} {facts.cluster_label}, here are {facts.n_clusters}"
     if facts.n_events < holds.min_events:
         return f"does not hold: needs at least {holds.min_events} events, here are {facts.n_events}"
     if holds.clusters_apart and facts.clusters_overlap:
         return (
-            f"does not hold: windows of different {facts.clusters_are} have days in common, so the "
-            f"{facts.clusters_are} are not separate draws"
+            f"does not hold: windows of different {facts.cluster_label} have days in common, so the "
+            f"{facts.cluster_label} are not independent draws"
         )
     if holds.clusters_alike and facts.clusters_differ:
         return (
-            f"does not hold: the {facts.n_clusters} {facts.clusters_are} are of very unequal size and weigh like "
-            f"{facts.effective_clusters:.1f} equal ones"
+            f"does not hold: the {facts.n_clusters} {facts.cluster_label} are of very unequal size "
+            f"(their effective number is {facts.effective_clusters:.1f})"
         )
-    too_often = _across_exchanges(test, facts)
-    if too_often or level != "no":
-        return too_often
+    rejects_too_often = _across_exchanges(test, facts)
+    if rejects_too_often or level != "no":
+        return rejects_too_often
     reasons = []
     if facts.shares_days and holds.shared_date == "no":
         reasons.append("takes events as independent, but they share days and so a common shock")
@@ -261,7 +262,7 @@ def _why_not(test: SignificanceTest, facts: SampleStructure, level: Level) -> st
 
 
 def _across_exchanges(test: SignificanceTest, facts: SampleStructure) -> str:
-    """Why a test does not hold for exchanges that are hardly open together; empty where it does."""
+    """Say why a test is not valid across exchanges that are hardly open together; empty where it is."""
     apart = test.holds.exchanges_apart
     if not facts.asynchronous or apart == "yes" or (apart == "one session" and facts.n_sessions == 1):
         return ""
@@ -270,7 +271,7 @@ def _across_exchanges(test: SignificanceTest, facts: SampleStructure) -> str:
 
 
 def _assumed(test: SignificanceTest, facts: SampleStructure, level: Level) -> str:
-    """What a test that holds takes for granted."""
+    """State what a valid test assumes."""
     if level == "nearly":
         return "slightly liberal when " + (
             "events share days" if facts.shares_days else "the event raises the variance"
@@ -281,10 +282,11 @@ def _assumed(test: SignificanceTest, facts: SampleStructure, level: Level) -> st
 
 
 def _caveats(facts: SampleStructure) -> list[str]:
+    """Collect caveats that concern every test of these events."""
     caveats = []
     if facts.n_blocks == 1 and facts.n_events > 1:
-        caveats.append("one date: a common effect cannot be told from a common shock")
-    if facts.listed_twice:
-        firms = "1 firm" if facts.listed_twice == 1 else f"{facts.listed_twice} firms"
+        caveats.append("one date: a common effect cannot be distinguished from a common shock")
+    if facts.n_dual_listed:
+        firms = "1 firm" if facts.n_dual_listed == 1 else f"{facts.n_dual_listed} firms"
         caveats.append(f"two listings of {firms} count as separate events: see marketimpact.one_listing")
     return caveats

@@ -15,7 +15,7 @@ from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.estimates import Estimates, has_car
 from marketimpact.estimation.windows import check_window
-from marketimpact.inference import Alternative, PairCorrelations, Sample, SignificanceTest, select_tests, test_table
+from marketimpact.inference import Alternative, PairCorrelations, Sample, SignificanceTest, select_tests, tests_frame
 from marketimpact.market.market import Market
 from marketimpact.models import Model
 from marketimpact.study import regressions
@@ -201,7 +201,7 @@ class StudyResult:
         """
         if alternative not in ("two-sided", "greater", "less"):
             raise SpecificationError(f"alternative={alternative!r}: choose 'two-sided', 'greater' or 'less'.")
-        return test_table(select_tests(tests), self.sample(first, last), alternative)
+        return tests_frame(select_tests(tests), self.sample(first, last), alternative)
 
     def single_tests(self, first: int, last: int) -> pl.DataFrame:
         """Test every event by itself, and correct for looking at all of them.

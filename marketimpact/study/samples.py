@@ -8,7 +8,7 @@ from marketimpact.core.arrays import NO_DAY, Floats, Ints
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.events.exchange_clocks import hardly_overlapping
-from marketimpact.inference import PairCorrelations, Pool, Rows, Sample, layouts
+from marketimpact.inference import EventResiduals, PairCorrelations, Pool, Sample, day_patterns
 from marketimpact.study.event_groups import clusters, exchanges, firm_numbers
 from marketimpact.study.portfolios import portfolios
 
@@ -82,27 +82,27 @@ def sample_of(
             pool, window, exchange=exchange[rows] if values.settings.strict else exchange, clocks=clocks
         ),
         pairs=pairs,
-        layout=pairs.layout[rows],
-        clusters_are="dates" if clustered_by is None else f"clusters ({clustered_by})",
+        pattern=pairs.patterns.codes[rows],
+        cluster_label="dates" if clustered_by is None else f"clusters ({clustered_by})",
     )
 
 
 def pairs_of(values: Estimates) -> PairCorrelations:
     """Prepare the correlations of residuals of pairs of events, which are the same for all windows."""
     exchange, clocks = exchanges(values.positions.security, values.market)
-    rows = Rows(values.residual_rows, values.date_rows, exchange, clocks)
+    rows = EventResiduals(values.residual_rows, values.date_rows, exchange, clocks)
     day0 = values.events["date"].to_physical().to_numpy().astype(np.int64)
-    patterns = layouts(
+    patterns = day_patterns(
         values.residual_rows,
         values.fit.n_obs,
         day0=day0,
         exchange=exchange,
-        held=values.present,
+        present=values.present,
         by_gaps=bool(
             hardly_overlapping(clocks).any()
         ),  # a pair counts there only if both orders of closing have enough sessions
     )
-    return PairCorrelations(rows, patterns.of, patterns.place, patterns.ragged)
+    return PairCorrelations(rows, patterns)
 
 
 def _panel(part: Estimates, window: tuple[int, int]) -> tuple[Floats, Floats, Floats, Floats]:

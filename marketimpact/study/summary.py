@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core import limits
-from marketimpact.inference import DEFAULT_TESTS, ONE_DATE, band_of, minimum_detectable_effect, structure, test_table
+from marketimpact.inference import DEFAULT_TESTS, ONE_DATE, band_of, minimum_detectable_effect, structure, tests_frame
 from marketimpact.study.questions import Questions
 
 __all__ = ["as_lines", "headline_window", "reasons", "title"]
@@ -38,7 +38,7 @@ def _headline(result: Questions) -> list[str]:
     if np.isfinite(se):
         smallest = float(minimum_detectable_effect(se, df))
         lines.append(f"    minimum detectable effect {_size(smallest, result).lstrip('+')} (80% power, 5% level)")
-    tests = test_table(DEFAULT_TESTS, sample).filter(pl.col("valid"))
+    tests = tests_frame(DEFAULT_TESTS, sample).filter(pl.col("valid"))
     for row in tests.head(2).iter_rows(named=True):
         lines.append(f"    {row['test']}: statistic {row['statistic']:.2f}, p = {row['p_value']:.3f}")
     if structure(sample).n_blocks == 1 and sample.n > 1:

@@ -80,7 +80,7 @@ def test_events_without_a_label_are_one_cluster_whatever_others_are_called():
     number = pl.Series("announcement_id", [-1, None, 5] * SYMBOLS)
     events = result.events.drop("mic", "date_given").with_columns(number)
     study = mi.EventStudy(estimation_window=(-150, -11), event_window=(-3, 3))
-    assert study.run(events, result.market).sample(0, 1).groups.counts.tolist() == [SYMBOLS] * 3
+    assert study.run(events, result.market).sample(0, 1).clusters.counts.tolist() == [SYMBOLS] * 3
 
 
 def test_a_result_can_be_pickled_after_it_was_asked():

@@ -52,7 +52,7 @@ def with_values(sample: Sample, **changes) -> Sample:
 
 @few
 @given(data=st.data(), window=window)
-def test_every_test_speaks_or_says_why(results, data, window):
+def test_every_test_is_defined_or_says_why(results, data, window):
     result = data.draw(st.sampled_from(results))
     ids = result.events["event_id"].to_list()
     chosen = data.draw(st.lists(st.sampled_from(ids), min_size=1, max_size=12, unique=True))
@@ -116,7 +116,7 @@ def test_drawn_patterns_agree_with_all_patterns(mixed):
 
 @few
 @given(power=st.integers(-6, 6))
-def test_bmp_does_not_see_a_proportional_rise_of_the_event_variance(mixed, power):
+def test_bmp_is_unchanged_by_a_proportional_rise_of_the_event_variance(mixed, power):
     sample = mixed.sample(-1, 1)
     louder = with_values(sample, car=sample.car * 2.0**power)
     assert bmp(louder).statistic == bmp(sample).statistic
@@ -132,13 +132,13 @@ def test_the_three_patells_agree_on_one_day_when_windows_are_equally_long(mixed)
 
 def test_turning_every_sign_turns_symmetric_statistics(mixed):
     sample = mixed.sample(-1, 1)
-    turned_rows = {name: LazyMatrix.of(-getattr(sample, name).whole) for name in ("residuals", "placebo")}
+    turned_rows = {name: LazyMatrix.of(-getattr(sample, name).to_array()) for name in ("residuals", "placebo")}
     pool = replace(
         sample.pool,
-        placebo=LazyMatrix.of(-sample.pool.placebo.whole),
-        event_ar=LazyMatrix.of(-sample.pool.event_ar.whole),
+        placebo=LazyMatrix.of(-sample.pool.placebo.to_array()),
+        event_ar=LazyMatrix.of(-sample.pool.event_ar.to_array()),
     )
-    turned_rows["event_ar"] = LazyMatrix.of(-sample.event_ar.whole)
+    turned_rows["event_ar"] = LazyMatrix.of(-sample.event_ar.to_array())
     turned = with_values(sample, car=-sample.car, **turned_rows, pool=pool)
     symmetric = [
         n for n in mi.TESTS
@@ -153,16 +153,16 @@ def test_turning_every_sign_turns_symmetric_statistics(mixed):
 
 def test_mvrm_average_f_is_the_square_of_the_portfolio_t_for_a_balanced_panel(golden_market, golden_study):
     result = golden_study.run(golden("events_clustered"), golden_market)
-    whole = result.estimates.filter(pl.col("n_obs") == 190)["event_id"].to_list()
-    assert len(whole) >= 3
+    complete = result.estimates.filter(pl.col("n_obs") == 190)["event_id"].to_list()
+    assert len(complete) >= 3
     for first, last in ((0, 0), (-1, 1), (0, 5)):
-        part = result.where(pl.col("event_id").is_in(whole))
+        part = result.where(pl.col("event_id").is_in(complete))
         rows = {
             r["test"]: r
             for r in part.test(first, last, tests=["mvrm_average_F", "portfolio_regression"]).iter_rows(named=True)
         }
         t, f = rows["portfolio_regression"], rows["mvrm_average_F"]
-        assert f["n_events"] == len(whole)
+        assert f["n_events"] == len(complete)
         assert f["df"] == t["df"]
         assert f["statistic"] == pytest.approx(t["statistic"] ** 2, rel=1e-9)
         assert f["p_value"] == pytest.approx(t["p_value"], rel=1e-9)
@@ -177,6 +177,6 @@ def test_grank_t_r_is_grank_t_when_no_days_are_shared(golden_market, golden_stud
 def test_crude_dependence_of_one_event_is_its_abnormal_return_over_its_spread(golden_market, golden_study):
     result = golden_study.run(golden("events_clustered").tail(1), golden_market)
     sample = result.sample(2, 2)
-    residuals = sample.residuals.whole
-    held = residuals[~np.isnan(residuals)]
-    assert crude_dependence(sample).statistic == pytest.approx(sample.car[0] / held.std(ddof=1), rel=RTOL)
+    residuals = sample.residuals.to_array()
+    present = residuals[~np.isnan(residuals)]
+    assert crude_dependence(sample).statistic == pytest.approx(sample.car[0] / present.std(ddof=1), rel=RTOL)

@@ -10,12 +10,11 @@ import pytest
 from scipy.stats import rankdata
 
 import marketimpact as mi
-from marketimpact.core import lazy_matrix as rowwise
 from marketimpact.core import limits
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation.fit import EventWindow
-from marketimpact.inference.correlation import standardised as units
-from marketimpact.inference.correlation.missing_days import IncompletePair, ResidualBlock
+from marketimpact.inference.correlation.missing_days import ResidualBlock, sum_correlations
+from marketimpact.inference.correlation.standardised import PatternSums, dot_products, standardised_sums
 from marketimpact.inference.families import ranks
 
 SESSIONS, SYMBOLS, EVENTS = 320, 12, 60
@@ -145,14 +144,15 @@ def test_excluded_days_are_excluded_in_both(world, way):
 @pytest.mark.parametrize("window", [(0, 0), (-1, 2)])
 def test_tests_do_not_depend_on_how_residuals_are_read(world, window, monkeypatch):
     """All tests but those that draw, with seven events at a time and nothing kept, against all at once."""
-    whole = run(world, mi.MarketModel()).test(*window, tests="all")
-    monkeypatch.setattr(rowwise, "CHUNK", 7)
-    monkeypatch.setattr(rowwise, "KEPT", 0)
+    at_once = run(world, mi.MarketModel()).test(*window, tests="all")
+    monkeypatch.setattr(limits, "LAZY_CHUNK_ROWS", 7)
+    monkeypatch.setattr(limits, "LAZY_KEPT_VALUES", 0)
+    monkeypatch.setattr(limits, "COMPILED_FROM_ROWS", 7)
     read = run(world, mi.MarketModel()).test(*window, tests="all")
-    assert read["test"].to_list() == whole["test"].to_list()
+    assert read["test"].to_list() == at_once["test"].to_list()
     for name in ("statistic", "p_value"):
-        np.testing.assert_allclose(read[name].to_numpy(), whole[name].to_numpy(), rtol=1e-9, err_msg=name)
-    assert whole["statistic"].is_not_nan().sum() > 25
+        np.testing.assert_allclose(read[name].to_numpy(), at_once[name].to_numpy(), rtol=1e-9, err_msg=name)
+    assert at_once["statistic"].is_not_nan().sum() > 25
 
 
 @pytest.fixture
@@ -170,32 +170,32 @@ def rows() -> np.ndarray:
 
 
 def test_sums_by_day_are_the_same_bits_compiled(rows, monkeypatch):
-    whole = LazyMatrix.of(rows).swept(5)
+    arrays = LazyMatrix.of(rows).day_sums(5)
     complete = np.stack([rows[:, d : 79 + d] for d in range(5)]).sum(axis=0)
-    np.testing.assert_allclose(whole.total, np.nansum(rows, axis=0), rtol=1e-12)
-    np.testing.assert_allclose(whole.run_total, np.nansum(complete, axis=0), rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(whole.run_count, np.isfinite(complete).sum(axis=0))
-    np.testing.assert_array_equal(whole.positive, [sum(v > 0 for v in row) for row in rows])
-    monkeypatch.setattr(rowwise, "CHUNK", 700)  # one chunk as before, compiled
-    compiled = LazyMatrix.of(rows).swept(5)
+    np.testing.assert_allclose(arrays.total, np.nansum(rows, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(arrays.run_total, np.nansum(complete, axis=0), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(arrays.run_count, np.isfinite(complete).sum(axis=0))
+    np.testing.assert_array_equal(arrays.positive, [sum(v > 0 for v in row) for row in rows])
+    monkeypatch.setattr(limits, "COMPILED_FROM_ROWS", 700)
+    compiled = LazyMatrix.of(rows).day_sums(5)
     for name in ("total", "count", "run_total", "run_count", "positive"):
-        np.testing.assert_array_equal(getattr(compiled, name), getattr(whole, name), err_msg=name)
+        np.testing.assert_array_equal(getattr(compiled, name), getattr(arrays, name), err_msg=name)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_ranks_are_those_of_scipy(rows, compiled, monkeypatch):
-    monkeypatch.setattr(ranks, "CHUNK", 0 if compiled else 10**9)
-    found, n_days = ranks._ranks(rows)  # the one place where both ways meet
+    monkeypatch.setattr(limits, "COMPILED_FROM_ROWS", 0 if compiled else 10**9)
+    ranked, n_days = ranks._ranks(rows)  # the one place where both ways meet
     want = rankdata(rows, axis=1, nan_policy="omit")
-    np.testing.assert_array_equal(found, want)
+    np.testing.assert_array_equal(ranked, want)
     np.testing.assert_array_equal(n_days[:, 0], np.isfinite(rows).sum(axis=1))
     scores, _ = ranks._ranks(rows, scored=True)
     np.testing.assert_array_equal(scores, want / (n_days + 1.0) - 0.5)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_summed_units_are_those_of_a_loop(rows, compiled):
-    """On all days, on some of which one counts twice, on those that another layout has, and on too few."""
+def test_standardised_sums_are_those_of_a_loop(rows, compiled):
+    """On all days, on some of which one counts twice, on those that another day pattern has, and on too few."""
     values = np.nan_to_num(rows[:40])
     values[3] = 2.0  # does not vary
     width = values.shape[1]
@@ -206,16 +206,16 @@ def test_summed_units_are_those_of_a_loop(rows, compiled):
     residuals = np.column_stack([values[:, ::-1], np.full(len(values), np.nan)])  # as read: other order, a day more
     others[1] = twice
     columns, linked = np.arange(width)[::-1], [False, True, False, False]
-    asked = [units.DayPattern(rows, days, columns, others, linked) for rows in (np.arange(30), np.arange(30, 40))]
-    sums = units.sums_of(asked, residuals, compiled=compiled)
-    np.testing.assert_array_equal(sums.number, [28, 28, 28, 0, 10, 10, 10, 0])
+    patterns = [PatternSums(rows, days, columns, others, linked) for rows in (np.arange(30), np.arange(30, 40))]
+    sums = standardised_sums(patterns, residuals, compiled=compiled)
+    np.testing.assert_array_equal(sums.n_events, [28, 28, 28, 0, 10, 10, 10, 0])
     first, second = np.split(np.arange(8), 2)
-    crossed = units.products(sums, first, sums, second, compiled=compiled)
-    found = [sums.flat[low:high] for low, high in pairwise(sums.ends)]
-    np.testing.assert_allclose(crossed, [a @ b for a, b in zip(found[:4], found[4:], strict=True)], rtol=1e-12)
-    assert not found[3].any()
-    found = [a + b for a, b in zip(found[:4], found[4:], strict=True)]
-    for summed, place in zip(found[:3], places, strict=False):
+    crossed = dot_products(sums, first, sums, second, compiled=compiled)
+    totals = [sums.flat[low:high] for low, high in pairwise(sums.ends)]
+    np.testing.assert_allclose(crossed, [a @ b for a, b in zip(totals[:4], totals[4:], strict=True)], rtol=1e-12)
+    assert not totals[3].any()
+    totals = [a + b for a, b in zip(totals[:4], totals[4:], strict=True)]
+    for summed, place in zip(totals[:3], places, strict=False):
         want = np.zeros(len(place))
         for row in np.delete(values, [3, 8], axis=0)[:, place]:
             want += (row - row.mean()) / np.linalg.norm(row - row.mean())
@@ -223,7 +223,7 @@ def test_summed_units_are_those_of_a_loop(rows, compiled):
 
 
 @pytest.mark.parametrize("same", [False, True])
-def test_correlations_of_ragged_rows_are_those_of_pandas(rows, same):
+def test_correlations_of_rows_that_miss_different_days_are_those_of_pandas(rows, same):
     """Days missing here and there, one row that does not vary and one without days, both ways."""
     x, y = rows[:12], rows[:12] if same else rows[20:33]
     here = np.r_[5:60, 70:80]
@@ -234,15 +234,15 @@ def test_correlations_of_ragged_rows_are_those_of_pandas(rows, same):
     )
     ours = ResidualBlock([0, 1], days[here], np.ascontiguousarray(x[:, here]), whose)
     others = ResidualBlock([2, 3, 4], days, y, whose_there)
-    two = IncompletePair(ours, ours if same else others, 0, None)
+    theirs = ours if same else others
     every = pd.DataFrame(np.concatenate([x, y])[:, here].T).corr(min_periods=30).to_numpy(copy=True)[:12, 12:]
     if same:
         np.fill_diagonal(every, np.nan)
     for compiled in (False, True):
-        found = two.totals(compiled=compiled)
-        assert len(found) == len(two.ours.layouts) * len(two.theirs.layouts)
-        for (a, b, _), (total, used) in found.items():
-            own = every[np.ix_(whose == two.ours.layouts.index(a), whose_there == two.theirs.layouts.index(b))]
+        totals = sum_correlations(ours, theirs, None, compiled=compiled)
+        assert len(totals) == len(ours.patterns) * len(theirs.patterns)
+        for (a, b), (total, used) in totals.items():
+            own = every[np.ix_(whose == ours.patterns.index(a), whose_there == theirs.patterns.index(b))]
             half = 2.0 if same and a == b else 1.0
             assert used == np.isfinite(own).sum() / half
             assert used > 0

@@ -1,46 +1,81 @@
-"""Average correlation of events against plain loops over every pair of events."""
+"""Average correlation of events against plain loops over all pairs of events."""
 
 from __future__ import annotations
 
 from itertools import combinations, pairwise
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
 import marketimpact as mi
+from marketimpact.core.arrays import NO_DAY
 from marketimpact.inference import Sample, mean_correlation, window_correlation
+from marketimpact.inference.correlation.by_pairs import average_correlation_by_pairs
 from tests.conftest import golden
 
 MIN_COMMON_DAYS = 30
 LONGEST_HOLIDAY = 20
 
 
+def residuals_by_date(sample: Sample) -> np.ndarray:
+    """Residuals in columns that are dates, (N, D), NaN where an event has none."""
+    dates, residuals = sample.residual_dates.to_array(), sample.residuals.to_array()
+    columns = np.unique(dates[dates != NO_DAY])
+    table = np.full((sample.n, len(columns)), np.nan)
+    for row, own in enumerate(dates):
+        table[row, np.searchsorted(columns, own[own != NO_DAY])] = residuals[row, own != NO_DAY]
+    return table
+
+
+def shares_of_window(sample: Sample) -> np.ndarray:
+    """Common days of the windows over the root of the product of their lengths, (N, N)."""
+    days = [set(row[row != NO_DAY].tolist()) for row in sample.dates]
+    return np.array([[len(a & b) / np.sqrt(len(a) * len(b)) for b in days] for a in days])
+
+
+def test_the_definition_is_that_of_pandas():
+    """Twelve rows with days missing, one of them with too few days for most others."""
+    rng = np.random.default_rng(4)
+    residuals = rng.normal(size=(12, 60)) + rng.normal(size=60)
+    residuals[rng.random(residuals.shape) < 0.1] = np.nan
+    residuals[5, :32] = np.nan
+    overlap = rng.choice([0.0, 0.5, 1.0], (12, 12))
+    correlations = pd.DataFrame(residuals.T).corr(min_periods=MIN_COMMON_DAYS).to_numpy()
+    above = np.triu_indices(12, 1)
+    weight, usable = overlap[above], ~np.isnan(correlations[above])
+    answer = average_correlation_by_pairs(residuals, overlap)
+    assert answer.n_pairs == (weight > 0).sum()
+    assert answer.n_used == (usable & (weight > 0)).sum() < answer.n_pairs
+    total = (weight * correlations[above])[usable].sum()
+    assert answer.value == pytest.approx(total / (usable | (weight == 0)).sum(), rel=1e-12)
+
+
 def spans(ends: np.ndarray) -> list[tuple[float, float]]:
-    """What each session hears: from the close before to its own; nothing for the first."""
+    """The time whose news each session prices: from the close before to its own; none for the first."""
     return [(np.inf, -np.inf), *pairwise(ends)]
 
 
 def linked(one, other, *, by_date: bool, since: int) -> list[tuple[int, int, bool]]:
     """Dates of sessions whose spans meet, and whether the other closes no later."""
     ends, others = (one.dates, other.dates) if by_date else (one.closes, other.closes)
-    found = []
-    heard = spans(others)
+    links = []
+    other_spans = spans(others)
     for s, (a, b) in enumerate(spans(ends)):
         if one.dates[s] < since:
             continue
         near = np.flatnonzero(np.abs(other.dates - one.dates[s]) <= LONGEST_HOLIDAY)
-        met = [t for t in near if max(a, heard[t][0]) < min(b, heard[t][1])]
-        found += [(int(one.dates[s]), int(other.dates[t]), bool(others[t] <= ends[s])) for t in met]
-    return found
+        met = [t for t in near if max(a, other_spans[t][0]) < min(b, other_spans[t][1])]
+        links += [(int(one.dates[s]), int(other.dates[t]), bool(others[t] <= ends[s])) for t in met]
+    return links
 
 
 def by_loops(sample: Sample) -> tuple[float, int, int]:
     """methods.md 7.2 written out: r of each pair on matched sessions, weighted by common days of the window."""
     known: dict[tuple[int, int], list[tuple[int, int, bool]]] = {}
-    first = min(
-        sample.residual_dates.whole[sample.residual_dates.whole >= 0].min(), sample.dates[sample.dates >= 0].min()
-    )
+    residual_dates = sample.residual_dates.to_array()
+    first = min(residual_dates[residual_dates >= 0].min(), sample.dates[sample.dates >= 0].min())
     total, n_pairs, n_used = 0.0, 0, 0
     for i, j in combinations(range(sample.n), 2):
         a, b = sample.exchange[i], sample.exchange[j]
@@ -51,9 +86,7 @@ def by_loops(sample: Sample) -> tuple[float, int, int]:
         days = [{int(d) for d in row if d >= 0} for row in (sample.dates[i], sample.dates[j])]
         value = [
             {int(d): e for d, e in zip(dates, residuals, strict=True) if d >= 0 and not np.isnan(e)}
-            for dates, residuals in zip(
-                sample.residual_dates.whole[[i, j]], sample.residuals.whole[[i, j]], strict=True
-            )
+            for dates, residuals in zip(residual_dates[[i, j]], sample.residuals.to_array()[[i, j]], strict=True)
         ]
         same = a == b or np.array_equal(clocks[0].dates, clocks[1].dates)
         if same and not far:
@@ -89,10 +122,10 @@ def by_loops(sample: Sample) -> tuple[float, int, int]:
 def test_one_exchange_with_missing_returns(golden_market, events, window):
     study = mi.EventStudy(estimation_window=(-200, -11), event_window=(-5, 5))
     sample = study.run(golden(f"events_{events}"), golden_market).sample(*window)
-    expected = by_loops(sample)
-    found = mean_correlation(sample)
-    assert found.value == pytest.approx(expected[0], rel=1e-11, abs=1e-15)
-    assert (found.n_pairs, found.n_used) == expected[1:]
+    expected = average_correlation_by_pairs(residuals_by_date(sample), shares_of_window(sample))
+    average = mean_correlation(sample)
+    assert average.value == pytest.approx(expected.value, rel=1e-11, abs=1e-15)
+    assert (average.n_pairs, average.n_used) == (expected.n_pairs, expected.n_used)
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +143,12 @@ def test_exchanges_that_are_hardly_open_together(world, window):
     assert sample.asynchronous
     assert len(np.unique(sample.exchange)) >= 4
     expected = by_loops(sample)
-    found = mean_correlation(sample)
-    assert found.value == pytest.approx(expected[0], rel=1e-11)
-    assert (found.n_pairs, found.n_used) == expected[1:]
+    average = mean_correlation(sample)
+    assert average.value == pytest.approx(expected[0], rel=1e-11)
+    assert (average.n_pairs, average.n_used) == expected[1:]
 
 
-def test_the_sum_over_layouts_is_the_sum_over_pairs(world):
+def test_the_sum_over_day_patterns_is_the_sum_over_pairs(world):
     sample = world.sample(-1, 1)
     part, known = window_correlation(sample)
     assert known.all()

@@ -137,7 +137,7 @@ def test_corrado_rank_by_hand(mixed):
     """One event at a time with pandas' ranks."""
     sample = mixed.sample(-1, 1)
     pool = sample.pool
-    table = pd.DataFrame(np.column_stack([pool.placebo.whole, pool.event_ar.whole])).T
+    table = pd.DataFrame(np.column_stack([pool.placebo.to_array(), pool.event_ar.to_array()])).T
     excess = table.rank() - (table.notna().sum() + 1) / 2
     daily = excess.mean(axis=1)
     spread = math.sqrt((daily**2).mean())
@@ -158,7 +158,7 @@ def test_placebo_blocks_one_by_one(clustered, name, pick):
     sample = clustered.sample(-1, 1)
     drawn = []
     for start in range(sample.residuals.width - 2):
-        block = sample.residuals.whole[:, start : start + 3]
+        block = sample.residuals.to_array()[:, start : start + 3]
         whole = ~np.isnan(block).any(axis=1)
         car = block[whole].sum(axis=1)
         scar = car / (sample.sigma[whole] * math.sqrt(3))
@@ -232,7 +232,7 @@ def test_sq_equals_the_empirical_distribution(clustered):
     sample = clustered.sample(0, 0)
     share, p, n_blocks = sq_test(sample)
     for row in range(sample.n):
-        residuals = sample.residuals.whole[row]
+        residuals = sample.residuals.to_array()[row]
         residuals = residuals[~np.isnan(residuals)]
         below = stats.percentileofscore(residuals, sample.car[row], kind="weak") / 100 * len(residuals)
         assert n_blocks[row] == len(residuals)

@@ -19,13 +19,13 @@ from marketimpact.display import curve_chart as curvechart
 from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import (
+    JudgedOutcome,
     SignificanceTest,
-    TestResult,
     band_of,
     minimum_detectable_effect,
     quantile_of,
+    run_tests,
     structure,
-    verdicts,
 )
 from marketimpact.market.market import Market
 from marketimpact.models import MarketModel, Model
@@ -340,10 +340,10 @@ def _tested(plan: Choices, part: StudyResult, window: tuple[int, int], level: fl
     se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
     quantile = quantile_of(df, level)
     band = (caar, se, caar - quantile * se, caar + quantile * se, float(minimum_detectable_effect(se, df)))
-    return [(verdict.test.name, *band, *_found(verdict, caar)) for verdict in verdicts(plan.tests, sample)]
+    return [(judged.test.name, *band, *_found(judged, caar)) for judged in run_tests(plan.tests, sample)]
 
 
-def _found(verdict: TestResult, caar: float) -> tuple[Any, ...]:
+def _found(verdict: JudgedOutcome, caar: float) -> tuple[Any, ...]:
     outcome = verdict.outcome
     sign = caar if np.isnan(outcome.estimate) else outcome.estimate
     z = float(joint.signed_z(np.asarray(outcome.p_value), np.asarray(sign)))

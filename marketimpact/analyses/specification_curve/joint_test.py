@@ -133,7 +133,7 @@ def _placebo_specification(
         car = moved.scar(draw, window, held) * sample.se
         caar[draw] = car.mean()
         ar = moved.event_ar(draw, held)
-        placebo = sample.moved(car, ar, ar if len(pool) == len(held) else moved.event_ar(draw, pool))
+        placebo = sample.with_abnormal_returns(car, ar, ar if len(pool) == len(held) else moved.event_ar(draw, pool))
         for column, test in enumerate(tests):
             if not test.refits:
                 found = test.run(placebo)

@@ -1,77 +1,50 @@
-"""Pairs of events: how their residuals correlate, summed over all pairs of two layouts."""
+"""Sums of correlations over all pairs of events of two day patterns, each computed once and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Protocol, TypeVar
 
 import numpy as np
 
+from marketimpact.core import limits
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.core.factorize import factorize, rows_by_code, split_at
-from marketimpact.core.lazy_matrix import CHUNK, LazyMatrix
+from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.core.threads import map_in_threads
 from marketimpact.events.exchange_clocks import ExchangeClock, sessions_of_the_same_news
-from marketimpact.inference.correlation.batches import PairSchedule
-from marketimpact.inference.correlation.missing_days import IncompletePair, ResidualBlock
+from marketimpact.inference.correlation.day_patterns import DayPatterns
+from marketimpact.inference.correlation.missing_days import ResidualBlock, sum_correlations
 from marketimpact.inference.correlation.overlap import BY_DATE, OTHER_FIRST, Overlap, overlap_of
 from marketimpact.inference.correlation.standardised import (
-    MIN_COMMON_DAYS,
-    DayPattern,
+    PatternSums,
     StandardisedSums,
+    dot_products,
     in_order,
-    places_of,
-    products,
-    sums_of,
+    positions_of,
+    standardised_sums,
 )
 
 __all__ = [
-    "MIN_COMMON_DAYS",
-    "Key",
-    "MeanCorrelation",
+    "EventResiduals",
     "PairCorrelations",
-    "Rows",
+    "PatternPair",
     "Windows",
     "shared_pairs",
     "window_correlation",
 ]
 
 
-#: So many layouts are summed by compiled loops, however few rows they have.
-MANY = 1024
-#: Layouts that are read at once, at most.
-LAYOUTS = 256
-#: Batches of residuals, or exchanges and days 0, that are held at once; windows overlap with neighbours in time.
-BATCHES = 16
-#: Two layouts and how their sessions are matched.
-Key = tuple[int, int, int]
+#: Two day patterns, ``one <= other``, and how their sessions are matched (`BY_DATE`, `OTHER_FIRST`, `OTHER_LATER`).
+PatternPair = tuple[int, int, int]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class MeanCorrelation:
-    """Average over pairs of events of residual correlation times window overlap.
-
-    Attributes
-    ----------
-    value : float
-        The average r; 0 when no two events share a day of the window.
-    n_pairs : int
-        Pairs that share a day of the window.
-    n_used : int
-        Those with at least `MIN_COMMON_DAYS` common estimation days.
-    """
-
-    value: float
-    n_pairs: int
-    n_used: int
-
-
-class Estimated(Protocol):
-    """Rows with an estimation window on the sessions of some exchange: events or portfolios."""
+class Residuals(Protocol):
+    """Estimation-window residuals of events or portfolios, and their exchanges; see `Sample` for the shapes."""
 
     @property
     def residuals(self) -> LazyMatrix: ...
@@ -83,16 +56,16 @@ class Estimated(Protocol):
     def clocks(self) -> tuple[ExchangeClock, ...]: ...
 
 
-class Windows(Estimated, Protocol):
-    """`Estimated` with a window."""
+class Windows(Residuals, Protocol):
+    """`Residuals` and the dates of an event window, (N, L)."""
 
     @property
     def dates(self) -> Ints: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """`Estimated` and nothing else; see `Sample` for the shapes."""
+class EventResiduals:
+    """The fields of `Residuals` and nothing else."""
 
     residuals: LazyMatrix
     residual_dates: LazyMatrix
@@ -102,233 +75,301 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class PairCorrelations:
-    """Correlation of the residuals of pairs of rows, summed over the pairs of two layouts.
+    """Correlations of residuals, summed over all pairs of events of two day patterns.
 
     Residuals are matched on the date; between exchanges that are hardly open together sessions are matched that
-    hear the same news (`sessions_of_the_same_news`), apart for the two orders of closing. Sums are kept once they are
-    asked for: they do not depend on the window.
+    price the same news (`sessions_of_the_same_news`), separately for the two orders of closing. Sums do not depend on
+    the event window and are kept.
+
+    Attributes
+    ----------
+    rows : Residuals
+        Of N events or portfolios.
+    patterns : DayPatterns
+        Their day patterns.
     """
 
-    rows: Estimated
-    layout: Ints
-    #: Number of each layout's exchange and day 0, (K,): layouts that differ in what is missing only share one.
-    place: Ints | None = None
-    #: Which layouts hold events that differ in the days missing, (K,).
-    ragged: Bools | None = None
-    _known: dict[Key, tuple[float, int]] = field(default_factory=dict, repr=False)
-    _read: dict[int, dict[int, Floats]] = field(default_factory=dict, repr=False)
+    rows: Residuals
+    patterns: DayPatterns
+    _totals: dict[PatternPair, tuple[float, int]] = field(default_factory=dict, repr=False)
     _dates: dict[int, list[tuple[Ints, Ints]]] = field(default_factory=dict, repr=False)
-    _placed: dict[int, ResidualBlock] = field(default_factory=dict, repr=False)
+    _blocks: dict[int, dict[int, ResidualBlock]] = field(default_factory=dict, repr=False)
 
-    @cached_property
-    def members(self) -> list[Ints]:
-        """Rows of each layout."""
-        return rows_by_code(factorize(self.layout))
+    def total(self, one: int, other: int, matching: int) -> tuple[float, int]:
+        """Sum the correlations of all pairs of events of two day patterns, and count the usable pairs."""
+        key = (one, other, matching)
+        self.compute([key])
+        return self._totals[key]
 
-    def total(self, one: int, other: int, kind: int) -> tuple[float, int]:
-        """Sum of the correlations of all pairs of rows of two layouts, and how many are usable."""
-        key = (one, other, kind)
-        self.learn([key])
-        return self._known[key]
+    def compute(self, pairs: Iterable[PatternPair]) -> None:
+        """Compute the totals of many pairs of day patterns; residuals are read once for all of them."""
+        new = [pair for pair in pairs if pair not in self._totals]
+        miss_days = [self._misses_days[one] or self._misses_days[other] for one, other, _ in new]
+        self._compute_on_shared_days([pair for pair, gaps in zip(new, miss_days, strict=True) if gaps])
+        self._compute_by_sums([pair for pair, gaps in zip(new, miss_days, strict=True) if not gaps])
 
-    def learn(self, keys: Iterable[Key]) -> None:
-        """Take up the totals of many pairs of layouts, ``one <= other``: residuals are read once for all of them."""
-        new = [key for key in keys if key not in self._known]
-        self._learn_ragged([key for key in new if self._gaps[key[0]] or self._gaps[key[1]]])
-        self._learn_whole([key for key in new if not (self._gaps[key[0]] or self._gaps[key[1]])])
+    def weighted(self, overlap: Overlap, patterns: Ints) -> tuple[Floats, Ints]:
+        """Weight the totals of day patterns by the overlap of their windows.
 
-    def _learn_whole(self, keys: Sequence[Key]) -> None:
-        """Totals of pairs of layouts whose events have the same days, batch by batch of layouts."""
-        if not keys:
-            return
-        compiled = self.rows.residuals.n >= CHUNK or len(self.members) >= MANY
-        asked = PairSchedule.of(np.array(keys), self._batch)
+        Parameters
+        ----------
+        overlap : Overlap
+            P pairs of rows.
+        patterns : (K,) array
+            Day pattern of each row of the overlap, increasing.
 
-        def summed(layouts: list[DayPattern]) -> StandardisedSums:
-            rows = np.concatenate([layout.rows for layout in layouts])
-            return sums_of(layouts, self.rows.residuals.rows(rows), compiled=compiled)
-
-        parts = ([self._asked(*own) for own in asked.layouts(batch)] for batch in range(asked.n_batches))
-        held: dict[int, StandardisedSums] = {}
-        value, number = np.zeros(len(keys)), np.zeros((len(keys), 2), dtype=np.int64)
-        for batch, sums in enumerate(map_in_threads(summed, parts)):
-            held[batch] = sums
-            for before, pairs, sets, sets_before in asked.closed(batch):
-                value[pairs] = products(held[before], sets_before, sums, sets, compiled=compiled)
-                number[pairs] = np.column_stack([held[before].number[sets_before], sums.number[sets]])
-            for done in asked.done_with(batch):
-                del held[done]
-        one, other = number.T
-        same = asked.same
-        value = np.where(same, (value - one) / 2.0, value)
-        used = np.where(same, one * (one - 1) // 2, one * other)
-        self._known.update(zip(keys, zip(value.tolist(), used.tolist(), strict=True), strict=True))
-
-    def _asked(self, layout: int, partners: list[int], kinds: list[int]) -> DayPattern:
-        days, columns = self._dated(layout)
-        theirs = [self._days(partner) for partner in partners]
-        for k, kind in enumerate(kinds):
-            if kind != BY_DATE:
-                theirs[k] = self._linked(layout, partners[k], kind, days, theirs[k])[0]
-        return DayPattern(self.members[layout], days, columns, theirs, [kind != BY_DATE for kind in kinds])
-
-    @cached_property
-    def _gaps(self) -> list[bool]:
-        """Which layouts are at an exchange and day 0 where events differ in the days missing, and are read together."""
-        if self.place is None or self.ragged is None:
-            return [False] * len(self.members)
-        several = np.bincount(self.place) > 1
-        several[self.place[self.ragged]] = True
-        gaps: list[bool] = several[self.place].tolist()
-        return gaps
-
-    @cached_property
-    def _layouts_at(self) -> list[Ints]:
-        assert self.place is not None  # the caller looked
-        return rows_by_code(factorize(self.place))
-
-    def _learn_ragged(self, keys: Sequence[Key]) -> None:
-        """Every two rows on the days they share, for all layouts at the exchanges and days 0 of two layouts at once."""
-        assert not keys or self.place is not None  # rows differ in the days missing only where places are known
-        at = {} if self.place is None else {(int(self.place[a]), int(self.place[b]), kind): None for a, b, kind in keys}
-        compiled = self.rows.residuals.n >= CHUNK
-
-        def known(part: list[IncompletePair]) -> dict[Key, tuple[float, int]]:
-            return {key: total for two in part for key, total in two.totals(compiled=compiled).items()}
-
-        parts = ([self._two(*key) for key in part] for _, part in groupby(sorted(at), lambda key: key[0]))
-        for totals in map_in_threads(known, parts):
-            self._known.update(totals)
-
-    def _two(self, place: int, other: int, kind: int) -> IncompletePair:
-        ours, theirs = (self._kept(self._placed, number, self._at) for number in (place, other))
-        linked = None
-        if kind != BY_DATE:
-            linked = self._linked(ours.layouts[0], theirs.layouts[0], kind, ours.days, theirs.days)
-        return IncompletePair(ours, theirs, kind, linked)
-
-    def _at(self, place: int) -> ResidualBlock:
-        layouts = self._layouts_at[place].tolist()
-        values = [self._residuals(number) for number in layouts]
-        group = np.repeat(np.arange(len(values)), [len(own) for own in values])
-        return ResidualBlock(layouts, self._days(layouts[0]), np.concatenate(values), group)
-
-    def weighted(self, overlap: Overlap, layout: Ints) -> tuple[Floats, Ints]:
-        """For every two that overlap: the sum of correlation times weight, and the number of pairs it is known for.
-
-        `layout` are the layouts that the overlap numbers; (P,) and (P,) out.
+        Returns
+        -------
+        value, used : (P,) arrays
+            Sum of correlation times weight, and the number of pairs of events whose correlation is usable.
         """
-        pair, kind = np.nonzero(overlap.weight)
-        one, other = layout[overlap.one[pair]], layout[overlap.other[pair]]
-        keys = list(zip(one.tolist(), other.tolist(), kind.tolist(), strict=True))
-        self.learn(keys)
-        found = np.array([self._known[key] for key in keys]).reshape(-1, 2)
+        pair, matching = np.nonzero(overlap.weight)
+        one, other = patterns[overlap.one[pair]], patterns[overlap.other[pair]]
+        keys = list(zip(one.tolist(), other.tolist(), matching.tolist(), strict=True))
+        self.compute(keys)
+        totals = np.array([self._totals[key] for key in keys]).reshape(-1, 2)
         used = np.full(len(overlap.one), np.iinfo(np.int64).max)
-        np.minimum.at(used, pair, found[:, 1].astype(np.int64))
-        value = np.bincount(pair, weights=overlap.weight[pair, kind] * found[:, 0], minlength=len(used))
+        np.minimum.at(used, pair, totals[:, 1].astype(np.int64))
+        value = np.bincount(pair, weights=overlap.weight[pair, matching] * totals[:, 0], minlength=len(used))
         return np.where(used > 0, value, 0.0), used
 
-    def _days(self, layout: int) -> Ints:
-        """Dates of a layout that have a residual, increasing, (C,); all of the window where residuals have gaps."""
-        return self._dated(layout)[0]
+    # --- events of a day pattern have the same days: products of sums
 
-    def _residuals(self, layout: int) -> Floats:
-        """Residuals of a layout on its `_days`, (n, C)."""
-        batch = int(self._batch[layout])
-        read = self._kept(self._read, batch, self._read_batch)
-        return in_order(read[layout], self._dated(layout)[1])
+    def _compute_by_sums(self, pairs: Sequence[PatternPair]) -> None:
+        """Compute totals as products of sums of standardised residuals, day patterns in the order of their dates.
 
-    def _dated(self, layout: int) -> tuple[Ints, Ints]:
-        """`_days` of a layout, and where they stand in the estimation window."""
-        return self._kept(self._dates, layout // CHUNK, self._read_dates)[layout % CHUNK]
+        A pair has two ends: each day pattern, summed on the days that it shares with the other. Sums are dropped
+        once all pairs of their day patterns are closed, so that memory holds neighbours in time only: 62 MB for 40,000
+        events on separate dates and a window of 11 sessions, against 381 MB and more time without batches.
+        """
+        if not pairs:
+            return
+        compiled = self._is_large or len(self._members) >= limits.COMPILED_FROM_PATTERNS
+        ends, first, last = _ends_of(np.array(pairs))
+        batch = factorize(self._batch[ends[:, 0]]).codes
+        begin = np.searchsorted(batch, np.arange(batch[-1] + 2))
+        last_use = np.arange(batch[-1] + 1)
+        np.maximum.at(last_use, batch[first], batch[last])
 
-    def _read_batch(self, batch: int) -> dict[int, Floats]:
-        return self._read_residuals(np.flatnonzero(self._batch == batch).tolist())
+        def summed(requests: list[PatternSums]) -> StandardisedSums:
+            rows = np.concatenate([request.rows for request in requests])
+            return standardised_sums(requests, self.rows.residuals.rows(rows), compiled=compiled)
 
-    def _read_residuals(self, layouts: list[int]) -> dict[int, Floats]:
-        """Residuals of some layouts, (n, M) each, read at once."""
-        members = [self.members[layout] for layout in layouts]
-        values = self.rows.residuals.rows(np.concatenate(members))
-        return dict(zip(layouts, split_at(values, np.cumsum([len(rows) for rows in members])), strict=True))
+        requests = (list(self._requests(ends[low:high])) for low, high in pairwise(begin.tolist()))
+        closing = np.argsort(batch[last], kind="stable")
+        closing_at = np.searchsorted(batch[last][closing], np.arange(batch[-1] + 2))
+        sums: dict[int, StandardisedSums] = {}
+        value, n_events = np.zeros(len(pairs)), np.zeros((len(pairs), 2), dtype=np.int64)
+        for now, sums[now] in enumerate(map_in_threads(summed, requests)):
+            closed = closing[closing_at[now] : closing_at[now + 1]]
+            for before in np.unique(batch[first[closed]]).tolist():
+                own = closed[batch[first[closed]] == before]
+                sets, other_sets = first[own] - begin[before], last[own] - begin[now]
+                value[own] = dot_products(sums[before], sets, sums[now], other_sets, compiled=compiled)
+                n_events[own, 0], n_events[own, 1] = sums[before].n_events[sets], sums[now].n_events[other_sets]
+            for done in [number for number in sums if last_use[number] <= now]:
+                del sums[done]
+        one, other = n_events.T
+        within = first == last
+        value = np.where(within, (value - one) / 2.0, value)
+        used = np.where(within, one * (one - 1) // 2, one * other)
+        self._totals.update(zip(pairs, zip(value.tolist(), used.tolist(), strict=True), strict=True))
 
-    def _read_dates(self, batch: int) -> list[tuple[Ints, Ints]]:
-        first = self._first[batch * CHUNK : (batch + 1) * CHUNK]
-        dates = self.rows.residual_dates.rows(first)
-        order = np.argsort(dates, axis=1, kind="stable")
-        gaps = np.array(self._gaps[batch * CHUNK : (batch + 1) * CHUNK])
-        has = (gaps[:, None] | ~np.isnan(self.rows.residuals.rows(first))) & (dates != NO_DAY)
-        columns = [own[held[own]] for own, held in zip(order, has, strict=True)]
-        return [(own[column], column) for own, column in zip(dates, columns, strict=True)]
+    def _requests(self, ends: Ints) -> Iterator[PatternSums]:
+        """Request the sums of every day pattern among the ends of pairs, (E, 3), sorted by day pattern."""
+        for own in np.split(ends, np.flatnonzero(np.diff(ends[:, 0])) + 1):
+            pattern, partners, matchings = int(own[0, 0]), own[:, 1].tolist(), own[:, 2].tolist()
+            days, columns = self._days(pattern)
+            day_sets = [self._days(partner)[0] for partner in partners]
+            for k, matching in enumerate(matchings):
+                if matching != BY_DATE:
+                    day_sets[k] = self._matched(pattern, partners[k], matching, days, day_sets[k])[0]
+            by_news = [matching != BY_DATE for matching in matchings]
+            yield PatternSums(self._members[pattern], days, columns, day_sets, by_news)
 
-    @staticmethod
-    def _kept(store: dict[int, T], batch: int, read: Callable[[int], T]) -> T:
-        """What is read of a batch; of the batches read last `BATCHES` are kept."""
-        if batch not in store:
-            if len(store) >= BATCHES:
-                del store[next(iter(store))]
-            store[batch] = read(batch)
-        return store[batch]
+    # --- events miss different days: every pair on the days that both have
+
+    def _compute_on_shared_days(self, pairs: Sequence[PatternPair]) -> None:
+        """Correlate every two events on the days they share, for all day patterns of two exchanges and days 0."""
+        number = self.patterns.exchange_day
+        if not pairs or number is None:
+            return
+        blocks = sorted({(int(number[one]), int(number[other]), matching) for one, other, matching in pairs})
+
+        def totals(some: list[tuple[ResidualBlock, ResidualBlock, int]]) -> dict[PatternPair, tuple[float, int]]:
+            return {
+                (a, b, matching): total
+                for one, other, matching in some
+                for (a, b), total in self._sum_block(one, other, matching).items()
+            }
+
+        parts = (
+            [(self._block(one), self._block(other), matching) for one, other, matching in part]
+            for _, part in groupby(blocks, lambda key: key[0])
+        )
+        for part in map_in_threads(totals, parts):
+            self._totals.update(part)
+
+    def _sum_block(
+        self, one: ResidualBlock, other: ResidualBlock, matching: int
+    ) -> dict[tuple[int, int], tuple[float, int]]:
+        matched = None
+        if matching != BY_DATE:
+            matched = self._matched(one.patterns[0], other.patterns[0], matching, one.days, other.days)
+        return sum_correlations(one, other, matched, compiled=self._is_large)
+
+    def _block(self, exchange_day: int) -> ResidualBlock:
+        return self._keep(self._blocks, int(self._block_batch[exchange_day]), self._read_blocks)[exchange_day]
+
+    def _read_blocks(self, batch: int) -> dict[int, ResidualBlock]:
+        """Read the blocks of a batch of exchanges and days 0 at once, which takes a fifth less time than one by one."""
+        blocks = {}
+        numbers = np.flatnonzero(self._block_batch == batch).tolist()
+        members = [[self._members[pattern] for pattern in self._patterns_at[number].tolist()] for number in numbers]
+        ends = np.cumsum([sum(len(rows) for rows in own) for own in members])
+        values = self.rows.residuals.rows(np.concatenate([rows for own in members for rows in own]))
+        for number, own, residuals in zip(numbers, members, split_at(values, ends), strict=True):
+            patterns = self._patterns_at[number].tolist()
+            days, columns = self._days(patterns[0])
+            group = np.repeat(np.arange(len(own)), [len(rows) for rows in own])
+            blocks[number] = ResidualBlock(patterns, days, in_order(residuals, columns), group)
+        return blocks
+
+    @cached_property
+    def _block_batch(self) -> Ints:
+        """Number of the batch in which each exchange and day 0 is read."""
+        size = [sum(len(self._members[pattern]) for pattern in own.tolist()) for own in self._patterns_at]
+        return _batches(np.array(size))
+
+    @cached_property
+    def _patterns_at(self) -> list[Ints]:
+        """Day patterns of each exchange and day 0."""
+        assert self.patterns.exchange_day is not None  # else no pattern misses days
+        return rows_by_code(factorize(self.patterns.exchange_day))
+
+    @cached_property
+    def _misses_days(self) -> list[bool]:
+        """Whether each day pattern is of an exchange and day 0 where events miss different days."""
+        number, gaps_differ = self.patterns.exchange_day, self.patterns.gaps_differ
+        if number is None or gaps_differ is None:
+            return [False] * len(self._members)
+        several = np.bincount(number) > 1
+        several[number[gaps_differ]] = True
+        answer: list[bool] = several[number].tolist()
+        return answer
+
+    # --- events and days of the day patterns
+
+    @property
+    def _is_large(self) -> bool:
+        return self.rows.residuals.n >= limits.COMPILED_FROM_ROWS
+
+    @cached_property
+    def _members(self) -> list[Ints]:
+        """Events of each day pattern."""
+        return rows_by_code(factorize(self.patterns.codes))
 
     @cached_property
     def _first(self) -> Ints:
-        """The first row of each layout, (K,)."""
-        return np.array([rows[0] for rows in self.members])
+        """First event of each day pattern, (K,)."""
+        return np.array([rows[0] for rows in self._members])
 
     @cached_property
     def _batch(self) -> Ints:
-        """Number of the batch in which each layout's residuals are read, (K,)."""
-        size = np.array([len(rows) for rows in self.members])
-        share = size / CHUNK + 1.0 / LAYOUTS
-        return np.floor(np.cumsum(share) - share).astype(np.int64)
+        """Number of the batch in which each day pattern's residuals are read, (K,), increasing."""
+        return _batches(np.array([len(rows) for rows in self._members]))
 
-    def _linked(self, one: int, other: int, kind: int, days: Ints, days_there: Ints) -> tuple[Ints, Ints]:
-        """Places among days on the exchanges of two layouts of sessions that hear the same news."""
-        here, there = (int(self.rows.exchange[self.members[number][0]]) for number in (one, other))
-        if here > there:  # kinds are told from the exchange with the smaller number
-            place_there, place = self._linked(other, one, kind, days_there, days)
-            return place, place_there
-        dates, dates_there = sessions_of_the_same_news(self.rows.clocks[here], self.rows.clocks[there])[
-            kind - OTHER_FIRST
-        ]
-        place, found = places_of(days, dates)
-        place_there, found_there = places_of(days_there, dates_there)
-        both = found & found_there
-        return place[both], place_there[both]
+    def _days(self, pattern: int) -> tuple[Ints, Ints]:
+        """Find the dates with a residual, increasing, (C,), or all where days are missing; and their columns."""
+        step = limits.LAZY_CHUNK_ROWS
+        return self._keep(self._dates, pattern // step, self._read_days)[pattern % step]
+
+    def _read_days(self, chunk: int) -> list[tuple[Ints, Ints]]:
+        chunked = slice(chunk * limits.LAZY_CHUNK_ROWS, (chunk + 1) * limits.LAZY_CHUNK_ROWS)
+        first = self._first[chunked]
+        dates = self.rows.residual_dates.rows(first)
+        order = np.argsort(dates, axis=1, kind="stable")
+        gaps = np.array(self._misses_days[chunked])
+        is_usable = (gaps[:, None] | ~np.isnan(self.rows.residuals.rows(first))) & (dates != NO_DAY)
+        columns = [own[usable[own]] for own, usable in zip(order, is_usable, strict=True)]
+        return [(own[column], column) for own, column in zip(dates, columns, strict=True)]
+
+    @staticmethod
+    def _keep(store: dict[int, T], number: int, read: Callable[[int], T]) -> T:
+        """Return a part that was read, or read it and drop the oldest of those kept."""
+        if number not in store:
+            if len(store) >= limits.PATTERN_READS_KEPT:
+                del store[next(iter(store))]
+            store[number] = read(number)
+        return store[number]
+
+    def _matched(self, one: int, other: int, matching: int, days: Ints, other_days: Ints) -> tuple[Ints, Ints]:
+        """Find the positions, among days of two day patterns, of sessions that price the same news."""
+        exchange, other_exchange = (int(self.rows.exchange[self._first[pattern]]) for pattern in (one, other))
+        if exchange > other_exchange:  # `matching` is seen from the exchange with the smaller number
+            there, here = self._matched(other, one, matching, other_days, days)
+            return here, there
+        clocks = self.rows.clocks[exchange], self.rows.clocks[other_exchange]
+        dates, other_dates = sessions_of_the_same_news(*clocks)[matching - OTHER_FIRST]
+        here, is_here = positions_of(days, dates)
+        there, is_there = positions_of(other_days, other_dates)
+        return here[is_here & is_there], there[is_here & is_there]
+
+
+def _batches(size: Ints) -> Ints:
+    """Divide neighbours into batches, (K,): at most about `LAZY_CHUNK_ROWS` rows and `PATTERNS_PER_READ` parts each."""
+    share = size / limits.LAZY_CHUNK_ROWS + 1.0 / limits.PATTERNS_PER_READ
+    return np.floor(np.cumsum(share) - share).astype(np.int64)
+
+
+def _ends_of(pairs: Ints) -> tuple[Ints, Ints, Ints]:
+    """Sort the ends of K pairs (pattern, partner, matching) by pattern.
+
+    Returns the ends, (E, 3), and the positions of each pair's two ends among them, (K,) each; a pair of a day pattern
+    with itself has one end.
+    """
+    is_two = np.flatnonzero(pairs[:, 0] != pairs[:, 1])
+    ends = np.concatenate([pairs, pairs[is_two][:, [1, 0, 2]]])
+    order = np.argsort(ends[:, 0], kind="stable")
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    first, last = position[: len(pairs)], position[: len(pairs)].copy()
+    last[is_two] = position[len(pairs) :]
+    return ends[order], first, last
 
 
 def shared_pairs(rows: Windows) -> tuple[Ints, Ints, Floats, Ints]:
-    """Return the pairs of rows that share days, their `window_correlation`, and whether it is known, (P,) each.
+    """Find the pairs of rows that share days, their `window_correlation`, and whether it is known, (P,) each.
 
     A row is not paired with itself.
     """
     n = len(rows.dates)
     overlap = overlap_of(rows.dates, rows.exchange, rows.clocks)
-    value, used = PairCorrelations(rows, np.arange(n)).weighted(overlap, np.arange(n))
+    value, used = PairCorrelations(rows, DayPatterns(np.arange(n))).weighted(overlap, np.arange(n))
     two = overlap.one != overlap.other
     return overlap.one[two], overlap.other[two], value[two], used[two]
 
 
 def window_correlation(rows: Windows) -> tuple[Floats, Bools]:
-    """Correlation of the sums over the windows of every two rows, and where it is known.
+    """Correlate the sums over the event windows of every two rows.
 
     The correlation of residuals is weighted by the share of the window that two rows have in common,
-    ``tau_ij / sqrt(L_i L_j)``. Between exchanges that are hardly open together: with r_k the correlation of linked
-    sessions of order k, and n_k their number in the two windows, it is ``(n_1 r_1 + n_2 r_2) / sqrt(L_i L_j)``:
-    lags are added up as far as the windows hold them.
+    ``tau_ij / sqrt(L_i L_j)``. Between exchanges that are hardly open together: with r_k the correlation of matched
+    sessions of order k, and n_k their number in the two windows, it is ``(n_1 r_1 + n_2 r_2) / sqrt(L_i L_j)``.
 
     Parameters
     ----------
     rows : Windows
-        Events or portfolios.
+        N events or portfolios.
 
     Returns
     -------
-    part, known : (N, N) arrays
-        Pairs without a common day have the part 0 and are known; the diagonal is 0.
+    correlation, known : (N, N) arrays
+        Pairs without a common day have the correlation 0 and are known; the diagonal is 0.
     """
     n = len(rows.dates)
     first, second, value, used = shared_pairs(rows)
-    part, known = np.zeros((n, n)), np.ones((n, n), dtype=bool)
+    correlation, known = np.zeros((n, n)), np.ones((n, n), dtype=bool)
     for one, other in ((first, second), (second, first)):
-        part[one, other], known[one, other] = value, used > 0
-    return part, known
+        correlation[one, other], known[one, other] = value, used > 0
+    return correlation, known

@@ -1,1 +1,1 @@
-"""Significance tests, a module for each family."""
+"""Significance tests of no abnormal return, a module for each family."""

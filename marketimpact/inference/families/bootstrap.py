@@ -1,4 +1,4 @@
-"""Residual bootstrap that resamples whole days, and so keeps what the events share."""
+"""Residual bootstrap that resamples whole days, and so keeps the correlation between events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from marketimpact.core.lazy_matrix import Rows, by_day
+from marketimpact.core.lazy_matrix import RowIndex, sum_by_day
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
 
@@ -14,18 +14,18 @@ __all__ = ["RESIDUAL_BOOTSTRAP", "residual_bootstrap"]
 
 DRAWS = 99_999
 SEED = 20250812
-#: With fewer days to draw from the distribution has too few values.
+#: Fewest days to draw from; with fewer the distribution has too few values.
 MIN_DAYS = 30
 
 
 def residual_bootstrap(sample: Sample) -> Outcome:
-    """CAAR against sums of L resampled estimation days, the same days for all events.
+    """Compare the CAAR with sums of L resampled estimation days, the same days for all events.
 
     Residuals are matched in event time and rescaled by ``sqrt(M / nu)``; only days on which every
     event has a residual are drawn, and an event that misses a day of the window misses it in every draw.
     """
     observed = float(sample.car.mean())
-    daily = _portfolio(sample)
+    daily = _contributions(sample)
     if len(daily) < MIN_DAYS:
         return no_result(f"needs {MIN_DAYS} days on which every event has a residual, here are {len(daily)}", observed)
     rng = np.random.default_rng(SEED)
@@ -34,22 +34,22 @@ def residual_bootstrap(sample: Sample) -> Outcome:
     p = float((1 + (np.abs(drawn) >= abs(observed)).sum()) / (1 + DRAWS))
     error = float(np.sqrt(p * (1.0 - p) / DRAWS))
     note = f"{DRAWS} draws, seed {SEED}; Monte Carlo standard error of p {error:.4f}"
-    p_greater, p_less = (float((1 + further.sum()) / (1 + DRAWS)) for further in (drawn >= observed, drawn <= observed))
+    p_greater, p_less = (float((1 + extreme.sum()) / (1 + DRAWS)) for extreme in (drawn >= observed, drawn <= observed))
     return Outcome(observed, observed, p, note=note, p_greater=p_greater, p_less=p_less)
 
 
-def _weighted(weight: Floats, rows: Rows, values: Floats) -> Floats:
+def _weighted(weight: Floats, rows: RowIndex, values: Floats) -> Floats:
     return values * weight[rows, None]
 
 
-def _portfolio(sample: Sample) -> Floats:
-    """What each estimation day that every event has would add to the CAAR on each window day, (days, L)."""
+def _contributions(sample: Sample) -> Floats:
+    """Compute what estimation days on which all events have residuals add to the CAAR of each window day, (D, L)."""
     scale = np.sqrt(sample.n_obs / sample.df)
-    held = ~np.isnan(sample.ar)
+    has_return = ~np.isnan(sample.ar)
     columns = []
     for day in range(sample.length):
-        own = np.where(held[:, day], scale, 0.0)
-        total, count = by_day(sample.placebo, partial(_weighted, own))
+        own = np.where(has_return[:, day], scale, 0.0)
+        total, count = sum_by_day(sample.placebo, partial(_weighted, own))
         columns.append(total[count == sample.n] / sample.n)
     return np.column_stack(columns)
 

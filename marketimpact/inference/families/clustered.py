@@ -1,4 +1,4 @@
-"""Tests over dates: the event clusters are the draws."""
+"""Tests across dates: the clusters of events are the independent observations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from marketimpact.core import limits
 from marketimpact.core.threads import map_in_threads
 from marketimpact.inference.families.parametric import mean_over_spread, student_p
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
@@ -13,19 +14,17 @@ from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["CLUSTER_T", "DATE_MEANS_T", "SIGN_FLIP_DATE", "WILD_CLUSTER", "WILD_CLUSTER_WEBB"]
 
-#: With more dates than this, sign patterns are drawn instead of enumerated.
+#: Dates up to which all sign patterns are enumerated; with more, patterns are drawn.
 ENUMERATED = 12
 DRAWS = 9999
-#: Weights that are looked at at a time.
-NUMBERS = 2**17
 SEED = 20250812
 WEBB = np.sqrt(np.array([0.5, 1.0, 1.5]))[:, None] * np.array([-1.0, 1.0])
 WEBB = WEBB.ravel()
-ONE_DATE = "needs at least 2 dates: with one there is one draw"
+ONE_DATE = "needs at least 2 dates: one date is one observation"
 
 
 def cluster_t(sample: Sample) -> Outcome:
-    """Mean CAR over its cluster-robust standard error (CR1)."""
+    """Divide the mean CAR by its cluster-robust standard error (CR1)."""
     groups = sample.n_clusters
     mean = float(sample.car.mean())
     if groups < 2:
@@ -37,14 +36,14 @@ def cluster_t(sample: Sample) -> Outcome:
 
 
 def date_means_t(sample: Sample) -> Outcome:
-    """Cross-sectional t of the means of each date."""
+    """Compute the cross-sectional t of the means of each date."""
     if sample.n_clusters < 2:
         return no_result(ONE_DATE, float(sample.car.mean()))
-    return mean_over_spread(_sums(sample, sample.car) / sample.groups.counts)
+    return mean_over_spread(_sums(sample, sample.car) / sample.clusters.counts)
 
 
 def sign_flip_date(sample: Sample) -> Outcome:
-    """CAAR against all sign patterns of the dates; exact under symmetry."""
+    """Compare the CAAR with those under all sign patterns of the dates; exact under symmetry."""
     sums = _sums(sample, sample.car)
     mean = float(sums.sum() / sample.n)
     drawn = np.concatenate(
@@ -54,7 +53,7 @@ def sign_flip_date(sample: Sample) -> Outcome:
 
 
 def wild_cluster(sample: Sample) -> Outcome:
-    """Cluster t against its distribution under Rademacher signs per date, the null imposed."""
+    """Compare the cluster t with its distribution under Rademacher signs per date, the null imposed."""
     mean = float(sample.car.mean())
     sums = _sums(sample, sample.car)
     groups = len(sums)
@@ -68,28 +67,28 @@ def wild_cluster(sample: Sample) -> Outcome:
 
 
 def wild_cluster_webb(sample: Sample) -> Outcome:
-    """The same with Webb's six-point weights, which give finer p-values when dates are few."""
+    """Run the wild cluster bootstrap with Webb's six-point weights, whose p-values are finer when dates are few."""
     plain = cluster_t(sample)
     if np.isnan(plain.statistic):
         return plain
     sums = _sums(sample, sample.car)
     rng = np.random.default_rng(SEED)
-    t = _drawn((rng.choice(WEBB, (rows, len(sums))) for rows in _rows_at_once(DRAWS, len(sums))), sums, sample)
+    t = _drawn((rng.choice(WEBB, (rows, len(sums))) for rows in _draws_at_a_time(DRAWS, len(sums))), sums, sample)
     p = float((1 + (t >= abs(plain.statistic) * (1.0 - 1e-10)).sum()) / (1 + DRAWS))
     return Outcome(plain.estimate, plain.statistic, p, note=f"{len(sums)} dates, {DRAWS} draws, seed {SEED}")
 
 
 def _sums(sample: Sample, values: Floats) -> Floats:
-    """Sum of the values of each cluster, in the order of the clusters."""
-    return np.bincount(sample.groups.codes, weights=values).astype(np.float64)
+    """Sum the values of each cluster, in the order of the clusters."""
+    return np.bincount(sample.clusters.codes, weights=values).astype(np.float64)
 
 
 def _sizes(sample: Sample) -> Floats:
-    return sample.groups.counts.astype(np.float64)
+    return sample.clusters.counts.astype(np.float64)
 
 
 def _cluster_se(sums: Floats, sample: Sample) -> Floats:
-    """CR1 standard error of the mean for rows of cluster sums, (B, G) in, (B,) out."""
+    """Compute the CR1 standard error of the mean for B rows of cluster sums, (B, G) to (B,)."""
     groups, n = sums.shape[1], sample.n
     centred = sums - _sizes(sample)[None, :] * (_row_sums(sums) / n)[:, None]
     return np.asarray(np.sqrt(groups / (groups - 1.0) * _row_sums(centred**2)) / n)
@@ -100,7 +99,7 @@ def _row_sums(values: Floats) -> Floats:
 
 
 def _drawn(weights: Iterable[Floats], sums: Floats, sample: Sample) -> Floats:
-    """Absolute cluster t of weighted cluster sums, the weights some draws at a time, (B, G)."""
+    """Compute the absolute cluster t of weighted cluster sums; the weights come some draws at a time, (B, G)."""
 
     def t(some: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -109,23 +108,23 @@ def _drawn(weights: Iterable[Floats], sums: Floats, sample: Sample) -> Floats:
     return np.concatenate(list(map_in_threads(t, weights)))
 
 
-def _rows_at_once(draws: int, groups: int) -> Iterator[int]:
-    """How many draws are looked at at a time: so many that they stay in the processor's cache."""
-    step = max(1, NUMBERS // groups)
+def _draws_at_a_time(draws: int, groups: int) -> Iterator[int]:
+    """Split the draws into parts that stay in the processor's cache; their numbers of draws."""
+    step = max(1, limits.CLUSTER_WEIGHTS_AT_ONCE // groups)
     return (min(step, draws - start) for start in range(0, draws, step))
 
 
 def _signs(groups: int) -> Iterator[Floats]:
-    """Every sign pattern, the identity first, or seeded draws of them; some at a time."""
+    """Enumerate every sign pattern, the identity first, or draw patterns with a seed; some at a time."""
     if groups <= ENUMERATED:
         bits = np.arange(2**groups)[:, None] >> np.arange(groups)[None, :]
         return iter([np.asarray(1.0 - 2.0 * (bits & 1))])
     rng = np.random.default_rng(SEED)
-    return (np.asarray(1.0 - 2.0 * rng.integers(0, 2, (rows, groups))) for rows in _rows_at_once(DRAWS, groups))
+    return (np.asarray(1.0 - 2.0 * rng.integers(0, 2, (rows, groups))) for rows in _draws_at_a_time(DRAWS, groups))
 
 
 def _share(drawn: Floats, observed: float, groups: int) -> float:
-    """Share of draws at least as extreme; ties up to rounding count."""
+    """Compute the share of draws at least as extreme; ties up to rounding count."""
     extreme = int((drawn >= observed * (1.0 - 1e-10)).sum())
     return extreme / len(drawn) if groups <= ENUMERATED else (1 + extreme) / (1 + len(drawn))
 

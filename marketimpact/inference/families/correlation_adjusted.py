@@ -1,4 +1,4 @@
-"""Average cross-correlation of events, and the tests that correct for it."""
+"""Tests corrected for the average cross-correlation of events (Kolari and Pynnonen 2010)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from itertools import product
 
 import numpy as np
 
+from marketimpact.core import limits
+from marketimpact.inference.correlation.by_pairs import MIN_COMMON_DAYS, MeanCorrelation
 from marketimpact.inference.correlation.overlap import BY_DATE
-from marketimpact.inference.correlation.pairs import MIN_COMMON_DAYS, Key, MeanCorrelation
+from marketimpact.inference.correlation.pairs import PatternPair
 from marketimpact.inference.families.parametric import TOO_FEW, bmp, normal_p, patell_scar, student_p
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Sample
@@ -22,54 +24,53 @@ __all__ = [
     "mean_correlation",
 ]
 
-#: ``1 + (N-1) r`` below this is zero but for rounding.
+#: ``1 + (N-1) r`` up to this counts as zero: it is rounding noise.
 ROUNDING = 1e-8
-#: Layouts of which every two are looked at together.
-BLOCK = 128
 
 
 def all_pairs_correlation(sample: Sample) -> MeanCorrelation:
-    """Plain average correlation of estimation-window residuals over all pairs, matched on the date.
+    """Average the correlation of estimation-window residuals over all pairs, matched on the date.
 
     For events on separate dates it counts correlation that cannot occur; `mean_correlation` does not.
     """
     total, n_used = 0.0, 0
-    for keys in _in_blocks(sample.kinds.values.tolist()):
-        sample.pairs.learn(keys)
-        for key in keys:
-            value, used = sample.pairs.total(*key)
+    for pairs in _in_blocks(sample.day_patterns.values.tolist()):
+        sample.pairs.compute(pairs)
+        for pair in pairs:
+            value, used = sample.pairs.total(*pair)
             total, n_used = total + value, n_used + used
     return MeanCorrelation(total / n_used if n_used else np.nan, sample.n * (sample.n - 1) // 2, n_used)
 
 
-def _in_blocks(layouts: Sequence[int]) -> Iterator[list[Key]]:
-    """Every two of some layouts, in lists of pairs of few of them."""
-    starts = range(0, len(layouts), BLOCK)
+def _in_blocks(patterns: Sequence[int]) -> Iterator[list[PatternPair]]:
+    """Pair every two day patterns, in lists of pairs of few day patterns."""
+    size = limits.ALL_PAIRS_BLOCK_PATTERNS
+    starts = range(0, len(patterns), size)
     for start in starts:
-        for begin in starts[start // BLOCK :]:
-            both = product(layouts[start : start + BLOCK], layouts[begin : begin + BLOCK])
+        for begin in starts[start // size :]:
+            both = product(patterns[start : start + size], patterns[begin : begin + size])
             yield [(one, other, BY_DATE) for one, other in both if one <= other]
 
 
 def mean_correlation(sample: Sample) -> MeanCorrelation:
-    """Overlap-weighted average correlation of estimation-window residuals.
+    """Average the correlation of estimation-window residuals over all pairs, weighted by the overlap of windows.
 
     Residuals are matched on the calendar date; each pair is weighted by the share of the window the
     two events have in common, so that events far apart in time count with zero. Kolari and Pynnonen
     (2010); for partial overlap the weights are the exact covariance of SCARs under serial
-    independence. Between exchanges that are hardly open together sessions that hear the same news are
-    matched instead: see `marketimpact.inference.correlation.pairs.shared_part`.
+    independence. Between exchanges that are hardly open together sessions that price the same news are
+    matched instead: see `marketimpact.inference.correlation.pairs.window_correlation`.
     """
     return sample.mean_correlation
 
 
 def patell_kp(sample: Sample) -> Outcome:
-    """Patell's z divided by the root of ``1 + (N-1) r``, r weighted by overlap."""
+    """Divide Patell's z by the root of ``1 + (N-1) r``, r weighted by overlap."""
     return _patell_adjusted(sample, mean_correlation(sample))
 
 
 def patell_kp_allpairs(sample: Sample) -> Outcome:
-    """Patell's z divided by the root of ``1 + (N-1) r``, r over all pairs."""
+    """Divide Patell's z by the root of ``1 + (N-1) r``, r over all pairs."""
     return _patell_adjusted(sample, all_pairs_correlation(sample))
 
 
@@ -84,12 +85,12 @@ def _patell_adjusted(sample: Sample, average: MeanCorrelation) -> Outcome:
 
 
 def bmp_kp(sample: Sample) -> Outcome:
-    """The BMP t times the root of ``(1-r) / (1 + (N-1) r)``, r weighted by overlap."""
+    """Multiply the BMP t by the root of ``(1-r) / (1 + (N-1) r)``, r weighted by overlap."""
     return _bmp_adjusted(sample, mean_correlation(sample))
 
 
 def bmp_kp_allpairs(sample: Sample) -> Outcome:
-    """The BMP t times the root of ``(1-r) / (1 + (N-1) r)``, r over all pairs."""
+    """Multiply the BMP t by the root of ``(1-r) / (1 + (N-1) r)``, r over all pairs."""
     return _bmp_adjusted(sample, all_pairs_correlation(sample))
 
 
@@ -107,7 +108,7 @@ def _bmp_adjusted(sample: Sample, average: MeanCorrelation) -> Outcome:
 
 
 def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, str] | Outcome:
-    """``1 + (N-1) r`` and r, or the reason why there is none."""
+    """Compute ``1 + (N-1) r``, and return it with r and a note; or the reason why it is undefined."""
     mean = float(sample.scar.mean())
     if sample.n < 2 and np.isnan(average.value):
         return no_result(TOO_FEW, mean)

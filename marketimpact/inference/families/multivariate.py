@@ -1,4 +1,4 @@
-"""Multivariate regression (SUR with equal regressors): joint tests of the firms of one date."""
+"""Joint tests of the firms of one date by multivariate regression (SUR with equal regressors)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["MVRM_AVERAGE_F", "MVRM_EQUAL_F", "MVRM_JOINT_BOOTSTRAP", "MVRM_JOINT_F", "MVRM_JOINT_WALD"]
 
-#: A firm takes part when it has this share of the estimation days that any firm has.
+#: Share of the estimation days of all firms that a firm must have to be in the system.
 COVERAGE = 0.9
 DRAWS = 999
 SEED = 20250812
@@ -36,13 +36,13 @@ class _System:
 
 
 def mvrm_joint_f(sample: Sample) -> Outcome:
-    """Every CAR is zero: exact F under normality."""
+    """Test that every CAR is zero: exact F under normality."""
     system = _system(sample)
     return system if isinstance(system, Outcome) else _exact_f(system, np.eye(len(system.car)))
 
 
 def mvrm_average_f(sample: Sample) -> Outcome:
-    """The average CAR is zero: the square of the portfolio regression's t for a balanced panel."""
+    """Test that the average CAR is zero: the square of the portfolio regression's t for a balanced panel."""
     system = _system(sample)
     if isinstance(system, Outcome):
         return system
@@ -54,7 +54,7 @@ def mvrm_average_f(sample: Sample) -> Outcome:
 
 
 def mvrm_equal_f(sample: Sample) -> Outcome:
-    """All CARs are equal: tests the differences to the first firm."""
+    """Test that all CARs are equal: differences to the first firm are zero."""
     system = _system(sample)
     if isinstance(system, Outcome):
         return system
@@ -65,7 +65,7 @@ def mvrm_equal_f(sample: Sample) -> Outcome:
 
 
 def mvrm_joint_wald(sample: Sample) -> Outcome:
-    """Every CAR is zero, with the maximum likelihood covariance: rejects too often even under normality."""
+    """Test that every CAR is zero, with the maximum likelihood covariance: rejects too often even under normality."""
     system = _system(sample)
     if isinstance(system, Outcome):
         return system
@@ -78,7 +78,7 @@ def mvrm_joint_wald(sample: Sample) -> Outcome:
 
 
 def mvrm_joint_bootstrap(sample: Sample) -> Outcome:
-    """The joint F against regressions on resampled residual vectors, whole days at a time."""
+    """Compare the joint F with regressions on resampled residual vectors, whole days at a time."""
     system = _system(sample)
     if isinstance(system, Outcome):
         return system
@@ -107,6 +107,7 @@ def mvrm_joint_bootstrap(sample: Sample) -> Outcome:
 
 
 def _exact_f(system: _System, contrast: Floats) -> Outcome:
+    """Test that linear combinations of the CARs, the rows of `contrast`, (r, m), are zero."""
     m = len(contrast)
     denominator = system.df - m + 1
     if denominator < 1:
@@ -128,7 +129,7 @@ def _too_wide(system: _System, m: int) -> Outcome:
 
 
 def _system(sample: Sample) -> _System | Outcome:
-    """The system of the firms that are complete enough, on their common days."""
+    """Estimate the system of the firms with enough days, on their common days."""
     if sample.n_day0 > 1:
         return no_result("needs one date: the firms' windows differ")
     y, x, y_event, x_event = sample.panel()
@@ -145,7 +146,7 @@ def _system(sample: Sample) -> _System | Outcome:
 
 
 def _estimate(y: Floats, x: Floats, y_event: Floats, x_event: Floats, intercept: bool) -> _System | Outcome:
-    """Least squares of (T, m) returns on regressors and one dummy per event day."""
+    """Regress (T, m) returns on regressors and one dummy per event day."""
     length = len(y_event)
     both, regressors = np.vstack([y, y_event]), np.vstack([x, x_event])
     dummies = np.vstack([np.zeros((len(y), length)), np.eye(length)])

@@ -1,4 +1,4 @@
-"""Tests built on means and variances of (standardised) cumulative abnormal returns."""
+"""Parametric tests: means and variances of (standardised) cumulative abnormal returns."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ TOO_FEW = "needs at least 2 events"
 
 
 def normal_p(z: float) -> float:
-    """Two-sided p-value of a standard normal."""
+    """Compute the two-sided p-value of a standard normal statistic."""
     return float(2.0 * scipy.special.ndtr(-abs(z)))
 
 
 def student_p(t: float, df: float) -> float:
-    """Two-sided p-value of Student's t."""
+    """Compute the two-sided p-value of Student's t."""
     return float(2.0 * scipy.special.stdtr(df, -abs(t)))
 
 
 def cross_sectional_t(sample: Sample) -> Outcome:
-    """Mean CAR over its cross-sectional standard error."""
+    """Divide the mean CAR by its cross-sectional standard error."""
     return mean_over_spread(sample.car)
 
 
 def bmp(sample: Sample) -> Outcome:
-    """Mean SCAR over its cross-sectional standard error."""
+    """Divide the mean SCAR by its cross-sectional standard error."""
     return mean_over_spread(sample.scar)
 
 
 def patell_scar(sample: Sample) -> Outcome:
-    """Sum of SCARs over the square root of the sum of their variances."""
+    """Divide the sum of SCARs by the root of the sum of their variances."""
     mean = float(sample.scar.mean())
     se = float(np.sqrt(sample.q.sum()) / sample.n)
     z = mean / se
@@ -54,14 +54,14 @@ def patell_scar(sample: Sample) -> Outcome:
 
 
 def portfolio_independent(sample: Sample) -> Outcome:
-    """Sum of CARs over the root of the sum of their forecast variances."""
+    """Divide the sum of CARs by the root of the sum of their forecast variances."""
     mean = float(sample.car.mean())
     se = float(np.sqrt((sample.se**2).sum()) / sample.n)
     return Outcome(mean, mean / se, normal_p(mean / se), se=se)
 
 
 def patell(sample: Sample) -> Outcome:
-    """Sum of cumulated SARs over the root of the sum of ``L_i Q_i``: Patell's own form."""
+    """Divide the sum of cumulated SARs by the root of the sum of ``L_i Q_i``: Patell's own form."""
     csar = np.nansum(sample.sar, axis=1)
     se = float(np.sqrt((sample.n_days * sample.q).sum()) / sample.n)
     mean = float(csar.mean())
@@ -69,13 +69,13 @@ def patell(sample: Sample) -> Outcome:
 
 
 def patell_perfirm(sample: Sample) -> Outcome:
-    """Mean of each event's cumulated SAR over its own ``sqrt(L_i Q_i)``, times root N."""
+    """Average each event's cumulated SAR over its own ``sqrt(L_i Q_i)``, times root N."""
     z = float((np.nansum(sample.sar, axis=1) / np.sqrt(sample.n_days * sample.q)).sum() / np.sqrt(sample.n))
     return Outcome(np.nan, z, normal_p(z))
 
 
 def jackknife_weighted(sample: Sample) -> Outcome:
-    """Jackknife of the precision-weighted mean CAR."""
+    """Jackknife the precision-weighted mean CAR."""
     n = sample.n
     if n < 2:
         return no_result(TOO_FEW)
@@ -86,7 +86,7 @@ def jackknife_weighted(sample: Sample) -> Outcome:
 
 
 def event_variance_ratio(sample: Sample) -> Outcome:
-    """Cross-sectional variance of SCARs over the variance expected without a change; one-sided."""
+    """Divide the cross-sectional variance of SCARs by the one expected without a change; one-sided."""
     if sample.n < 2:
         return no_result(TOO_FEW)
     ratio = float(sample.scar.var(ddof=1) / sample.q.mean())
@@ -95,7 +95,7 @@ def event_variance_ratio(sample: Sample) -> Outcome:
 
 
 def mean_over_spread(values: np.ndarray) -> Outcome:
-    """Mean of N values over its cross-sectional standard error, t(N-1)."""
+    """Divide the mean of N values by its cross-sectional standard error, t(N-1)."""
     n, mean = len(values), float(values.mean())
     if n < 2:
         return no_result(TOO_FEW, mean)

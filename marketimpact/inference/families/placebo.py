@@ -1,4 +1,4 @@
-"""The window against every block of the estimation window, the same shift for all events of a date."""
+"""Placebo tests: the window against every block of as many estimation days, the same shift for all events of a date."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from functools import partial
 
 import numpy as np
 
-from marketimpact.core.lazy_matrix import LazyMatrix, Rows, by_day, run_sums
+from marketimpact.core.lazy_matrix import LazyMatrix, RowIndex, run_sums, sum_by_day
 from marketimpact.inference.families.parametric import mean_over_spread
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Ints, Sample
 
 __all__ = ["CAV", "PLACEBO_BMP", "PLACEBO_CAAR", "PLACEBO_SCAAR", "block_sums", "blocks"]
 
-#: Fewer blocks than this cannot give a p-value of 5%.
+#: Fewest blocks: with fewer no p-value reaches 5%.
 MIN_BLOCKS = 20
 
 
 def block_sums(values: Floats, length: int) -> tuple[Floats, Floats]:
-    """Sums and counts of what is present in every run of `length` days.
+    """Sum and count the values present in every run of `length` days.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ def block_sums(values: Floats, length: int) -> tuple[Floats, Floats]:
 
 
 def blocks(sample: Sample) -> tuple[Floats, Floats]:
-    """CAR and standardised CAR of every event in every placebo block, (N, B); NaN where a day is missing."""
-    car = sample.placebo.every(lambda _, residuals: run_sums(residuals, sample.length))
+    """Compute CAR and standardised CAR of every event in every placebo block, (N, B); NaN where a day is missing."""
+    car = sample.placebo.map_rows(lambda _, residuals: run_sums(residuals, sample.length))
     return car, _standardised(car, sample.sigma, sample.length)
 
 
-def _scar(sample: Sample, rows: Rows, residuals: Floats) -> Floats:
+def _scar(sample: Sample, rows: RowIndex, residuals: Floats) -> Floats:
     return _standardised(run_sums(residuals, sample.length), sample.sigma[rows], sample.length)
 
 
@@ -50,32 +50,32 @@ def _standardised(car: Floats, sigma: Floats, length: int) -> Floats:
 
 
 def placebo_caar(sample: Sample) -> Outcome:
-    """CAAR against the CAAR of every placebo block."""
-    swept = sample.placebo.swept(sample.length)
-    return _against(float(sample.car.mean()), _mean(swept.run_total, swept.run_count))
+    """Compare the CAAR with that of every placebo block."""
+    sums = sample.placebo.day_sums(sample.length)
+    return _among_blocks(float(sample.car.mean()), _mean(sums.run_total, sums.run_count))
 
 
 def placebo_scaar(sample: Sample) -> Outcome:
-    """Mean SCAR against the mean SCAR of every placebo block."""
-    return _against(float(sample.scar.mean()), _mean(*by_day(sample.placebo, partial(_scar, sample))))
+    """Compare the mean SCAR with that of every placebo block."""
+    return _among_blocks(float(sample.scar.mean()), _mean(*sum_by_day(sample.placebo, partial(_scar, sample))))
 
 
 def placebo_bmp(sample: Sample) -> Outcome:
-    """The BMP t against that of every placebo block."""
+    """Compare the BMP t with that of every placebo block."""
     plain = mean_over_spread(sample.scar)
     if np.isnan(plain.statistic):
         return plain
     observed = plain.statistic
-    total, n = by_day(sample.placebo, partial(_scar, sample))
+    total, n = sum_by_day(sample.placebo, partial(_scar, sample))
     mean = _mean(total, n)
-    squares, _ = by_day(sample.placebo, lambda rows, values: (_scar(sample, rows, values) - mean) ** 2)
+    squares, _ = sum_by_day(sample.placebo, lambda rows, values: (_scar(sample, rows, values) - mean) ** 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = mean / np.sqrt(squares / (n - 1.0) / n)
-    return _against(observed, drawn)
+    return _among_blocks(observed, drawn)
 
 
 def cav(sample: Sample) -> Outcome:
-    """Cumulative abnormal volatility of the events that have every day of the window."""
+    """Compare cumulative abnormal volatility, of events with every day of the window, with that of placebo blocks."""
     complete = sample.n_days == sample.length
     if complete.sum() < 3:
         return no_result("needs at least 3 events with every day of the window")
@@ -84,21 +84,21 @@ def cav(sample: Sample) -> Outcome:
     daily = _volatility(sample.placebo.take(np.flatnonzero(complete)), variance)
     drawn, counts = block_sums(daily[None, :], sample.length)
     drawn = np.where(counts[0] == sample.length, drawn[0] - sample.length, np.nan)
-    return _against(observed, drawn, upper=True)
+    return _among_blocks(observed, drawn, upper=True)
 
 
 def _volatility(ar: LazyMatrix, variance: Floats) -> Floats:
-    """lambda_t of Bialkowski, Gottschalk and Wisniewski (2008) for the events present on each day, (D,)."""
-    total, n = by_day(ar, lambda _, values: values)
-    held, _ = by_day(ar, lambda rows, values: np.where(np.isnan(values), np.nan, variance[rows, None]))
+    """Compute lambda_t of Bialkowski, Gottschalk and Wisniewski (2008) for the events present on each day, (D,)."""
+    total, n = sum_by_day(ar, lambda _, values: values)
+    own, _ = sum_by_day(ar, lambda rows, values: np.where(np.isnan(values), np.nan, variance[rows, None]))
 
-    def ratios(rows: Rows, values: Floats) -> Floats:
+    def ratios(rows: RowIndex, values: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio: Floats = (n * values - total) ** 2 / (n * (n - 2.0) * variance[rows, None] + held)
+            ratio: Floats = (n * values - total) ** 2 / (n * (n - 2.0) * variance[rows, None] + own)
             return ratio
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(n >= 3, by_day(ar, ratios)[0] / (n - 1.0), np.nan)
+        return np.where(n >= 3, sum_by_day(ar, ratios)[0] / (n - 1.0), np.nan)
 
 
 def _mean(total: Floats, n: Ints) -> Floats:
@@ -106,14 +106,14 @@ def _mean(total: Floats, n: Ints) -> Floats:
         return total / n
 
 
-def _against(observed: float, drawn: Floats, *, upper: bool = False) -> Outcome:
-    """p-value of the observed statistic among those of the placebo blocks."""
+def _among_blocks(observed: float, drawn: Floats, *, upper: bool = False) -> Outcome:
+    """Compute the p-value of the observed statistic among those of the placebo blocks."""
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < MIN_BLOCKS:
         return no_result(f"needs at least {MIN_BLOCKS} placebo blocks, here are {len(drawn)}", observed)
     extreme = (drawn >= observed) if upper else (np.abs(drawn) >= abs(observed))
     p, p_greater, p_less = (
-        float((1 + further.sum()) / (1 + len(drawn))) for further in (extreme, drawn >= observed, drawn <= observed)
+        float((1 + beyond.sum()) / (1 + len(drawn))) for beyond in (extreme, drawn >= observed, drawn <= observed)
     )
     return Outcome(
         observed,

@@ -1,10 +1,10 @@
-"""The events of one date as one portfolio: the common shock is inside its own variance."""
+"""Tests of the portfolio of the events of one date, whose own variance includes the common shock."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from marketimpact.core.lazy_matrix import by_day
+from marketimpact.core.lazy_matrix import sum_by_day
 from marketimpact.inference.correlation.pairs import shared_pairs
 from marketimpact.inference.families.parametric import normal_p, student_p
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
@@ -14,12 +14,12 @@ __all__ = ["CRUDE_DEPENDENCE", "PORTFOLIO_REGRESSION", "crude_dependence", "port
 
 
 def portfolio_regression(sample: Sample) -> Outcome:
-    """CAR of the equal-weighted portfolio of each date over its forecast standard error.
+    """Divide the CAR of the equal-weighted portfolio of each date by its forecast standard error.
 
     With several dates the portfolios are weighted by their number of events; the covariance of
     portfolios whose windows overlap comes from the correlation of their residuals.
     """
-    portfolios, gone = _with_returns(sample.portfolios())
+    portfolios, n_without = _with_returns(sample.portfolios())
     if not len(portfolios.car):
         return no_result("no date's portfolio has a return in the window")
     n_events = int(portfolios.n_events.sum())
@@ -36,25 +36,25 @@ def portfolio_regression(sample: Sample) -> Outcome:
         return no_result("the covariance of overlapping portfolios leaves no positive variance", estimate)
     se = float(np.sqrt(variance))
     note = f"{len(weight)} portfolios, one per date" + (" and exchange" if portfolios.exchange.any() else "")
-    if gone:
-        note += f"; {gone} more without a return in the window left out"
+    if n_without:
+        note += f"; {n_without} more without a return in the window left out"
     return Outcome(estimate, estimate / se, normal_p(estimate / se), se=se, note=note, n_events=n_events)
 
 
 def _with_returns(portfolios: Portfolios) -> tuple[Portfolios, int]:
-    """The portfolios of dates on which any member has a return in the window, and how many have none."""
-    held = ~np.isnan(portfolios.car)
-    return portfolios.take(np.flatnonzero(held)), int((~held).sum())
+    """Select the portfolios with a return in the window, and count the others."""
+    has_return = ~np.isnan(portfolios.car)
+    return portfolios.take(np.flatnonzero(has_return)), int((~has_return).sum())
 
 
 def crude_dependence(sample: Sample) -> Outcome:
-    """Sum of AARs over the time-series standard deviation of estimation-window AARs.
+    """Divide the sum of AARs by the time-series standard deviation of estimation-window AARs.
 
     Brown and Warner's crude dependence adjustment: no forecast error, so slightly liberal.
     """
-    swept = sample.pool.placebo.swept(sample.length)
-    daily, counts = swept.total / np.maximum(swept.count, 1), swept.count
-    total, present = by_day(sample.pool.event_ar, lambda _, part: part[:, sample.columns])
+    sums = sample.pool.placebo.day_sums(sample.length)
+    daily, counts = sums.total / np.maximum(sums.count, 1), sums.count
+    total, present = sum_by_day(sample.pool.event_ar, lambda _, part: part[:, sample.columns])
     window = total / np.maximum(present, 1)
     days = int((counts > 0).sum())
     estimate = float(window[present > 0].sum())
@@ -67,7 +67,7 @@ def crude_dependence(sample: Sample) -> Outcome:
 
 
 def _variance(portfolios: Portfolios, weight: Floats) -> float:
-    """Variance of the weighted sum of portfolios, of which few have days in common."""
+    """Compute the variance of the weighted sum of portfolios, of which few have days in common."""
     one, other, shared, _ = shared_pairs(portfolios)
     own = weight * portfolios.se
     return float((own**2).sum() + 2.0 * (shared * own[one] * own[other]).sum())

@@ -1,4 +1,4 @@
-"""Rank tests: the event days ranked among the estimation days of the same security."""
+"""Rank tests: event days ranked among the estimation days of the same security."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from marketimpact.core import limits
 from marketimpact.core.arrays import Bools
-from marketimpact.core.lazy_matrix import CHUNK, LazyMatrix, Rows, by_day
+from marketimpact.core.lazy_matrix import LazyMatrix, RowIndex, sum_by_day
 from marketimpact.inference.compiled import kernels
 from marketimpact.inference.families.correlation_adjusted import mean_correlation
 from marketimpact.inference.families.parametric import TOO_FEW, normal_p, student_p
@@ -20,19 +21,19 @@ __all__ = [
 ]  # fmt: skip
 
 
-#: Some events' days, and which events, to what is ranked or counted of each day.
-Values = Callable[[Rows, Floats], Floats]
+#: From the numbers of K events and their estimation days (K, M) to values or scores of days (K, D).
+Values = Callable[[RowIndex, Floats], Floats]
 
-#: Fewer blocks than this give ranks too coarse for a normal distribution.
+#: Fewest blocks: the ranks among fewer are too coarse for a normal distribution.
 MIN_RANKED = 30
 
 
 def corrado_rank(sample: Sample) -> Outcome:
-    """Mean excess rank of the window's days over the root mean square of all days'."""
-    side_by_side = _side_by_side(sample)
+    """Divide the mean excess rank of the window's days by the root mean square of all days'."""
+    all_days = _all_days(sample)
 
-    def excess(rows: Rows, part: Floats) -> Floats:
-        ranks, n_days = _ranks(side_by_side(rows, part))
+    def excess(rows: RowIndex, part: Floats) -> Floats:
+        ranks, n_days = _ranks(all_days(rows, part))
         return ranks - (n_days + 1.0) / 2.0
 
     mean, used, _ = _mean_by_day(sample.pool.placebo, excess)
@@ -45,28 +46,28 @@ def corrado_rank(sample: Sample) -> Outcome:
 
 
 def corrado_zivney(sample: Sample) -> Outcome:
-    """Ranks of each event scaled to its own number of days, summed over events on each day."""
-    return _zivney(sample, _side_by_side(sample))
+    """Sum ranks over events on each day, each event's scaled to its own number of days."""
+    return _zivney(sample, _all_days(sample))
 
 
 def corrado_zivney_adj(sample: Sample) -> Outcome:
-    """The same on standardised returns, the event days divided by their cross-sectional spread."""
+    """Run `corrado_zivney` on standardised returns, the event days divided by their cross-sectional spread."""
     if sample.n < 2:
         return no_result(TOO_FEW)
     pool = sample.pool
-    sar = pool.event_ar.whole / pool.event_se.whole
-    held = (~np.isnan(sar)).sum(axis=0)
-    if (held[sample.columns] < 2).any():
+    sar = pool.event_ar.to_array() / pool.event_se.to_array()
+    n_events = (~np.isnan(sar)).sum(axis=0)
+    if (n_events[sample.columns] < 2).any():
         return no_result("needs at least 2 events on every day of the window")
     deviation = np.where(np.isnan(sar), 0.0, sar - _column_means(sar))
     with np.errstate(divide="ignore", invalid="ignore"):
-        spread = np.sqrt((deviation**2).sum(axis=0) / (held - 1.0))
+        spread = np.sqrt((deviation**2).sum(axis=0) / (n_events - 1.0))
         adjusted = np.where(spread > 0, sar / spread, np.nan)
     return _zivney(sample, lambda rows, part: np.column_stack([part / pool.sigma[rows, None], adjusted[rows]]))
 
 
 def rank_blocks(sample: Sample) -> Outcome:
-    """The window's return ranked among the non-overlapping blocks of the estimation window.
+    """Rank the window's return among the non-overlapping blocks of the estimation window.
 
     Blocks end with the estimation window; a block with a missing day is left out, an event with a
     missing day in the window too.
@@ -76,10 +77,10 @@ def rank_blocks(sample: Sample) -> Outcome:
     if not residuals.n:
         return no_result("no event has every day of the window")
 
-    def scores(rows: Rows, part: Floats) -> Floats:
+    def scores(rows: RowIndex, part: Floats) -> Floats:
         sums, present = block_sums(part[:, part.shape[1] % length :], length)
-        whole = np.where(present == length, sums, np.nan)[:, ::length]
-        return _scores(np.column_stack([whole, car[rows]]))
+        blocks = np.where(present == length, sums, np.nan)[:, ::length]
+        return _scores(np.column_stack([blocks, car[rows]]))
 
     total, used = _sum_by_day(residuals, scores)
     if used.sum() < 3:
@@ -97,7 +98,7 @@ def rank_blocks(sample: Sample) -> Outcome:
 
 
 def grank_t(sample: Sample) -> Outcome:
-    """Generalised rank t: the re-standardised SCAR ranked among the standardised residuals.
+    """Rank the re-standardised SCAR among the standardised residuals: the generalised rank t.
 
     With few events the cross-sectional standard deviation that re-standardises is itself uncertain:
     simulated size at nominal 5% was 0.26 with 2 events, 0.14 with 4, 0.10 with 8, 0.08 with 24.
@@ -109,20 +110,20 @@ def grank_t(sample: Sample) -> Outcome:
 
 
 def grank_t_r(sample: Sample) -> Outcome:
-    """GRANK-T with the spread of SCARs divided by ``sqrt(1 - r)``: ours, not the literature's."""
+    """Compute GRANK-T with the spread of SCARs divided by ``sqrt(1 - r)``: specified here, not in the literature."""
     spread = _spread(sample)
     if isinstance(spread, Outcome):
         return spread
     r = mean_correlation(sample).value
     if not r < 1:
         return no_result("the average correlation is not known or not below 1")
-    found = _generalised_t(_grank_scores(sample, spread / float(np.sqrt(1.0 - r))), sample)
+    plain = _generalised_t(_grank_scores(sample, spread / float(np.sqrt(1.0 - r))), sample)
     note = f"average correlation {r:.3f}"
-    return Outcome(found.estimate, found.statistic, found.p_value, found.df, found.se, found.note or note)
+    return Outcome(plain.estimate, plain.statistic, plain.p_value, plain.df, plain.se, plain.note or note)
 
 
 def grank_z(sample: Sample) -> Outcome:
-    """GRANK with the variance of independent uniform ranks."""
+    """Compute GRANK with the variance of independent uniform ranks."""
     spread = _spread(sample)
     if isinstance(spread, Outcome):
         return spread
@@ -134,12 +135,12 @@ def grank_z(sample: Sample) -> Outcome:
 
 
 def gsign_t(sample: Sample) -> Outcome:
-    """Sign form of GRANK-T: the sign of each day's distance to the event's own median."""
+    """Compute GRANK-T on signs: whether each day lies above or below the event's own median."""
     spread = _spread(sample)
     if isinstance(spread, Outcome):
         return spread
 
-    def signs(rows: Rows, part: Floats) -> Floats:
+    def signs(rows: RowIndex, part: Floats) -> Floats:
         values = _grank_values(sample, spread, rows, part)
         return np.asarray(np.sign(values - np.nanmedian(values, axis=1, keepdims=True)))
 
@@ -147,14 +148,15 @@ def gsign_t(sample: Sample) -> Outcome:
 
 
 def _spread(sample: Sample) -> float | Outcome:
+    """Compute the standard deviation of SCARs across events, or say why there is none."""
     if sample.n < 2:
         return no_result(TOO_FEW)
     spread = float(sample.scar.std(ddof=1))
     return spread if spread > 0 else no_result("every event has the same SCAR, so it cannot be re-standardised")
 
 
-def _grank_values(sample: Sample, spread: float, rows: Rows, part: Floats) -> Floats:
-    """Standardised residuals and, last, the re-standardised SCAR, (K, M + 1) of K events at a time."""
+def _grank_values(sample: Sample, spread: float, rows: RowIndex, part: Floats) -> Floats:
+    """Put the standardised residuals of K events and, last, their re-standardised SCAR side by side, (K, M + 1)."""
     values = np.empty((len(part), part.shape[1] + 1))
     np.divide(part, sample.sigma[rows, None], out=values[:, :-1])
     values[:, -1] = sample.scar[rows] / spread
@@ -166,12 +168,12 @@ def _grank_scores(sample: Sample, spread: float) -> Values:
 
 
 def _scores(values: Floats) -> Floats:
-    """Ranks scaled to each event's own number of days, about 0, (K, D)."""
+    """Rank days, scaled to each event's own number of days and centred on 0, (K, D)."""
     return _ranks(values, scored=True)[0]
 
 
 def _generalised_t(scores: Values, sample: Sample) -> Outcome:
-    """Mean score of the last day over the spread of all days', in the t(T-2) form."""
+    """Divide the mean score of the last day by the spread of all days', in the t(T-2) form."""
     mean, used, count = _mean_by_day(sample.placebo, scores)
     n_t = count[used]
     days = int(used.sum())
@@ -188,8 +190,8 @@ def _generalised_t(scores: Values, sample: Sample) -> Outcome:
     return Outcome(float(mean[-1]), t, student_p(t, days - 2), df=days - 2, se=spread)
 
 
-def _side_by_side(sample: Sample) -> Values:
-    """Estimation and event days of all usable events, (K, M + W) of K events at a time."""
+def _all_days(sample: Sample) -> Values:
+    """Put estimation and event days of all usable events side by side, (K, M + W) of K events at a time."""
     return lambda rows, part: np.column_stack([part, sample.pool.event_ar.rows(rows)])
 
 
@@ -204,11 +206,12 @@ def _zivney(sample: Sample, values: Values) -> Outcome:
 
 
 def _ranks(values: Floats, *, scored: bool = False) -> tuple[Floats, Floats]:
-    """Mid-ranks over each event's own days, NaN left out, and its number of days, (N, D) and (N, 1).
+    """Rank each event's own days, ties averaged and NaN left out, and count its days, (N, D) and (N, 1).
 
-    Where `scored`, ranks over one more than the number of days, about 0.
+    Where `scored`, ranks are divided by one more than the number of days and centred on 0.
     """
-    ranks, n_days, unsure = (_compiled_ranks if len(values) >= CHUNK else _simple_ranks)(values, scored=scored)
+    rank_rows = _compiled_ranks if len(values) >= limits.COMPILED_FROM_ROWS else _simple_ranks
+    ranks, n_days, unsure = rank_rows(values, scored=scored)
     n_days = n_days[:, None]
     if len(unsure):
         from scipy.stats import rankdata  # noqa: PLC0415  # scipy.stats costs a third of a second to import
@@ -219,7 +222,7 @@ def _ranks(values: Floats, *, scored: bool = False) -> tuple[Floats, Floats]:
 
 
 def _simple_ranks(values: Floats, *, scored: bool) -> tuple[Floats, Floats, Ints]:
-    """Ranks, the number of days, and the rows with ties, whose ranks are not right yet."""
+    """Rank days, count them, and find the rows with ties, whose ranks are not final."""
     order = np.argsort(values, axis=1)
     ranks = np.empty_like(values)
     np.put_along_axis(ranks, order, np.arange(1.0, values.shape[1] + 1.0)[None, :], axis=1)
@@ -233,37 +236,37 @@ def _simple_ranks(values: Floats, *, scored: bool) -> tuple[Floats, Floats, Ints
 
 
 def _compiled_ranks(values: Floats, *, scored: bool) -> tuple[Floats, Floats, Ints]:
-    """The same from one sort of whole numbers that carry their place; rows with values too close to tell are unsure."""
+    """Do the same by sorting integers that carry the day's number; rows with nearly equal values are not final."""
     low = int(values.shape[1] - 1).bit_length()
-    keys = kernels().keys(values, low)
+    keys = kernels().sort_keys(values, low)
     keys.sort(axis=1)
-    ranks, n_days, close = kernels().ranks(keys, low, scored)
-    return ranks, n_days, np.flatnonzero(close)
+    ranks, n_days, has_close = kernels().ranks(keys, low, scored)
+    return ranks, n_days, np.flatnonzero(has_close)
 
 
 def _column_means(values: Floats) -> Floats:
-    """Mean of what is present on each day; NaN where nothing is."""
+    """Average the values present on each day; NaN where there is none."""
     present = ~np.isnan(values)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(present, values, 0.0).sum(axis=0) / present.sum(axis=0))
 
 
 def _mean_by_day(source: LazyMatrix, scores: Values) -> tuple[Floats, Bools, Ints]:
-    """Mean score of the present events on each day, which days have any, and how many."""
-    total, count = by_day(source, scores)
+    """Average the scores on each day; which days have events, and how many."""
+    total, count = sum_by_day(source, scores)
     with np.errstate(divide="ignore", invalid="ignore"):
         return total / count, count > 0, count
 
 
 def _sum_by_day(source: LazyMatrix, scores: Values) -> tuple[Floats, Bools]:
-    """Sum of scores over the root of the number present, day by day, and which days have any."""
-    total, count = by_day(source, scores)
+    """Divide the sum of scores on each day by the root of their number; which days have events."""
+    total, count = sum_by_day(source, scores)
     with np.errstate(divide="ignore", invalid="ignore"):
         return total / np.sqrt(count), count > 0
 
 
 def _window_of(daily: Floats, used: Bools, sample: Sample) -> Floats:
-    """The days of the window that have a value, out of estimation and event days side by side."""
+    """Select the days of the window that have a value, from estimation and event days side by side."""
     start = sample.residuals.width
     picked = slice(start + sample.columns.start, start + sample.columns.stop)
     return np.asarray(daily[picked][used[picked]])

@@ -16,7 +16,7 @@ EXACT = 50
 
 
 def sign(sample: Sample) -> Outcome:
-    """Number of positive CARs against one half; zeros are dropped."""
+    """Compare the number of positive CARs with one half; zeros are dropped."""
     from scipy.stats import binomtest  # noqa: PLC0415  # scipy.stats costs a third of a second to import
 
     values = sample.car[sample.car != 0]
@@ -29,8 +29,8 @@ def sign(sample: Sample) -> Outcome:
 
 
 def generalized_sign(sample: Sample) -> Outcome:
-    """Share of positive CARs against the share of positive residuals, per event."""
-    p_hat = float((sample.residuals.swept(sample.length).positive / sample.n_obs).mean())
+    """Compare the share of positive CARs with that of positive residuals."""
+    p_hat = float((sample.residuals.day_sums(sample.length).positive / sample.n_obs).mean())
     share = float((sample.car > 0).mean())
     se = float(np.sqrt(p_hat * (1.0 - p_hat) / sample.n))
     if se == 0:
@@ -40,7 +40,7 @@ def generalized_sign(sample: Sample) -> Outcome:
 
 
 def wilcoxon(sample: Sample) -> Outcome:
-    """Wilcoxon signed rank of CARs: zeros dropped, mid-ranks, tie term, no continuity correction."""
+    """Rank CARs by Wilcoxon's signed ranks: zeros dropped, mid-ranks, tie term, no continuity correction."""
     from scipy.stats import rankdata, wilcoxon  # noqa: PLC0415
 
     values = sample.car[sample.car != 0]

@@ -1,11 +1,11 @@
-"""Tests of one event: where its abnormal return lies among its own estimation residuals."""
+"""Test of one event: the quantile of its CAR among sums of its own estimation residuals."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from marketimpact.core.lazy_matrix import Rows
+from marketimpact.core.lazy_matrix import RowIndex
 from marketimpact.inference.families.placebo import block_sums
 from marketimpact.inference.sample import Floats, Ints, Sample
 
@@ -13,7 +13,7 @@ __all__ = ["sq_test"]
 
 
 def sq_test(sample: Sample) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Sample-quantile test of every event: Gelbach, Helland and Klick (2013).
+    """Run the sample-quantile test of every event (Gelbach, Helland and Klick 2013).
 
     The null is that the CAR is exchangeable with the sums of residuals over every run of as many days
     of the event's own estimation window; no normality is assumed. For one day it is exact if the
@@ -29,13 +29,13 @@ def sq_test(sample: Sample) -> tuple[Floats, Floats, NDArray[np.int64]]:
         Number of placebo sums B; without any the other two are NaN.
     """
 
-    def placed(rows: Rows, residuals: Floats) -> Ints:
+    def count_sums(rows: RowIndex, residuals: Floats) -> Ints:
         sums, counts = block_sums(residuals, sample.length)
-        whole, car = counts == sample.length, sample.car[rows, None]
-        found = (whole & (sums <= car)).sum(axis=1), (whole & (sums >= car)).sum(axis=1), whole.sum(axis=1)
-        return np.column_stack(found)
+        complete, car = counts == sample.length, sample.car[rows, None]
+        below, above = complete & (sums <= car), complete & (sums >= car)
+        return np.column_stack([below.sum(axis=1), above.sum(axis=1), complete.sum(axis=1)])
 
-    below, above, n_blocks = sample.residuals.every(placed).T
+    below, above, n_blocks = sample.residuals.map_rows(count_sums).T
     p = 2.0 * np.minimum(1 + below, 1 + above) / (n_blocks + 1.0)
     known = n_blocks > 0
     share = np.where(known, (1 + below) / (n_blocks + 1.0), np.nan)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from marketimpact.core import limits
 from marketimpact.inference.families.parametric import TOO_FEW, normal_p
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
@@ -17,17 +18,15 @@ SEED = 20250812
 DRAWS = 9999
 #: From this many events on resamples have a quarter of them, as Lyon, Barber and Tsai do; below, all.
 QUARTER = 100
-#: Numbers drawn at once.
-BATCH = 4_000_000
 
 
 def skew_johnson(sample: Sample) -> Outcome:
-    """Johnson's transformation of the cross-sectional t."""
+    """Apply Johnson's transformation to the cross-sectional t."""
     return _adjusted(sample, _johnson)
 
 
 def skew_hall(sample: Sample) -> Outcome:
-    """Hall's monotone transformation of the cross-sectional t."""
+    """Apply Hall's monotone transformation to the cross-sectional t."""
     return _adjusted(sample, _hall)
 
 
@@ -42,14 +41,14 @@ def _hall(values: Floats, spread: Floats) -> Floats:
 
 
 def _parts(values: Floats, spread: Floats) -> tuple[Floats, Floats, int]:
-    """Mean over sd, skewness with divisor N s^3, and N, along the last axis."""
+    """Compute mean over sd, skewness with divisor N s^3, and N, along the last axis."""
     mean = values.mean(axis=-1, keepdims=True)
     g = ((values - mean) ** 3).mean(axis=-1) / spread[..., 0] ** 3
     return mean[..., 0] / spread[..., 0], g, values.shape[-1]
 
 
 def _bootstrapped(sample: Sample, transform: Transform) -> Outcome:
-    """The transformed t against its distribution over resamples of the events, centred on their mean."""
+    """Compare the transformed t with its distribution over resamples of the events, centred on their mean."""
     plain = _adjusted(sample, transform)
     if np.isnan(plain.statistic):
         return plain
@@ -58,7 +57,7 @@ def _bootstrapped(sample: Sample, transform: Transform) -> Outcome:
     centred = sample.car - sample.car.mean()
     below = above = drawn = 0
     while drawn < DRAWS:
-        batch = min(DRAWS - drawn, max(1, BATCH // size))
+        batch = min(DRAWS - drawn, max(1, limits.SKEWNESS_VALUES_AT_ONCE // size))
         values = centred[rng.integers(0, n, (batch, size))]
         spread = values.std(axis=1, ddof=1, keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -74,16 +73,17 @@ def _bootstrapped(sample: Sample, transform: Transform) -> Outcome:
 
 
 def skew_johnson_bootstrap(sample: Sample) -> Outcome:
-    """Johnson's statistic with p from resampled events."""
+    """Take the p-value of Johnson's statistic from resampled events."""
     return _bootstrapped(sample, _johnson)
 
 
 def skew_hall_bootstrap(sample: Sample) -> Outcome:
-    """Hall's statistic with p from resampled events."""
+    """Take the p-value of Hall's statistic from resampled events."""
     return _bootstrapped(sample, _hall)
 
 
 def _adjusted(sample: Sample, transform: Transform) -> Outcome:
+    """Compute the transformed t with its normal p-value."""
     mean = float(sample.car.mean())
     if sample.n < 3:
         return no_result(TOO_FEW.replace("2", "3"), mean)

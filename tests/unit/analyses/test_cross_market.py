@@ -90,7 +90,7 @@ class TestSideBySide:
             announcement=np.array(announcement),
             exchange=np.array([0, 1]),
             clocks=(self.one, self.other),
-        ).whole
+        ).to_array()
 
     def test_each_new_york_close_meets_the_next_in_shanghai_once(self):
         # the closes of 3 and 4 February both come before Shanghai's reopening on the 5th: the last one keeps it

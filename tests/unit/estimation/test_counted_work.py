@@ -15,9 +15,8 @@ import pytest
 import marketimpact as mi
 from benchmarks.bandwidth import by_kernel, watched
 from benchmarks.simulated import ESTIMATION, WINDOW, Panel, panel
-from marketimpact.core import lazy_matrix as rowwise
+from marketimpact.core import limits
 from marketimpact.inference import DEFAULT_TESTS
-from marketimpact.inference.correlation import pairs
 from marketimpact.models import kernels
 
 STUDY = mi.EventStudy(model=mi.MarketModel(), estimation_window=ESTIMATION, event_window=WINDOW)
@@ -88,7 +87,7 @@ def test_calls_grow_with_chunks_not_with_events(whole: Panel) -> None:
 
 def test_every_window_is_read_a_few_times(whole: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Estimation windows by the fit, the pairs, the portfolios, the sums by day and the ranks, once each."""
-    monkeypatch.setattr(rowwise, "KEPT", 0)  # as for a million events: residuals are not kept
+    monkeypatch.setattr(limits, "LAZY_KEPT_VALUES", 0)  # as for a million events: residuals are not kept
     ask = study_of(whole, MANY)
     with watched(kernels) as seen:
         ask()
@@ -101,8 +100,8 @@ def test_every_window_is_read_a_few_times(whole: Panel, monkeypatch: pytest.Monk
 
 def test_memory_grows_by_less_than_estimation_windows(whole: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice the events may take what is kept of them, which is less than one array of events times estimation days."""
-    monkeypatch.setattr(rowwise, "KEPT", 0)  # as for a million events: nothing of that size is kept
-    monkeypatch.setattr(pairs, "BATCHES", 1)
+    monkeypatch.setattr(limits, "LAZY_KEPT_VALUES", 0)  # as for a million events: nothing of that size is kept
+    monkeypatch.setattr(limits, "PATTERN_READS_KEPT", 1)
     small, large = peak(study_of(whole, FEW)), peak(study_of(whole, MANY))
     assert large - small < (MANY - FEW) * DAYS * 8
     assert large > MANY * 8
@@ -114,8 +113,8 @@ def test_import_leaves_the_heavy_ones_alone(heavy: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_days_missing_before_do_not_make_a_layout_of_every_event():
-    """Pairs of layouts are looked at one by one: events of one day 0 with the same window count once."""
+def test_missing_estimation_days_do_not_make_a_day_pattern_of_every_event():
+    """Pairs of day patterns are visited one by one: events of one day 0 with the same window count once."""
     returns, benchmark, events = panel(1_000, sessions=1000, missing=0.02).frames()
     result = STUDY.run(events, mi.Market.from_returns(returns, benchmark))
     sample = result.sample(0, 0)
@@ -124,4 +123,4 @@ def test_days_missing_before_do_not_make_a_layout_of_every_event():
         (day, tuple(row)) for day, row in zip(result.events["date"], result.estimation.present.tolist(), strict=True)
     }
     assert len(windows) < sample.n / 2
-    assert len(sample.kinds.counts) <= len(windows)
+    assert len(sample.day_patterns.counts) <= len(windows)

@@ -1,4 +1,4 @@
-"""Bad moments of the tests over events: nan and a note that names the need, never an exception or a warning."""
+"""Tests over events that are undefined give nan and a note that names the need, never an exception or a warning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 import marketimpact as mi
 from marketimpact.core.lazy_matrix import LazyMatrix
-from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, PairCorrelations, mean_correlation
+from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, DayPatterns, PairCorrelations, mean_correlation
 from tests.conftest import golden
 
 
@@ -24,7 +24,7 @@ def clustered(golden_market, golden_study) -> mi.StudyResult:
     return golden_study.run(golden("events_clustered"), golden_market)
 
 
-def test_what_is_asked_by_default_and_with_all(mixed):
+def test_tests_by_default_and_with_all(mixed):
     assert mixed.test(0, 0).height == len(DEFAULT_TESTS)
     assert mixed.test(0, 0, tests="all").height == len(TESTS) - len(ON_REQUEST)
     assert DEFAULT_TESTS[0].name == "bmp_kp"
@@ -47,10 +47,10 @@ def test_few_dates_cannot_reject_and_are_not_valid(mixed):
 def test_events_that_are_all_alike_raise_nothing(clustered, name):
     sample = clustered.sample(0, 0)
     alike = replace(sample, car=np.full(sample.n, 0.01), se=np.full(sample.n, 0.02))
-    found = TESTS[name].run(alike)
-    assert np.isnan(found.statistic) == np.isnan(found.p_value)
-    if np.isnan(found.statistic):
-        assert found.note
+    outcome = TESTS[name].run(alike)
+    assert np.isnan(outcome.statistic) == np.isnan(outcome.p_value)
+    if np.isnan(outcome.statistic):
+        assert outcome.note
 
 
 def test_negative_correlation_that_leaves_no_variance_is_refused(clustered):
@@ -68,17 +68,18 @@ def test_negative_correlation_that_leaves_no_variance_is_refused(clustered):
         **{name: getattr(sample, name).take(np.arange(2)) for name in ("window_dates", "event_ar", "event_se")},
         residuals=LazyMatrix.of(np.vstack([wave, -wave])),
     )  # fmt: skip
-    days = np.vstack([sample.residual_dates.whole[0]] * 2)
+    days = np.vstack([sample.residual_dates.to_array()[0]] * 2)
     pair = replace(pair, residual_dates=LazyMatrix.of(days))
-    pair = replace(pair, pairs=PairCorrelations(pair, np.zeros(2, dtype=int)), layout=np.zeros(2, dtype=int))
+    one_pattern = np.zeros(2, dtype=int)
+    pair = replace(pair, pairs=PairCorrelations(pair, DayPatterns(one_pattern)), pattern=one_pattern)
     assert mean_correlation(pair).value == pytest.approx(-1.0)
     for name in ("bmp_kp", "patell_kp"):
-        found = TESTS[name].run(pair)
-        assert np.isnan(found.statistic)
-        assert "1+(N-1)r <= 0" in found.note
+        outcome = TESTS[name].run(pair)
+        assert np.isnan(outcome.statistic)
+        assert "1+(N-1)r <= 0" in outcome.note
 
 
-def test_a_window_longer_than_the_estimation_window_silences_placebo_tests(golden_market):
+def test_placebo_tests_are_undefined_for_a_window_longer_than_the_estimation_window(golden_market):
     study = mi.EventStudy(estimation_window=(-20, -11), event_window=(-10, 10), min_observations=8)
     result = study.run(golden("events_clustered"), golden_market)
     rows = {r["test"]: r for r in result.test(-10, 10, tests="all").iter_rows(named=True)}
@@ -88,7 +89,7 @@ def test_a_window_longer_than_the_estimation_window_silences_placebo_tests(golde
     assert result.single_tests(-10, 10).select("sq_p", "p_romano_wolf").null_count().row(0) == (24, 24)
 
 
-def test_more_firms_than_days_silence_the_multivariate_tests(golden_market):
+def test_multivariate_tests_are_undefined_with_more_firms_than_days(golden_market):
     study = mi.EventStudy(estimation_window=(-25, -11), event_window=(0, 1), min_observations=10)
     row = study.run(golden("events_clustered"), golden_market).test(0, 1, tests=["mvrm_joint_F"]).row(0, named=True)
     assert np.isnan(row["statistic"])
@@ -112,7 +113,7 @@ def dates_apart(sessions: list[int], firms: list[int]) -> mi.StudyResult:
 OVER_DATES = ["cluster_t", "date_means_t", "wild_cluster_webb"]
 
 
-def test_dates_whose_windows_overlap_are_no_separate_draws():
+def test_dates_whose_windows_overlap_are_not_independent():
     result = dates_apart([230, 250, 270, 290, 292], [3, 3, 3, 3, 3])
     day, week = (result.test(*window, tests=OVER_DATES) for window in ((0, 0), (-2, 2)))
     assert day["valid"].all()
@@ -125,10 +126,10 @@ def test_dates_of_very_unequal_size_invalidate_the_cluster_t_alone():
     valid = dict(table.select("test", "valid").iter_rows())
     assert valid == {"cluster_t": False, "date_means_t": True, "wild_cluster_webb": True}
     note = table.filter(pl.col("test") == "cluster_t")["note"].item()
-    assert "weigh like 2.4 equal ones" in note  # 13^2 / (1 + 1 + 1 + 4 + 64)
+    assert "effective number is 2.4" in note  # 13^2 / (1 + 1 + 1 + 4 + 64)
 
 
-def test_few_blocks_to_rank_among_are_no_test():
+def test_rank_blocks_is_not_valid_with_few_blocks():
     result = dates_apart([230, 250, 270, 290, 310], [3, 3, 3, 3, 3])
     few, many = (result.test(*window, tests=["rank_blocks"]).row(0, named=True) for window in ((-5, 5), (0, 4)))
     assert few["valid"] is False
@@ -152,7 +153,7 @@ def test_one_cluster_and_one_event_are_notes_not_numbers():
         assert "at least 2 dates" in row["note"] or "at least" in row["note"]
     single = dates_apart([250], [1])
     table = single.test(0, 0, tests="all")
-    silent = table.filter(pl.col("statistic").is_nan())
-    assert {"bmp", "cross_sectional_t", "grank_t", "skew_hall_bootstrap", "cluster_t"} <= set(silent["test"])
-    assert silent["note"].str.len_chars().min() > 0
-    assert not silent["valid"].any()
+    undefined = table.filter(pl.col("statistic").is_nan())
+    assert {"bmp", "cross_sectional_t", "grank_t", "skew_hall_bootstrap", "cluster_t"} <= set(undefined["test"])
+    assert undefined["note"].str.len_chars().min() > 0
+    assert not undefined["valid"].any()

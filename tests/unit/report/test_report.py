@@ -99,7 +99,7 @@ def test_the_summary_says_what_the_tests_say(page, answer):
     assert best["test"] == "bmp_kp"
     said = "cannot be told from zero" if best["p_value"] >= 0.05 else "can be told from zero"
     assert f"{said} (BMP, Kolari-Pynnönen adjusted, p = {best['p_value']:.3f}" in page.text
-    assert "no test can tell a common effect" in page.text
+    assert "no test can distinguish a common effect" in page.text
     assert "does not mean that there was no effect" in page.text
 
 

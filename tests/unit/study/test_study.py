@@ -194,7 +194,7 @@ def test_validity_follows_the_events(golden_market, golden_study):
     for name in ("bmp", "patell_scar", "cross_sectional_t", "generalized_sign"):
         assert not valid[name]
         assert "share days" in shared.filter(pl.col("test") == name)["note"].item()
-    assert all("cannot be told from a common shock" in note for note in shared["note"])
+    assert all("cannot be distinguished from a common shock" in note for note in shared["note"])
     assert shared["valid"].to_list() == sorted(shared["valid"], reverse=True)
     separate = golden_study.run(golden("events_unclustered"), golden_market).test(0, 0)
     assert {"cross_sectional_t", "bmp", "bmp_kp"} <= set(separate.filter("valid")["test"])
@@ -208,7 +208,7 @@ def test_repr_is_the_answer(result, golden_market, golden_study):
     assert "not used: 1 (too_few_observations 1)" in text
     assert "SIMULATED" not in text
     one_date = repr(golden_study.run(golden("events_clustered"), golden_market))
-    assert "no test can tell a common effect" in one_date
+    assert "no test can distinguish a common effect" in one_date
     assert "<table" in result._repr_html_()
 
 
