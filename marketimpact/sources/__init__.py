@@ -1,4 +1,4 @@
-"""Who supplies prices: files and folders, databases, AkShare's frames, the simulated sample, Yahoo. And factors."""
+"""Sources of prices and factors: files, folders, databases, AkShare frames, Yahoo Finance, French, the simulated sample."""
 
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.sources.akshare import AksharePrices
