@@ -1,4 +1,4 @@
-"""Sources of prices and factors: files, folders, databases, AkShare frames, Yahoo Finance, French, the simulated sample."""
+"""Sources of prices and factors: files, databases, AkShare, Yahoo Finance, Kenneth French, the simulated sample."""
 
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.sources.akshare import AksharePrices

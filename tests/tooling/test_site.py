@@ -58,7 +58,7 @@ def test_notebooks_and_pages_show_what_they_give(site):
 
 def test_pages_from_elsewhere_are_these_files(site):
     assert "201 announcements" in (site / "changelog.html").read_text(encoding="utf-8")
-    assert "Rooms and floors" in (site / "contributing.html").read_text(encoding="utf-8")
+    assert "Glossary" in (site / "contributing.html").read_text(encoding="utf-8")
     assert "announcements.csv" in (site / "chronology.html").read_text(encoding="utf-8")
     assert (site / "repository" / "studies" / "h20.toml").read_bytes() == (ROOT / "studies" / "h20.toml").read_bytes()
 
