@@ -140,7 +140,7 @@ def steps(market: mi.Market, events: pl.DataFrame) -> None:
     result = step("run", lambda: STUDY.run(events, market))
     step("car", lambda: result.car(*WINDOW))
     sample = step("sample", lambda: result.sample(*WINDOW))
-    step("how events hang together", lambda: structure(sample))
+    step("structure of the sample", lambda: structure(sample))
     for name in [*NO_RANKS, "grank_t"]:
         step(name, lambda name=name: TESTS[name].run(sample))
 

@@ -30,7 +30,7 @@ def page(found: Row) -> str:
     rows = found["rows"]
     sections = [
         head(found),
-        "## Against what was aimed at",
+        "## Aims and results",
         targets(found),
         "## Beside other programs",
         BESIDE,
@@ -61,17 +61,17 @@ def page(found: Row) -> str:
 
 
 BESIDE = """Every program gets the same simulated returns and events and estimates in a process of its own. Its CARs are
-compared with ours first; no time is told where they differ by more than 1e-10. Reading data and imports are not timed,
+compared with ours first; no time is given where they differ by more than 1e-10. Reading data and imports are not timed,
 nor is the first time it does the work, which compiles. Each gets only as many events as take it a few seconds: the
 loops the first ones, `eventstudy` and `ffjr-eventstudies` all of some firms, `py-event-studies` all of some dates, as
 suits it best; packages get the returns of these firms and no others, from 10,000 events on. The columns *times as fast*
-say how many times as many events a second `run` and `car` do together on the whole study; the rate of the others is
+give how many times as many events a second `run` and `car` do together on the whole study; the rate of the others is
 that at the largest size."""
 
 CONVENTIONS = """`eventstudy` and `ffjr-eventstudies` count the estimation window back from the event window less a
 buffer: 240 sessions with a buffer of 5 are our (-250, -11). They read a wide table and take returns as they are. For
 `py-event-studies` the CARs compared are those over (-5, 4): its event window of ten sessions is the only one that does
-not crash. It wants prices above 5, one exchange and one industry code throughout, and Fama-French factors, without
+not crash. It needs prices above 5, one exchange and one industry code throughout, and Fama-French factors, without
 which its kernel does not compile; all are invented, and its market model does not use them."""
 
 TIMES = """Wall seconds, in brackets CPU seconds of all threads: the median of up to five repetitions with the kernels
@@ -87,7 +87,7 @@ where a call takes events date by date, as for `residuals`, and much where it ta
 100%. The test whose residuals are counted is `bmp_kp`."""
 
 STEPS = """A study of {events:,} events done once, step by step; each step uses what those before it have left. The
-returns of all estimation windows are read by `run`, by the correlations of pairs (*how events hang together*), by
+returns of all estimation windows are read by `run`, by the correlations of pairs (*structure of the sample*), by
 `portfolio_regression`, by `crude_dependence` (whose sums two other tests use) and by `grank_t`: each time
 {window:.1f} GB, which is {once:.2f} s at the speed of memory in this run. Events of one date lie far apart in memory,
 so little of it is found in the cache; only `run` can take events security by security. Four readings alone are
@@ -98,7 +98,7 @@ MEMORY = """The most that was resident during each step, in one process and in t
 the returns were read (Python, the libraries, the loaded kernels). So it counts the returns that a user hands in, the
 market, the answers so far, all that comes and goes, and what was freed but not yet given back to the system. *Handed
 in*: the frames of returns (date, symbol, return: 28 bytes a row), benchmark and events. *Outputs*: the arrays of the
-result, and the frame of CARs once it was asked for. The last column divides by their sum, to which the market does not
+result, and the frame of CARs once it was computed. The last column divides by their sum, to which the market does not
 belong."""
 
 

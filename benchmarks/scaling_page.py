@@ -58,7 +58,7 @@ def measured(found: Row) -> str:
         "Dask's scheduler, which runs in its process."
     ]
     if told["load"] > told["cores"] / 4:
-        lines.append(f"**The machine was busy with other work (load {told['load']}): wall time says little.**")
+        lines.append(f"**The machine was busy with other work (load {told['load']}): do not rely on wall time.**")
     lines += [walls(found), tasks(found)]
     alone, event = found["alone"], an_event(found)
     both = one(found, "market model", "read by path", 2)["wall"]
@@ -90,8 +90,8 @@ def walls(found: Row) -> str:
             )
     names = ["", "wall s, 1 worker", "wall s, 2 workers", "times as fast", "CPU s, driver", "CPU s, worker"]
     text = (
-        "What the driver does, no worker can take off it: the last column divides the CPU seconds of driver and worker "
-        "by the driver's, and no number of workers is quicker than that."
+        "No worker can do the driver's part: the last column divides the CPU seconds of driver and worker by the driver's, "
+        "which bounds the speed-up of any number of workers."
     )
     return f"{table([*names, 'at most'], lines)}\n\n{text}"
 

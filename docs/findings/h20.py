@@ -54,7 +54,7 @@ def groups_table(result: mi.StudyResult) -> str:
                     told,
                 ]
             )
-    return table(["announcement", "group", "window", "events", "CAAR", "95% band", "p-values of tests that hold"], rows)
+    return table(["announcement", "group", "window", "events", "CAAR", "95% band", "p-values of valid tests"], rows)
 
 
 def firms_table(result: mi.StudyResult) -> str:
@@ -108,7 +108,7 @@ def robustness_table(prices: mi.FilePrices) -> str:
             best = part.test(*PRIMARY).filter("valid").row(0, named=True)
             told = f"{best['test']} {p_value(best['p_value'])}"
             rows.append([name, str(group), str(car["n_events"]), percent(car["caar"]), told])
-    return table(["specification", "group", "events", "CAAR [0, 1]", "first test that holds"], rows)
+    return table(["specification", "group", "events", "CAAR [0, 1]", "first valid test"], rows)
 
 
 def main(path: str) -> None:

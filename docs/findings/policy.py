@@ -171,7 +171,7 @@ def published_table(result: mi.StudyResult) -> str:
             "published",
             "our mean",
             "our median",
-            "first test that holds, p",
+            "first valid test, p",
             "dates",
             "p (t over dates)",
             "events",
