@@ -90,8 +90,8 @@ def walls(found: Row) -> str:
             )
     names = ["", "wall s, 1 worker", "wall s, 2 workers", "times as fast", "CPU s, driver", "CPU s, worker"]
     text = (
-        "No worker can do the driver's part: the last column divides the CPU seconds of driver and worker by the driver's, "
-        "which bounds the speed-up of any number of workers."
+        "No worker can do the driver's part: the last column divides the CPU seconds of driver and worker by the "
+        "driver's, which bounds the speed-up of any number of workers."
     )
     return f"{table([*names, 'at most'], lines)}\n\n{text}"
 
