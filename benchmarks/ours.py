@@ -28,7 +28,7 @@ from benchmarks.simulated import ESTIMATION, WINDOW, Panel, panel
 from marketimpact.estimation.fit import DAYS
 from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, structure
 
-#: Tests that draw: their time hangs on the draws.
+#: Tests that resample: their time depends on the number of draws.
 RESAMPLING = (
     "wild_cluster",
     "wild_cluster_webb",
