@@ -85,7 +85,7 @@ def measured(
 
 
 def clusters(folder: Path, events: pl.DataFrame, every: pl.DataFrame) -> list[dict[str, Any]]:
-    """Measure with one worker and two, with the market in the driver's memory and on disk."""
+    """Rows for one worker and two, with the market in the driver's memory and on disk."""
     scanned = mi.Market.scan(folder)
     markets = {"arrays sent": mi.Market(**{**vars(scanned), "panel": scanned.panel}), "read by path": scanned}
     rows = []
@@ -102,7 +102,7 @@ def clusters(folder: Path, events: pl.DataFrame, every: pl.DataFrame) -> list[di
 
 
 def alone(folder: Path, every: pl.DataFrame) -> float:
-    """Time the same study of many events in this process, without an executor, on one thread."""
+    """Seconds of the same study of many events in this process, without an executor, on one thread."""
     scanned = mi.Market.scan(folder)
     market = mi.Market(**{**vars(scanned), "panel": scanned.panel})
     seconds = []

@@ -1,4 +1,4 @@
-"""Sources of prices and factors: files, databases, AkShare, Yahoo Finance, Kenneth French, the simulated sample."""
+"""Read prices from files, folders, databases, AkShare, Yahoo or the simulated sample, and factors from French."""
 
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.sources.akshare import AksharePrices
