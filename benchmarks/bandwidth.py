@@ -1,4 +1,4 @@
-"""How fast this machine reads and copies memory, and what share of that the window kernels reach."""
+"""Measure how fast this machine reads and copies memory, and the share of that speed the window kernels reach."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMES = 5
 
 @njit(parallel=True, fastmath=True, cache=True)
 def _read(source, parts):  # type: ignore[no-untyped-def]
-    """Sum, so that every double is looked at; several sums side by side, so that adding does not hold it up."""
+    """Sum every double, in several sums side by side so that the additions do not limit the speed."""
     totals, size = np.zeros(parts), len(source) // parts
     for part in prange(parts):
         total = 0.0
@@ -40,7 +40,7 @@ def _copy(target, source, parts):  # type: ignore[no-untyped-def]
 
 
 def speeds(length: int = LENGTH) -> dict[str, float]:
-    """Bytes a second that all threads together read, and copy (what is read and what is written counted)."""
+    """Measure bytes per second that all threads together read, and copy (reads and writes counted)."""
     source, target, parts = np.ones(length), np.empty(length), get_num_threads()
     return {
         "threads": parts,
@@ -50,7 +50,7 @@ def speeds(length: int = LENGTH) -> dict[str, float]:
 
 
 def _best(call: Callable[[], object]) -> float:
-    """Seconds of the quickest of some; the first is not counted, it compiles and touches the pages."""
+    """Return the seconds of the quickest run, without the first, which compiles and touches the pages."""
     call()
     seconds = []
     for _ in range(TIMES):
@@ -62,7 +62,7 @@ def _best(call: Callable[[], object]) -> float:
 
 @contextmanager
 def watched(kernels: Any) -> Iterator[list[dict[str, Any]]]:
-    """Note of every call of a window kernel how long it took and what it touched.
+    """Record the time of every call of a window kernel, and the bytes it read and wrote.
 
     Each has ``kernel, windows, seconds`` of the thread that made it, and bytes. ``window_bytes`` counts every window
     as it is read, again for each event, and what is written; windows overlap, so that most of it comes from cache.
@@ -93,7 +93,7 @@ def watched(kernels: Any) -> Iterator[list[dict[str, Any]]]:
 
 
 def _touched(given: dict[str, Any], answer: Any) -> dict[str, int]:
-    """Windows of a call, and the bytes that it read and wrote."""
+    """Count the windows of a call, and the bytes that it read and wrote."""
     inputs: KernelInputs = given["inputs"]
     spans, places = inputs.spans, inputs.rows
     begins = [(column, places[:, 2 + j]) for j, column in enumerate(inputs.columns)]
@@ -111,7 +111,7 @@ def _touched(given: dict[str, Any], answer: Any) -> dict[str, int]:
 
 
 def covered(places: Any, begin: Any, spans: Any) -> int:
-    """Rows of a column, in which securities begin as told, that lie in the window of some event."""
+    """Count the rows of a column that lie in the window of any event, given where each security begins."""
     n_sessions, day0 = places[:, 0], places[:, 1]
     starts = np.concatenate([begin + np.clip(day0 + first, 0, n_sessions) for first, _ in spans])
     stops = np.concatenate([begin + np.clip(day0 + last + 1, 0, n_sessions) for _, last in spans])
@@ -122,7 +122,7 @@ def covered(places: Any, begin: Any, spans: Any) -> int:
 
 
 def by_kernel(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row per kernel: its calls added up; ``wall`` is what all threads together need."""
+    """Return one row per kernel, its calls added up; ``wall`` is the time of all threads together."""
     rows: dict[str, dict[str, Any]] = {}
     for call in calls:
         row = rows.setdefault(call["kernel"], {"kernel": call["kernel"], "calls": 0, "wall": 0.0})

@@ -1,4 +1,4 @@
-"""A study of a dataset four times as large as the memory it is allowed.
+"""Run a study of a dataset four times as large as its memory limit.
 
     .venv/bin/python -m benchmarks.larger_than_memory [LIMIT_MB] [FOLDER]
 
@@ -33,7 +33,7 @@ STUDY = mi.EventStudy(estimation_window=(-250, -11), event_window=(-5, 5))
 
 
 def written(folder: Path, n_securities: int) -> pl.DataFrame:
-    """Simulated returns with betas around one, written some securities at a time; the events."""
+    """Write simulated returns with betas around one, some securities at a time, and return the events."""
     rng = np.random.default_rng(20)
     days = pl.date_range(date(2000, 1, 1), date(2040, 1, 1), eager=True)[:SESSIONS]
     market = rng.normal(0, 0.01, SESSIONS)
@@ -60,7 +60,7 @@ def written(folder: Path, n_securities: int) -> pl.DataFrame:
 
 
 def study(folder: Path, limit: int) -> None:
-    """Run under the limit; print what it took."""
+    """Run under the limit, and print time and memory."""
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     began = time.perf_counter()
     market = mi.Market.scan(folder)
@@ -77,7 +77,7 @@ def study(folder: Path, limit: int) -> None:
 
 
 def whole(folder: Path, limit: int) -> None:
-    """The same with the panel in memory, which the limit must stop."""
+    """Run the same with the panel in memory, which the limit must stop."""
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     print(mi.Market.scan(folder).panel.height)
 
@@ -96,8 +96,8 @@ def main() -> None:
                 events.write_parquet(folder / "_events.parquet")
                 again = [sys.executable, "-m", "benchmarks.larger_than_memory"]
                 subprocess.run([*again, "study", str(folder), str(limit)], check=True)
-                held = subprocess.run([*again, "whole", str(folder), str(limit)], check=False, capture_output=True)
-                print(f"the panel in memory under the same limit: exit code {held.returncode}")
+                stopped = subprocess.run([*again, "whole", str(folder), str(limit)], check=False, capture_output=True)
+                print(f"the panel in memory under the same limit: exit code {stopped.returncode}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One size of our own study, in a process of its own; every row is printed as JSON as soon as it is measured.
+"""Measure one size of our own study in a process of its own; print every row as JSON as soon as it is measured.
 
     python -m benchmarks.ours study FOLDER     # parts of a study, their peaks, the share of memory's speed
     python -m benchmarks.ours loops FOLDER N   # the loops of `rivals` on the first N events
@@ -27,7 +27,7 @@ from benchmarks.packages import EVEN, UnavailableError, compared
 from benchmarks.simulated import ESTIMATION, WINDOW, Panel, panel
 from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, structure
 
-#: Tests that draw: their time hangs on the draws.
+#: Tests that resample: their time depends on the number of draws.
 RESAMPLING = (
     "wild_cluster",
     "wild_cluster_webb",
@@ -69,25 +69,25 @@ def hand_over(made: Panel, folder: Path) -> None:
     made.save(folder / "panel.npz")
 
 
-def told(**row: Any) -> None:
+def print_row(**row: Any) -> None:
     print(json.dumps(row), flush=True)
 
 
 def resident(what: str) -> int:
-    """Bytes of this process in memory: VmRSS now, VmHWM at most so far (``ru_maxrss`` would count the parent's)."""
+    """Return the bytes of this process in memory: VmRSS now, VmHWM the peak (``ru_maxrss`` counts the parent's)."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith(what):
             return int(line.split()[1]) * 1024
     raise LookupError(what)
 
 
-def anew() -> None:
-    """VmHWM starts again from what is resident now."""
+def reset_peak() -> None:
+    """Reset the peak VmHWM to what is resident now."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def timed(call: Callable[[], object]) -> dict[str, Any]:
-    """Median seconds of some repetitions, wall and CPU of all threads."""
+    """Return median seconds of some repetitions, wall and CPU of all threads."""
     walls: list[float] = []
     cpus: list[float] = []
     while len(walls) < TIMES and sum(walls) < SECONDS:
@@ -99,7 +99,7 @@ def timed(call: Callable[[], object]) -> dict[str, Any]:
 
 
 def size_of(result: mi.StudyResult) -> int:
-    """Bytes of the arrays and events that a result holds; not the market."""
+    """Count the bytes of the arrays and events of a result, without the market."""
     values = result.estimation
     arrays = [values.present, *(getattr(values.fit, part.name) for part in fields(values.fit))]
     # days of the event window are looked up when they are asked for, and kept where that was done
@@ -108,48 +108,48 @@ def size_of(result: mi.StudyResult) -> int:
 
 
 def study(folder: Path) -> None:
-    """Parts of a study: first once in a row for their peaks of memory, then again and again for their times."""
+    """Measure the parts of a study: once in a row for their peaks of memory, then repeatedly for their times."""
     warm = panel(WARM, sessions=1000).frames()
     STUDY.run(warm[2], mi.Market.from_returns(*warm[:2])).test(*WINDOW, tests=EVERY)
     before, files = resident("VmRSS"), [folder / f"{name}.arrow" for name in ("returns", "benchmark", "events")]
     returns, benchmark, events = (pl.read_ipc(file) for file in files)
-    anew()
+    reset_peak()
     wall, cpu = time.perf_counter(), time.process_time()
     market = mi.Market.from_returns(returns, benchmark)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     # as Arrow lays them out: polars counts the letters of short symbols, not the 16 bytes that each takes
     peaks(folder, market, events, {"before": before, "input_bytes": sum(file.stat().st_size for file in files)})
-    told(part="Market.from_returns", wall=wall, cpu=cpu, times=1)
+    print_row(part="Market.from_returns", wall=wall, cpu=cpu, times=1)
     for name, ask in PARTS.items():
         if name != "run + car + all tests but resampling" or events.height <= MOST_FOR_EVERY:
-            told(part=name, **timed(lambda ask=ask: ask(STUDY.run(events, market))))
+            print_row(part=name, **timed(lambda ask=ask: ask(STUDY.run(events, market))))
     steps(market, events)
     of_kernels(market, events)
 
 
 def steps(market: mi.Market, events: pl.DataFrame) -> None:
-    """A study once more, step by step: what its time goes into. A step uses what those before it have left."""
+    """Measure the time of a study step by step; a step uses the results of those before it."""
 
     def step(name: str, call: Callable[[], Any]) -> Any:
         wall, cpu = time.perf_counter(), time.process_time()
         answer = call()
-        told(kind="step", part=name, wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
+        print_row(kind="step", part=name, wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
         return answer
 
     result = step("run", lambda: STUDY.run(events, market))
     step("car", lambda: result.car(*WINDOW))
     sample = step("sample", lambda: result.sample(*WINDOW))
-    step("how events hang together", lambda: structure(sample))
+    step("structure of the sample", lambda: structure(sample))
     for name in [*NO_RANKS, "grank_t"]:
         step(name, lambda name=name: TESTS[name].run(sample))
 
 
 def peaks(folder: Path, market: mi.Market, events: pl.DataFrame, facts: dict[str, int]) -> None:
-    """The most that was in memory during each step of a study done once, from the returns on; CARs for the others."""
+    """Measure peak memory of each step of a study done once, from the returns on; return CARs for the others."""
 
     def reached(step: str, outputs: int) -> None:
-        told(kind="peak", part=step, peak=resident("VmHWM"), output_bytes=outputs, **facts)
-        anew()
+        print_row(kind="peak", part=step, peak=resident("VmHWM"), output_bytes=outputs, **facts)
+        reset_peak()
 
     reached("Market.from_returns", 0)
     result = STUDY.run(events, market)
@@ -169,14 +169,14 @@ def peaks(folder: Path, market: mi.Market, events: pl.DataFrame, facts: dict[str
 
 
 def in_order(events: pl.DataFrame, cars: pl.DataFrame) -> Any:
-    """CARs in the order of the events, NaN for those that have none."""
+    """Return CARs in the order of the events, NaN for those without one."""
     own = cars.select("event_id", "car")
     joined = events.join(own, on="event_id", how="left", maintain_order="left", validate="1:1")
     return joined["car"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
 def of_kernels(market: mi.Market, events: pl.DataFrame) -> None:
-    """What the window kernels touch in a run and a test of estimation residuals, and how fast."""
+    """Measure what the window kernels read in a run and a test of estimation residuals, and how fast."""
     from benchmarks.bandwidth import by_kernel, watched  # noqa: PLC0415  # numba, which small sizes do without
     from marketimpact.models import kernels  # noqa: PLC0415
 
@@ -189,11 +189,11 @@ def of_kernels(market: mi.Market, events: pl.DataFrame) -> None:
 
     timed(once)
     for same in zip(*passes, strict=True):
-        told(kind="kernel", **min(same, key=lambda row: row["wall"]))
+        print_row(kind="kernel", **min(same, key=lambda row: row["wall"]))
 
 
 def loops(folder: Path, number: int) -> None:
-    """One regression per event on the first events; no time where CARs differ."""
+    """Run one regression per event on the first events; give no time where CARs differ."""
     from benchmarks.rivals import RIVALS  # noqa: PLC0415  # pandas and statsmodels
 
     with np.load(folder / "panel.npz") as data:
@@ -206,13 +206,13 @@ def loops(folder: Path, number: int) -> None:
         try:
             row["difference"] = compared(theirs, ours)
         except UnavailableError as reason:
-            told(**row, reason=str(reason))
+            print_row(**row, reason=str(reason))
             continue
-        told(**row, **timed(lambda rival=rival: rival(made, len(ours))))
+        print_row(**row, **timed(lambda rival=rival: rival(made, len(ours))))
 
 
 def first(number: int) -> None:
-    """Seconds of a study the first time in this process and later; their difference is compilation or loading."""
+    """Time a study the first time in this process and later; the difference is compilation or loading."""
     returns, benchmark, events = panel(number, sessions=1000).frames()
     market = mi.Market.from_returns(returns, benchmark)
 
@@ -221,7 +221,7 @@ def first(number: int) -> None:
         STUDY.run(events, market).test(*WINDOW, tests=["bmp_kp"])
         return time.perf_counter() - start
 
-    told(first=ask(), second=min(ask() for _ in range(3)))
+    print_row(first=ask(), second=min(ask() for _ in range(3)))
 
 
 def main() -> None:
@@ -235,7 +235,7 @@ def main() -> None:
         case ["memory"]:
             from benchmarks.bandwidth import speeds  # noqa: PLC0415  # numba
 
-            told(**speeds())
+            print_row(**speeds())
         case given:
             sys.exit(f"benchmarks.ours {' '.join(given)}: {__doc__}")
 

@@ -1,4 +1,4 @@
-"""Public event-study packages, each in an environment of its own that is made once and kept in the user's cache.
+"""Run public event-study packages, each in an environment of its own that is made once and cached.
 
 No time without equal results: their CARs are compared with ours first. What cannot be installed, run or compared has
 the reason instead of a time.
@@ -27,12 +27,12 @@ INSTALL_SECONDS, RUN_SECONDS = 900, 240
 
 
 class UnavailableError(Exception):
-    """Why a package has no time."""
+    """Reason why a package has no time."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """How a package is run.
+    """Name, version, requirements and runner of a package.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Package:
     timed: str
 
     def rows(self, panel: Panel) -> Any:
-        """The events it is given."""
+        """Select the events it is given."""
         return panel.of_few_dates(self.events) if self.dates else panel.of_few_firms(self.events)
 
 
@@ -109,7 +109,7 @@ PACKAGES = (
 
 
 def environment(package: Package) -> Path:
-    """The Python of the package's environment, made if it is not there.
+    """Return the Python of the package's environment, and make it if needed.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def environment(package: Package) -> Path:
 
 
 def cars_of(package: Package, part: Panel) -> dict[str, Any]:
-    """What the package makes of the events: ``cars``, and seconds of the first and the second time, ``first, wall``.
+    """Run the package on the events: ``cars``, and seconds of the first and second time, ``first, wall``.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def cars_of(package: Package, part: Panel) -> dict[str, Any]:
 
 
 def compared(theirs: Any, ours: Any) -> float:
-    """The largest difference of two sets of CARs.
+    """Return the largest difference of two sets of CARs.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def compared(theirs: Any, ours: Any) -> float:
 
 
 def measured(package: Package, panel: Panel, cars: dict[tuple[int, int], Any]) -> dict[str, Any]:
-    """A row of the table: seconds and difference, or the reason why there are none.
+    """Return a row of the table: seconds and difference, or the reason why there are none.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def _do(command: list[str], seconds: int, failed: str) -> None:
 
 
 def last_word(stderr: str) -> str:
-    """The error that ended a program, on one line: from its name on, or the last line where none is named."""
+    """Return the error that ended a program on one line, from its name on, or the last line where none is named."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip() and "WARNING" not in line]
     named = [at for at, line in enumerate(lines) if re.match(r"[\w.]*(Error|Exception|ERROR)\b", line)]
     return " ".join(lines[named[-1] if named else -1 :])[:200]

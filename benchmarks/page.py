@@ -26,11 +26,11 @@ Row = dict[str, Any]
 
 
 def page(found: Row) -> str:
-    """The whole page."""
+    """Write the whole page."""
     rows = found["rows"]
     sections = [
         head(found),
-        "## Against what was aimed at",
+        "## Aims and results",
         targets(found),
         "## Beside other programs",
         BESIDE,
@@ -61,17 +61,17 @@ def page(found: Row) -> str:
 
 
 BESIDE = """Every program gets the same simulated returns and events and estimates in a process of its own. Its CARs are
-compared with ours first; no time is told where they differ by more than 1e-10. Reading data and imports are not timed,
+compared with ours first; no time is given where they differ by more than 1e-10. Reading data and imports are not timed,
 nor is the first time it does the work, which compiles. Each gets only as many events as take it a few seconds: the
 loops the first ones, `eventstudy` and `ffjr-eventstudies` all of some firms, `py-event-studies` all of some dates, as
 suits it best; packages get the returns of these firms and no others, from 10,000 events on. The columns *times as fast*
-say how many times as many events a second `run` and `car` do together on the whole study; the rate of the others is
+give how many times as many events a second `run` and `car` do together on the whole study; the rate of the others is
 that at the largest size."""
 
 CONVENTIONS = """`eventstudy` and `ffjr-eventstudies` count the estimation window back from the event window less a
 buffer: 240 sessions with a buffer of 5 are our (-250, -11). They read a wide table and take returns as they are. For
 `py-event-studies` the CARs compared are those over (-5, 4): its event window of ten sessions is the only one that does
-not crash. It wants prices above 5, one exchange and one industry code throughout, and Fama-French factors, without
+not crash. It needs prices above 5, one exchange and one industry code throughout, and Fama-French factors, without
 which its kernel does not compile; all are invented, and its market model does not use them."""
 
 TIMES = """Wall seconds, in brackets CPU seconds of all threads: the median of up to five repetitions with the kernels
@@ -87,7 +87,7 @@ where a call takes events date by date, as for `residuals`, and much where it ta
 100%. The test whose residuals are counted is `bmp_kp`."""
 
 STEPS = """A study of {events:,} events done once, step by step; each step uses what those before it have left. The
-returns of all estimation windows are read by `run`, by the correlations of pairs (*how events hang together*), by
+returns of all estimation windows are read by `run`, by the correlations of pairs (*structure of the sample*), by
 `portfolio_regression`, by `crude_dependence` (whose sums two other tests use) and by `grank_t`: each time
 {window:.1f} GB, which is {once:.2f} s at the speed of memory in this run. Events of one date lie far apart in memory,
 so little of it is found in the cache; only `run` can take events security by security. Four readings alone are
@@ -98,7 +98,7 @@ MEMORY = """The most that was resident during each step, in one process and in t
 the returns were read (Python, the libraries, the loaded kernels). So it counts the returns that a user hands in, the
 market, the answers so far, all that comes and goes, and what was freed but not yet given back to the system. *Handed
 in*: the frames of returns (date, symbol, return: 28 bytes a row), benchmark and events. *Outputs*: the arrays of the
-result, and the frame of CARs once it was asked for. The last column divides by their sum, to which the market does not
+result, and the frame of CARs once it was computed. The last column divides by their sum, to which the market does not
 belong."""
 
 
@@ -107,8 +107,8 @@ def words(names: Sequence[str]) -> str:
 
 
 def head(found: Row) -> str:
-    told, busy = found["machine"], max(found["machine"]["load"], found["load_after"])
-    versions = ", ".join(f"{name} {number}" for name, number in told["versions"].items())
+    machine, busy = found["machine"], max(found["machine"]["load"], found["load_after"])
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     lines = [
         "# Benchmarks",
         "",
@@ -116,14 +116,14 @@ def head(found: Row) -> str:
         "Market model, estimation window of 240 sessions, event window of 11. `make bench` measures anew and rewrites "
         "this page; `make bench BENCH=--quick` does so for the small sizes.",
         "",
-        f"Measured on {found['date']}: {told['processor']}, {told['cores']} cores, {told['gib']} GiB, Python "
-        f"{told['python']}, {versions}.",
+        f"Measured on {found['date']}: {machine['processor']}, {machine['cores']} cores, {machine['gib']} GiB, Python "
+        f"{machine['python']}, {versions}.",
     ]
     # the benchmark itself keeps the cores busy; what was there before it does not belong to it
-    if told["load"] > told["cores"] / 4:
+    if machine["load"] > machine["cores"] / 4:
         lines += [
             "",
-            f"**The machine was busy with other work: load {told['load']} before, {busy} at most. Do not quote.**",
+            f"**The machine was busy with other work: load {machine['load']} before, {busy} at most. Do not quote.**",
         ]
     return "\n".join(lines)
 
@@ -142,7 +142,7 @@ def rate(row: Row) -> float:
 
 
 def short(number: float) -> str:
-    """Three digits that count."""
+    """Format a number to three significant digits."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
@@ -151,13 +151,13 @@ def sizes(rows: list[Row], missing: float = 0.0) -> list[int]:
 
 
 def ours_at(rows: list[Row], part: str, events: int, missing: float = 0.0) -> Row | None:
-    """Our row of one part and size, if it was measured."""
+    """Return our row of one part and size, if it was measured."""
     there = [row for row in pick(rows, kind="ours", part=part, events=events, missing=missing) if "wall" in row]
     return there[0] if there else None
 
 
 def others(rows: list[Row]) -> str:
-    """Each rival's rate, and how many times as fast `run` and `car` are at each size."""
+    """Write each rival's rate, and how many times as fast `run` and `car` are at each size."""
     columns = sizes(rows)
     lines = []
     for name in OTHERS:
@@ -183,19 +183,19 @@ def incomplete(rows: list[Row]) -> str:
     lines = []
     for name in OTHERS:
         for row in pick(rows, part=name, missing=0.01)[-1:]:
-            told = row.get("reason") or f"same CARs, {short(rate(row))} events/s"
-            lines.append([name, f"{row['measured']:,}", told])
+            outcome = row.get("reason") or f"same CARs, {short(rate(row))} events/s"
+            lines.append([name, f"{row['measured']:,}", outcome])
     return table(["", "events", "what comes out"], lines)
 
 
 def slope(points: Sequence[tuple[int, float]]) -> float:
-    """Least-squares slope of log time on log events."""
+    """Return the least-squares slope of log time on log events."""
     x, y = np.log(np.array(points, dtype=float)).T
     return float(np.polyfit(x, y, 1)[0])
 
 
 def by_size(rows: list[Row], missing: float) -> str:
-    """Seconds of each part by size, the exponent of time in events, and the growth over the last step."""
+    """Write seconds of each part by size, the exponent of time in events, and the growth over the last step."""
     columns, lines = sizes(rows, missing), []
     for part in ("Market.from_returns", *PARTS):
         there = {n: ours_at(rows, part, n, missing) for n in columns}
@@ -223,7 +223,7 @@ def memory(rows: list[Row]) -> str:
 
 
 def bandwidth(found: Row) -> str:
-    """What memory gives, and what the kernels take of it, at the largest size."""
+    """Write the speed of memory, and the share of it that the kernels reach at the largest size."""
     speed, rows = found["memory"], pick(found["rows"], kind="kernel", missing=0.0)
     largest = max((row["events"] for row in rows), default=0)
     lines = []
@@ -244,7 +244,7 @@ def bandwidth(found: Row) -> str:
 
 
 def steps(found: Row) -> str:
-    """What the time of the largest study goes into, and the least that reading its windows takes."""
+    """Write the time of each step of the largest study, and the least time that reading its windows takes."""
     rows = pick(found["rows"], kind="step", missing=0.0)
     largest = max((row["events"] for row in rows), default=0)
     rows = pick(rows, events=largest)
@@ -278,12 +278,12 @@ def first(found: Row) -> str:
 
 
 def targets(found: Row) -> str:
-    """What performance was aimed at, what was measured, and whether that is enough."""
+    """Write the performance aimed at, what was measured, and whether it is reached."""
     rows, lines = found["rows"], []
 
     def add(aim: str, limit: float, value: float | None, unit: str = " s") -> None:
-        told = "not measured" if value is None else f"{short(value)}{unit}"
-        lines.append([aim, f"{limit:g}{unit}", told, "" if value is None else "yes" if value <= limit else "**no**"])
+        cell = "not measured" if value is None else f"{short(value)}{unit}"
+        lines.append([aim, f"{limit:g}{unit}", cell, "" if value is None else "yes" if value <= limit else "**no**"])
 
     for part, limit in ((NO_RANK_TESTS, 1.0), (WITH_GRANK, 3.0)):
         add(f"1,000,000 events: {part}", limit, wall(ours_at(rows, part, 1_000_000)))
@@ -327,12 +327,12 @@ def kernel_gap(found: Row) -> float | None:
 
 
 def tens(form: str) -> Any:
-    """An axis with powers of ten."""
+    """Make an axis with powers of ten."""
     return alt.Axis(format=form, values=[10.0**power for power in range(-4, 10)])
 
 
 def growth_chart(rows: list[Row]) -> Any:
-    """Seconds by number of events, both on log scales, and what growth in proportion would be."""
+    """Draw seconds by number of events, both on log scales, beside growth in proportion."""
     shown = [
         {"part": part, "events": n, "seconds": row["wall"]}
         for part in PARTS
@@ -358,7 +358,7 @@ def growth_chart(rows: list[Row]) -> Any:
 
 
 def rivals_chart(rows: list[Row]) -> Any:
-    """Events per second of every program at the largest size it was measured at."""
+    """Draw events per second of every program at the largest size it was measured at."""
     shown = []
     largest = [row for n in sizes(rows) if (row := ours_at(rows, RUN_CAR, n))][-1]
     shown.append(
@@ -390,7 +390,7 @@ def main() -> None:
 
 
 def write(found: Row, folder: Path) -> None:
-    """The page and its two charts."""
+    """Write the page and its two charts."""
     (folder / "benchmarks.md").write_text(page(found), encoding="utf-8")
     made = {"benchmarks.svg": growth_chart(found["rows"]), "benchmarks_rivals.svg": rivals_chart(found["rows"])}
     for name, chart in made.items():

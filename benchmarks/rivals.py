@@ -1,4 +1,4 @@
-"""The slow ways: one regression per event, on the arrays of a simulated panel. Each gives CARs (events,)."""
+"""Estimate one regression per event on the arrays of a simulated panel, three slow ways to CARs (events,)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.simulated import ESTIMATION, WINDOW, Panel
 
 
 def windows(panel: Panel, n: int) -> tuple[Any, Any, Any, Any]:
-    """y and x of estimation window and of event window of event n, days without a return left out."""
+    """Return y and x of the estimation and event window of event n, without days that lack a return."""
     day, y = panel.session[n], panel.returns[:, panel.firm[n]]
     parts = []
     for first, last in (ESTIMATION, WINDOW):

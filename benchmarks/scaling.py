@@ -1,4 +1,4 @@
-"""What a task costs on Dask, what a second worker brings, and what a large security takes: for docs/scaling.md.
+"""Measure the cost of a task on Dask, the gain of a second worker, and a large security: for docs/scaling.md.
 
     python -m benchmarks.scaling --date YYYY-MM-DD
 
@@ -44,7 +44,7 @@ LARGE = 20 * 252 * 390
 
 @dataclass(frozen=True)
 class Took:
-    """Seconds."""
+    """Wall and CPU seconds of a run."""
 
     wall: float
     driver: float
@@ -52,7 +52,7 @@ class Took:
 
 
 def best(client: distributed.Client, run: Callable[[], object], times: int) -> Took:
-    """The quickest of some runs."""
+    """Return the quickest of some runs."""
     return min((_once(client, run) for _ in range(times)), key=lambda took: took.wall)
 
 
@@ -67,7 +67,7 @@ def _once(client: distributed.Client, run: Callable[[], object]) -> Took:
 def measured(
     client: distributed.Client, market: mi.Market, events: pl.DataFrame, every: pl.DataFrame
 ) -> dict[str, Any]:
-    """Seconds of a study in few tasks and in many, of a study of many events, and of a costly model."""
+    """Time a study in few tasks and in many, a study of many events, and a costly model."""
     executor = client.get_executor()
 
     def run(which: pl.DataFrame, tasks: int, study: mi.EventStudy = STUDY, times: int = TIMES) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def alone(folder: Path, every: pl.DataFrame) -> float:
 
 
 def large(folder: Path, rows: int) -> dict[str, Any]:
-    """Bytes on disk of one security of many sessions, and CPU seconds of reading it and laying it out."""
+    """Measure the bytes on disk of one security of many sessions, and CPU seconds of reading it into a panel."""
     rng = np.random.default_rng(21)
     days = pl.Series("date", np.arange(rows).astype(np.int32)).cast(pl.Date)
     benchmark = pl.DataFrame({"date": days, "ret": rng.normal(0, 0.01, rows)})

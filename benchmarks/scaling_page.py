@@ -30,35 +30,35 @@ def one(found: Row, what: str, market: str, workers: int = 1) -> Row:
 
 
 def a_task(found: Row, market: str) -> Row:
-    """Seconds that one task more costs, with one worker."""
+    """Compute the seconds that one more task costs, with one worker."""
     few, many = (one(found, what, market) for what in ("few tasks", "many tasks"))
     return {part: (many[part] - few[part]) / (many["tasks"] - few["tasks"]) for part in ("wall", "driver", "workers")}
 
 
 def an_event(found: Row) -> float:
-    """CPU seconds that a worker spends on an event of the market model, read by path."""
+    """Compute the CPU seconds of a worker per event of the market model, read by path."""
     took = one(found, "market model", "read by path")
     return float(took["workers"] / took["events"])
 
 
 def dearer(found: Row, events: int) -> float:
-    """CPU of a task read by path over that of its events alone."""
+    """Divide the CPU of a task read by path by that of its events alone."""
     task, alone = a_task(found, "read by path"), events * an_event(found)
     return float((task["driver"] + task["workers"] + alone) / alone)
 
 
 def measured(found: Row) -> str:
-    """What was measured of tasks and of a second worker."""
-    told = found["machine"]
+    """Write what was measured of tasks and of a second worker."""
+    machine, versions = found["machine"], found["machine"]["versions"]
     lines = [
-        f"On {told['cores']} cores of an {told['processor']}, {found['date']}, with Python {told['python']}, polars "
-        f"{told['versions']['polars']} and Dask {found['dask']}, by `make scaling`: {found['securities']} simulated "
+        f"On {machine['cores']} cores of an {machine['processor']}, {found['date']}, with Python {machine['python']}, "
+        f"polars {versions['polars']} and Dask {found['dask']}, by `make scaling`: {found['securities']} simulated "
         "securities of 5,000 sessions, estimation over 240 sessions, event window of 11; one thread in every process. "
         f"The quickest of {found['times']} runs ({found['times_of_garch']} of GARCH). The driver's CPU seconds include "
         "Dask's scheduler, which runs in its process."
     ]
-    if told["load"] > told["cores"] / 4:
-        lines.append(f"**The machine was busy with other work (load {told['load']}): wall time says little.**")
+    if machine["load"] > machine["cores"] / 4:
+        lines.append(f"**The machine was busy with other work (load {machine['load']}): do not rely on wall time.**")
     lines += [walls(found), tasks(found)]
     alone, event = found["alone"], an_event(found)
     both = one(found, "market model", "read by path", 2)["wall"]
@@ -73,7 +73,7 @@ def measured(found: Row) -> str:
 
 
 def walls(found: Row) -> str:
-    """Wall seconds with one worker and two, and how far more of them could go."""
+    """Write wall seconds with one worker and two, and the bound for more of them."""
     lines = []
     for what in ("market model", "GARCH"):
         for market in MARKETS:
@@ -90,8 +90,8 @@ def walls(found: Row) -> str:
             )
     names = ["", "wall s, 1 worker", "wall s, 2 workers", "times as fast", "CPU s, driver", "CPU s, worker"]
     text = (
-        "What the driver does, no worker can take off it: the last column divides the CPU seconds of driver and worker "
-        "by the driver's, and no number of workers is quicker than that."
+        "No worker can do the driver's part: the last column divides the CPU seconds of driver and worker by the "
+        "driver's, which bounds the speed-up of any number of workers."
     )
     return f"{table([*names, 'at most'], lines)}\n\n{text}"
 
@@ -104,7 +104,7 @@ def tasks(found: Row) -> str:
 
 
 def arithmetic(found: Row) -> str:
-    """From what was measured to minute bars."""
+    """Extrapolate from what was measured to minute bars."""
     big, driver = found["large"], a_task(found, "read by path")["driver"]
     rows, on_disk = big["rows"] * SECURITIES_OF_MINUTES, big["bytes_on_disk"] / big["rows"]
     reading, estimation = big["seconds"] * SECURITIES_OF_MINUTES, an_event(found) * EVENTS
@@ -162,7 +162,7 @@ def arithmetic(found: Row) -> str:
 
 
 def put(page: str, name: str, text: str) -> str:
-    """The page with other text between the marks of `name`."""
+    """Replace the text between the marks of `name`."""
     begin, end = f"<!-- {name}: written by benchmarks.scaling_page -->", f"<!-- end of {name} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if not pattern.search(page):

@@ -1,4 +1,4 @@
-"""Simulated panels and events for the benchmarks: invented returns, firms and dates that repeat."""
+"""Simulate panels and events for the benchmarks: invented returns, firms and dates that repeat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_EVENT = 256
 
 
 def business_days(number: int) -> pl.Series:
-    """The first weekdays from 1990 on."""
+    """Return the first weekdays from 1990 on."""
     days = pl.date_range(date(1990, 1, 1), date(2030, 1, 1), "1d", eager=True)
     return days.filter(days.dt.weekday() <= 5).head(number)
 
@@ -31,7 +31,7 @@ class Panel:
     session: Any
 
     def frames(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-        """Long returns, benchmark and events, as a user would hand them in; missing days are rows left out."""
+        """Make long frames of returns, benchmark and events, as a user has them; missing days are rows left out."""
         sessions, firms = self.returns.shape
         days = business_days(sessions)
         symbols = pl.Series([f"S{n:05d}" for n in range(firms)])
@@ -52,23 +52,23 @@ class Panel:
         return long, pl.DataFrame({"date": days, "ret": self.market}), events
 
     def part(self, rows: Any) -> Panel:
-        """Some of the events, with the returns of their firms and no others."""
+        """Take some of the events, with the returns of their firms and no others."""
         firms, firm = np.unique(self.firm[rows], return_inverse=True)
         return Panel(self.returns[:, firms], self.market, firm, self.session[rows])
 
     def of_few_firms(self, number: int) -> Any:
-        """Rows of about so many events, all those of some firms."""
+        """Select rows of about so many events, all those of some firms."""
         share = min(1.0, number / len(self.firm))
         return np.flatnonzero(self.firm < max(1, round(share * self.returns.shape[1])))
 
     def of_few_dates(self, number: int) -> Any:
-        """Rows of about so many events, all those of some dates, two dates at least."""
+        """Select rows of about so many events, all those of some dates, two dates at least."""
         dates = list(dict.fromkeys(self.session.tolist()))
         each = len(self.firm) / len(dates)
         return np.flatnonzero(np.isin(self.session, dates[: max(2, int(number / each))]))
 
     def save(self, path: Path) -> None:
-        """Everything under the names that programs with numpy alone can read."""
+        """Save every array under a name, readable with numpy alone."""
         sessions, firms = self.returns.shape
         np.savez(
             path,
@@ -82,7 +82,7 @@ class Panel:
 
 
 def panel(events: int, *, missing: float = 0.0, sessions: int = 2500, seed: int = 6) -> Panel:
-    """`events` events on dates that each hit 25 firms or more; `missing` is the share of days left out."""
+    """Simulate `events` events on dates that each hit 25 firms or more; `missing` is the share of days left out."""
     rng = np.random.default_rng(seed)
     firms, each = max(50, events // 100), max(25, events // 2000)
     market = rng.normal(0.0003, 0.01, sessions)

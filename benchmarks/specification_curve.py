@@ -1,4 +1,4 @@
-"""How fast a specification curve is: specifications per second, and placebo curves per second.
+"""Measure the speed of a specification curve: specifications per second, and placebo curves per second.
 
     .venv/bin/python benchmarks/specification_curve.py [PRICES] [--profile]
 

@@ -1,4 +1,4 @@
-"""Speed and memory of a study, beside one regression per event and beside public packages.
+"""Measure speed and memory of a study, beside one regression per event and beside public packages.
 
     python -m benchmarks.speed --date YYYY-MM-DD [--quick]
 
@@ -46,7 +46,7 @@ COLD = (
 
 
 def child(*arguments: str, environment: dict[str, str] | None = None) -> list[dict[str, Any]]:
-    """What a fresh interpreter measured; a last row with the reason where it did not get to the end."""
+    """Return the rows that a fresh interpreter measured; the last has the reason where it did not finish."""
     command = [sys.executable, "-m", "benchmarks.ours", *arguments]
     reason = None
     try:
@@ -55,8 +55,8 @@ def child(*arguments: str, environment: dict[str, str] | None = None) -> list[di
         )
         printed = done.stdout
         if done.returncode:
-            said = done.stderr.decode().strip().splitlines()
-            reason = said[-1] if said else f"exit code {done.returncode}"
+            lines = done.stderr.decode().strip().splitlines()
+            reason = lines[-1] if lines else f"exit code {done.returncode}"
     except subprocess.TimeoutExpired as late:
         printed, reason = late.stdout or b"", f"ended after {PATIENCE} s"
     rows = [json.loads(line) for line in printed.decode().splitlines() if line.endswith("}")]
@@ -64,14 +64,14 @@ def child(*arguments: str, environment: dict[str, str] | None = None) -> list[di
 
 
 def one(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The one row of a process that must not fail."""
+    """Return the one row of a process that must not fail."""
     if "reason" in rows[-1]:
         raise RuntimeError(f"A part of the benchmark failed: {rows[-1]['reason']}")
     return rows[0]
 
 
 def seconds_of(code: str, times: int) -> list[float]:
-    """Wall seconds of fresh interpreters."""
+    """Return wall seconds of fresh interpreters."""
     taken = []
     for _ in range(times):
         start = time.perf_counter()
@@ -81,7 +81,7 @@ def seconds_of(code: str, times: int) -> list[float]:
 
 
 def cold(times: int) -> dict[str, Any]:
-    """A study of 50 events from a cold interpreter, import and making of the data included; and the import alone."""
+    """Time a study of 50 events from a cold interpreter, import and data included, and the import alone."""
     study, imports = seconds_of(COLD, times), seconds_of("import marketimpact", times)
     return {
         "times": times,
@@ -92,7 +92,7 @@ def cold(times: int) -> dict[str, Any]:
 
 
 def compilation() -> dict[str, Any]:
-    """What the first study of an installation pays for compilation, and the first of a process for loading."""
+    """Measure the compilation time of an installation's first study, and the loading time of a process's first."""
     with tempfile.TemporaryDirectory() as folder:
         compiled, loaded = (
             one(child("first", str(COMPILED), environment={"NUMBA_CACHE_DIR": folder})) for _ in range(2)
@@ -106,7 +106,7 @@ def compilation() -> dict[str, Any]:
 
 
 def of_size(number: int, missing: float, loops: int) -> list[dict[str, Any]]:
-    """Rows of one size: ours, the loops, the packages."""
+    """Measure one size: ours, the loops, the packages."""
     say(f"{number:,} events, {missing:.0%} of days missing")
     made = panel(number, missing=missing)
     with tempfile.TemporaryDirectory() as scratch:
@@ -135,7 +135,7 @@ def packages(made: Panel, folder: Path) -> list[dict[str, Any]]:
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on."""
+    """Describe the machine: processor, cores, memory, versions, load."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text(encoding="utf-8").splitlines() if cpu.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -1,4 +1,4 @@
-"""What the code says of each frame, for the tables of the data model: written by docs/tables.py, held by its test.
+"""List the columns of each frame for the tables of the data model, which docs/tables.py writes and a test compares.
 
 What a column means is written by hand in the page; its name, type and whether it is needed come from here.
 """
@@ -32,7 +32,7 @@ ROW = re.compile(r"^\| `(\w+)` \|(?:.*\|)? (.*) \|$", flags=re.MULTILINE)
 
 
 def facts() -> dict[str, list[tuple[str, ...]]]:
-    """Table's name -> its rows without what they mean: column, type and, for frames that are handed in, if needed."""
+    """Map each table's name to its rows without meanings: column, type and, for frames handed in, whether needed."""
     found = {name: contract(getattr(schema, name)) for name in CONTRACTS}
     found |= {name: [(c, TYPES[t]) for c, t in frame.schema.items()] for name, frame in answers().items()}
     study = mi.EventStudy()
@@ -42,7 +42,7 @@ def facts() -> dict[str, list[tuple[str, ...]]]:
 
 
 def contract(frame: type[schema.dy.Schema]) -> list[tuple[str, ...]]:
-    """Columns of a frame that a researcher hands in."""
+    """List the columns of a frame that a researcher hands in."""
     keys = frame.primary_key()
     rows = []
     for name, column in frame.columns().items():
@@ -54,7 +54,7 @@ def contract(frame: type[schema.dy.Schema]) -> list[tuple[str, ...]]:
 
 
 def answers() -> Mapping[str, pl.DataFrame]:
-    """Frames that the package gives, from a small study on the simulated prices."""
+    """Return frames that the package gives, from a small study on the simulated prices."""
     firms = mi.securities().filter(pl.col("symbol").is_in(["NVDA", "0981.HK"]))
     market = mi.Market.load(firms, mi.SamplePrices())
     news = mi.announcements().filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
@@ -76,29 +76,29 @@ def answers() -> Mapping[str, pl.DataFrame]:
 
 
 def sections(text: str) -> dict[str, str]:
-    """Name of each table -> its lines."""
+    """Map the name of each table to its lines."""
     parts = re.split(r"<!-- table: (.+?) -->\n", text)
     return {name: part.split("<!-- end -->")[0] for name, part in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def meanings(text: str) -> dict[str, dict[str, str]]:
-    """Name of each table -> column -> what the page says that it is."""
+    """Map the name of each table and column to its meaning on the page."""
     return {name: dict(ROW.findall(table)) for name, table in sections(text).items()}
 
 
-def table(name: str, rows: list[tuple[str, ...]], said: Mapping[str, str]) -> str:
-    """A table of the page."""
+def table(name: str, rows: list[tuple[str, ...]], column_meanings: Mapping[str, str]) -> str:
+    """Write a table of the page."""
     head = HEADS.get(name) or HEADS[len(rows[0])]
-    lines = [" | ".join([f"| `{column}`", *others, f"{said.get(column, '')} |"]) for column, *others in rows]
+    lines = [" | ".join([f"| `{column}`", *others, f"{column_meanings.get(column, '')} |"]) for column, *others in rows]
     return "\n".join([head, *lines]) + "\n"
 
 
 def write() -> None:
     """Write names, types and defaults into the page; what they mean stays."""
     text = PAGE.read_text(encoding="utf-8")
-    said, found = meanings(text), facts()
+    written, found = meanings(text), facts()
     for name, old in sections(text).items():
         text = text.replace(
-            f"<!-- table: {name} -->\n{old}", f"<!-- table: {name} -->\n{table(name, found[name], said[name])}"
+            f"<!-- table: {name} -->\n{old}", f"<!-- table: {name} -->\n{table(name, found[name], written[name])}"
         )
     PAGE.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Write what the registries say into the tables of the pages and of the index: python docs/tables.py.
+"""Write the tables of the pages and of the index from the registries: python docs/tables.py.
 
 Text is written by hand; the tables follow the code. `tests/tooling/test_pages.py` checks that they do.
 """
@@ -16,7 +16,7 @@ DOCS = Path(__file__).parent
 
 
 def facts(name: str) -> dict[str, str]:
-    """Rows of a test's page."""
+    """Return the rows of a test's page."""
     test = mi.TESTS[name]
     holds = test.holds
     rows = {
@@ -39,7 +39,7 @@ def facts(name: str) -> dict[str, str]:
 
 
 def index_row(name: str) -> str:
-    """Row of the index."""
+    """Write a row of the index."""
     test = mi.TESTS[name]
     holds = test.holds
     cells = [test.null, test.distribution, holds.separate, holds.event_variance, holds.shared_date, holds.both]

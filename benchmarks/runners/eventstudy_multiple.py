@@ -1,4 +1,4 @@
-"""`eventstudy`: returns from a CSV file, its only way in; `Multiple.from_list` over the events.
+"""Run `eventstudy`: returns from a CSV file, its only input; `Multiple.from_list` over the events.
 
 Its estimation window ends `buffer_size` sessions before the event window.
 """

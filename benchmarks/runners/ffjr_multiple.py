@@ -1,4 +1,4 @@
-"""`ffjr-eventstudies`: returns as a wide frame, `MultipleEvents.from_list` over the events.
+"""Run `ffjr-eventstudies`: returns as a wide frame, `MultipleEvents.from_list` over the events.
 
 Its estimation window ends `buffer_size` sessions before the event window. It calls its returns logarithmic and uses
 them as they are, so simple returns give simple sums.

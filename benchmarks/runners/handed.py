@@ -1,4 +1,4 @@
-"""What a runner reads and writes. Runs in the environment of a package: numpy and the standard library only.
+"""Read the input and write the output of a runner, in a package's environment: numpy and the standard library only.
 
 python RUNNER DATA.npz ANSWER.npz [ARGUMENT]
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def read():
-    """The panel: returns (sessions, firms), market, dates (datetime64[D]), symbols, firm and session of each event."""
+    """Read the panel: returns (sessions, firms), market, dates (datetime64[D]), symbols, firm and session of events."""
     with np.load(sys.argv[1]) as data:
         return SimpleNamespace(**{name: data[name] for name in data.files})
 

@@ -1,4 +1,4 @@
-"""`py-event-studies`: a file like CRSP's, one `compute` per date; with the argument `kernel` its compiled kernel alone.
+"""Run `py-event-studies`: a file like CRSP's, one `compute` per date; its kernel alone with the argument `kernel`.
 
 Its event window is symmetric in name only: `event_period=10`, the one length that does not crash, is sessions -5 to 4.
 Without Fama-French factors its kernel does not compile, so that factors are invented; the market model uses none.
@@ -53,7 +53,7 @@ def computed():
 
 
 def kernel():
-    """Regressions of the market model by its kernel, without the package around it."""
+    """Run regressions of the market model by its kernel, without the package around it."""
     store, cars = pes.data_store, np.full(len(panel.firm), np.nan)
     for day, rows in of_dates:
         before = slice(day - BEFORE - GAP - ESTIMATION, day - BEFORE - GAP)

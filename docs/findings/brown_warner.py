@@ -31,14 +31,16 @@ TESTS = (
 
 
 def candidates(market: mi.Market) -> pl.DataFrame:
-    """Every security and session with a full estimation window before it and an event window after it."""
-    held = market.panel.filter(pl.col("ret").is_not_null() & pl.col("market").is_not_null())
+    """List every security and session with a full estimation window before it and an event window after it."""
+    usable = market.panel.filter(pl.col("ret").is_not_null() & pl.col("market").is_not_null())
     rank = pl.int_range(pl.len()).over("symbol")
-    return held.filter((rank >= -ESTIMATION[0]) & (rank < pl.len().over("symbol") - EVENT[1])).select("symbol", "date")
+    return usable.filter((rank >= -ESTIMATION[0]) & (rank < pl.len().over("symbol") - EVENT[1])).select(
+        "symbol", "date"
+    )
 
 
 def draw(rng: np.random.Generator, pool: pl.DataFrame, samples: int, *, one_date: bool) -> pl.DataFrame:
-    """Events of all samples: ``event_id, symbol, date, sample``, each security once in a sample."""
+    """Draw the events of all samples: ``event_id, symbol, date, sample``, each security once in a sample."""
     by_date = {key[0]: part["symbol"].to_list() for key, part in pool.partition_by("date", as_dict=True).items()}
     dates = sorted(date for date, symbols in by_date.items() if len(symbols) >= N)
     by_symbol = {key[0]: part["date"].to_list() for key, part in pool.partition_by("symbol", as_dict=True).items()}
@@ -57,7 +59,7 @@ def draw(rng: np.random.Generator, pool: pl.DataFrame, samples: int, *, one_date
 
 
 def with_effect(result: mi.StudyResult, effect: float) -> mi.StudyResult:
-    """The same result as if every day-0 return had been higher by `effect`; estimation windows do not see it.
+    """Add `effect` to every day-0 return; estimation windows are unchanged.
 
     Tests that read the market's returns again, such as portfolio_regression, would not see it either.
     """
@@ -70,7 +72,7 @@ def with_effect(result: mi.StudyResult, effect: float) -> mi.StudyResult:
 
 
 def rates(result: mi.StudyResult, effects: tuple[float, ...]) -> dict[tuple[str, float], float]:
-    """Share of samples in which a test rejects, one-sided upper 5%, day 0."""
+    """Compute the share of samples in which a test rejects, one-sided upper 5%, day 0."""
     rejected = {(test, effect): 0 for test in TESTS for effect in effects}
     samples = result.events["sample"].to_numpy()
     starts = np.flatnonzero(np.diff(samples, prepend=-1))

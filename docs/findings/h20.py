@@ -41,7 +41,7 @@ def groups_table(result: mi.StudyResult) -> str:
         for window in (PRIMARY, (0, 0)):
             path = part.caar(*window).row(-1, named=True)
             tests = part.test(*window).filter("valid")
-            told = "; ".join(f"{t['test']} {p_value(t['p_value'])}" for t in tests.head(3).iter_rows(named=True))
+            p_values = "; ".join(f"{t['test']} {p_value(t['p_value'])}" for t in tests.head(3).iter_rows(named=True))
             band = f"{percent(path['ci_low'])} to {percent(path['ci_high'])}"
             rows.append(
                 [
@@ -51,10 +51,10 @@ def groups_table(result: mi.StudyResult) -> str:
                     str(path["n_events"]),
                     percent(path["caar"]),
                     band,
-                    told,
+                    p_values,
                 ]
             )
-    return table(["announcement", "group", "window", "events", "CAAR", "95% band", "p-values of tests that hold"], rows)
+    return table(["announcement", "group", "window", "events", "CAAR", "95% band", "p-values of valid tests"], rows)
 
 
 def firms_table(result: mi.StudyResult) -> str:
@@ -73,7 +73,7 @@ def firms_table(result: mi.StudyResult) -> str:
 
 
 def days_table(result: mi.StudyResult) -> str:
-    """Average abnormal return of each group on each date around the seed announcement."""
+    """Average abnormal returns of each group on each date around the seed announcement."""
     part = result.where(pl.col("announcement_id") == SEED)
     frame = part.abnormal_returns.join(part.events.select("event_id", "group"), on="event_id")
     days = frame.filter(pl.col("tau").is_between(-6, 10)).group_by("date", "group").agg(pl.col("ar").mean())
@@ -86,7 +86,7 @@ def days_table(result: mi.StudyResult) -> str:
 
 
 def robustness_table(prices: mi.FilePrices) -> str:
-    """The seed announcement under other models, estimation windows and benchmarks."""
+    """Estimate the seed announcement under other models, estimation windows and benchmarks."""
     plan = read_study("h20")
     rows = []
     for name, model, window, benchmark in (
@@ -106,9 +106,9 @@ def robustness_table(prices: mi.FilePrices) -> str:
         for (group,), part in result.by("group").groups():
             car = part.caar(*PRIMARY).row(-1, named=True)
             best = part.test(*PRIMARY).filter("valid").row(0, named=True)
-            told = f"{best['test']} {p_value(best['p_value'])}"
-            rows.append([name, str(group), str(car["n_events"]), percent(car["caar"]), told])
-    return table(["specification", "group", "events", "CAAR [0, 1]", "first test that holds"], rows)
+            test = f"{best['test']} {p_value(best['p_value'])}"
+            rows.append([name, str(group), str(car["n_events"]), percent(car["caar"]), test])
+    return table(["specification", "group", "events", "CAAR [0, 1]", "first valid test"], rows)
 
 
 def main(path: str) -> None:

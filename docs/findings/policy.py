@@ -45,7 +45,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 @cache
 def study(path: str) -> mi.StudyResult:
-    """Every policy announcement whose session is sure, on every security with prices, each firm once."""
+    """Run every policy announcement whose session is sure, on every security with prices, each firm once."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mi.MarketImpactWarning)
         market = mi.Market.load(mi.securities(), mi.FilePrices(path))
@@ -97,7 +97,7 @@ def groups_table(result: mi.StudyResult) -> str:
 
 
 def years_table(result: mi.StudyResult) -> str:
-    """Effects by stance, jurisdiction, year and group; cells of one announcement are not tested."""
+    """Tabulate effects by stance, jurisdiction, year and group; cells of one announcement are not tested."""
     rows, p, places = [], [], []
     for (stance, who, year), steps in result.by("stance", "jurisdiction", "year").groups():
         counts = steps.events["announcement_id"].n_unique(), steps.events["date"].n_unique()
@@ -120,12 +120,12 @@ def years_table(result: mi.StudyResult) -> str:
         rows[line][column] += mark
     sides = ["US restrictive", "CN restrictive", "US permissive", "CN permissive"]
     order = sorted(rows, key=lambda row: (sides.index(row[0]) if row[0] in sides else len(sides), row[0], row[1]))
-    told = f"\n{len(p)} cells tested, {sum(x < 0.05 for x in p)} of them below 0.05, {sum(holm < 0.05)} after Holm.\n"
-    return table(["steps", "year", "announcements (dates)", *[g.replace("_", " ") for g in GROUPS]], order) + told
+    count = f"\n{len(p)} cells tested, {sum(x < 0.05 for x in p)} of them below 0.05, {sum(holm < 0.05)} after Holm.\n"
+    return table(["steps", "year", "announcements (dates)", *[g.replace("_", " ") for g in GROUPS]], order) + count
 
 
 def targets_of(result: mi.StudyResult) -> mi.StudyResult:
-    """Events of securities that their announcement names."""
+    """Select events of securities that their announcement names."""
     named = mi.announcements().select("announcement_id", pl.col("targets").alias("symbol")).explode("symbol")
     pairs = named.select(pl.concat_str("announcement_id", pl.lit(":"), "symbol"))["announcement_id"]
     return result.where(pl.col("event_id").is_in(pairs.implode()))
@@ -171,7 +171,7 @@ def published_table(result: mi.StudyResult) -> str:
             "published",
             "our mean",
             "our median",
-            "first test that holds, p",
+            "first valid test, p",
             "dates",
             "p (t over dates)",
             "events",
@@ -181,7 +181,7 @@ def published_table(result: mi.StudyResult) -> str:
 
 
 def chinese_rounds(result: mi.StudyResult) -> str:
-    """Lu and Ma: first rounds negative for Chinese manufacturers, then less."""
+    """Tabulate the entity listings that Lu and Ma study: first rounds negative for Chinese manufacturers, then less."""
     listed = result.where(
         (pl.col("instrument") == "entity_list")
         & (pl.col("stance") == "restrictive")
@@ -197,7 +197,7 @@ def chinese_rounds(result: mi.StudyResult) -> str:
 
 
 def apart(result: mi.StudyResult) -> mi.StudyResult:
-    """The first of announcements that follow each other within five days, so that no windows overlap."""
+    """Keep the first of announcements within five days of each other, so that no windows overlap."""
     first, last = [], None
     dated = result.events.select("announcement_id", "announced_at").unique().sort("announced_at", "announcement_id")
     for name, instant in dated.iter_rows():

@@ -11,7 +11,7 @@ from marketimpact.display import charts
 
 
 def curve() -> mi.SpecificationCurve:
-    """96 specifications of what restrictive American announcements did to Chinese securities."""
+    """Estimate 96 specifications of the effect of restrictive American announcements on Chinese securities."""
     own, proxy = (
         mi.Market.load(mi.securities(), mi.SamplePrices(), benchmark=b) for b in ("benchmark", "sector_proxy")
     )

@@ -26,7 +26,7 @@ def rates() -> pl.DataFrame:
 
 
 def wide(length: int) -> str:
-    """Rows are tests in the order of the registry, columns scenarios."""
+    """Write rejection rates: rows are tests in the order of the registry, columns scenarios."""
     found = {(r["test"], r["scenario"]): r["rate"] for r in rates().filter(pl.col("length") == length).to_dicts()}
     head = ["test", *(str(s.number) for s in SCENARIOS)]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]

@@ -182,7 +182,7 @@ def test_a_size_is_measured_and_loops_compared(
     timed = [row["part"] for row in rows if "cpu" in row and row.get("kind") != "step"]
     assert timed == ["Market.from_returns", *ours.PARTS, *RIVALS]
     steps = [row["part"] for row in rows if row.get("kind") == "step"]
-    assert steps[:4] == ["run", "car", "sample", "how events hang together"]
+    assert steps[:4] == ["run", "car", "sample", "structure of the sample"]
     assert set(steps[4:]) == {*ours.NO_RANKS, "grank_t"}
     peaks = [row for row in rows if row.get("kind") == "peak"]
     assert [row["part"] for row in peaks][-2:] == ["GRANK-T", "all tests but resampling"]

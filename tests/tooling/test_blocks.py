@@ -93,7 +93,7 @@ def test_pages_run_elsewhere_are_named_there():
 def test_python_runs(page, desk):
     names: dict = {"__name__": "page"}
     for code in blocks(page, "python"):
-        exec(compile(code, name_of(page), "exec"), names)
+        exec(compile(code, name_of(page), "exec", dont_inherit=True), names)
     assert GIVEN.get(name_of(page), lambda _: True)(names)
 
 
