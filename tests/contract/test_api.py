@@ -16,8 +16,8 @@ COLUMNS = {
 
 
 @pytest.fixture(scope="module")
-def market() -> mi.Market:
-    return mi.Market.load(mi.securities(), mi.SamplePrices())
+def market(sample_market) -> mi.Market:
+    return sample_market
 
 
 @pytest.fixture(scope="module")

@@ -96,9 +96,9 @@ def test_one_exchange_with_missing_returns(golden_market, events, window):
 
 
 @pytest.fixture(scope="module")
-def world() -> mi.StudyResult:
+def world(sample_market) -> mi.StudyResult:
     """A month of announcements, on exchanges that are and are not open together and keep other holidays."""
-    market = mi.Market.load(mi.securities(), mi.SamplePrices())
+    market = sample_market
     some = pl.col("symbol").is_in(["NVDA", "TSM", "2330.TW", "0981.HK", "688256.SS", "ASML.AS", "8035.T", "000660.KS"])
     events = mi.align(mi.announcements(), market).filter(some).filter(pl.col("date") >= pl.date(2025, 7, 1))
     return mi.EventStudy(estimation_window=(-120, -11), event_window=(-5, 5)).run(events, market)
