@@ -57,8 +57,11 @@ def test_notebooks_and_pages_show_what_they_give(site):
 
 
 def test_pages_from_elsewhere_are_these_files(site):
-    assert "201 announcements" in (site / "changelog.html").read_text(encoding="utf-8")
-    assert "Rooms and floors" in (site / "contributing.html").read_text(encoding="utf-8")
+    for page, file in (("changelog", "CHANGELOG.md"), ("contributing", "CONTRIBUTING.md")):
+        headings = re.findall(r"^#+ ([\w ]+)$", (ROOT / file).read_text(encoding="utf-8"), flags=re.MULTILINE)
+        told = (site / f"{page}.html").read_text(encoding="utf-8")
+        assert headings, file
+        assert [words for words in headings if words not in told] == [], file
     assert "announcements.csv" in (site / "chronology.html").read_text(encoding="utf-8")
     assert (site / "repository" / "studies" / "h20.toml").read_bytes() == (ROOT / "studies" / "h20.toml").read_bytes()
 
