@@ -17,17 +17,26 @@ endif
 INSTALL = echo $$PPID > $(UNFINISHED) && $(PIP) --editable "$(1)" && rm $(UNFINISHED) || { \
 	echo "The packages could not be installed: see above. With a network (or PIP_INDEX_URL naming a mirror) run make $(MAKECMDGOALS) again." >&2; exit 1; }
 
-.PHONY: help report test lint types floors check docs bench scaling lab notebooks wheel clean
+# Compiled modules are kept whatever the environment says: the processes of a test run would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help report test test-docs slow lint types layers check docs bench scaling lab wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 report: $(VENV)/.core  ## write the report of the seed study to out/h20/report.html
 	$(BIN)/python -m marketimpact.cli run studies/h20.toml --out out/h20
 
-test: $(VENV)/.dev  ## run the tests
+test: $(VENV)/.dev  ## run the tests of the package
 	$(BIN)/python -m pytest -n auto
+
+test-docs: docs  ## run the tests of the documentation, benchmarks and wheel, on the site that `make docs` builds
+	MARKETIMPACT_SITE=site $(BIN)/python -m pytest -n auto tests/tooling
+
+slow: $(VENV)/.dev  ## run the slow tests: simulations in full, JupyterLab in a browser, other packages
+	$(BIN)/python -m pytest -n auto -m slow tests
 
 lint: $(VENV)/.dev  ## check style
 	$(BIN)/ruff check .
@@ -36,10 +45,10 @@ lint: $(VENV)/.dev  ## check style
 types: $(VENV)/.dev  ## check types
 	$(BIN)/mypy
 
-floors: $(VENV)/.dev  ## check that imports point down only
+layers: $(VENV)/.dev  ## check that modules import only from the layers below them
 	$(BIN)/lint-imports
 
-check: test lint types floors  ## all of the above
+check: lint types layers test test-docs  ## all of the above but `make slow`
 
 bench: $(VENV)/.dev  ## measure speed and memory, rewrite docs/benchmarks.md; BENCH=--quick for the small sizes
 	$(BIN)/python -m benchmarks.speed --date $$(date +%F) $(BENCH)

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
@@ -25,6 +26,8 @@ ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".cache" / "docs"
 #: Files that outputs depend on besides the programs.
 INPUTS = ("marketimpact/**/*.py", "data/**/*.*", "studies/*.toml")
+#: The head of a page whose Python blocks are run.
+RUN = re.compile(r"---\n(?:.*\n)*?run: true\n(?:.*\n)*?---\n")
 BLOCK = re.compile(r"^```python\n(.*?)^```$\n?", flags=re.DOTALL | re.MULTILINE)
 #: polars writes a style into every table; the site has its own.
 STYLE = re.compile(r"<style>.*?</style>\s*", flags=re.DOTALL)
@@ -49,6 +52,20 @@ def from_page(markdown: str, stem: str) -> tuple[str, dict[str, bytes]]:
     make = (nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell)
     cells = [make[n % 2](text.strip("\n")) for n, text in enumerate(texts)]
     return written(run(nbformat.v4.new_notebook(cells=cells), f"{stem}.md"), stem)
+
+
+def is_run(page: Path) -> bool:
+    """Say whether the head of a page holds `run: true`."""
+    return bool(RUN.match(page.read_text(encoding="utf-8")))
+
+
+def run_side_by_side(notebooks: list[Path], pages: list[Path]) -> None:
+    """Run notebooks and pages whose outputs are not kept yet, as many at a time as there are cores."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = [pool.submit(from_notebook, path) for path in notebooks]
+        runs += [pool.submit(from_page, page.read_text(encoding="utf-8"), page.stem) for page in pages]
+        for each in runs:
+            each.result()
 
 
 def run(notebook: Any, what: str) -> Any:

@@ -26,7 +26,9 @@ COPIES = "repository"
 
 def on_files(files: Files, config: Any) -> Files:
     """Add notebooks and pages that live outside `docs`."""
-    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    executed.run_side_by_side(notebooks, [page for page in (ROOT / "docs").rglob("*.md") if executed.is_run(page)])
+    for notebook in notebooks:
         uri = f"notebooks/{notebook.stem}.md"
         markdown, pictures = executed.from_notebook(notebook)
         note = (

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from filelock import FileLock
 
 import marketimpact as mi
+from marketimpact.cli.study_file import StudyRun, read_study
+from tests.command import in_a_process
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "data"
@@ -54,15 +60,80 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory) -> Path:
-    """The documentation site, built once for all processes that test."""
+def sample_market() -> mi.Market:
+    """Every embedded security with the simulated prices."""
+    return mi.Market.load(mi.securities(), mi.SamplePrices())
+
+
+@pytest.fixture(scope="session")
+def h20() -> StudyRun:
+    """The embedded study on simulated prices, without its report."""
+    return read_study("h20").run(mi.SamplePrices())
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], Any]], Path]:
+    """Make a folder by name once for all workers: the first worker makes it, the others wait and read it."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "popen-" in base.name else base) / "site"  # xdist's workers share their parent
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            made = folder.with_suffix(".part")
-            command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(made)]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-            made.rename(folder)
-    return folder
+    shared_by_workers = base.parent if "popen-" in base.name else base
+
+    def make_once(name: str, make: Callable[[Path], Any]) -> Path:
+        folder = shared_by_workers / name
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                unfinished = folder.with_suffix(".part")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.mkdir()
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def h20_folders(once) -> tuple[Path, Path]:
+    """Outputs of the embedded study from two processes with other hash seeds: by its file, by its name."""
+
+    def run(folder: Path, seed: str, *words: str) -> None:
+        folder.mkdir()
+        # run from the folder itself: nothing of the checkout may be needed there
+        done = in_a_process("run", *words, "--out", "h20", cwd=folder, PYTHONHASHSEED=seed)
+        assert done.returncode == 0, done.stderr
+        assert "SIMULATED PRICES" in done.stdout
+
+    def run_twice(folder: Path) -> None:
+        run(folder / "by file", "1", str(ROOT / "studies" / "h20.toml"))
+        run(folder / "by name", "2")
+
+    folder = once("h20", run_twice)
+    return folder / "by file" / "h20", folder / "by name" / "h20"
+
+
+@pytest.fixture(scope="session")
+def site(once) -> Path:
+    """The documentation site: the one that MARKETIMPACT_SITE names, or one built once for all workers."""
+    if built := os.environ.get("MARKETIMPACT_SITE"):
+        folder = ROOT / built
+        assert (folder / "index.html").is_file(), f"MARKETIMPACT_SITE={built} holds no site; make docs builds one"
+        return folder
+
+    def build(folder: Path) -> None:
+        command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    return once("site", build)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's chromium, which the tests that need a real browser share."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    with sync_api.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()

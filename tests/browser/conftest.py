@@ -1,8 +1,8 @@
-"""A real browser, and a report of the seed study in it."""
+"""A report of the embedded study in a real browser."""
 
 from __future__ import annotations
 
-import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,32 +12,20 @@ from marketimpact import report
 from marketimpact.cli.study_file import read_study
 
 NASTY = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.fixture(scope="package")
-def address(tmp_path_factory) -> str:
-    plan = read_study("h20")
-    answer = plan.run(mi.SamplePrices())
-    first = answer.events["announcement_id"].min()
+@pytest.fixture(scope="session")
+def address(once, h20) -> str:
+    first = h20.events["announcement_id"].min()
     headline = pl.when(pl.col("announcement_id") == first).then(pl.lit(NASTY)).otherwise("headline").alias("headline")
-    result = mi.EventStudy().run(answer.events.with_columns(headline), answer.result.market)
-    curve = plan.curve(answer, mi.SamplePrices())
-    path = tmp_path_factory.mktemp("browser") / "report.html"
-    return report.write_report(
-        result, path, group="group", chronology=answer.chronology, curve=curve.found, joint=curve.joint
-    ).as_uri()
 
+    def write(folder: Path) -> None:
+        result = mi.EventStudy().run(h20.events.with_columns(headline), h20.result.market)
+        curve = read_study("h20").curve(h20, mi.SamplePrices())
+        options = {"group": "group", "chronology": h20.chronology, "curve": curve.found, "joint": curve.joint}
+        report.write_report(result, folder / "report.html", **options)
 
-@pytest.fixture(scope="package")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    with sync_api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+    return (once("browser", write) / "report.html").as_uri()
 
 
 def watched(browser, address, **options):

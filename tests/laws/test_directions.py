@@ -65,8 +65,8 @@ def test_every_event_turned_turns_the_answer(golden_market, golden_study, events
     assert back.car(0, 1)["car"].equals(result.car(0, 1)["car"])
 
 
-def test_what_is_put_in_is_turned_too():
-    market = mi.Market.load(mi.securities(), mi.SamplePrices())
+def test_what_is_put_in_is_turned_too(sample_market):
+    market = sample_market
     events = mi.align(mi.announcements().filter(pl.col("stance").is_in(["restrictive", "permissive"])), market)
     result = mi.EventStudy().run(events, market)
     plain, turned = result.car(0, 1), result.signed({"restrictive": 1, "permissive": -1}).car(0, 1)

@@ -102,9 +102,9 @@ def test_no_groups_are_an_empty_answer():
     assert result.by("date").car(0, 1).is_empty()
 
 
-def test_events_that_bring_what_car_adds():
+def test_events_that_bring_what_car_adds(sample_market):
     """What `car` gave can be handed in as events again."""
-    market = mi.Market.load(mi.securities(), mi.SamplePrices())
+    market = sample_market
     events = mi.align(mi.announcements().filter(pl.col("announcement_id").str.starts_with("2025-08")), market)
     study = mi.EventStudy(estimation_window=(-200, -11), event_window=(-3, 3))
     first = study.run(events, market).car(0, 1)

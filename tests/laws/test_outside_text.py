@@ -172,8 +172,10 @@ def test_parquet(tmp_path, data):
     pl.DataFrame({"symbol": ["NVDA", "AMD"] * 2, "date": [date(2024, 1, 8)] * 2 + [date(2024, 1, 9)] * 2, "close": [1.0] * 4}).write_parquet(good)  # fmt: skip  # noqa: E501
     raw = data.draw(mutated(good.getvalue()) | st.binary(max_size=40).map(lambda soup: b"PAR1" + soup + b"PAR1"))
     path = tmp_path / "p.parquet"
-    outcome(lambda: mi.FilePrices(path).read(["NVDA"]), path, raw)
-    outcome(lambda: mi.securities(path), path, raw)
+    table = outcome(lambda: mi.FilePrices(path).read(["NVDA"]), path, raw)
+    assert table is None or set(table.frame["symbol"]) <= {"NVDA"}
+    firms = outcome(lambda: mi.securities(path), path, raw)
+    assert firms is None or firms["symbol"].n_unique() == firms.height - firms["symbol"].null_count()
 
 
 FRENCH = b"""This file was created by CMPT_ME_BEME_RETS using the 202506 CRSP database.
@@ -273,4 +275,8 @@ def studies(draw: st.DrawFn) -> bytes:
 )
 def test_a_study_file(tmp_path, raw):
     path = tmp_path / "s.toml"
-    outcome(lambda: read_study(path), path, raw)
+    plan = outcome(lambda: read_study(path), path, raw)
+    if plan is not None:
+        assert plan.name == "s"
+        assert all(first <= last for first, last in plan.windows)
+        assert plan.study.estimation_window[1] < plan.study.event_window[0]

@@ -102,11 +102,12 @@ def test_over_announcements_the_spread_decides():
     assert rows["forecast_error"]["se"] == pytest.approx(np.sqrt((each["se"].to_numpy() ** 2).sum()) / 7, rel=1e-9)
 
 
-def test_forecast_errors_do_not_hold_where_differences_scatter_more():
+@pytest.mark.parametrize("markets", [30, pytest.param(60, marks=pytest.mark.slow)])
+def test_forecast_errors_do_not_hold_where_differences_scatter_more(markets):
     """Share of markets in which scatter is seen: 5% where nothing raised the variance, most where it was tripled."""
     days = [240, 255, 270, 285, 300, 315, 330, 345]
     seen = {1.0: 0, 3.0: 0}
-    for seed in range(60):
+    for seed in range(markets):
         rng = np.random.default_rng(seed)
         noise = {("a", day): float(rng.normal(0, 0.018)) for day in days}
         for ratio, effect in ((1.0, {}), (3.0, noise)):
@@ -117,8 +118,8 @@ def test_forecast_errors_do_not_hold_where_differences_scatter_more():
             if not tests["forecast_error"]["valid"]:
                 assert "times as much as the estimation windows say" in tests["forecast_error"]["note"]
                 assert tests["forecast_error"] is not next(iter(tests.values()))
-    assert abs(seen[1.0] / 60 - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 60)
-    assert seen[3.0] > 0.8 * 60
+    assert abs(seen[1.0] / markets - 0.05) < 3 * np.sqrt(0.05 * 0.95 / markets)
+    assert seen[3.0] > 0.8 * markets
 
 
 def test_windows_with_common_days_are_no_separate_draws():
@@ -146,16 +147,17 @@ def test_the_effect_put_in_is_found_and_the_common_shock_cancels():
     assert (equal["p_value"] < 0.01).all()
 
 
-def test_size_of_difference_and_equality():
-    """250 markets with a shared shock and no effect: rejections at 5% within three standard errors."""
+@pytest.mark.parametrize("markets", [60, pytest.param(250, marks=pytest.mark.slow)])
+def test_size_of_difference_and_equality(markets):
+    """Markets with a shared shock and no effect: rejections at 5% within three standard errors."""
     rejected = np.zeros(3)
-    for seed in range(250):
+    for seed in range(markets):
         result = STUDY.run(events_on([300, 320, 340, 360, 380]), market_of(1000 + seed))
         pooled = mi.difference(result, LONG, SHORT, 0, 0).sort("test")["p_value"]
         equal = mi.equal_effects(result, "group", 0, 0).sort("test")["p_value"]
         # date_means_t, forecast_error; equality from forecast errors (Hotelling needs seven dates)
         rejected += np.array([pooled[0], pooled[1], equal[0]]) <= 0.05
-    assert (np.abs(rejected / 250 - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 250)).all()
+    assert (np.abs(rejected / markets - 0.05) < 3 * np.sqrt(0.05 * 0.95 / markets)).all()
 
 
 def test_groups_that_cannot_be_compared_are_told():

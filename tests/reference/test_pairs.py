@@ -129,11 +129,12 @@ def test_one_exchange_with_missing_returns(golden_market, events, window):
 
 
 @pytest.fixture(scope="module")
-def world() -> mi.StudyResult:
-    """A month of announcements, on exchanges that are and are not open together and keep other holidays."""
-    market = mi.Market.load(mi.securities(), mi.SamplePrices())
+def world(sample_market) -> mi.StudyResult:
+    """Four months of announcements, on exchanges that are and are not open together and keep other holidays."""
+    market = sample_market
     some = pl.col("symbol").is_in(["NVDA", "TSM", "2330.TW", "0981.HK", "688256.SS", "ASML.AS", "8035.T", "000660.KS"])
-    events = mi.align(mi.announcements(), market).filter(some).filter(pl.col("date") >= pl.date(2025, 7, 1))
+    events = mi.align(mi.announcements(), market).filter(some)
+    events = events.filter(pl.col("date").is_between(pl.date(2025, 7, 1), pl.date(2025, 10, 31)))
     return mi.EventStudy(estimation_window=(-120, -11), event_window=(-5, 5)).run(events, market)
 
 

@@ -68,16 +68,17 @@ def simulated(seed, effect):
     return mi.EventStudy(estimation_window=(-200, -11), event_window=(-1, 1)).run(events, returns)
 
 
-def test_an_effect_of_the_detectable_size_is_found_in_eighty_of_a_hundred():
-    """200 markets with the effect that the true variances call for: a firm's own t, the portfolio regression."""
+@pytest.mark.parametrize("markets", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_an_effect_of_the_detectable_size_is_found_in_eighty_of_a_hundred(markets):
+    """Markets with the effect that the true variances call for: a firm's own t, the portfolio regression."""
     forecast = np.sqrt(1 + 1 / 190)
     firm = float(minimum_detectable_effect(np.sqrt(0.005**2 + 0.015**2) * forecast, 188))
     mean = float(minimum_detectable_effect(np.sqrt(0.005**2 + 0.015**2 / 12) * forecast, 188))
     found = np.zeros(2)
-    for seed in range(1, 201):
+    for seed in range(1, markets + 1):
         found[0] += simulated(seed, firm).car(0, 0)["p"][0] < 0.05
         found[1] += simulated(seed, mean).test(0, 0, tests=["portfolio_regression"])["p_value"].item() < 0.05
-    assert (np.abs(found / 200 - 0.80) < 3 * np.sqrt(0.8 * 0.2 / 200)).all()
+    assert (np.abs(found / markets - 0.80) < 3 * np.sqrt(0.8 * 0.2 / markets)).all()
 
 
 def test_power_of_a_design():

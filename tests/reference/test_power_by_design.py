@@ -100,14 +100,14 @@ def agree(told, n):
 
 
 def test_tests_of_the_mean_find_what_they_call_detectable():
-    agree(of_all(range(1, 101)), 100)
+    agree(of_all(range(1, 31)), 30)
 
 
 def test_differences_and_the_mirror_find_what_they_call_detectable():
-    told, across = of_contrasts(range(1, 101))
-    agree(told, 100)
+    told, across = of_contrasts(range(1, 41))
+    agree(told, 40)
     # where nothing was put in: size
-    assert abs(across - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 100)
+    assert abs(across - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 40)
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ def test_linked_sessions_recover_the_correlation_of_the_sums_and_dates_do_not(ho
 
 def test_one_announcement_on_three_exchanges_small():
     names = ["bmp_kp", "placebo_bmp"]
-    found = rates(120, names, (0, 0), AFTER_ASIA, seed=7)
+    found = rates(60, names, (0, 0), AFTER_ASIA, seed=7)
     for name, rate, valid, samples in found.rows():
         assert rate <= most(samples, ONE_DATE), name
         assert valid == 1.0, name

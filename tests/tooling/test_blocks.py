@@ -6,6 +6,7 @@ a network, or a snapshot of its own, is held against the options there are.
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import shlex
@@ -21,6 +22,7 @@ import typer
 from typer.testing import CliRunner
 
 import marketimpact as mi
+from docs import executed
 from marketimpact.cli import app
 from marketimpact.cli.study_file import read_study
 from tests.conftest import ROOT
@@ -62,6 +64,12 @@ def having(language: str) -> list[Path]:
     return [page for page in PAGES if blocks(page, language)]
 
 
+def run_here(page: Path) -> bool:
+    """Whether the Python of a page is run by `test_python_runs`."""
+    by_the_site = executed.is_run(page) and name_of(page) not in GIVEN
+    return name_of(page) not in RUN_BY and not by_the_site
+
+
 @pytest.fixture
 def desk(tmp_path, monkeypatch) -> Path:
     """A folder with what a reader has: a file of prices (simulated), the studies, a store of an invented vendor."""
@@ -89,7 +97,16 @@ def test_pages_run_elsewhere_are_named_there():
         assert "exec(" in text
 
 
-@pytest.mark.parametrize("page", [p for p in having("python") if name_of(p) not in RUN_BY], ids=name_of)
+@pytest.mark.parametrize("page", [p for p in having("python") if executed.is_run(p)], ids=name_of)
+def test_the_site_runs_python_and_shows_what_it_gives(page, site):
+    """Building the site stops at an error; outputs of every block are kept."""
+    text, _ = executed.from_page(page.read_text(encoding="utf-8"), page.stem)
+    assert 'class="output"' in text
+    shown = (site / page.relative_to(ROOT / "docs")).with_suffix(".html").read_text(encoding="utf-8")
+    assert shown.count('class="output"') == text.count('class="output"')
+
+
+@pytest.mark.parametrize("page", [p for p in having("python") if run_here(p)], ids=name_of)
 def test_python_runs(page, desk):
     names: dict = {"__name__": "page"}
     for code in blocks(page, "python"):
@@ -100,7 +117,7 @@ def test_python_runs(page, desk):
 @pytest.mark.parametrize("page", having("py"), ids=name_of)
 def test_python_that_needs_more_than_a_machine_is_python(page):
     for code in blocks(page, "py"):
-        compile(code, name_of(page), "exec")
+        assert ast.parse(code, name_of(page)).body
 
 
 @pytest.mark.parametrize("page", having("toml"), ids=name_of)
@@ -124,7 +141,7 @@ def typed(words: list[str]) -> None:
     if program == "marketimpact":
         command(others)
     elif program == "make":
-        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
         assert set(others) <= set(targets), words
     elif program == "python" and others[0] == "-m":
         assert importlib.util.find_spec(others[1]), words

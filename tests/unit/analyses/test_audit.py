@@ -309,8 +309,8 @@ def test_excluded_days_that_cannot_be_are_told(golden_market, golden_study):
         golden_study.but(exclude=strangers).run(golden("events_mixed"), golden_market)
 
 
-def test_the_embedded_chronology_is_audited_and_the_events_keep_their_key(result):
-    sample = mi.Market.load(mi.securities(), mi.SamplePrices())
+def test_the_embedded_chronology_is_audited_and_the_events_keep_their_key(sample_market):
+    sample = sample_market
     year = mi.announcements().filter(pl.col("announced_at").dt.year() == 2024, ~pl.col("is_confounder"))
     study = mi.EventStudy().run(mi.align(year, sample), sample)
     found = mi.audit(study)

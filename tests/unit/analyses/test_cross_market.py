@@ -186,11 +186,6 @@ class TestForeignFactor:
 
 
 @pytest.fixture(scope="module")
-def sample_market() -> mi.Market:
-    return mi.Market.load(mi.securities(), mi.SamplePrices())
-
-
-@pytest.fixture(scope="module")
 def h20_events(sample_market) -> pl.DataFrame:
     return mi.align(mi.announcements().filter(pl.col("announcement_id") == H20), sample_market)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -11,29 +9,21 @@ import pytest
 
 import marketimpact as mi
 from marketimpact.cli.study_file import read_study
+from tests.command import marketimpact
 from tests.conftest import ROOT
 
-
-def marketimpact(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    code = "from marketimpact.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+#: Two firms, one announcement, three days: where the study is not the point.
+SMALL = (
+    '[study]\nmodel = "mean_adjusted"\nevent_window = [-1, 1]\n'
+    '[announcements]\nids = ["2025-08-12-beijing-discourages-h20"]\n'
+    '[[groups]]\nname = "Both"\nsymbols = ["NVDA", "688256.SS"]\n'
+)
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory) -> Path:
-    """The embedded study, run once."""
-    folder = tmp_path_factory.mktemp("out")
-    done = marketimpact("run", "studies/h20.toml", "--out", str(folder / "h20"))
-    assert done.returncode == 0, done.stderr
-    assert "SIMULATED PRICES" in done.stdout
-    return folder / "h20"
+def out(h20_folders) -> Path:
+    """What the embedded study wrote."""
+    return h20_folders[0]
 
 
 def test_run_writes_the_report_and_every_table(out):
@@ -63,22 +53,18 @@ def test_run_writes_the_report_and_every_table(out):
         assert parquet.height > 0
 
 
-def test_the_same_run_gives_the_same_bytes(out, tmp_path):
-    done = marketimpact("run", "--out", str(tmp_path / "again"), cwd=tmp_path)  # the embedded study, from elsewhere
-    assert done.returncode == 0, done.stderr
-    for file in sorted(out.iterdir()):
-        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes(), file.name
+def test_the_same_run_gives_the_same_bytes(h20_folders):
+    """By its file and by its name, in two processes with other hash seeds."""
+    by_file, by_name = h20_folders
+    assert len(list(by_file.iterdir())) == len(list(by_name.iterdir())) > 20
+    for file in sorted(by_file.iterdir()):
+        assert file.read_bytes() == (by_name / file.name).read_bytes(), file.name
 
 
 def test_run_on_a_file_of_prices(tmp_path):
     prices = mi.SamplePrices().read(["NVDA", "^GSPC", "688256.SS", "000300.SS"]).frame
     prices.write_csv(tmp_path / "prices.csv")
-    (tmp_path / "study.toml").write_text(
-        'title = "Two firms"\n[study]\nmodel = "mean_adjusted"\nevent_window = [-1, 1]\n'
-        '[announcements]\nids = ["2025-08-12-beijing-discourages-h20"]\n'
-        '[[groups]]\nname = "Both"\nsymbols = ["NVDA", "688256.SS"]\n',
-        encoding="utf-8",
-    )
+    (tmp_path / "study.toml").write_text(f'title = "Two firms"\n{SMALL}', encoding="utf-8")
     done = marketimpact("run", "study.toml", "--prices", "prices.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "SIMULATED" not in done.stdout  # a file does not say that its prices are simulated
@@ -183,16 +169,18 @@ def test_unknown_names_in_a_study_file_are_refused_with_the_nearest(tmp_path):
 
 def test_a_snapshot_gives_the_same_bytes_again(tmp_path):
     """A study through the store, and its snapshot from the command line, twice: the same report and tables."""
-    sample = mi.SamplePrices().read(read_study("h20").symbols())
+    (tmp_path / "small.toml").write_text(SMALL, encoding="utf-8")
+    plan = read_study(tmp_path / "small.toml")
+    sample = mi.SamplePrices().read(plan.symbols())
     sample.frame.write_parquet(tmp_path / "prices.parquet")
     store = mi.PriceStore(tmp_path / "store")
-    plan = read_study("h20")
     source = mi.StoredPrices(mi.FilePrices(tmp_path / "prices.parquet"), store)
     first = plan.run(source).result
     snapshot = store.snapshots()["snapshot"].item()
     assert snapshot in first.record["prices"]
     for name in ("one", "two"):
-        done = marketimpact("run", "h20", "--snapshot", snapshot[:8], "--store", "store", "--out", name, cwd=tmp_path)
+        words = ("run", "small.toml", "--snapshot", snapshot[:8], "--store", "store", "--out", name)
+        done = marketimpact(*words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     written = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
     assert {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()} == written
@@ -258,14 +246,16 @@ def test_run_on_a_folder_of_downloads(tmp_path):
         rows.select(
             pl.col("date").alias("Date"), *(v.alias(k) for k, v in columns.items()), pl.col("volume").alias("Volume")
         ).write_csv(tmp_path / "downloads" / f"{symbol}.csv")
-    done = marketimpact("run", "h20", "--prices", "downloads", "--out", "out", cwd=tmp_path)
+    (tmp_path / "small.toml").write_text(SMALL, encoding="utf-8")
+    done = marketimpact("run", "small.toml", "--prices", "downloads", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert set(pl.read_parquet(tmp_path / "out" / "car.parquet")["symbol"]) == {"NVDA"}
 
 
 def test_a_folder_that_cannot_be_written_is_one_message(tmp_path):
     (tmp_path / "out").write_text("a file")
-    done = marketimpact("run", "--out", "out", cwd=tmp_path)
+    (tmp_path / "small.toml").write_text(SMALL, encoding="utf-8")
+    done = marketimpact("run", "small.toml", "--out", "out", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: out cannot be written (")
     assert "Choose another with --out." in done.stderr

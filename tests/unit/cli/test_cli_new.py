@@ -17,8 +17,9 @@ from marketimpact.cli.printing import rows
 from marketimpact.cli.studies import TEMPLATE
 from marketimpact.cli.study_file import read_study
 from marketimpact.cli.study_file_schema import StudyText, study_schema
+from tests.command import in_a_process, marketimpact
 from tests.conftest import ROOT
-from tests.unit.cli.test_cli import marketimpact
+from tests.unit.cli.test_cli import SMALL
 
 SHIPPED = ROOT / "studies" / "study.schema.json"
 
@@ -58,7 +59,7 @@ def test_completion_scripts_are_printed(shell):
         (("list", "models"), 0),
         (("run", "nothing.toml"), 1),
         (("new", "taken.toml"), 1),
-        (("run", "h20", "--out", "taken.toml"), 1),  # a file where a folder is wanted
+        (("run", "small.toml", "--out", "taken.toml"), 1),  # a file where a folder is wanted
         (("run", "--no-such-option"), 2),
         (("no-such-command",), 2),
         (("list", "nonsense"), 2),
@@ -68,12 +69,20 @@ def test_completion_scripts_are_printed(shell):
 )
 def test_exit_codes(words, code, tmp_path):
     (tmp_path / "taken.toml").write_text("title = 'mine'", encoding="utf-8")
+    (tmp_path / "small.toml").write_text(SMALL, encoding="utf-8")
     done = marketimpact(*words, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert (done.stdout == "") == (code != 0)
     assert (done.stderr == "") == (code == 0)
     assert (tmp_path / "taken.toml").read_text(encoding="utf-8") == "title = 'mine'"
+
+
+@pytest.mark.parametrize(("words", "code"), [(("list", "models"), 0), (("run", "nothing.toml"), 1), (("--no",), 2)])
+def test_exit_codes_of_a_process(words, code, tmp_path):
+    done = in_a_process(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout == "", done.stderr == "") == (code, code != 0, code == 0)
+    assert "Traceback" not in done.stderr
 
 
 def test_new_writes_a_study_that_runs_as_it_is(tmp_path):

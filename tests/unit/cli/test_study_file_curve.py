@@ -16,7 +16,7 @@ from marketimpact.cli.studies import TEMPLATE
 from marketimpact.cli.study_file import read_study
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.report.specification_section import TITLE
-from tests.unit.cli.test_cli import marketimpact
+from tests.command import marketimpact
 
 BEIJING = "2025-08-12-beijing-discourages-h20"
 DESIGNERS = ["688256.SS", "688041.SS", "688047.SS", "300474.SZ"]

@@ -105,8 +105,8 @@ def test_tests_and_cars_are_the_same(golden_market, events, pool):
     assert one.test(-1, 1).equals(other.test(-1, 1))
 
 
-def test_an_exchange_of_its_own_and_columns_of_the_caller_come_back(pool):
-    market = mi.Market.load(mi.securities(), mi.SamplePrices())
+def test_an_exchange_of_its_own_and_columns_of_the_caller_come_back(sample_market, pool):
+    market = sample_market
     events = mi.align(mi.announcements(), market)
     one, other = mi.EventStudy().run(events, market), mi.EventStudy().run(events, market, executor=pool)
     assert_same(one, other)

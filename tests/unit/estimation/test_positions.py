@@ -15,9 +15,9 @@ SYMBOLS = ["NVDA", "0981.HK", "688981.SS", "2330.TW", "AMD", "NOBODY"]
 
 
 @pytest.fixture(scope="module")
-def market() -> mi.Market:
+def market(sample_market) -> mi.Market:
     """The embedded sample: simulated prices of several exchanges with holidays of their own."""
-    return mi.Market.load(mi.securities(), mi.SamplePrices())
+    return sample_market
 
 
 @settings(max_examples=40, deadline=None)

@@ -88,8 +88,8 @@ def test_no_security_outside_the_chunk_is_read(scanned, events, monkeypatch):
     assert max(map(len, asked)) <= 2
 
 
-def test_prices_of_many_exchanges_and_price_limits(tmp_path):
-    market = mi.Market.load(mi.securities(), mi.SamplePrices())
+def test_prices_of_many_exchanges_and_price_limits(sample_market, tmp_path):
+    market = sample_market
     scanned = market.to_dataset(tmp_path / "sample")
     events = mi.align(mi.announcements(), scanned)
     assert_frame_equal(events, mi.align(mi.announcements(), market))

@@ -10,8 +10,8 @@ import pytest
 import marketimpact as mi
 from marketimpact import report
 from marketimpact.sources.protocol import price_table
+from tests.command import marketimpact
 from tests.conftest import ROOT
-from tests.unit.cli.test_cli import marketimpact
 from tests.unit.market.test_checks import AMERICAN, CHINESE, FIRMS, PRICES, at, changed, days_of
 
 DAYS = days_of(AMERICAN)

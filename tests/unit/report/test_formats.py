@@ -14,17 +14,15 @@ from typer.testing import CliRunner
 import marketimpact as mi
 from marketimpact import report
 from marketimpact.cli import app
-from marketimpact.cli.study_file import read_study
 from marketimpact.report.figures import _noise
 
 NASTY = r"100% of $x_1 & #2 ~^{a} \input{/etc/passwd} | <b>*bold*</b> `code` [l](x) #read(`q`) −5 ‡ 中"
 
 
 @pytest.fixture(scope="module")
-def result() -> mi.StudyResult:
-    answer = read_study("h20").run(mi.SamplePrices())
-    events = answer.events.filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
-    return mi.EventStudy().run(events.with_columns(pl.lit(NASTY).alias("headline")), answer.result.market)
+def result(h20) -> mi.StudyResult:
+    events = h20.events.filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
+    return mi.EventStudy().run(events.with_columns(pl.lit(NASTY).alias("headline")), h20.result.market)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from itertools import repeat
@@ -459,7 +460,7 @@ def charts(draw):
         if draw(st.integers(0, 2)) == 0:
             del holder[last]
         else:
-            holder[last] = draw(st.sampled_from(VALUES))
+            holder[last] = deepcopy(draw(st.sampled_from(VALUES)))  # the next step may change what is put in here
         if not content:
             break
     return json.dumps(content)

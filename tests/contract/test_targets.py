@@ -1,0 +1,21 @@
+"""Every test is run by `make test` or `make test-docs`."""
+
+from __future__ import annotations
+
+import tomllib
+
+from tests.conftest import ROOT
+
+
+def test_every_folder_of_tests_belongs_to_a_target():
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
+    by_default = {folder.removeprefix("tests/") for folder in options["testpaths"]}
+    assert "pytest -n auto tests/tooling\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    found = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("test_*.py")}
+    assert found == by_default | {"tooling"}
+
+
+def test_a_change_must_pass_both():
+    last = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1].split()
+    assert last[0] == "make"
+    assert {"lint", "types", "layers", "docs", "test", "test-docs"} <= set(last)
