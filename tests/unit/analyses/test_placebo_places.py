@@ -1,0 +1,68 @@
+"""Placebo windows and donors: which places are free, and how many returns make a window."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+import marketimpact as mi
+from marketimpact.analyses.specification_curve.placebo_days import draw_shifts
+from tests.conftest import golden
+
+DAYS = [date(2023, 1, 2) + timedelta(days=n) for n in range(260)]
+
+
+@pytest.mark.parametrize("event_window", [(-5, 5), (-2, 1)])
+def test_a_placebo_window_has_returns_on_half_of_its_days(event_window):
+    """A firm with gaps of every size: it moves with its announcement only where at least half of the days are there."""
+    length = event_window[1] - event_window[0] + 1
+    rng = np.random.default_rng(4)
+    returns = rng.normal(0, 0.01, (4, len(DAYS)))
+    day0 = 240
+    # stretches with and without returns, of lengths about that of the window
+    for start in range(day0 - 200, day0 - 20, 2 * length - 1):
+        returns[3, start : start + length - 1] = np.nan
+    frame = pl.DataFrame({"symbol": np.repeat(list("ABCD"), len(DAYS)), "date": DAYS * 4, "ret": returns.ravel()})
+    market = mi.Market.from_returns(
+        frame.with_columns(pl.col("ret").fill_nan(None)),
+        pl.DataFrame({"date": DAYS, "ret": rng.normal(0, 0.01, len(DAYS))}),
+    )
+    events = pl.DataFrame({"event_id": list("abcd"), "symbol": list("ABCD"), "date": [DAYS[day0]] * 4})
+    study = mi.EventStudy(estimation_window=(-200, -11), event_window=event_window, min_observations=40)
+    values = study.run(events, market).estimation
+    places = draw_shifts([values], market, np.unique(market.days), 150, 3)
+    first = (DAYS[0] - date(1970, 1, 1)).days
+    column = places.day0 - first  # sessions are days
+    there = ~np.isnan(returns)
+
+    def held(firm: int, at: int) -> int:
+        return int(there[firm, at + event_window[0] : at + event_window[1] + 1].sum())
+
+    chain, own = column[:, 0], column[:, 3]
+    np.testing.assert_array_equal(column[:, :3], chain[:, None].repeat(3, axis=1))
+    enough = np.array([2 * held(3, at) >= length for at in chain])
+    # where the announcement's place has enough returns the firm goes there, and only there
+    np.testing.assert_array_equal(own[enough], chain[enough])
+    assert all(2 * held(3, at) >= length for at in own)
+    assert places.scattered == pytest.approx((~enough).sum() / column.size)
+    # the window at the boundary was among the draws
+    counts = {held(3, at) for at in chain}
+    assert {(length + 1) // 2 - 1, (length + 1) // 2} <= counts
+
+
+@pytest.mark.parametrize(("apart", "treated"), [(10, True), (11, False), (-10, True), (-11, False)])
+def test_a_donor_with_a_day_in_common_is_treated_itself(golden_market, apart, treated):
+    """Windows of eleven sessions: ten sessions apart they share one day, eleven apart none."""
+    days = golden("market")["date"].to_list()
+    events = pl.DataFrame({"event_id": ["a", "d"], "symbol": ["US01", "CN11"], "date": [days[300], days[300 + apart]]})
+    donors = ["CN11", "CN12", "CN06", "CN08"]
+    found = mi.synthetic_control(events, golden_market, donors, estimation_window=(-200, -11), event_window=(-5, 5))
+    own = found.left_out.filter((pl.col("event_id") == "a") & (pl.col("donor") == "CN11"))
+    assert own.height == treated
+    if treated:
+        assert own["reason"].item() == "has an event of its own in the window"
+    weights = found.weights.filter(pl.col("event_id") == "a")["donor"].to_list()
+    assert ("CN11" in weights) != treated
