@@ -17,7 +17,7 @@ EVENTS = pl.concat([golden("events_mixed").head(12), golden("events_clustered").
 
 
 def portfolio(market: mi.Market, first: int, last: int) -> pl.DataFrame:
-    """``date, ret, market, smb, rf, n``: mean over the distinct firms held on each date, one firm and event at a time."""
+    """``date, ret, market, smb, rf, n``: mean over the distinct firms held on each date, one event at a time."""
     rows = []
     for symbol, day in EVENTS.select("symbol", "date").iter_rows():
         own = market.panel.filter(pl.col("symbol") == symbol).sort("session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -443,7 +444,7 @@ def test_every_finding_has_its_section_and_its_test():
     page = (ROOT / "docs" / "data_checks.md").read_text(encoding="utf-8")
     sections = re.findall(r"^### `(\w+)` \((\w+)\)$", page, flags=re.MULTILINE)
     assert sections == [(finding.name, finding.severity) for finding in mi.FINDINGS.values()]
-    here = (ROOT / "tests" / "unit" / "test_checks.py").read_text(encoding="utf-8")
+    here = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in mi.FINDINGS if f'"{name}"' not in here] == []
 
 
@@ -505,3 +506,58 @@ def test_real_prices_made_wrong_are_found(shared, symbol, day, factor, finding):
     kept = prices.filter(pl.col("symbol").is_in([symbol, "^GSPC", "^HSI", "000300.SS"]))
     rows = checks.check_prices(kept).filter(pl.col("symbol") == symbol, LOUD)
     assert (finding, day) in rows.select("finding", "date").rows()
+
+
+# --- thresholds from both sides --------------------------------------------------------------------
+
+
+def moved(symbol: str, position: int, ret: float) -> pl.DataFrame:
+    """Prices with one return of `symbol` replaced; all later closes move with it."""
+    days = days_of(symbol)
+    own = dict(PRICES.filter(pl.col("symbol") == symbol).select("date", "close").iter_rows())
+    factor = (1 + ret) * own[days[position - 1]] / own[days[position]]
+    later = (pl.col("symbol") == symbol) & (pl.col("date") >= days[position])
+    return changed(later, close=pl.col("close") * factor)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize(
+    ("bands", "finding"),
+    [(1.0, None), (1.05, "limit_overshoot"), (1.2, "limit_overshoot"), (1.29, "limit_overshoot"),
+     (1.31, "limit_breach"), (1.5, "limit_breach")],
+)  # fmt: skip
+def test_a_move_of_more_than_a_third_beyond_the_limit_is_a_breach(bands, side, finding):
+    prices = moved(CHINESE, 300, side * 0.1 * bands).filter(pl.col("symbol").is_in([CHINESE, "000300.SS"]))
+    findings = checks.check_prices(prices, FIRMS)
+    names = findings.filter(pl.col("finding").str.starts_with("limit"), pl.col("symbol") == CHINESE)
+    day = days_of(CHINESE)[300]
+    assert names.select("finding", "date").rows() == ([(finding, day)] if finding else [])
+
+
+def copying(n_same: int, n_own: int) -> pl.DataFrame:
+    """XNAS.03 moves as XNAS.00 on `n_same` days of a stretch that has `n_own` days more, spread among them."""
+    days, span = days_of("XNAS.00"), n_same + n_own
+    own = np.linspace(1, span - 2, n_own).astype(int) if n_own else np.array([], dtype=int)
+    closes = {s: PRICES.filter(pl.col("symbol") == s)["close"].to_numpy() for s in ("XNAS.00", "XNAS.03")}
+    growth = {s: np.append(1.0, c[1:] / c[:-1]) for s, c in closes.items()}
+    same = np.zeros(len(days), dtype=bool)
+    same[200 : 200 + span] = True
+    same[200 + own] = False
+    made = 50.0 * np.cumprod(np.where(same, growth["XNAS.00"], growth["XNAS.03"]))
+    close = dict(zip(days, made.tolist(), strict=True))
+    own_close = pl.col("date").replace_strict(close, default=None, return_dtype=pl.Float64)
+    american = PRICES.filter(pl.col("symbol").is_in([*closes, "^GSPC"]))
+    return changed(pl.col("symbol") == "XNAS.03", american, close=own_close)
+
+
+@pytest.mark.parametrize(("same", "own", "told"), [(19, 0, False), (20, 0, True), (21, 0, True)])
+def test_twenty_returns_that_agree_make_a_copy(same, own, told):
+    rows = found(copying(same, own), "copied_series")
+    assert [(row[0], row[2]) for row in rows] == ([("XNAS.00", float(same))] if told else [])
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.4, False), (0.6, False), (0.85, False), (0.95, True), (1.0, True)])
+def test_two_series_of_which_a_part_agrees_are_no_copies(share, told):
+    """Of 200 days in a row so many agree; nine tenths make a copy."""
+    same = round(200 * share)
+    assert bool(found(copying(same, 200 - same), "copied_series")) == told
