@@ -298,15 +298,17 @@ def test_events_of_one_date_with_other_benchmarks_share_no_products(way, tmp_pat
     )
     firms = pl.DataFrame({"symbol": list(own), "mic": "XNAS", "benchmark": list(own.values())})
     market = mi.Market.load(firms, mi.FilePrices(prices))
-    day = 250
-    rows = [(f"{name}{day + shift}", name, listed[day + shift]) for shift in (0, 5) for name in own]
+    # whether sorted by firm or by benchmark, two of one day and different benchmarks follow one another
+    dated = [("A", 240), ("A", 250), ("B", 250), ("B", 260), ("C", 250), ("D", 250)]
+    rows = [(f"{name}{day}", name, listed[day]) for name, day in dated]
     events = pl.DataFrame(rows, schema=["event_id", "symbol", "date"], orient="row")
     study = mi.EventStudy(estimation_window=(-150, -11), event_window=(-3, 3))
-    way(10**9)
-    few = study.run(events, market)
-    way(0)
-    many = study.run(events, market)
-    assert_same_bits(few, many)
+    for model in (mi.Dimson(), mi.MarketModel()):
+        way(10**9)
+        few = study.but(model=model).run(events, market)
+        way(0)
+        many = study.but(model=model).run(events, market)
+        assert_same_bits(few, many)
     close = dict(prices.group_by("symbol").agg("close").iter_rows())
     at = {name: np.diff(np.array(values)) / np.array(values)[:-1] for name, values in close.items()}
     for row in many.estimates.join(events.select("event_id", "date"), on="event_id").iter_rows(named=True):
