@@ -66,3 +66,29 @@ def test_a_donor_with_a_day_in_common_is_treated_itself(golden_market, apart, tr
         assert own["reason"].item() == "has an event of its own in the window"
     weights = found.weights.filter(pl.col("event_id") == "a")["donor"].to_list()
     assert ("CN11" in weights) != treated
+
+
+def test_placebo_places_are_those_that_touch_no_event_of_the_security():
+    """Every place of a window that lies inside the common stretch, two windows of one firm never on one day."""
+    rng = np.random.default_rng(5)
+    returns = rng.normal(0, 0.01, (3, len(DAYS)))
+    frame = pl.DataFrame({"symbol": np.repeat(list("ABC"), len(DAYS)), "date": DAYS * 3, "ret": returns.ravel()})
+    benchmark = pl.DataFrame({"date": DAYS, "ret": rng.normal(0, 0.01, len(DAYS))})
+    market = mi.Market.from_returns(frame, benchmark)
+    dated = [("a", "A", 240), ("b", "B", 240), ("c", "A", 170), ("d", "C", 170)]
+    rows = [(name, symbol, DAYS[day]) for name, symbol, day in dated]
+    events = pl.DataFrame(rows, schema=["event_id", "symbol", "date"], orient="row")
+    study = mi.EventStudy(estimation_window=(-120, -11), event_window=(-2, 3), min_observations=40)
+    places = draw_shifts([study.run(events, market).estimation], market, np.unique(market.days), 4000, 3)
+    first = (DAYS[0] - date(1970, 1, 1)).days
+    wanted = {}
+    for chain, day0 in (("ab", 240), ("cd", 170)):
+        inside = [at for at in range(day0 - 120, day0 - 10) if at - 2 >= day0 - 120 and at + 3 <= day0 - 11]
+        own = [d for _, symbol, d in dated if symbol in {s for name, s, _ in dated if name in chain}]
+        others = [170, 240] if "A" in {s for name, s, _ in dated if name in chain} else own
+        wanted[chain] = {at for at in inside if all(abs(at - d) > 5 for d in others)}
+    drawn = places.day0 - first
+    assert set(drawn[:, 0].tolist()) == set(drawn[:, 1].tolist()) == wanted["ab"]
+    assert set(drawn[:, 2].tolist()) == set(drawn[:, 3].tolist()) == wanted["cd"]
+    assert sorted(places.n_positions.tolist()) == sorted(len(found) for found in wanted.values())
+    assert (places.touched, places.n_chains) == (0.0, 2)

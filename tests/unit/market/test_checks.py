@@ -561,3 +561,30 @@ def test_two_series_of_which_a_part_agrees_are_no_copies(share, told):
     """Of 200 days in a row so many agree; nine tenths make a copy."""
     same = round(200 * share)
     assert bool(found(copying(same, 200 - same), "copied_series")) == told
+
+
+@pytest.mark.parametrize(
+    ("length", "finding"), [(1, "missing_day"), (2, "missing_day"), (3, "suspension"), (4, "suspension")]
+)
+def test_three_sessions_without_a_price_are_a_suspension(length, finding):
+    days = days_of(CHINESE)
+    prices = PRICES.filter(pl.col("symbol").is_in(["XSHG.00", CHINESE, "000300.SS"]))
+    findings = checks.check_prices(prices.filter(~at(CHINESE, days[50], days[49 + length])), FIRMS)
+    own = findings.filter(pl.col("finding").is_in(["missing_day", "suspension"]))
+    assert own.select("finding", "symbol", "date", "value").rows() == [(finding, CHINESE, days[50], float(length))]
+
+
+@pytest.mark.parametrize(
+    ("weekend", "other_end", "told"),
+    [(1, 0, False), (2, 0, True), (2, 1, False), (3, 1, True), (4, 1, True), (4, 2, False)],
+)
+@pytest.mark.parametrize(("day", "other", "value"), [(6, 4, -1.0), (5, 0, 1.0)])
+def test_rows_on_the_weekend_in_place_of_the_other_end_are_a_shift(weekend, other_end, told, day, other, value):
+    """So many rows on Sundays (or Saturdays) of a month, and so many on its Fridays (Mondays): at most a third."""
+    month = [date(2023, 5, 1) + timedelta(days=n) for n in range(31)]
+    kept = [d for d in month if d.weekday() not in (5, 6, other)]
+    kept += [d for d in month if d.weekday() == day][:weekend] + [d for d in month if d.weekday() == other][:other_end]
+    rng = np.random.default_rng(1)
+    frame = pl.DataFrame({"symbol": "ODD", "date": sorted(kept), "close": 10 + rng.uniform(0, 0.1, len(kept))})
+    shifted = mi.check_prices(frame).filter(pl.col("finding") == "shifted_dates")
+    assert shifted["value"].to_list() == ([value] if told else [])
