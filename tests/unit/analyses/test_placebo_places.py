@@ -92,3 +92,16 @@ def test_placebo_places_are_those_that_touch_no_event_of_the_security():
     assert set(drawn[:, 2].tolist()) == set(drawn[:, 3].tolist()) == wanted["cd"]
     assert sorted(places.n_positions.tolist()) == sorted(len(found) for found in wanted.values())
     assert (places.touched, places.n_chains) == (0.0, 2)
+
+
+@pytest.mark.parametrize(("n", "used"), [(59, False), (60, True), (61, True)])
+def test_weights_need_sixty_complete_sessions(golden_market, n, used):
+    events = golden("events_clustered").filter(pl.col("symbol") == "US01")
+    found = mi.synthetic_control(
+        events, golden_market, ["CN11", "CN12"], estimation_window=(-10 - n, -11), event_window=(-5, 5)
+    )
+    assert found.table.height == used
+    if used:
+        assert found.table["n_obs"].item() == n
+    else:
+        assert found.attrition["reason"].to_list() == ["too_few_observations"]

@@ -588,3 +588,24 @@ def test_rows_on_the_weekend_in_place_of_the_other_end_are_a_shift(weekend, othe
     frame = pl.DataFrame({"symbol": "ODD", "date": sorted(kept), "close": 10 + rng.uniform(0, 0.1, len(kept))})
     shifted = mi.check_prices(frame).filter(pl.col("finding") == "shifted_dates")
     assert shifted["value"].to_list() == ([value] if told else [])
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.4, True), (0.49, True), (0.51, False), (0.9, False)])
+def test_a_last_row_of_less_than_half_the_smallest_volume_is_unfinished(share, told):
+    own = PRICES.filter(pl.col("symbol").is_in([AMERICAN, "^GSPC"]))
+    last = days_of(AMERICAN)[-1]
+    least = own.filter((pl.col("symbol") == AMERICAN) & (pl.col("date") < last))["volume"].tail(60).min()
+    prices = changed(at(AMERICAN, last), own, volume=pl.lit(share * least))
+    assert bool(found(prices, "partial_last_day")) == told
+
+
+@pytest.mark.parametrize(
+    ("length", "traded", "told"), [(4, False, False), (5, False, True), (19, True, False), (20, True, True)]
+)
+def test_five_closes_that_stay_are_stale_and_twenty_where_they_were_traded(length, traded, told):
+    """Volumes that all differ say that there was trade; the close before the run is another one."""
+    own = PRICES.filter(pl.col("symbol").is_in([AMERICAN, "^GSPC"]))
+    days = days_of(AMERICAN)
+    run = at(AMERICAN, days[100], days[99 + length])
+    prices = changed(run, own, close=pl.lit(50.0), **({} if traded else {"volume": pl.lit(7.0)}))
+    assert [row[2] for row in found(prices, "stale_run")] == ([float(length)] if told else [])
