@@ -126,3 +126,34 @@ def test_a_test_of_one_direction_sees_smaller_effects(golden_market, golden_stud
 def test_one_sided_normal_p_is_scipys(golden_market, golden_study, events):
     row = golden_study.run(events, golden_market).test(0, 0, tests=["patell_kp"], alternative="less").row(0, named=True)
     assert row["p_value"] == pytest.approx(stats.norm.cdf(row["statistic"]), rel=1e-12)
+
+
+@pytest.mark.parametrize("model", [mi.MarketModel(), mi.MarketAdjusted(), mi.MeanAdjusted()])
+def test_a_turned_event_is_expected_to_move_the_other_way(golden_market, golden_study, events, model):
+    """Return, expectation and abnormal return of every event turned: those of a market with all returns turned."""
+    turned = golden_study.but(model=model).run(events, golden_market).signed({"restrictive": -1, "permissive": -1})
+    down = [f.with_columns(-pl.col("ret")) for f in (golden("returns"), golden("market"))]
+    theirs = golden_study.but(model=model).run(events, mi.Market.from_returns(*down))
+    ours = turned.abnormal_returns
+    assert ours.select("event_id", "tau").equals(theirs.abnormal_returns.select("event_id", "tau"))
+    for column in ("ret", "expected", "ar", "se", "sar"):
+        np.testing.assert_allclose(
+            ours[column].to_numpy(), theirs.abnormal_returns[column].to_numpy(), rtol=1e-10, atol=1e-14, err_msg=column
+        )
+    # the days are the same ones whether they were looked up before or after
+    np.testing.assert_allclose(ours["expected"] + ours["ar"], ours["ret"], rtol=1e-10, atol=1e-15)
+
+
+def test_only_what_is_turned_does_not_compound(golden_market, golden_study, events):
+    """The buy-and-hold return of the others is a plain product over the days."""
+    result = golden_study.run(events, golden_market).signed({"restrictive": 1, "permissive": -1})
+    car = result.car(-2, 3)
+    days = result.abnormal_returns.filter(pl.col("tau").is_between(-2, 3)).drop_nulls("ar")
+    for row in car.iter_rows(named=True):
+        own = days.filter(pl.col("event_id") == row["event_id"])
+        if row["direction"] == -1:
+            assert row["bhar"] is None
+        else:
+            want = np.prod(1 + own["ret"].to_numpy()) - np.prod(1 + own["expected"].to_numpy())
+            assert row["bhar"] == pytest.approx(want, rel=1e-9, abs=1e-14)
+    assert 0 < car["bhar"].null_count() < car.height

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import statsmodels.api as sm
 from scipy.stats import rankdata
 
 import marketimpact as mi
 from marketimpact.core import limits
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation.fit import EventWindow
+from marketimpact.events import calendars
 from marketimpact.inference.correlation.missing_days import ResidualBlock, sum_correlations
 from marketimpact.inference.correlation.standardised import PatternSums, dot_products, standardised_sums
 from marketimpact.inference.families import ranks
@@ -247,3 +249,122 @@ def test_correlations_of_rows_that_miss_different_days_are_those_of_pandas(rows,
             assert used == np.isfinite(own).sum() / half
             assert used > 0
             np.testing.assert_allclose(total, np.nansum(own) / half, rtol=1e-9, atol=1e-12)
+
+
+# --- edges: windows that end one session before, at and after the rows of a security ------------------
+
+
+@pytest.fixture(scope="module")
+def edges(world) -> tuple[pl.DataFrame, mi.Market]:
+    """Every day 0 whose event window ends, or estimation window begins, within two sessions of the rows' ends."""
+    _, market = world
+    near = [*range(148, 153), *range(SESSIONS - 6, SESSIONS)]
+    rows = [(f"{day}:S{k:02d}", f"S{k:02d}", DAYS[day]) for day in near for k in (3, 4, 11)]
+    return pl.DataFrame(rows, schema=["event_id", "symbol", "date"], orient="row"), market
+
+
+@pytest.mark.parametrize("model", [mi.MarketModel(), mi.MeanAdjusted(), mi.Dimson(), mi.FamaFrench3()])
+def test_windows_at_the_ends_of_a_security_s_rows_read_no_neighbour(edges, model, way):
+    events, market = edges
+    study = mi.EventStudy(model=model, estimation_window=(-150, -11), event_window=(-3, 3), min_observations=30)
+    way(10**9)
+    few = study.run(events, market).estimation
+    way(0)
+    many = study.run(events, market).estimation
+    everyone = slice(0, len(events))
+    np.testing.assert_array_equal(many.ar_rows.rows(everyone), few.ar)
+    np.testing.assert_array_equal(many.residual_rows.rows(everyone), few.residuals)
+    assert_same_bits(study.run(events, market), study.run(events, market))
+    # a day outside of the calendar has no abnormal return: the returns of S03 and the last security are whole there
+    returns = market.panel.filter(pl.col("symbol") == "S03").sort("session")["ret"].to_list()
+    for row, (symbol, day) in enumerate(few.events.select("symbol", "date").iter_rows()):
+        if symbol == "S03":
+            at = DAYS.index(day)
+            want = [at + tau < SESSIONS and returns[at + tau] is not None for tau in range(-3, 4)]
+            beyond = [at + tau >= SESSIONS for tau in range(-3, 4)]
+            assert np.isnan(many.ar_rows.rows(everyone)[row])[beyond].all()
+            if not model.design.columns or model.name == "market_model":
+                np.testing.assert_array_equal(~np.isnan(few.ar[row]), want)
+
+
+def test_events_of_one_date_with_other_benchmarks_share_no_products(way, tmp_path):
+    """Two benchmarks on one exchange, the same sessions: each beta is numpy's on the security's own benchmark."""
+    rng = np.random.default_rng(8)
+    listed = calendars.sessions(["XNAS"], date(2022, 1, 3), date(2023, 3, 31))["date"].to_list()
+    moves = {name: rng.normal(0, 0.01, len(listed)) for name in ("^1", "^2", "A", "B", "C", "D")}
+    own = {"A": "^1", "B": "^2", "C": "^1", "D": "^2"}
+    for k, (name, index) in enumerate(own.items()):
+        moves[name] = (0.6 + 0.3 * k) * moves[index] + moves[name]
+    prices = pl.concat(
+        pl.DataFrame({"symbol": name, "date": listed, "close": 100 * np.cumprod(1 + ret)})
+        for name, ret in moves.items()
+    )
+    firms = pl.DataFrame({"symbol": list(own), "mic": "XNAS", "benchmark": list(own.values())})
+    market = mi.Market.load(firms, mi.FilePrices(prices))
+    # whether sorted by firm or by benchmark, two of one day and different benchmarks follow one another
+    dated = [("A", 240), ("A", 250), ("B", 250), ("B", 260), ("C", 250), ("D", 250)]
+    rows = [(f"{name}{day}", name, listed[day]) for name, day in dated]
+    events = pl.DataFrame(rows, schema=["event_id", "symbol", "date"], orient="row")
+    study = mi.EventStudy(estimation_window=(-150, -11), event_window=(-3, 3))
+    for model in (mi.Dimson(), mi.MarketModel()):
+        way(10**9)
+        few = study.but(model=model).run(events, market)
+        way(0)
+        many = study.but(model=model).run(events, market)
+        assert_same_bits(few, many)
+    close = dict(prices.group_by("symbol").agg("close").iter_rows())
+    at = {name: np.diff(np.array(values)) / np.array(values)[:-1] for name, values in close.items()}
+    for row in many.estimates.join(events.select("event_id", "date"), on="event_id").iter_rows(named=True):
+        last = listed.index(row["date"]) - 11  # returns begin on the second session
+        span = slice(last - 140, last)
+        beta = np.polyfit(at[own[row["symbol"]]][span], at[row["symbol"]][span], 1)[0]
+        assert row["beta"] == pytest.approx(beta, rel=1e-9)
+
+
+@pytest.mark.parametrize("unexplained", [1e-2, 2e-3, 5e-4, 1e-6, 1e-8, 1e-10])
+def test_a_close_fit_keeps_its_digits(way, unexplained):
+    """1 - R2 from a hundredth down to 1e-10: sigma is that of statsmodels, whichever way it is computed."""
+    rng = np.random.default_rng(2)
+    index = rng.normal(0.0005, 0.01, 200)
+    noise = rng.normal(0, 0.01 * np.sqrt(unexplained), (3, 200))
+    returns = np.array([[0.8], [1.0], [1.3]]) * index + noise
+    frame = pl.DataFrame({"symbol": np.repeat(list("ABC"), 200), "date": DAYS[:200] * 3, "ret": returns.ravel()})
+    market = mi.Market.from_returns(frame, pl.DataFrame({"date": DAYS[:200], "ret": index}))
+    events = pl.DataFrame(
+        {"event_id": list("abcd"), "symbol": list("ABCA"), "date": [DAYS[k] for k in [180] * 3 + [190]]}
+    )
+    study = mi.EventStudy(estimation_window=(-150, -11), event_window=(-3, 3))
+    for kernels_from in (10**9, 0):
+        way(kernels_from)
+        sigma = study.run(events, market).estimates["sigma"].to_list()
+        for row, (firm, day) in enumerate([(0, 180), (1, 180), (2, 180), (0, 190)]):
+            span = slice(day - 150, day - 10)
+            theirs = sm.OLS(returns[firm, span], sm.add_constant(index[span])).fit()
+            assert sigma[row] / np.sqrt(theirs.scale) == pytest.approx(1.0, abs=1e-9)
+
+
+# --- thirty common days make a correlation ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_correlation_takes_thirty_common_days(rows, compiled):
+    """29, 30 and 31 days that two rows share, where rows have one pattern of days and where each has its own."""
+    values = np.nan_to_num(rows[:6], nan=0.5)
+    days = np.arange(values.shape[1])
+    sets = [days[10 : 10 + n] for n in (29, 30, 31)]
+    patterns = [PatternSums(own, days, days, sets, [False] * 3) for own in (np.arange(4), np.arange(4, 6))]
+    sums = standardised_sums(patterns, values.copy(), compiled=compiled)
+    np.testing.assert_array_equal(sums.n_events, [0, 4, 4, 0, 2, 2])
+    crossed = dot_products(sums, np.arange(3), sums, np.arange(3, 6), compiled=compiled)
+    for k, own in enumerate(sets):
+        every = np.corrcoef(values[:, own])[:4, 4:].sum() if len(own) >= 30 else 0.0
+        assert crossed[k] == pytest.approx(every, rel=1e-9, abs=1e-12)
+    # one row has the first forty days, the others so many of them and some that it has not
+    apart = np.full((4, 80), np.nan)
+    apart[0, :40] = values[0, :40]
+    for row, n in enumerate((29, 30, 31), start=1):
+        apart[row, 40 - n :] = values[row, 40 - n : 80]
+    block = ResidualBlock([0, 1], np.arange(80), apart, np.array([0, 1, 1, 1]))
+    found = sum_correlations(block, block, None, compiled=compiled)
+    want = [np.corrcoef(apart[0, 40 - n : 40], apart[row, 40 - n : 40])[0, 1] for row, n in ((2, 30), (3, 31))]
+    assert found[0, 1] == (pytest.approx(sum(want), rel=1e-9), 2)

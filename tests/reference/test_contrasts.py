@@ -236,3 +236,23 @@ def test_policy_groups_are_declared_in_the_data():
     assert firms["policy_group"].null_count() == 0
     own = mi.securities(pl.DataFrame({"symbol": ["X"], "mic": ["XNAS"]}))
     assert "policy_group" not in own.columns
+
+
+@pytest.mark.parametrize(("n_us", "n_cn"), [(4, 5), (5, 4), (5, 5), (6, 5)])
+def test_a_mirror_needs_five_clusters_on_either_side(n_us, n_cn):
+    steps = ["US"] * n_us + ["CN"] * n_cn
+    rows = [
+        (f"A{k:02d}:F{i}", f"F{i}", DAYS[230 + 14 * k], f"A{k:02d}", by, "US" if i < 3 else "CN")
+        for k, by in enumerate(steps)
+        for i in range(6)
+    ]
+    names = ["event_id", "symbol", "date", "announcement_id", "jurisdiction", "country"]
+    result = STUDY.run(pl.DataFrame(rows, schema=names, orient="row"), market_of(9, firms=6))
+    for row in mi.mirror(result, 0, 1).iter_rows(named=True):
+        if row["steps_by"] in ("US", "CN"):
+            n = {"US": n_us, "CN": n_cn}[row["steps_by"]]
+            assert row["n_clusters"] == n
+            assert row["note"] == (f"only {n} clusters; at least 5 are needed" if n < 5 else None)
+        else:
+            assert row["n_clusters"] == n_us + n_cn
+            assert row["note"] == ("fewer than 5 clusters on one side" if min(n_us, n_cn) < 5 else None)

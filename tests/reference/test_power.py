@@ -95,3 +95,30 @@ def test_power_of_a_design():
         mi.power(result, 0, 0, level=5)
     with pytest.raises(mi.SpecificationError, match="no power to speak of"):
         mi.power(result.where(pl.lit(value=False)), 0, 0)
+
+
+def test_power_among_placebo_blocks_is_two_sided():
+    """Blocks of the residuals one by one: the effect is added to each block's mean, and either sign may reject."""
+    result = simulated(6, 0.0)
+    residuals = result.estimation.residuals
+    effects = [-0.03, -0.015, -0.005, 0.0, 0.005, 0.015, 0.03]
+    table = mi.power(result, -1, 1, effects=effects)
+    se = result.caar(-1, 1).row(-1, named=True)["se"]
+    critical = stats.norm.ppf(0.975) if "forecast error" in table["band"][0] else stats.t.ppf(0.975, 11)
+    blocks = [residuals[:, start : start + 3].sum(axis=1).mean() for start in range(residuals.shape[1] - 2)]
+    shares = [np.mean([abs(block + effect) / se > critical for block in blocks]) for effect in effects]
+    assert table["power_placebo"].to_list() == pytest.approx(shares, abs=1e-12)
+    assert table["n_blocks"].to_list() == [len(blocks)] * 7
+    # an effect of one sign is found as well as one of the other, up to the blocks' own asymmetry
+    assert table["power_placebo"][0] > 0.5
+    assert table["power_placebo"][-1] > 0.5
+
+
+@pytest.mark.parametrize("n_blocks", [49, 50, 51])
+def test_fewer_than_fifty_placebo_blocks_say_nothing(n_blocks):
+    result = simulated(7, 0.0)
+    study = mi.EventStudy(estimation_window=(-11 - n_blocks, -11), event_window=(-1, 1), min_observations=40)
+    short = study.run(result.events.select("event_id", "symbol", "date"), result.market)
+    table = mi.power(short, 0, 1, effects=[0.01])
+    assert table["n_blocks"].item() == n_blocks
+    assert (table["power_placebo"].item() is None) == (n_blocks < 50)

@@ -163,3 +163,83 @@ def test_a_result_is_no_study(asked):
         asked(STUDY.run(events, market), events, market)
     with pytest.raises(mi.SpecificationError, match="given a type where"):
         asked(mi.EventStudy, events, market)
+
+
+# --- by value: the draws one by one --------------------------------------------------------------------
+
+
+def by_hand(car):
+    """CAAR, mean SCAR and its t, by scipy."""
+    scar = car["scar"].to_numpy()
+    return [car["car"].mean(), scar.mean(), stats.ttest_1samp(scar, 0).statistic]
+
+
+def compare(table, observed, draws, centre=(0.0, 0.0, 0.0)):
+    """Every row of `table` against draws made one by one, (B, 3)."""
+    draws = np.array(draws)
+    for column, (row, seen) in enumerate(zip(table.iter_rows(named=True), observed, strict=True)):
+        values, middle = draws[:, column], centre[column]
+        assert row["observed"] == pytest.approx(seen, rel=1e-9)
+        low, high = stats.mstats.mquantiles(values, [0.025, 0.975], alphap=1, betap=1)
+        assert (row["low"], row["high"]) == pytest.approx((low, high), rel=1e-9)
+        far = (np.abs(values - middle) >= abs(seen - middle) * (1 - 1e-9)).sum()
+        assert row["p_value"] == pytest.approx((1 + far) / (1 + len(values)), rel=1e-12)
+        assert row["draws"] == len(values)
+
+
+def admissible(taken, last, window=(0, 1), day0=400):
+    """Moves of an event on session 400 that leave an estimation window and keep clear of `taken`."""
+    moves = []
+    for move in range(100 - day0, last - 2 - day0 + 1):
+        at = day0 + move
+        if move and not any(at + tau in taken for tau in range(window[0], window[1] + 1)):
+            moves.append(move)
+    return moves
+
+
+@pytest.mark.parametrize(
+    ("window", "avoid"), [((0, 1), None), ((1, 2), None), ((0, 1), [100, 101, 250, 517, 519]), ((-2, -1), [300])]
+)
+def test_placebo_dates_are_draws_of_the_admissible_moves(window, avoid):
+    """The date that happened is no placebo of itself, even where the window or `avoid` does not hold it."""
+    market, events = market_of(21), events_on([400])
+    given = None if avoid is None else pl.DataFrame({"date": [DAYS[d] for d in avoid]})
+    moves = admissible({400} if avoid is None else set(avoid), len(DAYS) - 1, window)
+    table = mi.placebo_dates(STUDY, events, market, window, draws=25, seed=3, avoid=given)
+    assert table["admissible"].to_list() == [len(moves)] * 3
+    drawn = np.random.default_rng(3).choice(np.array(moves), size=(25, 1))[:, 0]
+    cars = [
+        STUDY.run(events.with_columns(pl.lit(DAYS[400 + move]).alias("date")), market).car(*window)
+        for move in drawn.tolist()
+    ]
+    result = STUDY.run(events, market)
+    compare(table, by_hand(result.car(*window)), [by_hand(car) for car in cars])
+    bmp = result.test(*window, tests=["bmp"])["statistic"].item()
+    assert table["observed"][2] == pytest.approx(bmp, rel=1e-9)
+
+
+def test_placebo_firms_are_draws_among_all_that_are_alike():
+    market, events = market_of(22, firms=9), events_on([400, 430], firms=4)
+    table = mi.placebo_firms(STUDY, events, market, (0, 1), draws=40, seed=5, within=("benchmark",))
+    mine = STUDY.run(events, market).car(0, 1)
+    others = events_on([400, 430], firms=9).filter(~pl.col("event_id").is_in(events["event_id"].to_list()))
+    spare = STUDY.run(others, market).car(0, 1)
+    rng, cars = np.random.default_rng(5), [[] for _ in range(40)]
+    for name in ("A0", "A1"):
+        pool = pl.concat([f.filter(pl.col("announcement_id") == name).select("car", "scar") for f in (mine, spare)])
+        order = rng.random((40, pool.height)).argsort(axis=1)[:, :4]
+        for draw, rows in enumerate(order.tolist()):
+            cars[draw].append(pool[rows])
+    draws = [by_hand(pl.concat(parts)) for parts in cars]
+    observed = by_hand(mine)
+    compare(table, observed, draws, centre=np.mean([*draws, observed], axis=0))
+    assert table["admissible"].to_list() == [5] * 3
+
+
+@pytest.mark.parametrize(("firms", "few"), [(103, False), (102, True)])
+def test_fewer_than_a_hundred_stand_ins_are_noted(firms, few):
+    """Three of the firms are hit, which leaves 100, or 99."""
+    market = market_of(23, firms=firms)
+    table = mi.placebo_firms(STUDY, events_on([400], firms=3), market, draws=9, within=("benchmark",))
+    assert table["admissible"][0] == firms - 3
+    assert table["note"].to_list() == [f"only {firms - 3} firms to stand in for one event" if few else None] * 3

@@ -318,3 +318,22 @@ def test_the_embedded_chronology_is_audited_and_the_events_keep_their_key(sample
     assert found.join(study.events, on="event_id", how="anti").is_empty()
     own = found.join(study.events.select("event_id", "announcement_id"), on="event_id", validate="m:1")
     assert not own.filter(pl.col("what") == pl.col("announcement_id")).height
+
+
+def test_results_of_another_firm_confound_whether_or_not_they_are_marked(eventful):
+    """Earnings of the firm itself are earnings, those of another of its sector news that confounds."""
+    known = announcements(
+        {"id": "own", "at": "2025-03-05T03:00Z", "targets": [A1, A2, NYA], "campaign": "c"},
+        {"id": "results", "at": "2025-03-05T22:00Z", "targets": [NYA], "instrument": "earnings"},
+        {"id": "rule", "at": "2025-03-06T22:00Z", "targets": [NYA]},
+        {"id": "news", "at": "2025-03-06T22:30Z", "targets": [NYA], "confounder": True},
+    )
+    with_rival = mi.align(LISTED.filter(OWN), eventful, symbols=[NYA, NYB])
+    found = mi.audit(STUDY.run(with_rival, eventful), known, window=(-2, 5))
+    told = found.filter((pl.col("where") == "event window") & pl.col("relation").is_not_null())
+    kinds = {(row[0], row[3]): row[1:3] for row in told.select("event_id", "kind", "relation", "what").iter_rows()}
+    assert kinds["own:NYA", "results"] == ("earnings", "security")
+    assert kinds["own:NYB", "results"] == ("confounder", "sector")
+    assert kinds["own:NYA", "rule"] == ("announcement", "security")
+    assert kinds["own:NYB", "rule"] == ("announcement", "sector")
+    assert kinds["own:NYB", "news"] == ("confounder", "sector")

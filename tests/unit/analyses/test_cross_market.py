@@ -358,3 +358,24 @@ class TestClusters:
             chosen.where(pl.col("symbol").is_not_null()).sample(0, 0).n_clusters
             == campaigns.events["symbol"].n_unique()
         )
+
+
+@pytest.mark.parametrize(
+    ("at", "shanghai", "new_york"),
+    [
+        # Shanghai closes at 07:00 UTC, breaks from 03:30 to 05:00, and opens at 01:30
+        (datetime(2025, 8, 13, 6, 59, tzinfo=UTC), "13 06:59", "13 13:30"),
+        (datetime(2025, 8, 13, 7, 0, tzinfo=UTC), "14 01:30", "13 13:30"),
+        (datetime(2025, 8, 13, 3, 29, tzinfo=UTC), "13 03:29", "13 13:30"),
+        (datetime(2025, 8, 13, 3, 30, tzinfo=UTC), "13 05:00", "13 13:30"),
+        (datetime(2025, 8, 13, 5, 0, tzinfo=UTC), "13 05:00", "13 13:30"),
+        (datetime(2025, 8, 13, 1, 29, tzinfo=UTC), "13 01:30", "13 13:30"),
+        # New York closes at 20:00 UTC
+        (datetime(2025, 8, 13, 20, 0, tzinfo=UTC), "14 01:30", "14 13:30"),
+    ],
+)
+def test_a_market_reacts_when_it_trades_again(sample_market, at, shanghai, new_york):
+    announcement = pl.DataFrame([announced("edge", at, targets=["NVDA", "688981.SS"])])
+    table = mi.reaction_order(mi.EventStudy().run(mi.align(announcement, sample_market), sample_market))
+    found = {mic: f"{moment:%d %H:%M}" for mic, moment in table.select("mic", "reacts_at").iter_rows()}
+    assert found == {"XSHG": shanghai, "XNAS": new_york}

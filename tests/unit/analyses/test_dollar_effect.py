@@ -175,3 +175,41 @@ def test_broken_files_of_shares_are_refused(result, tmp_path, text, told):
         mi.dollar_effect(result, 0, 1, shares=tmp_path / "shares.csv")
     with pytest.raises(mi.DataError, match="no file"):
         mi.dollar_effect(result, 0, 1, shares=tmp_path / "other.csv")
+
+
+@pytest.mark.parametrize(("age", "rate"), [(4, 0.125), (5, 0.125), (6, None)])
+def test_a_rate_counts_for_five_days(result, age, rate):
+    """The price is of 2024-06-11, the day before the window."""
+    shares = pl.DataFrame({"symbol": ["0981.HK"], "shares": [10.0]})
+    rates = pl.DataFrame({"date": [date(2024, 6, 11) - timedelta(days=age)], "currency": "HKD", "rate": [0.125]})
+    table = mi.dollar_effect(result, 0, 1, shares=shares, rates=rates)
+    row = table.row(by_predicate=pl.col("event_id") == f"{EVENT}:0981.HK", named=True)
+    assert row["price_date"] == date(2024, 6, 11)
+    assert row["rate"] == rate
+    assert row["note"] == (None if rate else "no rate from HKD")
+    assert (row["effect"] is None) == (rate is None)
+
+
+@pytest.mark.parametrize(("first", "begin"), [(0, EVENT), (-1, date(2024, 6, 11)), (1, date(2024, 6, 13))])
+def test_a_count_of_the_window_s_first_day_is_not_known_before_it(result, first, begin):
+    dates = [date(2024, 1, 2), begin - timedelta(days=1), begin, begin + timedelta(days=1)]
+    shares = pl.DataFrame({"symbol": "NVDA", "date": dates, "shares": [1.0, 2.0, 3.0, 4.0]})
+    table = mi.dollar_effect(result, first, 1, shares=shares)
+    row = table.row(by_predicate=pl.col("event_id") == f"{EVENT}:NVDA", named=True)
+    assert row["shares"] == 2.0
+    earlier = mi.dollar_effect(result, first, 1, shares=shares.filter(pl.col("date") >= begin))
+    assert earlier.row(by_predicate=pl.col("event_id") == f"{EVENT}:NVDA", named=True)["note"] == "no shares"
+
+
+@pytest.mark.parametrize(("last", "note"), [(date(2024, 9, 6), None), (date(2024, 9, 5), "price of 2024-09-05")])
+def test_a_price_is_old_after_ten_days(last, note):
+    """The window begins on 2024-09-16: ten days after one price, eleven after the other."""
+    begin = date(2024, 9, 16)
+    frame = mi.SamplePrices().read(["NVDA", "AMD", "^GSPC"]).frame.with_columns(pl.col("close").alias("adj_close"))
+    gone = (pl.col("symbol") == "AMD") & (pl.col("date") > last) & (pl.col("date") < begin)
+    firms = mi.securities().filter(pl.col("symbol").is_in(["NVDA", "AMD"]))
+    market = mi.Market.load(firms, mi.FilePrices(frame.filter(~gone)))
+    events = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["AMD", "NVDA"], "date": [begin] * 2})
+    table = mi.dollar_effect(mi.EventStudy(event_window=(-2, 2)).run(events, market), 0, 1, shares=SHARES)
+    assert table.select("price_date", "note").rows() == [(last, note), (date(2024, 9, 13), None)]
+    assert table["effect"].null_count() == 0

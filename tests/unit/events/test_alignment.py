@@ -288,3 +288,66 @@ def test_known_clocks_agree_with_an_independent_computation(shared):
     outside = dated.filter(~pl.col("first_session").is_between(pl.col("day0_earliest"), pl.col("day0_latest")))
     assert dated.height == 366
     assert outside.is_empty()
+
+
+# --- thresholds from both sides ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("at", "session", "certainty"),
+    [
+        # New York closes at 16:00; an hour is known within thirty minutes
+        ("15:15", "2025-08-12", "sure"),
+        ("15:29", "2025-08-12", "sure"),
+        ("15:30", "2025-08-12", "assumed"),
+        ("15:40", "2025-08-12", "assumed"),
+        ("16:20", "2025-08-13", "assumed"),
+        ("16:29", "2025-08-13", "assumed"),
+        ("16:30", "2025-08-13", "sure"),
+        ("16:45", "2025-08-13", "sure"),
+    ],
+)
+def test_an_hour_is_known_within_thirty_minutes(exchanges, at, session, certainty):
+    events = mi.align(announcement(f"2025-08-12T{at}-04:00", "hour"), exchanges, symbols=["NVDA"])
+    assert (events["date"].item().isoformat(), events["day0_certainty"].item()) == (session, certainty)
+
+
+@pytest.mark.parametrize(
+    ("zone", "offset", "local_close", "certainty"),
+    [
+        # Amsterdam closes at 17:30 in winter, 16:30 UTC
+        ("Europe/Amsterdam", "+01:00", "17:30", "assumed"),
+        ("Europe/Athens", "+02:00", "18:30", "likely"),
+        ("America/Los_Angeles", "-08:00", "08:30", "assumed"),
+        ("America/Anchorage", "-09:00", "07:30", "likely"),
+    ],
+)
+def test_working_hours_are_eight_to_eighteen(exchanges, zone, offset, local_close, certainty):
+    """A close within the issuer's working hours leaves two sessions, one outside of them leaves one."""
+    events = mi.align(announcement(f"2025-01-14T00:00{offset}", "day", zone), exchanges, symbols=["ASML.AS"])
+    row = events.row(0, named=True)
+    assert row["day0_certainty"] == certainty, local_close
+    assert row["date"] == (date(2025, 1, 15) if local_close < "08:00" else date(2025, 1, 14))
+
+
+class Shanghai:
+    """One security and its exchange's sessions; other calendars take long to build."""
+
+    securities = FIRMS.filter(pl.col("mic") == "XSHG")
+
+    def __init__(self, first: date, last: date) -> None:
+        self.sessions = calendars.sessions(["XSHG"], first, last)
+
+
+def test_golden_week_at_the_end_of_the_prices_has_a_session_after_it():
+    """Shanghai is shut from 2025-10-01 to 2025-10-08; prices end the day before."""
+    ending = Shanghai(date(2025, 1, 2), date(2025, 9, 30))
+    assert day0(ending, "2025-10-01T12:00+08:00", "688256.SS") == ("2025-10-09", "closed_day")
+    assert day0(ending, "2025-09-30T15:00+08:00", "688256.SS") == ("2025-10-09", "post_close")
+    assert day0(ending, "2025-09-30T14:59+08:00", "688256.SS") == ("2025-09-30", "in_session")
+
+
+def test_spring_festival_at_the_beginning_of_the_prices_has_a_session_before_it():
+    """Shanghai opened on 2025-02-05 after 2025-01-27; calendars reach back beyond the first price."""
+    listed = calendars.sessions(["XSHG"], date(2025, 2, 5), date(2025, 3, 31))
+    assert date(2025, 1, 27) in listed["date"].to_list()

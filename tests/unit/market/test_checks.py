@@ -506,3 +506,106 @@ def test_real_prices_made_wrong_are_found(shared, symbol, day, factor, finding):
     kept = prices.filter(pl.col("symbol").is_in([symbol, "^GSPC", "^HSI", "000300.SS"]))
     rows = checks.check_prices(kept).filter(pl.col("symbol") == symbol, LOUD)
     assert (finding, day) in rows.select("finding", "date").rows()
+
+
+# --- thresholds from both sides --------------------------------------------------------------------
+
+
+def moved(symbol: str, position: int, ret: float) -> pl.DataFrame:
+    """Prices with one return of `symbol` replaced; all later closes move with it."""
+    days = days_of(symbol)
+    own = dict(PRICES.filter(pl.col("symbol") == symbol).select("date", "close").iter_rows())
+    factor = (1 + ret) * own[days[position - 1]] / own[days[position]]
+    later = (pl.col("symbol") == symbol) & (pl.col("date") >= days[position])
+    return changed(later, close=pl.col("close") * factor)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize(
+    ("bands", "finding"),
+    [(1.0, None), (1.05, "limit_overshoot"), (1.2, "limit_overshoot"), (1.29, "limit_overshoot"),
+     (1.31, "limit_breach"), (1.5, "limit_breach")],
+)  # fmt: skip
+def test_a_move_of_more_than_a_third_beyond_the_limit_is_a_breach(bands, side, finding):
+    prices = moved(CHINESE, 300, side * 0.1 * bands).filter(pl.col("symbol").is_in([CHINESE, "000300.SS"]))
+    findings = checks.check_prices(prices, FIRMS)
+    names = findings.filter(pl.col("finding").str.starts_with("limit"), pl.col("symbol") == CHINESE)
+    day = days_of(CHINESE)[300]
+    assert names.select("finding", "date").rows() == ([(finding, day)] if finding else [])
+
+
+def copying(n_same: int, n_own: int) -> pl.DataFrame:
+    """XNAS.03 moves as XNAS.00 on `n_same` days of a stretch that has `n_own` days more, spread among them."""
+    days, span = days_of("XNAS.00"), n_same + n_own
+    own = np.linspace(1, span - 2, n_own).astype(int) if n_own else np.array([], dtype=int)
+    closes = {s: PRICES.filter(pl.col("symbol") == s)["close"].to_numpy() for s in ("XNAS.00", "XNAS.03")}
+    growth = {s: np.append(1.0, c[1:] / c[:-1]) for s, c in closes.items()}
+    same = np.zeros(len(days), dtype=bool)
+    same[200 : 200 + span] = True
+    same[200 + own] = False
+    made = 50.0 * np.cumprod(np.where(same, growth["XNAS.00"], growth["XNAS.03"]))
+    close = dict(zip(days, made.tolist(), strict=True))
+    own_close = pl.col("date").replace_strict(close, default=None, return_dtype=pl.Float64)
+    american = PRICES.filter(pl.col("symbol").is_in([*closes, "^GSPC"]))
+    return changed(pl.col("symbol") == "XNAS.03", american, close=own_close)
+
+
+@pytest.mark.parametrize(("same", "own", "told"), [(19, 0, False), (20, 0, True), (21, 0, True)])
+def test_twenty_returns_that_agree_make_a_copy(same, own, told):
+    rows = found(copying(same, own), "copied_series")
+    assert [(row[0], row[2]) for row in rows] == ([("XNAS.00", float(same))] if told else [])
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.4, False), (0.6, False), (0.85, False), (0.95, True), (1.0, True)])
+def test_two_series_of_which_a_part_agrees_are_no_copies(share, told):
+    """Of 200 days in a row so many agree; nine tenths make a copy."""
+    same = round(200 * share)
+    assert bool(found(copying(same, 200 - same), "copied_series")) == told
+
+
+@pytest.mark.parametrize(
+    ("length", "finding"), [(1, "missing_day"), (2, "missing_day"), (3, "suspension"), (4, "suspension")]
+)
+def test_three_sessions_without_a_price_are_a_suspension(length, finding):
+    days = days_of(CHINESE)
+    prices = PRICES.filter(pl.col("symbol").is_in(["XSHG.00", CHINESE, "000300.SS"]))
+    findings = checks.check_prices(prices.filter(~at(CHINESE, days[50], days[49 + length])), FIRMS)
+    own = findings.filter(pl.col("finding").is_in(["missing_day", "suspension"]))
+    assert own.select("finding", "symbol", "date", "value").rows() == [(finding, CHINESE, days[50], float(length))]
+
+
+@pytest.mark.parametrize(
+    ("weekend", "other_end", "told"),
+    [(1, 0, False), (2, 0, True), (2, 1, False), (3, 1, True), (4, 1, True), (4, 2, False)],
+)
+@pytest.mark.parametrize(("day", "other", "value"), [(6, 4, -1.0), (5, 0, 1.0)])
+def test_rows_on_the_weekend_in_place_of_the_other_end_are_a_shift(weekend, other_end, told, day, other, value):
+    """So many rows on Sundays (or Saturdays) of a month, and so many on its Fridays (Mondays): at most a third."""
+    month = [date(2023, 5, 1) + timedelta(days=n) for n in range(31)]
+    kept = [d for d in month if d.weekday() not in (5, 6, other)]
+    kept += [d for d in month if d.weekday() == day][:weekend] + [d for d in month if d.weekday() == other][:other_end]
+    rng = np.random.default_rng(1)
+    frame = pl.DataFrame({"symbol": "ODD", "date": sorted(kept), "close": 10 + rng.uniform(0, 0.1, len(kept))})
+    shifted = mi.check_prices(frame).filter(pl.col("finding") == "shifted_dates")
+    assert shifted["value"].to_list() == ([value] if told else [])
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.4, True), (0.49, True), (0.51, False), (0.9, False)])
+def test_a_last_row_of_less_than_half_the_smallest_volume_is_unfinished(share, told):
+    own = PRICES.filter(pl.col("symbol").is_in([AMERICAN, "^GSPC"]))
+    last = days_of(AMERICAN)[-1]
+    least = own.filter((pl.col("symbol") == AMERICAN) & (pl.col("date") < last))["volume"].tail(60).min()
+    prices = changed(at(AMERICAN, last), own, volume=pl.lit(share * least))
+    assert bool(found(prices, "partial_last_day")) == told
+
+
+@pytest.mark.parametrize(
+    ("length", "traded", "told"), [(4, False, False), (5, False, True), (19, True, False), (20, True, True)]
+)
+def test_five_closes_that_stay_are_stale_and_twenty_where_they_were_traded(length, traded, told):
+    """Volumes that all differ say that there was trade; the close before the run is another one."""
+    own = PRICES.filter(pl.col("symbol").is_in([AMERICAN, "^GSPC"]))
+    days = days_of(AMERICAN)
+    run = at(AMERICAN, days[100], days[99 + length])
+    prices = changed(run, own, close=pl.lit(50.0), **({} if traded else {"volume": pl.lit(7.0)}))
+    assert [row[2] for row in found(prices, "stale_run")] == ([float(length)] if told else [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,7 @@ import pytest
 
 import marketimpact as mi
 from marketimpact.events import calendars
+from marketimpact.market.trading_rules import limit_hits
 from tests.conftest import golden
 
 FIRMS = pl.DataFrame(
@@ -322,3 +323,190 @@ def test_constant_returns_and_constant_factors_are_attrition():
     constant = study.but(model=mi.FactorModel(("market", "sox"))).run(events, market).attrition
     assert set(constant["reason"]) == {"singular_regressors"}
     assert constant.height == 2
+
+
+# --- thresholds from both sides --------------------------------------------------------------------
+
+#: Smallest price steps (last price from which, tick), as the Taiwan Stock Exchange and the Korea Exchange (since
+#: January 2023) publish them.
+TAIWAN = [(0.01, 0.01), (10.0, 0.05), (50.0, 0.1), (100.0, 0.5), (500.0, 1.0), (1000.0, 5.0)]
+KOREA = [(1.0, 1.0), (2e3, 5.0), (5e3, 10.0), (2e4, 50.0), (5e4, 100.0), (2e5, 500.0), (5e5, 1000.0)]
+STEPS = [
+    *((mic, n, *row, TAIWAN) for mic in ("XTAI", "ROCO") for n, row in enumerate(TAIWAN)),
+    *((mic, n, *row, KOREA) for mic in ("XKRX", "XKOS") for n, row in enumerate(KOREA)),
+    ("XSHG", 0, 1.0, 0.01, [(1.0, 0.01)]),
+    ("XSHG", 1, 1000.0, 0.01, [(1.0, 0.01), (1000.0, 0.01)]),
+]
+BANDS = {"XTAI": 0.1, "ROCO": 0.1, "XKRX": 0.3, "XKOS": 0.3, "XSHG": 0.1}
+
+
+def hits_of(mic: str, band: float, rows: list[tuple[str, date, float]]) -> pl.DataFrame:
+    """Limit hits of closes on one exchange; without its calendar, which takes long to build for Korea."""
+    panel = pl.DataFrame(rows, schema={"symbol": pl.String, "date": pl.Date, "close": pl.Float64}, orient="row")
+    panel = panel.sort("symbol", "date").with_columns(
+        pl.lit(mic).alias("mic"), pl.int_range(pl.len(), dtype=pl.Int64).over("symbol").alias("session")
+    )
+    firms = panel.select("symbol").unique().with_columns(pl.lit(band).alias("price_limit"))
+    spans = panel.group_by("symbol").agg(pl.col("date").min().alias("first"), pl.col("date").max().alias("last"))
+    return limit_hits(panel, firms, spans)
+
+
+@pytest.mark.parametrize(("mic", "n", "start", "tick", "table"), STEPS)
+def test_a_close_within_one_tick_of_the_limit_is_at_it(mic, n, start, tick, table):
+    """At and just below every price from which a tick holds: closes at the limit, and off it by a tick or so."""
+    days, rows, wanted = (date(2024, 5, 30), date(2024, 5, 31)), [], {}
+    places = {"at": (start if n else 100 * tick, tick)}
+    if n:
+        places["below"] = (start - table[n - 1][1], table[n - 1][1])
+    for place, (last, step) in places.items():
+        for side, sign in (("upper", 1), ("lower", -1)):
+            for off, hit in ((0.0, True), (0.99, True), (1.01, False)):
+                name = f"{place} {side} {off}"
+                rows += [(name, days[0], last), (name, days[1], last * (1 + sign * BANDS[mic]) - sign * off * step)]
+                wanted[name] = side if hit else None
+    found = dict(hits_of(mic, BANDS[mic], rows).select("symbol", "side").iter_rows())
+    assert {name: found.get(name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("mic", "before", "since", "changed"),
+    [
+        ("XTAI", 0.07, 0.10, date(2015, 6, 1)),
+        ("ROCO", 0.07, 0.10, date(2015, 6, 1)),
+        ("XKRX", 0.15, 0.30, date(2015, 6, 15)),
+        ("XKOS", 0.15, 0.30, date(2015, 6, 15)),
+    ],
+)
+def test_a_band_changed_on_its_day(mic, before, since, changed):
+    """Taiwan widened its band from 7 to 10% on 2015-06-01, Korea from 15 to 30% on 2015-06-15."""
+    days = [changed - timedelta(days=3), changed - timedelta(days=2), changed - timedelta(days=1), changed]
+    # moves by the old band on every day, and by the new one on the last
+    narrow = [("narrow", day, 50_000.0 * (1 + before) ** n) for n, day in enumerate(days)]
+    wide = [("wide", day, 50_000.0 * (1 + since if day == changed else 1)) for day in days]
+    hits = hits_of(mic, since, narrow + wide).select("symbol", "date", "band").rows()
+    assert hits == [("narrow", days[1], before), ("narrow", days[2], before), ("wide", changed, since)]
+
+
+@pytest.mark.parametrize(("late", "free"), [(5, True), (6, False)])
+def test_a_history_that_begins_days_after_the_listing_is_limited_from_the_start(late, free):
+    days = calendars.sessions(["XSHG"], date(2021, 7, 1), date(2021, 8, 31))["date"].to_list()
+    start = days.index(date(2021, 7, 20))
+    rows = [(s, d, 50.0 * 1.2**n) for s in ("688256.SS", "000300.SS") for n, d in enumerate(days[start : start + 8])]
+    frame = pl.DataFrame(rows, schema={"symbol": pl.String, "date": pl.Date, "close": pl.Float64}, orient="row")
+    firms = FIRMS[1:2].with_columns(pl.lit(date(2021, 7, 20 - late)).alias("listed_on"))
+    hits = mi.Market.load(firms, mi.FilePrices(frame)).limit_hits["date"].to_list()
+    assert hits == (days[start + 5 : start + 8] if free else days[start + 1 : start + 8])
+
+
+@pytest.mark.parametrize(("n_gone", "thin"), [(79, False), (80, False), (81, True)])
+def test_thin_is_more_than_a_fifth_without_a_trade(n_gone, thin):
+    """400 sessions between the first and the last price."""
+    frame = closes({("603986.SS", n): None for n in range(100, 100 + n_gone)})
+    table = load(frame.filter(pl.col("date") < DAYS[400])).quality
+    row = table.row(by_predicate=pl.col("symbol") == "603986.SS", named=True)
+    assert (row["sessions"], row["untraded"], row["thin"]) == (400, n_gone, thin)
+
+
+@pytest.mark.parametrize(("n_silent", "filled"), [(199, True), (200, True), (201, False)])
+def test_volume_of_fewer_than_half_of_the_rows_says_nothing(n_silent, filled):
+    """400 rows, the last `n_silent` without volume, of which one repeats the close before."""
+    frame = closes().filter(pl.col("date") < DAYS[400])
+    own = pl.col("symbol") == "603986.SS"
+    held = frame.filter(own & (pl.col("date") == DAYS[398]))["close"].item()
+    frame = frame.with_columns(
+        pl.when(own & (pl.col("date") >= DAYS[400 - n_silent])).then(0.0).otherwise("volume").alias("volume"),
+        pl.when(own & (pl.col("date") == DAYS[399])).then(held).otherwise("close").alias("close"),
+    )
+    fills = load(frame).fills.filter(pl.col("symbol") == "603986.SS")
+    assert (DAYS[399] in fills["date"].to_list()) == filled
+
+
+# --- currency, volume and suspensions by hand --------------------------------------------------------
+
+
+def test_an_exchange_rate_counts_for_five_days():
+    """Rates end on Wednesday 2025-08-06 and begin again on Thursday 2025-08-14."""
+    market, fx = load(closes()), rates(DAYS)
+    gap = pl.col("date").is_between(date(2025, 8, 6), date(2025, 8, 14), closed="none")
+    panel = market.in_currency("USD", fx.filter(~gap)).panel
+    local = market.panel.filter(pl.col("symbol") == "603986.SS")
+    own = panel.filter(pl.col("symbol") == "603986.SS").select("date", "ret", "market")
+    here = {row["date"]: row for row in local.iter_rows(named=True)}
+    there = {row["date"]: row for row in own.iter_rows(named=True)}
+    rate = dict(fx.select("date", "rate").iter_rows())
+    change = rate[date(2025, 8, 6)] / rate[date(2025, 8, 5)]
+    # on the 7th, 8th and 11th the rate is one, two and five days old: it does not change
+    for day, ratio in ((6, change), (7, 1.0), (8, 1.0), (11, 1.0)):
+        for column in ("ret", "market"):
+            want = (1 + here[date(2025, 8, day)][column]) * ratio - 1
+            assert there[date(2025, 8, day)][column] == pytest.approx(want, rel=1e-9, abs=1e-14)
+    # on the 12th and 13th it is six and seven days old, and the 14th has none to compare with
+    for day in (12, 13, 14):
+        assert there[date(2025, 8, day)]["ret"] is None
+        assert there[date(2025, 8, day)]["market"] is None
+    assert there[date(2025, 8, 15)]["ret"] is not None
+
+
+@pytest.mark.parametrize("with_shares", [True, False])
+def test_the_market_s_volume_is_the_mean_of_the_others(with_shares):
+    """Day by day: a security without a volume is not counted, and one alone has no market."""
+    frame = closes().filter(pl.col("date") < DAYS[6])
+    gone = {DAYS[2]: ["603986.SS"], DAYS[3]: ["603986.SS", "688256.SS"], DAYS[4]: ["300474.SZ"]}
+    empty = pl.any_horizontal(*[(pl.col("date") == day) & pl.col("symbol").is_in(names) for day, names in gone.items()])
+    frame = frame.with_columns(pl.when(~empty).then(pl.col("volume")).alias("volume"))
+    shares = {"300474.SZ": 1e6, "688256.SS": 2e6, "603986.SS": 3e6}
+    counts = pl.DataFrame({"symbol": list(shares), "shares": list(shares.values())})
+    panel = load(frame).volumes(counts if with_shares else None).panel
+    volume = {(s, d): v for s, d, v in frame.select("symbol", "date", "volume").iter_rows()}
+
+    def measure(symbol: str, day: date) -> float | None:
+        own = volume[symbol, day]
+        if own is None:
+            return None
+        return math.log(100 * own / shares[symbol] + 0.000255) if with_shares else math.log(own)
+
+    for row in panel.filter(pl.col("date").is_in(DAYS[:6])).iter_rows(named=True):
+        others = [measure(s, row["date"]) for s in shares if s != row["symbol"]]
+        others = [value for value in others if value is not None]
+        assert row["ret"] == (
+            measure(row["symbol"], row["date"]) and pytest.approx(measure(row["symbol"], row["date"]))
+        )
+        assert row["market"] == (pytest.approx(sum(others) / len(others), rel=1e-12) if others else None)
+
+
+def test_shares_that_change_are_those_of_the_day():
+    frame = closes().filter(pl.col("date") < DAYS[4])
+    steps = pl.DataFrame(
+        [(s, d, 1e6 * (n + k)) for n, s in enumerate(FIRMS["symbol"], 1) for k, d in enumerate((DAYS[0], DAYS[2]))],
+        schema=["symbol", "date", "shares"], orient="row",
+    )  # fmt: skip
+    panel = load(frame).volumes(steps).panel.filter(pl.col("symbol") == "688256.SS")
+    volume = dict(frame.filter(pl.col("symbol") == "688256.SS").select("date", "volume").iter_rows())
+    want = [math.log(100 * volume[d] / (2e6 if d < DAYS[2] else 3e6) + 0.000255) for d in DAYS[:4]]
+    assert panel.filter(pl.col("date").is_in(DAYS[:4]))["ret"].to_list() == pytest.approx(want, rel=1e-12)
+
+
+def test_a_suspension_over_an_unknown_benchmark_day_has_no_benchmark_return():
+    """Two suspensions of three sessions: over known benchmark days their sum, over an unknown one nothing."""
+    first, second, unknown = DAY0 - 60, DAY0 - 30, DAY0 - 29
+    frame = closes({("688256.SS", n): None for start in (first, second) for n in range(start, start + 3)})
+    frame = frame.filter(~((pl.col("symbol") == "000300.SS") & (pl.col("date") == DAYS[unknown])))
+    market = load(frame)
+    index = dict(frame.filter(pl.col("symbol") == "000300.SS").select("date", "close").iter_rows())
+    price = dict(frame.filter(pl.col("symbol") == "688256.SS").select("date", "close").iter_rows())
+    moves = [
+        index[DAYS[n]] / index[DAYS[n - 1]] - 1 if n and DAYS[n] in index and DAYS[n - 1] in index else None
+        for n in range(len(DAYS))
+    ]
+    rows = pl.concat([market.panel.select("symbol", "date"), market.since_trade], how="horizontal")
+    own = {row["date"]: row for row in rows.filter(pl.col("symbol") == "688256.SS").iter_rows(named=True)}
+    for start, known in ((first, True), (second, False)):
+        row = own[DAYS[start + 3]]
+        assert row["sessions_since_trade"] == 4
+        assert row["ret_since_trade"] == pytest.approx(price[DAYS[start + 3]] / price[DAYS[start - 1]] - 1, rel=1e-12)
+        total = sum(moves[start : start + 4]) if known else None
+        assert row["market_since_trade"] == (pytest.approx(total, rel=1e-9) if known else None)
+        assert all(own[DAYS[n]]["market_since_trade"] is None for n in range(start, start + 3))
+    usual = own[DAYS[DAY0]]
+    assert usual["sessions_since_trade"] == 1
+    assert usual["market_since_trade"] == pytest.approx(moves[DAY0], rel=1e-9)

@@ -648,3 +648,73 @@ def test_the_default_place_is_the_users_cache(monkeypatch, tmp_path):
 def test_simulated_prices_are_not_kept_among_real_ones(store):
     with pytest.raises(mi.SpecificationError, match="simulated prices"):
         through(store, mi.SamplePrices()).read(["NVDA"])
+
+
+# --- what stays of several files, stretches and notes --------------------------------------------------
+
+
+def closes_at(store):
+    return store.series(store.symbols()["file"].item())["close"].to_list()
+
+
+def test_an_index_made_anew_takes_the_later_fetch_not_the_longer_history(store, monkeypatch):
+    """A snapshot keeps the older, longer file beside the newer one, in whichever order the files come."""
+    for hours in (1, 2, 3, 4):  # names of files are hashes: of several pairs some are sorted either way
+        own = mi.PriceStore(store.directory / str(hours))
+        monkeypatch.setattr(stored, "_now", lambda hours=hours: NOW - timedelta(hours=hours))
+        through(own, Vendor()).read(["NVDA"])
+        base = own.symbols()["file"].item()
+        monkeypatch.setattr(stored, "_now", lambda: NOW)
+        newer = stored._series(Vendor(scale=0.5, until=DAYS[20]).read(["NVDA"]))
+        own.commit("Vendor", [Update("NVDA", newer, DAYS[0], DAYS[20], replaces=True, base=base)])
+        held, file = closes_at(own), own.symbols()["file"].item()
+        assert file != base
+        assert len(held) == 21
+        assert len(list((own.directory / "prices").glob("*/*/*.parquet"))) == 2
+        (own.directory / "index.json").write_bytes(b"{")
+        with pytest.warns(mi.MarketImpactWarning, match="index of the price store was damaged"):
+            assert own.symbols()["file"].item() == file
+        assert closes_at(own) == held
+
+
+def test_of_files_fetched_at_once_the_longer_one_is_taken(store):
+    through(store, Vendor()).read(["NVDA"], DAYS[30], DAYS[40])
+    through(store, Vendor()).read(["NVDA"], DAYS[10], DAYS[40])
+    file = store.symbols()["file"].item()
+    assert len(list((store.directory / "prices").glob("*/*/*.parquet"))) == 2
+    (store.directory / "index.json").write_bytes(b"")
+    with pytest.warns(mi.MarketImpactWarning, match="index of the price store was damaged"):
+        assert store.symbols()["file"].item() == file
+
+
+@pytest.mark.parametrize("replaces", [True, False])
+def test_notes_of_rows_that_no_longer_hold_go_with_them(store, replaces):
+    rows = stored._series(Vendor().read(["NVDA"]))
+    store.commit("Vendor", [Update("NVDA", rows, DAYS[0], DAYS[-1], replaces=False, notes=("old", "both"))])
+    store.commit("Vendor", [Update("NVDA", rows, DAYS[0], DAYS[-1], replaces=replaces, notes=("both", "new"))])
+    (entry,) = store.index().values()
+    assert entry.notes == (("both", "new") if replaces else ("old", "both", "new"))
+
+
+@pytest.mark.parametrize(
+    ("held", "new", "covered"),
+    [
+        ((1, 10), (20, 30), (20, 30)),
+        ((20, 30), (1, 10), (20, 30)),
+        ((1, 10), (12, 20), (12, 20)),
+        ((1, 10), (11, 20), (1, 20)),
+        ((11, 20), (1, 10), (1, 20)),
+        ((1, 20), (5, 10), (1, 20)),
+        ((5, 10), (1, 20), (1, 20)),
+    ],
+)
+@pytest.mark.parametrize("replaces", [False, True])
+def test_covered_is_one_stretch_and_of_two_the_later(store, held, new, covered, replaces):
+    """Days of January 2024: stretches that meet are one, of two with a day between them the later one counts."""
+    rows = stored._series(Vendor().read(["NVDA"]))
+    for (first, last), anew in ((held, False), (new, replaces)):
+        begin, end = date(2024, 1, first), date(2024, 1, last)
+        part = rows.filter(pl.col("date").is_between(begin, end))
+        store.commit("Vendor", [Update("NVDA", part, begin, end, replaces=anew)])
+    want = new if replaces else covered
+    assert store.symbols().select("covered_from", "covered_to").row(0) == tuple(date(2024, 1, day) for day in want)

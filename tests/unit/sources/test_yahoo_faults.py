@@ -424,6 +424,16 @@ def test_dividends_in_another_currency_are_left_empty(peer):
     assert table.notes == ("Dividends in another currency than the prices: left empty: AMD (EUR).",)
 
 
+@pytest.mark.parametrize(("prices", "dividend"), [("GBP", "USD"), ("GBP", "GBP"), ("USD", "GBP"), ("USD", "USD")])
+def test_dividends_are_kept_in_the_currency_of_the_prices_alone(peer, prices, dividend):
+    peer.listings["AMD"] = replace(NEW_YORK, currency=prices, dividend_currency=dividend)
+    table = source(peer).read(["AMD"])
+    kept = table.frame["dividend"].drop_nulls().to_list()
+    assert kept == ([2.0] if prices == dividend else [])
+    note = f"Dividends in another currency than the prices: left empty: AMD ({dividend})."
+    assert (note in table.notes) == (prices != dividend)
+
+
 def test_a_dividend_on_a_day_without_a_bar_is_told(peer):
     sunday = date(2024, 3, 10)
     peer.listings["AMD"] = replace(NEW_YORK, dividends={sunday: 2.0})

@@ -1,0 +1,68 @@
+"""Calendar-time portfolios against statsmodels on portfolios made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+import statsmodels.api as sm
+
+import marketimpact as mi
+from tests.conftest import golden
+
+# firms repeat (US01, US02) and dates repeat
+EVENTS = pl.concat([golden("events_mixed").head(12), golden("events_clustered").head(3)]).with_columns(
+    pl.format("{}-{}", "event_id", pl.int_range(pl.len())).alias("event_id")
+)
+
+
+def portfolio(market: mi.Market, first: int, last: int) -> pl.DataFrame:
+    """``date, ret, market, smb, rf, n``: mean over the distinct firms held on each date, one event at a time."""
+    rows = []
+    for symbol, day in EVENTS.select("symbol", "date").iter_rows():
+        own = market.panel.filter(pl.col("symbol") == symbol).sort("session")
+        days = own["date"].to_list()
+        at = next(n for n, d in enumerate(days) if d >= day)
+        rows.append(own[max(at + first, 0) : at + last + 1].select("symbol", "date", "ret", "market", "smb", "rf"))
+    held = pl.concat(rows).drop_nulls("ret").unique(["symbol", "date"])
+    return held.group_by("date").agg(pl.col("ret", "market", "smb", "rf").mean(), pl.len().alias("n")).sort("date")
+
+
+@pytest.mark.parametrize("factors", [("market",), ("market", "smb")])
+@pytest.mark.parametrize("excess", [False, True])
+@pytest.mark.parametrize("errors", ["ols", "wls", "hac"])
+def test_alpha_is_the_intercept_of_statsmodels(golden_market, factors, excess, errors):
+    """The CAPM in excess of rf takes rf from the benchmark too; other factors are returns of two sides already."""
+    days = portfolio(golden_market, 0, 20)
+    rf = days["rf"].to_numpy() if excess else 0.0
+    columns = [days[name].to_numpy() - (rf if name == "market" else 0.0) for name in factors]
+    y, x = days["ret"].to_numpy() - rf, sm.add_constant(np.column_stack(columns))
+    theirs = {
+        "ols": lambda: sm.OLS(y, x).fit(),
+        "wls": lambda: sm.WLS(y, x, weights=days["n"].to_numpy().astype(float)).fit(),
+        "hac": lambda: sm.OLS(y, x).fit(cov_type="HAC", cov_kwds={"maxlags": 5, "use_correction": False}, use_t=True),
+    }[errors]()
+    ours = mi.calendar_time(EVENTS, golden_market, (0, 20), factors=factors, excess=excess, errors=errors)
+    assert ours.n_days == days.height
+    assert ours.df == days.height - len(factors) - 1
+    assert [ours.alpha, ours.se, ours.t, ours.p_value] == pytest.approx(
+        [theirs.params[0], theirs.bse[0], theirs.tvalues[0], theirs.pvalues[0]], rel=1e-9
+    )
+
+
+def test_days_with_fewer_firms_than_asked_are_left_out(golden_market):
+    days = portfolio(golden_market, 0, 20)
+    for least in sorted(days["n"].unique())[:3]:
+        found = mi.calendar_time(EVENTS, golden_market, (0, 20), min_firms=least)
+        assert found.n_days == days.filter(pl.col("n") >= least).height
+        assert found.portfolio["n_firms"].min() == least
+
+
+def test_one_session_more_than_the_regression_needs_is_enough(golden_market):
+    """A regression on k factors needs k + 3 sessions."""
+    one = EVENTS.head(1)
+    for factors in (("market",), ("market", "smb")):
+        n = len(factors) + 3
+        assert mi.calendar_time(one, golden_market, (0, n - 1), factors=factors).n_days == n
+        with pytest.raises(mi.DataError, match=f"{n - 1} sessions have a portfolio .* needs {n}"):
+            mi.calendar_time(one, golden_market, (0, n - 2), factors=factors)

@@ -1,0 +1,130 @@
+"""Group differences by value: plain numpy and scipy on the groups' mean CARs, thresholds from both sides."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+import marketimpact as mi
+from marketimpact.events import calendars
+from tests.reference.test_contrasts import LONG, SHORT, STUDY, events_on, market_of
+
+
+@pytest.fixture(scope="module")
+def study() -> mi.StudyResult:
+    """Nine firms in three groups, hit by each of 17 announcements whose windows lie apart."""
+    return STUDY.run(events_on(range(220, 390, 10)), market_of(31))
+
+
+def first(result: mi.StudyResult, n: int) -> mi.StudyResult:
+    """The study of the first n announcements."""
+    return result.where(pl.col("announcement_id").is_in([f"A{k}" for k in range(n)]))
+
+
+def group_means(result: mi.StudyResult) -> np.ndarray:
+    """Mean CAR of the groups a, b, c, announcement by announcement, (G, 3)."""
+    car = result.car(0, 1).group_by("announcement_id", "group").agg(pl.col("car").mean())
+    wide = car.pivot("group", index="announcement_id", values="car")
+    return wide.sort("announcement_id").select("a", "b", "c").to_numpy()
+
+
+@pytest.mark.parametrize("n", [3, 6, 7, 17])
+def test_hotelling_is_the_textbook_f(study, n):
+    """T2 = G d' S^-1 d of the differences from the first group, F = (G - K) / (K (G - 1)) T2 on K and G - K."""
+    part = first(study, n)
+    means = group_means(part)
+    gaps = means[:, 1:] - means[:, :1]
+    k = gaps.shape[1]
+    centre = gaps.mean(axis=0)
+    t2 = n * centre @ np.linalg.inv(np.cov(gaps.T, ddof=1)) @ centre
+    f = (n - k) / (k * (n - 1)) * t2
+    row = mi.equal_effects(part, "group", 0, 1).row(by_predicate=pl.col("test") == "hotelling", named=True)
+    assert (row["statistic"], row["p_value"]) == pytest.approx((f, stats.f.sf(f, k, n - k)), rel=1e-9)
+    assert (row["df"], row["n_announcements"]) == (n - k, n)
+    assert row["estimate"] == pytest.approx(np.ptp(means.mean(axis=0)), rel=1e-9)
+    # k + 5 announcements make it hold
+    assert row["valid"] == (n >= k + 5)
+
+
+def test_hotelling_needs_more_announcements_than_differences(study):
+    row = mi.equal_effects(first(study, 2), "group", 0, 1).row(by_predicate=pl.col("test") == "hotelling", named=True)
+    assert np.isnan(row["statistic"])
+    assert "needs more announcements than differences" in row["note"]
+
+
+def test_equality_of_two_groups_is_the_square_of_their_difference(study):
+    """F(1, df) from forecast errors is t(df) squared: the same variance, the same p."""
+    pair = first(study, 7).where(pl.col("group").is_in(["a", "b"]))
+    apart = mi.differences(pair, LONG, SHORT, 0, 1)
+    se = np.sqrt((apart["se"].to_numpy() ** 2).sum()) / 7
+    t = apart["difference"].mean() / se
+    row = mi.equal_effects(pair, "group", 0, 1).row(by_predicate=pl.col("test") == "forecast_error", named=True)
+    df = apart["df"].min()
+    assert row["statistic"] == pytest.approx(t**2, rel=1e-9)
+    assert row["df"] == df
+    assert row["p_value"] == pytest.approx(2 * stats.t.sf(abs(t), df), rel=1e-8)
+
+
+@pytest.mark.parametrize("n", [4, 5, 6])
+def test_five_announcements_make_a_t_and_six_a_test_of_signs(study, n):
+    rows = {r["test"]: r for r in mi.difference(first(study, n), LONG, SHORT, 0, 1).iter_rows(named=True)}
+    assert rows["date_means_t"]["valid"] == (n >= 5)
+    assert rows["sign_flip"]["valid"] == (n >= 6)
+    means = group_means(first(study, n))
+    theirs = stats.ttest_1samp(means[:, 0] - means[:, 1], 0)
+    row = rows["date_means_t"]
+    assert (row["statistic"], row["p_value"], row["df"]) == pytest.approx((theirs.statistic, theirs.pvalue, n - 1))
+
+
+@pytest.mark.parametrize("n", [15, 16, 17])
+def test_sign_patterns_are_all_of_them_or_seeded_draws(study, n):
+    """Up to 16 announcements every pattern counts once; with more, 65,536 draws and the one observed."""
+    means = group_means(first(study, n))
+    gap = means[:, 0] - means[:, 1]
+    seen = abs(gap.sum()) * (1 - 1e-12)
+    if n <= 16:
+        bits = np.array(np.meshgrid(*[[-1.0, 1.0]] * n, indexing="ij")).reshape(n, -1)
+        p = (np.abs(gap @ bits) >= seen).mean()
+    else:
+        drawn = np.random.default_rng(0).choice([-1.0, 1.0], size=(65_536, n))
+        p = (1 + (np.abs(drawn @ gap) >= seen).sum()) / 65_537
+    rows = mi.difference(first(study, n), LONG, SHORT, 0, 1)
+    assert rows.row(by_predicate=pl.col("test") == "sign_flip", named=True)["p_value"] == pytest.approx(p, rel=1e-9)
+
+
+@pytest.mark.parametrize(("days", "apart"), [(2, True), (1, False)])
+def test_windows_that_meet_on_one_day_are_not_apart(days, apart):
+    """Windows of two sessions two sessions apart do not meet, one session apart they share a day."""
+    result = STUDY.run(events_on([300, 320, 340, 360, 360 + days]), market_of(32))
+    rows = {r["test"]: r for r in mi.difference(result, LONG, SHORT, 0, 1).iter_rows(named=True)}
+    assert rows["date_means_t"]["valid"] == apart
+
+
+def test_a_group_on_two_exchanges_counts_its_members_alike():
+    """Three firms in New York and one in Tokyo are four members, not two halves."""
+    rng = np.random.default_rng(9)
+    home = {"N0": "XNAS", "N1": "XNAS", "N2": "XNAS", "N3": "XNAS", "T0": "XTKS", "T1": "XTKS", "T2": "XTKS"}
+    listed = calendars.sessions(["XNAS", "XTKS"], date(2024, 1, 2), date(2024, 12, 31))
+    frames = []
+    for symbol, mic in {**home, "^N": "XNAS", "^T": "XTKS"}.items():
+        days = listed.filter(pl.col("mic") == mic)["date"]
+        closes = 100 * np.cumprod(1 + rng.normal(0, 0.01, len(days)))
+        frames.append(pl.DataFrame({"symbol": symbol, "date": days, "close": closes}))
+    firms = pl.DataFrame({"symbol": list(home), "mic": list(home.values()), "benchmark": [f"^{s[0]}" for s in home]})
+    market = mi.Market.load(firms, mi.FilePrices(pl.concat(frames)))
+    rows = [(f"{day}:{s}", s, day, str(day)) for day in (date(2024, 9, 10), date(2024, 10, 22)) for s in home]
+    events = pl.DataFrame(rows, schema=["event_id", "symbol", "date", "announcement_id"], orient="row")
+    result = mi.EventStudy(estimation_window=(-120, -11), event_window=(-2, 2)).run(events, market)
+    long, short = ["N0", "N1", "N2", "T0"], ["N3", "T1", "T2"]
+    ours = mi.differences(result, pl.col("symbol").is_in(long), pl.col("symbol").is_in(short), 0, 1)
+    car = result.car(0, 1)
+    for row in ours.iter_rows(named=True):
+        own = car.filter(pl.col("announcement_id") == row["announcement_id"])
+        one, other = (own.filter(pl.col("symbol").is_in(group))["car"].mean() for group in (long, short))
+        assert (row["car_long"], row["car_short"]) == pytest.approx((one, other), rel=1e-9)
+        assert row["difference"] == pytest.approx(one - other, rel=1e-9)
+        assert (row["n_long"], row["n_short"]) == (4, 3)
