@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact.analyses.confounding import Relation, on_sessions, placed, within_scope
+from marketimpact.analyses.confounding import Relation, announcement_sessions, nearby_sessions, within_scope
 from marketimpact.core.arrays import NO_DAY
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.design_matrix import dates_between
@@ -113,18 +113,22 @@ def audit(
         raise SpecificationError(f"shock={shock!r} must lie between 0 and 1, such as 0.99.")
     values = result.estimation
     taus = np.arange(window[0], window[1] + 1)
-    event = _days(result, dates_between(values.location, result.market, window), taus)
+    event = _event_days(result, dates_between(values.location, result.market, window), taus)
     estimation = _estimation_days(result)
     listed = embedded() if announcements is None else announcements
-    hits = placed(listed, result.market, event.select("symbol").unique().sort("symbol"), sector=sector)
-    inside = _others(result, event, on_sessions(hits, result.market, 0), own_campaign=own_campaign)
-    around = _others(result, estimation, on_sessions(hits, result.market, near), own_campaign=own_campaign)
+    hits = announcement_sessions(listed, result.market, event.select("symbol").unique().sort("symbol"), sector=sector)
+    inside = _other_announcements(result, event, nearby_sessions(hits, result.market, 0), own_campaign=own_campaign)
+    around = _other_announcements(
+        result, estimation, nearby_sessions(hits, result.market, near), own_campaign=own_campaign
+    )
     keys = ["event_id", "symbol", "kind", "relation"]
     ids = pl.col("announcement_id").unique().sort()
     found = [
-        _counted(within_scope(inside, scope), [*keys, "announcement_id"], EVENT).rename({"announcement_id": "what"}),
-        _counted(within_scope(around, scope), keys, ESTIMATION, ids.str.join("; ").alias("what")),
-        *_limits(result, event, estimation),
+        _finding_rows(within_scope(inside, scope), [*keys, "announcement_id"], EVENT).rename(
+            {"announcement_id": "what"}
+        ),
+        _finding_rows(within_scope(around, scope), keys, ESTIMATION, ids.str.join("; ").alias("what")),
+        *_price_limits(result, event, estimation),
         *_without_return(event, estimation),
         _shocks(event, estimation, shock),
     ]
@@ -208,14 +212,14 @@ def with_and_without(
 
 def _estimation_days(result: StudyResult) -> pl.DataFrame:
     values = result.estimation
-    days = _days(result, values.estimation_dates, None)
+    days = _event_days(result, values.estimation_dates, None)
     if values.windows.excluded is None:
         return days
     excluded = result.market.select("symbol", "date").filter(pl.Series(values.windows.excluded))
     return days.join(excluded, on=["symbol", "date"], how="anti")
 
 
-def _days(result: StudyResult, dates: NDArray[np.int64], taus: NDArray[np.int64] | None) -> pl.DataFrame:
+def _event_days(result: StudyResult, dates: NDArray[np.int64], taus: NDArray[np.int64] | None) -> pl.DataFrame:
     """``event_id, symbol, tau, date, session, ret, market``: one row per event and session of its calendar."""
     taus = np.zeros(dates.shape[1], dtype=np.int64) if taus is None else taus
     tau = pl.Series("tau", np.tile(taus, len(dates)))
@@ -224,7 +228,9 @@ def _days(result: StudyResult, dates: NDArray[np.int64], taus: NDArray[np.int64]
     return frame.join(panel, on=["symbol", "date"], how="left", validate="m:1", maintain_order="left")
 
 
-def _others(result: StudyResult, days: pl.DataFrame, hits: pl.DataFrame, *, own_campaign: bool) -> pl.DataFrame:
+def _other_announcements(
+    result: StudyResult, days: pl.DataFrame, hits: pl.DataFrame, *, own_campaign: bool
+) -> pl.DataFrame:
     """Days of events on which another announcement than their own falls, one row per day and announcement."""
     facts = [c for c in ("announcement_id", "campaign_id") if c in result.events.columns]
     own = result.events.select("event_id", *[pl.col(c).alias(f"own_{c}") for c in facts])
@@ -243,7 +249,7 @@ def _others(result: StudyResult, days: pl.DataFrame, hits: pl.DataFrame, *, own_
     return kept.with_columns(nearest.alias("relation"))
 
 
-def _counted(days: pl.DataFrame, keys: list[str], where: str, *more: pl.Expr) -> pl.DataFrame:
+def _finding_rows(days: pl.DataFrame, keys: list[str], where: str, *more: pl.Expr) -> pl.DataFrame:
     """One row per finding, with the days it concerns."""
     return (
         days.group_by(keys)
@@ -259,21 +265,21 @@ def _counted(days: pl.DataFrame, keys: list[str], where: str, *more: pl.Expr) ->
 
 def _market_finding(days: pl.DataFrame, kind: str, where: str, what: pl.Expr) -> pl.DataFrame:
     marked = days.with_columns(pl.lit(kind).alias("kind"), pl.lit(None, pl.String).alias("relation"))
-    return _counted(marked, ["event_id", "symbol", "kind", "relation"], where, what.alias("what"))
+    return _finding_rows(marked, ["event_id", "symbol", "kind", "relation"], where, what.alias("what"))
 
 
-def _on_taus() -> pl.Expr:
+def _taus_text() -> pl.Expr:
     return pl.col("tau").sort().cast(pl.String).str.join(", ")
 
 
-def _limits(result: StudyResult, event: pl.DataFrame, estimation: pl.DataFrame) -> list[pl.DataFrame]:
+def _price_limits(result: StudyResult, event: pl.DataFrame, estimation: pl.DataFrame) -> list[pl.DataFrame]:
     hits = result.market.limit_hits.select("symbol", "date", "side")
     sides = pl.col("side").unique().sort().str.join(" and ")
     inside, around = (
         days.join(hits, on=["symbol", "date"], how="inner", validate="m:1") for days in (event, estimation)
     )
     return [
-        _market_finding(inside, "price_limit", EVENT, pl.format("at the {} price limit on {}", sides, _on_taus())),
+        _market_finding(inside, "price_limit", EVENT, pl.format("at the {} price limit on {}", sides, _taus_text())),
         _market_finding(around, "price_limit", ESTIMATION, pl.format("at the {} price limit", sides)),
     ]
 
@@ -281,7 +287,7 @@ def _limits(result: StudyResult, event: pl.DataFrame, estimation: pl.DataFrame) 
 def _without_return(event: pl.DataFrame, estimation: pl.DataFrame) -> list[pl.DataFrame]:
     inside, around = event.filter(pl.col("ret").is_null()), estimation.filter(pl.col("ret").is_null())
     return [
-        _market_finding(inside, "no_return", EVENT, pl.format("no return on {}", _on_taus())),
+        _market_finding(inside, "no_return", EVENT, pl.format("no return on {}", _taus_text())),
         _market_finding(around, "no_return", ESTIMATION, pl.lit("no return")),
     ]
 
@@ -296,7 +302,7 @@ def _shocks(event: pl.DataFrame, estimation: pl.DataFrame, shock: float) -> pl.D
     what = pl.format(
         "benchmark {}% on {}, beyond {}% either way",
         (100 * pl.col("market").sort_by("tau")).round(2).cast(pl.String).str.join("%, "),
-        _on_taus(),
+        _taus_text(),
         (100 * pl.col("usual").first()).round(2),
     )
     return _market_finding(beyond, "index_shock", EVENT, what)

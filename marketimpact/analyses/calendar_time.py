@@ -103,7 +103,7 @@ def calendar_time(
     (2000).
     """
     first, last = check_window(window, "window")
-    _check(market, factors, excess=excess, errors=errors, lags=lags, min_firms=min_firms)
+    _check_options(market, factors, excess=excess, errors=errors, lags=lags, min_firms=min_firms)
     placed, attrition = locate_day0(events, market)
     held = _members(placed, market, first, last, (*factors, *(("rf",) if excess else ())))
     lost = placed.join(held, on="event_id", how="anti").select(
@@ -133,7 +133,9 @@ def calendar_time(
     )
 
 
-def _check(market: Market, factors: Sequence[str], *, excess: bool, errors: str, lags: int, min_firms: int) -> None:
+def _check_options(
+    market: Market, factors: Sequence[str], *, excess: bool, errors: str, lags: int, min_firms: int
+) -> None:
     if market.unit != "simple":
         raise SpecificationError(f"A portfolio needs simple returns; this market holds {market.unit} returns.")
     lacking = [c for c in (*factors, *(("rf",) if excess else ())) if c not in ("market", *market.factors)]

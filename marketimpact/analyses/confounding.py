@@ -10,7 +10,7 @@ from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events.alignment import align
 from marketimpact.market.market import Market
 
-__all__ = ["RELATIONS", "Relation", "contaminated_days", "on_sessions", "placed", "within_scope"]
+__all__ = ["RELATIONS", "Relation", "announcement_sessions", "contaminated_days", "nearby_sessions", "within_scope"]
 
 Relation = Literal["security", "sector", "campaign", "any"]
 #: How an announcement can concern a security, the nearest first; the closed list of relations.
@@ -20,7 +20,7 @@ RELATIONS: dict[Relation, str] = {
     "campaign": "it belongs to the campaign of the event's own announcement",
     "any": "none of these; it is on the list",
 }
-_PLACED = {
+_SCHEMA = {
     "symbol": pl.String, "announcement_id": pl.String, "campaign_id": pl.String, "kind": pl.String,
     "relation": pl.String, "from_session": pl.Int64, "to_session": pl.Int64,
 }  # fmt: skip
@@ -77,9 +77,9 @@ def contaminated_days(
     if scope not in ("security", "sector", "any"):
         raise SpecificationError(f"scope={scope!r}: days have no campaign; choose 'security', 'sector' or 'any'.")
     symbols = market.first_rows.select("symbol")
-    hits = within_scope(placed(announcements, market, symbols, sector=sector), scope)
+    hits = within_scope(announcement_sessions(announcements, market, symbols, sector=sector), scope)
     return (
-        on_sessions(hits, market, near)
+        nearby_sessions(hits, market, near)
         .group_by("symbol", "date")
         .agg(
             pl.col("announcement_id").n_unique().cast(pl.Int64).alias("n_announcements"),
@@ -97,7 +97,9 @@ def within_scope(hits: pl.DataFrame, scope: Relation) -> pl.DataFrame:
     return hits.filter(pl.col("relation").is_in(order[: order.index(scope) + 1]))
 
 
-def placed(announcements: pl.DataFrame, market: Market, symbols: pl.DataFrame, *, sector: str) -> pl.DataFrame:
+def announcement_sessions(
+    announcements: pl.DataFrame, market: Market, symbols: pl.DataFrame, *, sector: str
+) -> pl.DataFrame:
     """Every announcement as it falls on the sessions of every security.
 
     Returns
@@ -110,11 +112,11 @@ def placed(announcements: pl.DataFrame, market: Market, symbols: pl.DataFrame, *
     if not isinstance(announcements, pl.DataFrame):
         raise DataError(f"announcements must be a polars frame, not {type(announcements).__name__}.")
     if announcements.is_empty():
-        return pl.DataFrame(schema=_PLACED)
+        return pl.DataFrame(schema=_SCHEMA)
     if {"symbol", "date"} <= set(announcements.columns):
-        rows = _own_rows(announcements, symbols)
+        rows = _rows_of_events(announcements, symbols)
     else:
-        rows = _related(
+        rows = _with_relation(
             align(announcements, market, symbols=symbols["symbol"].to_list()), announcements, market, sector
         )
     rows = rows.with_columns(
@@ -125,11 +127,11 @@ def placed(announcements: pl.DataFrame, market: Market, symbols: pl.DataFrame, *
     for day, session in (("_from", "from_session"), ("_to", "to_session")):
         rows = _session_on_or_after(rows, market, day, session)
     return rows.drop_nulls("from_session").with_columns(pl.col("to_session").fill_null(pl.col("from_session"))).select(
-        pl.col(name).cast(kind) for name, kind in _PLACED.items()
+        pl.col(name).cast(kind) for name, kind in _SCHEMA.items()
     )  # fmt: skip
 
 
-def on_sessions(hits: pl.DataFrame, market: Market, near: int) -> pl.DataFrame:
+def nearby_sessions(hits: pl.DataFrame, market: Market, near: int) -> pl.DataFrame:
     """One row per announcement, security and session up to `near` sessions away, with its ``session`` and ``date``."""
     if isinstance(near, bool) or not isinstance(near, int) or near < 0:
         raise SpecificationError(f"near={near!r}: give a number of sessions, 0 or more.")
@@ -142,7 +144,7 @@ def on_sessions(hits: pl.DataFrame, market: Market, near: int) -> pl.DataFrame:
     )
 
 
-def _own_rows(events: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
+def _rows_of_events(events: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
     """Events somebody has placed already: each names its own security."""
     if "announcement_id" not in events.columns and "event_id" not in events.columns:
         raise DataError("announcements has symbol and date, but neither announcement_id nor event_id to name a row by.")
@@ -162,7 +164,7 @@ def _own_rows(events: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _related(aligned: pl.DataFrame, announcements: pl.DataFrame, market: Market, sector: str) -> pl.DataFrame:
+def _with_relation(aligned: pl.DataFrame, announcements: pl.DataFrame, market: Market, sector: str) -> pl.DataFrame:
     """Say how near each announcement comes to each security."""
     securities = market.securities
     if sector not in securities.columns:
@@ -178,10 +180,10 @@ def _related(aligned: pl.DataFrame, announcements: pl.DataFrame, market: Market,
     sectors = named.join(securities.select("symbol", pl.col(sector).alias("_sector")), on="symbol", how="inner")
     own_sector = securities.select("symbol", pl.col(sector).alias("_sector"))
     frame = (
-        aligned.join(_marked(firms.unique(), "_named"), on=["announcement_id", "symbol"], how="left", validate="m:1")
+        aligned.join(_with_flag(firms.unique(), "_named"), on=["announcement_id", "symbol"], how="left", validate="m:1")
         .join(own_sector, on="symbol", how="left", validate="m:1")
         .join(
-            _marked(sectors.drop("symbol").drop_nulls().unique(), "_near"),
+            _with_flag(sectors.drop("symbol").drop_nulls().unique(), "_near"),
             on=["announcement_id", "_sector"],
             how="left",
             validate="m:1",
@@ -218,7 +220,7 @@ def _listings(securities: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([known, known.select(symbol="listing", listing="symbol")]).unique()
 
 
-def _marked(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+def _with_flag(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     return frame.with_columns(pl.lit(value=True).alias(name))
 
 

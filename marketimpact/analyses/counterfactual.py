@@ -103,9 +103,9 @@ def synthetic_control(
     Never a t from the residual variance. A donor with an event of its own whose windows overlap is
     left out. Abadie, Diamond and Hainmueller (2010).
     """
-    return _run(
+    return _run_events(
         events,
-        _Question(
+        _Settings(
             market,
             tuple(dict.fromkeys(donors)),
             lambda y, x, _: simplex_weights(y, x),
@@ -149,7 +149,7 @@ def matched_controls(
     """
     if n_matches < 1:
         raise SpecificationError(f"n_matches={n_matches}: match at least one control.")
-    place_of = _characteristics(characteristics, [*events["symbol"].unique(), *controls])
+    place_of = _scaled_characteristics(characteristics, [*events["symbol"].unique(), *controls])
 
     def nearest(_: Floats, __: Floats, names: Sequence[str]) -> Floats:
         own, *others = (place_of[name] for name in names)
@@ -159,9 +159,9 @@ def matched_controls(
         weights[order[:n_matches]] = 1.0 / min(n_matches, len(others))
         return weights
 
-    return _run(
+    return _run_events(
         events,
-        _Question(
+        _Settings(
             market,
             tuple(dict.fromkeys(controls)),
             nearest,
@@ -186,7 +186,7 @@ def simplex_weights(y: Floats, x: Floats) -> Floats:
     return np.asarray(found / found.sum())
 
 
-def _characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict[str, Floats]:
+def _scaled_characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict[str, Floats]:
     columns = [c for c in frame.columns if c != "symbol" and frame[c].dtype.is_numeric()]
     if "symbol" not in frame.columns or not columns:
         raise DataError("characteristics needs a column 'symbol' and at least one numeric column.")
@@ -203,7 +203,7 @@ def _characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict[str, F
 
 
 @dataclass(frozen=True, slots=True)
-class _Panel:
+class _DonorPanel:
     """Returns of one event's security and its donors on its own sessions, (T, 1 + J), first the estimation's."""
 
     names: list[str]
@@ -214,7 +214,7 @@ class _Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _Settings:
     """What is asked of every event."""
 
     market: Market
@@ -242,32 +242,32 @@ class _Question:
             )
 
 
-def _run(events: pl.DataFrame, question: _Question) -> Counterfactual:
+def _run_events(events: pl.DataFrame, question: _Settings) -> Counterfactual:
     placed, attrition = locate_day0(events, question.market)
     rows: dict[str, list[Any]] = {name: [] for name in _TABLES}
     for event in placed.iter_rows(named=True):
-        _one(event, placed, question, rows)
+        _add_event(event, placed, question, rows)
     frames = {name: pl.DataFrame(found, schema=_TABLES[name], orient="row") for name, found in rows.items()}
     frames["attrition"] = pl.concat([attrition, frames["attrition"]]).sort("event_id")
     return Counterfactual(**frames)
 
 
-def _one(event: dict[str, Any], placed: pl.DataFrame, question: _Question, rows: dict[str, list[Any]]) -> None:
+def _add_event(event: dict[str, Any], placed: pl.DataFrame, question: _Settings, rows: dict[str, list[Any]]) -> None:
     """Add one event's rows to every table."""
     name, weigh = event["event_id"], question.weigh
-    treated = _treated(event, placed, question.window)
-    panel, gone = _panel(event, question, [d for d in question.donors if d not in treated])
+    treated = _treated_securities(event, placed, question.window)
+    panel, gone = _donor_panel(event, question, [d for d in question.donors if d not in treated])
     gone += [(d, "has an event of its own in the window") for d in question.donors if d in treated]
     rows["left_out"] += [(name, donor, reason) for donor, reason in gone]
-    problem = _problem(panel, question.window)
+    problem = _attrition_reason(panel, question.window)
     if problem:
         rows["attrition"].append((name, *problem))
         return
     weights = weigh(panel.before[:, 0], panel.before[:, 1:], panel.names)
-    pre = _rms(panel.before[:, 0] - panel.before[:, 1:] @ weights)
+    pre = _root_mean_square(panel.before[:, 0] - panel.before[:, 1:] @ weights)
     own = panel.during[:, 0]
     expected = panel.during[:, 1:] @ weights
-    post, ratios = _rms(own - expected), _placebos(panel, weigh)
+    post, ratios = _root_mean_square(own - expected), _placebo_ratios(panel, weigh)
     ratio = post / pre if pre > 0 else np.nan
     p = (1 + int((ratios >= ratio).sum())) / (1 + len(ratios)) if len(ratios) and pre > 0 else None
     days = [d for d in range(len(own)) if not np.isnan(own[d])]
@@ -282,16 +282,18 @@ def _one(event: dict[str, Any], placed: pl.DataFrame, question: _Question, rows:
     )  # fmt: skip
 
 
-def _treated(event: dict[str, Any], placed: pl.DataFrame, window: tuple[int, int]) -> set[str]:
+def _treated_securities(event: dict[str, Any], placed: pl.DataFrame, window: tuple[int, int]) -> set[str]:
     """The event's security, and those with an event whose window overlaps or whose day 0 is the same date."""
     close = (pl.col("_day0") - event["_day0"]).abs() <= window[1] - window[0]
     near = placed.filter((pl.col("date") == event["date"]) | ((pl.col("mic") == event["mic"]) & close))
     return {event["symbol"], *near["symbol"]}
 
 
-def _panel(event: dict[str, Any], question: _Question, donors: Sequence[str]) -> tuple[_Panel, list[tuple[str, str]]]:
+def _donor_panel(
+    event: dict[str, Any], question: _Settings, donors: Sequence[str]
+) -> tuple[_DonorPanel, list[tuple[str, str]]]:
     """Returns on the event's own sessions, and the donors that lack some of them."""
-    wide = _wide(event, question, donors)
+    wide = _donor_returns(event, question, donors)
     before = wide.filter(pl.col("tau").is_between(*question.estimation)).drop_nulls("own")
     during = wide.filter(pl.col("tau").is_between(*question.window))
     needed = during.drop_nulls("own")
@@ -306,7 +308,7 @@ def _panel(event: dict[str, Any], question: _Question, donors: Sequence[str]) ->
         else:
             kept.append(donor)
     names = ["own", *kept]
-    panel = _Panel(
+    panel = _DonorPanel(
         [event["symbol"], *kept],
         before.drop_nulls(kept).select(names).to_numpy().astype(np.float64),
         during.select(names).to_numpy().astype(np.float64),
@@ -316,7 +318,7 @@ def _panel(event: dict[str, Any], question: _Question, donors: Sequence[str]) ->
     return panel, gone
 
 
-def _wide(event: dict[str, Any], question: _Question, donors: Sequence[str]) -> pl.DataFrame:
+def _donor_returns(event: dict[str, Any], question: _Settings, donors: Sequence[str]) -> pl.DataFrame:
     """``date, tau, own`` and one column per donor on the sessions of both windows."""
     panel, tau = question.market.panel, pl.col("tau")
     own = (
@@ -331,7 +333,7 @@ def _wide(event: dict[str, Any], question: _Question, donors: Sequence[str]) -> 
     return own.sort("tau")
 
 
-def _problem(panel: _Panel, window: tuple[int, int]) -> tuple[str, str] | None:
+def _attrition_reason(panel: _DonorPanel, window: tuple[int, int]) -> tuple[str, str] | None:
     if panel.before.shape[1] < 2:
         return "no_donors", "no donor has the sessions that are needed; see left_out"
     if len(panel.before) < MIN_OBSERVATIONS:
@@ -344,7 +346,7 @@ def _problem(panel: _Panel, window: tuple[int, int]) -> tuple[str, str] | None:
     return None
 
 
-def _placebos(panel: _Panel, weigh: Weigh) -> Floats:
+def _placebo_ratios(panel: _DonorPanel, weigh: Weigh) -> Floats:
     """Ratio of every donor, treated as if it had had the event, the other donors its donors; the treated is none."""
     ratios = []
     for j in range(1, panel.before.shape[1]):
@@ -352,11 +354,11 @@ def _placebos(panel: _Panel, weigh: Weigh) -> Floats:
         if not rest:
             break
         weights = weigh(panel.before[:, j], panel.before[:, rest], [panel.names[k] for k in (j, *rest)])
-        pre = _rms(panel.before[:, j] - panel.before[:, rest] @ weights)
-        post = _rms(panel.during[:, j] - panel.during[:, rest] @ weights)
+        pre = _root_mean_square(panel.before[:, j] - panel.before[:, rest] @ weights)
+        post = _root_mean_square(panel.during[:, j] - panel.during[:, rest] @ weights)
         ratios.append(post / pre if pre > 0 else np.inf)
     return np.array(ratios)
 
 
-def _rms(values: Floats) -> float:
+def _root_mean_square(values: Floats) -> float:
     return float(np.sqrt(np.nanmean(values**2)))

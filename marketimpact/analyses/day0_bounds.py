@@ -106,7 +106,7 @@ def day0_bounds(
     ('0981.HK', datetime.date(2024, 12, 23), datetime.date(2024, 12, 27), 3)
     """
     window = check_window(window, "window")
-    every = _every_day(events, market)
+    every = _admissible_days(events, market)
     result = study.run(every.drop("_event", "_close"), market)
     days = every.join(result.car(*window).select("event_id", "car", "p"), on="event_id", how="left", validate="1:1")
     days = days.with_columns((pl.col("date") == pl.col("_aligned")).fill_null(value=True).alias("_chosen"))
@@ -123,7 +123,7 @@ def day0_bounds(
         caar=_group_table(result, window, aligned, cases, test),
         n_combinations=n_combinations,
         tested_all=n_combinations <= MAX_COMBINATIONS,
-        attrition=_unusable(result, days),
+        attrition=_attrition(result, days),
     )
 
 
@@ -136,7 +136,7 @@ class _Case:
     count: int
 
 
-def _every_day(events: pl.DataFrame, market: Market) -> pl.DataFrame:
+def _admissible_days(events: pl.DataFrame, market: Market) -> pl.DataFrame:
     """One row per event and admissible day 0, with an event_id of its own; unplaced events keep one row."""
     lacking = {"announcement_id", "date", "day0_earliest", "day0_latest"}.difference(events.columns)
     if lacking:
@@ -186,7 +186,7 @@ def _first_after(closes: NDArray[np.int64], time: np.int64 | None) -> int:
     return 0 if time is None else min(int(np.searchsorted(closes, time, side="right")), len(closes) - 1)
 
 
-def _extreme(cases: list[list[_Case]], sign: int, start: float) -> list[str]:
+def _extreme_ids(cases: list[list[_Case]], sign: int, start: float) -> list[str]:
     """Ids of the events that make the mean CAR largest (`sign` 1) or smallest (-1), one case per announcement.
 
     A mean is a ratio, since a case may lack a CAR: Dinkelbach's iteration, which is exact and ends after
@@ -222,7 +222,9 @@ def _group_table(
         test = result.where(pl.col("event_id").is_in(aligned)).test(*window)["test"][0]
     rows = [ask("as aligned", aligned, test)]
     start = float(rows[0]["caar"][0])
-    rows += [ask(f"{word} CAAR", _extreme(cases, sign, start), test) for word, sign in (("lowest", -1), ("highest", 1))]
+    rows += [
+        ask(f"{word} CAAR", _extreme_ids(cases, sign, start), test) for word, sign in (("lowest", -1), ("highest", 1))
+    ]
     if prod(len(one) for one in cases) <= MAX_COMBINATIONS:
         each = [ask("", [i for case in one for i in case.ids], test) for one in product(*cases)]
         told = pl.concat(each).filter(pl.col("p_value").is_not_nan()).sort("p_value", maintain_order=True)
@@ -262,7 +264,7 @@ def _event_table(days: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(note.replace("", None).alias("note")).drop("_one_sided").sort("event_id")
 
 
-def _unusable(result: StudyResult, days: pl.DataFrame) -> pl.DataFrame:
+def _attrition(result: StudyResult, days: pl.DataFrame) -> pl.DataFrame:
     """Events without a CAR on any admissible day, with the reason on the aligned one where there is one."""
     nowhere = days.group_by("_event").agg(pl.col("car").count().alias("n")).filter(pl.col("n") == 0)
     why = result.attrition.join(

@@ -22,7 +22,7 @@ __all__ = ["dollar_effect"]
 
 #: An exchange rate this many days old still counts; currency markets have holidays of their own.
 RATE_AGE = "5d"
-_GROUPS = {
+_GROUP_SCHEMA = {
     "effect": pl.Float64, "se": pl.Float64, "low": pl.Float64, "high": pl.Float64, "mde": pl.Float64,
     "market_value": pl.Float64, "currency": pl.String, "n_events": pl.Int64, "n_valued": pl.Int64, "note": pl.String,
 }  # fmt: skip
@@ -90,7 +90,7 @@ def dollar_effect(
         raise SpecificationError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
     if by is not None and by not in result.events.columns:
         raise SpecificationError(f"by={by!r} is no column of the events: {', '.join(result.events.columns)}.")
-    each = _valued(result, first, last, shares, rates, currency)
+    each = _event_effects(result, first, last, shares, rates, currency)
     tail = 0.5 + level / 2.0
     if by is None:
         quantile = pl.Series(scipy.special.stdtrit(each["df"].to_numpy().astype(float), tail))
@@ -104,10 +104,10 @@ def dollar_effect(
             "event_id", "symbol", "date", "price_date", "price", "shares", "rate", "market_value", "car",
             "effect", "se", "low", "high", "mde", "currency", "note",
         )  # fmt: skip
-    return _sums(result, each, first, last, by, currency, float(scipy.special.ndtri(tail)))
+    return _group_effects(result, each, first, last, by, currency, float(scipy.special.ndtri(tail)))
 
 
-def _valued(  # noqa: PLR0917  # what is asked, and what it takes to answer
+def _event_effects(  # noqa: PLR0917  # what is asked, and what it takes to answer
     result: StudyResult,
     first: int,
     last: int,
@@ -202,7 +202,7 @@ def _with_rate(frame: pl.DataFrame, rates: pl.DataFrame | str | Path | None, cur
     return joined.sort("_order").with_columns(pl.when(home).then(1.0).otherwise(pl.col("rate")).alias("rate"))
 
 
-def _sums(  # noqa: PLR0917
+def _group_effects(  # noqa: PLR0917
     result: StudyResult, each: pl.DataFrame, first: int, last: int, by: str, currency: str, quantile: float
 ) -> pl.DataFrame:
     """Effects of every group, with the correlation of its members' abnormal returns."""
@@ -220,7 +220,7 @@ def _sums(  # noqa: PLR0917
         own = held.select(pl.col("_group").eq_missing(pl.lit(value, dtype=held.schema["_group"])))["_group"].to_numpy()
         valued = own & held["effect"].is_not_null().to_numpy()
         members = held.filter(valued)
-        _refuse_twice(members, by, value)
+        _check_dual_listings(members, by, value)
         v = members["market_value"].to_numpy()
         index = np.flatnonzero(valued)
         variance = float(v @ covariance[np.ix_(index, index)] @ v) if len(index) else np.nan
@@ -232,10 +232,10 @@ def _sums(  # noqa: PLR0917
             band = (effect - quantile * se, effect + quantile * se, float(minimum_detectable_effect(se, np.inf)))
         note = f"{n - len(index)} of {n} events could not be valued" if len(index) < n else None
         rows.append((value, effect, se, *band, float(v.sum()) if len(index) else None, currency, n, len(index), note))
-    return pl.DataFrame(rows, schema={by: result.events.schema[by], **_GROUPS}, orient="row")
+    return pl.DataFrame(rows, schema={by: result.events.schema[by], **_GROUP_SCHEMA}, orient="row")
 
 
-def _refuse_twice(members: pl.DataFrame, by: str, value: object) -> None:
+def _check_dual_listings(members: pl.DataFrame, by: str, value: object) -> None:
     """Two listings of a firm are one market value."""
     twice = members.filter(pl.col("symbol").n_unique().over("_firm", "_cluster") > 1)
     if twice.height:

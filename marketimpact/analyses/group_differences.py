@@ -32,7 +32,7 @@ MIN_PATTERNS = 6
 VARIANCE_LEVEL = 0.05
 #: All sign patterns are used up to this many announcements.
 MOST_SIGNS = 16
-_TESTS = {
+_SCHEMA = {
     "test": pl.String, "null": pl.String, "estimate": pl.Float64, "se": pl.Float64, "statistic": pl.Float64,
     "df": pl.Float64, "p_value": pl.Float64, "mde": pl.Float64, "n_announcements": pl.Int64,
     "valid": pl.Boolean, "note": pl.String,
@@ -40,7 +40,7 @@ _TESTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Panel:
+class _GroupCars:
     """CARs of group portfolios, (G, K) by announcement and group, and their (G K, G K) covariance."""
 
     announcements: list[str]
@@ -86,7 +86,7 @@ def differences(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, 
     Null: both groups have the same expected abnormal return. One announcement cannot tell a difference caused
     by it from another shock of that day which hits the groups differently.
     """
-    panel = _panel(result, [long, short], first, last)
+    panel = _group_cars(result, [long, short], first, last)
     rows = np.arange(len(panel.announcements))
     se = np.sqrt(_contrast_variance(panel, np.array([1.0, -1.0]), rows))
     gap = panel.car[:, 0] - panel.car[:, 1]
@@ -130,7 +130,7 @@ def difference(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, l
         that (chi-squared at 5%); *date_means_t*, t(G-1), and *sign_flip*, all sign patterns, take it from
         the spread over announcements and hold with at least five and six of them whose windows lie apart.
     """
-    panel = _panel(result, [long, short], first, last)
+    panel = _group_cars(result, [long, short], first, last)
     gap = panel.car[:, 0] - panel.car[:, 1]
     return _mean_tests(
         gap, np.sqrt(_mean_covariance(panel, np.array([[1.0, -1.0]]))[0, 0]), panel, "both groups react alike"
@@ -170,7 +170,7 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
     values = result.events[by].drop_nulls().unique().sort().to_list()
     if len(values) < 2:
         raise SpecificationError(f"{by!r} has {len(values)} group{'s' * (len(values) != 1)}; equality needs two.")
-    panel = _panel(result, [pl.col(by) == value for value in values], first, last, names=values)
+    panel = _group_cars(result, [pl.col(by) == value for value in values], first, last, names=values)
     contrast = np.column_stack([-np.ones(len(values) - 1), np.eye(len(values) - 1)])
     means = panel.car.mean(axis=0)
     spread = float(means.max() - means.min())
@@ -187,16 +187,16 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
          f"F({k}, {df}); assumes that the announcements did not raise the variance; {note}"),
         _hotelling(panel.car @ contrast.T, null, spread, panel, note),
     ]  # fmt: skip
-    return pl.DataFrame(rows, schema=_TESTS, orient="row").sort("valid", descending=True, maintain_order=True)
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row").sort("valid", descending=True, maintain_order=True)
 
 
-def _panel(
+def _group_cars(
     result: StudyResult,
     conditions: Sequence[pl.Expr],
     first: int,
     last: int,
     names: Sequence[object] = ("long", "short"),
-) -> _Panel:
+) -> _GroupCars:
     """Portfolios of every group under every announcement that hit all of them."""
     values = result.estimation
     columns = slice(first - values.windows.event[0], last - values.windows.event[0] + 1)
@@ -222,7 +222,7 @@ def _panel(
             "looks at every security under every announcement."
         )
     rows = [np.flatnonzero(m & (labels == label)) for label in every for m in met]
-    car, se, df, covariance = _portfolios(result, rows, (first, last))
+    car, se, df, covariance = _group_portfolios(result, rows, (first, last))
     shape = (len(every), len(met))
     # an announcement one of whose portfolios cannot be estimated tells nothing of the others' difference
     whole = np.isfinite(se.reshape(shape)).all(axis=1)
@@ -235,7 +235,7 @@ def _panel(
     kept = np.flatnonzero(whole)
     windows = (values.dates[np.concatenate(rows[k * len(met) : (k + 1) * len(met)])][:, columns] for k in kept)
     days = [np.unique(dates[dates != NO_DAY]) for dates in windows]
-    return _Panel(
+    return _GroupCars(
         announcements=[every[k] for k in kept],
         dates=[values.events["date"][int(rows[k * len(met)][0])] for k in kept],
         members=np.array([len(r) for r in rows], dtype=np.int64).reshape(shape)[whole],
@@ -248,7 +248,7 @@ def _panel(
     )
 
 
-def _portfolios(
+def _group_portfolios(
     result: StudyResult, rows: Sequence[Ints], window: tuple[int, int]
 ) -> tuple[Floats, Floats, Ints, Floats]:
     """CAR, standard error and degrees of freedom of each equal-weighted group, and the groups' covariance.
@@ -277,21 +277,21 @@ def _portfolios(
     return weight @ made.car, own, df, covariance
 
 
-def _contrast_variance(panel: _Panel, weights: Floats, rows: Ints) -> Floats:
+def _contrast_variance(panel: _GroupCars, weights: Floats, rows: Ints) -> Floats:
     """Variance of a contrast within each announcement, (G,)."""
     k = len(weights)
     blocks = [panel.covariance[row * k : (row + 1) * k, row * k : (row + 1) * k] for row in rows.tolist()]
     return np.array([max(float(weights @ block @ weights), 0.0) for block in blocks])
 
 
-def _mean_covariance(panel: _Panel, contrast: Floats) -> Floats:
+def _mean_covariance(panel: _GroupCars, contrast: Floats) -> Floats:
     """Covariance of contrasts of the groups' means over announcements, windows that overlap included."""
     g = len(panel.car)
     spread = np.tile(contrast, g) / g
     return np.asarray(spread @ panel.covariance @ spread.T)
 
 
-def _mean_tests(gap: Floats, se: float, panel: _Panel, null: str) -> pl.DataFrame:
+def _mean_tests(gap: Floats, se: float, panel: _GroupCars, null: str) -> pl.DataFrame:
     """A mean over announcements against zero, in three ways."""
     g, mean = len(gap), float(gap.mean())
     apart = "" if not panel.overlapping else "does not hold: windows of announcements have days in common"
@@ -311,10 +311,10 @@ def _mean_tests(gap: Floats, se: float, panel: _Panel, null: str) -> pl.DataFram
     rows.append(("date_means_t", null, mean, spread, t, float(g - 1), p, mde, g, not few, few or None))
     few = f"does not hold: needs {MIN_PATTERNS} announcements, here are {g}" if g < MIN_PATTERNS else apart
     rows.append(("sign_flip", null, mean, None, t, None, _sign_flip(gap), None, g, not few, few or None))
-    return pl.DataFrame(rows, schema=_TESTS, orient="row").sort("valid", descending=True, maintain_order=True)
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row").sort("valid", descending=True, maintain_order=True)
 
 
-def _variance_rose(gap: Floats, panel: _Panel) -> str:
+def _variance_rose(gap: Floats, panel: _GroupCars) -> str:
     """Why the forecast errors do not hold where differences scatter more than these say; empty where they may."""
     g = len(gap)
     if g < MIN_DATES:
@@ -340,7 +340,7 @@ def _sign_flip(gap: Floats) -> float:
     return float((extra + (drawn >= abs(gap.sum()) * (1.0 - 1e-12)).sum()) / (extra + len(patterns)))
 
 
-def _hotelling(gaps: Floats, null: str, spread: float, panel: _Panel, note: str) -> tuple[object, ...]:
+def _hotelling(gaps: Floats, null: str, spread: float, panel: _GroupCars, note: str) -> tuple[object, ...]:
     """Hotelling's T-squared of the differences between groups, over announcements."""
     g, k = gaps.shape
     if g <= k:
@@ -359,7 +359,7 @@ def _hotelling(gaps: Floats, null: str, spread: float, panel: _Panel, note: str)
     return ("hotelling", null, spread, None, f, float(g - k), p, None, g, not why_not, told)
 
 
-def _caveats(panel: _Panel, without: int) -> str:
+def _caveats(panel: _GroupCars, without: int) -> str:
     parts = []
     if panel.left_out:
         parts.append(f"{panel.left_out} announcements that did not hit every group are left out")

@@ -88,7 +88,7 @@ def mirror(
     )
     rows = []
     for key, part in means.group_by("side", *([by] if by else []), maintain_order=True):
-        rows += _reflected(key, part, pair, doubts)
+        rows += _side_rows(key, part, pair, doubts)
     kinds: dict[str, pl.DataType | type[pl.DataType]] = {"side": pl.String, **({by: means.schema[by]} if by else {})}
     numbers = dict.fromkeys(("mean_car", "se", "t", "df", "p", "mde"), pl.Float64)
     counts = {"n_clusters": pl.Int64, "n_events": pl.Int64, "note": pl.String}
@@ -111,7 +111,7 @@ def _overlapping(result: StudyResult, frame: pl.DataFrame, window: tuple[int, in
     return taken["_day"].n_unique() < taken.height
 
 
-def _reflected(
+def _side_rows(
     key: Sequence[object], part: pl.DataFrame, pair: tuple[str, str], doubts: Sequence[str]
 ) -> list[tuple[object, ...]]:
     """Rows of one side: the mean under each jurisdiction's steps, and their difference where there are both."""
@@ -125,14 +125,14 @@ def _reflected(
                 note = f"only {g} cluster{'s' * (g > 1)}; at least {MIN_CLUSTERS} are needed"
             if len(own) == len(part):
                 note = "no steps by the other side to compare with" + (f"; {note}" if note else "")
-            rows.append((*key, who, *_mean_of(values), g, int(own["n"].sum()), note))
+            rows.append((*key, who, *_mean_test(values), g, int(own["n"].sum()), note))
     if all(len(own) for own in found):
-        rows.append((*key, " - ".join(pair), *_welch(*(own["car"].to_numpy() for own in found)), len(part),
-                     int(part["n"].sum()), _doubts(found, doubts)))  # fmt: skip
+        rows.append((*key, " - ".join(pair), *_welch_test(*(own["car"].to_numpy() for own in found)), len(part),
+                     int(part["n"].sum()), _difference_note(found, doubts)))  # fmt: skip
     return rows
 
 
-def _mean_of(values: NDArray[np.float64]) -> tuple[float | None, ...]:
+def _mean_test(values: NDArray[np.float64]) -> tuple[float | None, ...]:
     """Mean, standard error, t, degrees of freedom, p and detectable effect of values that are draws of their own."""
     g, mean = len(values), float(values.mean())
     if g < 2:
@@ -149,7 +149,7 @@ def _mean_of(values: NDArray[np.float64]) -> tuple[float | None, ...]:
     )
 
 
-def _welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float | None, ...]:
+def _welch_test(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float | None, ...]:
     """The same for the difference of two means, Welch's t."""
     gap = float(a.mean() - b.mean())
     if min(len(a), len(b)) < 2:
@@ -167,7 +167,7 @@ def _welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float | None
     )
 
 
-def _doubts(found: Sequence[pl.DataFrame], doubts: Sequence[str]) -> str | None:
+def _difference_note(found: Sequence[pl.DataFrame], doubts: Sequence[str]) -> str | None:
     parts = []
     if min(map(len, found)) < MIN_CLUSTERS:
         parts.append(f"fewer than {MIN_CLUSTERS} clusters on one side")

@@ -19,10 +19,10 @@ from marketimpact.study.result import StudyResult
 __all__ = ["placebo_dates", "placebo_firms"]
 
 #: With fewer admissible dates or firms than this a note says so.
-FEW = 100
+FEW_CHOICES = 100
 #: Moved events estimated at once, so that memory stays bounded.
-BATCH = 20_000
-_COLUMNS = {
+BATCH_EVENTS = 20_000
+_SCHEMA = {
     "statistic": pl.String, "observed": pl.Float64, "low": pl.Float64, "high": pl.Float64, "p_value": pl.Float64,
     "draws": pl.Int64, "admissible": pl.Int64, "note": pl.String,
 }  # fmt: skip
@@ -88,12 +88,12 @@ def placebo_dates(
     >>> mi.placebo_dates(mi.EventStudy(), mi.align(h20, market), market, draws=99)["statistic"].to_list()
     ['caar', 'mean_scar', 't_scar']
     """
-    result = _ran(study, events, market, "placebo_dates")
+    result = _run_study(study, events, market, "placebo_dates")
     observed = _statistics(result.car(*window), 1, np.zeros(result.events.height, dtype=np.int64))
     held = result.events
     if held.is_empty():
         raise SpecificationError("No event is usable, so there is nothing to move; see the attrition of study.run.")
-    places = _Places.of(result, market, avoid, window)
+    places = _AdmissibleDates.of(result, market, avoid, window)
     clusters = _clusters(held)
     moves = {name: places.moves(np.flatnonzero(clusters == name)) for name in np.unique(clusters)}
     stuck = [str(name) for name, found in moves.items() if not len(found)]
@@ -107,10 +107,10 @@ def placebo_dates(
     shift = np.empty((draws, held.height), dtype=np.int64)
     for name, found in moves.items():
         shift[:, clusters == name] = rng.choice(found, size=(draws, 1))
-    drawn = _moved(study, held, market, places, shift, window)
+    drawn = _placebo_statistics(study, held, market, places, shift, window)
     fewest = min(map(len, moves.values()))
-    note = f"only {fewest} admissible dates for one campaign" if fewest < FEW else None
-    return _table(observed[0], drawn, fewest, note)
+    note = f"only {fewest} admissible dates for one campaign" if fewest < FEW_CHOICES else None
+    return _result_frame(observed[0], drawn, fewest, note)
 
 
 def placebo_firms(
@@ -162,28 +162,28 @@ def placebo_firms(
     lacking = [c for c in within if c not in market.securities.columns]
     if lacking:
         raise SpecificationError(f"within: the securities have no column {', '.join(map(repr, lacking))}.")
-    result = _ran(study, events, market, "placebo_firms")
-    hit, stand_ins = _alike(result, market, within)
-    _demand_stand_ins(hit, stand_ins, within)
+    result = _run_study(study, events, market, "placebo_firms")
+    hit, stand_ins = _find_stand_ins(result, market, within)
+    _check_stand_ins(hit, stand_ins, within)
     placebo = study.run(
         stand_ins.select(pl.col("stand_in").alias("event_id"), pl.col("other").alias("symbol"), "date"), market
     )
     usable = placebo.car(*window).drop_nulls("car").select("event_id", "car", "scar")
     spare = stand_ins.join(usable, left_on="stand_in", right_on="event_id", how="inner", validate="1:1")
-    _demand_stand_ins(hit, spare, within)
+    _check_stand_ins(hit, spare, within)
     seen = result.car(*window)
     mine = hit.select("event_id", "_group").join(
         seen.drop_nulls("car").select("event_id", "car", "scar"), on="event_id", how="inner", validate="1:1",
         maintain_order="left",
     )  # fmt: skip
     observed = _statistics(seen, 1, np.zeros(hit.height, dtype=np.int64))
-    drawn = _groups_drawn(mine, spare.sort("_group", "stand_in"), draws, np.random.default_rng(seed))
+    drawn = _draw_firms(mine, spare.sort("_group", "stand_in"), draws, np.random.default_rng(seed))
     fewest = int(spare.group_by("_group").len()["len"].min())  # type: ignore[arg-type]
-    note = f"only {fewest} firms to stand in for one event" if fewest < FEW else None
-    return _table(observed[0], drawn, fewest, note, around_draws=True)
+    note = f"only {fewest} firms to stand in for one event" if fewest < FEW_CHOICES else None
+    return _result_frame(observed[0], drawn, fewest, note, around_draws=True)
 
 
-def _ran(study: object, events: pl.DataFrame, market: Market, asked: str) -> StudyResult:
+def _run_study(study: object, events: pl.DataFrame, market: Market, asked: str) -> StudyResult:
     """The study as it stands, from which `asked` starts."""
     if not isinstance(study, EventStudy):
         given = "the result of a study" if isinstance(study, StudyResult) else f"a {type(study).__name__}"
@@ -194,7 +194,7 @@ def _ran(study: object, events: pl.DataFrame, market: Market, asked: str) -> Stu
     return study.run(events, market)
 
 
-def _alike(result: StudyResult, market: Market, within: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _find_stand_ins(result: StudyResult, market: Market, within: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The events with their `_group` (announcement, date and kind of firm), and the other firms of every group."""
     like = [pl.col(c).alias(f"_{c}") for c in within]
     homes = market.securities.select("symbol", *like)
@@ -213,7 +213,7 @@ def _alike(result: StudyResult, market: Market, within: Sequence[str]) -> tuple[
     return hit, stand_ins
 
 
-def _demand_stand_ins(hit: pl.DataFrame, found: pl.DataFrame, within: Sequence[str]) -> None:
+def _check_stand_ins(hit: pl.DataFrame, found: pl.DataFrame, within: Sequence[str]) -> None:
     alone = hit.join(found, on="_group", how="anti")["event_id"].to_list()
     if alone:
         raise SpecificationError(
@@ -223,7 +223,7 @@ def _demand_stand_ins(hit: pl.DataFrame, found: pl.DataFrame, within: Sequence[s
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
+class _AdmissibleDates:
     """Where events can go: per event its row in the panel, its first usable session, and clear sessions."""
 
     day0: Ints
@@ -233,7 +233,9 @@ class _Places:
     clear: list[np.ndarray]
 
     @classmethod
-    def of(cls, result: StudyResult, market: Market, avoid: pl.DataFrame | None, window: tuple[int, int]) -> _Places:
+    def of(
+        cls, result: StudyResult, market: Market, avoid: pl.DataFrame | None, window: tuple[int, int]
+    ) -> _AdmissibleDates:
         """Sessions with a return and an estimation window before, whose window holds no date to avoid."""
         location, windows = result.estimation.location, result.estimation.windows
         first_row, n = location.first_row, location.n_sessions
@@ -267,24 +269,31 @@ def _clusters(events: pl.DataFrame) -> np.ndarray:
     return events.select(label.alias("_")).to_series().to_numpy()
 
 
-def _moved(  # noqa: PLR0917  # what a study needs, and where to
-    study: EventStudy, events: pl.DataFrame, market: Market, places: _Places, shift: Ints, window: tuple[int, int]
+def _placebo_statistics(  # noqa: PLR0917  # what a study needs, and where to
+    study: EventStudy,
+    events: pl.DataFrame,
+    market: Market,
+    places: _AdmissibleDates,
+    shift: Ints,
+    window: tuple[int, int],
 ) -> Floats:
     """Statistics of every draw, (B, 3), estimated anew in batches."""
-    step = max(1, BATCH // events.height)
+    step = max(1, BATCH_EVENTS // events.height)
     parts = []
     starts = range(0, len(shift), step)
     with bar(None, "Placebo dates", len(starts), patience=PATIENCE) as done:
         for start in starts:
             moves = shift[start : start + step]
-            batch = _placed(events, market, places, moves, start)
+            batch = _moved_events(events, market, places, moves, start)
             car = study.run(batch, market, progress=False).car(*window)
             parts.append(_statistics(car, len(moves), car["_draw"].to_numpy()))
             done()
     return np.concatenate(parts)
 
 
-def _placed(events: pl.DataFrame, market: Market, places: _Places, moves: Ints, start: int) -> pl.DataFrame:
+def _moved_events(
+    events: pl.DataFrame, market: Market, places: _AdmissibleDates, moves: Ints, start: int
+) -> pl.DataFrame:
     """The events of some draws, (draws, N) `moves`, the first of which is number `start`."""
     rows = places.first_row[None, :] + places.day0[None, :] + moves
     return pl.DataFrame(
@@ -313,7 +322,7 @@ def _moments(draw: Ints, car: Floats, scar: Floats, n_draws: int) -> Floats:
     return np.column_stack([mean, mean_scar, t])
 
 
-def _groups_drawn(mine: pl.DataFrame, spare: pl.DataFrame, draws: int, rng: np.random.Generator) -> Floats:
+def _draw_firms(mine: pl.DataFrame, spare: pl.DataFrame, draws: int, rng: np.random.Generator) -> Floats:
     """Statistics of random firms in place of those hit, (B, 3).
 
     Of every group as many as were hit are drawn without putting back, from those hit and those that were not: under
@@ -330,7 +339,7 @@ def _groups_drawn(mine: pl.DataFrame, spare: pl.DataFrame, draws: int, rng: np.r
     return _moments(draw, car[every.ravel()], scar[every.ravel()], draws)
 
 
-def _table(
+def _result_frame(
     observed: Floats, drawn: Floats, admissible: int, note: str | None, *, around_draws: bool = False
 ) -> pl.DataFrame:
     """p-values by distance from zero, or from the mean of what was drawn and what was seen."""
@@ -349,4 +358,4 @@ def _table(
         p = (1 + int((np.abs(values - centre) >= far).sum())) / (1 + len(values))
         low, high = np.quantile(values, [0.025, 0.975])
         rows.append((name, seen, float(low), float(high), p, len(values), admissible, note))
-    return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row")

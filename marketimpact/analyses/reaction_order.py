@@ -68,8 +68,8 @@ def reaction_order(
         result.market.first_rows.select("symbol", "mic"), on="symbol", how="left", validate="m:1", maintain_order="left"
     )
     markets = listed.group_by(_KEYS).agg(pl.col("date").mode().min().alias("session"))
-    timed = _first_trades(markets, _moments(events), result.market.sessions)
-    found = timed.join(_tested(result, listed, window, test), on=_KEYS, how="left", validate="1:1")
+    timed = _first_trades(markets, _announcement_times(events), result.market.sessions)
+    found = timed.join(_market_tests(result, listed, window, test), on=_KEYS, how="left", validate="1:1")
     rank = pl.col("reacts_at").rank("min").over("announcement_id").cast(pl.Int64)
     ordered = found.with_columns(rank.alias("order")).sort(
         "announcement_id", "reacts_at", "reacts_earliest", "reacts_latest", "closes_at", "mic", nulls_last=True
@@ -87,7 +87,7 @@ def reaction_order(
     return ordered.select(*columns, "n_events", "caar", "se", "statistic", "p_value", "mde", "valid", "note")
 
 
-def _moments(events: pl.DataFrame) -> pl.DataFrame:
+def _announcement_times(events: pl.DataFrame) -> pl.DataFrame:
     """``announcement_id, instant, earliest, latest``; the instant is null where only the date is known."""
     bounds = [c for c in ("not_before", "not_after") if c not in events.columns]
     facts = (
@@ -123,7 +123,7 @@ def _first_trades(markets: pl.DataFrame, moments: pl.DataFrame, sessions: pl.Dat
     return frame.join(closes, on=["mic", "session"], how="left", validate="m:1")
 
 
-def _tested(result: StudyResult, listed: pl.DataFrame, window: tuple[int, int], test: str) -> pl.DataFrame:
+def _market_tests(result: StudyResult, listed: pl.DataFrame, window: tuple[int, int], test: str) -> pl.DataFrame:
     """One row per announcement and market: what `test` says of its events."""
     rows = []
     for key, part in listed.partition_by(_KEYS, as_dict=True, maintain_order=True).items():

@@ -79,7 +79,7 @@ def run_up(
     windows = {"run-up": before, "effect": effect, "sum": (before[0], effect[1])}
     tables = {part: result.test(*window, tests=tests) for part, window in windows.items()}
     if tests is None:
-        tables = _one_test(tables)
+        tables = _common_test(tables)
     rows = []
     for part, table in tables.items():
         first, last = windows[part]
@@ -143,26 +143,26 @@ def day0_sensitivity(
         raise SpecificationError(f"shifts={shifts!r}: give whole numbers of sessions, such as (-1, 0, 1).")
     tables = {str(shift): result.test(first + shift, last + shift, tests=tests) for shift in shifts}
     if tests is None:
-        tables = _one_test(tables)
+        tables = _common_test(tables)
     return pl.concat(
         tables[str(shift)].select(
             pl.lit(shift).cast(pl.Int64).alias("shift"),
             pl.lit(first + shift).cast(pl.Int64).alias("first"),
             pl.lit(last + shift).cast(pl.Int64).alias("last"),
-            *_effect(result, first + shift, last + shift),
+            *_mean_effect(result, first + shift, last + shift),
             *_TEST_COLUMNS,
         )
         for shift in shifts
     )
 
 
-def _effect(result: StudyResult, first: int, last: int) -> list[pl.Expr]:
+def _mean_effect(result: StudyResult, first: int, last: int) -> list[pl.Expr]:
     """The mean CAR of a window, and what could have been seen."""
     path = result.caar(first, last).row(-1, named=True)
     return [pl.lit(path[c], dtype=pl.Float64).alias(c) for c in ("caar", "mde")]
 
 
-def _one_test(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+def _common_test(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """The first default test that holds in every table; else the first row of each."""
     held = [set(table.filter("valid")["test"]) for table in tables.values()]
     names = [test.name for test in DEFAULT_TESTS if all(test.name in one for one in held)]

@@ -59,7 +59,7 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
         raise SpecificationError("This result is of abnormal volatility already.")
     if values.residuals.shape[1] != values.windows.estimation[1] - values.windows.estimation[0] + 1:
         raise SpecificationError(f"abnormal_volatility needs one estimation window; {result.model.name} has two.")
-    market = _market_of(result)
+    market = _market_of_events(result)
     windows = EstimationSettings(values.windows.estimation, values.windows.event, values.windows.min_observations)
     events = result.events.rename({"symbol": "security"}).with_columns(pl.col("event_id").alias("symbol"))
     events = events.drop(c for c in ("mic", "date_given", "align_reason", "align_detail") if c in events.columns)
@@ -77,9 +77,9 @@ def _record(of_source: Callable[[], Mapping[str, str]]) -> dict[str, str]:
     return {**of_source(), "derived": "abnormal volatility"}
 
 
-def _market_of(result: StudyResult) -> Market:
+def _market_of_events(result: StudyResult) -> Market:
     """A market in which every event is a security on an exchange of its own."""
-    panel = _panel_of(result)
+    panel = _log_variance_panel(result)
     mics = result.market.first_rows.select(pl.col("symbol").alias("security"), "mic")
     own = result.events.select(pl.col("event_id").alias("event"), pl.col("symbol").alias("security"))
     clocks = own.join(mics, on="security", how="left", validate="m:1").join(
@@ -102,7 +102,7 @@ def _market_of(result: StudyResult) -> Market:
     )
 
 
-def _panel_of(result: StudyResult) -> pl.DataFrame:
+def _log_variance_panel(result: StudyResult) -> pl.DataFrame:
     """One row per event and session from the first of the estimation window to the last of the event window."""
     values = result.estimation
     residual = values.residuals / values.fit.sigma[:, None]

@@ -10,6 +10,7 @@ import polars as pl
 import scipy
 
 from marketimpact.display import charts
+from marketimpact.display.formats import SIMULATED_TABLE
 from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import Alternative, SignificanceTest
@@ -18,7 +19,6 @@ from marketimpact.study.summary import SHOWN_WITH_TESTS, as_lines, headline_wind
 
 __all__ = ["Plot", "Show", "as_html"]
 
-SIMULATED = "SIMULATED PRICES: invented returns with known effects; nothing here is about the firms."
 #: What a reader should know of the columns, where a frame has them.
 WHAT = {
     "valid": "valid: whether the test keeps its size for these events, given shared days and a raised variance.",
@@ -85,7 +85,7 @@ class Show:
         if strangers := [name for name in columns if name not in frame.columns]:
             raise SpecificationError(f"columns={strangers}: the frame has {', '.join(frame.columns)}.")
         shown = tuple(columns or frame.columns)
-        said = [SIMULATED] if self._result.market.simulated else []
+        said = [SIMULATED_TABLE] if self._result.market.simulated else []
         return Table(
             frame,
             title,

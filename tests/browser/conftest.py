@@ -25,7 +25,7 @@ def address(tmp_path_factory) -> str:
     curve = plan.curve(answer, mi.SamplePrices())
     path = tmp_path_factory.mktemp("browser") / "report.html"
     return report.write_report(
-        result, path, group="group", chronology=answer.chronology, curve=curve.found, joint=curve.joint
+        result, path, group="group", chronology=answer.chronology, curve=curve.curve, joint=curve.joint
     ).as_uri()
 
 

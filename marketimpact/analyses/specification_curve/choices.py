@@ -49,18 +49,18 @@ def check_choices(
 ) -> Choices:
     """Choices with a name each, or a SpecificationError that says what is wrong with them."""
     found = select_tests(tests)
-    _distinct([test.name for test in found], "tests")
+    _check_distinct([test.name for test in found], "tests")
     return Choices(
-        models=_models(models),
-        estimation_windows=_windows(estimation_windows, "estimation_windows"),
-        event_windows=_windows(event_windows, "event_windows"),
-        benchmarks=_markets(market, benchmarks),
-        filters=_conditions({"all": pl.lit(value=True)} if filters is None else filters, events),
+        models=_check_models(models),
+        estimation_windows=_check_windows(estimation_windows, "estimation_windows"),
+        event_windows=_check_windows(event_windows, "event_windows"),
+        benchmarks=_check_benchmarks(market, benchmarks),
+        filters=_check_filters({"all": pl.lit(value=True)} if filters is None else filters, events),
         tests=found,
     )
 
 
-def _models(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
+def _check_models(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
     given = list(models.values()) if isinstance(models, Mapping) else list(models)
     for model in given:
         if isinstance(model, type) or not hasattr(model, "design"):
@@ -69,19 +69,19 @@ def _models(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
         raise SpecificationError("models is empty: give at least one, such as mi.MarketModel().")
     if isinstance(models, Mapping):
         return dict(models)
-    _distinct([model.name for model in given], "models")
+    _check_distinct([model.name for model in given], "models")
     return {model.name: model for model in given}
 
 
-def _windows(windows: Sequence[tuple[int, int]], name: str) -> Windows:
+def _check_windows(windows: Sequence[tuple[int, int]], name: str) -> Windows:
     if not len(windows) or isinstance(windows[0], int):
         raise SpecificationError(f"{name}={windows!r}: give a list of windows, such as [(0, 0), (-1, 1)].")
     found = tuple(check_window(window, name) for window in windows)
-    _distinct([str(window) for window in found], name)
+    _check_distinct([str(window) for window in found], name)
     return found
 
 
-def _markets(market: Market, benchmarks: Mapping[str, Market] | None) -> dict[str, Market]:
+def _check_benchmarks(market: Market, benchmarks: Mapping[str, Market] | None) -> dict[str, Market]:
     given = dict(benchmarks or {})
     strangers = [name for name, other in given.items() if not isinstance(other, Market)]
     if strangers:
@@ -96,7 +96,7 @@ def _markets(market: Market, benchmarks: Mapping[str, Market] | None) -> dict[st
     return {"own": market} | given
 
 
-def _conditions(filters: Mapping[str, pl.Expr], events: pl.DataFrame) -> dict[str, pl.Expr]:
+def _check_filters(filters: Mapping[str, pl.Expr], events: pl.DataFrame) -> dict[str, pl.Expr]:
     if not filters:
         raise SpecificationError("filters is empty: leave it out, or give {'all': pl.lit(True)}.")
     for name, condition in filters.items():
@@ -109,7 +109,7 @@ def _conditions(filters: Mapping[str, pl.Expr], events: pl.DataFrame) -> dict[st
     return dict(filters)
 
 
-def _distinct(names: Sequence[str], what: str) -> None:
+def _check_distinct(names: Sequence[str], what: str) -> None:
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
         raise SpecificationError(f"{what}: {', '.join(twice)} more than once; each choice needs a name of its own.")

@@ -295,9 +295,9 @@ def specification_curve(
     with bar(None, "Studies", len(studies), patience=PATIENCE) as done:
         for benchmark, model, window in studies:
             specification = {"model": plan.models[model], "estimation_window": window, "event_window": plan.span}
-            result, why = _run(specification | options, events, plan.benchmarks[benchmark])
+            result, why = _run_study(specification | options, events, plan.benchmarks[benchmark])
             results.append(result)
-            for event_window, name, answer in _answers(plan, result, why, level):
+            for event_window, name, answer in _rows_of_study(plan, result, why, level):
                 rows.append((len(rows), model, str(list(window)), str(list(event_window)), benchmark, name, *answer))
             done()
     frame = pl.DataFrame(rows, schema=_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
@@ -306,7 +306,7 @@ def specification_curve(
     )
 
 
-def _run(specification: dict[str, Any], events: pl.DataFrame, market: Market) -> tuple[StudyResult | None, str]:
+def _run_study(specification: dict[str, Any], events: pl.DataFrame, market: Market) -> tuple[StudyResult | None, str]:
     """The study, or why there is none."""
     try:
         return EventStudy(**specification).run(events, market, progress=False), ""
@@ -314,36 +314,36 @@ def _run(specification: dict[str, Any], events: pl.DataFrame, market: Market) ->
         return None, str(error)
 
 
-def _answers(
+def _rows_of_study(
     plan: Choices, result: StudyResult | None, why: str, level: float
 ) -> Iterator[tuple[tuple[int, int], str, tuple[Any, ...]]]:
     """Window, name of the filter and the rest of the row: filters outside, windows in between, tests inside."""
     for name, condition in plan.filters.items():
         part = None if result is None else result.where(condition)
         for window in plan.event_windows:
-            answers = _silent(plan, why) if part is None else _tested(plan, part, window, level)
+            answers = _rows_without_result(plan, why) if part is None else _rows_of_tests(plan, part, window, level)
             for answer in answers:
                 yield window, name, answer
 
 
-def _silent(plan: Choices, why: str) -> list[tuple[Any, ...]]:
+def _rows_without_result(plan: Choices, why: str) -> list[tuple[Any, ...]]:
     """Rows of specifications without a number."""
     return [(test.name, *[None] * 8, False, 0, why, why) for test in plan.tests]
 
 
-def _tested(plan: Choices, part: StudyResult, window: tuple[int, int], level: float) -> list[tuple[Any, ...]]:
+def _rows_of_tests(plan: Choices, part: StudyResult, window: tuple[int, int], level: float) -> list[tuple[Any, ...]]:
     sample = part.sample(*window)
     if not sample.n:
         found = "no usable event meets the filter" if not part.events.height else "no event has a return in this window"
-        return _silent(plan, found)
+        return _rows_without_result(plan, found)
     caar = float(sample.car.mean())
     se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
     quantile = quantile_of(df, level)
     band = (caar, se, caar - quantile * se, caar + quantile * se, float(minimum_detectable_effect(se, df)))
-    return [(verdict.test.name, *band, *_found(verdict, caar)) for verdict in verdicts(plan.tests, sample)]
+    return [(verdict.test.name, *band, *_test_columns(verdict, caar)) for verdict in verdicts(plan.tests, sample)]
 
 
-def _found(verdict: TestResult, caar: float) -> tuple[Any, ...]:
+def _test_columns(verdict: TestResult, caar: float) -> tuple[Any, ...]:
     outcome = verdict.outcome
     sign = caar if np.isnan(outcome.estimate) else outcome.estimate
     z = float(joint.signed_z(np.asarray(outcome.p_value), np.asarray(sign)))

@@ -17,7 +17,14 @@ from marketimpact.market.market import Market
 from marketimpact.models import Model, forecast
 from marketimpact.study.event_groups import exchanges, securities_of
 
-__all__ = ["MIN_POSITIONS", "PlaceboDays", "PlaceboResiduals", "draw_shifts", "placebo_residuals", "widened"]
+__all__ = [
+    "MIN_POSITIONS",
+    "PlaceboDays",
+    "PlaceboResiduals",
+    "draw_shifts",
+    "placebo_residuals",
+    "with_forecast_variance",
+]
 
 
 #: Fewer placebo positions than this cannot give a p-value of 5%.
@@ -96,22 +103,22 @@ def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draw
     SpecificationError
         When a chain has fewer than `MIN_POSITIONS` positions.
     """
-    stretch = _common_stretch(estimates)
+    stretch = _common_window(estimates)
     chain = _chains(stretch, market)
-    target, column = _targets(stretch, days)
+    target, column = _shifted_dates(stretch, days)
     start = column + stretch.event[0]
     length = stretch.event[1] - stretch.event[0] + 1
     inside = (start >= 0) & (start + length <= stretch.dates.shape[1])
-    touched = _touched(stretch, column)
-    returns = _returns(stretch, start, length)
+    touched = _meets_other_event(stretch, column)
+    returns = _return_counts(stretch, start, length)
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(chain == number) for number in range(int(chain.max()) + 1)]
-    positions = [_positions(stretch, inside[rows], touched[rows]) for rows in members]
-    drawn = _draw(rng, positions, draws)
+    positions = [_admissible_shifts(stretch, inside[rows], touched[rows]) for rows in members]
+    drawn = _draw_positions(rng, positions, draws)
     picked = np.empty((len(drawn[0]), len(chain)), dtype=np.int64)
     for rows, steps in zip(members, drawn, strict=True):
         picked[:, rows] = steps[:, None]
-    scattered = _scatter(picked, inside, returns, length, rng)
+    scattered = _move_alone(picked, inside, returns, length, rng)
     row = np.arange(len(chain))
     return PlaceboDays(
         event_ids=stretch.events["event_id"],
@@ -124,14 +131,14 @@ def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draw
     )
 
 
-def _draw(rng: np.random.Generator, positions: Sequence[Ints], draws: int) -> list[Ints]:
+def _draw_positions(rng: np.random.Generator, positions: Sequence[Ints], draws: int) -> list[Ints]:
     """Draws of each chain's position; a single chain takes each position once."""
     if len(positions) == 1:
         return [rng.permutation(positions[0])[:draws]]
     return [rng.choice(found, draws) for found in positions]
 
 
-def _common_stretch(estimates: Sequence[Estimates]) -> _CommonWindow:
+def _common_window(estimates: Sequence[Estimates]) -> _CommonWindow:
     first = max(values.windows.estimation[0] for values in estimates)
     last = min(values.windows.estimation[1] for values in estimates)
     event = estimates[0].windows.event
@@ -178,7 +185,7 @@ def _chains(stretch: _CommonWindow, market: Market) -> Ints:
     return connected_groups(len(cluster), one, np.concatenate([shared.other, order[next_to + 1]]))[1]
 
 
-def _targets(stretch: _CommonWindow, days: Ints) -> tuple[Ints, Ints]:
+def _shifted_dates(stretch: _CommonWindow, days: Ints) -> tuple[Ints, Ints]:
     """Day 0 moved back by k = 0, 1, ... open days: the date (N, K), and its column in the stretch (N, K).
 
     A date on which the exchange was shut becomes its next session.
@@ -192,7 +199,7 @@ def _targets(stretch: _CommonWindow, days: Ints) -> tuple[Ints, Ints]:
     return target, column
 
 
-def _touched(stretch: _CommonWindow, column: Ints) -> Bools:
+def _meets_other_event(stretch: _CommonWindow, column: Ints) -> Bools:
     """Whether a placebo window meets the event window of any event of the same security, (N, K)."""
     session = stretch.session[:, None] + stretch.first + column
     width = stretch.event[1] - stretch.event[0]
@@ -205,14 +212,14 @@ def _touched(stretch: _CommonWindow, column: Ints) -> Bools:
     return found
 
 
-def _returns(stretch: _CommonWindow, start: Ints, length: int) -> Ints:
+def _return_counts(stretch: _CommonWindow, start: Ints, length: int) -> Ints:
     """Days with a residual in each placebo window, (N, K)."""
     _, counts = block_sums(np.where(stretch.present, 1.0, np.nan), length)
     row = np.arange(len(start))[:, None]
     return np.asarray(counts[row, np.clip(start, 0, counts.shape[1] - 1)], dtype=np.int64)
 
 
-def _positions(stretch: _CommonWindow, inside: Bools, touched: Bools) -> Ints:
+def _admissible_shifts(stretch: _CommonWindow, inside: Bools, touched: Bools) -> Ints:
     """Steps a chain can be moved by: the clean ones, or the least touched where those are too few."""
     possible = np.flatnonzero(inside.all(axis=0))
     if len(possible) < MIN_POSITIONS:
@@ -226,7 +233,7 @@ def _positions(stretch: _CommonWindow, inside: Bools, touched: Bools) -> Ints:
     return np.asarray(possible[share <= limit])
 
 
-def _scatter(picked: Ints, inside: Bools, returns: Ints, length: int, rng: np.random.Generator) -> float:
+def _move_alone(picked: Ints, inside: Bools, returns: Ints, length: int, rng: np.random.Generator) -> float:
     """Give events without returns at their chain's place one of their own places, in place; their share."""
     enough = inside & (2 * returns >= length)
     none = np.flatnonzero(~enough.any(axis=1))
@@ -278,7 +285,8 @@ def placebo_residuals(
     A residual varies less than an abnormal return outside the estimation window: a sum of n of them has the
     variance ``sigma^2 (n - |z|^2)``, z the sum of their forecast loadings, where outside it is ``sigma^2 (n +
     |z|^2)``. So sums are divided by their own standard error; whoever wants a CAR multiplies by its own. The
-    stretch has a mean of its own, about which placebo sums vary less than a sum from outside does; see `widened`.
+    stretch has a mean of its own, about which placebo sums vary less than a sum from outside does;
+    see `with_forecast_variance`.
     """
     first, last = estimates.windows.estimation
     width = last - first + 1
@@ -289,8 +297,10 @@ def placebo_residuals(
     inside = slice(shifts.stretch[0] - first, shifts.stretch[1] - first + 1)
 
     def standardised(length: int) -> Floats:
-        values = _standardised(residuals, loading, estimates.fit.sigma, length)
-        return widened(values, inside, (~np.isnan(residuals[:, inside])).sum(axis=1), estimates.fit.base, length)
+        values = _standardised_sums(residuals, loading, estimates.fit.sigma, length)
+        return with_forecast_variance(
+            values, inside, (~np.isnan(residuals[:, inside])).sum(axis=1), estimates.fit.base, length
+        )
 
     sums = {window: standardised(window[1] - window[0] + 1) for window in windows}
     at = shifts.event_ids.to_frame().with_row_index("_at")
@@ -305,7 +315,7 @@ def placebo_residuals(
     return PlaceboResiduals(column, standardised(1), event, estimates.se, sums)
 
 
-def widened(sums: Floats, inside: slice, n_days: Ints, base: Floats, length: int) -> Floats:
+def with_forecast_variance(sums: Floats, inside: slice, n_days: Ints, base: Floats, length: int) -> Floats:
     """Standardised block sums spread about their mean as far as a sum from outside the stretch would be.
 
     Parameters
@@ -332,7 +342,7 @@ def widened(sums: Floats, inside: slice, n_days: Ints, base: Floats, length: int
     return np.asarray(mean + (sums - mean) * np.sqrt((1.0 + c) / (1.0 - c))[:, None])
 
 
-def _standardised(residuals: Floats, loading: Floats, sigma: Floats, length: int) -> Floats:
+def _standardised_sums(residuals: Floats, loading: Floats, sigma: Floats, length: int) -> Floats:
     """Sum of every block over its standard error within the estimation window, (N, B); 0 without returns."""
     total, count = block_sums(residuals, length)
     leverage = np.zeros(total.shape)

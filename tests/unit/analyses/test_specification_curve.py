@@ -9,7 +9,12 @@ from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from marketimpact.analyses.specification_curve.joint_test import compare
-from marketimpact.analyses.specification_curve.placebo_days import PlaceboDays, draw_shifts, placebo_residuals, widened
+from marketimpact.analyses.specification_curve.placebo_days import (
+    PlaceboDays,
+    draw_shifts,
+    placebo_residuals,
+    with_forecast_variance,
+)
 from marketimpact.display import charts
 from marketimpact.display import curve_chart as curvechart
 from tests.conftest import golden
@@ -289,7 +294,7 @@ def test_placebo_sums_spread_as_far_as_a_sum_from_outside(length):
     days = rng.normal(size=(4000, 80))
     sums = np.lib.stride_tricks.sliding_window_view(days, length, axis=1).sum(axis=2) / length**0.5
     outside = rng.normal(size=4000)
-    wide = widened(sums, slice(0, 80), np.full(4000, 80), np.zeros(4000), length)
+    wide = with_forecast_variance(sums, slice(0, 80), np.full(4000, 80), np.zeros(4000), length)
     mean = sums.mean(axis=1)
     assert wide.mean(axis=1) == pytest.approx(mean)
     assert wide.var(axis=1).mean() == pytest.approx((outside - mean).var(), rel=0.06)
