@@ -1,4 +1,4 @@
-"""On which sessions of which securities announcements fall, and how near each comes to the security."""
+"""Sessions near announcements, and how closely each announcement concerns each security."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def contaminated_days(
     scope: Literal["security", "sector", "any"] = "security",
     sector: str = "role",
 ) -> pl.DataFrame:
-    """Sessions near announcements, for ``EventStudy(exclude=...)``.
+    """Find sessions near announcements, for ``EventStudy(exclude=...)``.
 
     Parameters
     ----------
     announcements : polars.DataFrame
         See `marketimpact.announcements`; or events with ``event_id, symbol, date``, of which each row counts
-        as naming its symbol (the only form for a market made from returns, which has no clocks).
+        as naming its symbol (the only form for a market made from returns, which has no trading hours).
     market : Market
-        Whose securities and sessions are meant.
+        Securities and sessions.
     near : int
         Sessions of the security's own exchange before and after day 0 that count too.
     scope : {"security", "sector", "any"}
@@ -90,7 +90,7 @@ def contaminated_days(
 
 
 def within_scope(hits: pl.DataFrame, scope: Relation) -> pl.DataFrame:
-    """Those that are at least as near as `scope`."""
+    """Keep the announcements that concern the security at least as closely as `scope`."""
     if scope not in RELATIONS:
         raise SpecificationError(f"scope={scope!r}: choose one of {', '.join(RELATIONS)}.")
     order = list(RELATIONS)
@@ -100,7 +100,7 @@ def within_scope(hits: pl.DataFrame, scope: Relation) -> pl.DataFrame:
 def announcement_sessions(
     announcements: pl.DataFrame, market: Market, symbols: pl.DataFrame, *, sector: str
 ) -> pl.DataFrame:
-    """Every announcement as it falls on the sessions of every security.
+    """Locate every announcement on the sessions of every security.
 
     Returns
     -------
@@ -127,45 +127,45 @@ def announcement_sessions(
     for day, session in (("_from", "from_session"), ("_to", "to_session")):
         rows = _session_on_or_after(rows, market, day, session)
     return rows.drop_nulls("from_session").with_columns(pl.col("to_session").fill_null(pl.col("from_session"))).select(
-        pl.col(name).cast(kind) for name, kind in _SCHEMA.items()
+        pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items()
     )  # fmt: skip
 
 
 def nearby_sessions(hits: pl.DataFrame, market: Market, near: int) -> pl.DataFrame:
-    """One row per announcement, security and session up to `near` sessions away, with its ``session`` and ``date``."""
+    """List announcements, securities and sessions up to `near` sessions away, with ``session`` and ``date``."""
     if isinstance(near, bool) or not isinstance(near, int) or near < 0:
         raise SpecificationError(f"near={near!r}: give a number of sessions, 0 or more.")
-    long = hits.with_columns(
+    ranges = hits.with_columns(
         pl.int_ranges(pl.col("from_session") - near, pl.col("to_session") + near + 1).alias("session")
     )
     sessions = market.select("symbol", "session", "date")
-    return long.explode("session", empty_as_null=True, keep_nulls=True).join(
+    return ranges.explode("session", empty_as_null=True, keep_nulls=True).join(
         sessions, on=["symbol", "session"], how="inner", validate="m:1"
     )
 
 
 def _rows_of_events(events: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
-    """Events somebody has placed already: each names its own security."""
+    """Take events with a date as announcements that each name their own security."""
     if "announcement_id" not in events.columns and "event_id" not in events.columns:
         raise DataError("announcements has symbol and date, but neither announcement_id nor event_id to name a row by.")
-    name = "announcement_id" if "announcement_id" in events.columns else "event_id"
-    given = events.with_columns(
-        pl.lit(None, dtype=kind).alias(column)
-        for column, kind in {
+    id_column = "announcement_id" if "announcement_id" in events.columns else "event_id"
+    complete = events.with_columns(
+        pl.lit(None, dtype=dtype).alias(column)
+        for column, dtype in {
             "campaign_id": pl.String, "instrument": pl.String, "is_confounder": pl.Boolean,
             "day0_earliest": pl.Date, "day0_latest": pl.Date,
         }.items()
         if column not in events.columns
     )  # fmt: skip
     return (
-        given.join(symbols.select("symbol").unique(), on="symbol", how="semi")
-        .with_columns(pl.col(name).alias("announcement_id"), pl.lit("security").alias("relation"))
+        complete.join(symbols.select("symbol").unique(), on="symbol", how="semi")
+        .with_columns(pl.col(id_column).alias("announcement_id"), pl.lit("security").alias("relation"))
         .with_columns(_kind().alias("kind"))
     )
 
 
 def _with_relation(aligned: pl.DataFrame, announcements: pl.DataFrame, market: Market, sector: str) -> pl.DataFrame:
-    """Say how near each announcement comes to each security."""
+    """Classify how closely each announcement concerns each security (`RELATIONS`)."""
     securities = market.securities
     if sector not in securities.columns:
         raise SpecificationError(
@@ -201,7 +201,7 @@ def _with_relation(aligned: pl.DataFrame, announcements: pl.DataFrame, market: M
 
 def _kind() -> pl.Expr:
     earnings = (pl.col("instrument") == "earnings") & (pl.col("relation") == "security")
-    # results of another firm are no policy, and confound only
+    # results of another firm are no policy, only a confounder
     confounds = pl.col("is_confounder") | (pl.col("instrument") == "earnings")
     return (
         pl.when(earnings)
@@ -213,7 +213,7 @@ def _kind() -> pl.Expr:
 
 
 def _listings(securities: pl.DataFrame) -> pl.DataFrame:
-    """``symbol, listing``: the other listing of the same firm, both ways."""
+    """Pair the listings of the same firm, both ways: ``symbol, listing``."""
     if "dual_listing" not in securities.columns:
         return pl.DataFrame(schema={"symbol": pl.String, "listing": pl.String})
     known = securities.select("symbol", pl.col("dual_listing").alias("listing")).drop_nulls()
@@ -225,7 +225,7 @@ def _with_flag(frame: pl.DataFrame, name: str) -> pl.DataFrame:
 
 
 def _session_on_or_after(rows: pl.DataFrame, market: Market, day: str, name: str) -> pl.DataFrame:
-    """Number of the first session of the security's exchange that is not before `day`; null after the last."""
+    """Find the first session of the security's exchange on or after `day`, by its number; null after the last."""
     sessions = market.numbered.rename({"session": name, "date": "_day"})
     return rows.sort(day).join_asof(
         sessions.sort("_day"),

@@ -1,4 +1,4 @@
-"""What the security would have done, taken from securities the announcement did not touch."""
+"""Counterfactual returns from untreated securities: synthetic control and matched controls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Counterfactual", "matched_controls", "synthetic_control"]
 
 #: Returns of the security (T,) and the donors (T, J) and their names, the security's first, to weights (J,).
 Weigh = Callable[[Floats, Floats, Sequence[str]], Floats]
-#: Fewer sessions than this cannot tell a donor's fit from luck.
+#: With fewer sessions than this a good fit of the donors may be chance.
 MIN_OBSERVATIONS = 60
 _TABLES: dict[str, dict[str, Any]] = {
     "table": {
@@ -39,7 +39,7 @@ _TABLES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Counterfactual:
-    """Events against a weighted portfolio of untreated securities.
+    """Events compared with weighted portfolios of untreated securities.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Counterfactual:
     gaps : polars.DataFrame
         ``event_id, date, tau, ret, expected, ar`` over the event window.
     left_out : polars.DataFrame
-        ``event_id, donor, reason``: donors that could not serve.
+        ``event_id, donor, reason``: donors that could not be used.
     attrition : polars.DataFrame
         ``event_id, reason, detail``: events that could not be used.
     """
@@ -75,7 +75,7 @@ def synthetic_control(
     event_window: tuple[int, int] = (0, 0),
     coverage: float = 1.0,
 ) -> Counterfactual:
-    """Donors weighted so that they follow the security best before the event.
+    """Weight donors so that they follow the security as closely as possible before the event.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def synthetic_control(
     market : Market
         Holds the events' securities and the donors.
     donors : sequence of str
-        Securities the announcement did not touch. For a semiconductor policy no other semiconductor firm
+        Securities that the announcement did not affect. For a semiconductor policy no other semiconductor firm
         is a clean donor: take other sectors or other countries, and say which.
     estimation_window, event_window : tuple of int
         Sessions of the event's own exchange; donors are matched on the date.
@@ -99,7 +99,7 @@ def synthetic_control(
     Notes
     -----
     Weights minimise the sum of squared gaps of the estimation window, w >= 0, sum 1. Null: the event
-    did nothing to the security; distribution: permutation over donors, exact if they are exchangeable.
+    had no effect on the security; distribution: permutation over donors, exact if they are exchangeable.
     Never a t from the residual variance. A donor with an event of its own whose windows overlap is
     left out. Abadie, Diamond and Hainmueller (2010).
     """
@@ -127,13 +127,13 @@ def matched_controls(
     event_window: tuple[int, int] = (0, 0),
     coverage: float = 1.0,
 ) -> Counterfactual:
-    """Equal-weighted portfolio of the `n_matches` controls most like the security.
+    """Compare each security with the equal-weighted portfolio of its `n_matches` most similar controls.
 
     Parameters
     ----------
     characteristics : polars.DataFrame
         ``symbol`` and numeric columns, such as log size or book to market, as known before the event.
-        Likeness is the Euclidean distance after dividing each by its standard deviation.
+        The distance is Euclidean after dividing each by its standard deviation.
     n_matches : int
         How many of the nearest controls to average; ties go to the first symbol.
 
@@ -149,10 +149,10 @@ def matched_controls(
     """
     if n_matches < 1:
         raise SpecificationError(f"n_matches={n_matches}: match at least one control.")
-    place_of = _scaled_characteristics(characteristics, [*events["symbol"].unique(), *controls])
+    characteristics_of = _scaled_characteristics(characteristics, [*events["symbol"].unique(), *controls])
 
     def nearest(_: Floats, __: Floats, names: Sequence[str]) -> Floats:
-        own, *others = (place_of[name] for name in names)
+        own, *others = (characteristics_of[name] for name in names)
         distance = np.sqrt(((np.array(others) - own) ** 2).sum(axis=1))
         order = sorted(range(len(others)), key=lambda position: (distance[position], names[position + 1]))
         weights = np.zeros(len(others))
@@ -173,7 +173,7 @@ def matched_controls(
 
 
 def simplex_weights(y: Floats, x: Floats) -> Floats:
-    """Weights w >= 0 with sum 1 that minimise ``|y - x w|``; (T,) and (T, J) in, (J,) out.
+    """Find weights w >= 0 with sum 1 that minimise ``|y - x w|``; (T,) and (T, J) in, (J,) out.
 
     With ``D = x - y`` the problem is homogeneous, ``min |D w|``, and non-negative least squares with one
     more row that pulls the sum to a constant has the same direction whatever the constant.
@@ -181,9 +181,9 @@ def simplex_weights(y: Floats, x: Floats) -> Floats:
     from scipy.optimize import nnls  # noqa: PLC0415
 
     gap = x - y[:, None]
-    pull = np.full((1, x.shape[1]), np.sqrt((gap**2).sum(axis=0).mean()))
-    found, _ = nnls(np.vstack([gap, pull]), np.concatenate([np.zeros(len(y)), pull[0, :1]]))
-    return np.asarray(found / found.sum())
+    sum_row = np.full((1, x.shape[1]), np.sqrt((gap**2).sum(axis=0).mean()))
+    solution, _ = nnls(np.vstack([gap, sum_row]), np.concatenate([np.zeros(len(y)), sum_row[0, :1]]))
+    return np.asarray(solution / solution.sum())
 
 
 def _scaled_characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict[str, Floats]:
@@ -194,8 +194,8 @@ def _scaled_characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict
     repeated = kept.filter(pl.col("symbol").is_duplicated())["symbol"].unique().sort().to_list()
     lacking = sorted(set(symbols).difference(kept["symbol"]))
     if repeated or lacking:
-        what = f"repeats {repeated}" if repeated else f"has no complete row for {lacking}"
-        raise DataError(f"characteristics {what}: give every event's security and every control one row.")
+        fault = f"repeats {repeated}" if repeated else f"has no complete row for {lacking}"
+        raise DataError(f"characteristics {fault}: give every event's security and every control one row.")
     values = kept.select(columns).to_numpy().astype(np.float64)
     spread = values.std(axis=0, ddof=1)
     scaled = values / np.where(spread > 0, spread, 1.0)
@@ -204,7 +204,7 @@ def _scaled_characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict
 
 @dataclass(frozen=True, slots=True)
 class _DonorPanel:
-    """Returns of one event's security and its donors on its own sessions, (T, 1 + J), first the estimation's."""
+    """Returns of one event's security and its donors on its own sessions, (T, 1 + J), before and during the event."""
 
     names: list[str]
     before: Floats
@@ -215,7 +215,7 @@ class _DonorPanel:
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
-    """What is asked of every event."""
+    """Market, donors, weighting and windows, the same for every event."""
 
     market: Market
     donors: tuple[str, ...]
@@ -233,98 +233,105 @@ class _Settings:
             raise SpecificationError(
                 f"A portfolio of donors needs simple returns; this market holds {self.market.unit}."
             )
-        strangers = sorted(set(self.donors).difference(self.market.spans["symbol"]))
-        if strangers or not self.donors:
+        unknown = sorted(set(self.donors).difference(self.market.spans["symbol"]))
+        if unknown or not self.donors:
             raise SpecificationError(
-                f"The market has no returns of the donors {', '.join(strangers)}; drop them or load their prices."
-                if strangers
-                else "donors is empty: name the securities that the announcement did not touch."
+                f"The market has no returns of the donors {', '.join(unknown)}; drop them or load their prices."
+                if unknown
+                else "donors is empty: name securities that the announcement did not affect."
             )
 
 
-def _run_events(events: pl.DataFrame, question: _Settings) -> Counterfactual:
-    placed, attrition = locate_day0(events, question.market)
+def _run_events(events: pl.DataFrame, settings: _Settings) -> Counterfactual:
+    located, attrition = locate_day0(events, settings.market)
     rows: dict[str, list[Any]] = {name: [] for name in _TABLES}
-    for event in placed.iter_rows(named=True):
-        _add_event(event, placed, question, rows)
-    frames = {name: pl.DataFrame(found, schema=_TABLES[name], orient="row") for name, found in rows.items()}
+    for event in located.iter_rows(named=True):
+        _add_event(event, located, settings, rows)
+    frames = {name: pl.DataFrame(entries, schema=_TABLES[name], orient="row") for name, entries in rows.items()}
     frames["attrition"] = pl.concat([attrition, frames["attrition"]]).sort("event_id")
     return Counterfactual(**frames)
 
 
-def _add_event(event: dict[str, Any], placed: pl.DataFrame, question: _Settings, rows: dict[str, list[Any]]) -> None:
+def _add_event(event: dict[str, Any], located: pl.DataFrame, settings: _Settings, rows: dict[str, list[Any]]) -> None:
     """Add one event's rows to every table."""
-    name, weigh = event["event_id"], question.weigh
-    treated = _treated_securities(event, placed, question.window)
-    panel, gone = _donor_panel(event, question, [d for d in question.donors if d not in treated])
-    gone += [(d, "has an event of its own in the window") for d in question.donors if d in treated]
-    rows["left_out"] += [(name, donor, reason) for donor, reason in gone]
-    problem = _attrition_reason(panel, question.window)
-    if problem:
-        rows["attrition"].append((name, *problem))
+    name, weigh = event["event_id"], settings.weigh
+    treated = _treated_securities(event, located, settings.window)
+    panel, unusable = _donor_panel(event, settings, [d for d in settings.donors if d not in treated])
+    unusable += [(d, "has an event of its own in the window") for d in settings.donors if d in treated]
+    rows["left_out"] += [(name, donor, reason) for donor, reason in unusable]
+    dropped = _attrition_reason(panel, settings.window)
+    if dropped:
+        rows["attrition"].append((name, *dropped))
         return
     weights = weigh(panel.before[:, 0], panel.before[:, 1:], panel.names)
     pre = _root_mean_square(panel.before[:, 0] - panel.before[:, 1:] @ weights)
-    own = panel.during[:, 0]
+    treated_returns = panel.during[:, 0]
     expected = panel.during[:, 1:] @ weights
-    post, ratios = _root_mean_square(own - expected), _placebo_ratios(panel, weigh)
+    post, ratios = _root_mean_square(treated_returns - expected), _placebo_ratios(panel, weigh)
     ratio = post / pre if pre > 0 else np.nan
     p = (1 + int((ratios >= ratio).sum())) / (1 + len(ratios)) if len(ratios) and pre > 0 else None
-    days = [d for d in range(len(own)) if not np.isnan(own[d])]
+    days = [d for d in range(len(treated_returns)) if not np.isnan(treated_returns[d])]
     rows["weights"] += [(name, d, float(w)) for d, w in zip(panel.names[1:], weights, strict=True)]
     rows["gaps"] += [
-        (name, panel.dates[d], panel.taus[d], float(own[d]), float(expected[d]), float(own[d] - expected[d]))
+        (
+            name,
+            panel.dates[d],
+            panel.taus[d],
+            float(treated_returns[d]),
+            float(expected[d]),
+            float(treated_returns[d] - expected[d]),
+        )
         for d in days
     ]
     rows["table"].append(
         (name, event["symbol"], event["date"], len(weights), len(panel.before), len(days),
-         float(np.nansum(own - expected)), pre, post, ratio, p)
+         float(np.nansum(treated_returns - expected)), pre, post, ratio, p)
     )  # fmt: skip
 
 
-def _treated_securities(event: dict[str, Any], placed: pl.DataFrame, window: tuple[int, int]) -> set[str]:
-    """The event's security, and those with an event whose window overlaps or whose day 0 is the same date."""
+def _treated_securities(event: dict[str, Any], located: pl.DataFrame, window: tuple[int, int]) -> set[str]:
+    """Find the event's security, and those with an overlapping window or the same date of day 0."""
     close = (pl.col("_day0") - event["_day0"]).abs() <= window[1] - window[0]
-    near = placed.filter((pl.col("date") == event["date"]) | ((pl.col("mic") == event["mic"]) & close))
+    near = located.filter((pl.col("date") == event["date"]) | ((pl.col("mic") == event["mic"]) & close))
     return {event["symbol"], *near["symbol"]}
 
 
 def _donor_panel(
-    event: dict[str, Any], question: _Settings, donors: Sequence[str]
+    event: dict[str, Any], settings: _Settings, donors: Sequence[str]
 ) -> tuple[_DonorPanel, list[tuple[str, str]]]:
-    """Returns on the event's own sessions, and the donors that lack some of them."""
-    wide = _donor_returns(event, question, donors)
-    before = wide.filter(pl.col("tau").is_between(*question.estimation)).drop_nulls("own")
-    during = wide.filter(pl.col("tau").is_between(*question.window))
+    """Collect returns on the event's own sessions, and the donors that lack some of them."""
+    returns = _donor_returns(event, settings, donors)
+    before = returns.filter(pl.col("tau").is_between(*settings.estimation)).drop_nulls("own")
+    during = returns.filter(pl.col("tau").is_between(*settings.window))
     needed = during.drop_nulls("own")
-    kept, gone = [], []
+    usable, unusable = [], []
     for donor in donors:
         share = 1.0 - before[donor].null_count() / max(before.height, 1)
         missing = needed[donor].null_count()
-        if share < question.coverage:
-            gone.append((donor, f"has {share:.1%} of the estimation sessions, coverage is {question.coverage:.0%}"))
+        if share < settings.coverage:
+            unusable.append((donor, f"has {share:.1%} of the estimation sessions, coverage is {settings.coverage:.0%}"))
         elif missing:
-            gone.append((donor, f"lacks {missing} sessions of the event window"))
+            unusable.append((donor, f"lacks {missing} sessions of the event window"))
         else:
-            kept.append(donor)
-    names = ["own", *kept]
+            usable.append(donor)
+    names = ["own", *usable]
     panel = _DonorPanel(
-        [event["symbol"], *kept],
-        before.drop_nulls(kept).select(names).to_numpy().astype(np.float64),
+        [event["symbol"], *usable],
+        before.drop_nulls(usable).select(names).to_numpy().astype(np.float64),
         during.select(names).to_numpy().astype(np.float64),
         during["date"],
         during["tau"],
     )
-    return panel, gone
+    return panel, unusable
 
 
-def _donor_returns(event: dict[str, Any], question: _Settings, donors: Sequence[str]) -> pl.DataFrame:
-    """``date, tau, own`` and one column per donor on the sessions of both windows."""
-    panel, tau = question.market.panel, pl.col("tau")
+def _donor_returns(event: dict[str, Any], settings: _Settings, donors: Sequence[str]) -> pl.DataFrame:
+    """Join the returns of all donors on the sessions of both windows: ``date, tau, own`` and a column per donor."""
+    panel, tau = settings.market.panel, pl.col("tau")
     own = (
         panel.filter(pl.col("symbol") == event["symbol"])
         .select("date", (pl.col("session") - event["_day0"]).alias("tau"), pl.col("ret").alias("own"))
-        .filter(tau.is_between(*question.estimation) | tau.is_between(*question.window))
+        .filter(tau.is_between(*settings.estimation) | tau.is_between(*settings.window))
     )
     others = panel.filter(pl.col("symbol").is_in(list(donors))).select("symbol", "date", "ret")
     for donor in donors:
@@ -347,7 +354,7 @@ def _attrition_reason(panel: _DonorPanel, window: tuple[int, int]) -> tuple[str,
 
 
 def _placebo_ratios(panel: _DonorPanel, weigh: Weigh) -> Floats:
-    """Ratio of every donor, treated as if it had had the event, the other donors its donors; the treated is none."""
+    """Compute the ratio of every donor as if it had had the event, with the other donors as its donors."""
     ratios = []
     for j in range(1, panel.before.shape[1]):
         rest = [k for k in range(1, panel.before.shape[1]) if k != j]

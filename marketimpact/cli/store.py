@@ -35,8 +35,8 @@ def existing_store(directory: Path | None) -> PriceStore:
     price_store = open_store(directory)
     if not price_store.directory.is_dir():
         raise DataError(
-            f"There is no price store at {price_store.directory}. Make one with marketimpact fetch, or name another folder "
-            "with --store."
+            f"There is no price store at {price_store.directory}. Make one with marketimpact fetch, or name another "
+            "folder with --store."
         )
     return price_store
 

@@ -144,7 +144,7 @@ def _figure(curve: SpecificationCurve, ran: pl.DataFrame, varied: list[str]) -> 
         medians_text = f" Medians by {varied[0].replace('_', ' ')}: {listed}."
     alt = (
         f"Specification curve: {ran.height:,} estimates of the CAAR in order of size, from {low} to {high}, with 95% "
-        f"intervals, and beneath them the choices of each.{medians_text} The table below has the medians of every choice."
+        f"intervals, and beneath them the choices of each.{medians_text} The table below has every choice's medians."
     )
     return Figure.of(curve.plot(), alt)
 

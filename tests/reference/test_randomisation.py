@@ -146,7 +146,7 @@ def test_nowhere_to_go_and_nobody_to_stand_in():
     everywhere = pl.DataFrame({"date": DAYS})
     with pytest.raises(mi.SpecificationError, match="There is no other date for A0"):
         mi.placebo_dates(STUDY, events, market, avoid=everywhere)
-    with pytest.raises(mi.SpecificationError, match="8 events have no firm like theirs"):
+    with pytest.raises(mi.SpecificationError, match="8 events have no comparable firm"):
         mi.placebo_firms(STUDY, events, market, within=("benchmark",))
     with pytest.raises(mi.SpecificationError, match="no column 'colour'"):
         mi.placebo_firms(STUDY, events, market, within=("colour",))

@@ -1,4 +1,4 @@
-"""Placebo positions of day 0: announcements moved to other days of their estimation windows."""
+"""Placebo days: announcements moved to random other days of their estimation windows."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class PlaceboDays:
     n_positions : (C,) array
         Positions each chain could be moved to.
     touched : float
-        Share of placed events whose placebo window meets the event window of another announcement to the
+        Share of moved events whose placebo window overlaps the event window of another announcement to the
         same security.
     scattered : float
-        Share of placed events that were moved by themselves, since they had no returns where their
+        Share of moved events that were moved by themselves, since they had no returns where their
         announcement was moved to.
     """
 
@@ -105,7 +105,7 @@ def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draw
     """
     stretch = _common_window(estimates)
     chain = _chains(stretch, market)
-    target, column = _shifted_dates(stretch, days)
+    dates, column = _shifted_dates(stretch, days)
     start = column + stretch.event[0]
     length = stretch.event[1] - stretch.event[0] + 1
     inside = (start >= 0) & (start + length <= stretch.dates.shape[1])
@@ -114,28 +114,28 @@ def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draw
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(chain == number) for number in range(int(chain.max()) + 1)]
     positions = [_admissible_shifts(stretch, inside[rows], touched[rows]) for rows in members]
-    drawn = _draw_positions(rng, positions, draws)
-    picked = np.empty((len(drawn[0]), len(chain)), dtype=np.int64)
-    for rows, steps in zip(members, drawn, strict=True):
-        picked[:, rows] = steps[:, None]
-    scattered = _move_alone(picked, inside, returns, length, rng)
+    draws_of_chains = _draw_positions(rng, positions, draws)
+    shifts = np.empty((len(draws_of_chains[0]), len(chain)), dtype=np.int64)
+    for rows, steps in zip(members, draws_of_chains, strict=True):
+        shifts[:, rows] = steps[:, None]
+    scattered = _move_alone(shifts, inside, returns, length, rng)
     row = np.arange(len(chain))
     return PlaceboDays(
         event_ids=stretch.events["event_id"],
-        day0=target[row, picked],
+        day0=dates[row, shifts],
         stretch=(stretch.first, stretch.last),
         n_chains=len(members),
         n_positions=np.array([len(found) for found in positions]),
-        touched=float(touched[row, picked].mean()),
+        touched=float(touched[row, shifts].mean()),
         scattered=scattered,
     )
 
 
 def _draw_positions(rng: np.random.Generator, positions: Sequence[Ints], draws: int) -> list[Ints]:
-    """Draws of each chain's position; a single chain takes each position once."""
+    """Draw each chain's position in every draw; a single chain takes each position once."""
     if len(positions) == 1:
         return [rng.permutation(positions[0])[:draws]]
-    return [rng.choice(found, draws) for found in positions]
+    return [rng.choice(choices, draws) for choices in positions]
 
 
 def _common_window(estimates: Sequence[Estimates]) -> _CommonWindow:
@@ -145,7 +145,7 @@ def _common_window(estimates: Sequence[Estimates]) -> _CommonWindow:
     if last - first + 1 < MIN_POSITIONS + event[1] - event[0]:
         raise SpecificationError(
             f"The estimation windows share the sessions {first} to {last} only, which leaves fewer than "
-            f"{MIN_POSITIONS} places for a placebo window as wide as {event}. Leave out the estimation window "
+            f"{MIN_POSITIONS} positions for a placebo window as wide as {event}. Leave out the estimation window "
             "that shares least with the others, or the widest event window."
         )
     frames, session, window_dates, dates, present = [], [], [], [], []
@@ -175,7 +175,7 @@ def _common_window(estimates: Sequence[Estimates]) -> _CommonWindow:
 
 
 def _chains(stretch: _CommonWindow, market: Market) -> Ints:
-    """Chain of each event: those of one announcement, and of announcements whose windows share days."""
+    """Assign each event to a chain: events of one announcement, and of announcements whose windows share days."""
     column = "announcement_id" if "announcement_id" in stretch.events.columns else "date"
     cluster = stretch.events[column].rank("dense").to_numpy().astype(np.int64)
     shared = overlap_of(stretch.window_dates, *exchanges(securities_of(stretch.events, market), market))
@@ -186,45 +186,45 @@ def _chains(stretch: _CommonWindow, market: Market) -> Ints:
 
 
 def _shifted_dates(stretch: _CommonWindow, days: Ints) -> tuple[Ints, Ints]:
-    """Day 0 moved back by k = 0, 1, ... open days: the date (N, K), and its column in the stretch (N, K).
+    """Move day 0 back by k = 0, 1, ... open days; give the dates (N, K) and their columns in the stretch (N, K).
 
     A date on which the exchange was shut becomes its next session.
     """
     day0 = stretch.events["date"].to_physical().to_numpy().astype(np.int64)
-    place = np.searchsorted(days, day0)
-    begin = np.where(stretch.dates[:, 0] != NO_DAY, stretch.dates[:, 0], day0)
-    steps = int((place - np.searchsorted(days, begin)).max()) + 1
-    target = days[np.maximum(place[:, None] - np.arange(steps)[None, :], 0)]
+    position = np.searchsorted(days, day0)
+    first_day = np.where(stretch.dates[:, 0] != NO_DAY, stretch.dates[:, 0], day0)
+    steps = int((position - np.searchsorted(days, first_day)).max()) + 1
+    target = days[np.maximum(position[:, None] - np.arange(steps)[None, :], 0)]
     column = np.stack([np.searchsorted(row, dates) for row, dates in zip(stretch.dates, target, strict=True)])
     return target, column
 
 
 def _meets_other_event(stretch: _CommonWindow, column: Ints) -> Bools:
-    """Whether a placebo window meets the event window of any event of the same security, (N, K)."""
+    """Check whether a placebo window overlaps the event window of any event of the same security, (N, K)."""
     session = stretch.session[:, None] + stretch.first + column
     width = stretch.event[1] - stretch.event[0]
     symbol = stretch.events["symbol"].rank("dense").to_numpy()
-    found = np.zeros(session.shape, dtype=bool)
+    overlaps = np.zeros(session.shape, dtype=bool)
     for number in np.unique(symbol):
         rows = np.flatnonzero(symbol == number)
         for other in stretch.session[rows]:
-            found[rows] |= np.abs(session[rows] - other) <= width
-    return found
+            overlaps[rows] |= np.abs(session[rows] - other) <= width
+    return overlaps
 
 
 def _return_counts(stretch: _CommonWindow, start: Ints, length: int) -> Ints:
-    """Days with a residual in each placebo window, (N, K)."""
+    """Count the days with a residual in each placebo window, (N, K)."""
     _, counts = block_sums(np.where(stretch.present, 1.0, np.nan), length)
     row = np.arange(len(start))[:, None]
     return np.asarray(counts[row, np.clip(start, 0, counts.shape[1] - 1)], dtype=np.int64)
 
 
 def _admissible_shifts(stretch: _CommonWindow, inside: Bools, touched: Bools) -> Ints:
-    """Steps a chain can be moved by: the clean ones, or the least touched where those are too few."""
+    """List the shifts of a chain: those without overlaps, or with the fewest where these are too few."""
     possible = np.flatnonzero(inside.all(axis=0))
     if len(possible) < MIN_POSITIONS:
         raise SpecificationError(
-            f"A chain of announcements has {len(possible)} places for a placebo window as wide as {stretch.event} "
+            f"A chain of announcements has {len(possible)} positions for a placebo window as wide as {stretch.event} "
             f"between the sessions {stretch.first} and {stretch.last} that all estimation windows share; it "
             f"needs {MIN_POSITIONS}. Use longer estimation windows, or narrower event windows."
         )
@@ -233,17 +233,19 @@ def _admissible_shifts(stretch: _CommonWindow, inside: Bools, touched: Bools) ->
     return np.asarray(possible[share <= limit])
 
 
-def _move_alone(picked: Ints, inside: Bools, returns: Ints, length: int, rng: np.random.Generator) -> float:
-    """Give events without returns at their chain's place one of their own places, in place; their share."""
-    enough = inside & (2 * returns >= length)
-    none = np.flatnonzero(~enough.any(axis=1))
-    enough[none] = inside[none] & (returns[none] == returns[none].max(axis=1, keepdims=True))
-    row = np.arange(picked.shape[1])
-    lost = ~enough[row, picked]
-    for event in np.flatnonzero(lost.any(axis=0)):
-        draws = np.flatnonzero(lost[:, event])
-        picked[draws, event] = rng.choice(np.flatnonzero(enough[event]), len(draws))
-    return float(lost.mean())
+def _move_alone(shifts: Ints, inside: Bools, returns: Ints, length: int, rng: np.random.Generator) -> float:
+    """Move events without returns at their chain's position by themselves, in place; give their share."""
+    has_returns = inside & (2 * returns >= length)
+    without_any = np.flatnonzero(~has_returns.any(axis=1))
+    has_returns[without_any] = inside[without_any] & (
+        returns[without_any] == returns[without_any].max(axis=1, keepdims=True)
+    )
+    row = np.arange(shifts.shape[1])
+    without_returns = ~has_returns[row, shifts]
+    for event in np.flatnonzero(without_returns.any(axis=0)):
+        draws = np.flatnonzero(without_returns[:, event])
+        shifts[draws, event] = rng.choice(np.flatnonzero(has_returns[event]), len(draws))
+    return float(without_returns.mean())
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,14 +269,14 @@ class PlaceboResiduals:
     sums: dict[tuple[int, int], Floats]
 
     def scar(self, draw: int, window: tuple[int, int], rows: Ints) -> Floats:
-        """Standardised sum over a placebo window, (n,), for some events; 0 for one without any return there."""
+        """Look up the standardised sum over a placebo window, (n,), for some events; 0 without any return there."""
         return np.asarray(self.sums[window][rows, self.column[draw, rows] + window[0]])
 
     def event_ar(self, draw: int, rows: Ints) -> Floats:
-        """Abnormal returns around the placebo day 0, as if in the event window, (n, W)."""
+        """Scale abnormal returns around the placebo day 0 to those of the event window, (n, W)."""
         taus = np.arange(self.event[0], self.event[1] + 1)
-        drawn = self.residual[rows[:, None], self.column[draw, rows][:, None] + taus]
-        return np.asarray(drawn * self.event_se[rows])
+        residuals = self.residual[rows[:, None], self.column[draw, rows][:, None] + taus]
+        return np.asarray(residuals * self.event_se[rows])
 
 
 def placebo_residuals(
@@ -284,7 +286,7 @@ def placebo_residuals(
 
     A residual varies less than an abnormal return outside the estimation window: a sum of n of them has the
     variance ``sigma^2 (n - |z|^2)``, z the sum of their forecast loadings, where outside it is ``sigma^2 (n +
-    |z|^2)``. So sums are divided by their own standard error; whoever wants a CAR multiplies by its own. The
+    |z|^2)``. So sums are divided by their own standard error; multiplied by that of an event's CAR they are CARs. The
     stretch has a mean of its own, about which placebo sums vary less than a sum from outside does;
     see `with_forecast_variance`.
     """
@@ -303,9 +305,9 @@ def placebo_residuals(
         )
 
     sums = {window: standardised(window[1] - window[0] + 1) for window in windows}
-    at = shifts.event_ids.to_frame().with_row_index("_at")
+    order = shifts.event_ids.to_frame().with_row_index("_at")
     rows = estimates.events.select("event_id").join(
-        at, on="event_id", how="left", validate="1:1", maintain_order="left"
+        order, on="event_id", how="left", validate="1:1", maintain_order="left"
     )
     day0 = shifts.day0[:, rows["_at"].to_numpy().astype(np.int64)]
     dates = estimates.estimation_dates[:, :width]
@@ -316,7 +318,7 @@ def placebo_residuals(
 
 
 def with_forecast_variance(sums: Floats, inside: slice, n_days: Ints, base: Floats, length: int) -> Floats:
-    """Standardised block sums spread about their mean as far as a sum from outside the stretch would be.
+    """Scale standardised block sums about their mean to the variance of a sum outside the estimation window.
 
     Parameters
     ----------
@@ -343,11 +345,11 @@ def with_forecast_variance(sums: Floats, inside: slice, n_days: Ints, base: Floa
 
 
 def _standardised_sums(residuals: Floats, loading: Floats, sigma: Floats, length: int) -> Floats:
-    """Sum of every block over its standard error within the estimation window, (N, B); 0 without returns."""
+    """Divide the sum of every block by its standard error in the estimation window, (N, B); 0 without returns."""
     total, count = block_sums(residuals, length)
     leverage = np.zeros(total.shape)
     for column in range(loading.shape[2]):
         leverage += block_sums(loading[:, :, column], length)[0] ** 2
     variance = count - leverage
-    spoke = variance > ROUNDING * np.maximum(count, 1.0)
-    return np.where(spoke, total / (sigma[:, None] * np.sqrt(np.where(spoke, variance, 1.0))), 0.0)
+    has_variance = variance > ROUNDING * np.maximum(count, 1.0)
+    return np.where(has_variance, total / (sigma[:, None] * np.sqrt(np.where(has_variance, variance, 1.0))), 0.0)

@@ -321,5 +321,5 @@ def test_no_common_stretch_no_joint_test(golden_market):
     failed = ask(golden_market, models=[mi.FactorModel(("oil",))], event_windows=[(0, 0)])
     with pytest.raises(mi.SpecificationError, match="No specification could be run"):
         failed.joint_test()
-    with pytest.raises(mi.SpecificationError, match="asks the market"):
+    with pytest.raises(mi.SpecificationError, match="needs returns of the market again"):
         ask(golden_market, estimation_windows=[(-200, -11)], tests=["portfolio_regression"]).joint_test()
