@@ -108,10 +108,10 @@ def placebo_dates(
     shift = np.empty((draws, usable.height), dtype=np.int64)
     for name, choices in moves.items():
         shift[:, clusters == name] = rng.choice(choices, size=(draws, 1))
-    drawn = _placebo_statistics(study, usable, market, admissible, shift, window)
+    placebo = _placebo_statistics(study, usable, market, admissible, shift, window)
     fewest = min(map(len, moves.values()))
     note = f"only {fewest} admissible dates for one campaign" if fewest < FEW_CHOICES else None
-    return _result_frame(observed[0], drawn, fewest, note)
+    return _result_frame(observed[0], placebo, fewest, note)
 
 
 def placebo_firms(
@@ -179,10 +179,10 @@ def placebo_firms(
         maintain_order="left",
     )  # fmt: skip
     observed = _statistics(cars, 1, np.zeros(hit.height, dtype=np.int64))
-    drawn = _draw_firms(hit_cars, stand_in_cars.sort("_group", "stand_in"), draws, np.random.default_rng(seed))
+    placebo_draws = _draw_firms(hit_cars, stand_in_cars.sort("_group", "stand_in"), draws, np.random.default_rng(seed))
     fewest = int(stand_in_cars.group_by("_group").len()["len"].min())  # type: ignore[arg-type]
     note = f"only {fewest} firms to stand in for one event" if fewest < FEW_CHOICES else None
-    return _result_frame(observed[0], drawn, fewest, note, around_draws=True)
+    return _result_frame(observed[0], placebo_draws, fewest, note, around_draws=True)
 
 
 def _run_study(study: object, events: pl.DataFrame, market: Market, function: str) -> StudyResult:
@@ -245,9 +245,9 @@ class _AdmissibleDates:
         returns, days = market.column("ret"), market.days
         earliest, latest, clear = [], [], []
         for row, count in zip(first_row.tolist(), n.tolist(), strict=True):
-            has_return = np.flatnonzero(~np.isnan(returns[row : row + count]))
-            earliest.append(has_return[0] - windows.estimation[0])
-            latest.append(min(has_return[-1], count - 1) - windows.event[1])
+            sessions_with_return = np.flatnonzero(~np.isnan(returns[row : row + count]))
+            earliest.append(sessions_with_return[0] - windows.estimation[0])
+            latest.append(min(sessions_with_return[-1], count - 1) - windows.event[1])
             is_avoided = np.isin(days[row : row + count], avoided).astype(int)
             n_avoided = np.concatenate([[0], np.cumsum(is_avoided)])
             session = np.arange(count)
@@ -342,12 +342,12 @@ def _draw_firms(hit: pl.DataFrame, stand_ins: pl.DataFrame, draws: int, rng: np.
 
 
 def _result_frame(
-    observed: Floats, drawn: Floats, admissible: int, note: str | None, *, around_draws: bool = False
+    observed: Floats, placebo: Floats, admissible: int, note: str | None, *, around_draws: bool = False
 ) -> pl.DataFrame:
     """Compute p-values by distance from zero, or from the mean of the draws and the observed value."""
     rows: list[tuple[Any, ...]] = []
     for column, name in enumerate(("caar", "mean_scar", "t_scar")):
-        values = drawn[np.isfinite(drawn[:, column]), column]
+        values = placebo[np.isfinite(placebo[:, column]), column]
         value = float(observed[column])
         if not len(values) or not np.isfinite(value):
             rows.append(

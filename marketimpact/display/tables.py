@@ -148,7 +148,7 @@ class Table:
         ]
 
     def _footnotes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Assign a number to each clause of the notes: give the cells' numbers, then each clause once, those of all rows last."""
+        """Assign a number to each clause of the notes; give the numbers of the cells, and the clauses."""
         if self.footnotes not in self._column_names():
             return (), ()
         notes = [_clauses(note) for note in self.frame[self.footnotes].head(MOST_ROWS)]

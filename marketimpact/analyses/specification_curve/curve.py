@@ -182,7 +182,7 @@ class SpecificationCurve:
         )._repr_html_()
         reasons = self.reasons()
         if reasons.height:
-            html += Table(reasons, "Without a number, or without a test that holds")._repr_html_()
+            html += Table(reasons, "Without an estimate, or without a valid test")._repr_html_()
         return lines_to_html(self._lines()) + html
 
     @property

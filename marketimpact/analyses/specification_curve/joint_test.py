@@ -110,10 +110,8 @@ def placebo_curves(
                 part = result.where(predicate)
                 for window_index, window in enumerate(windows):
                     caar, score = _placebo_specification(part, rows, window, tests, residuals)
-                    (
-                        estimate[:, result_index, filter_index, window_index],
-                        z[:, result_index, filter_index, window_index],
-                    ) = caar[:, None], score
+                    position = (slice(None), result_index, filter_index, window_index)
+                    estimate[position], z[position] = caar[:, None], score
                     done()
     return estimate, z
 
@@ -131,12 +129,12 @@ def _placebo_specification(
     sample, with_car = part.sample(*window), rows[part.rows_with_car(*window)]
     if not sample.n:
         return caar, z
-    all_rows = with_car if part.estimation.windows.strict else rows
+    pool_rows = with_car if part.estimation.windows.strict else rows
     for draw in range(draws):
         car = residuals.scar(draw, window, with_car) * sample.se
         caar[draw] = car.mean()
         ar = residuals.event_ar(draw, with_car)
-        placebo = sample.moved(car, ar, ar if len(all_rows) == len(with_car) else residuals.event_ar(draw, all_rows))
+        placebo = sample.moved(car, ar, ar if len(pool_rows) == len(with_car) else residuals.event_ar(draw, pool_rows))
         for column, test in enumerate(tests):
             if not test.refits:
                 outcome = test.run(placebo)

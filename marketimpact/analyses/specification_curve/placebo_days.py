@@ -125,7 +125,7 @@ def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draw
         day0=dates[row, shifts],
         stretch=(stretch.first, stretch.last),
         n_chains=len(members),
-        n_positions=np.array([len(found) for found in positions]),
+        n_positions=np.array([len(choices) for choices in positions]),
         touched=float(touched[row, shifts].mean()),
         scattered=scattered,
     )
