@@ -85,8 +85,8 @@ def caveats(content: ReportContent) -> list[str]:
     """List the caveats of the whole report."""
     sentences = [
         "Windows count sessions of each security's own exchange: [0, 1] is day 0 and the session after it.",
-        "“No clear effect” means not statistically distinguishable from zero at 5%, not that there was no effect: the "
-        "interval says which effects remain possible.",
+        "“No clear effect” (not statistically distinguishable from zero at 5%) does not mean that there was no effect: "
+        "the interval says which effects remain possible.",
         "P-values are two-sided, and not corrected for the number of groups, announcements and windows looked at.",
     ]
     same_day = [_shares_one_date(announcement.result, content.primary) for announcement in content.announcements]

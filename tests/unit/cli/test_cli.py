@@ -268,7 +268,7 @@ def test_a_folder_that_cannot_be_written_is_one_message(tmp_path):
     done = marketimpact("run", "--out", "out", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: out cannot be written (")
-    assert "Choose another with --out." in done.stderr
+    assert "Choose another folder with --out." in done.stderr
 
 
 def test_a_study_file_names_repairs(tmp_path):
