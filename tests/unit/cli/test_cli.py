@@ -227,7 +227,8 @@ def test_a_store_that_is_not_there_is_a_slip_and_none_is_made(tmp_path, words):
     done = marketimpact("store", *words, "--store", "st ore", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         1,
-        "error: There is no price store at st ore. Make one with marketimpact fetch, or name another folder with --store.\n",
+        "error: There is no price store at st ore. Make one with marketimpact fetch, or name another folder "
+        "with --store.\n",
     )
     assert list(tmp_path.iterdir()) == []
 
