@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import scipy
 
-from marketimpact.core.arrays import as_dates
+from marketimpact.core.arrays import Floats, as_dates
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference import minimum_detectable_effect, window_correlation
 from marketimpact.sources.files.tables import table_of
@@ -219,36 +219,29 @@ def _group_effects(  # noqa: PLR0917
     counts = result.events.group_by(by).len()
     rows = []
     for value in result.events[by].unique().sort(nulls_last=True).to_list():
-        in_group = with_car.select(pl.col("_group").eq_missing(pl.lit(value, dtype=with_car.schema["_group"])))[
-            "_group"
-        ].to_numpy()
-        valued = in_group & with_car["effect"].is_not_null().to_numpy()
-        members = with_car.filter(valued)
+        in_group = pl.col("_group").eq_missing(pl.lit(value, dtype=with_car.schema["_group"]))
+        valued = with_car.select(in_group & pl.col("effect").is_not_null()).to_series().to_numpy()
+        members, index = with_car.filter(valued), np.flatnonzero(valued)
         _check_dual_listings(members, by, value)
-        market_value = members["market_value"].to_numpy()
-        index = np.flatnonzero(valued)
-        variance = float(market_value @ covariance[np.ix_(index, index)] @ market_value) if len(index) else np.nan
-        se = float(np.sqrt(variance)) if variance > 0 else None
-        effect = float(members["effect"].sum()) if len(index) else None
         n = counts.filter(pl.col(by).eq_missing(pl.lit(value, dtype=counts.schema[by])))["len"].item()
-        interval: tuple[float | None, ...] = (None, None, None)
-        if effect is not None and se:
-            interval = (effect - quantile * se, effect + quantile * se, float(minimum_detectable_effect(se, np.inf)))
         note = f"{n - len(index)} of {n} events could not be valued" if len(index) < n else None
-        rows.append(
-            (
-                value,
-                effect,
-                se,
-                *interval,
-                float(market_value.sum()) if len(index) else None,
-                currency,
-                n,
-                len(index),
-                note,
-            )
-        )
+        estimate = _summed_effect(members, covariance[np.ix_(index, index)], quantile)
+        rows.append((value, *estimate, currency, n, len(index), note))
     return pl.DataFrame(rows, schema={by: result.events.schema[by], **_GROUP_SCHEMA}, orient="row")
+
+
+def _summed_effect(members: pl.DataFrame, covariance: Floats, quantile: float) -> tuple[float | None, ...]:
+    """Sum the effects of some events: ``effect, se, low, high, mde, market_value``; null where there is none."""
+    if members.is_empty():
+        return (None,) * 6
+    market_value = members["market_value"].to_numpy()
+    effect, total = float(members["effect"].sum()), float(market_value.sum())
+    variance = float(market_value @ covariance @ market_value)
+    if not variance > 0:
+        return effect, None, None, None, None, total
+    se = float(np.sqrt(variance))
+    mde = float(minimum_detectable_effect(se, np.inf))
+    return effect, se, effect - quantile * se, effect + quantile * se, mde, total
 
 
 def _check_dual_listings(members: pl.DataFrame, by: str, value: object) -> None:

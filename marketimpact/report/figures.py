@@ -112,27 +112,27 @@ def trading_hours_figure(announcement: AnnouncementResult, content: ReportConten
     )
     if sessions.is_empty():
         return None
-    without_break = pl.col("break_start").is_null()
-    stretches = pl.concat(
-        [
-            sessions.filter(without_break).select(
-                "mic", pl.col("open").alias("start"), pl.col("close").alias("end"), "kind"
-            ),
-            sessions.filter(~without_break).select(
-                "mic", pl.col("open").alias("start"), pl.col("break_start").alias("end"), "kind"
-            ),
-            sessions.filter(~without_break).select(
-                "mic", pl.col("break_end").alias("start"), pl.col("close").alias("end"), "kind"
-            ),
-        ]
-    ).sort("mic", "start")
-    stretches = stretches.with_columns(named("mic").alias("exchange"))
+    stretches = _trading_stretches(sessions)
     title = "Trading hours (bars) and the announcement (orange)"
     chart = timecharts.session_clock(stretches, news, title=title)
     days = "; ".join(
         f"{exchange(r['mic'])} {r['date']}" for r in day0_sessions.sort("mic", "date").iter_rows(named=True)
     )
     return Figure.of(chart, f"{title}. Day 0: {days}. The table below says the same.")
+
+
+def _trading_stretches(sessions: pl.DataFrame) -> pl.DataFrame:
+    """Divide sessions at their breaks into stretches of trading: ``mic, start, end, kind, exchange``."""
+    has_break = pl.col("break_start").is_not_null()
+    stretches = [
+        sessions.filter(condition).select("mic", pl.col(start).alias("start"), pl.col(end).alias("end"), "kind")
+        for condition, start, end in (
+            (~has_break, "open", "close"),
+            (has_break, "open", "break_start"),
+            (has_break, "break_end", "close"),
+        )
+    ]
+    return pl.concat(stretches).sort("mic", "start").with_columns(named("mic").alias("exchange"))
 
 
 def _announcement_bounds(facts: dict[str, Any]) -> tuple[datetime, datetime]:
