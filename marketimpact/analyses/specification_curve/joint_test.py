@@ -199,13 +199,13 @@ def _notes(shifts: PlaceboDays, draws: int, left_out: int) -> tuple[str, ...]:
     notes = [f"the smallest possible p is {1 / (1 + draws):.3f}"]
     if shifts.n_chains == 1:
         notes.append("one chain of announcements: a common effect cannot be told from a common shock of its days")
-    if shifts.touched > 0:
+    if shifts.overlapping > 0:
         notes.append(
-            f"{shifts.touched:.1%} of placebo windows meet another announcement to the same security, "
+            f"{shifts.overlapping:.1%} of placebo windows meet another announcement to the same security, "
             "which makes the test cautious where those had effects"
         )
-    if shifts.scattered > 0:
-        notes.append(f"{shifts.scattered:.1%} of events had no returns where their chain went and were moved alone")
+    if shifts.moved_alone > 0:
+        notes.append(f"{shifts.moved_alone:.1%} of events had no returns where their chain went and were moved alone")
     if left_out:
         notes.append(f"{left_out} specifications left out: their tests ask the market for the returns again")
     return tuple(notes)

@@ -43,27 +43,27 @@ class PlaceboDays:
         N events, sorted.
     day0 : (D, N) array
         Dates as days since 1970-01-01.
-    stretch : tuple of int
+    common_window : tuple of int
         First and last session that all estimation windows share; placebo windows lie inside.
     n_chains : int
         Groups of announcements that moved together, since their windows share days.
     n_positions : (C,) array
         Positions each chain could be moved to.
-    touched : float
+    overlapping : float
         Share of moved events whose placebo window overlaps the event window of another announcement to the
         same security.
-    scattered : float
+    moved_alone : float
         Share of moved events that were moved by themselves, since they had no returns where their
         announcement was moved to.
     """
 
     event_ids: pl.Series
     day0: Ints
-    stretch: tuple[int, int]
+    common_window: tuple[int, int]
     n_chains: int
     n_positions: Ints
-    touched: float
-    scattered: float
+    overlapping: float
+    moved_alone: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class _CommonWindow:
     events: pl.DataFrame
     #: Number of day 0 among the sessions of the exchange, (N,).
     session: Ints
-    #: Dates of the event window, (N, L), and of the stretch, (N, S).
+    #: Dates of the event window, (N, L), and of the common window, (N, S).
     window_dates: Ints
     dates: Ints
     #: Whether there is a residual, (N, S).
@@ -84,7 +84,7 @@ class _CommonWindow:
 
 
 def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draws: int, seed: int) -> PlaceboDays:
-    """Move every chain of announcements to random days of the stretch that all estimation windows share.
+    """Move every chain of announcements to random days of the common window that all estimation windows share.
 
     Parameters
     ----------
@@ -103,31 +103,31 @@ def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draw
     SpecificationError
         When a chain has fewer than `MIN_POSITIONS` positions.
     """
-    stretch = _common_window(estimates)
-    chain = _chains(stretch, market)
-    dates, column = _shifted_dates(stretch, days)
-    start = column + stretch.event[0]
-    length = stretch.event[1] - stretch.event[0] + 1
-    inside = (start >= 0) & (start + length <= stretch.dates.shape[1])
-    touched = _meets_other_event(stretch, column)
-    returns = _return_counts(stretch, start, length)
+    common = _common_window(estimates)
+    chain = _chains(common, market)
+    dates, column = _shifted_dates(common, days)
+    start = column + common.event[0]
+    length = common.event[1] - common.event[0] + 1
+    inside = (start >= 0) & (start + length <= common.dates.shape[1])
+    overlaps_other = _meets_other_event(common, column)
+    returns = _return_counts(common, start, length)
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(chain == number) for number in range(int(chain.max()) + 1)]
-    positions = [_admissible_shifts(stretch, inside[rows], touched[rows]) for rows in members]
+    positions = [_admissible_shifts(common, inside[rows], overlaps_other[rows]) for rows in members]
     draws_of_chains = _draw_positions(rng, positions, draws)
     shifts = np.empty((len(draws_of_chains[0]), len(chain)), dtype=np.int64)
     for rows, steps in zip(members, draws_of_chains, strict=True):
         shifts[:, rows] = steps[:, None]
-    scattered = _move_alone(shifts, inside, returns, length, rng)
+    moved_alone = _move_alone(shifts, inside, returns, length, rng)
     row = np.arange(len(chain))
     return PlaceboDays(
-        event_ids=stretch.events["event_id"],
+        event_ids=common.events["event_id"],
         day0=dates[row, shifts],
-        stretch=(stretch.first, stretch.last),
+        common_window=(common.first, common.last),
         n_chains=len(members),
         n_positions=np.array([len(choices) for choices in positions]),
-        touched=float(touched[row, shifts].mean()),
-        scattered=scattered,
+        overlapping=float(overlaps_other[row, shifts].mean()),
+        moved_alone=moved_alone,
     )
 
 
@@ -174,61 +174,61 @@ def _common_window(estimates: Sequence[Estimates]) -> _CommonWindow:
     )
 
 
-def _chains(stretch: _CommonWindow, market: Market) -> Ints:
+def _chains(common: _CommonWindow, market: Market) -> Ints:
     """Assign each event to a chain: events of one announcement, and of announcements whose windows share days."""
-    column = "announcement_id" if "announcement_id" in stretch.events.columns else "date"
-    cluster = stretch.events[column].rank("dense").to_numpy().astype(np.int64)
-    shared = overlap_of(stretch.window_dates, *exchanges(securities_of(stretch.events, market), market))
+    column = "announcement_id" if "announcement_id" in common.events.columns else "date"
+    cluster = common.events[column].rank("dense").to_numpy().astype(np.int64)
+    shared = overlap_of(common.window_dates, *exchanges(securities_of(common.events, market), market))
     order = np.argsort(cluster, kind="stable")
     next_to = np.flatnonzero(np.diff(cluster[order]) == 0)
     one = np.concatenate([shared.one, order[next_to]])
     return connected_groups(len(cluster), one, np.concatenate([shared.other, order[next_to + 1]]))[1]
 
 
-def _shifted_dates(stretch: _CommonWindow, days: Ints) -> tuple[Ints, Ints]:
-    """Move day 0 back by k = 0, 1, ... open days; give the dates (N, K) and their columns in the stretch (N, K).
+def _shifted_dates(common: _CommonWindow, days: Ints) -> tuple[Ints, Ints]:
+    """Move day 0 back by k = 0, 1, ... open days; give the dates (N, K) and their columns in the common window (N, K).
 
     A date on which the exchange was shut becomes its next session.
     """
-    day0 = stretch.events["date"].to_physical().to_numpy().astype(np.int64)
+    day0 = common.events["date"].to_physical().to_numpy().astype(np.int64)
     position = np.searchsorted(days, day0)
-    first_day = np.where(stretch.dates[:, 0] != NO_DAY, stretch.dates[:, 0], day0)
+    first_day = np.where(common.dates[:, 0] != NO_DAY, common.dates[:, 0], day0)
     steps = int((position - np.searchsorted(days, first_day)).max()) + 1
     target = days[np.maximum(position[:, None] - np.arange(steps)[None, :], 0)]
-    column = np.stack([np.searchsorted(row, dates) for row, dates in zip(stretch.dates, target, strict=True)])
+    column = np.stack([np.searchsorted(row, dates) for row, dates in zip(common.dates, target, strict=True)])
     return target, column
 
 
-def _meets_other_event(stretch: _CommonWindow, column: Ints) -> Bools:
+def _meets_other_event(common: _CommonWindow, column: Ints) -> Bools:
     """Check whether a placebo window overlaps the event window of any event of the same security, (N, K)."""
-    session = stretch.session[:, None] + stretch.first + column
-    width = stretch.event[1] - stretch.event[0]
-    symbol = stretch.events["symbol"].rank("dense").to_numpy()
+    session = common.session[:, None] + common.first + column
+    width = common.event[1] - common.event[0]
+    symbol = common.events["symbol"].rank("dense").to_numpy()
     overlaps = np.zeros(session.shape, dtype=bool)
     for number in np.unique(symbol):
         rows = np.flatnonzero(symbol == number)
-        for other in stretch.session[rows]:
+        for other in common.session[rows]:
             overlaps[rows] |= np.abs(session[rows] - other) <= width
     return overlaps
 
 
-def _return_counts(stretch: _CommonWindow, start: Ints, length: int) -> Ints:
+def _return_counts(common: _CommonWindow, start: Ints, length: int) -> Ints:
     """Count the days with a residual in each placebo window, (N, K)."""
-    _, counts = block_sums(np.where(stretch.present, 1.0, np.nan), length)
+    _, counts = block_sums(np.where(common.present, 1.0, np.nan), length)
     row = np.arange(len(start))[:, None]
     return np.asarray(counts[row, np.clip(start, 0, counts.shape[1] - 1)], dtype=np.int64)
 
 
-def _admissible_shifts(stretch: _CommonWindow, inside: Bools, touched: Bools) -> Ints:
+def _admissible_shifts(common: _CommonWindow, inside: Bools, overlaps_other: Bools) -> Ints:
     """List the shifts of a chain: those without overlaps, or with the fewest where these are too few."""
     possible = np.flatnonzero(inside.all(axis=0))
     if len(possible) < MIN_POSITIONS:
         raise SpecificationError(
-            f"A chain of announcements has {len(possible)} positions for a placebo window as wide as {stretch.event} "
-            f"between the sessions {stretch.first} and {stretch.last} that all estimation windows share; it "
+            f"A chain of announcements has {len(possible)} positions for a placebo window as wide as {common.event} "
+            f"between the sessions {common.first} and {common.last} that all estimation windows share; it "
             f"needs {MIN_POSITIONS}. Use longer estimation windows, or narrower event windows."
         )
-    share = touched[:, possible].mean(axis=0)
+    share = overlaps_other[:, possible].mean(axis=0)
     limit = np.sort(share)[MIN_POSITIONS - 1]
     return np.asarray(possible[share <= limit])
 
@@ -287,7 +287,7 @@ def placebo_residuals(
     A residual varies less than an abnormal return outside the estimation window: a sum of n of them has the
     variance ``sigma^2 (n - |z|^2)``, z the sum of their forecast loadings, where outside it is ``sigma^2 (n +
     |z|^2)``. So sums are divided by their own standard error; multiplied by that of an event's CAR they are CARs. The
-    stretch has a mean of its own, about which placebo sums vary less than a sum from outside does;
+    common window has a mean of its own, about which placebo sums vary less than a sum from outside does;
     see `with_forecast_variance`.
     """
     first, last = estimates.windows.estimation
@@ -296,7 +296,7 @@ def placebo_residuals(
     residuals = estimates.residuals[:, :width]
     _, loading = forecast(estimates.fit, x[:, :width])
     loading = np.where(np.isnan(residuals)[:, :, None], 0.0, loading)
-    inside = slice(shifts.stretch[0] - first, shifts.stretch[1] - first + 1)
+    inside = slice(shifts.common_window[0] - first, shifts.common_window[1] - first + 1)
 
     def standardised(length: int) -> Floats:
         values = _standardised_sums(residuals, loading, estimates.fit.sigma, length)
@@ -325,7 +325,7 @@ def with_forecast_variance(sums: Floats, inside: slice, n_days: Ints, base: Floa
     sums : (N, B) array
         Of `length` days each, with variance one.
     inside : slice
-        Days of the stretch.
+        Days of the common window.
     n_days : (N,) array
         S, those with a return.
     base : (N,) array
@@ -335,8 +335,8 @@ def with_forecast_variance(sums: Floats, inside: slice, n_days: Ints, base: Floa
 
     Notes
     -----
-    The mean of the sums over the stretch has about the variance ``c = L (1/S - base)``. The sums vary about it with
-    ``1 - c``, one from outside with ``1 + c``.
+    The mean of the sums over the common window has about the variance ``c = L (1/S - base)``. The sums vary about
+    it with ``1 - c``, one from outside with ``1 + c``.
     """
     blocks = sums[:, inside.start : max(inside.stop - length + 1, inside.start + 1)]
     mean = blocks.mean(axis=1, keepdims=True)

@@ -253,7 +253,7 @@ def test_events_of_one_date_move_together_and_stay_inside_every_estimation_windo
         rows = np.flatnonzero((result.events["date"] == day).to_numpy())
         moved = shifts.day0[:, rows]
         together = (moved == moved[:, :1]).mean()
-        assert together == 1.0 if not shifts.scattered else together > 0.9
+        assert together == 1.0 if not shifts.moved_alone else together > 0.9
         sessions = values.estimation_dates[rows[0]]
         first, last = sessions[200 - 120 + 1], sessions[200 - 21 - 1]  # one session of room on either side
         assert moved.min() >= first
