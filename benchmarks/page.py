@@ -348,11 +348,13 @@ def growth_chart(rows: list[Row]) -> Any:
     parts = list(PARTS)
     colour = alt.Color("part:N", title=None, sort=parts, scale=alt.Scale(domain=parts, range=list(charts.PALETTE[:5])))
     legend = colour.legend(orient="bottom", columns=1, labelLimit=460, symbolType="stroke")
-    lines = alt.Chart(charts.inline(shown)).mark_line(point=alt.OverlayMarkDef(size=34), strokeWidth=2)
-    dashes = alt.Chart(charts.inline(guide)).mark_line(color=charts.GREY, strokeDash=[3, 4])
-    word = alt.Chart(charts.inline(guide[1:])).mark_text(text="in proportion", color=charts.GREY, align="right", dy=26)
+    lines = alt.Chart(charts.inline_data(shown)).mark_line(point=alt.OverlayMarkDef(size=34), strokeWidth=2)
+    dashes = alt.Chart(charts.inline_data(guide)).mark_line(color=charts.GREY, strokeDash=[3, 4])
+    word = alt.Chart(charts.inline_data(guide[1:])).mark_text(
+        text="in proportion", color=charts.GREY, align="right", dy=26
+    )
     layered = alt.layer(dashes.encode(x=x, y=y), lines.encode(x=x, y=y, color=legend), word.encode(x=x, y=y))
-    return charts.dressed(
+    return charts.with_title(
         layered.properties(width=520, height=320), "Time of a study by its number of events", simulated=True
     )
 
@@ -376,11 +378,11 @@ def rivals_chart(rows: list[Row]) -> Any:
     scale = alt.Scale(type="log", domain=[lowest, shown[0]["rate"] * 4], nice=False)
     x = alt.X("rate:Q", scale=scale, title="events per second", axis=tens("~s"))
     colour = alt.condition("datum.ours", alt.value(charts.ORANGE), alt.value(charts.BLUE))
-    base = alt.Chart(charts.inline(shown)).encode(y=y, x=x)
+    base = alt.Chart(charts.inline_data(shown)).encode(y=y, x=x)
     points = base.mark_point(filled=True, size=90, opacity=1).encode(color=colour)
     told = base.mark_text(align="left", dx=9).encode(text="told:N")
     layered = alt.layer(points, told).properties(width=420, height=30 * len(shown))
-    return charts.dressed(layered, "Events per second, log scale", simulated=True)
+    return charts.with_title(layered, "Events per second, log scale", simulated=True)
 
 
 def main() -> None:

@@ -3,11 +3,14 @@
 Announcements (`announcements`, `campaigns`) meet securities (`securities`) on each exchange's own
 sessions (`align`); a `Market` turns prices into returns: `SamplePrices`, `FilePrices`,
 `FolderPrices`, `AksharePrices`, `DatabasePrices`, `YahooPrices`, kept by a
-`PriceStore` (`StoredPrices`) and looked over by `check_prices`; an `EventStudy` estimates a model of
-the normal return (`MODELS`) and gives a `StudyResult`, which answers who moved (`car`), how far on
-average (`caar`), whether that can be told from chance (`test`, `TESTS`), and what was left out
-(`attrition`). `specification_curve` asks in every defensible way; `write_report` makes a report.
+`PriceStore` (`StoredPrices`) and examined by `check_prices`; an `EventStudy` estimates a model of
+the normal return (`MODELS`) and gives a `StudyResult`: cumulative abnormal returns (`car`), their
+mean (`caar`), significance tests (`test`, `TESTS`), and the events left out (`attrition`).
+`specification_curve` repeats the study across specifications; `write_report` makes a report;
+`read_study` reads a whole study from a TOML file.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from marketimpact.analyses.audit import audit, with_and_without
 from marketimpact.analyses.calendar_time import calendar_time
@@ -73,6 +76,12 @@ from marketimpact.study.regressions import wild_cluster_bootstrap
 from marketimpact.study.result import StudyResult
 from marketimpact.study.write import write_study
 
+if TYPE_CHECKING:
+    from marketimpact.cli.study_file import read_study
+
+    __version__: str
+    """Version of the installed package, such as ``"0.1.0"``."""
+
 __all__ = [
     "FINDINGS",
     "MODELS",
@@ -113,6 +122,7 @@ __all__ = [
     "TheilSen",
     "TradeToTrade",
     "YahooPrices",
+    "__version__",
     "abnormal_volatility",
     "align",
     "announcements",
@@ -134,6 +144,7 @@ __all__ = [
     "placebo_firms",
     "power",
     "reaction_order",
+    "read_study",
     "run_up",
     "securities",
     "specification_curve",
@@ -145,6 +156,22 @@ __all__ = [
 ]
 
 
+if not TYPE_CHECKING:  # else every misspelt name would pass a type checker
+
+    def __getattr__(name: str) -> Any:
+        """Import on first use what would slow down the import of the package."""
+        if name == "read_study":
+            from marketimpact.cli.study_file import read_study as value  # noqa: PLC0415  # brings the command line
+        elif name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415
+
+            value = version(__name__)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+
 def __dir__() -> list[str]:
-    """What is meant to be used; modules with further names are imported by their own."""
-    return [*__all__, *(name for name in globals() if name.startswith("__"))]
+    """List the public names only; modules are imported by their own names."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

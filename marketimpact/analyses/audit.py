@@ -1,4 +1,4 @@
-"""What else happened around an event: a contamination audit, and results with and without what it finds."""
+"""Contamination audit: other news around each event, and results with and without contaminated events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact.analyses.confounding import Relation, on_sessions, placed, within_scope
+from marketimpact.analyses.confounding import Relation, announcement_sessions, nearby_sessions, within_scope
 from marketimpact.core.arrays import NO_DAY
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.estimates import by_session
@@ -29,7 +29,7 @@ FINDINGS = {
     "no_return": "a session without a return, as in a suspension",
     "index_shock": "a benchmark return beyond the usual of the estimation window",
 }
-#: Where it was found.
+#: The two windows searched.
 EVENT, ESTIMATION = "event window", "estimation window"
 #: The samples of `with_and_without`.
 SAMPLES = ("all", "clean", "contaminated only")
@@ -57,11 +57,11 @@ def audit(
     result : StudyResult
         The study.
     announcements : polars.DataFrame, optional
-        What else is known to have happened; the embedded chronology by default. Also events with
-        ``event_id, symbol, date``, of which each row counts as naming its symbol (the only form for a market
-        made from returns). A frame without rows leaves announcements out of the audit.
+        Other news; the embedded chronology by default. Also events with ``event_id, symbol, date``, of which each
+        row counts as naming its symbol (the only form for a market made from returns). A frame without rows
+        leaves announcements out of the audit.
     window : tuple of int
-        The event window looked at, in sessions from day 0.
+        The event window searched, in sessions from day 0.
     near : int
         An estimation day counts when it lies within so many sessions of an announcement's day 0.
     scope : {"security", "sector", "campaign", "any"}
@@ -87,14 +87,14 @@ def audit(
     DataError
         For broken announcements.
     SpecificationError
-        For a wrong option, or announcements with clocks and a market made from returns.
+        For a wrong option, or announcements with times and a market made from returns.
 
     Notes
     -----
-    The event's own announcement is no finding; it is known by ``announcement_id`` or, without one, by
-    `event_id`. An announcement whose day 0 is uncertain is found where any admissible session lies in the
+    The event's own announcement is no finding; it is recognised by ``announcement_id`` or, without one, by
+    `event_id`. An announcement with an uncertain day 0 is a finding where any admissible session lies in the
     window. Days the study excludes (``EventStudy(exclude=...)``) are no estimation days. With
-    ``shock=0.99`` one quiet day in a hundred is called a shock too; shocks of the estimation window
+    ``shock=0.99`` one ordinary day in a hundred counts as a shock too; shocks of the estimation window
     are not listed, since there they are 1% by definition.
 
     Examples
@@ -112,22 +112,30 @@ def audit(
         raise SpecificationError(f"shock={shock!r} must lie between 0 and 1, such as 0.99.")
     values = result.estimation
     taus = np.arange(window[0], window[1] + 1)
-    event = _days(result, values.problem.dates(window), taus)
+    event = _event_days(result, values.problem.dates(window), taus)
     estimation = _estimation_days(result)
-    listed = embedded() if announcements is None else announcements
-    hits = placed(listed, result.market, event.select("symbol").unique().sort("symbol"), sector=sector)
-    inside = _others(result, event, on_sessions(hits, result.market, 0), own_campaign=own_campaign)
-    around = _others(result, estimation, on_sessions(hits, result.market, near), own_campaign=own_campaign)
+    others = embedded() if announcements is None else announcements
+    sessions = announcement_sessions(
+        others, result.market, event.select("symbol").unique().sort("symbol"), sector=sector
+    )
+    in_event_window = _other_announcements(
+        result, event, nearby_sessions(sessions, result.market, 0), own_campaign=own_campaign
+    )
+    near_estimation = _other_announcements(
+        result, estimation, nearby_sessions(sessions, result.market, near), own_campaign=own_campaign
+    )
     keys = ["event_id", "symbol", "kind", "relation"]
     ids = pl.col("announcement_id").unique().sort()
-    found = [
-        _counted(within_scope(inside, scope), [*keys, "announcement_id"], EVENT).rename({"announcement_id": "what"}),
-        _counted(within_scope(around, scope), keys, ESTIMATION, ids.str.join("; ").alias("what")),
-        *_limits(result, event, estimation),
+    frames = [
+        _finding_rows(within_scope(in_event_window, scope), [*keys, "announcement_id"], EVENT).rename(
+            {"announcement_id": "what"}
+        ),
+        _finding_rows(within_scope(near_estimation, scope), keys, ESTIMATION, ids.str.join("; ").alias("what")),
+        *_price_limits(result, event, estimation),
         *_without_return(event, estimation),
         _shocks(event, estimation, shock),
     ]
-    frame = pl.concat(part.select(pl.col(c).cast(kind) for c, kind in _COLUMNS.items()) for part in found)
+    frame = pl.concat(part.select(pl.col(c).cast(kind) for c, kind in _COLUMNS.items()) for part in frames)
     # "event window" goes first
     return frame.sort("event_id", "where", "kind", "relation", "first", "what", descending=[False, True, *[False] * 4])
 
@@ -146,8 +154,8 @@ def with_and_without(
     result : StudyResult
         The study.
     found : polars.DataFrame
-        What `audit` gave, or those of its rows that are to count: an event is contaminated when it has
-        a row whose `where` is *event window*.
+        The frame from `audit`, or a selection of its rows: an event is contaminated when it has a row whose
+        `where` is *event window*.
     window : tuple of int
         The window tested.
     tests : sequence of str or SignificanceTest, or "all", optional
@@ -167,9 +175,9 @@ def with_and_without(
 
     Notes
     -----
-    Leaving out what looks odd is a choice made after looking: show the three side by side. Events
-    that hit a price limit do so because they moved; a clean sample without them is selected on the
-    outcome, so leave ``price_limit`` out of `found` there.
+    Leaving out unusual events is a choice made after seeing the data: show the three samples side by side. Events
+    at a price limit moved by that much; a clean sample without them is selected on the outcome, so leave
+    ``price_limit`` rows out of `found`.
 
     Examples
     --------
@@ -184,37 +192,37 @@ def with_and_without(
     first, last = check_window(window, "window")
     lacking = {"event_id", "where"}.difference(found.columns)
     if lacking:
-        raise DataError(f"found lacks {', '.join(sorted(lacking))}: hand in what mi.audit gave, or rows of it.")
-    strangers = found.join(result.events, on="event_id", how="anti")
-    if strangers.height:
+        raise DataError(f"found lacks {', '.join(sorted(lacking))}: pass the frame from mi.audit, or rows of it.")
+    unknown = found.join(result.events, on="event_id", how="anti")
+    if unknown.height:
         raise DataError(
-            f"found has {strangers.height} rows of events this result does not have, such as "
-            f"{strangers['event_id'][0]!r}. Audit this result: mi.audit(result).",
-            rows=strangers,
+            f"found has {unknown.height} rows of events this result does not have, such as "
+            f"{unknown['event_id'][0]!r}. Audit this result: mi.audit(result).",
+            rows=unknown,
         )
-    dirty = found.filter(pl.col("where") == EVENT)["event_id"].unique()
-    is_dirty = pl.col("event_id").is_in(dirty.implode())
-    parts = zip(SAMPLES, (result, result.where(~is_dirty), result.where(is_dirty)), strict=True)
+    contaminated = found.filter(pl.col("where") == EVENT)["event_id"].unique()
+    is_contaminated = pl.col("event_id").is_in(contaminated.implode())
+    samples = zip(SAMPLES, (result, result.where(~is_contaminated), result.where(is_contaminated)), strict=True)
     return pl.concat(
-        part.test(first, last, tests=tests).select(
+        sample.test(first, last, tests=tests).select(
             pl.lit(name).alias("sample"),
-            pl.lit(part.car(first, last)["car"].mean(), dtype=pl.Float64).alias("caar"),
+            pl.lit(sample.car(first, last)["car"].mean(), dtype=pl.Float64).alias("caar"),
             pl.all(),
         )
-        for name, part in parts
+        for name, sample in samples
     )
 
 
 def _estimation_days(result: StudyResult) -> pl.DataFrame:
     values = result.estimation
-    days = _days(result, values.estimation_dates, None)
+    days = _event_days(result, values.estimation_dates, None)
     if values.settings.excluded is None:
         return days
     excluded = result.market.select("symbol", "date").filter(pl.Series(values.settings.excluded))
     return days.join(excluded, on=["symbol", "date"], how="anti")
 
 
-def _days(result: StudyResult, dates: NDArray[np.int64], taus: NDArray[np.int64] | None) -> pl.DataFrame:
+def _event_days(result: StudyResult, dates: NDArray[np.int64], taus: NDArray[np.int64] | None) -> pl.DataFrame:
     """``event_id, symbol, tau, date, session, ret, market``: one row per event and session of its calendar."""
     taus = np.zeros(dates.shape[1], dtype=np.int64) if taus is None else taus
     tau = pl.Series("tau", np.tile(taus, len(dates)))
@@ -223,27 +231,29 @@ def _days(result: StudyResult, dates: NDArray[np.int64], taus: NDArray[np.int64]
     return frame.join(panel, on=["symbol", "date"], how="left", validate="m:1", maintain_order="left")
 
 
-def _others(result: StudyResult, days: pl.DataFrame, hits: pl.DataFrame, *, own_campaign: bool) -> pl.DataFrame:
-    """Days of events on which another announcement than their own falls, one row per day and announcement."""
-    facts = [c for c in ("announcement_id", "campaign_id") if c in result.events.columns]
-    own = result.events.select("event_id", *[pl.col(c).alias(f"own_{c}") for c in facts])
+def _other_announcements(
+    result: StudyResult, days: pl.DataFrame, hits: pl.DataFrame, *, own_campaign: bool
+) -> pl.DataFrame:
+    """Find days of events on which another announcement than their own falls, one row per day and announcement."""
+    columns = [c for c in ("announcement_id", "campaign_id") if c in result.events.columns]
+    own = result.events.select("event_id", *[pl.col(c).alias(f"own_{c}") for c in columns])
     for column in ("own_announcement_id", "own_campaign_id"):
         if column not in own.columns:
             own = own.with_columns(pl.lit(None, pl.String).alias(column))
-    met = days.join(hits.drop("date"), on=["symbol", "session"], how="inner").join(
+    hits_on_days = days.join(hits.drop("date"), on=["symbol", "session"], how="inner").join(
         own, on="event_id", how="left", validate="m:1"
     )
-    same = (pl.col("announcement_id") == pl.col("own_announcement_id")).fill_null(value=False) | (
+    is_own = (pl.col("announcement_id") == pl.col("own_announcement_id")).fill_null(value=False) | (
         pl.col("announcement_id") == pl.col("event_id")
     )
-    campaign = (pl.col("campaign_id") == pl.col("own_campaign_id")).fill_null(value=False)
-    kept = met.filter(~same if own_campaign else ~same & ~campaign)
-    nearest = pl.when(campaign & (pl.col("relation") == "any")).then(pl.lit("campaign")).otherwise("relation")
-    return kept.with_columns(nearest.alias("relation"))
+    same_campaign = (pl.col("campaign_id") == pl.col("own_campaign_id")).fill_null(value=False)
+    others = hits_on_days.filter(~is_own if own_campaign else ~is_own & ~same_campaign)
+    nearest = pl.when(same_campaign & (pl.col("relation") == "any")).then(pl.lit("campaign")).otherwise("relation")
+    return others.with_columns(nearest.alias("relation"))
 
 
-def _counted(days: pl.DataFrame, keys: list[str], where: str, *more: pl.Expr) -> pl.DataFrame:
-    """One row per finding, with the days it concerns."""
+def _finding_rows(days: pl.DataFrame, keys: list[str], where: str, *more: pl.Expr) -> pl.DataFrame:
+    """Make one row per finding, with the days it concerns."""
     return (
         days.group_by(keys)
         .agg(
@@ -258,44 +268,46 @@ def _counted(days: pl.DataFrame, keys: list[str], where: str, *more: pl.Expr) ->
 
 def _market_finding(days: pl.DataFrame, kind: str, where: str, what: pl.Expr) -> pl.DataFrame:
     marked = days.with_columns(pl.lit(kind).alias("kind"), pl.lit(None, pl.String).alias("relation"))
-    return _counted(marked, ["event_id", "symbol", "kind", "relation"], where, what.alias("what"))
+    return _finding_rows(marked, ["event_id", "symbol", "kind", "relation"], where, what.alias("what"))
 
 
-def _on_taus() -> pl.Expr:
+def _taus_text() -> pl.Expr:
     return pl.col("tau").sort().cast(pl.String).str.join(", ")
 
 
-def _limits(result: StudyResult, event: pl.DataFrame, estimation: pl.DataFrame) -> list[pl.DataFrame]:
+def _price_limits(result: StudyResult, event: pl.DataFrame, estimation: pl.DataFrame) -> list[pl.DataFrame]:
     hits = result.market.limit_hits.select("symbol", "date", "side")
     sides = pl.col("side").unique().sort().str.join(" and ")
-    inside, around = (
+    in_event_window, in_estimation = (
         days.join(hits, on=["symbol", "date"], how="inner", validate="m:1") for days in (event, estimation)
     )
     return [
-        _market_finding(inside, "price_limit", EVENT, pl.format("at the {} price limit on {}", sides, _on_taus())),
-        _market_finding(around, "price_limit", ESTIMATION, pl.format("at the {} price limit", sides)),
+        _market_finding(
+            in_event_window, "price_limit", EVENT, pl.format("at the {} price limit on {}", sides, _taus_text())
+        ),
+        _market_finding(in_estimation, "price_limit", ESTIMATION, pl.format("at the {} price limit", sides)),
     ]
 
 
 def _without_return(event: pl.DataFrame, estimation: pl.DataFrame) -> list[pl.DataFrame]:
-    inside, around = event.filter(pl.col("ret").is_null()), estimation.filter(pl.col("ret").is_null())
+    in_event_window, in_estimation = event.filter(pl.col("ret").is_null()), estimation.filter(pl.col("ret").is_null())
     return [
-        _market_finding(inside, "no_return", EVENT, pl.format("no return on {}", _on_taus())),
-        _market_finding(around, "no_return", ESTIMATION, pl.lit("no return")),
+        _market_finding(in_event_window, "no_return", EVENT, pl.format("no return on {}", _taus_text())),
+        _market_finding(in_estimation, "no_return", ESTIMATION, pl.lit("no return")),
     ]
 
 
 def _shocks(event: pl.DataFrame, estimation: pl.DataFrame, shock: float) -> pl.DataFrame:
-    usual = estimation.group_by("event_id").agg(
+    thresholds = estimation.group_by("event_id").agg(
         pl.col("market").abs().quantile(shock, interpolation="linear").alias("usual")
     )
-    beyond = event.join(usual, on="event_id", how="left", validate="m:1").filter(
+    beyond = event.join(thresholds, on="event_id", how="left", validate="m:1").filter(
         pl.col("market").abs() > pl.col("usual")
     )
     what = pl.format(
         "benchmark {}% on {}, beyond {}% either way",
         (100 * pl.col("market").sort_by("tau")).round(2).cast(pl.String).str.join("%, "),
-        _on_taus(),
+        _taus_text(),
         (100 * pl.col("usual").first()).round(2),
     )
     return _market_finding(beyond, "index_shock", EVENT, what)

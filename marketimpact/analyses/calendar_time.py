@@ -1,4 +1,4 @@
-"""Calendar-time portfolios: the abnormal return per day of holding whoever lately had an event."""
+"""Calendar-time portfolios: the abnormal return per session of holding firms with a recent event."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def calendar_time(
     lags: int = 5,
     min_firms: int = 1,
 ) -> CalendarTime:
-    """Alpha of the portfolio that holds each firm from `window[0]` to `window[1]` sessions after its day 0.
+    """Estimate the alpha of the portfolio that holds each firm from `window[0]` to `window[1]` after its day 0.
 
     Parameters
     ----------
@@ -97,61 +97,62 @@ def calendar_time(
     Notes
     -----
     A firm with two events within the window is held once. Null: alpha is zero; t(days - k). Firms hit
-    on the same day are one portfolio, so their correlation is inside its variance. It weights days
-    rather than events and so has low power when events cluster; and days far apart in time are one
-    regression, so betas must be alike. Jaffe (1974), Mandelker (1974), Fama (1998), Mitchell and Stafford
-    (2000).
+    on the same day are one portfolio, whose variance includes their correlation. Days have equal weights, not
+    events, so power is low when events cluster; and betas are assumed constant over the whole period.
+    Jaffe (1974), Mandelker (1974), Fama (1998), Mitchell and Stafford (2000).
     """
     first, last = check_window(window, "window")
-    _check(market, factors, excess=excess, errors=errors, lags=lags, min_firms=min_firms)
+    _check_options(market, factors, excess=excess, errors=errors, lags=lags, min_firms=min_firms)
     located, positions, attrition = locate_day0(events, market)
-    placed = located.with_columns(pl.Series("_day0", positions.day0))
-    held = _members(placed, market, first, last, (*factors, *(("rf",) if excess else ())))
-    lost = placed.join(held, on="event_id", how="anti").select(
+    located = located.with_columns(pl.Series("_day0", positions.day0))
+    members = _members(located, market, first, last, (*factors, *(("rf",) if excess else ())))
+    without_return = located.join(members, on="event_id", how="anti").select(
         "event_id",
         pl.lit("no_event_returns").alias("reason"),
         pl.lit(f"no return in [{first}, {last}]").alias("detail"),
     )
-    daily = _portfolio(held, factors, excess=excess).filter(pl.col("n_firms") >= min_firms)
+    daily = _portfolio(members, factors, excess=excess).filter(pl.col("n_firms") >= min_firms)
     complete = daily.drop_nulls()
     if complete.height < len(factors) + 3:
         raise DataError(
             f"calendar_time: {complete.height} sessions have a portfolio of at least {min_firms} firms and every "
             f"factor; the regression on {len(factors)} factors needs {len(factors) + 3}. Widen window={window}."
         )
-    fitted = _regress(complete, factors, errors, lags)
+    regression = _regress(complete, factors, errors, lags)
     df = complete.height - len(factors) - 1
     return CalendarTime(
-        alpha=float(fitted.params[0]),
-        se=float(fitted.bse[0]),
-        t=float(fitted.tvalues[0]),
-        p_value=float(fitted.pvalues[0]),
+        alpha=float(regression.params[0]),
+        se=float(regression.bse[0]),
+        t=float(regression.tvalues[0]),
+        p_value=float(regression.pvalues[0]),
         df=df,
         n_days=complete.height,
         portfolio=daily.select("date", pl.col("_ret").alias("ret"), "n_firms"),
-        attrition=pl.concat([attrition, lost]).sort("event_id"),
-        regression=fitted,
+        attrition=pl.concat([attrition, without_return]).sort("event_id"),
+        regression=regression,
     )
 
 
-def _check(market: Market, factors: Sequence[str], *, excess: bool, errors: str, lags: int, min_firms: int) -> None:
+def _check_options(
+    market: Market, factors: Sequence[str], *, excess: bool, errors: str, lags: int, min_firms: int
+) -> None:
     if market.unit != "simple":
         raise SpecificationError(f"A portfolio needs simple returns; this market holds {market.unit} returns.")
     lacking = [c for c in (*factors, *(("rf",) if excess else ())) if c not in ("market", *market.factors)]
     if lacking or isinstance(factors, str) or not factors:
-        have = ", ".join(("market", *market.factors))
-        raise SpecificationError(f"factors={factors!r}: give a tuple of names out of {have}; missing: {lacking}.")
+        known = ", ".join(("market", *market.factors))
+        raise SpecificationError(f"factors={factors!r}: give a tuple of names out of {known}; missing: {lacking}.")
     if errors not in ("ols", "wls", "hac"):
         raise SpecificationError(f"errors={errors!r}: choose 'ols', 'wls' (weights: firms per day) or 'hac'.")
     if lags < 0 or min_firms < 1:
         raise SpecificationError(f"lags={lags}, min_firms={min_firms}: lags from 0 on, firms from 1 on.")
 
 
-def _members(placed: pl.DataFrame, market: Market, first: int, last: int, columns: Sequence[str]) -> pl.DataFrame:
-    """One row per event and session of its window that has a return."""
+def _members(located: pl.DataFrame, market: Market, first: int, last: int, columns: Sequence[str]) -> pl.DataFrame:
+    """List the events and sessions of their windows that have a return."""
     panel = market.select("symbol", "session", "date", "ret", *columns).rename({"date": "day"})
     return (
-        placed.select("event_id", "symbol", "_day0")
+        located.select("event_id", "symbol", "_day0")
         .join(pl.DataFrame({"tau": range(first, last + 1)}), how="cross")
         .with_columns((pl.col("_day0") + pl.col("tau")).alias("session"))
         .join(panel, on=["symbol", "session"], how="inner", validate="m:1")
@@ -159,12 +160,12 @@ def _members(placed: pl.DataFrame, market: Market, first: int, last: int, column
     )
 
 
-def _portfolio(held: pl.DataFrame, factors: Sequence[str], *, excess: bool) -> pl.DataFrame:
-    """Mean over distinct firms, day by day: ``date, _ret, _excess, n_firms`` and the factors."""
+def _portfolio(members: pl.DataFrame, factors: Sequence[str], *, excess: bool) -> pl.DataFrame:
+    """Average over distinct firms, day by day: ``date, _ret, _excess, n_firms`` and the factors."""
     rf = pl.col("rf") if excess else pl.lit(0.0)
     regressors = [(pl.col(c) - rf if c == "market" else pl.col(c)).mean().alias(c) for c in factors]
     return (
-        held.unique(["symbol", "day"], maintain_order=True)
+        members.unique(["symbol", "day"], maintain_order=True)
         .sort("day", "symbol")
         .group_by("day", maintain_order=True)
         .agg(

@@ -1,4 +1,4 @@
-"""On which sessions of which securities announcements fall, and how near each comes to the security."""
+"""Sessions near announcements, and how closely each announcement concerns each security."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events.alignment import align
 from marketimpact.market.market import Market
 
-__all__ = ["RELATIONS", "Relation", "contaminated_days", "on_sessions", "placed", "within_scope"]
+__all__ = ["RELATIONS", "Relation", "announcement_sessions", "contaminated_days", "nearby_sessions", "within_scope"]
 
 Relation = Literal["security", "sector", "campaign", "any"]
 #: How an announcement can concern a security, the nearest first; the closed list of relations.
@@ -20,7 +20,7 @@ RELATIONS: dict[Relation, str] = {
     "campaign": "it belongs to the campaign of the event's own announcement",
     "any": "none of these; it is on the list",
 }
-_PLACED = {
+_SCHEMA = {
     "symbol": pl.String, "announcement_id": pl.String, "campaign_id": pl.String, "kind": pl.String,
     "relation": pl.String, "from_session": pl.Int64, "to_session": pl.Int64,
 }  # fmt: skip
@@ -34,15 +34,15 @@ def contaminated_days(
     scope: Literal["security", "sector", "any"] = "security",
     sector: str = "role",
 ) -> pl.DataFrame:
-    """Sessions near announcements, for ``EventStudy(exclude=...)``.
+    """Find sessions near announcements, for ``EventStudy(exclude=...)``.
 
     Parameters
     ----------
     announcements : polars.DataFrame
         See `marketimpact.announcements`; or events with ``event_id, symbol, date``, of which each row counts
-        as naming its symbol (the only form for a market made from returns, which has no clocks).
+        as naming its symbol (the only form for a market made from returns, which has no trading hours).
     market : Market
-        Whose securities and sessions are meant.
+        Securities and sessions.
     near : int
         Sessions of the security's own exchange before and after day 0 that count too.
     scope : {"security", "sector", "any"}
@@ -77,9 +77,9 @@ def contaminated_days(
     if scope not in ("security", "sector", "any"):
         raise SpecificationError(f"scope={scope!r}: days have no campaign; choose 'security', 'sector' or 'any'.")
     symbols = market.first_rows.select("symbol")
-    hits = within_scope(placed(announcements, market, symbols, sector=sector), scope)
+    hits = within_scope(announcement_sessions(announcements, market, symbols, sector=sector), scope)
     return (
-        on_sessions(hits, market, near)
+        nearby_sessions(hits, market, near)
         .group_by("symbol", "date")
         .agg(
             pl.col("announcement_id").n_unique().cast(pl.Int64).alias("n_announcements"),
@@ -90,15 +90,17 @@ def contaminated_days(
 
 
 def within_scope(hits: pl.DataFrame, scope: Relation) -> pl.DataFrame:
-    """Those that are at least as near as `scope`."""
+    """Keep the announcements that concern the security at least as closely as `scope`."""
     if scope not in RELATIONS:
         raise SpecificationError(f"scope={scope!r}: choose one of {', '.join(RELATIONS)}.")
     order = list(RELATIONS)
     return hits.filter(pl.col("relation").is_in(order[: order.index(scope) + 1]))
 
 
-def placed(announcements: pl.DataFrame, market: Market, symbols: pl.DataFrame, *, sector: str) -> pl.DataFrame:
-    """Every announcement as it falls on the sessions of every security.
+def announcement_sessions(
+    announcements: pl.DataFrame, market: Market, symbols: pl.DataFrame, *, sector: str
+) -> pl.DataFrame:
+    """Locate every announcement on the sessions of every security.
 
     Returns
     -------
@@ -110,11 +112,11 @@ def placed(announcements: pl.DataFrame, market: Market, symbols: pl.DataFrame, *
     if not isinstance(announcements, pl.DataFrame):
         raise DataError(f"announcements must be a polars frame, not {type(announcements).__name__}.")
     if announcements.is_empty():
-        return pl.DataFrame(schema=_PLACED)
+        return pl.DataFrame(schema=_SCHEMA)
     if {"symbol", "date"} <= set(announcements.columns):
-        rows = _own_rows(announcements, symbols)
+        rows = _rows_of_events(announcements, symbols)
     else:
-        rows = _related(
+        rows = _with_relation(
             align(announcements, market, symbols=symbols["symbol"].to_list()), announcements, market, sector
         )
     rows = rows.with_columns(
@@ -125,45 +127,45 @@ def placed(announcements: pl.DataFrame, market: Market, symbols: pl.DataFrame, *
     for day, session in (("_from", "from_session"), ("_to", "to_session")):
         rows = _session_on_or_after(rows, market, day, session)
     return rows.drop_nulls("from_session").with_columns(pl.col("to_session").fill_null(pl.col("from_session"))).select(
-        pl.col(name).cast(kind) for name, kind in _PLACED.items()
+        pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items()
     )  # fmt: skip
 
 
-def on_sessions(hits: pl.DataFrame, market: Market, near: int) -> pl.DataFrame:
-    """One row per announcement, security and session up to `near` sessions away, with its ``session`` and ``date``."""
+def nearby_sessions(hits: pl.DataFrame, market: Market, near: int) -> pl.DataFrame:
+    """List announcements, securities and sessions up to `near` sessions away, with ``session`` and ``date``."""
     if isinstance(near, bool) or not isinstance(near, int) or near < 0:
         raise SpecificationError(f"near={near!r}: give a number of sessions, 0 or more.")
-    long = hits.with_columns(
+    ranges = hits.with_columns(
         pl.int_ranges(pl.col("from_session") - near, pl.col("to_session") + near + 1).alias("session")
     )
     sessions = market.select("symbol", "session", "date")
-    return long.explode("session", empty_as_null=True, keep_nulls=True).join(
+    return ranges.explode("session", empty_as_null=True, keep_nulls=True).join(
         sessions, on=["symbol", "session"], how="inner", validate="m:1"
     )
 
 
-def _own_rows(events: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
-    """Events somebody has placed already: each names its own security."""
+def _rows_of_events(events: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
+    """Take events with a date as announcements that each name their own security."""
     if "announcement_id" not in events.columns and "event_id" not in events.columns:
         raise DataError("announcements has symbol and date, but neither announcement_id nor event_id to name a row by.")
-    name = "announcement_id" if "announcement_id" in events.columns else "event_id"
-    given = events.with_columns(
-        pl.lit(None, dtype=kind).alias(column)
-        for column, kind in {
+    id_column = "announcement_id" if "announcement_id" in events.columns else "event_id"
+    complete = events.with_columns(
+        pl.lit(None, dtype=dtype).alias(column)
+        for column, dtype in {
             "campaign_id": pl.String, "instrument": pl.String, "is_confounder": pl.Boolean,
             "day0_earliest": pl.Date, "day0_latest": pl.Date,
         }.items()
         if column not in events.columns
     )  # fmt: skip
     return (
-        given.join(symbols.select("symbol").unique(), on="symbol", how="semi")
-        .with_columns(pl.col(name).alias("announcement_id"), pl.lit("security").alias("relation"))
+        complete.join(symbols.select("symbol").unique(), on="symbol", how="semi")
+        .with_columns(pl.col(id_column).alias("announcement_id"), pl.lit("security").alias("relation"))
         .with_columns(_kind().alias("kind"))
     )
 
 
-def _related(aligned: pl.DataFrame, announcements: pl.DataFrame, market: Market, sector: str) -> pl.DataFrame:
-    """Say how near each announcement comes to each security."""
+def _with_relation(aligned: pl.DataFrame, announcements: pl.DataFrame, market: Market, sector: str) -> pl.DataFrame:
+    """Classify how closely each announcement concerns each security (`RELATIONS`)."""
     securities = market.securities
     if sector not in securities.columns:
         raise SpecificationError(
@@ -178,10 +180,10 @@ def _related(aligned: pl.DataFrame, announcements: pl.DataFrame, market: Market,
     sectors = named.join(securities.select("symbol", pl.col(sector).alias("_sector")), on="symbol", how="inner")
     own_sector = securities.select("symbol", pl.col(sector).alias("_sector"))
     frame = (
-        aligned.join(_marked(firms.unique(), "_named"), on=["announcement_id", "symbol"], how="left", validate="m:1")
+        aligned.join(_with_flag(firms.unique(), "_named"), on=["announcement_id", "symbol"], how="left", validate="m:1")
         .join(own_sector, on="symbol", how="left", validate="m:1")
         .join(
-            _marked(sectors.drop("symbol").drop_nulls().unique(), "_near"),
+            _with_flag(sectors.drop("symbol").drop_nulls().unique(), "_near"),
             on=["announcement_id", "_sector"],
             how="left",
             validate="m:1",
@@ -199,7 +201,7 @@ def _related(aligned: pl.DataFrame, announcements: pl.DataFrame, market: Market,
 
 def _kind() -> pl.Expr:
     earnings = (pl.col("instrument") == "earnings") & (pl.col("relation") == "security")
-    # results of another firm are no policy, and confound only
+    # results of another firm are no policy, only a confounder
     confounds = pl.col("is_confounder") | (pl.col("instrument") == "earnings")
     return (
         pl.when(earnings)
@@ -211,19 +213,19 @@ def _kind() -> pl.Expr:
 
 
 def _listings(securities: pl.DataFrame) -> pl.DataFrame:
-    """``symbol, listing``: the other listing of the same firm, both ways."""
+    """Pair the listings of the same firm, both ways: ``symbol, listing``."""
     if "dual_listing" not in securities.columns:
         return pl.DataFrame(schema={"symbol": pl.String, "listing": pl.String})
     known = securities.select("symbol", pl.col("dual_listing").alias("listing")).drop_nulls()
     return pl.concat([known, known.select(symbol="listing", listing="symbol")]).unique()
 
 
-def _marked(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+def _with_flag(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     return frame.with_columns(pl.lit(value=True).alias(name))
 
 
 def _session_on_or_after(rows: pl.DataFrame, market: Market, day: str, name: str) -> pl.DataFrame:
-    """Number of the first session of the security's exchange that is not before `day`; null after the last."""
+    """Find the first session of the security's exchange on or after `day`, by its number; null after the last."""
     sessions = market.numbered.rename({"session": name, "date": "_day"})
     return rows.sort(day).join_asof(
         sessions.sort("_day"),

@@ -1,4 +1,4 @@
-"""What the security would have done, taken from securities the announcement did not touch."""
+"""Counterfactual returns from untreated securities: synthetic control and matched controls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Counterfactual", "matched_controls", "synthetic_control"]
 
 #: Returns of the security (T,) and the donors (T, J) and their names, the security's first, to weights (J,).
 Weigh = Callable[[Floats, Floats, Sequence[str]], Floats]
-#: Fewer sessions than this cannot tell a donor's fit from luck.
+#: With fewer sessions than this a good fit of the donors may be chance.
 MIN_OBSERVATIONS = 60
 _TABLES: dict[str, dict[str, Any]] = {
     "table": {
@@ -39,7 +39,7 @@ _TABLES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Counterfactual:
-    """Events against a weighted portfolio of untreated securities.
+    """Events compared with weighted portfolios of untreated securities.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Counterfactual:
     gaps : polars.DataFrame
         ``event_id, date, tau, ret, expected, ar`` over the event window.
     left_out : polars.DataFrame
-        ``event_id, donor, reason``: donors that could not serve.
+        ``event_id, donor, reason``: donors that could not be used.
     attrition : polars.DataFrame
         ``event_id, reason, detail``: events that could not be used.
     """
@@ -75,7 +75,7 @@ def synthetic_control(
     event_window: tuple[int, int] = (0, 0),
     coverage: float = 1.0,
 ) -> Counterfactual:
-    """Donors weighted so that they follow the security best before the event.
+    """Weight donors so that they follow the security as closely as possible before the event.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def synthetic_control(
     market : Market
         Holds the events' securities and the donors.
     donors : sequence of str
-        Securities the announcement did not touch. For a semiconductor policy no other semiconductor firm
+        Securities that the announcement did not affect. For a semiconductor policy no other semiconductor firm
         is a clean donor: take other sectors or other countries, and say which.
     estimation_window, event_window : tuple of int
         Sessions of the event's own exchange; donors are matched on the date.
@@ -99,13 +99,13 @@ def synthetic_control(
     Notes
     -----
     Weights minimise the sum of squared gaps of the estimation window, w >= 0, sum 1. Null: the event
-    did nothing to the security; distribution: permutation over donors, exact if they are exchangeable.
+    had no effect on the security; distribution: permutation over donors, exact if they are exchangeable.
     Never a t from the residual variance. A donor with an event of its own whose windows overlap is
     left out. Abadie, Diamond and Hainmueller (2010).
     """
-    return _run(
+    return _run_events(
         events,
-        _Question(
+        _Settings(
             market,
             tuple(dict.fromkeys(donors)),
             lambda y, x, _: simplex_weights(y, x),
@@ -127,13 +127,13 @@ def matched_controls(
     event_window: tuple[int, int] = (0, 0),
     coverage: float = 1.0,
 ) -> Counterfactual:
-    """Equal-weighted portfolio of the `n_matches` controls most like the security.
+    """Compare each security with the equal-weighted portfolio of its `n_matches` most similar controls.
 
     Parameters
     ----------
     characteristics : polars.DataFrame
         ``symbol`` and numeric columns, such as log size or book to market, as known before the event.
-        Likeness is the Euclidean distance after dividing each by its standard deviation.
+        The distance is Euclidean after dividing each by its standard deviation.
     n_matches : int
         How many of the nearest controls to average; ties go to the first symbol.
 
@@ -149,19 +149,19 @@ def matched_controls(
     """
     if n_matches < 1:
         raise SpecificationError(f"n_matches={n_matches}: match at least one control.")
-    place_of = _characteristics(characteristics, [*events["symbol"].unique(), *controls])
+    characteristics_of = _scaled_characteristics(characteristics, [*events["symbol"].unique(), *controls])
 
     def nearest(_: Floats, __: Floats, names: Sequence[str]) -> Floats:
-        own, *others = (place_of[name] for name in names)
+        own, *others = (characteristics_of[name] for name in names)
         distance = np.sqrt(((np.array(others) - own) ** 2).sum(axis=1))
         order = sorted(range(len(others)), key=lambda position: (distance[position], names[position + 1]))
         weights = np.zeros(len(others))
         weights[order[:n_matches]] = 1.0 / min(n_matches, len(others))
         return weights
 
-    return _run(
+    return _run_events(
         events,
-        _Question(
+        _Settings(
             market,
             tuple(dict.fromkeys(controls)),
             nearest,
@@ -173,7 +173,7 @@ def matched_controls(
 
 
 def simplex_weights(y: Floats, x: Floats) -> Floats:
-    """Weights w >= 0 with sum 1 that minimise ``|y - x w|``; (T,) and (T, J) in, (J,) out.
+    """Find weights w >= 0 with sum 1 that minimise ``|y - x w|``; (T,) and (T, J) in, (J,) out.
 
     With ``D = x - y`` the problem is homogeneous, ``min |D w|``, and non-negative least squares with one
     more row that pulls the sum to a constant has the same direction whatever the constant.
@@ -181,12 +181,12 @@ def simplex_weights(y: Floats, x: Floats) -> Floats:
     from scipy.optimize import nnls  # noqa: PLC0415
 
     gap = x - y[:, None]
-    pull = np.full((1, x.shape[1]), np.sqrt((gap**2).sum(axis=0).mean()))
-    found, _ = nnls(np.vstack([gap, pull]), np.concatenate([np.zeros(len(y)), pull[0, :1]]))
-    return np.asarray(found / found.sum())
+    sum_row = np.full((1, x.shape[1]), np.sqrt((gap**2).sum(axis=0).mean()))
+    solution, _ = nnls(np.vstack([gap, sum_row]), np.concatenate([np.zeros(len(y)), sum_row[0, :1]]))
+    return np.asarray(solution / solution.sum())
 
 
-def _characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict[str, Floats]:
+def _scaled_characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict[str, Floats]:
     columns = [c for c in frame.columns if c != "symbol" and frame[c].dtype.is_numeric()]
     if "symbol" not in frame.columns or not columns:
         raise DataError("characteristics needs a column 'symbol' and at least one numeric column.")
@@ -194,8 +194,8 @@ def _characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict[str, F
     repeated = kept.filter(pl.col("symbol").is_duplicated())["symbol"].unique().sort().to_list()
     lacking = sorted(set(symbols).difference(kept["symbol"]))
     if repeated or lacking:
-        what = f"repeats {repeated}" if repeated else f"has no complete row for {lacking}"
-        raise DataError(f"characteristics {what}: give every event's security and every control one row.")
+        fault = f"repeats {repeated}" if repeated else f"has no complete row for {lacking}"
+        raise DataError(f"characteristics {fault}: give every event's security and every control one row.")
     values = kept.select(columns).to_numpy().astype(np.float64)
     spread = values.std(axis=0, ddof=1)
     scaled = values / np.where(spread > 0, spread, 1.0)
@@ -203,8 +203,8 @@ def _characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict[str, F
 
 
 @dataclass(frozen=True, slots=True)
-class _Panel:
-    """Returns of one event's security and its donors on its own sessions, (T, 1 + J), first the estimation's."""
+class _DonorPanel:
+    """Returns of one event's security and its donors on its own sessions, (T, 1 + J), before and during the event."""
 
     names: list[str]
     before: Floats
@@ -214,8 +214,8 @@ class _Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked of every event."""
+class _Settings:
+    """Market, donors, weighting and windows, the same for every event."""
 
     market: Market
     donors: tuple[str, ...]
@@ -233,97 +233,106 @@ class _Question:
             raise SpecificationError(
                 f"A portfolio of donors needs simple returns; this market holds {self.market.unit}."
             )
-        strangers = sorted(set(self.donors).difference(self.market.spans["symbol"]))
-        if strangers or not self.donors:
+        unknown = sorted(set(self.donors).difference(self.market.spans["symbol"]))
+        if unknown or not self.donors:
             raise SpecificationError(
-                f"The market has no returns of the donors {', '.join(strangers)}; drop them or load their prices."
-                if strangers
-                else "donors is empty: name the securities that the announcement did not touch."
+                f"The market has no returns of the donors {', '.join(unknown)}; drop them or load their prices."
+                if unknown
+                else "donors is empty: name securities that the announcement did not affect."
             )
 
 
-def _run(events: pl.DataFrame, question: _Question) -> Counterfactual:
-    located, positions, attrition = locate_day0(events, question.market)
-    placed = located.with_columns(pl.Series("_day0", positions.day0))
+def _run_events(events: pl.DataFrame, settings: _Settings) -> Counterfactual:
+    located, positions, attrition = locate_day0(events, settings.market)
+    located = located.with_columns(pl.Series("_day0", positions.day0))
     rows: dict[str, list[Any]] = {name: [] for name in _TABLES}
-    for event in placed.iter_rows(named=True):
-        _one(event, placed, question, rows)
-    frames = {name: pl.DataFrame(found, schema=_TABLES[name], orient="row") for name, found in rows.items()}
+    for event in located.iter_rows(named=True):
+        _add_event(event, located, settings, rows)
+    frames = {name: pl.DataFrame(entries, schema=_TABLES[name], orient="row") for name, entries in rows.items()}
     frames["attrition"] = pl.concat([attrition, frames["attrition"]]).sort("event_id")
     return Counterfactual(**frames)
 
 
-def _one(event: dict[str, Any], placed: pl.DataFrame, question: _Question, rows: dict[str, list[Any]]) -> None:
+def _add_event(event: dict[str, Any], located: pl.DataFrame, settings: _Settings, rows: dict[str, list[Any]]) -> None:
     """Add one event's rows to every table."""
-    name, weigh = event["event_id"], question.weigh
-    treated = _treated(event, placed, question.window)
-    panel, gone = _panel(event, question, [d for d in question.donors if d not in treated])
-    gone += [(d, "has an event of its own in the window") for d in question.donors if d in treated]
-    rows["left_out"] += [(name, donor, reason) for donor, reason in gone]
-    problem = _problem(panel, question.window)
-    if problem:
-        rows["attrition"].append((name, *problem))
+    name, weigh = event["event_id"], settings.weigh
+    treated = _treated_securities(event, located, settings.window)
+    panel, unusable = _donor_panel(event, settings, [d for d in settings.donors if d not in treated])
+    unusable += [(d, "has an event of its own in the window") for d in settings.donors if d in treated]
+    rows["left_out"] += [(name, donor, reason) for donor, reason in unusable]
+    dropped = _attrition_reason(panel, settings.window)
+    if dropped:
+        rows["attrition"].append((name, *dropped))
         return
     weights = weigh(panel.before[:, 0], panel.before[:, 1:], panel.names)
-    pre = _rms(panel.before[:, 0] - panel.before[:, 1:] @ weights)
-    own = panel.during[:, 0]
+    pre = _root_mean_square(panel.before[:, 0] - panel.before[:, 1:] @ weights)
+    treated_returns = panel.during[:, 0]
     expected = panel.during[:, 1:] @ weights
-    post, ratios = _rms(own - expected), _placebos(panel, weigh)
+    post, ratios = _root_mean_square(treated_returns - expected), _placebo_ratios(panel, weigh)
     ratio = post / pre if pre > 0 else np.nan
     p = (1 + int((ratios >= ratio).sum())) / (1 + len(ratios)) if len(ratios) and pre > 0 else None
-    days = [d for d in range(len(own)) if not np.isnan(own[d])]
+    days = [d for d in range(len(treated_returns)) if not np.isnan(treated_returns[d])]
     rows["weights"] += [(name, d, float(w)) for d, w in zip(panel.names[1:], weights, strict=True)]
     rows["gaps"] += [
-        (name, panel.dates[d], panel.taus[d], float(own[d]), float(expected[d]), float(own[d] - expected[d]))
+        (
+            name,
+            panel.dates[d],
+            panel.taus[d],
+            float(treated_returns[d]),
+            float(expected[d]),
+            float(treated_returns[d] - expected[d]),
+        )
         for d in days
     ]
     rows["table"].append(
         (name, event["symbol"], event["date"], len(weights), len(panel.before), len(days),
-         float(np.nansum(own - expected)), pre, post, ratio, p)
+         float(np.nansum(treated_returns - expected)), pre, post, ratio, p)
     )  # fmt: skip
 
 
-def _treated(event: dict[str, Any], placed: pl.DataFrame, window: tuple[int, int]) -> set[str]:
-    """The event's security, and those with an event whose window overlaps or whose day 0 is the same date."""
+def _treated_securities(event: dict[str, Any], located: pl.DataFrame, window: tuple[int, int]) -> set[str]:
+    """Find the event's security, and those with an overlapping window or the same date of day 0."""
     close = (pl.col("_day0") - event["_day0"]).abs() <= window[1] - window[0]
-    near = placed.filter((pl.col("date") == event["date"]) | ((pl.col("mic") == event["mic"]) & close))
+    near = located.filter((pl.col("date") == event["date"]) | ((pl.col("mic") == event["mic"]) & close))
     return {event["symbol"], *near["symbol"]}
 
 
-def _panel(event: dict[str, Any], question: _Question, donors: Sequence[str]) -> tuple[_Panel, list[tuple[str, str]]]:
-    """Returns on the event's own sessions, and the donors that lack some of them."""
-    wide = _wide(event, question, donors)
-    before = wide.filter(pl.col("tau").is_between(*question.estimation)).drop_nulls("own")
-    during = wide.filter(pl.col("tau").is_between(*question.window))
+def _donor_panel(
+    event: dict[str, Any], settings: _Settings, donors: Sequence[str]
+) -> tuple[_DonorPanel, list[tuple[str, str]]]:
+    """Collect returns on the event's own sessions, and the donors that lack some of them."""
+    returns = _donor_returns(event, settings, donors)
+    before = returns.filter(pl.col("tau").is_between(*settings.estimation)).drop_nulls("own")
+    during = returns.filter(pl.col("tau").is_between(*settings.window))
     needed = during.drop_nulls("own")
-    kept, gone = [], []
+    usable, unusable = [], []
     for donor in donors:
         share = 1.0 - before[donor].null_count() / max(before.height, 1)
         missing = needed[donor].null_count()
-        if share < question.coverage:
-            gone.append((donor, f"has {share:.1%} of the estimation sessions, coverage is {question.coverage:.0%}"))
+        if share < settings.coverage:
+            unusable.append((donor, f"has {share:.1%} of the estimation sessions, coverage is {settings.coverage:.0%}"))
         elif missing:
-            gone.append((donor, f"lacks {missing} sessions of the event window"))
+            unusable.append((donor, f"lacks {missing} sessions of the event window"))
         else:
-            kept.append(donor)
-    names = ["own", *kept]
-    panel = _Panel(
-        [event["symbol"], *kept],
-        before.drop_nulls(kept).select(names).to_numpy().astype(np.float64),
+            usable.append(donor)
+    names = ["own", *usable]
+    panel = _DonorPanel(
+        [event["symbol"], *usable],
+        before.drop_nulls(usable).select(names).to_numpy().astype(np.float64),
         during.select(names).to_numpy().astype(np.float64),
         during["date"],
         during["tau"],
     )
-    return panel, gone
+    return panel, unusable
 
 
-def _wide(event: dict[str, Any], question: _Question, donors: Sequence[str]) -> pl.DataFrame:
-    """``date, tau, own`` and one column per donor on the sessions of both windows."""
-    panel, tau = question.market.panel, pl.col("tau")
+def _donor_returns(event: dict[str, Any], settings: _Settings, donors: Sequence[str]) -> pl.DataFrame:
+    """Join the returns of all donors on the sessions of both windows: ``date, tau, own`` and a column per donor."""
+    panel, tau = settings.market.panel, pl.col("tau")
     own = (
         panel.filter(pl.col("symbol") == event["symbol"])
         .select("date", (pl.col("session") - event["_day0"]).alias("tau"), pl.col("ret").alias("own"))
-        .filter(tau.is_between(*question.estimation) | tau.is_between(*question.window))
+        .filter(tau.is_between(*settings.estimation) | tau.is_between(*settings.window))
     )
     others = panel.filter(pl.col("symbol").is_in(list(donors))).select("symbol", "date", "ret")
     for donor in donors:
@@ -332,7 +341,7 @@ def _wide(event: dict[str, Any], question: _Question, donors: Sequence[str]) -> 
     return own.sort("tau")
 
 
-def _problem(panel: _Panel, window: tuple[int, int]) -> tuple[str, str] | None:
+def _attrition_reason(panel: _DonorPanel, window: tuple[int, int]) -> tuple[str, str] | None:
     if panel.before.shape[1] < 2:
         return "no_donors", "no donor has the sessions that are needed; see left_out"
     if len(panel.before) < MIN_OBSERVATIONS:
@@ -345,19 +354,19 @@ def _problem(panel: _Panel, window: tuple[int, int]) -> tuple[str, str] | None:
     return None
 
 
-def _placebos(panel: _Panel, weigh: Weigh) -> Floats:
-    """Ratio of every donor, treated as if it had had the event, the other donors its donors; the treated is none."""
+def _placebo_ratios(panel: _DonorPanel, weigh: Weigh) -> Floats:
+    """Compute the ratio of every donor as if it had had the event, with the other donors as its donors."""
     ratios = []
     for j in range(1, panel.before.shape[1]):
         rest = [k for k in range(1, panel.before.shape[1]) if k != j]
         if not rest:
             break
         weights = weigh(panel.before[:, j], panel.before[:, rest], [panel.names[k] for k in (j, *rest)])
-        pre = _rms(panel.before[:, j] - panel.before[:, rest] @ weights)
-        post = _rms(panel.during[:, j] - panel.during[:, rest] @ weights)
+        pre = _root_mean_square(panel.before[:, j] - panel.before[:, rest] @ weights)
+        post = _root_mean_square(panel.during[:, j] - panel.during[:, rest] @ weights)
         ratios.append(post / pre if pre > 0 else np.inf)
     return np.array(ratios)
 
 
-def _rms(values: Floats) -> float:
+def _root_mean_square(values: Floats) -> float:
     return float(np.sqrt(np.nanmean(values**2)))

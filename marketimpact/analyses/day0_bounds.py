@@ -1,4 +1,4 @@
-"""What an announcement without a clock leaves open: results over every admissible day 0."""
+"""Bounds of abnormal returns over every admissible day 0, for announcements without a time of day."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_COMBINATIONS", "Day0Bounds", "day0_bounds"]
 
-#: Up to so many combinations of admissible days are tested one by one.
+#: Up to this many combinations of admissible days are all tested.
 MAX_COMBINATIONS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Day0Bounds:
-    """What the admissible days 0 leave open.
+    """Ranges of CARs, CAARs and p-values over the admissible days 0.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ def day0_bounds(
     *,
     test: str | SignificanceTest | None = None,
 ) -> Day0Bounds:
-    """Bound what an announcement without a clock leaves open, instead of guessing its day 0.
+    """Bound CARs and the CAAR over every admissible day 0 of announcements without a time of day.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def day0_bounds(
     window : tuple of int
         The window of the CARs.
     test : str or SignificanceTest, optional
-        The group's test; by default the first of the default tests that holds for the events as aligned.
+        The group's test; by default the first default test that is valid for the events as aligned.
 
     Returns
     -------
@@ -91,10 +91,10 @@ def day0_bounds(
     -----
     An announcement has one time, so its events move together: a later time moves day 0 only on the exchanges
     whose session has closed by then. Each time at which some exchange closes starts a new case. Times
-    of different announcements are free of one another, so the lowest CAAR takes the lowest case of each
-    announcement, and its bounds are exact however many combinations there are. The p-value does not
-    come apart like that: its range is given where there are at most 64 combinations, which are all
-    tested. The bounds are of the estimate, given what is known of the day; they are no confidence interval.
+    of different announcements are independent, so the lowest CAAR takes the lowest case of each announcement, and
+    its bounds are exact for any number of combinations. The p-value does not separate like that: its range is
+    given where there are at most 64 combinations, which are all tested. The bounds are of the estimate, given the
+    admissible days; they are no confidence interval.
 
     Examples
     --------
@@ -106,12 +106,13 @@ def day0_bounds(
     ('0981.HK', datetime.date(2024, 12, 23), datetime.date(2024, 12, 27), 3)
     """
     window = check_window(window, "window")
-    every = _every_day(events, market)
-    result = study.run(every.drop("_event", "_close"), market)
-    days = every.join(result.car(*window).select("event_id", "car", "p"), on="event_id", how="left", validate="1:1")
+    all_days = _admissible_days(events, market)
+    result = study.run(all_days.drop("_event", "_close"), market)
+    days = all_days.join(result.car(*window).select("event_id", "car", "p"), on="event_id", how="left", validate="1:1")
     days = days.with_columns((pl.col("date") == pl.col("_aligned")).fill_null(value=True).alias("_chosen"))
     cases = [
-        _cases(part) for (_,), part in days.drop_nulls("date").partition_by("announcement_id", as_dict=True).items()
+        _cases(announcement_days)
+        for (_,), announcement_days in days.drop_nulls("date").partition_by("announcement_id", as_dict=True).items()
     ]
     aligned = days.filter("_chosen")["event_id"].to_list()
     if not result.where(pl.col("event_id").is_in(aligned)).sample(*window).n:
@@ -123,21 +124,21 @@ def day0_bounds(
         caar=_group_table(result, window, aligned, cases, test),
         n_combinations=n_combinations,
         tested_all=n_combinations <= MAX_COMBINATIONS,
-        attrition=_unusable(result, days),
+        attrition=_attrition(result, days),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """Events of one announcement if it was made in some stretch of time: their ids, sum and number of CARs."""
+    """One possible time of an announcement: ids of its events then, and the sum and number of their CARs."""
 
     ids: list[str]
     total: float
     count: int
 
 
-def _every_day(events: pl.DataFrame, market: Market) -> pl.DataFrame:
-    """One row per event and admissible day 0, with an event_id of its own; unplaced events keep one row."""
+def _admissible_days(events: pl.DataFrame, market: Market) -> pl.DataFrame:
+    """List every event on every admissible day 0 under its own event_id; events without a day 0 keep one row."""
     lacking = {"announcement_id", "date", "day0_earliest", "day0_latest"}.difference(events.columns)
     if lacking:
         raise DataError(
@@ -167,40 +168,40 @@ def _every_day(events: pl.DataFrame, market: Market) -> pl.DataFrame:
 
 
 def _cases(days: pl.DataFrame) -> list[_Case]:
-    """What one announcement's events can be, time by time; a new case begins where an exchange closes."""
-    parts = days.sort("_event", "_close").partition_by("_event", maintain_order=True)
-    closes = [part["_close"].to_physical().to_numpy() for part in parts]
+    """List the cases of one announcement by time; a new case begins where an exchange closes."""
+    days_of_events = days.sort("_event", "_close").partition_by("_event", maintain_order=True)
+    closes = [event_days["_close"].to_physical().to_numpy() for event_days in days_of_events]
     changes = np.unique(np.concatenate([close[:-1] for close in closes]))
-    found = []
+    cases = []
     for time in (None, *changes):
         rows = [_first_after(close, time) for close in closes]
-        cars = [part["car"][row] for part, row in zip(parts, rows, strict=True)]
-        held = [car for car in cars if car is not None]
-        ids = [part["event_id"][row] for part, row in zip(parts, rows, strict=True)]
-        found.append(_Case(ids, float(np.sum(held)), len(held)))
-    return found
+        cars = [event_days["car"][row] for event_days, row in zip(days_of_events, rows, strict=True)]
+        known_cars = [car for car in cars if car is not None]
+        ids = [event_days["event_id"][row] for event_days, row in zip(days_of_events, rows, strict=True)]
+        cases.append(_Case(ids, float(np.sum(known_cars)), len(known_cars)))
+    return cases
 
 
 def _first_after(closes: NDArray[np.int64], time: np.int64 | None) -> int:
-    """Place of the first session that closes after `time`."""
+    """Find the position of the first session that closes after `time`."""
     return 0 if time is None else min(int(np.searchsorted(closes, time, side="right")), len(closes) - 1)
 
 
-def _extreme(cases: list[list[_Case]], sign: int, start: float) -> list[str]:
-    """Ids of the events that make the mean CAR largest (`sign` 1) or smallest (-1), one case per announcement.
+def _extreme_ids(cases: list[list[_Case]], sign: int, start: float) -> list[str]:
+    """Choose one case per announcement so that the mean CAR is largest (`sign` 1) or smallest (-1); give event ids.
 
     A mean is a ratio, since a case may lack a CAR: Dinkelbach's iteration, which is exact and ends after
     a few steps; after one where every case has all CARs.
     """
-    # a time at which none of an announcement's events has a CAR says nothing about their mean
-    told = [[case for case in one if case.count] or one for one in cases]
+    # a time at which none of an announcement's events has a CAR cannot change the mean
+    usable = [[case for case in one if case.count] or one for one in cases]
     mean = start
     while True:
-        best = [max(one, key=lambda case: sign * (case.total - mean * case.count)) for one in told]
-        reached = sum(case.total for case in best) / sum(case.count for case in best)
-        if not sign * (reached - mean) > 0:
-            return [event for case in best for event in case.ids]
-        mean = reached
+        chosen = [max(one, key=lambda case: sign * (case.total - mean * case.count)) for one in usable]
+        new_mean = sum(case.total for case in chosen) / sum(case.count for case in chosen)
+        if not sign * (new_mean - mean) > 0:
+            return [event for case in chosen for event in case.ids]
+        mean = new_mean
 
 
 def _group_table(
@@ -210,9 +211,9 @@ def _group_table(
     cases: list[list[_Case]],
     test: str | SignificanceTest | None,
 ) -> pl.DataFrame:
-    def ask(case: str, ids: Sequence[str], chosen: str | SignificanceTest) -> pl.DataFrame:
+    def tested(case: str, ids: Sequence[str], chosen_test: str | SignificanceTest) -> pl.DataFrame:
         part = result.where(pl.col("event_id").is_in(list(ids)))
-        return part.test(*window, tests=[chosen]).select(
+        return part.test(*window, tests=[chosen_test]).select(
             pl.lit(case).alias("case"),
             pl.lit(part.car(*window)["car"].mean(), dtype=pl.Float64).alias("caar"),
             "n_events", "test", "statistic", "p_value", "valid", "note",
@@ -220,14 +221,17 @@ def _group_table(
 
     if test is None:
         test = result.where(pl.col("event_id").is_in(aligned)).test(*window)["test"][0]
-    rows = [ask("as aligned", aligned, test)]
+    rows = [tested("as aligned", aligned, test)]
     start = float(rows[0]["caar"][0])
-    rows += [ask(f"{word} CAAR", _extreme(cases, sign, start), test) for word, sign in (("lowest", -1), ("highest", 1))]
+    rows += [
+        tested(f"{word} CAAR", _extreme_ids(cases, sign, start), test)
+        for word, sign in (("lowest", -1), ("highest", 1))
+    ]
     if prod(len(one) for one in cases) <= MAX_COMBINATIONS:
-        each = [ask("", [i for case in one for i in case.ids], test) for one in product(*cases)]
-        told = pl.concat(each).filter(pl.col("p_value").is_not_nan()).sort("p_value", maintain_order=True)
-        rows += [told.head(1).with_columns(pl.lit("lowest p").alias("case"))]
-        rows += [told.tail(1).with_columns(pl.lit("highest p").alias("case"))]
+        combinations = [tested("", [i for case in one for i in case.ids], test) for one in product(*cases)]
+        by_p = pl.concat(combinations).filter(pl.col("p_value").is_not_nan()).sort("p_value", maintain_order=True)
+        rows += [by_p.head(1).with_columns(pl.lit("lowest p").alias("case"))]
+        rows += [by_p.tail(1).with_columns(pl.lit("highest p").alias("case"))]
     return pl.concat(rows)
 
 
@@ -262,8 +266,8 @@ def _event_table(days: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(note.replace("", None).alias("note")).drop("_one_sided").sort("event_id")
 
 
-def _unusable(result: StudyResult, days: pl.DataFrame) -> pl.DataFrame:
-    """Events without a CAR on any admissible day, with the reason on the aligned one where there is one."""
+def _attrition(result: StudyResult, days: pl.DataFrame) -> pl.DataFrame:
+    """List events without a CAR on any admissible day, with the reason on the aligned day where there is one."""
     nowhere = days.group_by("_event").agg(pl.col("car").count().alias("n")).filter(pl.col("n") == 0)
     why = result.attrition.join(
         days.select("event_id", "_event", "_chosen"), on="event_id", how="inner", validate="1:1"

@@ -1,4 +1,4 @@
-"""What an abnormal return is worth: its share of the market value on the day before."""
+"""Dollar effects: abnormal returns times the market value on the day before the window."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy as np
 import polars as pl
 import scipy
 
-from marketimpact.core.arrays import as_dates
+from marketimpact.core.arrays import Floats, as_dates
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.inference import minimum_detectable_effect
-from marketimpact.inference.correlation.pairs import window_correlation
+from marketimpact.inference import minimum_detectable_effect, window_correlation
 from marketimpact.sources.files.tables import table_of
 
 if TYPE_CHECKING:
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["dollar_effect"]
 
-#: An exchange rate this many days old still counts; currency markets have holidays of their own.
+#: Oldest exchange rate used, since currency markets have holidays of their own.
 RATE_AGE = "5d"
-_GROUPS = {
+_GROUP_SCHEMA = {
     "effect": pl.Float64, "se": pl.Float64, "low": pl.Float64, "high": pl.Float64, "mde": pl.Float64,
     "market_value": pl.Float64, "currency": pl.String, "n_events": pl.Int64, "n_valued": pl.Int64, "note": pl.String,
 }  # fmt: skip
@@ -39,12 +38,12 @@ def dollar_effect(
     by: str | None = None,
     level: float = 0.95,
 ) -> pl.DataFrame:
-    """Abnormal returns as money: CAR times the market value on the day before the window.
+    """Convert abnormal returns to money: CAR times the market value on the day before the window.
 
     Parameters
     ----------
     result : StudyResult
-        The study; its market must know traded prices (`unadjusted_close`: `YahooPrices`, or a file with both ``close``
+        The study; its market must have traded prices (`unadjusted_close`: `YahooPrices`, or a file with both ``close``
         and ``adj_close``).
     first, last : int
         The window.
@@ -56,26 +55,25 @@ def dollar_effect(
         ``date, currency, rate``: units of `currency` for one unit of the row's, up to five days old; needed for
         securities in other currencies.
     currency : str
-        In which effects are given.
+        Currency of the effects.
     by : str, optional
         Column of the events whose groups are summed, such as ``"announcement_id"`` or ``"policy_group"``.
     level : float
-        Of the confidence intervals.
+        Confidence level of the intervals.
 
     Returns
     -------
     polars.DataFrame
         Without `by` one row per event: ``event_id, symbol, date, price_date, price, shares, rate, market_value, car,
         effect, se, low, high, mde, currency, note``. With `by` one row per group: ``effect, se, low, high, mde,
-        market_value, currency, n_events, n_valued, note``. `mde` is the smallest effect that such a study finds in 80
-        of 100 samples at the 5% level. Money in units of `currency`, not millions. What is missing (price,
-        shares, rate, return) leaves the effect empty and is named in `note`; groups say how many of their events could
-        be valued.
+        market_value, currency, n_events, n_valued, note``. `mde` is the minimum detectable effect (80% power, 5%
+        level). Money in units of `currency`, not millions. Where the price, shares, rate or return is missing the
+        effect is null and `note` says so; `n_valued` counts the events of a group that could be valued.
 
     Raises
     ------
     SpecificationError
-        When the market has no traded prices, both listings of a firm would be summed, or the options cannot be.
+        When the market has no traded prices, both listings of a firm would be summed, or an option is invalid.
     DataError
         For broken `shares` or `rates`.
 
@@ -90,12 +88,14 @@ def dollar_effect(
         raise SpecificationError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
     if by is not None and by not in result.events.columns:
         raise SpecificationError(f"by={by!r} is no column of the events: {', '.join(result.events.columns)}.")
-    each = _valued(result, first, last, shares, rates, currency)
+    effects = _event_effects(result, first, last, shares, rates, currency)
     tail = 0.5 + level / 2.0
     if by is None:
-        quantile = pl.Series(scipy.special.stdtrit(each["df"].to_numpy().astype(float), tail))
-        detectable = pl.Series("mde", minimum_detectable_effect(*each.select("se", "df").cast(pl.Float64).to_numpy().T))
-        return each.with_columns(
+        quantile = pl.Series(scipy.special.stdtrit(effects["df"].to_numpy().astype(float), tail))
+        detectable = pl.Series(
+            "mde", minimum_detectable_effect(*effects.select("se", "df").cast(pl.Float64).to_numpy().T)
+        )
+        return effects.with_columns(
             (pl.col("effect") - quantile * pl.col("se")).alias("low"),
             (pl.col("effect") + quantile * pl.col("se")).alias("high"),
             detectable.fill_nan(None),
@@ -104,10 +104,10 @@ def dollar_effect(
             "event_id", "symbol", "date", "price_date", "price", "shares", "rate", "market_value", "car",
             "effect", "se", "low", "high", "mde", "currency", "note",
         )  # fmt: skip
-    return _sums(result, each, first, last, by, currency, float(scipy.special.ndtri(tail)))
+    return _group_effects(result, effects, first, last, by, currency, float(scipy.special.ndtri(tail)))
 
 
-def _valued(  # noqa: PLR0917  # what is asked, and what it takes to answer
+def _event_effects(  # noqa: PLR0917  # the options of dollar_effect
     result: StudyResult,
     first: int,
     last: int,
@@ -115,7 +115,7 @@ def _valued(  # noqa: PLR0917  # what is asked, and what it takes to answer
     rates: pl.DataFrame | str | Path | None,
     currency: str,
 ) -> pl.DataFrame:
-    """Every event with its market value and effect, in the order of the result's events."""
+    """Compute the market value and effect of every event, in the order of the result's events."""
     car = result.car(first, last)
     day = result.estimation.dates[:, first - result.estimation.settings.event[0]]
     frame = car.select("event_id", "symbol", "date", "car", pl.col("se").alias("_se"), "df").with_columns(
@@ -123,35 +123,35 @@ def _valued(  # noqa: PLR0917  # what is asked, and what it takes to answer
     )
     frame = _with_price(frame, result.market.traded)
     frame = _with_shares(frame, shares)
-    known = result.market.securities
-    if "currency" not in known.columns:
+    securities = result.market.securities
+    if "currency" not in securities.columns:
         raise SpecificationError("This market does not know its securities' currencies: use Market.load.")
-    frame = frame.join(known.select("symbol", pl.col("currency").alias("_currency")), on="symbol", how="left",
+    frame = frame.join(securities.select("symbol", pl.col("currency").alias("_currency")), on="symbol", how="left",
                        validate="m:1", maintain_order="left")  # fmt: skip
     frame = _with_rate(frame, rates, currency)
-    lacking = [
+    missing = [
         pl.when(pl.col("car").is_null()).then(pl.lit("no return in the window")),
         pl.when(pl.col("price").is_null()).then(pl.lit("no traded price before the window")),
         pl.when(pl.col("shares").is_null()).then(pl.lit("no shares")),
         pl.when(pl.col("rate").is_null()).then(pl.format("no rate from {}", pl.col("_currency").fill_null("?"))),
     ]
-    old = (pl.col("_begin") - pl.col("price_date")).dt.total_days() > 10
-    aged = pl.when(old.fill_null(value=False)).then(pl.format("price of {}", "price_date"))
+    is_old = (pl.col("_begin") - pl.col("price_date")).dt.total_days() > 10
+    old_price = pl.when(is_old.fill_null(value=False)).then(pl.format("price of {}", "price_date"))
     value = pl.col("price") * pl.col("shares") * pl.col("rate")
     return frame.with_columns(
         value.alias("market_value"),
         (value * pl.col("car")).alias("effect"),
         (value * pl.col("_se")).alias("se"),
-        pl.concat_str([*lacking, aged], separator="; ", ignore_nulls=True).replace("", None).alias("note"),
+        pl.concat_str([*missing, old_price], separator="; ", ignore_nulls=True).replace("", None).alias("note"),
     )
 
 
 def _with_price(frame: pl.DataFrame, traded: pl.DataFrame) -> pl.DataFrame:
-    """The last traded price before the window begins."""
+    """Join the last traded price before the window begins."""
     if traded.is_empty():
         raise SpecificationError(
-            "This market has no traded prices, only closes adjusted for dividends, which are not what a share was "
-            "worth. Load it from YahooPrices, or from a file with both close and adj_close."
+            "This market has no traded prices, only closes adjusted for dividends, which give no market value. "
+            "Load it from YahooPrices, or from a file with both close and adj_close."
         )
     prices = traded.drop_nulls("unadjusted_close").select(
         "symbol", pl.col("date").alias("price_date"), pl.col("unadjusted_close").alias("price")
@@ -168,7 +168,7 @@ def _with_price(frame: pl.DataFrame, traded: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_shares(frame: pl.DataFrame, given: pl.DataFrame | str | Path) -> pl.DataFrame:
-    """The count of shares last known before the window."""
+    """Join the count of shares last known before the window."""
     shares = table_of(given, "shares", {"symbol": pl.String(), "shares": pl.Float64()}, ["symbol", "date"])
     counts = shares.drop_nulls([name for name in ("shares", "date") if name in shares.columns])
     if (counts["shares"] <= 0).any() or not counts["shares"].is_finite().all():
@@ -186,12 +186,12 @@ def _with_shares(frame: pl.DataFrame, given: pl.DataFrame | str | Path) -> pl.Da
 
 
 def _with_rate(frame: pl.DataFrame, rates: pl.DataFrame | str | Path | None, currency: str) -> pl.DataFrame:
-    """Units of `currency` for one unit of the security's, on the day of the price."""
-    home = pl.col("_currency") == currency
+    """Join the exchange rate, units of `currency` for one of the security's, on the day of the price."""
+    is_home_currency = pl.col("_currency") == currency
     if rates is None:
-        return frame.with_columns(pl.when(home).then(1.0).alias("rate"))
-    kinds = {"date": pl.Date(), "currency": pl.String(), "rate": pl.Float64()}
-    table = table_of(rates, "rates", kinds, ["date", "currency"]).drop_nulls()
+        return frame.with_columns(pl.when(is_home_currency).then(1.0).alias("rate"))
+    schema = {"date": pl.Date(), "currency": pl.String(), "rate": pl.Float64()}
+    table = table_of(rates, "rates", schema, ["date", "currency"]).drop_nulls()
     quoted = table.select(pl.col("date").alias("_quoted"), pl.col("currency").alias("_currency"), "rate").sort(
         "_quoted"
     )
@@ -199,47 +199,56 @@ def _with_rate(frame: pl.DataFrame, rates: pl.DataFrame | str | Path | None, cur
         quoted, left_on="price_date", right_on="_quoted", by="_currency", strategy="backward", tolerance=RATE_AGE,
         check_sortedness=False,
     )  # fmt: skip
-    return joined.sort("_order").with_columns(pl.when(home).then(1.0).otherwise(pl.col("rate")).alias("rate"))
+    return joined.sort("_order").with_columns(
+        pl.when(is_home_currency).then(1.0).otherwise(pl.col("rate")).alias("rate")
+    )
 
 
-def _sums(  # noqa: PLR0917
-    result: StudyResult, each: pl.DataFrame, first: int, last: int, by: str, currency: str, quantile: float
+def _group_effects(  # noqa: PLR0917
+    result: StudyResult, effects: pl.DataFrame, first: int, last: int, by: str, currency: str, quantile: float
 ) -> pl.DataFrame:
-    """Effects of every group, with the correlation of its members' abnormal returns."""
+    """Sum the effects of every group, allowing for the correlation of its members' abnormal returns."""
     sample = result.sample(first, last)
-    part, _ = window_correlation(sample)
-    np.fill_diagonal(part, 1.0)
-    covariance = part * sample.se[:, None] * sample.se[None, :]
-    held = each.filter(pl.col("car").is_not_null()).with_columns(
-        result.events.filter(each["car"].is_not_null())[by].alias("_group"), pl.Series("_firm", sample.firm),
+    correlation, _ = window_correlation(sample)
+    np.fill_diagonal(correlation, 1.0)
+    covariance = correlation * sample.se[:, None] * sample.se[None, :]
+    with_car = effects.filter(pl.col("car").is_not_null()).with_columns(
+        result.events.filter(effects["car"].is_not_null())[by].alias("_group"), pl.Series("_firm", sample.firm),
         pl.Series("_cluster", sample.cluster),
     )  # fmt: skip
     counts = result.events.group_by(by).len()
     rows = []
     for value in result.events[by].unique().sort(nulls_last=True).to_list():
-        own = held.select(pl.col("_group").eq_missing(pl.lit(value, dtype=held.schema["_group"])))["_group"].to_numpy()
-        valued = own & held["effect"].is_not_null().to_numpy()
-        members = held.filter(valued)
-        _refuse_twice(members, by, value)
-        v = members["market_value"].to_numpy()
-        index = np.flatnonzero(valued)
-        variance = float(v @ covariance[np.ix_(index, index)] @ v) if len(index) else np.nan
-        se = float(np.sqrt(variance)) if variance > 0 else None
-        effect = float(members["effect"].sum()) if len(index) else None
+        in_group = pl.col("_group").eq_missing(pl.lit(value, dtype=with_car.schema["_group"]))
+        valued = with_car.select(in_group & pl.col("effect").is_not_null()).to_series().to_numpy()
+        members, index = with_car.filter(valued), np.flatnonzero(valued)
+        _check_dual_listings(members, by, value)
         n = counts.filter(pl.col(by).eq_missing(pl.lit(value, dtype=counts.schema[by])))["len"].item()
-        band: tuple[float | None, ...] = (None, None, None)
-        if effect is not None and se:
-            band = (effect - quantile * se, effect + quantile * se, float(minimum_detectable_effect(se, np.inf)))
         note = f"{n - len(index)} of {n} events could not be valued" if len(index) < n else None
-        rows.append((value, effect, se, *band, float(v.sum()) if len(index) else None, currency, n, len(index), note))
-    return pl.DataFrame(rows, schema={by: result.events.schema[by], **_GROUPS}, orient="row")
+        estimate = _summed_effect(members, covariance[np.ix_(index, index)], quantile)
+        rows.append((value, *estimate, currency, n, len(index), note))
+    return pl.DataFrame(rows, schema={by: result.events.schema[by], **_GROUP_SCHEMA}, orient="row")
 
 
-def _refuse_twice(members: pl.DataFrame, by: str, value: object) -> None:
-    """Two listings of a firm are one market value."""
-    twice = members.filter(pl.col("symbol").n_unique().over("_firm", "_cluster") > 1)
-    if twice.height:
+def _summed_effect(members: pl.DataFrame, covariance: Floats, quantile: float) -> tuple[float | None, ...]:
+    """Sum the effects of some events: ``effect, se, low, high, mde, market_value``; null where there is none."""
+    if members.is_empty():
+        return (None,) * 6
+    market_value = members["market_value"].to_numpy()
+    effect, total = float(members["effect"].sum()), float(market_value.sum())
+    variance = float(market_value @ covariance @ market_value)
+    if not variance > 0:
+        return effect, None, None, None, None, total
+    se = float(np.sqrt(variance))
+    mde = float(minimum_detectable_effect(se, np.inf))
+    return effect, se, effect - quantile * se, effect + quantile * se, mde, total
+
+
+def _check_dual_listings(members: pl.DataFrame, by: str, value: object) -> None:
+    """Refuse two listings of a firm in one sum, since they share one market value."""
+    dual = members.filter(pl.col("symbol").n_unique().over("_firm", "_cluster") > 1)
+    if dual.height:
         raise SpecificationError(
-            f"{by} {value!r} holds both listings of a firm, {', '.join(sorted(set(twice['symbol'])))}, whose value "
+            f"{by} {value!r} holds both listings of a firm, {', '.join(sorted(set(dual['symbol'])))}, whose value "
             "would be counted twice. Keep one with mi.one_listing(events, securities, prefer=[...])."
         )

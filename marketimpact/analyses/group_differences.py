@@ -1,4 +1,4 @@
-"""Groups of firms hit by the same announcements: differences and equality."""
+"""Differences in abnormal returns between groups of firms hit by the same announcements."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ import numpy as np
 import polars as pl
 import scipy
 
-from marketimpact.core.arrays import NO_DAY
+from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.errors import SpecificationError
-from marketimpact.events.exchange_clocks import hardly_overlapping
-from marketimpact.inference import minimum_detectable_effect
-from marketimpact.inference.correlation.pairs import window_correlation
-from marketimpact.inference.sample import Floats, Ints
+from marketimpact.inference import hardly_overlapping, minimum_detectable_effect, window_correlation
 from marketimpact.study.event_groups import exchanges, listed_twice
 from marketimpact.study.portfolios import portfolios
 
@@ -24,15 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["difference", "differences", "equal_effects"]
 
-#: Announcements that a test over announcements needs before its size is near what it says.
+#: Fewest announcements with which a test over announcements has about its nominal size.
 MIN_DATES = 5
-#: Announcements with which a test of sign patterns can reject at 5%.
+#: Fewest announcements with which a test of sign patterns can reject at 5%.
 MIN_PATTERNS = 6
 #: Below this p-value the announcements are taken to have raised the variance, as in `StudyResult.test`.
 VARIANCE_LEVEL = 0.05
-#: All sign patterns are used up to this many announcements.
+#: Up to this many announcements all sign patterns are used, beyond it a random sample of them.
 MOST_SIGNS = 16
-_TESTS = {
+_SCHEMA = {
     "test": pl.String, "null": pl.String, "estimate": pl.Float64, "se": pl.Float64, "statistic": pl.Float64,
     "df": pl.Float64, "p_value": pl.Float64, "mde": pl.Float64, "n_announcements": pl.Int64,
     "valid": pl.Boolean, "note": pl.String,
@@ -40,7 +37,7 @@ _TESTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Panel:
+class _GroupCars:
     """CARs of group portfolios, (G, K) by announcement and group, and their (G K, G K) covariance."""
 
     announcements: list[str]
@@ -55,7 +52,7 @@ class _Panel:
 
 
 def differences(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, last: int) -> pl.DataFrame:
-    """Abnormal return of one group less that of another, announcement by announcement.
+    """Compute the abnormal return of one group less that of another, announcement by announcement.
 
     Parameters
     ----------
@@ -73,8 +70,8 @@ def differences(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, 
         car_short, difference, se, t, df, p, mde``. `car_long` and `car_short` are equal-weighted CARs (fractions)
         of each group through one regression of its mean return; `se` is the standard error of their
         difference under unchanged variance, with the correlation of the two portfolios' residuals on common
-        dates, so that a shock which both share cancels; `p` is two-sided from t(df), `mde` the smallest
-        difference that it finds in 80 of 100 samples at the 5% level.
+        dates, so that a common shock cancels; `p` is two-sided from t(df), `mde` the minimum detectable difference
+        (80% power, 5% level).
 
     Raises
     ------
@@ -83,24 +80,24 @@ def differences(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, 
 
     Notes
     -----
-    Null: both groups have the same expected abnormal return. One announcement cannot tell a difference caused
-    by it from another shock of that day which hits the groups differently.
+    Null: both groups have the same expected abnormal return. With one announcement, a difference caused by it cannot
+    be distinguished from another shock of that day which hits the groups differently.
     """
-    panel = _panel(result, [long, short], first, last)
-    rows = np.arange(len(panel.announcements))
-    se = np.sqrt(_contrast_variance(panel, np.array([1.0, -1.0]), rows))
-    gap = panel.car[:, 0] - panel.car[:, 1]
-    df = panel.df.min(axis=1)
+    cars = _group_cars(result, [long, short], first, last)
+    rows = np.arange(len(cars.announcements))
+    se = np.sqrt(_contrast_variance(cars, np.array([1.0, -1.0]), rows))
+    gap = cars.car[:, 0] - cars.car[:, 1]
+    df = cars.df.min(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = gap / se
     return pl.DataFrame(
         {
-            "announcement_id": panel.announcements,
-            "date": panel.dates,
-            "n_long": panel.members[:, 0],
-            "n_short": panel.members[:, 1],
-            "car_long": panel.car[:, 0],
-            "car_short": panel.car[:, 1],
+            "announcement_id": cars.announcements,
+            "date": cars.dates,
+            "n_long": cars.members[:, 0],
+            "n_short": cars.members[:, 1],
+            "car_long": cars.car[:, 0],
+            "car_short": cars.car[:, 1],
             "difference": gap,
             "se": se,
             "t": t,
@@ -112,7 +109,7 @@ def differences(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, 
 
 
 def difference(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, last: int) -> pl.DataFrame:
-    """Test that one group reacts as another does, over all announcements that hit both.
+    """Test that two groups have the same mean abnormal return, over all announcements that hit both.
 
     Parameters
     ----------
@@ -123,17 +120,17 @@ def difference(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, l
     -------
     polars.DataFrame
         ``test, null, estimate, se, statistic, df, p_value, mde, n_announcements, valid, note``. `estimate` is the
-        mean over announcements of the difference of the groups' CARs (fraction), `mde` the smallest difference that
-        the test finds in 80 of 100 samples at the 5% level (none for *sign_flip*). *forecast_error* takes its variance
-        from the estimation windows, t(df) for one announcement, else N(0,1), and assumes that the
-        announcements did not raise it; with five or more it is no longer valid where the differences scatter more than
-        that (chi-squared at 5%); *date_means_t*, t(G-1), and *sign_flip*, all sign patterns, take it from
-        the spread over announcements and hold with at least five and six of them whose windows lie apart.
+        mean over announcements of the difference of the groups' CARs (fraction), `mde` the minimum detectable
+        difference (80% power, 5% level; none for *sign_flip*). *forecast_error* takes its variance from the estimation
+        windows, t(df) for one announcement, else N(0,1), and assumes that the announcements did not raise it; with
+        five or more it is not valid where the differences vary more than that (chi-squared at 5%); *date_means_t*,
+        t(G-1), and *sign_flip*, all sign patterns, take it from the spread over announcements and are valid with at
+        least five and six of them whose windows do not overlap.
     """
-    panel = _panel(result, [long, short], first, last)
-    gap = panel.car[:, 0] - panel.car[:, 1]
+    cars = _group_cars(result, [long, short], first, last)
+    gap = cars.car[:, 0] - cars.car[:, 1]
     return _mean_tests(
-        gap, np.sqrt(_mean_covariance(panel, np.array([[1.0, -1.0]]))[0, 0]), panel, "both groups react alike"
+        gap, np.sqrt(_mean_covariance(cars, np.array([[1.0, -1.0]]))[0, 0]), cars, "both groups react alike"
     )
 
 
@@ -153,11 +150,11 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
     -------
     polars.DataFrame
         ``test, null, estimate, se, statistic, df, p_value, mde, n_announcements, valid, note`` over the announcements
-        that hit every group `estimate` is the largest less the smallest group mean (fraction); `se` and
+        that hit every group. `estimate` is the largest less the smallest group mean (fraction); `se` and
         `mde` are empty, since effects may differ in many ways.
         *forecast_error* is Hotelling's statistic with the covariance of the group portfolios from the estimation
         windows, F(K-1, df-K+2), and assumes that the announcements did not raise it;
-        *hotelling* is Hotelling's T-squared of the differences over announcements, F(K-1, G-K+1), and holds
+        *hotelling* is Hotelling's T-squared of the differences over announcements, F(K-1, G-K+1), and is valid
         with separate windows and at least K + 4 announcements.
 
     Raises
@@ -170,156 +167,178 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
     values = result.events[by].drop_nulls().unique().sort().to_list()
     if len(values) < 2:
         raise SpecificationError(f"{by!r} has {len(values)} group{'s' * (len(values) != 1)}; equality needs two.")
-    panel = _panel(result, [pl.col(by) == value for value in values], first, last, names=values)
+    cars = _group_cars(result, [pl.col(by) == value for value in values], first, last, names=values)
     contrast = np.column_stack([-np.ones(len(values) - 1), np.eye(len(values) - 1)])
-    means = panel.car.mean(axis=0)
+    means = cars.car.mean(axis=0)
     spread = float(means.max() - means.min())
-    theta, k, g = contrast @ means, len(values) - 1, len(panel.car)
-    df = int(panel.df.min()) - k + 1
+    theta, k, g = contrast @ means, len(values) - 1, len(cars.car)
+    df = int(cars.df.min()) - k + 1
     # Hotelling's exact form: the covariance is estimated, on df + k - 1 degrees of freedom
-    form = float(theta @ np.linalg.solve(_mean_covariance(panel, contrast), theta)) * df / (k * (df + k - 1))
+    form = float(theta @ np.linalg.solve(_mean_covariance(cars, contrast), theta)) * df / (k * (df + k - 1))
     note = f"means {', '.join(f'{value} {mean:+.4f}' for value, mean in zip(values, means, strict=True))}"
-    note += _caveats(panel, result.events[by].null_count())
+    note += _caveats(cars, result.events[by].null_count())
     null = f"every {by} has the same mean CAR"
     rows = [
         ("forecast_error", null, spread, None, form, float(df), float(scipy.special.fdtrc(k, df, form)), None, g,
          True,
          f"F({k}, {df}); assumes that the announcements did not raise the variance; {note}"),
-        _hotelling(panel.car @ contrast.T, null, spread, panel, note),
+        _hotelling(cars.car @ contrast.T, null, spread, cars, note),
     ]  # fmt: skip
-    return pl.DataFrame(rows, schema=_TESTS, orient="row").sort("valid", descending=True, maintain_order=True)
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row").sort("valid", descending=True, maintain_order=True)
 
 
-def _panel(
+def _group_cars(
     result: StudyResult,
     conditions: Sequence[pl.Expr],
     first: int,
     last: int,
     names: Sequence[object] = ("long", "short"),
-) -> _Panel:
-    """Portfolios of every group under every announcement that hit all of them."""
+) -> _GroupCars:
+    """Estimate a portfolio of every group under every announcement that hit all of them."""
     values = result.estimation
-    columns = slice(first - values.settings.event[0], last - values.settings.event[0] + 1)
-    held = result.car(first, last).select(pl.col("car").is_not_null())["car"].to_numpy()
-    met = [
-        values.events.with_columns(c.fill_null(value=False).alias("_met"))["_met"].to_numpy() & held for c in conditions
-    ]
-    twice = np.sum(met, axis=0) > 1
-    if twice.any():
-        raise SpecificationError(
-            f"{int(twice.sum())} events are in more than one group, the first is "
-            f"{values.events['event_id'][int(np.argmax(twice))]!r}. Groups that are compared must not overlap."
-        )
+    in_group = _group_members(result, conditions, (first, last))
     column = "announcement_id" if "announcement_id" in values.events.columns else "date"
     labels = values.events[column].cast(pl.String).to_numpy()
-    hit = [np.unique(labels[m]) for m in met]
-    every = sorted(set(hit[0]).intersection(*hit[1:]))
-    if not every:
-        counts = ", ".join(f"{name}: {len(h)}" for name, h in zip(names, hit, strict=True))
-        raise SpecificationError(
-            f"No announcement hit all groups in ({first}, {last}); announcements that hit {counts}. Compare groups "
-            "that the same announcements hit: result.where(...) leaves the others out, mi.align(..., symbols='all') "
-            "looks at every security under every announcement."
-        )
-    rows = [np.flatnonzero(m & (labels == label)) for label in every for m in met]
-    car, se, df, covariance = _portfolios(result, rows, (first, last))
-    shape = (len(every), len(met))
-    # an announcement one of whose portfolios cannot be estimated tells nothing of the others' difference
-    whole = np.isfinite(se.reshape(shape)).all(axis=1)
-    flat = np.repeat(whole, len(met))
-    if not whole.any():
+    hit = [np.unique(labels[members]) for members in in_group]
+    common = _common_announcements(hit, names, (first, last))
+    rows = [np.flatnonzero(members & (labels == label)) for label in common for members in in_group]
+    car, se, df, covariance = _group_portfolios(result, rows, (first, last))
+    shape = (len(common), len(in_group))
+    # without one of its portfolios an announcement has no difference between groups
+    estimated = np.isfinite(se.reshape(shape)).all(axis=1)
+    if not estimated.any():
         raise SpecificationError(
             f"The groups' portfolios cannot be estimated: in their estimation windows fewer than "
             f"{values.settings.min_observations} dates have returns of half of the members."
         )
-    kept = np.flatnonzero(whole)
-    windows = (values.dates[np.concatenate(rows[k * len(met) : (k + 1) * len(met)])][:, columns] for k in kept)
-    days = [np.unique(dates[dates != NO_DAY]) for dates in windows]
-    return _Panel(
-        announcements=[every[k] for k in kept],
-        dates=[values.events["date"][int(rows[k * len(met)][0])] for k in kept],
-        members=np.array([len(r) for r in rows], dtype=np.int64).reshape(shape)[whole],
-        car=car.reshape(shape)[whole],
-        df=df.reshape(shape)[whole],
-        covariance=covariance[np.ix_(flat, flat)],
-        overlapping=sum(map(len, days)) > len(np.unique(np.concatenate(days))),
+    kept = np.flatnonzero(estimated)
+    in_covariance = np.repeat(estimated, len(in_group))
+    rows_of = [rows[k * len(in_group) : (k + 1) * len(in_group)] for k in kept]
+    return _GroupCars(
+        announcements=[common[k] for k in kept],
+        dates=[values.events["date"][int(groups[0][0])] for groups in rows_of],
+        members=np.array([len(members) for members in rows], dtype=np.int64).reshape(shape)[estimated],
+        car=car.reshape(shape)[estimated],
+        df=df.reshape(shape)[estimated],
+        covariance=covariance[np.ix_(in_covariance, in_covariance)],
+        overlapping=_windows_overlap(result, [np.concatenate(groups) for groups in rows_of], (first, last)),
         left_out=len(set().union(*hit)) - len(kept),
         listed_twice=listed_twice(values.events[np.concatenate(rows)], result.market),
     )
 
 
-def _portfolios(
+def _group_members(result: StudyResult, conditions: Sequence[pl.Expr], window: tuple[int, int]) -> list[Bools]:
+    """Mark the events of each group that have a CAR, (N,) per group; no event may be in two groups."""
+    events = result.estimation.events
+    has_car = result.car(*window).select(pl.col("car").is_not_null())["car"].to_numpy()
+    in_group = [
+        events.with_columns(condition.fill_null(value=False).alias("_member"))["_member"].to_numpy() & has_car
+        for condition in conditions
+    ]
+    in_several = np.sum(in_group, axis=0) > 1
+    if in_several.any():
+        raise SpecificationError(
+            f"{int(in_several.sum())} events are in more than one group, the first is "
+            f"{events['event_id'][int(np.argmax(in_several))]!r}. Groups that are compared must not overlap."
+        )
+    return in_group
+
+
+def _common_announcements(hit: Sequence[np.ndarray], names: Sequence[object], window: tuple[int, int]) -> list[str]:
+    """List the announcements that hit all groups, sorted."""
+    common = sorted(set(hit[0]).intersection(*hit[1:]))
+    if not common:
+        counts = ", ".join(f"{name}: {len(labels)}" for name, labels in zip(names, hit, strict=True))
+        raise SpecificationError(
+            f"No announcement hit all groups in {window}; announcements that hit {counts}. Compare groups that the "
+            "same announcements hit: result.where(...) leaves the others out, mi.align(..., symbols='all') pairs "
+            "every announcement with every security."
+        )
+    return common
+
+
+def _windows_overlap(result: StudyResult, rows: Sequence[Ints], window: tuple[int, int]) -> bool:
+    """Check whether the windows of two announcements, each with its `rows` of events, have a day in common."""
+    values = result.estimation
+    columns = slice(window[0] - values.settings.event[0], window[1] - values.settings.event[0] + 1)
+    windows = (values.dates[events][:, columns] for events in rows)
+    days = [np.unique(dates[dates != NO_DAY]) for dates in windows]
+    return sum(map(len, days)) > len(np.unique(np.concatenate(days)))
+
+
+def _group_portfolios(
     result: StudyResult, rows: Sequence[Ints], window: tuple[int, int]
 ) -> tuple[Floats, Floats, Ints, Floats]:
-    """CAR, standard error and degrees of freedom of each equal-weighted group, and the groups' covariance.
+    """Compute each equal-weighted group's CAR, standard error and degrees of freedom, and the groups' covariance.
 
-    A group on exchanges that are hardly open together is made of one portfolio on each, by number of members.
+    A group on exchanges with hardly overlapping hours is a weighted mean of one portfolio per exchange, weighted by
+    number of members.
     """
     values = result.estimation
     exchange, clocks = exchanges(values.positions.security, result.market)
-    used = np.unique(exchange)
-    part_of = exchange if hardly_overlapping(clocks)[np.ix_(used, used)].any() else np.zeros_like(exchange)
-    pieces = [(k, r[part_of[r] == e]) for k, r in enumerate(rows) for e in np.unique(part_of[r])]
-    made = portfolios(
+    in_use = np.unique(exchange)
+    exchange_of = exchange if hardly_overlapping(clocks)[np.ix_(in_use, in_use)].any() else np.zeros_like(exchange)
+    exchange_groups = [(k, r[exchange_of[r] == e]) for k, r in enumerate(rows) for e in np.unique(exchange_of[r])]
+    cars = portfolios(
         values, window,
-        exchange=exchange, clocks=clocks, groups=[members for _, members in pieces],
+        exchange=exchange, clocks=clocks, groups=[members for _, members in exchange_groups],
     )  # fmt: skip
-    weight = np.zeros((len(rows), len(pieces)))
-    for column, (k, members) in enumerate(pieces):
+    weight = np.zeros((len(rows), len(exchange_groups)))
+    for column, (k, members) in enumerate(exchange_groups):
         weight[k, column] = len(members) / len(rows[k])
-    part, _ = window_correlation(made)
-    np.fill_diagonal(part, 1.0)
-    se = np.where(np.isnan(made.se), 0.0, made.se)
-    covariance = weight @ (part * se[:, None] * se[None, :]) @ weight.T
-    unknown = (weight > 0) @ np.isnan(made.se).astype(float) > 0
-    df = np.array([made.df[weight[k] > 0].min() for k in range(len(rows))], dtype=np.int64)
-    own = np.where(unknown, np.nan, np.sqrt(np.maximum(covariance.diagonal(), 0.0)))
-    return weight @ made.car, own, df, covariance
+    correlation, _ = window_correlation(cars)
+    np.fill_diagonal(correlation, 1.0)
+    se = np.where(np.isnan(cars.se), 0.0, cars.se)
+    covariance = weight @ (correlation * se[:, None] * se[None, :]) @ weight.T
+    unknown = (weight > 0) @ np.isnan(cars.se).astype(float) > 0
+    df = np.array([cars.df[weight[k] > 0].min() for k in range(len(rows))], dtype=np.int64)
+    group_se = np.where(unknown, np.nan, np.sqrt(np.maximum(covariance.diagonal(), 0.0)))
+    return weight @ cars.car, group_se, df, covariance
 
 
-def _contrast_variance(panel: _Panel, weights: Floats, rows: Ints) -> Floats:
-    """Variance of a contrast within each announcement, (G,)."""
+def _contrast_variance(cars: _GroupCars, weights: Floats, rows: Ints) -> Floats:
+    """Compute the variance of a contrast within each announcement, (G,)."""
     k = len(weights)
-    blocks = [panel.covariance[row * k : (row + 1) * k, row * k : (row + 1) * k] for row in rows.tolist()]
+    blocks = [cars.covariance[row * k : (row + 1) * k, row * k : (row + 1) * k] for row in rows.tolist()]
     return np.array([max(float(weights @ block @ weights), 0.0) for block in blocks])
 
 
-def _mean_covariance(panel: _Panel, contrast: Floats) -> Floats:
-    """Covariance of contrasts of the groups' means over announcements, windows that overlap included."""
-    g = len(panel.car)
+def _mean_covariance(cars: _GroupCars, contrast: Floats) -> Floats:
+    """Compute the covariance of contrasts of the groups' means over announcements, allowing for overlapping windows."""
+    g = len(cars.car)
     spread = np.tile(contrast, g) / g
-    return np.asarray(spread @ panel.covariance @ spread.T)
+    return np.asarray(spread @ cars.covariance @ spread.T)
 
 
-def _mean_tests(gap: Floats, se: float, panel: _Panel, null: str) -> pl.DataFrame:
-    """A mean over announcements against zero, in three ways."""
+def _mean_tests(gap: Floats, se: float, cars: _GroupCars, null: str) -> pl.DataFrame:
+    """Test a mean over announcements against zero: forecast errors, t over announcements, sign patterns."""
     g, mean = len(gap), float(gap.mean())
-    apart = "" if not panel.overlapping else "does not hold: windows of announcements have days in common"
+    overlap_note = "" if not cars.overlapping else "does not hold: windows of announcements have days in common"
     z = mean / se
-    df = float(panel.df.min()) if g == 1 else None
+    df = float(cars.df.min()) if g == 1 else None
     p = float(2.0 * scipy.special.stdtr(df, -abs(z)) if df else 2.0 * scipy.special.ndtr(-abs(z)))
-    note = "assumes that the announcements did not raise the variance" + _caveats(panel, 0)
+    note = "assumes that the announcements did not raise the variance" + _caveats(cars, 0)
     mde = float(minimum_detectable_effect(se, df or np.inf))
-    rose = _variance_rose(gap, panel)
-    note = f"{rose}; {note}" if rose else note
-    rows: list[tuple[object, ...]] = [("forecast_error", null, mean, se, z, df, p, mde, g, not rose, note)]
+    variance_note = _variance_rose(gap, cars)
+    note = f"{variance_note}; {note}" if variance_note else note
+    rows: list[tuple[object, ...]] = [("forecast_error", null, mean, se, z, df, p, mde, g, not variance_note, note)]
     spread = float(gap.std(ddof=1) / np.sqrt(g)) if g > 1 else np.nan
     t = mean / spread if spread > 0 else np.nan
-    few = f"does not hold: needs {MIN_DATES} announcements, here are {g}" if g < MIN_DATES else apart
+    reason = f"does not hold: needs {MIN_DATES} announcements, here are {g}" if g < MIN_DATES else overlap_note
     p = float(2.0 * scipy.special.stdtr(g - 1, -abs(t))) if g > 1 else np.nan
     mde = float(minimum_detectable_effect(spread, g - 1)) if g > 1 else np.nan
-    rows.append(("date_means_t", null, mean, spread, t, float(g - 1), p, mde, g, not few, few or None))
-    few = f"does not hold: needs {MIN_PATTERNS} announcements, here are {g}" if g < MIN_PATTERNS else apart
-    rows.append(("sign_flip", null, mean, None, t, None, _sign_flip(gap), None, g, not few, few or None))
-    return pl.DataFrame(rows, schema=_TESTS, orient="row").sort("valid", descending=True, maintain_order=True)
+    rows.append(("date_means_t", null, mean, spread, t, float(g - 1), p, mde, g, not reason, reason or None))
+    reason = f"does not hold: needs {MIN_PATTERNS} announcements, here are {g}" if g < MIN_PATTERNS else overlap_note
+    rows.append(("sign_flip", null, mean, None, t, None, _sign_flip(gap), None, g, not reason, reason or None))
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row").sort("valid", descending=True, maintain_order=True)
 
 
-def _variance_rose(gap: Floats, panel: _Panel) -> str:
-    """Why the forecast errors do not hold where differences scatter more than these say; empty where they may."""
+def _variance_rose(gap: Floats, cars: _GroupCars) -> str:
+    """Explain why forecast errors are not valid where differences vary more than these imply; else an empty text."""
     g = len(gap)
     if g < MIN_DATES:
         return ""
-    weight = 1.0 / _contrast_variance(panel, np.array([1.0, -1.0]), np.arange(g))
+    weight = 1.0 / _contrast_variance(cars, np.array([1.0, -1.0]), np.arange(g))
     centre = float(weight @ gap / weight.sum())
     scatter = float(weight @ (gap - centre) ** 2)
     if scipy.special.chdtrc(g - 1, scatter) >= VARIANCE_LEVEL:
@@ -328,7 +347,7 @@ def _variance_rose(gap: Floats, panel: _Panel) -> str:
 
 
 def _sign_flip(gap: Floats) -> float:
-    """Share of sign patterns whose mean is at least as far from zero."""
+    """Compute the share of sign patterns whose mean is at least as far from zero."""
     g = len(gap)
     if g <= MOST_SIGNS:
         patterns = np.where(np.arange(2**g)[:, None] >> np.arange(g) & 1, -1.0, 1.0)
@@ -336,12 +355,12 @@ def _sign_flip(gap: Floats) -> float:
     else:
         patterns = np.random.default_rng(0).choice([-1.0, 1.0], size=(2**MOST_SIGNS, g))
         extra = 1
-    drawn = np.abs(patterns @ gap)
-    return float((extra + (drawn >= abs(gap.sum()) * (1.0 - 1e-12)).sum()) / (extra + len(patterns)))
+    placebo_sums = np.abs(patterns @ gap)
+    return float((extra + (placebo_sums >= abs(gap.sum()) * (1.0 - 1e-12)).sum()) / (extra + len(patterns)))
 
 
-def _hotelling(gaps: Floats, null: str, spread: float, panel: _Panel, note: str) -> tuple[object, ...]:
-    """Hotelling's T-squared of the differences between groups, over announcements."""
+def _hotelling(gaps: Floats, null: str, spread: float, cars: _GroupCars, note: str) -> tuple[object, ...]:
+    """Compute Hotelling's T-squared of the differences between groups, over announcements."""
     g, k = gaps.shape
     if g <= k:
         few = f"needs more announcements than differences between groups, {k}, here are {g}"
@@ -352,19 +371,19 @@ def _hotelling(gaps: Floats, null: str, spread: float, panel: _Panel, note: str)
     why_not = ""
     if g < k + MIN_DATES:
         why_not = f"does not hold: needs {k + MIN_DATES} announcements, here are {g}; "
-    elif panel.overlapping:
+    elif cars.overlapping:
         why_not = "does not hold: windows of announcements have days in common; "
     p = float(scipy.special.fdtrc(k, g - k, f))
-    told = f"{why_not}F({k}, {g - k}); {note}"
-    return ("hotelling", null, spread, None, f, float(g - k), p, None, g, not why_not, told)
+    full_note = f"{why_not}F({k}, {g - k}); {note}"
+    return ("hotelling", null, spread, None, f, float(g - k), p, None, g, not why_not, full_note)
 
 
-def _caveats(panel: _Panel, without: int) -> str:
-    parts = []
-    if panel.left_out:
-        parts.append(f"{panel.left_out} announcements that did not hit every group are left out")
+def _caveats(cars: _GroupCars, without: int) -> str:
+    notes = []
+    if cars.left_out:
+        notes.append(f"{cars.left_out} announcements that did not hit every group are left out")
     if without:
-        parts.append(f"{without} events without a value are left out")
-    if panel.listed_twice:
-        parts.append(f"both listings of {', '.join(panel.listed_twice)} count: see marketimpact.one_listing")
-    return "".join(f"; {part}" for part in parts)
+        notes.append(f"{without} events without a value are left out")
+    if cars.listed_twice:
+        notes.append(f"both listings of {', '.join(cars.listed_twice)} count: see marketimpact.one_listing")
+    return "".join(f"; {part}" for part in notes)

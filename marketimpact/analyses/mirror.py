@@ -1,4 +1,4 @@
-"""Whether reactions to one side's steps are the mirror image of reactions to the other side's."""
+"""Mirror test: whether firms react alike to steps of either of two jurisdictions."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["mirror"]
 
-#: Below this many a t over clusters should not be relied on.
+#: With fewer clusters than this a t over clusters is unreliable.
 MIN_CLUSTERS = 5
 
 
 def mirror(
     result: StudyResult, first: int, last: int, *, pair: tuple[str, str] = ("US", "CN"), by: str | None = None
 ) -> pl.DataFrame:
-    """Ask whether reactions to one side's steps are the mirror image of reactions to the other side's.
+    """Test whether reactions to one side's steps are the mirror image of reactions to the other side's.
 
-    Every event is seen from the side that took the step: the firm is *at home* there, or *across* on the other
+    Every event is classified by the side that took the step: the firm is *at home* there, or *across* on the other
     side. The reactions are mirror images when firms at home react to either side's steps alike, and firms across too.
 
     Parameters
@@ -40,7 +40,8 @@ def mirror(
     pair : tuple of str
         The two jurisdictions.
     by : str, optional
-        Column of the events to ask within, such as ``"business"``; one that means the same in both countries.
+        Column of the events within which to compare, such as ``"business"``; its values must mean the same in both
+        countries.
 
     Returns
     -------
@@ -49,7 +50,7 @@ def mirror(
         with their difference: ``side, [by,] steps_by, mean_car, se, t, df, p, mde, n_clusters, n_events, note``.
         Means are over clusters: campaigns, or announcements outside any; `se` is from the spread over
         clusters, `t` of the difference is Welch's, its null that both react alike, that is, as in a mirror. `mde`
-        is the effect, or the difference, that this test finds in 80 of 100 samples at the 5% level.
+        is the minimum detectable effect, or difference (80% power, 5% level).
 
     Raises
     ------
@@ -58,10 +59,10 @@ def mirror(
 
     Notes
     -----
-    Firms of other countries are left out, which the note counts. With fewer than five clusters on either side a row
-    says so and its p-value should not be relied on. Clusters are taken as independent of each other; the note counts
-    campaigns in which both sides took steps and names firms with both listings among the events; it says so where
-    windows of clusters have days in common. Equality is no proof of a mirror: look at `mde`.
+    Firms of other countries are left out, which the note counts. With fewer than five clusters on either side the
+    note says so and the p-value is unreliable. Clusters are assumed independent of each other; the note counts
+    campaigns in which both sides took steps, names firms with both listings among the events, and says where
+    windows of clusters have days in common. Not rejecting equality is no proof of a mirror: look at `mde`.
     """
     lacking = [c for c in ("jurisdiction", "country", *([by] if by else [])) if c not in result.events.columns]
     if lacking:
@@ -71,14 +72,14 @@ def mirror(
     if not set(pair) <= present:
         raise SpecificationError(f"pair={pair}: the events are of steps by {', '.join(sorted(present)) or 'nobody'}.")
     keep = pl.col("jurisdiction").is_in(pair) & pl.col("country").is_in(pair)
-    outside = frame.filter(pl.col("jurisdiction").is_in(pair)).height - frame.filter(keep).height
+    n_other_countries = frame.filter(pl.col("jurisdiction").is_in(pair)).height - frame.filter(keep).height
     side = pl.when(pl.col("jurisdiction") == pl.col("country")).then(pl.lit("at home")).otherwise(pl.lit("across"))
-    doubts = [f"{outside} events of firms of other countries left out"] if outside else []
-    twice = listed_twice(frame.filter(keep), result.market)
+    caveats = [f"{n_other_countries} events of firms of other countries left out"] if n_other_countries else []
+    dual = listed_twice(frame.filter(keep), result.market)
     if _overlapping(result, frame.filter(keep), (first, last)):
-        doubts.append("windows of clusters have days in common, which t takes as independent")
-    if twice:
-        doubts.append(f"both listings of {', '.join(twice)} count: see marketimpact.one_listing")
+        caveats.append("windows of clusters have days in common, which t takes as independent")
+    if dual:
+        caveats.append(f"both listings of {', '.join(dual)} count: see marketimpact.one_listing")
     means = (
         frame.filter(keep)
         .with_columns(side.alias("side"), _cluster(frame).alias("_cluster"))
@@ -87,8 +88,8 @@ def mirror(
         .sort("side", *([by] if by else []), "jurisdiction", "_cluster")
     )
     rows = []
-    for key, part in means.group_by("side", *([by] if by else []), maintain_order=True):
-        rows += _reflected(key, part, pair, doubts)
+    for key, side_means in means.group_by("side", *([by] if by else []), maintain_order=True):
+        rows += _side_rows(key, side_means, pair, caveats)
     kinds: dict[str, pl.DataType | type[pl.DataType]] = {"side": pl.String, **({by: means.schema[by]} if by else {})}
     numbers = dict.fromkeys(("mean_car", "se", "t", "df", "p", "mde"), pl.Float64)
     counts = {"n_clusters": pl.Int64, "n_events": pl.Int64, "note": pl.String}
@@ -101,23 +102,23 @@ def _cluster(frame: pl.DataFrame) -> pl.Expr:
 
 
 def _overlapping(result: StudyResult, frame: pl.DataFrame, window: tuple[int, int]) -> bool:
-    """Whether windows of events of two clusters hold the same day."""
+    """Check whether the windows of two clusters have a day in common."""
     offset = result.estimation.settings.event[0]
     dates = result.estimation.dates[:, window[0] - offset : window[1] - offset + 1]
     days = pl.DataFrame({"event_id": result.events["event_id"], "_day": dates.tolist()})
-    held = frame.select("event_id", _cluster(frame).alias("_cluster")).join(days, on="event_id", validate="1:1")
+    cluster_days = frame.select("event_id", _cluster(frame).alias("_cluster")).join(days, on="event_id", validate="1:1")
     # a day outside the calendar is -1
-    taken = held.explode("_day").filter(pl.col("_day") >= 0).select("_cluster", "_day").unique()
-    return taken["_day"].n_unique() < taken.height
+    days_used = cluster_days.explode("_day").filter(pl.col("_day") >= 0).select("_cluster", "_day").unique()
+    return days_used["_day"].n_unique() < days_used.height
 
 
-def _reflected(
-    key: Sequence[object], part: pl.DataFrame, pair: tuple[str, str], doubts: Sequence[str]
+def _side_rows(
+    key: Sequence[object], part: pl.DataFrame, pair: tuple[str, str], caveats: Sequence[str]
 ) -> list[tuple[object, ...]]:
-    """Rows of one side: the mean under each jurisdiction's steps, and their difference where there are both."""
+    """Make the rows of one side: the mean under each jurisdiction's steps, and their difference where both exist."""
     rows: list[tuple[object, ...]] = []
-    found = [part.filter(pl.col("jurisdiction") == who) for who in pair]
-    for who, own in zip(pair, found, strict=True):
+    by_jurisdiction = [part.filter(pl.col("jurisdiction") == jurisdiction) for jurisdiction in pair]
+    for jurisdiction, own in zip(pair, by_jurisdiction, strict=True):
         if not own.is_empty():
             values = own["car"].to_numpy()
             g, note = len(values), None
@@ -125,15 +126,16 @@ def _reflected(
                 note = f"only {g} cluster{'s' * (g > 1)}; at least {MIN_CLUSTERS} are needed"
             if len(own) == len(part):
                 note = "no steps by the other side to compare with" + (f"; {note}" if note else "")
-            rows.append((*key, who, *_mean_of(values), g, int(own["n"].sum()), note))
-    if all(len(own) for own in found):
-        rows.append((*key, " - ".join(pair), *_welch(*(own["car"].to_numpy() for own in found)), len(part),
-                     int(part["n"].sum()), _doubts(found, doubts)))  # fmt: skip
+            rows.append((*key, jurisdiction, *_mean_test(values), g, int(own["n"].sum()), note))
+    if all(len(own) for own in by_jurisdiction):
+        difference = _welch_test(*(own["car"].to_numpy() for own in by_jurisdiction))
+        rows.append((*key, " - ".join(pair), *difference, len(part),
+                     int(part["n"].sum()), _difference_note(by_jurisdiction, caveats)))  # fmt: skip
     return rows
 
 
-def _mean_of(values: NDArray[np.float64]) -> tuple[float | None, ...]:
-    """Mean, standard error, t, degrees of freedom, p and detectable effect of values that are draws of their own."""
+def _mean_test(values: NDArray[np.float64]) -> tuple[float | None, ...]:
+    """Compute mean, standard error, t, degrees of freedom, p and detectable effect of independent values."""
     g, mean = len(values), float(values.mean())
     if g < 2:
         return mean, None, None, None, None, None
@@ -149,14 +151,16 @@ def _mean_of(values: NDArray[np.float64]) -> tuple[float | None, ...]:
     )
 
 
-def _welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float | None, ...]:
-    """The same for the difference of two means, Welch's t."""
+def _welch_test(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float | None, ...]:
+    """Compute the same for the difference of two means, with Welch's t."""
     gap = float(a.mean() - b.mean())
     if min(len(a), len(b)) < 2:
         return gap, None, None, None, None, None
-    parts = [values.var(ddof=1) / len(values) for values in (a, b)]
-    se = float(np.sqrt(sum(parts)))
-    df = float(sum(parts) ** 2 / sum(part**2 / (len(v) - 1) for part, v in zip(parts, (a, b), strict=True)))
+    variances = [values.var(ddof=1) / len(values) for values in (a, b)]
+    se = float(np.sqrt(sum(variances)))
+    df = float(
+        sum(variances) ** 2 / sum(variance**2 / (len(v) - 1) for variance, v in zip(variances, (a, b), strict=True))
+    )
     return (
         gap,
         se,
@@ -167,11 +171,11 @@ def _welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float | None
     )
 
 
-def _doubts(found: Sequence[pl.DataFrame], doubts: Sequence[str]) -> str | None:
-    parts = []
-    if min(map(len, found)) < MIN_CLUSTERS:
-        parts.append(f"fewer than {MIN_CLUSTERS} clusters on one side")
-    shared = len(set(found[0]["_cluster"]) & set(found[1]["_cluster"]))
+def _difference_note(by_jurisdiction: Sequence[pl.DataFrame], caveats: Sequence[str]) -> str | None:
+    notes = []
+    if min(map(len, by_jurisdiction)) < MIN_CLUSTERS:
+        notes.append(f"fewer than {MIN_CLUSTERS} clusters on one side")
+    shared = len(set(by_jurisdiction[0]["_cluster"]) & set(by_jurisdiction[1]["_cluster"]))
     if shared:
-        parts.append(f"clusters with steps by both sides, which t takes as independent: {shared}")
-    return "; ".join([*parts, *doubts]) or None
+        notes.append(f"clusters with steps by both sides, which t takes as independent: {shared}")
+    return "; ".join([*notes, *caveats]) or None

@@ -1,4 +1,4 @@
-"""The power of a study as it stands: its firms, dates, window and model."""
+"""Power of a study with its own firms, dates, window and model."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 
 __all__ = ["power"]
 
-#: Effects asked about where none are named, as shares of the minimum detectable one.
+#: Default effects, as multiples of the minimum detectable one.
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
-#: With fewer placebo blocks their share says little.
+#: With fewer placebo blocks than this the share of rejections is too imprecise to give.
 MIN_BLOCKS = 50
 
 
 def power(
     result: StudyResult, first: int, last: int, *, effects: Sequence[float] | None = None, level: float = 0.05
 ) -> pl.DataFrame:
-    """How often this design would find a mean effect of a given size.
+    """Compute how often this design would detect a mean effect of a given size.
 
     Parameters
     ----------
     result : StudyResult
-        The study; `where` and `by` ask of parts of it.
+        The study, or a part of it by `where` or `by`.
     first, last : int
         The window.
     effects : sequence of float, optional
-        Mean CARs (fractions); by default shares of the one that is found in 80 of 100 samples.
+        Mean CARs (fractions); by default multiples of the minimum detectable effect (80% power).
     level : float
-        Of the two-sided test.
+        Level of the two-sided test.
 
     Returns
     -------
     polars.DataFrame
         ``effect, power, power_placebo, se, band, n_events, n_blocks``. `power` is that of a t (or normal) test with
         the standard error of `StudyResult.caar`, which `band` names. `power_placebo` is the share of the
-        estimation window's blocks of this length in which the same test rejects after the effect is added: it keeps
+        estimation window's blocks of this length in which the same test rejects after the effect is added: it includes
         the fat tails and the common shocks of the returns, and for an effect of zero it is the test's size there.
         Null with fewer than 50 blocks.
 
@@ -57,7 +57,7 @@ def power(
     -----
     The effect is added to every event alike and does not raise the variance; where events react differently power is
     lower. Power computed for the effect that was estimated says nothing beyond its p-value (Hoenig and Heisey 2001):
-    ask about effects that would matter.
+    choose effects that would matter.
 
     Examples
     --------
@@ -72,9 +72,11 @@ def power(
         raise SpecificationError(f"level={level!r} must lie between 0 and 1, such as 0.05.")
     sample = result.sample(first, last)
     if not sample.n:
-        raise SpecificationError(f"No event has a return in ({first}, {last}), so there is no power to speak of.")
+        raise SpecificationError(
+            f"No event has a return in ({first}, {last}), so power is undefined. Choose another window."
+        )
     se, df, band = band_of(sample, variance_rose=structure(sample).variance_rose)
-    asked = (
+    sizes = (
         [share * float(minimum_detectable_effect(se, df, level=level)) for share in SHARES]
         if effects is None
         else list(effects)
@@ -86,15 +88,15 @@ def power(
     enough = len(placebo) >= MIN_BLOCKS
     return pl.DataFrame(
         {
-            "effect": asked,
-            "power": power_of(np.array(asked), se, df, level=level),
+            "effect": sizes,
+            "power": power_of(np.array(sizes), se, df, level=level),
             "power_placebo": [
-                float((np.abs(placebo + effect) / se > critical).mean()) if enough else None for effect in asked
+                float((np.abs(placebo + effect) / se > critical).mean()) if enough else None for effect in sizes
             ],
-            "se": [se] * len(asked),
-            "band": [band] * len(asked),
-            "n_events": [sample.n] * len(asked),
-            "n_blocks": [len(placebo)] * len(asked),
+            "se": [se] * len(sizes),
+            "band": [band] * len(sizes),
+            "n_events": [sample.n] * len(sizes),
+            "n_blocks": [len(placebo)] * len(sizes),
         },
         schema_overrides={"effect": pl.Float64, "power_placebo": pl.Float64},
     )

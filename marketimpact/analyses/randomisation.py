@@ -1,4 +1,4 @@
-"""Randomisation: the same announcements on other dates, and other firms on the same dates."""
+"""Randomisation tests: placebo dates for the same firms, and placebo firms on the same dates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import polars as pl
 
 from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.progress import PATIENCE, progress_bar
-from marketimpact.core.text import listed
 from marketimpact.errors import SpecificationError
 from marketimpact.market.market import Market
 from marketimpact.study.event_study import EventStudy
@@ -19,11 +18,11 @@ from marketimpact.study.result import StudyResult
 
 __all__ = ["placebo_dates", "placebo_firms"]
 
-#: With fewer admissible dates or firms than this a note says so.
-FEW = 100
+#: With fewer admissible dates or firms than this the note says how many there are.
+FEW_CHOICES = 100
 #: Moved events estimated at once, so that memory stays bounded.
-BATCH = 20_000
-_COLUMNS = {
+BATCH_EVENTS = 20_000
+_SCHEMA = {
     "statistic": pl.String, "observed": pl.Float64, "low": pl.Float64, "high": pl.Float64, "p_value": pl.Float64,
     "draws": pl.Int64, "admissible": pl.Int64, "note": pl.String,
 }  # fmt: skip
@@ -39,11 +38,11 @@ def placebo_dates(
     seed: int = 0,
     avoid: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Place what happened among what the same firms did around dates without an announcement.
+    """Compare the observed effect with effects on random dates without an announcement (placebo dates).
 
-    Every campaign (or announcement outside any) is moved by a random number of sessions, each firm on its own
-    exchange's; what it hit together moves together, and its announcements keep their distances. The
-    study is estimated anew there.
+    Every campaign (or announcement outside any) is moved by a random number of sessions, each firm on the sessions of
+    its own exchange; all firms and announcements of a campaign move together and keep their distances. The study is
+    estimated again there.
 
     Parameters
     ----------
@@ -59,27 +58,28 @@ def placebo_dates(
         Number of placebo samples, and the seed of the moves.
     avoid : polars.DataFrame, optional
         Aligned events (``date``, ``symbol`` optional) whose dates no placebo window may contain; by default the events'
-        own. Hand in ``align(announcements(), market, symbols="all")`` to keep clear of every announcement.
+        own. Pass ``align(announcements(), market, symbols="all")`` to avoid every announcement.
 
     Returns
     -------
     polars.DataFrame
         One row per statistic (*caar*, *mean_scar*, *t_scar*: mean SCAR over its cross-sectional standard error):
         ``statistic, observed, low, high, p_value, draws, admissible, note``. `low` and `high` enclose the middle 95% of
-        the draws, `p_value` is two-sided, ``(1 + as far from zero) / (1 + draws)``; `admissible` is the fewest moves
-        that any campaign had to choose from.
+        the draws, `p_value` is two-sided, ``(1 + draws as far from zero) / (1 + draws)``; `admissible` is the smallest
+        number of admissible moves of any campaign.
 
     Raises
     ------
     SpecificationError
-        When no event is usable, or a campaign has nowhere to go.
+        When no event is usable, or a campaign has no admissible move.
 
     Notes
     -----
     Null: the announcement's days are like any other days of the same firms. Valid with one shared date and with
-    campaigns, since what is shared moves along. Not exact where volatility has regimes: dates from calm years make
-    an event of a wild year look large; `mean_scar` and `t_scar` allow for the level of volatility before each date.
-    With few admissible dates draws repeat; p-values below one over their number mean little.
+    campaigns, since events that share a date move together. Not exact where volatility has regimes: against dates
+    from calm years an event of a volatile year looks large; `mean_scar` and `t_scar` allow for the level of
+    volatility before each date. With few admissible dates draws repeat, and p-values below one over their number are
+    not informative.
 
     Examples
     --------
@@ -89,29 +89,29 @@ def placebo_dates(
     >>> mi.placebo_dates(mi.EventStudy(), mi.align(h20, market), market, draws=99)["statistic"].to_list()
     ['caar', 'mean_scar', 't_scar']
     """
-    result = _ran(study, events, market, "placebo_dates")
+    result = _run_study(study, events, market, "placebo_dates")
     observed = _statistics(result.car(*window), 1, np.zeros(result.events.height, dtype=np.int64))
-    held = result.events
-    if held.is_empty():
-        raise SpecificationError("No event is usable, so there is nothing to move; see the attrition of study.run.")
-    places = _Places.of(result, market, avoid, window)
-    clusters = _clusters(held)
-    moves = {name: places.moves(np.flatnonzero(clusters == name)) for name in np.unique(clusters)}
-    stuck = [str(name) for name, found in moves.items() if not len(found)]
-    if stuck:
+    usable = result.events
+    if usable.is_empty():
+        raise SpecificationError("No event is usable, so no date can be drawn; see the attrition of study.run.")
+    admissible = _AdmissibleDates.of(result, market, avoid, window)
+    clusters = _clusters(usable)
+    moves = {name: admissible.moves(np.flatnonzero(clusters == name)) for name in np.unique(clusters)}
+    immovable = [str(name) for name, choices in moves.items() if not len(choices)]
+    if immovable:
         raise SpecificationError(
-            f"There is no other date for {listed(stuck, quoted=False)}: no move leaves an estimation window of "
+            f"There is no other date for {', '.join(immovable[:5])}: no move leaves an estimation window of "
             f"{study.estimation_window} and a window clear of announcements. Give a longer market, or avoid fewer "
             "dates."
         )
     rng = np.random.default_rng(seed)
-    shift = np.empty((draws, held.height), dtype=np.int64)
-    for name, found in moves.items():
-        shift[:, clusters == name] = rng.choice(found, size=(draws, 1))
-    drawn = _moved(study, held, market, places, shift, window)
+    shift = np.empty((draws, usable.height), dtype=np.int64)
+    for name, choices in moves.items():
+        shift[:, clusters == name] = rng.choice(choices, size=(draws, 1))
+    placebo = _placebo_statistics(study, usable, market, admissible, shift, window)
     fewest = min(map(len, moves.values()))
-    note = f"only {fewest} admissible dates for one campaign" if fewest < FEW else None
-    return _table(observed[0], drawn, fewest, note)
+    note = f"only {fewest} admissible dates for one campaign" if fewest < FEW_CHOICES else None
+    return _result_frame(observed[0], placebo, fewest, note)
 
 
 def placebo_firms(
@@ -124,33 +124,34 @@ def placebo_firms(
     seed: int = 0,
     within: Sequence[str] = ("mic",),
 ) -> pl.DataFrame:
-    """Place the firms an announcement hit among other firms on the same dates.
+    """Compare the effect on the firms hit with effects on random other firms on the same dates (placebo firms).
 
     Parameters
     ----------
     study, events, market, window, draws, seed
         As for `placebo_dates`.
     within : sequence of str
-        Columns of the market's securities in which a stand-in must be like the firm it stands in for.
+        Columns of the market's securities in which a stand-in must equal the firm it replaces.
 
     Returns
     -------
     polars.DataFrame
-        As `placebo_dates` gives; `admissible` is the fewest stand-ins that any event had to choose from.
+        As for `placebo_dates`; `admissible` is the smallest number of stand-ins of any event.
 
     Raises
     ------
     SpecificationError
-        When an event has no stand-in, or a column of `within` is not there.
+        When an event has no stand-in, or a column of `within` does not exist.
 
     Notes
     -----
-    Null: the firms hit did not differ from others on those dates. It cancels whatever moved the exchange that day,
-    and asks another question than `placebo_dates`: when all firms react alike it sees nothing. Doubtful where the
-    firms hit are not like the others, in industry above all: ask within ``("mic", "business")`` where there are
-    enough. As many firms as were hit are drawn from all that are alike on a date, those hit included, none twice; far
-    is far from the mean of the draws, since a shock that all share is in each of them. Exact if any firms could have
-    been the ones hit. With n alike on one date of which one was hit no p-value is below ``1 / n``.
+    Null: the firms hit did not differ from others on those dates. Common shocks of the exchange cancel, so the null
+    differs from that of `placebo_dates`: an effect common to all firms is not detected. Unreliable where the firms
+    hit differ from the others, above all in industry: compare within ``("mic", "business")`` where there are enough
+    firms. As many firms as were hit are drawn without replacement from all comparable firms of a date, those hit
+    included; distances are from the mean of the draws, since each draw has the common shock. Exact if every
+    comparable firm was equally likely to be hit. With n comparable firms on one date, one of them hit, no p-value is
+    below ``1 / n``.
 
     Examples
     --------
@@ -163,40 +164,40 @@ def placebo_firms(
     lacking = [c for c in within if c not in market.securities.columns]
     if lacking:
         raise SpecificationError(f"within: the securities have no column {', '.join(map(repr, lacking))}.")
-    result = _ran(study, events, market, "placebo_firms")
-    hit, stand_ins = _alike(result, market, within)
-    _demand_stand_ins(hit, stand_ins, within)
+    result = _run_study(study, events, market, "placebo_firms")
+    hit, stand_ins = _find_stand_ins(result, market, within)
+    _check_stand_ins(hit, stand_ins, within)
     placebo = study.run(
         stand_ins.select(pl.col("stand_in").alias("event_id"), pl.col("other").alias("symbol"), "date"), market
     )
     usable = placebo.car(*window).drop_nulls("car").select("event_id", "car", "scar")
-    spare = stand_ins.join(usable, left_on="stand_in", right_on="event_id", how="inner", validate="1:1")
-    _demand_stand_ins(hit, spare, within)
-    seen = result.car(*window)
-    mine = hit.select("event_id", "_group").join(
-        seen.drop_nulls("car").select("event_id", "car", "scar"), on="event_id", how="inner", validate="1:1",
+    stand_in_cars = stand_ins.join(usable, left_on="stand_in", right_on="event_id", how="inner", validate="1:1")
+    _check_stand_ins(hit, stand_in_cars, within)
+    cars = result.car(*window)
+    hit_cars = hit.select("event_id", "_group").join(
+        cars.drop_nulls("car").select("event_id", "car", "scar"), on="event_id", how="inner", validate="1:1",
         maintain_order="left",
     )  # fmt: skip
-    observed = _statistics(seen, 1, np.zeros(hit.height, dtype=np.int64))
-    drawn = _groups_drawn(mine, spare.sort("_group", "stand_in"), draws, np.random.default_rng(seed))
-    fewest = int(spare.group_by("_group").len()["len"].min())  # type: ignore[arg-type]
-    note = f"only {fewest} firms to stand in for one event" if fewest < FEW else None
-    return _table(observed[0], drawn, fewest, note, around_draws=True)
+    observed = _statistics(cars, 1, np.zeros(hit.height, dtype=np.int64))
+    placebo_draws = _draw_firms(hit_cars, stand_in_cars.sort("_group", "stand_in"), draws, np.random.default_rng(seed))
+    fewest = int(stand_in_cars.group_by("_group").len()["len"].min())  # type: ignore[arg-type]
+    note = f"only {fewest} firms to stand in for one event" if fewest < FEW_CHOICES else None
+    return _result_frame(observed[0], placebo_draws, fewest, note, around_draws=True)
 
 
-def _ran(study: object, events: pl.DataFrame, market: Market, asked: str) -> StudyResult:
-    """The study as it stands, from which `asked` starts."""
+def _run_study(study: object, events: pl.DataFrame, market: Market, function: str) -> StudyResult:
+    """Run the study on the events themselves, after checking what `function` was given."""
     if not isinstance(study, EventStudy):
         given = "the result of a study" if isinstance(study, StudyResult) else f"a {type(study).__name__}"
         raise SpecificationError(
-            f"{asked} was given {given} where it needs the EventStudy: it runs the study again on events of its own. "
-            f"Write mi.{asked}(study, events, market), with what study.run(events, market) was given."
+            f"{function} was given {given} where it needs the EventStudy: it runs the study again on events of its "
+            f"own. Write mi.{function}(study, events, market), with the arguments of study.run(events, market)."
         )
     return study.run(events, market)
 
 
-def _alike(result: StudyResult, market: Market, within: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The events with their `_group` (announcement, date and kind of firm), and the other firms of every group."""
+def _find_stand_ins(result: StudyResult, market: Market, within: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Group the events by announcement, date and kind of firm, and find the other firms of every group."""
     like = [pl.col(c).alias(f"_{c}") for c in within]
     homes = market.securities.select("symbol", *like)
     own = pl.col("announcement_id" if "announcement_id" in result.events.columns else "date").alias("_own")
@@ -214,18 +215,18 @@ def _alike(result: StudyResult, market: Market, within: Sequence[str]) -> tuple[
     return hit, stand_ins
 
 
-def _demand_stand_ins(hit: pl.DataFrame, found: pl.DataFrame, within: Sequence[str]) -> None:
-    alone = hit.join(found, on="_group", how="anti")["event_id"].to_list()
-    if alone:
+def _check_stand_ins(hit: pl.DataFrame, stand_ins: pl.DataFrame, within: Sequence[str]) -> None:
+    unmatched = hit.join(stand_ins, on="_group", how="anti")["event_id"].to_list()
+    if unmatched:
         raise SpecificationError(
-            f"{len(alone)} events have no firm like theirs (within {', '.join(within)}), such as {alone[0]!r}. Ask "
-            "within fewer columns, or load a market of more firms."
+            f"{len(unmatched)} events have no comparable firm (within {', '.join(within)}), such as {unmatched[0]!r}. "
+            "Compare within fewer columns, or load a market of more firms."
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
-    """Where events can go: per event its row in the panel, its first usable session, and clear sessions."""
+class _AdmissibleDates:
+    """Admissible days 0 per event: its first row in the panel, first and last usable session, and clear sessions."""
 
     day0: Ints
     first_row: Ints
@@ -234,26 +235,28 @@ class _Places:
     clear: list[np.ndarray]
 
     @classmethod
-    def of(cls, result: StudyResult, market: Market, avoid: pl.DataFrame | None, window: tuple[int, int]) -> _Places:
-        """Sessions with a return and an estimation window before, whose window holds no date to avoid."""
+    def of(
+        cls, result: StudyResult, market: Market, avoid: pl.DataFrame | None, window: tuple[int, int]
+    ) -> _AdmissibleDates:
+        """Find sessions with a return and an estimation window before, whose window has no date to avoid."""
         location, windows = result.estimation.positions, result.estimation.settings
         first_row, n = location.first_row, location.n_sessions
-        bad = (result.events if avoid is None else avoid)["date"].drop_nulls().unique().to_physical().to_numpy()
+        avoided = (result.events if avoid is None else avoid)["date"].drop_nulls().unique().to_physical().to_numpy()
         returns, days = market.column("ret"), market.days
         earliest, latest, clear = [], [], []
         for row, count in zip(first_row.tolist(), n.tolist(), strict=True):
-            held = np.flatnonzero(~np.isnan(returns[row : row + count]))
-            earliest.append(held[0] - windows.estimation[0])
-            latest.append(min(held[-1], count - 1) - windows.event[1])
-            marked = np.isin(days[row : row + count], bad).astype(int)
-            total = np.concatenate([[0], np.cumsum(marked)])
-            at = np.arange(count)
-            low, high = (np.clip(at + tau, 0, count) for tau in (window[0], window[1] + 1))
-            clear.append((total[high] == total[low]) & ~np.isnan(returns[row : row + count]))
+            sessions_with_return = np.flatnonzero(~np.isnan(returns[row : row + count]))
+            earliest.append(sessions_with_return[0] - windows.estimation[0])
+            latest.append(min(sessions_with_return[-1], count - 1) - windows.event[1])
+            is_avoided = np.isin(days[row : row + count], avoided).astype(int)
+            n_avoided = np.concatenate([[0], np.cumsum(is_avoided)])
+            session = np.arange(count)
+            low, high = (np.clip(session + tau, 0, count) for tau in (window[0], window[1] + 1))
+            clear.append((n_avoided[high] == n_avoided[low]) & ~np.isnan(returns[row : row + count]))
         return cls(location.day0, first_row, np.array(earliest), np.array(latest), clear)
 
     def moves(self, rows: Ints) -> Ints:
-        """Numbers of sessions by which all of `rows` can be moved together."""
+        """List the numbers of sessions by which all of `rows` can be moved together."""
         low = int((self.earliest[rows] - self.day0[rows]).max())
         high = int((self.latest[rows] - self.day0[rows]).min())
         moves = np.arange(low, high + 1)
@@ -268,26 +271,33 @@ def _clusters(events: pl.DataFrame) -> np.ndarray:
     return events.select(label.alias("_")).to_series().to_numpy()
 
 
-def _moved(  # noqa: PLR0917  # what a study needs, and where to
-    study: EventStudy, events: pl.DataFrame, market: Market, places: _Places, shift: Ints, window: tuple[int, int]
+def _placebo_statistics(  # noqa: PLR0917  # the arguments of a study, and the moves
+    study: EventStudy,
+    events: pl.DataFrame,
+    market: Market,
+    admissible: _AdmissibleDates,
+    shift: Ints,
+    window: tuple[int, int],
 ) -> Floats:
-    """Statistics of every draw, (B, 3), estimated anew in batches."""
-    step = max(1, BATCH // events.height)
-    parts = []
+    """Compute the statistics of every draw, (B, 3), estimated again in batches."""
+    step = max(1, BATCH_EVENTS // events.height)
+    statistics = []
     starts = range(0, len(shift), step)
     with progress_bar(None, "Placebo dates", len(starts), patience=PATIENCE) as done:
         for start in starts:
             moves = shift[start : start + step]
-            batch = _placed(events, market, places, moves, start)
+            batch = _moved_events(events, market, admissible, moves, start)
             car = study.run(batch, market, progress=False).car(*window)
-            parts.append(_statistics(car, len(moves), car["_draw"].to_numpy()))
+            statistics.append(_statistics(car, len(moves), car["_draw"].to_numpy()))
             done()
-    return np.concatenate(parts)
+    return np.concatenate(statistics)
 
 
-def _placed(events: pl.DataFrame, market: Market, places: _Places, moves: Ints, start: int) -> pl.DataFrame:
-    """The events of some draws, (draws, N) `moves`, the first of which is number `start`."""
-    rows = places.first_row[None, :] + places.day0[None, :] + moves
+def _moved_events(
+    events: pl.DataFrame, market: Market, admissible: _AdmissibleDates, moves: Ints, start: int
+) -> pl.DataFrame:
+    """Make the events of some draws, (draws, N) `moves`, the first of which is number `start`."""
+    rows = admissible.first_row[None, :] + admissible.day0[None, :] + moves
     return pl.DataFrame(
         {
             "event_id": [f"{start + b}:{name}" for b in range(len(moves)) for name in events["event_id"]],
@@ -299,9 +309,9 @@ def _placed(events: pl.DataFrame, market: Market, places: _Places, moves: Ints, 
 
 
 def _statistics(car: pl.DataFrame, n_draws: int, draw: Ints) -> Floats:
-    """CAAR, mean SCAR and its cross-sectional t of every draw, (B, 3)."""
-    held = car["car"].is_not_null().to_numpy()
-    draw, values, scar = draw[held], *(car.filter(held)[c].to_numpy() for c in ("car", "scar"))
+    """Compute CAAR, mean SCAR and its cross-sectional t of every draw, (B, 3)."""
+    has_car = car["car"].is_not_null().to_numpy()
+    draw, values, scar = draw[has_car], *(car.filter(has_car)[c].to_numpy() for c in ("car", "scar"))
     return _moments(draw, values, scar, n_draws)
 
 
@@ -314,40 +324,40 @@ def _moments(draw: Ints, car: Floats, scar: Floats, n_draws: int) -> Floats:
     return np.column_stack([mean, mean_scar, t])
 
 
-def _groups_drawn(mine: pl.DataFrame, spare: pl.DataFrame, draws: int, rng: np.random.Generator) -> Floats:
-    """Statistics of random firms in place of those hit, (B, 3).
+def _draw_firms(hit: pl.DataFrame, stand_ins: pl.DataFrame, draws: int, rng: np.random.Generator) -> Floats:
+    """Compute the statistics of random firms in place of those hit, (B, 3).
 
-    Of every group as many as were hit are drawn without putting back, from those hit and those that were not: under
-    the null each choice is as likely as the one that happened.
+    Of every group as many firms as were hit are drawn without replacement, from those hit and those not hit: under
+    the null every selection is equally likely.
     """
-    car, scar = (np.concatenate([mine[c].to_numpy(), spare[c].to_numpy()]) for c in ("car", "scar"))
-    group = np.concatenate([mine["_group"].to_numpy(), spare["_group"].to_numpy()])
+    car, scar = (np.concatenate([hit[c].to_numpy(), stand_ins[c].to_numpy()]) for c in ("car", "scar"))
+    group = np.concatenate([hit["_group"].to_numpy(), stand_ins["_group"].to_numpy()])
     picked = []
-    for number, n_hit in mine.group_by("_group", maintain_order=True).len().iter_rows():
+    for number, n_hit in hit.group_by("_group", maintain_order=True).len().iter_rows():
         rows = np.flatnonzero(group == number)
         picked.append(rows[rng.random((draws, len(rows))).argsort(axis=1)[:, :n_hit]])
-    every = np.concatenate(picked, axis=1)
-    draw = np.repeat(np.arange(draws), every.shape[1])
-    return _moments(draw, car[every.ravel()], scar[every.ravel()], draws)
+    rows_drawn = np.concatenate(picked, axis=1)
+    draw = np.repeat(np.arange(draws), rows_drawn.shape[1])
+    return _moments(draw, car[rows_drawn.ravel()], scar[rows_drawn.ravel()], draws)
 
 
-def _table(
-    observed: Floats, drawn: Floats, admissible: int, note: str | None, *, around_draws: bool = False
+def _result_frame(
+    observed: Floats, placebo: Floats, admissible: int, note: str | None, *, around_draws: bool = False
 ) -> pl.DataFrame:
-    """p-values by distance from zero, or from the mean of what was drawn and what was seen."""
+    """Compute p-values by distance from zero, or from the mean of the draws and the observed value."""
     rows: list[tuple[Any, ...]] = []
     for column, name in enumerate(("caar", "mean_scar", "t_scar")):
-        values = drawn[np.isfinite(drawn[:, column]), column]
-        seen = float(observed[column])
-        if not len(values) or not np.isfinite(seen):
+        values = placebo[np.isfinite(placebo[:, column]), column]
+        value = float(observed[column])
+        if not len(values) or not np.isfinite(value):
             rows.append(
-                (name, seen if np.isfinite(seen) else None, None, None, None, 0, admissible, "cannot be computed")
+                (name, value if np.isfinite(value) else None, None, None, None, 0, admissible, "cannot be computed")
             )
             continue
-        centre = float(np.append(values, seen).mean()) if around_draws else 0.0
-        # a draw of the very firms that were hit may differ by rounding
-        far = abs(seen - centre) * (1.0 - 1e-9)
-        p = (1 + int((np.abs(values - centre) >= far).sum())) / (1 + len(values))
+        centre = float(np.append(values, value).mean()) if around_draws else 0.0
+        # a draw of exactly the firms that were hit may differ by rounding
+        distance = abs(value - centre) * (1.0 - 1e-9)
+        p = (1 + int((np.abs(values - centre) >= distance).sum())) / (1 + len(values))
         low, high = np.quantile(values, [0.025, 0.975])
-        rows.append((name, seen, float(low), float(high), p, len(values), admissible, note))
-    return pl.DataFrame(rows, schema=_COLUMNS, orient="row")
+        rows.append((name, value, float(low), float(high), p, len(values), admissible, note))
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row")

@@ -1,4 +1,4 @@
-"""Which market could react first, in real time, and what each did in its first session."""
+"""Order of the exchanges that could react to an announcement, and each one's first reaction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEYS = ["announcement_id", "mic"]
 def reaction_order(
     result: StudyResult, *, window: tuple[int, int] = (0, 0), test: str = "portfolio_regression"
 ) -> pl.DataFrame:
-    """Markets in the order in which they could react to each announcement, and their first reaction.
+    """Order markets by when they could first react to each announcement, with their first reaction.
 
     Parameters
     ----------
@@ -36,16 +36,16 @@ def reaction_order(
         first instant (UTC) at which the exchange traded on or after the announcement: its own instant where it
         was open, else the next opening, after a break or of the next session. `reacts_earliest` and
         `reacts_latest` bound it where the time is not known to the minute. An announcement with only a date has
-        ``reacts_at`` and ``order`` null, and its markets stand by their bounds: where these overlap nobody can
-        say who was first. `session` is day 0 of most of the market's events and `closes_at` its close.
-        `caar` is a fraction; `closes_at` bounds the first price that `caar` can hold.
+        ``reacts_at`` and ``order`` null, and its markets are sorted by their bounds: where these overlap the order is
+        not known. `session` is day 0 of most of the market's events and `closes_at` its close. `caar` is a fraction;
+        no price in `caar` is earlier than `closes_at` of its first session.
 
     Raises
     ------
     DataError
-        For events that carry no announcement, or a result without events.
+        For events without announcements, or a result without events.
     SpecificationError
-        For a market without clocks.
+        For a market without trading hours.
 
     Examples
     --------
@@ -63,15 +63,19 @@ def reaction_order(
     if lacking:
         raise DataError(f"The events lack {', '.join(sorted(lacking))}; make them with marketimpact.align.")
     if result.market.sessions["close"].null_count():
-        raise SpecificationError("This market was made from returns: its sessions have no clocks to order by.")
-    listed = events.select("event_id", "announcement_id", "symbol", "date").join(
+        raise SpecificationError(
+            "This market was made from returns: its sessions have no trading hours to order by. Use Market.load."
+        )
+    listings = events.select("event_id", "announcement_id", "symbol", "date").join(
         result.market.first_rows.select("symbol", "mic"), on="symbol", how="left", validate="m:1", maintain_order="left"
     )
-    markets = listed.group_by(_KEYS).agg(pl.col("date").mode().min().alias("session"))
-    timed = _first_trades(markets, _moments(events), result.market.sessions)
-    found = timed.join(_tested(result, listed, window, test), on=_KEYS, how="left", validate="1:1")
+    markets = listings.group_by(_KEYS).agg(pl.col("date").mode().min().alias("session"))
+    first_trades = _first_trades(markets, _announcement_times(events), result.market.sessions)
+    markets_tested = first_trades.join(
+        _market_tests(result, listings, window, test), on=_KEYS, how="left", validate="1:1"
+    )
     rank = pl.col("reacts_at").rank("min").over("announcement_id").cast(pl.Int64)
-    ordered = found.with_columns(rank.alias("order")).sort(
+    ordered = markets_tested.with_columns(rank.alias("order")).sort(
         "announcement_id", "reacts_at", "reacts_earliest", "reacts_latest", "closes_at", "mic", nulls_last=True
     )
     columns = [
@@ -87,8 +91,8 @@ def reaction_order(
     return ordered.select(*columns, "n_events", "caar", "se", "statistic", "p_value", "mde", "valid", "note")
 
 
-def _moments(events: pl.DataFrame) -> pl.DataFrame:
-    """``announcement_id, instant, earliest, latest``; the instant is null where only the date is known."""
+def _announcement_times(events: pl.DataFrame) -> pl.DataFrame:
+    """Bound the instant of each announcement (UTC); `reacts_at` is null where only the date is known."""
     bounds = [c for c in ("not_before", "not_after") if c not in events.columns]
     facts = (
         events.with_columns(pl.lit(None, pl.Datetime("us", "UTC")).alias(c) for c in bounds)
@@ -103,34 +107,35 @@ def _moments(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def _first_trades(markets: pl.DataFrame, moments: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
-    """When each market first traded after each of the moments, and when its session closed."""
+    """Find when each market first traded after the announcement and its bounds, and when its session closed."""
     frame = markets.join(moments, on="announcement_id", how="left", validate="m:1")
     clock = sessions.select("mic", "open", "break_start", "break_end", pl.col("close").alias("_close")).sort("_close")
     for name in ("reacts_at", "reacts_earliest", "reacts_latest"):
-        at = pl.col(name)
-        in_break = at.is_between(pl.col("break_start"), pl.col("break_end"), closed="left").fill_null(value=False)
-        traded = pl.when(in_break).then("break_end").otherwise(pl.max_horizontal(at, "open"))
+        instant = pl.col(name)
+        in_break = instant.is_between(pl.col("break_start"), pl.col("break_end"), closed="left").fill_null(value=False)
+        traded = pl.when(in_break).then("break_end").otherwise(pl.max_horizontal(instant, "open"))
         frame = (
             frame.sort(name, nulls_last=True)
             .join_asof(
                 clock, left_on=name, right_on="_close", by="mic", strategy="forward", allow_exact_matches=False,
                 check_sortedness=False,
             )
-            .with_columns(pl.when(at.is_not_null()).then(traded).alias(name))
+            .with_columns(pl.when(instant.is_not_null()).then(traded).alias(name))
             .drop("open", "break_start", "break_end", "_close")
         )  # fmt: skip
     closes = sessions.select("mic", pl.col("date").alias("session"), pl.col("close").alias("closes_at"))
     return frame.join(closes, on=["mic", "session"], how="left", validate="m:1")
 
 
-def _tested(result: StudyResult, listed: pl.DataFrame, window: tuple[int, int], test: str) -> pl.DataFrame:
-    """One row per announcement and market: what `test` says of its events."""
+def _market_tests(result: StudyResult, listings: pl.DataFrame, window: tuple[int, int], test: str) -> pl.DataFrame:
+    """Test the mean CAR of every announcement and market, one row each."""
     rows = []
-    for key, part in listed.partition_by(_KEYS, as_dict=True, maintain_order=True).items():
-        own = result.where(pl.col("event_id").is_in(part["event_id"].to_list()))
-        found = own.test(*window, tests=[test]).select(
-            "n_events", pl.lit(own.car(*window)["car"].mean(), pl.Float64).alias("caar"), "se", "statistic", "p_value",
+    for key, part in listings.partition_by(_KEYS, as_dict=True, maintain_order=True).items():
+        market_result = result.where(pl.col("event_id").is_in(part["event_id"].to_list()))
+        caar = pl.lit(market_result.car(*window)["car"].mean(), pl.Float64).alias("caar")
+        tested = market_result.test(*window, tests=[test]).select(
+            "n_events", caar, "se", "statistic", "p_value",
             "mde", "valid", "note",
         )  # fmt: skip
-        rows.append(found.select(*(pl.lit(v).alias(c) for c, v in zip(_KEYS, key, strict=True)), pl.all()))
+        rows.append(tested.select(*(pl.lit(v).alias(c) for c, v in zip(_KEYS, key, strict=True)), pl.all()))
     return pl.concat(rows)

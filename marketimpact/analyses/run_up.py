@@ -1,4 +1,4 @@
-"""When did the market learn of it: the run-up beside the effect, and the effect with day 0 moved."""
+"""Anticipation: the run-up before the announcement, and the effect with day 0 moved."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def run_up(
     tests: Tests = None,
     level: float = 0.95,
 ) -> pl.DataFrame:
-    """Set what prices did before the announcement beside what they did on it.
+    """Compare abnormal returns before the announcement with those on it.
 
     Parameters
     ----------
     result : StudyResult
         The study.
     event_window : tuple of int
-        Of the effect.
+        Window of the effect.
     run_up : tuple of int
-        Of the anticipation; it ends on the session before `event_window` begins.
+        Window of the anticipation; it ends on the session before `event_window` begins.
     tests : sequence of str or SignificanceTest, or "all", optional
-        As for `StudyResult.test`. By default one: the first of the default tests that holds in all three windows,
-        or, where there is none, the first that holds in each.
+        As for `StudyResult.test`. By default one: the first default test that is valid in all three windows, or,
+        where there is none, the first that is valid in each.
     level : float
         Confidence level of the band.
 
@@ -46,9 +46,9 @@ def run_up(
     -------
     polars.DataFrame
         ``part, first, last, caar, ci_low, ci_high, mde, test, statistic, df, p_value, n_events, valid, note``: rows
-        *run-up*, *effect* and *sum* (of the two windows) of each test. Fractions. `mde` is the smallest mean effect
-        found in 80 of 100 samples at the 5% level with the band's standard error (`StudyResult.caar`). The
-        sum is that of the two CAARs where no event lacks a window.
+        *run-up*, *effect* and *sum* (of the two windows) of each test. Fractions. `mde` is the minimum detectable
+        mean effect (80% power, 5% level) with the band's standard error (`StudyResult.caar`). The sum is that of
+        the two CAARs where no event lacks a window.
 
     Raises
     ------
@@ -58,8 +58,8 @@ def run_up(
     Notes
     -----
     A run-up is anticipation, leakage, or other news; it is no part of the effect, and an effect measured
-    from day 0 on is too small by what was known before. A test that does not reject says little: five
-    sessions of run-up vary more than two of effect.
+    from day 0 on is too small by what was anticipated. A test of the run-up has less power: five sessions of
+    run-up vary more than two of effect.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def run_up(
     windows = {"run-up": before, "effect": effect, "sum": (before[0], effect[1])}
     tables = {part: result.test(*window, tests=tests) for part, window in windows.items()}
     if tests is None:
-        tables = _one_test(tables)
+        tables = _common_test(tables)
     rows = []
     for part, table in tables.items():
         first, last = windows[part]
@@ -99,7 +99,7 @@ def run_up(
 def day0_sensitivity(
     result: StudyResult, window: tuple[int, int] = (0, 1), *, shifts: Sequence[int] = (-1, 0, 1), tests: Tests = None
 ) -> pl.DataFrame:
-    """Ask the same question with day 0 moved by some sessions.
+    """Test the effect with day 0 moved by some sessions.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def day0_sensitivity(
     -------
     polars.DataFrame
         ``shift, first, last, caar, mde, test, statistic, df, p_value, n_events, valid, note``: `first` and `last` are
-        the sessions looked at, counted from the day 0 of `result`. `mde` as for `run_up`. The estimation windows stay
+        the sessions tested, counted from the day 0 of `result`. `mde` as for `run_up`. The estimation windows stay
         where they are.
 
     Raises
@@ -126,7 +126,7 @@ def day0_sensitivity(
 
     Notes
     -----
-    The largest of several shifts is no estimate: it was chosen by what came out. See `day0_bounds` where
+    The largest effect of several shifts is no estimate: it is selected on the outcome. See `day0_bounds` where
     the calendar leaves the day open.
 
     Examples
@@ -143,29 +143,29 @@ def day0_sensitivity(
         raise SpecificationError(f"shifts={shifts!r}: give whole numbers of sessions, such as (-1, 0, 1).")
     tables = {str(shift): result.test(first + shift, last + shift, tests=tests) for shift in shifts}
     if tests is None:
-        tables = _one_test(tables)
+        tables = _common_test(tables)
     return pl.concat(
         tables[str(shift)].select(
             pl.lit(shift).cast(pl.Int64).alias("shift"),
             pl.lit(first + shift).cast(pl.Int64).alias("first"),
             pl.lit(last + shift).cast(pl.Int64).alias("last"),
-            *_effect(result, first + shift, last + shift),
+            *_mean_effect(result, first + shift, last + shift),
             *_TEST_COLUMNS,
         )
         for shift in shifts
     )
 
 
-def _effect(result: StudyResult, first: int, last: int) -> list[pl.Expr]:
-    """The mean CAR of a window, and what could have been seen."""
+def _mean_effect(result: StudyResult, first: int, last: int) -> list[pl.Expr]:
+    """Compute the mean CAR of a window and its minimum detectable effect."""
     path = result.caar(first, last).row(-1, named=True)
     return [pl.lit(path[c], dtype=pl.Float64).alias(c) for c in ("caar", "mde")]
 
 
-def _one_test(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-    """The first default test that holds in every table; else the first row of each."""
-    held = [set(table.filter("valid")["test"]) for table in tables.values()]
-    names = [test.name for test in DEFAULT_TESTS if all(test.name in one for one in held)]
+def _common_test(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """Keep the first default test that is valid in every table; else the first row of each."""
+    valid = [set(table.filter("valid")["test"]) for table in tables.values()]
+    names = [test.name for test in DEFAULT_TESTS if all(test.name in one for one in valid)]
     if not names:
         return {part: table.head(1) for part, table in tables.items()}
     return {part: table.filter(pl.col("test") == names[0]) for part, table in tables.items()}

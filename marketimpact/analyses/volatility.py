@@ -1,4 +1,4 @@
-"""Abnormal volatility: the log of the squared standardised abnormal return, studied like a return."""
+"""Abnormal volatility: an event study of the log of the squared standardised abnormal return."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ __all__ = ["AbnormalVolatility", "abnormal_volatility"]
 
 @dataclass(frozen=True, slots=True)
 class AbnormalVolatility:
-    """Mean of the estimation window: what the log squared standardised abnormal return usually is."""
+    """Model of the normal log variance: its mean in the estimation window."""
 
     name: ClassVar[str] = "abnormal_volatility"
     design: ClassVar[Design] = Design(())
 
 
 def abnormal_volatility(result: StudyResult) -> StudyResult:
-    """Abnormal volatility (AVAR) of the same events, as a result of its own.
+    """Study the abnormal volatility (AVAR) of the same events, as a result of its own.
 
     Parameters
     ----------
     result : StudyResult
-        Of abnormal returns.
+        A result of abnormal returns.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
         Its `ret` is ``v_t = ln(e_t^2 / Var(e_t))``, e the residual of an estimation session (variance
         sigma^2) or the abnormal return of an event session (forecast variance ``sigma^2 (1 + x'Ax)``); its
         `ar` is v less its mean in the estimation window, in log points: 0.69 means a doubled variance.
-        Every question and test of a result can be asked of it. Each event is its own security;
+        Every method and test of a result works on it. Each event is its own security;
         ``security`` keeps the symbol.
 
     Notes
@@ -59,11 +59,11 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
         raise SpecificationError("This result is of abnormal volatility already.")
     if values.residuals.shape[1] != values.settings.estimation[1] - values.settings.estimation[0] + 1:
         raise SpecificationError(f"abnormal_volatility needs one estimation window; {result.model.name} has two.")
-    market = _market_of(result)
-    windows = EstimationSettings(values.settings.estimation, values.settings.event, values.settings.min_observations)
+    market = _market_of_events(result)
+    settings = EstimationSettings(values.settings.estimation, values.settings.event, values.settings.min_observations)
     events = result.events.rename({"symbol": "security"}).with_columns(pl.col("event_id").alias("symbol"))
     events = events.drop(c for c in ("mic", "date_given", "align_reason", "align_detail") if c in events.columns)
-    estimates, attrition = estimate(events, market, AbnormalVolatility(), windows)
+    estimates, attrition = estimate(events, market, AbnormalVolatility(), settings)
     return StudyResult(
         estimation=estimates,
         attrition=pl.concat([result.attrition, attrition]).sort("event_id"),
@@ -75,12 +75,12 @@ def _record(of_source: Callable[[], Mapping[str, str]]) -> dict[str, str]:
     return {**of_source(), "derived": "abnormal volatility"}
 
 
-def _market_of(result: StudyResult) -> Market:
-    """A market in which every event is a security on an exchange of its own."""
-    panel = _panel_of(result)
+def _market_of_events(result: StudyResult) -> Market:
+    """Make a market in which every event is a security on an exchange of its own."""
+    panel = _log_variance_panel(result)
     mics = result.market.first_rows.select(pl.col("symbol").alias("security"), "mic")
-    own = result.events.select(pl.col("event_id").alias("event"), pl.col("symbol").alias("security"))
-    clocks = own.join(mics, on="security", how="left", validate="m:1").join(
+    events = result.events.select(pl.col("event_id").alias("event"), pl.col("symbol").alias("security"))
+    sessions = events.join(mics, on="security", how="left", validate="m:1").join(
         result.market.sessions, on="mic", how="left"
     )
     spans = panel.drop_nulls("ret").group_by("symbol")
@@ -88,7 +88,7 @@ def _market_of(result: StudyResult) -> Market:
         result.market,
         return_panel=FramePanel.from_frame(panel),
         securities=result.events.select(pl.col("event_id").alias("symbol"), pl.col("event_id").alias("mic")),
-        sessions=clocks.with_columns(pl.col("event").alias("mic")).select(result.market.sessions.columns),
+        sessions=sessions.with_columns(pl.col("event").alias("mic")).select(result.market.sessions.columns),
         repairs=result.market.repairs.clear(),
         spans=spans.agg(pl.col("date").min().alias("first"), pl.col("date").max().alias("last")).sort("symbol"),
         missing=(),
@@ -100,8 +100,8 @@ def _market_of(result: StudyResult) -> Market:
     )
 
 
-def _panel_of(result: StudyResult) -> pl.DataFrame:
-    """One row per event and session from the first of the estimation window to the last of the event window."""
+def _log_variance_panel(result: StudyResult) -> pl.DataFrame:
+    """Compute log variances from the first session of the estimation window to the last of the event window."""
     values = result.estimation
     residual = values.residuals / values.fit.sigma[:, None]
     gap = np.full((len(residual), values.settings.event[0] - values.settings.estimation[1] - 1), np.nan)
@@ -110,7 +110,7 @@ def _panel_of(result: StudyResult) -> pl.DataFrame:
     days = values.problem.dates((values.settings.estimation[0], values.settings.event[1]))
     n, width = days.shape
     ids = result.events["event_id"].gather(np.repeat(np.arange(n), width))
-    # sessions outside the calendar lie at the ends only, so what is left counts on without a jump
+    # sessions outside the calendar lie at the ends only, so the others are numbered without a gap
     frame = pl.DataFrame(
         {
             "symbol": ids,

@@ -1,4 +1,4 @@
-"""The command line: reads files, builds values, nothing else."""
+"""The command line: commands, and study files in TOML."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Your own:   marketimpact new my_study.toml
 
 \b
 Tables and results go to stdout, warnings and errors to stderr.
-Exit codes: 0  all went well
-            1  the input cannot be used, or check or store verify found a fault
-            2  the command was typed wrongly
+Exit codes: 0  success
+            1  the input cannot be used, or check or store verify found an error
+            2  wrong usage of the command
 """
 
 
 class _Sections(TyperGroup):
-    """Help with commands under headings."""
+    """A command group whose help lists the commands under headings."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write every command under its heading."""
@@ -66,8 +66,8 @@ app.command("fetch")(store.fetch)
 app.add_typer(store.store, name="store")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"marketimpact {version('marketimpact')}")
         raise typer.Exit
 
@@ -78,11 +78,11 @@ def marketimpact(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Event studies of semiconductor policy: which firms moved, how far, and whether it can be told from chance."""
+    """Event studies of semiconductor policy: which firms moved, by how much, and whether it is significant."""
 
 
 def main() -> None:
-    """Run the command line; a foreseen error is one message on stderr and exit code 1."""
+    """Run the command line; an error of this package is one message on stderr and exit code 1."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", MarketImpactWarning)
         warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)

@@ -1,4 +1,4 @@
-"""The command that looks for what is wrong with prices."""
+"""The command that checks a file of prices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 import typer
 
 from marketimpact.cli.options import AsCsv, AsJson
-from marketimpact.cli.printing import put, show
+from marketimpact.cli.printing import print_frame, print_table
 from marketimpact.events.catalogue import securities
 from marketimpact.market import checks
 
@@ -23,36 +23,36 @@ def check(
     universe: Annotated[
         Path | None, typer.Option("--securities", help="Your own securities file; the embedded one by default.")
     ] = None,
-    notes: Annotated[bool, typer.Option("--notes", help="List notes one by one too.")] = False,
+    notes: Annotated[bool, typer.Option("--notes", help="List every note as well.")] = False,
     csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look for what is wrong with a file of prices; exit code 1 when something certainly is.
+    """Check a file of prices for errors; exit code 1 when there are any.
 
-    The table has one row per symbol and kind of finding, worst first; notes are counted below it. --csv and
-    --json have every finding.
+    The table has one row per symbol and kind of finding, most severe first; notes are counted below it. --csv and
+    --json list every finding.
     """
     findings = checks.check_prices(file, securities(universe))
     if csv or as_json:
-        put(findings, csv=csv, as_json=as_json)
+        print_frame(findings, csv=csv, as_json=as_json)
     else:
-        _print(findings, notes=notes)
+        _print_findings(findings, notes=notes)
     if (findings["severity"] == checks.ERROR).any():
         raise typer.Exit(1)
 
 
-def _print(findings: pl.DataFrame, *, notes: bool) -> None:
-    """The findings of every symbol and kind, what was not checked, and how many there are."""
+def _print_findings(findings: pl.DataFrame, *, notes: bool) -> None:
+    """Print the findings per symbol and kind, what was not checked, and the counts."""
     note, unchecked = pl.col("severity") == checks.NOTE, pl.col("finding") == UNCHECKED
     rows = checks.summary(findings.filter(~unchecked, ~note | notes))
     dates = pl.when(pl.col("first") == pl.col("last")).then("first").otherwise(pl.format("{} to {}", "first", "last"))
-    most = pl.when(pl.col("rows") > 1).then(pl.format("{} One of {}.", "detail", "rows")).otherwise("detail")
-    said = most.alias("what was seen, and what to do")
+    detail = pl.when(pl.col("rows") > 1).then(pl.format("{} One of {}.", "detail", "rows")).otherwise("detail")
+    message = detail.alias("what was seen, and what to do")
     if rows.height:
-        show(rows.select("severity", "finding", "symbol", dates.alias("dates"), said))
+        print_table(rows.select("severity", "finding", "symbol", dates.alias("dates"), message))
     for line in [] if notes else checks.sentences(findings.filter(~unchecked), checks.NOTE):
         typer.echo(f"note: {line}")
     for line in findings.filter(unchecked)["detail"]:
         typer.echo(f"not checked: {line}")
-    counted = {name: (findings["severity"] == name).sum() for name in (checks.ERROR, checks.WARNING, checks.NOTE)}
-    typer.echo(", ".join(f"{count} {name}{'s' if count != 1 else ''}" for name, count in counted.items()))
+    counts = {name: (findings["severity"] == name).sum() for name in (checks.ERROR, checks.WARNING, checks.NOTE)}
+    typer.echo(", ".join(f"{count} {name}{'s' if count != 1 else ''}" for name, count in counts.items()))

@@ -1,4 +1,4 @@
-"""How a frame is printed on a terminal, as CSV or as JSON."""
+"""Print frames as a table on the terminal, as CSV or as JSON."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import polars as pl
 import typer
 
-from marketimpact.report.downloads import flattened as flat
+from marketimpact.report.downloads import flatten_for_csv
 
-__all__ = ["flat", "json_text", "put", "rows", "show"]
+__all__ = ["json_rows", "json_text", "print_frame", "print_table"]
 
 #: Width of a table that goes into a file or another program.
 PIPE_WIDTH = 160
 
 
-def show(frame: pl.DataFrame) -> None:
-    """Print a table, and how many rows it has."""
+def print_table(frame: pl.DataFrame) -> None:
+    """Print a frame as a table, and its number of rows."""
     from rich import box  # noqa: PLC0415  # a table is not always printed
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -26,41 +26,43 @@ def show(frame: pl.DataFrame) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPE_WIDTH)
-    sheet = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in frame.columns:
-        sheet.add_column(name, overflow="fold", no_wrap=name in ("symbol", "mic", "day 0"))
+        table.add_column(name, overflow="fold", no_wrap=name in ("symbol", "mic", "day 0"))
     for row in frame.iter_rows():
-        sheet.add_row(*[Text("" if value is None else str(value)) for value in row])
-    console.print(sheet)
+        table.add_row(*[Text("" if value is None else str(value)) for value in row])
+    console.print(table)
     typer.echo(f"{frame.height} rows")
 
 
-def rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """A frame as JSON holds it: an object per row, dates and instants as ISO 8601, null for what is not a number."""
+def json_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Convert a frame to JSON objects, one per row: dates and instants in ISO 8601, null for NaN and infinity."""
     numbers = pl.selectors.float()
     finite = frame.with_columns(pl.when(numbers.is_finite()).then(numbers).name.keep())
-    found: list[dict[str, Any]] = json.loads(finite.write_json())
-    return found
+    objects: list[dict[str, Any]] = json.loads(finite.write_json())
+    return objects
 
 
 def json_text(value: Any) -> str:
-    """A value as JSON that reads well and is strict: no NaN."""
+    """Write a value as indented, strict JSON (no NaN)."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def put(frame: pl.DataFrame, shown: pl.DataFrame | None = None, *, csv: bool = False, as_json: bool = False) -> None:
-    """Print a frame as CSV or JSON with every column, or what is `shown` of it as a table.
+def print_frame(
+    frame: pl.DataFrame, shown: pl.DataFrame | None = None, *, csv: bool = False, as_json: bool = False
+) -> None:
+    """Print a frame as CSV or JSON with every column, or its excerpt `shown` as a table.
 
     Raises
     ------
     typer.BadParameter
-        When both are asked for.
+        When both CSV and JSON are requested.
     """
     if csv and as_json:
         raise typer.BadParameter("give one of --csv and --json")
     if csv:
-        typer.echo(flat(frame).write_csv(), nl=False)
+        typer.echo(flatten_for_csv(frame).write_csv(), nl=False)
     elif as_json:
-        typer.echo(json_text(rows(frame)))
+        typer.echo(json_text(json_rows(frame)))
     else:
-        show(frame if shown is None else shown)
+        print_table(frame if shown is None else shown)

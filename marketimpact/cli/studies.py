@@ -1,4 +1,4 @@
-"""Commands about studies: new, run, align, list, schema."""
+"""Commands of studies: run, new, schema, align and list."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 
 from marketimpact import report
 from marketimpact.cli.options import AsCsv, AsJson, Directory
-from marketimpact.cli.printing import flat, json_text, put, rows
+from marketimpact.cli.printing import json_rows, json_text, print_frame
 from marketimpact.cli.store import existing_store, open_store
 from marketimpact.cli.study_file import StudyFile, StudyRun, read_study
-from marketimpact.cli.study_file_curve import Curve
+from marketimpact.cli.study_file_curve import CurveRun
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events import calendars
@@ -21,6 +21,7 @@ from marketimpact.events.alignment import align as align_events
 from marketimpact.events.catalogue import announcements, campaigns, securities
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
+from marketimpact.report.downloads import flatten_for_csv
 from marketimpact.sources import FilePrices, FolderPrices, PriceSource, SamplePrices, StoredPrices, YahooPrices
 
 __all__ = ["align_command", "list_command", "new", "run", "schema"]
@@ -28,11 +29,11 @@ __all__ = ["align_command", "list_command", "new", "run", "schema"]
 TEMPLATE = Path(__file__).with_name("template.toml")
 
 
-class _Calendars:
-    """Securities and sessions without prices: enough to align."""
+class _SecuritiesAndSessions:
+    """Securities and sessions without prices, which is all that `align` needs of a market."""
 
-    def __init__(self, firms: pl.DataFrame, sessions: pl.DataFrame) -> None:
-        self.securities = firms
+    def __init__(self, securities: pl.DataFrame, sessions: pl.DataFrame) -> None:
+        self.securities = securities
         self.sessions = sessions
 
 
@@ -51,29 +52,29 @@ def run(
         list[str] | None,
         typer.Option("--format", help="html, md, tex or pdf; repeat it or separate by commas. html by default."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found and written as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results and the files written as JSON.")] = False,
 ) -> None:
     """Run a study and write its report and tables.
 
     Without --prices, --yahoo or --snapshot the study runs on the embedded sample, whose prices are simulated. Prices
-    from Yahoo Finance are kept in the price store, and the report names the snapshot it was made from.
+    from Yahoo Finance are kept in the price store, and the report names the snapshot used.
     """
     kinds = _formats(formats)
-    source = _source(prices, snapshot, directory, yahoo=yahoo)
+    source = _price_source(prices, snapshot, directory, yahoo=yahoo)
     plan = read_study(study)
-    answer = plan.run(source)
-    curve = plan.curve(answer, source)
+    study_run = plan.run(source)
+    curve = plan.curve(study_run, source)
     folder = out if out is not None else Path("out") / plan.name
     try:
-        written, tables = _write(plan, answer, curve, folder, kinds)
+        written, tables = _write(plan, study_run, curve, folder, kinds)
     except OSError as error:
         raise DataError(
-            f"{folder} cannot be written ({error.strerror or error}). Choose another with --out."
+            f"{folder} cannot be written ({error.strerror or error}). Choose another folder with --out."
         ) from error
     if as_json:
-        typer.echo(json_text(_said(plan, answer, tables, written)))
+        typer.echo(json_text(_run_summary(plan, study_run, tables, written)))
         return
-    typer.echo(repr(answer.result))
+    typer.echo(repr(study_run.result))
     typer.echo("")
     for target in written:
         typer.echo(f"Report: {target}")
@@ -81,47 +82,50 @@ def run(
 
 
 def _write(
-    plan: StudyFile, answer: StudyRun, curve: Curve | None, folder: Path, kinds: list[str]
+    plan: StudyFile, study_run: StudyRun, curve: CurveRun | None, folder: Path, kinds: list[str]
 ) -> tuple[list[Path], dict[str, pl.DataFrame]]:
-    """The report in every format and every table; where the reports are, and the tables."""
-    told = report.story(
-        answer.result,
+    """Write the report in every format and every table; give the paths of the reports, and the tables."""
+    content = report.report_content(
+        study_run.result,
         title=plan.title,
         question=plan.question,
         windows=plan.windows,
         group="group" if plan.groups else None,
-        chronology=answer.chronology,
-        curve=curve.found if curve else None,
+        chronology=study_run.chronology,
+        curve=curve.curve if curve else None,
         joint=curve.joint if curve else None,
     )
-    written = report.write_reports(told, [folder / f"report.{kind}" for kind in kinds])
-    tables = report.tables_of(told)
+    written = report.write_reports(content, [folder / f"report.{kind}" for kind in kinds])
+    tables = report.report_tables(content)
     for name, table in tables.items():
         table.write_parquet(folder / f"{name}.parquet")
-        flat(table).write_csv(folder / f"{name}.csv")
+        flatten_for_csv(table).write_csv(folder / f"{name}.csv")
     return written, tables
 
 
-def _formats(asked: list[str] | None) -> list[str]:
-    """Formats without repeats, in the order asked for."""
-    kinds = list(dict.fromkeys(kind.strip() for text in asked or ["html"] for kind in text.split(",") if kind.strip()))
-    strange = [kind for kind in kinds if kind not in {"html", "md", "tex", "pdf"}]
-    if strange or not kinds:
-        raise typer.BadParameter(f"--format {', '.join(strange) or 'is empty'}: choose from html, md, tex, pdf")
-    return kinds
+def _formats(requested: list[str] | None) -> list[str]:
+    """Split the values of --format, without repeats, in the order given."""
+    texts = requested or ["html"]
+    formats = list(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
+    unknown = [name for name in formats if name not in {"html", "md", "tex", "pdf"}]
+    if unknown or not formats:
+        raise typer.BadParameter(f"--format {', '.join(unknown) or 'is empty'}: choose from html, md, tex, pdf")
+    return formats
 
 
-def _said(plan: StudyFile, answer: StudyRun, tables: dict[str, pl.DataFrame], written: list[Path]) -> dict[str, Any]:
-    """What a program wants to know of a run; the tables themselves are files."""
+def _run_summary(
+    plan: StudyFile, study_run: StudyRun, tables: dict[str, pl.DataFrame], written: list[Path]
+) -> dict[str, Any]:
+    """Summarise a run for programs; the tables themselves are files."""
     return {
         "study": plan.name,
-        "simulated": answer.result.market.simulated,
-        "n_events": answer.result.events.height,
+        "simulated": study_run.result.market.simulated,
+        "n_events": study_run.result.events.height,
         "reports": [str(target) for target in written],
         "tables": {name: str(written[0].with_name(f"{name}.parquet")) for name in tables},
-        "record": dict(answer.result.record),
-        "tests": rows(tables["tests"]),
-        "attrition": rows(tables["attrition"]),
+        "record": dict(study_run.result.record),
+        "tests": json_rows(tables["tests"]),
+        "attrition": json_rows(tables["attrition"]),
     }
 
 
@@ -133,7 +137,7 @@ def new(
     if file.suffix != ".toml":
         raise typer.BadParameter(f"{file} must end in .toml", param_hint="FILE")
     if file.exists() and not force:
-        raise SpecificationError(f"{file} is there already. Choose another name, or overwrite it with --force.")
+        raise SpecificationError(f"{file} exists already. Choose another name, or overwrite it with --force.")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
     quoted = f'"{file}"' if " " in str(file) else str(file)
@@ -145,7 +149,7 @@ def schema() -> None:
     typer.echo(json_text(study_schema()))
 
 
-def _source(prices: Path | None, snapshot: str | None, directory: Path | None, *, yahoo: bool) -> PriceSource:
+def _price_source(prices: Path | None, snapshot: str | None, directory: Path | None, *, yahoo: bool) -> PriceSource:
     if (prices is not None) + yahoo + (snapshot is not None) > 1:
         raise typer.BadParameter("give one of --prices, --yahoo and --snapshot")
     if directory is not None and not (yahoo or snapshot is not None):
@@ -166,41 +170,42 @@ def align_command(
     ] = None,
     symbols: Annotated[
         str | None,
-        typer.Option(help="Securities to meet, comma-separated; each announcement's targets by default."),
+        typer.Option(help="Securities to align with, comma-separated; each announcement's targets by default."),
     ] = None,
     universe: Annotated[Path | None, typer.Option("--securities", help="Your own securities file.")] = None,
     csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
     """Print day 0 of every announcement on each security's own exchange."""
-    facts, firms = announcements(file), securities(universe)
+    facts, known = announcements(file), securities(universe)
     first, last = facts["announced_at"].min().date(), facts["announced_at"].max().date()  # type: ignore[union-attr]
-    chosen = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()] if symbols else None
-    met = firms.filter(pl.col("symbol").is_in(chosen)) if chosen else firms
-    mics = met["mic"].unique() if met.height else firms["mic"].unique()
-    events = align_events(facts, _Calendars(firms, calendars.sessions(mics, first, last)), symbols=chosen)
+    selected = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()] if symbols else None
+    firms = known.filter(pl.col("symbol").is_in(selected)) if selected else known
+    mics = firms["mic"].unique() if firms.height else known["mic"].unique()
+    market = _SecuritiesAndSessions(known, calendars.sessions(mics, first, last))
+    events = align_events(facts, market, symbols=selected)
     bounds = pl.format("{} ({} to {})", "day0_certainty", "day0_earliest", "day0_latest")
-    sure = pl.col("day0_earliest") == pl.col("day0_latest")
+    is_certain = pl.col("day0_earliest") == pl.col("day0_latest")
     shown = events.sort("announced_at", "event_id").select(
         "announcement_id",
         "symbol",
         "mic",
         pl.col("date").alias("day 0"),
-        pl.when(sure).then("day0_certainty").otherwise(pl.coalesce(bounds, "align_reason")).alias("how sure"),
+        pl.when(is_certain).then("day0_certainty").otherwise(pl.coalesce(bounds, "align_reason")).alias("how sure"),
         pl.coalesce("phase", pl.lit("time not known")).alias("exchange was"),
     )
-    put(events, shown, csv=csv, as_json=as_json)
+    print_frame(events, shown, csv=csv, as_json=as_json)
 
 
 def list_command(
     what: Annotated[
         Literal["announcements", "campaigns", "securities", "models", "tests"],
-        typer.Argument(help="What to list."),
+        typer.Argument(help="Which list to print."),
     ],
     csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the embedded announcements, campaigns or securities, or the models and tests there are."""
+    """List the embedded announcements, campaigns or securities, or the models and tests available."""
     frame, columns = {
         "announcements": lambda: (
             announcements(),
@@ -208,17 +213,17 @@ def list_command(
         ),
         "campaigns": lambda: (campaigns(), ["campaign_id", "title", "first", "last"]),
         "securities": lambda: (securities(), ["symbol", "name", "mic", "currency", "role", "benchmark"]),
-        "models": lambda: (_summaries({k: str(v.__doc__) for k, v in MODELS.items()}), ["name", "what"]),
+        "models": lambda: (_model_summaries({k: str(v.__doc__) for k, v in MODELS.items()}), ["name", "what"]),
         "tests": lambda: (
             pl.DataFrame([(t.name, t.null, t.distribution, t.source) for t in TESTS.values()],
                          schema=["name", "null", "distribution", "source"], orient="row"),
             ["name", "null", "distribution", "source"],
         ),
     }[what]()  # fmt: skip
-    put(frame, frame.select(columns), csv=csv, as_json=as_json)
+    print_frame(frame, frame.select(columns), csv=csv, as_json=as_json)
 
 
-def _summaries(docs: dict[str, str]) -> pl.DataFrame:
+def _model_summaries(docs: dict[str, str]) -> pl.DataFrame:
     return pl.DataFrame(
         [(name, doc.strip().splitlines()[0].replace("``", "")) for name, doc in docs.items()],
         schema=["name", "what"],

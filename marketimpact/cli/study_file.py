@@ -1,4 +1,4 @@
-"""A study as a TOML file: read, checked, turned into values."""
+"""Read a study from a TOML file, check it, and run it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from marketimpact.cli.study_file_curve import Curve, CurvePlan, read_curve
-from marketimpact.cli.study_file_schema import StudyText, check_content, nearest
+from marketimpact.cli.study_file_curve import CurvePlan, CurveRun, read_curve
+from marketimpact.cli.study_file_schema import StudyText, check_content, did_you_mean
 from marketimpact.core.resources import resource
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
@@ -29,7 +29,7 @@ __all__ = ["StudyFile", "StudyRun", "read_study"]
 
 @dataclass(frozen=True, slots=True)
 class StudyFile:
-    """A study file's content, checked.
+    """The checked content of a study file: specification, events, market settings and report.
 
     Attributes
     ----------
@@ -44,17 +44,17 @@ class StudyFile:
     windows : tuple of (int, int)
         Windows of the report; the first is the primary one.
     groups : dict of str to tuple of str
-        Group -> symbols; empty: every announcement meets its own targets.
+        Group -> symbols; empty: every announcement is studied for its own targets.
     announcements_file, securities_file : Path or None
-        The researcher's own; the embedded ones when None.
+        Files of the researcher's own; the embedded ones when None.
     benchmark : str
         Column of the securities that names the benchmark.
     repair : tuple of str
-        What of the prices is mended, as `Market.load` takes it.
+        Repairs of the prices, as `Market.load` takes them.
     specification : CurvePlan or None
-        What the specification curve varies; None where the file asks for none.
+        Choices of the specification curve; None where the file has no such table.
     source : StudyText
-        The file itself, for messages that say on which line something is wrong.
+        The file itself, for messages with line numbers.
     """
 
     name: str
@@ -72,58 +72,58 @@ class StudyFile:
     source: StudyText = field(default=StudyText("", ""), repr=False, compare=False)
 
     def run(self, source: PriceSource) -> StudyRun:
-        """Load prices, align, estimate."""
+        """Load the prices, align the announcements and estimate the study."""
         chronology = announcements(self.announcements_file)
-        chosen = self._chosen(chronology)
-        market = self._market(source, self.benchmark, chosen)
+        selected = self._select(chronology)
+        market = self._market(source, self.benchmark, selected)
         symbols = [symbol for members in self.groups.values() for symbol in members]
-        events = align(chosen, market, symbols=symbols or None)
+        events = align(selected, market, symbols=symbols or None)
         if self.groups:
-            events = events.join(self._membership(), on="symbol", how="left", validate="m:1").sort("event_id")
+            events = events.join(self._group_of_symbol(), on="symbol", how="left", validate="m:1").sort("event_id")
         return StudyRun(self.study.run(events, market), events, chronology)
 
-    def curve(self, answer: StudyRun, source: PriceSource) -> Curve | None:
-        """The specification curve that the file asks for and its joint test; None where it asks for none.
+    def curve(self, study_run: StudyRun, source: PriceSource) -> CurveRun | None:
+        """Run the specification curve of the file and its joint test; None where the file has no such table.
 
-        `source` is read again only for benchmarks that `answer` does not have.
+        `source` is read again only for benchmarks that `study_run` does not have.
         """
         plan = self.specification
         if plan is None:
             return None
-        for key, asked, known in (
-            ("announcements", plan.announcements, answer.events["announcement_id"]),
-            ("without", plan.without, plan.chosen(answer.events)["symbol"]),
+        for key, requested, known in (
+            ("announcements", plan.announcements, study_run.events["announcement_id"]),
+            ("without", plan.without, plan.select_events(study_run.events)["symbol"]),
         ):
-            strange = [name for name in asked if name not in known]
-            if strange:
+            unknown = [name for name in requested if name not in known]
+            if unknown:
                 raise self.source.error(
-                    f"[specification] {key}: {strange[0]!r} is not among the events that the curve is about.",
+                    f"[specification] {key}: {unknown[0]!r} is not among the events that the curve is about.",
                     ("specification", key),
-                    strange[0],
+                    unknown[0],
                 )
-        own = {self.benchmark: answer.result.market}
+        own = {self.benchmark: study_run.result.market}
         markets = {
-            name.replace("_", " "): own.get(name) or self._market(source, name, self._chosen(answer.chronology))
+            name.replace("_", " "): own.get(name) or self._market(source, name, self._select(study_run.chronology))
             for name in plan.benchmarks
         }
-        return plan.run(answer.events, markets, self.study)
+        return plan.run(study_run.events, markets, self.study)
 
     def symbols(self) -> list[str]:
-        """Symbols of the securities and benchmarks the study needs prices of."""
-        chosen = self._chosen(announcements(self.announcements_file))
-        universe = self._universe(securities(self.securities_file), chosen)
-        further = self.specification.benchmarks if self.specification else ()
-        columns = (universe[name].drop_nulls() for name in ("symbol", self.benchmark, *further))
+        """List the symbols of all securities and benchmarks that the study needs prices of."""
+        selected = self._select(announcements(self.announcements_file))
+        needed = self._needed_securities(securities(self.securities_file), selected)
+        other_benchmarks = self.specification.benchmarks if self.specification else ()
+        columns = (needed[name].drop_nulls() for name in ("symbol", self.benchmark, *other_benchmarks))
         return sorted({symbol for column in columns for symbol in column})
 
-    def _market(self, source: PriceSource, benchmark: str, chosen: pl.DataFrame) -> Market:
-        universe = self._universe(securities(self.securities_file), chosen)
-        return Market.load(universe, source, benchmark=benchmark, repair=self.repair)  # type: ignore[arg-type]
+    def _market(self, source: PriceSource, benchmark: str, selected: pl.DataFrame) -> Market:
+        needed = self._needed_securities(securities(self.securities_file), selected)
+        return Market.load(needed, source, benchmark=benchmark, repair=self.repair)  # type: ignore[arg-type]
 
-    def _chosen(self, chronology: pl.DataFrame) -> pl.DataFrame:
+    def _select(self, chronology: pl.DataFrame) -> pl.DataFrame:
         unknown = sorted(set(self.ids) - set(chronology["announcement_id"]))
         if unknown:
-            near = nearest(unknown[0], chronology["announcement_id"].to_list())
+            near = did_you_mean(unknown[0], chronology["announcement_id"].to_list())
             raise self.source.error(
                 f"no announcement is called {', '.join(map(repr, unknown))}{near}. "
                 "List them with: marketimpact list announcements",
@@ -134,13 +134,13 @@ class StudyFile:
             return chronology
         return chronology.filter(pl.col("announcement_id").is_in(list(self.ids)))
 
-    def _universe(self, known: pl.DataFrame, chosen: pl.DataFrame) -> pl.DataFrame:
-        """Securities the study needs, so that no others are asked of the price source."""
+    def _needed_securities(self, known: pl.DataFrame, selected: pl.DataFrame) -> pl.DataFrame:
+        """Keep the securities that the study needs, so that no other prices are loaded."""
         if self.groups:
-            wanted = {symbol for members in self.groups.values() for symbol in members}
-            unknown = sorted(wanted - set(known["symbol"]))
+            needed = {symbol for members in self.groups.values() for symbol in members}
+            unknown = sorted(needed - set(known["symbol"]))
             if unknown:
-                near = nearest(unknown[0], known["symbol"].to_list())
+                near = did_you_mean(unknown[0], known["symbol"].to_list())
                 group = next(n for n, members in enumerate(self.groups.values()) if unknown[0] in members)
                 raise self.source.error(
                     f"the securities do not name {', '.join(map(repr, unknown))}{near}. "
@@ -149,10 +149,10 @@ class StudyFile:
                     unknown[0],
                 )
         else:
-            wanted = set(chosen["targets"].explode().drop_nulls())
-        return known.filter(pl.col("symbol").is_in(sorted(wanted)))
+            needed = set(selected["targets"].explode().drop_nulls())
+        return known.filter(pl.col("symbol").is_in(sorted(needed)))
 
-    def _membership(self) -> pl.DataFrame:
+    def _group_of_symbol(self) -> pl.DataFrame:
         rows = [(symbol, name) for name, members in self.groups.items() for symbol in members]
         order = pl.Enum(list(self.groups))
         return pl.DataFrame(rows, schema={"symbol": pl.String, "group": order}, orient="row")
@@ -160,7 +160,7 @@ class StudyFile:
 
 @dataclass(frozen=True, slots=True)
 class StudyRun:
-    """What running a study file gives: the result, every aligned event, and the chronology around it."""
+    """The outcome of running a study file: the result, every aligned event, and the full chronology."""
 
     result: StudyResult
     events: pl.DataFrame
@@ -173,12 +173,27 @@ def read_study(path: str | Path | None = None) -> StudyFile:
     Parameters
     ----------
     path : str or Path, optional
-        A TOML file, or the name of an embedded study such as ``"h20"``; the seed study by default.
+        A TOML file, or the name of an embedded study such as ``"h20"``, which is the default.
+
+    Returns
+    -------
+    StudyFile
+        A frozen value: ``study`` (an `EventStudy`), ``ids``, ``groups`` and ``windows``, the files and settings of
+        the market; ``run(prices)`` loads prices and gives ``result``, ``events`` and ``chronology``; ``symbols()``
+        lists the securities that need prices.
 
     Raises
     ------
     SpecificationError
-        For a file that is missing or no TOML, an unknown key, or a value that cannot be.
+        For a file that is missing or not TOML, an unknown key, or an invalid value; messages name the line.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> plan = mi.read_study("h20")
+    >>> plan.study.event_window
+    (-10, 10)
+    >>> mi.write_study(plan.run(mi.SamplePrices()).result, "out/h20")  # doctest: +SKIP
     """
     file = _locate("h20" if path is None else path)
     try:
@@ -187,19 +202,19 @@ def read_study(path: str | Path | None = None) -> StudyFile:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SpecificationError(f"{file.name} cannot be read as TOML: {error}.") from error
     check_content(content, source)
-    chosen, firms = content.get("announcements", {}), content.get("securities", {})
+    selection, securities_table = content.get("announcements", {}), content.get("securities", {})
     study, groups = _study(content.get("study", {}), source), _groups(content.get("groups", []), source)
     return StudyFile(
         name=file.stem,
         title=content.get("title", file.stem),
         question=content.get("question", ""),
         study=study,
-        ids=tuple(chosen.get("ids", [])),
+        ids=tuple(selection.get("ids", [])),
         windows=_windows(content.get("report", {}).get("windows", [[0, 1], [0, 0]]), source),
         groups=groups,
-        announcements_file=file.parent / chosen["file"] if "file" in chosen else None,
-        securities_file=file.parent / firms["file"] if "file" in firms else None,
-        benchmark=firms.get("benchmark", "benchmark"),
+        announcements_file=file.parent / selection["file"] if "file" in selection else None,
+        securities_file=file.parent / securities_table["file"] if "file" in securities_table else None,
+        benchmark=securities_table.get("benchmark", "benchmark"),
         repair=repairs.check_repairs(content.get("prices", {}).get("repair", list(repairs.DEFAULT))),
         specification=read_curve(content, study, groups, source),
         source=source,
@@ -207,9 +222,9 @@ def read_study(path: str | Path | None = None) -> StudyFile:
 
 
 def _locate(path: str | Path) -> Path:
-    given = Path(path)
-    if given.is_file():
-        return given
+    file = Path(path)
+    if file.is_file():
+        return file
     embedded = resource("studies")
     if (embedded / f"{path}.toml").is_file():
         return embedded / f"{path}.toml"
@@ -235,14 +250,14 @@ def _study(table: Mapping[str, Any], source: StudyText) -> EventStudy:
 
 
 def _model(table: Mapping[str, Any], source: StudyText) -> Model:
-    called = table.get("model", "market_model")
-    if called == "factor_model":
+    name = table.get("model", "market_model")
+    if name == "factor_model":
         factors, lagged = (tuple(table.get(key, [])) for key in ("factors", "lagged"))
         return FactorModel(factors, lagged=lagged)
     for key in ("factors", "lagged"):
         if key in table:
-            raise source.error(f"[study] {key} goes with model = 'factor_model', not {called!r}.", ("study", key))
-    return MODELS[called]()
+            raise source.error(f"[study] {key} goes with model = 'factor_model', not {name!r}.", ("study", key))
+    return MODELS[name]()
 
 
 def _windows(windows: Sequence[Any], source: StudyText) -> tuple[tuple[int, int], ...]:
@@ -256,16 +271,16 @@ def _groups(tables: Sequence[Mapping[str, Any]], source: StudyText) -> dict[str,
     groups: dict[str, tuple[str, ...]] = {}
     seen: set[str] = set()
     for number, table in enumerate(tables):
-        called = table["name"]
-        if called in groups:
-            raise source.error(f"two groups are called {called!r}.", ("groups", number, "name"))
-        groups[called] = tuple(table["symbols"])
-        twice = sorted({s for s in groups[called] if s in seen or groups[called].count(s) > 1})
-        if twice:
+        name = table["name"]
+        if name in groups:
+            raise source.error(f"two groups are called {name!r}.", ("groups", number, "name"))
+        groups[name] = tuple(table["symbols"])
+        repeated = sorted({s for s in groups[name] if s in seen or groups[name].count(s) > 1})
+        if repeated:
             raise source.error(
-                f"{', '.join(twice)} in more than one group, or twice in one; a security may be in one.",
+                f"{', '.join(repeated)} in more than one group, or twice in one; a security may be in one.",
                 ("groups", number, "symbols"),
-                twice[0],
+                repeated[0],
             )
-        seen.update(groups[called])
+        seen.update(groups[name])
     return groups

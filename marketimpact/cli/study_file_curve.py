@@ -1,4 +1,4 @@
-"""What a study file asks of a specification curve: read, checked, run."""
+"""Read, check and run the specification curve of a study file."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from marketimpact.market.market import Market
 from marketimpact.models import MODELS, FactorModel, Model
 from marketimpact.study.event_study import EventStudy
 
-__all__ = ["Curve", "CurvePlan", "read_curve"]
+__all__ = ["CurvePlan", "CurveRun", "read_curve"]
 
-#: What is varied where a file does not say: models that need no factors, and windows of the reaction itself.
-MODELS_VARIED = ("market_model", "market_adjusted", "mean_adjusted")
-ESTIMATION_WINDOWS = ((-250, -11), (-120, -11))
-EVENT_WINDOWS = ((0, 0), (0, 1), (-1, 1))
-DRAWS = 499
+#: Varied by default: models that need no factors, and windows of the reaction itself.
+DEFAULT_MODELS = ("market_model", "market_adjusted", "mean_adjusted")
+DEFAULT_ESTIMATION_WINDOWS = ((-250, -11), (-120, -11))
+DEFAULT_EVENT_WINDOWS = ((0, 0), (0, 1), (-1, 1))
+DEFAULT_DRAWS = 499
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class CurveRun:
     """A specification curve, and its test against placebo days where there is one."""
 
-    found: SpecificationCurve
+    curve: SpecificationCurve
     joint: JointTest | None
 
 
 @dataclass(frozen=True, slots=True)
 class CurvePlan:
-    """A ``[specification]`` table, checked.
+    """The checked ``[specification]`` table of a study file.
 
     Attributes
     ----------
@@ -65,17 +65,16 @@ class CurvePlan:
     without: tuple[str, ...]
     draws: int
 
-    def chosen(self, events: pl.DataFrame) -> pl.DataFrame:
-        """The events asked for."""
-        kept = events
+    def select_events(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Select the events of the announcements and groups that the curve is about."""
         if self.announcements:
-            kept = kept.filter(pl.col("announcement_id").is_in(list(self.announcements)))
+            events = events.filter(pl.col("announcement_id").is_in(list(self.announcements)))
         if self.groups:
-            kept = kept.filter(pl.col("group").cast(pl.String).is_in(list(self.groups)))
-        return kept
+            events = events.filter(pl.col("group").cast(pl.String).is_in(list(self.groups)))
+        return events
 
-    def run(self, events: pl.DataFrame, markets: Mapping[str, Market], study: EventStudy) -> Curve:
-        """Every specification on the events asked for, and the curve against placebo days.
+    def run(self, events: pl.DataFrame, markets: Mapping[str, Market], study: EventStudy) -> CurveRun:
+        """Run every specification on the selected events, and test the curve against placebo days.
 
         Parameters
         ----------
@@ -84,36 +83,36 @@ class CurvePlan:
         markets : dict of str to Market
             One for each of `benchmarks`, the first one first.
         study : EventStudy
-            What is not varied.
+            Gives the settings that are not varied.
 
         Returns
         -------
         Curve
-            Without a joint test where none was asked for, or none can be: then a warning says why.
+            Without a joint test where the file sets ``draws = 0``, or where it is impossible: a warning says why.
         """
-        kept = self.chosen(events)
+        selected = self.select_events(events)
         curve = specification_curve(
-            kept,
+            selected,
             next(iter(markets.values())),
             models=self.models,
             estimation_windows=self.estimation_windows,
             event_windows=self.event_windows,
             benchmarks=markets,
-            filters={"all": pl.lit(value=True)} | self._left_out(kept),
+            filters={"all": pl.lit(value=True)} | self._leave_one_out(selected),
             tests=self.tests,
             min_observations=study.min_observations,
             missing="strict" if study.missing == "strict" else "available",
         )
         if not self.draws:
-            return Curve(curve, None)
+            return CurveRun(curve, None)
         try:
-            return Curve(curve, curve.joint_test(draws=self.draws))
-        except SpecificationError as error:  # nothing ran, or there is no room for placebo days
+            return CurveRun(curve, curve.joint_test(draws=self.draws))
+        except SpecificationError as error:  # nothing ran, or the estimation windows have too few placebo days
             warnings.warn(f"The curve is not tested as a whole: {error}", MarketImpactWarning, stacklevel=2)
-            return Curve(curve, None)
+            return CurveRun(curve, None)
 
-    def _left_out(self, events: pl.DataFrame) -> dict[str, pl.Expr]:
-        """A filter per security left out, called by its name where only one has it."""
+    def _leave_one_out(self, events: pl.DataFrame) -> dict[str, pl.Expr]:
+        """Make a filter per security left out, under the security's name where that is unique."""
         known = events.select("symbol", "name").unique() if "name" in events.columns else pl.DataFrame()
         names = dict(known.filter(pl.col("name").is_unique()).iter_rows()) if known.height else {}
         return {f"without {names.get(symbol) or symbol}": pl.col("symbol") != symbol for symbol in self.without}
@@ -125,7 +124,7 @@ def read_curve(
     groups: Mapping[str, Sequence[str]],
     source: StudyText,
 ) -> CurvePlan | None:
-    """The ``[specification]`` table of a study file whose keys and types are checked; None where there is none.
+    """Read the ``[specification]`` table of a study file with valid keys and types; None where there is none.
 
     Raises
     ------
@@ -135,15 +134,15 @@ def read_curve(
     if "specification" not in content:
         return None
     table = content["specification"]
-    _distinct(table, source)
-    _known(table, content, groups, source)
-    estimation = _windows(table, "estimation_windows", ESTIMATION_WINDOWS, source)
-    event = _windows(table, "event_windows", EVENT_WINDOWS, source)
+    _check_distinct(table, source)
+    _check_known(table, content, groups, source)
+    estimation = _windows(table, "estimation_windows", DEFAULT_ESTIMATION_WINDOWS, source)
+    event = _windows(table, "event_windows", DEFAULT_EVENT_WINDOWS, source)
     first, last = min(first for first, _ in event), max(last for _, last in estimation)
     if last >= first:
         raise source.error(
             f"[specification] an estimation window ends at session {last}, and an event window begins at {first}: "
-            "what is estimated would hold what is tested. End the estimation before the first session tested.",
+            "the estimation would include the sessions tested. End it before the first of these.",
             ("specification", "estimation_windows" if "estimation_windows" in table else "event_windows"),
         )
     return CurvePlan(
@@ -155,32 +154,36 @@ def read_curve(
         announcements=tuple(table.get("announcements", [])),
         groups=tuple(table.get("groups", [])),
         without=tuple(table.get("without", [])),
-        draws=table.get("draws", DRAWS),
+        draws=table.get("draws", DEFAULT_DRAWS),
     )
 
 
-def _distinct(table: Mapping[str, Any], source: StudyText) -> None:
+def _check_distinct(table: Mapping[str, Any], source: StudyText) -> None:
     for key, values in table.items():
-        twice = [value for at, value in enumerate(values) if value in values[:at]] if isinstance(values, list) else []
-        if twice:
-            raise source.error(f"[specification] {key} names {twice[0]!r} twice.", ("specification", key))
+        repeated = (
+            [value for position, value in enumerate(values) if value in values[:position]]
+            if isinstance(values, list)
+            else []
+        )
+        if repeated:
+            raise source.error(f"[specification] {key} names {repeated[0]!r} twice.", ("specification", key))
 
 
-def _known(
+def _check_known(
     table: Mapping[str, Any], content: Mapping[str, Any], groups: Mapping[str, Sequence[str]], source: StudyText
 ) -> None:
-    """Announcements, groups and securities of the curve must be the study's own."""
+    """Check that announcements, groups and securities of the curve are the study's own."""
     ids = content.get("announcements", {}).get("ids", [])
-    chosen = table.get("groups", [])
-    members = [symbol for name, symbols in groups.items() if not chosen or name in chosen for symbol in symbols]
+    selected = table.get("groups", [])
+    members = [symbol for name, symbols in groups.items() if not selected or name in selected for symbol in symbols]
     for key, known, what in (
         ("announcements", ids, "is not among the ids of [announcements]"),
         ("groups", list(groups), "is not the name of one of the [[groups]]"),
         ("without", members, "is in none of the groups that the curve is about"),
     ):
-        strange = [value for value in table.get(key, []) if value not in known]
-        if strange and (known or key == "groups"):
-            raise source.error(f"[specification] {key}: {strange[0]!r} {what}.", ("specification", key), strange[0])
+        unknown = [value for value in table.get(key, []) if value not in known]
+        if unknown and (known or key == "groups"):
+            raise source.error(f"[specification] {key}: {unknown[0]!r} {what}.", ("specification", key), unknown[0])
 
 
 def _windows(
@@ -193,13 +196,13 @@ def _windows(
 
 
 def _models(table: Mapping[str, Any], study: EventStudy, source: StudyText) -> dict[str, Model]:
-    """Models by name; `factor_model` is the study's own, whose factors the file names."""
+    """Make the models by name; `factor_model` is the study's own, with the factors named in the file."""
     models: dict[str, Model] = {}
-    for name in table.get("models", MODELS_VARIED):
+    for name in table.get("models", DEFAULT_MODELS):
         if name == "factor_model":
             if not isinstance(study.model, FactorModel):
                 raise source.error(
-                    "[specification] models: 'factor_model' takes its factors from [study], whose model is another. "
+                    "[specification] models: 'factor_model' takes its factors from [study], which has another model. "
                     'Set model = "factor_model" and factors there, or leave it out here.',
                     ("specification", "models"),
                     name,

@@ -1,23 +1,23 @@
-"""What a study file may hold, as JSON Schema: the one description that checks files and helps editors.
+"""JSON Schema of study files, which checks files and supports editors.
 
 `errorMessage` is read by `check_content` and by editors that know ajv-errors; other programs pass over it.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from marketimpact.core.text import closest_name
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import TESTS
 from marketimpact.market.repairs import DEFAULT, REPAIRS
 from marketimpact.models import MODELS
 
-__all__ = ["StudyText", "check_content", "nearest", "study_schema"]
+__all__ = ["StudyText", "check_content", "did_you_mean", "study_schema"]
 
 #: Keys and list positions from the top of the file to a value.
 Path = tuple[str | int, ...]
@@ -28,28 +28,29 @@ _TEXT_LIST = 'must be a list of strings, such as ["NVDA", "0981.HK"]'
 
 @dataclass(frozen=True, slots=True)
 class StudyText:
-    """A study file's name and text, which say where in the file something is wrong.
+    """A study file's name and text, for error messages with line numbers.
 
     Attributes
     ----------
     name : str
         The file's name.
     text : str
-        What it holds.
+        Its content.
     """
 
     name: str
     text: str
 
     def error(self, message: str, path: Path = (), word: str | None = None) -> SpecificationError:
-        """The error to raise about the value at `path`; `word` narrows it to the line that has this word."""
+        """Make the error about the value at `path`; `word` narrows it to the line with this word."""
         line = self.line(path, word)
         return SpecificationError(f"{self.name}{f', line {line}' if line else ''}: {message}")
 
     def line(self, path: Path, word: str | None = None) -> int | None:
-        """The line (from 1) on which the value at `path` is set; None where it is not in the file.
+        """Find the line (from 1) on which the value at `path` is set; None where it is not in the file.
 
-        The TOML reader itself tells: the value appears with the first lines that read as TOML and hold it.
+        The line is found with the TOML reader itself: it ends the shortest beginning of the file that is TOML and has
+        the value.
         """
         lines = self.text.splitlines()
         start = 0
@@ -58,7 +59,7 @@ class StudyText:
                 content = tomllib.loads("\n".join(lines[:end]))
             except tomllib.TOMLDecodeError:
                 continue  # in the middle of a value that spans lines
-            if _holds(content, path):
+            if _has_path(content, path):
                 named = (n for n in range(start, end) if word is not None and word in lines[n])
                 return next(named, start) + 1
             start = end
@@ -80,7 +81,7 @@ def study_schema() -> dict[str, Any]:
     ['announcements', 'groups', 'prices', 'question', 'report', 'securities', 'specification', 'study', 'title']
     """
     group = _table(
-        "Securities looked at together. Every announcement meets every security of every group.",
+        "A group of securities. Every announcement is studied for every security of every group.",
         name=_text("Name of the group."),
         symbols=_texts("Yahoo symbols; a security may be in one group.", minItems=1),
     )
@@ -98,17 +99,17 @@ def study_schema() -> dict[str, Any]:
                 file=_text("Your own announcements (CSV or Parquet), relative to the study file."),
             ),
             securities=_table(
-                "Which securities there are, and what each is compared with.",
+                "Which securities exist, and the benchmark of each.",
                 file=_text("Your own securities (CSV or Parquet), relative to the study file."),
                 benchmark=_choice(("benchmark", "sector_proxy"), "Column that names the benchmark.", "benchmark"),
             ),
-            prices=_table("What of the prices is mended.", repair=_repairs()),
-            report=_table("What the report shows.", windows=_windows(_WINDOWS, [[0, 1], [0, 0]])),
+            prices=_table("Repairs of the prices.", repair=_repairs()),
+            report=_table("Content of the report.", windows=_windows(_WINDOWS, [[0, 1], [0, 0]])),
             specification=_specification(),
             groups={
                 "type": "array",
                 "items": group | {"required": ["name", "symbols"], "errorMessage": "needs a name and symbols"},
-                "description": "Declared before looking; without groups each announcement meets its own targets.",
+                "description": "Declared before looking; without groups every announcement has its own targets.",
                 "errorMessage": "write each group as [[groups]], with double brackets",
             },
         ),
@@ -116,50 +117,53 @@ def study_schema() -> dict[str, Any]:
 
 
 def check_content(content: Mapping[str, Any], source: StudyText) -> None:
-    """Raise one `SpecificationError` that names every value the schema does not allow."""
+    """Check a study file against the schema; one `SpecificationError` names every invalid value."""
     from jsonschema import Draft202012Validator  # noqa: PLC0415  # only study files need it
 
     faults = Draft202012Validator(study_schema()).iter_errors(content)
-    found = [_message(fault) for fault in sorted(faults, key=lambda fault: fault.absolute_path)]
-    errors = [source.error(message, path) for message, path in found]
+    messages = [_fault_message(fault) for fault in sorted(faults, key=lambda fault: fault.absolute_path)]
+    errors = [source.error(message, path) for message, path in messages]
     if errors:
-        raise SpecificationError("\n".join(sorted(map(str, errors), key=_line_number)))
+        raise SpecificationError("\n".join(sorted(map(str, errors), key=_line_number_of)))
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """The known name most like a word, as a question in brackets; empty when none is like it."""
-    near = closest_name(word, known)
-    return f" (did you mean {near!r}?)" if near else ""
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Suggest the known name most similar to a word, as a question in brackets; empty when none is similar."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _line_number(message: str) -> int:
-    found = re.search(r", line (\d+): ", message)
-    return int(found[1]) if found else 0
+def _line_number_of(message: str) -> int:
+    match = re.search(r", line (\d+): ", message)
+    return int(match[1]) if match else 0
 
 
-def _message(fault: Any) -> tuple[str, Path]:
-    """What a fault found by jsonschema says to a researcher, and where."""
+def _fault_message(fault: Any) -> tuple[str, Path]:
+    """Word a fault found by jsonschema for a researcher; give the message and the path to the value."""
     path, schema = tuple(fault.absolute_path), fault.schema
     if fault.validator == "additionalProperties":
         known = sorted(schema["properties"])
         key = next(key for key in fault.instance if key not in known)
-        return f"{_place(path)} has no key {key!r}{nearest(key, known)}. It knows {', '.join(known)}.", (*path, key)
+        return f"{_key_text(path)} has no key {key!r}{did_you_mean(key, known)}. Its keys are {', '.join(known)}.", (
+            *path,
+            key,
+        )
     if fault.validator == "required":
         return f"every [[groups]] {schema['errorMessage']}.", path
     if path == ("groups",):
         return f"{schema['errorMessage']}.", path
-    near = nearest(str(fault.instance), schema.get("enum", ())) if fault.validator == "enum" else ""
-    return f"{_place(path)} = {fault.instance!r}{near}: it {_rule(path, schema)}.", path
+    near = did_you_mean(str(fault.instance), schema.get("enum", ())) if fault.validator == "enum" else ""
+    return f"{_key_text(path)} = {fault.instance!r}{near}: it {_expected(path, schema)}.", path
 
 
-def _rule(path: Path, schema: Mapping[str, Any]) -> str:
-    """What the value had to be; an item of a list is told with what its list must be."""
+def _expected(path: Path, schema: Mapping[str, Any]) -> str:
+    """Describe the values allowed; for an item of a list, what the list must be."""
     if "errorMessage" in schema:
         return str(schema["errorMessage"])
     return f"must be a table, written [{path[0]}]" if path else "must be a table"
 
 
-def _place(path: Path) -> str:
+def _key_text(path: Path) -> str:
     keys = [str(part) for part in path if isinstance(part, str)]
     if not keys:
         return "the top level"
@@ -169,7 +173,7 @@ def _place(path: Path) -> str:
     return " ".join((f"[{keys[0]}]" if "properties" in sections[keys[0]] else keys[0], *keys[1:]))
 
 
-def _holds(content: Any, path: Path) -> bool:
+def _has_path(content: Any, path: Path) -> bool:
     for part in path:
         if isinstance(part, str):
             if not isinstance(content, dict) or part not in content:
@@ -187,7 +191,7 @@ def _study() -> dict[str, Any]:
         factors=_texts('With model = "factor_model": the factors.'),
         lagged=_texts('With model = "factor_model": factors that also enter with the value of the session before.'),
         estimation_window=_window("Sessions from which the normal return is estimated.", [-250, -11]),
-        event_window=_window("Widest span of sessions that can be asked about.", [-10, 10]),
+        event_window=_window("Widest span of sessions that a window can cover.", [-10, 10]),
         min_observations={
             "type": "integer",
             "description": "Sessions with a return that an event needs in its estimation window.",
@@ -207,9 +211,9 @@ def _study() -> dict[str, Any]:
 
 
 def _specification() -> dict[str, Any]:
-    reaction = "Windows of the CAAR, in sessions; all should ask the same question."
+    reaction = "Windows of the CAAR, in sessions; all should measure the same reaction."
     return _table(
-        "The finding asked in every defensible way: all combinations of what is listed. Without it, no such curve.",
+        "The specification curve: all combinations of the choices listed. Without this table there is none.",
         models=_choices(
             tuple(MODELS), "Models of the normal return.", ["market_model", "market_adjusted", "mean_adjusted"]
         ),
@@ -217,13 +221,13 @@ def _specification() -> dict[str, Any]:
         event_windows=_windows(reaction, [[0, 0], [0, 1], [-1, 1]]),
         tests=_choices(tuple(TESTS), "Tests: marketimpact list tests.", ["bmp_kp"]),
         benchmarks=_choices(("benchmark", "sector_proxy"), "Columns that name the benchmark.", ["benchmark"]),
-        announcements=_texts("Ids of the announcements it is about; all of the study by default.", minItems=1),
-        groups=_texts("Names of the groups it is about; all by default.", minItems=1),
+        announcements=_texts("Ids of the announcements included; all of the study by default.", minItems=1),
+        groups=_texts("Names of the groups included; all by default.", minItems=1),
         without=_texts("Securities left out, one at a time, beside all of them together.", minItems=1),
         draws={
             "type": "integer",
             "minimum": 0,
-            "description": "Curves on placebo days that the curve is compared with; 0 for no such test.",
+            "description": "Number of placebo curves for the joint test; 0 for no such test.",
             "default": 499,
             "errorMessage": "must be a whole number, 0 or more",
         },
@@ -264,7 +268,7 @@ def _choices(allowed: tuple[str, ...], description: str, default: list[str]) -> 
 
 
 def _repairs() -> dict[str, Any]:
-    rule = f"must be a list of any of {', '.join(REPAIRS)}; [] mends nothing"
+    rule = f"must be a list of any of {', '.join(REPAIRS)}; [] repairs nothing"
     item = {"enum": list(REPAIRS), "errorMessage": rule}
     description = "Repairs of dirty prices, by name; every change is recorded."
     return {"type": "array", "items": item, "description": description, "default": list(DEFAULT), "errorMessage": rule}

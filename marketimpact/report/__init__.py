@@ -1,4 +1,4 @@
-"""A result as a self-contained HTML report, and as the tables behind it."""
+"""Reports of a result as HTML, PDF, Markdown or LaTeX, and the tables behind them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import polars as pl
 
 from marketimpact.analyses.specification_curve.curve import SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
-from marketimpact.report.content import GroupResult, ReportContent, story
+from marketimpact.report.content import ReportContent, report_content
 from marketimpact.report.html import as_html
 from marketimpact.report.markdown_latex import Pages, as_markdown, as_tex
-from marketimpact.report.pdf import as_pdf, compiler
+from marketimpact.report.pdf import as_pdf, typst_compiler
 from marketimpact.report.sections import sections
 from marketimpact.report.summary_text import caveats, summary
 from marketimpact.study.result import StudyResult
 
-__all__ = ["story", "tables", "tables_of", "write_report", "write_reports"]
+__all__ = ["report_content", "report_tables", "tables", "write_report", "write_reports"]
 
-_TEXTS = {".md": as_markdown, ".tex": as_tex}
+_TEXT_FORMATS = {".md": as_markdown, ".tex": as_tex}
 
 
 def write_report(
@@ -42,8 +42,8 @@ def write_report(
     result : StudyResult
         What to report.
     path : str or Path
-        The file; missing folders are made. It is replaced at once, never half-written. ``.md``, ``.tex`` and
-        ``.pdf`` say the format; any other name is HTML.
+        The file; missing folders are made. It is replaced in one step, never half-written. The suffixes ``.md``,
+        ``.tex`` and ``.pdf`` choose the format; any other name gives HTML.
     title, question : str, optional
         Head of the report.
     windows : sequence of (int, int), optional
@@ -54,9 +54,9 @@ def write_report(
     chronology : polars.DataFrame, optional
         Announcements among which to look for others in the same windows.
     curve : SpecificationCurve, optional
-        What `specification_curve` gave, for a section on whether the finding hangs on one choice.
+        From `specification_curve`, for a section on how much the result depends on specification choices.
     joint : JointTest, optional
-        What its `joint_test` gave.
+        From the curve's `joint_test`.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def write_report(
     SpecificationError
         For a group or window that is not there, or a PDF without the extra ``pdf``.
     """
-    told = story(
+    content = report_content(
         result,
         title=title,
         question=question,
@@ -78,39 +78,39 @@ def write_report(
         curve=curve,
         joint=joint,
     )
-    return write_reports(told, [Path(path)])[0]
+    return write_reports(content, [Path(path)])[0]
 
 
-def write_reports(told: ReportContent, paths: Sequence[Path]) -> list[Path]:
-    """Write one report to several files, such as HTML and PDF, with the work done once.
+def write_reports(content: ReportContent, paths: Sequence[Path]) -> list[Path]:
+    """Write one report to several files, such as HTML and PDF, computing its content once.
 
     Parameters
     ----------
-    told : Story
-        What `story` makes of a result.
+    content : ReportContent
+        From `report_content`.
     paths : sequence of Path
         As for `write_report`.
     """
     if any(target.suffix == ".pdf" for target in paths):
-        compiler()  # before minutes of work
+        typst_compiler()  # before minutes of work
     pages = Pages(
-        title=told.title,
-        question=told.question,
-        simulated=told.result.market.simulated,
-        summary=summary(told),
-        caveats=caveats(told),
-        sections=sections(told),
+        title=content.title,
+        question=content.question,
+        simulated=content.result.market.simulated,
+        summary=summary(content),
+        caveats=caveats(content),
+        sections=sections(content),
     )
     for target in paths:
         if target.suffix == ".pdf":
-            written = as_pdf(pages)
-        elif target.suffix in _TEXTS:
-            written = _TEXTS[target.suffix](pages).encode()
+            data = as_pdf(pages)
+        elif target.suffix in _TEXT_FORMATS:
+            data = _TEXT_FORMATS[target.suffix](pages).encode()
         else:
-            written = as_html(pages, tables_of(told)).encode()
+            data = as_html(pages, report_tables(content)).encode()
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.{os.getpid()}")
-        draft.write_bytes(written)
+        draft.write_bytes(data)
         draft.replace(target)
     return list(paths)
 
@@ -118,7 +118,7 @@ def write_reports(told: ReportContent, paths: Sequence[Path]) -> list[Path]:
 def tables(
     result: StudyResult, *, windows: Sequence[tuple[int, int]] | None = None, group: str | None = None
 ) -> dict[str, pl.DataFrame]:
-    """Every table of a result, for Parquet and CSV.
+    """Compute every table of a result, for Parquet and CSV.
 
     Returns
     -------
@@ -127,36 +127,32 @@ def tables(
         and `tests` have one block per window, `caar` and `tests` one per announcement and group; the last two
         are the market's.
     """
-    return tables_of(story(result, windows=windows, group=group))
+    return report_tables(report_content(result, windows=windows, group=group))
 
 
-def tables_of(told: ReportContent) -> dict[str, pl.DataFrame]:
-    """The same of a story that a report was written from: what was asked once is not asked again.
+def report_tables(content: ReportContent) -> dict[str, pl.DataFrame]:
+    """Compute every table of a report's content; what the report has computed already is reused.
 
     A specification curve adds ``specifications``, and its joint test ``specifications_joint``.
     """
-    result = told.result
+    result = content.result
 
     def labelled(frame: pl.DataFrame, window: tuple[int, int]) -> pl.DataFrame:
         return frame.select(pl.lit(window[0]).alias("first"), pl.lit(window[1]).alias("last"), pl.all())
 
     def tested(window: tuple[int, int]) -> pl.DataFrame:
-        return labelled(told.stacked(lambda group: group.test(window)), window)
+        return labelled(content.concat_groups(lambda group: group.test(window)), window)
 
-    found = {
+    frames = {
         "events": result.events,
         "estimates": result.estimates,
         "abnormal_returns": result.abnormal_returns,
-        "car": pl.concat([labelled(result.car(*window), window) for window in told.windows]),
-        "caar": told.stacked(_path),
-        "tests": pl.concat([tested(window) for window in told.windows]),
+        "car": pl.concat([labelled(result.car(*window), window) for window in content.windows]),
+        "caar": content.concat_groups(lambda group: group.path),
+        "tests": pl.concat([tested(window) for window in content.windows]),
         "attrition": result.attrition,
         "findings": result.market.findings,
         "price_repairs": result.market.price_repairs,
     }
-    found |= {} if told.curve is None else {"specifications": told.curve.frame}
-    return found | ({} if told.joint is None else {"specifications_joint": told.joint.frame})
-
-
-def _path(group: GroupResult) -> pl.DataFrame:
-    return group.path
+    frames |= {} if content.curve is None else {"specifications": content.curve.frame}
+    return frames | ({} if content.joint is None else {"specifications_joint": content.joint.frame})

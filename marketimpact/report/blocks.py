@@ -1,4 +1,4 @@
-"""What a report is built of."""
+"""Building blocks of a report: sections, figures and tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Section"]
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One block of a report: a heading, then words, charts and tables; the hint is for screens only."""
+    """A section of a report: heading, paragraphs, blocks of charts and tables; the hint is shown on screens only."""
 
     id: str
     title: str
@@ -24,13 +24,13 @@ class Section:
     hint: str = ""
 
 
-#: Pixels of a chart that still reads when it is as wide as a phone.
-PHONE = 480
+#: Widest chart, in pixels, whose labels can be read on a phone.
+PHONE_WIDTH = 480
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart as SVG, what it shows for those who cannot see it, and its Vega-Lite for browsers with scripts."""
+    """A chart as SVG, its alternative text, and its Vega-Lite for browsers with scripts."""
 
     svg: str
     alt: str
@@ -38,20 +38,20 @@ class Figure:
 
     @property
     def wide(self) -> bool:
-        """Whether a phone must scroll it sideways, since shrunk to its width no label can be read."""
-        found = re.match(r'<svg[^>]* width="([\d.]+)"', self.svg)
-        return found is not None and float(found[1]) > PHONE
+        """Check whether the chart is too wide for a phone, which then scrolls it sideways."""
+        width = re.match(r'<svg[^>]* width="([\d.]+)"', self.svg)
+        return width is not None and float(width[1]) > PHONE_WIDTH
 
     @classmethod
     def of(cls, chart: Any, alt: str) -> Figure:
         """Draw a chart."""
-        svg, spec = charts.drawn(chart)
+        svg, spec = charts.svg_and_spec(chart)
         return cls(svg, alt, spec)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell: its text, and a link where there is one."""
+    """A table cell: its text, and an optional link."""
 
     text: str
     href: str | None = None
@@ -59,7 +59,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row; a muted row is set back, and says why in a cell of its own."""
+    """A table row; a muted row is grey, and a cell of it says why."""
 
     cells: tuple[Cell, ...]
     muted: bool = False
@@ -67,7 +67,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class ReportTable:
-    """A table with its columns, the positions of numeric ones, and a note under it; a folded one opens on a click."""
+    """A table: columns, positions of the numeric ones, rows, caption and note; a folded one opens on a click."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -88,10 +88,10 @@ class ReportTable:
         note: str = "",
         folded: bool = False,
     ) -> ReportTable:
-        """Make a sheet of plain values."""
-        backs = muted if muted is not None else [False] * len(rows)
-        made = tuple(
-            Row(tuple(value if isinstance(value, Cell) else Cell(text(value)) for value in row), muted=back)
-            for row, back in zip(rows, backs, strict=True)
+        """Make a table of plain values."""
+        is_muted = muted if muted is not None else [False] * len(rows)
+        table_rows = tuple(
+            Row(tuple(value if isinstance(value, Cell) else Cell(text(value)) for value in row), muted=mute)
+            for row, mute in zip(rows, is_muted, strict=True)
         )
-        return cls(tuple(columns), made, frozenset(numeric), caption, note, folded)
+        return cls(tuple(columns), table_rows, frozenset(numeric), caption, note, folded)

@@ -1,4 +1,4 @@
-"""A result cut into what a report tells: announcements, groups, windows."""
+"""Content of a report: a result divided into announcements, groups and windows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from marketimpact.estimation.windows import check_window
 from marketimpact.inference import TESTS
 from marketimpact.study.result import StudyResult
 
-__all__ = ["AnnouncementResult", "GroupResult", "ReportContent", "story"]
+__all__ = ["AnnouncementResult", "GroupResult", "ReportContent", "report_content"]
 
 
 Window = tuple[int, int]
@@ -24,16 +24,16 @@ Window = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class GroupResult:
-    """Events looked at together, and what was already asked of them: sentences, charts and tables ask the same.
+    """One group of events, with its tests and means computed once for sentences, charts and tables.
 
     Attributes
     ----------
     name : str
-        As it is shown.
+        Name shown.
     value : object
-        As the events have it.
+        Value in the column of the events.
     result : StudyResult
-        Its events only.
+        The result of its events.
     """
 
     name: str
@@ -44,17 +44,17 @@ class GroupResult:
 
     @cached_property
     def path(self) -> pl.DataFrame:
-        """The CAAR over the whole event window, session by session."""
+        """Compute the CAAR over the whole event window, session by session."""
         return self.result.caar()
 
     def test(self, window: Window) -> pl.DataFrame:
-        """Every test of the mean CAR over a window."""
+        """Compute the default tests of the mean CAR over a window."""
         if window not in self._tests:
             self._tests[window] = self.result.test(*window)
         return self._tests[window]
 
     def mean(self, window: Window) -> dict[str, Any]:
-        """The CAAR at the end of a window, with its interval."""
+        """Compute the CAAR at the end of a window, with its interval."""
         if window not in self._means:
             self._means[window] = self.result.caar(*window).row(-1, named=True)
         return self._means[window]
@@ -62,7 +62,7 @@ class GroupResult:
 
 @dataclass(frozen=True, slots=True)
 class AnnouncementResult:
-    """One announcement: its facts, its events, and their groups in order.
+    """One announcement: its facts, the result of its events, and their groups in order.
 
     Attributes
     ----------
@@ -71,8 +71,8 @@ class AnnouncementResult:
     facts : dict
         The announcement's columns; empty where there are none.
     result : StudyResult
-        Its events only.
-    groups : list of Group
+        The result of its events.
+    groups : list of GroupResult
         Its groups in order.
     """
 
@@ -83,7 +83,7 @@ class AnnouncementResult:
 
     @property
     def headline(self) -> str:
-        """What the announcement says."""
+        """Get the headline of the announcement."""
         return str(self.facts.get("headline") or "All events")
 
 
@@ -95,7 +95,7 @@ class ReportContent:
     title: str
     question: str
     windows: tuple[Window, ...]
-    parts: list[AnnouncementResult]
+    announcements: list[AnnouncementResult]
     group: str | None
     chronology: pl.DataFrame | None
     curve: SpecificationCurve | None
@@ -103,36 +103,36 @@ class ReportContent:
 
     @property
     def primary(self) -> Window:
-        """The window declared first."""
+        """Get the primary window, which is declared first."""
         return self.windows[0]
 
     @cached_property
-    def singles(self) -> dict[str, pl.DataFrame]:
-        """Tests of every event by itself over the first window; the events of a part, by its key, are a family."""
-        return {part.key: part.result.single_tests(*self.primary) for part in self.parts}
+    def single_tests(self) -> dict[str, pl.DataFrame]:
+        """Test every event by itself over the primary window, one family of tests per announcement (its key)."""
+        return {one.key: one.result.single_tests(*self.primary) for one in self.announcements}
 
-    def stacked(self, ask: Callable[[GroupResult], pl.DataFrame]) -> pl.DataFrame:
-        """What is asked of every group of every announcement, in one frame with the columns that name these."""
-        if not self.parts:
-            return ask(GroupResult("All firms", None, self.result))
-        kinds = self.result.events.schema
-        by = [name for name in ("announcement_id", self.group) if name and name in kinds]
+    def concat_groups(self, frame_of: Callable[[GroupResult], pl.DataFrame]) -> pl.DataFrame:
+        """Concatenate a frame per group of every announcement, with the columns that name these."""
+        if not self.announcements:
+            return frame_of(GroupResult("All firms", None, self.result))
+        schema = self.result.events.schema
+        by = [name for name in ("announcement_id", self.group) if name and name in schema]
         frames = [
-            ask(group).select(
+            frame_of(group).select(
                 *[
-                    pl.lit(value, dtype=kinds[name]).alias(name)
-                    for name, value in (("announcement_id", part.key), (self.group, group.value))
+                    pl.lit(value, dtype=schema[name]).alias(name)
+                    for name, value in (("announcement_id", announcement.key), (self.group, group.value))
                     if name in by
                 ],
                 pl.exclude(by),
             )
-            for part in self.parts
-            for group in part.groups
+            for announcement in self.announcements
+            for group in announcement.groups
         ]
         return pl.concat(frames).sort(by, nulls_last=True, maintain_order=True) if by else pl.concat(frames)
 
 
-def story(
+def report_content(
     result: StudyResult,
     *,
     title: str | None = None,
@@ -143,14 +143,14 @@ def story(
     curve: SpecificationCurve | None = None,
     joint: JointTest | None = None,
 ) -> ReportContent:
-    """Cut a result into announcements and groups; see `write_report` for the parameters."""
+    """Divide a result into announcements and groups; see `write_report` for the parameters."""
     column = group_column(result, group)
     return ReportContent(
         result=result,
         title=title or "Event study",
         question=question or "",
         windows=report_windows(result, windows),
-        parts=_parts(result, column),
+        announcements=_announcement_results(result, column),
         group=column,
         chronology=chronology,
         curve=curve,
@@ -159,7 +159,7 @@ def story(
 
 
 def group_column(result: StudyResult, group: str | None) -> str | None:
-    """The column that names the groups: the one asked for, else "group", else "role", else none."""
+    """Choose the column that names the groups: the one given, else "group", else "role", else none."""
     columns = result.events.columns
     if group is not None and group not in columns:
         raise SpecificationError(f"group={group!r} is no column of the events: {', '.join(columns)}.")
@@ -167,7 +167,7 @@ def group_column(result: StudyResult, group: str | None) -> str | None:
 
 
 def report_windows(result: StudyResult, windows: Sequence[Window] | None) -> tuple[Window, ...]:
-    """The windows asked for, or [0, 1] and [0, 0] as far as the event window reaches."""
+    """Check the windows given; by default [0, 1] and [0, 0], as far as the event window reaches."""
     first, last = result.estimation.settings.event
     if windows:
         return tuple(check_window(window, "windows") for window in windows)
@@ -177,25 +177,25 @@ def report_windows(result: StudyResult, windows: Sequence[Window] | None) -> tup
 
 
 def limit_hits(result: StudyResult) -> pl.DataFrame:
-    """Events whose close on day 0 was at the security's daily price limit: ``event_id, ret``."""
+    """Find events whose close on day 0 was at the security's daily price limit: ``event_id, ret``."""
     day0 = result.abnormal_returns.filter(pl.col("tau") == 0).select("event_id", "symbol", "date", "ret")
     hits = result.market.limit_hits.select("symbol", "date")
     return day0.join(hits, on=["symbol", "date"], how="semi").select("event_id", "ret")
 
 
 def firm_label(row: dict[str, Any]) -> str:
-    """Name and symbol, or the symbol alone."""
+    """Write a firm's name and symbol, or the symbol alone."""
     return f"{row['name']} ({row['symbol']})" if row.get("name") else str(row["symbol"])
 
 
 def first_valid(tests: pl.DataFrame) -> dict[str, Any] | None:
-    """The first test that holds here, widest validity first."""
-    held = tests.filter("valid")
-    return held.row(0, named=True) if held.height else None
+    """Get the first valid test; tests with the widest validity come first."""
+    valid = tests.filter("valid")
+    return valid.row(0, named=True) if valid.height else None
 
 
-def readable(test: str) -> str:
-    """A test's name in words."""
+def test_label(test: str) -> str:
+    """Write a test's name in words."""
     words = {
         "bmp_kp": "BMP, Kolari-Pynnönen adjusted",
         "patell_kp": "Patell, Kolari-Pynnönen adjusted",
@@ -213,16 +213,16 @@ def readable(test: str) -> str:
     return words.get(test, test.replace("_", " ") if test in TESTS else test)
 
 
-def _parts(result: StudyResult, column: str | None) -> list[AnnouncementResult]:
+def _announcement_results(result: StudyResult, column: str | None) -> list[AnnouncementResult]:
     events = result.events
     if "announcement_id" not in events.columns:
         return [AnnouncementResult("events", {}, result, _groups(result, column))] if events.height else []
     order = ["announced_at", "announcement_id"] if "announced_at" in events.columns else ["announcement_id"]
-    parts = []
+    announcements = []
     for facts in events.unique("announcement_id", keep="first", maintain_order=True).sort(order).iter_rows(named=True):
         own = result.where(pl.col("announcement_id") == facts["announcement_id"])
-        parts.append(AnnouncementResult(facts["announcement_id"], facts, own, _groups(own, column)))
-    return parts
+        announcements.append(AnnouncementResult(facts["announcement_id"], facts, own, _groups(own, column)))
+    return announcements
 
 
 def _groups(result: StudyResult, column: str | None) -> list[GroupResult]:

@@ -1,4 +1,4 @@
-"""Tables inside the page, so that the file is of use when mailed alone."""
+"""Embed tables in the page as data URIs, so that one file has everything."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import polars as pl
 
 __all__ = ["Download", "downloads"]
 
-#: Bytes of a file beyond which it stays out of the page.
-MOST = 600_000
-#: What a spreadsheet takes for the start of a formula.
+#: Largest file, in bytes, that is embedded in the page.
+MAX_BYTES = 600_000
+#: First characters that make a spreadsheet read text as a formula.
 FORMULA = r"^[=+\-@\t\r]"
-WHAT = {
+DESCRIPTIONS = {
     "events": "every event with its columns, day 0 and how sure it is",
     "estimates": "the model's coefficients per event, from the estimation window",
     "abnormal_returns": "returns, expectations and abnormal returns, fractions per session",
     "car": "cumulative abnormal returns per event and window, fractions",
     "caar": "their means session by session, fractions, with 95% intervals",
     "tests": "every test per group and window, with its validity",
-    "specifications": "every specification of the curve: its choices, what it found, whether its test holds",
+    "specifications": "every specification of the curve: its choices, its estimate, whether its test is valid",
     "specifications_joint": "the curve as a whole against curves on placebo days",
     "attrition": "events that could not be used, and why",
-    "findings": "what is doubtful about the prices",
+    "findings": "data quality: errors and warnings about the prices",
     "price_repairs": "what was changed in the prices",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """One table: its name, what it holds, and its files as (format, data URI, size in kB)."""
+    """One table: its name, a description, its rows, and its files as (format, data URI, size in kB)."""
 
     name: str
     what: str
@@ -41,30 +41,30 @@ class Download:
 
 
 def downloads(tables: Mapping[str, pl.DataFrame]) -> list[Download]:
-    """Every table as CSV and Parquet in data URIs; a file of more than `MOST` bytes is left out."""
-    made = []
+    """Write every table as CSV and Parquet into data URIs; a file of more than `MAX_BYTES` bytes is left out."""
+    entries = []
     for name, frame in tables.items():
         buffer = io.BytesIO()
         frame.write_parquet(buffer)
-        kinds = (
-            ("csv", "text/csv", flattened(frame).write_csv().encode()),
+        contents = (
+            ("csv", "text/csv", flatten_for_csv(frame).write_csv().encode()),
             ("parquet", "application/vnd.apache.parquet", buffer.getvalue()),
         )
         files = tuple(
             (kind, f"data:{mime};base64,{base64.b64encode(data).decode()}", f"{max(1, round(len(data) / 1000)):,}")
-            for kind, mime, data in kinds
-            if len(data) <= MOST
+            for kind, mime, data in contents
+            if len(data) <= MAX_BYTES
         )
-        made.append(Download(name, WHAT.get(name, name), frame.height, files))
-    return made
+        entries.append(Download(name, DESCRIPTIONS.get(name, name), frame.height, files))
+    return entries
 
 
-def flattened(frame: pl.DataFrame) -> pl.DataFrame:
-    """A frame as a CSV can hold it: lists joined by ';', no text that a spreadsheet would compute.
+def flatten_for_csv(frame: pl.DataFrame) -> pl.DataFrame:
+    """Prepare a frame for CSV: lists joined by ';', no text that a spreadsheet would compute.
 
     Text that begins like a formula gets an apostrophe in front; Parquet keeps it as it was.
     """
-    lists = [c for c, kind in frame.schema.items() if isinstance(kind, pl.List)]
+    lists = [c for c, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
     frame = frame.with_columns(pl.col(c).list.join(";") for c in lists)
     cell = pl.col(pl.String)
     return frame.with_columns(pl.when(cell.str.contains(FORMULA)).then("'" + cell).otherwise(cell).name.keep())

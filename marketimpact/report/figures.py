@@ -1,4 +1,4 @@
-"""The charts of a report: frames of the result drawn, with words for those who cannot see them."""
+"""Charts of a report, drawn from frames of the result, with alternative texts."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ from marketimpact.report.blocks import Figure
 from marketimpact.report.content import AnnouncementResult, GroupResult, ReportContent, firm_label
 from marketimpact.study.result import StudyResult
 
-__all__ = ["clock", "firms_drawn", "history", "path_figures"]
+__all__ = ["firm_figure", "path_figures", "price_history_figure", "trading_hours_figure"]
 
 LEVEL = 0.05
-#: Half a 95% interval of a normal variate, in standard deviations.
-HALF = 1.959964
+#: 97.5% quantile of the standard normal distribution.
+NORMAL_QUANTILE = 1.959964
 #: Calendar days of prices shown before the first and after the last announcement.
-BEFORE, AFTER = timedelta(days=75), timedelta(days=35)
+DAYS_BEFORE, DAYS_AFTER = timedelta(days=75), timedelta(days=35)
 #: Hours of trading shown before and after the announcement.
-EARLIER, LATER = timedelta(hours=30), timedelta(hours=54)
-#: Lines of more groups or announcements cannot be told apart.
+HOURS_BEFORE, HOURS_AFTER = timedelta(hours=30), timedelta(hours=54)
+#: With more groups or announcements than this, lines can no longer be distinguished.
 MOST_LINES = 7
 
 
-def firms_drawn(frame: pl.DataFrame, story: ReportContent) -> Figure:
-    """A dot and an interval per firm; signs say which p-values are below 5%."""
-    keep = ["label", "group", "car", "low", "high", "mark"]
-    keep += ["true_car"] if "true_car" in frame.columns else []
-    title = f"CAR over {list(story.primary)} with 95% intervals"
-    alone, family = pl.col("p") < LEVEL, pl.col("p_romano_wolf") < LEVEL
-    signs = pl.when(family).then(pl.lit("‡")).when(alone).then(pl.lit("†")).otherwise(pl.lit(""))
-    drawn = frame.with_columns(pl.Series("label", _labels(frame)), signs.alias("mark"))
-    chart = charts.firm_effects(drawn.select(keep), title=title, simulated=story.result.market.simulated)
+def firm_figure(frame: pl.DataFrame, content: ReportContent) -> Figure:
+    """Draw a dot and an interval per firm; signs mark p-values below 5%."""
+    columns = ["label", "group", "car", "low", "high", "mark"]
+    columns += ["true_car"] if "true_car" in frame.columns else []
+    title = f"CAR over {list(content.primary)} with 95% intervals"
+    below_5, below_5_family = pl.col("p") < LEVEL, pl.col("p_romano_wolf") < LEVEL
+    signs = pl.when(below_5_family).then(pl.lit("‡")).when(below_5).then(pl.lit("†")).otherwise(pl.lit(""))
+    labelled = frame.with_columns(pl.Series("label", _event_labels(frame)), signs.alias("mark"))
+    chart = charts.firm_effects(labelled.select(columns), title=title, simulated=content.result.market.simulated)
     top = frame.row(int(frame["car"].arg_max() or 0), named=True)
     bottom = frame.row(int(frame["car"].arg_min() or 0), named=True)
-    marked = drawn.filter(pl.col("mark") == "‡")["label"].to_list()
-    after = ", ".join(marked) or "none"
+    marked = labelled.filter(pl.col("mark") == "‡")["label"].to_list()
+    significant = ", ".join(marked) or "none"
     alt = (
         f"{title}, events drawn: {frame.height}; from {percent(bottom['car'])} ({firm_label(bottom)}) to "
-        f"{percent(top['car'])} ({firm_label(top)}). Below 5% after correction for all these firms: {after}. "
+        f"{percent(top['car'])} ({firm_label(top)}). Below 5% after correction for all these firms: {significant}. "
         "The table below has every number."
     )
     return Figure.of(chart, alt)
 
 
-def _labels(frame: pl.DataFrame) -> list[str]:
-    """A name per event: events of one firm get their date or id, since equal names would share a row."""
+def _event_labels(frame: pl.DataFrame) -> list[str]:
+    """Name every event; events of one firm get their date or id, since equal names would share a row."""
     rows = list(frame.iter_rows(named=True))
     labels = [firm_label(row) for row in rows]
     for tail in ("date", "event_id"):
@@ -61,13 +61,13 @@ def _labels(frame: pl.DataFrame) -> list[str]:
     return labels
 
 
-def path_figures(part: AnnouncementResult, story: ReportContent) -> tuple[list[Figure], set[str]]:
-    """A path per group on one scale, and the names of the bands drawn."""
-    paths = pl.concat([_path(group) for group in part.groups])
+def path_figures(announcement: AnnouncementResult, content: ReportContent) -> tuple[list[Figure], set[str]]:
+    """Draw a CAAR path per group on one scale; give the figures and the names of the bands."""
+    paths = pl.concat([_path_with_noise(group) for group in announcement.groups])
     if paths["caar"].drop_nulls().is_empty():
         return [], set()
     figures = []
-    for name, chart in charts.caar_paths(paths, by="_group", simulated=story.result.market.simulated):
+    for name, chart in charts.caar_paths(paths, by="_group", simulated=content.result.market.simulated):
         end = paths.filter(pl.col("_group") == name).drop_nulls("caar").row(-1, named=True)
         alt = (
             f"CAAR of {name}, session by session: {percent(end['caar'])} at session {end['tau']:+d}, 95% interval "
@@ -77,58 +77,66 @@ def path_figures(part: AnnouncementResult, story: ReportContent) -> tuple[list[F
     return figures, set(paths["band"]) - {"none"}
 
 
-def _path(group: GroupResult) -> pl.DataFrame:
+def _path_with_noise(group: GroupResult) -> pl.DataFrame:
     sessions = pl.col("tau") - int(group.result.estimation.settings.event[0]) + 1
-    noise = pl.lit(HALF * _noise(group.result)) * sessions.sqrt()
+    noise = pl.lit(NORMAL_QUANTILE * _noise(group.result)) * sessions.sqrt()
     return group.path.with_columns(pl.lit(group.name).alias("_group"), noise.fill_nan(None).alias("noise"))
 
 
 def _noise(group: StudyResult) -> float:
-    """Standard deviation of the group's mean residual, a fraction per session of the estimation window."""
+    """Estimate the standard deviation of the group's mean residual, a fraction per session of the estimation window."""
     residuals = group.estimation.residuals
-    held = (~np.isnan(residuals)).sum(axis=0)
-    means = np.nansum(residuals, axis=0)[held > 0] / held[held > 0]
+    n_present = (~np.isnan(residuals)).sum(axis=0)
+    means = np.nansum(residuals, axis=0)[n_present > 0] / n_present[n_present > 0]
     return float(means.std(ddof=1)) if len(means) > 1 else np.nan
 
 
-def clock(part: AnnouncementResult, story: ReportContent) -> Figure | None:
-    """The trading hours of each exchange around the announcement; none where hours are not known."""
-    facts, market = part.facts, story.result.market
+def trading_hours_figure(announcement: AnnouncementResult, content: ReportContent) -> Figure | None:
+    """Draw the trading hours of each exchange around the announcement; None where hours are not known."""
+    facts, market = announcement.facts, content.result.market
     instant = facts.get("announced_at")
     if instant is None or market.sessions["close"].null_count():
         return None
-    news = _when(facts)
-    mics = part.result.events["mic"].unique()
-    near = market.sessions.filter(
+    news = _announcement_bounds(facts)
+    mics = announcement.result.events["mic"].unique()
+    sessions = market.sessions.filter(
         pl.col("mic").is_in(mics.implode()),
-        pl.col("close") > news[0] - EARLIER,
-        pl.col("open") < news[1] + LATER,
+        pl.col("close") > news[0] - HOURS_BEFORE,
+        pl.col("open") < news[1] + HOURS_AFTER,
     )
-    first = part.result.events.select("mic", "date").unique().with_columns(pl.lit("day 0").alias("kind"))
-    near = near.join(first, on=["mic", "date"], how="left", validate="m:1").with_columns(
+    day0_sessions = (
+        announcement.result.events.select("mic", "date").unique().with_columns(pl.lit("day 0").alias("kind"))
+    )
+    sessions = sessions.join(day0_sessions, on=["mic", "date"], how="left", validate="m:1").with_columns(
         pl.col("kind").fill_null("other session")
     )
-    if near.is_empty():
+    if sessions.is_empty():
         return None
-    whole = pl.col("break_start").is_null()
-    stretches = pl.concat(
-        [
-            near.filter(whole).select("mic", pl.col("open").alias("start"), pl.col("close").alias("end"), "kind"),
-            near.filter(~whole).select(
-                "mic", pl.col("open").alias("start"), pl.col("break_start").alias("end"), "kind"
-            ),
-            near.filter(~whole).select("mic", pl.col("break_end").alias("start"), pl.col("close").alias("end"), "kind"),
-        ]
-    ).sort("mic", "start")
-    stretches = stretches.with_columns(named("mic").alias("exchange"))
+    stretches = _trading_stretches(sessions)
     title = "Trading hours (bars) and the announcement (orange)"
     chart = timecharts.session_clock(stretches, news, title=title)
-    days = "; ".join(f"{exchange(r['mic'])} {r['date']}" for r in first.sort("mic", "date").iter_rows(named=True))
+    days = "; ".join(
+        f"{exchange(r['mic'])} {r['date']}" for r in day0_sessions.sort("mic", "date").iter_rows(named=True)
+    )
     return Figure.of(chart, f"{title}. Day 0: {days}. The table below says the same.")
 
 
-def _when(facts: dict[str, Any]) -> tuple[datetime, datetime]:
-    """First and last instant (UTC) that the announcement can have had."""
+def _trading_stretches(sessions: pl.DataFrame) -> pl.DataFrame:
+    """Divide sessions at their breaks into stretches of trading: ``mic, start, end, kind, exchange``."""
+    has_break = pl.col("break_start").is_not_null()
+    stretches = [
+        sessions.filter(condition).select("mic", pl.col(start).alias("start"), pl.col(end).alias("end"), "kind")
+        for condition, start, end in (
+            (~has_break, "open", "close"),
+            (has_break, "open", "break_start"),
+            (has_break, "break_end", "close"),
+        )
+    ]
+    return pl.concat(stretches).sort("mic", "start").with_columns(named("mic").alias("exchange"))
+
+
+def _announcement_bounds(facts: dict[str, Any]) -> tuple[datetime, datetime]:
+    """Find the first and last possible instant (UTC) of the announcement."""
     instant = facts["announced_at"]
     if facts.get("time_precision") != "day":
         return instant, instant
@@ -137,44 +145,50 @@ def _when(facts: dict[str, Any]) -> tuple[datetime, datetime]:
     return start.astimezone(ZoneInfo("UTC")), (start + timedelta(days=1)).astimezone(ZoneInfo("UTC"))
 
 
-def history(story: ReportContent) -> Figure | None:
-    """What the mean of each group did around the announcements; none where prices are no simple returns."""
-    market, events = story.result.market, story.result.events
-    named = _memberships(story)
-    if market.unit != "simple" or events.is_empty() or named["group"].n_unique() > MOST_LINES:
+def price_history_figure(content: ReportContent) -> Figure | None:
+    """Draw the mean price of each group around the announcements; None where returns are not simple."""
+    market, events = content.result.market, content.result.events
+    memberships = _memberships(content)
+    if market.unit != "simple" or events.is_empty() or memberships["group"].n_unique() > MOST_LINES:
         return None
-    parts = [part for part in story.parts if part.facts.get("announced_at") is not None]
-    days = [part.result.events["date"].min() for part in parts]
-    if not parts or len(parts) > MOST_LINES:
+    timed = [
+        announcement for announcement in content.announcements if announcement.facts.get("announced_at") is not None
+    ]
+    days = [announcement.result.events["date"].min() for announcement in timed]
+    if not timed or len(timed) > MOST_LINES:
         return None
-    span = (min(days) - BEFORE, max(days) + AFTER)  # type: ignore[type-var, operator]
-    held = market.select("symbol", "date", "ret").filter(pl.col("date").is_between(*span))
+    span = (min(days) - DAYS_BEFORE, max(days) + DAYS_AFTER)  # type: ignore[type-var, operator]
+    returns = market.select("symbol", "date", "ret").filter(pl.col("date").is_between(*span))
     levels = (
-        held.join(named, on="symbol", how="inner", validate="m:m")
+        returns.join(memberships, on="symbol", how="inner", validate="m:m")
         .group_by("group", "_order", "date")
         .agg(pl.col("ret").sort_by("symbol").mean())
         .drop_nulls("ret")
         .sort("_order", "date")
         .select("date", "group", (100 * (1 + pl.col("ret")).cum_prod().over("group", order_by="date")).alias("level"))
     )
-    headlines = [part.headline for part in parts]
-    numbers = [str(at) for at in range(1, len(parts) + 1)]
-    marks = pl.DataFrame({"date": days, "number": numbers, "headline": headlines})
-    marks = marks.group_by("date", maintain_order=True).agg(
+    headlines = [announcement.headline for announcement in timed]
+    numbers = [str(number) for number in range(1, len(timed) + 1)]
+    news = pl.DataFrame({"date": days, "number": numbers, "headline": headlines})
+    news = news.group_by("date", maintain_order=True).agg(
         pl.col("number").str.join(", "), pl.col("headline").str.join("; ")
     )
     title = "Prices around the announcements"
-    chart = timecharts.timeline(levels, marks, title=title, simulated=market.simulated)
-    listed = "; ".join(f"{at} {part.headline} ({days[at - 1]!s})" for at, part in enumerate(parts, 1))
-    return Figure.of(chart, f"{title}: means of the groups' securities, not adjusted for the market. Lines: {listed}.")
+    chart = timecharts.timeline(levels, news, title=title, simulated=market.simulated)
+    numbered = "; ".join(
+        f"{number} {announcement.headline} ({days[number - 1]!s})" for number, announcement in enumerate(timed, 1)
+    )
+    return Figure.of(
+        chart, f"{title}: means of the groups' securities, not adjusted for the market. Lines: {numbered}."
+    )
 
 
-def _memberships(story: ReportContent) -> pl.DataFrame:
-    """Which security belongs to which group, groups in the report's order."""
+def _memberships(content: ReportContent) -> pl.DataFrame:
+    """List which security belongs to which group, groups in the report's order."""
     order: dict[str, int] = {}
-    for part in story.parts:
-        for each in part.groups:
-            order.setdefault(each.name, len(order))
-    group = pl.col(story.group).cast(pl.String).fill_null("without a group") if story.group else pl.lit("All firms")
-    named = story.result.events.select("symbol", group.alias("group")).unique()
-    return named.with_columns(pl.col("group").replace_strict(order, default=len(order)).alias("_order"))
+    for announcement in content.announcements:
+        for group_result in announcement.groups:
+            order.setdefault(group_result.name, len(order))
+    group = pl.col(content.group).cast(pl.String).fill_null("without a group") if content.group else pl.lit("All firms")
+    memberships = content.result.events.select("symbol", group.alias("group")).unique()
+    return memberships.with_columns(pl.col("group").replace_strict(order, default=len(order)).alias("_order"))

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["as_html"]
 
-#: Puts a chart that answers to the pointer in the place of each picture; a chart that fails leaves the picture.
-LIVE = """
+#: Replaces each picture by an interactive chart; where that fails the picture stays.
+LIVE_CHARTS = """
 for (const figure of document.querySelectorAll("figure")) {
   const [still, live] = [figure.querySelector(".still"), figure.querySelector(".live")];
-  const drawn = JSON.parse(figure.querySelector("script").textContent);
-  vegaEmbed(live, drawn, {renderer: "svg", actions: false}).then(() => {
+  const spec = JSON.parse(figure.querySelector("script").textContent);
+  vegaEmbed(live, spec, {renderer: "svg", actions: false}).then(() => {
     live.setAttribute("aria-label", still.getAttribute("aria-label")); // instead of Vega's own, which says nothing
     live.hidden = false;
     still.style.display = "none";
@@ -35,15 +35,15 @@ for (const figure of document.querySelectorAll("figure")) {
 
 
 def as_html(pages: Pages, tables: Mapping[str, pl.DataFrame]) -> str:
-    """The page; charts answer to the pointer where scripts run, and are pictures where not."""
-    drawn = any(figures for section in pages.sections for _, figures, _ in section.blocks)
-    scripts = (charts.runtime(), LIVE) if drawn else ()
+    """Render the page; charts are interactive where scripts run, and pictures elsewhere."""
+    has_figures = any(figures for section in pages.sections for _, figures, _ in section.blocks)
+    scripts = (charts.vega_script(), LIVE_CHARTS) if has_figures else ()
     return _template().render(
         pages=pages,
         downloads=downloads(tables),
         scripts=scripts,
-        twins=list(charts.DARK.items()),
-        # only these scripts run, whatever a name from outside says
+        dark_colours=list(charts.DARK.items()),
+        # only these scripts run, so that no text of the data can add another
         allowed=" ".join(f"'sha256-{_digest(script)}'" for script in scripts) or "'none'",
     )
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from marketimpact.display.formats import SIMULATED_REPORT
 from marketimpact.report.blocks import Cell, ReportTable, Row, Section
 
-__all__ = ["SIMULATED", "Pages", "as_markdown", "as_tex"]
+__all__ = ["Pages", "as_markdown", "as_tex"]
 
-SIMULATED = (
-    "SIMULATED PRICES. The symbols, calendars and announcements are real, the prices are not: these numbers say "
-    "nothing about the firms."
-)
 _TEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -20,17 +17,17 @@ _TEX = {
     "†": r"\dag{}", "‡": r"\ddag{}", "|": r"\textbar{}",
     '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}",
 }  # fmt: skip
-#: Share of the line that all columns of a LaTeX table have together; the rest is space between them.
-_ROOM = 0.86
-#: Width of a letter as a share of the line, on paper across.
-_LETTER = 0.006
-#: Letters beyond which a text asks for no more room.
-_MOST = 120
+#: Share of the line for all columns of a LaTeX table together; the rest is space between them.
+_TEXT_SHARE = 0.86
+#: Width of a letter as a share of the line, on landscape paper.
+_LETTER_WIDTH = 0.006
+#: Letters beyond which a text gets no more width.
+_MOST_LETTERS = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """What every format tells: the same words and tables."""
+    """Text, tables and charts of a report, the same in every format."""
 
     title: str
     question: str
@@ -41,24 +38,24 @@ class Pages:
 
 
 def as_markdown(pages: Pages) -> str:
-    """GitHub-flavoured Markdown; text from outside stays text."""
-    lines = [f"# {_md(pages.title)}", _md(pages.question), f"**{_md(SIMULATED)}**" if pages.simulated else ""]
+    """Write GitHub-flavoured Markdown, with all text escaped."""
+    lines = [f"# {_md(pages.title)}", _md(pages.question), f"**{_md(SIMULATED_REPORT)}**" if pages.simulated else ""]
     lines.append("## In short")
     for headline, sentences in pages.summary:
         lines += [f"### {_md(headline)}", "\n".join(f"- {_md(sentence)}" for sentence in sentences)]
     lines += [_md(caveat) for caveat in pages.caveats]
     for section in pages.sections:
         lines += [f"## {_md(section.title)}", *(_md(sentence) for sentence in section.words)]
-        for heading, figures, sheets in section.blocks:
+        for heading, figures, tables in section.blocks:
             lines.append(f"### {_md(heading)}" if heading else "")
             lines += [f"*Chart in the HTML and PDF report: {_md(figure.alt)}*" for figure in figures]
-            for sheet in sheets:
-                lines += [f"**{_md(sheet.caption)}**" if sheet.caption else "", _md_table(sheet), _md(sheet.note)]
+            for table in tables:
+                lines += [f"**{_md(table.caption)}**" if table.caption else "", _md_table(table), _md(table.note)]
     return "\n\n".join(line for line in lines if line) + "\n"
 
 
 def _md(text: str) -> str:
-    """Text without Markdown's own signs, on one line."""
+    """Escape text for Markdown, on one line."""
     flat = " ".join(text.split())
     escaped = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", flat)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -67,21 +64,21 @@ def _md(text: str) -> str:
 def _md_cell(cell: Cell) -> str:
     if cell.href is None:
         return _md(cell.text)
-    address = re.sub(r"[\s<>()|]", lambda found: f"%{ord(found[0]):02X}", cell.href)
+    address = re.sub(r"[\s<>()|]", lambda match: f"%{ord(match[0]):02X}", cell.href)
     return f"[{_md(cell.text)}]({address})"
 
 
-def _md_table(sheet: ReportTable) -> str:
-    if not sheet.rows:
+def _md_table(table: ReportTable) -> str:
+    if not table.rows:
         return ""
-    rules = ["---:" if at in sheet.numeric else "---" for at in range(len(sheet.columns))]
-    rows = [[_md(name) for name in sheet.columns], rules]
-    rows += [[_md_cell(cell) for cell in row.cells] for row in sheet.rows]
+    alignments = ["---:" if position in table.numeric else "---" for position in range(len(table.columns))]
+    rows = [[_md(name) for name in table.columns], alignments]
+    rows += [[_md_cell(cell) for cell in row.cells] for row in table.rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def as_tex(pages: Pages) -> str:
-    """A LaTeX document of booktabs tables, for pdflatex; charts are named, not drawn."""
+    """Write a LaTeX document of booktabs tables, for pdflatex, without the charts."""
     lines = [
         r"\documentclass[a4paper,10pt]{article}",
         r"\usepackage[T1]{fontenc}",
@@ -92,7 +89,7 @@ def as_tex(pages: Pages) -> str:
         r"\begin{document}",
         rf"{{\LARGE {_tex(pages.title)}\par}}",
         _tex(pages.question),
-        rf"\textbf{{{_tex(SIMULATED)}}}" if pages.simulated else "",
+        rf"\textbf{{{_tex(SIMULATED_REPORT)}}}" if pages.simulated else "",
         r"\section*{In short}",
     ]
     for headline, sentences in pages.summary:
@@ -101,37 +98,39 @@ def as_tex(pages: Pages) -> str:
     lines += [_tex(caveat) + r"\par" for caveat in pages.caveats]
     for section in pages.sections:
         lines += [rf"\section*{{{_tex(section.title)}}}", *(_tex(sentence) + r"\par" for sentence in section.words)]
-        for heading, _, sheets in section.blocks:
-            if sheets and heading:
+        for heading, _, tables in section.blocks:
+            if tables and heading:
                 lines.append(rf"\subsection*{{{_tex(heading)}}}")
-            for sheet in sheets:
-                lines += _tex_table(sheet)
+            for table in tables:
+                lines += _tex_table(table)
     return "\n".join(line for line in [*lines, r"\end{document}"] if line) + "\n"
 
 
 def _tex(text: str) -> str:
-    """Text without TeX's own signs; letters that pdflatex does not know become a question mark."""
+    """Escape text for TeX; letters that pdflatex does not know become a question mark."""
     flat = " ".join(text.split())
     return "".join(_TEX.get(sign, sign if ord(sign) < 0x180 else "?") for sign in flat)
 
 
-def _tex_table(sheet: ReportTable) -> list[str]:
-    note = [rf"{{\footnotesize {_tex(sheet.note)}\par}}"] if sheet.note else []
-    if not sheet.rows:
-        return [*([rf"\textbf{{{_tex(sheet.caption)}}}\par"] if sheet.caption else []), *note]
-    sides = [r"\raggedleft" if at in sheet.numeric else r"\raggedright" for at in range(len(sheet.columns))]
-    kinds = "".join(
-        rf">{{{side}\arraybackslash}}p{{{share:.3f}\linewidth}}"
-        for side, share in zip(sides, _shares(sheet), strict=True)
+def _tex_table(table: ReportTable) -> list[str]:
+    note = [rf"{{\footnotesize {_tex(table.note)}\par}}"] if table.note else []
+    if not table.rows:
+        return [*([rf"\textbf{{{_tex(table.caption)}}}\par"] if table.caption else []), *note]
+    alignments = [
+        r"\raggedleft" if position in table.numeric else r"\raggedright" for position in range(len(table.columns))
+    ]
+    columns = "".join(
+        rf">{{{alignment}\arraybackslash}}p{{{share:.3f}\linewidth}}"
+        for alignment, share in zip(alignments, _shares(table), strict=True)
     )
-    head = " & ".join(_tex(name) for name in sheet.columns) + r" \\"
-    rows = [_tex_row(row) for row in sheet.rows]
+    head = " & ".join(_tex(name) for name in table.columns) + r" \\"
+    rows = [_tex_row(row) for row in table.rows]
     # a caption inside the table is never left behind at the foot of a page
-    across = rf"\multicolumn{{{len(sheet.columns)}}}{{@{{}}p{{0.95\linewidth}}}}"
-    caption = rf"{across}{{\normalsize\bfseries {_tex(sheet.caption)}}} \\[2pt]"
-    top = [caption, r"\toprule", head, r"\midrule", r"\endfirsthead"] if sheet.caption else []
+    full_width = rf"\multicolumn{{{len(table.columns)}}}{{@{{}}p{{0.95\linewidth}}}}"
+    caption = rf"{full_width}{{\normalsize\bfseries {_tex(table.caption)}}} \\[2pt]"
+    top = [caption, r"\toprule", head, r"\midrule", r"\endfirsthead"] if table.caption else []
     body = [*top, r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot", *rows]
-    return [r"{\scriptsize", rf"\begin{{longtable}}{{{kinds}}}", *body, r"\end{longtable}}", *note]
+    return [r"{\scriptsize", rf"\begin{{longtable}}{{{columns}}}", *body, r"\end{longtable}}", *note]
 
 
 def _tex_row(row: Row) -> str:
@@ -139,15 +138,20 @@ def _tex_row(row: Row) -> str:
     return " & ".join(rf"\textit{{{cell}}}" if row.muted and cell else cell for cell in cells) + r" \\"
 
 
-def _shares(sheet: ReportTable) -> list[float]:
-    """Share of the line for each column: room for its longest number or word, and of the rest as its texts are long."""
-    texts = [[name, *(row.cells[at].text for row in sheet.rows)] for at, name in enumerate(sheet.columns)]
+def _shares(table: ReportTable) -> list[float]:
+    """Compute each column's share of the line: its longest number or word, and more in proportion to its texts."""
+    texts = [[name, *(row.cells[position].text for row in table.rows)] for position, name in enumerate(table.columns)]
     longest = [max(map(len, column)) for column in texts]
     words = [
-        _LETTER * (longest[at] if at in sheet.numeric else max(len(word) for text in column for word in text.split()))
-        for at, column in enumerate(texts)
+        _LETTER_WIDTH
+        * (
+            longest[position]
+            if position in table.numeric
+            else max(len(word) for text in column for word in text.split())
+        )
+        for position, column in enumerate(texts)
     ]
-    wants = [0 if at in sheet.numeric else min(_MOST, long) for at, long in enumerate(longest)]
-    rest = max(0.0, _ROOM - sum(words)) / max(1, sum(wants))
-    squeezed = min(1.0, _ROOM / sum(words))
-    return [squeezed * word + rest * want for word, want in zip(words, wants, strict=True)]
+    extra = [0 if position in table.numeric else min(_MOST_LETTERS, length) for position, length in enumerate(longest)]
+    rest = max(0.0, _TEXT_SHARE - sum(words)) / max(1, sum(extra))
+    squeezed = min(1.0, _TEXT_SHARE / sum(words))
+    return [squeezed * word + rest * want for word, want in zip(words, extra, strict=True)]

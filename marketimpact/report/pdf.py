@@ -1,13 +1,14 @@
-"""A report as PDF by Typst: no network, no browser, the same bytes every time."""
+"""A report as PDF, typeset by Typst: no network, no browser, the same bytes every time."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from marketimpact.display.formats import SIMULATED_REPORT
 from marketimpact.errors import SpecificationError
 from marketimpact.report.blocks import Cell, ReportTable
-from marketimpact.report.markdown_latex import SIMULATED, Pages
+from marketimpact.report.markdown_latex import Pages
 
 __all__ = ["as_pdf"]
 
@@ -23,83 +24,86 @@ _HEAD = """#set document(title: {title}, date: none)
 
 
 def as_pdf(pages: Pages) -> bytes:
-    """The report as PDF.
+    """Write the report as PDF.
 
     Raises
     ------
     SpecificationError
         Where Typst is not installed.
     """
-    typst = compiler()
+    typst = typst_compiler()
     files: dict[str, bytes] = {}
     files["main.typ"] = _source(pages, files).encode()
     return bytes(typst.compile(files, format="pdf", ignore_system_fonts=True, timestamp=0))
 
 
-def compiler() -> Any:
-    """The package typst, or an error that says how to have it."""
+def typst_compiler() -> Any:
+    """Import the package typst, or raise an error that says how to install it."""
     try:
         import typst  # noqa: PLC0415  # an extra
     except ImportError as error:
         raise SpecificationError(
-            "A report as PDF is set by the package typst, which is not installed: pip install 'marketimpact[pdf]'. "
+            "A report as PDF needs the package typst, which is not installed: pip install 'marketimpact[pdf]'. "
             "Or print the HTML report from a browser."
         ) from error
     return typst
 
 
 def _source(pages: Pages, files: dict[str, bytes]) -> str:
-    """Typst's source; every text is a string literal, so that none is read as code. Charts are put into `files`."""
-    lines = [_HEAD.format(title=_said(pages.title)), f"#text(size: 18pt, weight: 700, {_said(pages.title)})"]
-    lines.append(f"#text({_said(pages.question)})")
+    """Write the source for Typst, with every text as a string literal; charts are added to `files`."""
+    lines = [_HEAD.format(title=_literal(pages.title)), f"#text(size: 18pt, weight: 700, {_literal(pages.title)})"]
+    lines.append(f"#text({_literal(pages.question)})")
     if pages.simulated:
-        lines.append(f"#block(stroke: 1pt, inset: 6pt, text(weight: 700, {_said(SIMULATED)}))")
+        lines.append(f"#block(stroke: 1pt, inset: 6pt, text(weight: 700, {_literal(SIMULATED_REPORT)}))")
     lines.append('#heading("In short")')
     for headline, sentences in pages.summary:
-        lines.append(f"#heading(level: 2, {_said(headline)})")
-        lines.append(f"#list({', '.join(f'text({_said(sentence)})' for sentence in sentences)})")
-    lines += [f"#par(text({_said(caveat)}))" for caveat in pages.caveats]
+        lines.append(f"#heading(level: 2, {_literal(headline)})")
+        lines.append(f"#list({', '.join(f'text({_literal(sentence)})' for sentence in sentences)})")
+    lines += [f"#par(text({_literal(caveat)}))" for caveat in pages.caveats]
     for section in pages.sections:
-        lines.append(f"#heading({_said(section.title)})")
-        lines += [f"#par(text(fill: luma(70), {_said(sentence)}))" for sentence in section.words]
-        for heading, figures, sheets in section.blocks:
-            lines += [f"#heading(level: 2, {_said(heading)})"] if heading else []
-            drawn = []
+        lines.append(f"#heading({_literal(section.title)})")
+        lines += [f"#par(text(fill: luma(70), {_literal(sentence)}))" for sentence in section.words]
+        for heading, figures, tables in section.blocks:
+            lines += [f"#heading(level: 2, {_literal(heading)})"] if heading else []
+            images = []
             for figure in figures:
                 name = f"chart{len(files)}.svg"
                 files[name] = figure.svg.encode()
-                drawn.append(f"image({_said(name)}, alt: {_said(figure.alt)}, width: 100%)")
-            if drawn:
-                across = min(3, len(drawn))
-                lines.append(f"#grid(columns: {across}, gutter: 4pt, {', '.join(drawn)})")
-            for sheet in sheets:
-                lines += _table(sheet)
+                images.append(f"image({_literal(name)}, alt: {_literal(figure.alt)}, width: 100%)")
+            if images:
+                n_columns = min(3, len(images))
+                lines.append(f"#grid(columns: {n_columns}, gutter: 4pt, {', '.join(images)})")
+            for table in tables:
+                lines += _table(table)
     return "\n\n".join(lines)
 
 
-def _said(text: str) -> str:
-    """A text as a literal of Typst's."""
+def _literal(text: str) -> str:
+    """Write a text as a string literal of Typst."""
     return json.dumps("".join(sign if sign.isprintable() else " " for sign in text), ensure_ascii=False)
 
 
 def _cell(cell: Cell) -> str:
-    return f"link({_said(cell.href)}, {_said(cell.text)})" if cell.href else f"text({_said(cell.text)})"
+    return f"link({_literal(cell.href)}, {_literal(cell.text)})" if cell.href else f"text({_literal(cell.text)})"
 
 
-def _table(sheet: ReportTable) -> list[str]:
-    caption = [f"#block(above: 1em, sticky: true, text(weight: 700, {_said(sheet.caption)}))"] if sheet.caption else []
-    note = [f"#text(size: 7.5pt, fill: luma(70), {_said(sheet.note)})"] if sheet.note else []
-    if not sheet.rows:
-        return [*caption, *note]
-    columns = range(len(sheet.columns))
-    longest = [max(len(row.cells[at].text) for row in sheet.rows) for at in columns]
-    # numbers keep their width, texts share the rest as they are long
-    widths = ", ".join(
-        "auto" if at in sheet.numeric or longest[at] <= 12 else f"{min(longest[at], 60)}fr" for at in columns
+def _table(table: ReportTable) -> list[str]:
+    caption = (
+        [f"#block(above: 1em, sticky: true, text(weight: 700, {_literal(table.caption)}))"] if table.caption else []
     )
-    sides = ", ".join("right" if at in sheet.numeric else "left" for at in columns)
-    head = ", ".join(f"text(weight: 700, {_said(name)})" for name in sheet.columns)
+    note = [f"#text(size: 7.5pt, fill: luma(70), {_literal(table.note)})"] if table.note else []
+    if not table.rows:
+        return [*caption, *note]
+    columns = range(len(table.columns))
+    longest = [max(len(row.cells[position].text) for row in table.rows) for position in columns]
+    # numbers keep their width, texts share the rest in proportion to their lengths
+    widths = ", ".join(
+        "auto" if position in table.numeric or longest[position] <= 12 else f"{min(longest[position], 60)}fr"
+        for position in columns
+    )
+    alignments = ", ".join("right" if position in table.numeric else "left" for position in columns)
+    head = ", ".join(f"text(weight: 700, {_literal(name)})" for name in table.columns)
     style = {False: "normal", True: "italic"}
-    cells = ",\n".join(f'text(style: "{style[row.muted]}", {_cell(cell)})' for row in sheet.rows for cell in row.cells)
-    table = f"table(columns: ({widths},), align: ({sides},), table.header({head}),\n{cells})"
-    return [*caption, f"#text(size: 7pt, {table})", *note]
+    cells = ",\n".join(f'text(style: "{style[row.muted]}", {_cell(cell)})' for row in table.rows for cell in row.cells)
+    source = f"table(columns: ({widths},), align: ({alignments},), table.header({head}),\n{cells})"
+    return [*caption, f"#text(size: 7pt, {source})", *note]

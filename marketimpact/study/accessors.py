@@ -11,6 +11,7 @@ import scipy
 
 from marketimpact.core import limits
 from marketimpact.display import charts
+from marketimpact.display.formats import SIMULATED_TABLE
 from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import Alternative, SignificanceTest
@@ -19,7 +20,6 @@ from marketimpact.study.summary import as_lines, headline_window, reasons, title
 
 __all__ = ["Plot", "Show", "as_html"]
 
-SIMULATED = "SIMULATED PRICES: invented returns with known effects; nothing here is about the firms."
 #: Notes on columns, for frames that have them.
 WHAT = {
     "valid": "valid: whether the test keeps its size for these events, given shared days and a raised variance.",
@@ -86,7 +86,7 @@ class Show:
         if unknown := [name for name in columns if name not in frame.columns]:
             raise SpecificationError(f"columns={unknown}: the frame has {', '.join(frame.columns)}.")
         shown = tuple(columns or frame.columns)
-        warning = [SIMULATED] if self._result.market.simulated else []
+        warning = [SIMULATED_TABLE] if self._result.market.simulated else []
         return Table(
             frame,
             title,

@@ -22,7 +22,7 @@ def address(once, h20) -> str:
     def write(folder: Path) -> None:
         result = mi.EventStudy().run(h20.events.with_columns(headline), h20.result.market)
         curve = read_study("h20").curve(h20, mi.SamplePrices())
-        options = {"group": "group", "chronology": h20.chronology, "curve": curve.found, "joint": curve.joint}
+        options = {"group": "group", "chronology": h20.chronology, "curve": curve.curve, "joint": curve.joint}
         report.write_report(result, folder / "report.html", **options)
 
     return (once("browser", write) / "report.html").as_uri()

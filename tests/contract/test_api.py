@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import polars as pl
 import pytest
 
@@ -39,6 +41,16 @@ def test_long_frame_is_keyed_by_event_and_tau(result):
     assert frame.schema["tau"] == pl.Int64
     assert not frame.select("event_id", "tau").is_duplicated().any()
     assert frame.select("event_id", "tau").equals(frame.select("event_id", "tau").sort("event_id", "tau"))
+
+
+def test_a_study_file_is_read_and_run():
+    plan = mi.read_study("h20")
+    assert isinstance(plan.study, mi.EventStudy)
+    assert plan.windows[0] == (0, 1)
+    assert plan.symbols()
+    assert plan.study.event_window[0] <= 0 <= plan.study.event_window[1]
+    assert isinstance(plan.run(mi.SamplePrices()).result, mi.StudyResult)
+    assert mi.__version__ == version("marketimpact")
 
 
 def test_questions(result, tmp_path):

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import marketimpact as mi
 from marketimpact.core import schema
 from tests.conftest import ROOT
 
@@ -35,3 +36,14 @@ def test_a_contract_is_read_when_it_is_first_asked_for():
     assert done.stdout.split() == ["date", "event_id", "symbol", "True"]
     with pytest.raises(AttributeError, match="no attribute 'Evnts'"):
         _ = schema.Evnts  # type: ignore[attr-defined]
+
+
+def test_study_files_and_the_version_are_there_when_asked_for():
+    code = (
+        "import sys, marketimpact as mi\nassert mi.__version__ and 'marketimpact.cli' not in sys.modules\n"
+        "print(mi.read_study('h20').name, mi.read_study is mi.read_study)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["h20", "True"]
+    with pytest.raises(AttributeError, match="no attribute 'read_studies'"):
+        _ = mi.read_studies  # type: ignore[attr-defined]

@@ -93,7 +93,7 @@ def test_power_of_a_design():
     assert none["n_blocks"] == 190
     with pytest.raises(mi.SpecificationError, match="level=5"):
         mi.power(result, 0, 0, level=5)
-    with pytest.raises(mi.SpecificationError, match="no power to speak of"):
+    with pytest.raises(mi.SpecificationError, match="power is undefined"):
         mi.power(result.where(pl.lit(value=False)), 0, 0)
 
 

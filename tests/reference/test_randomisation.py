@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import marketimpact as mi
-from marketimpact.analyses.randomisation import _Places
+from marketimpact.analyses.randomisation import _AdmissibleDates
 
 DAYS = [date(2022, 1, 3) + timedelta(days=i) for i in range(520)]
 STUDY = mi.EventStudy(estimation_window=(-100, -6), event_window=(-2, 2), min_observations=50)
@@ -117,7 +117,7 @@ def test_a_campaign_moves_as_one_and_keeps_clear():
     )
     market = market_of(4)
     result = STUDY.run(events, market)
-    places = _Places.of(result, market, None, (0, 1))
+    places = _AdmissibleDates.of(result, market, None, (0, 1))
     campaign = np.flatnonzero((result.events["campaign_id"] == "C").fill_null(value=False).to_numpy())
     moves = places.moves(campaign)
     day0 = result.estimation.positions.day0[campaign]
@@ -136,7 +136,7 @@ def test_a_campaign_moves_as_one_and_keeps_clear():
 def test_the_same_seed_gives_the_same_answer_and_batches_change_nothing(monkeypatch):
     events, market = events_on([300, 330]), market_of(5)
     one = mi.placebo_dates(STUDY, events, market, draws=60, seed=9)
-    monkeypatch.setattr("marketimpact.analyses.randomisation.BATCH", 100)
+    monkeypatch.setattr("marketimpact.analyses.randomisation.BATCH_EVENTS", 100)
     assert mi.placebo_dates(STUDY, events, market, draws=60, seed=9).equals(one)
     assert not mi.placebo_dates(STUDY, events, market, draws=60, seed=10).equals(one)
 
@@ -146,7 +146,7 @@ def test_nowhere_to_go_and_nobody_to_stand_in():
     everywhere = pl.DataFrame({"date": DAYS})
     with pytest.raises(mi.SpecificationError, match="There is no other date for A0"):
         mi.placebo_dates(STUDY, events, market, avoid=everywhere)
-    with pytest.raises(mi.SpecificationError, match="8 events have no firm like theirs"):
+    with pytest.raises(mi.SpecificationError, match="8 events have no comparable firm"):
         mi.placebo_firms(STUDY, events, market, within=("benchmark",))
     with pytest.raises(mi.SpecificationError, match="no column 'colour'"):
         mi.placebo_firms(STUDY, events, market, within=("colour",))

@@ -1,4 +1,4 @@
-"""What a specification curve varies, checked at the door."""
+"""Choices of a specification curve: models, windows, benchmarks, filters and tests, checked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Windows = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Everything a specification can choose; specifications are all combinations."""
+    """Choices of a specification curve; specifications are all combinations."""
 
     models: Mapping[str, Model]
     estimation_windows: Windows
@@ -32,7 +32,7 @@ class Choices:
 
     @property
     def span(self) -> tuple[int, int]:
-        """Narrowest event window of a study that holds every window asked about."""
+        """Find the narrowest event window that contains all event windows."""
         return min(first for first, _ in self.event_windows), max(last for _, last in self.event_windows)
 
 
@@ -47,56 +47,56 @@ def check_choices(
     filters: Mapping[str, pl.Expr] | None,
     tests: Sequence[str | SignificanceTest] | Literal["all"],
 ) -> Choices:
-    """Choices with a name each, or a SpecificationError that says what is wrong with them."""
-    found = select_tests(tests)
-    _distinct([test.name for test in found], "tests")
+    """Check the choices and give each a name; a SpecificationError says what is wrong with them."""
+    selected = select_tests(tests)
+    _check_distinct([test.name for test in selected], "tests")
     return Choices(
-        models=_models(models),
-        estimation_windows=_windows(estimation_windows, "estimation_windows"),
-        event_windows=_windows(event_windows, "event_windows"),
-        benchmarks=_markets(market, benchmarks),
-        filters=_conditions({"all": pl.lit(value=True)} if filters is None else filters, events),
-        tests=found,
+        models=_check_models(models),
+        estimation_windows=_check_windows(estimation_windows, "estimation_windows"),
+        event_windows=_check_windows(event_windows, "event_windows"),
+        benchmarks=_check_benchmarks(market, benchmarks),
+        filters=_check_filters({"all": pl.lit(value=True)} if filters is None else filters, events),
+        tests=selected,
     )
 
 
-def _models(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
-    given = list(models.values()) if isinstance(models, Mapping) else list(models)
-    for model in given:
+def _check_models(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Model]:
+    values = list(models.values()) if isinstance(models, Mapping) else list(models)
+    for model in values:
         if isinstance(model, type) or not hasattr(model, "design"):
             raise SpecificationError(f"models: {model!r} is not a model value; write mi.MarketModel(), with brackets.")
-    if not given:
+    if not values:
         raise SpecificationError("models is empty: give at least one, such as mi.MarketModel().")
     if isinstance(models, Mapping):
         return dict(models)
-    _distinct([model.name for model in given], "models")
-    return {model.name: model for model in given}
+    _check_distinct([model.name for model in values], "models")
+    return {model.name: model for model in values}
 
 
-def _windows(windows: Sequence[tuple[int, int]], name: str) -> Windows:
+def _check_windows(windows: Sequence[tuple[int, int]], name: str) -> Windows:
     if not len(windows) or isinstance(windows[0], int):
         raise SpecificationError(f"{name}={windows!r}: give a list of windows, such as [(0, 0), (-1, 1)].")
-    found = tuple(check_window(window, name) for window in windows)
-    _distinct([str(window) for window in found], name)
-    return found
+    checked = tuple(check_window(window, name) for window in windows)
+    _check_distinct([str(window) for window in checked], name)
+    return checked
 
 
-def _markets(market: Market, benchmarks: Mapping[str, Market] | None) -> dict[str, Market]:
-    given = dict(benchmarks or {})
-    strangers = [name for name, other in given.items() if not isinstance(other, Market)]
-    if strangers:
+def _check_benchmarks(market: Market, benchmarks: Mapping[str, Market] | None) -> dict[str, Market]:
+    markets = dict(benchmarks or {})
+    unknown = [name for name, other in markets.items() if not isinstance(other, Market)]
+    if unknown:
         raise SpecificationError(
-            f"benchmarks[{strangers[0]!r}] is no Market. A market needs its price source to change benchmark: "
+            f"benchmarks[{unknown[0]!r}] is no Market. A market needs its price source to change benchmark: "
             "give Market.load(securities, prices, benchmark='sector_proxy')."
         )
-    if any(other is market for other in given.values()):
-        return given
-    if "own" in given:
+    if any(other is market for other in markets.values()):
+        return markets
+    if "own" in markets:
         raise SpecificationError("benchmarks: 'own' is the name of the market itself; call the other by another.")
-    return {"own": market} | given
+    return {"own": market} | markets
 
 
-def _conditions(filters: Mapping[str, pl.Expr], events: pl.DataFrame) -> dict[str, pl.Expr]:
+def _check_filters(filters: Mapping[str, pl.Expr], events: pl.DataFrame) -> dict[str, pl.Expr]:
     if not filters:
         raise SpecificationError("filters is empty: leave it out, or give {'all': pl.lit(True)}.")
     for name, condition in filters.items():
@@ -109,7 +109,7 @@ def _conditions(filters: Mapping[str, pl.Expr], events: pl.DataFrame) -> dict[st
     return dict(filters)
 
 
-def _distinct(names: Sequence[str], what: str) -> None:
-    twice = sorted({name for name in names if list(names).count(name) > 1})
-    if twice:
-        raise SpecificationError(f"{what}: {', '.join(twice)} more than once; each choice needs a name of its own.")
+def _check_distinct(names: Sequence[str], what: str) -> None:
+    repeated = sorted({name for name in names if list(names).count(name) > 1})
+    if repeated:
+        raise SpecificationError(f"{what}: {', '.join(repeated)} more than once; each choice needs a name of its own.")

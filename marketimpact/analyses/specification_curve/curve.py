@@ -1,4 +1,4 @@
-"""The specification curve: one question asked in every defensible way, and the curve tested as a whole."""
+"""The specification curve: the mean CAR across all combinations of choices, and its joint test."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from marketimpact.study.result import StudyResult
 __all__ = ["SpecificationCurve", "specification_curve"]
 
 LEVEL = 0.05
-#: What a specification chooses, in the order of the frame and of the chart.
+#: Choices of a specification, in the order of the frame and of the chart.
 CHOICES = ("model", "estimation_window", "event_window", "benchmark", "filter", "test")
 _SCHEMA = {
     "specification": pl.Int64,
@@ -50,15 +50,15 @@ _SCHEMA = {
 
 @dataclass(frozen=True, eq=False)
 class SpecificationCurve:
-    """Every specification, what it found, and whether to believe it.
+    """Every specification with its estimate, its test and whether the test is valid.
 
     Attributes
     ----------
     frame : polars.DataFrame
         One row per specification, sorted by ``estimate``, those that could not be run last: ``specification``
-        (its number in the order asked), ``model, estimation_window, event_window, benchmark, filter, test``,
-        ``estimate`` (CAAR, a fraction), ``se, ci_low, ci_high, mde`` (the band of `StudyResult.caar` and the smallest
-        effect it would find, which belong to the CAAR and not to the test), ``statistic, p_value`` (of the test),
+        (its number in the order run), ``model, estimation_window, event_window, benchmark, filter, test``,
+        ``estimate`` (CAAR, a fraction), ``se, ci_low, ci_high, mde`` (the band of `StudyResult.caar` and the minimum
+        detectable effect, which belong to the CAAR and not to the test), ``statistic, p_value`` (of the test),
         ``z`` (the p-value as a standard normal score with the sign of what the test estimates), ``valid`` (whether
         the test holds for these events),
         ``n_events``, ``reason`` (why not valid, or why not run; empty otherwise) and ``note``.
@@ -72,7 +72,7 @@ class SpecificationCurve:
     results_: tuple[StudyResult | None, ...] = field(repr=False)
 
     def summary(self) -> pl.DataFrame:
-        """The curve in two rows, for all specifications that ran and for those whose test holds.
+        """Summarise the curve in two rows: all specifications that ran, and those with a valid test.
 
         Returns
         -------
@@ -99,10 +99,10 @@ class SpecificationCurve:
         )
 
     def reasons(self) -> pl.DataFrame:
-        """Why specifications failed or their test does not hold: ``status, test, reason, n, share``.
+        """Count why specifications failed or their test is not valid: ``status, test, reason, n, share``.
 
-        `status` is *failed* (there is no estimate), *silent* (the test could not speak) or *not valid* (there is a
-        p-value, not to be relied on). Numbers in reasons stand as ``#``, so that alike reasons are counted together.
+        `status` is *failed* (there is no estimate), *silent* (the test is undefined) or *not valid* (the p-value is
+        unreliable). Numbers in reasons are replaced by ``#``, so that similar reasons are counted together.
         """
         status = (
             pl.when(pl.col("estimate").is_null())
@@ -129,59 +129,61 @@ class SpecificationCurve:
 
         Every chain of announcements (those whose windows share days) is moved to random other days of the stretch
         that all estimation windows share, all securities of an announcement together, away from other announcements
-        to the same securities where there is room, and the same in every specification. See
+        to the same securities where possible, and the same in every specification. See
         docs/procedures/specification_curve.md for when this fails.
 
         Parameters
         ----------
         draws : int
-            Placebo curves. With a single chain there are only as many as it has places.
+            Placebo curves. With a single chain there are only as many as it has positions.
         seed : int
-            Of numpy's generator.
+            Seed of numpy's generator.
 
         Raises
         ------
         SpecificationError
-            When nothing ran, or estimation windows share too short a stretch.
+            When nothing ran, or the estimation windows have too few sessions in common.
         """
         if draws < 1 or seed < 0:
             raise SpecificationError(f"draws={draws}, seed={seed}: draw at least one curve, with a seed of 0 or more.")
-        held = [result is not None and result.events.height > 0 for result in self.results_]
+        has_events = [result is not None and result.events.height > 0 for result in self.results_]
         results = [result for result in self.results_ if result is not None and result.events.height]
         if not results:
             raise SpecificationError("No specification could be run, so there is no curve to test; see .reasons().")
         plan, ordered = self.plan_, self.frame.sort("specification")
-        movable = ~ordered["test"].is_in([test.name for test in plan.tests if test.refits]).to_numpy()
-        ran = ordered["statistic"].is_not_null().to_numpy()
-        used = ran & movable
+        can_move = ~ordered["test"].is_in([test.name for test in plan.tests if test.refits]).to_numpy()
+        has_statistic = ordered["statistic"].is_not_null().to_numpy()
+        used = has_statistic & can_move
         if not used.any():
-            raise SpecificationError("Every test that ran asks the market for the returns again; add another.")
+            raise SpecificationError(
+                "Every test that ran needs returns of the market again, which placebo days do not have; add another."
+            )
         days = np.unique(np.concatenate([market.days for market in plan.benchmarks.values()]))
         shifts = draw_shifts([result.estimation for result in results], results[0].market, days, draws, seed)
         curves = joint.placebo_curves(results, plan.filters, plan.event_windows, plan.tests, shifts)
-        rows = used[np.repeat(held, ordered.height // len(held))]
+        rows = used[np.repeat(has_events, ordered.height // len(has_events))]
         estimate, z = (curve.reshape(len(curve), -1)[:, rows] for curve in curves)
         observed = ordered.filter(pl.Series(used)).select("estimate", "z").to_numpy()
-        left_out = int((ran & ~movable).sum())
+        left_out = int((has_statistic & ~can_move).sum())
         return joint.compare(observed[:, 0], observed[:, 1], estimate, z, shifts, seed=seed, left_out=left_out)
 
     def plot(self) -> Any:
-        """Altair chart: the sorted curve, and beneath it which choices each specification made."""
+        """Draw the sorted curve, and beneath it the choices of each specification, as an Altair chart."""
         title = f"{self.frame.height:,} specifications of the mean cumulative abnormal return"
         return curvechart.specification_curve(self.frame, CHOICES, title=title, simulated=self._simulated)
 
     def __repr__(self) -> str:
-        """The curve in a few lines."""
+        """Describe the curve in a few lines."""
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        shown = Table(
+        html = Table(
             self.summary(), "The curve", notes=("Significant: p < 5%, with the sign of the estimate.",)
         )._repr_html_()
         reasons = self.reasons()
         if reasons.height:
-            shown += Table(reasons, "Without a number, or without a test that holds")._repr_html_()
-        return lines_to_html(self._lines()) + shown
+            html += Table(reasons, "Without an estimate, or without a valid test")._repr_html_()
+        return lines_to_html(self._lines()) + html
 
     @property
     def _simulated(self) -> bool:
@@ -199,8 +201,8 @@ class SpecificationCurve:
                 f"{row['highest']:+.2%}; significant at 5%: {row['significant_positive']:.0%} above zero, "
                 f"{row['significant_negative']:.0%} below"
             )
-        told = self.reasons().group_by("status", maintain_order=True).agg(pl.col("n").sum())
-        lines += [f"  {status}: {n:,}; see .reasons()" for status, n in told.iter_rows()]
+        statuses = self.reasons().group_by("status", maintain_order=True).agg(pl.col("n").sum())
+        lines += [f"  {status}: {n:,}; see .reasons()" for status, n in statuses.iter_rows()]
         return lines
 
 
@@ -220,7 +222,7 @@ def specification_curve(
 ) -> SpecificationCurve:
     """Run every combination of models, windows, benchmarks, filters and tests.
 
-    One study is estimated per model, estimation window and benchmark; windows, filters and tests are asked of it.
+    One study is estimated per model, estimation window and benchmark, and used for all windows, filters and tests.
 
     Parameters
     ----------
@@ -241,7 +243,7 @@ def specification_curve(
         Conditions on the columns of `events`, such as ``{"all": pl.lit(True), "no confounders":
         ~pl.col("is_confounder")}``. All events by default.
     tests : sequence of str or SignificanceTest, or "all"
-        As for `StudyResult.test`; by default one that holds whether events share days and variances rise or not.
+        As for `StudyResult.test`; by default one that is valid under shared days and event-induced variance.
     min_observations, missing
         As for `EventStudy`.
     level : float
@@ -256,8 +258,8 @@ def specification_curve(
     DataError
         For a broken events frame.
     SpecificationError
-        For nothing to vary, two choices of one name, a filter that asks for a column events do not have, or an unknown
-        test. A combination that cannot be run raises nothing: it is a row with its reason.
+        For nothing to vary, two choices of one name, a filter on a column that events do not have, or an unknown test.
+        A combination that cannot be run raises nothing: it is a row with its reason.
 
     Examples
     --------
@@ -288,63 +290,72 @@ def specification_curve(
     )
     if not 0 < level < 1:
         raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
-    options = {"min_observations": min_observations, "missing": missing}
+
+    rows, results = _run_all(plan, events, {"min_observations": min_observations, "missing": missing}, level)
+    frame = pl.DataFrame(rows, schema=_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
+    ordered = frame.sort("estimate", "specification", nulls_last=True)
+    return SpecificationCurve(ordered, level, plan_=plan, results_=tuple(results))
+
+
+def _run_all(
+    plan: Choices, events: pl.DataFrame, options: Mapping[str, Any], level: float
+) -> tuple[list[tuple[Any, ...]], list[StudyResult | None]]:
+    """Run one study per benchmark, model and estimation window; give the rows of the frame, and the results."""
     rows: list[tuple[Any, ...]] = []
     results: list[StudyResult | None] = []
     studies = list(product(plan.benchmarks, plan.models, plan.estimation_windows))
     with progress_bar(None, "Studies", len(studies), patience=PATIENCE) as done:
         for benchmark, model, window in studies:
             specification = {"model": plan.models[model], "estimation_window": window, "event_window": plan.span}
-            result, why = _run(specification | options, events, plan.benchmarks[benchmark])
+            result, why = _run_study({**specification, **options}, events, plan.benchmarks[benchmark])
             results.append(result)
-            for event_window, name, answer in _answers(plan, result, why, level):
-                rows.append((len(rows), model, str(list(window)), str(list(event_window)), benchmark, name, *answer))
+            for event_window, name, columns in _rows_of_study(plan, result, why, level):
+                rows.append((len(rows), model, str(list(window)), str(list(event_window)), benchmark, name, *columns))
             done()
-    frame = pl.DataFrame(rows, schema=_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
-    return SpecificationCurve(
-        frame.sort("estimate", "specification", nulls_last=True), level, plan_=plan, results_=tuple(results)
-    )
+    return rows, results
 
 
-def _run(specification: dict[str, Any], events: pl.DataFrame, market: Market) -> tuple[StudyResult | None, str]:
-    """The study, or why there is none."""
+def _run_study(specification: dict[str, Any], events: pl.DataFrame, market: Market) -> tuple[StudyResult | None, str]:
+    """Run one study; give its result, or why there is none."""
     try:
         return EventStudy(**specification).run(events, market, progress=False), ""
     except SpecificationError as error:
         return None, str(error)
 
 
-def _answers(
+def _rows_of_study(
     plan: Choices, result: StudyResult | None, why: str, level: float
 ) -> Iterator[tuple[tuple[int, int], str, tuple[Any, ...]]]:
-    """Window, name of the filter and the rest of the row: filters outside, windows in between, tests inside."""
+    """Give window, filter name and the rest of each row: filters outside, windows in between, tests inside."""
     for name, condition in plan.filters.items():
         part = None if result is None else result.where(condition)
         for window in plan.event_windows:
-            answers = _silent(plan, why) if part is None else _tested(plan, part, window, level)
-            for answer in answers:
-                yield window, name, answer
+            rows = _rows_without_result(plan, why) if part is None else _rows_of_tests(plan, part, window, level)
+            for columns in rows:
+                yield window, name, columns
 
 
-def _silent(plan: Choices, why: str) -> list[tuple[Any, ...]]:
-    """Rows of specifications without a number."""
+def _rows_without_result(plan: Choices, why: str) -> list[tuple[Any, ...]]:
+    """Make the rows of specifications without an estimate."""
     return [(test.name, *[None] * 8, False, 0, why, why) for test in plan.tests]
 
 
-def _tested(plan: Choices, part: StudyResult, window: tuple[int, int], level: float) -> list[tuple[Any, ...]]:
+def _rows_of_tests(plan: Choices, part: StudyResult, window: tuple[int, int], level: float) -> list[tuple[Any, ...]]:
     sample = part.sample(*window)
     if not sample.n:
-        found = "no usable event meets the filter" if not part.events.height else "no event has a return in this window"
-        return _silent(plan, found)
+        reason = (
+            "no usable event meets the filter" if not part.events.height else "no event has a return in this window"
+        )
+        return _rows_without_result(plan, reason)
     caar = float(sample.car.mean())
     se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
     quantile = quantile_of(df, level)
     band = (caar, se, caar - quantile * se, caar + quantile * se, float(minimum_detectable_effect(se, df)))
-    return [(judged.test.name, *band, *_found(judged, caar)) for judged in run_tests(plan.tests, sample)]
+    return [(judged.test.name, *band, *_test_columns(judged, caar)) for judged in run_tests(plan.tests, sample)]
 
 
-def _found(verdict: JudgedOutcome, caar: float) -> tuple[Any, ...]:
-    outcome = verdict.outcome
+def _test_columns(judged: JudgedOutcome, caar: float) -> tuple[Any, ...]:
+    outcome = judged.outcome
     sign = caar if np.isnan(outcome.estimate) else outcome.estimate
     z = float(joint.signed_z(np.asarray(outcome.p_value), np.asarray(sign)))
-    return outcome.statistic, outcome.p_value, z, verdict.valid, verdict.n_events, verdict.why_not, verdict.note
+    return outcome.statistic, outcome.p_value, z, judged.valid, judged.n_events, judged.why_not, judged.note

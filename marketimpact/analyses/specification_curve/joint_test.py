@@ -1,4 +1,4 @@
-"""Joint placebo test of many specifications at once: the whole curve against chance."""
+"""Joint test of a specification curve against curves on placebo days."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NULL = (
     "days that all its estimation windows hold, independently of the other chains."
 )
 LEVEL = 0.05
-#: Draws this close to what was observed are ties.
+#: Draws this close to the observed value count as ties.
 ROUNDING = 1e-12
 
 
@@ -44,12 +44,12 @@ class JointTest:
     draws, seed : int
         Placebo curves, and what they were drawn with.
     n_specifications, left_out : int
-        Specifications compared, and those that ran but could not be moved, since their test asks the market for the
-        returns again.
+        Specifications compared, and those that ran but could not be moved, since their test needs the returns of the
+        market again.
     n_chains : int
         Groups of announcements that were moved independently of each other.
     notes : tuple of str
-        What a reader should know.
+        Caveats for the reader.
     median, share, mean_z : (D,) arrays
         The statistics of every placebo curve.
     """
@@ -67,7 +67,7 @@ class JointTest:
     mean_z: Floats = field(repr=False)
 
     def __repr__(self) -> str:
-        """Three p-values and what they rest on."""
+        """Show the three statistics with their p-values, and the caveats."""
         lines = [
             f"JointTest: {self.n_specifications} specifications, {self.draws} placebo curves (seed {self.seed}), "
             f"{self.n_chains} chain{'s' if self.n_chains != 1 else ''} of announcements"
@@ -81,7 +81,7 @@ class JointTest:
 
 
 def signed_z(p: Floats, sign: Floats) -> Floats:
-    """Two-sided p-values as standard normal scores with a sign; NaN where there is none."""
+    """Convert two-sided p-values to standard normal scores with a sign; NaN where there is none."""
     return np.asarray(np.sign(sign) * -scipy.special.ndtri(np.clip(p, 1e-300, 1.0) / 2.0))
 
 
@@ -92,25 +92,26 @@ def placebo_curves(
     tests: Sequence[SignificanceTest],
     shifts: PlaceboDays,
 ) -> tuple[Floats, Floats]:
-    """Estimate and signed z of every specification in every draw.
+    """Compute the estimate and signed z of every specification in every draw.
 
     Returns
     -------
     estimate, z : (D, R, F, W, T) arrays
-        By result, filter, window and test; NaN where a specification has no events, where a test cannot speak, and
-        for tests that ask the market for the returns again.
+        By result, filter, window and test; NaN where a specification has no events, where a test is undefined, and
+        for tests that need the returns of the market again.
     """
     shape = (len(shifts.day0), len(results), len(filters), len(windows), len(tests))
     estimate, z = np.full(shape, np.nan), np.full(shape, np.nan)
     with progress_bar(None, "Placebo curves", len(results) * len(filters) * len(windows), patience=PATIENCE) as done:
-        for number, result in enumerate(results):
-            moved = placebo_residuals(result.estimation, shifts, windows)
-            for place, predicate in enumerate(filters.values()):
+        for result_index, result in enumerate(results):
+            residuals = placebo_residuals(result.estimation, shifts, windows)
+            for filter_index, predicate in enumerate(filters.values()):
                 rows = result.rows_where(predicate)
                 part = result.where(predicate)
-                for step, window in enumerate(windows):
-                    caar, score = _placebo_specification(part, rows, window, tests, moved)
-                    estimate[:, number, place, step], z[:, number, place, step] = caar[:, None], score
+                for window_index, window in enumerate(windows):
+                    caar, score = _placebo_specification(part, rows, window, tests, residuals)
+                    position = (slice(None), result_index, filter_index, window_index)
+                    estimate[position], z[position] = caar[:, None], score
                     done()
     return estimate, z
 
@@ -120,25 +121,27 @@ def _placebo_specification(
     rows: np.ndarray,
     window: tuple[int, int],
     tests: Sequence[SignificanceTest],
-    moved: PlaceboResiduals,
+    residuals: PlaceboResiduals,
 ) -> tuple[Floats, Floats]:
-    """CAAR (D,) and signed z (D, T) of one filter and window in every draw."""
-    draws = len(moved.column)
+    """Compute the CAAR (D,) and signed z (D, T) of one filter and window in every draw."""
+    draws = len(residuals.column)
     caar, z = np.full(draws, np.nan), np.full((draws, len(tests)), np.nan)
-    sample, held = part.sample(*window), rows[part.rows_with_car(*window)]
+    sample, with_car = part.sample(*window), rows[part.rows_with_car(*window)]
     if not sample.n:
         return caar, z
-    pool = held if part.estimation.settings.strict else rows
+    pool_rows = with_car if part.estimation.settings.strict else rows
     for draw in range(draws):
-        car = moved.scar(draw, window, held) * sample.se
+        car = residuals.scar(draw, window, with_car) * sample.se
         caar[draw] = car.mean()
-        ar = moved.event_ar(draw, held)
-        placebo = sample.with_abnormal_returns(car, ar, ar if len(pool) == len(held) else moved.event_ar(draw, pool))
+        ar = residuals.event_ar(draw, with_car)
+        placebo = sample.with_abnormal_returns(
+            car, ar, ar if len(pool_rows) == len(with_car) else residuals.event_ar(draw, pool_rows)
+        )
         for column, test in enumerate(tests):
             if not test.refits:
-                found = test.run(placebo)
-                sign = caar[draw] if np.isnan(found.estimate) else found.estimate
-                z[draw, column] = signed_z(np.asarray(found.p_value), np.asarray(sign))
+                outcome = test.run(placebo)
+                sign = caar[draw] if np.isnan(outcome.estimate) else outcome.estimate
+                z[draw, column] = signed_z(np.asarray(outcome.p_value), np.asarray(sign))
     return caar, z
 
 
@@ -152,7 +155,7 @@ def compare(
     seed: int,
     left_out: int,
 ) -> JointTest:
-    """Three statistics of the observed curve, (K,), against those of the placebo curves, (D, K)."""
+    """Compare three statistics of the observed curve, (K,), with those of the placebo curves, (D, K)."""
     median, share, mean_z = _statistics(estimate[None, :], z[None, :])
     drawn = _statistics(placebo_estimate, placebo_z)
     rows = []
@@ -180,13 +183,13 @@ def compare(
 
 
 def _tail(drawn: Floats, observed: float, sign: float) -> float:
-    """Share of draws at least as high (sign 1) or low (-1) as what was observed, which is counted too."""
+    """Compute the share of draws at least as high (sign 1) or low (-1) as the observed value, which counts too."""
     extreme = int((sign * (drawn - observed) >= -ROUNDING).sum())
     return (1 + extreme) / (1 + len(drawn))
 
 
 def _statistics(estimate: Floats, z: Floats) -> tuple[Floats, Floats, Floats]:
-    """Median estimate, share significant with its sign, and mean z of each row; (D, K) in, (D,) out."""
+    """Compute the median estimate, share significant with its sign, and mean z of each row; (D, K) in, (D,) out."""
     median = np.median(np.nan_to_num(estimate), axis=1)
     z = np.nan_to_num(z)
     critical = -scipy.special.ndtri(LEVEL / 2.0)
@@ -198,13 +201,13 @@ def _notes(shifts: PlaceboDays, draws: int, left_out: int) -> tuple[str, ...]:
     notes = [f"the smallest possible p is {1 / (1 + draws):.3f}"]
     if shifts.n_chains == 1:
         notes.append("one chain of announcements: a common effect cannot be told from a common shock of its days")
-    if shifts.touched > 0:
+    if shifts.overlapping > 0:
         notes.append(
-            f"{shifts.touched:.1%} of placebo windows meet another announcement to the same security, "
+            f"{shifts.overlapping:.1%} of placebo windows meet another announcement to the same security, "
             "which makes the test cautious where those had effects"
         )
-    if shifts.scattered > 0:
-        notes.append(f"{shifts.scattered:.1%} of events had no returns where their chain went and were moved alone")
+    if shifts.moved_alone > 0:
+        notes.append(f"{shifts.moved_alone:.1%} of events had no returns where their chain went and were moved alone")
     if left_out:
         notes.append(f"{left_out} specifications left out: their tests ask the market for the returns again")
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""Placebo positions of day 0: announcements moved to other days of their estimation windows."""
+"""Placebo days: announcements moved to random other days of their estimation windows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from marketimpact.market.market import Market
 from marketimpact.models import forecast
 from marketimpact.study.event_groups import exchanges, securities_of
 
-__all__ = ["MIN_POSITIONS", "PlaceboDays", "PlaceboResiduals", "draw_shifts", "placebo_residuals", "widened"]
+__all__ = [
+    "MIN_POSITIONS",
+    "PlaceboDays",
+    "PlaceboResiduals",
+    "draw_shifts",
+    "placebo_residuals",
+    "with_forecast_variance",
+]
 
 
 #: Fewer placebo positions than this cannot give a p-value of 5%.
@@ -35,27 +42,27 @@ class PlaceboDays:
         N events, sorted.
     day0 : (D, N) array
         Dates as days since 1970-01-01.
-    stretch : tuple of int
+    common_window : tuple of int
         First and last session that all estimation windows share; placebo windows lie inside.
     n_chains : int
         Groups of announcements that moved together, since their windows share days.
     n_positions : (C,) array
         Positions each chain could be moved to.
-    touched : float
-        Share of placed events whose placebo window meets the event window of another announcement to the
+    overlapping : float
+        Share of moved events whose placebo window overlaps the event window of another announcement to the
         same security.
-    scattered : float
-        Share of placed events that were moved by themselves, since they had no returns where their
+    moved_alone : float
+        Share of moved events that were moved by themselves, since they had no returns where their
         announcement was moved to.
     """
 
     event_ids: pl.Series
     day0: Ints
-    stretch: tuple[int, int]
+    common_window: tuple[int, int]
     n_chains: int
     n_positions: Ints
-    touched: float
-    scattered: float
+    overlapping: float
+    moved_alone: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class _CommonWindow:
     events: pl.DataFrame
     #: Number of day 0 among the sessions of the exchange, (N,).
     session: Ints
-    #: Dates of the event window, (N, L), and of the stretch, (N, S).
+    #: Dates of the event window, (N, L), and of the common window, (N, S).
     window_dates: Ints
     dates: Ints
     #: Whether there is a residual, (N, S).
@@ -76,7 +83,7 @@ class _CommonWindow:
 
 
 def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draws: int, seed: int) -> PlaceboDays:
-    """Move every chain of announcements to random days of the stretch that all estimation windows share.
+    """Move every chain of announcements to random days of the common window that all estimation windows share.
 
     Parameters
     ----------
@@ -95,49 +102,49 @@ def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draw
     SpecificationError
         When a chain has fewer than `MIN_POSITIONS` positions.
     """
-    stretch = _common_stretch(estimates)
-    chain = _chains(stretch, market)
-    target, column = _targets(stretch, days)
-    start = column + stretch.event[0]
-    length = stretch.event[1] - stretch.event[0] + 1
-    inside = (start >= 0) & (start + length <= stretch.dates.shape[1])
-    touched = _touched(stretch, column)
-    returns = _returns(stretch, start, length)
+    common = _common_window(estimates)
+    chain = _chains(common, market)
+    dates, column = _shifted_dates(common, days)
+    start = column + common.event[0]
+    length = common.event[1] - common.event[0] + 1
+    inside = (start >= 0) & (start + length <= common.dates.shape[1])
+    overlaps_other = _meets_other_event(common, column)
+    returns = _return_counts(common, start, length)
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(chain == number) for number in range(int(chain.max()) + 1)]
-    positions = [_positions(stretch, inside[rows], touched[rows]) for rows in members]
-    drawn = _draw(rng, positions, draws)
-    picked = np.empty((len(drawn[0]), len(chain)), dtype=np.int64)
-    for rows, steps in zip(members, drawn, strict=True):
-        picked[:, rows] = steps[:, None]
-    scattered = _scatter(picked, inside, returns, length, rng)
+    positions = [_admissible_shifts(common, inside[rows], overlaps_other[rows]) for rows in members]
+    draws_of_chains = _draw_positions(rng, positions, draws)
+    shifts = np.empty((len(draws_of_chains[0]), len(chain)), dtype=np.int64)
+    for rows, steps in zip(members, draws_of_chains, strict=True):
+        shifts[:, rows] = steps[:, None]
+    moved_alone = _move_alone(shifts, inside, returns, length, rng)
     row = np.arange(len(chain))
     return PlaceboDays(
-        event_ids=stretch.events["event_id"],
-        day0=target[row, picked],
-        stretch=(stretch.first, stretch.last),
+        event_ids=common.events["event_id"],
+        day0=dates[row, shifts],
+        common_window=(common.first, common.last),
         n_chains=len(members),
-        n_positions=np.array([len(found) for found in positions]),
-        touched=float(touched[row, picked].mean()),
-        scattered=scattered,
+        n_positions=np.array([len(choices) for choices in positions]),
+        overlapping=float(overlaps_other[row, shifts].mean()),
+        moved_alone=moved_alone,
     )
 
 
-def _draw(rng: np.random.Generator, positions: Sequence[Ints], draws: int) -> list[Ints]:
-    """Draws of each chain's position; a single chain takes each position once."""
+def _draw_positions(rng: np.random.Generator, positions: Sequence[Ints], draws: int) -> list[Ints]:
+    """Draw each chain's position in every draw; a single chain takes each position once."""
     if len(positions) == 1:
         return [rng.permutation(positions[0])[:draws]]
-    return [rng.choice(found, draws) for found in positions]
+    return [rng.choice(choices, draws) for choices in positions]
 
 
-def _common_stretch(estimates: Sequence[Estimates]) -> _CommonWindow:
+def _common_window(estimates: Sequence[Estimates]) -> _CommonWindow:
     first = max(values.settings.estimation[0] for values in estimates)
     last = min(values.settings.estimation[1] for values in estimates)
     event = estimates[0].settings.event
     if last - first + 1 < MIN_POSITIONS + event[1] - event[0]:
         raise SpecificationError(
             f"The estimation windows share the sessions {first} to {last} only, which leaves fewer than "
-            f"{MIN_POSITIONS} places for a placebo window as wide as {event}. Leave out the estimation window "
+            f"{MIN_POSITIONS} positions for a placebo window as wide as {event}. Leave out the estimation window "
             "that shares least with the others, or the widest event window."
         )
     frames, session, window_dates, dates, present = [], [], [], [], []
@@ -166,76 +173,78 @@ def _common_stretch(estimates: Sequence[Estimates]) -> _CommonWindow:
     )
 
 
-def _chains(stretch: _CommonWindow, market: Market) -> Ints:
-    """Chain of each event: those of one announcement, and of announcements whose windows share days."""
-    column = "announcement_id" if "announcement_id" in stretch.events.columns else "date"
-    cluster = stretch.events[column].rank("dense").to_numpy().astype(np.int64)
-    shared = overlap_of(stretch.window_dates, *exchanges(securities_of(stretch.events, market), market))
+def _chains(common: _CommonWindow, market: Market) -> Ints:
+    """Assign each event to a chain: events of one announcement, and of announcements whose windows share days."""
+    column = "announcement_id" if "announcement_id" in common.events.columns else "date"
+    cluster = common.events[column].rank("dense").to_numpy().astype(np.int64)
+    shared = overlap_of(common.window_dates, *exchanges(securities_of(common.events, market), market))
     order = np.argsort(cluster, kind="stable")
     next_to = np.flatnonzero(np.diff(cluster[order]) == 0)
     one = np.concatenate([shared.one, order[next_to]])
     return connected_groups(len(cluster), one, np.concatenate([shared.other, order[next_to + 1]]))[1]
 
 
-def _targets(stretch: _CommonWindow, days: Ints) -> tuple[Ints, Ints]:
-    """Day 0 moved back by k = 0, 1, ... open days: the date (N, K), and its column in the stretch (N, K).
+def _shifted_dates(common: _CommonWindow, days: Ints) -> tuple[Ints, Ints]:
+    """Move day 0 back by k = 0, 1, ... open days; give the dates (N, K) and their columns in the common window (N, K).
 
     A date on which the exchange was shut becomes its next session.
     """
-    day0 = stretch.events["date"].to_physical().to_numpy().astype(np.int64)
-    place = np.searchsorted(days, day0)
-    begin = np.where(stretch.dates[:, 0] != NO_DAY, stretch.dates[:, 0], day0)
-    steps = int((place - np.searchsorted(days, begin)).max()) + 1
-    target = days[np.maximum(place[:, None] - np.arange(steps)[None, :], 0)]
-    column = np.stack([np.searchsorted(row, dates) for row, dates in zip(stretch.dates, target, strict=True)])
+    day0 = common.events["date"].to_physical().to_numpy().astype(np.int64)
+    position = np.searchsorted(days, day0)
+    first_day = np.where(common.dates[:, 0] != NO_DAY, common.dates[:, 0], day0)
+    steps = int((position - np.searchsorted(days, first_day)).max()) + 1
+    target = days[np.maximum(position[:, None] - np.arange(steps)[None, :], 0)]
+    column = np.stack([np.searchsorted(row, dates) for row, dates in zip(common.dates, target, strict=True)])
     return target, column
 
 
-def _touched(stretch: _CommonWindow, column: Ints) -> Bools:
-    """Whether a placebo window meets the event window of any event of the same security, (N, K)."""
-    session = stretch.session[:, None] + stretch.first + column
-    width = stretch.event[1] - stretch.event[0]
-    symbol = stretch.events["symbol"].rank("dense").to_numpy()
-    found = np.zeros(session.shape, dtype=bool)
+def _meets_other_event(common: _CommonWindow, column: Ints) -> Bools:
+    """Check whether a placebo window overlaps the event window of any event of the same security, (N, K)."""
+    session = common.session[:, None] + common.first + column
+    width = common.event[1] - common.event[0]
+    symbol = common.events["symbol"].rank("dense").to_numpy()
+    overlaps = np.zeros(session.shape, dtype=bool)
     for number in np.unique(symbol):
         rows = np.flatnonzero(symbol == number)
-        for other in stretch.session[rows]:
-            found[rows] |= np.abs(session[rows] - other) <= width
-    return found
+        for other in common.session[rows]:
+            overlaps[rows] |= np.abs(session[rows] - other) <= width
+    return overlaps
 
 
-def _returns(stretch: _CommonWindow, start: Ints, length: int) -> Ints:
-    """Days with a residual in each placebo window, (N, K)."""
-    _, counts = block_sums(np.where(stretch.present, 1.0, np.nan), length)
+def _return_counts(common: _CommonWindow, start: Ints, length: int) -> Ints:
+    """Count the days with a residual in each placebo window, (N, K)."""
+    _, counts = block_sums(np.where(common.present, 1.0, np.nan), length)
     row = np.arange(len(start))[:, None]
     return np.asarray(counts[row, np.clip(start, 0, counts.shape[1] - 1)], dtype=np.int64)
 
 
-def _positions(stretch: _CommonWindow, inside: Bools, touched: Bools) -> Ints:
-    """Steps a chain can be moved by: the clean ones, or the least touched where those are too few."""
+def _admissible_shifts(common: _CommonWindow, inside: Bools, overlaps_other: Bools) -> Ints:
+    """List the shifts of a chain: those without overlaps, or with the fewest where these are too few."""
     possible = np.flatnonzero(inside.all(axis=0))
     if len(possible) < MIN_POSITIONS:
         raise SpecificationError(
-            f"A chain of announcements has {len(possible)} places for a placebo window as wide as {stretch.event} "
-            f"between the sessions {stretch.first} and {stretch.last} that all estimation windows share; it "
+            f"A chain of announcements has {len(possible)} positions for a placebo window as wide as {common.event} "
+            f"between the sessions {common.first} and {common.last} that all estimation windows share; it "
             f"needs {MIN_POSITIONS}. Use longer estimation windows, or narrower event windows."
         )
-    share = touched[:, possible].mean(axis=0)
+    share = overlaps_other[:, possible].mean(axis=0)
     limit = np.sort(share)[MIN_POSITIONS - 1]
     return np.asarray(possible[share <= limit])
 
 
-def _scatter(picked: Ints, inside: Bools, returns: Ints, length: int, rng: np.random.Generator) -> float:
-    """Give events without returns at their chain's place one of their own places, in place; their share."""
-    enough = inside & (2 * returns >= length)
-    none = np.flatnonzero(~enough.any(axis=1))
-    enough[none] = inside[none] & (returns[none] == returns[none].max(axis=1, keepdims=True))
-    row = np.arange(picked.shape[1])
-    lost = ~enough[row, picked]
-    for event in np.flatnonzero(lost.any(axis=0)):
-        draws = np.flatnonzero(lost[:, event])
-        picked[draws, event] = rng.choice(np.flatnonzero(enough[event]), len(draws))
-    return float(lost.mean())
+def _move_alone(shifts: Ints, inside: Bools, returns: Ints, length: int, rng: np.random.Generator) -> float:
+    """Move events without returns at their chain's position by themselves, in place; give their share."""
+    has_returns = inside & (2 * returns >= length)
+    without_any = np.flatnonzero(~has_returns.any(axis=1))
+    has_returns[without_any] = inside[without_any] & (
+        returns[without_any] == returns[without_any].max(axis=1, keepdims=True)
+    )
+    row = np.arange(shifts.shape[1])
+    without_returns = ~has_returns[row, shifts]
+    for event in np.flatnonzero(without_returns.any(axis=0)):
+        draws = np.flatnonzero(without_returns[:, event])
+        shifts[draws, event] = rng.choice(np.flatnonzero(has_returns[event]), len(draws))
+    return float(without_returns.mean())
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,14 +268,14 @@ class PlaceboResiduals:
     sums: dict[tuple[int, int], Floats]
 
     def scar(self, draw: int, window: tuple[int, int], rows: Ints) -> Floats:
-        """Standardised sum over a placebo window, (n,), for some events; 0 for one without any return there."""
+        """Look up the standardised sum over a placebo window, (n,), for some events; 0 without any return there."""
         return np.asarray(self.sums[window][rows, self.column[draw, rows] + window[0]])
 
     def event_ar(self, draw: int, rows: Ints) -> Floats:
-        """Abnormal returns around the placebo day 0, as if in the event window, (n, W)."""
+        """Scale abnormal returns around the placebo day 0 to those of the event window, (n, W)."""
         taus = np.arange(self.event[0], self.event[1] + 1)
-        drawn = self.residual[rows[:, None], self.column[draw, rows][:, None] + taus]
-        return np.asarray(drawn * self.event_se[rows])
+        residuals = self.residual[rows[:, None], self.column[draw, rows][:, None] + taus]
+        return np.asarray(residuals * self.event_se[rows])
 
 
 def placebo_residuals(
@@ -276,8 +285,9 @@ def placebo_residuals(
 
     A residual varies less than an abnormal return outside the estimation window: a sum of n of them has the
     variance ``sigma^2 (n - |z|^2)``, z the sum of their forecast loadings, where outside it is ``sigma^2 (n +
-    |z|^2)``. So sums are divided by their own standard error; whoever wants a CAR multiplies by its own. The
-    stretch has a mean of its own, about which placebo sums vary less than a sum from outside does; see `widened`.
+    |z|^2)``. So sums are divided by their own standard error; multiplied by that of an event's CAR they are CARs. The
+    common window has a mean of its own, about which placebo sums vary less than a sum from outside does;
+    see `with_forecast_variance`.
     """
     first, last = estimates.settings.estimation
     width = last - first + 1
@@ -285,18 +295,18 @@ def placebo_residuals(
     residuals = estimates.residuals[:, :width]
     _, loading = forecast(estimates.fit, x[:, :width])
     loading = np.where(np.isnan(residuals)[:, :, None], 0.0, loading)
-    inside = slice(shifts.stretch[0] - first, shifts.stretch[1] - first + 1)
+    inside = slice(shifts.common_window[0] - first, shifts.common_window[1] - first + 1)
 
     def standardised(length: int) -> Floats:
-        values = _standardised(residuals, loading, estimates.fit.sigma, length)
-        return widened(
+        values = _standardised_sums(residuals, loading, estimates.fit.sigma, length)
+        return with_forecast_variance(
             values, inside, (~np.isnan(residuals[:, inside])).sum(axis=1), estimates.fit.mean_leverage, length
         )
 
     sums = {window: standardised(window[1] - window[0] + 1) for window in windows}
-    at = shifts.event_ids.to_frame().with_row_index("_at")
+    order = shifts.event_ids.to_frame().with_row_index("_at")
     rows = estimates.events.select("event_id").join(
-        at, on="event_id", how="left", validate="1:1", maintain_order="left"
+        order, on="event_id", how="left", validate="1:1", maintain_order="left"
     )
     day0 = shifts.day0[:, rows["_at"].to_numpy().astype(np.int64)]
     dates = estimates.estimation_dates[:, :width]
@@ -306,15 +316,15 @@ def placebo_residuals(
     return PlaceboResiduals(column, standardised(1), event, estimates.se, sums)
 
 
-def widened(sums: Floats, inside: slice, n_days: Ints, base: Floats, length: int) -> Floats:
-    """Standardised block sums spread about their mean as far as a sum from outside the stretch would be.
+def with_forecast_variance(sums: Floats, inside: slice, n_days: Ints, base: Floats, length: int) -> Floats:
+    """Scale standardised block sums about their mean to the variance of a sum outside the estimation window.
 
     Parameters
     ----------
     sums : (N, B) array
         Of `length` days each, with variance one.
     inside : slice
-        Days of the stretch.
+        Days of the common window.
     n_days : (N,) array
         S, those with a return.
     base : (N,) array
@@ -324,8 +334,8 @@ def widened(sums: Floats, inside: slice, n_days: Ints, base: Floats, length: int
 
     Notes
     -----
-    The mean of the sums over the stretch has about the variance ``c = L (1/S - base)``. The sums vary about it with
-    ``1 - c``, one from outside with ``1 + c``.
+    The mean of the sums over the common window has about the variance ``c = L (1/S - base)``. The sums vary about
+    it with ``1 - c``, one from outside with ``1 + c``.
     """
     blocks = sums[:, inside.start : max(inside.stop - length + 1, inside.start + 1)]
     mean = blocks.mean(axis=1, keepdims=True)
@@ -333,12 +343,12 @@ def widened(sums: Floats, inside: slice, n_days: Ints, base: Floats, length: int
     return np.asarray(mean + (sums - mean) * np.sqrt((1.0 + c) / (1.0 - c))[:, None])
 
 
-def _standardised(residuals: Floats, loading: Floats, sigma: Floats, length: int) -> Floats:
-    """Sum of every block over its standard error within the estimation window, (N, B); 0 without returns."""
+def _standardised_sums(residuals: Floats, loading: Floats, sigma: Floats, length: int) -> Floats:
+    """Divide the sum of every block by its standard error in the estimation window, (N, B); 0 without returns."""
     total, count = block_sums(residuals, length)
     leverage = np.zeros(total.shape)
     for column in range(loading.shape[2]):
         leverage += block_sums(loading[:, :, column], length)[0] ** 2
     variance = count - leverage
-    spoke = variance > ROUNDING * np.maximum(count, 1.0)
-    return np.where(spoke, total / (sigma[:, None] * np.sqrt(np.where(spoke, variance, 1.0))), 0.0)
+    has_variance = variance > ROUNDING * np.maximum(count, 1.0)
+    return np.where(has_variance, total / (sigma[:, None] * np.sqrt(np.where(has_variance, variance, 1.0))), 0.0)

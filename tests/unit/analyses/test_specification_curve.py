@@ -9,7 +9,12 @@ from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from marketimpact.analyses.specification_curve.joint_test import compare
-from marketimpact.analyses.specification_curve.placebo_days import PlaceboDays, draw_shifts, placebo_residuals, widened
+from marketimpact.analyses.specification_curve.placebo_days import (
+    PlaceboDays,
+    draw_shifts,
+    placebo_residuals,
+    with_forecast_variance,
+)
 from marketimpact.display import charts
 from marketimpact.display import curve_chart as curvechart
 from tests.conftest import golden
@@ -246,7 +251,7 @@ def test_events_of_one_date_move_together_and_stay_inside_every_estimation_windo
         rows = np.flatnonzero((result.events["date"] == day).to_numpy())
         moved = shifts.day0[:, rows]
         together = (moved == moved[:, :1]).mean()
-        assert together == 1.0 if not shifts.scattered else together > 0.9
+        assert together == 1.0 if not shifts.moved_alone else together > 0.9
         sessions = values.estimation_dates[rows[0]]
         first, last = sessions[200 - 120 + 1], sessions[200 - 21 - 1]  # one session of room on either side
         assert moved.min() >= first
@@ -287,7 +292,7 @@ def test_placebo_sums_spread_as_far_as_a_sum_from_outside(length):
     days = rng.normal(size=(4000, 80))
     sums = np.lib.stride_tricks.sliding_window_view(days, length, axis=1).sum(axis=2) / length**0.5
     outside = rng.normal(size=4000)
-    wide = widened(sums, slice(0, 80), np.full(4000, 80), np.zeros(4000), length)
+    wide = with_forecast_variance(sums, slice(0, 80), np.full(4000, 80), np.zeros(4000), length)
     mean = sums.mean(axis=1)
     assert wide.mean(axis=1) == pytest.approx(mean)
     assert wide.var(axis=1).mean() == pytest.approx((outside - mean).var(), rel=0.06)
@@ -314,5 +319,5 @@ def test_no_common_stretch_no_joint_test(golden_market):
     failed = ask(golden_market, models=[mi.FactorModel(("oil",))], event_windows=[(0, 0)])
     with pytest.raises(mi.SpecificationError, match="No specification could be run"):
         failed.joint_test()
-    with pytest.raises(mi.SpecificationError, match="asks the market"):
+    with pytest.raises(mi.SpecificationError, match="needs returns of the market again"):
         ask(golden_market, estimation_windows=[(-200, -11)], tests=["portfolio_regression"]).joint_test()

@@ -215,7 +215,8 @@ def test_a_store_that_is_not_there_is_a_slip_and_none_is_made(tmp_path, words):
     done = marketimpact("store", *words, "--store", "st ore", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         1,
-        "error: There is no price store at st ore. marketimpact fetch makes one; --store names another folder.\n",
+        "error: There is no price store at st ore. Make one with marketimpact fetch, or name another folder "
+        "with --store.\n",
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -258,7 +259,7 @@ def test_a_folder_that_cannot_be_written_is_one_message(tmp_path):
     done = marketimpact("run", "small.toml", "--out", "out", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: out cannot be written (")
-    assert "Choose another with --out." in done.stderr
+    assert "Choose another folder with --out." in done.stderr
 
 
 def test_a_study_file_names_repairs(tmp_path):

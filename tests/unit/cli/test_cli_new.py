@@ -13,7 +13,7 @@ import pytest
 from typer.completion import get_completion_script
 
 import marketimpact as mi
-from marketimpact.cli.printing import rows
+from marketimpact.cli.printing import json_rows
 from marketimpact.cli.studies import TEMPLATE
 from marketimpact.cli.study_file import read_study
 from marketimpact.cli.study_file_schema import StudyText, study_schema
@@ -194,7 +194,7 @@ def test_list_as_json_has_the_rows_of_the_csv(what):
 
 def test_json_is_strict_where_numbers_are_not():
     frame = pl.DataFrame({"x": [1.5, math.nan, math.inf, None], "s": ["a", "b", "a", "b"]})
-    assert rows(frame) == [{"x": 1.5, "s": "a"}, *({"x": None, "s": s} for s in "bab")]
+    assert json_rows(frame) == [{"x": 1.5, "s": "a"}, *({"x": None, "s": s} for s in "bab")]
 
 
 def test_align_and_check_as_json(tmp_path):

@@ -65,7 +65,7 @@ def curve(plan, answer):
 
 
 def test_every_combination_is_a_row_and_only_the_events_asked_for_are_in_it(curve):
-    frame = curve.found.frame
+    frame = curve.curve.frame
     assert frame.height == 2 * 1 * 2 * 1 * 3 * 2
     ran = frame.drop_nulls("estimate")
     assert set(ran["model"]) == {"market_model"}  # the sample has no factors
@@ -76,7 +76,7 @@ def test_every_combination_is_a_row_and_only_the_events_asked_for_are_in_it(curv
 def test_a_row_is_what_a_study_of_the_same_events_says(curve, answer):
     events = answer.events.filter(pl.col("symbol").is_in(DESIGNERS) & (pl.col("symbol") != "688256.SS"))
     alone = mi.EventStudy(event_window=(-1, 1)).run(events, answer.result.market)
-    row = curve.found.frame.filter(
+    row = curve.curve.frame.filter(
         pl.col("estimate").is_not_null(), filter="without Cambricon", event_window="[0, 1]", test="bmp_kp"
     ).row(0, named=True)
     assert row["estimate"] == pytest.approx(alone.car(0, 1)["car"].mean(), rel=1e-12)
@@ -89,7 +89,7 @@ def test_another_benchmark_is_another_market(tmp_path):
     plan = read_study(written(tmp_path, text))
     assert {"000300.SS", "588200.SS", "SOXX"} <= set(plan.symbols())
     found = plan.curve(plan.run(mi.SamplePrices()), mi.SamplePrices())
-    medians = found.found.frame.drop_nulls("estimate").group_by("benchmark").agg(pl.col("estimate").median())
+    medians = found.curve.frame.drop_nulls("estimate").group_by("benchmark").agg(pl.col("estimate").median())
     assert sorted(medians["benchmark"]) == ["benchmark", "sector proxy"]
     assert medians["estimate"].n_unique() == 2
     assert found.joint is None
@@ -159,30 +159,30 @@ def test_a_curve_without_room_for_placebo_days_stays_and_says_so(tmp_path):
     with pytest.warns(mi.MarketImpactWarning, match="not tested as a whole"):
         found = plan.curve(plan.run(mi.SamplePrices()), mi.SamplePrices())
     assert found.joint is None
-    assert found.found.frame["estimate"].count() > 0
+    assert found.curve.frame["estimate"].count() > 0
 
 
 @pytest.fixture(scope="module")
 def texts(answer, curve, tmp_path_factory):
     folder = tmp_path_factory.mktemp("told")
-    told = report.story(answer.result, group="group", curve=curve.found, joint=curve.joint)
+    told = report.report_content(answer.result, group="group", curve=curve.curve, joint=curve.joint)
     paths = report.write_reports(told, [folder / f"r.{kind}" for kind in ("html", "md", "tex")])
-    return {path.suffix: path.read_text(encoding="utf-8") for path in paths}, report.tables_of(told)
+    return {path.suffix: path.read_text(encoding="utf-8") for path in paths}, report.report_tables(told)
 
 
 def test_the_words_say_what_a_plain_count_says(texts, curve):
-    ran = [row for row in curve.found.frame.iter_rows(named=True) if row["estimate"] is not None]
+    ran = [row for row in curve.curve.frame.iter_rows(named=True) if row["estimate"] is not None]
     held = [row for row in ran if row["valid"]]
     found = [row for row in held if row["p_value"] < 0.05]
     sizes = sorted(row["estimate"] for row in ran)
     low, middle, high = (f"{x:+.2%}".replace("-", "−") for x in (sizes[0], median(sizes), sizes[-1]))
     text = texts[0][".md"]
-    assert 0 < len(held) < len(ran) < curve.found.frame.height
+    assert 0 < len(held) < len(ran) < curve.curve.frame.height
     assert f"The CAAR lies between {low} and {high}, with a median of {middle}" in text
     assert f"above zero in {sum(size > 0 for size in sizes)} of {len(sizes)}." in text
-    assert text.count(f"{len(found)} of {len(held)} whose test holds can be told from zero at 5%") == 2
-    assert f"{curve.found.frame.height - len(ran)} could not be run" in text
-    assert f"Asked in {len(ran)} ways" in text
+    assert text.count(f"{len(found)} of {len(held)} with a valid test are significant at 5%") == 2
+    assert f"{curve.curve.frame.height - len(ran)} could not be run" in text
+    assert f"Across {len(ran)} specifications" in text
     for name, observed, _, _, _, p in curve.joint.frame.iter_rows():
         size = {"mean z": f"{observed:.2f}", "share significant": f"{observed:.2%}"}.get(name, f"{observed:+.2%}")
         shown = "0.00%" if size == "+0.00%" else size.replace("-", "−")
@@ -194,7 +194,7 @@ def test_every_format_and_the_tables_carry_the_curve(texts, curve):
     assert all(TITLE in page for page in pages.values())
     assert all("without Cambricon" in page for page in pages.values())
     assert "could not be run" in pages[".tex"]
-    assert tables["specifications"].equals(curve.found.frame)
+    assert tables["specifications"].equals(curve.curve.frame)
     assert tables["specifications_joint"].equals(curve.joint.frame)
     for kind in ("csv", "parquet"):
         assert f'download="specifications.{kind}"' in pages[".html"]
@@ -216,7 +216,7 @@ def test_specifications_that_repeat_another_are_counted(answer, tmp_path):
 
 
 def test_without_a_joint_test_nothing_is_said_about_rarity(answer, curve, tmp_path):
-    path = mi.write_report(answer.result, tmp_path / "r.md", curve=curve.found)
+    path = mi.write_report(answer.result, tmp_path / "r.md", curve=curve.curve)
     text = path.read_text(encoding="utf-8")
     assert "not compared with placebo days" in text
     assert "against placebo days" not in text
@@ -236,4 +236,4 @@ def test_the_template_asks_for_a_curve_and_runs_it(tmp_path):
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert pl.read_parquet(tmp_path / told["tables"]["specifications"]).height == 3 * 2 * 3 * 2
-    assert study_curve.DRAWS == 499
+    assert study_curve.DEFAULT_DRAWS == 499

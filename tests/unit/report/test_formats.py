@@ -30,7 +30,7 @@ def written(result, tmp_path_factory):
     pytest.importorskip("typst", reason="needs typst: pip install 'marketimpact[pdf]'")
     folder = tmp_path_factory.mktemp("formats")
     paths = [folder / f"report.{kind}" for kind in ("html", "md", "tex", "pdf")]
-    told = report.story(result, group="group")
+    told = report.report_content(result, group="group")
     return dict(zip(("html", "md", "tex", "pdf"), report.write_reports(told, paths), strict=True))
 
 

@@ -15,9 +15,9 @@ import pytest
 
 import marketimpact as mi
 from marketimpact import report
-from marketimpact.cli.printing import flat
 from marketimpact.display import charts
 from marketimpact.report import html as page
+from marketimpact.report.downloads import flatten_for_csv
 from marketimpact.sources.protocol import price_table
 
 HOSTILE = [
@@ -133,7 +133,7 @@ def test_hostile_names_add_no_element_and_no_attribute(pages):
     assert hostile.comments == plain.comments == []
     tags = {tag for tag, _ in hostile.elements}
     assert not tags & {"iframe", "img", "object", "embed", "form", "base", "foreignobject"}
-    ours = {charts.runtime(), page.LIVE}
+    ours = {charts.vega_script(), page.LIVE_CHARTS}
     assert [text for text in hostile.scripts if text not in ours and not json.loads(text)["$schema"]] == []
     assert not [name for name, _ in hostile.attributes if name.startswith("on")]
 
@@ -187,7 +187,7 @@ def test_a_notebook_shows_names_as_text():
 
 def test_a_spreadsheet_computes_nothing_from_a_csv():
     texts = ["=1+1", "@SUM(A1)", "-2+3", "+1", "\t=1", "\r=1", '=HYPERLINK("http://x.example")', "plain", "^GSPC", None]
-    frame = flat(pl.DataFrame({"headline": texts, "car": [-0.1] * 10, "targets": [["=A1", "B"]] * 10}))
+    frame = flatten_for_csv(pl.DataFrame({"headline": texts, "car": [-0.1] * 10, "targets": [["=A1", "B"]] * 10}))
     assert frame["headline"].to_list() == [*("'" + text for text in texts[:7]), "plain", "^GSPC", None]
     assert frame["car"].to_list() == [-0.1] * 10
     assert set(frame["targets"]) == {"'=A1;B"}
