@@ -12,10 +12,10 @@ import polars as pl
 
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.sources.files.price_rows import none_of_them, refuse_unreadable, typed
-from marketimpact.sources.files.ticker_symbols import ashare_symbol, index_or_share
-from marketimpact.sources.files.vendor_formats import AKSHARE, normal, recognise
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table, within
+from marketimpact.sources.files.price_rows import no_symbols_error, parse_rows, require_readable
+from marketimpact.sources.files.ticker_symbols import ashare_symbol, is_index_or_share
+from marketimpact.sources.files.vendor_formats import AKSHARE, normalise_name, require_format
+from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table, within
 
 __all__ = ["AksharePrices"]
 
@@ -26,7 +26,7 @@ ADJUSTMENTS = {
     "hfq": "Backward-adjusted (hfq): the first prices are those traded, volume times price is not turnover.",
     "none": "Not adjusted: returns of ex-dividend and split days are those of the quoted price.",
 }
-BY_DIFFERENCES = (
+ADJUSTED_BY_DIFFERENCES = (
     "Eastmoney adjusts by adding and subtracting dividends, not by factors: the further from the anchor, the "
     "more its returns differ from those of a holder."
 )
@@ -118,8 +118,8 @@ class AksharePrices:
         SourceError
             If no symbol has a row on the dates asked for.
         """
-        asked = asked_symbols(symbols)
-        asked_range(first, last)
+        asked = check_symbols(symbols)
+        check_range(first, last)
         source = repr(self)
         pieces, notes = [], dict.fromkeys([ADJUSTMENTS[self.adjust]])
         for code, frame in self.frames.items():
@@ -129,8 +129,8 @@ class AksharePrices:
         every = pl.concat(pieces, how="diagonal")
         ours = every.filter(pl.col("symbol").is_in(asked))
         if ours.is_empty():
-            raise none_of_them(every["symbol"].to_list(), asked, source)
-        refuse_unreadable(ours, source)
+            raise no_symbols_error(every["symbol"].to_list(), asked, source)
+        require_readable(ours, source)
         self._refuse_below_zero(ours)
         chosen = within(ours, first, last)
         if empty := sorted(set(ours["symbol"]) - set(chosen["symbol"])):
@@ -147,20 +147,24 @@ class AksharePrices:
         if codes is None and not key:
             raise DataError(f"{what} has no column of codes ({', '.join(CODES)}). Give {{'600519': frame}}.")
         bars = frame.drop(name for name in CODES if name in frame.columns)
-        dialect = recognise(bars.columns, what)
+        dialect = require_format(bars.columns, what)
         written = pl.Series("symbol", [key] * frame.height, dtype=pl.String) if codes is None else frame[codes]
         symbols, notes = _symbols(written, key, what)
-        renamed = {name: dialect.columns[normal(name)] for name in bars.columns if normal(name) in dialect.columns}
-        rows = typed(bars.select(list(renamed)).rename(renamed).with_columns(symbols), what)
+        renamed = {
+            name: dialect.columns[normalise_name(name)]
+            for name in bars.columns
+            if normalise_name(name) in dialect.columns
+        }
+        rows = parse_rows(bars.select(list(renamed)).rename(renamed).with_columns(symbols), what)
         if "volume" not in rows.columns:
             return rows, notes
         unit = self.volume_unit or ("lots" if dialect is AKSHARE else "shares")
         size = LOT if unit == "lots" else 1.0
         if self.adjust == "none":
-            _refuse_unit(rows, bars, size, what)
+            _check_volume_unit(rows, bars, size, what)
         told = f"Volume is taken to be in lots, and multiplied by {LOT:g}." if unit == "lots" else ""
         if dialect is AKSHARE and self.adjust != "none":
-            notes.append(BY_DIFFERENCES)
+            notes.append(ADJUSTED_BY_DIFFERENCES)
         return rows.with_columns(pl.col("volume") * size), [*notes, *([told] if told else [])]
 
     def _refuse_below_zero(self, ours: pl.DataFrame) -> None:
@@ -213,12 +217,12 @@ def _symbols(written: pl.Series, key: str, what: str) -> tuple[pl.Series, list[s
         )
     if key and len(set(known.values()) | {ashare_symbol(key)}) > 1:
         raise DataError(f"{what} holds rows of other codes: {listed(codes)}. Give each its own frame.")
-    shares = [code for code in codes if index_or_share(code)]
+    shares = [code for code in codes if is_index_or_share(code)]
     note = f"Taken for shares in Shenzhen, not for indices of Shanghai (sh000...): {listed(shares)}."
     return written.replace_strict(known, return_dtype=pl.String).alias("symbol"), [note] if shares else []
 
 
-def _refuse_unit(rows: pl.DataFrame, bars: pl.DataFrame, size: float, what: str) -> None:
+def _check_volume_unit(rows: pl.DataFrame, bars: pl.DataFrame, size: float, what: str) -> None:
     """Turnover over (volume times close) is the size of the unit, more or less."""
     money = next((name for name in ("成交额", "amount") if name in bars.columns), None)
     if money is None or not bars[money].dtype.is_numeric():

@@ -12,17 +12,24 @@ import polars as pl
 
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SourceError, SpecificationError
-from marketimpact.sources.database_drivers import cause, errors, fetched, of_sqlalchemy, placeholders, quoted
+from marketimpact.sources.database_drivers import (
+    driver_errors,
+    fetch_frame,
+    first_line,
+    is_sqlalchemy,
+    placeholders,
+    quote_name,
+)
 from marketimpact.sources.files.price_rows import (
     NUMBERS,
-    adjusted,
-    demand_columns,
-    none_of_them,
-    refuse_unreadable,
-    typed,
-    unadjusted_notes,
+    adjustment_notes,
+    no_symbols_error,
+    parse_rows,
+    require_columns,
+    require_readable,
+    use_adjusted_close,
 )
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table, within
+from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table, within
 
 __all__ = ["DatabasePrices"]
 
@@ -77,7 +84,7 @@ class DatabasePrices:
         for name, value in (("table", self.table), ("query", self.query)):
             if value is not None and (not isinstance(value, str) or not value.strip() or "\0" in value):
                 raise SpecificationError(f"{name}={value!r} is no text that a database knows a {name} by.")
-        if not hasattr(self.connection, "cursor") and not of_sqlalchemy(self.connection):
+        if not hasattr(self.connection, "cursor") and not is_sqlalchemy(self.connection):
             kind = type(self.connection).__name__
             raise SpecificationError(
                 f"connection is of type {kind}, which is no open connection. Give one, such as duckdb.connect(...), "
@@ -113,21 +120,21 @@ class DatabasePrices:
             If there is no row of the symbols on the dates asked for; `retryable` where the database failed
             after it had shown the table.
         """
-        asked = asked_symbols(symbols)
-        asked_range(first, last)
+        asked = check_symbols(symbols)
+        check_range(first, last)
         source = repr(self)
         raw = self._queried() if self.query else self._selected(asked, first, last)
         if raw.is_empty():
             raise self._nothing(asked)
-        rows = typed(raw, source).with_columns(raw.select(name for name in LISTING if name in raw.columns))
+        rows = parse_rows(raw, source).with_columns(raw.select(name for name in LISTING if name in raw.columns))
         ours = rows.filter(pl.col("symbol").is_in(asked))
         if ours.is_empty():
-            raise none_of_them(rows["symbol"].drop_nulls().to_list(), asked, source)
-        refuse_unreadable(ours, source)
+            raise no_symbols_error(rows["symbol"].drop_nulls().to_list(), asked, source)
+        require_readable(ours, source)
         chosen = within(ours, first, last)
         listings = _listings(chosen, source)
-        prices = adjusted(chosen).drop("unreadable", *LISTING, strict=False)
-        return price_table(prices, asked=asked, source=source, notes=unadjusted_notes(chosen), listings=listings)
+        prices = use_adjusted_close(chosen).drop("unreadable", *LISTING, strict=False)
+        return price_table(prices, asked=asked, source=source, notes=adjustment_notes(chosen), listings=listings)
 
     def _nothing(self, asked: Sequence[str]) -> SourceError:
         advice = "Check how they are spelt there." if self.table else "The query gives no row."
@@ -136,36 +143,36 @@ class DatabasePrices:
 
     def _queried(self) -> pl.DataFrame:
         try:
-            return fetched(self.connection, str(self.query))
-        except errors(self.connection) as error:
-            raise DataError(f"The database refused the query: {cause(error)}.") from error
+            return fetch_frame(self.connection, str(self.query))
+        except driver_errors(self.connection) as error:
+            raise DataError(f"The database refused the query: {first_line(error)}.") from error
 
     def _selected(self, asked: Sequence[str], first: date | None, last: date | None) -> pl.DataFrame:
         """The rows of a table, asked for some symbols at a time."""
         source = repr(self)
-        table = ".".join(quoted(self.connection, part) for part in str(self.table).split("."))
-        day = quoted(self.connection, "date")
+        table = ".".join(quote_name(self.connection, part) for part in str(self.table).split("."))
+        day = quote_name(self.connection, "date")
         try:
-            shown = fetched(self.connection, f"SELECT * FROM {table} WHERE 1 = 0")
-            demand_columns(shown, source)
-            earliest = fetched(self.connection, f"SELECT MIN({day}) AS earliest FROM {table}").item()
-        except errors(self.connection) as error:
-            raise DataError(f"{source}: the database does not show that table ({cause(error)}).") from error
+            shown = fetch_frame(self.connection, f"SELECT * FROM {table} WHERE 1 = 0")
+            require_columns(shown, source)
+            earliest = fetch_frame(self.connection, f"SELECT MIN({day}) AS earliest FROM {table}").item()
+        except driver_errors(self.connection) as error:
+            raise DataError(f"{source}: the database does not show that table ({first_line(error)}).") from error
         names = [name for name in KNOWN if name in shown.columns]
-        columns = ", ".join(quoted(self.connection, name) for name in names)
+        columns = ", ".join(quote_name(self.connection, name) for name in names)
         bounds = _bounds(earliest, first, last)
         pieces = []
         for start in range(0, len(asked), BATCH):
             some = asked[start : start + BATCH]
             values = [*some, *(value for _, value in bounds)]
             marks = placeholders(self.connection, len(values))
-            where = [f"{quoted(self.connection, 'symbol')} IN ({', '.join(marks[: len(some)])})"]
+            where = [f"{quote_name(self.connection, 'symbol')} IN ({', '.join(marks[: len(some)])})"]
             where += [f"{day} {sign} {mark}" for (sign, _), mark in zip(bounds, marks[len(some) :], strict=True)]
             statement = f"SELECT {columns} FROM {table} WHERE {' AND '.join(where)}"
             try:
-                pieces.append(fetched(self.connection, statement, values))
-            except errors(self.connection) as error:
-                message = f"{source}: the database failed ({cause(error)})."
+                pieces.append(fetch_frame(self.connection, statement, values))
+            except driver_errors(self.connection) as error:
+                message = f"{source}: the database failed ({first_line(error)})."
                 raise SourceError(message, source=source, symbols=asked, retryable=True) from error
         return pl.concat(pieces, how="vertical_relaxed")
 

@@ -16,17 +16,17 @@ from typing import Any
 
 import polars as pl
 
-__all__ = ["cause", "errors", "fetched", "of_sqlalchemy", "placeholders", "quoted"]
+__all__ = ["driver_errors", "fetch_frame", "first_line", "is_sqlalchemy", "placeholders", "quote_name"]
 
 
-def of_sqlalchemy(connection: Any) -> bool:
+def is_sqlalchemy(connection: Any) -> bool:
     """Whether this is an engine or a connection of SQLAlchemy."""
     return hasattr(connection, "dialect") and hasattr(connection, "execution_options")
 
 
-def quoted(connection: Any, name: str) -> str:
+def quote_name(connection: Any, name: str) -> str:
     """A name that the database takes for a name, whatever is in it."""
-    if of_sqlalchemy(connection):
+    if is_sqlalchemy(connection):
         return str(connection.dialect.identifier_preparer.quote_identifier(name))
     return '"' + name.replace('"', '""') + '"'
 
@@ -38,12 +38,12 @@ def placeholders(connection: Any, count: int) -> list[str]:
     return [marks.get(style, "?").format(at, at + 1) for at in range(count)]
 
 
-def fetched(connection: Any, statement: str, values: Sequence[object] = ()) -> pl.DataFrame:
+def fetch_frame(connection: Any, statement: str, values: Sequence[object] = ()) -> pl.DataFrame:
     """What a statement gives, as a frame; a column that mixes text with other values is text."""
     bound: Any = tuple(values)
     if values and _style(connection) in ("named", "pyformat"):
         bound = {f"p{at}": value for at, value in enumerate(values)}
-    if of_sqlalchemy(connection):
+    if is_sqlalchemy(connection):
         opened = connection.connect() if hasattr(connection, "connect") else nullcontext(connection)
         with opened as ready:
             result = ready.exec_driver_sql(statement, bound) if values else ready.exec_driver_sql(statement)
@@ -58,14 +58,14 @@ def fetched(connection: Any, statement: str, values: Sequence[object] = ()) -> p
         cursor.close()
 
 
-def errors(connection: Any) -> tuple[type[Exception], ...]:
+def driver_errors(connection: Any) -> tuple[type[Exception], ...]:
     """What the driver raises."""
-    home = sys.modules.get("sqlalchemy.exc") if of_sqlalchemy(connection) else _driver(connection)
+    home = sys.modules.get("sqlalchemy.exc") if is_sqlalchemy(connection) else _driver(connection)
     found = [getattr(home, name, None) for name in ("SQLAlchemyError", "Error")]
     return tuple(each for each in found if isinstance(each, type) and issubclass(each, Exception))
 
 
-def cause(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The first line of a driver's message; later ones repeat the statement and its values."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
@@ -78,7 +78,7 @@ def _driver(connection: Any) -> ModuleType | None:
 
 
 def _style(connection: Any) -> str:
-    home = connection.dialect if of_sqlalchemy(connection) else _driver(connection)
+    home = connection.dialect if is_sqlalchemy(connection) else _driver(connection)
     return str(getattr(home, "paramstyle", "qmark"))
 
 

@@ -17,8 +17,8 @@ from marketimpact.errors import SourceError, SpecificationError
 __all__ = [
     "PriceSource",
     "PriceTable",
-    "asked_range",
-    "asked_symbols",
+    "check_range",
+    "check_symbols",
     "price_table",
     "within",
 ]
@@ -83,7 +83,7 @@ class PriceSource(Protocol):
         ...
 
 
-def asked_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
+def check_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
     """The symbols asked for, each once, in the order asked.
 
     Raises
@@ -109,7 +109,7 @@ def asked_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def asked_range(first: date | None, last: date | None) -> None:
+def check_range(first: date | None, last: date | None) -> None:
     """Refuse bounds that are no dates or enclose nothing."""
     for name, bound in (("first", first), ("last", last)):
         if bound is not None and (not isinstance(bound, date) or isinstance(bound, datetime)):

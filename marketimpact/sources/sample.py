@@ -11,7 +11,7 @@ import polars as pl
 from marketimpact.core.resources import resource
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SourceError
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table, within
+from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table, within
 
 __all__ = ["SamplePrices"]
 
@@ -57,8 +57,8 @@ class SamplePrices:
         SourceError
             If the sample has none of the symbols, or nothing between the bounds.
         """
-        asked = asked_symbols(symbols)
-        asked_range(first, last)
+        asked = check_symbols(symbols)
+        check_range(first, last)
         prices, truth = _embedded("prices.parquet"), _embedded("truth.parquet")
         if absent := [name for name in TRUTH_COLUMNS if name not in truth.columns]:
             raise DataError(f"The embedded truth.parquet lacks {listed(absent)}. Reinstall marketimpact.")

@@ -12,13 +12,18 @@ import polars as pl
 
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.sources.files.price_rows import adjusted, none_of_them, refuse_unreadable, unadjusted_notes
-from marketimpact.sources.files.vendor_csv import PriceFile, opened, rows_of
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table, within
+from marketimpact.sources.files.price_rows import (
+    adjustment_notes,
+    no_symbols_error,
+    require_readable,
+    use_adjusted_close,
+)
+from marketimpact.sources.files.vendor_csv import PriceFile, inspect_file, read_rows
+from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table, within
 
 __all__ = ["FolderPrices"]
 
-ENDINGS = (".csv", ".txt")
+SUFFIXES = (".csv", ".txt")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -82,21 +87,21 @@ class FolderPrices:
         SourceError
             If no symbol asked for has a file, or a row on the dates asked for.
         """
-        asked = asked_symbols(symbols)
-        asked_range(first, last)
-        files = [opened(path) for path in _paths(Path(self.path).expanduser())]
+        asked = check_symbols(symbols)
+        check_range(first, last)
+        files = [inspect_file(path) for path in _paths(Path(self.path).expanduser())]
         if len(files) == 1 and files[0].problem:
             raise files[0].problem
-        chosen = _one_each(files, asked)
+        chosen = _files_by_symbol(files, asked)
         if not chosen:
-            raise none_of_them([name for file in files for name in file.symbols], asked, repr(self))
+            raise no_symbols_error([name for file in files for name in file.symbols], asked, repr(self))
         pieces: list[pl.DataFrame] = []
         notes: dict[str, list[str]] = {}
         for file, mine in chosen:
-            rows, said = rows_of(file, mine)
-            refuse_unreadable(rows, file.path.name)
-            pieces.append(adjusted(rows).drop("unreadable"))
-            for note in (*said, *unadjusted_notes(rows)):
+            rows, said = read_rows(file, mine)
+            require_readable(rows, file.path.name)
+            pieces.append(use_adjusted_close(rows).drop("unreadable"))
+            for note in (*said, *adjustment_notes(rows)):
                 notes.setdefault(note, []).extend(mine)
         every = pl.concat(pieces, how="diagonal")
         frame = within(every, first, last)
@@ -113,13 +118,13 @@ def _paths(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"There is no folder or file {path}. Relative paths start at the working directory.")
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     if not files:
-        raise DataError(f"{path} holds no {' or '.join(ENDINGS)} file. Hand in Parquet with FilePrices.")
+        raise DataError(f"{path} holds no {' or '.join(SUFFIXES)} file. Hand in Parquet with FilePrices.")
     return files
 
 
-def _one_each(files: Sequence[PriceFile], asked: Sequence[str]) -> list[tuple[PriceFile, list[str]]]:
+def _files_by_symbol(files: Sequence[PriceFile], asked: Sequence[str]) -> list[tuple[PriceFile, list[str]]]:
     """The files of the symbols asked for, each with those it holds; refuses two files of one symbol."""
     of: dict[str, list[PriceFile]] = {}
     for file in files:

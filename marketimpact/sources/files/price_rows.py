@@ -12,16 +12,16 @@ from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SourceError
 
 __all__ = [
-    "adjusted",
-    "counted",
-    "demand_columns",
-    "none_of_them",
-    "plain_value",
-    "refuse_unreadable",
-    "text_value",
-    "typed",
-    "unadjusted_notes",
-    "wrong_type",
+    "adjustment_notes",
+    "cast_value",
+    "n_rows_text",
+    "no_symbols_error",
+    "parse_rows",
+    "parse_value",
+    "require_columns",
+    "require_readable",
+    "type_error",
+    "use_adjusted_close",
 ]
 
 NUMBERS = ("close", "adj_close", "unadjusted_close", "volume", "dividend", "split")
@@ -34,7 +34,7 @@ ISO = r"^[12]\d{3}-\d{2}-\d{2}$"
 COMPACT = r"^([12]\d{3})(\d{2})(\d{2})$"
 
 
-def text_value(name: str, *, compact: bool = False) -> pl.Expr:
+def parse_value(name: str, *, compact: bool = False) -> pl.Expr:
     """A column of text as dates (`date`) or numbers (any other); null where it cannot be read.
 
     With `compact`, a date may also be written 20240131.
@@ -49,22 +49,22 @@ def text_value(name: str, *, compact: bool = False) -> pl.Expr:
     return pl.when(text.str.contains(ISO)).then(text).str.to_date("%Y-%m-%d", strict=False)
 
 
-def plain_value(values: pl.Series, source: str) -> pl.Expr:
+def cast_value(values: pl.Series, source: str) -> pl.Expr:
     """A column of dates or numbers in the type that prices have; other types are refused."""
     name, dtype = values.name, values.dtype
     if name != "date":
         if dtype.is_numeric() or dtype == pl.Null:
             return pl.col(name).cast(pl.Float64)
-        raise wrong_type(values, "numbers", source)
+        raise type_error(values, "numbers", source)
     if isinstance(dtype, pl.Datetime):
         # The local date of a local midnight; a cast would take the date it was in Greenwich.
         return pl.when(pl.col(name).dt.time() == time(0)).then(pl.col(name).dt.date())
     if dtype != pl.Date:
-        raise wrong_type(values, "dates", source)
+        raise type_error(values, "dates", source)
     return pl.col(name)
 
 
-def wrong_type(values: pl.Series, wanted: str, source: str) -> DataError:
+def type_error(values: pl.Series, wanted: str, source: str) -> DataError:
     """The error for a column of a type that cannot be taken for `wanted`."""
     return DataError(
         f"{source}: column {values.name!r} has type {values.dtype}, must hold {wanted} "
@@ -72,7 +72,7 @@ def wrong_type(values: pl.Series, wanted: str, source: str) -> DataError:
     )
 
 
-def demand_columns(frame: pl.DataFrame, source: str) -> None:
+def require_columns(frame: pl.DataFrame, source: str) -> None:
     """Refuse a frame without `symbol`, `date`, or any close."""
     lacking = [name for name in ("symbol", "date") if name not in frame.columns]
     if not {"close", "adj_close"} & set(frame.columns):
@@ -84,16 +84,16 @@ def demand_columns(frame: pl.DataFrame, source: str) -> None:
         )
 
 
-def typed(frame: pl.DataFrame, source: str) -> pl.DataFrame:
+def parse_rows(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     """The columns that prices know, in their types, and `unreadable`: what of a row cannot be read.
 
     Text is read as dates (ISO or 20240131) and numbers; other types are taken as they are.
     """
-    demand_columns(frame, source)
+    require_columns(frame, source)
     if not isinstance(frame["symbol"].dtype, pl.String | pl.Categorical | pl.Enum):
-        raise wrong_type(frame["symbol"], "text", source)
+        raise type_error(frame["symbol"], "text", source)
     values = {
-        name: text_value(name, compact=True) if frame[name].dtype == pl.String else plain_value(frame[name], source)
+        name: parse_value(name, compact=True) if frame[name].dtype == pl.String else cast_value(frame[name], source)
         for name in ("date", *NUMBERS)
         if name in frame.columns
     }
@@ -112,7 +112,7 @@ def typed(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     return rows.with_columns(pl.when(pl.col(name) != 0.0).then(pl.col(name)) for name in EVENTS if name in values)
 
 
-def adjusted(frame: pl.DataFrame) -> pl.DataFrame:
+def use_adjusted_close(frame: pl.DataFrame) -> pl.DataFrame:
     """Rows with the adjusted close as `close`, and the other as `unadjusted_close`; never one for the other."""
     if "adj_close" not in frame.columns:
         return frame
@@ -121,31 +121,31 @@ def adjusted(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(close=pl.col("adj_close")).drop("adj_close")
 
 
-def unadjusted_notes(typed_rows: pl.DataFrame) -> list[str]:
-    """What a reader must know where rows of `typed` have no adjusted close."""
+def adjustment_notes(typed_rows: pl.DataFrame) -> list[str]:
+    """What a reader must know where rows of `parse_rows` have no adjusted close."""
     if "adj_close" not in typed_rows.columns:
         return ["There is no adjusted close: close is used as given, adjusted or not."]
     if "close" not in typed_rows.columns:
         return []
     lost = typed_rows.filter(pl.col("adj_close").is_null() & pl.col("close").is_not_null()).height
-    return [f"The adjusted close is empty on {counted(lost)} with a close: no price is used there."] if lost else []
+    return [f"The adjusted close is empty on {n_rows_text(lost)} with a close: no price is used there."] if lost else []
 
 
-def refuse_unreadable(ours: pl.DataFrame, source: str) -> None:
+def require_readable(ours: pl.DataFrame, source: str) -> None:
     """Refuse rows whose `unreadable` says what cannot be read."""
     wrong = ours.filter(pl.col("unreadable").is_not_null())
     if wrong.is_empty():
         return
     shown = "; ".join(f"{row['symbol']}: {row['unreadable']}" for row in wrong.head(5).iter_rows(named=True))
     raise DataError(
-        f"{source} has {counted(wrong.height)} with a value that cannot be read, such as {shown}. Dates are "
+        f"{source} has {n_rows_text(wrong.height)} with a value that cannot be read, such as {shown}. Dates are "
         "written 2024-01-31 and have no time of day, numbers 1234.5; leave a missing value empty.",
         counts={"unreadable": wrong.height},
         rows=wrong,
     )
 
 
-def none_of_them(known: Sequence[str], asked: Sequence[str], source: str) -> SourceError:
+def no_symbols_error(known: Sequence[str], asked: Sequence[str], source: str) -> SourceError:
     """The error where a source has none of the symbols asked for, with those likely meant."""
     known = sorted(set(known))
     upper = {name.upper(): name for name in reversed(known)}
@@ -160,6 +160,6 @@ def none_of_them(known: Sequence[str], asked: Sequence[str], source: str) -> Sou
     )
 
 
-def counted(count: int) -> str:
+def n_rows_text(count: int) -> str:
     """A number of rows in words."""
     return f"{count} row{'' if count == 1 else 's'}"

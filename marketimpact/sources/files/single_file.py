@@ -16,14 +16,14 @@ from marketimpact.core import csv_reader, schema
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources.files.price_rows import (
-    counted,
-    none_of_them,
-    plain_value,
-    refuse_unreadable,
-    text_value,
-    wrong_type,
+    cast_value,
+    n_rows_text,
+    no_symbols_error,
+    parse_value,
+    require_readable,
+    type_error,
 )
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table, within
+from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table, within
 
 __all__ = ["FilePrices"]
 
@@ -105,16 +105,16 @@ class FilePrices:
         SourceError
             If none of the symbols is in the file, or none on the dates asked for.
         """
-        asked = asked_symbols(symbols)
-        asked_range(first, last)
+        asked = check_symbols(symbols)
+        check_range(first, last)
         source = repr(self)
         raw = self._load()
-        frame = _typed(_demand_columns(raw, source), source)
+        frame = _parse_rows(_require_columns(raw, source), source)
         mine = pl.col("symbol").is_in(asked).fill_null(value=False)
         ours, others = frame.filter(mine), frame.filter(~mine)
         if ours.is_empty():
-            raise none_of_them(frame["symbol"].drop_nulls().to_list(), asked, source)
-        refuse_unreadable(ours, source)
+            raise no_symbols_error(frame["symbol"].drop_nulls().to_list(), asked, source)
+        require_readable(ours, source)
         if self.drop_repeats:
             ours = ours.unique(maintain_order=True)
         chosen = within(ours, first, last)
@@ -143,7 +143,7 @@ class FilePrices:
         """
         source = repr(self)
         raw = self._load()
-        frame = _typed(_demand_columns(raw, source), source)
+        frame = _parse_rows(_require_columns(raw, source), source)
         further = [pl.col(c).cast(pl.String).str.strip_chars().replace("", None) for c in TEXTS if c in raw.columns]
         further += [_number(c) for c in FURTHER_NUMBERS if c in raw.columns]
         if origins := [pl.col(c).cast(pl.String) for c in ORIGINS if c in raw.columns]:
@@ -189,7 +189,7 @@ def load_file(path: Path) -> pl.DataFrame:
         raise DataError(f"{path} cannot be read as parquet: {cause}. Write the file again.") from error
 
 
-def _demand_columns(frame: pl.DataFrame, source: str) -> pl.DataFrame:
+def _require_columns(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     """The columns that prices need, or a message that names them and what the file calls them."""
     found = frame.columns
     lacking = [name for name in ("symbol", "date") if name not in found]
@@ -198,7 +198,7 @@ def _demand_columns(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     if not lacking:
         return frame.select(name for name in KNOWN if name in found)
     wanted = [*lacking, "adj_close"] if "close" in lacking else lacking
-    renames = {near: name for name in wanted for near in [_nearest(name, found)] if near}
+    renames = {near: name for name in wanted for near in [_similar_column(name, found)] if near}
     what = ", ".join("'close' or 'adj_close'" if name == "close" else repr(name) for name in lacking)
     advice = f"Rename with .rename({renames})." if renames else "One row per symbol and date is needed."
     if "symbol" in lacking and "symbol" not in renames.values():
@@ -209,7 +209,7 @@ def _demand_columns(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     )
 
 
-def _nearest(wanted: str, found: Sequence[str]) -> str | None:
+def _similar_column(wanted: str, found: Sequence[str]) -> str | None:
     """The column most likely meant by `wanted`, if one is."""
     bare = {re.sub(r"[^a-z]", "", name.lower()): name for name in reversed(found) if name not in KNOWN}
     for synonym in SYNONYMS[wanted]:
@@ -219,7 +219,7 @@ def _nearest(wanted: str, found: Sequence[str]) -> str | None:
     return bare[alike[0]] if alike else None
 
 
-def _typed(frame: pl.DataFrame, source: str) -> pl.DataFrame:
+def _parse_rows(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     """Types of `Prices`, the price chosen, and what stays unreadable, row by row.
 
     Adds `from_adjusted` (whether the row has an adjusted close), and `unreadable`: the first value of
@@ -228,9 +228,9 @@ def _typed(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     texts = all(dtype == pl.String for dtype in frame.dtypes)
     expressions = {"symbol": pl.col("symbol").cast(pl.String)}
     for name in frame.columns[1:]:
-        expressions[name] = text_value(name) if texts else plain_value(frame[name], source)
+        expressions[name] = parse_value(name) if texts else cast_value(frame[name], source)
     if not isinstance(frame["symbol"].dtype, pl.String | pl.Categorical | pl.Enum):
-        raise wrong_type(frame["symbol"], "text", source)
+        raise type_error(frame["symbol"], "text", source)
     lost = [
         pl.when(value.is_null() & pl.col(name).is_not_null()).then(
             pl.format("{} '{}'", pl.lit(name), pl.col(name).cast(pl.String))
@@ -260,12 +260,12 @@ def _basis_notes(chosen: pl.DataFrame, found: Sequence[str]) -> list[str]:
         return []
     adjusted = priced["from_adjusted"]
     if adjusted.null_count():
-        near = _nearest("adj_close", found)
+        near = _similar_column("adj_close", found)
         hint = f" If column {near!r} is one, rename it to 'adj_close'." if near else ""
         return [f"There is no adj_close: close is used as given, adjusted or not.{hint}"]
     if adjusted.all():
         return []
-    notes = [f"adj_close is empty on {counted(priced.height - int(adjusted.sum()))}: close is used there."]
+    notes = [f"adj_close is empty on {n_rows_text(priced.height - int(adjusted.sum()))}: close is used there."]
     bases = priced.group_by("symbol").agg(pl.col("from_adjusted").n_unique().alias("bases"))
     mixed = bases.filter(pl.col("bases") > 1)["symbol"].sort().to_list()
     if mixed:
@@ -290,4 +290,4 @@ def _broken_notes(others: pl.DataFrame) -> list[str]:
             schema.check(schema.Prices, readable, "prices")
         except DataError as error:
             broken += readable.height if error.rows is None else error.rows.height
-    return [f"{counted(broken)} of symbols not asked for break the rules of prices."] if broken else []
+    return [f"{n_rows_text(broken)} of symbols not asked for break the rules of prices."] if broken else []

@@ -10,10 +10,10 @@ import polars as pl
 from marketimpact.errors import DataError
 from marketimpact.sources.files.single_file import load_file
 
-__all__ = ["table_of"]
+__all__ = ["read_table"]
 
 
-def table_of(
+def read_table(
     given: pl.DataFrame | str | Path, what: str, needed: Mapping[str, pl.DataType], keys: Sequence[str]
 ) -> pl.DataFrame:
     """A frame or file with the columns of `needed` in their types; of `keys`, those that are there are unique."""
@@ -26,14 +26,14 @@ def table_of(
     if lacking:
         raise DataError(f"{what} lacks {', '.join(lacking)}; it has {', '.join(frame.columns) or 'no columns'}.")
     kinds = dict(needed) | ({"date": pl.Date()} if "date" in frame.columns else {})
-    typed = frame.with_columns(_read(frame[name], kind, what) for name, kind in kinds.items())
+    typed = frame.with_columns(_parse_column(frame[name], kind, what) for name, kind in kinds.items())
     present = [name for name in keys if name in frame.columns]
     if typed.select(present).is_duplicated().any():
         raise DataError(f"{what} has more than one row for the same {' and '.join(present)}. Keep one.")
     return typed
 
 
-def _read(column: pl.Series, kind: pl.DataType, what: str) -> pl.Series:
+def _parse_column(column: pl.Series, kind: pl.DataType, what: str) -> pl.Series:
     """The column in its type, from text too; what cannot be read is an error, not empty."""
     empty = column.is_null() | (column == "") if column.dtype == pl.String else column.is_null()
     try:

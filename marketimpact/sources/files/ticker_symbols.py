@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ashare_symbol", "bare_number", "index_or_share", "market_symbol"]
+__all__ = ["ashare_symbol", "is_bare_number", "is_index_or_share", "market_symbol"]
 
 #: Stooq's market -> Yahoo's suffix.
 STOOQ = {"US": "", "HK": ".HK", "JP": ".T", "UK": ".L", "DE": ".DE"}
@@ -55,11 +55,11 @@ def ashare_symbol(code: str) -> str | None:
     return next((digits + place for pattern, place in FIRST_DIGITS if re.match(pattern, digits)), None)
 
 
-def index_or_share(code: str) -> bool:
+def is_index_or_share(code: str) -> bool:
     """Whether a bare code names a share in Shenzhen and an index of Shanghai alike: 000001 is both."""
     return bool(re.fullmatch(r"000\d{3}", code.strip(), flags=re.ASCII))
 
 
-def bare_number(written: str) -> bool:
+def is_bare_number(written: str) -> bool:
     """Whether a name is six digits without an exchange: a code in China and in Korea."""
     return bool(re.fullmatch(r"\d{6}", written.strip(), flags=re.ASCII))

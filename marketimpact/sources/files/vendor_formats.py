@@ -9,11 +9,21 @@ from types import MappingProxyType
 from marketimpact.core import csv_reader
 from marketimpact.errors import DataError
 
-__all__ = ["AKSHARE", "DIALECTS", "SINA", "STOOQ_BULK", "Dialect", "normal", "recognise", "recognised", "unknown"]
+__all__ = [
+    "AKSHARE",
+    "SINA",
+    "STOOQ_BULK",
+    "VENDOR_FORMATS",
+    "VendorFormat",
+    "find_format",
+    "normalise_name",
+    "require_format",
+    "unknown_format_error",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class VendorFormat:
     """One layout.
 
     Attributes
@@ -42,12 +52,12 @@ class Dialect:
         return f"{self.name}: {', '.join(name for name in (*self.columns, *sorted(self.others)))}"
 
 
-def _dialect(name: str, columns: dict[str, str], others: str, needs: Sequence[str]) -> Dialect:
-    return Dialect(name, MappingProxyType(columns), frozenset(others.split()), frozenset(needs))
+def _format(name: str, columns: dict[str, str], others: str, needs: Sequence[str]) -> VendorFormat:
+    return VendorFormat(name, MappingProxyType(columns), frozenset(others.split()), frozenset(needs))
 
 
 _BARS = "open high low"
-YAHOO = _dialect(
+YAHOO = _format(
     "Yahoo",
     {
         "date": "date",
@@ -60,59 +70,61 @@ YAHOO = _dialect(
     f"{_BARS} capital_gains",
     ["date", "close", "adj_close"],
 )
-STOOQ_BULK = _dialect(
+STOOQ_BULK = _format(
     "Stooq bulk",
     {"<ticker>": "symbol", "<date>": "date", "<close>": "close", "<vol>": "volume"},
     "<per> <time> <open> <high> <low> <openint>",
     ["<ticker>", "<per>", "<date>", "<close>"],
 )
-AKSHARE = _dialect(
+AKSHARE = _format(
     "AkShare, Eastmoney",
     {"股票代码": "symbol", "代码": "symbol", "日期": "date", "收盘": "close", "成交量": "volume"},
     "名称 股票名称 开盘 最高 最低 成交额 振幅 涨跌幅 涨跌额 换手率",
     ["日期", "收盘"],
 )
 #: `amount` is money here; Tencent's frames, which have an amount and no volume, mean lots by it.
-SINA = _dialect(
+SINA = _format(
     "AkShare, Sina",
     {"date": "date", "close": "close", "volume": "volume"},
     f"{_BARS} amount outstanding_share turnover",
     ["date", "close", "outstanding_share"],
 )
-PLAIN = _dialect(
+PLAIN = _format(
     "date, close, volume (Stooq, yfinance with auto_adjust, AkShare in English)",
     {"date": "date", "close": "close", "volume": "volume", "dividends": "dividend", "stock_splits": "split"},
     f"{_BARS} amount capital_gains",
     ["date", "close"],
 )
-DIALECTS = (YAHOO, STOOQ_BULK, AKSHARE, SINA, PLAIN)
+VENDOR_FORMATS = (YAHOO, STOOQ_BULK, AKSHARE, SINA, PLAIN)
 #: The two or three header rows of `yfinance.download(...).to_csv()`: what, whose, and the name of the index.
 YFINANCE = "yfinance.download: rows Price and Ticker (or unnamed), then Date"
 
 
-def normal(name: str) -> str:
+def normalise_name(name: str) -> str:
     """A column's name as dialects write it: "Adj Close" and "adj_close" are the same."""
     return name.strip().lower().replace(" ", "_")
 
 
-def recognised(header: Sequence[str]) -> Dialect | None:
+def find_format(header: Sequence[str]) -> VendorFormat | None:
     """The dialect of one header row, if one fits."""
-    return next((dialect for dialect in DIALECTS if dialect.fits([normal(name) for name in header])), None)
+    return next(
+        (dialect for dialect in VENDOR_FORMATS if dialect.fits([normalise_name(name) for name in header])), None
+    )
 
 
-def recognise(header: Sequence[str], what: str) -> Dialect:
+def require_format(header: Sequence[str], what: str) -> VendorFormat:
     """The dialect of one header row, or a `DataError` that shows it and what is understood."""
-    dialect = recognised(header)
+    dialect = find_format(header)
     if dialect is None:
-        raise unknown(header, what)
+        raise unknown_format_error(header, what)
     return dialect
 
 
-def unknown(header: Sequence[str], what: str) -> DataError:
+def unknown_format_error(header: Sequence[str], what: str) -> DataError:
     """The error for a header that no dialect fits."""
     if problem := csv_reader.delimiter_error(header, what):
         return problem
-    understood = "\n".join(f"  - {dialect.shown()}" for dialect in DIALECTS)
+    understood = "\n".join(f"  - {dialect.shown()}" for dialect in VENDOR_FORMATS)
     return DataError(
         f"{what}: the header {', '.join(map(repr, header[:20])) or 'is absent; it'} is of no layout known here.\n"
         f"Understood, in any order and case:\n{understood}\n  - {YFINANCE}\n"

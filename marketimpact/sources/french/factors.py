@@ -14,17 +14,17 @@ import polars as pl
 
 from marketimpact.core.text import listed
 from marketimpact.errors import SourceError, SpecificationError
-from marketimpact.sources.french.parser import FACTORS, joined, loaded, parsed
-from marketimpact.sources.protocol import asked_range, within
+from marketimpact.sources.french.parser import FACTORS, join_factors, parse_factors, read_file
+from marketimpact.sources.protocol import check_range, within
 
 __all__ = ["FrenchFactors", "wrong_market"]
 
 BASE = "https://mba.tuck.dartmouth.edu/pages/faculty/ken.french/ftp/"
-DEFAULT = "F-F_Research_Data_5_Factors_2x3_daily"
+DEFAULT_DATASET = "F-F_Research_Data_5_Factors_2x3_daily"
 #: Seconds to connect, and seconds without a byte.
 TIMEOUT = (10.0, 30.0)
 RETRIES = 3  # and the statuses after which the same request may go through
-PASSING = (429, 500, 502, 503, 504)
+RETRYABLE = (429, 500, 502, 503, 504)
 
 UNKNOWN = "unknown"
 UNITED_STATES = "XNYS XNAS XASE ARCX BATS"
@@ -81,19 +81,21 @@ class FrenchFactors:
     'Japan_3_Factors_Daily'
     """
 
-    name: str | tuple[str, ...] = DEFAULT
+    name: str | tuple[str, ...] = DEFAULT_DATASET
     path: str | Path | tuple[str | Path, ...] | None = None
     get: Callable[[str], bytes] | None = None
 
     def __post_init__(self) -> None:
         if self.path is None:
-            names = tuple(_bare_name(name) for name in _each(self.name))
+            names = tuple(_dataset_name(name) for name in _as_tuple(self.name))
             object.__setattr__(self, "name", names[0] if isinstance(self.name, str) else names)
         else:
             object.__setattr__(self, "path", self.path if isinstance(self.path, str | Path) else tuple(self.path))
         labels = self._labels()
         if not labels:
-            raise SpecificationError(f"FrenchFactors is given no dataset. Name at least one, such as {DEFAULT!r}.")
+            raise SpecificationError(
+                f"FrenchFactors is given no dataset. Name at least one, such as {DEFAULT_DATASET!r}."
+            )
         regions = sorted({_region(label) for label in labels} - {UNKNOWN})
         if len(regions) > 1:
             raise SpecificationError(f"{listed(labels)} are of several regions: {listed(regions)}. Read them apart.")
@@ -127,21 +129,21 @@ class FrenchFactors:
         SourceError
             If the network fails, or a file has no row on the dates asked for.
         """
-        asked_range(first, last)
-        frame = reduce(joined, (_read(raw, label, first, last) for label, raw in self._contents()))
+        check_range(first, last)
+        frame = reduce(join_factors, (_read(raw, label, first, last) for label, raw in self._contents()))
         return frame.select("date", *(name for name in FACTORS if name in frame.columns))
 
     def _labels(self) -> tuple[str, ...]:
-        return _each(self.name) if self.path is None else tuple(Path(path).name for path in _each(self.path))
+        return _as_tuple(self.name) if self.path is None else tuple(Path(path).name for path in _as_tuple(self.path))
 
     def _contents(self) -> Iterator[tuple[str, bytes]]:
         """What each dataset is called in a message, and its bytes."""
         if self.path is None:
-            for name in _each(self.name):
+            for name in _as_tuple(self.name):
                 yield name, _fetch(f"{BASE}{name}_CSV.zip", name, self.get or _get)
             return
-        for path in _each(self.path):
-            yield Path(path).name, loaded(Path(path).expanduser())
+        for path in _as_tuple(self.path):
+            yield Path(path).name, read_file(Path(path).expanduser())
 
 
 def wrong_market(mics: Iterable[str], region: str) -> str | None:
@@ -190,14 +192,16 @@ def wrong_market(mics: Iterable[str], region: str) -> str | None:
     )
 
 
-def _each(given: Any) -> tuple[Any, ...]:
+def _as_tuple(given: Any) -> tuple[Any, ...]:
     return tuple(given) if isinstance(given, tuple | list) else (given,)
 
 
-def _bare_name(name: object) -> str:
+def _dataset_name(name: object) -> str:
     bare = re.sub(r"(_CSV)?(\.zip|\.csv)?$", "", name.strip(), flags=re.IGNORECASE) if isinstance(name, str) else ""
     if not re.fullmatch(r"[\w-]+", bare, flags=re.ASCII):
-        raise SpecificationError(f"{name!r} is no dataset of his, such as {DEFAULT!r}. A file on disk goes in path=.")
+        raise SpecificationError(
+            f"{name!r} is no dataset of his, such as {DEFAULT_DATASET!r}. A file on disk goes in path=."
+        )
     if not bare.lower().endswith("_daily"):
         raise SpecificationError(f"{name!r} is not a daily dataset, which is needed; their names end in '_daily'.")
     return bare
@@ -215,7 +219,7 @@ def _get(url: str) -> bytes:
     from urllib3.util import Retry  # noqa: PLC0415
 
     # Retry-After is not heeded: a server could make the call hang for as long as it likes.
-    retry = Retry(RETRIES, backoff_factor=0.5, status_forcelist=PASSING, respect_retry_after_header=False)
+    retry = Retry(RETRIES, backoff_factor=0.5, status_forcelist=RETRYABLE, respect_retry_after_header=False)
     with requests.Session() as session:
         for scheme in ("https://", "http://"):
             session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retry))
@@ -229,7 +233,7 @@ def _fetch(url: str, name: str, get: Callable[[str], bytes]) -> bytes:
         return get(url)
     except OSError as error:  # every error of requests is one
         status = getattr(getattr(error, "response", None), "status_code", None)
-        gone = status is not None and status not in PASSING
+        gone = status is not None and status not in RETRYABLE
         message = (
             f"{url} could not be fetched ({type(error).__name__}: {error}). "
             + ("Check the name on his site. " if gone else "Check the network, or ask again later. ")
@@ -239,7 +243,7 @@ def _fetch(url: str, name: str, get: Callable[[str], bytes]) -> bytes:
 
 
 def _read(raw: bytes, label: str, first: date | None, last: date | None) -> pl.DataFrame:
-    every = parsed(raw, label)
+    every = parse_factors(raw, label)
     frame = within(every, first, last)
     if frame.is_empty():
         message = (

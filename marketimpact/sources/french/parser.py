@@ -13,7 +13,7 @@ import polars as pl
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError
 
-__all__ = ["FACTORS", "joined", "loaded", "parsed"]
+__all__ = ["FACTORS", "join_factors", "parse_factors", "read_file"]
 
 FACTORS = ("mktrf", "smb", "hml", "rmw", "cma", "mom", "rf")
 #: His codes for a day without a value.
@@ -23,7 +23,7 @@ DAILY_GAP = 5
 NOT_DAILY = " That is no daily file, which is needed: on his site the name of one ends in '_daily'."
 
 
-def loaded(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """The bytes of a file, or a `DataError` that says why not."""
     try:
         return path.read_bytes()
@@ -32,7 +32,7 @@ def loaded(path: Path) -> bytes:
         raise DataError(f"{path} {cause}") from error
 
 
-def parsed(raw: bytes, label: str) -> pl.DataFrame:
+def parse_factors(raw: bytes, label: str) -> pl.DataFrame:
     """Factors of one file.
 
     Parameters
@@ -52,10 +52,10 @@ def parsed(raw: bytes, label: str) -> pl.DataFrame:
     DataError
         If the file is of another format or not daily, repeats a date, or has a value that is no number.
     """
-    return _decimals(_table(_text(raw, label), label), label)
+    return _decimals(_parse_table(_decode(raw, label), label), label)
 
 
-def joined(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+def join_factors(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     """The columns of both on the days of `left`; refuses a factor that both have."""
     shared = [name for name in right.columns if name in left.columns and name != "date"]
     if shared:
@@ -63,16 +63,16 @@ def joined(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     return left.join(right, on="date", how="left", validate="1:1", maintain_order="left")
 
 
-def _text(raw: bytes, label: str) -> str:
+def _decode(raw: bytes, label: str) -> str:
     if raw.startswith(b"PK"):  # by content: a browser may have unpacked or renamed it
-        raw = _unzipped(raw, label)
+        raw = _unzip(raw, label)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         return raw.decode("latin-1")
 
 
-def _unzipped(raw: bytes, label: str) -> bytes:
+def _unzip(raw: bytes, label: str) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             members = [name for name in archive.namelist() if name.lower().endswith(".csv")]
@@ -86,7 +86,7 @@ def _unzipped(raw: bytes, label: str) -> bytes:
         raise DataError(f"{label} is a broken zip: {error}. Download it again.") from error
 
 
-def _table(text: str, label: str) -> pl.DataFrame:
+def _parse_table(text: str, label: str) -> pl.DataFrame:
     """The one table of a file, as text."""
     lines = text.splitlines()
     head = next((at for at, line in enumerate(lines) if re.match(r"\s*,.*[A-Za-z]", line)), None)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from marketimpact.errors import DataError
 
-__all__ = ["content_of", "digest", "locked", "safe_name", "set_aside", "sweep", "write_whole"]
+__all__ = ["digest", "lock_directory", "read_content", "remove_unfinished", "safe_name", "set_aside", "write_atomic"]
 
 #: Seconds to wait for another process to finish writing.
 LOCK_SECONDS = 120.0
@@ -29,7 +29,7 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def content_of(path: Path) -> bytes | None:
+def read_content(path: Path) -> bytes | None:
     """The bytes of a file; None where there is none.
 
     Raises
@@ -66,7 +66,7 @@ def safe_name(name: str) -> str:
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
+def lock_directory(directory: Path) -> Iterator[None]:
     """Hold the directory's lock; the system lets go of it when a process dies."""
     from filelock import FileLock, Timeout  # noqa: PLC0415  # it brings multiprocessing, and most studies keep no store
 
@@ -91,7 +91,7 @@ def locked(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that at any moment, even of a power cut, the old content or the new is there.
 
     Raises
@@ -107,7 +107,7 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-        _settle(path.parent)
+        _sync_directory(path.parent)
     except OSError as error:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
@@ -131,7 +131,7 @@ def set_aside(path: Path, directory: Path) -> Path:
     return target
 
 
-def sweep(directory: Path) -> int:
+def remove_unfinished(directory: Path) -> int:
     """Remove what writers that died left unfinished; only for who holds the lock."""
     left = [path for path in directory.rglob(f".*{UNFINISHED}") if path.is_file()]
     for path in left:
@@ -140,7 +140,7 @@ def sweep(directory: Path) -> int:
     return len(left)
 
 
-def _settle(directory: Path) -> None:
+def _sync_directory(directory: Path) -> None:
     """Make a rename last; Windows has no such call for directories and does it by itself."""
     if os.name == "nt":
         return

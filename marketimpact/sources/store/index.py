@@ -18,14 +18,14 @@ __all__ = [
     "SERIES",
     "Entry",
     "Update",
-    "as_index",
-    "as_json",
-    "as_parquet",
-    "entry_of",
-    "from_index",
-    "inside",
-    "joined",
-    "united",
+    "dump_index",
+    "dump_json",
+    "dump_parquet",
+    "is_data_file",
+    "join_coverage",
+    "make_entry",
+    "merge_rows",
+    "parse_index",
 ]
 
 #: Columns of every data file.
@@ -70,13 +70,13 @@ class Update:
     base: str | None = None
 
 
-def as_index(entries: Iterable[Entry]) -> bytes:
+def dump_index(entries: Iterable[Entry]) -> bytes:
     """An index as bytes, with the hash of what it says."""
     series = [asdict(entry) for entry in entries]
-    return as_json({"series": series, "sha256": digest(as_json(series))})
+    return dump_json({"series": series, "sha256": digest(dump_json(series))})
 
 
-def from_index(content: bytes) -> dict[tuple[str, str], Entry]:
+def parse_index(content: bytes) -> dict[tuple[str, str], Entry]:
     """Entries of an index by vendor and symbol.
 
     Raises
@@ -85,32 +85,32 @@ def from_index(content: bytes) -> dict[tuple[str, str], Entry]:
         If it is damaged.
     """
     held = json.loads(content)
-    if digest(as_json(held["series"])) != held["sha256"]:
+    if digest(dump_json(held["series"])) != held["sha256"]:
         raise ValueError("it does not match its hash")
     entries = [Entry(**{**each, "notes": tuple(each["notes"])}) for each in held["series"]]
-    if not all(inside(entry.file) for entry in entries):
+    if not all(is_data_file(entry.file) for entry in entries):
         raise ValueError("it names a file outside of the store")
     return {(entry.vendor, entry.symbol): entry for entry in entries}
 
 
-def inside(file: str) -> bool:
+def is_data_file(file: str) -> bool:
     """Whether a name is one that the store gives to its data files."""
     return DATA_FILE.fullmatch(file) is not None and ".." not in file.split("/")
 
 
-def as_json(content: Any) -> bytes:
+def dump_json(content: Any) -> bytes:
     """JSON, the same bytes for the same content."""
     return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1).encode("utf-8", "surrogatepass")
 
 
-def as_parquet(frame: pl.DataFrame, told: Mapping[str, str]) -> bytes:
+def dump_parquet(frame: pl.DataFrame, told: Mapping[str, str]) -> bytes:
     """A frame as the bytes of a Parquet file."""
     buffer = io.BytesIO()
     frame.write_parquet(buffer, metadata=dict(told))
     return buffer.getvalue()
 
 
-def entry_of(file: str, rows: pl.DataFrame, told: Mapping[str, str]) -> Entry:
+def make_entry(file: str, rows: pl.DataFrame, told: Mapping[str, str]) -> Entry:
     """What the index says of a data file."""
     last = rows["fetched_at"].max()
     zones = rows["time_zone"].drop_nulls()
@@ -127,7 +127,7 @@ def entry_of(file: str, rows: pl.DataFrame, told: Mapping[str, str]) -> Entry:
     )
 
 
-def united(old: pl.DataFrame, update: Update, *, latest: bool) -> pl.DataFrame:
+def merge_rows(old: pl.DataFrame, update: Update, *, latest: bool) -> pl.DataFrame:
     """Old and new rows, for one date the new one where it is the `latest`, else the one fetched later.
 
     A refetch leaves of the old ones only what was fetched after it.
@@ -141,7 +141,7 @@ def united(old: pl.DataFrame, update: Update, *, latest: bool) -> pl.DataFrame:
     return both.unique("date", keep="last", maintain_order=True)
 
 
-def joined(held: tuple[date, date], update: Update) -> tuple[date, date]:
+def join_coverage(held: tuple[date, date], update: Update) -> tuple[date, date]:
     """Dates that were asked for, as one stretch; of two with a gap between them the later one."""
     new = (update.covered_from, update.covered_to)
     if update.replaces:

@@ -15,27 +15,35 @@ import polars as pl
 
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
-from marketimpact.sources.store.files import content_of, digest, locked, safe_name, set_aside, sweep, write_whole
+from marketimpact.sources.store.files import (
+    digest,
+    lock_directory,
+    read_content,
+    remove_unfinished,
+    safe_name,
+    set_aside,
+    write_atomic,
+)
 from marketimpact.sources.store.index import (
     SERIES,
     Entry,
     Update,
-    as_index,
-    as_json,
-    as_parquet,
-    entry_of,
-    from_index,
-    inside,
-    joined,
-    united,
+    dump_index,
+    dump_json,
+    dump_parquet,
+    is_data_file,
+    join_coverage,
+    make_entry,
+    merge_rows,
+    parse_index,
 )
-from marketimpact.sources.store.layout import FORMAT, demand_known, known_format, settle_format
+from marketimpact.sources.store.layout import FORMAT, has_known_format, require_known_format, write_format
 
 __all__ = ["SERIES", "Entry", "PriceStore", "Update"]
 
 #: Letters of a snapshot's name.
-SNAPSHOT = 16
-NOTHING = "The price store holds nothing yet. marketimpact fetch fills it."
+NAME_LENGTH = 16
+EMPTY_STORE = "The price store holds nothing yet. marketimpact fetch fills it."
 _DAMAGE = {"what": pl.String, "symbol": pl.String, "file": pl.String, "problem": pl.String}
 
 
@@ -90,7 +98,7 @@ class PriceStore:
 
         Of a damaged one only the name is there, and a warning says so.
         """
-        known_format(self.directory)
+        has_known_format(self.directory)
         rows: list[tuple[Any, ...]] = []
         for name in self._snapshot_names():
             try:
@@ -106,7 +114,7 @@ class PriceStore:
     def verify(self) -> pl.DataFrame:
         """``what, symbol, file, problem``: files that are damaged or gone; empty when all is well. Changes nothing."""
         found: list[tuple[str, str | None, str, str]] = []
-        if not known_format(self.directory) and (self.directory / "format.json").exists():
+        if not has_known_format(self.directory) and (self.directory / "format.json").exists():
             found.append(("format", None, "format.json", "is damaged; it is made anew with the next fetch"))
         entries, problem = self._index()
         if problem:
@@ -140,14 +148,14 @@ class PriceStore:
         target = Path(path).expanduser()
         if target.suffix.lower() not in (".parquet", ".csv"):
             raise SpecificationError(f"{target.name!r}: export writes .parquet or .csv.")
-        with locked(self.directory):
+        with lock_directory(self.directory):
             frame = self._current(symbols, vendor)
         frame = frame.select(
             "symbol", "date", pl.col("unadjusted_close").alias("close"), pl.col("close").alias("adj_close"),
             "volume", "dividend", "split", "currency",
         )  # fmt: skip
-        write_whole(
-            target, as_parquet(frame, {}) if target.suffix.lower() == ".parquet" else frame.write_csv().encode()
+        write_atomic(
+            target, dump_parquet(frame, {}) if target.suffix.lower() == ".parquet" else frame.write_csv().encode()
         )
         return target
 
@@ -158,7 +166,7 @@ class PriceStore:
         wanted = sorted({s for _, s in held}) if symbols is None else list(symbols)
         lacking = sorted(set(wanted) - {s for _, s in held})
         if lacking or not wanted:
-            raise DataError(f"The store holds no prices of {listed(lacking)}." if lacking else NOTHING)
+            raise DataError(f"The store holds no prices of {listed(lacking)}." if lacking else EMPTY_STORE)
         twice = sorted(s for s in wanted if sum(s == symbol for _, symbol in held) > 1)
         if twice:
             raise DataError(f"More than one vendor's prices of {listed(twice)} are held; say which with vendor=.")
@@ -168,24 +176,24 @@ class PriceStore:
 
     def forget(self, snapshot: str) -> None:
         """Drop a snapshot; its files go with the next `prune` where nothing else needs them."""
-        with locked(self.directory):
+        with lock_directory(self.directory):
             self._snapshot_path(snapshot).unlink()
 
     def prune(self) -> int:
         """Remove files that are neither current nor in a snapshot, and what dead writers left; count them."""
-        with locked(self.directory):
-            known_format(self.directory)
+        with lock_directory(self.directory):
+            has_known_format(self.directory)
             keep = {e.file for e in self.index().values()}
             for name in self._snapshot_names():
                 keep |= set(self.manifest(name)["files"].values())
             gone = [p for p in self._data_files() if p.relative_to(self.directory).as_posix() not in keep]
             for path in gone:
                 path.unlink()
-            return len(gone) + sweep(self.directory)
+            return len(gone) + remove_unfinished(self.directory)
 
     def index(self) -> dict[tuple[str, str], Entry]:
         """Current files by vendor and symbol; rebuilt from the files, with a warning, where it is damaged."""
-        known_format(self.directory)
+        has_known_format(self.directory)
         entries, problem = self._index()
         if problem:
             aside = set_aside(self.directory / "index.json", self.directory)
@@ -199,11 +207,11 @@ class PriceStore:
 
     def _index(self) -> tuple[dict[tuple[str, str], Entry], str]:
         """Current files, and what is wrong with the index; empty where nothing is."""
-        content = content_of(self.directory / "index.json")
+        content = read_content(self.directory / "index.json")
         if content is None:
             return self._rebuilt(), ""
         try:
-            return from_index(content), ""
+            return parse_index(content), ""
         except ValueError as error:
             return self._rebuilt(), str(error).partition("\n")[0]
         except (KeyError, TypeError, AttributeError) as error:
@@ -247,8 +255,8 @@ class PriceStore:
         DataError
             If the directory cannot be written, is full, or belongs to a later version.
         """
-        with locked(self.directory):
-            settle_format(self.directory)
+        with lock_directory(self.directory):
+            write_format(self.directory)
             entries = self.index()
             for symbol in damaged:
                 entries.pop((vendor, symbol), None)
@@ -265,18 +273,18 @@ class PriceStore:
                 for path in written:  # nothing names them yet, and the disk may be full
                     path.unlink(missing_ok=True)
                 raise
-            write_whole(self.directory / "index.json", as_index(entries[k] for k in sorted(entries)))
+            write_atomic(self.directory / "index.json", dump_index(entries[k] for k in sorted(entries)))
             self._drop_unpinned(replaced)
 
     def name_of(self, manifest: Mapping[str, Any]) -> str:
         """What a snapshot of a manifest is called: the hash of its content."""
-        return digest(_snapshot(manifest))[:SNAPSHOT]
+        return digest(_snapshot(manifest))[:NAME_LENGTH]
 
     def pin(self, manifest: Mapping[str, Any]) -> str:
         """Keep a manifest for ever, under its name."""
         content, name = _snapshot(manifest), self.name_of(manifest)
         path = self.directory / "snapshots" / f"{name}.json"
-        held = content_of(path)
+        held = read_content(path)
         if held is not None and held != content:
             aside = set_aside(path, self.directory)
             warnings.warn(
@@ -285,7 +293,7 @@ class PriceStore:
                 stacklevel=3,
             )
         if held != content:
-            write_whole(path, content)
+            write_atomic(path, content)
         return name
 
     def manifest(self, snapshot: str) -> dict[str, Any]:
@@ -299,14 +307,14 @@ class PriceStore:
             If it is damaged or was written by a later version.
         """
         path = self._snapshot_path(snapshot)
-        content = content_of(path) or b""
-        if digest(content)[:SNAPSHOT] != path.stem:
+        content = read_content(path) or b""
+        if digest(content)[:NAME_LENGTH] != path.stem:
             raise DataError(
                 f"Snapshot {path.stem} is damaged: its content does not match its name. It cannot be read any more; "
                 f"drop it with: marketimpact store prune --forget {path.stem}"
             )
         held: dict[str, Any] = json.loads(content)
-        demand_known(held.get("format"), f"Snapshot {path.stem}")
+        require_known_format(held.get("format"), f"Snapshot {path.stem}")
         return held
 
     def full_name(self, snapshot: str) -> str:
@@ -314,7 +322,7 @@ class PriceStore:
         return self._snapshot_path(snapshot).stem
 
     def _snapshot_path(self, snapshot: str) -> Path:
-        known_format(self.directory)
+        has_known_format(self.directory)
         known = self._snapshot_names()
         meant = [name for name in known if name.startswith(snapshot)] if snapshot.isalnum() else []
         if len(meant) != 1:
@@ -333,8 +341,10 @@ class PriceStore:
         old = self.whole(held) if held is not None else None
         rows, covered = update.frame, (update.covered_from, update.covered_to)
         if old is not None and held is not None:
-            rows = united(old, update, latest=held.file == update.base)
-            covered = joined((date.fromisoformat(held.covered_from), date.fromisoformat(held.covered_to)), update)
+            rows = merge_rows(old, update, latest=held.file == update.base)
+            covered = join_coverage(
+                (date.fromisoformat(held.covered_from), date.fromisoformat(held.covered_to)), update
+            )
         notes = update.notes
         if held is not None and old is not None and not update.replaces:
             notes = tuple(dict.fromkeys((*held.notes, *notes)))
@@ -346,12 +356,12 @@ class PriceStore:
             "covered_to": f"{covered[1]}",
             "notes": json.dumps(notes),
         }
-        content = as_parquet(rows, told)
+        content = dump_parquet(rows, told)
         file = f"prices/{safe_name(vendor)}/{safe_name(update.symbol)}/{digest(content)}.parquet"
         if not (self.directory / file).exists():
-            write_whole(self.directory / file, content)
+            write_atomic(self.directory / file, content)
             written.append(self.directory / file)
-        return entry_of(file, rows, told)
+        return make_entry(file, rows, told)
 
     def _drop_unpinned(self, files: Sequence[str]) -> None:
         if not files:
@@ -359,7 +369,7 @@ class PriceStore:
         pinned = set()
         for name in self._snapshot_names():
             # a damaged snapshot must not stop a write; verify tells of it
-            pinned |= set(_files_of(content_of(self.directory / "snapshots" / f"{name}.json") or b""))
+            pinned |= set(_files_of(read_content(self.directory / "snapshots" / f"{name}.json") or b""))
         for file in files:
             if file not in pinned:
                 (self.directory / file).unlink(missing_ok=True)
@@ -372,7 +382,9 @@ class PriceStore:
             content, problem = self._content(file)
             if problem:
                 continue
-            entry = entry_of(file, pl.read_parquet(io.BytesIO(content)), pl.read_parquet_metadata(io.BytesIO(content)))
+            entry = make_entry(
+                file, pl.read_parquet(io.BytesIO(content)), pl.read_parquet_metadata(io.BytesIO(content))
+            )
             known = entries.get((entry.vendor, entry.symbol))
             if known is None or (entry.fetched_at, entry.rows) > (known.fetched_at, known.rows):
                 entries[entry.vendor, entry.symbol] = entry
@@ -383,10 +395,10 @@ class PriceStore:
 
     def _content(self, file: str) -> tuple[bytes, str]:
         """The bytes of a data file, and what is wrong with it; empty where nothing is."""
-        if not inside(file):
+        if not is_data_file(file):
             return b"", "are not where the store keeps its files"
         try:
-            content = content_of(self.directory / file)
+            content = read_content(self.directory / file)
         except DataError as error:
             return b"", f"cannot be read ({error})"
         if content is None:
@@ -396,7 +408,7 @@ class PriceStore:
 
 
 def _snapshot(manifest: Mapping[str, Any]) -> bytes:
-    return as_json({"format": FORMAT, **manifest})
+    return dump_json({"format": FORMAT, **manifest})
 
 
 def _files_of(manifest: bytes) -> list[str]:

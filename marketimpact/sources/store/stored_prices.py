@@ -12,10 +12,10 @@ import polars as pl
 
 from marketimpact.core.text import listed
 from marketimpact.errors import SourceError, SpecificationError
-from marketimpact.sources.protocol import PriceSource, PriceTable, asked_range, asked_symbols, price_table, within
-from marketimpact.sources.store.files import locked
+from marketimpact.sources.protocol import PriceSource, PriceTable, check_range, check_symbols, price_table, within
+from marketimpact.sources.store.files import lock_directory
 from marketimpact.sources.store.index import SERIES, Entry, Update
-from marketimpact.sources.store.layout import known_format
+from marketimpact.sources.store.layout import has_known_format
 from marketimpact.sources.store.store import PriceStore
 
 __all__ = ["StoredPrices"]
@@ -23,11 +23,11 @@ __all__ = ["StoredPrices"]
 #: Sessions asked for again with every later fetch, to see whether the history has been adjusted since.
 OVERLAP = 5
 #: Closes that differ by more than this share are not the same price.
-SAME = 1e-6
+TOLERANCE = 1e-6
 #: A stored price whose time of fetching lies this far ahead was fetched by a wrong clock.
-AHEAD = timedelta(hours=1)
+CLOCK_TOLERANCE = timedelta(hours=1)
 #: Vendors may be late with the bars of the last days; a longer gap is one of the symbol's own.
-LATE = timedelta(days=7)
+MAX_DELAY = timedelta(days=7)
 #: Before any price, for sources without a start of their own.
 BEGINNING = date(1900, 1, 1)
 #: The zone in which a day ends last: a day that is over there is over everywhere.
@@ -110,34 +110,34 @@ class StoredPrices:
         DataError
             If the store cannot be written, or is damaged and nobody may be asked.
         """
-        asked = asked_symbols(symbols)
-        asked_range(first, last)
+        asked = check_symbols(symbols)
+        check_range(first, last)
         if self.snapshot is not None:
             name = self.store.full_name(self.snapshot)
             return self._table(name, self.store.manifest(name), asked, first, last)
-        known_format(self.store.directory)  # before a lock is put into somebody else's folder
-        told = _Told()
+        has_known_format(self.store.directory)  # before a lock is put into somebody else's folder
+        told = _FetchLog()
         if self.source is not None:
             self._fetch(asked, first, last, told)
-        with locked(self.store.directory):
+        with lock_directory(self.store.directory):
             held = {"vendor": self.vendor, **self._manifest(asked, first, last, told)}
             table = self._table(self.store.name_of(held), held, asked, first, last, told=told)
             self.store.pin(held)  # once it is known that it can be read
         return table
 
-    def _fetch(self, asked: Sequence[str], first: date | None, last: date | None, told: _Told) -> None:
+    def _fetch(self, asked: Sequence[str], first: date | None, last: date | None, told: _FetchLog) -> None:
         """Bring the store up to what is asked for."""
         start = first or _own_start(self.source)
-        with locked(self.store.directory):
+        with lock_directory(self.store.directory):
             entries = {s: e for (v, s), e in self.store.index().items() if v == self.vendor and s in asked}
             held = {symbol: self.store.whole(entry) for symbol, entry in entries.items()}
         damaged = [symbol for symbol, rows in held.items() if rows is None]
         whole: dict[str, tuple[date, date]] = {}
         tails: dict[str, date] = {}
         for symbol in asked:
-            end = _over(entries[symbol].time_zone if symbol in entries else None, last)
+            end = _last_finished_day(entries[symbol].time_zone if symbol in entries else None, last)
             rows = held.get(symbol)
-            ahead = symbol in entries and datetime.fromisoformat(entries[symbol].fetched_at) > _now() + AHEAD
+            ahead = symbol in entries and datetime.fromisoformat(entries[symbol].fetched_at) > _now() + CLOCK_TOLERANCE
             if ahead:
                 told.notes.append(f"{symbol} was fetched anew: what was held says it was fetched later than now.")
             if ahead:
@@ -153,7 +153,10 @@ class StoredPrices:
         files = {symbol: entry.file for symbol, entry in entries.items()}
         for symbol, update in self._ask(tails, last, told, files, held):
             if update is None:  # adjusted since: all of it
-                whole[symbol] = (min(start, date.fromisoformat(entries[symbol].covered_from)), _over(None, last))
+                whole[symbol] = (
+                    min(start, date.fromisoformat(entries[symbol].covered_from)),
+                    _last_finished_day(None, last),
+                )
             else:
                 updates.append(update)
         for since in sorted({span[0] for span in whole.values()}):
@@ -166,7 +169,7 @@ class StoredPrices:
         self,
         since: Mapping[str, date],
         last: date | None,
-        told: _Told,
+        told: _FetchLog,
         files: Mapping[str, str],
         held: Mapping[str, pl.DataFrame | None],
     ) -> Iterator[tuple[str, Update | None]]:
@@ -189,22 +192,22 @@ class StoredPrices:
             told.notes += [note for note in table.notes if note not in told.notes]
             kept = tuple(note for note in table.notes if not any(symbol in note for symbol in table.missing))
             told.outcomes(table)
-            rows = _series(table)
+            rows = _store_rows(table)
             for symbol in names:
                 got = rows.filter(pl.col("symbol") == symbol)
                 if got.is_empty():
                     continue
                 old = held.get(symbol)
-                if old is not None and _adjusted(old, got):
+                if old is not None and _is_readjusted(old, got):
                     told.notes.append(f"{symbol} was fetched anew: its history has been adjusted since the last time.")
                     yield symbol, None
                     continue
                 zone = got["time_zone"].drop_nulls()
-                until = max(_spoken_of(got, _over(zone[0] if len(zone) else None, last)), begin)
+                until = max(_covered_until(got, _last_finished_day(zone[0] if len(zone) else None, last)), begin)
                 base = files.get(symbol)
                 yield symbol, Update(symbol, got, begin, until, replaces=old is None, notes=kept, base=base)
 
-    def _manifest(self, asked: Sequence[str], first: date | None, last: date | None, told: _Told) -> dict[str, Any]:
+    def _manifest(self, asked: Sequence[str], first: date | None, last: date | None, told: _FetchLog) -> dict[str, Any]:
         """What this reading rests on; only for who holds the lock."""
         entries = {s: e for (v, s), e in self.store.index().items() if v == self.vendor and s in asked}
         if not entries:
@@ -238,7 +241,7 @@ class StoredPrices:
         first: date | None,
         last: date | None,
         *,
-        told: _Told | None = None,
+        told: _FetchLog | None = None,
     ) -> PriceTable:
         """Rows of a snapshot. No lock: its files never change, and a store may be read-only."""
         frames = [self.store.series(held["files"][symbol]) for symbol in asked if symbol in held["files"]]
@@ -250,7 +253,7 @@ class StoredPrices:
                 retryable=False,
             )
         rows = pl.concat(frames)
-        notes = [*held["notes"], *_outside(held, asked, first, last)]
+        notes = [*held["notes"], *_snapshot_notes(held, asked, first, last)]
         sources = rows["source"].drop_nulls().unique().sort().to_list()
         listings = rows.group_by("symbol", maintain_order=True).agg(
             pl.col("currency").drop_nulls().last(), pl.col("time_zone").drop_nulls().last()
@@ -265,7 +268,7 @@ class StoredPrices:
             snapshot=name,
         )
 
-    def _nothing(self, asked: Sequence[str], told: _Told) -> SourceError:
+    def _nothing(self, asked: Sequence[str], told: _FetchLog) -> SourceError:
         if told.failures:
             return told.failures[0]
         advice = "Fetch them: marketimpact fetch ..." if self.source is None else "Check the symbols and the dates."
@@ -278,7 +281,7 @@ class StoredPrices:
 
 
 @dataclass(slots=True)
-class _Told:
+class _FetchLog:
     """What came of asking, symbol by symbol, and what a reader should know."""
 
     result: dict[str, tuple[str, int, str | None, bool, int]] = field(default_factory=dict)
@@ -320,7 +323,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _over(zone: str | None, last: date | None) -> date:
+def _last_finished_day(zone: str | None, last: date | None) -> date:
     """The last day that is over on the exchange, or `last` where that is earlier."""
     now = _now()
     today = (now.astimezone(ZoneInfo(zone)) if zone else now - LAST_ZONE).date()
@@ -328,10 +331,10 @@ def _over(zone: str | None, last: date | None) -> date:
     return yesterday if last is None else min(last, yesterday)
 
 
-def _spoken_of(rows: pl.DataFrame, until: date) -> date:
+def _covered_until(rows: pl.DataFrame, until: date) -> date:
     """The last date that a vendor has spoken of: a bar that is late is asked for again."""
     end = rows.drop_nulls("close")["date"].max()
-    if not isinstance(end, date) or until - end > LATE or _now().date() - until > LATE:
+    if not isinstance(end, date) or until - end > MAX_DELAY or _now().date() - until > MAX_DELAY:
         return until
     days = (end + timedelta(days=k) for k in range(1, (until - end).days + 1))
     late = next((day for day in days if day.weekday() < SATURDAY), None)
@@ -344,10 +347,10 @@ def _overlap(rows: pl.DataFrame, covered_to: date) -> date:
     return dates[0] if len(dates) else covered_to
 
 
-def _adjusted(old: pl.DataFrame, new: pl.DataFrame) -> bool:
+def _is_readjusted(old: pl.DataFrame, new: pl.DataFrame) -> bool:
     """Whether prices held are on another basis than those just fetched."""
     both = old.join(new, on="date", suffix="_new", how="inner").drop_nulls(["close", "close_new"])
-    moved = (both["close_new"] / both["close"] - 1.0).abs() > SAME
+    moved = (both["close_new"] / both["close"] - 1.0).abs() > TOLERANCE
     if bool(moved.any()) or both.is_empty():
         return True
     end = old.drop_nulls("close")["date"].max()
@@ -355,7 +358,7 @@ def _adjusted(old: pl.DataFrame, new: pl.DataFrame) -> bool:
     return bool(later.select(pl.any_horizontal(pl.col("dividend", "split").is_not_null()).any()).item())
 
 
-def _series(table: PriceTable) -> pl.DataFrame:
+def _store_rows(table: PriceTable) -> pl.DataFrame:
     """A table's rows with all columns of the store."""
     frame = table.frame
     if table.listings is not None:
@@ -368,7 +371,7 @@ def _series(table: PriceTable) -> pl.DataFrame:
     )
 
 
-def _outside(held: Mapping[str, Any], asked: Sequence[str], first: date | None, last: date | None) -> list[str]:
+def _snapshot_notes(held: Mapping[str, Any], asked: Sequence[str], first: date | None, last: date | None) -> list[str]:
     """What is asked of a snapshot beyond what it was made of."""
     notes = []
     others = [symbol for symbol in asked if symbol not in held["asked"]]

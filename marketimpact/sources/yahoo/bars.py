@@ -15,7 +15,7 @@ from marketimpact.sources.protocol import within
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Bars", "YahooFailure", "bars_of"]
+__all__ = ["Bars", "YahooFailure", "parse_bars"]
 
 #: Column of a price table -> what yfinance calls it.
 COLUMNS = {
@@ -64,7 +64,7 @@ class Bars:
     notes: Mapping[str, str] = field(default_factory=dict)  # what is the case -> for this symbol
 
 
-def bars_of(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], first: date, last: date | None) -> Bars:
+def parse_bars(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], first: date, last: date | None) -> Bars:
     """The rows of a frame of bars, labelled with the exchange's dates.
 
     Parameters
@@ -87,7 +87,7 @@ def bars_of(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], first: da
         raise YahooFailure("Yahoo has no prices (no bars between the dates)")
     if bars.index.tz is None:
         raise YahooFailure("the answer could not be read (dates without a time zone)", retryable=True)
-    frame = _cleaned(within(_rows(symbol, bars), first, last))
+    frame = _without_invalid(within(_rows(symbol, bars), first, last))
     today = _now().astimezone(bars.index.tz).date()
     done = frame.filter(pl.col("date") < today)
     notes = {}
@@ -112,7 +112,7 @@ def _rows(symbol: str, bars: pd.DataFrame) -> pl.DataFrame:
     return pl.DataFrame({"symbol": [symbol] * len(bars), "date": list(bars.index.date)} | numbers, schema=schema)
 
 
-def _cleaned(frame: pl.DataFrame) -> pl.DataFrame:
+def _without_invalid(frame: pl.DataFrame) -> pl.DataFrame:
     """Empty cells for NaN, infinity and zero: ways of having no value."""
     frame = frame.with_columns(
         pl.when(pl.col(name).is_finite() & (pl.col(name) > 0.0)).then(pl.col(name)) for name in POSITIVE

@@ -24,10 +24,10 @@ from polars.exceptions import PolarsError
 from yfinance.data import YfData
 from yfinance.exceptions import YFException, YFRateLimitError, YFTickerMissingError
 
-from marketimpact.sources.yahoo.bars import Bars, YahooFailure, bars_of
-from marketimpact.sources.yahoo.shares import counts_of
+from marketimpact.sources.yahoo.bars import Bars, YahooFailure, parse_bars
+from marketimpact.sources.yahoo.shares import parse_share_counts
 
-__all__ = ["RATE_LIMITED", "VERSION", "ask", "ask_shares"]
+__all__ = ["RATE_LIMITED", "VERSION", "fetch_bars", "fetch_shares"]
 
 #: Before any price Yahoo has; an instant far before it cannot be asked for.
 EARLIEST = date(1900, 1, 1)
@@ -45,7 +45,7 @@ REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIM
 
 #: OSError: every error of requests and of curl_cffi. From ValueError on: what yfinance and pandas stumble over when
 #: the answer has another shape than they expect, numbers beyond all bounds, or brackets thousands deep.
-STUMBLES = (
+EXPECTED_ERRORS = (
     YFException,
     PeeweeException,
     PolarsError,
@@ -62,7 +62,7 @@ STUMBLES = (
 _one_at_a_time = threading.Lock()
 
 
-def ask(symbol: str, first: date, last: date | None, session: Any, left: Callable[[], float]) -> Bars:
+def fetch_bars(symbol: str, first: date, last: date | None, session: Any, left: Callable[[], float]) -> Bars:
     """Ask for one symbol, once.
 
     Parameters
@@ -84,34 +84,36 @@ def ask(symbol: str, first: date, last: date | None, session: Any, left: Callabl
     # Their end is exclusive. Without a start they would give the last month.
     end = None if last is None or last == date.max else last + timedelta(days=1)
     first = max(first, EARLIEST)
-    with _asked(symbol, session, left) as (ticker, witness):
+    with _ticker(symbol, session, left) as (ticker, witness):
         bars = ticker.history(start=first, end=end, **DAILY)
-        return bars_of(symbol, bars, witness.chart(), first, last)
+        return parse_bars(symbol, bars, witness.chart(), first, last)
 
 
-def ask_shares(symbol: str, first: date, last: date | None, session: Any, left: Callable[[], float]) -> Bars:
+def fetch_shares(symbol: str, first: date, last: date | None, session: Any, left: Callable[[], float]) -> Bars:
     """Ask for the share counts of one symbol, once: as `ask`, with counts as the frame."""
     first = max(first, EARLIEST)
-    with _asked(symbol, session, left) as (ticker, witness):
+    with _ticker(symbol, session, left) as (ticker, witness):
         # Splits to this day, not to the last count: closes are on the basis of today's.
-        bars = bars_of(symbol, ticker.history(start=first, **DAILY), witness.chart(), first, None)
+        bars = parse_bars(symbol, ticker.history(start=first, **DAILY), witness.chart(), first, None)
         end = None if last is None or last == date.max else last + timedelta(days=1)
-        return counts_of(bars, ticker.get_shares_full(start=first, end=end), first, last)
+        return parse_share_counts(bars, ticker.get_shares_full(start=first, end=end), first, last)
 
 
 @contextmanager
-def _asked(symbol: str, session: Any, left: Callable[[], float]) -> Iterator[tuple[yfinance.Ticker, _Witness]]:
+def _ticker(
+    symbol: str, session: Any, left: Callable[[], float]
+) -> Iterator[tuple[yfinance.Ticker, _RecordingSession]]:
     """A ticker whose failures are told as `YahooFailure`."""
-    with _alone(left):
-        witness = _Witness(session or _usual_session(), left)
+    with _exclusive_yfinance(left):
+        witness = _RecordingSession(session or _default_session(), left)
         YfData.cache_get.cache_clear()  # it keeps bad answers too: asked again, it would give them without asking
         try:
             yield yfinance.Ticker(symbol, session=witness), witness
-        except STUMBLES as error:
+        except EXPECTED_ERRORS as error:
             raise _failure(error, witness) from error
 
 
-class _Witness(requests.Session):
+class _RecordingSession(requests.Session):
     """Passes requests on to another session, keeps the last answer of a service, and ends with the deadline.
 
     It is a session of requests only because yfinance takes no other class; all the work is the other's.
@@ -165,13 +167,13 @@ class _Witness(requests.Session):
 
 
 @cache
-def _usual_session() -> Any:
+def _default_session() -> Any:
     """The session yfinance makes for itself; kept, so that cookie and crumb stay of one session."""
     return yfinance.Ticker("^GSPC").session
 
 
 @contextmanager
-def _alone(left: Callable[[], float]) -> Iterator[None]:
+def _exclusive_yfinance(left: Callable[[], float]) -> Iterator[None]:
     """Be the only user of yfinance, make it raise what it would log, then put its settings back."""
     if not _one_at_a_time.acquire(timeout=max(left(), 0.0)):
         raise YahooFailure("another question through yfinance has not ended", retryable=True)
@@ -194,13 +196,13 @@ def _alone(left: Callable[[], float]) -> Iterator[None]:
         _one_at_a_time.release()
 
 
-def _failure(error: Exception, witness: _Witness) -> YahooFailure:
+def _failure(error: Exception, witness: _RecordingSession) -> YahooFailure:
     """What went wrong, by the HTTP status where there was one: yfinance takes a 500 for a delisted symbol."""
     status = witness.status
     if isinstance(error, YFRateLimitError) or status == HTTPStatus.TOO_MANY_REQUESTS:
         return YahooFailure(RATE_LIMITED, retryable=True, limited=True)
     if status is None or status < HTTPStatus.BAD_REQUEST:
-        return _raised(error, answered=status is not None)
+        return _failure_without_status(error, answered=status is not None)
     if status in REFUSED or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return YahooFailure(f"Yahoo failed (HTTP {status})", retryable=True)
     if reason := witness.reason():
@@ -208,7 +210,7 @@ def _failure(error: Exception, witness: _Witness) -> YahooFailure:
     return YahooFailure(f"the answer could not be read (HTTP {status}, not from the price service)", retryable=True)
 
 
-def _raised(error: Exception, *, answered: bool) -> YahooFailure:
+def _failure_without_status(error: Exception, *, answered: bool) -> YahooFailure:
     """What went wrong where no status says so; `answered` is whether the last request was."""
     name = type(error).__name__
     if isinstance(error, YFTickerMissingError):

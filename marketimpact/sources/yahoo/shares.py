@@ -13,12 +13,12 @@ from marketimpact.sources.yahoo.bars import Bars, YahooFailure
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COUNTS", "counts_of"]
+__all__ = ["COUNTS", "parse_share_counts"]
 
 COUNTS = {"symbol": pl.String, "date": pl.Date, "shares": pl.Float64, "reported": pl.Float64, "note": pl.String}
 
 
-def counts_of(bars: Bars, counts: pd.Series | None, first: date, last: date | None) -> Bars:
+def parse_share_counts(bars: Bars, counts: pd.Series | None, first: date, last: date | None) -> Bars:
     """Counts by date, with those that a split has not reached yet left empty.
 
     Parameters
@@ -50,11 +50,11 @@ def counts_of(bars: Bars, counts: pd.Series | None, first: date, last: date | No
         raise YahooFailure("Yahoo has no share counts (none above zero between the dates)")
     frame = frame.with_columns(pl.col("reported").alias("shares"), pl.lit(None, dtype=pl.String).alias("note"))
     for day, ratio in bars.frame.select("date", "split").drop_nulls().sort("date").iter_rows():
-        frame = _over_split(frame, day, ratio)
+        frame = _adjust_for_split(frame, day, ratio)
     return Bars(frame.select(list(COUNTS)), bars.currency, bars.time_zone, bars.notes)
 
 
-def _over_split(frame: pl.DataFrame, day: date, ratio: float) -> pl.DataFrame:
+def _adjust_for_split(frame: pl.DataFrame, day: date, ratio: float) -> pl.DataFrame:
     """Counts before the split times its ratio; those after it empty until one shows the split."""
     before = frame.filter(pl.col("date") < day)["reported"]
     later = (pl.col("date") >= day).fill_null(value=False)

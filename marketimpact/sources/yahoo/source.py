@@ -17,7 +17,7 @@ import polars as pl
 from marketimpact.core.progress import progress_bar
 from marketimpact.core.text import listed
 from marketimpact.errors import SourceError, SpecificationError
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table
+from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table
 from marketimpact.sources.yahoo.bars import Bars, YahooFailure
 from marketimpact.sources.yahoo.shares import COUNTS
 
@@ -44,7 +44,7 @@ OUTCOMES = {
     "tries": pl.Int64,
 }
 #: Asks for one symbol, once: symbol, first, last, session, seconds left.
-Question = Callable[[str, date, date | None, Any, Callable[[], float]], Bars]
+FetchFunction = Callable[[str, date, date | None, Any, Callable[[], float]], Bars]
 LISTINGS = {"symbol": pl.String, "currency": pl.String, "time_zone": pl.String}
 
 
@@ -104,7 +104,7 @@ class YahooPrices:
                 start = date.fromisoformat(start)
             except ValueError as error:
                 raise SpecificationError(f"start={start!r} is no ISO date, such as 2023-01-31.") from error
-        asked_range(start, None)
+        check_range(start, None)
         if not 0 < self.deadline <= threading.TIMEOUT_MAX:
             raise SpecificationError(f"deadline={self.deadline!r} is no time. Give seconds above zero, not infinity.")
         if not 0 <= self.pause < math.inf:
@@ -113,7 +113,7 @@ class YahooPrices:
             number = getattr(self, name)
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise SpecificationError(f"{name}={number!r} is no count. Give a whole number from 1 on.")
-        _demand_session(self.session)
+        _check_session(self.session)
         object.__setattr__(self, "start", start)
         object.__setattr__(self, "deadline", float(self.deadline))
         object.__setattr__(self, "pause", float(self.pause))
@@ -147,12 +147,12 @@ class YahooPrices:
             If no symbol has prices; `retryable` where a later try may go through.
         """
         asked, since = self._asked(symbols, first, last)
-        from marketimpact.sources.yahoo.client import VERSION, ask  # noqa: PLC0415  # half a second, paid only here
+        from marketimpact.sources.yahoo.client import VERSION, fetch_bars  # noqa: PLC0415  # half a second, paid only here
 
-        answers = _ask_all(self, ask, asked, since, last)
+        answers = _fetch_all(self, fetch_bars, asked, since, last)
         frames = [answer.bars.frame for answer in answers if answer.bars is not None]
         if not frames:
-            raise _nothing(answers)
+            raise _no_data_error(answers)
         source = f"YahooPrices() (Yahoo Finance through yfinance {VERSION}, adjusted close)"
         return price_table(
             pl.concat(frames),
@@ -189,19 +189,19 @@ class YahooPrices:
             If no symbol has counts; `retryable` where a later try may go through.
         """
         asked, since = self._asked(symbols, first, last)
-        from marketimpact.sources.yahoo.client import ask_shares  # noqa: PLC0415  # half a second, paid only here
+        from marketimpact.sources.yahoo.client import fetch_shares  # noqa: PLC0415  # half a second, paid only here
 
-        answers = _ask_all(self, ask_shares, asked, since, last)
+        answers = _fetch_all(self, fetch_shares, asked, since, last)
         if all(answer.bars is None for answer in answers):
-            raise _nothing(answers, "share counts")
+            raise _no_data_error(answers, "share counts")
         return pl.concat(_counts(answer) for answer in sorted(answers, key=lambda answer: answer.symbol))
 
     def _asked(self, symbols: Sequence[str], first: date | None, last: date | None) -> tuple[tuple[str, ...], date]:
         """The symbols, checked, and the first date that is asked for."""
-        asked = asked_symbols(symbols)
-        _demand_yahoo_symbols(asked)
+        asked = check_symbols(symbols)
+        _check_yahoo_symbols(asked)
         since = date.fromisoformat(str(self.start)) if first is None else first
-        asked_range(since, last)
+        check_range(since, last)
         return asked, since
 
 
@@ -212,14 +212,14 @@ def _counts(answer: _Answer) -> pl.DataFrame:
     return pl.DataFrame([(answer.symbol, None, None, None, cause)], schema=COUNTS, orient="row")
 
 
-def _demand_session(session: Any) -> None:
+def _check_session(session: Any) -> None:
     if session is not None and not callable(getattr(session, "request", None)):
         raise SpecificationError(f"session={session!r} has no request(). Give one of requests or of curl_cffi.")
     if getattr(session, "cache", None) is not None:
         raise SpecificationError("session caches answers, which yfinance refuses. Give one without a cache.")
 
 
-def _demand_yahoo_symbols(symbols: Sequence[str]) -> None:
+def _check_yahoo_symbols(symbols: Sequence[str]) -> None:
     for symbol in symbols:
         if ISIN.fullmatch(symbol):
             raise SpecificationError(f"{symbol!r} is an ISIN. Give the Yahoo symbol of the listing you mean.")
@@ -248,11 +248,11 @@ class _Answer:
 
 
 @dataclass(slots=True, eq=False)
-class _Asking:
+class _Fetch:
     """A run through the symbols, in a thread that is left behind at the deadline."""
 
     options: YahooPrices
-    question: Question
+    question: FetchFunction
     symbols: Sequence[str]
     first: date
     last: date | None
@@ -329,11 +329,11 @@ class _Asking:
         return [answers[symbol] for symbol in self.symbols]
 
 
-def _ask_all(
-    options: YahooPrices, question: Question, symbols: Sequence[str], first: date, last: date | None
+def _fetch_all(
+    options: YahooPrices, question: FetchFunction, symbols: Sequence[str], first: date, last: date | None
 ) -> list[_Answer]:
     """Run through the symbols, for no longer than the deadline whatever the network does."""
-    asking = _Asking(options, question, symbols, first, last, end=monotonic() + options.deadline)
+    asking = _Fetch(options, question, symbols, first, last, end=monotonic() + options.deadline)
     with progress_bar(options.progress, "Yahoo Finance", len(symbols)) as answered:
         thread = threading.Thread(target=asking.run, args=(answered,), name="YahooPrices", daemon=True)
         thread.start()
@@ -390,7 +390,7 @@ def _notes(answers: Sequence[_Answer]) -> list[str]:
     return [f"{what}: {', '.join(symbols)}." for what, symbols in named.items()]
 
 
-def _nothing(answers: Sequence[_Answer], what: str = "prices") -> SourceError:
+def _no_data_error(answers: Sequence[_Answer], what: str = "prices") -> SourceError:
     failures = {answer.symbol: answer.failure for answer in answers if answer.failure is not None}
     causes: dict[str, list[str]] = {}
     for symbol, failure in failures.items():

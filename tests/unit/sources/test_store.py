@@ -18,7 +18,7 @@ import marketimpact as mi
 from marketimpact.sources.protocol import price_table, within
 from marketimpact.sources.store import stored_prices as stored
 from marketimpact.sources.store.files import safe_name
-from marketimpact.sources.store.index import Update, as_index
+from marketimpact.sources.store.index import Update, dump_index
 from marketimpact.sources.store.layout import FORMAT
 
 DAYS = [date(2024, 1, 1) + timedelta(days=i) for i in range(90) if (date(2024, 1, 1) + timedelta(days=i)).weekday() < 5]
@@ -211,7 +211,7 @@ def test_prune_keeps_what_a_snapshot_needs(store):
 
 
 def changed(vendor, symbol="NVDA"):
-    rows = stored._series(vendor.read([symbol]))
+    rows = stored._store_rows(vendor.read([symbol]))
     return Update(symbol, rows, DAYS[0], DAYS[-1], replaces=True)
 
 
@@ -400,7 +400,7 @@ def test_an_index_that_names_files_outside_moves_nothing(store, tmp_path):
     mine = tmp_path / f"{'0' * 64}.parquet"
     mine.write_text("mine")
     entry = replace(next(iter(store.index().values())), file=f"prices/../../{mine.name}")
-    (store.directory / "index.json").write_bytes(as_index([entry]))
+    (store.directory / "index.json").write_bytes(dump_index([entry]))
     with pytest.warns(mi.MarketImpactWarning, match="names a file outside"):
         through(store, Vendor()).read(["NVDA"])
     assert mine.read_text() == "mine"
@@ -453,8 +453,10 @@ def test_of_two_writers_at_once_the_later_fetch_wins(store):
     """Both asked when the same file was held; the one who asked first commits last."""
     through(store, Vendor(until=DAYS[40])).read(["NVDA"], DAYS[0], DAYS[40])
     base = store.symbols()["file"].item()
-    early = stored._series(Vendor().read(["NVDA"])).with_columns(fetched_at=pl.lit(NOW + timedelta(seconds=1)))
-    late = stored._series(Vendor(scale=0.5).read(["NVDA"])).with_columns(fetched_at=pl.lit(NOW + timedelta(seconds=2)))
+    early = stored._store_rows(Vendor().read(["NVDA"])).with_columns(fetched_at=pl.lit(NOW + timedelta(seconds=1)))
+    late = stored._store_rows(Vendor(scale=0.5).read(["NVDA"])).with_columns(
+        fetched_at=pl.lit(NOW + timedelta(seconds=2))
+    )
     for rows in (late, early):
         store.commit("Vendor", [Update("NVDA", rows, DAYS[0], DAYS[-1], replaces=True, base=base)])
     closes = store.series(store.symbols()["file"].item())["close"]
@@ -538,7 +540,7 @@ def refuse(monkeypatch, call, nth):
     elif call == "rename":
         monkeypatch.setattr(Path, "replace", full(Path.replace))
     elif call == "mkdir":
-        monkeypatch.setattr("marketimpact.sources.store.files._settle", full(lambda _: None))
+        monkeypatch.setattr("marketimpact.sources.store.files._sync_directory", full(lambda _: None))
     else:
         original = Path.open
 
@@ -626,8 +628,8 @@ def test_any_order_of_asking_gives_what_the_vendor_has(tmp_path_factory, asks):
 
 
 def test_rows_of_two_writers_are_united(store):
-    early = stored._series(Vendor(until=DAYS[30]).read(["NVDA"]))
-    late = stored._series(Vendor().read(["NVDA"], DAYS[25], DAYS[50]))
+    early = stored._store_rows(Vendor(until=DAYS[30]).read(["NVDA"]))
+    late = stored._store_rows(Vendor().read(["NVDA"], DAYS[25], DAYS[50]))
     store.commit("Vendor", [Update("NVDA", early, DAYS[0], DAYS[30], replaces=True)])
     store.commit("Vendor", [Update("NVDA", late, DAYS[25], DAYS[50], replaces=False)])
     row = store.symbols().row(0, named=True)
