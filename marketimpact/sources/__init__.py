@@ -1,4 +1,4 @@
-"""Who supplies prices: files and folders, databases, AkShare's frames, the simulated sample, Yahoo. And factors."""
+"""Read prices from files, folders, databases, AkShare, Yahoo or the simulated sample, and factors from French."""
 
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.sources.akshare import AksharePrices

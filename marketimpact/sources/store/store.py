@@ -1,4 +1,4 @@
-"""The price store on disk: immutable files, one index, snapshots that name what was read."""
+"""Keep prices on disk: immutable data files, one index, and snapshots of what was read."""
 
 from __future__ import annotations
 
@@ -41,14 +41,15 @@ from marketimpact.sources.store.layout import FORMAT, has_known_format, require_
 
 __all__ = ["SERIES", "Entry", "PriceStore", "Update"]
 
-#: Letters of a snapshot's name.
+#: Number of characters of a snapshot's name.
 NAME_LENGTH = 16
-EMPTY_STORE = "The price store holds nothing yet. marketimpact fetch fills it."
+EMPTY_STORE = "The price store is empty. Fill it with: marketimpact fetch."
 _DAMAGE = {"what": pl.String, "symbol": pl.String, "file": pl.String, "problem": pl.String}
 
 
 def _cache() -> Path:
-    from platformdirs import user_cache_path  # noqa: PLC0415  # only who uses the store pays for it
+    """Return the default directory."""
+    from platformdirs import user_cache_path  # noqa: PLC0415  # needed only with a store
 
     return user_cache_path("marketimpact") / "prices"
 
@@ -60,13 +61,13 @@ class PriceStore:
     Parameters
     ----------
     directory : str or pathlib.Path, optional
-        Where; the user's cache directory by default.
+        Directory; the user's cache directory by default.
 
     Notes
     -----
     Every version of a symbol's history is one Parquet file that never changes, named by the SHA-256 of its
-    bytes, which is checked whenever it is read. An index says which version is current; replacing it is the moment at
-    which a write counts. Writers take turns by a file lock. See ``docs/sources/store.md``.
+    bytes, which is checked at every read. An index lists the current versions; replacing it atomically completes a
+    write. A file lock admits one writer at a time. See ``docs/sources/store.md``.
     """
 
     directory: Path = field(default_factory=_cache)
@@ -75,11 +76,11 @@ class PriceStore:
         object.__setattr__(self, "directory", Path(self.directory).expanduser())
 
     def __repr__(self) -> str:
-        """No path: it would travel into reports."""
+        """Leave out the path, since it would appear in reports."""
         return "PriceStore()"
 
     def symbols(self) -> pl.DataFrame:
-        """``vendor, symbol, rows, covered_from, covered_to, fetched_at, time_zone, file`` of what is held."""
+        """List stored symbols: ``vendor, symbol, rows, covered_from, covered_to, fetched_at, time_zone, file``."""
         entries = sorted(self.index().values(), key=lambda e: (e.vendor, e.symbol))
         kinds = {"covered_from": pl.Date, "covered_to": pl.Date, "fetched_at": pl.Datetime("us", "UTC")}
         columns = ["vendor", "symbol", "rows", "covered_from", "covered_to", "fetched_at", "time_zone", "file"]
@@ -94,45 +95,54 @@ class PriceStore:
         )  # fmt: skip
 
     def snapshots(self) -> pl.DataFrame:
-        """``snapshot, vendor, symbols, first, last, missing``: what was read, under the names it can be read by.
+        """List snapshots: ``snapshot, vendor, symbols, first, last, missing``.
 
-        Of a damaged one only the name is there, and a warning says so.
+        A damaged one has only its name, with a warning.
         """
         has_known_format(self.directory)
         rows: list[tuple[Any, ...]] = []
         for name in self._snapshot_names():
             try:
-                held = self.manifest(name)
+                manifest = self.manifest(name)
             except DataError as error:
                 warnings.warn(str(error), MarketImpactWarning, stacklevel=2)
                 rows.append((name, *[None] * 5))
                 continue
-            rows.append((name, held["vendor"], len(held["files"]), held["first"], held["last"], len(held["missing"])))
+            rows.append(
+                (
+                    name,
+                    manifest["vendor"],
+                    len(manifest["files"]),
+                    manifest["first"],
+                    manifest["last"],
+                    len(manifest["missing"]),
+                )
+            )
         kinds = dict.fromkeys(("snapshot", "vendor", "symbols", "first", "last", "missing"), pl.String)
         return pl.DataFrame(rows, schema=kinds | {"symbols": pl.Int64, "missing": pl.Int64}, orient="row")
 
     def verify(self) -> pl.DataFrame:
-        """``what, symbol, file, problem``: files that are damaged or gone; empty when all is well. Changes nothing."""
-        found: list[tuple[str, str | None, str, str]] = []
+        """List damaged or absent files, ``what, symbol, file, problem``, without a change to the store."""
+        problems: list[tuple[str, str | None, str, str]] = []
         if not has_known_format(self.directory) and (self.directory / "format.json").exists():
-            found.append(("format", None, "format.json", "is damaged; it is made anew with the next fetch"))
+            problems.append(("format", None, "format.json", "is damaged; the next fetch writes it again"))
         entries, problem = self._index()
         if problem:
-            found.append(("index", None, "index.json", f"is damaged ({problem}); it is made anew from the files"))
-        wanted = {(e.file, e.symbol, "current") for e in entries.values()}
+            problems.append(("index", None, "index.json", f"is damaged ({problem}); it is rebuilt from the files"))
+        uses = {(e.file, e.symbol, "current") for e in entries.values()}
         for name in self._snapshot_names():
             try:
-                held = self.manifest(name)
+                manifest = self.manifest(name)
             except DataError as error:
-                found.append(("snapshot", None, f"{name}.json", str(error)))
+                problems.append(("snapshot", None, f"{name}.json", str(error)))
                 continue
-            wanted |= {(file, symbol, f"snapshot {name}") for symbol, file in held["files"].items()}
-        for file, symbol, what in sorted(wanted):
+            uses |= {(file, symbol, f"snapshot {name}") for symbol, file in manifest["files"].items()}
+        for file, symbol, use in sorted(uses):
             problem = self._content(file)[1]
-            # a writer may have replaced it meanwhile
-            if problem and (what != "current" or any(file == e.file for e in self._index()[0].values())):
-                found.append((what, symbol, file, problem))
-        return pl.DataFrame(found, schema=_DAMAGE, orient="row")
+            # another process may have replaced a current file since
+            if problem and (use != "current" or any(file == e.file for e in self._index()[0].values())):
+                problems.append((use, symbol, file, problem))
+        return pl.DataFrame(problems, schema=_DAMAGE, orient="row")
 
     def export(self, path: str | Path, symbols: Sequence[str] | None = None, *, vendor: str | None = None) -> Path:
         """Write current rows as one Parquet or CSV file that `FilePrices` reads.
@@ -143,11 +153,13 @@ class PriceStore:
         Raises
         ------
         DataError
-            If nothing is held, a symbol is not, two vendors hold it, or the file cannot be written.
+            If the store is empty, lacks a symbol, has it of two vendors, or the file cannot be written.
         """
         target = Path(path).expanduser()
         if target.suffix.lower() not in (".parquet", ".csv"):
-            raise SpecificationError(f"{target.name!r}: export writes .parquet or .csv.")
+            raise SpecificationError(
+                f"{target.name!r} is neither Parquet nor CSV. Give a name that ends in .parquet or .csv."
+            )
         with lock_directory(self.directory):
             frame = self._current(symbols, vendor)
         frame = frame.select(
@@ -160,45 +172,49 @@ class PriceStore:
         return target
 
     def _current(self, symbols: Sequence[str] | None, vendor: str | None) -> pl.DataFrame:
-        """Current rows of symbols that one vendor holds."""
+        """Read the current rows of symbols, each of one vendor."""
         entries = self.index()
-        held = {(e.vendor, e.symbol) for e in entries.values() if vendor in (None, e.vendor)}
-        wanted = sorted({s for _, s in held}) if symbols is None else list(symbols)
-        lacking = sorted(set(wanted) - {s for _, s in held})
-        if lacking or not wanted:
-            raise DataError(f"The store holds no prices of {listed(lacking)}." if lacking else EMPTY_STORE)
-        twice = sorted(s for s in wanted if sum(s == symbol for _, symbol in held) > 1)
-        if twice:
-            raise DataError(f"More than one vendor's prices of {listed(twice)} are held; say which with vendor=.")
-        return pl.concat(self.series(entries[key].file) for key in sorted(held) if key[1] in wanted).sort(
+        stored = {(e.vendor, e.symbol) for e in entries.values() if vendor in (None, e.vendor)}
+        requested = sorted({s for _, s in stored}) if symbols is None else list(symbols)
+        lacking = sorted(set(requested) - {s for _, s in stored})
+        if lacking or not requested:
+            raise DataError(
+                f"The store holds no prices of {listed(lacking)}. Fetch them first." if lacking else EMPTY_STORE
+            )
+        ambiguous = sorted(s for s in requested if sum(s == symbol for _, symbol in stored) > 1)
+        if ambiguous:
+            raise DataError(
+                f"More than one vendor's prices of {listed(ambiguous)} are stored. Choose one with vendor=."
+            )
+        return pl.concat(self.series(entries[key].file) for key in sorted(stored) if key[1] in requested).sort(
             "symbol", "date"
         )
 
     def forget(self, snapshot: str) -> None:
-        """Drop a snapshot; its files go with the next `prune` where nothing else needs them."""
+        """Delete a snapshot; the next `prune` removes files that nothing else needs."""
         with lock_directory(self.directory):
             self._snapshot_path(snapshot).unlink()
 
     def prune(self) -> int:
-        """Remove files that are neither current nor in a snapshot, and what dead writers left; count them."""
+        """Remove files that are neither current nor in a snapshot, and unfinished ones; return their number."""
         with lock_directory(self.directory):
             has_known_format(self.directory)
             keep = {e.file for e in self.index().values()}
             for name in self._snapshot_names():
                 keep |= set(self.manifest(name)["files"].values())
-            gone = [p for p in self._data_files() if p.relative_to(self.directory).as_posix() not in keep]
-            for path in gone:
+            unused = [p for p in self._data_files() if p.relative_to(self.directory).as_posix() not in keep]
+            for path in unused:
                 path.unlink()
-            return len(gone) + remove_unfinished(self.directory)
+            return len(unused) + remove_unfinished(self.directory)
 
     def index(self) -> dict[tuple[str, str], Entry]:
-        """Current files by vendor and symbol; rebuilt from the files, with a warning, where it is damaged."""
+        """Read the index, current files by vendor and symbol; rebuild it, with a warning, where it is damaged."""
         has_known_format(self.directory)
         entries, problem = self._index()
         if problem:
             aside = set_aside(self.directory / "index.json", self.directory)
             warnings.warn(
-                f"The index of the price store was damaged ({problem}); it is set aside as {aside.name} and made anew "
+                f"The index of the price store was damaged ({problem}); it is set aside as {aside.name} and rebuilt "
                 "from the files.",
                 MarketImpactWarning,
                 stacklevel=3,
@@ -206,7 +222,7 @@ class PriceStore:
         return entries
 
     def _index(self) -> tuple[dict[tuple[str, str], Entry], str]:
-        """Current files, and what is wrong with the index; empty where nothing is."""
+        """Read or rebuild the index, and describe what is wrong with it; empty text if nothing is."""
         content = read_content(self.directory / "index.json")
         if content is None:
             return self._rebuilt(), ""
@@ -218,37 +234,37 @@ class PriceStore:
             return self._rebuilt(), type(error).__name__
 
     def series(self, file: str) -> pl.DataFrame:
-        """Rows of a data file, after checking its hash.
+        """Read the rows of a data file after a check of its hash.
 
         Raises
         ------
         DataError
-            If it is gone or damaged.
+            If it is absent or damaged.
         """
         content, problem = self._content(file)
         if problem:
             raise DataError(
-                f"Stored prices {problem} ({file}). marketimpact fetch gets current ones; a snapshot that needs this "
-                "very file cannot be read any more."
+                f"Stored prices {problem} ({file}), so snapshots with this file cannot be read. Fetch current prices "
+                "with: marketimpact fetch."
             )
         return pl.read_parquet(io.BytesIO(content))
 
-    def whole(self, entry: Entry) -> pl.DataFrame | None:
-        """Rows of a current file; a damaged one is set aside with a warning, None then stands for it."""
+    def current_rows(self, entry: Entry) -> pl.DataFrame | None:
+        """Read the rows of a current file; set a damaged one aside with a warning, and return None."""
         content, problem = self._content(entry.file)
         if not problem:
             return pl.read_parquet(io.BytesIO(content))
         path = self.directory / entry.file
-        where = f"; it is set aside as {set_aside(path, self.directory).name}" if path.exists() else ""
+        moved = f"; it is set aside as {set_aside(path, self.directory).name}" if path.exists() else ""
         warnings.warn(
-            f"The stored prices of {entry.symbol} {problem}{where} and are fetched again where that is possible.",
+            f"The stored prices of {entry.symbol} {problem}{moved} and are fetched again where that is possible.",
             MarketImpactWarning,
             stacklevel=4,
         )
         return None
 
     def commit(self, vendor: str, updates: Iterable[Update], damaged: Iterable[str] = ()) -> None:
-        """Keep rows: united with what is held, the later fetch winning; `damaged` symbols leave the index.
+        """Merge rows into the store, the later fetch of a date being kept; drop `damaged` symbols from the index.
 
         Raises
         ------
@@ -265,30 +281,30 @@ class PriceStore:
             try:
                 for update in updates:
                     key = (vendor, update.symbol)
-                    held = entries.get(key)
-                    entries[key] = self._keep(vendor, update, held, written)
-                    if held is not None and held.file != entries[key].file:
-                        replaced.append(held.file)
+                    entry = entries.get(key)
+                    entries[key] = self._write_rows(vendor, update, entry, written)
+                    if entry is not None and entry.file != entries[key].file:
+                        replaced.append(entry.file)
             except DataError:
-                for path in written:  # nothing names them yet, and the disk may be full
+                for path in written:  # not yet in the index, and the disk may be full
                     path.unlink(missing_ok=True)
                 raise
             write_atomic(self.directory / "index.json", dump_index(entries[k] for k in sorted(entries)))
             self._drop_unpinned(replaced)
 
     def name_of(self, manifest: Mapping[str, Any]) -> str:
-        """What a snapshot of a manifest is called: the hash of its content."""
+        """Return the name of a manifest's snapshot: the hash of its content."""
         return digest(_snapshot(manifest))[:NAME_LENGTH]
 
     def pin(self, manifest: Mapping[str, Any]) -> str:
-        """Keep a manifest for ever, under its name."""
+        """Write a manifest as a snapshot under its name."""
         content, name = _snapshot(manifest), self.name_of(manifest)
         path = self.directory / "snapshots" / f"{name}.json"
         held = read_content(path)
         if held is not None and held != content:
             aside = set_aside(path, self.directory)
             warnings.warn(
-                f"Snapshot {name} was damaged; it is set aside as {aside.name} and written anew.",
+                f"Snapshot {name} was damaged; it is set aside as {aside.name} and written again.",
                 MarketImpactWarning,
                 stacklevel=3,
             )
@@ -297,12 +313,12 @@ class PriceStore:
         return name
 
     def manifest(self, snapshot: str) -> dict[str, Any]:
-        """What a snapshot holds.
+        """Read the manifest of a snapshot.
 
         Raises
         ------
         SpecificationError
-            If there is no such snapshot, or more than one begins so.
+            If no snapshot has that name, or more than one starts with it.
         DataError
             If it is damaged or was written by a later version.
         """
@@ -310,72 +326,74 @@ class PriceStore:
         content = read_content(path) or b""
         if digest(content)[:NAME_LENGTH] != path.stem:
             raise DataError(
-                f"Snapshot {path.stem} is damaged: its content does not match its name. It cannot be read any more; "
-                f"drop it with: marketimpact store prune --forget {path.stem}"
+                f"Snapshot {path.stem} is damaged: its content does not match its name. It cannot be read; "
+                f"delete it with: marketimpact store prune --forget {path.stem}"
             )
-        held: dict[str, Any] = json.loads(content)
-        require_known_format(held.get("format"), f"Snapshot {path.stem}")
-        return held
+        manifest: dict[str, Any] = json.loads(content)
+        require_known_format(manifest.get("format"), f"Snapshot {path.stem}")
+        return manifest
 
     def full_name(self, snapshot: str) -> str:
-        """The whole name of the one snapshot that begins so."""
+        """Complete the first characters of a snapshot's name."""
         return self._snapshot_path(snapshot).stem
 
     def _snapshot_path(self, snapshot: str) -> Path:
+        """Find the one snapshot whose name starts so, or raise SpecificationError."""
         has_known_format(self.directory)
         known = self._snapshot_names()
-        meant = [name for name in known if name.startswith(snapshot)] if snapshot.isalnum() else []
-        if len(meant) != 1:
-            what = f"{len(meant)} snapshots begin with" if meant else "no snapshot is called"
+        matches = [name for name in known if name.startswith(snapshot)] if snapshot.isalnum() else []
+        if len(matches) != 1:
+            fault = f"{len(matches)} snapshots start with" if matches else "no snapshot is called"
             raise SpecificationError(
-                f"In the price store {what} {snapshot!r}. It has {len(known)}: {listed(known) or 'none'}. "
+                f"In the price store {fault} {snapshot!r}. It has {len(known)}: {listed(known) or 'none'}. "
                 "List them with: marketimpact store ls"
             )
-        return self.directory / "snapshots" / f"{meant[0]}.json"
+        return self.directory / "snapshots" / f"{matches[0]}.json"
 
     def _snapshot_names(self) -> list[str]:
         return sorted(path.stem for path in (self.directory / "snapshots").glob("*.json"))
 
-    def _keep(self, vendor: str, update: Update, held: Entry | None, written: list[Path]) -> Entry:
-        """Write the united rows of one symbol as a new file, and add it to those `written`."""
-        old = self.whole(held) if held is not None else None
+    def _write_rows(self, vendor: str, update: Update, entry: Entry | None, written: list[Path]) -> Entry:
+        """Write the merged rows of one symbol as a new file, and append it to `written`."""
+        old = self.current_rows(entry) if entry is not None else None
         rows, covered = update.frame, (update.covered_from, update.covered_to)
-        if old is not None and held is not None:
-            rows = merge_rows(old, update, latest=held.file == update.base)
+        if old is not None and entry is not None:
+            rows = merge_rows(old, update, latest=entry.file == update.base)
             covered = join_coverage(
-                (date.fromisoformat(held.covered_from), date.fromisoformat(held.covered_to)), update
+                (date.fromisoformat(entry.covered_from), date.fromisoformat(entry.covered_to)), update
             )
         notes = update.notes
-        if held is not None and old is not None and not update.replaces:
-            notes = tuple(dict.fromkeys((*held.notes, *notes)))
+        if entry is not None and old is not None and not update.replaces:
+            notes = tuple(dict.fromkeys((*entry.notes, *notes)))
         rows = rows.select(pl.col(c).cast(kind) for c, kind in SERIES.items()).sort("date")
-        told = {
+        metadata = {
             "vendor": vendor,
             "symbol": update.symbol,
             "covered_from": f"{covered[0]}",
             "covered_to": f"{covered[1]}",
             "notes": json.dumps(notes),
         }
-        content = dump_parquet(rows, told)
+        content = dump_parquet(rows, metadata)
         file = f"prices/{safe_name(vendor)}/{safe_name(update.symbol)}/{digest(content)}.parquet"
         if not (self.directory / file).exists():
             write_atomic(self.directory / file, content)
             written.append(self.directory / file)
-        return make_entry(file, rows, told)
+        return make_entry(file, rows, metadata)
 
     def _drop_unpinned(self, files: Sequence[str]) -> None:
+        """Delete replaced files that no snapshot needs."""
         if not files:
             return
         pinned = set()
         for name in self._snapshot_names():
-            # a damaged snapshot must not stop a write; verify tells of it
+            # a damaged snapshot must not stop a write; verify reports it
             pinned |= set(_files_of(read_content(self.directory / "snapshots" / f"{name}.json") or b""))
         for file in files:
             if file not in pinned:
                 (self.directory / file).unlink(missing_ok=True)
 
     def _rebuilt(self) -> dict[tuple[str, str], Entry]:
-        """The index made from the files: of each symbol the one fetched last, then the one with most rows."""
+        """Rebuild the index from the data files: of each symbol the one fetched last, then with most rows."""
         entries: dict[tuple[str, str], Entry] = {}
         for path in self._data_files():
             file = path.relative_to(self.directory).as_posix()
@@ -394,7 +412,7 @@ class PriceStore:
         return sorted((self.directory / "prices").glob("*/*/*.parquet"))
 
     def _content(self, file: str) -> tuple[bytes, str]:
-        """The bytes of a data file, and what is wrong with it; empty where nothing is."""
+        """Read the bytes of a data file, and describe what is wrong with it; empty text if nothing is."""
         if not is_data_file(file):
             return b"", "are not where the store keeps its files"
         try:
@@ -402,16 +420,18 @@ class PriceStore:
         except DataError as error:
             return b"", f"cannot be read ({error})"
         if content is None:
-            return b"", "are gone: the file is not there"
-        whole = digest(content) == Path(file).stem
-        return content, "" if whole else "are damaged: the file does not match its hash"
+            return b"", "are gone: the file does not exist"
+        is_intact = digest(content) == Path(file).stem
+        return content, "" if is_intact else "are damaged: the file does not match its hash"
 
 
 def _snapshot(manifest: Mapping[str, Any]) -> bytes:
+    """Serialise a snapshot."""
     return dump_json({"format": FORMAT, **manifest})
 
 
 def _files_of(manifest: bytes) -> list[str]:
+    """Return the files of a snapshot, none if it is damaged."""
     try:
         return list(json.loads(manifest)["files"].values())
     except (ValueError, KeyError, AttributeError, TypeError):

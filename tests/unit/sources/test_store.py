@@ -48,7 +48,7 @@ class Vendor:
         held = self.frame.filter(pl.col("symbol").is_in([s for s in symbols if s not in self.failing]))
         listings = pl.DataFrame({"symbol": list(symbols), "currency": "USD", "time_zone": "America/New_York"})
         return price_table(
-            within(held, first, last), asked=symbols, source="Vendor()", notes=["A note."], listings=listings
+            within(held, first, last), requested=symbols, source="Vendor()", notes=["A note."], listings=listings
         )
 
 
@@ -105,7 +105,7 @@ def test_adjusted_history_is_fetched_whole(store, monkeypatch, what):
     table = through(store, vendor).read(["NVDA", "AMD"])
     assert vendor.asked[-1] == (("NVDA", "AMD"), DAYS[0], None)
     assert table.frame.equals(vendor.read(["NVDA", "AMD"]).frame)
-    assert "NVDA was fetched anew: its history has been adjusted since the last time." in table.notes
+    assert "NVDA was fetched again: its history has been readjusted since the last fetch." in table.notes
 
 
 def test_earlier_dates_fetch_the_whole_symbol(store):
@@ -144,7 +144,7 @@ def test_a_snapshot_says_what_it_does_not_hold(store):
         mi.StoredPrices(store=store, snapshot="ffffffff").read(["NVDA"])
     with pytest.raises(mi.SpecificationError, match=r"no snapshot is called '\.\./x'"):
         mi.StoredPrices(store=store, snapshot="../x").read(["NVDA"])
-    with pytest.raises(mi.SpecificationError, match="asks nobody"):
+    with pytest.raises(mi.SpecificationError, match="reads stored prices only"):
         mi.StoredPrices(Vendor(), store, snapshot=made.snapshot)
 
 
@@ -154,7 +154,7 @@ def test_what_fails_is_told_and_what_is_held_is_used(store, monkeypatch):
     monkeypatch.setattr(stored, "_now", lambda: NOW)
     table = through(store, Vendor(failing=["NVDA"])).read(["NVDA", "AMD", "XYZ"])
     assert table.missing == ("XYZ",)
-    assert "Not brought up to date, so as they were held: NVDA." in table.notes
+    assert "Could not be updated, so as stored: 'NVDA'." in table.notes
     assert table.frame.filter(pl.col("symbol") == "NVDA")["date"].max() == date(2024, 1, 31)
     assert table.frame.filter(pl.col("symbol") == "AMD")["date"].max() == DAYS[-1]
     assert dict(table.outcomes.select("symbol", "outcome").iter_rows()) == {
@@ -170,7 +170,7 @@ def test_offline_there_is_what_was_fetched(store):
     through(store, Vendor()).read(["NVDA"])
     assert mi.StoredPrices(store=store, vendor="Vendor").read(["NVDA"], last=date(2024, 3, 1)).frame.height == 45
     assert (
-        "Held only up to a day before 2024-12-31: NVDA."
+        "Stored only up to a day before 2024-12-31: 'NVDA'."
         in mi.StoredPrices(store=store, vendor="Vendor").read(["NVDA"], last=date(2024, 12, 31)).notes
     )
 
@@ -361,7 +361,7 @@ def test_a_damaged_snapshot_is_made_again_by_the_same_reading(store):
     name = through(store, Vendor()).read(["NVDA"]).snapshot
     path = store.directory / "snapshots" / f"{name}.json"
     path.write_text("{}")
-    with pytest.warns(mi.MarketImpactWarning, match="written anew"):
+    with pytest.warns(mi.MarketImpactWarning, match="written again"):
         assert through(store, Vendor()).read(["NVDA"]).snapshot == name
     assert mi.StoredPrices(store=store, snapshot=name).read(["NVDA"]).snapshot == name
 
@@ -485,7 +485,7 @@ def test_a_close_that_is_late_is_asked_for_again(store, until, covered):
 def test_a_reading_that_gives_nothing_leaves_no_snapshot(store):
     through(store, Vendor()).read(["NVDA"])
     before = store.snapshots()
-    with pytest.raises(mi.SourceError, match="on the dates asked for"):
+    with pytest.raises(mi.SourceError, match="on the requested dates"):
         through(store, Vendor()).read(["NVDA"], date(2030, 1, 1))
     assert store.snapshots().equals(before)
 
