@@ -82,15 +82,16 @@ class AksharePrices:
             raise SpecificationError(
                 f"volume_unit={self.volume_unit!r} is not a unit. Give 'lots' (of 100 shares) or 'shares'."
             )
-        given = self.frames if isinstance(self.frames, Mapping) else {"": self.frames}
-        if not given:
+        frames_by_code = self.frames if isinstance(self.frames, Mapping) else {"": self.frames}
+        if not frames_by_code:
             raise SpecificationError("frames is empty, so there is nothing to read. Give {'600519': frame}.")
-        wrong = [code for code in given if not isinstance(code, str)]
-        if wrong:
+        not_text = [code for code in frames_by_code if not isinstance(code, str)]
+        if not_text:
             raise SpecificationError(
-                f"The code {wrong[0]!r} is not text, so it may lack leading zeros. Give '{wrong[0]:0>6}' if that is it."
+                f"The code {not_text[0]!r} is not text, so it may lack leading zeros. "
+                f"Give '{not_text[0]:0>6}' if that is it."
             )
-        frames = {code: _as_polars(frame, code) for code, frame in given.items()}
+        frames = {code: _as_polars(frame, code) for code, frame in frames_by_code.items()}
         object.__setattr__(self, "frames", MappingProxyType(frames))
 
     def __repr__(self) -> str:
@@ -132,13 +133,13 @@ class AksharePrices:
             pieces.append(rows)
             notes |= dict.fromkeys(frame_notes)
         all_rows = pl.concat(pieces, how="diagonal")
-        ours = all_rows.filter(pl.col("symbol").is_in(requested))
-        if ours.is_empty():
+        requested_rows = all_rows.filter(pl.col("symbol").is_in(requested))
+        if requested_rows.is_empty():
             raise no_symbols_error(all_rows["symbol"].to_list(), requested, source)
-        require_readable(ours, source)
-        self._require_positive_closes(ours)
-        chosen = within(ours, first, last)
-        if empty := sorted(set(ours["symbol"]) - set(chosen["symbol"])):
+        require_readable(requested_rows, source)
+        self._require_positive_closes(requested_rows)
+        chosen = within(requested_rows, first, last)
+        if empty := sorted(set(requested_rows["symbol"]) - set(chosen["symbol"])):
             notes[f"Known, but without a row on the requested dates: {listed(empty)}."] = None
         frame = chosen.drop("unreadable")
         if self.adjust == "none":
@@ -167,16 +168,17 @@ class AksharePrices:
             notes.append(ADJUSTED_BY_DIFFERENCES)
         return rows.with_columns(pl.col("volume") * size), [*notes, *([unit_note] if unit_note else [])]
 
-    def _require_positive_closes(self, ours: pl.DataFrame) -> None:
+    def _require_positive_closes(self, requested_rows: pl.DataFrame) -> None:
         """Raise DataError for adjusted closes at or below zero."""
-        wrong = ours.filter(pl.col("close") <= 0.0)
-        if self.adjust != "none" and wrong.height:
+        not_positive = requested_rows.filter(pl.col("close") <= 0.0)
+        if self.adjust != "none" and not_positive.height:
             raise DataError(
-                f"{self!r} has {wrong.height} closes at or below zero, of {listed(sorted(set(wrong['symbol'])))}: "
+                f"{self!r} has {not_positive.height} closes at or below zero, "
+                f"of {listed(sorted(set(not_positive['symbol'])))}: "
                 "the adjustment subtracts dividends instead of scaling, so returns are undefined. Use Sina's prices "
                 "(ak.stock_zh_a_daily), or unadjusted ones and the ex-dates.",
-                counts={"close|min_exclusive": wrong.height},
-                rows=wrong,
+                counts={"close|min_exclusive": not_positive.height},
+                rows=not_positive,
             )
 
 
@@ -197,8 +199,8 @@ def _as_polars(frame: Any, code: str) -> pl.DataFrame:
 def _column(name: str, values: Any) -> pl.Series:
     """Convert a pandas column; one with mixed types becomes text."""
     plain = values.astype(object).where(values.notna(), None).tolist()
-    kinds = {type(value) for value in plain if value is not None}
-    if len(kinds) > 1 and not all(issubclass(kind, int | float) for kind in kinds):
+    types = {type(value) for value in plain if value is not None}
+    if len(types) > 1 and not all(issubclass(value_type, int | float) for value_type in types):
         return pl.Series(name, [None if value is None else str(value) for value in plain], dtype=pl.String)
     return pl.Series(name, plain, strict=False)
 

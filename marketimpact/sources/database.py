@@ -87,10 +87,10 @@ class DatabasePrices:
             if value is not None and (not isinstance(value, str) or not value.strip() or "\0" in value):
                 raise SpecificationError(f"{name}={value!r} is not the text of a {name}. Give non-empty text.")
         if not hasattr(self.connection, "cursor") and not is_sqlalchemy(self.connection):
-            kind = type(self.connection).__name__
+            type_name = type(self.connection).__name__
             raise SpecificationError(
-                f"connection is of type {kind}, which is no open connection. Give one, such as duckdb.connect(...), "
-                "sqlite3.connect(...) or sqlalchemy.create_engine(...)."
+                f"connection is of type {type_name}, which is no open connection. Give one, such as "
+                "duckdb.connect(...), sqlite3.connect(...) or sqlalchemy.create_engine(...)."
             )
 
     def __repr__(self) -> str:
@@ -129,11 +129,11 @@ class DatabasePrices:
         if raw.is_empty():
             raise self._no_rows_error(requested)
         rows = parse_rows(raw, source).with_columns(raw.select(name for name in LISTING if name in raw.columns))
-        ours = rows.filter(pl.col("symbol").is_in(requested))
-        if ours.is_empty():
+        requested_rows = rows.filter(pl.col("symbol").is_in(requested))
+        if requested_rows.is_empty():
             raise no_symbols_error(rows["symbol"].drop_nulls().to_list(), requested, source)
-        require_readable(ours, source)
-        chosen = within(ours, first, last)
+        require_readable(requested_rows, source)
+        chosen = within(requested_rows, first, last)
         listings = _listings(chosen, source)
         prices = use_adjusted_close(chosen).drop("unreadable", *LISTING, strict=False)
         return price_table(
@@ -205,17 +205,17 @@ def _bounds(earliest: object, first: date | None, last: date | None) -> list[tup
 
 def _listings(chosen: pl.DataFrame, source: str) -> pl.DataFrame | None:
     """Collect the currency and time zone of each symbol, where the rows have them."""
-    given = [name for name in LISTING if name in chosen.columns]
-    if not given:
+    present = [name for name in LISTING if name in chosen.columns]
+    if not present:
         return None
-    distinct = chosen.group_by("symbol").agg(pl.col(given).drop_nulls().unique().sort()).sort("symbol")
-    for name in given:
-        several = distinct.filter(pl.col(name).list.len() > 1)
-        if several.height:
-            symbol, values = several.select("symbol", name).row(0)
+    distinct = chosen.group_by("symbol").agg(pl.col(present).drop_nulls().unique().sort()).sort("symbol")
+    for name in present:
+        ambiguous = distinct.filter(pl.col(name).list.len() > 1)
+        if ambiguous.height:
+            symbol, values = ambiguous.select("symbol", name).row(0)
             raise DataError(
                 f"{source}: {symbol!r} has more than one {name}: {listed(values)}. Keep one listing's rows."
             )
-    single = [pl.col(name).list.first().cast(pl.String).alias(name) for name in given]
-    empty = [pl.lit(None, pl.String).alias(name) for name in LISTING if name not in given]
+    single = [pl.col(name).list.first().cast(pl.String).alias(name) for name in present]
+    empty = [pl.lit(None, pl.String).alias(name) for name in LISTING if name not in present]
     return distinct.select("symbol", *single, *empty).select("symbol", *LISTING)

@@ -35,14 +35,14 @@ def placeholders(connection: Any, count: int) -> list[str]:
     """Return parameter marks in the driver's style."""
     style = _style(connection)
     marks = {"named": ":p{0}", "pyformat": "%(p{0})s", "format": "%s", "numeric": ":{1}", "numeric_dollar": "${1}"}
-    return [marks.get(style, "?").format(at, at + 1) for at in range(count)]
+    return [marks.get(style, "?").format(number, number + 1) for number in range(count)]
 
 
 def fetch_frame(connection: Any, statement: str, values: Sequence[object] = ()) -> pl.DataFrame:
     """Run a statement and return its rows; a column that mixes text with other values becomes text."""
     bound: Any = tuple(values)
     if values and _style(connection) in ("named", "pyformat"):
-        bound = {f"p{at}": value for at, value in enumerate(values)}
+        bound = {f"p{number}": value for number, value in enumerate(values)}
     if is_sqlalchemy(connection):
         opened = connection.connect() if hasattr(connection, "connect") else nullcontext(connection)
         with opened as ready:
@@ -63,7 +63,9 @@ def driver_errors(connection: Any) -> tuple[type[Exception], ...]:
     """Return the base classes of the driver's errors."""
     module = sys.modules.get("sqlalchemy.exc") if is_sqlalchemy(connection) else _driver(connection)
     classes = [getattr(module, name, None) for name in ("SQLAlchemyError", "Error")]
-    return tuple(each for each in classes if isinstance(each, type) and issubclass(each, Exception))
+    return tuple(
+        error_class for error_class in classes if isinstance(error_class, type) and issubclass(error_class, Exception)
+    )
 
 
 def first_line(error: Exception) -> str:
@@ -74,7 +76,7 @@ def first_line(error: Exception) -> str:
 def _driver(connection: Any) -> ModuleType | None:
     """Find the driver's module: the outermost one of the connection's type that follows PEP 249."""
     parts = type(connection).__module__.split(".")
-    names = [".".join(parts[: at + 1]) for at in range(len(parts))] + [parts[0].lstrip("_")]
+    names = [".".join(parts[: k + 1]) for k in range(len(parts))] + [parts[0].lstrip("_")]
     return next((sys.modules[n] for n in names if n in sys.modules and hasattr(sys.modules[n], "paramstyle")), None)
 
 
@@ -85,7 +87,7 @@ def _style(connection: Any) -> str:
 
 
 def _frame(names: Sequence[str], rows: Sequence[Sequence[object]]) -> pl.DataFrame:
-    return pl.DataFrame([_series(name, [row[at] for row in rows]) for at, name in enumerate(names)])
+    return pl.DataFrame([_series(name, [row[column] for row in rows]) for column, name in enumerate(names)])
 
 
 def _series(name: str, values: list[Any]) -> pl.Series:

@@ -103,9 +103,9 @@ def check_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(symbols))
     if not names:
         raise SpecificationError("symbols is empty, so there is nothing to read. Give at least one symbol.")
-    wrong = [name for name in names if not isinstance(name, str) or not name]
-    if wrong:
-        raise SpecificationError(f"{wrong[0]!r} is not a symbol. Give non-empty text, such as 'NVDA'.")
+    invalid = [name for name in names if not isinstance(name, str) or not name]
+    if invalid:
+        raise SpecificationError(f"{invalid[0]!r} is not a symbol. Give non-empty text, such as 'NVDA'.")
     return names
 
 
@@ -167,10 +167,10 @@ def price_table(
             symbols=tuple(requested),
             retryable=False,
         )
-    given = [name for name in EXTRA_COLUMNS if name in frame.columns]
+    extra = [name for name in EXTRA_COLUMNS if name in frame.columns]
     frame = (
         schema.check(schema.Prices, frame, f"prices of {source} (rows counted among those requested)")
-        .select(*COLUMNS, *given)
+        .select(*COLUMNS, *extra)
         .sort("symbol", "date")
     )
     present = set(frame["symbol"].unique())

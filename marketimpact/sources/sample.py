@@ -62,8 +62,8 @@ class SamplePrices:
         prices, truth = _embedded("prices.parquet"), _embedded("truth.parquet")
         if absent := [name for name in TRUTH_COLUMNS if name not in truth.columns]:
             raise DataError(f"The embedded truth.parquet lacks {listed(absent)}. Reinstall marketimpact.")
-        ours = prices.filter(pl.col("symbol").is_in(requested))
-        if ours.is_empty():
+        requested_rows = prices.filter(pl.col("symbol").is_in(requested))
+        if requested_rows.is_empty():
             known = prices["symbol"].unique().sort().to_list()
             raise SourceError(
                 f"The sample has none of the requested symbols: {listed(requested)}. It has {len(known)}: "
@@ -74,7 +74,7 @@ class SamplePrices:
             )
         chosen = truth.select(TRUTH_COLUMNS).filter(pl.col("symbol").is_in(requested)).sort("symbol", "date")
         return price_table(
-            within(ours, first, last),
+            within(requested_rows, first, last),
             requested=requested,
             source=SOURCE,
             notes=(NOTE,),

@@ -53,9 +53,9 @@ class FolderPrices:
     path: str | Path
 
     def __post_init__(self) -> None:
-        given: object = self.path
-        if not isinstance(given, str | Path) or not str(given) or "\0" in str(given):
-            raise SpecificationError(f"FolderPrices({given!r}) is not possible. Give the path of a folder or a file.")
+        path: object = self.path
+        if not isinstance(path, str | Path) or not str(path) or "\0" in str(path):
+            raise SpecificationError(f"FolderPrices({path!r}) is not possible. Give the path of a folder or a file.")
 
     def __repr__(self) -> str:
         # abspath: the name of "." is empty
@@ -97,12 +97,12 @@ class FolderPrices:
             raise no_symbols_error([name for file in files for name in file.symbols], requested, repr(self))
         pieces: list[pl.DataFrame] = []
         notes: dict[str, list[str]] = {}
-        for file, wanted in chosen:
-            rows, file_notes = read_rows(file, wanted)
+        for file, file_symbols in chosen:
+            rows, file_notes = read_rows(file, file_symbols)
             require_readable(rows, file.path.name)
             pieces.append(use_adjusted_close(rows).drop("unreadable"))
             for note in (*file_notes, *adjustment_notes(rows)):
-                notes.setdefault(note, []).extend(wanted)
+                notes.setdefault(note, []).extend(file_symbols)
         all_rows = pl.concat(pieces, how="diagonal")
         frame = within(all_rows, first, last)
         texts = [f"{note.rstrip('.')}: {listed(sorted(names))}." for note, names in notes.items()]

@@ -134,17 +134,17 @@ def adjustment_notes(typed_rows: pl.DataFrame) -> list[str]:
     )
 
 
-def require_readable(ours: pl.DataFrame, source: str) -> None:
+def require_readable(rows: pl.DataFrame, source: str) -> None:
     """Raise DataError for rows with an `unreadable` cell."""
-    wrong = ours.filter(pl.col("unreadable").is_not_null())
-    if wrong.is_empty():
+    unreadable = rows.filter(pl.col("unreadable").is_not_null())
+    if unreadable.is_empty():
         return
-    shown = "; ".join(f"{row['symbol']}: {row['unreadable']}" for row in wrong.head(5).iter_rows(named=True))
+    shown = "; ".join(f"{row['symbol']}: {row['unreadable']}" for row in unreadable.head(5).iter_rows(named=True))
     raise DataError(
-        f"{source} has {n_rows_text(wrong.height)} with a value that is no date or number, such as {shown}. "
+        f"{source} has {n_rows_text(unreadable.height)} with a value that is no date or number, such as {shown}. "
         "Write dates 2024-01-31, without time of day, and numbers 1234.5; leave a missing value empty.",
-        counts={"unreadable": wrong.height},
-        rows=wrong,
+        counts={"unreadable": unreadable.height},
+        rows=unreadable,
     )
 
 

@@ -66,11 +66,11 @@ class FilePrices:
     drop_repeats: bool = False
 
     def __post_init__(self) -> None:
-        given: object = self.prices
-        if not isinstance(given, str | Path | pl.DataFrame):
-            kind = type(given)
-            hint = " Convert it with pl.from_pandas(...)." if kind.__module__.startswith("pandas") else ""
-            raise SpecificationError(f"FilePrices takes a path or a polars frame, not {kind.__name__}.{hint}")
+        prices: object = self.prices
+        if not isinstance(prices, str | Path | pl.DataFrame):
+            prices_type = type(prices)
+            hint = " Convert it with pl.from_pandas(...)." if prices_type.__module__.startswith("pandas") else ""
+            raise SpecificationError(f"FilePrices takes a path or a polars frame, not {prices_type.__name__}.{hint}")
 
     def __repr__(self) -> str:
         if isinstance(self.prices, pl.DataFrame):
@@ -110,14 +110,14 @@ class FilePrices:
         raw = self._load()
         frame = _parse_rows(_require_columns(raw, source), source)
         is_requested = pl.col("symbol").is_in(requested).fill_null(value=False)
-        ours, others = frame.filter(is_requested), frame.filter(~is_requested)
-        if ours.is_empty():
+        requested_rows, other_rows = frame.filter(is_requested), frame.filter(~is_requested)
+        if requested_rows.is_empty():
             raise no_symbols_error(frame["symbol"].drop_nulls().to_list(), requested, source)
-        require_readable(ours, source)
+        require_readable(requested_rows, source)
         if self.drop_repeats:
-            ours = ours.unique(maintain_order=True)
-        chosen = within(ours, first, last)
-        notes = (*_basis_notes(chosen, raw.columns), *_range_notes(ours, chosen), *_broken_notes(others))
+            requested_rows = requested_rows.unique(maintain_order=True)
+        chosen = within(requested_rows, first, last)
+        notes = (*_basis_notes(chosen, raw.columns), *_range_notes(requested_rows, chosen), *_broken_notes(other_rows))
         return price_table(chosen, requested=requested, source=source, notes=notes)
 
     def rows(
@@ -277,16 +277,16 @@ def _basis_notes(chosen: pl.DataFrame, present: Sequence[str]) -> list[str]:
     return notes
 
 
-def _range_notes(ours: pl.DataFrame, chosen: pl.DataFrame) -> list[str]:
+def _range_notes(requested_rows: pl.DataFrame, chosen: pl.DataFrame) -> list[str]:
     """Note symbols whose rows are all outside the requested dates."""
-    empty = sorted(set(ours["symbol"].unique()) - set(chosen["symbol"].unique()))
+    empty = sorted(set(requested_rows["symbol"].unique()) - set(chosen["symbol"].unique()))
     return [f"Known, but without a row on the requested dates: {listed(empty)}."] if empty else []
 
 
-def _broken_notes(others: pl.DataFrame) -> list[str]:
+def _broken_notes(other_rows: pl.DataFrame) -> list[str]:
     """Note the number of rows of other symbols that break the contract."""
-    readable = others.filter(pl.col("unreadable").is_null())
-    broken = others.height - readable.height
+    readable = other_rows.filter(pl.col("unreadable").is_null())
+    broken = other_rows.height - readable.height
     if not readable.is_empty():
         try:
             schema.check(schema.Prices, readable, "prices")

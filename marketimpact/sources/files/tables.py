@@ -62,10 +62,10 @@ def _parse_column(column: pl.Series, dtype: pl.DataType, label: str) -> pl.Serie
             parsed = column.cast(dtype, strict=False)
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{label}: {column.name} is {column.dtype}, not {dtype}. Cast it first.") from error
-    wrong = column.filter(parsed.is_null() & ~empty)
-    if len(wrong):
+    unreadable = column.filter(parsed.is_null() & ~empty)
+    if len(unreadable):
         expected = (
             "a date written YYYY-MM-DD" if dtype == pl.Date else f"a {'number' if dtype.is_numeric() else 'text'}"
         )
-        raise DataError(f"{label}: {column.name} {wrong[0]!r} is not {expected}. {len(wrong)} rows are so.")
+        raise DataError(f"{label}: {column.name} {unreadable[0]!r} is not {expected}. {len(unreadable)} rows are so.")
     return parsed

@@ -91,9 +91,9 @@ def read_rows(file: PriceFile, symbols: Sequence[str]) -> tuple[pl.DataFrame, li
     if file.format is None:
         return _yfinance_rows(file, text, symbols), []
     raw = csv_reader.parse_table(text, label)
-    here = file.format.translate(raw)
-    _require_one_daily_symbol(raw, here, file)
-    rows = parse_rows(_without_null_words(here.with_columns(symbol=pl.lit(symbols[0]))), label)
+    prices = file.format.translate(raw)
+    _require_one_daily_symbol(raw, prices, file)
+    rows = parse_rows(_without_null_words(prices.with_columns(symbol=pl.lit(symbols[0]))), label)
     return _in_shares(rows, file)
 
 
@@ -135,22 +135,22 @@ def _ashare(code: str, path: Path) -> str:
     return symbol
 
 
-def _require_one_daily_symbol(raw: pl.DataFrame, here: pl.DataFrame, file: PriceFile) -> None:
+def _require_one_daily_symbol(raw: pl.DataFrame, prices: pl.DataFrame, file: PriceFile) -> None:
     """Raise DataError for a file of several symbols or of bars that are not daily."""
-    if "symbol" in here.columns and here["symbol"].n_unique() > 1:
-        names = listed(here["symbol"].unique().drop_nulls().sort().to_list())
+    if "symbol" in prices.columns and prices["symbol"].n_unique() > 1:
+        names = listed(prices["symbol"].unique().drop_nulls().sort().to_list())
         raise DataError(
             f"{file.path.name} has rows of several symbols or of none: {names}. Split it into one file each."
         )
     for column in raw.columns:
-        wrong = []
+        not_daily = []
         if normalise_name(column) == "<per>":
-            wrong = raw.filter(pl.col(column).fill_null("") != "D")[column].to_list()
+            not_daily = raw.filter(pl.col(column).fill_null("") != "D")[column].to_list()
         elif normalise_name(column) == "<time>":
-            wrong = raw.filter(pl.col(column).str.contains("[^0]"))[column].to_list()
-        if wrong:
+            not_daily = raw.filter(pl.col(column).str.contains("[^0]"))[column].to_list()
+        if not_daily:
             raise DataError(
-                f"{file.path.name}: {column} is {wrong[0]!r}, so these are not daily bars. Download daily ones."
+                f"{file.path.name}: {column} is {not_daily[0]!r}, so these are not daily bars. Download daily ones."
             )
 
 

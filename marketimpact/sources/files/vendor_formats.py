@@ -52,7 +52,9 @@ class VendorFormat:
     def translate(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Select the columns of prices under their names here."""
         names = {name: self.columns.get(normalise_name(name)) for name in frame.columns}
-        return frame.select(pl.col(theirs).alias(ours) for theirs, ours in names.items() if ours is not None)
+        return frame.select(
+            pl.col(vendor_name).alias(own_name) for vendor_name, own_name in names.items() if own_name is not None
+        )
 
     def describe(self) -> str:
         """Return its name and columns for a message."""

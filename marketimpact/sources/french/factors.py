@@ -202,14 +202,14 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 
 def _dataset_name(name: object) -> str:
     """Strip the ending of a dataset's name; raise SpecificationError for other names."""
-    bare = re.sub(r"(_CSV)?(\.zip|\.csv)?$", "", name.strip(), flags=re.IGNORECASE) if isinstance(name, str) else ""
-    if not re.fullmatch(r"[\w-]+", bare, flags=re.ASCII):
+    dataset = re.sub(r"(_CSV)?(\.zip|\.csv)?$", "", name.strip(), flags=re.IGNORECASE) if isinstance(name, str) else ""
+    if not re.fullmatch(r"[\w-]+", dataset, flags=re.ASCII):
         raise SpecificationError(
             f"{name!r} is not a dataset of his, such as {DEFAULT_DATASET!r}. Give a file on disk as path=."
         )
-    if not bare.lower().endswith("_daily"):
+    if not dataset.lower().endswith("_daily"):
         raise SpecificationError(f"{name!r} is not a daily dataset. Give one whose name ends in '_daily'.")
-    return bare
+    return dataset
 
 
 def _region(label: str) -> str:

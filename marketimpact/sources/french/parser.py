@@ -91,7 +91,7 @@ def _unzip(raw: bytes, label: str) -> bytes:
 def _parse_table(text: str, label: str) -> pl.DataFrame:
     """Find the one table of a file and return it as text columns."""
     lines = text.splitlines()
-    header = next((at for at, line in enumerate(lines) if re.match(r"\s*,.*[A-Za-z]", line)), None)
+    header = next((number for number, line in enumerate(lines) if re.match(r"\s*,.*[A-Za-z]", line)), None)
     if header is None:
         start = next((line for line in lines if line.strip()), "")[:60]
         raise DataError(
@@ -101,18 +101,22 @@ def _parse_table(text: str, label: str) -> pl.DataFrame:
     columns = _columns(lines[header], label)
     rows: list[list[str]] = []
     end = header
-    for at, line in enumerate(lines[header + 1 :], start=header + 1):
+    for number, line in enumerate(lines[header + 1 :], start=header + 1):
         cells = [cell.strip() for cell in line.split(",")]
         if not re.match(r"\d", cells[0]):
             continue
         if not re.fullmatch(r"\d{8}", cells[0]):
-            raise DataError(f"{label}: line {at + 1} begins {cells[0]!r}, not with a day such as 20250131.{NOT_DAILY}")
-        if rows and at != end + 1:
-            raise DataError(f"{label} has several tables: rows continue in line {at + 1}. Give a file of factors.")
+            raise DataError(
+                f"{label}: line {number + 1} begins {cells[0]!r}, not with a day such as 20250131.{NOT_DAILY}"
+            )
+        if rows and number != end + 1:
+            raise DataError(f"{label} has several tables: rows continue in line {number + 1}. Give a file of factors.")
         if len(cells) < len(columns) or any(cells[len(columns) :]):
-            raise DataError(f"{label}: line {at + 1} has other columns than {', '.join(columns)}. Download it again.")
+            raise DataError(
+                f"{label}: line {number + 1} has other columns than {', '.join(columns)}. Download it again."
+            )
         rows.append(cells[: len(columns)])
-        end = at
+        end = number
     if not rows:
         raise DataError(f"{label} has no row below its column names. Download it again.")
     return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
@@ -140,12 +144,12 @@ def _decimals(texts: pl.DataFrame, label: str) -> pl.DataFrame:
         frame["date"].is_null(),
         *(~frame[name].is_finite().fill_null(value=False) & (texts[name] != "") for name in names),
     )
-    wrong = texts.filter(is_unreadable)
-    if not wrong.is_empty():
+    unreadable = texts.filter(is_unreadable)
+    if not unreadable.is_empty():
         raise DataError(
-            f"{label} has values that are no date or number, such as in {wrong.row(0)}. Download it again.",
-            counts={"unreadable": wrong.height},
-            rows=wrong,
+            f"{label} has values that are no date or number, such as in {unreadable.row(0)}. Download it again.",
+            counts={"unreadable": unreadable.height},
+            rows=unreadable,
         )
     repeated = frame.filter(frame["date"].is_duplicated()).sort("date")
     if not repeated.is_empty():

@@ -145,7 +145,7 @@ def merge_rows(old: pl.DataFrame, update: Update, *, latest: bool) -> pl.DataFra
 
     An update that replaces keeps of the old rows only those fetched after it.
     """
-    new = update.frame.select(pl.col(c).cast(kind) for c, kind in SERIES.items())
+    new = update.frame.select(pl.col(c).cast(dtype) for c, dtype in SERIES.items())
     if update.replaces and new.height:
         old = old.clear() if latest else old.filter(pl.col("fetched_at") > new["fetched_at"].max())
     both = pl.concat([old, new])

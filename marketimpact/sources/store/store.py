@@ -82,7 +82,7 @@ class PriceStore:
     def symbols(self) -> pl.DataFrame:
         """List stored symbols: ``vendor, symbol, rows, covered_from, covered_to, fetched_at, time_zone, file``."""
         entries = sorted(self.index().values(), key=lambda e: (e.vendor, e.symbol))
-        kinds = {"covered_from": pl.Date, "covered_to": pl.Date, "fetched_at": pl.Datetime("us", "UTC")}
+        dtypes = {"covered_from": pl.Date, "covered_to": pl.Date, "fetched_at": pl.Datetime("us", "UTC")}
         columns = ["vendor", "symbol", "rows", "covered_from", "covered_to", "fetched_at", "time_zone", "file"]
         frame = pl.DataFrame(
             [{c: getattr(e, c) for c in columns} for e in entries],
@@ -90,7 +90,7 @@ class PriceStore:
         )
         return frame.select(
             pl.col(c).str.to_datetime(time_unit="us", time_zone="UTC") if c == "fetched_at"
-            else pl.col(c).str.to_date() if c in kinds else c
+            else pl.col(c).str.to_date() if c in dtypes else c
             for c in columns
         )  # fmt: skip
 
@@ -118,8 +118,8 @@ class PriceStore:
                     len(manifest["missing"]),
                 )
             )
-        kinds = dict.fromkeys(("snapshot", "vendor", "symbols", "first", "last", "missing"), pl.String)
-        return pl.DataFrame(rows, schema=kinds | {"symbols": pl.Int64, "missing": pl.Int64}, orient="row")
+        dtypes = dict.fromkeys(("snapshot", "vendor", "symbols", "first", "last", "missing"), pl.String)
+        return pl.DataFrame(rows, schema=dtypes | {"symbols": pl.Int64, "missing": pl.Int64}, orient="row")
 
     def verify(self) -> pl.DataFrame:
         """List damaged or absent files, ``what, symbol, file, problem``, without a change to the store."""
@@ -300,15 +300,15 @@ class PriceStore:
         """Write a manifest as a snapshot under its name."""
         content, name = _snapshot(manifest), self.name_of(manifest)
         path = self.directory / "snapshots" / f"{name}.json"
-        held = read_content(path)
-        if held is not None and held != content:
+        stored = read_content(path)
+        if stored is not None and stored != content:
             aside = set_aside(path, self.directory)
             warnings.warn(
                 f"Snapshot {name} was damaged; it is set aside as {aside.name} and written again.",
                 MarketImpactWarning,
                 stacklevel=3,
             )
-        if held != content:
+        if stored != content:
             write_atomic(path, content)
         return name
 
@@ -365,7 +365,7 @@ class PriceStore:
         notes = update.notes
         if entry is not None and old is not None and not update.replaces:
             notes = tuple(dict.fromkeys((*entry.notes, *notes)))
-        rows = rows.select(pl.col(c).cast(kind) for c, kind in SERIES.items()).sort("date")
+        rows = rows.select(pl.col(c).cast(dtype) for c, dtype in SERIES.items()).sort("date")
         metadata = {
             "vendor": vendor,
             "symbol": update.symbol,

@@ -377,7 +377,7 @@ def _store_rows(table: PriceTable) -> pl.DataFrame:
         )
     known = {"fetched_at": _now(), "source": table.source}
     return frame.select(
-        pl.col(c) if c in frame.columns else pl.lit(known.get(c), dtype=kind).alias(c) for c, kind in SERIES.items()
+        pl.col(c) if c in frame.columns else pl.lit(known.get(c), dtype=dtype).alias(c) for c, dtype in SERIES.items()
     )
 
 
@@ -386,9 +386,9 @@ def _snapshot_notes(
 ) -> list[str]:
     """Note requested symbols and dates that are outside the snapshot."""
     notes = []
-    others = [symbol for symbol in requested if symbol not in manifest["asked"]]
-    if others:
-        notes.append(f"Not in the snapshot: {listed(others)}.")
+    absent = [symbol for symbol in requested if symbol not in manifest["asked"]]
+    if absent:
+        notes.append(f"Not in the snapshot: {listed(absent)}.")
     begin, end = (None if manifest[k] is None else date.fromisoformat(manifest[k]) for k in ("first", "last"))
     if (begin is not None and (first is None or first < begin)) or (end is not None and (last is None or last > end)):
         span = f"{begin or 'the beginning'} to {end or 'the day it was made'}"

@@ -108,7 +108,7 @@ def parse_bars(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], first:
 
 def _rows(symbol: str, bars: pd.DataFrame) -> pl.DataFrame:
     """Convert a pandas frame of bars to polars."""
-    numbers = {name: bars[theirs].to_numpy(dtype=np.float64) for name, theirs in COLUMNS.items()}
+    numbers = {name: bars[column].to_numpy(dtype=np.float64) for name, column in COLUMNS.items()}
     schema = {"symbol": pl.String, "date": pl.Date} | dict.fromkeys(numbers, pl.Float64)
     return pl.DataFrame({"symbol": [symbol] * len(bars), "date": list(bars.index.date)} | numbers, schema=schema)
 
@@ -157,7 +157,7 @@ def _without_conflicts(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dic
 def _note_moved_events(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dict[str, str]) -> None:
     """Note dividends and splits that yfinance moved from a day without a bar to the bar before."""
     events = chart.get("events", {})
-    stamps = [each["date"] for kind in ("dividends", "splits") for each in events.get(kind, {}).values()]
+    stamps = [event["date"] for kind in ("dividends", "splits") for event in events.get(kind, {}).values()]
     days = pl.DataFrame({"stamp": stamps}, schema={"stamp": pl.Int64}).select(_local_date(chart))["stamp"]
     moved = days.filter(
         days.is_between(frame["date"].min(), frame["date"].max()) & ~days.is_in(frame["date"].implode())
@@ -176,7 +176,7 @@ def _local_date(chart: Mapping[str, Any]) -> pl.Expr:
 def _without_foreign_dividends(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dict[str, str]) -> pl.DataFrame:
     """Set dividends to null if one is in another currency than the prices."""
     dividends = chart.get("events", {}).get("dividends", {}).values()
-    foreign = {each.get("currency") for each in dividends} - {None, "", chart["meta"].get("currency")}
+    foreign = {event.get("currency") for event in dividends} - {None, "", chart["meta"].get("currency")}
     if not foreign or frame.is_empty():
         return frame
     detail = f"{frame.item(0, 'symbol')} ({', '.join(sorted(foreign))})"

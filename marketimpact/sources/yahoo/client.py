@@ -62,7 +62,7 @@ EXPECTED_ERRORS = (
 _one_at_a_time = threading.Lock()
 
 
-def fetch_bars(symbol: str, first: date, last: date | None, session: Any, left: Callable[[], float]) -> Bars:
+def fetch_bars(symbol: str, first: date, last: date | None, session: Any, seconds_left: Callable[[], float]) -> Bars:
     """Fetch the bars of one symbol, without retries.
 
     Parameters
@@ -73,7 +73,7 @@ def fetch_bars(symbol: str, first: date, last: date | None, session: Any, left: 
         Bounds, both included; `last` may be None.
     session : requests.Session, curl_cffi.requests.Session or None
         Session for the requests; None for yfinance's own.
-    left : callable
+    seconds_left : callable
         Returns the seconds until the deadline, after which no request is sent.
 
     Raises
@@ -84,15 +84,15 @@ def fetch_bars(symbol: str, first: date, last: date | None, session: Any, left: 
     # the end is exclusive; without a start yfinance returns the last month
     end = None if last is None or last == date.max else last + timedelta(days=1)
     first = max(first, EARLIEST)
-    with _ticker(symbol, session, left) as (ticker, witness):
+    with _ticker(symbol, session, seconds_left) as (ticker, witness):
         bars = ticker.history(start=first, end=end, **DAILY)
         return parse_bars(symbol, bars, witness.chart(), first, last)
 
 
-def fetch_shares(symbol: str, first: date, last: date | None, session: Any, left: Callable[[], float]) -> Bars:
+def fetch_shares(symbol: str, first: date, last: date | None, session: Any, seconds_left: Callable[[], float]) -> Bars:
     """Fetch the share counts of one symbol; arguments and errors as of `fetch_bars`."""
     first = max(first, EARLIEST)
-    with _ticker(symbol, session, left) as (ticker, witness):
+    with _ticker(symbol, session, seconds_left) as (ticker, witness):
         # splits up to today, since closes are adjusted for all of them
         bars = parse_bars(symbol, ticker.history(start=first, **DAILY), witness.chart(), first, None)
         end = None if last is None or last == date.max else last + timedelta(days=1)
@@ -101,11 +101,11 @@ def fetch_shares(symbol: str, first: date, last: date | None, session: Any, left
 
 @contextmanager
 def _ticker(
-    symbol: str, session: Any, left: Callable[[], float]
+    symbol: str, session: Any, seconds_left: Callable[[], float]
 ) -> Iterator[tuple[yfinance.Ticker, _RecordingSession]]:
     """Yield a ticker and its session; convert expected errors to `YahooFailure`."""
-    with _exclusive_yfinance(left):
-        witness = _RecordingSession(session or _default_session(), left)
+    with _exclusive_yfinance(seconds_left):
+        witness = _RecordingSession(session or _default_session(), seconds_left)
         YfData.cache_get.cache_clear()  # it caches failed answers too, which would make retries useless
         try:
             yield yfinance.Ticker(symbol, session=witness), witness
@@ -119,20 +119,20 @@ class _RecordingSession(requests.Session):
     It derives from the class of requests only because yfinance accepts no other.
     """
 
-    def __init__(self, inner: Any, left: Callable[[], float]) -> None:
+    def __init__(self, inner: Any, seconds_left: Callable[[], float]) -> None:
         # the parent's constructor is not called: its cookies and adapters must not replace those of `inner`
         self.inner = inner
         self.cookies = inner.cookies
         self.answer: Any = None
-        self.until_deadline = left
+        self.until_deadline = seconds_left
         self.end = monotonic() + TRY_SECONDS
 
     def request(self, method: str, url: str, **options: Any) -> Any:  # type: ignore[override]
         """Forward a request, with a timeout of at most the time left."""
-        left = min(self.until_deadline(), self.end - monotonic())
-        if left <= 0.0:
+        seconds_left = min(self.until_deadline(), self.end - monotonic())
+        if seconds_left <= 0.0:
             raise TimeoutError("no time is left")
-        options["timeout"] = min(options.get("timeout") or REQUEST_SECONDS, REQUEST_SECONDS, left)
+        options["timeout"] = min(options.get("timeout") or REQUEST_SECONDS, REQUEST_SECONDS, seconds_left)
         if not any(service in url for service in SERVICES):
             return self.inner.request(method, url, **options)
         self.answer = None
@@ -173,11 +173,11 @@ def _default_session() -> Any:
 
 
 @contextmanager
-def _exclusive_yfinance(left: Callable[[], float]) -> Iterator[None]:
+def _exclusive_yfinance(seconds_left: Callable[[], float]) -> Iterator[None]:
     """Hold yfinance for one thread, with exceptions on and its log off, and restore its settings."""
-    if not _one_at_a_time.acquire(timeout=max(left(), 0.0)):
+    if not _one_at_a_time.acquire(timeout=max(seconds_left(), 0.0)):
         raise YahooFailure("another request through yfinance has not ended", retryable=True)
-    if left() <= 0.0:  # the lock was released just after the deadline
+    if seconds_left() <= 0.0:  # the lock was released just after the deadline
         _one_at_a_time.release()
         raise YahooFailure("the deadline passed before the request", retryable=True)
     debug, log = yfinance.config.debug, logging.getLogger("yfinance")
