@@ -47,8 +47,8 @@ _RESTRICTION = {
 #: (jurisdiction, stance, role class) -> total abnormal return, as a fraction; 0 where absent. A permission has half
 #: the effect of a restriction, with the other sign. Jurisdictions other than China have the effects of the US.
 EFFECTS: Mapping[tuple[str, str, str], float] = {
-    (who, stance, role): scale * effect
-    for (who, role), effect in _RESTRICTION.items()
+    (jurisdiction, stance, role): scale * effect
+    for (jurisdiction, role), effect in _RESTRICTION.items()
     for stance, scale in (("restrictive", 1.0), ("permissive", -0.5))
 }
 _H20 = "2025-08-12-beijing-discourages-h20"

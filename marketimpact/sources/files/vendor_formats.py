@@ -34,7 +34,7 @@ class VendorFormat:
         Name in messages.
     columns : mapping of str to str
         Column of the file, lower case -> column of prices.
-    others : frozenset of str
+    unused : frozenset of str
         Further columns it may have; they are not used.
     needs : frozenset of str
         Columns that identify the layout.
@@ -42,12 +42,12 @@ class VendorFormat:
 
     name: str
     columns: Mapping[str, str]
-    others: frozenset[str] = field(default_factory=frozenset)
+    unused: frozenset[str] = field(default_factory=frozenset)
     needs: frozenset[str] = field(default_factory=frozenset)
 
     def fits(self, header: Sequence[str]) -> bool:
         """Return whether a normalised header has the needed columns and no unknown ones."""
-        return self.needs <= set(header) <= {*self.columns, *self.others, ""}
+        return self.needs <= set(header) <= {*self.columns, *self.unused, ""}
 
     def translate(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Select the columns of prices under their names here."""
@@ -58,12 +58,12 @@ class VendorFormat:
 
     def describe(self) -> str:
         """Return its name and columns for a message."""
-        return f"{self.name}: {', '.join(name for name in (*self.columns, *sorted(self.others)))}"
+        return f"{self.name}: {', '.join(name for name in (*self.columns, *sorted(self.unused)))}"
 
 
-def _format(name: str, columns: dict[str, str], others: str, needs: Sequence[str]) -> VendorFormat:
-    """Build a format; `others` are separated by spaces."""
-    return VendorFormat(name, MappingProxyType(columns), frozenset(others.split()), frozenset(needs))
+def _format(name: str, columns: dict[str, str], unused: str, needs: Sequence[str]) -> VendorFormat:
+    """Build a format; `unused` are separated by spaces."""
+    return VendorFormat(name, MappingProxyType(columns), frozenset(unused.split()), frozenset(needs))
 
 
 _BARS = "open high low"

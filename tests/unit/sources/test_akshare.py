@@ -105,7 +105,7 @@ def test_a_share_is_told_from_the_index_of_its_number():
 @pytest.mark.parametrize(
     ("frames", "error", "words"),
     [
-        ({1: eastmoney()}, mi.SpecificationError, "code 1 is no text. Write '000001'"),
+        ({1: eastmoney()}, mi.SpecificationError, "code 1 is not text, so it may lack leading zeros. Give '000001'"),
         ({"1": eastmoney()}, mi.DataError, "'1' is no code of six digits"),
         (eastmoney(股票代码=1), mi.DataError, "numbers lose leading zeros"),
         (eastmoney(股票代码=["688981", "1"]), mi.DataError, "'1' is no code"),

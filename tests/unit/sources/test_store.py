@@ -136,7 +136,7 @@ def test_a_snapshot_says_what_it_does_not_hold(store):
     pinned = mi.StoredPrices(store=store, snapshot=made.snapshot)
     wider = pinned.read(["NVDA", "AMD"])
     assert wider.missing == ("AMD",)
-    assert "Not in the snapshot: AMD." in wider.notes
+    assert "Not in the snapshot: 'AMD'." in wider.notes
     assert any("2024-01-10 to 2024-01-20" in note for note in wider.notes)
     with pytest.raises(mi.SourceError, match="holds no prices of 'AMD'; it holds 'NVDA'"):
         pinned.read(["AMD"])
@@ -435,7 +435,7 @@ def test_prices_fetched_by_a_clock_that_was_ahead_are_fetched_again(store, monke
     right = Vendor(scale=0.5)
     table = through(store, right).read(["NVDA"])
     assert table.frame.equals(Vendor(scale=0.5).read(["NVDA"]).frame)
-    assert any("fetched later than now" in note for note in table.notes)
+    assert any("fetch time is later than now" in note for note in table.notes)
     assert store.symbols()["fetched_at"].item() == NOW
     through(store, right).read(["NVDA"])
     assert len(right.asked) == 1

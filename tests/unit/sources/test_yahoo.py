@@ -144,8 +144,8 @@ def test_symbols_that_cannot_be(ticker, symbols, words):
     ("options", "words"),
     [
         ({"start": "1 May"}, "start='1 May' is not an ISO date"),
-        ({"start": 2023}, "first is 2023"),
-        ({"start": datetime(2023, 1, 1)}, "first is datetime"),
+        ({"start": 2023}, "first=2023"),
+        ({"start": datetime(2023, 1, 1)}, "first=datetime"),
         ({"deadline": 0}, "is not a time"),
         ({"deadline": NAN}, "is not a time"),
         ({"deadline": float("inf")}, "is not a time"),
