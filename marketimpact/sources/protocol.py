@@ -93,7 +93,7 @@ def check_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> asked_symbols(["NVDA", "2330.TW", "NVDA"])
+    >>> check_symbols(["NVDA", "2330.TW", "NVDA"])
     ('NVDA', '2330.TW')
     """
     if isinstance(symbols, str):

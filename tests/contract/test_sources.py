@@ -1,4 +1,4 @@
-"""What every source of prices promises, asked of each: one entry in `SOURCES` per source."""
+"""The contract of price sources, checked for each: one entry in `SOURCES` per source."""
 
 from __future__ import annotations
 

@@ -52,6 +52,11 @@ class Entry:
     rows: int
     notes: tuple[str, ...] = ()
 
+    @property
+    def covered(self) -> tuple[date, date]:
+        """Return the first and last date that the file covers."""
+        return date.fromisoformat(self.covered_from), date.fromisoformat(self.covered_to)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Update:

@@ -58,7 +58,7 @@ def require_known_format(version: object, label: str) -> None:
     """Raise DataError for a file of a later version."""
     if isinstance(version, int) and version > FORMAT:
         raise DataError(
-            f"{label} was written by a newer version of marketimpact (format {version}; this one knows {FORMAT}). "
+            f"{label} was written by a newer version of marketimpact (format {version}; this one reads {FORMAT}). "
             "Upgrade marketimpact, or use another directory."
         )
 

@@ -7,7 +7,6 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -359,9 +358,7 @@ class PriceStore:
         rows, covered = update.frame, (update.covered_from, update.covered_to)
         if old is not None and entry is not None:
             rows = merge_rows(old, update, latest=entry.file == update.base)
-            covered = join_coverage(
-                (date.fromisoformat(entry.covered_from), date.fromisoformat(entry.covered_to)), update
-            )
+            covered = join_coverage(entry.covered, update)
         notes = update.notes
         if entry is not None and old is not None and not update.replaces:
             notes = tuple(dict.fromkeys((*entry.notes, *notes)))

@@ -134,31 +134,12 @@ class StoredPrices:
             entries = {s: e for (v, s), e in self.store.index().items() if v == self.vendor and s in requested}
             stored = {symbol: self.store.current_rows(entry) for symbol, entry in entries.items()}
         damaged = [symbol for symbol, rows in stored.items() if rows is None]
-        refetch: dict[str, tuple[date, date]] = {}
-        fetch_from: dict[str, date] = {}
-        for symbol in requested:
-            end = _last_finished_day(entries[symbol].time_zone if symbol in entries else None, last)
-            rows = stored.get(symbol)
-            ahead = symbol in entries and datetime.fromisoformat(entries[symbol].fetched_at) > _now() + CLOCK_TOLERANCE
-            if ahead:
-                log.notes.append(f"{symbol} was fetched again: its stored fetch time is later than now.")
-            if ahead:
-                refetch[symbol] = (min(start, date.fromisoformat(entries[symbol].covered_from)), end)
-            elif rows is None or date.fromisoformat(entries[symbol].covered_from) > start:
-                known = date.fromisoformat(entries[symbol].covered_to) if rows is not None else end
-                refetch[symbol] = (start, max(end, known))
-            elif date.fromisoformat(entries[symbol].covered_to) < end:
-                fetch_from[symbol] = _overlap(rows, date.fromisoformat(entries[symbol].covered_to))
-            else:
-                log.add(symbol, "rows", rows.height, "stored; nothing was fetched", tries=0)
+        refetch, fetch_from = _plan(requested, entries, stored, log, start=start, last=last)
         updates = []
         files = {symbol: entry.file for symbol, entry in entries.items()}
         for symbol, update in self._ask(fetch_from, last, log, files, stored):
             if update is None:  # readjusted since: fetch all of it
-                refetch[symbol] = (
-                    min(start, date.fromisoformat(entries[symbol].covered_from)),
-                    _last_finished_day(None, last),
-                )
+                refetch[symbol] = (min(start, entries[symbol].covered[0]), _last_finished_day(None, last))
             else:
                 updates.append(update)
         for since in sorted({span[0] for span in refetch.values()}):
@@ -236,7 +217,7 @@ class StoredPrices:
         """Note symbols whose stored prices end before the requested dates, where there is no source."""
         if self.source is not None or last is None:
             return []
-        short = sorted(s for s, e in entries.items() if date.fromisoformat(e.covered_to) < last)
+        short = sorted(s for s, e in entries.items() if e.covered[1] < last)
         return [f"Stored only up to a day before {last}: {listed(short)}."] if short else []
 
     def _table(
@@ -319,6 +300,35 @@ class _FetchLog:
         """Return the outcomes in the order requested."""
         rows = [(symbol, *self.result[symbol]) for symbol in requested if symbol in self.result]
         return pl.DataFrame(rows, schema=OUTCOMES, orient="row")
+
+
+def _plan(
+    requested: Sequence[str],
+    entries: Mapping[str, Entry],
+    stored: Mapping[str, pl.DataFrame | None],
+    log: _FetchLog,
+    *,
+    start: date,
+    last: date | None,
+) -> tuple[dict[str, tuple[date, date]], dict[str, date]]:
+    """Decide what to fetch: symbol -> all of a date range, and symbol -> first date of an update."""
+    refetch: dict[str, tuple[date, date]] = {}
+    fetch_from: dict[str, date] = {}
+    for symbol in requested:
+        entry, rows = entries.get(symbol), stored.get(symbol)
+        end = _last_finished_day(None if entry is None else entry.time_zone, last)
+        if entry is not None and datetime.fromisoformat(entry.fetched_at) > _now() + CLOCK_TOLERANCE:
+            log.notes.append(f"{symbol} was fetched again: its stored fetch time is later than now.")
+            refetch[symbol] = (min(start, entry.covered[0]), end)
+        elif entry is None or rows is None:
+            refetch[symbol] = (start, end)
+        elif entry.covered[0] > start:
+            refetch[symbol] = (start, max(end, entry.covered[1]))
+        elif entry.covered[1] < end:
+            fetch_from[symbol] = _overlap(rows, entry.covered[1])
+        else:
+            log.add(symbol, "rows", rows.height, "stored; nothing was fetched", tries=0)
+    return refetch, fetch_from
 
 
 def _own_start(source: object) -> date:

@@ -1,4 +1,4 @@
-"""Tables and queries: what is asked of the database, in which types, and how it fails."""
+"""Prices from tables and queries of databases: statements, types and failures."""
 
 from __future__ import annotations
 

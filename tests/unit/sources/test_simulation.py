@@ -1,4 +1,4 @@
-"""The simulated market against its specification: what is put in comes out, and nothing else moves."""
+"""The simulated market against its specification: true effects, price limits, suspensions, randomness."""
 
 import re
 from datetime import UTC, date, datetime

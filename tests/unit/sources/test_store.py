@@ -1,4 +1,4 @@
-"""The price store: what is kept, what is asked for again, and what a fault leaves."""
+"""The price store: stored rows, later fetches, snapshots and faults."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Yahoo prices: what may be asked, and how yfinance's process-wide state is left. Faults: test_yahoo_faults.py."""
+"""Yahoo prices: valid options and symbols, and yfinance's process-wide state. Faults: test_yahoo_faults.py."""
 
 import logging
 import threading
