@@ -12,7 +12,7 @@ import scipy
 from marketimpact.core.arrays import Floats, as_dates
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference import minimum_detectable_effect, window_correlation
-from marketimpact.sources.files.tables import table_of
+from marketimpact.sources.files.tables import read_table
 
 if TYPE_CHECKING:
     from marketimpact.study.result import StudyResult
@@ -169,7 +169,7 @@ def _with_price(frame: pl.DataFrame, traded: pl.DataFrame) -> pl.DataFrame:
 
 def _with_shares(frame: pl.DataFrame, given: pl.DataFrame | str | Path) -> pl.DataFrame:
     """Join the count of shares last known before the window."""
-    shares = table_of(given, "shares", {"symbol": pl.String(), "shares": pl.Float64()}, ["symbol", "date"])
+    shares = read_table(given, "shares", {"symbol": pl.String(), "shares": pl.Float64()}, ["symbol", "date"])
     counts = shares.drop_nulls([name for name in ("shares", "date") if name in shares.columns])
     if (counts["shares"] <= 0).any() or not counts["shares"].is_finite().all():
         raise DataError("shares has counts that are not above zero. Leave out securities whose count is not known.")
@@ -191,7 +191,7 @@ def _with_rate(frame: pl.DataFrame, rates: pl.DataFrame | str | Path | None, cur
     if rates is None:
         return frame.with_columns(pl.when(is_home_currency).then(1.0).alias("rate"))
     schema = {"date": pl.Date(), "currency": pl.String(), "rate": pl.Float64()}
-    table = table_of(rates, "rates", schema, ["date", "currency"]).drop_nulls()
+    table = read_table(rates, "rates", schema, ["date", "currency"]).drop_nulls()
     quoted = table.select(pl.col("date").alias("_quoted"), pl.col("currency").alias("_currency"), "rate").sort(
         "_quoted"
     )

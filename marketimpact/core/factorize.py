@@ -43,7 +43,7 @@ class Factorized(NamedTuple):
 
 
 def factorize(values: Ints | pl.Series) -> Factorized:
-    """Number the distinct values in increasing order, without a sort where integers lie close together.
+    """Code each value by its rank among the distinct values, without a sort where integers lie close together.
 
     Parameters
     ----------

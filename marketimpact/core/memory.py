@@ -68,5 +68,5 @@ def _left_by_ulimit() -> list[int]:
 
     pages = [int(word) for word in usage.read_text(encoding="ascii").split()]
     limits = ((resource.RLIMIT_AS, pages[0]), (resource.RLIMIT_DATA, pages[5]))
-    soft = [(resource.getrlimit(kind)[0], used * resource.getpagesize()) for kind, used in limits]
+    soft = [(resource.getrlimit(limit_type)[0], used * resource.getpagesize()) for limit_type, used in limits]
     return [max(limit - used, 0) for limit, used in soft if limit != resource.RLIM_INFINITY]

@@ -297,15 +297,15 @@ def _unreadable_cells(
         typed[name].is_null().alias("lost"),
         (pl.col("time_precision") if has_precision else pl.lit(None, pl.String)).alias("precision"),
     )
-    lost = pl.col("lost") & pl.col("text").is_not_null()
+    unparsed = pl.col("lost") & pl.col("text").is_not_null()
     if not isinstance(dtype, pl.Datetime):
         kind = "date" if dtype == pl.Date else "truth" if dtype == pl.Boolean else "number"
-        return {f"{name}|unreadable_{kind}": cells.filter(lost)["row"]}
+        return {f"{name}|unreadable_{kind}": cells.filter(unparsed)["row"]}
     naive = _matches(pl.col("text"), _DATE + _CLOCK)
     date_only = _matches(pl.col("text"), _DATE) & ~pl.col("lost")
     return {
-        f"{name}|no_offset": cells.filter(lost, naive)["row"],
-        f"{name}|unreadable_instant": cells.filter(lost, ~naive)["row"],
+        f"{name}|no_offset": cells.filter(unparsed, naive)["row"],
+        f"{name}|unreadable_instant": cells.filter(unparsed, ~naive)["row"],
         f"{name}|no_clock": cells.filter(date_only, pl.col("precision") != "day")["row"],
     }
 

@@ -124,15 +124,15 @@ class FactorModel:
 
     def __post_init__(self) -> None:
         for name in ("factors", "lagged"):
-            given = getattr(self, name)
-            if not isinstance(given, tuple | list) or not (given or name == "lagged"):
+            columns = getattr(self, name)
+            if not isinstance(columns, tuple | list) or not (columns or name == "lagged"):
                 raise SpecificationError(
-                    f"{name}={given!r} is no tuple of factors. Give at least one name, such as ('market', 'sox')."
+                    f"{name}={columns!r} is no tuple of factors. Give at least one name, such as ('market', 'sox')."
                 )
-            object.__setattr__(self, name, tuple(given))
-            if len(set(given)) < len(given):
+            object.__setattr__(self, name, tuple(columns))
+            if len(set(columns)) < len(columns):
                 raise SpecificationError(
-                    f"{name}={given!r} has a factor twice, so the regressors are collinear. Give each factor once."
+                    f"{name}={columns!r} has a factor twice, so the regressors are collinear. Give each factor once."
                 )
 
     @property

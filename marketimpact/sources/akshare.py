@@ -1,4 +1,4 @@
-"""Daily bars of mainland Chinese shares as AkShare gives them, frame by frame."""
+"""Read daily bars of mainland Chinese shares from frames of AkShare."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ import polars as pl
 
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.sources.files.price_rows import none_of_them, refuse_unreadable, typed
-from marketimpact.sources.files.ticker_symbols import ashare_symbol, index_or_share
-from marketimpact.sources.files.vendor_formats import AKSHARE, normal, recognise
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table, within
+from marketimpact.sources.files.price_rows import no_symbols_error, parse_rows, require_readable
+from marketimpact.sources.files.ticker_symbols import ashare_symbol, is_index_or_share
+from marketimpact.sources.files.vendor_formats import AKSHARE, require_format
+from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table, within
 
 __all__ = ["AksharePrices"]
 
+#: Shares per lot on the mainland exchanges.
 LOT = 100.0
+#: Names of a column of codes.
 CODES = ("股票代码", "代码", "symbol", "code")
 ADJUSTMENTS = {
     "qfq": "Forward-adjusted (qfq), as of the day of the download: the latest prices are those traded.",
     "hfq": "Backward-adjusted (hfq): the first prices are those traded, volume times price is not turnover.",
     "none": "Not adjusted: returns of ex-dividend and split days are those of the quoted price.",
 }
-BY_DIFFERENCES = (
-    "Eastmoney adjusts by adding and subtracting dividends, not by factors: the further from the anchor, the "
-    "more its returns differ from those of a holder."
+ADJUSTED_BY_DIFFERENCES = (
+    "Eastmoney adjusts by adding and subtracting dividends, not by factors: the older the price, the more its "
+    "returns differ from those of a shareholder."
 )
-#: How far turnover over (volume times close) may be from what the unit says, as a factor.
+#: Largest factor between turnover / (volume * close) and the unit's number of shares.
 TOLERANCE = 10.0
 
 
@@ -42,21 +44,21 @@ class AksharePrices:
     ----------
     frames : polars.DataFrame or pandas.DataFrame, or mapping of str to either
         By code, or one frame with a column of codes (``股票代码``, ``代码``, ``symbol`` or ``code``). Codes are six
-        digits as text, with or without their exchange (``sh600519``, ``600519.SH``). A bare ``000001`` is taken
-        for the share in Shenzhen, which a note says; Shanghai's index is ``sh000001``. Frames are copied.
+        digits as text, with or without their exchange (``sh600519``, ``600519.SH``). ``000001`` without exchange
+        is taken as the share in Shenzhen, with a note; Shanghai's index is ``sh000001``. Frames are copied.
     adjust : {"qfq", "hfq", "none"}
-        The `adjust` that the frames were asked with (``""`` there is "none" here); frames do not say it.
+        The argument `adjust` with which the frames were downloaded (``""`` there is "none" here).
     volume_unit : {"lots", "shares"}, optional
         Unit of the volumes; lots of 100 are converted to shares. By default lots where columns are Chinese
-        (Eastmoney's functions) and shares where they are English (Sina's). Unadjusted frames that have turnover
-        are refused where it contradicts the unit.
+        (Eastmoney's functions) and shares where they are English (Sina's). Unadjusted frames are checked
+        against turnover where they have it.
 
     Raises
     ------
     SpecificationError
-        If the adjustment is not stated, or `frames` are no frames by code.
+        If the adjustment is not given, or `frames` are not frames by code.
     DataError
-        If codes are numbers, which have lost their zeros.
+        If codes are numbers, which lost their leading zeros.
 
     Examples
     --------
@@ -73,110 +75,115 @@ class AksharePrices:
     def __post_init__(self) -> None:
         if self.adjust not in ADJUSTMENTS:
             raise SpecificationError(
-                f"adjust={self.adjust!r}: say how the frames were asked for, as 'qfq', 'hfq' or 'none' (AkShare's '')."
+                f"adjust={self.adjust!r} is not an adjustment. Give the one of the download: 'qfq', 'hfq' or 'none' "
+                "(AkShare's '')."
             )
         if self.volume_unit not in (None, "lots", "shares"):
-            raise SpecificationError(f"volume_unit={self.volume_unit!r} must be 'lots' (of 100) or 'shares'.")
-        given = self.frames if isinstance(self.frames, Mapping) else {"": self.frames}
-        if not given:
-            raise SpecificationError("frames is empty: there is nothing to read. Give {'600519': frame}.")
-        wrong = [code for code in given if not isinstance(code, str)]
-        if wrong:
             raise SpecificationError(
-                f"The code {wrong[0]!r} is no text. Write '{wrong[0]:0>6}', if that is what it is."
+                f"volume_unit={self.volume_unit!r} is not a unit. Give 'lots' (of 100 shares) or 'shares'."
             )
-        kept = {code: _as_polars(frame, code) for code, frame in given.items()}
-        object.__setattr__(self, "frames", MappingProxyType(kept))
+        frames_by_code = self.frames if isinstance(self.frames, Mapping) else {"": self.frames}
+        if not frames_by_code:
+            raise SpecificationError("frames is empty, so there is nothing to read. Give {'600519': frame}.")
+        not_text = [code for code in frames_by_code if not isinstance(code, str)]
+        if not_text:
+            raise SpecificationError(
+                f"The code {not_text[0]!r} is not text, so it may lack leading zeros. "
+                f"Give '{not_text[0]:0>6}' if that is it."
+            )
+        frames = {code: _as_polars(frame, code) for code, frame in frames_by_code.items()}
+        object.__setattr__(self, "frames", MappingProxyType(frames))
 
     def __repr__(self) -> str:
         count = len(self.frames)
         return f"AksharePrices({count} frame{'s' if count > 1 else ''}, adjust={self.adjust!r})"
 
     def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> PriceTable:
-        """Prices of `symbols` from the frames.
+        """Read prices of `symbols` from the frames.
 
         Parameters
         ----------
         symbols : sequence of str
-            As Yahoo writes them: ``600519.SS``, ``000001.SZ``, ``920001.BJ``.
+            Yahoo symbols: ``600519.SS``, ``000001.SZ``, ``920001.BJ``.
         first, last : datetime.date, optional
             Bounds, both included.
 
         Returns
         -------
         PriceTable
-            Volumes in shares; `unadjusted_close` where ``adjust="none"``. The notes say the adjustment and the
-            unit of the volumes.
+            Volumes in shares; `unadjusted_close` where ``adjust="none"``. Notes give the adjustment and the unit
+            of the volumes.
 
         Raises
         ------
         SpecificationError
-            If no symbol is asked for, or the bounds enclose nothing.
+            If no symbol is requested, or the bounds are not in order.
         DataError
-            If a frame is of another layout, a code is no code, a row breaks the rules, or turnover
+            If a frame has another layout, a code is invalid, a row breaks the contract, or turnover
             contradicts the unit of the volumes.
         SourceError
-            If no symbol has a row on the dates asked for.
+            If no symbol has a row on the requested dates.
         """
-        asked = asked_symbols(symbols)
-        asked_range(first, last)
+        requested = check_symbols(symbols)
+        check_range(first, last)
         source = repr(self)
         pieces, notes = [], dict.fromkeys([ADJUSTMENTS[self.adjust]])
         for code, frame in self.frames.items():
-            rows, said = self._rows(frame, code)
+            rows, frame_notes = self._rows(frame, code)
             pieces.append(rows)
-            notes |= dict.fromkeys(said)
-        every = pl.concat(pieces, how="diagonal")
-        ours = every.filter(pl.col("symbol").is_in(asked))
-        if ours.is_empty():
-            raise none_of_them(every["symbol"].to_list(), asked, source)
-        refuse_unreadable(ours, source)
-        self._refuse_below_zero(ours)
-        chosen = within(ours, first, last)
-        if empty := sorted(set(ours["symbol"]) - set(chosen["symbol"])):
-            notes[f"Known, but without a row on the dates asked for: {listed(empty)}."] = None
+            notes |= dict.fromkeys(frame_notes)
+        all_rows = pl.concat(pieces, how="diagonal")
+        requested_rows = all_rows.filter(pl.col("symbol").is_in(requested))
+        if requested_rows.is_empty():
+            raise no_symbols_error(all_rows["symbol"].to_list(), requested, source)
+        require_readable(requested_rows, source)
+        self._require_positive_closes(requested_rows)
+        chosen = within(requested_rows, first, last)
+        if empty := sorted(set(requested_rows["symbol"]) - set(chosen["symbol"])):
+            notes[f"Known, but without a row on the requested dates: {listed(empty)}."] = None
         frame = chosen.drop("unreadable")
         if self.adjust == "none":
             frame = frame.with_columns(unadjusted_close=pl.col("close"))
-        return price_table(frame, asked=asked, source=source, notes=tuple(notes), listings=_listings(chosen))
+        return price_table(frame, requested=requested, source=source, notes=tuple(notes), listings=_listings(chosen))
 
     def _rows(self, frame: pl.DataFrame, key: str) -> tuple[pl.DataFrame, list[str]]:
-        """Typed rows of one frame, volumes in shares, and what a reader should know."""
-        what = f"The frame of {key!r}" if key else "The frame"
+        """Parse the rows of one frame, volumes in shares, with notes."""
+        label = f"The frame of {key!r}" if key else "The frame"
         codes = next((name for name in CODES if name in frame.columns), None)
         if codes is None and not key:
-            raise DataError(f"{what} has no column of codes ({', '.join(CODES)}). Give {{'600519': frame}}.")
+            raise DataError(f"{label} has no column of codes ({', '.join(CODES)}). Give {{'600519': frame}}.")
         bars = frame.drop(name for name in CODES if name in frame.columns)
-        dialect = recognise(bars.columns, what)
-        written = pl.Series("symbol", [key] * frame.height, dtype=pl.String) if codes is None else frame[codes]
-        symbols, notes = _symbols(written, key, what)
-        renamed = {name: dialect.columns[normal(name)] for name in bars.columns if normal(name) in dialect.columns}
-        rows = typed(bars.select(list(renamed)).rename(renamed).with_columns(symbols), what)
+        vendor_format = require_format(bars.columns, label)
+        codes_of_rows = pl.Series("symbol", [key] * frame.height, dtype=pl.String) if codes is None else frame[codes]
+        symbols, notes = _symbols(codes_of_rows, key, label)
+        rows = parse_rows(vendor_format.translate(bars).with_columns(symbols), label)
         if "volume" not in rows.columns:
             return rows, notes
-        unit = self.volume_unit or ("lots" if dialect is AKSHARE else "shares")
+        unit = self.volume_unit or ("lots" if vendor_format is AKSHARE else "shares")
         size = LOT if unit == "lots" else 1.0
         if self.adjust == "none":
-            _refuse_unit(rows, bars, size, what)
-        told = f"Volume is taken to be in lots, and multiplied by {LOT:g}." if unit == "lots" else ""
-        if dialect is AKSHARE and self.adjust != "none":
-            notes.append(BY_DIFFERENCES)
-        return rows.with_columns(pl.col("volume") * size), [*notes, *([told] if told else [])]
+            _check_volume_unit(rows, bars, size, label)
+        unit_note = f"Volume is taken to be in lots, and multiplied by {LOT:g}." if unit == "lots" else ""
+        if vendor_format is AKSHARE and self.adjust != "none":
+            notes.append(ADJUSTED_BY_DIFFERENCES)
+        return rows.with_columns(pl.col("volume") * size), [*notes, *([unit_note] if unit_note else [])]
 
-    def _refuse_below_zero(self, ours: pl.DataFrame) -> None:
-        wrong = ours.filter(pl.col("close") <= 0.0)
-        if self.adjust != "none" and wrong.height:
+    def _require_positive_closes(self, requested_rows: pl.DataFrame) -> None:
+        """Raise DataError for adjusted closes at or below zero."""
+        not_positive = requested_rows.filter(pl.col("close") <= 0.0)
+        if self.adjust != "none" and not_positive.height:
             raise DataError(
-                f"{self!r} has {wrong.height} closes at or below zero, of {listed(sorted(set(wrong['symbol'])))}: "
-                "the adjustment subtracts dividends instead of scaling. Such prices have no returns. Take Sina's "
+                f"{self!r} has {not_positive.height} closes at or below zero, "
+                f"of {listed(sorted(set(not_positive['symbol'])))}: "
+                "the adjustment subtracts dividends instead of scaling, so returns are undefined. Use Sina's prices "
                 "(ak.stock_zh_a_daily), or unadjusted ones and the ex-dates.",
-                counts={"close|min_exclusive": wrong.height},
-                rows=wrong,
+                counts={"close|min_exclusive": not_positive.height},
+                rows=not_positive,
             )
 
 
 def _as_polars(frame: Any, code: str) -> pl.DataFrame:
-    """A frame of ours from polars' or pandas'; an index with a name becomes a column."""
+    """Convert a pandas frame to polars, an index with a name to a column; raise SpecificationError for others."""
     if isinstance(frame, pl.DataFrame):
         return frame
     if not (type(frame).__module__.startswith("pandas") and hasattr(frame, "columns")):
@@ -185,41 +192,42 @@ def _as_polars(frame: Any, code: str) -> pl.DataFrame:
             f"frames{where}: AksharePrices takes polars or pandas frames, not {type(frame).__name__}."
         )
     table = frame.reset_index() if frame.index.name else frame
-    # Not pl.from_pandas, which takes pyarrow for columns of text.
+    # not pl.from_pandas, which needs pyarrow for text
     return pl.DataFrame([_column(str(name), table[name]) for name in table.columns])
 
 
 def _column(name: str, values: Any) -> pl.Series:
+    """Convert a pandas column; one with mixed types becomes text."""
     plain = values.astype(object).where(values.notna(), None).tolist()
-    kinds = {type(value) for value in plain if value is not None}
-    if len(kinds) > 1 and not all(issubclass(kind, int | float) for kind in kinds):
+    types = {type(value) for value in plain if value is not None}
+    if len(types) > 1 and not all(issubclass(value_type, int | float) for value_type in types):
         return pl.Series(name, [None if value is None else str(value) for value in plain], dtype=pl.String)
     return pl.Series(name, plain, strict=False)
 
 
-def _symbols(written: pl.Series, key: str, what: str) -> tuple[pl.Series, list[str]]:
-    """The codes in Yahoo's style, and a note where one is an index's as well."""
-    if written.dtype != pl.String:
+def _symbols(codes_of_rows: pl.Series, key: str, label: str) -> tuple[pl.Series, list[str]]:
+    """Convert codes to Yahoo symbols, with a note on codes that are also an index's."""
+    if codes_of_rows.dtype != pl.String:
         raise DataError(
-            f"{what}: codes are of type {written.dtype}. As numbers they lost their zeros: 1 is 000001, the bank in "
-            "Shenzhen or the index of Shanghai. Read them as text, such as dtype={'股票代码': str}."
+            f"{label}: codes have type {codes_of_rows.dtype}, and numbers lose leading zeros (000001 becomes 1). "
+            "Read them as text, such as dtype={'股票代码': str}."
         )
-    codes = written.unique().sort().to_list()
+    codes = codes_of_rows.unique().sort().to_list()
     known = {code: ashare_symbol(code) if code is not None else None for code in codes}
-    if strange := [code for code, symbol in known.items() if symbol is None]:
+    if invalid := [code for code, symbol in known.items() if symbol is None]:
         raise DataError(
-            f"{what}: {listed(strange)} is no code of six digits in Shanghai, Shenzhen or Beijing. A code that lost "
-            "its zeros cannot be told from others; one of an unusual kind takes its exchange, such as sh600519."
+            f"{label}: {listed(invalid)} is no code of six digits in Shanghai, Shenzhen or Beijing. Read codes as "
+            "text, so that they keep leading zeros, or add the exchange, such as sh600519."
         )
     if key and len(set(known.values()) | {ashare_symbol(key)}) > 1:
-        raise DataError(f"{what} holds rows of other codes: {listed(codes)}. Give each its own frame.")
-    shares = [code for code in codes if index_or_share(code)]
-    note = f"Taken for shares in Shenzhen, not for indices of Shanghai (sh000...): {listed(shares)}."
-    return written.replace_strict(known, return_dtype=pl.String).alias("symbol"), [note] if shares else []
+        raise DataError(f"{label} has rows of other codes: {listed(codes)}. Give each code its own frame.")
+    shares = [code for code in codes if is_index_or_share(code)]
+    note = f"Taken as shares in Shenzhen, not as indices of Shanghai (sh000...): {listed(shares)}."
+    return codes_of_rows.replace_strict(known, return_dtype=pl.String).alias("symbol"), [note] if shares else []
 
 
-def _refuse_unit(rows: pl.DataFrame, bars: pl.DataFrame, size: float, what: str) -> None:
-    """Turnover over (volume times close) is the size of the unit, more or less."""
+def _check_volume_unit(rows: pl.DataFrame, bars: pl.DataFrame, size: float, label: str) -> None:
+    """Raise DataError where turnover / (volume * close) is far from the unit's number of shares."""
     money = next((name for name in ("成交额", "amount") if name in bars.columns), None)
     if money is None or not bars[money].dtype.is_numeric():
         return
@@ -228,13 +236,13 @@ def _refuse_unit(rows: pl.DataFrame, bars: pl.DataFrame, size: float, what: str)
     ratio = traded.select((pl.col("money") / pl.col("volume") / pl.col("close")).median()).item()
     if ratio is not None and not size / TOLERANCE < ratio < size * TOLERANCE:
         raise DataError(
-            f"{what}: turnover over (volume times close) is about {ratio:.3g}, so volumes are not in units of {size:g} "
-            "shares. Say volume_unit='lots' or 'shares'."
+            f"{label}: turnover over (volume times close) is about {ratio:.3g}, so volumes are not in units of "
+            f"{size:g} shares. Set volume_unit to 'lots' or 'shares'."
         )
 
 
 def _listings(chosen: pl.DataFrame) -> pl.DataFrame:
-    """Shares of class B are quoted in dollars, US in Shanghai and Hong Kong in Shenzhen."""
+    """Add currency and time zone; B shares are quoted in US dollars in Shanghai, in Hong Kong dollars in Shenzhen."""
     symbol = pl.col("symbol")
     currency = (
         pl.when(symbol.str.contains(r"^900\d{3}\.SS$"))

@@ -1,4 +1,4 @@
-"""Prices from a table or a query of a database, over a connection that the user opened."""
+"""Read prices from a table or a query of a database, over a connection that the user opened."""
 
 from __future__ import annotations
 
@@ -12,21 +12,28 @@ import polars as pl
 
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SourceError, SpecificationError
-from marketimpact.sources.database_drivers import cause, errors, fetched, of_sqlalchemy, placeholders, quoted
+from marketimpact.sources.database_drivers import (
+    driver_errors,
+    fetch_frame,
+    first_line,
+    is_sqlalchemy,
+    placeholders,
+    quote_name,
+)
 from marketimpact.sources.files.price_rows import (
     NUMBERS,
-    adjusted,
-    demand_columns,
-    none_of_them,
-    refuse_unreadable,
-    typed,
-    unadjusted_notes,
+    adjustment_notes,
+    no_symbols_error,
+    parse_rows,
+    require_columns,
+    require_readable,
+    use_adjusted_close,
 )
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table, within
+from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table, within
 
 __all__ = ["DatabasePrices"]
 
-#: Symbols asked for at once; databases bound the number of parameters, some at 999.
+#: Symbols per statement; databases limit the number of parameters, some to 999.
 BATCH = 500
 LISTING = ("currency", "time_zone")
 KNOWN = ("symbol", "date", *NUMBERS, *LISTING)
@@ -34,7 +41,7 @@ KNOWN = ("symbol", "date", *NUMBERS, *LISTING)
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DatabasePrices:
-    """Prices from a table, of which only the symbols and dates asked for are read, or from a query.
+    """Prices from a table, of which only the requested symbols and dates are read, or from a query.
 
     Columns are those of `FilePrices`: `symbol`, `date`, `close` or `adj_close` or both, and perhaps
     `volume`, `unadjusted_close`, `dividend`, `split`, `currency`, `time_zone`. Where `adj_close` is given
@@ -44,17 +51,17 @@ class DatabasePrices:
     ----------
     connection : object
         An open connection of a driver that follows PEP 249 (duckdb, sqlite3, psycopg, ADBC), or an engine
-        or connection of SQLAlchemy. It stays open, and is the user's to close.
+        or connection of SQLAlchemy. It stays open; the user closes it.
     table : str, optional
-        A table or view, perhaps with its schema before a dot. Names are quoted, symbols and dates are bound
-        as parameters: neither can change the statement.
+        A table or view, perhaps with its schema before a dot. Names are quoted, and symbols and dates are bound
+        as parameters, so that neither can change the statement.
     query : str, optional
-        In place of `table`, a statement of your own. It is run as it stands and read whole.
+        A statement instead of a `table`. It is run unchanged, and all its rows are read.
 
     Raises
     ------
     SpecificationError
-        Unless exactly one of `table` and `query` is given, over something that is a connection.
+        Unless exactly one of `table` and `query` is given, and `connection` is one.
 
     Examples
     --------
@@ -73,27 +80,29 @@ class DatabasePrices:
 
     def __post_init__(self) -> None:
         if (self.table is None) == (self.query is None):
-            raise SpecificationError("DatabasePrices takes a table or a query=..., one of the two.")
+            raise SpecificationError(
+                "DatabasePrices needs a table or a query=..., not both and not neither. Give one of them."
+            )
         for name, value in (("table", self.table), ("query", self.query)):
             if value is not None and (not isinstance(value, str) or not value.strip() or "\0" in value):
-                raise SpecificationError(f"{name}={value!r} is no text that a database knows a {name} by.")
-        if not hasattr(self.connection, "cursor") and not of_sqlalchemy(self.connection):
-            kind = type(self.connection).__name__
+                raise SpecificationError(f"{name}={value!r} is not the text of a {name}. Give non-empty text.")
+        if not hasattr(self.connection, "cursor") and not is_sqlalchemy(self.connection):
+            type_name = type(self.connection).__name__
             raise SpecificationError(
-                f"connection is of type {kind}, which is no open connection. Give one, such as duckdb.connect(...), "
-                "sqlite3.connect(...) or sqlalchemy.create_engine(...)."
+                f"connection is of type {type_name}, which is no open connection. Give one, such as "
+                "duckdb.connect(...), sqlite3.connect(...) or sqlalchemy.create_engine(...)."
             )
 
     def __repr__(self) -> str:
         return f"DatabasePrices({self.table!r})" if self.table else "DatabasePrices(query)"
 
     def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> PriceTable:
-        """Prices of `symbols` from the database.
+        """Read prices of `symbols` from the database.
 
         Parameters
         ----------
         symbols : sequence of str
-            Symbols as the table spells them.
+            Symbols as spelt in the table.
         first, last : datetime.date, optional
             Bounds, both included.
 
@@ -105,104 +114,108 @@ class DatabasePrices:
         Raises
         ------
         SpecificationError
-            If no symbol is asked for, or the bounds enclose nothing.
+            If no symbol is requested, or the bounds are not in order.
         DataError
-            If the database refuses the table or query, a column is lacking, a row of a symbol asked for
-            breaks the rules, or a symbol has two currencies.
+            If the database refuses the table or query, a column is lacking, a row of a requested symbol
+            breaks the contract, or a symbol has two currencies.
         SourceError
-            If there is no row of the symbols on the dates asked for; `retryable` where the database failed
+            If there is no row of the symbols on the requested dates; `retryable` where the database failed
             after it had shown the table.
         """
-        asked = asked_symbols(symbols)
-        asked_range(first, last)
+        requested = check_symbols(symbols)
+        check_range(first, last)
         source = repr(self)
-        raw = self._queried() if self.query else self._selected(asked, first, last)
+        raw = self._run_query() if self.query else self._select(requested, first, last)
         if raw.is_empty():
-            raise self._nothing(asked)
-        rows = typed(raw, source).with_columns(raw.select(name for name in LISTING if name in raw.columns))
-        ours = rows.filter(pl.col("symbol").is_in(asked))
-        if ours.is_empty():
-            raise none_of_them(rows["symbol"].drop_nulls().to_list(), asked, source)
-        refuse_unreadable(ours, source)
-        chosen = within(ours, first, last)
+            raise self._no_rows_error(requested)
+        rows = parse_rows(raw, source).with_columns(raw.select(name for name in LISTING if name in raw.columns))
+        requested_rows = rows.filter(pl.col("symbol").is_in(requested))
+        if requested_rows.is_empty():
+            raise no_symbols_error(rows["symbol"].drop_nulls().to_list(), requested, source)
+        require_readable(requested_rows, source)
+        chosen = within(requested_rows, first, last)
         listings = _listings(chosen, source)
-        prices = adjusted(chosen).drop("unreadable", *LISTING, strict=False)
-        return price_table(prices, asked=asked, source=source, notes=unadjusted_notes(chosen), listings=listings)
+        prices = use_adjusted_close(chosen).drop("unreadable", *LISTING, strict=False)
+        return price_table(
+            prices, requested=requested, source=source, notes=adjustment_notes(chosen), listings=listings
+        )
 
-    def _nothing(self, asked: Sequence[str]) -> SourceError:
-        advice = "Check how they are spelt there." if self.table else "The query gives no row."
-        message = f"{self!r} has no rows of {listed(list(asked))} on the dates asked for. {advice}"
-        return SourceError(message, source=repr(self), symbols=asked, retryable=False)
+    def _no_rows_error(self, requested: Sequence[str]) -> SourceError:
+        """Build the error for no row of the requested symbols."""
+        advice = "Check their spelling." if self.table else "The query gives no row."
+        message = f"{self!r} has no rows of {listed(list(requested))} on the requested dates. {advice}"
+        return SourceError(message, source=repr(self), symbols=requested, retryable=False)
 
-    def _queried(self) -> pl.DataFrame:
+    def _run_query(self) -> pl.DataFrame:
+        """Run the user's query."""
         try:
-            return fetched(self.connection, str(self.query))
-        except errors(self.connection) as error:
-            raise DataError(f"The database refused the query: {cause(error)}.") from error
+            return fetch_frame(self.connection, str(self.query))
+        except driver_errors(self.connection) as error:
+            raise DataError(f"The database refused the query: {first_line(error)}. Correct it.") from error
 
-    def _selected(self, asked: Sequence[str], first: date | None, last: date | None) -> pl.DataFrame:
-        """The rows of a table, asked for some symbols at a time."""
+    def _select(self, requested: Sequence[str], first: date | None, last: date | None) -> pl.DataFrame:
+        """Read the rows of the table, `BATCH` symbols per statement."""
         source = repr(self)
-        table = ".".join(quoted(self.connection, part) for part in str(self.table).split("."))
-        day = quoted(self.connection, "date")
+        table = ".".join(quote_name(self.connection, part) for part in str(self.table).split("."))
+        day = quote_name(self.connection, "date")
         try:
-            shown = fetched(self.connection, f"SELECT * FROM {table} WHERE 1 = 0")
-            demand_columns(shown, source)
-            earliest = fetched(self.connection, f"SELECT MIN({day}) AS earliest FROM {table}").item()
-        except errors(self.connection) as error:
-            raise DataError(f"{source}: the database does not show that table ({cause(error)}).") from error
+            shown = fetch_frame(self.connection, f"SELECT * FROM {table} WHERE 1 = 0")
+            require_columns(shown, source)
+            earliest = fetch_frame(self.connection, f"SELECT MIN({day}) AS earliest FROM {table}").item()
+        except driver_errors(self.connection) as error:
+            raise DataError(f"{source}: the database does not show that table ({first_line(error)}).") from error
         names = [name for name in KNOWN if name in shown.columns]
-        columns = ", ".join(quoted(self.connection, name) for name in names)
+        columns = ", ".join(quote_name(self.connection, name) for name in names)
         bounds = _bounds(earliest, first, last)
         pieces = []
-        for start in range(0, len(asked), BATCH):
-            some = asked[start : start + BATCH]
-            values = [*some, *(value for _, value in bounds)]
+        for start in range(0, len(requested), BATCH):
+            batch = requested[start : start + BATCH]
+            values = [*batch, *(value for _, value in bounds)]
             marks = placeholders(self.connection, len(values))
-            where = [f"{quoted(self.connection, 'symbol')} IN ({', '.join(marks[: len(some)])})"]
-            where += [f"{day} {sign} {mark}" for (sign, _), mark in zip(bounds, marks[len(some) :], strict=True)]
+            where = [f"{quote_name(self.connection, 'symbol')} IN ({', '.join(marks[: len(batch)])})"]
+            where += [f"{day} {sign} {mark}" for (sign, _), mark in zip(bounds, marks[len(batch) :], strict=True)]
             statement = f"SELECT {columns} FROM {table} WHERE {' AND '.join(where)}"
             try:
-                pieces.append(fetched(self.connection, statement, values))
-            except errors(self.connection) as error:
-                message = f"{source}: the database failed ({cause(error)})."
-                raise SourceError(message, source=source, symbols=asked, retryable=True) from error
+                pieces.append(fetch_frame(self.connection, statement, values))
+            except driver_errors(self.connection) as error:
+                message = f"{source}: the database failed ({first_line(error)})."
+                raise SourceError(message, source=source, symbols=requested, retryable=True) from error
         return pl.concat(pieces, how="vertical_relaxed")
 
 
 def _bounds(earliest: object, first: date | None, last: date | None) -> list[tuple[str, object]]:
-    """Comparisons of the date column, in the form in which it holds dates.
+    """Return operators and values that bound the date column, as ISO text or as dates.
 
-    Text of another form cannot be compared: then every date is read, and refused for its form.
+    Text of another form cannot be compared; then all dates are read, and refused as unreadable.
     """
     if isinstance(earliest, str) and re.match(r"[12]\d{3}-\d{2}-\d{2}", earliest):
-        text = True
-    elif isinstance(earliest, date):  # a datetime is one
-        text = False
+        is_text = True
+    elif isinstance(earliest, date):  # includes datetime
+        is_text = False
     else:
         return []
     bounds: list[tuple[str, object]] = []
     if first is not None:
-        bounds.append((">=", first.isoformat() if text else first))
+        bounds.append((">=", first.isoformat() if is_text else first))
     if last is not None and last < date.max:
         after = last + timedelta(days=1)  # a timestamp at midnight of `last` counts
-        bounds.append(("<", after.isoformat() if text else after))
+        bounds.append(("<", after.isoformat() if is_text else after))
     return bounds
 
 
 def _listings(chosen: pl.DataFrame, source: str) -> pl.DataFrame | None:
-    """Currency and time zone of each symbol, if the rows say any."""
-    given = [name for name in LISTING if name in chosen.columns]
-    if not given:
+    """Collect the currency and time zone of each symbol, where the rows have them."""
+    present = [name for name in LISTING if name in chosen.columns]
+    if not present:
         return None
-    told = chosen.group_by("symbol").agg(pl.col(given).drop_nulls().unique().sort()).sort("symbol")
-    for name in given:
-        several = told.filter(pl.col(name).list.len() > 1)
-        if several.height:
-            symbol, values = several.select("symbol", name).row(0)
+    distinct = chosen.group_by("symbol").agg(pl.col(present).drop_nulls().unique().sort()).sort("symbol")
+    for name in present:
+        ambiguous = distinct.filter(pl.col(name).list.len() > 1)
+        if ambiguous.height:
+            symbol, values = ambiguous.select("symbol", name).row(0)
             raise DataError(
                 f"{source}: {symbol!r} has more than one {name}: {listed(values)}. Keep one listing's rows."
             )
-    one = [pl.col(name).list.first().cast(pl.String).alias(name) for name in given]
-    empty = [pl.lit(None, pl.String).alias(name) for name in LISTING if name not in given]
-    return told.select("symbol", *one, *empty).select("symbol", *LISTING)
+    single = [pl.col(name).list.first().cast(pl.String).alias(name) for name in present]
+    empty = [pl.lit(None, pl.String).alias(name) for name in LISTING if name not in present]
+    return distinct.select("symbol", *single, *empty).select("symbol", *LISTING)

@@ -1,8 +1,8 @@
-"""Statements over connections of PEP 249 drivers and of SQLAlchemy, none of which is imported here.
+"""Run statements over connections of PEP 249 drivers and of SQLAlchemy, without importing either.
 
-What a driver's module says of itself (PEP 249: `paramstyle`, `Error`) is looked up where the user has
-loaded it. `polars.read_database` would do the same for SQLAlchemy, but asks duckdb for Arrow, which
-takes pyarrow, and takes a column of numbers with one text in it for text or for numbers by its first rows.
+A driver's `paramstyle` and `Error` (PEP 249) are looked up in its module, which the user has imported.
+`polars.read_database` is not used: it needs pyarrow for duckdb, and infers the type of a mixed column from its first
+rows.
 """
 
 from __future__ import annotations
@@ -16,80 +16,85 @@ from typing import Any
 
 import polars as pl
 
-__all__ = ["cause", "errors", "fetched", "of_sqlalchemy", "placeholders", "quoted"]
+__all__ = ["driver_errors", "fetch_frame", "first_line", "is_sqlalchemy", "placeholders", "quote_name"]
 
 
-def of_sqlalchemy(connection: Any) -> bool:
-    """Whether this is an engine or a connection of SQLAlchemy."""
+def is_sqlalchemy(connection: Any) -> bool:
+    """Return whether this is an engine or a connection of SQLAlchemy."""
     return hasattr(connection, "dialect") and hasattr(connection, "execution_options")
 
 
-def quoted(connection: Any, name: str) -> str:
-    """A name that the database takes for a name, whatever is in it."""
-    if of_sqlalchemy(connection):
+def quote_name(connection: Any, name: str) -> str:
+    """Quote an identifier, whatever characters it has."""
+    if is_sqlalchemy(connection):
         return str(connection.dialect.identifier_preparer.quote_identifier(name))
     return '"' + name.replace('"', '""') + '"'
 
 
 def placeholders(connection: Any, count: int) -> list[str]:
-    """Marks for parameters, in the style of the driver."""
+    """Return parameter marks in the driver's style."""
     style = _style(connection)
     marks = {"named": ":p{0}", "pyformat": "%(p{0})s", "format": "%s", "numeric": ":{1}", "numeric_dollar": "${1}"}
-    return [marks.get(style, "?").format(at, at + 1) for at in range(count)]
+    return [marks.get(style, "?").format(number, number + 1) for number in range(count)]
 
 
-def fetched(connection: Any, statement: str, values: Sequence[object] = ()) -> pl.DataFrame:
-    """What a statement gives, as a frame; a column that mixes text with other values is text."""
+def fetch_frame(connection: Any, statement: str, values: Sequence[object] = ()) -> pl.DataFrame:
+    """Run a statement and return its rows; a column that mixes text with other values becomes text."""
     bound: Any = tuple(values)
     if values and _style(connection) in ("named", "pyformat"):
-        bound = {f"p{at}": value for at, value in enumerate(values)}
-    if of_sqlalchemy(connection):
+        bound = {f"p{number}": value for number, value in enumerate(values)}
+    if is_sqlalchemy(connection):
         opened = connection.connect() if hasattr(connection, "connect") else nullcontext(connection)
         with opened as ready:
             result = ready.exec_driver_sql(statement, bound) if values else ready.exec_driver_sql(statement)
             return _frame(list(result.keys()), result.fetchall())
     cursor = connection.cursor()
     try:
-        # Without parameters a percent sign of the user's own query stays one.
-        answer = cursor.execute(statement, bound) if values else cursor.execute(statement)
-        del answer
+        if values:
+            cursor.execute(statement, bound)
+        else:  # without parameters, so that a percent sign in the user's query stays one
+            cursor.execute(statement)
         return _frame([column[0] for column in cursor.description or ()], cursor.fetchall())
     finally:
         cursor.close()
 
 
-def errors(connection: Any) -> tuple[type[Exception], ...]:
-    """What the driver raises."""
-    home = sys.modules.get("sqlalchemy.exc") if of_sqlalchemy(connection) else _driver(connection)
-    found = [getattr(home, name, None) for name in ("SQLAlchemyError", "Error")]
-    return tuple(each for each in found if isinstance(each, type) and issubclass(each, Exception))
+def driver_errors(connection: Any) -> tuple[type[Exception], ...]:
+    """Return the base classes of the driver's errors."""
+    module = sys.modules.get("sqlalchemy.exc") if is_sqlalchemy(connection) else _driver(connection)
+    classes = [getattr(module, name, None) for name in ("SQLAlchemyError", "Error")]
+    return tuple(
+        error_class for error_class in classes if isinstance(error_class, type) and issubclass(error_class, Exception)
+    )
 
 
-def cause(error: Exception) -> str:
-    """The first line of a driver's message; later ones repeat the statement and its values."""
+def first_line(error: Exception) -> str:
+    """Return the first line of a driver's message; later ones repeat the statement and its values."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _driver(connection: Any) -> ModuleType | None:
-    """The module of the driver: the outermost one of the connection's type that follows PEP 249."""
+    """Find the driver's module: the outermost one of the connection's type that follows PEP 249."""
     parts = type(connection).__module__.split(".")
-    names = [".".join(parts[: at + 1]) for at in range(len(parts))] + [parts[0].lstrip("_")]
+    names = [".".join(parts[: k + 1]) for k in range(len(parts))] + [parts[0].lstrip("_")]
     return next((sys.modules[n] for n in names if n in sys.modules and hasattr(sys.modules[n], "paramstyle")), None)
 
 
 def _style(connection: Any) -> str:
-    home = connection.dialect if of_sqlalchemy(connection) else _driver(connection)
-    return str(getattr(home, "paramstyle", "qmark"))
+    """Return the style of parameter marks, as in PEP 249."""
+    source = connection.dialect if is_sqlalchemy(connection) else _driver(connection)
+    return str(getattr(source, "paramstyle", "qmark"))
 
 
 def _frame(names: Sequence[str], rows: Sequence[Sequence[object]]) -> pl.DataFrame:
-    return pl.DataFrame([_series(name, [row[at] for row in rows]) for at, name in enumerate(names)])
+    return pl.DataFrame([_series(name, [row[column] for row in rows]) for column, name in enumerate(names)])
 
 
 def _series(name: str, values: list[Any]) -> pl.Series:
-    kinds = {type(value) for value in values if value is not None}
-    if kinds and kinds <= {int, float, Decimal}:
+    """Build a column: numbers as Float64, mixed types as text."""
+    types = {type(value) for value in values if value is not None}
+    if types and types <= {int, float, Decimal}:
         return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
-    if len(kinds) > 1:
+    if len(types) > 1:
         return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
     return pl.Series(name, values)

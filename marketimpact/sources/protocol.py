@@ -1,4 +1,4 @@
-"""What every source of prices promises: a `PriceTable`, whatever the prices come from."""
+"""Define the interface of price sources and the table of prices that they return."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from marketimpact.errors import SourceError, SpecificationError
 __all__ = [
     "PriceSource",
     "PriceTable",
-    "asked_range",
-    "asked_symbols",
+    "check_range",
+    "check_symbols",
     "price_table",
     "within",
 ]
 
 COLUMNS = ("symbol", "date", "close", "volume")
-#: What a source keeps beside them where it has it.
+#: Further columns, where the source has them.
 EXTRA_COLUMNS = ("unadjusted_close", "dividend", "split")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PriceTable:
-    """Prices as a source gave them, with what a reader must know about them.
+    """Prices from a source, with notes on their origin and adjustment.
 
     Attributes
     ----------
@@ -42,23 +42,23 @@ class PriceTable:
         adjusted for dividends), `dividend` (Float64, per share, currency of the listing, on the ex-date)
         and `split` (Float64, new shares per old share, on the day it takes effect).
     source : str
-        What a reader should cite. Never a path of a machine.
+        Name of the source for citation; never a path of this machine.
     fingerprint : str
         SHA-256 of the content of `frame`, in hex, as `fingerprint` computes it.
     simulated : bool
-        Whether the prices are made up.
+        Whether the prices are simulated.
     missing : tuple of str
-        Symbols asked for and not had, in the order asked.
+        Requested symbols without prices, in the order requested.
     notes : tuple of str
-        What a reader should know about these prices.
+        Facts that matter for reading results from these prices.
     truth : polars.DataFrame or None
-        For simulated prices, the effect put in: `symbol`, `date`, `abnormal_return` (fraction).
+        For simulated prices, the true effect: `symbol`, `date`, `abnormal_return` (fraction).
     listings : polars.DataFrame or None
-        What the source says of each symbol it has: `symbol`, `currency`, `time_zone` (IANA name of the
-        exchange's), any of them empty.
+        Listing of each symbol: `symbol`, `currency`, `time_zone` (IANA name, of the exchange), null where
+        unknown.
     outcomes : polars.DataFrame or None
-        For a source that asks symbol by symbol, what came of each: `symbol`, `outcome` ("rows", "none"
-        or "error"), `rows`, `cause`, `retryable`, `tries`, in the order asked.
+        For a source that fetches symbol by symbol, one row each: `symbol`, `outcome` ("rows", "none"
+        or "error"), `rows`, `cause`, `retryable`, `tries`, in the order requested.
     snapshot : str or None
         For prices from a store, the name under which the same rows can be read again.
     """
@@ -76,52 +76,52 @@ class PriceTable:
 
 
 class PriceSource(Protocol):
-    """Anything with this `read`; no base class is needed."""
+    """Any object with this `read`; no base class is needed."""
 
     def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> PriceTable:
-        """Prices of `symbols` from `first` to `last`, both included; `None` is no bound."""
+        """Read prices of `symbols` from `first` to `last`, both included; `None` is no bound."""
         ...
 
 
-def asked_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
-    """The symbols asked for, each once, in the order asked.
+def check_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
+    """Return the requested symbols without repeats, in their order.
 
     Raises
     ------
     SpecificationError
-        If there is none, or one is not a name.
+        If there is none, or one is not non-empty text.
 
     Examples
     --------
-    >>> asked_symbols(["NVDA", "2330.TW", "NVDA"])
+    >>> check_symbols(["NVDA", "2330.TW", "NVDA"])
     ('NVDA', '2330.TW')
     """
     if isinstance(symbols, str):
         raise SpecificationError(
-            f"symbols is the text {symbols!r}, which would be read letter by letter. Write [{symbols!r}]."
+            f"symbols={symbols!r} is text, which would be read letter by letter. Give a list: [{symbols!r}]."
         )
     names = tuple(dict.fromkeys(symbols))
     if not names:
-        raise SpecificationError("symbols is empty: there is nothing to read. Name at least one symbol.")
-    wrong = [name for name in names if not isinstance(name, str) or not name]
-    if wrong:
-        raise SpecificationError(f"{wrong[0]!r} is no symbol. Symbols are non-empty text, such as 'NVDA'.")
+        raise SpecificationError("symbols is empty, so there is nothing to read. Give at least one symbol.")
+    invalid = [name for name in names if not isinstance(name, str) or not name]
+    if invalid:
+        raise SpecificationError(f"{invalid[0]!r} is not a symbol. Give non-empty text, such as 'NVDA'.")
     return names
 
 
-def asked_range(first: date | None, last: date | None) -> None:
-    """Refuse bounds that are no dates or enclose nothing."""
+def check_range(first: date | None, last: date | None) -> None:
+    """Raise SpecificationError for bounds that are not dates or not in order."""
     for name, bound in (("first", first), ("last", last)):
         if bound is not None and (not isinstance(bound, date) or isinstance(bound, datetime)):
-            raise SpecificationError(f"{name} is {bound!r}. Give a datetime.date, or None for no bound.")
+            raise SpecificationError(f"{name}={bound!r} is not a date. Give a datetime.date, or None for no bound.")
     if first is not None and last is not None and first > last:
-        raise SpecificationError(f"first {first} lies after last {last}: no date is between. Swap them.")
+        raise SpecificationError(f"first {first} lies after last {last}, so no date is between them. Swap them.")
 
 
 def within(frame: pl.DataFrame, first: date | None, last: date | None) -> pl.DataFrame:
-    """The rows of `frame` whose `date` lies from `first` to `last`, both included.
+    """Filter rows to dates from `first` to `last`, both included.
 
-    A row without a date stays, so that the check at the door sees it.
+    A row without a date stays, so that the contract's check reports it.
     """
     if first is not None:
         frame = frame.filter((pl.col("date") >= first).fill_null(value=True))
@@ -133,7 +133,7 @@ def within(frame: pl.DataFrame, first: date | None, last: date | None) -> pl.Dat
 def price_table(
     frame: pl.DataFrame,
     *,
-    asked: Sequence[str],
+    requested: Sequence[str],
     source: str,
     notes: Sequence[str] = (),
     simulated: bool = False,
@@ -142,9 +142,16 @@ def price_table(
     outcomes: pl.DataFrame | None = None,
     snapshot: str | None = None,
 ) -> PriceTable:
-    """Check, sort and fingerprint what a source read.
+    """Check, sort and fingerprint rows of prices.
 
-    The other arguments are the attributes of `PriceTable`.
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        Rows as in `PriceTable.frame`, in any order.
+    requested : sequence of str
+        Requested symbols.
+    source, notes, simulated, truth, listings, outcomes, snapshot
+        Attributes of `PriceTable`.
 
     Raises
     ------
@@ -155,24 +162,24 @@ def price_table(
     """
     if frame.is_empty():
         raise SourceError(
-            f"{source} has no prices of {listed(list(asked))} on the dates asked for.",
+            f"{source} has no prices of {listed(list(requested))} on the requested dates. Check symbols and dates.",
             source=source,
-            symbols=tuple(asked),
+            symbols=tuple(requested),
             retryable=False,
         )
-    given = [name for name in EXTRA_COLUMNS if name in frame.columns]
+    extra = [name for name in EXTRA_COLUMNS if name in frame.columns]
     frame = (
-        schema.check(schema.Prices, frame, f"prices of {source} (rows counted among those asked for)")
-        .select(*COLUMNS, *given)
+        schema.check(schema.Prices, frame, f"prices of {source} (rows counted among those requested)")
+        .select(*COLUMNS, *extra)
         .sort("symbol", "date")
     )
-    found = set(frame["symbol"].unique())
+    present = set(frame["symbol"].unique())
     return PriceTable(
         frame=frame,
         source=source,
         fingerprint=fingerprint(frame),
         simulated=simulated,
-        missing=tuple(symbol for symbol in asked if symbol not in found),
+        missing=tuple(symbol for symbol in requested if symbol not in present),
         notes=tuple(notes),
         truth=truth,
         listings=listings,

@@ -1,4 +1,4 @@
-"""The embedded sample: simulated prices with known truth, so that every example runs offline."""
+"""Read the embedded sample: simulated prices with known effects, so that every example runs offline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import polars as pl
 from marketimpact.core.resources import resource
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SourceError
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table, within
+from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table, within
 
 __all__ = ["SamplePrices"]
 
@@ -22,7 +22,7 @@ TRUTH_COLUMNS = ("symbol", "date", "abnormal_return")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SamplePrices:
-    """Simulated prices of the embedded securities, with the effects put into them.
+    """Simulated prices of the embedded securities, with known effects.
 
     They are for learning and testing. Do not report a result from them.
 
@@ -36,7 +36,7 @@ class SamplePrices:
         return SOURCE
 
     def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> PriceTable:
-        """Simulated prices of `symbols`, and in `truth` the abnormal returns put in.
+        """Read simulated prices of `symbols`, with the true abnormal returns in `truth`.
 
         Parameters
         ----------
@@ -53,29 +53,29 @@ class SamplePrices:
         Raises
         ------
         SpecificationError
-            If no symbol is asked for, or the bounds enclose nothing.
+            If no symbol is requested, or the bounds are not in order.
         SourceError
             If the sample has none of the symbols, or nothing between the bounds.
         """
-        asked = asked_symbols(symbols)
-        asked_range(first, last)
+        requested = check_symbols(symbols)
+        check_range(first, last)
         prices, truth = _embedded("prices.parquet"), _embedded("truth.parquet")
         if absent := [name for name in TRUTH_COLUMNS if name not in truth.columns]:
             raise DataError(f"The embedded truth.parquet lacks {listed(absent)}. Reinstall marketimpact.")
-        ours = prices.filter(pl.col("symbol").is_in(asked))
-        if ours.is_empty():
+        requested_rows = prices.filter(pl.col("symbol").is_in(requested))
+        if requested_rows.is_empty():
             known = prices["symbol"].unique().sort().to_list()
             raise SourceError(
-                f"The sample has none of the symbols asked for: {listed(asked)}. It has {len(known)}: "
+                f"The sample has none of the requested symbols: {listed(requested)}. It has {len(known)}: "
                 f"{listed(known)}. Real prices come from FilePrices(...) or YahooPrices().",
                 source=SOURCE,
-                symbols=asked,
+                symbols=requested,
                 retryable=False,
             )
-        chosen = truth.select(TRUTH_COLUMNS).filter(pl.col("symbol").is_in(asked)).sort("symbol", "date")
+        chosen = truth.select(TRUTH_COLUMNS).filter(pl.col("symbol").is_in(requested)).sort("symbol", "date")
         return price_table(
-            within(ours, first, last),
-            asked=asked,
+            within(requested_rows, first, last),
+            requested=requested,
             source=SOURCE,
             notes=(NOTE,),
             simulated=True,
@@ -84,5 +84,6 @@ class SamplePrices:
 
 
 def _embedded(name: str) -> pl.DataFrame:
+    """Read a Parquet file of the embedded sample."""
     with resource("data", "sample", name).open("rb") as file:
         return pl.read_parquet(file)

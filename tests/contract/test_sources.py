@@ -1,4 +1,4 @@
-"""What every source of prices promises, asked of each: one entry in `SOURCES` per source."""
+"""The contract of price sources, checked for each: one entry in `SOURCES` per source."""
 
 from __future__ import annotations
 
@@ -296,10 +296,10 @@ def test_nothing_at_all_is_a_source_error(source, symbols, case):
     [
         (([],), "symbols is empty"),
         (("NVDA",), "letter by letter"),
-        ((["NVDA", ""],), "'' is no symbol"),
-        (([None],), "None is no symbol"),
-        ((["NVDA"], "2024-01-08"), "first is '2024-01-08'"),
-        ((["NVDA"], None, datetime(2024, 1, 8)), "last is datetime"),
+        ((["NVDA", ""],), "'' is not a symbol"),
+        (([None],), "None is not a symbol"),
+        ((["NVDA"], "2024-01-08"), "first='2024-01-08' is not a date"),
+        ((["NVDA"], None, datetime(2024, 1, 8)), "last=datetime"),
         ((["NVDA"], DAYS[1], DAYS[0]), "lies after"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The same facts as vendors would write them down: one function per layout, files in a folder."""
+"""The same prices in the layout of each vendor: one function per layout, files in a folder."""
 
 from __future__ import annotations
 

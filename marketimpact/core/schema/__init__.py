@@ -237,9 +237,9 @@ def _rows_at_fault(schema: type[dy.Schema], numbered: pl.DataFrame, details: pl.
 
 def _explain(rule: str) -> str:
     """Put a rule's name in words for a message."""
-    column, _, kind = rule.rpartition("|")
+    column, _, broken_rule = rule.rpartition("|")
     if column:
-        return f"{column} {MEANING.get(kind, kind)}"
+        return f"{column} {MEANING.get(broken_rule, broken_rule)}"
     if rule.startswith("primary_key"):
         return f"{MEANING['primary_key']} {rule.removeprefix('primary_key ')}"
     return MEANING.get(rule, rule)

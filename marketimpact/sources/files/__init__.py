@@ -1,1 +1,1 @@
-"""Prices, shares and rates from files."""
+"""Read prices, share counts and exchange rates from files."""

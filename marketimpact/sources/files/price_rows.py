@@ -1,41 +1,40 @@
-"""Columns of any origin as rows of prices: their types, their basis, and what cannot be read."""
+"""Parse columns of text or other types to rows of prices, and report unreadable values."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from datetime import time
 
 import polars as pl
 
-from marketimpact.core.text import listed
+from marketimpact.core.text import closest_name, listed
 from marketimpact.errors import DataError, SourceError
 
 __all__ = [
-    "adjusted",
-    "counted",
-    "demand_columns",
-    "none_of_them",
-    "plain_value",
-    "refuse_unreadable",
-    "text_value",
-    "typed",
-    "unadjusted_notes",
-    "wrong_type",
+    "adjustment_notes",
+    "cast_value",
+    "n_rows_text",
+    "no_symbols_error",
+    "parse_rows",
+    "parse_value",
+    "require_columns",
+    "require_readable",
+    "type_error",
+    "use_adjusted_close",
 ]
 
 NUMBERS = ("close", "adj_close", "unadjusted_close", "volume", "dividend", "split")
-#: Columns that a vendor fills with zero on the days on which nothing of the kind happens.
+#: Columns in which vendors write zero on days without such an event.
 EVENTS = ("dividend", "split")
-# A date that pandas wrote with its midnight, with or without an offset, is still that date.
+#: Midnight after a date, with or without an offset, as pandas writes it.
 MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?$"
-#: Prices of some indices go back to 1789; a year 24 or 20240 is a slip.
+#: Prices of some indices go back to 1789; years such as 24 or 20240 are errors.
 ISO = r"^[12]\d{3}-\d{2}-\d{2}$"
 COMPACT = r"^([12]\d{3})(\d{2})(\d{2})$"
 
 
-def text_value(name: str, *, compact: bool = False) -> pl.Expr:
-    """A column of text as dates (`date`) or numbers (any other); null where it cannot be read.
+def parse_value(name: str, *, compact: bool = False) -> pl.Expr:
+    """Parse a text column to dates (`date`) or numbers (any other), null where unreadable.
 
     With `compact`, a date may also be written 20240131.
     """
@@ -45,59 +44,59 @@ def text_value(name: str, *, compact: bool = False) -> pl.Expr:
     text = text.str.replace(MIDNIGHT, "")
     if compact:
         text = text.str.replace(COMPACT, "$1-$2-$3")
-    # The pattern first: the parser alone takes +2024-01-08, 24-1-8 and years below zero.
+    # checked by the pattern first: the parser alone accepts +2024-01-08, 24-1-8 and negative years
     return pl.when(text.str.contains(ISO)).then(text).str.to_date("%Y-%m-%d", strict=False)
 
 
-def plain_value(values: pl.Series, source: str) -> pl.Expr:
-    """A column of dates or numbers in the type that prices have; other types are refused."""
+def cast_value(values: pl.Series, source: str) -> pl.Expr:
+    """Cast a column to dates or numbers, or raise DataError."""
     name, dtype = values.name, values.dtype
     if name != "date":
         if dtype.is_numeric() or dtype == pl.Null:
             return pl.col(name).cast(pl.Float64)
-        raise wrong_type(values, "numbers", source)
+        raise type_error(values, "numbers", source)
     if isinstance(dtype, pl.Datetime):
-        # The local date of a local midnight; a cast would take the date it was in Greenwich.
+        # the local date of a local midnight; a cast would give the date in UTC
         return pl.when(pl.col(name).dt.time() == time(0)).then(pl.col(name).dt.date())
     if dtype != pl.Date:
-        raise wrong_type(values, "dates", source)
+        raise type_error(values, "dates", source)
     return pl.col(name)
 
 
-def wrong_type(values: pl.Series, wanted: str, source: str) -> DataError:
-    """The error for a column of a type that cannot be taken for `wanted`."""
+def type_error(values: pl.Series, expected: str, source: str) -> DataError:
+    """Build the error for a column whose type is not `expected`, such as "dates"."""
     return DataError(
-        f"{source}: column {values.name!r} has type {values.dtype}, must hold {wanted} "
-        f"(first value: {values.drop_nulls().first()!r}). Cast it before handing it in."
+        f"{source}: column {values.name!r} has type {values.dtype}, must hold {expected} "
+        f"(first value: {values.drop_nulls().first()!r}). Cast it first."
     )
 
 
-def demand_columns(frame: pl.DataFrame, source: str) -> None:
-    """Refuse a frame without `symbol`, `date`, or any close."""
+def require_columns(frame: pl.DataFrame, source: str) -> None:
+    """Raise DataError for a frame without `symbol`, `date`, or any close."""
     lacking = [name for name in ("symbol", "date") if name not in frame.columns]
     if not {"close", "adj_close"} & set(frame.columns):
         lacking.append("close (or adj_close)")
     if lacking:
         raise DataError(
             f"{source} lacks {', '.join(lacking)}; it has {', '.join(map(repr, frame.columns)) or 'no columns'}. "
-            "Give the columns these names."
+            "Rename the columns."
         )
 
 
-def typed(frame: pl.DataFrame, source: str) -> pl.DataFrame:
-    """The columns that prices know, in their types, and `unreadable`: what of a row cannot be read.
+def parse_rows(frame: pl.DataFrame, source: str) -> pl.DataFrame:
+    """Select and parse the columns of prices, and add `unreadable`, the first unreadable cell of a row.
 
-    Text is read as dates (ISO or 20240131) and numbers; other types are taken as they are.
+    Text is parsed as dates (ISO or 20240131) and numbers; other types are cast.
     """
-    demand_columns(frame, source)
+    require_columns(frame, source)
     if not isinstance(frame["symbol"].dtype, pl.String | pl.Categorical | pl.Enum):
-        raise wrong_type(frame["symbol"], "text", source)
+        raise type_error(frame["symbol"], "text", source)
     values = {
-        name: text_value(name, compact=True) if frame[name].dtype == pl.String else plain_value(frame[name], source)
+        name: parse_value(name, compact=True) if frame[name].dtype == pl.String else cast_value(frame[name], source)
         for name in ("date", *NUMBERS)
         if name in frame.columns
     }
-    lost = [
+    unreadable = [
         pl.when(value.is_null() & pl.col(name).is_not_null() & (pl.col(name).cast(pl.String) != "")).then(
             pl.format("{} '{}'", pl.lit(name), pl.col(name).cast(pl.String))
         )
@@ -106,14 +105,14 @@ def typed(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     rows = frame.select(
         pl.col("symbol").cast(pl.String),
         *(value.alias(name) for name, value in values.items()),
-        unreadable=pl.coalesce(lost),
+        unreadable=pl.coalesce(unreadable),
     )
-    # Zero stands for "none on this day"; NaN and a negative one are kept for the check to refuse.
+    # zero means no event on that day; NaN and negative values stay, so that the contract's check reports them
     return rows.with_columns(pl.when(pl.col(name) != 0.0).then(pl.col(name)) for name in EVENTS if name in values)
 
 
-def adjusted(frame: pl.DataFrame) -> pl.DataFrame:
-    """Rows with the adjusted close as `close`, and the other as `unadjusted_close`; never one for the other."""
+def use_adjusted_close(frame: pl.DataFrame) -> pl.DataFrame:
+    """Make the adjusted close `close`, and the other `unadjusted_close`; neither replaces the other."""
     if "adj_close" not in frame.columns:
         return frame
     if "close" in frame.columns and "unadjusted_close" not in frame.columns:
@@ -121,45 +120,49 @@ def adjusted(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(close=pl.col("adj_close")).drop("adj_close")
 
 
-def unadjusted_notes(typed_rows: pl.DataFrame) -> list[str]:
-    """What a reader must know where rows of `typed` have no adjusted close."""
+def adjustment_notes(typed_rows: pl.DataFrame) -> list[str]:
+    """Return notes on rows of `parse_rows` without an adjusted close."""
     if "adj_close" not in typed_rows.columns:
         return ["There is no adjusted close: close is used as given, adjusted or not."]
     if "close" not in typed_rows.columns:
         return []
-    lost = typed_rows.filter(pl.col("adj_close").is_null() & pl.col("close").is_not_null()).height
-    return [f"The adjusted close is empty on {counted(lost)} with a close: no price is used there."] if lost else []
-
-
-def refuse_unreadable(ours: pl.DataFrame, source: str) -> None:
-    """Refuse rows whose `unreadable` says what cannot be read."""
-    wrong = ours.filter(pl.col("unreadable").is_not_null())
-    if wrong.is_empty():
-        return
-    shown = "; ".join(f"{row['symbol']}: {row['unreadable']}" for row in wrong.head(5).iter_rows(named=True))
-    raise DataError(
-        f"{source} has {counted(wrong.height)} with a value that cannot be read, such as {shown}. Dates are "
-        "written 2024-01-31 and have no time of day, numbers 1234.5; leave a missing value empty.",
-        counts={"unreadable": wrong.height},
-        rows=wrong,
+    n_lost = typed_rows.filter(pl.col("adj_close").is_null() & pl.col("close").is_not_null()).height
+    return (
+        [f"The adjusted close is empty on {n_rows_text(n_lost)} with a close: no price is used there."]
+        if n_lost
+        else []
     )
 
 
-def none_of_them(known: Sequence[str], asked: Sequence[str], source: str) -> SourceError:
-    """The error where a source has none of the symbols asked for, with those likely meant."""
+def require_readable(rows: pl.DataFrame, source: str) -> None:
+    """Raise DataError for rows with an `unreadable` cell."""
+    unreadable = rows.filter(pl.col("unreadable").is_not_null())
+    if unreadable.is_empty():
+        return
+    shown = "; ".join(f"{row['symbol']}: {row['unreadable']}" for row in unreadable.head(5).iter_rows(named=True))
+    raise DataError(
+        f"{source} has {n_rows_text(unreadable.height)} with a value that is no date or number, such as {shown}. "
+        "Write dates 2024-01-31, without time of day, and numbers 1234.5; leave a missing value empty.",
+        counts={"unreadable": unreadable.height},
+        rows=unreadable,
+    )
+
+
+def no_symbols_error(known: Sequence[str], requested: Sequence[str], source: str) -> SourceError:
+    """Build the error for a source with none of the requested symbols, with similar ones."""
     known = sorted(set(known))
     upper = {name.upper(): name for name in reversed(known)}
-    near = (difflib.get_close_matches(name.upper(), upper, n=1, cutoff=0.75) for name in asked)
-    meant = list(dict.fromkeys(upper[match] for matches in near for match in matches))
+    matches = (closest_name(name.upper(), upper, cutoff=0.75) for name in requested)
+    similar = list(dict.fromkeys(upper[match] for match in matches if match))
     return SourceError(
-        f"{source} has none of the symbols asked for: {listed(asked)}. It has {len(known)}: {listed(known)}."
-        + (f" Did you mean {listed(meant)}?" if meant else " Check how they are spelt there."),
+        f"{source} has none of the requested symbols: {listed(requested)}. It has {len(known)}: {listed(known)}."
+        + (f" Did you mean {listed(similar)}?" if similar else " Check their spelling."),
         source=source,
-        symbols=asked,
+        symbols=requested,
         retryable=False,
     )
 
 
-def counted(count: int) -> str:
-    """A number of rows in words."""
+def n_rows_text(count: int) -> str:
+    """Return a number of rows in words, such as "1 row"."""
     return f"{count} row{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Small tables that a user hands in as a frame or as a file: share counts, exchange rates."""
+"""Read small tables, such as share counts and exchange rates, from a frame or a file."""
 
 from __future__ import annotations
 
@@ -10,41 +10,62 @@ import polars as pl
 from marketimpact.errors import DataError
 from marketimpact.sources.files.single_file import load_file
 
-__all__ = ["table_of"]
+__all__ = ["read_table"]
 
 
-def table_of(
-    given: pl.DataFrame | str | Path, what: str, needed: Mapping[str, pl.DataType], keys: Sequence[str]
+def read_table(
+    source: pl.DataFrame | str | Path, label: str, types: Mapping[str, pl.DataType], keys: Sequence[str]
 ) -> pl.DataFrame:
-    """A frame or file with the columns of `needed` in their types; of `keys`, those that are there are unique."""
-    frame = load_file(Path(given).expanduser()) if isinstance(given, str | Path) else given
+    """Read a table and check its columns, types and keys.
+
+    Parameters
+    ----------
+    source : polars.DataFrame, str or pathlib.Path
+        The table, or a CSV or Parquet file.
+    label : str
+        Name of the table in messages.
+    types : mapping of str to polars data type
+        Required columns.
+    keys : sequence of str
+        Columns that together must not repeat; absent ones are left out.
+
+    Raises
+    ------
+    DataError
+        For a column that is absent or unreadable, or a repeated key.
+    """
+    frame = load_file(Path(source).expanduser()) if isinstance(source, str | Path) else source
     if not isinstance(frame, pl.DataFrame):
         raise DataError(
-            f"{what} is a {type(frame).__name__}. Give a polars frame, or the path of a CSV or Parquet file."
+            f"{label} is a {type(frame).__name__}. Give a polars frame, or the path of a CSV or Parquet file."
         )
-    lacking = [name for name in needed if name not in frame.columns]
+    lacking = [name for name in types if name not in frame.columns]
     if lacking:
-        raise DataError(f"{what} lacks {', '.join(lacking)}; it has {', '.join(frame.columns) or 'no columns'}.")
-    kinds = dict(needed) | ({"date": pl.Date()} if "date" in frame.columns else {})
-    typed = frame.with_columns(_read(frame[name], kind, what) for name, kind in kinds.items())
+        raise DataError(
+            f"{label} lacks {', '.join(lacking)}; it has {', '.join(frame.columns) or 'no columns'}. Add them."
+        )
+    dtypes = dict(types) | ({"date": pl.Date()} if "date" in frame.columns else {})
+    typed = frame.with_columns(_parse_column(frame[name], dtype, label) for name, dtype in dtypes.items())
     present = [name for name in keys if name in frame.columns]
     if typed.select(present).is_duplicated().any():
-        raise DataError(f"{what} has more than one row for the same {' and '.join(present)}. Keep one.")
+        raise DataError(f"{label} has more than one row for the same {' and '.join(present)}. Keep one.")
     return typed
 
 
-def _read(column: pl.Series, kind: pl.DataType, what: str) -> pl.Series:
-    """The column in its type, from text too; what cannot be read is an error, not empty."""
+def _parse_column(column: pl.Series, dtype: pl.DataType, label: str) -> pl.Series:
+    """Cast or parse a column to its type; raise DataError for an unreadable cell."""
     empty = column.is_null() | (column == "") if column.dtype == pl.String else column.is_null()
     try:
-        if column.dtype == pl.String and kind == pl.Date:
-            read = column.str.to_date("%Y-%m-%d", strict=False)
+        if column.dtype == pl.String and dtype == pl.Date:
+            parsed = column.str.to_date("%Y-%m-%d", strict=False)
         else:
-            read = column.cast(kind, strict=False)
+            parsed = column.cast(dtype, strict=False)
     except pl.exceptions.PolarsError as error:
-        raise DataError(f"{what}: {column.name} is {column.dtype}, not {kind}.") from error
-    wrong = column.filter(read.is_null() & ~empty)
-    if len(wrong):
-        wanted = "a date written YYYY-MM-DD" if kind == pl.Date else f"a {'number' if kind.is_numeric() else 'text'}"
-        raise DataError(f"{what}: {column.name} {wrong[0]!r} is not {wanted}. {len(wrong)} rows are so.")
-    return read
+        raise DataError(f"{label}: {column.name} is {column.dtype}, not {dtype}. Cast it first.") from error
+    unreadable = column.filter(parsed.is_null() & ~empty)
+    if len(unreadable):
+        expected = (
+            "a date written YYYY-MM-DD" if dtype == pl.Date else f"a {'number' if dtype.is_numeric() else 'text'}"
+        )
+        raise DataError(f"{label}: {column.name} {unreadable[0]!r} is not {expected}. {len(unreadable)} rows are so.")
+    return parsed

@@ -1,10 +1,10 @@
-"""Symbols as other vendors write them, in the style this package uses (Yahoo's)."""
+"""Convert symbols of other vendors to Yahoo symbols, the style of this package."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["ashare_symbol", "bare_number", "index_or_share", "market_symbol"]
+__all__ = ["ashare_symbol", "is_bare_number", "is_index_or_share", "market_symbol"]
 
 #: Stooq's market -> Yahoo's suffix.
 STOOQ = {"US": "", "HK": ".HK", "JP": ".T", "UK": ".L", "DE": ".DE"}
@@ -18,7 +18,7 @@ FIRST_DIGITS = (
 
 
 def market_symbol(written: str) -> str:
-    """A ticker of Yahoo's or Stooq's style, or a file name made of one, as Yahoo writes it.
+    """Convert a ticker of Yahoo or Stooq, or a file name made of one, to a Yahoo symbol.
 
     Examples
     --------
@@ -29,14 +29,14 @@ def market_symbol(written: str) -> str:
     market = re.fullmatch(rf"(.+)(?:\.({'|'.join(STOOQ)})|_({'|'.join(STOOQ)})_D)", name)
     if not market:
         return name
-    ticker, place = market[1], market[2] or market[3]
-    if place == "HK" and ticker.isdigit():
+    ticker, suffix = market[1], market[2] or market[3]
+    if suffix == "HK" and ticker.isdigit():
         ticker = ticker.zfill(4)
-    return ticker + STOOQ[place]
+    return ticker + STOOQ[suffix]
 
 
 def ashare_symbol(code: str) -> str | None:
-    """A mainland Chinese code, with or without its exchange, as Yahoo writes it; None where it is none.
+    """Convert a mainland Chinese code, with or without exchange, to a Yahoo symbol; None if it is no code.
 
     Examples
     --------
@@ -47,19 +47,19 @@ def ashare_symbol(code: str) -> str | None:
     if not parts:
         return None
     prefix, digits, suffix = parts.groups()
-    said = {CHINESE[place] for place in (prefix, suffix) if place}
-    if len(said) > 1:
+    exchanges = {CHINESE[mark] for mark in (prefix, suffix) if mark}
+    if len(exchanges) > 1:
         return None
-    if said:
-        return digits + said.pop()
-    return next((digits + place for pattern, place in FIRST_DIGITS if re.match(pattern, digits)), None)
+    if exchanges:
+        return digits + exchanges.pop()
+    return next((digits + exchange for pattern, exchange in FIRST_DIGITS if re.match(pattern, digits)), None)
 
 
-def index_or_share(code: str) -> bool:
-    """Whether a bare code names a share in Shenzhen and an index of Shanghai alike: 000001 is both."""
+def is_index_or_share(code: str) -> bool:
+    """Return whether a code without exchange is a share in Shenzhen and an index of Shanghai, as 000001 is."""
     return bool(re.fullmatch(r"000\d{3}", code.strip(), flags=re.ASCII))
 
 
-def bare_number(written: str) -> bool:
-    """Whether a name is six digits without an exchange: a code in China and in Korea."""
+def is_bare_number(written: str) -> bool:
+    """Return whether a name is six digits without an exchange: a code in China or in Korea."""
     return bool(re.fullmatch(r"\d{6}", written.strip(), flags=re.ASCII))

@@ -1,4 +1,4 @@
-"""How vendors lay out a CSV of daily prices: recognised by the header, never by the file's name."""
+"""Recognise a vendor's layout of daily prices by the header of its CSV."""
 
 from __future__ import annotations
 
@@ -6,48 +6,68 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import polars as pl
+
 from marketimpact.core import csv_reader
 from marketimpact.errors import DataError
 
-__all__ = ["AKSHARE", "DIALECTS", "SINA", "STOOQ_BULK", "Dialect", "normal", "recognise", "recognised", "unknown"]
+__all__ = [
+    "AKSHARE",
+    "SINA",
+    "STOOQ_BULK",
+    "VENDOR_FORMATS",
+    "VendorFormat",
+    "find_format",
+    "normalise_name",
+    "require_format",
+    "unknown_format_error",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
-    """One layout.
+class VendorFormat:
+    """Columns of one vendor's CSV of daily prices.
 
     Attributes
     ----------
     name : str
-        What messages call it.
+        Name in messages.
     columns : mapping of str to str
-        Column of the file, lower case -> what it is here.
-    others : frozenset of str
-        Further columns it may have, which are not used.
+        Column of the file, lower case -> column of prices.
+    unused : frozenset of str
+        Further columns it may have; they are not used.
     needs : frozenset of str
-        Columns without which it is not this layout.
+        Columns that identify the layout.
     """
 
     name: str
     columns: Mapping[str, str]
-    others: frozenset[str] = field(default_factory=frozenset)
+    unused: frozenset[str] = field(default_factory=frozenset)
     needs: frozenset[str] = field(default_factory=frozenset)
 
     def fits(self, header: Sequence[str]) -> bool:
-        """Whether a header is of this layout, and has nothing that it does not know."""
-        return self.needs <= set(header) <= {*self.columns, *self.others, ""}
+        """Return whether a normalised header has the needed columns and no unknown ones."""
+        return self.needs <= set(header) <= {*self.columns, *self.unused, ""}
 
-    def shown(self) -> str:
-        """Its columns for a message."""
-        return f"{self.name}: {', '.join(name for name in (*self.columns, *sorted(self.others)))}"
+    def translate(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Select the columns of prices under their names here."""
+        names = {name: self.columns.get(normalise_name(name)) for name in frame.columns}
+        return frame.select(
+            pl.col(vendor_name).alias(own_name) for vendor_name, own_name in names.items() if own_name is not None
+        )
+
+    def describe(self) -> str:
+        """Return its name and columns for a message."""
+        return f"{self.name}: {', '.join(name for name in (*self.columns, *sorted(self.unused)))}"
 
 
-def _dialect(name: str, columns: dict[str, str], others: str, needs: Sequence[str]) -> Dialect:
-    return Dialect(name, MappingProxyType(columns), frozenset(others.split()), frozenset(needs))
+def _format(name: str, columns: dict[str, str], unused: str, needs: Sequence[str]) -> VendorFormat:
+    """Build a format; `unused` are separated by spaces."""
+    return VendorFormat(name, MappingProxyType(columns), frozenset(unused.split()), frozenset(needs))
 
 
 _BARS = "open high low"
-YAHOO = _dialect(
+YAHOO = _format(
     "Yahoo",
     {
         "date": "date",
@@ -60,61 +80,62 @@ YAHOO = _dialect(
     f"{_BARS} capital_gains",
     ["date", "close", "adj_close"],
 )
-STOOQ_BULK = _dialect(
+STOOQ_BULK = _format(
     "Stooq bulk",
     {"<ticker>": "symbol", "<date>": "date", "<close>": "close", "<vol>": "volume"},
     "<per> <time> <open> <high> <low> <openint>",
     ["<ticker>", "<per>", "<date>", "<close>"],
 )
-AKSHARE = _dialect(
+AKSHARE = _format(
     "AkShare, Eastmoney",
     {"股票代码": "symbol", "代码": "symbol", "日期": "date", "收盘": "close", "成交量": "volume"},
     "名称 股票名称 开盘 最高 最低 成交额 振幅 涨跌幅 涨跌额 换手率",
     ["日期", "收盘"],
 )
-#: `amount` is money here; Tencent's frames, which have an amount and no volume, mean lots by it.
-SINA = _dialect(
+#: `amount` is turnover here; Tencent's frames have an amount in lots and no volume, and are not recognised.
+SINA = _format(
     "AkShare, Sina",
     {"date": "date", "close": "close", "volume": "volume"},
     f"{_BARS} amount outstanding_share turnover",
     ["date", "close", "outstanding_share"],
 )
-PLAIN = _dialect(
+PLAIN = _format(
     "date, close, volume (Stooq, yfinance with auto_adjust, AkShare in English)",
     {"date": "date", "close": "close", "volume": "volume", "dividends": "dividend", "stock_splits": "split"},
     f"{_BARS} amount capital_gains",
     ["date", "close"],
 )
-DIALECTS = (YAHOO, STOOQ_BULK, AKSHARE, SINA, PLAIN)
-#: The two or three header rows of `yfinance.download(...).to_csv()`: what, whose, and the name of the index.
+VENDOR_FORMATS = (YAHOO, STOOQ_BULK, AKSHARE, SINA, PLAIN)
+#: Header rows of `yfinance.download(...).to_csv()`: price column, ticker, name of the index.
 YFINANCE = "yfinance.download: rows Price and Ticker (or unnamed), then Date"
 
 
-def normal(name: str) -> str:
-    """A column's name as dialects write it: "Adj Close" and "adj_close" are the same."""
+def normalise_name(name: str) -> str:
+    """Normalise a column's name: "Adj Close" becomes "adj_close"."""
     return name.strip().lower().replace(" ", "_")
 
 
-def recognised(header: Sequence[str]) -> Dialect | None:
-    """The dialect of one header row, if one fits."""
-    return next((dialect for dialect in DIALECTS if dialect.fits([normal(name) for name in header])), None)
+def find_format(header: Sequence[str]) -> VendorFormat | None:
+    """Return the format that fits a header row, or None."""
+    names = [normalise_name(name) for name in header]
+    return next((known for known in VENDOR_FORMATS if known.fits(names)), None)
 
 
-def recognise(header: Sequence[str], what: str) -> Dialect:
-    """The dialect of one header row, or a `DataError` that shows it and what is understood."""
-    dialect = recognised(header)
-    if dialect is None:
-        raise unknown(header, what)
-    return dialect
+def require_format(header: Sequence[str], label: str) -> VendorFormat:
+    """Return the format that fits a header row, or raise a `DataError` that lists the known ones."""
+    vendor_format = find_format(header)
+    if vendor_format is None:
+        raise unknown_format_error(header, label)
+    return vendor_format
 
 
-def unknown(header: Sequence[str], what: str) -> DataError:
-    """The error for a header that no dialect fits."""
-    if problem := csv_reader.delimiter_error(header, what):
-        return problem
-    understood = "\n".join(f"  - {dialect.shown()}" for dialect in DIALECTS)
+def unknown_format_error(header: Sequence[str], label: str) -> DataError:
+    """Build the error for a header that fits no format."""
+    if error := csv_reader.delimiter_error(header, label):
+        return error
+    known = "\n".join(f"  - {vendor_format.describe()}" for vendor_format in VENDOR_FORMATS)
     return DataError(
-        f"{what}: the header {', '.join(map(repr, header[:20])) or 'is absent; it'} is of no layout known here.\n"
-        f"Understood, in any order and case:\n{understood}\n  - {YFINANCE}\n"
-        "Rename or drop the columns in question, or hand in one long file with FilePrices."
+        f"{label}: the header {', '.join(map(repr, header[:20])) or 'is absent; it'} is of no layout known here.\n"
+        f"Known layouts, in any order and case:\n{known}\n  - {YFINANCE}\n"
+        "Rename or drop the other columns, or read one long file with FilePrices."
     )

@@ -1,1 +1,1 @@
-"""Kenneth French's daily factors."""
+"""Read Kenneth French's daily factors."""

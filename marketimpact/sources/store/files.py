@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, one lock, names that stay inside a directory."""
+"""Write files atomically, lock a directory, and make safe file names."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from pathlib import Path
 
 from marketimpact.errors import DataError
 
-__all__ = ["content_of", "digest", "locked", "safe_name", "set_aside", "sweep", "write_whole"]
+__all__ = ["digest", "lock_directory", "read_content", "remove_unfinished", "safe_name", "set_aside", "write_atomic"]
 
 #: Seconds to wait for another process to finish writing.
 LOCK_SECONDS = 120.0
-#: Seconds between looks at a lock that is taken; with long ones a busy neighbour always comes first.
+#: Seconds between attempts to take a lock; with longer ones a busy process always gets it first.
 POLL_SECONDS = 0.002
-#: Ending of files that are being written; what is left of them belongs to a writer that died.
+#: Ending of files being written; those that remain are of a process that died.
 UNFINISHED = ".unfinished"
+#: Number of readable characters in a safe name.
 READABLE = 40
 NOT_PLAIN = re.compile(r"[^A-Za-z0-9._^=-]")
 
 
 def digest(content: bytes) -> str:
-    """SHA-256 of bytes, in hex."""
+    """Compute the SHA-256 of bytes, in hex."""
     return hashlib.sha256(content).hexdigest()
 
 
-def content_of(path: Path) -> bytes | None:
-    """The bytes of a file; None where there is none.
+def read_content(path: Path) -> bytes | None:
+    """Read a file's bytes; None if it does not exist.
 
     Raises
     ------
     DataError
-        When the file system refuses.
+        If the file system refuses.
     """
     try:
         return path.read_bytes()
@@ -43,15 +44,15 @@ def content_of(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read ({error.strerror or error}). Mend its permissions, or choose another directory."
+            f"{path} cannot be read ({error.strerror or error}). Correct its permissions, or choose another directory."
         ) from error
 
 
 def safe_name(name: str) -> str:
-    """A name for a file or folder that no other name shares and that cannot leave its directory.
+    """Convert a name to a file name that is unique and cannot leave its directory.
 
-    Readable as far as the name is plain, then a hash of all of it, so that neither long names nor file
-    systems that do not tell capitals apart bring two together.
+    It has the plain characters of the name and a hash of all of it, so that names that are long, or differ only in
+    case, stay distinct on every file system.
 
     Examples
     --------
@@ -66,24 +67,24 @@ def safe_name(name: str) -> str:
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Hold the directory's lock; the system lets go of it when a process dies."""
-    from filelock import FileLock, Timeout  # noqa: PLC0415  # it brings multiprocessing, and most studies keep no store
+def lock_directory(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock; the system releases it when the process dies."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415  # slow to import, and few studies use a store
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        # a singleton, so that who holds the lock may take it again
+        # a singleton, so that the holder may take the lock again
         lock = FileLock(directory / "lock", timeout=LOCK_SECONDS, is_singleton=True)
         lock.acquire(poll_interval=POLL_SECONDS)
     except Timeout as error:
         raise DataError(
-            f"The price store {directory} has been locked by another process for {LOCK_SECONDS:g} s. Wait for it, or "
-            "end it; its lock goes with it."
+            f"The price store {directory} has been locked by another process for {LOCK_SECONDS:g} s. Wait for that "
+            "process, or end it, which releases the lock."
         ) from error
     except OSError as error:
         raise DataError(
-            f"The price store {directory} cannot be locked ({error.strerror or error}): it must be writable even to be "
-            "read safely beside a writer. Choose another directory, or copy it to one."
+            f"The price store {directory} cannot be locked ({error.strerror or error}): reading takes a lock too, so "
+            "the directory must be writable. Choose another directory, or copy it to one."
         ) from error
     try:
         yield
@@ -91,13 +92,13 @@ def locked(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that at any moment, even of a power cut, the old content or the new is there.
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file atomically: after a crash or power cut either the old or the new content is there.
 
     Raises
     ------
     DataError
-        When the file system refuses, such as a full disk; what was there before still is.
+        If the file system refuses, such as a full disk; the old content is kept.
     """
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     try:
@@ -107,41 +108,43 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-        _settle(path.parent)
+        _sync_directory(path.parent)
     except OSError as error:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
         raise DataError(
-            f"{path} cannot be written ({error.strerror or error}). What the store held before is intact; make room or "
-            "choose another directory, then do it again."
+            f"{path} cannot be written ({error.strerror or error}). The store's earlier content is intact. Free space "
+            "or choose another directory, then try again."
         ) from error
 
 
 def set_aside(path: Path, directory: Path) -> Path:
-    """Move a damaged file out of the way, under a name that says where it was; nothing is deleted."""
-    aside = directory / "set_aside"
-    target = aside / f"{path.parent.name}-{path.name}-{secrets.token_hex(4)}"
+    """Move a damaged file to the folder `set_aside`, under a name with its folder; nothing is deleted."""
+    folder = directory / "set_aside"
+    target = folder / f"{path.parent.name}-{path.name}-{secrets.token_hex(4)}"
     try:
-        aside.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         path.replace(target)
     except FileNotFoundError:
-        return target  # another process has done it
+        return target  # another process moved it
     except OSError as error:
-        raise DataError(f"{path} is damaged and cannot be set aside ({error.strerror or error}). Move it.") from error
+        raise DataError(
+            f"{path} is damaged and cannot be set aside ({error.strerror or error}). Move it away."
+        ) from error
     return target
 
 
-def sweep(directory: Path) -> int:
-    """Remove what writers that died left unfinished; only for who holds the lock."""
-    left = [path for path in directory.rglob(f".*{UNFINISHED}") if path.is_file()]
-    for path in left:
+def remove_unfinished(directory: Path) -> int:
+    """Remove unfinished files of processes that died, and count them; call it with the lock held."""
+    unfinished = [path for path in directory.rglob(f".*{UNFINISHED}") if path.is_file()]
+    for path in unfinished:
         with suppress(OSError):
             path.unlink()
-    return len(left)
+    return len(unfinished)
 
 
-def _settle(directory: Path) -> None:
-    """Make a rename last; Windows has no such call for directories and does it by itself."""
+def _sync_directory(directory: Path) -> None:
+    """Sync a directory, so that a rename survives a power cut; Windows does so itself."""
     if os.name == "nt":
         return
     handle = os.open(directory, os.O_RDONLY)

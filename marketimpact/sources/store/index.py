@@ -1,4 +1,4 @@
-"""What the price store knows of one symbol: its entry in the index, its rows, and how new ones join them."""
+"""Read and write the price store's index, and merge new rows of a symbol with stored ones."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = [
     "SERIES",
     "Entry",
     "Update",
-    "as_index",
-    "as_json",
-    "as_parquet",
-    "entry_of",
-    "from_index",
-    "inside",
-    "joined",
-    "united",
+    "dump_index",
+    "dump_json",
+    "dump_parquet",
+    "is_data_file",
+    "join_coverage",
+    "make_entry",
+    "merge_rows",
+    "parse_index",
 ]
 
 #: Columns of every data file.
@@ -34,13 +34,13 @@ SERIES: Mapping[str, Any] = {
     "dividend": pl.Float64, "split": pl.Float64, "currency": pl.String, "time_zone": pl.String,
     "fetched_at": pl.Datetime("us", "UTC"), "source": pl.String,
 }  # fmt: skip
-#: What a data file is called; a store from elsewhere may say anything.
+#: Names of data files; an index from elsewhere may contain any text.
 DATA_FILE = re.compile(r"prices/[^/\\]+/[^/\\]+/[0-9a-f]{64}\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the index says of one symbol: its current file, and which dates were asked for."""
+    """Entry of the index for one symbol: its current file and the dates it covers."""
 
     vendor: str
     symbol: str
@@ -52,13 +52,31 @@ class Entry:
     rows: int
     notes: tuple[str, ...] = ()
 
+    @property
+    def covered(self) -> tuple[date, date]:
+        """Return the first and last date that the file covers."""
+        return date.fromisoformat(self.covered_from), date.fromisoformat(self.covered_to)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Update:
-    """Rows of one symbol to keep, and the dates they are all of; `replaces` where older rows no longer hold.
+    """New rows of one symbol for the store.
 
-    `base` is the file that was current when they were asked for. While it still is, these rows are the later ones
-    whatever the clock said; otherwise another writer came between, and the later fetch of each date wins.
+    Attributes
+    ----------
+    symbol : str
+        The symbol.
+    frame : polars.DataFrame
+        Rows with the columns of `SERIES`.
+    covered_from, covered_to : datetime.date
+        Dates that the rows cover.
+    replaces : bool
+        Whether they replace stored rows instead of joining them.
+    notes : tuple of str
+        Notes of the source.
+    base : str or None
+        File that was current when the rows were requested. If it still is, these rows are the latest; otherwise
+        another process has written since, and for each date the later fetch is kept.
     """
 
     symbol: str
@@ -70,69 +88,69 @@ class Update:
     base: str | None = None
 
 
-def as_index(entries: Iterable[Entry]) -> bytes:
-    """An index as bytes, with the hash of what it says."""
+def dump_index(entries: Iterable[Entry]) -> bytes:
+    """Serialise an index, with a hash of its content."""
     series = [asdict(entry) for entry in entries]
-    return as_json({"series": series, "sha256": digest(as_json(series))})
+    return dump_json({"series": series, "sha256": digest(dump_json(series))})
 
 
-def from_index(content: bytes) -> dict[tuple[str, str], Entry]:
-    """Entries of an index by vendor and symbol.
+def parse_index(content: bytes) -> dict[tuple[str, str], Entry]:
+    """Parse an index to entries by vendor and symbol.
 
     Raises
     ------
     ValueError, KeyError, TypeError
         If it is damaged.
     """
-    held = json.loads(content)
-    if digest(as_json(held["series"])) != held["sha256"]:
+    index = json.loads(content)
+    if digest(dump_json(index["series"])) != index["sha256"]:
         raise ValueError("it does not match its hash")
-    entries = [Entry(**{**each, "notes": tuple(each["notes"])}) for each in held["series"]]
-    if not all(inside(entry.file) for entry in entries):
+    entries = [Entry(**{**fields, "notes": tuple(fields["notes"])}) for fields in index["series"]]
+    if not all(is_data_file(entry.file) for entry in entries):
         raise ValueError("it names a file outside of the store")
     return {(entry.vendor, entry.symbol): entry for entry in entries}
 
 
-def inside(file: str) -> bool:
-    """Whether a name is one that the store gives to its data files."""
+def is_data_file(file: str) -> bool:
+    """Return whether a path is that of a data file inside the store."""
     return DATA_FILE.fullmatch(file) is not None and ".." not in file.split("/")
 
 
-def as_json(content: Any) -> bytes:
-    """JSON, the same bytes for the same content."""
+def dump_json(content: Any) -> bytes:
+    """Serialise to JSON with the same bytes for the same content."""
     return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1).encode("utf-8", "surrogatepass")
 
 
-def as_parquet(frame: pl.DataFrame, told: Mapping[str, str]) -> bytes:
-    """A frame as the bytes of a Parquet file."""
+def dump_parquet(frame: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
+    """Serialise a frame as a Parquet file with metadata."""
     buffer = io.BytesIO()
-    frame.write_parquet(buffer, metadata=dict(told))
+    frame.write_parquet(buffer, metadata=dict(metadata))
     return buffer.getvalue()
 
 
-def entry_of(file: str, rows: pl.DataFrame, told: Mapping[str, str]) -> Entry:
-    """What the index says of a data file."""
+def make_entry(file: str, rows: pl.DataFrame, metadata: Mapping[str, str]) -> Entry:
+    """Build the entry of a data file from its rows and metadata."""
     last = rows["fetched_at"].max()
     zones = rows["time_zone"].drop_nulls()
     return Entry(
-        vendor=told["vendor"],
-        symbol=told["symbol"],
+        vendor=metadata["vendor"],
+        symbol=metadata["symbol"],
         file=file,
-        covered_from=told["covered_from"],
-        covered_to=told["covered_to"],
+        covered_from=metadata["covered_from"],
+        covered_to=metadata["covered_to"],
         fetched_at=last.isoformat() if isinstance(last, datetime) else datetime.fromtimestamp(0, UTC).isoformat(),
         time_zone=zones[-1] if len(zones) else None,
         rows=rows.height,
-        notes=tuple(json.loads(told["notes"])),
+        notes=tuple(json.loads(metadata["notes"])),
     )
 
 
-def united(old: pl.DataFrame, update: Update, *, latest: bool) -> pl.DataFrame:
-    """Old and new rows, for one date the new one where it is the `latest`, else the one fetched later.
+def merge_rows(old: pl.DataFrame, update: Update, *, latest: bool) -> pl.DataFrame:
+    """Merge old and new rows; for each date the new row is kept if it is the `latest`, else the one fetched later.
 
-    A refetch leaves of the old ones only what was fetched after it.
+    An update that replaces keeps of the old rows only those fetched after it.
     """
-    new = update.frame.select(pl.col(c).cast(kind) for c, kind in SERIES.items())
+    new = update.frame.select(pl.col(c).cast(dtype) for c, dtype in SERIES.items())
     if update.replaces and new.height:
         old = old.clear() if latest else old.filter(pl.col("fetched_at") > new["fetched_at"].max())
     both = pl.concat([old, new])
@@ -141,11 +159,11 @@ def united(old: pl.DataFrame, update: Update, *, latest: bool) -> pl.DataFrame:
     return both.unique("date", keep="last", maintain_order=True)
 
 
-def joined(held: tuple[date, date], update: Update) -> tuple[date, date]:
-    """Dates that were asked for, as one stretch; of two with a gap between them the later one."""
+def join_coverage(covered: tuple[date, date], update: Update) -> tuple[date, date]:
+    """Join two covered date ranges to one; of two with a gap between them, return the later."""
     new = (update.covered_from, update.covered_to)
     if update.replaces:
         return new
-    if new[0].toordinal() > held[1].toordinal() + 1 or held[0].toordinal() > new[1].toordinal() + 1:
-        return max(held, new, key=lambda span: span[1])
-    return min(held[0], new[0]), max(held[1], new[1])
+    if new[0].toordinal() > covered[1].toordinal() + 1 or covered[0].toordinal() > new[1].toordinal() + 1:
+        return max(covered, new, key=lambda span: span[1])
+    return min(covered[0], new[0]), max(covered[1], new[1])

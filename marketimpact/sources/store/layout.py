@@ -1,4 +1,4 @@
-"""The version of a price store's layout, and whether a folder is one at all."""
+"""Check that a folder is a price store, and the version of its layout."""
 
 from __future__ import annotations
 
@@ -8,67 +8,67 @@ from pathlib import Path
 
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning
-from marketimpact.sources.store.files import content_of, set_aside, write_whole
-from marketimpact.sources.store.index import as_json
+from marketimpact.sources.store.files import read_content, set_aside, write_atomic
+from marketimpact.sources.store.index import dump_json
 
-__all__ = ["FORMAT", "demand_known", "known_format", "settle_format"]
+__all__ = ["FORMAT", "has_known_format", "require_known_format", "write_format"]
 
-#: Version of what is written. A store of a later one is refused.
+#: Version of the layout that is written; stores of later versions are refused.
 FORMAT = 1
-#: What a store's folder holds.
-OWN = ("format.json", "index.json", "lock", "prices", "set_aside", "snapshots")
+#: Names in a store's folder.
+STORE_FILES = ("format.json", "index.json", "lock", "prices", "set_aside", "snapshots")
 
 
-def known_format(directory: Path) -> bool:
-    """Whether a store says its format, and it is the known one.
+def has_known_format(directory: Path) -> bool:
+    """Return whether the folder has a readable format.json of the known version.
 
     Raises
     ------
     DataError
-        If it is of a later version, or the folder is somebody else's.
+        If it is of a later version, or the folder has other files.
     """
-    content = content_of(directory / "format.json")
+    content = read_content(directory / "format.json")
     if content is None:
-        _demand_own(directory)
+        _require_own_folder(directory)
         return False
     try:
         version = json.loads(content)["format"]
     except (ValueError, KeyError, TypeError):
-        return False  # made anew with the next commit; the files carry what matters
-    demand_known(version, f"The price store {directory}")
+        return False  # rewritten at the next commit; the data files are complete without it
+    require_known_format(version, f"The price store {directory}")
     return bool(version == FORMAT)
 
 
-def settle_format(directory: Path) -> None:
-    """Say the format where nothing says it; only for who holds the lock."""
-    if known_format(directory):
+def write_format(directory: Path) -> None:
+    """Write format.json where it is absent or damaged; call it with the lock held."""
+    if has_known_format(directory):
         return
     path = directory / "format.json"
     if path.exists():
         aside = set_aside(path, directory)
         warnings.warn(
-            f"format.json of the price store was damaged; it is set aside as {aside.name} and made anew.",
+            f"format.json of the price store was damaged; it is set aside as {aside.name} and written again.",
             MarketImpactWarning,
             stacklevel=4,
         )
-    write_whole(path, as_json({"format": FORMAT}))
+    write_atomic(path, dump_json({"format": FORMAT}))
 
 
-def demand_known(version: object, what: str) -> None:
-    """Refuse what a later version wrote."""
+def require_known_format(version: object, label: str) -> None:
+    """Raise DataError for a file of a later version."""
     if isinstance(version, int) and version > FORMAT:
         raise DataError(
-            f"{what} was written by a newer version of marketimpact (format {version}; this one knows {FORMAT}). "
+            f"{label} was written by a newer version of marketimpact (format {version}; this one reads {FORMAT}). "
             "Upgrade marketimpact, or use another directory."
         )
 
 
-def _demand_own(directory: Path) -> None:
-    """Refuse a folder of somebody else's files: an index.json there would be taken for a damaged one of ours."""
-    held = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
-    strange = [name for name in held if name not in OWN and not name.startswith(".")]
-    if strange or ("index.json" in held and "prices" not in held):
+def _require_own_folder(directory: Path) -> None:
+    """Raise DataError for a folder with other files: its index.json would be taken for a damaged one of the store."""
+    names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+    foreign = [name for name in names if name not in STORE_FILES and not name.startswith(".")]
+    if foreign or ("index.json" in names and "prices" not in names):
         raise DataError(
-            f"{directory} is no price store, and not empty: it holds {listed(strange or held)}. Choose a folder of "
-            "its own."
+            f"{directory} is no price store, and not empty: it has {listed(foreign or names)}. Choose an empty or new "
+            "folder."
         )

@@ -1,4 +1,4 @@
-"""The price store on disk: immutable files, one index, snapshots that name what was read."""
+"""Keep prices on disk: immutable data files, one index, and snapshots of what was read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +14,41 @@ import polars as pl
 
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
-from marketimpact.sources.store.files import content_of, digest, locked, safe_name, set_aside, sweep, write_whole
+from marketimpact.sources.store.files import (
+    digest,
+    lock_directory,
+    read_content,
+    remove_unfinished,
+    safe_name,
+    set_aside,
+    write_atomic,
+)
 from marketimpact.sources.store.index import (
     SERIES,
     Entry,
     Update,
-    as_index,
-    as_json,
-    as_parquet,
-    entry_of,
-    from_index,
-    inside,
-    joined,
-    united,
+    dump_index,
+    dump_json,
+    dump_parquet,
+    is_data_file,
+    join_coverage,
+    make_entry,
+    merge_rows,
+    parse_index,
 )
-from marketimpact.sources.store.layout import FORMAT, demand_known, known_format, settle_format
+from marketimpact.sources.store.layout import FORMAT, has_known_format, require_known_format, write_format
 
 __all__ = ["SERIES", "Entry", "PriceStore", "Update"]
 
-#: Letters of a snapshot's name.
-SNAPSHOT = 16
-NOTHING = "The price store holds nothing yet. marketimpact fetch fills it."
+#: Number of characters of a snapshot's name.
+NAME_LENGTH = 16
+EMPTY_STORE = "The price store is empty. Fill it with: marketimpact fetch."
 _DAMAGE = {"what": pl.String, "symbol": pl.String, "file": pl.String, "problem": pl.String}
 
 
 def _cache() -> Path:
-    from platformdirs import user_cache_path  # noqa: PLC0415  # only who uses the store pays for it
+    """Return the default directory."""
+    from platformdirs import user_cache_path  # noqa: PLC0415  # needed only with a store
 
     return user_cache_path("marketimpact") / "prices"
 
@@ -52,13 +60,13 @@ class PriceStore:
     Parameters
     ----------
     directory : str or pathlib.Path, optional
-        Where; the user's cache directory by default.
+        Directory; the user's cache directory by default.
 
     Notes
     -----
     Every version of a symbol's history is one Parquet file that never changes, named by the SHA-256 of its
-    bytes, which is checked whenever it is read. An index says which version is current; replacing it is the moment at
-    which a write counts. Writers take turns by a file lock. See ``docs/sources/store.md``.
+    bytes, which is checked at every read. An index lists the current versions; replacing it atomically completes a
+    write. A file lock admits one writer at a time. See ``docs/sources/store.md``.
     """
 
     directory: Path = field(default_factory=_cache)
@@ -67,13 +75,13 @@ class PriceStore:
         object.__setattr__(self, "directory", Path(self.directory).expanduser())
 
     def __repr__(self) -> str:
-        """No path: it would travel into reports."""
+        """Leave out the path, since it would appear in reports."""
         return "PriceStore()"
 
     def symbols(self) -> pl.DataFrame:
-        """``vendor, symbol, rows, covered_from, covered_to, fetched_at, time_zone, file`` of what is held."""
+        """List stored symbols: ``vendor, symbol, rows, covered_from, covered_to, fetched_at, time_zone, file``."""
         entries = sorted(self.index().values(), key=lambda e: (e.vendor, e.symbol))
-        kinds = {"covered_from": pl.Date, "covered_to": pl.Date, "fetched_at": pl.Datetime("us", "UTC")}
+        dtypes = {"covered_from": pl.Date, "covered_to": pl.Date, "fetched_at": pl.Datetime("us", "UTC")}
         columns = ["vendor", "symbol", "rows", "covered_from", "covered_to", "fetched_at", "time_zone", "file"]
         frame = pl.DataFrame(
             [{c: getattr(e, c) for c in columns} for e in entries],
@@ -81,50 +89,59 @@ class PriceStore:
         )
         return frame.select(
             pl.col(c).str.to_datetime(time_unit="us", time_zone="UTC") if c == "fetched_at"
-            else pl.col(c).str.to_date() if c in kinds else c
+            else pl.col(c).str.to_date() if c in dtypes else c
             for c in columns
         )  # fmt: skip
 
     def snapshots(self) -> pl.DataFrame:
-        """``snapshot, vendor, symbols, first, last, missing``: what was read, under the names it can be read by.
+        """List snapshots: ``snapshot, vendor, symbols, first, last, missing``.
 
-        Of a damaged one only the name is there, and a warning says so.
+        A damaged one has only its name, with a warning.
         """
-        known_format(self.directory)
+        has_known_format(self.directory)
         rows: list[tuple[Any, ...]] = []
         for name in self._snapshot_names():
             try:
-                held = self.manifest(name)
+                manifest = self.manifest(name)
             except DataError as error:
                 warnings.warn(str(error), MarketImpactWarning, stacklevel=2)
                 rows.append((name, *[None] * 5))
                 continue
-            rows.append((name, held["vendor"], len(held["files"]), held["first"], held["last"], len(held["missing"])))
-        kinds = dict.fromkeys(("snapshot", "vendor", "symbols", "first", "last", "missing"), pl.String)
-        return pl.DataFrame(rows, schema=kinds | {"symbols": pl.Int64, "missing": pl.Int64}, orient="row")
+            rows.append(
+                (
+                    name,
+                    manifest["vendor"],
+                    len(manifest["files"]),
+                    manifest["first"],
+                    manifest["last"],
+                    len(manifest["missing"]),
+                )
+            )
+        dtypes = dict.fromkeys(("snapshot", "vendor", "symbols", "first", "last", "missing"), pl.String)
+        return pl.DataFrame(rows, schema=dtypes | {"symbols": pl.Int64, "missing": pl.Int64}, orient="row")
 
     def verify(self) -> pl.DataFrame:
-        """``what, symbol, file, problem``: files that are damaged or gone; empty when all is well. Changes nothing."""
-        found: list[tuple[str, str | None, str, str]] = []
-        if not known_format(self.directory) and (self.directory / "format.json").exists():
-            found.append(("format", None, "format.json", "is damaged; it is made anew with the next fetch"))
+        """List damaged or absent files, ``what, symbol, file, problem``, without a change to the store."""
+        problems: list[tuple[str, str | None, str, str]] = []
+        if not has_known_format(self.directory) and (self.directory / "format.json").exists():
+            problems.append(("format", None, "format.json", "is damaged; the next fetch writes it again"))
         entries, problem = self._index()
         if problem:
-            found.append(("index", None, "index.json", f"is damaged ({problem}); it is made anew from the files"))
-        wanted = {(e.file, e.symbol, "current") for e in entries.values()}
+            problems.append(("index", None, "index.json", f"is damaged ({problem}); it is rebuilt from the files"))
+        uses = {(e.file, e.symbol, "current") for e in entries.values()}
         for name in self._snapshot_names():
             try:
-                held = self.manifest(name)
+                manifest = self.manifest(name)
             except DataError as error:
-                found.append(("snapshot", None, f"{name}.json", str(error)))
+                problems.append(("snapshot", None, f"{name}.json", str(error)))
                 continue
-            wanted |= {(file, symbol, f"snapshot {name}") for symbol, file in held["files"].items()}
-        for file, symbol, what in sorted(wanted):
+            uses |= {(file, symbol, f"snapshot {name}") for symbol, file in manifest["files"].items()}
+        for file, symbol, use in sorted(uses):
             problem = self._content(file)[1]
-            # a writer may have replaced it meanwhile
-            if problem and (what != "current" or any(file == e.file for e in self._index()[0].values())):
-                found.append((what, symbol, file, problem))
-        return pl.DataFrame(found, schema=_DAMAGE, orient="row")
+            # another process may have replaced a current file since
+            if problem and (use != "current" or any(file == e.file for e in self._index()[0].values())):
+                problems.append((use, symbol, file, problem))
+        return pl.DataFrame(problems, schema=_DAMAGE, orient="row")
 
     def export(self, path: str | Path, symbols: Sequence[str] | None = None, *, vendor: str | None = None) -> Path:
         """Write current rows as one Parquet or CSV file that `FilePrices` reads.
@@ -135,62 +152,68 @@ class PriceStore:
         Raises
         ------
         DataError
-            If nothing is held, a symbol is not, two vendors hold it, or the file cannot be written.
+            If the store is empty, lacks a symbol, has it of two vendors, or the file cannot be written.
         """
         target = Path(path).expanduser()
         if target.suffix.lower() not in (".parquet", ".csv"):
-            raise SpecificationError(f"{target.name!r}: export writes .parquet or .csv.")
-        with locked(self.directory):
+            raise SpecificationError(
+                f"{target.name!r} is neither Parquet nor CSV. Give a name that ends in .parquet or .csv."
+            )
+        with lock_directory(self.directory):
             frame = self._current(symbols, vendor)
         frame = frame.select(
             "symbol", "date", pl.col("unadjusted_close").alias("close"), pl.col("close").alias("adj_close"),
             "volume", "dividend", "split", "currency",
         )  # fmt: skip
-        write_whole(
-            target, as_parquet(frame, {}) if target.suffix.lower() == ".parquet" else frame.write_csv().encode()
+        write_atomic(
+            target, dump_parquet(frame, {}) if target.suffix.lower() == ".parquet" else frame.write_csv().encode()
         )
         return target
 
     def _current(self, symbols: Sequence[str] | None, vendor: str | None) -> pl.DataFrame:
-        """Current rows of symbols that one vendor holds."""
+        """Read the current rows of symbols, each of one vendor."""
         entries = self.index()
-        held = {(e.vendor, e.symbol) for e in entries.values() if vendor in (None, e.vendor)}
-        wanted = sorted({s for _, s in held}) if symbols is None else list(symbols)
-        lacking = sorted(set(wanted) - {s for _, s in held})
-        if lacking or not wanted:
-            raise DataError(f"The store holds no prices of {listed(lacking)}." if lacking else NOTHING)
-        twice = sorted(s for s in wanted if sum(s == symbol for _, symbol in held) > 1)
-        if twice:
-            raise DataError(f"More than one vendor's prices of {listed(twice)} are held; say which with vendor=.")
-        return pl.concat(self.series(entries[key].file) for key in sorted(held) if key[1] in wanted).sort(
+        stored = {(e.vendor, e.symbol) for e in entries.values() if vendor in (None, e.vendor)}
+        requested = sorted({s for _, s in stored}) if symbols is None else list(symbols)
+        lacking = sorted(set(requested) - {s for _, s in stored})
+        if lacking or not requested:
+            raise DataError(
+                f"The store holds no prices of {listed(lacking)}. Fetch them first." if lacking else EMPTY_STORE
+            )
+        ambiguous = sorted(s for s in requested if sum(s == symbol for _, symbol in stored) > 1)
+        if ambiguous:
+            raise DataError(
+                f"More than one vendor's prices of {listed(ambiguous)} are stored. Choose one with vendor=."
+            )
+        return pl.concat(self.series(entries[key].file) for key in sorted(stored) if key[1] in requested).sort(
             "symbol", "date"
         )
 
     def forget(self, snapshot: str) -> None:
-        """Drop a snapshot; its files go with the next `prune` where nothing else needs them."""
-        with locked(self.directory):
+        """Delete a snapshot; the next `prune` removes files that nothing else needs."""
+        with lock_directory(self.directory):
             self._snapshot_path(snapshot).unlink()
 
     def prune(self) -> int:
-        """Remove files that are neither current nor in a snapshot, and what dead writers left; count them."""
-        with locked(self.directory):
-            known_format(self.directory)
+        """Remove files that are neither current nor in a snapshot, and unfinished ones; return their number."""
+        with lock_directory(self.directory):
+            has_known_format(self.directory)
             keep = {e.file for e in self.index().values()}
             for name in self._snapshot_names():
                 keep |= set(self.manifest(name)["files"].values())
-            gone = [p for p in self._data_files() if p.relative_to(self.directory).as_posix() not in keep]
-            for path in gone:
+            unused = [p for p in self._data_files() if p.relative_to(self.directory).as_posix() not in keep]
+            for path in unused:
                 path.unlink()
-            return len(gone) + sweep(self.directory)
+            return len(unused) + remove_unfinished(self.directory)
 
     def index(self) -> dict[tuple[str, str], Entry]:
-        """Current files by vendor and symbol; rebuilt from the files, with a warning, where it is damaged."""
-        known_format(self.directory)
+        """Read the index, current files by vendor and symbol; rebuild it, with a warning, where it is damaged."""
+        has_known_format(self.directory)
         entries, problem = self._index()
         if problem:
             aside = set_aside(self.directory / "index.json", self.directory)
             warnings.warn(
-                f"The index of the price store was damaged ({problem}); it is set aside as {aside.name} and made anew "
+                f"The index of the price store was damaged ({problem}); it is set aside as {aside.name} and rebuilt "
                 "from the files.",
                 MarketImpactWarning,
                 stacklevel=3,
@@ -198,57 +221,57 @@ class PriceStore:
         return entries
 
     def _index(self) -> tuple[dict[tuple[str, str], Entry], str]:
-        """Current files, and what is wrong with the index; empty where nothing is."""
-        content = content_of(self.directory / "index.json")
+        """Read or rebuild the index, and describe what is wrong with it; empty text if nothing is."""
+        content = read_content(self.directory / "index.json")
         if content is None:
             return self._rebuilt(), ""
         try:
-            return from_index(content), ""
+            return parse_index(content), ""
         except ValueError as error:
             return self._rebuilt(), str(error).partition("\n")[0]
         except (KeyError, TypeError, AttributeError) as error:
             return self._rebuilt(), type(error).__name__
 
     def series(self, file: str) -> pl.DataFrame:
-        """Rows of a data file, after checking its hash.
+        """Read the rows of a data file after a check of its hash.
 
         Raises
         ------
         DataError
-            If it is gone or damaged.
+            If it is absent or damaged.
         """
         content, problem = self._content(file)
         if problem:
             raise DataError(
-                f"Stored prices {problem} ({file}). marketimpact fetch gets current ones; a snapshot that needs this "
-                "very file cannot be read any more."
+                f"Stored prices {problem} ({file}), so snapshots with this file cannot be read. Fetch current prices "
+                "with: marketimpact fetch."
             )
         return pl.read_parquet(io.BytesIO(content))
 
-    def whole(self, entry: Entry) -> pl.DataFrame | None:
-        """Rows of a current file; a damaged one is set aside with a warning, None then stands for it."""
+    def current_rows(self, entry: Entry) -> pl.DataFrame | None:
+        """Read the rows of a current file; set a damaged one aside with a warning, and return None."""
         content, problem = self._content(entry.file)
         if not problem:
             return pl.read_parquet(io.BytesIO(content))
         path = self.directory / entry.file
-        where = f"; it is set aside as {set_aside(path, self.directory).name}" if path.exists() else ""
+        moved = f"; it is set aside as {set_aside(path, self.directory).name}" if path.exists() else ""
         warnings.warn(
-            f"The stored prices of {entry.symbol} {problem}{where} and are fetched again where that is possible.",
+            f"The stored prices of {entry.symbol} {problem}{moved} and are fetched again where that is possible.",
             MarketImpactWarning,
             stacklevel=4,
         )
         return None
 
     def commit(self, vendor: str, updates: Iterable[Update], damaged: Iterable[str] = ()) -> None:
-        """Keep rows: united with what is held, the later fetch winning; `damaged` symbols leave the index.
+        """Merge rows into the store, the later fetch of a date being kept; drop `damaged` symbols from the index.
 
         Raises
         ------
         DataError
             If the directory cannot be written, is full, or belongs to a later version.
         """
-        with locked(self.directory):
-            settle_format(self.directory)
+        with lock_directory(self.directory):
+            write_format(self.directory)
             entries = self.index()
             for symbol in damaged:
                 entries.pop((vendor, symbol), None)
@@ -257,122 +280,126 @@ class PriceStore:
             try:
                 for update in updates:
                     key = (vendor, update.symbol)
-                    held = entries.get(key)
-                    entries[key] = self._keep(vendor, update, held, written)
-                    if held is not None and held.file != entries[key].file:
-                        replaced.append(held.file)
+                    entry = entries.get(key)
+                    entries[key] = self._write_rows(vendor, update, entry, written)
+                    if entry is not None and entry.file != entries[key].file:
+                        replaced.append(entry.file)
             except DataError:
-                for path in written:  # nothing names them yet, and the disk may be full
+                for path in written:  # not yet in the index, and the disk may be full
                     path.unlink(missing_ok=True)
                 raise
-            write_whole(self.directory / "index.json", as_index(entries[k] for k in sorted(entries)))
+            write_atomic(self.directory / "index.json", dump_index(entries[k] for k in sorted(entries)))
             self._drop_unpinned(replaced)
 
     def name_of(self, manifest: Mapping[str, Any]) -> str:
-        """What a snapshot of a manifest is called: the hash of its content."""
-        return digest(_snapshot(manifest))[:SNAPSHOT]
+        """Return the name of a manifest's snapshot: the hash of its content."""
+        return digest(_snapshot(manifest))[:NAME_LENGTH]
 
     def pin(self, manifest: Mapping[str, Any]) -> str:
-        """Keep a manifest for ever, under its name."""
+        """Write a manifest as a snapshot under its name."""
         content, name = _snapshot(manifest), self.name_of(manifest)
         path = self.directory / "snapshots" / f"{name}.json"
-        held = content_of(path)
-        if held is not None and held != content:
+        stored = read_content(path)
+        if stored is not None and stored != content:
             aside = set_aside(path, self.directory)
             warnings.warn(
-                f"Snapshot {name} was damaged; it is set aside as {aside.name} and written anew.",
+                f"Snapshot {name} was damaged; it is set aside as {aside.name} and written again.",
                 MarketImpactWarning,
                 stacklevel=3,
             )
-        if held != content:
-            write_whole(path, content)
+        if stored != content:
+            write_atomic(path, content)
         return name
 
     def manifest(self, snapshot: str) -> dict[str, Any]:
-        """What a snapshot holds.
+        """Read the manifest of a snapshot.
 
         Raises
         ------
         SpecificationError
-            If there is no such snapshot, or more than one begins so.
+            If no snapshot has that name, or more than one starts with it.
         DataError
             If it is damaged or was written by a later version.
         """
         path = self._snapshot_path(snapshot)
-        content = content_of(path) or b""
-        if digest(content)[:SNAPSHOT] != path.stem:
+        content = read_content(path) or b""
+        if digest(content)[:NAME_LENGTH] != path.stem:
             raise DataError(
-                f"Snapshot {path.stem} is damaged: its content does not match its name. It cannot be read any more; "
-                f"drop it with: marketimpact store prune --forget {path.stem}"
+                f"Snapshot {path.stem} is damaged: its content does not match its name. It cannot be read; "
+                f"delete it with: marketimpact store prune --forget {path.stem}"
             )
-        held: dict[str, Any] = json.loads(content)
-        demand_known(held.get("format"), f"Snapshot {path.stem}")
-        return held
+        manifest: dict[str, Any] = json.loads(content)
+        require_known_format(manifest.get("format"), f"Snapshot {path.stem}")
+        return manifest
 
     def full_name(self, snapshot: str) -> str:
-        """The whole name of the one snapshot that begins so."""
+        """Complete the first characters of a snapshot's name."""
         return self._snapshot_path(snapshot).stem
 
     def _snapshot_path(self, snapshot: str) -> Path:
-        known_format(self.directory)
+        """Find the one snapshot whose name starts so, or raise SpecificationError."""
+        has_known_format(self.directory)
         known = self._snapshot_names()
-        meant = [name for name in known if name.startswith(snapshot)] if snapshot.isalnum() else []
-        if len(meant) != 1:
-            what = f"{len(meant)} snapshots begin with" if meant else "no snapshot is called"
+        matches = [name for name in known if name.startswith(snapshot)] if snapshot.isalnum() else []
+        if len(matches) != 1:
+            fault = f"{len(matches)} snapshots start with" if matches else "no snapshot is called"
             raise SpecificationError(
-                f"In the price store {what} {snapshot!r}. It has {len(known)}: {listed(known) or 'none'}. "
+                f"In the price store {fault} {snapshot!r}. It has {len(known)}: {listed(known) or 'none'}. "
                 "List them with: marketimpact store ls"
             )
-        return self.directory / "snapshots" / f"{meant[0]}.json"
+        return self.directory / "snapshots" / f"{matches[0]}.json"
 
     def _snapshot_names(self) -> list[str]:
         return sorted(path.stem for path in (self.directory / "snapshots").glob("*.json"))
 
-    def _keep(self, vendor: str, update: Update, held: Entry | None, written: list[Path]) -> Entry:
-        """Write the united rows of one symbol as a new file, and add it to those `written`."""
-        old = self.whole(held) if held is not None else None
+    def _write_rows(self, vendor: str, update: Update, entry: Entry | None, written: list[Path]) -> Entry:
+        """Write the merged rows of one symbol as a new file, and append it to `written`."""
+        old = self.current_rows(entry) if entry is not None else None
         rows, covered = update.frame, (update.covered_from, update.covered_to)
-        if old is not None and held is not None:
-            rows = united(old, update, latest=held.file == update.base)
-            covered = joined((date.fromisoformat(held.covered_from), date.fromisoformat(held.covered_to)), update)
+        if old is not None and entry is not None:
+            rows = merge_rows(old, update, latest=entry.file == update.base)
+            covered = join_coverage(entry.covered, update)
         notes = update.notes
-        if held is not None and old is not None and not update.replaces:
-            notes = tuple(dict.fromkeys((*held.notes, *notes)))
-        rows = rows.select(pl.col(c).cast(kind) for c, kind in SERIES.items()).sort("date")
-        told = {
+        if entry is not None and old is not None and not update.replaces:
+            notes = tuple(dict.fromkeys((*entry.notes, *notes)))
+        rows = rows.select(pl.col(c).cast(dtype) for c, dtype in SERIES.items()).sort("date")
+        metadata = {
             "vendor": vendor,
             "symbol": update.symbol,
             "covered_from": f"{covered[0]}",
             "covered_to": f"{covered[1]}",
             "notes": json.dumps(notes),
         }
-        content = as_parquet(rows, told)
+        content = dump_parquet(rows, metadata)
         file = f"prices/{safe_name(vendor)}/{safe_name(update.symbol)}/{digest(content)}.parquet"
         if not (self.directory / file).exists():
-            write_whole(self.directory / file, content)
+            write_atomic(self.directory / file, content)
             written.append(self.directory / file)
-        return entry_of(file, rows, told)
+        return make_entry(file, rows, metadata)
 
     def _drop_unpinned(self, files: Sequence[str]) -> None:
+        """Delete replaced files that no snapshot needs."""
         if not files:
             return
         pinned = set()
         for name in self._snapshot_names():
-            # a damaged snapshot must not stop a write; verify tells of it
-            pinned |= set(_files_of(content_of(self.directory / "snapshots" / f"{name}.json") or b""))
+            # a damaged snapshot must not stop a write; verify reports it
+            pinned |= set(_files_of(read_content(self.directory / "snapshots" / f"{name}.json") or b""))
         for file in files:
             if file not in pinned:
                 (self.directory / file).unlink(missing_ok=True)
 
     def _rebuilt(self) -> dict[tuple[str, str], Entry]:
-        """The index made from the files: of each symbol the one fetched last, then the one with most rows."""
+        """Rebuild the index from the data files: of each symbol the one fetched last, then with most rows."""
         entries: dict[tuple[str, str], Entry] = {}
         for path in self._data_files():
             file = path.relative_to(self.directory).as_posix()
             content, problem = self._content(file)
             if problem:
                 continue
-            entry = entry_of(file, pl.read_parquet(io.BytesIO(content)), pl.read_parquet_metadata(io.BytesIO(content)))
+            entry = make_entry(
+                file, pl.read_parquet(io.BytesIO(content)), pl.read_parquet_metadata(io.BytesIO(content))
+            )
             known = entries.get((entry.vendor, entry.symbol))
             if known is None or (entry.fetched_at, entry.rows) > (known.fetched_at, known.rows):
                 entries[entry.vendor, entry.symbol] = entry
@@ -382,24 +409,26 @@ class PriceStore:
         return sorted((self.directory / "prices").glob("*/*/*.parquet"))
 
     def _content(self, file: str) -> tuple[bytes, str]:
-        """The bytes of a data file, and what is wrong with it; empty where nothing is."""
-        if not inside(file):
+        """Read the bytes of a data file, and describe what is wrong with it; empty text if nothing is."""
+        if not is_data_file(file):
             return b"", "are not where the store keeps its files"
         try:
-            content = content_of(self.directory / file)
+            content = read_content(self.directory / file)
         except DataError as error:
             return b"", f"cannot be read ({error})"
         if content is None:
-            return b"", "are gone: the file is not there"
-        whole = digest(content) == Path(file).stem
-        return content, "" if whole else "are damaged: the file does not match its hash"
+            return b"", "are gone: the file does not exist"
+        is_intact = digest(content) == Path(file).stem
+        return content, "" if is_intact else "are damaged: the file does not match its hash"
 
 
 def _snapshot(manifest: Mapping[str, Any]) -> bytes:
-    return as_json({"format": FORMAT, **manifest})
+    """Serialise a snapshot."""
+    return dump_json({"format": FORMAT, **manifest})
 
 
 def _files_of(manifest: bytes) -> list[str]:
+    """Return the files of a snapshot, none if it is damaged."""
     try:
         return list(json.loads(manifest)["files"].values())
     except (ValueError, KeyError, AttributeError, TypeError):

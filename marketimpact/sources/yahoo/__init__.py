@@ -1,1 +1,1 @@
-"""Prices and shares from Yahoo Finance."""
+"""Fetch prices and share counts from Yahoo Finance."""

@@ -1,4 +1,4 @@
-"""Yahoo's daily bars: a pandas frame, and the JSON it was made of, to rows of a price table."""
+"""Convert Yahoo's daily bars, a pandas frame and the JSON it came from, to rows of prices."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from marketimpact.sources.protocol import within
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Bars", "YahooFailure", "bars_of"]
+__all__ = ["Bars", "YahooFailure", "parse_bars"]
 
-#: Column of a price table -> what yfinance calls it.
+#: Column of a price table -> column of yfinance.
 COLUMNS = {
     "close": "Adj Close",
     "volume": "Volume",
@@ -25,23 +25,23 @@ COLUMNS = {
     "dividend": "Dividends",
     "split": "Stock Splits",
 }
-#: In these, what is not above zero stands for no value.
+#: Columns in which values not above zero mean no value.
 POSITIVE = ("close", "unadjusted_close", "dividend", "split")
 
 
-class YahooFailure(Exception):  # noqa: N818  # never leaves the room; readers get a note or a SourceError
-    """Why a symbol has no rows.
+class YahooFailure(Exception):  # noqa: N818  # internal; users get a note or a SourceError
+    """Failure to fetch one symbol.
 
     Attributes
     ----------
     cause : str
-        What happened, without the symbol.
+        Description, without the symbol.
     retryable : bool
-        Whether the same question may be answered later; False where Yahoo answered that there is nothing.
+        Whether a later request may succeed; False where Yahoo answered that it has nothing.
     limited : bool
-        Whether Yahoo refused because of too many requests.
+        Whether Yahoo limited the rate of requests.
     unreachable : bool
-        Whether there was no answer at all.
+        Whether there was no answer from the network.
     """
 
     def __init__(
@@ -56,25 +56,25 @@ class YahooFailure(Exception):  # noqa: N818  # never leaves the room; readers g
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bars:
-    """Rows of one symbol, and what Yahoo says of its listing."""
+    """Rows of one symbol, with currency and time zone of its listing."""
 
     frame: pl.DataFrame
     currency: str | None
     time_zone: str | None
-    notes: Mapping[str, str] = field(default_factory=dict)  # what is the case -> for this symbol
+    notes: Mapping[str, str] = field(default_factory=dict)  # note -> symbol with its detail
 
 
-def bars_of(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], first: date, last: date | None) -> Bars:
-    """The rows of a frame of bars, labelled with the exchange's dates.
+def parse_bars(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], first: date, last: date | None) -> Bars:
+    """Convert a frame of bars to rows with the exchange's dates.
 
     Parameters
     ----------
     symbol : str
-        The symbol asked for.
+        The requested symbol.
     bars : pandas.DataFrame
-        As `yfinance.Ticker.history` gives it, not adjusted by yfinance, with actions.
+        Result of `yfinance.Ticker.history` with actions and without its adjustment.
     chart : mapping
-        The ``chart.result[0]`` it was made of.
+        The ``chart.result[0]`` of Yahoo's answer.
     first, last : datetime.date
         Bounds, both included.
 
@@ -87,48 +87,49 @@ def bars_of(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], first: da
         raise YahooFailure("Yahoo has no prices (no bars between the dates)")
     if bars.index.tz is None:
         raise YahooFailure("the answer could not be read (dates without a time zone)", retryable=True)
-    frame = _cleaned(within(_rows(symbol, bars), first, last))
+    frame = _without_invalid(within(_rows(symbol, bars), first, last))
     today = _now().astimezone(bars.index.tz).date()
-    done = frame.filter(pl.col("date") < today)
+    past = frame.filter(pl.col("date") < today)
     notes = {}
-    if done.height < frame.height:
+    if past.height < frame.height:
         notes["The bar of the current day is left out, its session may be open"] = symbol
     meta = chart["meta"]
-    done = _without_foreign_dividends(_without_conflicts(done, chart, notes), chart, notes)
-    _note_moved_events(done, chart, notes)
+    past = _without_foreign_dividends(_without_conflicts(past, chart, notes), chart, notes)
+    _note_moved_events(past, chart, notes)
     if "adjclose" not in chart["indicators"]:
         notes["Yahoo gave no adjusted close: close is adjusted for splits only"] = symbol
-    if empty := done["close"].null_count():
-        notes["No close, or none above zero: left empty"] = f"{symbol} ({empty})"
-    if done["close"].count() == 0:
+    if n_empty := past["close"].null_count():
+        notes["No close, or none above zero: left empty"] = f"{symbol} ({n_empty})"
+    if past["close"].count() == 0:
         raise YahooFailure("Yahoo has no prices (no bar of a past day has a close)")
     currency, zone = (meta.get(name) for name in ("currency", "exchangeTimezoneName"))
-    return Bars(done, currency if isinstance(currency, str) else None, zone if isinstance(zone, str) else None, notes)
+    return Bars(past, currency if isinstance(currency, str) else None, zone if isinstance(zone, str) else None, notes)
 
 
 def _rows(symbol: str, bars: pd.DataFrame) -> pl.DataFrame:
-    numbers = {name: bars[theirs].to_numpy(dtype=np.float64) for name, theirs in COLUMNS.items()}
+    """Convert a pandas frame of bars to polars."""
+    numbers = {name: bars[column].to_numpy(dtype=np.float64) for name, column in COLUMNS.items()}
     schema = {"symbol": pl.String, "date": pl.Date} | dict.fromkeys(numbers, pl.Float64)
     return pl.DataFrame({"symbol": [symbol] * len(bars), "date": list(bars.index.date)} | numbers, schema=schema)
 
 
-def _cleaned(frame: pl.DataFrame) -> pl.DataFrame:
-    """Empty cells for NaN, infinity and zero: ways of having no value."""
+def _without_invalid(frame: pl.DataFrame) -> pl.DataFrame:
+    """Replace NaN, infinity and zero, which mean no value, by null."""
     frame = frame.with_columns(
         pl.when(pl.col(name).is_finite() & (pl.col(name) > 0.0)).then(pl.col(name)) for name in POSITIVE
     )
-    # yfinance turns an unknown volume into zero; a day without any close had an unknown one.
+    # yfinance turns an unknown volume into zero; on a day without a close it is unknown
     traded = pl.col("close").is_not_null() | pl.col("unadjusted_close").is_not_null()
     known = pl.col("volume").is_finite() & (pl.col("volume") >= 0.0) & traded
     return frame.with_columns(volume=pl.when(known).then(pl.col("volume")))
 
 
 def _without_conflicts(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dict[str, str]) -> pl.DataFrame:
-    """Empty closes on days that Yahoo gave twice and differently; yfinance keeps one without a word."""
+    """Set to null closes of days that Yahoo gave twice and differently; yfinance silently keeps one."""
     quote, stamps = chart["indicators"]["quote"][0], chart["timestamp"]
     closes = quote["close"]
     adjusted = chart["indicators"].get("adjclose", [{"adjclose": closes}])[0]["adjclose"]
-    given = pl.DataFrame(
+    quotes = pl.DataFrame(
         {"stamp": stamps, "close": closes, "adjusted": adjusted},
         schema={"stamp": pl.Int64, "close": pl.Float64, "adjusted": pl.Float64},
         strict=False,
@@ -137,49 +138,49 @@ def _without_conflicts(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dic
         pl.from_epoch("stamp").dt.replace_time_zone("UTC").dt.convert_time_zone(chart["meta"]["exchangeTimezoneName"])
     )
     repeated = (
-        given.group_by(local.dt.date().alias("date"))
-        .agg(rows=pl.len(), kinds=pl.struct("close", "adjusted").n_unique())
+        quotes.group_by(local.dt.date().alias("date"))
+        .agg(rows=pl.len(), variants=pl.struct("close", "adjusted").n_unique())
         .filter(pl.col("rows") > 1)
         .filter(pl.col("date").is_in(frame["date"].implode()))
     )
-    differing = repeated.filter(pl.col("kinds") > 1)["date"]
+    differing = repeated.filter(pl.col("variants") > 1)["date"]
     symbol = frame.item(0, "symbol") if frame.height else ""
-    if alike := repeated.height - len(differing):
-        notes["Days that Yahoo gave twice with the same close, kept once"] = f"{symbol} ({alike})"
+    if n_equal := repeated.height - len(differing):
+        notes["Days that Yahoo gave twice with the same close, kept once"] = f"{symbol} ({n_equal})"
     if differing.is_empty():
         return frame
     notes["Days that Yahoo gave twice with different closes: left empty"] = f"{symbol} ({len(differing)})"
-    agreed = ~pl.col("date").is_in(differing.implode())
-    return frame.with_columns(pl.when(agreed).then(pl.col(name)) for name in ("close", "unadjusted_close", "volume"))
+    is_unique = ~pl.col("date").is_in(differing.implode())
+    return frame.with_columns(pl.when(is_unique).then(pl.col(name)) for name in ("close", "unadjusted_close", "volume"))
 
 
 def _note_moved_events(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dict[str, str]) -> None:
-    """Say where yfinance moved a dividend or split: one on a day without a bar goes to the bar before."""
+    """Note dividends and splits that yfinance moved from a day without a bar to the bar before."""
     events = chart.get("events", {})
-    stamps = [each["date"] for kind in ("dividends", "splits") for each in events.get(kind, {}).values()]
+    stamps = [event["date"] for kind in ("dividends", "splits") for event in events.get(kind, {}).values()]
     days = pl.DataFrame({"stamp": stamps}, schema={"stamp": pl.Int64}).select(_local_date(chart))["stamp"]
     moved = days.filter(
         days.is_between(frame["date"].min(), frame["date"].max()) & ~days.is_in(frame["date"].implode())
     )
     if len(moved):
-        named = f"{frame.item(0, 'symbol')} ({', '.join(str(day) for day in moved.unique().sort())})"
-        notes["A dividend or split on a day without a bar stands on the bar before"] = named
+        detail = f"{frame.item(0, 'symbol')} ({', '.join(str(day) for day in moved.unique().sort())})"
+        notes["A dividend or split on a day without a bar stands on the bar before"] = detail
 
 
 def _local_date(chart: Mapping[str, Any]) -> pl.Expr:
-    """The exchange's date at `stamp`, in seconds since 1970."""
+    """Convert `stamp`, in seconds since 1970, to the exchange's date."""
     zone = chart["meta"]["exchangeTimezoneName"]
     return pl.from_epoch("stamp").dt.replace_time_zone("UTC").dt.convert_time_zone(zone).dt.date()
 
 
 def _without_foreign_dividends(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dict[str, str]) -> pl.DataFrame:
-    """Empty dividends if one is in another currency than the prices."""
+    """Set dividends to null if one is in another currency than the prices."""
     dividends = chart.get("events", {}).get("dividends", {}).values()
-    foreign = {each.get("currency") for each in dividends} - {None, "", chart["meta"].get("currency")}
+    foreign = {event.get("currency") for event in dividends} - {None, "", chart["meta"].get("currency")}
     if not foreign or frame.is_empty():
         return frame
-    named = f"{frame.item(0, 'symbol')} ({', '.join(sorted(foreign))})"
-    notes["Dividends in another currency than the prices: left empty"] = named
+    detail = f"{frame.item(0, 'symbol')} ({', '.join(sorted(foreign))})"
+    notes["Dividends in another currency than the prices: left empty"] = detail
     return frame.with_columns(dividend=pl.lit(None, dtype=pl.Float64))
 
 

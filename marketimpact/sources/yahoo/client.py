@@ -1,7 +1,7 @@
-"""One question to Yahoo Finance through yfinance: the only room that knows it.
+"""Fetch one symbol from Yahoo Finance through yfinance; only this module imports it.
 
-`yfinance.download` hides why a symbol failed, so `Ticker.history` is asked, with exceptions on. What it
-raises does not tell a broken server from an unknown symbol; what the session saw does.
+`yfinance.download` hides why a symbol failed, so `Ticker.history` is used, with exceptions on. Its exceptions do not
+distinguish a failing server from an unknown symbol; the HTTP answers, which the session records, do.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from polars.exceptions import PolarsError
 from yfinance.data import YfData
 from yfinance.exceptions import YFException, YFRateLimitError, YFTickerMissingError
 
-from marketimpact.sources.yahoo.bars import Bars, YahooFailure, bars_of
-from marketimpact.sources.yahoo.shares import counts_of
+from marketimpact.sources.yahoo.bars import Bars, YahooFailure, parse_bars
+from marketimpact.sources.yahoo.shares import parse_share_counts
 
-__all__ = ["RATE_LIMITED", "VERSION", "ask", "ask_shares"]
+__all__ = ["RATE_LIMITED", "VERSION", "fetch_bars", "fetch_shares"]
 
-#: Before any price Yahoo has; an instant far before it cannot be asked for.
+#: Before any price of Yahoo; it refuses much earlier dates.
 EARLIEST = date(1900, 1, 1)
 
 VERSION = str(yfinance.__version__)
-#: Seconds that one request may take, and all requests of one try together.
+#: Longest time in seconds of one request, and of all requests of one try.
 REQUEST_SECONDS = 10.0
 TRY_SECONDS = 20.0
-#: Whose answers tell why there is nothing: of prices, and of share counts.
+#: Services whose answers give the reason for a failure: prices and share counts.
 SERVICES = ("/v8/finance/chart/", "/ws/fundamentals-timeseries/")
 DAILY = {"interval": "1d", "auto_adjust": False, "actions": True, "keepna": True, "timeout": REQUEST_SECONDS}
-RATE_LIMITED = "Yahoo limits the rate of requests: wait some minutes, then ask again"
-#: Refusals that say nothing about the symbol; as do those from 500 on.
+RATE_LIMITED = "Yahoo limits the rate of requests: wait some minutes, then try again"
+#: Statuses that are not about the symbol, like those from 500 on.
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT)
 
-#: OSError: every error of requests and of curl_cffi. From ValueError on: what yfinance and pandas stumble over when
-#: the answer has another shape than they expect, numbers beyond all bounds, or brackets thousands deep.
-STUMBLES = (
+#: OSError covers the errors of requests and curl_cffi. ValueError and those after it are raised by yfinance and pandas
+#: for answers of an unexpected shape, with extreme numbers or very deep nesting.
+EXPECTED_ERRORS = (
     YFException,
     PeeweeException,
     PolarsError,
@@ -58,12 +58,12 @@ STUMBLES = (
     RecursionError,
 )
 
-#: yfinance has one session, one setting and one cookie per process, so two questions cannot be asked at once.
+#: yfinance has one session, configuration and cookie per process, so only one request may run at a time.
 _one_at_a_time = threading.Lock()
 
 
-def ask(symbol: str, first: date, last: date | None, session: Any, left: Callable[[], float]) -> Bars:
-    """Ask for one symbol, once.
+def fetch_bars(symbol: str, first: date, last: date | None, session: Any, seconds_left: Callable[[], float]) -> Bars:
+    """Fetch the bars of one symbol, without retries.
 
     Parameters
     ----------
@@ -72,65 +72,67 @@ def ask(symbol: str, first: date, last: date | None, session: Any, left: Callabl
     first, last : datetime.date
         Bounds, both included; `last` may be None.
     session : requests.Session, curl_cffi.requests.Session or None
-        What carries the requests; None for yfinance's usual one.
-    left : callable
-        Seconds until the deadline. From then on no request is sent.
+        Session for the requests; None for yfinance's own.
+    seconds_left : callable
+        Returns the seconds until the deadline, after which no request is sent.
 
     Raises
     ------
     YahooFailure
-        If there are no rows, saying why and whether to ask again.
+        If there are no rows.
     """
-    # Their end is exclusive. Without a start they would give the last month.
+    # the end is exclusive; without a start yfinance returns the last month
     end = None if last is None or last == date.max else last + timedelta(days=1)
     first = max(first, EARLIEST)
-    with _asked(symbol, session, left) as (ticker, witness):
+    with _ticker(symbol, session, seconds_left) as (ticker, witness):
         bars = ticker.history(start=first, end=end, **DAILY)
-        return bars_of(symbol, bars, witness.chart(), first, last)
+        return parse_bars(symbol, bars, witness.chart(), first, last)
 
 
-def ask_shares(symbol: str, first: date, last: date | None, session: Any, left: Callable[[], float]) -> Bars:
-    """Ask for the share counts of one symbol, once: as `ask`, with counts as the frame."""
+def fetch_shares(symbol: str, first: date, last: date | None, session: Any, seconds_left: Callable[[], float]) -> Bars:
+    """Fetch the share counts of one symbol; arguments and errors as of `fetch_bars`."""
     first = max(first, EARLIEST)
-    with _asked(symbol, session, left) as (ticker, witness):
-        # Splits to this day, not to the last count: closes are on the basis of today's.
-        bars = bars_of(symbol, ticker.history(start=first, **DAILY), witness.chart(), first, None)
+    with _ticker(symbol, session, seconds_left) as (ticker, witness):
+        # splits up to today, since closes are adjusted for all of them
+        bars = parse_bars(symbol, ticker.history(start=first, **DAILY), witness.chart(), first, None)
         end = None if last is None or last == date.max else last + timedelta(days=1)
-        return counts_of(bars, ticker.get_shares_full(start=first, end=end), first, last)
+        return parse_share_counts(bars, ticker.get_shares_full(start=first, end=end), first, last)
 
 
 @contextmanager
-def _asked(symbol: str, session: Any, left: Callable[[], float]) -> Iterator[tuple[yfinance.Ticker, _Witness]]:
-    """A ticker whose failures are told as `YahooFailure`."""
-    with _alone(left):
-        witness = _Witness(session or _usual_session(), left)
-        YfData.cache_get.cache_clear()  # it keeps bad answers too: asked again, it would give them without asking
+def _ticker(
+    symbol: str, session: Any, seconds_left: Callable[[], float]
+) -> Iterator[tuple[yfinance.Ticker, _RecordingSession]]:
+    """Yield a ticker and its session; convert expected errors to `YahooFailure`."""
+    with _exclusive_yfinance(seconds_left):
+        witness = _RecordingSession(session or _default_session(), seconds_left)
+        YfData.cache_get.cache_clear()  # it caches failed answers too, which would make retries useless
         try:
             yield yfinance.Ticker(symbol, session=witness), witness
-        except STUMBLES as error:
+        except EXPECTED_ERRORS as error:
             raise _failure(error, witness) from error
 
 
-class _Witness(requests.Session):
-    """Passes requests on to another session, keeps the last answer of a service, and ends with the deadline.
+class _RecordingSession(requests.Session):
+    """Session that forwards requests to another, records the last answer of a service, and stops at the deadline.
 
-    It is a session of requests only because yfinance takes no other class; all the work is the other's.
+    It derives from the class of requests only because yfinance accepts no other.
     """
 
-    def __init__(self, inner: Any, left: Callable[[], float]) -> None:
-        # Not the parent's: its jar and its adapters would stand beside the inner session's.
+    def __init__(self, inner: Any, seconds_left: Callable[[], float]) -> None:
+        # the parent's constructor is not called: its cookies and adapters must not replace those of `inner`
         self.inner = inner
         self.cookies = inner.cookies
         self.answer: Any = None
-        self.until_deadline = left
+        self.until_deadline = seconds_left
         self.end = monotonic() + TRY_SECONDS
 
     def request(self, method: str, url: str, **options: Any) -> Any:  # type: ignore[override]
-        """Send it on, for no longer than there is time left."""
-        left = min(self.until_deadline(), self.end - monotonic())
-        if left <= 0.0:
+        """Forward a request, with a timeout of at most the time left."""
+        seconds_left = min(self.until_deadline(), self.end - monotonic())
+        if seconds_left <= 0.0:
             raise TimeoutError("no time is left")
-        options["timeout"] = min(options.get("timeout") or REQUEST_SECONDS, REQUEST_SECONDS, left)
+        options["timeout"] = min(options.get("timeout") or REQUEST_SECONDS, REQUEST_SECONDS, seconds_left)
         if not any(service in url for service in SERVICES):
             return self.inner.request(method, url, **options)
         self.answer = None
@@ -142,49 +144,49 @@ class _Witness(requests.Session):
         return self.inner.proxies
 
     @proxies.setter
-    def proxies(self, proxies: Any) -> None:  # where the user told yfinance of one
+    def proxies(self, proxies: Any) -> None:  # set where the user configured yfinance's proxy
         self.inner.proxies = proxies
 
     @property
     def status(self) -> int | None:
-        """HTTP status of the last request of a service; None where it had no answer."""
+        """Return the HTTP status of the last answer of a service; None without one."""
         return None if self.answer is None else int(self.answer.status_code)
 
     def chart(self) -> dict[str, Any]:
-        """What the last chart answer says of the symbol."""
+        """Return the result for the symbol in the last chart answer."""
         result: dict[str, Any] = self.answer.json()["chart"]["result"][0]
         return result
 
     def reason(self) -> str:
-        """Why Yahoo says it has nothing; empty where the answer is not of its services."""
+        """Return Yahoo's description of the error; empty where the answer is not from its services."""
         try:
-            (told,) = self.answer.json().values()  # its key is the service: chart, timeseries, finance
-            return str(told["error"]["description"])
+            (content,) = self.answer.json().values()  # the key is the service: chart, timeseries, finance
+            return str(content["error"]["description"])
         except (ValueError, LookupError, TypeError, AttributeError):
             return ""
 
 
 @cache
-def _usual_session() -> Any:
-    """The session yfinance makes for itself; kept, so that cookie and crumb stay of one session."""
+def _default_session() -> Any:
+    """Return yfinance's own session; cached, so that its cookie and crumb stay valid."""
     return yfinance.Ticker("^GSPC").session
 
 
 @contextmanager
-def _alone(left: Callable[[], float]) -> Iterator[None]:
-    """Be the only user of yfinance, make it raise what it would log, then put its settings back."""
-    if not _one_at_a_time.acquire(timeout=max(left(), 0.0)):
-        raise YahooFailure("another question through yfinance has not ended", retryable=True)
-    if left() <= 0.0:  # the lock came free just after whoever asked had given up
+def _exclusive_yfinance(seconds_left: Callable[[], float]) -> Iterator[None]:
+    """Hold yfinance for one thread, with exceptions on and its log off, and restore its settings."""
+    if not _one_at_a_time.acquire(timeout=max(seconds_left(), 0.0)):
+        raise YahooFailure("another request through yfinance has not ended", retryable=True)
+    if seconds_left() <= 0.0:  # the lock was released just after the deadline
         _one_at_a_time.release()
-        raise YahooFailure("the deadline passed before it could be asked", retryable=True)
+        raise YahooFailure("the deadline passed before the request", retryable=True)
     debug, log = yfinance.config.debug, logging.getLogger("yfinance")
     before, level = debug.hide_exceptions, log.level
     debug.hide_exceptions = False
-    log.setLevel(logging.CRITICAL)  # every failure is told once, by symbol; the log repeats it for each request
+    log.setLevel(logging.CRITICAL)  # failures are reported by symbol; the log repeats each request
     try:
         with warnings.catch_warnings():
-            # pandas finds fault with yfinance's code, several times for each symbol.
+            # pandas warns of yfinance's code several times per symbol
             for category in (DeprecationWarning, FutureWarning):
                 warnings.filterwarnings("ignore", category=category, module=r"yfinance\.")
             yield
@@ -194,13 +196,13 @@ def _alone(left: Callable[[], float]) -> Iterator[None]:
         _one_at_a_time.release()
 
 
-def _failure(error: Exception, witness: _Witness) -> YahooFailure:
-    """What went wrong, by the HTTP status where there was one: yfinance takes a 500 for a delisted symbol."""
+def _failure(error: Exception, witness: _RecordingSession) -> YahooFailure:
+    """Classify an error by the HTTP status: yfinance takes a status of 500 for a delisted symbol."""
     status = witness.status
     if isinstance(error, YFRateLimitError) or status == HTTPStatus.TOO_MANY_REQUESTS:
         return YahooFailure(RATE_LIMITED, retryable=True, limited=True)
     if status is None or status < HTTPStatus.BAD_REQUEST:
-        return _raised(error, answered=status is not None)
+        return _failure_without_status(error, answered=status is not None)
     if status in REFUSED or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return YahooFailure(f"Yahoo failed (HTTP {status})", retryable=True)
     if reason := witness.reason():
@@ -208,8 +210,8 @@ def _failure(error: Exception, witness: _Witness) -> YahooFailure:
     return YahooFailure(f"the answer could not be read (HTTP {status}, not from the price service)", retryable=True)
 
 
-def _raised(error: Exception, *, answered: bool) -> YahooFailure:
-    """What went wrong where no status says so; `answered` is whether the last request was."""
+def _failure_without_status(error: Exception, *, answered: bool) -> YahooFailure:
+    """Classify an error without an HTTP error status; `answered` is whether there was an answer."""
     name = type(error).__name__
     if isinstance(error, YFTickerMissingError):
         return YahooFailure(f"Yahoo has no prices ({error.rationale})")
@@ -217,9 +219,9 @@ def _raised(error: Exception, *, answered: bool) -> YahooFailure:
         return YahooFailure(f"yfinance could not use its cache on disk ({name}: {error})", retryable=True)
     if isinstance(error, YFException):
         return YahooFailure(f"Yahoo failed ({error})", retryable=True)
-    if isinstance(error, OSError) and not isinstance(error, ValueError):  # what broken JSON raises is both
+    if isinstance(error, OSError) and not isinstance(error, ValueError):  # the error for invalid JSON is both
         if not answered:
             return YahooFailure(f"the network failed ({name})", retryable=True, unreachable=True)
-        # The chart came without a time zone, and yfinance failed at looking for one elsewhere.
+        # the answer has no time zone, and yfinance could not find one elsewhere
         return YahooFailure("Yahoo has no prices (no time zone in its answer)")
     return YahooFailure(f"the answer could not be read ({name}: {error})", retryable=True)

@@ -1,4 +1,4 @@
-"""Prices from Yahoo Finance: what is asked, how often and for how long, and what came of each symbol."""
+"""Fetch prices of many symbols from Yahoo Finance, with retries, pauses and a deadline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import polars as pl
 from marketimpact.core.progress import progress_bar
 from marketimpact.core.text import listed
 from marketimpact.errors import SourceError, SpecificationError
-from marketimpact.sources.protocol import PriceTable, asked_range, asked_symbols, price_table
+from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table
 from marketimpact.sources.yahoo.bars import Bars, YahooFailure
 from marketimpact.sources.yahoo.shares import COUNTS
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = ["YahooPrices"]
 
-#: What Yahoo writes symbols with: 2330.TW, ^GSPC, BRK-B, TWD=X, M&M.NS.
+#: Pattern of Yahoo symbols: 2330.TW, ^GSPC, BRK-B, TWD=X, M&M.NS.
 SYMBOL = re.compile(r"\^?[A-Z0-9][A-Z0-9.\-=&^]{0,31}")
-#: yfinance looks these up over the network and answers for another symbol.
+#: yfinance looks up an ISIN over the network and returns another symbol.
 ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
-#: Waits between tries in seconds: doubled each time, plus up to a second by chance. Rate limits last longer.
+#: Seconds between tries: doubled each time, plus a random part of up to one second; longer after a rate limit.
 WAIT = {"multiplier": 1, "max": 30, "jitter": 1}
 WAIT_LIMITED = {"multiplier": 4, "max": 60, "jitter": 1}
-#: Symbols in a row without any answer after which the network is taken to be down.
+#: Number of consecutive symbols without an answer after which the network counts as down.
 UNREACHABLE = 3
 OUTCOMES = {
     "symbol": pl.String,
@@ -43,8 +43,8 @@ OUTCOMES = {
     "retryable": pl.Boolean,
     "tries": pl.Int64,
 }
-#: Asks for one symbol, once: symbol, first, last, session, seconds left.
-Question = Callable[[str, date, date | None, Any, Callable[[], float]], Bars]
+#: Fetches one symbol, without retries: symbol, first, last, session, seconds left.
+FetchFunction = Callable[[str, date, date | None, Any, Callable[[], float]], Bars]
 LISTINGS = {"symbol": pl.String, "currency": pl.String, "time_zone": pl.String}
 
 
@@ -52,36 +52,35 @@ LISTINGS = {"symbol": pl.String, "currency": pl.String, "time_zone": pl.String}
 class YahooPrices:
     """Daily closes from Yahoo Finance, adjusted for splits and dividends.
 
-    An adjusted close is as of the day of the download: the next dividend rescales all earlier ones. The
-    returns stay, their last bits do not. For a result that others can repeat, keep the prices in a file
-    and read them with `FilePrices`.
+    Adjusted closes are as of the day of the download: the next dividend rescales all earlier ones, which
+    changes returns in their last bits. For a reproducible result, keep the prices in a file and read them with
+    `FilePrices`, or use `StoredPrices`.
 
-    Symbols are asked one after another. What fails in passing (rate limits, HTTP 5xx, dropped connections,
-    unreadable answers) is asked again after a wait; an unknown symbol is not. When a rate limit outlasts the
-    tries, or three symbols in a row had no answer at all, no further symbol is asked. The symbols that came
-    are kept.
+    Symbols are fetched one after another. Temporary failures (rate limits, HTTP 5xx, dropped connections,
+    unreadable answers) are retried after a wait; an unknown symbol is not. If a rate limit outlasts the tries,
+    or three consecutive symbols have no answer, no further symbol is requested. Symbols fetched so far are kept.
 
     Parameters
     ----------
     start : datetime.date or str, default 2015-01-01
-        The first date asked for where `read` is not told one; text is ISO.
+        First date to fetch where `read` has no `first`; text is ISO.
     deadline : float, default 300
-        Seconds after which `read` ends with what it has.
+        Seconds after which `read` returns what it has.
     tries : int, default 3
-        How often one symbol is asked for at most.
+        Largest number of requests per symbol.
     pause : float, default 1
         Seconds between batches.
     batch : int, default 20
-        Symbols asked for between two pauses.
+        Number of symbols between two pauses.
     session : requests.Session or curl_cffi.requests.Session, optional
-        Carries the requests, through a proxy for instance. By default yfinance's own.
+        Session for the requests, with a proxy for instance. By default yfinance's own.
     progress : bool, optional
         Whether to show a progress bar on stderr; by default where stderr is a terminal.
 
     Raises
     ------
     SpecificationError
-        If an option cannot be.
+        If an option is invalid.
 
     Examples
     --------
@@ -103,25 +102,27 @@ class YahooPrices:
             try:
                 start = date.fromisoformat(start)
             except ValueError as error:
-                raise SpecificationError(f"start={start!r} is no ISO date, such as 2023-01-31.") from error
-        asked_range(start, None)
+                raise SpecificationError(f"start={start!r} is not an ISO date. Give one such as 2023-01-31.") from error
+        check_range(start, None)
         if not 0 < self.deadline <= threading.TIMEOUT_MAX:
-            raise SpecificationError(f"deadline={self.deadline!r} is no time. Give seconds above zero, not infinity.")
+            raise SpecificationError(
+                f"deadline={self.deadline!r} is not a time. Give seconds above zero, not infinity."
+            )
         if not 0 <= self.pause < math.inf:
-            raise SpecificationError(f"pause={self.pause!r} is no wait. Give seconds, zero or more.")
+            raise SpecificationError(f"pause={self.pause!r} is not a time. Give seconds, zero or more.")
         for name in ("tries", "batch"):
             number = getattr(self, name)
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise SpecificationError(f"{name}={number!r} is no count. Give a whole number from 1 on.")
-        _demand_session(self.session)
+                raise SpecificationError(f"{name}={number!r} is not a count. Give a whole number from 1 on.")
+        _check_session(self.session)
         object.__setattr__(self, "start", start)
         object.__setattr__(self, "deadline", float(self.deadline))
         object.__setattr__(self, "pause", float(self.pause))
 
     def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> PriceTable:
-        """Closes of `symbols`; needs the network.
+        """Fetch closes of `symbols`; needs the network.
 
-        The bar of the exchange's current day is dropped: it may be of a session that is still open.
+        The bar of the exchange's current day is left out, since its session may be open.
 
         Parameters
         ----------
@@ -142,21 +143,21 @@ class YahooPrices:
         Raises
         ------
         SpecificationError
-            If no symbol is asked for, one cannot be a Yahoo symbol, or the bounds enclose nothing.
+            If no symbol is requested, one cannot be a Yahoo symbol, or the bounds are not in order.
         SourceError
-            If no symbol has prices; `retryable` where a later try may go through.
+            If no symbol has prices; `retryable` where a later try may succeed.
         """
-        asked, since = self._asked(symbols, first, last)
-        from marketimpact.sources.yahoo.client import VERSION, ask  # noqa: PLC0415  # half a second, paid only here
+        requested, since = self._checked(symbols, first, last)
+        from marketimpact.sources.yahoo.client import VERSION, fetch_bars  # noqa: PLC0415  # half a second to import
 
-        answers = _ask_all(self, ask, asked, since, last)
+        answers = _fetch_all(self, fetch_bars, requested, since, last)
         frames = [answer.bars.frame for answer in answers if answer.bars is not None]
         if not frames:
-            raise _nothing(answers)
+            raise _no_data_error(answers)
         source = f"YahooPrices() (Yahoo Finance through yfinance {VERSION}, adjusted close)"
         return price_table(
             pl.concat(frames),
-            asked=asked,
+            requested=requested,
             source=source,
             notes=_notes(answers),
             listings=_listings(answers),
@@ -164,7 +165,7 @@ class YahooPrices:
         )
 
     def shares(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> pl.DataFrame:
-        """Counts of shares outstanding of `symbols`, for `dollar_effect`; needs the network.
+        """Fetch counts of shares outstanding of `symbols`, for `dollar_effect`; needs the network.
 
         Parameters
         ----------
@@ -178,51 +179,56 @@ class YahooPrices:
         -------
         polars.DataFrame
             ``symbol, date, shares, reported, note`` by symbol and date. `reported` is Yahoo's count, `shares` the same
-            on the basis of today's splits, as Yahoo's closes are. `shares` is empty where the first counts after a
-            split still are those before it. A symbol without counts has one row, without date, whose note says why.
+            on the basis of today's splits, as Yahoo's closes are. `shares` is null where the first counts after a
+            split do not show it yet. A symbol without counts has one row without date, with the cause as note.
 
         Raises
         ------
         SpecificationError
-            If no symbol is asked for, one cannot be a Yahoo symbol, or the bounds enclose nothing.
+            If no symbol is requested, one cannot be a Yahoo symbol, or the bounds are not in order.
         SourceError
-            If no symbol has counts; `retryable` where a later try may go through.
+            If no symbol has counts; `retryable` where a later try may succeed.
         """
-        asked, since = self._asked(symbols, first, last)
-        from marketimpact.sources.yahoo.client import ask_shares  # noqa: PLC0415  # half a second, paid only here
+        requested, since = self._checked(symbols, first, last)
+        from marketimpact.sources.yahoo.client import fetch_shares  # noqa: PLC0415  # half a second to import
 
-        answers = _ask_all(self, ask_shares, asked, since, last)
+        answers = _fetch_all(self, fetch_shares, requested, since, last)
         if all(answer.bars is None for answer in answers):
-            raise _nothing(answers, "share counts")
+            raise _no_data_error(answers, "share counts")
         return pl.concat(_counts(answer) for answer in sorted(answers, key=lambda answer: answer.symbol))
 
-    def _asked(self, symbols: Sequence[str], first: date | None, last: date | None) -> tuple[tuple[str, ...], date]:
-        """The symbols, checked, and the first date that is asked for."""
-        asked = asked_symbols(symbols)
-        _demand_yahoo_symbols(asked)
+    def _checked(self, symbols: Sequence[str], first: date | None, last: date | None) -> tuple[tuple[str, ...], date]:
+        """Check symbols and bounds, and return the symbols and the first date to fetch."""
+        requested = check_symbols(symbols)
+        _check_yahoo_symbols(requested)
         since = date.fromisoformat(str(self.start)) if first is None else first
-        asked_range(since, last)
-        return asked, since
+        check_range(since, last)
+        return requested, since
 
 
 def _counts(answer: _Answer) -> pl.DataFrame:
+    """Return the share counts of one symbol, or one row with the cause of its failure."""
     if answer.bars is not None:
         return answer.bars.frame
     cause = answer.failure.cause if answer.failure is not None else None
     return pl.DataFrame([(answer.symbol, None, None, None, cause)], schema=COUNTS, orient="row")
 
 
-def _demand_session(session: Any) -> None:
+def _check_session(session: Any) -> None:
+    """Raise SpecificationError for an object that is no session, or one with a cache."""
     if session is not None and not callable(getattr(session, "request", None)):
-        raise SpecificationError(f"session={session!r} has no request(). Give one of requests or of curl_cffi.")
+        raise SpecificationError(f"session={session!r} has no request(). Give a session of requests or of curl_cffi.")
     if getattr(session, "cache", None) is not None:
-        raise SpecificationError("session caches answers, which yfinance refuses. Give one without a cache.")
+        raise SpecificationError("session caches answers, which yfinance refuses. Give a session without a cache.")
 
 
-def _demand_yahoo_symbols(symbols: Sequence[str]) -> None:
+def _check_yahoo_symbols(symbols: Sequence[str]) -> None:
+    """Raise SpecificationError for a text that cannot be a Yahoo symbol."""
     for symbol in symbols:
         if ISIN.fullmatch(symbol):
-            raise SpecificationError(f"{symbol!r} is an ISIN. Give the Yahoo symbol of the listing you mean.")
+            raise SpecificationError(
+                f"{symbol!r} is an ISIN, which may have several listings. Give the Yahoo symbol of one."
+            )
         if not SYMBOL.fullmatch(symbol):
             upper = symbol.upper().strip()
             raise SpecificationError(
@@ -233,7 +239,7 @@ def _demand_yahoo_symbols(symbols: Sequence[str]) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Answer:
-    """What came of one symbol after `tries` tries: bars, or a failure."""
+    """Result for one symbol after `tries` tries: bars or a failure."""
 
     symbol: str
     tries: int
@@ -242,57 +248,60 @@ class _Answer:
 
     @property
     def outcome(self) -> Literal["rows", "none", "error"]:
+        """Return the outcome as in `PriceTable.outcomes`."""
         if self.failure is None:
             return "rows"
         return "error" if self.failure.retryable else "none"
 
 
 @dataclass(slots=True, eq=False)
-class _Asking:
-    """A run through the symbols, in a thread that is left behind at the deadline."""
+class _Fetch:
+    """Fetches all symbols in a thread, which is abandoned at the deadline."""
 
     options: YahooPrices
-    question: Question
+    fetch: FetchFunction
     symbols: Sequence[str]
     first: date
     last: date | None
     end: float
     answers: dict[str, _Answer] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
-    unforeseen: BaseException | None = None
+    unexpected: BaseException | None = None
 
     def left(self) -> float:
+        """Return the seconds until the deadline."""
         return self.end - monotonic()
 
     def run(self, answered: Callable[[], None]) -> None:
+        """Fetch all symbols, and call `answered` after each; keep an unexpected error for `_fetch_all`."""
         try:
             self._run(answered)
-        except BaseException as error:  # noqa: BLE001  # raised again where read() waits
-            self.unforeseen = error
+        except BaseException as error:  # noqa: BLE001  # raised again by _fetch_all
+            self.unexpected = error
 
     def _run(self, answered: Callable[[], None]) -> None:
-        unreachable, closed = 0, ""
-        for place, symbol in enumerate(self.symbols):
-            if place and place % self.options.batch == 0 and not closed:
+        n_unreachable, skip_cause = 0, ""
+        for number, symbol in enumerate(self.symbols):
+            if number and number % self.options.batch == 0 and not skip_cause:
                 _sleep(max(0.0, min(self.options.pause, self.left())))
             if self.left() <= 0.0:
                 return
-            answer = self._closed(symbol, closed) if closed else self._answer(symbol)
+            answer = self._skipped(symbol, skip_cause) if skip_cause else self._answer(symbol)
             self.answers[symbol] = answer
             answered()
             failure = answer.failure
-            unreachable = unreachable + 1 if failure is not None and failure.unreachable else 0
-            if failure is not None and failure.limited and not closed:
-                closed = f"not asked for, since {failure.cause}"  # asking on would only make it last longer
-            elif unreachable == UNREACHABLE:
-                closed = f"not asked for, since {UNREACHABLE} symbols in a row had no answer from the network"
+            n_unreachable = n_unreachable + 1 if failure is not None and failure.unreachable else 0
+            if failure is not None and failure.limited and not skip_cause:
+                skip_cause = f"not requested, since {failure.cause}"  # further requests would prolong the limit
+            elif n_unreachable == UNREACHABLE:
+                skip_cause = f"not requested, since {UNREACHABLE} symbols in a row had no answer from the network"
 
-    def _closed(self, symbol: str, cause: str) -> _Answer:
+    def _skipped(self, symbol: str, cause: str) -> _Answer:
         return _Answer(symbol, 0, failure=YahooFailure(cause, retryable=True))
 
     def _answer(self, symbol: str) -> _Answer:
-        """Ask until there is an answer, the tries are used up, or the next would come after the deadline."""
-        import tenacity  # noqa: PLC0415  # slow to import, and most studies ask Yahoo nothing
+        """Fetch one symbol until there is an answer, the tries are used up, or the deadline is near."""
+        import tenacity  # noqa: PLC0415  # slow to import, and needed only here
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, YahooFailure) and error.retryable),
@@ -304,49 +313,51 @@ class _Asking:
         try:
             bars = retrying(self._try, symbol)
         except YahooFailure as failure:
-            # At the deadline the last try was cut short, whatever its request made of that.
+            # the deadline cut the last try short, whatever error that gave
             return _Answer(symbol, self.tries[symbol], failure=failure if self.left() > 0.0 else self.late())
         return _Answer(symbol, self.tries[symbol], bars)
 
     def _try(self, symbol: str) -> Bars:
         self.tries[symbol] = self.tries.get(symbol, 0) + 1
-        return self.question(symbol, self.first, self.last, self.options.session, self.left)
+        return self.fetch(symbol, self.first, self.last, self.options.session, self.left)
 
     def late(self) -> YahooFailure:
+        """Build the failure of a symbol that was being fetched at the deadline."""
         return YahooFailure(f"no answer before the deadline of {self.options.deadline:g} s", retryable=True)
 
     def result(self) -> list[_Answer]:
-        """One answer per symbol, in order, whether or not the thread has ended."""
-        passed = YahooFailure(
-            f"not asked for: the deadline of {self.options.deadline:g} s had passed. Give YahooPrices more",
+        """Return one answer per symbol, in order, whether or not the thread has ended."""
+        not_started = YahooFailure(
+            f"not requested: the deadline of {self.options.deadline:g} s had passed. Give YahooPrices more",
             retryable=True,
         )
         answers, tries = dict(self.answers), dict(self.tries)
         for symbol in self.symbols:
             if symbol not in answers:
-                failure = self.late() if symbol in tries else passed
+                failure = self.late() if symbol in tries else not_started
                 answers[symbol] = _Answer(symbol, tries.get(symbol, 0), failure=failure)
         return [answers[symbol] for symbol in self.symbols]
 
 
-def _ask_all(
-    options: YahooPrices, question: Question, symbols: Sequence[str], first: date, last: date | None
+def _fetch_all(
+    options: YahooPrices, fetch: FetchFunction, symbols: Sequence[str], first: date, last: date | None
 ) -> list[_Answer]:
-    """Run through the symbols, for no longer than the deadline whatever the network does."""
-    asking = _Asking(options, question, symbols, first, last, end=monotonic() + options.deadline)
+    """Fetch the symbols, and return by the deadline whatever the network does."""
+    job = _Fetch(options, fetch, symbols, first, last, end=monotonic() + options.deadline)
     with progress_bar(options.progress, "Yahoo Finance", len(symbols)) as answered:
-        thread = threading.Thread(target=asking.run, args=(answered,), name="YahooPrices", daemon=True)
+        thread = threading.Thread(target=job.run, args=(answered,), name="YahooPrices", daemon=True)
         thread.start()
         try:
-            thread.join(max(asking.left(), 0.0))
+            thread.join(max(job.left(), 0.0))
         finally:
-            asking.end = -math.inf  # a thread left behind sends no further request
-    if asking.unforeseen is not None:
-        raise asking.unforeseen
-    return asking.result()
+            job.end = -math.inf  # an abandoned thread sends no further request
+    if job.unexpected is not None:
+        raise job.unexpected
+    return job.result()
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
+    """Return the seconds before the next try."""
     from tenacity import wait_exponential_jitter  # noqa: PLC0415
 
     failure = state.outcome.exception() if state.outcome is not None else None
@@ -359,6 +370,7 @@ def _sleep(seconds: float) -> None:
 
 
 def _outcomes(answers: Sequence[_Answer]) -> pl.DataFrame:
+    """Build `PriceTable.outcomes`."""
     rows = [
         (
             answer.symbol,
@@ -374,36 +386,38 @@ def _outcomes(answers: Sequence[_Answer]) -> pl.DataFrame:
 
 
 def _listings(answers: Sequence[_Answer]) -> pl.DataFrame:
+    """Build `PriceTable.listings`."""
     rows = [(a.symbol, a.bars.currency, a.bars.time_zone) for a in answers if a.bars is not None]
     return pl.DataFrame(rows, schema=LISTINGS, orient="row").sort("symbol")
 
 
 def _notes(answers: Sequence[_Answer]) -> list[str]:
-    """One note per kind of thing that happened, naming the symbols it happened to."""
-    named: dict[str, list[str]] = {}
+    """Return one note per finding or failure, with its symbols."""
+    symbols_of: dict[str, list[str]] = {}
     for answer in answers:
-        for what, where in (answer.bars.notes if answer.bars is not None else {}).items():
-            named.setdefault(what, []).append(where)
+        for text, detail in (answer.bars.notes if answer.bars is not None else {}).items():
+            symbols_of.setdefault(text, []).append(detail)
         if answer.failure is not None:
-            again = "; may go through later" if answer.failure.retryable else ""
-            named.setdefault(f"Missing, {answer.failure.cause}{again}", []).append(answer.symbol)
-    return [f"{what}: {', '.join(symbols)}." for what, symbols in named.items()]
+            later = "; may succeed later" if answer.failure.retryable else ""
+            symbols_of.setdefault(f"Missing, {answer.failure.cause}{later}", []).append(answer.symbol)
+    return [f"{text}: {', '.join(symbols)}." for text, symbols in symbols_of.items()]
 
 
-def _nothing(answers: Sequence[_Answer], what: str = "prices") -> SourceError:
+def _no_data_error(answers: Sequence[_Answer], kind: str = "prices") -> SourceError:
+    """Build the error for no data of any symbol, with its causes."""
     failures = {answer.symbol: answer.failure for answer in answers if answer.failure is not None}
     causes: dict[str, list[str]] = {}
     for symbol, failure in failures.items():
         causes.setdefault(failure.cause, []).append(symbol)
     retryable = any(failure.retryable for failure in failures.values())
     advice = (
-        "Check the network, ask again later, or read stored prices with FilePrices(...)."
+        "Check the network, try again later, or read stored prices with FilePrices(...)."
         if retryable
         else "Check the symbols on Yahoo Finance (2330.TW, 0700.HK, ^GSPC) and the dates."
     )
-    told = "; ".join(f"{listed(names)}: {cause}" for cause, names in causes.items())
+    reasons = "; ".join(f"{listed(names)}: {cause}" for cause, names in causes.items())
     return SourceError(
-        f"Yahoo Finance gave no {what}. {told}. {advice}",
+        f"Yahoo Finance gave no {kind}. {reasons}. {advice}",
         source="YahooPrices()",
         symbols=tuple(failures),
         retryable=retryable,

@@ -1,4 +1,4 @@
-"""The door: a frame comes in whole, or is refused with every broken rule counted."""
+"""Checks of frames against their contracts: every broken rule is counted."""
 
 from __future__ import annotations
 

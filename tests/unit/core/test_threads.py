@@ -1,4 +1,4 @@
-"""Parts shared out to threads: order, errors, how far ahead, and who does a single part."""
+"""Maps over threads: order, errors, number of parts ahead, a single part."""
 
 import threading
 import time

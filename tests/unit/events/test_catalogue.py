@@ -1,4 +1,4 @@
-"""The embedded files say what their sources say, and own files are read or refused as a whole."""
+"""The embedded announcements against their sources, and the strict reading of a user's files."""
 
 from __future__ import annotations
 

@@ -362,7 +362,7 @@ def test_a_source_s_table_with_both_closes_is_looked_at_too():
         ({days[200]: -0.03}, [("adjustment_step", AMERICAN, days[200])]),
     ):
         both = adjusted(shares).rename({"close": "unadjusted_close", "adj_close": "close"})
-        table = price_table(both, asked=["XNAS.01"], source="a test")
+        table = price_table(both, requested=["XNAS.01"], source="a test")
         assert checks.check_prices(table, FIRMS).filter(LOUD).select("finding", "symbol", "date").rows() == expected
 
 

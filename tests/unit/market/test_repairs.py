@@ -125,7 +125,7 @@ class Listed:
     def read(self, symbols, first=None, last=None):
         frame = PRICES.filter(pl.col("symbol").is_in(list(symbols))).drop("currency")
         stated = frame.select(pl.col("symbol").unique()).with_columns(pl.lit(self.currency).alias("currency"))
-        return price_table(frame, asked=symbols, source="Listed()", listings=stated)
+        return price_table(frame, requested=symbols, source="Listed()", listings=stated)
 
 
 def test_the_currency_of_a_source_s_listings_counts():

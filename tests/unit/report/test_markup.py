@@ -48,7 +48,7 @@ class Prices:
             )
             for at, symbol in enumerate(symbols)
         )
-        return price_table(rows, asked=symbols, source=self.said, notes=(self.said,))
+        return price_table(rows, requested=symbols, source=self.said, notes=(self.said,))
 
 
 def harmless(text: str) -> str:

@@ -75,7 +75,7 @@ def test_the_adjustment_is_stated_and_travels():
     with pytest.raises(TypeError, match="adjust"):
         mi.AksharePrices({"688981": eastmoney()})
     for wrong in ("", None, "forward"):
-        with pytest.raises(mi.SpecificationError, match="say how the frames were asked for"):
+        with pytest.raises(mi.SpecificationError, match="is not an adjustment"):
             read({"688981": eastmoney()}, adjust=wrong)
     none = read({"688981": eastmoney()}, adjust="none")
     assert none.frame["unadjusted_close"].to_list() == none.frame["close"].to_list() == [8.0, 8.2]
@@ -99,15 +99,15 @@ def test_turnover_tells_a_wrong_unit():
 def test_a_share_is_told_from_the_index_of_its_number():
     table = read({"000001": eastmoney(), "sh000001": eastmoney()}, ["000001.SZ", "000001.SS"])
     assert table.frame.height == 4
-    assert "Taken for shares in Shenzhen, not for indices of Shanghai (sh000...): '000001'." in table.notes
+    assert "Taken as shares in Shenzhen, not as indices of Shanghai (sh000...): '000001'." in table.notes
 
 
 @pytest.mark.parametrize(
     ("frames", "error", "words"),
     [
-        ({1: eastmoney()}, mi.SpecificationError, "code 1 is no text. Write '000001'"),
+        ({1: eastmoney()}, mi.SpecificationError, "code 1 is not text, so it may lack leading zeros. Give '000001'"),
         ({"1": eastmoney()}, mi.DataError, "'1' is no code of six digits"),
-        (eastmoney(股票代码=1), mi.DataError, "As numbers they lost their zeros"),
+        (eastmoney(股票代码=1), mi.DataError, "numbers lose leading zeros"),
         (eastmoney(股票代码=["688981", "1"]), mi.DataError, "'1' is no code"),
         (eastmoney(股票代码=["688981", None]), mi.DataError, "None is no code"),
         (eastmoney(), mi.DataError, "has no column of codes"),

@@ -1,4 +1,4 @@
-"""Tables and queries: what is asked of the database, in which types, and how it fails."""
+"""Prices from tables and queries of databases: statements, types and failures."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_query_is_the_users_own(duck, lite):
     assert table.source == "DatabasePrices(query)"
     with pytest.raises(mi.DataError, match="refused the query"):
         mi.DatabasePrices(lite, query="selec").read(["NVDA"])
-    with pytest.raises(mi.SourceError, match=r"none of the symbols asked for: 'AMDD'.*mean 'AMD'"):
+    with pytest.raises(mi.SourceError, match=r"none of the requested symbols: 'AMDD'.*mean 'AMD'"):
         source.read(["AMDD"])
 
 
@@ -160,10 +160,10 @@ def test_a_failure_after_the_table_was_shown_may_pass(lite):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "one of the two"),
-        ({"table": "a", "query": "b"}, "one of the two"),
+        ({}, "not both and not neither"),
+        ({"table": "a", "query": "b"}, "not both and not neither"),
         ({"table": " "}, "table=' '"),
-        ({"table": "a\0b"}, "no text that a database"),
+        ({"table": "a\0b"}, "is not the text of a table"),
         ({"query": 3}, "query=3"),
     ],
 )

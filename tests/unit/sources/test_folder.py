@@ -101,8 +101,8 @@ def test_the_bulk_file_says_whose_it_is(folder):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        (",D,20240109", ",60,20240109", "'60', so these are no daily bars"),
-        ("20240109,000000", "20240109,153000", "'153000', so these are no daily bars"),
+        (",D,20240109", ",60,20240109", "'60', so these are not daily bars"),
+        ("20240109,000000", "20240109,153000", "'153000', so these are not daily bars"),
         ("981.HK,D,20240109", "982.HK,D,20240109", "rows of several symbols"),
         ("20240109", "20240139", "date '20240139'"),
     ],
@@ -120,7 +120,7 @@ def test_lots_of_the_mainland_become_shares(folder, encoding):
     assert table.frame["volume"].to_list() == [10_000.0, 20_000.0] * 2
     said = " ".join(table.notes)
     assert "in lots, and multiplied by 100: '000001.SZ', '600519.SS'." in said
-    assert "Taken for the share in Shenzhen" in said
+    assert "Taken as the share in Shenzhen" in said
 
 
 def test_volumes_of_hong_kong_and_of_sina_are_shares(folder):
@@ -133,7 +133,7 @@ def test_six_digits_that_two_countries_share(folder):
     source = folder(**{"000660.csv": PLAIN, "000660.KS.csv": PLAIN, "NVDA.csv": PLAIN})
     with pytest.raises(mi.DataError, match=r"in China or in Korea.*000660\.KS\.csv"):
         source.read(["000660.KS"])
-    assert source.read(["NVDA"]).notes[-1].endswith("does not tell: '000660.csv'.")
+    assert source.read(["NVDA"]).notes[-1].endswith("unknown: '000660.csv'.")
 
 
 def test_two_files_of_one_symbol(folder):

@@ -196,9 +196,9 @@ def test_files_with_the_same_factor_are_not_joined(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (MONTHLY, "line 4 begins '192607', not with a day such as 20250131. That is no daily file"),
+        (MONTHLY, "line 4 begins '192607', not with a day such as 20250131. It is not a daily file"),
         (MONTHLY.replace("192607", "1926"), "line 4 begins '1926', not with a day"),
-        (table("20250103,1,0", "20250110,1,0", "20250117,1,0"), "dates a week apart or more. That is no daily file"),
+        (table("20250103,1,0", "20250110,1,0", "20250117,1,0"), "dates a week apart or more. It is not a daily file"),
         (b"", "has no line of column names that begins with a comma, such as ,Mkt-RF,SMB,HML,RF; it begins ''"),
         ("<html>Not here</html>", "it begins '<html>Not here</html>'"),
         (table(), "no row below its column names"),
@@ -209,8 +209,8 @@ def test_files_with_the_same_factor_are_not_joined(tmp_path):
         (table("20250102,inf,0"), "no date or number"),
         (table("20250102,1"), "line 4 has other columns than date, mktrf, rf"),
         (table("20250102,1,0,7"), "line 4 has other columns than date, mktrf, rf"),
-        (table("20250102,1,0", "", "20250103,1,0"), "several tables: rows go on in line 6"),
-        (table("20250102,1,0", columns=",Lo 30,Hi 30"), "no factors known here: 'lo', 'hi'"),
+        (table("20250102,1,0", "", "20250103,1,0"), "several tables: rows continue in line 6"),
+        (table("20250102,1,0", columns=",Lo 30,Hi 30"), "no known factors: 'lo', 'hi'"),
         (table("20250102,1,0", columns=",SMB,SMB"), "has a column twice"),
         (zipped(), "zip with no CSV: nothing"),
         (zipped(**{"a.txt": THREE}), "zip with no CSV: 'a.txt'"),
@@ -262,17 +262,17 @@ def test_a_name_is_taken_with_and_without_its_ending(name):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("F-F_Research_Data_Factors", "is not a daily dataset, which is needed"),
+        ("F-F_Research_Data_Factors", "is not a daily dataset"),
         ("F-F_Research_Data_Factors_weekly", "is not a daily dataset"),
-        ("../daily", "is no dataset of his"),
-        ("", "is no dataset of his"),
-        ((), "given no dataset"),
-        ((FF3, None), "None is no dataset"),
+        ("../daily", "is not a dataset of his"),
+        ("", "is not a dataset of his"),
+        ((), "has no dataset"),
+        ((FF3, None), "None is not a dataset"),
         (
             Path("saved_daily.csv"),
-            "is no dataset of his, such as 'F-F_Research_Data_5_Factors_2x3_daily'. A file on disk",
+            "is not a dataset of his, such as 'F-F_Research_Data_5_Factors_2x3_daily'. Give a file on disk",
         ),
-        ((FF3, "Japan_Mom_Factor_Daily"), "several regions: 'Japan', 'US'. Read them apart"),
+        ((FF3, "Japan_Mom_Factor_Daily"), "several regions: 'Japan', 'US'. Read them separately"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused(name, message):
@@ -330,7 +330,7 @@ def test_factors_of_another_market_are_warned_of():
 
 
 def test_a_region_that_is_none():
-    with pytest.raises(SpecificationError, match="'Asia' is no region of his"):
+    with pytest.raises(SpecificationError, match="'Asia' is not a region of his"):
         wrong_market(["XHKG"], "Asia")
 
 
@@ -378,7 +378,7 @@ def test_a_name_his_site_does_not_have(site):
     with pytest.raises(SourceError, match=rf"http://127\S+/ftp/{FF5}_CSV.zip could not be fetched .*404") as caught:
         FrenchFactors().read()
     assert (caught.value.retryable, caught.value.symbols, len(asked)) == (False, (FF5,), 1)
-    assert "Check the name on his site. A file saved from a browser is read with FrenchFactors(path=...)." in str(
+    assert "Check the name on his site. Read a file saved from a browser with FrenchFactors(path=...)." in str(
         caught.value
     )
 
@@ -394,7 +394,7 @@ def test_a_server_that_stays_busy(site, monkeypatch):
     answers, asked = site
     monkeypatch.setattr(french, "RETRIES", 1)
     answers[f"/ftp/{FF3}_CSV.zip"] = [(503, b"")]
-    with pytest.raises(SourceError, match="Check the network, or ask again later") as caught:
+    with pytest.raises(SourceError, match="Check the network, or try again later") as caught:
         FrenchFactors(FF3).read()
     assert (caught.value.retryable, len(asked)) == (True, 2)
 

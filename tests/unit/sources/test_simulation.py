@@ -1,4 +1,4 @@
-"""The simulated market against its specification: what is put in comes out, and nothing else moves."""
+"""The simulated market against its specification: true effects, price limits, suspensions, randomness."""
 
 import re
 from datetime import UTC, date, datetime
@@ -13,7 +13,8 @@ from polars.testing import assert_frame_equal
 from marketimpact.core.resources import resource
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events.calendars import sessions
-from marketimpact.sources.simulation import _cents, role_class, simulate
+from marketimpact.sources.simulated_series import round_to_cents
+from marketimpact.sources.simulation import role_class, simulate
 
 #: exchange_calendars uses what pandas will change
 pytestmark = pytest.mark.filterwarnings("ignore:(Series.values|DatetimeIndex.weekday):DeprecationWarning")
@@ -272,7 +273,7 @@ def test_the_rest_of_a_capped_move_comes_the_next_session(quiet):
 
 def test_limit_prices_round_half_up():
     # 10.05 * 1.1 = 11.055 and 1.15 * 1.1 = 1.265 exactly, though not in binary
-    assert _cents(np.array([10.05 * 1.1, 1.15 * 1.1, 11.0549])).tolist() == [11.06, 1.27, 11.05]
+    assert round_to_cents(np.array([10.05 * 1.1, 1.15 * 1.1, 11.0549])).tolist() == [11.06, 1.27, 11.05]
 
 
 @pytest.mark.parametrize(("day", "capped"), [(date(2025, 7, 9), False), (date(2025, 8, 6), True)])

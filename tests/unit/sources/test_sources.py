@@ -85,7 +85,7 @@ def test_bounds_are_included_and_missing_symbols_named(csv):
     assert table.missing == ("AMD",)
     late = FilePrices(csv).read(["NVDA", "0700.HK"], WED)
     assert late.missing == ("0700.HK",)
-    assert late.notes == ("Known, but without a row on the dates asked for: '0700.HK'.",)
+    assert late.notes == ("Known, but without a row on the requested dates: '0700.HK'.",)
 
 
 def test_no_path_of_a_machine_is_shown(csv):
@@ -172,7 +172,7 @@ def test_broken_rows_are_refused_only_where_asked_for(columns, words):
     assert words in str(caught.value)
     table = source.read(["AMD"])
     assert table.frame.height == 2
-    assert table.notes[-1].endswith("of symbols not asked for break the rules of prices.")
+    assert table.notes[-1].endswith("of symbols not requested break the rules of prices.")
 
 
 def test_broken_rows_of_others_are_counted(tmp_path):
@@ -181,7 +181,7 @@ def test_broken_rows_of_others_are_counted(tmp_path):
         "symbol,date,adj_close\nNVDA,2024-01-08,1\nNVDA,2024-01-09,2\n"
         "AMD,2024-01-08,n/a\nAMD,08.01.2024,1\nAMD,2024-01-09,-4\n,2024-01-09,1\nAMD,2024-01-10,3\n"
     )
-    assert FilePrices(path).read(["NVDA"]).notes == ("4 rows of symbols not asked for break the rules of prices.",)
+    assert FilePrices(path).read(["NVDA"]).notes == ("4 rows of symbols not requested break the rules of prices.",)
     with pytest.raises(DataError, match=r"2 rows with a value .* AMD: adj_close 'n/a'; AMD: date '08.01.2024'"):
         FilePrices(path).read(["AMD"])
 
@@ -249,8 +249,8 @@ def test_a_file_that_cannot_be_read(tmp_path, name, content, words):
         ("symbol;date;close\nNVDA;2024-01-08;48.1\n", r"separated by ';', not by commas\. Save it with commas"),
         ("symbol;date;close\nNVDA;08.01.2024;48,1\n", r"separated by ';', not by commas\. Save it with commas"),
         ("symbol\tdate\tclose\nNVDA\t2024-01-08\t48.1\n", r"separated by '\\t', not by commas"),
-        ("symbol,date,close\nNVDA,08.01.2024,48.1\n", r"date '08\.01\.2024'\. Dates are written 2024-01-31"),
-        ("symbol,date,close\nNVDA,01/08/2024,48.1\n", r"date '01/08/2024'\. Dates are written 2024-01-31"),
+        ("symbol,date,close\nNVDA,08.01.2024,48.1\n", r"date '08\.01\.2024'\. Write dates 2024-01-31"),
+        ("symbol,date,close\nNVDA,01/08/2024,48.1\n", r"date '01/08/2024'\. Write dates 2024-01-31"),
         ('symbol,date,close\nNVDA,2024-01-08,"1,048.10"\n', r"close '1,048\.10'\. .* numbers 1234\.5"),
         ("symbol,date,close\nNVDA,2024-01-08,$48.1\n", r"close '\$48\.1'"),
         ("\n \n", "the file is empty"),
@@ -282,7 +282,7 @@ def test_an_empty_frame_and_another_object():
 
 
 def test_none_of_the_symbols(csv):
-    with pytest.raises(SourceError, match=r"none of the symbols asked for: 'nvda', 'XYZ'.*mean 'NVDA'") as caught:
+    with pytest.raises(SourceError, match=r"none of the requested symbols: 'nvda', 'XYZ'.*mean 'NVDA'") as caught:
         FilePrices(csv).read(["nvda", "XYZ"])
     assert (caught.value.source, caught.value.symbols) == ("FilePrices('prices.csv')", ("nvda", "XYZ"))
     assert caught.value.retryable is False
@@ -290,7 +290,7 @@ def test_none_of_the_symbols(csv):
 
 
 def test_no_row_between_the_bounds(csv):
-    with pytest.raises(SourceError, match="no prices of 'NVDA' on the dates asked for"):
+    with pytest.raises(SourceError, match="no prices of 'NVDA' on the requested dates"):
         FilePrices(csv).read(["NVDA"], date(2030, 1, 1))
 
 
@@ -300,9 +300,9 @@ def test_no_row_between_the_bounds(csv):
     [
         (([],), "symbols is empty"),
         (("NVDA",), "letter by letter"),
-        (([""],), "'' is no symbol"),
-        ((["NVDA"], "2024-01-08"), "first is '2024-01-08'"),
-        ((["NVDA"], None, datetime(2024, 1, 8)), "last is datetime"),
+        (([""],), "'' is not a symbol"),
+        ((["NVDA"], "2024-01-08"), "first='2024-01-08' is not a date"),
+        ((["NVDA"], None, datetime(2024, 1, 8)), "last=datetime"),
         ((["NVDA"], TUE, MON), "lies after"),
     ],
 )
@@ -409,7 +409,7 @@ def test_the_truth_is_sorted_and_only_of_the_symbols_asked_for(small_sample):
 
 
 def test_the_sample_without_the_symbols(small_sample):
-    with pytest.raises(SourceError, match=r"none of the symbols asked for: 'XYZ'. It has 2: 'AMD', 'NVDA'"):
+    with pytest.raises(SourceError, match=r"none of the requested symbols: 'XYZ'. It has 2: 'AMD', 'NVDA'"):
         SamplePrices().read(["XYZ"])
 
 

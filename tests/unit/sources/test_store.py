@@ -1,4 +1,4 @@
-"""The price store: what is kept, what is asked for again, and what a fault leaves."""
+"""The price store: stored rows, later fetches, snapshots and faults."""
 
 import errno
 import json
@@ -18,7 +18,7 @@ import marketimpact as mi
 from marketimpact.sources.protocol import price_table, within
 from marketimpact.sources.store import stored_prices as stored
 from marketimpact.sources.store.files import safe_name
-from marketimpact.sources.store.index import Update, as_index
+from marketimpact.sources.store.index import Update, dump_index
 from marketimpact.sources.store.layout import FORMAT
 
 DAYS = [date(2024, 1, 1) + timedelta(days=i) for i in range(90) if (date(2024, 1, 1) + timedelta(days=i)).weekday() < 5]
@@ -48,7 +48,7 @@ class Vendor:
         held = self.frame.filter(pl.col("symbol").is_in([s for s in symbols if s not in self.failing]))
         listings = pl.DataFrame({"symbol": list(symbols), "currency": "USD", "time_zone": "America/New_York"})
         return price_table(
-            within(held, first, last), asked=symbols, source="Vendor()", notes=["A note."], listings=listings
+            within(held, first, last), requested=symbols, source="Vendor()", notes=["A note."], listings=listings
         )
 
 
@@ -105,7 +105,7 @@ def test_adjusted_history_is_fetched_whole(store, monkeypatch, what):
     table = through(store, vendor).read(["NVDA", "AMD"])
     assert vendor.asked[-1] == (("NVDA", "AMD"), DAYS[0], None)
     assert table.frame.equals(vendor.read(["NVDA", "AMD"]).frame)
-    assert "NVDA was fetched anew: its history has been adjusted since the last time." in table.notes
+    assert "NVDA was fetched again: its history has been readjusted since the last fetch." in table.notes
 
 
 def test_earlier_dates_fetch_the_whole_symbol(store):
@@ -136,7 +136,7 @@ def test_a_snapshot_says_what_it_does_not_hold(store):
     pinned = mi.StoredPrices(store=store, snapshot=made.snapshot)
     wider = pinned.read(["NVDA", "AMD"])
     assert wider.missing == ("AMD",)
-    assert "Not in the snapshot: AMD." in wider.notes
+    assert "Not in the snapshot: 'AMD'." in wider.notes
     assert any("2024-01-10 to 2024-01-20" in note for note in wider.notes)
     with pytest.raises(mi.SourceError, match="holds no prices of 'AMD'; it holds 'NVDA'"):
         pinned.read(["AMD"])
@@ -144,7 +144,7 @@ def test_a_snapshot_says_what_it_does_not_hold(store):
         mi.StoredPrices(store=store, snapshot="ffffffff").read(["NVDA"])
     with pytest.raises(mi.SpecificationError, match=r"no snapshot is called '\.\./x'"):
         mi.StoredPrices(store=store, snapshot="../x").read(["NVDA"])
-    with pytest.raises(mi.SpecificationError, match="asks nobody"):
+    with pytest.raises(mi.SpecificationError, match="reads stored prices only"):
         mi.StoredPrices(Vendor(), store, snapshot=made.snapshot)
 
 
@@ -154,7 +154,7 @@ def test_what_fails_is_told_and_what_is_held_is_used(store, monkeypatch):
     monkeypatch.setattr(stored, "_now", lambda: NOW)
     table = through(store, Vendor(failing=["NVDA"])).read(["NVDA", "AMD", "XYZ"])
     assert table.missing == ("XYZ",)
-    assert "Not brought up to date, so as they were held: NVDA." in table.notes
+    assert "Could not be updated, so as stored: 'NVDA'." in table.notes
     assert table.frame.filter(pl.col("symbol") == "NVDA")["date"].max() == date(2024, 1, 31)
     assert table.frame.filter(pl.col("symbol") == "AMD")["date"].max() == DAYS[-1]
     assert dict(table.outcomes.select("symbol", "outcome").iter_rows()) == {
@@ -170,7 +170,7 @@ def test_offline_there_is_what_was_fetched(store):
     through(store, Vendor()).read(["NVDA"])
     assert mi.StoredPrices(store=store, vendor="Vendor").read(["NVDA"], last=date(2024, 3, 1)).frame.height == 45
     assert (
-        "Held only up to a day before 2024-12-31: NVDA."
+        "Stored only up to a day before 2024-12-31: 'NVDA'."
         in mi.StoredPrices(store=store, vendor="Vendor").read(["NVDA"], last=date(2024, 12, 31)).notes
     )
 
@@ -211,7 +211,7 @@ def test_prune_keeps_what_a_snapshot_needs(store):
 
 
 def changed(vendor, symbol="NVDA"):
-    rows = stored._series(vendor.read([symbol]))
+    rows = stored._store_rows(vendor.read([symbol]))
     return Update(symbol, rows, DAYS[0], DAYS[-1], replaces=True)
 
 
@@ -361,7 +361,7 @@ def test_a_damaged_snapshot_is_made_again_by_the_same_reading(store):
     name = through(store, Vendor()).read(["NVDA"]).snapshot
     path = store.directory / "snapshots" / f"{name}.json"
     path.write_text("{}")
-    with pytest.warns(mi.MarketImpactWarning, match="written anew"):
+    with pytest.warns(mi.MarketImpactWarning, match="written again"):
         assert through(store, Vendor()).read(["NVDA"]).snapshot == name
     assert mi.StoredPrices(store=store, snapshot=name).read(["NVDA"]).snapshot == name
 
@@ -400,7 +400,7 @@ def test_an_index_that_names_files_outside_moves_nothing(store, tmp_path):
     mine = tmp_path / f"{'0' * 64}.parquet"
     mine.write_text("mine")
     entry = replace(next(iter(store.index().values())), file=f"prices/../../{mine.name}")
-    (store.directory / "index.json").write_bytes(as_index([entry]))
+    (store.directory / "index.json").write_bytes(dump_index([entry]))
     with pytest.warns(mi.MarketImpactWarning, match="names a file outside"):
         through(store, Vendor()).read(["NVDA"])
     assert mine.read_text() == "mine"
@@ -435,7 +435,7 @@ def test_prices_fetched_by_a_clock_that_was_ahead_are_fetched_again(store, monke
     right = Vendor(scale=0.5)
     table = through(store, right).read(["NVDA"])
     assert table.frame.equals(Vendor(scale=0.5).read(["NVDA"]).frame)
-    assert any("fetched later than now" in note for note in table.notes)
+    assert any("fetch time is later than now" in note for note in table.notes)
     assert store.symbols()["fetched_at"].item() == NOW
     through(store, right).read(["NVDA"])
     assert len(right.asked) == 1
@@ -453,8 +453,10 @@ def test_of_two_writers_at_once_the_later_fetch_wins(store):
     """Both asked when the same file was held; the one who asked first commits last."""
     through(store, Vendor(until=DAYS[40])).read(["NVDA"], DAYS[0], DAYS[40])
     base = store.symbols()["file"].item()
-    early = stored._series(Vendor().read(["NVDA"])).with_columns(fetched_at=pl.lit(NOW + timedelta(seconds=1)))
-    late = stored._series(Vendor(scale=0.5).read(["NVDA"])).with_columns(fetched_at=pl.lit(NOW + timedelta(seconds=2)))
+    early = stored._store_rows(Vendor().read(["NVDA"])).with_columns(fetched_at=pl.lit(NOW + timedelta(seconds=1)))
+    late = stored._store_rows(Vendor(scale=0.5).read(["NVDA"])).with_columns(
+        fetched_at=pl.lit(NOW + timedelta(seconds=2))
+    )
     for rows in (late, early):
         store.commit("Vendor", [Update("NVDA", rows, DAYS[0], DAYS[-1], replaces=True, base=base)])
     closes = store.series(store.symbols()["file"].item())["close"]
@@ -483,7 +485,7 @@ def test_a_close_that_is_late_is_asked_for_again(store, until, covered):
 def test_a_reading_that_gives_nothing_leaves_no_snapshot(store):
     through(store, Vendor()).read(["NVDA"])
     before = store.snapshots()
-    with pytest.raises(mi.SourceError, match="on the dates asked for"):
+    with pytest.raises(mi.SourceError, match="on the requested dates"):
         through(store, Vendor()).read(["NVDA"], date(2030, 1, 1))
     assert store.snapshots().equals(before)
 
@@ -538,7 +540,7 @@ def refuse(monkeypatch, call, nth):
     elif call == "rename":
         monkeypatch.setattr(Path, "replace", full(Path.replace))
     elif call == "mkdir":
-        monkeypatch.setattr("marketimpact.sources.store.files._settle", full(lambda _: None))
+        monkeypatch.setattr("marketimpact.sources.store.files._sync_directory", full(lambda _: None))
     else:
         original = Path.open
 
@@ -626,8 +628,8 @@ def test_any_order_of_asking_gives_what_the_vendor_has(tmp_path_factory, asks):
 
 
 def test_rows_of_two_writers_are_united(store):
-    early = stored._series(Vendor(until=DAYS[30]).read(["NVDA"]))
-    late = stored._series(Vendor().read(["NVDA"], DAYS[25], DAYS[50]))
+    early = stored._store_rows(Vendor(until=DAYS[30]).read(["NVDA"]))
+    late = stored._store_rows(Vendor().read(["NVDA"], DAYS[25], DAYS[50]))
     store.commit("Vendor", [Update("NVDA", early, DAYS[0], DAYS[30], replaces=True)])
     store.commit("Vendor", [Update("NVDA", late, DAYS[25], DAYS[50], replaces=False)])
     row = store.symbols().row(0, named=True)

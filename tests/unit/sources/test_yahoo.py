@@ -1,4 +1,4 @@
-"""Yahoo prices: what may be asked, and how yfinance's process-wide state is left. Faults: test_yahoo_faults.py."""
+"""Yahoo prices: valid options and symbols, and yfinance's process-wide state. Faults: test_yahoo_faults.py."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ from marketimpact.errors import SourceError, SpecificationError
 from marketimpact.sources import YahooPrices
 from marketimpact.sources.yahoo import client as yahoo_client
 from marketimpact.sources.yahoo import source as yahoo
-from marketimpact.sources.yahoo.bars import YahooFailure, bars_of
+from marketimpact.sources.yahoo.bars import YahooFailure, parse_bars
 
 NAN = float("nan")
 
@@ -74,14 +74,14 @@ def test_a_cache_on_disk_that_fails_is_told_and_asked_again(ticker):
 
 
 def test_the_usual_session_is_the_one_of_yfinance_and_is_kept():
-    session = yahoo_client._usual_session()
+    session = yahoo_client._default_session()
     assert isinstance(session, curl.Session)
-    assert yahoo_client._usual_session() is session
+    assert yahoo_client._default_session() is session
 
 
 def test_a_proxy_that_yfinance_is_told_of_reaches_the_session():
     session = requests.Session()
-    witness = yahoo_client._Witness(session, lambda: 1.0)
+    witness = yahoo_client._RecordingSession(session, lambda: 1.0)
     witness.proxies = {"https": "http://127.0.0.1:1"}
     assert session.proxies == witness.proxies == {"https": "http://127.0.0.1:1"}
 
@@ -92,7 +92,9 @@ def test_no_request_is_sent_after_the_deadline():
             raise AssertionError("sent")
 
     with pytest.raises(TimeoutError, match="no time is left"):
-        yahoo_client._Witness(Session(), lambda: 0.0).get("https://query2.finance.yahoo.com/v8/finance/chart/NVDA")
+        yahoo_client._RecordingSession(Session(), lambda: 0.0).get(
+            "https://query2.finance.yahoo.com/v8/finance/chart/NVDA"
+        )
 
 
 def test_a_question_waits_for_the_one_before_no_longer_than_its_deadline(ticker):
@@ -109,7 +111,7 @@ def test_a_frame_without_what_is_needed(zone, cause):
     days = ["2024-01-08"] if zone is None else []
     bars = pd.DataFrame({"Close": [1.0] * len(days)}, index=pd.DatetimeIndex(days).tz_localize(zone))
     with pytest.raises(YahooFailure, match=cause) as caught:
-        bars_of("2330.TW", bars, {}, date(2024, 1, 1), None)
+        parse_bars("2330.TW", bars, {}, date(2024, 1, 1), None)
     assert caught.value.retryable is (zone is None)
 
 
@@ -141,17 +143,17 @@ def test_symbols_that_cannot_be(ticker, symbols, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"start": "1 May"}, "start='1 May' is no ISO date"),
-        ({"start": 2023}, "first is 2023"),
-        ({"start": datetime(2023, 1, 1)}, "first is datetime"),
-        ({"deadline": 0}, "is no time"),
-        ({"deadline": NAN}, "is no time"),
-        ({"deadline": float("inf")}, "is no time"),
-        ({"pause": -1}, "pause=-1 is no wait"),
-        ({"pause": NAN}, "pause=nan is no wait"),
-        ({"tries": 0}, "tries=0 is no count"),
-        ({"tries": 2.5}, "tries=2.5 is no count"),
-        ({"batch": True}, "batch=True is no count"),
+        ({"start": "1 May"}, "start='1 May' is not an ISO date"),
+        ({"start": 2023}, "first=2023"),
+        ({"start": datetime(2023, 1, 1)}, "first=datetime"),
+        ({"deadline": 0}, "is not a time"),
+        ({"deadline": NAN}, "is not a time"),
+        ({"deadline": float("inf")}, "is not a time"),
+        ({"pause": -1}, "pause=-1 is not a time"),
+        ({"pause": NAN}, "pause=nan is not a time"),
+        ({"tries": 0}, "tries=0 is not a count"),
+        ({"tries": 2.5}, "tries=2.5 is not a count"),
+        ({"batch": True}, "batch=True is not a count"),
         ({"session": "proxy.example:80"}, r"session='proxy.example:80' has no request\(\)"),
         ({"session": SimpleNamespace(request=print, cache={})}, "session caches answers"),
     ],

@@ -210,7 +210,7 @@ def test_a_fault_of_one_symbol(peer, waits, new_session, script, requests, tries
     assert len(waits) == len(spans)
     assert all(least <= wait <= most for wait, (least, most) in zip(waits, spans, strict=True))
     assert table.missing == (() if rows else ("AMD",))
-    again = "; may go through later" if outcome == "error" else ""
+    again = "; may succeed later" if outcome == "error" else ""
     assert table.notes == (() if rows else (f"Missing, {cause}{again}: AMD.",))
 
 
@@ -249,7 +249,7 @@ def test_half_of_the_symbols_fail_and_the_others_are_kept(peer, waits):
     assert table.missing == ("AMD", "XYZ")
     assert [row[1] for row in table.outcomes.rows()] == ["rows", "error", "rows", "none"]
     assert table.notes == (
-        "Missing, Yahoo failed (HTTP 500); may go through later: AMD.",
+        "Missing, Yahoo failed (HTTP 500); may succeed later: AMD.",
         f"Missing, {UNKNOWN_CAUSE}: XYZ.",
     )
     assert (peer.charts("AMD"), len(waits)) == (4, 1)
@@ -258,7 +258,7 @@ def test_half_of_the_symbols_fail_and_the_others_are_kept(peer, waits):
 def test_a_lasting_rate_limit_ends_the_asking(peer, waits):
     peer.script("AMD", repeat(failure(429)))
     table = source(peer, batch=1).read(["NVDA", "AMD", "2330.TW", "TSM"])
-    closed = ("error", 0, f"not asked for, since {RATE_LIMITED}", True, 0)
+    closed = ("error", 0, f"not requested, since {RATE_LIMITED}", True, 0)
     assert outcomes(table) == {
         "NVDA": ("rows", 4, None, False, 1),
         "AMD": ("error", 0, RATE_LIMITED, True, 3),
@@ -267,7 +267,7 @@ def test_a_lasting_rate_limit_ends_the_asking(peer, waits):
     }
     assert (peer.charts("2330.TW"), peer.charts("TSM")) == (0, 0)
     assert len(waits) == 3  # the pause before AMD, then between its tries
-    assert table.notes[1] == f"Missing, {closed[2]}; may go through later: 2330.TW, TSM."
+    assert table.notes[1] == f"Missing, {closed[2]}; may succeed later: 2330.TW, TSM."
 
 
 def test_no_network_is_noticed(waits, new_session):
@@ -275,7 +275,7 @@ def test_no_network_is_noticed(waits, new_session):
         prices = source(gone, new_session)
     with pytest.raises(SourceError, match=r"'NVDA', 'AMD', 'TSM': the network failed .ConnectionError") as caught:
         prices.read(["NVDA", "AMD", "TSM", "MU"])
-    assert "'MU': not asked for, since 3 symbols in a row had no answer from the network. Check" in str(caught.value)
+    assert "'MU': not requested, since 3 symbols in a row had no answer from the network. Check" in str(caught.value)
     assert caught.value.retryable
     assert caught.value.symbols == ("NVDA", "AMD", "TSM", "MU")
     assert caught.value.source == "YahooPrices()"
@@ -299,7 +299,7 @@ def test_the_deadline_holds_and_what_came_before_is_kept(peer, waits, new_sessio
         "2330.TW": (
             "error",
             0,
-            "not asked for: the deadline of 1 s had passed. Give YahooPrices more",
+            "not requested: the deadline of 1 s had passed. Give YahooPrices more",
             True,
             0,
         ),
