@@ -29,7 +29,7 @@ class MarketSubset:
     Attributes
     ----------
     panel : ReturnPanel
-        In memory, or on disk and read by whoever works on it.
+        In memory, or on disk and read in the worker.
     factors : tuple of str
         Names of the factor columns in it.
     unit : str
