@@ -52,7 +52,7 @@ def fields_from_returns(returns: object, benchmark: object, factors: pl.DataFram
 
 def _pivot(returns: object, dates: pl.Series) -> tuple[pl.Series, Floats]:
     """Return the symbols, sorted, and the returns by symbol and date, (S, T), NaN where missing."""
-    # repeated rows are found while returns are written, which takes far less memory than to look for them before
+    # repeated rows are detected while returns are written: a search before takes far more memory
     try:
         frame = schema.check(schema.ReturnRows, returns, "returns").select("symbol", "date", "ret")
     except DataError:

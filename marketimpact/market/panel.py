@@ -156,7 +156,7 @@ class FramePanel:
         return self.frame.with_columns(keys).select(wanted) if keys else self.frame.select(wanted)
 
     def _key(self, name: str) -> pl.Series:
-        """Repeat what `securities` says of a security on each of its rows."""
+        """Repeat a key column of `securities` on each row, or number the sessions."""
         lengths = self.securities["n_sessions"].to_numpy()
         owner = np.repeat(np.arange(len(lengths)), lengths)
         if name != "session":
