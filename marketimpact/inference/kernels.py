@@ -83,18 +83,13 @@ def _common_positions(days, other_days, positions):  # type: ignore[no-untyped-d
 
 
 @njit(nogil=True, cache=True)
-def _put_in_order(values, columns):  # type: ignore[no-untyped-def]
-    """Write the chosen columns of every row to its front, in place."""
-    in_order = True
-    for at in range(len(columns)):
-        in_order &= columns[at] == at
-    if not in_order:
-        space = np.empty(len(columns))
-        for row in range(len(values)):
-            value = values[row]
-            for at in range(len(columns)):
-                space[at] = value[columns[at]]
-            value[: len(columns)] = space
+def _select(values, columns):  # type: ignore[no-untyped-def]
+    """Select columns into contiguous rows."""
+    selected = np.empty((len(values), len(columns)))
+    for row in range(len(values)):
+        for at in range(len(columns)):
+            selected[row, at] = values[row, columns[at]]
+    return selected
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc"})
@@ -122,24 +117,21 @@ def _fewest_days(count):  # type: ignore[no-untyped-def]
 
 
 class DaySets(NamedTuple):
-    """Sets of days of one day pattern of `width` days: set k has ``positions[ends[k]:ends[k + 1]]``."""
+    """Sets of days of one day pattern: set k has ``positions[ends[k]:ends[k + 1]]``."""
 
     positions: NDArray[np.int64]
     ends: NDArray[np.int64]
-    width: int
 
 
 @njit(nogil=True, cache=True)
 def standardised_sums(values, patterns, min_days, noise):  # type: ignore[no-untyped-def]
-    """Compute `standardised.StandardisedSums` of the rows of `PatternArrays`; `values` are reordered in place."""
+    """Compute `standardised.StandardisedSums` of the rows of `PatternArrays`."""
     set_ends, day_ends, set_day_ends = patterns.set_ends, patterns.day_ends, patterns.set_day_ends
     n_sets, n_days = len(set_day_ends) - 1, len(patterns.set_days)
     flat, ends, n_events = np.zeros(n_days), np.zeros(n_sets + 1, np.int64), np.zeros(n_sets, np.int64)
     positions = np.zeros(n_days, np.int64)
     for p in range(len(patterns.row_ends) - 1):
-        rows = values[patterns.row_ends[p] : patterns.row_ends[p + 1]]
-        days = patterns.days[day_ends[p] : day_ends[p + 1]]
-        _put_in_order(rows, patterns.columns[day_ends[p] : day_ends[p + 1]])
+        rows, days = slice(patterns.row_ends[p], patterns.row_ends[p + 1]), slice(day_ends[p], day_ends[p + 1])
         first, last = set_ends[p], set_ends[p + 1]
         for k in range(first, last):
             requested, space = patterns.set_days[set_day_ends[k] : set_day_ends[k + 1]], positions[ends[k] :]
@@ -147,17 +139,17 @@ def standardised_sums(values, patterns, min_days, noise):  # type: ignore[no-unt
                 space[: len(requested)] = requested
                 ends[k + 1] = ends[k] + len(requested)
             else:
-                ends[k + 1] = ends[k] + _common_positions(days, requested, space)
-        sets = DaySets(positions, ends[first : last + 1], len(days))
-        _sum_pattern(rows, sets, min_days, noise, flat, n_events[first:last])
+                ends[k + 1] = ends[k] + _common_positions(patterns.days[days], requested, space)
+        sets = DaySets(positions, ends[first : last + 1])
+        _sum_pattern(_select(values[rows], patterns.columns[days]), sets, min_days, noise, flat, n_events[first:last])
     return flat[: ends[-1]], ends, n_events
 
 
 @njit(nogil=True, cache=True)
 def _sum_pattern(values, sets, min_days, noise, flat, n_events):  # type: ignore[no-untyped-def]
     """Scale rows to mean 0 and length 1 on `DaySets` and sum them into `flat`; count the rows that vary."""
-    positions, ends, width = sets.positions, sets.ends, sets.width
-    n_sets = len(ends) - 1
+    positions, ends = sets.positions, sets.ends
+    n_sets, width = len(ends) - 1, values.shape[1]
     count, summed = np.zeros((n_sets, width)), np.zeros((n_sets, width))
     for k in range(n_sets):
         for position in positions[ends[k] : ends[k + 1]]:
@@ -165,7 +157,7 @@ def _sum_pattern(values, sets, min_days, noise, flat, n_events):  # type: ignore
     visits = [_fewest_days(count[k]) for k in range(n_sets)]
     scales, shift = np.zeros((n_sets, len(values))), np.zeros(n_sets)
     for row in range(len(values)):
-        value = values[row][:width]
+        value = values[row]
         all_total, all_squares = _moments(value)
         for k in range(n_sets):
             n_days = ends[k + 1] - ends[k]
@@ -193,13 +185,12 @@ def _add_scaled(values, scale, total):  # type: ignore[no-untyped-def]
     """Add rows times their scales, four at a time, so that the sums are read and written less often."""
     n, width = len(values), len(total)
     for row in range(0, n - n % 4, 4):
-        one, two = values[row][:width], values[row + 1][:width]
-        three, four = values[row + 2][:width], values[row + 3][:width]
+        one, two, three, four = values[row], values[row + 1], values[row + 2], values[row + 3]
         a, b, c, d = scale[row], scale[row + 1], scale[row + 2], scale[row + 3]
         for day in range(width):
             total[day] += (a * one[day] + b * two[day]) + (c * three[day] + d * four[day])
     for row in range(n - n % 4, n):
-        value, own = values[row][:width], scale[row]
+        value, own = values[row], scale[row]
         for day in range(width):
             total[day] += own * value[day]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby, pairwise
@@ -95,18 +95,16 @@ class PairCorrelations:
     _dates: dict[int, list[tuple[Ints, Ints]]] = field(default_factory=dict, repr=False)
     _blocks: dict[int, dict[int, ResidualBlock]] = field(default_factory=dict, repr=False)
 
-    def total(self, one: int, other: int, matching: int) -> tuple[float, int]:
-        """Sum the correlations of all pairs of events of two day patterns, and count the usable pairs."""
-        key = (one, other, matching)
-        self.compute([key])
-        return self._totals[key]
+    def compute(self, pairs: Sequence[PatternPair]) -> list[tuple[float, int]]:
+        """Sum the correlations of all pairs of events of two day patterns and count the usable ones, for many such two.
 
-    def compute(self, pairs: Iterable[PatternPair]) -> None:
-        """Compute the totals of many pairs of day patterns; residuals are read once for all of them."""
+        Residuals are read once for all of them.
+        """
         new = [pair for pair in pairs if pair not in self._totals]
         miss_days = [self._misses_days[one] or self._misses_days[other] for one, other, _ in new]
         self._compute_on_shared_days([pair for pair, gaps in zip(new, miss_days, strict=True) if gaps])
         self._compute_by_sums([pair for pair, gaps in zip(new, miss_days, strict=True) if not gaps])
+        return [self._totals[pair] for pair in pairs]
 
     def weighted(self, overlap: Overlap, patterns: Ints) -> tuple[Floats, Ints]:
         """Weight the totals of day patterns by the overlap of their windows.
@@ -126,8 +124,7 @@ class PairCorrelations:
         pair, matching = np.nonzero(overlap.weight)
         one, other = patterns[overlap.one[pair]], patterns[overlap.other[pair]]
         keys = list(zip(one.tolist(), other.tolist(), matching.tolist(), strict=True))
-        self.compute(keys)
-        totals = np.array([self._totals[key] for key in keys]).reshape(-1, 2)
+        totals = np.array(self.compute(keys)).reshape(-1, 2)
         used = np.full(len(overlap.one), np.iinfo(np.int64).max)
         np.minimum.at(used, pair, totals[:, 1].astype(np.int64))
         value = np.bincount(pair, weights=overlap.weight[pair, matching] * totals[:, 0], minlength=len(used))

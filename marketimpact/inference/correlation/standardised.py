@@ -88,7 +88,7 @@ class Segments(NamedTuple):
 def standardised_sums(patterns: Sequence[PatternSums], residuals: Floats, *, compiled: bool) -> StandardisedSums:
     """Sum the standardised residuals of several day patterns on all of their sets of days.
 
-    `residuals`, (n, M), hold the rows of the day patterns one after the other; compiled loops reorder them in place.
+    `residuals`, (n, M), hold the rows of the day patterns one after the other.
     """
     if compiled:
         arrays = _pattern_arrays(patterns)

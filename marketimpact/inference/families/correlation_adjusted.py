@@ -35,9 +35,7 @@ def all_pairs_correlation(sample: Sample) -> MeanCorrelation:
     """
     total, n_used = 0.0, 0
     for pairs in _in_blocks(sample.day_patterns.values.tolist()):
-        sample.pairs.compute(pairs)
-        for pair in pairs:
-            value, used = sample.pairs.total(*pair)
+        for value, used in sample.pairs.compute(pairs):
             total, n_used = total + value, n_used + used
     return MeanCorrelation(total / n_used if n_used else np.nan, sample.n * (sample.n - 1) // 2, n_used)
 
