@@ -226,7 +226,7 @@ def _with_flag(frame: pl.DataFrame, name: str) -> pl.DataFrame:
 
 def _session_on_or_after(rows: pl.DataFrame, market: Market, day: str, name: str) -> pl.DataFrame:
     """Find the first session of the security's exchange on or after `day`, by its number; null after the last."""
-    sessions = market.numbered.rename({"session": name, "date": "_day"})
+    sessions = market.session_numbers.rename({"session": name, "date": "_day"})
     return rows.sort(day).join_asof(
         sessions.sort("_day"),
         left_on=day,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from marketimpact.core import limits
 from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.progress import PATIENCE, progress_bar
 from marketimpact.errors import SpecificationError
@@ -20,8 +21,6 @@ __all__ = ["placebo_dates", "placebo_firms"]
 
 #: With fewer admissible dates or firms than this the note says how many there are.
 FEW_CHOICES = 100
-#: Moved events estimated at once, so that memory stays bounded.
-BATCH_EVENTS = 20_000
 _SCHEMA = {
     "statistic": pl.String, "observed": pl.Float64, "low": pl.Float64, "high": pl.Float64, "p_value": pl.Float64,
     "draws": pl.Int64, "admissible": pl.Int64, "note": pl.String,
@@ -280,7 +279,7 @@ def _placebo_statistics(  # noqa: PLR0917  # the arguments of a study, and the m
     window: tuple[int, int],
 ) -> Floats:
     """Compute the statistics of every draw, (B, 3), estimated again in batches."""
-    step = max(1, BATCH_EVENTS // events.height)
+    step = max(1, limits.PLACEBO_BATCH_EVENTS // events.height)
     statistics = []
     starts = range(0, len(shift), step)
     with progress_bar(None, "Placebo dates", len(starts), patience=PATIENCE) as done:

@@ -9,16 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from marketimpact.core import limits
 from marketimpact.core.arrays import Ints
 
 __all__ = ["Factorized", "factorize", "rows_by_code", "split_at", "stable_argsort"]
 
 S = TypeVar("S", bound=np.generic)
-
-#: Largest range of values for which a counting table is always built; a wider range needs as many rows.
-MIN_TABLE_SIZE = 2**20
-#: Codes below this fit 16 bits, which numpy sorts by radix.
-RADIX_LIMIT = 2**16
 
 
 class Factorized(NamedTuple):
@@ -60,7 +56,7 @@ def factorize(values: Ints | pl.Series) -> Factorized:
         values = _ordered_integers(values)
     n = len(values)
     low, high = (int(values.min()), int(values.max())) if n else (0, -1)
-    if high - low > max(n, MIN_TABLE_SIZE):
+    if high - low > max(n, limits.COUNTING_TABLE_VALUES):
         distinct, first, codes, counts = np.unique(values, return_index=True, return_inverse=True, return_counts=True)
         return Factorized(distinct, codes.astype(np.int64), counts.astype(np.int64), first.astype(np.int64))
     offset = values - low
@@ -93,7 +89,7 @@ def rows_by_code(factorized: Factorized) -> list[Ints]:
 
 def stable_argsort(codes: Ints) -> Ints:
     """Return the stable sorting permutation of codes from 0 on, by radix where they fit 16 bits."""
-    fits = int(codes.max(initial=0)) < RADIX_LIMIT
+    fits = int(codes.max(initial=0)) < limits.RADIX_SORT_CODES
     return np.argsort(codes.astype(np.uint16) if fits else codes, kind="stable")
 
 

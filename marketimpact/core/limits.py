@@ -33,6 +33,15 @@ EVENT_WINDOW_COPIES = 4
 #: Copies of returns read from disk that exist at once: as read, concatenated, with their keys, as numbers.
 PARQUET_COPIES = 6
 
+# --- market -----------------------------------------------------------------------------------------------------------
+
+#: Rows whose symbols are coded at a time when a market is made from returns: 16 MB of text.
+SYMBOL_CHUNK_ROWS = 2**20
+#: Rows whose returns are written at a time: 1 MB, which stays in a core's cache.
+RETURN_CHUNK_ROWS = 2**17
+#: Mean number of rows per run of one symbol from which symbols are coded run by run and not row by row.
+LONG_RUN_ROWS = 8
+
 # --- study ------------------------------------------------------------------------------------------------------------
 
 #: Events whose p-values one thread looks up.
@@ -65,3 +74,17 @@ ALL_PAIRS_BLOCK_PATTERNS = 128
 CLUSTER_WEIGHTS_AT_ONCE = 2**17
 #: CARs that the skewness bootstrap draws at a time: 32 MB.
 SKEWNESS_VALUES_AT_ONCE = 4_000_000
+
+# --- analyses ---------------------------------------------------------------------------------------------------------
+
+#: Moved events of a placebo distribution that are estimated at once.
+PLACEBO_BATCH_EVENTS = 20_000
+
+# --- threads and codes ------------------------------------------------------------------------------------------------
+
+#: Parts submitted per thread before the first result is fetched; it bounds the memory of results in waiting.
+PARTS_PER_THREAD = 2
+#: Largest range of values for which `factorize` always builds a counting table; a wider range needs as many rows.
+COUNTING_TABLE_VALUES = 2**20
+#: Codes below this fit 16 bits, which numpy sorts by radix.
+RADIX_SORT_CODES = 2**16

@@ -11,13 +11,12 @@ from typing import TypeVar
 
 import polars as pl
 
+from marketimpact.core import limits
+
 __all__ = ["cores", "map_in_threads"]
 
 P = TypeVar("P")
 R = TypeVar("R")
-
-#: Parts submitted per thread before the first result is fetched; it bounds the memory of results in waiting.
-PARTS_PER_THREAD = 2
 
 
 def map_in_threads(function: Callable[[P], R], parts: Iterable[P]) -> Iterator[R]:
@@ -35,7 +34,7 @@ def map_in_threads(function: Callable[[P], R], parts: Iterable[P]) -> Iterator[R
     with ThreadPoolExecutor(cores()) as pool:
         waiting: deque[Future[R]] = deque(pool.submit(function, part) for part in first_two)
         try:
-            for part in islice(remaining, PARTS_PER_THREAD * cores() - 2):
+            for part in islice(remaining, limits.PARTS_PER_THREAD * cores() - 2):
                 waiting.append(pool.submit(function, part))
             while waiting:
                 result = waiting.popleft().result()

@@ -80,7 +80,7 @@ def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
     settings, fit, model = estimates.settings, estimates.fit, estimates.model
     needed, span = settings.min_observations, list(settings.estimation)
     checks = {
-        "no_benchmark": _without_benchmark(estimates.events, estimates.market, model),
+        "no_benchmark": _without_benchmark(estimates.problem),
         "too_few_observations": n_before < needed,
         "no_event_returns": ~estimates.present.any(axis=1),
         "singular_regressors": fit.singular,
@@ -106,9 +106,8 @@ def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"_row": pl.Int64, **ATTRITION}, orient="row")
 
 
-def _without_benchmark(events: pl.DataFrame, market: Market, model: Model) -> Bools:
-    if not {"market", "market_since_trade"}.intersection(model.design.columns):
-        return np.zeros(events.height, dtype=bool)
-    empty = market.unpriced
-    joined = events.select("symbol").join(empty, on="symbol", how="left", validate="m:1", maintain_order="left")
-    return joined["empty"].to_numpy()
+def _without_benchmark(problem: EstimationProblem) -> Bools:
+    """Mark the events whose model reads a benchmark without any return, (N,)."""
+    if not {"market", "market_since_trade"}.intersection(problem.model.design.columns):
+        return np.zeros(len(problem), dtype=bool)
+    return ~problem.market.first_rows["has_benchmark"].to_numpy()[problem.positions.security]

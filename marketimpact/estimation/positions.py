@@ -96,7 +96,7 @@ def _with_security(events: pl.DataFrame, market: Market) -> pl.DataFrame:
 
 def _next_sessions(frame: pl.DataFrame, market: Market) -> list[pl.Series]:
     """Return date and number of the first session on or after `date_given` on each row's exchange; null without one."""
-    sessions = market.numbered.sort("mic", "date")
+    sessions = market.session_numbers.sort("mic", "date")
     mics = pl.Enum(sessions["mic"].unique().sort())
     exchange_of_security = market.first_rows["mic"].cast(mics).to_physical().cast(pl.Int64)
     exchange = exchange_of_security.gather(frame["_security"]).fill_null(-1).to_numpy()

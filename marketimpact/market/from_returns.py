@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact.core import schema
+from marketimpact.core import limits, schema
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.errors import DataError
@@ -21,10 +21,6 @@ __all__ = ["FROM_RETURNS", "fields_from_returns"]
 
 #: Stands for the exchange of such a market: its sessions are the benchmark's dates.
 FROM_RETURNS = "SESSIONS"
-#: Rows whose symbols are coded at a time, and rows whose returns are written at a time.
-NAME_CHUNK, ROW_CHUNK = 2**20, 2**17
-#: From this mean number of rows per run of one symbol, symbols are coded run by run and not row by row.
-LONG_RUN = 8
 Codes = NDArray[np.uint32]
 
 
@@ -75,10 +71,10 @@ def _pivot(returns: object, dates: pl.Series) -> tuple[pl.Series, Floats]:
 def _run_starts(names: pl.Series) -> Ints | None:
     """Return the rows whose symbol is not that of the row before; None where runs of one symbol are short."""
     starts = [np.zeros(1, dtype=np.int64)]
-    for start in range(0, len(names), NAME_CHUNK):
-        part = names.slice(max(start - 1, 0), NAME_CHUNK + (start > 0))
+    for start in range(0, len(names), limits.SYMBOL_CHUNK_ROWS):
+        part = names.slice(max(start - 1, 0), limits.SYMBOL_CHUNK_ROWS + (start > 0))
         changes = (part.slice(1) != part.slice(0, len(part) - 1)).arg_true().to_numpy()
-        if len(changes) * LONG_RUN > len(part):
+        if len(changes) * limits.LONG_RUN_ROWS > len(part):
             return None
         starts.append(changes + max(start, 1))
     return np.concatenate(starts).astype(np.int64)
@@ -87,8 +83,8 @@ def _run_starts(names: pl.Series) -> Ints | None:
 def _symbol_codes(names: pl.Series) -> tuple[pl.Series, Codes]:
     """Return the symbols, sorted, and the row of each name among them."""
     known, parts = names.head(0), []
-    for start in range(0, len(names), NAME_CHUNK):
-        part = names.slice(start, NAME_CHUNK)
+    for start in range(0, len(names), limits.SYMBOL_CHUNK_ROWS):
+        part = names.slice(start, limits.SYMBOL_CHUNK_ROWS)
         codes = part.cast(pl.Enum(known), strict=False)
         if codes.null_count():
             known = known.append(part.filter(codes.is_null()).unique())
@@ -107,7 +103,7 @@ def _is_complete(frame: pl.DataFrame, starts: Ints, symbols: pl.Series, dates: p
     length = len(dates)
     if frame.height != len(starts) * length or len(starts) != len(symbols) or (starts % length).any():
         return False
-    days, rows = dates.to_physical().to_numpy(), max(ROW_CHUNK // length, 1) * length
+    days, rows = dates.to_physical().to_numpy(), max(limits.RETURN_CHUNK_ROWS // length, 1) * length
     parts = (part["date"].to_physical().to_numpy() for part in frame.select("date").iter_slices(rows))
     return all((part.reshape(-1, length) == days).all() for part in parts)
 
@@ -115,7 +111,7 @@ def _is_complete(frame: pl.DataFrame, starts: Ints, symbols: pl.Series, dates: p
 def _stack_runs(ret: pl.Series, codes: Codes, length: int) -> Floats:
     """Stack runs of one length, one per symbol, to (S, T): always a copy, since callers may reuse their array."""
     grid = np.empty((len(codes), length))
-    step = max(ROW_CHUNK // length, 1)
+    step = max(limits.RETURN_CHUNK_ROWS // length, 1)
     for start in range(0, len(codes), step):
         part = ret.slice(start * length, step * length).to_numpy()
         grid[codes[start : start + step]] = part.reshape(-1, length)
@@ -140,8 +136,8 @@ def _write_rows(
     column_of, first = _column_by_day(dates)
     grid, is_written = np.full(n_symbols * n_dates, np.nan), np.zeros(n_symbols * n_dates, dtype=bool)
     strangers, n_written = [frame.head(0)], 0
-    for start in range(0, frame.height, ROW_CHUNK):
-        part, code = frame.slice(start, ROW_CHUNK), codes[start : start + ROW_CHUNK]
+    for start in range(0, frame.height, limits.RETURN_CHUNK_ROWS):
+        part, code = frame.slice(start, limits.RETURN_CHUNK_ROWS), codes[start : start + limits.RETURN_CHUNK_ROWS]
         # as unsigned numbers days before the first date lie far behind the last one
         since_first = (part["date"].to_physical().to_numpy() - first).view(np.uint32)
         column = column_of[np.minimum(since_first, np.uint32(len(column_of) - 1))]
@@ -178,7 +174,7 @@ def _check_dates(strangers: pl.DataFrame) -> None:
 
 def _spans(symbols: pl.Series, dates: pl.Series, ret: Floats) -> pl.DataFrame:
     """Return ``symbol, first, last``: dates of each symbol's first and last return."""
-    step, length = max(ROW_CHUNK // len(dates), 1), len(dates)
+    step, length = max(limits.RETURN_CHUNK_ROWS // len(dates), 1), len(dates)
     first, last = np.empty(len(ret), dtype=np.int64), np.empty(len(ret), dtype=np.int64)
     for start in range(0, len(ret), step):
         part = slice(start, start + step)

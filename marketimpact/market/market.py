@@ -249,14 +249,9 @@ class Market:
         return self.return_panel.securities
 
     @property
-    def numbered(self) -> pl.DataFrame:
+    def session_numbers(self) -> pl.DataFrame:
         """``mic, session, date``: the sessions in `panel`, by date."""
         return self.return_panel.sessions
-
-    @property
-    def unpriced(self) -> pl.DataFrame:
-        """``symbol, empty``: whether the security's benchmark has no returns at all."""
-        return self.return_panel.securities.select("symbol", empty=~pl.col("has_benchmark"))
 
     def select(self, *columns: str) -> pl.DataFrame:
         """Return some columns of `panel`; no others are made or read."""

@@ -17,7 +17,7 @@ from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from benchmarks.simulated import ESTIMATION, WINDOW, panel
-from marketimpact.market import from_returns
+from marketimpact.core import limits
 from marketimpact.market.grid_panel import GridPanel
 from marketimpact.market.panel import FramePanel
 
@@ -98,8 +98,8 @@ def test_panel_is_that_of_a_plain_loop(
 ) -> None:
     days, cells = drawn
     with pytest.MonkeyPatch.context() as patch:  # so that a few rows are many slices, read by runs or row by row
-        for name, size in zip(("NAME_CHUNK", "ROW_CHUNK", "LONG_RUN"), sizes, strict=True):
-            patch.setattr(from_returns, name, size)
+        for name, size in zip(("SYMBOL_CHUNK_ROWS", "RETURN_CHUNK_ROWS", "LONG_RUN_ROWS"), sizes, strict=True):
+            patch.setattr(limits, name, size)
         market = mi.Market.from_returns(frame_of(rows_in(order, cells, seed), chunk), benchmark_of(days))
     assert_frame_equal(market.panel, plain(days, cells), check_exact=True)
     held = {name: [day for day in days if cells.get((name, day)) is not None] for name in {name for name, _ in cells}}
@@ -120,8 +120,8 @@ def test_a_row_told_twice_is_refused_in_any_order(
     rows = rows_in(order, cells, seed)
     rows.insert(seed % (len(rows) + 1), rows[seed % len(rows)])
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("NAME_CHUNK", "ROW_CHUNK", "LONG_RUN"):
-            patch.setattr(from_returns, name, size)
+        for name in ("SYMBOL_CHUNK_ROWS", "RETURN_CHUNK_ROWS", "LONG_RUN_ROWS"):
+            patch.setattr(limits, name, size)
         with pytest.raises(mi.DataError, match=r"must not repeat.*2 rows"):
             mi.Market.from_returns(frame_of(rows), benchmark_of(days))
 
@@ -138,7 +138,7 @@ def test_blocks_of_all_dates_that_are_not_one_per_symbol_are_refused(letters: st
     repeated = sum(rows[n][:2] in [row[:2] for row in rows[:n] + rows[n + 1 :]] for n in range(len(rows)))
     assert repeated
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(from_returns, "LONG_RUN", 1)
+        patch.setattr(limits, "LONG_RUN_ROWS", 1)
         with pytest.raises(mi.DataError, match=rf"must not repeat.*{repeated} rows"):
             mi.Market.from_returns(frame_of(rows), benchmark_of(days))
 
@@ -239,8 +239,8 @@ def test_a_grid_tells_of_itself_what_its_frame_tells() -> None:
         framed = framed_market(market)
         for name in ("first_rows", "numbered", "since_trade"):
             assert_frame_equal(getattr(market, name), getattr(framed, name))
-        assert_frame_equal(market.unpriced, framed.unpriced.sort("symbol"))
-        assert market.unpriced["empty"].to_list() == [benchmark is silent] * 2
+        assert market.first_rows["has_benchmark"].equals(framed.first_rows.sort("symbol")["has_benchmark"])
+        assert market.first_rows["has_benchmark"].to_list() == [benchmark is not silent] * 2
         assert (
             market.days.tolist()
             == framed.days.tolist()

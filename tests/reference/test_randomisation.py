@@ -136,7 +136,7 @@ def test_a_campaign_moves_as_one_and_keeps_clear():
 def test_the_same_seed_gives_the_same_answer_and_batches_change_nothing(monkeypatch):
     events, market = events_on([300, 330]), market_of(5)
     one = mi.placebo_dates(STUDY, events, market, draws=60, seed=9)
-    monkeypatch.setattr("marketimpact.analyses.randomisation.BATCH_EVENTS", 100)
+    monkeypatch.setattr("marketimpact.core.limits.PLACEBO_BATCH_EVENTS", 100)
     assert mi.placebo_dates(STUDY, events, market, draws=60, seed=9).equals(one)
     assert not mi.placebo_dates(STUDY, events, market, draws=60, seed=10).equals(one)
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from marketimpact.core import threads
+from marketimpact.core import limits, threads
 from marketimpact.core.threads import cores, map_in_threads
 
 
@@ -60,7 +60,7 @@ def test_parts_are_taken_only_a_little_ahead():
 
     results = map_in_threads(lambda part: part, parts())
     assert next(results) == 0
-    assert len(taken) <= 3 * threads.PARTS_PER_THREAD + 1
+    assert len(taken) <= 3 * limits.PARTS_PER_THREAD + 1
     results.close()
     assert len(taken) < 100
 

@@ -43,7 +43,7 @@ def test_day_0_is_the_next_session_of_the_own_exchange(market, wanted):
         if symbol not in home or told is None:
             assert reasons[event] == ("no_date" if symbol in home else "unknown_symbol")
             continue
-        sessions = market.numbered.filter(mic=home[symbol]).sort("date")
+        sessions = market.session_numbers.filter(mic=home[symbol]).sort("date")
         days = sessions["date"].to_list()
         at, (first, last) = bisect_left(days, told), spans[symbol]
         if told < first:

@@ -138,6 +138,6 @@ def test_a_benchmark_without_returns_is_known(panels):
     silent = BENCHMARK.with_columns(pl.lit(None, pl.Float64).alias("ret"))
     market = mi.Market.from_returns(RETURNS, silent)
     framed = FramePanel.from_frame(market.panel)
-    assert market.unpriced["empty"].to_list() == [True] * 3
+    assert market.first_rows["has_benchmark"].to_list() == [False] * 3
     assert framed.securities["has_benchmark"].to_list() == [False] * 3
     assert panels[1].securities["has_benchmark"].all()

@@ -39,7 +39,7 @@ def test_a_scanned_market_is_the_market(golden_market, scanned):
     for name in parquet_panel.FACTS:
         assert getattr(scanned, name) == getattr(golden_market, name), name
     assert scanned.first_rows.equals(golden_market.first_rows)
-    assert scanned.numbered.sort("mic", "date").equals(golden_market.numbered.sort("mic", "date"))
+    assert scanned.session_numbers.sort("mic", "date").equals(golden_market.session_numbers.sort("mic", "date"))
     assert np.array_equal(scanned.days, golden_market.days)
     assert np.array_equal(scanned.column("ret"), golden_market.column("ret"), equal_nan=True)
     assert repr(scanned) == repr(golden_market)
