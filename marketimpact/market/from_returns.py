@@ -60,10 +60,10 @@ def _pivot(returns: object, dates: pl.Series) -> tuple[pl.Series, Floats]:
     else:
         if starts is not None:
             codes = np.repeat(codes, np.diff(starts, append=frame.height))
-        ret, strangers, has_repeats = _write_rows(frame, codes, len(symbols), dates)
+        ret, unknown_dates, has_repeats = _write_rows(frame, codes, len(symbols), dates)
         if has_repeats:
             schema.check(schema.Returns, returns, "returns")  # raises
-        _check_dates(strangers)
+        _check_dates(unknown_dates)
     ret.flags.writeable = False
     return symbols, ret
 
@@ -127,7 +127,7 @@ def _write_rows(
     -------
     grid : (S, T) array
         NaN where missing.
-    strangers : polars.DataFrame
+    unknown_dates : polars.DataFrame
         Rows with a return on other dates.
     has_repeats : bool
         Whether two rows have one symbol and date.
@@ -135,7 +135,7 @@ def _write_rows(
     n_dates = len(dates)
     column_of, first = _column_by_day(dates)
     grid, is_written = np.full(n_symbols * n_dates, np.nan), np.zeros(n_symbols * n_dates, dtype=bool)
-    strangers, n_written = [frame.head(0)], 0
+    unknown_dates, n_written = [frame.head(0)], 0
     for start in range(0, frame.height, limits.RETURN_CHUNK_ROWS):
         part, code = frame.slice(start, limits.RETURN_CHUNK_ROWS), codes[start : start + limits.RETURN_CHUNK_ROWS]
         # as unsigned numbers days before the first date lie far behind the last one
@@ -143,13 +143,13 @@ def _write_rows(
         column = column_of[np.minimum(since_first, np.uint32(len(column_of) - 1))]
         if (column < 0).any():
             known = pl.Series(column >= 0)
-            strangers.append(part.filter(~known).drop_nulls("ret"))
+            unknown_dates.append(part.filter(~known).drop_nulls("ret"))
             part, code, column = part.filter(known), code[column >= 0], column[column >= 0]
         cell = code * np.int64(n_dates) + column
         grid[cell] = part["ret"].to_numpy()
         is_written[cell] = True
         n_written += len(cell)
-    return grid.reshape(n_symbols, n_dates), pl.concat(strangers), int(is_written.sum()) < n_written
+    return grid.reshape(n_symbols, n_dates), pl.concat(unknown_dates), int(is_written.sum()) < n_written
 
 
 def _column_by_day(dates: pl.Series) -> tuple[Ints, int]:
@@ -161,14 +161,14 @@ def _column_by_day(dates: pl.Series) -> tuple[Ints, int]:
     return column_of, first
 
 
-def _check_dates(strangers: pl.DataFrame) -> None:
+def _check_dates(unknown_dates: pl.DataFrame) -> None:
     """Stop at returns on dates that are no sessions."""
-    if strangers.height:
+    if unknown_dates.height:
         raise DataError(
-            f"returns has {strangers.height} rows on dates that the benchmark lacks, the first on "
-            f"{strangers['date'].min()!s}: the benchmark's dates are the sessions. Give it those dates "
+            f"returns has {unknown_dates.height} rows on dates that the benchmark lacks, the first on "
+            f"{unknown_dates['date'].min()!s}: the benchmark's dates are the sessions. Give it those dates "
             "(an empty ret is allowed), or drop the rows.",
-            rows=strangers,
+            rows=unknown_dates,
         )
 
 

@@ -97,10 +97,10 @@ class GridPanel:
 
     def to_frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Return some or all columns as a frame."""
-        wanted = self.columns if columns is None else columns
+        names = self.columns if columns is None else columns
         # a literal beside a column takes no memory until it is read
-        series = [self._column(name) for name in wanted if name != "mic"] or [self._column("ret")]
-        return pl.DataFrame(series).with_columns(pl.lit(self.mic).alias("mic")).select(wanted)
+        series = [self._column(name) for name in names if name != "mic"] or [self._column("ret")]
+        return pl.DataFrame(series).with_columns(pl.lit(self.mic).alias("mic")).select(names)
 
     def _zeros(self) -> Ints:
         return np.zeros(len(self.symbols), dtype=np.int64)

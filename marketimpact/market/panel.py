@@ -151,9 +151,9 @@ class FramePanel:
 
     def to_frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Return some or all columns as a frame."""
-        wanted = self.columns if columns is None else columns
-        keys = [self._key(name) for name in wanted if name not in self.frame.columns]
-        return self.frame.with_columns(keys).select(wanted) if keys else self.frame.select(wanted)
+        names = self.columns if columns is None else columns
+        keys = [self._key(name) for name in names if name not in self.frame.columns]
+        return self.frame.with_columns(keys).select(names) if keys else self.frame.select(names)
 
     def _key(self, name: str) -> pl.Series:
         """Repeat a key column of `securities` on each row, or number the sessions."""

@@ -96,11 +96,11 @@ def read_columns(folder: Path, symbols: Sequence[str], columns: Sequence[str]) -
         For a security whose file is missing or damaged.
     """
     parts = []
-    wanted = [name for name in columns if name != "symbol"] or ["session"]
+    names = [name for name in columns if name != "symbol"] or ["session"]
     for symbol in symbols:
         path = _path(folder, symbol)
         try:
-            part = pl.read_parquet(path, columns=wanted, hive_partitioning=False)
+            part = pl.read_parquet(path, columns=names, hive_partitioning=False)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(
                 f"{symbol}: its file {path.parent.name}/{path.name} cannot be read: {error} Write the dataset anew, "

@@ -67,7 +67,7 @@ class RepairedPrices:
     listed : polars.DataFrame
         Sessions that the exchanges' calendars list, as `calendars.sessions` gives them.
     findings : polars.DataFrame
-        As of `check_prices`, those that a repair settled as notes.
+        As of `check_prices`, those that a repair corrected, as notes.
     fills : polars.DataFrame
         ``symbol, date, close``: copied closes that were emptied.
     repairs : polars.DataFrame
@@ -153,10 +153,10 @@ def _check(
 ) -> pl.DataFrame:
     """Find what is wrong, mark what a requested repair settles, and stop at the errors that are left."""
     findings = checks.find_problems(rows, securities, listed)
-    settled = pl.col("finding").is_in([name for what in repair for name in SETTLES.get(what, ())])
+    is_repaired = pl.col("finding").is_in([name for what in repair for name in SETTLES.get(what, ())])
     kept_copy = (pl.col("finding") == "copied_close") & pl.lit("copied_closes" not in repair)
-    severity = pl.when(settled).then(pl.lit(checks.NOTE)).when(kept_copy).then(pl.lit(checks.WARNING))
-    detail = pl.when(settled).then(pl.format("{} Repaired.", "detail")).otherwise("detail")
+    severity = pl.when(is_repaired).then(pl.lit(checks.NOTE)).when(kept_copy).then(pl.lit(checks.WARNING))
+    detail = pl.when(is_repaired).then(pl.format("{} Repaired.", "detail")).otherwise("detail")
     findings = findings.with_columns(severity.otherwise("severity").alias("severity"), detail.alias("detail"))
     checks.raise_errors(findings, source)
     return findings

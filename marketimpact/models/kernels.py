@@ -371,11 +371,11 @@ def present(inputs):  # type: ignore[no-untyped-def]
     """Mark the days that have the return and every regressor, (N, M)."""
     shifts, spans, rows = inputs.shifts, inputs.spans, inputs.rows
     n, p, width = len(rows), len(shifts) - 1, _width(spans)
-    found, window = np.empty((n, width), np.bool_), np.zeros((p + 1, width))
+    present_days, window = np.empty((n, width), np.bool_), np.zeros((p + 1, width))
     for i in range(n):
         _load(window, inputs, i)
-        _complete_days(window, found[i])
-    return found
+        _complete_days(window, present_days[i])
+    return present_days
 
 
 @njit(nogil=True, cache=True)

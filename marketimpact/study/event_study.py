@@ -38,7 +38,7 @@ class EventStudy:
     estimation_window : tuple of int
         First and last session of the estimation window relative to day 0, both included.
     event_window : tuple of int
-        Widest span of sessions that questions can be asked of, both included.
+        Widest span of sessions that a window of `car` or `test` can cover, both included.
     min_observations : int
         Complete sessions an event needs in its estimation window.
     missing : {"available", "strict", "trade_to_trade"}

@@ -1,4 +1,4 @@
-"""What a result can be asked: the protocol that its views need, so that they do not import the result."""
+"""Protocols of a result: what its views need, so that they do not import it."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ class StudyResult:
             The window.
         tests : sequence of str or SignificanceTest, or "all", optional
             Which ones; names as in `marketimpact.TESTS`. A dozen by default; "all" leaves out only those
-            that are asked by name (`marketimpact.inference.ON_REQUEST`).
+            that run only by name (`marketimpact.inference.ON_REQUEST`).
         alternative : {"two-sided", "greater", "less"}
             Whether a p-value counts deviations in both directions, or only abnormal returns above or below
             zero. Choose before looking: a direction chosen after it halves the p-value for nothing.

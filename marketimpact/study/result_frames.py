@@ -105,7 +105,7 @@ def car_frame(estimates: Estimates, columns: slice, *, past_limits: bool) -> pl.
             "t": t,
             "df": estimates.fit.df,
             "p": _two_sided(t, estimates.fit.df),
-            "mde": se * _least(estimates.fit.df),
+            "mde": se * _mde_in_se(estimates.fit.df),
             "scar": t,
             "bhar": np.where(compounds, sums.grown - sums.expected, np.nan),
             "flags": _flags(estimates, sides, inside),
@@ -125,18 +125,18 @@ def _two_sided(t: Floats, df: Ints) -> Floats:
     return np.concatenate(list(parts))
 
 
-def _least(df: Ints) -> Floats:
-    """Smallest effect that is found in 80 of 100 samples, in standard errors; few degrees of freedom occur."""
+def _mde_in_se(df: Ints) -> Floats:
+    """Compute the minimum detectable effect in standard errors, (N,), once for each number of degrees of freedom."""
     values, codes, *_ = factorize(df)
     return minimum_detectable_effect(np.ones(len(values)), values.astype(np.float64))[codes]
 
 
 def true_cars(estimates: Estimates, truth: pl.DataFrame, columns: slice) -> pl.Series:
     """Sum of what was put into simulated prices on each event's sessions of the window, (N,)."""
-    asked = by_session(estimates.events, estimates.dates[:, columns])
-    put_in = truth.group_by("symbol", "date").agg(pl.col("abnormal_return").sum())
+    sessions = by_session(estimates.events, estimates.dates[:, columns])
+    effects = truth.group_by("symbol", "date").agg(pl.col("abnormal_return").sum())
     return (
-        asked.join(put_in, on=["symbol", "date"], how="left", validate="m:1")
+        sessions.join(effects, on=["symbol", "date"], how="left", validate="m:1")
         .group_by("event_id")
         .agg(pl.col("abnormal_return").fill_null(0.0).sum().alias("true_car"))
         .sort("event_id")["true_car"]
@@ -150,11 +150,11 @@ def limit_sides(estimates: Estimates) -> NDArray[np.int8]:
     if hits.is_empty():
         return sides
     closes = by_session(estimates.events, estimates.dates)
-    found = closes.join(
+    side = closes.join(
         hits.select("symbol", "date", "side"), on=["symbol", "date"], how="left", validate="m:1", maintain_order="left"
     )["side"]
-    sides[(found == "upper").fill_null(value=False).to_numpy().reshape(sides.shape)] = 1
-    sides[(found == "lower").fill_null(value=False).to_numpy().reshape(sides.shape)] = -1
+    sides[(side == "upper").fill_null(value=False).to_numpy().reshape(sides.shape)] = 1
+    sides[(side == "lower").fill_null(value=False).to_numpy().reshape(sides.shape)] = -1
     return sides
 
 
@@ -242,5 +242,5 @@ def _step(tau: int, day: Floats, sample: Sample, level: float, *, variance_rose:
     caar = float(sample.car.mean())
     se, df, name = band_of(sample, variance_rose=variance_rose)
     quantile = quantile_of(df, level)
-    found = float(minimum_detectable_effect(se, df))
-    return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, found, sample.n, name
+    mde = float(minimum_detectable_effect(se, df))
+    return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, mde, sample.n, name

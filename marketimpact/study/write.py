@@ -39,7 +39,7 @@ def write_study(
         New or empty. Gets ``abnormal_returns/00000.parquet`` and so on, ``estimates/00000.parquet`` and so on,
         ``attrition.parquet`` and ``record.json``.
     events_per_file : int
-        Events that are held at once. They are taken by (symbol, event_id), so that few securities' returns are
+        Events in memory at once. They are taken by (symbol, event_id), so that few securities' returns are
         needed at a time.
     executor, memory
         As for `EventStudy.run`.
@@ -82,8 +82,8 @@ def write_study(
         (folder / name).mkdir(parents=True)
     dropped = []
     for number, first in enumerate(range(0, events.height, events_per_file)):
-        some = events[first : first + events_per_file]
-        result = study.run(some, market, executor=executor, memory=memory, progress=False)
+        batch = events[first : first + events_per_file]
+        result = study.run(batch, market, executor=executor, memory=memory, progress=False)
         result.abnormal_returns.write_parquet(folder / "abnormal_returns" / f"{number:05d}.parquet")
         result.estimates.write_parquet(folder / "estimates" / f"{number:05d}.parquet")
         dropped.append(result.attrition)

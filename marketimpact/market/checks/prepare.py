@@ -200,6 +200,6 @@ def _usual_range() -> pl.Expr:
     """Estimate the standard deviation around each row from the median absolute return, as of a normal."""
     size = pl.col("own").abs()
     local = size.rolling_median(WINDOW, min_samples=FEWEST, center=True).over("symbol")
-    whole = pl.when(size.count().over("symbol") >= FEWEST).then(size.median().over("symbol"))
-    usual = pl.max_horizontal(local, whole / 2) / MEDIAN_OF_NORMAL
-    return pl.when(whole.is_null()).then(RANGE).otherwise(pl.max_horizontal(usual, pl.lit(LEAST)))
+    median_step = pl.when(size.count().over("symbol") >= FEWEST).then(size.median().over("symbol"))
+    usual = pl.max_horizontal(local, median_step / 2) / MEDIAN_OF_NORMAL
+    return pl.when(median_step.is_null()).then(RANGE).otherwise(pl.max_horizontal(usual, pl.lit(LEAST)))
