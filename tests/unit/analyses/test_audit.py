@@ -137,7 +137,7 @@ def test_events_serve_as_announcements_where_there_is_no_clock(golden_market, go
     got = found.filter(pl.col("where") == "event window", pl.col("event_id") == first["event_id"])
     assert "other" in got["what"].to_list()
     assert not found.filter(pl.col("where") == "event window", pl.col("what") == pl.col("event_id")).height
-    with pytest.raises(mi.SpecificationError, match="no clocks"):
+    with pytest.raises(mi.SpecificationError, match="no opening hours"):
         mi.audit(result)
 
 

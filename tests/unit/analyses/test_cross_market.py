@@ -168,7 +168,7 @@ class TestForeignFactor:
         [
             ("XX", None, "neither a security"),
             ("^US", TAIPEI, "nor a benchmark on XTAI"),
-            (pl.DataFrame({"date": [date(2025, 2, 4)], "ret": [0.1]}), None, "say on which exchange"),
+            (pl.DataFrame({"date": [date(2025, 2, 4)], "ret": [0.1]}), None, "name it, such as mic"),
         ],
     )
     def test_unknown_sources_are_refused(self, two_markets, given, mic, message):

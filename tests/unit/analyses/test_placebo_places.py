@@ -47,7 +47,7 @@ def test_a_placebo_window_has_returns_on_half_of_its_days(event_window):
     # where the announcement's place has enough returns the firm goes there, and only there
     np.testing.assert_array_equal(own[enough], chain[enough])
     assert all(2 * held(3, at) >= length for at in own)
-    assert places.scattered == pytest.approx((~enough).sum() / column.size)
+    assert places.moved_alone == pytest.approx((~enough).sum() / column.size)
     # the window at the boundary was among the draws
     counts = {held(3, at) for at in chain}
     assert {(length + 1) // 2 - 1, (length + 1) // 2} <= counts
@@ -91,7 +91,7 @@ def test_placebo_places_are_those_that_touch_no_event_of_the_security():
     assert set(drawn[:, 0].tolist()) == set(drawn[:, 1].tolist()) == wanted["ab"]
     assert set(drawn[:, 2].tolist()) == set(drawn[:, 3].tolist()) == wanted["cd"]
     assert sorted(places.n_positions.tolist()) == sorted(len(found) for found in wanted.values())
-    assert (places.touched, places.n_chains) == (0.0, 2)
+    assert (places.overlapping, places.n_chains) == (0.0, 2)
 
 
 @pytest.mark.parametrize(("n", "used"), [(59, False), (60, True), (61, True)])

@@ -262,7 +262,7 @@ def test_events_of_one_date_move_together_and_stay_inside_every_estimation_windo
 def test_a_placebo_scar_is_a_residual_sum_over_its_own_standard_error(golden_market):
     result, values = estimates_of(golden_market, (-200, -11))
     shifts = draw_shifts([values], golden_market, np.unique(golden_market.days), 25, 7)
-    moved = placebo_residuals(values, golden_market, result.model, shifts, [(-1, 1)])
+    moved = placebo_residuals(values, shifts, [(-1, 1)])
     scar = moved.scar(4, (-1, 1), np.arange(result.events.height))
     returns = golden("returns").join(golden("market").rename({"ret": "rm"}), on="date", how="right")
     checked = 0

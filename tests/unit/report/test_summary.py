@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.report.content import story
+from marketimpact.report.content import report_content
 from marketimpact.report.summary_text import summary
 from tests.conftest import golden
 
@@ -22,7 +22,7 @@ def told(request, golden_market, golden_study) -> tuple[mi.StudyResult, tuple[in
         pl.col("event_id").str.slice(0, 2).alias("announcement_id"), pl.col("symbol").str.slice(0, 2).alias("group")
     )
     result = golden_study.run(events, golden_market)
-    return result, request.param, summary(story(result, windows=[request.param], group="group"))
+    return result, request.param, summary(report_content(result, windows=[request.param], group="group"))
 
 
 def first_holding(tests: pl.DataFrame) -> dict[str, Any] | None:

@@ -667,7 +667,7 @@ def test_an_index_made_anew_takes_the_later_fetch_not_the_longer_history(store, 
         through(own, Vendor()).read(["NVDA"])
         base = own.symbols()["file"].item()
         monkeypatch.setattr(stored, "_now", lambda: NOW)
-        newer = stored._series(Vendor(scale=0.5, until=DAYS[20]).read(["NVDA"]))
+        newer = stored._store_rows(Vendor(scale=0.5, until=DAYS[20]).read(["NVDA"]))
         own.commit("Vendor", [Update("NVDA", newer, DAYS[0], DAYS[20], replaces=True, base=base)])
         held, file = closes_at(own), own.symbols()["file"].item()
         assert file != base
@@ -691,7 +691,7 @@ def test_of_files_fetched_at_once_the_longer_one_is_taken(store):
 
 @pytest.mark.parametrize("replaces", [True, False])
 def test_notes_of_rows_that_no_longer_hold_go_with_them(store, replaces):
-    rows = stored._series(Vendor().read(["NVDA"]))
+    rows = stored._store_rows(Vendor().read(["NVDA"]))
     store.commit("Vendor", [Update("NVDA", rows, DAYS[0], DAYS[-1], replaces=False, notes=("old", "both"))])
     store.commit("Vendor", [Update("NVDA", rows, DAYS[0], DAYS[-1], replaces=replaces, notes=("both", "new"))])
     (entry,) = store.index().values()
@@ -713,7 +713,7 @@ def test_notes_of_rows_that_no_longer_hold_go_with_them(store, replaces):
 @pytest.mark.parametrize("replaces", [False, True])
 def test_covered_is_one_stretch_and_of_two_the_later(store, held, new, covered, replaces):
     """Days of January 2024: stretches that meet are one, of two with a day between them the later one counts."""
-    rows = stored._series(Vendor().read(["NVDA"]))
+    rows = stored._store_rows(Vendor().read(["NVDA"]))
     for (first, last), anew in ((held, False), (new, replaces)):
         begin, end = date(2024, 1, first), date(2024, 1, last)
         part = rows.filter(pl.col("date").is_between(begin, end))
