@@ -9,7 +9,7 @@ from scipy import stats
 from tests.size.crossmarket import AFTER_ASIA, IN_ASIA, estimators, rates, true_correlation
 
 LEVEL = 0.05
-#: What tests that hold on one date of one exchange are known to reach there (docs/size_and_power.md).
+#: Rejection rates of the tests that are valid on one date of one exchange (docs/size_and_power.md).
 ONE_DATE = 0.07
 
 

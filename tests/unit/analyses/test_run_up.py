@@ -51,7 +51,7 @@ def test_run_up_effect_and_sum_are_the_windows_questions(result):
         cars = daily.filter(pl.col("tau").is_between(row["first"], row["last"])).group_by("event_id").agg(pl.sum("ar"))
         assert row["caar"] == pytest.approx(cars["ar"].mean(), rel=1e-12)
         assert row["ci_low"] < row["caar"] < row["ci_high"]
-        # of a normal band: 1.96 standard errors to its end, 2.80 to what is found four times out of five
+        # of a normal band: 1.96 standard errors to its end, 2.80 to the minimum detectable effect
         assert row["mde"] / (row["ci_high"] - row["caar"]) == pytest.approx(2.801585 / 1.959964, rel=0.02)
         said = result.test(row["first"], row["last"], tests=[row["test"]]).row(0, named=True)
         assert (row["statistic"], row["p_value"]) == (said["statistic"], said["p_value"])

@@ -46,7 +46,11 @@ def test_the_number_of_groups_that_differ_and_how_many_chance_alone_would_give(t
     p = [row["p_value"] for row in best if row is not None and row["p_value"] == row["p_value"]]
     assert len(p) > result.events["announcement_id"].n_unique()  # several groups per announcement
     first = sentences[0][1][0]
-    assert first.startswith(f"{sum(value < 0.05 for value in p)} of {len(p)} means of groups in {list(window)} can be")
+    significant = sum(value < 0.05 for value in p)
+    assert first.startswith(
+        f"{significant} of {len(p)} means of groups in {list(window)} {'is' if significant == 1 else 'are'} "
+        "statistically distinguishable"
+    )
     assert f"no effect at all, {0.05 * len(p):.2g} would be expected by chance" in first
 
 
@@ -59,7 +63,8 @@ def test_firms_are_named_after_the_correction_only(told):
     assert kept.height < frame.filter(pl.col("p") < 0.05).height  # some stand out by themselves, not among all
     sentence = sentences[0][1][1]
     assert sentence.startswith(
-        f"Of {frame['p_romano_wolf'].drop_nulls().len()} single moves of firms, {kept.height or 'none'} can be told"
+        f"Of {frame['p_romano_wolf'].drop_nulls().len()} single moves of firms, {kept.height or 'none'} "
+        f"{'is' if kept.height < 2 else 'are'} statistically distinguishable"
     )
     named = [word for word in sentence.partition(": ")[2].rstrip(".").replace(" and ", ", ").split(", ") if word]
     assert named[: min(kept.height, 6)] == kept["symbol"].to_list()[:6]
@@ -78,11 +83,11 @@ def test_tests_that_reject_are_counted_at_five_percent(told):
         between += sum(0.05 <= p < 0.10 for p in held["p_value"])
         rejecting = sum(p < 0.05 for p in held["p_value"])
         path = own.caar(*window).row(-1, named=True)
-        verdict = "can be told from zero" if best["p_value"] < 0.05 else "cannot be told from zero"
+        verdict = "statistically distinguishable from zero" if best["p_value"] < 0.05 else "no clear effect"
         matching = [
             line
             for line in said
-            if f"p = {best['p_value']:.3f}; {rejecting} of {held.height} tests that hold reject zero at 5%)" in line
+            if f"p = {best['p_value']:.3f}; {rejecting} of {held.height} valid tests reject zero at 5%)" in line
             and f"; {verdict} (" in line
             and f"{abs(path['caar']):.2%}" in line
         ]
