@@ -200,7 +200,9 @@ def _statistics(estimate: Floats, z: Floats) -> tuple[Floats, Floats, Floats]:
 def _notes(shifts: PlaceboDays, draws: int, left_out: int) -> tuple[str, ...]:
     notes = [f"the smallest possible p is {1 / (1 + draws):.3f}"]
     if shifts.n_chains == 1:
-        notes.append("one chain of announcements: a common effect cannot be distinguished from a common shock of its days")
+        notes.append(
+            "one chain of announcements: a common effect cannot be distinguished from a common shock of its days"
+        )
     if shifts.overlapping > 0:
         notes.append(
             f"{shifts.overlapping:.1%} of placebo windows meet another announcement to the same security, "
