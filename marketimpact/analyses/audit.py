@@ -223,7 +223,7 @@ def _estimation_days(result: StudyResult) -> pl.DataFrame:
 
 
 def _event_days(result: StudyResult, dates: NDArray[np.int64], taus: NDArray[np.int64] | None) -> pl.DataFrame:
-    """``event_id, symbol, tau, date, session, ret, market``: one row per event and session of its calendar."""
+    """Build ``event_id, symbol, tau, date, session, ret, market``: one row per event and session of its calendar."""
     taus = np.zeros(dates.shape[1], dtype=np.int64) if taus is None else taus
     tau = pl.Series("tau", np.tile(taus, len(dates)))
     frame = by_session(result.events, dates).insert_column(2, tau).filter(pl.Series(dates.ravel() != NO_DAY))

@@ -50,7 +50,7 @@ def dollar_effect(
     shares : polars.DataFrame, str or pathlib.Path
         ``symbol, shares`` and, where they change, ``date``: the count last known before the window is taken; a frame
         or a CSV or Parquet file. Shares must be on the basis of the price: with prices adjusted for splits (Yahoo's
-        are), today's count and not the one of the day. `YahooPrices.shares` asks Yahoo and does so.
+        are), today's count and not the one of the day. `YahooPrices.shares` reads them from Yahoo, adjusted likewise.
     rates : polars.DataFrame, str or pathlib.Path, optional
         ``date, currency, rate``: units of `currency` for one unit of the row's, up to five days old; needed for
         securities in other currencies.
@@ -125,7 +125,7 @@ def _event_effects(  # noqa: PLR0917  # the options of dollar_effect
     frame = _with_shares(frame, shares)
     securities = result.market.securities
     if "currency" not in securities.columns:
-        raise SpecificationError("This market does not know its securities' currencies: use Market.load.")
+        raise SpecificationError("This market has no currencies of its securities: use Market.load.")
     frame = frame.join(securities.select("symbol", pl.col("currency").alias("_currency")), on="symbol", how="left",
                        validate="m:1", maintain_order="left")  # fmt: skip
     frame = _with_rate(frame, rates, currency)

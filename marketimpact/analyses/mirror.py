@@ -70,7 +70,8 @@ def mirror(
     frame = result.car(first, last).drop_nulls("car")
     present = set(frame["jurisdiction"].drop_nulls())
     if not set(pair) <= present:
-        raise SpecificationError(f"pair={pair}: the events are of steps by {', '.join(sorted(present)) or 'nobody'}.")
+        sides = f"the events are of steps by {', '.join(sorted(present))}" if present else "no jurisdiction is given"
+        raise SpecificationError(f"pair={pair}: {sides}.")
     keep = pl.col("jurisdiction").is_in(pair) & pl.col("country").is_in(pair)
     n_other_countries = frame.filter(pl.col("jurisdiction").is_in(pair)).height - frame.filter(keep).height
     side = pl.when(pl.col("jurisdiction") == pl.col("country")).then(pl.lit("at home")).otherwise(pl.lit("across"))

@@ -67,7 +67,7 @@ class StudyText:
 
 
 def study_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a study file.
+    """Build the JSON Schema (draft 2020-12) of a study file.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Read CSV files strictly, as tables of text.
 
 Other readers fill short rows with null, rename repeated columns and decode UTF-16 as letters with gaps: each
-gives a wrong frame without an error. This one refuses such files.
+gives a wrong frame without an error. This reader refuses such files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A matrix with a row per event that is read in chunks of rows, so that events times days need not fit in memory."""
+"""Read a matrix with a row per event in chunks of rows, so that events times days need not fit in memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DaySums:
     total, count : (M,) arrays
         Sum over the rows of the values present on each day, and their number.
     run_total, run_count : (M - length + 1,) arrays
-        The same for sums over every run of `length` days, of the rows that have all of these days.
+        Sum and number of the sums over every run of `length` days, of the rows that have all of these days.
     positive : (N,) array
         Number of each row's days with a positive value.
     """
@@ -50,7 +50,7 @@ class LazyMatrix:
     n, width : int
         Number of rows and of columns.
     read : callable
-        From row numbers (K,), or a slice of them, to the rows (K, M).
+        Returns the rows (K, M) of row numbers (K,), or of a slice of them.
 
     Examples
     --------
@@ -171,7 +171,7 @@ def _block_sums(values: NDArray[np.float64], length: int) -> tuple[NDArray[Any],
     complete, n = _sum_blocks(np.where(has_gaps, np.nan, values))
     total, count = _sum_blocks(with_gaps)
     run_total, run_count = _sum_blocks(run_sums(with_gaps, length))
-    # for rows with every day the sum of their runs is the run of their sum
+    # for rows without a missing day the sum of their runs equals the run of their sum
     n_complete = n.max(axis=1, keepdims=True, initial=0)
     return (
         total + complete,

@@ -22,7 +22,7 @@ def _add_present(values, total, count):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _add(values, total):  # type: ignore[no-untyped-def]
-    """Add the values of days of which none is missing; return the number of positive days."""
+    """Add the values of a row without a missing day; return the number of positive days."""
     positive = 0
     for d in range(len(values)):
         total[d] += values[d]
@@ -50,7 +50,7 @@ def block_sums(values, length, block):  # type: ignore[no-untyped-def]
         n_complete, complete = 0, np.zeros(width)
         for row in range(b * block, min(n, (b + 1) * block)):
             own = values[row]
-            if _is_complete(own):  # as nearly all are: the sum of their runs is the run of their sum
+            if _is_complete(own):  # the usual case: the sum of their runs equals the run of their sum
                 n_complete += 1
                 positive[row] = _add(own, complete)
             else:

@@ -1,7 +1,7 @@
-"""Sizes that decide how work is cut up: one table, each with what it limits and what was measured.
+"""Sizes of chunks, parts and caches, each with what it limits and what was measured.
 
-Modules read them at the time of use (``limits.NAME``), so that a test can set them. None of them changes a result but
-where its comment says so. Measured on two cores with 24 GiB.
+Modules read them at the time of use (``limits.NAME``), so that a test can set them. None changes a result unless its
+comment says so. Measured on two cores with 24 GiB.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ EVENT_WINDOW_CHUNK_EVENTS = 8_192
 EVENT_WINDOW_KEPT_NUMBERS = 2**20
 #: Events whose estimation windows are read at once from a panel on disk, at most.
 PARQUET_CHUNK_EVENTS = 5_000
-#: Bytes of returns in one task at most where nobody says otherwise: what Dask sends without a warning.
+#: Bytes of returns in one task at most by default: Dask sends that without a warning.
 TASK_RETURNS_BYTES = 8_000_000
-#: Chunks a study falls into at least where an executor does the work, so that its workers stay busy to the end ...
+#: Least number of chunks of a study on an executor, so that its workers stay busy to the end ...
 EXECUTOR_CHUNKS = 64
 #: ... unless they would have fewer events than these, which cost less than sending them.
 EXECUTOR_CHUNK_EVENTS = 50
@@ -39,7 +39,7 @@ PARQUET_COPIES = 6
 SYMBOL_CHUNK_ROWS = 2**20
 #: Rows whose returns are written at a time: 1 MB, which stays in a core's cache.
 RETURN_CHUNK_ROWS = 2**17
-#: Mean number of rows per run of one symbol from which symbols are coded run by run and not row by row.
+#: Mean number of rows per run of one symbol from which symbols are coded by run instead of by row.
 LONG_RUN_ROWS = 8
 
 # --- study ------------------------------------------------------------------------------------------------------------

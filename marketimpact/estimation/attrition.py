@@ -8,12 +8,12 @@ __all__ = ["ATTRITION", "REASONS"]
 
 #: The closed list of reasons why an event cannot be used.
 REASONS = {
-    "unknown_symbol": "the market does not know the security",
+    "unknown_symbol": "the security is not in the market",
     "no_prices": "the price source has no prices of the security",
     "no_date": "the event has no date",
     "before_data": "day 0 lies before the security's first price",
     "after_data": "day 0 lies after the security's last price",
-    "other_listing": "the firm's other listing stands for it",
+    "other_listing": "the firm's other listing is used instead",
     "no_benchmark": "the security's benchmark has no prices",
     "too_few_observations": "the estimation window has fewer complete sessions than min_observations",
     "no_event_returns": "no session of the event window has a return",

@@ -1,7 +1,7 @@
-"""The compiled way to the numbers of `marketimpact.estimation.fit`, for many events: not one bit differs.
+"""Fit least squares for many events with compiled loops; equal to `estimation.fit` bit for bit.
 
-Kernels read windows where they lie in the panel's columns. They run in one thread; parts of the events are shared out
-to threads in the order of the panel's rows, so that neighbours in time and security are read together.
+Kernels read windows directly from the panel's columns. They run in one thread; parts of the events are given to
+threads in the order of the panel's rows, so that neighbours in time and security are read together.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ Arrays = tuple[NDArray[Any], ...]
 
 
 def worth_compiling(problem: EstimationProblem) -> bool:
-    """Return whether the events are many enough for the kernels to pay for their loading."""
+    """Return whether there are enough events for the kernels to repay the time of loading numba."""
     loaded = KERNELS in sys.modules
     return len(problem) >= (limits.COMPILED_FIT_EVENTS_ONCE_LOADED if loaded else limits.COMPILED_FIT_EVENTS)
 
 
 def can_forecast(problem: EstimationProblem) -> bool:
-    """Return whether the kernels know how the model forecasts, and every event counts with its own sign."""
+    """Return whether the kernels can forecast with the model, and no event has the sign -1."""
     return problem.model.design.own_variance is None and bool((problem.positions.sign > 0).all())
 
 
@@ -136,7 +136,7 @@ def _run_in_order(
     `compute` gets the problem of some events, and their rows.
     """
     first, *others = (order[part] for part in chunks(len(order), limits.THREAD_PART_EVENTS))
-    start = compute(problem.take(first), first)  # its shapes and types are those of the whole
+    start = compute(problem.take(first), first)  # shapes and types are the same for all events
     whole = tuple(np.empty((len(problem), *values.shape[1:]), values.dtype) for values in start)
 
     def write(rows: Ints, arrays: Arrays) -> None:
@@ -152,7 +152,7 @@ def _run_in_order(
 def _kernel_inputs(problem: EstimationProblem, span: tuple[int, int] | None = None) -> KernelInputs:
     """Collect the columns, and where each event's windows lie in them.
 
-    Without a span: the estimation days, with instruments and without what is excluded.
+    Without a span: the estimation days, with instruments and without excluded days.
     """
     design, positions, market = problem.model.design, problem.positions, problem.market
     terms = design.regressors if span else (*design.regressors, *design.instruments)

@@ -1,4 +1,4 @@
-"""Rows of the return panel that a window of sessions around day 0 covers, and the arrays read from them."""
+"""Locate the rows of the return panel that a window around day 0 covers; response and regressors of a window."""
 
 from __future__ import annotations
 

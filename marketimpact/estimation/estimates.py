@@ -28,15 +28,14 @@ __all__ = ["CarSums", "Estimates", "by_session", "cumulate", "has_car", "sum_win
 
 @dataclass(frozen=True)
 class Estimates:
-    """Everything one run computes: arrays over N events, M estimation days, L event days, p regressors.
+    """Estimates of one run: arrays over N events, M estimation days, L event days, p regressors.
 
     Attributes
     ----------
     events : polars.DataFrame
         The N usable events, sorted by `event_id`; row i belongs to row i of every array.
     problem : EstimationProblem
-        Positions of the events, market, model and settings: what the estimates are of. Days are looked up in its
-        market when they are asked for: all of them together are far larger than everything else.
+        Positions of the events, market, model and settings. Daily values are computed from its market when needed.
     fit : Fit
         The regressions.
     present : (N, L) array of bool
@@ -53,12 +52,12 @@ class Estimates:
     _last_sums: dict[tuple[int, int], CarSums] = field(default_factory=dict, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the fields without what was computed since: readers of residuals cannot be pickled."""
+        """Return the fields without cached values: the functions in a `LazyMatrix` cannot be pickled."""
         return {part.name: self.__dict__[part.name] for part in fields(self)} | {"_last_sums": {}}
 
     @property
     def market(self) -> Market:
-        """Market that the estimates are of."""
+        """Market that the model was estimated on."""
         return self.problem.market
 
     @property
@@ -73,7 +72,7 @@ class Estimates:
 
     @property
     def positions(self) -> EventPositions:
-        """Where each event's day 0 sits in the market's return panel."""
+        """Position of each event's day 0 in the market's return panel."""
         return self.problem.positions
 
     @property
@@ -119,7 +118,7 @@ class Estimates:
 
     @property
     def _computed_event_window(self) -> EventWindow | None:
-        """The event window of all events, where it need not be computed."""
+        """The event window of all events, if it is computed already."""
         return self.stored_event_window or self.__dict__.get("event_window")
 
     def event_window_of(self, rows: Ints | slice) -> EventWindow:
@@ -162,7 +161,7 @@ class Estimates:
         return LazyMatrix(n, length, lambda rows: getattr(self.event_window_of(rows), name))
 
     def car_sums(self, columns: slice) -> CarSums:
-        """Sum over some columns of the event window for every event; the sums asked for last are kept."""
+        """Sum over some columns of the event window for every event; the last sums computed are kept."""
         window = columns.start, columns.stop
         if window not in self._last_sums:
             sums = self._car_sums(columns)
@@ -261,14 +260,14 @@ def has_car(n_days: Ints, length: Ints | int, settings: EstimationSettings) -> B
 
 
 class CarSums(NamedTuple):
-    """Sums over the days of a window that have an abnormal return, N events.
+    """Sums for N events over the days of a window that have an abnormal return.
 
     Attributes
     ----------
     car, variance : (N,) arrays
         See `cumulate`.
     grown, expected : (N,) arrays
-        One unit after the window, invested at the returns and at the expected returns.
+        Value after the window of one unit invested at the returns and at the expected returns.
     """
 
     car: Floats

@@ -1,4 +1,4 @@
-"""Days of single securities that must not teach a model what is normal."""
+"""Days that estimation windows leave out, by security."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ExcludedDays:
 
     @classmethod
     def of(cls, days: pl.DataFrame) -> ExcludedDays:
-        """Take a frame with ``symbol`` and ``date``; a frame without rows excludes nothing.
+        """Build from a frame with ``symbol`` and ``date``; a frame without rows excludes nothing.
 
         Raises
         ------
@@ -48,12 +48,12 @@ class ExcludedDays:
         return cls(pairs, fingerprint(pairs))
 
     def rows(self, market: Market) -> NDArray[np.bool_]:
-        """Which rows of the market's panel are excluded, (n_rows,).
+        """Mark the excluded rows of the market's panel, (n_rows,).
 
         Warns
         -----
         MarketImpactWarning
-            When none is, although there are days to exclude.
+            When there are days to exclude, and the panel has none of them.
         """
         marked = market.select("symbol", "date").join(
             self.frame.with_columns(pl.lit(value=True).alias("_excluded")),
@@ -73,12 +73,12 @@ class ExcludedDays:
         return np.asarray(mask)
 
     def __eq__(self, other: object) -> bool:
-        """Whether the same days are excluded."""
+        """Return whether the same days are excluded."""
         return isinstance(other, ExcludedDays) and self.fingerprint == other.fingerprint
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
 
     def __repr__(self) -> str:
-        """How many, and which, for the record of a run."""
+        """Describe the days by number and hash, for the record of a run."""
         return f"ExcludedDays({self.frame.height} symbol-days, sha256={self.fingerprint})"

@@ -1,4 +1,4 @@
-"""Chunks of events, by security, over any `concurrent.futures.Executor`; together they give the same numbers."""
+"""Fit chunks of events here or over an executor; chunking changes no number."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ __all__ = ["ExecutionOptions", "run_chunks"]
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOptions:
-    """Who estimates, and how many events at a time.
+    """Where chunks are fitted, and their size.
 
     Attributes
     ----------
     executor : Executor or None
-        Who estimates; None: this process, one chunk after another.
+        Executor of the chunks; None: this process.
     chunk : int or None
-        Events of one chunk; None: what the memory allows.
+        Events of one chunk; None: as many as `memory` allows.
     memory : int, str or None
-        Bytes that a chunk, or all chunks sent and not yet back, may take; None: half of what is free.
+        Bytes that a chunk, or all chunks sent and not yet returned, may take; None: half of the free memory.
     progress : bool or None
-        Whether to show a progress bar; None: where stderr is a terminal.
+        Whether to show a progress bar; None: in a notebook or on a terminal.
     """
 
     executor: Executor | None = None
@@ -51,14 +51,14 @@ class ExecutionOptions:
 
 
 def run_chunks(problem: EstimationProblem, events: pl.DataFrame, options: ExecutionOptions) -> FittedChunk:
-    """Fit a problem chunk by chunk; the numbers are the same bytes as in one go, whoever fits them.
+    """Fit a problem chunk by chunk; the numbers are the same, bit for bit, with any chunks and executor.
 
     Parameters
     ----------
     problem : EstimationProblem
         N events.
     events : polars.DataFrame
-        Of the problem, row by row; named when a chunk fails.
+        Events of the problem, row by row; an error of a chunk names them.
     options : ExecutionOptions
 
     Raises
@@ -92,7 +92,7 @@ def run_chunks(problem: EstimationProblem, events: pl.DataFrame, options: Execut
 def _submit(
     problem: EstimationProblem, events: pl.DataFrame, chunks: Sequence[Ints], executor: Executor, budget: int
 ) -> Iterator[tuple[Ints, FittedChunk]]:
-    """Send chunks as far as the memory budget goes, yield what comes back, stop at the first failure."""
+    """Send chunks within the memory budget, yield fitted ones as they return, stop at the first failure."""
     pending: dict[Future[FittedChunk], tuple[Ints, int]] = {}
     finished: SimpleQueue[Future[FittedChunk]] = SimpleQueue()
     bytes_pending = 0
@@ -124,7 +124,7 @@ def _next_chunk(
     pending: dict[Future[FittedChunk], tuple[Ints, int]],
     finished: SimpleQueue[Future[FittedChunk]],
 ) -> tuple[Ints, int, FittedChunk]:
-    """Wait for the next chunk that comes back: its rows, its bytes, and what the worker gave."""
+    """Wait for the next chunk that a worker returns: its rows, its bytes, and its outcome."""
     future = finished.get()
     error = CancelledError() if future.cancelled() else future.exception()
     if isinstance(error, BrokenExecutor | CancelledError):
@@ -142,7 +142,7 @@ def _event_bytes(problem: EstimationProblem) -> int:
 
 
 def _task_bytes(problem: EstimationProblem) -> int:
-    """Return the bytes to send for some events and to get back, about."""
+    """Estimate the bytes that some events take on the way to a worker and back."""
     positions, returns = problem.positions, 0
     if problem.market.dataset is None:
         _, first = np.unique(positions.security, return_index=True)
@@ -165,7 +165,7 @@ def _plan_chunks(problem: EstimationProblem, options: ExecutionOptions, budget: 
         return by_security(budget / 2 / limits.PARQUET_COPIES, max(budget // 2 // event_bytes, 1))
     most = max(budget // event_bytes, 1)
     if len(problem) <= most:
-        return [np.arange(len(problem))]  # as a rule, and then nothing need be put in order
+        return [np.arange(len(problem))]  # the usual case, in which no order is needed
     return by_security(np.inf, most)
 
 

@@ -1,6 +1,6 @@
-"""Fit the model to the estimation window of every event and subtract it: the plain way, a chunk of events at a time.
+"""Fit the model to every estimation window and subtract it, with array code, a chunk of events at a time.
 
-Many events take the compiled way of `marketimpact.estimation.compiled_fit`, which gives the same bits.
+Many events are fitted by the compiled loops of `marketimpact.estimation.compiled_fit`, which give the same bits.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
     "window_sums",
 ]
 
-#: Autocorrelation beyond this leaves no variance to speak of.
+#: Bound of the autocorrelation; the variance of the innovations nears zero beyond it.
 MAX_RHO = 0.95
 T = TypeVar("T")
 
@@ -50,8 +50,8 @@ class EventWindow:
     loading : (N, L, p + 1) array
         z in ``Cov(AR_s, AR_t) = sigma^2 (v_t 1{s=t} + z_s'z_t)``; 0 on days without a return.
     own_variance : (N, L) array
-        v, the variance of each day's own shock in units of ``sigma^2``: 1 unless the model says
-        otherwise; 0 on days without a return.
+        v, the variance of each day's own shock in units of ``sigma^2``: 1 unless the model
+        sets it; 0 on days without a return.
     dates : (N, L) array of int
         Days since 1970-01-01; `NO_DAY` outside the calendar.
     """
@@ -79,7 +79,7 @@ class EventWindow:
 
 @dataclass(frozen=True, slots=True)
 class FittedChunk:
-    """What the fit of N events gives, as a worker sends it back.
+    """Fit of N events, as `fit_problem` returns it.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class FittedChunk:
     n_before : (N,) array of int
         Days before the event that it is estimated from.
     event_window : EventWindow or None
-        Where the returns stay with a worker; otherwise it is computed when it is asked for.
+        Present where a worker computed it; otherwise it is computed when needed.
     """
 
     fit: Fit
@@ -100,7 +100,7 @@ class FittedChunk:
 
 
 def fit_problem(problem: EstimationProblem, *, with_event_window: bool = False) -> FittedChunk:
-    """Fit the model for every event of a problem; what the local loop and every worker call.
+    """Fit the model for every event of a problem, in this process or in a worker.
 
     An event's numbers do not depend on which others are estimated with it.
     """
@@ -110,7 +110,7 @@ def fit_problem(problem: EstimationProblem, *, with_event_window: bool = False) 
         fit = replace(fit, rho=autocorrelation(residuals_of(problem, fit)))
     n_before = fit.n_obs
     if problem.model.design.after is not None:
-        # sessions after the event cannot make up for missing ones before it
+        # sessions after the event do not replace missing ones before it
         first, last = problem.settings.estimation
         n_before = (~np.isnan(residuals_of(problem, fit)[:, : last - first + 1])).sum(axis=1)
     return FittedChunk(fit, present, n_before, abnormal_returns(problem, fit) if with_event_window else None)
@@ -147,7 +147,7 @@ def _write(whole: Any, rows: Ints, part: Any) -> None:
 
 
 def fit_model(problem: EstimationProblem) -> tuple[Fit, Bools]:
-    """Estimate the model for every event, and mark the days of its event window with an abnormal return, (N, L)."""
+    """Estimate the model for every event, and mark the event days with an abnormal return, (N, L)."""
     if problem.model.design.estimator is models.fit and compiled.worth_compiling(problem):
         return compiled.fit_and_presence(problem)
     fits, present = zip(*((_fit(part), _has_abnormal_return(part)) for part in _parts(problem)), strict=True)
@@ -186,7 +186,7 @@ def _abnormal_returns(problem: EstimationProblem, fit: Fit) -> EventWindow:
 
 
 def window_sums(problem: EstimationProblem, fit: Fit, window: tuple[int, int]) -> tuple[NDArray[Any], ...] | None:
-    """Sum abnormal returns over a window without keeping its days; None where only the days give the sums.
+    """Sum abnormal returns over a window without keeping its days; None where the sums need the days.
 
     Returns
     -------

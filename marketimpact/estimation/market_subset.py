@@ -1,4 +1,4 @@
-"""Which columns of which securities some events need, and chunks of events that need few of them."""
+"""Select the securities and columns that a chunk of events needs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["bytes_per_row", "chunks_by_security", "columns_of", "market_subset",
 
 
 def market_subset(market: Market, securities: Ints, columns: tuple[str, ...]) -> Market:
-    """Return a market of some securities with some columns of numbers; clocks, findings and repairs stay behind.
+    """Return a market of some securities with some columns of numbers, without clocks, findings and repairs.
 
-    A panel on disk stays there: its rows are read by whoever estimates.
+    A panel on disk stays there: the process that fits the events reads its rows.
     """
     return Market(
         return_panel=market.return_panel.take(securities, columns),
@@ -30,7 +30,7 @@ def market_subset(market: Market, securities: Ints, columns: tuple[str, ...]) ->
 
 
 def columns_of(market: Market, model: Model) -> tuple[str, ...]:
-    """Name the columns of the panel that the model's numbers rest on."""
+    """List the columns of the panel that the model reads."""
     design = model.design
     names = ["date", "ret", "market", *design.columns, design.response]
     if set(names).intersection(SINCE_TRADE):

@@ -1,4 +1,4 @@
-"""Estimate a study: locate day 0, fit the model, and say why events cannot be used."""
+"""Estimate a study: locate day 0, fit the model, and record why events cannot be used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def estimate(
     Returns
     -------
     estimates : Estimates
-        Of the usable events.
+        Estimates of the usable events.
     attrition : polars.DataFrame
         ``event_id, reason, detail``, sorted by `event_id`: every event is in one of the two.
     """
@@ -54,7 +54,7 @@ def _check_columns(market: Market, model: Model) -> None:
         have = ", ".join(("market", *market.factors))
         raise SpecificationError(
             f"{model.name} needs the factor{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; "
-            f"this market has {have}. Hand them in as factors=, a frame with 'date' and one decimal "
+            f"this market has {have}. Pass them as factors=, a frame with 'date' and one decimal "
             "column per factor."
         )
 
@@ -68,12 +68,12 @@ def _check_unit(market: Market, model: Model) -> None:
 
 
 def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
-    """Give the first reason that applies to each event that cannot be used.
+    """Find the first reason that applies to each event that cannot be used.
 
     Parameters
     ----------
     estimates : Estimates
-        Of all N events that have a day 0.
+        Estimates of all N events that have a day 0.
     n_before : (N,) array of int
         Days before each event that it is estimated from.
     """

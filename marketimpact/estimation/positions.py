@@ -16,20 +16,20 @@ from marketimpact.market.market import Market
 
 __all__ = ["EventPositions", "locate_day0"]
 
-#: Columns that exist while day 0 is located; columns of these names are dropped from the events.
+#: Working columns of `locate_day0`; columns of these names are dropped from the events.
 _WORKING = ("_first", "_last", "_first_row", "_n_sessions", "_day0", "_security")
 
 
 @dataclass(frozen=True, eq=False)
 class EventPositions:
-    """Where day 0 of N events lies in the market's return panel.
+    """Positions of day 0 of N events in the market's return panel.
 
     Attributes
     ----------
     first_row, n_sessions : (N,) arrays of int
-        First row of the event's security, and how many it has.
+        First row of the event's security, and its number of rows.
     day0 : (N,) array of int
-        Sessions from there to day 0.
+        Sessions from `first_row` to day 0.
     security : (N,) array of int
         Row of the event's security among the market's `first_rows`.
     sign : (N,) array
@@ -66,7 +66,7 @@ def locate_day0(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, Eve
         The usable events sorted by `event_id`, ``date`` moved to the next session where it was no session
         (``date_given`` keeps what was given), with the security's ``mic``.
     positions : EventPositions
-        Of these events, row by row, each with sign +1.
+        Positions of these events, row by row, each with sign +1.
     attrition : polars.DataFrame
         ``event_id, reason, detail`` of the others.
     """
@@ -131,7 +131,7 @@ def _positions(usable: pl.DataFrame) -> EventPositions:
 
 
 def _attrition(dropped: pl.DataFrame) -> pl.DataFrame:
-    """Give the first reason that applies to each event without a day 0."""
+    """Find the first reason that applies to each event without a day 0."""
     reason = (
         pl.when(pl.col("mic").is_null())
         .then(pl.lit("unknown_symbol"))

@@ -1,4 +1,4 @@
-"""What an estimation needs and nothing else: positions of the events, their market, the model and the settings."""
+"""Input of an estimation: positions, market, model and settings."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class EstimationProblem:
         return replace(self, positions=self.positions.take(rows))
 
     def subset(self, rows: Ints | slice) -> EstimationProblem:
-        """Return the problem of some of the events, over their securities only: small enough to send to a worker."""
+        """Return the problem of some of the events with their securities only, to send to a worker."""
         positions, settings = self.positions.take(rows), self.settings
         securities, codes, *_ = factorize(positions.security)
         market = market_subset(self.market, securities, columns_of(self.market, self.model))
@@ -62,7 +62,7 @@ class EstimationProblem:
         )
 
     def in_memory(self) -> EstimationProblem:
-        """Return the same problem with its returns read from disk, if they lie there."""
+        """Return the same problem with its returns read from disk into memory, if they are on disk."""
         if self.market.dataset is None:
             return self
         return replace(self, market=replace(self.market, return_panel=self.market.return_panel.load()))
@@ -124,7 +124,7 @@ class EstimationProblem:
         return np.concatenate([excluded[rows] & inside for rows, inside in parts], axis=1)
 
     def dates(self, span: tuple[int, int] | None = None) -> Ints:
-        """Date the sessions of a span, or of all estimation days, (N, D).
+        """Return the dates of the sessions of a span, or of all estimation days, (N, D).
 
         Days since 1970-01-01; `NO_DAY` outside the calendar.
         """

@@ -1,4 +1,4 @@
-"""Settings of an estimation: windows of sessions around day 0, and what to do with missing days."""
+"""Settings of an estimation: windows of sessions around day 0, and treatment of missing days."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ DEFAULT_TESTS: tuple[SignificanceTest, ...] = (
     parametric.CROSS_SECTIONAL_T,
     signs.GENERALIZED_SIGN,
 )
-#: Tests that run only by name: they reject too often, or answer a question that is seldom meant.
+#: Tests that run only by name: they reject too often, or test a null that is rarely of interest.
 ON_REQUEST: tuple[SignificanceTest, ...] = (
     correlation_adjusted.PATELL_KP_ALLPAIRS,
     correlation_adjusted.BMP_KP_ALLPAIRS,

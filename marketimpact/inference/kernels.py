@@ -261,7 +261,7 @@ def _without(filled, values, days, moments):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, fastmath={"reassoc"})
 def _dot(a, b):  # type: ignore[no-untyped-def]
-    """Dot product, added in any order."""
+    """Compute a dot product, added in any order."""
     total = 0.0
     for d in range(len(a)):
         total += a[d] * b[d]

@@ -226,7 +226,7 @@ def _row(judged: JudgedOutcome, level: float) -> tuple[object, ...]:
 
 
 def _detectable(test: SignificanceTest, outcome: Outcome, level: float) -> float:
-    """Minimum effect, in the unit of the estimate, that a t or normal test detects with 80% power."""
+    """Compute the smallest effect, in the unit of the estimate, that a t or normal test detects with 80% power."""
     has_se = test.sides == "symmetric" and np.isfinite(outcome.se) and outcome.se > 0 and np.isfinite(outcome.estimate)
     if not has_se or test.distribution[0] not in "tN":
         return np.nan

@@ -99,7 +99,7 @@ def _symbol_codes(names: pl.Series) -> tuple[pl.Series, Codes]:
 
 
 def _is_complete(frame: pl.DataFrame, starts: Ints, symbols: pl.Series, dates: pl.Series) -> bool:
-    """Whether the rows are one run per symbol, each with all dates in order."""
+    """Return whether the rows are one run per symbol, each with all dates in order."""
     length = len(dates)
     if frame.height != len(starts) * length or len(starts) != len(symbols) or (starts % length).any():
         return False

@@ -363,7 +363,7 @@ class Market:
         """
         self._must_be_simple("in_currency")
         if "currency" not in self.securities.columns:
-            raise SpecificationError("This market does not know its securities' currencies: use Market.load.")
+            raise SpecificationError("This market has no currencies of its securities: use Market.load.")
         lacking = {"date", "currency", "rate"}.difference(rates.columns)
         if lacking:
             raise DataError(f"rates lacks {', '.join(sorted(lacking))}; it needs date, currency and rate.")

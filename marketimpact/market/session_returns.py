@@ -8,7 +8,7 @@ import polars as pl
 
 __all__ = ["SINCE_TRADE", "close_empty_sessions", "extent", "returns_with_benchmarks", "since_trade", "spans"]
 
-#: A closure is believed when at least this many securities of the exchange should have had a price.
+#: Securities without a price from which a session counts as a closure.
 SEVERAL = 2
 #: Columns that refer to the last session with a trade.
 SINCE_TRADE = ("ret_since_trade", "sessions_since_trade", "market_since_trade")

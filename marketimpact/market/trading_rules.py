@@ -130,7 +130,7 @@ def price_bands(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFra
 
 
 def _begins_with_listing(securities: pl.DataFrame) -> pl.Expr:
-    """Whether a security's first price lies at its listing."""
+    """Mark rows of securities whose first price lies at their listing."""
     if "listed_on" not in securities.columns:
         return pl.lit(value=False)
     days = dict(securities.select("symbol", "listed_on").drop_nulls().iter_rows())

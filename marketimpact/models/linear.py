@@ -157,12 +157,12 @@ class Fit:
     rho: Floats
 
     def take(self, rows: slice | NDArray[np.int64]) -> Fit:
-        """Those of some of the events."""
+        """Return the estimates of some of the events."""
         return Fit(*(getattr(self, name)[rows] for name in Fit.__dataclass_fields__))
 
 
 def concat_fits(parts: Sequence[Fit]) -> Fit:
-    """Estimates of several groups of events below one another."""
+    """Concatenate the estimates of several groups of events."""
     return Fit(*(np.concatenate([getattr(part, name) for part in parts]) for name in Fit.__dataclass_fields__))
 
 

@@ -81,7 +81,7 @@ class DatabasePrices:
     def __post_init__(self) -> None:
         if (self.table is None) == (self.query is None):
             raise SpecificationError(
-                "DatabasePrices needs a table or a query=..., not both and not neither. Give one of them."
+                "DatabasePrices reads one table or one query. Give exactly one of table= and query=."
             )
         for name, value in (("table", self.table), ("query", self.query)):
             if value is not None and (not isinstance(value, str) or not value.strip() or "\0" in value):

@@ -35,7 +35,7 @@ _TESTS = ("test", "null", "estimate", "statistic", "df", "p_value", "mde", "n_ev
 
 
 def as_html(result: Questions) -> str:
-    """For a notebook: the lines, and the tests."""
+    """Write the summary and the tests of a result as HTML, for a notebook."""
     small = 0 < result.events.height <= limits.EVENTS_TESTED_IN_REPR
     return lines_to_html(as_lines(result)) + (
         Show(result, result).test(*headline_window(result))._repr_html_() if small else ""
@@ -44,9 +44,9 @@ def as_html(result: Questions) -> str:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Show:
-    """Tables to read: the answers of the result, rounded and aligned, with notes beneath.
+    """Tables to read: frames of the result, rounded and aligned, with notes beneath.
 
-    The frames themselves come from the same methods without `show`; a table keeps its own in ``.frame``. Called with
+    The frames themselves come from the same methods without `show`; a table keeps its frame in ``.frame``. Called with
     a frame about the result, such as ``result.show(mi.audit(...))``, it shows that frame.
 
     Examples
@@ -76,7 +76,7 @@ class Show:
         Raises
         ------
         SpecificationError
-            For something else than a frame, and for columns that it does not have.
+            For anything but a frame, and for columns that the frame does not have.
         """
         if not isinstance(frame, pl.DataFrame):
             raise SpecificationError(
@@ -105,7 +105,7 @@ class Show:
         tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
         alternative: Alternative = "two-sided",
     ) -> Table:
-        """`StudyResult.test`: valid ones first, invalid ones muted, every note written once."""
+        """Show `StudyResult.test`: valid tests first, invalid ones muted, every note written once."""
         frame = self._asked.test(first, last, tests=tests, alternative=alternative)
         shown = [*self._group_columns, *_TESTS]
         return self(
@@ -113,31 +113,31 @@ class Show:
         )
 
     def car(self, first: int, last: int) -> Table:
-        """`StudyResult.car` without the events' other columns."""
+        """Show `StudyResult.car` without the events' other columns."""
         frame = self._asked.car(first, last)
         own = [*self._group_columns, "event_id", *(name for name in ("name", "date") if name in frame.columns)]
         shown = [*own, *(name for name in _CAR if name in frame.columns)]
         return self(frame, f"Cumulative abnormal return of every event over {[first, last]}", columns=shown)
 
     def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> Table:
-        """`StudyResult.caar`."""
+        """Show `StudyResult.caar`."""
         frame = self._asked.caar(first, last, level=level)
         heading = f"Mean path over {[frame['tau'][0], frame['tau'][-1]]} with its {level:.0%} band"
         return self(frame, heading)
 
     def single_tests(self, first: int, last: int) -> Table:
-        """`StudyResult.single_tests`."""
+        """Show `StudyResult.single_tests`."""
         return self(self._asked.single_tests(first, last), f"Every event by itself over {[first, last]}")
 
     def attrition(self) -> Table:
-        """`StudyResult.attrition`, with the number of events for each reason."""
+        """Show `StudyResult.attrition`, with the number of events for each reason."""
         frame = self._result.attrition
         if frame.is_empty():
             return self(frame, "Every event was used")
         return self(frame, f"{frame.height} events could not be used: {reasons(frame)}")
 
     def estimates(self) -> Table:
-        """`StudyResult.estimates`."""
+        """Show `StudyResult.estimates`."""
         return self(self._result.estimates, f"Normal returns: {title(self._result)}")
 
     def __repr__(self) -> str:
@@ -147,28 +147,28 @@ class Show:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plot:
-    """Charts of a result: `path` and `firms`; called, it draws the path."""
+    """Charts of a result: `path` and `firms`; ``result.plot()`` draws the path."""
 
     _result: Questions
 
     def __call__(self, first: int | None = None, last: int | None = None) -> Any:
-        """Altair chart of the CAAR path with its band, as `path` gives it."""
+        """Draw the CAAR path with its band; see `path`."""
         return self.path(first, last)
 
     def path(self, first: int | None = None, last: int | None = None) -> Any:
-        """Altair chart of the CAAR path from `first` to `last` with its band; the event window by default."""
+        """Draw the CAAR path from `first` to `last` with its band in Altair; the event window by default."""
         result = self._result
         return charts.caar_path(result.caar(first, last), title=title(result), simulated=result.market.simulated)
 
     def firms(self, first: int, last: int, *, by: str | None = None, level: float = 0.95) -> Any:
-        """Altair chart with a dot and an interval for the CAR of every event, by size.
+        """Draw a dot and an interval for the CAR of every event in Altair, by size.
 
         Parameters
         ----------
         first, last : int
             The window.
         by : str, optional
-            Column of the events that tells groups apart.
+            Column of the events whose values are the groups.
         level : float
             Confidence level of the intervals, from t(df): exact under normality.
 

@@ -31,7 +31,7 @@ __all__ = [
 def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:
     """Code the cluster of each event, (N,): announcements, or days 0 where events have no announcement.
 
-    With `column`, the values of that column instead, where an event has one.
+    With `column`, clusters are the values of that column, where an event has one.
     """
     own = "announcement_id" if "announcement_id" in events.columns else "date"
     if column is None:
@@ -46,7 +46,7 @@ def securities_of(events: pl.DataFrame, market: Market) -> Ints:
 
 
 def exchanges(security: Ints, market: Market) -> tuple[Ints, tuple[ExchangeClock, ...]]:
-    """Code the exchange of each event's security, (N,), and return the clocks that the numbers stand for.
+    """Code the exchange of each event's security, (N,), and return the clock of each code.
 
     Exchanges with the same sessions, such as XNAS and XNYS, count as one.
     """
@@ -93,7 +93,7 @@ def placebo_residuals(estimates: Estimates) -> LazyMatrix:
 
 
 def direction_signs(events: pl.DataFrame, directions: Mapping[str, int], by: str) -> pl.Series:
-    """1 or -1 for each event, (N,), by its value in the column `by`; see `StudyResult.signed`."""
+    """Find the direction of each event, 1 or -1, (N,), from its value in the column `by`; see `StudyResult.signed`."""
     if not isinstance(directions, Mapping):
         raise SpecificationError(
             f"signed() was given {_described(directions)}; it needs a direction, 1 or -1, for every value of a column: "
@@ -116,5 +116,5 @@ def direction_signs(events: pl.DataFrame, directions: Mapping[str, int], by: str
 
 
 def _described(value: object) -> str:
-    """Describe what was given without printing a frame."""
+    """Describe an argument for a message without printing a frame."""
     return f"the expression {value}" if isinstance(value, pl.Expr) else f"a value of type {type(value).__name__}"

@@ -23,7 +23,7 @@ from marketimpact.study.result import StudyResult
 
 __all__ = ["EventStudy"]
 
-#: Free observations that a regression needs at least, so that every test's moments exist.
+#: Least degrees of freedom of a regression, so that the moments of every test exist.
 SPARE_OBSERVATIONS = 5
 
 
@@ -42,8 +42,8 @@ class EventStudy:
     min_observations : int
         Complete sessions an event needs in its estimation window.
     missing : {"available", "strict", "trade_to_trade"}
-        What a CAR does when sessions of its window have no return: sum those that have one, with the exact
-        variance of these; give none; or, for the market model, take returns from one trade to the next
+        CARs of windows in which sessions have no return: sum those that have one, with the exact
+        variance of these; give no CAR; or, for the market model, take returns from one trade to the next
         (`TradeToTrade`), so that a suspension's return belongs to the session on which trading resumed.
     serial_correlation : bool
         Whether variances of CARs allow for autocorrelated abnormal returns (AR(1) per event), as for
@@ -51,8 +51,8 @@ class EventStudy:
     exclude : polars.DataFrame, optional
         ``symbol, date``: days taken as missing in estimation windows, such as `contaminated_days` gives.
         For models estimated by least squares that is the same as one dummy variable for each such day.
-        Event windows are left alone. `min_observations` counts what is left. Kept as an `ExcludedDays`,
-        whose hash stands in the record.
+        Event windows keep these days. `min_observations` counts the remaining days. Kept as an `ExcludedDays`,
+        whose hash is recorded.
 
     Raises
     ------
@@ -112,7 +112,7 @@ class EventStudy:
             )
 
     def _repr_html_(self) -> str:
-        """For a notebook: one row per setting."""
+        """Write the settings as HTML, for a notebook: one row each."""
         settings = [(item.name.replace("_", " "), repr(getattr(self, item.name))) for item in fields(self)]
         rows = "".join(
             f"<tr><th scope='row' style='text-align:left'>{name}</th>"
@@ -161,15 +161,15 @@ class EventStudy:
         market : Market
             Returns, benchmarks and factors.
         executor : concurrent.futures.Executor, optional
-            Who estimates: processes (started by spawn), Dask (``client.get_executor()``), MPI. The numbers are
-            the same bytes as without. See ``docs/scaling.md``.
+            Runs the estimation: processes (started by spawn), Dask (``client.get_executor()``), MPI. The numbers
+            are the same, bit for bit, as without. See ``docs/scaling.md``.
         chunk : int, optional
             Events estimated at once. By default as many as `memory` allows.
         memory : int or str, optional
-            Bytes, or text such as ``"2 GB"``, that what is estimated at once may take besides the market and
-            the result; half of what is free by default.
+            Bytes, or text such as ``"2 GB"``, that the events estimated at once may take besides the market and
+            the result; half of the free memory by default.
         progress : bool, optional
-            Whether to show a progress bar; by default in a notebook and where stderr is a terminal, at once with an
+            Whether to show a progress bar; by default in a notebook or on a terminal, at once with an
             `executor` and after a second without.
 
         Returns
@@ -183,7 +183,7 @@ class EventStudy:
             For a broken events frame; when a chunk failed in a worker, or a worker was lost, with its events in
             `rows`.
         SpecificationError
-            When the market lacks a factor of the model, and for an executor, chunk or memory that cannot be.
+            When the market lacks a factor of the model, and for an executor, chunk or memory that is not valid.
         """
         options = ExecutionOptions(executor, chunk, memory, progress)
         settings = EstimationSettings(
@@ -202,7 +202,7 @@ class EventStudy:
         )
 
     def record(self, events: pl.DataFrame, market: Market) -> dict[str, str]:
-        """List what is needed to get the same numbers again; no clock, no path."""
+        """List specification, versions and input hashes, which reproduce the numbers; no clock, no path."""
         return {
             "study": repr(self),
             "prices": market.source,

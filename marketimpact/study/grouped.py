@@ -1,4 +1,4 @@
-"""Answers of a result for every group of its events."""
+"""Compute the frames of a result for every group of its events."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["Grouped"]
 
 R = TypeVar("R", bound=Questions)
 
-#: Groups that are listed.
+#: Number of groups that the representation lists.
 GROUPS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Grouped(Generic[R]):
-    """Answers of a `StudyResult` for every group of events; groups in sorted order."""
+    """Frames of a `StudyResult` for every group of events, groups in sorted order."""
 
     result: R
     columns: tuple[str, ...]
@@ -64,14 +64,14 @@ class Grouped(Generic[R]):
     def single_tests(self, first: int, last: int) -> pl.DataFrame:
         """Return `StudyResult.single_tests` with every group a family of its own.
 
-        By ``"announcement_id"``: which firms moved on a day, allowing for all that were looked at on that day. The
+        By ``"announcement_id"``: which firms moved on a day, with p-values adjusted for all firms of that day. The
         family-wise error holds within each family, not over all of them together.
         """
         return self._stack([result.single_tests(first, last) for _, result in self.groups()])
 
     @property
     def show(self) -> Show:
-        """Answers as tables to read: ``result.by("country").show.test(0, 1)``."""
+        """Results as tables to read: ``result.by("country").show.test(0, 1)``."""
         return Show(self.result, self, self.columns)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Equal-weighted portfolios of the events of one date, through the same regression as single events."""
+"""Form equal-weighted portfolios of the events of one date, and estimate them as single events are estimated."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def portfolios(
     clocks: tuple[ExchangeClock, ...],
     groups: Sequence[Ints] | None = None,
 ) -> Portfolios:
-    """Form equal-weighted portfolios, and estimate them through the same regression as single events.
+    """Form equal-weighted portfolios, and estimate them as single events are estimated.
 
     One per day-0 date, or one per group of rows of `estimates`.
 
@@ -119,7 +119,7 @@ def _averages(
         total, count = group_sums(problem, some)
         first = estimates.date_rows.rows(np.array([rows[0] for rows in some]))
         for k, rows in enumerate(some):
-            if (calendar[rows] == calendar[rows[0]]).all():  # one exchange and one day 0: nothing to match
+            if (calendar[rows] == calendar[rows[0]]).all():  # one exchange and one day 0: no dates to match
                 estimation = _on_days(total[k], count[k, 0], first[k], len(rows))
             else:
                 y, x, _ = problem.take(rows).design(instruments=True)
@@ -131,7 +131,7 @@ def _averages(
 
 
 def _batches(groups: Sequence[Ints]) -> Iterator[Sequence[Ints]]:
-    """Yield groups of `FIT_CHUNK_EVENTS` members or a few more: many are small, and read together."""
+    """Yield batches of groups with `FIT_CHUNK_EVENTS` members or a few more: most groups are small."""
     ends = np.cumsum([len(rows) for rows in groups])
     number = (ends - [len(rows) for rows in groups]) // limits.FIT_CHUNK_EVENTS
     for part in np.split(np.arange(len(groups)), np.flatnonzero(np.diff(number)) + 1):
@@ -139,7 +139,7 @@ def _batches(groups: Sequence[Ints]) -> Iterator[Sequence[Ints]]:
 
 
 def _on_days(total: Floats, count: Ints, dates: Ints, n: int) -> EstimationMeans:
-    """Mean return and regressors, (p + 1, M) sums given, on each date that at least half of n members have."""
+    """Divide sums of return and regressors, (p + 1, M), by counts, on dates that at least half of n members have."""
     order = np.argsort(dates, kind="stable")
     order = order[(dates[order] != NO_DAY) & (2 * count[order] >= n)]
     mean = total[:, order] / count[order]

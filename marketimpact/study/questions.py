@@ -1,4 +1,4 @@
-"""Protocols of a result: what its views need, so that they do not import it."""
+"""Protocols of a result that its accessors and groups use instead of importing `StudyResult`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Answers", "Questions"]
 
 
 class Answers(Protocol):
-    """Answers as frames: of a `StudyResult`, or of every group of its events (`Grouped`)."""
+    """Results as frames: of a `StudyResult`, or of every group of its events (`Grouped`)."""
 
     def car(self, first: int, last: int) -> pl.DataFrame:
         """Return one row per event; see `StudyResult.car`."""
@@ -43,7 +43,7 @@ class Answers(Protocol):
 
 
 class Questions(Answers, Protocol):
-    """A result as its views see it; see `StudyResult` for every member."""
+    """Members of a result that its accessors and groups use; `StudyResult` documents them."""
 
     @property
     def model(self) -> Model:
@@ -72,7 +72,7 @@ class Questions(Answers, Protocol):
 
     @property
     def estimation(self) -> Estimates:
-        """Arrays behind the answers."""
+        """Arrays behind the results."""
         ...
 
     def sample(self, first: int, last: int) -> Sample:

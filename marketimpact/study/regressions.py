@@ -77,7 +77,7 @@ def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str],
 
 
 def _check_clusters(used: pl.DataFrame, n_dropped: int) -> None:
-    """Refuse a single cluster; warn of few, and of rows without a value."""
+    """Raise SpecificationError for a single cluster; warn of few clusters, and of rows without a value."""
     missing = [name for name in used.columns if used[name].null_count()]
     if missing:
         raise DataError(
@@ -107,16 +107,16 @@ def wild_cluster_bootstrap(fitted: Any, *, draws: int = 9999, seed: int = 0) -> 
     """Compute p-values of a clustered regression that are valid with few clusters.
 
     For each coefficient the model is fitted with that coefficient at zero, whole clusters of its residuals
-    change sign at random, and the t statistic of the sample is placed among those of the samples so made.
+    change sign at random, and the t statistic of the sample is ranked among those of the samples so made.
 
     Parameters
     ----------
     fitted : statsmodels.regression.linear_model.RegressionResultsWrapper
-        What `StudyResult.regress` gives, clustered in one way; least squares, weighted or not.
+        Result of `StudyResult.regress`, clustered in one way; least squares, weighted or not.
     draws : int
         Sign patterns. With up to ``log2(draws)`` clusters every pattern is used once instead.
     seed : int
-        Of the random patterns.
+        Seed of the random patterns.
 
     Returns
     -------
@@ -182,7 +182,7 @@ def _wild_p(y: Floats, x: Floats, column: int, group: NDArray[np.int64], signs: 
     others = np.delete(x, column, axis=1)
     restricted = y - others @ (np.linalg.pinv(others) @ y)
     member = (group[:, None] == np.arange(n_clusters)).astype(float)
-    # every cluster's restricted residuals by themselves, and what is left of them after the full regression
+    # each cluster's restricted residuals with zeros elsewhere, and their residuals in the full regression
     parts = member * restricted[:, None]
     left = parts - x @ (inverse @ (x.T @ parts))
     shift = weights @ parts

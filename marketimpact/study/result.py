@@ -45,11 +45,11 @@ class StudyResult:
     Attributes
     ----------
     estimation : Estimates
-        Arrays behind the answers, for procedures of the package: not part of the public interface.
+        Arrays behind the results, for procedures of the package: not part of the public interface.
     attrition : polars.DataFrame
         ``event_id, reason, detail``: the events that could not be used.
     recorded : callable
-        Gives `record`, which is computed when it is first read: hashes take time.
+        Returns `record`, which is computed when it is first read: hashes take time.
     clustered_by : str or None
         Column of the events whose values are the clusters; see `clustered`.
     """
@@ -60,7 +60,7 @@ class StudyResult:
     clustered_by: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the fields without what was computed since."""
+        """Return the fields without cached values: the functions in a `LazyMatrix` cannot be pickled."""
         return {part.name: self.__dict__[part.name] for part in fields(self)}
 
     @cached_property
@@ -106,7 +106,7 @@ class StudyResult:
         return abnormal_returns_frame(self.estimation)
 
     def car(self, first: int, last: int, *, past_limits: bool = False) -> pl.DataFrame:
-        """Cumulative abnormal return of every event over sessions `first` to `last`.
+        """Compute the cumulative abnormal return of every event over sessions `first` to `last`.
 
         Parameters
         ----------
@@ -122,10 +122,10 @@ class StudyResult:
             ``event_id, symbol, n_days, car, se, t, df, p, mde, scar, bhar, flags`` and the events' own columns.
             `car` and `bhar` are fractions over the days that have a return (`n_days` of them), `se`
             is the exact forecast standard error, `p` two-sided from t(df): exact only under normality. `mde` is the
-            smallest effect that this test would find in 80 of 100 samples at the 5% level: with a smaller one
+            smallest effect that this test would detect in 80 of 100 samples at the 5% level: with a smaller one
             *not significant* is to be expected. `flags` names sessions without a return and those that closed at
             a price limit, where the abnormal return is a lower bound of the reaction. `bhar` is null unless returns
-            are simple. On simulated prices ``true_car`` is what was put in.
+            are simple. On simulated prices ``true_car`` is the simulated effect.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class StudyResult:
         return pl.concat([frame, own.drop("event_id")], how="horizontal")  # both event by event
 
     def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
-        """Average abnormal return and its cumulation, session by session, with a band.
+        """Compute the average abnormal return and its cumulation, session by session, with a band.
 
         Parameters
         ----------
@@ -157,8 +157,8 @@ class StudyResult:
             their CAR from `first` to `tau`. `band` names the standard error, which follows the tests that
             are valid for the whole window: *cross-sectional* where no two events share a day; *forecast
             error, correlation-adjusted* where they do, since the spread across events misses the
-            shock they share; *cross-sectional, correlation-adjusted* where besides the events are
-            seen to have raised the variance over `first` to `last`; *forecast error* for a single event.
+            shock they share; *cross-sectional, correlation-adjusted* where besides the variance is
+            seen to be raised over `first` to `last`; *forecast error* for a single event.
         """
         event_first, event_last = self.estimation.settings.event
         first = event_first if first is None else first
@@ -187,7 +187,7 @@ class StudyResult:
             that run only by name (`marketimpact.inference.ON_REQUEST`).
         alternative : {"two-sided", "greater", "less"}
             Whether a p-value counts deviations in both directions, or only abnormal returns above or below
-            zero. Choose before looking: a direction chosen after it halves the p-value for nothing.
+            zero. Choose before looking at the data: a direction chosen afterwards halves the p-value without reason.
 
         Returns
         -------
@@ -204,7 +204,7 @@ class StudyResult:
         return tests_frame(select_tests(tests), self.sample(first, last), alternative)
 
     def single_tests(self, first: int, last: int) -> pl.DataFrame:
-        """Test every event by itself, and correct for looking at all of them.
+        """Test every event by itself, with p-values adjusted for the number of events.
 
         Returns
         -------
@@ -221,7 +221,7 @@ class StudyResult:
         return single_tests_frame(self.sample(first, last), self.car(first, last).drop_nulls("car").select(columns))
 
     def rows_with_car(self, first: int, last: int) -> NDArray[np.int64]:
-        """Rows of `events` that have a CAR over sessions `first` to `last`."""
+        """Find the rows of `events` that have a CAR over sessions `first` to `last`."""
         columns = self._columns(first, last)
         values = self.estimation
         return np.flatnonzero(has_car(values.present[:, columns].sum(axis=1), last - first + 1, values.settings))
@@ -273,7 +273,7 @@ class StudyResult:
         return replace(self, estimation=self.estimation.take(self.rows_where(predicate)))
 
     def rows_where(self, predicate: pl.Expr) -> NDArray[np.int64]:
-        """Rows of `events` that meet a condition on the events' columns."""
+        """Find the rows of `events` that meet a condition on the events' columns."""
         # filtered, not selected: a condition that is one literal holds for every event
         return self.events.with_row_index("_row").filter(predicate)["_row"].to_numpy().astype(np.int64)
 
@@ -307,7 +307,7 @@ class StudyResult:
         return replace(self, estimation=replace(signed, events=self.events.with_columns(sign.alias("direction"))))
 
     def by(self, *columns: str) -> Grouped[StudyResult]:
-        """Group the events: the same questions answered for every group."""
+        """Group the events: the same methods, computed for every group."""
         unknown = [c for c in columns if c not in self.events.columns]
         if unknown or not columns:
             raise SpecificationError(
@@ -316,7 +316,7 @@ class StudyResult:
         return Grouped(self, columns)
 
     def inspect(self, event_id: str) -> Any:
-        """One event's regression, as statsmodels shows it.
+        """Show one event's regression, as statsmodels does.
 
         Returns
         -------
@@ -335,7 +335,7 @@ class StudyResult:
         cluster: str | Sequence[str] = "announcement_id",
         weights: Literal["precision"] | None = None,
     ) -> Any:
-        """Cross-sectional regression of CARs on the events' columns.
+        """Regress CARs on the events' columns.
 
         Parameters
         ----------
@@ -365,7 +365,7 @@ class StudyResult:
 
     @property
     def show(self) -> Show:
-        """The questions answered as tables to read: ``result.show.test(0, 1)``; ``result.show(frame)`` shows any."""
+        """Results as tables to read: ``result.show.test(0, 1)``; ``result.show(frame)`` shows any frame."""
         return Show(self, self)
 
     @property
@@ -381,7 +381,7 @@ class StudyResult:
         return as_html(self)
 
     def __dir__(self) -> list[str]:
-        """List the questions, without what only other rooms of the package need."""
+        """List the public methods, without those that only other rooms of the package need."""
         return sorted({*super().__dir__()} - {"rows_with_car", "rows_where", "sample"})
 
     def _columns(self, first: int, last: int) -> slice:

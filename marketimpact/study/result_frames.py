@@ -1,4 +1,4 @@
-"""Arrays of a result as frames: one row per event, one row per event and session, tests of single events."""
+"""Build the frames of a result: estimates, abnormal returns, CARs, the CAAR path, tests of single events."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from marketimpact.inference import (
 
 __all__ = ["abnormal_returns_frame", "caar_frame", "car_frame", "estimates_frame", "single_tests_frame", "true_cars"]
 
-#: Coefficients that go by a name of their own; others are ``beta_<regressor>``.
+#: Coefficients with names of their own; others are ``beta_<regressor>``.
 _COEFFICIENTS = {"market": "beta", "market_since_trade": "beta", "sessions_since_trade": "alpha"}
 
 
 def estimates_frame(values: Estimates) -> pl.DataFrame:
-    """One row per event; see `StudyResult.estimates`."""
+    """Build the frame of estimates, one row per event; see `StudyResult.estimates`."""
     fitted, design = values.fit, values.model.design
     columns: dict[str, Any] = {"event_id": values.events["event_id"], "symbol": values.events["symbol"]}
     if design.intercept:
@@ -52,7 +52,7 @@ def estimates_frame(values: Estimates) -> pl.DataFrame:
 
 
 def abnormal_returns_frame(values: Estimates) -> pl.DataFrame:
-    """One row per event and session; see `StudyResult.abnormal_returns`."""
+    """Build the frame of abnormal returns, one row per event and session; see `StudyResult.abnormal_returns`."""
     frame = by_session(values.events, values.dates).with_columns(
         pl.Series("tau", np.tile(values.taus, values.events.height)),
         pl.Series("ret", values.ret.ravel()),
@@ -83,7 +83,7 @@ def single_tests_frame(sample: Sample, cars: pl.DataFrame) -> pl.DataFrame:
 
 
 def car_frame(estimates: Estimates, columns: slice, *, past_limits: bool) -> pl.DataFrame:
-    """``event_id, symbol, n_days, car, se, t, df, p, mde, scar, bhar, flags`` of every event; see `StudyResult.car`."""
+    """Build the frame of CARs, one row per event; see `StudyResult.car`."""
     sides = limit_sides(estimates)
     ends = _ends(estimates, sides, columns) if past_limits else np.full(len(sides), columns.stop)
     inside = _inside(columns.start, ends if past_limits else ends[:1], estimates.present.shape[1])
@@ -118,7 +118,7 @@ def car_frame(estimates: Estimates, columns: slice, *, past_limits: bool) -> pl.
 
 
 def _two_sided(t: Floats, df: Ints) -> Floats:
-    """p-values of Student's t, (N,) in and out."""
+    """Compute two-sided p-values of Student's t, (N,) in and out."""
     parts = map_in_threads(
         lambda part: 2.0 * scipy.special.stdtr(df[part], -np.abs(t[part])), chunks(len(t), limits.P_VALUE_PART_EVENTS)
     )
@@ -132,7 +132,7 @@ def _mde_in_se(df: Ints) -> Floats:
 
 
 def true_cars(estimates: Estimates, truth: pl.DataFrame, columns: slice) -> pl.Series:
-    """Sum of what was put into simulated prices on each event's sessions of the window, (N,)."""
+    """Sum the simulated effects on each event's sessions of the window, (N,)."""
     sessions = by_session(estimates.events, estimates.dates[:, columns])
     effects = truth.group_by("symbol", "date").agg(pl.col("abnormal_return").sum())
     return (
@@ -144,7 +144,7 @@ def true_cars(estimates: Estimates, truth: pl.DataFrame, columns: slice) -> pl.S
 
 
 def limit_sides(estimates: Estimates) -> NDArray[np.int8]:
-    """+1 where an event day closed at the upper price limit, -1 at the lower, else 0, (N, W)."""
+    """Mark event days that closed at a price limit, (N, W): +1 at the upper one, -1 at the lower one, else 0."""
     sides = np.zeros(estimates.present.shape, dtype=np.int8)
     hits = estimates.market.limit_hits.filter(pl.col("symbol").is_in(estimates.events["symbol"].unique().to_list()))
     if hits.is_empty():
@@ -159,7 +159,7 @@ def limit_sides(estimates: Estimates) -> NDArray[np.int8]:
 
 
 def _ends(estimates: Estimates, sides: NDArray[np.int8], columns: slice) -> NDArray[np.int64]:
-    """Column after each event's last day: past a close at the limit until the first free one."""
+    """Find the column after each event's last day: past a close at the limit until the first free one."""
     ends = np.full(len(sides), columns.stop, dtype=np.int64)
     width = len(estimates.taus)
     for row in np.flatnonzero(sides[:, columns.stop - 1]):
@@ -172,7 +172,7 @@ def _ends(estimates: Estimates, sides: NDArray[np.int8], columns: slice) -> NDAr
 
 
 def _inside(start: int, ends: NDArray[np.int64], width: int) -> Bools:
-    """Which days of the event window lie in each event's window, (N, W), or (1, W) where all windows end alike."""
+    """Mark the event days inside each event's window, (N, W), or (1, W) where all windows end alike."""
     day = np.arange(width)[None, :]
     return np.asarray((day >= start) & (day < ends[:, None]))
 
@@ -222,7 +222,7 @@ _SCHEMA = {
 def caar_frame(
     estimates: Estimates, sample_at: Callable[[int, int], Sample], window: tuple[int, int], level: float
 ) -> pl.DataFrame:
-    """One row per session of the window; see `StudyResult.caar`."""
+    """Build the path of the CAAR, one row per session of the window; see `StudyResult.caar`."""
     first, last = window
     whole = sample_at(first, last)
     rose = whole.n > 0 and structure(whole).variance_rose
@@ -235,7 +235,7 @@ def caar_frame(
 
 
 def _step(tau: int, day: Floats, sample: Sample, level: float, *, variance_rose: bool) -> tuple[Any, ...]:
-    """One row: the abnormal returns of the session, (N,), and what the sessions up to it came to."""
+    """Build the row of a session from its abnormal returns, (N,), and the sample that ends with it."""
     aar = float(day[~np.isnan(day)].mean()) if (~np.isnan(day)).any() else np.nan
     if sample.n == 0:
         return tau, aar, np.nan, np.nan, np.nan, np.nan, np.nan, 0, "none"

@@ -34,7 +34,7 @@ def sample_of(
     window : tuple of int
         First and last session.
     columns : slice
-        Of the event window: the same sessions.
+        Columns of the event window with these sessions.
     rows : (n,) array of int
         Events with a CAR over the window.
     placebo : LazyMatrix
@@ -106,7 +106,7 @@ def pairs_of(values: Estimates) -> PairCorrelations:
 
 
 def _panel(part: Estimates, window: tuple[int, int]) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return response and regressors of the estimation days and of a window, as the model reads them."""
+    """Return response and regressors of the model, of the estimation days and of a window."""
     y, x, _ = part.problem.design()
     y_event, x_event, _ = part.problem.design(window)
     return y, x, y_event, x_event

@@ -32,7 +32,7 @@ def write_study(
     Parameters
     ----------
     study : EventStudy
-        What to run.
+        Specification to run.
     events, market
         As for `EventStudy.run`.
     folder : str or pathlib.Path
@@ -40,7 +40,7 @@ def write_study(
         ``attrition.parquet`` and ``record.json``.
     events_per_file : int
         Events in memory at once. They are taken by (symbol, event_id), so that few securities' returns are
-        needed at a time.
+        in memory at a time.
     executor, memory
         As for `EventStudy.run`.
 
@@ -51,8 +51,8 @@ def write_study(
 
     Notes
     -----
-    The same inputs give the same rows whoever estimates, and whatever `events_per_file`. Tests and averages need all
-    events together: run the study for them, or sum what is written by date.
+    The same inputs give the same rows with any executor and `events_per_file`. Tests and averages need all events
+    together: run the study for them, or sum what is written by date.
 
     Raises
     ------

@@ -90,7 +90,7 @@ def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draw
     estimates : sequence of Estimates
         Of the same events under several models, estimation windows and benchmarks.
     market : Market
-        Knows the exchanges.
+        Provides the exchanges' sessions.
     days : (T,) array
         Dates, sorted, on which any exchange was open: chains are moved along them.
     draws : int

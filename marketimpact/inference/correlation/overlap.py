@@ -99,7 +99,7 @@ def _common_days(
 
 
 def _equal(left: Ints, right: Ints) -> tuple[Ints, Ints]:
-    """Positions of every two equal values, one left and one right."""
+    """Find the positions of every pair of equal values, one left and one right."""
     order = np.argsort(right, kind="stable")
     first = np.searchsorted(right, left, side="left", sorter=order)
     count = np.searchsorted(right, left, side="right", sorter=order) - first

@@ -151,4 +151,5 @@ def raise_errors(findings: pl.DataFrame, source: str) -> None:
     kinds = [f"  - {line}" for line in sentences(errors, ERROR)]
     examples = [f"  {row['symbol']} {row['date']}: {row['detail']}" for row in errors.head(5).iter_rows(named=True)]
     more = [f"  ... and {errors.height - 5} more in this error's `rows`"] if errors.height > 5 else []
-    raise DataError("\n".join([f"{source} is certainly wrong:", *kinds, *examples, *more]), counts=counts, rows=errors)
+    lines = [f"{source} has prices that are certainly wrong:", *kinds, *examples, *more]
+    raise DataError("\n".join(lines), counts=counts, rows=errors)

@@ -90,7 +90,7 @@ def jumps(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def _stated(far: pl.Expr) -> pl.Expr:
-    """Whether the source states a split on the row, and the close moves by that ratio."""
+    """Mark rows with a split stated by the source by whose ratio the close moves."""
     step = pl.col("split").log()
     fits = (pl.col("own") + step).abs() <= QUIET * step.abs()
     return ((step.abs() >= math.log(STATED)) & fits & (far > FAR)).fill_null(value=False)

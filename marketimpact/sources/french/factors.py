@@ -1,4 +1,4 @@
-"""Read daily factors of Kenneth French's data library, from disk or from his site."""
+"""Read daily factors of Kenneth French's data library, from disk or from its site."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ class FrenchFactors:
     Parameters
     ----------
     name : str or tuple of str
-        A dataset on his site, with or without ``_CSV.zip``. Several of one region are joined by date: the
+        A dataset on Kenneth French's site, with or without ``_CSV.zip``. Several of one region are joined by date: the
         first sets the days, a day that another lacks is empty in its columns.
     path : str, pathlib.Path or tuple of these, optional
-        CSV or zip from his site on disk, or several, joined likewise; `name` and the network are then not used.
+        CSV or zip from that site on disk, or several, joined likewise; `name` and the network are then not used.
     get : callable, optional
         Fetches a URL as bytes, raising `OSError` where it cannot. By default `requests`, with timeouts and
         up to three retries. Its other errors are not caught.
@@ -107,7 +107,7 @@ class FrenchFactors:
         return next((region for region in map(_region, self._labels()) if region != UNKNOWN), UNKNOWN)
 
     def read(self, first: date | None = None, last: date | None = None) -> pl.DataFrame:
-        """Read factors from disk or from his site.
+        """Read factors from disk or from Kenneth French's site.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ class FrenchFactors:
         -------
         polars.DataFrame
             `date` and, as far as the files have them, ``mktrf smb hml rmw cma mom rf``: Float64, decimals
-            (0.01 for 1 %), his codes -99.99 and -999 as null. One row per date, sorted.
+            (0.01 for 1 %), the codes -99.99 and -999 as null. One row per date, sorted.
 
         Raises
         ------
@@ -177,7 +177,8 @@ def wrong_market(mics: Iterable[str], region: str) -> str | None:
         return None
     if region not in REGIONS:
         raise SpecificationError(
-            f"{region!r} is not a region of his factors.{did_you_mean(region, REGIONS)} Regions: {', '.join(REGIONS)}."
+            f"{region!r} is not a region of Kenneth French's factors.{did_you_mean(region, REGIONS)} "
+            f"Regions: {', '.join(REGIONS)}."
         )
     outside = sorted(set(mics).difference(REGIONS[region].split()))
     if not outside:
@@ -189,7 +190,10 @@ def wrong_market(mics: Iterable[str], region: str) -> str | None:
         for name in sorted(set(region_of.values()) - {UNKNOWN, "Emerging"})
     ]
     if uncovered:
-        advice.append(f"No daily factors of his are known to cover {', '.join(uncovered)}: use a local benchmark.")
+        advice.append(
+            f"No daily factors of Kenneth French's library are known to cover {', '.join(uncovered)}: "
+            "use a local benchmark."
+        )
     return (
         f"Factors of region {region} are used for securities on {', '.join(outside)}, outside it: they "
         f"measure another market at other hours. {' '.join(advice)}"
@@ -205,7 +209,8 @@ def _dataset_name(name: object) -> str:
     dataset = re.sub(r"(_CSV)?(\.zip|\.csv)?$", "", name.strip(), flags=re.IGNORECASE) if isinstance(name, str) else ""
     if not re.fullmatch(r"[\w-]+", dataset, flags=re.ASCII):
         raise SpecificationError(
-            f"{name!r} is not a dataset of his, such as {DEFAULT_DATASET!r}. Give a file on disk as path=."
+            f"{name!r} is not a dataset of Kenneth French's library, such as {DEFAULT_DATASET!r}. "
+            "Give a file on disk as path=."
         )
     if not dataset.lower().endswith("_daily"):
         raise SpecificationError(f"{name!r} is not a daily dataset. Give one whose name ends in '_daily'.")
@@ -244,7 +249,7 @@ def _fetch(url: str, name: str, get: Callable[[str], bytes]) -> bytes:
         is_final = status is not None and status not in RETRYABLE
         message = (
             f"{url} could not be fetched ({type(error).__name__}: {error}). "
-            + ("Check the name on his site. " if is_final else "Check the network, or try again later. ")
+            + ("Check the name on Kenneth French's site. " if is_final else "Check the network, or try again later. ")
             + "Read a file saved from a browser with FrenchFactors(path=...)."
         )
         raise SourceError(message, source="FrenchFactors()", symbols=(name,), retryable=not is_final) from error

@@ -20,7 +20,7 @@ FACTORS = ("mktrf", "smb", "hml", "rmw", "cma", "mom", "rf")
 MISSING = (-99.99, -999.0)
 #: Median gap between dates, in days, above which a file is weekly.
 DAILY_GAP = 5
-NOT_DAILY = " It is not a daily file. Use one whose name on his site ends in '_daily'."
+NOT_DAILY = " It is not a daily file. Use one whose name on Kenneth French's site ends in '_daily'."
 
 
 def read_file(path: Path) -> bytes:
@@ -38,7 +38,7 @@ def parse_factors(raw: bytes, label: str) -> pl.DataFrame:
     Parameters
     ----------
     raw : bytes
-        A CSV in the format of his site, or a zip of one.
+        A CSV in the format of Kenneth French's site, or a zip of one.
     label : str
         Name of the file in messages.
 
@@ -82,7 +82,7 @@ def _unzip(raw: bytes, label: str) -> bytes:
             if len(members) != 1:
                 names = listed(members or archive.namelist()) or "nothing"
                 count = "several CSVs" if members else "no CSV"
-                raise DataError(f"{label} is a zip with {count}: {names}. Give one file of his site.")
+                raise DataError(f"{label} is a zip with {count}: {names}. Give one file of Kenneth French's site.")
             return archive.read(members[0])
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise DataError(f"{label} is a broken zip: {error}. Download it again.") from error

@@ -232,7 +232,7 @@ def test_currencies_that_cannot_be_converted_are_refused(golden_market):
         market.in_currency("USD", rates(DAYS).with_columns(pl.lit("EUR").alias("currency")))
     with pytest.raises(mi.DataError, match="rates lacks rate"):
         market.in_currency("USD", rates(DAYS).drop("rate"))
-    with pytest.raises(mi.SpecificationError, match="does not know its securities' currencies"):
+    with pytest.raises(mi.SpecificationError, match="has no currencies of its securities"):
         golden_market.in_currency("USD", rates(DAYS))
 
 

@@ -208,7 +208,7 @@ def test_a_report_on_nothing_says_so(golden_market, golden_study, tmp_path):
     result = golden_study.run(events, golden_market)
     page = Page(report.write_report(result, tmp_path / "r.html"))
     assert "nothing was estimated" in page.text
-    assert "the market does not know the security" in page.text
+    assert "the security is not in the market" in page.text
     assert report.tables(result)["attrition"].height == 1
 
 

@@ -160,8 +160,8 @@ def test_a_failure_after_the_table_was_shown_may_pass(lite):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "not both and not neither"),
-        ({"table": "a", "query": "b"}, "not both and not neither"),
+        ({}, "Give exactly one of table= and query="),
+        ({"table": "a", "query": "b"}, "Give exactly one of table= and query="),
         ({"table": " "}, "table=' '"),
         ({"table": "a\0b"}, "is not the text of a table"),
         ({"query": 3}, "query=3"),

@@ -264,13 +264,14 @@ def test_a_name_is_taken_with_and_without_its_ending(name):
     [
         ("F-F_Research_Data_Factors", "is not a daily dataset"),
         ("F-F_Research_Data_Factors_weekly", "is not a daily dataset"),
-        ("../daily", "is not a dataset of his"),
-        ("", "is not a dataset of his"),
+        ("../daily", "is not a dataset of Kenneth French's library"),
+        ("", "is not a dataset of Kenneth French's library"),
         ((), "has no dataset"),
         ((FF3, None), "None is not a dataset"),
         (
             Path("saved_daily.csv"),
-            "is not a dataset of his, such as 'F-F_Research_Data_5_Factors_2x3_daily'. Give a file on disk",
+            "is not a dataset of Kenneth French's library, such as 'F-F_Research_Data_5_Factors_2x3_daily'. "
+            "Give a file on disk",
         ),
         ((FF3, "Japan_Mom_Factor_Daily"), "several regions: 'Japan', 'US'. Read them separately"),
     ],
@@ -323,14 +324,14 @@ def test_factors_of_another_market_are_warned_of():
     said = wrong_market(["XNAS", "XTKS", "XTAI", "XKRX", "XTKS", "XAMS"], "US")
     assert said.startswith("Factors of region US are used for securities on XAMS, XKRX, XTAI, XTKS, outside it")
     assert "Daily factors of Europe cover XAMS. Daily factors of Japan cover XTKS." in said
-    assert "No daily factors of his are known to cover XKRX, XTAI: use a local benchmark." in said
+    assert "No daily factors of Kenneth French's library are known to cover XKRX, XTAI: use a local benchmark." in said
     assert "XNAS" not in said
     assert "Daily factors of US cover XNAS" in wrong_market(iter(["XNAS"]), "Japan")
     assert "known to cover XXXX" in wrong_market(["XXXX"], "Developed")
 
 
 def test_a_region_that_is_none():
-    with pytest.raises(SpecificationError, match="'Asia' is not a region of his"):
+    with pytest.raises(SpecificationError, match="'Asia' is not a region of Kenneth French's factors"):
         wrong_market(["XHKG"], "Asia")
 
 
@@ -373,12 +374,12 @@ def test_a_dataset_from_the_network(site):
     close(frame, [(THU, -0.005, 0.0025, -0.01, 0.008, 0.00016)])
 
 
-def test_a_name_his_site_does_not_have(site):
+def test_a_name_the_site_does_not_have(site):
     _, asked = site
     with pytest.raises(SourceError, match=rf"http://127\S+/ftp/{FF5}_CSV.zip could not be fetched .*404") as caught:
         FrenchFactors().read()
     assert (caught.value.retryable, caught.value.symbols, len(asked)) == (False, (FF5,), 1)
-    assert "Check the name on his site. Read a file saved from a browser with FrenchFactors(path=...)." in str(
+    assert "Check the name on Kenneth French's site. Read a file saved from a browser with FrenchFactors(path=...)." in str(
         caught.value
     )
 
