@@ -39,9 +39,9 @@ RESAMPLING = (
 )
 NO_RANKS = [test.name for test in DEFAULT_TESTS if test.name not in ("grank_t", *RESAMPLING)]
 EVERY = [name for name in TESTS if name not in RESAMPLING and TESTS[name] not in ON_REQUEST]
-#: Events up to which every test is asked for.
+#: Events up to which every test is run.
 MOST_FOR_EVERY = 100_000
-#: Parts of a study: what is asked of a result after `run`. Each begins with a `run` of its own.
+#: Parts of a study: the methods of a result called after `run`. Each begins with a `run` of its own.
 PARTS: dict[str, Callable[[mi.StudyResult], object]] = {
     "run": lambda result: None,
     "run + car": lambda result: result.car(*WINDOW),
@@ -102,7 +102,7 @@ def size_of(result: mi.StudyResult) -> int:
     """Count the bytes of the arrays and events of a result, without the market."""
     values = result.estimation
     arrays = [values.present, *(getattr(values.fit, part.name) for part in fields(values.fit))]
-    # days of the event window are looked up when they are asked for, and kept where that was done
+    # days of the event window are computed when needed, and then kept
     arrays += list(values.event_window.arrays()) if "event_window" in values.__dict__ else []
     return sum(array.nbytes for array in arrays) + int(values.events.estimated_size())
 

@@ -37,7 +37,7 @@ TITLE = re.compile(r"role-title-text.*?<text[^>]*>(.*?)</text>", flags=re.DOTALL
 LONG = re.compile(r"<td>([^<]{45})")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 TIMEOUT = 600
-#: Runs that this process asked for.
+#: Runs that this process needed.
 USED: set[Path] = set()
 
 

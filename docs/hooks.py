@@ -1,4 +1,4 @@
-"""What mkdocs is told besides `mkdocs.yml`: pages made from other files, programs run, links out of `docs`."""
+"""Configure mkdocs besides `mkdocs.yml`: pages made from other files, programs run, links out of `docs`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Run what a page asks to be run, and lead links to other files of the repository."""
+    """Run the programs of a page with `run: true`, and point links to other files of the repository."""
     if page.meta.get("run"):
         markdown, pictures = executed.from_page(markdown, Path(page.file.src_uri).stem)
         _add(pictures, page.file.src_uri, config, files)

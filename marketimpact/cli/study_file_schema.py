@@ -139,7 +139,7 @@ def _line_number_of(message: str) -> int:
 
 
 def _fault_message(fault: Any) -> tuple[str, Path]:
-    """Word a fault found by jsonschema for a researcher; give the message and the path to the value."""
+    """Describe a fault found by jsonschema for a researcher; return the message and the path to the value."""
     path, schema = tuple(fault.absolute_path), fault.schema
     if fault.validator == "additionalProperties":
         known = sorted(schema["properties"])

@@ -171,7 +171,7 @@ def run_tests(
 def _judged(
     test: SignificanceTest, outcome: Outcome, n: int, facts: SampleStructure, alternative: Alternative
 ) -> JudgedOutcome:
-    """Judge an outcome by the structure of the sample, and collect its notes."""
+    """Decide whether a test is valid from the structure of the sample, and collect its notes."""
     outcome = replace(outcome, p_value=one_sided(test, outcome, alternative))
     level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
     why_not = _why_not(test, facts, level) or (outcome.doubt and f"does not hold: {outcome.doubt}")
@@ -234,7 +234,7 @@ def _detectable(test: SignificanceTest, outcome: Outcome, level: float) -> float
 
 
 def _why_not(test: SignificanceTest, facts: SampleStructure, level: Level) -> str:
-    """Say why a test is not valid for these events; empty where it is."""
+    """Explain why a test is not valid for these events; empty where it is."""
     holds = test.holds
     if facts.n_clusters < holds.min_clusters:
         return f"does not hold: needs at least {holds.min_clusters} {facts.cluster_label}, here are {facts.n_clusters}"
@@ -262,7 +262,7 @@ def _why_not(test: SignificanceTest, facts: SampleStructure, level: Level) -> st
 
 
 def _across_exchanges(test: SignificanceTest, facts: SampleStructure) -> str:
-    """Say why a test is not valid across exchanges that are hardly open together; empty where it is."""
+    """Explain why a test is not valid across exchanges that are hardly open together; empty where it is."""
     apart = test.holds.exchanges_apart
     if not facts.asynchronous or apart == "yes" or (apart == "one session" and facts.n_sessions == 1):
         return ""

@@ -140,7 +140,7 @@ class Fit:
     mean_leverage : (N,) array, leverage at the centre: that of the constant
     singular : (N,) array, True where the regressors do not identify the coefficients
     state : (N, s) array, parameters from which a variance model forecasts; s = 0 otherwise
-    rho : (N,) array, autocorrelation of neighbouring abnormal returns; 0 unless the study asks for it
+    rho : (N,) array, autocorrelation of neighbouring abnormal returns; 0 unless the study estimates it
     """
 
     alpha: Floats

@@ -107,7 +107,7 @@ def as_tex(pages: Pages) -> str:
 
 
 def _tex(text: str) -> str:
-    """Escape text for TeX; letters that pdflatex does not know become a question mark."""
+    """Escape text for TeX; letters that pdflatex lacks become a question mark."""
     flat = " ".join(text.split())
     return "".join(_TEX.get(sign, sign if ord(sign) < 0x180 else "?") for sign in flat)
 

@@ -67,7 +67,7 @@ def portfolios(
 
 
 def _exchange_groups(exchange: Ints, clocks: tuple[ExchangeClock, ...]) -> Ints:
-    """Give every exchange portfolios of its own where some are hardly open together, else one group for all, (N,)."""
+    """Assign exchanges to groups: each its own where some are hardly open together, else one for all, (N,)."""
     codes = factorize(exchange).values
     return exchange if hardly_overlapping(clocks)[np.ix_(codes, codes)].any() else np.zeros_like(exchange)
 

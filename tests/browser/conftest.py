@@ -29,7 +29,7 @@ def address(once, h20) -> str:
 
 
 def watched(browser, address, **options):
-    """A page, and everything that it said or asked for."""
+    """A page, its console messages and its requests."""
     tab = browser.new_context(**options).new_page()
     said: list[str] = []
     tab.on("console", lambda message: said.append(message.text))

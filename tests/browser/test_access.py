@@ -138,7 +138,7 @@ def test_every_chart_has_words_and_every_field_a_name(browser, address):
     )
 
 
-def test_hovering_a_specification_tells_its_choices(browser, address):
+def test_hovering_a_specification_shows_its_choices(browser, address):
     tab, _ = opened(browser, address)
     tab.locator("#curve figure .live .mark-symbol.role-mark path").nth(3).hover()
     told = tab.locator("#vg-tooltip-element.visible")

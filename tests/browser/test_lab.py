@@ -60,7 +60,7 @@ def lab(tmp_path_factory) -> str:
 
 
 def _run(page, number):
-    """Run a cell; a kernel that is not quite there loses what it is asked first."""
+    """Run a cell; a kernel that is not ready loses the first request."""
     cell = page.locator(".jp-CodeCell").nth(number)
     prompt = cell.locator(".jp-InputPrompt")
     for _ in range(30):
@@ -129,5 +129,5 @@ def test_completion_shows_the_questions(page):
     assert not {"estimation", "rows", "held", "sample"} & offered
 
 
-def test_nothing_is_asked_of_the_network(page):
+def test_nothing_is_requested_from_the_network(page):
     assert [url for url in page.outside if not re.match(r"https?://localhost:", url)] == []

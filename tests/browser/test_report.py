@@ -21,7 +21,7 @@ def test_nothing_sticks_out_on_a_phone(browser, address, scheme):
     assert tab.evaluate("document.documentElement.scrollWidth") <= 375
 
 
-def test_hovering_a_firm_tells_its_numbers(browser, address):
+def test_hovering_a_firm_shows_its_numbers(browser, address):
     tab, _ = opened(browser, address)
     tab.locator("#moved figure").first.locator(".live .mark-symbol.role-mark path").first.hover()
     told = tab.locator("#vg-tooltip-element.visible")

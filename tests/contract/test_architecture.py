@@ -129,7 +129,7 @@ def test_the_picture_is_drawn_from_the_layers(path):
     assert path.read_bytes() == architecture.files()[path].encode(), "python docs/architecture.py"
 
 
-def test_the_picture_asks_no_other_host():
+def test_the_picture_loads_nothing_from_other_hosts():
     picture = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
     assert re.findall(r"https?://[^\"\s]+", picture) == ["http://www.w3.org/2000/svg"]
     assert not re.search(r"@import|@font-face|<image|href=", picture)

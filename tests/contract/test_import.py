@@ -27,7 +27,7 @@ def test_nothing_heavy_comes_with_the_package():
     assert loaded & LATER == set()
 
 
-def test_a_contract_is_read_when_it_is_first_asked_for():
+def test_a_contract_is_read_on_first_use():
     code = (
         "import sys\nfrom marketimpact.core import schema\nassert 'dataframely' not in sys.modules\n"
         "print(*sorted(schema.Events.column_names()), 'dataframely' in sys.modules)"
@@ -38,7 +38,7 @@ def test_a_contract_is_read_when_it_is_first_asked_for():
         _ = schema.Evnts  # type: ignore[attr-defined]
 
 
-def test_study_files_and_the_version_are_there_when_asked_for():
+def test_study_files_and_the_version_are_read_on_first_use():
     code = (
         "import sys, marketimpact as mi\nassert mi.__version__ and 'marketimpact.cli' not in sys.modules\n"
         "print(mi.read_study('h20').name, mi.read_study is mi.read_study)"

@@ -245,13 +245,13 @@ def test_reading_twice_gives_the_same(source, symbols):
     assert (first.notes, first.source, first.missing) == (second.notes, second.source, second.missing)
 
 
-def test_a_symbol_asked_for_twice_is_read_once(source, symbols):
+def test_a_symbol_requested_twice_is_read_once(source, symbols):
     once, twice = source.read(symbols), source.read([*symbols, *symbols])
     assert twice.fingerprint == once.fingerprint
     assert source.read(["ABSENT", symbols[0], "ABSENT"]).missing == ("ABSENT",)
 
 
-def test_only_what_is_asked_for(source, facts, symbols):
+def test_only_requested_rows_are_read(source, facts, symbols):
     table = source.read(symbols[:1])
     assert core(table).rows() == facts.filter(pl.col("symbol") == symbols[0]).sort("date").rows()
 
@@ -273,7 +273,7 @@ def test_bounds_are_included(source, facts, symbols):
 # --- what is not there
 
 
-def test_missing_symbols_are_listed_in_the_order_asked(source, symbols):
+def test_missing_symbols_are_listed_in_the_order_requested(source, symbols):
     table = source.read(["ZZZ", *symbols, "AAA"])
     assert table.missing == ("ZZZ", "AAA")
     assert set(table.frame["symbol"]) == set(symbols)

@@ -1,4 +1,4 @@
-"""Neither the era of the data nor the type of a label moves a number; a copy forgets what was asked before."""
+"""Neither the era of the data nor the type of a label moves a number; a copy has no cached values."""
 
 import pickle
 from datetime import date, timedelta
@@ -83,7 +83,7 @@ def test_events_without_a_label_are_one_cluster_whatever_others_are_called():
     assert study.run(events, result.market).sample(0, 1).clusters.counts.tolist() == [SYMBOLS] * 3
 
 
-def test_a_result_can_be_pickled_after_it_was_asked():
+def test_a_result_can_be_pickled_after_its_methods_were_called():
     result = study_of(2001, mi.MarketModel())
     want = result.test(0, 1), result.car(0, 1), dict(result.record)
     assert "residual_rows" in vars(result.estimation)

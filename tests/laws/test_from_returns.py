@@ -113,7 +113,7 @@ def test_panel_is_that_of_a_plain_loop(
 
 @settings(max_examples=60, deadline=None)
 @given(drawn=markets(), order=st.sampled_from(ORDERS), seed=st.integers(0, 10**6), size=st.integers(1, 9))
-def test_a_row_told_twice_is_refused_in_any_order(
+def test_a_repeated_row_is_refused_in_any_order(
     drawn: tuple[list[date], Cells], order: str, seed: int, size: int
 ) -> None:
     days, cells = drawn
@@ -213,7 +213,7 @@ def test_a_market_takes_little_more_than_its_returns(
 def test_a_study_makes_no_column_that_it_does_not_read(
     frames: tuple[pl.DataFrame, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Symbols, sessions and dates of every row, told by name, would be most of a market's memory."""
+    """Symbols, sessions and dates of every row, as columns, would be most of a market's memory."""
     market = mi.Market.from_returns(*frames[:2])
     wanted = mi.EventStudy(estimation_window=ESTIMATION, event_window=WINDOW).run(frames[2], framed_market(market))
 
@@ -227,7 +227,7 @@ def test_a_study_makes_no_column_that_it_does_not_read(
     assert market.limit_hits.is_empty()
 
 
-def test_a_grid_tells_of_itself_what_its_frame_tells() -> None:
+def test_a_grid_describes_itself_as_its_frame_does() -> None:
     """The same market as a frame, so that every answer is read off the rows."""
     days = [FIRST + timedelta(days=n) for n in range(4)]
     rows: list[Row] = [("B", days[0], 0.1), ("A", days[2], -0.2), ("B", days[3], 0.3), ("A", days[3], 0.01)]

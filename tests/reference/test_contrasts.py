@@ -160,7 +160,7 @@ def test_size_of_difference_and_equality(markets):
     assert (np.abs(rejected / markets - 0.05) < 3 * np.sqrt(0.05 * 0.95 / markets)).all()
 
 
-def test_groups_that_cannot_be_compared_are_told():
+def test_groups_that_cannot_be_compared_are_reported():
     result = STUDY.run(events_on([300, 320], skip={(1, 1), (1, 4), (1, 7)}), market_of(6))
     with pytest.raises(mi.SpecificationError, match="in more than one group"):
         mi.differences(result, LONG, pl.col("symbol").is_in(["F0", "F1"]), 0, 0)

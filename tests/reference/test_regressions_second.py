@@ -125,7 +125,7 @@ def test_a_few_clusters_keep_the_size_only_with_the_bootstrap():
     assert wild / 400 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
-def test_what_cannot_be_asked_is_told(result):
+def test_invalid_regressions_are_refused(result):
     with pytest.raises(mi.SpecificationError, match="two for two-way"):
         regressed(result, cluster=("date", "symbol", "bank"))
     with pytest.raises(mi.SpecificationError, match="choose None, or 'precision'"):
@@ -138,7 +138,7 @@ def test_what_cannot_be_asked_is_told(result):
         result.regress("car ~ size", (0, 1), cluster="bank")
 
 
-def test_an_empty_value_is_told(result):
+def test_an_empty_value_is_reported(result):
     first = result.events["event_id"][0]
     frame = result.events.with_columns(pl.when(pl.col("event_id") != first).then("size").alias("size"))
     again = mi.EventStudy(estimation_window=result.estimation.settings.estimation, event_window=(0, 1)).run(

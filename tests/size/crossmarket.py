@@ -51,7 +51,7 @@ def factor(rng: np.random.Generator, by_mic: dict[str, pl.DataFrame]) -> dict[st
 def world(
     samples: int, per_exchange: int, hour: int, seed: int, *, announcements: int = 1
 ) -> tuple[mi.Market, pl.DataFrame]:
-    """A market and the aligned events of `samples` samples, told apart by their column ``sample``."""
+    """A market and the aligned events of `samples` samples, with a column ``sample``."""
     rng = np.random.default_rng(seed)
     by_mic = sessions()
     benchmarks = {mic: BENCHMARK_SD * rng.standard_normal(frame.height) for mic, frame in by_mic.items()}

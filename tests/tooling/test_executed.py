@@ -73,7 +73,7 @@ def test_what_a_program_gives_stands_below_it_and_is_kept(kept, monkeypatch):
         executed.from_page(PAGE, "page")
 
 
-def test_what_no_page_asked_for_is_forgotten(kept, monkeypatch):
+def test_what_no_page_needs_is_forgotten(kept, monkeypatch):
     monkeypatch.setattr(executed, "USED", set())
     monkeypatch.setattr(executed, "execute", lambda notebook: notebook)
     kept.mkdir()

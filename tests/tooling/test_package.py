@@ -120,7 +120,7 @@ def test_it_works_where_this_folder_is_not(elsewhere):
 
 
 def test_a_typed_program_sees_the_types(elsewhere, tmp_path, monkeypatch):
-    """A program outside the package is told of wrong arguments and of what comes back."""
+    """A program outside the package gets type errors for wrong arguments and results."""
     monkeypatch.chdir(tmp_path)  # mypy would take this tree for the program's own
     program = tmp_path / "consumer.py"
     program.write_text(CONSUMER, encoding="utf-8")

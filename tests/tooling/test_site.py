@@ -1,4 +1,4 @@
-"""The documentation site builds strictly, and no page of it asks another host for anything to show itself."""
+"""The documentation site builds strictly, and no page of it needs another host."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import marketimpact as mi
 from tests.conftest import ROOT
 
-#: What a browser fetches without being asked: scripts, styles, images, fonts.
+#: What a browser fetches by itself: scripts, styles, images, fonts.
 FETCHED = re.compile(
     r"""<(?:script|img|iframe|source)\b[^>]*?\bsrc=["']?(?:https?:)?//"""
     r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|preconnect|preload|icon|dns-prefetch))[^>]*\bhref=["']?(?:https?:)?//""",

@@ -326,7 +326,7 @@ def _run_study(specification: dict[str, Any], events: pl.DataFrame, market: Mark
 def _rows_of_study(
     plan: Choices, result: StudyResult | None, why: str, level: float
 ) -> Iterator[tuple[tuple[int, int], str, tuple[Any, ...]]]:
-    """Give window, filter name and the rest of each row: filters outside, windows in between, tests inside."""
+    """Return window, filter name and the rest of each row: filters outside, windows in between, tests inside."""
     for name, condition in plan.filters.items():
         part = None if result is None else result.where(condition)
         for window in plan.event_windows:

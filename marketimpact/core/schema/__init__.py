@@ -236,7 +236,7 @@ def _rows_at_fault(schema: type[dy.Schema], numbered: pl.DataFrame, details: pl.
 
 
 def _explain(rule: str) -> str:
-    """Put a rule's name in words for a message."""
+    """Describe a rule in words for a message."""
     column, _, broken_rule = rule.rpartition("|")
     if column:
         return f"{column} {MEANING.get(broken_rule, broken_rule)}"

@@ -109,7 +109,7 @@ class Campaigns(dy.Schema):
 
 
 class Securities(dy.Schema):
-    """What trades; one row per Yahoo-style `symbol`."""
+    """Shares and indices; one row per Yahoo-style `symbol`."""
 
     symbol = dy.String(primary_key=True, min_length=1)
     mic = dy.String(min_length=1)

@@ -236,7 +236,7 @@ def _simple_ranks(values: Floats, *, scored: bool) -> tuple[Floats, Floats, Ints
 
 
 def _compiled_ranks(values: Floats, *, scored: bool) -> tuple[Floats, Floats, Ints]:
-    """Do the same by sorting integers that carry the day's number; rows with nearly equal values are not final."""
+    """Rank by sorting integers that carry the day's number; rows with nearly equal values are not final."""
     low = int(values.shape[1] - 1).bit_length()
     keys = kernels().sort_keys(values, low)
     keys.sort(axis=1)

@@ -299,7 +299,7 @@ def test_the_record_names_the_excluded_days_and_equal_days_are_equal(golden_mark
     assert_frame_equal(empty.run(golden("events_mixed"), golden_market).estimates, plain.estimates)
 
 
-def test_excluded_days_that_cannot_be_are_told(golden_market, golden_study):
+def test_invalid_excluded_days_are_reported(golden_market, golden_study):
     with pytest.raises(mi.DataError, match="exclude lacks the column 'date'"):
         golden_study.but(exclude=pl.DataFrame({"symbol": ["A"]}))
     with pytest.raises(mi.DataError, match="exclude must be a polars frame"):

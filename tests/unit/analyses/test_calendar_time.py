@@ -50,7 +50,7 @@ def test_alpha_is_the_intercept_of_statsmodels(golden_market, factors, excess, e
     )
 
 
-def test_days_with_fewer_firms_than_asked_are_left_out(golden_market):
+def test_days_with_fewer_firms_than_requested_are_left_out(golden_market):
     days = portfolio(golden_market, 0, 20)
     for least in sorted(days["n"].unique())[:3]:
         found = mi.calendar_time(EVENTS, golden_market, (0, 20), min_firms=least)

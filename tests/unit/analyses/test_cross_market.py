@@ -191,7 +191,7 @@ def h20_events(sample_market) -> pl.DataFrame:
 
 
 class TestOneListing:
-    def test_the_preferred_listing_stays_and_the_other_is_told(self, sample_market, h20_events):
+    def test_the_preferred_listing_stays_and_the_other_is_reported(self, sample_market, h20_events):
         kept = mi.one_listing(h20_events, sample_market.securities, prefer=["XSHG", "XTAI"])
         result = mi.EventStudy().run(kept, sample_market)
         assert result.attrition.rows() == [

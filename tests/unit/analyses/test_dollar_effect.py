@@ -53,7 +53,7 @@ def test_a_firm_by_hand(result):
     assert late["price_date"] == date(2024, 9, 9)
 
 
-def test_what_is_missing_is_told(result):
+def test_what_is_missing_is_reported(result):
     table = mi.dollar_effect(result, 0, 1, shares=SHARES, rates=RATES)
     smic = table.filter(pl.col("symbol") == "0981.HK")
     assert smic["note"].to_list() == ["no shares", "no shares"]

@@ -57,7 +57,7 @@ def test_run_up_effect_and_sum_are_the_windows_questions(result):
         assert (row["statistic"], row["p_value"]) == (said["statistic"], said["p_value"])
 
 
-def test_a_planted_run_up_is_told_from_the_effect(tmp_path):
+def test_a_planted_run_up_is_distinguished_from_the_effect(tmp_path):
     planted = {(A1, date(2025, 3, 3)): 0.03, (A1, date(2025, 3, 5)): 0.05, (NYA, date(2025, 3, 3)): 0.03}
     planted |= {(NYA, date(2025, 3, 5)): 0.05}
     quiet = market(tmp_path, planted=planted, noise=0.001)
@@ -66,7 +66,7 @@ def test_a_planted_run_up_is_told_from_the_effect(tmp_path):
     np.testing.assert_allclose(table["caar"], [0.03, 0.05, 0.08], atol=0.006)
 
 
-def test_chosen_tests_are_asked_of_every_part(result):
+def test_chosen_tests_are_run_on_every_part(result):
     table = mi.run_up(result, tests=["bmp", "sign"])
     assert table.select("part", "test").rows() == [(p, t) for p in ("run-up", "effect", "sum") for t in ("bmp", "sign")]
 

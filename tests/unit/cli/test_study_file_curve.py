@@ -1,4 +1,4 @@
-"""A specification curve asked by a study file: read with lines, run, told by the report in the numbers it has."""
+"""A specification curve in a study file: errors name lines, it runs, and the report has its numbers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def curve(plan, answer):
     return plan.curve(answer, mi.SamplePrices())
 
 
-def test_every_combination_is_a_row_and_only_the_events_asked_for_are_in_it(curve):
+def test_every_combination_is_a_row_with_only_the_events_requested(curve):
     frame = curve.curve.frame
     assert frame.height == 2 * 1 * 2 * 1 * 3 * 2
     ran = frame.drop_nulls("estimate")
@@ -230,7 +230,7 @@ def test_a_curve_of_which_nothing_ran_says_so(answer, tmp_path):
     assert "None of the 3 could be run; the table says why." in text
 
 
-def test_the_template_asks_for_a_curve_and_runs_it(tmp_path):
+def test_the_template_has_a_curve_and_runs_it(tmp_path):
     written(tmp_path, TEMPLATE.read_text(encoding="utf-8").replace("# draws = 499", "draws = 9"))
     done = marketimpact("run", "s.toml", "--format", "md", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -39,7 +39,7 @@ STUDY = mi.EventStudy(estimation_window=(-110, -11), event_window=(-3, 3), min_o
 
 
 @pytest.mark.parametrize(("n_obs", "used"), [(59, False), (60, True), (61, True)])
-def test_as_many_returns_as_are_asked_for_are_enough(n_obs, used):
+def test_as_many_returns_as_are_required_are_enough(n_obs, used):
     gone = list(range(EARLY - 110, EARLY - 10))[: 100 - n_obs]
     result = STUDY.run(events_on(EARLY, LATE), market_of({"A": gone}))
     reasons = dict(result.attrition.select("event_id", "reason").iter_rows())

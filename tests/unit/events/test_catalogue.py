@@ -502,7 +502,7 @@ class TestRefusedFiles:
     def test_neither_path_nor_frame(self, thing):
         assert "give the path" in str(refused(thing))
 
-    def test_pandas_is_told_the_way(self):
+    def test_pandas_frames_get_advice(self):
         pandas = pytest.importorskip("pandas")
         assert "pl.from_pandas" in str(refused(pandas.DataFrame({"a": [1]})))
 

@@ -99,7 +99,7 @@ def test_a_drawn_p_is_never_zero():
 
 @pytest.mark.parametrize("reach", [0, 1, 3])
 def test_days_beyond_the_last_session_are_no_days(reach):
-    """The crude adjustment multiplies the variance of a day by the days that there are, not by those asked for."""
+    """The crude adjustment multiplies the variance of a day by the days that there are, not by those requested."""
     market = market_of(43)
     result = STUDY.run(events_on([len(DAYS) - 1 - (2 - reach)] if reach < 3 else [len(DAYS) - 1]), market)
     residuals, ar = result.estimation.residuals, result.estimation.ar

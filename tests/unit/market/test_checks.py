@@ -1,4 +1,4 @@
-"""Planted faults are found, clean markets are quiet, and every finding is told in words."""
+"""Planted faults are found, clean markets are quiet, and every finding is described in words."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_embedded_sample_is_clean():
     findings = mi.check_prices(mi.SamplePrices().read(sorted(symbols)))
     assert findings.columns == COLUMNS
     assert findings.filter(LOUD).is_empty()
-    # what the simulation did on purpose is told
+    # what the simulation did on purpose is reported
     suspended = findings.filter(pl.col("finding") == "suspension").select("symbol", "value").rows()
     assert ("688041.SS", 10.0) in suspended
 
@@ -371,7 +371,7 @@ def test_adjusted_closes_on_a_part_of_a_symbol():
     prices = changed(at(AMERICAN, days[150], days[-1]), adjusted({days[300]: 0.03}), adj_close=pl.lit(None, pl.Float64))
     (row,) = found(prices, "mixed_adjustment")
     assert row == (AMERICAN, days[150], pytest.approx(-0.03))
-    # where both closes are the same the change is harmless, and only told
+    # where both closes are the same the change is harmless, and only noted
     assert loud(changed(at(AMERICAN, days[150], days[-1]), adjusted({}), adj_close=pl.lit(None, pl.Float64))) == []
 
 
@@ -400,7 +400,7 @@ def test_one_symbol_s_rows_under_another_s_name():
     assert "are those of XNAS.03" in detail
 
 
-# --- symbols nobody knows, and words --------------------------------------------------------------
+# --- unknown symbols, and words -------------------------------------------------------------------
 
 
 def test_unknown_symbols_are_checked_as_far_as_that_goes():

@@ -1,4 +1,4 @@
-"""Errors stop a market, repairs are asked for and recorded, and the findings reach report and command line."""
+"""Errors stop a market, repairs are requested and recorded, and the findings reach report and command line."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_currency_that_is_another_stops_the_load():
     with pytest.raises(mi.DataError, match=r"XSHG.02 .*prices in EUR; the securities say CNY") as caught:
         load(euros)
     assert caught.value.counts == {"currency_mismatch": 1}
-    # only what is asked for can stop it
+    # only what is requested can stop it
     others = load(euros, FIRMS.filter(pl.col("symbol") != CHINESE))
     assert others.findings.filter(pl.col("severity") == "error").is_empty()
 
@@ -165,7 +165,7 @@ def study(market: mi.Market) -> mi.StudyResult:
     return mi.EventStudy(estimation_window=(-250, -11), event_window=(-1, 1)).run(events, market)
 
 
-def test_the_report_tells_warnings_and_its_tables_have_all(tmp_path):
+def test_the_report_names_warnings_and_its_tables_have_all(tmp_path):
     dirty = changed(at(CHINESE, days_of(CHINESE)[250]), UNADJUSTED, close=pl.col("close") * 0.5)
     with pytest.warns(mi.MarketImpactWarning, match="split"):
         result = study(load(dirty))

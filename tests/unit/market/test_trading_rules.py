@@ -294,7 +294,7 @@ def test_serial_correlation_widens_the_variance_of_sums_only():
     assert serial.car(0, 0)["se"][0] == plain.car(0, 0)["se"][0]
 
 
-def test_a_factor_missing_on_an_event_day_is_told_from_a_missing_return():
+def test_a_factor_missing_on_an_event_day_is_distinguished_from_a_missing_return():
     factors = golden("factors")
     days = factors["date"].to_list()
     holed = factors.with_columns(pl.when(pl.col("date") != days[250]).then("sox").alias("sox"))

@@ -86,7 +86,7 @@ def test_the_adjustment_is_stated_and_travels():
     assert any(note.startswith("Eastmoney adjusts by adding and subtracting") for note in back.notes)
 
 
-def test_turnover_tells_a_wrong_unit():
+def test_turnover_shows_a_wrong_unit():
     with pytest.raises(mi.DataError, match=r"about 100, so volumes are not in units of 1 shares"):
         read({"688981": eastmoney()}, adjust="none", volume_unit="shares")
     with pytest.raises(mi.DataError, match=r"about 1, so volumes are not in units of 100 shares"):
@@ -96,7 +96,7 @@ def test_turnover_tells_a_wrong_unit():
         read({"688981": eastmoney()}, volume_unit="hands")
 
 
-def test_a_share_is_told_from_the_index_of_its_number():
+def test_a_share_is_distinguished_from_the_index_of_its_number():
     table = read({"000001": eastmoney(), "sh000001": eastmoney()}, ["000001.SZ", "000001.SS"])
     assert table.frame.height == 4
     assert "Taken as shares in Shenzhen, not as indices of Shanghai (sh000...): '000001'." in table.notes

@@ -181,7 +181,7 @@ def test_one_file(tmp_path):
         (PLAIN.replace(",", ";"), "separated by ';', not by commas"),
     ],
 )
-def test_a_broken_file_matters_where_it_is_asked_for(folder, content, words):
+def test_a_broken_file_matters_where_it_is_requested(folder, content, words):
     source = folder(NVDA__csv=content, AMD__csv=PLAIN)
     with pytest.raises(mi.DataError, match=words):
         source.read(["NVDA", "AMD"])

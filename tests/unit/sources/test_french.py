@@ -242,7 +242,7 @@ def test_there_is_no_such_file(tmp_path):
         FrenchFactors(path=tmp_path).read()
 
 
-def test_no_row_on_the_dates_asked_for(saved):
+def test_no_row_on_the_requested_dates(saved):
     with pytest.raises(SourceError, match="it goes from 2025-01-02 to 2025-01-06") as caught:
         saved(THREE).read(first=date(2025, 1, 7))
     assert (caught.value.retryable, caught.value.symbols) == (False, (f"{FF3}.csv",))
@@ -340,7 +340,7 @@ def test_a_region_that_is_none():
 
 @pytest.fixture
 def site(monkeypatch):
-    """His site, on this machine: path -> the answers to one request after another; and what was asked."""
+    """Kenneth French's site, on this machine: path -> the replies to one request after another; and the requests."""
     answers, asked = {}, []
 
     class Handler(BaseHTTPRequestHandler):
@@ -383,7 +383,7 @@ def test_a_name_the_site_does_not_have(site):
     assert "Check the name on Kenneth French's site. Read a file saved from a browser with FrenchFactors(path" in text
 
 
-def test_a_server_that_is_busy_is_asked_again(site):
+def test_a_busy_server_is_tried_again(site):
     answers, asked = site
     answers[f"/ftp/{FF3}_CSV.zip"] = [(503, b""), (200, zipped(**{f"{FF3}.csv": THREE}))]
     assert FrenchFactors(FF3).read().height == 3
@@ -434,7 +434,7 @@ def test_another_way_to_fetch():
     assert urls == [f"https://mba.tuck.dartmouth.edu/pages/faculty/ken.french/ftp/{FF3}_CSV.zip"]
 
 
-def test_a_failure_of_that_way_is_told():
+def test_a_failure_of_that_way_is_reported():
     def get(url):
         raise TimeoutError("too slow")
 

@@ -165,7 +165,7 @@ def test_close_alone_is_noted_with_a_likely_column():
         ({"volume": [-1.0, 1.0, 1.0, 1.0]}, "volume must not be negative: 1 row"),
     ],
 )
-def test_broken_rows_are_refused_only_where_asked_for(columns, words):
+def test_broken_rows_are_refused_only_where_requested(columns, words):
     source = FilePrices(frame_of(**columns))
     with pytest.raises(DataError) as caught:
         source.read(["NVDA"], MON, TUE)
@@ -367,7 +367,7 @@ def test_a_fingerprint_sees_any_change(change):
     assert fingerprint(frame_of().with_columns(change)) != fingerprint(frame_of())
 
 
-def test_a_fingerprint_tells_empty_from_nothing():
+def test_a_fingerprint_distinguishes_empty_from_null():
     def of(*values, dtype):
         return fingerprint(pl.DataFrame({"x": pl.Series(values, dtype=dtype)}))
 
@@ -404,7 +404,7 @@ def test_the_sample_says_that_it_is_simulated(small_sample):
     assert "simulated" in table.notes[0]
 
 
-def test_the_truth_is_sorted_and_only_of_the_symbols_asked_for(small_sample):
+def test_the_truth_is_sorted_and_only_of_the_requested_symbols(small_sample):
     assert SamplePrices().read(["NVDA"]).truth.rows() == [("NVDA", MON, 0.0), ("NVDA", TUE, -0.02)]
 
 

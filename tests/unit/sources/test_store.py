@@ -66,7 +66,7 @@ def through(store, vendor, **options):
     return mi.StoredPrices(vendor, store, **options)
 
 
-def test_what_was_fetched_is_not_asked_for_again(store):
+def test_what_was_fetched_is_not_requested_again(store):
     vendor = Vendor()
     once = through(store, vendor).read(["NVDA", "AMD"])
     assert vendor.asked == [(("NVDA", "AMD"), DAYS[0], None)]
@@ -78,7 +78,7 @@ def test_what_was_fetched_is_not_asked_for_again(store):
     assert once.outcomes["outcome"].to_list() == ["rows", "rows"]
 
 
-def test_only_later_sessions_are_asked_for_with_some_before(store, monkeypatch):
+def test_only_later_sessions_are_requested_with_some_before(store, monkeypatch):
     monkeypatch.setattr(stored, "_now", lambda: datetime(2024, 2, 1, 12, tzinfo=UTC))
     through(store, Vendor(until=date(2024, 1, 31))).read(["NVDA"])
     monkeypatch.setattr(stored, "_now", lambda: NOW)
@@ -148,7 +148,7 @@ def test_a_snapshot_says_what_it_does_not_hold(store):
         mi.StoredPrices(Vendor(), store, snapshot=made.snapshot)
 
 
-def test_what_fails_is_told_and_what_is_held_is_used(store, monkeypatch):
+def test_failures_are_reported_and_stored_prices_used(store, monkeypatch):
     monkeypatch.setattr(stored, "_now", lambda: datetime(2024, 2, 1, 12, tzinfo=UTC))
     through(store, Vendor(until=date(2024, 1, 31))).read(["NVDA", "AMD"])
     monkeypatch.setattr(stored, "_now", lambda: NOW)
@@ -450,7 +450,7 @@ def test_a_clock_that_goes_back_a_little_changes_no_order(store, monkeypatch):
 
 
 def test_of_two_writers_at_once_the_later_fetch_wins(store):
-    """Both asked when the same file was held; the one who asked first commits last."""
+    """Both fetched when the same file was stored; the first to fetch commits last."""
     through(store, Vendor(until=DAYS[40])).read(["NVDA"], DAYS[0], DAYS[40])
     base = store.symbols()["file"].item()
     early = stored._store_rows(Vendor().read(["NVDA"])).with_columns(fetched_at=pl.lit(NOW + timedelta(seconds=1)))
@@ -472,7 +472,7 @@ def test_of_two_writers_at_once_the_later_fetch_wins(store):
         (date(2024, 3, 15), date(2024, 3, 31)),  # no close for two weeks: a suspension, not a delay
     ],
 )
-def test_a_close_that_is_late_is_asked_for_again(store, until, covered):
+def test_a_late_close_is_requested_again(store, until, covered):
     vendor = Vendor(until=until)
     through(store, vendor).read(["NVDA"])
     assert store.symbols()["covered_to"].item() == covered

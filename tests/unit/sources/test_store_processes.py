@@ -73,7 +73,7 @@ def killed_at_random(directory, tries, seed):
         done |= {(f"S{day % 3}", day) for day in said}
         days = held(store)
         assert done <= days.keys(), f"lost after kill {k}: {sorted(done - days.keys())}"
-        # at most the one commit that was under way came through without being told
+        # at most the one commit that was under way came through without being reported
         assert len(days) <= len(done) + k + 1
         assert all(close == 100.0 + day for (_, day), close in days.items())
     return len(done)

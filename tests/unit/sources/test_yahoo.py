@@ -23,7 +23,7 @@ NAN = float("nan")
 
 @pytest.fixture
 def ticker(monkeypatch):
-    """A stand-in for yfinance.Ticker: what it raises, and what it was asked."""
+    """A stand-in for yfinance.Ticker: what it raises, and the requests it got."""
     state = SimpleNamespace(error=RuntimeError("not foreseen"), asked=[])
 
     class Ticker:
@@ -65,7 +65,7 @@ def test_the_question_has_both_bounds_and_no_adjustment_of_theirs(ticker):
     assert (plain["auto_adjust"], plain["actions"], plain["keepna"]) == (False, True, True)
 
 
-def test_a_cache_on_disk_that_fails_is_told_and_asked_again(ticker):
+def test_a_cache_on_disk_that_fails_is_reported_and_tried_again(ticker):
     ticker.error = peewee.OperationalError("database is locked")
     with pytest.raises(SourceError, match=r"its cache on disk .OperationalError: database is locked") as caught:
         YahooPrices(session=requests.Session()).read(["NVDA"])
@@ -79,7 +79,7 @@ def test_the_usual_session_is_the_one_of_yfinance_and_is_kept():
     assert yahoo_client._default_session() is session
 
 
-def test_a_proxy_that_yfinance_is_told_of_reaches_the_session():
+def test_a_proxy_set_in_yfinance_reaches_the_session():
     session = requests.Session()
     witness = yahoo_client._RecordingSession(session, lambda: 1.0)
     witness.proxies = {"https": "http://127.0.0.1:1"}

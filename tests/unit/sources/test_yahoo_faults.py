@@ -136,7 +136,7 @@ def test_bounds_are_sessions_of_the_exchange_and_both_included(peer, new_session
     ]
 
 
-def test_the_time_zone_is_asked_for_once_and_the_bars_each_time(peer, new_session):
+def test_the_time_zone_is_requested_once_and_the_bars_each_time(peer, new_session):
     prices = source(peer, new_session)
     prices.read(["NVDA"])
     prices.read(["NVDA"])
@@ -229,7 +229,7 @@ def test_a_connection_that_ends_each_time(peer, waits, new_session, reply, by_cu
     assert (peer.charts("AMD"), len(waits)) == (3, 2)
 
 
-def test_unknown_symbols_are_not_asked_for_again(peer, waits, new_session):
+def test_unknown_symbols_are_not_requested_again(peer, waits, new_session):
     # The first two unknown symbols of a process are reported otherwise by yfinance than later ones.
     unknown = ["XYZ", "ABC.TW", "QQQQQ"]
     table = source(peer, new_session).read([*unknown, "NVDA"])
@@ -408,7 +408,7 @@ def test_the_live_bar_of_the_day_there_is_no_close(peer, monkeypatch, now, kept)
     assert table.notes == (() if TUE in kept else left_out)
 
 
-def test_prices_without_adjustment_are_told(peer):
+def test_prices_without_adjustment_are_reported(peer):
     peer.listings["^GSPC"] = replace(TAIPEI, adjusted=False)
     table = source(peer).read(["^GSPC", "NVDA"])
     assert table.frame.filter(symbol="^GSPC")["close"].to_list() == [780.0, 790.0]
@@ -434,7 +434,7 @@ def test_dividends_are_kept_in_the_currency_of_the_prices_alone(peer, prices, di
     assert (note in table.notes) == (prices != dividend)
 
 
-def test_a_dividend_on_a_day_without_a_bar_is_told(peer):
+def test_a_dividend_on_a_day_without_a_bar_is_reported(peer):
     sunday = date(2024, 3, 10)
     peer.listings["AMD"] = replace(NEW_YORK, dividends={sunday: 2.0})
     table = source(peer).read(["AMD", "NVDA"])

@@ -27,7 +27,7 @@ def at(day, hour=15):
     return datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
 
 
-#: Four for one on TUE; Yahoo still tells the old count on that day.
+#: Four for one on TUE; Yahoo still reports the old count on that day.
 NVIDIA = replace(NEW_YORK, shares={at(THU): 100.0, at(MON): 101.0, at(TUE): 101.0, at(date(2024, 3, 13)): 404.0})
 TSMC = replace(TAIPEI, shares={at(THU, 20): 50.0})
 GOOD = {"NVDA": NVIDIA, "2330.TW": TSMC, "^GSPC": NEW_YORK}
@@ -57,7 +57,7 @@ def test_counts_are_on_the_basis_of_closes(peer, new_session):
     assert table.filter(pl.col("symbol") == "2330.TW").rows() == [("2330.TW", FRI, 50.0, 50.0, None)]
 
 
-def test_a_symbol_without_counts_is_told(peer):
+def test_a_symbol_without_counts_is_reported(peer):
     table = source(peer).shares(["NVDA", "^GSPC", "GONE"])
     notes = dict(table.filter(pl.col("shares").is_null() & pl.col("date").is_null()).select("symbol", "note").rows())
     assert notes == {
@@ -80,7 +80,7 @@ def test_a_symbol_without_counts_is_told(peer):
     ],
     ids=["limited", "failed", "truncated", "page", "dropped"],
 )
-def test_faults_in_passing_are_asked_again(peer, reply, cause):
+def test_passing_faults_are_tried_again(peer, reply, cause):
     peer.share_scripts["NVDA"] = iter([reply] * 2)
     assert source(peer, requests_session, tries=3).shares(["NVDA"])["shares"].count() == 3
     peer.share_scripts["NVDA"] = repeat(reply)

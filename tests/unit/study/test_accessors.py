@@ -61,7 +61,7 @@ def test_cells_are_the_frame_rounded(result):
     assert notes[-1] == (f"{hidden} more columns in .frame." if hidden > 1 else "1 more column in .frame.")
 
 
-def test_tests_are_told_with_their_validity_and_every_word_of_their_notes(result):
+def test_tests_are_shown_with_their_validity_and_every_word_of_their_notes(result):
     headings, rows, notes = read(result.show.test(0, 1))
     frame = result.test(0, 1)
     at = {name: headings.index(name) for name in ("test", "valid", "note")}
