@@ -8,25 +8,25 @@ from __future__ import annotations
 
 # --- estimation -------------------------------------------------------------------------------------------------------
 
-#: Events whose windows are cut side by side in array code: their arrays stay in the processor's cache.
+#: Events whose windows are read together in array code: their arrays stay in the processor's cache.
 FIT_CHUNK_EVENTS = 2_048
-#: Events from which compiled kernels are loaded, which takes a third of a second ...
+#: Least number of events for which compiled kernels are loaded: loading takes a third of a second.
 COMPILED_FIT_EVENTS = 4_096
-#: ... and from which they are faster once they are loaded.
+#: Least number of events for which kernels that are loaded already are used.
 COMPILED_FIT_EVENTS_ONCE_LOADED = 64
-#: Events of one part where parts are shared out to threads: shorter parts wait for the interpreter's lock.
+#: Events of one part of the work of threads: shorter parts wait for the interpreter's lock.
 THREAD_PART_EVENTS = 8_192
-#: Event windows that are looked up at a time ...
+#: Events whose event windows are computed at a time, unless the windows of all events are kept.
 EVENT_WINDOW_CHUNK_EVENTS = 8_192
-#: ... unless all of them together have fewer numbers than this, and are then kept.
+#: Numbers in the event windows of all events below which they are kept.
 EVENT_WINDOW_KEPT_NUMBERS = 2**20
 #: Events whose estimation windows are read at once from a panel on disk, at most.
 PARQUET_CHUNK_EVENTS = 5_000
 #: Bytes of returns in one task at most by default: Dask sends that without a warning.
 TASK_RETURNS_BYTES = 8_000_000
-#: Least number of chunks of a study on an executor, so that its workers stay busy to the end ...
+#: Least number of chunks of a study on an executor, so that its workers stay busy to the end.
 EXECUTOR_CHUNKS = 64
-#: ... unless they would have fewer events than these, which cost less than sending them.
+#: Least number of events of a chunk on an executor by default: fitting fewer costs less than sending them.
 EXECUTOR_CHUNK_EVENTS = 50
 #: Copies of an event window that exist at once while it is computed and assembled, at most.
 EVENT_WINDOW_COPIES = 4
@@ -44,7 +44,7 @@ LONG_RUN_ROWS = 8
 
 # --- study ------------------------------------------------------------------------------------------------------------
 
-#: Events whose p-values one thread looks up.
+#: Events whose p-values one thread computes at a time.
 P_VALUE_PART_EVENTS = 65_536
 #: Events up to which printing a result runs tests: some compare every pair of events.
 EVENTS_TESTED_IN_REPR = 3_000
@@ -57,18 +57,18 @@ LAZY_CHUNK_ROWS = 2048
 LAZY_KEPT_VALUES = 2**23
 #: Rows that are added up before they are added to the sum of the rows before; another number changes last bits.
 LAZY_BLOCK_ROWS = 256
-#: Rows from which on compiled loops run instead of array code: loading numba costs a third of a second, more than all
-#: tests of 500 events. Sums by day and ranks have the same bits either way, correlations differ in last bits.
+#: Least number of rows for which compiled loops replace array code: loading numba costs a third of a second, more than
+#: all tests of 500 events. Sums by day and ranks have the same bits either way, correlations differ in last bits.
 COMPILED_FROM_ROWS = 2048
-#: Day patterns from which on compiled loops sum them, however few rows they hold; correlations differ in last bits.
+#: Least number of day patterns for compiled sums, whatever the number of rows; correlations differ in last bits.
 COMPILED_FROM_PATTERNS = 1024
 #: Day patterns whose residuals are read at a time, at most (and no more than `LAZY_CHUNK_ROWS` rows).
 PATTERNS_PER_READ = 256
 #: Parts of residuals or dates that are kept while pairs of day patterns are summed: windows overlap with neighbours.
 PATTERN_READS_KEPT = 16
-#: Events whose correlations with all others stand in memory at a time, where events miss different days.
+#: Events whose correlations with all others are in memory at a time, where events miss different days.
 CORRELATION_BLOCK_ROWS = 512
-#: Day patterns of which every two are correlated at a time, for the average over all pairs.
+#: Day patterns whose pairs are correlated at a time, for the average over all pairs.
 ALL_PAIRS_BLOCK_PATTERNS = 128
 #: Numbers of the wild bootstrap that are drawn at a time: 1 MB, which stays in a core's cache.
 CLUSTER_WEIGHTS_AT_ONCE = 2**17
@@ -82,9 +82,9 @@ PLACEBO_BATCH_EVENTS = 20_000
 
 # --- threads and codes ------------------------------------------------------------------------------------------------
 
-#: Parts submitted per thread before the first result is fetched; it bounds the memory of results in waiting.
+#: Parts submitted per thread before the first result is fetched; it bounds the memory of waiting results.
 PARTS_PER_THREAD = 2
-#: Largest range of values for which `factorize` always builds a counting table; a wider range needs as many rows.
+#: Range of values up to which `factorize` builds a counting table; a wider one if there are as many rows.
 COUNTING_TABLE_VALUES = 2**20
 #: Codes below this fit 16 bits, which numpy sorts by radix.
 RADIX_SORT_CODES = 2**16

@@ -77,7 +77,7 @@ def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str],
 
 
 def _check_clusters(used: pl.DataFrame, n_dropped: int) -> None:
-    """Raise SpecificationError for a single cluster; warn of few clusters, and of rows without a value."""
+    """Raise DataError for a single cluster or an empty one; warn of few clusters, and of rows without a value."""
     missing = [name for name in used.columns if used[name].null_count()]
     if missing:
         raise DataError(
