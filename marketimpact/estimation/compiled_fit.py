@@ -77,7 +77,7 @@ def abnormal_returns(problem: EstimationProblem, fit: Fit) -> Arrays:
     """Return the arrays of an `EventWindow`."""
     inputs = _kernel_inputs(problem, problem.settings.event)
     dates, begins = problem.market.dates
-    arrays: Arrays = _kernels().event_days(
+    arrays: Arrays = _kernels().abnormal_returns(
         inputs, dates, begins[problem.positions.security], ForecastInputs(*_forecast_arrays(fit))
     )
     return arrays

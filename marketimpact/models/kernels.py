@@ -15,7 +15,7 @@ from numba import njit
 
 from marketimpact.core.arrays import NO_DAY
 
-__all__ = ["event_days", "group_sums", "present", "residuals", "squares", "sums", "window_sums"]
+__all__ = ["abnormal_returns", "group_sums", "present", "residuals", "squares", "sums", "window_sums"]
 
 
 @njit(nogil=True, cache=True)
@@ -93,7 +93,8 @@ def _leave_out(target, excluded, first, n_sessions, first_row):  # type: ignore[
 @njit(nogil=True, cache=True)
 def _load(window, inputs, row):  # type: ignore[no-untyped-def]
     """Read the return, into row 0, and the regressors of one event, NaN where missing."""
-    columns, shifts, rf, minus_rf, spans, rows, excluded = inputs
+    columns, shifts, rf, minus_rf = inputs.columns, inputs.shifts, inputs.rf, inputs.minus_rf
+    spans, rows, excluded = inputs.spans, inputs.rows, inputs.excluded
     n_sessions, day0, begins, at = rows[row, 0], rows[row, 1], rows[row, 2:], 0
     for s in range(len(spans)):
         first, end = day0 + spans[s, 0], at + spans[s, 1] - spans[s, 0] + 1
@@ -274,7 +275,7 @@ def _expect(fitted, window, alpha, slopes):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def event_days(inputs, days, day_begins, forecast):  # type: ignore[no-untyped-def]
+def abnormal_returns(inputs, days, day_begins, forecast):  # type: ignore[no-untyped-def]
     """Compute the arrays of `EventWindow` for every event."""
     shifts, rf, minus_rf, spans, rows = inputs.shifts, inputs.rf, inputs.minus_rf, inputs.spans, inputs.rows
     alpha, slopes, sigma = forecast.alpha, forecast.slopes, forecast.sigma
