@@ -32,8 +32,8 @@ report: $(VENV)/.core  ## write the report of the seed study to out/h20/report.h
 test: $(VENV)/.dev  ## run the tests of the package
 	$(BIN)/python -m pytest -n auto
 
-test-docs: docs  ## run the tests of the documentation, benchmarks and wheel, on the site that `make docs` builds
-	MARKETIMPACT_SITE=site $(BIN)/python -m pytest -n auto tests/tooling
+test-docs: docs  ## run the tests of the documentation, benchmarks, wheel, and of reports in a browser
+	MARKETIMPACT_SITE=site $(BIN)/python -m pytest -n auto tests/tooling tests/browser
 
 slow: $(VENV)/.dev  ## run the slow tests: simulations in full, JupyterLab in a browser, other packages
 	$(BIN)/python -m pytest -n auto -m slow tests

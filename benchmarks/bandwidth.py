@@ -95,24 +95,24 @@ def watched(kernels: Any) -> Iterator[list[dict[str, Any]]]:
 def _touched(given: dict[str, Any], answer: Any) -> dict[str, int]:
     """Count the windows of a call, and the bytes that it read and wrote."""
     inputs: KernelInputs = given["inputs"]
-    spans, places = inputs.spans, inputs.rows
-    begins = [(column, places[:, 2 + j]) for j, column in enumerate(inputs.columns)]
-    begins += [(inputs.excluded, places[:, 2])] if len(inputs.excluded) else []
+    spans, n_events = inputs.spans, len(inputs.day0)
+    begins = [(column, inputs.begins[:, j]) for j, column in enumerate(inputs.columns)]
+    begins += [(inputs.excluded, inputs.begins[:, 0])] if len(inputs.excluded) else []
     begins += [(given["days"], given["day_begins"])] if "days" in given else []
-    begins += [(inputs.rf, places[:, -1])] if len(inputs.rf) else []
+    begins += [(inputs.rf, inputs.begins[:, -1])] if len(inputs.rf) else []
     width = int((spans[:, 1] - spans[:, 0] + 1).sum())
     parts = answer if isinstance(answer, tuple) else (answer,)
     written = sum(part.nbytes for part in parts)
     return {
-        "windows": len(places),
-        "window_bytes": written + len(places) * width * sum(column.itemsize for column, _ in begins),
-        "memory_bytes": written + sum(covered(places, begin, spans) * column.itemsize for column, begin in begins),
+        "windows": n_events,
+        "window_bytes": written + n_events * width * sum(column.itemsize for column, _ in begins),
+        "memory_bytes": written + sum(covered(inputs, begin) * column.itemsize for column, begin in begins),
     }
 
 
-def covered(places: Any, begin: Any, spans: Any) -> int:
+def covered(inputs: KernelInputs, begin: Any) -> int:
     """Count the rows of a column that lie in the window of any event, given where each security begins."""
-    n_sessions, day0 = places[:, 0], places[:, 1]
+    n_sessions, day0, spans = inputs.n_sessions, inputs.day0, inputs.spans
     starts = np.concatenate([begin + np.clip(day0 + first, 0, n_sessions) for first, _ in spans])
     stops = np.concatenate([begin + np.clip(day0 + last + 1, 0, n_sessions) for _, last in spans])
     order = np.argsort(starts)

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from marketimpact.cli.study_file_curve import CurvePlan, CurveRun, read_curve
-from marketimpact.cli.study_file_schema import StudyText, check_content, did_you_mean
+from marketimpact.cli.study_file_schema import StudyText, check_content, suggestion
 from marketimpact.core.resources import resource
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
@@ -123,7 +123,7 @@ class StudyFile:
     def _select(self, chronology: pl.DataFrame) -> pl.DataFrame:
         unknown = sorted(set(self.ids) - set(chronology["announcement_id"]))
         if unknown:
-            near = did_you_mean(unknown[0], chronology["announcement_id"].to_list())
+            near = suggestion(unknown[0], chronology["announcement_id"].to_list())
             raise self.source.error(
                 f"no announcement is called {', '.join(map(repr, unknown))}{near}. "
                 "List them with: marketimpact list announcements",
@@ -140,7 +140,7 @@ class StudyFile:
             needed = {symbol for members in self.groups.values() for symbol in members}
             unknown = sorted(needed - set(known["symbol"]))
             if unknown:
-                near = did_you_mean(unknown[0], known["symbol"].to_list())
+                near = suggestion(unknown[0], known["symbol"].to_list())
                 group = next(n for n, members in enumerate(self.groups.values()) if unknown[0] in members)
                 raise self.source.error(
                     f"the securities do not name {', '.join(map(repr, unknown))}{near}. "
@@ -185,7 +185,8 @@ def read_study(path: str | Path | None = None) -> StudyFile:
     Raises
     ------
     SpecificationError
-        For a file that is missing or not TOML, an unknown key, or an invalid value; messages name the line.
+        For a file that is missing or not TOML, an unknown key, or an invalid value; messages name the line where one
+        is known.
 
     Examples
     --------
@@ -193,13 +194,16 @@ def read_study(path: str | Path | None = None) -> StudyFile:
     >>> plan = mi.read_study("h20")
     >>> plan.study.event_window
     (-10, 10)
-    >>> mi.write_study(plan.run(mi.SamplePrices()).result, "out/h20")  # doctest: +SKIP
+    >>> result = plan.run(mi.SamplePrices()).result
+    >>> mi.write_report(result, "h20.html")  # doctest: +SKIP
     """
     file = _locate("h20" if path is None else path)
     try:
         source = StudyText(file.name, file.read_text(encoding="utf-8-sig"))
         content = tomllib.loads(source.text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except UnicodeDecodeError as error:
+        raise SpecificationError(f"{file.name} is not UTF-8 text: save it as UTF-8 ({error}).") from error
+    except (tomllib.TOMLDecodeError, OSError) as error:
         raise SpecificationError(f"{file.name} cannot be read as TOML: {error}.") from error
     check_content(content, source)
     selection, securities_table = content.get("announcements", {}), content.get("securities", {})
@@ -222,9 +226,15 @@ def read_study(path: str | Path | None = None) -> StudyFile:
 
 
 def _locate(path: str | Path) -> Path:
-    file = Path(path)
+    if not isinstance(path, str | Path):
+        raise SpecificationError(
+            f"read_study({path!r}): give the path of a TOML file, or the name of an embedded study."
+        )
+    file = Path(path).expanduser()
     if file.is_file():
         return file
+    if file.is_dir():
+        raise SpecificationError(f"{str(path)!r} is a folder: name the TOML file in it.")
     embedded = resource("studies")
     if (embedded / f"{path}.toml").is_file():
         return embedded / f"{path}.toml"

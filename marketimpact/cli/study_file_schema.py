@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from marketimpact.core.text import closest_name
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import TESTS
 from marketimpact.market.repairs import DEFAULT, REPAIRS
 from marketimpact.models import MODELS
 
-__all__ = ["StudyText", "check_content", "did_you_mean", "study_schema"]
+__all__ = ["StudyText", "check_content", "study_schema", "suggestion"]
 
 #: Keys and list positions from the top of the file to a value.
 Path = tuple[str | int, ...]
@@ -127,10 +127,10 @@ def check_content(content: Mapping[str, Any], source: StudyText) -> None:
         raise SpecificationError("\n".join(sorted(map(str, errors), key=_line_number_of)))
 
 
-def did_you_mean(word: str, known: Sequence[str]) -> str:
+def suggestion(word: str, known: Sequence[str]) -> str:
     """Suggest the known name most similar to a word, as a question in brackets; empty when none is similar."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    near = closest_name(word, known)
+    return f" (did you mean {near!r}?)" if near else ""
 
 
 def _line_number_of(message: str) -> int:
@@ -144,7 +144,8 @@ def _fault_message(fault: Any) -> tuple[str, Path]:
     if fault.validator == "additionalProperties":
         known = sorted(schema["properties"])
         key = next(key for key in fault.instance if key not in known)
-        return f"{_key_text(path)} has no key {key!r}{did_you_mean(key, known)}. Its keys are {', '.join(known)}.", (
+        hint = suggestion(key, known) or ("" if path else _table_of_key(key))
+        return f"{_key_text(path)} has no key {key!r}{hint}. Its keys are {', '.join(known)}.", (
             *path,
             key,
         )
@@ -152,8 +153,18 @@ def _fault_message(fault: Any) -> tuple[str, Path]:
         return f"every [[groups]] {schema['errorMessage']}.", path
     if path == ("groups",):
         return f"{schema['errorMessage']}.", path
-    near = did_you_mean(str(fault.instance), schema.get("enum", ())) if fault.validator == "enum" else ""
+    near = suggestion(str(fault.instance), schema.get("enum", ())) if fault.validator == "enum" else ""
     return f"{_key_text(path)} = {fault.instance!r}{near}: it {_expected(path, schema)}.", path
+
+
+def _table_of_key(key: str) -> str:
+    """Suggest the table that has a key most similar to one at the top level; empty when none has."""
+    tables = {
+        name: table["properties"] for name, table in study_schema()["properties"].items() if "properties" in table
+    }
+    keys = {known: name for name, properties in tables.items() for known in properties}
+    near = closest_name(key, keys)
+    return f" (did you mean {near!r} in [{keys[near]}]?)" if near else ""
 
 
 def _expected(path: Path, schema: Mapping[str, Any]) -> str:

@@ -67,8 +67,10 @@ def _fit(problem: EstimationProblem) -> Fit:
     means = np.column_stack([products.y_bar, products.x_bar])
 
     def squares(slopes: Floats, rows: Ints) -> Floats:
-        some = inputs._replace(rows=inputs.rows[rows])
-        return np.asarray(kernels.squares(some, means[rows], slopes[rows]))
+        of_rows = inputs._replace(
+            n_sessions=inputs.n_sessions[rows], day0=inputs.day0[rows], begins=inputs.begins[rows]
+        )
+        return np.asarray(kernels.squares(of_rows, means[rows], slopes[rows]))
 
     return models.fit_from_products(products, squares, design)
 
@@ -77,7 +79,7 @@ def abnormal_returns(problem: EstimationProblem, fit: Fit) -> Arrays:
     """Return the arrays of an `EventWindow`."""
     inputs = _kernel_inputs(problem, problem.settings.event)
     dates, begins = problem.market.dates
-    arrays: Arrays = _kernels().event_days(
+    arrays: Arrays = _kernels().abnormal_returns(
         inputs, dates, begins[problem.positions.security], ForecastInputs(*_forecast_arrays(fit))
     )
     return arrays
@@ -172,7 +174,9 @@ def _kernel_inputs(problem: EstimationProblem, span: tuple[int, int] | None = No
             [design.excess, *(design.excess and term.column == "market" for term in terms)], dtype=np.bool_
         ),
         spans=np.array([span] if span else problem.spans, dtype=np.int64),
-        rows=np.column_stack([positions.n_sessions, positions.day0, positions.first_row, *begins]),
+        n_sessions=positions.n_sessions,
+        day0=positions.day0,
+        begins=np.column_stack([positions.first_row, *begins]),
         excluded=np.empty(0, dtype=np.bool_) if span or excluded is None else excluded,
     )
 

@@ -86,6 +86,21 @@ class Estimates:
         first, last = self.settings.event
         return np.arange(first, last + 1)
 
+    def columns_of(self, window: tuple[int, int]) -> slice:
+        """Return the columns of the event window that a window of sessions covers."""
+        offset = self.settings.event[0]
+        return slice(window[0] - offset, window[1] - offset + 1)
+
+    def rows_with_car(self, columns: slice) -> Ints:
+        """Find the events that have a CAR over some columns of the event window."""
+        n_days = self.present[:, columns].sum(axis=1)
+        return np.flatnonzero(has_car(n_days, columns.stop - columns.start, self.settings))
+
+    def rows_where(self, predicate: pl.Expr) -> Ints:
+        """Find the events that meet a condition on the events' columns."""
+        # filtered, not selected: a condition that is one literal holds for every event
+        return self.events.with_row_index("_row").filter(predicate)["_row"].to_numpy().astype(np.int64)
+
     @cached_property
     def event_window(self) -> EventWindow:
         """The event window of all events."""

@@ -24,9 +24,10 @@ class KernelInputs(NamedTuple):
         From which columns it is subtracted.
     spans : (S, 2) array of int
         First and last session, relative to day 0, of every stretch that is read.
-    rows : (N, p + 4) array of int
-        For each event the number of sessions of its security, the session of day 0, and the row at which the
-        security begins in every column and in `rf`.
+    n_sessions, day0 : (N,) arrays of int
+        Sessions of the event's security, and the session of day 0 among them.
+    begins : (N, p + 2) array of int
+        Row at which the event's security begins in every column and, last, in `rf`.
     excluded : (R,) array of bool
         Rows that are taken as missing; empty where there are none.
     """
@@ -36,7 +37,9 @@ class KernelInputs(NamedTuple):
     rf: Floats
     minus_rf: Bools
     spans: Ints
-    rows: Ints
+    n_sessions: Ints
+    day0: Ints
+    begins: Ints
     excluded: Bools
 
 

@@ -15,7 +15,7 @@ from numba import njit
 
 from marketimpact.core.arrays import NO_DAY
 
-__all__ = ["event_days", "group_sums", "present", "residuals", "squares", "sums", "window_sums"]
+__all__ = ["abnormal_returns", "group_sums", "present", "residuals", "squares", "sums", "window_sums"]
 
 
 @njit(nogil=True, cache=True)
@@ -93,8 +93,9 @@ def _leave_out(target, excluded, first, n_sessions, first_row):  # type: ignore[
 @njit(nogil=True, cache=True)
 def _load(window, inputs, row):  # type: ignore[no-untyped-def]
     """Read the return, into row 0, and the regressors of one event, NaN where missing."""
-    columns, shifts, rf, minus_rf, spans, rows, excluded = inputs
-    n_sessions, day0, begins, at = rows[row, 0], rows[row, 1], rows[row, 2:], 0
+    columns, shifts, rf, minus_rf = inputs.columns, inputs.shifts, inputs.rf, inputs.minus_rf
+    spans, excluded = inputs.spans, inputs.excluded
+    n_sessions, day0, begins, at = inputs.n_sessions[row], inputs.day0[row], inputs.begins[row], 0
     for s in range(len(spans)):
         first, end = day0 + spans[s, 0], at + spans[s, 1] - spans[s, 0] + 1
         for j in range(len(window)):
@@ -151,15 +152,15 @@ def sums(inputs, centred):  # type: ignore[no-untyped-def]
 
     Events one after the other that share all regressors, as the firms of one day do, have these products once.
     """
-    shifts, spans, rows = inputs.shifts, inputs.spans, inputs.rows
-    n, p, width = len(rows), len(shifts) - 1, _width(spans)
+    shifts, spans = inputs.shifts, inputs.spans
+    n, p, width = len(inputs.day0), len(shifts) - 1, _width(spans)
     n_obs, bar = np.zeros(n, np.int64), np.zeros((n, p + 1))
     total, gram, moment = np.zeros(n), np.zeros((n, p, p)), np.zeros((n, p))
     window, ok, space = np.zeros((p + 1, width)), np.zeros(width, np.bool_), np.zeros(width)
     totals, zeros, complete = np.zeros(p + 1), np.zeros(p + 1), False
     for i in range(n):
         n_obs[i] = width
-        if complete and _same_regressors(rows[i], rows[i - 1]):
+        if complete and _same_regressors(inputs, i, i - 1):
             _load(window[:1], inputs, i)
             totals[0] = _total(window[0], space)
             if totals[0] == totals[0]:
@@ -191,10 +192,13 @@ def sums(inputs, centred):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _same_regressors(place, other):  # type: ignore[no-untyped-def]
+def _same_regressors(inputs, one, other):  # type: ignore[no-untyped-def]
     """Return whether two events have the same sessions and regressors; their returns may begin elsewhere."""
-    for k in range(len(place)):  # noqa: SIM110  # compiled
-        if k != 2 and place[k] != other[k]:
+    if inputs.n_sessions[one] != inputs.n_sessions[other] or inputs.day0[one] != inputs.day0[other]:
+        return False
+    begins, others = inputs.begins[one], inputs.begins[other]
+    for k in range(1, len(begins)):  # noqa: SIM110  # compiled
+        if begins[k] != others[k]:
             return False
     return True
 
@@ -202,11 +206,11 @@ def _same_regressors(place, other):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def squares(inputs, bar, slopes):  # type: ignore[no-untyped-def]
     """Sum squared deviations that slopes leave, `bar` the means of return and regressors."""
-    shifts, spans, rows = inputs.shifts, inputs.spans, inputs.rows
+    shifts, spans = inputs.shifts, inputs.spans
     p, width = len(shifts) - 1, _width(spans)
     window, ok, space, fitted = np.zeros((p + 1, width)), np.zeros(width, np.bool_), np.zeros(width), np.zeros(width)
-    left = np.zeros(len(rows))
-    for i in range(len(rows)):
+    left = np.zeros(len(inputs.day0))
+    for i in range(len(inputs.day0)):
         _load(window, inputs, i)
         _complete_days(window, ok)
         _set_absent(window, ok, bar[i])
@@ -223,24 +227,19 @@ def squares(inputs, bar, slopes):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def residuals(inputs, alpha, slopes):  # type: ignore[no-untyped-def]
     """Subtract the expectation from the return on complete days, NaN on the others, (N, M)."""
-    columns, shifts, minus_rf, spans, rows, excluded = (
-        inputs.columns,
-        inputs.shifts,
-        inputs.minus_rf,
-        inputs.spans,
-        inputs.rows,
-        inputs.excluded,
-    )
-    n, p, width = len(rows), len(shifts) - 1, _width(spans)
+    columns, shifts, minus_rf = inputs.columns, inputs.shifts, inputs.minus_rf
+    spans, excluded = inputs.spans, inputs.excluded
+    n_sessions, day0, begins = inputs.n_sessions, inputs.day0, inputs.begins
+    n, p, width = len(inputs.day0), len(shifts) - 1, _width(spans)
     left, window, fitted = np.empty((n, width)), np.zeros((p + 1, width)), np.zeros(width)
     as_they_are = len(spans) == 1 and not len(excluded) and not minus_rf.any()
     for i in range(n):
-        own, first = left[i], rows[i, 1] + spans[0, 0]
-        if as_they_are and _inside(first, width, shifts, rows[i]):
+        own, first = left[i], day0[i] + spans[0, 0]
+        if as_they_are and _inside(first, width, shifts, n_sessions[i]):
             _fill(own, 0.0)
             for j in range(slopes.shape[1]):
-                _add_fitted(own, _days(columns, j + 1, first, width, shifts, rows[i]), 0.0, slopes[i, j])
-            y, normal = _days(columns, 0, first, width, shifts, rows[i]), alpha[i]
+                _add_fitted(own, _days(columns, j + 1, first, width, shifts, begins[i]), 0.0, slopes[i, j])
+            y, normal = _days(columns, 0, first, width, shifts, begins[i]), alpha[i]
             for d in range(width):
                 own[d] = y[d] - (normal + own[d])
         else:
@@ -253,14 +252,14 @@ def residuals(inputs, alpha, slopes):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _inside(first, width, shifts, place):  # type: ignore[no-untyped-def]
+def _inside(first, width, shifts, n_sessions):  # type: ignore[no-untyped-def]
     """Return whether the calendar has all days of a window, so that they can be read where they lie."""
-    return first + shifts.min() >= 0 and first + width + shifts.max() <= place[0]
+    return first + shifts.min() >= 0 and first + width + shifts.max() <= n_sessions
 
 
 @njit(nogil=True, cache=True)
-def _days(columns, j, first, width, shifts, place):  # type: ignore[no-untyped-def]
-    start = place[j + 2] + first + shifts[j]
+def _days(columns, j, first, width, shifts, begins):  # type: ignore[no-untyped-def]
+    start = begins[j] + first + shifts[j]
     return columns[j][start : start + width]
 
 
@@ -274,21 +273,22 @@ def _expect(fitted, window, alpha, slopes):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def event_days(inputs, days, day_begins, forecast):  # type: ignore[no-untyped-def]
+def abnormal_returns(inputs, days, day_begins, forecast):  # type: ignore[no-untyped-def]
     """Compute the arrays of `EventWindow` for every event."""
-    shifts, rf, minus_rf, spans, rows = inputs.shifts, inputs.rf, inputs.minus_rf, inputs.spans, inputs.rows
+    shifts, rf, minus_rf, spans = inputs.shifts, inputs.rf, inputs.minus_rf, inputs.spans
+    n_sessions, day0, begins = inputs.n_sessions, inputs.day0, inputs.begins
     alpha, slopes, sigma = forecast.alpha, forecast.slopes, forecast.sigma
     centre, root, mean = forecast.centre, forecast.leverage_root, forecast.mean_leverage
-    n, p, width = len(rows), len(shifts) - 1, _width(spans)
+    n, p, width = len(inputs.day0), len(shifts) - 1, _width(spans)
     ret, expected, ar, se = np.empty((n, width)), np.empty((n, width)), np.empty((n, width)), np.empty((n, width))
     loading, own, dates = np.zeros((n, width, p + 1)), np.empty((n, width)), np.empty((n, width), np.int64)
     window, fitted, free, load = np.zeros((p + 1, width)), np.zeros(width), np.zeros(width), np.zeros((p + 1, width))
     for i in range(n):
-        n_sessions, first = rows[i, 0], rows[i, 1] + spans[0, 0]
+        first = day0[i] + spans[0, 0]
         _load(window, inputs, i)
         if minus_rf[0]:
-            _copy(free, rf, first, n_sessions, rows[i, -1])
-        low, high, known = _on_calendar(days, first, width, n_sessions, day_begins[i])
+            _copy(free, rf, first, n_sessions[i], begins[i, -1])
+        low, high, known = _on_calendar(days, first, width, n_sessions[i], day_begins[i])
         dates[i, :low], dates[i, low:high], dates[i, high:] = NO_DAY, known, NO_DAY
         _expect(fitted, window, alpha[i], slopes[i])
         for d in range(width):
@@ -303,17 +303,18 @@ def event_days(inputs, days, day_begins, forecast):  # type: ignore[no-untyped-d
 @njit(nogil=True, cache=True)
 def window_sums(inputs, forecast):  # type: ignore[no-untyped-def]
     """Compute the arrays of `CarSums` over the one stretch of `spans` for every event."""
-    shifts, rf, minus_rf, spans, rows = inputs.shifts, inputs.rf, inputs.minus_rf, inputs.spans, inputs.rows
+    shifts, rf, minus_rf, spans = inputs.shifts, inputs.rf, inputs.minus_rf, inputs.spans
+    n_sessions, day0, begins = inputs.n_sessions, inputs.day0, inputs.begins
     alpha, slopes, sigma = forecast.alpha, forecast.slopes, forecast.sigma
     centre, root, mean = forecast.centre, forecast.leverage_root, forecast.mean_leverage
-    n, p, width = len(rows), len(shifts) - 1, _width(spans)
+    n, p, width = len(inputs.day0), len(shifts) - 1, _width(spans)
     car, variance, grown, expected = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     window, fitted, free, load = np.zeros((p + 1, width)), np.zeros(width), np.zeros(width), np.zeros((p + 1, width))
     ar, space, ok = np.zeros(width), np.zeros(width), np.zeros(width, np.bool_)
     for i in range(n):
         _load(window, inputs, i)
         if minus_rf[0]:
-            _copy(free, rf, rows[i, 1] + spans[0, 0], rows[i, 0], rows[i, -1])
+            _copy(free, rf, day0[i] + spans[0, 0], n_sessions[i], begins[i, -1])
         _expect(fitted, window, alpha[i], slopes[i])
         for d in range(width):
             ar[d] = window[0, d] - fitted[d]
@@ -369,8 +370,8 @@ def _forecast_error(ar, load, sigma, own, se):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def present(inputs):  # type: ignore[no-untyped-def]
     """Mark the days that have the return and every regressor, (N, M)."""
-    shifts, spans, rows = inputs.shifts, inputs.spans, inputs.rows
-    n, p, width = len(rows), len(shifts) - 1, _width(spans)
+    shifts, spans = inputs.shifts, inputs.spans
+    n, p, width = len(inputs.day0), len(shifts) - 1, _width(spans)
     present_days, window = np.empty((n, width), np.bool_), np.zeros((p + 1, width))
     for i in range(n):
         _load(window, inputs, i)
@@ -384,14 +385,9 @@ def group_sums(inputs, sign, ends, together):  # type: ignore[no-untyped-def]
 
     Groups are events up to `ends`. Where `together`, a day counts that has them all.
     """
-    columns, shifts, minus_rf, spans, rows, excluded = (
-        inputs.columns,
-        inputs.shifts,
-        inputs.minus_rf,
-        inputs.spans,
-        inputs.rows,
-        inputs.excluded,
-    )
+    columns, shifts, minus_rf = inputs.columns, inputs.shifts, inputs.minus_rf
+    spans, excluded = inputs.spans, inputs.excluded
+    n_sessions, day0, begins = inputs.n_sessions, inputs.day0, inputs.begins
     n_groups, p, width = len(ends), len(shifts) - 1, _width(spans)
     total, count = np.zeros((n_groups, p + 1, width)), np.zeros((n_groups, p + 1, width), np.int64)
     window, ok, complete = np.zeros((p + 1, width)), np.zeros(width, np.bool_), 0
@@ -399,15 +395,15 @@ def group_sums(inputs, sign, ends, together):  # type: ignore[no-untyped-def]
     for g in range(n_groups):
         complete = 0
         for i in range(ends[g - 1] if g else 0, ends[g]):
-            first = rows[i, 1] + spans[0, 0]
-            if as_they_are and sign[i] > 0 and _inside(first, width, shifts, rows[i]):
+            first = day0[i] + spans[0, 0]
+            if as_they_are and sign[i] > 0 and _inside(first, width, shifts, n_sessions[i]):
                 absent = 0
                 for j in range(p + 1):
-                    absent += _n_absent(_days(columns, j, first, width, shifts, rows[i]))
+                    absent += _n_absent(_days(columns, j, first, width, shifts, begins[i]))
                 if not absent:  # as nearly always
                     complete += 1
                     for j in range(p + 1):
-                        _add(_days(columns, j, first, width, shifts, rows[i]), total[g, j])
+                        _add(_days(columns, j, first, width, shifts, begins[i]), total[g, j])
                     continue
             _load(window, inputs, i)
             if sign[i] < 0:

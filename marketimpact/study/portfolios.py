@@ -51,8 +51,7 @@ def portfolios(
     fit, residuals, residual_dates = _fit_portfolios(estimates, [means for means, _ in members])
     car, variance, present = _portfolio_cars(estimates, fit, [means for _, means in members], window)
     enough = (fit.n_obs >= estimates.settings.min_observations) & ~fit.singular & present.any(axis=1)
-    offset = estimates.settings.event[0]
-    dates = estimates.dates_of(first_members)[:, window[0] - offset : window[1] - offset + 1]
+    dates = estimates.dates_of(first_members)[:, estimates.columns_of(window)]
     return Portfolios(
         car=car,
         se=np.where(enough, np.sqrt(variance), np.nan),

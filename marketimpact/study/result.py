@@ -9,11 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.errors import SpecificationError
-from marketimpact.estimation.estimates import Estimates, has_car
+from marketimpact.estimation.estimates import Estimates
 from marketimpact.estimation.windows import check_window
 from marketimpact.inference import Alternative, PairCorrelations, Sample, SignificanceTest, select_tests, tests_frame
 from marketimpact.market.market import Market
@@ -220,19 +219,12 @@ class StudyResult:
         columns = ("event_id", "symbol", "car", "scar", "p")
         return single_tests_frame(self.sample(first, last), self.car(first, last).drop_nulls("car").select(columns))
 
-    def rows_with_car(self, first: int, last: int) -> NDArray[np.int64]:
-        """Find the rows of `events` that have a CAR over sessions `first` to `last`."""
-        columns = self._columns(first, last)
-        values = self.estimation
-        return np.flatnonzero(has_car(values.present[:, columns].sum(axis=1), last - first + 1, values.settings))
-
     def sample(self, first: int, last: int) -> Sample:
         """Return the input of the significance tests: one row per event with an abnormal return in the window."""
         return sample_of(
             self.estimation,
-            window=(first, last),
-            columns=self._columns(first, last),
-            rows=self.rows_with_car(first, last),
+            (first, last),
+            rows=self.estimation.rows_with_car(self._columns(first, last)),
             placebo=self._placebo,
             pairs=self._pairs,
             clustered_by=self.clustered_by,
@@ -270,12 +262,7 @@ class StudyResult:
 
     def where(self, predicate: pl.Expr) -> StudyResult:
         """Return the same result for the events that meet a condition on the events' columns."""
-        return replace(self, estimation=self.estimation.take(self.rows_where(predicate)))
-
-    def rows_where(self, predicate: pl.Expr) -> NDArray[np.int64]:
-        """Find the rows of `events` that meet a condition on the events' columns."""
-        # filtered, not selected: a condition that is one literal holds for every event
-        return self.events.with_row_index("_row").filter(predicate)["_row"].to_numpy().astype(np.int64)
+        return replace(self, estimation=self.estimation.take(self.estimation.rows_where(predicate)))
 
     def signed(self, directions: Mapping[str, int], *, by: str = "stance") -> StudyResult:
         """Return the same result with the abnormal returns of some events multiplied by -1.
@@ -380,10 +367,6 @@ class StudyResult:
     def _repr_html_(self) -> str:
         return as_html(self)
 
-    def __dir__(self) -> list[str]:
-        """List the public methods, without those that only other rooms of the package need."""
-        return sorted({*super().__dir__()} - {"rows_with_car", "rows_where", "sample"})
-
     def _columns(self, first: int, last: int) -> slice:
         first, last = check_window((first, last), "window")
         event_first, event_last = self.estimation.settings.event
@@ -393,7 +376,7 @@ class StudyResult:
                 f"({event_first}, {event_last}). "
                 "Run the study again with a wider one: study.but(event_window=...)."
             )
-        return slice(first - event_first, last - event_first + 1)
+        return self.estimation.columns_of((first, last))
 
     def _row_of(self, event_id: str) -> int:
         row = self.events["event_id"].index_of(event_id)

@@ -16,10 +16,9 @@ __all__ = ["pairs_of", "sample_of"]
 
 
 def sample_of(
-    values: Estimates,
-    *,
+    estimates: Estimates,
     window: tuple[int, int],
-    columns: slice,
+    *,
     rows: Ints,
     placebo: LazyMatrix,
     pairs: PairCorrelations,
@@ -29,12 +28,10 @@ def sample_of(
 
     Parameters
     ----------
-    values : Estimates
+    estimates : Estimates
         N events.
     window : tuple of int
-        First and last session.
-    columns : slice
-        Columns of the event window with these sessions.
+        First and last session, inside the event window.
     rows : (n,) array of int
         Events with a CAR over the window.
     placebo : LazyMatrix
@@ -44,31 +41,26 @@ def sample_of(
     clustered_by : str or None
         Column of the events whose values are the clusters; announcements by default.
     """
-    part = values if len(rows) == values.events.height else values.take(rows)
-    pool = part if values.settings.strict else values
-    sums, present, dates = part.car_sums(columns), part.present[:, columns], part.dates_of
-    exchange, clocks = pairs.rows.exchange, pairs.rows.clocks
+    part = estimates if len(rows) == estimates.events.height else estimates.take(rows)
+    strict, columns = estimates.settings.strict, estimates.columns_of(window)
+    sums, exchange, clocks = part.car_sums(columns), pairs.rows.exchange, pairs.rows.clocks
+    # where a missing return leaves an event out, it is left out of the pool that ranks are taken from, too
+    pool, pool_placebo = (part, placebo.take(rows)) if strict else (estimates, placebo)
+    pool_exchange = exchange[rows] if strict else exchange
     return Sample(
         car=sums.car,
         se=np.sqrt(sums.variance),
         sigma=part.fit.sigma,
         df=part.fit.df,
-        n_days=present.sum(axis=1),
+        n_days=part.present[:, columns].sum(axis=1),
         n_obs=part.fit.n_obs,
-        residuals=values.residual_rows.take(rows),
-        residual_dates=values.date_rows.take(rows),
+        residuals=estimates.residual_rows.take(rows),
+        residual_dates=estimates.date_rows.take(rows),
         placebo=placebo.take(rows),
-        window_dates=LazyMatrix(
-            len(rows), present.shape[1], lambda some: np.where(present[some], dates(some)[:, columns], NO_DAY)
-        ),
+        window_dates=_window_dates(part, columns),
         event_ar=part.ar_rows,
         event_se=part.se_rows,
-        pool=Pool(
-            placebo.take(rows) if values.settings.strict else placebo,
-            pool.ar_rows,
-            pool.se_rows,
-            pool.fit.sigma,
-        ),
+        pool=Pool(pool_placebo, pool.ar_rows, pool.se_rows, pool.fit.sigma),
         columns=columns,
         cluster=clusters(part.events, clustered_by),
         exchange=exchange[rows],
@@ -78,29 +70,36 @@ def sample_of(
         intercept=part.model.design.intercept,
         n_day0=part.events["date"].n_unique(),
         panel=lambda: _panel(part, window),
-        portfolios=lambda: portfolios(
-            pool, window, exchange=exchange[rows] if values.settings.strict else exchange, clocks=clocks
-        ),
+        portfolios=lambda: portfolios(pool, window, exchange=pool_exchange, clocks=clocks),
         pairs=pairs,
         pattern=pairs.patterns.codes[rows],
         cluster_label="dates" if clustered_by is None else f"clusters ({clustered_by})",
     )
 
 
-def pairs_of(values: Estimates) -> PairCorrelations:
+def _window_dates(estimates: Estimates, columns: slice) -> LazyMatrix:
+    """Read the dates of a window's sessions with an abnormal return, `NO_DAY` for the others, event by event."""
+    present = estimates.present[:, columns]
+
+    def read(rows: Ints | slice) -> Ints:
+        return np.where(present[rows], estimates.dates_of(rows)[:, columns], NO_DAY)
+
+    return LazyMatrix(len(present), present.shape[1], read)
+
+
+def pairs_of(estimates: Estimates) -> PairCorrelations:
     """Prepare the correlations of residuals of pairs of events, which are the same for all windows."""
-    exchange, clocks = exchanges(values.positions.security, values.market)
-    rows = EventResiduals(values.residual_rows, values.date_rows, exchange, clocks)
-    day0 = values.events["date"].to_physical().to_numpy().astype(np.int64)
+    exchange, clocks = exchanges(estimates.positions.security, estimates.market)
+    rows = EventResiduals(estimates.residual_rows, estimates.date_rows, exchange, clocks)
+    day0 = estimates.events["date"].to_physical().to_numpy().astype(np.int64)
     patterns = day_patterns(
-        values.residual_rows,
-        values.fit.n_obs,
+        estimates.residual_rows,
+        estimates.fit.n_obs,
         day0=day0,
         exchange=exchange,
-        present=values.present,
-        by_gaps=bool(
-            hardly_overlapping(clocks).any()
-        ),  # a pair counts there only if both orders of closing have enough sessions
+        present=estimates.present,
+        # between such exchanges a pair counts only if both orders of closing have enough sessions
+        by_gaps=bool(hardly_overlapping(clocks).any()),
     )
     return PairCorrelations(rows, patterns)
 

@@ -10,9 +10,9 @@ from tests.conftest import ROOT
 def test_every_folder_of_tests_belongs_to_a_target():
     options = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
     by_default = {folder.removeprefix("tests/") for folder in options["testpaths"]}
-    assert "pytest -n auto tests/tooling\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "pytest -n auto tests/tooling tests/browser\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
     found = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("test_*.py")}
-    assert found == by_default | {"tooling"}
+    assert found == by_default | {"tooling", "browser"}
 
 
 def test_a_change_must_pass_both():

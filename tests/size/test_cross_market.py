@@ -21,7 +21,7 @@ def most(samples: int, size: float) -> float:
 @pytest.mark.parametrize(("hour", "length"), [(AFTER_ASIA, 1), (IN_ASIA, 2)])
 def test_linked_sessions_recover_the_correlation_of_the_sums_and_dates_do_not(hour, length):
     truth = true_correlation(length, hour)
-    found = {name: values.mean() - truth for name, values in estimators(150, length, hour, seed=5).items()}
+    found = {name: values.mean() - truth for name, values in estimators(60, length, hour, seed=5).items()}
     assert abs(found["linked"]) < 0.025
     assert found["date"] < -0.06
 

@@ -17,6 +17,7 @@ from benchmarks.rivals import RIVALS
 from benchmarks.simulated import ESTIMATION, WINDOW, Panel, panel
 from marketimpact.core.threads import cores
 from marketimpact.inference import DEFAULT_TESTS, TESTS
+from marketimpact.models.kernel_inputs import KernelInputs
 
 RUNNERS = Path(packages.__file__).parent / "runners"
 
@@ -202,6 +203,22 @@ def test_loops_that_differ_have_no_time(handed_over: Panel, tmp_path: Path, caps
     assert all("differ" in row["reason"] and "wall" not in row for row in rows)
 
 
+def kernel_inputs(n_sessions, day0, spans, *, columns=(), begins=None, rf=None) -> KernelInputs:
+    """Inputs of a kernel that reads these columns, where each event's security begins as `begins` says."""
+    empty = np.empty(0)
+    return KernelInputs(
+        columns=columns,
+        shifts=np.zeros(len(columns), np.int64),
+        rf=empty if rf is None else rf,
+        minus_rf=np.zeros(len(columns), np.bool_),
+        spans=spans,
+        n_sessions=n_sessions,
+        day0=day0,
+        begins=begins,
+        excluded=empty.astype(np.bool_),
+    )
+
+
 def test_rows_in_windows_are_counted_once() -> None:
     rng = np.random.default_rng(4)
     places = np.column_stack([rng.integers(0, 3, 50) * 100, np.full(50, 100), rng.integers(0, 100, 50)])
@@ -213,21 +230,22 @@ def test_rows_in_windows_are_counted_once() -> None:
         for session in range(day0 + first, day0 + last + 1)
         if 0 <= session < n_sessions
     }
-    assert bandwidth.covered(places[:, 1:], places[:, 0], spans) == len(seen)
+    assert bandwidth.covered(kernel_inputs(places[:, 1], places[:, 2], spans), places[:, 0]) == len(seen)
 
 
 def test_kernels_are_watched_and_put_back() -> None:
-    def sums(columns, rf, spans, places):
-        return np.zeros(len(places)), np.zeros((len(places), 2))
+    def sums(inputs):
+        return np.zeros(len(inputs.day0)), np.zeros((len(inputs.day0), 2))
 
     sums.py_func = sums
     kernels = SimpleNamespace(__all__=["sums"], sums=sums)
     column, spans = np.zeros(200), np.array([[-20, -1]])
-    # sessions, day 0, where returns and benchmark begin: two securities of one benchmark
-    places = np.array([[100, 30, 0, 0], [100, 30, 0, 0], [100, 50, 100, 0]])
+    # where returns, benchmark and rate begin: two securities of one benchmark
+    n_sessions, day0 = np.full(3, 100), np.array([30, 30, 50])
+    begins = np.array([[0, 0, 0], [0, 0, 0], [100, 0, 0]])
     with bandwidth.watched(kernels) as calls:
         for _ in range(2):
-            kernels.sums((column, column), np.empty(0), spans, places)
+            kernels.sums(kernel_inputs(n_sessions, day0, spans, columns=(column, column), begins=begins))
     (row,) = bandwidth.by_kernel(calls)
     written = 3 * 8 + 3 * 2 * 8
     assert kernels.sums is sums
@@ -235,9 +253,10 @@ def test_kernels_are_watched_and_put_back() -> None:
     assert row["wall"] == sum(call["seconds"] for call in calls) / cores()
     assert row["window_bytes"] == 2 * (3 * 20 * 2 * 8 + written)
     assert row["memory_bytes"] == 2 * (2 * 20 * 2 * 8 + written)
-    places[1, 1] = 40  # half of its window is that of the first
+    day0[1] = 40  # half of its window is that of the first
     with bandwidth.watched(kernels) as calls:
-        kernels.sums((column,), column, spans, places)
+        one_column = kernel_inputs(n_sessions, day0, spans, columns=(column,), begins=begins[:, [0, 2]], rf=column)
+        kernels.sums(one_column)
     assert calls[0]["memory_bytes"] == (30 + 20 + 40) * 8 + written
 
 

@@ -106,7 +106,7 @@ def placebo_curves(
         for result_index, result in enumerate(results):
             residuals = placebo_residuals(result.estimation, shifts, windows)
             for filter_index, predicate in enumerate(filters.values()):
-                rows = result.rows_where(predicate)
+                rows = result.estimation.rows_where(predicate)
                 part = result.where(predicate)
                 for window_index, window in enumerate(windows):
                     caar, score = _placebo_specification(part, rows, window, tests, residuals)
@@ -126,7 +126,7 @@ def _placebo_specification(
     """Compute the CAAR (D,) and signed z (D, T) of one filter and window in every draw."""
     draws = len(residuals.column)
     caar, z = np.full(draws, np.nan), np.full((draws, len(tests)), np.nan)
-    sample, with_car = part.sample(*window), rows[part.rows_with_car(*window)]
+    sample, with_car = part.sample(*window), rows[part.estimation.rows_with_car(part.estimation.columns_of(window))]
     if not sample.n:
         return caar, z
     pool_rows = with_car if part.estimation.settings.strict else rows

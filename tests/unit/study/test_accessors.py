@@ -194,7 +194,6 @@ def test_completion_offers_the_questions(result):
     offered = {name for name in dir(result) if not name.startswith("_")}
     assert offered >= QUESTIONS
     assert {"show", "plot", "where", "by", "signed", "clustered", "inspect", "regress"} <= offered
-    assert not offered & {"rows_with_car", "rows_where", "sample"}
     assert {name for name in dir(result.show) if not name.startswith("_")} == QUESTIONS
     assert {name for name in dir(result.plot) if not name.startswith("_")} == {"path", "firms"}
     assert set(dir(mi)) == set(mi.__all__) | {name for name in dir(mi) if name.startswith("__")}
