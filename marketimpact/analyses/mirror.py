@@ -10,6 +10,7 @@ import polars as pl
 import scipy
 from numpy.typing import NDArray
 
+from marketimpact.core.arrays import NO_DAY
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import minimum_detectable_effect
 from marketimpact.study.event_groups import listed_twice
@@ -108,8 +109,7 @@ def _overlapping(result: StudyResult, frame: pl.DataFrame, window: tuple[int, in
     dates = result.estimation.dates[:, window[0] - offset : window[1] - offset + 1]
     days = pl.DataFrame({"event_id": result.events["event_id"], "_day": dates.tolist()})
     cluster_days = frame.select("event_id", _cluster(frame).alias("_cluster")).join(days, on="event_id", validate="1:1")
-    # a day outside the calendar is -1
-    days_used = cluster_days.explode("_day").filter(pl.col("_day") >= 0).select("_cluster", "_day").unique()
+    days_used = cluster_days.explode("_day").filter(pl.col("_day") != NO_DAY).select("_cluster", "_day").unique()
     return days_used["_day"].n_unique() < days_used.height
 
 

@@ -111,3 +111,21 @@ def test_events_that_bring_what_car_adds(sample_market):
     again = study.run(first.select([*events.columns, "true_car", "flags", "p"]), market).car(0, 1)
     assert again["true_car"].equals(first["true_car"])
     assert again.columns == first.columns
+
+
+def test_windows_of_clusters_overlap_before_1970_too():
+    """The mirror counts days that windows of two clusters share, whatever the century."""
+
+    def mirrored(year: int) -> pl.DataFrame:
+        result = study_of(year, mi.MarketModel())
+        firm = pl.col("symbol").str.slice(1).cast(pl.Int64)
+        events = result.events.drop("mic", "date_given").with_columns(
+            jurisdiction=pl.when(pl.col("date").rank("dense") == 2).then(pl.lit("CN")).otherwise(pl.lit("US")),
+            country=pl.when(firm < SYMBOLS // 2).then(pl.lit("US")).otherwise(pl.lit("CN")),
+        )
+        study = mi.EventStudy(estimation_window=(-150, -11), event_window=(-3, 3), min_observations=60)
+        return mi.mirror(study.run(events, result.market), -3, 3)
+
+    want = mirrored(2001)
+    assert want["note"].str.contains("days in common").sum() == 2  # the rows of the differences
+    assert mirrored(1926).equals(want)
