@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy
 
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import SEED, Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["MVRM_AVERAGE_F", "MVRM_EQUAL_F", "MVRM_JOINT_BOOTSTRAP", "MVRM_JOINT_F", "MVRM_JOINT_WALD"]
@@ -15,7 +15,6 @@ __all__ = ["MVRM_AVERAGE_F", "MVRM_EQUAL_F", "MVRM_JOINT_BOOTSTRAP", "MVRM_JOINT
 #: Share of the estimation days of all firms that a firm must have to be in the system.
 COVERAGE = 0.9
 DRAWS = 999
-SEED = 20250812
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def _exact_f(system: _System, contrast: Floats) -> Outcome:
     form = float(theta @ scipy.linalg.solve(contrast @ system.sscp @ contrast.T, theta, assume_a="pos"))
     f = form / system.q * denominator / m
     return Outcome(
-        float(system.car.mean()), f, float(scipy.special.fdtrc(m, denominator, f)), df=denominator, df_numerator=m,
+        float(system.car.mean()), f, float(scipy.special.fdtrc(m, denominator, f)), df=denominator,
         note=f"F({m}, {denominator}) on {system.days} common days", n_events=len(system.car),
     )  # fmt: skip
 

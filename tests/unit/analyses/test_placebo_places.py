@@ -33,7 +33,7 @@ def test_a_placebo_window_has_returns_on_half_of_its_days(event_window):
     events = pl.DataFrame({"event_id": list("abcd"), "symbol": list("ABCD"), "date": [DAYS[day0]] * 4})
     study = mi.EventStudy(estimation_window=(-200, -11), event_window=event_window, min_observations=40)
     values = study.run(events, market).estimation
-    places = draw_shifts([values], market, np.unique(market.days), 150, 3)
+    places = draw_shifts([values], np.unique(market.days), 150, 3)
     first = (DAYS[0] - date(1970, 1, 1)).days
     column = places.day0 - first  # sessions are days
     there = ~np.isnan(returns)
@@ -79,7 +79,7 @@ def test_placebo_places_are_those_that_touch_no_event_of_the_security():
     rows = [(name, symbol, DAYS[day]) for name, symbol, day in dated]
     events = pl.DataFrame(rows, schema=["event_id", "symbol", "date"], orient="row")
     study = mi.EventStudy(estimation_window=(-120, -11), event_window=(-2, 3), min_observations=40)
-    places = draw_shifts([study.run(events, market).estimation], market, np.unique(market.days), 4000, 3)
+    places = draw_shifts([study.run(events, market).estimation], np.unique(market.days), 4000, 3)
     first = (DAYS[0] - date(1970, 1, 1)).days
     wanted = {}
     for chain, day0 in (("ab", 240), ("cd", 170)):
