@@ -94,6 +94,22 @@ def test_placebo_places_are_those_that_touch_no_event_of_the_security():
     assert (places.overlapping, places.n_chains) == (0.0, 2)
 
 
+@pytest.mark.parametrize(("length", "positions"), [(35, 30), (36, 20), (37, 21)])
+def test_twenty_positions_clear_of_other_events_are_enough(length, positions):
+    """An event window of 6 days has `length - 5` positions, 11 of which meet the firm's other event at 210.
+
+    Where 20 or more are clear only these are used; where 19 are, all of them.
+    """
+    rng = np.random.default_rng(6)
+    frame = pl.DataFrame({"symbol": ["A"] * len(DAYS), "date": DAYS, "ret": rng.normal(0, 0.01, len(DAYS))})
+    market = mi.Market.from_returns(frame, frame.select("date", pl.col("ret").reverse()))
+    events = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["A", "A"], "date": [DAYS[240], DAYS[210]]})
+    study = mi.EventStudy(estimation_window=(-10 - length, -11), event_window=(-2, 3), min_observations=30)
+    places = draw_shifts([study.run(events, market).estimation], np.unique(market.days), 100, 3)
+    # the event at 210 meets none in its own stretch, which ends at 199
+    assert sorted(places.n_positions.tolist()) == sorted([positions, length - 5])
+
+
 @pytest.mark.parametrize(("n", "used"), [(59, False), (60, True), (61, True)])
 def test_weights_need_sixty_complete_sessions(golden_market, n, used):
     events = golden("events_clustered").filter(pl.col("symbol") == "US01")
