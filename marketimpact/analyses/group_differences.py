@@ -12,7 +12,7 @@ import scipy
 
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import hardly_overlapping, minimum_detectable_effect, window_correlation
+from marketimpact.inference import VARIANCE_LEVEL, hardly_overlapping, minimum_detectable_effect, window_correlation
 from marketimpact.study.event_groups import exchanges, listed_twice
 from marketimpact.study.portfolios import portfolios
 
@@ -25,8 +25,6 @@ __all__ = ["difference", "differences", "equal_effects"]
 MIN_DATES = 5
 #: Fewest announcements with which a test of sign patterns can reject at 5%.
 MIN_PATTERNS = 6
-#: Below this p-value the announcements are taken to have raised the variance, as in `StudyResult.test`.
-VARIANCE_LEVEL = 0.05
 #: Up to this many announcements all sign patterns are used, beyond it a random sample of them.
 MOST_SIGNS = 16
 _SCHEMA = {

@@ -32,6 +32,7 @@ from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL, Alternative, Hol
 from marketimpact.inference.sample import Pool, Portfolios, Sample
 from marketimpact.inference.validity import (
     ONE_DATE,
+    VARIANCE_LEVEL,
     JudgedOutcome,
     SampleStructure,
     run_tests,
@@ -115,6 +116,7 @@ __all__ = [
     "ON_REQUEST",
     "SIGNIFICANCE_LEVEL",
     "TESTS",
+    "VARIANCE_LEVEL",
     "Alternative",
     "DayPatterns",
     "EventResiduals",

@@ -22,7 +22,7 @@ from marketimpact.inference.protocol import (
 )
 from marketimpact.inference.sample import Sample
 
-__all__ = ["ONE_DATE", "JudgedOutcome", "SampleStructure", "run_tests", "structure", "tests_frame"]
+__all__ = ["ONE_DATE", "VARIANCE_LEVEL", "JudgedOutcome", "SampleStructure", "run_tests", "structure", "tests_frame"]
 
 ONE_DATE = (
     "All events share one date: no test can distinguish a common effect of the announcement from another "
