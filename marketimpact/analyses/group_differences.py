@@ -12,7 +12,7 @@ import scipy
 
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import hardly_overlapping, minimum_detectable_effect, window_correlation
+from marketimpact.inference import VARIANCE_LEVEL, hardly_overlapping, minimum_detectable_effect, window_correlation
 from marketimpact.study.event_groups import exchanges, listed_twice
 from marketimpact.study.portfolios import portfolios
 
@@ -25,8 +25,6 @@ __all__ = ["difference", "differences", "equal_effects"]
 MIN_DATES = 5
 #: Fewest announcements with which a test of sign patterns can reject at 5%.
 MIN_PATTERNS = 6
-#: Below this p-value the announcements are taken to have raised the variance, as in `StudyResult.test`.
-VARIANCE_LEVEL = 0.05
 #: Up to this many announcements all sign patterns are used, beyond it a random sample of them.
 MOST_SIGNS = 16
 _SCHEMA = {
@@ -313,7 +311,7 @@ def _mean_covariance(cars: _GroupCars, contrast: Floats) -> Floats:
 def _mean_tests(gap: Floats, se: float, cars: _GroupCars, null: str) -> pl.DataFrame:
     """Test a mean over announcements against zero: forecast errors, t over announcements, sign patterns."""
     g, mean = len(gap), float(gap.mean())
-    overlap_note = "" if not cars.overlapping else "does not hold: windows of announcements have days in common"
+    overlap_note = "" if not cars.overlapping else "not valid: windows of announcements have days in common"
     z = mean / se
     df = float(cars.df.min()) if g == 1 else None
     p = float(2.0 * scipy.special.stdtr(df, -abs(z)) if df else 2.0 * scipy.special.ndtr(-abs(z)))
@@ -324,11 +322,11 @@ def _mean_tests(gap: Floats, se: float, cars: _GroupCars, null: str) -> pl.DataF
     rows: list[tuple[object, ...]] = [("forecast_error", null, mean, se, z, df, p, mde, g, not variance_note, note)]
     spread = float(gap.std(ddof=1) / np.sqrt(g)) if g > 1 else np.nan
     t = mean / spread if spread > 0 else np.nan
-    reason = f"does not hold: needs {MIN_DATES} announcements, here are {g}" if g < MIN_DATES else overlap_note
+    reason = f"not valid: needs {MIN_DATES} announcements, here are {g}" if g < MIN_DATES else overlap_note
     p = float(2.0 * scipy.special.stdtr(g - 1, -abs(t))) if g > 1 else np.nan
     mde = float(minimum_detectable_effect(spread, g - 1)) if g > 1 else np.nan
     rows.append(("date_means_t", null, mean, spread, t, float(g - 1), p, mde, g, not reason, reason or None))
-    reason = f"does not hold: needs {MIN_PATTERNS} announcements, here are {g}" if g < MIN_PATTERNS else overlap_note
+    reason = f"not valid: needs {MIN_PATTERNS} announcements, here are {g}" if g < MIN_PATTERNS else overlap_note
     rows.append(("sign_flip", null, mean, None, t, None, _sign_flip(gap), None, g, not reason, reason or None))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row").sort("valid", descending=True, maintain_order=True)
 
@@ -343,7 +341,7 @@ def _variance_rose(gap: Floats, cars: _GroupCars) -> str:
     scatter = float(weight @ (gap - centre) ** 2)
     if scipy.special.chdtrc(g - 1, scatter) >= VARIANCE_LEVEL:
         return ""
-    return f"does not hold: differences vary {scatter / (g - 1):.1f} times as much as the estimation windows say"
+    return f"not valid: differences vary {scatter / (g - 1):.1f} times as much as the estimation windows say"
 
 
 def _sign_flip(gap: Floats) -> float:
@@ -370,9 +368,9 @@ def _hotelling(gaps: Floats, null: str, spread: float, cars: _GroupCars, note: s
     f = (g - k) / (k * (g - 1)) * t2
     why_not = ""
     if g < k + MIN_DATES:
-        why_not = f"does not hold: needs {k + MIN_DATES} announcements, here are {g}; "
+        why_not = f"not valid: needs {k + MIN_DATES} announcements, here are {g}; "
     elif cars.overlapping:
-        why_not = "does not hold: windows of announcements have days in common; "
+        why_not = "not valid: windows of announcements have days in common; "
     p = float(scipy.special.fdtrc(k, g - k, f))
     full_note = f"{why_not}F({k}, {g - k}); {note}"
     return ("hotelling", null, spread, None, f, float(g - k), p, None, g, not why_not, full_note)

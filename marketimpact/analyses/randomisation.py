@@ -93,7 +93,7 @@ def placebo_dates(
     usable = result.events
     if usable.is_empty():
         raise SpecificationError("No event is usable, so no date can be drawn; see the attrition of study.run.")
-    admissible = _AdmissibleDates.of(result, market, avoid, window)
+    admissible = _AdmissibleDates.of(result, avoid, window)
     clusters = _clusters(usable)
     moves = {name: admissible.moves(np.flatnonzero(clusters == name)) for name in np.unique(clusters)}
     immovable = [str(name) for name, choices in moves.items() if not len(choices)]
@@ -107,7 +107,7 @@ def placebo_dates(
     shift = np.empty((draws, usable.height), dtype=np.int64)
     for name, choices in moves.items():
         shift[:, clusters == name] = rng.choice(choices, size=(draws, 1))
-    placebo = _placebo_statistics(study, usable, market, admissible, shift, window)
+    placebo = _placebo_statistics(study, result, admissible, shift, window)
     fewest = min(map(len, moves.values()))
     note = f"only {fewest} admissible dates for one campaign" if fewest < FEW_CHOICES else None
     return _result_frame(observed[0], placebo, fewest, note)
@@ -164,7 +164,7 @@ def placebo_firms(
     if lacking:
         raise SpecificationError(f"within: the securities have no column {', '.join(map(repr, lacking))}.")
     result = _run_study(study, events, market, "placebo_firms")
-    hit, stand_ins = _find_stand_ins(result, market, within)
+    hit, stand_ins = _find_stand_ins(result, within)
     _check_stand_ins(hit, stand_ins, within)
     placebo = study.run(
         stand_ins.select(pl.col("stand_in").alias("event_id"), pl.col("other").alias("symbol"), "date"), market
@@ -195,16 +195,19 @@ def _run_study(study: object, events: pl.DataFrame, market: Market, function: st
     return study.run(events, market)
 
 
-def _find_stand_ins(result: StudyResult, market: Market, within: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _find_stand_ins(result: StudyResult, within: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Group the events by announcement, date and kind of firm, and find the other firms of every group."""
     like = [pl.col(c).alias(f"_{c}") for c in within]
-    homes = market.securities.select("symbol", *like)
+    securities = result.market.securities
+    exchanges = securities.select("symbol", *like)
     own = pl.col("announcement_id" if "announcement_id" in result.events.columns else "date").alias("_own")
-    hit = result.events.join(homes, on="symbol", how="left", validate="m:1", maintain_order="left").with_columns(own)
+    hit = result.events.join(exchanges, on="symbol", how="left", validate="m:1", maintain_order="left").with_columns(
+        own
+    )
     keys = ["_own", "date", *[f"_{c}" for c in within]]
     groups = hit.select(keys).unique(maintain_order=True).with_row_index("_group")
     hit = hit.join(groups, on=keys, how="left", nulls_equal=True, validate="m:1", maintain_order="left")
-    others = market.securities.select(pl.col("symbol").alias("other"), *like)
+    others = securities.select(pl.col("symbol").alias("other"), *like)
     stand_ins = (
         groups.join(others, on=keys[2:], how="inner", nulls_equal=True)
         .join(hit.select("_own", pl.col("symbol").alias("other")), on=["_own", "other"], how="anti")
@@ -234,25 +237,23 @@ class _AdmissibleDates:
     clear: list[np.ndarray]
 
     @classmethod
-    def of(
-        cls, result: StudyResult, market: Market, avoid: pl.DataFrame | None, window: tuple[int, int]
-    ) -> _AdmissibleDates:
+    def of(cls, result: StudyResult, avoid: pl.DataFrame | None, window: tuple[int, int]) -> _AdmissibleDates:
         """Find sessions with a return and an estimation window before, whose window has no date to avoid."""
-        location, windows = result.estimation.positions, result.estimation.settings
-        first_row, n = location.first_row, location.n_sessions
+        positions, settings = result.estimation.positions, result.estimation.settings
+        first_row, n_sessions = positions.first_row, positions.n_sessions
         avoided = (result.events if avoid is None else avoid)["date"].drop_nulls().unique().to_physical().to_numpy()
-        returns, days = market.column("ret"), market.days
+        returns, days = result.market.column("ret"), result.market.days
         earliest, latest, clear = [], [], []
-        for row, count in zip(first_row.tolist(), n.tolist(), strict=True):
+        for row, count in zip(first_row.tolist(), n_sessions.tolist(), strict=True):
             sessions_with_return = np.flatnonzero(~np.isnan(returns[row : row + count]))
-            earliest.append(sessions_with_return[0] - windows.estimation[0])
-            latest.append(min(sessions_with_return[-1], count - 1) - windows.event[1])
+            earliest.append(sessions_with_return[0] - settings.estimation[0])
+            latest.append(min(sessions_with_return[-1], count - 1) - settings.event[1])
             is_avoided = np.isin(days[row : row + count], avoided).astype(int)
             n_avoided = np.concatenate([[0], np.cumsum(is_avoided)])
             session = np.arange(count)
             low, high = (np.clip(session + tau, 0, count) for tau in (window[0], window[1] + 1))
             clear.append((n_avoided[high] == n_avoided[low]) & ~np.isnan(returns[row : row + count]))
-        return cls(location.day0, first_row, np.array(earliest), np.array(latest), clear)
+        return cls(positions.day0, first_row, np.array(earliest), np.array(latest), clear)
 
     def moves(self, rows: Ints) -> Ints:
         """List the numbers of sessions by which all of `rows` can be moved together."""
@@ -270,38 +271,32 @@ def _clusters(events: pl.DataFrame) -> np.ndarray:
     return events.select(label.alias("_")).to_series().to_numpy()
 
 
-def _placebo_statistics(  # noqa: PLR0917  # the arguments of a study, and the moves
-    study: EventStudy,
-    events: pl.DataFrame,
-    market: Market,
-    admissible: _AdmissibleDates,
-    shift: Ints,
-    window: tuple[int, int],
+def _placebo_statistics(
+    study: EventStudy, result: StudyResult, admissible: _AdmissibleDates, shift: Ints, window: tuple[int, int]
 ) -> Floats:
-    """Compute the statistics of every draw, (B, 3), estimated again in batches."""
-    step = max(1, limits.PLACEBO_BATCH_EVENTS // events.height)
+    """Compute the statistics of every draw, (B, 3), by running the study of `result` again in batches."""
+    step = max(1, limits.PLACEBO_BATCH_EVENTS // result.events.height)
     statistics = []
     starts = range(0, len(shift), step)
     with progress_bar(None, "Placebo dates", len(starts), patience=PATIENCE) as done:
         for start in starts:
             moves = shift[start : start + step]
-            batch = _moved_events(events, market, admissible, moves, start)
-            car = study.run(batch, market, progress=False).car(*window)
+            batch = _moved_events(result, admissible, moves, start)
+            car = study.run(batch, result.market, progress=False).car(*window)
             statistics.append(_statistics(car, len(moves), car["_draw"].to_numpy()))
             done()
     return np.concatenate(statistics)
 
 
-def _moved_events(
-    events: pl.DataFrame, market: Market, admissible: _AdmissibleDates, moves: Ints, start: int
-) -> pl.DataFrame:
+def _moved_events(result: StudyResult, admissible: _AdmissibleDates, moves: Ints, start: int) -> pl.DataFrame:
     """Make the events of some draws, (draws, N) `moves`, the first of which is number `start`."""
+    events = result.events
     rows = admissible.first_row[None, :] + admissible.day0[None, :] + moves
     return pl.DataFrame(
         {
             "event_id": [f"{start + b}:{name}" for b in range(len(moves)) for name in events["event_id"]],
             "symbol": events["symbol"].to_list() * len(moves),
-            "date": as_dates(market.days[rows]),
+            "date": as_dates(result.market.days[rows]),
             "_draw": np.repeat(np.arange(len(moves)), events.height),
         }
     )

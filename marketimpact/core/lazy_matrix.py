@@ -102,8 +102,8 @@ class LazyMatrix:
     def day_sums(self, length: int) -> DaySums:
         """Sum over the rows, by day and by run of `length` days; read once and kept."""
         if length not in self._day_sums:
-            parts = list(self.map_chunks(lambda _, values: _block_sums(values, length)))
-            parts = parts or [_block_sums(np.empty((0, self.width)), length)]
+            parts = list(self.map_chunks(lambda _, values: _row_block_sums(values, length)))
+            parts = parts or [_row_block_sums(np.empty((0, self.width)), length)]
             total, count, run_total, run_count, positive = zip(*parts, strict=True)
             self._day_sums[length] = DaySums(
                 _sum_in_order(total),
@@ -161,10 +161,10 @@ def _add_blocks(values: NDArray[Any]) -> NDArray[Any]:
     return np.stack([values[start : start + block].sum(axis=0) for start in range(0, max(len(values), 1), block)])
 
 
-def _block_sums(values: NDArray[np.float64], length: int) -> tuple[NDArray[Any], ...]:
+def _row_block_sums(values: NDArray[np.float64], length: int) -> tuple[NDArray[Any], ...]:
     """Compute sums and counts of blocks of rows, (B, M) and (B, M - length + 1), and the positive days of every row."""
     if len(values) >= limits.COMPILED_FROM_ROWS:
-        sums: tuple[NDArray[Any], ...] = _kernels().block_sums(values, length, limits.LAZY_BLOCK_ROWS)
+        sums: tuple[NDArray[Any], ...] = _kernels().row_block_sums(values, length, limits.LAZY_BLOCK_ROWS)
         return sums
     has_gaps = np.isnan(values).any(axis=1, keepdims=True)
     with_gaps = np.where(has_gaps, values, np.nan)

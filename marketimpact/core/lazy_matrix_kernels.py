@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["block_sums", "sum_blocks"]
+__all__ = ["row_block_sums", "sum_blocks"]
 
 
 @njit(nogil=True, cache=True)
@@ -39,8 +39,8 @@ def _is_complete(values):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def block_sums(values, length, block):  # type: ignore[no-untyped-def]
-    """Compute `lazy_matrix._block_sums` of K rows, (K, M): `block` rows are added up at a time."""
+def row_block_sums(values, length, block):  # type: ignore[no-untyped-def]
+    """Compute `lazy_matrix._row_block_sums` of K rows, (K, M): `block` rows are added up at a time."""
     n, width = values.shape
     n_runs, n_blocks = max(width - length + 1, 0), (n + block - 1) // block
     total, count = np.zeros((n_blocks, width)), np.zeros((n_blocks, width), np.int64)

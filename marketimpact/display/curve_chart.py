@@ -43,7 +43,7 @@ def specification_curve(
         (
             "result",
             _significance_marks(estimated),
-            ["p < 5%"] + ["test does not hold"] * bool((~estimated["valid"]).any()),
+            ["p < 5%"] + ["test not valid"] * bool((~estimated["valid"]).any()),
         )
     ]
     for choice in choices:
@@ -67,7 +67,7 @@ def specification_curve(
 
 def _significance_marks(estimated: pl.DataFrame) -> pl.DataFrame:
     """List the significant specifications, and those whose test is not valid."""
-    marks = (("p < 5%", pl.col("p_value") < 0.05), ("test does not hold", ~pl.col("valid")))
+    marks = (("p < 5%", pl.col("p_value") < 0.05), ("test not valid", ~pl.col("valid")))
     return pl.concat(
         estimated.filter(mark).select("rank", "estimate", pl.lit(label).alias("label")) for label, mark in marks
     )
@@ -98,7 +98,7 @@ def _estimates_panel(estimated: pl.DataFrame, choices: Sequence[str], scale: Any
         alt.Tooltip("estimate:Q", title="CAAR", format="+.2%"),
         *(alt.Tooltip(f"{name}:Q", title=_TOOLTIP_TITLES[name], format="+.2%") for name in ("ci_low", "ci_high")),
         alt.Tooltip("p_value:Q", title="p", format=".3f"),
-        alt.Tooltip("valid:N", title="test holds"),
+        alt.Tooltip("valid:N", title="test valid"),
         *(alt.Tooltip(f"{name}:N", title=name.replace("_", " ")) for name in choices),
     ]
     base = alt.Chart(inline_data(rows.to_dicts()))

@@ -19,6 +19,7 @@ REASONS = {
     "no_event_returns": "no session of the event window has a return",
     "singular_regressors": "a regressor is constant or a combination of the others in the estimation window",
     "no_variation": "the return does not vary around the model in the estimation window",
+    "no_donors": "no other security has the sessions that a comparison with donors needs",
 }
 
 

@@ -24,14 +24,15 @@ from marketimpact.inference.families import (
     skewness,
 )
 from marketimpact.inference.families.correlation_adjusted import mean_correlation
-from marketimpact.inference.families.placebo import block_sums, blocks
+from marketimpact.inference.families.placebo import blocks, day_block_sums
 from marketimpact.inference.families.single_event import sq_test
 from marketimpact.inference.multiple_testing import adjust, romano_wolf
 from marketimpact.inference.placebo_alignment import align_placebo_days
-from marketimpact.inference.protocol import Alternative, Holds, Outcome, SignificanceTest
+from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL, Alternative, Holds, Outcome, SignificanceTest
 from marketimpact.inference.sample import Pool, Portfolios, Sample
 from marketimpact.inference.validity import (
     ONE_DATE,
+    VARIANCE_LEVEL,
     JudgedOutcome,
     SampleStructure,
     run_tests,
@@ -113,7 +114,9 @@ __all__ = [
     "DEFAULT_TESTS",
     "ONE_DATE",
     "ON_REQUEST",
+    "SIGNIFICANCE_LEVEL",
     "TESTS",
+    "VARIANCE_LEVEL",
     "Alternative",
     "DayPatterns",
     "EventResiduals",
@@ -132,9 +135,9 @@ __all__ = [
     "adjust",
     "align_placebo_days",
     "band_of",
-    "block_sums",
     "blocks",
     "connected_groups",
+    "day_block_sums",
     "day_patterns",
     "hardly_overlapping",
     "mean_correlation",

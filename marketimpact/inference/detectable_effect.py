@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
+from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL
 from marketimpact.inference.sample import Floats
 
-__all__ = ["LEVEL", "POWER", "minimum_detectable_effect", "power_of"]
+__all__ = ["POWER", "minimum_detectable_effect", "power_of"]
 
-#: Level and power of a minimum detectable effect by default.
-LEVEL, POWER = 0.05, 0.80
+#: Power of a minimum detectable effect by default.
+POWER = 0.80
 
 
 def minimum_detectable_effect(
-    se: Floats | float, df: Floats | float, *, level: float = LEVEL, power: float = POWER
+    se: Floats | float, df: Floats | float, *, level: float = SIGNIFICANCE_LEVEL, power: float = POWER
 ) -> Floats:
     """Compute the effect that a two-sided t test detects with a given power: ``se`` times a noncentrality.
 
@@ -44,7 +45,7 @@ def minimum_detectable_effect(
     )
 
 
-def power_of(effect: Floats | float, se: float, df: float, *, level: float = LEVEL) -> Floats:
+def power_of(effect: Floats | float, se: float, df: float, *, level: float = SIGNIFICANCE_LEVEL) -> Floats:
     """Compute the power of a two-sided t test against an effect: the share of samples in which it rejects."""
     shift = np.asarray(effect, dtype=np.float64) / se
     if not np.isfinite(df):

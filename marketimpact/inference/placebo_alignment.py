@@ -33,7 +33,7 @@ def align_placebo_days(
     residuals, dates : LazyMatrix (N, M)
         Residuals in event time, and the dates of their sessions, `NO_DAY` outside the calendar.
     day0, announcement, exchange : (N,) arrays
-        Date of day 0, number of the announcement and of the exchange.
+        Date of day 0, code of the announcement and of the exchange.
     clocks : tuple of ExchangeClock
         Sessions of the exchanges.
 

@@ -9,7 +9,22 @@ from typing import Literal
 
 from marketimpact.inference.sample import Sample
 
-__all__ = ["Alternative", "Holds", "Level", "Outcome", "SignificanceTest", "no_result", "one_sided"]
+__all__ = [
+    "SEED",
+    "SIGNIFICANCE_LEVEL",
+    "Alternative",
+    "Holds",
+    "Level",
+    "Outcome",
+    "SignificanceTest",
+    "no_result",
+    "one_sided",
+]
+
+#: Level of a test: at a lower p-value an effect is called significant.
+SIGNIFICANCE_LEVEL = 0.05
+#: Seed of the tests that draw: the same events give the same p-value.
+SEED = 20250812
 
 Level = Literal["yes", "nearly", "no"]
 Alternative = Literal["two-sided", "greater", "less"]
@@ -67,7 +82,7 @@ class Outcome:
     """Result of a test; an undefined test has ``statistic = nan`` and a note.
 
     `n_events` is given only by tests that use other events than those with a return in the window.
-    `doubt` says why the p-value is not reliable for these data, whatever `Holds` says.
+    `unreliable_because` says why the p-value is not reliable for these data, whatever `Holds` says.
     `p_greater` and `p_less` are given by tests whose null distribution need not be symmetric.
     """
 
@@ -78,8 +93,7 @@ class Outcome:
     se: float = nan
     note: str = ""
     n_events: int | None = None
-    df_numerator: float = nan
-    doubt: str = ""
+    unreliable_because: str = ""
     p_greater: float = nan
     p_less: float = nan
 

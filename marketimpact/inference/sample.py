@@ -38,7 +38,7 @@ class Portfolios:
     dates : (G, L) array
         Dates of the window, `NO_DAY` where no member has a return.
     exchange : (G,) array
-        Number of each portfolio's exchange; 0 where portfolios hold several.
+        Code of each portfolio's exchange, its position in `clocks`; 0 where portfolios hold several.
     clocks : tuple of ExchangeClock
         Sessions of the exchanges.
     """
@@ -113,20 +113,20 @@ class Sample:
     pool : Pool
         Abnormal returns of all usable events, for tests of daily averages.
     cluster : (N,) array
-        Number of each event's announcement, of its day 0 where events have no announcement, or of another column that
-        the user clusters by.
+        Code of each event's announcement, of its day 0 where events have no announcement, or of its value in another
+        column that the user clusters by.
     cluster_label : str
         What clusters are, in the plural, for notes.
     exchange : (N,) array
-        Number of each event's exchange.
+        Code of each event's exchange: its position in `clocks`.
     clocks : tuple of ExchangeClock
         Sessions of the exchanges.
     symbol, firm : (N,) arrays
-        Number of each event's security, and of its firm; listings of one firm share it.
+        Codes of each event's security and of its firm; listings of one firm share it.
     n_day0 : int
         Number of day-0 dates.
     pattern : (N,) array
-        Number of each event's day pattern in `pairs`.
+        Code of each event's day pattern in `pairs`.
     pairs : PairCorrelations
         Correlations of residuals, kept for all windows and groups of one result.
     intercept : bool
@@ -247,14 +247,14 @@ class Sample:
         return MeanCorrelation(total / counted, n_pairs, n_used)
 
     @cached_property
-    def n_blocks(self) -> int:
+    def n_independent_groups(self) -> int:
         """Number of groups of events whose windows are connected by common days."""
         return connected_groups(len(self.day_patterns.counts), self.overlap.one, self.overlap.other)[0]
 
     @cached_property
     def shares_days(self) -> bool:
         """Whether any two events have a day of the window in common."""
-        return self.n_blocks < self.n
+        return self.n_independent_groups < self.n
 
     @cached_property
     def asynchronous(self) -> bool:
@@ -264,17 +264,17 @@ class Sample:
     @cached_property
     def clusters_overlap(self) -> bool:
         """Whether windows of different clusters have days in common."""
-        place, n = self.day_patterns.codes, len(self.day_patterns.counts)
+        codes, n = self.day_patterns.codes, len(self.day_patterns.counts)
         low, high = np.full(n, np.iinfo(np.int64).max), np.full(n, -1)
-        np.minimum.at(low, place, self.cluster)
-        np.maximum.at(high, place, self.cluster)
+        np.minimum.at(low, codes, self.cluster)
+        np.maximum.at(high, codes, self.cluster)
         one, other = self.overlap.one, self.overlap.other
         return bool((np.minimum(low[one], low[other]) < np.maximum(high[one], high[other])).any())
 
     @cached_property
     def n_dual_listed(self) -> int:
         """Number of firms of which two listings count as events with days in common."""
-        firm, place = factorize(self.firm).codes, self.day_patterns.codes
+        firm, codes = factorize(self.firm).codes, self.day_patterns.codes
         low, high = np.full(self.n, np.iinfo(np.int64).max), np.full(self.n, -1)
         np.minimum.at(low, firm, self.symbol)
         np.maximum.at(high, firm, self.symbol)
@@ -282,7 +282,7 @@ class Sample:
         for dual_listed in np.flatnonzero(low < high).tolist():
             rows = np.flatnonzero(firm == dual_listed)
             number += any(
-                (min(place[i], place[j]), max(place[i], place[j])) in sharing
+                (min(codes[i], codes[j]), max(codes[i], codes[j])) in sharing
                 for i in rows
                 for j in rows
                 if self.symbol[i] < self.symbol[j]
@@ -311,6 +311,6 @@ class Sample:
 
 #: Properties of a sample that depend on dates and residuals alone.
 _FROM_DATES_AND_RESIDUALS = (
-    "q", "clusters", "n_clusters", "effective_clusters", "day_patterns", "overlap", "mean_correlation", "n_blocks",
-    "shares_days", "asynchronous", "clusters_overlap", "n_dual_listed",
+    "q", "clusters", "n_clusters", "effective_clusters", "day_patterns", "overlap", "mean_correlation",
+    "n_independent_groups", "shares_days", "asynchronous", "clusters_overlap", "n_dual_listed",
 )  # fmt: skip

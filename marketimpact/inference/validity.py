@@ -9,12 +9,20 @@ import numpy as np
 import polars as pl
 import scipy
 
-from marketimpact.inference.detectable_effect import LEVEL, minimum_detectable_effect
+from marketimpact.inference.detectable_effect import minimum_detectable_effect
 from marketimpact.inference.families.correlation_adjusted import mean_correlation
-from marketimpact.inference.protocol import Alternative, Level, Outcome, SignificanceTest, no_result, one_sided
+from marketimpact.inference.protocol import (
+    SIGNIFICANCE_LEVEL,
+    Alternative,
+    Level,
+    Outcome,
+    SignificanceTest,
+    no_result,
+    one_sided,
+)
 from marketimpact.inference.sample import Sample
 
-__all__ = ["ONE_DATE", "JudgedOutcome", "SampleStructure", "run_tests", "structure", "tests_frame"]
+__all__ = ["ONE_DATE", "VARIANCE_LEVEL", "JudgedOutcome", "SampleStructure", "run_tests", "structure", "tests_frame"]
 
 ONE_DATE = (
     "All events share one date: no test can distinguish a common effect of the announcement from another "
@@ -50,7 +58,7 @@ class SampleStructure:
         Events with an abnormal return in the window.
     n_clusters : int
         Announcements, or day-0 dates where events have no announcement.
-    n_blocks : int
+    n_independent_groups : int
         Groups of events whose windows are connected by common days; one means a single date in
         effect.
     shares_days : bool
@@ -76,7 +84,7 @@ class SampleStructure:
 
     n_events: int
     n_clusters: int
-    n_blocks: int
+    n_independent_groups: int
     shares_days: bool
     variance_ratio: float
     variance_p: float
@@ -104,7 +112,7 @@ def structure(sample: Sample) -> SampleStructure:
     return SampleStructure(
         n_events=sample.n,
         n_clusters=sample.n_clusters,
-        n_blocks=sample.n_blocks,
+        n_independent_groups=sample.n_independent_groups,
         shares_days=sample.shares_days,
         variance_ratio=ratio,
         variance_p=p,
@@ -174,7 +182,9 @@ def _judged(
     """Decide whether a test is valid from the structure of the sample, and collect its notes."""
     outcome = replace(outcome, p_value=one_sided(test, outcome, alternative))
     level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
-    why_not = _why_not(test, facts, level) or (outcome.doubt and f"does not hold: {outcome.doubt}")
+    why_not = _why_not(test, facts, level) or (
+        outcome.unreliable_because and f"not valid: {outcome.unreliable_because}"
+    )
     has_no_direction = alternative != "two-sided" and test.sides == "none"
     notes = (
         "has no direction, so no one-sided p" if has_no_direction else "",
@@ -199,7 +209,7 @@ def tests_frame(
         ``test, null, estimate, se, statistic, df, p_value, mde, n_events, valid, note``.
     """
     # a one-sided test has its whole level on one side
-    level = LEVEL if alternative == "two-sided" else 2.0 * LEVEL
+    level = SIGNIFICANCE_LEVEL if alternative == "two-sided" else 2.0 * SIGNIFICANCE_LEVEL
     rows = [_row(judged, level) for judged in run_tests(tests, sample, alternative)]
     frame = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
     return frame.sort("valid", descending=True, maintain_order=True)
@@ -237,17 +247,17 @@ def _why_not(test: SignificanceTest, facts: SampleStructure, level: Level) -> st
     """Explain why a test is not valid for these events; empty where it is."""
     holds = test.holds
     if facts.n_clusters < holds.min_clusters:
-        return f"does not hold: needs at least {holds.min_clusters} {facts.cluster_label}, here are {facts.n_clusters}"
+        return f"not valid: needs at least {holds.min_clusters} {facts.cluster_label}, here are {facts.n_clusters}"
     if facts.n_events < holds.min_events:
-        return f"does not hold: needs at least {holds.min_events} events, here are {facts.n_events}"
+        return f"not valid: needs at least {holds.min_events} events, here are {facts.n_events}"
     if holds.clusters_apart and facts.clusters_overlap:
         return (
-            f"does not hold: windows of different {facts.cluster_label} have days in common, so the "
+            f"not valid: windows of different {facts.cluster_label} have days in common, so the "
             f"{facts.cluster_label} are not independent draws"
         )
     if holds.clusters_alike and facts.clusters_differ:
         return (
-            f"does not hold: the {facts.n_clusters} {facts.cluster_label} are of very unequal size "
+            f"not valid: the {facts.n_clusters} {facts.cluster_label} are of very unequal size "
             f"(their effective number is {facts.effective_clusters:.1f})"
         )
     rejects_too_often = _across_exchanges(test, facts)
@@ -258,7 +268,7 @@ def _why_not(test: SignificanceTest, facts: SampleStructure, level: Level) -> st
         reasons.append("takes events as independent, but they share days and so a common shock")
     if facts.variance_rose and holds.event_variance == "no":
         reasons.append(f"assumes unchanged variance, but SCARs vary {facts.variance_ratio:.1f} times as much")
-    return "does not hold: " + (holds.because or "; ".join(reasons) or "not for events like these")
+    return "not valid: " + (holds.because or "; ".join(reasons) or "does not keep its size for events like these")
 
 
 def _across_exchanges(test: SignificanceTest, facts: SampleStructure) -> str:
@@ -267,7 +277,7 @@ def _across_exchanges(test: SignificanceTest, facts: SampleStructure) -> str:
     if not facts.asynchronous or apart == "yes" or (apart == "one session" and facts.n_sessions == 1):
         return ""
     several = " over several sessions" if apart == "one session" else ""
-    return f"does not hold: rejects too often across exchanges that are hardly open together{several}"
+    return f"not valid: rejects too often across exchanges that are hardly open together{several}"
 
 
 def _assumed(test: SignificanceTest, facts: SampleStructure, level: Level) -> str:
@@ -284,7 +294,7 @@ def _assumed(test: SignificanceTest, facts: SampleStructure, level: Level) -> st
 def _caveats(facts: SampleStructure) -> list[str]:
     """Collect caveats that concern every test of these events."""
     caveats = []
-    if facts.n_blocks == 1 and facts.n_events > 1:
+    if facts.n_independent_groups == 1 and facts.n_events > 1:
         caveats.append("one date: a common effect cannot be distinguished from a common shock")
     if facts.n_dual_listed:
         firms = "1 firm" if facts.n_dual_listed == 1 else f"{facts.n_dual_listed} firms"

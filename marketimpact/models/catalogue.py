@@ -18,7 +18,7 @@ from marketimpact.models.garch import (
 from marketimpact.models.linear import Design, Term, terms
 from marketimpact.models.robust import huber, theil_sen
 from marketimpact.models.scholes_williams import scholes_williams, scholes_williams_residuals
-from marketimpact.models.trade_to_trade import by_session, gap_length, trade_to_trade
+from marketimpact.models.trade_to_trade import gap_length, residuals_by_session, trade_to_trade
 
 __all__ = [
     "MODELS",
@@ -371,7 +371,7 @@ class TradeToTrade:
         intercept=False,
         response="ret_since_trade",
         estimator=trade_to_trade,
-        residuals=by_session,
+        residuals=residuals_by_session,
         own_variance=gap_length,
     )
 

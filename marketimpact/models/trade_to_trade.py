@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from marketimpact.core.arrays import Floats
 from marketimpact.models.linear import Design, Fit, fit, residuals
 
-__all__ = ["by_session", "gap_length", "trade_to_trade"]
+__all__ = ["gap_length", "residuals_by_session", "trade_to_trade"]
 
 
 def trade_to_trade(y: Floats, x: Floats, design: Design) -> Fit:
@@ -33,7 +33,7 @@ def trade_to_trade(y: Floats, x: Floats, design: Design) -> Fit:
     return replace(fit(y / root, x / root[:, :, None], design), mean_leverage=np.zeros(len(y)))
 
 
-def by_session(estimates: Fit, y: Floats, x: Floats) -> Floats:
+def residuals_by_session(estimates: Fit, y: Floats, x: Floats) -> Floats:
     """Compute residuals per session: divided by the root of the sessions since the last trade."""
     root = np.sqrt(x[:, :, 0])
     return residuals(estimates, y / root, x / root[:, :, None])

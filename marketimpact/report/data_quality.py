@@ -14,7 +14,7 @@ __all__ = ["doubtful_symbols", "findings_table"]
 #: Rows of the table; the others are counted.
 MOST_ROWS = 25
 #: Symbols named in a sentence.
-MOST_NAMES = 6
+MOST_SYMBOLS_NAMED = 6
 
 
 def doubtful_symbols(result: StudyResult) -> str:
@@ -28,8 +28,8 @@ def doubtful_symbols(result: StudyResult) -> str:
         pl.col("severity") != checks.NOTE, pl.col("date").is_between(days[0], days[1])
     )
     symbols = sorted(set(findings["symbol"].drop_nulls()) & set(result.events["symbol"]))
-    more = len(symbols) - MOST_NAMES
-    return ", ".join(symbols[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    more = len(symbols) - MOST_SYMBOLS_NAMED
+    return ", ".join(symbols[:MOST_SYMBOLS_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def findings_table(result: StudyResult) -> ReportTable | None:

@@ -13,13 +13,13 @@ from marketimpact.display import charts
 from marketimpact.display import time_charts as timecharts
 from marketimpact.display.formats import percent
 from marketimpact.events.exchange_names import exchange, named
+from marketimpact.inference import SIGNIFICANCE_LEVEL
 from marketimpact.report.blocks import Figure
 from marketimpact.report.content import AnnouncementResult, GroupResult, ReportContent, firm_label
 from marketimpact.study.result import StudyResult
 
 __all__ = ["firm_figure", "path_figures", "price_history_figure", "trading_hours_figure"]
 
-LEVEL = 0.05
 #: 97.5% quantile of the standard normal distribution.
 NORMAL_QUANTILE = 1.959964
 #: Calendar days of prices shown before the first and after the last announcement.
@@ -35,7 +35,7 @@ def firm_figure(frame: pl.DataFrame, content: ReportContent) -> Figure:
     columns = ["label", "group", "car", "low", "high", "mark"]
     columns += ["true_car"] if "true_car" in frame.columns else []
     title = f"CAR over {list(content.primary)} with 95% intervals"
-    below_5, below_5_family = pl.col("p") < LEVEL, pl.col("p_romano_wolf") < LEVEL
+    below_5, below_5_family = pl.col("p") < SIGNIFICANCE_LEVEL, pl.col("p_romano_wolf") < SIGNIFICANCE_LEVEL
     signs = pl.when(below_5_family).then(pl.lit("‡")).when(below_5).then(pl.lit("†")).otherwise(pl.lit(""))
     labelled = frame.with_columns(pl.Series("label", _event_labels(frame)), signs.alias("mark"))
     chart = charts.firm_effects(labelled.select(columns), title=title, simulated=content.result.market.simulated)

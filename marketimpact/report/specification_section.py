@@ -8,14 +8,14 @@ import polars as pl
 from marketimpact.analyses.specification_curve.curve import CHOICES, SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
 from marketimpact.display.formats import number, p_value, percent
+from marketimpact.inference import SIGNIFICANCE_LEVEL
 from marketimpact.report.blocks import Figure, ReportTable, Section
 
 __all__ = ["TITLE", "curve_sentence", "specification_section"]
 
 TITLE = "Robustness: how much the result depends on specification choices"
-LEVEL = 0.05
 #: Headlines and groups named in a sentence.
-MOST_NAMES = 3
+MOST_NAMES_LISTED = 3
 CHOICE_NOTE = (
     "CAAR: cumulative average abnormal return, in percent; median, lowest and highest over the specifications that "
     "made this choice. “p < 5%” counts, among the specifications whose test is valid for these events, those that "
@@ -48,9 +48,8 @@ def _estimate_range(ran: pl.DataFrame) -> tuple[str, str, str]:
 
 def events_text(curve: SpecificationCurve) -> str:
     """Name the events that the curve is about."""
-    events = next((result.events for result in curve.results_ if result is not None), pl.DataFrame())
-    firms = _names_text(events, "group") or f"{events.height} events"
-    headlines = _names_text(events, "headline")
+    firms = _names_text(curve.events, "group") or f"{curve.events.height} events"
+    headlines = _names_text(curve.events, "headline")
     return f"{firms} ({headlines})" if headlines else firms
 
 
@@ -58,8 +57,8 @@ def _names_text(events: pl.DataFrame, column: str) -> str:
     if column not in events.columns:
         return ""
     names = events[column].cast(pl.String).drop_nulls().unique(maintain_order=True).to_list()
-    more = len(names) - MOST_NAMES
-    return "; ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - MOST_NAMES_LISTED
+    return "; ".join(names[:MOST_NAMES_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _significance_text(ran: pl.DataFrame) -> str:
@@ -74,7 +73,7 @@ def _significance_text(ran: pl.DataFrame) -> str:
 
 
 def _significant() -> pl.Expr:
-    return (pl.col("p_value") < LEVEL).fill_null(value=False)
+    return (pl.col("p_value") < SIGNIFICANCE_LEVEL).fill_null(value=False)
 
 
 def specification_section(curve: SpecificationCurve | None, joint: JointTest | None) -> Section | None:

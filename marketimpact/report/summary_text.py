@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from marketimpact.display.formats import is_missing, p_value, percent
-from marketimpact.inference import ONE_DATE, structure
+from marketimpact.inference import ONE_DATE, SIGNIFICANCE_LEVEL, structure
 from marketimpact.report.content import (
     AnnouncementResult,
     GroupResult,
@@ -23,9 +23,8 @@ from marketimpact.study.result import StudyResult
 
 __all__ = ["caveats", "has_chronology", "summary"]
 
-LEVEL = 0.05
 #: Firms named in a sentence.
-MOST_NAMES = 6
+MOST_FIRMS_NAMED = 6
 
 
 def summary(content: ReportContent) -> list[tuple[str, list[str]]]:
@@ -45,14 +44,15 @@ def _overall(content: ReportContent) -> list[str]:
         for group in announcement.groups
     ]
     p_values = [row["p_value"] for row in first_tests if row is not None and not is_missing(row["p_value"])]
-    n_significant = sum(p < LEVEL for p in p_values)
+    n_significant = sum(p < SIGNIFICANCE_LEVEL for p in p_values)
     window = list(content.primary)
     sentences = []
     if p_values:
         sentences.append(
             f"{n_significant} of {len(p_values)} mean{'s' if len(p_values) > 1 else ''} of groups in {window} "
             f"{'is' if n_significant == 1 else 'are'} statistically distinguishable from zero at 5%, each by the first "
-            f"valid test; were there no effect at all, {LEVEL * len(p_values):.2g} would be expected by chance."
+            f"valid test; were there no effect at all, {SIGNIFICANCE_LEVEL * len(p_values):.2g} would be expected by "
+            "chance."
         )
     single_tests = [(announcement, content.single_tests[announcement.key]) for announcement in content.announcements]
     n_tested = sum(frame["p_romano_wolf"].is_not_nan().sum() for _, frame in single_tests)
@@ -60,12 +60,12 @@ def _overall(content: ReportContent) -> list[str]:
         firm_label(row)
         for announcement, frame in single_tests
         for row in announcement.result.events.join(
-            frame.filter(pl.col("p_romano_wolf") < LEVEL).select("event_id"), on="event_id", how="semi"
+            frame.filter(pl.col("p_romano_wolf") < SIGNIFICANCE_LEVEL).select("event_id"), on="event_id", how="semi"
         ).iter_rows(named=True)
     ]
     if n_tested:
-        more = len(significant) - MOST_NAMES
-        names = ", ".join(significant[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+        more = len(significant) - MOST_FIRMS_NAMED
+        names = ", ".join(significant[:MOST_FIRMS_NAMED]) + (f" and {more} more" if more > 0 else "")
         sentences.append(
             f"Of {n_tested} single moves of firms, {len(significant) or 'none'} "
             f"{'is' if len(significant) < 2 else 'are'} statistically distinguishable from zero after correction for "
@@ -143,8 +143,10 @@ def _test_text(group: GroupResult, window: Window) -> str:
     if first_test is None:
         return "no test here is valid for these events"
     valid = tests.filter("valid")
-    rejecting = valid.filter(pl.col("p_value") < LEVEL).height
-    verdict = "statistically distinguishable from zero" if first_test["p_value"] < LEVEL else "no clear effect"
+    rejecting = valid.filter(pl.col("p_value") < SIGNIFICANCE_LEVEL).height
+    verdict = (
+        "statistically distinguishable from zero" if first_test["p_value"] < SIGNIFICANCE_LEVEL else "no clear effect"
+    )
     count = f"; {rejecting} of {valid.height} valid tests reject zero at 5%" if valid.height > 1 else ""
     return f"{verdict} ({test_label(first_test['test'])}, p = {p_value(first_test['p_value'])}{count})".replace(
         "= <", "< "
@@ -164,7 +166,7 @@ def _nearby_count(announcement: AnnouncementResult, content: ReportContent) -> i
 
 def _shares_one_date(result: StudyResult, window: Window) -> bool:
     sample = result.sample(*window)
-    return sample.n > 1 and structure(sample).n_blocks == 1
+    return sample.n > 1 and structure(sample).n_independent_groups == 1
 
 
 def _which_announcements(same_day: list[bool]) -> str:

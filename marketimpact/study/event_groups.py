@@ -18,12 +18,12 @@ from marketimpact.inference import align_placebo_days
 from marketimpact.market.market import Market
 
 __all__ = [
+    "aligned_residuals",
     "clusters",
     "direction_signs",
     "exchanges",
     "firm_numbers",
     "listed_twice",
-    "placebo_residuals",
     "securities_of",
 ]
 
@@ -78,7 +78,7 @@ def listed_twice(events: pl.DataFrame, market: Market) -> list[str]:
     return pairs["symbol"].sort().to_list()
 
 
-def placebo_residuals(estimates: Estimates) -> LazyMatrix:
+def aligned_residuals(estimates: Estimates) -> LazyMatrix:
     """Align the residuals of all events, a column for each placebo announcement, (N, M); see `align_placebo_days`."""
     events = estimates.events
     exchange, clocks = exchanges(estimates.positions.security, estimates.market)

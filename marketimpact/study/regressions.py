@@ -20,7 +20,7 @@ __all__ = ["across_events", "of_event", "wild_cluster_bootstrap"]
 #: With fewer clusters than this a cluster-robust variance is known to be too small.
 FEW_CLUSTERS = 20
 #: Two t statistics that differ by less than this share are the same.
-ROUNDING = 1e-10
+T_TIE_SHARE = 1e-10
 
 
 def of_event(one: Estimates) -> Any:
@@ -193,6 +193,6 @@ def _wild_p(y: Floats, x: Floats, column: int, group: NDArray[np.int64], signs: 
         t = np.abs(patterns @ shift) / spread
     drawn = t[1:]
     # a pattern that gives the sample's own t back may differ from it by rounding
-    extreme = int((drawn >= t[0] * (1.0 - ROUNDING)).sum())
+    extreme = int((drawn >= t[0] * (1.0 - T_TIE_SHARE)).sum())
     everything = len(signs) == 2**n_clusters
     return extreme / len(drawn) if everything else (1 + extreme) / (1 + len(drawn))

@@ -19,7 +19,7 @@ from marketimpact.market.market import Market
 from marketimpact.models import Model
 from marketimpact.study import regressions
 from marketimpact.study.accessors import Plot, Show, as_html
-from marketimpact.study.event_groups import direction_signs, placebo_residuals
+from marketimpact.study.event_groups import aligned_residuals, direction_signs
 from marketimpact.study.grouped import Grouped
 from marketimpact.study.result_frames import (
     abnormal_returns_frame,
@@ -258,7 +258,7 @@ class StudyResult:
 
     @cached_property
     def _placebo(self) -> LazyMatrix:
-        return placebo_residuals(self.estimation)
+        return aligned_residuals(self.estimation)
 
     def where(self, predicate: pl.Expr) -> StudyResult:
         """Return the same result for the events that meet a condition on the events' columns."""

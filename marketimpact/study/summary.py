@@ -41,7 +41,7 @@ def _headline(result: Questions) -> list[str]:
     tests = tests_frame(DEFAULT_TESTS, sample).filter(pl.col("valid"))
     for row in tests.head(2).iter_rows(named=True):
         lines.append(f"    {row['test']}: statistic {row['statistic']:.2f}, p = {row['p_value']:.3f}")
-    if structure(sample).n_blocks == 1 and sample.n > 1:
+    if structure(sample).n_independent_groups == 1 and sample.n > 1:
         lines.append("  " + ONE_DATE)
     return lines
 

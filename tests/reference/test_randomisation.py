@@ -117,7 +117,7 @@ def test_a_campaign_moves_as_one_and_keeps_clear():
     )
     market = market_of(4)
     result = STUDY.run(events, market)
-    places = _AdmissibleDates.of(result, market, None, (0, 1))
+    places = _AdmissibleDates.of(result, None, (0, 1))
     campaign = np.flatnonzero((result.events["campaign_id"] == "C").fill_null(value=False).to_numpy())
     moves = places.moves(campaign)
     day0 = result.estimation.positions.day0[campaign]

@@ -276,3 +276,18 @@ def test_several_dates_silence_the_multivariate_tests(mixed):
     ours = outcome(mixed, "mvrm_joint_F")
     assert math.isnan(ours.statistic)
     assert "one date" in ours.note
+
+
+def test_the_same_firm_twice_on_one_date_has_no_joint_test(golden_market, golden_study):
+    """Its residuals have a singular covariance: nan with the reason, where only the average can be tested."""
+    events = golden("events_clustered").head(3)
+    again = events.head(1).with_columns(pl.lit("again").alias("event_id"))
+    table = golden_study.run(pl.concat([events, again]), golden_market).test(-1, 1, tests=list(TESTS))
+    names = ["mvrm_joint_F", "mvrm_equal_F", "mvrm_joint_wald", "mvrm_joint_bootstrap"]
+    singular = table.filter(pl.col("test").is_in(names))
+    assert singular.height == len(names)
+    assert singular["statistic"].is_nan().all()
+    assert not singular["valid"].any()
+    assert singular["note"].str.contains("residual covariance is singular", literal=True).all()
+    average = table.filter(pl.col("test") == "mvrm_average_F")
+    assert math.isfinite(average["statistic"].item())

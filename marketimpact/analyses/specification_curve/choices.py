@@ -16,7 +16,8 @@ from marketimpact.models import Model
 
 __all__ = ["Choices", "check_choices"]
 
-Windows = tuple[tuple[int, int], ...]
+#: First and last session of a window, relative to day 0.
+Window = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,14 @@ class Choices:
     """Choices of a specification curve; specifications are all combinations."""
 
     models: Mapping[str, Model]
-    estimation_windows: Windows
-    event_windows: Windows
+    estimation_windows: tuple[Window, ...]
+    event_windows: tuple[Window, ...]
     benchmarks: Mapping[str, Market]
     filters: Mapping[str, pl.Expr]
     tests: Sequence[SignificanceTest]
 
     @property
-    def span(self) -> tuple[int, int]:
+    def span(self) -> Window:
         """Find the narrowest event window that contains all event windows."""
         return min(first for first, _ in self.event_windows), max(last for _, last in self.event_windows)
 
@@ -41,8 +42,8 @@ def check_choices(
     market: Market,
     *,
     models: Sequence[Model] | Mapping[str, Model],
-    estimation_windows: Sequence[tuple[int, int]],
-    event_windows: Sequence[tuple[int, int]],
+    estimation_windows: Sequence[Window],
+    event_windows: Sequence[Window],
     benchmarks: Mapping[str, Market] | None,
     filters: Mapping[str, pl.Expr] | None,
     tests: Sequence[str | SignificanceTest] | Literal["all"],
@@ -73,7 +74,7 @@ def _check_models(models: Sequence[Model] | Mapping[str, Model]) -> dict[str, Mo
     return {model.name: model for model in values}
 
 
-def _check_windows(windows: Sequence[tuple[int, int]], name: str) -> Windows:
+def _check_windows(windows: Sequence[Window], name: str) -> tuple[Window, ...]:
     if not len(windows) or isinstance(windows[0], int):
         raise SpecificationError(f"{name}={windows!r}: give a list of windows, such as [(0, 0), (-1, 1)].")
     checked = tuple(check_window(window, name) for window in windows)

@@ -19,6 +19,7 @@ from marketimpact.display import curve_chart as curvechart
 from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import (
+    SIGNIFICANCE_LEVEL,
     JudgedOutcome,
     SignificanceTest,
     band_of,
@@ -34,7 +35,6 @@ from marketimpact.study.result import StudyResult
 
 __all__ = ["SpecificationCurve", "specification_curve"]
 
-LEVEL = 0.05
 #: Choices of a specification, in the order of the frame and of the chart.
 CHOICES = ("model", "estimation_window", "event_window", "benchmark", "filter", "test")
 _SCHEMA = {
@@ -60,7 +60,7 @@ class SpecificationCurve:
         ``estimate`` (CAAR, a fraction), ``se, ci_low, ci_high, mde`` (the band of `StudyResult.caar` and the minimum
         detectable effect, which belong to the CAAR and not to the test), ``statistic, p_value`` (of the test),
         ``z`` (the p-value as a standard normal score with the sign of what the test estimates), ``valid`` (whether
-        the test holds for these events),
+        the test is valid for these events),
         ``n_events``, ``reason`` (why not valid, or why not run; empty otherwise) and ``note``.
     level : float
         Confidence level of the band.
@@ -68,8 +68,13 @@ class SpecificationCurve:
 
     frame: pl.DataFrame
     level: float
-    plan_: Choices = field(repr=False)
-    results_: tuple[StudyResult | None, ...] = field(repr=False)
+    _plan: Choices = field(repr=False)
+    _results: tuple[StudyResult | None, ...] = field(repr=False)
+
+    @property
+    def events(self) -> pl.DataFrame:
+        """Events of the first study that could be run; empty where none could."""
+        return next((result.events for result in self._results if result is not None), pl.DataFrame())
 
     def summary(self) -> pl.DataFrame:
         """Summarise the curve in two rows: all specifications that ran, and those with a valid test.
@@ -82,7 +87,7 @@ class SpecificationCurve:
             ``share_of_all`` is n over the number of specifications. `reasons` counts the others.
         """
         ran = self.frame.drop_nulls("estimate")
-        significant = (pl.col("p_value") < LEVEL).fill_null(value=False)
+        significant = (pl.col("p_value") < SIGNIFICANCE_LEVEL).fill_null(value=False)
         return pl.concat(
             part.select(
                 pl.lit(among).alias("among"),
@@ -95,20 +100,20 @@ class SpecificationCurve:
                 (significant & (pl.col("z") < 0)).mean().alias("significant_negative"),
                 (pl.len() / max(self.frame.height, 1)).alias("share_of_all"),
             )
-            for among, part in (("that ran", ran), ("whose test holds", ran.filter("valid")))
+            for among, part in (("that ran", ran), ("with a valid test", ran.filter("valid")))
         )
 
     def reasons(self) -> pl.DataFrame:
         """Count why specifications failed or their test is not valid: ``status, test, reason, n, share``.
 
-        `status` is *failed* (there is no estimate), *silent* (the test is undefined) or *not valid* (the p-value is
+        `status` is *failed* (there is no estimate), *undefined* (the test is undefined) or *not valid* (the p-value is
         unreliable). Numbers in reasons are replaced by ``#``, so that similar reasons are counted together.
         """
         status = (
             pl.when(pl.col("estimate").is_null())
             .then(pl.lit("failed"))
             .when(pl.col("statistic").is_null())
-            .then(pl.lit("silent"))
+            .then(pl.lit("undefined"))
             .otherwise(pl.lit("not valid"))
         )
         return (
@@ -146,11 +151,11 @@ class SpecificationCurve:
         """
         if draws < 1 or seed < 0:
             raise SpecificationError(f"draws={draws}, seed={seed}: draw at least one curve, with a seed of 0 or more.")
-        has_events = [result is not None and result.events.height > 0 for result in self.results_]
-        results = [result for result in self.results_ if result is not None and result.events.height]
+        has_events = [result is not None and result.events.height > 0 for result in self._results]
+        results = [result for result in self._results if result is not None and result.events.height]
         if not results:
             raise SpecificationError("No specification could be run, so there is no curve to test; see .reasons().")
-        plan, ordered = self.plan_, self.frame.sort("specification")
+        plan, ordered = self._plan, self.frame.sort("specification")
         can_move = ~ordered["test"].is_in([test.name for test in plan.tests if test.refits]).to_numpy()
         has_statistic = ordered["statistic"].is_not_null().to_numpy()
         used = has_statistic & can_move
@@ -159,7 +164,7 @@ class SpecificationCurve:
                 "Every test that ran needs returns of the market again, which placebo days do not have; add another."
             )
         days = np.unique(np.concatenate([market.days for market in plan.benchmarks.values()]))
-        shifts = draw_shifts([result.estimation for result in results], results[0].market, days, draws, seed)
+        shifts = draw_shifts([result.estimation for result in results], days, draws, seed)
         curves = joint.placebo_curves(results, plan.filters, plan.event_windows, plan.tests, shifts)
         rows = used[np.repeat(has_events, ordered.height // len(has_events))]
         estimate, z = (curve.reshape(len(curve), -1)[:, rows] for curve in curves)
@@ -187,7 +192,7 @@ class SpecificationCurve:
 
     @property
     def _simulated(self) -> bool:
-        return any(market.simulated for market in self.plan_.benchmarks.values())
+        return any(market.simulated for market in self._plan.benchmarks.values())
 
     def _lines(self) -> list[str]:
         counts = [f"{self.frame[choice].n_unique()} {choice.replace('_', ' ')}s" for choice in CHOICES]
@@ -294,7 +299,7 @@ def specification_curve(
     rows, results = _run_all(plan, events, {"min_observations": min_observations, "missing": missing}, level)
     frame = pl.DataFrame(rows, schema=_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
     ordered = frame.sort("estimate", "specification", nulls_last=True)
-    return SpecificationCurve(ordered, level, plan_=plan, results_=tuple(results))
+    return SpecificationCurve(ordered, level, _plan=plan, _results=tuple(results))
 
 
 def _run_all(

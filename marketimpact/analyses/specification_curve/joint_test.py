@@ -12,7 +12,7 @@ import scipy
 from marketimpact.analyses.specification_curve.placebo_days import PlaceboDays, PlaceboResiduals, placebo_residuals
 from marketimpact.core.arrays import Floats
 from marketimpact.core.progress import PATIENCE, progress_bar
-from marketimpact.inference import SignificanceTest
+from marketimpact.inference import SIGNIFICANCE_LEVEL, SignificanceTest
 from marketimpact.study.result import StudyResult
 
 __all__ = ["NULL", "JointTest", "compare", "placebo_curves", "signed_z"]
@@ -22,9 +22,8 @@ NULL = (
     "of announcements (those whose windows share days) met is as likely as what it would have met on any other "
     "days that all its estimation windows hold, independently of the other chains."
 )
-LEVEL = 0.05
 #: Draws this close to the observed value count as ties.
-ROUNDING = 1e-12
+TIE_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +183,7 @@ def compare(
 
 def _tail(drawn: Floats, observed: float, sign: float) -> float:
     """Compute the share of draws at least as high (sign 1) or low (-1) as the observed value, which counts too."""
-    extreme = int((sign * (drawn - observed) >= -ROUNDING).sum())
+    extreme = int((sign * (drawn - observed) >= -TIE_TOLERANCE).sum())
     return (1 + extreme) / (1 + len(drawn))
 
 
@@ -192,7 +191,7 @@ def _statistics(estimate: Floats, z: Floats) -> tuple[Floats, Floats, Floats]:
     """Compute the median estimate, share significant with its sign, and mean z of each row; (D, K) in, (D,) out."""
     median = np.median(np.nan_to_num(estimate), axis=1)
     z = np.nan_to_num(z)
-    critical = -scipy.special.ndtri(LEVEL / 2.0)
+    critical = -scipy.special.ndtri(SIGNIFICANCE_LEVEL / 2.0)
     share = (z * np.sign(median)[:, None] > critical).mean(axis=1)
     return median, share, z.mean(axis=1)
 

@@ -11,7 +11,7 @@ import polars as pl
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.estimates import Estimates
-from marketimpact.inference import block_sums, connected_groups, overlap_of
+from marketimpact.inference import connected_groups, day_block_sums, overlap_of
 from marketimpact.market.market import Market
 from marketimpact.models import forecast
 from marketimpact.study.event_groups import exchanges, securities_of
@@ -28,8 +28,8 @@ __all__ = [
 
 #: Fewer placebo positions than this cannot give a p-value of 5%.
 MIN_POSITIONS = 20
-#: Residuals of a whole estimation window add up to zero: less variance left than this is rounding.
-ROUNDING = 1e-6
+#: Residuals of a whole estimation window add up to zero: a block sum with less variance a day than this is rounding.
+MIN_VARIANCE_PER_DAY = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +82,14 @@ class _CommonWindow:
     present: Bools
 
 
-def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draws: int, seed: int) -> PlaceboDays:
+def draw_shifts(estimates: Sequence[Estimates], days: Ints, draws: int, seed: int) -> PlaceboDays:
     """Move every chain of announcements to random days of the common window that all estimation windows share.
 
     Parameters
     ----------
     estimates : sequence of Estimates
-        Of the same events under several models, estimation windows and benchmarks.
-    market : Market
-        Provides the exchanges' sessions.
+        Of the same events under several models, estimation windows and benchmarks; the first one's market has the
+        exchanges.
     days : (T,) array
         Dates, sorted, on which any exchange was open: chains are moved along them.
     draws : int
@@ -103,7 +102,7 @@ def draw_shifts(estimates: Sequence[Estimates], market: Market, days: Ints, draw
         When a chain has fewer than `MIN_POSITIONS` positions.
     """
     common = _common_window(estimates)
-    chain = _chains(common, market)
+    chain = _chains(common, estimates[0].market)
     dates, column = _shifted_dates(common, days)
     start = column + common.event[0]
     length = common.event[1] - common.event[0] + 1
@@ -213,7 +212,7 @@ def _meets_other_event(common: _CommonWindow, column: Ints) -> Bools:
 
 def _return_counts(common: _CommonWindow, start: Ints, length: int) -> Ints:
     """Count the days with a residual in each placebo window, (N, K)."""
-    _, counts = block_sums(np.where(common.present, 1.0, np.nan), length)
+    _, counts = day_block_sums(np.where(common.present, 1.0, np.nan), length)
     row = np.arange(len(start))[:, None]
     return np.asarray(counts[row, np.clip(start, 0, counts.shape[1] - 1)], dtype=np.int64)
 
@@ -257,6 +256,10 @@ class PlaceboResiduals:
         Column of the placebo day 0 among the N events' estimation windows.
     residual : (N, M) array
         Abnormal returns of the estimation window in units of their own standard error there.
+    event : tuple of int
+        First and last session of the event window, W sessions.
+    event_se : (N, W) array
+        Forecast standard errors of the abnormal returns of the event window, fractions.
     sums : dict
         Window -> standardised sums of every block of its length, (N, B).
     """
@@ -298,7 +301,7 @@ def placebo_residuals(
     inside = slice(shifts.common_window[0] - first, shifts.common_window[1] - first + 1)
 
     def standardised(length: int) -> Floats:
-        values = _standardised_sums(residuals, loading, estimates.fit.sigma, length)
+        values = _standardised_block_sums(residuals, loading, estimates.fit.sigma, length)
         return with_forecast_variance(
             values, inside, (~np.isnan(residuals[:, inside])).sum(axis=1), estimates.fit.mean_leverage, length
         )
@@ -343,12 +346,12 @@ def with_forecast_variance(sums: Floats, inside: slice, n_days: Ints, base: Floa
     return np.asarray(mean + (sums - mean) * np.sqrt((1.0 + c) / (1.0 - c))[:, None])
 
 
-def _standardised_sums(residuals: Floats, loading: Floats, sigma: Floats, length: int) -> Floats:
+def _standardised_block_sums(residuals: Floats, loading: Floats, sigma: Floats, length: int) -> Floats:
     """Divide the sum of every block by its standard error in the estimation window, (N, B); 0 without returns."""
-    total, count = block_sums(residuals, length)
+    total, count = day_block_sums(residuals, length)
     leverage = np.zeros(total.shape)
     for column in range(loading.shape[2]):
-        leverage += block_sums(loading[:, :, column], length)[0] ** 2
+        leverage += day_block_sums(loading[:, :, column], length)[0] ** 2
     variance = count - leverage
-    has_variance = variance > ROUNDING * np.maximum(count, 1.0)
+    has_variance = variance > MIN_VARIANCE_PER_DAY * np.maximum(count, 1.0)
     return np.where(has_variance, total / (sigma[:, None] * np.sqrt(np.where(has_variance, variance, 1.0))), 0.0)

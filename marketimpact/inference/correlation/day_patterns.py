@@ -23,9 +23,9 @@ class DayPatterns:
     Attributes
     ----------
     codes : (N,) array
-        Number of each event's day pattern, 0 to K - 1: by date of day 0, then by first event.
+        Code of each event's day pattern, 0 to K - 1: by date of day 0, then by first event.
     exchange_day : (K,) array or None
-        Number of each pattern's exchange and day 0; None where every pattern has its own.
+        Code of each pattern's exchange and day 0; None where every pattern has its own.
     gaps_differ : (K,) array of bool or None
         Whether events of a pattern miss different days of the estimation window; None where none do.
     """

@@ -27,7 +27,7 @@ class Overlap:
     Attributes
     ----------
     one, other : (P,) arrays
-        Numbers of the rows.
+        Row numbers of the pairs.
     weight : (P, 3) array
         Common days over ``sqrt(L_i L_j)`` by how sessions are matched: `BY_DATE`, `OTHER_FIRST` and `OTHER_LATER`,
         where "other" is the exchange with the larger number.
@@ -53,7 +53,7 @@ def overlap_of(dates: Ints, exchange: Ints, clocks: Sequence[ExchangeClock]) -> 
     dates : (K, L) array
         Dates of each row's window, `NO_DAY` where there is none.
     exchange : (K,) array
-        Number of each row's exchange in `clocks`.
+        Code of each row's exchange: its position in `clocks`.
     """
     row, column = np.nonzero(dates != NO_DAY)
     day = dates[row, column]

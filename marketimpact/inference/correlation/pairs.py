@@ -32,7 +32,7 @@ __all__ = [
     "EventResiduals",
     "PairCorrelations",
     "PatternPair",
-    "Windows",
+    "WindowedResiduals",
     "shared_pairs",
     "window_correlation",
 ]
@@ -56,7 +56,7 @@ class Residuals(Protocol):
     def clocks(self) -> tuple[ExchangeClock, ...]: ...
 
 
-class Windows(Residuals, Protocol):
+class WindowedResiduals(Residuals, Protocol):
     """`Residuals` and the dates of an event window, (N, L)."""
 
     @property
@@ -335,7 +335,7 @@ def _ends_of(pairs: Ints) -> tuple[Ints, Ints, Ints]:
     return ends[order], first, last
 
 
-def shared_pairs(rows: Windows) -> tuple[Ints, Ints, Floats, Ints]:
+def shared_pairs(rows: WindowedResiduals) -> tuple[Ints, Ints, Floats, Ints]:
     """Find the pairs of rows that share days, their `window_correlation`, and whether it is known, (P,) each.
 
     A row is not paired with itself.
@@ -347,7 +347,7 @@ def shared_pairs(rows: Windows) -> tuple[Ints, Ints, Floats, Ints]:
     return overlap.one[two], overlap.other[two], value[two], used[two]
 
 
-def window_correlation(rows: Windows) -> tuple[Floats, Bools]:
+def window_correlation(rows: WindowedResiduals) -> tuple[Floats, Bools]:
     """Correlate the sums over the event windows of every two rows.
 
     The correlation of residuals is weighted by the share of the window that two rows have in common,

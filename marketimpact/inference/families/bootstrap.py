@@ -7,13 +7,12 @@ from functools import partial
 import numpy as np
 
 from marketimpact.core.lazy_matrix import RowIndex, sum_by_day
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import SEED, Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["RESIDUAL_BOOTSTRAP", "residual_bootstrap"]
 
 DRAWS = 99_999
-SEED = 20250812
 #: Fewest days to draw from; with fewer the distribution has too few values.
 MIN_DAYS = 30
 

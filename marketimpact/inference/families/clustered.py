@@ -9,7 +9,7 @@ import numpy as np
 from marketimpact.core import limits
 from marketimpact.core.threads import map_in_threads
 from marketimpact.inference.families.parametric import mean_over_spread, student_p
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import SEED, Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["CLUSTER_T", "DATE_MEANS_T", "SIGN_FLIP_DATE", "WILD_CLUSTER", "WILD_CLUSTER_WEBB"]
@@ -17,7 +17,6 @@ __all__ = ["CLUSTER_T", "DATE_MEANS_T", "SIGN_FLIP_DATE", "WILD_CLUSTER", "WILD_
 #: Dates up to which all sign patterns are enumerated; with more, patterns are drawn.
 ENUMERATED = 12
 DRAWS = 9999
-SEED = 20250812
 WEBB = np.sqrt(np.array([0.5, 1.0, 1.5]))[:, None] * np.array([-1.0, 1.0])
 WEBB = WEBB.ravel()
 ONE_DATE = "needs at least 2 dates: one date is one observation"

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 #: ``1 + (N-1) r`` up to this counts as zero: it is rounding noise.
-ROUNDING = 1e-8
+MIN_INFLATION = 1e-8
 
 
 def all_pairs_correlation(sample: Sample) -> MeanCorrelation:
@@ -116,7 +116,7 @@ def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, 
             "common estimation days, so their correlation is unknown", mean,
         )  # fmt: skip
     inflation = 1.0 + (sample.n - 1) * average.value
-    if inflation <= ROUNDING:
+    if inflation <= MIN_INFLATION:
         return no_result(f"average correlation {average.value:.3f} gives 1+(N-1)r <= 0", mean)
     note = f"average correlation {average.value:.3f}"
     if average.n_used < average.n_pairs:

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy
 
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import SEED, Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["MVRM_AVERAGE_F", "MVRM_EQUAL_F", "MVRM_JOINT_BOOTSTRAP", "MVRM_JOINT_F", "MVRM_JOINT_WALD"]
 
 #: Share of the estimation days of all firms that a firm must have to be in the system.
 COVERAGE = 0.9
+#: Smallest eigenvalue of a covariance of full rank, as a share of its largest entry.
+MIN_EIGENVALUE_SHARE = 1e-12
 DRAWS = 999
-SEED = 20250812
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ def mvrm_joint_wald(sample: Sample) -> Outcome:
     m = len(system.car)
     if m > system.df:
         return _too_wide(system, m)
+    if _is_singular(system, np.eye(m)):
+        return _without_inverse(system)
     form = float(system.car @ scipy.linalg.solve(system.sscp, system.car, assume_a="pos"))
     wald = form / system.q * system.days
     return Outcome(float(system.car.mean()), wald, float(scipy.special.chdtrc(m, wald)), df=m, n_events=m)
@@ -112,11 +115,13 @@ def _exact_f(system: _System, contrast: Floats) -> Outcome:
     denominator = system.df - m + 1
     if denominator < 1:
         return _too_wide(system, m)
+    if _is_singular(system, contrast):
+        return _without_inverse(system)
     theta = contrast @ system.car
     form = float(theta @ scipy.linalg.solve(contrast @ system.sscp @ contrast.T, theta, assume_a="pos"))
     f = form / system.q * denominator / m
     return Outcome(
-        float(system.car.mean()), f, float(scipy.special.fdtrc(m, denominator, f)), df=denominator, df_numerator=m,
+        float(system.car.mean()), f, float(scipy.special.fdtrc(m, denominator, f)), df=denominator,
         note=f"F({m}, {denominator}) on {system.days} common days", n_events=len(system.car),
     )  # fmt: skip
 
@@ -125,6 +130,20 @@ def _too_wide(system: _System, m: int) -> Outcome:
     return no_result(
         f"{m} restrictions need more than {m - 1} residual degrees of freedom, here are {system.df}: "
         "take fewer firms or a longer estimation window", float(system.car.mean()),
+    )  # fmt: skip
+
+
+def _is_singular(system: _System, contrast: Floats) -> bool:
+    """Check whether the residual covariance of linear combinations of the CARs, (r, m), has no inverse."""
+    smallest = np.linalg.eigvalsh(contrast @ system.sscp @ contrast.T)[0]
+    largest = (np.abs(contrast) @ np.abs(system.sscp) @ np.abs(contrast).T).max()
+    return bool(smallest <= MIN_EIGENVALUE_SHARE * largest)
+
+
+def _without_inverse(system: _System) -> Outcome:
+    return no_result(
+        "the residual covariance is singular: needs firms of which each counts once and none is a combination of "
+        "others", float(system.car.mean()),
     )  # fmt: skip
 
 

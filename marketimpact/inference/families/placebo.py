@@ -11,13 +11,13 @@ from marketimpact.inference.families.parametric import mean_over_spread
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Ints, Sample
 
-__all__ = ["CAV", "PLACEBO_BMP", "PLACEBO_CAAR", "PLACEBO_SCAAR", "block_sums", "blocks"]
+__all__ = ["CAV", "PLACEBO_BMP", "PLACEBO_CAAR", "PLACEBO_SCAAR", "blocks", "day_block_sums"]
 
 #: Fewest blocks: with fewer no p-value reaches 5%.
 MIN_BLOCKS = 20
 
 
-def block_sums(values: Floats, length: int) -> tuple[Floats, Floats]:
+def day_block_sums(values: Floats, length: int) -> tuple[Floats, Floats]:
     """Sum and count the values present in every run of `length` days.
 
     Parameters
@@ -82,7 +82,7 @@ def cav(sample: Sample) -> Outcome:
     variance = sample.sigma[complete] ** 2
     observed = float(_volatility(LazyMatrix.of(sample.ar[complete]), variance).sum() - sample.length)
     daily = _volatility(sample.placebo.take(np.flatnonzero(complete)), variance)
-    drawn, counts = block_sums(daily[None, :], sample.length)
+    drawn, counts = day_block_sums(daily[None, :], sample.length)
     drawn = np.where(counts[0] == sample.length, drawn[0] - sample.length, np.nan)
     return _among_blocks(observed, drawn, upper=True)
 

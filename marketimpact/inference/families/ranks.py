@@ -12,7 +12,7 @@ from marketimpact.core.lazy_matrix import LazyMatrix, RowIndex, sum_by_day
 from marketimpact.inference.compiled import kernels
 from marketimpact.inference.families.correlation_adjusted import mean_correlation
 from marketimpact.inference.families.parametric import TOO_FEW, normal_p, student_p
-from marketimpact.inference.families.placebo import block_sums
+from marketimpact.inference.families.placebo import day_block_sums
 from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Ints, Sample
 
@@ -78,7 +78,7 @@ def rank_blocks(sample: Sample) -> Outcome:
         return no_result("no event has every day of the window")
 
     def scores(rows: RowIndex, part: Floats) -> Floats:
-        sums, present = block_sums(part[:, part.shape[1] % length :], length)
+        sums, present = day_block_sums(part[:, part.shape[1] % length :], length)
         blocks = np.where(present == length, sums, np.nan)[:, ::length]
         return _scores(np.column_stack([blocks, car[rows]]))
 
@@ -93,7 +93,7 @@ def rank_blocks(sample: Sample) -> Outcome:
         normal_p(z),
         se=spread,
         note=f"{int(used.sum())} blocks of {length} days",
-        doubt=f"needs {MIN_RANKED} blocks to rank among" if used.sum() < MIN_RANKED else "",
+        unreliable_because=f"needs {MIN_RANKED} blocks to rank among" if used.sum() < MIN_RANKED else "",
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.core.lazy_matrix import RowIndex
-from marketimpact.inference.families.placebo import block_sums
+from marketimpact.inference.families.placebo import day_block_sums
 from marketimpact.inference.sample import Floats, Ints, Sample
 
 __all__ = ["sq_test"]
@@ -30,7 +30,7 @@ def sq_test(sample: Sample) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """
 
     def count_sums(rows: RowIndex, residuals: Floats) -> Ints:
-        sums, counts = block_sums(residuals, sample.length)
+        sums, counts = day_block_sums(residuals, sample.length)
         complete, car = counts == sample.length, sample.car[rows, None]
         below, above = complete & (sums <= car), complete & (sums >= car)
         return np.column_stack([below.sum(axis=1), above.sum(axis=1), complete.sum(axis=1)])

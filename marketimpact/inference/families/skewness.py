@@ -8,13 +8,12 @@ import numpy as np
 
 from marketimpact.core import limits
 from marketimpact.inference.families.parametric import TOO_FEW, normal_p
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import SEED, Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["SKEW_HALL", "SKEW_HALL_BOOTSTRAP", "SKEW_JOHNSON", "SKEW_JOHNSON_BOOTSTRAP"]
 
 Transform = Callable[[Floats, Floats], Floats]
-SEED = 20250812
 DRAWS = 9999
 #: From this many events on resamples have a quarter of them, as Lyon, Barber and Tsai do; below, all.
 QUARTER = 100

@@ -33,7 +33,7 @@ BACK = 0.15
 AFTER, AFTER_ROWS = 4.0, 3
 #: A close is beyond its limit by more than this many ticks and this part of the close before: adjusted
 #: prices are rounded.
-TICKS, ROUNDING = 2.0, 0.002
+SLACK_TICKS, SLACK_SHARE = 2.0, 0.002
 #: A move beyond this many bands is a breach that the exchange cannot have allowed; smaller ones are counted per symbol.
 GROSS = 1.3
 #: After a longer suspension a symbol may trade without a limit.
@@ -166,7 +166,7 @@ def _breaches(rows: CheckedPrices) -> pl.DataFrame:
     panel = limited.select("symbol", "mic", "session", "date", "close", "gap")
     facts = limited.select("symbol", "board", "price_limit", "listed_on").unique("symbol")
     banded = price_bands(panel, facts, spans(panel))
-    slack = TICKS * pl.col("tick") + ROUNDING * pl.col("last_close")
+    slack = SLACK_TICKS * pl.col("tick") + SLACK_SHARE * pl.col("last_close")
     move = pl.col("close") - pl.col("last_close")
     beyond = move.abs() > pl.col("band") * pl.col("last_close") + slack
     return banded.filter(beyond, pl.col("gap") <= LONGEST_SUSPENSION).select("symbol", "date", "band")

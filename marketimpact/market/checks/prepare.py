@@ -35,7 +35,7 @@ FEWEST, RANGE, LEAST = 20, 0.03, 0.003
 #: The median of an absolute normal is this many standard deviations.
 MEDIAN_OF_NORMAL = 0.6745
 #: Fewest symbols of an exchange whose median return stands for its market.
-SEVERAL = 5
+MIN_PEERS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
         pl.col("level").log().diff().over("symbol").alias("market"),
     )
     peers = pl.when(pl.col("gap") == 0).then(pl.col("ret"))
-    typical = pl.when(peers.count().over("calendar", "date") >= SEVERAL).then(peers.median().over("calendar", "date"))
+    typical = pl.when(peers.count().over("calendar", "date") >= MIN_PEERS).then(peers.median().over("calendar", "date"))
     frame = frame.with_columns(pl.coalesce("market", pl.when(pl.col("calendar").is_not_null()).then(typical)))
     frame = frame.with_columns((pl.col("ret") - pl.col("market").fill_null(0.0)).alias("own"))
     return frame.with_columns(_usual_range().alias("scale")).drop("level")

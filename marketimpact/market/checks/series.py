@@ -15,7 +15,7 @@ MINOR = {"GBp": "GBP", "GBX": "GBP", "ILA": "ILS", "ZAc": "ZAR", "ZAC": "ZAR"}
 #: Adjusted and unadjusted closes that differ by less than this (log) are the same.
 SAME_BASIS = 1e-4
 #: Log change of adj_close / close that rounding may explain: the first, plus the second over the lower price.
-ROUNDING, CENTS = 0.004, 0.015
+ROUNDING_STEP, ROUNDING_CENTS = 0.004, 0.015
 #: A larger dividend, as part of the price, would be stated by the source.
 LARGEST_DIVIDEND = 0.25
 #: Returns are the same when they agree to this many decimals.
@@ -83,7 +83,7 @@ def _steps(frame: pl.DataFrame) -> list[pl.DataFrame]:
         (pl.col("dividend").fill_null(0.0) > 0).alias("paid"),
         (pl.col("dividend").fill_null(0.0) > 0).any().over("symbol").alias("pays"),
     )
-    loose = ROUNDING + CENTS / pl.min_horizontal("low", pl.col("low").shift(1).over("symbol"))
+    loose = ROUNDING_STEP + ROUNDING_CENTS / pl.min_horizontal("low", pl.col("low").shift(1).over("symbol"))
     unpaid = pl.col("pays") & ~pl.col("paid") & (pl.col("step") > loose)
     unexplained = both.filter((pl.col("step") < -loose) | (pl.col("step") > LARGEST_DIVIDEND) | unpaid)
     change = pl.col("step").exp() - 1

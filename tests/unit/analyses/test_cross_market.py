@@ -139,6 +139,12 @@ class TestForeignFactor:
         assert found["01-21"] == pytest.approx((1 - 0.03) * (1 - 0.04) - 1)  # Taipei's 20th and 21st
         assert found["01-24"] == 0.0
 
+    def test_a_series_that_closes_at_the_same_instant_is_seen_on_the_day(self, two_markets):
+        market = two_markets.with_factor("own", "US")
+        returns = self.values(market, "US", "ret")
+        assert self.values(market, "US", "own") == pytest.approx(returns)
+        assert len(set(returns.values())) == len(returns) > 10
+
     def test_no_factor_holds_news_to_come(self, two_markets):
         returns = two_markets.panel.filter(pl.col("symbol") == "US").select("date", "ret").drop_nulls()
         later = returns.with_columns(

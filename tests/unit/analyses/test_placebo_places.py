@@ -33,7 +33,7 @@ def test_a_placebo_window_has_returns_on_half_of_its_days(event_window):
     events = pl.DataFrame({"event_id": list("abcd"), "symbol": list("ABCD"), "date": [DAYS[day0]] * 4})
     study = mi.EventStudy(estimation_window=(-200, -11), event_window=event_window, min_observations=40)
     values = study.run(events, market).estimation
-    places = draw_shifts([values], market, np.unique(market.days), 150, 3)
+    places = draw_shifts([values], np.unique(market.days), 150, 3)
     first = (DAYS[0] - date(1970, 1, 1)).days
     column = places.day0 - first  # sessions are days
     there = ~np.isnan(returns)
@@ -79,7 +79,7 @@ def test_placebo_places_are_those_that_touch_no_event_of_the_security():
     rows = [(name, symbol, DAYS[day]) for name, symbol, day in dated]
     events = pl.DataFrame(rows, schema=["event_id", "symbol", "date"], orient="row")
     study = mi.EventStudy(estimation_window=(-120, -11), event_window=(-2, 3), min_observations=40)
-    places = draw_shifts([study.run(events, market).estimation], market, np.unique(market.days), 4000, 3)
+    places = draw_shifts([study.run(events, market).estimation], np.unique(market.days), 4000, 3)
     first = (DAYS[0] - date(1970, 1, 1)).days
     wanted = {}
     for chain, day0 in (("ab", 240), ("cd", 170)):
@@ -92,6 +92,22 @@ def test_placebo_places_are_those_that_touch_no_event_of_the_security():
     assert set(drawn[:, 2].tolist()) == set(drawn[:, 3].tolist()) == wanted["cd"]
     assert sorted(places.n_positions.tolist()) == sorted(len(found) for found in wanted.values())
     assert (places.overlapping, places.n_chains) == (0.0, 2)
+
+
+@pytest.mark.parametrize(("length", "positions"), [(35, 30), (36, 20), (37, 21)])
+def test_twenty_positions_clear_of_other_events_are_enough(length, positions):
+    """An event window of 6 days has `length - 5` positions, 11 of which meet the firm's other event at 210.
+
+    Where 20 or more are clear only these are used; where 19 are, all of them.
+    """
+    rng = np.random.default_rng(6)
+    frame = pl.DataFrame({"symbol": ["A"] * len(DAYS), "date": DAYS, "ret": rng.normal(0, 0.01, len(DAYS))})
+    market = mi.Market.from_returns(frame, frame.select("date", pl.col("ret").reverse()))
+    events = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["A", "A"], "date": [DAYS[240], DAYS[210]]})
+    study = mi.EventStudy(estimation_window=(-10 - length, -11), event_window=(-2, 3), min_observations=30)
+    places = draw_shifts([study.run(events, market).estimation], np.unique(market.days), 100, 3)
+    # the event at 210 meets none in its own stretch, which ends at 199
+    assert sorted(places.n_positions.tolist()) == sorted([positions, length - 5])
 
 
 @pytest.mark.parametrize(("n", "used"), [(59, False), (60, True), (61, True)])

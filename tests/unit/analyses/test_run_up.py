@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
+from marketimpact.analyses.run_up import _common_test
 from tests.conftest import golden
 from tests.unit.market.small_market import announcements, market
 
@@ -64,6 +65,19 @@ def test_a_planted_run_up_is_distinguished_from_the_effect(tmp_path):
     known = announcements({"id": "a", "at": "2025-03-05T03:00Z", "targets": [A1, NYA]})
     table = mi.run_up(STUDY.run(mi.align(known, quiet), quiet))
     np.testing.assert_allclose(table["caar"], [0.03, 0.05, 0.08], atol=0.006)
+
+
+def test_the_common_test_is_valid_in_every_part():
+    """The first default test that is valid in all parts stands for all; without one, each part has its own."""
+    first, second, third = (test.name for test in mi.inference.DEFAULT_TESTS[:3])
+
+    def table(*valid: str) -> pl.DataFrame:
+        return pl.DataFrame({"test": [first, second, third], "valid": [t in valid for t in (first, second, third)]})
+
+    common = _common_test({"run-up": table(first, second, third), "effect": table(second, third)})
+    assert [rows["test"].to_list() for rows in common.values()] == [[second], [second]]
+    separate = _common_test({"run-up": table(first, second), "effect": table(third).sort("valid", descending=True)})
+    assert [rows["test"].to_list() for rows in separate.values()] == [[first], [third]]
 
 
 def test_chosen_tests_are_run_on_every_part(result):

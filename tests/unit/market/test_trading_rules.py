@@ -106,6 +106,14 @@ def test_an_event_at_its_limit_is_flagged_and_followed_to_its_first_free_close()
     assert plain["limit"]["car"] < followed["limit"]["car"]
 
 
+def test_a_limit_is_followed_to_the_last_day_of_the_event_window():
+    """The first free close is the window's last day, and where the limits go on there is no day after it."""
+    study = STUDY.but(event_window=(-2, 2))
+    for changes in (RUN, {**RUN, ("688256.SS", DAY0 + 2): 0.20}):
+        row = study.run(EVENTS, load(closes(changes))).car(0, 0, past_limits=True).row(2, named=True)
+        assert (row["event_id"], row["last"]) == ("limit", 2)
+
+
 def test_a_suspension_after_a_limit_is_no_free_close():
     changes = {**RUN, ("688256.SS", DAY0 + 1): None, ("688256.SS", DAY0 + 2): 0.05}
     row = STUDY.run(EVENTS, load(closes(changes))).car(0, 0, past_limits=True).row(1, named=True)

@@ -106,7 +106,7 @@ def test_a_price_limit_is_named(page):
 
 def test_tests_that_do_not_hold_are_set_back(page):
     assert page.muted_rows > 20
-    assert "does not hold: takes events as independent" in page.text
+    assert "not valid: takes events as independent" in page.text
 
 
 def test_other_announcements_are_named(page):
