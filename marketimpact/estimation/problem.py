@@ -55,7 +55,7 @@ class EstimationProblem:
         market = market_subset(self.market, securities, columns_of(self.market, self.model))
         begins = first_rows(market.return_panel.securities)
         if settings.excluded is not None:
-            kept = rows_of_securities(self.market.first_rows[securities])
+            kept = rows_of_securities(self.market.panel_securities[securities])
             settings = replace(settings, excluded=settings.excluded[kept])
         return EstimationProblem(
             replace(positions, first_row=begins[codes], security=codes), market, self.model, settings
@@ -63,7 +63,7 @@ class EstimationProblem:
 
     def in_memory(self) -> EstimationProblem:
         """Return the same problem with its returns read from disk, if they lie there."""
-        if self.market.dataset is None:
+        if not self.market.return_panel.on_disk:
             return self
         return replace(self, market=replace(self.market, return_panel=self.market.return_panel.load()))
 

@@ -78,19 +78,19 @@ def foreign_returns(
         return own.select("date", "ret"), str(own["mic"][0])
     users = securities.filter(pl.col("benchmark") == given).sort("symbol")
     mics = users["mic"].unique().sort().to_list()
-    home = mic or (mics[0] if len(mics) == 1 else None)
-    if home is None and mics:
+    exchange = mic or (mics[0] if len(mics) == 1 else None)
+    if exchange is None and mics:
         raise SpecificationError(
             f"{given!r} is the benchmark of securities on {', '.join(mics)}, so its own exchange is not known: "
             f'name it, such as mic="{mics[0]}".'
         )
-    if home is None or home not in mics:
+    if exchange is None or exchange not in mics:
         raise SpecificationError(
             f"{given!r} is neither a security of this market nor a benchmark{f' on {mic}' if mic else ''}. Hand in "
             'its returns, a frame with date and ret, and mic="...".'
         )
-    first = users.filter(pl.col("mic") == home)["symbol"][0]
-    return panel.filter(pl.col("symbol") == first).select("date", pl.col("market").alias("ret")), home
+    first = users.filter(pl.col("mic") == exchange)["symbol"][0]
+    return panel.filter(pl.col("symbol") == first).select("date", pl.col("market").alias("ret")), exchange
 
 
 def match_foreign_returns(
@@ -133,9 +133,9 @@ def match_foreign_returns(
         pl.col("ret").is_null().cum_sum().cast(pl.Int64).alias("_gaps"),
     )
     own = sessions.select("mic", "date", "close").sort("close")
-    seen = own.join_asof(path, on="close", strategy="backward", check_sortedness=False).sort("mic", "date")
+    levels = own.join_asof(path, on="close", strategy="backward", check_sortedness=False).sort("mic", "date")
     before = {c: pl.col(c).shift(1).over("mic") for c in ("_level", "_gaps")}
-    value = seen.with_columns(
+    value = levels.with_columns(
         pl.when(pl.col("_gaps") == before["_gaps"]).then(pl.col("_level") / before["_level"] - 1.0).alias("_factor")
     )
     return panel.join(

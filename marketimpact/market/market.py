@@ -244,7 +244,7 @@ class Market:
         return self.return_panel.columns
 
     @property
-    def first_rows(self) -> pl.DataFrame:
+    def panel_securities(self) -> pl.DataFrame:
         """``symbol, mic, first_row, first_session, n_sessions, ...``: where the rows of each security begin."""
         return self.return_panel.securities
 
@@ -267,7 +267,7 @@ class Market:
         return self._columns[name]
 
     def series(self, name: str) -> tuple[Floats, Ints]:
-        """Return the numbers of a benchmark or factor, and where those of each security of `first_rows` begin.
+        """Return the numbers of a benchmark or factor, and where those of each security of `panel_securities` begin.
 
         Securities of one benchmark share one copy: it stays in the processor's cache.
         """
@@ -287,7 +287,7 @@ class Market:
 
     @cached_property
     def dates(self) -> tuple[Ints, Ints]:
-        """Sessions as days since 1970-01-01, and where among them those of each security of `first_rows` begin."""
+        """Sessions as days since 1970-01-01, and where among them those of each security of `panel_securities` begin."""
         return self.return_panel.dates()
 
     @cached_property
@@ -370,7 +370,7 @@ class Market:
         currency_of = self.securities.select("symbol", "currency")
         converted = conversions.to_currency(self.panel, currency_of, rates, currency)
         # the returns of one benchmark differ where they were converted from different currencies
-        benchmarks = self.first_rows.join(currency_of, on="symbol", how="left", validate="1:1").select(
+        benchmarks = self.panel_securities.join(currency_of, on="symbol", how="left", validate="1:1").select(
             "symbol", pl.format("{} {}", "series_of_benchmark", "currency").alias("benchmark")
         )
         return replace(
@@ -388,7 +388,7 @@ class Market:
         models of excess returns refuse them, since factors are simple returns; `bhar` is empty.
         """
         self._must_be_simple("in_logs")
-        panel = FramePanel(conversions.to_logs(self.panel), self.first_rows)
+        panel = FramePanel(conversions.to_logs(self.panel), self.panel_securities)
         return replace(self, return_panel=panel, unit="log", notes=(*self.notes, "log returns"))
 
     def volumes(self, shares: pl.DataFrame | None = None) -> Market:
@@ -461,20 +461,20 @@ class Market:
             raise SpecificationError("This market was made from returns and has no clocks: join factors by date.")
         if name in self.panel_columns or name in self.columns:
             raise SpecificationError(f"The market has a column {name!r} already; choose another name.")
-        returns, home = foreign_returns(self.panel, self.securities, source, mic)
-        listed = self.sessions.filter(pl.col("mic") == home)
+        returns, exchange = foreign_returns(self.panel, self.securities, source, mic)
+        listed = self.sessions.filter(pl.col("mic") == exchange)
         if listed.is_empty():
-            listed = calendars.sessions([home], *extent(returns))
+            listed = calendars.sessions([exchange], *extent(returns))
         values = match_foreign_returns(self.panel, self.sessions, returns, listed)
         panel = self.panel.with_columns(values.alias(name))
         whose = source if isinstance(source, str) else "returns handed in"
         return replace(
             self,
-            return_panel=FramePanel(panel, self.first_rows),
+            return_panel=FramePanel(panel, self.panel_securities),
             factors=(*self.factors, name),
             notes=(
                 *self.notes,
-                f"factor {name}: {whose} on {home}, matched by the clocks",
+                f"factor {name}: {whose} on {exchange}, matched by the clocks",
             ),
             fingerprint=combined_fingerprint(panel),
         )

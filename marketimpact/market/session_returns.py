@@ -9,7 +9,7 @@ import polars as pl
 __all__ = ["SINCE_TRADE", "close_empty_sessions", "extent", "returns_with_benchmarks", "since_trade", "spans"]
 
 #: A closure is believed when at least this many securities of the exchange should have had a price.
-SEVERAL = 2
+MIN_SECURITIES_FOR_CLOSURE = 2
 #: Columns that refer to the last session with a trade.
 SINCE_TRADE = ("ret_since_trade", "sessions_since_trade", "market_since_trade")
 
@@ -59,7 +59,7 @@ def close_empty_sessions(
         .group_by("mic", "date")
         .agg(pl.len().alias("due"))
     )
-    shut = due.filter(pl.col("due") >= SEVERAL).join(own, on=["mic", "date"], how="anti")
+    shut = due.filter(pl.col("due") >= MIN_SECURITIES_FOR_CLOSURE).join(own, on=["mic", "date"], how="anti")
     stray = (
         own.join(listed, on=["mic", "date"], how="anti")
         .group_by("mic", "date")

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from marketimpact.core import csv_reader, schema
-from marketimpact.core.text import closest_name, listed
+from marketimpact.core.text import closest_name, first_line, listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources.files.price_rows import (
     cast_value,
@@ -185,8 +185,7 @@ def load_file(path: Path) -> pl.DataFrame:
         return pl.read_parquet(io.BytesIO(raw))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         # damaged files make polars panic as often as raise
-        cause = str(error).strip().partition("\n")[0]
-        raise DataError(f"{path} cannot be read as parquet: {cause}. Write the file again.") from error
+        raise DataError(f"{path} cannot be read as parquet: {first_line(error)}. Write the file again.") from error
 
 
 def _require_columns(frame: pl.DataFrame, source: str) -> pl.DataFrame:
