@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from marketimpact import models
 from marketimpact.core import limits
 from marketimpact.core.arrays import Bools, Floats, Ints
-from marketimpact.core.threads import map_in_threads
 from marketimpact.core.chunks import chunks
+from marketimpact.core.threads import map_in_threads
 from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.models import Fit
 from marketimpact.models.kernel_inputs import ForecastInputs, KernelInputs

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from marketimpact.core import limits
 from marketimpact.core.arrays import Bools, Floats, Ints, as_dates
-from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.core.chunks import chunks
+from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation.fit import EventWindow, abnormal_returns, residuals_of, window_sums
 from marketimpact.estimation.market_subset import bytes_per_row, chunks_by_security, columns_of
 from marketimpact.estimation.positions import EventPositions

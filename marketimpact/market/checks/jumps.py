@@ -64,7 +64,12 @@ def jumps(rows: CheckedPrices) -> list[pl.DataFrame]:
     # an index has no shares to split
     share = ~pl.col("symbol").str.starts_with("^")
     split = (
-        share & (far > FAR_SIGMAS) & (size >= LEAST_SPLIT) & quiet & pl.col("ratio").is_not_null() & (pl.col("after") <= MAX_SIGMAS_AFTER_SPLIT)
+        share
+        & (far > FAR_SIGMAS)
+        & (size >= LEAST_SPLIT)
+        & quiet
+        & pl.col("ratio").is_not_null()
+        & (pl.col("after") <= MAX_SIGMAS_AFTER_SPLIT)
     )
     # among other such moves it is turmoil, not a spike
     spike = (far > SPIKE_SIGMAS) & (size >= LEAST_SPIKE) & pl.col("reverts") & ~pl.col("was_far")

@@ -190,7 +190,9 @@ def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
         pl.col("level").log().diff().over("symbol").alias("market"),
     )
     peers = pl.when(pl.col("gap") == 0).then(pl.col("ret"))
-    typical = pl.when(peers.count().over("calendar", "date") >= MIN_SYMBOLS_FOR_MEDIAN).then(peers.median().over("calendar", "date"))
+    typical = pl.when(peers.count().over("calendar", "date") >= MIN_SYMBOLS_FOR_MEDIAN).then(
+        peers.median().over("calendar", "date")
+    )
     frame = frame.with_columns(pl.coalesce("market", pl.when(pl.col("calendar").is_not_null()).then(typical)))
     frame = frame.with_columns((pl.col("ret") - pl.col("market").fill_null(0.0)).alias("own"))
     return frame.with_columns(_usual_range().alias("scale")).drop("level")
@@ -202,4 +204,6 @@ def _usual_range() -> pl.Expr:
     local = size.rolling_median(RANGE_WINDOW, min_samples=MIN_RETURNS_FOR_RANGE, center=True).over("symbol")
     median_step = pl.when(size.count().over("symbol") >= MIN_RETURNS_FOR_RANGE).then(size.median().over("symbol"))
     usual = pl.max_horizontal(local, median_step / 2) / MEDIAN_OF_NORMAL
-    return pl.when(median_step.is_null()).then(RANGE_OF_OTHERS).otherwise(pl.max_horizontal(usual, pl.lit(SMALLEST_RANGE)))
+    return (
+        pl.when(median_step.is_null()).then(RANGE_OF_OTHERS).otherwise(pl.max_horizontal(usual, pl.lit(SMALLEST_RANGE)))
+    )
