@@ -44,13 +44,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or the name of its class where there is none.
+    r"""Return the first line of an error's message, or the name of its class where there is none.
 
     Later lines of a driver's message repeat the statement and its values.
 
     Examples
     --------
-    >>> first_line(ValueError("no such table: prices\\nSELECT * FROM prices"))
+    >>> first_line(ValueError("no such table: prices\nSELECT * FROM prices"))
     'no such table: prices'
     """
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -9,7 +9,7 @@ import numpy as np
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.core.factorize import factorize
 from marketimpact.estimation.design_matrix import DesignMatrix, window_rows
-from marketimpact.estimation.market_subset import columns_of, market_subset, rows_of_securities
+from marketimpact.estimation.market_subset import columns_of, rows_of_securities
 from marketimpact.estimation.positions import EventPositions
 from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
@@ -52,7 +52,7 @@ class EstimationProblem:
         """Return the problem of some of the events, over their securities only: small enough to send to a worker."""
         positions, settings = self.positions.take(rows), self.settings
         securities, codes, *_ = factorize(positions.security)
-        market = market_subset(self.market, securities, columns_of(self.market, self.model))
+        market = self.market.take(securities, columns_of(self.market, self.model))
         begins = first_rows(market.return_panel.securities)
         if settings.excluded is not None:
             kept = rows_of_securities(self.market.panel_securities[securities])

@@ -9,10 +9,12 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
-from marketimpact.market.session_returns import SINCE_TRADE
+from marketimpact.events import calendars
+from marketimpact.market.panel import ReturnPanel
+from marketimpact.market.session_returns import SINCE_TRADE, extent
 from marketimpact.sources.french.factors import FrenchFactors, wrong_market
 
-__all__ = ["check_factors", "foreign_returns", "match_foreign_returns", "read_french"]
+__all__ = ["check_factors", "foreign_factor", "read_french"]
 
 #: A daily factor that moves by more than this is most likely in percent.
 PERCENT_SD = 0.15
@@ -59,7 +61,26 @@ def read_french(
     return factors.read(first, last)
 
 
-def foreign_returns(
+def foreign_factor(
+    panel: ReturnPanel, securities: pl.DataFrame, sessions: pl.DataFrame, source: str | pl.DataFrame, mic: str | None
+) -> tuple[pl.Series, str]:
+    """Match another exchange's returns by the clocks, row for row beside the panel; see `Market.with_factor`.
+
+    Returns
+    -------
+    values : polars.Series
+        See `_match_foreign_returns`.
+    exchange : str
+        MIC of the exchange on whose sessions the source trades.
+    """
+    returns, exchange = _foreign_returns(panel.to_frame(), securities, source, mic)
+    listed = sessions.filter(pl.col("mic") == exchange)
+    if listed.is_empty():
+        listed = calendars.sessions([exchange], *extent(returns))
+    return _match_foreign_returns(panel.to_frame(), sessions, returns, listed), exchange
+
+
+def _foreign_returns(
     panel: pl.DataFrame, securities: pl.DataFrame, given: str | pl.DataFrame, mic: str | None
 ) -> tuple[pl.DataFrame, str]:
     """Return ``date, ret`` of a security, a benchmark or a frame, and the exchange on whose sessions it trades.
@@ -93,7 +114,7 @@ def foreign_returns(
     return panel.filter(pl.col("symbol") == first).select("date", pl.col("market").alias("ret")), exchange
 
 
-def match_foreign_returns(
+def _match_foreign_returns(
     panel: pl.DataFrame, sessions: pl.DataFrame, foreign: pl.DataFrame, listed: pl.DataFrame
 ) -> pl.Series:
     """Compound a foreign series from the close before to each session's close, row for row beside `panel`.

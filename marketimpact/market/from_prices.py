@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from marketimpact.core.fingerprint import fingerprint
-from marketimpact.core.text import listed as listed_names
+from marketimpact.core.text import listed
 from marketimpact.errors import MarketImpactWarning
 from marketimpact.market import checks, repairs
 from marketimpact.market.factors import check_factors
@@ -46,7 +46,7 @@ def fields_from_prices(
     """Read, check and repair prices, and compute returns on each exchange's sessions.
 
     `quotes` are closes and volumes of securities and benchmarks, `closes` those that are not empty, `priced` the
-    securities that have any, `listed` the sessions of the exchanges' calendars.
+    securities that have any, `listed_days` the sessions of the exchanges' calendars.
 
     Parameters
     ----------
@@ -72,14 +72,14 @@ def fields_from_prices(
     table, rows = read_prices(source, symbols, first, last, repair)
     factors = check_factors(factors)
     quotes, fills = repairs.empty_copied_closes(table.frame, repair)
-    priced, listed = repairs.listed_sessions(securities, table, quotes)
-    findings = repairs.check_rows(rows, securities, listed, table.source, repair)
+    priced, listed_days = repairs.listed_sessions(securities, table, quotes)
+    findings = repairs.check_rows(rows, securities, listed_days, table.source, repair)
     quotes, splits = repairs.rescale_splits(quotes, findings, repair)
     duplicates = repairs.find_duplicates(table.frame, findings, repair)
     closes = quotes.select("symbol", "date", "close").drop_nulls("close")
-    on_closed_days = prices_on_closed_days(listed, priced, closes)
+    on_closed_days = prices_on_closed_days(listed_days, priced, closes)
     repairs.refuse_closed_days(on_closed_days, table.source, repair)
-    sessions, closed = close_empty_sessions(listed, priced, closes)
+    sessions, closed = close_empty_sessions(listed_days, priced, closes)
     returns = returns_with_benchmarks(priced, sessions, closes, benchmark)
     panel = _panel(returns, quotes, priced, factors, benchmark)
     for message in _doubts(priced, closes, findings, benchmark):
@@ -166,8 +166,8 @@ def _doubts(priced: pl.DataFrame, closes: pl.DataFrame, findings: pl.DataFrame, 
     if lacking:
         affected = priced.filter(pl.col(benchmark).is_in(lacking))["symbol"].to_list()
         yield (
-            f"No prices of the benchmark{'s' if len(lacking) > 1 else ''} {listed_names(lacking, quoted=False)}: events of "
-            f"{len(affected)} securities ({listed_names(affected, quoted=False)}) cannot be used by models that need it."
+            f"No prices of the benchmark{'s' if len(lacking) > 1 else ''} {listed(lacking, quoted=False)}: events of "
+            f"{len(affected)} securities ({listed(affected, quoted=False)}) cannot be used by models that need it."
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -16,32 +16,18 @@ from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.events import calendars
 from marketimpact.events.exchange_clocks import ExchangeClock
-from marketimpact.market import checks, conversions, parquet_panel, trading_rules
-from marketimpact.market.factors import foreign_returns, match_foreign_returns, read_french
+from marketimpact.market import checks, conversions, frames, parquet_panel, trading_rules
+from marketimpact.market.factors import foreign_factor, read_french
 from marketimpact.market.from_prices import combined_fingerprint, fields_from_prices
 from marketimpact.market.from_returns import FROM_RETURNS, fields_from_returns
 from marketimpact.market.panel import FramePanel, ReturnPanel
-from marketimpact.market.parquet_panel import ParquetPanel
 from marketimpact.market.repairs import DEFAULT, REPAIRED, check_repairs
-from marketimpact.market.session_returns import SINCE_TRADE, extent, since_trade
+from marketimpact.market.session_returns import SINCE_TRADE, since_trade
 from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource
 
 __all__ = ["FROM_RETURNS", "Market"]
-
-_INSTANT = pl.Datetime("us", "UTC")
-_SECURITIES = {"symbol": pl.String, "mic": pl.String, "benchmark": pl.String}
-_SESSIONS = pl.Schema(
-    {"mic": pl.String, "date": pl.Date}
-    | dict.fromkeys(("open", "break_start", "break_end", "close"), _INSTANT)
-    | {"exchange_time_zone": pl.String}
-)
-_CALENDAR_REPAIRS = {"mic": pl.String, "date": pl.Date, "action": pl.String, "detail": pl.String}
-_SPANS = {"symbol": pl.String, "first": pl.Date, "last": pl.Date}
-_TRADED = {"symbol": pl.String, "date": pl.Date, "unadjusted_close": pl.Float64}
-_FILLS = {"symbol": pl.String, "date": pl.Date, "close": pl.Float64}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -90,10 +76,10 @@ class Market:
     """
 
     return_panel: ReturnPanel = field(repr=False)
-    securities: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SECURITIES))
-    sessions: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SESSIONS))
-    repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_CALENDAR_REPAIRS))
-    spans: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SPANS))
+    securities: pl.DataFrame = field(default_factory=frames.no_securities)
+    sessions: pl.DataFrame = field(default_factory=frames.no_sessions)
+    repairs: pl.DataFrame = field(default_factory=frames.no_calendar_repairs)
+    spans: pl.DataFrame = field(default_factory=frames.no_spans)
     missing: tuple[str, ...] = ()
     factors: tuple[str, ...] = ()
     source: str
@@ -101,9 +87,9 @@ class Market:
     fingerprint: str
     notes: tuple[str, ...] = ()
     truth: pl.DataFrame | None = field(default=None, repr=False)
-    fills: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FILLS), repr=False)
+    fills: pl.DataFrame = field(default_factory=frames.no_fills, repr=False)
     unit: Literal["simple", "log", "log volume", "log variance"] = "simple"
-    traded: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_TRADED), repr=False)
+    traded: pl.DataFrame = field(default_factory=frames.no_traded, repr=False)
     findings: pl.DataFrame = field(default_factory=checks.no_findings, repr=False)
     price_repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REPAIRED), repr=False)
 
@@ -234,11 +220,6 @@ class Market:
         return self.return_panel.to_frame()
 
     @property
-    def dataset(self) -> ParquetPanel | None:
-        """The panel on disk; None where it is in memory."""
-        return self.return_panel if isinstance(self.return_panel, ParquetPanel) else None
-
-    @property
     def panel_columns(self) -> tuple[str, ...]:
         """Names of the panel's columns."""
         return self.return_panel.columns
@@ -287,7 +268,7 @@ class Market:
 
     @cached_property
     def dates(self) -> tuple[Ints, Ints]:
-        """Sessions as days since 1970-01-01, and where among them those of each security of `panel_securities` begin."""
+        """Sessions as days since 1970-01-01, and where those of each security of `panel_securities` begin."""
         return self.return_panel.dates()
 
     @cached_property
@@ -332,8 +313,8 @@ class Market:
         Taiwan 7% and Korea 15% before June 2015). Empty for a market made from returns. Prices adjusted
         for a later dividend or split are off by a fraction of a tick, which may miss or add a hit.
         """
-        if self.dataset is not None:
-            return self.dataset.limit_hits
+        if self.return_panel.limit_hits is not None:
+            return self.return_panel.limit_hits
         panel = self.panel if "close" in self.panel_columns else pl.DataFrame()  # made from returns: no prices
         return trading_rules.limit_hits(panel, self.securities, self.spans)
 
@@ -362,20 +343,9 @@ class Market:
             For log returns or volumes.
         """
         self._must_be_simple("in_currency")
-        if "currency" not in self.securities.columns:
-            raise SpecificationError("This market does not know its securities' currencies: use Market.load.")
-        lacking = {"date", "currency", "rate"}.difference(rates.columns)
-        if lacking:
-            raise DataError(f"rates lacks {', '.join(sorted(lacking))}; it needs date, currency and rate.")
-        currency_of = self.securities.select("symbol", "currency")
-        converted = conversions.to_currency(self.panel, currency_of, rates, currency)
-        # the returns of one benchmark differ where they were converted from different currencies
-        benchmarks = self.panel_securities.join(currency_of, on="symbol", how="left", validate="1:1").select(
-            "symbol", pl.format("{} {}", "series_of_benchmark", "currency").alias("benchmark")
-        )
         return replace(
             self,
-            return_panel=FramePanel.from_frame(converted, benchmarks),
+            return_panel=conversions.panel_in_currency(self.return_panel, self.securities, rates, currency),
             securities=self.securities.with_columns(pl.lit(currency).alias("currency")),
             notes=(*self.notes, f"returns converted to {currency}"),
             fingerprint=combined_fingerprint(self.panel, rates),
@@ -388,7 +358,7 @@ class Market:
         models of excess returns refuse them, since factors are simple returns; `bhar` is empty.
         """
         self._must_be_simple("in_logs")
-        panel = FramePanel(conversions.to_logs(self.panel), self.panel_securities)
+        panel = conversions.panel_in_logs(self.return_panel)
         return replace(self, return_panel=panel, unit="log", notes=(*self.notes, "log returns"))
 
     def volumes(self, shares: pl.DataFrame | None = None) -> Market:
@@ -414,7 +384,7 @@ class Market:
         self._must_be_simple("volumes")
         return replace(
             self,
-            return_panel=FramePanel.from_frame(conversions.log_volume(self.panel, shares)),
+            return_panel=conversions.volume_panel(self.return_panel, shares),
             unit="log volume",
             truth=None,
             notes=(*self.notes, "log trading volume in place of returns"),
@@ -461,22 +431,45 @@ class Market:
             raise SpecificationError("This market was made from returns and has no clocks: join factors by date.")
         if name in self.panel_columns or name in self.columns:
             raise SpecificationError(f"The market has a column {name!r} already; choose another name.")
-        returns, exchange = foreign_returns(self.panel, self.securities, source, mic)
-        listed = self.sessions.filter(pl.col("mic") == exchange)
-        if listed.is_empty():
-            listed = calendars.sessions([exchange], *extent(returns))
-        values = match_foreign_returns(self.panel, self.sessions, returns, listed)
+        values, exchange = foreign_factor(self.return_panel, self.securities, self.sessions, source, mic)
         panel = self.panel.with_columns(values.alias(name))
-        whose = source if isinstance(source, str) else "returns handed in"
+        origin = source if isinstance(source, str) else "returns handed in"
         return replace(
             self,
             return_panel=FramePanel(panel, self.panel_securities),
             factors=(*self.factors, name),
-            notes=(
-                *self.notes,
-                f"factor {name}: {whose} on {exchange}, matched by the clocks",
-            ),
+            notes=(*self.notes, f"factor {name}: {origin} on {exchange}, matched by the clocks"),
             fingerprint=combined_fingerprint(panel),
+        )
+
+    def take(self, securities: Ints, columns: Sequence[str]) -> Market:
+        """Return the market of some securities with at least these columns of numbers, to send to a worker.
+
+        Parameters
+        ----------
+        securities : (K,) array of int
+            Rows of `panel_securities`.
+        columns : sequence of str
+            Columns of `panel`.
+
+        Returns
+        -------
+        Market
+            `source`, `notes` and `fingerprint` are those of the whole market. Sessions, findings and records of
+            repairs are left out: a worker does not need them. A panel on disk stays there, unread.
+        """
+        panel = self.return_panel.take(securities, columns)
+        symbols = panel.securities["symbol"].implode()
+        return Market(
+            return_panel=panel,
+            securities=self.securities.filter(pl.col("symbol").is_in(symbols)),
+            spans=self.spans.filter(pl.col("symbol").is_in(symbols)),
+            factors=tuple(name for name in self.factors if name in panel.columns),
+            source=self.source,
+            simulated=self.simulated,
+            notes=self.notes,
+            unit=self.unit,
+            fingerprint=self.fingerprint,
         )
 
     def _must_be_simple(self, what: str) -> None:
@@ -485,22 +478,14 @@ class Market:
 
     @cached_property
     def clocks(self) -> dict[str, ExchangeClock]:
-        """MIC -> the exchange's sessions as dates and closing instants."""
-        midnight = pl.col("date").cast(pl.Datetime("us", "UTC"))
-        hours = self.sessions.sort("mic", "date").select(
-            "mic",
-            "date",
-            (pl.col("close").dt.epoch("s") / 3600.0).alias("instant"),
-            ((pl.col("open") - midnight).dt.total_minutes() / 60).alias("opens"),
-            ((pl.col("close") - midnight).dt.total_minutes() / 60).alias("closes"),
-        )
-        return {str(mic): _clock(part) for (mic,), part in hours.partition_by("mic", as_dict=True).items()}
+        """Exchange (MIC) -> its sessions as dates and closing instants."""
+        return frames.exchange_clocks(self.sessions)
 
     def __repr__(self) -> str:
         """Summarise the market in a few lines, and whether it is simulated."""
         span = f"{self.spans['first'].min()!s} to {self.spans['last'].max()!s}"
         lines = [
-            f"Market: {self.spans.height} securities on {self.sessions['mic'].n_unique()} exchanges, {span}",
+            f"Market: {self.spans.height} securities on {self.panel_securities['mic'].n_unique()} exchanges, {span}",
             f"  source: {self.source}" + ("  [SIMULATED PRICES]" if self.simulated else ""),
         ]
         if self.factors:
@@ -512,9 +497,3 @@ class Market:
         if warned := self.findings.filter(pl.col("severity") == checks.WARNING).height:
             lines.append(f"  warnings about prices: {warned} (see .findings)")
         return "\n".join(lines)
-
-
-def _clock(hours: pl.DataFrame) -> ExchangeClock:
-    usual = hours.select(pl.col("opens", "closes").median()).fill_null(float("nan")).row(0)
-    instants = hours["instant"].fill_null(float("nan")).to_numpy().astype(np.float64)
-    return ExchangeClock(hours["date"].to_physical().to_numpy().astype(np.int64), instants, *usual)
