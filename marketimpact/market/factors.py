@@ -57,7 +57,7 @@ def read_french(
     """Read the factors, and warn when they are those of another market."""
     message = wrong_market(securities["mic"].unique().sort().to_list(), factors.region)
     if message:
-        warnings.warn(message, MarketImpactWarning, stacklevel=3)
+        warnings.warn(message, MarketImpactWarning, stacklevel=4)
     return factors.read(first, last)
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact.core import schema
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.core.text import listed
-from marketimpact.errors import MarketImpactWarning
+from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.market import checks, repairs
-from marketimpact.market.factors import check_factors
+from marketimpact.market.factors import check_factors, read_french
 from marketimpact.market.panel import FramePanel
 from marketimpact.market.session_returns import (
     calendar_repairs,
@@ -25,6 +26,7 @@ from marketimpact.market.session_returns import (
     spans,
 )
 from marketimpact.sources.files.single_file import FilePrices
+from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource, PriceTable
 
 __all__ = ["combined_fingerprint", "fields_from_prices"]
@@ -36,7 +38,7 @@ RUINOUS = ("split_like_jump", "scale_step")
 def fields_from_prices(
     securities: pl.DataFrame,
     source: PriceSource,
-    factors: pl.DataFrame | None,
+    factors: pl.DataFrame | FrenchFactors | None,
     *,
     benchmark: str,
     first: date | None,
@@ -51,10 +53,10 @@ def fields_from_prices(
     Parameters
     ----------
     securities : polars.DataFrame
-        Sorted by symbol.
+        As in `Market.load`.
     source : PriceSource
         Supplies the prices.
-    factors : polars.DataFrame or None
+    factors : polars.DataFrame, FrenchFactors or None
         As in `Market.load`.
     benchmark : str
         Column of `securities` that names the benchmark.
@@ -68,6 +70,9 @@ def fields_from_prices(
     dict
         The fields of a `Market`.
     """
+    securities = check_securities(securities, benchmark)
+    if isinstance(factors, FrenchFactors):
+        factors = read_french(factors, securities, first, last)
     symbols = sorted({*securities["symbol"], *securities[benchmark].drop_nulls()})
     table, rows = read_prices(source, symbols, first, last, repair)
     factors = check_factors(factors)
@@ -102,6 +107,14 @@ def fields_from_prices(
         "price_repairs": repairs.record_repairs(fills, splits, duplicates, on_closed_days),
         "fingerprint": _fingerprint(table, factors, repair),
     }
+
+
+def check_securities(securities: pl.DataFrame, benchmark: str) -> pl.DataFrame:
+    """Check securities, and that any of them names its benchmark; sort by symbol."""
+    securities = schema.check(schema.Securities, securities, "securities").sort("symbol")
+    if securities[benchmark].null_count() == securities.height:
+        raise DataError(f"securities: every {benchmark!r} is empty, so there are no market returns. Name benchmarks.")
+    return securities
 
 
 def read_prices(
