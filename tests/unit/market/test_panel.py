@@ -141,3 +141,16 @@ def test_a_benchmark_without_returns_is_known(panels):
     assert market.panel_securities["has_benchmark"].to_list() == [False] * 3
     assert framed.securities["has_benchmark"].to_list() == [False] * 3
     assert panels[1].securities["has_benchmark"].all()
+
+
+def test_some_securities_are_a_smaller_market(golden_market):
+    """What `Market.take` keeps fits together, and says what it is of."""
+    symbols = golden_market.panel_securities["symbol"]
+    smaller = golden_market.take(np.array([2, 0]), ("date", "ret", "market"))
+    taken = symbols.gather([2, 0]).to_list()
+    assert smaller.panel_securities["symbol"].to_list() == taken
+    assert sorted(smaller.securities["symbol"]) == sorted(smaller.spans["symbol"]) == sorted(taken)
+    assert smaller.factors == ()
+    assert (smaller.source, smaller.fingerprint) == (golden_market.source, golden_market.fingerprint)
+    assert "2 securities on" in repr(smaller)
+    assert "None" not in repr(smaller)
