@@ -64,7 +64,7 @@ def study(folder: Path, limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     began = time.perf_counter()
     market = mi.Market.scan(folder)
-    rows = int(market.first_rows["n_sessions"].sum())
+    rows = int(market.panel_securities["n_sessions"].sum())
     result = STUDY.run(pl.read_parquet(folder / "_events.parquet"), market)
     car = result.car(-1, 1)
     t = car["car"].mean() / (car["car"].std() / car.height**0.5)

@@ -76,7 +76,7 @@ def contaminated_days(
     """
     if scope not in ("security", "sector", "any"):
         raise SpecificationError(f"scope={scope!r}: days have no campaign; choose 'security', 'sector' or 'any'.")
-    symbols = market.first_rows.select("symbol")
+    symbols = market.panel_securities.select("symbol")
     hits = within_scope(announcement_sessions(announcements, market, symbols, sector=sector), scope)
     return (
         nearby_sessions(hits, market, near)
@@ -123,7 +123,7 @@ def announcement_sessions(
         pl.coalesce("day0_earliest", "date", "day0_latest").alias("_from"),
         pl.coalesce("day0_latest", "date", "day0_earliest").alias("_to"),
     ).drop_nulls("_from")
-    rows = rows.join(market.first_rows.select("symbol", "mic"), on="symbol", how="inner", validate="m:1")
+    rows = rows.join(market.panel_securities.select("symbol", "mic"), on="symbol", how="inner", validate="m:1")
     for day, session in (("_from", "from_session"), ("_to", "to_session")):
         rows = _session_on_or_after(rows, market, day, session)
     return rows.drop_nulls("from_session").with_columns(pl.col("to_session").fill_null(pl.col("from_session"))).select(

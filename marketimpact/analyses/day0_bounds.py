@@ -146,7 +146,7 @@ def _admissible_days(events: pl.DataFrame, market: Market) -> pl.DataFrame:
         )
     clock = pl.coalesce("close", pl.col("date").cast(pl.Datetime("us", "UTC")))
     sessions = market.sessions.select("mic", clock.alias("_close"), pl.col("date").alias("_day"))
-    mics = market.first_rows.select("symbol", "mic")
+    mics = market.panel_securities.select("symbol", "mic")
     own = events.drop("mic", strict=False).join(mics, on="symbol", how="left", validate="m:1")
     bounds = own.select(
         pl.col("event_id").alias("_event"),

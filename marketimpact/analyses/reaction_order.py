@@ -67,7 +67,11 @@ def reaction_order(
             "This market was made from returns: its sessions have no trading hours to order by. Use Market.load."
         )
     listings = events.select("event_id", "announcement_id", "symbol", "date").join(
-        result.market.first_rows.select("symbol", "mic"), on="symbol", how="left", validate="m:1", maintain_order="left"
+        result.market.panel_securities.select("symbol", "mic"),
+        on="symbol",
+        how="left",
+        validate="m:1",
+        maintain_order="left",
     )
     markets = listings.group_by(_KEYS).agg(pl.col("date").mode().min().alias("session"))
     first_trades = _first_trades(markets, _announcement_times(events), result.market.sessions)

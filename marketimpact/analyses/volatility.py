@@ -78,7 +78,7 @@ def _record(of_source: Callable[[], Mapping[str, str]]) -> dict[str, str]:
 def _market_of_events(result: StudyResult) -> Market:
     """Make a market in which every event is a security on an exchange of its own."""
     panel = _log_variance_panel(result)
-    mics = result.market.first_rows.select(pl.col("symbol").alias("security"), "mic")
+    mics = result.market.panel_securities.select(pl.col("symbol").alias("security"), "mic")
     events = result.events.select(pl.col("event_id").alias("event"), pl.col("symbol").alias("security"))
     sessions = events.join(mics, on="security", how="left", validate="m:1").join(
         result.market.sessions, on="mic", how="left"

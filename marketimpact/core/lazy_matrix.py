@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.core import limits
+from marketimpact.core.chunks import chunks
 from marketimpact.core.threads import map_in_threads
 
 __all__ = ["DaySums", "LazyMatrix", "RowIndex", "run_sums", "sum_by_day"]
@@ -91,9 +92,8 @@ class LazyMatrix:
         """Call a function with the numbers and the values of each chunk of rows, in threads; results in order."""
         if self._is_kept:
             _ = self._array  # read once, before the threads use it
-        step = limits.LAZY_CHUNK_ROWS
-        chunks = (slice(start, min(start + step, self.n)) for start in range(0, self.n, step))
-        return map_in_threads(lambda chunk: function(chunk, self.rows(chunk)), chunks)
+        parts = chunks(self.n, limits.LAZY_CHUNK_ROWS) if self.n else ()
+        return map_in_threads(lambda rows: function(rows, self.rows(rows)), parts)
 
     def map_rows(self, function: Callable[[RowIndex, NDArray[Any]], NDArray[Any]]) -> NDArray[Any]:
         """Map every row: `function` returns (K, ...) for the numbers and values of K rows; (N, ...) in all."""

@@ -42,6 +42,15 @@ RETURN_CHUNK_ROWS = 2**17
 #: Mean number of rows per run of one symbol from which symbols are coded by run instead of by row.
 LONG_RUN_ROWS = 8
 
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+#: Symbols per statement of a database; databases limit the number of parameters, some to 999.
+SYMBOLS_PER_STATEMENT = 500
+#: Lines read from a vendor's file to find its header and first row ...
+VENDOR_HEAD_LINES = 8
+#: ... and bytes of one line at most, so that a file without line breaks is not read whole.
+VENDOR_LINE_BYTES = 1_000_000
+
 # --- study ------------------------------------------------------------------------------------------------------------
 
 #: Events whose p-values one thread computes at a time.

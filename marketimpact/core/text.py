@@ -1,11 +1,11 @@
-"""Lists of names and suggestions for misspelt names in messages."""
+"""Write parts of messages: lists of names, suggestions for misspelt names, first lines of other messages."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = ["NAMES_SHOWN", "closest_name", "did_you_mean", "listed"]
+__all__ = ["NAMES_SHOWN", "closest_name", "did_you_mean", "first_line", "listed"]
 
 #: Number of names that a message or a note lists before "and N more".
 NAMES_SHOWN = 5
@@ -41,3 +41,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     match = closest_name(name, known)
     return f" Did you mean {match!r}?" if match else ""
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of an error's message, or the name of its class where there is none.
+
+    Later lines of a driver's message repeat the statement and its values.
+
+    Examples
+    --------
+    >>> first_line(ValueError("no such table: prices\nSELECT * FROM prices"))
+    'no such table: prices'
+    """
+    return str(error).strip().partition("\n")[0] or type(error).__name__

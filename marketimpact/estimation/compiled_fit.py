@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from marketimpact import models
 from marketimpact.core import limits
 from marketimpact.core.arrays import Bools, Floats, Ints
+from marketimpact.core.chunks import chunks
 from marketimpact.core.threads import map_in_threads
-from marketimpact.estimation.chunks import chunks
 from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.models import Fit
 from marketimpact.models.kernel_inputs import ForecastInputs, KernelInputs
@@ -160,7 +160,7 @@ def _kernel_inputs(problem: EstimationProblem, span: tuple[int, int] | None = No
     terms = design.regressors if span else (*design.regressors, *design.instruments)
     series = [market.series(term.column) for term in terms]
     rf, rf_begins = (
-        market.series("rf") if design.excess else (np.empty(0), np.zeros(market.first_rows.height, np.int64))
+        market.series("rf") if design.excess else (np.empty(0), np.zeros(market.panel_securities.height, np.int64))
     )
     begins = [each[positions.security] for each in (*(begins for _, begins in series), rf_begins)]
     excluded = problem.settings.excluded

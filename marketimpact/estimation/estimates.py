@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from marketimpact.core import limits
 from marketimpact.core.arrays import Bools, Floats, Ints, as_dates
+from marketimpact.core.chunks import chunks
 from marketimpact.core.lazy_matrix import LazyMatrix
-from marketimpact.estimation.chunks import chunks
 from marketimpact.estimation.fit import EventWindow, abnormal_returns, residuals_of, window_sums
 from marketimpact.estimation.market_subset import bytes_per_row, chunks_by_security, columns_of
 from marketimpact.estimation.positions import EventPositions
@@ -185,7 +185,7 @@ class Estimates:
         return self._last_sums[window]
 
     def _car_sums(self, columns: slice) -> CarSums:
-        if self._computed_event_window is None and self.market.dataset is None:
+        if self._computed_event_window is None and not self.market.return_panel.on_disk:
             first = self.settings.event[0]
             sums = window_sums(self.problem, self.fit, (first + columns.start, first + columns.stop - 1))
             if sums is not None:
@@ -218,7 +218,7 @@ class Estimates:
 
         def read_rows(rows: Ints | slice) -> NDArray[Any]:
             problem, fit = self.problem.take(rows), self.fit.take(rows)
-            if self.market.dataset is None:
+            if not self.market.return_panel.on_disk:
                 return read(problem, fit)
             positions, row_bytes = problem.positions, bytes_per_row(columns_of(self.market, self.model))
             whole = np.empty((0, 0))

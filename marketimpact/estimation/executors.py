@@ -68,7 +68,7 @@ def run_chunks(problem: EstimationProblem, events: pl.DataFrame, options: Execut
     """
     budget = memory.memory_budget(options.memory)
     chunks = _plan_chunks(problem, options, budget)
-    on_disk = problem.market.dataset is not None
+    on_disk = problem.market.return_panel.on_disk
     if not len(problem) or (len(chunks) < 2 and options.executor is None and not on_disk):
         return fit_problem(problem)
     fitted: Iterator[tuple[Ints, FittedChunk]]
@@ -144,7 +144,7 @@ def _event_bytes(problem: EstimationProblem) -> int:
 def _task_bytes(problem: EstimationProblem) -> int:
     """Estimate the bytes that some events take on the way to a worker and back."""
     positions, returns = problem.positions, 0
-    if problem.market.dataset is None:
+    if not problem.market.return_panel.on_disk:
         _, first = np.unique(positions.security, return_index=True)
         returns = int(positions.n_sessions[first].sum()) * bytes_per_row(columns_of(problem.market, problem.model))
     return returns + len(problem) * (_event_bytes(problem) + 8 * len(fields(type(positions))))
@@ -152,7 +152,7 @@ def _task_bytes(problem: EstimationProblem) -> int:
 
 def _plan_chunks(problem: EstimationProblem, options: ExecutionOptions, budget: int) -> list[Ints]:
     """Choose the rows of each chunk: events of one security side by side, so that each chunk needs few securities."""
-    positions, on_disk = problem.positions, problem.market.dataset is not None
+    positions, on_disk = problem.positions, problem.market.return_panel.on_disk
     row_bytes = bytes_per_row(columns_of(problem.market, problem.model))
     by_security = partial(chunks_by_security, positions.first_row, positions.n_sessions, row_bytes)
     if options.chunk is not None:

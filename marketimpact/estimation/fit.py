@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from marketimpact import models
 from marketimpact.core import limits
 from marketimpact.core.arrays import Bools, Floats, Ints
+from marketimpact.core.chunks import chunks
 from marketimpact.estimation import compiled_fit as compiled
-from marketimpact.estimation.chunks import chunks
 from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.models import Fit
 

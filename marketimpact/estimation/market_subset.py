@@ -11,22 +11,7 @@ from marketimpact.market.panel import first_rows
 from marketimpact.market.session_returns import SINCE_TRADE
 from marketimpact.models import Model
 
-__all__ = ["bytes_per_row", "chunks_by_security", "columns_of", "market_subset", "rows_of_securities"]
-
-
-def market_subset(market: Market, securities: Ints, columns: tuple[str, ...]) -> Market:
-    """Return a market of some securities with some columns of numbers, without clocks, findings and repairs.
-
-    A panel on disk stays there: the process that fits the events reads its rows.
-    """
-    return Market(
-        return_panel=market.return_panel.take(securities, columns),
-        factors=tuple(name for name in market.factors if name in columns),
-        source="some securities of a market",
-        simulated=market.simulated,
-        fingerprint="",
-        unit=market.unit,
-    )
+__all__ = ["bytes_per_row", "chunks_by_security", "columns_of", "rows_of_securities"]
 
 
 def columns_of(market: Market, model: Model) -> tuple[str, ...]:

@@ -110,4 +110,4 @@ def _without_benchmark(problem: EstimationProblem) -> Bools:
     """Mark the events whose model reads a benchmark without any return, (N,)."""
     if not {"market", "market_since_trade"}.intersection(problem.model.design.columns):
         return np.zeros(len(problem), dtype=bool)
-    return ~problem.market.first_rows["has_benchmark"].to_numpy()[problem.positions.security]
+    return ~problem.market.panel_securities["has_benchmark"].to_numpy()[problem.positions.security]

@@ -31,7 +31,7 @@ class EventPositions:
     day0 : (N,) array of int
         Sessions from `first_row` to day 0.
     security : (N,) array of int
-        Row of the event's security among the market's `first_rows`.
+        Row of the event's security among the market's `panel_securities`.
     sign : (N,) array
         +1, or -1 for an event whose returns are multiplied by -1.
     """
@@ -84,7 +84,7 @@ def locate_day0(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, Eve
 
 def _with_security(events: pl.DataFrame, market: Market) -> pl.DataFrame:
     """Add exchange, rows and span of prices of each event's security; null for unknown symbols."""
-    securities = market.first_rows.with_row_index("_security").join(
+    securities = market.panel_securities.with_row_index("_security").join(
         market.spans, on="symbol", how="left", validate="1:1"
     )
     working = {"first_row": "_first_row", "n_sessions": "_n_sessions", "first": "_first", "last": "_last"}
@@ -98,7 +98,7 @@ def _next_sessions(frame: pl.DataFrame, market: Market) -> list[pl.Series]:
     """Return date and number of the first session on or after `date_given` on each row's exchange; null without one."""
     sessions = market.session_numbers.sort("mic", "date")
     mics = pl.Enum(sessions["mic"].unique().sort())
-    exchange_of_security = market.first_rows["mic"].cast(mics).to_physical().cast(pl.Int64)
+    exchange_of_security = market.panel_securities["mic"].cast(mics).to_physical().cast(pl.Int64)
     exchange = exchange_of_security.gather(frame["_security"]).fill_null(-1).to_numpy()
     days = sessions["date"].to_physical().to_numpy().astype(np.int64)
     low, span = int(days.min()), int(days.max() - days.min()) + 2

@@ -9,7 +9,7 @@ import numpy as np
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.core.factorize import factorize
 from marketimpact.estimation.design_matrix import DesignMatrix, window_rows
-from marketimpact.estimation.market_subset import columns_of, market_subset, rows_of_securities
+from marketimpact.estimation.market_subset import columns_of, rows_of_securities
 from marketimpact.estimation.positions import EventPositions
 from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
@@ -52,10 +52,10 @@ class EstimationProblem:
         """Return the problem of some of the events with their securities only, to send to a worker."""
         positions, settings = self.positions.take(rows), self.settings
         securities, codes, *_ = factorize(positions.security)
-        market = market_subset(self.market, securities, columns_of(self.market, self.model))
+        market = self.market.take(securities, columns_of(self.market, self.model))
         begins = first_rows(market.return_panel.securities)
         if settings.excluded is not None:
-            kept = rows_of_securities(self.market.first_rows[securities])
+            kept = rows_of_securities(self.market.panel_securities[securities])
             settings = replace(settings, excluded=settings.excluded[kept])
         return EstimationProblem(
             replace(positions, first_row=begins[codes], security=codes), market, self.model, settings
@@ -63,7 +63,7 @@ class EstimationProblem:
 
     def in_memory(self) -> EstimationProblem:
         """Return the same problem with its returns read from disk into memory, if they are on disk."""
-        if self.market.dataset is None:
+        if not self.market.return_panel.on_disk:
             return self
         return replace(self, market=replace(self.market, return_panel=self.market.return_panel.load()))
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from marketimpact.core import csv_reader, schema
 from marketimpact.core.resources import resource
-from marketimpact.core.text import closest_name
+from marketimpact.core.text import closest_name, first_line
 from marketimpact.errors import DataError, MarketImpactWarning
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _from_parquet(file: Path, label: str) -> pl.DataFrame:
         return pl.read_parquet(io.BytesIO(file.read_bytes()))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         # damaged files make polars panic as often as raise
-        raise DataError(f"{label}: not a readable Parquet file ({_first_line(error)}). Write it again.") from error
+        raise DataError(f"{label}: not a readable Parquet file ({first_line(error)[:200]}). Write it again.") from error
     except OSError as error:
         raise DataError(f"{label}: cannot be opened ({error.strerror or error}).") from error
 
@@ -192,10 +192,6 @@ def _from_csv(file: Path, label: str) -> pl.DataFrame:
     except OSError as error:
         raise DataError(f"{label}: cannot be opened ({error.strerror or error}).") from error
     return csv_reader.parse_table(csv_reader.decode_text(raw, label), label)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0][:200]
 
 
 def _with_precision(raw: pl.DataFrame) -> pl.DataFrame:

@@ -6,8 +6,9 @@ import polars as pl
 
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
+from marketimpact.market.panel import FramePanel, ReturnPanel
 
-__all__ = ["log_volume", "to_currency", "to_logs"]
+__all__ = ["panel_in_currency", "panel_in_logs", "volume_panel"]
 
 #: Campbell and Wasley (1996): keeps the log of days without trade finite; percent of shares outstanding.
 VOLUME_FLOOR = 0.000255
@@ -15,7 +16,35 @@ VOLUME_FLOOR = 0.000255
 RATE_AGE = "5d"
 
 
-def to_currency(panel: pl.DataFrame, currency_of: pl.DataFrame, rates: pl.DataFrame, currency: str) -> pl.DataFrame:
+def panel_in_currency(panel: ReturnPanel, securities: pl.DataFrame, rates: pl.DataFrame, currency: str) -> FramePanel:
+    """Convert a panel of simple returns to one currency; see `Market.in_currency`."""
+    if "currency" not in securities.columns:
+        raise SpecificationError("This market has no currencies of its securities: use Market.load.")
+    lacking = {"date", "currency", "rate"}.difference(rates.columns)
+    if lacking:
+        raise DataError(f"rates lacks {', '.join(sorted(lacking))}; it needs date, currency and rate.")
+    currency_of = securities.select("symbol", "currency")
+    converted = _to_currency(panel.to_frame(), currency_of, rates, currency)
+    # the returns of one benchmark differ where they were converted from different currencies
+    benchmarks = panel.securities.join(currency_of, on="symbol", how="left", validate="1:1").select(
+        "symbol", pl.format("{} {}", "series_of_benchmark", "currency").alias("benchmark")
+    )
+    return FramePanel.from_frame(converted, benchmarks)
+
+
+def panel_in_logs(panel: ReturnPanel) -> FramePanel:
+    """Convert returns of securities and benchmarks to continuously compounded ones; factors stay as they are."""
+    names = [c for c in ("ret", "market", "ret_since_trade") if c in panel.columns]
+    logs = panel.to_frame().with_columns((1.0 + pl.col(c)).log().alias(c) for c in names)
+    return FramePanel(logs, panel.securities)
+
+
+def volume_panel(panel: ReturnPanel, shares: pl.DataFrame | None) -> FramePanel:
+    """Put log trading volume in place of returns; see `Market.volumes`."""
+    return FramePanel.from_frame(_log_volume(panel.to_frame(), shares))
+
+
+def _to_currency(panel: pl.DataFrame, currency_of: pl.DataFrame, rates: pl.DataFrame, currency: str) -> pl.DataFrame:
     """Convert returns and benchmark returns to one currency: ``(1 + R)(1 + R_fx) - 1``.
 
     Parameters
@@ -54,13 +83,7 @@ def to_currency(panel: pl.DataFrame, currency_of: pl.DataFrame, rates: pl.DataFr
     return frame.with_columns(converted).select(panel.columns)
 
 
-def to_logs(panel: pl.DataFrame) -> pl.DataFrame:
-    """Convert returns of securities and benchmarks to continuously compounded ones; factors stay as they are."""
-    names = [c for c in ("ret", "market", "ret_since_trade") if c in panel.columns]
-    return panel.with_columns((1.0 + pl.col(c)).log().alias(c) for c in names)
-
-
-def log_volume(panel: pl.DataFrame, shares: pl.DataFrame | None) -> pl.DataFrame:
+def _log_volume(panel: pl.DataFrame, shares: pl.DataFrame | None) -> pl.DataFrame:
     """Put log trading volume in place of returns, and its mean over the exchange's other securities beside it.
 
     With shares outstanding ``ln(100 volume / shares + 0.000255)``, Campbell and Wasley (1996); without,

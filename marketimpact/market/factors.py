@@ -9,10 +9,12 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
-from marketimpact.market.session_returns import SINCE_TRADE
+from marketimpact.events import calendars
+from marketimpact.market.panel import ReturnPanel
+from marketimpact.market.session_returns import SINCE_TRADE, extent
 from marketimpact.sources.french.factors import FrenchFactors, wrong_market
 
-__all__ = ["check_factors", "foreign_returns", "match_foreign_returns", "read_french"]
+__all__ = ["check_factors", "foreign_factor", "read_french"]
 
 #: A daily factor that moves by more than this is most likely in percent.
 PERCENT_SD = 0.15
@@ -55,11 +57,30 @@ def read_french(
     """Read the factors, and warn when they are those of another market."""
     message = wrong_market(securities["mic"].unique().sort().to_list(), factors.region)
     if message:
-        warnings.warn(message, MarketImpactWarning, stacklevel=3)
+        warnings.warn(message, MarketImpactWarning, stacklevel=4)
     return factors.read(first, last)
 
 
-def foreign_returns(
+def foreign_factor(
+    panel: ReturnPanel, securities: pl.DataFrame, sessions: pl.DataFrame, source: str | pl.DataFrame, mic: str | None
+) -> tuple[pl.Series, str]:
+    """Match another exchange's returns by the clocks, row for row beside the panel; see `Market.with_factor`.
+
+    Returns
+    -------
+    values : polars.Series
+        See `_match_foreign_returns`.
+    exchange : str
+        MIC of the exchange on whose sessions the source trades.
+    """
+    returns, exchange = _foreign_returns(panel.to_frame(), securities, source, mic)
+    listed = sessions.filter(pl.col("mic") == exchange)
+    if listed.is_empty():
+        listed = calendars.sessions([exchange], *extent(returns))
+    return _match_foreign_returns(panel.to_frame(), sessions, returns, listed), exchange
+
+
+def _foreign_returns(
     panel: pl.DataFrame, securities: pl.DataFrame, given: str | pl.DataFrame, mic: str | None
 ) -> tuple[pl.DataFrame, str]:
     """Return ``date, ret`` of a security, a benchmark or a frame, and the exchange on whose sessions it trades.
@@ -78,22 +99,22 @@ def foreign_returns(
         return own.select("date", "ret"), str(own["mic"][0])
     users = securities.filter(pl.col("benchmark") == given).sort("symbol")
     mics = users["mic"].unique().sort().to_list()
-    home = mic or (mics[0] if len(mics) == 1 else None)
-    if home is None and mics:
+    exchange = mic or (mics[0] if len(mics) == 1 else None)
+    if exchange is None and mics:
         raise SpecificationError(
             f"{given!r} is the benchmark of securities on {', '.join(mics)}, so its own exchange is not known: "
             f'name it, such as mic="{mics[0]}".'
         )
-    if home is None or home not in mics:
+    if exchange is None or exchange not in mics:
         raise SpecificationError(
             f"{given!r} is neither a security of this market nor a benchmark{f' on {mic}' if mic else ''}. Hand in "
             'its returns, a frame with date and ret, and mic="...".'
         )
-    first = users.filter(pl.col("mic") == home)["symbol"][0]
-    return panel.filter(pl.col("symbol") == first).select("date", pl.col("market").alias("ret")), home
+    first = users.filter(pl.col("mic") == exchange)["symbol"][0]
+    return panel.filter(pl.col("symbol") == first).select("date", pl.col("market").alias("ret")), exchange
 
 
-def match_foreign_returns(
+def _match_foreign_returns(
     panel: pl.DataFrame, sessions: pl.DataFrame, foreign: pl.DataFrame, listed: pl.DataFrame
 ) -> pl.Series:
     """Compound a foreign series from the close before to each session's close, row for row beside `panel`.
@@ -133,9 +154,9 @@ def match_foreign_returns(
         pl.col("ret").is_null().cum_sum().cast(pl.Int64).alias("_gaps"),
     )
     own = sessions.select("mic", "date", "close").sort("close")
-    seen = own.join_asof(path, on="close", strategy="backward", check_sortedness=False).sort("mic", "date")
+    levels = own.join_asof(path, on="close", strategy="backward", check_sortedness=False).sort("mic", "date")
     before = {c: pl.col(c).shift(1).over("mic") for c in ("_level", "_gaps")}
-    value = seen.with_columns(
+    value = levels.with_columns(
         pl.when(pl.col("_gaps") == before["_gaps"]).then(pl.col("_level") / before["_level"] - 1.0).alias("_factor")
     )
     return panel.join(

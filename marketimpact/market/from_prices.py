@@ -11,15 +11,22 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact.core import schema
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.core.text import listed
-from marketimpact.errors import MarketImpactWarning
-from marketimpact.market import checks
-from marketimpact.market.factors import check_factors
+from marketimpact.errors import DataError, MarketImpactWarning
+from marketimpact.market import checks, repairs
+from marketimpact.market.factors import check_factors, read_french
 from marketimpact.market.panel import FramePanel
-from marketimpact.market.repairs import DEFAULT, RepairedPrices, repair_prices
-from marketimpact.market.session_returns import close_empty_sessions, returns_with_benchmarks, spans
+from marketimpact.market.session_returns import (
+    calendar_repairs,
+    close_empty_sessions,
+    prices_on_closed_days,
+    returns_with_benchmarks,
+    spans,
+)
 from marketimpact.sources.files.single_file import FilePrices
+from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource, PriceTable
 
 __all__ = ["combined_fingerprint", "fields_from_prices"]
@@ -31,7 +38,7 @@ RUINOUS = ("split_like_jump", "scale_step")
 def fields_from_prices(
     securities: pl.DataFrame,
     source: PriceSource,
-    factors: pl.DataFrame | None,
+    factors: pl.DataFrame | FrenchFactors | None,
     *,
     benchmark: str,
     first: date | None,
@@ -40,13 +47,16 @@ def fields_from_prices(
 ) -> dict[str, Any]:
     """Read, check and repair prices, and compute returns on each exchange's sessions.
 
+    `quotes` are closes and volumes of securities and benchmarks, `closes` those that are not empty, `priced` the
+    securities that have any, `listed_days` the sessions of the exchanges' calendars.
+
     Parameters
     ----------
     securities : polars.DataFrame
-        Sorted by symbol.
+        As in `Market.load`.
     source : PriceSource
         Supplies the prices.
-    factors : polars.DataFrame or None
+    factors : polars.DataFrame, FrenchFactors or None
         As in `Market.load`.
     benchmark : str
         Column of `securities` that names the benchmark.
@@ -60,33 +70,51 @@ def fields_from_prices(
     dict
         The fields of a `Market`.
     """
+    securities = check_securities(securities, benchmark)
+    if isinstance(factors, FrenchFactors):
+        factors = read_french(factors, securities, first, last)
     symbols = sorted({*securities["symbol"], *securities[benchmark].drop_nulls()})
     table, rows = read_prices(source, symbols, first, last, repair)
     factors = check_factors(factors)
-    prices = repair_prices(securities, table, rows, repair)
-    sessions, calendar_repairs = close_empty_sessions(prices.listed, prices.securities, prices.closes)
-    returns = returns_with_benchmarks(prices.securities, sessions, prices.closes, benchmark)
-    panel = _panel(returns, prices, factors, benchmark)
-    for message in _doubts(prices, benchmark):
+    quotes, fills = repairs.empty_copied_closes(table.frame, repair)
+    priced, listed_days = repairs.listed_sessions(securities, table, quotes)
+    findings = repairs.check_rows(rows, securities, listed_days, table.source, repair)
+    quotes, splits = repairs.rescale_splits(quotes, findings, repair)
+    duplicates = repairs.find_duplicates(table.frame, findings, repair)
+    closes = quotes.select("symbol", "date", "close").drop_nulls("close")
+    on_closed_days = prices_on_closed_days(listed_days, priced, closes)
+    repairs.refuse_closed_days(on_closed_days, table.source, repair)
+    sessions, closed = close_empty_sessions(listed_days, priced, closes)
+    returns = returns_with_benchmarks(priced, sessions, closes, benchmark)
+    panel = _panel(returns, quotes, priced, factors, benchmark)
+    for message in _doubts(priced, closes, findings, benchmark):
         warnings.warn(message, MarketImpactWarning, stacklevel=3)
     return {
         "return_panel": panel,
-        "securities": prices.securities.with_columns(pl.col(benchmark).alias("benchmark")),
+        "securities": priced.with_columns(pl.col(benchmark).alias("benchmark")),
         "sessions": sessions,
-        "repairs": calendar_repairs,
-        "spans": spans(_of_securities(prices.closes, prices)),
-        "missing": tuple(sorted({*table.missing, *set(securities["symbol"]).difference(prices.securities["symbol"])})),
+        "repairs": calendar_repairs(closed, on_closed_days),
+        "spans": spans(_of_securities(closes, priced)),
+        "missing": tuple(sorted({*table.missing, *set(securities["symbol"]).difference(priced["symbol"])})),
         "factors": tuple(c for c in factors.columns if c != "date") if factors is not None else (),
         "source": table.source,
         "simulated": table.simulated,
-        "notes": (*table.notes, *prices.notes, *checks.sentences(prices.findings, checks.WARNING)),
+        "notes": (*table.notes, *repairs.repair_notes(fills, splits), *checks.sentences(findings, checks.WARNING)),
         "truth": table.truth,
-        "traded": _unadjusted_closes(table, prices),
-        "fills": _of_securities(prices.fills, prices),
-        "findings": prices.findings,
-        "price_repairs": prices.repairs,
+        "traded": _unadjusted_closes(table, priced),
+        "fills": _of_securities(fills, priced),
+        "findings": findings,
+        "price_repairs": repairs.record_repairs(fills, splits, duplicates, on_closed_days),
         "fingerprint": _fingerprint(table, factors, repair),
     }
+
+
+def check_securities(securities: pl.DataFrame, benchmark: str) -> pl.DataFrame:
+    """Check securities, and that any of them names its benchmark; sort by symbol."""
+    securities = schema.check(schema.Securities, securities, "securities").sort("symbol")
+    if securities[benchmark].null_count() == securities.height:
+        raise DataError(f"securities: every {benchmark!r} is empty, so there are no market returns. Name benchmarks.")
+    return securities
 
 
 def read_prices(
@@ -96,35 +124,42 @@ def read_prices(
     if isinstance(source, FilePrices):
         # a file holds more than a table of prices: currency, both closes, origin of rows
         source = replace(source, drop_repeats=source.drop_repeats or "duplicates" in repair)
-        return source.read(symbols, first, last), checks.source_rows(source, symbols, first, last)
+        return source.read_with_rows(symbols, first, last)
     table = source.read(symbols, first, last)
     return table, checks.source_rows(table)
 
 
-def _panel(returns: pl.DataFrame, prices: RepairedPrices, factors: pl.DataFrame | None, benchmark: str) -> FramePanel:
+def _panel(
+    returns: pl.DataFrame,
+    quotes: pl.DataFrame,
+    priced: pl.DataFrame,
+    factors: pl.DataFrame | None,
+    benchmark: str,
+) -> FramePanel:
     """Join closes, volumes and the factors of each date to the returns, in the order of `Market.panel`."""
-    quotes = prices.quotes.select("symbol", "date", "close", "volume")
-    frame = returns.join(quotes, on=["symbol", "date"], how="left", validate="1:1")
+    frame = returns.join(
+        quotes.select("symbol", "date", "close", "volume"), on=["symbol", "date"], how="left", validate="1:1"
+    )
     names: list[str] = []
     if factors is not None:
         frame = frame.join(factors, on="date", how="left", validate="m:1")
         names = [c for c in factors.columns if c != "date"]
     columns = ["symbol", "mic", "session", "date", "ret", "market", *names, "ret_since_trade", "close", "volume"]
-    benchmarks = prices.securities.select("symbol", pl.col(benchmark).alias("benchmark"))
+    benchmarks = priced.select("symbol", pl.col(benchmark).alias("benchmark"))
     return FramePanel.from_frame(frame.select(columns).sort("symbol", "session"), benchmarks)
 
 
-def _of_securities(frame: pl.DataFrame, prices: RepairedPrices) -> pl.DataFrame:
+def _of_securities(frame: pl.DataFrame, priced: pl.DataFrame) -> pl.DataFrame:
     """Keep the rows of securities with prices; those of benchmarks go."""
-    return frame.join(prices.securities, on="symbol", how="semi")
+    return frame.join(priced, on="symbol", how="semi")
 
 
-def _unadjusted_closes(table: PriceTable, prices: RepairedPrices) -> pl.DataFrame:
+def _unadjusted_closes(table: PriceTable, priced: pl.DataFrame) -> pl.DataFrame:
     """Select closes not adjusted for dividends, where the source has them besides adjusted ones."""
     columns = {"symbol": pl.String, "date": pl.Date, "unadjusted_close": pl.Float64}
     if "unadjusted_close" not in table.frame.columns:
         return pl.DataFrame(schema=columns)
-    return _of_securities(table.frame.select(*columns), prices)
+    return _of_securities(table.frame.select(*columns), priced)
 
 
 def combined_fingerprint(*frames: pl.DataFrame | None) -> str:
@@ -132,17 +167,17 @@ def combined_fingerprint(*frames: pl.DataFrame | None) -> str:
     return _sha256("".join(fingerprint(f) for f in frames if f is not None))
 
 
-def _doubts(prices: RepairedPrices, benchmark: str) -> Iterator[str]:
+def _doubts(priced: pl.DataFrame, closes: pl.DataFrame, findings: pl.DataFrame, benchmark: str) -> Iterator[str]:
     """Write the warnings about findings that spoil estimates, and about benchmarks without prices."""
-    worst = prices.findings.filter(pl.col("finding").is_in(RUINOUS), pl.col("severity") == checks.WARNING)
+    worst = findings.filter(pl.col("finding").is_in(RUINOUS), pl.col("severity") == checks.WARNING)
     if worst.height:
         row = worst.row(0, named=True)
         others = f" And {worst.height - 1} more such findings: see market.findings." if worst.height > 1 else ""
         yield f"{row['symbol']} on {row['date']}: {row['detail']}{others}"
-    needed = prices.securities.select(pl.col(benchmark)).drop_nulls().unique()
-    lacking = needed.join(prices.closes, left_on=benchmark, right_on="symbol", how="anti")[benchmark].sort().to_list()
+    needed = priced.select(pl.col(benchmark)).drop_nulls().unique()
+    lacking = needed.join(closes, left_on=benchmark, right_on="symbol", how="anti")[benchmark].sort().to_list()
     if lacking:
-        affected = prices.securities.filter(pl.col(benchmark).is_in(lacking))["symbol"].to_list()
+        affected = priced.filter(pl.col(benchmark).is_in(lacking))["symbol"].to_list()
         yield (
             f"No prices of the benchmark{'s' if len(lacking) > 1 else ''} {listed(lacking, quoted=False)}: events of "
             f"{len(affected)} securities ({listed(affected, quoted=False)}) cannot be used by models that need it."
@@ -153,7 +188,7 @@ def _fingerprint(table: PriceTable, factors: pl.DataFrame | None, repair: Collec
     """Hash the content, and the repairs where they are not the default ones."""
     # other columns of a source change no result
     content = combined_fingerprint(table.frame.select("symbol", "date", "close", "volume"), factors)
-    is_default = set(repair) == set(DEFAULT)
+    is_default = set(repair) == set(repairs.DEFAULT)
     return content if is_default else _sha256(content + " ".join(sorted(repair)))
 
 

@@ -39,6 +39,9 @@ class GridPanel:
     ret: NDArray[np.float64]
     mic: str
 
+    on_disk = False
+    limit_hits = None
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns."""
@@ -65,11 +68,6 @@ class GridPanel:
         """``mic, session, date``."""
         session = pl.int_range(pl.len(), dtype=pl.Int64).alias("session")
         return self.days.select(pl.lit(self.mic).alias("mic"), session, "date")
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory that the numbers take."""
-        return self.ret.nbytes + int(self.days.estimated_size())
 
     def values(self, column: str) -> Floats:
         """Return a column row by row, (S T,); NaN where missing."""

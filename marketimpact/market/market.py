@@ -2,50 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import polars as pl
 
-from marketimpact.core import schema
-from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.arrays import Ints
 from marketimpact.core.text import listed
-from marketimpact.errors import DataError, SpecificationError
-from marketimpact.events import calendars
+from marketimpact.errors import SpecificationError
 from marketimpact.events.exchange_clocks import ExchangeClock
-from marketimpact.market import checks, conversions, parquet_panel, trading_rules
-from marketimpact.market.factors import foreign_returns, match_foreign_returns, read_french
+from marketimpact.market import checks, conversions, frames, parquet_panel, trading_rules
+from marketimpact.market.factors import foreign_factor
 from marketimpact.market.from_prices import combined_fingerprint, fields_from_prices
 from marketimpact.market.from_returns import FROM_RETURNS, fields_from_returns
 from marketimpact.market.panel import FramePanel, ReturnPanel
-from marketimpact.market.parquet_panel import ParquetPanel
+from marketimpact.market.panel_columns import PanelColumns
 from marketimpact.market.repairs import DEFAULT, REPAIRED, check_repairs
-from marketimpact.market.session_returns import SINCE_TRADE, extent, since_trade
+from marketimpact.market.session_returns import SINCE_TRADE
 from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource
 
 __all__ = ["FROM_RETURNS", "Market"]
 
-_INSTANT = pl.Datetime("us", "UTC")
-_SECURITIES = {"symbol": pl.String, "mic": pl.String, "benchmark": pl.String}
-_SESSIONS = pl.Schema(
-    {"mic": pl.String, "date": pl.Date}
-    | dict.fromkeys(("open", "break_start", "break_end", "close"), _INSTANT)
-    | {"exchange_time_zone": pl.String}
-)
-_CALENDAR_REPAIRS = {"mic": pl.String, "date": pl.Date, "action": pl.String, "detail": pl.String}
-_SPANS = {"symbol": pl.String, "first": pl.Date, "last": pl.Date}
-_TRADED = {"symbol": pl.String, "date": pl.Date, "unadjusted_close": pl.Float64}
-_FILLS = {"symbol": pl.String, "date": pl.Date, "close": pl.Float64}
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Market:
+class Market(PanelColumns):
     """Returns of securities, of their benchmarks and of factors, session by session.
 
     Make one with `Market.load` (prices) or `Market.from_returns` (returns); `to_dataset` and `Market.scan` keep
@@ -90,10 +75,10 @@ class Market:
     """
 
     return_panel: ReturnPanel = field(repr=False)
-    securities: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SECURITIES))
-    sessions: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SESSIONS))
-    repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_CALENDAR_REPAIRS))
-    spans: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_SPANS))
+    securities: pl.DataFrame = field(default_factory=frames.no_securities)
+    sessions: pl.DataFrame = field(default_factory=frames.no_sessions)
+    repairs: pl.DataFrame = field(default_factory=frames.no_calendar_repairs)
+    spans: pl.DataFrame = field(default_factory=frames.no_spans)
     missing: tuple[str, ...] = ()
     factors: tuple[str, ...] = ()
     source: str
@@ -101,9 +86,9 @@ class Market:
     fingerprint: str
     notes: tuple[str, ...] = ()
     truth: pl.DataFrame | None = field(default=None, repr=False)
-    fills: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FILLS), repr=False)
+    fills: pl.DataFrame = field(default_factory=frames.no_fills, repr=False)
     unit: Literal["simple", "log", "log volume", "log variance"] = "simple"
-    traded: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_TRADED), repr=False)
+    traded: pl.DataFrame = field(default_factory=frames.no_traded, repr=False)
     findings: pl.DataFrame = field(default_factory=checks.no_findings, repr=False)
     price_repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REPAIRED), repr=False)
 
@@ -153,13 +138,6 @@ class Market:
             For a repair that does not exist.
         """
         repair = check_repairs(repair)
-        securities = schema.check(schema.Securities, securities, "securities").sort("symbol")
-        if securities[benchmark].null_count() == securities.height:
-            raise DataError(
-                f"securities: every {benchmark!r} is empty, so there are no market returns. Name benchmarks."
-            )
-        if isinstance(factors, FrenchFactors):
-            factors = read_french(factors, securities, first, last)
         return cls(
             **fields_from_prices(
                 securities, source, factors, benchmark=benchmark, first=first, last=last, repair=repair
@@ -222,90 +200,6 @@ class Market:
         return self.scan(folder)
 
     @property
-    def panel(self) -> pl.DataFrame:
-        """The return panel as a frame.
-
-        ``symbol, mic, session, date, ret, market`` and one column per factor: one row per security
-        and session of its exchange. `session` counts the exchange's sessions, `ret` and `market`
-        are simple returns (fraction per session), null where a price is missing on the day or the
-        session before. A market loaded from prices has ``ret_since_trade, close, volume`` too. Sorted by
-        (symbol, session). A panel on disk is read anew each time.
-        """
-        return self.return_panel.to_frame()
-
-    @property
-    def dataset(self) -> ParquetPanel | None:
-        """The panel on disk; None where it is in memory."""
-        return self.return_panel if isinstance(self.return_panel, ParquetPanel) else None
-
-    @property
-    def panel_columns(self) -> tuple[str, ...]:
-        """Names of the panel's columns."""
-        return self.return_panel.columns
-
-    @property
-    def first_rows(self) -> pl.DataFrame:
-        """``symbol, mic, first_row, first_session, n_sessions, ...``: where the rows of each security begin."""
-        return self.return_panel.securities
-
-    @property
-    def session_numbers(self) -> pl.DataFrame:
-        """``mic, session, date``: the sessions in `panel`, by date."""
-        return self.return_panel.sessions
-
-    def select(self, *columns: str) -> pl.DataFrame:
-        """Return some columns of `panel`; no others are made or read."""
-        return self.return_panel.to_frame(columns)
-
-    def column(self, name: str) -> Floats:
-        """Return a column of `panel` or of `since_trade` as numbers; NaN where missing."""
-        if name not in self._columns:
-            in_panel = name in self.return_panel.columns
-            self._columns[name] = (
-                self.return_panel.values(name) if in_panel else self.since_trade[name].cast(pl.Float64).to_numpy()
-            )
-        return self._columns[name]
-
-    def series(self, name: str) -> tuple[Floats, Ints]:
-        """Return the numbers of a benchmark or factor, and where those of each security of `first_rows` begin.
-
-        Securities of one benchmark share one copy: it stays in the processor's cache.
-        """
-        if name not in self._series:
-            in_panel = name in self.return_panel.columns
-            own = self.return_panel.securities["first_row"]
-            self._series[name] = self.return_panel.series(name) if in_panel else (self.column(name), own.to_numpy())
-        return self._series[name]
-
-    @cached_property
-    def _columns(self) -> dict[str, Floats]:
-        return {}
-
-    @cached_property
-    def _series(self) -> dict[str, tuple[Floats, Ints]]:
-        return {}
-
-    @cached_property
-    def dates(self) -> tuple[Ints, Ints]:
-        """Sessions as days since 1970-01-01, and where among them those of each security of `first_rows` begin."""
-        return self.return_panel.dates()
-
-    @cached_property
-    def days(self) -> Ints:
-        """Date of every row of `panel` as days since 1970-01-01."""
-        return self.select("date")["date"].to_physical().to_numpy().astype(np.int64)
-
-    @cached_property
-    def since_trade(self) -> pl.DataFrame:
-        """``ret_since_trade, sessions_since_trade, market_since_trade``: trade-to-trade returns.
-
-        Row for row beside `panel`; null on sessions without a trade. The first return of a security
-        counts one session; `market_since_trade` is the sum of the benchmark's returns over the gap.
-        """
-        needed = ("symbol", "session", "ret", "market", "ret_since_trade")
-        return since_trade(self.select(*(name for name in needed if name in self.panel_columns)))
-
-    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that a model can use as regressors."""
         return ("market", *self.factors, *(c for c in SINCE_TRADE if c != "ret_since_trade"))
@@ -332,8 +226,8 @@ class Market:
         Taiwan 7% and Korea 15% before June 2015). Empty for a market made from returns. Prices adjusted
         for a later dividend or split are off by a fraction of a tick, which may miss or add a hit.
         """
-        if self.dataset is not None:
-            return self.dataset.limit_hits
+        if self.return_panel.limit_hits is not None:
+            return self.return_panel.limit_hits
         panel = self.panel if "close" in self.panel_columns else pl.DataFrame()  # made from returns: no prices
         return trading_rules.limit_hits(panel, self.securities, self.spans)
 
@@ -362,20 +256,9 @@ class Market:
             For log returns or volumes.
         """
         self._must_be_simple("in_currency")
-        if "currency" not in self.securities.columns:
-            raise SpecificationError("This market has no currencies of its securities: use Market.load.")
-        lacking = {"date", "currency", "rate"}.difference(rates.columns)
-        if lacking:
-            raise DataError(f"rates lacks {', '.join(sorted(lacking))}; it needs date, currency and rate.")
-        currency_of = self.securities.select("symbol", "currency")
-        converted = conversions.to_currency(self.panel, currency_of, rates, currency)
-        # the returns of one benchmark differ where they were converted from different currencies
-        benchmarks = self.first_rows.join(currency_of, on="symbol", how="left", validate="1:1").select(
-            "symbol", pl.format("{} {}", "series_of_benchmark", "currency").alias("benchmark")
-        )
         return replace(
             self,
-            return_panel=FramePanel.from_frame(converted, benchmarks),
+            return_panel=conversions.panel_in_currency(self.return_panel, self.securities, rates, currency),
             securities=self.securities.with_columns(pl.lit(currency).alias("currency")),
             notes=(*self.notes, f"returns converted to {currency}"),
             fingerprint=combined_fingerprint(self.panel, rates),
@@ -388,7 +271,7 @@ class Market:
         models of excess returns refuse them, since factors are simple returns; `bhar` is empty.
         """
         self._must_be_simple("in_logs")
-        panel = FramePanel(conversions.to_logs(self.panel), self.first_rows)
+        panel = conversions.panel_in_logs(self.return_panel)
         return replace(self, return_panel=panel, unit="log", notes=(*self.notes, "log returns"))
 
     def volumes(self, shares: pl.DataFrame | None = None) -> Market:
@@ -414,7 +297,7 @@ class Market:
         self._must_be_simple("volumes")
         return replace(
             self,
-            return_panel=FramePanel.from_frame(conversions.log_volume(self.panel, shares)),
+            return_panel=conversions.volume_panel(self.return_panel, shares),
             unit="log volume",
             truth=None,
             notes=(*self.notes, "log trading volume in place of returns"),
@@ -461,22 +344,45 @@ class Market:
             raise SpecificationError("This market was made from returns and has no clocks: join factors by date.")
         if name in self.panel_columns or name in self.columns:
             raise SpecificationError(f"The market has a column {name!r} already; choose another name.")
-        returns, home = foreign_returns(self.panel, self.securities, source, mic)
-        listed = self.sessions.filter(pl.col("mic") == home)
-        if listed.is_empty():
-            listed = calendars.sessions([home], *extent(returns))
-        values = match_foreign_returns(self.panel, self.sessions, returns, listed)
+        values, exchange = foreign_factor(self.return_panel, self.securities, self.sessions, source, mic)
         panel = self.panel.with_columns(values.alias(name))
-        whose = source if isinstance(source, str) else "returns handed in"
+        origin = source if isinstance(source, str) else "returns handed in"
         return replace(
             self,
-            return_panel=FramePanel(panel, self.first_rows),
+            return_panel=FramePanel(panel, self.panel_securities),
             factors=(*self.factors, name),
-            notes=(
-                *self.notes,
-                f"factor {name}: {whose} on {home}, matched by the clocks",
-            ),
+            notes=(*self.notes, f"factor {name}: {origin} on {exchange}, matched by the clocks"),
             fingerprint=combined_fingerprint(panel),
+        )
+
+    def take(self, securities: Ints, columns: Sequence[str]) -> Market:
+        """Return the market of some securities with at least these columns of numbers, to send to a worker.
+
+        Parameters
+        ----------
+        securities : (K,) array of int
+            Rows of `panel_securities`.
+        columns : sequence of str
+            Columns of `panel`.
+
+        Returns
+        -------
+        Market
+            `source`, `notes` and `fingerprint` are those of the whole market. Sessions, findings and records of
+            repairs are left out: a worker does not need them. A panel on disk stays there, unread.
+        """
+        panel = self.return_panel.take(securities, columns)
+        symbols = panel.securities["symbol"].implode()
+        return Market(
+            return_panel=panel,
+            securities=self.securities.filter(pl.col("symbol").is_in(symbols)),
+            spans=self.spans.filter(pl.col("symbol").is_in(symbols)),
+            factors=tuple(name for name in self.factors if name in panel.columns),
+            source=self.source,
+            simulated=self.simulated,
+            notes=self.notes,
+            unit=self.unit,
+            fingerprint=self.fingerprint,
         )
 
     def _must_be_simple(self, what: str) -> None:
@@ -485,22 +391,14 @@ class Market:
 
     @cached_property
     def clocks(self) -> dict[str, ExchangeClock]:
-        """MIC -> the exchange's sessions as dates and closing instants."""
-        midnight = pl.col("date").cast(pl.Datetime("us", "UTC"))
-        hours = self.sessions.sort("mic", "date").select(
-            "mic",
-            "date",
-            (pl.col("close").dt.epoch("s") / 3600.0).alias("instant"),
-            ((pl.col("open") - midnight).dt.total_minutes() / 60).alias("opens"),
-            ((pl.col("close") - midnight).dt.total_minutes() / 60).alias("closes"),
-        )
-        return {str(mic): _clock(part) for (mic,), part in hours.partition_by("mic", as_dict=True).items()}
+        """Exchange (MIC) -> its sessions as dates and closing instants."""
+        return frames.exchange_clocks(self.sessions)
 
     def __repr__(self) -> str:
         """Summarise the market in a few lines, and whether it is simulated."""
         span = f"{self.spans['first'].min()!s} to {self.spans['last'].max()!s}"
         lines = [
-            f"Market: {self.spans.height} securities on {self.sessions['mic'].n_unique()} exchanges, {span}",
+            f"Market: {self.spans.height} securities on {self.panel_securities['mic'].n_unique()} exchanges, {span}",
             f"  source: {self.source}" + ("  [SIMULATED PRICES]" if self.simulated else ""),
         ]
         if self.factors:
@@ -512,9 +410,3 @@ class Market:
         if warned := self.findings.filter(pl.col("severity") == checks.WARNING).height:
             lines.append(f"  warnings about prices: {warned} (see .findings)")
         return "\n".join(lines)
-
-
-def _clock(hours: pl.DataFrame) -> ExchangeClock:
-    usual = hours.select(pl.col("opens", "closes").median()).fill_null(float("nan")).row(0)
-    instants = hours["instant"].fill_null(float("nan")).to_numpy().astype(np.float64)
-    return ExchangeClock(hours["date"].to_physical().to_numpy().astype(np.int64), instants, *usual)

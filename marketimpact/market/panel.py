@@ -42,8 +42,12 @@ class ReturnPanel(Protocol):
         """``mic, session, date`` of every exchange, sorted by date."""
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of memory that the numbers take; 0 for a panel on disk."""
+    def on_disk(self) -> bool:
+        """Whether the numbers are read from disk each time they are needed."""
+
+    @property
+    def limit_hits(self) -> pl.DataFrame | None:
+        """`Market.limit_hits` where they were stored with the panel; None where they are found in its closes."""
 
     def values(self, column: str) -> Floats:
         """Return a column row by row; NaN where missing."""
@@ -81,6 +85,9 @@ class FramePanel:
 
     frame: pl.DataFrame
     securities: pl.DataFrame
+
+    on_disk = False
+    limit_hits = None
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame, benchmarks: pl.DataFrame | None = None) -> FramePanel:
@@ -120,11 +127,6 @@ class FramePanel:
     def sessions(self) -> pl.DataFrame:
         """``mic, session, date`` of every exchange, sorted by date."""
         return self.to_frame(["mic", "session", "date"]).unique().sort("date")
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory that the numbers take."""
-        return int(self.frame.estimated_size())
 
     def values(self, column: str) -> Floats:
         """Return a column row by row; NaN where missing."""

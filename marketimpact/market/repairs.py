@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from functools import cached_property
 
 import polars as pl
 
@@ -16,7 +14,20 @@ from marketimpact.market.session_returns import extent
 from marketimpact.market.trading_rules import undo_fills
 from marketimpact.sources.protocol import PriceTable
 
-__all__ = ["DEFAULT", "REPAIRED", "REPAIRS", "RepairedPrices", "check_repairs", "repair_prices"]
+__all__ = [
+    "DEFAULT",
+    "REPAIRED",
+    "REPAIRS",
+    "check_repairs",
+    "check_rows",
+    "empty_copied_closes",
+    "find_duplicates",
+    "listed_sessions",
+    "record_repairs",
+    "refuse_closed_days",
+    "repair_notes",
+    "rescale_splits",
+]
 
 #: Repair -> what it does.
 REPAIRS = {
@@ -54,78 +65,7 @@ def check_repairs(repair: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-@dataclass(frozen=True, eq=False)
-class RepairedPrices:
-    """Prices after checks and repairs.
-
-    Attributes
-    ----------
-    securities : polars.DataFrame
-        The securities that have prices.
-    quotes : polars.DataFrame
-        ``symbol, date, close, volume`` of securities and benchmarks.
-    listed : polars.DataFrame
-        Sessions that the exchanges' calendars list, as `calendars.sessions` gives them.
-    findings : polars.DataFrame
-        As of `check_prices`, those that a repair corrected, as notes.
-    fills : polars.DataFrame
-        ``symbol, date, close``: copied closes that were emptied.
-    repairs : polars.DataFrame
-        Every change, in the columns of `REPAIRED`.
-    notes : tuple of str
-        One sentence per kind of change, for readers of results.
-    """
-
-    securities: pl.DataFrame
-    quotes: pl.DataFrame
-    listed: pl.DataFrame
-    findings: pl.DataFrame
-    fills: pl.DataFrame
-    repairs: pl.DataFrame
-    notes: tuple[str, ...]
-
-    @cached_property
-    def closes(self) -> pl.DataFrame:
-        """``symbol, date, close``, without empty closes."""
-        return self.quotes.select("symbol", "date", "close").drop_nulls("close")
-
-
-def repair_prices(
-    securities: pl.DataFrame, table: PriceTable, rows: pl.DataFrame, repair: Collection[str]
-) -> RepairedPrices:
-    """Check prices, stop at errors, and make the requested repairs.
-
-    Parameters
-    ----------
-    securities : polars.DataFrame
-        Sorted by symbol.
-    table : PriceTable
-        Prices from a source.
-    rows : polars.DataFrame
-        The same with all that the source states; see `checks.source_rows`.
-    repair : collection of str
-        Names of `REPAIRS`.
-
-    Raises
-    ------
-    DataError
-        When there is no price of any security, or a price is certainly wrong.
-    """
-    quotes, fills = _empty_copied_closes(table.frame, repair)
-    priced, listed = _listed_sessions(securities, table, quotes)
-    findings = _check(rows, securities, listed, table.source, repair)
-    quotes, splits = _rescale_splits(quotes, findings, repair)
-    changes = [
-        _record(fills, "copied_closes", pl.lit(None, pl.Float64)),
-        splits,
-        _duplicates(table.frame, findings, repair),
-        _closed_days(priced, quotes.drop_nulls("close"), listed, table.source, repair),
-    ]
-    recorded = pl.concat(changes).sort("symbol", "date", "what")
-    return RepairedPrices(priced, quotes, listed, findings, fills, recorded, tuple(_notes(fills, splits)))
-
-
-def _empty_copied_closes(frame: pl.DataFrame, repair: Collection[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def empty_copied_closes(frame: pl.DataFrame, repair: Collection[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Empty closes copied from the session before, if requested; return prices and the copies."""
     quotes = frame.select("symbol", "date", "close", "volume")
     if "copied_closes" not in repair:
@@ -133,10 +73,16 @@ def _empty_copied_closes(frame: pl.DataFrame, repair: Collection[str]) -> tuple[
     return undo_fills(quotes)
 
 
-def _listed_sessions(
+def listed_sessions(
     securities: pl.DataFrame, table: PriceTable, quotes: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the securities that have prices, and the sessions that their exchanges' calendars list."""
+    """Return the securities that have prices, and the sessions that their exchanges' calendars list.
+
+    Raises
+    ------
+    DataError
+        When there is no price of any security.
+    """
     closes = quotes.drop_nulls("close")
     if closes.is_empty():
         raise DataError(f"{table.source} has no prices, only empty closes.")
@@ -148,10 +94,16 @@ def _listed_sessions(
     return priced, calendars.sessions(priced["mic"].unique(), *extent(closes))
 
 
-def _check(
+def check_rows(
     rows: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame, source: str, repair: Collection[str]
 ) -> pl.DataFrame:
-    """Find what is wrong, mark what a requested repair settles, and stop at the errors that are left."""
+    """Find what is wrong, mark what a requested repair settles, and stop at the errors that are left.
+
+    Raises
+    ------
+    DataError
+        When a price is certainly wrong.
+    """
     findings = checks.find_problems(rows, securities, listed)
     is_repaired = pl.col("finding").is_in([name for what in repair for name in SETTLES.get(what, ())])
     kept_copy = (pl.col("finding") == "copied_close") & pl.lit("copied_closes" not in repair)
@@ -162,7 +114,7 @@ def _check(
     return findings
 
 
-def _rescale_splits(
+def rescale_splits(
     quotes: pl.DataFrame, findings: pl.DataFrame, repair: Collection[str]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rescale closes before splits they were not adjusted for, if requested; record the last close before each."""
@@ -180,36 +132,45 @@ def _rescale_splits(
     return scaled.with_columns(after.alias("close")).drop("factor"), changed
 
 
-def _duplicates(frame: pl.DataFrame, findings: pl.DataFrame, repair: Collection[str]) -> pl.DataFrame:
-    """Record dates whose row was there more than once; the close is unchanged."""
+def find_duplicates(frame: pl.DataFrame, findings: pl.DataFrame, repair: Collection[str]) -> pl.DataFrame:
+    """Record dates whose row was there more than once, if the repair is requested; the close is unchanged."""
     if "duplicates" not in repair:
         return pl.DataFrame(schema=REPAIRED)
     repeated = findings.filter(pl.col("finding") == "repeated_rows")
     return _record(frame.join(repeated, on=["symbol", "date"], how="semi"), "duplicates", pl.col("close"))
 
 
-def _closed_days(
-    securities: pl.DataFrame, closes: pl.DataFrame, listed: pl.DataFrame, source: str, repair: Collection[str]
-) -> pl.DataFrame:
-    """Record prices of securities on days their exchange was shut, which no return uses.
+def refuse_closed_days(on_closed_days: pl.DataFrame, source: str, repair: Collection[str]) -> None:
+    """Stop at prices on days the exchange was shut, unless the repair is requested: no return uses them.
 
     Raises
     ------
     DataError
-        When there are some and the repair is not requested.
+        With these prices as `rows`.
     """
-    own = closes.join(securities.select("symbol", "mic"), on="symbol", how="inner", validate="m:1")
-    stray = own.join(listed, on=["mic", "date"], how="anti").select("symbol", "date", "close", "mic")
-    stray = stray.sort("symbol", "date")
-    if stray.height and "closed_days" not in repair:
-        row = stray.row(0, named=True)
-        raise DataError(
-            f"{source} has {stray.height} prices on days the exchange was shut, the first of {row['symbol']} on "
-            f"{row['date']}. Drop these rows, or leave them out with repair=('closed_days', ...).",
-            counts={"closed_day_price": stray.height},
-            rows=stray,
-        )
-    return _record(stray, "closed_days", pl.lit(None, pl.Float64))
+    if on_closed_days.is_empty() or "closed_days" in repair:
+        return
+    row = on_closed_days.row(0, named=True)
+    raise DataError(
+        f"{source} has {on_closed_days.height} prices on days the exchange was shut, the first of {row['symbol']} on "
+        f"{row['date']}. Drop these rows, or leave them out with repair=('closed_days', ...).",
+        counts={"closed_day_price": on_closed_days.height},
+        rows=on_closed_days,
+    )
+
+
+def record_repairs(
+    fills: pl.DataFrame, splits: pl.DataFrame, duplicates: pl.DataFrame, on_closed_days: pl.DataFrame
+) -> pl.DataFrame:
+    """Record every close that a repair changed or removed, in the columns of `REPAIRED`."""
+    removed = pl.lit(None, pl.Float64)
+    changes = [
+        _record(fills, "copied_closes", removed),
+        splits,
+        duplicates,
+        _record(on_closed_days, "closed_days", removed),
+    ]
+    return pl.concat(changes).sort("symbol", "date", "what")
 
 
 def _record(frame: pl.DataFrame, repair: str, after: pl.Expr) -> pl.DataFrame:
@@ -219,7 +180,7 @@ def _record(frame: pl.DataFrame, repair: str, after: pl.Expr) -> pl.DataFrame:
     )
 
 
-def _notes(fills: pl.DataFrame, splits: pl.DataFrame) -> list[str]:
+def repair_notes(fills: pl.DataFrame, splits: pl.DataFrame) -> list[str]:
     """Describe emptied copies and rescaled closes for readers of results."""
     notes = []
     if fills.height:

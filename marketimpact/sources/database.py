@@ -10,12 +10,13 @@ from typing import Any
 
 import polars as pl
 
-from marketimpact.core.text import listed
+from marketimpact.core import limits
+from marketimpact.core.chunks import chunks
+from marketimpact.core.text import first_line, listed
 from marketimpact.errors import DataError, SourceError, SpecificationError
 from marketimpact.sources.database_drivers import (
     driver_errors,
     fetch_frame,
-    first_line,
     is_sqlalchemy,
     placeholders,
     quote_name,
@@ -33,8 +34,6 @@ from marketimpact.sources.protocol import PriceTable, check_range, check_symbols
 
 __all__ = ["DatabasePrices"]
 
-#: Symbols per statement; databases limit the number of parameters, some to 999.
-BATCH = 500
 LISTING = ("currency", "time_zone")
 KNOWN = ("symbol", "date", *NUMBERS, *LISTING)
 
@@ -154,7 +153,7 @@ class DatabasePrices:
             raise DataError(f"The database refused the query: {first_line(error)}. Correct it.") from error
 
     def _select(self, requested: Sequence[str], first: date | None, last: date | None) -> pl.DataFrame:
-        """Read the rows of the table, `BATCH` symbols per statement."""
+        """Read the rows of the table, `limits.SYMBOLS_PER_STATEMENT` symbols at a time."""
         source = repr(self)
         table = ".".join(quote_name(self.connection, part) for part in str(self.table).split("."))
         day = quote_name(self.connection, "date")
@@ -168,8 +167,8 @@ class DatabasePrices:
         columns = ", ".join(quote_name(self.connection, name) for name in names)
         bounds = _bounds(earliest, first, last)
         pieces = []
-        for start in range(0, len(requested), BATCH):
-            batch = requested[start : start + BATCH]
+        for rows in chunks(len(requested), limits.SYMBOLS_PER_STATEMENT):
+            batch = requested[rows]
             values = [*batch, *(value for _, value in bounds)]
             marks = placeholders(self.connection, len(values))
             where = [f"{quote_name(self.connection, 'symbol')} IN ({', '.join(marks[: len(batch)])})"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-__all__ = ["driver_errors", "fetch_frame", "first_line", "is_sqlalchemy", "placeholders", "quote_name"]
+__all__ = ["driver_errors", "fetch_frame", "is_sqlalchemy", "placeholders", "quote_name"]
 
 
 def is_sqlalchemy(connection: Any) -> bool:
@@ -66,11 +66,6 @@ def driver_errors(connection: Any) -> tuple[type[Exception], ...]:
     return tuple(
         error_class for error_class in classes if isinstance(error_class, type) and issubclass(error_class, Exception)
     )
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of a driver's message; later ones repeat the statement and its values."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _driver(connection: Any) -> ModuleType | None:

@@ -41,8 +41,8 @@ def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:
 
 
 def securities_of(events: pl.DataFrame, market: Market) -> Ints:
-    """Look up the row of each event's security among the market's `first_rows`, (N,)."""
-    return events["symbol"].cast(pl.Enum(market.first_rows["symbol"])).to_physical().to_numpy().astype(np.int64)
+    """Look up the row of each event's security among the market's `panel_securities`, (N,)."""
+    return events["symbol"].cast(pl.Enum(market.panel_securities["symbol"])).to_physical().to_numpy().astype(np.int64)
 
 
 def exchanges(security: Ints, market: Market) -> tuple[Ints, tuple[ExchangeClock, ...]]:
@@ -56,7 +56,7 @@ def exchanges(security: Ints, market: Market) -> tuple[Ints, tuple[ExchangeClock
         same = [k for k, known in enumerate(clocks) if _same(clock, known)]
         number_of[mic] = same[0] if same else len(clocks)
         clocks += [] if same else [clock]
-    number = market.first_rows["mic"].replace_strict(number_of, return_dtype=pl.Int64).to_numpy()
+    number = market.panel_securities["mic"].replace_strict(number_of, return_dtype=pl.Int64).to_numpy()
     return number.astype(np.int64)[security], tuple(clocks)
 
 
@@ -66,7 +66,7 @@ def _same(one: ExchangeClock, other: ExchangeClock) -> bool:
 
 def firm_numbers(security: Ints, market: Market) -> Ints:
     """Code the firm of each event's security, (N,); two listings of which one names the other are one firm."""
-    return factorize(market.first_rows["symbol"].replace(firms(market.securities))).codes[security]
+    return factorize(market.panel_securities["symbol"].replace(firms(market.securities))).codes[security]
 
 
 def listed_twice(events: pl.DataFrame, market: Market) -> list[str]:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from marketimpact.core import limits
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
+from marketimpact.core.chunks import chunks
 from marketimpact.core.factorize import factorize
 from marketimpact.core.threads import map_in_threads
-from marketimpact.estimation.chunks import chunks
 from marketimpact.estimation.estimates import CarSums, Estimates, by_session, has_car, sum_window
 from marketimpact.inference import (
     Sample,

@@ -237,10 +237,10 @@ def test_a_grid_describes_itself_as_its_frame_does() -> None:
     for benchmark in (holed, silent):
         market = mi.Market.from_returns(frame_of(rows), benchmark, factors)
         framed = framed_market(market)
-        for name in ("first_rows", "session_numbers", "since_trade"):
+        for name in ("panel_securities", "session_numbers", "since_trade"):
             assert_frame_equal(getattr(market, name), getattr(framed, name))
-        assert market.first_rows["has_benchmark"].equals(framed.first_rows.sort("symbol")["has_benchmark"])
-        assert market.first_rows["has_benchmark"].to_list() == [benchmark is not silent] * 2
+        assert market.panel_securities["has_benchmark"].equals(framed.panel_securities.sort("symbol")["has_benchmark"])
+        assert market.panel_securities["has_benchmark"].to_list() == [benchmark is not silent] * 2
         assert (
             market.days.tolist()
             == framed.days.tolist()

@@ -21,7 +21,8 @@ __all__ = [
     "unlisted_closures",
 ]
 
-PRICES = ("close", "unadjusted_close", "volume", "dividend", "split", "currency")
+#: Rows of one symbol and date are repeats when they agree in all of these columns.
+COMPARED_COLUMNS = ("close", "unadjusted_close", "volume", "dividend", "split", "currency")
 #: A gap of this many sessions is reported as a suspension rather than as missing days.
 SUSPENDED = 3
 #: A run of one close is reported when its probability by chance in a symbol of as many rows is below this.
@@ -32,11 +33,13 @@ STALE_ROWS, STALE_SHARE = 5, 0.3
 STALE_TRADED = 20
 #: The dates of a month are a day off when it has this many rows on one day of the weekend, and at most
 #: this share of as many on the working day at the other end of the week.
-WEEKEND_ROWS, OTHER_END = 2, 0.34
-SATURDAY = 6
-WEEK_ENDS = {"sat": SATURDAY, "sun": 7, "mon": 1, "fri": 5}
-#: A last row is unfinished when its volume is below this part of the smallest of the rows before it.
-UNFINISHED, BEFORE, FEWEST = 0.5, 60, 20
+MIN_WEEKEND_ROWS, MAX_SHARE_AT_OTHER_END = 2, 0.34
+#: As polars counts weekdays, by ISO 8601: Monday is 1.
+ISO_SATURDAY = 6
+WEEK_ENDS = {"sat": ISO_SATURDAY, "sun": 7, "mon": 1, "fri": 5}
+#: A last row is unfinished when its volume is below this part of the smallest of this many rows before it, of which at
+#: least so many are needed.
+MAX_UNFINISHED_SHARE, VOLUME_WINDOW_ROWS, MIN_VOLUME_ROWS = 0.5, 60, 20
 
 
 def repeated_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
@@ -46,7 +49,7 @@ def repeated_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
         pl.len().alias("n"),
         pl.col("close").min().alias("low"),
         pl.col("close").max().alias("high"),
-        (pl.struct(PRICES).n_unique() > 1).alias("conflict"),
+        (pl.struct(COMPARED_COLUMNS).n_unique() > 1).alias("conflict"),
     )
     conflict = pl.format("{} rows of one date that differ; closes from {} to {}", "n", "low", "high")
     return [
@@ -77,7 +80,7 @@ def closed_days(rows: CheckedPrices) -> list[pl.DataFrame]:
     marked = rows.priced.with_columns(
         (pl.col("close") == pl.col("close").shift(1).over("symbol")).fill_null(value=False).alias("same")
     )
-    weekend = pl.col("date").dt.weekday() >= SATURDAY
+    weekend = pl.col("date").dt.weekday() >= ISO_SATURDAY
     shut = marked.filter(pl.coalesce(~pl.col("on_session"), weekend)).with_columns(
         (~pl.col("same")).sum().over("calendar", "date").alias("new"),
     )
@@ -87,8 +90,8 @@ def closed_days(rows: CheckedPrices) -> list[pl.DataFrame]:
     doubt = pl.when(many).then(
         pl.format("; {} symbols have a new close there that day, so the calendar may be wrong", "new")
     ).otherwise(pl.lit(""))  # fmt: skip
-    seen = pl.concat_str(close, pl.lit(" on a "), pl.col("date").dt.to_string("%A"), pl.lit(", "), where, doubt)
-    return [finding_rows(shut, "closed_day_price", pl.col("close"), seen)]
+    detail = pl.concat_str(close, pl.lit(" on a "), pl.col("date").dt.to_string("%A"), pl.lit(", "), where, doubt)
+    return [finding_rows(shut, "closed_day_price", pl.col("close"), detail)]
 
 
 def shifted_dates(rows: CheckedPrices) -> list[pl.DataFrame]:
@@ -98,15 +101,15 @@ def shifted_dates(rows: CheckedPrices) -> list[pl.DataFrame]:
         pl.col("date").min(),
         *[(day == number).sum().alias(name) for name, number in WEEK_ENDS.items()],
     )
-    early = (pl.col("sun") >= WEEKEND_ROWS) & (pl.col("fri") <= OTHER_END * pl.col("sun"))
-    late = (pl.col("sat") >= WEEKEND_ROWS) & (pl.col("mon") <= OTHER_END * pl.col("sat"))
-    seen = pl.when(early).then(
+    early = (pl.col("sun") >= MIN_WEEKEND_ROWS) & (pl.col("fri") <= MAX_SHARE_AT_OTHER_END * pl.col("sun"))
+    late = (pl.col("sat") >= MIN_WEEKEND_ROWS) & (pl.col("mon") <= MAX_SHARE_AT_OTHER_END * pl.col("sat"))
+    detail = pl.when(early).then(
         pl.format("{} rows on Sundays and {} on Fridays this month: dates look a day early", "sun", "fri")
     ).otherwise(
         pl.format("{} rows on Saturdays and {} on Mondays this month: dates look a day late", "sat", "mon")
     )  # fmt: skip
     value = pl.when(early).then(-1).otherwise(1)
-    return [finding_rows(months.filter(early | late), "shifted_dates", value, seen)]
+    return [finding_rows(months.filter(early | late), "shifted_dates", value, detail)]
 
 
 def gaps(rows: CheckedPrices) -> list[pl.DataFrame]:
@@ -120,10 +123,10 @@ def gaps(rows: CheckedPrices) -> list[pl.DataFrame]:
         .join(days.rename({"session": "end", "date": "last"}), on=["calendar", "end"], how="left", validate="m:1")
     )  # fmt: skip
     short, long = missing.filter(pl.col("gap") < SUSPENDED), missing.filter(pl.col("gap") >= SUSPENDED)
-    seen = pl.format("no price on {} session(s) of {}, to {}", "gap", "calendar", "last")
+    detail = pl.format("no price on {} session(s) of {}, to {}", "gap", "calendar", "last")
     return [
-        finding_rows(short, "missing_day", pl.col("gap"), seen),
-        finding_rows(long, "suspension", pl.col("gap"), seen),
+        finding_rows(short, "missing_day", pl.col("gap"), detail),
+        finding_rows(long, "suspension", pl.col("gap"), detail),
     ]
 
 
@@ -145,20 +148,20 @@ def copies(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 def copied_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find rows of open days that repeat both close and volume; those without volume are `copies`."""
-    shut = pl.coalesce(~pl.col("on_session"), pl.col("date").dt.weekday() >= SATURDAY)
+    shut = pl.coalesce(~pl.col("on_session"), pl.col("date").dt.weekday() >= ISO_SATURDAY)
     same = [pl.col(name) == pl.col(name).shift(1).over("symbol") for name in ("close", "volume")]
     frame = rows.priced.with_columns((pl.all_horizontal(same) & (pl.col("volume") > 0)).alias("again")).with_columns(
         pl.col("again").rle_id().over("symbol").alias("run")
     )
-    seen = pl.format("{} row(s), to {}, with the close and the volume of the row before", "n", "last")
-    return [finding_rows(_runs(frame.filter("again", ~shut)), "copied_row", pl.col("n"), seen)]
+    detail = pl.format("{} row(s), to {}, with the close and the volume of the row before", "n", "last")
+    return [finding_rows(_runs(frame.filter("again", ~shut)), "copied_row", pl.col("n"), detail)]
 
 
 def unlisted_closures(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find sessions that the calendar lists and on which the whole exchange has no price."""
     shut = rows.shut.with_columns(pl.lit(None, pl.String).alias("symbol"))
-    seen = pl.format("{} lists a session; none of its {} symbols has a price", "mic", "due")
-    return [finding_rows(shut, "unlisted_closure", pl.col("due"), seen)]
+    detail = pl.format("{} lists a session; none of its {} symbols has a price", "mic", "due")
+    return [finding_rows(shut, "unlisted_closure", pl.col("due"), detail)]
 
 
 def stale_runs(rows: CheckedPrices) -> list[pl.DataFrame]:
@@ -175,24 +178,24 @@ def stale_runs(rows: CheckedPrices) -> list[pl.DataFrame]:
     traded = (pl.col("volume") > 0).fill_null(value=False).all() & (pl.col("volume").n_unique() == pl.len())
     runs = _runs(frame, pl.col("longest").first(), pl.col("begins").first(), traded.alias("traded"))
     runs = runs.filter(~pl.col("traded") | (pl.col("n") >= STALE_TRADED))
-    seen = pl.concat_str(
+    detail = pl.concat_str(
         pl.format("{} closes of {} in a row, to {}", "n", pl.col("close").round(4), "last"),
         pl.when("begins").then(pl.lit(", from the first row on: filled backward?")).otherwise(pl.lit("")),
     )
-    return [finding_rows(runs.filter(pl.col("n") >= pl.col("longest")), "stale_run", pl.col("n"), seen)]
+    return [finding_rows(runs.filter(pl.col("n") >= pl.col("longest")), "stale_run", pl.col("n"), detail)]
 
 
 def last_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find last rows whose volume is far below any of the weeks before, on a session of full length."""
     volume = pl.col("volume")
     frame = rows.traded.filter(volume > 0).with_columns(
-        volume.rolling_min(BEFORE, min_samples=FEWEST).shift(1).over("symbol").alias("least")
+        volume.rolling_min(VOLUME_WINDOW_ROWS, min_samples=MIN_VOLUME_ROWS).shift(1).over("symbol").alias("least")
     )
     last = frame.group_by("symbol", maintain_order=True).last()
-    few = last.filter(volume < UNFINISHED * pl.col("least"), ~pl.col("short").fill_null(value=False))
+    few = last.filter(volume < MAX_UNFINISHED_SHARE * pl.col("least"), ~pl.col("short").fill_null(value=False))
     share = volume / pl.col("least")
-    seen = pl.format("the last row's volume is {} of the smallest of the rows before it", share.round(2))
-    return [finding_rows(few, "partial_last_day", share, seen)]
+    detail = pl.format("the last row's volume is {} of the smallest of the rows before it", share.round(2))
+    return [finding_rows(few, "partial_last_day", share, detail)]
 
 
 def _runs(frame: pl.DataFrame, *others: pl.Expr) -> pl.DataFrame:

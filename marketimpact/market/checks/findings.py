@@ -125,9 +125,9 @@ FINDINGS: dict[str, Finding] = {
 
 
 def finding_rows(
-    frame: pl.DataFrame, name: str, value: pl.Expr, seen: pl.Expr, *, severity: Severity | None = None
+    frame: pl.DataFrame, name: str, value: pl.Expr, detail: pl.Expr, *, severity: Severity | None = None
 ) -> pl.DataFrame:
-    """Turn rows (symbol, date, ...) into findings: `seen` is the sentence, to which the advice is added."""
+    """Turn rows (symbol, date, ...) into findings: `detail` is the sentence, to which the advice is added."""
     finding = FINDINGS[name]
     return frame.select(
         "symbol",
@@ -135,7 +135,7 @@ def finding_rows(
         pl.lit(name).alias("finding"),
         pl.lit(severity or finding.severity).alias("severity"),
         value.cast(pl.Float64).alias("value"),
-        pl.concat_str(seen, pl.lit(f". {finding.advice}")).alias("detail"),
+        pl.concat_str(detail, pl.lit(f". {finding.advice}")).alias("detail"),
     )
 
 

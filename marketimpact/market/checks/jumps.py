@@ -17,29 +17,32 @@ __all__ = ["SPLITS", "jumps", "seams", "split_ratio"]
 SPLITS = (2, 3, 4, 5, 10, 20)
 #: Factors between a currency and its hundredth, or thousands and units.
 SCALES = (100, 1000)
-#: How far a jump may be from that of a split (logs): this many usual moves, within bounds that separate 4 from 5.
+#: Greatest log distance of a jump from that of a split: this many usual moves, within bounds that separate 4 from 5.
 NEAR, NEAR_LEAST, NEAR_MOST = 5.0, 0.05, 0.11
 #: Greatest log distance of a scale step from a factor of 100 or 1000.
 NEAR_SCALE = 0.35
 #: A jump is far outside the usual range beyond this many standard deviations; a spike and a mere move need more.
-FAR, SPIKE_FAR, MOVE_FAR = 8.0, 10.0, 10.0
-#: Smallest log jump to look at as a split, as a spike, as a mere move.
+FAR_SIGMAS, SPIKE_SIGMAS, MOVE_SIGMAS = 8.0, 10.0, 10.0
+#: Smallest log jump that can be reported as a split, as a spike, as a mere move.
 LEAST_SPLIT, LEAST_SPIKE, LEAST_MOVE = 0.4, 0.1, 0.2
 #: The benchmark is quiet when its move is no more than this part of a jump.
-QUIET = 0.25
+MAX_BENCHMARK_SHARE = 0.25
 #: A spike reverts when the two returns cancel to within this part of the first.
-BACK = 0.15
-#: After a split most of the next rows move as usual, after bad news they do not: standard deviations, and rows.
-AFTER, AFTER_ROWS = 4.0, 3
+REVERSAL_TOLERANCE = 0.15
+#: After a split most of the next rows move as usual, after bad news they do not: the largest median move, in standard
+#: deviations, over this number of rows.
+MAX_SIGMAS_AFTER_SPLIT, ROWS_AFTER_SPLIT = 4.0, 3
 #: A close is beyond its limit by more than this many ticks and this part of the close before: adjusted
 #: prices are rounded.
 SLACK_TICKS, SLACK_SHARE = 2.0, 0.002
 #: A move beyond this many bands is a breach that the exchange cannot have allowed; smaller ones are counted per symbol.
-GROSS = 1.3
+BREACH_BANDS = 1.3
 #: After a longer suspension a symbol may trade without a limit.
 LONGEST_SUSPENSION = 20
 #: A stated split below this ratio is not distinguishable from a day's move.
-STATED = 1.2
+MIN_STATED_SPLIT = 1.2
+#: A close moves as the stated split when the rest of its move is no more than this part of the split's.
+STATED_SPLIT_TOLERANCE = 0.25
 
 
 def split_ratio(log_jump: pl.Expr, near: pl.Expr | float) -> pl.Expr:
@@ -56,23 +59,28 @@ def jumps(rows: CheckedPrices) -> list[pl.DataFrame]:
     frame = _measured(rows).join(_breaches(rows), on=["symbol", "date"], how="left", validate="1:1")
     size, own = pl.col("own").abs(), pl.col("own")
     far = pl.col("sigmas")
-    quiet = (pl.col("market").abs() <= QUIET * size).fill_null(value=True)
+    quiet = (pl.col("market").abs() <= MAX_BENCHMARK_SHARE * size).fill_null(value=True)
     scale = pl.any_horizontal((size - math.log(n)).abs() <= NEAR_SCALE for n in SCALES)
     # an index has no shares to split
     share = ~pl.col("symbol").str.starts_with("^")
     split = (
-        share & (far > FAR) & (size >= LEAST_SPLIT) & quiet & pl.col("ratio").is_not_null() & (pl.col("after") <= AFTER)
+        share
+        & (far > FAR_SIGMAS)
+        & (size >= LEAST_SPLIT)
+        & quiet
+        & pl.col("ratio").is_not_null()
+        & (pl.col("after") <= MAX_SIGMAS_AFTER_SPLIT)
     )
     # among other such moves it is turmoil, not a spike
-    spike = (far > SPIKE_FAR) & (size >= LEAST_SPIKE) & pl.col("reverts") & ~pl.col("was_far")
+    spike = (far > SPIKE_SIGMAS) & (size >= LEAST_SPIKE) & pl.col("reverts") & ~pl.col("was_far")
     kind = (
         pl.when(_stated(far)).then(pl.lit("unadjusted_split"))
         .when(pl.col("returned") & ~scale).then(None)
-        .when(scale & (far > FAR)).then(pl.lit("scale_step"))
+        .when(scale & (far > FAR_SIGMAS)).then(pl.lit("scale_step"))
         .when(spike).then(pl.lit("spike"))
         .when(split).then(pl.lit("split_like_jump"))
-        .when((pl.col("ret").exp() - 1).abs() > GROSS * pl.col("band")).then(pl.lit("limit_breach"))
-        .when((far > MOVE_FAR) & (own.abs() >= LEAST_MOVE)).then(pl.lit("large_move"))
+        .when((pl.col("ret").exp() - 1).abs() > BREACH_BANDS * pl.col("band")).then(pl.lit("limit_breach"))
+        .when((far > MOVE_SIGMAS) & (own.abs() >= LEAST_MOVE)).then(pl.lit("large_move"))
     )  # fmt: skip
     frame = frame.with_columns(kind.alias("kind"))
     classified = frame.drop_nulls("kind")
@@ -80,9 +88,9 @@ def jumps(rows: CheckedPrices) -> list[pl.DataFrame]:
     return [
         *(
             finding_rows(
-                classified.filter(pl.col("kind") == name), name, value.get(name, pl.col("ret").exp() - 1), seen
+                classified.filter(pl.col("kind") == name), name, value.get(name, pl.col("ret").exp() - 1), detail
             )
-            for name, seen in _descriptions().items()
+            for name, detail in _descriptions().items()
         ),
         # the return that reverts a spike is not a second finding
         _overshoots(frame.filter(pl.col("kind").is_null(), pl.col("band").is_not_null(), ~pl.col("returned"))),
@@ -90,10 +98,10 @@ def jumps(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def _stated(far: pl.Expr) -> pl.Expr:
-    """Mark rows with a split stated by the source by whose ratio the close moves."""
+    """Mark rows on which the source states a split and the close moves by its ratio."""
     step = pl.col("split").log()
-    fits = (pl.col("own") + step).abs() <= QUIET * step.abs()
-    return ((step.abs() >= math.log(STATED)) & fits & (far > FAR)).fill_null(value=False)
+    fits = (pl.col("own") + step).abs() <= STATED_SPLIT_TOLERANCE * step.abs()
+    return ((step.abs() >= math.log(MIN_STATED_SPLIT)) & fits & (far > FAR_SIGMAS)).fill_null(value=False)
 
 
 def _overshoots(frame: pl.DataFrame) -> pl.DataFrame:
@@ -106,29 +114,29 @@ def _overshoots(frame: pl.DataFrame) -> pl.DataFrame:
         size.max().alias("most"),
         pl.col("band").get(size.arg_max()),
     )
-    seen = pl.format(
+    detail = pl.format(
         "{} closes a little beyond the limit, to {}: up to {}% where it is {}%",
         "n", "last", (pl.col("most") * 100).round(1), (pl.col("band") * 100).round(0).cast(pl.Int64),
     )  # fmt: skip
-    return finding_rows(counted, "limit_overshoot", pl.col("n"), seen)
+    return finding_rows(counted, "limit_overshoot", pl.col("n"), detail)
 
 
 def _measured(rows: CheckedPrices) -> pl.DataFrame:
-    """Add what distinguishes kinds of jumps: size in usual moves, the returns around it, the nearest split."""
+    """Add the measures that kinds of jumps differ in: size in usual moves, the returns around it, the nearest split."""
     own, sigmas = pl.col("own"), (pl.col("own").abs() / pl.col("scale"))
     following = own.shift(-1).over("symbol")
     before = own.shift(1).over("symbol")
     near = (NEAR * pl.col("scale")).clip(NEAR_LEAST, NEAR_MOST)
     # the median: a single piece of news soon after is not turmoil
-    after = pl.concat_list(sigmas.shift(-n).over("symbol") for n in range(1, AFTER_ROWS + 1)).list.median()
+    after = pl.concat_list(sigmas.shift(-n).over("symbol") for n in range(1, ROWS_AFTER_SPLIT + 1)).list.median()
     return rows.traded.with_columns(
         sigmas.alias("sigmas"),
         split_ratio(own, near).alias("ratio"),
         after.fill_null(0.0).alias("after"),
-        ((own + following).abs() <= BACK * own.abs()).fill_null(value=False).alias("reverts"),
+        ((own + following).abs() <= REVERSAL_TOLERANCE * own.abs()).fill_null(value=False).alias("reverts"),
         # the return that reverts a spike is not a second finding
-        ((own + before).abs() <= BACK * before.abs()).fill_null(value=False).alias("_back"),
-        (before.abs() / pl.col("scale").shift(1).over("symbol") > SPIKE_FAR).fill_null(value=False).alias("was_far"),
+        ((own + before).abs() <= REVERSAL_TOLERANCE * before.abs()).fill_null(value=False).alias("_back"),
+        (before.abs() / pl.col("scale").shift(1).over("symbol") > SPIKE_SIGMAS).fill_null(value=False).alias("was_far"),
         (before.abs() >= LEAST_SPIKE).fill_null(value=False).alias("_was_large"),
     ).with_columns((pl.col("_back") & pl.col("was_far") & pl.col("_was_large")).alias("returned"))
 
@@ -177,11 +185,11 @@ def seams(rows: CheckedPrices) -> list[pl.DataFrame]:
     changed = (pl.col("origin") != pl.col("origin").shift(1).over("symbol")).fill_null(value=False)
     frame = rows.traded.with_columns(pl.col("origin").shift(1).over("symbol").alias("from")).filter(changed)
     frame = frame.with_columns((pl.col("own").abs() / pl.col("scale")).alias("sigmas"))
-    seen = pl.format("from '{}' to '{}', with a move of {}%, {} times its usual daily range", "from", "origin",
+    detail = pl.format("from '{}' to '{}', with a move of {}%, {} times its usual daily range", "from", "origin",
                      ((pl.col("ret").exp() - 1) * 100).round(2), pl.col("sigmas").round(1))  # fmt: skip
-    wild = pl.col("sigmas") > FAR
+    wild = pl.col("sigmas") > FAR_SIGMAS
     value = pl.col("ret").exp() - 1
     return [
-        finding_rows(frame.filter(wild), "basis_step", value, seen),
-        finding_rows(frame.filter(~wild), "source_change", value, seen),
+        finding_rows(frame.filter(wild), "basis_step", value, detail),
+        finding_rows(frame.filter(~wild), "source_change", value, detail),
     ]

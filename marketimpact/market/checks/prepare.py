@@ -27,15 +27,15 @@ OPTIONAL = {
 FACTS = {"mic": pl.String, "currency": pl.String, "benchmark": pl.String, "price_limit": pl.Float64,
          "board": pl.String, "listed_on": pl.Date}  # fmt: skip
 #: A benchmark follows its securities' calendar when at most this share of its days is not in it.
-STRAY = 0.02
+MAX_SHARE_OFF_CALENDAR = 0.02
 #: Sessions of the window in which a symbol's usual range is measured.
-WINDOW = 121
-#: Fewest returns for a symbol's own range, the range of others, and the smallest plausible one.
-FEWEST, RANGE, LEAST = 20, 0.03, 0.003
+RANGE_WINDOW = 121
+#: Fewest returns for a symbol's own usual range, the range of symbols with fewer, and the smallest plausible range.
+MIN_RETURNS_FOR_RANGE, RANGE_OF_OTHERS, SMALLEST_RANGE = 20, 0.03, 0.003
 #: The median of an absolute normal is this many standard deviations.
 MEDIAN_OF_NORMAL = 0.6745
 #: Fewest symbols of an exchange whose median return stands for its market.
-MIN_PEERS = 5
+MIN_SYMBOLS_FOR_MEDIAN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def _mark_sessions(priced: pl.DataFrame, open_days: pl.DataFrame) -> pl.DataFram
         validate="m:1",
         maintain_order="left",
     ).with_columns(pl.when(pl.col("calendar").is_not_null()).then(pl.col("on_session").fill_null(value=False)))
-    has_other_calendar = ~pl.col("known") & ((~pl.col("on_session")).mean().over("symbol") > STRAY)
+    has_other_calendar = ~pl.col("known") & ((~pl.col("on_session")).mean().over("symbol") > MAX_SHARE_OFF_CALENDAR)
     return marked.with_columns(
         pl.when(~has_other_calendar.fill_null(value=False)).then(pl.col("calendar", "on_session"))
     )
@@ -190,7 +190,9 @@ def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
         pl.col("level").log().diff().over("symbol").alias("market"),
     )
     peers = pl.when(pl.col("gap") == 0).then(pl.col("ret"))
-    typical = pl.when(peers.count().over("calendar", "date") >= MIN_PEERS).then(peers.median().over("calendar", "date"))
+    typical = pl.when(peers.count().over("calendar", "date") >= MIN_SYMBOLS_FOR_MEDIAN).then(
+        peers.median().over("calendar", "date")
+    )
     frame = frame.with_columns(pl.coalesce("market", pl.when(pl.col("calendar").is_not_null()).then(typical)))
     frame = frame.with_columns((pl.col("ret") - pl.col("market").fill_null(0.0)).alias("own"))
     return frame.with_columns(_usual_range().alias("scale")).drop("level")
@@ -199,7 +201,9 @@ def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
 def _usual_range() -> pl.Expr:
     """Estimate the standard deviation around each row from the median absolute return, as of a normal."""
     size = pl.col("own").abs()
-    local = size.rolling_median(WINDOW, min_samples=FEWEST, center=True).over("symbol")
-    median_step = pl.when(size.count().over("symbol") >= FEWEST).then(size.median().over("symbol"))
+    local = size.rolling_median(RANGE_WINDOW, min_samples=MIN_RETURNS_FOR_RANGE, center=True).over("symbol")
+    median_step = pl.when(size.count().over("symbol") >= MIN_RETURNS_FOR_RANGE).then(size.median().over("symbol"))
     usual = pl.max_horizontal(local, median_step / 2) / MEDIAN_OF_NORMAL
-    return pl.when(median_step.is_null()).then(RANGE).otherwise(pl.max_horizontal(usual, pl.lit(LEAST)))
+    return (
+        pl.when(median_step.is_null()).then(RANGE_OF_OTHERS).otherwise(pl.max_horizontal(usual, pl.lit(SMALLEST_RANGE)))
+    )

@@ -37,13 +37,13 @@ def currencies(rows: CheckedPrices) -> list[pl.DataFrame]:
     other = (pl.col("major").list.first() != pl.col("expected")).fill_null(value=False)
     minor = ~several & ~other & (pl.col("stated") != pl.col("major")) & pl.col("expected").is_not_null()
     listed = pl.col("stated").list.join(", ")
-    seen = pl.concat_str(
+    detail = pl.concat_str(
         pl.format("prices in {}", listed),
         pl.coalesce(pl.format("; the securities say {}", "expected"), pl.lit("")),
     )
     return [
-        finding_rows(frame.filter(several | other), "currency_mismatch", pl.col("n"), seen),
-        finding_rows(frame.filter(minor), "minor_currency", pl.col("n"), seen),
+        finding_rows(frame.filter(several | other), "currency_mismatch", pl.col("n"), detail),
+        finding_rows(frame.filter(minor), "minor_currency", pl.col("n"), detail),
     ]
 
 
@@ -61,7 +61,7 @@ def adjustments(rows: CheckedPrices) -> list[pl.DataFrame]:
     switched = frame.with_columns(nearest.alias("nearest")).filter("switch")
     off = pl.col("nearest").exp() - 1
     same = (pl.col("nearest").abs() < SAME_BASIS).fill_null(value=False)
-    seen = pl.concat_str(
+    detail = pl.concat_str(
         pl.when("from_adjusted").then(pl.lit("adj_close begins")).otherwise(pl.lit("adj_close ends")),
         pl.lit(" here, and close stands in on the other side"),
         pl.when(same)
@@ -69,8 +69,8 @@ def adjustments(rows: CheckedPrices) -> list[pl.DataFrame]:
         .otherwise(pl.coalesce(pl.format("; the two differ by {}% nearby", (off * 100).round(2)), pl.lit(""))),
     )
     return [
-        finding_rows(switched.filter(~same), "mixed_adjustment", off, seen),
-        finding_rows(switched.filter(same), "mixed_adjustment", off, seen, severity=NOTE),
+        finding_rows(switched.filter(~same), "mixed_adjustment", off, detail),
+        finding_rows(switched.filter(same), "mixed_adjustment", off, detail, severity=NOTE),
         *_steps(frame),
     ]
 
@@ -87,8 +87,8 @@ def _steps(frame: pl.DataFrame) -> list[pl.DataFrame]:
     unpaid = pl.col("pays") & ~pl.col("paid") & (pl.col("step") > loose)
     unexplained = both.filter((pl.col("step") < -loose) | (pl.col("step") > LARGEST_DIVIDEND) | unpaid)
     change = pl.col("step").exp() - 1
-    seen = pl.format("adj_close / close changes by {}% where no dividend explains it", (change * 100).round(2))
-    return [finding_rows(unexplained, "adjustment_step", change, seen)]
+    detail = pl.format("adj_close / close changes by {}% where no dividend explains it", (change * 100).round(2))
+    return [finding_rows(unexplained, "adjustment_step", change, detail)]
 
 
 def copied_series(rows: CheckedPrices) -> list[pl.DataFrame]:
@@ -127,8 +127,8 @@ def copied_series(rows: CheckedPrices) -> list[pl.DataFrame]:
         # nine tenths of the agreeing days lie between the two quantiles
         0.9 * pl.col("n") >= SHARE_SAME * pl.col("common")
     )
-    seen = pl.format("{} returns are those of {}, to {}", "n", "symbol_other", "last")
-    return [finding_rows(copies, "copied_series", pl.col("n"), seen)]
+    detail = pl.format("{} returns are those of {}, to {}", "n", "symbol_other", "last")
+    return [finding_rows(copies, "copied_series", pl.col("n"), detail)]
 
 
 def unchecked(rows: CheckedPrices) -> list[pl.DataFrame]:
@@ -155,7 +155,7 @@ def unchecked(rows: CheckedPrices) -> list[pl.DataFrame]:
     }  # fmt: skip
     lines = [(len(names), text.format(listed(names, quoted=False))) for text, names in without.items() if names]
     lines.append((facts.height, "Whether a symbol's rows are really that security's: prices alone cannot say"))
-    frame = pl.DataFrame(lines, schema={"n": pl.Int64, "seen": pl.String}, orient="row").with_columns(
+    frame = pl.DataFrame(lines, schema={"n": pl.Int64, "detail": pl.String}, orient="row").with_columns(
         pl.lit(None, pl.String).alias("symbol"), pl.lit(None, pl.Date).alias("date")
     )
-    return [finding_rows(frame, "not_checked", pl.col("n"), pl.col("seen"))]
+    return [finding_rows(frame, "not_checked", pl.col("n"), pl.col("detail"))]

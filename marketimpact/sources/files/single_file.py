@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from marketimpact.core import csv_reader, schema
-from marketimpact.core.text import closest_name, listed
+from marketimpact.core.text import closest_name, first_line, listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources.files.price_rows import (
     cast_value,
@@ -106,9 +106,22 @@ class FilePrices:
         """
         requested = check_symbols(symbols)
         check_range(first, last)
+        return self._table(*self._parse(), requested, first, last)
+
+    def read_with_rows(
+        self, symbols: Sequence[str], first: date | None = None, last: date | None = None
+    ) -> tuple[PriceTable, pl.DataFrame]:
+        """Read the file once, for both the table of `read` and the rows of `rows`."""
+        requested = check_symbols(symbols)
+        check_range(first, last)
+        raw, frame = self._parse()
+        return self._table(raw, frame, requested, first, last), _all_columns(raw, frame, requested, first, last)
+
+    def _table(
+        self, raw: pl.DataFrame, frame: pl.DataFrame, requested: Sequence[str], first: date | None, last: date | None
+    ) -> PriceTable:
+        """Check the parsed rows of the requested symbols, and add the notes on them."""
         source = repr(self)
-        raw = self._load()
-        frame = _parse_rows(_require_columns(raw, source), source)
         is_requested = pl.col("symbol").is_in(requested).fill_null(value=False)
         requested_rows, other_rows = frame.filter(is_requested), frame.filter(~is_requested)
         if requested_rows.is_empty():
@@ -140,17 +153,13 @@ class FilePrices:
             date or number), and where the file has them ``currency, dividend, split`` and ``origin``, its
             columns `adjustment` and `source` joined.
         """
-        source = repr(self)
-        raw = self._load()
-        frame = _parse_rows(_require_columns(raw, source), source)
-        further = [pl.col(c).cast(pl.String).str.strip_chars().replace("", None) for c in TEXTS if c in raw.columns]
-        further += [_number(c) for c in FURTHER_NUMBERS if c in raw.columns]
-        if origins := [pl.col(c).cast(pl.String) for c in ORIGINS if c in raw.columns]:
-            further.append(pl.concat_str(origins, separator=", ", ignore_nulls=True).alias("origin"))
-        frame = pl.concat([frame, raw.select(further)], how="horizontal")
-        if symbols is not None:
-            frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
-        return within(frame, first, last)
+        raw, frame = self._parse()
+        return _all_columns(raw, frame, symbols, first, last)
+
+    def _parse(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Load the file as it is, and parse its columns of prices."""
+        raw, source = self._load(), repr(self)
+        return raw, _parse_rows(_require_columns(raw, source), source)
 
     def _load(self) -> pl.DataFrame:
         """Load the frame or file as it is; raise DataError without rows."""
@@ -185,8 +194,7 @@ def load_file(path: Path) -> pl.DataFrame:
         return pl.read_parquet(io.BytesIO(raw))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         # damaged files make polars panic as often as raise
-        cause = str(error).strip().partition("\n")[0]
-        raise DataError(f"{path} cannot be read as parquet: {cause}. Write the file again.") from error
+        raise DataError(f"{path} cannot be read as parquet: {first_line(error)}. Write the file again.") from error
 
 
 def _require_columns(frame: pl.DataFrame, source: str) -> pl.DataFrame:
@@ -247,6 +255,20 @@ def _parse_rows(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     if "close" in frame.columns:
         frame = frame.with_columns(unadjusted_close=pl.col("close"))
     return frame.with_columns(from_adjusted=adj_close.is_not_null(), close=close).drop("adj_close")
+
+
+def _all_columns(
+    raw: pl.DataFrame, frame: pl.DataFrame, symbols: Sequence[str] | None, first: date | None, last: date | None
+) -> pl.DataFrame:
+    """Add to parsed rows the columns that only the checks use, and filter symbols and dates; see `FilePrices.rows`."""
+    further = [pl.col(c).cast(pl.String).str.strip_chars().replace("", None) for c in TEXTS if c in raw.columns]
+    further += [_number(c) for c in FURTHER_NUMBERS if c in raw.columns]
+    if origins := [pl.col(c).cast(pl.String) for c in ORIGINS if c in raw.columns]:
+        further.append(pl.concat_str(origins, separator=", ", ignore_nulls=True).alias("origin"))
+    frame = pl.concat([frame, raw.select(further)], how="horizontal")
+    if symbols is not None:
+        frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
+    return within(frame, first, last)
 
 
 def _number(name: str) -> pl.Expr:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from marketimpact.core import csv_reader
+from marketimpact.core import csv_reader, limits
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError
 from marketimpact.sources.files.price_rows import parse_rows
@@ -24,8 +24,6 @@ from marketimpact.sources.files.vendor_formats import (
 
 __all__ = ["PriceFile", "inspect_file", "read_rows"]
 
-#: Number of lines read to find header and first row, and largest number of bytes of one.
-HEAD, LINE = 8, 1_000_000
 #: Shares per lot on the mainland exchanges.
 LOT = 100.0
 #: 日期 in the encoding of Chinese Windows.
@@ -65,7 +63,8 @@ def inspect_file(path: Path) -> PriceFile:
     guess = ashare_symbol(path.stem) or market_symbol(path.stem)
     try:
         with path.open("rb") as file:
-            head = _decode(b"".join(file.readline(LINE) for _ in range(HEAD)), path.name, complete=False)
+            lines = [file.readline(limits.VENDOR_LINE_BYTES) for _ in range(limits.VENDOR_HEAD_LINES)]
+        head = _decode(b"".join(lines), path.name, complete=False)
         records = csv_reader.first_records(head, 4)
         if columns := _yfinance_columns(records):
             symbols = dict.fromkeys(market_symbol(ticker) for _, ticker in columns if ticker)

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from marketimpact.core.text import listed
+from marketimpact.core.text import first_line, listed
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.sources.store.files import (
     digest,
@@ -228,7 +228,7 @@ class PriceStore:
         try:
             return parse_index(content), ""
         except ValueError as error:
-            return self._rebuilt(), str(error).partition("\n")[0]
+            return self._rebuilt(), first_line(error)
         except (KeyError, TypeError, AttributeError) as error:
             return self._rebuilt(), type(error).__name__
 

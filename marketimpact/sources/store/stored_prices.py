@@ -32,7 +32,8 @@ MAX_DELAY = timedelta(days=7)
 BEGINNING = date(1900, 1, 1)
 #: Hours from UTC to the zone in which a day ends last.
 LAST_ZONE = timedelta(hours=12)
-SATURDAY = 5
+#: As `datetime.date.weekday` counts: Monday is 0.
+PYTHON_SATURDAY = 5
 OUTCOMES = {
     "symbol": pl.String, "outcome": pl.String, "rows": pl.Int64, "cause": pl.String, "retryable": pl.Boolean,
     "tries": pl.Int64,
@@ -357,7 +358,7 @@ def _covered_until(rows: pl.DataFrame, until: date) -> date:
     if not isinstance(end, date) or until - end > MAX_DELAY or _now().date() - until > MAX_DELAY:
         return until
     days = (end + timedelta(days=k) for k in range(1, (until - end).days + 1))
-    late = next((day for day in days if day.weekday() < SATURDAY), None)
+    late = next((day for day in days if day.weekday() < PYTHON_SATURDAY), None)
     return until if late is None else late - timedelta(days=1)
 
 

@@ -32,7 +32,7 @@ def test_day_0_is_the_next_session_of_the_own_exchange(market, wanted):
     )
     located, positions, attrition = locate_day0(events.reverse(), market)
     placed = located.with_columns(_day0=pl.Series(positions.day0), _security=pl.Series(positions.security))
-    home = dict(market.first_rows.select("symbol", "mic").iter_rows())
+    home = dict(market.panel_securities.select("symbol", "mic").iter_rows())
     spans = {
         symbol: (first, last) for symbol, first, last in market.spans.select("symbol", "first", "last").iter_rows()
     }
@@ -53,7 +53,7 @@ def test_day_0_is_the_next_session_of_the_own_exchange(market, wanted):
         else:
             row = rows[event]
             assert (row["date"], row["date_given"], row["_day0"]) == (days[at], told, sessions["session"][at])
-            assert market.first_rows["symbol"][row["_security"]] == symbol
+            assert market.panel_securities["symbol"][row["_security"]] == symbol
 
 
 def test_days_before_1970_are_days_like_others():

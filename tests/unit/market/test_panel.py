@@ -98,7 +98,7 @@ def test_securities_of_one_exchange_and_benchmark_share_its_returns(sample):
 def test_factors_are_shared_by_exchange(sample):
     market = sample.with_factor("new_york", "^GSPC", mic="XNYS")
     assert_series_are_columns(market, ("market", "new_york"))
-    assert n_series(market, "new_york") == market.first_rows["mic"].n_unique()
+    assert n_series(market, "new_york") == market.panel_securities["mic"].n_unique()
     assert n_series(market, "market") == n_series(sample, "market")
 
 
@@ -119,7 +119,7 @@ def test_a_benchmark_in_two_currencies_is_two_series(sample):
 def test_volumes_have_a_market_of_their_own(sample):
     volumes = sample.volumes()
     assert_series_are_columns(volumes, ("market",))
-    assert n_series(volumes, "market") == volumes.first_rows.height
+    assert n_series(volumes, "market") == volumes.panel_securities.height
 
 
 def test_securities_of_two_parts_of_a_dataset_share_nothing(tmp_path):
@@ -128,7 +128,7 @@ def test_securities_of_two_parts_of_a_dataset_share_nothing(tmp_path):
         part = RETURNS.filter(pl.col("symbol").is_in(symbols))
         benchmark = BENCHMARK if first else BENCHMARK.with_columns(pl.lit(0.05).alias("ret"))
         scanned = mi.Market.from_returns(part, benchmark).to_dataset(tmp_path / "grown", append=not first)
-    assert scanned.first_rows["symbol"].to_list() == ["A", "B", "C"]
+    assert scanned.panel_securities["symbol"].to_list() == ["A", "B", "C"]
     assert_series_are_columns(scanned, ("market",))
     assert scanned.series("market")[1].tolist() == [0, 4, 0]
     assert scanned.panel.filter(pl.col("symbol") == "B")["market"].to_list() == [0.05] * 4
@@ -138,6 +138,19 @@ def test_a_benchmark_without_returns_is_known(panels):
     silent = BENCHMARK.with_columns(pl.lit(None, pl.Float64).alias("ret"))
     market = mi.Market.from_returns(RETURNS, silent)
     framed = FramePanel.from_frame(market.panel)
-    assert market.first_rows["has_benchmark"].to_list() == [False] * 3
+    assert market.panel_securities["has_benchmark"].to_list() == [False] * 3
     assert framed.securities["has_benchmark"].to_list() == [False] * 3
     assert panels[1].securities["has_benchmark"].all()
+
+
+def test_some_securities_are_a_smaller_market(golden_market):
+    """What `Market.take` keeps fits together, and says what it is of."""
+    symbols = golden_market.panel_securities["symbol"]
+    smaller = golden_market.take(np.array([2, 0]), ("date", "ret", "market"))
+    taken = symbols.gather([2, 0]).to_list()
+    assert smaller.panel_securities["symbol"].to_list() == taken
+    assert sorted(smaller.securities["symbol"]) == sorted(smaller.spans["symbol"]) == sorted(taken)
+    assert smaller.factors == ()
+    assert (smaller.source, smaller.fingerprint) == (golden_market.source, golden_market.fingerprint)
+    assert "2 securities on" in repr(smaller)
+    assert "None" not in repr(smaller)

@@ -30,15 +30,15 @@ def scanned(golden_market, tmp_path_factory) -> mi.Market:
 
 
 def test_a_scanned_market_is_the_market(golden_market, scanned):
-    assert scanned.dataset is not None
-    assert golden_market.dataset is None
+    assert scanned.return_panel.on_disk
+    assert not golden_market.return_panel.on_disk
     assert_frame_equal(scanned.panel, golden_market.panel, check_exact=True)
     for name in parquet_panel.FRAMES:
         left, right = getattr(scanned, name), getattr(golden_market, name)
         assert (left is None and right is None) or left.equals(right), name
     for name in parquet_panel.FACTS:
         assert getattr(scanned, name) == getattr(golden_market, name), name
-    assert scanned.first_rows.equals(golden_market.first_rows)
+    assert scanned.panel_securities.equals(golden_market.panel_securities)
     assert scanned.session_numbers.sort("mic", "date").equals(golden_market.session_numbers.sort("mic", "date"))
     assert np.array_equal(scanned.days, golden_market.days)
     assert np.array_equal(scanned.column("ret"), golden_market.column("ret"), equal_nan=True)
@@ -46,7 +46,7 @@ def test_a_scanned_market_is_the_market(golden_market, scanned):
 
 
 def test_any_reader_of_partitioned_parquet_can_read_it(golden_market, scanned):
-    frame = pl.scan_parquet(scanned.dataset.folder / "symbol=*" / "*.parquet", hive_partitioning=True).collect()
+    frame = pl.scan_parquet(scanned.return_panel.folder / "symbol=*" / "*.parquet", hive_partitioning=True).collect()
     read = frame.select(golden_market.panel.columns).sort("symbol", "session")
     assert_frame_equal(read, golden_market.panel, check_exact=True)
 
@@ -83,7 +83,7 @@ def test_no_security_outside_the_chunk_is_read(scanned, events, monkeypatch):
 
     monkeypatch.setattr(parquet_panel, "read_columns", watching)
     few = events.filter(pl.col("symbol").is_in(events["symbol"].unique().sort().head(3).to_list()))
-    STUDY.run(few, mi.Market.scan(scanned.dataset.folder), chunk=2)
+    STUDY.run(few, mi.Market.scan(scanned.return_panel.folder), chunk=2)
     assert {symbol for symbols in asked for symbol in symbols} == set(few["symbol"])
     assert max(map(len, asked)) <= 2
 
@@ -136,7 +136,7 @@ def test_what_parts_say_of_one_benchmark_is_said_once(tmp_path):
 
 def test_a_change_gives_a_market_in_memory(scanned, golden_market):
     logs = scanned.in_logs()
-    assert logs.dataset is None
+    assert not logs.return_panel.on_disk
     assert logs.panel.equals(golden_market.in_logs().panel)
 
 
@@ -180,7 +180,7 @@ def test_a_broken_file_is_named(golden_market, events, tmp_path, harm):
 
 
 def test_nothing_in_it_names_a_path(scanned):
-    for path in (scanned.dataset.folder / "_market").glob("*/facts.json"):
+    for path in (scanned.return_panel.folder / "_market").glob("*/facts.json"):
         assert not any("/" in str(value) for value in json.loads(path.read_text()).values())
 
 

@@ -1,4 +1,4 @@
-"""Slices of events, so that memory does not grow with events times days."""
+"""Cut rows into slices of bounded size, so that memory does not grow with events times days."""
 
 from __future__ import annotations
 
