@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
-from marketimpact.core.arrays import Ints
+from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.text import listed
 from marketimpact.errors import SpecificationError
 from marketimpact.events.exchange_clocks import ExchangeClock
@@ -20,9 +21,8 @@ from marketimpact.market.factors import foreign_factor
 from marketimpact.market.from_prices import combined_fingerprint, fields_from_prices
 from marketimpact.market.from_returns import FROM_RETURNS, fields_from_returns
 from marketimpact.market.panel import FramePanel, ReturnPanel
-from marketimpact.market.panel_columns import PanelColumns
 from marketimpact.market.repairs import DEFAULT, REPAIRED, check_repairs
-from marketimpact.market.session_returns import SINCE_TRADE
+from marketimpact.market.session_returns import SINCE_TRADE, since_trade
 from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource
 
@@ -30,7 +30,7 @@ __all__ = ["FROM_RETURNS", "Market"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Market(PanelColumns):
+class Market:
     """Returns of securities, of their benchmarks and of factors, session by session.
 
     Make one with `Market.load` (prices) or `Market.from_returns` (returns); `to_dataset` and `Market.scan` keep
@@ -393,6 +393,85 @@ class Market(PanelColumns):
     def clocks(self) -> dict[str, ExchangeClock]:
         """Exchange (MIC) -> its sessions as dates and closing instants."""
         return frames.exchange_clocks(self.sessions)
+
+    @property
+    def panel(self) -> pl.DataFrame:
+        """The return panel as a frame.
+
+        ``symbol, mic, session, date, ret, market`` and one column per factor: one row per security
+        and session of its exchange. `session` counts the exchange's sessions, `ret` and `market`
+        are simple returns (fraction per session), null where a price is missing on the day or the
+        session before. A market loaded from prices has ``ret_since_trade, close, volume`` too. Sorted by
+        (symbol, session). A panel on disk is read anew each time.
+        """
+        return self.return_panel.to_frame()
+
+    @property
+    def panel_columns(self) -> tuple[str, ...]:
+        """Names of the panel's columns."""
+        return self.return_panel.columns
+
+    @property
+    def panel_securities(self) -> pl.DataFrame:
+        """``symbol, mic, first_row, first_session, n_sessions, ...``: where the rows of each security begin."""
+        return self.return_panel.securities
+
+    @property
+    def session_numbers(self) -> pl.DataFrame:
+        """``mic, session, date``: the sessions in `panel`, by date."""
+        return self.return_panel.sessions
+
+    def select(self, *columns: str) -> pl.DataFrame:
+        """Return some columns of `panel`; no others are made or read."""
+        return self.return_panel.to_frame(columns)
+
+    def column(self, name: str) -> Floats:
+        """Return a column of `panel` or of `since_trade` as numbers; NaN where missing."""
+        if name not in self._columns:
+            in_panel = name in self.return_panel.columns
+            self._columns[name] = (
+                self.return_panel.values(name) if in_panel else self.since_trade[name].cast(pl.Float64).to_numpy()
+            )
+        return self._columns[name]
+
+    def series(self, name: str) -> tuple[Floats, Ints]:
+        """Return the numbers of a benchmark or factor, and where those of each security of `panel_securities` begin.
+
+        Securities of one benchmark share one copy: it stays in the processor's cache.
+        """
+        if name not in self._series:
+            in_panel = name in self.return_panel.columns
+            own = self.return_panel.securities["first_row"]
+            self._series[name] = self.return_panel.series(name) if in_panel else (self.column(name), own.to_numpy())
+        return self._series[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, Floats]:
+        return {}
+
+    @cached_property
+    def _series(self) -> dict[str, tuple[Floats, Ints]]:
+        return {}
+
+    @cached_property
+    def dates(self) -> tuple[Ints, Ints]:
+        """Sessions as days since 1970-01-01, and where those of each security of `panel_securities` begin."""
+        return self.return_panel.dates()
+
+    @cached_property
+    def days(self) -> Ints:
+        """Date of every row of `panel` as days since 1970-01-01."""
+        return self.select("date")["date"].to_physical().to_numpy().astype(np.int64)
+
+    @cached_property
+    def since_trade(self) -> pl.DataFrame:
+        """``ret_since_trade, sessions_since_trade, market_since_trade``: trade-to-trade returns.
+
+        Row for row beside `panel`; null on sessions without a trade. The first return of a security
+        counts one session; `market_since_trade` is the sum of the benchmark's returns over the gap.
+        """
+        needed = ("symbol", "session", "ret", "market", "ret_since_trade")
+        return since_trade(self.select(*(name for name in needed if name in self.panel_columns)))
 
     def __repr__(self) -> str:
         """Summarise the market in a few lines, and whether it is simulated."""
