@@ -12,9 +12,9 @@ import scipy
 
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import VARIANCE_LEVEL, hardly_overlapping, minimum_detectable_effect, window_correlation
+from marketimpact.inference import VARIANCE_LEVEL, minimum_detectable_effect, window_correlation
 from marketimpact.study.event_groups import exchanges, listed_twice
-from marketimpact.study.portfolios import portfolios
+from marketimpact.study.portfolios import portfolios, separate_exchanges
 
 if TYPE_CHECKING:
     from marketimpact.study.result import StudyResult
@@ -258,7 +258,7 @@ def _common_announcements(hit: Sequence[np.ndarray], names: Sequence[object], wi
 def _windows_overlap(result: StudyResult, rows: Sequence[Ints], window: tuple[int, int]) -> bool:
     """Check whether the windows of two announcements, each with its `rows` of events, have a day in common."""
     values = result.estimation
-    columns = slice(window[0] - values.settings.event[0], window[1] - values.settings.event[0] + 1)
+    columns = values.columns_of(window)
     windows = (values.dates[events][:, columns] for events in rows)
     days = [np.unique(dates[dates != NO_DAY]) for dates in windows]
     return sum(map(len, days)) > len(np.unique(np.concatenate(days)))
@@ -274,8 +274,7 @@ def _group_portfolios(
     """
     values = result.estimation
     exchange, clocks = exchanges(values.positions.security, result.market)
-    in_use = np.unique(exchange)
-    exchange_of = exchange if hardly_overlapping(clocks)[np.ix_(in_use, in_use)].any() else np.zeros_like(exchange)
+    exchange_of = separate_exchanges(exchange, clocks)
     exchange_groups = [(k, r[exchange_of[r] == e]) for k, r in enumerate(rows) for e in np.unique(exchange_of[r])]
     cars = portfolios(
         values, window,

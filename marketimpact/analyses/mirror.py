@@ -105,8 +105,7 @@ def _cluster(frame: pl.DataFrame) -> pl.Expr:
 
 def _overlapping(result: StudyResult, frame: pl.DataFrame, window: tuple[int, int]) -> bool:
     """Check whether the windows of two clusters have a day in common."""
-    offset = result.estimation.settings.event[0]
-    dates = result.estimation.dates[:, window[0] - offset : window[1] - offset + 1]
+    dates = result.estimation.dates[:, result.estimation.columns_of(window)]
     days = pl.DataFrame({"event_id": result.events["event_id"], "_day": dates.tolist()})
     cluster_days = frame.select("event_id", _cluster(frame).alias("_cluster")).join(days, on="event_id", validate="1:1")
     days_used = cluster_days.explode("_day").filter(pl.col("_day") != NO_DAY).select("_cluster", "_day").unique()

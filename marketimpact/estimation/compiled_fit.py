@@ -80,14 +80,14 @@ def abnormal_returns(problem: EstimationProblem, fit: Fit) -> Arrays:
     inputs = _kernel_inputs(problem, problem.settings.event)
     dates, begins = problem.market.dates
     arrays: Arrays = _kernels().abnormal_returns(
-        inputs, dates, begins[problem.positions.security], ForecastInputs(*_forecast_arrays(fit))
+        inputs, dates, begins[problem.positions.security], _forecast_inputs(fit)
     )
     return arrays
 
 
 def window_sums(problem: EstimationProblem, fit: Fit, window: tuple[int, int]) -> Arrays:
     """Return the arrays of `CarSums` over one window."""
-    forecast = _forecast_arrays(fit)
+    forecast = _forecast_inputs(fit)
 
     def part(some: EstimationProblem, rows: Ints) -> Arrays:
         sums: Arrays = _kernels().window_sums(
@@ -117,8 +117,8 @@ def _kernels() -> Any:
     return kernels
 
 
-def _forecast_arrays(fit: Fit) -> Arrays:
-    return fit.alpha, fit.slopes, fit.sigma, fit.centre, fit.leverage_root, fit.mean_leverage
+def _forecast_inputs(fit: Fit) -> ForecastInputs:
+    return ForecastInputs(*(getattr(fit, name) for name in ForecastInputs._fields))
 
 
 def _fit_order(problem: EstimationProblem) -> Ints:

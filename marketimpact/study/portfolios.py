@@ -18,7 +18,7 @@ from marketimpact.events.exchange_clocks import ExchangeClock, hardly_overlappin
 from marketimpact.inference import Portfolios
 from marketimpact.models import Fit, forecast
 
-__all__ = ["portfolios"]
+__all__ = ["portfolios", "separate_exchanges"]
 
 #: Mean return (D,), mean regressors (D, p) and dates (D,) of a portfolio's estimation days.
 EstimationMeans = tuple[Floats, Floats, Ints]
@@ -43,7 +43,7 @@ def portfolios(
     a return; in the event window they are matched on tau.
     """
     day0 = estimates.events["date"].to_physical().to_numpy().astype(np.int64)
-    exchange_group = _exchange_groups(exchange, clocks)
+    exchange_group = separate_exchanges(exchange, clocks)
     if groups is None:
         groups = rows_by_code(factorize(day0 * len(clocks) + exchange_group))
     first_members = np.array([rows[0] for rows in groups])
@@ -65,7 +65,7 @@ def portfolios(
     )
 
 
-def _exchange_groups(exchange: Ints, clocks: tuple[ExchangeClock, ...]) -> Ints:
+def separate_exchanges(exchange: Ints, clocks: tuple[ExchangeClock, ...]) -> Ints:
     """Assign exchanges to groups: each its own where some are hardly open together, else one for all, (N,)."""
     codes = factorize(exchange).values
     return exchange if hardly_overlapping(clocks)[np.ix_(codes, codes)].any() else np.zeros_like(exchange)
