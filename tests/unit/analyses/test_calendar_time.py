@@ -28,9 +28,10 @@ def portfolio(market: mi.Market, first: int, last: int) -> pl.DataFrame:
     return held.group_by("date").agg(pl.col("ret", "market", "smb", "rf").mean(), pl.len().alias("n")).sort("date")
 
 
+@pytest.mark.filterwarnings("ignore:errors='wls' takes the firms:marketimpact.MarketImpactWarning")
 @pytest.mark.parametrize("factors", [("market",), ("market", "smb")])
 @pytest.mark.parametrize("excess", [False, True])
-@pytest.mark.parametrize("errors", ["ols", "wls", "hac"])
+@pytest.mark.parametrize("errors", ["ols", "wls", "wls_robust", "hac"])
 def test_alpha_is_the_intercept_of_statsmodels(golden_market, factors, excess, errors):
     """The CAPM in excess of rf takes rf from the benchmark too; other factors are returns of two sides already."""
     days = portfolio(golden_market, 0, 20)
@@ -40,6 +41,7 @@ def test_alpha_is_the_intercept_of_statsmodels(golden_market, factors, excess, e
     theirs = {
         "ols": lambda: sm.OLS(y, x).fit(),
         "wls": lambda: sm.WLS(y, x, weights=days["n"].to_numpy().astype(float)).fit(),
+        "wls_robust": lambda: sm.WLS(y, x, weights=days["n"].to_numpy().astype(float)).fit(cov_type="HC3", use_t=True),
         "hac": lambda: sm.OLS(y, x).fit(cov_type="HAC", cov_kwds={"maxlags": 5, "use_correction": False}, use_t=True),
     }[errors]()
     ours = mi.calendar_time(EVENTS, golden_market, (0, 20), factors=factors, excess=excess, errors=errors)
