@@ -165,9 +165,10 @@ def _check_options(
 
 def _warn_of_weights(n_firms: pl.Series) -> None:
     """Warn that weights by number of firms take firms as independent, where the number differs between sessions."""
-    if n_firms.n_unique() > 1:
+    count = n_firms.to_numpy()
+    if count.min() < count.max():
         warnings.warn(
-            f"errors='wls' takes the firms of a session as independent, here {n_firms.min()} to {n_firms.max()} of "
+            f"errors='wls' takes the firms of a session as independent, here {count.min()} to {count.max()} of "
             "them; where they share a shock its standard error is too small. Use errors='wls_robust' (the same alpha).",
             MarketImpactWarning,
             stacklevel=3,
