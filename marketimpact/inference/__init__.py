@@ -30,7 +30,7 @@ from marketimpact.inference.multiple_testing import adjust, romano_wolf
 from marketimpact.inference.placebo_alignment import align_placebo_days
 from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL, Alternative, Holds, Outcome, SignificanceTest
 from marketimpact.inference.sample import Pool, Portfolios, Sample
-from marketimpact.inference.single_event_validity import single_event_validity
+from marketimpact.inference.single_event_validity import recent_variance, single_event_validity
 from marketimpact.inference.validity import (
     ONE_DATE,
     VARIANCE_LEVEL,
@@ -146,6 +146,7 @@ __all__ = [
     "overlap_of",
     "power_of",
     "quantile_of",
+    "recent_variance",
     "romano_wolf",
     "run_tests",
     "select_tests",

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
-from marketimpact.core.arrays import NO_DAY, Bools, Floats
+from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.core.factorize import rows_by_code
 from marketimpact.core.lazy_matrix import RowIndex, run_sums
 from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL
 from marketimpact.inference.sample import Sample
 
-__all__ = ["SingleEventValidity", "single_event_validity"]
+__all__ = ["RecentVariance", "SingleEventValidity", "recent_variance", "single_event_validity"]
 
 #: Sessions before day 0 whose variance is compared with that of the estimation window.
 RECENT_SESSIONS = 30
@@ -65,7 +65,11 @@ def single_event_validity(
     serial_correlation : bool
         Whether standard errors allow for autocorrelated residuals.
     """
-    ratio, changed = _recent_variance(sample, min(n_before, sample.columns.start))
+    ratio, changed = np.full(sample.n, np.nan), np.zeros(sample.n, dtype=bool)
+    for rows in rows_by_code(sample.clusters):
+        recent = recent_variance(sample, rows, n_before)
+        changed[rows] = recent.changed | recent.mean_changed
+        ratio[rows] = np.where(recent.changed, recent.ratio, recent.mean_ratio)
     rho, correlated = _autocorrelation(sample)
     correlated &= not serial_correlation
     too_long = sample.n_obs < MIN_WINDOWS * sample.length
@@ -110,24 +114,47 @@ def single_event_validity(
     )
 
 
-def _recent_variance(sample: Sample, n_before: int) -> tuple[Floats, Bools]:
-    """Compare the variance of the last sessions before the window with the estimation window's, event by event.
+@dataclass(frozen=True, slots=True)
+class RecentVariance:
+    """Variance of the last sessions before day 0 over the estimation window's, of n events of one announcement.
 
-    An event's variance has changed when its own has, or the mean of the events of its announcement.
+    Attributes
+    ----------
+    ratio, changed : (n,) arrays
+        Of each event; whether it differs from 1.
+    mean_ratio : float
+        Mean over the events.
+    mean_changed : bool
+        Whether that differs from 1.
     """
-    ratio, changed = np.full(sample.n, np.nan), np.zeros(sample.n, dtype=bool)
-    for rows in rows_by_code(sample.clusters):
-        dates, first = sample.residual_dates.rows(rows), sample.window_dates.rows(rows)
-        first_day = np.where(first == NO_DAY, np.iinfo(np.int64).max, first).min(axis=1)
-        squares = (sample.residuals.rows(rows) / sample.sigma[rows, None]) ** 2
-        # a model may be estimated over sessions after the event, too
-        earlier = np.where((dates != NO_DAY) & (dates < first_day[:, None]), squares, np.nan)
-        gap = (sample.event_ar.rows(rows)[:, :n_before] / sample.sigma[rows, None]) ** 2
-        known = np.concatenate([earlier[:, np.isfinite(earlier).any(axis=0)], gap], axis=1)[:, -RECENT_SESSIONS:]
-        own, own_changed = _ratio(known, squares)
-        _, all_changed = _ratio(_means(known), _means(squares))
-        ratio[rows], changed[rows] = own, own_changed | all_changed
-    return ratio, changed
+
+    ratio: Floats
+    changed: Bools
+    mean_ratio: float
+    mean_changed: bool
+
+
+def recent_variance(sample: Sample, rows: Ints, n_before: int) -> RecentVariance:
+    """Compare the variance of the last sessions before day 0 with the estimation window's.
+
+    Parameters
+    ----------
+    sample : Sample
+    rows : (n,) array
+        Events of one announcement.
+    n_before : int
+        Sessions of the widest event window before day 0, the last ones known.
+    """
+    dates, window = sample.residual_dates.rows(rows), sample.window_dates.rows(rows)
+    first_day = np.where(window == NO_DAY, np.iinfo(np.int64).max, window).min(axis=1)
+    squares = (sample.residuals.rows(rows) / sample.sigma[rows, None]) ** 2
+    # a model may be estimated over sessions after the event, too
+    earlier = np.where((dates != NO_DAY) & (dates < first_day[:, None]), squares, np.nan)
+    gap = (sample.event_ar.rows(rows)[:, : min(n_before, sample.columns.start)] / sample.sigma[rows, None]) ** 2
+    known = np.concatenate([earlier[:, np.isfinite(earlier).any(axis=0)], gap], axis=1)[:, -RECENT_SESSIONS:]
+    ratio, changed = _ratio(known, squares)
+    mean_ratio, mean_changed = _ratio(_means(known), _means(squares))
+    return RecentVariance(ratio, changed, float(mean_ratio[0]), bool(mean_changed[0]))
 
 
 def _ratio(recent: Floats, squares: Floats) -> tuple[Floats, Bools]:

@@ -7,11 +7,12 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
+import statsmodels.api as sm
 from scipy import stats
 
 import marketimpact as mi
 from marketimpact.events import calendars
-from tests.reference.test_contrasts import LONG, SHORT, STUDY, events_on, market_of
+from tests.reference.test_contrasts import DAYS, LONG, SHORT, STUDY, events_on, market_of
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,66 @@ def test_equality_of_two_groups_is_the_square_of_their_difference(study):
     assert row["statistic"] == pytest.approx(t**2, rel=1e-9)
     assert row["df"] == df
     assert row["p_value"] == pytest.approx(2 * stats.t.sf(abs(t), df), rel=1e-8)
+
+
+def own_noise(sd: float, seed: int = 3) -> tuple[mi.StudyResult, float, int]:
+    """One announcement on which every firm moves by itself; the spread within groups a, b and its degrees of freedom.
+
+    The variance implied is that of statsmodels' forecasts: firm by firm, and of each group's mean return.
+    """
+    market = market_of(41, firms=12)
+    moves = dict(zip([f"F{i}" for i in range(12)], np.random.default_rng(seed).normal(0, sd, 12), strict=True))
+    panel = market.panel.select("symbol", "date", "ret", "market").with_columns(
+        pl.when(pl.col("date") == DAYS[300]).then(pl.col("symbol").replace_strict(moves)).otherwise(0.0).alias("move")
+    )
+    returns = panel.select("symbol", "date", (pl.col("ret") + pl.col("move")).alias("ret"))
+    benchmark = panel.select("date", pl.col("market").alias("ret")).unique("date").sort("date")
+    result = STUDY.run(events_on([300], firms=12), mi.Market.from_returns(returns, benchmark))
+
+    def forecast(symbols: list[str]) -> tuple[float, float]:
+        """Abnormal return of the mean of these firms on day 0, and its variance."""
+        y = returns.filter(pl.col("symbol").is_in(symbols)).group_by("date").agg(pl.col("ret").mean()).sort("date")
+        x = sm.add_constant(benchmark["ret"].to_numpy())
+        fit = sm.OLS(y["ret"].to_numpy()[100:290], x[100:290]).fit()
+        there = fit.get_prediction(x[300:301])
+        return y["ret"][300] - there.predicted_mean[0], there.se_obs[0] ** 2
+
+    seen = implied = 0.0
+    for k in range(2):
+        group = [f"F{i}" for i in range(k, 12, 3)]
+        one = np.array([forecast([symbol]) for symbol in group])
+        seen += ((one[:, 0] - one[:, 0].mean()) ** 2).sum()
+        implied += one[:, 1].sum() - len(group) * forecast(group)[1]
+    return result, seen / implied, 6
+
+
+def test_a_rise_within_groups_scales_the_forecast_error():
+    """Variance times the ratio of the squares within groups to those implied; t and F on the 6 = 2 (4 - 1) of them."""
+    result, ratio, df = own_noise(0.04)
+    assert ratio > 3
+    plain = mi.differences(result, LONG, SHORT, 0, 0).row(0, named=True)
+    row = mi.difference(result, LONG, SHORT, 0, 0).row(0, named=True)
+    se = plain["se"] * np.sqrt(ratio)
+    assert (row["test"], row["valid"], row["df"]) == ("forecast_error", True, df)
+    assert (row["se"], row["statistic"]) == pytest.approx((se, plain["difference"] / se), rel=1e-8)
+    assert row["p_value"] == pytest.approx(2 * stats.t.sf(abs(row["statistic"]), df), rel=1e-8)
+    assert stats.nct.sf(stats.t.ppf(0.975, df), df, row["mde"] / se) == pytest.approx(0.8, abs=1e-6)
+    assert f"variance {ratio:.1f} times what the estimation windows imply, on 6 degrees of freedom" in row["note"]
+    pair = result.where(pl.col("group").is_in(["a", "b"]))
+    equal = mi.equal_effects(pair, "group", 0, 0).row(0, named=True)
+    assert equal["statistic"] == pytest.approx(row["statistic"] ** 2, rel=1e-8)
+    assert (equal["df"], equal["valid"]) == (df, True)
+    assert equal["p_value"] == pytest.approx(row["p_value"], rel=1e-8)
+
+
+def test_a_spread_that_did_not_rise_never_lowers_the_forecast_error():
+    """Without own moves the spread within groups is what forecast errors imply, and these stay as they are."""
+    result, ratio, _ = own_noise(0.0)
+    assert ratio < 1.5
+    plain = mi.differences(result, LONG, SHORT, 0, 0).row(0, named=True)
+    row = mi.difference(result, LONG, SHORT, 0, 0).row(0, named=True)
+    assert (row["se"], row["p_value"], row["mde"]) == pytest.approx((plain["se"], plain["p"], plain["mde"]), rel=1e-12)
+    assert "no rise is seen within groups" in row["note"]
 
 
 @pytest.mark.parametrize("n", [4, 5, 6])
