@@ -29,17 +29,10 @@ from marketimpact.inference.families.single_event import sq_test
 from marketimpact.inference.multiple_testing import adjust, romano_wolf
 from marketimpact.inference.placebo_alignment import align_placebo_days
 from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL, Alternative, Holds, Outcome, SignificanceTest
-from marketimpact.inference.sample import Pool, Portfolios, Sample
-from marketimpact.inference.single_event_validity import recent_variance, single_event_validity
-from marketimpact.inference.validity import (
-    ONE_DATE,
-    VARIANCE_LEVEL,
-    JudgedOutcome,
-    SampleStructure,
-    run_tests,
-    structure,
-    tests_frame,
-)
+from marketimpact.inference.sample import RECENT_SESSIONS, Pool, Portfolios, Sample
+from marketimpact.inference.single_event_validity import single_event_validity
+from marketimpact.inference.structure import VARIANCE_LEVEL, SampleStructure, structure
+from marketimpact.inference.validity import ONE_DATE, JudgedOutcome, run_tests, tests_frame
 
 #: Tests that run by default: the most widely valid first, then those that are often reported.
 DEFAULT_TESTS: tuple[SignificanceTest, ...] = (
@@ -115,6 +108,7 @@ __all__ = [
     "DEFAULT_TESTS",
     "ONE_DATE",
     "ON_REQUEST",
+    "RECENT_SESSIONS",
     "SIGNIFICANCE_LEVEL",
     "TESTS",
     "VARIANCE_LEVEL",
@@ -146,7 +140,6 @@ __all__ = [
     "overlap_of",
     "power_of",
     "quantile_of",
-    "recent_variance",
     "romano_wolf",
     "run_tests",
     "select_tests",

@@ -10,15 +10,20 @@ from typing import Literal
 from marketimpact.inference.sample import Sample
 
 __all__ = [
+    "ESTIMATION_VARIANCE",
     "SEED",
     "SIGNIFICANCE_LEVEL",
+    "SPREAD_OF_DATES",
+    "SPREAD_OF_EVENTS",
     "Alternative",
+    "Assumption",
     "Holds",
     "Level",
     "Outcome",
     "SignificanceTest",
     "no_result",
     "one_sided",
+    "return_per_unit",
 ]
 
 #: Level of a test: at a lower p-value an effect is called significant.
@@ -27,6 +32,21 @@ SIGNIFICANCE_LEVEL = 0.05
 SEED = 20250812
 
 Level = Literal["yes", "nearly", "no"]
+#: What a test assumes beyond the levels of `Holds`; `marketimpact.inference.reasons` checks each for the events.
+Assumption = Literal[
+    "recent variance", "usual common shock", "proportional shocks", "one direction", "little skewness", "symmetry",
+    "windows apart", "many blocks", "no autocorrelation", "no lead or lag", "own estimation errors",
+]  # fmt: skip
+#: Of tests that take the variance from the estimation window.
+ESTIMATION_VARIANCE: frozenset[Assumption] = frozenset(
+    {"recent variance", "usual common shock", "no autocorrelation", "own estimation errors"}
+)
+#: Of tests that take it from the spread over events, corrected for the correlation of the estimation window.
+SPREAD_OF_EVENTS: frozenset[Assumption] = frozenset(
+    {"proportional shocks", "one direction", "little skewness", "no lead or lag", "own estimation errors"}
+)
+#: Of tests that take it from the spread over dates.
+SPREAD_OF_DATES: frozenset[Assumption] = frozenset({"little skewness", "own estimation errors"})
 Alternative = Literal["two-sided", "greater", "less"]
 
 
@@ -55,6 +75,8 @@ class Holds:
     exchanges_apart : {"yes", "one session", "no"}
         Whether it keeps its size when the events' exchanges are hardly open together: for any window, for a window
         of one session, or not at all; see docs/procedures/cross_market.md.
+    assumes : frozenset of str
+        Further assumptions, each of which is checked for the events.
     because : str
         Why a test is not valid where the reason is neither shared days nor a raised variance.
     """
@@ -68,6 +90,7 @@ class Holds:
     clusters_apart: bool = False
     clusters_alike: bool = False
     exchanges_apart: Literal["yes", "one session", "no"] = "yes"
+    assumes: frozenset[Assumption] = frozenset()
     because: str = ""
 
     def level(self, *, shared: bool, variance: bool) -> Level:
@@ -123,6 +146,8 @@ class SignificanceTest:
         the null; from the outcome, which has both; or not at all, since the statistic has no sign.
     refits : bool
         Whether it estimates from returns again instead of using abnormal returns.
+    unit : {"return", "scar", "none"}
+        Unit of an estimate that has a standard error: a return, or a SCAR, which `return_per_unit` converts.
     """
 
     name: str
@@ -134,6 +159,18 @@ class SignificanceTest:
     run: Callable[[Sample], Outcome]
     sides: Literal["symmetric", "own", "none"] = "symmetric"
     refits: bool = False
+    unit: Literal["return", "scar", "none"] = "none"
+
+
+def return_per_unit(test: SignificanceTest, sample: Sample) -> float:
+    """Return the abnormal return that one unit of a test's estimate stands for; nan where it has no such unit.
+
+    A common effect c moves the mean SCAR by c times the mean of ``1 / se``: the effect behind a mean SCAR is the mean
+    CAR weighted by ``1 / se``.
+    """
+    if test.unit == "scar":
+        return 1.0 / float((1.0 / sample.se).mean())
+    return 1.0 if test.unit == "return" else nan
 
 
 def one_sided(test: SignificanceTest, outcome: Outcome, alternative: Alternative) -> float:

@@ -8,19 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
-from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
+from marketimpact.core.arrays import Bools, Floats
 from marketimpact.core.factorize import rows_by_code
 from marketimpact.core.lazy_matrix import RowIndex, run_sums
+from marketimpact.inference.diagnostics import RecentVariance, recent_variance
 from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL
 from marketimpact.inference.sample import Sample
 
-__all__ = ["RecentVariance", "SingleEventValidity", "recent_variance", "single_event_validity"]
+__all__ = ["SingleEventValidity", "changed_lately", "single_event_validity"]
 
-#: Sessions before day 0 whose variance is compared with that of the estimation window.
-RECENT_SESSIONS = 30
-#: The variance has changed when this ratio, or one over it, is passed ...
+#: Recent variance over the estimation window's above which, and under one over which, it has changed ...
 CHANGED_RATIO = 1.5
-#: ... by this many standard errors from 1: the ratio of few days with fat tails is noisy.
+#: ... if its root is this many standard errors from 1, since a ratio of few days with fat tails is noisy.
 CHANGED_ERRORS = 2.0
 #: Windows that the estimation window must hold for placebo sums to vary as the window's.
 MIN_WINDOWS = 20
@@ -49,29 +48,19 @@ class SingleEventValidity:
     notes: list[str | None]
 
 
-def single_event_validity(
-    sample: Sample, n_before: int, *, changing_variance: bool = False, serial_correlation: bool = False
-) -> SingleEventValidity:
+def single_event_validity(sample: Sample, *, changing_variance: bool = False) -> SingleEventValidity:
     """Judge the p-values of single events by their residuals and the length of the window.
 
     Parameters
     ----------
     sample : Sample
         N events.
-    n_before : int
-        Sessions of the widest event window before day 0.
     changing_variance : bool
         Whether standard errors follow a variance that changes from day to day.
-    serial_correlation : bool
-        Whether standard errors allow for autocorrelated residuals.
     """
-    ratio, changed = np.full(sample.n, np.nan), np.zeros(sample.n, dtype=bool)
-    for rows in rows_by_code(sample.clusters):
-        recent = recent_variance(sample, rows, n_before)
-        changed[rows] = recent.changed | recent.mean_changed
-        ratio[rows] = np.where(recent.changed, recent.ratio, recent.mean_ratio)
+    ratio, changed = _recent_variance(sample)
     rho, correlated = _autocorrelation(sample)
-    correlated &= not serial_correlation
+    correlated &= not sample.serial_correlation
     too_long = sample.n_obs < MIN_WINDOWS * sample.length
     rate = _family_rate(sample)
     fat_tails = np.full(sample.n, rate > FAMILY_RATE)
@@ -114,64 +103,22 @@ def single_event_validity(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RecentVariance:
-    """Variance of the last sessions before day 0 over the estimation window's, of n events of one announcement.
-
-    Attributes
-    ----------
-    ratio, changed : (n,) arrays
-        Of each event; whether it differs from 1.
-    mean_ratio : float
-        Mean over the events.
-    mean_changed : bool
-        Whether that differs from 1.
-    """
-
-    ratio: Floats
-    changed: Bools
-    mean_ratio: float
-    mean_changed: bool
+def changed_lately(recent: RecentVariance) -> bool:
+    """Check whether the recent variance differs from that of the estimation window by more than chance explains."""
+    return recent.rose(CHANGED_RATIO, CHANGED_ERRORS) or recent.fell(1.0 / CHANGED_RATIO, CHANGED_ERRORS)
 
 
-def recent_variance(sample: Sample, rows: Ints, n_before: int) -> RecentVariance:
-    """Compare the variance of the last sessions before day 0 with the estimation window's.
-
-    Parameters
-    ----------
-    sample : Sample
-    rows : (n,) array
-        Events of one announcement.
-    n_before : int
-        Sessions of the widest event window before day 0, the last ones known.
-    """
-    dates, window = sample.residual_dates.rows(rows), sample.window_dates.rows(rows)
-    first_day = np.where(window == NO_DAY, np.iinfo(np.int64).max, window).min(axis=1)
-    squares = (sample.residuals.rows(rows) / sample.sigma[rows, None]) ** 2
-    # a model may be estimated over sessions after the event, too
-    earlier = np.where((dates != NO_DAY) & (dates < first_day[:, None]), squares, np.nan)
-    gap = (sample.event_ar.rows(rows)[:, : min(n_before, sample.columns.start)] / sample.sigma[rows, None]) ** 2
-    known = np.concatenate([earlier[:, np.isfinite(earlier).any(axis=0)], gap], axis=1)[:, -RECENT_SESSIONS:]
-    ratio, changed = _ratio(known, squares)
-    mean_ratio, mean_changed = _ratio(_means(known), _means(squares))
-    return RecentVariance(ratio, changed, float(mean_ratio[0]), bool(mean_changed[0]))
-
-
-def _ratio(recent: Floats, squares: Floats) -> tuple[Floats, Bools]:
-    """Divide mean squares of recent sessions by those of all, (n,), and say where they differ."""
-    usual = _means(squares.T)[0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = _means(recent.T)[0] / usual
-        spread = np.sqrt(_means(((squares - usual[:, None]) ** 2).T)[0]) / usual
-        distance = np.abs(ratio - 1.0) > CHANGED_ERRORS * spread / np.sqrt(np.isfinite(recent).sum(axis=1))
-        return ratio, distance & ((ratio > CHANGED_RATIO) | (ratio < 1.0 / CHANGED_RATIO))
-
-
-def _means(values: Floats) -> Floats:
-    """Average over rows, (1, M), leaving out what is missing."""
-    present = np.isfinite(values)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(present, values, 0.0).sum(axis=0, keepdims=True) / present.sum(axis=0))
+def _recent_variance(sample: Sample) -> tuple[Floats, Bools]:
+    """Compute recent variances, and say which have changed: an event's own, or the mean over its announcement."""
+    ratio, changed = np.full(sample.n, np.nan), np.zeros(sample.n, dtype=bool)
+    for rows in rows_by_code(sample.clusters):
+        residuals, recent = sample.residuals.rows(rows), sample.recent_ar.rows(rows)
+        mean = recent_variance(residuals, recent)
+        for k, row in enumerate(rows.tolist()):
+            own = recent_variance(residuals[k : k + 1], recent[k : k + 1]) if len(rows) > 1 else mean
+            changed[row] = changed_lately(own) or changed_lately(mean)
+            ratio[row] = own.ratio if changed_lately(own) else mean.ratio
+    return ratio, changed
 
 
 def _autocorrelation(sample: Sample) -> tuple[Floats, Bools]:

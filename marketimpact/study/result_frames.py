@@ -79,12 +79,7 @@ def single_tests_frame(sample: Sample, cars: pl.DataFrame, estimates: Estimates)
     _, sq_p, n_blocks = sq_test(sample)
     p = cars["p"].to_numpy()
     drawn = np.nan_to_num(blocks(sample)[1].T)
-    validity = single_event_validity(
-        sample,
-        n_before=max(-estimates.settings.event[0], 0),
-        changing_variance=bool(estimates.model.design.state),
-        serial_correlation=estimates.settings.serial_correlation,
-    )
+    validity = single_event_validity(sample, changing_variance=bool(estimates.model.design.state))
     columns = {
         "sq_p": sq_p,
         "n_blocks": n_blocks,
