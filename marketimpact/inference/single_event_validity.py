@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,48 +57,19 @@ def single_event_validity(sample: Sample, *, changing_variance: bool = False) ->
     changing_variance : bool
         Whether standard errors follow a variance that changes from day to day.
     """
-    ratio, changed = _recent_variance(sample)
-    rho, correlated = _autocorrelation(sample)
-    correlated &= not sample.serial_correlation
-    too_long = sample.n_obs < MIN_WINDOWS * sample.length
-    rate = _family_rate(sample)
-    fat_tails = np.full(sample.n, rate > FAMILY_RATE)
-    t = ~((changed & (not changing_variance)) | correlated)
-    placebo = ~(changed | too_long)
-    reasons: list[tuple[Bools, Callable[[int], str]]] = [
-        (
-            changed,
-            lambda row: (
-                f"the last {RECENT_SESSIONS} sessions vary {ratio[row]:.1f} times as much as the estimation "
-                f"window ({'sq_p, p_romano_wolf' if changing_variance else 'every p'})"
-            ),
-        ),
-        (
-            correlated,
-            lambda row: (
-                f"residuals are autocorrelated ({rho[row]:.2f}), which EventStudy(serial_correlation=True) "
-                "allows for (p and adjusted p)"
-            ),
-        ),
-        (
-            too_long,
-            lambda row: (
-                f"{sample.n_obs[row]} estimation sessions are fewer than {MIN_WINDOWS} windows of "
-                f"{sample.length} (sq_p, p_romano_wolf)"
-            ),
-        ),
-        (
-            fat_tails,
-            lambda _: f"fat tails: of families of {sample.n} events {rate:.0%} have an error at 5% (adjusted p)",
-        ),
-    ]
-    texts = ["; ".join(text(row) for flag, text in reasons if flag[row]) for row in range(sample.n)]
+    lately, tails = _recent_variance(sample), _fat_tails(sample)
+    correlated, few_blocks = _autocorrelation(sample), _few_blocks(sample)
+    reasons_t = correlated if changing_variance else [*map("".join, zip(lately, correlated, strict=True))]
+    t = np.array([not reason for reason in reasons_t])
+    placebo = np.array([not any(reasons) for reasons in zip(lately, few_blocks, strict=True)])
+    per_event = zip(lately, correlated, few_blocks, [tails] * sample.n, strict=True)
+    notes = ["; ".join(filter(None, reasons)) for reasons in per_event]
     return SingleEventValidity(
         t=t,
-        adjusted=t & ~fat_tails,
+        adjusted=t & (not tails),
         sq=placebo,
         romano_wolf=placebo,
-        notes=[f"not valid: {text}" if text else None for text in texts],
+        notes=[f"not valid: {note}" if note else None for note in notes],
     )
 
 
@@ -108,40 +78,56 @@ def changed_lately(recent: RecentVariance) -> bool:
     return recent.rose(CHANGED_RATIO, CHANGED_ERRORS) or recent.fell(1.0 / CHANGED_RATIO, CHANGED_ERRORS)
 
 
-def _recent_variance(sample: Sample) -> tuple[Floats, Bools]:
-    """Compute recent variances, and say which have changed: an event's own, or the mean over its announcement."""
-    ratio, changed = np.full(sample.n, np.nan), np.zeros(sample.n, dtype=bool)
+def _recent_variance(sample: Sample) -> list[str]:
+    """Name events whose recent variance has changed: their own, or the mean over their announcement."""
+    reasons = [""] * sample.n
     for rows in rows_by_code(sample.clusters):
         residuals, recent = sample.residuals.rows(rows), sample.recent_ar.rows(rows)
         mean = recent_variance(residuals, recent)
         for k, row in enumerate(rows.tolist()):
             own = recent_variance(residuals[k : k + 1], recent[k : k + 1]) if len(rows) > 1 else mean
-            changed[row] = changed_lately(own) or changed_lately(mean)
-            ratio[row] = own.ratio if changed_lately(own) else mean.ratio
-    return ratio, changed
+            if changed_lately(own):
+                reasons[row] = f"recent variance is {own.ratio:.2f} times that of the estimation window"
+            elif changed_lately(mean):
+                reasons[row] = f"recent variance of these events is {mean.ratio:.2f} times that of estimation windows"
+    return reasons
 
 
-def _autocorrelation(sample: Sample) -> tuple[Floats, Bools]:
-    """Compute autocorrelations of residuals, and say where they raise the variance of a CAR too far.
+def _few_blocks(sample: Sample) -> list[str]:
+    """Name events whose estimation window holds too few windows for placebo sums."""
+    return [
+        f"{n} estimation sessions are fewer than {MIN_WINDOWS} windows of {sample.length} (sq_p, p_romano_wolf)"
+        if n < MIN_WINDOWS * sample.length
+        else ""
+        for n in sample.n_obs.tolist()
+    ]
 
-    Either of the event's own residuals or on average of the events of its announcement.
-    """
+
+def _autocorrelation(sample: Sample) -> list[str]:
+    """Name events whose autocorrelated residuals raise the variance of a CAR: their own, or on average."""
+    if sample.serial_correlation or sample.length == 1:
+        return [""] * sample.n
 
     def products(_: RowIndex, residuals: Floats) -> Floats:
         x = np.nan_to_num(residuals)
         return np.column_stack([(x[:, 1:] * x[:, :-1]).sum(axis=1), (x**2).sum(axis=1)])
 
     lagged, squared = sample.residuals.map_rows(products).T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        own = np.nan_to_num(lagged / squared)
+    own = np.where(squared > 0, lagged / np.where(squared > 0, squared, 1.0), 0.0)
     mean = (np.bincount(sample.clusters.codes, own) / sample.clusters.counts)[sample.clusters.codes]
-    largest = np.maximum(own, mean)
-    inflation = 1.0 + 2.0 * largest * (1.0 - 1.0 / sample.length)
-    return largest, (inflation > INFLATION) & (largest > 2.0 / np.sqrt(sample.n_obs))
+    rho = np.maximum(own, mean)
+    inflation = 1.0 + 2.0 * rho * (1.0 - 1.0 / sample.length)
+    too_large = (inflation > INFLATION) & (rho > 2.0 / np.sqrt(sample.n_obs))
+    return [
+        f"residuals are autocorrelated ({r:+.2f}), which serial_correlation=True allows for (p, p_holm, p_bh, p_by)"
+        if large
+        else ""
+        for r, large in zip(rho.tolist(), too_large.tolist(), strict=True)
+    ]
 
 
-def _family_rate(sample: Sample) -> float:
-    """Predict the share of families with a false rejection at 5% by Bonferroni, from the tails of placebo sums.
+def _fat_tails(sample: Sample) -> str:
+    """Say whether the tails of placebo sums give too many families with a false rejection at 5% by Bonferroni.
 
     The sums' excess kurtosis k, pooled over events, is that of Student's t on ``4 + 6 / k`` degrees of freedom.
     """
@@ -155,9 +141,12 @@ def _family_rate(sample: Sample) -> float:
     second, fourth, count = sample.residuals.map_rows(moments).T
     used = (count > 0) & (second > 0)
     if not used.any():
-        return np.nan
+        return ""
     standardised = fourth[used] * (count[used] / second[used]) ** 2
     excess = max(float(standardised.sum() / count[used].sum()) - 3.0, 1e-9)
     df = 4.0 + 6.0 / excess
     critical = scipy.special.stdtrit(float(np.mean(sample.df)), 1.0 - SIGNIFICANCE_LEVEL / (2.0 * sample.n))
-    return float(min(sample.n * 2.0 * scipy.special.stdtr(df, -critical * np.sqrt(df / (df - 2.0))), 1.0))
+    rate = float(2.0 * sample.n * scipy.special.stdtr(df, -critical * np.sqrt(df / (df - 2.0))))
+    if rate <= FAMILY_RATE:
+        return ""
+    return f"fat tails: about {min(rate, 1.0):.0%} of families of {sample.n} err at 5% (p_holm, p_bh, p_by)"

@@ -220,10 +220,10 @@ class StudyResult:
 
         Notes
         -----
-        No p is valid where the variance of the last 30 sessions known before day 0 is more than 1.5 times that of the
-        estimation window, or less than two thirds of it, and differs by more than two standard errors: the event's
-        own or the mean over its announcement (for a model with changing variance this does not count against `p`).
-        These sessions end with the event window's sessions before day 0, so keep some.
+        No p is valid where the recent variance (40 sessions before the window, later ones with more weight) is more
+        than 1.5 times that of the estimation window, or less than two thirds of it, and its root differs by more than
+        two standard errors: the event's own or the mean over its announcement. For a model with changing variance
+        this does not count against `p`.
         `p` is not valid over several sessions if autocorrelated residuals raise the variance of a CAR by a quarter.
         The sample quantile and Romano-Wolf need an estimation window 20 times as long as the window. Adjusted
         p-values lie in the tails, where fat tails matter: they are not valid where a Student t with the kurtosis of
