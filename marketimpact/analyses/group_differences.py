@@ -12,7 +12,13 @@ import scipy
 
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import VARIANCE_LEVEL, minimum_detectable_effect, window_correlation
+from marketimpact.inference import (
+    VARIANCE_LEVEL,
+    changed_lately,
+    minimum_detectable_effect,
+    recent_variance,
+    window_correlation,
+)
 from marketimpact.study.event_groups import exchanges, listed_twice
 from marketimpact.study.portfolios import portfolios, separate_exchanges
 
@@ -25,8 +31,10 @@ __all__ = ["difference", "differences", "equal_effects"]
 MIN_DATES = 5
 #: Fewest announcements with which a test of sign patterns can reject at 5%.
 MIN_PATTERNS = 6
-#: Level of the test for a rise within groups: at 5% more rises are missed, above 10% calm samples lose power.
-RISE_LEVEL = 0.10
+#: Level of the test for a rise of the variance within groups, and with few degrees of freedom, which miss more rises.
+RISE_LEVEL, RISE_LEVEL_FEW = 0.10, 0.20
+#: Degrees of freedom that are few, and with fewer than the second of which no rise can be seen.
+FEW_WITHIN, LEAST_WITHIN = 8, 2
 #: Up to this many announcements all sign patterns are used, beyond it a random sample of them.
 MOST_SIGNS = 16
 _SCHEMA = {
@@ -38,15 +46,21 @@ _SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class _WithinSpread:
-    """Variance of CARs within groups over that which forecast errors imply, and its degrees of freedom."""
+    """Variance of CARs within groups over that which forecast errors imply, and its degrees of freedom.
+
+    Where these are too few to see a rise, `changed_lately` says why unchanged variance may not be assumed.
+    """
 
     ratio: float
     df: int
+    has_single_firm: bool
+    changed_lately: str
 
     @property
     def rose(self) -> bool:
         """Whether the variance rose significantly (chi-squared)."""
-        return self.df > 0 and bool(scipy.special.chdtrc(self.df, self.df * self.ratio) < RISE_LEVEL)
+        level = RISE_LEVEL_FEW if self.df < FEW_WITHIN else RISE_LEVEL
+        return self.df >= LEAST_WITHIN and bool(scipy.special.chdtrc(self.df, self.df * self.ratio) < level)
 
     @property
     def scale(self) -> float:
@@ -56,14 +70,15 @@ class _WithinSpread:
     @property
     def note(self) -> str:
         """What was done, or is assumed, about the variance."""
+        one_firm = "; of a group of one firm no rise of its own can be seen" if self.has_single_firm else ""
         if self.rose:
             return (
                 f"scaled by the spread within groups: variance {self.ratio:.1f} times what the estimation windows "
-                f"imply, on {self.df} degrees of freedom"
+                f"imply, on {self.df} degrees of freedom{one_firm}"
             )
-        if self.df == 0:
-            return "assumes that the announcements did not raise the variance; groups of one firm cannot show a rise"
-        return "assumes that the announcements did not raise the variance; no rise is seen within groups"
+        if self.df < LEAST_WITHIN:
+            return "assumes that the announcements did not raise the variance, which groups this small cannot show"
+        return f"assumes that the announcements did not raise the variance; no rise is seen within groups{one_firm}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +237,7 @@ def _equality(contrast: Floats, null: str, spread: float, cars: _GroupCars, note
         df = int(cars.df.min()) - k + 1
         form *= df / (df + k - 1)
     p = float(scipy.special.fdtrc(k, df, form))
-    why_not = _varies_over_dates(cars, contrast)
+    why_not = _why_not(cars, contrast)
     full_note = "; ".join(filter(None, (why_not, f"F({k}, {df})", cars.within.note, note)))
     return ("forecast_error", null, spread, None, form, float(df), p, None, len(cars.car), not why_not, full_note)
 
@@ -262,7 +277,7 @@ def _group_cars(
         car=car.reshape(shape)[estimated],
         df=df.reshape(shape)[estimated],
         covariance=covariance[np.ix_(in_covariance, in_covariance)],
-        within=_within_spread(result.car(first, last), groups, se[in_covariance]),
+        within=_within_spread(result, groups, se[in_covariance], (first, last)),
         overlapping=_windows_overlap(result, [np.concatenate(groups) for groups in rows_of], (first, last)),
         left_out=len(set().union(*hit)) - len(kept),
         listed_twice=listed_twice(values.events[np.concatenate(rows)], result.market),
@@ -337,21 +352,30 @@ def _group_portfolios(
     return weight @ cars.car, group_se, df, covariance
 
 
-def _within_spread(frame: pl.DataFrame, groups: Sequence[Ints], se: Floats) -> _WithinSpread:
+def _within_spread(result: StudyResult, groups: Sequence[Ints], se: Floats, window: tuple[int, int]) -> _WithinSpread:
     """Compare the squares of CARs about their group's mean with those that forecast errors imply.
 
     With forecast errors s_i and a portfolio's S of n firms, the correlations within the group included in S, they
     are ``sum s_i^2 - n S^2``.
     """
+    frame = result.car(*window)
     car, firm_se = frame["car"].to_numpy(), frame["se"].to_numpy()
-    seen = sum(float(((car[rows] - car[rows].mean()) ** 2).sum()) for rows in groups)
-    implied = sum(
-        float((firm_se[rows] ** 2).sum() - len(rows) * s**2)
-        for rows, s in zip(groups, se, strict=True)
-        if len(rows) > 1
-    )
-    df = sum(len(rows) - 1 for rows in groups)
-    return _WithinSpread(seen / implied, df) if df and implied > 0 else _WithinSpread(np.nan, 0)
+    several = [(rows, s) for rows, s in zip(groups, se.tolist(), strict=True) if len(rows) > 1]
+    seen = sum(float(((car[rows] - car[rows].mean()) ** 2).sum()) for rows, _ in several)
+    implied = sum(float((firm_se[rows] ** 2).sum()) - len(rows) * s**2 for rows, s in several)
+    df = sum(len(rows) - 1 for rows, _ in several) if implied > 0 else 0
+    lately = _changed_lately(result, np.concatenate(groups), window) if df < LEAST_WITHIN else ""
+    return _WithinSpread(seen / implied if df else np.nan, df, len(several) < len(groups), lately)
+
+
+def _changed_lately(result: StudyResult, rows: Ints, window: tuple[int, int]) -> str:
+    """Explain why the variance of these events may not be taken from the estimation window; empty where it may."""
+    sample = result.sample(*window)
+    members = np.searchsorted(result.estimation.rows_with_car(result.estimation.columns_of(window)), rows)
+    recent = recent_variance(sample.residuals.rows(members), sample.recent_ar.rows(members))
+    if not changed_lately(recent):
+        return ""
+    return f"not valid: recent variance is {recent.ratio:.2f} times that of the estimation window"
 
 
 def _contrast_variance(cars: _GroupCars, weights: Floats, rows: Ints) -> Floats:
@@ -395,13 +419,15 @@ def _forecast_error(mean: float, se: float, gap: Floats, cars: _GroupCars, null:
     z = mean / se
     p = float(2.0 * scipy.special.stdtr(df, -abs(z)) if df else 2.0 * scipy.special.ndtr(-abs(z)))
     mde = float(minimum_detectable_effect(se, df or np.inf))
-    why_not = _varies_over_dates(cars, np.array([[1.0, -1.0]]))
+    why_not = _why_not(cars, np.array([[1.0, -1.0]]))
     note = "; ".join(filter(None, (why_not, within.note))) + _caveats(cars, 0)
     return ("forecast_error", null, mean, se, z, df, p, mde, g, not why_not, note)
 
 
-def _varies_over_dates(cars: _GroupCars, contrast: Floats) -> str:
-    """Explain why forecast errors are not valid where differences vary more than these imply; else an empty text."""
+def _why_not(cars: _GroupCars, contrast: Floats) -> str:
+    """Explain why forecast errors are not valid: a recent change, or dates that vary more than they imply."""
+    if cars.within.changed_lately:
+        return cars.within.changed_lately
     g, k = len(cars.car), len(contrast)
     if g < MIN_DATES:
         return ""
