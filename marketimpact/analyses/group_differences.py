@@ -168,10 +168,19 @@ def difference(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, l
         ``test, null, estimate, se, statistic, df, p_value, mde, n_announcements, valid, note``. `estimate` is the
         mean over announcements of the difference of the groups' CARs (fraction), `mde` the minimum detectable
         difference (80% power, 5% level; none for *sign_flip*). *forecast_error* takes its variance from the estimation
-        windows, t(df) for one announcement, else N(0,1), and assumes that the announcements did not raise it; with
-        five or more it is not valid where the differences vary more than that (chi-squared at 5%); *date_means_t*,
-        t(G-1), and *sign_flip*, all sign patterns, take it from the spread over announcements and are valid with at
-        least five and six of them whose windows do not overlap.
+        windows, t(df) for one announcement, else N(0,1); where the CARs within groups vary significantly more than
+        that, it is multiplied by their ratio, t on the degrees of freedom within groups. *date_means_t*, t(G-1), and
+        *sign_flip*, all sign patterns, take it from the spread over announcements and are valid with at least five
+        and six of them whose windows do not overlap; they are then the first rows.
+
+    Notes
+    -----
+    *forecast_error* is not valid where five or more announcements differ more than its variance implies (chi-squared,
+    or F where scaled, at 5%), and where groups of one firm each, which cannot show a rise, have a recent variance
+    other than that of the estimation window. A shock that only one group shares, larger than usual, cannot be seen
+    with fewer announcements. A rise is significant at 10%, and at 20% on fewer than 8 degrees of freedom; the ratio
+    is the squares of CARs about their group's mean over ``sum s_i^2 - n S^2``, with s_i the forecast errors of n firms
+    and S that of their mean.
     """
     cars = _group_cars(result, [long, short], first, last)
     gap = cars.car[:, 0] - cars.car[:, 1]
@@ -199,9 +208,10 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
         that hit every group. `estimate` is the largest less the smallest group mean (fraction); `se` and
         `mde` are empty, since effects may differ in many ways.
         *forecast_error* is Hotelling's statistic with the covariance of the group portfolios from the estimation
-        windows, F(K-1, df-K+2), and assumes that the announcements did not raise it;
+        windows, F(K-1, df-K+2); where the CARs within groups vary significantly more, the covariance is multiplied by
+        their ratio, F(K-1, degrees of freedom within groups), as for `difference`, which says when it is not valid.
         *hotelling* is Hotelling's T-squared of the differences over announcements, F(K-1, G-K+1), and is valid
-        with separate windows and at least K + 4 announcements.
+        with separate windows and at least K + 4 announcements; it is then the first row.
 
     Raises
     ------

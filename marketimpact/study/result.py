@@ -359,8 +359,9 @@ class StudyResult:
         Warns
         -----
         MarketImpactWarning
-            With few clusters, whose number it names: use `marketimpact.wild_cluster_bootstrap`. And when events
-            are left out since a value of the formula is empty.
+            With few clusters, or few in which a regressor varies, whose numbers it names: use
+            `marketimpact.wild_cluster_bootstrap`, unless it says that even this cannot help. And when events are left
+            out since a value of the formula is empty.
         """
         frame = self.car(*check_window(window, "window"))
         return regressions.across_events(formula, frame, cluster, weights)
