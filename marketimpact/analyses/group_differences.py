@@ -74,7 +74,8 @@ class _WithinSpread:
         if self.rose:
             return (
                 f"scaled by the spread within groups: variance {self.ratio:.1f} times what the estimation windows "
-                f"imply, on {self.df} degrees of freedom{one_firm}"
+                f"imply, on {self.df} degrees of freedom"
+                f"{', which costs power' if self.df < FEW_WITHIN else ''}{one_firm}"
             )
         if self.df < LEAST_WITHIN:
             return "assumes that the announcements did not raise the variance, which groups this small cannot show"
