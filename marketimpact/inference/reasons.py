@@ -10,7 +10,7 @@ from collections.abc import Callable
 from marketimpact.inference.protocol import Alternative, Assumption, SignificanceTest
 from marketimpact.inference.structure import SampleStructure
 
-__all__ = ["LEAST_DATES", "MOST_ESTIMATION_INFLATION", "is_skewed", "violated"]
+__all__ = ["LEAST_DATES", "is_skewed", "violated", "why_not_over_dates"]
 
 #: Dates from which their scatter shows whether the common shock was larger than usual: twice as large a shock is seen
 #: in nine of ten samples of 20 dates, in three of four of 10.
@@ -26,11 +26,12 @@ CHANCE_SKEWNESS, CHANCE_SKEWNESS_ONE_SIDED = 1.0, 0.75
 #: Skewness times the root of the number of events, above which symmetry is not tenable.
 MOST_ASYMMETRY = 4.0
 #: Variance of a window's sum over that of independent sessions.
-MOST_SERIAL_INFLATION, MOST_LEAD_LAG_INFLATION = 1.2, 1.3
+MOST_SERIAL_INFLATION, MOST_LEAD_LAG_INFLATION = 1.2, 1.25
 #: Placebo blocks of L sessions need this many times L estimation days.
 BLOCKS_APART = 20
-#: Variance of the mean CAR with common errors of estimation, over that without.
-MOST_ESTIMATION_INFLATION = 1.1
+#: Variance of the mean CAR with common errors of estimation, over that without: above, tests reject too often; below,
+#: they miss effects.
+MOST_ESTIMATION_INFLATION, LEAST_ESTIMATION_INFLATION = 1.1, 0.8
 
 Check = Callable[[SignificanceTest, SampleStructure, Alternative], str]
 
@@ -81,7 +82,20 @@ def _usual_common_shock(test: SignificanceTest, facts: SampleStructure, alternat
 
 
 def _has_few_dates(facts: SampleStructure) -> bool:
-    return not facts.clusters_overlap and 1 < facts.n_clusters < LEAST_DATES
+    """Check whether dates are few, and their own spread can be used instead."""
+    return 1 < facts.n_clusters < LEAST_DATES and not why_not_over_dates(facts)
+
+
+def why_not_over_dates(facts: SampleStructure) -> str:
+    """Explain why the means of dates are not independent draws that a t test can use; empty where they are."""
+    label = facts.cluster_label
+    if facts.clusters_overlap:
+        return f"windows of different {label} overlap"
+    if is_skewed(facts.diagnostics.date_moments.skewness / facts.n_sessions**0.5, facts.n_clusters):
+        return f"few {label} and skewed abnormal returns"
+    if not LEAST_ESTIMATION_INFLATION <= facts.estimation_inflation <= MOST_ESTIMATION_INFLATION:
+        return f"{label} share errors of estimation"
+    return ""
 
 
 def _few_dates(facts: SampleStructure) -> str:
