@@ -72,9 +72,9 @@ def placebo_dates(
         One row per statistic (*caar*, *mean_scar*, *t_scar*: mean SCAR over its cross-sectional standard error):
         ``statistic, observed, low, high, p_value, draws, admissible, note, valid``. `low` and `high` enclose the middle
         95% of the draws, `p_value` is two-sided, ``(1 + draws as far from zero) / (1 + draws)``; `admissible` is the
-        smallest number of admissible moves of any campaign. `valid` says whether the variance shortly before the events
-        was like that of the estimation window (for `t_scar`: whether the shock that firms share rose no more than their own
-        returns), without which other dates are no comparison; `note` gives the reason.
+        smallest number of admissible moves of any campaign. `valid` says whether the variance shortly before the
+        events was like that of the estimation window (for `t_scar`: whether the shock that firms share rose no more
+        than their own returns), without which other dates are no comparison; `note` gives the reason.
 
     Raises
     ------
