@@ -36,7 +36,9 @@ class Headline:
     why_not : str
         Why it is not valid for these events; empty where it is.
     robustness : str
-        Whether the valid robustness tests agree, in one sentence; empty where there are none.
+        How many of the valid robustness tests agree, without a full stop; empty where there are none.
+    disagreement : bool
+        Whether a valid robustness test disagrees with a valid primary test.
     """
 
     test: str
@@ -48,6 +50,7 @@ class Headline:
     mde: float | None
     why_not: str
     robustness: str
+    disagreement: bool
 
     @property
     def valid(self) -> bool:
@@ -72,8 +75,8 @@ def headline(tests: pl.DataFrame) -> Headline | None:
     why_not = reason_of(row)
     numbers = [row[name] if not why_not else None for name in ("ci_low", "ci_high", "p_value", "effect_mde")]
     low, high, p, mde = (None if is_missing(value) else value for value in numbers)
-    robustness = _robustness(tests, row if not why_not else None)
-    return Headline(row["test"], row["n_events"], row["effect"], low, high, p, mde, why_not, robustness)
+    agreement = _robustness(tests, p)
+    return Headline(row["test"], row["n_events"], row["effect"], low, high, p, mde, why_not, *agreement)
 
 
 def reason_of(row: dict[str, Any]) -> str:
@@ -122,17 +125,18 @@ def date_caveat(sample: Sample) -> str:
     return ""
 
 
-def _robustness(tests: pl.DataFrame, primary: dict[str, Any] | None) -> str:
-    """Count the valid robustness tests that reject, and name those that disagree with a valid primary test."""
+def _robustness(tests: pl.DataFrame, p: float | None) -> tuple[str, bool]:
+    """Count the valid robustness tests that reject, and name those that disagree with the primary test's `p`."""
     valid = tests.filter(pl.col("role") == "robustness", "valid", pl.col("p_value").is_not_nan())
     if valid.is_empty():
-        return ""
+        return "", False
     rejects = pl.col("p_value") < SIGNIFICANCE_LEVEL
     of_all = f"of {valid.height} valid robustness test{'s' if valid.height > 1 else ''}"
-    primary_rejects = primary is not None and primary["p_value"] < SIGNIFICANCE_LEVEL
+    primary_rejects = p is not None and p < SIGNIFICANCE_LEVEL
     against = valid.filter(~rejects if primary_rejects else rejects)
-    if primary is not None and against.height:
-        named = ", ".join(f"{test} {p_text(p)}" for test, p in against.select("test", "p_value").iter_rows())
-        return f"{against.height} {of_all} {'disagrees' if against.height == 1 else 'disagree'}: {named}"
+    if p is not None and against.height:
+        named = ", ".join(f"{test} {p_text(own)}" for test, own in against.select("test", "p_value").iter_rows())
+        return f"{against.height} {of_all} {'disagrees' if against.height == 1 else 'disagree'}: {named}", True
     n = valid.filter(rejects).height
-    return f"{n} {of_all} {'also ' if primary_rejects else ''}{'rejects' if n == 1 else 'reject'} at 5%"
+    verb = "rejects" if 1 in (n, valid.height) else "reject"
+    return f"{n} {of_all} {'also ' if primary_rejects else ''}{verb} at 5%", False
