@@ -12,10 +12,13 @@ import polars as pl
 from marketimpact.display.formats import MISSING_TEXT, is_missing, p_value, percent
 from marketimpact.inference import ONE_DATE, SIGNIFICANCE_LEVEL, TESTS, Sample, structure
 
-__all__ = ["Headline", "date_caveat", "effect_writer", "headline", "measure", "p_text", "reason_of"]
+__all__ = ["WHY_FEW_DATES", "Headline", "date_caveat", "effect_writer", "headline", "measure", "p_text", "reason_of"]
 
 #: With fewer separate dates than this a spread over dates says little.
 FEW_DATES = 5
+WHY_FEW_DATES = (
+    "if what all firms share moved more than usual on them, tests reject too often, and so few dates cannot show it."
+)
 NOT_VALID = "not valid: "
 
 
@@ -63,10 +66,10 @@ class Headline:
         return self.p is not None and self.p < SIGNIFICANCE_LEVEL
 
 
-def headline(tests: pl.DataFrame) -> Headline | None:
+def headline(tests: pl.DataFrame, label: Callable[[str], str] = str) -> Headline | None:
     """Read the primary test and its agreement with the robustness tests from a frame of `StudyResult.test`.
 
-    None where the primary test is not among them, or no event has a return.
+    None where the primary test is not among them, or no event has a return. `label` writes names of tests.
     """
     primary = tests.filter(pl.col("role") == "primary")
     if primary.is_empty():
@@ -75,7 +78,7 @@ def headline(tests: pl.DataFrame) -> Headline | None:
     why_not = reason_of(row)
     numbers = [row[name] if not why_not else None for name in ("ci_low", "ci_high", "p_value", "effect_mde")]
     low, high, p, mde = (None if is_missing(value) else value for value in numbers)
-    agreement = _robustness(tests, p)
+    agreement = _robustness(tests, p, label)
     return Headline(row["test"], row["n_events"], row["effect"], low, high, p, mde, why_not, *agreement)
 
 
@@ -118,14 +121,11 @@ def date_caveat(sample: Sample) -> str:
     if facts.n_independent_groups == 1:
         return ONE_DATE
     if facts.n_independent_groups < FEW_DATES:
-        return (
-            f"All events fall on {facts.n_independent_groups} separate dates or runs of dates: if what all firms share "
-            "moved more than usual on them, tests reject too often, and so few dates cannot show it."
-        )
+        return f"All events fall on {facts.n_independent_groups} separate dates: {WHY_FEW_DATES}"
     return ""
 
 
-def _robustness(tests: pl.DataFrame, p: float | None) -> tuple[str, bool]:
+def _robustness(tests: pl.DataFrame, p: float | None, label: Callable[[str], str]) -> tuple[str, bool]:
     """Count the valid robustness tests that reject, and name those that disagree with the primary test's `p`."""
     valid = tests.filter(pl.col("role") == "robustness", "valid", pl.col("p_value").is_not_nan())
     if valid.is_empty():
@@ -135,7 +135,7 @@ def _robustness(tests: pl.DataFrame, p: float | None) -> tuple[str, bool]:
     primary_rejects = p is not None and p < SIGNIFICANCE_LEVEL
     against = valid.filter(~rejects if primary_rejects else rejects)
     if p is not None and against.height:
-        named = ", ".join(f"{test} {p_text(own)}" for test, own in against.select("test", "p_value").iter_rows())
+        named = ", ".join(f"{label(test)} {p_text(own)}" for test, own in against.select("test", "p_value").iter_rows())
         return f"{against.height} {of_all} {'disagrees' if against.height == 1 else 'disagree'}: {named}", True
     n = valid.filter(rejects).height
     verb = "rejects" if 1 in (n, valid.height) else "reject"
