@@ -38,7 +38,8 @@ def reaction_order(
         `reacts_latest` bound it where the time is not known to the minute. An announcement with only a date has
         ``reacts_at`` and ``order`` null, and its markets are sorted by their bounds: where these overlap the order is
         not known. `session` is day 0 of most of the market's events and `closes_at` its close. `caar` and `mde`, the
-        minimum detectable effect of the test, are fractions; `se` is in the unit of the test's estimate; no price in `caar` is earlier than `closes_at` of its first session.
+        minimum detectable effect of the test, are fractions; `se` is in the unit of the test's estimate. No price in
+        `caar` is earlier than `closes_at` of its first session.
 
     Raises
     ------

@@ -159,7 +159,10 @@ def day0_sensitivity(
 def _window_columns(result: StudyResult, window: tuple[int, int]) -> list[pl.Expr]:
     """Name a window and its mean CAR."""
     caar = pl.lit(result.car(*window)["car"].mean(), dtype=pl.Float64).alias("caar")
-    return [*(pl.lit(end, dtype=pl.Int64).alias(name) for name, end in zip(("first", "last"), window, strict=True)), caar]
+    return [
+        *(pl.lit(end, dtype=pl.Int64).alias(name) for name, end in zip(("first", "last"), window, strict=True)),
+        caar,
+    ]
 
 
 def _one_test(tables: dict[K, pl.DataFrame], chosen: pl.DataFrame) -> dict[K, pl.DataFrame]:

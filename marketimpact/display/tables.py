@@ -193,9 +193,8 @@ class Table:
 def _formatter(column: pl.Series, fraction: bool) -> Callable[[Any], str]:
     """Choose the function that formats a column's values."""
     name = column.name
-    if column.dtype == pl.String:
-        return text
-    if name in ("p", "p_value") or name.startswith("p_") or name.endswith("_p"):
+    is_p = name in ("p", "p_value") or name.startswith("p_") or name.endswith("_p")
+    if is_p and column.dtype.is_numeric():
         return p_value
     share = name.startswith(("share", "significant_")) and column.dtype.is_float()
     if fraction or share:

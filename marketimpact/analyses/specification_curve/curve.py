@@ -64,8 +64,8 @@ class SpecificationCurve:
         ``estimate`` (CAAR, a fraction), ``se, ci_low, ci_high, mde`` (standard error, interval and minimum detectable
         effect of the abnormal return that the test estimates, fractions: the interval contains zero where p is at
         least 1 - `level`. It need not be centred on the CAAR: tests of SCARs weigh CARs by 1/se. For a test without an
-        interval they are of the band of `StudyResult.caar`, and the note says so), ``statistic, p_value`` (of the test),
-        ``z`` (the p-value as a standard normal score with the sign of what the test estimates), ``valid`` (whether
+        interval they are of the band of `StudyResult.caar`, and the note says so), ``statistic, p_value`` (of the
+        test), ``z`` (the p-value as a standard normal score with the sign of what the test estimates), ``valid`` (whether
         the test is valid for these events),
         ``n_events``, ``reason`` (why not valid, or why not run; empty otherwise) and ``note``.
     level : float
@@ -371,8 +371,7 @@ def _interval_columns(judged: JudgedOutcome, sample: Sample, level: float) -> tu
     low, high = (end * per_unit for end in interval(judged.test, outcome, level=level))
     if np.isfinite(low):
         df = outcome.df if np.isfinite(outcome.df) else np.inf
-        se = outcome.se * per_unit
-        return se, low, high, float(minimum_detectable_effect(se, df))
+        return outcome.se * per_unit, low, high, float(minimum_detectable_effect(outcome.se, df)) * per_unit
     caar = float(sample.car.mean())
     se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
     half = quantile_of(df, level) * se

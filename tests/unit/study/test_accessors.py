@@ -6,6 +6,7 @@ import html
 import re
 from datetime import date
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -61,12 +62,14 @@ def test_cells_are_the_frame_rounded(result):
     assert notes[-1] == (f"{hidden} more columns in .frame." if hidden > 1 else "1 more column in .frame.")
 
 
-def test_tests_are_shown_with_their_validity_and_every_word_of_their_notes(result):
-    headings, rows, notes = read(result.show.test(0, 1))
+def test_every_test_is_shown_with_every_word_of_its_notes_where_invalid_ones_are_asked_for(result):
+    headings, rows, notes = read(result.show.test(0, 1, invalid=True))
     frame = result.test(0, 1)
-    at = {name: headings.index(name) for name in ("test", "valid", "note")}
-    assert [row[at["test"]] for row in rows] == frame["test"].to_list()
+    at = {name: headings.index(name) for name in ("test", "valid", "p", "note")}
+    assert [row[at["test"]].removesuffix(" (primary)") for row in rows] == frame["test"].to_list()
     assert [row[at["valid"]] for row in rows] == ["yes" if valid else "no" for valid in frame["valid"]]
+    for cells, p in zip(rows, frame["p_value"], strict=True):
+        assert cells[at["p"]] == ("–" if np.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}")
     of_all = {note.removeprefix("all: ") for note in notes if note.startswith("all: ")}
     told = dict(note.split(": ", 1) for note in notes if note.split(":")[0].isdigit())
     for cells, note in zip(rows, frame["note"], strict=True):
@@ -75,13 +78,55 @@ def test_tests_are_shown_with_their_validity_and_every_word_of_their_notes(resul
         assert {told[mark] for mark in marks} | of_all == clauses
 
 
+def test_the_primary_test_and_valid_robustness_tests_are_shown_and_the_others_folded(result):
+    headings, rows, notes = read(result.show.test(0, 1))
+    frame = result.test(0, 1)
+    shown = frame.filter(pl.col("role") != "other", (pl.col("role") == "primary") | pl.col("valid"))
+    assert 1 < shown.height <= 6
+    assert [row[headings.index("test")].removesuffix(" (primary)") for row in rows] == shown["test"].to_list()
+    assert [row[headings.index("test")].endswith(" (primary)") for row in rows] == [True] + [False] * (len(rows) - 1)
+    assert "valid" not in headings
+    for cells, row in zip(rows, shown.iter_rows(named=True), strict=True):
+        told = dict(zip(headings, cells, strict=True))
+        assert told["events"] == str(row["n_events"])
+        if row["ci_low"] is not None:
+            ends = [f"{100 * row[end]:+.2f}%".replace("-", "−") for end in ("ci_low", "ci_high")]
+            assert told["95% interval"] == " to ".join(ends)
+            assert told["minimum detectable effect"] == f"{100 * row['effect_mde']:.2f}%"
+            assert told["effect"] == f"{100 * row['effect']:+.2f}%".replace("-", "−")
+    folded = next(note for note in notes if note.startswith("Not valid here: "))
+    for row in frame.filter(~pl.col("valid"), pl.col("role") != "primary").iter_rows(named=True):
+        assert row["test"] in folded
+        assert f"{row['p_value']:.3f}" not in folded
+    assert "p = " not in folded
+
+
+def test_named_tests_are_all_shown_and_invalid_ones_have_no_p(result):
+    names = ["bmp_kp", "cross_sectional_t", "patell"]
+    headings, rows, _ = read(result.show.test(0, 1, tests=names))
+    frame = result.test(0, 1, tests=names)
+    assert not frame["valid"].all()
+    assert len(rows) == 3
+    for cells, valid in zip(rows, frame["valid"], strict=True):
+        told = dict(zip(headings, cells, strict=True))
+        assert (told["p"] == "–") == (told["95% interval"] == "–") == (not valid)
+
+
+def test_a_one_sided_test_has_one_end(result):
+    headings, rows, _ = read(result.show.test(0, 1, tests=["bmp_kp"], alternative="greater"))
+    low = result.test(0, 1, tests=["bmp_kp"], alternative="greater")["ci_low"].item()
+    assert rows[0][headings.index("95% interval")] == f"{100 * low:+.2f}% or more".replace("-", "−")
+    headings, rows, _ = read(result.show.test(0, 1, tests=["bmp_kp"], alternative="less"))
+    assert rows[0][headings.index("95% interval")].startswith("up to ")
+
+
 def test_text_has_what_the_notebook_has(result):
-    shown = repr(result.show.test(0, 1))
+    shown = repr(result.show.test(0, 1, invalid=True))
     flat = re.sub(r"\s+", " ", shown)
     for row in result.test(0, 1).iter_rows(named=True):
         assert row["test"] in shown
         assert f"{row['n_events']}" in shown
-    assert "valid: whether the test keeps its size" in flat
+    assert "Interval, p and minimum detectable effect" in flat
     assert "…" not in shown
 
 
@@ -161,8 +206,23 @@ def test_groups_are_shown_with_their_names(result):
     assert [row[0] for row in rows] == [str(day) for day in sorted(result.events["date"].unique())]
     assert read(grouped.show.test(0, 0, tests=["bmp"]))[0][:2] == ["date", "test"]
     assert repr(grouped).splitlines()[0].startswith("Grouped by date")
+    frame = grouped.test(0, 0)
+    shown = frame.filter((pl.col("role") == "primary") | ((pl.col("role") == "robustness") & pl.col("valid")))
+    assert [row[:2] for row in read(grouped.show.test(0, 0))[1]] == [
+        [str(row["date"]), row["test"] + " (primary)" * (row["role"] == "primary")]
+        for row in shown.iter_rows(named=True)
+    ]
     many = result.by("event_id")
     assert repr(many).splitlines()[-1] == f"  and {result.events.height - 20} more"
+
+
+def test_a_group_column_called_role_leaves_the_role_of_tests(golden_market, golden_study):
+    events = golden("events_mixed").with_columns(pl.col("symbol").str.slice(0, 2).alias("role"))
+    grouped = golden_study.run(events, golden_market).by("role")
+    assert grouped.test(0, 0)["role_right"].unique().sort().to_list() == ["other", "primary", "robustness"]
+    headings, rows, _ = read(grouped.show.test(0, 0))
+    assert headings[:2] == ["role", "test"]
+    assert sum(row[1].endswith(" (primary)") for row in rows) == events["role"].n_unique()
 
 
 def test_any_frame_about_the_result(result):
