@@ -71,8 +71,8 @@ SINGLE_FIRM_NOTE = (
 WINDOW_NOTE = (
     "CAAR: the mean of the events' CAR. Effect: the abnormal return that the primary test estimates; tests of "
     "standardised returns weigh CARs by one over their standard error. Interval, p (two-sided) and detectable effect "
-    "are of that test. Detectable effect: the minimum, up or down, that it finds with 80% power at the 5% level; where the "
-    "mean is not statistically distinguishable from zero, smaller effects remain possible."
+    "are of that test. Detectable effect: the minimum, up or down, that it finds with 80% power at the 5% level; where "
+    "the mean is not statistically distinguishable from zero, smaller effects remain possible."
 )
 TRUE_EFFECT_NOTE = " “Put in”: the effect that the simulated prices were given."
 
@@ -282,9 +282,9 @@ def _tests_section(content: ReportContent) -> Section:
         tables = [_window_table(announcement, content), *([robustness] if robustness.rows else []), *others]
         blocks.append((announcement.headline, (), tuple(tables)))
     words = (
-        "The primary test of a group follows from its dates and firms by a rule written down beforehand; its p-value is "
-        "the one that counts. Robustness tests make other assumptions. A test that is not valid for these events has no "
-        "p-value here, and its note says why.",
+        "The primary test of a group follows from its dates and firms by a rule written down beforehand; its p-value "
+        "is the one that counts. Robustness tests make other assumptions. A test that is not valid for these events "
+        "has no p-value here, and its note says why.",
     )
     return Section("tests", "Is it statistically significant?", words, tuple(blocks))
 

@@ -25,6 +25,7 @@ from marketimpact.inference import (
     SignificanceTest,
     band_of,
     minimum_detectable_effect,
+    primary_test,
     quantile_of,
     run_tests,
     structure,
@@ -65,9 +66,9 @@ class SpecificationCurve:
         effect of the abnormal return that the test estimates, fractions: the interval contains zero where p is at
         least 1 - `level`. It need not be centred on the CAAR: tests of SCARs weigh CARs by 1/se. For a test without an
         interval they are of the band of `StudyResult.caar`, and the note says so), ``statistic, p_value`` (of the
-        test), ``z`` (the p-value as a standard normal score with the sign of what the test estimates), ``valid`` (whether
-        the test is valid for these events),
-        ``n_events``, ``reason`` (why not valid, or why not run; empty otherwise) and ``note``.
+        test), ``z`` (the p-value as a standard normal score with the sign of what the test estimates), ``valid``
+        (whether the test is valid for these events), ``n_events``, ``reason`` (why not valid, or why not run; empty
+        otherwise) and ``note``.
     level : float
         Confidence level of the intervals.
     """
@@ -373,7 +374,7 @@ def _interval_columns(judged: JudgedOutcome, sample: Sample, level: float) -> tu
         df = outcome.df if np.isfinite(outcome.df) else np.inf
         return outcome.se * per_unit, low, high, float(minimum_detectable_effect(outcome.se, df)) * per_unit
     caar = float(sample.car.mean())
-    se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
+    se, df, _ = band_of(sample, primary_test(structure(sample)).name)
     half = quantile_of(df, level) * se
     return se, caar - half, caar + half, float(minimum_detectable_effect(se, df))
 
