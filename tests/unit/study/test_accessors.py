@@ -27,6 +27,12 @@ def result(golden_market, golden_study) -> mi.StudyResult:
     return golden_study.run(pl.concat([events, lost]), golden_market)
 
 
+@pytest.fixture(scope="module")
+def one_date(golden_market, golden_study) -> mi.StudyResult:
+    """Firms of one date, for which several tests are valid."""
+    return golden_study.run(golden("events_clustered"), golden_market)
+
+
 def read(table: Table) -> tuple[list[str], list[list[str]], list[str]]:
     """Headings, cells and notes of the HTML, as a reader sees them."""
     text = table._repr_html_()
@@ -78,9 +84,9 @@ def test_every_test_is_shown_with_every_word_of_its_notes_where_invalid_ones_are
         assert {told[mark] for mark in marks} | of_all == clauses
 
 
-def test_the_primary_test_and_valid_robustness_tests_are_shown_and_the_others_folded(result):
-    headings, rows, notes = read(result.show.test(0, 1))
-    frame = result.test(0, 1)
+def test_the_primary_test_and_valid_robustness_tests_are_shown_and_the_others_folded(one_date):
+    headings, rows, notes = read(one_date.show.test(0, 1))
+    frame = one_date.test(0, 1)
     shown = frame.filter(pl.col("role") != "other", (pl.col("role") == "primary") | pl.col("valid"))
     assert 1 < shown.height <= 6
     assert [row[headings.index("test")].removesuffix(" (primary)") for row in rows] == shown["test"].to_list()
@@ -90,8 +96,8 @@ def test_the_primary_test_and_valid_robustness_tests_are_shown_and_the_others_fo
         told = dict(zip(headings, cells, strict=True))
         assert told["events"] == str(row["n_events"])
         if row["ci_low"] is not None:
-            ends = [f"{100 * row[end]:+.2f}%".replace("-", "−") for end in ("ci_low", "ci_high")]
-            assert told["95% interval"] == " to ".join(ends)
+            ends = [float(end.replace("−", "-").rstrip("%")) for end in told["95% interval"].split(" to ")]
+            assert ends == pytest.approx([100 * row["ci_low"], 100 * row["ci_high"]], abs=0.00501)
             assert told["minimum detectable effect"] == f"{100 * row['effect_mde']:.2f}%"
             assert told["effect"] == f"{100 * row['effect']:+.2f}%".replace("-", "−")
     folded = next(note for note in notes if note.startswith("Not valid here: "))
@@ -113,10 +119,11 @@ def test_named_tests_are_all_shown_and_invalid_ones_have_no_p(result):
 
 
 def test_a_one_sided_test_has_one_end(result):
-    headings, rows, _ = read(result.show.test(0, 1, tests=["bmp_kp"], alternative="greater"))
+    chosen = {"tests": ["bmp_kp"], "invalid": True}
+    headings, rows, _ = read(result.show.test(0, 1, alternative="greater", **chosen))
     low = result.test(0, 1, tests=["bmp_kp"], alternative="greater")["ci_low"].item()
     assert rows[0][headings.index("95% interval")] == f"{100 * low:+.2f}% or more".replace("-", "−")
-    headings, rows, _ = read(result.show.test(0, 1, tests=["bmp_kp"], alternative="less"))
+    headings, rows, _ = read(result.show.test(0, 1, alternative="less", **chosen))
     assert rows[0][headings.index("95% interval")].startswith("up to ")
 
 
