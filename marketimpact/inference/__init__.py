@@ -30,15 +30,8 @@ from marketimpact.inference.multiple_testing import adjust, romano_wolf
 from marketimpact.inference.placebo_alignment import align_placebo_days
 from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL, Alternative, Holds, Outcome, SignificanceTest
 from marketimpact.inference.sample import Pool, Portfolios, Sample
-from marketimpact.inference.validity import (
-    ONE_DATE,
-    VARIANCE_LEVEL,
-    JudgedOutcome,
-    SampleStructure,
-    run_tests,
-    structure,
-    tests_frame,
-)
+from marketimpact.inference.structure import VARIANCE_LEVEL, SampleStructure, structure
+from marketimpact.inference.validity import ONE_DATE, JudgedOutcome, run_tests, tests_frame
 
 #: Tests that run by default: the most widely valid first, then those that are often reported.
 DEFAULT_TESTS: tuple[SignificanceTest, ...] = (

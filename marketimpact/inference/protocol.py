@@ -19,6 +19,7 @@ __all__ = [
     "SignificanceTest",
     "no_result",
     "one_sided",
+    "return_per_unit",
 ]
 
 #: Level of a test: at a lower p-value an effect is called significant.
@@ -123,6 +124,8 @@ class SignificanceTest:
         the null; from the outcome, which has both; or not at all, since the statistic has no sign.
     refits : bool
         Whether it estimates from returns again instead of using abnormal returns.
+    unit : {"return", "scar", "none"}
+        Unit of an estimate that has a standard error: a return, or a SCAR, which `return_per_unit` converts.
     """
 
     name: str
@@ -134,6 +137,18 @@ class SignificanceTest:
     run: Callable[[Sample], Outcome]
     sides: Literal["symmetric", "own", "none"] = "symmetric"
     refits: bool = False
+    unit: Literal["return", "scar", "none"] = "none"
+
+
+def return_per_unit(test: SignificanceTest, sample: Sample) -> float:
+    """Return the abnormal return that one unit of a test's estimate stands for; nan where it has no such unit.
+
+    A common effect c moves the mean SCAR by c times the mean of ``1 / se``: the effect behind a mean SCAR is the mean
+    CAR weighted by ``1 / se``.
+    """
+    if test.unit == "scar":
+        return 1.0 / float((1.0 / sample.se).mean())
+    return 1.0 if test.unit == "return" else nan
 
 
 def one_sided(test: SignificanceTest, outcome: Outcome, alternative: Alternative) -> float:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-import scipy
 
+from marketimpact.inference.confidence_band import quantile_of
 from marketimpact.inference.detectable_effect import minimum_detectable_effect
-from marketimpact.inference.families.correlation_adjusted import mean_correlation
+from marketimpact.inference.primary import Role, primary_test, role_of
 from marketimpact.inference.protocol import (
     SIGNIFICANCE_LEVEL,
     Alternative,
@@ -19,19 +19,17 @@ from marketimpact.inference.protocol import (
     SignificanceTest,
     no_result,
     one_sided,
+    return_per_unit,
 )
 from marketimpact.inference.sample import Sample
+from marketimpact.inference.structure import SampleStructure, structure
 
-__all__ = ["ONE_DATE", "VARIANCE_LEVEL", "JudgedOutcome", "SampleStructure", "run_tests", "structure", "tests_frame"]
+__all__ = ["ONE_DATE", "JudgedOutcome", "interval", "run_tests", "tests_frame"]
 
 ONE_DATE = (
     "All events share one date: no test can distinguish a common effect of the announcement from another "
     "common shock of that day. Only more dates, or a factor that captures the shock, can."
 )
-#: Significance level of the test for a rise in variance.
-VARIANCE_LEVEL = 0.05
-#: Clusters count as equal in size when their effective number is at least this share of their number.
-EQUAL_SIZE_SHARE = 0.8
 
 _COLUMNS = {
     "test": pl.String,
@@ -45,96 +43,14 @@ _COLUMNS = {
     "n_events": pl.Int64,
     "valid": pl.Boolean,
     "note": pl.String,
+    "role": pl.String,
+    "effect": pl.Float64,
+    "ci_low": pl.Float64,
+    "ci_high": pl.Float64,
+    "effect_mde": pl.Float64,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class SampleStructure:
-    """Properties of the events on which the validity of tests depends.
-
-    Attributes
-    ----------
-    n_events : int
-        Events with an abnormal return in the window.
-    n_clusters : int
-        Announcements, or day-0 dates where events have no announcement.
-    n_independent_groups : int
-        Groups of events whose windows are connected by common days; one means a single date in
-        effect.
-    shares_days : bool
-        Whether any two events have a day of the window in common.
-    variance_ratio : float
-        Cross-sectional variance of SCARs over the one expected without a change in variance; nan
-        with fewer than three events.
-    variance_p : float
-        One-sided p-value of that ratio against 1, chi-squared; too small under fat tails.
-    effective_clusters : float
-        Effective number of clusters: their number where all have equal size, less where sizes differ.
-    asynchronous : bool
-        Whether events of the same news trade on exchanges that are hardly open at the same time.
-    n_sessions : int
-        Sessions of the window.
-    clusters_overlap : bool
-        Whether windows of different clusters have days in common.
-    n_dual_listed : int
-        Firms of which two listings count as events with days in common.
-    cluster_label : str
-        What clusters are, in the plural, for notes.
-    """
-
-    n_events: int
-    n_clusters: int
-    n_independent_groups: int
-    shares_days: bool
-    variance_ratio: float
-    variance_p: float
-    effective_clusters: float
-    asynchronous: bool
-    n_sessions: int
-    clusters_overlap: bool
-    n_dual_listed: int
-    cluster_label: str
-
-    @property
-    def clusters_differ(self) -> bool:
-        """Whether clusters are of very unequal size."""
-        return self.effective_clusters < EQUAL_SIZE_SHARE * self.n_clusters
-
-    @property
-    def variance_rose(self) -> bool:
-        """Whether the variance rose significantly at the events."""
-        return self.variance_p < VARIANCE_LEVEL
-
-
-def structure(sample: Sample) -> SampleStructure:
-    """Describe the clusters, common days and variance of the events of a sample."""
-    ratio, p = _variance_ratio(sample)
-    return SampleStructure(
-        n_events=sample.n,
-        n_clusters=sample.n_clusters,
-        n_independent_groups=sample.n_independent_groups,
-        shares_days=sample.shares_days,
-        variance_ratio=ratio,
-        variance_p=p,
-        effective_clusters=sample.effective_clusters,
-        asynchronous=sample.asynchronous,
-        n_sessions=sample.length,
-        clusters_overlap=sample.clusters_overlap,
-        n_dual_listed=sample.n_dual_listed,
-        cluster_label=sample.cluster_label,
-    )
-
-
-def _variance_ratio(sample: Sample) -> tuple[float, float]:
-    """Estimate the event-variance ratio; the spread leaves out a common shock, so the divisor does too."""
-    if sample.n < 3:
-        return np.nan, np.nan
-    r = mean_correlation(sample).value
-    own_share = 1.0 - (r if np.isfinite(r) else 0.0)
-    if own_share <= 0:
-        return np.nan, np.nan
-    ratio = float(sample.scar.var(ddof=1) / (sample.q.mean() * own_share))
-    return ratio, float(scipy.special.chdtrc(sample.n - 1, (sample.n - 1) * ratio))
+#: Rows in this order: the primary test, then valid tests, then the others.
+_ORDER = (pl.col("role") != "primary", ~pl.col("valid"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +67,10 @@ class JudgedOutcome:
         Why the test is not valid for these events, or has no statistic; empty where it is valid.
     note : str
         That, the note of the test itself, its assumptions, and caveats.
+    role : {"primary", "robustness", "other"}
+        See `marketimpact.inference.primary`.
+    per_unit : float
+        Abnormal return that one unit of the estimate stands for; nan where there is none.
     """
 
     test: SignificanceTest
@@ -158,6 +78,8 @@ class JudgedOutcome:
     n_events: int
     why_not: str
     note: str
+    role: Role = "other"
+    per_unit: float = np.nan
 
     @property
     def valid(self) -> bool:
@@ -173,7 +95,15 @@ def run_tests(
         nothing = no_result("no event has a return in this window")
         return [JudgedOutcome(test, nothing, 0, nothing.note, nothing.note) for test in tests]
     facts = structure(sample)
-    return [_judged(test, test.run(sample), sample.n, facts, alternative) for test in tests]
+    primary = primary_test(facts)
+    return [
+        replace(
+            _judged(test, test.run(sample), sample.n, facts, alternative),
+            role=role_of(test.name, primary),
+            per_unit=return_per_unit(test, sample),
+        )
+        for test in tests
+    ]
 
 
 def _judged(
@@ -201,25 +131,24 @@ def _judged(
 def tests_frame(
     tests: Sequence[SignificanceTest], sample: Sample, alternative: Alternative = "two-sided"
 ) -> pl.DataFrame:
-    """Run tests and return one row per test, valid ones first.
+    """Run tests and return one row per test: the primary one, then valid ones, then the others.
 
     Returns
     -------
     polars.DataFrame
-        ``test, null, estimate, se, statistic, df, p_value, mde, n_events, valid, note``.
+        ``test, null, estimate, se, statistic, df, p_value, mde, n_events, valid, note, role, effect, ci_low, ci_high,
+        effect_mde``; see `StudyResult.test`.
     """
-    # a one-sided test has its whole level on one side
-    level = SIGNIFICANCE_LEVEL if alternative == "two-sided" else 2.0 * SIGNIFICANCE_LEVEL
-    rows = [_row(judged, level) for judged in run_tests(tests, sample, alternative)]
-    frame = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
-    return frame.sort("valid", descending=True, maintain_order=True)
+    rows = [_row(judged, alternative) for judged in run_tests(tests, sample, alternative)]
+    return pl.DataFrame(rows, schema=_COLUMNS, orient="row").sort(_ORDER, maintain_order=True)
 
 
-def _row(judged: JudgedOutcome, level: float) -> tuple[object, ...]:
+def _row(judged: JudgedOutcome, alternative: Alternative) -> tuple[object, ...]:
     def number(value: float) -> float | None:
         return None if np.isnan(value) else float(value)
 
     test, outcome = judged.test, judged.outcome
+    mde = _detectable(test, outcome, alternative)
     return (
         test.name,
         test.null,
@@ -228,19 +157,47 @@ def _row(judged: JudgedOutcome, level: float) -> tuple[object, ...]:
         float(outcome.statistic),
         number(outcome.df),
         float(outcome.p_value),
-        number(_detectable(test, outcome, level)),
+        number(mde),
         judged.n_events,
         judged.valid,
         judged.note,
+        judged.role,
+        number(outcome.estimate * judged.per_unit),
+        *(number(end * judged.per_unit) for end in interval(test, outcome, alternative)),
+        number(mde * judged.per_unit),
     )
 
 
-def _detectable(test: SignificanceTest, outcome: Outcome, level: float) -> float:
+def _has_t_form(test: SignificanceTest, outcome: Outcome) -> bool:
+    """Check whether a test divides an estimate by its standard error, and compares that with t or N(0,1)."""
+    has_se = np.isfinite(outcome.se) and outcome.se > 0 and np.isfinite(outcome.estimate)
+    return test.sides == "symmetric" and bool(has_se) and test.distribution[0] in "tN"
+
+
+def _detectable(test: SignificanceTest, outcome: Outcome, alternative: Alternative) -> float:
     """Compute the smallest effect, in the unit of the estimate, that a t or normal test detects with 80% power."""
-    has_se = test.sides == "symmetric" and np.isfinite(outcome.se) and outcome.se > 0 and np.isfinite(outcome.estimate)
-    if not has_se or test.distribution[0] not in "tN":
+    if not _has_t_form(test, outcome):
         return np.nan
+    # a one-sided test has its whole level on one side
+    level = SIGNIFICANCE_LEVEL if alternative == "two-sided" else 2.0 * SIGNIFICANCE_LEVEL
     return float(minimum_detectable_effect(outcome.se, np.inf if np.isnan(outcome.df) else outcome.df, level=level))
+
+
+def interval(
+    test: SignificanceTest, outcome: Outcome, alternative: Alternative = "two-sided", level: float = 0.95
+) -> tuple[float, float]:
+    """Compute the confidence interval that belongs to a test, in the unit of its estimate; nan where it has none.
+
+    It contains zero exactly where the p-value is at least ``1 - level``. A one-sided test leaves one end open (nan).
+    """
+    if not _has_t_form(test, outcome):
+        return np.nan, np.nan
+    tail = (1.0 + level) / 2.0 if alternative == "two-sided" else level
+    df = np.inf if np.isnan(outcome.df) else outcome.df
+    half = outcome.se * quantile_of(df, 2.0 * tail - 1.0)
+    low = outcome.estimate - half if alternative != "less" else np.nan
+    high = outcome.estimate + half if alternative != "greater" else np.nan
+    return low, high
 
 
 def _why_not(test: SignificanceTest, facts: SampleStructure, level: Level) -> str:

@@ -138,10 +138,12 @@ CLUSTER_T = SignificanceTest(
     "cluster_t", "mean CAR = 0", "CAAR", "t(G-1)",
     "Cameron, Gelbach and Miller (2011), CR1",
     Holds("yes", "yes", "yes", "yes", min_clusters=5, clusters_apart=True, clusters_alike=True), cluster_t,
+    unit="return",
 )  # fmt: skip
 DATE_MEANS_T = SignificanceTest(
     "date_means_t", "mean of the dates' mean CARs = 0", "mean of date means", "t(G-1)",
     "t test of date means", Holds("yes", "yes", "yes", "yes", min_clusters=5, clusters_apart=True), date_means_t,
+    unit="return",
 )  # fmt: skip
 SIGN_FLIP_DATE = SignificanceTest(
     "sign_flip_date", "CARs of each date are symmetric about 0", "CAAR", "all sign patterns of the dates",

@@ -126,21 +126,21 @@ def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, 
 
 PATELL_KP = SignificanceTest(
     "patell_kp", "mean SCAR = 0", "mean SCAR", "N(0,1)",
-    "Kolari and Pynnonen (2010), adjusted Patell", Holds("yes", "no", "yes", "no"), patell_kp,
+    "Kolari and Pynnonen (2010), adjusted Patell", Holds("yes", "no", "yes", "no"), patell_kp, unit="scar",
 )  # fmt: skip
 BMP_KP = SignificanceTest(
     "bmp_kp", "mean SCAR = 0", "mean SCAR", "t(N-1)",
-    "Kolari and Pynnonen (2010), adjusted BMP", Holds("yes", "yes", "yes", "yes"), bmp_kp,
+    "Kolari and Pynnonen (2010), adjusted BMP", Holds("yes", "yes", "yes", "yes"), bmp_kp, unit="scar",
 )  # fmt: skip
 PATELL_KP_ALLPAIRS = SignificanceTest(
     "patell_kp_allpairs", "mean SCAR = 0", "mean SCAR", "N(0,1)",
     "Kolari and Pynnonen (2010), every pair counted in full",
     Holds("no", "no", "yes", "no", because="counts correlation that cannot occur between dates apart"),
-    patell_kp_allpairs,
+    patell_kp_allpairs, unit="scar",
 )  # fmt: skip
 BMP_KP_ALLPAIRS = SignificanceTest(
     "bmp_kp_allpairs", "mean SCAR = 0", "mean SCAR", "t(N-1)",
     "Kolari and Pynnonen (2010), every pair counted in full",
     Holds("no", "no", "yes", "yes", because="counts correlation that cannot occur between dates apart"),
-    bmp_kp_allpairs,
+    bmp_kp_allpairs, unit="scar",
 )  # fmt: skip

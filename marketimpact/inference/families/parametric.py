@@ -108,19 +108,20 @@ def mean_over_spread(values: np.ndarray) -> Outcome:
 
 CROSS_SECTIONAL_T = SignificanceTest(
     "cross_sectional_t", "mean CAR = 0", "CAAR", "t(N-1)",
-    "Charest (1978); Penman (1982)", Holds("yes", "yes", "no", "no"), cross_sectional_t,
+    "Charest (1978); Penman (1982)", Holds("yes", "yes", "no", "no"), cross_sectional_t, unit="return",
 )  # fmt: skip
 PATELL_SCAR = SignificanceTest(
     "patell_scar", "mean SCAR = 0", "mean SCAR", "N(0,1)",
-    "Patell (1976), with the exact variance of the CAR", Holds("yes", "no", "no", "no"), patell_scar,
+    "Patell (1976), with the exact variance of the CAR", Holds("yes", "no", "no", "no"), patell_scar, unit="scar",
 )  # fmt: skip
 BMP = SignificanceTest(
     "bmp", "mean SCAR = 0", "mean SCAR", "t(N-1)",
-    "Boehmer, Musumeci and Poulsen (1991)", Holds("yes", "yes", "no", "no"), bmp,
+    "Boehmer, Musumeci and Poulsen (1991)", Holds("yes", "yes", "no", "no"), bmp, unit="scar",
 )  # fmt: skip
 PORTFOLIO_INDEPENDENT = SignificanceTest(
     "portfolio_independent", "mean CAR = 0", "CAAR", "N(0,1)",
     "MacKinlay (1997); Campbell, Lo and MacKinlay (1997), J1", Holds("yes", "no", "no", "no"), portfolio_independent,
+    unit="return",
 )  # fmt: skip
 PATELL = SignificanceTest(
     "patell", "mean cumulated SAR = 0", "mean cumulated SAR", "N(0,1)",
@@ -133,6 +134,7 @@ PATELL_PERFIRM = SignificanceTest(
 JACKKNIFE_WEIGHTED = SignificanceTest(
     "jackknife_weighted", "precision-weighted mean CAR = 0", "mean pseudo-value", "t(N-1)",
     "After Giaccotto and Sfiridis (1996); specified here", Holds("yes", "yes", "no", "no"), jackknife_weighted,
+    unit="return",
 )  # fmt: skip
 EVENT_VARIANCE_RATIO = SignificanceTest(
     "event_variance_ratio", "the event left the variance of SCARs unchanged", "variance ratio", "chi2(N-1), one-sided",

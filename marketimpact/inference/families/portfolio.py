@@ -76,10 +76,10 @@ def _variance(portfolios: Portfolios, weight: Floats) -> float:
 PORTFOLIO_REGRESSION = SignificanceTest(
     "portfolio_regression", "CAR of the portfolio = 0", "CAR of the portfolio",
     "t(nu) for one date, else N(0,1)", "Jaffe (1974); Mandelker (1974); exact forecast error",
-    Holds("yes", "no", "yes", "no"), portfolio_regression, refits=True,
+    Holds("yes", "no", "yes", "no"), portfolio_regression, refits=True, unit="return",
 )  # fmt: skip
 CRUDE_DEPENDENCE = SignificanceTest(
     "crude_dependence", "sum of AARs = 0", "sum of AARs", "t(T-1)",
     "Brown and Warner (1980, 1985)",
-    Holds("yes", "no", "yes", "no", exchanges_apart="one session"), crude_dependence,
+    Holds("yes", "no", "yes", "no", exchanges_apart="one session"), crude_dependence, unit="return",
 )  # fmt: skip
