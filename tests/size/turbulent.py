@@ -37,6 +37,8 @@ STUDIED = (*DEFAULTS, *FURTHER)
 PRIMARY = "primary"
 #: Studied with a one-sided alternative too.
 ONE_SIDED = ("10_one_date", "10_separate", "10c")
+#: Situations in which a test that is called valid may reject too often; the page says why.
+NOT_CLAIMED = ("2", "4", "5", "11", "12", "14")
 CHUNK = 20
 #: One in so many samples is drawn again with an effect.
 POWER_SHARE = 5
