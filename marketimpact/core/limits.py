@@ -83,6 +83,8 @@ CORRELATION_BLOCK_ROWS = 512
 ALL_PAIRS_BLOCK_PATTERNS = 128
 #: Numbers of the wild bootstrap that are drawn at a time: 1 MB, which stays in a core's cache.
 CLUSTER_WEIGHTS_AT_ONCE = 2**17
+#: Dates whose events are diagnosed, evenly spread over all of them; chosen, not timed: pooled moments need no more.
+DIAGNOSED_DATES = 400
 #: CARs that the skewness bootstrap draws at a time: 32 MB.
 SKEWNESS_VALUES_AT_ONCE = 4_000_000
 

@@ -29,7 +29,7 @@ from marketimpact.inference.families.single_event import sq_test
 from marketimpact.inference.multiple_testing import adjust, romano_wolf
 from marketimpact.inference.placebo_alignment import align_placebo_days
 from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL, Alternative, Holds, Outcome, SignificanceTest
-from marketimpact.inference.sample import Pool, Portfolios, Sample
+from marketimpact.inference.sample import RECENT_SESSIONS, Pool, Portfolios, Sample
 from marketimpact.inference.structure import VARIANCE_LEVEL, SampleStructure, structure
 from marketimpact.inference.validity import ONE_DATE, JudgedOutcome, run_tests, tests_frame
 
@@ -107,6 +107,7 @@ __all__ = [
     "DEFAULT_TESTS",
     "ONE_DATE",
     "ON_REQUEST",
+    "RECENT_SESSIONS",
     "SIGNIFICANCE_LEVEL",
     "TESTS",
     "VARIANCE_LEVEL",

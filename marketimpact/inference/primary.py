@@ -1,6 +1,6 @@
 """Choose the primary test from the structure of the events, by one rule that does not look at their abnormal returns.
 
-The rule and its rates are in docs/primary_test.md.
+The rule, its reasons and its rates are in docs/tests/primary.md.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from marketimpact.inference.reasons import LEAST_INFLATION, MOST_ESTIMATION_INFLATION, is_skewed
 from marketimpact.inference.structure import SampleStructure
 
 __all__ = ["ROBUSTNESS_TESTS", "PrimaryTest", "Role", "primary_test", "role_of"]
@@ -16,6 +17,10 @@ Role = Literal["primary", "robustness", "other"]
 
 #: Tests beside the primary one, each with another assumption.
 ROBUSTNESS_TESTS = ("bmp_kp", "portfolio_regression", "date_means_t", "wild_cluster", "grank_t", "placebo_caar")
+#: Fewest firms whose spread on one date is a usable standard error.
+LEAST_FIRMS = 5
+#: Common errors of estimation that make the variance of the mean smaller than this share cost power.
+LEAST_ESTIMATION_INFLATION = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +40,35 @@ class PrimaryTest:
 
 
 def primary_test(facts: SampleStructure) -> PrimaryTest:
-    """Choose the primary test from dates, firms, overlap and estimation windows; the first line that applies.
+    """Choose the primary test by the first line of the rule that applies.
 
     Parameters
     ----------
     facts : SampleStructure
-        Of the events.
+        Of the events; dates, firms, windows and estimation windows are used, abnormal returns of events are not.
     """
     if facts.n_events < 2:
         return PrimaryTest("portfolio_regression", "one event")
-    if facts.n_clusters == 1 or facts.n_independent_groups == 1:
-        if facts.n_events >= 5:
-            return PrimaryTest("bmp_kp", "one date with at least 5 firms")
-        return PrimaryTest("portfolio_regression", "one date with fewer than 5 firms")
+    if facts.sample.n_day0 == 1 or facts.n_clusters == 1:
+        return _for_one_date(facts)
+    label = facts.cluster_label
     if facts.clusters_overlap:
-        return PrimaryTest("portfolio_regression", "windows of several dates overlap")
-    return PrimaryTest("date_means_t", "several separate dates")
+        return PrimaryTest("portfolio_regression", f"windows of different {label} overlap")
+    if is_skewed(facts.diagnostics.date_moments.skewness / facts.n_sessions**0.5, facts.n_clusters):
+        return PrimaryTest("portfolio_regression", f"few {label} and skewed abnormal returns")
+    if not LEAST_ESTIMATION_INFLATION <= facts.estimation_inflation <= MOST_ESTIMATION_INFLATION:
+        return PrimaryTest("portfolio_regression", f"{label} share estimation days")
+    return PrimaryTest("date_means_t", f"separate {label}")
+
+
+def _for_one_date(facts: SampleStructure) -> PrimaryTest:
+    if facts.n_events < LEAST_FIRMS:
+        return PrimaryTest("portfolio_regression", f"one date, fewer than {LEAST_FIRMS} firms")
+    if not facts.inflation >= LEAST_INFLATION:
+        return PrimaryTest("portfolio_regression", "one date, firms that move in opposite directions")
+    if is_skewed(facts.diagnostics.event_moments.skewness / facts.n_sessions**0.5, facts.n_events):
+        return PrimaryTest("portfolio_regression", "one date, few firms and skewed abnormal returns")
+    return PrimaryTest("bmp_kp", f"one date, {LEAST_FIRMS} firms or more")
 
 
 def role_of(test: str, primary: PrimaryTest) -> Role:

@@ -10,9 +10,13 @@ from typing import Literal
 from marketimpact.inference.sample import Sample
 
 __all__ = [
+    "ESTIMATION_VARIANCE",
     "SEED",
     "SIGNIFICANCE_LEVEL",
+    "SPREAD_OF_DATES",
+    "SPREAD_OF_EVENTS",
     "Alternative",
+    "Assumption",
     "Holds",
     "Level",
     "Outcome",
@@ -28,6 +32,21 @@ SIGNIFICANCE_LEVEL = 0.05
 SEED = 20250812
 
 Level = Literal["yes", "nearly", "no"]
+#: What a test assumes beyond the levels of `Holds`; `marketimpact.inference.reasons` checks each for the events.
+Assumption = Literal[
+    "recent variance", "usual common shock", "proportional shocks", "one direction", "little skewness", "symmetry",
+    "windows apart", "many blocks", "no autocorrelation", "no lead or lag", "own estimation errors",
+]  # fmt: skip
+#: Of tests that take the variance from the estimation window.
+ESTIMATION_VARIANCE: frozenset[Assumption] = frozenset(
+    {"recent variance", "usual common shock", "no autocorrelation", "own estimation errors"}
+)
+#: Of tests that take it from the spread over events, corrected for the correlation of the estimation window.
+SPREAD_OF_EVENTS: frozenset[Assumption] = frozenset(
+    {"proportional shocks", "one direction", "little skewness", "no lead or lag", "own estimation errors"}
+)
+#: Of tests that take it from the spread over dates.
+SPREAD_OF_DATES: frozenset[Assumption] = frozenset({"little skewness", "own estimation errors"})
 Alternative = Literal["two-sided", "greater", "less"]
 
 
@@ -56,6 +75,8 @@ class Holds:
     exchanges_apart : {"yes", "one session", "no"}
         Whether it keeps its size when the events' exchanges are hardly open together: for any window, for a window
         of one session, or not at all; see docs/procedures/cross_market.md.
+    assumes : frozenset of str
+        Further assumptions, each of which is checked for the events.
     because : str
         Why a test is not valid where the reason is neither shared days nor a raised variance.
     """
@@ -69,6 +90,7 @@ class Holds:
     clusters_apart: bool = False
     clusters_alike: bool = False
     exchanges_apart: Literal["yes", "one session", "no"] = "yes"
+    assumes: frozenset[Assumption] = frozenset()
     because: str = ""
 
     def level(self, *, shared: bool, variance: bool) -> Level:

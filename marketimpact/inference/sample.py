@@ -15,8 +15,13 @@ from marketimpact.events.exchange_clocks import ExchangeClock
 from marketimpact.inference.correlation.by_pairs import MeanCorrelation
 from marketimpact.inference.correlation.overlap import Overlap, connected_groups, overlap_of
 from marketimpact.inference.correlation.pairs import PairCorrelations
+from marketimpact.inference.shared_estimation import estimation_inflation
 
-__all__ = ["Floats", "Ints", "Pool", "Portfolios", "Sample"]
+__all__ = ["RECENT_SESSIONS", "Floats", "Ints", "Pool", "Portfolios", "Sample"]
+
+
+#: Sessions before the window whose variance is compared with that of the estimation window.
+RECENT_SESSIONS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,8 @@ class Sample:
         Abnormal returns of the widest event window and their forecast standard errors, NaN where missing.
     columns : slice
         The window's sessions among the W.
+    recent_ar : LazyMatrix (N, K)
+        Abnormal returns of the `RECENT_SESSIONS` sessions before the window, NaN where missing.
     pool : Pool
         Abnormal returns of all usable events, for tests of daily averages.
     cluster : (N,) array
@@ -123,14 +130,16 @@ class Sample:
         Sessions of the exchanges.
     symbol, firm : (N,) arrays
         Codes of each event's security and of its firm; listings of one firm share it.
-    n_day0 : int
-        Number of day-0 dates.
+    day0 : (N,) array
+        Date of day 0.
     pattern : (N,) array
         Code of each event's day pattern in `pairs`.
     pairs : PairCorrelations
         Correlations of residuals, kept for all windows and groups of one result.
     intercept : bool
         Whether the model estimates a constant.
+    serial_correlation : bool
+        Whether `se` allows for autocorrelated abnormal returns.
     panel : callable
         Returns ``y (N, M), x (N, M, p), y (N, L), x (N, L, p)``: returns and regressors of both windows.
     portfolios : callable
@@ -151,6 +160,7 @@ class Sample:
     event_ar: LazyMatrix
     event_se: LazyMatrix
     columns: slice
+    recent_ar: LazyMatrix
     pool: Pool
 
     cluster: Ints
@@ -158,12 +168,13 @@ class Sample:
     clocks: tuple[ExchangeClock, ...]
     symbol: Ints
     firm: Ints
-    n_day0: int
+    day0: Ints
 
     pattern: Ints = field(repr=False)
     pairs: PairCorrelations = field(repr=False)
 
     intercept: bool
+    serial_correlation: bool
     panel: Callable[[], tuple[Floats, Floats, Floats, Floats]] = field(repr=False)
     portfolios: Callable[[], Portfolios] = field(repr=False)
     cluster_label: str = "dates"
@@ -182,6 +193,11 @@ class Sample:
     def q(self) -> Floats:
         """Variance of each SCAR under normality, ``df / (df - 2)``."""
         return self.df / (self.df - 2.0)
+
+    @property
+    def n_day0(self) -> int:
+        """Number of day-0 dates."""
+        return len(factorize(self.day0).counts)
 
     @property
     def length(self) -> int:
@@ -272,6 +288,11 @@ class Sample:
         return bool((np.minimum(low[one], low[other]) < np.maximum(high[one], high[other])).any())
 
     @cached_property
+    def estimation_inflation(self) -> float:
+        """Variance of the mean CAR relative to what it is if dates share no errors of estimation."""
+        return estimation_inflation(self) if self.intercept else 1.0
+
+    @cached_property
     def n_dual_listed(self) -> int:
         """Number of firms of which two listings count as events with days in common."""
         firm, codes = factorize(self.firm).codes, self.day_patterns.codes
@@ -312,5 +333,5 @@ class Sample:
 #: Properties of a sample that depend on dates and residuals alone.
 _FROM_DATES_AND_RESIDUALS = (
     "q", "clusters", "n_clusters", "effective_clusters", "day_patterns", "overlap", "mean_correlation",
-    "n_independent_groups", "shares_days", "asynchronous", "clusters_overlap", "n_dual_listed",
+    "n_independent_groups", "shares_days", "asynchronous", "clusters_overlap", "n_dual_listed", "estimation_inflation",
 )  # fmt: skip

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy
 
+from marketimpact.core.arrays import NO_DAY
+from marketimpact.core.factorize import factorize
+from marketimpact.inference.diagnostics import Diagnostics, diagnose
 from marketimpact.inference.families.correlation_adjusted import mean_correlation
 from marketimpact.inference.sample import Sample
 
@@ -18,90 +22,162 @@ VARIANCE_LEVEL = 0.05
 EQUAL_SIZE_SHARE = 0.8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SampleStructure:
-    """Properties of the events on which the validity of tests depends.
+    """Properties of the events on which the validity of tests depends, each computed when it is first read.
 
     Attributes
     ----------
-    n_events : int
-        Events with an abnormal return in the window.
-    n_clusters : int
-        Announcements, or day-0 dates where events have no announcement.
-    n_independent_groups : int
-        Groups of events whose windows are connected by common days; one means a single date in
-        effect.
-    shares_days : bool
-        Whether any two events have a day of the window in common.
-    variance_ratio : float
-        Cross-sectional variance of SCARs over the one expected without a change in variance; nan
-        with fewer than three events.
-    variance_p : float
-        One-sided p-value of that ratio against 1, chi-squared; too small under fat tails.
-    effective_clusters : float
-        Effective number of clusters: their number where all have equal size, less where sizes differ.
-    asynchronous : bool
-        Whether events of the same news trade on exchanges that are hardly open at the same time.
-    n_sessions : int
-        Sessions of the window.
-    clusters_overlap : bool
-        Whether windows of different clusters have days in common.
-    n_dual_listed : int
-        Firms of which two listings count as events with days in common.
-    cluster_label : str
-        What clusters are, in the plural, for notes.
+    sample : Sample
+        The events.
     """
 
-    n_events: int
-    n_clusters: int
-    n_independent_groups: int
-    shares_days: bool
-    variance_ratio: float
-    variance_p: float
-    effective_clusters: float
-    asynchronous: bool
-    n_sessions: int
-    clusters_overlap: bool
-    n_dual_listed: int
-    cluster_label: str
+    sample: Sample
+
+    @property
+    def n_events(self) -> int:
+        """Events with an abnormal return in the window."""
+        return self.sample.n
+
+    @property
+    def n_clusters(self) -> int:
+        """Announcements, or day-0 dates where events have no announcement."""
+        return self.sample.n_clusters
+
+    @property
+    def n_independent_groups(self) -> int:
+        """Groups of events whose windows are connected by common days; one means a single date in effect."""
+        return self.sample.n_independent_groups
+
+    @property
+    def shares_days(self) -> bool:
+        """Whether any two events have a day of the window in common."""
+        return self.sample.shares_days
+
+    @property
+    def effective_clusters(self) -> float:
+        """Effective number of clusters: their number where all have equal size, less where sizes differ."""
+        return self.sample.effective_clusters
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether events of the same news trade on exchanges that are hardly open at the same time."""
+        return self.sample.asynchronous
+
+    @property
+    def n_sessions(self) -> int:
+        """Sessions of the window."""
+        return self.sample.length
+
+    @property
+    def clusters_overlap(self) -> bool:
+        """Whether windows of different clusters have days in common."""
+        return self.sample.clusters_overlap
+
+    @property
+    def n_dual_listed(self) -> int:
+        """Firms of which two listings count as events with days in common."""
+        return self.sample.n_dual_listed
+
+    @property
+    def cluster_label(self) -> str:
+        """What clusters are, in the plural, for notes."""
+        return self.sample.cluster_label
 
     @property
     def clusters_differ(self) -> bool:
         """Whether clusters are of very unequal size."""
         return self.effective_clusters < EQUAL_SIZE_SHARE * self.n_clusters
 
+    @cached_property
+    def diagnostics(self) -> Diagnostics:
+        """Series of the estimation windows and of the sessions before the events."""
+        return diagnose(self.sample)
+
+    @property
+    def estimation_inflation(self) -> float:
+        """Variance of the mean CAR relative to what it is if dates share no errors of estimation."""
+        return self.sample.estimation_inflation
+
+    @cached_property
+    def n_estimation_days(self) -> float:
+        """Median number of estimation days."""
+        return float(np.median(self.sample.n_obs))
+
+    @cached_property
+    def windows_staggered(self) -> bool:
+        """Whether one date is different sessions of two events' windows on the same exchange."""
+        if self.n_sessions == 1 or self.sample.n_day0 == 1:
+            return False
+        first = self.sample.day_patterns.first_rows
+        dates = self.sample.window_dates.rows(first)
+        row, session = np.nonzero(dates != NO_DAY)
+        place = np.column_stack([self.sample.exchange[first][row], dates[row, session]])
+        return len(np.unique(np.column_stack([place, session]), axis=0)) > len(np.unique(place, axis=0))
+
+    # --- variance at the events: across events, and across dates
+
+    @cached_property
+    def variance_ratio(self) -> float:
+        """Cross-sectional variance of SCARs over the one expected without a change; nan with fewer than three events.
+
+        The spread leaves out a common shock, so the divisor does too.
+        """
+        if self.n_events < 3:
+            return np.nan
+        r = mean_correlation(self.sample).value
+        own_share = 1.0 - (r if np.isfinite(r) else 0.0)
+        if own_share <= 0:
+            return np.nan
+        return float(self.sample.scar.var(ddof=1) / (self.sample.q.mean() * own_share))
+
+    @cached_property
+    def variance_p(self) -> float:
+        """One-sided p-value of `variance_ratio` against 1, chi-squared; too small under fat tails."""
+        df = self.n_events - 1
+        return float(scipy.special.chdtrc(df, df * self.variance_ratio)) if df > 1 else np.nan
+
     @property
     def variance_rose(self) -> bool:
         """Whether the variance rose significantly at the events."""
         return self.variance_p < VARIANCE_LEVEL
 
+    @cached_property
+    def inflation(self) -> float:
+        """Variance of the mean SCAR relative to that of independent events, ``1 + (N-1) r``."""
+        return 1.0 + (self.n_events - 1) * mean_correlation(self.sample).value
+
+    @cached_property
+    def date_scatter(self) -> float:
+        """Variance of date means over the one that estimation windows imply; nan with fewer than two dates."""
+        clusters = factorize(self.sample.cluster)
+        g, n = len(clusters.counts), clusters.counts.astype(float)
+        if g < 2:
+            return np.nan
+        average = mean_correlation(self.sample)
+        pairs = self.n_events * (self.n_events - 1) / 2.0
+        within = average.value * pairs / average.n_pairs if average.n_pairs else 0.0
+        within = float(np.clip(np.nan_to_num(within), 0.0, 1.0))
+        means = np.bincount(clusters.codes, weights=self.sample.scar) / n
+        weight = n / (self.sample.q.mean() * (1.0 + (n - 1.0) * within))
+        centre = float(weight @ means / weight.sum())
+        return float(weight @ (means - centre) ** 2) / (g - 1)
+
+    @cached_property
+    def dates_scatter_more(self) -> bool:
+        """Whether date means scatter significantly more than estimation windows imply."""
+        df = self.n_clusters - 1
+        return df > 0 and float(scipy.special.chdtrc(df, df * self.date_scatter)) < VARIANCE_LEVEL
+
+    @cached_property
+    def dates_scatter_more_than_events(self) -> bool:
+        """Whether the variance of date means rose significantly more than that of events within dates."""
+        df, within = self.n_clusters - 1, self.n_events - self.n_clusters
+        if df < 1 or within < 1 or not self.variance_ratio > 0:
+            return False
+        return float(scipy.special.fdtrc(df, within, self.date_scatter / self.variance_ratio)) < VARIANCE_LEVEL
+
 
 def structure(sample: Sample) -> SampleStructure:
-    """Describe the clusters, common days and variance of the events of a sample."""
-    ratio, p = _variance_ratio(sample)
-    return SampleStructure(
-        n_events=sample.n,
-        n_clusters=sample.n_clusters,
-        n_independent_groups=sample.n_independent_groups,
-        shares_days=sample.shares_days,
-        variance_ratio=ratio,
-        variance_p=p,
-        effective_clusters=sample.effective_clusters,
-        asynchronous=sample.asynchronous,
-        n_sessions=sample.length,
-        clusters_overlap=sample.clusters_overlap,
-        n_dual_listed=sample.n_dual_listed,
-        cluster_label=sample.cluster_label,
-    )
-
-
-def _variance_ratio(sample: Sample) -> tuple[float, float]:
-    """Estimate the event-variance ratio; the spread leaves out a common shock, so the divisor does too."""
-    if sample.n < 3:
-        return np.nan, np.nan
-    r = mean_correlation(sample).value
-    own_share = 1.0 - (r if np.isfinite(r) else 0.0)
-    if own_share <= 0:
-        return np.nan, np.nan
-    ratio = float(sample.scar.var(ddof=1) / (sample.q.mean() * own_share))
-    return ratio, float(scipy.special.chdtrc(sample.n - 1, (sample.n - 1) * ratio))
+    """Describe the events of a sample."""
+    return SampleStructure(sample)

@@ -21,6 +21,7 @@ from marketimpact.inference.protocol import (
     one_sided,
     return_per_unit,
 )
+from marketimpact.inference.reasons import violated
 from marketimpact.inference.sample import Sample
 from marketimpact.inference.structure import SampleStructure, structure
 
@@ -112,9 +113,8 @@ def _judged(
     """Decide whether a test is valid from the structure of the sample, and collect its notes."""
     outcome = replace(outcome, p_value=one_sided(test, outcome, alternative))
     level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
-    why_not = _why_not(test, facts, level) or (
-        outcome.unreliable_because and f"not valid: {outcome.unreliable_because}"
-    )
+    why_not = _why_not(test, facts, level) or _violated(test, facts, alternative)
+    why_not = why_not or (outcome.unreliable_because and f"not valid: {outcome.unreliable_because}")
     has_no_direction = alternative != "two-sided" and test.sides == "none"
     notes = (
         "has no direction, so no one-sided p" if has_no_direction else "",
@@ -226,6 +226,12 @@ def _why_not(test: SignificanceTest, facts: SampleStructure, level: Level) -> st
     if facts.variance_rose and holds.event_variance == "no":
         reasons.append(f"assumes unchanged variance, but SCARs vary {facts.variance_ratio:.1f} times as much")
     return "not valid: " + (holds.because or "; ".join(reasons) or "does not keep its size for events like these")
+
+
+def _violated(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
+    """Name the assumptions of a test that do not hold for these events; empty where all do."""
+    reasons = violated(test, facts, alternative)
+    return f"not valid: {'; '.join(reasons)}" if reasons else ""
 
 
 def _across_exchanges(test: SignificanceTest, facts: SampleStructure) -> str:

@@ -7,8 +7,9 @@ import numpy as np
 from marketimpact.core.arrays import NO_DAY, Floats, Ints
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation.estimates import Estimates
+from marketimpact.estimation.fit import residuals_of
 from marketimpact.events.exchange_clocks import hardly_overlapping
-from marketimpact.inference import EventResiduals, PairCorrelations, Pool, Sample, day_patterns
+from marketimpact.inference import RECENT_SESSIONS, EventResiduals, PairCorrelations, Pool, Sample, day_patterns
 from marketimpact.study.event_groups import clusters, exchanges, firm_numbers
 from marketimpact.study.portfolios import portfolios
 
@@ -62,13 +63,15 @@ def sample_of(
         event_se=part.se_rows,
         pool=Pool(pool_placebo, pool.ar_rows, pool.se_rows, pool.fit.sigma),
         columns=columns,
+        recent_ar=_recent_abnormal_returns(part, window[0]),
         cluster=clusters(part.events, clustered_by),
         exchange=exchange[rows],
         clocks=clocks,
         symbol=part.positions.security,
         firm=firm_numbers(part.positions.security, part.market),
         intercept=part.model.design.intercept,
-        n_day0=part.events["date"].n_unique(),
+        serial_correlation=estimates.settings.serial_correlation,
+        day0=part.events["date"].to_physical().to_numpy().astype(np.int64),
         panel=lambda: _panel(part, window),
         portfolios=lambda: portfolios(pool, window, exchange=pool_exchange, clocks=clocks),
         pairs=pairs,
@@ -85,6 +88,16 @@ def _window_dates(estimates: Estimates, columns: slice) -> LazyMatrix:
         return np.where(present[rows], estimates.dates_of(rows)[:, columns], NO_DAY)
 
     return LazyMatrix(len(present), present.shape[1], read)
+
+
+def _recent_abnormal_returns(estimates: Estimates, first: int) -> LazyMatrix:
+    """Read the abnormal returns of the last sessions before session `first`, event by event."""
+    span = first - RECENT_SESSIONS, first - 1
+
+    def read(rows: Ints | slice) -> Floats:
+        return residuals_of(estimates.problem.take(rows), estimates.fit.take(rows), span=span)
+
+    return LazyMatrix(estimates.events.height, RECENT_SESSIONS, read)
 
 
 def pairs_of(estimates: Estimates) -> PairCorrelations:

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from marketimpact.core.lazy_matrix import RowIndex, sum_by_day
-from marketimpact.inference.protocol import SEED, Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import ESTIMATION_VARIANCE, SEED, Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["RESIDUAL_BOOTSTRAP", "residual_bootstrap"]
@@ -56,6 +56,7 @@ def _contributions(sample: Sample) -> Floats:
 RESIDUAL_BOOTSTRAP = SignificanceTest(
     "residual_bootstrap", "mean CAR = 0", "CAAR", "resampled days of the estimation window",
     "Hein and Westfall (2004); Chou (2004)",
-    Holds("yes", "no", "yes", "no", exchanges_apart="one session"), residual_bootstrap,
+    Holds("yes", "no", "yes", "no", exchanges_apart="one session", assumes=ESTIMATION_VARIANCE | {"windows apart"}),
+    residual_bootstrap,
     sides="own",
 )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from marketimpact.core import limits
 from marketimpact.core.threads import map_in_threads
 from marketimpact.inference.families.parametric import mean_over_spread, student_p
-from marketimpact.inference.protocol import SEED, Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import SEED, SPREAD_OF_DATES, Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
 
 __all__ = ["CLUSTER_T", "DATE_MEANS_T", "SIGN_FLIP_DATE", "WILD_CLUSTER", "WILD_CLUSTER_WEBB"]
@@ -137,25 +137,31 @@ def _smallest(groups: int) -> str:
 CLUSTER_T = SignificanceTest(
     "cluster_t", "mean CAR = 0", "CAAR", "t(G-1)",
     "Cameron, Gelbach and Miller (2011), CR1",
-    Holds("yes", "yes", "yes", "yes", min_clusters=5, clusters_apart=True, clusters_alike=True), cluster_t,
+    Holds("yes", "yes", "yes", "yes", min_clusters=5, clusters_apart=True, clusters_alike=True,
+          assumes=SPREAD_OF_DATES),
+    cluster_t,
     unit="return",
 )  # fmt: skip
 DATE_MEANS_T = SignificanceTest(
     "date_means_t", "mean of the dates' mean CARs = 0", "mean of date means", "t(G-1)",
-    "t test of date means", Holds("yes", "yes", "yes", "yes", min_clusters=5, clusters_apart=True), date_means_t,
+    "t test of date means; Ibragimov and Mueller (2010)",
+    Holds("yes", "yes", "yes", "yes", min_clusters=2, clusters_apart=True, assumes=SPREAD_OF_DATES),
+    date_means_t,
     unit="return",
 )  # fmt: skip
 SIGN_FLIP_DATE = SignificanceTest(
     "sign_flip_date", "CARs of each date are symmetric about 0", "CAAR", "all sign patterns of the dates",
-    "randomisation test", Holds("yes", "yes", "yes", "yes", min_clusters=6, clusters_apart=True), sign_flip_date,
+    "randomisation test",
+    Holds("yes", "yes", "yes", "yes", min_clusters=6, clusters_apart=True, assumes=SPREAD_OF_DATES),
+    sign_flip_date,
 )  # fmt: skip
 WILD_CLUSTER = SignificanceTest(
     "wild_cluster", "mean CAR = 0", "CAAR", "Rademacher signs per date",
     "Cameron, Gelbach and Miller (2008)",
-    Holds("yes", "yes", "yes", "yes", min_clusters=6, clusters_apart=True), wild_cluster,
+    Holds("yes", "yes", "yes", "yes", min_clusters=6, clusters_apart=True, assumes=SPREAD_OF_DATES), wild_cluster,
 )  # fmt: skip
 WILD_CLUSTER_WEBB = SignificanceTest(
     "wild_cluster_webb", "mean CAR = 0", "CAAR", "six-point weights per date",
     "Webb (2023), six-point weights; Cameron, Gelbach and Miller (2008)",
-    Holds("yes", "yes", "yes", "yes", min_clusters=5, clusters_apart=True), wild_cluster_webb,
+    Holds("yes", "yes", "yes", "yes", min_clusters=5, clusters_apart=True, assumes=SPREAD_OF_DATES), wild_cluster_webb,
 )  # fmt: skip

@@ -12,7 +12,14 @@ from marketimpact.inference.correlation.by_pairs import MIN_COMMON_DAYS, MeanCor
 from marketimpact.inference.correlation.overlap import BY_DATE
 from marketimpact.inference.correlation.pairs import PatternPair
 from marketimpact.inference.families.parametric import TOO_FEW, bmp, normal_p, patell_scar, student_p
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import (
+    ESTIMATION_VARIANCE,
+    SPREAD_OF_EVENTS,
+    Holds,
+    Outcome,
+    SignificanceTest,
+    no_result,
+)
 from marketimpact.inference.sample import Sample
 
 __all__ = [
@@ -126,11 +133,15 @@ def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, 
 
 PATELL_KP = SignificanceTest(
     "patell_kp", "mean SCAR = 0", "mean SCAR", "N(0,1)",
-    "Kolari and Pynnonen (2010), adjusted Patell", Holds("yes", "no", "yes", "no"), patell_kp, unit="scar",
+    "Kolari and Pynnonen (2010), adjusted Patell",
+    Holds("yes", "no", "yes", "no", assumes=ESTIMATION_VARIANCE),
+    patell_kp, unit="scar",
 )  # fmt: skip
 BMP_KP = SignificanceTest(
     "bmp_kp", "mean SCAR = 0", "mean SCAR", "t(N-1)",
-    "Kolari and Pynnonen (2010), adjusted BMP", Holds("yes", "yes", "yes", "yes"), bmp_kp, unit="scar",
+    "Kolari and Pynnonen (2010), adjusted BMP",
+    Holds("yes", "yes", "yes", "yes", min_events=5, assumes=SPREAD_OF_EVENTS),
+    bmp_kp, unit="scar",
 )  # fmt: skip
 PATELL_KP_ALLPAIRS = SignificanceTest(
     "patell_kp_allpairs", "mean SCAR = 0", "mean SCAR", "N(0,1)",

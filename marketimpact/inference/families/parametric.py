@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import (
+    ESTIMATION_VARIANCE,
+    SPREAD_OF_DATES,
+    SPREAD_OF_EVENTS,
+    Holds,
+    Outcome,
+    SignificanceTest,
+    no_result,
+)
 from marketimpact.inference.sample import Sample
 
 __all__ = [
@@ -108,32 +116,42 @@ def mean_over_spread(values: np.ndarray) -> Outcome:
 
 CROSS_SECTIONAL_T = SignificanceTest(
     "cross_sectional_t", "mean CAR = 0", "CAAR", "t(N-1)",
-    "Charest (1978); Penman (1982)", Holds("yes", "yes", "no", "no"), cross_sectional_t, unit="return",
+    "Charest (1978); Penman (1982)",
+    Holds("yes", "yes", "no", "no", assumes=SPREAD_OF_DATES),
+    cross_sectional_t, unit="return",
 )  # fmt: skip
 PATELL_SCAR = SignificanceTest(
     "patell_scar", "mean SCAR = 0", "mean SCAR", "N(0,1)",
-    "Patell (1976), with the exact variance of the CAR", Holds("yes", "no", "no", "no"), patell_scar, unit="scar",
+    "Patell (1976), with the exact variance of the CAR",
+    Holds("yes", "no", "no", "no", assumes=ESTIMATION_VARIANCE),
+    patell_scar, unit="scar",
 )  # fmt: skip
 BMP = SignificanceTest(
     "bmp", "mean SCAR = 0", "mean SCAR", "t(N-1)",
-    "Boehmer, Musumeci and Poulsen (1991)", Holds("yes", "yes", "no", "no"), bmp, unit="scar",
+    "Boehmer, Musumeci and Poulsen (1991)", Holds("yes", "yes", "no", "no", min_events=5, assumes=SPREAD_OF_EVENTS), bmp, unit="scar",
 )  # fmt: skip
 PORTFOLIO_INDEPENDENT = SignificanceTest(
     "portfolio_independent", "mean CAR = 0", "CAAR", "N(0,1)",
-    "MacKinlay (1997); Campbell, Lo and MacKinlay (1997), J1", Holds("yes", "no", "no", "no"), portfolio_independent,
+    "MacKinlay (1997); Campbell, Lo and MacKinlay (1997), J1",
+    Holds("yes", "no", "no", "no", assumes=ESTIMATION_VARIANCE),
+    portfolio_independent,
     unit="return",
 )  # fmt: skip
 PATELL = SignificanceTest(
     "patell", "mean cumulated SAR = 0", "mean cumulated SAR", "N(0,1)",
-    "Patell (1976)", Holds("yes", "no", "no", "no"), patell,
+    "Patell (1976)", Holds("yes", "no", "no", "no", assumes=ESTIMATION_VARIANCE), patell,
 )  # fmt: skip
 PATELL_PERFIRM = SignificanceTest(
     "patell_perfirm", "mean cumulated SAR = 0", "none", "N(0,1)",
-    "Patell (1976), each event scaled by its own window", Holds("yes", "no", "no", "no"), patell_perfirm,
+    "Patell (1976), each event scaled by its own window",
+    Holds("yes", "no", "no", "no", assumes=ESTIMATION_VARIANCE),
+    patell_perfirm,
 )  # fmt: skip
 JACKKNIFE_WEIGHTED = SignificanceTest(
     "jackknife_weighted", "precision-weighted mean CAR = 0", "mean pseudo-value", "t(N-1)",
-    "After Giaccotto and Sfiridis (1996); specified here", Holds("yes", "yes", "no", "no"), jackknife_weighted,
+    "After Giaccotto and Sfiridis (1996); specified here",
+    Holds("yes", "yes", "no", "no", assumes=SPREAD_OF_DATES),
+    jackknife_weighted,
     unit="return",
 )  # fmt: skip
 EVENT_VARIANCE_RATIO = SignificanceTest(

@@ -8,7 +8,14 @@ import numpy as np
 
 from marketimpact.core.lazy_matrix import LazyMatrix, RowIndex, run_sums, sum_by_day
 from marketimpact.inference.families.parametric import mean_over_spread
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import (
+    SPREAD_OF_EVENTS,
+    Assumption,
+    Holds,
+    Outcome,
+    SignificanceTest,
+    no_result,
+)
 from marketimpact.inference.sample import Floats, Ints, Sample
 
 __all__ = ["CAV", "PLACEBO_BMP", "PLACEBO_CAAR", "PLACEBO_SCAAR", "blocks", "day_block_sums"]
@@ -125,19 +132,26 @@ def _among_blocks(observed: float, drawn: Floats, *, upper: bool = False) -> Out
     )
 
 
+#: The mean CAR among blocks of estimation days.
+BLOCKS: frozenset[Assumption] = frozenset(
+    {"recent variance", "usual common shock", "many blocks", "own estimation errors"}
+)
+
 PLACEBO_CAAR = SignificanceTest(
     "placebo_caar", "CAAR is as in any other block of days", "CAAR", "placebo blocks of the estimation window",
     "Randomisation over dates; Brown and Warner (1980) use the same portfolio variance",
-    Holds("yes", "no", "yes", "no"), placebo_caar, sides="own",
+    Holds("yes", "no", "yes", "no", assumes=BLOCKS), placebo_caar, sides="own",
 )  # fmt: skip
 PLACEBO_SCAAR = SignificanceTest(
     "placebo_scaar", "mean SCAR is as in any other block of days", "mean SCAR",
     "placebo blocks of the estimation window", "Randomisation over dates",
-    Holds("yes", "no", "yes", "no"), placebo_scaar, sides="own",
+    Holds("yes", "no", "yes", "no", assumes=BLOCKS), placebo_scaar, sides="own",
 )  # fmt: skip
 PLACEBO_BMP = SignificanceTest(
     "placebo_bmp", "the BMP t is as in any other block of days", "BMP t", "placebo blocks of the estimation window",
-    "Randomisation over dates", Holds("yes", "yes", "yes", "yes"), placebo_bmp, sides="own",
+    "Randomisation over dates",
+    Holds("yes", "yes", "yes", "yes", min_events=5, assumes=SPREAD_OF_EVENTS | {"many blocks"}),
+    placebo_bmp, sides="own",
 )  # fmt: skip
 CAV = SignificanceTest(
     "cav", "volatility is as in any other block of days", "cumulative abnormal volatility",

@@ -7,17 +7,22 @@ import numpy as np
 from marketimpact.core.lazy_matrix import sum_by_day
 from marketimpact.inference.correlation.pairs import shared_pairs
 from marketimpact.inference.families.parametric import normal_p, student_p
-from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import ESTIMATION_VARIANCE, Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Portfolios, Sample
 
 __all__ = ["CRUDE_DEPENDENCE", "PORTFOLIO_REGRESSION", "crude_dependence", "portfolio_regression"]
+
+
+#: Change of the variance by common errors of estimation from which the note gives it.
+SHARED_ERRORS_NOTED = 0.05
 
 
 def portfolio_regression(sample: Sample) -> Outcome:
     """Divide the CAR of the equal-weighted portfolio of each date by its forecast standard error.
 
     With several dates the portfolios are weighted by their number of events; the covariance of
-    portfolios whose windows overlap comes from the correlation of their residuals.
+    portfolios whose windows overlap comes from the correlation of their residuals, and the variance allows for
+    errors of estimation that dates share (`marketimpact.inference.shared_estimation`).
     """
     portfolios, n_without = _with_returns(sample.portfolios())
     if not len(portfolios.car):
@@ -31,11 +36,13 @@ def portfolio_regression(sample: Sample) -> Outcome:
         df = int(portfolios.df[0])
         se = float(portfolios.se[0])
         return Outcome(estimate, estimate / se, student_p(estimate / se, df), df=df, se=se, n_events=n_events)
-    variance = _variance(portfolios, weight)
+    variance = _variance(portfolios, weight) * sample.estimation_inflation
     if not variance > 0:
         return no_result("the covariance of overlapping portfolios leaves no positive variance", estimate)
     se = float(np.sqrt(variance))
     note = f"{len(weight)} portfolios, one per date" + (" and exchange" if portfolios.exchange.any() else "")
+    if abs(sample.estimation_inflation - 1.0) >= SHARED_ERRORS_NOTED:
+        note += f"; common errors of estimation make the variance {sample.estimation_inflation:.2f} times as large"
     if n_without:
         note += f"; {n_without} more without a return in the window left out"
     return Outcome(estimate, estimate / se, normal_p(estimate / se), se=se, note=note, n_events=n_events)
@@ -76,10 +83,12 @@ def _variance(portfolios: Portfolios, weight: Floats) -> float:
 PORTFOLIO_REGRESSION = SignificanceTest(
     "portfolio_regression", "CAR of the portfolio = 0", "CAR of the portfolio",
     "t(nu) for one date, else N(0,1)", "Jaffe (1974); Mandelker (1974); exact forecast error",
-    Holds("yes", "no", "yes", "no"), portfolio_regression, refits=True, unit="return",
+    Holds("yes", "no", "yes", "no", assumes=ESTIMATION_VARIANCE - {"own estimation errors"}),
+    portfolio_regression, refits=True, unit="return",
 )  # fmt: skip
 CRUDE_DEPENDENCE = SignificanceTest(
     "crude_dependence", "sum of AARs = 0", "sum of AARs", "t(T-1)",
     "Brown and Warner (1980, 1985)",
-    Holds("yes", "no", "yes", "no", exchanges_apart="one session"), crude_dependence, unit="return",
+    Holds("yes", "no", "yes", "no", exchanges_apart="one session", assumes=ESTIMATION_VARIANCE | {"windows apart"}),
+    crude_dependence, unit="return",
 )  # fmt: skip

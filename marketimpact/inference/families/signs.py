@@ -61,13 +61,19 @@ def wilcoxon(sample: Sample) -> Outcome:
 
 SIGN = SignificanceTest(
     "sign", "CARs are positive with probability one half", "share of positive CARs", "N(0,1)",
-    "sign test", Holds("yes", "yes", "no", "no", min_events=10), sign,
+    "sign test",
+    Holds("yes", "yes", "no", "no", min_events=10, assumes=frozenset({"symmetry", "own estimation errors"})),
+    sign,
 )  # fmt: skip
 GENERALIZED_SIGN = SignificanceTest(
     "generalized_sign", "CARs are positive as often as residuals", "share of positive CARs", "N(0,1)",
-    "Cowan (1992)", Holds("yes", "yes", "no", "no", min_events=10), generalized_sign,
+    "Cowan (1992)",
+    Holds("yes", "yes", "no", "no", min_events=10, assumes=frozenset({"symmetry", "own estimation errors"})),
+    generalized_sign,
 )  # fmt: skip
 WILCOXON = SignificanceTest(
     "wilcoxon", "CARs are symmetric about 0", "W+", "N(0,1)",
-    "Wilcoxon (1945)", Holds("yes", "yes", "no", "no", min_events=10), wilcoxon,
+    "Wilcoxon (1945)",
+    Holds("yes", "yes", "no", "no", min_events=10, assumes=frozenset({"symmetry", "own estimation errors"})),
+    wilcoxon,
 )  # fmt: skip

@@ -1,0 +1,196 @@
+"""Check, for the events at hand, what a test assumes: one function per assumption, which returns the reason or nothing.
+
+Rates and thresholds are from the situations of docs/size_and_power.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from marketimpact.inference.protocol import Alternative, Assumption, SignificanceTest
+from marketimpact.inference.structure import SampleStructure
+
+__all__ = ["LEAST_DATES", "LEAST_INFLATION", "is_skewed", "violated"]
+
+#: Dates from which their scatter shows whether the common shock was larger than usual.
+LEAST_DATES = 5
+#: Recent variance over that of the estimation window, between which a variance taken from there is right.
+MOST_RECENT_VARIANCE, LEAST_RECENT_VARIANCE = 1.5, 2.0 / 3.0
+#: Standard errors by which the recent variance must differ: of date means, and of events, which are more numerous.
+CRITICAL_DATES, CRITICAL_EVENTS = 1.65, 2.3
+#: ``1 + (N-1) r`` below which securities move in opposite directions; its standard error is about 0.09 when r is 0.
+LEAST_INFLATION = 0.7
+#: Squared skewness over the number of observations, above which a t test rejects too often; less for one side.
+MOST_SKEWNESS, MOST_SKEWNESS_ONE_SIDED = 0.15, 0.1
+#: Skewness times the root of the number of events, above which symmetry is not tenable.
+MOST_ASYMMETRY = 4.0
+#: Variance of a window's sum over that of independent sessions.
+MOST_SERIAL_INFLATION, MOST_LEAD_LAG_INFLATION = 1.2, 1.2
+#: Placebo blocks of L sessions need this many times L estimation days.
+BLOCKS_APART = 20
+#: Variance of the mean CAR with common errors of estimation, over that without.
+MOST_ESTIMATION_INFLATION = 1.1
+
+Check = Callable[[SignificanceTest, SampleStructure, Alternative], str]
+
+
+def violated(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> list[str]:
+    """List the reasons why the assumptions of a test do not hold for these events."""
+    reasons = (_CHECKS[name](test, facts, alternative) for name in _CHECKS if name in test.holds.assumes)
+    return [reason for reason in reasons if reason]
+
+
+def is_skewed(skewness: float, n: int, alternative: Alternative = "two-sided") -> bool:
+    """Check whether n observations of this skewness are too few for a t test."""
+    most = MOST_SKEWNESS if alternative == "two-sided" else MOST_SKEWNESS_ONE_SIDED
+    return skewness**2 / n > most
+
+
+def _recent_variance(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
+    dates, events = facts.diagnostics.recent_variance_of_dates, facts.diagnostics.recent_variance_of_events
+    for recent, critical in ((dates, CRITICAL_DATES), (events, CRITICAL_EVENTS)):
+        if recent.rose(MOST_RECENT_VARIANCE, critical):
+            return (
+                f"recent variance is {recent.ratio:.1f} times that of the estimation window, which it takes to be "
+                "unchanged"
+            )
+        if recent.fell(LEAST_RECENT_VARIANCE, critical):
+            return (
+                f"recent variance is only {recent.ratio:.2f} of that of the estimation window, which it takes to be "
+                "unchanged, so effects are missed"
+            )
+    return ""
+
+
+def _usual_common_shock(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
+    if not facts.shares_days:
+        return ""
+    if _has_few_dates(facts):
+        return _few_dates(facts)
+    if facts.dates_scatter_more:
+        return (
+            f"{facts.cluster_label} differ more than it assumes: the variance of their means is "
+            f"{facts.date_scatter:.1f} times that of the estimation windows"
+        )
+    return ""
+
+
+def _has_few_dates(facts: SampleStructure) -> bool:
+    return not facts.clusters_overlap and 1 < facts.n_clusters < LEAST_DATES
+
+
+def _few_dates(facts: SampleStructure) -> str:
+    return (
+        f"takes the shock that firms share on a date to be as large as in the estimation windows, which "
+        f"{facts.n_clusters} {facts.cluster_label} cannot show (needs {LEAST_DATES})"
+    )
+
+
+def _proportional_shocks(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
+    if not facts.shares_days:
+        return ""
+    if _has_few_dates(facts):
+        return _few_dates(facts)
+    if facts.dates_scatter_more_than_events:
+        return f"the shock that firms share varies more between {facts.cluster_label} than their own returns explain"
+    if facts.diagnostics.recent_common_share.rose(MOST_RECENT_VARIANCE, CRITICAL_DATES):
+        ratio = facts.diagnostics.recent_common_share.ratio
+        return f"the variance of the shock that firms share rose {ratio:.1f} times as much as their own lately"
+    return ""
+
+
+def _one_direction(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
+    if facts.inflation >= LEAST_INFLATION or facts.n_events < 2:
+        return ""
+    return (
+        f"firms move in opposite directions on one factor (1 + (N-1) r = {facts.inflation:.2f}), which the spread "
+        "over events then measures"
+    )
+
+
+def _little_skewness(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
+    over_dates = "proportional shocks" not in test.holds.assumes and facts.shares_days
+    moments = facts.diagnostics.date_moments if over_dates else facts.diagnostics.event_moments
+    n, unit = (facts.n_clusters, facts.cluster_label) if over_dates else (facts.n_events, "events")
+    skewness = moments.skewness / facts.n_sessions**0.5
+    if not is_skewed(skewness, n, alternative):
+        return ""
+    side = "" if alternative == "two-sided" else " for a one-sided test"
+    return f"abnormal returns are skewed ({skewness:+.1f}) and {n} {unit} are too few for a t test of them{side}"
+
+
+def _symmetry(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
+    skewness = facts.diagnostics.event_moments.skewness / facts.n_sessions**0.5
+    if abs(skewness) * facts.n_events**0.5 <= MOST_ASYMMETRY:
+        return ""
+    return f"assumes symmetric abnormal returns, but they are skewed ({skewness:+.1f})"
+
+
+def _windows_apart(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
+    if not facts.windows_staggered:
+        return ""
+    return (
+        f"scales a daily variance by {facts.n_sessions} sessions, but days enter the windows of different dates at "
+        "different sessions"
+    )
+
+
+def _many_blocks(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
+    length, days = facts.n_sessions, facts.n_estimation_days
+    if days >= BLOCKS_APART * length:
+        return ""
+    return (
+        f"compares with blocks of {length} sessions, for which {days:.0f} estimation days are too few "
+        f"(needs {BLOCKS_APART * length})"
+    )
+
+
+def _no_autocorrelation(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
+    if facts.n_sessions == 1 or (facts.sample.serial_correlation and "windows apart" not in test.holds.assumes):
+        return ""
+    moments = facts.diagnostics.date_moments
+    inflation = moments.variance_inflation(facts.n_sessions)
+    if inflation <= MOST_SERIAL_INFLATION:
+        return ""
+    return (
+        f"abnormal returns of neighbouring sessions are correlated ({moments.autocorrelation:+.2f}), which makes the "
+        f"variance of the window {inflation:.1f} times as large; estimate with serial_correlation=True"
+    )
+
+
+def _no_lead_or_lag(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
+    if facts.n_sessions == 1 or not facts.shares_days:
+        return ""
+    moments = facts.diagnostics.date_moments, facts.diagnostics.event_moments
+    dates, events = (each.variance_inflation(facts.n_sessions) for each in moments)
+    if dates <= MOST_LEAD_LAG_INFLATION * events:
+        return ""
+    return (
+        "some firms respond a session later than others, so daily correlations understate that of the window; use one "
+        "session, or serial_correlation=True with portfolio_regression"
+    )
+
+
+def _own_estimation_errors(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
+    if facts.estimation_inflation <= MOST_ESTIMATION_INFLATION:
+        return ""
+    return (
+        f"{facts.cluster_label} share estimation days, so that errors of estimation make the variance of the mean "
+        f"{facts.estimation_inflation:.1f} times as large"
+    )
+
+
+#: In this order reasons are given.
+_CHECKS: dict[Assumption, Check] = {
+    "one direction": _one_direction,
+    "windows apart": _windows_apart,
+    "many blocks": _many_blocks,
+    "usual common shock": _usual_common_shock,
+    "proportional shocks": _proportional_shocks,
+    "recent variance": _recent_variance,
+    "little skewness": _little_skewness,
+    "symmetry": _symmetry,
+    "no autocorrelation": _no_autocorrelation,
+    "no lead or lag": _no_lead_or_lag,
+    "own estimation errors": _own_estimation_errors,
+}
