@@ -5,7 +5,7 @@
     frame = run(["2", "4"], 200, path=Path("/tmp/rows.parquet"))     one row per sample and test
     print(summary(frame))
 
-Two processes, about 25 minutes for 2,000 samples of every situation, and a fifth of that with an effect.
+Two processes, about half an hour for 2,000 samples of every situation, and a fifth as many with an effect.
 """
 
 from __future__ import annotations
@@ -156,7 +156,9 @@ def power_effect(situation: Situation) -> float:
     return round(one_day * (last - first + 1) ** 0.5, 3)
 
 
-def study(samples: int, keys: Sequence[str] = tuple(SITUATIONS), *, workers: int = 2) -> pl.DataFrame:
+def study(
+    samples: int, keys: Sequence[str] = tuple(SITUATIONS), *, workers: int = 2, quiet: bool = True
+) -> pl.DataFrame:
     """Count for every situation without an effect, with one, and one-sided for `ONE_SIDED`."""
     work: list[Task] = []
     for key in keys:
@@ -164,7 +166,11 @@ def study(samples: int, keys: Sequence[str] = tuple(SITUATIONS), *, workers: int
         work += tasks(key, samples // POWER_SHARE, power_effect(SITUATIONS[key]), "two-sided", DEFAULTS)
         if key in ONE_SIDED:
             work += tasks(key, samples, 0.0, "less", DEFAULTS)
-    parts = [counts(frame) for frame in frames_of(work, workers)]
+    parts = []
+    for (key, first, *_), frame in zip(work, frames_of(work, workers), strict=True):
+        parts.append(counts(frame))
+        if first == 0 and not quiet:
+            print(f"{key}: {SITUATIONS[key].title}, effect {frame['effect'][0]}", flush=True)
     windows = [(key, *SITUATIONS[key].window) for key in keys]
     return (
         pl.concat(parts)
@@ -184,4 +190,4 @@ def study(samples: int, keys: Sequence[str] = tuple(SITUATIONS), *, workers: int
 
 
 if __name__ == "__main__":
-    study(int(sys.argv[1])).write_csv(RATES)
+    study(int(sys.argv[1]), quiet=False).write_csv(RATES)
