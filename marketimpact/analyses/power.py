@@ -10,7 +10,14 @@ import polars as pl
 import scipy
 
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import band_of, blocks, minimum_detectable_effect, power_of, structure
+from marketimpact.inference import (
+    band_of,
+    blocks,
+    minimum_detectable_effect,
+    power_of,
+    primary_test,
+    structure,
+)
 
 if TYPE_CHECKING:
     from marketimpact.study.result import StudyResult
@@ -75,7 +82,7 @@ def power(
         raise SpecificationError(
             f"No event has a return in ({first}, {last}), so power is undefined. Choose another window."
         )
-    se, df, band = band_of(sample, variance_rose=structure(sample).variance_rose)
+    se, df, band = band_of(sample, primary_test(structure(sample)).name)
     sizes = (
         [share * float(minimum_detectable_effect(se, df, level=level)) for share in SHARES]
         if effects is None

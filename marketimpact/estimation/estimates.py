@@ -306,15 +306,18 @@ def cumulate(ar: Floats, loading: Floats, own_variance: Floats, fit: Fit) -> tup
 
     ``Var(CAR) = sigma^2 (sum of own variances + |sum of loadings|^2)``; (N, L), (N, L, p+1) and
     (N, L) in, (N,) out. An event without any such day has CAR and variance NaN. With residuals that
-    are AR(1) the own part is ``sum_st rho^|s-t| sqrt(v_s v_t)``.
+    are AR(1) the own part is ``sum_st rho^|s-t| sqrt(v_s v_t)``, and the variance of the estimated coefficients, of
+    which the constant matters most, is ``(1 + rho) / (1 - rho)`` times as large.
     """
     present = ~np.isnan(ar)
     n_days = present.sum(axis=1)
     total = np.where(n_days > 0, sum_days(np.where(present, ar, 0.0)), np.nan)
     load, own = sum_days(loading), sum_days(own_variance)
+    estimated = dot(load, load)
     if fit.rho.any():
+        estimated = estimated * (1.0 + fit.rho) / (1.0 - fit.rho)
         root = np.sqrt(own_variance)
         for lag in range(1, root.shape[1]):
             own = own + 2.0 * fit.rho**lag * (root[:, lag:] * root[:, :-lag]).sum(axis=1)
-    variance = fit.sigma**2 * (own + dot(load, load))
+    variance = fit.sigma**2 * (own + estimated)
     return total, np.where(n_days > 0, variance, np.nan)

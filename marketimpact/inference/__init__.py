@@ -28,6 +28,7 @@ from marketimpact.inference.families.placebo import blocks, day_block_sums
 from marketimpact.inference.families.single_event import sq_test
 from marketimpact.inference.multiple_testing import adjust, romano_wolf
 from marketimpact.inference.placebo_alignment import align_placebo_days
+from marketimpact.inference.primary import PrimaryTest, primary_test
 from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL, Alternative, Holds, Outcome, SignificanceTest
 from marketimpact.inference.sample import RECENT_SESSIONS, Pool, Portfolios, Sample
 from marketimpact.inference.structure import VARIANCE_LEVEL, SampleStructure, structure
@@ -123,6 +124,7 @@ __all__ = [
     "PairCorrelations",
     "Pool",
     "Portfolios",
+    "PrimaryTest",
     "Sample",
     "SampleStructure",
     "SignificanceTest",
@@ -138,6 +140,7 @@ __all__ = [
     "minimum_detectable_effect",
     "overlap_of",
     "power_of",
+    "primary_test",
     "quantile_of",
     "romano_wolf",
     "run_tests",

@@ -1,41 +1,51 @@
-"""Confidence band of a mean CAR (CAAR)."""
+"""Confidence band of a mean CAR (CAAR), with the variance of the primary test."""
 
 from __future__ import annotations
 
 import numpy as np
 import scipy
 
+from marketimpact.core.arrays import Floats
 from marketimpact.inference.families.correlation_adjusted import mean_correlation
+from marketimpact.inference.families.portfolio import portfolio_regression
 from marketimpact.inference.sample import Sample
 
 __all__ = ["band_of", "quantile_of"]
 
 
-def band_of(sample: Sample, *, variance_rose: bool) -> tuple[float, float, str]:
-    """Choose the standard error of the mean CAR; return it, its degrees of freedom (infinite: normal), and its name.
+def band_of(sample: Sample, primary: str) -> tuple[float, float, str]:
+    """Return the standard error of the mean CAR, its degrees of freedom (infinite: normal), and its name.
 
-    It is that of the tests that are valid for these events:
+    The variance is that of the primary test:
 
-    * one event: its forecast error, Student's t on its degrees of freedom;
-    * no common days: the cross-sectional standard error, Student's t on N - 1;
-    * common days: the forecast errors times the root of ``1 + (N-1) r``, normal; and where the events
-      raised the variance (`variance_rose`), the cross-sectional standard error times the root of
-      ``(1 + (N-1) r) / (1 - r)``, Student's t on N - 1, which adds the part that the spread
-      across events misses (Kolari and Pynnonen 2010, in units of return).
+    * *portfolio_regression*: the forecast error of the portfolio of each date, which includes the covariance of every
+      two events, ``sum_ij rho_ij se_i se_j / N^2``; Student's t for one date, else normal;
+    * *bmp_kp*: the same, times the variance of SCARs over the one expected, ``s^2 / (1 - r)``; t on N - 1;
+    * *date_means_t*: the spread of the means of dates; t on their number less 1.
     """
+    if primary == "date_means_t":
+        return _spread_over_dates(sample)
     if sample.n == 1:
         return float(sample.se[0]), float(sample.df[0]), "forecast error"
-    spread = float(sample.car.std(ddof=1) / np.sqrt(sample.n))
-    df = float(sample.n - 1)
-    if not sample.shares_days:
-        return spread, df, "cross-sectional"
+    portfolio = portfolio_regression(sample)
+    if not np.isfinite(portfolio.se):
+        return np.nan, np.inf, f"none: {portfolio.note}"
+    if primary != "bmp_kp":
+        df = np.inf if np.isnan(portfolio.df) else portfolio.df
+        return portfolio.se, df, "forecast error of portfolios"
     r = mean_correlation(sample).value
-    inflation = 1.0 + (sample.n - 1) * r
-    root = float(np.sqrt(inflation)) if inflation > 0 else np.nan
-    if variance_rose:
-        return spread * root / float(np.sqrt(1.0 - r)), df, "cross-sectional, correlation-adjusted"
-    forecast = float(np.sqrt((sample.se**2).sum()) / sample.n)
-    return forecast * root, np.inf, "forecast error, correlation-adjusted"
+    scale = float(sample.scar.std(ddof=1) / np.sqrt(1.0 - r)) if r < 1.0 else np.nan
+    return portfolio.se * scale, float(sample.n - 1), "forecast error of portfolios, scaled by the spread of SCARs"
+
+
+def _spread_over_dates(sample: Sample) -> tuple[float, float, str]:
+    """Estimate the variance of date means by their spread, and that of the mean over events from it."""
+    share: Floats = sample.clusters.counts / sample.n
+    groups = len(share)
+    if groups < 2:
+        return np.nan, np.inf, "none: one date"
+    means = np.bincount(sample.clusters.codes, weights=sample.car) / sample.clusters.counts
+    return float(means.std(ddof=1) * np.sqrt((share**2).sum())), float(groups - 1), "spread over dates"
 
 
 def quantile_of(df: float, level: float) -> float:

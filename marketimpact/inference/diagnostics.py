@@ -53,11 +53,14 @@ class SeriesMoments:
     ----------
     skewness : float
         Third moment over the 1.5th power of the variance; per session.
+    excess_kurtosis : float
+        Fourth moment over the squared variance, less 3; per session.
     autocorrelation : float
         Of neighbouring sessions.
     """
 
     skewness: float
+    excess_kurtosis: float
     autocorrelation: float
 
     def variance_inflation(self, length: int) -> float:
@@ -149,9 +152,13 @@ def _moments(values: Floats) -> SeriesMoments:
     filled = np.nan_to_num(values)
     n, squares = int((~np.isnan(values)).sum()), float((filled**2).sum())
     if not squares > 0:
-        return SeriesMoments(0.0, 0.0)
-    skewness = float((filled**3).sum()) / n / (squares / n) ** 1.5
-    return SeriesMoments(skewness, float((filled[:, 1:] * filled[:, :-1]).sum()) / squares)
+        return SeriesMoments(0.0, 0.0, 0.0)
+    variance = squares / n
+    return SeriesMoments(
+        skewness=float((filled**3).sum()) / n / variance**1.5,
+        excess_kurtosis=float((filled**4).sum()) / n / variance**2 - 3.0,
+        autocorrelation=float((filled[:, 1:] * filled[:, :-1]).sum()) / squares,
+    )
 
 
 def _in_scale(values: Floats, recent: Floats) -> tuple[Floats, Floats]:

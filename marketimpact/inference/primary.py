@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from marketimpact.inference.reasons import LEAST_INFLATION, MOST_ESTIMATION_INFLATION, is_skewed
+from marketimpact.inference.reasons import MOST_ESTIMATION_INFLATION, is_skewed
 from marketimpact.inference.structure import SampleStructure
 
 __all__ = ["ROBUSTNESS_TESTS", "PrimaryTest", "Role", "primary_test", "role_of"]
@@ -64,7 +64,7 @@ def primary_test(facts: SampleStructure) -> PrimaryTest:
 def _for_one_date(facts: SampleStructure) -> PrimaryTest:
     if facts.n_events < LEAST_FIRMS:
         return PrimaryTest("portfolio_regression", f"one date, fewer than {LEAST_FIRMS} firms")
-    if not facts.inflation >= LEAST_INFLATION:
+    if not facts.one_direction:
         return PrimaryTest("portfolio_regression", "one date, firms that move in opposite directions")
     if is_skewed(facts.diagnostics.event_moments.skewness / facts.n_sessions**0.5, facts.n_events):
         return PrimaryTest("portfolio_regression", "one date, few firms and skewed abnormal returns")

@@ -10,22 +10,23 @@ from collections.abc import Callable
 from marketimpact.inference.protocol import Alternative, Assumption, SignificanceTest
 from marketimpact.inference.structure import SampleStructure
 
-__all__ = ["LEAST_DATES", "LEAST_INFLATION", "is_skewed", "violated"]
+__all__ = ["LEAST_DATES", "MOST_ESTIMATION_INFLATION", "is_skewed", "violated"]
 
-#: Dates from which their scatter shows whether the common shock was larger than usual.
-LEAST_DATES = 5
+#: Dates from which their scatter shows whether the common shock was larger than usual: twice as large a shock is seen
+#: in nine of ten samples of 20 dates, in three of four of 10.
+LEAST_DATES = 20
 #: Recent variance over that of the estimation window, between which a variance taken from there is right.
 MOST_RECENT_VARIANCE, LEAST_RECENT_VARIANCE = 1.5, 2.0 / 3.0
 #: Standard errors by which the recent variance must differ: of date means, and of events, which are more numerous.
-CRITICAL_DATES, CRITICAL_EVENTS = 1.65, 2.3
-#: ``1 + (N-1) r`` below which securities move in opposite directions; its standard error is about 0.09 when r is 0.
-LEAST_INFLATION = 0.7
+CRITICAL_DATES, CRITICAL_EVENTS = 1.8, 3.0
 #: Squared skewness over the number of observations, above which a t test rejects too often; less for one side.
 MOST_SKEWNESS, MOST_SKEWNESS_ONE_SIDED = 0.15, 0.1
+#: Skewness up to this is what fat tails give by chance.
+CHANCE_SKEWNESS, CHANCE_SKEWNESS_ONE_SIDED = 1.0, 0.75
 #: Skewness times the root of the number of events, above which symmetry is not tenable.
 MOST_ASYMMETRY = 4.0
 #: Variance of a window's sum over that of independent sessions.
-MOST_SERIAL_INFLATION, MOST_LEAD_LAG_INFLATION = 1.2, 1.2
+MOST_SERIAL_INFLATION, MOST_LEAD_LAG_INFLATION = 1.2, 1.3
 #: Placebo blocks of L sessions need this many times L estimation days.
 BLOCKS_APART = 20
 #: Variance of the mean CAR with common errors of estimation, over that without.
@@ -42,13 +43,17 @@ def violated(test: SignificanceTest, facts: SampleStructure, alternative: Altern
 
 def is_skewed(skewness: float, n: int, alternative: Alternative = "two-sided") -> bool:
     """Check whether n observations of this skewness are too few for a t test."""
-    most = MOST_SKEWNESS if alternative == "two-sided" else MOST_SKEWNESS_ONE_SIDED
-    return skewness**2 / n > most
+    most, chance = (MOST_SKEWNESS, CHANCE_SKEWNESS)
+    if alternative != "two-sided":
+        most, chance = (MOST_SKEWNESS_ONE_SIDED, CHANCE_SKEWNESS_ONE_SIDED)
+    return abs(skewness) > chance and skewness**2 / n > most
 
 
 def _recent_variance(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
     dates, events = facts.diagnostics.recent_variance_of_dates, facts.diagnostics.recent_variance_of_events
-    for recent, critical in ((dates, CRITICAL_DATES), (events, CRITICAL_EVENTS)):
+    # where firms move in opposite directions, their moves cancel in the mean
+    series = [(dates, CRITICAL_DATES)] + [(events, CRITICAL_EVENTS)] * facts.one_direction
+    for recent, critical in series:
         if recent.rose(MOST_RECENT_VARIANCE, critical):
             return (
                 f"recent variance is {recent.ratio:.1f} times that of the estimation window, which it takes to be "
@@ -100,7 +105,7 @@ def _proportional_shocks(test: SignificanceTest, facts: SampleStructure, alterna
 
 
 def _one_direction(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
-    if facts.inflation >= LEAST_INFLATION or facts.n_events < 2:
+    if facts.one_direction:
         return ""
     return (
         f"firms move in opposite directions on one factor (1 + (N-1) r = {facts.inflation:.2f}), which the spread "

@@ -17,21 +17,21 @@ class EstimatedEvents(Protocol):
     """Estimation windows and windows of N events; see `Sample` for the shapes."""
 
     @property
-    def symbol(self) -> Ints: ...  # noqa: D102
+    def symbol(self) -> Ints: ...
     @property
-    def day0(self) -> Ints: ...  # noqa: D102
+    def day0(self) -> Ints: ...
     @property
-    def sigma(self) -> Floats: ...  # noqa: D102
+    def sigma(self) -> Floats: ...
     @property
-    def n_days(self) -> Ints: ...  # noqa: D102
+    def n_days(self) -> Ints: ...
     @property
-    def n_obs(self) -> Ints: ...  # noqa: D102
+    def n_obs(self) -> Ints: ...
     @property
-    def window_dates(self) -> LazyMatrix: ...  # noqa: D102
+    def window_dates(self) -> LazyMatrix: ...
     @property
-    def residuals(self) -> LazyMatrix: ...  # noqa: D102
+    def residuals(self) -> LazyMatrix: ...
     @property
-    def residual_dates(self) -> LazyMatrix: ...  # noqa: D102
+    def residual_dates(self) -> LazyMatrix: ...
 
 
 def estimation_inflation(sample: EstimatedEvents) -> float:

@@ -18,6 +18,10 @@ __all__ = ["VARIANCE_LEVEL", "SampleStructure", "structure"]
 
 #: Significance level of the test for a rise in variance.
 VARIANCE_LEVEL = 0.05
+#: Fewest events whose spread shows a rise in variance.
+LEAST_EVENTS = 5
+#: ``1 + (N-1) r`` below which securities move in opposite directions; its standard error is about 0.09 when r is 0.
+LEAST_INFLATION = 0.7
 #: Clusters count as equal in size when their effective number is at least this share of their number.
 EQUAL_SIZE_SHARE = 0.8
 
@@ -133,9 +137,17 @@ class SampleStructure:
 
     @cached_property
     def variance_p(self) -> float:
-        """One-sided p-value of `variance_ratio` against 1, chi-squared; too small under fat tails."""
-        df = self.n_events - 1
-        return float(scipy.special.chdtrc(df, df * self.variance_ratio)) if df > 1 else np.nan
+        """One-sided p-value of `variance_ratio` against 1; nan with fewer than five events, or of opposite directions.
+
+        Chi-squared with the degrees of freedom that the kurtosis of the estimation windows leaves: the spread of n
+        values of excess kurtosis k has the variance ``2 / (n-1) + k / n`` relative to its square (Cramer 1946).
+        """
+        n = self.n_events
+        if n < LEAST_EVENTS or not self.one_direction:
+            return np.nan
+        kurtosis = self.diagnostics.event_moments.excess_kurtosis / self.n_sessions
+        df = 2.0 / (2.0 / (n - 1) + max(kurtosis, 0.0) / n)
+        return float(scipy.special.chdtrc(df, df * self.variance_ratio))
 
     @property
     def variance_rose(self) -> bool:
@@ -144,8 +156,13 @@ class SampleStructure:
 
     @cached_property
     def inflation(self) -> float:
-        """Variance of the mean SCAR relative to that of independent events, ``1 + (N-1) r``."""
+        """Variance of the mean SCAR relative to that of independent events, ``1 + (N-1) r``; nan where unknown."""
         return 1.0 + (self.n_events - 1) * mean_correlation(self.sample).value
+
+    @property
+    def one_direction(self) -> bool:
+        """Whether securities do not move in opposite directions: `inflation` is not well below 1."""
+        return not self.inflation < LEAST_INFLATION
 
     @cached_property
     def date_scatter(self) -> float:

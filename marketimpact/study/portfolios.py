@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,12 +18,33 @@ from marketimpact.events.exchange_clocks import ExchangeClock, hardly_overlappin
 from marketimpact.inference import Portfolios
 from marketimpact.models import Fit, forecast
 
-__all__ = ["portfolios", "separate_exchanges"]
+__all__ = ["PortfolioEstimates", "estimate_portfolios", "portfolios", "portfolios_over", "separate_exchanges"]
 
 #: Mean return (D,), mean regressors (D, p) and dates (D,) of a portfolio's estimation days.
 EstimationMeans = tuple[Floats, Floats, Ints]
 #: Mean return (L,) and mean regressors (L, p) of its event window.
 EventMeans = tuple[Floats, Floats]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PortfolioEstimates:
+    """Regressions of G equal-weighted portfolios on their estimation days, which serve every window.
+
+    Attributes
+    ----------
+    groups : sequence of (K,) arrays
+        Rows of each portfolio's events.
+    exchange : (G,) array
+        Code of each portfolio's exchange; 0 where portfolios hold several.
+    fit : Fit
+    residuals, residual_dates : (G, M) arrays
+    """
+
+    groups: Sequence[Ints]
+    exchange: Ints
+    fit: Fit
+    residuals: Floats
+    residual_dates: Ints
 
 
 def portfolios(
@@ -37,30 +58,50 @@ def portfolios(
     """Form equal-weighted portfolios, and estimate them as single events are estimated.
 
     One per day-0 date, or one per group of rows of `estimates`.
+    """
+    estimated = estimate_portfolios(estimates, exchange=exchange, clocks=clocks, groups=groups)
+    return portfolios_over(estimates, window, estimated, clocks=clocks)
 
-    Where some of the exchanges are hardly open together, each has portfolios of its own. In the
-    estimation window members are matched on the calendar date, and a date counts when at least half of them have
-    a return; in the event window they are matched on tau.
+
+def estimate_portfolios(
+    estimates: Estimates, *, exchange: Ints, clocks: tuple[ExchangeClock, ...], groups: Sequence[Ints] | None = None
+) -> PortfolioEstimates:
+    """Estimate the portfolio of each day-0 date, or of each group of rows of `estimates`.
+
+    Where some of the exchanges are hardly open together, each has portfolios of its own. Members are matched on the
+    calendar date, and a date counts when at least half of them have a return.
     """
     day0 = estimates.events["date"].to_physical().to_numpy().astype(np.int64)
     exchange_group = separate_exchanges(exchange, clocks)
     if groups is None:
         groups = rows_by_code(factorize(day0 * len(clocks) + exchange_group))
+    means = _estimation_means(estimates, groups, day0 * len(clocks) + exchange)
     first_members = np.array([rows[0] for rows in groups])
-    members = _averages(estimates, window, groups=groups, calendar=day0 * len(clocks) + exchange)
-    fit, residuals, residual_dates = _fit_portfolios(estimates, [means for means, _ in members])
-    car, variance, present = _portfolio_cars(estimates, fit, [means for _, means in members], window)
+    return PortfolioEstimates(groups, exchange_group[first_members], *_fit_portfolios(estimates, means))
+
+
+def portfolios_over(
+    estimates: Estimates,
+    window: tuple[int, int],
+    estimated: PortfolioEstimates,
+    *,
+    clocks: tuple[ExchangeClock, ...],
+) -> Portfolios:
+    """Cumulate the abnormal returns of estimated portfolios over a window, members matched on tau."""
+    groups, fit = estimated.groups, estimated.fit
+    car, variance, present = _portfolio_cars(estimates, fit, _event_means(estimates, window, groups), window)
     enough = (fit.n_obs >= estimates.settings.min_observations) & ~fit.singular & present.any(axis=1)
+    first_members = np.array([rows[0] for rows in groups])
     dates = estimates.dates_of(first_members)[:, estimates.columns_of(window)]
     return Portfolios(
         car=car,
         se=np.where(enough, np.sqrt(variance), np.nan),
         df=fit.df,
         n_events=np.array([len(rows) for rows in groups], dtype=np.int64),
-        residuals=LazyMatrix.of(residuals),
-        residual_dates=LazyMatrix.of(residual_dates),
+        residuals=LazyMatrix.of(estimated.residuals),
+        residual_dates=LazyMatrix.of(estimated.residual_dates),
         dates=np.where(present, dates, NO_DAY),
-        exchange=exchange_group[first_members],
+        exchange=estimated.exchange,
         clocks=clocks,
     )
 
@@ -98,33 +139,35 @@ def _portfolio_cars(
     return *cumulate(ar, np.where(present[:, :, None], loading, 0.0), own_variance, fit), present
 
 
-def _averages(
-    estimates: Estimates,
-    window: tuple[int, int],
-    *,
-    groups: Sequence[Ints],
-    calendar: Ints,
-) -> list[tuple[EstimationMeans, EventMeans]]:
-    """Average each group's members: in the estimation window by date, in the event window by tau.
+def _estimation_means(estimates: Estimates, groups: Sequence[Ints], calendar: Ints) -> list[EstimationMeans]:
+    """Average each group's members on the dates of the estimation window.
 
     Events of one `calendar`, (N,), have their sessions on the same dates.
     """
     problem = estimates.problem
 
-    def averaged(some: Sequence[Ints]) -> list[tuple[EstimationMeans, EventMeans]]:
-        means = []
-        total, count = group_sums(problem, some, span=window)
-        event = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    def averaged(some: Sequence[Ints]) -> list[EstimationMeans]:
         total, count = group_sums(problem, some)
         first = estimates.date_rows.rows(np.array([rows[0] for rows in some]))
+        means = []
         for k, rows in enumerate(some):
             if (calendar[rows] == calendar[rows[0]]).all():  # one exchange and one day 0: no dates to match
-                estimation = _on_days(total[k], count[k, 0], first[k], len(rows))
+                means.append(_on_days(total[k], count[k, 0], first[k], len(rows)))
             else:
                 y, x, _ = problem.take(rows).design(instruments=True)
-                estimation = _by_date(y, x, estimates.date_rows.rows(rows))
-            means.append((estimation, (event[k, 0], event[k, 1:].T)))
+                means.append(_by_date(y, x, estimates.date_rows.rows(rows)))
         return means
+
+    return [each for part in map_in_threads(averaged, _batches(groups)) for each in part]
+
+
+def _event_means(estimates: Estimates, window: tuple[int, int], groups: Sequence[Ints]) -> list[EventMeans]:
+    """Average each group's members on the sessions of the window."""
+
+    def averaged(some: Sequence[Ints]) -> list[EventMeans]:
+        total, count = group_sums(estimates.problem, some, span=window)
+        mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        return [(each[0], each[1:].T) for each in mean]
 
     return [each for part in map_in_threads(averaged, _batches(groups)) for each in part]
 

@@ -21,6 +21,7 @@ from marketimpact.study import regressions
 from marketimpact.study.accessors import Plot, Show, as_html
 from marketimpact.study.event_groups import aligned_residuals, direction_signs
 from marketimpact.study.grouped import Grouped
+from marketimpact.study.portfolios import PortfolioEstimates, estimate_portfolios
 from marketimpact.study.result_frames import (
     abnormal_returns_frame,
     caar_frame,
@@ -153,11 +154,10 @@ class StudyResult:
         polars.DataFrame
             ``tau, aar, caar, se, ci_low, ci_high, mde, n_events, band``. `mde` is the smallest mean effect found in
             80 of 100 samples at the 5% level with this standard error. `caar` is the mean over events of
-            their CAR from `first` to `tau`. `band` names the standard error, which follows the tests that
-            are valid for the whole window: *cross-sectional* where no two events share a day; *forecast
-            error, correlation-adjusted* where they do, since the spread across events misses the
-            shock they share; *cross-sectional, correlation-adjusted* where besides the variance is
-            seen to be raised over `first` to `last`; *forecast error* for a single event.
+            their CAR from `first` to `tau`. `band` names the standard error, which is that of the primary test for
+            the whole window (see `test`), about `caar`: *spread over dates*, *forecast error of portfolios* (it
+            includes the covariance of every two events), the same *scaled by the spread of SCARs*, or *forecast error*
+            of a single event.
         """
         event_first, event_last = self.estimation.settings.event
         first = event_first if first is None else first
@@ -191,12 +191,23 @@ class StudyResult:
         Returns
         -------
         polars.DataFrame
-            ``test, null, estimate, se, statistic, df, p_value, mde, n_events, valid, note``: one row per
-            test, the valid ones first. `valid` says whether the test keeps its
-            size given that these events share days (or not) and raised the variance (or not); `note`
-            says why not, and what was assumed. `mde` is the smallest effect, in the unit of `estimate` and the
-            direction of `alternative`, that the test finds in 80 of 100 samples at the 5% level. An undefined
-            test has ``statistic`` nan.
+            ``test, null, estimate, se, statistic, df, p_value, mde, n_events, valid, note, role, effect, ci_low,
+            ci_high, effect_mde``: one row per test; the primary one first, then valid ones, then the others.
+
+            * `role` is *primary* for the test that a written rule chooses from dates, firms, windows and estimation
+              windows, without looking at the events' abnormal returns (docs/tests/primary.md); *robustness* for tests
+              with other assumptions, to report beside it; *other* for the rest.
+            * `valid` says whether the test keeps its size for these events: whether they share days, raised the
+              variance, and meet each assumption of the test. `note` says why not, and what was assumed. The primary
+              test can be not valid: then no test here answers, and its p-value is no evidence.
+            * `mde` is the smallest effect, in the unit of `estimate` and the direction of `alternative`, that the test
+              finds in 80 of 100 samples at the 5% level.
+            * `effect` (a fraction), its 95% interval `ci_low` to `ci_high` and `effect_mde` belong to the same test as
+              `p_value`: the interval excludes zero exactly where p is below 0.05. For a test of SCARs `effect` is the
+              mean CAR weighted by ``1 / se``. A one-sided test leaves one end of the interval empty, a test without a
+              standard error all four.
+
+            An undefined test has ``statistic`` nan.
         """
         if alternative not in ("two-sided", "greater", "less"):
             raise SpecificationError(f"alternative={alternative!r}: choose 'two-sided', 'greater' or 'less'.")
@@ -227,6 +238,7 @@ class StudyResult:
             rows=self.estimation.rows_with_car(self._columns(first, last)),
             placebo=self._placebo,
             pairs=self._pairs,
+            portfolio_estimates=lambda: self._portfolio_estimates,
             clustered_by=self.clustered_by,
         )
 
@@ -255,6 +267,12 @@ class StudyResult:
     def _pairs(self) -> PairCorrelations:
         """Correlation of residuals of pairs of events; the same for all windows."""
         return pairs_of(self.estimation)
+
+    @cached_property
+    def _portfolio_estimates(self) -> PortfolioEstimates:
+        """Regressions of the portfolios of each date; the same for all windows."""
+        rows = self._pairs.rows
+        return estimate_portfolios(self.estimation, exchange=rows.exchange, clocks=rows.clocks)
 
     @cached_property
     def _placebo(self) -> LazyMatrix:

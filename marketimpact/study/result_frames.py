@@ -23,6 +23,7 @@ from marketimpact.inference import (
     band_of,
     blocks,
     minimum_detectable_effect,
+    primary_test,
     quantile_of,
     romano_wolf,
     sq_test,
@@ -225,22 +226,21 @@ def caar_frame(
     """Build the path of the CAAR, one row per session of the window; see `StudyResult.caar`."""
     first, last = window
     whole = sample_at(first, last)
-    rose = whole.n > 0 and structure(whole).variance_rose
+    primary = primary_test(structure(whole)).name if whole.n else ""
     zero = estimates.settings.event[0]
     steps = [
-        _step(tau, estimates.ar[:, tau - zero], sample_at(first, tau), level, variance_rose=rose)
-        for tau in range(first, last + 1)
+        _step(tau, estimates.ar[:, tau - zero], sample_at(first, tau), level, primary) for tau in range(first, last + 1)
     ]
     return pl.DataFrame(steps, schema=_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def _step(tau: int, day: Floats, sample: Sample, level: float, *, variance_rose: bool) -> tuple[Any, ...]:
+def _step(tau: int, day: Floats, sample: Sample, level: float, primary: str) -> tuple[Any, ...]:
     """Build the row of a session from its abnormal returns, (N,), and the sample that ends with it."""
     aar = float(day[~np.isnan(day)].mean()) if (~np.isnan(day)).any() else np.nan
     if sample.n == 0:
         return tau, aar, np.nan, np.nan, np.nan, np.nan, np.nan, 0, "none"
     caar = float(sample.car.mean())
-    se, df, name = band_of(sample, variance_rose=variance_rose)
+    se, df, name = band_of(sample, primary)
     quantile = quantile_of(df, level)
     mde = float(minimum_detectable_effect(se, df))
     return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, mde, sample.n, name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from marketimpact.core.arrays import NO_DAY, Floats, Ints
@@ -9,9 +11,17 @@ from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.estimation.fit import residuals_of
 from marketimpact.events.exchange_clocks import hardly_overlapping
-from marketimpact.inference import RECENT_SESSIONS, EventResiduals, PairCorrelations, Pool, Sample, day_patterns
+from marketimpact.inference import (
+    RECENT_SESSIONS,
+    EventResiduals,
+    PairCorrelations,
+    Pool,
+    Portfolios,
+    Sample,
+    day_patterns,
+)
 from marketimpact.study.event_groups import clusters, exchanges, firm_numbers
-from marketimpact.study.portfolios import portfolios
+from marketimpact.study.portfolios import PortfolioEstimates, portfolios, portfolios_over
 
 __all__ = ["pairs_of", "sample_of"]
 
@@ -23,6 +33,7 @@ def sample_of(
     rows: Ints,
     placebo: LazyMatrix,
     pairs: PairCorrelations,
+    portfolio_estimates: Callable[[], PortfolioEstimates],
     clustered_by: str | None,
 ) -> Sample:
     """Build the input of the significance tests for one window; see `StudyResult.sample`.
@@ -39,6 +50,8 @@ def sample_of(
         Residuals of all N events, aligned by placebo announcement.
     pairs : PairCorrelations
         Correlations of residuals of pairs of all N events.
+    portfolio_estimates : callable
+        Returns the regressions of the portfolios of all N events.
     clustered_by : str or None
         Column of the events whose values are the clusters; announcements by default.
     """
@@ -47,7 +60,12 @@ def sample_of(
     sums, exchange, clocks = part.car_sums(columns), pairs.rows.exchange, pairs.rows.clocks
     # where a missing return leaves an event out, it is left out of the pool that ranks are taken from, too
     pool, pool_placebo = (part, placebo.take(rows)) if strict else (estimates, placebo)
-    pool_exchange = exchange[rows] if strict else exchange
+
+    def date_portfolios() -> Portfolios:
+        if strict:
+            return portfolios(part, window, exchange=exchange[rows], clocks=clocks)
+        return portfolios_over(estimates, window, portfolio_estimates(), clocks=clocks)
+
     return Sample(
         car=sums.car,
         se=np.sqrt(sums.variance),
@@ -73,7 +91,7 @@ def sample_of(
         serial_correlation=estimates.settings.serial_correlation,
         day0=part.events["date"].to_physical().to_numpy().astype(np.int64),
         panel=lambda: _panel(part, window),
-        portfolios=lambda: portfolios(pool, window, exchange=pool_exchange, clocks=clocks),
+        portfolios=date_portfolios,
         pairs=pairs,
         pattern=pairs.patterns.codes[rows],
         cluster_label="dates" if clustered_by is None else f"clusters ({clustered_by})",

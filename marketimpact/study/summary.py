@@ -6,7 +6,15 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core import limits
-from marketimpact.inference import DEFAULT_TESTS, ONE_DATE, band_of, minimum_detectable_effect, structure, tests_frame
+from marketimpact.inference import (
+    DEFAULT_TESTS,
+    ONE_DATE,
+    band_of,
+    minimum_detectable_effect,
+    primary_test,
+    structure,
+    tests_frame,
+)
 from marketimpact.study.questions import Questions
 
 __all__ = ["as_lines", "headline_window", "reasons", "title"]
@@ -34,7 +42,7 @@ def _headline(result: Questions) -> list[str]:
     lines = [f"  CAAR [{first}, {last}] {_size(float(sample.car.mean()), result)} over {sample.n} events"]
     if sample.n > limits.EVENTS_TESTED_IN_REPR:
         return [*lines, f"  tests: see .test({first}, {last})"]
-    se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
+    se, df, _ = band_of(sample, primary_test(structure(sample)).name)
     if np.isfinite(se):
         smallest = float(minimum_detectable_effect(se, df))
         lines.append(f"    minimum detectable effect {_size(smallest, result).lstrip('+')} (80% power, 5% level)")

@@ -24,6 +24,7 @@ from marketimpact.inference import (
     SignificanceTest,
     band_of,
     minimum_detectable_effect,
+    primary_test,
     quantile_of,
     run_tests,
     structure,
@@ -353,7 +354,7 @@ def _rows_of_tests(plan: Choices, part: StudyResult, window: tuple[int, int], le
         )
         return _rows_without_result(plan, reason)
     caar = float(sample.car.mean())
-    se, df, _ = band_of(sample, variance_rose=structure(sample).variance_rose)
+    se, df, _ = band_of(sample, primary_test(structure(sample)).name)
     quantile = quantile_of(df, level)
     band = (caar, se, caar - quantile * se, caar + quantile * se, float(minimum_detectable_effect(se, df)))
     return [(judged.test.name, *band, *_test_columns(judged, caar)) for judged in run_tests(plan.tests, sample)]

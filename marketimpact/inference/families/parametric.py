@@ -128,7 +128,8 @@ PATELL_SCAR = SignificanceTest(
 )  # fmt: skip
 BMP = SignificanceTest(
     "bmp", "mean SCAR = 0", "mean SCAR", "t(N-1)",
-    "Boehmer, Musumeci and Poulsen (1991)", Holds("yes", "yes", "no", "no", min_events=5, assumes=SPREAD_OF_EVENTS), bmp, unit="scar",
+    "Boehmer, Musumeci and Poulsen (1991)",
+    Holds("yes", "yes", "no", "no", min_events=5, assumes=SPREAD_OF_EVENTS), bmp, unit="scar",
 )  # fmt: skip
 PORTFOLIO_INDEPENDENT = SignificanceTest(
     "portfolio_independent", "mean CAR = 0", "CAAR", "N(0,1)",

@@ -299,8 +299,8 @@ CORRADO_ZIVNEY = SignificanceTest(
 CORRADO_ZIVNEY_ADJ = SignificanceTest(
     "corrado_zivney_adj", "no location shift of the window's ranks", "none", "N(0,1)",
     "Corrado and Zivney (1992), adjusted for event variance",
-    Holds("yes", "nearly", "no", "yes", min_events=12, exchanges_apart="one session", assumes=RESCALED_RANKS,
-          because=LIBERAL_ON_SHARED_DAYS),
+    Holds("yes", "nearly", "no", "yes", min_events=12, exchanges_apart="one session",
+          assumes=RESCALED_RANKS | {"no autocorrelation"}, because=LIBERAL_ON_SHARED_DAYS),
     corrado_zivney_adj,
 )  # fmt: skip
 RANK_BLOCKS = SignificanceTest(
