@@ -16,6 +16,7 @@ from tests.size.turbulent import COUNTS, DEFAULTS, NOT_CLAIMED, ONE_SIDED, POWER
 #: Of the samples in which a test is called valid, at most so many may reject; Monte-Carlo errors come on top.
 LIMIT = 0.075
 PUBLISHED = pl.read_csv(turbulent.RATES)
+SLOW_SAMPLES = 300
 FEW = ("calm_1", "calm_one_date_8", "calm_6x4", "9", "10_separate")
 
 
@@ -113,9 +114,9 @@ def test_the_primary_test_is_nearly_always_valid_in_calm_times():
 
 @pytest.mark.slow
 def test_valid_tests_keep_their_size():
-    """300 samples of every situation; three Monte-Carlo errors are allowed."""
-    work = [task for key in SITUATIONS for task in turbulent.tasks(key, 300, 0.0, "two-sided", DEFAULTS)]
-    work += [task for key in ONE_SIDED for task in turbulent.tasks(key, 300, 0.0, "less", DEFAULTS)]
+    """Three Monte-Carlo errors are allowed."""
+    work = [task for key in SITUATIONS for task in turbulent.tasks(key, SLOW_SAMPLES, 0.0, "two-sided", DEFAULTS)]
+    work += [task for key in ONE_SIDED for task in turbulent.tasks(key, SLOW_SAMPLES, 0.0, "less", DEFAULTS)]
     parts = pl.concat(turbulent.counts(frame) for frame in turbulent.frames_of(work, 2))
     counted = parts.group_by(*turbulent.IDENTITY, "test").agg(pl.col(COUNTS).sum())
     over = [

@@ -46,6 +46,8 @@ RATES = Path(__file__).parents[2] / "docs" / "size" / "situations.csv"
 IDENTITY = ("situation", "effect", "alternative")
 COUNTS = ("samples", "is_primary", "called_valid", "rejected_valid", "rejected")
 
+#: Why a test is not valid, or the first part of its note.
+NOTE = pl.coalesce(pl.col("note").str.extract("(not valid: [^;]*)"), pl.col("note").str.extract("^([^;]*)"))
 #: Situation, first sample, the one after the last, effect, alternative, tests.
 Task = tuple[str, int, int, float, Alternative, tuple[str, ...]]
 
@@ -59,9 +61,7 @@ def rows(
     for replication in range(first, last):
         drawn = situation.draw(np.random.default_rng([SEED, crc32(key.encode()), replication]))
         table = drawn.study.run(drawn.events, drawn.market).test(*drawn.window, tests=tests, alternative=alternative)
-        kept = table.select(
-            "test", "p_value", "valid", pl.col("note").str.split(";").list.first(), "role", "estimate", "se"
-        )
+        kept = table.select("test", "p_value", "valid", NOTE, "role", "estimate", "se")
         frames.append(kept.select(pl.lit(replication).alias("replication"), pl.all()))
     identity = [pl.lit(value).alias(name) for name, value in zip(IDENTITY, (key, effect, alternative), strict=True)]
     return pl.concat(frames).select(*identity, pl.all())
@@ -95,7 +95,7 @@ def run(
     """Test samples of situations, one row per sample and test.
 
     Columns: ``situation, effect, alternative, replication, test, p_value, valid, note, role, estimate, se``; `note`
-    up to its first semicolon. Written to `path` as parquet if given.
+    is why the test is not valid, or what comes first. Written to `path` as parquet if given.
     """
     names = STUDIED if tests is None else tests
     work = [task for key in keys for task in tasks(key, samples, effect, alternative, names)]
