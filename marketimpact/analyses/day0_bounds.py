@@ -76,7 +76,7 @@ def day0_bounds(
     window : tuple of int
         The window of the CARs.
     test : str or SignificanceTest, optional
-        The group's test; by default the first default test that is valid for the events as aligned.
+        The group's test; by default the primary test for the events as aligned.
 
     Returns
     -------

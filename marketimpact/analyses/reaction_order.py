@@ -37,8 +37,9 @@ def reaction_order(
         was open, else the next opening, after a break or of the next session. `reacts_earliest` and
         `reacts_latest` bound it where the time is not known to the minute. An announcement with only a date has
         ``reacts_at`` and ``order`` null, and its markets are sorted by their bounds: where these overlap the order is
-        not known. `session` is day 0 of most of the market's events and `closes_at` its close. `caar` is a fraction;
-        no price in `caar` is earlier than `closes_at` of its first session.
+        not known. `session` is day 0 of most of the market's events and `closes_at` its close. `caar` and `mde`, the
+        minimum detectable effect of the test, are fractions; `se` is in the unit of the test's estimate. No price in
+        `caar` is earlier than `closes_at` of its first session.
 
     Raises
     ------
@@ -138,8 +139,7 @@ def _market_tests(result: StudyResult, listings: pl.DataFrame, window: tuple[int
         market_result = result.where(pl.col("event_id").is_in(part["event_id"].to_list()))
         caar = pl.lit(market_result.car(*window)["car"].mean(), pl.Float64).alias("caar")
         tested = market_result.test(*window, tests=[test]).select(
-            "n_events", caar, "se", "statistic", "p_value",
-            "mde", "valid", "note",
+            "n_events", caar, "se", "statistic", "p_value", pl.col("effect_mde").alias("mde"), "valid", "note",
         )  # fmt: skip
         rows.append(tested.select(*(pl.lit(v).alias(c) for c, v in zip(_KEYS, key, strict=True)), pl.all()))
     return pl.concat(rows)

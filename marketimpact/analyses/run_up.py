@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
+import numpy as np
 import polars as pl
 
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
-from marketimpact.inference import DEFAULT_TESTS, SignificanceTest
+from marketimpact.inference import SignificanceTest, quantile_of
 from marketimpact.study.result import StudyResult
 
 __all__ = ["day0_sensitivity", "run_up"]
 
+K = TypeVar("K")
 Tests = Sequence[str | SignificanceTest] | Literal["all"] | None
 _TEST_COLUMNS = ("test", "statistic", "df", "p_value", "n_events", "valid", "note")
 
@@ -37,23 +39,22 @@ def run_up(
     run_up : tuple of int
         Window of the anticipation; it ends on the session before `event_window` begins.
     tests : sequence of str or SignificanceTest, or "all", optional
-        As for `StudyResult.test`. By default one: the first default test that is valid in all three windows, or,
-        where there is none, the first that is valid in each.
+        As for `StudyResult.test`. By default one: the primary test of the sum, the longest window.
     level : float
-        Confidence level of the band.
+        Confidence level of the interval.
 
     Returns
     -------
     polars.DataFrame
         ``part, first, last, caar, ci_low, ci_high, mde, test, statistic, df, p_value, n_events, valid, note``: rows
-        *run-up*, *effect* and *sum* (of the two windows) of each test. Fractions. `mde` is the minimum detectable
-        mean effect (80% power, 5% level) with the band's standard error (`StudyResult.caar`). The sum is that of
-        the two CAARs where no event lacks a window.
+        *run-up*, *effect* and *sum* (of the two windows) of each test. Fractions. Interval and `mde`, the minimum
+        detectable effect (80% power, 5% level), are of the abnormal return that the test estimates
+        (`StudyResult.test`), null where it has none. The sum is that of the two CAARs where no event lacks a window.
 
     Raises
     ------
     SpecificationError
-        For windows that do not meet, or reach outside the study's event window.
+        For windows that do not meet, or reach outside the study's event window, and a level outside 0 to 1.
 
     Notes
     -----
@@ -76,24 +77,23 @@ def run_up(
             f"run_up={before} and event_window={effect} must meet, or their sum is no window: end the run-up on "
             f"{effect[0] - 1}."
         )
+    if not 0 < level < 1:
+        raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
     windows = {"run-up": before, "effect": effect, "sum": (before[0], effect[1])}
     tables = {part: result.test(*window, tests=tests) for part, window in windows.items()}
     if tests is None:
-        tables = _common_test(tables)
-    rows = []
-    for part, table in tables.items():
-        first, last = windows[part]
-        path = result.caar(first, last, level=level).row(-1, named=True)
-        rows.append(
-            table.select(
-                pl.lit(part).alias("part"),
-                pl.lit(first).cast(pl.Int64).alias("first"),
-                pl.lit(last).cast(pl.Int64).alias("last"),
-                *[pl.lit(path[c], dtype=pl.Float64).alias(c) for c in ("caar", "ci_low", "ci_high", "mde")],
-                *_TEST_COLUMNS,
-            )
+        tables = _one_test(tables, tables["sum"])
+    return pl.concat(
+        _at_level(table, level).select(
+            pl.lit(part).alias("part"),
+            *_window_columns(result, windows[part]),
+            "ci_low",
+            "ci_high",
+            pl.col("effect_mde").alias("mde"),
+            *_TEST_COLUMNS,
         )
-    return pl.concat(rows)
+        for part, table in tables.items()
+    )
 
 
 def day0_sensitivity(
@@ -110,7 +110,8 @@ def day0_sensitivity(
     shifts : sequence of int
         Sessions by which day 0 of every event is moved; on each security's own exchange.
     tests : sequence of str or SignificanceTest, or "all", optional
-        As for `run_up`: by default one test for all shifts.
+        As for `StudyResult.test`; by default one for all shifts, the primary test of the day 0 not moved (of the first
+        shift where 0 is none).
 
     Returns
     -------
@@ -141,31 +142,39 @@ def day0_sensitivity(
     first, last = check_window(window, "window")
     if not shifts or not all(isinstance(s, int) and not isinstance(s, bool) for s in shifts):
         raise SpecificationError(f"shifts={shifts!r}: give whole numbers of sessions, such as (-1, 0, 1).")
-    tables = {str(shift): result.test(first + shift, last + shift, tests=tests) for shift in shifts}
+    tables = {shift: result.test(first + shift, last + shift, tests=tests) for shift in shifts}
     if tests is None:
-        tables = _common_test(tables)
+        tables = _one_test(tables, tables[0 if 0 in tables else shifts[0]])
     return pl.concat(
-        tables[str(shift)].select(
+        table.select(
             pl.lit(shift).cast(pl.Int64).alias("shift"),
-            pl.lit(first + shift).cast(pl.Int64).alias("first"),
-            pl.lit(last + shift).cast(pl.Int64).alias("last"),
-            *_mean_effect(result, first + shift, last + shift),
+            *_window_columns(result, (first + shift, last + shift)),
+            pl.col("effect_mde").alias("mde"),
             *_TEST_COLUMNS,
         )
-        for shift in shifts
+        for shift, table in ((shift, tables[shift]) for shift in shifts)
     )
 
 
-def _mean_effect(result: StudyResult, first: int, last: int) -> list[pl.Expr]:
-    """Compute the mean CAR of a window and its minimum detectable effect."""
-    path = result.caar(first, last).row(-1, named=True)
-    return [pl.lit(path[c], dtype=pl.Float64).alias(c) for c in ("caar", "mde")]
+def _window_columns(result: StudyResult, window: tuple[int, int]) -> list[pl.Expr]:
+    """Name a window and its mean CAR."""
+    caar = pl.lit(result.car(*window)["car"].mean(), dtype=pl.Float64).alias("caar")
+    return [
+        *(pl.lit(end, dtype=pl.Int64).alias(name) for name, end in zip(("first", "last"), window, strict=True)),
+        caar,
+    ]
 
 
-def _common_test(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-    """Keep the first default test that is valid in every table; else the first row of each."""
-    valid = [set(table.filter("valid")["test"]) for table in tables.values()]
-    names = [test.name for test in DEFAULT_TESTS if all(test.name in one for one in valid)]
-    if not names:
-        return {part: table.head(1) for part, table in tables.items()}
-    return {part: table.filter(pl.col("test") == names[0]) for part, table in tables.items()}
+def _one_test(tables: dict[K, pl.DataFrame], chosen: pl.DataFrame) -> dict[K, pl.DataFrame]:
+    """Keep the same test in every table: the primary one of the table chosen."""
+    name = chosen["test"][0]  # the primary test comes first
+    return {key: table.filter(pl.col("test") == name) for key, table in tables.items()}
+
+
+def _at_level(table: pl.DataFrame, level: float) -> pl.DataFrame:
+    """Scale the 95% intervals of tests to another level."""
+    df = table["df"].fill_null(np.inf).to_list()
+    scale = pl.Series([quantile_of(one, level) / quantile_of(one, 0.95) for one in df], dtype=pl.Float64)
+    return table.with_columns(
+        (pl.col("effect") + (pl.col(end) - pl.col("effect")) * scale).alias(end) for end in ("ci_low", "ci_high")
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ __all__ = [
     "SIMULATED_CHART",
     "SIMULATED_REPORT",
     "SIMULATED_TABLE",
+    "interval",
     "is_missing",
     "number",
     "p_value",
@@ -41,16 +43,38 @@ def percent(value: float | None) -> str:
     return "0.00%" if written[1:] == "0.00%" else written
 
 
+def interval(low: float | None, high: float | None, write: Callable[[float | None], str] = percent) -> str:
+    """Write an interval; one end is missing for a one-sided test, both where a test has no interval.
+
+    An end that would round to zero keeps its first digit, so that the text shows on which side of zero it lies.
+    """
+    ends = [_signed_end(end) if write is percent else write(end) for end in (low, high)]
+    if is_missing(low) and is_missing(high):
+        return MISSING_TEXT
+    if is_missing(low):
+        return f"up to {ends[1]}"
+    return f"{ends[0]} or more" if is_missing(high) else f"{ends[0]} to {ends[1]}"
+
+
+def _signed_end(value: float | None) -> str:
+    """Write one end as a percentage, with more than two decimals where two are all zero."""
+    written = (f"{value:+.{decimals}%}" for decimals in range(2, 8))
+    shown = percent(value) if is_missing(value) else next((text for text in written if text.strip("+-0.%")), "0.00%")
+    return shown.replace("-", "−")
+
+
 def number(value: float | None, decimals: int = 2) -> str:
     """Write a number with fixed decimals."""
     return MISSING_TEXT if is_missing(value) else f"{value:.{decimals}f}".replace("-", "−")
 
 
 def p_value(value: float | None) -> str:
-    """Write a p-value with three decimals."""
-    if is_missing(value):
+    """Write a p-value with three decimals, and with more where rounding would lift it to 5%."""
+    if value is None or is_missing(value):
         return MISSING_TEXT
-    return "<0.001" if value < 0.001 else f"{value:.3f}"  # type: ignore[operator]
+    if 0.0495 <= value < 0.05:
+        return next((t for t in (f"{value:.{d}f}" for d in (3, 4, 5, 6)) if float(t) < 0.05), "<0.05")
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def text(value: object) -> str:

@@ -23,7 +23,7 @@ FRACTIONS = {
     "median", "ret", "sigma", "true_car",
 }  # fmt: skip
 #: Columns without a sign, in the unit of the estimate they belong to.
-SIZES = {"mde", "se", "sigma"}
+SIZES = {"effect_mde", "mde", "se", "sigma"}
 #: Columns whose numbers show no unit, and the unit that goes into the heading.
 UNITS = {
     "tau": "sessions", "n_days": "sessions", "n_obs": "sessions", "sar": "sd", "scar": "sd", "last": "tau",
@@ -60,6 +60,10 @@ class Table:
         A column of notes: cells show numbers, and each clause is written once beneath.
     unit : str
         Unit of returns, as in `Market.unit`.
+    shown : polars.DataFrame, optional
+        Rows to show in place of the frame's, such as a selection with cells written as text.
+    right : tuple of str
+        Columns of text that are aligned to the right, as numbers are.
     """
 
     frame: pl.DataFrame
@@ -69,6 +73,8 @@ class Table:
     muted: str = ""
     footnotes: str = ""
     unit: str = "simple"
+    shown: pl.DataFrame | None = None
+    right: tuple[str, ...] = ()
 
     def gt(self) -> Any:
         """Convert to a ``GT`` of great-tables, for a style of your own, or ``.as_latex()``."""
@@ -126,20 +132,24 @@ class Table:
         return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
 
     def _column_names(self) -> list[str]:
-        return list(self.columns) or self.frame.columns
+        return list(self.columns) or self._rows.columns
+
+    @property
+    def _rows(self) -> pl.DataFrame:
+        return self.frame if self.shown is None else self.shown
 
     def _headings(self) -> list[str]:
         return [f"{name} ({UNITS[name]})" if name in UNITS else name for name in self._column_names()]
 
     def _right_aligned(self) -> list[bool]:
-        return [self.frame.schema[name].is_numeric() for name in self._column_names()]
+        return [self._rows.schema[name].is_numeric() or name in self.right for name in self._column_names()]
 
     def _muted_rows(self) -> list[int]:
-        return [n for n, valid in enumerate(self.frame[self.muted].head(MOST_ROWS)) if not valid] if self.muted else []
+        return [n for n, valid in enumerate(self._rows[self.muted].head(MOST_ROWS)) if not valid] if self.muted else []
 
     def _cells(self) -> list[list[str]]:
         """Format every column shown as text."""
-        rows = self.frame.head(MOST_ROWS)
+        rows = self._rows.head(MOST_ROWS)
         return [
             list(self._footnotes()[0])
             if name == self.footnotes
@@ -151,7 +161,7 @@ class Table:
         """Assign a number to each clause of the notes; give the numbers of the cells, and the clauses."""
         if self.footnotes not in self._column_names():
             return (), ()
-        notes = [_clauses(note) for note in self.frame[self.footnotes].head(MOST_ROWS)]
+        notes = [_clauses(note) for note in self._rows[self.footnotes].head(MOST_ROWS)]
         everywhere = [clause for clause in notes[0] if all(clause in each for each in notes)] if len(notes) > 1 else []
         marks: dict[str, int] = {}
         numbers = [sorted(marks.setdefault(c, len(marks) + 1) for c in each if c not in everywhere) for each in notes]
@@ -160,14 +170,20 @@ class Table:
 
     def _fraction(self, name: str) -> bool:
         """Check whether a column holds fractions: `se` and `mde` do beside abnormal returns, not beside statistics."""
-        columns = self.frame.columns if name in ("se", "mde") else [name]
-        return self.unit == "simple" and not FRACTIONS.isdisjoint(columns)
+        columns = self._rows.columns
+        of_tests = "effect_mde" in columns  # `estimate`, `se` and `mde` are then in the unit of each test
+        if name in ("effect", "effect_mde"):
+            return self.unit == "simple" and of_tests
+        beside = columns if name in ("se", "mde") and not of_tests else [name]
+        return self.unit == "simple" and not FRACTIONS.isdisjoint(beside)
 
     def _notes_below(self) -> tuple[str, ...]:
-        cut = self.frame.height - MOST_ROWS
-        more = f"{MOST_ROWS} rows of {self.frame.height:,} are shown; .frame holds them all." if cut > 0 else ""
+        cut = self._rows.height - MOST_ROWS
+        more = f"{MOST_ROWS} rows of {self._rows.height:,} are shown; .frame holds them all." if cut > 0 else ""
         hidden = len(self.frame.columns) - len(self._column_names())
-        columns = f"{hidden} more column{'s' if hidden > 1 else ''} in .frame." if hidden else ""
+        columns = f"{hidden} more column{'s' if hidden > 1 else ''} in .frame." if hidden > 0 else ""
+        if self.shown is not None:
+            columns = f".frame has all {self.frame.height} rows and {len(self.frame.columns)} columns."
         unit = f"Returns are {self.unit}s, not fractions." if self.unit != "simple" else ""
         return tuple(
             note for note in (*self._footnotes()[1], *self.notes, unit, " ".join(filter(None, (more, columns)))) if note
@@ -177,7 +193,8 @@ class Table:
 def _formatter(column: pl.Series, fraction: bool) -> Callable[[Any], str]:
     """Choose the function that formats a column's values."""
     name = column.name
-    if name in ("p", "p_value") or name.startswith("p_") or name.endswith("_p"):
+    is_p = name in ("p", "p_value") or name.startswith("p_") or name.endswith("_p")
+    if is_p and column.dtype.is_numeric():
         return p_value
     share = name.startswith(("share", "significant_")) and column.dtype.is_float()
     if fraction or share:

@@ -30,7 +30,15 @@ from marketimpact.inference.families.single_event import sq_test
 from marketimpact.inference.multiple_testing import adjust, romano_wolf
 from marketimpact.inference.placebo_alignment import align_placebo_days
 from marketimpact.inference.primary import PrimaryTest, primary_test
-from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL, Alternative, Holds, Outcome, SignificanceTest
+from marketimpact.inference.protocol import (
+    SIGNIFICANCE_LEVEL,
+    Alternative,
+    Assumption,
+    Holds,
+    Outcome,
+    SignificanceTest,
+)
+from marketimpact.inference.reasons import violated
 from marketimpact.inference.sample import RECENT_SESSIONS, Pool, Portfolios, Sample
 from marketimpact.inference.single_event_validity import changed_lately, single_event_validity
 from marketimpact.inference.structure import VARIANCE_LEVEL, SampleStructure, structure
@@ -115,6 +123,7 @@ __all__ = [
     "TESTS",
     "VARIANCE_LEVEL",
     "Alternative",
+    "Assumption",
     "DayPatterns",
     "EventResiduals",
     "ExchangeClock",
@@ -153,5 +162,6 @@ __all__ = [
     "sq_test",
     "structure",
     "tests_frame",
+    "violated",
     "window_correlation",
 ]

@@ -16,6 +16,7 @@ from marketimpact.report.markdown_latex import Pages, as_markdown, as_tex
 from marketimpact.report.pdf import as_pdf, typst_compiler
 from marketimpact.report.sections import sections
 from marketimpact.report.summary_text import caveats, summary
+from marketimpact.study.grouped import role_kept
 from marketimpact.study.result import StudyResult
 
 __all__ = ["report_content", "report_tables", "tables", "write_report", "write_reports"]
@@ -141,7 +142,8 @@ def report_tables(content: ReportContent) -> dict[str, pl.DataFrame]:
         return frame.select(pl.lit(window[0]).alias("first"), pl.lit(window[1]).alias("last"), pl.all())
 
     def tested(window: tuple[int, int]) -> pl.DataFrame:
-        return labelled(content.concat_groups(lambda group: group.test(window)), window)
+        groups = (content.group,)
+        return labelled(content.concat_groups(lambda group: role_kept(group.test(window), groups)), window)
 
     frames = {
         "events": result.events,

@@ -14,6 +14,7 @@ from marketimpact.analyses.specification_curve.joint_test import JointTest
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
 from marketimpact.inference import TESTS
+from marketimpact.study.headline import Headline, headline
 from marketimpact.study.result import StudyResult
 
 __all__ = ["AnnouncementResult", "GroupResult", "ReportContent", "report_content"]
@@ -53,8 +54,12 @@ class GroupResult:
             self._tests[window] = self.result.test(*window)
         return self._tests[window]
 
+    def primary_test(self, window: Window) -> Headline | None:
+        """Read the primary test of a window; None where no event has a return."""
+        return headline(self.test(window), test_label)
+
     def mean(self, window: Window) -> dict[str, Any]:
-        """Compute the CAAR at the end of a window, with its interval."""
+        """Compute the CAAR at the end of a window."""
         if window not in self._means:
             self._means[window] = self.result.caar(*window).row(-1, named=True)
         return self._means[window]
@@ -186,12 +191,6 @@ def limit_hits(result: StudyResult) -> pl.DataFrame:
 def firm_label(row: dict[str, Any]) -> str:
     """Write a firm's name and symbol, or the symbol alone."""
     return f"{row['name']} ({row['symbol']})" if row.get("name") else str(row["symbol"])
-
-
-def first_valid(tests: pl.DataFrame) -> dict[str, Any] | None:
-    """Get the first valid test; tests with the widest validity come first."""
-    valid = tests.filter("valid")
-    return valid.row(0, named=True) if valid.height else None
 
 
 def test_label(test: str) -> str:

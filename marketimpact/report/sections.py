@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 import scipy
 
-from marketimpact.display.formats import number, p_value, percent, text
+from marketimpact.display.formats import MISSING_TEXT, interval, number, p_value, percent, text
 from marketimpact.estimation.attrition import REASONS
 from marketimpact.events.exchange_names import exchange, named
 from marketimpact.report.blocks import Cell, ReportTable, Section
@@ -16,7 +17,6 @@ from marketimpact.report.content import (
     GroupResult,
     ReportContent,
     firm_label,
-    first_valid,
     limit_hits,
     test_label,
 )
@@ -25,6 +25,7 @@ from marketimpact.report.figures import firm_figure, path_figures, price_history
 from marketimpact.report.nearby_events import nearby_announcements
 from marketimpact.report.specification_section import specification_section
 from marketimpact.report.summary_text import has_chronology
+from marketimpact.study.headline import Headline
 
 __all__ = ["sections"]
 
@@ -68,9 +69,10 @@ SINGLE_FIRM_NOTE = (
     "Wolf, joint placebo dates)."
 )
 WINDOW_NOTE = (
-    "CAAR: the mean of the events' CAR. The p-value is two-sided and that of the first valid test for these events. "
-    "Detectable effect: the minimum, up or down, that a test of this design finds with 80% power at "
-    "the 5% level. Where the CAAR is not statistically distinguishable from zero, smaller effects remain possible."
+    "CAAR: the mean of the events' CAR. Effect: the abnormal return that the primary test estimates; tests of "
+    "standardised returns weigh CARs by one over their standard error. Interval, p (two-sided) and detectable effect "
+    "are of that test. Detectable effect: the minimum, up or down, that it finds with 80% power at the 5% level; where "
+    "the mean is not statistically distinguishable from zero, smaller effects remain possible."
 )
 TRUE_EFFECT_NOTE = " “Put in”: the effect that the simulated prices were given."
 
@@ -274,60 +276,83 @@ def _paths_section(content: ReportContent) -> Section:
 def _tests_section(content: ReportContent) -> Section:
     blocks = []
     for announcement in content.announcements:
-        tables = [_test_table(group, content) for group in announcement.groups if group.result.events.height > 1]
-        blocks.append((announcement.headline, (), (_window_table(announcement, content), *tables)))
+        several = [group for group in announcement.groups if group.result.events.height > 1]
+        robustness = _robustness_table(several, content)
+        others = [_other_tests_table(group, content) for group in several]
+        tables = [_window_table(announcement, content), *([robustness] if robustness.rows else []), *others]
+        blocks.append((announcement.headline, (), tuple(tables)))
     words = (
-        "Valid tests come first: “valid” takes into account whether events share days and whether the event raised "
-        "the variance. Tests that are not valid for these events are muted and say why; their p-values are not "
-        "evidence.",
+        "The primary test of a group follows from its dates and firms by a rule written down beforehand; its p-value "
+        "is the one that counts. Robustness tests make other assumptions. A test that is not valid for these events "
+        "has no p-value here, and its note says why.",
     )
     return Section("tests", "Is it statistically significant?", words, tuple(blocks))
 
 
 def _window_table(announcement: AnnouncementResult, content: ReportContent) -> ReportTable:
-    rows = []
+    rows: list[list[object]] = []
     for group in announcement.groups:
         for position, window in enumerate(content.windows):
-            path = group.mean(window)
-            first_test = first_valid(group.test(window))
-            rows.append(
-                [
-                    "" if position else group.name,
-                    text(list(window)),
-                    path["n_events"],
-                    percent(path["caar"]),
-                    f"{percent(path['ci_low'])} to {percent(path['ci_high'])}",
-                    percent(path["mde"]).lstrip("+"),
-                    test_label(first_test["test"]) if first_test else "none",
-                    p_value(first_test["p_value"] if first_test else None),
-                ]
-            )
-    columns = ["group", "window", "events", "CAAR", "95% interval", "detectable effect", "first valid test", "p"]
-    return ReportTable.of(columns, rows, numeric=[2, 3, 4, 5, 7], caption="Every group and window", note=WINDOW_NOTE)
+            path, told = group.mean(window), group.primary_test(window)
+            name = "" if position else group.name
+            rows.append([name, text(list(window)), path["n_events"], percent(path["caar"]), *_primary_cells(told)])
+    columns = ["group", "window", "events", "CAAR", "primary test", "effect", "95% interval", "p", "detectable effect"]
+    # a reason in place of an interval needs a column of text
+    numeric = [2, 3, 5, 7, 8] + [6] * all(not str(row[6]).startswith("not valid") for row in rows)
+    return ReportTable.of(columns, rows, numeric=numeric, caption="Every group and window", note=WINDOW_NOTE)
 
 
-def _test_table(group: GroupResult, content: ReportContent) -> ReportTable:
-    frame = group.test(content.primary)
+def _primary_cells(told: Headline | None) -> list[str]:
+    """Write test, effect, interval, p and detectable effect of a primary test."""
+    if told is None:
+        return ["none", *[MISSING_TEXT] * 4]
+    name, effect = test_label(told.test), percent(told.effect)
+    if not told.valid:
+        return [name, effect, f"not valid: {told.why_not}", MISSING_TEXT, MISSING_TEXT]
+    return [name, effect, interval(told.low, told.high), p_value(told.p), percent(told.mde).lstrip("+")]
+
+
+def _robustness_table(groups: Sequence[GroupResult], content: ReportContent) -> ReportTable:
+    rows: list[list[object]] = []
+    for group in groups:
+        frame = group.test(content.primary).filter(_is_robustness())
+        for position, row in enumerate(frame.iter_rows(named=True)):
+            rows.append(["" if position else group.name, test_label(row["test"]), *_valid_cells(row)])
+    columns = ["group", "robustness test", "effect", "95% interval", "p"]
+    caption = f"Valid robustness tests, {list(content.primary)}"
+    return ReportTable.of(columns, rows, numeric=[2, 3, 4], caption=caption)
+
+
+def _other_tests_table(group: GroupResult, content: ReportContent) -> ReportTable:
+    frame = group.test(content.primary).filter(pl.col("role") != "primary", ~_is_robustness())
     rows = [
         [
             test_label(r["test"]),
             r["null"],
             "yes" if r["valid"] else "no",
-            number(r["statistic"]),
-            p_value(r["p_value"]),
+            *(_valid_cells(r) if r["valid"] else [percent(r["effect"]), MISSING_TEXT, MISSING_TEXT]),
             r["note"],
         ]
         for r in frame.iter_rows(named=True)
     ]
-    columns = ["test", "null", "valid", "statistic", "p", "note"]
+    columns = ["test", "null", "valid", "effect", "95% interval", "p", "note"]
     return ReportTable.of(
         columns,
         rows,
-        numeric=[3, 4],
+        numeric=[3, 4, 5],
         muted=[not v for v in frame["valid"]],
-        caption=f"{group.name}, {list(content.primary)}",
+        caption=f"Other tests of {group.name}, {list(content.primary)}",
         folded=True,
     )
+
+
+def _is_robustness() -> pl.Expr:
+    return (pl.col("role") == "robustness") & pl.col("valid")
+
+
+def _valid_cells(row: dict[str, Any]) -> list[str]:
+    """Write effect, interval and p of a valid test."""
+    return [percent(row["effect"]), interval(row["ci_low"], row["ci_high"]), p_value(row["p_value"])]
 
 
 def _nearby_section(content: ReportContent) -> Section:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import polars as pl
 
-from marketimpact.display.formats import is_missing, p_value, percent
-from marketimpact.inference import ONE_DATE, SIGNIFICANCE_LEVEL, structure
+from marketimpact.display.formats import interval, percent
+from marketimpact.inference import ONE_DATE, SIGNIFICANCE_LEVEL
 from marketimpact.report.content import (
     AnnouncementResult,
     GroupResult,
     ReportContent,
     Window,
     firm_label,
-    first_valid,
     limit_hits,
     test_label,
 )
 from marketimpact.report.data_quality import doubtful_symbols
 from marketimpact.report.nearby_events import nearby_announcements
 from marketimpact.report.specification_section import curve_sentence
-from marketimpact.study.result import StudyResult
+from marketimpact.study.headline import WHY_FEW_DATES, date_caveat, measure, p_text
 
 __all__ = ["caveats", "has_chronology", "summary"]
 
@@ -38,21 +37,25 @@ def summary(content: ReportContent) -> list[tuple[str, list[str]]]:
 
 def _overall(content: ReportContent) -> list[str]:
     """Count the significant group means and single firms, beside the number expected by chance."""
-    first_tests = [
-        first_valid(group.test(content.primary))
-        for announcement in content.announcements
-        for group in announcement.groups
+    told = [
+        group.primary_test(content.primary) for announcement in content.announcements for group in announcement.groups
     ]
-    p_values = [row["p_value"] for row in first_tests if row is not None and not is_missing(row["p_value"])]
-    n_significant = sum(p < SIGNIFICANCE_LEVEL for p in p_values)
+    valid = [one for one in told if one is not None and one.valid]
+    n_significant = sum(one.rejects for one in valid)
+    n_not_valid = sum(one is not None and not one.valid for one in told)
     window = list(content.primary)
     sentences = []
-    if p_values:
+    if valid:
         sentences.append(
-            f"{n_significant} of {len(p_values)} mean{'s' if len(p_values) > 1 else ''} of groups in {window} "
-            f"{'is' if n_significant == 1 else 'are'} statistically distinguishable from zero at 5%, each by the first "
-            f"valid test; were there no effect at all, {SIGNIFICANCE_LEVEL * len(p_values):.2g} would be expected by "
+            f"{n_significant} of {len(valid)} mean{'s' if len(valid) > 1 else ''} of groups in {window} "
+            f"{'is' if n_significant == 1 else 'are'} statistically distinguishable from zero at 5%, each by its "
+            f"primary test; were there no effect at all, {SIGNIFICANCE_LEVEL * len(valid):.2g} would be expected by "
             "chance."
+        )
+    if n_not_valid:
+        sentences.append(
+            f"The primary test is not valid for {n_not_valid} group{'s' if n_not_valid > 1 else ''} in {window}, so no "
+            "p-value is given there."
         )
     single_tests = [(announcement, content.single_tests[announcement.key]) for announcement in content.announcements]
     n_tested = sum(frame["p_romano_wolf"].is_not_nan().sum() for _, frame in single_tests)
@@ -89,11 +92,7 @@ def caveats(content: ReportContent) -> list[str]:
         "the interval says which effects remain possible.",
         "P-values are two-sided, and not corrected for the number of groups, announcements and windows looked at.",
     ]
-    same_day = [_shares_one_date(announcement.result, content.primary) for announcement in content.announcements]
-    if any(same_day):
-        # worded so that it does not read as if all announcements had one date
-        within = f"Within {_which_announcements(same_day)}: {ONE_DATE[0].lower()}{ONE_DATE[1:]}"
-        sentences.append(ONE_DATE if len(same_day) == 1 else within)
+    sentences += _date_caveats(content)
     if symbols := doubtful_symbols(content.result):
         sentences.append(f"The prices of {symbols} are doubtful: see “Data quality” before quoting.")
     if content.result.attrition.height:
@@ -133,24 +132,23 @@ def _group_sentence(group: GroupResult, window: Window) -> str:
         effect = effect if name.lower() in firm.lower() else f"{name}: {effect}"
     else:
         effect = f"{name}: {percent(path['caar'])} on average over {_event_count(path['n_events'])}"
-    interval = f"95% interval {percent(path['ci_low'])} to {percent(path['ci_high'])}"
-    return f"{effect} in {list(window)} ({interval}); {_test_text(group, window)}{_true_effect_text(group, window)}."
+    return f"{effect} in {list(window)}; {_test_text(group, window)}{_true_effect_text(group, window)}."
 
 
 def _test_text(group: GroupResult, window: Window) -> str:
-    tests = group.test(window)
-    first_test = first_valid(tests)
-    if first_test is None:
-        return "no test here is valid for these events"
-    valid = tests.filter("valid")
-    rejecting = valid.filter(pl.col("p_value") < SIGNIFICANCE_LEVEL).height
-    verdict = (
-        "statistically distinguishable from zero" if first_test["p_value"] < SIGNIFICANCE_LEVEL else "no clear effect"
-    )
-    count = f"; {rejecting} of {valid.height} valid tests reject zero at 5%" if valid.height > 1 else ""
-    return f"{verdict} ({test_label(first_test['test'])}, p = {p_value(first_test['p_value'])}{count})".replace(
-        "= <", "< "
-    )
+    """Write the verdict of the primary test with its interval and p, and which robustness tests disagree."""
+    told = group.primary_test(window)
+    if told is None:
+        return "no test is defined"
+    # agreement is the usual case, and in the tables
+    robustness = f"; {told.robustness}" if told.disagreement or (told.robustness and not told.valid) else ""
+    if not told.valid:
+        return f"not tested, since {test_label(told.test)} is not valid here: {told.why_not}{robustness}"
+    verdict = "statistically distinguishable from zero" if told.rejects else "no clear effect"
+    effect = percent(told.effect)
+    weighted = f"{measure(told.test)} {effect}, " if effect != percent(group.mean(window)["caar"]) else ""
+    ends = f"95% interval {interval(told.low, told.high)}, " if told.low is not None else ""
+    return f"{verdict} ({test_label(told.test)}: {weighted}{ends}{p_text(told.p)}{robustness})"
 
 
 def _true_effect_text(group: GroupResult, window: Window) -> str:
@@ -164,13 +162,23 @@ def _nearby_count(announcement: AnnouncementResult, content: ReportContent) -> i
     return nearby_announcements(announcement, content).filter("in_primary").height if has_chronology(content) else 0
 
 
-def _shares_one_date(result: StudyResult, window: Window) -> bool:
-    sample = result.sample(*window)
-    return sample.n > 1 and structure(sample).n_independent_groups == 1
+def _date_caveats(content: ReportContent) -> list[str]:
+    """Write what tests cannot do within announcements of one date, and of two to four."""
+    found = [date_caveat(announcement.result.sample(*content.primary)) for announcement in content.announcements]
+    if len(found) == 1:
+        return [caveat for caveat in found if caveat]
+    one_date = [caveat == ONE_DATE for caveat in found]
+    few_dates = [bool(caveat) and caveat != ONE_DATE for caveat in found]
+    # worded so that it does not read as if all announcements had one date
+    of_one_date = f"Within {_which_announcements(one_date)}: {ONE_DATE[0].lower()}{ONE_DATE[1:]}"
+    of_few_dates = (
+        f"Within {_which_announcements(few_dates)} events fall on two to four separate dates: {WHY_FEW_DATES}"
+    )
+    return [of_one_date] * any(one_date) + [of_few_dates] * any(few_dates)
 
 
-def _which_announcements(same_day: list[bool]) -> str:
-    return "each announcement" if all(same_day) else f"{sum(same_day)} of {len(same_day)} announcements"
+def _which_announcements(chosen: list[bool]) -> str:
+    return "each announcement" if all(chosen) else f"{sum(chosen)} of {len(chosen)} announcements"
 
 
 def _event_count(n: int) -> str:

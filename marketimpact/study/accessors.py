@@ -15,6 +15,7 @@ from marketimpact.display.formats import SIMULATED_TABLE
 from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import Alternative, SignificanceTest
+from marketimpact.study import tests_table
 from marketimpact.study.questions import Answers, Questions
 from marketimpact.study.summary import as_lines, headline_window, reasons, title
 
@@ -29,9 +30,7 @@ WHAT = {
     "sq_p": "sq_p: from the rank of the CAR among the event's own placebo sums.",
     "p_romano_wolf": "p_holm, p_bh, p_by, p_romano_wolf: corrected for looking at all these events.",
 }
-UNIT_OF_TESTS = "estimate and mde are in the unit of the test: CARs as fractions, SCARs in standard deviations."
 _CAR = ("n_days", "car", "se", "df", "p", "mde", "scar", "bhar", "true_car", "flags", "last")
-_TESTS = ("test", "null", "estimate", "statistic", "df", "p_value", "mde", "n_events", "valid", "note")
 
 
 def as_html(result: Questions) -> str:
@@ -104,12 +103,36 @@ class Show:
         *,
         tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
         alternative: Alternative = "two-sided",
+        invalid: bool = False,
     ) -> Table:
-        """Show `StudyResult.test`: valid tests first, invalid ones muted, every note written once."""
+        """Show the primary test and the valid robustness tests of `StudyResult.test`, and why others are not valid.
+
+        Parameters
+        ----------
+        first, last, tests, alternative
+            As for `StudyResult.test`. Tests that are named are all shown.
+        invalid : bool
+            Whether to show every test with its p-value, valid or not.
+
+        Returns
+        -------
+        Table
+            Its ``frame`` is that of `StudyResult.test`, every row and column.
+        """
         frame = self._asked.test(first, last, tests=tests, alternative=alternative)
-        shown = [*self._group_columns, *_TESTS]
-        return self(
-            frame, f"Is the mean abnormal return over {[first, last]} zero?", columns=shown, notes=[UNIT_OF_TESTS]
+        parts, every_row = tests_table.parts_of(frame, self._group_columns), tests is not None
+        simulated = [SIMULATED_TABLE] if self._result.market.simulated else []
+        unit = self._result.market.unit
+        return Table(
+            frame,
+            f"Is the mean abnormal return over {[first, last]} zero?",
+            notes=(*tests_table.notes_below(parts, every_row=every_row, invalid=invalid), *simulated),
+            columns=tuple(tests_table.columns_shown(self._group_columns, invalid=invalid)),
+            muted="valid",
+            footnotes="note",
+            unit=unit,
+            shown=tests_table.rows_shown(parts, every_row=every_row, invalid=invalid, unit=unit),
+            right=tests_table.NUMBERS,
         )
 
     def car(self, first: int, last: int) -> Table:

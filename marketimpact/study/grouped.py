@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -12,7 +12,7 @@ from marketimpact.inference import Alternative, SignificanceTest
 from marketimpact.study.accessors import Show
 from marketimpact.study.questions import Questions
 
-__all__ = ["Grouped"]
+__all__ = ["Grouped", "role_kept"]
 
 R = TypeVar("R", bound=Questions)
 
@@ -56,10 +56,9 @@ class Grouped(Generic[R]):
         tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
         alternative: Alternative = "two-sided",
     ) -> pl.DataFrame:
-        """Return `StudyResult.test` of every group."""
-        return self._stack(
-            [result.test(first, last, tests=tests, alternative=alternative) for _, result in self.groups()]
-        )
+        """Return `StudyResult.test` of every group; grouped by ``role``, the role of a test is ``role_right``."""
+        frames = [result.test(first, last, tests=tests, alternative=alternative) for _, result in self.groups()]
+        return self._stack(role_kept(frame, self.columns) for frame in frames)
 
     def single_tests(self, first: int, last: int) -> pl.DataFrame:
         """Return `StudyResult.single_tests` with every group a family of its own.
@@ -84,8 +83,8 @@ class Grouped(Generic[R]):
             + [f"  and {len(lines) - 1 - GROUPS_SHOWN} more"] * (len(lines) > GROUPS_SHOWN + 1)
         )
 
-    def _stack(self, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-        kinds = self.result.events.schema
+    def _stack(self, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+        kinds, frames = self.result.events.schema, list(frames)
         if not frames:  # no events, no groups
             return pl.DataFrame(schema={column: kinds[column] for column in self.columns})
         return pl.concat(
@@ -95,3 +94,8 @@ class Grouped(Generic[R]):
             )
             for (values, _), frame in zip(self.groups(), frames, strict=True)
         )
+
+
+def role_kept(tests: pl.DataFrame, groups: Sequence[str | None]) -> pl.DataFrame:
+    """Name the role of tests ``role_right``, as a join would, where a group column is called ``role``."""
+    return tests.rename({"role": "role_right"}) if "role" in groups else tests

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+
 import polars as pl
 
 from marketimpact.core import limits
-from marketimpact.inference import (
-    DEFAULT_TESTS,
-    ONE_DATE,
-    band_of,
-    minimum_detectable_effect,
-    primary_test,
-    structure,
-    tests_frame,
-)
+from marketimpact.display.formats import interval
+from marketimpact.inference import DEFAULT_TESTS, tests_frame
+from marketimpact.study.headline import Headline, date_caveat, effect_writer, headline, measure, p_text
 from marketimpact.study.questions import Questions
 
 __all__ = ["as_lines", "headline_window", "reasons", "title"]
@@ -39,26 +34,32 @@ def _headline(result: Questions) -> list[str]:
     sample = result.sample(first, last)
     if sample.n == 0:
         return [f"  no event has a return in [{first}, {last}]"]
-    lines = [f"  CAAR [{first}, {last}] {_size(float(sample.car.mean()), result)} over {sample.n} events"]
+    unit = result.market.unit
+    write = effect_writer(unit)
+    caar = write(float(sample.car.mean()))
+    points = f" log points ({unit})" if unit.startswith("log ") else ""
+    lines = [f"  CAAR [{first}, {last}] {caar}{points} over {sample.n} event{'s' if sample.n != 1 else ''}"]
     if sample.n > limits.EVENTS_TESTED_IN_REPR:
         return [*lines, f"  tests: see .test({first}, {last})"]
-    se, df, _ = band_of(sample, primary_test(structure(sample)).name)
-    if np.isfinite(se):
-        smallest = float(minimum_detectable_effect(se, df))
-        lines.append(f"    minimum detectable effect {_size(smallest, result).lstrip('+')} (80% power, 5% level)")
-    tests = tests_frame(DEFAULT_TESTS, sample).filter(pl.col("valid"))
-    for row in tests.head(2).iter_rows(named=True):
-        lines.append(f"    {row['test']}: statistic {row['statistic']:.2f}, p = {row['p_value']:.3f}")
-    if structure(sample).n_independent_groups == 1 and sample.n > 1:
-        lines.append("  " + ONE_DATE)
-    return lines
+    told = headline(tests_frame(DEFAULT_TESTS, sample))
+    if told is not None:
+        lines += [f"    {line}" for line in _test_lines(told, caar, write)]
+    caveat = date_caveat(sample)
+    return [*lines, f"  {caveat}"] if caveat else lines
 
 
-def _size(value: float, result: Questions) -> str:
-    """Write a mean CAR with its unit."""
-    if result.market.unit.startswith("log "):
-        return f"{value:+.3f} log points ({result.market.unit})"
-    return f"{value:+.2%}"
+def _test_lines(told: Headline, caar: str, write: Callable[[float | None], str]) -> list[str]:
+    """Write the primary test with its interval and detectable effect, and whether the robustness tests agree."""
+    if told.valid:
+        effect = write(told.effect)
+        parts = [f"{measure(told.test)} {effect}"] if effect != caar and told.effect is not None else []
+        parts += [f"95% interval {interval(told.low, told.high, write)}"] if told.low is not None else []
+        lines = [f"primary test {told.test}: {', '.join([*parts, p_text(told.p)])}"]
+        if told.mde is not None:
+            lines.append(f"minimum detectable effect {write(told.mde).lstrip('+')} (80% power, 5% level)")
+    else:
+        lines = [f"primary test {told.test} is not valid: {told.why_not}"]
+    return [*lines, told.robustness] if told.robustness else lines
 
 
 def reasons(attrition: pl.DataFrame) -> str:

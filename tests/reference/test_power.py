@@ -46,8 +46,9 @@ def test_every_estimate_with_a_standard_error_has_one_beside_it(golden_market, g
         df = rows[name]["df"] or np.inf
         assert rows[name]["mde"] == pytest.approx(float(minimum_detectable_effect(rows[name]["se"], df)), rel=1e-12)
     assert rows["placebo_caar"]["mde"] is None
-    headline = result.caar(0, 0).row(0, named=True)
-    assert f"minimum detectable effect {headline['mde']:.2%} (80% power, 5% level)" in repr(result)
+    primary = result.test(0, 0).filter(role="primary").row(0, named=True)
+    assert primary["valid"]
+    assert f"minimum detectable effect {primary['effect_mde']:.2%} (80% power, 5% level)" in repr(result)
     path = result.caar(-1, 1).row(-1, named=True)
     assert path["mde"] > path["se"] * 1.96
 

@@ -21,6 +21,7 @@ from marketimpact.errors import SpecificationError
 from marketimpact.inference import (
     SIGNIFICANCE_LEVEL,
     JudgedOutcome,
+    Sample,
     SignificanceTest,
     band_of,
     minimum_detectable_effect,
@@ -29,6 +30,7 @@ from marketimpact.inference import (
     run_tests,
     structure,
 )
+from marketimpact.inference.validity import interval
 from marketimpact.market.market import Market
 from marketimpact.models import MarketModel, Model
 from marketimpact.study.event_study import EventStudy
@@ -38,6 +40,8 @@ __all__ = ["SpecificationCurve", "specification_curve"]
 
 #: Choices of a specification, in the order of the frame and of the chart.
 CHOICES = ("model", "estimation_window", "event_window", "benchmark", "filter", "test")
+#: Note of a row whose interval is not of its test.
+BAND_NOTE = "this test has no interval: that of the CAAR's band is given"
 _SCHEMA = {
     "specification": pl.Int64,
     **dict.fromkeys(CHOICES, pl.String),
@@ -58,13 +62,15 @@ class SpecificationCurve:
     frame : polars.DataFrame
         One row per specification, sorted by ``estimate``, those that could not be run last: ``specification``
         (its number in the order run), ``model, estimation_window, event_window, benchmark, filter, test``,
-        ``estimate`` (CAAR, a fraction), ``se, ci_low, ci_high, mde`` (the band of `StudyResult.caar` and the minimum
-        detectable effect, which belong to the CAAR and not to the test), ``statistic, p_value`` (of the test),
-        ``z`` (the p-value as a standard normal score with the sign of what the test estimates), ``valid`` (whether
-        the test is valid for these events),
-        ``n_events``, ``reason`` (why not valid, or why not run; empty otherwise) and ``note``.
+        ``estimate`` (CAAR, a fraction), ``se, ci_low, ci_high, mde`` (standard error, interval and minimum detectable
+        effect of the abnormal return that the test estimates, fractions: the interval contains zero where p is at
+        least 1 - `level`. It need not be centred on the CAAR: tests of SCARs weigh CARs by 1/se. For a test without an
+        interval they are of the band of `StudyResult.caar`, and the note says so), ``statistic, p_value`` (of the
+        test), ``z`` (the p-value as a standard normal score with the sign of what the test estimates), ``valid``
+        (whether the test is valid for these events), ``n_events``, ``reason`` (why not valid, or why not run; empty
+        otherwise) and ``note``.
     level : float
-        Confidence level of the band.
+        Confidence level of the intervals.
     """
 
     frame: pl.DataFrame
@@ -253,7 +259,7 @@ def specification_curve(
     min_observations, missing
         As for `EventStudy`.
     level : float
-        Confidence level of the band.
+        Confidence level of the intervals.
 
     Returns
     -------
@@ -354,14 +360,29 @@ def _rows_of_tests(plan: Choices, part: StudyResult, window: tuple[int, int], le
         )
         return _rows_without_result(plan, reason)
     caar = float(sample.car.mean())
+    return [
+        (judged.test.name, caar, *_interval_columns(judged, sample, level), *_test_columns(judged, caar))
+        for judged in run_tests(plan.tests, sample)
+    ]
+
+
+def _interval_columns(judged: JudgedOutcome, sample: Sample, level: float) -> tuple[float, float, float, float]:
+    """Compute standard error, interval and minimum detectable effect of a test; of the band where it has none."""
+    outcome, per_unit = judged.outcome, judged.per_unit
+    low, high = (end * per_unit for end in interval(judged.test, outcome, level=level))
+    if np.isfinite(low):
+        df = outcome.df if np.isfinite(outcome.df) else np.inf
+        return outcome.se * per_unit, low, high, float(minimum_detectable_effect(outcome.se, df)) * per_unit
+    caar = float(sample.car.mean())
     se, df, _ = band_of(sample, primary_test(structure(sample)).name)
-    quantile = quantile_of(df, level)
-    band = (caar, se, caar - quantile * se, caar + quantile * se, float(minimum_detectable_effect(se, df)))
-    return [(judged.test.name, *band, *_test_columns(judged, caar)) for judged in run_tests(plan.tests, sample)]
+    half = quantile_of(df, level) * se
+    return se, caar - half, caar + half, float(minimum_detectable_effect(se, df))
 
 
 def _test_columns(judged: JudgedOutcome, caar: float) -> tuple[Any, ...]:
     outcome = judged.outcome
     sign = caar if np.isnan(outcome.estimate) else outcome.estimate
     z = float(joint.signed_z(np.asarray(outcome.p_value), np.asarray(sign)))
-    return outcome.statistic, outcome.p_value, z, judged.valid, judged.n_events, judged.why_not, judged.note
+    has_interval = np.isfinite(interval(judged.test, outcome)[0] * judged.per_unit)
+    note = judged.note if has_interval else "; ".join(filter(None, (judged.note, BAND_NOTE)))
+    return outcome.statistic, outcome.p_value, z, judged.valid, judged.n_events, judged.why_not, note

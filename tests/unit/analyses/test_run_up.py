@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 import marketimpact as mi
-from marketimpact.analyses.run_up import _common_test
 from tests.conftest import golden
 from tests.unit.market.small_market import announcements, market
 
@@ -45,17 +45,21 @@ def test_run_up_effect_and_sum_are_the_windows_questions(result):
     assert table["part"].to_list() == ["run-up", "effect", "sum"]
     assert table.select("first", "last").rows() == [(-5, -1), (0, 1), (-5, 1)]
     assert table["test"].n_unique() == 1
-    assert table["valid"].all()
     # each event's CAR by hand, from the abnormal returns of the days that have one
     daily = result.abnormal_returns.drop_nulls("ar")
     for row in table.iter_rows(named=True):
         cars = daily.filter(pl.col("tau").is_between(row["first"], row["last"])).group_by("event_id").agg(pl.sum("ar"))
         assert row["caar"] == pytest.approx(cars["ar"].mean(), rel=1e-12)
-        assert row["ci_low"] < row["caar"] < row["ci_high"]
-        # of a normal band: 1.96 standard errors to its end, 2.80 to the minimum detectable effect
-        assert row["mde"] / (row["ci_high"] - row["caar"]) == pytest.approx(2.801585 / 1.959964, rel=0.02)
+        assert (row["ci_low"] <= 0 <= row["ci_high"]) == (row["p_value"] >= 0.05)
         said = result.test(row["first"], row["last"], tests=[row["test"]]).row(0, named=True)
-        assert (row["statistic"], row["p_value"]) == (said["statistic"], said["p_value"])
+        for ours, theirs in (("statistic", "statistic"), ("p_value", "p_value"), ("mde", "effect_mde")):
+            assert row[ours] == said[theirs]
+        assert [row["ci_low"], row["ci_high"]] == pytest.approx([said["ci_low"], said["ci_high"]], rel=1e-9)
+        # half of a 90% interval over that of a 95% interval, Student's t or normal
+        wide, narrow = (stats.t.ppf(q, said["df"] or np.inf) for q in (0.975, 0.95))
+        ten = mi.run_up(result, (0, 1), (-5, -1), level=0.9).filter(pl.col("part") == row["part"]).row(0, named=True)
+        shares = (ten["ci_high"] - ten["ci_low"]) / (row["ci_high"] - row["ci_low"])
+        assert shares == pytest.approx(narrow / wide, rel=1e-9)
 
 
 def test_a_planted_run_up_is_distinguished_from_the_effect(tmp_path):
@@ -67,17 +71,11 @@ def test_a_planted_run_up_is_distinguished_from_the_effect(tmp_path):
     np.testing.assert_allclose(table["caar"], [0.03, 0.05, 0.08], atol=0.006)
 
 
-def test_the_common_test_is_valid_in_every_part():
-    """The first default test that is valid in all parts stands for all; without one, each part has its own."""
-    first, second, third = (test.name for test in mi.inference.DEFAULT_TESTS[:3])
-
-    def table(*valid: str) -> pl.DataFrame:
-        return pl.DataFrame({"test": [first, second, third], "valid": [t in valid for t in (first, second, third)]})
-
-    common = _common_test({"run-up": table(first, second, third), "effect": table(second, third)})
-    assert [rows["test"].to_list() for rows in common.values()] == [[second], [second]]
-    separate = _common_test({"run-up": table(first, second), "effect": table(third).sort("valid", descending=True)})
-    assert [rows["test"].to_list() for rows in separate.values()] == [[first], [third]]
+def test_one_primary_test_stands_for_all_windows(result):
+    whole = result.test(-5, 1).filter(role="primary")["test"].item()
+    assert mi.run_up(result, (0, 1), (-5, -1))["test"].unique().to_list() == [whole]
+    aligned = result.test(0, 0).filter(role="primary")["test"].item()
+    assert mi.day0_sensitivity(result, (0, 0), shifts=(-2, 0, 2))["test"].unique().to_list() == [aligned]
 
 
 def test_chosen_tests_are_run_on_every_part(result):
@@ -90,6 +88,8 @@ def test_windows_that_do_not_meet_are_refused(result):
         mi.run_up(result, (0, 1), (-5, -2))
     with pytest.raises(mi.SpecificationError, match="reaches outside"):
         mi.run_up(result, (0, 1), (-30, -1))
+    with pytest.raises(mi.SpecificationError, match="between 0 and 1"):
+        mi.run_up(result, level=1.0)
 
 
 def test_a_moved_day_0_is_a_moved_window(result, golden_market, golden_study):
@@ -100,8 +100,8 @@ def test_a_moved_day_0_is_a_moved_window(result, golden_market, golden_study):
     by_hand = dict(daily.iter_rows())
     for shift, caar in table.select("shift", "caar").iter_rows():
         assert caar == pytest.approx(by_hand[shift], rel=1e-12)
-    run_up = mi.run_up(result, (0, 0), (-2, -1)).filter(pl.col("part") == "effect")
-    assert table.filter(pl.col("shift") == 0)["mde"].item() == run_up["mde"].item() > 0
+    unmoved = table.filter(pl.col("shift") == 0).row(0, named=True)
+    assert unmoved["mde"] == result.test(0, 0, tests=[unmoved["test"]])["effect_mde"].item() > 0
 
 
 @pytest.mark.parametrize("shifts", [(), (0.5,), (True,)])

@@ -91,12 +91,47 @@ def test_the_summary_says_what_the_tests_say(page, answer):
         (pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
         & (pl.col("group") == "Chinese buyers of chips")
     )
-    best = part.test(0, 1).filter("valid").row(0, named=True)
-    assert best["test"] == "bmp_kp"
+    best = part.test(0, 1).filter(role="primary").row(0, named=True)
+    assert (best["test"], best["valid"]) == ("portfolio_regression", True)
     said = "no clear effect" if best["p_value"] >= 0.05 else "statistically distinguishable from zero"
-    assert f"{said} (BMP, Kolari-Pynnönen adjusted, p = {best['p_value']:.3f}" in page.text
+    ends = " to ".join(f"{100 * best[end]:+.2f}%".replace("-", "−") for end in ("ci_low", "ci_high"))
+    assert f"{said} (portfolio regression: 95% interval {ends}, p = {best['p_value']:.3f}" in page.text
     assert "no test can distinguish a common effect" in page.text
     assert "does not mean that there was no effect" in page.text
+
+
+def test_intervals_of_the_tables_contain_zero_where_p_says_so_and_invalid_tests_have_no_p(page, answer):
+    section = page.source.split('<section id="tests">')[1].split("</section>")[0]
+    rows = [
+        [re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)]
+        for row in re.findall(r"<tr[^>]*>(.*?)</tr>", section)
+    ]
+    n_intervals = n_invalid = 0
+    for cells in rows:
+        ends = next((match for cell in cells if (match := re.fullmatch(r"([+−\d.]+)% to ([+−\d.]+)%", cell))), None)
+        if ends:
+            low, high = (float(end.replace("−", "-")) for end in ends.groups())
+            p = cells[[bool(re.fullmatch(r"<?0\.\d+|1\.000", cell.replace("&lt;", "<"))) for cell in cells].index(True)]
+            assert (low <= 0 <= high) == (float(p.replace("&lt;", "")) >= 0.05), cells
+            n_intervals += 1
+        if "no" in cells or any(cell.startswith("not valid") for cell in cells):
+            assert not [cell for cell in cells[2:] if re.fullmatch(r"(&lt;)?\d\.\d+", cell)], cells
+            n_invalid += 1
+    assert n_intervals > 40
+    assert n_invalid > 40
+
+
+def test_the_window_table_has_the_numbers_of_the_primary_test(page, answer):
+    plan = read_study("h20")
+    for (_, group), part in answer.result.by("announcement_id", "group").groups():
+        row = part.test(*plan.windows[0]).filter(role="primary").row(0, named=True)
+        if not row["valid"]:
+            continue
+        ends = " to ".join(f"{100 * row[end]:+.2f}%".replace("-", "−") for end in ("ci_low", "ci_high"))
+        p = "&lt;0.001" if row["p_value"] < 0.001 else f"{row['p_value']:.3f}"
+        numbers = [ends, p, f"{100 * row['effect_mde']:.2f}%"]
+        assert "".join(f'<td class="num">{number}</td>' for number in numbers[1:]) in page.source, group
+        assert f">{ends}</td>" in page.source, group
 
 
 def test_a_price_limit_is_named(page):
@@ -107,6 +142,7 @@ def test_a_price_limit_is_named(page):
 def test_tests_that_do_not_hold_are_set_back(page):
     assert page.muted_rows > 20
     assert "not valid: takes events as independent" in page.text
+    assert page.tags.count("details") > 5
 
 
 def test_other_announcements_are_named(page):

@@ -25,9 +25,9 @@ def told(request, golden_market, golden_study) -> tuple[mi.StudyResult, tuple[in
     return result, request.param, summary(report_content(result, windows=[request.param], group="group"))
 
 
-def first_holding(tests: pl.DataFrame) -> dict[str, Any] | None:
-    """The first row that holds, in the order of `StudyResult.test`."""
-    return next((row for row in tests.iter_rows(named=True) if row["valid"]), None)
+def primary(tests: pl.DataFrame) -> dict[str, Any] | None:
+    """The row of the primary test where that is valid."""
+    return next((row for row in tests.iter_rows(named=True) if row["role"] == "primary" and row["valid"]), None)
 
 
 def by_group(result: mi.StudyResult, window: tuple[int, int]) -> dict[tuple[str, str], pl.DataFrame]:
@@ -42,10 +42,12 @@ def by_group(result: mi.StudyResult, window: tuple[int, int]) -> dict[tuple[str,
 def test_the_number_of_groups_that_differ_and_how_many_chance_alone_would_give(told):
     result, window, sentences = told
     tests = by_group(result, window)
-    best = [first_holding(table) for table in tests.values()]
+    best = [primary(table) for table in tests.values()]
     p = [row["p_value"] for row in best if row is not None and row["p_value"] == row["p_value"]]
     assert len(p) > result.events["announcement_id"].n_unique()  # several groups per announcement
     first = sentences[0][1][0]
+    n_not_valid = len(tests) - len(p)
+    assert bool(n_not_valid) == any(f"not valid for {n_not_valid} group" in line for line in sentences[0][1])
     significant = sum(value < 0.05 for value in p)
     assert first.startswith(
         f"{significant} of {len(p)} means of groups in {list(window)} {'is' if significant == 1 else 'are'} "
@@ -61,7 +63,7 @@ def test_firms_are_named_after_the_correction_only(told):
     frame = pl.concat(families)
     kept = frame.filter(pl.col("p_romano_wolf") < 0.05)
     assert kept.height < frame.filter(pl.col("p") < 0.05).height  # some stand out by themselves, not among all
-    sentence = sentences[0][1][1]
+    sentence = next(line for line in sentences[0][1] if "single moves" in line)
     assert sentence.startswith(
         f"Of {frame['p_romano_wolf'].drop_nulls().len()} single moves of firms, {kept.height or 'none'} "
         f"{'is' if kept.height < 2 else 'are'} statistically distinguishable"
@@ -71,25 +73,24 @@ def test_firms_are_named_after_the_correction_only(told):
     assert (kept.height == 0) == (not named)
 
 
-def test_tests_that_reject_are_counted_at_five_percent(told):
+def test_a_sentence_has_the_numbers_of_one_test(told):
     result, window, sentences = told
     said = [line for _, lines in sentences[1:] for line in lines]
-    between = 0
     for (name, group), tests in by_group(result, window).items():
-        held, best = tests.filter("valid"), first_holding(tests)
+        best, row = primary(tests), tests.row(0, named=True)
         own = result.where((pl.col("announcement_id") == name) & (pl.col("group") == group))
-        if best is None or held.height < 2 or best["p_value"] < 0.001:
+        mean = f"{abs(own.car(*window)['car'].mean()):.2%}"
+        if best is None:
+            reason = next(clause for clause in row["note"].split("; ") if clause.startswith("not valid: "))
+            assert [line for line in said if mean in line and f"is not valid here{reason[9:]}" in line], (name, group)
             continue
-        between += sum(0.05 <= p < 0.10 for p in held["p_value"])
-        rejecting = sum(p < 0.05 for p in held["p_value"])
-        path = own.caar(*window).row(-1, named=True)
         verdict = "statistically distinguishable from zero" if best["p_value"] < 0.05 else "no clear effect"
-        matching = [
-            line
-            for line in said
-            if f"p = {best['p_value']:.3f}; {rejecting} of {held.height} valid tests reject zero at 5%)" in line
-            and f"; {verdict} (" in line
-            and f"{abs(path['caar']):.2%}" in line
-        ]
+        ends = [f"{100 * best[end]:+.2f}%".replace("-", "−") for end in ("ci_low", "ci_high")]
+        p = "p < 0.001" if best["p_value"] < 0.001 else f"p = {best['p_value']:.3f}"
+        numbers = f"95% interval {ends[0]} to {ends[1]}, {p}"
+        matching = [line for line in said if mean in line and f"; {verdict} (" in line and numbers in line]
         assert matching, (name, group)
-    assert between  # at 10% other numbers would be counted
+        robust = tests.filter(pl.col("role") == "robustness", "valid")
+        against = [q for q in robust["p_value"] if (q < 0.05) != (best["p_value"] < 0.05)]
+        disagreement = f"{len(against)} of {robust.height} valid robustness test"
+        assert (disagreement in matching[0]) == bool(against)

@@ -6,6 +6,7 @@ import html
 import re
 from datetime import date
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -24,6 +25,12 @@ def result(golden_market, golden_study) -> mi.StudyResult:
     events = golden("events_mixed")
     lost = events.head(1).with_columns(event_id=pl.lit("lost"), symbol=pl.lit("nobody"))
     return golden_study.run(pl.concat([events, lost]), golden_market)
+
+
+@pytest.fixture(scope="module")
+def one_date(golden_market, golden_study) -> mi.StudyResult:
+    """Firms of one date, for which several tests are valid."""
+    return golden_study.run(golden("events_clustered"), golden_market)
 
 
 def read(table: Table) -> tuple[list[str], list[list[str]], list[str]]:
@@ -61,12 +68,14 @@ def test_cells_are_the_frame_rounded(result):
     assert notes[-1] == (f"{hidden} more columns in .frame." if hidden > 1 else "1 more column in .frame.")
 
 
-def test_tests_are_shown_with_their_validity_and_every_word_of_their_notes(result):
-    headings, rows, notes = read(result.show.test(0, 1))
+def test_every_test_is_shown_with_every_word_of_its_notes_where_invalid_ones_are_asked_for(result):
+    headings, rows, notes = read(result.show.test(0, 1, invalid=True))
     frame = result.test(0, 1)
-    at = {name: headings.index(name) for name in ("test", "valid", "note")}
-    assert [row[at["test"]] for row in rows] == frame["test"].to_list()
+    at = {name: headings.index(name) for name in ("test", "valid", "p", "note")}
+    assert [row[at["test"]].removesuffix(" (primary)") for row in rows] == frame["test"].to_list()
     assert [row[at["valid"]] for row in rows] == ["yes" if valid else "no" for valid in frame["valid"]]
+    for cells, p in zip(rows, frame["p_value"], strict=True):
+        assert cells[at["p"]] == ("–" if np.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}")
     of_all = {note.removeprefix("all: ") for note in notes if note.startswith("all: ")}
     told = dict(note.split(": ", 1) for note in notes if note.split(":")[0].isdigit())
     for cells, note in zip(rows, frame["note"], strict=True):
@@ -75,13 +84,56 @@ def test_tests_are_shown_with_their_validity_and_every_word_of_their_notes(resul
         assert {told[mark] for mark in marks} | of_all == clauses
 
 
+def test_the_primary_test_and_valid_robustness_tests_are_shown_and_the_others_folded(one_date):
+    headings, rows, notes = read(one_date.show.test(0, 1))
+    frame = one_date.test(0, 1)
+    shown = frame.filter(pl.col("role") != "other", (pl.col("role") == "primary") | pl.col("valid"))
+    assert 1 < shown.height <= 6
+    assert [row[headings.index("test")].removesuffix(" (primary)") for row in rows] == shown["test"].to_list()
+    assert [row[headings.index("test")].endswith(" (primary)") for row in rows] == [True] + [False] * (len(rows) - 1)
+    assert "valid" not in headings
+    for cells, row in zip(rows, shown.iter_rows(named=True), strict=True):
+        told = dict(zip(headings, cells, strict=True))
+        assert told["events"] == str(row["n_events"])
+        if row["ci_low"] is not None:
+            ends = [float(end.replace("−", "-").rstrip("%")) for end in told["95% interval"].split(" to ")]
+            assert ends == pytest.approx([100 * row["ci_low"], 100 * row["ci_high"]], abs=0.00501)
+            assert told["minimum detectable effect"] == f"{100 * row['effect_mde']:.2f}%"
+            assert told["effect"] == f"{100 * row['effect']:+.2f}%".replace("-", "−")
+    folded = next(note for note in notes if note.startswith("Not valid here: "))
+    for row in frame.filter(~pl.col("valid"), pl.col("role") != "primary").iter_rows(named=True):
+        assert row["test"] in folded
+        assert f"{row['p_value']:.3f}" not in folded
+    assert "p = " not in folded
+
+
+def test_named_tests_are_all_shown_and_invalid_ones_have_no_p(result):
+    names = ["bmp_kp", "cross_sectional_t", "patell"]
+    headings, rows, _ = read(result.show.test(0, 1, tests=names))
+    frame = result.test(0, 1, tests=names)
+    assert not frame["valid"].all()
+    assert len(rows) == 3
+    for cells, valid in zip(rows, frame["valid"], strict=True):
+        told = dict(zip(headings, cells, strict=True))
+        assert (told["p"] == "–") == (told["95% interval"] == "–") == (not valid)
+
+
+def test_a_one_sided_test_has_one_end(result):
+    chosen = {"tests": ["bmp_kp"], "invalid": True}
+    headings, rows, _ = read(result.show.test(0, 1, alternative="greater", **chosen))
+    low = result.test(0, 1, tests=["bmp_kp"], alternative="greater")["ci_low"].item()
+    assert rows[0][headings.index("95% interval")] == f"{100 * low:+.2f}% or more".replace("-", "−")
+    headings, rows, _ = read(result.show.test(0, 1, alternative="less", **chosen))
+    assert rows[0][headings.index("95% interval")].startswith("up to ")
+
+
 def test_text_has_what_the_notebook_has(result):
-    shown = repr(result.show.test(0, 1))
+    shown = repr(result.show.test(0, 1, invalid=True))
     flat = re.sub(r"\s+", " ", shown)
     for row in result.test(0, 1).iter_rows(named=True):
         assert row["test"] in shown
         assert f"{row['n_events']}" in shown
-    assert "valid: whether the test keeps its size" in flat
+    assert "Interval, p and minimum detectable effect" in flat
     assert "…" not in shown
 
 
@@ -161,8 +213,23 @@ def test_groups_are_shown_with_their_names(result):
     assert [row[0] for row in rows] == [str(day) for day in sorted(result.events["date"].unique())]
     assert read(grouped.show.test(0, 0, tests=["bmp"]))[0][:2] == ["date", "test"]
     assert repr(grouped).splitlines()[0].startswith("Grouped by date")
+    frame = grouped.test(0, 0)
+    shown = frame.filter((pl.col("role") == "primary") | ((pl.col("role") == "robustness") & pl.col("valid")))
+    assert [row[:2] for row in read(grouped.show.test(0, 0))[1]] == [
+        [str(row["date"]), row["test"] + " (primary)" * (row["role"] == "primary")]
+        for row in shown.iter_rows(named=True)
+    ]
     many = result.by("event_id")
     assert repr(many).splitlines()[-1] == f"  and {result.events.height - 20} more"
+
+
+def test_a_group_column_called_role_leaves_the_role_of_tests(golden_market, golden_study):
+    events = golden("events_mixed").with_columns(pl.col("symbol").str.slice(0, 2).alias("role"))
+    grouped = golden_study.run(events, golden_market).by("role")
+    assert grouped.test(0, 0)["role_right"].unique().sort().to_list() == ["other", "primary", "robustness"]
+    headings, rows, _ = read(grouped.show.test(0, 0))
+    assert headings[:2] == ["role", "test"]
+    assert sum(row[1].endswith(" (primary)") for row in rows) == events["role"].n_unique()
 
 
 def test_any_frame_about_the_result(result):
