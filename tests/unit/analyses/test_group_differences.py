@@ -217,7 +217,9 @@ def turbulent(
     returns = (beta * benchmark + loading * factor + shocks) * scale
     returns[::2, on] += effect
     names = [f"F{i:02d}" for i in range(firms)]
-    frame = pl.DataFrame({"symbol": np.repeat(names, n_days), "date": days * firms, "ret": returns.ravel()})
+    frame = pl.DataFrame(
+        {"symbol": np.repeat(names, n_days), "date": days * firms, "ret": np.maximum(returns, -0.9).ravel()}
+    )
     rows = [(f"{k}:{s}", s, days[on[k]], f"A{k}", "ab"[i % 2]) for k in range(dates) for i, s in enumerate(names)]
     schema = ["event_id", "symbol", "date", "announcement_id", "group"]
     market = mi.Market.from_returns(frame, pl.DataFrame({"date": days, "ret": benchmark * scale}))
