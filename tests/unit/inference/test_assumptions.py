@@ -266,7 +266,7 @@ def test_effects_are_in_returns_and_their_intervals_are_those_of_the_test():
 
 
 def test_the_band_has_the_variance_of_the_primary_test():
-    """One date: pairwise covariances of the forecast errors, times the spread of SCARs; several: the spread of means."""
+    """One date: pairwise covariances of forecast errors, times the spread of SCARs; several: the spread of means."""
     z, _, _ = series("calm_one_date_24")
     car = result_of("calm_one_date_24").car(0, 0)
     se, scar = car["se"].to_numpy(), car["scar"].to_numpy()
