@@ -1,4 +1,7 @@
-"""Write the tables and the chart of docs/size_and_power.md from rates.csv: python -m docs.size.pages."""
+"""Write the tables and the chart of docs/size_and_power.md from rates.csv and situations.csv.
+
+python -m docs.size.pages
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,15 @@ import vl_convert
 
 import marketimpact as mi
 from tests.size.scenarios import SCENARIOS
+from tests.size.situations import SITUATIONS
 from tests.size.theory import CORRELATIONS, COUNTS, bmp_size, bmp_size_exact, patell_size
+from tests.size.turbulent import NOT_CLAIMED, PRIMARY, with_rates
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "size_and_power.md"
 POWER = (8, 9)
+#: A test counts as the worst of a situation only if it is called valid in so large a share of its samples.
+WORST_SHARE = 0.1
 #: Scenarios of the chart: what policy announcements look like, and what they are mistaken for.
 SHOWN = {2: "separate dates, fat tails", 3: "separate dates, own variance raised", 5: "one date, fat tails"}
 
@@ -50,6 +57,60 @@ def scenarios() -> str:
     return "\n".join(f"{s.number}. {s.title}" for s in SCENARIOS)
 
 
+def situations() -> str:
+    """Write one row per situation and alternative: the primary test, and the worst default test called valid."""
+    counted = with_rates(pl.read_csv(HERE / "situations.csv"))
+    found = {
+        (row["situation"], row["test"]): row
+        for row in counted.filter((pl.col("effect") > 0) & (pl.col("test") == PRIMARY)).to_dicts()
+    }
+    head = ["", "situation", "window", "primary test", "valid", "rejects if valid", "effect: found", "worst valid test"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    nulls = counted.filter(pl.col("effect") == 0)
+    for (key, alternative), rows in nulls.group_by("situation", "alternative", maintain_order=True):
+        situation, one_sided = SITUATIONS[str(key)], alternative != "two-sided"
+        primary = rows.row(by_predicate=pl.col("test") == PRIMARY, named=True)
+        name = rows.filter(pl.col("test") != PRIMARY).sort("is_primary", descending=True)["test"][0]
+        power = found[str(key), PRIMARY]
+        cells = [
+            f"{key} (*)" if key in NOT_CLAIMED else str(key),
+            situation.title + (f", alternative: {alternative}" if one_sided else ""),
+            f"{situation.window[0]} to {situation.window[1]}",
+            f"[{name}](tests/{name}.md)",
+            f"{primary['share_valid']:.2f}",
+            _rate(primary),
+            "" if one_sided else f"{power['effect']:.1%}: {power['rejected_valid'] / power['samples']:.2f}",
+            _worst(rows),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _rate(row: dict[str, float]) -> str:
+    return f"{row['rate_valid']:.3f} ± {row['mc_error']:.3f}" if row["called_valid"] else "never valid"
+
+
+def _worst(rows: pl.DataFrame) -> str:
+    tests = rows.filter((pl.col("test") != PRIMARY) & (pl.col("share_valid") >= WORST_SHARE))
+    if tests.is_empty():
+        return "none valid"
+    worst = tests.sort("rate_valid", descending=True, maintain_order=True).row(0, named=True)
+    return f"{worst['test']} {_rate(worst)}"
+
+
+def samples() -> str:
+    """Say how many samples the table of situations is made from."""
+    counted = pl.read_csv(HERE / "situations.csv")
+    without, with_effect = (
+        counted.filter(part)["samples"].min() for part in (pl.col("effect") == 0, pl.col("effect") > 0)
+    )
+    error = (0.05 * 0.95 / without) ** 0.5
+    return (
+        f"{without:,} samples of each situation without an effect and {with_effect:,} with one. The Monte-Carlo error "
+        f"of a 5% rate is {error:.3f} where a test is valid in all of them."
+    )
+
+
 def chart() -> alt.Chart:
     shown = rates().filter((pl.col("length") == 1) & pl.col("scenario").is_in(list(SHOWN)))
     # where the variance did rise, tests of variance are right to reject
@@ -79,7 +140,14 @@ def chart() -> alt.Chart:
 
 
 def main() -> None:
-    parts = {"scenarios": scenarios(), "one day": wide(1), "five days": wide(5), "theory": theory()}
+    parts = {
+        "scenarios": scenarios(),
+        "one day": wide(1),
+        "five days": wide(5),
+        "theory": theory(),
+        "samples": samples(),
+        "situations": situations(),
+    }
     text = PAGE.read_text(encoding="utf-8")
     for name, body in parts.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"

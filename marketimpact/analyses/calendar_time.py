@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,14 +10,15 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from marketimpact.errors import DataError, SpecificationError
+from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.estimation.positions import locate_day0
 from marketimpact.estimation.windows import check_window
 from marketimpact.market.market import Market
 
 __all__ = ["CalendarTime", "calendar_time"]
 
-Errors = Literal["ols", "wls", "hac"]
+Errors = Literal["ols", "wls", "wls_robust", "hac"]
+_ERRORS = ("ols", "wls", "wls_robust", "hac")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,10 @@ def calendar_time(
         columns.
     excess : bool
         Whether the portfolio's return (and ``"market"``) is taken in excess of the factor ``rf``.
-    errors : {"ols", "wls", "hac"}
-        Ordinary standard errors; days weighted by their number of firms; Newey and West's with `lags`.
+    errors : {"ols", "wls", "wls_robust", "hac"}
+        Ordinary standard errors; days weighted by their number of firms, with standard errors that take firms as
+        independent (``"wls"``) or with heteroskedasticity-robust ones (``"wls_robust"``, HC3); Newey and West's with
+        `lags`.
     lags : int
         For "hac".
     min_firms : int
@@ -94,12 +98,19 @@ def calendar_time(
     DataError
         When too few sessions are left to estimate.
 
+    Warns
+    -----
+    MarketImpactWarning
+        With ``errors="wls"`` where sessions differ in their number of firms.
+
     Notes
     -----
     A firm with two events within the window is held once. Null: alpha is zero; t(days - k). Firms hit
     on the same day are one portfolio, whose variance includes their correlation. Days have equal weights, not
     events, so power is low when events cluster; and betas are assumed constant over the whole period.
-    Jaffe (1974), Mandelker (1974), Fama (1998), Mitchell and Stafford (2000).
+    The variance of a portfolio of n firms falls as 1/n only without a shock that they share: with one, ``"wls"``
+    rejects too often, ``"wls_robust"`` does not, since its variance is that of the residuals themselves.
+    Jaffe (1974), Mandelker (1974), Fama (1998), Mitchell and Stafford (2000); HC3: MacKinnon and White (1985).
     """
     first, last = check_window(window, "window")
     _check_options(market, factors, excess=excess, errors=errors, lags=lags, min_firms=min_firms)
@@ -118,6 +129,8 @@ def calendar_time(
             f"calendar_time: {complete.height} sessions have a portfolio of at least {min_firms} firms and every "
             f"factor; the regression on {len(factors)} factors needs {len(factors) + 3}. Widen window={window}."
         )
+    if errors == "wls":
+        _warn_of_weights(complete["n_firms"])
     regression = _regress(complete, factors, errors, lags)
     df = complete.height - len(factors) - 1
     return CalendarTime(
@@ -142,10 +155,24 @@ def _check_options(
     if lacking or isinstance(factors, str) or not factors:
         known = ", ".join(("market", *market.factors))
         raise SpecificationError(f"factors={factors!r}: give a tuple of names out of {known}; missing: {lacking}.")
-    if errors not in ("ols", "wls", "hac"):
-        raise SpecificationError(f"errors={errors!r}: choose 'ols', 'wls' (weights: firms per day) or 'hac'.")
+    if errors not in _ERRORS:
+        raise SpecificationError(
+            f"errors={errors!r}: choose 'ols', 'wls_robust' or 'wls' (weights: firms per day), or 'hac'."
+        )
     if lags < 0 or min_firms < 1:
         raise SpecificationError(f"lags={lags}, min_firms={min_firms}: lags from 0 on, firms from 1 on.")
+
+
+def _warn_of_weights(n_firms: pl.Series) -> None:
+    """Warn that weights by number of firms take firms as independent, where the number differs between sessions."""
+    count = n_firms.to_numpy()
+    if count.min() < count.max():
+        warnings.warn(
+            f"errors='wls' takes the firms of a session as independent, here {count.min()} to {count.max()} of "
+            "them; where they share a shock its standard error is too small. Use errors='wls_robust' (the same alpha).",
+            MarketImpactWarning,
+            stacklevel=3,
+        )
 
 
 def _members(located: pl.DataFrame, market: Market, first: int, last: int, columns: Sequence[str]) -> pl.DataFrame:
@@ -185,8 +212,9 @@ def _regress(daily: pl.DataFrame, factors: Sequence[str], errors: str, lags: int
     x = np.column_stack([np.ones(daily.height), *(daily[c].to_numpy() for c in factors)])
     if np.linalg.matrix_rank(x) < x.shape[1]:
         raise DataError(f"calendar_time: factors {tuple(factors)} are constant or collinear on these days.")
-    if errors == "wls":
-        return sm.WLS(y, x, weights=daily["n_firms"].to_numpy().astype(float)).fit()
+    if errors in ("wls", "wls_robust"):
+        weighted = sm.WLS(y, x, weights=daily["n_firms"].to_numpy().astype(float))
+        return weighted.fit() if errors == "wls" else weighted.fit(cov_type="HC3", use_t=True)
     if errors == "hac":
         return sm.OLS(y, x).fit(cov_type="HAC", cov_kwds={"maxlags": lags, "use_correction": False}, use_t=True)
     return sm.OLS(y, x).fit()

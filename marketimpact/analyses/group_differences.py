@@ -12,7 +12,13 @@ import scipy
 
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import VARIANCE_LEVEL, minimum_detectable_effect, window_correlation
+from marketimpact.inference import (
+    VARIANCE_LEVEL,
+    changed_lately,
+    minimum_detectable_effect,
+    recent_variance,
+    window_correlation,
+)
 from marketimpact.study.event_groups import exchanges, listed_twice
 from marketimpact.study.portfolios import portfolios, separate_exchanges
 
@@ -25,6 +31,10 @@ __all__ = ["difference", "differences", "equal_effects"]
 MIN_DATES = 5
 #: Fewest announcements with which a test of sign patterns can reject at 5%.
 MIN_PATTERNS = 6
+#: Level of the test for a rise of the variance within groups, and with few degrees of freedom, which miss more rises.
+RISE_LEVEL, RISE_LEVEL_FEW = 0.10, 0.20
+#: Degrees of freedom that are few, and with fewer than the second of which no rise can be seen.
+FEW_WITHIN, LEAST_WITHIN = 8, 2
 #: Up to this many announcements all sign patterns are used, beyond it a random sample of them.
 MOST_SIGNS = 16
 _SCHEMA = {
@@ -32,6 +42,44 @@ _SCHEMA = {
     "df": pl.Float64, "p_value": pl.Float64, "mde": pl.Float64, "n_announcements": pl.Int64,
     "valid": pl.Boolean, "note": pl.String,
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _WithinSpread:
+    """Variance of CARs within groups over that which forecast errors imply, and its degrees of freedom.
+
+    Where these are too few to see a rise, `changed_lately` says why unchanged variance may not be assumed.
+    """
+
+    ratio: float
+    df: int
+    has_single_firm: bool
+    changed_lately: str
+
+    @property
+    def rose(self) -> bool:
+        """Whether the variance rose significantly (chi-squared)."""
+        level = RISE_LEVEL_FEW if self.df < FEW_WITHIN else RISE_LEVEL
+        return self.df >= LEAST_WITHIN and bool(scipy.special.chdtrc(self.df, self.df * self.ratio) < level)
+
+    @property
+    def scale(self) -> float:
+        """Factor of variances from the estimation windows: the ratio where a rise is seen, else 1."""
+        return self.ratio if self.rose else 1.0
+
+    @property
+    def note(self) -> str:
+        """What was done, or is assumed, about the variance."""
+        one_firm = "; of a group of one firm no rise of its own can be seen" if self.has_single_firm else ""
+        if self.rose:
+            return (
+                f"scaled by the spread within groups: variance {self.ratio:.1f} times what the estimation windows "
+                f"imply, on {self.df} degrees of freedom"
+                f"{', which costs power' if self.df < FEW_WITHIN else ''}{one_firm}"
+            )
+        if self.df < LEAST_WITHIN:
+            return "assumes that the announcements did not raise the variance, which groups this small cannot show"
+        return f"assumes that the announcements did not raise the variance; no rise is seen within groups{one_firm}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +92,7 @@ class _GroupCars:
     car: Floats
     df: Ints
     covariance: Floats
+    within: _WithinSpread
     overlapping: bool
     left_out: int
     listed_twice: list[str]
@@ -120,10 +169,19 @@ def difference(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, l
         ``test, null, estimate, se, statistic, df, p_value, mde, n_announcements, valid, note``. `estimate` is the
         mean over announcements of the difference of the groups' CARs (fraction), `mde` the minimum detectable
         difference (80% power, 5% level; none for *sign_flip*). *forecast_error* takes its variance from the estimation
-        windows, t(df) for one announcement, else N(0,1), and assumes that the announcements did not raise it; with
-        five or more it is not valid where the differences vary more than that (chi-squared at 5%); *date_means_t*,
-        t(G-1), and *sign_flip*, all sign patterns, take it from the spread over announcements and are valid with at
-        least five and six of them whose windows do not overlap.
+        windows, t(df) for one announcement, else N(0,1); where the CARs within groups vary significantly more than
+        that, it is multiplied by their ratio, t on the degrees of freedom within groups. *date_means_t*, t(G-1), and
+        *sign_flip*, all sign patterns, take it from the spread over announcements and are valid with at least five
+        and six of them whose windows do not overlap; they are then the first rows.
+
+    Notes
+    -----
+    *forecast_error* is not valid where five or more announcements differ more than its variance implies (chi-squared,
+    or F where scaled, at 5%), and where groups of one firm each, which cannot show a rise, have a recent variance
+    other than that of the estimation window. A shock that only one group shares, larger than usual, cannot be seen
+    with fewer announcements. A rise is significant at 10%, and at 20% on fewer than 8 degrees of freedom; the ratio
+    is the squares of CARs about their group's mean over ``sum s_i^2 - n S^2``, with s_i the forecast errors of n firms
+    and S that of their mean.
     """
     cars = _group_cars(result, [long, short], first, last)
     gap = cars.car[:, 0] - cars.car[:, 1]
@@ -151,9 +209,10 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
         that hit every group. `estimate` is the largest less the smallest group mean (fraction); `se` and
         `mde` are empty, since effects may differ in many ways.
         *forecast_error* is Hotelling's statistic with the covariance of the group portfolios from the estimation
-        windows, F(K-1, df-K+2), and assumes that the announcements did not raise it;
+        windows, F(K-1, df-K+2); where the CARs within groups vary significantly more, the covariance is multiplied by
+        their ratio, F(K-1, degrees of freedom within groups), as for `difference`, which says when it is not valid.
         *hotelling* is Hotelling's T-squared of the differences over announcements, F(K-1, G-K+1), and is valid
-        with separate windows and at least K + 4 announcements.
+        with separate windows and at least K + 4 announcements; it is then the first row.
 
     Raises
     ------
@@ -169,20 +228,29 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
     contrast = np.column_stack([-np.ones(len(values) - 1), np.eye(len(values) - 1)])
     means = cars.car.mean(axis=0)
     spread = float(means.max() - means.min())
-    theta, k, g = contrast @ means, len(values) - 1, len(cars.car)
-    df = int(cars.df.min()) - k + 1
-    # Hotelling's exact form: the covariance is estimated, on df + k - 1 degrees of freedom
-    form = float(theta @ np.linalg.solve(_mean_covariance(cars, contrast), theta)) * df / (k * (df + k - 1))
     note = f"means {', '.join(f'{value} {mean:+.4f}' for value, mean in zip(values, means, strict=True))}"
     note += _caveats(cars, result.events[by].null_count())
     null = f"every {by} has the same mean CAR"
-    rows = [
-        ("forecast_error", null, spread, None, form, float(df), float(scipy.special.fdtrc(k, df, form)), None, g,
-         True,
-         f"F({k}, {df}); assumes that the announcements did not raise the variance; {note}"),
-        _hotelling(cars.car @ contrast.T, null, spread, cars, note),
-    ]  # fmt: skip
+    rows = [_hotelling(cars.car @ contrast.T, null, spread, cars, note)]
+    # the spread over announcements comes first where there are enough of them
+    rows.insert(0 if len(cars.car) < MIN_DATES else 1, _equality(contrast, null, spread, cars, note))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row").sort("valid", descending=True, maintain_order=True)
+
+
+def _equality(contrast: Floats, null: str, spread: float, cars: _GroupCars, note: str) -> tuple[object, ...]:
+    """Test equal means by forecast errors, scaled by the spread within groups where that rose."""
+    theta, k = contrast @ cars.car.mean(axis=0), len(contrast)
+    form = float(theta @ np.linalg.solve(_mean_covariance(cars, contrast), theta)) / k
+    if cars.within.rose:
+        form, df = form / cars.within.ratio, cars.within.df
+    else:
+        # Hotelling's exact form: the covariance is estimated, on df + k - 1 degrees of freedom
+        df = int(cars.df.min()) - k + 1
+        form *= df / (df + k - 1)
+    p = float(scipy.special.fdtrc(k, df, form))
+    why_not = _why_not(cars, contrast)
+    full_note = "; ".join(filter(None, (why_not, f"F({k}, {df})", cars.within.note, note)))
+    return ("forecast_error", null, spread, None, form, float(df), p, None, len(cars.car), not why_not, full_note)
 
 
 def _group_cars(
@@ -212,6 +280,7 @@ def _group_cars(
     kept = np.flatnonzero(estimated)
     in_covariance = np.repeat(estimated, len(in_group))
     rows_of = [rows[k * len(in_group) : (k + 1) * len(in_group)] for k in kept]
+    groups = [members for members, one in zip(rows, in_covariance, strict=True) if one]
     return _GroupCars(
         announcements=[common[k] for k in kept],
         dates=[values.events["date"][int(groups[0][0])] for groups in rows_of],
@@ -219,6 +288,7 @@ def _group_cars(
         car=car.reshape(shape)[estimated],
         df=df.reshape(shape)[estimated],
         covariance=covariance[np.ix_(in_covariance, in_covariance)],
+        within=_within_spread(result, groups, se[in_covariance], (first, last)),
         overlapping=_windows_overlap(result, [np.concatenate(groups) for groups in rows_of], (first, last)),
         left_out=len(set().union(*hit)) - len(kept),
         listed_twice=listed_twice(values.events[np.concatenate(rows)], result.market),
@@ -293,6 +363,32 @@ def _group_portfolios(
     return weight @ cars.car, group_se, df, covariance
 
 
+def _within_spread(result: StudyResult, groups: Sequence[Ints], se: Floats, window: tuple[int, int]) -> _WithinSpread:
+    """Compare the squares of CARs about their group's mean with those that forecast errors imply.
+
+    With forecast errors s_i and a portfolio's S of n firms, the correlations within the group included in S, they
+    are ``sum s_i^2 - n S^2``.
+    """
+    frame = result.car(*window)
+    car, firm_se = frame["car"].to_numpy(), frame["se"].to_numpy()
+    several = [(rows, s) for rows, s in zip(groups, se.tolist(), strict=True) if len(rows) > 1]
+    seen = sum(float(((car[rows] - car[rows].mean()) ** 2).sum()) for rows, _ in several)
+    implied = sum(float((firm_se[rows] ** 2).sum()) - len(rows) * s**2 for rows, s in several)
+    df = sum(len(rows) - 1 for rows, _ in several) if implied > 0 else 0
+    lately = _changed_lately(result, np.concatenate(groups), window) if df < LEAST_WITHIN else ""
+    return _WithinSpread(seen / implied if df else np.nan, df, len(several) < len(groups), lately)
+
+
+def _changed_lately(result: StudyResult, rows: Ints, window: tuple[int, int]) -> str:
+    """Explain why the variance of these events may not be taken from the estimation window; empty where it may."""
+    sample = result.sample(*window)
+    members = np.searchsorted(result.estimation.rows_with_car(result.estimation.columns_of(window)), rows)
+    recent = recent_variance(sample.residuals.rows(members), sample.recent_ar.rows(members))
+    if not changed_lately(recent):
+        return ""
+    return f"not valid: recent variance is {recent.ratio:.2f} times that of the estimation window"
+
+
 def _contrast_variance(cars: _GroupCars, weights: Floats, rows: Ints) -> Floats:
     """Compute the variance of a contrast within each announcement, (G,)."""
     k = len(weights)
@@ -311,36 +407,53 @@ def _mean_tests(gap: Floats, se: float, cars: _GroupCars, null: str) -> pl.DataF
     """Test a mean over announcements against zero: forecast errors, t over announcements, sign patterns."""
     g, mean = len(gap), float(gap.mean())
     overlap_note = "" if not cars.overlapping else "not valid: windows of announcements have days in common"
-    z = mean / se
-    df = float(cars.df.min()) if g == 1 else None
-    p = float(2.0 * scipy.special.stdtr(df, -abs(z)) if df else 2.0 * scipy.special.ndtr(-abs(z)))
-    note = "assumes that the announcements did not raise the variance" + _caveats(cars, 0)
-    mde = float(minimum_detectable_effect(se, df or np.inf))
-    variance_note = _variance_rose(gap, cars)
-    note = f"{variance_note}; {note}" if variance_note else note
-    rows: list[tuple[object, ...]] = [("forecast_error", null, mean, se, z, df, p, mde, g, not variance_note, note)]
     spread = float(gap.std(ddof=1) / np.sqrt(g)) if g > 1 else np.nan
     t = mean / spread if spread > 0 else np.nan
     reason = f"not valid: needs {MIN_DATES} announcements, here are {g}" if g < MIN_DATES else overlap_note
     p = float(2.0 * scipy.special.stdtr(g - 1, -abs(t))) if g > 1 else np.nan
     mde = float(minimum_detectable_effect(spread, g - 1)) if g > 1 else np.nan
-    rows.append(("date_means_t", null, mean, spread, t, float(g - 1), p, mde, g, not reason, reason or None))
+    rows: list[tuple[object, ...]] = [
+        ("date_means_t", null, mean, spread, t, float(g - 1), p, mde, g, not reason, reason or None)
+    ]
     reason = f"not valid: needs {MIN_PATTERNS} announcements, here are {g}" if g < MIN_PATTERNS else overlap_note
     rows.append(("sign_flip", null, mean, None, t, None, _sign_flip(gap), None, g, not reason, reason or None))
+    # the spread over announcements comes first where there are enough of them
+    rows.insert(0 if g < MIN_DATES else len(rows), _forecast_error(mean, se, gap, cars, null))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row").sort("valid", descending=True, maintain_order=True)
 
 
-def _variance_rose(gap: Floats, cars: _GroupCars) -> str:
-    """Explain why forecast errors are not valid where differences vary more than these imply; else an empty text."""
-    g = len(gap)
+def _forecast_error(mean: float, se: float, gap: Floats, cars: _GroupCars, null: str) -> tuple[object, ...]:
+    """Test a mean over announcements by forecast errors, scaled by the spread within groups where that rose."""
+    within, g = cars.within, len(gap)
+    se *= float(np.sqrt(within.scale))
+    df = float(within.df) if within.rose else float(cars.df.min()) if g == 1 else None
+    z = mean / se
+    p = float(2.0 * scipy.special.stdtr(df, -abs(z)) if df else 2.0 * scipy.special.ndtr(-abs(z)))
+    mde = float(minimum_detectable_effect(se, df or np.inf))
+    why_not = _why_not(cars, np.array([[1.0, -1.0]]))
+    note = "; ".join(filter(None, (why_not, within.note))) + _caveats(cars, 0)
+    return ("forecast_error", null, mean, se, z, df, p, mde, g, not why_not, note)
+
+
+def _why_not(cars: _GroupCars, contrast: Floats) -> str:
+    """Explain why forecast errors are not valid: a recent change, or dates that vary more than they imply."""
+    if cars.within.changed_lately:
+        return cars.within.changed_lately
+    g, k = len(cars.car), len(contrast)
     if g < MIN_DATES:
         return ""
-    weight = 1.0 / _contrast_variance(cars, np.array([1.0, -1.0]), np.arange(g))
-    centre = float(weight @ gap / weight.sum())
-    scatter = float(weight @ (gap - centre) ** 2)
-    if scipy.special.chdtrc(g - 1, scatter) >= VARIANCE_LEVEL:
+    size = cars.car.shape[1]
+    blocks = [cars.covariance[row : row + size, row : row + size] for row in range(0, g * size, size)]
+    weight = np.linalg.inv([contrast @ block @ contrast.T for block in blocks])
+    gap = cars.car @ contrast.T
+    centre = np.linalg.solve(weight.sum(axis=0), np.einsum("gij,gj->i", weight, gap))
+    scatter = float(np.einsum("gi,gij,gj->", gap - centre, weight, gap - centre)) / cars.within.scale
+    df = (g - 1) * k
+    p = scipy.special.fdtrc(df, cars.within.df, scatter / df) if cars.within.rose else scipy.special.chdtrc(df, scatter)
+    if p >= VARIANCE_LEVEL:
         return ""
-    return f"not valid: differences vary {scatter / (g - 1):.1f} times as much as the estimation windows say"
+    implied = "the spread within groups implies" if cars.within.rose else "the estimation windows say"
+    return f"not valid: differences vary {scatter / df:.1f} times as much as {implied}"
 
 
 def _sign_flip(gap: Floats) -> float:

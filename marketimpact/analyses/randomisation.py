@@ -13,6 +13,7 @@ from marketimpact.core import limits
 from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.progress import PATIENCE, progress_bar
 from marketimpact.errors import SpecificationError
+from marketimpact.inference import Assumption, Sample, structure, violated
 from marketimpact.market.market import Market
 from marketimpact.study.event_study import EventStudy
 from marketimpact.study.result import StudyResult
@@ -21,9 +22,15 @@ __all__ = ["placebo_dates", "placebo_firms"]
 
 #: With fewer admissible dates or firms than this the note says how many there are.
 FEW_CHOICES = 100
+#: What each statistic assumes when its dates are compared with others.
+_ASSUMES: dict[str, frozenset[Assumption]] = {
+    "caar": frozenset({"recent variance"}),
+    "mean_scar": frozenset({"recent variance"}),
+    "t_scar": frozenset({"proportional shocks", "one direction"}),
+}
 _SCHEMA = {
     "statistic": pl.String, "observed": pl.Float64, "low": pl.Float64, "high": pl.Float64, "p_value": pl.Float64,
-    "draws": pl.Int64, "admissible": pl.Int64, "note": pl.String,
+    "draws": pl.Int64, "admissible": pl.Int64, "note": pl.String, "valid": pl.Boolean,
 }  # fmt: skip
 
 
@@ -63,9 +70,11 @@ def placebo_dates(
     -------
     polars.DataFrame
         One row per statistic (*caar*, *mean_scar*, *t_scar*: mean SCAR over its cross-sectional standard error):
-        ``statistic, observed, low, high, p_value, draws, admissible, note``. `low` and `high` enclose the middle 95% of
-        the draws, `p_value` is two-sided, ``(1 + draws as far from zero) / (1 + draws)``; `admissible` is the smallest
-        number of admissible moves of any campaign.
+        ``statistic, observed, low, high, p_value, draws, admissible, note, valid``. `low` and `high` enclose the middle
+        95% of the draws, `p_value` is two-sided, ``(1 + draws as far from zero) / (1 + draws)``; `admissible` is the
+        smallest number of admissible moves of any campaign. `valid` says whether the variance shortly before the
+        events was like that of the estimation window (for `t_scar`: whether the shock that firms share rose no more
+        than their own returns), without which other dates are no comparison; `note` gives the reason.
 
     Raises
     ------
@@ -75,10 +84,10 @@ def placebo_dates(
     Notes
     -----
     Null: the announcement's days are like any other days of the same firms. Valid with one shared date and with
-    campaigns, since events that share a date move together. Not exact where volatility has regimes: against dates
-    from calm years an event of a volatile year looks large; `mean_scar` and `t_scar` allow for the level of
-    volatility before each date. With few admissible dates draws repeat, and p-values below one over their number are
-    not informative.
+    campaigns, since events that share a date move together. Not valid where volatility has just changed: against
+    calm dates an event of volatile weeks looks large. `mean_scar` and `t_scar` allow for the level of volatility in
+    each date's estimation window, not for a change since. With few admissible dates draws repeat, and p-values below
+    one over their number are not informative.
 
     Examples
     --------
@@ -110,7 +119,7 @@ def placebo_dates(
     placebo = _placebo_statistics(study, result, admissible, shift, window)
     fewest = min(map(len, moves.values()))
     note = f"only {fewest} admissible dates for one campaign" if fewest < FEW_CHOICES else None
-    return _result_frame(observed[0], placebo, fewest, note)
+    return _with_validity(_result_frame(observed[0], placebo, fewest, note), result.sample(*window))
 
 
 def placebo_firms(
@@ -135,7 +144,8 @@ def placebo_firms(
     Returns
     -------
     polars.DataFrame
-        As for `placebo_dates`; `admissible` is the smallest number of stand-ins of any event.
+        As for `placebo_dates`; `admissible` is the smallest number of stand-ins of any event. `valid` is true wherever
+        there is a p-value: firms of the same dates share their volatility.
 
     Raises
     ------
@@ -345,7 +355,17 @@ def _result_frame(
         value = float(observed[column])
         if not len(values) or not np.isfinite(value):
             rows.append(
-                (name, value if np.isfinite(value) else None, None, None, None, 0, admissible, "cannot be computed")
+                (
+                    name,
+                    value if np.isfinite(value) else None,
+                    None,
+                    None,
+                    None,
+                    0,
+                    admissible,
+                    "cannot be computed",
+                    False,
+                )
             )
             continue
         centre = float(np.append(values, value).mean()) if around_draws else 0.0
@@ -353,5 +373,20 @@ def _result_frame(
         distance = abs(value - centre) * (1.0 - 1e-9)
         p = (1 + int((np.abs(values - centre) >= distance).sum())) / (1 + len(values))
         low, high = np.quantile(values, [0.025, 0.975])
-        rows.append((name, value, float(low), float(high), p, len(values), admissible, note))
+        rows.append((name, value, float(low), float(high), p, len(values), admissible, note, True))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+
+
+def _with_validity(frame: pl.DataFrame, sample: Sample) -> pl.DataFrame:
+    """Mark the statistics whose assumptions do not hold for the events, with the reason first in the note."""
+    facts = structure(sample)
+    reasons = ["; ".join(violated(_ASSUMES[name], facts)) for name in frame["statistic"]]
+    why = pl.Series("_why", [f"not valid: {reason}" if reason else None for reason in reasons], dtype=pl.String)
+    return (
+        frame.with_columns(why)
+        .with_columns(
+            pl.col("valid") & pl.col("_why").is_null(),
+            pl.concat_str(["_why", "note"], separator="; ", ignore_nulls=True).replace("", None).alias("note"),
+        )
+        .drop("_why")
+    )

@@ -11,6 +11,7 @@ from marketimpact.inference.correlation.day_patterns import DayPatterns, day_pat
 from marketimpact.inference.correlation.overlap import connected_groups, overlap_of
 from marketimpact.inference.correlation.pairs import EventResiduals, PairCorrelations, window_correlation
 from marketimpact.inference.detectable_effect import minimum_detectable_effect, power_of
+from marketimpact.inference.diagnostics import recent_variance
 from marketimpact.inference.families import (
     bootstrap,
     clustered,
@@ -29,8 +30,17 @@ from marketimpact.inference.families.single_event import sq_test
 from marketimpact.inference.multiple_testing import adjust, romano_wolf
 from marketimpact.inference.placebo_alignment import align_placebo_days
 from marketimpact.inference.primary import PrimaryTest, primary_test
-from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL, Alternative, Holds, Outcome, SignificanceTest
+from marketimpact.inference.protocol import (
+    SIGNIFICANCE_LEVEL,
+    Alternative,
+    Assumption,
+    Holds,
+    Outcome,
+    SignificanceTest,
+)
+from marketimpact.inference.reasons import violated
 from marketimpact.inference.sample import RECENT_SESSIONS, Pool, Portfolios, Sample
+from marketimpact.inference.single_event_validity import changed_lately, single_event_validity
 from marketimpact.inference.structure import VARIANCE_LEVEL, SampleStructure, structure
 from marketimpact.inference.validity import ONE_DATE, JudgedOutcome, run_tests, tests_frame
 
@@ -113,6 +123,7 @@ __all__ = [
     "TESTS",
     "VARIANCE_LEVEL",
     "Alternative",
+    "Assumption",
     "DayPatterns",
     "EventResiduals",
     "ExchangeClock",
@@ -132,6 +143,7 @@ __all__ = [
     "align_placebo_days",
     "band_of",
     "blocks",
+    "changed_lately",
     "connected_groups",
     "day_block_sums",
     "day_patterns",
@@ -142,11 +154,14 @@ __all__ = [
     "power_of",
     "primary_test",
     "quantile_of",
+    "recent_variance",
     "romano_wolf",
     "run_tests",
     "select_tests",
+    "single_event_validity",
     "sq_test",
     "structure",
     "tests_frame",
+    "violated",
     "window_correlation",
 ]

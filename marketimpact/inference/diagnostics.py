@@ -15,7 +15,7 @@ from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.inference.sample import Sample
 
-__all__ = ["Diagnostics", "RecentVariance", "SeriesMoments", "diagnose"]
+__all__ = ["Diagnostics", "RecentVariance", "SeriesMoments", "diagnose", "recent_variance"]
 
 #: Weight of a session in the recent variance, relative to that of the session after it: half-life 6.6 sessions.
 DECAY = 0.90
@@ -174,6 +174,17 @@ def _day_means(values: Floats) -> Floats:
     present = ~np.isnan(values)
     n = present.sum(axis=0)
     return np.where(n > 0, np.where(present, values, 0.0).sum(axis=0) / np.maximum(n, 1), np.nan)
+
+
+def recent_variance(events: Floats, recent: Floats) -> RecentVariance:
+    """Compare the recent variance with that of the estimation window, averaged over events by session.
+
+    Parameters
+    ----------
+    events, recent : (N, M) and (N, K) arrays
+        Abnormal returns of the estimation window and of the sessions before the event window.
+    """
+    return _recent(*_in_scale(events, recent))
 
 
 def _recent(values: Floats, recent: Floats) -> RecentVariance:

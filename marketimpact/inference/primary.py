@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from marketimpact.inference.reasons import MOST_ESTIMATION_INFLATION, is_skewed
+from marketimpact.inference.reasons import is_skewed, why_not_over_dates
 from marketimpact.inference.structure import SampleStructure
 
 __all__ = ["ROBUSTNESS_TESTS", "PrimaryTest", "Role", "primary_test", "role_of"]
@@ -19,8 +19,6 @@ Role = Literal["primary", "robustness", "other"]
 ROBUSTNESS_TESTS = ("bmp_kp", "portfolio_regression", "date_means_t", "wild_cluster", "grank_t", "placebo_caar")
 #: Fewest firms whose spread on one date is a usable standard error.
 LEAST_FIRMS = 5
-#: Common errors of estimation that make the variance of the mean smaller than this share cost power.
-LEAST_ESTIMATION_INFLATION = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +49,9 @@ def primary_test(facts: SampleStructure) -> PrimaryTest:
         return PrimaryTest("portfolio_regression", "one event")
     if facts.sample.n_day0 == 1 or facts.n_clusters == 1:
         return _for_one_date(facts)
-    label = facts.cluster_label
-    if facts.clusters_overlap:
-        return PrimaryTest("portfolio_regression", f"windows of different {label} overlap")
-    if is_skewed(facts.diagnostics.date_moments.skewness / facts.n_sessions**0.5, facts.n_clusters):
-        return PrimaryTest("portfolio_regression", f"few {label} and skewed abnormal returns")
-    if not LEAST_ESTIMATION_INFLATION <= facts.estimation_inflation <= MOST_ESTIMATION_INFLATION:
-        return PrimaryTest("portfolio_regression", f"{label} share estimation days")
-    return PrimaryTest("date_means_t", f"separate {label}")
+    if why_not := why_not_over_dates(facts):
+        return PrimaryTest("portfolio_regression", why_not)
+    return PrimaryTest("date_means_t", f"separate {facts.cluster_label}")
 
 
 def _for_one_date(facts: SampleStructure) -> PrimaryTest:

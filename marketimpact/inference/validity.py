@@ -230,7 +230,7 @@ def _why_not(test: SignificanceTest, facts: SampleStructure, level: Level) -> st
 
 def _violated(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
     """Name the assumptions of a test that do not hold for these events; empty where all do."""
-    reasons = violated(test, facts, alternative)
+    reasons = violated(test.holds.assumes, facts, alternative)
     return f"not valid: {'; '.join(reasons)}" if reasons else ""
 
 

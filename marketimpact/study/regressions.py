@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from marketimpact.core.arrays import Floats
+from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.factorize import factorize
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.models import fit
@@ -19,6 +20,12 @@ __all__ = ["across_events", "of_event", "wild_cluster_bootstrap"]
 
 #: With fewer clusters than this a cluster-robust variance is known to be too small.
 FEW_CLUSTERS = 20
+#: With an effective number of clusters below this for a coefficient its cluster-robust p-value rejects too often.
+FEW_EFFECTIVE_CLUSTERS = 10
+#: And below this the wild cluster bootstrap hardly ever rejects.
+FEW_FOR_BOOTSTRAP = 4
+#: Share of a regressor's sum of squares left by the others below which it is a combination of them.
+COLLINEAR_SHARE = 1e-10
 #: Two t statistics that differ by less than this share are the same.
 T_TIE_SHARE = 1e-10
 
@@ -71,12 +78,12 @@ def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str],
     else:
         model = smf.wls(formula, data=frame, weights=1.0 / frame["se"] ** 2)
     used = data[[int(row) for row in model.data.row_labels]].select(columns)
-    _check_clusters(used, n_dropped=data.height - used.height)
+    _check_clusters(used, model, n_dropped=data.height - used.height)
     groups = used.select(pl.col(columns).rank("dense").cast(pl.Int64)).to_numpy()
     return model.fit(cov_type="cluster", cov_kwds={"groups": groups[:, 0] if len(columns) == 1 else groups}, use_t=True)
 
 
-def _check_clusters(used: pl.DataFrame, n_dropped: int) -> None:
+def _check_clusters(used: pl.DataFrame, model: Any, n_dropped: int) -> None:
     """Raise DataError for a single cluster or an empty one; warn of few clusters, and of rows without a value."""
     missing = [name for name in used.columns if used[name].null_count()]
     if missing:
@@ -84,23 +91,76 @@ def _check_clusters(used: pl.DataFrame, n_dropped: int) -> None:
             f"cluster={missing[0]!r} is empty for {used[missing[0]].null_count()} of {used.height} events; an event "
             "without a cluster would share one with all others like it. Fill it in, or cluster by another column."
         )
+    messages = []
     for name in used.columns:
         count = used[name].n_unique()
         if count < 2:
             raise DataError(f"All events are in one cluster of {name!r}; a clustered variance needs two.")
-        if count < FEW_CLUSTERS:
-            warnings.warn(
-                f"Only {count} clusters of {name!r}: cluster-robust standard errors are too small with fewer than "
-                f"{FEW_CLUSTERS}. Take p-values from marketimpact.wild_cluster_bootstrap(fitted).",
-                MarketImpactWarning,
-                stacklevel=5,
-            )
+        messages.append(_few_clusters(model, used[name], count))
     if n_dropped:
-        warnings.warn(
-            f"{n_dropped} events have an empty value in the formula and are left out.",
-            MarketImpactWarning,
-            stacklevel=5,
+        messages.append(f"{n_dropped} events have an empty value in the formula and are left out.")
+    for message in filter(None, messages):
+        warnings.warn(message, MarketImpactWarning, stacklevel=5)
+
+
+def _few_clusters(model: Any, cluster: pl.Series, count: int) -> str:
+    """Say where the clusters, or those that identify a coefficient, are few; empty where they are not."""
+    effective = _effective_clusters(_scaled(model)[1], factorize(cluster.rank("dense").to_numpy()).codes)
+    terms = [
+        (name, float(number))
+        for name, number in zip(model.exog_names, effective, strict=True)
+        if name != "Intercept" and number < FEW_EFFECTIVE_CLUSTERS
+    ]
+    untestable = [(name, number) for name, number in terms if number < FEW_FOR_BOOTSTRAP]
+    parts = []
+    if count < FEW_CLUSTERS:
+        parts.append(
+            f"Only {count} clusters of {cluster.name!r}: cluster-robust standard errors are too small with fewer than "
+            f"{FEW_CLUSTERS}."
         )
+    if terms:
+        parts.append(
+            f"Few of the {count} clusters of {cluster.name!r} identify {_numbers(terms)}: below an effective number of "
+            f"{FEW_EFFECTIVE_CLUSTERS} the cluster-robust p-value is too small."
+        )
+    if untestable:
+        parts.append(
+            f"Below {FEW_FOR_BOOTSTRAP} the wild cluster bootstrap hardly ever rejects either: report "
+            f"{', '.join(name for name, _ in untestable[:5])} without a p-value, add announcements of the scarce kind, "
+            "or use a regressor that varies within announcements."
+        )
+    elif parts:
+        parts.append("Take p-values from marketimpact.wild_cluster_bootstrap(fitted).")
+    return " ".join(parts)
+
+
+def _numbers(terms: Sequence[tuple[str, float]]) -> str:
+    """List terms and their effective numbers of clusters, five at most."""
+    listed = ", ".join(f"{name} ({number:.1f})" for name, number in terms[:5])
+    return listed if len(terms) <= 5 else f"{listed} and {len(terms) - 5} more"
+
+
+def _scaled(model: Any) -> tuple[Floats, Floats]:
+    """Return response and regressors; weighted least squares is least squares after scaling by root weights."""
+    root = np.sqrt(np.asarray(getattr(model, "weights", 1.0), float))
+    y, x = np.asarray(model.endog, float), np.asarray(model.exog, float)
+    return y * root, x * np.broadcast_to(root, y.shape)[:, None]
+
+
+def _effective_clusters(x: Floats, group: Ints) -> Floats:
+    """Compute the effective number of clusters from which each coefficient is estimated, (k,).
+
+    One over the sum of squared shares of the clusters in the sum of squares that the other regressors leave of a
+    regressor: the number of clusters where all weigh alike, about that of the treated ones where these are few.
+    """
+    numbers = np.full(x.shape[1], np.nan)
+    for column in range(x.shape[1]):
+        others = np.delete(x, column, axis=1)
+        left = (x[:, column] - others @ (np.linalg.pinv(others) @ x[:, column])) ** 2
+        if left.sum() > COLLINEAR_SHARE * (x[:, column] ** 2).sum():
+            share = np.bincount(group, left) / left.sum()
+            numbers[column] = 1.0 / (share**2).sum()
+    return numbers
 
 
 def wild_cluster_bootstrap(fitted: Any, *, draws: int = 9999, seed: int = 0) -> pl.DataFrame:
@@ -121,8 +181,10 @@ def wild_cluster_bootstrap(fitted: Any, *, draws: int = 9999, seed: int = 0) -> 
     Returns
     -------
     polars.DataFrame
-        ``term, coef, t, p_cluster, p_wild, n_clusters, n_draws``: `t` is the coefficient over its
+        ``term, coef, t, p_cluster, p_wild, n_clusters, n_draws, n_varying_clusters``: `t` is the coefficient over its
         cluster-robust standard error, `p_cluster` from t(clusters - 1), `p_wild` from the wild bootstrap.
+        `n_varying_clusters` is the effective number of clusters from which the coefficient is estimated; below 10
+        `p_cluster` is too small, below 4 `p_wild` hardly ever rejects.
 
     Raises
     ------
@@ -133,11 +195,11 @@ def wild_cluster_bootstrap(fitted: Any, *, draws: int = 9999, seed: int = 0) -> 
     -----
     Null: the coefficient is zero. Rademacher signs with the null imposed (WCR) and the usual small-sample
     factor, which cancels: Cameron, Gelbach and Miller (2008); MacKinnon and Webb (2018). With G clusters no
-    p-value is below ``2 / 2**G``: six are needed for 5%. Not for a regressor that varies in one or two
-    clusters only (one announcement of its kind): it then rejects hardly ever, or far too often.
+    p-value is below ``2 / 2**G``: six are needed for 5%. Not for a regressor that varies in one to three
+    clusters only (one announcement of its kind): it then rejects hardly ever. The effective number of clusters is
+    one over the sum of squared shares of the clusters in what the other regressors leave of the regressor's sum of
+    squares, after Carter, Schnepel and Steigerwald (2017): 1.4 for one treated cluster of six, 2.5 for two of 20.
     """
-    import statsmodels.api as sm  # noqa: PLC0415
-
     labels = np.asarray((getattr(fitted, "cov_kwds", None) or {}).get("groups"))
     if labels.ndim != 1:
         raise SpecificationError(
@@ -146,10 +208,8 @@ def wild_cluster_bootstrap(fitted: Any, *, draws: int = 9999, seed: int = 0) -> 
         )
     group = np.unique(labels, return_inverse=True)[1]
     signs = _signs(int(group.max()) + 1, draws, seed)
-    weight = np.asarray(fitted.model.weights) if isinstance(fitted.model, sm.WLS) else np.ones(len(group))
-    root = np.sqrt(weight)[:, None]
-    # weighted least squares is least squares after this scaling, in which clusters stay clusters
-    y, x = np.asarray(fitted.model.endog, float)[:, None] * root, np.asarray(fitted.model.exog, float) * root
+    # clusters stay clusters after the scaling
+    y, x = _scaled(fitted.model)
     coefficient, t, p = np.asarray(fitted.params), np.asarray(fitted.tvalues), np.asarray(fitted.pvalues)
     return pl.DataFrame(
         {
@@ -157,9 +217,10 @@ def wild_cluster_bootstrap(fitted: Any, *, draws: int = 9999, seed: int = 0) -> 
             "coef": coefficient,
             "t": t,
             "p_cluster": p,
-            "p_wild": [_wild_p(y[:, 0], x, column, group, signs) for column in range(x.shape[1])],
+            "p_wild": [_wild_p(y, x, column, group, signs) for column in range(x.shape[1])],
             "n_clusters": [signs.shape[1]] * len(t),
             "n_draws": [len(signs)] * len(t),
+            "n_varying_clusters": _effective_clusters(x, group),
         }
     )
 

@@ -220,15 +220,30 @@ class StudyResult:
         -------
         polars.DataFrame
             One row per event with a return in the window: ``event_id, symbol, car, scar, p, sq_p, n_blocks,
-            p_holm, p_bh, p_by, p_romano_wolf``. `p` is from t(df), exact only under normality of the
-            window's returns; `sq_p` from the position of the CAR among the event's own placebo sums
-            (Gelbach, Helland and Klick 2013), exact for one day if days are exchangeable, of which
-            there are `n_blocks`. The last four treat these events as one family: Holm, Benjamini-Hochberg and
-            Benjamini-Yekutieli of `p`, and Romano-Wolf's step-down of SCARs with joint placebo blocks, which
-            uses their correlation.
+            p_holm, p_bh, p_by, p_romano_wolf, valid_t, valid_adjusted, valid_sq, valid_romano_wolf, note``. `p` is
+            from t(df), exact only under normality of the window's returns; `sq_p` from the position of the CAR among
+            the event's own placebo sums (Gelbach, Helland and Klick 2013), exact for one day if days are
+            exchangeable, of which there are `n_blocks`. The next four treat these events as one family: Holm,
+            Benjamini-Hochberg and Benjamini-Yekutieli of `p`, and Romano-Wolf's step-down of SCARs with joint placebo
+            blocks, which uses their correlation. `valid_t` says whether `p` keeps its size at 5%, `valid_adjusted`
+            whether those of Holm, Benjamini-Hochberg and Benjamini-Yekutieli do, `valid_sq` and `valid_romano_wolf`
+            the same of theirs; `note` says why not.
+
+        Notes
+        -----
+        No p is valid where the recent variance (40 sessions before the window, later ones with more weight) is more
+        than 1.5 times that of the estimation window, or less than two thirds of it, and its root differs by more than
+        two standard errors: the event's own or the mean over its announcement. For a model with changing variance
+        this does not count against `p`.
+        `p` is not valid over several sessions if autocorrelated residuals raise the variance of a CAR by a quarter.
+        The sample quantile and Romano-Wolf need an estimation window 20 times as long as the window. Adjusted
+        p-values lie in the tails, where fat tails matter: they are not valid where a Student t with the kurtosis of
+        the residuals' sums would give an error in more than 7.5 of 100 families at 5%. A variance that rises with the
+        event itself cannot be seen for a single event.
         """
         columns = ("event_id", "symbol", "car", "scar", "p")
-        return single_tests_frame(self.sample(first, last), self.car(first, last).drop_nulls("car").select(columns))
+        cars = self.car(first, last).drop_nulls("car").select(columns)
+        return single_tests_frame(self.sample(first, last), cars, self.estimation)
 
     def sample(self, first: int, last: int) -> Sample:
         """Return the input of the significance tests: one row per event with an abnormal return in the window."""
@@ -362,8 +377,9 @@ class StudyResult:
         Warns
         -----
         MarketImpactWarning
-            With few clusters, whose number it names: use `marketimpact.wild_cluster_bootstrap`. And when events
-            are left out since a value of the formula is empty.
+            With few clusters, or few in which a regressor varies, whose numbers it names: use
+            `marketimpact.wild_cluster_bootstrap`, unless it says that even this cannot help. And when events are left
+            out since a value of the formula is empty.
         """
         frame = self.car(*check_window(window, "window"))
         return regressions.across_events(formula, frame, cluster, weights)

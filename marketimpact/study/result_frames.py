@@ -26,12 +26,18 @@ from marketimpact.inference import (
     primary_test,
     quantile_of,
     romano_wolf,
+    single_event_validity,
     sq_test,
     structure,
 )
 
 __all__ = ["abnormal_returns_frame", "caar_frame", "car_frame", "estimates_frame", "single_tests_frame", "true_cars"]
 
+_SINGLE_TESTS = {
+    "sq_p": pl.Float64, "n_blocks": pl.Int64, "p_holm": pl.Float64, "p_bh": pl.Float64, "p_by": pl.Float64,
+    "p_romano_wolf": pl.Float64, "valid_t": pl.Boolean, "valid_adjusted": pl.Boolean, "valid_sq": pl.Boolean,
+    "valid_romano_wolf": pl.Boolean, "note": pl.String,
+}  # fmt: skip
 #: Coefficients with names of their own; others are ``beta_<regressor>``.
 _COEFFICIENTS = {"market": "beta", "market_since_trade": "beta", "sessions_since_trade": "alpha"}
 
@@ -67,19 +73,27 @@ def abnormal_returns_frame(values: Estimates) -> pl.DataFrame:
     )
 
 
-def single_tests_frame(sample: Sample, cars: pl.DataFrame) -> pl.DataFrame:
+def single_tests_frame(sample: Sample, cars: pl.DataFrame, estimates: Estimates) -> pl.DataFrame:
     """Test single events as one family: p-values beside their `cars`; see `StudyResult.single_tests`."""
     if not sample.n:
-        names = ("sq_p", "n_blocks", "p_holm", "p_bh", "p_by", "p_romano_wolf")
-        return cars.head(0).with_columns(pl.lit(None, pl.Float64).alias(name) for name in names)
+        return cars.head(0).with_columns(pl.lit(None, kind).alias(name) for name, kind in _SINGLE_TESTS.items())
     _, sq_p, n_blocks = sq_test(sample)
     p = cars["p"].to_numpy()
     drawn = np.nan_to_num(blocks(sample)[1].T)
+    validity = single_event_validity(sample, changing_variance=bool(estimates.model.design.state))
+    columns = {
+        "sq_p": sq_p,
+        "n_blocks": n_blocks,
+        **{f"p_{method}": adjust(p, method) for method in ("holm", "bh", "by")},
+        "p_romano_wolf": romano_wolf(sample.scar, drawn),
+        "valid_t": validity.t & np.isfinite(p),
+        "valid_adjusted": validity.adjusted & np.isfinite(p),
+        "valid_sq": validity.sq & np.isfinite(sq_p),
+        "valid_romano_wolf": validity.romano_wolf & (len(drawn) > 0),
+        "note": validity.notes,
+    }
     return cars.with_columns(
-        pl.Series("sq_p", sq_p),
-        pl.Series("n_blocks", n_blocks),
-        *[pl.Series(f"p_{method}", adjust(p, method)) for method in ("holm", "bh", "by")],
-        pl.Series("p_romano_wolf", romano_wolf(sample.scar, drawn)),
+        pl.Series(name, columns[name], dtype=kind) for name, kind in _SINGLE_TESTS.items()
     ).with_columns(pl.col("sq_p", "p_romano_wolf").fill_nan(None))
 
 

@@ -78,6 +78,7 @@ def test_garch_parameters(changing):
 PORTFOLIOS = pl.read_csv(GOLDEN / "calendar_time.csv").rows(named=True)
 
 
+@pytest.mark.filterwarnings("ignore:errors='wls' takes the firms:marketimpact.MarketImpactWarning")
 @pytest.mark.parametrize(
     "row", PORTFOLIOS, ids=[f"{r['set']}-{r['win']}-{r['factors']}-{r['se_type']}" for r in PORTFOLIOS]
 )

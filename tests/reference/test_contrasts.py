@@ -86,7 +86,7 @@ def test_equality_on_one_date_is_the_multivariate_regression():
 
 
 def test_over_announcements_the_spread_decides():
-    market = market_of(3)
+    market = market_of(14)
     result = STUDY.run(events_on([240, 260, 280, 300, 320, 340, 360]), market)
     each = mi.differences(result, LONG, SHORT, 0, 1)
     rows = {r["test"]: r for r in mi.difference(result, LONG, SHORT, 0, 1).iter_rows(named=True)}
@@ -98,7 +98,8 @@ def test_over_announcements_the_spread_decides():
         (each["difference"].to_numpy(),), np.mean, permutation_type="samples", n_resamples=np.inf
     )
     assert rows["sign_flip"]["p_value"] == pytest.approx(permuted.pvalue, abs=1e-12)
-    # windows apart: the pooled variance is the mean of the announcements' own, over their number
+    # windows apart and no rise within groups: the pooled variance is the mean of the announcements' own, over 7
+    assert "no rise is seen" in rows["forecast_error"]["note"]
     assert rows["forecast_error"]["se"] == pytest.approx(np.sqrt((each["se"].to_numpy() ** 2).sum()) / 7, rel=1e-9)
 
 
@@ -116,7 +117,7 @@ def test_forecast_errors_do_not_hold_where_differences_scatter_more(markets):
             assert tests["date_means_t"]["valid"]
             seen[ratio] += not tests["forecast_error"]["valid"]
             if not tests["forecast_error"]["valid"]:
-                assert "times as much as the estimation windows say" in tests["forecast_error"]["note"]
+                assert "not valid: differences vary" in tests["forecast_error"]["note"]
                 assert tests["forecast_error"] is not next(iter(tests.values()))
     assert abs(seen[1.0] / markets - 0.05) < 3 * np.sqrt(0.05 * 0.95 / markets)
     assert seen[3.0] > 0.8 * markets
@@ -138,7 +139,10 @@ def test_the_effect_put_in_is_found_and_the_common_shock_cancels():
     days = [240, 260, 280, 300, 320, 340]
     effect = {("a", day): -0.03 for day in days} | {("b", day): 0.02 for day in days}
     result = STUDY.run(events_on(days), market_of(5, effect=effect, shock=0.03))
-    row = mi.difference(result, LONG, SHORT, 0, 0).row(0, named=True)
+    tests = mi.difference(result, LONG, SHORT, 0, 0)
+    # six dates: their own spread comes first
+    assert tests["test"].to_list() == ["date_means_t", "sign_flip", "forecast_error"]
+    row = tests.row(by_predicate=pl.col("test") == "forecast_error", named=True)
     assert abs(row["estimate"] + 0.05) < 3 * row["se"]
     # the shock of 3% a day would give each group a standard error of 1.2% over six dates
     assert row["se"] < 0.006

@@ -1,6 +1,7 @@
 """Regressions across events against statsmodels, refitted for every sign pattern where signs are drawn."""
 
 import itertools
+import re
 import warnings
 
 import numpy as np
@@ -123,6 +124,87 @@ def test_a_few_clusters_keep_the_size_only_with_the_bootstrap():
         wild, plain = wild + (row["p_wild"] <= 0.05), plain + (row["p_cluster"] <= 0.05)
     assert plain / 400 > 0.08
     assert wild / 400 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def one_kind(treated, clusters, firms=12, seed=1):
+    """`firms` events in each of the clusters, the first `treated` of another kind, without an effect."""
+    group = np.repeat(np.arange(clusters), firms)
+    y = np.random.default_rng(seed).normal(size=clusters)[group] + np.random.default_rng(seed + 1).normal(
+        size=len(group)
+    )
+    return y, np.column_stack([np.ones(len(group)), group < treated]).astype(float), group
+
+
+@pytest.mark.parametrize(("treated", "clusters"), [(1, 6), (2, 20), (2, 10), (10, 20), (5, 20)])
+def test_the_effective_number_of_clusters_is_that_of_their_shares(treated, clusters):
+    """A dummy of G1 of G equal clusters leaves (1 - G1/G)^2 in the treated ones and (G1/G)^2 in the others."""
+    y, x, group = one_kind(treated, clusters)
+    fitted = sm.OLS(y, x).fit(cov_type="cluster", cov_kwds={"groups": group}, use_t=True)
+    left = np.array([(1 - treated / clusters) ** 2] * treated + [(treated / clusters) ** 2] * (clusters - treated))
+    share = left / left.sum()
+    table = mi.wild_cluster_bootstrap(fitted, draws=99)
+    assert table.columns[-1] == "n_varying_clusters"
+    assert table["n_varying_clusters"][1] == pytest.approx(1 / (share**2).sum(), rel=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:The design matrix is rank-deficient")
+def test_a_regressor_within_clusters_varies_in_all_of_them():
+    """Residuals of statsmodels' regression on the others, weights included; a collinear regressor has no number."""
+    rng = np.random.default_rng(2)
+    y, x, group = one_kind(3, 8)
+    x, weight = np.column_stack([x, rng.normal(size=len(y)), 2 * x[:, 1]]), rng.uniform(1, 3, len(y))
+    fitted = sm.WLS(y, x, weights=weight).fit(cov_type="cluster", cov_kwds={"groups": group}, use_t=True)
+    table = mi.wild_cluster_bootstrap(fitted, draws=99)
+    left = sm.WLS(x[:, 2], x[:, :2], weights=weight).fit().resid ** 2 * weight
+    share = np.bincount(group, left) / left.sum()
+    assert table["n_varying_clusters"][2] == pytest.approx(1 / (share**2).sum(), rel=1e-9)
+    assert np.isnan(table["n_varying_clusters"].to_numpy()[[1, 3]]).all()
+
+
+@pytest.mark.parametrize(
+    ("treated", "clusters", "has", "lacks"),
+    [
+        (2, 20, r"Few of the 20 clusters of 'wave' identify kind \(2\.5\).*report kind without", "Only 20|Take p"),
+        (5, 20, r"identify kind \(8\.6\).*Take p-values from marketimpact", "Only 20|report kind"),
+        (1, 6, r"Only 6 clusters of 'wave'.*identify kind \(1\.4\).*report kind without", "Take p"),
+    ],
+)
+def test_few_clusters_of_a_kind_are_named(golden_market, golden_study, treated, clusters, has, lacks):
+    used = golden_study.run(golden("events_clustered"), golden_market).car(0, 0).drop_nulls("car")
+    used = used["event_id"].head(clusters).to_list()
+    kind = pl.col("event_id").is_in(used[:treated]).cast(pl.Int64).alias("kind")
+    events = golden("events_clustered").filter(pl.col("event_id").is_in(used))
+    result = golden_study.run(events.with_columns(pl.col("event_id").alias("wave"), kind), golden_market)
+    with pytest.warns(mi.MarketImpactWarning, match=has) as caught:
+        result.regress("car ~ kind", (0, 0), cluster="wave")
+    assert len(caught) == 1
+    assert not re.search(lacks, str(caught[0].message))
+
+
+def test_enough_clusters_of_a_kind_are_not_warned_of(golden_market, golden_study):
+    events = golden("events_clustered").with_columns(pl.col("symbol").alias("wave"))
+    kind = (pl.col("symbol").rank("dense") % 2).cast(pl.Int64).alias("kind")
+    result = golden_study.run(events.with_columns(kind), golden_market)
+    assert result.events["wave"].n_unique() >= 20
+    result.regress("car ~ kind", (0, 0), cluster="wave")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("treated", "clusters", "t_rate", "wild_rate"),
+    [(1, 6, (0.25, 0.55), (0, 0.02)), (2, 20, (0.12, 0.32), (0, 0.02)), (2, 10, (0.08, 0.25), (0, 0.04)),
+     (4, 20, (0.04, 0.16), (0.02, 0.08)), (8, 20, (0.02, 0.087), (0.02, 0.087))],
+)  # fmt: skip
+def test_rates_by_the_number_of_treated_clusters(treated, clusters, t_rate, wild_rate):
+    """400 samples, no effect: the robust t and the bootstrap, by clusters of the scarce kind."""
+    rejected = np.zeros(2)
+    for seed in range(400):
+        y, x, group = one_kind(treated, clusters, seed=10 * seed)
+        fitted = sm.OLS(y, x).fit(cov_type="cluster", cov_kwds={"groups": group}, use_t=True)
+        row = mi.wild_cluster_bootstrap(fitted, draws=499).row(1, named=True)
+        rejected += np.array([row["p_cluster"] <= 0.05, row["p_wild"] <= 0.05])
+    assert t_rate[0] <= rejected[0] / 400 <= t_rate[1]
+    assert wild_rate[0] <= rejected[1] / 400 <= wild_rate[1]
 
 
 def test_invalid_regressions_are_refused(result):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
+import statsmodels.api as sm
 from scipy import stats
 
 import marketimpact as mi
 from marketimpact.events import calendars
-from tests.reference.test_contrasts import LONG, SHORT, STUDY, events_on, market_of
+from tests.reference.test_contrasts import DAYS, LONG, SHORT, STUDY, events_on, market_of
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,66 @@ def test_equality_of_two_groups_is_the_square_of_their_difference(study):
     assert row["statistic"] == pytest.approx(t**2, rel=1e-9)
     assert row["df"] == df
     assert row["p_value"] == pytest.approx(2 * stats.t.sf(abs(t), df), rel=1e-8)
+
+
+def own_noise(sd: float, seed: int = 3) -> tuple[mi.StudyResult, float, int]:
+    """One announcement on which every firm moves by itself; the spread within groups a, b and its degrees of freedom.
+
+    The variance implied is that of statsmodels' forecasts: firm by firm, and of each group's mean return.
+    """
+    market = market_of(41, firms=12)
+    moves = dict(zip([f"F{i}" for i in range(12)], np.random.default_rng(seed).normal(0, sd, 12), strict=True))
+    panel = market.panel.select("symbol", "date", "ret", "market").with_columns(
+        pl.when(pl.col("date") == DAYS[300]).then(pl.col("symbol").replace_strict(moves)).otherwise(0.0).alias("move")
+    )
+    returns = panel.select("symbol", "date", (pl.col("ret") + pl.col("move")).alias("ret"))
+    benchmark = panel.select("date", pl.col("market").alias("ret")).unique("date").sort("date")
+    result = STUDY.run(events_on([300], firms=12), mi.Market.from_returns(returns, benchmark))
+
+    def forecast(symbols: list[str]) -> tuple[float, float]:
+        """Abnormal return of the mean of these firms on day 0, and its variance."""
+        y = returns.filter(pl.col("symbol").is_in(symbols)).group_by("date").agg(pl.col("ret").mean()).sort("date")
+        x = sm.add_constant(benchmark["ret"].to_numpy())
+        fit = sm.OLS(y["ret"].to_numpy()[100:290], x[100:290]).fit()
+        there = fit.get_prediction(x[300:301])
+        return y["ret"][300] - there.predicted_mean[0], there.se_obs[0] ** 2
+
+    seen = implied = 0.0
+    for k in range(2):
+        group = [f"F{i}" for i in range(k, 12, 3)]
+        one = np.array([forecast([symbol]) for symbol in group])
+        seen += ((one[:, 0] - one[:, 0].mean()) ** 2).sum()
+        implied += one[:, 1].sum() - len(group) * forecast(group)[1]
+    return result, seen / implied, 6
+
+
+def test_a_rise_within_groups_scales_the_forecast_error():
+    """Variance times the ratio of the squares within groups to those implied; t and F on the 6 = 2 (4 - 1) of them."""
+    result, ratio, df = own_noise(0.04)
+    assert ratio > 3
+    plain = mi.differences(result, LONG, SHORT, 0, 0).row(0, named=True)
+    row = mi.difference(result, LONG, SHORT, 0, 0).row(0, named=True)
+    se = plain["se"] * np.sqrt(ratio)
+    assert (row["test"], row["valid"], row["df"]) == ("forecast_error", True, df)
+    assert (row["se"], row["statistic"]) == pytest.approx((se, plain["difference"] / se), rel=1e-8)
+    assert row["p_value"] == pytest.approx(2 * stats.t.sf(abs(row["statistic"]), df), rel=1e-8)
+    assert stats.nct.sf(stats.t.ppf(0.975, df), df, row["mde"] / se) == pytest.approx(0.8, abs=1e-6)
+    assert f"variance {ratio:.1f} times what the estimation windows imply, on 6 degrees of freedom" in row["note"]
+    pair = result.where(pl.col("group").is_in(["a", "b"]))
+    equal = mi.equal_effects(pair, "group", 0, 0).row(0, named=True)
+    assert equal["statistic"] == pytest.approx(row["statistic"] ** 2, rel=1e-8)
+    assert (equal["df"], equal["valid"]) == (df, True)
+    assert equal["p_value"] == pytest.approx(row["p_value"], rel=1e-8)
+
+
+def test_a_spread_that_did_not_rise_never_lowers_the_forecast_error():
+    """Without own moves the spread within groups is what forecast errors imply, and these stay as they are."""
+    result, ratio, _ = own_noise(0.0)
+    assert ratio < 1.5
+    plain = mi.differences(result, LONG, SHORT, 0, 0).row(0, named=True)
+    row = mi.difference(result, LONG, SHORT, 0, 0).row(0, named=True)
+    assert (row["se"], row["p_value"], row["mde"]) == pytest.approx((plain["se"], plain["p"], plain["mde"]), rel=1e-12)
+    assert "no rise is seen within groups" in row["note"]
 
 
 @pytest.mark.parametrize("n", [4, 5, 6])
@@ -128,3 +189,113 @@ def test_a_group_on_two_exchanges_counts_its_members_alike():
         assert (row["car_long"], row["car_short"]) == pytest.approx((one, other), rel=1e-9)
         assert row["difference"] == pytest.approx(one - other, rel=1e-9)
         assert (row["n_long"], row["n_short"]) == (4, 3)
+
+
+def turbulent(
+    rng: np.random.Generator,
+    firms: int = 12,
+    *,
+    dates: int = 1,
+    own: float = 1.0,
+    lognormal: float = 0.0,
+    volatility: float = 1.0,
+    effect: float = 0.0,
+) -> mi.StudyResult:
+    """Two groups of firms of one factor, t5, 240 sessions of estimation.
+
+    On event days the own variance is `own` times as large, or by a lognormal factor for each firm; all volatility is
+    `volatility` times as large from ten sessions before the first; `effect` is that of the first group.
+    """
+    on = [250 + 22 * k for k in range(dates)]
+    n_days, t5 = on[-1] + 1, np.sqrt(0.6)
+    days = [date(2020, 1, 1) + timedelta(day) for day in range(n_days)]
+    benchmark, factor = 0.011 * t5 * rng.standard_t(5, n_days), 0.013 * t5 * rng.standard_t(5, n_days)
+    beta, loading, sd = (rng.uniform(*ends, (firms, 1)) for ends in ((0.7, 1.5), (0.5, 1.2), (0.012, 0.028)))
+    shocks = sd * t5 * rng.standard_t(5, (firms, n_days))
+    shocks[:, on] *= np.sqrt(own) * np.exp(lognormal * rng.normal(size=(firms, dates)))
+    scale = np.where(np.arange(n_days) >= on[0] - 10, volatility, 1.0)
+    returns = (beta * benchmark + loading * factor + shocks) * scale
+    returns[::2, on] += effect
+    names = [f"F{i:02d}" for i in range(firms)]
+    frame = pl.DataFrame({"symbol": np.repeat(names, n_days), "date": days * firms, "ret": returns.ravel()})
+    rows = [(f"{k}:{s}", s, days[on[k]], f"A{k}", "ab"[i % 2]) for k in range(dates) for i, s in enumerate(names)]
+    schema = ["event_id", "symbol", "date", "announcement_id", "group"]
+    market = mi.Market.from_returns(frame, pl.DataFrame({"date": days, "ret": benchmark * scale}))
+    study = mi.EventStudy(estimation_window=(-250, -11), event_window=(-10, 0))
+    return study.run(pl.DataFrame(rows, schema=schema, orient="row"), market)
+
+
+def rates(samples: int, **options: float) -> tuple[float, float]:
+    """Rejections at 5% given valid, of `difference` and `equal_effects`; both must be valid in nine of ten samples."""
+    rng, rejected, valid = np.random.default_rng(31), np.zeros(2), np.zeros(2)
+    for _ in range(samples):
+        result = turbulent(rng, **options)
+        frames = mi.difference(result, LONG, SHORT, 0, 0), mi.equal_effects(result, "group", 0, 0)
+        for k, row in enumerate(
+            frame.row(by_predicate=pl.col("test") == "forecast_error", named=True) for frame in frames
+        ):
+            valid[k] += row["valid"]
+            rejected[k] += row["valid"] and row["p_value"] < 0.05
+    assert (valid > 0.9 * samples).all()
+    return tuple(rejected / valid)
+
+
+RAISED = [{"own": 3.0}, {"lognormal": 1.0}, {"own": 3.0, "dates": 3}, {"volatility": 2.0}, {}]
+
+
+@pytest.mark.parametrize(
+    "options", [RAISED[0], *(pytest.param(options, marks=pytest.mark.slow) for options in RAISED[1:])], ids=str
+)
+def test_differences_keep_their_size_where_the_announcement_raises_the_variance(options):
+    """Six firms against six, no effect: 0.23 to 0.30 before forecast errors were scaled; two Monte Carlo errors."""
+    samples = 100 if options == RAISED[0] else 600
+    assert max(rates(samples, **options)) < 0.075 + 2 * np.sqrt(0.075 * 0.925 / samples)
+
+
+@pytest.mark.slow
+def test_a_calm_difference_is_found_nearly_as_often_as_by_forecast_errors():
+    """An effect of 3% in one group of six: 0.66 of samples against 0.72, measured over 1,000."""
+    rng, found = np.random.default_rng(32), np.zeros(2)
+    for _ in range(600):
+        result = turbulent(rng, effect=0.03)
+        plain = mi.differences(result, LONG, SHORT, 0, 0)["p"][0]
+        found += np.array([mi.difference(result, LONG, SHORT, 0, 0)["p_value"][0] < 0.05, plain < 0.05])
+    assert found[0] > 0.9 * found[1]
+
+
+@pytest.mark.parametrize(("volatility", "valid"), [(1.0, True), (3.0, False)])
+def test_one_firm_against_one_is_valid_while_its_variance_is_unchanged(volatility, valid):
+    result = turbulent(np.random.default_rng(33), 2, volatility=volatility)
+    for frame in (mi.difference(result, LONG, SHORT, 0, 0), mi.equal_effects(result, "group", 0, 0)):
+        row = frame.row(by_predicate=pl.col("test") == "forecast_error", named=True)
+        assert row["valid"] == valid
+        assert "did not raise the variance, which groups this small cannot show" in row["note"]
+        assert row["note"].startswith("not valid: recent variance is ") != valid
+
+
+def test_a_group_of_one_firm_is_named():
+    result = turbulent(np.random.default_rng(34), 7)
+    one = pl.col("symbol") == "F00"
+    note = mi.difference(result, one, ~one, 0, 0)["note"][0]
+    assert "of a group of one firm no rise of its own can be seen" in note
+
+
+def test_equality_is_not_valid_where_dates_scatter_more(study):
+    """Effects of group a that differ by announcement: weighted squares of the differences about their mean."""
+    days, moves = range(220, 390, 10), np.random.default_rng(35).normal(0, 0.03, 17)
+    effect = {("a", day): float(move) for day, move in zip(days, moves, strict=True)}
+    result = STUDY.run(events_on(days), market_of(31, effect=effect)).where(pl.col("group").is_in(["a", "b"]))
+    apart = mi.differences(result, LONG, SHORT, 0, 1)
+    gap, weight = apart["difference"].to_numpy(), 1 / apart["se"].to_numpy() ** 2
+    ratio = (weight @ (gap - np.average(gap, weights=weight)) ** 2) / 16
+    assert stats.chi2.sf(16 * ratio, 16) < 1e-6
+    for frame in (mi.difference(result, LONG, SHORT, 0, 1), mi.equal_effects(result, "group", 0, 1)):
+        row = frame.row(by_predicate=pl.col("test") == "forecast_error", named=True)
+        assert row["note"].startswith(
+            f"not valid: differences vary {ratio:.1f} times as much as the estimation windows"
+        )
+        assert not row["valid"]
+    calm = mi.equal_effects(study, "group", 0, 1)
+    # three groups, seventeen dates: their own spread comes first
+    assert calm["test"].to_list() == ["hotelling", "forecast_error"]
+    assert calm["valid"].all()
