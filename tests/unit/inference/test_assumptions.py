@@ -212,7 +212,7 @@ def test_a_recent_ratio_without_data_gives_no_reason():
 PRIMARY = {
     "calm_1": "portfolio_regression", "calm_one_date_4": "portfolio_regression", "calm_one_date_8": "bmp_kp",
     "calm_one_date_24": "bmp_kp", "calm_2x12": "date_means_t", "calm_6x4": "date_means_t",
-    "calm_24_dates": "date_means_t", "7": "portfolio_regression", "9": "portfolio_regression",
+    "calm_24_dates": "date_means_t", "7": "bmp_kp", "9": "portfolio_regression",
     "9b": "portfolio_regression", "24_04": "portfolio_regression", "10_one_date": "portfolio_regression",
 }  # fmt: skip
 
