@@ -17,6 +17,8 @@ import polars as pl
 import marketimpact as mi
 from marketimpact.cli.study_file import read_study
 from marketimpact.display import charts
+from marketimpact.display.formats import interval
+from marketimpact.study.headline import headline
 
 SEED = "2025-08-12-beijing-discourages-h20"
 PRIMARY = (0, 1)
@@ -39,22 +41,23 @@ def groups_table(result: mi.StudyResult) -> str:
     rows = []
     for (announcement, group), part in result.by("announcement_id", "group").groups():
         for window in (PRIMARY, (0, 0)):
-            path = part.caar(*window).row(-1, named=True)
-            tests = part.test(*window).filter("valid")
-            p_values = "; ".join(f"{t['test']} {p_value(t['p_value'])}" for t in tests.head(3).iter_rows(named=True))
-            band = f"{percent(path['ci_low'])} to {percent(path['ci_high'])}"
-            rows.append(
-                [
-                    announcement,
-                    str(group),
-                    str(list(window)),
-                    str(path["n_events"]),
-                    percent(path["caar"]),
-                    band,
-                    p_values,
-                ]
-            )
-    return table(["announcement", "group", "window", "events", "CAAR", "95% band", "p-values of valid tests"], rows)
+            tests = part.test(*window)
+            car = part.car(*window)["car"]
+            effect = [str(car.count()), percent(car.mean())]
+            rows.append([announcement, str(group), str(list(window)), *effect, *primary_cells(tests)])
+    head = ["announcement", "group", "window", "events", "CAAR", "primary test", "effect", "95% interval", "p"]
+    return table([*head, "detectable", "robustness"], rows)
+
+
+def primary_cells(tests: pl.DataFrame) -> list[str]:
+    """Write the primary test with its effect, interval, p and detectable effect, and the robustness tests."""
+    told = headline(tests)
+    if told is None:
+        return ["none", "", "", "", "", ""]
+    if not told.valid:
+        return [told.test, percent(told.effect), f"not valid: {told.why_not}", "", "", told.robustness]
+    ends = interval(told.low, told.high).replace("−", "-")
+    return [told.test, percent(told.effect), ends, p_value(told.p), f"{told.mde:.2%}", told.robustness]
 
 
 def firms_table(result: mi.StudyResult) -> str:
@@ -105,10 +108,9 @@ def robustness_table(prices: mi.FilePrices) -> str:
         result = changed.run(prices).result
         for (group,), part in result.by("group").groups():
             car = part.caar(*PRIMARY).row(-1, named=True)
-            best = part.test(*PRIMARY).filter("valid").row(0, named=True)
-            test = f"{best['test']} {p_value(best['p_value'])}"
-            rows.append([name, str(group), str(car["n_events"]), percent(car["caar"]), test])
-    return table(["specification", "group", "events", "CAAR [0, 1]", "first valid test"], rows)
+            test, _, ends, p, *_ = primary_cells(part.test(*PRIMARY))
+            rows.append([name, str(group), str(car["n_events"]), percent(car["caar"]), test, ends, p])
+    return table(["specification", "group", "events", "CAAR [0, 1]", "primary test", "95% interval", "p"], rows)
 
 
 def main(path: str) -> None:

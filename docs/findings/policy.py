@@ -16,7 +16,9 @@ import numpy as np
 import polars as pl
 
 import marketimpact as mi
+from marketimpact.display.formats import interval
 from marketimpact.inference import adjust
+from marketimpact.study.headline import Headline, headline
 
 PRIMARY = (0, 1)
 GROUPS = ["restricted_seller", "foreign_toolmaker", "foreign_foundry", "domestic_substitute", "domestic_foundry",
@@ -71,29 +73,29 @@ def groups_table(result: mi.StudyResult) -> str:
                 )
                 if part.events.height < 5 or part.events["announcement_id"].n_unique() < 2:
                     continue
-                path = part.caar(*PRIMARY).row(-1, named=True)
-                test = part.test(*PRIMARY, tests=["bmp_kp"]).row(0, named=True)
-                p.append(test["p_value"])
+                test = headline(part.test(*PRIMARY))
+                p.append(np.nan if test.p is None else test.p)
                 rows.append(
                     [f"{who} {stance}", group.replace("_", " "), str(part.events["announcement_id"].n_unique()),
-                     str(path["n_events"]), percent(path["caar"]),
-                     f"{percent(path['ci_low'])} to {percent(path['ci_high'])}", unsigned(path["mde"]),
-                     p_value(test["p_value"])]
+                     str(part.car(*PRIMARY)["car"].count()), percent(part.car(*PRIMARY)["car"].mean()), test.test,
+                     *primary_cells(test)]
                 )  # fmt: skip
-    for row, adjusted in zip(rows, adjust(np.array(p, dtype=float), "holm"), strict=True):
+    tested = ~np.isnan(p)
+    holm = np.full(len(p), np.nan)
+    holm[tested] = adjust(np.array(p)[tested], "holm")
+    for row, adjusted in zip(rows, holm, strict=True):
         row.append(p_value(adjusted))
-    head = [
-        "steps",
-        "group",
-        "announcements",
-        "events",
-        "CAAR [0, 1]",
-        "95% band",
-        "detectable",
-        "p (BMP-KP)",
-        "p (Holm)",
-    ]
+    head = ["steps", "group", "announcements", "events", "CAAR [0, 1]", "primary test", "effect", "95% interval"]
+    head += ["detectable", "p", "p (Holm)"]
     return table(head, rows)
+
+
+def primary_cells(test: Headline) -> list[str]:
+    """Write effect, interval, detectable effect and p of a primary test."""
+    if not test.valid:
+        return [percent(test.effect), f"not valid: {test.why_not}", "", ""]
+    ends = interval(test.low, test.high).replace("−", "-")
+    return [percent(test.effect), ends, unsigned(test.mde), p_value(test.p)]
 
 
 def years_table(result: mi.StudyResult) -> str:
@@ -107,11 +109,11 @@ def years_table(result: mi.StudyResult) -> str:
             if not part.car(*PRIMARY)["car"].count():
                 row.append("")
                 continue
-            path = part.caar(*PRIMARY).row(-1, named=True)
-            row.append(f"{percent(path['caar'])} ({path['n_events']}; {unsigned(path['mde']) or 'unknown'})")
-            test = part.test(*PRIMARY, tests=["bmp_kp"]).row(0, named=True)
-            if part.events["announcement_id"].n_unique() > 1 and not np.isnan(test["p_value"]):
-                p.append(test["p_value"])
+            test = headline(part.test(*PRIMARY))
+            car = part.car(*PRIMARY)["car"]
+            row.append(f"{percent(car.mean())} ({car.count()}; {unsigned(test.mde) or 'unknown'})")
+            if part.events["announcement_id"].n_unique() > 1 and test.p is not None:
+                p.append(test.p)
                 places.append((len(rows), len(row) - 1))
         rows.append(row)
     holm = adjust(np.array(p, dtype=float), "holm")
@@ -157,12 +159,11 @@ def published_table(result: mi.StudyResult) -> str:
         if frame.is_empty():
             rows.append([name, theirs, "no firm of ours with a sure session", "", "", "", "", ""])
             continue
-        path = part.caar(*window).row(-1, named=True)
-        test = part.test(*window).row(0, named=True)
+        test = headline(part.test(*window))
         firms = ", ".join(sorted(set(frame["symbol"])))
         dates = part.test(*window, tests=["date_means_t"]).row(0, named=True)
-        rows.append([name, theirs, percent(path["caar"]), percent(float(frame["car"].median())),
-                     f"{test['test']} {p_value(test['p_value'])}", str(frame["date"].n_unique()),
+        rows.append([name, theirs, percent(frame["car"].mean()), percent(float(frame["car"].median())),
+                     f"{test.test} {p_value(test.p) or 'not valid'}", str(frame["date"].n_unique()),
                      p_value(dates["p_value"]) + ("" if dates["valid"] or not p_value(dates["p_value"]) else " *"),
                      f"{frame.height}: {firms}"])  # fmt: skip
     return table(
@@ -171,7 +172,7 @@ def published_table(result: mi.StudyResult) -> str:
             "published",
             "our mean",
             "our median",
-            "first valid test, p",
+            "primary test, p",
             "dates",
             "p (t over dates)",
             "events",

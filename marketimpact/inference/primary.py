@@ -1,6 +1,6 @@
 """Choose the primary test from the structure of the events, by one rule that does not look at their abnormal returns.
 
-The rule, its reasons and its rates are in docs/tests/primary.md.
+The rule, its reasons and its rates are in docs/primary_test.md.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from marketimpact.inference.reasons import is_skewed, why_not_over_dates
+from marketimpact.inference.reasons import has_common_estimation_errors, is_skewed, why_not_over_dates
 from marketimpact.inference.structure import SampleStructure
 
 __all__ = ["ROBUSTNESS_TESTS", "PrimaryTest", "Role", "primary_test", "role_of"]
@@ -17,7 +17,7 @@ Role = Literal["primary", "robustness", "other"]
 
 #: Tests beside the primary one, each with another assumption.
 ROBUSTNESS_TESTS = ("bmp_kp", "portfolio_regression", "date_means_t", "wild_cluster", "grank_t", "placebo_caar")
-#: Fewest firms whose spread on one date is a usable standard error.
+#: Fewest events whose spread is a usable standard error.
 LEAST_FIRMS = 5
 
 
@@ -48,20 +48,23 @@ def primary_test(facts: SampleStructure) -> PrimaryTest:
     if facts.n_events < 2:
         return PrimaryTest("portfolio_regression", "one event")
     if facts.sample.n_day0 == 1 or facts.n_clusters == 1:
-        return _for_one_date(facts)
+        return _over_events(facts, "one date")
+    if facts.clusters_overlap and not has_common_estimation_errors(facts):
+        return _over_events(facts, f"windows of different {facts.cluster_label} overlap")
     if why_not := why_not_over_dates(facts):
         return PrimaryTest("portfolio_regression", why_not)
     return PrimaryTest("date_means_t", f"separate {facts.cluster_label}")
 
 
-def _for_one_date(facts: SampleStructure) -> PrimaryTest:
+def _over_events(facts: SampleStructure, dates: str) -> PrimaryTest:
+    """Choose between the spread over events and that of the estimation window, where dates are no draws."""
     if facts.n_events < LEAST_FIRMS:
-        return PrimaryTest("portfolio_regression", f"one date, fewer than {LEAST_FIRMS} firms")
+        return PrimaryTest("portfolio_regression", f"{dates}, fewer than {LEAST_FIRMS} events")
     if not facts.one_direction:
-        return PrimaryTest("portfolio_regression", "one date, firms that move in opposite directions")
+        return PrimaryTest("portfolio_regression", f"{dates}, firms that move in opposite directions")
     if is_skewed(facts.diagnostics.event_moments.skewness / facts.n_sessions**0.5, facts.n_events):
-        return PrimaryTest("portfolio_regression", "one date, few firms and skewed abnormal returns")
-    return PrimaryTest("bmp_kp", f"one date, {LEAST_FIRMS} firms or more")
+        return PrimaryTest("portfolio_regression", f"{dates}, few events and skewed abnormal returns")
+    return PrimaryTest("bmp_kp", f"{dates}, {LEAST_FIRMS} events or more")
 
 
 def role_of(test: str, primary: PrimaryTest) -> Role:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from marketimpact.inference.protocol import Alternative, Assumption
 from marketimpact.inference.structure import SampleStructure
 
-__all__ = ["LEAST_DATES", "is_skewed", "violated", "why_not_over_dates"]
+__all__ = ["LEAST_DATES", "has_common_estimation_errors", "is_skewed", "violated", "why_not_over_dates"]
 
 #: Dates from which their scatter shows whether the common shock was larger than usual: twice as large a shock is seen
 #: in nine of ten samples of 20 dates, in three of four of 10.
@@ -94,9 +94,12 @@ def why_not_over_dates(facts: SampleStructure) -> str:
         return f"windows of different {label} overlap"
     if is_skewed(facts.diagnostics.date_moments.skewness / facts.n_sessions**0.5, facts.n_clusters):
         return f"few {label} and skewed abnormal returns"
-    if not LEAST_ESTIMATION_INFLATION <= facts.estimation_inflation <= MOST_ESTIMATION_INFLATION:
-        return f"{label} share errors of estimation"
-    return ""
+    return f"{label} share errors of estimation" if has_common_estimation_errors(facts) else ""
+
+
+def has_common_estimation_errors(facts: SampleStructure) -> bool:
+    """Check whether errors of estimation that dates share change the variance of the mean noticeably."""
+    return not LEAST_ESTIMATION_INFLATION <= facts.estimation_inflation <= MOST_ESTIMATION_INFLATION
 
 
 def _few_dates(facts: SampleStructure) -> str:

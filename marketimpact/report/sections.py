@@ -292,10 +292,12 @@ def _tests_section(content: ReportContent) -> Section:
 def _window_table(announcement: AnnouncementResult, content: ReportContent) -> ReportTable:
     rows: list[list[object]] = []
     for group in announcement.groups:
+        above = ""
         for position, window in enumerate(content.windows):
-            path, told = group.mean(window), group.primary_test(window)
-            name = "" if position else group.name
-            rows.append([name, text(list(window)), path["n_events"], percent(path["caar"]), *_primary_cells(told)])
+            path, (test, *numbers) = group.mean(window), _primary_cells(group.primary_test(window))
+            cells = [text(list(window)), path["n_events"], percent(path["caar"]), "" if test == above else test]
+            rows.append(["" if position else group.name, *cells, *numbers])
+            above = test
     columns = ["group", "window", "events", "CAAR", "primary test", "effect", "95% interval", "p", "detectable effect"]
     # a reason in place of an interval needs a column of text
     numeric = [2, 3, 5, 7, 8] + [6] * all(not str(row[6]).startswith("not valid") for row in rows)

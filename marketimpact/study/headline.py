@@ -14,10 +14,11 @@ from marketimpact.inference import ONE_DATE, SIGNIFICANCE_LEVEL, TESTS, Sample, 
 
 __all__ = ["WHY_FEW_DATES", "Headline", "date_caveat", "effect_writer", "headline", "measure", "p_text", "reason_of"]
 
-#: With fewer separate dates than this a spread over dates says little.
+#: With fewer separate dates than this a spread over dates finds large effects only.
 FEW_DATES = 5
 WHY_FEW_DATES = (
-    "if what all firms share moved more than usual on them, tests reject too often, and so few dates cannot show it."
+    "what firms share on a date may be larger than usual, so only the spread over dates is a safe standard error, and "
+    "over so few dates it detects large effects only."
 )
 NOT_VALID = "not valid: "
 
