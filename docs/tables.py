@@ -35,6 +35,8 @@ def facts(name: str) -> dict[str, str]:
     needs = ["no days in common"] * holds.clusters_apart + ["similar sizes"] * holds.clusters_alike
     if needs:
         rows["dates need"] = ", ".join(needs)
+    if holds.assumes:
+        rows["assumes"] = f"{', '.join(sorted(holds.assumes))} ([checked for the events](primary.md#not-valid))"
     return rows
 
 

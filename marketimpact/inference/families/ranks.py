@@ -94,6 +94,8 @@ def rank_blocks(sample: Sample) -> Outcome:
     if used.sum() < 3:
         return no_result("needs at least 2 blocks in the estimation window")
     spread = float(np.sqrt((total[used] ** 2).mean()))
+    if not spread > 0:
+        return no_result("the scores do not vary")
     z = float(total[-1] / spread)
     return Outcome(
         np.nan,

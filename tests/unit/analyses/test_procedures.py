@@ -48,7 +48,7 @@ def test_calendar_time_keeps_account_of_every_event(golden_market):
     [
         ({"factors": ("nope",)}, "missing: \\['nope'\\]"),
         ({"factors": "mktrf"}, "give a tuple of names"),
-        ({"errors": "white"}, "choose 'ols', 'wls'"),
+        ({"errors": "white"}, "choose 'ols', 'wls_robust'"),
         ({"lags": -1}, "lags from 0 on"),
         ({"min_firms": 0}, "firms from 1 on"),
     ],

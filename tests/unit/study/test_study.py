@@ -174,11 +174,9 @@ def test_caar_is_the_mean_of_cars_and_the_band_knows_what_is_shared(result, gold
     path = result.caar(-2, 2)
     for row in path.iter_rows(named=True):
         assert row["caar"] == pytest.approx(result.car(-2, row["tau"])["car"].mean(), abs=1e-15)
-    assert all(name.endswith("correlation-adjusted") for name in path["band"])
-    rose = structure(result.sample(-2, 2)).variance_rose
-    assert all(name.startswith("cross-sectional" if rose else "forecast error") for name in path["band"])
+    assert set(path["band"]) == {"forecast error of portfolios"}  # two of the dates are three days apart
     alone = golden_study.run(golden("events_unclustered"), golden_market).caar(0, 0).row(0, named=True)
-    assert alone["band"] == "cross-sectional"
+    assert alone["band"] == "spread over dates"
     car = golden_study.run(golden("events_unclustered"), golden_market).car(0, 0)["car"]
     assert alone["se"] == pytest.approx(car.std() / len(car) ** 0.5)
     with pytest.raises(mi.SpecificationError, match="level"):
@@ -190,12 +188,15 @@ def test_validity_follows_the_events(golden_market, golden_study):
     shared = golden_study.run(golden("events_clustered"), golden_market).test(0, 0)
     valid = dict(shared.select("test", "valid").iter_rows())
     assert valid["bmp_kp"]
-    assert valid["grank_t"]
+    assert not valid["grank_t"]
+    assert "8 to 9 of 100 samples" in shared.filter(pl.col("test") == "grank_t")["note"].item()
     for name in ("bmp", "patell_scar", "cross_sectional_t", "generalized_sign"):
         assert not valid[name]
         assert "share days" in shared.filter(pl.col("test") == name)["note"].item()
     assert all("cannot be distinguished from a common shock" in note for note in shared["note"])
     assert shared["valid"].to_list() == sorted(shared["valid"], reverse=True)
+    assert shared["test"][0] == "bmp_kp"
+    assert shared["role"].to_list().count("primary") == 1
     separate = golden_study.run(golden("events_unclustered"), golden_market).test(0, 0)
     assert {"cross_sectional_t", "bmp", "bmp_kp"} <= set(separate.filter("valid")["test"])
     assert not any("common shock" in note for note in separate["note"])
