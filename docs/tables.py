@@ -36,7 +36,7 @@ def facts(name: str) -> dict[str, str]:
     if needs:
         rows["dates need"] = ", ".join(needs)
     if holds.assumes:
-        rows["assumes"] = f"{', '.join(sorted(holds.assumes))} ([checked for the events](primary.md#not-valid))"
+        rows["assumes"] = f"{', '.join(sorted(holds.assumes))} ([checked for the events](../primary_test.md#not-valid))"
     return rows
 
 

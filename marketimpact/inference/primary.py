@@ -1,6 +1,6 @@
 """Choose the primary test from the structure of the events, by one rule that does not look at their abnormal returns.
 
-The rule, its reasons and its rates are in docs/tests/primary.md.
+The rule, its reasons and its rates are in docs/primary_test.md.
 """
 
 from __future__ import annotations

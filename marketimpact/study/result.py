@@ -195,7 +195,7 @@ class StudyResult:
             ci_high, effect_mde``: one row per test; the primary one first, then valid ones, then the others.
 
             * `role` is *primary* for the test that a written rule chooses from dates, firms, windows and estimation
-              windows, without looking at the events' abnormal returns (docs/tests/primary.md); *robustness* for tests
+              windows, without looking at the events' abnormal returns (docs/primary_test.md); *robustness* for tests
               with other assumptions, to report beside it; *other* for the rest.
             * `valid` says whether the test keeps its size for these events: whether they share days, raised the
               variance, and meet each assumption of the test. `note` says why not, and what was assumed. The primary

@@ -58,6 +58,6 @@ def test_eight_announcements_on_three_exchanges(window):
     found = rates(600, names, window, AFTER_ASIA, seed=3, per_exchange=3, announcements=8)
     for name, rate, valid, samples in found.rows():
         assert rate <= most(samples, LEVEL if name != "bmp_kp" else ONE_DATE), name
-        # eight announcements cannot show whether what firms share was larger than usual; over two sessions the Lunar New
+        # eight announcements cannot show whether the common shock was larger than usual; over two sessions the Lunar New
         # Year joins two announcements in some samples, and the result says so
         assert valid == 0.0 if name == "bmp_kp" else valid >= (0.9 if window == (0, 0) else 0.5), name

@@ -96,6 +96,10 @@ def test_the_table_of_a_test_is_the_registry(name):
     needs = ["no days in common"] * holds.clusters_apart + ["similar sizes"] * holds.clusters_alike
     if needs:
         expected["dates need"] = ", ".join(needs)
+    if holds.assumes:
+        expected["assumes"] = (
+            f"{', '.join(sorted(holds.assumes))} ([checked for the events](../primary_test.md#not-valid))"
+        )
     assert found == expected
     source = content.split("## Source")[1].split("## Other programs")[0]
     assert test.source.lower() in source.lower()
