@@ -171,9 +171,7 @@ def _date_caveats(content: ReportContent) -> list[str]:
     few_dates = [bool(caveat) and caveat != ONE_DATE for caveat in found]
     # worded so that it does not read as if all announcements had one date
     of_one_date = f"Within {_which_announcements(one_date)}: {ONE_DATE[0].lower()}{ONE_DATE[1:]}"
-    of_few_dates = (
-        f"Within {_which_announcements(few_dates)} events fall on two to four separate dates: {WHY_FEW_DATES}"
-    )
+    of_few_dates = f"Within {_which_announcements(few_dates)} events have two to four separate dates: {WHY_FEW_DATES}"
     return [of_one_date] * any(one_date) + [of_few_dates] * any(few_dates)
 
 

@@ -10,16 +10,13 @@ from typing import Any
 import polars as pl
 
 from marketimpact.display.formats import MISSING_TEXT, is_missing, p_value, percent
-from marketimpact.inference import ONE_DATE, SIGNIFICANCE_LEVEL, TESTS, Sample, structure
+from marketimpact.inference import ONE_DATE, SIGNIFICANCE_LEVEL, TESTS, Sample, primary_test, structure
 
 __all__ = ["WHY_FEW_DATES", "Headline", "date_caveat", "effect_writer", "headline", "measure", "p_text", "reason_of"]
 
 #: With fewer separate dates than this a spread over dates finds large effects only.
 FEW_DATES = 5
-WHY_FEW_DATES = (
-    "what firms share on a date may be larger than usual, so only the spread over dates is a safe standard error, and "
-    "over so few dates it detects large effects only."
-)
+WHY_FEW_DATES = "a test over so few dates finds only large effects: see its minimum detectable effect."
 NOT_VALID = "not valid: "
 
 
@@ -115,14 +112,14 @@ def measure(test: str) -> str:
 
 
 def date_caveat(sample: Sample) -> str:
-    """Write what no test can do for events of one date, or hardly any for those of two to four; else nothing."""
+    """Write what no test can do for events of one date, and what a test over two to four dates can; else nothing."""
     if sample.n < 2:
         return ""
     facts = structure(sample)
     if facts.n_independent_groups == 1:
         return ONE_DATE
-    if facts.n_independent_groups < FEW_DATES:
-        return f"All events fall on {facts.n_independent_groups} separate dates: {WHY_FEW_DATES}"
+    if facts.n_clusters < FEW_DATES and primary_test(facts).name == "date_means_t":
+        return f"Events of {facts.n_clusters} separate {facts.cluster_label}: {WHY_FEW_DATES}"
     return ""
 
 
