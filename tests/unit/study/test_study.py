@@ -9,7 +9,6 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import marketimpact as mi
-from marketimpact.inference import structure
 from tests.conftest import golden
 
 
