@@ -56,7 +56,7 @@ class Grouped(Generic[R]):
         tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
         alternative: Alternative = "two-sided",
     ) -> pl.DataFrame:
-        """Return `StudyResult.test` of every group; grouped by ``role``, the role of a test is ``role_right``."""
+        """Return `StudyResult.test` of every group; grouped by ``role``, the role of a test is ``test_role``."""
         frames = [result.test(first, last, tests=tests, alternative=alternative) for _, result in self.groups()]
         return self._stack(role_kept(frame, self.columns) for frame in frames)
 
@@ -97,5 +97,5 @@ class Grouped(Generic[R]):
 
 
 def role_kept(tests: pl.DataFrame, groups: Sequence[str | None]) -> pl.DataFrame:
-    """Name the role of tests ``role_right``, as a join would, where a group column is called ``role``."""
-    return tests.rename({"role": "role_right"}) if "role" in groups else tests
+    """Name the role of tests ``test_role`` where a group column is called ``role``."""
+    return tests.rename({"role": "test_role"}) if "role" in groups else tests

@@ -33,11 +33,11 @@ def columns_shown(groups: Sequence[str], *, invalid: bool) -> list[str]:
 def parts_of(frame: pl.DataFrame, groups: Sequence[str]) -> Parts:
     """Divide a frame of tests into groups: the columns that name each, and its tests as `StudyResult.test` gives them.
 
-    A group column called ``role`` leaves the role of the tests as ``role_right``.
+    A group column called ``role`` leaves the role of the tests as ``test_role``.
     """
     pieces = frame.partition_by(*groups, maintain_order=True) if groups else [frame]
     return [
-        (piece.select(*groups), piece.drop(*groups).rename({"role_right": "role"}, strict=False)) for piece in pieces
+        (piece.select(*groups), piece.drop(*groups).rename({"test_role": "role"}, strict=False)) for piece in pieces
     ]
 
 

@@ -226,7 +226,7 @@ def test_groups_are_shown_with_their_names(result):
 def test_a_group_column_called_role_leaves_the_role_of_tests(golden_market, golden_study):
     events = golden("events_mixed").with_columns(pl.col("symbol").str.slice(0, 2).alias("role"))
     grouped = golden_study.run(events, golden_market).by("role")
-    assert grouped.test(0, 0)["role_right"].unique().sort().to_list() == ["other", "primary", "robustness"]
+    assert grouped.test(0, 0)["test_role"].unique().sort().to_list() == ["other", "primary", "robustness"]
     headings, rows, _ = read(grouped.show.test(0, 0))
     assert headings[:2] == ["role", "test"]
     assert sum(row[1].endswith(" (primary)") for row in rows) == events["role"].n_unique()
