@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 
+from marketimpact.core import limits
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.core.lazy_matrix import LazyMatrix
@@ -51,13 +53,10 @@ def estimation_inflation(sample: EstimatedEvents) -> float:
         return 1.0
     r = same_day_correlation(sample)
     weight, used = sample.sigma / len(day), sample.n_days / sample.n_obs
-    window, dates = sample.window_dates.to_array(), sample.residual_dates.to_array()
-    estimated = ~np.isnan(sample.residuals.to_array()) & (dates != NO_DAY)
-    on_window = _variance(sample.symbol, [(window, window != NO_DAY, weight)], r)
-    everything = _variance(sample.symbol, [(window, window != NO_DAY, weight), (dates, estimated, -weight * used)], r)
+    everything, on_windows = _variances(sample, weight, used, r)
     own = (weight**2 * sample.n_days * used, weight * np.sqrt(sample.n_days * used))
     squares, roots = (np.bincount(day, weights=values) for values in own)
-    apart = on_window + float(((1.0 - r) * squares + r * roots**2).sum())
+    apart = on_windows + float(((1.0 - r) * squares + r * roots**2).sum())
     return everything / apart if apart > 0 and everything > 0 else 1.0
 
 
@@ -73,20 +72,49 @@ def same_day_correlation(sample: EstimatedEvents) -> float:
     return float(np.clip(products / pairs, 0.0, 1.0)) if pairs > 0 else 0.0
 
 
-def _variance(security: Ints, loads: list[tuple[Ints, Bools, Floats]], r: float) -> float:
-    """Compute the variance of a sum of shocks, each of variance 1 and with the correlation `r` between securities.
+def _variances(sample: EstimatedEvents, weight: Floats, used: Floats, r: float) -> tuple[float, float]:
+    """Compute the variance of the mean CAR with errors of estimation, and that of the windows' shocks alone.
 
-    `loads` are dates (N, D), which of them count, and the loading of each event on their shocks, (N,).
+    Shocks have variance 1 and the correlation `r` between two securities on one date. Each event loads with `weight`
+    on those of its window and with ``-weight used`` on those of its estimation days, (N,) both.
     """
-    first = min(int(dates[counts].min(initial=np.iinfo(np.int64).max)) for dates, counts, _ in loads)
-    last = max(int(dates[counts].max(initial=-np.iinfo(np.int64).max)) for dates, counts, _ in loads)
-    width = max(last - first + 1, 0)
-    common, own = np.zeros(width), 0.0
-    for rows in rows_by_code(factorize(security)):
-        day = np.zeros(width)
-        for dates, counts, loading in loads:
-            for row in rows.tolist():  # no date twice in a row
-                day[dates[row][counts[row]] - first] += loading[row]
-        own += float(day @ day)
-        common += day
-    return (1.0 - r) * own + r * float(common @ common)
+    first, last = _span(sample)
+    common, own = np.zeros((2, last - first + 1)), np.zeros(2)
+    for rows in _batches(rows_by_code(factorize(sample.symbol))):
+        order = np.concatenate(rows)
+        window, dates = sample.window_dates.rows(order), sample.residual_dates.rows(order)
+        estimated = ~np.isnan(sample.residuals.rows(order)) & (dates != NO_DAY)
+        ends = np.cumsum([0, *map(len, rows)])
+        for start, end, events in zip(ends[:-1].tolist(), ends[1:].tolist(), rows, strict=True):
+            part = slice(start, end)
+            on_windows = _loads(window[part], window[part] != NO_DAY, weight[events], first, common.shape[1])
+            errors = _loads(dates[part], estimated[part], (weight * used)[events], first, common.shape[1])
+            load = np.stack([on_windows - errors, on_windows])
+            own += (load**2).sum(axis=1)
+            common += load
+    everything, on_windows_alone = (1.0 - r) * own + r * (common**2).sum(axis=1)
+    return float(everything), float(on_windows_alone)
+
+
+def _span(sample: EstimatedEvents) -> tuple[int, int]:
+    """Find the first and the last date of all windows."""
+    ends = []
+    for dates in (sample.window_dates, sample.residual_dates):
+        for present in dates.map_chunks(lambda _, part: part[part != NO_DAY]):
+            ends += [int(present.min()), int(present.max())] if len(present) else []
+    return min(ends), max(ends)
+
+
+def _batches(securities: list[Ints]) -> Iterator[list[Ints]]:
+    """Yield the rows of some securities at a time, about `LAZY_CHUNK_ROWS` rows."""
+    ends = np.cumsum([len(rows) for rows in securities])
+    number = (ends - 1) // limits.LAZY_CHUNK_ROWS
+    for part in np.split(np.arange(len(securities)), np.flatnonzero(np.diff(number)) + 1):
+        yield [securities[k] for k in part.tolist()]
+
+
+def _loads(dates: Ints, counts: Bools, loading: Floats, first: int, width: int) -> Floats:
+    """Sum the loadings of events, (n,), on each of `width` days from `first` on; `counts` marks their days, (n, D)."""
+    day = dates[counts] - first
+    sums: Floats = np.bincount(day, weights=np.repeat(loading, counts.sum(axis=1)), minlength=width).astype(np.float64)
+    return sums
