@@ -46,6 +46,10 @@ class Portfolios:
         Code of each portfolio's exchange, its position in `clocks`; 0 where portfolios hold several.
     clocks : tuple of ExchangeClock
         Sessions of the exchanges.
+    pairs : PairCorrelations
+        Correlations of residuals, kept for all windows.
+    pattern : (G,) array
+        Code of each portfolio in `pairs`.
     """
 
     car: Floats
@@ -57,10 +61,12 @@ class Portfolios:
     dates: Ints
     exchange: Ints
     clocks: tuple[ExchangeClock, ...]
+    pairs: PairCorrelations
+    pattern: Ints
 
     def take(self, rows: Ints) -> Portfolios:
         """Select portfolios."""
-        names = ("car", "se", "df", "n_events", "dates", "exchange")
+        names = ("car", "se", "df", "n_events", "dates", "exchange", "pattern")
         return replace(
             self,
             **{name: getattr(self, name)[rows] for name in names},

@@ -15,7 +15,7 @@ from marketimpact.core.threads import map_in_threads
 from marketimpact.estimation.estimates import Estimates, cumulate
 from marketimpact.estimation.fit import autocorrelation, group_sums
 from marketimpact.events.exchange_clocks import ExchangeClock, hardly_overlapping
-from marketimpact.inference import Portfolios
+from marketimpact.inference import DayPatterns, EventResiduals, PairCorrelations, Portfolios
 from marketimpact.models import Fit, forecast
 
 __all__ = ["PortfolioEstimates", "estimate_portfolios", "portfolios", "portfolios_over", "separate_exchanges"]
@@ -37,14 +37,14 @@ class PortfolioEstimates:
     exchange : (G,) array
         Code of each portfolio's exchange; 0 where portfolios hold several.
     fit : Fit
-    residuals, residual_dates : (G, M) arrays
+    pairs : PairCorrelations
+        Of their residuals, (G, M).
     """
 
     groups: Sequence[Ints]
     exchange: Ints
     fit: Fit
-    residuals: Floats
-    residual_dates: Ints
+    pairs: PairCorrelations
 
 
 def portfolios(
@@ -77,7 +77,10 @@ def estimate_portfolios(
         groups = rows_by_code(factorize(day0 * len(clocks) + exchange_group))
     means = _estimation_means(estimates, groups, day0 * len(clocks) + exchange)
     first_members = np.array([rows[0] for rows in groups])
-    return PortfolioEstimates(groups, exchange_group[first_members], *_fit_portfolios(estimates, means))
+    fit, residuals, dates = _fit_portfolios(estimates, means)
+    of_portfolios = exchange_group[first_members]
+    rows = EventResiduals(LazyMatrix.of(residuals), LazyMatrix.of(dates), of_portfolios, clocks)
+    return PortfolioEstimates(groups, of_portfolios, fit, PairCorrelations(rows, DayPatterns(np.arange(len(groups)))))
 
 
 def portfolios_over(
@@ -98,11 +101,13 @@ def portfolios_over(
         se=np.where(enough, np.sqrt(variance), np.nan),
         df=fit.df,
         n_events=np.array([len(rows) for rows in groups], dtype=np.int64),
-        residuals=LazyMatrix.of(estimated.residuals),
-        residual_dates=LazyMatrix.of(estimated.residual_dates),
+        residuals=estimated.pairs.rows.residuals,
+        residual_dates=estimated.pairs.rows.residual_dates,
         dates=np.where(present, dates, NO_DAY),
         exchange=estimated.exchange,
         clocks=clocks,
+        pairs=estimated.pairs,
+        pattern=np.arange(len(groups)),
     )
 
 

@@ -335,14 +335,13 @@ def _ends_of(pairs: Ints) -> tuple[Ints, Ints, Ints]:
     return ends[order], first, last
 
 
-def shared_pairs(rows: WindowedResiduals) -> tuple[Ints, Ints, Floats, Ints]:
+def shared_pairs(rows: WindowedResiduals, pairs: PairCorrelations, patterns: Ints) -> tuple[Ints, Ints, Floats, Ints]:
     """Find the pairs of rows that share days, their `window_correlation`, and whether it is known, (P,) each.
 
-    A row is not paired with itself.
+    A row is not paired with itself; `patterns`, (N,), are their codes in `pairs`, increasing.
     """
-    n = len(rows.dates)
     overlap = overlap_of(rows.dates, rows.exchange, rows.clocks)
-    value, used = PairCorrelations(rows, DayPatterns(np.arange(n))).weighted(overlap, np.arange(n))
+    value, used = pairs.weighted(overlap, patterns)
     two = overlap.one != overlap.other
     return overlap.one[two], overlap.other[two], value[two], used[two]
 
@@ -365,7 +364,8 @@ def window_correlation(rows: WindowedResiduals) -> tuple[Floats, Bools]:
         Pairs without a common day have the correlation 0 and are known; the diagonal is 0.
     """
     n = len(rows.dates)
-    first, second, value, used = shared_pairs(rows)
+    own = np.arange(n)
+    first, second, value, used = shared_pairs(rows, PairCorrelations(rows, DayPatterns(own)), own)
     correlation, known = np.zeros((n, n)), np.ones((n, n), dtype=bool)
     for one, other in ((first, second), (second, first)):
         correlation[one, other], known[one, other] = value, used > 0

@@ -75,7 +75,7 @@ def crude_dependence(sample: Sample) -> Outcome:
 
 def _variance(portfolios: Portfolios, weight: Floats) -> float:
     """Compute the variance of the weighted sum of portfolios, of which few have days in common."""
-    one, other, shared, _ = shared_pairs(portfolios)
+    one, other, shared, _ = shared_pairs(portfolios, portfolios.pairs, portfolios.pattern)
     own = weight * portfolios.se
     return float((own**2).sum() + 2.0 * (shared * own[one] * own[other]).sum())
 
