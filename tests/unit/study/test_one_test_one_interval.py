@@ -87,7 +87,7 @@ def test_printed_intervals_and_p_agree_and_invalid_tests_have_no_p(parts):
             folded = next((note for note in table.notes if note.startswith("Not valid here")), "")
             assert not any(f"{p:.3f}" in folded for p in invalid["p_value"])
     assert n_shown > 100
-    assert n_invalid > 10
+    assert n_invalid > 3
 
 
 def test_the_repr_has_the_numbers_of_its_test(parts):
@@ -109,7 +109,7 @@ def test_the_repr_has_the_numbers_of_its_test(parts):
             assert "detectable" not in told
         n_valid, n_not_valid = n_valid + row["valid"], n_not_valid + (not row["valid"])
     assert n_valid > 10
-    assert n_not_valid > 1
+    assert n_not_valid
 
 
 def test_the_repr_names_the_mean_that_the_test_estimates_where_it_is_not_the_caar(parts):
