@@ -59,8 +59,13 @@ DEFAULT_TESTS: tuple[SignificanceTest, ...] = (
     parametric.CROSS_SECTIONAL_T,
     signs.GENERALIZED_SIGN,
 )
-#: Tests that run only by name: they reject too often, or test a null that is rarely of interest.
+#: Tests that run only by name: they reject too often, test a null that is rarely of interest, or have a near-twin that
+#: serves every use (docs/tests/README.md).
 ON_REQUEST: tuple[SignificanceTest, ...] = (
+    parametric.PATELL_PERFIRM,
+    skewness.SKEW_HALL,
+    skewness.SKEW_HALL_BOOTSTRAP,
+    ranks.GRANK_Z,
     correlation_adjusted.PATELL_KP_ALLPAIRS,
     correlation_adjusted.BMP_KP_ALLPAIRS,
     multivariate.MVRM_JOINT_WALD,
@@ -78,19 +83,15 @@ _OTHERS: tuple[SignificanceTest, ...] = (
     ranks.CORRADO_ZIVNEY,
     ranks.CORRADO_ZIVNEY_ADJ,
     ranks.RANK_BLOCKS,
-    ranks.GRANK_Z,
     multivariate.MVRM_AVERAGE_F,
     multivariate.MVRM_JOINT_F,
     multivariate.MVRM_JOINT_BOOTSTRAP,
     multivariate.MVRM_EQUAL_F,
     parametric.PORTFOLIO_INDEPENDENT,
     parametric.PATELL,
-    parametric.PATELL_PERFIRM,
     parametric.JACKKNIFE_WEIGHTED,
     skewness.SKEW_JOHNSON,
-    skewness.SKEW_HALL,
     skewness.SKEW_JOHNSON_BOOTSTRAP,
-    skewness.SKEW_HALL_BOOTSTRAP,
     signs.SIGN,
     signs.WILCOXON,
     parametric.EVENT_VARIANCE_RATIO,

@@ -177,7 +177,7 @@ def _no_autocorrelation(assumes: Assumptions, facts: SampleStructure, alternativ
         return ""
     return (
         f"abnormal returns of neighbouring sessions are correlated ({moments.autocorrelation:+.2f}), which makes the "
-        f"variance of the window {inflation:.1f} times as large; estimate with serial_correlation=True"
+        f"variance of the window {inflation:.1f} times as large (serial_correlation=True allows for it)"
     )
 
 
@@ -189,8 +189,8 @@ def _no_lead_or_lag(assumes: Assumptions, facts: SampleStructure, alternative: A
     if dates <= MOST_LEAD_LAG_INFLATION * events:
         return ""
     return (
-        "some firms respond a session later than others, so daily correlations understate that of the window; use one "
-        "session, or serial_correlation=True with portfolio_regression"
+        "some firms respond a session later than others, so daily correlations understate that of the window (one "
+        "session, or portfolio_regression with serial_correlation=True, avoids this)"
     )
 
 

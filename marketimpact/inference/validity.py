@@ -225,13 +225,13 @@ def _why_not(test: SignificanceTest, facts: SampleStructure, level: Level) -> st
         reasons.append("takes events as independent, but they share days and so a common shock")
     if facts.variance_rose and holds.event_variance == "no":
         reasons.append(f"assumes unchanged variance, but SCARs vary {facts.variance_ratio:.1f} times as much")
-    return "not valid: " + (holds.because or "; ".join(reasons) or "does not keep its size for events like these")
+    return "not valid: " + (holds.because or ", and ".join(reasons) or "does not keep its size for events like these")
 
 
 def _violated(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
     """Name the assumptions of a test that do not hold for these events; empty where all do."""
     reasons = violated(test.holds.assumes, facts, alternative)
-    return f"not valid: {'; '.join(reasons)}" if reasons else ""
+    return f"not valid: {', and '.join(reasons)}" if reasons else ""
 
 
 def _across_exchanges(test: SignificanceTest, facts: SampleStructure) -> str:
