@@ -380,7 +380,11 @@ def _result_frame(
 def _with_validity(frame: pl.DataFrame, sample: Sample) -> pl.DataFrame:
     """Mark the statistics whose assumptions do not hold for the events, with the reason first in the note."""
     facts = structure(sample)
-    reasons = [", and ".join(violated(_ASSUMES[name], facts)) for name in frame["statistic"]]
+    rose = f"the variance of SCARs is {facts.variance_ratio:.1f} times as large as without events"
+    reasons = [
+        ", and ".join([*violated(_ASSUMES[name], facts), *[rose] * (facts.variance_rose and name != "t_scar")])
+        for name in frame["statistic"]
+    ]
     why = pl.Series("_why", [f"not valid: {reason}" if reason else None for reason in reasons], dtype=pl.String)
     return (
         frame.with_columns(why)

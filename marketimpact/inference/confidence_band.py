@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
-from marketimpact.core.arrays import Floats
+from marketimpact.inference.families.clustered import date_means_t
 from marketimpact.inference.families.correlation_adjusted import mean_correlation
 from marketimpact.inference.families.portfolio import portfolio_regression
 from marketimpact.inference.sample import Sample
@@ -39,13 +39,11 @@ def band_of(sample: Sample, primary: str) -> tuple[float, float, str]:
 
 
 def _spread_over_dates(sample: Sample) -> tuple[float, float, str]:
-    """Estimate the variance of date means by their spread, and that of the mean over events from it."""
-    share: Floats = sample.clusters.counts / sample.n
-    groups = len(share)
-    if groups < 2:
-        return np.nan, np.inf, "none: one date"
-    means = np.bincount(sample.clusters.codes, weights=sample.car) / sample.clusters.counts
-    return float(means.std(ddof=1) * np.sqrt((share**2).sum())), float(groups - 1), "spread over dates"
+    """Return the standard error of the mean of date means, as `date_means_t` has it."""
+    outcome = date_means_t(sample)
+    if not np.isfinite(outcome.se):
+        return np.nan, np.inf, f"none: {outcome.note}"
+    return outcome.se, outcome.df, "spread over dates"
 
 
 def quantile_of(df: float, level: float) -> float:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from marketimpact.inference.reasons import has_common_estimation_errors, is_skewed, why_not_over_dates
 from marketimpact.inference.structure import SampleStructure
 
@@ -47,7 +49,7 @@ def primary_test(facts: SampleStructure) -> PrimaryTest:
     """
     if facts.n_events < 2:
         return PrimaryTest("portfolio_regression", "one event")
-    if facts.sample.n_day0 == 1 or facts.n_clusters == 1:
+    if facts.n_day0 == 1 or facts.n_clusters == 1:
         return _over_events(facts, "one date")
     if facts.clusters_overlap and not has_common_estimation_errors(facts):
         return _over_events(facts, f"windows of different {facts.cluster_label} overlap")
@@ -60,6 +62,8 @@ def _over_events(facts: SampleStructure, dates: str) -> PrimaryTest:
     """Choose between the spread over events and that of the estimation window, where dates are no draws."""
     if facts.n_events < LEAST_FIRMS:
         return PrimaryTest("portfolio_regression", f"{dates}, fewer than {LEAST_FIRMS} events")
+    if np.isnan(facts.inflation):
+        return PrimaryTest("portfolio_regression", f"{dates}, correlation of the events unknown")
     if not facts.one_direction:
         return PrimaryTest("portfolio_regression", f"{dates}, firms that move in opposite directions")
     if is_skewed(facts.diagnostics.event_moments.skewness / facts.n_sessions**0.5, facts.n_events):

@@ -53,6 +53,8 @@ def is_skewed(skewness: float, n: int, alternative: Alternative = "two-sided") -
 
 def _recent_variance(assumes: Assumptions, facts: SampleStructure, alternative: Alternative) -> str:
     dates, events = facts.diagnostics.recent_variance_of_dates, facts.diagnostics.recent_variance_of_events
+    if facts.sample.changing_variance:
+        return ""
     # where firms move in opposite directions, their moves cancel in the mean
     series = [(dates, CRITICAL_DATES)] + [(events, CRITICAL_EVENTS)] * facts.one_direction
     for recent, critical in series:
@@ -83,8 +85,13 @@ def _usual_common_shock(assumes: Assumptions, facts: SampleStructure, alternativ
 
 
 def _has_few_dates(facts: SampleStructure) -> bool:
-    """Check whether dates are few, and their own spread can be used instead."""
-    return 1 < facts.n_clusters < LEAST_DATES and not why_not_over_dates(facts)
+    """Check whether dates are too few to show a larger shock, and could be draws themselves.
+
+    They could not where all windows are connected: that is one date in effect.
+    """
+    if facts.n_independent_groups == 1 or facts.n_day0 >= LEAST_DATES:
+        return False
+    return facts.clusters_overlap or facts.n_clusters == 1 or not why_not_over_dates(facts)
 
 
 def why_not_over_dates(facts: SampleStructure) -> str:
@@ -105,7 +112,13 @@ def has_common_estimation_errors(facts: SampleStructure) -> bool:
 def _few_dates(facts: SampleStructure) -> str:
     return (
         f"takes the shock that firms share on a date to be as large as in the estimation windows, which "
-        f"{facts.n_clusters} {facts.cluster_label} cannot show (needs {LEAST_DATES})"
+        f"{facts.n_day0} dates cannot show (needs {LEAST_DATES})"
+        + (
+            ": cluster events so that windows of different clusters do not overlap, result.clustered(...), or take a "
+            "shorter window"
+            if facts.clusters_overlap or facts.n_clusters == 1
+            else ""
+        )
     )
 
 

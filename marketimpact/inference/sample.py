@@ -122,7 +122,7 @@ class Sample:
     columns : slice
         The window's sessions among the W.
     recent_ar : LazyMatrix (N, K)
-        Abnormal returns of the `RECENT_SESSIONS` sessions before the window, NaN where missing.
+        Abnormal returns of the `RECENT_SESSIONS` sessions before the window and day 0, NaN where missing.
     pool : Pool
         Abnormal returns of all usable events, for tests of daily averages.
     cluster : (N,) array
@@ -136,6 +136,8 @@ class Sample:
         Sessions of the exchanges.
     symbol, firm : (N,) arrays
         Codes of each event's security and of its firm; listings of one firm share it.
+    sign : (N,) array
+        -1 for an event whose returns are multiplied by -1, else 1.
     day0 : (N,) array
         Date of day 0.
     pattern : (N,) array
@@ -146,6 +148,8 @@ class Sample:
         Whether the model estimates a constant.
     serial_correlation : bool
         Whether `se` allows for autocorrelated abnormal returns.
+    changing_variance : bool
+        Whether `se` follows a variance that changes from day to day.
     panel : callable
         Returns ``y (N, M), x (N, M, p), y (N, L), x (N, L, p)``: returns and regressors of both windows.
     portfolios : callable
@@ -174,6 +178,7 @@ class Sample:
     clocks: tuple[ExchangeClock, ...]
     symbol: Ints
     firm: Ints
+    sign: Floats
     day0: Ints
 
     pattern: Ints = field(repr=False)
@@ -181,6 +186,7 @@ class Sample:
 
     intercept: bool
     serial_correlation: bool
+    changing_variance: bool
     panel: Callable[[], tuple[Floats, Floats, Floats, Floats]] = field(repr=False)
     portfolios: Callable[[], Portfolios] = field(repr=False)
     cluster_label: str = "dates"

@@ -23,6 +23,8 @@ class EstimatedEvents(Protocol):
     @property
     def day0(self) -> Ints: ...
     @property
+    def sign(self) -> Floats: ...
+    @property
     def sigma(self) -> Floats: ...
     @property
     def n_days(self) -> Ints: ...
@@ -52,7 +54,7 @@ def estimation_inflation(sample: EstimatedEvents) -> float:
     if not day.any():
         return 1.0
     r = same_day_correlation(sample)
-    weight, used = sample.sigma / len(day), sample.n_days / sample.n_obs
+    weight, used = sample.sign * sample.sigma / len(day), sample.n_days / sample.n_obs
     everything, on_windows = _variances(sample, weight, used, r)
     own = (weight**2 * sample.n_days * used, weight * np.sqrt(sample.n_days * used))
     squares, roots = (np.bincount(day, weights=values) for values in own)
@@ -63,7 +65,7 @@ def estimation_inflation(sample: EstimatedEvents) -> float:
 def same_day_correlation(sample: EstimatedEvents) -> float:
     """Average the correlation of residuals of two securities on the same date, from one event of each security."""
     rows = factorize(sample.symbol).first_rows
-    dates, z = sample.residual_dates.rows(rows), sample.residuals.rows(rows) / sample.sigma[rows, None]
+    dates, z = sample.residual_dates.rows(rows), sample.residuals.rows(rows) * (sample.sign / sample.sigma)[rows, None]
     present = ~np.isnan(z) & (dates != NO_DAY)
     code, values = factorize(dates[present]).codes, z[present]
     n = np.bincount(code)

@@ -18,8 +18,10 @@ __all__ = ["VARIANCE_LEVEL", "SampleStructure", "structure"]
 
 #: Significance level of the test for a rise in variance.
 VARIANCE_LEVEL = 0.05
-#: Fewest events whose spread shows a rise in variance.
-LEAST_EVENTS = 5
+#: With fewer events a rise in variance is judged at a level of its own: fat tails look like one more often.
+FEW_EVENTS, FEW_EVENTS_LEVEL = 5, 0.02
+#: A rise by less is not material, however significant: the standard error is less than a tenth too small.
+MATERIAL_RISE = 1.2
 #: ``1 + (N-1) r`` below which securities move in opposite directions; its standard error is about 0.09 when r is 0.
 LEAST_INFLATION = 0.7
 #: Clusters count as equal in size when their effective number is at least this share of their number.
@@ -52,6 +54,11 @@ class SampleStructure:
     def n_independent_groups(self) -> int:
         """Groups of events whose windows are connected by common days; one means a single date in effect."""
         return self.sample.n_independent_groups
+
+    @property
+    def n_day0(self) -> int:
+        """Number of day-0 dates."""
+        return self.sample.n_day0
 
     @property
     def shares_days(self) -> bool:
@@ -123,11 +130,11 @@ class SampleStructure:
 
     @cached_property
     def variance_ratio(self) -> float:
-        """Cross-sectional variance of SCARs over the one expected without a change; nan with fewer than three events.
+        """Cross-sectional variance of SCARs over the one expected without a change; nan with fewer than two events.
 
         The spread leaves out a common shock, so the divisor does too.
         """
-        if self.n_events < 3:
+        if self.n_events < 2:
             return np.nan
         r = mean_correlation(self.sample).value
         own_share = 1.0 - (r if np.isfinite(r) else 0.0)
@@ -137,13 +144,13 @@ class SampleStructure:
 
     @cached_property
     def variance_p(self) -> float:
-        """One-sided p-value of `variance_ratio` against 1; nan with fewer than five events, or of opposite directions.
+        """One-sided p-value of `variance_ratio` against 1; nan with one event, or of opposite directions.
 
         Chi-squared with the degrees of freedom that the kurtosis of the estimation windows leaves: the spread of n
         values of excess kurtosis k has the variance ``2 / (n-1) + k / n`` relative to its square (Cramer 1946).
         """
         n = self.n_events
-        if n < LEAST_EVENTS or not self.one_direction:
+        if n < 2 or not self.one_direction:
             return np.nan
         kurtosis = self.diagnostics.event_moments.excess_kurtosis / self.n_sessions
         df = 2.0 / (2.0 / (n - 1) + max(kurtosis, 0.0) / n)
@@ -152,7 +159,8 @@ class SampleStructure:
     @property
     def variance_rose(self) -> bool:
         """Whether the variance rose significantly at the events."""
-        return self.variance_p < VARIANCE_LEVEL
+        level = VARIANCE_LEVEL if self.n_events >= FEW_EVENTS else FEW_EVENTS_LEVEL
+        return self.variance_p < level and self.variance_ratio > MATERIAL_RISE
 
     @cached_property
     def inflation(self) -> float:
@@ -184,7 +192,11 @@ class SampleStructure:
     def dates_scatter_more(self) -> bool:
         """Whether date means scatter significantly more than estimation windows imply."""
         df = self.n_clusters - 1
-        return df > 0 and float(scipy.special.chdtrc(df, df * self.date_scatter)) < VARIANCE_LEVEL
+        return (
+            df > 0
+            and self.date_scatter > MATERIAL_RISE
+            and float(scipy.special.chdtrc(df, df * self.date_scatter)) < VARIANCE_LEVEL
+        )
 
     @cached_property
     def dates_scatter_more_than_events(self) -> bool:

@@ -23,7 +23,7 @@ from marketimpact.inference.protocol import (
 )
 from marketimpact.inference.reasons import violated
 from marketimpact.inference.sample import Sample
-from marketimpact.inference.structure import SampleStructure, structure
+from marketimpact.inference.structure import FEW_EVENTS, SampleStructure, structure
 
 __all__ = ["ONE_DATE", "JudgedOutcome", "interval", "run_tests", "tests_frame"]
 
@@ -250,7 +250,8 @@ def _assumed(test: SignificanceTest, facts: SampleStructure, level: Level) -> st
             "events share days" if facts.shares_days else "the event raises the variance"
         )
     if not facts.variance_rose and test.holds.level(shared=facts.shares_days, variance=True) == "no":
-        return "assumes that the event did not raise the variance; no rise is seen"
+        unseen = "" if facts.n_events >= FEW_EVENTS and facts.one_direction else ", which so few events hardly show"
+        return f"assumes that the event did not raise the variance{unseen}"
     return ""
 
 
@@ -258,7 +259,8 @@ def _caveats(facts: SampleStructure) -> list[str]:
     """Collect caveats that concern every test of these events."""
     caveats = []
     if facts.n_independent_groups == 1 and facts.n_events > 1:
-        caveats.append("one date: a common effect cannot be distinguished from a common shock")
+        dates = "one date" if facts.n_day0 == 1 else "windows connected by common days"
+        caveats.append(f"{dates}: a common effect cannot be distinguished from a common shock")
     if facts.n_dual_listed:
         firms = "1 firm" if facts.n_dual_listed == 1 else f"{facts.n_dual_listed} firms"
         caveats.append(f"two listings of {firms} count as separate events: see marketimpact.one_listing")

@@ -167,8 +167,8 @@ def _date_caveats(content: ReportContent) -> list[str]:
     found = [date_caveat(announcement.result.sample(*content.primary)) for announcement in content.announcements]
     if len(found) == 1:
         return [caveat for caveat in found if caveat]
-    one_date = [caveat == ONE_DATE for caveat in found]
-    few_dates = [bool(caveat) and caveat != ONE_DATE for caveat in found]
+    one_date = ["no test can distinguish" in caveat for caveat in found]
+    few_dates = [bool(caveat) and not one for caveat, one in zip(found, one_date, strict=True)]
     # worded so that it does not read as if all announcements had one date
     of_one_date = f"Within {_which_announcements(one_date)}: {ONE_DATE[0].lower()}{ONE_DATE[1:]}"
     of_few_dates = f"Within {_which_announcements(few_dates)} events have two to four separate dates: {WHY_FEW_DATES}"

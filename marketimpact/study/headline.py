@@ -116,8 +116,10 @@ def date_caveat(sample: Sample) -> str:
     if sample.n < 2:
         return ""
     facts = structure(sample)
-    if facts.n_independent_groups == 1:
+    if facts.n_day0 == 1:
         return ONE_DATE
+    if facts.n_independent_groups == 1:
+        return ONE_DATE.replace("All events share one date", "The windows of all events are connected by common days")
     if facts.n_clusters < FEW_DATES and primary_test(facts).name == "date_means_t":
         return f"Events of {facts.n_clusters} separate {facts.cluster_label}: {WHY_FEW_DATES}"
     return ""

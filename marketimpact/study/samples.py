@@ -81,7 +81,8 @@ def sample_of(
         event_se=part.se_rows,
         pool=Pool(pool_placebo, pool.ar_rows, pool.se_rows, pool.fit.sigma),
         columns=columns,
-        recent_ar=_recent_abnormal_returns(part, window[0]),
+        # no session from day 0 on: it has the effect
+        recent_ar=_recent_abnormal_returns(part, min(window[0], 0)),
         cluster=clusters(part.events, clustered_by),
         exchange=exchange[rows],
         clocks=clocks,
@@ -89,6 +90,8 @@ def sample_of(
         firm=firm_numbers(part.positions.security, part.market),
         intercept=part.model.design.intercept,
         serial_correlation=estimates.settings.serial_correlation,
+        changing_variance=bool(part.model.design.state),
+        sign=part.sign,
         day0=part.events["date"].to_physical().to_numpy().astype(np.int64),
         panel=lambda: _panel(part, window),
         portfolios=date_portfolios,

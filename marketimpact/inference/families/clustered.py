@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +18,8 @@ __all__ = ["CLUSTER_T", "DATE_MEANS_T", "SIGN_FLIP_DATE", "WILD_CLUSTER", "WILD_
 #: Dates up to which all sign patterns are enumerated; with more, patterns are drawn.
 ENUMERATED = 12
 DRAWS = 9999
+#: With fewer dates the critical value of t is above 2.8.
+FEW_DATES = 5
 WEBB = np.sqrt(np.array([0.5, 1.0, 1.5]))[:, None] * np.array([-1.0, 1.0])
 WEBB = WEBB.ravel()
 ONE_DATE = "needs at least 2 dates: one date is one observation"
@@ -38,7 +41,10 @@ def date_means_t(sample: Sample) -> Outcome:
     """Compute the cross-sectional t of the means of each date."""
     if sample.n_clusters < 2:
         return no_result(ONE_DATE, float(sample.car.mean()))
-    return mean_over_spread(_sums(sample, sample.car) / sample.clusters.counts)
+    outcome = mean_over_spread(_sums(sample, sample.car) / sample.clusters.counts)
+    if sample.n_clusters >= FEW_DATES:
+        return outcome
+    return replace(outcome, note=outcome.note or f"over {sample.n_clusters} dates only large effects can be detected")
 
 
 def sign_flip_date(sample: Sample) -> Outcome:

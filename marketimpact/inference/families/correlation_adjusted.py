@@ -107,6 +107,8 @@ def _bmp_adjusted(sample: Sample, average: MeanCorrelation) -> Outcome:
     if isinstance(factor, Outcome):
         return factor
     inflation, r, note = factor
+    if r >= 1.0:
+        return no_result("the events' returns are the same, so their spread is no error", plain.estimate)
     scale = float(np.sqrt(inflation / (1.0 - r)))
     t = plain.statistic / scale
     return Outcome(plain.estimate, t, student_p(t, plain.df), df=plain.df, se=plain.se * scale, note=note)
