@@ -19,7 +19,7 @@ __all__ = ["VARIANCE_LEVEL", "SampleStructure", "structure"]
 #: Significance level of the test for a rise in variance.
 VARIANCE_LEVEL = 0.05
 #: With fewer events a rise in variance is judged at a level of its own: fat tails look like one more often.
-FEW_EVENTS, FEW_EVENTS_LEVEL = 5, 0.02
+FEW_EVENTS, FEW_EVENTS_LEVEL = 5, 0.005
 #: A rise by less is not material, however significant: the standard error is less than a tenth too small.
 MATERIAL_RISE = 1.2
 #: ``1 + (N-1) r`` below which securities move in opposite directions; its standard error is about 0.09 when r is 0.
