@@ -153,7 +153,7 @@ def test_the_variance_test_allows_for_fat_tails():
     n, kurtosis = facts.n_events, facts.diagnostics.event_moments.excess_kurtosis
     df = 2 / (2 / (n - 1) + kurtosis / n)
     assert facts.variance_p == pytest.approx(stats.chi2.sf(df * facts.variance_ratio, df), rel=1e-9)
-    assert np.isnan(facts_of("calm_one_date_4").variance_p)
+    assert np.isnan(facts_of("calm_1").variance_p)
 
 
 #: Situation, sample, assumption that does not hold, words of the reason.
@@ -279,10 +279,95 @@ def test_the_band_has_the_variance_of_the_primary_test():
     half = stats.t.ppf(0.975, len(se) - 1) * path["se"]
     assert_allclose([path["ci_low"], path["ci_high"]], [path["caar"] - half, path["caar"] + half], rtol=1e-9)
     result = result_of("own_6")
-    means = result.car(0, 0).group_by("date").agg(pl.col("car").mean(), pl.len())
-    share = means["len"].to_numpy() / means["len"].sum()
+    means = result.car(0, 0).group_by("date").agg(pl.col("car").mean())
     path = result.caar(0, 0).row(0, named=True)
     assert path["band"] == "spread over dates"
-    assert path["se"] == pytest.approx(means["car"].std() * np.sqrt((share**2).sum()), rel=1e-9)
+    assert path["se"] == pytest.approx(means["car"].std() / np.sqrt(3), rel=1e-9)
+    assert path["mde"] == pytest.approx(rows_of("own_6")["date_means_t"]["effect_mde"], rel=1e-9)
     half = stats.t.ppf(0.975, 2) * path["se"]
     assert path["ci_high"] - path["caar"] == pytest.approx(half, rel=1e-9)
+
+
+def test_common_errors_of_a_security_cancel_where_one_event_counts_negatively():
+    """The same two windows, the second with -1: the covariance changes its sign."""
+    drawn = SITUATIONS["calm_same_firms"].draw(np.random.default_rng(3))
+    first = drawn.events.filter(pl.col("symbol") == "S00").sort("date").head(2)
+    events = first.with_columns(pl.Series("side", ["up", "down"]))
+    result = mi.EventStudy(estimation_window=(-250, -11), event_window=(0, 4)).run(events, drawn.market)
+    plain = result.sample(0, 4).estimation_inflation
+    signed = result.signed({"up": 1, "down": -1}, by="side").sample(0, 4).estimation_inflation
+    assert signed - 1 == pytest.approx(1 - plain, rel=1e-9)
+    assert plain < 1 < signed
+
+
+def test_announcements_of_one_day_are_one_cluster():
+    drawn = SITUATIONS["calm_6x4"].draw(np.random.default_rng(1))
+    last = drawn.events["date"].max()
+    half = (
+        pl.when((pl.col("date") == last) & (pl.int_range(pl.len()) % 2 == 0)).then(pl.lit(" too")).otherwise(pl.lit(""))
+    )
+    events = drawn.events.with_columns(pl.format("{}{}", pl.col("date").cast(pl.String), half).alias("announcement_id"))
+    assert events["announcement_id"].n_unique() == 7
+    result = drawn.study.run(events, drawn.market)
+    facts = structure(result.sample(0, 0))
+    assert facts.n_clusters == 6
+    assert not facts.clusters_overlap
+    assert primary_test(facts).name == primary_test(facts_of("calm_6x4")).name
+
+
+def test_few_dates_in_one_cluster_of_the_user_are_still_few_dates():
+    drawn = SITUATIONS["calm_6x4"].draw(np.random.default_rng(1))
+    result = drawn.study.run(drawn.events.with_columns(pl.lit("all").alias("campaign")), drawn.market)
+    rows = {row["test"]: row for row in result.clustered("campaign").test(0, 0).iter_rows(named=True)}
+    assert not rows["bmp_kp"]["valid"]
+    assert "which 6 dates cannot show (needs 20): cluster events" in rows["bmp_kp"]["note"]
+
+
+def test_recent_variance_does_not_see_the_effect():
+    situation = SITUATIONS["calm_one_date_8"]
+    for effect in (0.0, 0.2):
+        drawn = situation.with_effect(effect).draw(np.random.default_rng(5))
+        study = mi.EventStudy(estimation_window=(-250, -11), event_window=(-3, 0))
+        sample = study.run(drawn.events, drawn.market).sample(0, 0)
+        assert_allclose(sample.recent_ar.to_array()[:, -3:], sample.event_ar.to_array()[:, :3], rtol=1e-12)
+
+
+def test_a_window_after_day_0_has_the_same_recent_sessions():
+    drawn = SITUATIONS["4"].draw(np.random.default_rng(2))
+    panel = drawn.market.select("symbol", "date", "ret")
+    day0 = drawn.events["date"][0]
+    later = panel.filter(pl.col("date") == day0).with_columns(pl.col("date").dt.offset_by("1d"))
+    benchmark = drawn.market.select("date", "market").rename({"market": "ret"}).unique("date").sort("date")
+    next_day = benchmark.tail(1).with_columns(pl.col("date").dt.offset_by("1d"))
+    market = mi.Market.from_returns(pl.concat([panel, later]), pl.concat([benchmark, next_day]))
+    result = mi.EventStudy(estimation_window=(-250, -11), event_window=(0, 1)).run(drawn.events, market)
+    same = (result.sample(*window).recent_ar.to_array() for window in ((0, 0), (1, 1)))
+    assert np.array_equal(*same, equal_nan=True)
+
+
+def test_identical_returns_have_no_spread():
+    drawn = SITUATIONS["calm_one_date_8"].draw(np.random.default_rng(6))
+    panel = drawn.market.select("symbol", "date", "ret")
+    one = panel.filter(pl.col("symbol") == "S00").select("date", "ret")
+    same = pl.concat(one.with_columns(pl.lit(f"S0{i}").alias("symbol")) for i in range(8))
+    benchmark = drawn.market.select("date", "market").rename({"market": "ret"}).unique("date").sort("date")
+    result = drawn.study.run(drawn.events, mi.Market.from_returns(same, benchmark))
+    row = result.test(0, 0, tests=["bmp_kp"]).row(0, named=True)
+    assert np.isnan(row["p_value"])
+    assert row["note"]
+
+
+def test_a_correlation_that_is_not_known_leaves_the_portfolio():
+    drawn = SITUATIONS["calm_one_date_8"].draw(np.random.default_rng(7))
+    study = mi.EventStudy(estimation_window=(-30, -11), event_window=(0, 0), min_observations=10)
+    result = study.run(drawn.events, drawn.market)
+    assert primary_test(structure(result.sample(0, 0))).name == "portfolio_regression"
+    assert np.isfinite(result.test(0, 0)["p_value"][0])
+
+
+def test_models_of_changing_variance_have_no_recent_variance_to_change():
+    drawn = SITUATIONS["2"].draw(np.random.default_rng(1))
+    study = mi.EventStudy(estimation_window=(-250, -11), event_window=(0, 0), model=mi.Garch())
+    sample = study.run(drawn.events, drawn.market).sample(0, 0)
+    assert sample.changing_variance
+    assert violated(frozenset({"recent variance"}), structure(sample)) == []

@@ -173,7 +173,8 @@ def test_caar_is_the_mean_of_cars_and_the_band_knows_what_is_shared(result, gold
     path = result.caar(-2, 2)
     for row in path.iter_rows(named=True):
         assert row["caar"] == pytest.approx(result.car(-2, row["tau"])["car"].mean(), abs=1e-15)
-    assert set(path["band"]) == {"forecast error of portfolios"}  # two of the dates are three days apart
+    # two of the dates are three days apart
+    assert set(path["band"]) == {"forecast error of portfolios, scaled by the spread of SCARs"}
     alone = golden_study.run(golden("events_unclustered"), golden_market).caar(0, 0).row(0, named=True)
     assert alone["band"] == "spread over dates"
     car = golden_study.run(golden("events_unclustered"), golden_market).car(0, 0)["car"]
