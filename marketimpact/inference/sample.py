@@ -126,8 +126,8 @@ class Sample:
     pool : Pool
         Abnormal returns of all usable events, for tests of daily averages.
     cluster : (N,) array
-        Code of each event's announcement, of its day 0 where events have no announcement, or of its value in another
-        column that the user clusters by.
+        Code of each event's announcement (those with a day 0 in common have one code), of its day 0 where events have
+        no announcement, or of its value in another column that the user clusters by.
     cluster_label : str
         What clusters are, in the plural, for notes.
     exchange : (N,) array
