@@ -64,7 +64,8 @@ def situations() -> str:
         (row["situation"], row["test"]): row
         for row in counted.filter((pl.col("effect") > 0) & (pl.col("test") == PRIMARY)).to_dicts()
     }
-    head = ["", "situation", "window", "primary test", "valid", "rejects if valid", "effect: found", "worst valid test"]
+    head = ["", "situation", "window", "samples", "primary test", "valid", "rejects if valid", "effect: found",
+            "worst valid test"]  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     nulls = counted.filter(pl.col("effect") == 0)
     for (key, alternative), rows in nulls.group_by("situation", "alternative", maintain_order=True):
@@ -76,6 +77,7 @@ def situations() -> str:
             f"{key} (*)" if key in NOT_CLAIMED else str(key),
             situation.title + (f", alternative: {alternative}" if one_sided else ""),
             f"{situation.window[0]} to {situation.window[1]}",
+            f"{primary['samples']:,}",
             f"[{name}](tests/{name}.md)",
             f"{primary['share_valid']:.2f}",
             _rate(primary),
@@ -101,13 +103,13 @@ def _worst(rows: pl.DataFrame) -> str:
 def samples() -> str:
     """Say how many samples the table of situations is made from."""
     counted = pl.read_csv(HERE / "situations.csv")
-    without, with_effect = (
-        counted.filter(part)["samples"].min() for part in (pl.col("effect") == 0, pl.col("effect") > 0)
-    )
-    error = (0.05 * 0.95 / without) ** 0.5
+    least, most = counted.filter(pl.col("effect") == 0)["samples"].min(), counted["samples"].max()
+    effects = counted.filter(pl.col("effect") > 0)["samples"]
+    errors = [(0.05 * 0.95 / n) ** 0.5 for n in (most, least)]
     return (
-        f"{without:,} samples of each situation without an effect and {with_effect:,} with one. The Monte-Carlo error "
-        f"of a 5% rate is {error:.3f} where a test is valid in all of them."
+        f"{least:,} to {most:,} samples of each situation without an effect, as the table says, and {effects.min():,} "
+        f"to {effects.max():,} with one. The Monte-Carlo error of a 5% rate is {errors[0]:.3f} to {errors[1]:.3f} where "
+        "a test is valid in all of them."
     )
 
 

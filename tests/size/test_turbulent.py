@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from tests.size import turbulent
 from tests.size.situations import SITUATIONS
-from tests.size.turbulent import COUNTS, DEFAULTS, NOT_CLAIMED, ONE_SIDED, POWER_SHARE, PRIMARY, power_effect
+from tests.size.turbulent import COUNTS, DEFAULTS, NOT_CLAIMED, ONE_SIDED, PRIMARY, power_effect, samples_of
 
 #: Of the samples in which a test is called valid, at most so many may reject; Monte-Carlo errors come on top.
 LIMIT = 0.075
@@ -33,22 +33,22 @@ def claimed(counted: pl.DataFrame, least: int) -> pl.DataFrame:
 
 def test_a_study_counts_what_the_samples_say():
     """Counts against the p-values of the same samples, by plain Python."""
-    study = turbulent.study(10, FEW, workers=1)
-    again = turbulent.run(FEW, 10, tests=DEFAULTS, workers=1)
+    study = turbulent.study(20, FEW, workers=1)
+    again = turbulent.run(FEW, 20, tests=DEFAULTS, workers=1)
     assert study.filter(pl.col("effect") == 0, pl.col("alternative") == "two-sided").height == len(FEW) * 13
     for row in study.filter(pl.col("effect") == 0, pl.col("alternative") == "two-sided").iter_rows(named=True):
         test = pl.col("role") == "primary" if row["test"] == PRIMARY else pl.col("test") == row["test"]
         found = again.filter(pl.col("situation") == row["situation"], test).to_dicts()
         rejected = [one["p_value"] < 0.05 for one in found]
         valid = [one["valid"] for one in found]
-        assert row["samples"] == len(found) == 10
+        assert row["samples"] == len(found) == 20
         assert row["is_primary"] == sum(one["role"] == "primary" for one in found)
         assert row["called_valid"] == sum(valid)
         assert row["rejected"] == sum(rejected)
         assert row["rejected_valid"] == sum(a and b for a, b in zip(rejected, valid, strict=True))
     assert study.filter(pl.col("alternative") == "less")["situation"].unique().to_list() == ["10_separate"]
     power = study.filter(pl.col("effect") > 0)
-    assert set(power["samples"]) == {10 // POWER_SHARE}
+    assert dict(power.select("situation", "samples").rows()) == {key: samples_of(SITUATIONS[key], 20)[1] for key in FEW}
     assert power.group_by("situation").agg(pl.col("effect").unique().len())["effect"].max() == 1
 
 
