@@ -107,9 +107,9 @@ def samples() -> str:
     effects = counted.filter(pl.col("effect") > 0)["samples"]
     errors = [(0.05 * 0.95 / n) ** 0.5 for n in (most, least)]
     return (
-        f"{least:,} to {most:,} samples of each situation without an effect, as the table says, and {effects.min():,} "
-        f"to {effects.max():,} with one. The Monte-Carlo error of a 5% rate is {errors[0]:.3f} to {errors[1]:.3f} where "
-        "a test is valid in all of them."
+        f"{least:,} to {most:,} samples of each situation without an effect, as the table says, and "
+        f"{effects.min():,} to {effects.max():,} with one. The Monte-Carlo error of a 5% rate is {errors[0]:.3f} to "
+        f"{errors[1]:.3f} where a test is valid in all of them."
     )
 
 

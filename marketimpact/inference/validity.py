@@ -116,14 +116,14 @@ def _judged(
     why_not = _why_not(test, facts, level) or _violated(test, facts, alternative)
     why_not = why_not or (outcome.unreliable_because and f"not valid: {outcome.unreliable_because}")
     has_no_direction = alternative != "two-sided" and test.sides == "none"
+    if undefined := bool(np.isnan(outcome.statistic)):
+        why_not = outcome.note or why_not or "gave no statistic"
     notes = (
         "has no direction, so no one-sided p" if has_no_direction else "",
         outcome.note,
-        why_not or _assumed(test, facts, level),
+        "" if undefined and outcome.note else why_not or _assumed(test, facts, level),
         *_caveats(facts),
     )
-    if np.isnan(outcome.statistic):
-        why_not = outcome.note or "gave no statistic"
     n_events = n if outcome.n_events is None else outcome.n_events
     return JudgedOutcome(test, outcome, n_events, why_not, "; ".join(note for note in notes if note))
 
