@@ -154,6 +154,6 @@ def test_one_cluster_and_one_event_are_notes_not_numbers():
     single = dates_apart([250], [1])
     table = single.test(0, 0, tests="all")
     undefined = table.filter(pl.col("statistic").is_nan())
-    assert {"bmp", "cross_sectional_t", "grank_t", "skew_hall_bootstrap", "cluster_t"} <= set(undefined["test"])
+    assert {"bmp", "cross_sectional_t", "grank_t", "skew_johnson_bootstrap", "cluster_t"} <= set(undefined["test"])
     assert undefined["note"].str.len_chars().min() > 0
     assert not undefined["valid"].any()
