@@ -6,7 +6,7 @@
     print(summary(frame))
 
 Two processes, three quarters of an hour. The number is that of samples of calm situations with a window of one day and
-of those in which the primary test must be valid; others have half of it or a fifth (`samples_of`).
+of those in which the primary test must be valid; others have a fifth of it (`samples_of`).
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def samples_of(situation: Situation, samples: int) -> tuple[int, int]:
     if (situation.calm and first == last) or situation.row in ALWAYS_RIGHT:
         without = samples
     else:
-        without = samples // 5 if situation.row in ("own", "power") else samples // 2
+        without = samples // 5
     return without, without // (5 if situation.calm else 20)
 
 
