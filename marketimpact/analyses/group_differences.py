@@ -31,8 +31,9 @@ __all__ = ["difference", "differences", "equal_effects"]
 MIN_DATES = 5
 #: Fewest announcements with which a test of sign patterns can reject at 5%.
 MIN_PATTERNS = 6
-#: Level of the test for a rise of the variance within a group, and with few degrees of freedom, which miss more rises.
-RISE_LEVEL, RISE_LEVEL_FEW = 0.10, 0.20
+#: Level of the tests for a rise of the variance within groups, split evenly over them: 10% for each of two; and with
+#: few degrees of freedom, which miss more rises.
+RISE_LEVEL, RISE_LEVEL_FEW = 0.20, 0.40
 #: Degrees of freedom of a group that are few, and with fewer than the second of which no rise can be seen.
 FEW_WITHIN, LEAST_WITHIN = 8, 2
 #: Up to this many announcements all sign patterns are used, beyond it a random sample of them.
@@ -66,7 +67,7 @@ class _WithinSpread:
     @property
     def rose(self) -> Bools:
         """Groups whose variance rose significantly (chi-squared)."""
-        level = np.where(self.df < FEW_WITHIN, RISE_LEVEL_FEW, RISE_LEVEL)
+        level = np.where(self.df < FEW_WITHIN, RISE_LEVEL_FEW, RISE_LEVEL) / len(self.df)
         df = np.maximum(self.df, 1)
         return np.asarray(self.can_show & (scipy.special.chdtrc(df, df * self.ratio) < level))
 
@@ -203,10 +204,10 @@ def difference(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, l
     each of several) and there are fewer than five announcements, or the recent variance of its firms is other than
     that of the estimation window; nor where five or more announcements differ more than its variance implies
     (chi-squared, or F where scaled, at 5%). A shock that only one group shares, larger than usual, cannot be seen
-    with fewer announcements. A rise is significant at 10%, and at 20% on fewer than 8 degrees of freedom of a group;
-    its ratio is the squares of CARs about the group's mean over ``sum s_i^2 - n S^2``, with s_i the forecast errors
-    of n firms and S that of their mean. Where all groups rose, the part that they share is multiplied by the smallest
-    ratio.
+    with fewer announcements. A rise is significant at 20% over K, the number of groups, and at 40% over K in a group
+    with fewer than 8 degrees of freedom. Its ratio is the squares of CARs about the group's mean over
+    ``sum s_i^2 - n S^2``, with s_i the forecast errors of n firms and S that of their mean. Where all groups rose, the
+    part that they share is multiplied by the smallest ratio.
     """
     cars = _group_cars(result, [long, short], first, last)
     gap = cars.car[:, 0] - cars.car[:, 1]
