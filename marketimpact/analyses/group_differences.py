@@ -31,9 +31,10 @@ __all__ = ["difference", "differences", "equal_effects"]
 MIN_DATES = 5
 #: Fewest announcements with which a test of sign patterns can reject at 5%.
 MIN_PATTERNS = 6
-#: Level of the test for a rise of the variance within groups, and with few degrees of freedom, which miss more rises.
-RISE_LEVEL, RISE_LEVEL_FEW = 0.10, 0.20
-#: Degrees of freedom that are few, and with fewer than the second of which no rise can be seen.
+#: Level of the tests for a rise of the variance within groups, split evenly over them: 10% for each of two; and with
+#: few degrees of freedom, which miss more rises.
+RISE_LEVEL, RISE_LEVEL_FEW = 0.20, 0.40
+#: Degrees of freedom of a group that are few, and with fewer than the second of which no rise can be seen.
 FEW_WITHIN, LEAST_WITHIN = 8, 2
 #: Up to this many announcements all sign patterns are used, beyond it a random sample of them.
 MOST_SIGNS = 16
@@ -46,40 +47,62 @@ _SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class _WithinSpread:
-    """Variance of CARs within groups over that which forecast errors imply, and its degrees of freedom.
+    """Spread of CARs within each of K groups over that which forecast errors imply, and its degrees of freedom.
 
-    Where these are too few to see a rise, `changed_lately` says why unchanged variance may not be assumed.
+    `own` (G, K) is the part of a portfolio's variance that is its members' own, which a rise of theirs multiplies.
+    Of groups too small to show a rise `changed_lately` says why unchanged variance may not be assumed.
     """
 
-    ratio: float
-    df: int
-    has_single_firm: bool
+    names: list[str]
+    ratio: Floats
+    df: Ints
+    own: Floats
     changed_lately: str
 
     @property
-    def rose(self) -> bool:
-        """Whether the variance rose significantly (chi-squared)."""
-        level = RISE_LEVEL_FEW if self.df < FEW_WITHIN else RISE_LEVEL
-        return self.df >= LEAST_WITHIN and bool(scipy.special.chdtrc(self.df, self.df * self.ratio) < level)
+    def can_show(self) -> Bools:
+        """Groups large enough to show a rise."""
+        return np.asarray(self.df >= LEAST_WITHIN)
 
     @property
-    def scale(self) -> float:
-        """Factor of variances from the estimation windows: the ratio where a rise is seen, else 1."""
-        return self.ratio if self.rose else 1.0
+    def rose(self) -> Bools:
+        """Groups whose variance rose significantly (chi-squared)."""
+        level = np.where(self.df < FEW_WITHIN, RISE_LEVEL_FEW, RISE_LEVEL) / len(self.df)
+        df = np.maximum(self.df, 1)
+        return np.asarray(self.can_show & (scipy.special.chdtrc(df, df * self.ratio) < level))
+
+    @property
+    def common_scale(self) -> float:
+        """Factor of the variance that groups share: the smallest ratio where all groups that can show a rise do."""
+        rose = self.rose
+        return float(self.ratio[rose].min()) if rose.any() and rose[self.can_show].all() else 1.0
+
+    @property
+    def scale(self) -> Floats:
+        """Factor of each group's own part: its ratio where it rose, else that of the part that groups share."""
+        return np.where(self.rose, self.ratio, self.common_scale)
+
+    @property
+    def too_small(self) -> str:
+        """Groups of too few firms to show a rise, as text; empty where there are none."""
+        return ", ".join(name for name, can in zip(self.names, self.can_show.tolist(), strict=True) if not can)
 
     @property
     def note(self) -> str:
         """What was done, or is assumed, about the variance."""
-        one_firm = "; of a group of one firm no rise of its own can be seen" if self.has_single_firm else ""
-        if self.rose:
-            return (
-                f"scaled by the spread within groups: variance {self.ratio:.1f} times what the estimation windows "
-                f"imply, on {self.df} degrees of freedom"
-                f"{', which costs power' if self.df < FEW_WITHIN else ''}{one_firm}"
-            )
-        if self.df < LEAST_WITHIN:
-            return "assumes that the announcements did not raise the variance, which groups this small cannot show"
-        return f"assumes that the announcements did not raise the variance; no rise is seen within groups{one_firm}"
+        assumed = "assumes that the announcements did not raise the variance"
+        if not self.can_show.any():
+            return f"{assumed}, which groups this small cannot show"
+        unseen = f"; in {self.too_small}, too small, none can be seen" if self.too_small else ""
+        if not self.rose.any():
+            return f"{assumed}; no rise is seen within groups{unseen}"
+        ratios = ", ".join(
+            f"{self.names[k]} {self.ratio[k]:.1f} ({self.df[k]} degrees of freedom)" for k in np.flatnonzero(self.rose)
+        )
+        power = ", which costs power" if (self.df[self.rose] < FEW_WITHIN).any() else ""
+        return (
+            f"scaled by the spread within groups, variance over what estimation windows imply: {ratios}{power}{unseen}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,25 +192,26 @@ def difference(result: StudyResult, long: pl.Expr, short: pl.Expr, first: int, l
         ``test, null, estimate, se, statistic, df, p_value, mde, n_announcements, valid, note``. `estimate` is the
         mean over announcements of the difference of the groups' CARs (fraction), `mde` the minimum detectable
         difference (80% power, 5% level; none for *sign_flip*). *forecast_error* takes its variance from the estimation
-        windows, t(df) for one announcement, else N(0,1); where the CARs within groups vary significantly more than
-        that, it is multiplied by their ratio, t on the degrees of freedom within groups. *date_means_t*, t(G-1), and
-        *sign_flip*, all sign patterns, take it from the spread over announcements and are valid with at least five
-        and six of them whose windows do not overlap; they are then the first rows.
+        windows, t(df) for one announcement, else N(0,1); where the CARs within a group vary significantly more than
+        that, the part of its variance that is its firms' own is multiplied by their ratio, t on Welch and
+        Satterthwaite's degrees of freedom. *date_means_t*, t(G-1), and *sign_flip*, all sign patterns, take it from
+        the spread over announcements and are valid with at least five and six of them whose windows do not overlap;
+        they are then the first rows.
 
     Notes
     -----
-    *forecast_error* is not valid where five or more announcements differ more than its variance implies (chi-squared,
-    or F where scaled, at 5%), and where groups of one firm each, which cannot show a rise, have a recent variance
-    other than that of the estimation window. A shock that only one group shares, larger than usual, cannot be seen
-    with fewer announcements. A rise is significant at 10%, and at 20% on fewer than 8 degrees of freedom; the ratio
-    is the squares of CARs about their group's mean over ``sum s_i^2 - n S^2``, with s_i the forecast errors of n firms
-    and S that of their mean.
+    *forecast_error* is not valid where a group has too few firms to show a rise (two on one announcement, one on
+    each of several) and there are fewer than five announcements, or the recent variance of its firms is other than
+    that of the estimation window; nor where five or more announcements differ more than its variance implies
+    (chi-squared, or F where scaled, at 5%). A shock that only one group shares, larger than usual, cannot be seen
+    with fewer announcements. A rise is significant at 20% over K, the number of groups, and at 40% over K in a group
+    with fewer than 8 degrees of freedom. Its ratio is the squares of CARs about the group's mean over
+    ``sum s_i^2 - n S^2``, with s_i the forecast errors of n firms and S that of their mean. Where all groups rose, the
+    part that they share is multiplied by the smallest ratio.
     """
     cars = _group_cars(result, [long, short], first, last)
     gap = cars.car[:, 0] - cars.car[:, 1]
-    return _mean_tests(
-        gap, np.sqrt(_mean_covariance(cars, np.array([[1.0, -1.0]]))[0, 0]), cars, "both groups react alike"
-    )
+    return _mean_tests(gap, cars, "both groups react alike")
 
 
 def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.DataFrame:
@@ -209,8 +233,8 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
         that hit every group. `estimate` is the largest less the smallest group mean (fraction); `se` and
         `mde` are empty, since effects may differ in many ways.
         *forecast_error* is Hotelling's statistic with the covariance of the group portfolios from the estimation
-        windows, F(K-1, df-K+2); where the CARs within groups vary significantly more, the covariance is multiplied by
-        their ratio, F(K-1, degrees of freedom within groups), as for `difference`, which says when it is not valid.
+        windows, F(K-1, df-K+2); where the CARs within a group vary significantly more, it is scaled as for
+        `difference`, which says when it is not valid, F with the correction and degrees of freedom of Welch (1951).
         *hotelling* is Hotelling's T-squared of the differences over announcements, F(K-1, G-K+1), and is valid
         with separate windows and at least K + 4 announcements; it is then the first row.
 
@@ -240,17 +264,19 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
 def _equality(contrast: Floats, null: str, spread: float, cars: _GroupCars, note: str) -> tuple[object, ...]:
     """Test equal means by forecast errors, scaled by the spread within groups where that rose."""
     theta, k = contrast @ cars.car.mean(axis=0), len(contrast)
-    form = float(theta @ np.linalg.solve(_mean_covariance(cars, contrast), theta)) / k
-    if cars.within.rose:
-        form, df = form / cars.within.ratio, cars.within.df
+    covariance = _scaled_covariance(cars, contrast)
+    form = float(theta @ np.linalg.solve(covariance, theta)) / k
+    if cars.within.rose.any():
+        loss = _welch_sum(cars, contrast, covariance)
+        form, df = form / (1.0 + 2.0 * (k - 1) / (k * (k + 2)) * loss), _welch_df(k, loss)
     else:
         # Hotelling's exact form: the covariance is estimated, on df + k - 1 degrees of freedom
-        df = int(cars.df.min()) - k + 1
+        df = float(cars.df.min()) - k + 1
         form *= df / (df + k - 1)
     p = float(scipy.special.fdtrc(k, df, form))
     why_not = _why_not(cars, contrast)
-    full_note = "; ".join(filter(None, (why_not, f"F({k}, {df})", cars.within.note, note)))
-    return ("forecast_error", null, spread, None, form, float(df), p, None, len(cars.car), not why_not, full_note)
+    full_note = "; ".join(filter(None, (why_not, f"F({k}, {round(df, 1):g})", cars.within.note, note)))
+    return ("forecast_error", null, spread, None, form, df, p, None, len(cars.car), not why_not, full_note)
 
 
 def _group_cars(
@@ -288,7 +314,7 @@ def _group_cars(
         car=car.reshape(shape)[estimated],
         df=df.reshape(shape)[estimated],
         covariance=covariance[np.ix_(in_covariance, in_covariance)],
-        within=_within_spread(result, groups, se[in_covariance], (first, last)),
+        within=_within_spread(result, [str(name) for name in names], groups, se[in_covariance], (first, last)),
         overlapping=_windows_overlap(result, [np.concatenate(groups) for groups in rows_of], (first, last)),
         left_out=len(set().union(*hit)) - len(kept),
         listed_twice=listed_twice(values.events[np.concatenate(rows)], result.market),
@@ -363,20 +389,27 @@ def _group_portfolios(
     return weight @ cars.car, group_se, df, covariance
 
 
-def _within_spread(result: StudyResult, groups: Sequence[Ints], se: Floats, window: tuple[int, int]) -> _WithinSpread:
-    """Compare the squares of CARs about their group's mean with those that forecast errors imply.
+def _within_spread(
+    result: StudyResult, names: list[str], groups: Sequence[Ints], se: Floats, window: tuple[int, int]
+) -> _WithinSpread:
+    """Compare the squares of CARs about their group's mean with those that forecast errors imply, group by group.
 
-    With forecast errors s_i and a portfolio's S of n firms, the correlations within the group included in S, they
-    are ``sum s_i^2 - n S^2``.
+    `groups` holds the rows of all `names` under one announcement after the other. With forecast errors s_i and a
+    portfolio's S of n firms, the correlations within the group included in S, they are ``sum s_i^2 - n S^2``.
     """
     frame = result.car(*window)
     car, firm_se = frame["car"].to_numpy(), frame["se"].to_numpy()
-    several = [(rows, s) for rows, s in zip(groups, se.tolist(), strict=True) if len(rows) > 1]
-    seen = sum(float(((car[rows] - car[rows].mean()) ** 2).sum()) for rows, _ in several)
-    implied = sum(float((firm_se[rows] ** 2).sum()) - len(rows) * s**2 for rows, s in several)
-    df = sum(len(rows) - 1 for rows, _ in several) if implied > 0 else 0
-    lately = _changed_lately(result, np.concatenate(groups), window) if df < LEAST_WITHIN else ""
-    return _WithinSpread(seen / implied if df else np.nan, df, len(several) < len(groups), lately)
+    shape = (-1, len(names))
+    n = np.array([len(rows) for rows in groups]).reshape(shape)
+    squares = np.array([((car[rows] - car[rows].mean()) ** 2).sum() for rows in groups]).reshape(shape)
+    firms = np.array([(firm_se[rows] ** 2).sum() for rows in groups]).reshape(shape)
+    expected = np.where(n > 1, np.maximum(firms - n * se.reshape(shape) ** 2, 0.0), 0.0)
+    implied = expected.sum(axis=0)
+    df = np.where(implied > 0, (n - 1).sum(axis=0), 0)
+    ratio = np.divide(squares.sum(axis=0), implied, out=np.ones(len(names)), where=implied > 0)
+    small = [rows for k, rows in enumerate(groups) if df[k % len(names)] < LEAST_WITHIN]
+    lately = _changed_lately(result, np.concatenate(small), window) if small else ""
+    return _WithinSpread(names, ratio, df, expected / (np.maximum(n - 1, 1) * n), lately)
 
 
 def _changed_lately(result: StudyResult, rows: Ints, window: tuple[int, int]) -> str:
@@ -403,7 +436,42 @@ def _mean_covariance(cars: _GroupCars, contrast: Floats) -> Floats:
     return np.asarray(spread @ cars.covariance @ spread.T)
 
 
-def _mean_tests(gap: Floats, se: float, cars: _GroupCars, null: str) -> pl.DataFrame:
+def _scaled_covariance(cars: _GroupCars, contrast: Floats) -> Floats:
+    """Compute the covariance of contrasts of the groups' means, each group's own part scaled where it rose."""
+    common, mean = cars.within.common_scale, _mean_covariance(cars, np.eye(contrast.shape[1]))
+    extra = np.diag((cars.within.scale - common) * _own_variance(cars, mean))
+    return np.asarray(contrast @ (common * mean + extra) @ contrast.T)
+
+
+def _own_variance(cars: _GroupCars, mean_covariance: Floats) -> Floats:
+    """Compute the part of the variance of each group's mean over announcements that is its firms' own, (K,)."""
+    variance = cars.covariance.diagonal().reshape(cars.car.shape).sum(axis=0)
+    return np.asarray(mean_covariance.diagonal() * cars.within.own.sum(axis=0) / variance)
+
+
+def _welch_sum(cars: _GroupCars, contrast: Floats, covariance: Floats) -> float:
+    """Sum the squares of the shares of the variance over the degrees of freedom on which each is known.
+
+    Shares of k contrasts have the sum k. What groups share is known as well as its scale, that of the group with the
+    smallest ratio, or as the estimation windows where it is not scaled.
+    """
+    within = cars.within
+    precision = contrast.T @ np.linalg.solve(covariance, contrast)
+    own = within.scale * _own_variance(cars, _mean_covariance(cars, np.eye(len(within.names))))
+    shares, df = np.where(within.rose, own * precision.diagonal(), 0.0), np.maximum(within.df, 1)
+    rest = len(contrast) - float(shares.sum())
+    if within.common_scale == 1.0:
+        return float((shares**2 / df).sum()) + rest**2 / float(cars.df.min())
+    shares[np.argmin(np.where(within.rose, within.ratio, np.inf))] += rest
+    return float((shares**2 / df).sum())
+
+
+def _welch_df(k: int, welch_sum: float) -> float:
+    """Compute the degrees of freedom of k contrasts by Welch (1951); of one, Satterthwaite's."""
+    return k * (k + 2) / (3.0 * welch_sum)
+
+
+def _mean_tests(gap: Floats, cars: _GroupCars, null: str) -> pl.DataFrame:
     """Test a mean over announcements against zero: forecast errors, t over announcements, sign patterns."""
     g, mean = len(gap), float(gap.mean())
     overlap_note = "" if not cars.overlapping else "not valid: windows of announcements have days in common"
@@ -418,42 +486,58 @@ def _mean_tests(gap: Floats, se: float, cars: _GroupCars, null: str) -> pl.DataF
     reason = f"not valid: needs {MIN_PATTERNS} announcements, here are {g}" if g < MIN_PATTERNS else overlap_note
     rows.append(("sign_flip", null, mean, None, t, None, _sign_flip(gap), None, g, not reason, reason or None))
     # the spread over announcements comes first where there are enough of them
-    rows.insert(0 if g < MIN_DATES else len(rows), _forecast_error(mean, se, gap, cars, null))
+    rows.insert(0 if g < MIN_DATES else len(rows), _forecast_error(mean, cars, null))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row").sort("valid", descending=True, maintain_order=True)
 
 
-def _forecast_error(mean: float, se: float, gap: Floats, cars: _GroupCars, null: str) -> tuple[object, ...]:
+def _forecast_error(mean: float, cars: _GroupCars, null: str) -> tuple[object, ...]:
     """Test a mean over announcements by forecast errors, scaled by the spread within groups where that rose."""
-    within, g = cars.within, len(gap)
-    se *= float(np.sqrt(within.scale))
-    df = float(within.df) if within.rose else float(cars.df.min()) if g == 1 else None
+    contrast, g = np.array([[1.0, -1.0]]), len(cars.car)
+    covariance = _scaled_covariance(cars, contrast)
+    se = float(np.sqrt(covariance[0, 0]))
+    df = float(cars.df.min()) if g == 1 else None
+    if cars.within.rose.any():
+        df = _welch_df(1, _welch_sum(cars, contrast, covariance))
     z = mean / se
     p = float(2.0 * scipy.special.stdtr(df, -abs(z)) if df else 2.0 * scipy.special.ndtr(-abs(z)))
     mde = float(minimum_detectable_effect(se, df or np.inf))
-    why_not = _why_not(cars, np.array([[1.0, -1.0]]))
-    note = "; ".join(filter(None, (why_not, within.note))) + _caveats(cars, 0)
+    why_not = _why_not(cars, contrast)
+    note = "; ".join(filter(None, (why_not, cars.within.note))) + _caveats(cars, 0)
     return ("forecast_error", null, mean, se, z, df, p, mde, g, not why_not, note)
 
 
 def _why_not(cars: _GroupCars, contrast: Floats) -> str:
-    """Explain why forecast errors are not valid: a recent change, or dates that vary more than they imply."""
-    if cars.within.changed_lately:
-        return cars.within.changed_lately
-    g, k = len(cars.car), len(contrast)
+    """Explain why forecast errors are not valid: groups too small, a recent change, or dates that vary more."""
+    within, (g, k) = cars.within, (len(cars.car), len(contrast))
+    if within.changed_lately:
+        return within.changed_lately
     if g < MIN_DATES:
-        return ""
-    size = cars.car.shape[1]
-    blocks = [cars.covariance[row : row + size, row : row + size] for row in range(0, g * size, size)]
-    weight = np.linalg.inv([contrast @ block @ contrast.T for block in blocks])
-    gap = cars.car @ contrast.T
-    centre = np.linalg.solve(weight.sum(axis=0), np.einsum("gij,gj->i", weight, gap))
-    scatter = float(np.einsum("gi,gij,gj->", gap - centre, weight, gap - centre)) / cars.within.scale
+        return (
+            f"not valid: too few firms in {within.too_small} to show a rise of the variance" if within.too_small else ""
+        )
+    scatter = _scatter(cars, contrast)
     df = (g - 1) * k
-    p = scipy.special.fdtrc(df, cars.within.df, scatter / df) if cars.within.rose else scipy.special.chdtrc(df, scatter)
+    p = scipy.special.chdtrc(df, scatter)
+    if within.rose.any():
+        within_df = _welch_df(k, _welch_sum(cars, contrast, _scaled_covariance(cars, contrast)))
+        p = scipy.special.fdtrc(df, within_df, scatter / df)
     if p >= VARIANCE_LEVEL:
         return ""
-    implied = "the spread within groups implies" if cars.within.rose else "the estimation windows say"
+    implied = "the spread within groups implies" if within.rose.any() else "the estimation windows say"
     return f"not valid: differences vary {scatter / df:.1f} times as much as {implied}"
+
+
+def _scatter(cars: _GroupCars, contrast: Floats) -> float:
+    """Sum the squares of the announcements' contrasts about their weighted mean, over the variance of each."""
+    size, common = cars.car.shape[1], cars.within.common_scale
+    blocks = [cars.covariance[row : row + size, row : row + size] for row in range(0, len(cars.covariance), size)]
+    extra = [np.diag(own) for own in (cars.within.scale - common) * cars.within.own]
+    weight = np.linalg.inv(
+        [contrast @ (common * block + more) @ contrast.T for block, more in zip(blocks, extra, strict=True)]
+    )
+    gap = cars.car @ contrast.T
+    centre = np.linalg.solve(weight.sum(axis=0), np.einsum("gij,gj->i", weight, gap))
+    return float(np.einsum("gi,gij,gj->", gap - centre, weight, gap - centre))
 
 
 def _sign_flip(gap: Floats) -> float:

@@ -70,7 +70,7 @@ def test_a_difference_is_the_regression_of_the_long_short_return():
 
 def test_equality_on_one_date_is_the_multivariate_regression():
     """Wilks' test that the event day's coefficient is the same for three group portfolios."""
-    market = market_of(2)
+    market = market_of(4)
     result = STUDY.run(events_on([300]), market)
     ours = mi.equal_effects(result, "group", 0, 0).row(0, named=True)
     means = [mean_return(market, [f"F{i}" for i in range(k, 9, 3)]) for k in range(3)]
