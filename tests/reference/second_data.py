@@ -6,7 +6,7 @@ date, windows that overlap in part, a window that runs past the last session.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -119,6 +119,7 @@ class Piece:
     df: float
     y: pd.Series
     x: pd.DataFrame
+    firm: object = None
 
     def window(self, first: int, last: int) -> list[int]:
         """Days of the window that have an abnormal return."""
@@ -148,9 +149,9 @@ def piece(day0: int, y: pd.Series, x: pd.DataFrame) -> Piece:
 def pieces(which: str) -> tuple[Piece, ...]:
     """Every event of a set under the market model."""
     found = []
-    for k, (_, day0) in enumerate(SETS[which]):
+    for k, (firm, day0) in enumerate(SETS[which]):
         frame = around(which, k)
-        found.append(piece(day0, frame["ret"], sm.add_constant(frame[["market"]])))
+        found.append(replace(piece(day0, frame["ret"], sm.add_constant(frame[["market"]])), firm=firm))
     return tuple(found)
 
 

@@ -165,7 +165,34 @@ def portfolio_regression(w: World) -> Answer:
         share = len(a[2] & b[2]) / np.sqrt(len(a[2]) * len(b[2]))
         r = 1.0 if a is b else ((correlation(a[1], b[1]) or 0.0) if share else 0.0)
         variance += a[0] * b[0] * a[4] * b[4] * r * share / total**2
-    return normal(estimate, estimate / np.sqrt(variance))
+    return normal(estimate, estimate / np.sqrt(variance * common_errors(w)))
+
+
+def common_errors(w: World) -> float:
+    """Variance of the mean CAR over the one without errors of estimation in common: loadings of every firm's shocks."""
+    whole, windows, alone = {}, {}, {}
+    for p in w.pieces:
+        days = p.window(w.first, w.last)
+        load = {p.day0 + tau: p.sigma for tau in days}
+        errors = {p.day0 + tau: -p.sigma * len(days) / len(p.residuals) for tau in p.residuals}
+        for total, parts in ((whole, (load, errors)), (windows, (load,)), (alone.setdefault(p.day0, {}), (errors,))):
+            for day, loading in itertools.chain(*(part.items() for part in parts)):
+                by_firm = total.setdefault(day, {})
+                by_firm[p.firm] = by_firm.get(p.firm, 0.0) + loading
+    firsts = {p.firm: p for p in reversed(w.pieces)}.values()
+    daily = {}
+    for p in firsts:
+        for tau, e in p.residuals.items():
+            daily.setdefault(p.day0 + tau, []).append(e / p.sigma)
+    products = sum(a * b for z in daily.values() for a, b in itertools.permutations(z, 2))
+    r = products / sum(len(z) * (len(z) - 1) for z in daily.values())
+
+    def variance(loads: dict) -> float:
+        days = loads.values()
+        own, common = sum(v**2 for d in days for v in d.values()), sum(sum(d.values()) ** 2 for d in days)
+        return (1 - r) * own + r * common
+
+    return variance(whole) / (variance(windows) + sum(map(variance, alone.values())))
 
 
 # dates: 5.10, 5.11, 5.12
