@@ -269,7 +269,7 @@ def _paths_section(content: ReportContent) -> Section:
         if figures:
             blocks.append((announcement.headline, tuple(figures), ()))
     first = content.result.estimation.settings.event[0]
-    words = (
+    words: tuple[str, ...] = (
         f"Average abnormal returns cumulated from session {number(first, 0)}. The blue band is the 95% interval of the "
         f"mean at each session ({'; '.join(sorted(bands)) or 'none'}); with few events it is wide. "
         "The dashed line is day 0.",
