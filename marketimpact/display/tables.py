@@ -183,6 +183,7 @@ class Table:
         hidden = len(self.frame.columns) - len(self._column_names())
         columns = f"{hidden} more column{'s' if hidden > 1 else ''} in .frame." if hidden > 0 else ""
         if self.shown is not None:
+            more = f"{cut} of {self._rows.height:,} rows are not shown; .shown has them all." if cut > 0 else ""
             columns = f".frame has all {self.frame.height} rows and {len(self.frame.columns)} columns."
         unit = f"Returns are {self.unit}s, not fractions." if self.unit != "simple" else ""
         return tuple(

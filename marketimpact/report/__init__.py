@@ -51,7 +51,8 @@ def write_report(
         Windows to report, within the study's event window; the first is the primary one. ``(0, 1)``
         and ``(0, 0)`` by default.
     group : str, optional
-        Column of the events that names the groups; "group", else "role", else one group of all.
+        Column of the events that names the groups, such as "role"; "group" where there is one, else all firms
+        are one group.
     chronology : polars.DataFrame, optional
         Announcements among which to look for others in the same windows.
     curve : SpecificationCurve, optional

@@ -25,7 +25,7 @@ Window = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class GroupResult:
-    """One group of events, with its tests and means computed once for sentences, charts and tables.
+    """One group of events, with its tests and CARs computed once for sentences, charts and tables.
 
     Attributes
     ----------
@@ -41,7 +41,8 @@ class GroupResult:
     value: Any
     result: StudyResult
     _tests: dict[Window, pl.DataFrame] = field(default_factory=dict, repr=False)
-    _means: dict[Window, dict[str, Any]] = field(default_factory=dict, repr=False)
+    _primary_tests: dict[Window, Headline | None] = field(default_factory=dict, repr=False)
+    _cars: dict[Window, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     @cached_property
     def path(self) -> pl.DataFrame:
@@ -56,13 +57,20 @@ class GroupResult:
 
     def primary_test(self, window: Window) -> Headline | None:
         """Read the primary test of a window; None where no event has a return."""
-        return headline(self.test(window), test_label)
+        if window not in self._primary_tests:
+            self._primary_tests[window] = headline(self.test(window), test_label)
+        return self._primary_tests[window]
 
-    def mean(self, window: Window) -> dict[str, Any]:
-        """Compute the CAAR at the end of a window."""
-        if window not in self._means:
-            self._means[window] = self.result.caar(*window).row(-1, named=True)
-        return self._means[window]
+    def cars(self, window: Window) -> pl.DataFrame:
+        """Compute the CARs over a window, of the events that have one."""
+        if window not in self._cars:
+            self._cars[window] = self.result.car(*window).drop_nulls("car")
+        return self._cars[window]
+
+    def caar(self, window: Window) -> float | None:
+        """Compute the mean of the CARs over a window; None where no event has a return."""
+        cars = self.cars(window)["car"]
+        return float(cars.to_numpy().mean()) if len(cars) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,7 @@ class AnnouncementResult:
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything the sections of a report need."""
+    """Everything the sections of a report need; `nearby` keeps what was found in the chronology, by announcement."""
 
     result: StudyResult
     title: str
@@ -105,6 +113,7 @@ class ReportContent:
     chronology: pl.DataFrame | None
     curve: SpecificationCurve | None
     joint: JointTest | None
+    nearby: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     @property
     def primary(self) -> Window:
@@ -164,11 +173,11 @@ def report_content(
 
 
 def group_column(result: StudyResult, group: str | None) -> str | None:
-    """Choose the column that names the groups: the one given, else "group", else "role", else none."""
+    """Choose the column that names the groups: the one given, else "group", else none."""
     columns = result.events.columns
     if group is not None and group not in columns:
         raise SpecificationError(f"group={group!r} is no column of the events: {', '.join(columns)}.")
-    return group or next((name for name in ("group", "role") if name in columns), None)
+    return group or ("group" if "group" in columns else None)
 
 
 def report_windows(result: StudyResult, windows: Sequence[Window] | None) -> tuple[Window, ...]:

@@ -18,7 +18,7 @@ from marketimpact.report.blocks import Figure
 from marketimpact.report.content import AnnouncementResult, GroupResult, ReportContent, firm_label
 from marketimpact.study.result import StudyResult
 
-__all__ = ["firm_figure", "path_figures", "price_history_figure", "trading_hours_figure"]
+__all__ = ["MOST_PATHS", "firm_figure", "path_figures", "price_history_figure", "trading_hours_figure"]
 
 #: 97.5% quantile of the standard normal distribution.
 NORMAL_QUANTILE = 1.959964
@@ -28,6 +28,8 @@ DAYS_BEFORE, DAYS_AFTER = timedelta(days=75), timedelta(days=35)
 HOURS_BEFORE, HOURS_AFTER = timedelta(hours=30), timedelta(hours=54)
 #: With more groups or announcements than this, lines can no longer be distinguished.
 MOST_LINES = 7
+#: Paths drawn per announcement, at most: those of the groups with most events.
+MOST_PATHS = 12
 
 
 def firm_figure(frame: pl.DataFrame, content: ReportContent) -> Figure:
@@ -62,8 +64,12 @@ def _event_labels(frame: pl.DataFrame) -> list[str]:
 
 
 def path_figures(announcement: AnnouncementResult, content: ReportContent) -> tuple[list[Figure], set[str]]:
-    """Draw a CAAR path per group on one scale; give the figures and the names of the bands."""
-    paths = pl.concat([_path_with_noise(group) for group in announcement.groups])
+    """Draw a CAAR path per group on one scale; give the figures and the names of the bands.
+
+    Of more than `MOST_PATHS` groups those with most events are drawn, in the order of the report.
+    """
+    largest = sorted(announcement.groups, key=lambda group: -group.result.events.height)[:MOST_PATHS]
+    paths = pl.concat([_path_with_noise(group) for group in announcement.groups if group in largest])
     if paths["caar"].drop_nulls().is_empty():
         return [], set()
     figures = []

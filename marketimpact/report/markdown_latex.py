@@ -57,7 +57,8 @@ def as_markdown(pages: Pages) -> str:
 def _md(text: str) -> str:
     """Escape text for Markdown, on one line."""
     flat = " ".join(text.split())
-    escaped = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", flat)
+    # a window in brackets is no link unless an address or another bracket follows
+    escaped = re.sub(r"(\[-?\d+, -?\d+\](?![(\[:]))|([\\`*_\[\]|~#])", lambda sign: sign[1] or f"\\{sign[2]}", flat)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

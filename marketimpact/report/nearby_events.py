@@ -30,6 +30,12 @@ def nearby_announcements(announcement: AnnouncementResult, content: ReportConten
     ``day0`` lists it per exchange, ``in_primary`` says whether it falls into the primary window on any.
     A date-only announcement counts when a session that its date allows does.
     """
+    if announcement.key not in content.nearby:
+        content.nearby[announcement.key] = _search(announcement, content)
+    return content.nearby[announcement.key]
+
+
+def _search(announcement: AnnouncementResult, content: ReportContent) -> pl.DataFrame:
     market, events = content.result.market, announcement.result.events
     if content.chronology is None or not events.height or "mic" not in events.columns:
         return pl.DataFrame(schema=_SCHEMA)

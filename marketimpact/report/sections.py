@@ -21,7 +21,13 @@ from marketimpact.report.content import (
     test_label,
 )
 from marketimpact.report.data_quality import findings_table
-from marketimpact.report.figures import firm_figure, path_figures, price_history_figure, trading_hours_figure
+from marketimpact.report.figures import (
+    MOST_PATHS,
+    firm_figure,
+    path_figures,
+    price_history_figure,
+    trading_hours_figure,
+)
 from marketimpact.report.nearby_events import nearby_announcements
 from marketimpact.report.specification_section import specification_section
 from marketimpact.report.summary_text import has_chronology
@@ -263,13 +269,17 @@ def _paths_section(content: ReportContent) -> Section:
         if figures:
             blocks.append((announcement.headline, tuple(figures), ()))
     first = content.result.estimation.settings.event[0]
-    words = (
+    words: tuple[str, ...] = (
         f"Average abnormal returns cumulated from session {number(first, 0)}. The blue band is the 95% interval of the "
         f"mean at each session ({'; '.join(sorted(bands)) or 'none'}); with few events it is wide. "
         "The dashed line is day 0.",
         "The grey band around zero is for scale: how far the same mean wanders in as many ordinary sessions (95%), "
         "from its scatter in the estimation window. It is no test.",
     )
+    if any(len(announcement.groups) > MOST_PATHS for announcement in content.announcements):
+        words += (
+            f"Of more than {MOST_PATHS} groups, the {MOST_PATHS} with most events are drawn; the table caar has all.",
+        )
     return Section("paths", "Paths", words, tuple(blocks))
 
 
@@ -294,8 +304,9 @@ def _window_table(announcement: AnnouncementResult, content: ReportContent) -> R
     for group in announcement.groups:
         above = ""
         for position, window in enumerate(content.windows):
-            path, (test, *numbers) = group.mean(window), _primary_cells(group.primary_test(window))
-            cells = [text(list(window)), path["n_events"], percent(path["caar"]), "" if test == above else test]
+            test, *numbers = _primary_cells(group.primary_test(window))
+            mean = [group.cars(window).height, percent(group.caar(window))]
+            cells = [text(list(window)), *mean, "" if test == above else test]
             rows.append(["" if position else group.name, *cells, *numbers])
             above = test
     columns = ["group", "window", "events", "CAAR", "primary test", "effect", "95% interval", "p", "detectable effect"]

@@ -43,19 +43,19 @@ def _overall(content: ReportContent) -> list[str]:
     valid = [one for one in told if one is not None and one.valid]
     n_significant = sum(one.rejects for one in valid)
     n_not_valid = sum(one is not None and not one.valid for one in told)
-    window = list(content.primary)
+    window, what = list(content.primary), "group" if content.group else "announcement"
     sentences = []
     if valid:
         sentences.append(
-            f"{n_significant} of {len(valid)} mean{'s' if len(valid) > 1 else ''} of groups in {window} "
+            f"{n_significant} of {len(valid)} mean{'s' if len(valid) > 1 else ''} of {what}s in {window} "
             f"{'is' if n_significant == 1 else 'are'} statistically distinguishable from zero at 5%, each by its "
             f"primary test; were there no effect at all, {SIGNIFICANCE_LEVEL * len(valid):.2g} would be expected by "
             "chance."
         )
     if n_not_valid:
         sentences.append(
-            f"The primary test is not valid for {n_not_valid} group{'s' if n_not_valid > 1 else ''} in {window}, so no "
-            "p-value is given there."
+            f"The primary test is not valid for {n_not_valid} {what}{'s' if n_not_valid > 1 else ''} in {window}, so "
+            "no p-value is given there."
         )
     single_tests = [(announcement, content.single_tests[announcement.key]) for announcement in content.announcements]
     n_tested = sum(frame["p_romano_wolf"].is_not_nan().sum() for _, frame in single_tests)
@@ -123,16 +123,16 @@ def _announcement_sentences(announcement: AnnouncementResult, content: ReportCon
 
 
 def _group_sentence(group: GroupResult, window: Window) -> str:
-    name, path = group.name, group.mean(window)
-    if not path["n_events"]:
-        return f"{name}: no return in {list(window)}."
-    if path["n_events"] == 1:
-        firm = firm_label(group.result.events.row(0, named=True))
-        effect = f"{firm}: {percent(path['caar'])}"
-        effect = effect if name.lower() in firm.lower() else f"{name}: {effect}"
+    cars, effect = group.cars(window), percent(group.caar(window))
+    if cars.is_empty():
+        return f"{group.name}: no return in {list(window)}."
+    if cars.height > 1:
+        subject, effect = group.name, f"{effect} on average over {_event_count(cars.height)}"
     else:
-        effect = f"{name}: {percent(path['caar'])} on average over {_event_count(path['n_events'])}"
-    return f"{effect} in {list(window)}; {_test_text(group, window)}{_true_effect_text(group, window)}."
+        firm = firm_label(cars.row(0, named=True))
+        is_named = group.value is None or group.name.lower() in firm.lower()
+        subject = firm if is_named else f"{group.name}: {firm}"
+    return f"{subject}: {effect} in {list(window)}; {_test_text(group, window)}{_true_effect_text(group, window)}."
 
 
 def _test_text(group: GroupResult, window: Window) -> str:
@@ -146,16 +146,16 @@ def _test_text(group: GroupResult, window: Window) -> str:
         return f"not tested, since {test_label(told.test)} is not valid here: {told.why_not}{robustness}"
     verdict = "statistically distinguishable from zero" if told.rejects else "no clear effect"
     effect = percent(told.effect)
-    weighted = f"{measure(told.test)} {effect}, " if effect != percent(group.mean(window)["caar"]) else ""
+    weighted = f"{measure(told.test)} {effect}, " if effect != percent(group.caar(window)) else ""
     ends = f"95% interval {interval(told.low, told.high)}, " if told.low is not None else ""
     return f"{verdict} ({test_label(told.test)}: {weighted}{ends}{p_text(told.p)}{robustness})"
 
 
 def _true_effect_text(group: GroupResult, window: Window) -> str:
-    car = group.result.car(*window).drop_nulls("car")
-    if "true_car" not in car.columns:
+    cars = group.cars(window)
+    if "true_car" not in cars.columns:
         return ""
-    return f". Put into the simulated prices: {percent(car['true_car'].to_numpy().mean())}"
+    return f". Put into the simulated prices: {percent(cars['true_car'].to_numpy().mean())}"
 
 
 def _nearby_count(announcement: AnnouncementResult, content: ReportContent) -> int:

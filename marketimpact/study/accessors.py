@@ -107,12 +107,15 @@ class Show:
     ) -> Table:
         """Show the primary test and the valid robustness tests of `StudyResult.test`, and why others are not valid.
 
+        Of groups, as in ``result.by("role").show.test(0, 1)``, one row each: the primary test, and how many of the
+        valid robustness tests agree.
+
         Parameters
         ----------
         first, last, tests, alternative
             As for `StudyResult.test`. Tests that are named are all shown.
         invalid : bool
-            Whether to show every test with its p-value, valid or not.
+            Whether to show every test with its p-value and its whole note, valid or not.
 
         Returns
         -------
@@ -120,19 +123,26 @@ class Show:
             Its ``frame`` is that of `StudyResult.test`, every row and column.
         """
         frame = self._asked.test(first, last, tests=tests, alternative=alternative)
-        parts, every_row = tests_table.parts_of(frame, self._group_columns), tests is not None
+        heading = f"Is the mean abnormal return over {[first, last]} zero?"
         simulated = [SIMULATED_TABLE] if self._result.market.simulated else []
         unit = self._result.market.unit
+        if frame.is_empty():  # no group
+            return self(frame, heading)
+        parts, by_group = tests_table.parts_of(frame, self._group_columns), bool(self._group_columns)
+        if by_group and tests is None and not invalid:
+            view = tests_table.group_lines(parts, unit)
+        else:
+            view = tests_table.tests_view(parts, every_row=tests is not None, invalid=invalid, unit=unit)
         return Table(
             frame,
-            f"Is the mean abnormal return over {[first, last]} zero?",
-            notes=(*tests_table.notes_below(parts, every_row=every_row, invalid=invalid), *simulated),
-            columns=tuple(tests_table.columns_shown(self._group_columns, invalid=invalid)),
+            heading,
+            notes=(*view.notes, *simulated),
+            columns=view.columns,
             muted="valid",
             footnotes="note",
             unit=unit,
-            shown=tests_table.rows_shown(parts, every_row=every_row, invalid=invalid, unit=unit),
-            right=tests_table.NUMBERS,
+            shown=view.rows,
+            right=view.right,
         )
 
     def car(self, first: int, last: int) -> Table:

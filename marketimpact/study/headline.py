@@ -12,11 +12,23 @@ import polars as pl
 from marketimpact.display.formats import MISSING_TEXT, is_missing, p_value, percent
 from marketimpact.inference import ONE_DATE, SIGNIFICANCE_LEVEL, TESTS, Sample, primary_test, structure
 
-__all__ = ["WHY_FEW_DATES", "Headline", "date_caveat", "effect_writer", "headline", "measure", "p_text", "reason_of"]
+__all__ = [
+    "NOT_VALID",
+    "WHY_FEW_DATES",
+    "Headline",
+    "clauses_of",
+    "date_caveat",
+    "effect_writer",
+    "headline",
+    "measure",
+    "p_text",
+    "reason_of",
+]
 
 #: With fewer separate dates than this a spread over dates finds large effects only.
 FEW_DATES = 5
 WHY_FEW_DATES = "a test over so few dates finds only large effects: see its minimum detectable effect."
+#: What the reason begins with in the note of a test that is not valid.
 NOT_VALID = "not valid: "
 
 
@@ -38,6 +50,8 @@ class Headline:
         Why it is not valid for these events; empty where it is.
     robustness : str
         How many of the valid robustness tests agree, without a full stop; empty where there are none.
+    agreement : str
+        The same in three or four words, such as *1 of 2 agree*; where the primary test is not valid, how many reject.
     disagreement : bool
         Whether a valid robustness test disagrees with a valid primary test.
     """
@@ -51,6 +65,7 @@ class Headline:
     mde: float | None
     why_not: str
     robustness: str
+    agreement: str
     disagreement: bool
 
     @property
@@ -84,11 +99,17 @@ def reason_of(row: dict[str, Any]) -> str:
     """Write why a row of `StudyResult.test` is not valid, without its prefix; empty where it is."""
     if row["valid"]:
         return ""
-    clauses = [clause.strip() for clause in (row["note"] or "").split(";")]
+    clauses = clauses_of(row["note"])
     reasons = [clause.removeprefix(NOT_VALID) for clause in clauses if clause.startswith(NOT_VALID)]
     # an undefined test says first why it has no statistic
-    reason = clauses[0] if math.isnan(row["statistic"]) or not reasons else "; ".join(reasons)
-    return reason or "it gave no statistic"
+    if clauses and (math.isnan(row["statistic"]) or not reasons):
+        return clauses[0]
+    return "; ".join(reasons) or "it gave no statistic"
+
+
+def clauses_of(note: str | None) -> list[str]:
+    """Split the note of a test into its clauses."""
+    return [clause.strip() for clause in (note or "").split(";") if clause.strip()]
 
 
 def p_text(value: float | None) -> str:
@@ -125,18 +146,20 @@ def date_caveat(sample: Sample) -> str:
     return ""
 
 
-def _robustness(tests: pl.DataFrame, p: float | None, label: Callable[[str], str]) -> tuple[str, bool]:
-    """Count the valid robustness tests that reject, and name those that disagree with the primary test's `p`."""
+def _robustness(tests: pl.DataFrame, p: float | None, label: Callable[[str], str]) -> tuple[str, str, bool]:
+    """Count the valid robustness tests that reject, in a sentence and in a few words; name those against `p`."""
     valid = tests.filter(pl.col("role") == "robustness", "valid", pl.col("p_value").is_not_nan())
     if valid.is_empty():
-        return "", False
+        return "", "", False
     rejects = pl.col("p_value") < SIGNIFICANCE_LEVEL
     of_all = f"of {valid.height} valid robustness test{'s' if valid.height > 1 else ''}"
     primary_rejects = p is not None and p < SIGNIFICANCE_LEVEL
     against = valid.filter(~rejects if primary_rejects else rejects)
+    n = valid.filter(rejects).height
+    few = f"{n} of {valid.height} reject" if p is None else f"{valid.height - against.height} of {valid.height} agree"
     if p is not None and against.height:
         named = ", ".join(f"{label(test)} {p_text(own)}" for test, own in against.select("test", "p_value").iter_rows())
-        return f"{against.height} {of_all} {'disagrees' if against.height == 1 else 'disagree'}: {named}", True
-    n = valid.filter(rejects).height
+        verbs = ("does not reject", "do not reject") if primary_rejects else ("rejects", "reject")
+        return f"{against.height} {of_all} {verbs[against.height > 1]}: {named}", few, True
     verb = "rejects" if 1 in (n, valid.height) else "reject"
-    return f"{n} {of_all} {'also ' if primary_rejects else ''}{verb} at 5%", False
+    return f"{n} {of_all} {'also ' if primary_rejects else ''}{verb} at 5%", few, False

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from marketimpact.core.arrays import Ints
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.estimates import Estimates
@@ -19,7 +20,7 @@ from marketimpact.market.market import Market
 from marketimpact.models import Model
 from marketimpact.study import regressions
 from marketimpact.study.accessors import Plot, Show, as_html
-from marketimpact.study.event_groups import aligned_residuals, direction_signs
+from marketimpact.study.event_groups import aligned_residuals, direction_signs, firm_numbers
 from marketimpact.study.grouped import Grouped
 from marketimpact.study.portfolios import PortfolioEstimates, estimate_portfolios
 from marketimpact.study.result_frames import (
@@ -253,6 +254,7 @@ class StudyResult:
             rows=self.estimation.rows_with_car(self._columns(first, last)),
             placebo=self._placebo,
             pairs=self._pairs,
+            firm=self._firms,
             portfolio_estimates=lambda: self._portfolio_estimates,
             clustered_by=self.clustered_by,
         )
@@ -282,6 +284,11 @@ class StudyResult:
     def _pairs(self) -> PairCorrelations:
         """Correlation of residuals of pairs of events; the same for all windows."""
         return pairs_of(self.estimation)
+
+    @cached_property
+    def _firms(self) -> Ints:
+        """Code of each event's firm; the same for all windows."""
+        return firm_numbers(self.estimation.positions.security, self.market)
 
     @cached_property
     def _portfolio_estimates(self) -> PortfolioEstimates:

@@ -20,7 +20,7 @@ from marketimpact.inference import (
     Sample,
     day_patterns,
 )
-from marketimpact.study.event_groups import clusters, exchanges, firm_numbers
+from marketimpact.study.event_groups import clusters, exchanges
 from marketimpact.study.portfolios import PortfolioEstimates, portfolios, portfolios_over
 
 __all__ = ["pairs_of", "sample_of"]
@@ -33,6 +33,7 @@ def sample_of(
     rows: Ints,
     placebo: LazyMatrix,
     pairs: PairCorrelations,
+    firm: Ints,
     portfolio_estimates: Callable[[], PortfolioEstimates],
     clustered_by: str | None,
 ) -> Sample:
@@ -50,6 +51,8 @@ def sample_of(
         Residuals of all N events, aligned by placebo announcement.
     pairs : PairCorrelations
         Correlations of residuals of pairs of all N events.
+    firm : (N,) array of int
+        Code of each event's firm.
     portfolio_estimates : callable
         Returns the regressions of the portfolios of all N events.
     clustered_by : str or None
@@ -87,7 +90,7 @@ def sample_of(
         exchange=exchange[rows],
         clocks=clocks,
         symbol=part.positions.security,
-        firm=firm_numbers(part.positions.security, part.market),
+        firm=firm[rows],
         intercept=part.model.design.intercept,
         serial_correlation=estimates.settings.serial_correlation,
         changing_variance=bool(part.model.design.state),

@@ -1,33 +1,53 @@
-"""Table of tests to read: the primary test, valid robustness tests, and why the others are not shown."""
+"""Tables of tests to read: the primary and the valid robustness tests, or the primary test of every group."""
 
 from __future__ import annotations
 
+import re
+import textwrap
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from marketimpact.display.formats import MISSING_TEXT, interval, p_value
-from marketimpact.study.headline import effect_writer, headline, reason_of
+from marketimpact.study.headline import NOT_VALID, Headline, clauses_of, effect_writer, headline, reason_of
 
-__all__ = ["NUMBERS", "columns_shown", "notes_below", "parts_of", "rows_shown"]
+__all__ = ["TestsView", "group_lines", "parts_of", "tests_view"]
 
 #: Robustness tests shown, at most.
 MOST_ROBUSTNESS = 5
-#: Columns of the table that hold numbers written as text.
+#: Footnotes under a table of groups, and groups named in a sentence, at most.
+MOST_FOOTNOTES = 5
+#: Letters of a reason that stands in place of an interval.
+REASON_WIDTH = 60
+#: Columns that hold numbers written as text.
 NUMBERS = ("effect", "95% interval", "p", "minimum detectable effect")
+#: What the clauses of a note begin with that say what a valid test assumes. The others are details, or caveats of every
+#: test of the events.
+ASSUMPTIONS = ("assumes ", "slightly liberal ", "has no direction")
 WHAT_NUMBERS_ARE = (
     "effect: abnormal return that the test estimates; a test of SCARs weighs CARs by 1/se, so its effect can differ "
     "from the CAAR. Interval, p and minimum detectable effect (80% power, 5% level) of a row are of one test."
 )
-
+WHAT_GROUPS_ARE = (
+    "One row per group: its primary test. robustness: how many of the valid tests with other assumptions agree at 5%. "
+    "show.test(..., invalid=True) shows every test of every group."
+)
 
 Parts = Sequence[tuple[pl.DataFrame, pl.DataFrame]]
+Write = Callable[[float | None], str]
 
 
-def columns_shown(groups: Sequence[str], *, invalid: bool) -> list[str]:
-    """List the columns of the table."""
-    return [*groups, "test", *NUMBERS, "events", *(["valid"] if invalid else []), "note"]
+@dataclass(frozen=True, slots=True)
+class TestsView:
+    """What a table of tests shows: rows with cells as text, the columns shown, those to align right, and notes."""
+
+    rows: pl.DataFrame
+    columns: tuple[str, ...]
+    right: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def parts_of(frame: pl.DataFrame, groups: Sequence[str]) -> Parts:
@@ -41,8 +61,8 @@ def parts_of(frame: pl.DataFrame, groups: Sequence[str]) -> Parts:
     ]
 
 
-def rows_shown(parts: Parts, *, every_row: bool, invalid: bool, unit: str) -> pl.DataFrame:
-    """Select the rows to show and write their cells as text.
+def tests_view(parts: Parts, *, every_row: bool, invalid: bool, unit: str) -> TestsView:
+    """Select the tests to show, a row for each.
 
     Parameters
     ----------
@@ -51,21 +71,28 @@ def rows_shown(parts: Parts, *, every_row: bool, invalid: bool, unit: str) -> pl
     every_row : bool
         Whether every row is shown: the tests were named.
     invalid : bool
-        Whether every row is shown, with the numbers of tests that are not valid.
+        Whether every row is shown, with the numbers of tests that are not valid and the whole notes.
     unit : str
         Unit of returns, as in `Market.unit`.
     """
-    write = effect_writer(unit)
+    write, grouped = effect_writer(unit), bool(parts[0][0].width)
     frames = []
     for names, tests in parts:
         is_shown = pl.repeat(value=True, n=tests.height, eager=True) if every_row or invalid else _is_shown(tests)
+        caveats = _caveats(tests) if grouped else []
         rows = tests.filter(is_shown)
+        if not invalid:
+            notes = ["; ".join([*_reason(row), *_assumptions(row), *caveats]) for row in rows.iter_rows(named=True)]
+            rows = rows.with_columns(pl.Series("note", notes, pl.String))
         cells = [_cells(row, write, show=invalid or row["valid"]) for row in rows.iter_rows(named=True)]
         written = pl.DataFrame(cells, schema=dict.fromkeys(["test", *NUMBERS], pl.String), orient="row")
         rest = rows.select(pl.col("n_events").alias("events"), "valid", "note")
-        group = [names.filter(is_shown)] if names.width else []
+        group = [names.filter(is_shown)] if grouped else []
         frames.append(pl.concat([*group, written, rest], how="horizontal"))
-    return pl.concat(frames)
+    shown = pl.concat(frames)
+    columns = [*parts[0][0].columns, "test", *NUMBERS, "events", *(["valid"] if invalid else []), *_note_column(shown)]
+    notes = [] if grouped else _notes_below(parts[0][1], every_row=every_row, invalid=invalid)
+    return TestsView(shown, tuple(columns), NUMBERS, (*notes, WHAT_NUMBERS_ARE))
 
 
 def _is_shown(tests: pl.DataFrame) -> pl.Series:
@@ -74,7 +101,7 @@ def _is_shown(tests: pl.DataFrame) -> pl.Series:
     return tests.select((pl.col("role") == "primary") | (robust & (robust.cum_sum() <= MOST_ROBUSTNESS))).to_series()
 
 
-def _cells(row: dict[str, Any], write: Callable[[float | None], str], *, show: bool) -> tuple[str, ...]:
+def _cells(row: dict[str, Any], write: Write, *, show: bool) -> tuple[str, ...]:
     """Write test, effect, interval, p and minimum detectable effect of a row."""
     name = f"{row['test']} (primary)" if row["role"] == "primary" else row["test"]
     if not show:
@@ -83,29 +110,36 @@ def _cells(row: dict[str, Any], write: Callable[[float | None], str], *, show: b
     return name, write(row["effect"]), ends, p_value(row["p_value"]), write(row["effect_mde"]).lstrip("+")
 
 
-def notes_below(parts: Parts, *, every_row: bool, invalid: bool) -> list[str]:
-    """Write whether valid tests disagree, which tests are not valid and why, and what the numbers are."""
-    grouped = any(names.width for names, _ in parts)
-    notes = _disagreements(parts) if grouped else [_agreement(tests) for _, tests in parts]
-    if not every_row and not invalid:
-        folded = _not_valid_in_groups(parts) if grouped else "".join(_not_valid(tests) for _, tests in parts)
-        notes.append(f"Not valid here: {folded}. show.test(..., invalid=True) shows them." if folded else "")
-    return [*filter(None, notes), WHAT_NUMBERS_ARE]
+def _reason(row: dict[str, Any]) -> list[str]:
+    """Write why a test is not valid, as one clause."""
+    return [] if row["valid"] else [NOT_VALID + reason_of(row).replace("; ", ", and ")]
 
 
-def _agreement(tests: pl.DataFrame) -> str:
+def _assumptions(row: dict[str, Any]) -> list[str]:
+    return [clause for clause in clauses_of(row["note"]) if clause.startswith(ASSUMPTIONS)]
+
+
+def _caveats(tests: pl.DataFrame) -> list[str]:
+    """List the clauses that the notes of all tests have in common: they concern the events."""
+    first, *others = [clauses_of(note) for note in tests["note"]]
+    shared = [clause for clause in first if all(clause in other for other in others)]
+    return [clause for clause in shared if others and not clause.startswith((NOT_VALID, *ASSUMPTIONS))]
+
+
+def _note_column(rows: pl.DataFrame) -> list[str]:
+    """Name the column of notes where a row has one."""
+    return ["note"] if (rows["note"] != "").any() else []
+
+
+def _notes_below(tests: pl.DataFrame, *, every_row: bool, invalid: bool) -> list[str]:
+    """Write whether valid tests agree, what concerns every test, and which tests are not valid and why."""
     told = headline(tests)
-    return f"{told.robustness}." if told is not None and told.robustness else ""
-
-
-def _disagreements(parts: Parts) -> list[str]:
-    """Name the groups in which a valid robustness test disagrees with the primary one."""
-    told = [(names.row(0), headline(tests)) for names, tests in parts]
-    return [
-        f"{', '.join(map(str, values))}: {one.robustness}."
-        for values, one in told
-        if one is not None and one.disagreement
-    ]
+    notes = [f"{told.robustness}." if told is not None and told.robustness else ""]
+    if not invalid:
+        notes += [f"{caveat[0].upper()}{caveat[1:]}." for caveat in _caveats(tests)]
+    if not invalid and not every_row and (folded := _not_valid(tests)):
+        notes.append(f"Not valid here: {folded}. show.test(..., invalid=True) shows them.")
+    return list(filter(None, notes))
 
 
 def _not_valid(tests: pl.DataFrame) -> str:
@@ -116,13 +150,56 @@ def _not_valid(tests: pl.DataFrame) -> str:
     return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
 
 
-def _not_valid_in_groups(parts: Parts) -> str:
-    """Name the folded tests that are not valid in every group, or in some; reasons differ between groups."""
-    tests = pl.concat(tests for _, tests in parts).filter(pl.col("role") != "primary")
-    by_test = tests.group_by("test", maintain_order=True).agg(
-        pl.col("valid").any().alias("somewhere"), pl.col("valid").all().alias("everywhere")
-    )
-    nowhere = by_test.filter(~pl.col("somewhere"))["test"].to_list()
-    not_everywhere = by_test.filter("somewhere", ~pl.col("everywhere"))["test"].to_list()
-    lists = ((nowhere, "every group"), (not_everywhere, "some groups"))
-    return "; ".join(f"{', '.join(names)} (in {where})" for names, where in lists if names)
+def group_lines(parts: Parts, unit: str) -> TestsView:
+    """Write one row per group: its primary test, and how many robustness tests agree."""
+    write = effect_writer(unit)
+    told = [headline(tests) for _, tests in parts]
+    lines = [_group_line(one, tests, write) for one, (_, tests) in zip(told, parts, strict=True)]
+    names = pl.concat(names.head(1) for names, _ in parts)
+    rows = pl.concat([names, pl.DataFrame(lines)], how="horizontal").with_columns(_commonest_notes(lines))
+    has_reason = rows["95% interval"].str.contains("[a-z]{4}").any()
+    right = tuple(name for name in NUMBERS if not (has_reason and name == "95% interval"))
+    columns = [*names.columns, "primary test", *NUMBERS, "events", "robustness", *_note_column(rows)]
+    return TestsView(rows, tuple(columns), right, (*_disagreements(names, told), WHAT_GROUPS_ARE, WHAT_NUMBERS_ARE))
+
+
+def _group_line(told: Headline | None, tests: pl.DataFrame, write: Write) -> dict[str, Any]:
+    numbers = {"primary test": MISSING_TEXT, **dict.fromkeys(NUMBERS, MISSING_TEXT)}
+    if told is None:
+        reason = tests["note"][0] or "no primary test"
+        return numbers | {
+            "95% interval": reason, "events": tests["n_events"][0], "robustness": MISSING_TEXT, "valid": False,
+            "note": [],
+        }  # fmt: skip
+    numbers |= {"primary test": told.test, "effect": write(told.effect)}
+    if told.valid:
+        ends = interval(told.low, told.high, write)
+        numbers |= dict(zip(NUMBERS[1:], (ends, p_value(told.p), write(told.mde).lstrip("+")), strict=True))
+    else:
+        numbers["95% interval"] = textwrap.shorten(NOT_VALID + told.why_not, REASON_WIDTH, placeholder=" …")
+    row = tests.row(tests["role"].index_of("primary") or 0, named=True)
+    # the number of firms differs between groups, what it means does not
+    caveats = [re.sub(r"two listings of \d+ firms?", "two listings of a firm", caveat) for caveat in _caveats(tests)]
+    return numbers | {
+        "events": told.n_events, "robustness": told.agreement or "none valid", "valid": told.valid,
+        "note": [*_assumptions(row), *caveats],
+    }  # fmt: skip
+
+
+def _commonest_notes(lines: Sequence[dict[str, Any]]) -> pl.Series:
+    """Join the clauses of each line's note; only the commonest of all clauses are kept, for few footnotes."""
+    counts = Counter(clause for line in lines for clause in line["note"])
+    kept = {clause for clause, _ in counts.most_common(MOST_FOOTNOTES)}
+    notes = ["; ".join(clause for clause in line["note"] if clause in kept) for line in lines]
+    return pl.Series("note", notes, pl.String)
+
+
+def _disagreements(names: pl.DataFrame, told: Sequence[Headline | None]) -> list[str]:
+    """Name the groups in which a valid robustness test disagrees with the primary one."""
+    named = [
+        f"{', '.join(map(str, values))}: {one.robustness}."
+        for values, one in zip(names.iter_rows(), told, strict=True)
+        if one is not None and one.disagreement
+    ]
+    more = len(named) - MOST_FOOTNOTES
+    return [*named[:MOST_FOOTNOTES], *([f"Robustness tests disagree in {more} more groups."] if more > 0 else [])]

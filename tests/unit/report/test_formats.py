@@ -15,6 +15,7 @@ import marketimpact as mi
 from marketimpact import report
 from marketimpact.cli import app
 from marketimpact.report.figures import _noise
+from marketimpact.report.markdown_latex import Pages, as_markdown
 
 NASTY = r"100% of $x_1 & #2 ~^{a} \input{/etc/passwd} | <b>*bold*</b> `code` [l](x) #read(`q`) −5 ‡ 中"
 
@@ -42,6 +43,16 @@ def test_markdown_has_tables_of_equal_rows_and_no_markup_from_outside(written):
     for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(widths) == 1
+
+
+def test_markdown_has_windows_in_plain_brackets_and_no_links_from_outside(written):
+    text = written["md"].read_text(encoding="utf-8")
+    assert "[0, 1]" in text
+    assert r"\[0, 1\]" not in text
+    for said in ("[0, 1](https://x.example)", "[0, 1][a]", "[0, 1]: https://x.example", "[a](https://x.example)"):
+        page = Pages("t", said, simulated=False, summary=[], caveats=[], sections=[])
+        escaped = said.replace("[", r"\[").replace("]", r"\]")
+        assert escaped in as_markdown(page)
 
 
 def test_tex_is_balanced_and_escapes_what_tex_would_run(written):

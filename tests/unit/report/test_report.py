@@ -16,6 +16,7 @@ from marketimpact.cli.study_file import read_study
 from marketimpact.display import charts
 from marketimpact.events import calendars
 from marketimpact.events.exchange_names import NAMES, exchange
+from marketimpact.report.figures import MOST_PATHS, path_figures
 from tests.conftest import golden
 
 SECTIONS = ["short", "announced", "reached", "moved", "paths", "tests", "around", "left-out", "record", "data"]
@@ -206,6 +207,16 @@ def test_every_event_of_a_firm_has_its_own_row_in_the_chart(golden_market, golde
     chart = page.source.split('<section id="moved">')[1].split("</svg>")[0]
     for row in result.events.iter_rows(named=True):
         assert chart.count(f">{row['symbol']} {row['date']}</text>") == 1
+
+
+def test_of_many_groups_the_largest_have_a_path(golden_market, golden_study):
+    result = golden_study.run(golden("events_mixed"), golden_market)
+    content = report.report_content(result, group="symbol")
+    counts = result.events.group_by("symbol").len().sort("len", "symbol", descending=[True, False])
+    assert counts.height > MOST_PATHS
+    figures, _ = path_figures(content.announcements[0], content)
+    drawn = [figure.alt.split(",")[0].removeprefix("CAAR of ") for figure in figures]
+    assert drawn == counts["symbol"].head(MOST_PATHS).sort().to_list()
 
 
 def test_without_a_chronology_nothing_is_said_to_have_been_searched(answer, tmp_path):

@@ -94,3 +94,21 @@ def test_a_sentence_has_the_numbers_of_one_test(told):
         against = [q for q in robust["p_value"] if (q < 0.05) != (best["p_value"] < 0.05)]
         disagreement = f"{len(against)} of {robust.height} valid robustness test"
         assert (disagreement in matching[0]) == bool(against)
+
+
+def test_without_a_group_an_announcement_has_one_sentence(golden_market, golden_study):
+    """A role names what a firm does, not a group that was asked for."""
+    events = golden("events_mixed").with_columns(
+        pl.col("event_id").str.slice(0, 2).alias("announcement_id"), pl.col("symbol").alias("role")
+    )
+    result = golden_study.run(events, golden_market)
+    sentences = summary(report_content(result))
+    n = result.events["announcement_id"].n_unique()
+    assert len(sentences) == 1 + n
+    for (_, lines), (_, part) in zip(sentences[1:], result.by("announcement_id").groups(), strict=True):
+        [line] = lines
+        caar, height = part.car(0, 1)["car"].mean(), part.events.height
+        assert line.startswith(f"All firms: {caar:+.2%} on average over {height} events".replace("-", "−"))
+    assert f"of {n} means of announcements in [0, 1]" in sentences[0][1][0]
+    one = golden_study.run(events.head(1), golden_market)
+    assert summary(report_content(one))[1][1][0].startswith(f"{events['symbol'][0]}: ")

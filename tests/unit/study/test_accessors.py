@@ -13,6 +13,7 @@ import pytest
 import marketimpact as mi
 from marketimpact.display import charts, tables
 from marketimpact.display.tables import Table
+from marketimpact.study import tests_table
 from tests.conftest import golden
 
 HOSTILE = '<img src=x onerror="alert(1)">{{7*7}}**b**'
@@ -213,12 +214,6 @@ def test_groups_are_shown_with_their_names(result):
     assert [row[0] for row in rows] == [str(day) for day in sorted(result.events["date"].unique())]
     assert read(grouped.show.test(0, 0, tests=["bmp"]))[0][:2] == ["date", "test"]
     assert repr(grouped).splitlines()[0].startswith("Grouped by date")
-    frame = grouped.test(0, 0)
-    shown = frame.filter((pl.col("role") == "primary") | ((pl.col("role") == "robustness") & pl.col("valid")))
-    assert [row[:2] for row in read(grouped.show.test(0, 0))[1]] == [
-        [str(row["date"]), row["test"] + " (primary)" * (row["role"] == "primary")]
-        for row in shown.iter_rows(named=True)
-    ]
     many = result.by("event_id")
     assert repr(many).splitlines()[-1] == f"  and {result.events.height - 20} more"
 
@@ -228,8 +223,56 @@ def test_a_group_column_called_role_leaves_the_role_of_tests(golden_market, gold
     grouped = golden_study.run(events, golden_market).by("role")
     assert grouped.test(0, 0)["test_role"].unique().sort().to_list() == ["other", "primary", "robustness"]
     headings, rows, _ = read(grouped.show.test(0, 0))
-    assert headings[:2] == ["role", "test"]
-    assert sum(row[1].endswith(" (primary)") for row in rows) == events["role"].n_unique()
+    assert headings[:2] == ["role", "primary test"]
+    assert [row[0] for row in rows] == events["role"].unique().sort().to_list()
+
+
+def test_a_group_is_one_row_of_its_primary_test(golden_market, golden_study):
+    """Firms of one or two events; the counts of robustness tests are taken from the frame."""
+    grouped = golden_study.run(golden("events_mixed"), golden_market).by("symbol")
+    table = grouped.show.test(0, 0)
+    headings, rows, notes = read(table)
+    shown = [dict(zip(headings, row, strict=True)) for row in rows]
+    n_valid = 0
+    for told, (_, part) in zip(shown, grouped.groups(), strict=True):
+        tests = part.test(0, 0)
+        row = tests.filter(role="primary").row(0, named=True)
+        assert (told["primary test"], told["events"]) == (row["test"], str(row["n_events"]))
+        robust = tests.filter(pl.col("role") == "robustness", "valid")
+        if not row["valid"]:
+            reason = next(clause for clause in row["note"].split("; ") if clause.startswith("not valid: "))
+            assert told["95% interval"] == reason or reason.startswith(told["95% interval"].removesuffix(" …"))
+            assert len(told["95% interval"]) <= 60
+            assert told["p"] == told["minimum detectable effect"] == "–"
+            continue
+        agree = robust.filter((pl.col("p_value") < 0.05) == (row["p_value"] < 0.05)).height
+        assert told["robustness"] == (f"{agree} of {robust.height} agree" if robust.height else "none valid")
+        n_valid += 1
+    assert 5 < n_valid < len(rows)
+    assert len([note for note in notes if note[0].isdigit()]) <= 5
+    assert table.frame.equals(grouped.test(0, 0))
+
+
+def test_groups_that_do_not_fit_are_counted(result):
+    parts = [(pl.DataFrame({"n": [n] * 12}), result.test(0, 0)) for n in range(tables.MOST_ROWS + 3)]
+    view = tests_table.group_lines(parts, "simple")
+    shown = Table(result.test(0, 0), columns=view.columns, shown=view.rows, footnotes="note")
+    assert view.rows.height == tables.MOST_ROWS + 3
+    assert f"3 of {tables.MOST_ROWS + 3} rows are not shown; .shown has them all." in " ".join(read(shown)[2])
+    assert result.where(pl.lit(value=False)).by("date").show.test(0, 0).frame.is_empty()
+
+
+def test_notes_of_tests_hold_what_judges_a_row(one_date):
+    trivia = ("average correlation", "placebo blocks", "smallest possible p", "no rise is seen", "portfolios, one per")
+    whole, brief = (" ".join(read(one_date.show.test(0, 1, invalid=asked))[2]) for asked in (True, False))
+    assert sum(words in whole for words in trivia) >= 3
+    assert not any(words in brief for words in trivia)
+    assert "One date: a common effect cannot be distinguished from a common shock." in brief
+    assumed = "assumes that the event did not raise the variance"
+    assert (assumed in brief) == any(
+        assumed in row["note"]
+        for row in one_date.test(0, 1).filter((pl.col("role") != "other") & pl.col("valid")).iter_rows(named=True)
+    )
 
 
 def test_any_frame_about_the_result(result):

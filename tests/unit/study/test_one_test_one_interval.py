@@ -135,8 +135,8 @@ def frame_of(*rows: tuple[str, str, bool, float, str]) -> pl.DataFrame:
     [
         (0.30, [0.20, 0.40], "0 of 2 valid robustness tests reject at 5%", False),
         (0.03, [0.01, 0.04], "2 of 2 valid robustness tests also reject at 5%", False),
-        (0.30, [0.03, 0.40], "1 of 2 valid robustness tests disagrees: r0 p = 0.030", True),
-        (0.03, [0.20, 0.40], "2 of 2 valid robustness tests disagree: r0 p = 0.200, r1 p = 0.400", True),
+        (0.30, [0.03, 0.40], "1 of 2 valid robustness tests rejects: r0 p = 0.030", True),
+        (0.03, [0.20, 0.40], "2 of 2 valid robustness tests do not reject: r0 p = 0.200, r1 p = 0.400", True),
         (0.03, [0.0004], "1 of 1 valid robustness test also rejects at 5%", False),
         (0.03, [], "", False),
     ],
@@ -147,6 +147,8 @@ def test_robustness_tests_agree_or_are_named(p, others, said, disagreement):
     rows += [("bad", "robustness", False, 0.0001, "not valid: x"), ("patell", "other", True, 0.0001, "")]
     told = headline(frame_of(*rows))
     assert (told.robustness, told.disagreement) == (said, disagreement)
+    agree = sum((other < 0.05) == (p < 0.05) for other in others)
+    assert told.agreement == (f"{agree} of {len(others)} agree" if others else "")
     assert (told.p, told.low, told.high, told.mde) == (p, -0.01, 0.03, 0.02)
 
 
@@ -158,6 +160,7 @@ def test_a_primary_test_that_is_not_valid_has_a_reason_and_no_numbers_but_its_ef
     assert told.p is told.low is told.high is told.mde is None
     assert told.effect == 0.01
     assert told.robustness == "1 of 1 valid robustness test rejects at 5%"
+    assert told.agreement == "1 of 1 reject"
     assert headline(frame_of(("bmp", "other", True, 0.5, ""))) is None
 
 
