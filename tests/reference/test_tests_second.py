@@ -23,8 +23,10 @@ WINDOWS = [(0, 0), (-1, 1), (0, 4)]
 
 def check(name: str, which: str, window: tuple[int, int], theirs: Answer) -> dict:
     row = run(which).test(*window, tests=[name]).row(0, named=True)
-    agree(name, row["statistic"], theirs[1])
-    agree(name, row["p_value"], theirs[2])
+    # errors of estimation within a date are taken as if its firms missed the same days
+    rtol = 2e-4 if name == "portfolio_regression" and which != "clustered" else 1e-9
+    agree(name, row["statistic"], theirs[1], rtol)
+    agree(name, row["p_value"], theirs[2], 5 * rtol)
     assert (row["estimate"] is None) == (theirs[0] is None)
     if theirs[0] is not None:
         agree(name, row["estimate"], theirs[0])

@@ -6,7 +6,7 @@
     print(summary(frame))
 
 Two processes, three quarters of an hour. The number is that of samples of calm situations with a window of one day and
-of those in which the primary test must be valid; others have a fifth of it (`samples_of`).
+of those in which the primary test must be valid; others have half of it or a fifth (`samples_of`).
 """
 
 from __future__ import annotations
@@ -150,10 +150,8 @@ def summary(frame: pl.DataFrame) -> pl.DataFrame:
 def samples_of(situation: Situation, samples: int) -> tuple[int, int]:
     """Choose the number of samples of a situation without an effect, and with one."""
     first, last = situation.window
-    if (situation.calm and first == last) or situation.row in ALWAYS_RIGHT:
-        without = samples
-    else:
-        without = samples // 5
+    in_full = (situation.calm and first == last) or situation.row in ALWAYS_RIGHT
+    without = samples if in_full else samples // (5 if situation.row in ("own", "power") else 2)
     return without, without // (5 if situation.calm else 20)
 
 
