@@ -12,9 +12,9 @@ from marketimpact.inference.structure import SampleStructure
 
 __all__ = ["LEAST_DATES", "has_common_estimation_errors", "is_skewed", "violated", "why_not_over_dates"]
 
-#: Dates from which their scatter shows whether the common shock was larger than usual: twice as large a shock is seen
-#: in nine of ten samples of 20 dates, in three of four of 10.
-LEAST_DATES = 20
+#: Dates from which their scatter shows whether the common shock was larger than usual: a shock twice as large is seen
+#: in 19 of 20 samples of 30 dates, in nine of ten of 20, in three of four of 10.
+LEAST_DATES = 30
 #: Recent variance over that of the estimation window, between which a variance taken from there is right.
 MOST_RECENT_VARIANCE, LEAST_RECENT_VARIANCE = 1.5, 2.0 / 3.0
 #: Standard errors by which the recent variance must differ: of date means, and of events, which are more numerous.

@@ -179,14 +179,18 @@ class SampleStructure:
         g, n = len(clusters.counts), clusters.counts.astype(float)
         if g < 2:
             return np.nan
+        means = np.bincount(clusters.codes, weights=self.sample.scar) / n
+        weight = n / (self.sample.q.mean() * (1.0 + (n - 1.0) * self._correlation_within_dates))
+        centre = float(weight @ means / weight.sum())
+        return float(weight @ (means - centre) ** 2) / (g - 1)
+
+    @cached_property
+    def _correlation_within_dates(self) -> float:
+        """Average correlation of the pairs of events that share days."""
         average = mean_correlation(self.sample)
         pairs = self.n_events * (self.n_events - 1) / 2.0
         within = average.value * pairs / average.n_pairs if average.n_pairs else 0.0
-        within = float(np.clip(np.nan_to_num(within), 0.0, 1.0))
-        means = np.bincount(clusters.codes, weights=self.sample.scar) / n
-        weight = n / (self.sample.q.mean() * (1.0 + (n - 1.0) * within))
-        centre = float(weight @ means / weight.sum())
-        return float(weight @ (means - centre) ** 2) / (g - 1)
+        return float(np.clip(np.nan_to_num(within), 0.0, 1.0))
 
     @cached_property
     def dates_scatter_more(self) -> bool:
@@ -202,9 +206,14 @@ class SampleStructure:
     def dates_scatter_more_than_events(self) -> bool:
         """Whether the variance of date means rose significantly more than that of events within dates."""
         df, within = self.n_clusters - 1, self.n_events - self.n_clusters
-        if df < 1 or within < 1 or not self.variance_ratio > 0:
+        own_share = 1.0 - self._correlation_within_dates
+        if df < 1 or within < 1 or not own_share > 0:
             return False
-        return float(scipy.special.fdtrc(df, within, self.date_scatter / self.variance_ratio)) < VARIANCE_LEVEL
+        code = factorize(self.sample.cluster).codes
+        means = np.bincount(code, weights=self.sample.scar) / np.bincount(code)
+        squares = float(((self.sample.scar - means[code]) ** 2).sum())
+        own_ratio = squares / (within * self.sample.q.mean() * own_share)
+        return own_ratio > 0 and float(scipy.special.fdtrc(df, within, self.date_scatter / own_ratio)) < VARIANCE_LEVEL
 
 
 def structure(sample: Sample) -> SampleStructure:

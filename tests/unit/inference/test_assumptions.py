@@ -169,8 +169,8 @@ NOT_MET = [
     ("13", "no autocorrelation", "serial_correlation=True"),
     ("11", "no lead or lag", "respond a session later"),
     ("9", "own estimation errors", "share estimation days"),
-    ("calm_4x6", "usual common shock", "which 4 dates cannot show (needs 20)"),
-    ("calm_4x6", "proportional shocks", "which 4 dates cannot show (needs 20)"),
+    ("calm_4x6", "usual common shock", "which 4 dates cannot show (needs 30)"),
+    ("calm_4x6", "proportional shocks", "which 4 dates cannot show (needs 30)"),
 ]
 
 
@@ -320,7 +320,7 @@ def test_few_dates_in_one_cluster_of_the_user_are_still_few_dates():
     result = drawn.study.run(drawn.events.with_columns(pl.lit("all").alias("campaign")), drawn.market)
     rows = {row["test"]: row for row in result.clustered("campaign").test(0, 0).iter_rows(named=True)}
     assert not rows["bmp_kp"]["valid"]
-    assert "which 6 dates cannot show (needs 20): cluster events" in rows["bmp_kp"]["note"]
+    assert "which 6 dates cannot show (needs 30): cluster events" in rows["bmp_kp"]["note"]
 
 
 def test_recent_variance_does_not_see_the_effect():
