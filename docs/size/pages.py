@@ -16,7 +16,7 @@ import marketimpact as mi
 from tests.size.scenarios import SCENARIOS
 from tests.size.situations import SITUATIONS
 from tests.size.theory import CORRELATIONS, COUNTS, bmp_size, bmp_size_exact, patell_size
-from tests.size.turbulent import NOT_CLAIMED, PRIMARY, with_rates
+from tests.size.turbulent import NOT_CLAIMED, PRIMARY, PRIMARY_ONLY, with_rates
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "size_and_power.md"
@@ -74,7 +74,7 @@ def situations() -> str:
         name = rows.filter(pl.col("test") != PRIMARY).sort("is_primary", descending=True)["test"][0]
         power = found[str(key), PRIMARY]
         cells = [
-            f"{key} (*)" if key in NOT_CLAIMED else str(key),
+            f"{key} (*)" if key in NOT_CLAIMED else f"{key} (**)" if key in PRIMARY_ONLY else str(key),
             situation.title + (f", alternative: {alternative}" if one_sided else ""),
             f"{situation.window[0]} to {situation.window[1]}",
             f"{primary['samples']:,}",

@@ -11,7 +11,16 @@ from polars.testing import assert_frame_equal
 
 from tests.size import turbulent
 from tests.size.situations import SITUATIONS
-from tests.size.turbulent import COUNTS, DEFAULTS, NOT_CLAIMED, ONE_SIDED, PRIMARY, power_effect, samples_of
+from tests.size.turbulent import (
+    COUNTS,
+    DEFAULTS,
+    NOT_CLAIMED,
+    ONE_SIDED,
+    PRIMARY,
+    PRIMARY_ONLY,
+    power_effect,
+    samples_of,
+)
 
 #: Of the samples in which a test is called valid, at most so many may reject; Monte-Carlo errors come on top.
 LIMIT = 0.075
@@ -27,7 +36,10 @@ def limit(n: int, errors: float) -> float:
 def claimed(counted: pl.DataFrame, least: int) -> pl.DataFrame:
     """Keep rows without an effect in claimed situations, of tests called valid in at least so many samples."""
     return counted.filter(
-        pl.col("effect") == 0, ~pl.col("situation").is_in(NOT_CLAIMED), pl.col("called_valid") >= least
+        pl.col("effect") == 0,
+        ~pl.col("situation").is_in(NOT_CLAIMED),
+        ~pl.col("situation").is_in(PRIMARY_ONLY) | (pl.col("test") == PRIMARY),
+        pl.col("called_valid") >= least,
     )
 
 
