@@ -5,6 +5,7 @@ Nothing here looks at the event window.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from marketimpact.core import limits
 from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.chunks import chunks
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.inference.sample import Sample
 
@@ -69,111 +71,157 @@ class SeriesMoments:
         return float(1.0 + 2.0 * ((1.0 - lags / length) * self.autocorrelation**lags).sum())
 
 
-@dataclass(frozen=True)
-class Diagnostics:
-    """Standardised abnormal returns of events and of their date's mean, and what can be seen in them.
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What is kept of several series of standardised abnormal returns.
 
     Attributes
     ----------
-    events, recent_events : (N, M) and (N, K) arrays
-        Abnormal returns of the estimation window and of the recent sessions, over `Sample.sigma`.
-    dates, recent_dates : (G, M) and (G, K) arrays
-        Their means over the events of each date.
+    moments : SeriesMoments
+        Of the estimation window.
+    size, recent_size : (M,) and (K,) arrays
+        Mean absolute value by session of the estimation window and of the recent sessions, each series scaled to a mean
+        of 1 in the estimation window.
     """
 
-    events: Floats
-    recent_events: Floats
-    dates: Floats
-    recent_dates: Floats
+    moments: SeriesMoments
+    size: Floats
+    recent_size: Floats
 
-    @cached_property
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """What can be seen in standardised abnormal returns before the events.
+
+    Attributes
+    ----------
+    events, dates : Series
+        Of single events, and of the means over the events of each date.
+    single : bool
+        Whether every date has one event.
+    """
+
+    events: Series
+    dates: Series
+    single: bool
+
+    @property
     def event_moments(self) -> SeriesMoments:
         """Moments of the series of single events."""
-        return _moments(self.events)
+        return self.events.moments
 
-    @cached_property
+    @property
     def date_moments(self) -> SeriesMoments:
         """Moments of the series of date means."""
-        return _moments(self.dates)
+        return self.dates.moments
 
     @cached_property
     def recent_variance_of_dates(self) -> RecentVariance:
         """Recent variance of the date means, which a common shock dominates."""
-        return _recent(*self._dates_in_scale)
+        return _recent(self.dates.size, self.dates.recent_size)
 
     @cached_property
     def recent_variance_of_events(self) -> RecentVariance:
         """Recent variance of single events, averaged by session."""
-        return _recent(*self._events_in_scale)
+        return _recent(self.events.size, self.events.recent_size)
 
     @cached_property
     def recent_common_share(self) -> RecentVariance:
         """Recent variance of date means over that of single events: whether the common part rose more."""
-        dates, recent_dates = self._dates_in_scale
-        events, recent_events = self._events_in_scale
-        if self.dates.shape == self.events.shape:
-            return RecentVariance(1.0, 0.0)  # one event on each date
-        ratio = _recent(dates, recent_dates).ratio / _recent(events, recent_events).ratio
-        difference = _recent(1.0 + dates - events, 1.0 + recent_dates - recent_events)
+        if self.single:
+            return RecentVariance(1.0, 0.0)
+        ratio = self.recent_variance_of_dates.ratio / self.recent_variance_of_events.ratio
+        difference = _recent(
+            1.0 + self.dates.size - self.events.size, 1.0 + self.dates.recent_size - self.events.recent_size
+        )
         return RecentVariance(ratio, difference.z)
-
-    @cached_property
-    def _dates_in_scale(self) -> tuple[Floats, Floats]:
-        return _in_scale(self.dates, self.recent_dates)
-
-    @cached_property
-    def _events_in_scale(self) -> tuple[Floats, Floats]:
-        return _in_scale(self.events, self.recent_events)
 
 
 def diagnose(sample: Sample) -> Diagnostics:
-    """Compute the series behind the diagnostics; of the events of some dates where there are very many dates."""
+    """Summarise abnormal returns before the events; of the events of some dates where there are very many dates."""
     dates = factorize(sample.day0)
     members = rows_by_code(dates)
     step = -(-len(members) // limits.DIAGNOSED_DATES)
     rows = np.sort(np.concatenate(members[::step]))
-    scale = sample.sigma[rows, None]
-    events, recent = sample.placebo.rows(rows) / scale, sample.recent_ar.rows(rows) / scale
     code = factorize(dates.codes[rows]).codes
-    return Diagnostics(events, recent, _means(events, code), _means(recent, code))
-
-
-def _means(values: Floats, code: Ints) -> Floats:
-    """Average the values present over the rows of each code, (N, D) to (G, D)."""
-    present = ~np.isnan(values)
-    total = np.zeros((int(code.max()) + 1, values.shape[1]))
-    count = np.zeros_like(total)
-    np.add.at(total, code, np.where(present, values, 0.0))
-    np.add.at(count, code, present)
-    return np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
-
-
-def _moments(values: Floats) -> SeriesMoments:
-    filled = np.nan_to_num(values)
-    n, squares = int((~np.isnan(values)).sum()), float((filled**2).sum())
-    if not squares > 0:
-        return SeriesMoments(0.0, 0.0, 0.0)
-    variance = squares / n
-    return SeriesMoments(
-        skewness=float((filled**3).sum()) / n / variance**1.5,
-        excess_kurtosis=float((filled**4).sum()) / n / variance**2 - 3.0,
-        autocorrelation=float((filled[:, 1:] * filled[:, :-1]).sum()) / squares,
+    n_dates, n_recent = int(code.max()) + 1, sample.recent_ar.width
+    means = _DateMeans(n_dates, sample.placebo.width), _DateMeans(n_dates, n_recent)
+    parts = []
+    for part in chunks(len(rows), limits.LAZY_CHUNK_ROWS):
+        scale = sample.sigma[rows[part], None]
+        values, recent = (source.rows(rows[part]) / scale for source in (sample.placebo, sample.recent_ar))
+        means[0].add(values, code[part])
+        means[1].add(recent, code[part])
+        parts.append(_sums(values, recent))
+    return Diagnostics(
+        events=_pooled(parts),
+        dates=_pooled([_sums(means[0].values, means[1].values)]),
+        single=n_dates == len(rows),
     )
 
 
+class _DateMeans:
+    """Means over the events of each date, from some events at a time."""
+
+    def __init__(self, n_dates: int, width: int) -> None:
+        self.total, self.count = np.zeros((n_dates, width)), np.zeros((n_dates, width))
+
+    def add(self, values: Floats, code: Ints) -> None:
+        """Add events, (n, D), of the dates of these codes, (n,)."""
+        present = ~np.isnan(values)
+        np.add.at(self.total, code, np.where(present, values, 0.0))
+        np.add.at(self.count, code, present)
+
+    @property
+    def values(self) -> Floats:
+        """Means, (G, D); NaN where no event has a value."""
+        return np.where(self.count > 0, self.total / np.maximum(self.count, 1.0), np.nan)
+
+
+def _sums(values: Floats, recent: Floats) -> tuple[Floats, Floats, Floats]:
+    """Sum powers and lagged products, (5,), and absolute values in scale by session with their number, (2, M), (2, K).
+
+    `values` and `recent` are the series of the estimation window and of the recent sessions, (N, M) and (N, K).
+    """
+    filled = np.nan_to_num(values)
+    powers = [float((filled**power).sum()) for power in (2, 3, 4)]
+    lagged = float((filled[:, 1:] * filled[:, :-1]).sum())
+    size, recent_size = _in_scale(values, recent)
+    sums = np.array([float((~np.isnan(values)).sum()), *powers, lagged])
+    return sums, _day_sums(size), _day_sums(recent_size)
+
+
+def _pooled(parts: Sequence[tuple[Floats, Floats, Floats]]) -> Series:
+    """Pool the sums of several parts of the series."""
+    (n, second, third, fourth, lagged), size, recent_size = (sum(some) for some in zip(*parts, strict=True))
+    moments = SeriesMoments(0.0, 0.0, 0.0)
+    if second > 0:
+        variance = second / n
+        moments = SeriesMoments(
+            skewness=float(third / n / variance**1.5),
+            excess_kurtosis=float(fourth / n / variance**2 - 3.0),
+            autocorrelation=float(lagged / second),
+        )
+    return Series(moments, _quotient(size), _quotient(recent_size))
+
+
 def _in_scale(values: Floats, recent: Floats) -> tuple[Floats, Floats]:
-    """Average absolute values over series by session, each series scaled to a mean of 1, (M,) and (K,)."""
+    """Divide absolute values by their mean in the estimation window, series by series, (N, M) and (N, K)."""
     size = np.abs(values)
     n = (~np.isnan(size)).sum(axis=1, keepdims=True)
     mean = np.nansum(size, axis=1, keepdims=True) / np.maximum(n, 1)
     mean = np.where(mean > 0, mean, np.nan)
-    return _day_means(size / mean), _day_means(np.abs(recent) / mean)
+    return size / mean, np.abs(recent) / mean
 
 
-def _day_means(values: Floats) -> Floats:
+def _day_sums(values: Floats) -> Floats:
+    """Sum the values present on each session and count them, (2, D)."""
     present = ~np.isnan(values)
-    n = present.sum(axis=0)
-    return np.where(n > 0, np.where(present, values, 0.0).sum(axis=0) / np.maximum(n, 1), np.nan)
+    return np.stack([np.where(present, values, 0.0).sum(axis=0), present.sum(axis=0)])
+
+
+def _quotient(sums: Floats) -> Floats:
+    return np.where(sums[1] > 0, sums[0] / np.maximum(sums[1], 1.0), np.nan)
 
 
 def recent_variance(events: Floats, recent: Floats) -> RecentVariance:
@@ -184,7 +232,8 @@ def recent_variance(events: Floats, recent: Floats) -> RecentVariance:
     events, recent : (N, M) and (N, K) arrays
         Abnormal returns of the estimation window and of the sessions before the event window.
     """
-    return _recent(*_in_scale(events, recent))
+    size, recent_size = _in_scale(events, recent)
+    return _recent(_quotient(_day_sums(size)), _quotient(_day_sums(recent_size)))
 
 
 def _recent(values: Floats, recent: Floats) -> RecentVariance:

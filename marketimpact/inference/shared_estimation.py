@@ -54,7 +54,10 @@ def estimation_inflation(sample: EstimatedEvents) -> float:
     if not day.any():
         return 1.0
     r = same_day_correlation(sample)
-    weight, used = sample.sign * sample.sigma / len(day), sample.n_days / sample.n_obs
+    security = factorize(sample.symbol)
+    # the shocks of a security are signed as those of its first event
+    relative = sample.sign * sample.sign[security.first_rows][security.codes]
+    weight, used = relative * sample.sigma / len(day), sample.n_days / sample.n_obs
     everything, on_windows = _variances(sample, weight, used, r)
     own = (weight**2 * sample.n_days * used, weight * np.sqrt(sample.n_days * used))
     squares, roots = (np.bincount(day, weights=values) for values in own)
@@ -65,7 +68,7 @@ def estimation_inflation(sample: EstimatedEvents) -> float:
 def same_day_correlation(sample: EstimatedEvents) -> float:
     """Average the correlation of residuals of two securities on the same date, from one event of each security."""
     rows = factorize(sample.symbol).first_rows
-    dates, z = sample.residual_dates.rows(rows), sample.residuals.rows(rows) * (sample.sign / sample.sigma)[rows, None]
+    dates, z = sample.residual_dates.rows(rows), sample.residuals.rows(rows) / sample.sigma[rows, None]
     present = ~np.isnan(z) & (dates != NO_DAY)
     code, values = factorize(dates[present]).codes, z[present]
     n = np.bincount(code)

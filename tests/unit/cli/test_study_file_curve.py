@@ -29,7 +29,7 @@ groups = ["Designers"]
 models = ["market_model", "ff3"]
 estimation_windows = [[-250, -11]]
 event_windows = [[0, 1], [-1, 1]]
-tests = ["bmp_kp", "patell"]
+tests = ["bmp_kp", "date_means_t"]
 without = ["688256.SS", "688041.SS"]
 draws = 19
 
@@ -121,7 +121,7 @@ def test_defaults_of_the_schema_are_the_curve_s(tmp_path):
         ("[[-250, -11]]", "[[-250, 0]]", ["line 8", "estimation window ends at session 0"]),
         ("[[-250, -11]]", "[-250, -11]", ["line 8", "list of pairs"]),
         ("[0, 1], [-1, 1]", "[0, 1], [1, -1]", ["line 9", "is reversed"]),
-        ('"patell"', '"patel"', ["line 10", "did you mean 'patell'"]),
+        ('"date_means_t"', '"date_mean_t"', ["line 10", "did you mean 'date_means_t'"]),
         ('"688256.SS", "688041.SS"]\ndraws', '"688256.SS", "NVDA"]\ndraws', ["line 11", "'NVDA' is in none of"]),
         ("draws = 19", "draws = -1", ["line 12", "0 or more"]),
         ("draws = 19", "draw = 19", ["line 12", "[specification] has no key 'draw'", "did you mean 'draws'"]),

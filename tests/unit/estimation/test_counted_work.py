@@ -82,18 +82,19 @@ def test_calls_grow_with_chunks_not_with_events(whole: Panel) -> None:
     """The dates are the same: a call per event would be 6,000 more at least, a loop over pairs of events millions."""
     small, large = calls(study_of(whole, FEW)), calls(study_of(whole, MANY))
     assert small > 10_000
-    assert large - small < (MANY - FEW) / 2
+    assert large - small < (MANY - FEW) * 0.7  # a few per security, of which there are more
 
 
 def test_every_window_is_read_a_few_times(whole: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Estimation windows by the fit, the pairs, the portfolios, the sums by day and the ranks, once each."""
+    """Estimation windows by the fit, pairs, portfolios, sums, ranks, diagnostics and common errors, once each."""
     monkeypatch.setattr(limits, "LAZY_KEPT_VALUES", 0)  # as for a million events: residuals are not kept
     ask = study_of(whole, MANY)
     with watched(kernels) as seen:
         ask()
     read = {row["kernel"]: row["windows"] / MANY for row in by_kernel(seen)}
     layouts = len(np.unique(whole.session)) / MANY  # of each one event tells the days
-    assert read.pop("residuals") == pytest.approx(4.0, abs=2 * layouts)  # pairs, sums, ranks, and once the event window
+    # pairs, sums, ranks, diagnostics, common errors of estimation, and once the event window
+    assert read.pop("residuals") == pytest.approx(6.0, abs=2 * layouts)
     assert read.pop("group_sums") == 2.0  # estimation and event window
     assert read == {"sums": 1.0, "present": 1.0, "window_sums": 1.0, "squares": 0.0}
 

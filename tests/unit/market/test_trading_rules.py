@@ -280,8 +280,8 @@ def test_a_market_without_volumes_says_so(golden_market):
         golden_market.volumes()
 
 
-def test_serial_correlation_widens_the_variance_of_sums_only():
-    """Var(sum) with AR(1): the quadratic form of the Toeplitz matrix, plus the forecast part."""
+def test_serial_correlation_widens_the_variance_of_sums_and_of_the_constant():
+    """Var(sum) with AR(1): the quadratic form of the Toeplitz matrix, plus the variance of the estimated mean."""
     rng = np.random.default_rng(11)
     n, rho = 400, 0.5
     e = np.zeros(n)
@@ -297,9 +297,11 @@ def test_serial_correlation_widens_the_variance_of_sums_only():
     r = (residual[1:] * residual[:-1]).sum() / (residual**2).sum()
     toeplitz = r ** np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
     sigma = residual.std(ddof=1)
-    expected = sigma * math.sqrt(toeplitz.sum() + 25 / 190)
+    mean = (1 + r) / (1 - r) / 190
+    expected = sigma * math.sqrt(toeplitz.sum() + 25 * mean)
     assert serial.car(0, 4)["se"][0] == pytest.approx(expected, rel=1e-10)
-    assert serial.car(0, 0)["se"][0] == plain.car(0, 0)["se"][0]
+    assert serial.car(0, 0)["se"][0] == pytest.approx(sigma * math.sqrt(1 + mean), rel=1e-10)
+    assert plain.car(0, 0)["se"][0] == pytest.approx(sigma * math.sqrt(1 + 1 / 190), rel=1e-10)
 
 
 def test_a_factor_missing_on_an_event_day_is_distinguished_from_a_missing_return():
