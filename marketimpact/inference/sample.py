@@ -128,6 +128,8 @@ class Sample:
     cluster : (N,) array
         Code of each event's announcement (those with a day 0 in common have one code), of its day 0 where events have
         no announcement, or of its value in another column that the user clusters by.
+    joins_clusters : bool
+        Whether clusters whose windows have days in common are one: announcements, not what the user clusters by.
     cluster_label : str
         What clusters are, in the plural, for notes.
     exchange : (N,) array
@@ -190,6 +192,7 @@ class Sample:
     panel: Callable[[], tuple[Floats, Floats, Floats, Floats]] = field(repr=False)
     portfolios: Callable[[], Portfolios] = field(repr=False)
     cluster_label: str = "dates"
+    joins_clusters: bool = False
 
     @property
     def n(self) -> int:
@@ -232,9 +235,21 @@ class Sample:
         return np.asarray(self.ar / self.event_se.to_array()[:, self.columns])
 
     @cached_property
+    def joined_cluster(self) -> Ints:
+        """Code of each event's cluster, (N,): one for clusters whose windows have days in common, where these join."""
+        if not self.joins_clusters:
+            return self.cluster
+        patterns = self.day_patterns
+        _, window = connected_groups(len(patterns.counts), self.overlap.one, self.overlap.other)
+        own, day = factorize(self.cluster).codes, window[patterns.codes]
+        n = int(own.max(initial=-1)) + 1
+        _, joined = connected_groups(n + int(day.max(initial=-1)) + 1, own, n + day)
+        return factorize(joined[own]).codes
+
+    @cached_property
     def clusters(self) -> Factorized:
         """Code of each event's cluster, and the sizes of the clusters."""
-        return factorize(self.cluster)
+        return factorize(self.joined_cluster)
 
     @cached_property
     def n_clusters(self) -> int:
@@ -294,8 +309,8 @@ class Sample:
         """Whether windows of different clusters have days in common."""
         codes, n = self.day_patterns.codes, len(self.day_patterns.counts)
         low, high = np.full(n, np.iinfo(np.int64).max), np.full(n, -1)
-        np.minimum.at(low, codes, self.cluster)
-        np.maximum.at(high, codes, self.cluster)
+        np.minimum.at(low, codes, self.joined_cluster)
+        np.maximum.at(high, codes, self.joined_cluster)
         one, other = self.overlap.one, self.overlap.other
         return bool((np.minimum(low[one], low[other]) < np.maximum(high[one], high[other])).any())
 
@@ -344,6 +359,7 @@ class Sample:
 
 #: Properties of a sample that depend on dates and residuals alone.
 _FROM_DATES_AND_RESIDUALS = (
-    "q", "clusters", "n_clusters", "effective_clusters", "day_patterns", "overlap", "mean_correlation",
+    "q", "joined_cluster",
+    "clusters", "n_clusters", "effective_clusters", "day_patterns", "overlap", "mean_correlation",
     "n_independent_groups", "shares_days", "asynchronous", "clusters_overlap", "n_dual_listed", "estimation_inflation",
 )  # fmt: skip

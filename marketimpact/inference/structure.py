@@ -175,7 +175,7 @@ class SampleStructure:
     @cached_property
     def date_scatter(self) -> float:
         """Variance of date means over the one that estimation windows imply; nan with fewer than two dates."""
-        clusters = factorize(self.sample.cluster)
+        clusters = factorize(self.sample.joined_cluster)
         g, n = len(clusters.counts), clusters.counts.astype(float)
         if g < 2:
             return np.nan
@@ -209,7 +209,7 @@ class SampleStructure:
         own_share = 1.0 - self._correlation_within_dates
         if df < 1 or within < 1 or not own_share > 0:
             return False
-        code = factorize(self.sample.cluster).codes
+        code = factorize(self.sample.joined_cluster).codes
         means = np.bincount(code, weights=self.sample.scar) / np.bincount(code)
         squares = float(((self.sample.scar - means[code]) ** 2).sum())
         own_ratio = squares / (within * self.sample.q.mean() * own_share)

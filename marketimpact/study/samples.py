@@ -69,6 +69,7 @@ def sample_of(
             return portfolios(part, window, exchange=exchange[rows], clocks=clocks)
         return portfolios_over(estimates, window, portfolio_estimates(), clocks=clocks)
 
+    by_announcement = clustered_by is None and "announcement_id" in part.events.columns
     return Sample(
         car=sums.car,
         se=np.sqrt(sums.variance),
@@ -87,6 +88,7 @@ def sample_of(
         # no session from day 0 on: it has the effect
         recent_ar=_recent_abnormal_returns(part, min(window[0], 0)),
         cluster=clusters(part.events, clustered_by),
+        joins_clusters=by_announcement,
         exchange=exchange[rows],
         clocks=clocks,
         symbol=part.positions.security,
