@@ -266,7 +266,8 @@ class StudyResult:
         ----------
         column : str
             A column of the events, such as ``"campaign_id"``, ``"date"`` or one of your own. Events for which
-            it is empty are clustered by announcement, or by day 0 where they have none, as all are
+            it is empty are clustered by announcement (announcements whose windows share days are one
+            cluster), or by day 0 where they have none, as all are
             by default.
 
         Raises

@@ -5,6 +5,7 @@ Samples come from tests/size/situations.py, which repeat dates, and firms where 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -371,3 +372,16 @@ def test_models_of_changing_variance_have_no_recent_variance_to_change():
     sample = study.run(drawn.events, drawn.market).sample(0, 0)
     assert sample.changing_variance
     assert violated(frozenset({"recent variance"}), structure(sample)) == []
+
+
+def test_announcements_whose_windows_share_days_are_one_cluster():
+    """The third and the fourth of six dates are 3 sessions apart: their windows of five sessions share days."""
+    situation = SITUATIONS["calm_6x4"]
+    drawn = replace(situation, offsets=(0, 30, 60, 63, 90, 120), window=(-2, 2)).draw(np.random.default_rng(1))
+    named = drawn.events.with_columns(pl.col("date").cast(pl.String).alias("announcement_id"))
+    study = mi.EventStudy(estimation_window=(-250, -11), event_window=(-2, 2))
+    facts = structure(study.run(named, drawn.market).sample(-2, 2))
+    assert (facts.n_clusters, facts.clusters_overlap) == (5, False)
+    assert structure(study.run(named, drawn.market).sample(0, 0)).n_clusters == 6
+    by_date = structure(study.run(drawn.events, drawn.market).sample(-2, 2))
+    assert (by_date.n_clusters, by_date.clusters_overlap) == (6, True)
