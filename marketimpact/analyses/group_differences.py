@@ -89,7 +89,7 @@ class _WithinSpread:
 
     @property
     def note(self) -> str:
-        """What was done, or is assumed, about the variance."""
+        """Note on the variance: which groups are scaled, or what is assumed."""
         assumed = "assumes that the announcements did not raise the variance"
         if not self.can_show.any():
             return f"{assumed}, which groups this small cannot show"

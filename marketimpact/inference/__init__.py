@@ -42,7 +42,7 @@ from marketimpact.inference.reasons import violated
 from marketimpact.inference.sample import RECENT_SESSIONS, Pool, Portfolios, Sample
 from marketimpact.inference.single_event_validity import changed_lately, single_event_validity
 from marketimpact.inference.structure import VARIANCE_LEVEL, SampleStructure, structure
-from marketimpact.inference.validity import ONE_DATE, JudgedOutcome, run_tests, tests_frame
+from marketimpact.inference.validity import CONNECTED_WINDOWS, ONE_DATE, JudgedOutcome, run_tests, tests_frame
 
 #: Tests that run by default: the most widely valid first, then those that are often reported.
 DEFAULT_TESTS: tuple[SignificanceTest, ...] = (
@@ -116,6 +116,7 @@ def select_tests(tests: Sequence[str | SignificanceTest] | str | None) -> list[S
 
 
 __all__ = [
+    "CONNECTED_WINDOWS",
     "DEFAULT_TESTS",
     "ONE_DATE",
     "ON_REQUEST",

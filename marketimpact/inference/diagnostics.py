@@ -65,6 +65,10 @@ class SeriesMoments:
     excess_kurtosis: float
     autocorrelation: float
 
+    def skewness_of_sum(self, length: int) -> float:
+        """Compute the skewness of a sum over sessions, taken as independent."""
+        return float(self.skewness / length**0.5)
+
     def variance_inflation(self, length: int) -> float:
         """Compute the variance of a sum over sessions, relative to that of independent sessions, under AR(1)."""
         lags = np.arange(1, length)
@@ -73,7 +77,7 @@ class SeriesMoments:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What is kept of several series of standardised abnormal returns.
+    """Pooled moments and daily sizes of several series of standardised abnormal returns.
 
     Attributes
     ----------
@@ -91,7 +95,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What can be seen in standardised abnormal returns before the events.
+    """Diagnostics of standardised abnormal returns before the events.
 
     Attributes
     ----------

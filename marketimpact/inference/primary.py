@@ -66,7 +66,7 @@ def _over_events(facts: SampleStructure, dates: str) -> PrimaryTest:
         return PrimaryTest("portfolio_regression", f"{dates}, correlation of the events unknown")
     if not facts.one_direction:
         return PrimaryTest("portfolio_regression", f"{dates}, firms that move in opposite directions")
-    if is_skewed(facts.diagnostics.event_moments.skewness / facts.n_sessions**0.5, facts.n_events):
+    if is_skewed(facts.diagnostics.event_moments.skewness_of_sum(facts.n_sessions), facts.n_events):
         return PrimaryTest("portfolio_regression", f"{dates}, few events and skewed abnormal returns")
     return PrimaryTest("bmp_kp", f"{dates}, {LEAST_FIRMS} events or more")
 

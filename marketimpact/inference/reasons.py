@@ -10,7 +10,15 @@ from collections.abc import Callable
 from marketimpact.inference.protocol import Alternative, Assumption
 from marketimpact.inference.structure import SampleStructure
 
-__all__ = ["LEAST_DATES", "has_common_estimation_errors", "is_skewed", "violated", "why_not_over_dates"]
+__all__ = [
+    "BLOCKS_APART",
+    "LEAST_DATES",
+    "MOST_RECENT_VARIANCE",
+    "has_common_estimation_errors",
+    "is_skewed",
+    "violated",
+    "why_not_over_dates",
+]
 
 #: Dates from which their scatter shows whether the common shock was larger than usual: a shock twice as large is seen
 #: in 19 of 20 samples of 30 dates, in nine of ten of 20, in three of four of 10.
@@ -52,9 +60,9 @@ def is_skewed(skewness: float, n: int, alternative: Alternative = "two-sided") -
 
 
 def _recent_variance(assumes: Assumptions, facts: SampleStructure, alternative: Alternative) -> str:
-    dates, events = facts.diagnostics.recent_variance_of_dates, facts.diagnostics.recent_variance_of_events
     if facts.sample.changing_variance:
         return ""
+    dates, events = facts.diagnostics.recent_variance_of_dates, facts.diagnostics.recent_variance_of_events
     # where firms move in opposite directions, their moves cancel in the mean
     series = [(dates, CRITICAL_DATES)] + [(events, CRITICAL_EVENTS)] * facts.one_direction
     for recent, critical in series:
@@ -74,8 +82,8 @@ def _recent_variance(assumes: Assumptions, facts: SampleStructure, alternative: 
 def _usual_common_shock(assumes: Assumptions, facts: SampleStructure, alternative: Alternative) -> str:
     if not facts.shares_days:
         return ""
-    if _has_few_dates(facts):
-        return _few_dates(facts)
+    if few_dates := _few_dates(facts):
+        return few_dates
     if facts.dates_scatter_more:
         return (
             f"{facts.cluster_label} differ more than it assumes: the variance of their means is "
@@ -84,22 +92,12 @@ def _usual_common_shock(assumes: Assumptions, facts: SampleStructure, alternativ
     return ""
 
 
-def _has_few_dates(facts: SampleStructure) -> bool:
-    """Check whether dates are too few to show a larger shock, and could be draws themselves.
-
-    They could not where all windows are connected: that is one date in effect.
-    """
-    if facts.n_independent_groups == 1 or facts.n_day0 >= LEAST_DATES:
-        return False
-    return facts.clusters_overlap or facts.n_clusters == 1 or not why_not_over_dates(facts)
-
-
 def why_not_over_dates(facts: SampleStructure) -> str:
     """Explain why the means of dates are not independent draws that a t test can use; empty where they are."""
     label = facts.cluster_label
     if facts.clusters_overlap:
         return f"windows of different {label} overlap"
-    if is_skewed(facts.diagnostics.date_moments.skewness / facts.n_sessions**0.5, facts.n_clusters):
+    if is_skewed(facts.diagnostics.date_moments.skewness_of_sum(facts.n_sessions), facts.n_clusters):
         return f"few {label} and skewed abnormal returns"
     return f"{label} share errors of estimation" if has_common_estimation_errors(facts) else ""
 
@@ -110,23 +108,30 @@ def has_common_estimation_errors(facts: SampleStructure) -> bool:
 
 
 def _few_dates(facts: SampleStructure) -> str:
+    """Explain that dates are too few to show a larger shock, where they could be draws themselves; else empty.
+
+    They could not where all windows are connected: that is one date in effect.
+    """
+    if facts.n_independent_groups == 1 or facts.n_day0 >= LEAST_DATES:
+        return ""
+    other_clusters = facts.clusters_overlap or facts.n_clusters == 1
+    if not other_clusters and why_not_over_dates(facts):
+        return ""
+    advice = (
+        ": cluster events so that windows of different clusters do not overlap, result.clustered(...), or take a "
+        "shorter window"
+    )
     return (
         f"takes the shock that firms share on a date to be as large as in the estimation windows, which "
-        f"{facts.n_day0} dates cannot show (needs {LEAST_DATES})"
-        + (
-            ": cluster events so that windows of different clusters do not overlap, result.clustered(...), or take a "
-            "shorter window"
-            if facts.clusters_overlap or facts.n_clusters == 1
-            else ""
-        )
+        f"{facts.n_day0} dates cannot show (needs {LEAST_DATES}){advice if other_clusters else ''}"
     )
 
 
 def _proportional_shocks(assumes: Assumptions, facts: SampleStructure, alternative: Alternative) -> str:
     if not facts.shares_days:
         return ""
-    if _has_few_dates(facts):
-        return _few_dates(facts)
+    if few_dates := _few_dates(facts):
+        return few_dates
     if facts.dates_scatter_more_than_events:
         return f"the shock that firms share varies more between {facts.cluster_label} than their own returns explain"
     if facts.diagnostics.recent_common_share.rose(MOST_RECENT_VARIANCE, CRITICAL_DATES):
@@ -148,7 +153,7 @@ def _little_skewness(assumes: Assumptions, facts: SampleStructure, alternative: 
     over_dates = "proportional shocks" not in assumes and facts.shares_days
     moments = facts.diagnostics.date_moments if over_dates else facts.diagnostics.event_moments
     n, unit = (facts.n_clusters, facts.cluster_label) if over_dates else (facts.n_events, "events")
-    skewness = moments.skewness / facts.n_sessions**0.5
+    skewness = moments.skewness_of_sum(facts.n_sessions)
     if not is_skewed(skewness, n, alternative):
         return ""
     side = "" if alternative == "two-sided" else " for a one-sided test"
@@ -156,7 +161,7 @@ def _little_skewness(assumes: Assumptions, facts: SampleStructure, alternative: 
 
 
 def _symmetry(assumes: Assumptions, facts: SampleStructure, alternative: Alternative) -> str:
-    skewness = facts.diagnostics.event_moments.skewness / facts.n_sessions**0.5
+    skewness = facts.diagnostics.event_moments.skewness_of_sum(facts.n_sessions)
     if abs(skewness) * facts.n_events**0.5 <= MOST_ASYMMETRY:
         return ""
     return f"assumes symmetric abnormal returns, but they are skewed ({skewness:+.1f})"

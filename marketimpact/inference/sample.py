@@ -126,8 +126,8 @@ class Sample:
     pool : Pool
         Abnormal returns of all usable events, for tests of daily averages.
     cluster : (N,) array
-        Code of each event's announcement (those with a day 0 in common have one code), of its day 0 where events have
-        no announcement, or of its value in another column that the user clusters by.
+        Code of each event's announcement, of its day 0 where events have no announcement, or of its value in another
+        column that the user clusters by.
     joins_clusters : bool
         Whether clusters whose windows have days in common are one: announcements, not what the user clusters by.
     cluster_label : str
@@ -209,7 +209,7 @@ class Sample:
         """Variance of each SCAR under normality, ``df / (df - 2)``."""
         return self.df / (self.df - 2.0)
 
-    @property
+    @cached_property
     def n_day0(self) -> int:
         """Number of day-0 dates."""
         return len(factorize(self.day0).counts)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 
 from marketimpact.core import limits
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
+from marketimpact.core.chunks import batches
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.core.lazy_matrix import LazyMatrix
 
@@ -85,7 +85,7 @@ def _variances(sample: EstimatedEvents, weight: Floats, used: Floats, r: float) 
     """
     first, last = _span(sample)
     common, own = np.zeros((2, last - first + 1)), np.zeros(2)
-    for rows in _batches(rows_by_code(factorize(sample.symbol))):
+    for rows in batches(rows_by_code(factorize(sample.symbol)), limits.LAZY_CHUNK_ROWS):
         order = np.concatenate(rows)
         window, dates = sample.window_dates.rows(order), sample.residual_dates.rows(order)
         estimated = ~np.isnan(sample.residuals.rows(order)) & (dates != NO_DAY)
@@ -108,14 +108,6 @@ def _span(sample: EstimatedEvents) -> tuple[int, int]:
         for present in dates.map_chunks(lambda _, part: part[part != NO_DAY]):
             ends += [int(present.min()), int(present.max())] if len(present) else []
     return min(ends), max(ends)
-
-
-def _batches(securities: list[Ints]) -> Iterator[list[Ints]]:
-    """Yield the rows of some securities at a time, about `LAZY_CHUNK_ROWS` rows."""
-    ends = np.cumsum([len(rows) for rows in securities])
-    number = (ends - 1) // limits.LAZY_CHUNK_ROWS
-    for part in np.split(np.arange(len(securities)), np.flatnonzero(np.diff(number)) + 1):
-        yield [securities[k] for k in part.tolist()]
 
 
 def _loads(dates: Ints, counts: Bools, loading: Floats, first: int, width: int) -> Floats:

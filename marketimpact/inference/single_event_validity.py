@@ -12,16 +12,13 @@ from marketimpact.core.factorize import rows_by_code
 from marketimpact.core.lazy_matrix import RowIndex, run_sums
 from marketimpact.inference.diagnostics import RecentVariance, recent_variance
 from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL
+from marketimpact.inference.reasons import BLOCKS_APART, MOST_RECENT_VARIANCE
 from marketimpact.inference.sample import Sample
 
 __all__ = ["SingleEventValidity", "changed_lately", "single_event_validity"]
 
-#: Recent variance over the estimation window's above which, and under one over which, it has changed ...
-CHANGED_RATIO = 1.5
-#: ... if its root is this many standard errors from 1, since a ratio of few days with fat tails is noisy.
+#: Standard errors by which the recent variance must differ, since a ratio of few days with fat tails is noisy.
 CHANGED_ERRORS = 2.0
-#: Windows that the estimation window must hold for placebo sums to vary as the window's.
-MIN_WINDOWS = 20
 #: Variance of a CAR over that of uncorrelated days above which residuals are too autocorrelated.
 INFLATION = 1.25
 #: Share of families with an error, at 5%, above which fat tails make adjusted p-values invalid.
@@ -47,19 +44,17 @@ class SingleEventValidity:
     notes: list[str | None]
 
 
-def single_event_validity(sample: Sample, *, changing_variance: bool = False) -> SingleEventValidity:
+def single_event_validity(sample: Sample) -> SingleEventValidity:
     """Judge the p-values of single events by their residuals and the length of the window.
 
     Parameters
     ----------
     sample : Sample
         N events.
-    changing_variance : bool
-        Whether standard errors follow a variance that changes from day to day.
     """
     lately, tails = _recent_variance(sample), _fat_tails(sample)
     correlated, few_blocks = _autocorrelation(sample), _few_blocks(sample)
-    reasons_t = correlated if changing_variance else [*map("".join, zip(lately, correlated, strict=True))]
+    reasons_t = correlated if sample.changing_variance else [*map("".join, zip(lately, correlated, strict=True))]
     t = np.array([not reason for reason in reasons_t])
     placebo = np.array([not any(reasons) for reasons in zip(lately, few_blocks, strict=True)])
     per_event = zip(lately, correlated, few_blocks, [tails] * sample.n, strict=True)
@@ -75,7 +70,7 @@ def single_event_validity(sample: Sample, *, changing_variance: bool = False) ->
 
 def changed_lately(recent: RecentVariance) -> bool:
     """Check whether the recent variance differs from that of the estimation window by more than chance explains."""
-    return recent.rose(CHANGED_RATIO, CHANGED_ERRORS) or recent.fell(1.0 / CHANGED_RATIO, CHANGED_ERRORS)
+    return recent.rose(MOST_RECENT_VARIANCE, CHANGED_ERRORS) or recent.fell(1.0 / MOST_RECENT_VARIANCE, CHANGED_ERRORS)
 
 
 def _recent_variance(sample: Sample) -> list[str]:
@@ -96,8 +91,8 @@ def _recent_variance(sample: Sample) -> list[str]:
 def _few_blocks(sample: Sample) -> list[str]:
     """Name events whose estimation window holds too few windows for placebo sums."""
     return [
-        f"{n} estimation sessions are fewer than {MIN_WINDOWS} windows of {sample.length} (sq_p, p_romano_wolf)"
-        if n < MIN_WINDOWS * sample.length
+        f"{n} estimation sessions are fewer than {BLOCKS_APART} windows of {sample.length} (sq_p, p_romano_wolf)"
+        if n < BLOCKS_APART * sample.length
         else ""
         for n in sample.n_obs.tolist()
     ]

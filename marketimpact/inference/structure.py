@@ -8,8 +8,7 @@ from functools import cached_property
 import numpy as np
 import scipy
 
-from marketimpact.core.arrays import NO_DAY
-from marketimpact.core.factorize import factorize
+from marketimpact.core.arrays import NO_DAY, Floats
 from marketimpact.inference.diagnostics import Diagnostics, diagnose
 from marketimpact.inference.families.correlation_adjusted import mean_correlation
 from marketimpact.inference.sample import Sample
@@ -92,7 +91,7 @@ class SampleStructure:
 
     @property
     def cluster_label(self) -> str:
-        """What clusters are, in the plural, for notes."""
+        """Plural name of the clusters, for notes."""
         return self.sample.cluster_label
 
     @property
@@ -175,14 +174,18 @@ class SampleStructure:
     @cached_property
     def date_scatter(self) -> float:
         """Variance of date means over the one that estimation windows imply; nan with fewer than two dates."""
-        clusters = factorize(self.sample.joined_cluster)
-        g, n = len(clusters.counts), clusters.counts.astype(float)
+        g, n, means = self.n_clusters, self.sample.clusters.counts.astype(float), self._cluster_means
         if g < 2:
             return np.nan
-        means = np.bincount(clusters.codes, weights=self.sample.scar) / n
         weight = n / (self.sample.q.mean() * (1.0 + (n - 1.0) * self._correlation_within_dates))
         centre = float(weight @ means / weight.sum())
         return float(weight @ (means - centre) ** 2) / (g - 1)
+
+    @cached_property
+    def _cluster_means(self) -> Floats:
+        """Mean SCAR of each cluster, (G,)."""
+        clusters = self.sample.clusters
+        return np.asarray(np.bincount(clusters.codes, weights=self.sample.scar) / clusters.counts)
 
     @cached_property
     def _correlation_within_dates(self) -> float:
@@ -209,9 +212,7 @@ class SampleStructure:
         own_share = 1.0 - self._correlation_within_dates
         if df < 1 or within < 1 or not own_share > 0:
             return False
-        code = factorize(self.sample.joined_cluster).codes
-        means = np.bincount(code, weights=self.sample.scar) / np.bincount(code)
-        squares = float(((self.sample.scar - means[code]) ** 2).sum())
+        squares = float(((self.sample.scar - self._cluster_means[self.sample.clusters.codes]) ** 2).sum())
         own_ratio = squares / (within * self.sample.q.mean() * own_share)
         return own_ratio > 0 and float(scipy.special.fdtrc(df, within, self.date_scatter / own_ratio)) < VARIANCE_LEVEL
 

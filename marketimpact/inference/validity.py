@@ -25,12 +25,14 @@ from marketimpact.inference.reasons import violated
 from marketimpact.inference.sample import Sample
 from marketimpact.inference.structure import FEW_EVENTS, SampleStructure, structure
 
-__all__ = ["ONE_DATE", "JudgedOutcome", "interval", "run_tests", "tests_frame"]
+__all__ = ["CONNECTED_WINDOWS", "ONE_DATE", "JudgedOutcome", "interval", "run_tests", "tests_frame"]
 
-ONE_DATE = (
-    "All events share one date: no test can distinguish a common effect of the announcement from another "
-    "common shock of that day. Only more dates, or a factor that captures the shock, can."
+_COMMON_SHOCK = (
+    "no test can distinguish a common effect of the announcement from another common shock of that day. Only more "
+    "dates, or a factor that captures the shock, can."
 )
+ONE_DATE = f"All events share one date: {_COMMON_SHOCK}"
+CONNECTED_WINDOWS = f"The windows of all events are connected by common days: {_COMMON_SHOCK}"
 
 _COLUMNS = {
     "test": pl.String,

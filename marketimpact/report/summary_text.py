@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from marketimpact.display.formats import interval, percent
-from marketimpact.inference import ONE_DATE, SIGNIFICANCE_LEVEL
+from marketimpact.inference import CONNECTED_WINDOWS, ONE_DATE, SIGNIFICANCE_LEVEL
 from marketimpact.report.content import (
     AnnouncementResult,
     GroupResult,
@@ -167,7 +167,7 @@ def _date_caveats(content: ReportContent) -> list[str]:
     found = [date_caveat(announcement.result.sample(*content.primary)) for announcement in content.announcements]
     if len(found) == 1:
         return [caveat for caveat in found if caveat]
-    one_date = ["no test can distinguish" in caveat for caveat in found]
+    one_date = [caveat in (ONE_DATE, CONNECTED_WINDOWS) for caveat in found]
     few_dates = [bool(caveat) and not one for caveat, one in zip(found, one_date, strict=True)]
     # worded so that it does not read as if all announcements had one date
     of_one_date = f"Within {_which_announcements(one_date)}: {ONE_DATE[0].lower()}{ONE_DATE[1:]}"

@@ -14,7 +14,7 @@ from marketimpact.errors import SpecificationError
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.events.dual_listings import firms
 from marketimpact.events.exchange_clocks import ExchangeClock
-from marketimpact.inference import align_placebo_days, connected_groups
+from marketimpact.inference import align_placebo_days
 from marketimpact.market.market import Market
 
 __all__ = [
@@ -31,22 +31,13 @@ __all__ = [
 def clusters(events: pl.DataFrame, column: str | None = None) -> Ints:
     """Code the cluster of each event, (N,): announcements, or days 0 where events have no announcement.
 
-    Announcements with a day 0 in common are one cluster. With `column`, clusters are the values of that column, where
-    an event has one.
+    With `column`, clusters are the values of that column, where an event has one.
     """
     own = "announcement_id" if "announcement_id" in events.columns else "date"
     if column is None:
-        return _joined(factorize(events[own]).codes, factorize(events["date"]).codes)
+        return factorize(events[own]).codes
     named = pl.coalesce(pl.format("value {}", pl.col(column).cast(pl.String)), pl.format("without: {}", own))
     return factorize(events.select(named.alias(column)).to_series()).codes
-
-
-def _joined(announcement: Ints, day: Ints) -> Ints:
-    """Join announcements that are linked by common days 0, codes (N,) in and out."""
-    n_announcements = int(announcement.max(initial=-1)) + 1
-    nodes = n_announcements + int(day.max(initial=-1)) + 1
-    _, group = connected_groups(nodes, announcement, n_announcements + day)
-    return factorize(group[announcement]).codes
 
 
 def securities_of(events: pl.DataFrame, market: Market) -> Ints:

@@ -10,7 +10,15 @@ from typing import Any
 import polars as pl
 
 from marketimpact.display.formats import MISSING_TEXT, is_missing, p_value, percent
-from marketimpact.inference import ONE_DATE, SIGNIFICANCE_LEVEL, TESTS, Sample, primary_test, structure
+from marketimpact.inference import (
+    CONNECTED_WINDOWS,
+    ONE_DATE,
+    SIGNIFICANCE_LEVEL,
+    TESTS,
+    Sample,
+    primary_test,
+    structure,
+)
 
 __all__ = [
     "NOT_VALID",
@@ -140,7 +148,7 @@ def date_caveat(sample: Sample) -> str:
     if facts.n_day0 == 1:
         return ONE_DATE
     if facts.n_independent_groups == 1:
-        return ONE_DATE.replace("All events share one date", "The windows of all events are connected by common days")
+        return CONNECTED_WINDOWS
     if facts.n_clusters < FEW_DATES and primary_test(facts).name == "date_means_t":
         return f"Events of {facts.n_clusters} separate {facts.cluster_label}: {WHY_FEW_DATES}"
     return ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from marketimpact.core import limits
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
+from marketimpact.core.chunks import batches
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.core.threads import map_in_threads
@@ -163,7 +164,7 @@ def _estimation_means(estimates: Estimates, groups: Sequence[Ints], calendar: In
                 means.append(_by_date(y, x, estimates.date_rows.rows(rows)))
         return means
 
-    return [each for part in map_in_threads(averaged, _batches(groups)) for each in part]
+    return [each for part in map_in_threads(averaged, batches(groups, limits.FIT_CHUNK_EVENTS)) for each in part]
 
 
 def _event_means(estimates: Estimates, window: tuple[int, int], groups: Sequence[Ints]) -> list[EventMeans]:
@@ -174,15 +175,7 @@ def _event_means(estimates: Estimates, window: tuple[int, int], groups: Sequence
         mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
         return [(each[0], each[1:].T) for each in mean]
 
-    return [each for part in map_in_threads(averaged, _batches(groups)) for each in part]
-
-
-def _batches(groups: Sequence[Ints]) -> Iterator[Sequence[Ints]]:
-    """Yield batches of groups with `FIT_CHUNK_EVENTS` members or a few more: most groups are small."""
-    ends = np.cumsum([len(rows) for rows in groups])
-    number = (ends - [len(rows) for rows in groups]) // limits.FIT_CHUNK_EVENTS
-    for part in np.split(np.arange(len(groups)), np.flatnonzero(np.diff(number)) + 1):
-        yield [groups[k] for k in part.tolist()]
+    return [each for part in map_in_threads(averaged, batches(groups, limits.FIT_CHUNK_EVENTS)) for each in part]
 
 
 def _on_days(total: Floats, count: Ints, dates: Ints, n: int) -> EstimationMeans:

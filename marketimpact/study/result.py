@@ -244,7 +244,7 @@ class StudyResult:
         """
         columns = ("event_id", "symbol", "car", "scar", "p")
         cars = self.car(first, last).drop_nulls("car").select(columns)
-        return single_tests_frame(self.sample(first, last), cars, self.estimation)
+        return single_tests_frame(self.sample(first, last), cars)
 
     def sample(self, first: int, last: int) -> Sample:
         """Return the input of the significance tests: one row per event with an abnormal return in the window."""

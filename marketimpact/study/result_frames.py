@@ -73,14 +73,14 @@ def abnormal_returns_frame(values: Estimates) -> pl.DataFrame:
     )
 
 
-def single_tests_frame(sample: Sample, cars: pl.DataFrame, estimates: Estimates) -> pl.DataFrame:
+def single_tests_frame(sample: Sample, cars: pl.DataFrame) -> pl.DataFrame:
     """Test single events as one family: p-values beside their `cars`; see `StudyResult.single_tests`."""
     if not sample.n:
         return cars.head(0).with_columns(pl.lit(None, kind).alias(name) for name, kind in _SINGLE_TESTS.items())
     _, sq_p, n_blocks = sq_test(sample)
     p = cars["p"].to_numpy()
     drawn = np.nan_to_num(blocks(sample)[1].T)
-    validity = single_event_validity(sample, changing_variance=bool(estimates.model.design.state))
+    validity = single_event_validity(sample)
     columns = {
         "sq_p": sq_p,
         "n_blocks": n_blocks,
