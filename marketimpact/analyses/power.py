@@ -9,8 +9,10 @@ import numpy as np
 import polars as pl
 import scipy
 
+from marketimpact.core.arrays import Floats
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import (
+    Sample,
     band_of,
     blocks,
     minimum_detectable_effect,
@@ -53,7 +55,8 @@ def power(
         the standard error of `StudyResult.caar`, which `band` names. `power_placebo` is the share of the
         estimation window's blocks of this length in which the same test rejects after the effect is added: it includes
         the fat tails and the common shocks of the returns, and for an effect of zero it is the test's size there.
-        Null with fewer than 50 blocks.
+        Null with fewer than 50 blocks. Where
+        the primary test is `filtered_placebo_t` the blocks are scaled to the volatility known the evening before.
 
     Raises
     ------
@@ -82,7 +85,8 @@ def power(
         raise SpecificationError(
             f"No event has a return in ({first}, {last}), so power is undefined. Choose another window."
         )
-    se, df, band = band_of(sample, primary_test(structure(sample)).name)
+    primary = primary_test(structure(sample)).name
+    se, df, band = band_of(sample, primary)
     sizes = (
         [share * float(minimum_detectable_effect(se, df, level=level)) for share in SHARES]
         if effects is None
@@ -90,8 +94,7 @@ def power(
     )
     tail = 1.0 - level / 2.0
     critical = float(scipy.special.stdtrit(df, tail) if np.isfinite(df) else scipy.special.ndtri(tail))
-    car, _ = blocks(sample)
-    placebo = car[:, ~np.isnan(car).any(axis=0)].mean(axis=0)
+    placebo = _placebo_means(sample, primary)
     enough = len(placebo) >= MIN_BLOCKS
     return pl.DataFrame(
         {
@@ -107,3 +110,11 @@ def power(
         },
         schema_overrides={"effect": pl.Float64, "power_placebo": pl.Float64},
     )
+
+
+def _placebo_means(sample: Sample, primary: str) -> Floats:
+    """Compute the mean CAR over every block of the estimation window, at today's volatility if the test is."""
+    if primary == "filtered_placebo_t":
+        return sample.filtered_mean.blocks
+    car, _ = blocks(sample)
+    return np.asarray(car[:, ~np.isnan(car).any(axis=0)].mean(axis=0))

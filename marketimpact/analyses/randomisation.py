@@ -13,7 +13,7 @@ from marketimpact.core import limits
 from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.progress import PATIENCE, progress_bar
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import Assumption, Sample, structure, violated
+from marketimpact.inference import Assumption, Sample, SampleStructure, structure, violated
 from marketimpact.market.market import Market
 from marketimpact.study.event_study import EventStudy
 from marketimpact.study.result import StudyResult
@@ -27,7 +27,10 @@ _ASSUMES: dict[str, frozenset[Assumption]] = {
     "caar": frozenset({"recent variance"}),
     "mean_scar": frozenset({"recent variance"}),
     "t_scar": frozenset({"proportional shocks", "one direction"}),
+    "mean_filtered": frozenset(),
 }
+#: Columns of `_standardised` that the statistics are made of.
+_STANDARDISED = ("car", "scar", "filtered")
 _SCHEMA = {
     "statistic": pl.String, "observed": pl.Float64, "low": pl.Float64, "high": pl.Float64, "p_value": pl.Float64,
     "draws": pl.Int64, "admissible": pl.Int64, "note": pl.String, "valid": pl.Boolean,
@@ -69,7 +72,8 @@ def placebo_dates(
     Returns
     -------
     polars.DataFrame
-        One row per statistic (*caar*, *mean_scar*, *t_scar*: mean SCAR over its cross-sectional standard error):
+        One row per statistic (*caar*, *mean_scar*, *t_scar*: mean SCAR over its cross-sectional standard error,
+        *mean_filtered*: mean of CARs over their standard errors from the volatility known the evening before):
         ``statistic, observed, low, high, p_value, draws, admissible, note, valid``. `low` and `high` enclose the middle
         95% of the draws, `p_value` is two-sided, ``(1 + draws as far from zero) / (1 + draws)``; `admissible` is the
         smallest number of admissible moves of any campaign. `valid` says whether the variance shortly before the
@@ -86,7 +90,8 @@ def placebo_dates(
     Null: the announcement's days are like any other days of the same firms. Valid with one shared date and with
     campaigns, since events that share a date move together. Not valid where volatility has just changed: against
     calm dates an event of volatile weeks looks large. `mean_scar` and `t_scar` allow for the level of volatility in
-    each date's estimation window, not for a change since. With few admissible dates draws repeat, and p-values below
+    each date's estimation window, not for a change since; `mean_filtered` allows for what was known the evening
+    before each date. With few admissible dates draws repeat, and p-values below
     one over their number are not informative.
 
     Examples
@@ -95,10 +100,10 @@ def placebo_dates(
     >>> market = mi.Market.load(mi.securities(), mi.SamplePrices())
     >>> h20 = mi.announcements().filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
     >>> mi.placebo_dates(mi.EventStudy(), mi.align(h20, market), market, draws=99)["statistic"].to_list()
-    ['caar', 'mean_scar', 't_scar']
+    ['caar', 'mean_scar', 't_scar', 'mean_filtered']
     """
     result = _run_study(study, events, market, "placebo_dates")
-    observed = _statistics(result.car(*window), 1, np.zeros(result.events.height, dtype=np.int64))
+    observed = _statistics(_standardised(result, window), 1, np.zeros(result.events.height, dtype=np.int64))
     usable = result.events
     if usable.is_empty():
         raise SpecificationError("No event is usable, so no date can be drawn; see the attrition of study.run.")
@@ -168,7 +173,7 @@ def placebo_firms(
     >>> market = mi.Market.load(mi.securities(), mi.SamplePrices())
     >>> h20 = mi.announcements().filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
     >>> mi.placebo_firms(mi.EventStudy(), mi.align(h20, market), market, draws=99)["draws"].to_list()
-    [99, 99, 99]
+    [99, 99, 99, 99]
     """
     lacking = [c for c in within if c not in market.securities.columns]
     if lacking:
@@ -179,12 +184,12 @@ def placebo_firms(
     placebo = study.run(
         stand_ins.select(pl.col("stand_in").alias("event_id"), pl.col("other").alias("symbol"), "date"), market
     )
-    usable = placebo.car(*window).drop_nulls("car").select("event_id", "car", "scar")
+    usable = _standardised(placebo, window).select("event_id", *_STANDARDISED).drop_nulls("car")
     stand_in_cars = stand_ins.join(usable, left_on="stand_in", right_on="event_id", how="inner", validate="1:1")
     _check_stand_ins(hit, stand_in_cars, within)
-    cars = result.car(*window)
+    cars = _standardised(result, window)
     hit_cars = hit.select("event_id", "_group").join(
-        cars.drop_nulls("car").select("event_id", "car", "scar"), on="event_id", how="inner", validate="1:1",
+        cars.select("event_id", *_STANDARDISED).drop_nulls("car"), on="event_id", how="inner", validate="1:1",
         maintain_order="left",
     )  # fmt: skip
     observed = _statistics(cars, 1, np.zeros(hit.height, dtype=np.int64))
@@ -284,7 +289,7 @@ def _clusters(events: pl.DataFrame) -> np.ndarray:
 def _placebo_statistics(
     study: EventStudy, result: StudyResult, admissible: _AdmissibleDates, shift: Ints, window: tuple[int, int]
 ) -> Floats:
-    """Compute the statistics of every draw, (B, 3), by running the study of `result` again in batches."""
+    """Compute the statistics of every draw, (B, 4), by running the study of `result` again in batches."""
     step = max(1, limits.PLACEBO_BATCH_EVENTS // result.events.height)
     statistics = []
     starts = range(0, len(shift), step)
@@ -292,7 +297,7 @@ def _placebo_statistics(
         for start in starts:
             moves = shift[start : start + step]
             batch = _moved_events(result, admissible, moves, start)
-            car = study.run(batch, result.market, progress=False).car(*window)
+            car = _standardised(study.run(batch, result.market, progress=False), window)
             statistics.append(_statistics(car, len(moves), car["_draw"].to_numpy()))
             done()
     return np.concatenate(statistics)
@@ -312,29 +317,40 @@ def _moved_events(result: StudyResult, admissible: _AdmissibleDates, moves: Ints
     )
 
 
+def _standardised(result: StudyResult, window: tuple[int, int]) -> pl.DataFrame:
+    """Add ``filtered`` to the CARs: over their standard error from the volatility known the evening before."""
+    return result.car(*window).with_columns((pl.col("car") / pl.col("se_filtered")).alias("filtered"))
+
+
 def _statistics(car: pl.DataFrame, n_draws: int, draw: Ints) -> Floats:
-    """Compute CAAR, mean SCAR and its cross-sectional t of every draw, (B, 3)."""
+    """Compute the statistics of every draw, (B, 4)."""
     has_car = car["car"].is_not_null().to_numpy()
-    draw, values, scar = draw[has_car], *(car.filter(has_car)[c].to_numpy() for c in ("car", "scar"))
-    return _moments(draw, values, scar, n_draws)
+    values = car.filter(has_car).select(_STANDARDISED).cast(pl.Float64).to_numpy()
+    return _moments(draw[has_car], values, n_draws)
 
 
-def _moments(draw: Ints, car: Floats, scar: Floats, n_draws: int) -> Floats:
+def _moments(draw: Ints, values: Floats, n_draws: int) -> Floats:
+    """Compute CAAR, mean SCAR, its cross-sectional t and the mean filtered CAR, from these columns, (N, 3)."""
+    car, scar, filtered = values.T
     n = np.bincount(draw, minlength=n_draws).astype(float)
+    known = np.isfinite(filtered)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean, mean_scar = (np.bincount(draw, weights=v, minlength=n_draws) / n for v in (car, scar))
+        mean_filtered = np.bincount(draw[known], weights=filtered[known], minlength=n_draws) / np.bincount(
+            draw[known], minlength=n_draws
+        )
         squares = np.bincount(draw, weights=(scar - mean_scar[draw]) ** 2, minlength=n_draws)
         t = mean_scar / np.sqrt(squares / (n - 1.0) / n)
-    return np.column_stack([mean, mean_scar, t])
+    return np.column_stack([mean, mean_scar, t, mean_filtered])
 
 
 def _draw_firms(hit: pl.DataFrame, stand_ins: pl.DataFrame, draws: int, rng: np.random.Generator) -> Floats:
-    """Compute the statistics of random firms in place of those hit, (B, 3).
+    """Compute the statistics of random firms in place of those hit, (B, 4).
 
     Of every group as many firms as were hit are drawn without replacement, from those hit and those not hit: under
     the null every selection is equally likely.
     """
-    car, scar = (np.concatenate([hit[c].to_numpy(), stand_ins[c].to_numpy()]) for c in ("car", "scar"))
+    values = pl.concat([hit.select(_STANDARDISED), stand_ins.select(_STANDARDISED)]).cast(pl.Float64).to_numpy()
     group = np.concatenate([hit["_group"].to_numpy(), stand_ins["_group"].to_numpy()])
     picked = []
     for number, n_hit in hit.group_by("_group", maintain_order=True).len().iter_rows():
@@ -342,7 +358,7 @@ def _draw_firms(hit: pl.DataFrame, stand_ins: pl.DataFrame, draws: int, rng: np.
         picked.append(rows[rng.random((draws, len(rows))).argsort(axis=1)[:, :n_hit]])
     rows_drawn = np.concatenate(picked, axis=1)
     draw = np.repeat(np.arange(draws), rows_drawn.shape[1])
-    return _moments(draw, car[rows_drawn.ravel()], scar[rows_drawn.ravel()], draws)
+    return _moments(draw, values[rows_drawn.ravel()], draws)
 
 
 def _result_frame(
@@ -350,7 +366,7 @@ def _result_frame(
 ) -> pl.DataFrame:
     """Compute p-values by distance from zero, or from the mean of the draws and the observed value."""
     rows: list[tuple[Any, ...]] = []
-    for column, name in enumerate(("caar", "mean_scar", "t_scar")):
+    for column, name in enumerate(_ASSUMES):
         values = placebo[np.isfinite(placebo[:, column]), column]
         value = float(observed[column])
         if not len(values) or not np.isfinite(value):
@@ -380,11 +396,7 @@ def _result_frame(
 def _with_validity(frame: pl.DataFrame, sample: Sample) -> pl.DataFrame:
     """Mark the statistics whose assumptions do not hold for the events, with the reason first in the note."""
     facts = structure(sample)
-    rose = f"the variance of SCARs is {facts.variance_ratio:.1f} times as large as without events"
-    reasons = [
-        ", and ".join([*violated(_ASSUMES[name], facts), *[rose] * (facts.variance_rose and name != "t_scar")])
-        for name in frame["statistic"]
-    ]
+    reasons = [", and ".join([*violated(_ASSUMES[name], facts), *_rose(name, facts)]) for name in frame["statistic"]]
     why = pl.Series("_why", [f"not valid: {reason}" if reason else None for reason in reasons], dtype=pl.String)
     return (
         frame.with_columns(why)
@@ -394,3 +406,12 @@ def _with_validity(frame: pl.DataFrame, sample: Sample) -> pl.DataFrame:
         )
         .drop("_why")
     )
+
+
+def _rose(statistic: str, facts: SampleStructure) -> list[str]:
+    """Say that the event raised the variance, for the statistics that assume it did not."""
+    if statistic == "mean_filtered" and facts.filtered_variance_rose:
+        return [f"the variance of CARs is {facts.filtered_variance_ratio:.1f} times that known the evening before"]
+    if statistic in ("caar", "mean_scar") and facts.variance_rose:
+        return [f"the variance of SCARs is {facts.variance_ratio:.1f} times as large as without events"]
+    return []

@@ -16,6 +16,7 @@ from marketimpact.inference.families import (
     bootstrap,
     clustered,
     correlation_adjusted,
+    filtered,
     multivariate,
     parametric,
     placebo,
@@ -43,6 +44,12 @@ from marketimpact.inference.sample import RECENT_SESSIONS, Pool, Portfolios, Sam
 from marketimpact.inference.single_event_validity import changed_lately, single_event_validity
 from marketimpact.inference.structure import VARIANCE_LEVEL, SampleStructure, structure
 from marketimpact.inference.validity import CONNECTED_WINDOWS, ONE_DATE, JudgedOutcome, run_tests, tests_frame
+from marketimpact.inference.volatility_filter import (
+    FilteredErrors,
+    filtered_errors,
+    filtered_family,
+    relative_estimation_error,
+)
 
 #: Tests that run by default: the most widely valid first, then those that are often reported.
 DEFAULT_TESTS: tuple[SignificanceTest, ...] = (
@@ -50,6 +57,7 @@ DEFAULT_TESTS: tuple[SignificanceTest, ...] = (
     clustered.DATE_MEANS_T,
     clustered.WILD_CLUSTER,
     portfolio.PORTFOLIO_REGRESSION,
+    filtered.FILTERED_PLACEBO_T,
     correlation_adjusted.PATELL_KP,
     portfolio.CRUDE_DEPENDENCE,
     placebo.PLACEBO_CAAR,
@@ -71,6 +79,7 @@ ON_REQUEST: tuple[SignificanceTest, ...] = (
     multivariate.MVRM_JOINT_WALD,
 )
 _OTHERS: tuple[SignificanceTest, ...] = (
+    filtered.FILTERED_PLACEBO_RANK,
     placebo.PLACEBO_SCAAR,
     placebo.PLACEBO_BMP,
     bootstrap.RESIDUAL_BOOTSTRAP,
@@ -129,6 +138,7 @@ __all__ = [
     "DayPatterns",
     "EventResiduals",
     "ExchangeClock",
+    "FilteredErrors",
     "Holds",
     "JudgedOutcome",
     "LazyMatrix",
@@ -149,6 +159,8 @@ __all__ = [
     "connected_groups",
     "day_block_sums",
     "day_patterns",
+    "filtered_errors",
+    "filtered_family",
     "hardly_overlapping",
     "mean_correlation",
     "minimum_detectable_effect",
@@ -157,6 +169,7 @@ __all__ = [
     "primary_test",
     "quantile_of",
     "recent_variance",
+    "relative_estimation_error",
     "romano_wolf",
     "run_tests",
     "select_tests",

@@ -21,8 +21,12 @@ def band_of(sample: Sample, primary: str) -> tuple[float, float, str]:
     * *portfolio_regression*: the forecast error of the portfolio of each date, which includes the covariance of every
       two events, ``sum_ij rho_ij se_i se_j / N^2``; Student's t for one date, else normal;
     * *bmp_kp*: the same, times the variance of SCARs over the one expected, ``s^2 / (1 - r)``; t on N - 1;
-    * *date_means_t*: the spread of the means of dates; t on their number less 1.
+    * *date_means_t*: the spread of the means of dates; t on their number less 1;
+    * *filtered_placebo_t*: the spread of the mean CAR over estimation days at the volatility known the evening before.
     """
+    if primary == "filtered_placebo_t":
+        mean = sample.filtered_mean
+        return mean.se, mean.df, "volatility known the evening before"
     if primary == "date_means_t":
         return _spread_over_dates(sample)
     if sample.n == 1:

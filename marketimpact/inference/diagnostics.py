@@ -12,15 +12,14 @@ from functools import cached_property
 import numpy as np
 
 from marketimpact.core import limits
-from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.arrays import Floats
 from marketimpact.core.chunks import chunks
 from marketimpact.core.factorize import factorize, rows_by_code
+from marketimpact.inference.date_means import DateMeans
 from marketimpact.inference.sample import Sample
+from marketimpact.inference.volatility_filter import DECAY
 
 __all__ = ["Diagnostics", "RecentVariance", "SeriesMoments", "diagnose", "recent_variance"]
-
-#: Weight of a session in the recent variance, relative to that of the session after it: half-life 6.6 sessions.
-DECAY = 0.90
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ def diagnose(sample: Sample) -> Diagnostics:
     rows = np.sort(np.concatenate(members[::step]))
     code = factorize(dates.codes[rows]).codes
     n_dates, n_recent = int(code.max()) + 1, sample.recent_ar.width
-    means = _DateMeans(n_dates, sample.placebo.width), _DateMeans(n_dates, n_recent)
+    means = DateMeans(n_dates, sample.placebo.width), DateMeans(n_dates, n_recent)
     parts = []
     for part in chunks(len(rows), limits.LAZY_CHUNK_ROWS):
         scale = sample.sigma[rows[part], None]
@@ -162,24 +161,6 @@ def diagnose(sample: Sample) -> Diagnostics:
         dates=_pooled([_sums(means[0].values, means[1].values)]),
         single=n_dates == len(rows),
     )
-
-
-class _DateMeans:
-    """Means over the events of each date, from some events at a time."""
-
-    def __init__(self, n_dates: int, width: int) -> None:
-        self.total, self.count = np.zeros((n_dates, width)), np.zeros((n_dates, width))
-
-    def add(self, values: Floats, code: Ints) -> None:
-        """Add events, (n, D), of the dates of these codes, (n,)."""
-        present = ~np.isnan(values)
-        np.add.at(self.total, code, np.where(present, values, 0.0))
-        np.add.at(self.count, code, present)
-
-    @property
-    def values(self) -> Floats:
-        """Means, (G, D); NaN where no event has a value."""
-        return np.where(self.count > 0, self.total / np.maximum(self.count, 1.0), np.nan)
 
 
 def _sums(values: Floats, recent: Floats) -> tuple[Floats, Floats, Floats]:

@@ -36,6 +36,7 @@ Level = Literal["yes", "nearly", "no"]
 Assumption = Literal[
     "recent variance", "usual common shock", "proportional shocks", "one direction", "little skewness", "symmetry",
     "windows apart", "many blocks", "no autocorrelation", "no lead or lag", "own estimation errors",
+    "usual event variance",
 ]  # fmt: skip
 #: Of tests that take the variance from the estimation window.
 ESTIMATION_VARIANCE: frozenset[Assumption] = frozenset(

@@ -221,6 +221,22 @@ def _own_estimation_errors(assumes: Assumptions, facts: SampleStructure, alterna
     )
 
 
+def _usual_event_variance(assumes: Assumptions, facts: SampleStructure, alternative: Alternative) -> str:
+    if facts.shares_days and (few_dates := _few_dates(facts)):
+        return few_dates
+    if facts.filtered_variance_rose:
+        return (
+            "assumes the variance known the evening before, but CARs vary "
+            f"{facts.filtered_variance_ratio:.1f} times as much"
+        )
+    if facts.filtered_dates_scatter_more:
+        return (
+            "dates differ more than it assumes: the variance of their means is "
+            f"{facts.filtered_date_scatter:.1f} times that known the evening before"
+        )
+    return ""
+
+
 #: In this order reasons are given.
 _CHECKS: dict[Assumption, Check] = {
     "one direction": _one_direction,
@@ -229,6 +245,7 @@ _CHECKS: dict[Assumption, Check] = {
     "usual common shock": _usual_common_shock,
     "proportional shocks": _proportional_shocks,
     "recent variance": _recent_variance,
+    "usual event variance": _usual_event_variance,
     "little skewness": _little_skewness,
     "symmetry": _symmetry,
     "no autocorrelation": _no_autocorrelation,

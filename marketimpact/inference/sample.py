@@ -16,6 +16,7 @@ from marketimpact.inference.correlation.by_pairs import MeanCorrelation
 from marketimpact.inference.correlation.overlap import Overlap, connected_groups, overlap_of
 from marketimpact.inference.correlation.pairs import PairCorrelations
 from marketimpact.inference.shared_estimation import estimation_inflation
+from marketimpact.inference.volatility_filter import FilteredErrors, FilteredMean, filtered_errors_of, filtered_mean
 
 __all__ = ["RECENT_SESSIONS", "Floats", "Ints", "Pool", "Portfolios", "Sample"]
 
@@ -123,6 +124,8 @@ class Sample:
         The window's sessions among the W.
     recent_ar : LazyMatrix (N, K)
         Abnormal returns of the `RECENT_SESSIONS` sessions before the window and day 0, NaN where missing.
+    lag : int
+        Sessions from day 0 to the first of the window; 0 for a window that begins earlier.
     pool : Pool
         Abnormal returns of all usable events, for tests of daily averages.
     cluster : (N,) array
@@ -173,6 +176,7 @@ class Sample:
     event_se: LazyMatrix
     columns: slice
     recent_ar: LazyMatrix
+    lag: int
     pool: Pool
 
     cluster: Ints
@@ -320,6 +324,16 @@ class Sample:
         return estimation_inflation(self) if self.intercept else 1.0
 
     @cached_property
+    def filtered_mean(self) -> FilteredMean:
+        """Mean CAR over blocks of estimation days, at the volatility known before the events."""
+        return filtered_mean(self)
+
+    @cached_property
+    def filtered_errors(self) -> FilteredErrors:
+        """Standard errors of the CARs from the volatility known the evening before."""
+        return filtered_errors_of(self)
+
+    @cached_property
     def n_dual_listed(self) -> int:
         """Number of firms of which two listings count as events with days in common."""
         firm, codes = factorize(self.firm).codes, self.day_patterns.codes
@@ -337,13 +351,14 @@ class Sample:
             )
         return number
 
-    def with_abnormal_returns(self, car: Floats, event_ar: Floats, pool_ar: Floats) -> Sample:
+    def with_abnormal_returns(self, car: Floats, event_ar: Floats, pool_ar: Floats, recent_ar: Floats) -> Sample:
         """Replace the abnormal returns of the event window, as if day 0 had been on other dates.
 
         Parameters
         ----------
         car : (N,) array
         event_ar, pool_ar : (N, W) and (P, W) arrays
+        recent_ar : (N, K) array
 
         Notes
         -----
@@ -351,7 +366,7 @@ class Sample:
         still return those of the true dates.
         """
         pool = replace(self.pool, event_ar=LazyMatrix.of(pool_ar))
-        other = replace(self, car=car, event_ar=LazyMatrix.of(event_ar), pool=pool)
+        other = replace(self, car=car, event_ar=LazyMatrix.of(event_ar), recent_ar=LazyMatrix.of(recent_ar), pool=pool)
         for name in _FROM_DATES_AND_RESIDUALS:
             other.__dict__[name] = getattr(self, name)
         return other

@@ -14,6 +14,7 @@ from marketimpact.inference.diagnostics import RecentVariance, recent_variance
 from marketimpact.inference.protocol import SIGNIFICANCE_LEVEL
 from marketimpact.inference.reasons import BLOCKS_APART, MOST_RECENT_VARIANCE
 from marketimpact.inference.sample import Sample
+from marketimpact.inference.volatility_filter import why_undefined
 
 __all__ = ["SingleEventValidity", "changed_lately", "single_event_validity"]
 
@@ -31,8 +32,9 @@ class SingleEventValidity:
 
     Attributes
     ----------
-    t, adjusted, sq, romano_wolf : (N,) arrays of bool
-        Student's t; Holm, Benjamini-Hochberg and Benjamini-Yekutieli; sample quantile; Romano and Wolf.
+    t, adjusted, sq, romano_wolf, filtered, romano_wolf_filtered : (N,) arrays of bool
+        Student's t; Holm, Benjamini-Hochberg and Benjamini-Yekutieli; sample quantile; Romano and Wolf; filtered, by
+        itself and by Romano and Wolf.
     notes : list of str or None
         Why not; None where all are valid.
     """
@@ -41,6 +43,8 @@ class SingleEventValidity:
     adjusted: Bools
     sq: Bools
     romano_wolf: Bools
+    filtered: Bools
+    romano_wolf_filtered: Bools
     notes: list[str | None]
 
 
@@ -57,13 +61,16 @@ def single_event_validity(sample: Sample) -> SingleEventValidity:
     reasons_t = correlated if sample.changing_variance else [*map("".join, zip(lately, correlated, strict=True))]
     t = np.array([not reason for reason in reasons_t])
     placebo = np.array([not any(reasons) for reasons in zip(lately, few_blocks, strict=True)])
-    per_event = zip(lately, correlated, few_blocks, [tails] * sample.n, strict=True)
+    filtered = np.isfinite(sample.filtered_errors.se)
+    per_event = zip(lately, correlated, few_blocks, [tails] * sample.n, _undefined(sample), strict=True)
     notes = ["; ".join(filter(None, reasons)) for reasons in per_event]
     return SingleEventValidity(
         t=t,
         adjusted=t & (not tails),
         sq=placebo,
         romano_wolf=placebo,
+        filtered=filtered,
+        romano_wolf_filtered=filtered & np.array([not reason for reason in few_blocks]),
         notes=[f"not valid: {note}" if note else None for note in notes],
     )
 
@@ -88,10 +95,21 @@ def _recent_variance(sample: Sample) -> list[str]:
     return reasons
 
 
+def _undefined(sample: Sample) -> list[str]:
+    """Say why events have no standard error from the volatility known the evening before."""
+    errors = sample.filtered_errors
+    return [
+        "" if known else f"{why_undefined(ratio, n_blocks)} (p_filtered)"
+        for known, ratio, n_blocks in zip(
+            np.isfinite(errors.se).tolist(), errors.variance_ratio.tolist(), errors.n_blocks.tolist(), strict=True
+        )
+    ]
+
+
 def _few_blocks(sample: Sample) -> list[str]:
     """Name events whose estimation window holds too few windows for placebo sums."""
     return [
-        f"{n} estimation sessions are fewer than {BLOCKS_APART} windows of {sample.length} (sq_p, p_romano_wolf)"
+        f"{n} estimation sessions are fewer than {BLOCKS_APART} windows of {sample.length} (sq_p, Romano-Wolf)"
         if n < BLOCKS_APART * sample.length
         else ""
         for n in sample.n_obs.tolist()

@@ -9,6 +9,7 @@ import numpy as np
 import scipy
 
 from marketimpact.core.arrays import NO_DAY, Floats
+from marketimpact.core.factorize import factorize
 from marketimpact.inference.diagnostics import Diagnostics, diagnose
 from marketimpact.inference.families.correlation_adjusted import mean_correlation
 from marketimpact.inference.sample import Sample
@@ -129,21 +130,29 @@ class SampleStructure:
 
     @cached_property
     def variance_ratio(self) -> float:
-        """Cross-sectional variance of SCARs over the one expected without a change; nan with fewer than two events.
+        """Cross-sectional variance of SCARs over the one expected without a change; nan with fewer than two events."""
+        return self._ratio_to_usual(self.sample.scar / np.sqrt(self.sample.q.mean()))
 
-        The spread leaves out a common shock, so the divisor does too.
-        """
+    @cached_property
+    def filtered_variance_ratio(self) -> float:
+        """The same of CARs over their standard errors from the volatility known the evening before; nan if unknown."""
+        return self._ratio_to_usual(self.sample.car / self.sample.filtered_errors.se)
+
+    def _ratio_to_usual(self, standardised: Floats) -> float:
+        """Divide the variance over events by the one without a common shock, which the spread leaves out."""
         if self.n_events < 2:
             return np.nan
         r = mean_correlation(self.sample).value
         own_share = 1.0 - (r if np.isfinite(r) else 0.0)
-        if own_share <= 0:
-            return np.nan
-        return float(self.sample.scar.var(ddof=1) / (self.sample.q.mean() * own_share))
+        return float(standardised.var(ddof=1) / own_share) if own_share > 0 else np.nan
 
     @cached_property
     def variance_p(self) -> float:
-        """One-sided p-value of `variance_ratio` against 1; nan with one event, or of opposite directions.
+        """One-sided p-value of `variance_ratio` against 1; nan with one event, or of opposite directions."""
+        return self._p_of_rise(self.variance_ratio)
+
+    def _p_of_rise(self, ratio: float) -> float:
+        """Compute the one-sided p-value of a variance over events, relative to the one expected.
 
         Chi-squared with the degrees of freedom that the kurtosis of the estimation windows leaves: the spread of n
         values of excess kurtosis k has the variance ``2 / (n-1) + k / n`` relative to its square (Cramer 1946).
@@ -153,13 +162,21 @@ class SampleStructure:
             return np.nan
         kurtosis = self.diagnostics.event_moments.excess_kurtosis / self.n_sessions
         df = 2.0 / (2.0 / (n - 1) + max(kurtosis, 0.0) / n)
-        return float(scipy.special.chdtrc(df, df * self.variance_ratio))
+        return float(scipy.special.chdtrc(df, df * ratio))
 
     @property
     def variance_rose(self) -> bool:
-        """Whether the variance rose significantly at the events."""
+        """Whether the variance rose significantly at the events, from that of the estimation windows."""
+        return self._rose(self.variance_ratio)
+
+    @cached_property
+    def filtered_variance_rose(self) -> bool:
+        """Whether the variance rose significantly at the events, from that known the evening before."""
+        return self._rose(self.filtered_variance_ratio)
+
+    def _rose(self, ratio: float) -> bool:
         level = VARIANCE_LEVEL if self.n_events >= FEW_EVENTS else FEW_EVENTS_LEVEL
-        return self.variance_p < level and self.variance_ratio > MATERIAL_RISE
+        return self._p_of_rise(ratio) < level and ratio > MATERIAL_RISE
 
     @cached_property
     def inflation(self) -> float:
@@ -198,12 +215,26 @@ class SampleStructure:
     @cached_property
     def dates_scatter_more(self) -> bool:
         """Whether date means scatter significantly more than estimation windows imply."""
-        df = self.n_clusters - 1
-        return (
-            df > 0
-            and self.date_scatter > MATERIAL_RISE
-            and float(scipy.special.chdtrc(df, df * self.date_scatter)) < VARIANCE_LEVEL
-        )
+        return self._scatter_more(self.date_scatter, self.n_clusters)
+
+    @cached_property
+    def filtered_date_scatter(self) -> float:
+        """Variance of date means over the one known the evening before; nan with fewer than two dates."""
+        dates, se = factorize(self.sample.day0), self.sample.filtered_mean.date_se
+        if len(dates.counts) < 2:
+            return np.nan
+        weight, means = 1.0 / se**2, np.bincount(dates.codes, weights=self.sample.car) / dates.counts
+        centre = float(weight @ means / weight.sum())
+        return float(weight @ (means - centre) ** 2) / (len(means) - 1)
+
+    @cached_property
+    def filtered_dates_scatter_more(self) -> bool:
+        """Whether date means scatter significantly more than was known the evening before."""
+        return self._scatter_more(self.filtered_date_scatter, self.n_day0)
+
+    def _scatter_more(self, scatter: float, n_dates: int) -> bool:
+        df = n_dates - 1
+        return df > 0 and scatter > MATERIAL_RISE and float(scipy.special.chdtrc(df, df * scatter)) < VARIANCE_LEVEL
 
     @cached_property
     def dates_scatter_more_than_events(self) -> bool:

@@ -21,6 +21,7 @@ from marketimpact.models import Model
 from marketimpact.study import regressions
 from marketimpact.study.accessors import Plot, Show, as_html
 from marketimpact.study.event_groups import aligned_residuals, direction_signs, firm_numbers
+from marketimpact.study.filtered_columns import FILTERED_COLUMNS
 from marketimpact.study.grouped import Grouped
 from marketimpact.study.portfolios import PortfolioEstimates, estimate_portfolios
 from marketimpact.study.result_frames import (
@@ -36,7 +37,9 @@ from marketimpact.study.summary import as_lines
 
 __all__ = ["StudyResult"]
 
-_CAR_COLUMNS = ("n_days", "car", "se", "t", "df", "p", "mde", "scar", "bhar", "flags", "last", "true_car")
+_CAR_COLUMNS = (
+    "n_days", "car", "se", "t", "df", "p", "mde", "scar", "bhar", *FILTERED_COLUMNS, "flags", "last", "true_car",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,13 +123,21 @@ class StudyResult:
         Returns
         -------
         polars.DataFrame
-            ``event_id, symbol, n_days, car, se, t, df, p, mde, scar, bhar, flags`` and the events' own columns.
+            ``event_id, symbol, n_days, car, se, t, df, p, mde, scar, bhar, variance_ratio, se_filtered, p_filtered,
+            ci_low_filtered, ci_high_filtered, flags`` and the events' own columns.
             `car` and `bhar` are fractions over the days that have a return (`n_days` of them), `se`
             is the exact forecast standard error, `p` two-sided from t(df): exact only under normality. `mde` is the
             smallest effect that this test would detect in 80 of 100 samples at the 5% level: with a smaller one
             *not significant* is to be expected. `flags` names sessions without a return and those that closed at
             a price limit, where the abnormal return is a lower bound of the reaction. `bhar` is null unless returns
-            are simple. On simulated prices ``true_car`` is the simulated effect.
+            are simple.
+
+            The others allow for the volatility known the evening before the window or day 0, whichever is earlier
+            (docs/tests/filtered_placebo_t.md): `variance_ratio` is its square over that of the estimation window,
+            `se_filtered` the standard error, `p_filtered` from Student's t, with its 95% interval. Where the ratio is
+            far from 1, `se` and `p` are not valid. Null where too many of the last sessions have no return, or fewer
+            than 30 blocks of the estimation window follow ten sessions with returns.
+        On simulated prices ``true_car`` is the simulated effect.
 
         Raises
         ------

@@ -22,6 +22,7 @@ from marketimpact.inference import (
     adjust,
     band_of,
     blocks,
+    filtered_family,
     minimum_detectable_effect,
     primary_test,
     quantile_of,
@@ -30,13 +31,24 @@ from marketimpact.inference import (
     sq_test,
     structure,
 )
+from marketimpact.study.filtered_columns import FILTERED_COLUMNS, filtered_columns, filtered_errors_by_length
 
 __all__ = ["abnormal_returns_frame", "caar_frame", "car_frame", "estimates_frame", "single_tests_frame", "true_cars"]
 
 _SINGLE_TESTS = {
-    "sq_p": pl.Float64, "n_blocks": pl.Int64, "p_holm": pl.Float64, "p_bh": pl.Float64, "p_by": pl.Float64,
-    "p_romano_wolf": pl.Float64, "valid_t": pl.Boolean, "valid_adjusted": pl.Boolean, "valid_sq": pl.Boolean,
-    "valid_romano_wolf": pl.Boolean, "note": pl.String,
+    "sq_p": pl.Float64,
+    "n_blocks": pl.Int64,
+    **dict.fromkeys(
+        ("p_holm", "p_bh", "p_by", "p_romano_wolf", *FILTERED_COLUMNS, "p_romano_wolf_filtered"), pl.Float64
+    ),
+    **dict.fromkeys(
+        (
+            "valid_t", "valid_adjusted", "valid_sq", "valid_romano_wolf", "valid_filtered",
+            "valid_romano_wolf_filtered",
+        ),
+        pl.Boolean,
+    ),
+    "note": pl.String,
 }  # fmt: skip
 #: Coefficients with names of their own; others are ``beta_<regressor>``.
 _COEFFICIENTS = {"market": "beta", "market_since_trade": "beta", "sessions_since_trade": "alpha"}
@@ -86,15 +98,19 @@ def single_tests_frame(sample: Sample, cars: pl.DataFrame) -> pl.DataFrame:
         "n_blocks": n_blocks,
         **{f"p_{method}": adjust(p, method) for method in ("holm", "bh", "by")},
         "p_romano_wolf": romano_wolf(sample.scar, drawn),
+        **filtered_columns(sample.filtered_errors, sample.car),
+        "p_romano_wolf_filtered": romano_wolf(*filtered_family(sample)),
         "valid_t": validity.t & np.isfinite(p),
         "valid_adjusted": validity.adjusted & np.isfinite(p),
         "valid_sq": validity.sq & np.isfinite(sq_p),
         "valid_romano_wolf": validity.romano_wolf & (len(drawn) > 0),
+        "valid_filtered": validity.filtered,
+        "valid_romano_wolf_filtered": validity.romano_wolf_filtered,
         "note": validity.notes,
     }
     return cars.with_columns(
         pl.Series(name, columns[name], dtype=kind) for name, kind in _SINGLE_TESTS.items()
-    ).with_columns(pl.col("sq_p", "p_romano_wolf").fill_nan(None))
+    ).with_columns(pl.col("sq_p", "p_romano_wolf", "p_romano_wolf_filtered").fill_nan(None))
 
 
 def car_frame(estimates: Estimates, columns: slice, *, past_limits: bool) -> pl.DataFrame:
@@ -108,6 +124,13 @@ def car_frame(estimates: Estimates, columns: slice, *, past_limits: bool) -> pl.
     total, variance = np.where(usable, sums.car, np.nan), np.where(usable, sums.variance, np.nan)
     se = np.sqrt(variance)
     t = total / se
+    errors = filtered_errors_by_length(
+        estimates,
+        estimates.settings.event[0] + columns.start,
+        ends - columns.start,
+        variance=variance,
+        n_days=n_days,
+    )
     # a short position does not compound as a long one
     compounds = usable & (estimates.market.unit == "simple") & (estimates.sign > 0)
     frame = pl.DataFrame(
@@ -123,6 +146,7 @@ def car_frame(estimates: Estimates, columns: slice, *, past_limits: bool) -> pl.
             "mde": se * _mde_in_se(estimates.fit.df),
             "scar": t,
             "bhar": np.where(compounds, sums.grown - sums.expected, np.nan),
+            **filtered_columns(errors, total),
             "flags": _flags(estimates, sides, inside),
         }
     ).with_columns(pl.col("car", "se", "t", "p", "mde", "scar", "bhar").fill_nan(None))

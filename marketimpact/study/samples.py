@@ -23,7 +23,7 @@ from marketimpact.inference import (
 from marketimpact.study.event_groups import clusters, exchanges
 from marketimpact.study.portfolios import PortfolioEstimates, portfolios, portfolios_over
 
-__all__ = ["pairs_of", "sample_of"]
+__all__ = ["pairs_of", "recent_abnormal_returns", "sample_of"]
 
 
 def sample_of(
@@ -86,7 +86,8 @@ def sample_of(
         pool=Pool(pool_placebo, pool.ar_rows, pool.se_rows, pool.fit.sigma),
         columns=columns,
         # no session from day 0 on: it has the effect
-        recent_ar=_recent_abnormal_returns(part, min(window[0], 0)),
+        recent_ar=recent_abnormal_returns(part, min(window[0], 0)),
+        lag=max(window[0], 0),
         cluster=clusters(part.events, clustered_by),
         joins_clusters=by_announcement,
         exchange=exchange[rows],
@@ -116,7 +117,7 @@ def _window_dates(estimates: Estimates, columns: slice) -> LazyMatrix:
     return LazyMatrix(len(present), present.shape[1], read)
 
 
-def _recent_abnormal_returns(estimates: Estimates, first: int) -> LazyMatrix:
+def recent_abnormal_returns(estimates: Estimates, first: int) -> LazyMatrix:
     """Read the abnormal returns of the last sessions before session `first`, event by event."""
     span = first - RECENT_SESSIONS, first - 1
 

@@ -134,7 +134,10 @@ def _placebo_specification(
         caar[draw] = car.mean()
         ar = residuals.event_ar(draw, with_car)
         placebo = sample.with_abnormal_returns(
-            car, ar, ar if len(pool_rows) == len(with_car) else residuals.event_ar(draw, pool_rows)
+            car,
+            ar,
+            ar if len(pool_rows) == len(with_car) else residuals.event_ar(draw, pool_rows),
+            residuals.recent_ar(draw, window, with_car),
         )
         for column, test in enumerate(tests):
             if not test.refits:

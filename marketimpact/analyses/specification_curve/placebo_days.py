@@ -11,7 +11,7 @@ import polars as pl
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.estimates import Estimates
-from marketimpact.inference import connected_groups, day_block_sums, overlap_of
+from marketimpact.inference import RECENT_SESSIONS, connected_groups, day_block_sums, overlap_of
 from marketimpact.market.market import Market
 from marketimpact.models import forecast
 from marketimpact.study.event_groups import exchanges, securities_of
@@ -262,6 +262,8 @@ class PlaceboResiduals:
         Forecast standard errors of the abnormal returns of the event window, fractions.
     sums : dict
         Window -> standardised sums of every block of its length, (N, B).
+    unscaled : (N, M) array
+        Abnormal returns of the estimation window, fractions; NaN where missing.
     """
 
     column: Ints
@@ -269,10 +271,17 @@ class PlaceboResiduals:
     event: tuple[int, int]
     event_se: Floats
     sums: dict[tuple[int, int], Floats]
+    unscaled: Floats
 
     def scar(self, draw: int, window: tuple[int, int], rows: Ints) -> Floats:
         """Look up the standardised sum over a placebo window, (n,), for some events; 0 without any return there."""
         return np.asarray(self.sums[window][rows, self.column[draw, rows] + window[0]])
+
+    def recent_ar(self, draw: int, window: tuple[int, int], rows: Ints) -> Floats:
+        """Look up abnormal returns of the `RECENT_SESSIONS` before the placebo window and day 0, (n, K)."""
+        last = self.column[draw, rows] + min(window[0], 0)
+        column = last[:, None] + np.arange(-RECENT_SESSIONS, 0)
+        return np.where(column >= 0, self.unscaled[rows[:, None], np.maximum(column, 0)], np.nan)
 
     def event_ar(self, draw: int, rows: Ints) -> Floats:
         """Scale abnormal returns around the placebo day 0 to those of the event window, (n, W)."""
@@ -316,7 +325,7 @@ def placebo_residuals(
     column = np.stack([np.searchsorted(row, days) for row, days in zip(dates, day0.T, strict=True)], axis=1)
     event = estimates.settings.event
     column = np.clip(column, -event[0], width - 1 - event[1])
-    return PlaceboResiduals(column, standardised(1), event, estimates.se, sums)
+    return PlaceboResiduals(column, standardised(1), event, estimates.se, sums, residuals)
 
 
 def with_forecast_variance(sums: Floats, inside: slice, n_days: Ints, base: Floats, length: int) -> Floats:

@@ -1,0 +1,382 @@
+"""Filtered historical simulation: abnormal returns over the volatility known the evening before.
+
+Policy comes in turbulent times, and a variance from an estimation window of a year does not know it. Here the sum of
+abnormal returns over a window of L sessions is divided by the volatility of the sessions before it, and compared with
+the sums over every L sessions of the estimation window, each divided by the volatility of the sessions before it in
+the same way (Barone-Adesi, Giannopoulos and Vosper 1999). The volatility is an exponentially weighted mean of absolute
+abnormal returns, which is less noisy than one of squares where tails are fat (Davidian and Carroll 1987). Its half-life
+is fixed, not estimated: docs/tests/filtered_placebo_t.md has the rates for others.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import scipy
+
+from marketimpact.core import limits
+from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.chunks import chunks
+from marketimpact.core.factorize import factorize
+from marketimpact.core.lazy_matrix import LazyMatrix, RowIndex, run_sums
+from marketimpact.inference.date_means import DateMeans
+
+__all__ = [
+    "DECAY",
+    "FilteredErrors",
+    "FilteredMean",
+    "FilteredSeries",
+    "filter_series",
+    "filtered_errors",
+    "filtered_errors_of",
+    "filtered_family",
+    "filtered_mean",
+    "relative_estimation_error",
+    "why_undefined",
+]
+
+#: Sessions after which a weight has halved.
+HALF_LIFE = 5
+#: Weight of a session relative to that of the session after it.
+DECAY = 0.5 ** (1.0 / HALF_LIFE)
+#: Share of all weights that must lie on sessions with a return: that of ten sessions, or of all but the last two.
+LEAST_WEIGHT = 0.75
+#: Fewest blocks of the estimation window to compare with.
+LEAST_BLOCKS = 30
+#: Share of the variance of the mean on dates whose block is known, below which the block of all dates is left out.
+LEAST_SHARE = 0.5
+
+
+class FilteredEvents(Protocol):
+    """Estimation windows and windows of N events; see `Sample` for the shapes."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def lag(self) -> int: ...
+    @property
+    def day0(self) -> Ints: ...
+    @property
+    def car(self) -> Floats: ...
+    @property
+    def filtered_errors(self) -> FilteredErrors: ...
+    @property
+    def n_days(self) -> Ints: ...
+    @property
+    def n_obs(self) -> Ints: ...
+    @property
+    def se(self) -> Floats: ...
+    @property
+    def sigma(self) -> Floats: ...
+    @property
+    def residuals(self) -> LazyMatrix: ...
+    @property
+    def placebo(self) -> LazyMatrix: ...
+    @property
+    def recent_ar(self) -> LazyMatrix: ...
+    @property
+    def serial_correlation(self) -> bool: ...
+    @property
+    def changing_variance(self) -> bool: ...
+    @property
+    def estimation_inflation(self) -> float: ...
+
+
+class FilteredSeries(NamedTuple):
+    """G series of abnormal returns, divided by the volatility known the evening before.
+
+    Attributes
+    ----------
+    variance_ratio : (G,) array
+        Squared volatility known before the event, relative to that of the estimation window; NaN where unknown.
+    volatility : (G,) array
+        Mean absolute abnormal return known before the event (fraction per session), at least the smallest known before
+        any block; NaN where unknown.
+    blocks : (G, B) array
+        Sum over each block of sessions of the estimation window over its own volatility and the root of its length;
+        NaN where a return or the volatility is unknown.
+    """
+
+    variance_ratio: Floats
+    volatility: Floats
+    blocks: Floats
+
+
+class FilteredErrors(NamedTuple):
+    """Standard errors of the CARs of N events, from the volatility known the evening before.
+
+    Attributes
+    ----------
+    variance_ratio : (N,) array
+        As in `FilteredSeries`.
+    se : (N,) array
+        Standard error of the CAR (fraction); NaN where it is undefined.
+    df : (N,) array
+        Degrees of freedom.
+    n_blocks : (N,) array
+        Blocks of the estimation window that are compared with.
+    """
+
+    variance_ratio: Floats
+    se: Floats
+    df: Floats
+    n_blocks: Ints
+
+    def p_values(self, car: Floats) -> Floats:
+        """Compute two-sided p-values of Student's t, (N,)."""
+        return np.asarray(2.0 * scipy.special.stdtr(self.df, -np.abs(car / self.se)))
+
+    def half_widths(self, level: float = 0.95) -> Floats:
+        """Compute half the width of a confidence interval of each CAR, (N,)."""
+        return np.asarray(self.se * scipy.special.stdtrit(self.df, 0.5 + level / 2.0))
+
+
+class FilteredMean(NamedTuple):
+    """The mean CAR of a sample over blocks of estimation days, at the volatility known before the events.
+
+    Attributes
+    ----------
+    variance_ratio : float
+        Variance of the mean known the evening before, relative to that of the estimation windows; nan where unknown.
+    blocks : (B,) array
+        Mean CAR over each block (fractions).
+    date_se : (G,) array
+        Standard error of the mean CAR of each day 0, without that of estimated coefficients.
+    se, df : float
+        Standard error of the mean CAR and its degrees of freedom; nan where it is undefined.
+    """
+
+    variance_ratio: float
+    blocks: Floats
+    date_se: Floats
+    se: float
+    df: float
+
+    @property
+    def widened_blocks(self) -> Floats:
+        """Blocks times the factor by which errors of estimation widen the distribution of the mean CAR."""
+        return np.asarray(self.blocks * self.se / np.sqrt((self.blocks**2).mean()))
+
+
+def filter_series(residuals: Floats, recent: Floats, length: int, lag: int = 0) -> FilteredSeries:
+    """Divide the sums over blocks of the estimation window by the volatility known the evening before each.
+
+    Parameters
+    ----------
+    residuals : (G, M) array
+        Abnormal returns of the estimation window, in order of time; NaN where missing.
+    recent : (G, K) array
+        Abnormal returns of the last K sessions before the event window and day 0, also of those between the estimation
+        window and the event.
+    length : int
+        Sessions of the event window, L.
+    lag : int
+        Sessions between the last one known and the first one of the event window: those from day 0 on.
+    """
+    size = np.abs(residuals)
+    known = _known_before(size, lag)
+    now = _recent_mean(np.abs(recent))
+    least = np.where(np.isnan(known), np.inf, known).min(axis=1, initial=np.inf)
+    usable = np.isfinite(now) & np.isfinite(least)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        blocks = run_sums(residuals, length) / known[:, : max(size.shape[1] - length + 1, 0)] / np.sqrt(length)
+        total = np.nansum(size, axis=1)
+        usual = np.where(total > 0, total, np.nan) / (~np.isnan(size)).sum(axis=1)
+        return FilteredSeries((now / usual) ** 2, np.where(usable, np.maximum(now, least), np.nan), blocks)
+
+
+def _known_before(size: Floats, lag: int) -> Floats:
+    """Average the absolute values before each session, the last `lag` of them left out, (G, M) to (G, M)."""
+    present = ~np.isnan(size)
+    filled = np.where(present, size, 0.0), present.astype(np.float64)
+    total, weight = (scipy.signal.lfilter([0.0] * (1 + lag) + [1.0], [1.0, -DECAY], part, axis=1) for part in filled)
+    return _weighted_mean(total, weight)
+
+
+def _recent_mean(size: Floats) -> Floats:
+    """Average absolute values, (G, K), the last session weighted most, (G,)."""
+    present = ~np.isnan(size)
+    weight = DECAY ** np.arange(size.shape[1])[::-1]
+    return _weighted_mean(np.where(present, size, 0.0) @ weight, present @ weight)
+
+
+def _weighted_mean(total: Floats, weight: Floats) -> Floats:
+    """Divide sums by weights; NaN where these are less than `LEAST_WEIGHT` of all weights, or nothing has moved."""
+    enough = (weight * (1.0 - DECAY) >= LEAST_WEIGHT) & (total > 0)
+    return np.where(enough, total / np.where(enough, weight, 1.0), np.nan)
+
+
+def _block_df(n_blocks: Ints | int, length: int) -> Floats:
+    """Compute the degrees of freedom of a variance from overlapping sums of `length` sessions.
+
+    The variance of B such sums has a squared relative error of ``2 (2 L^2 + 1) / (3 L B)`` (Lo and MacKinlay 1988).
+    """
+    return np.asarray(np.asarray(n_blocks) * 3.0 * length / (2.0 * length**2 + 1.0) - 1.0)
+
+
+def relative_estimation_error(variance: Floats, sigma: Floats, n_days: Ints, n_obs: Ints, *, exact: bool) -> Floats:
+    """Compute the variance of CARs that is due to estimated coefficients, relative to the rest, (N,).
+
+    Parameters
+    ----------
+    variance, sigma : (N,) arrays
+        Forecast variance of each CAR; residual standard deviation per session.
+    n_days, n_obs : (N,) arrays
+        Sessions of the window; of the estimation window.
+    exact : bool
+        Whether the rest of `variance` is ``n_days sigma^2``. Where it is not (autocorrelation, changing variance), the
+        part due to the constant stands for the whole.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = variance / (sigma**2 * n_days) - 1.0 if exact else n_days / n_obs
+        return np.maximum(share, 0.0)
+
+
+def filtered_errors(
+    residuals: LazyMatrix,
+    recent: LazyMatrix,
+    *,
+    length: int,
+    lag: int,
+    n_days: Ints,
+    relative_error: Floats,
+) -> FilteredErrors:
+    """Compute the standard errors of N events' CARs from the volatility known the evening before.
+
+    ``se^2 = n_days (v^2 mean(z^2) / (1 - L / T) + e s^2)``: v the volatility now, z the sums over blocks, T the
+    estimation days, s^2 their variance, e the relative error of estimation. Sums of residuals vary by ``1 - L / T``
+    less than sums of new returns.
+    """
+    if not residuals.n:
+        return FilteredErrors(np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=np.int64))
+    moments = _block_moments if residuals.n < limits.COMPILED_FROM_ROWS else _compiled_block_moments
+
+    def read(rows: RowIndex, values: Floats) -> Floats:
+        return moments(values, recent.rows(rows), length, lag)
+
+    ratio, volatility, squares, n_blocks, usual, n_obs = residuals.map_rows(read).T
+    df = _block_df(n_blocks, length)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        own = volatility**2 * squares / n_blocks / (1.0 - length / n_obs)
+        variance = n_days * (own + relative_error * usual / n_obs)
+    defined = (n_blocks >= LEAST_BLOCKS) & (n_obs > length) & (own > 0) & (df >= 1.0) & (n_days > 0)
+    return FilteredErrors(ratio, np.sqrt(np.where(defined, variance, np.nan)), df, n_blocks.astype(np.int64))
+
+
+def _block_moments(residuals: Floats, recent: Floats, length: int, lag: int) -> Floats:
+    """Summarise K series, (K, M) and (K, R): a row each, (K, 6).
+
+    Variance ratio, volatility now, sum of squares over blocks and their number, sum of squares over days and their
+    number.
+    """
+    series = filter_series(residuals, recent, length, lag)
+    columns = [series.variance_ratio, series.volatility]
+    for values in (series.blocks, residuals):
+        columns += [np.nansum(values**2, axis=1), (~np.isnan(values)).sum(axis=1)]
+    return np.column_stack(columns)
+
+
+def _compiled_block_moments(residuals: Floats, recent: Floats, length: int, lag: int) -> Floats:
+    """Do as `_block_moments` in a compiled loop; last bits differ."""
+    from marketimpact.inference.volatility_filter_kernels import block_moments  # noqa: PLC0415  # numba is slow to load
+
+    moments: Floats = block_moments(residuals, recent, length, lag, DECAY, LEAST_WEIGHT)
+    return moments
+
+
+def filtered_errors_of(sample: FilteredEvents) -> FilteredErrors:
+    """Compute the standard errors of the CARs of a sample's events from the volatility known the evening before."""
+    return filtered_errors(
+        sample.residuals,
+        sample.recent_ar,
+        length=sample.length,
+        lag=sample.lag,
+        n_days=sample.n_days,
+        relative_error=_relative_errors(sample),
+    )
+
+
+def _relative_errors(sample: FilteredEvents) -> Floats:
+    exact = not (sample.serial_correlation or sample.changing_variance)
+    return relative_estimation_error(sample.se**2, sample.sigma, sample.n_days, sample.n_obs, exact=exact)
+
+
+def filtered_family(sample: FilteredEvents) -> tuple[Floats, Floats]:
+    """Standardise the CARs of a family of events, and draw all of them jointly from blocks of estimation days.
+
+    Returns
+    -------
+    observed : (N,) array
+        CAR over its standard error; 0 where that is undefined.
+    drawn : (B, N) array
+        The same over each block, one shift for all events; 0 where missing.
+    """
+    observed, drawn = np.zeros(sample.n), np.zeros((max(sample.placebo.width - sample.length + 1, 0), sample.n))
+    se = sample.filtered_errors.se
+    defined = np.isfinite(se)
+    observed[defined] = sample.car[defined] / se[defined]
+    for rows in chunks(sample.n, limits.LAZY_CHUNK_ROWS):
+        blocks = filter_series(sample.placebo.rows(rows), sample.recent_ar.rows(rows), sample.length, sample.lag).blocks
+        present = ~np.isnan(blocks)
+        squares = np.where(present, blocks, 0.0) ** 2
+        spread = np.sqrt(squares.sum(axis=1) / np.maximum(present.sum(axis=1), 1))
+        usable = defined[rows] & (spread > 0)
+        drawn[:, rows] = np.where(present & usable[:, None], blocks / np.where(usable, spread, 1.0)[:, None], 0.0).T
+    return observed, drawn[np.any(drawn != 0.0, axis=1)]
+
+
+def filtered_mean(sample: FilteredEvents) -> FilteredMean:
+    """Compute the mean CAR over blocks of estimation days at the volatility known before the events.
+
+    The events of one day 0 are one series, their mean: its volatility has the shock that they share. A block is the
+    same sessions before each date, so that dates whose windows overlap keep their correlation.
+    """
+    dates, length = factorize(sample.day0), sample.length
+    means = tuple(DateMeans(len(dates.counts), source.width) for source in (sample.placebo, sample.recent_ar))
+    for rows in chunks(sample.n, limits.LAZY_CHUNK_ROWS):
+        for mean, source in zip(means, (sample.placebo, sample.recent_ar), strict=True):
+            mean.add(source.rows(rows), dates.codes[rows])
+    residuals, recent = (mean.values for mean in means)
+    series = filter_series(residuals, recent, length, sample.lag)
+    n_obs = (~np.isnan(residuals)).sum(axis=1)
+    if not np.isfinite(series.volatility).all() or (n_obs <= length).any():
+        return FilteredMean(np.nan, np.empty(0), np.full(len(n_obs), np.nan), np.nan, np.nan)
+    n_days = np.bincount(dates.codes, weights=sample.n_days) / dates.counts
+    scale = series.volatility * np.sqrt(n_days / (1.0 - length / n_obs))
+    weight = dates.counts / sample.n
+    blocks = _sum_of_dates(weight * scale, series.blocks) * np.sqrt(sample.estimation_inflation)
+    usual = weight**2 * n_days * np.nansum(residuals**2, axis=1) / n_obs
+    error = float(usual.sum() * _relative_errors(sample).mean() * sample.estimation_inflation)
+    df = float(_block_df(len(blocks), length))
+    defined = len(blocks) >= LEAST_BLOCKS and df >= 1.0
+    return FilteredMean(
+        variance_ratio=float((usual * series.variance_ratio).sum() / usual.sum()),
+        blocks=blocks,
+        date_se=scale * np.sqrt(np.nanmean(series.blocks**2, axis=1)) if defined else np.full(len(scale), np.nan),
+        se=float(np.sqrt((blocks**2).mean() + error)) if defined else np.nan,
+        df=df,
+    )
+
+
+def _sum_of_dates(scale: Floats, blocks: Floats) -> Floats:
+    """Add up the dates' blocks, (G, B), at their scales; blocks of few dates are left out, others scaled up, (B,)."""
+    present = ~np.isnan(blocks)
+    share = (scale**2 @ present) / (scale**2).sum()
+    usable = share >= LEAST_SHARE
+    total = scale @ np.where(present, blocks, 0.0)
+    return np.asarray(total[usable] / np.sqrt(share[usable]))
+
+
+def why_undefined(variance_ratio: float, n_blocks: int) -> str:
+    """Explain why a standard error from the volatility known the evening before is undefined."""
+    if not np.isfinite(variance_ratio):
+        return (
+            "the volatility before the window is unknown: too many of the last sessions have no return, or do not move"
+        )
+    return (
+        f"needs at least {LEAST_BLOCKS} blocks of estimation sessions, each after ten sessions with returns, here are "
+        f"{n_blocks}"
+    )
