@@ -10,7 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from marketimpact.inference.reasons import has_common_estimation_errors, is_skewed, why_not_over_dates
+from marketimpact.inference.reasons import (
+    LEAST_RECENT_VARIANCE,
+    MOST_RECENT_VARIANCE,
+    has_common_estimation_errors,
+    is_skewed,
+    why_not_over_dates,
+)
 from marketimpact.inference.structure import SampleStructure
 
 __all__ = ["ROBUSTNESS_TESTS", "PrimaryTest", "Role", "primary_test", "role_of"]
@@ -18,7 +24,9 @@ __all__ = ["ROBUSTNESS_TESTS", "PrimaryTest", "Role", "primary_test", "role_of"]
 Role = Literal["primary", "robustness", "other"]
 
 #: Tests beside the primary one, each with another assumption.
-ROBUSTNESS_TESTS = ("bmp_kp", "portfolio_regression", "date_means_t", "wild_cluster", "grank_t", "placebo_caar")
+ROBUSTNESS_TESTS = (
+    "bmp_kp", "portfolio_regression", "filtered_placebo_t", "date_means_t", "wild_cluster", "grank_t", "placebo_caar",
+)  # fmt: skip
 #: Fewest events whose spread is a usable standard error.
 LEAST_FIRMS = 5
 
@@ -45,29 +53,48 @@ def primary_test(facts: SampleStructure) -> PrimaryTest:
     Parameters
     ----------
     facts : SampleStructure
-        Of the events; dates, firms, windows and estimation windows are used, abnormal returns of events are not.
+        Of the events; dates, firms, windows, estimation windows and the sessions before the events are used, abnormal
+        returns of events are not.
     """
     if facts.n_events < 2:
-        return PrimaryTest("portfolio_regression", "one event")
+        return _of_one_event(facts)
     if facts.n_day0 == 1 or facts.n_clusters == 1:
         return _over_events(facts, "one date")
     if facts.clusters_overlap and not has_common_estimation_errors(facts):
         return _over_events(facts, f"windows of different {facts.cluster_label} overlap")
     if why_not := why_not_over_dates(facts):
-        return PrimaryTest("portfolio_regression", why_not)
+        return _over_estimation_days(facts, why_not)
     return PrimaryTest("date_means_t", f"separate {facts.cluster_label}")
 
 
+def _of_one_event(facts: SampleStructure) -> PrimaryTest:
+    """Choose the volatility known the evening before, unless it is unknown or the model has one of its own."""
+    if facts.filter_is_usable:
+        return PrimaryTest("filtered_placebo_t", "one event")
+    return PrimaryTest(
+        "portfolio_regression", "one event whose volatility is a model's, or unknown"
+    )
+
+
+def _over_estimation_days(facts: SampleStructure, because: str) -> PrimaryTest:
+    """Choose between the variance of the estimation window and the one known the evening before."""
+    ratio = facts.sample.filtered_mean.variance_ratio
+    if not facts.filter_is_usable or LEAST_RECENT_VARIANCE <= ratio <= MOST_RECENT_VARIANCE:
+        return PrimaryTest("portfolio_regression", because)
+    changed = f"variance {ratio:.2f} times that of the estimation window the evening before"
+    return PrimaryTest("filtered_placebo_t", f"{because}, {changed}")
+
+
 def _over_events(facts: SampleStructure, dates: str) -> PrimaryTest:
-    """Choose between the spread over events and that of the estimation window, where dates are no draws."""
+    """Choose between the spread over events and that over estimation days, where dates are no draws."""
     if facts.n_events < LEAST_FIRMS:
-        return PrimaryTest("portfolio_regression", f"{dates}, fewer than {LEAST_FIRMS} events")
+        return _over_estimation_days(facts, f"{dates}, fewer than {LEAST_FIRMS} events")
     if np.isnan(facts.inflation):
-        return PrimaryTest("portfolio_regression", f"{dates}, correlation of the events unknown")
+        return _over_estimation_days(facts, f"{dates}, correlation of the events unknown")
     if not facts.one_direction:
-        return PrimaryTest("portfolio_regression", f"{dates}, firms that move in opposite directions")
+        return _over_estimation_days(facts, f"{dates}, firms that move in opposite directions")
     if is_skewed(facts.diagnostics.event_moments.skewness_of_sum(facts.n_sessions), facts.n_events):
-        return PrimaryTest("portfolio_regression", f"{dates}, few events and skewed abnormal returns")
+        return _over_estimation_days(facts, f"{dates}, few events and skewed abnormal returns")
     return PrimaryTest("bmp_kp", f"{dates}, {LEAST_FIRMS} events or more")
 
 

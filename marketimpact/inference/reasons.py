@@ -13,6 +13,7 @@ from marketimpact.inference.structure import SampleStructure
 __all__ = [
     "BLOCKS_APART",
     "LEAST_DATES",
+    "LEAST_RECENT_VARIANCE",
     "MOST_RECENT_VARIANCE",
     "has_common_estimation_errors",
     "is_skewed",

@@ -128,6 +128,11 @@ class SampleStructure:
 
     # --- variance at the events: across events, and across dates
 
+    @property
+    def filter_is_usable(self) -> bool:
+        """Whether the volatility known the evening before gives a standard error, and the model has none of its own."""
+        return bool(np.isfinite(self.sample.filtered_mean.se)) and not self.sample.changing_variance
+
     @cached_property
     def variance_ratio(self) -> float:
         """Cross-sectional variance of SCARs over the one expected without a change; nan with fewer than two events."""
