@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.errors import SpecificationError
 from marketimpact.events.exchange_clocks import ExchangeClock, hardly_overlapping
-from marketimpact.inference.confidence_band import band_of, quantile_of
+from marketimpact.inference.confidence_band import band_of, quantile_of, single_event_errors
 from marketimpact.inference.correlation.by_pairs import MeanCorrelation
 from marketimpact.inference.correlation.day_patterns import DayPatterns, day_patterns
 from marketimpact.inference.correlation.overlap import connected_groups, overlap_of
@@ -173,6 +173,7 @@ __all__ = [
     "romano_wolf",
     "run_tests",
     "select_tests",
+    "single_event_errors",
     "single_event_validity",
     "sq_test",
     "structure",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
+from marketimpact.core.arrays import Floats
 from marketimpact.inference.families.clustered import date_means_t
 from marketimpact.inference.families.correlation_adjusted import mean_correlation
 from marketimpact.inference.families.portfolio import portfolio_regression
 from marketimpact.inference.sample import Sample
 
-__all__ = ["band_of", "quantile_of"]
+__all__ = ["band_of", "quantile_of", "single_event_errors"]
 
 
 def band_of(sample: Sample, primary: str) -> tuple[float, float, str]:
@@ -40,6 +41,17 @@ def band_of(sample: Sample, primary: str) -> tuple[float, float, str]:
     r = mean_correlation(sample).value
     scale = float(sample.scar.std(ddof=1) / np.sqrt(1.0 - r)) if r < 1.0 else np.nan
     return portfolio.se * scale, float(sample.n - 1), "forecast error of portfolios, scaled by the spread of SCARs"
+
+
+def single_event_errors(sample: Sample) -> tuple[Floats, Floats]:
+    """Return the standard error and the degrees of freedom of each event's own primary test, (N,) each.
+
+    From the volatility known the evening before; from the estimation window where that is unknown, or the model has a
+    volatility of its own.
+    """
+    filtered = sample.filtered_errors
+    use = np.isfinite(filtered.se) & (not sample.changing_variance)
+    return np.where(use, filtered.se, sample.se), np.where(use, filtered.df, sample.df)
 
 
 def _spread_over_dates(sample: Sample) -> tuple[float, float, str]:

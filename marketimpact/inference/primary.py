@@ -15,6 +15,7 @@ from marketimpact.inference.reasons import (
     MOST_RECENT_VARIANCE,
     has_common_estimation_errors,
     is_skewed,
+    too_few_blocks,
     why_not_over_dates,
 )
 from marketimpact.inference.structure import SampleStructure
@@ -56,46 +57,48 @@ def primary_test(facts: SampleStructure) -> PrimaryTest:
         Of the events; dates, firms, windows, estimation windows and the sessions before the events are used, abnormal
         returns of events are not.
     """
-    if facts.n_events < 2:
-        return _of_one_event(facts)
     if facts.n_day0 == 1 or facts.n_clusters == 1:
-        return _over_events(facts, "one date")
+        return _over_events(facts, "one event" if facts.n_events == 1 else "one date")
     if facts.clusters_overlap and not has_common_estimation_errors(facts):
         return _over_events(facts, f"windows of different {facts.cluster_label} overlap")
     if why_not := why_not_over_dates(facts):
-        return _over_estimation_days(facts, why_not)
+        return _over_estimation_days(facts, why_not, always=False)
     return PrimaryTest("date_means_t", f"separate {facts.cluster_label}")
-
-
-def _of_one_event(facts: SampleStructure) -> PrimaryTest:
-    """Choose the volatility known the evening before, unless it is unknown or the model has one of its own."""
-    if facts.filter_is_usable:
-        return PrimaryTest("filtered_placebo_t", "one event")
-    return PrimaryTest(
-        "portfolio_regression", "one event whose volatility is a model's, or unknown"
-    )
-
-
-def _over_estimation_days(facts: SampleStructure, because: str) -> PrimaryTest:
-    """Choose between the variance of the estimation window and the one known the evening before."""
-    ratio = facts.sample.filtered_mean.variance_ratio
-    if not facts.filter_is_usable or LEAST_RECENT_VARIANCE <= ratio <= MOST_RECENT_VARIANCE:
-        return PrimaryTest("portfolio_regression", because)
-    changed = f"variance {ratio:.2f} times that of the estimation window the evening before"
-    return PrimaryTest("filtered_placebo_t", f"{because}, {changed}")
 
 
 def _over_events(facts: SampleStructure, dates: str) -> PrimaryTest:
     """Choose between the spread over events and that over estimation days, where dates are no draws."""
-    if facts.n_events < LEAST_FIRMS:
-        return _over_estimation_days(facts, f"{dates}, fewer than {LEAST_FIRMS} events")
-    if np.isnan(facts.inflation):
-        return _over_estimation_days(facts, f"{dates}, correlation of the events unknown")
-    if not facts.one_direction:
-        return _over_estimation_days(facts, f"{dates}, firms that move in opposite directions")
-    if is_skewed(facts.diagnostics.event_moments.skewness_of_sum(facts.n_sessions), facts.n_events):
-        return _over_estimation_days(facts, f"{dates}, few events and skewed abnormal returns")
+    if why_not := _why_not_over_events(facts):
+        # a long window leaves few blocks, and the filter costs power in calm times
+        always = not too_few_blocks(facts)
+        return _over_estimation_days(facts, dates if facts.n_events == 1 else f"{dates}, {why_not}", always=always)
+    common = facts.diagnostics.recent_common_share.ratio
+    if facts.filter_is_usable and common > MOST_RECENT_VARIANCE and not too_few_blocks(facts):
+        return PrimaryTest(
+            "filtered_placebo_t", f"{dates}, variance of the common shock {common:.2f} times as large relative to own"
+        )
     return PrimaryTest("bmp_kp", f"{dates}, {LEAST_FIRMS} events or more")
+
+
+def _why_not_over_events(facts: SampleStructure) -> str:
+    """Explain why the spread over events is no measure of the error of their mean; empty where it is."""
+    if facts.n_events < LEAST_FIRMS:
+        return f"fewer than {LEAST_FIRMS} events"
+    if np.isnan(facts.inflation):
+        return "correlation of the events unknown"
+    if not facts.one_direction:
+        return "firms that move in opposite directions"
+    few_and_skewed = is_skewed(facts.diagnostics.event_moments.skewness_of_sum(facts.n_sessions), facts.n_events)
+    return "few events and skewed abnormal returns" if few_and_skewed else ""
+
+
+def _over_estimation_days(facts: SampleStructure, because: str, *, always: bool) -> PrimaryTest:
+    """Choose the variance known the evening before, `always` or where it has changed, if it is known."""
+    ratio = facts.sample.filtered_mean.variance_ratio
+    changed = not LEAST_RECENT_VARIANCE <= ratio <= MOST_RECENT_VARIANCE
+    if facts.filter_is_usable and (always or changed):
+        return PrimaryTest("filtered_placebo_t", because)
+    return PrimaryTest("portfolio_regression", because)
 
 
 def role_of(test: str, primary: PrimaryTest) -> Role:

@@ -36,7 +36,7 @@ Level = Literal["yes", "nearly", "no"]
 Assumption = Literal[
     "recent variance", "usual common shock", "proportional shocks", "one direction", "little skewness", "symmetry",
     "windows apart", "many blocks", "no autocorrelation", "no lead or lag", "own estimation errors",
-    "usual event variance",
+    "usual date variance",
 ]  # fmt: skip
 #: Of tests that take the variance from the estimation window.
 ESTIMATION_VARIANCE: frozenset[Assumption] = frozenset(
@@ -147,6 +147,8 @@ class SignificanceTest:
         the null; from the outcome, which has both; or not at all, since the statistic has no sign.
     refits : bool
         Whether it estimates from returns again instead of using abnormal returns.
+    filters : bool
+        Whether it takes the variance to be that known the evening before instead of that of the estimation window.
     unit : {"return", "scar", "none"}
         Unit of an estimate that has a standard error: a return, or a SCAR, which `return_per_unit` converts.
     """
@@ -160,6 +162,7 @@ class SignificanceTest:
     run: Callable[[Sample], Outcome]
     sides: Literal["symmetric", "own", "none"] = "symmetric"
     refits: bool = False
+    filters: bool = False
     unit: Literal["return", "scar", "none"] = "none"
 
 

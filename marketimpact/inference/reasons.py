@@ -17,6 +17,7 @@ __all__ = [
     "MOST_RECENT_VARIANCE",
     "has_common_estimation_errors",
     "is_skewed",
+    "too_few_blocks",
     "violated",
     "why_not_over_dates",
 ]
@@ -177,9 +178,14 @@ def _windows_apart(assumes: Assumptions, facts: SampleStructure, alternative: Al
     )
 
 
+def too_few_blocks(facts: SampleStructure) -> bool:
+    """Check whether the estimation windows hold too few windows to rank one among them."""
+    return facts.n_estimation_days < BLOCKS_APART * facts.n_sessions
+
+
 def _many_blocks(assumes: Assumptions, facts: SampleStructure, alternative: Alternative) -> str:
     length, days = facts.n_sessions, facts.n_estimation_days
-    if days >= BLOCKS_APART * length:
+    if not too_few_blocks(facts):
         return ""
     return (
         f"compares with blocks of {length} sessions, for which {days:.0f} estimation days are too few "
@@ -222,14 +228,9 @@ def _own_estimation_errors(assumes: Assumptions, facts: SampleStructure, alterna
     )
 
 
-def _usual_event_variance(assumes: Assumptions, facts: SampleStructure, alternative: Alternative) -> str:
+def _usual_date_variance(assumes: Assumptions, facts: SampleStructure, alternative: Alternative) -> str:
     if facts.shares_days and (few_dates := _few_dates(facts)):
         return few_dates
-    if facts.filtered_variance_rose:
-        return (
-            "assumes the variance known the evening before, but CARs vary "
-            f"{facts.filtered_variance_ratio:.1f} times as much"
-        )
     if facts.filtered_dates_scatter_more:
         return (
             "dates differ more than it assumes: the variance of their means is "
@@ -246,7 +247,7 @@ _CHECKS: dict[Assumption, Check] = {
     "usual common shock": _usual_common_shock,
     "proportional shocks": _proportional_shocks,
     "recent variance": _recent_variance,
-    "usual event variance": _usual_event_variance,
+    "usual date variance": _usual_date_variance,
     "little skewness": _little_skewness,
     "symmetry": _symmetry,
     "no autocorrelation": _no_autocorrelation,

@@ -114,7 +114,7 @@ def _judged(
 ) -> JudgedOutcome:
     """Decide whether a test is valid from the structure of the sample, and collect its notes."""
     outcome = replace(outcome, p_value=one_sided(test, outcome, alternative))
-    level = test.holds.level(shared=facts.shares_days, variance=facts.variance_rose)
+    level = test.holds.level(shared=facts.shares_days, variance=_variance_rose(test, facts))
     why_not = _why_not(test, facts, level) or _violated(test, facts, alternative)
     why_not = why_not or (outcome.unreliable_because and f"not valid: {outcome.unreliable_because}")
     has_no_direction = alternative != "two-sided" and test.sides == "none"
@@ -225,9 +225,20 @@ def _why_not(test: SignificanceTest, facts: SampleStructure, level: Level) -> st
     reasons = []
     if facts.shares_days and holds.shared_date == "no":
         reasons.append("takes events as independent, but they share days and so a common shock")
-    if facts.variance_rose and holds.event_variance == "no":
-        reasons.append(f"assumes unchanged variance, but SCARs vary {facts.variance_ratio:.1f} times as much")
+    if _variance_rose(test, facts) and holds.event_variance == "no":
+        reasons.append(f"assumes unchanged variance, but {_spread(test, facts)}")
     return "not valid: " + (holds.because or ", and ".join(reasons) or "does not keep its size for events like these")
+
+
+def _variance_rose(test: SignificanceTest, facts: SampleStructure) -> bool:
+    """Check whether the event raised the variance from what the test takes it to be."""
+    return facts.filtered_variance_rose if test.filters else facts.variance_rose
+
+
+def _spread(test: SignificanceTest, facts: SampleStructure) -> str:
+    if test.filters:
+        return f"CARs vary {facts.filtered_variance_ratio:.1f} times as much as was known the evening before"
+    return f"SCARs vary {facts.variance_ratio:.1f} times as much"
 
 
 def _violated(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
@@ -251,7 +262,7 @@ def _assumed(test: SignificanceTest, facts: SampleStructure, level: Level) -> st
         return "slightly liberal when " + (
             "events share days" if facts.shares_days else "the event raises the variance"
         )
-    if not facts.variance_rose and test.holds.level(shared=facts.shares_days, variance=True) == "no":
+    if not _variance_rose(test, facts) and test.holds.level(shared=facts.shares_days, variance=True) == "no":
         unseen = "" if facts.n_events >= FEW_EVENTS and facts.one_direction else ", which so few events hardly show"
         return f"assumes that the event did not raise the variance{unseen}"
     return ""

@@ -355,10 +355,16 @@ def filtered_mean(sample: FilteredEvents) -> FilteredMean:
     return FilteredMean(
         variance_ratio=float((usual * series.variance_ratio).sum() / usual.sum()),
         blocks=blocks,
-        date_se=scale * np.sqrt(np.nanmean(series.blocks**2, axis=1)) if defined else np.full(len(scale), np.nan),
+        date_se=scale * _root_mean_square(series.blocks),
         se=float(np.sqrt((blocks**2).mean() + error)) if defined else np.nan,
         df=df,
     )
+
+
+def _root_mean_square(blocks: Floats) -> Floats:
+    """Average the squares of each series, (G, B); the root, (G,), NaN without a block."""
+    n = (~np.isnan(blocks)).sum(axis=1)
+    return np.asarray(np.sqrt(np.nansum(blocks**2, axis=1) / np.where(n > 0, n, np.nan)))
 
 
 def _sum_of_dates(scale: Floats, blocks: Floats) -> Floats:

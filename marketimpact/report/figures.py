@@ -37,7 +37,7 @@ def firm_figure(frame: pl.DataFrame, content: ReportContent) -> Figure:
     columns = ["label", "group", "car", "low", "high", "mark"]
     columns += ["true_car"] if "true_car" in frame.columns else []
     title = f"CAR over {list(content.primary)} with 95% intervals"
-    below_5, below_5_family = pl.col("p") < SIGNIFICANCE_LEVEL, pl.col("p_romano_wolf") < SIGNIFICANCE_LEVEL
+    below_5, below_5_family = (pl.col(p) < SIGNIFICANCE_LEVEL for p in ("p_primary", "p_family"))
     signs = pl.when(below_5_family).then(pl.lit("‡")).when(below_5).then(pl.lit("†")).otherwise(pl.lit(""))
     labelled = frame.with_columns(pl.Series("label", _event_labels(frame)), signs.alias("mark"))
     chart = charts.firm_effects(labelled.select(columns), title=title, simulated=content.result.market.simulated)

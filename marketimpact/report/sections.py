@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
-import scipy
 
 from marketimpact.display.formats import MISSING_TEXT, interval, number, p_value, percent, text
 from marketimpact.estimation.attrition import REASONS
@@ -31,6 +30,7 @@ from marketimpact.report.figures import (
 from marketimpact.report.nearby_events import nearby_announcements
 from marketimpact.report.specification_section import specification_section
 from marketimpact.report.summary_text import has_chronology
+from marketimpact.study.filtered_columns import single_intervals
 from marketimpact.study.headline import Headline
 
 __all__ = ["sections"]
@@ -69,10 +69,11 @@ PICK_HINT = (
     "click beside it, or choose “everything”, to show all again."
 )
 SINGLE_FIRM_NOTE = (
-    "AR: abnormal return of the session; CAR: its sum over the window. Intervals are from the forecast error. P-values "
-    "are two-sided. “p, t”: Student's t, exact only if returns are normal. “p, rank”: position among the firm's own "
-    "placebo windows, no normality assumed. “p, family”: corrected for looking at all these firms at once (Romano and "
-    "Wolf, joint placebo dates)."
+    "AR: abnormal return of the session; CAR: its sum over the window. Interval and p (two-sided) are from the "
+    "volatility known the evening before. “p, family”: corrected for looking at all these firms at once (Romano and "
+    "Wolf, joint placebo dates). Variance ratio: variance known the evening before over that of the estimation window. "
+    "“p, constant variance”: Student's t with the variance of the estimation window, not valid where the ratio is far "
+    "from 1."
 )
 WINDOW_NOTE = (
     "CAAR: the mean of the events' CAR. Effect: the abnormal return that the primary test estimates; tests of "
@@ -197,25 +198,18 @@ def _firms_section(content: ReportContent) -> Section:
 
 
 def _firm_frame(announcement: AnnouncementResult, content: ReportContent) -> pl.DataFrame:
-    p_values = content.single_tests[announcement.key].select("event_id", "sq_p", "p_romano_wolf")
+    families = content.single_tests[announcement.key]
+    tests = families.select("event_id", pl.col(content.family_p).alias("p_family"))
+    tests = tests.hstack(single_intervals(announcement.result.sample(*content.primary)))
     car = announcement.result.car(*content.primary).join(
-        p_values, on="event_id", how="left", validate="1:1", maintain_order="left"
+        tests, on="event_id", how="left", validate="1:1", maintain_order="left"
     )
-    quantile = scipy.special.stdtrit(car["df"].to_numpy(), 0.975)
     order = {group_result.name: position for position, group_result in enumerate(announcement.groups)}
     group = pl.col(content.group).cast(pl.String).fill_null("without a group") if content.group else pl.lit("All firms")
     name = pl.col("name") if "name" in car.columns else pl.lit(None, pl.String)
     return (
-        car.with_columns(
-            pl.Series("_q", quantile),
-            group.alias("group"),
-            name.alias("name"),
-        )
-        .with_columns(
-            (pl.col("car") - pl.col("_q") * pl.col("se")).alias("low"),
-            (pl.col("car") + pl.col("_q") * pl.col("se")).alias("high"),
-            pl.col("group").replace_strict(order, default=len(order)).alias("_order"),
-        )
+        car.with_columns(group.alias("group"), name.alias("name"))
+        .with_columns(pl.col("group").replace_strict(order, default=len(order)).alias("_order"))
         .sort("_order", "car", "symbol", descending=[False, True, False], nulls_last=True)
     )
 
@@ -229,7 +223,7 @@ def _firm_table(frame: pl.DataFrame, announcement: AnnouncementResult, content: 
     at_limit = set(limit_hits(announcement.result)["event_id"])
     true_column = ["put in"] if "true_car" in frame.columns else []
     columns = ["group", "firm", "day 0", "AR day 0", f"CAR {list(content.primary)}", "95% interval"]
-    columns += ["p, t", "p, rank", "p, family", *true_column]
+    columns += ["p", "p, family", "variance ratio", "p, constant variance", *true_column]
     length = content.primary[1] - content.primary[0] + 1
     rows: list[list[object]] = []
     notes = []
@@ -246,7 +240,9 @@ def _firm_table(frame: pl.DataFrame, announcement: AnnouncementResult, content: 
                 percent(row.get("ar_0")),
                 percent(row["car"]),
                 f"{percent(row['low'])} to {percent(row['high'])}",
-                *(p_value(row[name]) for name in ("p", "sq_p", "p_romano_wolf")),
+                *(p_value(row[name]) for name in ("p_primary", "p_family")),
+                MISSING_TEXT if row["variance_ratio"] is None else f"{row['variance_ratio']:.2f}",
+                p_value(row["p"]),
                 *([percent(row["true_car"])] if true_column else []),
             ]
         )
@@ -255,7 +251,7 @@ def _firm_table(frame: pl.DataFrame, announcement: AnnouncementResult, content: 
     if any(notes):
         columns.append("note")
         rows = [[*row, note] for row, note in zip(rows, notes, strict=True)]
-    numeric = [3, 4, 5, 6, 7, 8] + ([9] if true_column else [])
+    numeric = [3, 4, 5, 6, 7, 8, 9] + ([10] if true_column else [])
     return ReportTable.of(
         columns, rows, numeric=numeric, note=SINGLE_FIRM_NOTE + (TRUE_EFFECT_NOTE if true_column else "")
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import polars as pl
-import scipy
 
 from marketimpact.core import limits
 from marketimpact.display import charts
@@ -16,6 +15,7 @@ from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import Alternative, SignificanceTest
 from marketimpact.study import tests_table
+from marketimpact.study.filtered_columns import FILTERED_COLUMNS, single_intervals
 from marketimpact.study.questions import Answers, Questions
 from marketimpact.study.summary import as_lines, headline_window, reasons, title
 
@@ -28,9 +28,13 @@ WHAT = {
     "mde": "mde: minimum detectable effect (80% power, 5% level); smaller effects can go undetected.",
     "true_car": "true_car: what was put into the simulated prices.",
     "sq_p": "sq_p: from the rank of the CAR among the event's own placebo sums.",
+    "variance_ratio": "variance_ratio: variance known the evening before over that of the estimation window.",
+    "p_filtered": "p_filtered, ci_low_filtered, ci_high_filtered: from the volatility known the evening before.",
     "p_romano_wolf": "p_holm, p_bh, p_by, p_romano_wolf: corrected for looking at all these events.",
 }
-_CAR = ("n_days", "car", "se", "df", "p", "mde", "scar", "bhar", "true_car", "flags", "last")
+_CAR = (
+    "n_days", "car", "se", "df", "p", "mde", "scar", "bhar", *FILTERED_COLUMNS, "true_car", "flags", "last",
+)  # fmt: skip
 
 
 def as_html(result: Questions) -> str:
@@ -203,7 +207,8 @@ class Plot:
         by : str, optional
             Column of the events whose values are the groups.
         level : float
-            Confidence level of the intervals, from t(df): exact under normality.
+            Confidence level of the intervals: those of each event's own primary test, from the volatility known the
+            evening before (`se_filtered` of `StudyResult.car`), or from `se` where that is unknown.
 
         Raises
         ------
@@ -219,15 +224,19 @@ class Plot:
             raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
         if frame.is_empty():
             raise SpecificationError(f"No event has a return in {[first, last]}, so there is nothing to draw.")
-        half = pl.Series(scipy.special.stdtrit(frame["df"].to_numpy().astype(float), (1 + level) / 2)) * frame["se"]
-        drawn = frame.select(
-            _labels(frame).alias("label"),
-            (pl.col(by).cast(pl.String).fill_null("none") if by else pl.lit("events")).alias("group"),
-            "car",
-            (pl.col("car") - half).alias("low"),
-            (pl.col("car") + half).alias("high"),
-            *(["true_car"] if "true_car" in frame.columns else []),
-        ).sort("group", "car", "label", descending=[False, True, False])
+        intervals = single_intervals(self._result.sample(first, last), level)
+        drawn = (
+            frame.hstack(intervals)
+            .select(
+                _labels(frame).alias("label"),
+                (pl.col(by).cast(pl.String).fill_null("none") if by else pl.lit("events")).alias("group"),
+                "car",
+                "low",
+                "high",
+                *(["true_car"] if "true_car" in frame.columns else []),
+            )
+            .sort("group", "car", "label", descending=[False, True, False])
+        )
         heading = f"CAR over {[first, last]} with {level:.0%} intervals"
         return charts.firm_effects(drawn, title=heading, simulated=self._result.market.simulated)
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import scipy
 
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.estimation.estimates import Estimates
-from marketimpact.inference import FilteredErrors, filtered_errors, relative_estimation_error
+from marketimpact.inference import (
+    FilteredErrors,
+    Sample,
+    filtered_errors,
+    relative_estimation_error,
+    single_event_errors,
+)
 from marketimpact.study.samples import recent_abnormal_returns
 
-__all__ = ["FILTERED_COLUMNS", "filtered_columns", "filtered_errors_by_length"]
+__all__ = ["FILTERED_COLUMNS", "filtered_columns", "filtered_errors_by_length", "single_intervals"]
 
 FILTERED_COLUMNS = ("variance_ratio", "se_filtered", "p_filtered", "ci_low_filtered", "ci_high_filtered")
 
@@ -56,3 +63,11 @@ def filtered_errors_by_length(
         for target, source in zip(whole, part, strict=True):
             target[rows] = source
     return whole
+
+
+def single_intervals(sample: Sample, level: float = 0.95) -> pl.DataFrame:
+    """Give the interval and the p-value of each event's own primary test: ``low, high, p_primary``, event by event."""
+    se, df = single_event_errors(sample)
+    half = se * scipy.special.stdtrit(df, 0.5 + level / 2.0)
+    p = 2.0 * scipy.special.stdtr(df, -np.abs(sample.car / se))
+    return pl.DataFrame({"low": sample.car - half, "high": sample.car + half, "p_primary": p})

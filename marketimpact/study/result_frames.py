@@ -99,7 +99,9 @@ def single_tests_frame(sample: Sample, cars: pl.DataFrame) -> pl.DataFrame:
         **{f"p_{method}": adjust(p, method) for method in ("holm", "bh", "by")},
         "p_romano_wolf": romano_wolf(sample.scar, drawn),
         **filtered_columns(sample.filtered_errors, sample.car),
-        "p_romano_wolf_filtered": romano_wolf(*filtered_family(sample)),
+        "p_romano_wolf_filtered": np.where(
+            np.isfinite(sample.filtered_errors.se), romano_wolf(*filtered_family(sample)), np.nan
+        ),
         "valid_t": validity.t & np.isfinite(p),
         "valid_adjusted": validity.adjusted & np.isfinite(p),
         "valid_sq": validity.sq & np.isfinite(sq_p),

@@ -232,6 +232,16 @@ def since(sessions: int, factor: float) -> Process:
     return process
 
 
+def since_and_own(sessions: int, factor: float) -> Process:
+    """As `since`, and the event makes each firm's own variance three times as large."""
+
+    def process(parts: Parts, rng: np.random.Generator) -> Floats:
+        parts.own[parts.firm, parts.day] *= np.sqrt(3.0)
+        return since(sessions, factor)(parts, rng)
+
+    return process
+
+
 def larger_sector_on_day0(parts: Parts, rng: np.random.Generator) -> Floats:
     parts.sector[parts.dates] *= 2.0
     return parts.returns()
@@ -352,6 +362,30 @@ def _larger_sector() -> dict[str, Situation]:
     }
 
 
+def _regimes() -> dict[str, Situation]:
+    """Volatility that changed before the event, or wanders: one firm, four and twelve."""
+    doubled, month = "volatility x2 since", (0, 20)
+    one = {
+        f"one_x2_{sessions}": Situation(
+            "regime", f"one firm, {doubled} {sessions} sessions", (1,), since(sessions, 2.0)
+        )
+        for sessions in (3, 20, 70)
+    }
+    ten = Situation("regime", f"one firm, {doubled} 10 sessions", (1,), since(10, 2.0))
+    return one | {
+        "one_half_40": Situation("regime", "one firm, volatility halved since 40 sessions", (1,), since(40, 0.5)),
+        "one_gjr": Situation("regime", "one firm in a turbulent sector (GJR-GARCH)", (1,), turbulent),
+        "one_x2_10_L5": replace(ten, window=(0, 4)),
+        "one_x2_10_L21": replace(ten, window=month),
+        "calm_1_L21": Situation("regime", "one firm, calm", (1,), window=month),
+        "four_x2_10": replace(ten, title=f"4 firms, one date, {doubled} 10 sessions", sizes=(4,)),
+        "four_gjr": Situation("regime", "4 firms, one date in a turbulent sector", (4,), turbulent),
+        "12_x2_70": Situation("regime", f"12 firms, one date, {doubled} 70 sessions", (12,), since(70, 2.0)),
+        "12_x2_10_own": Situation("regime", f"12 firms, one date, {doubled} 10 sessions, own variance x3", (12,),
+                                  since_and_own(10, 2.0)),
+    }  # fmt: skip
+
+
 SITUATIONS: dict[str, Situation] = {
     **_calm(),
     "2": Situation("2", "one firm, volatility x2 since 10 sessions", (1,), since(10, 2.0)),
@@ -387,4 +421,5 @@ SITUATIONS: dict[str, Situation] = {
     "own_4": Situation("own", "8 dates of 3 firms, volatility x lognormal", (3,) * 8, volatility_differs_by_date),
     "own_5": Situation("own", "5 dates of 4 firms, skewed sector", (4,) * 5, skewed_sector),
     "own_6": Situation("own", "3 dates of 20, 2, 2 firms", (20, 2, 2)),
+    **_regimes(),
 }  # fmt: skip

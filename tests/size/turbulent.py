@@ -39,12 +39,12 @@ PRIMARY = "primary"
 #: Studied with a one-sided alternative too.
 ONE_SIDED = ("10_one_date", "10_separate", "10c")
 #: Situations in which a test that is called valid may reject too often; the page says why.
-NOT_CLAIMED = ("2", "12")
+NOT_CLAIMED = ("12", "one_x2_3")
 #: Situations in which the primary test keeps its size, and tests of unchanged variance that are called valid do not.
 PRIMARY_ONLY = ("15",)
 CHUNK = 20
 #: Rows of the design in which the primary test must be valid and right.
-ALWAYS_RIGHT = ("6", "9", "9b", "10", "10c", "13", "15", "24")
+ALWAYS_RIGHT = ("2", "4", "6", "9", "9b", "10", "10c", "13", "14", "15", "24", "regime")
 RATES = Path(__file__).parents[2] / "docs" / "size" / "situations.csv"
 IDENTITY = ("situation", "effect", "alternative")
 COUNTS = ("samples", "is_primary", "called_valid", "rejected_valid", "rejected")

@@ -42,15 +42,16 @@ def _note(mean: FilteredMean) -> str:
     )
 
 
-FILTERED: frozenset[Assumption] = frozenset({"usual event variance"})
+FILTERED: frozenset[Assumption] = frozenset({"usual date variance"})
 NULL = "CAAR is as in any other block of days, at the volatility known before each"
 SOURCE = "Filtered historical simulation: Barone-Adesi, Giannopoulos and Vosper (1999)"
 
 FILTERED_PLACEBO_T = SignificanceTest(
     "filtered_placebo_t", NULL, "CAAR", "t(3LB / (2L^2 + 1) - 1), B blocks of L sessions", SOURCE,
-    Holds("yes", "yes", "yes", "yes", assumes=FILTERED), filtered_placebo_t, unit="return",
+    Holds("yes", "no", "yes", "no", assumes=FILTERED), filtered_placebo_t, filters=True, unit="return",
 )  # fmt: skip
 FILTERED_PLACEBO_RANK = SignificanceTest(
     "filtered_placebo_rank", NULL, "CAAR", "placebo blocks of the estimation window", SOURCE,
-    Holds("yes", "yes", "yes", "yes", assumes=FILTERED | {"many blocks"}), filtered_placebo_rank, sides="own",
+    Holds("yes", "no", "yes", "no", assumes=FILTERED | {"many blocks"}), filtered_placebo_rank, sides="own",
+    filters=True,
 )  # fmt: skip

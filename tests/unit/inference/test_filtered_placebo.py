@@ -93,7 +93,7 @@ def test_columns_of_single_events_are_those_of_a_plain_loop(window):
     length = window[1] - window[0] + 1
     for row in car.iter_rows(named=True):
         day0 = CALENDAR.index(row["date"])
-        e, s2, x, inverse = abnormal(ret[FIRMS.index(row["symbol"])], market, day0)
+        e, _, x, inverse = abnormal(ret[FIRMS.index(row["symbol"])], market, day0)
         ratio, level, blocks = filtered(e, day0, window)
         z = np.array([block for block in blocks if np.isfinite(block)])
         days = slice(day0 + window[0], day0 + window[1] + 1)
