@@ -1,21 +1,14 @@
-"""Remake the tables of policy.md from a file of prices.
-
-    .venv/bin/python docs/findings/policy.py PRICES > tables.md
-
-PRICES is a long Parquet or CSV file with date, symbol and close or adj_close. Tables go to standard
-output. No price is written anywhere.
-"""
+"""Compute the tables of policy.md."""
 
 from __future__ import annotations
 
-import sys
 import warnings
-from functools import cache
 
 import numpy as np
 import polars as pl
 
 import marketimpact as mi
+from docs.findings.markdown import p_value, percent, record, table, unsigned
 from marketimpact.display.formats import interval
 from marketimpact.inference import adjust
 from marketimpact.study.headline import Headline, headline
@@ -28,29 +21,11 @@ SANCTIONS = ["2018-04-16-zte-denial-order", "2019-05-15-huawei-entity-list-annou
              "2020-08-17-huawei-fdpr-expanded", "2020-12-18-smic-entity-list"]  # fmt: skip
 
 
-def percent(value: float | None) -> str:
-    return "" if value is None or np.isnan(value) else f"{value:+.2%}"
-
-
-def unsigned(value: float | None) -> str:
-    return percent(value).removeprefix("+")
-
-
-def p_value(value: float | None) -> str:
-    return "" if value is None or np.isnan(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "|".join(" --- " for _ in head) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
-
-
-@cache
-def study(path: str) -> mi.StudyResult:
+def study(prices: mi.FilePrices) -> mi.StudyResult:
     """Run every policy announcement whose session is sure, on every security with prices, each firm once."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mi.MarketImpactWarning)
-        market = mi.Market.load(mi.securities(), mi.FilePrices(path))
+        market = mi.Market.load(mi.securities(), prices)
     policy = mi.announcements().filter(~pl.col("is_confounder") & pl.col("stance").is_in(["restrictive", "permissive"]))
     events = mi.align(policy.filter(pl.col("confidence") != "low"), market, symbols="all")
     sure = events.filter(pl.col("day0_earliest") == pl.col("day0_latest"))
@@ -284,19 +259,17 @@ def clean_table(result: mi.StudyResult) -> str:
     return table(["group", "sample", "events", "CAAR [0, 1]", "p (BMP-KP)"], rows)
 
 
-def main(path: str) -> None:
-    result = study(path)
-    print(f"{result!r}\n")
-    print(result.attrition["reason"].value_counts().sort("reason"))
-    for title, made in (
-        ("groups", groups_table), ("years", years_table), ("published", published_table),
-        ("chinese firms", chinese_rounds), ("contrasts", contrasts_table), ("mirror", mirror_table),
-        ("clean", clean_table),
-    ):  # fmt: skip
-        print(f"\n## {title}\n\n{made(result)}")
-    for key, value in result.record.items():
-        print(f"* {key}: {value}")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:
+    """Compute the tables of the page by name; it has no figures."""
+    result = study(prices)
+    tables = {
+        "groups": groups_table(result),
+        "years": years_table(result),
+        "published": published_table(result),
+        "entity listings": chinese_rounds(result),
+        "sellers less substitutes": contrasts_table(result),
+        "mirror": mirror_table(result),
+        "contaminated": clean_table(result),
+        "record": record(result),
+    }
+    return tables, {}
