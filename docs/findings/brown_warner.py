@@ -63,11 +63,11 @@ def with_effect(result: mi.StudyResult, effect: float) -> mi.StudyResult:
     Tests that read the market's returns again, such as portfolio_regression, would not see it either.
     """
     values = result.estimation
-    ar, ret = values.ar.copy(), values.ret.copy()
-    day0 = -EVENT[0]
-    ar[:, day0] += effect
-    ret[:, day0] += effect
-    return replace(result, estimation=replace(values, ar=ar, ret=ret))
+    days = values.event_window
+    added = np.zeros(days.ar.shape[1])
+    added[-EVENT[0]] = effect
+    hit = replace(days, ret=days.ret + added, ar=days.ar + added)
+    return replace(result, estimation=replace(values, stored_event_window=hit))
 
 
 def rates(result: mi.StudyResult, effects: tuple[float, ...]) -> dict[tuple[str, float], float]:
@@ -78,9 +78,10 @@ def rates(result: mi.StudyResult, effects: tuple[float, ...]) -> dict[tuple[str,
     for rows in np.split(np.arange(len(samples)), starts[1:]):
         part = replace(result, estimation=result.estimation.take(rows))
         for effect in effects:
-            table = with_effect(part, effect).test(0, 0, tests=TESTS)
-            for test, statistic, p in table.select("test", "statistic", "p_value").iter_rows():
-                rejected[test, effect] += statistic > 0 and p / 2 < NOMINAL
+            sample = with_effect(part, effect).sample(0, 0)
+            for test in TESTS:
+                outcome = mi.TESTS[test].run(sample)
+                rejected[test, effect] += outcome.statistic > 0 and outcome.p_value / 2 < NOMINAL
     return {key: count / len(starts) for key, count in rejected.items()}
 
 
