@@ -6,7 +6,6 @@ with a known effect added on day 0; and rates by what was known about volatility
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -103,14 +102,12 @@ def drawn_table(market: mi.Market, events: pl.DataFrame) -> str:
 
 def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:
     """Compute the tables of the page by name; it has no figures."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mi.MarketImpactWarning)
-        market = mi.Market.load(mi.securities(), prices)
-        pool = candidates(market)
-        names = pool["symbol"].n_unique()
-        row = [str(SAMPLES), str(N), str(names), str(pool["date"].min()), str(pool["date"].max())]
-        tables = {"samples": table(["samples", "securities in each", "of", "first day", "last day"], [row])}
-        for name, one_date in (("random dates", False), ("one random date", True)):
-            events = draw(np.random.default_rng([SEED, one_date]), pool, SAMPLES, one_date=one_date)
-            tables[name] = drawn_table(market, events)
-        return tables | regimes.tables(prices), {}
+    market = mi.Market.load(mi.securities(), prices)
+    pool = candidates(market)
+    names = pool["symbol"].n_unique()
+    row = [str(SAMPLES), str(N), str(names), str(pool["date"].min()), str(pool["date"].max())]
+    tables = {"samples": table(["samples", "securities in each", "of", "first day", "last day"], [row])}
+    for name, one_date in (("random dates", False), ("one random date", True)):
+        events = draw(np.random.default_rng([SEED, one_date]), pool, SAMPLES, one_date=one_date)
+        tables[name] = drawn_table(market, events)
+    return tables | regimes.tables(prices), {}

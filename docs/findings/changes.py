@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 #: A block of a page that is written by the code, by name.
 BLOCK = re.compile(r"(<!-- table: (.+?) -->\n)(.*?)(<!-- end -->)", flags=re.DOTALL)
-NUMBER = re.compile(r"(?<![\w.,-])[-+−]?(\d[\d,]*(?:\.\d+)?)(?![\d-])")
+NUMBER = re.compile(r"(?<![\w.,-])[-+−]?(\d[\d,]*(?:\.\d+)?%?)(?![\d-])")
 SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+")
 #: Smallest whole number that counts as quoted: smaller ones are everywhere.
 LEAST_COUNT = 10
@@ -47,11 +47,11 @@ def changes(old: str, new: str) -> list[Change]:
     found = [Change("row removed", _line(row), None) for key, row in old_rows.items() if key not in new_rows]
     found += [Change("row added", None, _line(row)) for key, row in new_rows.items() if key not in old_rows]
     if before and after:
-        found += [Change("column removed", name, None) for name in before[0] if name not in after[0]]
         found += [Change("column added", None, name) for name in after[0] if name not in before[0]]
     for key, row in old_rows.items():
         fresh = new_rows.get(key, {})
         found += [Change(f"{key}, {c}", row[c], fresh[c]) for c in row if c in fresh and row[c] != fresh[c]]
+        found += [Change(f"{key}, {c}, column removed", row[c], None) for c in row if fresh and c not in fresh]
     if others[0] != others[1]:
         found.append(Change("text", *others))
     return found
@@ -106,10 +106,16 @@ def _gone(change: Change) -> list[str]:
 
 
 def _is_quoted(text: str, old: str) -> bool:
-    """Check whether a number of a sentence is `old`, perhaps rounded."""
-    decimals = len(text.partition(".")[2])
-    if not decimals:
-        return text == old and float(old.replace(",", "")) >= LEAST_COUNT
-    if decimals > len(old.partition(".")[2]):
+    """Check whether a number of a sentence is `old`, perhaps rounded; percentages are also written as points."""
+    if text.endswith("%") and not old.endswith("%"):
         return False
-    return abs(float(text.replace(",", "")) - float(old.replace(",", ""))) <= 0.5 * 10.0**-decimals + 1e-12
+    (number, decimals), (exact, more) = _read(text), _read(old)
+    if not decimals:
+        return number == exact and not more and exact >= LEAST_COUNT
+    return decimals <= more and abs(number - exact) <= 0.5 * 10.0**-decimals + 1e-12
+
+
+def _read(text: str) -> tuple[float, int]:
+    """Read a number and how many decimals it has."""
+    digits = text.rstrip("%").replace(",", "")
+    return float(digits), len(digits.partition(".")[2])

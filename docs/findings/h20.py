@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
@@ -43,16 +44,22 @@ def primary_cells(tests: pl.DataFrame) -> list[str]:
 def firms_table(result: mi.StudyResult) -> str:
     part = result.where(pl.col("announcement_id") == SEED)
     day = part.abnormal_returns.filter(pl.col("tau") == 0).select("event_id", pl.col("ret").alias("ret_0"))
-    first = part.single_tests(0, 0).select("event_id", pl.col("car").alias("ar_0"), pl.col("sq_p").alias("sq_0"))
+    first = part.single_tests(0, 0).select("event_id", pl.col("car", "sq_p", "valid_sq").name.suffix("_0"))
     frame = part.single_tests(*PRIMARY).join(first, on="event_id").join(day, on="event_id")
     frame = frame.join(part.events.select("event_id", "group", "name"), on="event_id")
     rows = [
-        [str(r["group"]), r["name"], r["symbol"], percent(r["ret_0"]), percent(r["ar_0"]), p_value(r["sq_0"]),
-         percent(r["car"]), p_value(r["p"]), p_value(r["sq_p"]), p_value(r["p_romano_wolf"])]
+        [str(r["group"]), r["name"], r["symbol"], percent(r["ret_0"]), percent(r["car_0"]),
+         if_valid(r, "sq_p_0", "valid_sq_0"), percent(r["car"]), if_valid(r, "p", "valid_t"),
+         if_valid(r, "sq_p", "valid_sq"), if_valid(r, "p_romano_wolf", "valid_romano_wolf")]
         for r in frame.sort("group", "car", descending=[False, True]).iter_rows(named=True)
     ]  # fmt: skip
-    head = ["group", "firm", "symbol", "return day 0", "AR day 0", "p (SQ)"]
+    head = ["group", "firm", "symbol", "return day 0", "AR day 0", "p (SQ) day 0"]
     return table([*head, "CAR [0, 1]", "p (t)", "p (SQ)", "p (Romano-Wolf)"], rows)
+
+
+def if_valid(row: dict[str, Any], p: str, valid: str) -> str:
+    """Write a p-value, or that it is not valid."""
+    return p_value(row[p]) if row[valid] else "not valid"
 
 
 def days_table(result: mi.StudyResult) -> str:

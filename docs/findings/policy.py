@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import polars as pl
 
@@ -14,6 +12,8 @@ from marketimpact.inference import adjust
 from marketimpact.study.headline import Headline, headline
 
 PRIMARY = (0, 1)
+#: Columns of the name of a primary test and of `primary_cells`.
+PRIMARY_COLUMNS = ("primary test", "effect", "95% interval", "detectable", "p")
 GROUPS = ["restricted_seller", "foreign_toolmaker", "foreign_foundry", "domestic_substitute", "domestic_foundry",
           "domestic_toolmaker", "domestic_buyer"]  # fmt: skip
 #: Sanctions on Chinese technology firms before the paper of Allen (2021), by its title.
@@ -23,9 +23,7 @@ SANCTIONS = ["2018-04-16-zte-denial-order", "2019-05-15-huawei-entity-list-annou
 
 def study(prices: mi.FilePrices) -> mi.StudyResult:
     """Run every policy announcement whose session is sure, on every security with prices, each firm once."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mi.MarketImpactWarning)
-        market = mi.Market.load(mi.securities(), prices)
+    market = mi.Market.load(mi.securities(), prices)
     policy = mi.announcements().filter(~pl.col("is_confounder") & pl.col("stance").is_in(["restrictive", "permissive"]))
     events = mi.align(policy.filter(pl.col("confidence") != "low"), market, symbols="all")
     sure = events.filter(pl.col("day0_earliest") == pl.col("day0_latest"))
@@ -60,9 +58,7 @@ def groups_table(result: mi.StudyResult) -> str:
     holm[tested] = adjust(np.array(p)[tested], "holm")
     for row, adjusted in zip(rows, holm, strict=True):
         row.append(p_value(adjusted))
-    head = ["steps", "group", "announcements", "events", "CAAR [0, 1]", "primary test", "effect", "95% interval"]
-    head += ["detectable", "p", "p (Holm)"]
-    return table(head, rows)
+    return table(["steps", "group", "announcements", "events", "CAAR [0, 1]", *PRIMARY_COLUMNS, "p (Holm)"], rows)
 
 
 def primary_cells(test: Headline) -> list[str]:
@@ -132,28 +128,15 @@ def published_table(result: mi.StudyResult) -> str:
     for name, theirs, window, part in cases:
         frame = part.car(*window).drop_nulls("car")
         if frame.is_empty():
-            rows.append([name, theirs, "no firm of ours with a sure session", "", "", "", "", ""])
+            rows.append([name, theirs, "no firm of ours with a sure session", *[""] * 8])
             continue
         test = headline(part.test(*window))
         firms = ", ".join(sorted(set(frame["symbol"])))
-        dates = part.test(*window, tests=["date_means_t"]).row(0, named=True)
         rows.append([name, theirs, percent(frame["car"].mean()), percent(float(frame["car"].median())),
-                     f"{test.test} {p_value(test.p) or 'not valid'}", str(frame["date"].n_unique()),
-                     p_value(dates["p_value"]) + ("" if dates["valid"] or not p_value(dates["p_value"]) else " *"),
+                     str(frame["date"].n_unique()), test.test, *primary_cells(test),
                      f"{frame.height}: {firms}"])  # fmt: skip
-    return table(
-        [
-            "event",
-            "published",
-            "our mean",
-            "our median",
-            "primary test, p",
-            "dates",
-            "p (t over dates)",
-            "events",
-        ],
-        rows,
-    )
+    head = ["event", "published", "our mean", "our median", "dates", *PRIMARY_COLUMNS, "events"]
+    return table(head, rows)
 
 
 def chinese_rounds(result: mi.StudyResult) -> str:
@@ -167,9 +150,9 @@ def chinese_rounds(result: mi.StudyResult) -> str:
     rows = []
     for (name,), part in listed.by("announcement_id").groups():
         path = part.caar(*PRIMARY).row(-1, named=True)
-        test = part.test(*PRIMARY, tests=["portfolio_regression"]).row(0, named=True)
-        rows.append([str(name), str(path["n_events"]), percent(path["caar"]), p_value(test["p_value"])])
-    return table(["entity listing", "Chinese firms", "CAAR [0, 1]", "p (portfolio)"], rows)
+        test = headline(part.test(*PRIMARY))
+        rows.append([str(name), str(path["n_events"]), percent(path["caar"]), test.test, *primary_cells(test)])
+    return table(["entity listing", "Chinese firms", "CAAR [0, 1]", *PRIMARY_COLUMNS], rows)
 
 
 def apart(result: mi.StudyResult) -> mi.StudyResult:
@@ -219,7 +202,7 @@ def contrasts_table(result: mi.StudyResult) -> str:
         row = tests["forecast_error"]
         rows.append([name, str(row["n_announcements"]), percent(row["estimate"]), unsigned(row["se"]),
                      unsigned(row["mde"]),
-                     *[p_value(tests[t]["p_value"]) + ("" if tests[t]["valid"] else " *")
+                     *[p_value(tests[t]["p_value"]) if tests[t]["valid"] else "not valid"
                        for t in ("forecast_error", "date_means_t", "sign_flip")]])  # fmt: skip
     head = ["steps", "announcements", "sellers less substitutes, CAR [0, 1]", "se", "detectable"]
     return table([*head, "p (forecast error)", "p (t over dates)", "p (sign patterns)"], rows)
@@ -245,18 +228,14 @@ def clean_table(result: mi.StudyResult) -> str:
             (pl.col("stance") == "restrictive") & (pl.col("jurisdiction") == "US") & (pl.col("policy_group") == group)
         )
         found = mi.audit(part).filter((pl.col("where") == "event window") & (pl.col("relation") == "security"))
-        both = mi.with_and_without(part, found, PRIMARY, tests=["bmp_kp"])
-        for r in both.iter_rows(named=True):
-            rows.append(
-                [
-                    group.replace("_", " "),
-                    r["sample"],
-                    str(r["n_events"]),
-                    percent(r.get("caar")),
-                    p_value(r["p_value"]),
-                ]
-            )
-    return table(["group", "sample", "events", "CAAR [0, 1]", "p (BMP-KP)"], rows)
+        both = mi.with_and_without(part, found, PRIMARY)
+        hit = pl.col("event_id").is_in(found["event_id"].implode())
+        for sample, chosen in (("all", pl.lit(True)), ("clean", ~hit), ("contaminated only", hit)):
+            car = part.where(chosen).car(*PRIMARY).drop_nulls("car")
+            test = headline(both.filter(sample=sample))
+            rows.append([group.replace("_", " "), sample, str(car.height), str(car["date"].n_unique()),
+                         percent(car["car"].mean()), test.test, *primary_cells(test)])  # fmt: skip
+    return table(["group", "sample", "events", "dates", "CAAR [0, 1]", *PRIMARY_COLUMNS], rows)
 
 
 def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:

@@ -1,6 +1,7 @@
 """Remake the tables and figures of every page of findings from a file of prices, and list what changed.
 
     make results PRICES=FILE
+    make results PRICES=FILE PAGES="h20 policy"
 
 PRICES is a long Parquet or CSV file with date, symbol and close or adj_close. Tables stand between
 ``<!-- table: NAME -->`` and ``<!-- end -->``; the rest of a page is written by hand. No price is written anywhere.
@@ -9,7 +10,8 @@ PRICES is a long Parquet or CSV file with date, symbol and close or adj_close. T
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import marketimpact as mi
@@ -22,11 +24,13 @@ PAGES = {"h20": h20, "policy": policy, "brown_warner": brown_warner}
 NO_FILE = "No file of prices was given, and pages of findings are made from real ones. Write: make results PRICES=FILE"
 
 
-def remake(prices: mi.FilePrices, folder: Path = HERE) -> Iterator[str]:
-    """Replace the tables and figures of every page of `folder`; write which numbers changed, page by page."""
-    for name, module in PAGES.items():
+def remake(prices: mi.FilePrices, pages: Sequence[str] = tuple(PAGES), folder: Path = HERE) -> Iterator[str]:
+    """Replace the tables and figures of some pages of `folder`; write which numbers changed, page by page."""
+    for name in pages:
         path = folder / f"{name}.md"
-        tables, figures = module.remake(prices)
+        with warnings.catch_warnings():  # what a file lacks is told on the pages
+            warnings.simplefilter("ignore", mi.MarketImpactWarning)
+            tables, figures = PAGES[name].remake(prices)
         text = path.read_text(encoding="utf-8")
         page, found = replaced(text, tables, path.name)
         redrawn = [file for file, svg in figures.items() if f"({file})" in page and _write(folder / file, svg)]
@@ -69,11 +73,14 @@ def _write(path: Path, text: str) -> bool:
     return True
 
 
-def main(arguments: list[str]) -> None:
-    if not any(arguments):
+def main(arguments: Sequence[str]) -> None:
+    prices, *pages = arguments or [""]
+    if not prices:
         raise SystemExit(NO_FILE)
+    if unknown := [name for name in pages if name not in PAGES]:
+        raise SystemExit(f"{', '.join(unknown)}: there are no such pages of findings. There are {', '.join(PAGES)}.")
     try:
-        for text in remake(mi.FilePrices(arguments[0])):
+        for text in remake(mi.FilePrices(prices), pages or tuple(PAGES)):
             print(text, flush=True)
     except mi.MarketImpactError as error:
         raise SystemExit(f"The pages of findings cannot be made: {error}") from None
