@@ -12,6 +12,8 @@ NUMBER = re.compile(r"(?<![\w.,-])[-+−]?(\d[\d,]*(?:\.\d+)?%?)(?![\d-])")
 SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+")
 #: Smallest whole number that counts as quoted: smaller ones are everywhere.
 LEAST_COUNT = 10
+#: The nominal level is no result.
+LEVELS = ("0.05", "5%", "95%")
 Row = dict[str, str]
 
 
@@ -107,7 +109,7 @@ def _gone(change: Change) -> list[str]:
 
 def _is_quoted(text: str, old: str) -> bool:
     """Check whether a number of a sentence is `old`, perhaps rounded; percentages are also written as points."""
-    if text.endswith("%") and not old.endswith("%"):
+    if text in LEVELS or (text.endswith("%") and not old.endswith("%")):
         return False
     (number, decimals), (exact, more) = _read(text), _read(old)
     if not decimals:

@@ -6,7 +6,8 @@ by the recent variance relative to that of the estimation window, and by the VIX
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -148,17 +149,17 @@ def regimes_table(outcome: pl.DataFrame, unit: str, tests: Iterable[str]) -> str
     return table([*head, f"finds {EFFECT:+.0%}", f"finds {EFFECT:+.0%} if valid"], rows)
 
 
-def regimes(outcome: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
-    """Split outcomes by variance ratio and by VIX."""
-    parts = [("all days", outcome)]
+def regimes(outcome: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Split outcomes by variance ratio and by VIX; parts without days are left out."""
+    yield "all days", outcome
     for title, column, edges, names in (
         ("variance ratio", "ratio", RATIO_EDGES, RATIO_NAMES),
         ("VIX", "vix", VIX_EDGES, VIX_NAMES),
     ):
-        cut = outcome.drop_nulls(column).filter(pl.col(column).is_not_nan())
-        cut = cut.with_columns(pl.col(column).cut(edges, labels=list(names)).cast(pl.String).alias("part"))
-        parts += [(f"{title} {name}", cut.filter(part=name)) for name in names]
-    return [(name, part) for name, part in parts if part.height]
+        for name, (low, high) in zip(names, pairwise((-np.inf, *edges, np.inf)), strict=True):
+            part = outcome.filter(pl.col(column).is_between(low, high, closed="right"))
+            if part.height:
+                yield f"{title} {name}", part
 
 
 def rate_cells(part: pl.DataFrame) -> list[str]:
