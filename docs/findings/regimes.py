@@ -180,5 +180,7 @@ def rate(outcome: pl.DataFrame) -> str:
         return "few days"
     rejected, n = months["rejected"].to_numpy().astype(float), months["n"].to_numpy()
     share = rejected.sum() / n.sum()
+    if share in {0.0, 1.0}:  # no error can be estimated
+        return f"{rejected.sum():.0f} of {n.sum()}"
     squares = np.square(rejected - share * n).sum() * months.height / (months.height - 1)
     return f"{share:.1%} ± {np.sqrt(squares) / n.sum():.1%}"

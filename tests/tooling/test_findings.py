@@ -175,6 +175,7 @@ def test_rates_have_errors_clustered_by_month():
     error = float(fit.bse[0]) * np.sqrt(g / (g - 1))
     assert regimes.rate(pl.DataFrame({"date": days, "p": p})) == f"{(p < 0.05).mean():.1%} ± {error:.1%}"
     assert regimes.rate(pl.DataFrame({"date": days[:10], "p": p[:10]})) == "few days"
+    assert regimes.rate(pl.DataFrame({"date": days, "p": p + 0.05})) == "0 of 300"
 
 
 def test_an_effect_reaches_no_estimation_window(prices):
