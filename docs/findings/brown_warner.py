@@ -13,7 +13,7 @@ import polars as pl
 
 import marketimpact as mi
 from docs.findings import regimes
-from docs.findings.markdown import table
+from docs.findings.cells import table
 
 SAMPLES = 2000
 SEED = 19850301

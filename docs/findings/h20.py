@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 import marketimpact as mi
-from docs.findings.markdown import p_value, percent, record, table, unsigned
+from docs.findings.cells import p_value, percent, record, table, unsigned
 from marketimpact.cli.study_file import read_study
 from marketimpact.display import charts
 from marketimpact.display.formats import interval

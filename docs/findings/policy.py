@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 import marketimpact as mi
-from docs.findings.markdown import p_value, percent, record, table, unsigned
+from docs.findings.cells import p_value, percent, record, table, unsigned
 from marketimpact.display.formats import interval
 from marketimpact.inference import adjust
 from marketimpact.study.headline import Headline, headline

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 import marketimpact as mi
-from docs.findings.markdown import table
+from docs.findings.cells import table
 from marketimpact.inference import recent_variance, structure
 
 FIRMS = ("AMAT", "AMD", "AVGO", "INTC", "KLAC", "LRCX", "MU", "NVDA", "QCOM")
