@@ -20,7 +20,7 @@ INSTALL = echo $$PPID > $(UNFINISHED) && $(PIP) --editable "$(1)" && rm $(UNFINI
 # Compiled modules are kept whatever the environment says: the processes of a test run would compile them again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help report test test-docs slow lint types layers check docs bench scaling lab wheel clean
+.PHONY: help report test test-docs slow lint types layers check docs bench scaling results lab wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -57,6 +57,9 @@ bench: $(VENV)/.dev  ## measure speed and memory, rewrite docs/benchmarks.md; BE
 scaling: $(VENV)/.dev  ## measure tasks and workers on Dask, rewrite the figures of docs/scaling.md
 	$(BIN)/python -m benchmarks.scaling --date $$(date +%F)
 	$(BIN)/python -m benchmarks.scaling_page
+
+results: $(VENV)/.dev  ## remake docs/findings from PRICES=FILE, say which numbers changed; PAGES="h20 policy" for some
+	@$(BIN)/python -m docs.findings.results "$(PRICES)" $(PAGES)
 
 docs: $(VENV)/.dev  ## build the documentation site into site/; runs the notebooks, kept in .cache/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

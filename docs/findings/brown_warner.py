@@ -1,23 +1,21 @@
-"""Remake the tables of brown_warner.md from a file of prices: rejection rates on real returns.
-
-    .venv/bin/python docs/findings/brown_warner.py PRICES [SAMPLES] > tables.md
+"""Compute the tables of brown_warner.md: rejection rates on real returns.
 
 Brown and Warner's (1985) protocol: random securities on random dates, where nothing happened on average,
-with a known effect added on day 0. PRICES is a long Parquet or CSV file with date, symbol, close or adj_close.
-Only rates are written, no price.
+with a known effect added on day 0; and rates by what was known about volatility (regimes.py).
 """
 
 from __future__ import annotations
 
-import sys
-import warnings
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
 import marketimpact as mi
+from docs.findings import regimes
+from docs.findings.cells import table
 
+SAMPLES = 2000
 SEED = 19850301
 N = 24
 NOMINAL = 0.05
@@ -64,11 +62,11 @@ def with_effect(result: mi.StudyResult, effect: float) -> mi.StudyResult:
     Tests that read the market's returns again, such as portfolio_regression, would not see it either.
     """
     values = result.estimation
-    ar, ret = values.ar.copy(), values.ret.copy()
-    day0 = -EVENT[0]
-    ar[:, day0] += effect
-    ret[:, day0] += effect
-    return replace(result, estimation=replace(values, ar=ar, ret=ret))
+    days = values.event_window
+    added = np.zeros(days.ar.shape[1])
+    added[-EVENT[0]] = effect
+    hit = replace(days, ret=days.ret + added, ar=days.ar + added)
+    return replace(result, estimation=replace(values, stored_event_window=hit))
 
 
 def rates(result: mi.StudyResult, effects: tuple[float, ...]) -> dict[tuple[str, float], float]:
@@ -79,39 +77,37 @@ def rates(result: mi.StudyResult, effects: tuple[float, ...]) -> dict[tuple[str,
     for rows in np.split(np.arange(len(samples)), starts[1:]):
         part = replace(result, estimation=result.estimation.take(rows))
         for effect in effects:
-            table = with_effect(part, effect).test(0, 0, tests=TESTS)
-            for test, statistic, p in table.select("test", "statistic", "p_value").iter_rows():
-                rejected[test, effect] += statistic > 0 and p / 2 < NOMINAL
+            sample = with_effect(part, effect).sample(0, 0)
+            for test in TESTS:
+                outcome = mi.TESTS[test].run(sample)
+                rejected[test, effect] += outcome.statistic > 0 and outcome.p_value / 2 < NOMINAL
     return {key: count / len(starts) for key, count in rejected.items()}
 
 
-def lines(head: list[str], rows: list[list[str]]) -> str:
-    out = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    return "\n".join(out + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
-
-
-def main(path: str, samples: int) -> None:
-    warnings.simplefilter("ignore", mi.MarketImpactWarning)
-    market = mi.Market.load(mi.securities(), mi.FilePrices(path))
-    pool = candidates(market)
-    print(f"{samples} samples of {N} out of {pool['symbol'].n_unique()} securities, "
-          f"{pool['date'].min()} to {pool['date'].max()}.\n")  # fmt: skip
+def drawn_table(market: mi.Market, events: pl.DataFrame) -> str:
+    """Tabulate rates without an effect under each model, and with one under the market model."""
     study = mi.EventStudy(estimation_window=ESTIMATION, event_window=EVENT, min_observations=150)
-    for title, one_date in (("Random dates", False), ("One random date", True)):
-        events = draw(np.random.default_rng([SEED, one_date]), pool, samples, one_date=one_date)
-        sizes = {}
-        for model in MODELS:
-            result = study.but(model=model).run(events, market)
-            sizes[model.name] = rates(result, EFFECTS if model.name == "market_model" else EFFECTS[:1])
-        head = ["test", "mean_adjusted", "market_adjusted", "market_model", "+0.5%", "+1%", "+2%"]
-        rows = [
-            [test, *(f"{sizes[model.name][test, 0.0]:.3f}" for model in MODELS),
-             *(f"{sizes['market_model'][test, effect]:.3f}" for effect in EFFECTS[1:])]
-            for test in TESTS
-        ]  # fmt: skip
-        print(f"### {title}\n\nEvents used: {result.events.height} of {events.height}.\n")
-        print(lines(head, rows))
+    sizes = {}
+    for model in MODELS:
+        result = study.but(model=model).run(events, market)
+        sizes[model.name] = rates(result, EFFECTS if model.name == "market_model" else EFFECTS[:1])
+    rows = [
+        [test, *(f"{sizes[model.name][test, 0.0]:.3f}" for model in MODELS),
+         *(f"{sizes['market_model'][test, effect]:.3f}" for effect in EFFECTS[1:])]
+        for test in TESTS
+    ]  # fmt: skip
+    head = ["test", *(model.name for model in MODELS), *(f"+{100 * effect:g}%" for effect in EFFECTS[1:])]
+    return table(head, rows) + f"\n{result.events.height} of {events.height} events are used.\n"
 
 
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 2000)
+def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:
+    """Compute the tables of the page by name; it has no figures."""
+    market = mi.Market.load(mi.securities(), prices)
+    pool = candidates(market)
+    names = pool["symbol"].n_unique()
+    row = [str(SAMPLES), str(N), str(names), str(pool["date"].min()), str(pool["date"].max())]
+    tables = {"samples": table(["samples", "securities in each", "of", "first day", "last day"], [row])}
+    for name, one_date in (("random dates", False), ("one random date", True)):
+        events = draw(np.random.default_rng([SEED, one_date]), pool, SAMPLES, one_date=one_date)
+        tables[name] = drawn_table(market, events)
+    return tables | regimes.tables(prices), {}

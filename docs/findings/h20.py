@@ -1,20 +1,14 @@
-"""Remake the tables and figures of h20.md from a file of prices.
-
-    .venv/bin/python docs/findings/h20.py PRICES > tables.md
-
-PRICES is a long Parquet or CSV file with date, symbol and close or adj_close. Tables go to standard
-output, figures beside this file. No price is written anywhere.
-"""
+"""Compute the tables and figures of h20.md."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 import marketimpact as mi
+from docs.findings.cells import p_value, percent, record, table, unsigned
 from marketimpact.cli.study_file import read_study
 from marketimpact.display import charts
 from marketimpact.display.formats import interval
@@ -22,19 +16,6 @@ from marketimpact.study.headline import headline
 
 SEED = "2025-08-12-beijing-discourages-h20"
 PRIMARY = (0, 1)
-
-
-def percent(value: float | None) -> str:
-    return "" if value is None else f"{value:+.2%}"
-
-
-def p_value(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "|".join(" --- " for _ in head) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
 def groups_table(result: mi.StudyResult) -> str:
@@ -57,22 +38,28 @@ def primary_cells(tests: pl.DataFrame) -> list[str]:
     if not told.valid:
         return [told.test, percent(told.effect), f"not valid: {told.why_not}", "", "", told.robustness]
     ends = interval(told.low, told.high).replace("−", "-")
-    return [told.test, percent(told.effect), ends, p_value(told.p), f"{told.mde:.2%}", told.robustness]
+    return [told.test, percent(told.effect), ends, p_value(told.p), unsigned(told.mde), told.robustness]
 
 
 def firms_table(result: mi.StudyResult) -> str:
     part = result.where(pl.col("announcement_id") == SEED)
     day = part.abnormal_returns.filter(pl.col("tau") == 0).select("event_id", pl.col("ret").alias("ret_0"))
-    first = part.single_tests(0, 0).select("event_id", pl.col("car").alias("ar_0"), pl.col("sq_p").alias("sq_0"))
+    first = part.single_tests(0, 0).select("event_id", pl.col("car", "sq_p", "valid_sq").name.suffix("_0"))
     frame = part.single_tests(*PRIMARY).join(first, on="event_id").join(day, on="event_id")
     frame = frame.join(part.events.select("event_id", "group", "name"), on="event_id")
     rows = [
-        [str(r["group"]), r["name"], r["symbol"], percent(r["ret_0"]), percent(r["ar_0"]), p_value(r["sq_0"]),
-         percent(r["car"]), p_value(r["p"]), p_value(r["sq_p"]), p_value(r["p_romano_wolf"])]
+        [str(r["group"]), r["name"], r["symbol"], percent(r["ret_0"]), percent(r["car_0"]),
+         if_valid(r, "sq_p_0", "valid_sq_0"), percent(r["car"]), if_valid(r, "p", "valid_t"),
+         if_valid(r, "sq_p", "valid_sq"), if_valid(r, "p_romano_wolf", "valid_romano_wolf")]
         for r in frame.sort("group", "car", descending=[False, True]).iter_rows(named=True)
     ]  # fmt: skip
-    head = ["group", "firm", "symbol", "return day 0", "AR day 0", "p (SQ)"]
+    head = ["group", "firm", "symbol", "return day 0", "AR day 0", "p (SQ) day 0"]
     return table([*head, "CAR [0, 1]", "p (t)", "p (SQ)", "p (Romano-Wolf)"], rows)
+
+
+def if_valid(row: dict[str, Any], p: str, valid: str) -> str:
+    """Write a p-value, or that it is not valid."""
+    return p_value(row[p]) if row[valid] else "not valid"
 
 
 def days_table(result: mi.StudyResult) -> str:
@@ -113,23 +100,30 @@ def robustness_table(prices: mi.FilePrices) -> str:
     return table(["specification", "group", "events", "CAAR [0, 1]", "primary test", "95% interval", "p"], rows)
 
 
-def main(path: str) -> None:
-    prices = mi.FilePrices(path)
+def record_table(result: mi.StudyResult) -> str:
+    """Tabulate the record of the study, and what was left out or repaired."""
+    market = result.market
+    counts = {"not used": result.attrition.height, "repairs": market.repairs.height}
+    return record(result, {**counts, "notes": "; ".join(market.notes)})
+
+
+def figures(result: mi.StudyResult) -> dict[str, str]:
+    """Draw the path of the CAAR of each group around the seed announcement: SVG by file name."""
+    paths = result.where(pl.col("announcement_id") == SEED).by("group").caar(-10, 10)
+    return {
+        "h20_" + name.lower().replace(" ", "_").replace("-", "_") + ".svg": charts.to_svg(chart)
+        for name, chart in charts.caar_paths(paths, by="group", simulated=False)
+    }
+
+
+def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:
+    """Compute the tables of the page by name, and its figures by file name."""
     result = read_study("h20").run(prices).result
-    print("## groups\n\n" + groups_table(result))
-    print("## firms\n\n" + firms_table(result))
-    print("## days\n\n" + days_table(result))
-    print("## robustness\n\n" + robustness_table(prices))
-    print("## record\n")
-    for key, value in result.record.items():
-        print(f"* {key}: {value}")
-    print(f"* not used: {result.attrition.height}; repairs: {result.market.repairs.height}")
-    print(f"* notes: {list(result.market.notes)}")
-    seed = result.where(pl.col("announcement_id") == SEED)
-    for name, chart in charts.caar_paths(seed.by("group").caar(-10, 10), by="group", simulated=False):
-        file = "h20_" + name.lower().replace(" ", "_").replace("-", "_") + ".svg"
-        (Path(__file__).parent / file).write_text(charts.to_svg(chart), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    tables = {
+        "groups": groups_table(result),
+        "firms": firms_table(result),
+        "days": days_table(result),
+        "robustness": robustness_table(prices),
+        "record": record_table(result),
+    }
+    return tables, figures(result)

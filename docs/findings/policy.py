@@ -1,26 +1,19 @@
-"""Remake the tables of policy.md from a file of prices.
-
-    .venv/bin/python docs/findings/policy.py PRICES > tables.md
-
-PRICES is a long Parquet or CSV file with date, symbol and close or adj_close. Tables go to standard
-output. No price is written anywhere.
-"""
+"""Compute the tables of policy.md."""
 
 from __future__ import annotations
-
-import sys
-import warnings
-from functools import cache
 
 import numpy as np
 import polars as pl
 
 import marketimpact as mi
+from docs.findings.cells import p_value, percent, record, table, unsigned
 from marketimpact.display.formats import interval
 from marketimpact.inference import adjust
 from marketimpact.study.headline import Headline, headline
 
 PRIMARY = (0, 1)
+#: Columns of the name of a primary test and of `primary_cells`.
+PRIMARY_COLUMNS = ("primary test", "effect", "95% interval", "detectable", "p")
 GROUPS = ["restricted_seller", "foreign_toolmaker", "foreign_foundry", "domestic_substitute", "domestic_foundry",
           "domestic_toolmaker", "domestic_buyer"]  # fmt: skip
 #: Sanctions on Chinese technology firms before the paper of Allen (2021), by its title.
@@ -28,29 +21,9 @@ SANCTIONS = ["2018-04-16-zte-denial-order", "2019-05-15-huawei-entity-list-annou
              "2020-08-17-huawei-fdpr-expanded", "2020-12-18-smic-entity-list"]  # fmt: skip
 
 
-def percent(value: float | None) -> str:
-    return "" if value is None or np.isnan(value) else f"{value:+.2%}"
-
-
-def unsigned(value: float | None) -> str:
-    return percent(value).removeprefix("+")
-
-
-def p_value(value: float | None) -> str:
-    return "" if value is None or np.isnan(value) else "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "|".join(" --- " for _ in head) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
-
-
-@cache
-def study(path: str) -> mi.StudyResult:
+def study(prices: mi.FilePrices) -> mi.StudyResult:
     """Run every policy announcement whose session is sure, on every security with prices, each firm once."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mi.MarketImpactWarning)
-        market = mi.Market.load(mi.securities(), mi.FilePrices(path))
+    market = mi.Market.load(mi.securities(), prices)
     policy = mi.announcements().filter(~pl.col("is_confounder") & pl.col("stance").is_in(["restrictive", "permissive"]))
     events = mi.align(policy.filter(pl.col("confidence") != "low"), market, symbols="all")
     sure = events.filter(pl.col("day0_earliest") == pl.col("day0_latest"))
@@ -85,9 +58,7 @@ def groups_table(result: mi.StudyResult) -> str:
     holm[tested] = adjust(np.array(p)[tested], "holm")
     for row, adjusted in zip(rows, holm, strict=True):
         row.append(p_value(adjusted))
-    head = ["steps", "group", "announcements", "events", "CAAR [0, 1]", "primary test", "effect", "95% interval"]
-    head += ["detectable", "p", "p (Holm)"]
-    return table(head, rows)
+    return table(["steps", "group", "announcements", "events", "CAAR [0, 1]", *PRIMARY_COLUMNS, "p (Holm)"], rows)
 
 
 def primary_cells(test: Headline) -> list[str]:
@@ -157,28 +128,15 @@ def published_table(result: mi.StudyResult) -> str:
     for name, theirs, window, part in cases:
         frame = part.car(*window).drop_nulls("car")
         if frame.is_empty():
-            rows.append([name, theirs, "no firm of ours with a sure session", "", "", "", "", ""])
+            rows.append([name, theirs, "no firm of ours with a sure session", *[""] * 8])
             continue
         test = headline(part.test(*window))
         firms = ", ".join(sorted(set(frame["symbol"])))
-        dates = part.test(*window, tests=["date_means_t"]).row(0, named=True)
         rows.append([name, theirs, percent(frame["car"].mean()), percent(float(frame["car"].median())),
-                     f"{test.test} {p_value(test.p) or 'not valid'}", str(frame["date"].n_unique()),
-                     p_value(dates["p_value"]) + ("" if dates["valid"] or not p_value(dates["p_value"]) else " *"),
+                     str(frame["date"].n_unique()), test.test, *primary_cells(test),
                      f"{frame.height}: {firms}"])  # fmt: skip
-    return table(
-        [
-            "event",
-            "published",
-            "our mean",
-            "our median",
-            "primary test, p",
-            "dates",
-            "p (t over dates)",
-            "events",
-        ],
-        rows,
-    )
+    head = ["event", "published", "our mean", "our median", "dates", *PRIMARY_COLUMNS, "events"]
+    return table(head, rows)
 
 
 def chinese_rounds(result: mi.StudyResult) -> str:
@@ -192,9 +150,9 @@ def chinese_rounds(result: mi.StudyResult) -> str:
     rows = []
     for (name,), part in listed.by("announcement_id").groups():
         path = part.caar(*PRIMARY).row(-1, named=True)
-        test = part.test(*PRIMARY, tests=["portfolio_regression"]).row(0, named=True)
-        rows.append([str(name), str(path["n_events"]), percent(path["caar"]), p_value(test["p_value"])])
-    return table(["entity listing", "Chinese firms", "CAAR [0, 1]", "p (portfolio)"], rows)
+        test = headline(part.test(*PRIMARY))
+        rows.append([str(name), str(path["n_events"]), percent(path["caar"]), test.test, *primary_cells(test)])
+    return table(["entity listing", "Chinese firms", "CAAR [0, 1]", *PRIMARY_COLUMNS], rows)
 
 
 def apart(result: mi.StudyResult) -> mi.StudyResult:
@@ -209,43 +167,27 @@ def apart(result: mi.StudyResult) -> mi.StudyResult:
 
 
 def contrasts_table(result: mi.StudyResult) -> str:
-    rows = []
+    """Tabulate sellers less substitutes; the years of a split that was seen in the data have no p-values."""
+    by_us, by_cn = (pl.col("jurisdiction") == who for who in ("US", "CN"))
+    restrictive, permissive = (pl.col("stance") == stance for stance in ("restrictive", "permissive"))
+    early = pl.col("announced_at").dt.year() < 2024
     seller, substitute = (pl.col("policy_group") == g for g in ("restricted_seller", "domestic_substitute"))
-    for name, part in (
-        ("US restrictive", result.where((pl.col("stance") == "restrictive") & (pl.col("jurisdiction") == "US"))),
-        (
-            "US restrictive, first of those within five days",
-            apart(result.where((pl.col("stance") == "restrictive") & (pl.col("jurisdiction") == "US"))),
-        ),
-        (
-            "the same, to 2023",
-            apart(
-                result.where(
-                    (pl.col("stance") == "restrictive")
-                    & (pl.col("jurisdiction") == "US")
-                    & (pl.col("announced_at").dt.year() < 2024)
-                )
-            ),
-        ),
-        (
-            "the same, from 2024",
-            apart(
-                result.where(
-                    (pl.col("stance") == "restrictive")
-                    & (pl.col("jurisdiction") == "US")
-                    & (pl.col("announced_at").dt.year() >= 2024)
-                )
-            ),
-        ),
-        ("CN restrictive", result.where((pl.col("stance") == "restrictive") & (pl.col("jurisdiction") == "CN"))),
-        ("US permissive", result.where((pl.col("stance") == "permissive") & (pl.col("jurisdiction") == "US"))),
+    american = result.where(restrictive & by_us)
+    rows = []
+    for name, part, planned in (
+        ("US restrictive", american, True),
+        ("US restrictive, first of those within five days", apart(american), True),
+        ("the same, to 2023", apart(american.where(early)), False),
+        ("the same, from 2024", apart(american.where(~early)), False),
+        ("CN restrictive", result.where(restrictive & by_cn), True),
+        ("US permissive", result.where(permissive & by_us), True),
     ):
         tests = {r["test"]: r for r in mi.difference(part, seller, substitute, *PRIMARY).iter_rows(named=True)}
         row = tests["forecast_error"]
+        p = [tests[t] for t in ("forecast_error", "date_means_t", "sign_flip")]
+        written = [p_value(t["p_value"]) if t["valid"] else "not valid" for t in p] if planned else ["no test"] * 3
         rows.append([name, str(row["n_announcements"]), percent(row["estimate"]), unsigned(row["se"]),
-                     unsigned(row["mde"]),
-                     *[p_value(tests[t]["p_value"]) + ("" if tests[t]["valid"] else " *")
-                       for t in ("forecast_error", "date_means_t", "sign_flip")]])  # fmt: skip
+                     unsigned(row["mde"]), *written])  # fmt: skip
     head = ["steps", "announcements", "sellers less substitutes, CAR [0, 1]", "se", "detectable"]
     return table([*head, "p (forecast error)", "p (t over dates)", "p (sign patterns)"], rows)
 
@@ -270,33 +212,27 @@ def clean_table(result: mi.StudyResult) -> str:
             (pl.col("stance") == "restrictive") & (pl.col("jurisdiction") == "US") & (pl.col("policy_group") == group)
         )
         found = mi.audit(part).filter((pl.col("where") == "event window") & (pl.col("relation") == "security"))
-        both = mi.with_and_without(part, found, PRIMARY, tests=["bmp_kp"])
-        for r in both.iter_rows(named=True):
-            rows.append(
-                [
-                    group.replace("_", " "),
-                    r["sample"],
-                    str(r["n_events"]),
-                    percent(r.get("caar")),
-                    p_value(r["p_value"]),
-                ]
-            )
-    return table(["group", "sample", "events", "CAAR [0, 1]", "p (BMP-KP)"], rows)
+        both = mi.with_and_without(part, found, PRIMARY)
+        hit = pl.col("event_id").is_in(found["event_id"].implode())
+        for sample, chosen in (("all", pl.lit(True)), ("clean", ~hit), ("contaminated only", hit)):
+            car = part.where(chosen).car(*PRIMARY).drop_nulls("car")
+            test = headline(both.filter(sample=sample))
+            rows.append([group.replace("_", " "), sample, str(car.height), str(car["date"].n_unique()),
+                         percent(car["car"].mean()), test.test, *primary_cells(test)])  # fmt: skip
+    return table(["group", "sample", "events", "dates", "CAAR [0, 1]", *PRIMARY_COLUMNS], rows)
 
 
-def main(path: str) -> None:
-    result = study(path)
-    print(f"{result!r}\n")
-    print(result.attrition["reason"].value_counts().sort("reason"))
-    for title, made in (
-        ("groups", groups_table), ("years", years_table), ("published", published_table),
-        ("chinese firms", chinese_rounds), ("contrasts", contrasts_table), ("mirror", mirror_table),
-        ("clean", clean_table),
-    ):  # fmt: skip
-        print(f"\n## {title}\n\n{made(result)}")
-    for key, value in result.record.items():
-        print(f"* {key}: {value}")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:
+    """Compute the tables of the page by name; it has no figures."""
+    result = study(prices)
+    tables = {
+        "groups": groups_table(result),
+        "years": years_table(result),
+        "published": published_table(result),
+        "entity listings": chinese_rounds(result),
+        "sellers less substitutes": contrasts_table(result),
+        "mirror": mirror_table(result),
+        "contaminated": clean_table(result),
+        "record": record(result),
+    }
+    return tables, {}
