@@ -93,10 +93,10 @@ def test_the_summary_says_what_the_tests_say(page, answer):
         & (pl.col("group") == "Chinese buyers of chips")
     )
     best = part.test(0, 1).filter(role="primary").row(0, named=True)
-    assert (best["test"], best["valid"]) == ("portfolio_regression", True)
+    assert (best["test"], best["valid"]) == ("filtered_placebo_t", True)
     said = "no clear effect" if best["p_value"] >= 0.05 else "statistically distinguishable from zero"
     ends = " to ".join(f"{100 * best[end]:+.2f}%".replace("-", "−") for end in ("ci_low", "ci_high"))
-    assert f"{said} (portfolio regression: 95% interval {ends}, p = {best['p_value']:.3f}" in page.text
+    assert f"{said} (filtered placebo t: 95% interval {ends}, p = {best['p_value']:.3f}" in page.text
     assert "no test can distinguish a common effect" in page.text
     assert "does not mean that there was no effect" in page.text
 
@@ -247,7 +247,7 @@ def test_the_issuers_own_date_is_named_where_it_differs(page):
 def test_one_event_makes_a_report(golden_market, golden_study, tmp_path):
     result = golden_study.run(golden("events_mixed").head(1), golden_market)
     page = Page(report.write_report(result, tmp_path / "r.html", windows=[(0, 0)]))
-    assert "portfolio regression" in page.text
+    assert "filtered placebo t" in page.text
 
 
 def test_a_report_on_nothing_says_so(golden_market, golden_study, tmp_path):
@@ -315,10 +315,15 @@ def test_a_chart_in_a_notebook_needs_no_network(answer):
     assert not any("html" in kind or "javascript" in kind for kind in shown)
 
 
-def test_firms_are_tested_without_normality_and_as_one_family(page, answer):
+def test_firms_have_the_variance_of_the_evening_before_and_are_one_family(page, answer):
     part = answer.result.where(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
     single = part.single_tests(0, 1).filter(pl.col("symbol") == "688256.SS").row(0, named=True)
-    assert "p, rank" in page.text
-    assert "p, family" in page.text
-    assert f"{single['sq_p']:.3f}" in page.text
-    assert f"{single['p_romano_wolf']:.3f}" in page.text
+    for heading in ("p, family", "variance ratio", "p, constant variance"):
+        assert heading in page.text
+    for name in ("p_filtered", "p_romano_wolf_filtered", "p"):
+        assert f"{single[name]:.3f}" in page.text
+    ends = " to ".join(
+        f"{100 * single[end]:+.2f}%".replace("-", "−") for end in ("ci_low_filtered", "ci_high_filtered")
+    )
+    assert ends in page.text
+    assert f"{single['variance_ratio']:.2f}" in page.text

@@ -61,11 +61,11 @@ def test_firms_are_named_after_the_correction_only(told):
     names = result.events["announcement_id"].unique().sort()
     families = [result.where(pl.col("announcement_id") == name).single_tests(*window) for name in names]
     frame = pl.concat(families)
-    kept = frame.filter(pl.col("p_romano_wolf") < 0.05)
-    assert kept.height < frame.filter(pl.col("p") < 0.05).height  # some stand out by themselves, not among all
+    kept = frame.filter(pl.col("p_romano_wolf_filtered") < 0.05)
+    assert kept.height < frame.filter(pl.col("p_filtered") < 0.05).height  # some stand out by themselves, not among all
     sentence = next(line for line in sentences[0][1] if "single moves" in line)
     assert sentence.startswith(
-        f"Of {frame['p_romano_wolf'].drop_nulls().len()} single moves of firms, {kept.height or 'none'} "
+        f"Of {frame['p_romano_wolf_filtered'].drop_nulls().len()} single moves of firms, {kept.height or 'none'} "
         f"{'is' if kept.height < 2 else 'are'} statistically distinguishable"
     )
     named = [word for word in sentence.partition(": ")[2].rstrip(".").replace(" and ", ", ").split(", ") if word]

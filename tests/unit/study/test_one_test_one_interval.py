@@ -14,16 +14,26 @@ import marketimpact as mi
 from marketimpact.display.formats import interval, p_value
 from marketimpact.study.headline import headline
 
+#: Four firms on one date that an announcement moves apart: no test of their mean is valid.
+APART = (4, 1, np.array([0.3, -0.3, 0.25, -0.25]))
 WINDOWS = [(0, 0), (0, 1), (-1, 1), (-5, 5)]
 ENDS = r"([+−\d.]+)% to ([+−\d.]+)%"
 P = re.compile(r"p (?:= (\d\.\d+)|< (\d\.\d+))")
 
 
 def simulated_groups() -> Iterator[mi.StudyResult]:
-    """Groups of one to six firms on one to three dates, without and with effects of both signs."""
+    """Groups of one to six firms on one to three dates, without and with effects of both signs, also at once."""
     rng = np.random.default_rng(20)
     days = [date(2024, 1, 1) + timedelta(n) for n in range(300)]
-    for firms, dates, effect in [(1, 1, 0), (2, 1, 0.04), (3, 2, -0.03), (4, 1, 0), (5, 1, 0.03), (6, 3, 0.02)] * 3:
+    for firms, dates, effect in [
+        (1, 1, 0),
+        (2, 1, 0.04),
+        (3, 2, -0.03),
+        (4, 1, 0),
+        (5, 1, 0.03),
+        (6, 3, 0.02),
+        APART,
+    ] * 3:
         market, common = 0.01 * rng.normal(size=(2, len(days)))
         values = market + 0.5 * common + 0.015 * rng.standard_t(5, size=(firms, len(days)))
         first = [270 + 12 * (firm % dates) for firm in range(firms)]
