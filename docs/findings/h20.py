@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 import marketimpact as mi
-from docs.findings.cells import p_value, percent, record, table, unsigned
+from docs.findings.cells import VARIANCE_COLUMNS, p_value, percent, record, table, unsigned, variance_cells
 from marketimpact.cli.study_file import read_study
 from marketimpact.display import charts
 from marketimpact.display.formats import interval
@@ -41,25 +41,38 @@ def primary_cells(tests: pl.DataFrame) -> list[str]:
     return [told.test, percent(told.effect), ends, p_value(told.p), unsigned(told.mde), told.robustness]
 
 
+def variances_table(result: mi.StudyResult) -> str:
+    """Put the constant variance beside the one known the evening before, group by group."""
+    rows = [
+        [announcement, str(group), str(list(window)), percent(part.car(*window)["car"].mean()),
+         *variance_cells(part, window)]
+        for (announcement, group), part in result.by("announcement_id", "group").groups()
+        for window in (PRIMARY, (0, 0))
+    ]  # fmt: skip
+    return table(["announcement", "group", "window", "CAAR", *VARIANCE_COLUMNS], rows)
+
+
 def firms_table(result: mi.StudyResult) -> str:
     part = result.where(pl.col("announcement_id") == SEED)
-    day = part.abnormal_returns.filter(pl.col("tau") == 0).select("event_id", pl.col("ret").alias("ret_0"))
-    first = part.single_tests(0, 0).select("event_id", pl.col("car", "sq_p", "valid_sq").name.suffix("_0"))
-    frame = part.single_tests(*PRIMARY).join(first, on="event_id").join(day, on="event_id")
-    frame = frame.join(part.events.select("event_id", "group", "name"), on="event_id")
+    day = part.abnormal_returns.filter(pl.col("tau") == 0).select("event_id", pl.col("ret", "ar").name.suffix("_0"))
+    frame = part.single_tests(*PRIMARY).join(part.car(*PRIMARY).select("event_id", "se"), on="event_id")
+    frame = frame.join(day, on="event_id").join(part.events.select("event_id", "group", "name"), on="event_id")
     rows = [
-        [str(r["group"]), r["name"], r["symbol"], percent(r["ret_0"]), percent(r["car_0"]),
-         if_valid(r, "sq_p_0", "valid_sq_0"), percent(r["car"]), if_valid(r, "p", "valid_t"),
-         if_valid(r, "sq_p", "valid_sq"), if_valid(r, "p_romano_wolf", "valid_romano_wolf")]
+        [str(r["group"]), r["name"], r["symbol"], percent(r["ret_0"]), percent(r["ar_0"]), percent(r["car"]),
+         p_value(r["p"]) + ("" if r["valid_t"] else " (not valid)"), *filtered_cells(r)]
         for r in frame.sort("group", "car", descending=[False, True]).iter_rows(named=True)
     ]  # fmt: skip
-    head = ["group", "firm", "symbol", "return day 0", "AR day 0", "p (SQ) day 0"]
-    return table([*head, "CAR [0, 1]", "p (t)", "p (SQ)", "p (Romano-Wolf)"], rows)
+    head = ["group", "firm", "symbol", "return day 0", "AR day 0", "CAR [0, 1]", "p (constant variance)"]
+    return table([*head, "variance ratio", "95% interval", "p", "p (Romano-Wolf)"], rows)
 
 
-def if_valid(row: dict[str, Any], p: str, valid: str) -> str:
-    """Write a p-value, or that it is not valid."""
-    return p_value(row[p]) if row[valid] else "not valid"
+def filtered_cells(row: dict[str, Any]) -> list[str]:
+    """Write ratio, interval, p and p of the family, from the variance known the evening before."""
+    if row["p_filtered"] is None:
+        return ["", row["note"], "", ""]
+    ends = interval(row["ci_low_filtered"], row["ci_high_filtered"]).replace("−", "-")
+    ratio = f"{row['variance_ratio']:.2f}"
+    return [ratio, ends, p_value(row["p_filtered"]), p_value(row["p_romano_wolf_filtered"])]
 
 
 def days_table(result: mi.StudyResult) -> str:
@@ -121,6 +134,7 @@ def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:
     result = read_study("h20").run(prices).result
     tables = {
         "groups": groups_table(result),
+        "variances": variances_table(result),
         "firms": firms_table(result),
         "days": days_table(result),
         "robustness": robustness_table(prices),

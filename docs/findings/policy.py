@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import polars as pl
 
 import marketimpact as mi
-from docs.findings.cells import p_value, percent, record, table, unsigned
+from docs.findings.cells import VARIANCE_COLUMNS, p_value, percent, record, table, unsigned, variance_cells
 from marketimpact.display.formats import interval
 from marketimpact.inference import adjust
 from marketimpact.study.headline import Headline, headline
@@ -36,29 +38,40 @@ def own_campaign(result: mi.StudyResult) -> mi.StudyResult:
     return result.clustered("campaign_id")
 
 
-def groups_table(result: mi.StudyResult) -> str:
-    rows, p = [], []
+def cells_of_groups(result: mi.StudyResult) -> Iterator[tuple[list[str], mi.StudyResult]]:
+    """Yield the names and the events of each group under the steps of one side, of two announcements or more."""
     for stance in ("restrictive", "permissive"):
         for who in ("US", "CN"):
             for group in GROUPS:
                 part = result.where(
                     (pl.col("stance") == stance) & (pl.col("jurisdiction") == who) & (pl.col("policy_group") == group)
                 )
-                if part.events.height < 5 or part.events["announcement_id"].n_unique() < 2:
-                    continue
-                test = headline(part.test(*PRIMARY))
-                p.append(np.nan if test.p is None else test.p)
-                rows.append(
-                    [f"{who} {stance}", group.replace("_", " "), str(part.events["announcement_id"].n_unique()),
-                     str(part.car(*PRIMARY)["car"].count()), percent(part.car(*PRIMARY)["car"].mean()), test.test,
-                     *primary_cells(test)]
-                )  # fmt: skip
+                if part.events.height >= 5 and part.events["announcement_id"].n_unique() > 1:
+                    yield [f"{who} {stance}", group.replace("_", " ")], part
+
+
+def groups_table(result: mi.StudyResult) -> str:
+    rows, p = [], []
+    for names, part in cells_of_groups(result):
+        test, car = headline(part.test(*PRIMARY)), part.car(*PRIMARY)["car"]
+        p.append(np.nan if test.p is None else test.p)
+        counts = [str(part.events["announcement_id"].n_unique()), str(car.count())]
+        rows.append([*names, *counts, percent(car.mean()), test.test, *primary_cells(test)])
     tested = ~np.isnan(p)
     holm = np.full(len(p), np.nan)
     holm[tested] = adjust(np.array(p)[tested], "holm")
     for row, adjusted in zip(rows, holm, strict=True):
         row.append(p_value(adjusted))
     return table(["steps", "group", "announcements", "events", "CAAR [0, 1]", *PRIMARY_COLUMNS, "p (Holm)"], rows)
+
+
+def variances_table(result: mi.StudyResult) -> str:
+    """Put the constant variance beside the one known the evening before, group by group."""
+    rows = [
+        [*names, percent(part.car(*PRIMARY)["car"].mean()), *variance_cells(part, PRIMARY)]
+        for names, part in cells_of_groups(result)
+    ]
+    return table(["steps", "group", "CAAR [0, 1]", *VARIANCE_COLUMNS], rows)
 
 
 def primary_cells(test: Headline) -> list[str]:
@@ -227,6 +240,7 @@ def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:
     result = study(prices)
     tables = {
         "groups": groups_table(result),
+        "variances": variances_table(result),
         "years": years_table(result),
         "published": published_table(result),
         "entity listings": chinese_rounds(result),

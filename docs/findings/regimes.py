@@ -14,17 +14,17 @@ import polars as pl
 
 import marketimpact as mi
 from docs.findings.cells import table
-from marketimpact.inference import recent_variance, structure
 
 FIRMS = ("AMAT", "AMD", "AVGO", "INTC", "KLAC", "LRCX", "MU", "NVDA", "QCOM")
 FIRST_YEAR = 2018
 STUDY = mi.EventStudy(estimation_window=(-250, -11), event_window=(0, 1))
 WINDOWS = ((0, 0), (0, 1))
 EFFECT, NOMINAL = 0.03, 0.05
-#: Tests of the group, by their names in `marketimpact.TESTS`.
-GROUP_TESTS = ("portfolio_regression", "bmp_kp")
+#: Tests of the group, by their names in `marketimpact.TESTS`, and the primary one of them.
+GROUP_TESTS = ("portfolio_regression", "bmp_kp", "filtered_placebo_t")
+PRIMARY = "primary"
 #: Tests of single firms: the columns of `StudyResult.single_tests` with the p-value of each and whether it is valid.
-FIRM_TESTS = {"t": ("p", "valid_t"), "SQ": ("sq_p", "valid_sq")}
+FIRM_TESTS = {"t": ("p", "valid_t"), "filtered (primary)": ("p_filtered", "valid_filtered")}
 #: Sessions between two days of one batch: more than the estimation window and the event window reach.
 APART = 262
 #: Every how many batches are run; 1 uses every day.
@@ -38,17 +38,13 @@ VIX_NAMES = ("below 15", "15 to 25", "above 25")
 
 
 def group_ratio(result: mi.StudyResult) -> float:
-    """Compute the recent variance of the mean over the firms of one day, relative to the estimation window."""
-    return structure(result.sample(0, 0)).diagnostics.recent_variance_of_dates.ratio
+    """Compute the variance of the firms' mean that was known the evening before, relative to the estimation window."""
+    return result.sample(0, 0).filtered_mean.variance_ratio
 
 
 def firm_ratios(result: mi.StudyResult) -> pl.DataFrame:
-    """Compute the recent variance of each firm, relative to its estimation window: ``event_id, ratio``."""
-    sample = result.sample(0, 0)
-    rows = np.arange(sample.n)
-    residuals, recent = sample.residuals.rows(rows), sample.recent_ar.rows(rows)
-    ratios = [recent_variance(residuals[k : k + 1], recent[k : k + 1]).ratio for k in rows]
-    return result.car(0, 0).drop_nulls("car").select("event_id", pl.Series("ratio", ratios))
+    """Compute the same of each firm: ``event_id, ratio``."""
+    return result.car(0, 0).drop_nulls("car").select("event_id", pl.col("variance_ratio").alias("ratio"))
 
 
 def tables(prices: mi.FilePrices) -> dict[str, str]:
@@ -61,7 +57,7 @@ def tables(prices: mi.FilePrices) -> dict[str, str]:
     found = {"days": days_table(group)}
     for window in WINDOWS:
         own = group.filter(window=str(list(window))), firms.filter(window=str(list(window)))
-        found[f"group {list(window)}"] = regimes_table(own[0], "days", GROUP_TESTS)
+        found[f"group {list(window)}"] = regimes_table(own[0], "days", (*GROUP_TESTS, PRIMARY))
         found[f"firms {list(window)}"] = regimes_table(own[1], "firm days", FIRM_TESTS)
     return found
 
@@ -99,12 +95,13 @@ def group_outcomes(result: mi.StudyResult) -> pl.DataFrame:
     by_date = result.by("date")
     ratios = [(day, group_ratio(part)) for (day,), part in by_date.groups()]
     known = pl.DataFrame(ratios, schema={"date": pl.Date, "ratio": pl.Float64}, orient="row")
-    tests = [
-        by_date.test(*window, tests=GROUP_TESTS).select(
-            "date", pl.lit(str(list(window))).alias("window"), "test", pl.col("p_value").alias("p"), "valid"
+    tests = []
+    for window in WINDOWS:
+        frame = by_date.test(*window, tests=GROUP_TESTS).select(
+            "date", pl.lit(str(list(window))).alias("window"), "test", pl.col("p_value").alias("p"), "valid", "role"
         )
-        for window in WINDOWS
-    ]
+        primary = frame.filter(role="primary").with_columns(test=pl.lit(PRIMARY))
+        tests.append(pl.concat([frame, primary]).drop("role"))
     return pl.concat(tests).join(known, on="date", validate="m:1")
 
 
@@ -172,7 +169,7 @@ def rate_cells(part: pl.DataFrame) -> list[str]:
 def rate(outcome: pl.DataFrame) -> str:
     """Write the share of rejections with its standard error, clustered by calendar month; of too few days nothing."""
     months = (
-        outcome.filter(pl.col("p").is_not_nan())
+        outcome.filter(pl.col("p").is_not_nan(), pl.col("p").is_not_null())
         .group_by(pl.col("date").dt.truncate("1mo"))
         .agg((pl.col("p") < NOMINAL).sum().alias("rejected"), pl.len().alias("n"))
     )
