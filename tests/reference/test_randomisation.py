@@ -36,7 +36,7 @@ def events_on(days, firms=8, campaign=None):
 def rejections(tries, draws):
     """Share of markets without an effect in which a campaign of two announcements is called unusual at 10%."""
     events = events_on([400, 403], campaign="C")
-    counted = np.zeros(3)
+    counted = np.zeros(4)
     for seed in range(tries):
         table = mi.placebo_dates(STUDY, events, market_of(seed), (0, 1), draws=draws, seed=seed)
         counted += (table["p_value"] <= 0.10).to_numpy()
@@ -72,7 +72,7 @@ def test_an_effect_is_found_and_a_common_shock_alone_is_not():
 
 def placebo_firm_rejections(tries):
     """Share of markets in which eight of forty firms are called unlike the others at 10%, nothing put in."""
-    counted = np.zeros(3)
+    counted = np.zeros(4)
     for seed in range(tries):
         market = market_of(seed, firms=40)
         table = mi.placebo_firms(STUDY, events_on([400, 403]), market, draws=99, seed=seed, within=("benchmark",))
@@ -169,13 +169,14 @@ def test_a_result_is_no_study(asked):
 
 
 def by_hand(car):
-    """CAAR, mean SCAR and its t, by scipy."""
+    """CAAR, mean SCAR and its t, by scipy; mean CAR over its filtered standard error."""
     scar = car["scar"].to_numpy()
-    return [car["car"].mean(), scar.mean(), stats.ttest_1samp(scar, 0).statistic]
+    filtered = (car["car"] / car["se_filtered"]).mean()
+    return [car["car"].mean(), scar.mean(), stats.ttest_1samp(scar, 0).statistic, filtered]
 
 
-def compare(table, observed, draws, centre=(0.0, 0.0, 0.0)):
-    """Every row of `table` against draws made one by one, (B, 3)."""
+def compare(table, observed, draws, centre=(0.0, 0.0, 0.0, 0.0)):
+    """Every row of `table` against draws made one by one, (B, 4)."""
     draws = np.array(draws)
     for column, (row, seen) in enumerate(zip(table.iter_rows(named=True), observed, strict=True)):
         values, middle = draws[:, column], centre[column]
@@ -206,7 +207,7 @@ def test_placebo_dates_are_draws_of_the_admissible_moves(window, avoid):
     given = None if avoid is None else pl.DataFrame({"date": [DAYS[d] for d in avoid]})
     moves = admissible({400} if avoid is None else set(avoid), len(DAYS) - 1, window)
     table = mi.placebo_dates(STUDY, events, market, window, draws=25, seed=3, avoid=given)
-    assert table["admissible"].to_list() == [len(moves)] * 3
+    assert table["admissible"].to_list() == [len(moves)] * 4
     drawn = np.random.default_rng(3).choice(np.array(moves), size=(25, 1))[:, 0]
     cars = [
         STUDY.run(events.with_columns(pl.lit(DAYS[400 + move]).alias("date")), market).car(*window)
@@ -226,14 +227,14 @@ def test_placebo_firms_are_draws_among_all_that_are_alike():
     spare = STUDY.run(others, market).car(0, 1)
     rng, cars = np.random.default_rng(5), [[] for _ in range(40)]
     for name in ("A0", "A1"):
-        pool = pl.concat([f.filter(pl.col("announcement_id") == name).select("car", "scar") for f in (mine, spare)])
+        pool = pl.concat([f.filter(pl.col("announcement_id") == name).select("car", "scar", "se_filtered") for f in (mine, spare)])
         order = rng.random((40, pool.height)).argsort(axis=1)[:, :4]
         for draw, rows in enumerate(order.tolist()):
             cars[draw].append(pool[rows])
     draws = [by_hand(pl.concat(parts)) for parts in cars]
     observed = by_hand(mine)
     compare(table, observed, draws, centre=np.mean([*draws, observed], axis=0))
-    assert table["admissible"].to_list() == [5] * 3
+    assert table["admissible"].to_list() == [5] * 4
 
 
 @pytest.mark.parametrize(("firms", "few"), [(103, False), (102, True)])
@@ -242,4 +243,4 @@ def test_fewer_than_a_hundred_stand_ins_are_noted(firms, few):
     market = market_of(23, firms=firms)
     table = mi.placebo_firms(STUDY, events_on([400], firms=3), market, draws=9, within=("benchmark",))
     assert table["admissible"][0] == firms - 3
-    assert table["note"].to_list() == [f"only {firms - 3} firms to stand in for one event" if few else None] * 3
+    assert table["note"].to_list() == [f"only {firms - 3} firms to stand in for one event" if few else None] * 4

@@ -17,6 +17,7 @@ LEAST_SQUARES = "test_models_second.py::test_least_squares_models_equal_statsmod
 ROBUST = "test_models_second.py::test_robust_lines_by_plain_loops"
 FORMULA = "second_formulas.py", "test_tests_second.py::test_equals_the_formula"
 DATES = "second_formulas.py", "test_tests_second.py::test_over_dates_equals_the_formula"
+FILTERED = "test_filtered_placebo.py::test_the_mean_of_several_dates_is_that_of_a_plain_loop"
 WILKS = "test_tests_second.py::test_mvrm_equals_wilks"
 
 #: Name -> test function that compares it; before it, where the name stands if not in the same file.
@@ -49,6 +50,8 @@ COVERED: dict[str, str | tuple[str, str]] = {
     "date_means_t": DATES,
     "wild_cluster": DATES,
     "portfolio_regression": FORMULA,
+    "filtered_placebo_t": FILTERED,
+    "filtered_placebo_rank": FILTERED,
     "patell_kp": FORMULA,
     "crude_dependence": FORMULA,
     "placebo_caar": FORMULA,
