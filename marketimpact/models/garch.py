@@ -56,7 +56,17 @@ def garch11(y: Floats, x: Floats, design: Design) -> Fit:
 
 def egarch11(y: Floats, x: Floats, design: Design) -> Fit:
     """Estimate as `garch11`, with ``ln h_t = w + p (|z_{t-1}| - sqrt(2/pi)) + g z_{t-1} + q ln h_{t-1}``."""
-    return _with_variance_model(y, x, design, _egarch_line, len(EGARCH_STATE))
+    fitted = _with_variance_model(y, x, design, _egarch_line, len(EGARCH_STATE))
+    alternating = int((fitted.state[:, EGARCH_STATE.index("garch")] < 0.0).sum())
+    if alternating:
+        warnings.warn(
+            f"EGARCH's persistence is negative in {alternating} of {len(y)} regressions: their variance alternates "
+            "from session to session, which is usual where it hardly changes, and not a property of returns. They are "
+            "the events whose 'garch' is below 0 in result.estimates. Compare with mi.Garch() or mi.MarketModel().",
+            MarketImpactWarning,
+            stacklevel=2,
+        )
+    return fitted
 
 
 def garch_through_gap(fitted: Fit, gap: Floats) -> Fit:
