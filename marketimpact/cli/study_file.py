@@ -19,7 +19,7 @@ from marketimpact.events.alignment import align
 from marketimpact.events.catalogue import announcements, securities
 from marketimpact.market import repairs
 from marketimpact.market.market import Market
-from marketimpact.models import MODELS, FactorModel, Model
+from marketimpact.models import MODELS, Egarch, FactorModel, Garch, Model
 from marketimpact.sources.protocol import PriceSource
 from marketimpact.study.event_study import EventStudy
 from marketimpact.study.result import StudyResult
@@ -248,7 +248,7 @@ def _study(table: Mapping[str, Any], source: StudyText) -> EventStudy:
     options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in table.items()
-        if key not in ("model", "factors", "lagged")
+        if key not in ("model", "factors", "lagged", "forecast_from")
     }
     try:
         return EventStudy(model=_model(table, source), **options)
@@ -267,6 +267,13 @@ def _model(table: Mapping[str, Any], source: StudyText) -> Model:
     for key in ("factors", "lagged"):
         if key in table:
             raise source.error(f"[study] {key} goes with model = 'factor_model', not {name!r}.", ("study", key))
+    if "forecast_from" in table:
+        if MODELS[name] not in (Garch, Egarch):
+            raise source.error(
+                f"[study] forecast_from goes with model = 'garch11' or 'egarch11', not {name!r}.",
+                ("study", "forecast_from"),
+            )
+        return MODELS[name](forecast_from=table["forecast_from"])
     return MODELS[name]()
 
 

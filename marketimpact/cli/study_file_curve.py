@@ -15,7 +15,7 @@ from marketimpact.cli.study_file_schema import StudyText
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.estimation.windows import check_window
 from marketimpact.market.market import Market
-from marketimpact.models import MODELS, FactorModel, Model
+from marketimpact.models import MODELS, Egarch, FactorModel, Garch, Model
 from marketimpact.study.event_study import EventStudy
 
 __all__ = ["CurvePlan", "CurveRun", "read_curve"]
@@ -196,7 +196,7 @@ def _windows(
 
 
 def _models(table: Mapping[str, Any], study: EventStudy, source: StudyText) -> dict[str, Model]:
-    """Make the models by name; `factor_model` is the study's own, with the factors named in the file."""
+    """Make the models by name; `factor_model`, and a GARCH model of the study, are the study's own with its options."""
     models: dict[str, Model] = {}
     for name in table.get("models", DEFAULT_MODELS):
         if name == "factor_model":
@@ -207,6 +207,8 @@ def _models(table: Mapping[str, Any], study: EventStudy, source: StudyText) -> d
                     ("specification", "models"),
                     name,
                 )
+            models[study.model.name] = study.model
+        elif isinstance(study.model, Garch | Egarch) and type(study.model) is MODELS[name]:
             models[study.model.name] = study.model
         else:
             models[name] = MODELS[name]()

@@ -9,13 +9,13 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from marketimpact.core.text import closest_name
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import TESTS
 from marketimpact.market.repairs import DEFAULT, REPAIRS
-from marketimpact.models import MODELS
+from marketimpact.models import MODELS, ForecastFrom
 
 __all__ = ["StudyText", "check_content", "study_schema", "suggestion"]
 
@@ -201,6 +201,11 @@ def _study() -> dict[str, Any]:
         model=_choice(tuple(MODELS), "Model of the normal return: marketimpact list models.", "market_model"),
         factors=_texts('With model = "factor_model": the factors.'),
         lagged=_texts('With model = "factor_model": factors that also enter with the value of the session before.'),
+        forecast_from=_choice(
+            get_args(ForecastFrom),
+            'With model = "garch11" or "egarch11": where forecasts of the variance start.',
+            "estimation_end",
+        ),
         estimation_window=_window("Sessions from which the normal return is estimated.", [-250, -11]),
         event_window=_window("Widest span of sessions that a window can cover.", [-10, 10]),
         min_observations={

@@ -155,8 +155,12 @@ def fit_model(problem: EstimationProblem) -> tuple[Fit, Bools]:
 
 
 def _fit(problem: EstimationProblem) -> Fit:
+    design = problem.model.design
     y, x, _ = problem.design(instruments=True)
-    return problem.model.design.estimator(y, x, problem.model.design)
+    fit = design.estimator(y, x, design)
+    if design.through_gap is None or problem.gap is None:
+        return fit
+    return design.through_gap(fit, residuals_of(problem, fit, span=problem.gap))
 
 
 def _has_abnormal_return(problem: EstimationProblem) -> Bools:

@@ -78,6 +78,12 @@ class EstimationProblem:
         """Sessions of all stretches that the model is estimated on."""
         return sum(last - first + 1 for first, last in self.spans)
 
+    @property
+    def gap(self) -> tuple[int, int] | None:
+        """First and last session between the windows that the model carries its variance through; None without any."""
+        first, last = self.settings.estimation[1] + 1, self.settings.event[0] - 1
+        return None if self.model.design.through_gap is None or first > last else (first, last)
+
     def design(self, span: tuple[int, int] | None = None, *, instruments: bool = False) -> DesignMatrix:
         """Read returns and regressors: of a span of sessions, or of all days that the model is estimated on.
 
@@ -139,4 +145,5 @@ class EstimationProblem:
         if self.model.design.own_variance is None:
             return np.ones(x.shape[:2])
         first, last = span or self.settings.event
-        return self.model.design.own_variance(fit, x, np.arange(first, last + 1) - self.settings.estimation[1])
+        known = self.settings.estimation[1] if self.gap is None else self.gap[1]
+        return self.model.design.own_variance(fit, x, np.arange(first, last + 1) - known)

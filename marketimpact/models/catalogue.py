@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol, get_args
 
 from marketimpact.errors import SpecificationError
 from marketimpact.models.garch import (
@@ -12,8 +12,10 @@ from marketimpact.models.garch import (
     GARCH_STATE,
     egarch11,
     egarch_forecast,
+    egarch_through_gap,
     garch11,
     garch_forecast,
+    garch_through_gap,
 )
 from marketimpact.models.linear import Design, Term, terms
 from marketimpact.models.robust import huber, theil_sen
@@ -31,6 +33,7 @@ __all__ = [
     "FactorModel",
     "FamaFrench3",
     "FamaFrench5",
+    "ForecastFrom",
     "Garch",
     "Huber",
     "MarketAdjusted",
@@ -41,6 +44,10 @@ __all__ = [
     "TheilSen",
     "TradeToTrade",
 ]
+
+
+#: Where forecasts of the variance start.
+ForecastFrom = Literal["estimation_end", "event_window_start"]
 
 
 class Model(Protocol):
@@ -317,8 +324,20 @@ class TheilSen:
 class Garch:
     """Market model with GARCH(1,1) errors; Bollerslev (1986).
 
-    The standard error of an event day is the root of its variance forecast from the end of the
-    estimation window; the event's own shock never enters it.
+    The standard error of an event day is the root of its variance forecast; the event's own shock never enters it.
+
+    Parameters
+    ----------
+    forecast_from : {"estimation_end", "event_window_start"}
+        Forecast from the last session of the estimation window, or carry the variance with the estimated parameters
+        through the abnormal returns of the gap, the sessions between the two windows, and forecast from the last of
+        them: the first session of the event window is then one step ahead. Nothing in the event window is used.
+        Without a gap both are the same.
+
+    Raises
+    ------
+    SpecificationError
+        For another `forecast_from`.
 
     Notes
     -----
@@ -328,15 +347,41 @@ class Garch:
     the package arch. Not to be used with fewer than some 150 estimation sessions.
     """
 
-    name: ClassVar[str] = "garch11"
-    design: ClassVar[Design] = Design(
-        terms("market"), estimator=garch11, own_variance=garch_forecast, state=GARCH_STATE
-    )
+    forecast_from: ForecastFrom = "estimation_end"
+
+    def __post_init__(self) -> None:
+        _check_forecast_from(self.forecast_from)
+
+    @property
+    def name(self) -> str:
+        """Return ``garch11`` or ``garch11(event_window_start)``."""
+        return _variance_model_name("garch11", self.forecast_from)
+
+    @property
+    def design(self) -> Design:
+        """Return the regression on a constant and the benchmark, with a forecast variance."""
+        return Design(
+            terms("market"),
+            estimator=garch11,
+            own_variance=garch_forecast,
+            state=GARCH_STATE,
+            through_gap=garch_through_gap if self.forecast_from == "event_window_start" else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Egarch:
     """Market model with EGARCH(1,1) errors, which lets bad news raise the variance more; Nelson (1991).
+
+    Parameters
+    ----------
+    forecast_from : {"estimation_end", "event_window_start"}
+        As in `Garch`.
+
+    Raises
+    ------
+    SpecificationError
+        For another `forecast_from`.
 
     Notes
     -----
@@ -344,10 +389,37 @@ class Egarch:
     program may stop at a lower one.
     """
 
-    name: ClassVar[str] = "egarch11"
-    design: ClassVar[Design] = Design(
-        terms("market"), estimator=egarch11, own_variance=egarch_forecast, state=EGARCH_STATE
-    )
+    forecast_from: ForecastFrom = "estimation_end"
+
+    def __post_init__(self) -> None:
+        _check_forecast_from(self.forecast_from)
+
+    @property
+    def name(self) -> str:
+        """Return ``egarch11`` or ``egarch11(event_window_start)``."""
+        return _variance_model_name("egarch11", self.forecast_from)
+
+    @property
+    def design(self) -> Design:
+        """Return the regression on a constant and the benchmark, with a forecast log variance."""
+        return Design(
+            terms("market"),
+            estimator=egarch11,
+            own_variance=egarch_forecast,
+            state=EGARCH_STATE,
+            through_gap=egarch_through_gap if self.forecast_from == "event_window_start" else None,
+        )
+
+
+def _check_forecast_from(forecast_from: object) -> None:
+    if forecast_from not in get_args(ForecastFrom):
+        known = " or ".join(map(repr, get_args(ForecastFrom)))
+        raise SpecificationError(f"forecast_from={forecast_from!r}: choose {known}.")
+
+
+def _variance_model_name(name: str, forecast_from: ForecastFrom) -> str:
+    """Add to a model's name where it forecasts from, unless that is the default."""
+    return name if forecast_from == "estimation_end" else f"{name}({forecast_from})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,16 @@ from marketimpact.core.arrays import Floats
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.models.linear import Design, Fit, fit, residuals
 
-__all__ = ["EGARCH_STATE", "GARCH_STATE", "egarch11", "egarch_forecast", "garch11", "garch_forecast"]
+__all__ = [
+    "EGARCH_STATE",
+    "GARCH_STATE",
+    "egarch11",
+    "egarch_forecast",
+    "egarch_through_gap",
+    "garch11",
+    "garch_forecast",
+    "garch_through_gap",
+]
 
 #: Returns are scaled to percent for the optimiser, as arch recommends.
 PERCENT = 100.0
@@ -47,11 +56,54 @@ def garch11(y: Floats, x: Floats, design: Design) -> Fit:
 
 def egarch11(y: Floats, x: Floats, design: Design) -> Fit:
     """Estimate as `garch11`, with ``ln h_t = w + p (|z_{t-1}| - sqrt(2/pi)) + g z_{t-1} + q ln h_{t-1}``."""
-    return _with_variance_model(y, x, design, _egarch_line, len(EGARCH_STATE))
+    fitted = _with_variance_model(y, x, design, _egarch_line, len(EGARCH_STATE))
+    alternating = int((fitted.state[:, EGARCH_STATE.index("garch")] < 0.0).sum())
+    if alternating:
+        warnings.warn(
+            f"EGARCH's persistence is negative in {alternating} of {len(y)} regressions: their variance alternates "
+            "from session to session, which is usual where it hardly changes, and not a property of returns. They are "
+            "the events whose 'garch' is below 0 in result.estimates. Compare with mi.Garch() or mi.MarketModel().",
+            MarketImpactWarning,
+            stacklevel=2,
+        )
+    return fitted
+
+
+def garch_through_gap(fitted: Fit, gap: Floats) -> Fit:
+    """Filter the variance through abnormal returns after the estimation window; `h_next` is that of the session after.
+
+    Parameters
+    ----------
+    fitted : Fit
+        Of N events.
+    gap : (N, G) array
+        Abnormal returns of the sessions in order, NaN where missing: such a session is passed over, as in estimation.
+    """
+    omega, p, q, h = fitted.state[:, :4].T
+    for e in gap.T:
+        h = np.where(np.isnan(e), h, omega + p * e**2 + q * h)
+    return _with_h_next(fitted, h, GARCH_STATE)
+
+
+def egarch_through_gap(fitted: Fit, gap: Floats) -> Fit:
+    """Filter the log variance as `garch_through_gap` filters the variance."""
+    omega, p, g, q, h_next = fitted.state[:, :5].T
+    log_h = np.log(h_next)
+    for e in gap.T:
+        z = e * np.exp(-log_h / 2.0)
+        log_h = np.where(np.isnan(e), log_h, omega + p * (np.abs(z) - np.sqrt(2.0 / np.pi)) + g * z + q * log_h)
+    return _with_h_next(fitted, np.exp(log_h), EGARCH_STATE)
+
+
+def _with_h_next(fitted: Fit, h_next: Floats, names: tuple[str, ...]) -> Fit:
+    """Replace the variance that forecasts start from."""
+    state = fitted.state.copy()
+    state[:, names.index("h_next")] = h_next
+    return replace(fitted, state=state)
 
 
 def garch_forecast(fitted: Fit, x: Floats, steps: NDArray[np.int64]) -> Floats:
-    """Forecast each event day's variance from the end of the estimation window, in units of sigma squared."""
+    """Forecast each event day's variance from the session before `h_next`'s, in units of sigma squared."""
     omega, p, q, h_next = fitted.state[:, :4].T
     mean = omega / (1.0 - p - q)
     h = mean[:, None] + (p + q)[:, None] ** (steps - 1)[None, :] * (h_next - mean)[:, None]

@@ -91,8 +91,12 @@ class Design:
         Names of the columns of `Fit.state`.
     own_variance : callable or None
         From the fit, the event window's regressors (N, L, p) and the number of sessions (L,) since
-        the estimation window ended to the variance of each day's own shock in units of ``sigma^2``,
-        (N, L); None: it is the same every day.
+        the last one that the fit knows to the variance of each day's own shock in units of ``sigma^2``,
+        (N, L); None: it is the same every day. That session ends the estimation window, or with
+        `through_gap` is the one before the event window.
+    through_gap : callable or None
+        From the fit and the abnormal returns of the sessions between the estimation and the event window
+        (N, G) to the fit whose `state` knows them too; None: these sessions are not used.
     """
 
     regressors: tuple[Term, ...]
@@ -106,6 +110,7 @@ class Design:
     residuals: Callable[[Fit, Floats, Floats], Floats] = field(default_factory=lambda: residuals)
     state: tuple[str, ...] = ()
     own_variance: Callable[[Fit, Floats, NDArray[np.int64]], Floats] | None = None
+    through_gap: Callable[[Fit, Floats], Fit] | None = None
 
     @property
     def centred(self) -> bool:

@@ -23,8 +23,8 @@ __all__ = ["PortfolioEstimates", "estimate_portfolios", "portfolios", "portfolio
 
 #: Mean return (D,), mean regressors (D, p) and dates (D,) of a portfolio's estimation days.
 EstimationMeans = tuple[Floats, Floats, Ints]
-#: Mean return (L,) and mean regressors (L, p) of its event window.
-EventMeans = tuple[Floats, Floats]
+#: Mean return (L,) and mean regressors (L, p) of the sessions of a window.
+WindowMeans = tuple[Floats, Floats]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +79,7 @@ def estimate_portfolios(
     means = _estimation_means(estimates, groups, day0 * len(clocks) + exchange)
     first_members = np.array([rows[0] for rows in groups])
     fit, residuals, dates = _fit_portfolios(estimates, means)
+    fit = _through_gap(estimates, fit, groups)
     of_portfolios = exchange_group[first_members]
     rows = EventResiduals(LazyMatrix.of(residuals), LazyMatrix.of(dates), of_portfolios, clocks)
     return PortfolioEstimates(groups, of_portfolios, fit, PairCorrelations(rows, DayPatterns(np.arange(len(groups)))))
@@ -93,7 +94,7 @@ def portfolios_over(
 ) -> Portfolios:
     """Cumulate the abnormal returns of estimated portfolios over a window, members matched on tau."""
     groups, fit = estimated.groups, estimated.fit
-    car, variance, present = _portfolio_cars(estimates, fit, _event_means(estimates, window, groups), window)
+    car, variance, present = _portfolio_cars(estimates, fit, _window_means(estimates, window, groups), window)
     enough = (fit.n_obs >= estimates.settings.min_observations) & ~fit.singular & present.any(axis=1)
     first_members = np.array([rows[0] for rows in groups])
     dates = estimates.dates_of(first_members)[:, estimates.columns_of(window)]
@@ -133,8 +134,18 @@ def _fit_portfolios(estimates: Estimates, means: Sequence[EstimationMeans]) -> t
     return fit, residuals, dates
 
 
+def _through_gap(estimates: Estimates, fit: Fit, groups: Sequence[Ints]) -> Fit:
+    """Carry a variance model through the gap, on sessions of which at least half of the members have a return."""
+    through_gap, gap = estimates.model.design.through_gap, estimates.problem.gap
+    if through_gap is None or gap is None:
+        return fit
+    means = _window_means(estimates, gap, groups, least_share=0.5)
+    expected, _ = forecast(fit, np.stack([x for _, x in means]))
+    return through_gap(fit, np.stack([y for y, _ in means]) - expected)
+
+
 def _portfolio_cars(
-    estimates: Estimates, fit: Fit, means: Sequence[EventMeans], window: tuple[int, int]
+    estimates: Estimates, fit: Fit, means: Sequence[WindowMeans], window: tuple[int, int]
 ) -> tuple[Floats, Floats, Bools]:
     """Sum each portfolio's abnormal returns: CAR and variance, (G,), and the days with a return, (G, L)."""
     y, x = np.stack([y for y, _ in means]), np.stack([x for _, x in means])
@@ -167,13 +178,16 @@ def _estimation_means(estimates: Estimates, groups: Sequence[Ints], calendar: In
     return [each for part in map_in_threads(averaged, batches(groups, limits.FIT_CHUNK_EVENTS)) for each in part]
 
 
-def _event_means(estimates: Estimates, window: tuple[int, int], groups: Sequence[Ints]) -> list[EventMeans]:
-    """Average each group's members on the sessions of the window."""
+def _window_means(
+    estimates: Estimates, window: tuple[int, int], groups: Sequence[Ints], *, least_share: float = 0.0
+) -> list[WindowMeans]:
+    """Average each group's members on the sessions of a window, where at least a share of them has a return."""
 
-    def averaged(some: Sequence[Ints]) -> list[EventMeans]:
+    def averaged(some: Sequence[Ints]) -> list[WindowMeans]:
         total, count = group_sums(estimates.problem, some, span=window)
         mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-        return [(each[0], each[1:].T) for each in mean]
+        enough = count[:, 0] >= least_share * np.array([[len(rows)] for rows in some])
+        return [(np.where(days, each[0], np.nan), each[1:].T) for each, days in zip(mean, enough, strict=True)]
 
     return [each for part in map_in_threads(averaged, batches(groups, limits.FIT_CHUNK_EVENTS)) for each in part]
 

@@ -95,7 +95,8 @@ class StudyResult:
         ``beta_<factor>`` that on a factor, ``beta_market_lag1`` that on the benchmark a session earlier;
         ``beta_dimson`` is the sum of the benchmark's slopes. GARCH models add ``omega`` (fraction squared;
         null where least squares stands in), ``arch``, ``leverage``, ``garch``, the variance ``h_next`` of
-        the session after the estimation window, and ``nll``, the negative log-likelihood of 100 times
+        the session after the estimation window (of the first session of the event window with
+        ``forecast_from="event_window_start"``), and ``nll``, the negative log-likelihood of 100 times
         the return.
         """
         return estimates_frame(self.estimation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import polars as pl
 import pytest
@@ -21,7 +22,9 @@ def changing(request, golden_market, golden_study):
     pytest.importorskip("arch")
     rows = golden("garch").filter(pl.col("model") == request.param)
     events = golden("events_clustered").filter(pl.col("event_id").is_in(rows["event_id"].unique().to_list()))
-    result = golden_study.but(model=mi.MODELS[request.param]()).run(events, golden_market)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "EGARCH's persistence is negative in 3 of 6", mi.MarketImpactWarning)
+        result = golden_study.but(model=mi.MODELS[request.param]()).run(events, golden_market)
     return request.param, rows, result
 
 

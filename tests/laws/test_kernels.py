@@ -112,6 +112,21 @@ def test_kernels_and_arrays_give_the_same_bits(world, model, way):
     assert_same_bits(few, run(world, model))
 
 
+@pytest.mark.filterwarnings("ignore:The variance model of")
+def test_a_variance_carried_through_the_gap_is_the_same_either_way(world, way):
+    """The gap's abnormal returns, of events and of portfolios, by arrays and by kernels."""
+    pytest.importorskip("arch")
+    model = mi.Garch(forecast_from="event_window_start")
+    way(10**9)
+    few = run(world, model)
+    assert few.estimates["omega"].count() > 5
+    portfolios = few.test(0, 1, tests=["portfolio_regression", "date_means_t"])
+    way(0)
+    many = run(world, model)
+    assert_same_bits(few, many)
+    assert portfolios.equals(many.test(0, 1, tests=["portfolio_regression", "date_means_t"]))
+
+
 @pytest.mark.parametrize("window", [(0, 0), (-3, 3), (-1, 2)])
 @pytest.mark.parametrize("model", MODELS, ids=[model.name for model in MODELS])
 def test_cars_straight_from_the_market_are_those_of_the_days(world, model, window, way):

@@ -110,6 +110,48 @@ def test_nothing_after_the_window_changes_anything_inside_it(golden_market, gold
     assert_frame_equal(one.test(-1, 1), other.test(-1, 1), check_exact=True)
 
 
+VARIANCE_MODELS = [(mi.Garch, "events_clustered"), (mi.Egarch, "events_mixed")]
+
+
+@pytest.mark.filterwarnings("ignore:The variance model of", "ignore:EGARCH's persistence is negative")
+@pytest.mark.parametrize(("model", "name"), VARIANCE_MODELS, ids=["garch11", "egarch11"])
+def test_a_variance_forecast_from_the_event_window_uses_the_gap_and_nothing_later(golden_study, model, name):
+    """Returns are replaced from the first session of the event window on, and from the session before it on."""
+    pytest.importorskip("arch")
+    events = golden(name).filter(pl.col("date") == pl.col("date").first()).head(6)
+    sessions = golden("market")["date"]
+    day0 = sessions.index_of(sessions.filter(sessions >= events["date"][0])[0])
+    study = golden_study.but(model=model(forecast_from="event_window_start"))
+
+    def ran(first: int) -> mi.StudyResult:
+        spoiled = pl.when(pl.col("date") >= sessions[day0 + first]).then(pl.col("ret") * -3.0 + 0.01).otherwise("ret")
+        returns, market = (golden(part).with_columns(spoiled.alias("ret")) for part in ("returns", "market"))
+        return study.run(events, mi.Market.from_returns(returns, market))
+
+    unspoiled, in_window, in_gap = ran(6), ran(-5), ran(-6)
+    assert_frame_equal(unspoiled.estimates, in_window.estimates, check_exact=True)
+    se = [each.abnormal_returns.select("event_id", "tau", "se") for each in (unspoiled, in_window)]
+    assert_frame_equal(*se, check_exact=True)
+    assert (unspoiled.abnormal_returns["ar"] != in_window.abnormal_returns["ar"]).any()
+    has_variance = unspoiled.estimates["omega"].is_not_null()
+    assert has_variance.sum() >= 3
+    assert ((unspoiled.estimates["h_next"] != in_gap.estimates["h_next"]) | ~has_variance).all()
+
+
+@pytest.mark.filterwarnings("ignore:The variance model of", "ignore:EGARCH's persistence is negative")
+@pytest.mark.parametrize(("model", "name"), VARIANCE_MODELS, ids=["garch11", "egarch11"])
+def test_without_a_gap_a_variance_forecast_starts_where_estimation_ends(golden_market, golden_study, model, name):
+    pytest.importorskip("arch")
+    events, study = golden(name).head(4), golden_study.but(event_window=(-10, 5))
+    one, other = (
+        study.but(model=model(forecast_from=start)).run(events, golden_market)
+        for start in ("estimation_end", "event_window_start")
+    )
+    for question in ("abnormal_returns", "estimates", "attrition"):
+        assert_frame_equal(getattr(one, question), getattr(other, question), check_exact=True)
+    assert_frame_equal(one.test(-1, 1, tests="all"), other.test(-1, 1, tests="all"), check_exact=True)
+
+
 @few
 @given(power=st.integers(-8, 8))
 def test_scale_cancels_in_sar(golden_market, golden_study, events, power):

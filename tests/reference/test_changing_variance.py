@@ -127,6 +127,76 @@ def test_egarch_likelihood_is_the_textbook_one(golden_market):
         assert row["nll"] <= better.fun * (1 + 1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:EGARCH's persistence is negative:marketimpact.MarketImpactWarning")
+@pytest.mark.parametrize("name", ["garch11", "egarch11"])
+def test_a_forecast_from_the_event_window_is_archs_of_the_longer_series(golden_market, name):
+    """Variance of every event day: arch's recursion, parameters fixed, over estimation window and gap.
+
+    C02 has no return on the first and the last session of the gap; EGARCH's persistence is negative for C03.
+    """
+    univariate = pytest.importorskip("arch").univariate
+    events = golden("events_clustered").filter(pl.col("event_id").is_in(["C01", "C02", "C03"]))
+    day0 = {row["event_id"]: row["session"] for row in _day0_sessions(events, golden_market)}
+    dates = golden("market")["date"]
+    gone = pl.col("date").is_in([dates[day0["C02"] + tau] for tau in (-10, -6)]) & (
+        pl.col("symbol") == events["symbol"][1]
+    )
+    returns = golden("returns").with_columns(pl.when(gone).then(None).otherwise("ret").alias("ret"))
+    market = mi.Market.from_returns(returns, golden("market"), golden("factors"))
+    model = {"garch11": mi.Garch, "egarch11": mi.Egarch}[name](forecast_from="event_window_start")
+    result, plain = STUDY.but(model=model).run(events, market), STUDY.run(events, market)
+    of_the_end = STUDY.but(model=type(model)()).run(events, market).estimates
+    for position, row in enumerate(result.estimates.iter_rows(named=True)):
+        own = market.panel.filter(pl.col("symbol") == row["symbol"])
+        at = day0[row["event_id"]]
+        part = own.filter(pl.col("session").is_between(at - 200, at - 6)).drop_nulls("ret")
+        assert part.height == row["n_obs"] + (3 if row["event_id"] == "C02" else 5)
+        resids = 100 * (part["ret"] - row["alpha"] - row["beta"] * part["market"]).to_numpy()
+        if name == "garch11":
+            volatility, horizon = univariate.GARCH(p=1, o=0, q=1), 11
+            parameters = [1e4 * row["omega"], row["arch"], row["garch"]]
+        else:
+            volatility, horizon = univariate.EGARCH(p=1, o=1, q=1), 1  # arch has no analytic forecast further ahead
+            omega = row["omega"] + (1 - row["garch"]) * math.log(1e4)
+            parameters = [omega, row["arch"], row["leverage"], row["garch"]]
+        backcast = volatility.backcast_transform(1e4 * float(np.nanmean(plain.estimation.residuals[position] ** 2)))
+        bounds = volatility.variance_bounds(resids)
+        h = volatility.forecast(np.array(parameters), resids, backcast, bounds, horizon=horizon).forecasts[-1].tolist()
+        while len(h) < 11:
+            h.append(math.exp(parameters[0] + parameters[3] * math.log(h[-1])))
+        assert 1e4 * row["h_next"] == pytest.approx(h[0], rel=1e-9)
+        days = result.abnormal_returns.filter(pl.col("event_id") == row["event_id"])
+        compared = days.drop_nulls("se")
+        assert compared.height > 8
+        want = [math.sqrt(h[tau + 5]) / 100 for tau in compared["tau"]]
+        assert compared["se"].to_list() == pytest.approx(want, rel=1e-9)
+        assert row["h_next"] != pytest.approx(of_the_end["h_next"][position], rel=0.01)
+        # all but h_next is what the estimation window says
+        assert of_the_end.drop("h_next").row(position) == result.estimates.drop("h_next").row(position)
+
+
+def _day0_sessions(events, market):
+    panel = market.panel.select("symbol", "date", "session")
+    return events.join(panel, on="symbol").filter(pl.col("date_right") >= pl.col("date")).group_by("event_id").agg(
+        pl.col("session").min()
+    ).rows(named=True)  # fmt: skip
+
+
+def test_egarch_warns_of_negative_persistence(golden_market):
+    """``garch.csv`` has -0.765 for C03 and 0.583 for C02."""
+    pytest.importorskip("arch")
+    events = golden("events_clustered").filter(pl.col("event_id").is_in(["C02", "C03"]))
+    with pytest.warns(mi.MarketImpactWarning, match="persistence is negative in 1 of 2 regressions"):
+        result = STUDY.but(model=mi.Egarch()).run(events, golden_market)
+    assert [q < 0 for q in result.estimates["garch"]] == [False, True]
+
+
+@pytest.mark.parametrize("model", [mi.Garch, mi.Egarch])
+def test_an_unknown_start_of_the_forecast_is_refused(model):
+    with pytest.raises(mi.SpecificationError, match="forecast_from='day0': choose 'estimation_end' or 'event_window"):
+        model(forecast_from="day0")
+
+
 def test_a_lagged_foreign_factor_is_that_of_the_session_before(golden_market):
     """Local benchmark on the day, foreign factor the day before: statsmodels on columns shifted by hand."""
     model = mi.FactorModel(("market",), lagged=("sox",))

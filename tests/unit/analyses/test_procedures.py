@@ -187,7 +187,8 @@ def test_a_doubled_variance_is_seen_as_log_two():
 # --- GARCH --------------------------------------------------------------------------------------------
 
 
-def test_garch_that_does_not_converge_is_least_squares_and_says_so():
+@pytest.mark.parametrize("forecast_from", ["estimation_end", "event_window_start"])
+def test_garch_that_does_not_converge_is_least_squares_and_says_so(forecast_from):
     pytest.importorskip("arch")
     rng = np.random.default_rng(1)
     days = golden("market")["date"].to_list()
@@ -198,7 +199,7 @@ def test_garch_that_does_not_converge_is_least_squares_and_says_so():
     market = mi.Market.from_returns(frame, golden("market"))
     events = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["A", "B"], "date": [days[300]] * 2})
     with pytest.warns(mi.MarketImpactWarning, match="least squares is used"):
-        result = STUDY.but(model=mi.Garch()).run(events, market)
+        result = STUDY.but(model=mi.Garch(forecast_from)).run(events, market)
     fallen = result.estimates["omega"].is_null()
     assert fallen.any()
     plain = STUDY.run(events, market)

@@ -129,6 +129,8 @@ def test_list(what):
         ("[study]\nevent_window = [1, -1]", "is reversed"),
         ("[study]\nfactors = ['sox']", "goes with model = 'factor_model'"),
         ("[study]\nlagged = ['sox']", "lagged goes with model = 'factor_model'"),
+        ("[study]\nforecast_from = 'estimation_end'", "goes with model = 'garch11' or 'egarch11', not 'market_model'"),
+        ("[study]\nmodel = 'garch11'\nforecast_from = 'day0'", "line 3: .*'estimation_end', 'event_window_start'"),
         ("[study]\nmissing = 'zero'", "it must be one of 'available', 'strict', 'trade_to_trade'"),
         ("[report]\nwindows = [1, 2]", "list of pairs"),
         ("[groups]\nname = 'a'", "double brackets"),
@@ -155,6 +157,13 @@ def test_a_study_file_can_ask_for_lagged_factors_and_strict_windows(tmp_path):
     study = read_study(path).study
     assert study.model == mi.FactorModel(("market",), lagged=("sox",))
     assert study.missing == "strict"
+
+
+@pytest.mark.parametrize(("name", "model"), [("garch11", mi.Garch), ("egarch11", mi.Egarch)])
+def test_a_study_file_says_where_variance_forecasts_start(tmp_path, name, model):
+    path = tmp_path / "s.toml"
+    path.write_text(f"[study]\nforecast_from = 'event_window_start'\nmodel = '{name}'", encoding="utf-8")
+    assert read_study(path).study.model == model(forecast_from="event_window_start")
 
 
 def test_unknown_names_in_a_study_file_are_refused_with_the_nearest(tmp_path):

@@ -153,6 +153,12 @@ def test_a_factor_model_is_the_study_s_own(tmp_path):
     assert list(plan.specification.models.values()) == [plan.study.model]
 
 
+def test_a_garch_model_of_the_study_keeps_its_options(tmp_path):
+    text = "[study]\nmodel = 'garch11'\nforecast_from = 'event_window_start'\n"
+    plan = read_study(written(tmp_path, f"{text}[specification]\nmodels = ['garch11', 'egarch11']"))
+    assert list(plan.specification.models.values()) == [plan.study.model, mi.Egarch()]
+
+
 def test_a_curve_without_room_for_placebo_days_stays_and_says_so(tmp_path):
     text = STUDY.replace("[[-250, -11]]", "[[-250, -11], [-40, -21]]").replace('"ff3"', '"mean_adjusted"')
     plan = read_study(written(tmp_path, f"[study]\nmin_observations = 15\n{text}"))

@@ -28,6 +28,7 @@ MODELS = [
     ),
     mi.FactorModel(("market", "smb")),
     mi.ComparisonPeriodMean(after=(6, 20)),
+    mi.Garch(forecast_from="event_window_start"),
 ]
 
 
@@ -82,6 +83,7 @@ def test_chunks_and_threads_change_no_bit_of_any_model(golden_market, events, mo
         assert_same(whole, study.run(events.reverse(), market, executor=threads, chunk=13))
 
 
+@pytest.mark.filterwarnings("ignore:The variance model of")
 @pytest.mark.parametrize(
     "study",
     [
@@ -90,8 +92,9 @@ def test_chunks_and_threads_change_no_bit_of_any_model(golden_market, events, mo
         STUDY.but(missing="trade_to_trade"),
         STUDY.but(model=mi.FamaFrench5(), serial_correlation=True),
         STUDY.but(exclude=golden("events_mixed").select("symbol", pl.col("date").dt.offset_by("-30d"))),
+        STUDY.but(model=mi.Garch(forecast_from="event_window_start")),
     ],
-    ids=["market_model", "dimson", "trade_to_trade", "ff5", "exclude"],
+    ids=["market_model", "dimson", "trade_to_trade", "ff5", "exclude", "garch"],
 )
 @pytest.mark.parametrize("chunk", [1, 17, None])
 def test_processes_change_no_bit(golden_market, events, pool, study, chunk):

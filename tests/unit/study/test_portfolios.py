@@ -91,3 +91,48 @@ def test_members_on_two_exchanges_are_matched_by_date():
     y_event = np.array([np.mean([path[s][windows[s][1][k]] for s in firms]) for k in range(2)])
     x_event = np.array([np.mean([path[f"^{s[0]}"][windows[s][1][k]] for s in firms]) for k in range(2)])
     assert_portfolio(result, by_hand(y, x, y_event, x_event))
+
+
+def garch_path(rng: np.random.Generator, sd: float) -> np.ndarray:
+    """Normal shocks whose variance follows GARCH(1,1) with 0.2 and 0.7."""
+    path, variance = np.empty(len(DAYS)), sd**2
+    for day in range(len(DAYS)):
+        path[day] = np.sqrt(variance) * rng.normal()
+        variance = 0.1 * sd**2 + 0.2 * path[day] ** 2 + 0.7 * variance
+    return path
+
+
+def test_a_portfolio_s_variance_is_carried_through_the_gap_as_arch_does():
+    """The gap is sessions -10 to -3; on the last three of five firms have no return, on session -5 two."""
+    univariate = pytest.importorskip("arch").univariate
+    rng = np.random.default_rng(8)
+    index = rng.normal(0, 0.01, len(DAYS))
+    returns = index + garch_path(rng, 0.02) + rng.normal(0, 0.004, (5, len(DAYS)))
+    returns[:3, DAY0 - 3] = np.nan
+    returns[3:, DAY0 - 5] = np.nan
+    names = [f"F{k}" for k in range(5)]
+    frame = pl.DataFrame({"symbol": np.repeat(names, len(DAYS)), "date": DAYS * 5, "ret": returns.ravel()})
+    market = mi.Market.from_returns(
+        frame.with_columns(pl.col("ret").fill_nan(None)), pl.DataFrame({"date": DAYS, "ret": index})
+    )
+    events = pl.DataFrame({"event_id": names, "symbol": names, "date": [DAYS[DAY0]] * 5})
+    mean, estimation = np.nanmean(returns, axis=0), slice(DAY0 - 200, DAY0 - 10)
+    gap = [day for day in range(DAY0 - 10, DAY0 - 2) if day != DAY0 - 3]
+
+    slope, constant = np.polyfit(index[estimation], mean[estimation], 1)
+    h0 = 1e4 * ((mean - constant - slope * index)[estimation] ** 2).mean()
+    volatility = univariate.GARCH(p=1, o=0, q=1)
+    fitted = univariate.LS(
+        100 * mean[estimation], 100 * index[estimation], volatility=volatility, rescale=False
+    ).fit(disp="off", backcast=h0, options={"ftol": 1e-13, "maxiter": 1000})  # fmt: skip
+    alpha, beta, *parameters = fitted.params
+    residuals = 100 * mean - alpha - beta * 100 * index
+    known = np.concatenate([residuals[estimation], residuals[gap]])
+    ahead = volatility.forecast(np.array(parameters), known, h0, volatility.variance_bounds(known), horizon=4)
+    # sessions -2 to 1 are one to four steps ahead
+    variance = ahead.forecasts[-1, 2:].sum() / 1e4
+
+    study = STUDY.but(model=mi.Garch(forecast_from="event_window_start"))
+    row = study.run(events, market).test(0, 1, tests=["portfolio_regression"]).row(0, named=True)
+    assert row["estimate"] == pytest.approx(residuals[DAY0 : DAY0 + 2].sum() / 100, rel=1e-4)
+    assert row["se"] == pytest.approx(np.sqrt(variance), rel=1e-4)
