@@ -46,12 +46,11 @@ def band_of(sample: Sample, primary: str) -> tuple[float, float, str]:
 def single_event_errors(sample: Sample) -> tuple[Floats, Floats]:
     """Return the standard error and the degrees of freedom of each event's own primary test, (N,) each.
 
-    From the volatility known the evening before; from the estimation window where that is unknown, or the model has a
-    volatility of its own.
+    From the volatility known the evening before; from the estimation window where that is unknown.
     """
     filtered = sample.filtered_errors
-    use = np.isfinite(filtered.se) & (not sample.changing_variance)
-    return np.where(use, filtered.se, sample.se), np.where(use, filtered.df, sample.df)
+    known = np.isfinite(filtered.se)
+    return np.where(known, filtered.se, sample.se), np.where(known, filtered.df, sample.df)
 
 
 def _spread_over_dates(sample: Sample) -> tuple[float, float, str]:

@@ -62,7 +62,7 @@ def is_skewed(skewness: float, n: int, alternative: Alternative = "two-sided") -
 
 
 def _recent_variance(assumes: Assumptions, facts: SampleStructure, alternative: Alternative) -> str:
-    if facts.sample.changing_variance:
+    if facts.sample.knows_recent_variance:
         return ""
     dates, events = facts.diagnostics.recent_variance_of_dates, facts.diagnostics.recent_variance_of_events
     # where firms move in opposite directions, their moves cancel in the mean

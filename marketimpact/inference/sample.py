@@ -155,6 +155,8 @@ class Sample:
         Whether `se` allows for autocorrelated abnormal returns.
     changing_variance : bool
         Whether `se` follows a variance that changes from day to day.
+    knows_recent_variance : bool
+        Whether that variance is carried to the last session before the event window.
     panel : callable
         Returns ``y (N, M), x (N, M, p), y (N, L), x (N, L, p)``: returns and regressors of both windows.
     portfolios : callable
@@ -193,6 +195,7 @@ class Sample:
     intercept: bool
     serial_correlation: bool
     changing_variance: bool
+    knows_recent_variance: bool
     panel: Callable[[], tuple[Floats, Floats, Floats, Floats]] = field(repr=False)
     portfolios: Callable[[], Portfolios] = field(repr=False)
     cluster_label: str = "dates"

@@ -58,7 +58,7 @@ def single_event_validity(sample: Sample) -> SingleEventValidity:
     """
     lately, tails = _recent_variance(sample), _fat_tails(sample)
     correlated, few_blocks = _autocorrelation(sample), _few_blocks(sample)
-    reasons_t = correlated if sample.changing_variance else [*map("".join, zip(lately, correlated, strict=True))]
+    reasons_t = correlated if sample.knows_recent_variance else [*map("".join, zip(lately, correlated, strict=True))]
     t = np.array([not reason for reason in reasons_t])
     placebo = np.array([not any(reasons) for reasons in zip(lately, few_blocks, strict=True)])
     filtered = np.isfinite(sample.filtered_errors.se)

@@ -130,8 +130,8 @@ class SampleStructure:
 
     @property
     def filter_is_usable(self) -> bool:
-        """Whether the volatility known the evening before gives a standard error, and the model has none of its own."""
-        return bool(np.isfinite(self.sample.filtered_mean.se)) and not self.sample.changing_variance
+        """Whether the volatility known the evening before gives a standard error."""
+        return bool(np.isfinite(self.sample.filtered_mean.se))
 
     @cached_property
     def variance_ratio(self) -> float:

@@ -120,11 +120,6 @@ class ReportContent:
         """Get the primary window, which is declared first."""
         return self.windows[0]
 
-    @property
-    def family_p(self) -> str:
-        """Column of `single_tests` with p-values corrected for all firms, by the primary test of single events."""
-        return "p_romano_wolf" if self.result.model.design.state else "p_romano_wolf_filtered"
-
     @cached_property
     def single_tests(self) -> dict[str, pl.DataFrame]:
         """Test every event by itself over the primary window, one family of tests per announcement (its key)."""

@@ -199,7 +199,7 @@ def _firms_section(content: ReportContent) -> Section:
 
 def _firm_frame(announcement: AnnouncementResult, content: ReportContent) -> pl.DataFrame:
     families = content.single_tests[announcement.key]
-    tests = families.select("event_id", pl.col(content.family_p).alias("p_family"))
+    tests = families.select("event_id", pl.col("p_romano_wolf_filtered").alias("p_family"))
     tests = tests.hstack(single_intervals(announcement.result.sample(*content.primary)))
     car = announcement.result.car(*content.primary).join(
         tests, on="event_id", how="left", validate="1:1", maintain_order="left"

@@ -58,12 +58,13 @@ def _overall(content: ReportContent) -> list[str]:
             "no p-value is given there."
         )
     single_tests = [(announcement, content.single_tests[announcement.key]) for announcement in content.announcements]
-    n_tested = sum(frame[content.family_p].is_not_null().sum() for _, frame in single_tests)
+    n_tested = sum(frame["p_romano_wolf_filtered"].is_not_null().sum() for _, frame in single_tests)
+    below = pl.col("p_romano_wolf_filtered") < SIGNIFICANCE_LEVEL
     significant = [
         firm_label(row)
         for announcement, frame in single_tests
         for row in announcement.result.events.join(
-            frame.filter(pl.col(content.family_p) < SIGNIFICANCE_LEVEL).select("event_id"), on="event_id", how="semi"
+            frame.filter(below).select("event_id"), on="event_id", how="semi"
         ).iter_rows(named=True)
     ]
     if n_tested:

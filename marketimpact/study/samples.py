@@ -97,6 +97,7 @@ def sample_of(
         intercept=part.model.design.intercept,
         serial_correlation=estimates.settings.serial_correlation,
         changing_variance=bool(part.model.design.state),
+        knows_recent_variance=part.model.design.through_gap is not None,
         sign=part.sign,
         day0=part.events["date"].to_physical().to_numpy().astype(np.int64),
         panel=lambda: _panel(part, window),

@@ -227,7 +227,9 @@ def test_placebo_firms_are_draws_among_all_that_are_alike():
     spare = STUDY.run(others, market).car(0, 1)
     rng, cars = np.random.default_rng(5), [[] for _ in range(40)]
     for name in ("A0", "A1"):
-        pool = pl.concat([f.filter(pl.col("announcement_id") == name).select("car", "scar", "se_filtered") for f in (mine, spare)])
+        pool = pl.concat(
+            [f.filter(pl.col("announcement_id") == name).select("car", "scar", "se_filtered") for f in (mine, spare)]
+        )
         order = rng.random((40, pool.height)).argsort(axis=1)[:, :4]
         for draw, rows in enumerate(order.tolist()):
             cars[draw].append(pool[rows])

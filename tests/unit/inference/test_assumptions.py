@@ -391,9 +391,12 @@ def test_a_correlation_that_is_not_known_leaves_the_portfolio():
 
 def test_models_of_changing_variance_have_no_recent_variance_to_change():
     drawn = SITUATIONS["2"].draw(np.random.default_rng(1))
-    study = mi.EventStudy(estimation_window=(-250, -11), event_window=(0, 0), model=mi.Garch())
+    study = mi.EventStudy(
+        estimation_window=(-250, -11), event_window=(0, 0), model=mi.Garch(forecast_from="event_window_start")
+    )
     sample = study.run(drawn.events, drawn.market).sample(0, 0)
     assert sample.changing_variance
+    assert sample.knows_recent_variance
     assert violated(frozenset({"recent variance"}), structure(sample)) == []
 
 

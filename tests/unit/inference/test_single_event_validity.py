@@ -104,9 +104,11 @@ def test_a_model_of_changing_variance_follows_a_recent_change():
     pytest.importorskip("arch")
     returns = noise(3, seed=4)
     returns[:, -26:-1] *= 3.0
-    frame = study_of(returns, model=mi.MODELS["garch11"]())
+    frame = study_of(returns, model=mi.Garch(forecast_from="event_window_start"))
     assert frame["valid_t"].all()
     assert not frame["valid_sq"].any()
+    # one whose forecast starts at the end of the estimation window does not know the sessions since
+    assert not study_of(returns, model=mi.Garch())["valid_t"].any()
 
 
 def regime(rng: np.random.Generator, n: int, factor: float) -> np.ndarray:
