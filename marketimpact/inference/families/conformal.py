@@ -24,8 +24,8 @@ LEAST_DAYS = 21
 LEAST_WINDOWS = 2
 #: Share of the events that must have a return on an estimation day for it to count, as in portfolios.
 LEAST_PRESENT = 0.5
-#: Response of the window's sum to an effect, as a share of the effect, below which the regressors are the window.
-LEAST_RESPONSE = 1e-9
+#: Share below which it is rounding: of an effect, what the window's sum responds to it; of sigma, a mean residual.
+NEGLIGIBLE = 1e-9
 
 
 def conformal_blocks(sample: Sample) -> Outcome:
@@ -48,8 +48,8 @@ def conformal_blocks(sample: Sample) -> Outcome:
     if too_few := _too_few(len(residuals), sample.length):
         return no_result(too_few)
     sums, responses = (_cyclic_sums(each, sample.length) for each in (residuals, response))
-    if responses[-1] < LEAST_RESPONSE or not np.abs(sums).max() > LEAST_RESPONSE * np.abs(residuals).max():
-        return no_result("abnormal returns do not vary, or the regressors explain any effect")
+    if responses[-1] < NEGLIGIBLE or np.abs(residuals).max() < NEGLIGIBLE * sample.sigma[complete].max():
+        return no_result("mean abnormal returns do not vary, or the regressors explain any effect")
     left_out = sample.n - len(complete)
     without = f"; {left_out} of {sample.n} events without every session of the window are left out" if left_out else ""
     low, high = _interval(sums, responses)
