@@ -90,7 +90,7 @@ def placebo_median_scar(sample: Sample) -> Outcome:
     With an estimated constant, residuals of a block of L among T days have the variance ``sigma^2 L (1 - L/T)``: blocks
     are brought to the variance 1 that SCARs have by their forecast error.
     One outlier hardly moves the median, nor the median absolute deviation: where that is larger than in 95% of the
-    blocks, most events vary more than before, and so does the median.
+    blocks, most events vary more than before, and so does the median. That of the events is about the common CAR.
     """
     drawn, deviations = _median_scars(sample)
     observed = float(np.median(sample.scar))
@@ -100,7 +100,8 @@ def placebo_median_scar(sample: Sample) -> Outcome:
         return replace(outcome, estimate=effect)
     most = _largest_not_rejected(drawn)
     low, high = _common_car(sample, most), _common_car(sample, -most)
-    spread = _among_blocks(float(np.median(np.abs(sample.scar - observed))), deviations, upper=True)
+    deviation = float(np.median(np.abs(sample.scar - effect / sample.se)))
+    spread = _among_blocks(deviation, deviations, upper=True)
     return replace(outcome, estimate=effect, ci_low=low, ci_high=high, unreliable_because=_wider(spread, deviations))
 
 
