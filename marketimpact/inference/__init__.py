@@ -15,6 +15,7 @@ from marketimpact.inference.diagnostics import recent_variance
 from marketimpact.inference.families import (
     bootstrap,
     clustered,
+    conformal,
     correlation_adjusted,
     filtered,
     multivariate,
@@ -81,6 +82,8 @@ ON_REQUEST: tuple[SignificanceTest, ...] = (
 _OTHERS: tuple[SignificanceTest, ...] = (
     filtered.FILTERED_PLACEBO_RANK,
     placebo.PLACEBO_SCAAR,
+    placebo.PLACEBO_MEDIAN_SCAR,
+    conformal.CONFORMAL_BLOCKS,
     placebo.PLACEBO_BMP,
     bootstrap.RESIDUAL_BOOTSTRAP,
     clustered.CLUSTER_T,

@@ -108,6 +108,8 @@ class Outcome:
     `n_events` is given only by tests that use other events than those with a return in the window.
     `unreliable_because` says why the p-value is not reliable for these data, whatever `Holds` says.
     `p_greater` and `p_less` are given by tests whose null distribution need not be symmetric.
+    `ci_low` and `ci_high` are a two-sided 95% interval in the unit of the estimate, given by tests that do not get it
+    from a standard error.
     """
 
     estimate: float
@@ -120,6 +122,8 @@ class Outcome:
     unreliable_because: str = ""
     p_greater: float = nan
     p_less: float = nan
+    ci_low: float = nan
+    ci_high: float = nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,8 @@ class SignificanceTest:
     filters : bool
         Whether it takes the variance to be that known the evening before instead of that of the estimation window.
     unit : {"return", "scar", "none"}
-        Unit of an estimate that has a standard error: a return, or a SCAR, which `return_per_unit` converts.
+        Unit of an estimate that has a standard error or an interval: a return, or a SCAR, which `return_per_unit`
+        converts.
     """
 
     name: str

@@ -149,8 +149,12 @@ class Sample:
         Code of each event's day pattern in `pairs`.
     pairs : PairCorrelations
         Correlations of residuals, kept for all windows and groups of one result.
+    announcement : (N,) array
+        Code of each event's announcement, or of its day 0 where events have no announcement.
     intercept : bool
         Whether the model estimates a constant.
+    least_squares : bool
+        Whether the model is estimated by ordinary least squares.
     serial_correlation : bool
         Whether `se` allows for autocorrelated abnormal returns.
     changing_variance : bool
@@ -158,7 +162,8 @@ class Sample:
     knows_recent_variance : bool
         Whether that variance is carried to the last session before the event window.
     panel : callable
-        Returns ``y (N, M), x (N, M, p), y (N, L), x (N, L, p)``: returns and regressors of both windows.
+        Returns ``y (N, M), x (N, M, p), y (N, L), x (N, L, p)``: returns and regressors of both windows, of all
+        events or of the rows it is given.
     portfolios : callable
         Returns `Portfolios`; they are estimated only for tests that need them.
     """
@@ -192,11 +197,13 @@ class Sample:
     pattern: Ints = field(repr=False)
     pairs: PairCorrelations = field(repr=False)
 
+    announcement: Ints
     intercept: bool
+    least_squares: bool
     serial_correlation: bool
     changing_variance: bool
     knows_recent_variance: bool
-    panel: Callable[[], tuple[Floats, Floats, Floats, Floats]] = field(repr=False)
+    panel: Callable[..., tuple[Floats, Floats, Floats, Floats]] = field(repr=False)
     portfolios: Callable[[], Portfolios] = field(repr=False)
     cluster_label: str = "dates"
     joins_clusters: bool = False

@@ -191,7 +191,11 @@ def interval(
     """Compute the confidence interval that belongs to a test, in the unit of its estimate; nan where it has none.
 
     It contains zero exactly where the p-value is at least ``1 - level``. A one-sided test leaves one end open (nan).
+    An interval that the test itself gives is two-sided and at 95%; it has no other.
     """
+    if np.isfinite(outcome.ci_low) and np.isfinite(outcome.ci_high):
+        own = outcome.ci_low, outcome.ci_high
+        return own if alternative == "two-sided" and level == 1.0 - SIGNIFICANCE_LEVEL else (np.nan, np.nan)
     if not _has_t_form(test, outcome):
         return np.nan, np.nan
     tail = (1.0 + level) / 2.0 if alternative == "two-sided" else level

@@ -118,6 +118,11 @@ class Design:
         return self.intercept or self.imposed
 
     @property
+    def least_squares(self) -> bool:
+        """Return whether the coefficients are estimated by ordinary least squares."""
+        return self.estimator is fit and not self.imposed
+
+    @property
     def n_parameters(self) -> int:
         """Return the number of degrees of freedom that the estimates use."""
         return 1 if self.imposed else len(self.regressors) + self.intercept

@@ -218,7 +218,7 @@ class StudyResult:
             * `effect` (a fraction), its 95% interval `ci_low` to `ci_high` and `effect_mde` belong to the same test as
               `p_value`: the interval excludes zero exactly where p is below 0.05. For a test of SCARs `effect` is the
               mean CAR weighted by ``1 / se``. A one-sided test leaves one end of the interval empty, a test without a
-              standard error all four.
+              standard error all four, unless it has a two-sided interval of its own.
 
             An undefined test has ``statistic`` nan.
         """

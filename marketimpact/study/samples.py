@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from marketimpact.core.arrays import NO_DAY, Floats, Ints
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.estimation.fit import residuals_of
+from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.events.exchange_clocks import hardly_overlapping
 from marketimpact.inference import (
     RECENT_SESSIONS,
@@ -94,13 +96,15 @@ def sample_of(
         clocks=clocks,
         symbol=part.positions.security,
         firm=firm[rows],
+        announcement=clusters(part.events),
         intercept=part.model.design.intercept,
+        least_squares=part.model.design.least_squares,
         serial_correlation=estimates.settings.serial_correlation,
         changing_variance=bool(part.model.design.state),
         knows_recent_variance=part.model.design.through_gap is not None,
         sign=part.sign,
         day0=part.events["date"].to_physical().to_numpy().astype(np.int64),
-        panel=lambda: _panel(part, window),
+        panel=partial(_panel, part.problem, window),
         portfolios=date_portfolios,
         pairs=pairs,
         pattern=pairs.patterns.codes[rows],
@@ -145,8 +149,11 @@ def pairs_of(estimates: Estimates) -> PairCorrelations:
     return PairCorrelations(rows, patterns)
 
 
-def _panel(part: Estimates, window: tuple[int, int]) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return response and regressors of the model, of the estimation days and of a window."""
-    y, x, _ = part.problem.design()
-    y_event, x_event, _ = part.problem.design(window)
+def _panel(
+    problem: EstimationProblem, window: tuple[int, int], rows: Ints | None = None
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Read response and regressors of the model, of the estimation days and of a window."""
+    part = problem if rows is None else problem.take(rows)
+    y, x, _ = part.design()
+    y_event, x_event, _ = part.design(window)
     return y, x, y_event, x_event

@@ -238,6 +238,44 @@ def placebo_scars(block) -> list[float]:
     return [sum(e) / (p.sigma * np.sqrt(len(e))) for p, e in block]
 
 
+def placebo_median_scar(w: World) -> Answer:
+    """Block sums have the variance s^2 L (1 - L/T); the estimate leaves a median of 0, found by bisection."""
+
+    def median(block) -> float:
+        shrunk = [np.sqrt(1 - w.length / len(p.residuals)) for p, _ in block]
+        return np.median(np.array(placebo_scars(block)) / shrunk)
+
+    low, high = min(w.car), max(w.car)
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.median((w.car - middle) / w.se) > 0 else (low, middle)
+    return low, *placebo(w, median, np.median(w.scar))[1:]
+
+
+def conformal_blocks(w: World) -> Answer:
+    """Every event's regression on estimation days and window, whose returns are without the null's effect; all blocks.
+
+    Of the events with every day of the window; a day counts if at least half of them have a return.
+    """
+    window, whole = range(w.first, w.last + 1), [p for p in w.pieces if len(p.window(w.first, w.last)) == w.length]
+    days = [*range(ESTIMATION[0], ESTIMATION[1] + 1), *window]
+
+    def block_sums(effect: float) -> list[float]:
+        fits = []
+        for p in whole:
+            used = [tau for tau in days if tau in p.y.index]
+            y = p.y.loc[used] - effect / w.length * np.isin(used, window)
+            fits.append(dict(sm.OLS(y, p.x.loc[used]).fit().resid))
+        daily = [[fit[tau] for fit in fits if tau in fit] for tau in days]
+        means = [np.mean(values) for values in daily if 2 * len(values) >= len(whole)]
+        return [sum(np.roll(means, -start)[: w.length]) for start in range(len(means))]
+
+    sums, of_an_effect_of_one = block_sums(0.0), block_sums(1.0)
+    own = len(sums) - w.length
+    estimate = sums[own] / (sums[own] - of_an_effect_of_one[own])
+    return estimate, sums[own], np.mean([abs(s) >= abs(sums[own]) for s in sums])
+
+
 def cav(w: World) -> Answer:
     """lambda_t of Bialkowski et al. over the events with every day of the window, h_i = s_i^2."""
     whole = [p for p in w.pieces if len(p.window(w.first, w.last)) == w.length]
@@ -404,6 +442,8 @@ EVERYWHERE = {
     "placebo_caar": lambda w: placebo(w, lambda b: np.mean([sum(e) for _, e in b]), w.car.mean()),
     "placebo_scaar": lambda w: placebo(w, lambda b: np.mean(placebo_scars(b)), w.scar.mean()),
     "placebo_bmp": lambda w: placebo(w, lambda b: one_sample(placebo_scars(b))[1], one_sample(w.scar)[1]),
+    "placebo_median_scar": placebo_median_scar,
+    "conformal_blocks": conformal_blocks,
     "cav": cav,
     "sign": lambda w: share_of_positive(w, 0.5),
     "generalized_sign": generalized_sign,

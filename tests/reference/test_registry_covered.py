@@ -62,6 +62,8 @@ COVERED: dict[str, str | tuple[str, str]] = {
     "generalized_sign": FORMULA,
     "placebo_scaar": FORMULA,
     "placebo_bmp": FORMULA,
+    "placebo_median_scar": FORMULA,
+    "conformal_blocks": FORMULA,
     "residual_bootstrap": "test_tests_second.py::test_residual_bootstrap_is_near_its_exact_distribution",
     "cluster_t": DATES,
     "sign_flip_date": DATES,

@@ -361,7 +361,7 @@ def _rows_of_tests(plan: Choices, part: StudyResult, window: tuple[int, int], le
         return _rows_without_result(plan, reason)
     caar = float(sample.car.mean())
     return [
-        (judged.test.name, caar, *_interval_columns(judged, sample, level), *_test_columns(judged, caar))
+        (judged.test.name, caar, *_interval_columns(judged, sample, level), *_test_columns(judged, caar, level))
         for judged in run_tests(plan.tests, sample)
     ]
 
@@ -379,10 +379,10 @@ def _interval_columns(judged: JudgedOutcome, sample: Sample, level: float) -> tu
     return se, caar - half, caar + half, float(minimum_detectable_effect(se, df))
 
 
-def _test_columns(judged: JudgedOutcome, caar: float) -> tuple[Any, ...]:
+def _test_columns(judged: JudgedOutcome, caar: float, level: float) -> tuple[Any, ...]:
     outcome = judged.outcome
     sign = caar if np.isnan(outcome.estimate) else outcome.estimate
     z = float(joint.signed_z(np.asarray(outcome.p_value), np.asarray(sign)))
-    has_interval = np.isfinite(interval(judged.test, outcome)[0] * judged.per_unit)
+    has_interval = np.isfinite(interval(judged.test, outcome, level=level)[0] * judged.per_unit)
     note = judged.note if has_interval else "; ".join(filter(None, (judged.note, BAND_NOTE)))
     return outcome.statistic, outcome.p_value, z, judged.valid, judged.n_events, judged.why_not, note

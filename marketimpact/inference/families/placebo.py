@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import scipy
 
+from marketimpact.core import limits
 from marketimpact.core.lazy_matrix import LazyMatrix, RowIndex, run_sums, sum_by_day
 from marketimpact.inference.families.parametric import mean_over_spread
 from marketimpact.inference.protocol import (
+    SIGNIFICANCE_LEVEL,
     SPREAD_OF_EVENTS,
     Assumption,
     Holds,
@@ -18,7 +22,15 @@ from marketimpact.inference.protocol import (
 )
 from marketimpact.inference.sample import Floats, Ints, Sample
 
-__all__ = ["CAV", "PLACEBO_BMP", "PLACEBO_CAAR", "PLACEBO_SCAAR", "blocks", "day_block_sums"]
+__all__ = [
+    "CAV",
+    "PLACEBO_BMP",
+    "PLACEBO_CAAR",
+    "PLACEBO_MEDIAN_SCAR",
+    "PLACEBO_SCAAR",
+    "blocks",
+    "day_block_sums",
+]
 
 #: Fewest blocks: with fewer no p-value reaches 5%.
 MIN_BLOCKS = 20
@@ -65,6 +77,85 @@ def placebo_caar(sample: Sample) -> Outcome:
 def placebo_scaar(sample: Sample) -> Outcome:
     """Compare the mean SCAR with that of every placebo block."""
     return _among_blocks(float(sample.scar.mean()), _mean(*sum_by_day(sample.placebo, partial(_scar, sample))))
+
+
+def placebo_median_scar(sample: Sample) -> Outcome:
+    """Compare the median SCAR with that of every placebo block.
+
+    The estimate is the common CAR with which the median SCAR would be 0, and the interval holds the CARs with which
+    the test would not reject at 5%.
+
+    Notes
+    -----
+    With an estimated constant, residuals of a block of L among T days have the variance ``sigma^2 L (1 - L/T)``: blocks
+    are brought to the variance 1 that SCARs have by their forecast error.
+    One outlier hardly moves the median, nor the median absolute deviation: where that is larger than in 95% of the
+    blocks, most events vary more than before, and so does the median. That of the events is about the common CAR.
+    """
+    drawn, deviations = _median_scars(sample)
+    observed = float(np.median(sample.scar))
+    outcome = _among_blocks(observed, drawn)
+    effect = _common_car(sample, 0.0)
+    if np.isnan(outcome.p_value):
+        return replace(outcome, estimate=effect)
+    most = _largest_not_rejected(drawn)
+    low, high = _common_car(sample, most), _common_car(sample, -most)
+    deviation = float(np.median(np.abs(sample.scar - effect / sample.se)))
+    spread = _among_blocks(deviation, deviations, upper=True)
+    return replace(outcome, estimate=effect, ci_low=low, ci_high=high, unreliable_because=_wider(spread, deviations))
+
+
+def _wider(spread: Outcome, deviations: Floats) -> str:
+    """Explain that most SCARs lie further apart than in nearly all placebo blocks; empty where they do not."""
+    if not spread.p_value < SIGNIFICANCE_LEVEL:
+        return ""
+    ratio = spread.statistic / float(np.nanmedian(deviations))
+    return f"assumes unchanged variance, but the median deviation of SCARs is {ratio:.1f} times its usual size"
+
+
+def _median_scars(sample: Sample) -> tuple[Floats, Floats]:
+    """Compute median and median absolute deviation of the SCARs of every placebo block, (B,) each."""
+
+    def scars(rows: RowIndex, residuals: Floats) -> Floats:
+        used = sample.length / sample.n_obs[rows, None] if sample.intercept else 0.0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(_scar(sample, rows, residuals) / np.sqrt(1.0 - used))
+
+    n_blocks = max(sample.placebo.width - sample.length + 1, 0)
+    step = max(limits.LAZY_KEPT_VALUES // sample.n, 1)
+    parts = [slice(start, start + step) for start in range(0, n_blocks, step)]
+    medians, deviations = [np.empty(0)], [np.empty(0)]
+    for part in parts:
+        values = sample.placebo.map_rows(lambda *chunk, part=part: scars(*chunk)[:, part])
+        medians.append(_median_present(values))
+        deviations.append(_median_present(np.abs(values - medians[-1])))
+    return np.concatenate(medians), np.concatenate(deviations)
+
+
+def _median_present(values: Floats) -> Floats:
+    """Compute the median of the values present in every column; NaN where there is none."""
+    n = (~np.isnan(values)).sum(axis=0)
+    ordered = np.sort(values, axis=0)  # NaN comes last
+    column = np.arange(values.shape[1])
+    return np.asarray((ordered[np.maximum(n - 1, 0) // 2, column] + ordered[np.maximum(n, 1) // 2, column]) / 2.0)
+
+
+def _common_car(sample: Sample, median: float) -> float:
+    """Find the common CAR to take from every event so that the median SCAR becomes `median`."""
+
+    def excess(car: float) -> float:
+        return float(np.median((sample.car - car) / sample.se)) - median
+
+    reach = sample.car - median * sample.se
+    low, high = float(reach.min()), float(reach.max())
+    return float(scipy.optimize.brentq(excess, low, high, xtol=1e-14)) if low < high else low
+
+
+def _largest_not_rejected(drawn: Floats) -> float:
+    """Find the largest statistic in size that the placebo blocks do not reject at 5%."""
+    drawn = np.sort(np.abs(drawn[np.isfinite(drawn)]))
+    beyond = int(np.ceil(SIGNIFICANCE_LEVEL * (1 + len(drawn)) - 1 - 1e-9))
+    return float(drawn[-beyond])
 
 
 def placebo_bmp(sample: Sample) -> Outcome:
@@ -146,6 +237,11 @@ PLACEBO_SCAAR = SignificanceTest(
     "placebo_scaar", "mean SCAR is as in any other block of days", "mean SCAR",
     "placebo blocks of the estimation window", "Randomisation over dates",
     Holds("yes", "no", "yes", "no", assumes=BLOCKS), placebo_scaar, sides="own",
+)  # fmt: skip
+PLACEBO_MEDIAN_SCAR = SignificanceTest(
+    "placebo_median_scar", "median SCAR is as in any other block of days", "CAR common to the events",
+    "placebo blocks of the estimation window", "Randomisation over dates",
+    Holds("yes", "no", "yes", "nearly", min_events=6, assumes=BLOCKS), placebo_median_scar, sides="own", unit="return",
 )  # fmt: skip
 PLACEBO_BMP = SignificanceTest(
     "placebo_bmp", "the BMP t is as in any other block of days", "BMP t", "placebo blocks of the estimation window",

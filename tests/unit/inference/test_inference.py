@@ -10,7 +10,16 @@ import pytest
 
 import marketimpact as mi
 from marketimpact.core.lazy_matrix import LazyMatrix
-from marketimpact.inference import DEFAULT_TESTS, ON_REQUEST, TESTS, DayPatterns, PairCorrelations, mean_correlation
+from marketimpact.inference import (
+    DEFAULT_TESTS,
+    ON_REQUEST,
+    TESTS,
+    DayPatterns,
+    Outcome,
+    PairCorrelations,
+    SignificanceTest,
+    mean_correlation,
+)
 from tests.conftest import golden
 
 
@@ -157,3 +166,37 @@ def test_one_cluster_and_one_event_are_notes_not_numbers():
     assert {"bmp", "cross_sectional_t", "grank_t", "skew_johnson_bootstrap", "cluster_t"} <= set(undefined["test"])
     assert undefined["note"].str.len_chars().min() > 0
     assert not undefined["valid"].any()
+
+
+def with_own_interval(low: float, high: float) -> SignificanceTest:
+    """Give a placebo test, whose statistic has no standard error, an interval."""
+
+    def run(sample) -> Outcome:
+        return Outcome(0.01, 0.01, 0.03, p_greater=0.02, p_less=0.98, ci_low=low, ci_high=high)
+
+    return replace(TESTS["placebo_caar"], name="own_interval", unit="return", run=run)
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_an_interval_of_the_test_itself_is_two_sided(clustered, alternative):
+    table = clustered.test(0, 0, tests=[with_own_interval(0.002, 0.019)], alternative=alternative)
+    ends = (0.002, 0.019) if alternative == "two-sided" else (None, None)
+    assert table.select("effect", "ci_low", "ci_high", "effect_mde").row(0) == (0.01, *ends, None)
+
+
+@pytest.mark.parametrize("ends", [(np.nan, 0.02), (0.01, np.inf)])
+def test_an_interval_without_an_end_is_none(clustered, ends):
+    table = clustered.test(0, 0, tests=[with_own_interval(*ends)])
+    assert table.select("effect", "ci_low", "ci_high").row(0) == (0.01, None, None)
+
+
+@pytest.mark.parametrize(("level", "has_own"), [(0.95, True), (0.9, False)])
+def test_a_specification_curve_has_the_interval_of_the_test_itself(golden_market, level, has_own):
+    curve = mi.specification_curve(
+        golden("events_clustered"), golden_market, estimation_windows=[(-200, -11)], event_windows=[(0, 0)],
+        tests=[with_own_interval(0.002, 0.019)], level=level,
+    )  # fmt: skip
+    row = curve.frame.row(0, named=True)
+    assert ((row["ci_low"], row["ci_high"]) == (0.002, 0.019)) is has_own
+    assert ("no interval" in row["note"]) is not has_own
+    assert (row["se"] is None, row["mde"] is None) == (has_own, has_own)
