@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from marketimpact.core.arrays import Floats
 from marketimpact.inference.families.parametric import student_p
-from marketimpact.inference.protocol import Assumption, Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import (
+    SIGNIFICANCE_LEVEL,
+    Assumption,
+    Holds,
+    Outcome,
+    SignificanceTest,
+    no_result,
+)
 from marketimpact.inference.sample import Sample
 from marketimpact.inference.volatility_filter import FilteredMean, why_undefined
 
@@ -32,7 +40,15 @@ def filtered_placebo_rank(sample: Sample) -> Outcome:
         for beyond in (np.abs(drawn) >= abs(estimate), drawn >= estimate, drawn <= estimate)
     )
     note = f"{_note(mean)}; the smallest possible p is {1 / (1 + len(drawn)):.3f}"
-    return Outcome(estimate, estimate, p, note=note, p_greater=p_greater, p_less=p_less)
+    half = _accepted(np.abs(drawn))
+    ends = {"ci_low": estimate - half, "ci_high": estimate + half}
+    return Outcome(estimate, estimate, p, note=note, p_greater=p_greater, p_less=p_less, **ends)
+
+
+def _accepted(size: Floats) -> float:
+    """Find the largest distance from the estimate that is not rejected among blocks of these sizes, (B,)."""
+    n_larger = int(np.ceil(SIGNIFICANCE_LEVEL * (1 + len(size)) - 1.0))
+    return float(np.sort(size)[-n_larger]) if n_larger > 0 else np.inf
 
 
 def _note(mean: FilteredMean) -> str:
@@ -53,5 +69,5 @@ FILTERED_PLACEBO_T = SignificanceTest(
 FILTERED_PLACEBO_RANK = SignificanceTest(
     "filtered_placebo_rank", NULL, "CAAR", "placebo blocks of the estimation window", SOURCE,
     Holds("yes", "no", "yes", "no", assumes=FILTERED | {"many blocks"}), filtered_placebo_rank, sides="own",
-    filters=True,
+    filters=True, unit="return",
 )  # fmt: skip
