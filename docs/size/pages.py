@@ -23,6 +23,13 @@ PAGE = HERE.parent / "size_and_power.md"
 POWER = (8, 9)
 #: A test counts as the worst of a situation only if it is called valid in so large a share of its samples.
 WORST_SHARE = 0.1
+#: Tests that differ in the variance they take: of the estimation window, of the evening before, of the events.
+VARIANCES = ("portfolio_regression", "filtered_placebo_t", "bmp_kp")
+REGIMES = (
+    "calm_1", "calm_1_L5", "calm_1_L21", "one_x2_3", "2", "one_x2_10_L5", "one_x2_10_L21", "one_x2_20", "one_x2_70",
+    "one_half_40", "one_gjr", "calm_one_date_4", "four_x2_10", "four_gjr", "calm_one_date_24", "4", "14", "12_x2_70",
+    "own_2", "12_x2_10_own",
+)  # fmt: skip
 #: Scenarios of the chart: what policy announcements look like, and what they are mistaken for.
 SHOWN = {2: "separate dates, fat tails", 3: "separate dates, own variance raised", 5: "one date, fat tails"}
 
@@ -88,6 +95,22 @@ def situations() -> str:
     return "\n".join(lines)
 
 
+def variances() -> str:
+    """Write rejections of three tests in every sample, valid or not, by what had happened to volatility."""
+    counted = with_rates(pl.read_csv(HERE / "situations.csv")).filter(alternative="two-sided")
+    found = {(row["situation"], row["test"], row["effect"] > 0): row for row in counted.to_dicts()}
+    head = ["", "situation", "window", "effect", *(f"[{test}](tests/{test}.md)" for test in VARIANCES)]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for key in REGIMES:
+        effect, cells = counted.filter(situation=key)["effect"].max(), []
+        for test in VARIANCES:
+            null, moved = found[key, test, False], found[key, test, True]
+            cells.append(f"{null['rate']:.3f} / {moved['rate']:.2f}" if null["rejected"] else "")
+        window = " to ".join(map(str, SITUATIONS[key].window))
+        lines.append("| " + " | ".join([key, SITUATIONS[key].title, window, f"{effect:.1%}", *cells]) + " |")
+    return "\n".join(lines)
+
+
 def _rate(row: dict[str, float]) -> str:
     return f"{row['rate_valid']:.3f} ± {row['mc_error']:.3f}" if row["called_valid"] else "never valid"
 
@@ -149,6 +172,7 @@ def main() -> None:
         "theory": theory(),
         "samples": samples(),
         "situations": situations(),
+        "variances": variances(),
     }
     text = PAGE.read_text(encoding="utf-8")
     for name, body in parts.items():

@@ -15,7 +15,6 @@ from marketimpact.inference.reasons import (
     MOST_RECENT_VARIANCE,
     has_common_estimation_errors,
     is_skewed,
-    too_few_blocks,
     why_not_over_dates,
 )
 from marketimpact.inference.structure import SampleStructure
@@ -30,6 +29,8 @@ ROBUSTNESS_TESTS = (
 )  # fmt: skip
 #: Fewest events whose spread is a usable standard error.
 LEAST_FIRMS = 5
+#: Fewest windows that the estimation window must hold for the filtered test: fewer leave it few degrees of freedom.
+LEAST_WINDOWS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +70,18 @@ def primary_test(facts: SampleStructure) -> PrimaryTest:
 def _over_events(facts: SampleStructure, dates: str) -> PrimaryTest:
     """Choose between the spread over events and that over estimation days, where dates are no draws."""
     if why_not := _why_not_over_events(facts):
-        # a long window leaves few blocks, and the filter costs power in calm times
-        always = not too_few_blocks(facts)
-        return _over_estimation_days(facts, dates if facts.n_events == 1 else f"{dates}, {why_not}", always=always)
+        because = dates if facts.n_events == 1 else f"{dates}, {why_not}"
+        return _over_estimation_days(facts, because, always=_holds_enough_windows(facts))
     common = facts.diagnostics.recent_common_share.ratio
-    if facts.filter_is_usable and common > MOST_RECENT_VARIANCE and not too_few_blocks(facts):
+    if facts.filter_is_usable and common > MOST_RECENT_VARIANCE and _holds_enough_windows(facts):
         return PrimaryTest(
             "filtered_placebo_t", f"{dates}, variance of the common shock {common:.2f} times as large relative to own"
         )
     return PrimaryTest("bmp_kp", f"{dates}, {LEAST_FIRMS} events or more")
+
+
+def _holds_enough_windows(facts: SampleStructure) -> bool:
+    return facts.n_estimation_days >= LEAST_WINDOWS * facts.n_sessions
 
 
 def _why_not_over_events(facts: SampleStructure) -> str:

@@ -17,7 +17,6 @@ __all__ = [
     "MOST_RECENT_VARIANCE",
     "has_common_estimation_errors",
     "is_skewed",
-    "too_few_blocks",
     "violated",
     "why_not_over_dates",
 ]
@@ -178,14 +177,9 @@ def _windows_apart(assumes: Assumptions, facts: SampleStructure, alternative: Al
     )
 
 
-def too_few_blocks(facts: SampleStructure) -> bool:
-    """Check whether the estimation windows hold too few windows to rank one among them."""
-    return facts.n_estimation_days < BLOCKS_APART * facts.n_sessions
-
-
 def _many_blocks(assumes: Assumptions, facts: SampleStructure, alternative: Alternative) -> str:
     length, days = facts.n_sessions, facts.n_estimation_days
-    if not too_few_blocks(facts):
+    if days >= BLOCKS_APART * length:
         return ""
     return (
         f"compares with blocks of {length} sessions, for which {days:.0f} estimation days are too few "

@@ -41,8 +41,16 @@ def filtered_placebo_rank(sample: Sample) -> Outcome:
     )
     note = f"{_note(mean)}; the smallest possible p is {1 / (1 + len(drawn)):.3f}"
     half = _accepted(np.abs(drawn))
-    ends = {"ci_low": estimate - half, "ci_high": estimate + half}
-    return Outcome(estimate, estimate, p, note=note, p_greater=p_greater, p_less=p_less, **ends)
+    return Outcome(
+        estimate,
+        estimate,
+        p,
+        note=note,
+        p_greater=p_greater,
+        p_less=p_less,
+        ci_low=estimate - half,
+        ci_high=estimate + half,
+    )
 
 
 def _accepted(size: Floats) -> float:

@@ -142,6 +142,7 @@ def test_an_estimation_day_counts_if_half_of_the_events_have_it():
 OTHER_ESTIMATORS = [mi.Garch(), mi.Huber(), mi.MarketAdjusted(), mi.ScholesWilliams(), mi.TradeToTrade()]
 
 
+@pytest.mark.filterwarnings("ignore:The variance model of")
 @pytest.mark.parametrize("model", OTHER_ESTIMATORS, ids=lambda model: model.name)
 def test_models_not_estimated_by_least_squares_are_refused(model):
     drawn = drawn_of("calm_1_L5")
