@@ -1,6 +1,6 @@
 """Rejection rates of the filtered placebo t of one security by the half-life of its weights, in plain numpy.
 
-    python -m tests.size.half_lives 10000        writes the table of docs/tests/filtered_placebo_t.md
+    python -m tests.size.half_lives 10000        writes the table of docs/size_and_power.md
 
 Standardised t5 returns, 240 estimation sessions, a gap of 10, one session tested; an effect of 2.8 calm standard
 deviations, which Student's t finds in about 80 of 100 calm samples.
@@ -24,7 +24,7 @@ ESTIMATION, GAP = 240, 10
 SESSIONS = ESTIMATION + GAP + 1
 EFFECT = 2.8
 HALF_LIVES = (3, 5, 7, 11, 23)
-PAGE = Path(__file__).parents[2] / "docs" / "tests" / "filtered_placebo_t.md"
+PAGE = Path(__file__).parents[2] / "docs" / "size_and_power.md"
 
 
 def since(sessions: int, factor: float) -> Floats:
