@@ -1,6 +1,6 @@
 """Rejection rates of the p-values of `StudyResult.single_tests`, by event and by family.
 
-    POLARS_MAX_THREADS=1 python -m tests.size.single_events 1000        writes the tables of docs/tests/README.md
+    POLARS_MAX_THREADS=1 python -m tests.size.single_events 500        writes the tables of docs/tests/README.md
 
 Twelve firms on one date (one in `garch_one`), as `tests.size.situations` draws them; each situation changes one fact.
 """
