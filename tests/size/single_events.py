@@ -2,7 +2,8 @@
 
     POLARS_MAX_THREADS=1 python -m tests.size.single_events 500        writes the tables of docs/tests/README.md
 
-Twelve firms on one date (one in `garch_one`), as `tests.size.situations` draws them; each situation changes one fact.
+Twelve firms on one date (one firm where the key ends in `one`), as `tests.size.situations` draws them; each situation
+changes one fact.
 """
 
 from __future__ import annotations
