@@ -71,9 +71,8 @@ PICK_HINT = (
 SINGLE_FIRM_NOTE = (
     "AR: abnormal return of the session; CAR: its sum over the window. Interval and p (two-sided) are from the "
     "volatility known the evening before. “p, family”: corrected for looking at all these firms at once (Romano and "
-    "Wolf, joint placebo dates). Variance ratio: variance known the evening before over that of the estimation window. "
-    "“p, constant variance”: Student's t with the variance of the estimation window, not valid where the ratio is far "
-    "from 1."
+    "Wolf, joint placebo dates). “Ratio”: variance known the evening before over that of the estimation window. "
+    "“p, t”: Student's t with the variance of the estimation window, not valid where the ratio is far from 1."
 )
 WINDOW_NOTE = (
     "CAAR: the mean of the events' CAR. Effect: the abnormal return that the primary test estimates; tests of "
@@ -223,7 +222,7 @@ def _firm_table(frame: pl.DataFrame, announcement: AnnouncementResult, content: 
     at_limit = set(limit_hits(announcement.result)["event_id"])
     true_column = ["put in"] if "true_car" in frame.columns else []
     columns = ["group", "firm", "day 0", "AR day 0", f"CAR {list(content.primary)}", "95% interval"]
-    columns += ["p", "p, family", "variance ratio", "p, constant variance", *true_column]
+    columns += ["p", "p, family", "ratio", "p, t", *true_column]
     length = content.primary[1] - content.primary[0] + 1
     rows: list[list[object]] = []
     notes = []
