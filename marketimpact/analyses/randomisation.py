@@ -333,12 +333,10 @@ def _moments(draw: Ints, values: Floats, n_draws: int) -> Floats:
     """Compute CAAR, mean SCAR, its cross-sectional t and the mean filtered CAR, from these columns, (N, 3)."""
     car, scar, filtered = values.T
     n = np.bincount(draw, minlength=n_draws).astype(float)
-    known = np.isfinite(filtered)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean, mean_scar = (np.bincount(draw, weights=v, minlength=n_draws) / n for v in (car, scar))
-        mean_filtered = np.bincount(draw[known], weights=filtered[known], minlength=n_draws) / np.bincount(
-            draw[known], minlength=n_draws
-        )
+        # undefined where any event's is: a mean over fewer events varies more
+        mean_filtered = np.bincount(draw, weights=filtered, minlength=n_draws) / n
         squares = np.bincount(draw, weights=(scar - mean_scar[draw]) ** 2, minlength=n_draws)
         t = mean_scar / np.sqrt(squares / (n - 1.0) / n)
     return np.column_stack([mean, mean_scar, t, mean_filtered])

@@ -129,6 +129,13 @@ class EstimationProblem:
         parts = [window_rows(self.positions, span, self.positions.first_row) for span in self.spans]
         return np.concatenate([excluded[rows] & inside for rows, inside in parts], axis=1)
 
+    def moves(self, span: tuple[int, int]) -> Bools:
+        """Mark the sessions of a span with a return other than zero that is not excluded, (N, D)."""
+        rows, inside = window_rows(self.positions, span, self.positions.first_row)
+        ret = self.market.column(self.model.design.response)[rows]
+        kept = inside if self.settings.excluded is None else inside & ~self.settings.excluded[rows]
+        return np.asarray(kept & (ret != 0.0))
+
     def dates(self, span: tuple[int, int] | None = None) -> Ints:
         """Return the dates of the sessions of a span, or of all estimation days, (N, D).
 

@@ -49,6 +49,7 @@ from marketimpact.inference.volatility_filter import (
     FilteredErrors,
     filtered_errors,
     filtered_family,
+    own_days_of,
     relative_estimation_error,
 )
 
@@ -168,6 +169,7 @@ __all__ = [
     "mean_correlation",
     "minimum_detectable_effect",
     "overlap_of",
+    "own_days_of",
     "power_of",
     "primary_test",
     "quantile_of",

@@ -10,10 +10,19 @@ __all__ = ["DateMeans"]
 
 
 class DateMeans:
-    """Means over the events of each of G dates, (G, D), from some events at a time."""
+    """Means over the events of each of G dates, (G, D), from some events at a time.
 
-    def __init__(self, n_dates: int, width: int) -> None:
-        self.total, self.count = np.zeros((n_dates, width)), np.zeros((n_dates, width))
+    Parameters
+    ----------
+    members : (G,) array of int
+        Events of each date.
+    width : int
+        D, sessions.
+    """
+
+    def __init__(self, members: Ints, width: int) -> None:
+        self.members, shape = members, (len(members), width)
+        self.total, self.count = np.zeros(shape), np.zeros(shape)
 
     def add(self, values: Floats, code: Ints) -> None:
         """Add events, (n, D), of the dates of these codes, (n,)."""
@@ -23,5 +32,6 @@ class DateMeans:
 
     @property
     def values(self) -> Floats:
-        """Means, (G, D); NaN where no event has a value."""
-        return np.where(self.count > 0, self.total / np.maximum(self.count, 1.0), np.nan)
+        """Means, (G, D); NaN where less than half of a date's events have a value: it varies with their number."""
+        enough = 2.0 * self.count >= np.maximum(self.members, 1)[:, None]
+        return np.where(enough, self.total / np.maximum(self.count, 1.0), np.nan)

@@ -17,9 +17,12 @@ from marketimpact.core.chunks import chunks
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.inference.date_means import DateMeans
 from marketimpact.inference.sample import Sample
-from marketimpact.inference.volatility_filter import DECAY
 
 __all__ = ["Diagnostics", "RecentVariance", "SeriesMoments", "diagnose", "recent_variance"]
+
+#: Weight of a session in the recent variance, relative to that of the session after it: it halves in five. A check
+#: needs less noise than the filter of `marketimpact.inference.volatility_filter`, which has a shorter memory.
+DECAY = 0.5 ** (1.0 / 5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +150,8 @@ def diagnose(sample: Sample) -> Diagnostics:
     step = -(-len(members) // limits.DIAGNOSED_DATES)
     rows = np.sort(np.concatenate(members[::step]))
     code = factorize(dates.codes[rows]).codes
-    n_dates, n_recent = int(code.max()) + 1, sample.recent_ar.width
-    means = DateMeans(n_dates, sample.placebo.width), DateMeans(n_dates, n_recent)
+    counts = np.bincount(code)
+    means = DateMeans(counts, sample.placebo.width), DateMeans(counts, sample.recent_ar.width)
     parts = []
     for part in chunks(len(rows), limits.LAZY_CHUNK_ROWS):
         scale = sample.sigma[rows[part], None]
@@ -159,7 +162,7 @@ def diagnose(sample: Sample) -> Diagnostics:
     return Diagnostics(
         events=_pooled(parts),
         dates=_pooled([_sums(means[0].values, means[1].values)]),
-        single=n_dates == len(rows),
+        single=len(counts) == len(rows),
     )
 
 

@@ -123,7 +123,12 @@ class Sample:
     columns : slice
         The window's sessions among the W.
     recent_ar : LazyMatrix (N, K)
-        Abnormal returns of the `RECENT_SESSIONS` sessions before the window and day 0, NaN where missing.
+        Abnormal returns of the `RECENT_SESSIONS` sessions before the window and day 0; NaN where the return is missing,
+        excluded or zero, since a price that did not move says nothing of volatility.
+    n_before : int
+        Sessions of the estimation window that lie before the event; fewer than M where the model has some after it.
+    own_days : (N,) array
+        Days of the window in variances of one session: `n_days`, or more where a return spans sessions without a trade.
     lag : int
         Sessions from day 0 to the first of the window; 0 for a window that begins earlier.
     pool : Pool
@@ -183,6 +188,8 @@ class Sample:
     event_se: LazyMatrix
     columns: slice
     recent_ar: LazyMatrix
+    n_before: int
+    own_days: Floats
     lag: int
     pool: Pool
 

@@ -22,6 +22,8 @@ __all__ = ["SingleEventValidity", "changed_lately", "single_event_validity"]
 CHANGED_ERRORS = 2.0
 #: Variance of a CAR over that of uncorrelated days above which residuals are too autocorrelated.
 INFLATION = 1.25
+#: Columns that a change of the recent variance concerns.
+WHICH = "(all but the filtered p)"
 #: Share of families with an error, at 5%, above which fat tails make adjusted p-values invalid.
 FAMILY_RATE = 0.075
 
@@ -89,9 +91,11 @@ def _recent_variance(sample: Sample) -> list[str]:
         for k, row in enumerate(rows.tolist()):
             own = recent_variance(residuals[k : k + 1], recent[k : k + 1]) if len(rows) > 1 else mean
             if changed_lately(own):
-                reasons[row] = f"recent variance is {own.ratio:.2f} times that of the estimation window"
+                reasons[row] = f"recent variance is {own.ratio:.2f} times that of the estimation window {WHICH}"
             elif changed_lately(mean):
-                reasons[row] = f"recent variance of these events is {mean.ratio:.2f} times that of estimation windows"
+                reasons[row] = (
+                    f"recent variance of these events is {mean.ratio:.2f} times that of estimation windows {WHICH}"
+                )
     return reasons
 
 
@@ -99,10 +103,8 @@ def _undefined(sample: Sample) -> list[str]:
     """Say why events have no standard error from the volatility known the evening before."""
     errors = sample.filtered_errors
     return [
-        "" if known else f"{why_undefined(ratio, n_blocks)} (p_filtered)"
-        for known, ratio, n_blocks in zip(
-            np.isfinite(errors.se).tolist(), errors.variance_ratio.tolist(), errors.n_blocks.tolist(), strict=True
-        )
+        f"{reason} (p_filtered)" if (reason := why_undefined(errors, row, sample.length)) else ""
+        for row in range(sample.n)
     ]
 
 

@@ -23,7 +23,6 @@ from marketimpact.core.lazy_matrix import LazyMatrix, RowIndex, run_sums
 from marketimpact.inference.date_means import DateMeans
 
 __all__ = [
-    "DECAY",
     "FilteredErrors",
     "FilteredMean",
     "FilteredSeries",
@@ -32,18 +31,24 @@ __all__ = [
     "filtered_errors_of",
     "filtered_family",
     "filtered_mean",
+    "own_days_of",
     "relative_estimation_error",
     "why_undefined",
 ]
 
 #: Sessions after which a weight has halved.
-HALF_LIFE = 5
+HALF_LIFE = 3
 #: Weight of a session relative to that of the session after it.
 DECAY = 0.5 ** (1.0 / HALF_LIFE)
-#: Share of all weights that must lie on sessions with a return: that of ten sessions, or of all but the last two.
-LEAST_WEIGHT = 0.75
+#: Share of the usual volatility in the one known before, where the last sessions were calmer than usual: a calm week
+#: says less about the next day than a turbulent one.
+LONG_RUN = 1.0 / 3.0
+#: Share of all weights that must lie on sessions with a return: that of six sessions, or of all but the last.
+LEAST_WEIGHT = 0.7
 #: Fewest blocks of the estimation window to compare with.
 LEAST_BLOCKS = 30
+#: Why a volatility is unknown.
+NO_RECENT_RETURNS = "too many of the last sessions have no return, are excluded, or have an unchanged price"
 #: Share of the variance of the mean on dates whose block is known, below which the block of all dates is left out.
 LEAST_SHARE = 0.5
 
@@ -64,7 +69,9 @@ class FilteredEvents(Protocol):
     @property
     def filtered_errors(self) -> FilteredErrors: ...
     @property
-    def n_days(self) -> Ints: ...
+    def n_before(self) -> int: ...
+    @property
+    def own_days(self) -> Floats: ...
     @property
     def n_obs(self) -> Ints: ...
     @property
@@ -91,10 +98,11 @@ class FilteredSeries(NamedTuple):
     Attributes
     ----------
     variance_ratio : (G,) array
-        Squared volatility known before the event, relative to that of the estimation window; NaN where unknown.
+        Squared mean absolute abnormal return of the last sessions, relative to that of the estimation window; NaN
+        where unknown.
     volatility : (G,) array
-        Mean absolute abnormal return known before the event (fraction per session), at least the smallest known before
-        any block; NaN where unknown.
+        Mean absolute abnormal return known before the event (fraction per session), with its long-run part; NaN where
+        unknown.
     blocks : (G, B) array
         Sum over each block of sessions of the estimation window over its own volatility and the root of its length;
         NaN where a return or the volatility is unknown.
@@ -147,6 +155,8 @@ class FilteredMean(NamedTuple):
         Standard error of the mean CAR of each day 0, without that of estimated coefficients.
     se, df : float
         Standard error of the mean CAR and its degrees of freedom; nan where it is undefined.
+    why_undefined : str
+        Why there is no standard error; empty where there is one.
     """
 
     variance_ratio: float
@@ -154,6 +164,7 @@ class FilteredMean(NamedTuple):
     date_se: Floats
     se: float
     df: float
+    why_undefined: str
 
     @property
     def widened_blocks(self) -> Floats:
@@ -177,15 +188,18 @@ def filter_series(residuals: Floats, recent: Floats, length: int, lag: int = 0) 
         Sessions between the last one known and the first one of the event window: those from day 0 on.
     """
     size = np.abs(residuals)
-    known = _known_before(size, lag)
-    now = _recent_mean(np.abs(recent))
-    least = np.where(np.isnan(known), np.inf, known).min(axis=1, initial=np.inf)
-    usable = np.isfinite(now) & np.isfinite(least)
+    total = np.nansum(size, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        blocks = run_sums(residuals, length) / known[:, : max(size.shape[1] - length + 1, 0)] / np.sqrt(length)
-        total = np.nansum(size, axis=1)
         usual = np.where(total > 0, total, np.nan) / (~np.isnan(size)).sum(axis=1)
-        return FilteredSeries((now / usual) ** 2, np.where(usable, np.maximum(now, least), np.nan), blocks)
+        recent_size = _recent_mean(np.abs(recent))
+        known = _with_long_run(_known_before(size, lag), usual[:, None])
+        blocks = run_sums(residuals, length) / known[:, : max(size.shape[1] - length + 1, 0)] / np.sqrt(length)
+        return FilteredSeries((recent_size / usual) ** 2, _with_long_run(recent_size, usual), blocks)
+
+
+def _with_long_run(recent: Floats, usual: Floats) -> Floats:
+    """Move a recent volatility below the usual one a part of the way back to it."""
+    return np.where(recent >= usual, recent, (1.0 - LONG_RUN) * recent + LONG_RUN * usual)
 
 
 def _known_before(size: Floats, lag: int) -> Floats:
@@ -217,21 +231,27 @@ def _block_df(n_blocks: Ints | int, length: int) -> Floats:
     return np.asarray(np.asarray(n_blocks) * 3.0 * length / (2.0 * length**2 + 1.0) - 1.0)
 
 
-def relative_estimation_error(variance: Floats, sigma: Floats, n_days: Ints, n_obs: Ints, *, exact: bool) -> Floats:
+def own_days_of(variance: Floats, sigma: Floats, n_days: Ints, *, by_trade: bool) -> Floats:
+    """Count the days of each window in variances of one session, (N,): a return since the last trade has several."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(variance / sigma**2 if by_trade else n_days, dtype=np.float64)
+
+
+def relative_estimation_error(variance: Floats, sigma: Floats, own_days: Floats, n_obs: Ints, *, exact: bool) -> Floats:
     """Compute the variance of CARs that is due to estimated coefficients, relative to the rest, (N,).
 
     Parameters
     ----------
     variance, sigma : (N,) arrays
         Forecast variance of each CAR; residual standard deviation per session.
-    n_days, n_obs : (N,) arrays
+    own_days, n_obs : (N,) arrays
         Sessions of the window; of the estimation window.
     exact : bool
-        Whether the rest of `variance` is ``n_days sigma^2``. Where it is not (autocorrelation, changing variance), the
-        part due to the constant stands for the whole.
+        Whether the rest of `variance` is ``own_days sigma^2``. Where it is not (autocorrelation, changing variance),
+        the part due to the constant stands for the whole.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = variance / (sigma**2 * n_days) - 1.0 if exact else n_days / n_obs
+        share = variance / (sigma**2 * own_days) - 1.0 if exact else own_days / n_obs
         return np.maximum(share, 0.0)
 
 
@@ -241,28 +261,40 @@ def filtered_errors(
     *,
     length: int,
     lag: int,
-    n_days: Ints,
+    n_before: int,
+    own_days: Floats,
     relative_error: Floats,
 ) -> FilteredErrors:
     """Compute the standard errors of N events' CARs from the volatility known the evening before.
 
-    ``se^2 = n_days (v^2 mean(z^2) / (1 - L / T) + e s^2)``: v the volatility now, z the sums over blocks, T the
-    estimation days, s^2 their variance, e the relative error of estimation. Sums of residuals vary by ``1 - L / T``
-    less than sums of new returns.
+    ``se^2 = d (v^2 mean(z^2) / (1 - L / T) + e s^2)``: d the days of the window, v the volatility now, z the sums over
+    blocks, T the estimation days, s^2 their variance, e the relative error of estimation. Sums of residuals vary by
+    ``1 - L / T`` less than sums of new returns.
+
+    Parameters
+    ----------
+    residuals, recent : LazyMatrix (N, M) and (N, K)
+        Abnormal returns of the estimation window and of the last sessions before the event.
+    length, lag : int
+        As for `filter_series`.
+    n_before : int
+        Sessions of the estimation window that lie before the event.
+    own_days, relative_error : (N,) arrays
+        From `own_days_of` and `relative_estimation_error`.
     """
     if not residuals.n:
         return FilteredErrors(np.empty(0), np.empty(0), np.empty(0), np.empty(0, dtype=np.int64))
     moments = _block_moments if residuals.n < limits.COMPILED_FROM_ROWS else _compiled_block_moments
 
     def read(rows: RowIndex, values: Floats) -> Floats:
-        return moments(values, recent.rows(rows), length, lag)
+        return moments(values[:, :n_before], recent.rows(rows), length, lag)
 
     ratio, volatility, squares, n_blocks, usual, n_obs = residuals.map_rows(read).T
     df = _block_df(n_blocks, length)
     with np.errstate(divide="ignore", invalid="ignore"):
         own = volatility**2 * squares / n_blocks / (1.0 - length / n_obs)
-        variance = n_days * (own + relative_error * usual / n_obs)
-    defined = (n_blocks >= LEAST_BLOCKS) & (n_obs > length) & (own > 0) & (df >= 1.0) & (n_days > 0)
+        variance = own_days * (own + relative_error * usual / n_obs)
+    defined = (n_blocks >= LEAST_BLOCKS) & (n_obs > length) & (own > 0) & (df >= 1.0) & (own_days > 0)
     return FilteredErrors(ratio, np.sqrt(np.where(defined, variance, np.nan)), df, n_blocks.astype(np.int64))
 
 
@@ -283,7 +315,7 @@ def _compiled_block_moments(residuals: Floats, recent: Floats, length: int, lag:
     """Do as `_block_moments` in a compiled loop; last bits differ."""
     from marketimpact.inference.volatility_filter_kernels import block_moments  # noqa: PLC0415  # numba is slow to load
 
-    moments: Floats = block_moments(residuals, recent, length, lag, DECAY, LEAST_WEIGHT)
+    moments: Floats = block_moments(residuals, recent, length, lag, DECAY, LEAST_WEIGHT, LONG_RUN)
     return moments
 
 
@@ -294,14 +326,15 @@ def filtered_errors_of(sample: FilteredEvents) -> FilteredErrors:
         sample.recent_ar,
         length=sample.length,
         lag=sample.lag,
-        n_days=sample.n_days,
+        n_before=sample.n_before,
+        own_days=sample.own_days,
         relative_error=_relative_errors(sample),
     )
 
 
 def _relative_errors(sample: FilteredEvents) -> Floats:
     exact = not (sample.serial_correlation or sample.changing_variance)
-    return relative_estimation_error(sample.se**2, sample.sigma, sample.n_days, sample.n_obs, exact=exact)
+    return relative_estimation_error(sample.se**2, sample.sigma, sample.own_days, sample.n_obs, exact=exact)
 
 
 def filtered_family(sample: FilteredEvents) -> tuple[Floats, Floats]:
@@ -312,20 +345,19 @@ def filtered_family(sample: FilteredEvents) -> tuple[Floats, Floats]:
     observed : (N,) array
         CAR over its standard error; 0 where that is undefined.
     drawn : (B, N) array
-        The same over each block, one shift for all events; 0 where missing.
+        The same over each block that all of these events have, one shift for all; empty with too few of them.
     """
-    observed, drawn = np.zeros(sample.n), np.zeros((max(sample.placebo.width - sample.length + 1, 0), sample.n))
+    observed, drawn = np.zeros(sample.n), np.zeros((max(sample.n_before - sample.length + 1, 0), sample.n))
     se = sample.filtered_errors.se
     defined = np.isfinite(se)
     observed[defined] = sample.car[defined] / se[defined]
     for rows in chunks(sample.n, limits.LAZY_CHUNK_ROWS):
-        blocks = filter_series(sample.placebo.rows(rows), sample.recent_ar.rows(rows), sample.length, sample.lag).blocks
-        present = ~np.isnan(blocks)
-        squares = np.where(present, blocks, 0.0) ** 2
-        spread = np.sqrt(squares.sum(axis=1) / np.maximum(present.sum(axis=1), 1))
-        usable = defined[rows] & (spread > 0)
-        drawn[:, rows] = np.where(present & usable[:, None], blocks / np.where(usable, spread, 1.0)[:, None], 0.0).T
-    return observed, drawn[np.any(drawn != 0.0, axis=1)]
+        residuals = sample.placebo.rows(rows)[:, : sample.n_before]
+        blocks = filter_series(residuals, sample.recent_ar.rows(rows), sample.length, sample.lag).blocks
+        drawn[:, rows] = (blocks / _root_mean_square(blocks)[:, None]).T
+    drawn[:, ~defined] = 0.0
+    complete = drawn[~np.isnan(drawn).any(axis=1)]
+    return observed, complete if len(complete) >= LEAST_BLOCKS else complete[:0]
 
 
 def filtered_mean(sample: FilteredEvents) -> FilteredMean:
@@ -335,30 +367,55 @@ def filtered_mean(sample: FilteredEvents) -> FilteredMean:
     same sessions before each date, so that dates whose windows overlap keep their correlation.
     """
     dates, length = factorize(sample.day0), sample.length
-    means = tuple(DateMeans(len(dates.counts), source.width) for source in (sample.placebo, sample.recent_ar))
+    sources = sample.placebo, sample.recent_ar
+    means = [DateMeans(dates.counts, source.width) for source in sources]
     for rows in chunks(sample.n, limits.LAZY_CHUNK_ROWS):
-        for mean, source in zip(means, (sample.placebo, sample.recent_ar), strict=True):
+        for mean, source in zip(means, sources, strict=True):
             mean.add(source.rows(rows), dates.codes[rows])
     residuals, recent = (mean.values for mean in means)
+    residuals = residuals[:, : sample.n_before]
     series = filter_series(residuals, recent, length, sample.lag)
     n_obs = (~np.isnan(residuals)).sum(axis=1)
-    if not np.isfinite(series.volatility).all() or (n_obs <= length).any():
-        return FilteredMean(np.nan, np.empty(0), np.full(len(n_obs), np.nan), np.nan, np.nan)
-    n_days = np.bincount(dates.codes, weights=sample.n_days) / dates.counts
-    scale = series.volatility * np.sqrt(n_days / (1.0 - length / n_obs))
+    if why_not := _why_unknown(int((~np.isfinite(series.volatility)).sum()), n_obs, length):
+        return FilteredMean(np.nan, np.empty(0), np.full(len(n_obs), np.nan), np.nan, np.nan, why_not)
+    days = np.bincount(dates.codes, weights=sample.own_days) / dates.counts
+    scale = series.volatility * np.sqrt(days / (1.0 - length / n_obs))
     weight = dates.counts / sample.n
     blocks = _sum_of_dates(weight * scale, series.blocks) * np.sqrt(sample.estimation_inflation)
-    usual = weight**2 * n_days * np.nansum(residuals**2, axis=1) / n_obs
+    usual = weight**2 * days * np.nansum(residuals**2, axis=1) / n_obs
     error = float(usual.sum() * _relative_errors(sample).mean() * sample.estimation_inflation)
     df = float(_block_df(len(blocks), length))
-    defined = len(blocks) >= LEAST_BLOCKS and df >= 1.0
+    why_not = _why_few_blocks(len(blocks), length, df)
     return FilteredMean(
         variance_ratio=float((usual * series.variance_ratio).sum() / usual.sum()),
         blocks=blocks,
         date_se=scale * _root_mean_square(series.blocks),
-        se=float(np.sqrt((blocks**2).mean() + error)) if defined else np.nan,
+        se=np.nan if why_not else float(np.sqrt((blocks**2).mean() + error)),
         df=df,
+        why_undefined=why_not,
     )
+
+
+def _why_unknown(n_unknown: int, n_obs: Ints, length: int) -> str:
+    """Explain why dates have no volatility known the evening before; empty where all have."""
+    if (n_obs <= length).any():
+        return f"a window of {length} sessions is as long as an estimation window of {int(n_obs.min())}"
+    if not n_unknown:
+        return ""
+    dates = f" of {n_unknown} of {len(n_obs)} dates" if len(n_obs) > 1 else ""
+    return f"the volatility before the window{dates} is unknown: {NO_RECENT_RETURNS}"
+
+
+def _why_few_blocks(n_blocks: int, length: int, df: float) -> str:
+    """Explain why the blocks of the estimation window are too few; empty where they are not."""
+    if n_blocks < LEAST_BLOCKS:
+        return (
+            f"needs at least {LEAST_BLOCKS} blocks of estimation sessions, each after six with returns, here are "
+            f"{n_blocks}"
+        )
+    if df < 1.0:
+        return f"{n_blocks} blocks of {length} sessions, which overlap, leave less than one degree of freedom"
+    return ""
 
 
 def _root_mean_square(blocks: Floats) -> Floats:
@@ -376,13 +433,11 @@ def _sum_of_dates(scale: Floats, blocks: Floats) -> Floats:
     return np.asarray(total[usable] / np.sqrt(share[usable]))
 
 
-def why_undefined(variance_ratio: float, n_blocks: int) -> str:
-    """Explain why a standard error from the volatility known the evening before is undefined."""
-    if not np.isfinite(variance_ratio):
-        return (
-            "the volatility before the window is unknown: too many of the last sessions have no return, or do not move"
-        )
-    return (
-        f"needs at least {LEAST_BLOCKS} blocks of estimation sessions, each after ten sessions with returns, here are "
-        f"{n_blocks}"
-    )
+def why_undefined(errors: FilteredErrors, row: int, length: int) -> str:
+    """Explain why an event has no standard error from the volatility known the evening before; empty where it has."""
+    if np.isfinite(errors.se[row]):
+        return ""
+    if not np.isfinite(errors.variance_ratio[row]):
+        return f"the volatility before the window is unknown: {NO_RECENT_RETURNS}"
+    reason = _why_few_blocks(int(errors.n_blocks[row]), length, float(errors.df[row]))
+    return reason or f"a window of {length} sessions is too long for the estimation window"

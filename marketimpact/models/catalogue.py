@@ -445,6 +445,7 @@ class TradeToTrade:
         estimator=trade_to_trade,
         residuals=residuals_by_session,
         own_variance=gap_length,
+        variance_by_trade=True,
     )
 
 

@@ -94,6 +94,8 @@ class Design:
         the last one that the fit knows to the variance of each day's own shock in units of ``sigma^2``,
         (N, L); None: it is the same every day. That session ends the estimation window, or with
         `through_gap` is the one before the event window.
+    variance_by_trade : bool
+        Whether that variance is the sessions since the last trade.
     through_gap : callable or None
         From the fit and the abnormal returns of the sessions between the estimation and the event window
         (N, G) to the fit whose `state` knows them too; None: these sessions are not used.
@@ -110,6 +112,7 @@ class Design:
     residuals: Callable[[Fit, Floats, Floats], Floats] = field(default_factory=lambda: residuals)
     state: tuple[str, ...] = ()
     own_variance: Callable[[Fit, Floats, NDArray[np.int64]], Floats] | None = None
+    variance_by_trade: bool = False
     through_gap: Callable[[Fit, Floats], Fit] | None = None
 
     @property

@@ -12,6 +12,7 @@ from marketimpact.inference import (
     FilteredErrors,
     Sample,
     filtered_errors,
+    own_days_of,
     relative_estimation_error,
     single_event_errors,
 )
@@ -45,8 +46,10 @@ def filtered_errors_by_length(
     variance : (N,) array
         Forecast variance of each CAR.
     """
-    exact = not (estimates.settings.serial_correlation or estimates.model.design.state)
-    relative_error = relative_estimation_error(variance, estimates.fit.sigma, n_days, estimates.fit.n_obs, exact=exact)
+    design, fit, settings = estimates.model.design, estimates.fit, estimates.settings
+    own_days = own_days_of(variance, fit.sigma, n_days, by_trade=design.variance_by_trade)
+    exact = not (settings.serial_correlation or design.state)
+    relative_error = relative_estimation_error(variance, fit.sigma, own_days, fit.n_obs, exact=exact)
     recent = recent_abnormal_returns(estimates, min(first, 0))
     n = len(lengths)
     whole = FilteredErrors(np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, dtype=np.int64))
@@ -57,7 +60,8 @@ def filtered_errors_by_length(
             recent.take(rows),
             length=length,
             lag=max(first, 0),
-            n_days=n_days[rows],
+            n_before=settings.estimation[1] - settings.estimation[0] + 1,
+            own_days=own_days[rows],
             relative_error=relative_error[rows],
         )
         for target, source in zip(whole, part, strict=True):

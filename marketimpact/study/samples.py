@@ -21,6 +21,7 @@ from marketimpact.inference import (
     Portfolios,
     Sample,
     day_patterns,
+    own_days_of,
 )
 from marketimpact.study.event_groups import clusters, exchanges
 from marketimpact.study.portfolios import PortfolioEstimates, portfolios, portfolios_over
@@ -71,13 +72,14 @@ def sample_of(
             return portfolios(part, window, exchange=exchange[rows], clocks=clocks)
         return portfolios_over(estimates, window, portfolio_estimates(), clocks=clocks)
 
+    n_days, span = part.present[:, columns].sum(axis=1), estimates.settings.estimation
     by_announcement = clustered_by is None and "announcement_id" in part.events.columns
     return Sample(
         car=sums.car,
         se=np.sqrt(sums.variance),
         sigma=part.fit.sigma,
         df=part.fit.df,
-        n_days=part.present[:, columns].sum(axis=1),
+        n_days=n_days,
         n_obs=part.fit.n_obs,
         residuals=estimates.residual_rows.take(rows),
         residual_dates=estimates.date_rows.take(rows),
@@ -89,6 +91,8 @@ def sample_of(
         columns=columns,
         # no session from day 0 on: it has the effect
         recent_ar=recent_abnormal_returns(part, min(window[0], 0)),
+        n_before=span[1] - span[0] + 1,
+        own_days=own_days_of(sums.variance, part.fit.sigma, n_days, by_trade=part.model.design.variance_by_trade),
         lag=max(window[0], 0),
         cluster=clusters(part.events, clustered_by),
         joins_clusters=by_announcement,
@@ -101,7 +105,7 @@ def sample_of(
         least_squares=part.model.design.least_squares,
         serial_correlation=estimates.settings.serial_correlation,
         changing_variance=bool(part.model.design.state),
-        knows_recent_variance=part.model.design.through_gap is not None,
+        knows_recent_variance=_knows_recent_variance(part, window),
         sign=part.sign,
         day0=part.events["date"].to_physical().to_numpy().astype(np.int64),
         panel=partial(_panel, part.problem, window),
@@ -110,6 +114,11 @@ def sample_of(
         pattern=pairs.patterns.codes[rows],
         cluster_label="dates" if clustered_by is None else f"clusters ({clustered_by})",
     )
+
+
+def _knows_recent_variance(estimates: Estimates, window: tuple[int, int]) -> bool:
+    """Check whether the model carries its variance to the last session before the window and day 0."""
+    return estimates.model.design.through_gap is not None and estimates.settings.event[0] >= min(window[0], 0)
 
 
 def _window_dates(estimates: Estimates, columns: slice) -> LazyMatrix:
@@ -123,11 +132,15 @@ def _window_dates(estimates: Estimates, columns: slice) -> LazyMatrix:
 
 
 def recent_abnormal_returns(estimates: Estimates, first: int) -> LazyMatrix:
-    """Read the abnormal returns of the last sessions before session `first`, event by event."""
+    """Read the abnormal returns of the last sessions before session `first`, event by event.
+
+    NaN where the return is missing, excluded or zero.
+    """
     span = first - RECENT_SESSIONS, first - 1
 
     def read(rows: Ints | slice) -> Floats:
-        return residuals_of(estimates.problem.take(rows), estimates.fit.take(rows), span=span)
+        problem = estimates.problem.take(rows)
+        return np.where(problem.moves(span), residuals_of(problem, estimates.fit.take(rows), span=span), np.nan)
 
     return LazyMatrix(estimates.events.height, RECENT_SESSIONS, read)
 

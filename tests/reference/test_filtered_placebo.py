@@ -25,7 +25,7 @@ FIRMS = ["A", "B", "C", "D"]
 #: Day 0 by firm: one date of all, another of two of them.
 DATES = {firm: [300] for firm in FIRMS}
 DATES["A"] = DATES["B"] = [300, 560]
-DECAY = 0.5**0.2
+DECAY, LONG_RUN = 0.5 ** (1 / 3), 1 / 3
 
 
 def returns(seed: int = 3, calm: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -66,24 +66,27 @@ def abnormal(ret: np.ndarray, market: np.ndarray, day0: int) -> tuple[np.ndarray
 
 
 def known_before(e: np.ndarray, session: int, first: int) -> float:
-    """Average the absolute values of the sessions from `first` to before `session`, halving weights every five."""
+    """Average the absolute values of the sessions from `first` to before `session`, halving weights every three."""
     past = np.abs(e[first:session])
     weight = DECAY ** np.arange(len(past))[::-1]
-    return float("nan") if weight.sum() * (1 - DECAY) < 0.75 else float(weight @ past / weight.sum())
+    return float("nan") if weight.sum() * (1 - DECAY) < 0.7 else float(weight @ past / weight.sum())
+
+
+def with_long_run(level: float, usual: float) -> float:
+    """Move a level below the usual one a third of the way back to it."""
+    return level if level >= usual else (1 - LONG_RUN) * level + LONG_RUN * usual
 
 
 def filtered(e: np.ndarray, day0: int, window: tuple[int, int]) -> tuple[float, float, list[float]]:
     """Ratio of variances, volatility before the event, and standardised sums over blocks of estimation days."""
     length, lag, start = window[1] - window[0] + 1, max(window[0], 0), day0 - 250
-    blocks, levels = [], []
-    for first in range(start, day0 - 10):
+    usual, blocks = np.abs(e[start : day0 - 10]).mean(), []
+    for first in range(start, day0 - 10 - length + 1):
         level = known_before(e, first - lag, start) if first - lag >= start else float("nan")
-        levels.append(level)
-        if first + length <= day0 - 10:
-            blocks.append(e[first : first + length].sum() / level / np.sqrt(length))
+        blocks.append(e[first : first + length].sum() / with_long_run(level, usual) / np.sqrt(length))
     evening = day0 + min(window[0], 0)
     now = known_before(e, evening, evening - 40)
-    return (now / np.abs(e[start : day0 - 10]).mean()) ** 2, max(now, np.nanmin(levels)), blocks
+    return (now / usual) ** 2, with_long_run(now, usual), blocks
 
 
 @pytest.mark.parametrize("window", [(0, 0), (-2, 1), (2, 5)])
@@ -209,13 +212,12 @@ def test_the_compiled_loop_is_the_plain_one(length, lag):
     assert_allclose(compiled, plain, rtol=1e-10)
 
 
-def test_a_market_calmer_than_ever_before_counts_as_the_calmest_known():
+def test_a_market_that_stands_still_has_a_third_of_its_usual_volatility():
     rng = np.random.default_rng(2)
     residuals = rng.standard_t(5, (1, 240))
     still = volatility_filter.filter_series(residuals, 1e-6 * rng.standard_t(5, (1, 40)), 1)
-    calmest = min(level for t in range(240) if np.isfinite(level := known_before(residuals[0], t, 0)))
     assert still.variance_ratio[0] < 1e-9
-    assert still.volatility[0] == pytest.approx(calmest, rel=1e-9)
+    assert still.volatility[0] == pytest.approx(np.abs(residuals).mean() / 3, rel=1e-4)
 
 
 def undefined(result: mi.StudyResult, event: str, words: str) -> None:
@@ -246,20 +248,83 @@ def test_a_suspension_until_the_evening_before_leaves_the_volatility_unknown():
     assert ratio[0] > 0
 
 
-def test_prices_that_do_not_move_leave_the_volatility_unknown():
+@pytest.mark.parametrize("model", [mi.MarketModel(), mi.MeanAdjusted(), mi.MarketAdjusted()], ids=lambda m: m.name)
+def test_prices_that_do_not_move_leave_the_volatility_unknown(model):
+    """Stale for ten sessions; abnormal returns are then those of the benchmark, and not zero."""
     ret, market = returns()
-    market[518:560] = 0.0
-    ret[0] = 0.0
-    ret[0, 310:400] = returns()[0][0, 310:400]
-    ret[0, 520:560] = 0.0
-    result = result_of(ret, market, model=mi.MarketAdjusted())
-    undefined(result, "A560", "volatility before the window is unknown")
+    ret[0, 550:560] = 0.0
+    undefined(result_of(ret, market, model=model), "A560", "volatility before the window is unknown")
+    ret[0, 550:559] = 0.01
+    assert (
+        result_of(ret, market, model=model).car(0, 1).filter(pl.col("event_id") == "A560")["p_filtered"][0] is not None
+    )
+
+
+def test_excluded_days_are_no_part_of_the_volatility_before_the_event():
+    ret, market = returns()
+    jump = ret.copy()
+    jump[0, 556] += 0.6
+    days = pl.DataFrame({"symbol": ["A"], "date": [CALENDAR[556]]})
+    plain, left_out = (result_of(each, market, exclude=days).car(0, 1) for each in (ret, jump))
+    assert_allclose(left_out["se_filtered"], plain["se_filtered"], rtol=1e-12)
+    assert result_of(jump, market).car(0, 1)["se_filtered"][1] > 1.5 * plain["se_filtered"][1]
+
+
+def test_a_date_of_which_most_firms_were_suspended_lately_has_no_filtered_mean():
+    """The mean of one firm varies more than that of four."""
+    gone = {firm: list(range(288, 300)) for firm in FIRMS[:3]}
+    part = result_of(*returns(), gone=gone).where(pl.col("date") == CALENDAR[300])
+    row = part.test(0, 1, tests=["filtered_placebo_t"]).row(0, named=True)
+    assert np.isnan(row["statistic"])
+    assert "volatility before the window is unknown" in row["note"]
+    both = result_of(*returns(), gone=gone).test(0, 1, tests=["filtered_placebo_t"])["note"][0]
+    assert "of 1 of 2 dates" in both
+
+
+def test_families_are_drawn_from_blocks_that_all_firms_have():
+    gone = {"A": list(range(50, 180))}
+    result = result_of(*returns(), gone=gone).where(pl.col("date") == CALENDAR[300])
+    frame = result.single_tests(0, 0)
+    observed, draws = [], []
+    for row in frame.iter_rows(named=True):
+        ret, market = returns()
+        if row["symbol"] == "A":
+            first = 180
+            x = np.column_stack([np.ones(DAYS), market])
+            inside = slice(first, 290)
+            e = ret[0] - x @ np.linalg.lstsq(x[inside], ret[0][inside], rcond=None)[0]
+        else:
+            e, *_ = abnormal(ret[FIRMS.index(row["symbol"])], market, 300)
+            first = 50
+        usual = np.abs(e[first:290]).mean()
+        z = np.array([e[day] / with_long_run(known_before(e, day, first), usual) for day in range(first, 290)])
+        draws.append((z / np.sqrt(np.nanmean(z**2)))[-110:])
+        observed.append(abs(row["car"] / row["se_filtered"]))
+    drawn = np.abs(np.array(draws))
+    drawn = drawn[:, np.isfinite(drawn).all(axis=0)]
+    largest = int(np.argmax(observed))
+    expected = (1 + (drawn.max(axis=0) >= observed[largest]).sum()) / (1 + drawn.shape[1])
+    assert frame["p_romano_wolf_filtered"][largest] == pytest.approx(expected)
+
+
+def test_a_return_since_the_last_trade_has_the_variance_of_its_sessions():
+    """Sessions 1 to 9 without a trade: the return of the tenth spans ten."""
+    ret, market = returns()
+    result = result_of(ret, market, window=(0, 10), gone={"A": list(range(561, 570))}, model=mi.TradeToTrade())
+    row = result.car(0, 10).filter(pl.col("event_id") == "A560").row(0, named=True)
+    whole = result_of(ret, market, window=(0, 10), model=mi.TradeToTrade()).car(0, 10)
+    full = whole.filter(pl.col("event_id") == "A560").row(0, named=True)
+    assert row["n_days"] == 2
+    assert row["se_filtered"] == pytest.approx(full["se_filtered"], rel=0.05)
 
 
 def test_few_estimation_days_give_no_number():
     result = result_of(*returns(), estimation_window=(-50, -11), min_observations=30)
     assert result.car(0, 0)["p_filtered"].null_count() == 0
     undefined(result_of(*returns(), estimation_window=(-45, -11), min_observations=30), "A560", "at least 30 blocks")
+    long = result_of(*returns(), estimation_window=(-130, -11), window=(0, 55))
+    row = long.where(pl.col("event_id") == "A560").test(0, 55, tests=["filtered_placebo_t"]).row(0, named=True)
+    assert "59 blocks of 56 sessions, which overlap, leave less than one degree of freedom" in row["note"]
 
 
 def test_a_gap_of_zero_uses_the_last_estimation_days():

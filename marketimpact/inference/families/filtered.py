@@ -15,7 +15,7 @@ from marketimpact.inference.protocol import (
     no_result,
 )
 from marketimpact.inference.sample import Sample
-from marketimpact.inference.volatility_filter import FilteredMean, why_undefined
+from marketimpact.inference.volatility_filter import FilteredMean
 
 __all__ = ["FILTERED_PLACEBO_RANK", "FILTERED_PLACEBO_T", "filtered_placebo_rank", "filtered_placebo_t"]
 
@@ -24,7 +24,7 @@ def filtered_placebo_t(sample: Sample) -> Outcome:
     """Divide the mean CAR by its standard deviation over blocks of estimation days at today's volatility."""
     mean, estimate = sample.filtered_mean, float(sample.car.mean())
     if not mean.se > 0:
-        return no_result(why_undefined(mean.variance_ratio, len(mean.blocks)), estimate)
+        return no_result(mean.why_undefined or "abnormal returns do not vary", estimate)
     t = estimate / mean.se
     return Outcome(estimate, t, student_p(t, mean.df), df=mean.df, se=mean.se, note=_note(mean))
 
@@ -33,7 +33,7 @@ def filtered_placebo_rank(sample: Sample) -> Outcome:
     """Rank the mean CAR among those of blocks of estimation days at today's volatility."""
     mean, estimate = sample.filtered_mean, float(sample.car.mean())
     if not mean.se > 0:
-        return no_result(why_undefined(mean.variance_ratio, len(mean.blocks)), estimate)
+        return no_result(mean.why_undefined or "abnormal returns do not vary", estimate)
     drawn = mean.widened_blocks
     p, p_greater, p_less = (
         float((1 + beyond.sum()) / (1 + len(drawn)))
