@@ -4,8 +4,9 @@ Policy comes in turbulent times, and a variance from an estimation window of a y
 abnormal returns over a window of L sessions is divided by the volatility of the sessions before it, and compared with
 the sums over every L sessions of the estimation window, each divided by the volatility of the sessions before it in
 the same way (Barone-Adesi, Giannopoulos and Vosper 1999). The volatility is an exponentially weighted mean of absolute
-abnormal returns, which is less noisy than one of squares where tails are fat (Davidian and Carroll 1987). Its half-life
-is fixed, not estimated: docs/tests/filtered_placebo_t.md has the rates for others.
+abnormal returns, which is less noisy than one of squares where tails are fat (Davidian and Carroll 1987), with a part
+of the usual volatility where the last sessions were calmer. Half-life and part are fixed, not estimated:
+docs/size_and_power.md has the rates of others.
 """
 
 from __future__ import annotations

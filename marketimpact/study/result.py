@@ -137,7 +137,7 @@ class StudyResult:
             (docs/tests/filtered_placebo_t.md): `variance_ratio` is its square over that of the estimation window,
             `se_filtered` the standard error, `p_filtered` from Student's t, with its 95% interval. Where the ratio is
             far from 1, `se` and `p` are not valid. Null where too many of the last sessions have no return, or fewer
-            than 30 blocks of the estimation window follow ten sessions with returns.
+            than 30 blocks of the estimation window follow six sessions with returns.
         On simulated prices ``true_car`` is the simulated effect.
 
         Raises

@@ -1,4 +1,4 @@
-"""Rejection rates of the filtered placebo t of one security by the half-life of its weights, in plain numpy.
+"""Rejection rates of the filtered placebo t of one security by half-life and long-run part, in plain numpy.
 
     python -m tests.size.half_lives 10000        writes the table of docs/size_and_power.md
 
@@ -16,14 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from tests.size.situations import gjr, t5
+from tests.size.situations import garch, gjr, t5
 
 Floats = NDArray[np.float64]
 SEED = 20261129
 ESTIMATION, GAP = 240, 10
 SESSIONS = ESTIMATION + GAP + 1
 EFFECT = 2.8
-HALF_LIVES = (3, 5, 7, 11, 23)
+#: Half-life in sessions, and the long-run part where the last sessions were calmer than usual.
+FILTERS = ((3, 0.0), (3, 1 / 3), (5, 0.0), (5, 1 / 3), (11, 1 / 3), (23, 1 / 3))
+#: The warm-up of the package: sessions before the first block.
+WARM_UP = 6
 PAGE = Path(__file__).parents[2] / "docs" / "size_and_power.md"
 
 
@@ -42,11 +45,15 @@ CHANGES: dict[str, Floats] = {
     "halved since 40": since(40, 0.5),
 }
 TURBULENT = "GJR-GARCH, top tenth"
+#: GARCH(1,1), any session, and those before which volatility was low.
+GARCH, CALM_GARCH = "GARCH", "GARCH, variance ratio below 0.5"
 
 
 def draw(situation: str, samples: int) -> Floats:
     """Draw returns of a situation, (samples, SESSIONS)."""
     rng = np.random.default_rng([SEED, sum(map(ord, situation))])
+    if situation == GARCH:
+        return garch(rng, samples, SESSIONS)
     if situation != TURBULENT:
         return t5(rng, (samples, SESSIONS)) * CHANGES[situation]
     rows = []
@@ -57,39 +64,52 @@ def draw(situation: str, samples: int) -> Floats:
     return np.array(rows[:samples])
 
 
-def p_values(returns: Floats, half_life: int | None) -> Floats:
-    """Test the last session of each row; by Student's t without a half-life."""
+def p_values(returns: Floats, settings: tuple[int, float] | None) -> tuple[Floats, Floats]:
+    """Test the last session of each row, by Student's t without settings; p-values and variance ratios."""
     e = returns - returns[:, :ESTIMATION].mean(axis=1, keepdims=True)
     window, last = e[:, :ESTIMATION], e[:, -1]
-    usual = window.var(axis=1, ddof=1)
-    if half_life is None:
-        return np.asarray(2.0 * stats.t.sf(np.abs(last) / np.sqrt(usual * (1 + 1 / ESTIMATION)), ESTIMATION - 1))
-    decay = 0.5 ** (1.0 / half_life)
-    known = np.full(e.shape, np.nan)
-    total = weight = np.zeros(len(e))
-    for day in range(SESSIONS):
-        if day >= 2 * half_life:
-            known[:, day] = total / weight
-        total, weight = total * decay + np.abs(e[:, day]), weight * decay + 1.0
+    variance, usual = window.var(axis=1, ddof=1), np.abs(window).mean(axis=1, keepdims=True)
+    half_life, long_run = settings or FILTERS[1]
+    recent = known_before(e, half_life) / usual
+    ratio = recent[:, -1] ** 2
+    if settings is None:
+        t = np.abs(last) / np.sqrt(variance * (1 + 1 / ESTIMATION))
+        return np.asarray(2.0 * stats.t.sf(t, ESTIMATION - 1)), ratio
+    known = usual * np.where(recent < 1.0, (1.0 - long_run) * recent + long_run, recent)
     z = window / known[:, :ESTIMATION]
     n = np.isfinite(z[0]).sum()
-    variance = known[:, -1] ** 2 * np.nansum(z**2, axis=1) / n / (1 - 1 / ESTIMATION) + usual / ESTIMATION
-    return np.asarray(2.0 * stats.t.sf(np.abs(last) / np.sqrt(variance), n - 1))
+    own = known[:, -1] ** 2 * np.nansum(z**2, axis=1) / n / (1 - 1 / ESTIMATION)
+    return np.asarray(2.0 * stats.t.sf(np.abs(last) / np.sqrt(own + variance / ESTIMATION), n - 1)), ratio
+
+
+def known_before(e: Floats, half_life: int) -> Floats:
+    """Average the absolute values before each session, weights halving every `half_life`."""
+    decay, known = 0.5 ** (1.0 / half_life), np.full(e.shape, np.nan)
+    total = weight = np.zeros(len(e))
+    for day in range(SESSIONS):
+        if day >= WARM_UP:
+            known[:, day] = total / weight
+        total, weight = total * decay + np.abs(e[:, day]), weight * decay + 1.0
+    return known
 
 
 def table(samples: int) -> str:
-    """Write size and power by half-life and situation."""
-    situations = [*CHANGES, TURBULENT]
-    lines = ["| half-life | " + " | ".join(situations) + " |", "|" + " --- |" * (len(situations) + 1)]
-    drawn = {situation: draw(situation, samples) for situation in situations}
-    for half_life in (None, *HALF_LIVES):
+    """Write size and power by filter and situation."""
+    situations = [*CHANGES, TURBULENT, GARCH, CALM_GARCH]
+    lines = ["| half-life, long-run part | " + " | ".join(situations) + " |", "|" + " --- |" * (len(situations) + 1)]
+    drawn = {situation: draw(situation, samples) for situation in situations[:-1]}
+    for settings in (None, *FILTERS):
         cells = []
-        for returns in drawn.values():
+        for situation in situations:
+            returns = drawn[GARCH if situation == CALM_GARCH else situation]
             moved = returns.copy()
             moved[:, -1] += EFFECT
-            size, power = ((p_values(each, half_life) < 0.05).mean() for each in (returns, moved))
-            cells.append(f"{size:.3f} / {power:.2f}")
-        name = "Student's t" if half_life is None else f"{half_life} sessions"
+            rates = []
+            for each in (returns, moved):
+                p, ratio = p_values(each, settings)
+                rates.append((p[ratio < 0.5] if situation == CALM_GARCH else p) < 0.05)
+            cells.append(f"{rates[0].mean():.3f} / {rates[1].mean():.2f}")
+        name = "Student's t" if settings is None else f"{settings[0]} sessions, {settings[1]:.2g}"
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -401,6 +401,17 @@ def test_models_of_changing_variance_have_no_recent_variance_to_change():
     assert violated(frozenset({"recent variance"}), structure(sample)) == []
 
 
+WINDOWS = [((0, 2), (0, 0), True), ((-10, 2), (0, 0), False), ((-10, 2), (-10, -9), True), ((0, 2), (1, 2), True)]
+
+
+@pytest.mark.parametrize(("event_window", "window", "known"), WINDOWS)
+def test_a_garch_forecast_knows_the_recent_variance_if_it_starts_the_evening_before(event_window, window, known):
+    drawn = replace(SITUATIONS["2"], window=(0, 2)).draw(np.random.default_rng(1))
+    model = mi.Garch(forecast_from="event_window_start")
+    study = mi.EventStudy(estimation_window=(-240, -11), event_window=event_window, model=model)
+    assert study.run(drawn.events, drawn.market).sample(*window).knows_recent_variance == known
+
+
 def test_announcements_whose_windows_share_days_are_one_cluster():
     """The third and the fourth of six dates are 3 sessions apart: their windows of five sessions share days."""
     situation = SITUATIONS["calm_6x4"]
