@@ -271,8 +271,10 @@ def test_every_test_goes_by_the_days_that_are_left(golden_market, golden_study, 
     same = by_hand.estimates.join(result.estimates, on=["event_id", "n_obs"], how="semi")["event_id"]
     assert same.len() > 3  # others have days of another event's window among their estimation days
     held = pl.col("event_id").is_in(same.implode())
+    # the sessions before the events are put back too, and the filtered tests leave excluded ones out
+    names = [test.name for test in mi.TESTS.values() if not test.filters]
     assert_frame_equal(
-        result.where(held).test(0, 1, tests="all"), by_hand.where(held).test(0, 1, tests="all"), rel_tol=1e-9
+        result.where(held).test(0, 1, tests=names), by_hand.where(held).test(0, 1, tests=names), rel_tol=1e-9
     )
 
 
