@@ -119,8 +119,8 @@ def test_power_among_placebo_blocks_is_two_sided():
 @pytest.mark.parametrize("n_blocks", [49, 50, 51])
 def test_fewer_than_fifty_placebo_blocks_say_nothing(n_blocks):
     result = simulated(7, 0.0)
-    # of one event the volatility before a block is known from the eleventh session on
-    study = mi.EventStudy(estimation_window=(-21 - n_blocks, -11), event_window=(-1, 1), min_observations=40)
+    # of one event the volatility before a block is known from the seventh session on
+    study = mi.EventStudy(estimation_window=(-17 - n_blocks, -11), event_window=(-1, 1), min_observations=40)
     short = study.run(result.events.select("event_id", "symbol", "date").head(1), result.market)
     table = mi.power(short, 0, 1, effects=[0.01])
     assert table["band"].item() == "volatility known the evening before"

@@ -35,11 +35,15 @@ SCHEMA = {
 }  # fmt: skip
 
 
+#: Tests whose rates are in docs/size/situations.csv and on their own pages.
+ELSEWHERE = ("filtered_placebo_t", "filtered_placebo_rank", "placebo_median_scar", "conformal_blocks")
+
+
 def tests_of(scenario: Scenario) -> list[str]:
     """Every registered test; those that resample only where dates are few but several."""
     few_dates = 1 < len(scenario.dates) <= 6
     cheap = ("wild_cluster", "wild_cluster_webb", "sign_flip_date") if few_dates else ()
-    return [name for name in mi.TESTS if name not in RESAMPLING or name in cheap]
+    return [name for name in mi.TESTS if name not in ELSEWHERE and (name not in RESAMPLING or name in cheap)]
 
 
 def count(number: int, first: int, last: int) -> Counter[tuple[int, str, str]]:

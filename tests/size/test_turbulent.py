@@ -47,7 +47,9 @@ def test_a_study_counts_what_the_samples_say():
     """Counts against the p-values of the same samples, by plain Python."""
     study = turbulent.study(20, FEW, workers=1)
     again = turbulent.run(FEW, 20, tests=DEFAULTS, workers=1)
-    assert study.filter(pl.col("effect") == 0, pl.col("alternative") == "two-sided").height == len(FEW) * 13
+    assert study.filter(pl.col("effect") == 0, pl.col("alternative") == "two-sided").height == len(FEW) * (
+        len(DEFAULTS) + 1
+    )
     for row in study.filter(pl.col("effect") == 0, pl.col("alternative") == "two-sided").iter_rows(named=True):
         test = pl.col("role") == "primary" if row["test"] == PRIMARY else pl.col("test") == row["test"]
         found = again.filter(pl.col("situation") == row["situation"], test).to_dicts()

@@ -104,11 +104,13 @@ def test_a_model_of_changing_variance_follows_a_recent_change():
     pytest.importorskip("arch")
     returns = noise(3, seed=4)
     returns[:, -26:-1] *= 3.0
-    frame = study_of(returns, model=mi.Garch(forecast_from="event_window_start"))
+    known, own = mi.Garch(forecast_from="event_window_start"), mi.Garch()
+    frame = study_of(returns, (-GAP, -GAP), model=known)
     assert frame["valid_t"].all()
     assert not frame["valid_sq"].any()
-    # one whose forecast starts at the end of the estimation window does not know the sessions since
-    assert not study_of(returns, model=mi.Garch())["valid_t"].any()
+    # a forecast that starts at the end of the estimation window, or of an event window before day 0, does not know it
+    assert not study_of(returns, model=own)["valid_t"].any()
+    assert not study_of(returns, model=known)["valid_t"].any()
 
 
 def regime(rng: np.random.Generator, n: int, factor: float) -> np.ndarray:
