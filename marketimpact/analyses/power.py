@@ -55,8 +55,8 @@ def power(
         the standard error of `StudyResult.caar`, which `band` names. `power_placebo` is the share of the
         estimation window's blocks of this length in which the same test rejects after the effect is added: it includes
         the fat tails and the common shocks of the returns, and for an effect of zero it is the test's size there.
-        Null with fewer than 50 blocks. Where
-        the primary test is `filtered_placebo_t` the blocks are scaled to the volatility known the evening before.
+        Null with fewer than 50 blocks. Where the primary test is `filtered_placebo_t` the blocks are scaled to the
+        volatility known the evening before.
 
     Raises
     ------

@@ -138,7 +138,8 @@ class StudyResult:
             `se_filtered` the standard error, `p_filtered` from Student's t, with its 95% interval. Where the ratio is
             far from 1, `se` and `p` are not valid. Null where too many of the last sessions have no return, or fewer
             than 30 blocks of the estimation window follow six sessions with returns.
-        On simulated prices ``true_car`` is the simulated effect.
+
+            On simulated prices ``true_car`` is the simulated effect.
 
         Raises
         ------
@@ -233,21 +234,24 @@ class StudyResult:
         -------
         polars.DataFrame
             One row per event with a return in the window: ``event_id, symbol, car, scar, p, sq_p, n_blocks,
-            p_holm, p_bh, p_by, p_romano_wolf, valid_t, valid_adjusted, valid_sq, valid_romano_wolf, note``. `p` is
+            p_holm, p_bh, p_by, p_romano_wolf``; as in `car`, ``variance_ratio, se_filtered, p_filtered,
+            ci_low_filtered, ci_high_filtered``; ``p_romano_wolf_filtered``; ``valid_t, valid_adjusted, valid_sq,
+            valid_romano_wolf, valid_filtered, valid_romano_wolf_filtered, note``. `p` is
             from t(df), exact only under normality of the window's returns; `sq_p` from the position of the CAR among
             the event's own placebo sums (Gelbach, Helland and Klick 2013), exact for one day if days are
             exchangeable, of which there are `n_blocks`. The next four treat these events as one family: Holm,
             Benjamini-Hochberg and Benjamini-Yekutieli of `p`, and Romano-Wolf's step-down of SCARs with joint placebo
             blocks, which uses their correlation. `valid_t` says whether `p` keeps its size at 5%, `valid_adjusted`
             whether those of Holm, Benjamini-Hochberg and Benjamini-Yekutieli do, `valid_sq` and `valid_romano_wolf`
-            the same of theirs; `note` says why not.
+            the same of theirs, `valid_filtered` of `p_filtered` and `valid_romano_wolf_filtered` of
+            `p_romano_wolf_filtered`, the step-down of CARs over `se_filtered`; `note` says why not.
 
         Notes
         -----
-        No p is valid where the recent variance (40 sessions before the window, later ones with more weight) is more
-        than 1.5 times that of the estimation window, or less than two thirds of it, and its root differs by more than
-        two standard errors: the event's own or the mean over its announcement. For a model with changing variance
-        this does not count against `p`.
+        But for the two filtered ones, no p is valid where the recent variance (40 sessions before the window, later
+        ones with more weight) is more than 1.5 times that of the estimation window, or less than two thirds of it, and
+        its root differs by more than two standard errors: the event's own or the mean over its announcement. For a
+        model with changing variance this does not count against `p`.
         `p` is not valid over several sessions if autocorrelated residuals raise the variance of a CAR by a quarter.
         The sample quantile and Romano-Wolf need an estimation window 20 times as long as the window. Adjusted
         p-values lie in the tails, where fat tails matter: they are not valid where a Student t with the kurtosis of
