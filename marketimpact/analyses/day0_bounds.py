@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import DataError
 from marketimpact.estimation.windows import check_window
 from marketimpact.inference import SignificanceTest
@@ -106,8 +107,8 @@ def day0_bounds(
     ('0981.HK', datetime.date(2024, 12, 23), datetime.date(2024, 12, 27), 3)
     """
     window = check_window(window, "window")
-    all_days = _admissible_days(events, market)
-    result = study.run(all_days.drop("_event", "_close"), market)
+    all_days = _admissible_days(keep_own_columns(events, ("car", "p"), "events"), market)
+    result = study.run(all_days.drop("_event", "_close", "_aligned"), market)
     days = all_days.join(result.car(*window).select("event_id", "car", "p"), on="event_id", how="left", validate="1:1")
     days = days.with_columns((pl.col("date") == pl.col("_aligned")).fill_null(value=True).alias("_chosen"))
     cases = [
@@ -146,16 +147,16 @@ def _admissible_days(events: pl.DataFrame, market: Market) -> pl.DataFrame:
         )
     clock = pl.coalesce("close", pl.col("date").cast(pl.Datetime("us", "UTC")))
     sessions = market.sessions.select("mic", clock.alias("_close"), pl.col("date").alias("_day"))
-    mics = market.panel_securities.select("symbol", "mic")
-    own = events.drop("mic", strict=False).join(mics, on="symbol", how="left", validate="m:1")
+    mics = market.panel_securities.select("symbol", pl.col("mic").alias("_mic"))
+    own = events.join(mics, on="symbol", how="left", validate="m:1")
     bounds = own.select(
         pl.col("event_id").alias("_event"),
-        "mic",
+        pl.col("_mic").alias("mic"),
         pl.coalesce("day0_earliest", "date").alias("_from"),
         pl.coalesce("day0_latest", "date").alias("_to"),
     )
     admissible = bounds.join(sessions, on="mic", how="inner").filter(pl.col("_day").is_between("_from", "_to"))
-    frame = own.drop("mic").rename({"event_id": "_event", "date": "_aligned"})
+    frame = own.drop("_mic").rename({"event_id": "_event", "date": "_aligned"})
     return (
         frame.join(admissible.select("_event", "_day", "_close"), on="_event", how="left", validate="1:m")
         .with_columns(

@@ -10,6 +10,7 @@ import polars as pl
 import scipy
 
 from marketimpact.core.arrays import Floats, as_dates
+from marketimpact.core.own_columns import unknown_column
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference import minimum_detectable_effect, window_correlation
 from marketimpact.sources.files.tables import read_table
@@ -87,7 +88,7 @@ def dollar_effect(
     if not 0.0 < level < 1.0:
         raise SpecificationError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
     if by is not None and by not in result.events.columns:
-        raise SpecificationError(f"by={by!r} is no column of the events: {', '.join(result.events.columns)}.")
+        raise unknown_column(f"by={by!r}", by, result.events.columns)
     effects = _event_effects(result, first, last, shares, rates, currency)
     tail = 0.5 + level / 2.0
     if by is None:

@@ -11,6 +11,7 @@ import polars as pl
 import scipy
 
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
+from marketimpact.core.own_columns import unknown_column
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import (
     VARIANCE_LEVEL,
@@ -244,7 +245,7 @@ def equal_effects(result: StudyResult, by: str, first: int, last: int) -> pl.Dat
         When the column has fewer than two groups, or no announcement hit them all.
     """
     if by not in result.events.columns:
-        raise SpecificationError(f"by={by!r} is no column of the events: {', '.join(result.events.columns)}.")
+        raise unknown_column(f"by={by!r}", by, result.events.columns)
     values = result.events[by].drop_nulls().unique().sort().to_list()
     if len(values) < 2:
         raise SpecificationError(f"{by!r} has {len(values)} group{'s' * (len(values) != 1)}; equality needs two.")

@@ -298,7 +298,7 @@ def _placebo_statistics(
             moves = shift[start : start + step]
             batch = _moved_events(result, admissible, moves, start)
             car = _standardised(study.run(batch, result.market, progress=False), window)
-            statistics.append(_statistics(car, len(moves), car["_draw"].to_numpy()))
+            statistics.append(_statistics(car, len(moves), car["draw"].to_numpy()))
             done()
     return np.concatenate(statistics)
 
@@ -312,7 +312,7 @@ def _moved_events(result: StudyResult, admissible: _AdmissibleDates, moves: Ints
             "event_id": [f"{start + b}:{name}" for b in range(len(moves)) for name in events["event_id"]],
             "symbol": events["symbol"].to_list() * len(moves),
             "date": as_dates(result.market.days[rows]),
-            "_draw": np.repeat(np.arange(len(moves)), events.height),
+            "draw": np.repeat(np.arange(len(moves)), events.height),
         }
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core.arrays import NO_DAY, as_dates
+from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.pipeline import estimate
 from marketimpact.estimation.windows import EstimationSettings
@@ -61,7 +62,8 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
         raise SpecificationError(f"abnormal_volatility needs one estimation window; {result.model.name} has two.")
     market = _market_of_events(result)
     settings = EstimationSettings(values.settings.estimation, values.settings.event, values.settings.min_observations)
-    events = result.events.rename({"symbol": "security"}).with_columns(pl.col("event_id").alias("symbol"))
+    own = keep_own_columns(result.events, ("security",), "events")
+    events = own.rename({"symbol": "security"}).with_columns(pl.col("event_id").alias("symbol"))
     events = events.drop(c for c in ("mic", "date_given", "align_reason", "align_detail") if c in events.columns)
     estimates, attrition = estimate(events, market, AbnormalVolatility(), settings)
     return StudyResult(

@@ -11,12 +11,13 @@ import polars as pl
 from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.factorize import stable_argsort
+from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.estimation.attrition import ATTRITION
 from marketimpact.market.market import Market
 
 __all__ = ["EventPositions", "locate_day0"]
 
-#: Working columns of `locate_day0`; columns of these names are dropped from the events.
+#: Working columns of `locate_day0`.
 _WORKING = ("_first", "_last", "_first_row", "_n_sessions", "_day0", "_security")
 
 
@@ -89,9 +90,23 @@ def _with_security(events: pl.DataFrame, market: Market) -> pl.DataFrame:
     )
     working = {"first_row": "_first_row", "n_sessions": "_n_sessions", "first": "_first", "last": "_last"}
     securities = securities.select("symbol", "mic", "_security", *working).rename(working)
-    clash = {"date_given", "mic", *_WORKING}.intersection(events.columns)
-    given = events.drop(clash).rename({"date": "date_given"})
+    own = keep_own_columns(_without_repeats(events, securities), ("date_given", "mic"), "events", stacklevel=6)
+    given = own.rename({"date": "date_given"})
     return given.join(securities, on="symbol", how="left", validate="m:1", maintain_order="left")
+
+
+def _without_repeats(events: pl.DataFrame, securities: pl.DataFrame) -> pl.DataFrame:
+    """Drop ``mic`` where it is the securities', and ``date_given`` of an earlier run: both are computed anew."""
+    repeated = []
+    if "mic" in events.columns:
+        pairs = events.select("symbol", pl.col("mic").cast(pl.String).alias("own")).unique()
+        known = pairs.join(securities.select("symbol", "mic"), on="symbol", how="left", validate="m:1")
+        same = (pl.col("own") == pl.col("mic")).fill_null(value=True)
+        repeated += ["mic"] if known.select(same.all()).item() else []
+    if events.schema.get("date_given") == pl.Date:
+        moved = (pl.col("date_given") <= pl.col("date")).fill_null(value=True)
+        repeated += ["date_given"] if events.select(moved.all()).item() else []
+    return events.drop(repeated)
 
 
 def _next_sessions(frame: pl.DataFrame, market: Market) -> list[pl.Series]:

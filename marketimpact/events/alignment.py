@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import DataError, SpecificationError
 
 __all__ = ["admissible", "align"]
@@ -24,6 +25,10 @@ HOUR_TOLERANCE = timedelta(minutes=30)
 WORKING_HOURS = (8, 18)
 
 _INSTANT = pl.Datetime("us", "UTC")
+_COMPUTED = (
+    "event_id", "symbol", "date", "day0_certainty", "day0_earliest", "day0_latest", "phase", "align_reason",
+    "align_detail",
+)  # fmt: skip
 _FROM_SECURITIES = (
     "mic", "board", "currency", "name", "country", "role", "benchmark", "sector_proxy", "price_limit",
     "dual_listing", "policy_group", "business",
@@ -68,7 +73,8 @@ def align(
         the exchange (*pre_open, in_session, lunch_break, post_close, closed_day*), null when the time of day
         is unknown. A pair without a day 0 keeps its row, with ``date`` null and the reason in
         ``align_reason`` and ``align_detail``: `EventStudy.run` moves it to attrition.
-        The announcement's and the security's columns follow.
+        The announcement's and the security's columns follow. Columns of your own announcements that are named like
+        one of these are kept with ``_event`` after their names, with a warning.
 
     Raises
     ------
@@ -99,10 +105,10 @@ def align(
     )
     pairs = _pairs(announcements, symbols, market.securities)
     securities = market.securities.select("symbol", *[c for c in _FROM_SECURITIES if c in market.securities.columns])
-    repeated = [c for c in securities.columns if c in announcements.columns and c != "symbol"]
+    announcements = keep_own_columns(announcements, {*_COMPUTED, *securities.columns}, "announcements")
     frame = (
         pairs.join(admissible(announcements), on="announcement_id", how="left", validate="m:1")
-        .join(securities.drop(repeated), on="symbol", how="left", validate="m:1")
+        .join(securities, on="symbol", how="left", validate="m:1")
         .with_columns(pl.format("{}:{}", "announcement_id", "symbol").alias("event_id"))
     )
     for instant, session in (
@@ -310,13 +316,9 @@ def _with_reasons(frame: pl.DataFrame, sessions: pl.DataFrame, market: _HasSessi
 
 def _arrange(frame: pl.DataFrame, announcements: pl.DataFrame) -> pl.DataFrame:
     """Join the announcements' own columns and order columns and rows."""
-    first = [
-        "event_id", "announcement_id", "symbol", "date", "day0_certainty", "day0_earliest", "day0_latest",
-        "phase", "align_reason", "align_detail",
-    ]  # fmt: skip
     facts = announcements.drop("targets")
     joined = frame.drop("instant", "earliest", "latest", "time_precision").join(
         facts, on="announcement_id", how="left", validate="m:1"
     )
-    rest = [c for c in joined.columns if c not in first]
-    return joined.select(*first, *rest).sort("event_id")
+    first = ["event_id", "announcement_id", *_COMPUTED[1:]]
+    return joined.select(*first, pl.exclude(*first)).sort("event_id")

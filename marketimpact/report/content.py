@@ -11,7 +11,7 @@ import polars as pl
 
 from marketimpact.analyses.specification_curve.curve import SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
-from marketimpact.errors import SpecificationError
+from marketimpact.core.own_columns import unknown_column
 from marketimpact.estimation.windows import check_window
 from marketimpact.inference import TESTS
 from marketimpact.study.headline import Headline, headline
@@ -176,7 +176,7 @@ def group_column(result: StudyResult, group: str | None) -> str | None:
     """Choose the column that names the groups: the one given, else "group", else none."""
     columns = result.events.columns
     if group is not None and group not in columns:
-        raise SpecificationError(f"group={group!r} is no column of the events: {', '.join(columns)}.")
+        raise unknown_column(f"group={group!r}", group, columns)
     return group or ("group" if "group" in columns else None)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import polars as pl
 
 from marketimpact.core import limits
+from marketimpact.core.own_columns import unknown_column
 from marketimpact.display import charts
 from marketimpact.display.formats import SIMULATED_TABLE
 from marketimpact.display.tables import Table, lines_to_html
@@ -216,10 +217,8 @@ class Plot:
             For a column the events do not have, a level outside 0 to 1, and where no event has a CAR.
         """
         frame = self._result.car(first, last).drop_nulls("car")
-        if by is not None and by not in frame.columns:
-            raise SpecificationError(
-                f"by={by!r}: the events have the columns {', '.join(self._result.events.columns)}."
-            )
+        if by is not None and by not in self._result.events.columns:
+            raise unknown_column(f"by={by!r}", by, self._result.events.columns)
         if not 0 < level < 1:
             raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
         if frame.is_empty():

@@ -10,6 +10,7 @@ import polars as pl
 from marketimpact.core.arrays import Ints
 from marketimpact.core.factorize import factorize
 from marketimpact.core.lazy_matrix import LazyMatrix
+from marketimpact.core.own_columns import unknown_column
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.events.dual_listings import firms
@@ -101,7 +102,7 @@ def direction_signs(events: pl.DataFrame, directions: Mapping[str, int], by: str
             "the events first and name it in by=."
         )
     if not isinstance(by, str) or by not in events.columns:
-        raise SpecificationError(f"by={by!r} is no column of the events: {', '.join(events.columns)}.")
+        raise unknown_column(f"by={by!r}", by, events.columns)
     wrong = {value: sign for value, sign in directions.items() if sign not in (1, -1)}
     if wrong:
         raise SpecificationError(f"directions has {wrong}; a direction is 1 or -1.")

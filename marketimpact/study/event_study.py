@@ -12,6 +12,7 @@ from typing import Any, Literal
 import polars as pl
 
 from marketimpact.core.fingerprint import fingerprint
+from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.excluded_days import ExcludedDays
 from marketimpact.estimation.executors import ExecutionOptions
@@ -19,7 +20,7 @@ from marketimpact.estimation.pipeline import estimate
 from marketimpact.estimation.windows import EstimationSettings, check_window
 from marketimpact.market.market import Market
 from marketimpact.models import MarketModel, Model, TradeToTrade
-from marketimpact.study.result import StudyResult
+from marketimpact.study.result import CAR_COLUMNS, StudyResult
 
 __all__ = ["EventStudy"]
 
@@ -157,7 +158,8 @@ class EventStudy:
         ----------
         events : polars.DataFrame
             ``event_id, symbol, date`` and any columns of your own, or what `align` returns. A date
-            that is no session of the security's exchange moves to the next one.
+            that is no session of the security's exchange moves to the next one. Columns of your own that are named
+            like a column of `StudyResult.car`, such as ``t``, are kept as ``t_event``, with a warning.
         market : Market
             Returns, benchmarks and factors.
         executor : concurrent.futures.Executor, optional
@@ -195,8 +197,9 @@ class EventStudy:
             excluded=self.exclude.rows(market) if isinstance(self.exclude, ExcludedDays) else None,
         )
         estimates, attrition = estimate(events, market, self.model, settings, options)
+        own = keep_own_columns(estimates.events, CAR_COLUMNS, "events")
         return StudyResult(
-            estimation=estimates,
+            estimation=replace(estimates, events=own),
             attrition=attrition,
             recorded=partial(self.record, events.clone(), market),
         )

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import polars as pl
 
+from marketimpact.errors import SpecificationError
 from marketimpact.inference import Alternative, SignificanceTest
 from marketimpact.study.accessors import Show
 from marketimpact.study.questions import Questions
@@ -16,6 +17,8 @@ __all__ = ["Grouped", "role_kept"]
 
 R = TypeVar("R", bound=Questions)
 
+#: Columns of the events that frames repeat.
+KEYS = ("event_id", "symbol")
 #: Number of groups that the representation lists.
 GROUPS_SHOWN = 20
 
@@ -87,6 +90,12 @@ class Grouped(Generic[R]):
         kinds, frames = self.result.events.schema, list(frames)
         if not frames:  # no events, no groups
             return pl.DataFrame(schema={column: kinds[column] for column in self.columns})
+        clash = [c for c in self.columns if c in frames[0].columns and c not in KEYS]
+        if clash:
+            raise SpecificationError(
+                f"by({clash[0]!r}): the frame that it groups has a column of this name too. Rename the events' column "
+                "before the study is run."
+            )
         return pl.concat(
             frame.select(
                 *[pl.lit(v, dtype=kinds[c]).alias(c) for c, v in zip(self.columns, values, strict=True)],

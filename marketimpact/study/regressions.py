@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.factorize import factorize
+from marketimpact.core.own_columns import unknown_column
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.models import fit
@@ -64,7 +65,7 @@ def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str],
         raise SpecificationError(f"cluster={cluster!r}: name one column, or two for two-way clustering.")
     for name in columns:
         if name not in car.columns:
-            raise SpecificationError(f"cluster={name!r} is no column of the events: {', '.join(car.columns)}.")
+            raise unknown_column(f"cluster={name!r}", name, car.columns)
     if weights not in (None, "precision"):
         raise SpecificationError(f"weights={weights!r}: choose None, or 'precision' for one over the squared se.")
     with_car = car.drop_nulls("car")

@@ -12,6 +12,7 @@ import polars as pl
 
 from marketimpact.core.arrays import Ints
 from marketimpact.core.lazy_matrix import LazyMatrix
+from marketimpact.core.own_columns import find_clash, keep_own_columns, unknown_column
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.estimation.windows import check_window
@@ -35,9 +36,10 @@ from marketimpact.study.result_frames import (
 from marketimpact.study.samples import pairs_of, sample_of
 from marketimpact.study.summary import as_lines
 
-__all__ = ["StudyResult"]
+__all__ = ["CAR_COLUMNS", "StudyResult"]
 
-_CAR_COLUMNS = (
+#: Columns of `StudyResult.car` besides those of the events.
+CAR_COLUMNS = (
     "n_days", "car", "se", "t", "df", "p", "mde", "scar", "bhar", *FILTERED_COLUMNS, "flags", "last", "true_car",
 )  # fmt: skip
 
@@ -150,8 +152,8 @@ class StudyResult:
         frame = car_frame(self.estimation, columns, past_limits=past_limits)
         if self.market.truth is not None:
             frame = frame.with_columns(true_cars(self.estimation, self.market.truth, columns))
-        own = self.events.drop("symbol", *[c for c in _CAR_COLUMNS if c in self.events.columns])
-        return pl.concat([frame, own.drop("event_id")], how="horizontal")  # both event by event
+        # both event by event
+        return pl.concat([frame, self.events.drop("event_id", "symbol")], how="horizontal")
 
     def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
         """Compute the average abnormal return and its cumulation, session by session, with a band.
@@ -292,9 +294,7 @@ class StudyResult:
             For a column that the events do not have.
         """
         if column not in self.events.columns:
-            raise SpecificationError(
-                f"clustered({column!r}): the events have the columns {', '.join(self.events.columns)}."
-            )
+            raise unknown_column(f"clustered({column!r})", column, self.events.columns)
         return replace(self, clustered_by=column)
 
     @cached_property
@@ -319,7 +319,12 @@ class StudyResult:
 
     def where(self, predicate: pl.Expr) -> StudyResult:
         """Return the same result for the events that meet a condition on the events' columns."""
-        return replace(self, estimation=self.estimation.take(self.estimation.rows_where(predicate)))
+        try:
+            rows = self.estimation.rows_where(predicate)
+        except pl.exceptions.ColumnNotFoundError as error:
+            unknown = next(name for name in predicate.meta.root_names() if name not in self.events.columns)
+            raise unknown_column(f"where({unknown!r})", unknown, self.events.columns) from error
+        return replace(self, estimation=self.estimation.take(rows))
 
     def signed(self, directions: Mapping[str, int], *, by: str = "stance") -> StudyResult:
         """Return the same result with the abnormal returns of some events multiplied by -1.
@@ -348,15 +353,14 @@ class StudyResult:
         """
         sign = direction_signs(self.events, directions, by)
         signed = self.estimation.with_signs(sign.to_numpy().astype(np.float64))
-        return replace(self, estimation=replace(signed, events=self.events.with_columns(sign.alias("direction"))))
+        events = keep_own_columns(self.events, {"direction"}, "events")
+        return replace(self, estimation=replace(signed, events=events.with_columns(sign.alias("direction"))))
 
     def by(self, *columns: str) -> Grouped[StudyResult]:
         """Group the events: the same methods, computed for every group."""
         unknown = [c for c in columns if c not in self.events.columns]
         if unknown or not columns:
-            raise SpecificationError(
-                f"by({', '.join(map(repr, columns))}): the events have the columns {', '.join(self.events.columns)}."
-            )
+            raise unknown_column(f"by({', '.join(map(repr, columns))})", "".join(unknown[:1]), self.events.columns)
         return Grouped(self, columns)
 
     def inspect(self, event_id: str) -> Any:
@@ -384,7 +388,8 @@ class StudyResult:
         Parameters
         ----------
         formula : str
-            Such as ``"car ~ stance + log_size"``; names are columns of `car`.
+            Such as ``"car ~ stance + log_size"``; names are columns of `car`. A column of your own that is named like
+            one of `car` has ``_event`` after its name.
         window : tuple of int
             Over which CARs are taken.
         cluster : str or two of them
@@ -406,6 +411,7 @@ class StudyResult:
             out since a value of the formula is empty.
         """
         frame = self.car(*check_window(window, "window"))
+        self._check_names(formula, cluster)
         return regressions.across_events(formula, frame, cluster, weights)
 
     @property
@@ -424,6 +430,17 @@ class StudyResult:
 
     def _repr_html_(self) -> str:
         return as_html(self)
+
+    def _check_names(self, formula: str, cluster: str | Sequence[str]) -> None:
+        """Stop at names of both a column of `car` and one of the user's own; the response is the CAR."""
+        regressors = formula.partition("~")[2]
+        clusters = [cluster] if isinstance(cluster, str) else cluster
+        clash = find_clash(" ".join([regressors, *map(str, clusters)]), self.events.columns, CAR_COLUMNS)
+        if clash is not None:
+            raise SpecificationError(
+                f"{clash!r} could be the column of `car` or your own column of the events. Write '{clash}_event' for "
+                "your own, or rename it before the study is run."
+            )
 
     def _columns(self, first: int, last: int) -> slice:
         first, last = check_window((first, last), "window")
