@@ -65,10 +65,10 @@ def mirror(
     campaigns in which both sides took steps, names firms with both listings among the events, and says where
     windows of clusters have days in common. Not rejecting equality is no proof of a mirror: look at `mde`.
     """
-    lacking = [c for c in ("jurisdiction", "country", *([by] if by else [])) if c not in result.events.columns]
+    frame = result.car(first, last).drop_nulls("car")
+    lacking = [c for c in ("jurisdiction", "country", *([by] if by else [])) if c not in frame.columns]
     if lacking:
         raise SpecificationError(f"mirror needs the events' columns {', '.join(lacking)}; use align, or join them.")
-    frame = result.car(first, last).drop_nulls("car")
     present = set(frame["jurisdiction"].drop_nulls())
     if not set(pair) <= present:
         sides = f"the events are of steps by {', '.join(sorted(present))}" if present else "no jurisdiction is given"

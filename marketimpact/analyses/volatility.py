@@ -69,6 +69,9 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
     return StudyResult(
         estimation=estimates,
         attrition=pl.concat([result.attrition, attrition]).sort("event_id"),
+        unused=pl.concat(
+            [result.unused, result.events.join(attrition, on="event_id", how="semi")], how="diagonal_relaxed"
+        ),
         recorded=partial(_record, result.recorded),
     )
 

@@ -35,7 +35,8 @@ def keep_own_columns(frame: pl.DataFrame, taken: Collection[str], label: str, *,
     Examples
     --------
     >>> import warnings
-    >>> with warnings.catch_warnings(record=True):
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
     ...     keep_own_columns(pl.DataFrame({"event_id": ["a"], "t": [3]}), ["car", "t"], "events").columns
     ['event_id', 't_event']
     """

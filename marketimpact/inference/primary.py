@@ -59,7 +59,8 @@ def primary_test(facts: SampleStructure) -> PrimaryTest:
         returns of events are not.
     """
     if facts.n_day0 == 1 or facts.n_clusters == 1:
-        return _over_events(facts, "one event" if facts.n_events == 1 else "one date")
+        dates = "one date" if facts.n_day0 == 1 else f"one cluster of {facts.n_day0} dates"
+        return _over_events(facts, "one event" if facts.n_events == 1 else dates)
     if facts.clusters_overlap and not has_common_estimation_errors(facts):
         return _over_events(facts, f"windows of different {facts.cluster_label} overlap")
     if why_not := why_not_over_dates(facts):

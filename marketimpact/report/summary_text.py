@@ -168,12 +168,17 @@ def _date_caveats(content: ReportContent) -> list[str]:
     found = [date_caveat(announcement.result.sample(*content.primary)) for announcement in content.announcements]
     if len(found) == 1:
         return [caveat for caveat in found if caveat]
-    one_date = [caveat in (ONE_DATE, CONNECTED_WINDOWS) for caveat in found]
-    few_dates = [bool(caveat) and not one for caveat, one in zip(found, one_date, strict=True)]
+    sentences = []
     # worded so that it does not read as if all announcements had one date
-    of_one_date = f"Within {_which_announcements(one_date)}: {ONE_DATE[0].lower()}{ONE_DATE[1:]}"
-    of_few_dates = f"Within {_which_announcements(few_dates)} events have two to four separate dates: {WHY_FEW_DATES}"
-    return [of_one_date] * any(one_date) + [of_few_dates] * any(few_dates)
+    for caveat in (ONE_DATE, CONNECTED_WINDOWS):
+        if caveat in found:
+            which = _which_announcements([one == caveat for one in found])
+            sentences.append(f"Within {which}: {caveat[0].lower()}{caveat[1:]}")
+    few_dates = [bool(caveat) and caveat not in (ONE_DATE, CONNECTED_WINDOWS) for caveat in found]
+    if any(few_dates):
+        which = _which_announcements(few_dates)
+        sentences.append(f"Within {which} events have two to four separate dates: {WHY_FEW_DATES}")
+    return sentences
 
 
 def _which_announcements(chosen: list[bool]) -> str:

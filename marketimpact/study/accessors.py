@@ -217,7 +217,7 @@ class Plot:
             For a column the events do not have, a level outside 0 to 1, and where no event has a CAR.
         """
         frame = self._result.car(first, last).drop_nulls("car")
-        if by is not None and by not in self._result.events.columns:
+        if by is not None and not (by in self._result.events.columns and by in frame.columns):
             raise unknown_column(f"by={by!r}", by, self._result.events.columns)
         if not 0 < level < 1:
             raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from marketimpact.core import schema
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import SpecificationError
@@ -196,12 +197,14 @@ class EventStudy:
             serial_correlation=self.serial_correlation,
             excluded=self.exclude.rows(market) if isinstance(self.exclude, ExcludedDays) else None,
         )
-        estimates, attrition = estimate(events, market, self.model, settings, options)
-        own = keep_own_columns(estimates.events, CAR_COLUMNS, "events")
+        # columns of the user's own that are named like those of results are kept under other names
+        given = keep_own_columns(schema.as_frame(events, "events"), CAR_COLUMNS, "events")
+        estimates, attrition = estimate(given, market, self.model, settings, options)
         return StudyResult(
-            estimation=replace(estimates, events=own),
+            estimation=estimates,
             attrition=attrition,
-            recorded=partial(self.record, events.clone(), market),
+            unused=_unused(given, attrition, market),
+            recorded=partial(self.record, given.clone(), market),
         )
 
     def record(self, events: pl.DataFrame, market: Market) -> dict[str, str]:
@@ -214,3 +217,14 @@ class EventStudy:
             "events_sha256": fingerprint(events.select("event_id", "symbol", "date")),
             **{name: version(name) for name in ("marketimpact", "polars", "numpy", "scipy", "statsmodels")},
         }
+
+
+def _unused(events: pl.DataFrame, attrition: pl.DataFrame, market: Market) -> pl.DataFrame:
+    """Select the events of `attrition` with their own columns, and the exchange of each security."""
+    unused = events.join(attrition, on="event_id", how="semi")
+    if unused.is_empty():
+        return unused
+    checked = schema.check(schema.Events, unused, "events").with_columns(date_given="date")
+    if "mic" in checked.columns:
+        return checked
+    return checked.join(market.panel_securities.select("symbol", "mic"), on="symbol", how="left", validate="m:1")

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import polars as pl
 
+from marketimpact.core.own_columns import unknown_column
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import Alternative, SignificanceTest
 from marketimpact.study.accessors import Show
@@ -45,6 +46,8 @@ class Grouped(Generic[R]):
     def car(self, first: int, last: int) -> pl.DataFrame:
         """Return `StudyResult.car`, group columns first."""
         frame = self.result.car(first, last)
+        if absent := [c for c in self.columns if c not in frame.columns]:
+            raise unknown_column(f"by({absent[0]!r}).car", absent[0], frame.columns)
         return frame.select(*self.columns, pl.exclude(self.columns)).sort(*self.columns, "event_id", nulls_last=True)
 
     def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:

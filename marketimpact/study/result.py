@@ -12,7 +12,7 @@ import polars as pl
 
 from marketimpact.core.arrays import Ints
 from marketimpact.core.lazy_matrix import LazyMatrix
-from marketimpact.core.own_columns import find_clash, keep_own_columns, unknown_column
+from marketimpact.core.own_columns import SUFFIX, find_clash, keep_own_columns, unknown_column
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.estimation.windows import check_window
@@ -40,8 +40,10 @@ __all__ = ["CAR_COLUMNS", "StudyResult"]
 
 #: Columns of `StudyResult.car` besides those of the events.
 CAR_COLUMNS = (
-    "n_days", "car", "se", "t", "df", "p", "mde", "scar", "bhar", *FILTERED_COLUMNS, "flags", "last", "true_car",
+    "n_days", "car", "se", "t", "df", "p", "mde", "scar", "bhar", *FILTERED_COLUMNS, "flags", "true_car",
 )  # fmt: skip
+#: Column of `StudyResult.car` that follows events past price limits.
+LAST = "last"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,8 @@ class StudyResult:
         Arrays behind the results, for procedures of the package: not part of the public interface.
     attrition : polars.DataFrame
         ``event_id, reason, detail``: the events that could not be used.
+    unused : polars.DataFrame
+        The same events with their own columns.
     recorded : callable
         Returns `record`, which is computed when it is first read: hashes take time.
     clustered_by : str or None
@@ -62,6 +66,7 @@ class StudyResult:
 
     estimation: Estimates = field(repr=False)
     attrition: pl.DataFrame
+    unused: pl.DataFrame = field(repr=False)
     recorded: Callable[[], Mapping[str, str]] = field(repr=False)
     clustered_by: str | None = None
 
@@ -152,8 +157,8 @@ class StudyResult:
         frame = car_frame(self.estimation, columns, past_limits=past_limits)
         if self.market.truth is not None:
             frame = frame.with_columns(true_cars(self.estimation, self.market.truth, columns))
-        # both event by event
-        return pl.concat([frame, self.events.drop("event_id", "symbol")], how="horizontal")
+        own = self.events.drop("event_id", "symbol").rename({LAST: f"{LAST}{SUFFIX}"}, strict=False)
+        return pl.concat([frame, own], how="horizontal")  # both event by event
 
     def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
         """Compute the average abnormal return and its cumulation, session by session, with a band.
@@ -318,13 +323,25 @@ class StudyResult:
         return aligned_residuals(self.estimation)
 
     def where(self, predicate: pl.Expr) -> StudyResult:
-        """Return the same result for the events that meet a condition on the events' columns."""
+        """Return the same result for the events that meet a condition on the events' columns.
+
+        `attrition` keeps the unused events that meet it too. A column that only used events have, such as ``direction``
+        of `signed`, is empty for them.
+
+        Raises
+        ------
+        SpecificationError
+            For a column that the events do not have.
+        """
         try:
             rows = self.estimation.rows_where(predicate)
         except pl.exceptions.ColumnNotFoundError as error:
             unknown = next(name for name in predicate.meta.root_names() if name not in self.events.columns)
             raise unknown_column(f"where({unknown!r})", unknown, self.events.columns) from error
-        return replace(self, estimation=self.estimation.take(rows))
+        absent = [pl.lit(None, kind).alias(c) for c, kind in self.events.schema.items() if c not in self.unused.columns]
+        unused = self.unused.with_columns(absent).filter(predicate)
+        attrition = self.attrition.join(unused, on="event_id", how="semi", maintain_order="left")
+        return replace(self, estimation=self.estimation.take(rows), attrition=attrition, unused=unused)
 
     def signed(self, directions: Mapping[str, int], *, by: str = "stance") -> StudyResult:
         """Return the same result with the abnormal returns of some events multiplied by -1.
@@ -354,7 +371,10 @@ class StudyResult:
         sign = direction_signs(self.events, directions, by)
         signed = self.estimation.with_signs(sign.to_numpy().astype(np.float64))
         events = keep_own_columns(self.events, {"direction"}, "events")
-        return replace(self, estimation=replace(signed, events=events.with_columns(sign.alias("direction"))))
+        estimation = replace(signed, events=events.with_columns(sign.alias("direction")))
+        return replace(
+            self, estimation=estimation, unused=self.unused.rename({"direction": "direction_event"}, strict=False)
+        )
 
     def by(self, *columns: str) -> Grouped[StudyResult]:
         """Group the events: the same methods, computed for every group."""
@@ -411,7 +431,7 @@ class StudyResult:
             out since a value of the formula is empty.
         """
         frame = self.car(*check_window(window, "window"))
-        self._check_names(formula, cluster)
+        _check_names(formula, cluster, frame.columns)
         return regressions.across_events(formula, frame, cluster, weights)
 
     @property
@@ -430,17 +450,6 @@ class StudyResult:
 
     def _repr_html_(self) -> str:
         return as_html(self)
-
-    def _check_names(self, formula: str, cluster: str | Sequence[str]) -> None:
-        """Stop at names of both a column of `car` and one of the user's own; the response is the CAR."""
-        regressors = formula.partition("~")[2]
-        clusters = [cluster] if isinstance(cluster, str) else cluster
-        clash = find_clash(" ".join([regressors, *map(str, clusters)]), self.events.columns, CAR_COLUMNS)
-        if clash is not None:
-            raise SpecificationError(
-                f"{clash!r} could be the column of `car` or your own column of the events. Write '{clash}_event' for "
-                "your own, or rename it before the study is run."
-            )
 
     def _columns(self, first: int, last: int) -> slice:
         first, last = check_window((first, last), "window")
@@ -463,3 +472,15 @@ class StudyResult:
             raise SpecificationError(f"{event_id!r} was not used: {why['reason']} ({why['detail']}).")
         known = ", ".join(self.events["event_id"].head(3))
         raise SpecificationError(f"No event {event_id!r}. Events are named like {known}.")
+
+
+def _check_names(formula: str, cluster: str | Sequence[str], columns: Sequence[str]) -> None:
+    """Stop at names of both a column of `car` and one of the user's own; the response is the CAR."""
+    regressors = formula.partition("~")[2]
+    clusters = [cluster] if isinstance(cluster, str) else cluster
+    clash = find_clash(" ".join([regressors, *map(str, clusters)]), columns, (*CAR_COLUMNS, LAST))
+    if clash is not None:
+        raise SpecificationError(
+            f"{clash!r} could be the column of `car` or your own column of the events. Write '{clash}{SUFFIX}' for "
+            "your own, or rename it before the study is run."
+        )

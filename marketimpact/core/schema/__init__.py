@@ -41,6 +41,7 @@ __all__ = [
     "Returns",
     "Securities",
     "SymbolDays",
+    "as_frame",
     "check",
     "contract_error",
     "known_zone",
@@ -77,7 +78,7 @@ def check(schema: type[dy.Schema], frame: object, label: str) -> pl.DataFrame:
     DataError
         With every broken rule counted and the rows at fault.
     """
-    frame = _as_frame(frame, label)
+    frame = as_frame(frame, label)
     frame = _with_columns(schema, frame, label)
     names = schema.column_names()
     frame = frame.with_columns(_cast(schema, frame, name, label) for name in names)
@@ -134,7 +135,7 @@ def _columns_to_show(rows: pl.DataFrame, counts: dict[str, int]) -> list[str]:
     return [c for c in columns if c in shown]
 
 
-def _as_frame(frame: object, label: str) -> pl.DataFrame:
+def as_frame(frame: object, label: str) -> pl.DataFrame:
     """Collect a lazy frame; raise DataError for anything but a polars frame with rows."""
     if isinstance(frame, pl.LazyFrame):
         frame = frame.collect(engine="in-memory")

@@ -23,6 +23,7 @@ FEW_DATES = 5
 WEBB = np.sqrt(np.array([0.5, 1.0, 1.5]))[:, None] * np.array([-1.0, 1.0])
 WEBB = WEBB.ravel()
 ONE_DATE = "needs at least 2 dates: one date is one observation"
+ONE_CLUSTER = "needs at least 2 clusters: all events are in one cluster of {} dates"
 
 
 def cluster_t(sample: Sample) -> Outcome:
@@ -30,7 +31,7 @@ def cluster_t(sample: Sample) -> Outcome:
     groups = sample.n_clusters
     mean = float(sample.car.mean())
     if groups < 2:
-        return no_result(ONE_DATE, mean)
+        return no_result(_one_cluster(sample), mean)
     se = float(_cluster_se(_sums(sample, sample.car)[None, :], sample)[0])
     if not se > 0:
         return no_result("the cluster sums do not vary", mean)
@@ -40,11 +41,14 @@ def cluster_t(sample: Sample) -> Outcome:
 def date_means_t(sample: Sample) -> Outcome:
     """Compute the cross-sectional t of the means of each date."""
     if sample.n_clusters < 2:
-        return no_result(ONE_DATE, float(sample.car.mean()))
+        return no_result(_one_cluster(sample), float(sample.car.mean()))
     outcome = mean_over_spread(_sums(sample, sample.car) / sample.clusters.counts)
     if sample.n_clusters >= FEW_DATES:
         return outcome
-    return replace(outcome, note=outcome.note or f"over {sample.n_clusters} dates only large effects can be detected")
+    return replace(
+        outcome,
+        note=outcome.note or f"over {sample.n_clusters} {sample.cluster_label} only large effects can be detected",
+    )
 
 
 def sign_flip_date(sample: Sample) -> Outcome:
@@ -54,7 +58,7 @@ def sign_flip_date(sample: Sample) -> Outcome:
     drawn = np.concatenate(
         list(map_in_threads(lambda signs: np.abs(_row_sums(signs * sums)) / sample.n, _signs(len(sums))))
     )
-    return Outcome(mean, mean, _share(drawn, abs(mean), len(sums)), note=_smallest(len(sums)))
+    return Outcome(mean, mean, _share(drawn, abs(mean), len(sums)), note=_smallest(sample))
 
 
 def wild_cluster(sample: Sample) -> Outcome:
@@ -63,12 +67,12 @@ def wild_cluster(sample: Sample) -> Outcome:
     sums = _sums(sample, sample.car)
     groups = len(sums)
     if groups < 2:
-        return no_result(ONE_DATE, mean)
+        return no_result(_one_cluster(sample), mean)
     plain = cluster_t(sample)
     if np.isnan(plain.statistic):
         return plain
     drawn = _drawn(_signs(groups), sums, sample)
-    return Outcome(mean, plain.statistic, _share(drawn, abs(plain.statistic), groups), note=_smallest(groups))
+    return Outcome(mean, plain.statistic, _share(drawn, abs(plain.statistic), groups), note=_smallest(sample))
 
 
 def wild_cluster_webb(sample: Sample) -> Outcome:
@@ -80,7 +84,13 @@ def wild_cluster_webb(sample: Sample) -> Outcome:
     rng = np.random.default_rng(SEED)
     t = _drawn((rng.choice(WEBB, (rows, len(sums))) for rows in _draws_at_a_time(DRAWS, len(sums))), sums, sample)
     p = float((1 + (t >= abs(plain.statistic) * (1.0 - 1e-10)).sum()) / (1 + DRAWS))
-    return Outcome(plain.estimate, plain.statistic, p, note=f"{len(sums)} dates, {DRAWS} draws, seed {SEED}")
+    return Outcome(
+        plain.estimate, plain.statistic, p, note=f"{len(sums)} {sample.cluster_label}, {DRAWS} draws, seed {SEED}"
+    )
+
+
+def _one_cluster(sample: Sample) -> str:
+    return ONE_DATE if sample.n_day0 == 1 else ONE_CLUSTER.format(sample.n_day0)
 
 
 def _sums(sample: Sample, values: Floats) -> Floats:
@@ -134,10 +144,11 @@ def _share(drawn: Floats, observed: float, groups: int) -> float:
     return extreme / len(drawn) if groups <= ENUMERATED else (1 + extreme) / (1 + len(drawn))
 
 
-def _smallest(groups: int) -> str:
+def _smallest(sample: Sample) -> str:
+    groups, label = sample.n_clusters, sample.cluster_label
     if groups > ENUMERATED:
-        return f"{groups} dates, {DRAWS} drawn sign patterns"
-    return f"{groups} dates: the smallest possible p is {2.0 ** (1 - groups):.4g}"
+        return f"{groups} {label}, {DRAWS} drawn sign patterns"
+    return f"{groups} {label}: the smallest possible p is {2.0 ** (1 - groups):.4g}"
 
 
 CLUSTER_T = SignificanceTest(

@@ -239,6 +239,17 @@ def test_one_date_is_said_of_each_announcement_not_of_all(page):
     assert "Within each announcement: all events share one date" in page.text
 
 
+def test_connected_windows_of_two_dates_are_not_called_one_date(answer, tmp_path):
+    """Of two announcements one hits on one date, the other on neighbouring dates."""
+    first, second = answer.events["announcement_id"].unique().sort().to_list()[:2]
+    events = answer.events.filter(pl.col("announcement_id").is_in([first, second]), pl.col("mic") == "XNAS")
+    later = (pl.col("announcement_id") == second) & (pl.col("symbol") == "NVDA")
+    events = events.with_columns(date=pl.when(later).then(pl.col("date").dt.offset_by("1d")).otherwise("date"))
+    text = Page(report.write_report(mi.EventStudy().run(events, answer.result.market), tmp_path / "r.html")).text
+    assert "Within 1 of 2 announcements: all events share one date" in text
+    assert "Within 1 of 2 announcements: the windows of all events are connected by common days" in text
+
+
 def test_the_issuers_own_date_is_named_where_it_differs(page):
     assert "2025-07-15 about 02:30 UTC, 2025-07-14 22:30 in New York" in page.text
     assert "2025-08-12 about 04:45 UTC, 12:45 in Shanghai" in page.text

@@ -7,9 +7,10 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.study.result import CAR_COLUMNS
+from marketimpact.study.result import CAR_COLUMNS, LAST
 
 STUDY = mi.EventStudy(event_window=(-5, 5))
+NAMES = (*CAR_COLUMNS, LAST)
 FOUNDRY = pl.col("role") == "foundry"
 #: Name -> frame of numbers that the package computes from events, market and result.
 ANSWERS: dict[str, Callable[[pl.DataFrame, mi.Market, mi.StudyResult], pl.DataFrame]] = {
@@ -80,14 +81,14 @@ def test_own_columns_of_any_name_change_no_number(
 def test_own_columns_named_like_those_of_car_are_kept_with_a_warning(
     aligned: pl.DataFrame, sample_market: mi.Market, result: mi.StudyResult
 ) -> None:
-    own = aligned.with_columns(pl.int_range(pl.len()).alias(name) for name in CAR_COLUMNS)
+    own = aligned.with_columns(pl.int_range(pl.len()).alias(name) for name in NAMES)
     with pytest.warns(mi.MarketImpactWarning, match="'t' as 't_event'"):
         renamed = STUDY.run(own, sample_market)
     car, given = (
         renamed.car(0, 1),
         own.sort("event_id").filter(pl.col("event_id").is_in(renamed.events["event_id"].implode())),
     )
-    for name in CAR_COLUMNS:
+    for name in NAMES:
         assert car[f"{name}_event"].to_list() == given[name].to_list(), name
     assert car["t"].equals(result.car(0, 1)["t"])
 

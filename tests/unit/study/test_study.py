@@ -104,6 +104,33 @@ def test_events_that_cannot_be_used_are_explained(golden_market, golden_study, e
     assert set(result.events["event_id"]).isdisjoint(reasons)
 
 
+def test_attrition_is_that_of_the_events_that_meet_a_condition(golden_market, golden_study, events):
+    odd = events.head(3).with_columns(
+        event_id=pl.Series(["undated", "stranger", "after"]),
+        symbol=pl.Series(["US01", "ZZZ", "US01"]),
+        date=pl.Series([None, date(2023, 1, 4), date(2024, 1, 4)], dtype=pl.Date),
+        region=pl.Series(["US", None, "CN"]),
+        note=pl.Series(["x", "y", "z"]),
+    )
+    result = golden_study.run(pl.concat([events, odd], how="diagonal"), golden_market)
+
+    def unused(condition: pl.Expr) -> list[str]:
+        return result.where(condition).attrition["event_id"].to_list()
+
+    assert unused(pl.lit(value=True)) == ["M2_07", "after", "stranger", "undated"]
+    assert unused(pl.col("region") == "US") == ["undated"]
+    assert unused(pl.col("region").is_null()) == ["stranger"]
+    assert unused(pl.col("note") == "z") == ["after"]
+    assert unused(pl.col("mic").is_null()) == ["stranger"]
+    assert unused(pl.col("date") > date(2023, 12, 31)) == ["after"]
+    assert unused(pl.col("date_given").is_null()) == ["undated"]
+    assert "not used" not in repr(result.where(pl.col("wave") == "M5"))
+    signed = result.where(pl.col("note").is_null()).signed({"US": 1, "CN": 1, "TW": -1}, by="region")
+    assert signed.where(pl.col("direction") == 1).attrition.is_empty()
+    groups = {values[0]: group for values, group in result.by("region").groups()}
+    assert groups["US"].attrition["event_id"].to_list() == ["undated"]
+
+
 def test_singular_regressors_and_constant_returns_are_attrition(golden_study):
     market = golden("market").with_columns(pl.lit(0.01).alias("ret"))
     events = golden("events_clustered").head(3)
@@ -148,7 +175,7 @@ def test_a_window_outside_the_event_window_is_refused(result):
 def test_unknown_names_are_refused_with_the_known_ones(result):
     with pytest.raises(mi.SpecificationError, match="There are: bmp_kp"):
         result.test(0, 0, tests=["students"])
-    with pytest.raises(mi.SpecificationError, match="the events have the columns"):
+    with pytest.raises(mi.SpecificationError, match="is no column of the events"):
         result.by("colour")
     with pytest.raises(mi.SpecificationError, match="Events are named like M1_01"):
         result.inspect("nope")
@@ -236,3 +263,15 @@ def test_registries_can_be_read():
         assert test.null
         assert test.distribution
         assert test.source
+
+
+def test_two_dates_in_one_cluster_are_not_called_one_date(golden_market, golden_study, events):
+    """Two waves that a study clusters as one, and two dates whose windows are connected."""
+    two_waves = events.filter(pl.col("wave").is_in(["M1", "M2"])).with_columns(pl.lit("all").alias("campaign"))
+    clustered = golden_study.run(two_waves, golden_market).clustered("campaign")
+    assert clustered.events["date"].n_unique() == 2
+    notes = [note for note in clustered.test(0, 1, tests="all")["note"] if note]
+    assert any("one cluster of 2 dates" in note for note in notes)
+    assert not [note for note in notes if "one date" in note and "needs one date" not in note]
+    one_date = golden_study.run(two_waves.filter(pl.col("wave") == "M1"), golden_market).test(0, 1, tests="all")
+    assert one_date["note"].str.contains("one date").any()
