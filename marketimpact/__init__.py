@@ -12,6 +12,9 @@ mean (`caar`), significance tests (`test`, `TESTS`), and the events left out (`a
 
 from typing import TYPE_CHECKING, Any
 
+import marketimpact.core.interrupts  # first, since the others take a second  # noqa: F401
+
+# isort: split
 from marketimpact.analyses.audit import audit, with_and_without
 from marketimpact.analyses.calendar_time import calendar_time
 from marketimpact.analyses.confounding import contaminated_days

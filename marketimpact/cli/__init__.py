@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from marketimpact.cli import check, store, studies
+from marketimpact.core.interrupts import EXIT_CODE, MESSAGE, raising_on_interrupt
 from marketimpact.errors import MarketImpactError, MarketImpactWarning
 
 __all__ = ["main"]
@@ -32,6 +33,7 @@ Tables and results go to stdout, warnings and errors to stderr.
 Exit codes: 0  success
             1  the input cannot be used, or check or store verify found an error
             2  wrong usage of the command
+            130  interrupted by Ctrl-C
 """
 
 
@@ -87,10 +89,15 @@ def main() -> None:
         warnings.simplefilter("always", MarketImpactWarning)
         warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
         try:
-            app(prog_name="marketimpact")
+            with raising_on_interrupt():
+                app(prog_name="marketimpact")
         except MarketImpactError as error:
             typer.echo(f"error: {error}", err=True)
             sys.exit(1)
         except OSError as error:  # a folder that cannot be written to, a full disk
             typer.echo(f"error: {error.strerror or error}: {error.filename or 'no file named'}", err=True)
             sys.exit(1)
+        except SystemExit as end:
+            if end.code == EXIT_CODE:  # Ctrl-C
+                typer.echo(MESSAGE, err=True)
+            raise

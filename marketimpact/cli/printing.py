@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import typer
 
-from marketimpact.report.downloads import flatten_for_csv
+from marketimpact.core.csv_writer import csv_text
 
 __all__ = ["json_rows", "json_text", "print_frame", "print_table"]
 
@@ -61,7 +61,7 @@ def print_frame(
     if csv and as_json:
         raise typer.BadParameter("give one of --csv and --json")
     if csv:
-        typer.echo(flatten_for_csv(frame).write_csv(), nl=False)
+        typer.echo(csv_text(frame), nl=False)
     elif as_json:
         typer.echo(json_text(json_rows(frame)))
     else:

@@ -15,13 +15,15 @@ from marketimpact.cli.store import existing_store, open_store
 from marketimpact.cli.study_file import StudyFile, StudyRun, read_study
 from marketimpact.cli.study_file_curve import CurveRun
 from marketimpact.cli.study_file_schema import study_schema
-from marketimpact.errors import DataError, SpecificationError
+from marketimpact.core.csv_writer import csv_text
+from marketimpact.core.outputs import parquet_bytes, write_together
+from marketimpact.display.renderer import require_renderer
+from marketimpact.errors import SpecificationError
 from marketimpact.events import calendars
 from marketimpact.events.alignment import align as align_events
 from marketimpact.events.catalogue import announcements, campaigns, securities
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
-from marketimpact.report.downloads import flatten_for_csv
 from marketimpact.sources import FilePrices, FolderPrices, PriceSource, SamplePrices, StoredPrices, YahooPrices
 
 __all__ = ["align_command", "list_command", "new", "run", "schema"]
@@ -60,17 +62,13 @@ def run(
     from Yahoo Finance are kept in the price store, and the report names the snapshot used.
     """
     kinds = _formats(formats)
+    require_renderer()
     source = _price_source(prices, snapshot, directory, yahoo=yahoo)
     plan = read_study(study)
     study_run = plan.run(source)
     curve = plan.curve(study_run, source)
     folder = out if out is not None else Path("out") / plan.name
-    try:
-        written, tables = _write(plan, study_run, curve, folder, kinds)
-    except OSError as error:
-        raise DataError(
-            f"{folder} cannot be written ({error.strerror or error}). Choose another folder with --out."
-        ) from error
+    written, tables = _write(plan, study_run, curve, folder, kinds)
     if as_json:
         typer.echo(json_text(_run_summary(plan, study_run, tables, written)))
         return
@@ -95,12 +93,14 @@ def _write(
         curve=curve.curve if curve else None,
         joint=curve.joint if curve else None,
     )
-    written = report.write_reports(content, [folder / f"report.{kind}" for kind in kinds])
     tables = report.report_tables(content)
-    for name, table in tables.items():
-        table.write_parquet(folder / f"{name}.parquet")
-        flatten_for_csv(table).write_csv(folder / f"{name}.csv")
-    return written, tables
+    names = [f"report.{kind}" for kind in kinds]
+    with write_together(folder) as aside:
+        report.write_reports(content, [aside / name for name in names])
+        for name, table in tables.items():
+            (aside / f"{name}.parquet").write_bytes(parquet_bytes(table))
+            (aside / f"{name}.csv").write_text(csv_text(table), encoding="utf-8")
+    return [folder / name for name in names], tables
 
 
 def _formats(requested: list[str] | None) -> list[str]:

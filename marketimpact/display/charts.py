@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -12,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.display.formats import SIMULATED_CHART
+from marketimpact.display.renderer import svg_and_spec, to_svg, vega_script
 
 __all__ = [
     "DARK",
@@ -20,6 +20,7 @@ __all__ = [
     "dropdown",
     "firm_effects",
     "inline_data",
+    "largest_effects",
     "selection_opacity",
     "svg_and_spec",
     "to_svg",
@@ -39,6 +40,8 @@ DARK = {
     ORANGE: "#FF9E5E", GREY: "#9aa7b3", INK: "#d5dbe1", SOFT: "#c9d1d9", "#000": "#ffffff",
     GRID: "#2b343d", AXIS: "#7d8894", DEEP: "#cfe8fb", PALE: "#33414e", EDGE: "#8fa6bb", PAPER: "#14191f",
 }  # fmt: skip
+#: Rows of a chart of firms, at most: with more it cannot be read.
+MOST_FIRMS = 300
 #: A band wider than this many times the median band is clipped at the frame.
 OUTLIER_RATIO = 1.5
 _TOOLTIP_TITLES = {"caar": "CAAR", "ci_low": "95% from", "ci_high": "95% to"}
@@ -188,16 +191,19 @@ def firm_effects(frame: pl.DataFrame, *, title: str, simulated: bool, width: int
     ----------
     frame : polars.DataFrame
         ``label, group, car, low, high`` in the order to be drawn; optional ``true_car``, the effect added to
-        simulated prices, and ``mark``, a sign beside the interval.
+        simulated prices, and ``mark``, a sign beside the interval. Of more than `MOST_FIRMS` rows those with the
+        largest `car` of either sign are drawn, and the subtitle says so.
     """
     import altair as alt  # noqa: PLC0415
 
+    n_rows, frame = frame.height, largest_effects(frame)
+    note = f"{frame.height} of {n_rows:,} drawn: the largest of either sign" if frame.height < n_rows else ""
     groups = frame["group"].cast(pl.String).unique(maintain_order=True).to_list()
     rows = frame.with_columns(pl.col("group").cast(pl.String)).to_dicts()
     base = alt.Chart(inline_data(rows))
     y = alt.Y(
         "label:N",
-        sort=frame["label"].to_list(),
+        sort=None,  # that of the data; a list of a thousand names overflows the stack of the renderer
         title=None,
         axis=alt.Axis(labelLimit=260, ticks=False, domain=False),
     )
@@ -208,7 +214,12 @@ def firm_effects(frame: pl.DataFrame, *, title: str, simulated: bool, width: int
         layers.append(base.mark_tick(thickness=3, size=13, color=BLACK).encode(x="true_car:Q", y=y, opacity=opacity))
         title = f"{title} (upright tick: the effect that was put in)"
     chart = alt.layer(*layers).properties(width=width, height=max(60, 22 * frame.height))
-    return with_title(chart.add_params(dropdown([*groups, *frame["label"].to_list()])), title, simulated)
+    return with_title(chart.add_params(dropdown([*groups, *frame["label"].to_list()])), title, simulated, note)
+
+
+def largest_effects(frame: pl.DataFrame) -> pl.DataFrame:
+    """Keep the `MOST_FIRMS` rows with the largest ``car`` of either sign, in their order."""
+    return frame.filter(pl.col("car").abs().rank("ordinal", descending=True) <= MOST_FIRMS)
 
 
 def _firm_marks(base: Any, y: Any, groups: Sequence[str], opacity: Any, *, with_signs: bool) -> list[Any]:
@@ -264,32 +275,6 @@ def selection_opacity(full: float, faint: float, *selections: str, fields: Seque
     in_dropdown = " || ".join(["!pick", *(f"pick === datum.{name}" for name in fields)])
     test = {"and": [*({"param": name} for name in selections), in_dropdown]}
     return alt.OpacityValue(faint, condition={"test": test, "value": full})
-
-
-def to_svg(chart: Any) -> str:
-    """Draw a chart as SVG: the same bytes every time, without external references."""
-    return _svg(chart.to_dict(validate=False))
-
-
-def svg_and_spec(chart: Any) -> tuple[str, str]:
-    """Draw a chart as SVG, and write its Vega-Lite as JSON that is safe inside an HTML script element."""
-    spec = chart.to_dict(validate=False)
-    text = json.dumps(spec, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
-    return _svg(spec), text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _svg(spec: dict[str, Any]) -> str:
-    import vl_convert  # noqa: PLC0415
-
-    return str(vl_convert.vegalite_to_svg(spec))
-
-
-@cache
-def vega_script() -> str:
-    """Bundle Vega, Vega-Lite and Vega-Embed as one script that defines ``vegaEmbed`` and fetches nothing."""
-    import vl_convert  # noqa: PLC0415
-
-    return str(vl_convert.javascript_bundle())  # type: ignore[call-arg]  # the stub is wrong
 
 
 def inline_data(rows: list[dict[str, Any]]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
@@ -12,6 +13,7 @@ __all__ = [
     "SIMULATED_CHART",
     "SIMULATED_REPORT",
     "SIMULATED_TABLE",
+    "clean_text",
     "interval",
     "is_missing",
     "number",
@@ -21,6 +23,8 @@ __all__ = [
 ]
 
 MISSING_TEXT = "–"
+#: Control characters, line and paragraph separators, halves of surrogate pairs, and two that XML does not have.
+NOT_PRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 #: Notices of simulated prices: on charts, under tables and on reports.
 SIMULATED_CHART = "simulated prices"
 SIMULATED_TABLE = "SIMULATED PRICES: invented returns with known effects; nothing here is about the firms."
@@ -28,6 +32,17 @@ SIMULATED_REPORT = (
     "SIMULATED PRICES. The symbols, calendars and announcements are real, the prices are not: these numbers say "
     "nothing about the firms."
 )
+
+
+def clean_text(text: str) -> str:
+    r"""Put a space in the place of every character that cannot be printed, such as a vertical tab.
+
+    Examples
+    --------
+    >>> clean_text("Yangtze\u000bMemory")
+    'Yangtze Memory'
+    """
+    return NOT_PRINTED.sub(" ", text)
 
 
 def is_missing(value: Any) -> bool:
@@ -87,4 +102,4 @@ def text(value: object) -> str:
         return value.strftime("%Y-%m-%d %H:%M")
     if isinstance(value, date):
         return value.isoformat()
-    return str(value)
+    return clean_text(str(value))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import polars as pl
 
 from marketimpact.analyses.specification_curve.curve import SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
+from marketimpact.core.outputs import write_together
+from marketimpact.display.renderer import require_renderer
 from marketimpact.report.content import ReportContent, report_content
 from marketimpact.report.html import as_html
 from marketimpact.report.markdown_latex import Pages, as_markdown, as_tex
@@ -68,8 +69,12 @@ def write_report(
     Raises
     ------
     SpecificationError
-        For a group or window that is not there, or a PDF without the extra ``pdf``.
+        For a group or window that is not there, a PDF without the extra ``pdf``, or an address space too small for
+        the engine that draws charts (``ulimit -v``).
+    DataError
+        Where the file cannot be written.
     """
+    _require_programs([Path(path)])
     content = report_content(
         result,
         title=title,
@@ -93,8 +98,7 @@ def write_reports(content: ReportContent, paths: Sequence[Path]) -> list[Path]:
     paths : sequence of Path
         As for `write_report`.
     """
-    if any(target.suffix == ".pdf" for target in paths):
-        typst_compiler()  # before minutes of work
+    _require_programs(paths)
     pages = Pages(
         title=content.title,
         question=content.question,
@@ -110,11 +114,16 @@ def write_reports(content: ReportContent, paths: Sequence[Path]) -> list[Path]:
             data = _TEXT_FORMATS[target.suffix](pages).encode()
         else:
             data = as_html(pages, report_tables(content)).encode()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        draft.write_bytes(data)
-        draft.replace(target)
+        with write_together(target.parent) as folder:
+            (folder / target.name).write_bytes(data)
     return list(paths)
+
+
+def _require_programs(paths: Sequence[Path]) -> None:
+    """Check, before minutes of work, that what draws charts and typesets PDF is there."""
+    require_renderer()
+    if any(target.suffix == ".pdf" for target in paths):
+        typst_compiler()
 
 
 def tables(

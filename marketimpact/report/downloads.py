@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
+from marketimpact.core.csv_writer import csv_text
+from marketimpact.core.outputs import parquet_bytes
+
 __all__ = ["Download", "downloads"]
 
 #: Largest file, in bytes, that is embedded in the page.
 MAX_BYTES = 600_000
-#: First characters that make a spreadsheet read text as a formula.
-FORMULA = r"^[=+\-@\t\r]"
 DESCRIPTIONS = {
     "events": "every event with its columns, day 0 and how sure it is",
     "estimates": "the model's coefficients per event, from the estimation window",
@@ -44,11 +44,9 @@ def downloads(tables: Mapping[str, pl.DataFrame]) -> list[Download]:
     """Write every table as CSV and Parquet into data URIs; a file of more than `MAX_BYTES` bytes is left out."""
     entries = []
     for name, frame in tables.items():
-        buffer = io.BytesIO()
-        frame.write_parquet(buffer)
         contents = (
-            ("csv", "text/csv", flatten_for_csv(frame).write_csv().encode()),
-            ("parquet", "application/vnd.apache.parquet", buffer.getvalue()),
+            ("csv", "text/csv", csv_text(frame).encode()),
+            ("parquet", "application/vnd.apache.parquet", parquet_bytes(frame)),
         )
         files = tuple(
             (kind, f"data:{mime};base64,{base64.b64encode(data).decode()}", f"{max(1, round(len(data) / 1000)):,}")
@@ -57,14 +55,3 @@ def downloads(tables: Mapping[str, pl.DataFrame]) -> list[Download]:
         )
         entries.append(Download(name, DESCRIPTIONS.get(name, name), frame.height, files))
     return entries
-
-
-def flatten_for_csv(frame: pl.DataFrame) -> pl.DataFrame:
-    """Prepare a frame for CSV: lists joined by ';', no text that a spreadsheet would compute.
-
-    Text that begins like a formula gets an apostrophe in front; Parquet keeps it as it was.
-    """
-    lists = [c for c, dtype in frame.schema.items() if isinstance(dtype, pl.List)]
-    frame = frame.with_columns(pl.col(c).list.join(";") for c in lists)
-    cell = pl.col(pl.String)
-    return frame.with_columns(pl.when(cell.str.contains(FORMULA)).then("'" + cell).otherwise(cell).name.keep())

@@ -45,8 +45,9 @@ def firm_figure(frame: pl.DataFrame, content: ReportContent) -> Figure:
     bottom = frame.row(int(frame["car"].arg_min() or 0), named=True)
     marked = labelled.filter(pl.col("mark") == "‡")["label"].to_list()
     significant = ", ".join(marked) or "none"
+    n_drawn = charts.largest_effects(frame).height
     alt = (
-        f"{title}, events drawn: {frame.height}; from {percent(bottom['car'])} ({firm_label(bottom)}) to "
+        f"{title}, events drawn: {n_drawn}; from {percent(bottom['car'])} ({firm_label(bottom)}) to "
         f"{percent(top['car'])} ({firm_label(top)}). Below 5% after correction for all these firms: {significant}. "
         "The table below has every number."
     )

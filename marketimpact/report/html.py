@@ -25,7 +25,7 @@ LIVE_CHARTS = """
 for (const figure of document.querySelectorAll("figure")) {
   const [still, live] = [figure.querySelector(".still"), figure.querySelector(".live")];
   const spec = JSON.parse(figure.querySelector("script").textContent);
-  vegaEmbed(live, spec, {renderer: "svg", actions: false}).then(() => {
+  vegaEmbed(live, spec, {renderer: "svg", actions: false, ast: true}).then(() => {
     live.setAttribute("aria-label", still.getAttribute("aria-label")); // instead of Vega's own, which says nothing
     live.hidden = false;
     still.style.display = "none";

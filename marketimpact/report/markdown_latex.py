@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from marketimpact.display.formats import SIMULATED_REPORT
+from marketimpact.display.formats import SIMULATED_REPORT, clean_text
 from marketimpact.report.blocks import Cell, ReportTable, Row, Section
 
 __all__ = ["Pages", "as_markdown", "as_tex"]
@@ -56,7 +56,7 @@ def as_markdown(pages: Pages) -> str:
 
 def _md(text: str) -> str:
     """Escape text for Markdown, on one line."""
-    flat = " ".join(text.split())
+    flat = " ".join(clean_text(text).split())
     # a window in brackets is no link unless an address or another bracket follows
     escaped = re.sub(r"(\[-?\d+, -?\d+\](?![(\[:]))|([\\`*_\[\]|~#])", lambda sign: sign[1] or f"\\{sign[2]}", flat)
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -109,7 +109,7 @@ def as_tex(pages: Pages) -> str:
 
 def _tex(text: str) -> str:
     """Escape text for TeX; letters that pdflatex lacks become a question mark."""
-    flat = " ".join(text.split())
+    flat = " ".join(clean_text(text).split())
     return "".join(_TEX.get(sign, sign if ord(sign) < 0x180 else "?") for sign in flat)
 
 

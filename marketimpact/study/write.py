@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.outputs import parquet_bytes, write_together
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.market.market import Market
 from marketimpact.study.event_study import EventStudy
@@ -57,7 +58,7 @@ def write_study(
     Raises
     ------
     DataError
-        For broken events, a folder in use, and what `EventStudy.run` raises.
+        For broken events, a folder in use or that cannot be written, and what `EventStudy.run` raises.
     SpecificationError
         For `events_per_file` below 1.
 
@@ -78,17 +79,17 @@ def write_study(
     if folder.exists() and any(folder.iterdir()):
         raise DataError(f"{folder.name} is not empty. Name an empty folder, so that no file of another study stays.")
     events = schema.check(schema.Events, events, "events").sort("symbol", "event_id")
-    for name in ("abnormal_returns", "estimates"):
-        (folder / name).mkdir(parents=True)
     dropped = []
-    for number, first in enumerate(range(0, events.height, events_per_file)):
-        batch = events[first : first + events_per_file]
-        result = study.run(batch, market, executor=executor, memory=memory, progress=False)
-        result.abnormal_returns.write_parquet(folder / "abnormal_returns" / f"{number:05d}.parquet")
-        result.estimates.write_parquet(folder / "estimates" / f"{number:05d}.parquet")
-        dropped.append(result.attrition)
-    attrition = pl.concat(dropped).sort("event_id")
-    attrition.write_parquet(folder / "attrition.parquet")
-    record: dict[str, Any] = study.record(events, market)
-    (folder / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+    with write_together(folder) as aside:
+        for number, first in enumerate(range(0, events.height, events_per_file)):
+            batch = events[first : first + events_per_file]
+            result = study.run(batch, market, executor=executor, memory=memory, progress=False)
+            for name in ("abnormal_returns", "estimates"):
+                (aside / name).mkdir(exist_ok=True)
+                (aside / name / f"{number:05d}.parquet").write_bytes(parquet_bytes(getattr(result, name)))
+            dropped.append(result.attrition)
+        attrition = pl.concat(dropped).sort("event_id")
+        (aside / "attrition.parquet").write_bytes(parquet_bytes(attrition))
+        record: dict[str, Any] = study.record(events, market)
+        (aside / "record.json").write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
     return attrition

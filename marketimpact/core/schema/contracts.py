@@ -13,6 +13,7 @@ from marketimpact.core.schema.vocabulary import (
     LONGEST_DAY,
     PRECISIONS,
     PRESENT,
+    PRINTABLE,
     STANCES,
     UTC,
     VERIFICATIONS,
@@ -111,14 +112,14 @@ class Campaigns(dy.Schema):
 class Securities(dy.Schema):
     """Shares and indices; one row per Yahoo-style `symbol`."""
 
-    symbol = dy.String(primary_key=True, min_length=1)
-    mic = dy.String(min_length=1)
+    symbol = dy.String(primary_key=True, min_length=1, regex=PRINTABLE)
+    mic = dy.String(min_length=1, regex=PRINTABLE)
     currency = dy.String(nullable=True)
     name = dy.String(nullable=True)
     country = dy.String(nullable=True)
     role = dy.String(nullable=True)
-    benchmark = dy.String(nullable=True)
-    sector_proxy = dy.String(nullable=True)
+    benchmark = dy.String(nullable=True, regex=PRINTABLE)
+    sector_proxy = dy.String(nullable=True, regex=PRINTABLE)
     price_limit = dy.Float64(nullable=True, min_exclusive=0.0)
     listed_on = dy.Date(nullable=True)
 
@@ -176,6 +177,6 @@ class SymbolDays(dy.Schema):
 class Events(dy.Schema):
     """One announcement as it hits one security; `event_id` is the only key."""
 
-    event_id = dy.String(primary_key=True, min_length=1)
-    symbol = dy.String(min_length=1)
+    event_id = dy.String(primary_key=True, min_length=1, regex=PRINTABLE)
+    symbol = dy.String(min_length=1, regex=PRINTABLE)
     date = dy.Date(nullable=True, metadata=PRESENT)

@@ -12,6 +12,7 @@ __all__ = [
     "MEANING",
     "PRECISIONS",
     "PRESENT",
+    "PRINTABLE",
     "STANCES",
     "UTC",
     "VERIFICATIONS",
@@ -25,6 +26,8 @@ ANTICIPATED = ("no", "partly", "yes")
 UTC = "UTC"
 #: A local day lasts up to 25 hours, when the clocks go back.
 LONGEST_DAY = timedelta(hours=25)
+#: Of symbols and event ids: no control character, no line or paragraph separator.
+PRINTABLE = r"^[^\p{Cc}\u2028\u2029]*$"
 IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._\-]*$"
 
 #: Marks a nullable column that must be present.

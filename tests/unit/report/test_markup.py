@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -15,9 +17,9 @@ import pytest
 
 import marketimpact as mi
 from marketimpact import report
+from marketimpact.core.csv_writer import csv_text
 from marketimpact.display import charts
 from marketimpact.report import html as page
-from marketimpact.report.downloads import flatten_for_csv
 from marketimpact.sources.protocol import price_table
 
 HOSTILE = [
@@ -187,7 +189,10 @@ def test_a_notebook_shows_names_as_text():
 
 def test_a_spreadsheet_computes_nothing_from_a_csv():
     texts = ["=1+1", "@SUM(A1)", "-2+3", "+1", "\t=1", "\r=1", '=HYPERLINK("http://x.example")', "plain", "^GSPC", None]
-    frame = flatten_for_csv(pl.DataFrame({"headline": texts, "car": [-0.1] * 10, "targets": [["=A1", "B"]] * 10}))
-    assert frame["headline"].to_list() == [*("'" + text for text in texts[:7]), "plain", "^GSPC", None]
-    assert frame["car"].to_list() == [-0.1] * 10
-    assert set(frame["targets"]) == {"'=A1;B"}
+    written = csv_text(pl.DataFrame({"headline": texts, "car": [-0.1] * 10, "targets": [["=A1", "B"]] * 10}))
+    rows = list(csv.DictReader(io.StringIO(written, newline="")))
+    assert [row["headline"] for row in rows] == ["'" + text for text in texts[:3]] + ["+1"] + [
+        *("'" + text for text in texts[4:7]), "plain", "^GSPC", ""
+    ]  # fmt: skip
+    assert {row["car"] for row in rows} == {"-0.1"}
+    assert {row["targets"] for row in rows} == {"'=A1;B"}
