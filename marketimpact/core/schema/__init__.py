@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from marketimpact.core.schema.vocabulary import MEANING, PRESENT, UTC
+from marketimpact.core.type_advice import Kind, how_to_convert
 from marketimpact.errors import DataError
 
 if TYPE_CHECKING:
@@ -180,8 +181,16 @@ def _cast(schema: type[dy.Schema], frame: pl.DataFrame, name: str, label: str) -
         return series.dt.date() if isinstance(series.dtype, pl.Datetime) else series.cast(dtype)
     raise DataError(
         f"{label}: column {name!r} has type {series.dtype}, must be {dtype}"
-        f" (first value: {series.drop_nulls().first()!r}). Cast it first."
+        f" (first value: {str(series.drop_nulls().first())[:60]!r}). {how_to_convert(series, _kind(dtype))}"
     )
+
+
+def _kind(dtype: pl.DataType) -> Kind:
+    """Name what a column of the contract holds."""
+    if isinstance(dtype, pl.Datetime):
+        return "instants"
+    names: dict[pl.DataType, Kind] = {pl.Date(): "dates", pl.String(): "text", pl.Boolean(): "true or false"}
+    return names.get(dtype, "numbers")
 
 
 def _is_lossless(series: pl.Series, dtype: pl.DataType) -> bool:

@@ -1,0 +1,69 @@
+"""Say how a column of another type becomes what a frame needs, in code that keeps its meaning."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import polars as pl
+
+__all__ = ["Kind", "how_to_convert"]
+
+Kind = Literal["dates", "numbers", "text", "instants", "true or false"]
+#: Patterns of dates written as text, and their format for polars.
+DATE_FORMATS = (
+    (r"^\d{4}-\d{1,2}-\d{1,2}$", "%Y-%m-%d"),
+    (r"^\d{8}$", "%Y%m%d"),
+    (r"^\d{4}/\d{1,2}/\d{1,2}$", "%Y/%m/%d"),
+    (r"^\d{4}\.\d{1,2}\.\d{1,2}$", "%Y.%m.%d"),
+)
+#: Numbers that read as dates, from 1789-01-01 to 2199-12-31.
+COMPACT_DATES = (17890101, 21991231)
+
+
+def how_to_convert(values: pl.Series, kind: Kind) -> str:
+    """Write one sentence of advice; the code in it is tried by a test.
+
+    Examples
+    --------
+    >>> how_to_convert(pl.Series("date", [20240603]), "dates")
+    'Convert it: .with_columns(pl.col("date").cast(pl.String).str.to_date("%Y%m%d")).'
+    """
+    first = values.drop_nulls().first()
+    column = f'pl.col("{values.name}")'
+    if kind == "dates":
+        return _to_dates(values, first, column)
+    if kind == "text" and values.dtype.is_numeric():
+        return (
+            f"Symbols read as numbers have lost their leading zeros (000660 becomes 660): read the file again with "
+            f'this column as text, such as pl.read_csv(..., schema_overrides={{"{values.name}": pl.String}}).'
+        )
+    if kind == "numbers" and values.dtype == pl.String:
+        return f"Convert it, if every value is a number: .with_columns({column}.cast(pl.Float64))."
+    if kind == "instants":
+        return (
+            "A date has no time of day, and a text no zone: give instants with a zone, such as "
+            f'.with_columns({column}.str.to_datetime(time_zone="UTC")) for texts that end in Z or an offset.'
+        )
+    return f"A column of type {values.dtype} cannot become {kind}; give {kind}."
+
+
+def _to_dates(values: pl.Series, first: object, column: str) -> str:
+    if values.dtype.is_integer() and isinstance(first, int) and COMPACT_DATES[0] <= first <= COMPACT_DATES[1]:
+        return f'Convert it: .with_columns({column}.cast(pl.String).str.to_date("%Y%m%d")).'
+    if values.dtype.is_numeric():
+        return "A number is read as days since 1970-01-01, most likely another date than meant: give dates."
+    if isinstance(values.dtype, pl.Datetime):
+        return (
+            "Its values have a time of day, and the session depends on it: give the date of the session on the "
+            "security's own exchange, or give announcements with their times to mi.align."
+        )
+    if isinstance(first, str):
+        texts = values.drop_nulls()
+        for pattern, written in DATE_FORMATS:
+            if texts.str.contains(pattern).all():
+                return f'Convert it: .with_columns({column}.str.to_date("{written}")).'
+        return (
+            f"Convert it with the format it is written in, such as .with_columns({column}.str.to_date("
+            '"%d/%m/%Y")) for 31/01/2024.'
+        )
+    return f"A column of type {values.dtype} cannot become dates; give dates."
