@@ -76,6 +76,8 @@ FINDINGS: dict[str, Finding] = {
                 "Use adjusted closes, or repair=('splits',)."),
         Finding("split_like_jump", WARNING, "jumps that look like a split the closes were not adjusted for",
                 "Compare with the issuer's splits; use adjusted closes, or repair=('splits',)."),
+        Finding("implausible_return", WARNING, "returns that no share makes in a day",
+                "Compare with another source. Correct the prices, or accept=[(symbol, date)] if it is real."),
         Finding("limit_breach", WARNING, "closes beyond the exchange's daily price limit",
                 "Look for a distribution or split that the closes were not adjusted for, or another day's price."),
         Finding("limit_overshoot", WARNING, "symbols with closes a little beyond the daily price limit",
