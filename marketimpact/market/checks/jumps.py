@@ -109,6 +109,7 @@ def _classified(frame: pl.DataFrame) -> pl.DataFrame:
     quiet = (pl.col("market").abs() <= MAX_BENCHMARK_SHARE * size).fill_null(value=True)
     scale = _scales(size)
     lasting = _lasting(frame, scale & (far > FAR_SIGMAS))
+    calm = pl.col("after") <= MAX_SIGMAS_AFTER_SPLIT
     # an index has no shares to split
     share = ~pl.col("symbol").str.starts_with("^")
     split = (
@@ -117,13 +118,13 @@ def _classified(frame: pl.DataFrame) -> pl.DataFrame:
         & (size >= LEAST_SPLIT)
         & quiet
         & pl.col("ratio").is_not_null()
-        & (pl.col("after") <= MAX_SIGMAS_AFTER_SPLIT)
+        & calm
     )
     small = share & quiet & (far > SMALL_SIGMAS) & pl.col("small_ratio").is_not_null()
     small &= pl.col("market").is_not_null() & pl.col("band").is_null()
     # among other such moves it is turmoil, not a spike
     spike = (far > SPIKE_SIGMAS) & (size >= LEAST_SPIKE) & pl.col("reverts") & ~pl.col("was_far")
-    unlikely = quiet & (far > IMPLAUSIBLE_SIGMAS) & (size >= LEAST_IMPLAUSIBLE)
+    unlikely = quiet & calm & (far > IMPLAUSIBLE_SIGMAS) & (size >= LEAST_IMPLAUSIBLE)
     beyond = (pl.col("ret").abs() > BEYOND) & (pl.col("gap") <= LONGEST_SUSPENSION).fill_null(value=True)
     kind = (
         pl.when(_stated(far)).then(pl.lit("unadjusted_split"))
@@ -244,12 +245,12 @@ def _descriptions() -> dict[str, pl.Expr]:
 def _breaches(rows: CheckedPrices) -> pl.DataFrame:
     """Find closes beyond the daily limit: ``symbol, date, band``."""
     limited = rows.traded.filter(pl.col("price_limit").is_not_null(), pl.col("session").is_not_null())
-    panel = limited.select("symbol", "mic", "session", "date", "close", "gap")
+    panel = limited.select("symbol", "mic", "session", "date", "close", "gap", "reference")
     facts = limited.select("symbol", "board", "price_limit", "listed_on").unique("symbol")
     banded = price_bands(panel, facts, spans(panel))
-    slack = SLACK_TICKS * pl.col("tick") + SLACK_SHARE * pl.col("last_close")
-    move = pl.col("close") - pl.col("last_close")
-    beyond = move.abs() > pl.col("band") * pl.col("last_close") + slack
+    slack = SLACK_TICKS * pl.col("tick") + SLACK_SHARE * pl.col("reference")
+    move = pl.col("close") - pl.col("reference")
+    beyond = move.abs() > pl.col("band") * pl.col("reference") + slack
     return banded.filter(beyond, pl.col("gap") <= LONGEST_SUSPENSION).select("symbol", "date", "band")
 
 

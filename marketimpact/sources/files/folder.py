@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -43,6 +43,8 @@ class FolderPrices:
     ----------
     path : str or pathlib.Path
         A folder, read with its subfolders, or one file; only ``.csv`` and ``.txt`` are read.
+    delisted : collection of str
+        Symbols whose last close may be 0, a total loss; `Market.load` adds those of its securities.
 
     Examples
     --------
@@ -51,6 +53,7 @@ class FolderPrices:
     """
 
     path: str | Path
+    delisted: Collection[str] = ()
 
     def __post_init__(self) -> None:
         path: object = self.path
@@ -104,6 +107,8 @@ class FolderPrices:
             for note in (*file_notes, *adjustment_notes(rows)):
                 notes.setdefault(note, []).extend(file_symbols)
         all_rows = pl.concat(pieces, how="diagonal")
+        if self.delisted:
+            all_rows = all_rows.with_columns(pl.col("symbol").is_in(list(self.delisted)).alias("delisted"))
         frame = within(all_rows, first, last)
         texts = [f"{note.rstrip('.')}: {listed(sorted(names))}." for note, names in notes.items()]
         if empty := sorted(set(all_rows["symbol"]) - set(frame["symbol"])):

@@ -13,6 +13,8 @@ from marketimpact.errors import DataError, SourceError
 __all__ = [
     "adjustment_notes",
     "cast_value",
+    "delisted",
+    "is_true",
     "n_rows_text",
     "no_symbols_error",
     "parse_rows",
@@ -26,6 +28,8 @@ __all__ = [
 NUMBERS = ("close", "adj_close", "unadjusted_close", "volume", "dividend", "split")
 #: Columns in which vendors write zero on days without such an event.
 EVENTS = ("dividend", "split")
+#: Text that means true.
+TRUE = ("true", "1", "1.0", "yes")
 #: Midnight after a date, with or without an offset, as pandas writes it.
 MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?$"
 #: Prices of some indices go back to 1789; years such as 24 or 20240 are errors.
@@ -61,6 +65,18 @@ def cast_value(values: pl.Series, source: str) -> pl.Expr:
     if dtype != pl.Date:
         raise type_error(values, "dates", source)
     return pl.col(name)
+
+
+def is_true(name: str) -> pl.Expr:
+    """Mark rows whose cell means true: a boolean, the number 1, or text."""
+    return pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase().is_in(TRUE).fill_null(value=False)
+
+
+def delisted(securities: pl.DataFrame) -> list[str]:
+    """List the securities with a true `delisted`; none without such a column."""
+    if "delisted" not in securities.columns:
+        return []
+    return securities.filter(is_true("delisted"))["symbol"].to_list()
 
 
 def type_error(values: pl.Series, expected: str, source: str) -> DataError:
