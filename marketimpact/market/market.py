@@ -251,13 +251,16 @@ class Market:
 
         Prices are compared with the last close times one plus or minus the band, one tick allowed, by the
         securities' ``price_limit`` and the bands that held before it (ChiNext 10% before 2020-08-24,
-        Taiwan 7% and Korea 15% before June 2015). Empty for a market made from returns. Prices adjusted
-        for a later dividend or split are off by a fraction of a tick, which may miss or add a hit.
+        Taiwan 7% and Korea 15% before June 2015). Empty for a market made from returns. Prices that the source
+        adjusted for a later dividend or split are off by a fraction of a tick, which may miss or add a hit; where
+        `Market.load` counts stated dividends, closes are compared as they were traded.
         """
         if self.return_panel.limit_hits is not None:
             return self.return_panel.limit_hits
         panel = self.panel if "close" in self.panel_columns else pl.DataFrame()  # made from returns: no prices
-        return trading_rules.limit_hits(panel, self.securities, self.spans)
+        paid = self.price_repairs.filter(pl.col("what") == "dividends")["symbol"].unique()
+        traded = self.traded.filter(pl.col("symbol").is_in(paid.implode()))
+        return trading_rules.limit_hits(panel, self.securities, self.spans, traded)
 
     def in_currency(self, currency: str, rates: pl.DataFrame) -> Market:
         """Convert returns and benchmark returns to one currency.

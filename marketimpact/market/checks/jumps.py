@@ -248,9 +248,9 @@ def _breaches(rows: CheckedPrices) -> pl.DataFrame:
     panel = limited.select("symbol", "mic", "session", "date", "close", "gap", "reference")
     facts = limited.select("symbol", "board", "price_limit", "listed_on").unique("symbol")
     banded = price_bands(panel, facts, spans(panel))
-    slack = SLACK_TICKS * pl.col("tick") + SLACK_SHARE * pl.col("reference")
-    move = pl.col("close") - pl.col("reference")
-    beyond = move.abs() > pl.col("band") * pl.col("reference") + slack
+    slack = SLACK_TICKS * pl.col("tick") + SLACK_SHARE * pl.col("last_close")
+    move = pl.col("close") - pl.col("last_close")
+    beyond = move.abs() > pl.col("band") * pl.col("last_close") + slack
     return banded.filter(beyond, pl.col("gap") <= LONGEST_SUSPENSION).select("symbol", "date", "band")
 
 

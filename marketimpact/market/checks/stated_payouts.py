@@ -111,8 +111,9 @@ def adjusted_close() -> pl.Expr:
     """Adjust closes backward for ``payout`` and ``ratio``, so that their returns are total ones.
 
     The return over a row is ``(close + payout) ratio / close before - 1``. Rows are sorted by (symbol, date); an empty
-    close stays empty.
+    close stays empty, and one of zero, a total loss, has no payout.
     """
-    growth = ((pl.col("close") + pl.col("payout")) / pl.col("close") * pl.col("ratio")).fill_null(1.0)
+    growth = (pl.col("close") + pl.col("payout")) / pl.col("close") * pl.col("ratio")
+    growth = pl.when(pl.col("close") > 0).then(growth).otherwise(1.0)
     later = growth.cum_prod(reverse=True).shift(-1).fill_null(1.0).over("symbol")
     return pl.col("close") / later

@@ -14,6 +14,7 @@ from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources.files.price_rows import (
     adjustment_notes,
+    drop_counted_payouts,
     no_symbols_error,
     require_readable,
     use_adjusted_close,
@@ -36,6 +37,9 @@ class FolderPrices:
     ``aapl.us.txt`` (AAPL), ``981.hk.csv`` (0981.HK), ``6920.jp.txt`` (6920.T),
     ``sh600519.csv`` (600519.SS). A name of six digits is a code in China where the columns are Chinese or
     Sina's; elsewhere it is refused, since Korean codes have six digits too.
+
+    yfinance's histories with `Dividends` and `Stock Splits` and no `Adj Close` have adjusted closes as a rule: their
+    dividends are used (see `Market.load`) only where the closes fall by them.
 
     Volumes in AkShare's Chinese layout are lots of 100 shares for mainland listings, and are converted.
 
@@ -103,8 +107,9 @@ class FolderPrices:
         for file, file_symbols in chosen:
             rows, file_notes = read_rows(file, file_symbols)
             require_readable(rows, file.path.name)
+            rows, counted = drop_counted_payouts(rows)
             pieces.append(use_adjusted_close(rows).drop("unreadable"))
-            for note in (*file_notes, *adjustment_notes(rows)):
+            for note in (*file_notes, *counted, *adjustment_notes(rows)):
                 notes.setdefault(note, []).extend(file_symbols)
         all_rows = pl.concat(pieces, how="diagonal")
         if self.delisted:
