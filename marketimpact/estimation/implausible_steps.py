@@ -63,7 +63,7 @@ def _sessions(problem: EstimationProblem) -> tuple[int, int]:
 
 
 def _located(problem: EstimationProblem, events: pl.DataFrame) -> pl.DataFrame:
-    """Number the events, with the exchange, benchmark, first row and day 0 of each."""
+    """Add the row, day 0, exchange and benchmark of each event."""
     securities = problem.market.panel_securities.select("symbol", "mic", "first_session").join(
         problem.market.securities.select("symbol", "benchmark"), on="symbol", how="left", validate="1:1"
     )

@@ -83,7 +83,7 @@ def fields_from_prices(
     factors = check_factors(factors)
     quotes, fills = repairs.empty_copied_closes(table.frame, repair)
     priced, listed_days = repairs.listed_sessions(securities, table, quotes)
-    findings = repairs.check_rows(rows, securities, listed_days, table.source, repair, accepted)
+    findings = repairs.check_rows(rows, securities, listed_days, table.source, repair=repair, accepted=accepted)
     quotes, adjustments = repairs.adjust_closes(quotes, findings)
     duplicates = repairs.find_duplicates(table.frame, findings, repair)
     closes = quotes.select("symbol", "date", "close").drop_nulls("close")

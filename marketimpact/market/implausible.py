@@ -123,7 +123,7 @@ def _is_beyond(name: str) -> pl.Expr:
     return ((value > HIGHEST) | (value < LOWEST)).fill_null(value=False) & value.is_not_nan().fill_null(value=False)
 
 
-def _is_delisting(ret: Floats, column: int) -> bool:
+def _is_delisting(ret: Floats, column: np.integer[Any]) -> bool:
     """Return whether a fall is the last return of a series that ends before the sessions do."""
     later = ret[column + 1 :]
     return bool(ret[column] < 0 and len(later) and np.isnan(later).all())

@@ -102,6 +102,7 @@ def check_rows(
     securities: pl.DataFrame,
     listed: pl.DataFrame,
     source: str,
+    *,
     repair: Collection[str],
     accepted: pl.DataFrame,
 ) -> pl.DataFrame:
@@ -224,9 +225,8 @@ def repair_notes(fills: pl.DataFrame, adjustments: pl.DataFrame, findings: pl.Da
     if paid.height:
         symbols = listed(paid["symbol"].unique().sort().to_list(), quoted=False)
         notes.append(f"{paid.height} stated dividends of {symbols} are in returns, since there is no adjusted close")
-    for row in adjustments.filter(pl.col("what") == "splits").iter_rows(named=True):
-        notes.append(
-            f"closes of {row['symbol']} to {row['date']} were divided by {row['ratio']:g}: a split they were not "
-            "adjusted for"
-        )
-    return notes
+    splits = adjustments.filter(pl.col("what") == "splits").select("symbol", "date", "ratio")
+    return notes + [
+        f"closes of {symbol} to {day} were divided by {ratio:g}: a split they were not adjusted for"
+        for symbol, day, ratio in splits.iter_rows()
+    ]

@@ -68,7 +68,7 @@ MEANING = {
     "return_above_minus_one": "a simple return must be above -1",
     "close_above_zero": "close must be above zero",
     "unadjusted_close_above_zero": "unadjusted_close must be above zero",
-    "close_in_range": f"close must lie between {LOWEST_PRICE:g} and {HIGHEST_PRICE:g}, or returns are no finite numbers",
+    "close_in_range": f"close must lie between {LOWEST_PRICE:g} and {HIGHEST_PRICE:g}, or returns are not finite",
     "benchmark_is_not_itself": "a security cannot be its own benchmark",
 }
 

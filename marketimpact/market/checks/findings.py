@@ -81,7 +81,7 @@ FINDINGS: dict[str, Finding] = {
         Finding("unadjusted_split", ERROR, "splits that the source states and its closes were not adjusted for",
                 "Use adjusted closes, or repair=('splits',)."),
         Finding("impossible_payout", ERROR, "stated dividends or splits that cannot be",
-                "Write a dividend per share in the currency of the close, on its ex-date, and a split as new shares for "
+                "Write dividends per share in the currency of the close, on the ex-date, and splits as new shares for "
                 "one; leave the cell empty on other days."),
         Finding("split_like_jump", WARNING, "jumps that look like a split the closes were not adjusted for",
                 "Compare with the issuer's splits; use adjusted closes, or repair=('splits',)."),

@@ -112,14 +112,7 @@ def _classified(frame: pl.DataFrame) -> pl.DataFrame:
     calm = pl.col("after") <= MAX_SIGMAS_AFTER_SPLIT
     # an index has no shares to split
     share = ~pl.col("symbol").str.starts_with("^")
-    split = (
-        share
-        & (far > FAR_SIGMAS)
-        & (size >= LEAST_SPLIT)
-        & quiet
-        & pl.col("ratio").is_not_null()
-        & calm
-    )
+    split = share & (far > FAR_SIGMAS) & (size >= LEAST_SPLIT) & quiet & pl.col("ratio").is_not_null() & calm
     small = share & quiet & (far > SMALL_SIGMAS) & pl.col("small_ratio").is_not_null()
     small &= pl.col("market").is_not_null() & pl.col("band").is_null()
     # among other such moves it is turmoil, not a spike
@@ -224,8 +217,8 @@ def _descriptions() -> dict[str, pl.Expr]:
         pl.format(", its benchmark {}%", ((pl.col("market").exp() - 1) * 100).round(1)),
         pl.lit(", no benchmark to compare"),
     )
-    known = [*SPLITS, *(1.0 / n for n in SPLITS), *SMALL_SPLITS]
-    names = {float(ratio): f"a {split_terms(float(ratio))}" for ratio in known}
+    known = [float(n) for n in (*SPLITS, *SMALL_SPLITS)] + [1.0 / n for n in SPLITS]
+    names = {ratio: f"a {split_terms(ratio)}" for ratio in known}
     terms = pl.col("ratio").replace_strict(names, default=None, return_dtype=pl.String)
     bonus = pl.when(pl.col("ret").is_between(-math.log(2.2), 0.0)).then(
         pl.format("; a bonus issue of {} for 10 would do that", ((pl.col("own").neg().exp() - 1) * 10).round(1))

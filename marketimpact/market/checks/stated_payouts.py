@@ -94,7 +94,7 @@ def _fits() -> pl.Expr:
 
 
 def _numbered(traded: pl.DataFrame) -> pl.DataFrame:
-    """Number the rows of each symbol."""
+    """Add `row`, which counts the rows of each symbol."""
     return traded.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over("symbol").alias("row"))
 
 
