@@ -223,8 +223,8 @@ def repair_notes(fills: pl.DataFrame, adjustments: pl.DataFrame, findings: pl.Da
         notes.append(f"{count} closes of {symbols} symbols without volume were copies and are not used")
     paid = findings.filter(pl.col("finding") == "stated_dividend")
     if paid.height:
-        symbols = listed(paid["symbol"].unique().sort().to_list(), quoted=False)
-        notes.append(f"{paid.height} stated dividends of {symbols} are in returns, since there is no adjusted close")
+        payers = listed(paid["symbol"].unique().sort().to_list(), quoted=False)
+        notes.append(f"{paid.height} stated dividends of {payers} are in returns, since there is no adjusted close")
     splits = adjustments.filter(pl.col("what") == "splits").select("symbol", "date", "ratio")
     return notes + [
         f"closes of {symbol} to {day} were divided by {ratio:g}: a split they were not adjusted for"

@@ -32,7 +32,7 @@ USUAL_WEIGHT = 0.5
 SMALL_SIGMAS, NEAR_SMALL, NEAR_SMALL_MOST, MAX_SIGMAS_AFTER_SMALL = 25.0, 2.0, 0.05, 2.0
 #: News is traded more than the days around it, by this factor; without volume only so large a jump is taken for a
 #: small split, in standard deviations.
-NEWS_VOLUME, VOLUME_ROWS, SIGMAS_WITHOUT_VOLUME = 1.75, 10, 40.0
+NEWS_VOLUME, VOLUME_ROWS, SIGMAS_WITHOUT_VOLUME = 2.25, 10, 40.0
 #: A step that no share makes in a day: by this log size and so many standard deviations, or beyond a factor of three.
 LEAST_IMPLAUSIBLE, IMPLAUSIBLE_SIGMAS, BEYOND = math.log(2.0), 15.0, math.log(3.0)
 #: Greatest log distance of a scale step from a factor of 100 or 1000.
@@ -145,7 +145,8 @@ def _lasting(frame: pl.DataFrame, scale: pl.Expr) -> pl.Expr:
 
 def _stated(far: pl.Expr) -> pl.Expr:
     """Mark rows on which the source states a split and the close moves by its ratio."""
-    step = pl.col("split").log()
+    split = pl.col("split")
+    step = pl.when(split.is_finite() & (split > 0)).then(split.log())
     fits = (pl.col("own") + step).abs() <= STATED_SPLIT_TOLERANCE * step.abs()
     return ((step.abs() >= math.log(MIN_STATED_SPLIT)) & fits & (far > FAR_SIGMAS)).fill_null(value=False)
 
