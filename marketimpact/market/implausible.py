@@ -224,10 +224,22 @@ def add_findings(findings: pl.DataFrame, implausible: pl.DataFrame, accepted: pl
     return checks.sort_findings(pl.concat([findings, added]))
 
 
-def fields_of_returns(symbols: pl.Series, days: pl.DataFrame, ret: Floats, accept: Iterable[Any]) -> dict[str, Any]:
-    """Find implausible returns of a market made from returns; its fields `implausible`, `findings` and `notes`."""
+def fields_of_returns(
+    symbols: pl.Series, days: pl.DataFrame, ret: Floats, accept: Iterable[Any], others: pl.DataFrame | None = None
+) -> dict[str, Any]:
+    """Find implausible returns of a market made from returns; its fields `implausible`, `findings` and `notes`.
+
+    Parameters
+    ----------
+    symbols, days, ret
+        As `implausible_in_grid` takes them.
+    accept : iterable of (str, datetime.date or str)
+        Returns that are real.
+    others : polars.DataFrame, optional
+        Findings of other checks.
+    """
     accepted, steps = check_accept(accept), implausible_in_grid(symbols, days, ret)
-    findings = add_findings(checks.no_findings(), steps, accepted)
+    findings = add_findings(checks.no_findings() if others is None else others, steps, accepted)
     check_steps(accepted, steps, findings, [*symbols, "benchmark"] if accepted.height else ())
     return {
         "implausible": without_accepted(steps, accepted),

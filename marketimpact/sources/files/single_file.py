@@ -53,8 +53,8 @@ class FilePrices:
         `close` or `adj_close` or both, and perhaps `volume`; other columns are ignored. Where
         `adj_close` is given it is used, and `close` where `adj_close` is empty, with a note of the count. Of a
         symbol without any, `Market.load` makes total returns of `close` and the columns `dividend` (per share, on
-        the ex-date) and `split` (new shares for one). With a column `delisted` true a symbol's last close may be
-        0, a total loss.
+        the ex-date) and `split` (new shares for one), unless it has an `unadjusted_close` beside it. With
+        a column `delisted` true a symbol's last close may be 0, a total loss.
     drop_repeats : bool, default False
         Whether exact repeats of a row are dropped, rather than refused.
     delisted : collection of str
@@ -275,21 +275,30 @@ def _all_columns(
     raw: pl.DataFrame, frame: pl.DataFrame, symbols: Sequence[str] | None, first: date | None, last: date | None
 ) -> pl.DataFrame:
     """Add to parsed rows the columns that only the checks use, and filter symbols and dates; see `FilePrices.rows`."""
-    further = [pl.col(c).cast(pl.String).str.strip_chars().replace("", None) for c in TEXTS if c in raw.columns]
-    payouts = [name for name in FURTHER_NUMBERS if name in raw.columns]
-    further += [_number(raw[name]) for name in payouts]
-    if payouts:
-        further.append(pl.coalesce(_unreadable_number(raw[name]) for name in payouts).alias("_payout"))
+    texts = [c for c in TEXTS if c in raw.columns]
+    further = [pl.col(name).cast(pl.String).str.strip_chars().replace("", None) for name in texts]
+    numbers = [c for c in (*FURTHER_NUMBERS, "unadjusted_close") if c in raw.columns and c not in frame.columns]
+    further += [_number(raw[name]) for name in numbers]
+    unreadable = [_unreadable_number(raw[name]) for name in FURTHER_NUMBERS if name in numbers]
+    further.append((pl.coalesce(unreadable) if unreadable else pl.lit(None, pl.String)).alias("_payout"))
     if origins := [pl.col(c).cast(pl.String) for c in ORIGINS if c in raw.columns]:
         further.append(pl.concat_str(origins, separator=", ", ignore_nulls=True).alias("origin"))
-    frame = pl.concat([frame, raw.select(further)], how="horizontal")
-    if payouts:
-        adjusted = pl.col("from_adjusted").fill_null(value=False).any().over("symbol")
-        unused = pl.when(~adjusted).then("_payout")
-        frame = frame.with_columns(pl.coalesce("unreadable", unused).alias("unreadable")).drop("_payout")
+    names = [*texts, *numbers, "_payout", *(["origin"] if origins else [])]
+    frame = pl.concat([frame, raw.with_columns(further).select(names)], how="horizontal")
+    frame = _with_basis(frame, states_both="unadjusted_close" in numbers)
     if symbols is not None:
         frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
     return within(frame, first, last)
+
+
+def _with_basis(frame: pl.DataFrame, *, states_both: bool) -> pl.DataFrame:
+    """Mark closes with an unadjusted one beside them as adjusted, and unreadable payouts of symbols without any."""
+    if states_both:
+        both = pl.col("unadjusted_close").is_not_null().any().over("symbol")
+        frame = frame.with_columns(pl.when(both).then(pl.lit(value=True)).alias("from_adjusted"))
+    adjusted = pl.col("from_adjusted").fill_null(value=False).any().over("symbol")
+    cell = pl.coalesce("unreadable", pl.when(~adjusted).then("_payout"))
+    return frame.with_columns(cell.alias("unreadable")).drop("_payout")
 
 
 def _number(values: pl.Series) -> pl.Expr:
@@ -312,7 +321,7 @@ def _basis_notes(chosen: pl.DataFrame, present: Sequence[str]) -> list[str]:
         return []
     adjusted = priced["from_adjusted"]
     if adjusted.null_count():
-        if set(FURTHER_NUMBERS) & set(present):
+        if set(FURTHER_NUMBERS) & set(present) and "unadjusted_close" not in present:
             return ["There is no adj_close: close makes the returns, with the dividends and splits stated beside it."]
         match = _similar_column("adj_close", present)
         hint = f" If column {match!r} is one, rename it to 'adj_close'." if match else ""

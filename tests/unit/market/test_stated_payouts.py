@@ -154,6 +154,15 @@ def test_where_there_is_an_adjusted_close_nothing_changes():
     assert returns(mi.Market.load(FIRMS, Own(both)), EX) == [pytest.approx(CUT / BEFORE - 1)]
 
 
+def test_a_table_of_a_source_in_a_file_has_adjusted_closes(tmp_path):
+    """As `StoredPrices(...).read(...).frame` of Yahoo's prices has."""
+    both = stating(PRICES, dividend=(EX, PAID)).with_columns(pl.col("close").alias("unadjusted_close"))
+    for source in (mi.FilePrices(both), in_csv(both, tmp_path)):
+        market = mi.Market.load(FIRMS, source)
+        assert returns(market, EX) == [CLOSES[EX] / BEFORE - 1]
+        assert "stated_dividend" not in market.findings["finding"]
+
+
 @pytest.mark.parametrize("amount", [-1.0, float("inf"), 1.01 * BEFORE])
 def test_a_dividend_that_cannot_be_is_an_error_with_advice(load, amount):
     with pytest.raises(mi.DataError, match=r"ex-date") as caught:
@@ -253,7 +262,7 @@ def test_a_close_of_zero_elsewhere_is_an_error_that_names_delisted():
     middle = changed(at(AMERICAN, EX), close=pl.lit(0.0)).with_columns(FLAG)
     for rows in (ENDED, middle):
         for source in (mi.FilePrices(rows), Own(rows)):
-            with pytest.raises(mi.DataError, match="close must be above zero: 1 row.*delisted"):
+            with pytest.raises(mi.DataError, match=r"close must be above zero: 1 row.*delisted"):
                 mi.Market.load(FIRMS, source)
 
 
