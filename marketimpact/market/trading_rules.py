@@ -80,7 +80,7 @@ def quality(panel: pl.DataFrame, spans: pl.DataFrame, fills: pl.DataFrame) -> pl
 
 
 def limit_hits(
-    panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFrame, traded: pl.DataFrame
+    panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFrame, traded: pl.DataFrame | None = None
 ) -> pl.DataFrame:
     """Find closes at the daily price limit; see `Market.limit_hits`.
 
@@ -97,9 +97,9 @@ def limit_hits(
     return frame.with_columns(side.alias("side")).drop_nulls("side").select("symbol", "date", "side", "band")
 
 
-def _as_traded(panel: pl.DataFrame, traded: pl.DataFrame) -> pl.DataFrame:
+def _as_traded(panel: pl.DataFrame, traded: pl.DataFrame | None) -> pl.DataFrame:
     """Put closes as they were traded in place of adjusted ones, and the adjusted last close in units of the day."""
-    if traded.is_empty():
+    if traded is None or traded.is_empty():
         return panel
     joined = panel.join(traded, on=["symbol", "date"], how="left", validate="1:1", maintain_order="left")
     last = pl.col("close").forward_fill().shift(1).over("symbol")
