@@ -51,6 +51,8 @@ class StudyFile:
         Column of the securities that names the benchmark.
     repair : tuple of str
         Repairs of the prices, as `Market.load` takes them.
+    accept : tuple of (str, str)
+        Symbol and date of steps in the prices that are real.
     specification : CurvePlan or None
         Choices of the specification curve; None where the file has no such table.
     source : StudyText
@@ -68,6 +70,7 @@ class StudyFile:
     securities_file: Path | None = None
     benchmark: str = "benchmark"
     repair: tuple[str, ...] = repairs.DEFAULT
+    accept: tuple[tuple[str, str], ...] = ()
     specification: CurvePlan | None = None
     source: StudyText = field(default=StudyText("", ""), repr=False, compare=False)
 
@@ -118,7 +121,10 @@ class StudyFile:
 
     def _market(self, source: PriceSource, benchmark: str, selected: pl.DataFrame) -> Market:
         needed = self._needed_securities(securities(self.securities_file), selected)
-        return Market.load(needed, source, benchmark=benchmark, repair=self.repair)  # type: ignore[arg-type]
+        # the market of another benchmark lacks this one's prices
+        known = {*needed["symbol"], *needed[benchmark]}
+        accept = [pair for pair in self.accept if benchmark == self.benchmark or pair[0] in known]
+        return Market.load(needed, source, benchmark=benchmark, repair=self.repair, accept=accept)  # type: ignore[arg-type]
 
     def _select(self, chronology: pl.DataFrame) -> pl.DataFrame:
         unknown = sorted(set(self.ids) - set(chronology["announcement_id"]))
@@ -220,6 +226,7 @@ def read_study(path: str | Path | None = None) -> StudyFile:
         securities_file=file.parent / securities_table["file"] if "file" in securities_table else None,
         benchmark=securities_table.get("benchmark", "benchmark"),
         repair=repairs.check_repairs(content.get("prices", {}).get("repair", list(repairs.DEFAULT))),
+        accept=tuple((symbol, day) for symbol, day in content.get("prices", {}).get("accept", [])),
         specification=read_curve(content, study, groups, source),
         source=source,
     )

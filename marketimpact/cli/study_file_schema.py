@@ -103,7 +103,7 @@ def study_schema() -> dict[str, Any]:
                 file=_text("Your own securities (CSV or Parquet), relative to the study file."),
                 benchmark=_choice(("benchmark", "sector_proxy"), "Column that names the benchmark.", "benchmark"),
             ),
-            prices=_table("Repairs of the prices.", repair=_repairs()),
+            prices=_table("Repairs of the prices.", repair=_repairs(), accept=_accepted()),
             report=_table("Content of the report.", windows=_windows(_WINDOWS, [[0, 1], [0, 0]])),
             specification=_specification(),
             groups={
@@ -288,6 +288,15 @@ def _repairs() -> dict[str, Any]:
     item = {"enum": list(REPAIRS), "errorMessage": rule}
     description = "Repairs of dirty prices, by name; every change is recorded."
     return {"type": "array", "items": item, "description": description, "default": list(DEFAULT), "errorMessage": rule}
+
+
+def _accepted() -> dict[str, Any]:
+    rule = 'must be a list of pairs of a symbol and a date, such as [["NVDA", "2024-06-10"]]'
+    text = {"type": "string", "errorMessage": rule}
+    day = {**text, "pattern": r"^\d{4}-\d{2}-\d{2}$"}
+    pair = {"type": "array", "prefixItems": [text, day], "minItems": 2, "maxItems": 2, "errorMessage": rule}
+    description = "Steps in prices that are real: events that they touch are used."
+    return {"type": "array", "items": pair, "description": description, "default": [], "errorMessage": rule}
 
 
 def _window(description: str, default: list[int]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ REASONS = {
     "no_benchmark": "the security's benchmark has no prices",
     "too_few_observations": "the estimation window has fewer complete sessions than min_observations",
     "no_event_returns": "no session of the event window has a return",
+    "implausible_return": "a return beyond a factor of three, neither repaired nor accepted, lies in its windows or "
+    "between them",
     "singular_regressors": "a regressor is constant or a combination of the others in the estimation window",
     "no_variation": "the return does not vary around the model in the estimation window",
     "no_donors": "no other security has the sessions that a comparison with donors needs",

@@ -10,6 +10,7 @@ from marketimpact.errors import SpecificationError
 from marketimpact.estimation.attrition import ATTRITION
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.estimation.executors import ExecutionOptions, run_chunks
+from marketimpact.estimation.implausible_steps import implausible_steps
 from marketimpact.estimation.positions import locate_day0
 from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.estimation.windows import EstimationSettings
@@ -79,10 +80,12 @@ def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
     """
     settings, fit, model = estimates.settings, estimates.fit, estimates.model
     needed, span = settings.min_observations, list(settings.estimation)
+    steps = implausible_steps(estimates.problem, estimates.events)
     checks = {
         "no_benchmark": _without_benchmark(estimates.problem),
         "too_few_observations": n_before < needed,
         "no_event_returns": ~estimates.present.any(axis=1),
+        "implausible_return": np.isin(np.arange(len(estimates.problem)), list(steps)),
         "singular_regressors": fit.singular,
         "no_variation": fit.sigma <= 0,
     }
@@ -99,6 +102,9 @@ def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
     rows = []
     for row in np.flatnonzero(masks.any(axis=1)).tolist():
         reason = reasons[int(masks[row].argmax())]
+        if reason == "implausible_return":
+            rows.append((row, ids[row], reason, steps[row]))
+            continue
         detail = details[reason].format(symbol=symbols[row], n_obs=n_before[row])
         if reason == "too_few_observations" and settings.excluded is not None:
             detail += f", {n_excluded[row]} sessions are excluded"

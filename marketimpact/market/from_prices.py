@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -15,7 +15,7 @@ from marketimpact.core import schema
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning
-from marketimpact.market import checks, repairs
+from marketimpact.market import checks, implausible, repairs
 from marketimpact.market.factors import check_factors, read_french
 from marketimpact.market.panel import FramePanel
 from marketimpact.market.session_returns import (
@@ -25,6 +25,8 @@ from marketimpact.market.session_returns import (
     returns_with_benchmarks,
     spans,
 )
+from marketimpact.sources.files.folder import FolderPrices
+from marketimpact.sources.files.price_rows import delisted
 from marketimpact.sources.files.single_file import FilePrices
 from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource, PriceTable
@@ -32,7 +34,7 @@ from marketimpact.sources.protocol import PriceSource, PriceTable
 __all__ = ["combined_fingerprint", "fields_from_prices"]
 
 #: Findings so large that one of them spoils every estimate of its symbol.
-RUINOUS = ("split_like_jump", "scale_step")
+RUINOUS = ("split_like_jump", "scale_step", "implausible_return")
 
 
 def fields_from_prices(
@@ -44,6 +46,7 @@ def fields_from_prices(
     first: date | None,
     last: date | None,
     repair: Collection[str],
+    accept: Iterable[Any] = (),
 ) -> dict[str, Any]:
     """Read, check and repair prices, and compute returns on each exchange's sessions.
 
@@ -64,22 +67,24 @@ def fields_from_prices(
         Span to read.
     repair : collection of str
         Names of `repairs.REPAIRS`.
+    accept : iterable of (str, datetime.date)
+        Steps that are real.
 
     Returns
     -------
     dict
         The fields of a `Market`.
     """
-    securities = check_securities(securities, benchmark)
+    securities, accepted = check_securities(securities, benchmark), implausible.check_accept(accept)
     if isinstance(factors, FrenchFactors):
         factors = read_french(factors, securities, first, last)
     symbols = sorted({*securities["symbol"], *securities[benchmark].drop_nulls()})
-    table, rows = read_prices(source, symbols, first, last, repair)
+    table, rows = read_prices(_with_delisted(source, securities), symbols, first, last, repair)
     factors = check_factors(factors)
     quotes, fills = repairs.empty_copied_closes(table.frame, repair)
     priced, listed_days = repairs.listed_sessions(securities, table, quotes)
-    findings = repairs.check_rows(rows, securities, listed_days, table.source, repair)
-    quotes, splits = repairs.rescale_splits(quotes, findings, repair)
+    findings = repairs.check_rows(rows, securities, listed_days, table.source, repair=repair, accepted=accepted)
+    quotes, adjustments = repairs.adjust_closes(quotes, findings)
     duplicates = repairs.find_duplicates(table.frame, findings, repair)
     closes = quotes.select("symbol", "date", "close").drop_nulls("close")
     on_closed_days = prices_on_closed_days(listed_days, priced, closes)
@@ -87,6 +92,11 @@ def fields_from_prices(
     sessions, closed = close_empty_sessions(listed_days, priced, closes)
     returns = returns_with_benchmarks(priced, sessions, closes, benchmark)
     panel = _panel(returns, quotes, priced, factors, benchmark)
+    steps = implausible.without_delistings(
+        implausible.implausible_returns(returns, priced, benchmark), rows, securities
+    )
+    implausible.check_steps(accepted, steps, findings, set(closes["symbol"]))
+    findings = implausible.add_findings(findings, steps, accepted)
     for message in _doubts(priced, closes, findings, benchmark):
         warnings.warn(message, MarketImpactWarning, stacklevel=3)
     return {
@@ -99,13 +109,18 @@ def fields_from_prices(
         "factors": tuple(c for c in factors.columns if c != "date") if factors is not None else (),
         "source": table.source,
         "simulated": table.simulated,
-        "notes": (*table.notes, *repairs.repair_notes(fills, splits), *checks.sentences(findings, checks.WARNING)),
+        "notes": (
+            *table.notes,
+            *repairs.repair_notes(fills, adjustments, findings),
+            *checks.market_notes(findings),
+        ),
         "truth": table.truth,
-        "traded": _unadjusted_closes(table, priced),
+        "traded": _unadjusted_closes(table, adjustments, priced),
         "fills": _of_securities(fills, priced),
         "findings": findings,
-        "price_repairs": repairs.record_repairs(fills, splits, duplicates, on_closed_days),
-        "fingerprint": _fingerprint(table, factors, repair),
+        "price_repairs": repairs.record_repairs(fills, adjustments, duplicates, on_closed_days),
+        "implausible": implausible.without_accepted(steps, accepted),
+        "fingerprint": _fingerprint(table, factors, repair, adjustments, accepted),
     }
 
 
@@ -117,6 +132,14 @@ def check_securities(securities: pl.DataFrame, benchmark: str) -> pl.DataFrame:
     return securities
 
 
+def _with_delisted(source: PriceSource, securities: pl.DataFrame) -> PriceSource:
+    """Tell a file or folder which securities are delisted: their last close may be 0."""
+    names = delisted(securities)
+    if names and isinstance(source, FilePrices | FolderPrices):
+        return replace(source, delisted=(*source.delisted, *names))
+    return source
+
+
 def read_prices(
     source: PriceSource, symbols: list[str], first: date | None, last: date | None, repair: Collection[str]
 ) -> tuple[PriceTable, pl.DataFrame]:
@@ -126,6 +149,7 @@ def read_prices(
         source = replace(source, drop_repeats=source.drop_repeats or "duplicates" in repair)
         return source.read_with_rows(symbols, first, last)
     table = source.read(symbols, first, last)
+    schema.check(schema.Prices, table.frame, f"prices of {table.source}")
     return table, checks.source_rows(table)
 
 
@@ -154,12 +178,17 @@ def _of_securities(frame: pl.DataFrame, priced: pl.DataFrame) -> pl.DataFrame:
     return frame.join(priced, on="symbol", how="semi")
 
 
-def _unadjusted_closes(table: PriceTable, priced: pl.DataFrame) -> pl.DataFrame:
-    """Select closes not adjusted for dividends, where the source has them besides adjusted ones."""
-    columns = {"symbol": pl.String, "date": pl.Date, "unadjusted_close": pl.Float64}
-    if "unadjusted_close" not in table.frame.columns:
-        return pl.DataFrame(schema=columns)
-    return _of_securities(table.frame.select(*columns), priced)
+def _unadjusted_closes(table: PriceTable, adjustments: pl.DataFrame, priced: pl.DataFrame) -> pl.DataFrame:
+    """Select closes not adjusted for dividends, where the source has them besides adjusted ones or dividends."""
+    columns = ("symbol", "date", "unadjusted_close")
+    frame = table.frame
+    if "unadjusted_close" not in frame.columns:
+        frame = frame.clear().with_columns(pl.lit(None, pl.Float64).alias("unadjusted_close"))
+    paid = adjustments.filter(pl.col("what") == "dividends")["symbol"].unique()
+    own = table.frame.filter(pl.col("symbol").is_in(paid.implode())).with_columns(pl.col("close").alias(columns[-1]))
+    others = frame.filter(~pl.col("symbol").is_in(paid.implode()))
+    closes = pl.concat([others.select(columns), own.select(columns)]).sort("symbol", "date")
+    return _of_securities(closes, priced)
 
 
 def combined_fingerprint(*frames: pl.DataFrame | None) -> str:
@@ -184,12 +213,19 @@ def _doubts(priced: pl.DataFrame, closes: pl.DataFrame, findings: pl.DataFrame, 
         )
 
 
-def _fingerprint(table: PriceTable, factors: pl.DataFrame | None, repair: Collection[str]) -> str:
-    """Hash the content, and the repairs where they are not the default ones."""
+def _fingerprint(
+    table: PriceTable,
+    factors: pl.DataFrame | None,
+    repair: Collection[str],
+    adjustments: pl.DataFrame,
+    accepted: pl.DataFrame,
+) -> str:
+    """Hash the content, the repairs where they are not the default ones, adjustments and accepted steps if any."""
     # other columns of a source change no result
     content = combined_fingerprint(table.frame.select("symbol", "date", "close", "volume"), factors)
-    is_default = set(repair) == set(repairs.DEFAULT)
-    return content if is_default else _sha256(content + " ".join(sorted(repair)))
+    further = "" if set(repair) == set(repairs.DEFAULT) else " ".join(sorted(repair))
+    further += "".join(fingerprint(frame) for frame in (adjustments, accepted) if frame.height)
+    return _sha256(content + further) if further else content
 
 
 def _sha256(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from marketimpact.core import limits, schema
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.errors import DataError
+from marketimpact.market import implausible
 from marketimpact.market.factors import check_factors
 from marketimpact.market.grid_panel import GridPanel
 
@@ -24,11 +26,14 @@ FROM_RETURNS = "SESSIONS"
 Codes = NDArray[np.uint32]
 
 
-def fields_from_returns(returns: object, benchmark: object, factors: pl.DataFrame | None) -> dict[str, Any]:
+def fields_from_returns(
+    returns: object, benchmark: object, factors: pl.DataFrame | None, accept: Iterable[Any] = ()
+) -> dict[str, Any]:
     """Check frames of returns and build the fields of a `Market`."""
     factors = check_factors(factors)
     days = schema.check(schema.Benchmark, benchmark, "benchmark").select("date", "ret").sort("date")
     symbols, ret = _pivot(returns, days["date"])
+    found = implausible.fields_of_returns(symbols, days, ret, accept)
     sessions = days.select(pl.lit(FROM_RETURNS).alias("mic"), "date", *_no_clock())
     if factors is not None:
         days = days.join(factors, on="date", how="left", validate="1:1", maintain_order="left")
@@ -43,6 +48,7 @@ def fields_from_returns(returns: object, benchmark: object, factors: pl.DataFram
         "source": "returns handed in",
         "simulated": False,
         "fingerprint": _fingerprint(symbols, days, ret),
+        **found,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -20,6 +20,7 @@ from marketimpact.market import checks, conversions, frames, parquet_panel, trad
 from marketimpact.market.factors import foreign_factor
 from marketimpact.market.from_prices import combined_fingerprint, fields_from_prices
 from marketimpact.market.from_returns import FROM_RETURNS, fields_from_returns
+from marketimpact.market.implausible import implausible_factor, no_implausible
 from marketimpact.market.panel import FramePanel, ReturnPanel
 from marketimpact.market.repairs import DEFAULT, REPAIRED, check_repairs
 from marketimpact.market.session_returns import SINCE_TRADE, since_trade
@@ -65,7 +66,12 @@ class Market:
     findings : polars.DataFrame
         ``symbol, date, finding, severity, value, detail``: what `check_prices` found, worst first.
     price_repairs : polars.DataFrame
-        ``symbol, date, what, before, after``: every close that a repair changed or removed.
+        ``symbol, date, what, before, after``: every close that a repair removed, and the last close before each
+        split or stated dividend that closes were adjusted for.
+    implausible : polars.DataFrame
+        ``symbol, date, ret``: returns above 200% or below -66.7% in one session (simple, as computed from the
+        prices) that are neither repaired nor accepted: events that they touch go to attrition. Of a benchmark
+        made from returns the symbol is ``benchmark``, of a factor its name.
     unit : {"simple", "log", "log volume", "log variance"}
         Unit of `ret` and `market`.
     traded : polars.DataFrame
@@ -91,6 +97,7 @@ class Market:
     traded: pl.DataFrame = field(default_factory=frames.no_traded, repr=False)
     findings: pl.DataFrame = field(default_factory=checks.no_findings, repr=False)
     price_repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REPAIRED), repr=False)
+    implausible: pl.DataFrame = field(default_factory=no_implausible, repr=False)
 
     @classmethod
     def load(
@@ -103,6 +110,7 @@ class Market:
         first: date | None = None,
         last: date | None = None,
         repair: Collection[str] = DEFAULT,
+        accept: Iterable[tuple[str, date | str]] = (),
     ) -> Market:
         """Read prices and compute returns on each exchange's sessions.
 
@@ -126,6 +134,9 @@ class Market:
             was shut, which are an error otherwise. *splits*: rescale closes before a split they were not
             adjusted for, stated or looking like one. *duplicates*: keep one of several identical rows (files).
             The first two by default; ``()`` repairs nothing.
+        accept : iterable of (str, datetime.date or str)
+            Symbol and date (or ISO text) of steps in prices that are real: their findings become notes, they are
+            not rescaled, and events that they touch stay.
 
         Raises
         ------
@@ -135,18 +146,29 @@ class Market:
         SourceError
             When the source has none of the prices.
         SpecificationError
-            For a repair that does not exist.
+            For a repair that does not exist, or an accepted pair at which the prices have no step.
+
+        Notes
+        -----
+        Of a symbol without an adjusted close, stated dividends and splits make total returns: on the ex-day
+        ``(close + dividend) / close before - 1``, in shares of that day where the closes step by a stated split.
+        Each is a finding, a row of `price_repairs` and part of a note.
         """
         repair = check_repairs(repair)
         return cls(
             **fields_from_prices(
-                securities, source, factors, benchmark=benchmark, first=first, last=last, repair=repair
+                securities, source, factors, benchmark=benchmark, first=first, last=last, repair=repair, accept=accept
             )
         )
 
     @classmethod
     def from_returns(
-        cls, returns: pl.DataFrame, benchmark: pl.DataFrame, factors: pl.DataFrame | None = None
+        cls,
+        returns: pl.DataFrame,
+        benchmark: pl.DataFrame,
+        factors: pl.DataFrame | None = None,
+        *,
+        accept: Iterable[tuple[str, date | str]] = (),
     ) -> Market:
         """Build a market from returns; the sessions of every security are the benchmark's dates.
 
@@ -158,13 +180,19 @@ class Market:
             ``date, ret``.
         factors : polars.DataFrame, optional
             ``date`` and one decimal column per factor (``mktrf smb hml rmw cma mom rf``, others free).
+        accept : iterable of (str, datetime.date or str)
+            Symbol (``benchmark`` for the benchmark) and date of returns above 200% or below -66.7% that are real:
+            events that others touch go to attrition. Neither a return of exactly -1 is one, nor a fall with which
+            the returns of a security end before the benchmark's do.
 
         Raises
         ------
         DataError
             For a broken frame, or returns on dates the benchmark does not have.
+        SpecificationError
+            For an accepted pair at which there is no such return.
         """
-        return cls(**fields_from_returns(returns, benchmark, factors))
+        return cls(**fields_from_returns(returns, benchmark, factors, accept))
 
     @classmethod
     def scan(cls, folder: str | Path) -> Market:
@@ -223,13 +251,16 @@ class Market:
 
         Prices are compared with the last close times one plus or minus the band, one tick allowed, by the
         securities' ``price_limit`` and the bands that held before it (ChiNext 10% before 2020-08-24,
-        Taiwan 7% and Korea 15% before June 2015). Empty for a market made from returns. Prices adjusted
-        for a later dividend or split are off by a fraction of a tick, which may miss or add a hit.
+        Taiwan 7% and Korea 15% before June 2015). Empty for a market made from returns. Prices that the source
+        adjusted for a later dividend or split are off by a fraction of a tick, which may miss or add a hit; where
+        `Market.load` counts stated dividends, closes are compared as they were traded.
         """
         if self.return_panel.limit_hits is not None:
             return self.return_panel.limit_hits
         panel = self.panel if "close" in self.panel_columns else pl.DataFrame()  # made from returns: no prices
-        return trading_rules.limit_hits(panel, self.securities, self.spans)
+        paid = self.price_repairs.filter(pl.col("what") == "dividends")["symbol"].unique()
+        traded = self.traded.filter(pl.col("symbol").is_in(paid.implode()))
+        return trading_rules.limit_hits(panel, self.securities, self.spans, traded)
 
     def in_currency(self, currency: str, rates: pl.DataFrame) -> Market:
         """Convert returns and benchmark returns to one currency.
@@ -269,8 +300,22 @@ class Market:
 
         For trade-to-trade returns and long windows. Mean log returns are lower by half the variance;
         models of excess returns refuse them, since factors are simple returns; `bhar` is empty.
+
+        Raises
+        ------
+        SpecificationError
+            For returns that are not simple, and for a total loss, whose log return is minus infinity.
         """
         self._must_be_simple("in_logs")
+        lost = [(c, self.select("symbol", "date", c).filter(pl.col(c) <= -1.0)) for c in ("ret", "market")]
+        for name, rows in lost:
+            if rows.height:
+                symbol, day = rows.select("symbol", "date").row(0)
+                what = "" if name == "ret" else "the benchmark of "
+                raise SpecificationError(
+                    f"{what}{symbol} has a return of -100% on {day}, whose log return is minus infinity. Use simple "
+                    "returns, or leave the security out."
+                )
         panel = conversions.panel_in_logs(self.return_panel)
         return replace(self, return_panel=panel, unit="log", notes=(*self.notes, "log returns"))
 
@@ -300,6 +345,7 @@ class Market:
             return_panel=conversions.volume_panel(self.return_panel, shares),
             unit="log volume",
             truth=None,
+            implausible=no_implausible(),
             notes=(*self.notes, "log trading volume in place of returns"),
             fingerprint=combined_fingerprint(self.panel, shares),
         )
@@ -347,10 +393,12 @@ class Market:
         values, exchange = foreign_factor(self.return_panel, self.securities, self.sessions, source, mic)
         panel = self.panel.with_columns(values.alias(name))
         origin = source if isinstance(source, str) else "returns handed in"
+        steps = implausible_factor(panel, name)
         return replace(
             self,
             return_panel=FramePanel(panel, self.panel_securities),
             factors=(*self.factors, name),
+            implausible=pl.concat([self.implausible, steps]),
             notes=(*self.notes, f"factor {name}: {origin} on {exchange}, matched by the clocks"),
             fingerprint=combined_fingerprint(panel),
         )

@@ -10,6 +10,7 @@ from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events import calendars
 from marketimpact.market import checks
+from marketimpact.market.implausible import mark_accepted
 from marketimpact.market.session_returns import extent
 from marketimpact.market.trading_rules import undo_fills
 from marketimpact.sources.protocol import PriceTable
@@ -18,6 +19,7 @@ __all__ = [
     "DEFAULT",
     "REPAIRED",
     "REPAIRS",
+    "adjust_closes",
     "check_repairs",
     "check_rows",
     "empty_copied_closes",
@@ -26,7 +28,6 @@ __all__ = [
     "record_repairs",
     "refuse_closed_days",
     "repair_notes",
-    "rescale_splits",
 ]
 
 #: Repair -> what it does.
@@ -40,6 +41,8 @@ REPAIRS = {
 DEFAULT = ("copied_closes", "closed_days")
 #: Columns of the record of repairs: the close before and after, null where it was removed.
 REPAIRED = {"symbol": pl.String, "date": pl.Date, "what": pl.String, "before": pl.Float64, "after": pl.Float64}
+#: End of the detail of a finding that a repair settles.
+REPAIRED_NOW = " Repaired."
 #: Repair -> findings that it settles.
 SETTLES = {
     "splits": ("unadjusted_split", "split_like_jump"),
@@ -95,41 +98,73 @@ def listed_sessions(
 
 
 def check_rows(
-    rows: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame, source: str, repair: Collection[str]
+    rows: pl.DataFrame,
+    securities: pl.DataFrame,
+    listed: pl.DataFrame,
+    source: str,
+    *,
+    repair: Collection[str],
+    accepted: pl.DataFrame,
 ) -> pl.DataFrame:
-    """Find what is wrong, mark what a requested repair settles, and stop at the errors that are left.
+    """Find what is wrong, mark what is accepted or a requested repair settles, and stop at the errors that are left.
 
     Raises
     ------
     DataError
         When a price is certainly wrong.
     """
-    findings = checks.find_problems(rows, securities, listed)
-    is_repaired = pl.col("finding").is_in([name for what in repair for name in SETTLES.get(what, ())])
+    findings = mark_accepted(checks.find_problems(rows, securities, listed), accepted)
+    settled = [name for what in repair for name in SETTLES.get(what, ())]
+    is_repaired = pl.col("finding").is_in(settled) & (pl.col("severity") != checks.NOTE)
     kept_copy = (pl.col("finding") == "copied_close") & pl.lit("copied_closes" not in repair)
     severity = pl.when(is_repaired).then(pl.lit(checks.NOTE)).when(kept_copy).then(pl.lit(checks.WARNING))
-    detail = pl.when(is_repaired).then(pl.format("{} Repaired.", "detail")).otherwise("detail")
+    detail = pl.when(is_repaired).then(pl.col("detail") + REPAIRED_NOW).otherwise("detail")
     findings = findings.with_columns(severity.otherwise("severity").alias("severity"), detail.alias("detail"))
     checks.raise_errors(findings, source)
     return findings
 
 
-def rescale_splits(
-    quotes: pl.DataFrame, findings: pl.DataFrame, repair: Collection[str]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rescale closes before splits they were not adjusted for, if requested; record the last close before each."""
-    splits = findings.filter(pl.col("finding").is_in(SETTLES["splits"])).select(
-        "symbol", pl.col("date").alias("day"), pl.col("value").alias("ratio")
+def adjust_closes(quotes: pl.DataFrame, findings: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Adjust closes for stated dividends and splits, and for splits whose repair is requested.
+
+    Returns
+    -------
+    quotes : polars.DataFrame
+        With closes whose returns are total ones; see `checks.adjusted_close`.
+    changes : polars.DataFrame
+        The last close before each dividend and split, in the columns of `REPAIRED`, and ``ratio`` of a split.
+    """
+    amount, split = pl.col("finding") == "stated_dividend", pl.col("finding") == "unadjusted_split"
+    repaired = (pl.col("finding") == "split_like_jump") & pl.col("detail").str.ends_with(REPAIRED_NOW)
+    steps = findings.filter(amount | split | repaired).select(
+        "symbol",
+        "date",
+        pl.when(amount).then("value").alias("payout"),
+        pl.when(~amount).then("value").alias("ratio"),
     )
-    if "splits" not in repair or splits.is_empty():
-        return quotes, pl.DataFrame(schema=REPAIRED)
-    earlier = quotes.join(splits, on="symbol", how="inner").filter(pl.col("date") < pl.col("day"))
-    factors = earlier.group_by("symbol", "date").agg(pl.col("ratio").product().alias("factor"))
-    scaled = quotes.join(factors, on=["symbol", "date"], how="left", validate="1:1", maintain_order="left")
-    after = pl.col("close") / pl.col("factor").fill_null(1.0)
-    last_before = earlier.drop_nulls("close").sort("date").group_by("symbol", "day").agg(pl.col("date").last())
-    changed = _record(scaled.join(last_before, on=["symbol", "date"], how="semi"), "splits", after)
-    return scaled.with_columns(after.alias("close")).drop("factor"), changed
+    if steps.is_empty():
+        return quotes, pl.DataFrame(schema={**REPAIRED, "ratio": pl.Float64})
+    daily = steps.group_by("symbol", "date").agg(pl.col("payout").sum(), pl.col("ratio").product())
+    scaled = quotes.join(daily, on=["symbol", "date"], how="left", validate="1:1", maintain_order="left").with_columns(
+        pl.col("payout").fill_null(0.0), pl.col("ratio").fill_null(1.0)
+    )
+    after = scaled.with_columns(checks.adjusted_close().alias("after"))
+    adjusted = after.with_columns(pl.col("after").alias("close")).select(quotes.columns)
+    return adjusted, _changes(after)
+
+
+def _changes(after: pl.DataFrame) -> pl.DataFrame:
+    """Record the last close before each dividend and split; see `adjust_closes`."""
+    priced = after.drop_nulls("close").with_columns(
+        pl.col("payout", "ratio").shift(-1).over("symbol").name.prefix("next_")
+    )
+    paid, split = priced.filter(pl.col("next_payout") > 0), priced.filter(pl.col("next_ratio") != 1.0)
+    return pl.concat(
+        [
+            _record(paid, "dividends", pl.col("after")).with_columns(ratio=pl.lit(None, pl.Float64)),
+            _record(split, "splits", pl.col("after")).with_columns(split["next_ratio"].alias("ratio")),
+        ]
+    )
 
 
 def find_duplicates(frame: pl.DataFrame, findings: pl.DataFrame, repair: Collection[str]) -> pl.DataFrame:
@@ -160,13 +195,13 @@ def refuse_closed_days(on_closed_days: pl.DataFrame, source: str, repair: Collec
 
 
 def record_repairs(
-    fills: pl.DataFrame, splits: pl.DataFrame, duplicates: pl.DataFrame, on_closed_days: pl.DataFrame
+    fills: pl.DataFrame, adjustments: pl.DataFrame, duplicates: pl.DataFrame, on_closed_days: pl.DataFrame
 ) -> pl.DataFrame:
     """Record every close that a repair changed or removed, in the columns of `REPAIRED`."""
     removed = pl.lit(None, pl.Float64)
     changes = [
         _record(fills, "copied_closes", removed),
-        splits,
+        adjustments.drop("ratio"),
         duplicates,
         _record(on_closed_days, "closed_days", removed),
     ]
@@ -180,15 +215,18 @@ def _record(frame: pl.DataFrame, repair: str, after: pl.Expr) -> pl.DataFrame:
     )
 
 
-def repair_notes(fills: pl.DataFrame, splits: pl.DataFrame) -> list[str]:
-    """Describe emptied copies and rescaled closes for readers of results."""
+def repair_notes(fills: pl.DataFrame, adjustments: pl.DataFrame, findings: pl.DataFrame) -> list[str]:
+    """Describe emptied copies, dividends in returns and rescaled closes for readers of results."""
     notes = []
     if fills.height:
         count, symbols = fills.height, fills["symbol"].n_unique()
         notes.append(f"{count} closes of {symbols} symbols without volume were copies and are not used")
-    for row in splits.iter_rows(named=True):
-        notes.append(
-            f"closes of {row['symbol']} to {row['date']} were divided by {row['before'] / row['after']:g}: a split "
-            "they were not adjusted for"
-        )
-    return notes
+    paid = findings.filter(pl.col("finding") == "stated_dividend")
+    if paid.height:
+        payers = listed(paid["symbol"].unique().sort().to_list(), quoted=False)
+        notes.append(f"{paid.height} stated dividends of {payers} are in returns, since there is no adjusted close")
+    splits = adjustments.filter(pl.col("what") == "splits").select("symbol", "date", "ratio")
+    return notes + [
+        f"closes of {symbol} to {day} were divided by {ratio:g}: a split they were not adjusted for"
+        for symbol, day, ratio in splits.iter_rows()
+    ]

@@ -79,19 +79,34 @@ def quality(panel: pl.DataFrame, spans: pl.DataFrame, fills: pl.DataFrame) -> pl
     )
 
 
-def limit_hits(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
+def limit_hits(
+    panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFrame, traded: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Find closes at the daily price limit; see `Market.limit_hits`.
 
     The limit is the last close times one plus or minus the band, rounded to a tick: prices are compared,
-    one tick allowed, not returns.
+    one tick allowed, not returns. Where `traded` (``symbol, date, unadjusted_close``) has the close as it was traded,
+    that is compared, with the last close less the dividend of the day.
     """
     if "close" not in panel.columns or "price_limit" not in securities.columns:
         return pl.DataFrame(schema={"symbol": pl.String, "date": pl.Date, "side": pl.String, "band": pl.Float64})
-    frame = price_bands(panel, securities, spans)
+    frame = price_bands(_as_traded(panel, traded), securities, spans).filter(pl.col("close") > 0)
     upper = pl.col("close") >= pl.col("last_close") * (1 + pl.col("band")) - pl.col("tick")
     lower = pl.col("close") <= pl.col("last_close") * (1 - pl.col("band")) + pl.col("tick")
     side = pl.when(upper).then(pl.lit("upper")).when(lower).then(pl.lit("lower"))
     return frame.with_columns(side.alias("side")).drop_nulls("side").select("symbol", "date", "side", "band")
+
+
+def _as_traded(panel: pl.DataFrame, traded: pl.DataFrame | None) -> pl.DataFrame:
+    """Put closes as they were traded in place of adjusted ones, and the adjusted last close in units of the day."""
+    if traded is None or traded.is_empty():
+        return panel
+    joined = panel.join(traded, on=["symbol", "date"], how="left", validate="1:1", maintain_order="left")
+    last = pl.col("close").forward_fill().shift(1).over("symbol")
+    own = pl.col("unadjusted_close")
+    return joined.with_columns(
+        pl.coalesce(own, "close").alias("close"), (last * own / pl.col("close")).alias("reference")
+    ).drop("unadjusted_close")
 
 
 def price_bands(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
@@ -100,7 +115,8 @@ def price_bands(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFra
     Parameters
     ----------
     panel : polars.DataFrame
-        ``symbol, mic, session, date, close``, sorted by (symbol, session).
+        ``symbol, mic, session, date, close``, sorted by (symbol, session), and perhaps ``reference``, which replaces
+        the last close where it is not null.
     securities : polars.DataFrame
         ``symbol, price_limit`` and, where known, ``board, listed_on``.
     spans : polars.DataFrame
@@ -115,7 +131,9 @@ def price_bands(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFra
     frame = panel.join(securities.select("symbol", *known), on="symbol", how="left", validate="m:1")
     if "board" not in known:
         frame = frame.with_columns(pl.lit(None, pl.String).alias("board"))
-    frame = frame.with_columns(pl.col("close").forward_fill().shift(1).over("symbol").alias("last_close"))
+    reference = [pl.col("reference")] if "reference" in panel.columns else []
+    last_close = pl.coalesce(*reference, pl.col("close").forward_fill().shift(1).over("symbol"))
+    frame = frame.with_columns(last_close.alias("last_close"))
     frame = frame.join(spans.select("symbol", "first"), on="symbol", how="left", validate="m:1")
     since_listing = pl.col("session") - pl.col("session").filter(pl.col("date") == pl.col("first")).first().over(
         "symbol"

@@ -18,18 +18,26 @@ MOST_SYMBOLS_NAMED = 6
 
 
 def doubtful_symbols(result: StudyResult) -> str:
-    """List, for a sentence, the securities with an error or warning on the days that this result uses."""
+    """List, for a sentence, the securities with an error or warning on days that this result uses, or lost to one."""
     values = result.estimation
     used = np.concatenate([values.estimation_dates.ravel(), values.dates.ravel()])
-    if not (used >= 0).any():
-        return ""
-    days = pl.Series([used[used >= 0].min(), used.max()], dtype=pl.Int32).cast(pl.Date)
+    used = used[used >= 0]
+    days = pl.Series([used.min(), used.max()] if len(used) else [None, None], dtype=pl.Int32).cast(pl.Date)
     findings = result.market.findings.filter(
         pl.col("severity") != checks.NOTE, pl.col("date").is_between(days[0], days[1])
     )
-    symbols = sorted(set(findings["symbol"].drop_nulls()) & set(result.events["symbol"]))
+    symbols = sorted(
+        {*_implausible_symbols(result), *set(findings["symbol"].drop_nulls()) & set(result.events["symbol"])}
+    )
     more = len(symbols) - MOST_SYMBOLS_NAMED
     return ", ".join(symbols[:MOST_SYMBOLS_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _implausible_symbols(result: StudyResult) -> list[str]:
+    """List the symbols whose implausible returns took events out of this result."""
+    lost = result.attrition.filter(pl.col("reason") == "implausible_return")["detail"]
+    symbols = result.market.implausible["symbol"].unique().sort()
+    return [symbol for symbol in symbols if lost.str.starts_with(f"{symbol} has a return of ").any()]
 
 
 def findings_table(result: StudyResult) -> ReportTable | None:
@@ -37,7 +45,7 @@ def findings_table(result: StudyResult) -> ReportTable | None:
     findings = result.market.findings.filter(pl.col("severity") != checks.NOTE)
     if findings.is_empty():
         return None
-    studied = result.events["symbol"].unique().to_list()
+    studied = [*result.events["symbol"].unique(), *_implausible_symbols(result)]
     frame = checks.summary(findings).with_columns(pl.col("symbol").is_in(studied).alias("_studied"))
     frame = frame.sort("_studied", descending=True, maintain_order=True)
     rows = [

@@ -25,7 +25,7 @@ __all__ = [
 
 COLUMNS = ("symbol", "date", "close", "volume")
 #: Further columns, where the source has them.
-EXTRA_COLUMNS = ("unadjusted_close", "dividend", "split")
+EXTRA_COLUMNS = ("unadjusted_close", "dividend", "split", "delisted")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +40,9 @@ class PriceTable:
         price; empty on a day without one), `volume` (Float64, shares, may be empty). One row per
         (symbol, date), sorted by it. Where the source has them also `unadjusted_close` (Float64, not
         adjusted for dividends), `dividend` (Float64, per share, currency of the listing, on the ex-date)
-        and `split` (Float64, new shares per old share, on the day it takes effect).
+        and `split` (Float64, new shares per old share, on the day it takes effect); `Market.load` makes total
+        returns of these two for symbols without an `unadjusted_close`. With `delisted` (Boolean) true a symbol's
+        last close may be 0, a total loss.
     source : str
         Name of the source for citation; never a path of this machine.
     fingerprint : str

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from marketimpact.core.schema.vocabulary import MEANING, PRESENT, UTC
+from marketimpact.core.schema.vocabulary import ADVICE, MEANING, PRESENT, UTC
 from marketimpact.core.type_advice import Kind, how_to_convert
 from marketimpact.errors import DataError
 
@@ -118,7 +118,8 @@ def contract_error(label: str, counts: dict[str, int], rows: pl.DataFrame) -> Da
     """
     lines = [f"{label} breaks {len(counts)} rule{'s' if len(counts) > 1 else ''}:"]
     for rule, count in counts.items():
-        lines.append(f"  - {_explain(rule)}: {count} row{'s' if count > 1 else ''}")
+        advice = f". {ADVICE[rule]}" if rule in ADVICE else ""
+        lines.append(f"  - {_explain(rule)}: {count} row{'s' if count > 1 else ''}{advice}")
     columns = _columns_to_show(rows, counts)
     for row in rows.head(ROWS_SHOWN).iter_rows(named=True):
         lines.append(f"  row {row['row']}: " + ", ".join(f"{c}={row[c]!s}" for c in columns))

@@ -9,8 +9,10 @@ import polars as pl
 from marketimpact.core.schema.vocabulary import (
     ANTICIPATED,
     CONFIDENCES,
+    HIGHEST_PRICE,
     IDENTIFIER,
     LONGEST_DAY,
+    LOWEST_PRICE,
     PRECISIONS,
     PRESENT,
     PRINTABLE,
@@ -133,11 +135,28 @@ class Prices(dy.Schema):
 
     symbol = dy.String(primary_key=True, min_length=1)
     date = dy.Date(primary_key=True)
-    close = dy.Float64(nullable=True, min_exclusive=0.0, metadata=PRESENT)
+    close = dy.Float64(nullable=True, metadata=PRESENT)
     volume = dy.Float64(nullable=True, min=0.0)
-    unadjusted_close = dy.Float64(nullable=True, min_exclusive=0.0)
+    unadjusted_close = dy.Float64(nullable=True)
     dividend = dy.Float64(nullable=True, min=0.0)
     split = dy.Float64(nullable=True, min_exclusive=0.0)
+    delisted = dy.Bool(nullable=True)
+
+    @dy.rule()
+    def close_above_zero(cls) -> pl.Expr:
+        last = pl.col("date") == pl.col("date").filter(pl.col("close").is_not_null()).max().over("symbol")
+        total_loss = (pl.col("close") == 0) & pl.col("delisted").fill_null(value=False) & last
+        return (pl.col("close") > 0) | total_loss | pl.col("close").is_nan()
+
+    @dy.rule()
+    def unadjusted_close_above_zero(cls) -> pl.Expr:
+        total_loss = (pl.col("close") == 0).fill_null(value=False) & (pl.col("unadjusted_close") == 0)
+        return (pl.col("unadjusted_close") > 0) | total_loss | pl.col("unadjusted_close").is_nan()
+
+    @dy.rule()
+    def close_in_range(cls) -> pl.Expr:
+        in_range = pl.col("close").is_between(LOWEST_PRICE, HIGHEST_PRICE)
+        return in_range | (pl.col("close") <= 0) | ~pl.col("close").is_finite()
 
 
 class ReturnRows(dy.Schema):

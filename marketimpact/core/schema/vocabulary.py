@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 __all__ = [
+    "ADVICE",
     "ANTICIPATED",
     "CONFIDENCES",
+    "HIGHEST_PRICE",
     "IDENTIFIER",
     "LONGEST_DAY",
+    "LOWEST_PRICE",
     "MEANING",
     "PRECISIONS",
     "PRESENT",
@@ -24,6 +27,8 @@ VERIFICATIONS = ("seen", "partly_seen", "recalled")
 CONFIDENCES = ("high", "medium", "low")
 ANTICIPATED = ("no", "partly", "yes")
 UTC = "UTC"
+#: Prices outside are no prices, and their returns or squares may be no finite number.
+LOWEST_PRICE, HIGHEST_PRICE = 1e-30, 1e30
 #: A local day lasts up to 25 hours, when the clocks go back.
 LONGEST_DAY = timedelta(hours=25)
 #: Of symbols and event ids: no control character, no line or paragraph separator.
@@ -64,5 +69,17 @@ MEANING = {
     "unreadable_number": "is not a number",
     "dates_in_order": "first must not be after last",
     "return_above_minus_one": "a simple return must be above -1",
+    "close_above_zero": "close must be above zero",
+    "unadjusted_close_above_zero": "unadjusted_close must be above zero",
+    "close_in_range": f"close must lie between {LOWEST_PRICE:g} and {HIGHEST_PRICE:g}, or returns are not finite",
     "benchmark_is_not_itself": "a security cannot be its own benchmark",
+}
+
+#: Rule -> what to do, where its requirement does not say so.
+ADVICE = {
+    "close_above_zero": "Leave a missing price empty; a total loss is a last close of 0 with the column delisted true",
+    "dividend|min": "Write the amount per share on the ex-date, and leave other cells empty",
+    "dividend|inf": "Write the amount per share on the ex-date, and leave other cells empty",
+    "split|min_exclusive": "Write new shares for one on the day it takes effect, and leave other cells empty",
+    "split|inf": "Write new shares for one on the day it takes effect, and leave other cells empty",
 }

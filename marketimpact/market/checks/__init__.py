@@ -15,11 +15,14 @@ from marketimpact.errors import DataError
 from marketimpact.events import catalogue
 from marketimpact.market.checks import days, jumps, series
 from marketimpact.market.checks.findings import (
+    ACCEPTED,
     ERROR,
     FINDINGS,
     NOTE,
     WARNING,
     Finding,
+    finding_rows,
+    market_notes,
     no_findings,
     sentences,
     sort_findings,
@@ -27,21 +30,27 @@ from marketimpact.market.checks.findings import (
 )
 from marketimpact.market.checks.jumps import SPLITS
 from marketimpact.market.checks.prepare import prepare_rows
+from marketimpact.market.checks.stated_payouts import adjusted_close
 from marketimpact.sources.files.single_file import FilePrices
 from marketimpact.sources.protocol import PriceTable
 
 __all__ = [
+    "ACCEPTED",
     "ERROR",
     "FINDINGS",
     "NOTE",
     "SPLITS",
     "WARNING",
     "Finding",
+    "adjusted_close",
     "check_prices",
     "find_problems",
+    "finding_rows",
+    "market_notes",
     "no_findings",
     "raise_errors",
     "sentences",
+    "sort_findings",
     "source_rows",
     "summary",
 ]
@@ -61,6 +70,7 @@ _CHECKS = (
     jumps.seams,
     series.currencies,
     series.adjustments,
+    series.payouts,
     series.copied_series,
     series.unchecked,
 )
@@ -121,7 +131,8 @@ def source_rows(
     if isinstance(prices, PriceTable):
         frame = prices.frame
         if "unadjusted_close" in frame.columns:
-            frame = frame.with_columns(pl.lit(value=True).alias("from_adjusted"))
+            both = pl.col("unadjusted_close").is_not_null().any().over("symbol")
+            frame = frame.with_columns(pl.when(both).then(pl.lit(value=True)).alias("from_adjusted"))
         if prices.listings is not None and "currency" in prices.listings.columns:
             stated = prices.listings.select("symbol", "currency").unique("symbol")
             frame = frame.join(stated, on="symbol", how="left", validate="m:1")

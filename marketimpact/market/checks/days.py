@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from marketimpact.core.schema.vocabulary import HIGHEST_PRICE, LOWEST_PRICE
 from marketimpact.market.checks.findings import finding_rows
 from marketimpact.market.checks.prepare import CheckedPrices
 from marketimpact.market.trading_rules import HAS_VOLUME
@@ -61,15 +62,20 @@ def repeated_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def broken_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Find unreadable cells, prices that are not positive, and rows without a price (one finding per symbol)."""
+    """Find unreadable cells, prices out of range, total losses, and rows without a price (one finding per symbol)."""
     unreadable = rows.raw.filter(pl.col("unreadable").is_not_null())
-    wrong = rows.raw.filter(~(pl.col("close").is_finite() & (pl.col("close") > 0)), pl.col("close").is_not_null())
+    in_range = pl.col("close").is_between(LOWEST_PRICE, HIGHEST_PRICE)
+    wrong = rows.raw.filter(~in_range, pl.col("close").is_not_null(), ~pl.col("total_loss"))
+    lost = rows.raw.filter("total_loss")
+    volume = rows.raw.filter(~(pl.col("volume").is_finite() & (pl.col("volume") >= 0)))
     without_price = rows.raw.filter(pl.col("close").is_null(), pl.col("unreadable").is_null())
     counted = without_price.group_by("symbol").agg(
         pl.col("date").min(), pl.len().alias("n"), pl.col("date").max().alias("last")
     )
     return [
         finding_rows(unreadable, "unreadable_value", pl.lit(None), pl.format("cannot be read: {}", "unreadable")),
+        finding_rows(volume, "unreadable_value", pl.lit(None), pl.format("cannot be read: volume {}", "volume")),
+        finding_rows(lost, "total_loss", pl.col("close"), pl.lit("a last close of 0 of a delisted symbol")),
         finding_rows(wrong, "non_positive_price", pl.col("close"), pl.format("a close of {}", "close")),
         finding_rows(counted, "empty_price", pl.col("n"), pl.format("{} rows without a price, to {}", "n", "last")),
     ]

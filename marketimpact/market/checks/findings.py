@@ -10,6 +10,7 @@ import polars as pl
 from marketimpact.core.text import listed
 
 __all__ = [
+    "ACCEPTED",
     "ERROR",
     "FINDINGS",
     "NOTE",
@@ -17,6 +18,7 @@ __all__ = [
     "WARNING",
     "Finding",
     "finding_rows",
+    "market_notes",
     "no_findings",
     "sentences",
     "sort_findings",
@@ -35,6 +37,10 @@ SCHEMA = {
     "value": pl.Float64,
     "detail": pl.String,
 }
+#: Notes that `Market.notes` has too: they change how a return is computed or read.
+NOTED = ("total_loss",)
+#: End of the detail of a finding that is accepted.
+ACCEPTED = " Accepted as real."
 _RANK = {ERROR: 0, WARNING: 1, NOTE: 2}
 
 
@@ -68,14 +74,19 @@ FINDINGS: dict[str, Finding] = {
                 "Find out which row is right and drop the others."),
         Finding("unreadable_value", ERROR, "values that are no date or number",
                 "Write dates 2024-01-31 and numbers 1234.5, or leave the cell empty."),
-        Finding("non_positive_price", ERROR, "prices that are zero or negative",
-                "Leave the cell empty, or read a better source."),
+        Finding("non_positive_price", ERROR, "prices that are zero, negative or out of range",
+                "Leave the cell empty, or read a better source; a total loss is a last close of 0 with delisted true."),
         Finding("currency_mismatch", ERROR, "symbols in a currency other than the securities say",
                 "Correct the currency of the securities, or read the right listing."),
         Finding("unadjusted_split", ERROR, "splits that the source states and its closes were not adjusted for",
                 "Use adjusted closes, or repair=('splits',)."),
+        Finding("impossible_payout", ERROR, "stated dividends or splits that cannot be",
+                "Write dividends per share in the currency of the close, on the ex-date, and splits as new shares for "
+                "one; leave the cell empty on other days."),
         Finding("split_like_jump", WARNING, "jumps that look like a split the closes were not adjusted for",
                 "Compare with the issuer's splits; use adjusted closes, or repair=('splits',)."),
+        Finding("implausible_return", WARNING, "returns that no share makes in a day",
+                "Compare with another source. Correct the prices, or accept=[(symbol, date)] if it is real."),
         Finding("limit_breach", WARNING, "closes beyond the exchange's daily price limit",
                 "Look for a distribution or split that the closes were not adjusted for, or another day's price."),
         Finding("limit_overshoot", WARNING, "symbols with closes a little beyond the daily price limit",
@@ -93,6 +104,8 @@ FINDINGS: dict[str, Finding] = {
                 "adj_close and close are not of one source: read both anew."),
         Finding("basis_step", WARNING, "jumps where a symbol passes from one source or adjustment to another",
                 "Rescale one side to the other on days that both have."),
+        Finding("dividend_in_closes", WARNING, "symbols whose closes do not fall by the dividends stated",
+                "If the closes are adjusted already, name them adj_close, or leave the dividends out."),
         Finding("closed_day_price", WARNING, "prices on days their exchange was shut",
                 "Such prices are in no return. Look for rows filled forward, or dates of another time zone."),
         Finding("shifted_dates", WARNING, "months whose dates lie a day off",
@@ -105,6 +118,11 @@ FINDINGS: dict[str, Finding] = {
                 "Drop the repeats, or repair=('duplicates',)."),
         Finding("partial_last_day", WARNING, "last rows that look like an unfinished session",
                 "Drop the last row, or fetch it again after the close."),
+        Finding("stated_dividend", NOTE, "stated dividends that returns count, without an adjusted close",
+                "Market.load adds it to the return of that day."),
+        Finding("split_in_closes", NOTE, "symbols with stated splits by which the closes do not step",
+                "Closes adjusted for splits already, as Yahoo's, are in order."),
+        Finding("total_loss", NOTE, "last closes of zero of delisted symbols", "The return of that day is -100%."),
         Finding("missing_day", NOTE, "single sessions without a price",
                 "A return needs both neighbours: see `quality`."),
         Finding("suspension", NOTE, "gaps of several sessions", "A suspension, or rows the source has lost."),
@@ -192,4 +210,15 @@ def sentences(findings: pl.DataFrame, *severities: Severity) -> list[str]:
         f"{row['finding']}: {FINDINGS[row['finding']].counted}: {row['rows']}"
         + (f" ({listed(row['symbol'], quoted=False)})" if row["symbol"] else "")
         for row in counts.iter_rows(named=True)
+    ]
+
+
+def market_notes(findings: pl.DataFrame) -> list[str]:
+    """Write the notes of a market on its findings: one sentence per kind of warning, and per note worth one."""
+    told = findings.filter((pl.col("severity") == WARNING) | pl.col("finding").is_in(NOTED))
+    accepted = findings.filter(pl.col("severity") == NOTE, pl.col("detail").str.ends_with(ACCEPTED))
+    steps = [f"{row['symbol']} on {row['date']}" for row in accepted.iter_rows(named=True)]
+    return [
+        *sentences(told, WARNING, NOTE),
+        *([f"accepted as real: {listed(steps, quoted=False)}"] if steps else []),
     ]

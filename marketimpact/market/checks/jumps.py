@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import polars as pl
 
@@ -11,14 +12,29 @@ from marketimpact.market.checks.prepare import CheckedPrices
 from marketimpact.market.session_returns import spans
 from marketimpact.market.trading_rules import price_bands
 
-__all__ = ["SPLITS", "jumps", "seams", "split_ratio"]
+__all__ = ["SPLITS", "jumps", "seams", "split_ratio", "split_terms"]
 
-#: Shares after a split for one before; their inverses are reverse splits.
-SPLITS = (2, 3, 4, 5, 10, 20)
+#: Usual ratios: shares after a split for one before; their inverses are reverse splits.
+USUAL_SPLITS = (2, 3, 4, 5, 10, 20)
+#: All ratios; their inverses are reverse splits and changes of an ADR's ratio.
+SPLITS = (2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 80, 100, 120, 150, 200, 250, 300, 500,
+          1000)  # fmt: skip
+#: Ratios of splits (not of reverse ones) that are as small as a day's news.
+SMALL_SPLITS = (Fraction(5, 4), Fraction(4, 3), Fraction(3, 2))
 #: Factors between a currency and its hundredth, or thousands and units.
 SCALES = (100, 1000)
 #: Greatest log distance of a jump from that of a split: this many usual moves, within bounds that separate 4 from 5.
 NEAR, NEAR_LEAST, NEAR_MOST = 5.0, 0.05, 0.11
+#: A usual ratio is chosen although another one is nearer, as long as its distance times this is the smaller.
+USUAL_WEIGHT = 0.5
+#: A small split is a jump of so many standard deviations; its greatest log distance from the ratio in usual moves, and
+#: altogether; the largest median move afterwards.
+SMALL_SIGMAS, NEAR_SMALL, NEAR_SMALL_MOST, MAX_SIGMAS_AFTER_SMALL = 25.0, 2.0, 0.05, 2.0
+#: News is traded more than the days around it, by this factor; without volume only so large a jump is taken for a
+#: small split, in standard deviations.
+NEWS_VOLUME, VOLUME_ROWS, SIGMAS_WITHOUT_VOLUME = 2.25, 10, 40.0
+#: A step that no share makes in a day: by this log size and so many standard deviations, or beyond a factor of three.
+LEAST_IMPLAUSIBLE, IMPLAUSIBLE_SIGMAS, BEYOND = math.log(2.0), 15.0, math.log(3.0)
 #: Greatest log distance of a scale step from a factor of 100 or 1000.
 NEAR_SCALE = 0.35
 #: A jump is far outside the usual range beyond this many standard deviations; a spike and a mere move need more.
@@ -46,50 +62,40 @@ STATED_SPLIT_TOLERANCE = 0.25
 
 
 def split_ratio(log_jump: pl.Expr, near: pl.Expr | float) -> pl.Expr:
-    """Find the split, in new shares for one, that explains a log jump (4 for a fall to a quarter), or null."""
-    ratio = pl.lit(None, pl.Float64)
-    for shares in SPLITS:
-        for value in (float(shares), 1.0 / shares):
-            ratio = pl.when((log_jump + math.log(value)).abs() <= near).then(value).otherwise(ratio)
-    return ratio
+    """Find the split, in new shares for one, that explains a log jump (4 for a fall to a quarter), or null.
+
+    Of several the nearest, usual ones preferred; see `USUAL_WEIGHT`.
+    """
+    ratios = [float(n) for n in SPLITS] + [1.0 / n for n in SPLITS]
+    usual = {*USUAL_SPLITS, *(1.0 / n for n in USUAL_SPLITS)}
+    weighted = []
+    for ratio in ratios:
+        distance = (log_jump + math.log(ratio)).abs()
+        weight = USUAL_WEIGHT if ratio in usual else 1.0
+        weighted.append(pl.when(distance <= near).then(weight * distance))
+    return pl.concat_list(weighted).list.arg_min().replace_strict(dict(enumerate(ratios)), default=None)
+
+
+def split_terms(ratio: float) -> str:
+    """Name a split by its ratio of new shares for one.
+
+    Examples
+    --------
+    >>> split_terms(4.0), split_terms(2.5), split_terms(1 / 8)
+    ('4-for-1 split', '5-for-2 split', '1-for-8 reverse split')
+    """
+    terms = Fraction(ratio).limit_denominator(1000)
+    kind = "split" if ratio > 1 else "reverse split"
+    return f"{terms.numerator}-for-{terms.denominator} {kind}"
 
 
 def jumps(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find jumps far outside the usual range, and report each once, as its likeliest kind."""
-    frame = _measured(rows).join(_breaches(rows), on=["symbol", "date"], how="left", validate="1:1")
-    size, own = pl.col("own").abs(), pl.col("own")
-    far = pl.col("sigmas")
-    quiet = (pl.col("market").abs() <= MAX_BENCHMARK_SHARE * size).fill_null(value=True)
-    scale = pl.any_horizontal((size - math.log(n)).abs() <= NEAR_SCALE for n in SCALES)
-    # an index has no shares to split
-    share = ~pl.col("symbol").str.starts_with("^")
-    split = (
-        share
-        & (far > FAR_SIGMAS)
-        & (size >= LEAST_SPLIT)
-        & quiet
-        & pl.col("ratio").is_not_null()
-        & (pl.col("after") <= MAX_SIGMAS_AFTER_SPLIT)
-    )
-    # among other such moves it is turmoil, not a spike
-    spike = (far > SPIKE_SIGMAS) & (size >= LEAST_SPIKE) & pl.col("reverts") & ~pl.col("was_far")
-    kind = (
-        pl.when(_stated(far)).then(pl.lit("unadjusted_split"))
-        .when(pl.col("returned") & ~scale).then(None)
-        .when(scale & (far > FAR_SIGMAS)).then(pl.lit("scale_step"))
-        .when(spike).then(pl.lit("spike"))
-        .when(split).then(pl.lit("split_like_jump"))
-        .when((pl.col("ret").exp() - 1).abs() > BREACH_BANDS * pl.col("band")).then(pl.lit("limit_breach"))
-        .when((far > MOVE_SIGMAS) & (own.abs() >= LEAST_MOVE)).then(pl.lit("large_move"))
-    )  # fmt: skip
-    frame = frame.with_columns(kind.alias("kind"))
-    classified = frame.drop_nulls("kind")
+    frame = _classified(_measured(rows).join(_breaches(rows), on=["symbol", "date"], how="left", validate="1:1"))
     value = {"split_like_jump": pl.col("ratio"), "unadjusted_split": pl.col("split")}
     return [
         *(
-            finding_rows(
-                classified.filter(pl.col("kind") == name), name, value.get(name, pl.col("ret").exp() - 1), detail
-            )
+            finding_rows(frame.filter(pl.col("kind") == name), name, value.get(name, pl.col("ret").exp() - 1), detail)
             for name, detail in _descriptions().items()
         ),
         # the return that reverts a spike is not a second finding
@@ -97,9 +103,50 @@ def jumps(rows: CheckedPrices) -> list[pl.DataFrame]:
     ]
 
 
+def _classified(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add `kind`, the likeliest kind of each jump, or null; the first that applies."""
+    size, far = pl.col("own").abs(), pl.col("sigmas")
+    quiet = (pl.col("market").abs() <= MAX_BENCHMARK_SHARE * size).fill_null(value=True)
+    scale = _scales(size)
+    lasting = _lasting(frame, scale & (far > FAR_SIGMAS))
+    calm = pl.col("after") <= MAX_SIGMAS_AFTER_SPLIT
+    # an index has no shares to split
+    share = ~pl.col("symbol").str.starts_with("^")
+    split = share & (far > FAR_SIGMAS) & (size >= LEAST_SPLIT) & quiet & pl.col("ratio").is_not_null() & calm
+    small = share & quiet & (far > SMALL_SIGMAS) & pl.col("small_ratio").is_not_null()
+    small &= pl.col("market").is_not_null() & pl.col("band").is_null()
+    # among other such moves it is turmoil, not a spike
+    spike = (far > SPIKE_SIGMAS) & (size >= LEAST_SPIKE) & pl.col("reverts") & ~pl.col("was_far")
+    unlikely = quiet & calm & (far > IMPLAUSIBLE_SIGMAS) & (size >= LEAST_IMPLAUSIBLE)
+    beyond = (pl.col("ret").abs() > BEYOND) & (pl.col("gap") <= LONGEST_SUSPENSION).fill_null(value=True)
+    kind = (
+        pl.when(_stated(far)).then(pl.lit("unadjusted_split"))
+        .when(pl.col("returned") & ~scale).then(None)
+        .when(scale & (far > FAR_SIGMAS) & ~(split & lasting)).then(pl.lit("scale_step"))
+        .when(spike).then(pl.lit("spike"))
+        .when(split | small).then(pl.lit("split_like_jump"))
+        .when((pl.col("ret").exp() - 1).abs() > BREACH_BANDS * pl.col("band")).then(pl.lit("limit_breach"))
+        .when(unlikely | beyond).then(pl.lit("implausible_return"))
+        .when((far > MOVE_SIGMAS) & (size >= LEAST_MOVE)).then(pl.lit("large_move"))
+    )  # fmt: skip
+    return frame.with_columns(kind.alias("kind"), pl.coalesce("ratio", "small_ratio").alias("ratio"))
+
+
+def _scales(size: pl.Expr) -> pl.Expr:
+    """Mark jumps by a factor near 100 or 1000."""
+    return pl.any_horizontal((size - math.log(n)).abs() <= NEAR_SCALE for n in SCALES)
+
+
+def _lasting(frame: pl.DataFrame, scale: pl.Expr) -> pl.Expr:
+    """Mark symbols whose steps by a factor of 100 or 1000 are one only: another unit begins and ends."""
+    once = frame.filter(scale).group_by("symbol").len().filter(pl.col("len") == 1)["symbol"]
+    return pl.col("symbol").is_in(once.implode())
+
+
 def _stated(far: pl.Expr) -> pl.Expr:
     """Mark rows on which the source states a split and the close moves by its ratio."""
-    step = pl.col("split").log()
+    split = pl.col("split")
+    step = pl.when(split.is_finite() & (split > 0)).then(split.log())
     fits = (pl.col("own") + step).abs() <= STATED_SPLIT_TOLERANCE * step.abs()
     return ((step.abs() >= math.log(MIN_STATED_SPLIT)) & fits & (far > FAR_SIGMAS)).fill_null(value=False)
 
@@ -126,19 +173,40 @@ def _measured(rows: CheckedPrices) -> pl.DataFrame:
     own, sigmas = pl.col("own"), (pl.col("own").abs() / pl.col("scale"))
     following = own.shift(-1).over("symbol")
     before = own.shift(1).over("symbol")
-    near = (NEAR * pl.col("scale")).clip(NEAR_LEAST, NEAR_MOST)
     # the median: a single piece of news soon after is not turmoil
     after = pl.concat_list(sigmas.shift(-n).over("symbol") for n in range(1, ROWS_AFTER_SPLIT + 1)).list.median()
-    return rows.traded.with_columns(
+    frame = rows.traded.with_columns(
         sigmas.alias("sigmas"),
-        split_ratio(own, near).alias("ratio"),
         after.fill_null(0.0).alias("after"),
         ((own + following).abs() <= REVERSAL_TOLERANCE * own.abs()).fill_null(value=False).alias("reverts"),
         # the return that reverts a spike is not a second finding
         ((own + before).abs() <= REVERSAL_TOLERANCE * before.abs()).fill_null(value=False).alias("_back"),
         (before.abs() / pl.col("scale").shift(1).over("symbol") > SPIKE_SIGMAS).fill_null(value=False).alias("was_far"),
         (before.abs() >= LEAST_SPIKE).fill_null(value=False).alias("_was_large"),
-    ).with_columns((pl.col("_back") & pl.col("was_far") & pl.col("_was_large")).alias("returned"))
+    ).with_columns((pl.col("_back") & pl.col("was_far") & pl.col("_was_large")).alias("returned"), _volumes_around())
+    ratios = frame.filter(own.abs() >= LEAST_MOVE, sigmas > FAR_SIGMAS).select("symbol", "date", *_ratios())
+    return frame.join(ratios, on=["symbol", "date"], how="left", validate="1:1", maintain_order="left")
+
+
+def _volumes_around() -> pl.Expr:
+    """Compare each day's volume with the larger of the medians before and after it: shares double with a split."""
+    volume = pl.when(pl.col("volume") > 0).then(pl.col("volume"))
+    before = volume.rolling_median(VOLUME_ROWS, min_samples=3).shift(1)
+    after = volume.reverse().rolling_median(VOLUME_ROWS, min_samples=3).shift(1).reverse()
+    return (volume / pl.max_horizontal(before, after)).over("symbol").alias("busy")
+
+
+def _ratios() -> list[pl.Expr]:
+    """Find the ratio of the nearest split, and that of a small split where nothing speaks for news instead."""
+    own, scale = pl.col("own"), pl.col("scale")
+    ratio = split_ratio(own, (NEAR * scale).clip(NEAR_LEAST, NEAR_MOST))
+    near = (NEAR_SMALL * scale).clip(upper_bound=NEAR_SMALL_MOST)
+    no_news = pl.coalesce(pl.col("busy") <= NEWS_VOLUME, pl.col("sigmas") > SIGMAS_WITHOUT_VOLUME)
+    calm = no_news & (pl.col("after") <= MAX_SIGMAS_AFTER_SMALL)
+    fits = [
+        pl.when(calm & ((own + math.log(small)).abs() <= near)).then(pl.lit(float(small))) for small in SMALL_SPLITS
+    ]
+    return [pl.when(own.abs() >= LEAST_SPLIT).then(ratio).alias("ratio"), pl.coalesce(fits).alias("small_ratio")]
 
 
 def _descriptions() -> dict[str, pl.Expr]:
@@ -150,10 +218,9 @@ def _descriptions() -> dict[str, pl.Expr]:
         pl.format(", its benchmark {}%", ((pl.col("market").exp() - 1) * 100).round(1)),
         pl.lit(", no benchmark to compare"),
     )
-    down = pl.col("ratio") > 1
-    terms = pl.when(down).then(pl.format("a {}-for-1 split", pl.col("ratio").cast(pl.Int64))).otherwise(
-        pl.format("a 1-for-{} reverse split", (1 / pl.col("ratio")).round(0).cast(pl.Int64))
-    )  # fmt: skip
+    known = [float(n) for n in (*SPLITS, *SMALL_SPLITS)] + [1.0 / n for n in SPLITS]
+    names = {ratio: f"a {split_terms(ratio)}" for ratio in known}
+    terms = pl.col("ratio").replace_strict(names, default=None, return_dtype=pl.String)
     bonus = pl.when(pl.col("ret").is_between(-math.log(2.2), 0.0)).then(
         pl.format("; a bonus issue of {} for 10 would do that", ((pl.col("own").neg().exp() - 1) * 10).round(1))
     ).otherwise(pl.lit(""))  # fmt: skip
@@ -164,6 +231,7 @@ def _descriptions() -> dict[str, pl.Expr]:
         "spike": pl.concat_str(move, usual, market, pl.lit(", and back on the next row")),
         "split_like_jump": pl.concat_str(move, usual, market, pl.lit(": as "), terms, pl.lit(" would")),
         "limit_breach": pl.concat_str(move, market, band, bonus),
+        "implausible_return": pl.concat_str(move, usual, market),
         "large_move": pl.concat_str(move, usual, market),
     }
 
@@ -171,7 +239,7 @@ def _descriptions() -> dict[str, pl.Expr]:
 def _breaches(rows: CheckedPrices) -> pl.DataFrame:
     """Find closes beyond the daily limit: ``symbol, date, band``."""
     limited = rows.traded.filter(pl.col("price_limit").is_not_null(), pl.col("session").is_not_null())
-    panel = limited.select("symbol", "mic", "session", "date", "close", "gap")
+    panel = limited.select("symbol", "mic", "session", "date", "close", "gap", "reference")
     facts = limited.select("symbol", "board", "price_limit", "listed_on").unique("symbol")
     banded = price_bands(panel, facts, spans(panel))
     slack = SLACK_TICKS * pl.col("tick") + SLACK_SHARE * pl.col("last_close")

@@ -6,10 +6,18 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from marketimpact.core.schema.vocabulary import HIGHEST_PRICE, LOWEST_PRICE
 from marketimpact.events import calendars
 from marketimpact.events.calendars import EXCHANGES
+from marketimpact.market.checks.stated_payouts import (
+    adjusted_close,
+    dividends_by_row,
+    match_splits,
+    stated_payouts,
+)
 from marketimpact.market.session_returns import close_empty_sessions, extent
 from marketimpact.market.trading_rules import undo_fills
+from marketimpact.sources.files.price_rows import delisted
 
 __all__ = ["OPTIONAL", "CheckedPrices", "prepare_rows"]
 
@@ -23,7 +31,9 @@ OPTIONAL = {
     "origin": pl.String,
     "from_adjusted": pl.Boolean,
     "unreadable": pl.String,
+    "delisted": pl.Boolean,
 }
+PAYOUTS = {"symbol": pl.String, "date": pl.Date, "payout": pl.Float64, "ratio": pl.Float64, "stated_on": pl.Date}
 FACTS = {"mic": pl.String, "currency": pl.String, "benchmark": pl.String, "price_limit": pl.Float64,
          "board": pl.String, "listed_on": pl.Date}  # fmt: skip
 #: A benchmark follows its securities' calendar when at most this share of its days is not in it.
@@ -45,19 +55,25 @@ class CheckedPrices:
     Attributes
     ----------
     raw : polars.DataFrame
-        Every row as given: ``symbol, date, close`` and `OPTIONAL`.
+        Every row as given: ``symbol, date, close`` and `OPTIONAL`, and ``total_loss``, the last close of zero of
+        a delisted symbol.
     priced : polars.DataFrame
         One row per symbol and date with a positive close, sorted, with facts about the symbol:
         ``calendar, known, copied, on_session`` and `FACTS` (the expected currency as ``expected``).
     traded : polars.DataFrame
         Those that are neither copies nor on closed days, with ``session, gap`` (sessions skipped since the row
-        before), ``last_close``, ``ret`` (log return), ``market`` (log return of the benchmark or, without one,
+        before), ``last_close``, ``reference`` (the same less the dividend and after the split of the day), ``ret``
+        (log return, stated dividends and splits in it), ``market`` (log return of the benchmark or, without one,
         the exchange's median), ``own`` (their difference) and ``scale`` (its usual standard deviation).
     sessions : polars.DataFrame
         ``mic, date, session, short``: sessions of every calendar, after closures that prices show; `mic` is the
         calendar's name, `short` whether it closed early.
     shut : polars.DataFrame
         ``mic, date, due``: sessions left out because none of the `due` symbols has a price.
+    stated : polars.DataFrame
+        ``symbol, date, dividend, split``: as the source states them, of symbols without an adjusted close.
+    payouts : polars.DataFrame
+        ``symbol, date, payout, ratio, stated_on``: the dividends and splits in returns, on the rows that show them.
     """
 
     raw: pl.DataFrame
@@ -65,6 +81,8 @@ class CheckedPrices:
     traded: pl.DataFrame
     sessions: pl.DataFrame
     shut: pl.DataFrame
+    stated: pl.DataFrame
+    payouts: pl.DataFrame
 
 
 def prepare_rows(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> CheckedPrices:
@@ -81,7 +99,10 @@ def prepare_rows(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFra
     """
     absent = [pl.lit(None, kind).alias(name) for name, kind in OPTIONAL.items() if name not in raw.columns]
     raw = raw.with_columns(*absent).sort("symbol", "date", maintain_order=True)
-    valid = raw.filter(pl.col("close").is_finite() & (pl.col("close") > 0), pl.col("date").is_not_null())
+    raw = raw.with_columns(pl.col("delisted").fill_null(value=False) | pl.col("symbol").is_in(delisted(securities)))
+    is_last = pl.col("date") == pl.col("date").filter(pl.col("close").is_not_null()).max().over("symbol")
+    raw = raw.with_columns(((pl.col("close") == 0) & "delisted" & is_last).fill_null(value=False).alias("total_loss"))
+    valid = raw.filter(pl.col("close").is_between(LOWEST_PRICE, HIGHEST_PRICE), pl.col("date").is_not_null())
     unique = valid.unique(["symbol", "date"], keep="first", maintain_order=True)
     _, fills = undo_fills(unique.select("symbol", "date", "close", "volume"))
     known = _facts(securities)
@@ -93,7 +114,22 @@ def prepare_rows(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFra
     priced = _mark_sessions(priced, open_days)
     own = priced.filter(~pl.col("copied"), pl.col("on_session").fill_null(value=True))
     sessions, shut = _close_sessions(open_days, own)
-    return CheckedPrices(raw, priced, _with_returns(own, sessions), sessions, shut)
+    stated = stated_payouts(raw)
+    payouts = _payouts(own, sessions, stated)
+    return CheckedPrices(raw, priced, _with_returns(own, sessions, payouts), sessions, shut, stated, payouts)
+
+
+def _payouts(own: pl.DataFrame, sessions: pl.DataFrame, stated: pl.DataFrame) -> pl.DataFrame:
+    """Place stated dividends and splits on the rows whose returns they are in; see `CheckedPrices`."""
+    none = pl.DataFrame(schema=PAYOUTS)
+    if stated.is_empty():
+        return none
+    dividends = dividends_by_row(stated, own)
+    traded = _with_returns(own, sessions, pl.concat([none, dividends], how="diagonal"))
+    splits = match_splits(stated, traded)
+    return dividends.join(splits, on=["symbol", "date"], how="full", coalesce=True).select(
+        "symbol", "date", pl.col("payout").fill_null(0.0), pl.col("ratio").fill_null(1.0), "stated_on"
+    )
 
 
 def _facts(securities: pl.DataFrame) -> pl.DataFrame:
@@ -167,8 +203,12 @@ def _close_sessions(open_days: pl.DataFrame, own: pl.DataFrame) -> tuple[pl.Data
     return kept.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over("mic").alias("session")), shut
 
 
-def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame, payouts: pl.DataFrame) -> pl.DataFrame:
     """Add sessions, gaps, log returns of symbol and benchmark, and the usual range; see `CheckedPrices`."""
+    own = own.join(
+        payouts.drop("stated_on"), on=["symbol", "date"], how="left", validate="m:1", maintain_order="left"
+    ).with_columns(pl.col("payout").fill_null(0.0), pl.col("ratio").fill_null(1.0))
+    own = own.with_columns(adjusted_close().alias("total"))
     frame = own.join(
         sessions.select(pl.col("mic").alias("calendar"), "date", "session", "short"),
         on=["calendar", "date"],
@@ -176,7 +216,7 @@ def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
         validate="m:1",
         maintain_order="left",
     ).join(
-        own.select(pl.col("symbol").alias("benchmark"), "date", pl.col("close").alias("level")),
+        own.select(pl.col("symbol").alias("benchmark"), "date", pl.col("total").alias("level")),
         on=["benchmark", "date"],
         how="left",
         validate="m:1",
@@ -185,8 +225,9 @@ def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     frame = frame.with_columns(
         (pl.col("session").diff().over("symbol") - 1).alias("gap"),
         pl.col("close").shift(1).over("symbol").alias("last_close"),
+        ((pl.col("close").shift(1).over("symbol") - pl.col("payout")) / pl.col("ratio")).alias("reference"),
         pl.col("date").shift(1).over("symbol").alias("last_date"),
-        pl.col("close").log().diff().over("symbol").alias("ret"),
+        pl.col("total").log().diff().over("symbol").alias("ret"),
         pl.col("level").log().diff().over("symbol").alias("market"),
     )
     peers = pl.when(pl.col("gap") == 0).then(pl.col("ret"))
@@ -195,7 +236,7 @@ def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     )
     frame = frame.with_columns(pl.coalesce("market", pl.when(pl.col("calendar").is_not_null()).then(typical)))
     frame = frame.with_columns((pl.col("ret") - pl.col("market").fill_null(0.0)).alias("own"))
-    return frame.with_columns(_usual_range().alias("scale")).drop("level")
+    return frame.with_columns(_usual_range().alias("scale")).drop("level", "total", "payout", "ratio")
 
 
 def _usual_range() -> pl.Expr:

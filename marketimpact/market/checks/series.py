@@ -8,7 +8,7 @@ from marketimpact.core.text import listed
 from marketimpact.market.checks.findings import NOTE, finding_rows
 from marketimpact.market.checks.prepare import CheckedPrices
 
-__all__ = ["adjustments", "copied_series", "currencies", "unchecked"]
+__all__ = ["adjustments", "copied_series", "currencies", "payouts", "unchecked"]
 
 #: Hundredths of a currency that sources quote in.
 MINOR = {"GBp": "GBP", "GBX": "GBP", "ILA": "ILS", "ZAc": "ZAR", "ZAC": "ZAR"}
@@ -18,6 +18,8 @@ SAME_BASIS = 1e-4
 ROUNDING_STEP, ROUNDING_CENTS = 0.004, 0.015
 #: A larger dividend, as part of the price, would be stated by the source.
 LARGEST_DIVIDEND = 0.25
+#: Closes that do not fall by the dividends stated beside them are reported from this log likelihood ratio on.
+ADJUSTED_ALREADY = 10.0
 #: Returns are the same when they agree to this many decimals.
 DECIMALS = 6
 #: Two series are copies when this many returns agree, and this share of those in the span where they do.
@@ -89,6 +91,57 @@ def _steps(frame: pl.DataFrame) -> list[pl.DataFrame]:
     change = pl.col("step").exp() - 1
     detail = pl.format("adj_close / close changes by {}% where no dividend explains it", (change * 100).round(2))
     return [finding_rows(unexplained, "adjustment_step", change, detail)]
+
+
+def payouts(rows: CheckedPrices) -> list[pl.DataFrame]:
+    """Report stated dividends and splits: those in returns, those that cannot be, those that closes do not show."""
+    columns = ("symbol", "date", "close", "last_close", "reference", "market", "scale")
+    used = rows.payouts.join(rows.traded.select(columns), on=["symbol", "date"], how="inner", validate="1:1")
+    move = pl.format("close {} after {}", pl.col("close").round(4), pl.col("last_close").round(4))
+    dividend = pl.concat_str(move, pl.format(" with a dividend of {}", pl.col("payout").round(6)))
+    shares = pl.concat_str(move, pl.format(" where the source states {} shares for one", pl.col("ratio")))
+    paid = used.filter(pl.col("payout") > 0)
+    too_large = pl.col("reference") < 0
+    return [
+        finding_rows(paid.filter(~too_large), "stated_dividend", pl.col("payout"), dividend),
+        finding_rows(paid.filter(too_large), "impossible_payout", pl.col("payout"), dividend),
+        finding_rows(used.filter(pl.col("ratio") != 1.0), "unadjusted_split", pl.col("ratio"), shares, severity=NOTE),
+        *_impossible(rows.stated),
+        _unmatched(rows),
+        _adjusted_already(paid),
+    ]
+
+
+def _impossible(stated: pl.DataFrame) -> list[pl.DataFrame]:
+    """Find stated dividends and splits that are negative or not finite."""
+    found = []
+    for name in ("dividend", "split"):
+        wrong = ~(pl.col(name).is_finite() & (pl.col(name) > 0))
+        detail = pl.format("a {} of {}", pl.lit(name), name)
+        found.append(finding_rows(stated.filter(wrong), "impossible_payout", pl.col(name), detail))
+    return found
+
+
+def _unmatched(rows: CheckedPrices) -> pl.DataFrame:
+    """Count, per symbol, stated splits by which its closes do not step."""
+    matched = rows.payouts.select("symbol", pl.col("stated_on").alias("date")).drop_nulls()
+    left = rows.stated.filter(pl.col("split") > 0).join(matched, on=["symbol", "date"], how="anti")
+    counted = left.group_by("symbol").agg(pl.col("date").min(), pl.len().alias("n"), pl.col("date").max().alias("last"))
+    detail = pl.format("closes do not step by {} stated split(s), to {}, and are used as they are", "n", "last")
+    return finding_rows(counted, "split_in_closes", pl.col("n"), detail)
+
+
+def _adjusted_already(paid: pl.DataFrame) -> pl.DataFrame:
+    """Find symbols whose closes do not fall by their dividends, by the likelihoods of both."""
+    move = (pl.col("close") / pl.col("last_close")).log() - pl.col("market").fill_null(0.0)
+    due = (1.0 - pl.col("payout") / pl.col("last_close")).clip(lower_bound=1e-6).log()
+    evidence = (((move - due) ** 2 - move**2) / pl.col("scale") ** 2 / 2).sum().alias("evidence")
+    counted = paid.group_by("symbol", maintain_order=True).agg(
+        pl.col("date").min(), pl.len().alias("n"), pl.col("date").max().alias("last"), evidence
+    )
+    doubtful = counted.filter(pl.col("evidence") > ADJUSTED_ALREADY)
+    detail = pl.format("closes do not fall by the {} dividend(s) stated, to {}", "n", "last")
+    return finding_rows(doubtful, "dividend_in_closes", pl.col("n"), detail)
 
 
 def copied_series(rows: CheckedPrices) -> list[pl.DataFrame]:

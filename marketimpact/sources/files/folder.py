@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,6 +14,7 @@ from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources.files.price_rows import (
     adjustment_notes,
+    drop_counted_payouts,
     no_symbols_error,
     require_readable,
     use_adjusted_close,
@@ -37,12 +38,17 @@ class FolderPrices:
     ``sh600519.csv`` (600519.SS). A name of six digits is a code in China where the columns are Chinese or
     Sina's; elsewhere it is refused, since Korean codes have six digits too.
 
+    yfinance's histories with `Dividends` and `Stock Splits` and no `Adj Close` have adjusted closes as a rule: their
+    dividends are used (see `Market.load`) only where the closes fall by them.
+
     Volumes in AkShare's Chinese layout are lots of 100 shares for mainland listings, and are converted.
 
     Parameters
     ----------
     path : str or pathlib.Path
         A folder, read with its subfolders, or one file; only ``.csv`` and ``.txt`` are read.
+    delisted : collection of str
+        Symbols whose last close may be 0, a total loss; `Market.load` adds those of its securities.
 
     Examples
     --------
@@ -51,6 +57,7 @@ class FolderPrices:
     """
 
     path: str | Path
+    delisted: Collection[str] = ()
 
     def __post_init__(self) -> None:
         path: object = self.path
@@ -100,10 +107,13 @@ class FolderPrices:
         for file, file_symbols in chosen:
             rows, file_notes = read_rows(file, file_symbols)
             require_readable(rows, file.path.name)
+            rows, counted = drop_counted_payouts(rows)
             pieces.append(use_adjusted_close(rows).drop("unreadable"))
-            for note in (*file_notes, *adjustment_notes(rows)):
+            for note in (*file_notes, *counted, *adjustment_notes(rows)):
                 notes.setdefault(note, []).extend(file_symbols)
         all_rows = pl.concat(pieces, how="diagonal")
+        if self.delisted:
+            all_rows = all_rows.with_columns(pl.col("symbol").is_in(list(self.delisted)).alias("delisted"))
         frame = within(all_rows, first, last)
         texts = [f"{note.rstrip('.')}: {listed(sorted(names))}." for note, names in notes.items()]
         if empty := sorted(set(all_rows["symbol"]) - set(frame["symbol"])):

@@ -14,6 +14,9 @@ from marketimpact.errors import DataError, SourceError
 __all__ = [
     "adjustment_notes",
     "cast_value",
+    "delisted",
+    "drop_counted_payouts",
+    "is_true",
     "n_rows_text",
     "no_symbols_error",
     "parse_rows",
@@ -27,6 +30,12 @@ __all__ = [
 NUMBERS = ("close", "adj_close", "unadjusted_close", "volume", "dividend", "split")
 #: Columns in which vendors write zero on days without such an event.
 EVENTS = ("dividend", "split")
+#: Closes are not adjusted for dividends from this log likelihood ratio on.
+UNADJUSTED = 3.0
+#: The median of an absolute normal is this many standard deviations.
+MEDIAN_OF_NORMAL = 0.6745
+#: Text that means true.
+TRUE = ("true", "1", "1.0", "yes")
 #: Midnight after a date, with or without an offset, as pandas writes it.
 MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?$"
 #: Prices of some indices go back to 1789; years such as 24 or 20240 are errors.
@@ -62,6 +71,18 @@ def cast_value(values: pl.Series, source: str) -> pl.Expr:
     if dtype != pl.Date:
         raise type_error(values, "dates", source)
     return pl.col(name)
+
+
+def is_true(name: str) -> pl.Expr:
+    """Mark rows whose cell means true: a boolean, the number 1, or text."""
+    return pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase().is_in(TRUE).fill_null(value=False)
+
+
+def delisted(securities: pl.DataFrame) -> list[str]:
+    """List the securities with a true `delisted`; none without such a column."""
+    if "delisted" not in securities.columns:
+        return []
+    return securities.filter(is_true("delisted"))["symbol"].to_list()
 
 
 def type_error(values: pl.Series, expected: Kind, source: str) -> DataError:
@@ -123,6 +144,10 @@ def use_adjusted_close(frame: pl.DataFrame) -> pl.DataFrame:
 
 def adjustment_notes(typed_rows: pl.DataFrame) -> list[str]:
     """Return notes on rows of `parse_rows` without an adjusted close."""
+    if "adj_close" not in typed_rows.columns and any(
+        typed_rows[name].count() for name in EVENTS if name in typed_rows.columns
+    ):
+        return ["There is no adjusted close: close makes the returns, with the dividends and splits stated beside it."]
     if "adj_close" not in typed_rows.columns:
         return ["There is no adjusted close: close is used as given, adjusted or not."]
     if "close" not in typed_rows.columns:
@@ -133,6 +158,24 @@ def adjustment_notes(typed_rows: pl.DataFrame) -> list[str]:
         if n_lost
         else []
     )
+
+
+def drop_counted_payouts(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Drop dividends and splits of yfinance's adjusted histories, which are in their closes already, with a note.
+
+    Such a file has both columns and no adjusted close, as has one of unadjusted closes: then they fall by the
+    dividends.
+    """
+    if "adj_close" in rows.columns or not set(EVENTS) <= set(rows.columns) or not rows["dividend"].count():
+        return rows, []
+    moves = rows.drop_nulls("close").sort("date").with_columns(pl.col("close").log().diff().alias("move"))
+    due = (1.0 - pl.col("dividend") / pl.col("close").shift(1)).clip(lower_bound=1e-6).log()
+    usual = pl.col("move").abs().median() / MEDIAN_OF_NORMAL
+    gain = ((pl.col("move") ** 2 - (pl.col("move") - due) ** 2) / (2.0 * usual**2)).sum()
+    if (moves.select(gain).item() or 0.0) > UNADJUSTED:
+        return rows, []
+    emptied = rows.with_columns(pl.lit(None, pl.Float64).alias(name) for name in EVENTS)
+    return emptied, ["The closes do not fall by the dividends, as in yfinance's adjusted histories: they are not added"]
 
 
 def require_readable(rows: pl.DataFrame, source: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,6 +16,7 @@ from marketimpact.core.text import closest_name, first_line, listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources.files.price_rows import (
     cast_value,
+    is_true,
     n_rows_text,
     no_symbols_error,
     parse_value,
@@ -27,7 +28,7 @@ from marketimpact.sources.protocol import PriceTable, check_range, check_symbols
 __all__ = ["FilePrices"]
 
 NUMBERS = ("close", "adj_close", "volume")
-KNOWN = ("symbol", "date", *NUMBERS)
+KNOWN = ("symbol", "date", *NUMBERS, "delisted")
 #: Columns that only the checks of prices read.
 TEXTS, FURTHER_NUMBERS = ("currency",), ("dividend", "split")
 #: Columns with the origin of a row; a change within a symbol is a break in its series.
@@ -50,9 +51,14 @@ class FilePrices:
     prices : str, pathlib.Path or polars.DataFrame
         A `.parquet` or `.csv` file, or a frame, with the columns `symbol`, `date` (ISO in a CSV),
         `close` or `adj_close` or both, and perhaps `volume`; other columns are ignored. Where
-        `adj_close` is given it is used, and `close` where `adj_close` is empty, with a note of the count.
+        `adj_close` is given it is used, and `close` where `adj_close` is empty, with a note of the count. Of a
+        symbol without any, `Market.load` makes total returns of `close` and the columns `dividend` (per share, on
+        the ex-date) and `split` (new shares for one), unless it has an `unadjusted_close` beside it. With
+        a column `delisted` true a symbol's last close may be 0, a total loss.
     drop_repeats : bool, default False
         Whether exact repeats of a row are dropped, rather than refused.
+    delisted : collection of str
+        Symbols whose last close may be 0; `Market.load` adds those of its securities.
 
     Examples
     --------
@@ -64,6 +70,7 @@ class FilePrices:
 
     prices: str | Path | pl.DataFrame
     drop_repeats: bool = False
+    delisted: Collection[str] = ()
 
     def __post_init__(self) -> None:
         prices: object = self.prices
@@ -159,7 +166,11 @@ class FilePrices:
     def _parse(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Load the file as it is, and parse its columns of prices."""
         raw, source = self._load(), repr(self)
-        return raw, _parse_rows(_require_columns(raw, source), source)
+        frame = _parse_rows(_require_columns(raw, source), source)
+        if not self.delisted and "delisted" not in frame.columns:
+            return raw, frame
+        stated = pl.col("delisted") if "delisted" in frame.columns else pl.lit(value=False)
+        return raw, frame.with_columns((stated | pl.col("symbol").is_in(list(self.delisted))).alias("delisted"))
 
     def _load(self) -> pl.DataFrame:
         """Load the frame or file as it is; raise DataError without rows."""
@@ -233,9 +244,12 @@ def _parse_rows(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     Adds `from_adjusted` (whether the row has an adjusted close), and `unreadable`: the first value of the row that is
     no date or number, as "column 'text'", else null.
     """
-    is_text = all(dtype == pl.String for dtype in frame.dtypes)
+    if "delisted" in frame.columns:
+        frame = frame.with_columns(is_true("delisted"))
+    columns = [name for name in frame.columns if name != "delisted"]
+    is_text = all(frame[name].dtype == pl.String for name in columns)
     expressions = {"symbol": pl.col("symbol").cast(pl.String)}
-    for name in frame.columns[1:]:
+    for name in columns[1:]:
         expressions[name] = parse_value(name) if is_text else cast_value(frame[name], source)
     if not isinstance(frame["symbol"].dtype, pl.String | pl.Categorical | pl.Enum):
         raise type_error(frame["symbol"], "text", source)
@@ -261,19 +275,43 @@ def _all_columns(
     raw: pl.DataFrame, frame: pl.DataFrame, symbols: Sequence[str] | None, first: date | None, last: date | None
 ) -> pl.DataFrame:
     """Add to parsed rows the columns that only the checks use, and filter symbols and dates; see `FilePrices.rows`."""
-    further = [pl.col(c).cast(pl.String).str.strip_chars().replace("", None) for c in TEXTS if c in raw.columns]
-    further += [_number(c) for c in FURTHER_NUMBERS if c in raw.columns]
+    texts = [c for c in TEXTS if c in raw.columns]
+    further = [pl.col(name).cast(pl.String).str.strip_chars().replace("", None) for name in texts]
+    numbers = [c for c in (*FURTHER_NUMBERS, "unadjusted_close") if c in raw.columns and c not in frame.columns]
+    further += [_number(raw[name]) for name in numbers]
+    unreadable = [_unreadable_number(raw[name]) for name in FURTHER_NUMBERS if name in numbers]
+    further.append((pl.coalesce(unreadable) if unreadable else pl.lit(None, pl.String)).alias("_payout"))
     if origins := [pl.col(c).cast(pl.String) for c in ORIGINS if c in raw.columns]:
         further.append(pl.concat_str(origins, separator=", ", ignore_nulls=True).alias("origin"))
-    frame = pl.concat([frame, raw.select(further)], how="horizontal")
+    names = [*texts, *numbers, "_payout", *(["origin"] if origins else [])]
+    frame = pl.concat([frame, raw.with_columns(further).select(names)], how="horizontal")
+    frame = _with_basis(frame, states_both="unadjusted_close" in numbers)
     if symbols is not None:
         frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
     return within(frame, first, last)
 
 
-def _number(name: str) -> pl.Expr:
+def _with_basis(frame: pl.DataFrame, *, states_both: bool) -> pl.DataFrame:
+    """Mark closes with an unadjusted one beside them as adjusted, and unreadable payouts of symbols without any."""
+    if states_both:
+        both = pl.col("unadjusted_close").is_not_null().any().over("symbol")
+        frame = frame.with_columns(pl.when(both).then(pl.lit(value=True)).alias("from_adjusted"))
+    adjusted = pl.col("from_adjusted").fill_null(value=False).any().over("symbol")
+    cell = pl.coalesce("unreadable", pl.when(~adjusted).then("_payout"))
+    return frame.with_columns(cell.alias("unreadable")).drop("_payout")
+
+
+def _number(values: pl.Series) -> pl.Expr:
     """Cast a column to float, null where it is no number."""
-    return pl.col(name).cast(pl.Float64, strict=False)
+    if values.dtype == pl.String:
+        return parse_value(values.name)
+    return pl.col(values.name).cast(pl.Float64, strict=False)
+
+
+def _unreadable_number(values: pl.Series) -> pl.Expr:
+    """Name a cell that is no number, as "column 'text'"; null for others and for blanks."""
+    text = pl.col(values.name).cast(pl.String).str.strip_chars()
+    return pl.when(_number(values).is_null() & (text != "")).then(pl.format("{} '{}'", pl.lit(values.name), text))
 
 
 def _basis_notes(chosen: pl.DataFrame, present: Sequence[str]) -> list[str]:
@@ -283,6 +321,8 @@ def _basis_notes(chosen: pl.DataFrame, present: Sequence[str]) -> list[str]:
         return []
     adjusted = priced["from_adjusted"]
     if adjusted.null_count():
+        if set(FURTHER_NUMBERS) & set(present) and "unadjusted_close" not in present:
+            return ["There is no adj_close: close makes the returns, with the dividends and splits stated beside it."]
         match = _similar_column("adj_close", present)
         hint = f" If column {match!r} is one, rename it to 'adj_close'." if match else ""
         return [f"There is no adj_close: close is used as given, adjusted or not.{hint}"]

@@ -297,6 +297,31 @@ def test_a_study_file_names_repairs(tmp_path):
         read_study(tmp_path / "wrong.toml")
 
 
+@pytest.mark.parametrize("accept", ['["NVDA"]', '[["NVDA", "June 10"]]', '[["NVDA", 1]]', '"NVDA"'])
+def test_a_study_file_with_an_invalid_accepted_step_is_an_error(tmp_path, accept):
+    (tmp_path / "wrong.toml").write_text(f"[prices]\naccept = {accept}\n")
+    with pytest.raises(mi.SpecificationError, match=r"wrong.toml, line 2: .*pairs of a symbol and a date"):
+        read_study(tmp_path / "wrong.toml")
+
+
+def test_a_study_file_accepts_steps(tmp_path):
+    prices = mi.SamplePrices().read(["NVDA", "^GSPC"]).frame
+    day = prices.filter(pl.col("symbol") == "NVDA")["date"].sort()[-60]
+    before = (pl.col("symbol") == "NVDA") & (pl.col("date") < day)
+    stepped = prices.with_columns(pl.when(before).then(pl.col("close") * 10).otherwise("close").alias("close"))
+    (tmp_path / "study.toml").write_text(f'[prices]\naccept = [["NVDA", "{day}"]]\n')
+    study = read_study(tmp_path / "study.toml")
+    assert study.accept == (("NVDA", str(day)),)
+    selected = mi.securities().filter(pl.col("symbol") == "NVDA")
+    selected.write_csv(tmp_path / "firms.csv")
+    (tmp_path / "study.toml").write_text(
+        f'[prices]\naccept = [["NVDA", "{day}"]]\n[securities]\nfile = "firms.csv"\n'
+        '[announcements]\nids = ["2025-08-12-beijing-discourages-h20"]\n'
+    )
+    market = read_study(tmp_path / "study.toml").run(mi.FilePrices(stepped)).result.market
+    assert f"accepted as real: NVDA on {day}" in market.notes
+
+
 def test_fetch_needs_something_to_fetch(tmp_path):
     done = marketimpact("fetch", "--store", "store", cwd=tmp_path)
     assert done.returncode == 1

@@ -90,7 +90,8 @@ def test_a_crash_that_goes_on_is_no_split():
 
 # --- splits, limits, scale, spikes ----------------------------------------------------------------
 
-RATIOS = [2, 3, 4, 5, 10, 20, 1 / 2, 1 / 3, 1 / 4, 1 / 5, 1 / 10, 1 / 20]
+WHOLE = [2, 2.5, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 50, 100]
+RATIOS = [*WHOLE, *(1 / n for n in WHOLE)]
 
 
 @pytest.mark.parametrize("ratio", RATIOS)
@@ -106,12 +107,88 @@ def test_every_unadjusted_split_is_found_with_its_ratio(ratio):
     assert len(loud(prices)) == len(planted)
 
 
-def test_a_split_that_the_source_states_and_did_not_adjust_for_is_an_error():
+@pytest.mark.parametrize(
+    ("ratio", "name"),
+    [(4, "a 4-for-1 split"), (2.5, "a 5-for-2 split"), (1 / 8, "a 1-for-8 reverse split"), (1.5, "a 3-for-2 split")],
+)
+def test_a_split_is_named_by_its_terms(ratio, name):
+    day = days_of("XNAS.00")[310]
+    calm = PRICES.filter(pl.col("symbol").is_in(["XNAS.00", "^GSPC"])).with_columns(pl.col("close").pow(0.3))
+    prices = changed((pl.col("symbol") == "XNAS.00") & (pl.col("date") < day), calm, close=pl.col("close") * ratio)
+    (row,) = checks.check_prices(prices, FIRMS).filter(LOUD).rows(named=True)
+    assert (row["finding"], row["date"], row["value"]) == ("split_like_jump", day, pytest.approx(ratio))
+    assert f"as {name} would" in row["detail"]
+
+
+@pytest.mark.parametrize("ratio", [3.4, 13.4, 1 / 3.4, 1 / 13.4])
+def test_a_step_of_no_ratio_is_implausible(ratio):
+    day = days_of(AMERICAN)[340]
+    prices = changed((pl.col("symbol") == AMERICAN) & (pl.col("date") < day), close=pl.col("close") * ratio)
+    assert loud(prices) == [("implausible_return", AMERICAN, day)]
+
+
+def test_an_index_that_steps_is_implausible_and_its_securities_are_not():
+    day = days_of("^GSPC")[340]
+    prices = changed((pl.col("symbol") == "^GSPC") & (pl.col("date") < day), close=pl.col("close") * 8)
+    assert loud(prices) == [("implausible_return", "^GSPC", day)]
+
+
+def test_a_fall_by_a_third_of_a_lively_share_is_a_note():
+    """With five times its usual volume, and with the volume of any day."""
+    day = days_of(AMERICAN)[300]
+    fallen = changed((pl.col("symbol") == AMERICAN) & (pl.col("date") >= day), close=pl.col("close") / 1.5)
+    busy = changed(at(AMERICAN, day), fallen, volume=pl.col("volume") * 5)
+    for prices in (busy, fallen.with_columns(pl.lit(None, pl.Float64).alias("volume"))):
+        assert [row[:2] for row in found(prices, "large_move")] == [(AMERICAN, day)]
+        assert loud(prices) == []
+
+
+@pytest.mark.parametrize("adjusted", [True, False])
+def test_a_split_that_the_source_states_and_did_not_adjust_for_is_an_error_in_an_adjusted_close(adjusted):
     day = days_of(AMERICAN)[300]
     stated = PRICES.with_columns(pl.when(at(AMERICAN, day)).then(4.0).alias("split"))
     assert loud(stated) == []
     raw = changed((pl.col("symbol") == AMERICAN) & (pl.col("date") < day), stated, close=pl.col("close") * 4)
-    assert loud(raw) == [("unadjusted_split", AMERICAN, day)]
+    raw = raw.with_columns(pl.col("close").alias("adj_close")) if adjusted else raw
+    severity = "error" if adjusted else "note"
+    rows = checks.check_prices(raw, FIRMS).filter(pl.col("finding") == "unadjusted_split")
+    assert rows.select("severity", "symbol", "date", "value").rows() == [(severity, AMERICAN, day, 4.0)]
+    assert loud(raw) == ([("unadjusted_split", AMERICAN, day)] if adjusted else [])
+
+
+def test_payouts_that_are_used_that_cannot_be_and_that_are_in_the_closes():
+    days = days_of(AMERICAN)
+    first = pl.when(at(AMERICAN, days[300]))
+    assert found(PRICES.with_columns(first.then(0.5).alias("dividend")), "stated_dividend") == [
+        (AMERICAN, days[300], 0.5)
+    ]
+    for amount in (-0.5, float("inf"), 1e6):
+        rows = found(PRICES.with_columns(first.then(amount).alias("dividend")), "impossible_payout")
+        assert rows == [(AMERICAN, days[300], amount)]
+    assert found(PRICES.with_columns(first.then(4.0).alias("split")), "split_in_closes") == [(AMERICAN, days[300], 1.0)]
+    large = PRICES.with_columns(first.then(pl.col("close") * 0.3).alias("dividend"))
+    assert found(large, "dividend_in_closes") == [(AMERICAN, days[300], 1.0)]
+
+
+@pytest.mark.parametrize("column", ["in the row", "of the security"])
+def test_a_last_close_of_zero_is_a_total_loss_where_the_symbol_is_delisted(column):
+    days = days_of(AMERICAN)
+    ended = PRICES.filter(~((pl.col("symbol") == AMERICAN) & (pl.col("date") > days[700])))
+    ended = changed(at(AMERICAN, days[700]), ended, close=pl.lit(0.0))
+    assert loud(ended) == [("non_positive_price", AMERICAN, days[700])]
+    is_it = (pl.col("symbol") == AMERICAN).alias("delisted")
+    rows, firms = (ended.with_columns(is_it), FIRMS) if column == "in the row" else (ended, FIRMS.with_columns(is_it))
+    assert found(rows, "total_loss", firms) == [(AMERICAN, days[700], 0.0)]
+    assert loud(rows, firms) == []
+
+
+@pytest.mark.parametrize("close", [5e-324, 1e-200, 1e200, float("inf")])
+def test_a_close_whose_returns_are_not_finite_is_an_error(close):
+    day = days_of(AMERICAN)[300]
+    prices = changed(at(AMERICAN, day), close=pl.lit(close))
+    assert loud(prices) == [("non_positive_price", AMERICAN, day)]
+    with pytest.raises(mi.DataError, match=str(day)):
+        mi.Market.load(FIRMS, mi.FilePrices(prices))
 
 
 def test_a_bonus_issue_breaks_the_price_limit():
@@ -477,7 +554,8 @@ def test_real_prices_have_the_faults_known_from_elsewhere(real):
 
 @pytest.mark.shared
 def test_real_crashes_are_no_splits_and_nothing_is_an_error(real):
-    jumps = ["split_like_jump", "limit_breach", "scale_step", "spike", "basis_step", "unadjusted_split"]
+    jumps = ["split_like_jump", "limit_breach", "scale_step", "spike", "basis_step", "unadjusted_split",
+             "implausible_return"]  # fmt: skip
     assert real.filter(pl.col("finding").is_in(jumps)).is_empty()
     assert real.filter(pl.col("severity") == "error").is_empty()
     # closes adjusted by taking dividends off: the qfq files of one vendor, and none other

@@ -98,7 +98,7 @@ def test_two_splits_of_one_symbol_multiply():
 
 
 def test_a_stated_split_that_was_not_adjusted_for_stops_the_load():
-    stated = UNADJUSTED.with_columns(pl.when(at(AMERICAN, SPLIT)).then(4.0).alias("split"))
+    stated = UNADJUSTED.with_columns(pl.when(at(AMERICAN, SPLIT)).then(4.0).alias("split"), adj_close="close")
     with pytest.raises(mi.DataError, match="certainly wrong") as caught:
         load(stated)
     assert caught.value.counts == {"unadjusted_split": 1}

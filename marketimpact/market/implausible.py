@@ -1,0 +1,248 @@
+"""Find returns beyond a factor of three, and settle the steps that are accepted as real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from marketimpact.core import limits
+from marketimpact.core.arrays import Floats
+from marketimpact.core.text import did_you_mean, listed
+from marketimpact.errors import SpecificationError
+from marketimpact.market import checks
+from marketimpact.sources.files.price_rows import delisted
+
+__all__ = [
+    "add_findings",
+    "check_accept",
+    "check_steps",
+    "implausible_factor",
+    "implausible_in_grid",
+    "implausible_returns",
+    "mark_accepted",
+    "no_implausible",
+    "without_accepted",
+    "without_delistings",
+]
+
+#: A return beyond a factor of three, up or down.
+HIGHEST, LOWEST = 2.0, -2.0 / 3.0
+#: After more sessions without a trade a price may have moved that far.
+LONGEST_GAP = 20
+#: Findings that `accept` settles.
+STEPS = ("split_like_jump", "implausible_return", "scale_step", "spike", "limit_breach")
+COLUMNS = {"symbol": pl.String, "date": pl.Date, "ret": pl.Float64}
+
+
+def no_implausible() -> pl.DataFrame:
+    """Return an empty frame of implausible returns."""
+    return pl.DataFrame(schema=COLUMNS)
+
+
+def implausible_returns(returns: pl.DataFrame, securities: pl.DataFrame, benchmark: str) -> pl.DataFrame:
+    """Find returns beyond a factor of three of securities and of their benchmarks: ``symbol, date, ret``.
+
+    Parameters
+    ----------
+    returns : polars.DataFrame
+        ``symbol, mic, session, date, ret, ret_since_trade, market``, sorted by (symbol, session).
+    securities : polars.DataFrame
+        ``symbol`` and the column `benchmark`.
+    benchmark : str
+        Column of `securities` that names the benchmark.
+    """
+    has_trade = pl.col("ret_since_trade").is_not_null()
+    last_trade = pl.when(has_trade).then("session").forward_fill().shift(1).over("symbol")
+    is_near = (pl.col("session") - last_trade <= LONGEST_GAP).fill_null(value=True)
+    ret = pl.coalesce("ret", pl.when(is_near).then("ret_since_trade")).alias("ret")
+    own = returns.select("symbol", "date", ret).filter(_is_beyond("ret"))
+    named = securities.select("symbol", pl.col(benchmark).alias("benchmark"))
+    market = returns.filter(_is_beyond("market")).join(named, on="symbol", how="inner", validate="m:1")
+    steps = [own, market.select(pl.col("benchmark").alias("symbol"), "date", pl.col("market").alias("ret"))]
+    return pl.concat(steps).unique(["symbol", "date"], keep="first", maintain_order=True).sort("symbol", "date")
+
+
+def without_delistings(steps: pl.DataFrame, rows: pl.DataFrame, securities: pl.DataFrame) -> pl.DataFrame:
+    """Leave out the falls with which the prices of delisted symbols end.
+
+    Parameters
+    ----------
+    steps : polars.DataFrame
+        ``symbol, date, ret``.
+    rows : polars.DataFrame
+        ``symbol, date, close`` as the source has them and, where it is known, ``delisted``.
+    securities : polars.DataFrame
+        ``symbol`` and, where it is known, ``delisted``.
+    """
+    own = [] if "delisted" not in rows.columns else rows.filter("delisted")["symbol"].to_list()
+    ended = rows.filter(pl.col("symbol").is_in([*own, *delisted(securities)]), pl.col("close").is_not_null())
+    last = ended.group_by("symbol").agg(pl.col("date").max())
+    falls = steps.filter(pl.col("ret") < 0).join(last, on=["symbol", "date"], how="semi")
+    return steps.join(falls, on=["symbol", "date"], how="anti", maintain_order="left")
+
+
+def implausible_in_grid(symbols: pl.Series, days: pl.DataFrame, ret: Floats) -> pl.DataFrame:
+    """Find returns beyond a factor of three among returns by symbol and date: ``symbol, date, ret``.
+
+    A total loss is none, nor is a fall with which the returns of a security end before the sessions do.
+
+    Parameters
+    ----------
+    symbols : polars.Series
+        Symbols of the S rows.
+    days : polars.DataFrame
+        ``date, ret`` of the benchmark on the T sessions.
+    ret : (S, T) array
+        Simple returns; NaN where missing.
+    """
+    step = max(limits.RETURN_CHUNK_ROWS // max(ret.shape[1], 1), 1)
+    parts = [no_implausible()]
+    for start in range(0, len(ret), step):
+        part = ret[start : start + step]
+        rows, columns = np.nonzero((part > HIGHEST) | ((part < LOWEST) & (part != -1.0)))
+        kept = [not _is_delisting(part[row], column) for row, column in zip(rows, columns, strict=True)]
+        rows, columns = rows[kept], columns[kept]
+        found = {"symbol": symbols.gather(start + rows), "date": days["date"].gather(columns)}
+        parts.append(pl.DataFrame({**found, "ret": part[rows, columns]}, schema=COLUMNS))
+    market = days.filter(_is_beyond("ret")).select(pl.lit("benchmark").alias("symbol"), "date", "ret")
+    return pl.concat([*parts, market]).sort("symbol", "date")
+
+
+def implausible_factor(panel: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Find values beyond a factor of three of a factor that is a return; the factor's name is the symbol."""
+    found = panel.filter(_is_beyond(name)).select(pl.lit(name).alias("symbol"), "date", pl.col(name).alias("ret"))
+    return found.unique(["date"], keep="first", maintain_order=True).sort("date")
+
+
+def _is_beyond(name: str) -> pl.Expr:
+    value = pl.col(name)
+    return ((value > HIGHEST) | (value < LOWEST)).fill_null(value=False) & value.is_not_nan().fill_null(value=False)
+
+
+def _is_delisting(ret: Floats, column: np.integer[Any]) -> bool:
+    """Return whether a fall is the last return of a series that ends before the sessions do."""
+    later = ret[column + 1 :]
+    return bool(ret[column] < 0 and len(later) and np.isnan(later).all())
+
+
+def check_accept(accept: Iterable[Any]) -> pl.DataFrame:
+    """Check pairs of symbol and date: ``symbol, date``, each once.
+
+    Raises
+    ------
+    SpecificationError
+        For anything else than pairs of a symbol and a date.
+    """
+    given = [accept] if isinstance(accept, str) or not isinstance(accept, Iterable) else list(accept)
+    pairs = {_pair(item) for item in given}
+    return pl.DataFrame(sorted(pairs), schema={"symbol": pl.String, "date": pl.Date}, orient="row")
+
+
+def _pair(item: object) -> tuple[str, date]:
+    """Read a pair of a symbol and a date, which may be ISO text."""
+    if isinstance(item, tuple | list) and len(item) == 2 and isinstance(item[0], str):
+        day = _day(item[1])
+        if day is not None:
+            return item[0], day
+    raise SpecificationError(
+        f"accept cannot have {item!r}. Give a list of pairs of a symbol and a date, such as "
+        "accept=[('NVDA', '2024-06-10')]."
+    )
+
+
+def _day(value: object) -> date | None:
+    """Read a date or its ISO text; None for anything else."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def mark_accepted(findings: pl.DataFrame, accepted: pl.DataFrame) -> pl.DataFrame:
+    """Make notes of the findings on accepted steps."""
+    marked = findings.join(
+        accepted.with_columns(_accepted=pl.lit(value=True)),
+        on=["symbol", "date"],
+        how="left",
+        validate="m:1",
+        maintain_order="left",
+    )
+    applies = pl.col("_accepted").fill_null(value=False) & pl.col("finding").is_in(STEPS)
+    return marked.with_columns(
+        pl.when(applies).then(pl.lit(checks.NOTE)).otherwise("severity").alias("severity"),
+        pl.when(applies).then(pl.col("detail") + checks.ACCEPTED).otherwise("detail").alias("detail"),
+    ).drop("_accepted")
+
+
+def without_accepted(steps: pl.DataFrame, accepted: pl.DataFrame) -> pl.DataFrame:
+    """Leave out accepted steps."""
+    return steps.join(accepted, on=["symbol", "date"], how="anti", maintain_order="left")
+
+
+def check_steps(
+    accepted: pl.DataFrame, implausible: pl.DataFrame, findings: pl.DataFrame, symbols: Iterable[str]
+) -> None:
+    """Check that there is a step at every accepted pair.
+
+    Raises
+    ------
+    SpecificationError
+        For a symbol that the market does not have, or a day without a step, with the steps there are.
+    """
+    unknown = accepted.filter(~pl.col("symbol").is_in(sorted(symbols)))["symbol"].to_list()
+    if unknown:
+        raise SpecificationError(
+            f"accept names {unknown[0]!r}, which is no security or benchmark of this market."
+            f"{did_you_mean(unknown[0], symbols)} Correct the symbol, or leave the pair out."
+        )
+    found = findings.filter(pl.col("finding").is_in(STEPS)).drop_nulls("symbol").select("symbol", "date")
+    steps = pl.concat([implausible.select("symbol", "date"), found]).unique().sort("symbol", "date")
+    stray = without_accepted(accepted, steps)
+    if stray.is_empty():
+        return
+    symbol, day = stray.row(0)
+    own = steps.sort(pl.col("symbol") != symbol, "symbol", "date")
+    there = listed([f"({name!r}, '{on}')" for name, on in own.iter_rows()], quoted=False)
+    raise SpecificationError(
+        f"accept names ({symbol!r}, '{day}'), where this market has no step. "
+        + (f"Its steps are {there}." if there else "It has no steps at all: leave the pair out.")
+    )
+
+
+def add_findings(findings: pl.DataFrame, implausible: pl.DataFrame, accepted: pl.DataFrame) -> pl.DataFrame:
+    """Add a finding for each implausible return that has none about its step yet; a note for an accepted one."""
+    found = findings.filter(pl.col("finding").is_in(STEPS))
+    new = implausible.join(found, on=["symbol", "date"], how="anti", maintain_order="left")
+    detail = pl.format("a return of {}%", (pl.col("ret") * 100).round(1))
+    added = mark_accepted(checks.finding_rows(new, "implausible_return", pl.col("ret"), detail), accepted)
+    return checks.sort_findings(pl.concat([findings, added]))
+
+
+def fields_of_returns(
+    symbols: pl.Series, days: pl.DataFrame, ret: Floats, accept: Iterable[Any], others: pl.DataFrame | None = None
+) -> dict[str, Any]:
+    """Find implausible returns of a market made from returns; its fields `implausible`, `findings` and `notes`.
+
+    Parameters
+    ----------
+    symbols, days, ret
+        As `implausible_in_grid` takes them.
+    accept : iterable of (str, datetime.date or str)
+        Returns that are real.
+    others : polars.DataFrame, optional
+        Findings of other checks.
+    """
+    accepted, steps = check_accept(accept), implausible_in_grid(symbols, days, ret)
+    findings = add_findings(checks.no_findings() if others is None else others, steps, accepted)
+    check_steps(accepted, steps, findings, [*symbols, "benchmark"] if accepted.height else ())
+    return {
+        "implausible": without_accepted(steps, accepted),
+        "findings": findings,
+        "notes": tuple(checks.market_notes(findings)),
+    }
