@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from marketimpact.core.schema.contracts import (
         Announcements,
         Benchmark,
+        CalendarOverrides,
         Campaigns,
         Events,
         Prices,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Announcements",
     "Benchmark",
+    "CalendarOverrides",
     "Campaigns",
     "Events",
     "Prices",
