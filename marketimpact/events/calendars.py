@@ -14,7 +14,15 @@ from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import DataError
 from marketimpact.events.catalogue import calendar_overrides
 
-__all__ = ["EXCHANGES", "bounds", "overrides_by_calendar", "sessions", "usual_sessions"]
+__all__ = [
+    "EXCHANGES",
+    "bounds",
+    "check_exchanges",
+    "days_in_library",
+    "overrides_by_calendar",
+    "sessions",
+    "usual_sessions",
+]
 
 #: Calendar -> MICs of the exchanges that keep it. Not taken: CMES, IEPA and us_futures, whose sessions begin on the
 #: evening before their date, and 24/5 and 24/7, which belong to no exchange.
@@ -69,7 +77,12 @@ _INSTANT = pl.Datetime("us", "UTC")
 
 
 def sessions(
-    mics: Iterable[str], first: date, last: date, calendar_overrides: pl.DataFrame | None = None
+    mics: Iterable[str],
+    first: date,
+    last: date,
+    overrides: pl.DataFrame | None = None,
+    *,
+    as_far_as_known: bool = False,
 ) -> pl.DataFrame:
     """Return the sessions of several exchanges.
 
@@ -79,34 +92,58 @@ def sessions(
         Market identifier codes (ISO 10383), such as ``"XNAS"``.
     first, last : datetime.date
         Inclusive span; widened by 20 days on both sides, as far as the calendar goes.
-    calendar_overrides : polars.DataFrame, optional
-        Rows of the user's own, as `marketimpact.calendar_overrides` describes them; they win over the embedded ones.
+    overrides : polars.DataFrame, optional
+        Rows of `overrides_by_calendar` to apply; none by default, which leaves the calendar of the library.
+    as_far_as_known : bool
+        Return the sessions up to the calendar's end where the span goes beyond it.
 
     Returns
     -------
     polars.DataFrame
         ``mic, date, open, break_start, break_end, close, exchange_time_zone``: `date` is the
         exchange's local date, the instants are UTC, the break is null where the exchange has none. Sorted by
-        (mic, date). A calendar that ends before `last` (see `bounds`) has no sessions after its end.
+        (mic, date).
 
     Raises
     ------
     DataError
-        For an exchange without a calendar, or broken overrides.
+        For an exchange without a calendar, overrides that close before they open, or a span beyond the
+        calendar's end.
     """
     requested = sorted(set(mics))
     check_exchanges(requested)
-    overrides = overrides_by_calendar(calendar_overrides)
+    names = {mic: EXCHANGES[mic] for mic in requested}
+    if not as_far_as_known:
+        _check_ends(names.values(), last)
+    if overrides is None:
+        overrides = _embedded_overrides().clear()
     frames = [
-        _overridden(EXCHANGES[mic], first, last, overrides).with_columns(pl.lit(mic).alias("mic")) for mic in requested
+        _overridden(name, first, last, overrides).with_columns(pl.lit(mic).alias("mic")) for mic, name in names.items()
     ]
     return pl.concat(frames).sort("mic", "date")
+
+
+def _check_ends(names: Iterable[str], last: date) -> None:
+    """Raise DataError if a calendar ends before `last`."""
+    ended = bounds(names).filter(pl.col("last") < last)
+    if ended.height:
+        name, end = ended.select("mic", "last").row(0)
+        raise DataError(
+            f"The calendar of {name} ends on {end}, before {last}. "
+            "A newer exchange_calendars may end later: pip install --upgrade exchange_calendars."
+        )
 
 
 def bounds(names: Iterable[str]) -> pl.DataFrame:
     """Return ``mic, first, last``: the first and last date of calendars, null where they have no end."""
     rows = [(name, *_bounds(name)) for name in sorted(set(names))]
     return pl.DataFrame(rows, schema={"mic": pl.String, "first": pl.Date, "last": pl.Date}, orient="row")
+
+
+def days_in_library(names: Iterable[str], first: date, last: date) -> pl.DataFrame:
+    """Return ``mic, date``: the sessions of calendars of the library, near the span too."""
+    frames = [_calendar(name, *_widened(first, last, *_bounds(name))).select("mic", "date") for name in names]
+    return pl.concat([pl.DataFrame(schema={"mic": pl.String, "date": pl.Date}), *frames])
 
 
 def check_exchanges(mics: Sequence[str], label: str = "") -> None:
@@ -181,7 +218,9 @@ def usual_sessions(days: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
         own = listed.filter(pl.col("mic") == mic)
         zone = str(own["exchange_time_zone"][0])
         made = _hours_of_most(part.select("date"), own, zone).with_columns(
-            pl.lit(mic).alias("mic"), *(_instant(name, zone) for name in _HOURS), pl.lit(zone).alias("exchange_time_zone")
+            pl.lit(mic).alias("mic"),
+            *(_instant(name, zone) for name in _HOURS),
+            pl.lit(zone).alias("exchange_time_zone"),
         )
         parts.append(made.select(listed.columns))
     return pl.concat(parts).sort("mic", "date")

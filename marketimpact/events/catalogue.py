@@ -307,16 +307,15 @@ def _combined_error(raw: pl.DataFrame, label: str, unreadable: dict[str, pl.Seri
 def _parse_column(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
     """Parse a text column into the contract's type, null where it is unreadable."""
     cell = pl.col(name)
-    if dtype == pl.Date:
-        return pl.when(_matches(cell, _DATE)).then(cell.str.to_date("%Y-%m-%d", strict=False)).alias(name)
-    if dtype == pl.Boolean:
-        return cell.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
-    if dtype == pl.Float64:
-        return cell.cast(pl.Float64, strict=False)
-    if dtype == pl.Time:
-        return pl.when(_matches(cell, _TIME)).then(_time_of_day(cell)).alias(name)
-    if dtype == pl.List(pl.String):
-        return cell.str.split(";").list.eval(_stripped_entries())
+    parsed = {
+        pl.Date: pl.when(_matches(cell, _DATE)).then(cell.str.to_date("%Y-%m-%d", strict=False)).alias(name),
+        pl.Boolean: cell.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean),
+        pl.Float64: cell.cast(pl.Float64, strict=False),
+        pl.Time: pl.when(_matches(cell, _TIME)).then(_time_of_day(cell)).alias(name),
+        pl.List(pl.String): cell.str.split(";").list.eval(_stripped_entries()),
+    }
+    if dtype in parsed:
+        return parsed[dtype]
     instant = pl.when(_matches(cell, _DATE + _CLOCK + _OFFSET)).then(_instant(cell))
     if name != "announced_at":
         return instant.alias(name)

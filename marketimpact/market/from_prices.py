@@ -18,13 +18,8 @@ from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.market import checks, repairs
 from marketimpact.market.factors import check_factors, read_french
 from marketimpact.market.panel import FramePanel
-from marketimpact.market.session_returns import (
-    calendar_repairs,
-    close_empty_sessions,
-    prices_on_closed_days,
-    returns_with_benchmarks,
-    spans,
-)
+from marketimpact.market.session_returns import returns_with_benchmarks, spans
+from marketimpact.market.traded_sessions import calendar_notes, calendar_repairs, prices_on_closed_days
 from marketimpact.sources.files.single_file import FilePrices
 from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource, PriceTable
@@ -44,11 +39,12 @@ def fields_from_prices(
     first: date | None,
     last: date | None,
     repair: Collection[str],
+    calendar_overrides: pl.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Read, check and repair prices, and compute returns on each exchange's sessions.
 
     `quotes` are closes and volumes of securities and benchmarks, `closes` those that are not empty, `priced` the
-    securities that have any, `listed_days` the sessions of the exchanges' calendars.
+    securities that have any, `traded` the sessions of the exchanges' calendars after what the prices show.
 
     Parameters
     ----------
@@ -64,6 +60,8 @@ def fields_from_prices(
         Span to read.
     repair : collection of str
         Names of `repairs.REPAIRS`.
+    calendar_overrides : polars.DataFrame, optional
+        As in `Market.load`.
 
     Returns
     -------
@@ -77,14 +75,14 @@ def fields_from_prices(
     table, rows = read_prices(source, symbols, first, last, repair)
     factors = check_factors(factors)
     quotes, fills = repairs.empty_copied_closes(table.frame, repair)
-    priced, listed_days = repairs.listed_sessions(securities, table, quotes)
-    findings = repairs.check_rows(rows, securities, listed_days, table.source, repair)
+    priced, traded = repairs.settle_sessions(securities, table, quotes, calendar_overrides)
+    findings = repairs.check_rows(rows, securities, traded, table.source, repair)
     quotes, splits = repairs.rescale_splits(quotes, findings, repair)
     duplicates = repairs.find_duplicates(table.frame, findings, repair)
     closes = quotes.select("symbol", "date", "close").drop_nulls("close")
-    on_closed_days = prices_on_closed_days(listed_days, priced, closes)
+    on_closed_days = prices_on_closed_days(traded, priced, closes)
     repairs.refuse_closed_days(on_closed_days, table.source, repair)
-    sessions, closed = close_empty_sessions(listed_days, priced, closes)
+    sessions = traded.by_exchange("sessions", priced)
     returns = returns_with_benchmarks(priced, sessions, closes, benchmark)
     panel = _panel(returns, quotes, priced, factors, benchmark)
     for message in _doubts(priced, closes, findings, benchmark):
@@ -93,19 +91,25 @@ def fields_from_prices(
         "return_panel": panel,
         "securities": priced.with_columns(pl.col(benchmark).alias("benchmark")),
         "sessions": sessions,
-        "repairs": calendar_repairs(closed, on_closed_days),
+        "repairs": calendar_repairs(traded, priced, on_closed_days),
+        "unpriced_sessions": traded.by_exchange("unpriced", priced),
         "spans": spans(_of_securities(closes, priced)),
         "missing": tuple(sorted({*table.missing, *set(securities["symbol"]).difference(priced["symbol"])})),
         "factors": tuple(c for c in factors.columns if c != "date") if factors is not None else (),
         "source": table.source,
         "simulated": table.simulated,
-        "notes": (*table.notes, *repairs.repair_notes(fills, splits), *checks.sentences(findings, checks.WARNING)),
+        "notes": (
+            *table.notes,
+            *repairs.repair_notes(fills, splits),
+            *calendar_notes(traded, priced, on_closed_days, has_overrides=calendar_overrides is not None),
+            *checks.sentences(findings, checks.WARNING),
+        ),
         "truth": table.truth,
         "traded": _unadjusted_closes(table, priced),
         "fills": _of_securities(fills, priced),
         "findings": findings,
         "price_repairs": repairs.record_repairs(fills, splits, duplicates, on_closed_days),
-        "fingerprint": _fingerprint(table, factors, repair),
+        "fingerprint": _fingerprint(table, factors, calendar_overrides, repair),
     }
 
 
@@ -184,10 +188,12 @@ def _doubts(priced: pl.DataFrame, closes: pl.DataFrame, findings: pl.DataFrame, 
         )
 
 
-def _fingerprint(table: PriceTable, factors: pl.DataFrame | None, repair: Collection[str]) -> str:
+def _fingerprint(
+    table: PriceTable, factors: pl.DataFrame | None, overrides: pl.DataFrame | None, repair: Collection[str]
+) -> str:
     """Hash the content, and the repairs where they are not the default ones."""
     # other columns of a source change no result
-    content = combined_fingerprint(table.frame.select("symbol", "date", "close", "volume"), factors)
+    content = combined_fingerprint(table.frame.select("symbol", "date", "close", "volume"), factors, overrides)
     is_default = set(repair) == set(repairs.DEFAULT)
     return content if is_default else _sha256(content + " ".join(sorted(repair)))
 

@@ -15,6 +15,7 @@ import polars as pl
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.text import listed
 from marketimpact.errors import SpecificationError
+from marketimpact.events import catalogue
 from marketimpact.events.exchange_clocks import ExchangeClock
 from marketimpact.market import checks, conversions, frames, parquet_panel, trading_rules
 from marketimpact.market.factors import foreign_factor
@@ -45,7 +46,12 @@ class Market:
     sessions : polars.DataFrame
         ``mic, date, open, break_start, break_end, close, exchange_time_zone`` after repairs.
     repairs : polars.DataFrame
-        ``mic, date, action, detail``: where the prices overruled the calendar, or the reverse.
+        ``mic, date, action, detail``: where the sessions differ from the calendar of exchange_calendars, by the prices
+        or by the embedded `calendar_overrides` (*closed*, *opened*), and prices on days without a session
+        (*ignored_prices*).
+    unpriced_sessions : polars.DataFrame
+        ``mic, date``: days that the calendar or the embedded `calendar_overrides` list, on which no security of the
+        exchange has a price, and that are not rows of `repairs`.
     spans : polars.DataFrame
         ``symbol, first, last``: dates of each security's first and last price or return.
     missing : tuple of str
@@ -78,6 +84,7 @@ class Market:
     securities: pl.DataFrame = field(default_factory=frames.no_securities)
     sessions: pl.DataFrame = field(default_factory=frames.no_sessions)
     repairs: pl.DataFrame = field(default_factory=frames.no_calendar_repairs)
+    unpriced_sessions: pl.DataFrame = field(default_factory=frames.no_unpriced_sessions, repr=False)
     spans: pl.DataFrame = field(default_factory=frames.no_spans)
     missing: tuple[str, ...] = ()
     factors: tuple[str, ...] = ()
@@ -103,6 +110,7 @@ class Market:
         first: date | None = None,
         last: date | None = None,
         repair: Collection[str] = DEFAULT,
+        calendar_overrides: pl.DataFrame | None = None,
     ) -> Market:
         """Read prices and compute returns on each exchange's sessions.
 
@@ -126,11 +134,22 @@ class Market:
             was shut, which are an error otherwise. *splits*: rescale closes before a split they were not
             adjusted for, stated or looking like one. *duplicates*: keep one of several identical rows (files).
             The first two by default; ``()`` repairs nothing.
+        calendar_overrides : polars.DataFrame, optional
+            Sessions, closures and local trading hours of your own: ``mic, date`` and any of ``is_session, open,
+            close, source``, as `marketimpact.calendar_overrides` describes them. They win over the calendar, over
+            the embedded overrides and over what the prices show.
+
+        Notes
+        -----
+        Sessions are those of exchange_calendars and of the embedded `marketimpact.calendar_overrides`. A session is
+        taken for a closure when no security of the exchange has a price, its benchmark no new one, and two of them
+        at least should have had one. A day that is not listed, or lies after the calendar's end, is taken for a
+        session when two securities of the exchange and their benchmark have new closes. Both are rows of `repairs`.
 
         Raises
         ------
         DataError
-            For broken securities or prices, an unknown exchange, broken factors, or prices that are
+            For broken securities, overrides or prices, an unknown exchange, broken factors, or prices that are
             certainly wrong: the findings of severity *error* of `check_prices`, in its `rows`.
         SourceError
             When the source has none of the prices.
@@ -138,11 +157,13 @@ class Market:
             For a repair that does not exist.
         """
         repair = check_repairs(repair)
+        overrides = None if calendar_overrides is None else catalogue.calendar_overrides(calendar_overrides)
         return cls(
             **fields_from_prices(
-                securities, source, factors, benchmark=benchmark, first=first, last=last, repair=repair
+                securities, source, factors, benchmark=benchmark, first=first, last=last, repair=repair,
+                calendar_overrides=overrides,
             )
-        )
+        )  # fmt: skip
 
     @classmethod
     def from_returns(
