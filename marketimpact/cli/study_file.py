@@ -16,7 +16,7 @@ from marketimpact.core.resources import resource
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
 from marketimpact.events.alignment import align
-from marketimpact.events.catalogue import announcements, securities
+from marketimpact.events.catalogue import announcements, calendar_overrides, securities
 from marketimpact.market import repairs
 from marketimpact.market.market import Market
 from marketimpact.models import MODELS, Egarch, FactorModel, Garch, Model
@@ -51,6 +51,8 @@ class StudyFile:
         Column of the securities that names the benchmark.
     repair : tuple of str
         Repairs of the prices, as `Market.load` takes them.
+    overrides_file : Path or None
+        Calendar overrides of the researcher's own.
     specification : CurvePlan or None
         Choices of the specification curve; None where the file has no such table.
     source : StudyText
@@ -68,6 +70,7 @@ class StudyFile:
     securities_file: Path | None = None
     benchmark: str = "benchmark"
     repair: tuple[str, ...] = repairs.DEFAULT
+    overrides_file: Path | None = None
     specification: CurvePlan | None = None
     source: StudyText = field(default=StudyText("", ""), repr=False, compare=False)
 
@@ -118,7 +121,9 @@ class StudyFile:
 
     def _market(self, source: PriceSource, benchmark: str, selected: pl.DataFrame) -> Market:
         needed = self._needed_securities(securities(self.securities_file), selected)
-        return Market.load(needed, source, benchmark=benchmark, repair=self.repair)  # type: ignore[arg-type]
+        overrides = None if self.overrides_file is None else calendar_overrides(self.overrides_file)
+        options: dict[str, Any] = {"benchmark": benchmark, "repair": self.repair, "calendar_overrides": overrides}
+        return Market.load(needed, source, **options)
 
     def _select(self, chronology: pl.DataFrame) -> pl.DataFrame:
         unknown = sorted(set(self.ids) - set(chronology["announcement_id"]))
@@ -207,6 +212,7 @@ def read_study(path: str | Path | None = None) -> StudyFile:
         raise SpecificationError(f"{file.name} cannot be read as TOML: {error}.") from error
     check_content(content, source)
     selection, securities_table = content.get("announcements", {}), content.get("securities", {})
+    prices = content.get("prices", {})
     study, groups = _study(content.get("study", {}), source), _groups(content.get("groups", []), source)
     return StudyFile(
         name=file.stem,
@@ -219,7 +225,8 @@ def read_study(path: str | Path | None = None) -> StudyFile:
         announcements_file=file.parent / selection["file"] if "file" in selection else None,
         securities_file=file.parent / securities_table["file"] if "file" in securities_table else None,
         benchmark=securities_table.get("benchmark", "benchmark"),
-        repair=repairs.check_repairs(content.get("prices", {}).get("repair", list(repairs.DEFAULT))),
+        repair=repairs.check_repairs(prices.get("repair", list(repairs.DEFAULT))),
+        overrides_file=file.parent / prices["calendar_overrides"] if "calendar_overrides" in prices else None,
         specification=read_curve(content, study, groups, source),
         source=source,
     )

@@ -103,7 +103,13 @@ def study_schema() -> dict[str, Any]:
                 file=_text("Your own securities (CSV or Parquet), relative to the study file."),
                 benchmark=_choice(("benchmark", "sector_proxy"), "Column that names the benchmark.", "benchmark"),
             ),
-            prices=_table("Repairs of the prices.", repair=_repairs()),
+            prices=_table(
+                "Repairs of the prices, and sessions of your own.",
+                repair=_repairs(),
+                calendar_overrides=_text(
+                    "Your own sessions, closures and trading hours (CSV or Parquet), relative to the study file."
+                ),
+            ),
             report=_table("Content of the report.", windows=_windows(_WINDOWS, [[0, 1], [0, 0]])),
             specification=_specification(),
             groups={

@@ -365,14 +365,14 @@ class Market:
             raise SpecificationError("This market was made from returns and has no clocks: join factors by date.")
         if name in self.panel_columns or name in self.columns:
             raise SpecificationError(f"The market has a column {name!r} already; choose another name.")
-        values, exchange = foreign_factor(self.return_panel, self.securities, self.sessions, source, mic)
+        values, exchange, notes = foreign_factor(self.return_panel, self.securities, self.sessions, source, mic)
         panel = self.panel.with_columns(values.alias(name))
         origin = source if isinstance(source, str) else "returns handed in"
         return replace(
             self,
             return_panel=FramePanel(panel, self.panel_securities),
             factors=(*self.factors, name),
-            notes=(*self.notes, f"factor {name}: {origin} on {exchange}, matched by the clocks"),
+            notes=(*self.notes, f"factor {name}: {origin} on {exchange}, matched by the clocks", *notes),
             fingerprint=combined_fingerprint(panel),
         )
 

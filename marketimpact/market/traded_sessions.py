@@ -329,7 +329,10 @@ def _complete(candidates: pl.DataFrame, rows: pl.DataFrame, listed: pl.DataFrame
 def _closures(closed: pl.DataFrame) -> pl.DataFrame:
     """Describe closures of sessions that the library lists."""
     symbols = pl.col("due") + pl.col("due_benchmarks")
-    untraded = pl.when(pl.col("new") == 0).then(pl.format("; none of its {} symbols traded", symbols))
+    count = pl.when(symbols > 1).then(pl.format("none of its {} symbols traded", symbols))
+    untraded = pl.when(pl.col("new") == 0).then(
+        pl.concat_str(pl.lit("; "), count.otherwise(pl.lit("its only symbol did not trade")))
+    )
     stated = pl.when("shut").then(pl.format("; calendar_overrides has none ({})", "reason"))
     detail = pl.concat_str(pl.lit("calendar lists a session"), untraded, stated, ignore_nulls=True)
     return closed.filter(~pl.col("added")).select(
