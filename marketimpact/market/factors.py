@@ -77,7 +77,8 @@ def foreign_factor(
         What was left out.
     """
     returns, exchange = _foreign_returns(panel.to_frame(), securities, source, mic)
-    listed, notes = sessions.filter(pl.col("mic") == exchange), []
+    listed = sessions.filter(pl.col("mic") == exchange)
+    notes: list[str] = []
     if listed.is_empty():
         listed = _listed_sessions(returns, sessions, exchange)
         returns, notes = _within_calendar(returns, exchange)
@@ -100,8 +101,8 @@ def _within_calendar(returns: pl.DataFrame, exchange: str) -> tuple[pl.DataFrame
     if not unused:
         return inside, []
     return inside, [
-        f"the calendar of {exchange} covers {first} to {last or 'no end'}: {unused} returns outside of it are not used, "
-        "and the factor is empty there; upgrade exchange_calendars"
+        f"the calendar of {exchange} covers {first} to {last or 'no end'}: {unused} returns outside of it are not "
+        "used, and the factor is empty there; upgrade exchange_calendars"
     ]
 
 
