@@ -160,19 +160,14 @@ def _no_sessions() -> TradedSessions:
 
 
 def _marked(prices: pl.DataFrame) -> pl.DataFrame:
-    """Mark closes that are no copies: another close than that of the row before, or another positive volume."""
+    """Return ``symbol, date, is_traded``: a close other than that of the row before, or another positive volume."""
     rows = prices.select("symbol", "date", "close", "volume").sort("symbol", "date")
     volume = pl.col("volume")
     has_volume = ((volume > 0).fill_null(value=False).mean() >= HAS_VOLUME).over("symbol")
     new_close = (pl.col("close") != pl.col("close").shift(1).over("symbol")).fill_null(value=True)
     new_volume = ((volume > 0) & (volume != volume.shift(1).over("symbol"))).fill_null(value=False)
     is_quote = has_volume & (volume == 0).fill_null(value=False)
-    return rows.select(
-        "symbol",
-        "date",
-        (new_close & ~is_quote).alias("is_new"),
-        ((new_close & ~is_quote) | new_volume).alias("is_traded"),
-    )
+    return rows.select("symbol", "date", ((new_close & ~is_quote) | new_volume).alias("is_traded"))
 
 
 def _without_foreign_benchmarks(rows: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
@@ -241,7 +236,7 @@ def _evidence(rows: pl.DataFrame, listed: pl.DataFrame, stated: pl.DataFrame) ->
     )
     seen = rows.group_by(keys).agg(
         _count(firm).alias("priced"),
-        _count(firm & pl.col("is_new")).alias("new"),
+        _count(firm & pl.col("is_traded")).alias("new"),
         _count(~firm & pl.col("is_traded")).alias("traded_benchmarks"),
     )
     return (
@@ -279,7 +274,7 @@ def _opened(rows: pl.DataFrame, listed: pl.DataFrame, bounds: pl.DataFrame, over
     keys = ["mic", "date"]
     named = overrides.filter("is_own")
     candidates = (
-        rows.filter("is_new")
+        rows.filter("is_traded")
         .join(listed, on=keys, how="anti")
         .join(named, on=keys, how="anti")
         .join(bounds, on="mic", how="left", validate="m:1")
