@@ -150,9 +150,10 @@ def check_exchanges(mics: Sequence[str], label: str = "") -> None:
     """Raise DataError for an exchange without a calendar; `label` names the frame that has it."""
     unknown = [mic for mic in mics if mic not in EXCHANGES]
     if unknown:
+        near = [mic for mic in EXCHANGES if mic[:3] == unknown[0][:3]] or EXCHANGES
         raise DataError(
             f"{label}No calendar for the exchange{'s' if len(unknown) > 1 else ''} {listed(unknown, quoted=False)}."
-            f"{did_you_mean(unknown[0], EXCHANGES)} Give the market identifier code (ISO 10383) of the listing, such "
+            f"{did_you_mean(unknown[0], near)} Give the market identifier code (ISO 10383) of the listing, such "
             f"as {listed(list(EXCHANGES), quoted=False)} (marketimpact.events.calendars.EXCHANGES)."
         )
 
