@@ -179,9 +179,10 @@ def beyond_calendars(rows: CheckedPrices) -> list[pl.DataFrame]:
     opened = rows.changes.filter("beyond").select(pl.col("mic").alias("calendar"), "date", opened=pl.lit(value=True))
     days = (
         rows.priced.filter("beyond", ~pl.col("copied"))
-        .select("calendar", "date")
+        .select("calendar", "date", "on_session")
         .unique()
         .join(opened, on=["calendar", "date"], how="left", validate="1:1")
+        .filter(pl.col("opened") | ~pl.col("on_session"))  # others are named by the user
     )
     counted = (
         days.group_by("calendar")

@@ -405,6 +405,16 @@ def test_prices_of_one_security_after_the_end_are_left_out_and_told():
         load(BEYOND.filter(pl.col("symbol") != "B.SS"), SHANGHAI.head(1), repair=())
 
 
+def test_sessions_after_the_end_that_the_user_names_are_sessions():
+    own = overrides(mic=["XSHG"] * len(NEW_YEAR), date=NEW_YEAR)
+    market = agree(BEYOND.filter(pl.col("symbol") != "B.SS"), SHANGHAI.head(1), calendar_overrides=own)
+    assert market.sessions["date"].max() == NEW_YEAR[-1]
+    assert market.repairs.is_empty()
+    assert market.findings.filter(pl.col("finding") == "beyond_calendar").is_empty()
+    event = mi.align(news("2027-01-05T20:00+08:00"), market, symbols=["A.SS"]).row(0, named=True)
+    assert (event["date"], event["day0_certainty"]) == (date(2027, 1, 6), "sure")
+
+
 def test_a_weekend_after_the_end_is_no_session():
     extra = BEYOND.filter(date=NEW_YEAR[4]).with_columns(pl.lit(date(2027, 1, 9)).alias("date"), pl.col("close") + 1)
     market = agree(pl.concat([BEYOND, extra]).sort("symbol", "date"), SHANGHAI)
