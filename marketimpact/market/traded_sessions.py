@@ -281,7 +281,8 @@ def _opened(rows: pl.DataFrame, listed: pl.DataFrame, bounds: pl.DataFrame, over
         .with_columns(is_beyond().alias("beyond"))
     )
     # within the calendar any day can be special; beyond it only the usual days of the week can be sessions
-    weekdays = listed.select("mic", pl.col("date").dt.weekday().alias("weekday")).unique()
+    weekdays = listed.group_by("mic", pl.col("date").dt.weekday().alias("weekday")).agg(pl.len().alias("n"))
+    weekdays = weekdays.filter(pl.col("n") > pl.col("n").max().over("mic") / 2)  # special Saturdays are few
     usual = candidates.with_columns(pl.col("date").dt.weekday().alias("weekday")).join(
         weekdays, on=["mic", "weekday"], how="semi"
     )

@@ -422,6 +422,15 @@ def test_a_weekend_after_the_end_is_no_session():
     assert days_with(market, "ignored_prices") == [date(2027, 1, 9)]
 
 
+def test_special_weekends_within_the_calendar_make_no_weekend_usual_after_its_end():
+    firms = SHANGHAI.with_columns(pl.lit("XNSE").alias("mic"))
+    budget, days = date(2026, 2, 1), listed("XBOM", date(2026, 1, 5), date(2026, 12, 31))
+    sunday = date(2027, 1, 10)
+    market = agree(prices(sorted([*days, budget, *NEW_YEAR, sunday]), "A.SS", "B.SS", "^SH"), firms)
+    assert days_with(market, "opened") == [budget, *NEW_YEAR]
+    assert days_with(market, "ignored_prices") == [sunday]
+
+
 def test_an_end_in_the_past_and_a_beginning_are_the_same(monkeypatch):
     days = listed("XSHG", date(2024, 1, 2), date(2024, 12, 31))
     frame = prices(days, "A.SS", "B.SS", "^SH")
