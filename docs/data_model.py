@@ -17,10 +17,14 @@ from marketimpact.core import schema
 from marketimpact.estimation.attrition import REASONS
 
 PAGE = Path(__file__).parent / "data_model.md"
-CONTRACTS = ("Announcements", "Campaigns", "Securities", "Prices", "Returns", "Benchmark", "Events", "SymbolDays")
+CONTRACTS = (
+    "Announcements", "Campaigns", "Securities", "CalendarOverrides", "Prices", "Returns", "Benchmark", "Events",
+    "SymbolDays",
+)  # fmt: skip
 TYPES = {
     pl.String: "text", pl.Date: "date", pl.Float64: "number", pl.Int64: "whole number", pl.Boolean: "true or false",
     pl.Datetime("us", "UTC"): "instant", pl.List(pl.String): "list of text",
+    pl.Time: "time of day",
 }  # fmt: skip
 HEADS = {
     3: "| column | type | needed | what |\n| --- | --- | --- | --- |",
@@ -63,6 +67,7 @@ def answers() -> Mapping[str, pl.DataFrame]:
     return {
         "Market.panel": market.panel,
         "Market.sessions": market.sessions,
+        "Market.repairs": market.repairs,
         "Market.findings": market.findings,
         "align": events[:, : events.columns.index("align_detail") + 1],
         "StudyResult.estimates": result.estimates,

@@ -1,7 +1,7 @@
 """Event studies of semiconductor policy.
 
 Announcements (`announcements`, `campaigns`) meet securities (`securities`) on each exchange's own
-sessions (`align`); a `Market` turns prices into returns: `SamplePrices`, `FilePrices`,
+sessions (`align`, `calendar_overrides`); a `Market` turns prices into returns: `SamplePrices`, `FilePrices`,
 `FolderPrices`, `AksharePrices`, `DatabasePrices`, `YahooPrices`, kept by a
 `PriceStore` (`StoredPrices`) and examined by `check_prices`; an `EventStudy` estimates a model of
 the normal return (`MODELS`) and gives a `StudyResult`: cumulative abnormal returns (`car`), their
@@ -37,7 +37,7 @@ from marketimpact.errors import (
     SpecificationError,
 )
 from marketimpact.events.alignment import align
-from marketimpact.events.catalogue import announcements, campaigns, securities
+from marketimpact.events.catalogue import announcements, calendar_overrides, campaigns, securities
 from marketimpact.events.dual_listings import one_listing
 from marketimpact.inference import TESTS
 from marketimpact.market.checks import FINDINGS, check_prices
@@ -130,6 +130,7 @@ __all__ = [
     "align",
     "announcements",
     "audit",
+    "calendar_overrides",
     "calendar_time",
     "campaigns",
     "check_prices",

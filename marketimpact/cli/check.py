@@ -10,7 +10,7 @@ import typer
 
 from marketimpact.cli.options import AsCsv, AsJson
 from marketimpact.cli.printing import print_frame, print_table
-from marketimpact.events.catalogue import securities
+from marketimpact.events.catalogue import calendar_overrides, securities
 from marketimpact.market import checks
 
 __all__ = ["check"]
@@ -23,6 +23,10 @@ def check(
     universe: Annotated[
         Path | None, typer.Option("--securities", help="Your own securities file; the embedded one by default.")
     ] = None,
+    overrides: Annotated[
+        Path | None,
+        typer.Option("--calendar-overrides", help="Your own sessions, closures and trading hours (CSV or Parquet)."),
+    ] = None,
     notes: Annotated[bool, typer.Option("--notes", help="List every note as well.")] = False,
     csv: AsCsv = False,
     as_json: AsJson = False,
@@ -32,7 +36,8 @@ def check(
     The table has one row per symbol and kind of finding, most severe first; notes are counted below it. --csv and
     --json list every finding.
     """
-    findings = checks.check_prices(file, securities(universe))
+    own = None if overrides is None else calendar_overrides(overrides)
+    findings = checks.check_prices(file, securities(universe), calendar_overrides=own)
     if csv or as_json:
         print_frame(findings, csv=csv, as_json=as_json)
     else:

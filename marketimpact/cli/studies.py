@@ -21,7 +21,7 @@ from marketimpact.display.renderer import require_renderer
 from marketimpact.errors import SpecificationError
 from marketimpact.events import calendars
 from marketimpact.events.alignment import align as align_events
-from marketimpact.events.catalogue import announcements, campaigns, securities
+from marketimpact.events.catalogue import announcements, calendar_overrides, campaigns, securities
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
 from marketimpact.sources import FilePrices, FolderPrices, PriceSource, SamplePrices, StoredPrices, YahooPrices
@@ -173,6 +173,9 @@ def align_command(
         typer.Option(help="Securities to align with, comma-separated; each announcement's targets by default."),
     ] = None,
     universe: Annotated[Path | None, typer.Option("--securities", help="Your own securities file.")] = None,
+    overrides: Annotated[
+        Path | None, typer.Option("--calendar-overrides", help="Your own sessions, closures and trading hours.")
+    ] = None,
     csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
@@ -182,7 +185,8 @@ def align_command(
     selected = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()] if symbols else None
     firms = known.filter(pl.col("symbol").is_in(selected)) if selected else known
     mics = firms["mic"].unique() if firms.height else known["mic"].unique()
-    market = _SecuritiesAndSessions(known, calendars.sessions(mics, first, last))
+    applied = calendars.overrides_by_calendar(None if overrides is None else calendar_overrides(overrides))
+    market = _SecuritiesAndSessions(known, calendars.sessions(mics, first, last, applied, as_far_as_known=True))
     events = align_events(facts, market, symbols=selected)
     bounds = pl.format("{} ({} to {})", "day0_certainty", "day0_earliest", "day0_latest")
     is_certain = pl.col("day0_earliest") == pl.col("day0_latest")
@@ -199,13 +203,13 @@ def align_command(
 
 def list_command(
     what: Annotated[
-        Literal["announcements", "campaigns", "securities", "models", "tests"],
+        Literal["announcements", "campaigns", "securities", "calendar_overrides", "models", "tests"],
         typer.Argument(help="Which list to print."),
     ],
     csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the embedded announcements, campaigns or securities, or the models and tests available."""
+    """List the embedded announcements, campaigns, securities or overrides, or the models and tests available."""
     frame, columns = {
         "announcements": lambda: (
             announcements(),
@@ -213,6 +217,7 @@ def list_command(
         ),
         "campaigns": lambda: (campaigns(), ["campaign_id", "title", "first", "last"]),
         "securities": lambda: (securities(), ["symbol", "name", "mic", "currency", "role", "benchmark"]),
+        "calendar_overrides": lambda: (calendar_overrides(), ["mic", "date", "is_session", "open", "close", "source"]),
         "models": lambda: (_model_summaries({k: str(v.__doc__) for k, v in MODELS.items()}), ["name", "what"]),
         "tests": lambda: (
             pl.DataFrame([(t.name, t.null, t.distribution, t.source) for t in TESTS.values()],

@@ -16,7 +16,7 @@ from marketimpact.core.resources import resource
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
 from marketimpact.events.alignment import align
-from marketimpact.events.catalogue import announcements, securities
+from marketimpact.events.catalogue import announcements, calendar_overrides, securities
 from marketimpact.market import repairs
 from marketimpact.market.market import Market
 from marketimpact.models import MODELS, Egarch, FactorModel, Garch, Model
@@ -53,6 +53,8 @@ class StudyFile:
         Repairs of the prices, as `Market.load` takes them.
     accept : tuple of (str, str)
         Symbol and date of steps in the prices that are real.
+    overrides_file : Path or None
+        Calendar overrides of the researcher's own.
     specification : CurvePlan or None
         Choices of the specification curve; None where the file has no such table.
     source : StudyText
@@ -71,6 +73,7 @@ class StudyFile:
     benchmark: str = "benchmark"
     repair: tuple[str, ...] = repairs.DEFAULT
     accept: tuple[tuple[str, str], ...] = ()
+    overrides_file: Path | None = None
     specification: CurvePlan | None = None
     source: StudyText = field(default=StudyText("", ""), repr=False, compare=False)
 
@@ -124,7 +127,9 @@ class StudyFile:
         # the market of another benchmark lacks this one's prices
         known = {*needed["symbol"], *needed[benchmark]}
         accept = [pair for pair in self.accept if benchmark == self.benchmark or pair[0] in known]
-        return Market.load(needed, source, benchmark=benchmark, repair=self.repair, accept=accept)  # type: ignore[arg-type]
+        overrides = None if self.overrides_file is None else calendar_overrides(self.overrides_file)
+        options: dict[str, Any] = {"benchmark": benchmark, "repair": self.repair, "calendar_overrides": overrides}
+        return Market.load(needed, source, accept=accept, **options)
 
     def _select(self, chronology: pl.DataFrame) -> pl.DataFrame:
         unknown = sorted(set(self.ids) - set(chronology["announcement_id"]))
@@ -213,6 +218,7 @@ def read_study(path: str | Path | None = None) -> StudyFile:
         raise SpecificationError(f"{file.name} cannot be read as TOML: {error}.") from error
     check_content(content, source)
     selection, securities_table = content.get("announcements", {}), content.get("securities", {})
+    prices = content.get("prices", {})
     study, groups = _study(content.get("study", {}), source), _groups(content.get("groups", []), source)
     return StudyFile(
         name=file.stem,
@@ -225,8 +231,9 @@ def read_study(path: str | Path | None = None) -> StudyFile:
         announcements_file=file.parent / selection["file"] if "file" in selection else None,
         securities_file=file.parent / securities_table["file"] if "file" in securities_table else None,
         benchmark=securities_table.get("benchmark", "benchmark"),
-        repair=repairs.check_repairs(content.get("prices", {}).get("repair", list(repairs.DEFAULT))),
-        accept=tuple((symbol, day) for symbol, day in content.get("prices", {}).get("accept", [])),
+        repair=repairs.check_repairs(prices.get("repair", list(repairs.DEFAULT))),
+        accept=tuple((symbol, day) for symbol, day in prices.get("accept", [])),
+        overrides_file=file.parent / prices["calendar_overrides"] if "calendar_overrides" in prices else None,
         specification=read_curve(content, study, groups, source),
         source=source,
     )

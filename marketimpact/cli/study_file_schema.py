@@ -103,7 +103,14 @@ def study_schema() -> dict[str, Any]:
                 file=_text("Your own securities (CSV or Parquet), relative to the study file."),
                 benchmark=_choice(("benchmark", "sector_proxy"), "Column that names the benchmark.", "benchmark"),
             ),
-            prices=_table("Repairs of the prices.", repair=_repairs(), accept=_accepted()),
+            prices=_table(
+                "Repairs of the prices, steps in them that are real, and sessions of your own.",
+                repair=_repairs(),
+                accept=_accepted(),
+                calendar_overrides=_text(
+                    "Your own sessions, closures and trading hours (CSV or Parquet), relative to the study file."
+                ),
+            ),
             report=_table("Content of the report.", windows=_windows(_WINDOWS, [[0, 1], [0, 0]])),
             specification=_specification(),
             groups={

@@ -26,8 +26,8 @@ WORKING_HOURS = (8, 18)
 
 _INSTANT = pl.Datetime("us", "UTC")
 _COMPUTED = (
-    "event_id", "symbol", "date", "day0_certainty", "day0_earliest", "day0_latest", "phase", "align_reason",
-    "align_detail",
+    "event_id", "symbol", "date", "day0_certainty", "day0_earliest", "day0_latest", "day0_doubt", "phase",
+    "align_reason", "align_detail",
 )  # fmt: skip
 _FROM_SECURITIES = (
     "mic", "board", "currency", "name", "country", "role", "benchmark", "sector_proxy", "price_limit",
@@ -69,7 +69,9 @@ def align(
         One row per event, sorted by `event_id` (``announcement_id:symbol``). ``date`` is day 0;
         ``day0_certainty`` is *sure* (every admissible time falls on this session), *likely* (every
         time in the issuer's working hours, 08:00 to 18:00, does) or *assumed* (the neighbouring
-        session is possible); ``day0_earliest`` and ``day0_latest`` bound it; ``phase`` is the state of
+        session is possible); ``day0_earliest`` and ``day0_latest`` bound it. Where prices and the calendar
+        disagree between the announcement and day 0 (closed, opened or unpriced sessions, ignored prices), it is
+        at most *likely*, and ``day0_doubt`` says why. ``phase`` is the state of
         the exchange (*pre_open, in_session, lunch_break, post_close, closed_day*), null when the time of day
         is unknown. A pair without a day 0 keeps its row, with ``date`` null and the reason in
         ``align_reason`` and ``align_detail``: `EventStudy.run` moves it to attrition.
@@ -119,7 +121,7 @@ def align(
         ("work_end", "_work_last"),
     ):
         frame = _first_session(frame, sessions, instant, session)
-    frame = _with_phase(_with_certainty(frame), sessions)
+    frame = _with_phase(_with_doubt(_with_certainty(frame), sessions, market), sessions)
     return _arrange(_with_reasons(frame, sessions, market), announcements)
 
 
@@ -244,18 +246,56 @@ def _with_certainty(frame: pl.DataFrame) -> pl.DataFrame:
     ).drop("_work_first", "_work_last", "work_start", "work_end")
 
 
-def _with_phase(frame: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
-    """Add `phase`, the state of the exchange at the instant, null where the time of day is unknown."""
+def _with_doubt(frame: pl.DataFrame, sessions: pl.DataFrame, market: _HasSessions) -> pl.DataFrame:
+    """Add `day0_doubt`, and lower *sure* to *likely* where prices and the calendar disagree before or on day 0."""
+    doubtful = _doubtful_days(market).rename({"mic": "_mic", "date": "_day"})
+    dated = _with_local_date(frame, sessions, "earliest", "_from")
+    spans = dated.select("event_id", "mic", "_from", pl.max_horizontal("date", "day0_latest").alias("_until"))
+    doubts = (
+        spans.join_where(
+            doubtful,
+            pl.col("mic") == pl.col("_mic"),
+            pl.col("_day") >= pl.col("_from"),
+            pl.col("_day") <= pl.col("_until"),
+        )
+        .sort("event_id", "_day", "_doubt")
+        .group_by("event_id", maintain_order=True)
+        .agg(pl.col("_doubt").str.join("; ").alias("day0_doubt"))
+    )
+    is_doubtful = (pl.col("day0_certainty") == "sure") & pl.col("day0_doubt").is_not_null()
+    return frame.join(doubts, on="event_id", how="left", validate="m:1").with_columns(
+        pl.when(is_doubtful).then(pl.lit("likely")).otherwise("day0_certainty").alias("day0_certainty"),
+        pl.when(pl.col("date").is_not_null()).then("day0_doubt").alias("day0_doubt"),
+    )
+
+
+def _doubtful_days(market: _HasSessions) -> pl.DataFrame:
+    """Return ``mic, date, _doubt``: days on which prices and the calendar disagree, in words."""
+    columns = {"mic": pl.String, "date": pl.Date}
+    empty = pl.DataFrame(schema={**columns, "detail": pl.String})
+    unpriced = getattr(market, "unpriced_sessions", empty).select(
+        *columns, pl.lit("no security of the exchange has a price").alias("detail")
+    )
+    repaired = getattr(market, "repairs", empty).select(*columns, "detail")
+    doubt = pl.format("{}: {}", "date", "detail").alias("_doubt")
+    return pl.concat([repaired, unpriced]).select(*columns, doubt)
+
+
+def _with_local_date(frame: pl.DataFrame, sessions: pl.DataFrame, instant: str, name: str) -> pl.DataFrame:
+    """Add the exchange's local date of an instant, null for an unknown exchange."""
     zones = sessions.select("mic", "exchange_time_zone").unique()
-    frame = frame.join(zones, on="mic", how="left", validate="m:1")
+    joined = frame.join(zones, on="mic", how="left", validate="m:1")
     parts = [
         part.with_columns(
-            (pl.col("instant").dt.convert_time_zone(str(zone)).dt.date() if zone else pl.lit(None, pl.Date)).alias(
-                "_local_date"
-            )
+            (pl.col(instant).dt.convert_time_zone(str(zone)).dt.date() if zone else pl.lit(None, pl.Date)).alias(name)
         )
-        for (zone,), part in frame.partition_by("exchange_time_zone", as_dict=True).items()
+        for (zone,), part in joined.partition_by("exchange_time_zone", as_dict=True).items()
     ]
+    return pl.concat(parts).drop("exchange_time_zone")
+
+
+def _with_phase(frame: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """Add `phase`, the state of the exchange at the instant, null where the time of day is unknown."""
     hours = sessions.select(
         "mic", pl.col("date").alias("_local_date"), "open", "break_start", "break_end", "official_close"
     )
@@ -274,10 +314,10 @@ def _with_phase(frame: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
         .otherwise(pl.lit("in_session"))
     )
     return (
-        pl.concat(parts)
+        _with_local_date(frame, sessions, "instant", "_local_date")
         .join(hours, on=["mic", "_local_date"], how="left", validate="m:1")
         .with_columns(phase.alias("phase"))
-        .drop("_local_date", "open", "break_start", "break_end", "official_close", "exchange_time_zone")
+        .drop("_local_date", "open", "break_start", "break_end", "official_close")
     )
 
 

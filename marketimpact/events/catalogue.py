@@ -1,4 +1,4 @@
-"""Load announcements, securities and campaigns: the embedded ones, or a user's files of the same shape.
+"""Load announcements, securities, campaigns and calendar overrides: embedded ones, or a user's of the same shape.
 
 Reading is strict: one `DataError` counts every unreadable cell and every broken rule, with the rows at fault as
 written.
@@ -23,11 +23,14 @@ from marketimpact.errors import DataError, MarketImpactWarning
 if TYPE_CHECKING:
     import dataframely as dy
 
-__all__ = ["announcements", "campaigns", "securities"]
+__all__ = ["announcements", "calendar_overrides", "campaigns", "securities"]
 
 _DATE = r"(19|20)\d{2}-\d{2}-\d{2}"
 _CLOCK = r"[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
+_TIME = r"\d{1,2}:\d{2}(:\d{2})?"
 _OFFSET = r"(Z|[+-]\d{2}:?\d{2})"
+#: Type of a column -> what a cell that cannot be read is not.
+_KINDS: dict[object, str] = {pl.Date: "date", pl.Boolean: "truth", pl.Time: "time"}
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -149,6 +152,43 @@ def campaigns(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
     return _parse(schema.Campaigns, raw, label).sort("first", "campaign_id")
 
 
+def calendar_overrides(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
+    """Load sessions, closures and trading hours that exchange_calendars lacks.
+
+    Parameters
+    ----------
+    path : str, pathlib.Path or polars.DataFrame, optional
+        A CSV or Parquet file, or a frame, with ``mic``, ``date`` and, as needed, ``is_session``, ``open``, ``close``
+        and ``source``; the embedded rows by default.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per (mic, date), sorted. ``is_session`` is false where the exchange was shut that day, and true where
+        the cell or the column is absent. ``open`` and ``close`` are local times (``09:00``, or `datetime.time`);
+        empty: the usual ones. A row holds for every exchange of the same calendar, such as XTAI and ROCO.
+
+    Raises
+    ------
+    DataError
+        For a file that cannot be read, or with every broken rule counted.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import marketimpact as mi
+    >>> exam_day = mi.calendar_overrides().filter(pl.col("mic") == "XKRX").sort("date").row(-1, named=True)
+    >>> exam_day["open"].isoformat(), exam_day["close"].isoformat()
+    ('10:00:00', '16:30:00')
+    """
+    raw, label = _load(path, "calendar_overrides")
+    return (
+        _parse(schema.CalendarOverrides, raw, label)
+        .with_columns(pl.col("is_session").fill_null(value=True))
+        .sort("mic", "date")
+    )
+
+
 def _load(path: object, name: str) -> tuple[pl.DataFrame, str]:
     """Load the frame as written, and its name for messages."""
     if path is None:
@@ -267,14 +307,15 @@ def _combined_error(raw: pl.DataFrame, label: str, unreadable: dict[str, pl.Seri
 def _parse_column(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
     """Parse a text column into the contract's type, null where it is unreadable."""
     cell = pl.col(name)
-    if dtype == pl.Date:
-        return pl.when(_matches(cell, _DATE)).then(cell.str.to_date("%Y-%m-%d", strict=False)).alias(name)
-    if dtype == pl.Boolean:
-        return cell.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
-    if dtype == pl.Float64:
-        return cell.cast(pl.Float64, strict=False)
-    if dtype == pl.List(pl.String):
-        return cell.str.split(";").list.eval(_stripped_entries())
+    parsed = {
+        pl.Date: pl.when(_matches(cell, _DATE)).then(cell.str.to_date("%Y-%m-%d", strict=False)).alias(name),
+        pl.Boolean: cell.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean),
+        pl.Float64: cell.cast(pl.Float64, strict=False),
+        pl.Time: pl.when(_matches(cell, _TIME)).then(_time_of_day(cell)).alias(name),
+        pl.List(pl.String): cell.str.split(";").list.eval(_stripped_entries()),
+    }
+    if dtype in parsed:
+        return parsed[dtype]
     instant = pl.when(_matches(cell, _DATE + _CLOCK + _OFFSET)).then(_instant(cell))
     if name != "announced_at":
         return instant.alias(name)
@@ -295,7 +336,7 @@ def _unreadable_cells(
     )
     unparsed = pl.col("lost") & pl.col("text").is_not_null()
     if not isinstance(dtype, pl.Datetime):
-        kind = "date" if dtype == pl.Date else "truth" if dtype == pl.Boolean else "number"
+        kind = _KINDS.get(dtype, "number")
         return {f"{name}|unreadable_{kind}": cells.filter(unparsed)["row"]}
     naive = _matches(pl.col("text"), _DATE + _CLOCK)
     date_only = _matches(pl.col("text"), _DATE) & ~pl.col("lost")
@@ -314,6 +355,12 @@ def _stripped_entries() -> pl.Expr:
     """Strip the entries of a list, without empty ones."""
     entry = pl.element().str.strip_chars()
     return entry.filter(entry != "")
+
+
+def _time_of_day(cell: pl.Expr) -> pl.Expr:
+    """Parse a local time, such as 9:00 or 15:30:00."""
+    with_seconds = pl.when(cell.str.count_matches(":", literal=True) == 1).then(cell + ":00").otherwise(cell)
+    return with_seconds.str.to_time("%H:%M:%S", strict=False)
 
 
 def _instant(cell: pl.Expr) -> pl.Expr:

@@ -10,6 +10,7 @@ import polars as pl
 from marketimpact.core import schema
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.events import calendars
+from marketimpact.events.calendars import EXCHANGES
 from marketimpact.market.panel import ReturnPanel
 from marketimpact.market.session_returns import SINCE_TRADE, extent
 from marketimpact.sources.french.factors import FrenchFactors, wrong_market
@@ -63,7 +64,7 @@ def read_french(
 
 def foreign_factor(
     panel: ReturnPanel, securities: pl.DataFrame, sessions: pl.DataFrame, source: str | pl.DataFrame, mic: str | None
-) -> tuple[pl.Series, str]:
+) -> tuple[pl.Series, str, list[str]]:
     """Match another exchange's returns by the clocks, row for row beside the panel; see `Market.with_factor`.
 
     Returns
@@ -72,12 +73,37 @@ def foreign_factor(
         See `_match_foreign_returns`.
     exchange : str
         MIC of the exchange on whose sessions the source trades.
+    notes : list of str
+        What was left out.
     """
     returns, exchange = _foreign_returns(panel.to_frame(), securities, source, mic)
     listed = sessions.filter(pl.col("mic") == exchange)
+    notes: list[str] = []
     if listed.is_empty():
-        listed = calendars.sessions([exchange], *extent(returns))
-    return _match_foreign_returns(panel.to_frame(), sessions, returns, listed), exchange
+        listed = _listed_sessions(returns, sessions, exchange)
+        returns, notes = _within_calendar(returns, exchange)
+    return _match_foreign_returns(panel.to_frame(), sessions, returns, listed), exchange, notes
+
+
+def _listed_sessions(returns: pl.DataFrame, sessions: pl.DataFrame, exchange: str) -> pl.DataFrame:
+    """Read an exchange's sessions; embedded overrides hold on days for which the returns agree with them."""
+    span = extent(pl.concat([returns.select("date"), sessions.select("date")]))
+    has_return = pl.col("date").is_in(returns.drop_nulls("ret")["date"].implode())
+    applied = calendars.overrides_by_calendar().filter(pl.col("is_session") == has_return)
+    return calendars.sessions([exchange], *span, applied, as_far_as_known=True)
+
+
+def _within_calendar(returns: pl.DataFrame, exchange: str) -> tuple[pl.DataFrame, list[str]]:
+    """Leave out returns beyond the calendar's ends, with a note."""
+    first, last = calendars.bounds([EXCHANGES[exchange]]).select("first", "last").row(0)
+    inside = returns.filter(pl.col("date").is_between(first or date.min, last or date.max))
+    unused = returns.drop_nulls("ret").height - inside.drop_nulls("ret").height
+    if not unused:
+        return inside, []
+    return inside, [
+        f"the calendar of {exchange} covers {first} to {last or 'no end'}: {unused} returns outside of it are not "
+        "used, and the factor is empty there; upgrade exchange_calendars"
+    ]
 
 
 def _foreign_returns(
@@ -135,7 +161,7 @@ def _match_foreign_returns(
     polars.Series
         Compounded over the foreign sessions that close after the close before and no later than the
         session's own close, so that it holds no later news; 0 where there is none, and null
-        where one of them has no return or the session before is not known.
+        where one of them has no return, the session before is not known, or no later session is.
     """
     sessions_abroad = listed.select("date", "close").sort("close")
     dated = sessions_abroad.join(
@@ -156,9 +182,9 @@ def _match_foreign_returns(
     own = sessions.select("mic", "date", "close").sort("close")
     levels = own.join_asof(path, on="close", strategy="backward", check_sortedness=False).sort("mic", "date")
     before = {c: pl.col(c).shift(1).over("mic") for c in ("_level", "_gaps")}
-    value = levels.with_columns(
-        pl.when(pl.col("_gaps") == before["_gaps"]).then(pl.col("_level") / before["_level"] - 1.0).alias("_factor")
-    )
+    # after the last session that is known nothing can be said
+    is_known = (pl.col("_gaps") == before["_gaps"]) & (pl.col("date") <= listed["date"].max())
+    value = levels.with_columns(pl.when(is_known).then(pl.col("_level") / before["_level"] - 1.0).alias("_factor"))
     return panel.join(
         value.select("mic", "date", "_factor"), on=["mic", "date"], how="left", validate="m:1", maintain_order="left"
     )["_factor"]

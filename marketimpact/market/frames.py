@@ -15,6 +15,7 @@ __all__ = [
     "no_sessions",
     "no_spans",
     "no_traded",
+    "no_unpriced_sessions",
 ]
 
 INSTANT = pl.Datetime("us", "UTC")
@@ -34,6 +35,11 @@ def no_sessions() -> pl.DataFrame:
 def no_calendar_repairs() -> pl.DataFrame:
     """Return an empty frame of calendar repairs."""
     return pl.DataFrame(schema={"mic": pl.String, "date": pl.Date, "action": pl.String, "detail": pl.String})
+
+
+def no_unpriced_sessions() -> pl.DataFrame:
+    """Return an empty frame of sessions without prices."""
+    return pl.DataFrame(schema={"mic": pl.String, "date": pl.Date})
 
 
 def no_spans() -> pl.DataFrame:

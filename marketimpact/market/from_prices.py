@@ -18,13 +18,8 @@ from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.market import checks, implausible, repairs
 from marketimpact.market.factors import check_factors, read_french
 from marketimpact.market.panel import FramePanel
-from marketimpact.market.session_returns import (
-    calendar_repairs,
-    close_empty_sessions,
-    prices_on_closed_days,
-    returns_with_benchmarks,
-    spans,
-)
+from marketimpact.market.session_returns import returns_with_benchmarks, spans
+from marketimpact.market.traded_sessions import calendar_notes, calendar_repairs, prices_on_closed_days
 from marketimpact.sources.files.folder import FolderPrices
 from marketimpact.sources.files.price_rows import delisted
 from marketimpact.sources.files.single_file import FilePrices
@@ -47,11 +42,12 @@ def fields_from_prices(
     last: date | None,
     repair: Collection[str],
     accept: Iterable[Any] = (),
+    calendar_overrides: pl.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Read, check and repair prices, and compute returns on each exchange's sessions.
 
     `quotes` are closes and volumes of securities and benchmarks, `closes` those that are not empty, `priced` the
-    securities that have any, `listed_days` the sessions of the exchanges' calendars.
+    securities that have any, `traded` the sessions of the exchanges' calendars after what the prices show.
 
     Parameters
     ----------
@@ -69,6 +65,8 @@ def fields_from_prices(
         Names of `repairs.REPAIRS`.
     accept : iterable of (str, datetime.date)
         Steps that are real.
+    calendar_overrides : polars.DataFrame, optional
+        As in `Market.load`.
 
     Returns
     -------
@@ -82,14 +80,14 @@ def fields_from_prices(
     table, rows = read_prices(_with_delisted(source, securities), symbols, first, last, repair)
     factors = check_factors(factors)
     quotes, fills = repairs.empty_copied_closes(table.frame, repair)
-    priced, listed_days = repairs.listed_sessions(securities, table, quotes)
-    findings = repairs.check_rows(rows, securities, listed_days, table.source, repair=repair, accepted=accepted)
+    priced, traded = repairs.settle_sessions(securities, table, quotes, calendar_overrides)
+    findings = repairs.check_rows(rows, securities, traded, table.source, repair=repair, accepted=accepted)
     quotes, adjustments = repairs.adjust_closes(quotes, findings)
     duplicates = repairs.find_duplicates(table.frame, findings, repair)
     closes = quotes.select("symbol", "date", "close").drop_nulls("close")
-    on_closed_days = prices_on_closed_days(listed_days, priced, closes)
+    on_closed_days = prices_on_closed_days(traded, priced, closes)
     repairs.refuse_closed_days(on_closed_days, table.source, repair)
-    sessions, closed = close_empty_sessions(listed_days, priced, closes)
+    sessions = traded.by_exchange("sessions", priced)
     returns = returns_with_benchmarks(priced, sessions, closes, benchmark)
     panel = _panel(returns, quotes, priced, factors, benchmark)
     steps = implausible.without_delistings(
@@ -103,7 +101,8 @@ def fields_from_prices(
         "return_panel": panel,
         "securities": priced.with_columns(pl.col(benchmark).alias("benchmark")),
         "sessions": sessions,
-        "repairs": calendar_repairs(closed, on_closed_days),
+        "repairs": calendar_repairs(traded, priced, on_closed_days),
+        "unpriced_sessions": traded.by_exchange("unpriced", priced),
         "spans": spans(_of_securities(closes, priced)),
         "missing": tuple(sorted({*table.missing, *set(securities["symbol"]).difference(priced["symbol"])})),
         "factors": tuple(c for c in factors.columns if c != "date") if factors is not None else (),
@@ -112,6 +111,7 @@ def fields_from_prices(
         "notes": (
             *table.notes,
             *repairs.repair_notes(fills, adjustments, findings),
+            *calendar_notes(traded, priced, on_closed_days, has_overrides=calendar_overrides is not None),
             *checks.market_notes(findings),
         ),
         "truth": table.truth,
@@ -120,7 +120,7 @@ def fields_from_prices(
         "findings": findings,
         "price_repairs": repairs.record_repairs(fills, adjustments, duplicates, on_closed_days),
         "implausible": implausible.without_accepted(steps, accepted),
-        "fingerprint": _fingerprint(table, factors, repair, adjustments, accepted),
+        "fingerprint": _fingerprint(table, factors, repair, calendar_overrides, adjustments, accepted),
     }
 
 
@@ -217,14 +217,14 @@ def _fingerprint(
     table: PriceTable,
     factors: pl.DataFrame | None,
     repair: Collection[str],
-    adjustments: pl.DataFrame,
-    accepted: pl.DataFrame,
+    overrides: pl.DataFrame | None,
+    *changes: pl.DataFrame,
 ) -> str:
     """Hash the content, the repairs where they are not the default ones, adjustments and accepted steps if any."""
     # other columns of a source change no result
-    content = combined_fingerprint(table.frame.select("symbol", "date", "close", "volume"), factors)
+    content = combined_fingerprint(table.frame.select("symbol", "date", "close", "volume"), factors, overrides)
     further = "" if set(repair) == set(repairs.DEFAULT) else " ".join(sorted(repair))
-    further += "".join(fingerprint(frame) for frame in (adjustments, accepted) if frame.height)
+    further += "".join(fingerprint(frame) for frame in changes if frame.height)
     return _sha256(content + further) if further else content
 
 

@@ -15,6 +15,7 @@ import polars as pl
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.text import listed
 from marketimpact.errors import SpecificationError
+from marketimpact.events import catalogue
 from marketimpact.events.exchange_clocks import ExchangeClock
 from marketimpact.market import checks, conversions, frames, parquet_panel, trading_rules
 from marketimpact.market.factors import foreign_factor
@@ -46,7 +47,12 @@ class Market:
     sessions : polars.DataFrame
         ``mic, date, open, break_start, break_end, close, exchange_time_zone`` after repairs.
     repairs : polars.DataFrame
-        ``mic, date, action, detail``: where the prices overruled the calendar, or the reverse.
+        ``mic, date, action, detail``: where the sessions differ from the calendar of exchange_calendars, by the prices
+        or by the embedded `calendar_overrides` (*closed*, *opened*), and prices on days without a session
+        (*ignored_prices*).
+    unpriced_sessions : polars.DataFrame
+        ``mic, date``: days that the calendar or the embedded `calendar_overrides` list, on which no security of the
+        exchange has a price, and that are not rows of `repairs`.
     spans : polars.DataFrame
         ``symbol, first, last``: dates of each security's first and last price or return.
     missing : tuple of str
@@ -84,6 +90,7 @@ class Market:
     securities: pl.DataFrame = field(default_factory=frames.no_securities)
     sessions: pl.DataFrame = field(default_factory=frames.no_sessions)
     repairs: pl.DataFrame = field(default_factory=frames.no_calendar_repairs)
+    unpriced_sessions: pl.DataFrame = field(default_factory=frames.no_unpriced_sessions, repr=False)
     spans: pl.DataFrame = field(default_factory=frames.no_spans)
     missing: tuple[str, ...] = ()
     factors: tuple[str, ...] = ()
@@ -111,6 +118,7 @@ class Market:
         last: date | None = None,
         repair: Collection[str] = DEFAULT,
         accept: Iterable[tuple[str, date | str]] = (),
+        calendar_overrides: pl.DataFrame | None = None,
     ) -> Market:
         """Read prices and compute returns on each exchange's sessions.
 
@@ -137,11 +145,15 @@ class Market:
         accept : iterable of (str, datetime.date or str)
             Symbol and date (or ISO text) of steps in prices that are real: their findings become notes, they are
             not rescaled, and events that they touch stay.
+        calendar_overrides : polars.DataFrame, optional
+            Sessions, closures and local trading hours of your own: ``mic, date`` and any of ``is_session, open,
+            close, source``, as `marketimpact.calendar_overrides` describes them. They win over the calendar, over
+            the embedded overrides and over what the prices show.
 
         Raises
         ------
         DataError
-            For broken securities or prices, an unknown exchange, broken factors, or prices that are
+            For broken securities, overrides or prices, an unknown exchange, broken factors, or prices that are
             certainly wrong: the findings of severity *error* of `check_prices`, in its `rows`.
         SourceError
             When the source has none of the prices.
@@ -153,13 +165,20 @@ class Market:
         Of a symbol without an adjusted close, stated dividends and splits make total returns: on the ex-day
         ``(close + dividend) / close before - 1``, in shares of that day where the closes step by a stated split.
         Each is a finding, a row of `price_repairs` and part of a note.
+
+        Sessions are those of exchange_calendars and of the embedded `marketimpact.calendar_overrides`. A session is
+        taken for a closure when no security of the exchange has a price, its benchmark no new one, and two of them
+        at least should have had one. A day that is not listed, or lies after the calendar's end, is taken for a
+        session when two securities of the exchange and their benchmark have new closes. Both are rows of `repairs`.
         """
         repair = check_repairs(repair)
+        overrides = None if calendar_overrides is None else catalogue.calendar_overrides(calendar_overrides)
         return cls(
             **fields_from_prices(
-                securities, source, factors, benchmark=benchmark, first=first, last=last, repair=repair, accept=accept
+                securities, source, factors, benchmark=benchmark, first=first, last=last, repair=repair, accept=accept,
+                calendar_overrides=overrides,
             )
-        )
+        )  # fmt: skip
 
     @classmethod
     def from_returns(
@@ -390,7 +409,7 @@ class Market:
             raise SpecificationError("This market was made from returns and has no clocks: join factors by date.")
         if name in self.panel_columns or name in self.columns:
             raise SpecificationError(f"The market has a column {name!r} already; choose another name.")
-        values, exchange = foreign_factor(self.return_panel, self.securities, self.sessions, source, mic)
+        values, exchange, notes = foreign_factor(self.return_panel, self.securities, self.sessions, source, mic)
         panel = self.panel.with_columns(values.alias(name))
         origin = source if isinstance(source, str) else "returns handed in"
         steps = implausible_factor(panel, name)
@@ -399,7 +418,7 @@ class Market:
             return_panel=FramePanel(panel, self.panel_securities),
             factors=(*self.factors, name),
             implausible=pl.concat([self.implausible, steps]),
-            notes=(*self.notes, f"factor {name}: {origin} on {exchange}, matched by the clocks"),
+            notes=(*self.notes, f"factor {name}: {origin} on {exchange}, matched by the clocks", *notes),
             fingerprint=combined_fingerprint(panel),
         )
 

@@ -22,8 +22,10 @@ __all__ = ["ParquetPanel", "read_columns", "scan_market_fields", "write_panel"]
 #: Folder of what belongs to the market as a whole; hive readers pass over names with an underscore.
 MARKET_FOLDER = "_market"
 #: Frames of a market that are kept beside its panel.
-FRAMES = ("securities", "sessions", "repairs", "spans", "truth", "fills", "traded", "findings", "price_repairs",
-          "implausible")  # fmt: skip
+FRAMES = (
+    "securities", "sessions", "repairs", "unpriced_sessions", "spans", "truth", "fills", "traded", "findings",
+    "price_repairs", "implausible",
+)  # fmt: skip
 #: Other fields of a market, kept as JSON.
 FACTS = ("missing", "factors", "source", "simulated", "notes", "unit", "fingerprint")
 

@@ -11,7 +11,7 @@ from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events import calendars
 from marketimpact.market import checks
 from marketimpact.market.implausible import mark_accepted
-from marketimpact.market.session_returns import extent
+from marketimpact.market.traded_sessions import TradedSessions, traded_sessions
 from marketimpact.market.trading_rules import undo_fills
 from marketimpact.sources.protocol import PriceTable
 
@@ -24,10 +24,10 @@ __all__ = [
     "check_rows",
     "empty_copied_closes",
     "find_duplicates",
-    "listed_sessions",
     "record_repairs",
     "refuse_closed_days",
     "repair_notes",
+    "settle_sessions",
 ]
 
 #: Repair -> what it does.
@@ -76,15 +76,15 @@ def empty_copied_closes(frame: pl.DataFrame, repair: Collection[str]) -> tuple[p
     return undo_fills(quotes)
 
 
-def listed_sessions(
-    securities: pl.DataFrame, table: PriceTable, quotes: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the securities that have prices, and the sessions that their exchanges' calendars list.
+def settle_sessions(
+    securities: pl.DataFrame, table: PriceTable, quotes: pl.DataFrame, calendar_overrides: pl.DataFrame | None
+) -> tuple[pl.DataFrame, TradedSessions]:
+    """Return the securities that have prices, and the sessions of their exchanges.
 
     Raises
     ------
     DataError
-        When there is no price of any security.
+        When there is no price of any security, or for an exchange without a calendar.
     """
     closes = quotes.drop_nulls("close")
     if closes.is_empty():
@@ -94,13 +94,14 @@ def listed_sessions(
         raise DataError(
             f"{table.source} has prices of no security, only of benchmarks: {listed(table.missing, quoted=False)}."
         )
-    return priced, calendars.sessions(priced["mic"].unique(), *extent(closes))
+    calendars.check_exchanges(priced["mic"].unique().sort().to_list())
+    return priced, traded_sessions(closes, priced, calendar_overrides)
 
 
 def check_rows(
     rows: pl.DataFrame,
     securities: pl.DataFrame,
-    listed: pl.DataFrame,
+    traded: TradedSessions,
     source: str,
     *,
     repair: Collection[str],
@@ -113,7 +114,7 @@ def check_rows(
     DataError
         When a price is certainly wrong.
     """
-    findings = mark_accepted(checks.find_problems(rows, securities, listed), accepted)
+    findings = mark_accepted(checks.find_problems(rows, securities, traded), accepted)
     settled = [name for what in repair for name in SETTLES.get(what, ())]
     is_repaired = pl.col("finding").is_in(settled) & (pl.col("severity") != checks.NOTE)
     kept_copy = (pl.col("finding") == "copied_close") & pl.lit("copied_closes" not in repair)
@@ -176,7 +177,7 @@ def find_duplicates(frame: pl.DataFrame, findings: pl.DataFrame, repair: Collect
 
 
 def refuse_closed_days(on_closed_days: pl.DataFrame, source: str, repair: Collection[str]) -> None:
-    """Stop at prices on days the exchange was shut, unless the repair is requested: no return uses them.
+    """Stop at prices on days without a session, unless the repair is requested: no return uses them.
 
     Raises
     ------
@@ -187,8 +188,8 @@ def refuse_closed_days(on_closed_days: pl.DataFrame, source: str, repair: Collec
         return
     row = on_closed_days.row(0, named=True)
     raise DataError(
-        f"{source} has {on_closed_days.height} prices on days the exchange was shut, the first of {row['symbol']} on "
-        f"{row['date']}. Drop these rows, or leave them out with repair=('closed_days', ...).",
+        f"{source} has {on_closed_days.height} prices on days without a session, the first of {row['symbol']} on "
+        f"{row['date']}: the {row['why']}. Drop these rows, or leave them out with repair=('closed_days', ...).",
         counts={"closed_day_price": on_closed_days.height},
         rows=on_closed_days,
     )

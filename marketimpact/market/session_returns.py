@@ -8,17 +8,12 @@ import polars as pl
 
 __all__ = [
     "SINCE_TRADE",
-    "calendar_repairs",
-    "close_empty_sessions",
     "extent",
-    "prices_on_closed_days",
     "returns_with_benchmarks",
     "since_trade",
     "spans",
 ]
 
-#: Securities without a price from which a session counts as a closure.
-MIN_SECURITIES_FOR_CLOSURE = 2
 #: Columns that refer to the last session with a trade.
 SINCE_TRADE = ("ret_since_trade", "sessions_since_trade", "market_since_trade")
 
@@ -36,61 +31,6 @@ def spans(frame: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.col("date").min().alias("first"), pl.col("date").max().alias("last"))
         .sort("symbol")
     )
-
-
-def close_empty_sessions(
-    listed: pl.DataFrame, securities: pl.DataFrame, prices: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Remove listed sessions on which a whole exchange has no price.
-
-    Parameters
-    ----------
-    listed : polars.DataFrame
-        ``mic, date, ...``: sessions of the calendars.
-    securities : polars.DataFrame
-        ``symbol, mic``.
-    prices : polars.DataFrame
-        ``symbol, date, close``.
-
-    Returns
-    -------
-    sessions : polars.DataFrame
-        `listed` without the closed sessions.
-    closed : polars.DataFrame
-        ``mic, date, due``: the closed sessions, and how many securities should have had a price.
-    """
-    own = prices.join(securities.select("symbol", "mic"), on="symbol", how="inner", validate="m:1")
-    own_spans = spans(own).join(securities.select("symbol", "mic"), on="symbol", how="inner", validate="1:1")
-    due = (
-        listed.select("mic", "date")
-        .join(own_spans, on="mic", how="inner")
-        .filter(pl.col("date").is_between(pl.col("first"), pl.col("last")))
-        .group_by("mic", "date")
-        .agg(pl.len().alias("due"))
-    )
-    closed = due.filter(pl.col("due") >= MIN_SECURITIES_FOR_CLOSURE).join(own, on=["mic", "date"], how="anti")
-    return listed.join(closed, on=["mic", "date"], how="anti", maintain_order="left"), closed
-
-
-def prices_on_closed_days(listed: pl.DataFrame, securities: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
-    """Find prices of securities on days that their exchange's calendar does not list: ``symbol, date, close, mic``."""
-    own = prices.join(securities.select("symbol", "mic"), on="symbol", how="inner", validate="m:1")
-    on_closed_days = own.join(listed, on=["mic", "date"], how="anti")
-    return on_closed_days.select("symbol", "date", "close", "mic").sort("symbol", "date")
-
-
-def calendar_repairs(closed: pl.DataFrame, on_closed_days: pl.DataFrame) -> pl.DataFrame:
-    """Record closed sessions and ignored prices as ``mic, date, action, detail``; see `Market.repairs`."""
-    symbols = pl.col("symbol").sort().str.join(", ").alias("symbols")
-    ignored_prices = on_closed_days.group_by("mic", "date").agg(symbols)
-    no_price = pl.format("calendar lists a session; none of the {} securities has a price", "due")
-    ignored = pl.format("calendar has no session; prices of {} ignored", "symbols")
-    return pl.concat(
-        [
-            closed.select("mic", "date", pl.lit("closed").alias("action"), no_price.alias("detail")),
-            ignored_prices.select("mic", "date", pl.lit("ignored_prices").alias("action"), ignored.alias("detail")),
-        ]
-    ).sort("mic", "date", "action")
 
 
 def returns_with_benchmarks(

@@ -150,8 +150,10 @@ def _timing_section(content: ReportContent) -> Section:
     zones = dict(content.result.market.sessions.select("mic", "exchange_time_zone").unique().iter_rows())
     blocks = []
     for announcement in content.announcements:
+        events = announcement.result.events
         keys = ["mic", "phase", "date", "day0_certainty", "day0_earliest", "day0_latest"]
-        frame = announcement.result.events.group_by(keys).agg(pl.len().alias("n")).sort(named("mic"), "date")
+        keys += [name for name in ("day0_doubt",) if name in events.columns]
+        frame = events.group_by(keys).agg(pl.len().alias("n")).sort(named("mic"), "date")
         rows = [
             [
                 exchange(row["mic"]),
@@ -181,9 +183,9 @@ def _local_time_text(facts: dict[str, Any], zone: str | None) -> str:
 
 def _certainty_text(row: dict[str, Any]) -> str:
     words = CERTAINTY.get(row["day0_certainty"] or "", text(row["day0_certainty"]))
-    if row["day0_earliest"] == row["day0_latest"]:
-        return words
-    return f"{words} ({row['day0_earliest']} to {row['day0_latest']})"
+    if row["day0_earliest"] != row["day0_latest"]:
+        words = f"{words} ({row['day0_earliest']} to {row['day0_latest']})"
+    return f"{words}; {row['day0_doubt']}" if row.get("day0_doubt") else words
 
 
 def _firms_section(content: ReportContent) -> Section:

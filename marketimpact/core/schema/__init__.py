@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from marketimpact.core.schema.contracts import (
         Announcements,
         Benchmark,
+        CalendarOverrides,
         Campaigns,
         Events,
         Prices,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Announcements",
     "Benchmark",
+    "CalendarOverrides",
     "Campaigns",
     "Events",
     "Prices",

@@ -24,6 +24,7 @@ from marketimpact.core.schema.vocabulary import (
 __all__ = [
     "Announcements",
     "Benchmark",
+    "CalendarOverrides",
     "Campaigns",
     "Events",
     "Prices",
@@ -109,6 +110,25 @@ class Campaigns(dy.Schema):
     @dy.rule()
     def dates_in_order(cls) -> pl.Expr:
         return pl.col("first") <= pl.col("last")
+
+
+class CalendarOverrides(dy.Schema):
+    """Sessions, closures and local trading hours that an exchange's calendar lacks, one row per (mic, date)."""
+
+    mic = dy.String(primary_key=True, min_length=1)
+    date = dy.Date(primary_key=True)
+    is_session = dy.Bool(nullable=True)
+    open = dy.Time(nullable=True)
+    close = dy.Time(nullable=True)
+    source = dy.String(nullable=True)
+
+    @dy.rule()
+    def closes_after_open(cls) -> pl.Expr:
+        return pl.col("close") > pl.col("open")
+
+    @dy.rule()
+    def closed_day_has_no_hours(cls) -> pl.Expr:
+        return pl.col("is_session").fill_null(value=True) | (pl.col("open").is_null() & pl.col("close").is_null())
 
 
 class Securities(dy.Schema):

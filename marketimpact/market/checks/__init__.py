@@ -31,6 +31,7 @@ from marketimpact.market.checks.findings import (
 from marketimpact.market.checks.jumps import SPLITS
 from marketimpact.market.checks.prepare import prepare_rows
 from marketimpact.market.checks.stated_payouts import adjusted_close
+from marketimpact.market.traded_sessions import TradedSessions
 from marketimpact.sources.files.single_file import FilePrices
 from marketimpact.sources.protocol import PriceTable
 
@@ -62,6 +63,8 @@ _CHECKS = (
     days.shifted_dates,
     days.gaps,
     days.unlisted_closures,
+    days.opened_sessions,
+    days.beyond_calendars,
     days.copies,
     days.copied_rows,
     days.stale_runs,
@@ -82,6 +85,7 @@ def check_prices(
     *,
     first: date | None = None,
     last: date | None = None,
+    calendar_overrides: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Look for problems in prices. Nothing is changed and nothing is refused.
 
@@ -96,6 +100,8 @@ def check_prices(
         default. Checks that need these are reported as `not_checked` for other symbols.
     first, last : datetime.date, optional
         Bounds, both included.
+    calendar_overrides : polars.DataFrame, optional
+        Sessions, closures and trading hours of your own, as in `Market.load`.
 
     Returns
     -------
@@ -118,7 +124,9 @@ def check_prices(
     >>> check_prices(prices).filter(pl.col("severity") == "error").select("date", "finding", "value").row(0)
     (datetime.date(2024, 1, 3), 'conflicting_rows', 2.0)
     """
-    return find_problems(source_rows(prices, first=first, last=last), catalogue.securities(securities))
+    overrides = None if calendar_overrides is None else catalogue.calendar_overrides(calendar_overrides)
+    rows = source_rows(prices, first=first, last=last)
+    return find_problems(rows, catalogue.securities(securities), calendar_overrides=overrides)
 
 
 def source_rows(
@@ -141,9 +149,14 @@ def source_rows(
     return source.rows(symbols, first, last)
 
 
-def find_problems(rows: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Run every check over rows of `source_rows`; `listed` are the exchanges' sessions, looked up by default."""
-    prices = prepare_rows(rows, securities, listed)
+def find_problems(
+    rows: pl.DataFrame,
+    securities: pl.DataFrame,
+    traded: TradedSessions | None = None,
+    calendar_overrides: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Run every check over rows of `source_rows`; `traded` are the exchanges' sessions, settled here by default."""
+    prices = prepare_rows(rows, securities, traded, calendar_overrides)
     return sort_findings(pl.concat([frame for check in _CHECKS for frame in check(prices)]))
 
 

@@ -10,12 +10,14 @@ from marketimpact.market.checks.prepare import CheckedPrices
 from marketimpact.market.trading_rules import HAS_VOLUME
 
 __all__ = [
+    "beyond_calendars",
     "broken_rows",
     "closed_days",
     "copied_rows",
     "copies",
     "gaps",
     "last_rows",
+    "opened_sessions",
     "repeated_rows",
     "shifted_dates",
     "stale_runs",
@@ -87,7 +89,7 @@ def closed_days(rows: CheckedPrices) -> list[pl.DataFrame]:
         (pl.col("close") == pl.col("close").shift(1).over("symbol")).fill_null(value=False).alias("same")
     )
     weekend = pl.col("date").dt.weekday() >= ISO_SATURDAY
-    shut = marked.filter(pl.coalesce(~pl.col("on_session"), weekend)).with_columns(
+    shut = marked.filter(pl.coalesce(~pl.col("on_session"), weekend), ~pl.col("beyond")).with_columns(
         (~pl.col("same")).sum().over("calendar", "date").alias("new"),
     )
     where = pl.coalesce(pl.format("when {} was shut", "calendar"), pl.lit("a weekend"))
@@ -164,10 +166,42 @@ def copied_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 
 def unlisted_closures(rows: CheckedPrices) -> list[pl.DataFrame]:
-    """Find sessions that the calendar lists and on which the whole exchange has no price."""
-    shut = rows.shut.with_columns(pl.lit(None, pl.String).alias("symbol"))
-    detail = pl.format("{} lists a session; none of its {} symbols has a price", "mic", "due")
-    return [finding_rows(shut, "unlisted_closure", pl.col("due"), detail)]
+    """Find sessions that the calendar lists and on which the exchange was shut."""
+    return [_changed_sessions(rows, "unlisted_closure", pl.col("action") == "closed")]
+
+
+def opened_sessions(rows: CheckedPrices) -> list[pl.DataFrame]:
+    """Find days that the calendar does not list and on which the exchange traded."""
+    return [_changed_sessions(rows, "opened_session", pl.col("action") == "opened", ~pl.col("beyond"))]
+
+
+def _changed_sessions(rows: CheckedPrices, name: str, *which: pl.Expr) -> pl.DataFrame:
+    days = rows.changes.filter(*which).with_columns(pl.lit(None, pl.String).alias("symbol"))
+    return finding_rows(days, name, pl.col("symbols"), pl.format("{}: {}", "mic", "detail"))
+
+
+def beyond_calendars(rows: CheckedPrices) -> list[pl.DataFrame]:
+    """Find calendars that end before the prices, or begin after them."""
+    opened = rows.changes.filter("beyond").select(pl.col("mic").alias("calendar"), "date", opened=pl.lit(value=True))
+    days = (
+        rows.priced.filter("beyond", ~pl.col("copied"))
+        .select("calendar", "date", "on_session")
+        .unique()
+        .join(opened, on=["calendar", "date"], how="left", validate="1:1")
+        .filter(pl.col("opened") | ~pl.col("on_session"))  # others are named by the user
+    )
+    counted = (
+        days.group_by("calendar")
+        .agg(pl.col("date").min(), pl.len().alias("n"), pl.col("opened").sum())
+        .join(rows.bounds, left_on="calendar", right_on="mic", how="left", validate="m:1")
+        .with_columns(pl.lit(None, pl.String).alias("symbol"), (pl.col("n") - pl.col("opened")).alias("unused"))
+        .with_columns(pl.col("first", "last").cast(pl.String).fill_null("no end"))
+    )
+    detail = pl.format(
+        "{} covers {} to {}, and there are prices of {} days outside: {} are taken for sessions, {} are not used",
+        "calendar", "first", "last", "n", "opened", "unused",
+    )  # fmt: skip
+    return [finding_rows(counted, "beyond_calendar", pl.col("n"), detail)]
 
 
 def stale_runs(rows: CheckedPrices) -> list[pl.DataFrame]:

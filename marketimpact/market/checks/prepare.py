@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import polars as pl
 
 from marketimpact.core.schema.vocabulary import HIGHEST_PRICE, LOWEST_PRICE
-from marketimpact.events import calendars
 from marketimpact.events.calendars import EXCHANGES
 from marketimpact.market.checks.stated_payouts import (
     adjusted_close,
@@ -15,7 +14,7 @@ from marketimpact.market.checks.stated_payouts import (
     match_splits,
     stated_payouts,
 )
-from marketimpact.market.session_returns import close_empty_sessions, extent
+from marketimpact.market.traded_sessions import TradedSessions, calendars_of_symbols, is_beyond, traded_sessions
 from marketimpact.market.trading_rules import undo_fills
 from marketimpact.sources.files.price_rows import delisted
 
@@ -59,17 +58,18 @@ class CheckedPrices:
         a delisted symbol.
     priced : polars.DataFrame
         One row per symbol and date with a positive close, sorted, with facts about the symbol:
-        ``calendar, known, copied, on_session`` and `FACTS` (the expected currency as ``expected``).
+        ``calendar, known, copied, on_session, beyond`` (after the calendar's end or before its beginning) and `FACTS`
+        (the expected currency as ``expected``).
     traded : polars.DataFrame
         Those that are neither copies nor on closed days, with ``session, gap`` (sessions skipped since the row
         before), ``last_close``, ``reference`` (the same less the dividend and after the split of the day), ``ret``
         (log return, stated dividends and splits in it), ``market`` (log return of the benchmark or, without one,
         the exchange's median), ``own`` (their difference) and ``scale`` (its usual standard deviation).
     sessions : polars.DataFrame
-        ``mic, date, session, short``: sessions of every calendar, after closures that prices show; `mic` is the
+        ``mic, date, session, short``: sessions of every calendar, after what prices show; `mic` is the
         calendar's name, `short` whether it closed early.
-    shut : polars.DataFrame
-        ``mic, date, due``: sessions left out because none of the `due` symbols has a price.
+    changes, bounds : polars.DataFrame
+        As in `TradedSessions`.
     stated : polars.DataFrame
         ``symbol, date, dividend, split``: as the source states them, of symbols without an adjusted close.
     payouts : polars.DataFrame
@@ -80,12 +80,18 @@ class CheckedPrices:
     priced: pl.DataFrame
     traded: pl.DataFrame
     sessions: pl.DataFrame
-    shut: pl.DataFrame
+    changes: pl.DataFrame
+    bounds: pl.DataFrame
     stated: pl.DataFrame
     payouts: pl.DataFrame
 
 
-def prepare_rows(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFrame | None = None) -> CheckedPrices:
+def prepare_rows(
+    raw: pl.DataFrame,
+    securities: pl.DataFrame,
+    traded: TradedSessions | None = None,
+    calendar_overrides: pl.DataFrame | None = None,
+) -> CheckedPrices:
     """Prepare rows for the checks.
 
     Parameters
@@ -94,8 +100,10 @@ def prepare_rows(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFra
         ``symbol, date, close`` and any of `OPTIONAL`.
     securities : polars.DataFrame
         ``symbol, mic`` and any of `FACTS`.
-    listed : polars.DataFrame, optional
-        Sessions of the securities' exchanges, as `calendars.sessions` gives them; looked up by default.
+    traded : TradedSessions, optional
+        Sessions of the securities' exchanges; settled from these rows by default.
+    calendar_overrides : polars.DataFrame, optional
+        As in `Market.load`; used where `traded` is absent.
     """
     absent = [pl.lit(None, kind).alias(name) for name, kind in OPTIONAL.items() if name not in raw.columns]
     raw = raw.with_columns(*absent).sort("symbol", "date", maintain_order=True)
@@ -110,13 +118,15 @@ def prepare_rows(raw: pl.DataFrame, securities: pl.DataFrame, listed: pl.DataFra
         fills.select("symbol", "date", copied=pl.lit(value=True)),
         on=["symbol", "date"], how="left", validate="1:1", maintain_order="left",
     ).with_columns(pl.col("copied", "known").fill_null(value=False))  # fmt: skip
-    open_days = _listed_sessions(priced, listed)
-    priced = _mark_sessions(priced, open_days)
+    if traded is None:
+        traded = traded_sessions(priced.filter(~pl.col("copied")), securities, calendar_overrides)
+    sessions = _numbered(traded.sessions)
+    priced = _mark_sessions(priced, traded)
     own = priced.filter(~pl.col("copied"), pl.col("on_session").fill_null(value=True))
-    sessions, shut = _close_sessions(open_days, own)
     stated = stated_payouts(raw)
     payouts = _payouts(own, sessions, stated)
-    return CheckedPrices(raw, priced, _with_returns(own, sessions, payouts), sessions, shut, stated, payouts)
+    with_returns = _with_returns(own, sessions, payouts)
+    return CheckedPrices(raw, priced, with_returns, sessions, traded.changes, traded.bounds, stated, payouts)
 
 
 def _payouts(own: pl.DataFrame, sessions: pl.DataFrame, stated: pl.DataFrame) -> pl.DataFrame:
@@ -142,65 +152,45 @@ def _facts(securities: pl.DataFrame) -> pl.DataFrame:
         pl.col("mic").replace_strict(EXCHANGES, default=None, return_dtype=pl.String).alias("calendar"),
         pl.lit(value=True).alias("known"),
     )
-    named = [c for c in ("benchmark", "sector_proxy") if c in securities.columns]
-    others = pl.concat(
-        [securities.select(pl.col(c).alias("symbol"), "mic") for c in named] or [securities.select("symbol", "mic")]
-    )
-    others = (
-        others.with_columns(
-            pl.col("mic").replace_strict(EXCHANGES, default=None, return_dtype=pl.String).alias("calendar")
-        )
-        .drop_nulls()
-        .group_by("symbol")
-        .agg(pl.col("calendar").unique())
-        .filter(pl.col("calendar").list.len() == 1)
-        .with_columns(pl.col("calendar").list.first())
-        .join(firms, on="symbol", how="anti")
-    )
+    others = calendars_of_symbols(securities).filter(~pl.col("is_security")).select("symbol", "calendar")
     return pl.concat([firms, others], how="diagonal")
 
 
-def _listed_sessions(priced: pl.DataFrame, listed: pl.DataFrame | None) -> pl.DataFrame:
-    """List the sessions of every calendar that the symbols follow."""
-    names = priced["calendar"].drop_nulls().unique().sort().to_list()
-    if listed is None:
-        if not names:
-            listed = pl.DataFrame(
-                schema={"mic": pl.String, "date": pl.Date, **dict.fromkeys(("open", "close"), pl.Datetime("us", "UTC"))}
-            )
-        else:
-            listed = calendars.sessions(names, *extent(priced.filter(pl.col("calendar").is_not_null())))
-    renamed = listed.with_columns(pl.col("mic").replace_strict(EXCHANGES, default=None, return_dtype=pl.String))
+def _numbered(sessions: pl.DataFrame) -> pl.DataFrame:
+    """Add each session's number in its calendar, and whether it was shorter than most."""
     hours = pl.col("close") - pl.col("open")
-    return (
-        renamed.unique(["mic", "date"], keep="first")
-        .sort("mic", "date")
-        .select("mic", "date", (hours < hours.median().over("mic")).fill_null(value=False).alias("short"))
+    return sessions.select(
+        "mic",
+        "date",
+        pl.int_range(pl.len(), dtype=pl.Int64).over("mic").alias("session"),
+        (hours < hours.median().over("mic")).fill_null(value=False).alias("short"),
     )
 
 
-def _mark_sessions(priced: pl.DataFrame, open_days: pl.DataFrame) -> pl.DataFrame:
+def _mark_sessions(priced: pl.DataFrame, traded: TradedSessions) -> pl.DataFrame:
     """Mark rows on sessions; a benchmark whose days do not fit follows another, unknown calendar."""
-    marked = priced.join(
-        open_days.select(pl.col("mic").alias("calendar"), "date", on_session=pl.lit(value=True)),
-        on=["calendar", "date"],
-        how="left",
-        validate="m:1",
-        maintain_order="left",
-    ).with_columns(pl.when(pl.col("calendar").is_not_null()).then(pl.col("on_session").fill_null(value=False)))
-    has_other_calendar = ~pl.col("known") & ((~pl.col("on_session")).mean().over("symbol") > MAX_SHARE_OFF_CALENDAR)
+    keys = ["calendar", "date"]
+    shut = traded.changes.filter(pl.col("action") == "closed")
+    joined = (
+        priced.join(traded.bounds.rename({"mic": "calendar"}), on="calendar", how="left", validate="m:1")
+        .join(_days(traded.sessions, "open_day"), on=keys, how="left", validate="m:1", maintain_order="left")
+        .join(_days(shut, "shut"), on=keys, how="left", validate="m:1", maintain_order="left")
+    )
+    # a copy on a day when all were copied is reported as a copy
+    on_session = pl.col("open_day").fill_null(value=False) | (pl.col("shut").fill_null(value=False) & pl.col("copied"))
+    marked = joined.with_columns(
+        is_beyond().alias("beyond"), pl.when(pl.col("calendar").is_not_null()).then(on_session).alias("on_session")
+    ).drop("first", "last", "open_day", "shut")
+    strays = ~pl.col("on_session") & ~pl.col("beyond")
+    has_other_calendar = ~pl.col("known") & (strays.mean().over("symbol") > MAX_SHARE_OFF_CALENDAR)
     return marked.with_columns(
         pl.when(~has_other_calendar.fill_null(value=False)).then(pl.col("calendar", "on_session"))
     )
 
 
-def _close_sessions(open_days: pl.DataFrame, own: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Remove sessions on which no symbol of the exchange has a price, and return those too."""
-    mics = own.select("symbol", pl.col("calendar").alias("mic")).unique().drop_nulls()
-    kept, _ = close_empty_sessions(open_days, mics, own.select("symbol", "date", "close"))
-    due = mics.group_by("mic").agg(pl.len().alias("due"))
-    shut = open_days.join(kept, on=["mic", "date"], how="anti").join(due, on="mic", how="left", validate="m:1")
-    return kept.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over("mic").alias("session")), shut
+def _days(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return ``calendar, date`` and a column of that name that is true."""
+    return frame.select(pl.col("mic").alias("calendar"), "date", pl.lit(value=True).alias(name))
 
 
 def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame, payouts: pl.DataFrame) -> pl.DataFrame:

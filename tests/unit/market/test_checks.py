@@ -309,6 +309,18 @@ def test_a_day_that_no_symbol_of_an_exchange_has():
     assert found(one, "unlisted_closure") == []
 
 
+def test_days_that_the_calendar_does_not_list_and_days_beyond_it():
+    saturday, monday = date(2022, 10, 8), date(2022, 10, 10)
+    everyone = [*FIRMS.filter(pl.col("mic") == "XSHG")["symbol"], "000300.SS"]
+    traded = PRICES.filter(pl.col("symbol").is_in(everyone), pl.col("date") == monday)
+    extra = traded.with_columns(pl.lit(saturday).alias("date"), pl.col("close") * 1.001)
+    open_day = pl.concat([PRICES, extra])
+    assert found(open_day, "opened_session") == [(None, saturday, 4.0)]
+    assert found(open_day, "closed_day_price") == []
+    late = traded.filter(symbol=CHINESE).with_columns(pl.lit(date(2027, 1, 4)).alias("date"))
+    assert found(pl.concat([PRICES, late]), "beyond_calendar") == [(None, date(2027, 1, 4), 1.0)]
+
+
 def test_rows_filled_forward_on_holidays():
     """Every weekday has a row; a holiday repeats the session before."""
     own = PRICES.filter(pl.col("symbol") == CHINESE)
