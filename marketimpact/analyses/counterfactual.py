@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core.arrays import Floats
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.positions import locate_day0
 from marketimpact.estimation.windows import check_window
@@ -21,6 +22,8 @@ __all__ = ["Counterfactual", "matched_controls", "synthetic_control"]
 Weigh = Callable[[Floats, Floats, Sequence[str]], Floats]
 #: With fewer sessions than this a good fit of the donors may be chance.
 MIN_OBSERVATIONS = 60
+#: Characteristics beyond this have squares that do not fit a float.
+LARGEST_CHARACTERISTIC = 1e100
 _TABLES: dict[str, dict[str, Any]] = {
     "table": {
         "event_id": pl.String, "symbol": pl.String, "date": pl.Date, "n_donors": pl.Int64, "n_obs": pl.Int64,
@@ -190,7 +193,14 @@ def _scaled_characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict
     columns = [c for c in frame.columns if c != "symbol" and frame[c].dtype.is_numeric()]
     if "symbol" not in frame.columns or not columns:
         raise DataError("characteristics needs a column 'symbol' and at least one numeric column.")
-    kept = frame.select("symbol", *columns).drop_nulls()
+    kept = frame.select("symbol", pl.col(columns).cast(pl.Float64).fill_nan(None)).drop_nulls()
+    wrong = kept.filter(pl.any_horizontal(pl.col(columns).abs() > LARGEST_CHARACTERISTIC))
+    if wrong.height:
+        raise DataError(
+            f"characteristics of {listed(wrong['symbol'].to_list(), quoted=False)} are infinite or beyond "
+            f"{LARGEST_CHARACTERISTIC:.0e}, so no distance from them is known. Correct them, or leave the cells empty.",
+            rows=wrong,
+        )
     repeated = kept.filter(pl.col("symbol").is_duplicated())["symbol"].unique().sort().to_list()
     lacking = sorted(set(symbols).difference(kept["symbol"]))
     if repeated or lacking:

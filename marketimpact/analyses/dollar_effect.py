@@ -11,17 +11,16 @@ import scipy
 
 from marketimpact.core.arrays import Floats, as_dates
 from marketimpact.core.own_columns import unknown_column
-from marketimpact.errors import DataError, SpecificationError
+from marketimpact.errors import SpecificationError
 from marketimpact.inference import minimum_detectable_effect, window_correlation
-from marketimpact.sources.files.tables import read_table
+from marketimpact.market.conversions import check_shares
+from marketimpact.market.exchange_rates import RATE_AGE, check_rates
 
 if TYPE_CHECKING:
     from marketimpact.study.result import StudyResult
 
 __all__ = ["dollar_effect"]
 
-#: Oldest exchange rate used, since currency markets have holidays of their own.
-RATE_AGE = "5d"
 _GROUP_SCHEMA = {
     "effect": pl.Float64, "se": pl.Float64, "low": pl.Float64, "high": pl.Float64, "mde": pl.Float64,
     "market_value": pl.Float64, "currency": pl.String, "n_events": pl.Int64, "n_valued": pl.Int64, "note": pl.String,
@@ -54,7 +53,7 @@ def dollar_effect(
         are), today's count and not the one of the day. `YahooPrices.shares` reads them from Yahoo, adjusted likewise.
     rates : polars.DataFrame, str or pathlib.Path, optional
         ``date, currency, rate``: units of `currency` for one unit of the row's, up to five days old; needed for
-        securities in other currencies.
+        securities in other currencies. Checked as in `Market.in_currency`.
     currency : str
         Currency of the effects.
     by : str, optional
@@ -170,11 +169,8 @@ def _with_price(frame: pl.DataFrame, traded: pl.DataFrame) -> pl.DataFrame:
 
 def _with_shares(frame: pl.DataFrame, given: pl.DataFrame | str | Path) -> pl.DataFrame:
     """Join the count of shares last known before the window."""
-    shares = read_table(given, "shares", {"symbol": pl.String(), "shares": pl.Float64()}, ["symbol", "date"])
-    counts = shares.drop_nulls([name for name in ("shares", "date") if name in shares.columns])
-    if (counts["shares"] <= 0).any() or not counts["shares"].is_finite().all():
-        raise DataError("shares has counts that are not above zero. Leave out securities whose count is not known.")
-    if "date" not in shares.columns:
+    counts = check_shares(given)
+    if "date" not in counts.columns:
         return frame.join(counts.select("symbol", "shares"), on="symbol", how="left", validate="m:1",
                           maintain_order="left")  # fmt: skip
     dated = counts.select("symbol", pl.col("date").alias("_counted"), "shares").sort("_counted")
@@ -191,11 +187,7 @@ def _with_rate(frame: pl.DataFrame, rates: pl.DataFrame | str | Path | None, cur
     is_home_currency = pl.col("_currency") == currency
     if rates is None:
         return frame.with_columns(pl.when(is_home_currency).then(1.0).alias("rate"))
-    schema = {"date": pl.Date(), "currency": pl.String(), "rate": pl.Float64()}
-    table = read_table(rates, "rates", schema, ["date", "currency"]).drop_nulls()
-    quoted = table.select(pl.col("date").alias("_quoted"), pl.col("currency").alias("_currency"), "rate").sort(
-        "_quoted"
-    )
+    quoted = check_rates(rates, currency).rename({"date": "_quoted", "currency": "_currency"})
     joined = frame.sort("price_date", nulls_last=True).join_asof(
         quoted, left_on="price_date", right_on="_quoted", by="_currency", strategy="backward", tolerance=RATE_AGE,
         check_sortedness=False,

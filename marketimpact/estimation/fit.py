@@ -149,9 +149,36 @@ def _write(whole: Any, rows: Ints, part: Any) -> None:
 def fit_model(problem: EstimationProblem) -> tuple[Fit, Bools]:
     """Estimate the model for every event, and mark the event days with an abnormal return, (N, L)."""
     if problem.model.design.estimator is models.fit and compiled.worth_compiling(problem):
-        return compiled.fit_and_presence(problem)
-    fits, present = zip(*((_fit(part), _has_abnormal_return(part)) for part in _parts(problem)), strict=True)
-    return models.concat_fits(list(fits)), np.concatenate(present)
+        fit, present = compiled.fit_and_presence(problem)
+    else:
+        fits, parts = zip(*((_fit(part), _has_abnormal_return(part)) for part in _parts(problem)), strict=True)
+        fit, present = models.concat_fits(list(fits)), np.concatenate(parts)
+    if problem.model.design.excess and _may_have_constant_benchmark(problem):
+        constant = np.concatenate([_has_constant_benchmark(part) for part in _parts(problem)])
+        fit = replace(fit, singular=fit.singular | constant)
+    return fit, present
+
+
+def _may_have_constant_benchmark(problem: EstimationProblem) -> bool:
+    """Return whether the model reads a benchmark that has the same return on two sessions in a row."""
+    if models.Term("market") not in problem.model.design.regressors:
+        return False
+    market, _ = problem.market.series("market")
+    steps = np.abs(np.diff(market[~np.isnan(market)]))
+    return bool((steps <= models.ROUNDING).any())
+
+
+def _has_constant_benchmark(problem: EstimationProblem) -> Bools:
+    """Mark events whose benchmark is constant in the estimation window: in excess of rf it varies as rf does, (N,)."""
+    y, x, rf = problem.design()
+    column = problem.model.design.regressors.index(models.Term("market"))
+    free = rf * problem.positions.sign[:, None]
+    present = ~(np.isnan(y) | np.isnan(x).any(axis=2))
+    market = np.where(present, x[:, :, column] + free, 0.0)
+    n_obs = present.sum(axis=1)
+    mean = market.sum(axis=1) / np.maximum(n_obs, 1)
+    deviations = np.where(present, market - mean[:, None], 0.0)
+    return models.is_constant((deviations**2).sum(axis=1), (market**2).sum(axis=1), n_obs)
 
 
 def _fit(problem: EstimationProblem) -> Fit:

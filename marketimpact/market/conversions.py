@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
+from marketimpact.market.exchange_rates import RATE_AGE
 from marketimpact.market.panel import FramePanel, ReturnPanel
+from marketimpact.market.plausibility import LARGEST_FACTOR
+from marketimpact.sources.files.tables import read_table
 
-__all__ = ["panel_in_currency", "panel_in_logs", "volume_panel"]
+__all__ = ["check_shares", "panel_in_currency", "panel_in_logs", "volume_panel"]
 
 #: Campbell and Wasley (1996): keeps the log of days without trade finite; percent of shares outstanding.
 VOLUME_FLOOR = 0.000255
-#: Greatest age of an exchange rate that is used; currency markets have holidays of their own.
-RATE_AGE = "5d"
 
 
 def panel_in_currency(panel: ReturnPanel, securities: pl.DataFrame, rates: pl.DataFrame, currency: str) -> FramePanel:
-    """Convert a panel of simple returns to one currency; see `Market.in_currency`."""
+    """Convert a panel of simple returns to one currency, `rates` checked; see `Market.in_currency`."""
     if "currency" not in securities.columns:
         raise SpecificationError("This market has no currencies of its securities: use Market.load.")
-    lacking = {"date", "currency", "rate"}.difference(rates.columns)
-    if lacking:
-        raise DataError(f"rates lacks {', '.join(sorted(lacking))}; it needs date, currency and rate.")
     currency_of = securities.select("symbol", "currency")
     converted = _to_currency(panel.to_frame(), currency_of, rates, currency)
     # the returns of one benchmark differ where they were converted from different currencies
@@ -33,10 +33,24 @@ def panel_in_currency(panel: ReturnPanel, securities: pl.DataFrame, rates: pl.Da
 
 
 def panel_in_logs(panel: ReturnPanel) -> FramePanel:
-    """Convert returns of securities and benchmarks to continuously compounded ones; factors stay as they are."""
+    """Convert returns of securities and benchmarks to continuously compounded ones; factors stay as they are.
+
+    Raises
+    ------
+    DataError
+        For a total loss, whose log return is not finite.
+    """
     names = [c for c in ("ret", "market", "ret_since_trade") if c in panel.columns]
-    logs = panel.to_frame().with_columns((1.0 + pl.col(c)).log().alias(c) for c in names)
-    return FramePanel(logs, panel.securities)
+    frame = panel.to_frame()
+    lost = frame.filter(pl.any_horizontal(pl.col(names) <= -1.0)).select("symbol", "date", *names)
+    if lost.height:
+        rows = [f"{symbol} on {day}" for symbol, day in lost.select("symbol", "date").iter_rows()]
+        raise DataError(
+            f"A total loss (return of -1) has no log return: {listed(rows, quoted=False)}. Keep simple returns, or "
+            "leave these cells empty and say so.",
+            rows=lost,
+        )
+    return FramePanel(frame.with_columns((1.0 + pl.col(c)).log().alias(c) for c in names), panel.securities)
 
 
 def volume_panel(panel: ReturnPanel, shares: pl.DataFrame | None) -> FramePanel:
@@ -68,9 +82,8 @@ def _to_currency(panel: pl.DataFrame, currency_of: pl.DataFrame, rates: pl.DataF
             else f"The currency of {listed(unknown, quoted=False)} is not known, so its returns cannot be converted."
         )
     frame = panel.join(currency_of, on="symbol", how="left", validate="m:1").with_row_index("_row")
-    dated_rates = rates.select("date", "currency", pl.col("rate").cast(pl.Float64)).drop_nulls().sort("date")
     frame = frame.sort("date").join_asof(
-        dated_rates, on="date", by="currency", strategy="backward", tolerance=RATE_AGE, check_sortedness=False
+        rates, on="date", by="currency", strategy="backward", tolerance=RATE_AGE, check_sortedness=False
     )
     rate = pl.when(pl.col("currency") == currency).then(1.0).otherwise(pl.col("rate"))
     frame = frame.sort("_row").with_columns(rate.alias("rate"))
@@ -106,16 +119,35 @@ def _log_volume(panel: pl.DataFrame, shares: pl.DataFrame | None) -> pl.DataFram
 
 def _shares_on(panel: pl.DataFrame, shares: pl.DataFrame) -> pl.DataFrame:
     """Join shares outstanding to every session: one number per security, or the latest known on each date."""
-    if not {"symbol", "shares"} <= set(shares.columns) or (shares["shares"].cast(pl.Float64) <= 0).any():
-        raise DataError("shares needs the columns 'symbol' and 'shares' (and 'date', if they change), all above zero.")
-    lacking = sorted(set(panel["symbol"].unique()).difference(shares["symbol"]))
+    counts = check_shares(shares)
+    lacking = sorted(set(panel["symbol"].unique()).difference(counts["symbol"]))
     if lacking:
         raise DataError(
             f"shares has no row of {listed(lacking, quoted=False)}: every security of the market needs one."
         )
-    if "date" not in shares.columns:
-        return panel.join(shares.select("symbol", "shares"), on="symbol", how="left", validate="m:1")
-    known = shares.select("symbol", "date", "shares").sort("date")
+    if "date" not in counts.columns:
+        return panel.join(counts, on="symbol", how="left", validate="m:1")
     frame = panel.with_row_index("_row").sort("date")
-    joined = frame.join_asof(known, on="date", by="symbol", strategy="backward", check_sortedness=False)
+    joined = frame.join_asof(counts.sort("date"), on="date", by="symbol", strategy="backward", check_sortedness=False)
     return joined.sort("_row").drop("_row")
+
+
+def check_shares(shares: pl.DataFrame | str | Path) -> pl.DataFrame:
+    """Check counts of shares: ``symbol, shares`` and, where there is one, ``date``; without empty counts.
+
+    Raises
+    ------
+    DataError
+        For a column that is absent or unreadable, a repeated key, or a count that is not above zero and finite.
+    """
+    table = read_table(shares, "shares", {"symbol": pl.String(), "shares": pl.Float64()}, ["symbol", "date"])
+    names = [name for name in ("symbol", "date", "shares") if name in table.columns]
+    counts = table.select(names).drop_nulls()
+    wrong = counts.filter(~pl.col("shares").is_between(1.0 / LARGEST_FACTOR, LARGEST_FACTOR))
+    if wrong.height:
+        raise DataError(
+            f"shares has {wrong.height} counts that are not above zero and finite, the first of {wrong['symbol'][0]}. "
+            "Leave out securities whose count is not known.",
+            rows=wrong,
+        )
+    return counts

@@ -11,22 +11,25 @@ from marketimpact.core import schema
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.events import calendars
 from marketimpact.events.calendars import EXCHANGES
+from marketimpact.market import plausibility
 from marketimpact.market.panel import ReturnPanel
 from marketimpact.market.session_returns import SINCE_TRADE, extent
 from marketimpact.sources.french.factors import FrenchFactors, wrong_market
 
 __all__ = ["check_factors", "foreign_factor", "read_french"]
 
-#: A daily factor that moves by more than this is most likely in percent.
-PERCENT_SD = 0.15
-
 
 def check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
-    """Check that dates are unique and columns numbers, warn of percent, and sort by date."""
+    """Check that dates are unique, columns finite numbers and units those of returns; warn of doubts, sort by date."""
     if factors is None:
         return None
     if not isinstance(factors, pl.DataFrame) or "date" not in factors.columns or factors.is_empty():
         raise DataError("factors must be a polars frame with a 'date' column, one column per factor, and rows.")
+    if factors["date"].dtype != pl.Date or factors["date"].null_count():
+        raise DataError(
+            f"factors: 'date' is {factors['date'].dtype} with {factors['date'].null_count()} empty cells; every row "
+            'needs one of type Date. Parse text with .str.to_date(), take pl.col("date").dt.date() of times.'
+        )
     reserved = {"symbol", "mic", "session", "ret", "market", "close", "volume", *SINCE_TRADE}.intersection(
         factors.columns
     )
@@ -40,16 +43,10 @@ def check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
     if factors["date"].n_unique() < factors.height:
         raise DataError(f"factors repeats {factors.height - factors['date'].n_unique()} dates; keep one row each.")
     names = [c for c in factors.columns if c != "date"]
-    checked = factors.with_columns(pl.col(names).cast(pl.Float64).fill_nan(None))
-    large = [c for c in names if c != "rf" and float(checked[c].to_numpy().std()) > PERCENT_SD]
-    if large:
-        warnings.warn(
-            f"factors {', '.join(large)} have a daily standard deviation above {PERCENT_SD:.0%}: "
-            "are they in percent? marketimpact wants decimals (0.01 for 1%).",
-            MarketImpactWarning,
-            stacklevel=4,
-        )
-    return checked.select("date", *names).sort("date")
+    checked = factors.with_columns(pl.col(names).cast(pl.Float64).fill_nan(None)).select("date", *names).sort("date")
+    plausibility.check_factor_columns(checked)
+    plausibility.warn_of(plausibility.factor_doubts(checked), stacklevel=4)
+    return checked
 
 
 def read_french(
@@ -74,15 +71,18 @@ def foreign_factor(
     exchange : str
         MIC of the exchange on whose sessions the source trades.
     notes : list of str
-        What was left out.
+        What was left out, and what is doubtful about the unit of returns handed in.
     """
     returns, exchange = _foreign_returns(panel.to_frame(), securities, source, mic)
+    handed_in = not isinstance(source, str)
+    doubts = plausibility.check_benchmark("the factor", returns["ret"].to_numpy()) if handed_in else []
+    plausibility.warn_of(doubts, stacklevel=3)
     listed = sessions.filter(pl.col("mic") == exchange)
     notes: list[str] = []
     if listed.is_empty():
         listed = _listed_sessions(returns, sessions, exchange)
         returns, notes = _within_calendar(returns, exchange)
-    return _match_foreign_returns(panel.to_frame(), sessions, returns, listed), exchange, notes
+    return _match_foreign_returns(panel.to_frame(), sessions, returns, listed), exchange, [*notes, *doubts]
 
 
 def _listed_sessions(returns: pl.DataFrame, sessions: pl.DataFrame, exchange: str) -> pl.DataFrame:
@@ -161,7 +161,8 @@ def _match_foreign_returns(
     polars.Series
         Compounded over the foreign sessions that close after the close before and no later than the
         session's own close, so that it holds no later news; 0 where there is none, and null
-        where one of them has no return, the session before is not known, or no later session is.
+        where one of them has no return, the session before is not known, no later session is, or the series has
+        lost everything.
     """
     sessions_abroad = listed.select("date", "close").sort("close")
     dated = sessions_abroad.join(
@@ -184,7 +185,9 @@ def _match_foreign_returns(
     before = {c: pl.col(c).shift(1).over("mic") for c in ("_level", "_gaps")}
     # after the last session that is known nothing can be said
     is_known = (pl.col("_gaps") == before["_gaps"]) & (pl.col("date") <= listed["date"].max())
-    value = levels.with_columns(pl.when(is_known).then(pl.col("_level") / before["_level"] - 1.0).alias("_factor"))
+    value = levels.with_columns(
+        pl.when(is_known).then(pl.col("_level") / before["_level"] - 1.0).fill_nan(None).alias("_factor")
+    )
     return panel.join(
         value.select("mic", "date", "_factor"), on=["mic", "date"], how="left", validate="m:1", maintain_order="left"
     )["_factor"]

@@ -18,6 +18,7 @@ from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.market import checks, implausible, repairs
 from marketimpact.market.factors import check_factors, read_french
 from marketimpact.market.panel import FramePanel
+from marketimpact.market.plausibility import factor_doubts
 from marketimpact.market.session_returns import returns_with_benchmarks, spans
 from marketimpact.market.traded_sessions import calendar_notes, calendar_repairs, prices_on_closed_days
 from marketimpact.sources.files.folder import FolderPrices
@@ -110,6 +111,7 @@ def fields_from_prices(
         "simulated": table.simulated,
         "notes": (
             *table.notes,
+            *factor_doubts(factors),
             *repairs.repair_notes(fills, adjustments, findings),
             *calendar_notes(traded, priced, on_closed_days, has_overrides=calendar_overrides is not None),
             *checks.market_notes(findings),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,49 +12,158 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.core import limits, schema
-from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.arrays import Bools, Floats, Ints
 from marketimpact.core.fingerprint import fingerprint
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError
-from marketimpact.market import implausible
+from marketimpact.market import checks, implausible, plausibility
 from marketimpact.market.factors import check_factors
 from marketimpact.market.grid_panel import GridPanel
+from marketimpact.market.panel import FramePanel
+from marketimpact.market.session_groups import SessionGroup, session_groups
 
-__all__ = ["FROM_RETURNS", "fields_from_returns"]
+__all__ = ["fields_from_returns"]
 
 
-#: Stands for the exchange of such a market: its sessions are the benchmark's dates.
-FROM_RETURNS = "SESSIONS"
+#: Share of the sessions between a security's first and last return that may be absent ...
+MISSING_SHARE = 0.02
+#: ... and number of them that may be; a life shorter than this says nothing of a calendar ...
+MISSING_SESSIONS, SHORT_LIFE = 2, 10
+#: ... and number of absent sessions in a row that are a suspension and do not count.
+SUSPENSION = 10
 Codes = NDArray[np.uint32]
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Returns of one group: its panel, which cells were handed in (None: all), benchmark and label."""
+
+    panel: GridPanel
+    is_given: Bools | None
+    benchmark: str
+    label: str
+
+
 def fields_from_returns(
-    returns: object, benchmark: object, factors: pl.DataFrame | None, accept: Iterable[Any] = ()
+    returns: object,
+    benchmark: object,
+    factors: pl.DataFrame | None,
+    *,
+    accept: Iterable[Any] = (),
+    allow_missing_sessions: bool = False,
 ) -> dict[str, Any]:
-    """Check frames of returns and build the fields of a `Market`."""
+    """Check frames of returns and build the fields of a `Market`; see `Market.from_returns`."""
     factors = check_factors(factors)
-    days = schema.check(schema.Benchmark, benchmark, "benchmark").select("date", "ret").sort("date")
-    symbols, ret = _pivot(returns, days["date"])
-    found = implausible.fields_of_returns(symbols, days, ret, accept)
-    sessions = days.select(pl.lit(FROM_RETURNS).alias("mic"), "date", *_no_clock())
-    if factors is not None:
-        days = days.join(factors, on="date", how="left", validate="1:1", maintain_order="left")
+    groups, notes = session_groups(returns, benchmark)
+    parts = [_read_group(group, factors) for group in groups]
+    doubts = [doubt for part in parts for doubt in _check_units(part)]
+    plausibility.warn_of(doubts, stacklevel=3)
+    thin = pl.concat([_missing_sessions(part) for part in parts])
+    if thin.height and not allow_missing_sessions:
+        raise _missing_sessions_error(thin)
+    others = pl.concat([checks.check_returns(p.symbols, p.days, p.ret) for p in _panels(parts)])
+    found = implausible.settle_returns([(part.panel, part.benchmark) for part in parts], accept, others)
+    if thin.height:
+        notes.append(f"{thin.height} securities lack more than {MISSING_SHARE:.0%} of the sessions of their lives")
+    if len(parts) > 1:
+        notes.append("exchanges have no opening hours: their sessions are matched by date")
     return {
-        "return_panel": GridPanel(symbols, days, ret, FROM_RETURNS),
-        "securities": symbols.to_frame().with_columns(
-            pl.lit(FROM_RETURNS).alias("mic"), pl.lit("benchmark").alias("benchmark")
-        ),
-        "sessions": sessions,
-        "spans": _spans(symbols, days["date"], ret),
-        "factors": tuple(days.columns[2:]),
+        "return_panel": parts[0].panel if len(parts) == 1 else _joint_panel(parts),
+        "securities": pl.concat([_securities(part) for part in parts]).sort("symbol"),
+        "sessions": pl.concat(
+            [p.days.select(pl.lit(p.mic).alias("mic"), "date", *_no_clock()) for p in _panels(parts)]
+        ).unique(["mic", "date"], maintain_order=True),
+        "spans": pl.concat([_spans(p.symbols, p.days["date"], p.ret) for p in _panels(parts)]).sort("symbol"),
+        "factors": tuple(parts[0].panel.days.columns[2:]),
         "source": "returns handed in",
         "simulated": False,
-        "fingerprint": _fingerprint(symbols, days, ret),
+        "notes": (*plausibility.factor_doubts(factors), *doubts, *notes, *checks.market_notes(found["findings"])),
+        "fingerprint": _joint_fingerprint(parts),
         **found,
     }
 
 
-def _pivot(returns: object, dates: pl.Series) -> tuple[pl.Series, Floats]:
-    """Return the symbols, sorted, and the returns by symbol and date, (S, T), NaN where missing."""
+def _read_group(group: SessionGroup, factors: pl.DataFrame | None) -> _Part:
+    """Pivot the returns of one group, and join the factors of each date."""
+    days = group.days
+    symbols, ret, is_given = _pivot(group.returns, days["date"], group.label)
+    if factors is not None:
+        days = days.join(factors, on="date", how="left", validate="1:1", maintain_order="left")
+    return _Part(GridPanel(symbols, days, ret, group.mic), is_given, group.benchmark, group.label)
+
+
+def _panels(parts: Sequence[_Part]) -> list[GridPanel]:
+    return [part.panel for part in parts]
+
+
+def _check_units(part: _Part) -> list[str]:
+    """Refuse returns and benchmark in a wrong unit; return the doubts."""
+    benchmark = plausibility.check_benchmark(f"benchmark{part.label}", part.panel.days["ret"].to_numpy())
+    return [*plausibility.check_returns(part.panel.symbols.to_list(), part.panel.ret), *benchmark]
+
+
+def _securities(part: _Part) -> pl.DataFrame:
+    """Return ``symbol, mic, benchmark``."""
+    return part.panel.symbols.to_frame().with_columns(
+        pl.lit(part.panel.mic).alias("mic"), pl.lit(part.benchmark).alias("benchmark")
+    )
+
+
+def _joint_panel(parts: Sequence[_Part]) -> FramePanel:
+    """Put the panels of several groups together, by symbol."""
+    frame = pl.concat([panel.to_frame() for panel in _panels(parts)]).sort("symbol", "session")
+    benchmarks = pl.concat([_securities(part).select("symbol", "benchmark") for part in parts])
+    return FramePanel.from_frame(frame, benchmarks)
+
+
+def _missing_sessions(part: _Part) -> pl.DataFrame:
+    """Find securities that lack too many sessions of their life: ``symbol, missing, sessions``.
+
+    Rows with an empty return are there. Runs of `SUSPENSION` absent sessions or more do not count, nor do sessions on
+    which the benchmark has no return either.
+    """
+    rows: list[tuple[str, int, int]] = []
+    if part.is_given is not None:
+        length, is_open = part.panel.days.height, part.panel.days["ret"].is_not_null().to_numpy()
+        step = max(limits.RETURN_CHUNK_ROWS // length, 1)
+        for start in range(0, len(part.is_given), step):
+            has_return = ~np.isnan(part.panel.ret[start : start + step])
+            first, end = has_return.argmax(axis=1), length - has_return[:, ::-1].argmax(axis=1)
+            is_absent = ~part.is_given[start : start + step] & is_open
+            is_known = has_return.any(axis=1)
+            for row in np.flatnonzero(is_known & (is_absent.sum(axis=1) > MISSING_SESSIONS)).tolist():
+                life = is_absent[row, first[row] : end[row]]
+                missing = int(life.sum()) - _suspended(life)
+                if len(life) >= SHORT_LIFE and missing > max(MISSING_SESSIONS, MISSING_SHARE * len(life)):
+                    rows.append((part.panel.symbols[start + row], missing, len(life)))
+    return pl.DataFrame(rows, schema={"symbol": pl.String, "missing": pl.Int64, "sessions": pl.Int64}, orient="row")
+
+
+def _suspended(is_absent: Bools) -> int:
+    """Count the absent sessions in runs of `SUSPENSION` or more."""
+    edges = np.diff(np.concatenate([[0], is_absent.astype(np.int8), [0]]))
+    lengths = np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)
+    return int(lengths[lengths >= SUSPENSION].sum())
+
+
+def _missing_sessions_error(thin: pl.DataFrame) -> DataError:
+    """Build the error for securities that lack too many sessions, the worst five by name."""
+    worst = thin.sort(pl.col("missing") / pl.col("sessions"), "symbol", descending=[True, False])
+    named = [f"{symbol} ({missing} of {sessions})" for symbol, missing, sessions in worst.iter_rows()]
+    return DataError(
+        f"{thin.height} securities lack more than {MISSING_SHARE:.0%} of the benchmark's sessions between their first "
+        f"and last return: {listed(named, quoted=False)}. Where they trade on other days than the benchmark, give "
+        "each calendar a benchmark of its own (a column 'mic' or 'symbol', see Market.from_returns). Where they "
+        "really trade so thinly, give those days rows with an empty ret, or allow_missing_sessions=True.",
+        rows=worst,
+    )
+
+
+def _pivot(returns: object, dates: pl.Series, label: str) -> tuple[pl.Series, Floats, Bools | None]:
+    """Return the symbols, sorted, the returns by symbol and date, (S, T), NaN where missing, and which were given.
+
+    The third is None where all were.
+    """
     # repeated rows are detected while returns are written: a search before takes far more memory
     try:
         frame = schema.check(schema.ReturnRows, returns, "returns").select("symbol", "date", "ret")
@@ -62,16 +172,16 @@ def _pivot(returns: object, dates: pl.Series) -> tuple[pl.Series, Floats]:
     starts = _run_starts(frame["symbol"])
     symbols, codes = _symbol_codes(frame["symbol"] if starts is None else frame["symbol"].gather(starts))
     if starts is not None and _is_complete(frame, starts, symbols, dates):
-        ret = _stack_runs(frame["ret"], codes, len(dates))
+        ret, is_given = _stack_runs(frame["ret"], codes, len(dates)), None
     else:
         if starts is not None:
             codes = np.repeat(codes, np.diff(starts, append=frame.height))
-        ret, unknown_dates, has_repeats = _write_rows(frame, codes, len(symbols), dates)
+        ret, is_given, unknown_dates, has_repeats = _write_rows(frame, codes, len(symbols), dates)
         if has_repeats:
             schema.check(schema.Returns, returns, "returns")  # raises
-        _check_dates(unknown_dates)
+        _check_dates(unknown_dates, label)
     ret.flags.writeable = False
-    return symbols, ret
+    return symbols, ret, is_given
 
 
 def _run_starts(names: pl.Series) -> Ints | None:
@@ -126,13 +236,15 @@ def _stack_runs(ret: pl.Series, codes: Codes, length: int) -> Floats:
 
 def _write_rows(
     frame: pl.DataFrame, codes: Codes, n_symbols: int, dates: pl.Series
-) -> tuple[Floats, pl.DataFrame, bool]:
+) -> tuple[Floats, Bools, pl.DataFrame, bool]:
     """Write returns in any order of rows to ``grid[codes, columns]``.
 
     Returns
     -------
     grid : (S, T) array
         NaN where missing.
+    is_given : (S, T) array of bool
+        Whether there is a row.
     unknown_dates : polars.DataFrame
         Rows with a return on other dates.
     has_repeats : bool
@@ -155,7 +267,9 @@ def _write_rows(
         grid[cell] = part["ret"].to_numpy()
         is_written[cell] = True
         n_written += len(cell)
-    return grid.reshape(n_symbols, n_dates), pl.concat(unknown_dates), int(is_written.sum()) < n_written
+    shape = n_symbols, n_dates
+    has_repeats = int(is_written.sum()) < n_written
+    return grid.reshape(shape), is_written.reshape(shape), pl.concat(unknown_dates), has_repeats
 
 
 def _column_by_day(dates: pl.Series) -> tuple[Ints, int]:
@@ -167,11 +281,11 @@ def _column_by_day(dates: pl.Series) -> tuple[Ints, int]:
     return column_of, first
 
 
-def _check_dates(unknown_dates: pl.DataFrame) -> None:
+def _check_dates(unknown_dates: pl.DataFrame, label: str) -> None:
     """Stop at returns on dates that are no sessions."""
     if unknown_dates.height:
         raise DataError(
-            f"returns has {unknown_dates.height} rows on dates that the benchmark lacks, the first on "
+            f"returns has {unknown_dates.height} rows on dates that the benchmark{label} lacks, the first on "
             f"{unknown_dates['date'].min()!s}: the benchmark's dates are the sessions. Give it those dates "
             "(an empty ret is allowed), or drop the rows.",
             rows=unknown_dates,
@@ -195,6 +309,15 @@ def _no_clock() -> list[pl.Expr]:
     instant = pl.Datetime("us", "UTC")
     clock = [pl.lit(None, dtype=instant).alias(c) for c in ("open", "break_start", "break_end", "close")]
     return [*clock, pl.lit(None, dtype=pl.String).alias("exchange_time_zone")]
+
+
+def _joint_fingerprint(parts: Sequence[_Part]) -> str:
+    """Hash the content of all groups; of one group, whatever the names of its exchange and benchmark."""
+    prints = [_fingerprint(panel.symbols, panel.days, panel.ret) for panel in _panels(parts)]
+    if len(prints) == 1:
+        return prints[0]
+    names = [f"{part.panel.mic} {part.benchmark}" for part in parts]
+    return hashlib.sha256("\n".join([*names, *prints]).encode()).hexdigest()
 
 
 def _fingerprint(symbols: pl.Series, days: pl.DataFrame, ret: Floats) -> str:

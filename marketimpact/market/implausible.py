@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from marketimpact.core.arrays import Floats
 from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import SpecificationError
 from marketimpact.market import checks
+from marketimpact.market.grid_panel import GridPanel
 from marketimpact.sources.files.price_rows import delisted
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "implausible_returns",
     "mark_accepted",
     "no_implausible",
+    "settle_returns",
     "without_accepted",
     "without_delistings",
 ]
@@ -85,7 +87,9 @@ def without_delistings(steps: pl.DataFrame, rows: pl.DataFrame, securities: pl.D
     return steps.join(falls, on=["symbol", "date"], how="anti", maintain_order="left")
 
 
-def implausible_in_grid(symbols: pl.Series, days: pl.DataFrame, ret: Floats) -> pl.DataFrame:
+def implausible_in_grid(
+    symbols: pl.Series, days: pl.DataFrame, ret: Floats, benchmark: str = "benchmark"
+) -> pl.DataFrame:
     """Find returns beyond a factor of three among returns by symbol and date: ``symbol, date, ret``.
 
     A total loss is none, nor is a fall with which the returns of a security end before the sessions do.
@@ -98,6 +102,8 @@ def implausible_in_grid(symbols: pl.Series, days: pl.DataFrame, ret: Floats) -> 
         ``date, ret`` of the benchmark on the T sessions.
     ret : (S, T) array
         Simple returns; NaN where missing.
+    benchmark : str
+        Name of the benchmark.
     """
     step = max(limits.RETURN_CHUNK_ROWS // max(ret.shape[1], 1), 1)
     parts = [no_implausible()]
@@ -108,7 +114,7 @@ def implausible_in_grid(symbols: pl.Series, days: pl.DataFrame, ret: Floats) -> 
         rows, columns = rows[kept], columns[kept]
         found = {"symbol": symbols.gather(start + rows), "date": days["date"].gather(columns)}
         parts.append(pl.DataFrame({**found, "ret": part[rows, columns]}, schema=COLUMNS))
-    market = days.filter(_is_beyond("ret")).select(pl.lit("benchmark").alias("symbol"), "date", "ret")
+    market = days.filter(_is_beyond("ret")).select(pl.lit(benchmark).alias("symbol"), "date", "ret")
     return pl.concat([*parts, market]).sort("symbol", "date")
 
 
@@ -224,25 +230,24 @@ def add_findings(findings: pl.DataFrame, implausible: pl.DataFrame, accepted: pl
     return checks.sort_findings(pl.concat([findings, added]))
 
 
-def fields_of_returns(
-    symbols: pl.Series, days: pl.DataFrame, ret: Floats, accept: Iterable[Any], others: pl.DataFrame | None = None
-) -> dict[str, Any]:
-    """Find implausible returns of a market made from returns; its fields `implausible`, `findings` and `notes`.
+def settle_returns(
+    panels: Sequence[tuple[GridPanel, str]], accept: Iterable[Any], others: pl.DataFrame
+) -> dict[str, pl.DataFrame]:
+    """Find implausible returns of a market made from returns; its fields `implausible` and `findings`.
 
     Parameters
     ----------
-    symbols, days, ret
-        As `implausible_in_grid` takes them.
+    panels : sequence of (GridPanel, str)
+        Returns of the securities of each benchmark, and its name.
     accept : iterable of (str, datetime.date or str)
         Returns that are real.
-    others : polars.DataFrame, optional
+    others : polars.DataFrame
         Findings of other checks.
     """
-    accepted, steps = check_accept(accept), implausible_in_grid(symbols, days, ret)
-    findings = add_findings(checks.no_findings() if others is None else others, steps, accepted)
-    check_steps(accepted, steps, findings, [*symbols, "benchmark"] if accepted.height else ())
-    return {
-        "implausible": without_accepted(steps, accepted),
-        "findings": findings,
-        "notes": tuple(checks.market_notes(findings)),
-    }
+    accepted = check_accept(accept)
+    steps = pl.concat([implausible_in_grid(panel.symbols, panel.days, panel.ret, name) for panel, name in panels])
+    steps = steps.unique(["symbol", "date"], keep="first", maintain_order=True).sort("symbol", "date")
+    findings = add_findings(others, steps, accepted)
+    if accepted.height:
+        check_steps(accepted, steps, findings, [name for panel, own in panels for name in (*panel.symbols, own)])
+    return {"implausible": without_accepted(steps, accepted), "findings": findings}

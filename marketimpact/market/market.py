@@ -18,12 +18,14 @@ from marketimpact.errors import SpecificationError
 from marketimpact.events import catalogue
 from marketimpact.events.exchange_clocks import ExchangeClock
 from marketimpact.market import checks, conversions, frames, parquet_panel, trading_rules
+from marketimpact.market.exchange_rates import check_rates, rate_doubts
 from marketimpact.market.factors import foreign_factor
 from marketimpact.market.from_prices import combined_fingerprint, fields_from_prices
-from marketimpact.market.from_returns import FROM_RETURNS, fields_from_returns
+from marketimpact.market.from_returns import fields_from_returns
 from marketimpact.market.implausible import implausible_factor, no_implausible
 from marketimpact.market.panel import FramePanel, ReturnPanel
 from marketimpact.market.repairs import DEFAULT, REPAIRED, check_repairs
+from marketimpact.market.session_groups import FROM_RETURNS
 from marketimpact.market.session_returns import SINCE_TRADE, since_trade
 from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource
@@ -188,30 +190,55 @@ class Market:
         factors: pl.DataFrame | None = None,
         *,
         accept: Iterable[tuple[str, date | str]] = (),
+        allow_missing_sessions: bool = False,
     ) -> Market:
-        """Build a market from returns; the sessions of every security are the benchmark's dates.
+        """Build a market from returns; the sessions of a security are its benchmark's dates.
 
         Parameters
         ----------
         returns : polars.DataFrame
-            ``date, symbol, ret``: simple returns; absent rows and empty cells are missing returns.
+            ``date, symbol, ret``: simple returns, decimals per session (0.01 for 1%); absent rows and empty cells are
+            missing returns. -1 is a total loss.
         benchmark : polars.DataFrame
-            ``date, ret``.
+            ``date, ret``. For several calendars also ``mic`` or ``symbol``, or both: every value (or pair) is a
+            benchmark with sessions of its own. Benchmarks of one `mic` share its sessions, the dates of all of them.
+            `returns` then has the column ``mic`` (for the benchmark's `mic`) or ``benchmark`` (for its `symbol`), one
+            value per symbol, or both where one alone leaves a choice; none is needed where there is one benchmark.
         factors : polars.DataFrame, optional
-            ``date`` and one decimal column per factor (``mktrf smb hml rmw cma mom rf``, others free).
+            ``date`` and one decimal column per factor (``mktrf smb hml rmw cma mom rf``, others free), joined by date.
         accept : iterable of (str, datetime.date or str)
-            Symbol (``benchmark`` for the benchmark) and date of returns above 200% or below -66.7% that are real:
-            events that others touch go to attrition. Neither a return of exactly -1 is one, nor a fall with which
-            the returns of a security end before the benchmark's do.
+            Symbol (``benchmark`` for a benchmark without one) and date of returns above 200% or below -66.7% that are
+            real: events that others touch go to attrition. Neither a return of exactly -1 is one, nor a fall with
+            which the returns of a security end before the benchmark's do.
+        allow_missing_sessions : bool
+            Accept securities that lack more than 2% of their benchmark's sessions between their first and last
+            return. Rows with an empty `ret` are stated missing returns and do not count, nor do ten or more absent
+            sessions in a row (a suspension), two absent sessions, or lives of less than ten sessions.
 
         Raises
         ------
         DataError
-            For a broken frame, or returns on dates the benchmark does not have.
+            For a broken frame; returns on dates the benchmark does not have, of a security without a benchmark or
+            with more than one; numbers that cannot be decimals per session (percent, price levels, an annual rate);
+            and securities that lack too many sessions, which as a rule trade on another calendar.
         SpecificationError
             For an accepted pair at which there is no such return.
+
+        Warns
+        -----
+        MarketImpactWarning
+            Of numbers that are unusual for returns, also in `notes`.
+
+        Notes
+        -----
+        `findings` has what is doubtful about the returns: zeros in place of missing ones, a benchmark made of the
+        sample, returns after a total loss (docs/data_checks.md). A benchmark without returns is left out, with a note.
+        Sessions have no opening hours: between several calendars they are matched by date.
         """
-        return cls(**fields_from_returns(returns, benchmark, factors, accept))
+        fields = fields_from_returns(
+            returns, benchmark, factors, accept=accept, allow_missing_sessions=allow_missing_sessions
+        )
+        return cls(**fields)
 
     @classmethod
     def scan(cls, folder: str | Path) -> Market:
@@ -281,16 +308,17 @@ class Market:
         traded = self.traded.filter(pl.col("symbol").is_in(paid.implode()))
         return trading_rules.limit_hits(panel, self.securities, self.spans, traded)
 
-    def in_currency(self, currency: str, rates: pl.DataFrame) -> Market:
+    def in_currency(self, currency: str, rates: pl.DataFrame | str | Path) -> Market:
         """Convert returns and benchmark returns to one currency.
 
         Parameters
         ----------
         currency : str
             Such as ``"USD"``.
-        rates : polars.DataFrame
+        rates : polars.DataFrame, str or pathlib.Path
             ``date, currency, rate``: units of `currency` for one unit of the row's currency, at the
-            exchange's close; up to five days old where the currency market had a holiday.
+            exchange's close; up to five days old where the currency market had a holiday. A frame, or a CSV or
+            Parquet file.
 
         Notes
         -----
@@ -301,17 +329,30 @@ class Market:
         Raises
         ------
         DataError
-            When a currency or its rates are missing.
+            When a currency or its rates are missing; for two rates of one currency and day, a rate that is not above
+            zero and finite, one of `currency` itself that is not 1, and a step between neighbouring quotes by a
+            factor beyond 3, which is another unit and no devaluation.
         SpecificationError
             For log returns or volumes.
+
+        Warns
+        -----
+        MarketImpactWarning
+            Of steps beyond a factor of 1.5, also in `notes`.
         """
         self._must_be_simple("in_currency")
+        quoted = check_rates(rates, currency)
+        panel = conversions.panel_in_currency(self.return_panel, self.securities, quoted, currency)
+        without_rate = int(np.isnan(panel.values("ret")).sum() - np.isnan(self.column("ret")).sum())
+        notes = [f"returns converted to {currency}", *rate_doubts(quoted)]
+        if without_rate:
+            notes.append(f"{without_rate} returns are missing for lack of an exchange rate at most five days old")
         return replace(
             self,
-            return_panel=conversions.panel_in_currency(self.return_panel, self.securities, rates, currency),
+            return_panel=panel,
             securities=self.securities.with_columns(pl.lit(currency).alias("currency")),
-            notes=(*self.notes, f"returns converted to {currency}"),
-            fingerprint=combined_fingerprint(self.panel, rates),
+            notes=(*self.notes, *notes),
+            fingerprint=combined_fingerprint(self.panel, quoted),
         )
 
     def in_logs(self) -> Market:
@@ -322,19 +363,10 @@ class Market:
 
         Raises
         ------
-        SpecificationError
-            For returns that are not simple, and for a total loss, whose log return is minus infinity.
+        DataError
+            For a total loss (a return of -1), which has no finite log return.
         """
         self._must_be_simple("in_logs")
-        lost = [(c, self.select("symbol", "date", c).filter(pl.col(c) <= -1.0)) for c in ("ret", "market")]
-        for name, rows in lost:
-            if rows.height:
-                symbol, day = rows.select("symbol", "date").row(0)
-                what = "" if name == "ret" else "the benchmark of "
-                raise SpecificationError(
-                    f"{what}{symbol} has a return of -100% on {day}, whose log return is minus infinity. Use simple "
-                    "returns, or leave the security out."
-                )
         panel = conversions.panel_in_logs(self.return_panel)
         return replace(self, return_panel=panel, unit="log", notes=(*self.notes, "log returns"))
 
@@ -395,7 +427,7 @@ class Market:
         SpecificationError
             For an unknown source, a name already taken, or a market without clocks.
         DataError
-            For returns on dates that are no sessions of their exchange.
+            For returns on dates that are no sessions of their exchange, or that cannot be decimals per session.
 
         Examples
         --------

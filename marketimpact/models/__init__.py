@@ -23,6 +23,7 @@ from marketimpact.models.catalogue import (
     TradeToTrade,
 )
 from marketimpact.models.linear import (
+    ROUNDING,
     CrossProducts,
     Design,
     Fit,
@@ -32,6 +33,7 @@ from marketimpact.models.linear import (
     fit,
     fit_from_products,
     forecast,
+    is_constant,
     residuals,
     sum_days,
     terms,
@@ -39,6 +41,7 @@ from marketimpact.models.linear import (
 
 __all__ = [
     "MODELS",
+    "ROUNDING",
     "Capm",
     "CapmRestricted",
     "Carhart",
@@ -67,6 +70,7 @@ __all__ = [
     "fit",
     "fit_from_products",
     "forecast",
+    "is_constant",
     "residuals",
     "sum_days",
     "terms",

@@ -25,6 +25,7 @@ __all__ = [
     "fit",
     "fit_from_products",
     "forecast",
+    "is_constant",
     "residuals",
     "sum_days",
     "terms",
@@ -35,8 +36,10 @@ __all__ = [
 COLLINEAR = 1e-10
 #: Residual share of the sum of squares below which residual squares are summed directly, not by subtraction.
 CLOSE_FIT = 1e-3
-#: Residual variance, relative to the mean square of the returns, that counts as rounding noise.
+#: Variance, relative to the mean square of the values, that counts as rounding noise.
 NO_VARIATION = 1e-24
+#: Standard deviation of a regressor that counts as rounding noise: a return is a ratio of about one, less one.
+ROUNDING = 1e-14
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +258,9 @@ def fit_from_products(
         slopes, leverage_root = np.ones((n, p)), np.zeros((n, p, p))
         singular = np.zeros(n, dtype=bool)
     else:
-        slopes, leverage_root, singular = _solve(sums.gram, sums.moment, x_scale)
+        centred = np.diagonal(sums.gram, axis1=1, axis2=2)
+        constant = np.asarray(is_constant(centred, x_scale, sums.n_obs[:, None]).any(axis=1))
+        slopes, leverage_root, singular = _solve(sums.gram, sums.moment, constant)
     residual_squares = sums.total - 2.0 * dot(sums.moment, slopes) + dot(dot(sums.gram, slopes[:, None, :]), slopes)
     close = np.flatnonzero(residual_squares <= CLOSE_FIT * sums.total)
     residual_squares[close] = squares(slopes, close)
@@ -312,6 +317,19 @@ def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:
     return expected, np.concatenate([constant, whitened], axis=2)
 
 
+def is_constant(deviations: Floats, squares: Floats, n_obs: NDArray[np.int64]) -> Bools:
+    """Return where a regressor varies by rounding noise only, for any shape.
+
+    Parameters
+    ----------
+    deviations, squares : arrays
+        Sums of squares about the mean and about zero.
+    n_obs : array of int
+        Number of days in them.
+    """
+    return np.asarray(deviations <= NO_VARIATION * squares + n_obs * ROUNDING**2)
+
+
 def sum_days(values: Floats) -> Floats:
     """Sum (N, M, ...) over days in pairs, the second half onto the first until one is left: rounding stays small."""
     n = values.shape[1]
@@ -342,17 +360,15 @@ def _products(dy: Floats, dx: Floats) -> tuple[Floats, Floats]:
     return gram, moment
 
 
-def _solve(gram: Floats, moment: Floats, squares: Floats) -> tuple[Floats, Floats, Bools]:
+def _solve(gram: Floats, moment: Floats, constant: Bools) -> tuple[Floats, Floats, Bools]:
     """Solve for slopes and `leverage_root` by a Cholesky decomposition of the regressors' correlations.
 
-    `squares` are the regressors' sums of squares about zero: a constant regressor varies about its mean by rounding
-    noise only. The third array marks singular events.
+    `constant`, (N,), marks events with a constant regressor. The third array marks singular events, these among them.
     """
     n, p = moment.shape
     if p == 0:
         return np.zeros((n, 0)), np.zeros((n, 0, 0)), np.zeros(n, dtype=bool)
     scale = np.sqrt(np.diagonal(gram, axis1=1, axis2=2))
-    constant: Bools = np.asarray((scale**2 <= NO_VARIATION * squares).any(axis=1))
     scale = np.where(scale > 0, scale, 1.0)
     if p == 1:  # a correlation matrix of one regressor is 1
         leverage_root = (1.0 / scale)[:, :, None]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Floats
-from marketimpact.models.linear import NO_VARIATION, Design, Fit
+from marketimpact.models.linear import NO_VARIATION, Design, Fit, is_constant
 
 __all__ = ["scholes_williams", "scholes_williams_residuals"]
 
@@ -38,8 +38,9 @@ def scholes_williams(y: Floats, x: Floats, design: Design) -> Fit:
     dz = np.where(present, z - z_bar[:, None], 0.0)
     dm = np.where(present, market - m_bar[:, None], 0.0)
     dy = np.where(present, returns - y_bar[:, None], 0.0)
-    szm, szz = (dz * dm).sum(axis=1), (dz * dz).sum(axis=1)
-    singular = np.abs(szm) <= np.sqrt(NO_VARIATION * szz * (dm * dm).sum(axis=1))
+    szm, szz, smm = (dz * dm).sum(axis=1), (dz * dz).sum(axis=1), (dm * dm).sum(axis=1)
+    constant = is_constant(smm, (market**2).sum(axis=1), n_obs) | is_constant(szz, (z**2).sum(axis=1), n_obs)
+    singular = constant | (np.abs(szm) <= np.sqrt(NO_VARIATION * szz * smm))
     safe = np.where(singular, 1.0, szm)
     beta = (dz * dy).sum(axis=1) / safe
     alpha = y_bar - beta * m_bar

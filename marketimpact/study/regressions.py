@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.factorize import factorize
 from marketimpact.core.own_columns import unknown_column
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.models import fit
@@ -27,6 +28,8 @@ FEW_EFFECTIVE_CLUSTERS = 10
 FEW_FOR_BOOTSTRAP = 4
 #: Share of a regressor's sum of squares left by the others below which it is a combination of them.
 COLLINEAR_SHARE = 1e-10
+#: Numbers beyond this have squares and sums that do not fit a float.
+LARGEST_NUMBER = 1e100
 #: Two t statistics that differ by less than this share are the same.
 T_TIE_SHARE = 1e-10
 
@@ -59,6 +62,7 @@ def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str],
     """Fit least squares by formula to one row per event, with covariance robust to one or two kinds of clusters."""
     import pandas as pd  # noqa: PLC0415
     import statsmodels.formula.api as smf  # noqa: PLC0415
+    from statsmodels.tools.sm_exceptions import MissingDataError  # noqa: PLC0415
 
     columns = [cluster] if isinstance(cluster, str) else list(cluster)
     if not 1 <= len(columns) <= 2:
@@ -74,14 +78,30 @@ def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str],
     frame = pd.DataFrame(
         {c: data[c].to_numpy() if kind.is_numeric() else data[c].to_list() for c, kind in data.schema.items()}
     )
-    if weights is None:
-        model = smf.ols(formula, data=frame)
-    else:
-        model = smf.wls(formula, data=frame, weights=1.0 / frame["se"] ** 2)
+    weighting = {} if weights is None else {"weights": 1.0 / frame["se"] ** 2}
+    try:
+        model = (smf.ols if weights is None else smf.wls)(formula, data=frame, **weighting)
+    except MissingDataError as error:  # statsmodels refuses infinite numbers only when it has made all columns
+        raise _infinite_regressors(formula, data) from error
+    if max(np.abs(model.exog).max(), np.abs(model.endog).max()) > LARGEST_NUMBER:
+        raise _infinite_regressors(formula, data)
     used = data[[int(row) for row in model.data.row_labels]].select(columns)
     _check_clusters(used, model, n_dropped=data.height - used.height)
     groups = used.select(pl.col(columns).rank("dense").cast(pl.Int64)).to_numpy()
     return model.fit(cov_type="cluster", cov_kwds={"groups": groups[:, 0] if len(columns) == 1 else groups}, use_t=True)
+
+
+def _infinite_regressors(formula: str, data: pl.DataFrame) -> DataError:
+    """Build the error for a formula with infinite or enormous numbers, with the events that have one in a column."""
+    numbers = data.select(pl.selectors.numeric())
+    wrong = [name for name in numbers.columns if (numbers[name].abs() > LARGEST_NUMBER).any()]
+    rows = data.filter(pl.any_horizontal(pl.col(wrong).abs() > LARGEST_NUMBER)) if wrong else None
+    columns = f" (columns of the events: {listed(wrong, quoted=False)})" if wrong else ""
+    return DataError(
+        f"regress: {formula!r} has infinite numbers, or some beyond {LARGEST_NUMBER:.0e}{columns}, for which there are "
+        "no least squares. Leave such cells empty, or use a formula that is finite, such as np.log1p for np.log.",
+        rows=rows,
+    )
 
 
 def _check_clusters(used: pl.DataFrame, model: Any, n_dropped: int) -> None:

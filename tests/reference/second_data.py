@@ -71,6 +71,7 @@ def market() -> mi.Market:
         returns.filter(pl.col("ret").is_not_nan()),
         pl.DataFrame({"date": dates, "ret": table["market"].to_numpy()}),
         pl.DataFrame({"date": dates, **{name: table[name].to_numpy() for name in factors}}),
+        allow_missing_sessions=True,
     )
 
 

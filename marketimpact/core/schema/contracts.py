@@ -11,6 +11,7 @@ from marketimpact.core.schema.vocabulary import (
     CONFIDENCES,
     HIGHEST_PRICE,
     IDENTIFIER,
+    LARGEST_RETURN,
     LONGEST_DAY,
     LOWEST_PRICE,
     PRECISIONS,
@@ -180,15 +181,15 @@ class Prices(dy.Schema):
 
 
 class ReturnRows(dy.Schema):
-    """Long simple returns; an empty `ret` is a day without a return."""
+    """Long simple returns; an empty `ret` is a day without a return, -1 a total loss."""
 
     symbol = dy.String(min_length=1)
     date = dy.Date()
-    ret = dy.Float64(nullable=True, metadata=PRESENT)
+    ret = dy.Float64(nullable=True, max=LARGEST_RETURN, metadata=PRESENT)
 
     @dy.rule()
-    def return_above_minus_one(cls) -> pl.Expr:
-        return pl.col("ret") > -1.0
+    def return_not_below_minus_one(cls) -> pl.Expr:
+        return pl.col("ret") >= -1.0
 
 
 class Returns(ReturnRows):
@@ -196,14 +197,18 @@ class Returns(ReturnRows):
 
     symbol = dy.String(primary_key=True, min_length=1)
     date = dy.Date(primary_key=True)
-    ret = dy.Float64(nullable=True, metadata=PRESENT)
+    ret = dy.Float64(nullable=True, max=LARGEST_RETURN, metadata=PRESENT)
 
 
 class Benchmark(dy.Schema):
     """Simple returns of one benchmark, one row per date."""
 
     date = dy.Date(primary_key=True)
-    ret = dy.Float64(nullable=True, metadata=PRESENT)
+    ret = dy.Float64(nullable=True, max=LARGEST_RETURN, metadata=PRESENT)
+
+    @dy.rule()
+    def return_not_below_minus_one(cls) -> pl.Expr:
+        return pl.col("ret") >= -1.0
 
 
 class SymbolDays(dy.Schema):

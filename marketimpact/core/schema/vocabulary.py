@@ -10,6 +10,7 @@ __all__ = [
     "CONFIDENCES",
     "HIGHEST_PRICE",
     "IDENTIFIER",
+    "LARGEST_RETURN",
     "LONGEST_DAY",
     "LOWEST_PRICE",
     "MEANING",
@@ -33,6 +34,8 @@ LOWEST_PRICE, HIGHEST_PRICE = 1e-30, 1e30
 LONGEST_DAY = timedelta(hours=25)
 #: Of symbols and event ids: no control character, no line or paragraph separator.
 PRINTABLE = r"^[^\p{Cc}\u2028\u2029]*$"
+#: Products of more than thirty such numbers still fit a float.
+LARGEST_RETURN = 1e9
 IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._\-]*$"
 
 #: Marks a nullable column that must be present.
@@ -44,6 +47,7 @@ MEANING = {
     "nullability": "must not be empty",
     "min_exclusive": "must be above zero",
     "min": "must not be negative",
+    "max": f"must not be above {LARGEST_RETURN:.0e}",
     "nan": "must not be NaN (leave a missing value empty)",
     "inf": "must be finite",
     "regex": "has characters that an identifier cannot have",
@@ -71,7 +75,8 @@ MEANING = {
     "unreadable_truth": "must be true or false",
     "unreadable_number": "is not a number",
     "dates_in_order": "first must not be after last",
-    "return_above_minus_one": "a simple return must be above -1",
+    "return_not_below_minus_one": "a simple return must be above -1, or -1 for a total loss (percent: divide by 100; "
+    "log returns: exp(ret) - 1)",
     "close_above_zero": "close must be above zero",
     "unadjusted_close_above_zero": "unadjusted_close must be above zero",
     "close_in_range": f"close must lie between {LOWEST_PRICE:g} and {HIGHEST_PRICE:g}, or returns are not finite",

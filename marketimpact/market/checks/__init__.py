@@ -30,6 +30,7 @@ from marketimpact.market.checks.findings import (
 )
 from marketimpact.market.checks.jumps import SPLITS
 from marketimpact.market.checks.prepare import prepare_rows
+from marketimpact.market.checks.returns import check_returns
 from marketimpact.market.checks.stated_payouts import adjusted_close
 from marketimpact.market.traded_sessions import TradedSessions
 from marketimpact.sources.files.single_file import FilePrices
@@ -45,6 +46,7 @@ __all__ = [
     "Finding",
     "adjusted_close",
     "check_prices",
+    "check_returns",
     "find_problems",
     "finding_rows",
     "market_notes",

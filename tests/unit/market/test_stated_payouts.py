@@ -254,7 +254,7 @@ def test_a_total_loss_is_in_the_car(way, tmp_path):
     assert result.car(0, 0).filter(pl.col("event_id") == "a")["car"].item() == pytest.approx(
         -1.0 - alpha - beta * own[-1, 1]
     )
-    with pytest.raises(mi.SpecificationError, match=f"{AMERICAN} has a return of -100% on {LAST}"):
+    with pytest.raises(mi.DataError, match=rf"total loss \(return of -1\) has no log return: {AMERICAN} on {LAST}"):
         market.in_logs()
 
 
