@@ -8,13 +8,15 @@ from collections.abc import Collection, Sequence
 
 import polars as pl
 
-from marketimpact.core.text import did_you_mean
+from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 
 __all__ = ["SUFFIX", "find_clash", "keep_own_columns", "unknown_column"]
 
 #: Ends the name under which a column of the user's own is kept.
 SUFFIX = "_event"
+#: Number of columns that a message lists.
+COLUMNS_LISTED = 20
 
 
 def keep_own_columns(frame: pl.DataFrame, taken: Collection[str], label: str, *, stacklevel: int = 3) -> pl.DataFrame:
@@ -65,7 +67,9 @@ def unknown_column(argument: str, name: str, columns: Sequence[str]) -> Specific
     """
     renamed = f"{name}{SUFFIX}"
     hint = f" Your own column is kept as {renamed!r}." if renamed in columns else did_you_mean(str(name), columns)
-    return SpecificationError(f"{argument} is no column of the events: {', '.join(columns)}.{hint}")
+    return SpecificationError(
+        f"{argument} is no column of the events: {listed(columns, limit=COLUMNS_LISTED, quoted=False)}.{hint}"
+    )
 
 
 def _free_name(name: str, columns: Sequence[str]) -> str:

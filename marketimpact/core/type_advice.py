@@ -1,12 +1,13 @@
-"""Say how a column of another type becomes what a frame needs, in code that keeps its meaning."""
+"""Say how a frame of another shape or type becomes what is needed, in code that keeps its meaning."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import polars as pl
 
-__all__ = ["Kind", "how_to_convert"]
+__all__ = ["Kind", "how_to_convert", "how_to_reshape"]
 
 Kind = Literal["dates", "numbers", "text", "instants", "true or false"]
 #: Patterns of dates written as text, and their format for polars.
@@ -45,6 +46,23 @@ def how_to_convert(values: pl.Series, kind: Kind) -> str:
             f'.with_columns({column}.str.to_datetime(time_zone="UTC")) for texts that end in Z or an offset.'
         )
     return f"A column of type {values.dtype} cannot become {kind}; give {kind}."
+
+
+def how_to_reshape(frame: pl.DataFrame, lacking: Sequence[str]) -> str:
+    """Write how a matrix of one column per security becomes a long frame; empty for a frame that is none.
+
+    Examples
+    --------
+    >>> wide = pl.DataFrame({"date": ["2024-01-02"], "NVDA": [48.2], "AMD": [138.6]})
+    >>> how_to_reshape(wide, ["symbol", "close"])
+    'One row per symbol and date: .unpivot(index="date", variable_name="symbol", value_name="close").'
+    """
+    values = [name for name in lacking if name not in ("symbol", "date")]
+    others = [name for name in frame.columns if name != "date"]
+    numeric = all(frame[name].dtype.is_numeric() or frame[name].dtype in (pl.String, pl.Null) for name in others)
+    if "symbol" not in lacking or "date" in lacking or len(values) != 1 or len(others) < 2 or not numeric:
+        return ""
+    return f'One row per symbol and date: .unpivot(index="date", variable_name="symbol", value_name="{values[0]}").'
 
 
 def _to_dates(values: pl.Series, first: object, column: str) -> str:

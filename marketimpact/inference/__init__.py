@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from marketimpact.core.lazy_matrix import LazyMatrix
+from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import SpecificationError
 from marketimpact.events.exchange_clocks import ExchangeClock, hardly_overlapping
 from marketimpact.inference.confidence_band import band_of, quantile_of, single_event_errors
@@ -124,7 +125,10 @@ def select_tests(tests: Sequence[str | SignificanceTest] | str | None) -> list[S
         tests = [tests]
     unknown = [t for t in tests if isinstance(t, str) and t not in TESTS]
     if unknown:
-        raise SpecificationError(f"No test called {', '.join(map(repr, unknown))}. There are: {', '.join(TESTS)}.")
+        raise SpecificationError(
+            f"No test called {', '.join(map(repr, unknown))}. There are: "
+            f"{listed(list(TESTS), quoted=False)}; mi.TESTS has all.{did_you_mean(str(unknown[0]), TESTS)}"
+        )
     return [TESTS[t] if isinstance(t, str) else t for t in tests]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.factorize import factorize
 from marketimpact.core.own_columns import unknown_column
-from marketimpact.core.text import listed
+from marketimpact.core.text import first_line, listed
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.models import fit
@@ -61,9 +62,8 @@ def of_event(one: Estimates) -> Any:
 def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str], weights: str | None) -> Any:
     """Fit least squares by formula to one row per event, with covariance robust to one or two kinds of clusters."""
     import pandas as pd  # noqa: PLC0415
-    import statsmodels.formula.api as smf  # noqa: PLC0415
-    from statsmodels.tools.sm_exceptions import MissingDataError  # noqa: PLC0415
 
+    _check_formula(formula)
     columns = [cluster] if isinstance(cluster, str) else list(cluster)
     if not 1 <= len(columns) <= 2:
         raise SpecificationError(f"cluster={cluster!r}: name one column, or two for two-way clustering.")
@@ -73,22 +73,51 @@ def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str],
     if weights not in (None, "precision"):
         raise SpecificationError(f"weights={weights!r}: choose None, or 'precision' for one over the squared se.")
     with_car = car.drop_nulls("car")
-    data = with_car.drop(c for c, kind in with_car.schema.items() if isinstance(kind, pl.List | pl.Datetime))
+    data = with_car.drop(
+        c for c, kind in with_car.schema.items() if isinstance(kind, pl.List | pl.Array | pl.Struct | pl.Datetime)
+    )
     # by way of arrays, so that an empty number arrives as NaN and not as an object
     frame = pd.DataFrame(
         {c: data[c].to_numpy() if kind.is_numeric() else data[c].to_list() for c, kind in data.schema.items()}
     )
-    weighting = {} if weights is None else {"weights": 1.0 / frame["se"] ** 2}
-    try:
-        model = (smf.ols if weights is None else smf.wls)(formula, data=frame, **weighting)
-    except MissingDataError as error:  # statsmodels refuses infinite numbers only when it has made all columns
-        raise _infinite_regressors(formula, data) from error
+    model = _design(formula, frame, data, {} if weights is None else {"weights": 1.0 / frame["se"] ** 2})
     if max(np.abs(model.exog).max(), np.abs(model.endog).max()) > LARGEST_NUMBER:
         raise _infinite_regressors(formula, data)
     used = data[[int(row) for row in model.data.row_labels]].select(columns)
     _check_clusters(used, model, n_dropped=data.height - used.height)
     groups = used.select(pl.col(columns).rank("dense").cast(pl.Int64)).to_numpy()
     return model.fit(cov_type="cluster", cov_kwds={"groups": groups[:, 0] if len(columns) == 1 else groups}, use_t=True)
+
+
+def _check_formula(formula: object) -> None:
+    """Stop at anything but text with a response and a tilde."""
+    if not isinstance(formula, str) or not formula.partition("~")[0].strip() or "~" not in formula:
+        raise SpecificationError(
+            f"formula={formula!r} is no formula. Write the response and the regressors, such as 'car ~ stance + role'."
+        )
+
+
+def _design(formula: str, frame: Any, data: pl.DataFrame, weighting: dict[str, Any]) -> Any:
+    """Make the regression's response and regressors, or say why the formula has none."""
+    import statsmodels.formula.api as smf  # noqa: PLC0415
+    from patsy import PatsyError  # noqa: PLC0415
+    from statsmodels.tools.sm_exceptions import MissingDataError  # noqa: PLC0415
+
+    try:
+        model = (smf.wls if weighting else smf.ols)(formula, data=frame, **weighting)
+    except MissingDataError as error:  # statsmodels refuses infinite numbers only when it has made all columns
+        raise _infinite_regressors(formula, data) from error
+    except PatsyError as error:
+        absent = re.search(r"name '(\w+)' is not defined", str(error))
+        if absent is not None:
+            raise unknown_column(f"{absent[1]!r} in the formula {formula!r}", absent[1], data.columns) from error
+        raise SpecificationError(
+            f"formula={formula!r} cannot be used: {first_line(error)}. Write it as 'car ~ stance + role', with columns "
+            "of numbers or text."
+        ) from error
+    if not model.exog.shape[1]:
+        raise SpecificationError(f"formula={formula!r} has no regressor and no constant. Write 'car ~ 1' for the mean.")
+    return model
 
 
 def _infinite_regressors(formula: str, data: pl.DataFrame) -> DataError:

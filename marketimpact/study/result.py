@@ -431,7 +431,7 @@ class StudyResult:
             out since a value of the formula is empty.
         """
         frame = self.car(*check_window(window, "window"))
-        _check_names(formula, cluster, frame.columns)
+        _check_names(str(formula), cluster, frame.columns)
         return regressions.across_events(formula, frame, cluster, weights)
 
     @property

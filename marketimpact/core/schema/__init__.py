@@ -7,6 +7,7 @@ rows at fault. The contracts, such as ``schema.Events``, are imported on first u
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Sequence
 from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from marketimpact.core.schema.vocabulary import ADVICE, MEANING, PRESENT, UTC
-from marketimpact.core.type_advice import Kind, how_to_convert
+from marketimpact.core.text import closest_name, listed
+from marketimpact.core.type_advice import Kind, how_to_convert, how_to_reshape
 from marketimpact.errors import DataError
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ __all__ = [
 ROWS_SHOWN = 5
 #: Number of columns of such a row that it shows.
 COLUMNS_SHOWN = 4
+#: Number of a frame's columns that a message lists.
+COLUMNS_LISTED = 20
 
 
 def __getattr__(name: str) -> Any:
@@ -161,9 +165,18 @@ def _with_columns(schema: type[dy.Schema], frame: pl.DataFrame, label: str) -> p
     if required:
         raise DataError(
             f"{label} lacks the column{'s' if len(required) > 1 else ''} {', '.join(map(repr, required))}; "
-            f"it has {', '.join(map(repr, frame.columns))}. Rename with .rename({{...}})."
+            f"it has {listed(frame.columns, limit=COLUMNS_LISTED)}. "
+            f"{how_to_reshape(frame, required) or _how_to_rename(frame, required)}"
         )
     return frame.with_columns(pl.lit(None, dtype=columns[name].dtype).alias(name) for name in missing)
+
+
+def _how_to_rename(frame: pl.DataFrame, required: Sequence[str]) -> str:
+    """Name the columns that are most likely meant, by their spelling."""
+    letters = {name.lower().replace("_", ""): name for name in frame.columns}
+    close = {name: closest_name(name.replace("_", ""), letters, cutoff=0.8) for name in required}
+    renames = {letters[match]: name for name, match in close.items() if match}
+    return f"Rename with .rename({renames})." if renames else "Add what is missing, or rename with .rename({...})."
 
 
 def _cast(schema: type[dy.Schema], frame: pl.DataFrame, name: str, label: str) -> pl.Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,6 +13,7 @@ import polars as pl
 
 from marketimpact.core import csv_reader, schema
 from marketimpact.core.text import closest_name, first_line, listed
+from marketimpact.core.type_advice import how_to_reshape
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources.files.price_rows import (
     cast_value,
@@ -219,13 +220,23 @@ def _require_columns(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     candidates = [*lacking, "adj_close"] if "close" in lacking else lacking
     renames = {match: name for name in candidates for match in [_similar_column(name, present)] if match}
     names = ", ".join("'close' or 'adj_close'" if name == "close" else repr(name) for name in lacking)
-    advice = f"Rename with .rename({renames})." if renames else "One row per symbol and date is needed."
+    raise DataError(
+        f"{source} lacks the column{'s' if len(lacking) > 1 else ''} {names}; it has {listed(present, limit=20)}. "
+        f"{_column_advice(frame, lacking, renames)}"
+    )
+
+
+def _column_advice(frame: pl.DataFrame, lacking: Sequence[str], renames: Mapping[str, str]) -> str:
+    """Say what to do about columns that are absent."""
+    returns = next((name for name in frame.columns if name.lower() in ("ret", "return", "returns")), None)
+    if returns is not None and "close" in lacking:
+        return f"It has returns ({returns!r}), which need no prices: give them to Market.from_returns."
+    if not renames and (reshape := how_to_reshape(frame, lacking)):
+        return reshape
+    advice = f"Rename with .rename({dict(renames)})." if renames else "One row per symbol and date is needed."
     if "symbol" in lacking and "symbol" not in renames.values():
         advice += " Downloads with a file per symbol are read from their folder by FolderPrices."
-    raise DataError(
-        f"{source} lacks the column{'s' if len(lacking) > 1 else ''} {names}; "
-        f"it has {', '.join(map(repr, present))}. {advice}"
-    )
+    return advice
 
 
 def _similar_column(name: str, present: Sequence[str]) -> str | None:

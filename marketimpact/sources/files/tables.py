@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import time
 from pathlib import Path
 
 import polars as pl
 
+from marketimpact.core.type_advice import Kind
 from marketimpact.errors import DataError
+from marketimpact.sources.files.price_rows import type_error
 from marketimpact.sources.files.single_file import load_file
 
 __all__ = ["read_table"]
@@ -55,13 +58,21 @@ def read_table(
 def _parse_column(column: pl.Series, dtype: pl.DataType, label: str) -> pl.Series:
     """Cast or parse a column to its type; raise DataError for an unreadable cell."""
     empty = column.is_null() | (column == "") if column.dtype == pl.String else column.is_null()
-    try:
-        if column.dtype == pl.String and dtype == pl.Date:
-            parsed = column.str.to_date("%Y-%m-%d", strict=False)
-        else:
-            parsed = column.cast(dtype, strict=False)
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"{label}: {column.name} is {column.dtype}, not {dtype}. Cast it first.") from error
+    kind: Kind = "dates" if dtype == pl.Date else "numbers" if dtype.is_numeric() else "text"
+    is_cast = (
+        column.dtype in (dtype, pl.String, pl.Null)
+        or (kind == "numbers" and column.dtype.is_numeric())
+        or (kind == "text" and isinstance(column.dtype, pl.Categorical | pl.Enum))
+        or (kind == "dates" and isinstance(column.dtype, pl.Datetime) and _is_midnight(column))
+    )
+    if not is_cast:
+        raise type_error(column, kind, label)
+    if isinstance(column.dtype, pl.Datetime):
+        return column.dt.date()
+    if column.dtype == pl.String and kind == "dates":
+        parsed = column.str.to_date("%Y-%m-%d", strict=False)
+    else:
+        parsed = column.cast(dtype, strict=False)
     unreadable = column.filter(parsed.is_null() & ~empty)
     if len(unreadable):
         expected = (
@@ -69,3 +80,8 @@ def _parse_column(column: pl.Series, dtype: pl.DataType, label: str) -> pl.Serie
         )
         raise DataError(f"{label}: {column.name} {unreadable[0]!r} is not {expected}. {len(unreadable)} rows are so.")
     return parsed
+
+
+def _is_midnight(column: pl.Series) -> bool:
+    """Check whether every time is the beginning of a day, so that its date is meant."""
+    return bool((column.dt.time() == time(0)).all())
