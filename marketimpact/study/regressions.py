@@ -73,9 +73,7 @@ def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str],
     if weights not in (None, "precision"):
         raise SpecificationError(f"weights={weights!r}: choose None, or 'precision' for one over the squared se.")
     with_car = car.drop_nulls("car")
-    data = with_car.drop(
-        c for c, kind in with_car.schema.items() if isinstance(kind, pl.List | pl.Array | pl.Struct | pl.Datetime)
-    )
+    data = with_car.drop(pl.selectors.nested() | pl.selectors.datetime())
     # by way of arrays, so that an empty number arrives as NaN and not as an object
     frame = pd.DataFrame(
         {c: data[c].to_numpy() if kind.is_numeric() else data[c].to_list() for c, kind in data.schema.items()}
@@ -100,7 +98,7 @@ def _check_formula(formula: object) -> None:
 def _design(formula: str, frame: Any, data: pl.DataFrame, weighting: dict[str, Any]) -> Any:
     """Make the regression's response and regressors, or say why the formula has none."""
     import statsmodels.formula.api as smf  # noqa: PLC0415
-    from patsy import PatsyError  # noqa: PLC0415
+    from patsy import PatsyError  # type: ignore[import-untyped]  # noqa: PLC0415
     from statsmodels.tools.sm_exceptions import MissingDataError  # noqa: PLC0415
 
     try:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import polars as pl
 import pytest
@@ -159,3 +160,24 @@ def test_a_direction_of_ones_own_is_kept(aligned: pl.DataFrame, sample_market: m
     with pytest.warns(mi.MarketImpactWarning, match="'direction' as 'direction_event'"):
         events = result.signed({"up": 1}, by="direction").events
     assert events.select("direction", "direction_event").unique().rows() == [(1, "up")]
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "car ~ misspelt", "car ~", "~ stance", "car", "", "car ~ stance +", "car ~ stance**", "nope ~ stance", "car ~ 0",
+        "car ~ C(stance", "car ~ targets", "car ~ pair", "car ~ se | stance", "car ~ np.log(se, 3, 4)", 5, None,
+    ],
+)  # fmt: skip
+def test_a_formula_that_cannot_be_is_an_error_that_says_so(
+    aligned: pl.DataFrame, sample_market: mi.Market, formula: Any
+) -> None:
+    own = aligned.with_columns(pair=pl.struct("symbol"), targets=pl.concat_list("symbol"))
+    with pytest.raises(mi.SpecificationError) as caught:
+        STUDY.run(own, sample_market).regress(formula, (0, 1))
+    assert len(str(caught.value)) < 500
+
+
+def test_a_misspelt_column_in_a_formula_is_suggested(result: mi.StudyResult) -> None:
+    with pytest.raises(mi.SpecificationError, match="Did you mean 'stance'"):
+        result.regress("car ~ stnace", (0, 1))
