@@ -165,8 +165,9 @@ def test_a_direction_of_ones_own_is_kept(aligned: pl.DataFrame, sample_market: m
 @pytest.mark.parametrize(
     "formula",
     [
-        "car ~ misspelt", "car ~", "~ stance", "car", "", "car ~ stance +", "car ~ stance**", "nope ~ stance", "car ~ 0",
-        "car ~ C(stance", "car ~ targets", "car ~ pair", "car ~ se | stance", "car ~ np.log(se, 3, 4)", 5, None,
+        "car ~ misspelt", "car ~", "~ stance", "car", "", "car ~ stance +", "car ~ stance**", "nope ~ stance",
+        "car ~ 0", "car ~ C(stance", "car ~ targets", "car ~ pair", "car ~ se | stance", "car ~ np.log(se, 3, 4)",
+        5, None,
     ],
 )  # fmt: skip
 def test_a_formula_that_cannot_be_is_an_error_that_says_so(
