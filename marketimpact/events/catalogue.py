@@ -177,7 +177,8 @@ def calendar_overrides(path: str | Path | pl.DataFrame | None = None) -> pl.Data
     --------
     >>> import polars as pl
     >>> import marketimpact as mi
-    >>> exam_day = mi.calendar_overrides().filter(pl.col("mic") == "XKRX").sort("date").row(-1, named=True)
+    >>> exam_days = mi.calendar_overrides().filter(pl.col("mic") == "XKRX", pl.col("is_session"))
+    >>> exam_day = exam_days.row(-1, named=True)
     >>> exam_day["open"].isoformat(), exam_day["close"].isoformat()
     ('10:00:00', '16:30:00')
     """

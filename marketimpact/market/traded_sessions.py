@@ -200,16 +200,16 @@ def _first_and_last(rows: pl.DataFrame, key: str) -> pl.DataFrame:
 
 
 def _stated(overrides: pl.DataFrame, library: pl.DataFrame) -> pl.DataFrame:
-    """Return ``mic, date, reason, is_own, added, shut``: what overrides say of days.
+    """Return ``mic, date, occasion, is_own, added, shut``: what overrides say of days.
 
     `added` and `shut` are sessions and closures of embedded overrides that the library lacks.
     """
     known = library.with_columns(pl.lit(value=True).alias("in_library"))
     joined = overrides.join(known, on=["mic", "date"], how="left", validate="1:1")
     is_new = pl.col("is_session") != pl.col("in_library").fill_null(value=False)
-    reason = pl.col("source").str.extract("^([^;]*)").fill_null("embedded").alias("reason")
+    occasion = pl.col("source").str.extract("^([^;]*)").fill_null("embedded").alias("occasion")
     return joined.select(
-        "mic", "date", reason, "is_own",
+        "mic", "date", occasion, "is_own",
         (~pl.col("is_own") & is_new & pl.col("is_session")).alias("added"),
         (~pl.col("is_own") & is_new & ~pl.col("is_session")).alias("shut"),
     )  # fmt: skip
@@ -329,7 +329,7 @@ def _closures(closed: pl.DataFrame) -> pl.DataFrame:
     untraded = pl.when(pl.col("new") == 0).then(
         pl.concat_str(pl.lit("; "), count.otherwise(pl.lit("its only symbol did not trade")))
     )
-    stated = pl.when("shut").then(pl.format("; calendar_overrides has none ({})", "reason"))
+    stated = pl.when("shut").then(pl.format("; calendar_overrides has none ({})", "occasion"))
     detail = pl.concat_str(pl.lit("calendar lists a session"), untraded, stated, ignore_nulls=True)
     return closed.filter(~pl.col("added")).select(
         "mic", "date", pl.lit("closed").alias("action"), detail.alias("detail"), symbols.alias("symbols"),
@@ -364,7 +364,7 @@ def _stated_sessions(kept: pl.DataFrame) -> pl.DataFrame:
     """Describe sessions that embedded overrides add and on which the exchange has a new price."""
     return kept.filter("added").select(
         "mic", "date", pl.lit("opened").alias("action"),
-        pl.format("calendar has no session; calendar_overrides has one ({})", "reason").alias("detail"),
+        pl.format("calendar has no session; calendar_overrides has one ({})", "occasion").alias("detail"),
         pl.col("new").alias("symbols"), pl.lit(value=False).alias("beyond"),
     )  # fmt: skip
 
