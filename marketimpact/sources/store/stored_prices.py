@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from marketimpact.core.schema import known_zone
 from marketimpact.core.text import listed
 from marketimpact.errors import SourceError, SpecificationError
 from marketimpact.sources.protocol import PriceSource, PriceTable, check_range, check_symbols, price_table, within
@@ -82,6 +84,13 @@ class StoredPrices:
             raise SpecificationError(
                 "snapshot= reads stored prices only, so source= would not be used. Give one of them."
             )
+        for name in ("snapshot", "vendor"):
+            if not isinstance(getattr(self, name), str) and not (name == "snapshot" and self.snapshot is None):
+                raise SpecificationError(f"{name}={getattr(self, name)!r} is not a name. Give text.")
+        if self.source is not None and not callable(getattr(self.source, "read", None)):
+            raise SpecificationError(f"source={self.source!r} has no read(). Give a source, such as YahooPrices().")
+        if not isinstance(self.store, PriceStore):
+            raise SpecificationError(f"store={self.store!r} is not a PriceStore. Give PriceStore(directory).")
         if not self.vendor:
             name = "YahooPrices" if self.source is None else type(self.source).__name__
             object.__setattr__(self, "vendor", name)
@@ -375,8 +384,11 @@ def _plan(
 def _own_start(source: object) -> date:
     """Return the first date that a source reads by default."""
     start = getattr(source, "start", None)
+    if isinstance(start, datetime):
+        return start.date()
     if isinstance(start, str):
-        return date.fromisoformat(start)
+        with suppress(ValueError):  # text of another form says nothing on where prices begin
+            return date.fromisoformat(start)
     return start if isinstance(start, date) else BEGINNING
 
 
@@ -387,7 +399,7 @@ def _now() -> datetime:
 def _last_finished_day(zone: str | None, last: date | None) -> date:
     """Return the last day that is over on the exchange, or `last` if earlier."""
     now = _now()
-    today = (now.astimezone(ZoneInfo(zone)) if zone else now - LAST_ZONE).date()
+    today = (now.astimezone(ZoneInfo(zone)) if zone and known_zone(zone) else now - LAST_ZONE).date()
     yesterday = today - timedelta(days=1)
     return yesterday if last is None else min(last, yesterday)
 
