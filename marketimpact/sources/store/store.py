@@ -359,7 +359,10 @@ class PriceStore:
             raise DataError(f"Snapshot {name} is damaged: its content does not match its name. {advice}")
         try:
             version = json.loads(content).get("format")
-            require_known_format(version, f"Snapshot {name}")
+        except UNREADABLE:
+            version = None
+        require_known_format(version, f"Snapshot {name}")
+        try:
             return parse_manifest(content)
         except UNREADABLE as error:
             raise DataError(
