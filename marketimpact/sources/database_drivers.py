@@ -10,11 +10,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from decimal import Decimal
 from types import ModuleType
 from typing import Any
 
 import polars as pl
+
+from marketimpact.sources.python_columns import python_column
 
 __all__ = ["driver_errors", "fetch_frame", "is_sqlalchemy", "placeholders", "quote_name"]
 
@@ -82,14 +83,4 @@ def _style(connection: Any) -> str:
 
 
 def _frame(names: Sequence[str], rows: Sequence[Sequence[object]]) -> pl.DataFrame:
-    return pl.DataFrame([_series(name, [row[column] for row in rows]) for column, name in enumerate(names)])
-
-
-def _series(name: str, values: list[Any]) -> pl.Series:
-    """Build a column: numbers as Float64, mixed types as text."""
-    types = {type(value) for value in values if value is not None}
-    if types and types <= {int, float, Decimal}:
-        return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
-    if len(types) > 1:
-        return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
-    return pl.Series(name, values)
+    return pl.DataFrame([python_column(name, [row[column] for row in rows]) for column, name in enumerate(names)])
