@@ -25,6 +25,8 @@ __all__ = ["AksharePrices"]
 LOT = 100.0
 #: Names of a column of codes.
 CODES = ("股票代码", "代码", "symbol", "code")
+#: How missing cells of pandas are written; its own check fails for a signalling NaN.
+MISSING = ("nan", "NaN", "sNaN", "NaT", "<NA>")
 ADJUSTMENTS = {
     "qfq": "Forward-adjusted (qfq), as of the day of the download: the latest prices are those traded.",
     "hfq": "Backward-adjusted (hfq): the first prices are those traded, volume times price is not turnover.",
@@ -217,7 +219,8 @@ def _is_pandas(frame: object) -> bool:
 
 def _column(name: str, values: Any) -> pl.Series:
     """Convert a pandas column; one with mixed types becomes text."""
-    return python_column(name, values.astype(object).where(values.notna(), None).tolist())
+    cells = values.astype(object).tolist()
+    return python_column(name, [None if not isinstance(cell, str) and str(cell) in MISSING else cell for cell in cells])
 
 
 def _symbols(codes_of_rows: pl.Series, key: str, label: str) -> tuple[pl.Series, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from numbers import Real
@@ -19,16 +20,19 @@ def python_column(name: str, values: Sequence[Any]) -> pl.Series:
     A column that mixes these becomes text too, and so does one with a value that its type cannot hold, so that
     whoever parses it reports the value.
     """
+    name = _text(name)
     present = [value for value in values if value is not None]
     if all(isinstance(value, Real | Decimal) and not isinstance(value, bool) for value in present):
         numbers = [_number(value) for value in values]
         if numbers.count(None) == len(values) - len(present):
             return pl.Series(name, numbers, dtype=pl.Float64 if present else pl.Null)
     if len({type(value) for value in present}) == 1 and isinstance(present[0], date | bool):
-        try:
-            return pl.Series(name, values)
-        except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
-            pass  # such as times of several zones
+        with suppress(
+            pl.exceptions.PolarsError, TypeError, ValueError, OverflowError
+        ):  # such as times of several zones
+            column = pl.Series(name, values)
+            _ = column.min(), column.max()  # raise where UTC is before the year 1 or after 9999
+            return column
     return pl.Series(name, [None if value is None else _text(value) for value in values], dtype=pl.String)
 
 
