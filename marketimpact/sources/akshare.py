@@ -184,7 +184,7 @@ class AksharePrices:
             )
 
 
-def _require_text_code(code: object) -> None:
+def _require_text_code(code: Any) -> None:
     """Raise SpecificationError for a code that is not text, with a suggestion for a number."""
     if not isinstance(code, str):
         is_number = isinstance(code, Integral) and not isinstance(code, bool)
