@@ -68,15 +68,16 @@ class FrenchFactors:
         A dataset on Kenneth French's site, with or without ``_CSV.zip``. Several of one region are joined by date: the
         first sets the days, a day that another lacks is empty in its columns.
     path : str, pathlib.Path or tuple of these, optional
-        CSV or zip from that site on disk, or several, joined likewise; `name` and the network are then not used.
+        CSV or zip (by deflate) from that site on disk, at most 50 MB, or several, joined likewise; `name` and the
+        network are then not used.
     get : callable, optional
-        Fetches a URL as bytes, raising `OSError` where it cannot. By default `requests`, with timeouts and
-        up to three retries. Its other errors are not caught.
+        Fetches a URL as bytes, raising `OSError` where it cannot. By default `requests`, with up to three retries in
+        two minutes, and at most 50 MB. Its other errors are not caught.
 
     Raises
     ------
     SpecificationError
-        If a name is invalid or not of a daily file, or the files are of several regions.
+        If a name or path is invalid, a name not of a daily file, or the files are of several regions.
 
     Examples
     --------
@@ -127,9 +128,9 @@ class FrenchFactors:
         Raises
         ------
         SpecificationError
-            If the bounds are not in order.
+            If the bounds are not in order, or `get` returns no bytes.
         DataError
-            If a file is absent, not in his format, not daily, repeats a date or has a value that is no number,
+            If a file is absent, too large, a damaged zip, not in his format, not daily, repeats a date or has a value that is no number,
             or two files have the same factor.
         SourceError
             If the network fails, or a file has no row on the requested dates.

@@ -80,7 +80,8 @@ class PriceStore:
     -----
     Every version of a symbol's history is one Parquet file that never changes, named by the SHA-256 of its
     bytes, which is checked at every read. An index lists the current versions; replacing it atomically completes a
-    write. A file lock admits one writer at a time. See ``docs/sources/store.md``.
+    write. A file lock admits one writer at a time. Symbolic links in the directory are not followed, and files of
+    other names are not touched. See ``docs/sources/store.md``.
     """
 
     directory: Path = field(default_factory=_cache)
@@ -141,7 +142,7 @@ class PriceStore:
         return pl.DataFrame(rows, schema=dtypes | {"symbols": pl.Int64, "missing": pl.Int64}, orient="row")
 
     def verify(self) -> pl.DataFrame:
-        """List damaged or absent files, ``what, symbol, file, problem``, without a change to the store."""
+        """List damaged or absent files and links, ``what, symbol, file, problem``, without a change to the store."""
         problems: list[tuple[str, str | None, str, str]] = []
         if not has_known_format(self.directory) and (self.directory / "format.json").exists():
             problems.append(("format", None, "format.json", "is damaged; the next fetch writes it again"))

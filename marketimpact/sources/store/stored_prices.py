@@ -120,7 +120,7 @@ class StoredPrices:
         SpecificationError
             If no symbol is requested, the bounds are not in order, or there is no such snapshot.
         SourceError
-            If no symbol has prices.
+            If no symbol has prices, or other processes kept replacing them.
         DataError
             If the store cannot be written, or is damaged and there is no source.
         """
