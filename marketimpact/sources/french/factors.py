@@ -130,8 +130,8 @@ class FrenchFactors:
         SpecificationError
             If the bounds are not in order, or `get` returns no bytes.
         DataError
-            If a file is absent, too large, a damaged zip, not in his format, not daily, repeats a date or has a value that is no number,
-            or two files have the same factor.
+            If a file is absent, too large, a damaged zip, not in his format, not daily, repeats a date or has a value
+            that is no number, or two files have the same factor.
         SourceError
             If the network fails, or a file has no row on the requested dates.
         """
