@@ -17,10 +17,18 @@ endif
 INSTALL = echo $$PPID > $(UNFINISHED) && $(PIP) --editable "$(1)" && rm $(UNFINISHED) || { \
 	echo "The packages could not be installed: see above. With a network (or PIP_INDEX_URL naming a mirror) run make $(MAKECMDGOALS) again." >&2; exit 1; }
 
+# Environments beside .venv, kept in .cache: the lowest versions that pyproject.toml allows, and another Python.
+UV ?= $(shell command -v uv)
+VERSION := -c 'import sys; print(*sys.version_info[:2])'
+OTHER_PYTHON ?= $(shell used=$$($(BIN)/python $(VERSION) 2>/dev/null || "$(PYTHON)" $(VERSION)); \
+	for p in python3.13 python3.12 python3.11; do \
+	v=$$("$$p" $(VERSION) 2>/dev/null) && [ "$$v" != "$$used" ] && { echo "$$p"; break; }; done)
+ELSEWHERE = PYTHONPATH=. .cache/$@/bin/python -m pytest -n auto -W default tests/unit tests/golden
+
 # Compiled modules are kept whatever the environment says: the processes of a test run would compile them again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help report test test-docs slow lint types layers check docs bench scaling results lab wheel clean
+.PHONY: help report test test-docs slow lowest other-python lint types layers check docs bench scaling results lab wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -35,8 +43,24 @@ test: $(VENV)/.dev  ## run the tests of the package
 test-docs: docs  ## run the tests of the documentation, benchmarks, wheel, and of reports in a browser
 	MARKETIMPACT_SITE=site $(BIN)/python -m pytest -n auto tests/tooling tests/browser
 
-slow: $(VENV)/.dev  ## run the slow tests: simulations in full, JupyterLab in a browser, other packages
+slow: $(VENV)/.dev  ## run the slow tests: simulations in full, JupyterLab in a browser, lowest versions, another Python
 	$(BIN)/python -m pytest -n auto -m slow tests
+	$(MAKE) lowest other-python
+
+lowest:  ## run the tests with the lowest versions that pyproject.toml allows; needs uv, part of `make slow`
+	@if [ -z "$(UV)" ]; then echo "lowest: skipped, since uv, which finds the lowest versions, is not on PATH (pip install uv)."; exit; fi; \
+	set -e; mkdir -p .cache; "$(UV)" venv --quiet --clear --python "$(PYTHON)" .cache/$@; \
+	"$(UV)" pip compile --quiet --resolution lowest-direct --python "$(PYTHON)" --extra garch --extra pdf --extra dask \
+		--output-file .cache/$@/lowest.txt pyproject.toml >/dev/null; \
+	"$(UV)" pip install --quiet --python .cache/$@/bin/python --requirement .cache/$@/lowest.txt \
+		pytest pytest-xdist hypothesis duckdb sqlalchemy linearmodels; \
+	$(ELSEWHERE)
+
+other-python:  ## run the tests with another Python than .venv's; OTHER_PYTHON=/path/to/python3, part of `make slow`
+	@if [ -z "$(OTHER_PYTHON)" ]; then echo "other-python: skipped, since PATH has no other Python from 3.11 on (OTHER_PYTHON=/path names one)."; exit; fi; \
+	set -e; mkdir -p .cache; "$(OTHER_PYTHON)" -m venv --clear .cache/$@; \
+	.cache/$@/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"; \
+	$(ELSEWHERE)
 
 lint: $(VENV)/.dev  ## check style
 	$(BIN)/ruff check .

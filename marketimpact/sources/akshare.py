@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from marketimpact.sources.files.price_rows import no_symbols_error, parse_rows, 
 from marketimpact.sources.files.ticker_symbols import ashare_symbol, is_index_or_share
 from marketimpact.sources.files.vendor_formats import AKSHARE, require_format
 from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table, within
+from marketimpact.sources.python_columns import python_column
 
 __all__ = ["AksharePrices"]
 
@@ -23,6 +25,8 @@ __all__ = ["AksharePrices"]
 LOT = 100.0
 #: Names of a column of codes.
 CODES = ("股票代码", "代码", "symbol", "code")
+#: How missing cells of pandas are written; its own check fails for a signalling NaN.
+MISSING = ("nan", "NaN", "sNaN", "NaT", "<NA>")
 ADJUSTMENTS = {
     "qfq": "Forward-adjusted (qfq), as of the day of the download: the latest prices are those traded.",
     "hfq": "Backward-adjusted (hfq): the first prices are those traded, volume times price is not turnover.",
@@ -73,24 +77,20 @@ class AksharePrices:
     volume_unit: Literal["lots", "shares"] | None = None
 
     def __post_init__(self) -> None:
-        if self.adjust not in ADJUSTMENTS:
+        if not isinstance(self.adjust, str) or self.adjust not in ADJUSTMENTS:
             raise SpecificationError(
                 f"adjust={self.adjust!r} is not an adjustment. Give the one of the download: 'qfq', 'hfq' or 'none' "
                 "(AkShare's '')."
             )
-        if self.volume_unit not in (None, "lots", "shares"):
+        if self.volume_unit is not None and str(self.volume_unit) not in ("lots", "shares"):
             raise SpecificationError(
                 f"volume_unit={self.volume_unit!r} is not a unit. Give 'lots' (of 100 shares) or 'shares'."
             )
         frames_by_code = self.frames if isinstance(self.frames, Mapping) else {"": self.frames}
         if not frames_by_code:
             raise SpecificationError("frames is empty, so there is nothing to read. Give {'600519': frame}.")
-        not_text = [code for code in frames_by_code if not isinstance(code, str)]
-        if not_text:
-            raise SpecificationError(
-                f"The code {not_text[0]!r} is not text, so it may lack leading zeros. "
-                f"Give '{not_text[0]:0>6}' if that is it."
-            )
+        for code in frames_by_code:
+            _require_text_code(code)
         frames = {code: _as_polars(frame, code) for code, frame in frames_by_code.items()}
         object.__setattr__(self, "frames", MappingProxyType(frames))
 
@@ -154,7 +154,9 @@ class AksharePrices:
             raise DataError(f"{label} has no column of codes ({', '.join(CODES)}). Give {{'600519': frame}}.")
         bars = frame.drop(name for name in CODES if name in frame.columns)
         vendor_format = require_format(bars.columns, label)
-        codes_of_rows = pl.Series("symbol", [key] * frame.height, dtype=pl.String) if codes is None else frame[codes]
+        codes_of_rows = (
+            python_column("symbol", [key]).new_from_index(0, frame.height) if codes is None else frame[codes]
+        )
         symbols, notes = _symbols(codes_of_rows, key, label)
         rows = parse_rows(vendor_format.translate(bars).with_columns(symbols), label)
         if "volume" not in rows.columns:
@@ -182,27 +184,43 @@ class AksharePrices:
             )
 
 
+def _require_text_code(code: Any) -> None:
+    """Raise SpecificationError for a code that is not text, with a suggestion for a number."""
+    if not isinstance(code, str):
+        is_number = isinstance(code, Integral) and not isinstance(code, bool)
+        advice = f"Give '{int(code):0>6}' if that is it." if is_number else "Give one of six digits, such as '600519'."
+        raise SpecificationError(f"The code {code!r} is not text, so it may lack leading zeros. {advice}")
+
+
 def _as_polars(frame: Any, code: str) -> pl.DataFrame:
     """Convert a pandas frame to polars, an index with a name to a column; raise SpecificationError for others."""
     if isinstance(frame, pl.DataFrame):
         return frame
-    if not (type(frame).__module__.startswith("pandas") and hasattr(frame, "columns")):
-        where = f" of {code!r}" if code else ""
+    where = f" of {code!r}" if code else ""
+    if not _is_pandas(frame):
         raise SpecificationError(
             f"frames{where}: AksharePrices takes polars or pandas frames, not {type(frame).__name__}."
         )
-    table = frame.reset_index() if frame.index.name else frame
+    has_index = frame.index.name is not None and frame.index.name not in frame.columns
+    table = frame.reset_index() if has_index else frame
+    names = [str(name) for name in table.columns]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise SpecificationError(f"frames{where}: columns occur more than once: {listed(repeated)}. Keep one of each.")
     # not pl.from_pandas, which needs pyarrow for text
-    return pl.DataFrame([_column(str(name), table[name]) for name in table.columns])
+    return pl.DataFrame([_column(name, table.iloc[:, position]) for position, name in enumerate(names)])
+
+
+def _is_pandas(frame: object) -> bool:
+    """Return whether this is a data frame of pandas, without an import of it."""
+    return any(
+        f"{base.__module__}.".startswith("pandas.") and base.__name__ == "DataFrame" for base in type(frame).__mro__
+    )
 
 
 def _column(name: str, values: Any) -> pl.Series:
     """Convert a pandas column; one with mixed types becomes text."""
-    plain = values.astype(object).where(values.notna(), None).tolist()
-    types = {type(value) for value in plain if value is not None}
-    if len(types) > 1 and not all(issubclass(value_type, int | float) for value_type in types):
-        return pl.Series(name, [None if value is None else str(value) for value in plain], dtype=pl.String)
-    return pl.Series(name, plain, strict=False)
+    cells = values.astype(object).tolist()
+    return python_column(name, [None if not isinstance(cell, str) and str(cell) in MISSING else cell for cell in cells])
 
 
 def _symbols(codes_of_rows: pl.Series, key: str, label: str) -> tuple[pl.Series, list[str]]:

@@ -160,12 +160,12 @@ class DatabasePrices:
         try:
             shown = fetch_frame(self.connection, f"SELECT * FROM {table} WHERE 1 = 0")
             require_columns(shown, source)
-            earliest = fetch_frame(self.connection, f"SELECT MIN({day}) AS earliest FROM {table}").item()
+            earliest = fetch_frame(self.connection, f"SELECT MIN({day}) AS earliest FROM {table}")
         except driver_errors(self.connection) as error:
             raise DataError(f"{source}: the database does not show that table ({first_line(error)}).") from error
         names = [name for name in KNOWN if name in shown.columns]
         columns = ", ".join(quote_name(self.connection, name) for name in names)
-        bounds = _bounds(earliest, first, last)
+        bounds = _bounds(earliest.item() if earliest.shape == (1, 1) else None, first, last)
         pieces = []
         for rows in chunks(len(requested), limits.SYMBOLS_PER_STATEMENT):
             batch = requested[rows]
@@ -179,7 +179,14 @@ class DatabasePrices:
             except driver_errors(self.connection) as error:
                 message = f"{source}: the database failed ({first_line(error)})."
                 raise SourceError(message, source=source, symbols=requested, retryable=True) from error
-        return pl.concat(pieces, how="vertical_relaxed")
+        return _united(pieces)
+
+
+def _united(pieces: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Concatenate rows; a column whose type differs between pieces becomes text, as within one."""
+    dtypes = {name: {piece[name].dtype for piece in pieces} - {pl.Null()} for name in pieces[0].columns}
+    mixed = [name for name, found in dtypes.items() if len(found) > 1]
+    return pl.concat((piece.with_columns(pl.col(mixed).cast(pl.String)) for piece in pieces), how="vertical_relaxed")
 
 
 def _bounds(earliest: object, first: date | None, last: date | None) -> list[tuple[str, object]]:

@@ -8,13 +8,16 @@ rows.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from decimal import Decimal
 from types import ModuleType
 from typing import Any
 
 import polars as pl
+
+from marketimpact.core.text import listed
+from marketimpact.errors import DataError
+from marketimpact.sources.python_columns import python_column
 
 __all__ = ["driver_errors", "fetch_frame", "is_sqlalchemy", "placeholders", "quote_name"]
 
@@ -47,22 +50,23 @@ def fetch_frame(connection: Any, statement: str, values: Sequence[object] = ()) 
         opened = connection.connect() if hasattr(connection, "connect") else nullcontext(connection)
         with opened as ready:
             result = ready.exec_driver_sql(statement, bound) if values else ready.exec_driver_sql(statement)
-            return _frame(list(result.keys()), result.fetchall())
+            return _frame([(name,) for name in result.keys()], result.fetchall())  # noqa: SIM118  # no mapping
     cursor = connection.cursor()
     try:
         if values:
             cursor.execute(statement, bound)
         else:  # without parameters, so that a percent sign in the user's query stays one
             cursor.execute(statement)
-        return _frame([column[0] for column in cursor.description or ()], cursor.fetchall())
+        return _frame(cursor.description or (), cursor.fetchall())
     finally:
         cursor.close()
 
 
 def driver_errors(connection: Any) -> tuple[type[Exception], ...]:
-    """Return the base classes of the driver's errors."""
+    """Return the base classes of the driver's errors: of its module, or those that the connection itself names."""
     module = sys.modules.get("sqlalchemy.exc") if is_sqlalchemy(connection) else _driver(connection)
     classes = [getattr(module, name, None) for name in ("SQLAlchemyError", "Error")]
+    classes.append(getattr(connection, "Error", None))
     return tuple(
         error_class for error_class in classes if isinstance(error_class, type) and issubclass(error_class, Exception)
     )
@@ -81,15 +85,23 @@ def _style(connection: Any) -> str:
     return str(getattr(source, "paramstyle", "qmark"))
 
 
-def _frame(names: Sequence[str], rows: Sequence[Sequence[object]]) -> pl.DataFrame:
-    return pl.DataFrame([_series(name, [row[column] for row in rows]) for column, name in enumerate(names)])
+def _frame(description: Any, rows: Any) -> pl.DataFrame:
+    """Build a frame from a description and rows as of PEP 249, where a row may also be a mapping."""
+    try:
+        names = [str(column[0]) for column in description]
+        table = [tuple(row.values()) if isinstance(row, Mapping) else tuple(row) for row in rows]
+    except (TypeError, LookupError) as error:
+        raise _shape_error(f"{error}") from error
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"The database returns columns more than once: {listed(repeated)}. Select each once.")
+    if widths := {len(row) for row in table} - {len(names)}:
+        raise _shape_error(f"rows of {min(widths)} values for {len(names)} columns")
+    return pl.DataFrame([python_column(name, [row[k] for row in table]) for k, name in enumerate(names)])
 
 
-def _series(name: str, values: list[Any]) -> pl.Series:
-    """Build a column: numbers as Float64, mixed types as text."""
-    types = {type(value) for value in values if value is not None}
-    if types and types <= {int, float, Decimal}:
-        return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
-    if len(types) > 1:
-        return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
-    return pl.Series(name, values)
+def _shape_error(cause: str) -> DataError:
+    """Build the error for rows that are not as PEP 249 describes them."""
+    return DataError(
+        f"The connection does not return rows as PEP 249 describes them ({cause}). Use the driver's own connection and "
+        "its default kind of row."
+    )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import tomllib
+
+import pytest
 
 from tests.conftest import ROOT
 
@@ -19,3 +23,11 @@ def test_a_change_must_pass_both():
     last = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1].split()
     assert last[0] == "make"
     assert {"lint", "types", "layers", "docs", "test", "test-docs"} <= set(last)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize(("target", "lacks"), [("lowest", "UV="), ("other-python", "OTHER_PYTHON=")])
+def test_targets_that_need_more_than_the_package_say_so_and_pass(target, lacks):
+    answer = subprocess.run(["make", target, lacks], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"{target}: skipped, since" in answer.stdout
+    assert "$(MAKE) lowest other-python\n" in (ROOT / "Makefile").read_text(encoding="utf-8")

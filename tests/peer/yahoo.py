@@ -103,12 +103,17 @@ def _columns(rows: list[tuple]) -> tuple[list, list, list, list]:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer; `manner` is whole, cut (half the body, then the connection ends), dropped, silent or dripping."""
+    """One answer, in one of several manners.
+
+    `manner` is whole, cut (half the body, then the connection ends), dropped, silent, dripping (a byte of the body now
+    and then), dripping headers (one now and then) or endless (a body as fast as it goes).
+    """
 
     status: int = 200
     body: str = "{}"
     kind: str = "application/json"
     manner: str = "whole"
+    location: str = ""
 
 
 def failure(status: int, error: dict | None = None) -> Reply:
@@ -133,6 +138,8 @@ class YahooPeer:
         Whether the chart API wants the cookie and the crumb.
     mute : bool
         Whether nothing at all is answered.
+    sent : int
+        Bytes of endless answers.
     seen : list of tuple
         Path and query of each request, in the order they came.
     """
@@ -144,6 +151,7 @@ class YahooPeer:
         self.demand_crumb = False
         self.mute = False
         self.seen: list[tuple[str, dict[str, list[str]]]] = []
+        self.sent = 0
         self.closing = threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.server.daemon_threads = True
@@ -216,13 +224,23 @@ def _handler(peer: YahooPeer) -> type[BaseHTTPRequestHandler]:
             else:
                 self._send(reply, path)
                 if reply.manner == "dripping":
-                    self._drip()
+                    self._drip(b" ")
             self.close_connection = True
 
         def _send(self, reply: Reply, path: str) -> None:
             body = reply.body.encode()
             self.send_response(reply.status)
             self.send_header("Content-Type", reply.kind)
+            if reply.location:
+                self.send_header("Location", reply.location)
+            if reply.manner == "dripping headers":
+                self.flush_headers()
+                self._drip(b"X-Drip: 1\r\n")
+                return
+            if reply.manner == "endless":
+                self.end_headers()
+                self._pour()
+                return
             self.send_header("Content-Length", str(len(body)))
             if path == "/":
                 # A cookie for all of yahoo.com, or for the loopback host where the session rewrote the URL.
@@ -232,11 +250,16 @@ def _handler(peer: YahooPeer) -> type[BaseHTTPRequestHandler]:
             whole = reply.manner == "whole"
             self.wfile.write(body if whole else body[: len(body) // 2])
 
-        def _drip(self) -> None:
-            """A byte now and then, which no timeout between two bytes notices."""
+        def _drip(self, drop: bytes) -> None:
+            """Some bytes now and then, which no timeout between two bytes notices."""
             with suppress(OSError):
                 while not peer.closing.wait(0.05):
-                    self.wfile.write(b" ")
+                    self.wfile.write(drop)
+
+        def _pour(self) -> None:
+            with suppress(OSError):
+                while not peer.closing.is_set():
+                    peer.sent += self.wfile.write(b" " * 99_999)
 
         def log_message(self, *_: object) -> None:
             pass

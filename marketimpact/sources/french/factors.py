@@ -6,14 +6,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import polars as pl
 
 from marketimpact.core.text import did_you_mean, listed
-from marketimpact.errors import SourceError, SpecificationError
+from marketimpact.errors import DataError, SourceError, SpecificationError
+from marketimpact.sources.bounded_requests import BLOCK_BYTES, read_body, run_within
 from marketimpact.sources.french.parser import FACTORS, join_factors, parse_factors, read_file
 from marketimpact.sources.protocol import check_range, within
 
@@ -23,6 +25,8 @@ BASE = "https://mba.tuck.dartmouth.edu/pages/faculty/ken.french/ftp/"
 DEFAULT_DATASET = "F-F_Research_Data_5_Factors_2x3_daily"
 #: Seconds to connect, and seconds without a byte.
 TIMEOUT = (10.0, 30.0)
+#: Seconds of a download with its retries.
+DOWNLOAD_SECONDS = 120.0
 RETRIES = 3
 #: HTTP statuses after which the same request may succeed.
 RETRYABLE = (429, 500, 502, 503, 504)
@@ -75,15 +79,16 @@ class FrenchFactors:
         A dataset on Kenneth French's site, with or without ``_CSV.zip``. Several of one region are joined by date: the
         first sets the days, a day that another lacks is empty in its columns.
     path : str, pathlib.Path or tuple of these, optional
-        CSV or zip from that site on disk, or several, joined likewise; `name` and the network are then not used.
+        CSV or zip (by deflate) from that site on disk, at most 50 MB, or several, joined likewise; `name` and the
+        network are then not used.
     get : callable, optional
-        Fetches a URL as bytes, raising `OSError` where it cannot. By default `requests`, with timeouts and
-        up to three retries. Its other errors are not caught.
+        Fetches a URL as bytes, raising `OSError` where it cannot. By default `requests`, with up to three retries in
+        two minutes, and at most 50 MB. Its other errors are not caught.
 
     Raises
     ------
     SpecificationError
-        If a name is invalid or not of a daily file, or the files are of several regions.
+        If a name or path is invalid, a name not of a daily file, or the files are of several regions.
 
     Examples
     --------
@@ -102,7 +107,7 @@ class FrenchFactors:
             names = tuple(_dataset_name(name) for name in _as_tuple(self.name))
             object.__setattr__(self, "name", names[0] if isinstance(self.name, str) else names)
         else:
-            object.__setattr__(self, "path", self.path if isinstance(self.path, str | Path) else tuple(self.path))
+            object.__setattr__(self, "path", _paths(self.path))
         labels = self._labels()
         if not labels:
             raise SpecificationError(f"FrenchFactors has no dataset. Give at least one, such as {DEFAULT_DATASET!r}.")
@@ -134,10 +139,10 @@ class FrenchFactors:
         Raises
         ------
         SpecificationError
-            If the bounds are not in order.
+            If the bounds are not in order, or `get` returns no bytes.
         DataError
-            If a file is absent, not in his format, not daily, repeats a date or has a value that is no number,
-            or two files have the same factor.
+            If a file is absent, too large, a damaged zip, not in his format, not daily, repeats a date or has a value
+            that is no number, or two files have the same factor.
         SourceError
             If the network fails, or a file has no row on the requested dates.
         """
@@ -156,7 +161,7 @@ class FrenchFactors:
                 yield name, _fetch(f"{BASE}{name}_CSV.zip", name, self.get or _get)
             return
         for path in _as_tuple(self.path):
-            yield Path(path).name, read_file(Path(path).expanduser())
+            yield Path(path).name, read_file(_expanded(path))
 
 
 def wrong_market(mics: Iterable[str], region: str) -> str | None:
@@ -215,6 +220,22 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
+def _paths(paths: Any) -> Any:
+    """Return a path, or a tuple of them; raise SpecificationError for anything else."""
+    given = _as_tuple(paths)
+    if invalid := [path for path in given if not isinstance(path, str | Path)]:
+        raise SpecificationError(f"path={invalid[0]!r} is not a path. Give the path of a CSV or zip, or several.")
+    return given if isinstance(paths, tuple | list) else paths
+
+
+def _expanded(path: str | Path) -> Path:
+    """Return a path with the home folder for ``~``, or raise DataError."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{path} cannot be read ({error}). Write the path without ~.") from error
+
+
 def _dataset_name(name: object) -> str:
     """Strip the ending of a dataset's name; raise SpecificationError for other names."""
     dataset = re.sub(r"(_CSV)?(\.zip|\.csv)?$", "", name.strip(), flags=re.IGNORECASE) if isinstance(name, str) else ""
@@ -237,7 +258,12 @@ def _region(label: str) -> str:
 
 
 def _get(url: str) -> bytes:
-    """Download with timeouts and retries."""
+    """Download within `DOWNLOAD_SECONDS`, with timeouts and retries."""
+    return run_within(partial(_download, url, monotonic() + DOWNLOAD_SECONDS), DOWNLOAD_SECONDS)
+
+
+def _download(url: str, end: float) -> bytes:
+    """Download until `end`, a time of `time.monotonic`."""
     import requests  # noqa: PLC0415  # slow to import
     from urllib3.util import Retry  # noqa: PLC0415
 
@@ -246,15 +272,15 @@ def _get(url: str) -> bytes:
     with requests.Session() as session:
         for scheme in ("https://", "http://"):
             session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retry))
-        answer = session.get(url, timeout=TIMEOUT)
-        answer.raise_for_status()
-        return answer.content
+        with session.get(url, timeout=TIMEOUT, stream=True) as answer:
+            answer.raise_for_status()
+            return read_body(answer.iter_content(BLOCK_BYTES), end)
 
 
 def _fetch(url: str, name: str, get: Callable[[str], bytes]) -> bytes:
     """Download a dataset; raise SourceError where that fails."""
     try:
-        return get(url)
+        content = get(url)
     except OSError as error:  # base class of all errors of requests
         status = getattr(getattr(error, "response", None), "status_code", None)
         is_final = status is not None and status not in RETRYABLE
@@ -264,6 +290,9 @@ def _fetch(url: str, name: str, get: Callable[[str], bytes]) -> bytes:
             + "Read a file saved from a browser with FrenchFactors(path=...)."
         )
         raise SourceError(message, source="FrenchFactors()", symbols=(name,), retryable=not is_final) from error
+    if not isinstance(content, bytes):
+        raise SpecificationError(f"get({url!r}) returned {type(content).__name__}. Return the bytes of the answer.")
+    return content
 
 
 def _read(raw: bytes, label: str, first: date | None, last: date | None) -> pl.DataFrame:

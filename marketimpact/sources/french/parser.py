@@ -10,12 +10,17 @@ from pathlib import Path
 
 import polars as pl
 
-from marketimpact.core.text import listed
+from marketimpact.core.text import first_line, listed
 from marketimpact.errors import DataError
+from marketimpact.sources.bounded_requests import MAX_BYTES
 
 __all__ = ["FACTORS", "join_factors", "parse_factors", "read_file"]
 
 FACTORS = ("mktrf", "smb", "hml", "rmw", "cma", "mom", "rf")
+#: Errors of zipfile and zlib for damaged archives: names, offsets, methods, checksums, passwords.
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, LookupError, OverflowError)
+#: Compressions whose output can be bounded; French's site has no other.
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 #: Codes for a day without a value.
 MISSING = (-99.99, -999.0)
 #: Median gap between dates, in days, above which a file is weekly.
@@ -24,12 +29,16 @@ NOT_DAILY = " It is not a daily file. Use one whose name on Kenneth French's sit
 
 
 def read_file(path: Path) -> bytes:
-    """Read a file's bytes, or raise DataError."""
+    """Read a file's bytes, or raise DataError; one that is no regular file may have no end."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} cannot be read: it is no file. Give the CSV or zip of Kenneth French's site.")
     try:
-        return path.read_bytes()
-    except OSError as error:
-        cause = f"cannot be read ({error.strerror}). Relative paths start at the working directory."
-        raise DataError(f"{path} {cause}") from error
+        if path.stat().st_size <= MAX_BYTES:
+            return path.read_bytes()
+    except (OSError, ValueError) as error:
+        cause = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise DataError(f"{path} {cause}. Relative paths start at the working directory.") from error
+    raise _size_error(str(path))
 
 
 def parse_factors(raw: bytes, label: str) -> pl.DataFrame:
@@ -65,6 +74,8 @@ def join_factors(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
 
 def _decode(raw: bytes, label: str) -> str:
     """Decode a CSV or a zip of one."""
+    if len(raw) > MAX_BYTES:
+        raise _size_error(label)
     if raw.startswith(b"PK"):  # a zip by its content, since a browser may have unpacked or renamed it
         raw = _unzip(raw, label)
     try:
@@ -73,19 +84,43 @@ def _decode(raw: bytes, label: str) -> str:
         return raw.decode("latin-1")
 
 
+def _size_error(label: str) -> DataError:
+    """Build the error for a file that is too large."""
+    return DataError(
+        f"{label} is larger than {MAX_BYTES / 1e6:g} MB, and French's files are at most 2. Give one file of his site."
+    )
+
+
 def _unzip(raw: bytes, label: str) -> bytes:
     """Return the one CSV in a zip, or raise DataError."""
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            members = [name for name in archive.namelist() if name.lower().endswith(".csv")]
-            members = [name for name in members if not name.startswith("__MACOSX/")]  # what macOS adds
-            if len(members) != 1:
-                names = listed(members or archive.namelist()) or "nothing"
-                count = "several CSVs" if members else "no CSV"
-                raise DataError(f"{label} is a zip with {count}: {names}. Give one file of Kenneth French's site.")
-            return archive.read(members[0])
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise DataError(f"{label} is a broken zip: {error}. Download it again.") from error
+            return _read_member(archive, _one_csv(archive, label), label)
+    except DataError:
+        raise
+    except ZIP_ERRORS as error:
+        raise DataError(f"{label} is a broken zip: {first_line(error)}. Download it again.") from error
+
+
+def _one_csv(archive: zipfile.ZipFile, label: str) -> zipfile.ZipInfo:
+    """Return the one CSV of an archive, or raise DataError."""
+    members = [member for member in archive.infolist() if member.filename.lower().endswith(".csv")]
+    members = [member for member in members if not member.filename.startswith("__MACOSX/")]  # what macOS adds
+    if len(members) != 1:
+        names = listed([member.filename for member in members] or archive.namelist()) or "nothing"
+        count = "several CSVs" if members else "no CSV"
+        raise DataError(f"{label} is a zip with {count}: {names}. Give one file of Kenneth French's site.")
+    return members[0]
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, label: str) -> bytes:
+    """Unpack a member, no further than the size that it states; raise DataError for a large one."""
+    if member.file_size > MAX_BYTES:
+        raise _size_error(f"{member.filename!r} in {label}")
+    if member.compress_type not in COMPRESSIONS:
+        raise DataError(f"{label} is a zip with another compression than deflate. Unpack it, and give the CSV.")
+    with archive.open(member) as file:
+        return file.read(MAX_BYTES)
 
 
 def _parse_table(text: str, label: str) -> pl.DataFrame:
@@ -139,7 +174,8 @@ def _decimals(texts: pl.DataFrame, label: str) -> pl.DataFrame:
     """Parse dates and percent to decimals, sorted by date; raise DataError for unreadable values or repeated dates."""
     names = texts.columns[1:]
     percent = pl.col(names).cast(pl.Float64, strict=False)
-    frame = texts.select(pl.col("date").str.to_date("%Y%m%d", strict=False), percent)
+    day = pl.when(pl.col("date").str.contains(r"^[12]\d{7}$")).then("date").str.to_date("%Y%m%d", strict=False)
+    frame = texts.select(day.alias("date"), percent)
     is_unreadable = pl.any_horizontal(
         frame["date"].is_null(),
         *(~frame[name].is_finite().fill_null(value=False) & (texts[name] != "") for name in names),

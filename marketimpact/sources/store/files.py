@@ -6,13 +6,24 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from marketimpact.errors import DataError
 
-__all__ = ["digest", "lock_directory", "read_content", "remove_unfinished", "safe_name", "set_aside", "write_atomic"]
+__all__ = [
+    "SAFE_NAME",
+    "digest",
+    "list_folder",
+    "lock_directory",
+    "read_content",
+    "remove_file",
+    "remove_unfinished",
+    "safe_name",
+    "set_aside",
+    "write_atomic",
+]
 
 #: Seconds to wait for another process to finish writing.
 LOCK_SECONDS = 120.0
@@ -20,9 +31,12 @@ LOCK_SECONDS = 120.0
 POLL_SECONDS = 0.002
 #: Ending of files being written; those that remain are of a process that died.
 UNFINISHED = ".unfinished"
+UNFINISHED_NAME = re.compile(r"\..+\.[0-9a-f]{8}\.unfinished")
 #: Number of readable characters in a safe name.
 READABLE = 40
 NOT_PLAIN = re.compile(r"[^A-Za-z0-9._^=-]")
+#: Pattern of what `safe_name` returns.
+SAFE_NAME = rf"[A-Za-z0-9._^=-]{{0,{READABLE}}}-[0-9a-f]{{12}}"
 
 
 def digest(content: bytes) -> str:
@@ -36,9 +50,11 @@ def read_content(path: Path) -> bytes | None:
     Raises
     ------
     DataError
-        If the file system refuses.
+        If the file system refuses, or it is no regular file: a pipe would never end.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} cannot be read: it is no file. Move it away, or choose another directory.")
         return path.read_bytes()
     except FileNotFoundError:
         return None
@@ -134,9 +150,34 @@ def set_aside(path: Path, directory: Path) -> Path:
     return target
 
 
-def remove_unfinished(directory: Path) -> int:
-    """Remove unfinished files of processes that died, and count them; call it with the lock held."""
-    unfinished = [path for path in directory.rglob(f".*{UNFINISHED}") if path.is_file()]
+def list_folder(folder: Path) -> list[Path]:
+    """List the paths in a folder, none if there is no such folder; raise DataError if the file system refuses."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise DataError(f"{folder} cannot be listed ({error.strerror or error}). Correct its permissions.") from error
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file if it exists, or raise DataError."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be removed ({error.strerror or error}). Correct the permissions of its folder."
+        ) from error
+
+
+def remove_unfinished(folders: Iterable[Path]) -> int:
+    """Remove unfinished files of processes that died from folders, and count them; call it with the lock held."""
+    unfinished = [
+        path
+        for folder in folders
+        for path in list_folder(folder)
+        if UNFINISHED_NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink()
+    ]
     for path in unfinished:
         with suppress(OSError):
             path.unlink()

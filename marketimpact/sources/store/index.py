@@ -12,10 +12,11 @@ from typing import Any
 
 import polars as pl
 
-from marketimpact.sources.store.files import digest
+from marketimpact.sources.store.files import SAFE_NAME, digest
 
 __all__ = [
     "SERIES",
+    "UNREADABLE",
     "Entry",
     "Update",
     "dump_index",
@@ -26,6 +27,8 @@ __all__ = [
     "make_entry",
     "merge_rows",
     "parse_index",
+    "parse_manifest",
+    "read_rows",
 ]
 
 #: Columns of every data file.
@@ -35,7 +38,11 @@ SERIES: Mapping[str, Any] = {
     "fetched_at": pl.Datetime("us", "UTC"), "source": pl.String,
 }  # fmt: skip
 #: Names of data files; an index from elsewhere may contain any text.
-DATA_FILE = re.compile(r"prices/[^/\\]+/[^/\\]+/[0-9a-f]{64}\.parquet")
+DATA_FILE = re.compile(rf"prices/{SAFE_NAME}/{SAFE_NAME}/[0-9a-f]{{64}}\.parquet")
+#: Errors for JSON of another shape than we write.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+#: Rows of a symbol that an index may state.
+MAX_ROWS = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +106,78 @@ def parse_index(content: bytes) -> dict[tuple[str, str], Entry]:
 
     Raises
     ------
-    ValueError, KeyError, TypeError
-        If it is damaged.
+    ValueError, KeyError, TypeError, AttributeError, RecursionError
+        If it is damaged; see `UNREADABLE`.
     """
     index = json.loads(content)
     if digest(dump_json(index["series"])) != index["sha256"]:
         raise ValueError("it does not match its hash")
-    entries = [Entry(**{**fields, "notes": tuple(fields["notes"])}) for fields in index["series"]]
-    if not all(is_data_file(entry.file) for entry in entries):
-        raise ValueError("it names a file outside of the store")
+    entries = [_entry(fields) for fields in index["series"]]
     return {(entry.vendor, entry.symbol): entry for entry in entries}
+
+
+def _entry(fields: Mapping[str, Any]) -> Entry:
+    """Build an entry; raise ValueError or TypeError where a field has another type or form than we write."""
+    entry = Entry(**{**fields, "notes": tuple(_texts(fields["notes"]))})
+    _texts([entry.vendor, entry.symbol, entry.file, *([] if entry.time_zone is None else [entry.time_zone])])
+    if not is_data_file(entry.file):
+        raise ValueError("it names a file outside of the store")
+    if _date(entry.covered_from) > _date(entry.covered_to):
+        raise ValueError("its dates are not in order")
+    if datetime.fromisoformat(entry.fetched_at).isoformat() != entry.fetched_at or entry.fetched_at[-6:] != "+00:00":
+        raise ValueError("a fetch time is not in UTC")
+    if type(entry.rows) is not int or not 0 <= entry.rows <= MAX_ROWS:
+        raise ValueError("a number of rows is no count")
+    return entry
+
+
+def _texts(values: Any) -> list[str]:
+    """Return a list of texts; raise ValueError for anything else."""
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError("a value that should be text is not")
+    "".join(values).encode()  # raises UnicodeEncodeError, a ValueError, for half a character
+    return values
+
+
+def _date(text: str) -> date:
+    """Parse a date as we write it; raise ValueError or TypeError for others."""
+    if date.fromisoformat(text).isoformat() != text:
+        raise ValueError(f"{text!r} is not a date such as 2024-01-31")
+    return date.fromisoformat(text)
+
+
+def parse_manifest(content: bytes) -> dict[str, Any]:
+    """Parse the manifest of a snapshot.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, AttributeError, RecursionError
+        If it has other fields or types than we write; see `UNREADABLE`.
+    """
+    manifest = json.loads(content)
+    _texts([manifest["vendor"], *manifest["files"], *manifest["files"].values()])
+    for name in ("asked", "missing", "notes"):
+        _texts(manifest[name])
+    for name in ("first", "last"):
+        if manifest[name] is not None:
+            _date(manifest[name])
+    return dict(manifest)
 
 
 def is_data_file(file: str) -> bool:
     """Return whether a path is that of a data file inside the store."""
-    return DATA_FILE.fullmatch(file) is not None and ".." not in file.split("/")
+    return DATA_FILE.fullmatch(file) is not None
+
+
+def read_rows(content: bytes) -> pl.DataFrame:
+    """Read the rows of a data file; raise ValueError where it is another file than we write."""
+    try:
+        rows = pl.read_parquet(io.BytesIO(content))
+    except pl.exceptions.PolarsError as error:
+        raise ValueError("it is no Parquet file") from error
+    if dict(rows.schema) != dict(SERIES):
+        raise ValueError("it has other columns")
+    return rows
 
 
 def dump_json(content: Any) -> bytes:
@@ -129,19 +193,21 @@ def dump_parquet(frame: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
 
 
 def make_entry(file: str, rows: pl.DataFrame, metadata: Mapping[str, str]) -> Entry:
-    """Build the entry of a data file from its rows and metadata."""
+    """Build the entry of a data file from its rows and metadata; raise as `parse_index` for those of another file."""
     last = rows["fetched_at"].max()
     zones = rows["time_zone"].drop_nulls()
-    return Entry(
-        vendor=metadata["vendor"],
-        symbol=metadata["symbol"],
-        file=file,
-        covered_from=metadata["covered_from"],
-        covered_to=metadata["covered_to"],
-        fetched_at=last.isoformat() if isinstance(last, datetime) else datetime.fromtimestamp(0, UTC).isoformat(),
-        time_zone=zones[-1] if len(zones) else None,
-        rows=rows.height,
-        notes=tuple(json.loads(metadata["notes"])),
+    return _entry(
+        {
+            "vendor": metadata["vendor"],
+            "symbol": metadata["symbol"],
+            "file": file,
+            "covered_from": metadata["covered_from"],
+            "covered_to": metadata["covered_to"],
+            "fetched_at": (last if isinstance(last, datetime) else datetime.fromtimestamp(0, UTC)).isoformat(),
+            "time_zone": zones[-1] if len(zones) else None,
+            "rows": rows.height,
+            "notes": json.loads(metadata["notes"]),
+        }
     )
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from marketimpact.sources.store.files import (
     digest,
     lock_directory,
     read_content,
+    remove_file,
     remove_unfinished,
     safe_name,
     set_aside,
@@ -25,6 +27,7 @@ from marketimpact.sources.store.files import (
 )
 from marketimpact.sources.store.index import (
     SERIES,
+    UNREADABLE,
     Entry,
     Update,
     dump_index,
@@ -35,13 +38,24 @@ from marketimpact.sources.store.index import (
     make_entry,
     merge_rows,
     parse_index,
+    parse_manifest,
+    read_rows,
 )
-from marketimpact.sources.store.layout import FORMAT, has_known_format, require_known_format, write_format
+from marketimpact.sources.store.layout import (
+    FORMAT,
+    NAME_LENGTH,
+    data_files,
+    has_known_format,
+    links,
+    own_folders,
+    own_path,
+    require_known_format,
+    snapshot_names,
+    write_format,
+)
 
 __all__ = ["SERIES", "Entry", "PriceStore", "Update"]
 
-#: Number of characters of a snapshot's name.
-NAME_LENGTH = 16
 EMPTY_STORE = "The price store is empty. Fill it with: marketimpact fetch."
 _DAMAGE = {"what": pl.String, "symbol": pl.String, "file": pl.String, "problem": pl.String}
 
@@ -66,13 +80,20 @@ class PriceStore:
     -----
     Every version of a symbol's history is one Parquet file that never changes, named by the SHA-256 of its
     bytes, which is checked at every read. An index lists the current versions; replacing it atomically completes a
-    write. A file lock admits one writer at a time. See ``docs/sources/store.md``.
+    write. A file lock admits one writer at a time. Symbolic links in the directory are not followed, and files of
+    other names are not touched. See ``docs/sources/store.md``.
     """
 
     directory: Path = field(default_factory=_cache)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "directory", Path(self.directory).expanduser())
+        try:
+            directory = Path(self.directory).expanduser()
+        except (TypeError, RuntimeError) as error:
+            raise SpecificationError(f"directory={self.directory!r} is no folder ({error}). Give a path.") from error
+        if "\0" in str(directory):
+            raise SpecificationError(f"directory={self.directory!r} has a null character. Give the path of a folder.")
+        object.__setattr__(self, "directory", directory)
 
     def __repr__(self) -> str:
         """Leave out the path, since it would appear in reports."""
@@ -100,9 +121,9 @@ class PriceStore:
         """
         has_known_format(self.directory)
         rows: list[tuple[Any, ...]] = []
-        for name in self._snapshot_names():
+        for name in snapshot_names(self.directory):
             try:
-                manifest = self.manifest(name)
+                manifest = self._manifest(name)
             except DataError as error:
                 warnings.warn(str(error), MarketImpactWarning, stacklevel=2)
                 rows.append((name, *[None] * 5))
@@ -121,7 +142,7 @@ class PriceStore:
         return pl.DataFrame(rows, schema=dtypes | {"symbols": pl.Int64, "missing": pl.Int64}, orient="row")
 
     def verify(self) -> pl.DataFrame:
-        """List damaged or absent files, ``what, symbol, file, problem``, without a change to the store."""
+        """List damaged or absent files and links, ``what, symbol, file, problem``, without a change to the store."""
         problems: list[tuple[str, str | None, str, str]] = []
         if not has_known_format(self.directory) and (self.directory / "format.json").exists():
             problems.append(("format", None, "format.json", "is damaged; the next fetch writes it again"))
@@ -129,15 +150,18 @@ class PriceStore:
         if problem:
             problems.append(("index", None, "index.json", f"is damaged ({problem}); it is rebuilt from the files"))
         uses = {(e.file, e.symbol, "current") for e in entries.values()}
-        for name in self._snapshot_names():
+        problems += [
+            ("link", None, link, "is a symbolic link, which is not followed") for link in links(self.directory)
+        ]
+        for name in snapshot_names(self.directory):
             try:
-                manifest = self.manifest(name)
+                manifest = self._manifest(name)
             except DataError as error:
                 problems.append(("snapshot", None, f"{name}.json", str(error)))
                 continue
             uses |= {(file, symbol, f"snapshot {name}") for symbol, file in manifest["files"].items()}
         for file, symbol, use in sorted(uses):
-            problem = self._content(file)[1]
+            problem = self._rows(file)[1]
             # another process may have replaced a current file since
             if problem and (use != "current" or any(file == e.file for e in self._index()[0].values())):
                 problems.append((use, symbol, file, problem))
@@ -159,6 +183,7 @@ class PriceStore:
             raise SpecificationError(
                 f"{target.name!r} is neither Parquet nor CSV. Give a name that ends in .parquet or .csv."
             )
+        has_known_format(self.directory)  # before a lock file is written into a folder of other files
         with lock_directory(self.directory):
             frame = self._current(symbols, vendor)
         frame = frame.select(
@@ -191,27 +216,31 @@ class PriceStore:
 
     def forget(self, snapshot: str) -> None:
         """Delete a snapshot; the next `prune` removes files that nothing else needs."""
+        path = self._snapshot_path(snapshot)  # before a lock file is written into a folder of other files
         with lock_directory(self.directory):
-            self._snapshot_path(snapshot).unlink()
+            remove_file(path)
 
     def prune(self) -> int:
-        """Remove files that are neither current nor in a snapshot, and unfinished ones; return their number."""
+        """Remove files that are neither current nor in a snapshot, and unfinished ones; return their number.
+
+        Files and folders of other names, and symbolic links, stay.
+        """
+        has_known_format(self.directory)  # before a lock file is written into a folder of other files
         with lock_directory(self.directory):
-            has_known_format(self.directory)
             keep = {e.file for e in self.index().values()}
-            for name in self._snapshot_names():
-                keep |= set(self.manifest(name)["files"].values())
-            unused = [p for p in self._data_files() if p.relative_to(self.directory).as_posix() not in keep]
+            for name in snapshot_names(self.directory):
+                keep |= set(self._manifest(name)["files"].values())
+            unused = [p for p in data_files(self.directory) if p.relative_to(self.directory).as_posix() not in keep]
             for path in unused:
-                path.unlink()
-            return len(unused) + remove_unfinished(self.directory)
+                remove_file(path)
+            return len(unused) + remove_unfinished(own_folders(self.directory))
 
     def index(self) -> dict[tuple[str, str], Entry]:
         """Read the index, current files by vendor and symbol; rebuild it, with a warning, where it is damaged."""
         has_known_format(self.directory)
         entries, problem = self._index()
         if problem:
-            aside = set_aside(self.directory / "index.json", self.directory)
+            aside = self._set_aside("index.json")
             warnings.warn(
                 f"The index of the price store was damaged ({problem}); it is set aside as {aside.name} and rebuilt "
                 "from the files.",
@@ -222,14 +251,14 @@ class PriceStore:
 
     def _index(self) -> tuple[dict[tuple[str, str], Entry], str]:
         """Read or rebuild the index, and describe what is wrong with it; empty text if nothing is."""
-        content = read_content(self.directory / "index.json")
+        content = read_content(own_path(self.directory, "index.json"))
         if content is None:
             return self._rebuilt(), ""
         try:
             return parse_index(content), ""
         except ValueError as error:
             return self._rebuilt(), first_line(error)
-        except (KeyError, TypeError, AttributeError) as error:
+        except UNREADABLE as error:
             return self._rebuilt(), type(error).__name__
 
     def series(self, file: str) -> pl.DataFrame:
@@ -240,21 +269,21 @@ class PriceStore:
         DataError
             If it is absent or damaged.
         """
-        content, problem = self._content(file)
-        if problem:
+        rows, problem = self._rows(file)
+        if rows is None:
             raise DataError(
                 f"Stored prices {problem} ({file}), so snapshots with this file cannot be read. Fetch current prices "
                 "with: marketimpact fetch."
             )
-        return pl.read_parquet(io.BytesIO(content))
+        return rows
 
     def current_rows(self, entry: Entry) -> pl.DataFrame | None:
         """Read the rows of a current file; set a damaged one aside with a warning, and return None."""
-        content, problem = self._content(entry.file)
-        if not problem:
-            return pl.read_parquet(io.BytesIO(content))
-        path = self.directory / entry.file
-        moved = f"; it is set aside as {set_aside(path, self.directory).name}" if path.exists() else ""
+        rows, problem = self._rows(entry.file)
+        if rows is not None:
+            return rows
+        path = own_path(self.directory, entry.file)
+        moved = f"; it is set aside as {self._set_aside(entry.file).name}" if path.exists() else ""
         warnings.warn(
             f"The stored prices of {entry.symbol} {problem}{moved} and are fetched again where that is possible.",
             MarketImpactWarning,
@@ -286,9 +315,9 @@ class PriceStore:
                         replaced.append(entry.file)
             except DataError:
                 for path in written:  # not yet in the index, and the disk may be full
-                    path.unlink(missing_ok=True)
+                    remove_file(path)
                 raise
-            write_atomic(self.directory / "index.json", dump_index(entries[k] for k in sorted(entries)))
+            write_atomic(own_path(self.directory, "index.json"), dump_index(entries[k] for k in sorted(entries)))
             self._drop_unpinned(replaced)
 
     def name_of(self, manifest: Mapping[str, Any]) -> str:
@@ -298,10 +327,10 @@ class PriceStore:
     def pin(self, manifest: Mapping[str, Any]) -> str:
         """Write a manifest as a snapshot under its name."""
         content, name = _snapshot(manifest), self.name_of(manifest)
-        path = self.directory / "snapshots" / f"{name}.json"
+        path = own_path(self.directory, f"snapshots/{name}.json")
         stored = read_content(path)
         if stored is not None and stored != content:
-            aside = set_aside(path, self.directory)
+            aside = self._set_aside(f"snapshots/{name}.json")
             warnings.warn(
                 f"Snapshot {name} was damaged; it is set aside as {aside.name} and written again.",
                 MarketImpactWarning,
@@ -321,16 +350,25 @@ class PriceStore:
         DataError
             If it is damaged or was written by a later version.
         """
-        path = self._snapshot_path(snapshot)
-        content = read_content(path) or b""
-        if digest(content)[:NAME_LENGTH] != path.stem:
+        return self._manifest(self._snapshot_path(snapshot).stem)
+
+    def _manifest(self, name: str) -> dict[str, Any]:
+        """Read the manifest of the snapshot with this full name."""
+        content = read_content(own_path(self.directory, f"snapshots/{name}.json")) or b""
+        advice = f"It cannot be read; delete it with: marketimpact store prune --forget {name}"
+        if digest(content)[:NAME_LENGTH] != name:
+            raise DataError(f"Snapshot {name} is damaged: its content does not match its name. {advice}")
+        try:
+            version = json.loads(content).get("format")
+        except UNREADABLE:
+            version = None
+        require_known_format(version, f"Snapshot {name}")
+        try:
+            return parse_manifest(content)
+        except UNREADABLE as error:
             raise DataError(
-                f"Snapshot {path.stem} is damaged: its content does not match its name. It cannot be read; "
-                f"delete it with: marketimpact store prune --forget {path.stem}"
-            )
-        manifest: dict[str, Any] = json.loads(content)
-        require_known_format(manifest.get("format"), f"Snapshot {path.stem}")
-        return manifest
+                f"Snapshot {name} is damaged: it has other content than this package writes. {advice}"
+            ) from error
 
     def full_name(self, snapshot: str) -> str:
         """Complete the first characters of a snapshot's name."""
@@ -339,8 +377,9 @@ class PriceStore:
     def _snapshot_path(self, snapshot: str) -> Path:
         """Find the one snapshot whose name starts so, or raise SpecificationError."""
         has_known_format(self.directory)
-        known = self._snapshot_names()
-        matches = [name for name in known if name.startswith(snapshot)] if snapshot.isalnum() else []
+        known = snapshot_names(self.directory)
+        is_name = isinstance(snapshot, str) and snapshot.isalnum()
+        matches = [name for name in known if name.startswith(snapshot)] if is_name else []
         if len(matches) != 1:
             fault = f"{len(matches)} snapshots start with" if matches else "no snapshot is called"
             raise SpecificationError(
@@ -348,9 +387,6 @@ class PriceStore:
                 "List them with: marketimpact store ls"
             )
         return self.directory / "snapshots" / f"{matches[0]}.json"
-
-    def _snapshot_names(self) -> list[str]:
-        return sorted(path.stem for path in (self.directory / "snapshots").glob("*.json"))
 
     def _write_rows(self, vendor: str, update: Update, entry: Entry | None, written: list[Path]) -> Entry:
         """Write the merged rows of one symbol as a new file, and append it to `written`."""
@@ -372,9 +408,10 @@ class PriceStore:
         }
         content = dump_parquet(rows, metadata)
         file = f"prices/{safe_name(vendor)}/{safe_name(update.symbol)}/{digest(content)}.parquet"
-        if not (self.directory / file).exists():
-            write_atomic(self.directory / file, content)
-            written.append(self.directory / file)
+        path = own_path(self.directory, file)
+        if not path.is_file():
+            write_atomic(path, content)
+            written.append(path)
         return make_entry(file, rows, metadata)
 
     def _drop_unpinned(self, files: Sequence[str]) -> None:
@@ -382,38 +419,52 @@ class PriceStore:
         if not files:
             return
         pinned = set()
-        for name in self._snapshot_names():
+        for name in snapshot_names(self.directory):
             # a damaged snapshot must not stop a write; verify reports it
-            pinned |= set(_files_of(read_content(self.directory / "snapshots" / f"{name}.json") or b""))
+            content = read_content(own_path(self.directory, f"snapshots/{name}.json"))
+            with suppress(*UNREADABLE):
+                pinned |= set(parse_manifest(content or b"")["files"].values())
         for file in files:
             if file not in pinned:
-                (self.directory / file).unlink(missing_ok=True)
+                remove_file(own_path(self.directory, file))
 
     def _rebuilt(self) -> dict[tuple[str, str], Entry]:
         """Rebuild the index from the data files: of each symbol the one fetched last, then with most rows."""
         entries: dict[tuple[str, str], Entry] = {}
-        for path in self._data_files():
+        for path in data_files(self.directory):
             file = path.relative_to(self.directory).as_posix()
             content, problem = self._content(file)
             if problem:
                 continue
-            entry = make_entry(
-                file, pl.read_parquet(io.BytesIO(content)), pl.read_parquet_metadata(io.BytesIO(content))
-            )
+            try:
+                entry = make_entry(file, read_rows(content), pl.read_parquet_metadata(io.BytesIO(content)))
+            except UNREADABLE:
+                continue  # a file that this package did not write
             known = entries.get((entry.vendor, entry.symbol))
             if known is None or (entry.fetched_at, entry.rows) > (known.fetched_at, known.rows):
                 entries[entry.vendor, entry.symbol] = entry
         return entries
 
-    def _data_files(self) -> Iterable[Path]:
-        return sorted((self.directory / "prices").glob("*/*/*.parquet"))
+    def _set_aside(self, file: str) -> Path:
+        own_path(self.directory, "set_aside")
+        return set_aside(own_path(self.directory, file), self.directory)
+
+    def _rows(self, file: str) -> tuple[pl.DataFrame | None, str]:
+        """Read the rows of a data file, or describe what is wrong with it."""
+        content, problem = self._content(file)
+        if problem:
+            return None, problem
+        try:
+            return read_rows(content), ""
+        except ValueError as error:
+            return None, f"are not as this package writes them: {error}"
 
     def _content(self, file: str) -> tuple[bytes, str]:
         """Read the bytes of a data file, and describe what is wrong with it; empty text if nothing is."""
         if not is_data_file(file):
             return b"", "are not where the store keeps its files"
         try:
-            content = read_content(self.directory / file)
+            content = read_content(own_path(self.directory, file))
         except DataError as error:
             return b"", f"cannot be read ({error})"
         if content is None:
@@ -425,11 +476,3 @@ class PriceStore:
 def _snapshot(manifest: Mapping[str, Any]) -> bytes:
     """Serialise a snapshot."""
     return dump_json({"format": FORMAT, **manifest})
-
-
-def _files_of(manifest: bytes) -> list[str]:
-    """Return the files of a snapshot, none if it is damaged."""
-    try:
-        return list(json.loads(manifest)["files"].values())
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from marketimpact.core.schema import known_zone
 from marketimpact.core.text import listed
 from marketimpact.errors import SourceError, SpecificationError
 from marketimpact.sources.protocol import PriceSource, PriceTable, check_range, check_symbols, price_table, within
@@ -20,6 +22,8 @@ from marketimpact.sources.store.store import PriceStore
 
 __all__ = ["StoredPrices"]
 
+#: Readings that are tried while other processes replace the same prices.
+ATTEMPTS = 5
 #: Sessions fetched again with every later fetch, to detect a readjusted history.
 OVERLAP = 5
 #: Relative difference above which two closes are different prices.
@@ -80,6 +84,13 @@ class StoredPrices:
             raise SpecificationError(
                 "snapshot= reads stored prices only, so source= would not be used. Give one of them."
             )
+        for name in ("snapshot", "vendor"):
+            if not isinstance(getattr(self, name), str) and not (name == "snapshot" and self.snapshot is None):
+                raise SpecificationError(f"{name}={getattr(self, name)!r} is not a name. Give text.")
+        if self.source is not None and not callable(getattr(self.source, "read", None)):
+            raise SpecificationError(f"source={self.source!r} has no read(). Give a source, such as YahooPrices().")
+        if not isinstance(self.store, PriceStore):
+            raise SpecificationError(f"store={self.store!r} is not a PriceStore. Give PriceStore(directory).")
         if not self.vendor:
             name = "YahooPrices" if self.source is None else type(self.source).__name__
             object.__setattr__(self, "vendor", name)
@@ -109,7 +120,7 @@ class StoredPrices:
         SpecificationError
             If no symbol is requested, the bounds are not in order, or there is no such snapshot.
         SourceError
-            If no symbol has prices.
+            If no symbol has prices, or other processes kept replacing them.
         DataError
             If the store cannot be written, or is damaged and there is no source.
         """
@@ -119,35 +130,57 @@ class StoredPrices:
             name = self.store.full_name(self.snapshot)
             return self._table(name, self.store.manifest(name), requested, first, last)
         has_known_format(self.store.directory)  # before a lock file is written into a folder of other files
+        for _ in range(ATTEMPTS):
+            if (table := self._read_and_pin(requested, first, last)) is not None:
+                return table
+        raise SourceError(
+            f"Other processes replaced the stored prices of {listed(requested)} during each of {ATTEMPTS} readings. "
+            "Read them again once those have ended.",
+            source=repr(self),
+            symbols=requested,
+            retryable=True,
+        )
+
+    def _read_and_pin(self, requested: Sequence[str], first: date | None, last: date | None) -> PriceTable | None:
+        """Fetch what the store lacks, and pin a snapshot; None if another process replaced what was to be kept."""
         log = _FetchLog()
-        if self.source is not None:
-            self._fetch(requested, first, last, log)
-        with lock_directory(self.store.directory):
+        work = _Work() if self.source is None else self._fetch(requested, first, last, log)
+        with lock_directory(self.store.directory):  # one lock, so that this reading holds its own rows
+            if self.source is not None:
+                self.store.commit(self.vendor, work.updates, work.damaged)
+            if not work.is_covered(self._entries(requested)):
+                return None
             manifest = {"vendor": self.vendor, **self._manifest(requested, first, last, log)}
             table = self._table(self.store.name_of(manifest), manifest, requested, first, last, log=log)
             self.store.pin(manifest)  # once it is known that it can be read
         return table
 
-    def _fetch(self, requested: Sequence[str], first: date | None, last: date | None, log: _FetchLog) -> None:
+    def _entries(self, requested: Sequence[str]) -> dict[str, Entry]:
+        """Return the index's entries of the requested symbols."""
+        return {s: e for (v, s), e in self.store.index().items() if v == self.vendor and s in requested}
+
+    def _fetch(self, requested: Sequence[str], first: date | None, last: date | None, log: _FetchLog) -> _Work:
         """Fetch what the store lacks of the requested symbols and dates."""
         start = first or _own_start(self.source)
         with lock_directory(self.store.directory):
-            entries = {s: e for (v, s), e in self.store.index().items() if v == self.vendor and s in requested}
+            entries = self._entries(requested)
             stored = {symbol: self.store.current_rows(entry) for symbol, entry in entries.items()}
-        damaged = [symbol for symbol, rows in stored.items() if rows is None]
+        work = _Work(damaged=[symbol for symbol, rows in stored.items() if rows is None])
         refetch, fetch_from = _plan(requested, entries, stored, log, start=start, last=last)
-        updates = []
         files = {symbol: entry.file for symbol, entry in entries.items()}
         for symbol, update in self._ask(fetch_from, last, log, files, stored):
             if update is None:  # readjusted since: fetch all of it
                 refetch[symbol] = (min(start, entries[symbol].covered[0]), _last_finished_day(None, last))
             else:
-                updates.append(update)
+                work.updates.append(update)
         for since in sorted({span[0] for span in refetch.values()}):
             names = [symbol for symbol, span in refetch.items() if span[0] == since]
             until = None if last is None else max(last, *(refetch[symbol][1] for symbol in names))
-            updates += [u for _, u in self._ask(dict.fromkeys(names, since), until, log, files, {}) if u is not None]
-        self.store.commit(self.vendor, updates, damaged)
+            asked = self._ask(dict.fromkeys(names, since), until, log, files, {})
+            work.updates += [update for _, update in asked if update is not None]
+        kept = {symbol: entry.covered for symbol, entry in entries.items() if symbol not in refetch}
+        work.spans |= {symbol: (start, end if last is None else min(end, last)) for symbol, (_, end) in kept.items()}
+        return work
 
     def _ask(
         self,
@@ -197,7 +230,7 @@ class StoredPrices:
         self, requested: Sequence[str], first: date | None, last: date | None, log: _FetchLog
     ) -> dict[str, Any]:
         """Build the manifest of this reading; call it with the lock held."""
-        entries = {s: e for (v, s), e in self.store.index().items() if v == self.vendor and s in requested}
+        entries = self._entries(requested)
         if not entries:
             raise self._no_prices_error(requested, log)
         stale = [s for s in requested if s in entries and s in log.result and log.result[s][0] != "rows"]
@@ -271,6 +304,22 @@ class StoredPrices:
 
 
 @dataclass(slots=True)
+class _Work:
+    """New rows, damaged symbols, and the dates that stored rows covered when they were planned with."""
+
+    updates: list[Update] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    spans: dict[str, tuple[date, date]] = field(default_factory=dict)
+
+    def is_covered(self, entries: Mapping[str, Entry]) -> bool:
+        """Return whether the entries still cover the dates planned with; another process may have replaced them."""
+        return all(
+            symbol in entries and entries[symbol].covered[0] <= start and entries[symbol].covered[1] >= end
+            for symbol, (start, end) in self.spans.items()
+        )
+
+
+@dataclass(slots=True)
 class _FetchLog:
     """Outcome of a fetch by symbol, notes, and errors."""
 
@@ -335,8 +384,11 @@ def _plan(
 def _own_start(source: object) -> date:
     """Return the first date that a source reads by default."""
     start = getattr(source, "start", None)
+    if isinstance(start, datetime):
+        return start.date()
     if isinstance(start, str):
-        return date.fromisoformat(start)
+        with suppress(ValueError):  # text of another form says nothing on where prices begin
+            return date.fromisoformat(start)
     return start if isinstance(start, date) else BEGINNING
 
 
@@ -347,7 +399,7 @@ def _now() -> datetime:
 def _last_finished_day(zone: str | None, last: date | None) -> date:
     """Return the last day that is over on the exchange, or `last` if earlier."""
     now = _now()
-    today = (now.astimezone(ZoneInfo(zone)) if zone else now - LAST_ZONE).date()
+    today = (now.astimezone(ZoneInfo(zone)) if zone and known_zone(zone) else now - LAST_ZONE).date()
     yesterday = today - timedelta(days=1)
     return yesterday if last is None else min(last, yesterday)
 

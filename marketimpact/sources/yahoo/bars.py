@@ -28,6 +28,11 @@ COLUMNS = {
 #: Columns in which values not above zero mean no value.
 POSITIVE = ("close", "unadjusted_close", "dividend", "split")
 
+#: Seconds from 1970 to 1900, before any price.
+EARLIEST_STAMP = -2_208_988_800
+#: Seconds from now after which a bar cannot have begun anywhere.
+FUTURE_SECONDS = 2 * 86_400
+
 
 class YahooFailure(Exception):  # noqa: N818  # internal; users get a note or a SourceError
     """Failure to fetch one symbol.
@@ -93,6 +98,7 @@ def parse_bars(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], first:
     notes = {}
     if past.height < frame.height:
         notes["The bar of the current day is left out, its session may be open"] = symbol
+    _note_impossible_days(symbol, chart, notes)
     meta = chart["meta"]
     past = _without_foreign_dividends(_without_conflicts(past, chart, notes), chart, notes)
     _note_moved_events(past, chart, notes)
@@ -122,6 +128,20 @@ def _without_invalid(frame: pl.DataFrame) -> pl.DataFrame:
     traded = pl.col("close").is_not_null() | pl.col("unadjusted_close").is_not_null()
     known = pl.col("volume").is_finite() & (pl.col("volume") >= 0.0) & traded
     return frame.with_columns(volume=pl.when(known).then(pl.col("volume")))
+
+
+def _note_impossible_days(symbol: str, chart: Mapping[str, Any], notes: dict[str, str]) -> None:
+    """Note bars, dividends and splits before any price or in the future, which yfinance leaves out."""
+    latest = _now().timestamp() + FUTURE_SECONDS
+    n_impossible = sum(not EARLIEST_STAMP <= stamp <= latest for stamp in [*chart["timestamp"], *_event_stamps(chart)])
+    if n_impossible:
+        notes["Bars, dividends or splits before 1900 or in the future: left out"] = f"{symbol} ({n_impossible})"
+
+
+def _event_stamps(chart: Mapping[str, Any]) -> list[Any]:
+    """Return the instants of dividends and splits."""
+    events = chart.get("events", {})
+    return [event["date"] for kind in ("dividends", "splits") for event in events.get(kind, {}).values()]
 
 
 def _without_conflicts(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dict[str, str]) -> pl.DataFrame:
@@ -156,9 +176,7 @@ def _without_conflicts(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dic
 
 def _note_moved_events(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dict[str, str]) -> None:
     """Note dividends and splits that yfinance moved from a day without a bar to the bar before."""
-    events = chart.get("events", {})
-    stamps = [event["date"] for kind in ("dividends", "splits") for event in events.get(kind, {}).values()]
-    days = pl.DataFrame({"stamp": stamps}, schema={"stamp": pl.Int64}).select(_local_date(chart))["stamp"]
+    days = pl.DataFrame({"stamp": _event_stamps(chart)}, schema={"stamp": pl.Int64}).select(_local_date(chart))["stamp"]
     moved = days.filter(
         days.is_between(frame["date"].min(), frame["date"].max()) & ~days.is_in(frame["date"].implode())
     )

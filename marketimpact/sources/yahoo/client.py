@@ -1,7 +1,8 @@
 """Fetch one symbol from Yahoo Finance through yfinance; only this module imports it.
 
 `yfinance.download` hides why a symbol failed, so `Ticker.history` is used, with exceptions on. Its exceptions do not
-distinguish a failing server from an unknown symbol; the HTTP answers, which the session records, do.
+distinguish a failing server from an unknown symbol; the HTTP answers, which the session records, do. The session also
+bounds each answer and refuses those of other hosts and securities, before yfinance keeps anything of them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import cache
 from http import HTTPStatus
 from time import monotonic
 from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
 import yfinance
@@ -24,6 +26,13 @@ from polars.exceptions import PolarsError
 from yfinance.data import YfData
 from yfinance.exceptions import YFException, YFRateLimitError, YFTickerMissingError
 
+from marketimpact.sources.bounded_requests import (
+    BLOCK_BYTES,
+    MAX_BYTES,
+    RefusedAnswerError,
+    read_body,
+    run_within,
+)
 from marketimpact.sources.yahoo.bars import Bars, YahooFailure, parse_bars
 from marketimpact.sources.yahoo.shares import parse_share_counts
 
@@ -38,13 +47,21 @@ REQUEST_SECONDS = 10.0
 TRY_SECONDS = 20.0
 #: Services whose answers give the reason for a failure: prices and share counts.
 SERVICES = ("/v8/finance/chart/", "/ws/fundamentals-timeseries/")
+#: Yahoo's own hosts: the only ones that requests and redirects go to.
+HOSTS = "yahoo.com"
+MAX_REDIRECTS = 10
+REDIRECTS = (301, 302, 303, 307, 308)
+#: Redirects after which the method and the body stay.
+SAME_METHOD = (307, 308)
+#: What a write function returns to end a transfer of curl.
+CURL_ABORT = 0xFFFFFFFF
 DAILY = {"interval": "1d", "auto_adjust": False, "actions": True, "keepna": True, "timeout": REQUEST_SECONDS}
 RATE_LIMITED = "Yahoo limits the rate of requests: wait some minutes, then try again"
 #: Statuses that are not about the symbol, like those from 500 on.
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT)
 
 #: OSError covers the errors of requests and curl_cffi. ValueError and those after it are raised by yfinance and pandas
-#: for answers of an unexpected shape, with extreme numbers or very deep nesting.
+#: for answers of an unexpected shape, with extreme numbers or dates, or very deep nesting.
 EXPECTED_ERRORS = (
     YFException,
     PeeweeException,
@@ -56,6 +73,7 @@ EXPECTED_ERRORS = (
     AttributeError,
     ArithmeticError,
     RecursionError,
+    NotImplementedError,
 )
 
 #: yfinance has one session, configuration and cookie per process, so only one request may run at a time.
@@ -114,7 +132,7 @@ def _ticker(
 
 
 class _RecordingSession(requests.Session):
-    """Session that forwards requests to another, records the last answer of a service, and stops at the deadline.
+    """Session that forwards requests to another, within bounds, and records the last answer of a service.
 
     It derives from the class of requests only because yfinance accepts no other.
     """
@@ -128,16 +146,44 @@ class _RecordingSession(requests.Session):
         self.end = monotonic() + TRY_SECONDS
 
     def request(self, method: str, url: str, **options: Any) -> Any:  # type: ignore[override]
-        """Forward a request, with a timeout of at most the time left."""
-        seconds_left = min(self.until_deadline(), self.end - monotonic())
-        if seconds_left <= 0.0:
-            raise TimeoutError("no time is left")
-        options["timeout"] = min(options.get("timeout") or REQUEST_SECONDS, REQUEST_SECONDS, seconds_left)
+        """Forward a request, and keep the answer of a service if it is of the symbol at the end of the URL."""
         if not any(service in url for service in SERVICES):
-            return self.inner.request(method, url, **options)
+            return self._follow(method, url, options)
         self.answer = None
-        self.answer = self.inner.request(method, url, **options)
-        return self.answer
+        answer = self._follow(method, url, options)
+        symbol = unquote(urlsplit(url).path.rpartition("/")[2])
+        if (other := _other_symbol(answer, symbol)) is not None:
+            raise RefusedAnswerError(f"the answer is of another security, {other!r}")
+        self.answer = answer
+        return answer
+
+    def _follow(self, method: str, url: str, options: dict[str, Any]) -> Any:
+        """Send a request, and follow redirects to Yahoo's hosts only."""
+        follows = options.pop("allow_redirects", True)
+        for _ in range(MAX_REDIRECTS):
+            _require_yahoo(url)
+            answer = self._send(method, url, options)
+            location = answer.headers.get("Location") if follows and answer.status_code in REDIRECTS else None
+            if not location:
+                return answer
+            url = urljoin(url, location)
+            options = {name: value for name, value in options.items() if name != "params"}
+            if answer.status_code not in SAME_METHOD:
+                method, options = "GET", {k: v for k, v in options.items() if k not in ("data", "json")}
+        raise RefusedAnswerError(f"the answer was redirected more than {MAX_REDIRECTS} times")
+
+    def _send(self, method: str, url: str, options: dict[str, Any]) -> Any:
+        """Send one request, in at most the time left."""
+        seconds = min(options.get("timeout") or REQUEST_SECONDS, REQUEST_SECONDS, self._seconds_left())
+        if seconds <= 0.0:
+            raise TimeoutError("no time is left")
+        options = {**options, "timeout": seconds, "allow_redirects": False}
+        if _is_curl(self.inner):  # its timeout is that of the whole request
+            return _send_by_curl(self.inner, method, url, options)
+        return run_within(lambda: _send_by_requests(self.inner, method, url, options), seconds)
+
+    def _seconds_left(self) -> float:
+        return min(self.until_deadline(), self.end - monotonic())
 
     @property
     def proxies(self) -> Any:
@@ -164,6 +210,66 @@ class _RecordingSession(requests.Session):
             return str(content["error"]["description"])
         except (ValueError, LookupError, TypeError, AttributeError):
             return ""
+
+
+def _is_curl(session: Any) -> bool:
+    """Return whether a session is one of curl_cffi."""
+    return any(base.__module__.startswith("curl_cffi.") for base in type(session).__mro__)
+
+
+def _send_by_requests(session: Any, method: str, url: str, options: dict[str, Any]) -> Any:
+    """Send a request through a session of requests, and read the answer within the bounds."""
+    end = monotonic() + options["timeout"]
+    answer = session.request(method, url, stream=True, **options)
+    try:
+        answer._content = read_body(answer.iter_content(BLOCK_BYTES), end)
+    finally:
+        answer.close()
+    return answer
+
+
+def _send_by_curl(session: Any, method: str, url: str, options: dict[str, Any]) -> Any:
+    """Send a request through a session of curl_cffi, and read the answer within the bounds."""
+    body = bytearray()
+
+    def take(block: bytes) -> int:
+        if len(body) + len(block) > MAX_BYTES:
+            return CURL_ABORT
+        body.extend(block)
+        return len(block)
+
+    answer = session.request(method, url, content_callback=take, **options)
+    answer.content = bytes(body)
+    return answer
+
+
+def _require_yahoo(url: str) -> None:
+    """Raise RefusedAnswerError for a URL that is not one of Yahoo's, over HTTPS."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    if parts.scheme != "https" or not (host == HOSTS or host.endswith(f".{HOSTS}")):
+        raise RefusedAnswerError(f"the answer was redirected to {host or url!r}, which is not Yahoo over HTTPS")
+
+
+def _other_symbol(answer: Any, symbol: str) -> str | None:
+    """Return the symbol that an answer is of where it is another than requested; None for one that does not say."""
+    try:
+        content = answer.json()
+        charts = (content.get("chart") or content.get("timeseries"))["result"]
+        symbols = [chart["meta"]["symbol"] for chart in charts]
+    except EXPECTED_ERRORS:
+        return None  # yfinance and `_failure` report an answer of another shape
+    names = [name for given in symbols for name in (given if isinstance(given, list) else [given])]
+    return next((str(name) for name in names if name is not None and not _is_same(str(name), symbol)), None)
+
+
+def _is_same(answered: str, requested: str) -> bool:
+    """Return whether two symbols are of the same security, whatever their case; USDTWD=X is also called TWD=X."""
+    names = [unquote(name).strip().upper() for name in (answered, requested)]
+    pairs = [
+        name.removeprefix("USD") if name.endswith("=X") and len(name) == len("USDTWD=X") else name for name in names
+    ]
+    return pairs[0] == pairs[1]
 
 
 @cache
@@ -199,6 +305,8 @@ def _exclusive_yfinance(seconds_left: Callable[[], float]) -> Iterator[None]:
 def _failure(error: Exception, witness: _RecordingSession) -> YahooFailure:
     """Classify an error by the HTTP status: yfinance takes a status of 500 for a delisted symbol."""
     status = witness.status
+    if isinstance(error, RefusedAnswerError):
+        return YahooFailure(f"Yahoo failed ({error})", retryable=True)
     if isinstance(error, YFRateLimitError) or status == HTTPStatus.TOO_MANY_REQUESTS:
         return YahooFailure(RATE_LIMITED, retryable=True, limited=True)
     if status is None or status < HTTPStatus.BAD_REQUEST:

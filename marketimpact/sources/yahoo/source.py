@@ -73,7 +73,8 @@ class YahooPrices:
     batch : int, default 20
         Number of symbols between two pauses.
     session : requests.Session or curl_cffi.requests.Session, optional
-        Session for the requests, with a proxy for instance. By default yfinance's own.
+        Session for the requests, with a proxy for instance. By default yfinance's own. Each request is bounded in time
+        and size, redirected within Yahoo only, and its answer must be of the symbol requested.
     progress : bool, optional
         Whether to show a progress bar on stderr; by default where stderr is a terminal.
 
