@@ -21,7 +21,7 @@ def listed(names: Sequence[str], *, limit: int = NAMES_SHOWN, quoted: bool = Tru
     >>> listed(["AMD", "INTC", "MU", "NVDA"], limit=2, quoted=False)
     'AMD, INTC and 2 more'
     """
-    shown = separator.join(repr(name) if quoted else name for name in names[:limit])
+    shown = separator.join(repr(name) if quoted else str(name) for name in names[:limit])
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 

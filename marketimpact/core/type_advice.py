@@ -29,8 +29,10 @@ def how_to_convert(values: pl.Series, kind: Kind) -> str:
     >>> how_to_convert(pl.Series("date", [20240603]), "dates")
     'Convert it: .with_columns(pl.col("date").cast(pl.String).str.to_date("%Y%m%d")).'
     """
-    first = values.drop_nulls().first()
     column = f'pl.col("{values.name}")'
+    if isinstance(values.dtype, pl.Categorical | pl.Enum):
+        values, column = values.cast(pl.String), f"{column}.cast(pl.String)"
+    first = values.drop_nulls().first()
     if kind == "dates":
         return _to_dates(values, first, column)
     if kind == "text" and values.dtype.is_numeric():

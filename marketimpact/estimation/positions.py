@@ -17,6 +17,8 @@ from marketimpact.market.market import Market
 
 __all__ = ["EventPositions", "locate_day0"]
 
+#: Columns in which `align` says why an event has no day 0.
+ALIGN_REASONS = ("align_reason", "align_detail")
 #: Working columns of `locate_day0`.
 _WORKING = ("_first", "_last", "_first_row", "_n_sessions", "_day0", "_security")
 
@@ -90,7 +92,8 @@ def _with_security(events: pl.DataFrame, market: Market) -> pl.DataFrame:
     )
     working = {"first_row": "_first_row", "n_sessions": "_n_sessions", "first": "_first", "last": "_last"}
     securities = securities.select("symbol", "mic", "_security", *working).rename(working)
-    own = keep_own_columns(_without_repeats(events, securities), ("date_given", "mic"), "events", stacklevel=6)
+    taken = ["date_given", "mic", *(name for name in ALIGN_REASONS if events.schema.get(name, pl.String) != pl.String)]
+    own = keep_own_columns(_without_repeats(events, securities), taken, "events", stacklevel=6)
     given = own.rename({"date": "date_given"})
     return given.join(securities, on="symbol", how="left", validate="m:1", maintain_order="left")
 
@@ -98,7 +101,7 @@ def _with_security(events: pl.DataFrame, market: Market) -> pl.DataFrame:
 def _without_repeats(events: pl.DataFrame, securities: pl.DataFrame) -> pl.DataFrame:
     """Drop ``mic`` where it is the securities', and ``date_given`` of an earlier run: both are computed anew."""
     repeated = []
-    if "mic" in events.columns:
+    if isinstance(events.schema.get("mic"), pl.String | pl.Categorical | pl.Enum | pl.Null):
         pairs = events.select("symbol", pl.col("mic").cast(pl.String).alias("own")).unique()
         known = pairs.join(securities.select("symbol", "mic"), on="symbol", how="left", validate="m:1")
         same = (pl.col("own") == pl.col("mic")).fill_null(value=True)
@@ -134,7 +137,7 @@ def _without_day0(frame: pl.DataFrame) -> pl.Series:
     missing = pl.col("mic").is_null() | given.is_null() | (given < pl.col("_first")) | day0.is_null()
     # a security without any return has no span
     missing = (missing | (day0 > pl.col("_last"))).fill_null(value=False)
-    if {"align_reason", "align_detail"} <= set(frame.columns):
+    if set(ALIGN_REASONS) <= set(frame.columns):
         missing |= pl.col("align_reason").is_not_null()
     return frame.select(missing.alias("unusable")).to_series()
 
@@ -163,7 +166,7 @@ def _attrition(dropped: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("date is empty"))
         .otherwise(pl.format("day 0 is {}, prices run from {} to {}", "date_given", "_first", "_last"))
     )
-    if {"align_reason", "align_detail"} <= set(dropped.columns):
+    if set(ALIGN_REASONS) <= set(dropped.columns):
         detail = pl.coalesce("align_detail", detail)
         reason = pl.coalesce("align_reason", reason)
     return dropped.select("event_id", reason.alias("reason"), detail.alias("detail")).cast(ATTRITION)  # type: ignore[arg-type]

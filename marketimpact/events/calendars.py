@@ -328,5 +328,5 @@ def _widened(first: date, last: date, earliest: date | None, latest: date | None
 
 
 def _instants(column: Iterable[Any]) -> list[Any]:
-    """Convert timestamps; NaT, where there is no break, has the lowest integer value and becomes None."""
-    return [stamp.to_pydatetime() if stamp.value > 0 else None for stamp in column]
+    """Convert timestamps; NaT, where there is no break, becomes None."""
+    return [None if str(stamp) == "NaT" else stamp.to_pydatetime() for stamp in column]

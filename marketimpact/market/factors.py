@@ -14,6 +14,7 @@ from marketimpact.events.calendars import EXCHANGES
 from marketimpact.market import plausibility
 from marketimpact.market.panel import ReturnPanel
 from marketimpact.market.session_returns import SINCE_TRADE, extent
+from marketimpact.sources.files.price_rows import type_error
 from marketimpact.sources.french.factors import FrenchFactors, wrong_market
 
 __all__ = ["check_factors", "foreign_factor", "read_french"]
@@ -25,14 +26,13 @@ def check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
         return None
     if not isinstance(factors, pl.DataFrame) or "date" not in factors.columns or factors.is_empty():
         raise DataError("factors must be a polars frame with a 'date' column, one column per factor, and rows.")
-    if factors["date"].dtype != pl.Date or factors["date"].null_count():
-        raise DataError(
-            f"factors: 'date' is {factors['date'].dtype} with {factors['date'].null_count()} empty cells; every row "
-            'needs one of type Date. Parse text with .str.to_date(), take pl.col("date").dt.date() of times.'
-        )
+    if factors["date"].dtype != pl.Date:
+        raise type_error(factors["date"], "dates", "factors")
+    if factors["date"].null_count():
+        raise DataError(f"factors: 'date' is empty in {factors['date'].null_count()} rows. Fill them in, or drop them.")
     reserved = {"symbol", "mic", "session", "ret", "market", "close", "volume", *SINCE_TRADE}.intersection(
         factors.columns
-    )
+    ) | {name for name in factors.columns if name.startswith("_")}
     not_numbers = [c for c in factors.columns if c != "date" and not factors[c].dtype.is_numeric()]
     if reserved or not_numbers:
         raise DataError(
@@ -116,7 +116,7 @@ def _foreign_returns(
     SpecificationError
         For an unknown symbol, or where the exchange is not known.
     """
-    if isinstance(given, pl.DataFrame):
+    if not isinstance(given, str):
         if mic is None:
             raise SpecificationError('Returns have dates but no exchange: name it, such as mic="XNYS".')
         return schema.check(schema.Benchmark, given, "the factor's returns").select("date", "ret"), mic

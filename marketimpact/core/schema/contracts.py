@@ -9,9 +9,11 @@ import polars as pl
 from marketimpact.core.schema.vocabulary import (
     ANTICIPATED,
     CONFIDENCES,
+    FIRST_DAY,
     HIGHEST_PRICE,
     IDENTIFIER,
     LARGEST_RETURN,
+    LAST_DAY,
     LONGEST_DAY,
     LOWEST_PRICE,
     PRECISIONS,
@@ -143,6 +145,8 @@ class Securities(dy.Schema):
     role = dy.String(nullable=True)
     benchmark = dy.String(nullable=True, regex=PRINTABLE)
     sector_proxy = dy.String(nullable=True, regex=PRINTABLE)
+    board = dy.String(nullable=True)
+    dual_listing = dy.String(nullable=True)
     price_limit = dy.Float64(nullable=True, min_exclusive=0.0)
     listed_on = dy.Date(nullable=True)
 
@@ -162,6 +166,10 @@ class Prices(dy.Schema):
     dividend = dy.Float64(nullable=True, min=0.0)
     split = dy.Float64(nullable=True, min_exclusive=0.0)
     delisted = dy.Bool(nullable=True)
+
+    @dy.rule()
+    def date_in_range(cls) -> pl.Expr:
+        return pl.col("date").is_between(FIRST_DAY, LAST_DAY)
 
     @dy.rule()
     def close_above_zero(cls) -> pl.Expr:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 __all__ = [
     "ADVICE",
     "ANTICIPATED",
     "CONFIDENCES",
+    "FIRST_DAY",
     "HIGHEST_PRICE",
     "IDENTIFIER",
     "LARGEST_RETURN",
+    "LAST_DAY",
     "LONGEST_DAY",
     "LOWEST_PRICE",
     "MEANING",
@@ -30,6 +32,8 @@ ANTICIPATED = ("no", "partly", "yes")
 UTC = "UTC"
 #: Prices outside are no prices, and their returns or squares may be no finite number.
 LOWEST_PRICE, HIGHEST_PRICE = 1e-30, 1e30
+#: No price is older than those of the first indices.
+FIRST_DAY, LAST_DAY = date(1789, 1, 1), date(2199, 12, 31)
 #: A local day lasts up to 25 hours, when the clocks go back.
 LONGEST_DAY = timedelta(hours=25)
 #: Of symbols and event ids: no control character, no line or paragraph separator.
@@ -77,6 +81,7 @@ MEANING = {
     "dates_in_order": "first must not be after last",
     "return_not_below_minus_one": "a simple return must be above -1, or -1 for a total loss (percent: divide by 100; "
     "log returns: exp(ret) - 1)",
+    "date_in_range": f"date must lie between {FIRST_DAY} and {LAST_DAY}",
     "close_above_zero": "close must be above zero",
     "unadjusted_close_above_zero": "unadjusted_close must be above zero",
     "close_in_range": f"close must lie between {LOWEST_PRICE:g} and {HIGHEST_PRICE:g}, or returns are not finite",

@@ -6,7 +6,7 @@ import polars as pl
 
 from marketimpact.core.schema.vocabulary import HIGHEST_PRICE, LOWEST_PRICE
 from marketimpact.market.checks.findings import finding_rows
-from marketimpact.market.checks.prepare import CheckedPrices
+from marketimpact.market.checks.prepare import CheckedPrices, is_placed
 from marketimpact.market.trading_rules import HAS_VOLUME
 
 __all__ = [
@@ -70,6 +70,8 @@ def broken_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     wrong = rows.raw.filter(~in_range, pl.col("close").is_not_null(), ~pl.col("total_loss"))
     lost = rows.raw.filter("total_loss")
     volume = rows.raw.filter(~(pl.col("volume").is_finite() & (pl.col("volume") >= 0)))
+    unplaced = rows.raw.filter(~is_placed().fill_null(value=False), pl.col("unreadable").is_null())
+    where = pl.format("symbol {}, date {}", *(pl.col(c).cast(pl.String).fill_null("empty") for c in ("symbol", "date")))
     without_price = rows.raw.filter(pl.col("close").is_null(), pl.col("unreadable").is_null())
     counted = without_price.group_by("symbol").agg(
         pl.col("date").min(), pl.len().alias("n"), pl.col("date").max().alias("last")
@@ -77,6 +79,7 @@ def broken_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     return [
         finding_rows(unreadable, "unreadable_value", pl.lit(None), pl.format("cannot be read: {}", "unreadable")),
         finding_rows(volume, "unreadable_value", pl.lit(None), pl.format("cannot be read: volume {}", "volume")),
+        finding_rows(unplaced, "unreadable_value", pl.lit(None), pl.format("no price can have {}", where)),
         finding_rows(lost, "total_loss", pl.col("close"), pl.lit("a last close of 0 of a delisted symbol")),
         finding_rows(wrong, "non_positive_price", pl.col("close"), pl.format("a close of {}", "close")),
         finding_rows(counted, "empty_price", pl.col("n"), pl.format("{} rows without a price, to {}", "n", "last")),

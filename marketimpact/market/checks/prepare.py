@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from marketimpact.core.schema.vocabulary import HIGHEST_PRICE, LOWEST_PRICE
+from marketimpact.core.schema.vocabulary import FIRST_DAY, HIGHEST_PRICE, LAST_DAY, LOWEST_PRICE
 from marketimpact.events.calendars import EXCHANGES
 from marketimpact.market.checks.stated_payouts import (
     adjusted_close,
@@ -18,7 +18,7 @@ from marketimpact.market.traded_sessions import TradedSessions, calendars_of_sym
 from marketimpact.market.trading_rules import undo_fills
 from marketimpact.sources.files.price_rows import delisted
 
-__all__ = ["OPTIONAL", "CheckedPrices", "prepare_rows"]
+__all__ = ["OPTIONAL", "CheckedPrices", "is_placed", "prepare_rows"]
 
 #: Optional columns of rows, and their types.
 OPTIONAL = {
@@ -86,6 +86,11 @@ class CheckedPrices:
     payouts: pl.DataFrame
 
 
+def is_placed() -> pl.Expr:
+    """Mark rows that have a symbol and a date on which there were prices."""
+    return pl.col("symbol").is_not_null() & pl.col("date").is_between(FIRST_DAY, LAST_DAY)
+
+
 def prepare_rows(
     raw: pl.DataFrame,
     securities: pl.DataFrame,
@@ -110,7 +115,7 @@ def prepare_rows(
     raw = raw.with_columns(pl.col("delisted").fill_null(value=False) | pl.col("symbol").is_in(delisted(securities)))
     is_last = pl.col("date") == pl.col("date").filter(pl.col("close").is_not_null()).max().over("symbol")
     raw = raw.with_columns(((pl.col("close") == 0) & "delisted" & is_last).fill_null(value=False).alias("total_loss"))
-    valid = raw.filter(pl.col("close").is_between(LOWEST_PRICE, HIGHEST_PRICE), pl.col("date").is_not_null())
+    valid = raw.filter(pl.col("close").is_between(LOWEST_PRICE, HIGHEST_PRICE), is_placed())
     unique = valid.unique(["symbol", "date"], keep="first", maintain_order=True)
     _, fills = undo_fills(unique.select("symbol", "date", "close", "volume"))
     known = _facts(securities)
