@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.analyses.confounding import Relation, announcement_sessions, nearby_sessions, within_scope
+from marketimpact.core import schema
 from marketimpact.core.arrays import NO_DAY
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.estimates import by_session
@@ -190,9 +191,8 @@ def with_and_without(
     ['all', 'clean', 'contaminated only']
     """
     first, last = check_window(window, "window")
-    lacking = {"event_id", "where"}.difference(found.columns)
-    if lacking:
-        raise DataError(f"found lacks {', '.join(sorted(lacking))}: pass the frame from mi.audit, or rows of it.")
+    if not (isinstance(found, pl.DataFrame) and found.is_empty() and {"event_id", "where"} <= set(found.columns)):
+        found = schema.check(schema.Found, found, "found")
     unknown = found.join(result.events, on="event_id", how="anti")
     if unknown.height:
         raise DataError(

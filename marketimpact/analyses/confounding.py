@@ -6,6 +6,7 @@ from typing import Literal
 
 import polars as pl
 
+from marketimpact.core import schema
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events.alignment import align
 from marketimpact.market.market import Market
@@ -116,6 +117,7 @@ def announcement_sessions(
     if {"symbol", "date"} <= set(announcements.columns):
         rows = _rows_of_events(announcements, symbols)
     else:
+        announcements = schema.check(schema.Announcements, announcements, "announcements")
         rows = _with_relation(
             align(announcements, market, symbols=symbols["symbol"].to_list()), announcements, market, sector
         )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from marketimpact.core import schema
 from marketimpact.core.arrays import Floats
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
@@ -152,6 +153,7 @@ def matched_controls(
     """
     if n_matches < 1:
         raise SpecificationError(f"n_matches={n_matches}: match at least one control.")
+    events = schema.check(schema.Events, events, "events")
     characteristics_of = _scaled_characteristics(characteristics, [*events["symbol"].unique(), *controls])
 
     def nearest(_: Floats, __: Floats, names: Sequence[str]) -> Floats:
@@ -190,9 +192,10 @@ def simplex_weights(y: Floats, x: Floats) -> Floats:
 
 
 def _scaled_characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict[str, Floats]:
+    frame = schema.check(schema.Symbols, frame, "characteristics")
     columns = [c for c in frame.columns if c != "symbol" and frame[c].dtype.is_numeric()]
-    if "symbol" not in frame.columns or not columns:
-        raise DataError("characteristics needs a column 'symbol' and at least one numeric column.")
+    if not columns:
+        raise DataError("characteristics has no numeric column beside 'symbol', so no distance is known. Add one.")
     kept = frame.select("symbol", pl.col(columns).cast(pl.Float64).fill_nan(None)).drop_nulls()
     wrong = kept.filter(pl.any_horizontal(pl.col(columns).abs() > LARGEST_CHARACTERISTIC))
     if wrong.height:

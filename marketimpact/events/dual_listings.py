@@ -11,6 +11,8 @@ from marketimpact.errors import DataError, SpecificationError
 
 __all__ = ["firms", "one_listing"]
 
+#: Columns that say why an event has no day 0.
+REASONS = ("align_reason", "align_detail")
 #: Reason, in `attrition`, of an event left out in favour of the firm's other listing.
 OTHER_LISTING = "other_listing"
 
@@ -58,7 +60,8 @@ def one_listing(events: pl.DataFrame, securities: pl.DataFrame, *, prefer: Seque
     ('0981.HK', '688981.SS of the same firm is kept')
     """
     events = schema.check(schema.Events, events, "events")
-    _check_inputs(events, securities, prefer)
+    _check_inputs(events, schema.as_frame(securities, "securities"), prefer)
+    securities = schema.check(schema.Securities, securities, "securities")
     rank_of = {name: rank for rank, name in enumerate(prefer)}
     listings = securities.filter(pl.col("symbol").is_in(list(firms(securities)))).select(
         "symbol",
@@ -90,10 +93,11 @@ def one_listing(events: pl.DataFrame, securities: pl.DataFrame, *, prefer: Seque
 
 def _with_reasons(events: pl.DataFrame, dropped: pl.DataFrame) -> pl.DataFrame:
     """Set the date of dropped events to null, with the reason and its detail."""
-    reasons = [c for c in ("align_reason", "align_detail") if c not in events.columns]
+    reasons = [c for c in REASONS if c not in events.columns]
     is_dropped = pl.col("_detail").is_not_null()
+    typed = events.with_columns(pl.col(c).cast(pl.String) for c in REASONS if c in events.columns)
     return (
-        events.with_columns(pl.lit(None, pl.String).alias(c) for c in reasons)
+        typed.with_columns(pl.lit(None, pl.String).alias(c) for c in reasons)
         .join(dropped, on="event_id", how="left", validate="1:1", maintain_order="left")
         .with_columns(
             pl.when(is_dropped).then(None).otherwise("date").alias("date"),
@@ -108,7 +112,12 @@ def _check_inputs(events: pl.DataFrame, securities: pl.DataFrame, prefer: Sequen
     """Raise for text instead of a list, or a column that is absent."""
     if isinstance(prefer, str):
         raise SpecificationError(f'prefer={prefer!r}: give a list, such as ["{prefer}"].')
-    if "announcement_id" not in events.columns:
-        raise DataError("events has no announcement_id, so a firm's two listings cannot be matched. Use align(...).")
+    if events.schema.get("announcement_id") not in (pl.String, pl.Categorical):
+        raise DataError(
+            "events has no announcement_id of type text, so a firm's two listings cannot be matched. Use align(...)."
+        )
     if "dual_listing" not in securities.columns:
         raise DataError("securities has no dual_listing, so firms with two listings are unknown. Add that column.")
+    odd = [c for c in REASONS if events.schema.get(c, pl.String) not in (pl.String, pl.Null)]
+    if odd:
+        raise DataError(f"events: {odd[0]!r} has type {events.schema[odd[0]]}, must hold text. Drop it, or use align.")

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
         CalendarOverrides,
         Campaigns,
         Events,
+        Found,
         Prices,
         ReturnRows,
         Returns,
         Securities,
         SymbolDays,
+        Symbols,
     )
 
 __all__ = [
@@ -41,11 +43,13 @@ __all__ = [
     "CalendarOverrides",
     "Campaigns",
     "Events",
+    "Found",
     "Prices",
     "ReturnRows",
     "Returns",
     "Securities",
     "SymbolDays",
+    "Symbols",
     "as_frame",
     "check",
     "contract_error",

@@ -30,11 +30,13 @@ __all__ = [
     "CalendarOverrides",
     "Campaigns",
     "Events",
+    "Found",
     "Prices",
     "ReturnRows",
     "Returns",
     "Securities",
     "SymbolDays",
+    "Symbols",
 ]
 
 
@@ -217,6 +219,19 @@ class Benchmark(dy.Schema):
     @dy.rule()
     def return_not_below_minus_one(cls) -> pl.Expr:
         return pl.col("ret") >= -1.0
+
+
+class Symbols(dy.Schema):
+    """Facts about securities; a symbol may repeat."""
+
+    symbol = dy.String(min_length=1)
+
+
+class Found(dy.Schema):
+    """Events that other news may explain, as `audit` finds them; an event may repeat."""
+
+    event_id = dy.String(min_length=1)
+    where = dy.String()
 
 
 class SymbolDays(dy.Schema):
