@@ -282,7 +282,7 @@ class _AdmissibleDates:
 
 def _clusters(events: pl.DataFrame) -> np.ndarray:
     names = [c for c in ("campaign_id", "announcement_id") if c in events.columns]
-    label = pl.coalesce(*names) if names else pl.col("date").cast(pl.String)
+    label = pl.coalesce(pl.col(*names, "date").cast(pl.String))
     return events.select(label.alias("_")).to_series().to_numpy()
 
 

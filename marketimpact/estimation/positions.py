@@ -12,11 +12,14 @@ from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.factorize import stable_argsort
 from marketimpact.core.own_columns import keep_own_columns
+from marketimpact.errors import DataError
 from marketimpact.estimation.attrition import ATTRITION
 from marketimpact.market.market import Market
 
 __all__ = ["EventPositions", "locate_day0"]
 
+#: Columns that say which events belong together.
+LABELS = ("announcement_id", "campaign_id")
 #: Columns in which `align` says why an event has no day 0.
 ALIGN_REASONS = ("align_reason", "align_detail")
 #: Working columns of `locate_day0`.
@@ -74,6 +77,7 @@ def locate_day0(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, Eve
         ``event_id, reason, detail`` of the others.
     """
     events = schema.check(schema.Events, events, "events")
+    _check_labels(events)
     if not events["event_id"].is_sorted():
         events = events.sort("event_id")
     frame = _with_security(events, market)
@@ -83,6 +87,14 @@ def locate_day0(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, Eve
     usable = frame.filter(~unusable) if dropped.height else frame
     lead = ["event_id", "symbol", "date", "date_given"]
     return usable.select(*lead, pl.exclude(*lead, *_WORKING)), _positions(usable), _attrition(dropped)
+
+
+def _check_labels(events: pl.DataFrame) -> None:
+    """Stop at labels of announcements that are no text, number or date: nothing could be grouped by them."""
+    for name in LABELS:
+        kind = events.schema.get(name, pl.String())
+        if kind.is_nested() or kind in (pl.Object, pl.Binary):
+            raise DataError(f"events: {name!r} has type {kind}, must hold text. Drop the column, or make text of it.")
 
 
 def _with_security(events: pl.DataFrame, market: Market) -> pl.DataFrame:

@@ -195,7 +195,7 @@ def test_a_sample_without_events_says_so(mixed):
     empty = table.row(2, named=True)
     assert (empty["caar"], empty["n_events"], empty["valid"]) == (None, 0, False)
     assert "no event" in empty["note"]
-    with pytest.raises(mi.DataError, match="lacks where"):
+    with pytest.raises(mi.DataError, match="lacks the column 'where'"):
         mi.with_and_without(result, found.drop("where"))
     with pytest.raises(mi.DataError, match="does not have"):
         mi.with_and_without(result, pl.DataFrame({"event_id": ["x"], "where": ["event window"]}))
