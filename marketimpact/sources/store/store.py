@@ -6,7 +6,6 @@ import io
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -421,9 +420,7 @@ class PriceStore:
         pinned = set()
         for name in snapshot_names(self.directory):
             # a damaged snapshot must not stop a write; verify reports it
-            content = read_content(own_path(self.directory, f"snapshots/{name}.json"))
-            with suppress(*UNREADABLE):
-                pinned |= set(parse_manifest(content or b"")["files"].values())
+            pinned |= _files_of(read_content(own_path(self.directory, f"snapshots/{name}.json")) or b"")
         for file in files:
             if file not in pinned:
                 remove_file(own_path(self.directory, file))
@@ -476,3 +473,11 @@ class PriceStore:
 def _snapshot(manifest: Mapping[str, Any]) -> bytes:
     """Serialise a snapshot."""
     return dump_json({"format": FORMAT, **manifest})
+
+
+def _files_of(manifest: bytes) -> set[str]:
+    """Return the files of a snapshot, also of a later version; none if it is damaged."""
+    try:
+        return {file for file in json.loads(manifest)["files"].values() if isinstance(file, str)}
+    except UNREADABLE:
+        return set()

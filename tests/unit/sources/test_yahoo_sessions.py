@@ -24,15 +24,19 @@ TAIPEI = Listing("Asia/Taipei", "TWD", [(FRI, 780.0, 770.0, 5)], shares={datetim
 
 @pytest.fixture(autouse=True)
 def fresh_yfinance(monkeypatch, tmp_path):
-    """Session, cookie, answers and caches on disk of yfinance anew, no waits between tries, short requests."""
+    """Session, cookie, answers and caches on disk of yfinance anew, no waits between tries, a small bound."""
     monkeypatch.setattr(SingletonMeta, "_instances", {})
     monkeypatch.setattr(cache._TzCacheManager, "_tz_cache", None)
     monkeypatch.setattr(cache._CookieCacheManager, "_Cookie_cache", None)
     yfinance.set_tz_cache_location(str(tmp_path))
     monkeypatch.setattr(yahoo, "_sleep", lambda _: None)
-    monkeypatch.setattr(client, "REQUEST_SECONDS", 0.5)
     for module in (client, bounded_requests):
         monkeypatch.setattr(module, "MAX_BYTES", 1_000_000)
+
+
+@pytest.fixture
+def short_requests(monkeypatch):
+    monkeypatch.setattr(client, "REQUEST_SECONDS", 1.0)
 
 
 @pytest.fixture(params=[CurlSession, requests_session], ids=["curl", "requests"])
@@ -59,7 +63,7 @@ def cause(table, symbol="AMD"):
 
 
 @pytest.mark.parametrize("manner", ["dripping headers", "dripping", "endless", "silent"])
-def test_an_answer_without_end_costs_no_other_symbol_and_no_later_read(peer, session, manner):
+def test_an_answer_without_end_costs_no_other_symbol_and_no_later_read(peer, session, short_requests, manner):
     peer.script("AMD", [Reply(body="{}" * 99, manner=manner)])
     first = read(session)
     assert outcomes(first) == {"AMD": "error", "NVDA": "rows", "2330.TW": "rows"}
@@ -73,12 +77,12 @@ def test_a_body_above_the_bound_is_not_kept(peer):
     assert cause(read(requests_session(peer.port))) == "Yahoo failed (the answer is larger than 1 MB)"
 
 
-def test_a_cookie_without_end_is_given_up(peer, session, monkeypatch):
+def test_a_cookie_without_end_is_given_up(peer, session, short_requests):
     peer.reply, good = lambda path, *rest: Reply(manner="endless") if path == "/" else good(path, *rest), peer.reply
     assert outcomes(read(session)) == {"AMD": "rows", "NVDA": "rows", "2330.TW": "rows"}
 
 
-def test_abandoned_requests_end_by_themselves(peer):
+def test_abandoned_requests_end_by_themselves(peer, short_requests):
     peer.script("AMD", [Reply(body="{}" * 99, manner="endless")])
     read(requests_session(peer.port))
     for thread in threading.enumerate():
