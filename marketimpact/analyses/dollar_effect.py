@@ -126,7 +126,9 @@ def _event_effects(  # noqa: PLR0917  # the options of dollar_effect
     securities = result.market.securities
     if "currency" not in securities.columns:
         raise SpecificationError("This market has no currencies of its securities: use Market.load.")
-    frame = frame.join(securities.select("symbol", pl.col("currency").alias("_currency")), on="symbol", how="left",
+    # returns may have been converted to another currency than that of the prices
+    prices = "price_currency" if "price_currency" in securities.columns else "currency"
+    frame = frame.join(securities.select("symbol", pl.col(prices).alias("_currency")), on="symbol", how="left",
                        validate="m:1", maintain_order="left")  # fmt: skip
     frame = _with_rate(frame, rates, currency)
     missing = [

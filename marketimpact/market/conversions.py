@@ -13,7 +13,7 @@ from marketimpact.market.panel import FramePanel, ReturnPanel
 from marketimpact.market.plausibility import LARGEST_FACTOR
 from marketimpact.sources.files.tables import read_table
 
-__all__ = ["check_shares", "panel_in_currency", "panel_in_logs", "volume_panel"]
+__all__ = ["check_shares", "convert_currency", "panel_in_currency", "panel_in_logs", "volume_panel"]
 
 #: Campbell and Wasley (1996): keeps the log of days without trade finite; percent of shares outstanding.
 VOLUME_FLOOR = 0.000255
@@ -30,6 +30,12 @@ def panel_in_currency(panel: ReturnPanel, securities: pl.DataFrame, rates: pl.Da
         "symbol", pl.format("{} {}", "series_of_benchmark", "currency").alias("benchmark")
     )
     return FramePanel.from_frame(converted, benchmarks)
+
+
+def convert_currency(securities: pl.DataFrame, currency: str) -> pl.DataFrame:
+    """Set the currency of returns; ``price_currency`` keeps that of prices."""
+    prices = "price_currency" if "price_currency" in securities.columns else "currency"
+    return securities.with_columns(pl.lit(currency).alias("currency"), pl.col(prices).alias("price_currency"))
 
 
 def panel_in_logs(panel: ReturnPanel) -> FramePanel:

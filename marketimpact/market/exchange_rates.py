@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from marketimpact.core.text import listed
-from marketimpact.errors import DataError
+from marketimpact.errors import DataError, SpecificationError
 from marketimpact.market.plausibility import LARGEST_FACTOR, warn_of
 from marketimpact.sources.files.tables import read_table
 
@@ -48,6 +48,8 @@ def check_rates(rates: pl.DataFrame | str | Path, currency: str) -> pl.DataFrame
         For a column that is absent or unreadable, two rates of one currency and day, a rate that is not above zero
         and finite, one of `currency` to itself that is not 1, or a step that no devaluation explains.
     """
+    if not isinstance(currency, str) or not currency.strip():
+        raise SpecificationError(f"currency={currency!r} is no currency. Give its code, such as 'USD'.")
     types = {"date": pl.Date(), "currency": pl.String(), "rate": pl.Float64()}
     table = read_table(rates, "rates", types, ["date", "currency"]).select(*types)
     if table.is_empty():

@@ -31,6 +31,8 @@ MISSING_SHARE = 0.02
 MISSING_SESSIONS, SHORT_LIFE = 2, 10
 #: ... and number of absent sessions in a row that are a suspension and do not count.
 SUSPENSION = 10
+#: Share of a life above which absent sessions are no suspensions: returns of weeks, months or single days.
+SUSPENDED_SHARE = 0.4
 Codes = NDArray[np.uint32]
 
 
@@ -119,8 +121,8 @@ def _joint_panel(parts: Sequence[_Part]) -> FramePanel:
 def _missing_sessions(part: _Part) -> pl.DataFrame:
     """Find securities that lack too many sessions of their life: ``symbol, missing, sessions``.
 
-    Rows with an empty return are there. Runs of `SUSPENSION` absent sessions or more do not count, nor do sessions on
-    which the benchmark has no return either.
+    Rows with an empty return are there. Runs of `SUSPENSION` absent sessions or more do not count, unless more than
+    `SUSPENDED_SHARE` of the life is absent, nor do sessions on which the benchmark has no return either.
     """
     rows: list[tuple[str, int, int]] = []
     if part.is_given is not None:
@@ -133,7 +135,8 @@ def _missing_sessions(part: _Part) -> pl.DataFrame:
             is_known = has_return.any(axis=1)
             for row in np.flatnonzero(is_known & (is_absent.sum(axis=1) > MISSING_SESSIONS)).tolist():
                 life = is_absent[row, first[row] : end[row]]
-                missing = int(life.sum()) - _suspended(life)
+                missing = int(life.sum())
+                missing -= _suspended(life) if missing <= SUSPENDED_SHARE * len(life) else 0
                 if len(life) >= SHORT_LIFE and missing > max(MISSING_SESSIONS, MISSING_SHARE * len(life)):
                     rows.append((part.panel.symbols[start + row], missing, len(life)))
     return pl.DataFrame(rows, schema={"symbol": pl.String, "missing": pl.Int64, "sessions": pl.Int64}, orient="row")

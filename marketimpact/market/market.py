@@ -350,7 +350,7 @@ class Market:
         return replace(
             self,
             return_panel=panel,
-            securities=self.securities.with_columns(pl.lit(currency).alias("currency")),
+            securities=conversions.convert_currency(self.securities, currency),
             notes=(*self.notes, *notes),
             fingerprint=combined_fingerprint(self.panel, quoted),
         )

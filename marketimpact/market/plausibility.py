@@ -38,16 +38,20 @@ LEVEL = 0.5
 #: Median absolute return that no benchmark has, of many and of few values: the VIX has 0.04, 0.13 in its wildest month.
 BENCHMARK_LIMIT, BENCHMARK_LIMIT_OF_FEW = 0.1, 0.2
 #: Median absolute return from which a benchmark is doubtful: of many values, of few, and of fewer still.
-BENCHMARK_DOUBT, BENCHMARK_DOUBT_OF_FEW, BENCHMARK_DOUBT_OF_FEWER = 0.08, 0.12, 0.3
+BENCHMARK_DOUBT, BENCHMARK_DOUBT_OF_FEW, BENCHMARK_DOUBT_OF_FEWER = 0.06, 0.12, 0.3
 #: Median absolute return from which a security is doubtful: shares have 0.005 to 0.03, coins up to 0.06.
 SECURITY_DOUBT = 0.15
 FACTOR_DOUBT = 0.1
-#: Value of a benchmark or factor that its usual ones do not explain: a rise to three times.
-WILD = 2.0
+#: Values of a benchmark or factor that its usual ones do not explain: a rise to three times, a fall to a third.
+WILD, WILD_FALL = 2.0, -2.0 / 3.0
+#: A value this many times as large as the usual ones is a code, such as -999 for missing.
+CODE_RATIO = 1e4
 #: Share of its price that no security is left with after moves of which half are beyond `SECURITY_DOUBT`.
 LEAST_LEFT = 1e-4
 #: Risk-free rate per session that no country has: 150% a year. Argentina had 133% in 2023.
 RATE_LIMIT = 0.006
+#: Risk-free rate of a single session that no country has.
+LARGEST_RATE = 0.02
 #: Risk-free rate per session from which it is doubtful: 18% a year.
 RATE_DOUBT = 0.0007
 #: Products of a few such numbers still fit a float; market values and volumes do not reach it.
@@ -137,6 +141,7 @@ def check_benchmark(label: str, ret: Floats) -> list[str]:
             f"{given}; the most restless index has 0.04, so it is no decimal return per session. Divide percent by "
             "100 (0.01 for 1%)."
         )
+    _refuse_codes(label, ret, scale)
     of_few = BENCHMARK_DOUBT_OF_FEW if is_few else BENCHMARK_DOUBT_OF_FEWER
     if scale.count >= MIN_LEVELS and scale.median > (BENCHMARK_DOUBT if is_many else of_few):
         return [
@@ -165,6 +170,15 @@ def check_factor_columns(factors: pl.DataFrame) -> None:
                 "meaning. Leave the cell empty, or correct it.",
                 rows=wrong,
             )
+        _refuse_codes(f"factors: {name}", factors[name].to_numpy(), Scale.of(factors[name].to_numpy()))
+    wild = factors.filter(pl.col("rf").abs() > LARGEST_RATE).select("date", "rf") if "rf" in names else factors.clear()
+    if wild.height:
+        date, value = wild.row(0)
+        raise DataError(
+            f"factors: rf is {value} on {date} ({wild.height} such rows), which no rate of one session is. Leave a "
+            "code for missing empty; divide percent by 100, and an annual rate by 252.",
+            rows=wild,
+        )
     rate = Scale.of(factors["rf"].to_numpy()) if "rf" in names else Scale(0, 0.0, 0.0, 1.0)
     if rate.count >= MIN_LEVELS and rate.median > RATE_LIMIT:
         raise DataError(
@@ -206,13 +220,24 @@ def warn_of(doubts: Sequence[str], *, stacklevel: int) -> None:
 
 def _wild_days(label: str, values: Floats, scale: Scale) -> list[str]:
     """Write of values beyond 200% in a series whose usual ones are small."""
-    wild = int((np.abs(values) > WILD).sum())
+    wild = int(((values > WILD) | (values < WILD_FALL)).sum())
     if not wild or scale.count < FEW_VALUES:
         return []
     return [
-        f"{label} has {wild} values beyond 200% among usual ones of {scale.median:.2%}: a code for missing, such as "
-        "-99.99, or percent among decimals? Leave them empty, or correct them."
+        f"{label} has {wild} values above 200% or below -67% among usual ones of {scale.median:.2%}: a code for "
+        "missing, such as -99.99, or percent among decimals? Leave them empty, or correct them."
     ]
+
+
+def _refuse_codes(label: str, values: Floats, scale: Scale) -> None:
+    """Stop at values that are no numbers of the series but codes."""
+    limit = max(CODE_RATIO * scale.median, 1.0)
+    wrong = values[np.abs(values) > limit]
+    if scale.count >= FEW_VALUES and len(wrong):
+        raise DataError(
+            f"{label} has {len(wrong)} values such as {wrong[0]:g} among usual ones of {scale.median:.3g}: they look "
+            "like a code for missing. Leave these cells empty, or correct them."
+        )
 
 
 def _rows_of_large_values(ret: Floats) -> Iterator[int]:

@@ -38,8 +38,8 @@ COLLINEAR = 1e-10
 CLOSE_FIT = 1e-3
 #: Variance, relative to the mean square of the values, that counts as rounding noise.
 NO_VARIATION = 1e-24
-#: Standard deviation of a regressor that counts as rounding noise: a return is a ratio of about one, less one.
-ROUNDING = 1e-14
+#: Standard deviation of a regressor that counts as rounding noise: 1e-7 in returns of prices in single precision.
+ROUNDING = 5e-7
 
 
 @dataclass(frozen=True, slots=True)

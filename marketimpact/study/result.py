@@ -339,7 +339,9 @@ class StudyResult:
             unknown = next(name for name in predicate.meta.root_names() if name not in self.events.columns)
             raise unknown_column(f"where({unknown!r})", unknown, self.events.columns) from error
         absent = [pl.lit(None, kind).alias(c) for c, kind in self.events.schema.items() if c not in self.unused.columns]
-        unused = self.unused.with_columns(absent).filter(predicate)
+        # with the used ones, so that a condition on all of them, such as a median, means the same for both
+        every = pl.concat([self.events, self.unused.with_columns(absent)], how="diagonal_relaxed")
+        unused = every.filter(predicate).join(self.unused.select("event_id"), on="event_id", how="semi")
         attrition = self.attrition.join(unused, on="event_id", how="semi", maintain_order="left")
         return replace(self, estimation=self.estimation.take(rows), attrition=attrition, unused=unused)
 

@@ -123,7 +123,7 @@ FINDINGS: dict[str, Finding] = {
         Finding("zero_returns", WARNING, "securities with many returns of exactly zero, or a run of them",
                 "Zeros in place of missing returns pull beta towards zero: leave these cells empty. A share that does "
                 "not trade needs TradeToTrade."),
-        Finding("zero_day", WARNING, "days on which neither the benchmark nor any security moves",
+        Finding("zero_day", WARNING, "days on which no security moves",
                 "A holiday filled with zeros, as a rule: drop the day."),
         Finding("benchmark_of_sample", WARNING, "benchmarks made of the securities themselves",
                 "Their abnormal returns add up to zero whatever happened: take an index in which they weigh little."),

@@ -16,8 +16,8 @@ from marketimpact.market.checks.findings import SCHEMA, finding_rows, no_finding
 __all__ = ["check_returns"]
 
 #: Share of a security's returns that are exactly zero from which zeros were probably filled in: Asian small caps, bound
-#: by their ticks, have 0.05 to 0.1; the most in a year of 60 real shares was 0.24.
-ZERO_SHARE = 0.25
+#: by their ticks, have 0.05 to 0.1. One day of the week is 0.2.
+ZERO_SHARE = 0.18
 MIN_ZEROS = 10
 #: Least number of zero returns in a row that are a run, and the chance of a longest run as long in such a history.
 MIN_RUN = 5
@@ -26,6 +26,8 @@ RUN_CHANCE = 1e-5
 MIN_SESSIONS = 20
 #: Root mean square difference, relative to the benchmark's own, below which two series are the same but for rounding.
 SAME = 1e-3
+#: Securities with a return of exactly zero on one day that is no chance, whatever the benchmark did.
+MANY_ZEROS = 4
 #: Securities up to which a benchmark is taken apart into the returns of some of them, and sessions for each of them.
 MOST_SECURITIES, SESSIONS_EACH = 200, 3
 
@@ -47,6 +49,7 @@ def check_returns(symbols: pl.Series, days: pl.DataFrame, ret: Floats) -> pl.Dat
     market, dates = days["ret"].to_numpy(), days["date"]
     parts = [
         _findings("zero_returns", _zero_returns(symbols, dates, ret)),
+        _findings("zero_returns", _zero_returns(pl.Series(["benchmark"]), dates, market[None, :])),
         _findings("zero_day", _zero_days(dates, market, ret)),
         _findings("benchmark_of_sample", _benchmark_of_sample(symbols, dates, market, ret)),
         _findings("after_total_loss", _after_total_loss(symbols, dates, ret)),
@@ -88,19 +91,19 @@ def _longest_run(flags: Bools) -> tuple[int, int]:
 
 
 def _zero_days(dates: pl.Series, market: Floats, ret: Floats) -> Iterator[_Row]:
-    """Find days on which the benchmark does not move or is missing and every return is exactly zero."""
+    """Find days on which every return is exactly zero, of a few securities where the benchmark does not move either."""
     is_quiet = np.isnan(market) | (market == 0.0)
-    for day in np.flatnonzero(is_quiet).tolist():
-        column = ret[:, day]
-        returns = column[~np.isnan(column)]
-        if len(returns) and not returns.any():
-            benchmark = "has no return" if np.isnan(market[day]) else "has a return of zero"
-            yield (
-                None,
-                dates[day],
-                float(len(returns)),
-                f"all {len(returns)} returns are zero and the benchmark {benchmark}",
-            )
+    n_returns, n_zeros = (~np.isnan(ret)).sum(axis=0), (ret == 0.0).sum(axis=0)
+    is_zero = (n_returns == n_zeros) & (n_zeros >= np.where(is_quiet, 1, MANY_ZEROS))
+    for day in np.flatnonzero(is_zero).tolist():
+        moved = "has no return" if np.isnan(market[day]) else "has a return of zero"
+        benchmark = moved if is_quiet[day] else f"has one of {market[day]:.2%}"
+        yield (
+            None,
+            dates[day],
+            float(n_zeros[day]),
+            f"all {n_zeros[day]} returns are zero and the benchmark {benchmark}",
+        )
 
 
 def _benchmark_of_sample(symbols: pl.Series, dates: pl.Series, market: Floats, ret: Floats) -> Iterator[_Row]:

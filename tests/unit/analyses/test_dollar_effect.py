@@ -213,3 +213,19 @@ def test_a_price_is_old_after_ten_days(last, note):
     table = mi.dollar_effect(mi.EventStudy(event_window=(-2, 2)).run(events, market), 0, 1, shares=SHARES)
     assert table.select("price_date", "note").rows() == [(last, note), (date(2024, 9, 13), None)]
     assert table["effect"].null_count() == 0
+
+
+def test_a_market_in_one_currency_keeps_that_of_its_prices(result):
+    """Returns in dollars beside prices in yen or yuan: the value of the shares is still converted."""
+    market = result.market
+    symbols = market.securities["symbol"].to_list()
+    currencies = market.securities["currency"].unique().drop_nulls().to_list()
+    days = market.panel["date"].unique().sort()
+    rates = days.to_frame().join(pl.DataFrame({"currency": [c for c in currencies if c != "USD"]}), how="cross")
+    rates = rates.with_columns(rate=pl.lit(0.01))
+    shares = pl.DataFrame({"symbol": symbols, "shares": [1e6] * len(symbols)})
+    converted = mi.EventStudy().run(result.events, market.in_currency("USD", rates))
+    own = mi.dollar_effect(mi.EventStudy().run(result.events, market), 0, 0, shares=shares, rates=rates)
+    both = mi.dollar_effect(converted, 0, 0, shares=shares, rates=rates).join(own, on="event_id", suffix="_own")
+    assert both.height
+    assert both["market_value"].to_list() == both["market_value_own"].to_list()

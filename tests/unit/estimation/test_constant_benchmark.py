@@ -116,3 +116,14 @@ def test_constant_factors_are_no_regressors() -> None:
     with pytest.raises(mi.DataError, match="constant or collinear"):
         mi.calendar_time(events(), data, (0, 5), factors=("smb",))
     assert len(DAYS) == N_DAYS
+
+
+@pytest.mark.filterwarnings("ignore:The variance model of", "ignore:EGARCH's persistence is negative")
+@pytest.mark.parametrize("name", WITH_SLOPE)
+def test_rounding_of_prices_in_single_precision_is_no_variation(name: str) -> None:
+    """A cash index until ten sessions before the event, a real one from then on."""
+    prices = (100 * 1.0001 ** np.arange(N_DAYS + 1)).astype(np.float32)
+    cash = (prices[1:] / prices[:-1] - 1).astype(np.float64)
+    mixed = np.where(np.arange(N_DAYS) < 265, cash, INDEX)
+    result = STUDY.but(model=model_of(name)).run(events(days=(275,)), market(mixed))
+    assert result.attrition["reason"].unique().to_list() == ["singular_regressors"]

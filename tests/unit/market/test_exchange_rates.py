@@ -123,3 +123,9 @@ def test_shares_that_are_no_count_are_refused_at_both_doors(result, count: float
             door(shares)
         with pytest.raises(mi.DataError, match="more than one row"):
             door(pl.concat([SHARES, SHARES]))
+
+
+@pytest.mark.parametrize("currency", [None, "", 5])
+def test_a_currency_that_is_none_is_refused(currency):
+    with pytest.raises(mi.SpecificationError, match="is no currency"):
+        mi.Market.load(mi.securities(), mi.SamplePrices()).in_currency(currency, pl.DataFrame())

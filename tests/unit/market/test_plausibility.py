@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -236,3 +236,23 @@ def test_no_real_series_is_refused_or_doubted(shared) -> None:
         frame = pl.read_parquet(shared / "data" / f"{name}.parquet")
         days = frame.select("date", ret=0.001 * (1 + pl.int_range(pl.len()) % 7))
         assert mi.Market.from_returns(days.with_columns(symbol=pl.lit("A")), days, frame).notes == ()
+
+
+@pytest.mark.parametrize("value", [-999.0, -99.99, 4.5, 0.05])
+def test_one_wild_rate_is_refused(value):
+    """A code for missing, or an annual rate in a part of the rows; the median does not see it."""
+    days = [date(2023, 1, 2) + timedelta(days=k) for k in range(300)]
+    rf = [0.0001] * 299 + [value]
+    returns = pl.DataFrame({"date": days * 2, "symbol": ["A"] * 300 + ["B"] * 300, "ret": [0.01, -0.01] * 300})
+    benchmark = pl.DataFrame({"date": days, "ret": [0.01, -0.02, 0.005] * 100})
+    with pytest.raises(mi.DataError, match=f"rf is {value}"):
+        mi.Market.from_returns(returns, benchmark, pl.DataFrame({"date": days, "rf": rf}))
+    with pytest.raises(mi.DataError, match=f"rf is {value}"):
+        mi.Market.load(mi.securities(), mi.SamplePrices(), factors=pl.DataFrame({"date": days, "rf": rf}))
+
+
+def test_a_code_among_factors_is_refused():
+    days = [date(2023, 1, 2) + timedelta(days=k) for k in range(300)]
+    factors = pl.DataFrame({"date": days, "smb": [0.004, -0.005, -999.0] + [0.003, -0.002, 0.001] * 99})
+    with pytest.raises(mi.DataError, match="-999 among usual ones"):
+        mi.Market.load(mi.securities(), mi.SamplePrices(), factors=factors)

@@ -151,3 +151,30 @@ def test_a_foreign_series_that_lost_everything_is_missing_later(sample_market) -
     assert not np.isinf(values).any()
     late = market.panel.filter(pl.col("date") > days[302])
     assert late["abroad"].null_count() == late.height
+
+
+def test_local_holidays_filled_with_zeros_are_found_whatever_the_benchmark_did() -> None:
+    days = np.random.default_rng(5).choice(N_DAYS, 16, replace=False)
+    filled = RET.copy()
+    filled[:, days] = 0.0
+    found = findings(filled).filter(pl.col("finding") == "zero_day")
+    assert found["date"].to_list() == sorted(DAYS[day] for day in days)
+    assert found["value"].unique().to_list() == [len(NAMES)]
+
+
+def test_one_day_of_the_week_without_trade_is_found() -> None:
+    """A fifth of the returns of one firm, and of the benchmark."""
+    weekly = np.arange(4, N_DAYS, 5)
+    assert findings(with_zeros(weekly))["finding"].to_list() == ["zero_returns"]
+    quiet = INDEX.copy()
+    quiet[weekly] = 0.0
+    found = findings(RET, quiet)
+    assert found.select("symbol", "finding").row(0) == ("benchmark", "zero_returns")
+
+
+@pytest.mark.parametrize("kept", [np.arange(0, N_DAYS, 11), np.arange(N_DAYS)[np.arange(N_DAYS) // 10 % 2 == 0]])
+def test_returns_of_weeks_or_of_every_second_fortnight_are_no_suspensions(kept: np.ndarray) -> None:
+    days = [DAYS[day] for day in kept]
+    thin = pl.concat([rows(RET[1:], names=NAMES[1:]), rows(RET[:1, kept], days, NAMES[:1])])
+    with pytest.raises(mi.DataError, match=f"1 securities lack more than 2%.*{NAMES[0]}"):
+        mi.Market.from_returns(thin, series(INDEX))

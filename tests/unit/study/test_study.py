@@ -125,6 +125,9 @@ def test_attrition_is_that_of_the_events_that_meet_a_condition(golden_market, go
     assert unused(pl.col("date") > date(2023, 12, 31)) == ["after"]
     assert unused(pl.col("date_given").is_null()) == ["undated"]
     assert "not used" not in repr(result.where(pl.col("wave") == "M5"))
+    # a condition on all events is one on used and unused ones together
+    every = pl.concat([result.events.select("event_id"), result.unused.select("event_id")])
+    assert unused(pl.col("event_id").rank() > every.height - 3) == sorted(every["event_id"])[-3:]
     signed = result.where(pl.col("note").is_null()).signed({"US": 1, "CN": 1, "TW": -1}, by="region")
     assert signed.where(pl.col("direction") == 1).attrition.is_empty()
     groups = {values[0]: group for values, group in result.by("region").groups()}
