@@ -117,6 +117,17 @@ def calendar_time(
     located, positions, attrition = locate_day0(events, market)
     located = located.with_columns(pl.Series("_day0", positions.day0))
     members = _members(located, market, first, last, (*factors, *(("rf",) if excess else ())))
+    steps = market.implausible.select("symbol", pl.col("date").alias("day"), pl.col("ret").alias("step"))
+    touched = members.join(steps, on=["symbol", "day"], how="inner", validate="m:1").unique(
+        "event_id", keep="first", maintain_order=True
+    )
+    members = members.join(touched, on="event_id", how="anti")
+    implausible = touched.select(
+        "event_id",
+        pl.lit("implausible_return").alias("reason"),
+        pl.format("{} has a return of {}% on {}", "symbol", (pl.col("step") * 100).round(1), "day").alias("detail"),
+    )
+    located = located.join(touched, on="event_id", how="anti")
     without_return = located.join(members, on="event_id", how="anti").select(
         "event_id",
         pl.lit("no_event_returns").alias("reason"),
@@ -141,7 +152,7 @@ def calendar_time(
         df=df,
         n_days=complete.height,
         portfolio=daily.select("date", pl.col("_ret").alias("ret"), "n_firms"),
-        attrition=pl.concat([attrition, without_return]).sort("event_id"),
+        attrition=pl.concat([attrition, implausible, without_return]).sort("event_id"),
         regression=regression,
     )
 

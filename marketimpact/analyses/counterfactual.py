@@ -273,7 +273,7 @@ def _add_event(event: dict[str, Any], located: pl.DataFrame, settings: _Settings
     panel, unusable = _donor_panel(event, settings, [d for d in settings.donors if d not in treated])
     unusable += [(d, "has an event of its own in the window") for d in settings.donors if d in treated]
     rows["left_out"] += [(name, donor, reason) for donor, reason in unusable]
-    dropped = _attrition_reason(panel, settings.window)
+    dropped = _own_step(event, settings) or _attrition_reason(panel, settings.window)
     if dropped:
         rows["attrition"].append((name, *dropped))
         return
@@ -320,6 +320,9 @@ def _donor_panel(
     needed = during.drop_nulls("own")
     usable, unusable = [], []
     for donor in donors:
+        if step := _step_within(settings.market, donor, returns["date"]):
+            unusable.append((donor, step))
+            continue
         share = 1.0 - before[donor].null_count() / max(before.height, 1)
         missing = needed[donor].null_count()
         if share < settings.coverage:
@@ -337,6 +340,22 @@ def _donor_panel(
         during["tau"],
     )
     return panel, unusable
+
+
+def _own_step(event: dict[str, Any], settings: _Settings) -> tuple[str, str] | None:
+    """Find an implausible return of the event's security in its windows: the reason of attrition, and its detail."""
+    step = _step_within(settings.market, event["symbol"], _donor_returns(event, settings, [])["date"])
+    return ("implausible_return", f"{event['symbol']} {step}") if step else None
+
+
+def _step_within(market: Market, symbol: str, dates: pl.Series) -> str:
+    """Describe the first implausible return of a security between the first and last of some dates; empty without."""
+    inside = pl.col("date").is_between(dates.min(), dates.max())
+    steps = market.implausible.filter(pl.col("symbol") == symbol, inside)
+    if steps.is_empty():
+        return ""
+    day, ret = steps.select("date", "ret").row(0)
+    return f"has a return of {ret:+,.1%} on {day}: correct it, or accept it in the market"
 
 
 def _donor_returns(event: dict[str, Any], settings: _Settings, donors: Sequence[str]) -> pl.DataFrame:

@@ -101,6 +101,7 @@ def _market_of_events(result: StudyResult) -> Market:
         notes=(*result.market.notes, "log squared standardised abnormal returns"),
         truth=None,
         fills=result.market.fills.clear(),
+        implausible=result.market.implausible.clear(),  # events that they touch are no events of the result
         unit="log variance",
     )
 

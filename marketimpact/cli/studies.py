@@ -17,7 +17,6 @@ from marketimpact.cli.study_file_curve import CurveRun
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.outputs import parquet_bytes, write_together
-from marketimpact.display.renderer import require_renderer
 from marketimpact.errors import SpecificationError
 from marketimpact.events import calendars
 from marketimpact.events.alignment import align as align_events
@@ -62,7 +61,7 @@ def run(
     from Yahoo Finance are kept in the price store, and the report names the snapshot used.
     """
     kinds = _formats(formats)
-    require_renderer()
+    report.require_programs([Path(f"report.{kind}") for kind in kinds])
     source = _price_source(prices, snapshot, directory, yahoo=yahoo)
     plan = read_study(study)
     study_run = plan.run(source)

@@ -94,7 +94,9 @@ def fields_from_prices(
     steps = implausible.without_delistings(
         implausible.implausible_returns(returns, priced, benchmark), rows, securities
     )
-    implausible.check_steps(accepted, steps, findings, set(closes["symbol"]))
+    steps = pl.concat([steps, implausible.factor_steps(factors)])
+    names = {*closes["symbol"], *(factors.columns if factors is not None else ())}
+    implausible.check_steps(accepted, steps, findings, names)
     findings = implausible.add_findings(findings, steps, accepted)
     for message in _doubts(priced, closes, findings, benchmark):
         warnings.warn(message, MarketImpactWarning, stacklevel=3)

@@ -64,7 +64,7 @@ def fields_from_returns(
     if thin.height and not allow_missing_sessions:
         raise _missing_sessions_error(thin)
     others = pl.concat([checks.check_returns(p.symbols, p.days, p.ret) for p in _panels(parts)])
-    found = implausible.settle_returns([(part.panel, part.benchmark) for part in parts], accept, others)
+    found = implausible.settle_returns([(part.panel, part.benchmark) for part in parts], factors, accept, others)
     if thin.height:
         notes.append(f"{thin.height} securities lack more than {MISSING_SHARE:.0%} of the sessions of their lives")
     if len(parts) > 1:

@@ -21,6 +21,7 @@ __all__ = [
     "add_findings",
     "check_accept",
     "check_steps",
+    "factor_steps",
     "implausible_factor",
     "implausible_in_grid",
     "implausible_returns",
@@ -33,6 +34,8 @@ __all__ = [
 
 #: A return beyond a factor of three, up or down.
 HIGHEST, LOWEST = 2.0, -2.0 / 3.0
+#: Median absolute value above which a factor is no return in decimals.
+LARGEST_USUAL = 0.1
 #: After more sessions without a trade a price may have moved that far.
 LONGEST_GAP = 20
 #: Findings that `accept` settles.
@@ -122,6 +125,17 @@ def implausible_factor(panel: pl.DataFrame, name: str) -> pl.DataFrame:
     """Find values beyond a factor of three of a factor that is a return; the factor's name is the symbol."""
     found = panel.filter(_is_beyond(name)).select(pl.lit(name).alias("symbol"), "date", pl.col(name).alias("ret"))
     return found.unique(["date"], keep="first", maintain_order=True).sort("date")
+
+
+def factor_steps(factors: pl.DataFrame | None) -> pl.DataFrame:
+    """Find values beyond a factor of three of the columns of `factors` that are returns by their usual size."""
+    names = [] if factors is None else [name for name in factors.columns if name not in ("date", "rf")]
+    parts = [no_implausible()]
+    for name in names:
+        usual = factors[name].abs().filter(factors[name] != 0).median()  # type: ignore[index]
+        if isinstance(usual, float) and 0 < usual < LARGEST_USUAL:
+            parts.append(implausible_factor(factors, name))  # type: ignore[arg-type]
+    return pl.concat(parts)
 
 
 def _is_beyond(name: str) -> pl.Expr:
@@ -231,7 +245,7 @@ def add_findings(findings: pl.DataFrame, implausible: pl.DataFrame, accepted: pl
 
 
 def settle_returns(
-    panels: Sequence[tuple[GridPanel, str]], accept: Iterable[Any], others: pl.DataFrame
+    panels: Sequence[tuple[GridPanel, str]], factors: pl.DataFrame | None, accept: Iterable[Any], others: pl.DataFrame
 ) -> dict[str, pl.DataFrame]:
     """Find implausible returns of a market made from returns; its fields `implausible` and `findings`.
 
@@ -239,15 +253,22 @@ def settle_returns(
     ----------
     panels : sequence of (GridPanel, str)
         Returns of the securities of each benchmark, and its name.
+    factors : polars.DataFrame or None
+        ``date`` and factors.
     accept : iterable of (str, datetime.date or str)
         Returns that are real.
     others : polars.DataFrame
         Findings of other checks.
     """
     accepted = check_accept(accept)
-    steps = pl.concat([implausible_in_grid(panel.symbols, panel.days, panel.ret, name) for panel, name in panels])
-    steps = steps.unique(["symbol", "date"], keep="first", maintain_order=True).sort("symbol", "date")
+    parts = [implausible_in_grid(panel.symbols, panel.days, panel.ret, name) for panel, name in panels]
+    steps = (
+        pl.concat([*parts, factor_steps(factors)])
+        .unique(["symbol", "date"], keep="first", maintain_order=True)
+        .sort("symbol", "date")
+    )
     findings = add_findings(others, steps, accepted)
     if accepted.height:
-        check_steps(accepted, steps, findings, [name for panel, own in panels for name in (*panel.symbols, own)])
+        names = [name for panel, own in panels for name in (*panel.symbols, own)]
+        check_steps(accepted, steps, findings, [*names, *(factors.columns if factors is not None else ())])
     return {"implausible": without_accepted(steps, accepted), "findings": findings}

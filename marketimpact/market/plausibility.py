@@ -171,6 +171,17 @@ def check_factor_columns(factors: pl.DataFrame) -> None:
                 rows=wrong,
             )
         _refuse_codes(f"factors: {name}", factors[name].to_numpy(), Scale.of(factors[name].to_numpy()))
+    _check_rate(factors, names)
+
+
+def _check_rate(factors: pl.DataFrame, names: Sequence[str]) -> None:
+    """Refuse a risk-free rate that is not one per session, as a whole or on single ones."""
+    rate = Scale.of(factors["rf"].to_numpy()) if "rf" in names else Scale(0, 0.0, 0.0, 1.0)
+    if rate.count >= MIN_LEVELS and rate.median > RATE_LIMIT:
+        raise DataError(
+            f"factors: rf has a median absolute value of {rate.median:.4g}, which as a decimal rate per session is "
+            f"{252 * rate.median:.0%} a year. Divide percent by 100, and an annual rate by 252."
+        )
     wild = factors.filter(pl.col("rf").abs() > LARGEST_RATE).select("date", "rf") if "rf" in names else factors.clear()
     if wild.height:
         date, value = wild.row(0)
@@ -178,12 +189,6 @@ def check_factor_columns(factors: pl.DataFrame) -> None:
             f"factors: rf is {value} on {date} ({wild.height} such rows), which no rate of one session is. Leave a "
             "code for missing empty; divide percent by 100, and an annual rate by 252.",
             rows=wild,
-        )
-    rate = Scale.of(factors["rf"].to_numpy()) if "rf" in names else Scale(0, 0.0, 0.0, 1.0)
-    if rate.count >= MIN_LEVELS and rate.median > RATE_LIMIT:
-        raise DataError(
-            f"factors: rf has a median absolute value of {rate.median:.4g}, which as a decimal rate per session is "
-            f"{252 * rate.median:.0%} a year. Divide percent by 100, and an annual rate by 252."
         )
 
 

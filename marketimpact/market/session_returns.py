@@ -70,13 +70,19 @@ def returns_with_benchmarks(
 
 
 def _returns(rows: pl.DataFrame, prices: pl.DataFrame, symbol: str) -> pl.DataFrame:
-    """Compute simple returns between neighbouring sessions; a gap in prices is a gap in returns."""
+    """Compute simple returns between neighbouring sessions; a gap in prices is a gap in returns.
+
+    A close of zero, a total loss, is a return of -1 after a gap too: whatever the price was, nothing is left.
+    """
     keys = [c for c in rows.columns if c not in ("session", "date")]
     return (
         rows.join(prices.rename({"symbol": symbol}), on=[symbol, "date"], how="left", validate="m:1")
         .sort(*keys, "session", nulls_last=True)
         .with_columns(
-            (pl.col("close") / pl.col("close").shift(1).over(keys) - 1.0).alias("return"),
+            pl.coalesce(
+                pl.col("close") / pl.col("close").shift(1).over(keys) - 1.0,
+                pl.when((pl.col("close") == 0) & (pl.col("close").forward_fill().shift(1).over(keys) > 0)).then(-1.0),
+            ).alias("return"),
             (pl.col("close") / pl.col("close").forward_fill().shift(1).over(keys) - 1.0).alias("ret_since_trade"),
         )
         .drop("close")

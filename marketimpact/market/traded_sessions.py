@@ -33,6 +33,8 @@ __all__ = [
 MIN_SYMBOLS_FOR_CLOSURE = 2
 #: Fewest securities with a new close, beside that of a benchmark, on a day that is taken for a session.
 MIN_SECURITIES_FOR_SESSION = 2
+#: Friday, as polars counts weekdays.
+LAST_WEEKDAY = 5
 #: A security counts for such a day if it traded on every listed session this many days before and after: one whose
 #: dates are a day off did not.
 COMPLETE_DAYS = timedelta(days=7)
@@ -138,11 +140,11 @@ def traded_sessions(
     rows = _without_foreign_benchmarks(rows, listed)
     evidence = _evidence(rows, listed, _stated(overrides, calendars.days_in_library(names, *extent(rows))))
     kept, closed = evidence.filter(~_is_closed()), evidence.filter(_is_closed())
-    opened = _opened(rows, listed, bounds, overrides)
+    opened = _before_doubt(_opened(rows, listed, bounds, overrides), rows, listed, bounds)
     sessions = pl.concat(
         [listed.join(closed, on=["mic", "date"], how="anti"), calendars.usual_sessions(opened, listed)]
     ).sort("mic", "date")
-    changes = [_closures(closed), _openings(opened, bounds), _stated_sessions(kept)]
+    changes = [_closures(closed), _openings(opened, bounds), _stated_sessions(kept), _contradicted(kept)]
     empty = pl.concat([kept.filter(pl.col("due") > 0, pl.col("priced") == 0), closed.filter("added")])
     return TradedSessions(sessions, pl.concat(changes).sort("mic", "date"), empty.select("mic", "date"), bounds)
 
@@ -298,6 +300,18 @@ def _opened(rows: pl.DataFrame, listed: pl.DataFrame, bounds: pl.DataFrame, over
     )
 
 
+def _before_doubt(opened: pl.DataFrame, rows: pl.DataFrame, listed: pl.DataFrame, bounds: pl.DataFrame) -> pl.DataFrame:
+    """Keep sessions beyond the calendar's end up to the first weekday with prices that is none, as returns span it."""
+    keys = ["mic", "date"]
+    priced = rows.filter("is_security", "is_traded").join(bounds, on="mic", how="left", validate="m:1")
+    beyond = priced.filter(pl.col("date") > pl.col("last"), pl.col("date").dt.weekday() <= LAST_WEEKDAY)
+    doubt = beyond.join(opened, on=keys, how="anti").join(listed, on=keys, how="anti")
+    first = doubt.group_by("mic").agg(pl.col("date").min().alias("_doubt"))
+    limited = opened.join(first, on="mic", how="left", validate="m:1", maintain_order="left")
+    kept = ~pl.col("beyond") | pl.col("_doubt").is_null() | (pl.col("date") < pl.col("_doubt"))
+    return limited.filter(kept).drop("_doubt")
+
+
 def is_beyond() -> pl.Expr:
     """Mark dates after the calendar's end or before its beginning."""
     return (pl.col("date") > pl.col("last")).fill_null(value=False) | (pl.col("date") < pl.col("first")).fill_null(
@@ -366,6 +380,15 @@ def _stated_sessions(kept: pl.DataFrame) -> pl.DataFrame:
         "mic", "date", pl.lit("opened").alias("action"),
         pl.format("calendar has no session; calendar_overrides has one ({})", "occasion").alias("detail"),
         pl.col("new").alias("symbols"), pl.lit(value=False).alias("beyond"),
+    )  # fmt: skip
+
+
+def _contradicted(kept: pl.DataFrame) -> pl.DataFrame:
+    """Describe sessions that embedded overrides close and the prices keep."""
+    detail = pl.format("calendar_overrides has no session ({}); {} symbols have prices", "occasion", "priced")
+    return kept.filter("shut").select(
+        "mic", "date", pl.lit("kept").alias("action"), detail.alias("detail"),
+        pl.col("priced").alias("symbols"), pl.lit(value=False).alias("beyond"),
     )  # fmt: skip
 
 

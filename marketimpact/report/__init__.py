@@ -20,7 +20,7 @@ from marketimpact.report.summary_text import caveats, summary
 from marketimpact.study.grouped import role_kept
 from marketimpact.study.result import StudyResult
 
-__all__ = ["report_content", "report_tables", "tables", "write_report", "write_reports"]
+__all__ = ["report_content", "report_tables", "require_programs", "tables", "write_report", "write_reports"]
 
 _TEXT_FORMATS = {".md": as_markdown, ".tex": as_tex}
 
@@ -74,7 +74,7 @@ def write_report(
     DataError
         Where the file cannot be written.
     """
-    _require_programs([Path(path)])
+    require_programs([Path(path)])
     content = report_content(
         result,
         title=title,
@@ -98,7 +98,7 @@ def write_reports(content: ReportContent, paths: Sequence[Path]) -> list[Path]:
     paths : sequence of Path
         As for `write_report`.
     """
-    _require_programs(paths)
+    require_programs(paths)
     pages = Pages(
         title=content.title,
         question=content.question,
@@ -119,7 +119,7 @@ def write_reports(content: ReportContent, paths: Sequence[Path]) -> list[Path]:
     return list(paths)
 
 
-def _require_programs(paths: Sequence[Path]) -> None:
+def require_programs(paths: Sequence[Path]) -> None:
     """Check, before minutes of work, that what draws charts and typesets PDF is there."""
     require_renderer()
     if any(target.suffix == ".pdf" for target in paths):

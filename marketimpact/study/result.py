@@ -372,7 +372,12 @@ class StudyResult:
         """
         sign = direction_signs(self.events, directions, by)
         signed = self.estimation.with_signs(sign.to_numpy().astype(np.float64))
-        events = keep_own_columns(self.events, {"direction"}, "events")
+        # the direction of an earlier signing is no column of the user's own
+        is_ours = (
+            self.events.schema.get("direction") == pl.Int64
+            and (self.events["direction"].to_numpy() == self.estimation.sign).all()
+        )
+        events = self.events if is_ours else keep_own_columns(self.events, {"direction"}, "events")
         estimation = replace(signed, events=events.with_columns(sign.alias("direction")))
         return replace(
             self, estimation=estimation, unused=self.unused.rename({"direction": "direction_event"}, strict=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import date
 
@@ -31,6 +32,10 @@ MANY_ZEROS = 4
 #: Securities up to which a benchmark is taken apart into the returns of some of them, and sessions for each of them.
 MOST_SECURITIES, SESSIONS_EACH = 200, 3
 
+#: A step is so many standard deviations, the median of the next three moves at most so many, and the benchmark moves by
+#: no more than this part of it; the median of an absolute normal is so many standard deviations.
+STEP_SIGMAS, CALM_SIGMAS, MAX_BENCHMARK_SHARE, MEDIAN_OF_NORMAL = 15.0, 4.0, 0.25, 0.6745
+
 _Row = tuple[str | None, date | None, float, str]
 
 
@@ -48,6 +53,7 @@ def check_returns(symbols: pl.Series, days: pl.DataFrame, ret: Floats) -> pl.Dat
     """
     market, dates = days["ret"].to_numpy(), days["date"]
     parts = [
+        _findings("implausible_return", _large_steps(symbols, dates, market, ret)),
         _findings("zero_returns", _zero_returns(symbols, dates, ret)),
         _findings("zero_returns", _zero_returns(pl.Series(["benchmark"]), dates, market[None, :])),
         _findings("zero_day", _zero_days(dates, market, ret)),
@@ -62,6 +68,25 @@ def _findings(name: str, rows: Iterator[_Row]) -> pl.DataFrame:
     schema = {"symbol": SCHEMA["symbol"], "date": SCHEMA["date"], "value": pl.Float64, "detail": pl.String}
     frame = pl.DataFrame(list(rows), schema=schema, orient="row")
     return finding_rows(frame, name, pl.col("value"), pl.col("detail"))
+
+
+def _large_steps(symbols: pl.Series, dates: pl.Series, market: Floats, ret: Floats) -> Iterator[_Row]:
+    """Find returns that halve or double a price, far beyond what the security and its benchmark do, and calm after.
+
+    Beyond a factor of three `Market.implausible` has them.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        own, move = np.log1p(ret), np.nan_to_num(np.log1p(market))
+    is_large = (np.abs(own) >= math.log(2.0)) & np.isfinite(own) & (np.abs(own) <= math.log(3.0))
+    for row, day in zip(*np.nonzero(is_large), strict=True):
+        size = np.abs(own[row] - move)
+        usual = float(np.nanmedian(np.where(np.isfinite(size), size, np.nan))) / MEDIAN_OF_NORMAL
+        after = size[day + 1 : day + 4]
+        calm = not len(after) or float(np.nanmedian(after)) <= CALM_SIGMAS * usual
+        quiet = abs(move[day]) <= MAX_BENCHMARK_SHARE * abs(own[row, day])
+        if usual > 0 and size[day] > STEP_SIGMAS * usual and calm and quiet:
+            detail = f"a return of {ret[row, day]:+.1%}, {size[day] / usual:.0f} times its usual daily range"
+            yield symbols[int(row)], dates[int(day)], float(ret[row, day]), detail
 
 
 def _zero_returns(symbols: pl.Series, dates: pl.Series, ret: Floats) -> Iterator[_Row]:

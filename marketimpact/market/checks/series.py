@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from marketimpact.core.text import listed
-from marketimpact.market.checks.findings import NOTE, finding_rows
+from marketimpact.market.checks.findings import NOTE, WARNING, finding_rows
 from marketimpact.market.checks.prepare import CheckedPrices
 
 __all__ = ["adjustments", "copied_series", "currencies", "payouts", "unchecked"]
@@ -100,12 +100,19 @@ def payouts(rows: CheckedPrices) -> list[pl.DataFrame]:
     move = pl.format("close {} after {}", pl.col("close").round(4), pl.col("last_close").round(4))
     dividend = pl.concat_str(move, pl.format(" with a dividend of {}", pl.col("payout").round(6)))
     shares = pl.concat_str(move, pl.format(" where the source states {} shares for one", pl.col("ratio")))
+    split = used.filter(pl.col("ratio") != 1.0).join(
+        rows.stated.select("symbol", pl.col("date").alias("stated_on"), "split"),
+        on=["symbol", "stated_on"], how="left", validate="m:1",
+    )  # fmt: skip
+    moved = ((pl.col("date") != pl.col("stated_on")) | (pl.col("ratio") != pl.col("split"))).fill_null(value=False)
+    elsewhere = pl.concat_str(shares, pl.format(" as {} on {}: is it news of that day?", "split", "stated_on"))
     paid = used.filter(pl.col("payout") > 0)
     too_large = pl.col("reference") < 0
     return [
         finding_rows(paid.filter(~too_large), "stated_dividend", pl.col("payout"), dividend),
         finding_rows(paid.filter(too_large), "impossible_payout", pl.col("payout"), dividend),
-        finding_rows(used.filter(pl.col("ratio") != 1.0), "unadjusted_split", pl.col("ratio"), shares, severity=NOTE),
+        finding_rows(split.filter(~moved), "unadjusted_split", pl.col("ratio"), shares, severity=NOTE),
+        finding_rows(split.filter(moved), "unadjusted_split", pl.col("ratio"), elsewhere, severity=WARNING),
         *_impossible(rows.stated),
         _unmatched(rows),
         _adjusted_already(paid),

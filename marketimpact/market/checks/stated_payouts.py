@@ -9,7 +9,7 @@ import polars as pl
 __all__ = ["adjusted_close", "dividends_by_row", "match_splits", "stated_payouts"]
 
 #: A close moves by a split stated on its day when the rest of its move is no more than this part of the split's.
-SAME_DAY_TOLERANCE = 0.5
+SAME_DAY_TOLERANCE = 0.3
 #: A smaller split, in usual moves, is not distinguishable from a day's own move.
 LEAST_SPLIT_SIGMAS = 3.0
 #: Rows by which a split may be stated too early or too late; then, or inverted, it must fit better and be this large.

@@ -161,7 +161,7 @@ def adjustment_notes(typed_rows: pl.DataFrame) -> list[str]:
 
 
 def drop_counted_payouts(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Drop dividends and splits of yfinance's adjusted histories, which are in their closes already, with a note.
+    """Drop dividends of yfinance's adjusted histories, which are in their closes already, with a note.
 
     Such a file has both columns and no adjusted close, as has one of unadjusted closes: then they fall by the
     dividends.
@@ -174,7 +174,8 @@ def drop_counted_payouts(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     gain = ((pl.col("move") ** 2 - (pl.col("move") - due) ** 2) / (2.0 * usual**2)).sum()
     if (moves.select(gain).item() or 0.0) > UNADJUSTED:
         return rows, []
-    emptied = rows.with_columns(pl.lit(None, pl.Float64).alias(name) for name in EVENTS)
+    # stated splits stay: a split that is in the closes shows no step, and changes nothing
+    emptied = rows.with_columns(pl.lit(None, pl.Float64).alias("dividend"))
     return emptied, ["The closes do not fall by the dividends, as in yfinance's adjusted histories: they are not added"]
 
 
