@@ -225,7 +225,7 @@ def warn_of(doubts: Sequence[str], *, stacklevel: int) -> None:
 
 def _wild_days(label: str, values: Floats, scale: Scale) -> list[str]:
     """Write of values beyond 200% in a series whose usual ones are small."""
-    wild = int(((values > WILD) | (values < WILD_FALL)).sum())
+    wild = int(((values > WILD) | ((values < WILD_FALL) & (values != -1.0))).sum())
     if not wild or scale.count < FEW_VALUES:
         return []
     return [

@@ -17,7 +17,7 @@ __all__ = ["SPLITS", "jumps", "seams", "split_ratio", "split_terms"]
 #: Usual ratios: shares after a split for one before; their inverses are reverse splits.
 USUAL_SPLITS = (2, 3, 4, 5, 10, 20)
 #: All ratios; their inverses are reverse splits and changes of an ADR's ratio.
-SPLITS = (2, 2.5, *range(3, 26), 30, 35, 40, 45, 50, 60, 70, 75, 80, 90, 100, 120, 150, 200, 250, 300, 500, 1000)
+SPLITS = (2, 2.5, *range(3, 17), 18, 20, 25, 30, 40, 50, 60, 75, 80, 100, 120, 150, 200, 250, 300, 500, 1000)
 #: Ratios of splits (not of reverse ones) that are as small as a day's news.
 SMALL_SPLITS = (Fraction(5, 4), Fraction(4, 3), Fraction(3, 2))
 #: Factors between a currency and its hundredth, or thousands and units.

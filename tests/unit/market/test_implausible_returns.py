@@ -149,7 +149,7 @@ def test_conversions_keep_implausible_returns_and_volumes_have_none(tmp_path):
 
 @WARNS
 def test_check_and_report_show_the_finding(tmp_path):
-    stepped(13.4).write_parquet(tmp_path / "prices.parquet")
+    stepped(34.6).write_parquet(tmp_path / "prices.parquet")
     FIRMS.write_csv(tmp_path / "firms.csv")
     done = marketimpact("check", "prices.parquet", "--securities", "firms.csv", cwd=tmp_path)
     assert "implausible_return" in done.stdout
@@ -189,17 +189,23 @@ def test_returns_handed_in_obey_the_same_rule(ret):
     assert "correct the returns" in result.attrition["detail"][0]
 
 
-@pytest.mark.parametrize("ret", [2.0, -0.66, 0.4])
-def test_returns_within_a_factor_of_three_are_used(ret):
+@pytest.mark.parametrize("ret", [1.99, -0.66, 0.4, -0.4])
+def test_returns_within_a_factor_of_three_are_used_and_a_halved_or_doubled_price_is_told(ret):
     market = made({("A", 200): ret})
-    assert (market.implausible.is_empty(), market.findings.is_empty(), market.notes) == (True, True, ())
+    assert market.implausible.is_empty()
+    assert dropped(STUDY.run(events(250, symbol="A", days=SESSIONS), market)) == []
+    told = [("A", SESSIONS[200], "implausible_return", "warning")] if abs(np.log1p(ret)) > np.log(2) else []
+    assert market.findings.select("symbol", "date", "finding", "severity").rows() == told
+    assert len(market.notes) == len(told)
 
 
 def test_a_benchmark_handed_in_touches_every_event():
-    market = made({("benchmark", 200): -0.9})
+    with pytest.warns(mi.MarketImpactWarning, match="below -67%"):
+        market = made({("benchmark", 200): -0.9})
     assert market.implausible.rows() == [("benchmark", SESSIONS[200], -0.9)]
     assert dropped(STUDY.run(events(250, symbol="A", days=SESSIONS), market)) == ["A 250", "other"]
-    accepted = made({("benchmark", 200): -0.9}, accept=[("benchmark", SESSIONS[200])])
+    with pytest.warns(mi.MarketImpactWarning, match="below -67%"):
+        accepted = made({("benchmark", 200): -0.9}, accept=[("benchmark", SESSIONS[200])])
     assert dropped(STUDY.run(events(250, symbol="A", days=SESSIONS), accepted)) == []
 
 

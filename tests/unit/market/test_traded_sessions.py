@@ -150,7 +150,7 @@ def test_a_suspended_security_whose_benchmark_trades_closes_nothing():
     frame = prices(HK_DAYS, "0981.HK", "^HSI", without={"0981.HK": suspended})
     market = agree(frame, HONG_KONG)
     assert days_with(market, "closed") == []
-    assert market.repairs.is_empty()
+    assert days_with(market, "kept") == [TYPHOON, BLACK_RAIN]
     assert market.unpriced_sessions["date"].to_list() == suspended
 
 
@@ -283,7 +283,7 @@ def test_an_embedded_closure_holds_unless_the_prices_contradict_it():
     assert days_with(market, "closed") == [TYPHOON, BLACK_RAIN]
     traded = agree(prices(HK_DAYS, "0981.HK", "^HSI"), HONG_KONG)
     assert is_session(traded, TYPHOON)
-    assert traded.repairs.is_empty()
+    assert traded.repairs.select("date", "action").rows() == [(TYPHOON, "kept"), (BLACK_RAIN, "kept")]
 
 
 # --- the user's overrides ---------------------------------------------------------------------------------
