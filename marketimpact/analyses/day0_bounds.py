@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from marketimpact.core import schema
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import DataError
 from marketimpact.estimation.windows import check_window
@@ -107,7 +108,8 @@ def day0_bounds(
     ('0981.HK', datetime.date(2024, 12, 23), datetime.date(2024, 12, 27), 3)
     """
     window = check_window(window, "window")
-    all_days = _admissible_days(keep_own_columns(events, ("car", "p"), "events"), market)
+    given = keep_own_columns(schema.as_frame(events, "events"), ("car", "p"), "events")
+    all_days = _admissible_days(given, market)
     result = study.run(all_days.drop("_event", "_close", "_aligned"), market)
     days = all_days.join(result.car(*window).select("event_id", "car", "p"), on="event_id", how="left", validate="1:1")
     days = days.with_columns((pl.col("date") == pl.col("_aligned")).fill_null(value=True).alias("_chosen"))
@@ -140,6 +142,7 @@ class _Case:
 
 def _admissible_days(events: pl.DataFrame, market: Market) -> pl.DataFrame:
     """List every event on every admissible day 0 under its own event_id; events without a day 0 keep one row."""
+    events = schema.check(schema.Events, events, "events")
     lacking = {"announcement_id", "date", "day0_earliest", "day0_latest"}.difference(events.columns)
     if lacking:
         raise DataError(

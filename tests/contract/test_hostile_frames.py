@@ -167,7 +167,19 @@ def _values(good: pl.DataFrame, name: str) -> dict[str, pl.Expr]:
     }
 
 
-@pytest.mark.parametrize("door", DOORS)
+#: Doors that estimate again for every frame, or load prices: minutes each.
+SLOW = (
+    "load(securities)",
+    "synthetic_control",
+    "placebo_dates",
+    "day0_bounds",
+    "write_study",
+    "calendar_time",
+    "audit",
+)
+
+
+@pytest.mark.parametrize("door", [pytest.param(d, marks=[pytest.mark.slow] * (d in SLOW)) for d in DOORS])
 def test_every_frame_gives_an_error_of_ours_or_an_answer(door: str, doors: dict[str, Door]) -> None:
     assert set(DOORS) == set(doors)
     good, use = doors[door]

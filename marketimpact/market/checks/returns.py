@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 
 import numpy as np
@@ -75,23 +74,39 @@ def _large_steps(symbols: pl.Series, dates: pl.Series, market: Floats, ret: Floa
 
     Beyond a factor of three `Market.implausible` has them.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        own, move = np.log1p(ret), np.nan_to_num(np.log1p(market))
-    is_large = (np.abs(own) >= math.log(2.0)) & np.isfinite(own) & (np.abs(own) <= math.log(3.0))
-    for row, day in zip(*np.nonzero(is_large), strict=True):
-        size = np.abs(own[row] - move)
+    with np.errstate(divide="ignore"):
+        move = np.nan_to_num(np.log1p(market), neginf=0.0)
+    for row, day in _cells(ret, lambda part: ((part >= 1.0) & (part <= 2.0)) | ((part <= -0.5) & (part >= -2.0 / 3.0))):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            own = np.log1p(ret[row])
+        size = np.abs(own - move)
         usual = float(np.nanmedian(np.where(np.isfinite(size), size, np.nan))) / MEDIAN_OF_NORMAL
         after = size[day + 1 : day + 4]
-        calm = not len(after) or float(np.nanmedian(after)) <= CALM_SIGMAS * usual
-        quiet = abs(move[day]) <= MAX_BENCHMARK_SHARE * abs(own[row, day])
+        after = after[np.isfinite(after)]
+        calm = not len(after) or float(np.median(after)) <= CALM_SIGMAS * usual
+        quiet = abs(move[day]) <= MAX_BENCHMARK_SHARE * abs(own[day])
         if usual > 0 and size[day] > STEP_SIGMAS * usual and calm and quiet:
             detail = f"a return of {ret[row, day]:+.1%}, {size[day] / usual:.0f} times its usual daily range"
-            yield symbols[int(row)], dates[int(day)], float(ret[row, day]), detail
+            yield symbols[row], dates[day], float(ret[row, day]), detail
+
+
+def _cells(ret: Floats, condition: Callable[[Floats], Bools]) -> Iterator[tuple[int, int]]:
+    """Yield row and column of the returns that meet a condition, read some securities at a time."""
+    for start, part in _parts(ret):
+        for row, day in zip(*np.nonzero(condition(part)), strict=True):
+            yield start + int(row), int(day)
+
+
+def _parts(ret: Floats) -> Iterator[tuple[int, Floats]]:
+    """Yield some securities at a time, and the row of the first."""
+    step = max(limits.RETURN_CHUNK_ROWS // max(ret.shape[1], 1), 1)
+    for start in range(0, len(ret), step):
+        yield start, ret[start : start + step]
 
 
 def _zero_returns(symbols: pl.Series, dates: pl.Series, ret: Floats) -> Iterator[_Row]:
     """Find securities with many zero returns, or a run of them that their other returns do not explain."""
-    n_zeros = (ret == 0.0).sum(axis=1)
+    n_zeros = np.concatenate([(part == 0.0).sum(axis=1) for _, part in _parts(ret)])
     for row in np.flatnonzero(n_zeros >= MIN_RUN).tolist():
         present = ~np.isnan(ret[row])
         zero, days = ret[row, present] == 0.0, np.flatnonzero(present)
@@ -118,7 +133,10 @@ def _longest_run(flags: Bools) -> tuple[int, int]:
 def _zero_days(dates: pl.Series, market: Floats, ret: Floats) -> Iterator[_Row]:
     """Find days on which every return is exactly zero, of a few securities where the benchmark does not move either."""
     is_quiet = np.isnan(market) | (market == 0.0)
-    n_returns, n_zeros = (~np.isnan(ret)).sum(axis=0), (ret == 0.0).sum(axis=0)
+    n_returns, n_zeros = np.zeros(len(market), dtype=np.int64), np.zeros(len(market), dtype=np.int64)
+    for _, part in _parts(ret):
+        n_returns += (~np.isnan(part)).sum(axis=0)
+        n_zeros += (part == 0.0).sum(axis=0)
     is_zero = (n_returns == n_zeros) & (n_zeros >= np.where(is_quiet, 1, MANY_ZEROS))
     for day in np.flatnonzero(is_zero).tolist():
         moved = "has no return" if np.isnan(market[day]) else "has a return of zero"
@@ -173,9 +191,7 @@ def _is_same(one: Floats, market: Floats, size: float) -> bool:
 def _mean_return(ret: Floats) -> Floats:
     """Average the returns of every day, (T,), some securities at a time; NaN without any."""
     total, count = np.zeros(ret.shape[1]), np.zeros(ret.shape[1])
-    step = max(limits.RETURN_CHUNK_ROWS // ret.shape[1], 1)
-    for start in range(0, len(ret), step):
-        part = ret[start : start + step]
+    for _, part in _parts(ret):
         present = ~np.isnan(part)
         total += np.where(present, part, 0.0).sum(axis=0)
         count += present.sum(axis=0)
@@ -202,7 +218,8 @@ def _members(ret: Floats, market: Floats, size: float) -> list[int]:
 
 def _after_total_loss(symbols: pl.Series, dates: pl.Series, ret: Floats) -> Iterator[_Row]:
     """Find securities with returns after one of -1."""
-    for row in np.flatnonzero((ret == -1.0).any(axis=1)).tolist():
+    lost_rows = np.concatenate([(part == -1.0).any(axis=1) for _, part in _parts(ret)])
+    for row in np.flatnonzero(lost_rows).tolist():
         lost = int((ret[row] == -1.0).argmax())
         later = int((~np.isnan(ret[row, lost + 1 :])).sum())
         if later:

@@ -119,7 +119,7 @@ def test_constant_factors_are_no_regressors() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The variance model of", "ignore:EGARCH's persistence is negative")
-# trade-to-trade returns have no constant: there the benchmark is collinear with the number of sessions, relative to 1e-10
+# trade-to-trade returns have no constant: there the benchmark is collinear with the sessions, relative to 1e-10
 @pytest.mark.parametrize("name", [name for name in WITH_SLOPE if name != "trade_to_trade"])
 def test_rounding_of_prices_in_single_precision_is_no_variation(name: str) -> None:
     """A cash index until ten sessions before the event, a real one from then on."""

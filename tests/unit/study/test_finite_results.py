@@ -21,7 +21,7 @@ def market() -> mi.Market:
     """Wild but finite: a total loss, a thousandfold rise, missing days."""
     ret = RET.copy()
     ret[0, 260], ret[0, 261:], ret[1, 260], ret[2, 258:262] = -1.0, np.nan, 999.0, np.nan
-    return mi.Market.from_returns(rows(ret), series(INDEX), at(factors(), 260, "sox", -0.9))
+    return mi.Market.from_returns(rows(ret), series(INDEX), at(factors(), 260, "sox", -0.6))
 
 
 def assert_finite(frame: pl.DataFrame, *, nan: bool = False) -> None:
