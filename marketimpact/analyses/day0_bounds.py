@@ -148,6 +148,11 @@ def _admissible_days(events: pl.DataFrame, market: Market) -> pl.DataFrame:
         raise DataError(
             f"events lacks {', '.join(sorted(lacking))}: the admissible days 0 are known for what mi.align returns."
         )
+    odd = [name for name in ("day0_earliest", "day0_latest") if events.schema[name] not in (pl.Date, pl.Null)]
+    if odd:
+        raise DataError(
+            f"events: {odd[0]!r} has type {events.schema[odd[0]]}, must hold dates, as mi.align returns them."
+        )
     clock = pl.coalesce("close", pl.col("date").cast(pl.Datetime("us", "UTC")))
     sessions = market.sessions.select("mic", clock.alias("_close"), pl.col("date").alias("_day"))
     mics = market.panel_securities.select("symbol", pl.col("mic").alias("_mic"))
