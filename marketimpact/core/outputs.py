@@ -58,10 +58,10 @@ def write_together(folder: Path) -> Iterator[Path]:
             _remove_empty(each)
 
 
-def parquet_bytes(frame: pl.DataFrame) -> bytes:
+def parquet_bytes(frame: pl.DataFrame, *, statistics: bool = True) -> bytes:
     """Write a frame as Parquet; polars itself reports a full disk in several ways."""
     buffer = io.BytesIO()
-    frame.write_parquet(buffer)
+    frame.write_parquet(buffer, statistics=statistics)
     return buffer.getvalue()
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import polars as pl
 
 from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.outputs import parquet_bytes, write_together
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError
 from marketimpact.market.panel import FramePanel, first_rows, renumber_rows, series_begins
@@ -121,18 +122,24 @@ def write_panel(folder: Path, market: Any, *, append: bool) -> None:
         )
     if written:
         _check_fit(folder, market, json.loads(written[0].read_text(encoding="utf-8")))
-    for (symbol,), rows in market.panel.partition_by("symbol", as_dict=True, include_key=False).items():
-        path = _path(folder, symbol)
-        path.parent.mkdir(parents=True)
-        rows.write_parquet(path, statistics=False)
-    part = about / f"{len(written):05d}"
-    part.mkdir(parents=True)
+    with write_together(folder) as aside:
+        for (symbol,), rows in market.panel.partition_by("symbol", as_dict=True, include_key=False).items():
+            path = _path(aside, symbol)
+            path.parent.mkdir(parents=True)
+            path.write_bytes(parquet_bytes(rows, statistics=False))
+        part = aside / MARKET_FOLDER / f"{len(written):05d}"
+        part.mkdir(parents=True)
+        _write_facts(part, market)
+
+
+def _write_facts(part: Path, market: Any) -> None:
+    """Write the frames and other fields of a market beside its panel."""
     panel = market.return_panel
     frames = {name: getattr(market, name) for name in FRAMES}
     frames |= {"panel_securities": panel.securities, "panel_sessions": panel.sessions, "limit_hits": market.limit_hits}
     for name, frame in frames.items():
         if frame is not None:
-            frame.write_parquet(part / f"{name}.parquet")
+            (part / f"{name}.parquet").write_bytes(parquet_bytes(frame))
     facts = {name: getattr(market, name) for name in FACTS} | {"columns": panel.columns}
     # last: a part without this file is not complete
     (part / "facts.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -66,6 +66,7 @@ except mi.DataError as error:
     ("name", "call"),
     [
         ("report.html", 'mi.write_report(result, sys.argv[1] + "/report.html")'),
+        ("panel", 'market.to_dataset(sys.argv[1] + "/panel")'),
         ("study", 'mi.write_study(study, events, market, sys.argv[1] + "/study", events_per_file=30)'),
     ],
 )
