@@ -117,17 +117,8 @@ def calendar_time(
     located, positions, attrition = locate_day0(events, market)
     located = located.with_columns(pl.Series("_day0", positions.day0))
     members = _members(located, market, first, last, (*factors, *(("rf",) if excess else ())))
-    steps = market.implausible.select("symbol", pl.col("date").alias("day"), pl.col("ret").alias("step"))
-    touched = members.join(steps, on=["symbol", "day"], how="inner", validate="m:1").unique(
-        "event_id", keep="first", maintain_order=True
-    )
-    members = members.join(touched, on="event_id", how="anti")
-    implausible = touched.select(
-        "event_id",
-        pl.lit("implausible_return").alias("reason"),
-        pl.format("{} has a return of {}% on {}", "symbol", (pl.col("step") * 100).round(1), "day").alias("detail"),
-    )
-    located = located.join(touched, on="event_id", how="anti")
+    members, implausible = _without_steps(members, market)
+    located = located.join(implausible, on="event_id", how="anti")
     without_return = located.join(members, on="event_id", how="anti").select(
         "event_id",
         pl.lit("no_event_returns").alias("reason"),
@@ -196,6 +187,21 @@ def _members(located: pl.DataFrame, market: Market, first: int, last: int, colum
         .join(panel, on=["symbol", "session"], how="inner", validate="m:1")
         .drop_nulls("ret")
     )
+
+
+def _without_steps(members: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Leave out events whose window holds an implausible return; return the others, and the attrition."""
+    steps = market.implausible.select("symbol", pl.col("date").alias("day"), pl.col("ret").alias("step"))
+    touched = members.join(steps, on=["symbol", "day"], how="inner", validate="m:1").unique(
+        "event_id", keep="first", maintain_order=True
+    )
+    members = members.join(touched, on="event_id", how="anti")
+    attrition = touched.select(
+        "event_id",
+        pl.lit("implausible_return").alias("reason"),
+        pl.format("{} has a return of {}% on {}", "symbol", (pl.col("step") * 100).round(1), "day").alias("detail"),
+    )
+    return members, attrition
 
 
 def _portfolio(members: pl.DataFrame, factors: Sequence[str], *, excess: bool) -> pl.DataFrame:

@@ -91,10 +91,7 @@ def fields_from_prices(
     sessions = traded.by_exchange("sessions", priced)
     returns = returns_with_benchmarks(priced, sessions, closes, benchmark)
     panel = _panel(returns, quotes, priced, factors, benchmark)
-    steps = implausible.without_delistings(
-        implausible.implausible_returns(returns, priced, benchmark), rows, securities
-    )
-    steps = pl.concat([steps, implausible.factor_steps(factors)])
+    steps = _implausible_steps(returns, priced, benchmark, rows=rows, securities=securities, factors=factors)
     names = {*closes["symbol"], *(factors.columns if factors is not None else ())}
     implausible.check_steps(accepted, steps, findings, names)
     findings = implausible.add_findings(findings, steps, accepted)
@@ -126,6 +123,20 @@ def fields_from_prices(
         "implausible": implausible.without_accepted(steps, accepted),
         "fingerprint": _fingerprint(table, factors, repair, calendar_overrides, adjustments, accepted),
     }
+
+
+def _implausible_steps(
+    returns: pl.DataFrame,
+    priced: pl.DataFrame,
+    benchmark: str,
+    *,
+    rows: pl.DataFrame,
+    securities: pl.DataFrame,
+    factors: pl.DataFrame | None,
+) -> pl.DataFrame:
+    """Find returns beyond a factor of three: ``symbol, date, ret``; falls with which delisted securities end are real."""
+    own = implausible.implausible_returns(returns, priced, benchmark)
+    return pl.concat([implausible.without_delistings(own, rows, securities), implausible.factor_steps(factors)])
 
 
 def check_securities(securities: pl.DataFrame, benchmark: str) -> pl.DataFrame:

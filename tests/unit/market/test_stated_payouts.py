@@ -270,3 +270,42 @@ def test_dividends_of_a_delisted_symbol_leave_its_returns_finite():
     prices = stating(ENDED.with_columns(FLAG), dividend=(EX, 1.0))
     market = mi.Market.load(FIRMS, mi.FilePrices(prices))
     assert returns(market, EX, LAST) == [pytest.approx((CLOSES[EX] + 1) / BEFORE - 1), -1.0]
+
+
+@pytest.mark.parametrize("halted", [1, 3])
+def test_a_total_loss_after_a_halt_is_in_the_car(halted):
+    """The usual way a listing ends: no price for some sessions, then nothing is left."""
+    gone = DAYS[700 - halted : 700]
+    rows = ENDED.filter(~(IS_OWN & pl.col("date").is_in(gone))).with_columns(FLAG)
+    market = mi.Market.load(FIRMS, mi.FilePrices(rows))
+    assert returns(market, LAST) == [-1.0]
+    events = pl.DataFrame({"event_id": ["a", "b"], "symbol": [AMERICAN] * 2, "date": [LAST, DAYS[650]]})
+    result = mi.EventStudy(estimation_window=(-250, -11), event_window=(-3, 0)).run(events, market)
+    assert result.car(-3, 0).filter(pl.col("event_id") == "a")["car"].item() < -0.9
+
+
+def test_a_split_matched_with_another_day_or_inverted_is_a_warning():
+    """It may be news of that day, in closes that are adjusted already."""
+    for prices in (before(8.0), before(1 / 8)):
+        for stated_on, split in ((EX, 8.0), (DAYS[302], 8.0), (EX, 1 / 8)):
+            market = mi.Market.load(FIRMS, mi.FilePrices(stating(prices, split=(stated_on, split))))
+            found = market.findings.filter(pl.col("finding") == "unadjusted_split")
+            moves_as_stated = stated_on == EX and (split > 1) == (returns_of(prices) < 0)
+            assert found["severity"].to_list() == ["note" if moves_as_stated else "warning"]
+
+
+def returns_of(prices: pl.DataFrame) -> float:
+    own = dict(prices.filter(IS_OWN).select("date", "close").iter_rows())
+    return own[EX] / own[DAYS[299]] - 1
+
+
+def test_bad_news_on_the_day_of_a_split_that_is_in_the_closes_stays():
+    """A fall of 35% where 2 for 1 is stated: closes adjusted already, not a split and a rise."""
+    market = mi.Market.load(FIRMS, mi.FilePrices(stating(falls(share=0.35), split=(EX, 2.0))))
+    assert returns(market, EX)[0] == pytest.approx(0.65 * CLOSES[EX] / BEFORE - 1)
+
+
+def test_a_folder_keeps_the_splits_of_closes_that_hold_the_dividends(tmp_path):
+    split = stating(before(8.0), split=(EX, 8.0), dividend=(DAYS[100], 0.001))
+    market = mi.Market.load(FIRMS, in_folder(split, tmp_path))
+    assert returns(market, EX)[0] == pytest.approx(CLOSES[EX] / BEFORE - 1)
