@@ -11,7 +11,7 @@ import polars as pl
 from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 
-__all__ = ["SUFFIX", "find_clash", "keep_own_columns", "unknown_column"]
+__all__ = ["SUFFIX", "find_clash", "keep_own_columns", "require_labels", "unknown_column"]
 
 #: Ends the name under which a column of the user's own is kept.
 SUFFIX = "_event"
@@ -70,6 +70,20 @@ def unknown_column(argument: str, name: str, columns: Sequence[str]) -> Specific
     return SpecificationError(
         f"{argument} is no column of the events: {listed(columns, limit=COLUMNS_LISTED, quoted=False)}.{hint}"
     )
+
+
+def require_labels(argument: str, column: pl.Series) -> None:
+    """Stop at a column of lists, structs or objects, which are no labels of groups.
+
+    Raises
+    ------
+    SpecificationError
+        With the type of the column.
+    """
+    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
+        raise SpecificationError(
+            f"{argument} has type {column.dtype}, which is no label of a group. Make text of it, or name another column."
+        )
 
 
 def _free_name(name: str, columns: Sequence[str]) -> str:

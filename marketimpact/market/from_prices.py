@@ -134,7 +134,7 @@ def _implausible_steps(
     securities: pl.DataFrame,
     factors: pl.DataFrame | None,
 ) -> pl.DataFrame:
-    """Find returns beyond a factor of three: ``symbol, date, ret``; falls with which delisted securities end are real."""
+    """Find returns beyond a factor of three: ``symbol, date, ret``; falls that end a delisted security are real."""
     own = implausible.implausible_returns(returns, priced, benchmark)
     return pl.concat([implausible.without_delistings(own, rows, securities), implausible.factor_steps(factors)])
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from marketimpact.analyses.specification_curve.curve import SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
-from marketimpact.core.own_columns import unknown_column
+from marketimpact.core.own_columns import require_labels, unknown_column
 from marketimpact.estimation.windows import check_window
 from marketimpact.inference import TESTS
 from marketimpact.study.headline import Headline, headline
@@ -177,7 +177,10 @@ def group_column(result: StudyResult, group: str | None) -> str | None:
     columns = result.events.columns
     if group is not None and group not in columns:
         raise unknown_column(f"group={group!r}", group, columns)
-    return group or ("group" if "group" in columns else None)
+    chosen = group or ("group" if "group" in columns else None)
+    if chosen is not None:
+        require_labels(f"group={chosen!r}", result.events[chosen])
+    return chosen
 
 
 def report_windows(result: StudyResult, windows: Sequence[Window] | None) -> tuple[Window, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import polars as pl
 
 from marketimpact.core import limits
-from marketimpact.core.own_columns import unknown_column
+from marketimpact.core.own_columns import require_labels, unknown_column
 from marketimpact.display import charts
 from marketimpact.display.formats import SIMULATED_TABLE
 from marketimpact.display.tables import Table, lines_to_html
@@ -219,6 +219,8 @@ class Plot:
         frame = self._result.car(first, last).drop_nulls("car")
         if by is not None and not (by in self._result.events.columns and by in frame.columns):
             raise unknown_column(f"by={by!r}", by, self._result.events.columns)
+        if by is not None:
+            require_labels(f"by={by!r}", frame[by])
         if not 0 < level < 1:
             raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
         if frame.is_empty():

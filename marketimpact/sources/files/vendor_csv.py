@@ -90,7 +90,10 @@ def read_rows(file: PriceFile, symbols: Sequence[str]) -> tuple[pl.DataFrame, li
     if file.format is None:
         return _yfinance_rows(file, text, symbols), []
     raw = csv_reader.parse_table(text, label)
-    prices = file.format.translate(raw)
+    try:
+        prices = file.format.translate(raw)
+    except DataError as error:
+        raise DataError(f"{label}: {error}") from error
     _require_one_daily_symbol(raw, prices, file)
     rows = parse_rows(_without_null_words(prices.with_columns(symbol=pl.lit(symbols[0]))), label)
     return _in_shares(rows, file)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import polars as pl
 
 from marketimpact.core import csv_reader
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError
 
 __all__ = [
@@ -52,6 +53,9 @@ class VendorFormat:
     def translate(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Select the columns of prices under their names here."""
         names = {name: self.columns.get(normalise_name(name)) for name in frame.columns}
+        twice = [name for name, own in names.items() if own is not None and list(names.values()).count(own) > 1]
+        if twice:
+            raise DataError(f"The columns {listed(twice)} are one and the same. Keep one of them.")
         return frame.select(
             pl.col(vendor_name).alias(own_name) for vendor_name, own_name in names.items() if own_name is not None
         )

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -182,3 +183,18 @@ def test_a_formula_that_cannot_be_is_an_error_that_says_so(
 def test_a_misspelt_column_in_a_formula_is_suggested(result: mi.StudyResult) -> None:
     with pytest.raises(mi.SpecificationError, match="Did you mean 'stance'"):
         result.regress("car ~ stnace", (0, 1))
+
+
+def test_lists_and_structs_are_carried_along_and_name_no_group(
+    aligned: pl.DataFrame, sample_market: mi.Market, tmp_path: Path
+) -> None:
+    own = aligned.with_columns(pair=pl.struct("symbol", "mic"), both=pl.concat_list("symbol", "mic"))
+    result = STUDY.run(own, sample_market)
+    assert {"pair", "both"} <= set(result.car(0, 1).columns)
+    assert "pair" in repr(result.show(result.car(0, 1)).frame.columns)
+    mi.write_report(result, tmp_path / "report.html")
+    for name in ("pair", "both"):
+        with pytest.raises(mi.SpecificationError, match="no label of a group"):
+            mi.write_report(result, tmp_path / "grouped.html", group=name)
+        with pytest.raises(mi.SpecificationError, match="no label of a group"):
+            result.plot.firms(0, 1, by=name)
