@@ -82,7 +82,7 @@ def require_labels(argument: str, column: pl.Series) -> None:
     """
     if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
         raise SpecificationError(
-            f"{argument} has type {column.dtype}, which is no label of a group. Make text of it, or name another column."
+            f"{argument} has type {column.dtype}, which is no label of a group. Make text of it, or name another."
         )
 
 

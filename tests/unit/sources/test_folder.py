@@ -200,5 +200,5 @@ def test_no_folder_and_nothing_in_it(tmp_path):
 
 def test_a_column_that_is_there_twice_in_other_letters_is_an_error(tmp_path):
     (tmp_path / "NVDA.csv").write_text("Date,DATE,Close,Volume\n2024-01-02,2024-01-03,48.1,100\n")
-    with pytest.raises(mi.DataError, match="NVDA.csv: The columns 'Date', 'DATE' are one and the same"):
+    with pytest.raises(mi.DataError, match=r"NVDA\.csv: The columns 'Date', 'DATE' are one and the same"):
         mi.FolderPrices(tmp_path).read(["NVDA"])
