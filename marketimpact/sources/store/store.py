@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.text import first_line, listed
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.sources.store.files import (
@@ -190,7 +191,7 @@ class PriceStore:
             "volume", "dividend", "split", "currency",
         )  # fmt: skip
         write_atomic(
-            target, dump_parquet(frame, {}) if target.suffix.lower() == ".parquet" else frame.write_csv().encode()
+            target, dump_parquet(frame, {}) if target.suffix.lower() == ".parquet" else csv_text(frame).encode()
         )
         return target
 
