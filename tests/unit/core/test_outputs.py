@@ -85,15 +85,18 @@ def test_a_run_replaces_report_and_tables_together(tmp_path, monkeypatch):
     """The report is written first; a table that cannot be written leaves the earlier report."""
     from marketimpact.cli import studies  # noqa: PLC0415
     from tests.command import marketimpact  # noqa: PLC0415
+    from tests.unit.cli.test_cli import SMALL  # noqa: PLC0415
 
-    assert marketimpact("run", "studies/h20.toml", "--out", str(tmp_path), "--format", "md").returncode == 0
+    (tmp_path / "small.toml").write_text(SMALL, encoding="utf-8")
+    study = str(tmp_path / "small.toml")
+    assert marketimpact("run", study, "--out", str(tmp_path), "--format", "md").returncode == 0
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full(_: pl.DataFrame) -> str:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(studies, "csv_text", full)
-    done = marketimpact("run", "studies/h20.toml", "--out", str(tmp_path), "--format", "md,html")
+    done = marketimpact("run", study, "--out", str(tmp_path), "--format", "md,html")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert "No space left on device" in done.stderr
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
