@@ -176,6 +176,7 @@ SLOW = (
     "write_study",
     "calendar_time",
     "audit",
+    "matched_controls(events)",
 )
 
 

@@ -36,6 +36,7 @@ def hours(mic: str, day: date, own: pl.DataFrame | None = None) -> tuple[str, st
     return clock.row(0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_every_stock_exchange_of_the_library_is_taken():
     names = set(xc.get_calendar_names(include_aliases=False))
