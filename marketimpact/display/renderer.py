@@ -1,4 +1,4 @@
-"""Draw charts as SVG with vl-convert, which runs Vega in this process: what would end the process is kept from it."""
+"""Draw charts as SVG with vl-convert, and refuse input that would crash this process inside it."""
 
 from __future__ import annotations
 

@@ -163,13 +163,7 @@ def check_factor_columns(factors: pl.DataFrame) -> None:
     for name in names:
         limit = LARGEST_RETURN if name == "rf" else LARGEST_FACTOR
         wrong = factors.filter(pl.col(name).abs() > limit).select("date", name)
-        if wrong.height:
-            date, value = wrong.row(0)
-            raise DataError(
-                f"factors: {name} is {value} on {date} ({wrong.height} such rows). Expectations made of it have no "
-                "meaning. Leave the cell empty, or correct it.",
-                rows=wrong,
-            )
+        _refuse_rows(wrong, ". Expectations made of it have no meaning. Leave the cell empty, or correct it.")
         _refuse_codes(f"factors: {name}", factors[name].to_numpy(), Scale.of(factors[name].to_numpy()))
     _check_rate(factors, names)
 
@@ -183,12 +177,19 @@ def _check_rate(factors: pl.DataFrame, names: Sequence[str]) -> None:
             f"{252 * rate.median:.0%} a year. Divide percent by 100, and an annual rate by 252."
         )
     wild = factors.filter(pl.col("rf").abs() > LARGEST_RATE).select("date", "rf") if "rf" in names else factors.clear()
-    if wild.height:
-        date, value = wild.row(0)
+    _refuse_rows(
+        wild,
+        ", which no rate of one session is. Leave a code for missing empty; divide percent by 100, and an annual rate "
+        "by 252.",
+    )
+
+
+def _refuse_rows(wrong: pl.DataFrame, reason: str) -> None:
+    """Refuse rows (date, value) of factors at fault, if any; `reason` ends the sentence that names the first."""
+    if wrong.height:
+        date, value = wrong.row(0)
         raise DataError(
-            f"factors: rf is {value} on {date} ({wild.height} such rows), which no rate of one session is. Leave a "
-            "code for missing empty; divide percent by 100, and an annual rate by 252.",
-            rows=wild,
+            f"factors: {wrong.columns[1]} is {value} on {date} ({wrong.height} such rows){reason}", rows=wrong
         )
 
 

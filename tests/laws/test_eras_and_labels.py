@@ -103,7 +103,7 @@ def test_no_groups_are_an_empty_answer():
 
 
 def test_events_that_bring_what_car_adds(sample_market):
-    """What `car` gave can be handed in as events again: columns of its own names are kept under others."""
+    """`car` output serves as events again; columns named like result columns are renamed."""
     market = sample_market
     events = mi.align(mi.announcements().filter(pl.col("announcement_id").str.starts_with("2025-08")), market)
     study = mi.EventStudy(estimation_window=(-200, -11), event_window=(-3, 3))

@@ -1,4 +1,4 @@
-"""What a message advises is done here, and works."""
+"""Run the code that error messages advise, and check that it works."""
 
 from __future__ import annotations
 

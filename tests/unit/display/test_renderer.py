@@ -1,4 +1,4 @@
-"""What would end the process inside the renderer is kept from it."""
+"""Texts and inputs that crash the chart renderer are cleaned or refused before drawing."""
 
 from __future__ import annotations
 
