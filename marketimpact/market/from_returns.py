@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.core import limits, schema
-from marketimpact.core.arrays import Bools, Floats, Ints
+from marketimpact.core.arrays import Bools, Floats, Ints, row_parts, runs
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError
@@ -127,11 +127,10 @@ def _missing_sessions(part: _Part) -> pl.DataFrame:
     rows: list[tuple[str, int, int]] = []
     if part.is_given is not None:
         length, is_open = part.panel.days.height, part.panel.days["ret"].is_not_null().to_numpy()
-        step = max(limits.RETURN_CHUNK_ROWS // length, 1)
-        for start in range(0, len(part.is_given), step):
-            has_return = ~np.isnan(part.panel.ret[start : start + step])
+        for start, ret in row_parts(part.panel.ret):
+            has_return = ~np.isnan(ret)
             first, end = has_return.argmax(axis=1), length - has_return[:, ::-1].argmax(axis=1)
-            is_absent = ~part.is_given[start : start + step] & is_open
+            is_absent = ~part.is_given[start : start + len(ret)] & is_open
             is_known = has_return.any(axis=1)
             for row in np.flatnonzero(is_known & (is_absent.sum(axis=1) > MISSING_SESSIONS)).tolist():
                 life = is_absent[row, first[row] : end[row]]
@@ -144,8 +143,8 @@ def _missing_sessions(part: _Part) -> pl.DataFrame:
 
 def _suspended(is_absent: Bools) -> int:
     """Count the absent sessions in runs of `SUSPENSION` or more."""
-    edges = np.diff(np.concatenate([[0], is_absent.astype(np.int8), [0]]))
-    lengths = np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)
+    begins, ends = runs(is_absent)
+    lengths = ends - begins
     return int(lengths[lengths >= SUSPENSION].sum())
 
 
@@ -297,12 +296,10 @@ def _check_dates(unknown_dates: pl.DataFrame, label: str) -> None:
 
 def _spans(symbols: pl.Series, dates: pl.Series, ret: Floats) -> pl.DataFrame:
     """Return ``symbol, first, last``: dates of each symbol's first and last return."""
-    step, length = max(limits.RETURN_CHUNK_ROWS // len(dates), 1), len(dates)
     first, last = np.empty(len(ret), dtype=np.int64), np.empty(len(ret), dtype=np.int64)
-    for start in range(0, len(ret), step):
-        part = slice(start, start + step)
-        has_return = ~np.isnan(ret[part])
-        first[part], last[part] = has_return.argmax(axis=1), length - 1 - has_return[:, ::-1].argmax(axis=1)
+    for start, part in row_parts(ret):
+        has_return, rows = ~np.isnan(part), slice(start, start + len(part))
+        first[rows], last[rows] = has_return.argmax(axis=1), len(dates) - 1 - has_return[:, ::-1].argmax(axis=1)
     frame = pl.DataFrame({"symbol": symbols, "first": dates.gather(first), "last": dates.gather(last)})
     return frame.filter(pl.Series(~np.isnan(ret[np.arange(len(ret)), first])))
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from marketimpact.core import limits
-from marketimpact.core.arrays import Floats
+from marketimpact.core.arrays import Floats, row_parts
 from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import SpecificationError
 from marketimpact.market import checks
 from marketimpact.market.grid_panel import GridPanel
+from marketimpact.market.plausibility import HIGHEST, LOWEST
 from marketimpact.sources.files.price_rows import delisted
 
 __all__ = [
@@ -32,8 +32,6 @@ __all__ = [
     "without_delistings",
 ]
 
-#: A return beyond a factor of three, up or down.
-HIGHEST, LOWEST = 2.0, -2.0 / 3.0
 #: Median absolute value above which a factor is no return in decimals.
 LARGEST_USUAL = 0.1
 #: After more sessions without a trade a price may have moved that far.
@@ -108,10 +106,8 @@ def implausible_in_grid(
     benchmark : str
         Name of the benchmark.
     """
-    step = max(limits.RETURN_CHUNK_ROWS // max(ret.shape[1], 1), 1)
     parts = [no_implausible()]
-    for start in range(0, len(ret), step):
-        part = ret[start : start + step]
+    for start, part in row_parts(ret):
         rows, columns = np.nonzero((part > HIGHEST) | ((part < LOWEST) & (part != -1.0)))
         kept = [not _is_delisting(part[row], column) for row, column in zip(rows, columns, strict=True)]
         rows, columns = rows[kept], columns[kept]

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from marketimpact.core import limits
-from marketimpact.core.arrays import Floats
+from marketimpact.core.arrays import Floats, row_parts
 from marketimpact.core.schema.vocabulary import LARGEST_RETURN
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning
 
 __all__ = [
+    "HIGHEST",
     "LARGEST_FACTOR",
+    "LOWEST",
     "Scale",
     "check_benchmark",
     "check_factor_columns",
@@ -42,8 +43,8 @@ BENCHMARK_DOUBT, BENCHMARK_DOUBT_OF_FEW, BENCHMARK_DOUBT_OF_FEWER = 0.06, 0.12, 
 #: Median absolute return from which a security is doubtful: shares have 0.005 to 0.03, coins up to 0.06.
 SECURITY_DOUBT = 0.15
 FACTOR_DOUBT = 0.1
-#: Values of a benchmark or factor that its usual ones do not explain: a rise to three times, a fall to a third.
-WILD, WILD_FALL = 2.0, -2.0 / 3.0
+#: Returns beyond these are implausible: a rise to three times, a fall to a third.
+HIGHEST, LOWEST = 2.0, -2.0 / 3.0
 #: A value this many times as large as the usual ones is a code, such as -999 for missing.
 CODE_RATIO = 1e4
 #: Share of its price that no security is left with after moves of which half are beyond `SECURITY_DOUBT`.
@@ -226,7 +227,7 @@ def warn_of(doubts: Sequence[str], *, stacklevel: int) -> None:
 
 def _wild_days(label: str, values: Floats, scale: Scale) -> list[str]:
     """Write of values beyond 200% in a series whose usual ones are small."""
-    wild = int(((values > WILD) | ((values < WILD_FALL) & (values != -1.0))).sum())
+    wild = int(((values > HIGHEST) | ((values < LOWEST) & (values != -1.0))).sum())
     if not wild or scale.count < FEW_VALUES:
         return []
     return [
@@ -248,9 +249,7 @@ def _refuse_codes(label: str, values: Floats, scale: Scale) -> None:
 
 def _rows_of_large_values(ret: Floats) -> Iterator[int]:
     """Yield the rows of returns, (S, T), of whose values that are not zero half or more are beyond `SECURITY_DOUBT`."""
-    step = max(limits.RETURN_CHUNK_ROWS // max(ret.shape[1], 1), 1)
-    for start in range(0, len(ret), step):
-        part = ret[start : start + step]
+    for start, part in row_parts(ret):
         large = (part > SECURITY_DOUBT).sum(axis=1) + (part < -SECURITY_DOUBT).sum(axis=1)
         used = (part > 0.0).sum(axis=1) + (part < 0.0).sum(axis=1)
         yield from (start + np.flatnonzero((2 * large >= used) & (used > 0))).tolist()

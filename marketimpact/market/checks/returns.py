@@ -8,10 +8,10 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from marketimpact.core import limits
-from marketimpact.core.arrays import Bools, Floats
+from marketimpact.core.arrays import Bools, Floats, row_parts, runs
 from marketimpact.core.text import listed
 from marketimpact.market.checks.findings import SCHEMA, finding_rows, no_findings
+from marketimpact.market.plausibility import HIGHEST, LOWEST
 
 __all__ = ["check_returns"]
 
@@ -76,7 +76,7 @@ def _large_steps(symbols: pl.Series, dates: pl.Series, market: Floats, ret: Floa
     """
     with np.errstate(divide="ignore"):
         move = np.nan_to_num(np.log1p(market), neginf=0.0)
-    for row, day in _cells(ret, lambda part: ((part >= 1.0) & (part <= 2.0)) | ((part <= -0.5) & (part >= -2.0 / 3.0))):
+    for row, day in _cells(ret, lambda part: ((part >= 1.0) & (part <= HIGHEST)) | ((part <= -0.5) & (part >= LOWEST))):
         with np.errstate(divide="ignore", invalid="ignore"):
             own = np.log1p(ret[row])
         size = np.abs(own - move)
@@ -92,21 +92,14 @@ def _large_steps(symbols: pl.Series, dates: pl.Series, market: Floats, ret: Floa
 
 def _cells(ret: Floats, condition: Callable[[Floats], Bools]) -> Iterator[tuple[int, int]]:
     """Yield row and column of the returns that meet a condition, read some securities at a time."""
-    for start, part in _parts(ret):
+    for start, part in row_parts(ret):
         for row, day in zip(*np.nonzero(condition(part)), strict=True):
             yield start + int(row), int(day)
 
 
-def _parts(ret: Floats) -> Iterator[tuple[int, Floats]]:
-    """Yield some securities at a time, and the row of the first."""
-    step = max(limits.RETURN_CHUNK_ROWS // max(ret.shape[1], 1), 1)
-    for start in range(0, len(ret), step):
-        yield start, ret[start : start + step]
-
-
 def _zero_returns(symbols: pl.Series, dates: pl.Series, ret: Floats) -> Iterator[_Row]:
     """Find securities with many zero returns, or a run of them that their other returns do not explain."""
-    n_zeros = np.concatenate([(part == 0.0).sum(axis=1) for _, part in _parts(ret)])
+    n_zeros = np.concatenate([(part == 0.0).sum(axis=1) for _, part in row_parts(ret)])
     for row in np.flatnonzero(n_zeros >= MIN_RUN).tolist():
         present = ~np.isnan(ret[row])
         zero, days = ret[row, present] == 0.0, np.flatnonzero(present)
@@ -124,8 +117,7 @@ def _zero_returns(symbols: pl.Series, dates: pl.Series, ret: Floats) -> Iterator
 
 def _longest_run(flags: Bools) -> tuple[int, int]:
     """Return where the longest run of True begins, and its length."""
-    edges = np.diff(np.concatenate([[0], flags.astype(np.int8), [0]]))
-    begins, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    begins, ends = runs(flags)
     longest = int((ends - begins).argmax())
     return int(begins[longest]), int(ends[longest] - begins[longest])
 
@@ -134,7 +126,7 @@ def _zero_days(dates: pl.Series, market: Floats, ret: Floats) -> Iterator[_Row]:
     """Find days on which every return is exactly zero, of a few securities where the benchmark does not move either."""
     is_quiet = np.isnan(market) | (market == 0.0)
     n_returns, n_zeros = np.zeros(len(market), dtype=np.int64), np.zeros(len(market), dtype=np.int64)
-    for _, part in _parts(ret):
+    for _, part in row_parts(ret):
         n_returns += (~np.isnan(part)).sum(axis=0)
         n_zeros += (part == 0.0).sum(axis=0)
     is_zero = (n_returns == n_zeros) & (n_zeros >= np.where(is_quiet, 1, MANY_ZEROS))
@@ -191,7 +183,7 @@ def _is_same(one: Floats, market: Floats, size: float) -> bool:
 def _mean_return(ret: Floats) -> Floats:
     """Average the returns of every day, (T,), some securities at a time; NaN without any."""
     total, count = np.zeros(ret.shape[1]), np.zeros(ret.shape[1])
-    for _, part in _parts(ret):
+    for _, part in row_parts(ret):
         present = ~np.isnan(part)
         total += np.where(present, part, 0.0).sum(axis=0)
         count += present.sum(axis=0)
@@ -218,7 +210,7 @@ def _members(ret: Floats, market: Floats, size: float) -> list[int]:
 
 def _after_total_loss(symbols: pl.Series, dates: pl.Series, ret: Floats) -> Iterator[_Row]:
     """Find securities with returns after one of -1."""
-    lost_rows = np.concatenate([(part == -1.0).any(axis=1) for _, part in _parts(ret)])
+    lost_rows = np.concatenate([(part == -1.0).any(axis=1) for _, part in row_parts(ret)])
     for row in np.flatnonzero(lost_rows).tolist():
         lost = int((ret[row] == -1.0).argmax())
         later = int((~np.isnan(ret[row, lost + 1 :])).sum())
