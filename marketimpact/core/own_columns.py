@@ -11,7 +11,7 @@ import polars as pl
 from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 
-__all__ = ["SUFFIX", "find_clash", "keep_own_columns", "require_labels", "unknown_column"]
+__all__ = ["SUFFIX", "find_clash", "is_label_type", "keep_own_columns", "require_labels", "unknown_column"]
 
 #: Ends the name under which a column of the user's own is kept.
 SUFFIX = "_event"
@@ -72,6 +72,11 @@ def unknown_column(argument: str, name: str, columns: Sequence[str]) -> Specific
     )
 
 
+def is_label_type(kind: pl.DataType) -> bool:
+    """Return whether values of this type can label a group: text, numbers and dates, no lists, structs or objects."""
+    return not kind.is_nested() and kind not in (pl.Object, pl.Binary)
+
+
 def require_labels(argument: str, column: pl.Series) -> None:
     """Stop at a column of lists, structs or objects, which are no labels of groups.
 
@@ -80,7 +85,7 @@ def require_labels(argument: str, column: pl.Series) -> None:
     SpecificationError
         With the type of the column.
     """
-    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
+    if not is_label_type(column.dtype):
         raise SpecificationError(
             f"{argument} has type {column.dtype}, which is no label of a group. Make text of it, or name another."
         )

@@ -11,7 +11,7 @@ import polars as pl
 from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.factorize import stable_argsort
-from marketimpact.core.own_columns import keep_own_columns
+from marketimpact.core.own_columns import is_label_type, keep_own_columns
 from marketimpact.errors import DataError
 from marketimpact.estimation.attrition import ATTRITION
 from marketimpact.market.market import Market
@@ -93,7 +93,7 @@ def _check_labels(events: pl.DataFrame) -> None:
     """Stop at labels of announcements that are no text, number or date: nothing could be grouped by them."""
     for name in LABELS:
         kind = events.schema.get(name, pl.String())
-        if kind.is_nested() or kind in (pl.Object, pl.Binary):
+        if not is_label_type(kind):
             raise DataError(f"events: {name!r} has type {kind}, must hold text. Drop the column, or make text of it.")
 
 
