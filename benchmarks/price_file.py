@@ -47,9 +47,13 @@ def write_prices(
         own = rng.normal(0.0, 0.02, length) + rng.uniform(0.5, 1.5) * market[first:last]
         close = np.round(rng.uniform(5, 200) * np.exp(np.cumsum(own - 0.00025)), 4)
         volume = np.round(rng.lognormal(12, 0.6, length))
-        kept = np.maximum(close, 0.01) if not dirty else np.maximum(close, 0.01)
         frame = pl.DataFrame(
-            {"symbol": [f"F{firm:05d}"] * length, "date": days.slice(first, length), "close": kept, "volume": volume}
+            {
+                "symbol": [f"F{firm:05d}"] * length,
+                "date": days.slice(first, length),
+                "close": np.maximum(close, 0.01),
+                "volume": volume,
+            }
         )
         parts.append(frame.filter(rng.random(length) >= 0.01) if dirty else frame)
     prices = pl.concat(parts, how="diagonal", rechunk=True)

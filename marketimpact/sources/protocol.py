@@ -5,30 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from functools import cached_property
+from typing import Protocol, TypeVar
 
 import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.core.fingerprint import fingerprint
+from marketimpact.core.symbol_rows import is_repeated_key, sort_rows
 from marketimpact.core.text import listed
-from marketimpact.errors import SourceError, SpecificationError
+from marketimpact.errors import DataError, SourceError, SpecificationError
 
 __all__ = [
+    "COLUMNS",
+    "EXTRA_COLUMNS",
     "PriceSource",
     "PriceTable",
+    "absent_symbols",
     "check_range",
     "check_symbols",
+    "checked_rows",
     "price_table",
     "within",
 ]
+
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 COLUMNS = ("symbol", "date", "close", "volume")
 #: Further columns, where the source has them.
 EXTRA_COLUMNS = ("unadjusted_close", "dividend", "split", "delisted")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PriceTable:
     """Prices from a source, with notes on their origin and adjustment.
 
@@ -45,8 +53,6 @@ class PriceTable:
         last close may be 0, a total loss.
     source : str
         Name of the source for citation; never a path of this machine.
-    fingerprint : str
-        SHA-256 of the content of `frame`, in hex, as `fingerprint` computes it.
     simulated : bool
         Whether the prices are simulated.
     missing : tuple of str
@@ -67,7 +73,6 @@ class PriceTable:
 
     frame: pl.DataFrame
     source: str
-    fingerprint: str
     simulated: bool
     missing: tuple[str, ...]
     notes: tuple[str, ...]
@@ -75,6 +80,11 @@ class PriceTable:
     listings: pl.DataFrame | None = None
     outcomes: pl.DataFrame | None = None
     snapshot: str | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the content of `frame`, in hex, as `fingerprint` computes it."""
+        return fingerprint(self.frame)
 
 
 class PriceSource(Protocol):
@@ -120,7 +130,7 @@ def check_range(first: date | None, last: date | None) -> None:
         raise SpecificationError(f"first {first} lies after last {last}, so no date is between them. Swap them.")
 
 
-def within(frame: pl.DataFrame, first: date | None, last: date | None) -> pl.DataFrame:
+def within(frame: Frame, first: date | None, last: date | None) -> Frame:
     """Filter rows to dates from `first` to `last`, both included.
 
     A row without a date stays, so that the contract's check reports it.
@@ -162,6 +172,29 @@ def price_table(
     SourceError
         If there is no row at all.
     """
+    extra = [name for name in EXTRA_COLUMNS if name in frame.columns]
+    rows = checked_rows(frame, [*COLUMNS, *extra], requested, source)
+    return PriceTable(
+        frame=rows.select(*COLUMNS, *extra),
+        source=source,
+        simulated=simulated,
+        missing=absent_symbols(rows, requested),
+        notes=tuple(notes),
+        truth=truth,
+        listings=listings,
+        outcomes=outcomes,
+        snapshot=snapshot,
+    )
+
+
+def absent_symbols(rows: pl.DataFrame, requested: Sequence[str]) -> tuple[str, ...]:
+    """Return the requested symbols without a row."""
+    present = set(rows["symbol"].unique())
+    return tuple(symbol for symbol in requested if symbol not in present)
+
+
+def checked_rows(frame: pl.DataFrame, columns: Sequence[str], requested: Sequence[str], source: str) -> pl.DataFrame:
+    """Check the columns of prices, and sort all columns by symbol and date; see `price_table` for the errors."""
     if frame.is_empty():
         raise SourceError(
             f"{source} has no prices of {listed(list(requested))} on the requested dates. Check symbols and dates.",
@@ -169,22 +202,17 @@ def price_table(
             symbols=tuple(requested),
             retryable=False,
         )
-    extra = [name for name in EXTRA_COLUMNS if name in frame.columns]
-    frame = (
-        schema.check(schema.Prices, frame, f"prices of {source} (rows counted among those requested)")
-        .select(*COLUMNS, *extra)
-        .sort("symbol", "date")
+    label, prices = (
+        f"prices of {source} (rows counted among those requested)",
+        frame.select(c for c in columns if c in frame.columns),
     )
-    present = set(frame["symbol"].unique())
-    return PriceTable(
-        frame=frame,
-        source=source,
-        fingerprint=fingerprint(frame),
-        simulated=simulated,
-        missing=tuple(symbol for symbol in requested if symbol not in present),
-        notes=tuple(notes),
-        truth=truth,
-        listings=listings,
-        outcomes=outcomes,
-        snapshot=snapshot,
-    )
+    # a repeated key shows in sorted rows; to search for it among unsorted ones takes longer than all other rules
+    try:
+        checked = schema.check(schema.PriceRows, prices, label).select(columns)
+    except DataError:
+        schema.check(schema.Prices, prices, label)  # reports every broken rule at once
+        raise
+    rows = sort_rows(frame.with_columns(checked))
+    if rows.select(is_repeated_key().any()).item():
+        schema.check(schema.Prices, prices, label)  # raises
+    return rows

@@ -31,6 +31,7 @@ __all__ = [
     "Campaigns",
     "Events",
     "Found",
+    "PriceRows",
     "Prices",
     "ReturnRows",
     "Returns",
@@ -157,11 +158,11 @@ class Securities(dy.Schema):
         return pl.col("benchmark") != pl.col("symbol")
 
 
-class Prices(dy.Schema):
-    """Long prices, one row per (symbol, date); an empty `close` is a day without a price."""
+class PriceRows(dy.Schema):
+    """Long prices; an empty `close` is a day without a price."""
 
-    symbol = dy.String(primary_key=True, min_length=1)
-    date = dy.Date(primary_key=True)
+    symbol = dy.String(min_length=1)
+    date = dy.Date()
     close = dy.Float64(nullable=True, metadata=PRESENT)
     volume = dy.Float64(nullable=True, min=0.0)
     unadjusted_close = dy.Float64(nullable=True)
@@ -188,6 +189,13 @@ class Prices(dy.Schema):
     def close_in_range(cls) -> pl.Expr:
         in_range = pl.col("close").is_between(LOWEST_PRICE, HIGHEST_PRICE)
         return in_range | (pl.col("close") <= 0) | ~pl.col("close").is_finite()
+
+
+class Prices(PriceRows):
+    """Long prices with one row per (symbol, date)."""
+
+    symbol = dy.String(primary_key=True, min_length=1)
+    date = dy.Date(primary_key=True)
 
 
 class ReturnRows(dy.Schema):

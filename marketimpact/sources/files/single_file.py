@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
-from marketimpact.core import csv_reader, schema
-from marketimpact.core.text import closest_name, first_line, listed
-from marketimpact.core.type_advice import how_to_reshape
+from marketimpact.core import schema
+from marketimpact.core.symbol_rows import sort_rows
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.sources.files.price_rows import (
-    cast_value,
-    is_true,
-    n_rows_text,
-    no_symbols_error,
-    parse_value,
-    require_readable,
-    type_error,
+from marketimpact.sources.files.file_columns import USED, lacking_columns, lacking_error
+from marketimpact.sources.files.file_rows import (
+    add_further_columns,
+    basis_notes,
+    check_types,
+    parse_prices,
+    rows_in_doubt,
 )
-from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table, within
+from marketimpact.sources.files.opened_file import readable, scan_file
+from marketimpact.sources.files.price_rows import n_rows_text, no_symbols_error, require_readable
+from marketimpact.sources.protocol import (
+    COLUMNS,
+    EXTRA_COLUMNS,
+    PriceTable,
+    absent_symbols,
+    check_range,
+    check_symbols,
+    checked_rows,
+    within,
+)
 
 __all__ = ["FilePrices"]
-
-NUMBERS = ("close", "adj_close", "volume")
-KNOWN = ("symbol", "date", *NUMBERS, "delisted")
-#: Columns that only the checks of prices read.
-TEXTS, FURTHER_NUMBERS = ("currency",), ("dividend", "split")
-#: Columns with the origin of a row; a change within a symbol is a break in its series.
-ORIGINS = ("adjustment", "source")
-#: Names of these columns in other programs, in lower case without punctuation.
-SYNONYMS = {
-    "symbol": ("symbol", "symbols", "ticker", "tickers", "tic", "ric", "code", "secid", "instrument"),
-    "date": ("date", "day", "datetime", "timestamp", "tradedate", "tradingday", "index"),
-    "close": ("close", "closeprice", "closingprice", "price", "prc", "pxlast", "last", "settle"),
-    "adj_close": ("adjclose", "adjustedclose", "adjcloseprice", "closeadj", "adjustedprice"),
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -112,34 +106,46 @@ class FilePrices:
         SourceError
             If none of the symbols is in the file, or none on the requested dates.
         """
-        requested = check_symbols(symbols)
-        check_range(first, last)
-        return self._table(*self._parse(), requested, first, last)
+        return self.read_with_rows(symbols, first, last)[0]
 
     def read_with_rows(
         self, symbols: Sequence[str], first: date | None = None, last: date | None = None
     ) -> tuple[PriceTable, pl.DataFrame]:
-        """Read the file once, for both the table of `read` and the rows of `rows`."""
+        """Read the file once, for both the table of `read` and the rows of `rows`, sorted by symbol and date."""
         requested = check_symbols(symbols)
         check_range(first, last)
-        raw, frame = self._parse()
-        return self._table(raw, frame, requested, first, last), _all_columns(raw, frame, requested, first, last)
-
-    def _table(
-        self, raw: pl.DataFrame, frame: pl.DataFrame, requested: Sequence[str], first: date | None, last: date | None
-    ) -> PriceTable:
-        """Check the parsed rows of the requested symbols, and add the notes on them."""
-        source = repr(self)
-        is_requested = pl.col("symbol").is_in(requested).fill_null(value=False)
-        requested_rows, other_rows = frame.filter(is_requested), frame.filter(~is_requested)
-        if requested_rows.is_empty():
-            raise no_symbols_error(frame["symbol"].drop_nulls().to_list(), requested, source)
-        require_readable(requested_rows, source)
-        if self.drop_repeats:
-            requested_rows = requested_rows.unique(maintain_order=True)
-        chosen = within(requested_rows, first, last)
-        notes = (*_basis_notes(chosen, raw.columns), *_range_notes(requested_rows, chosen), *_broken_notes(other_rows))
-        return price_table(chosen, requested=requested, source=source, notes=notes)
+        whole, source = self._scan(), repr(self)
+        file = _used(whole)
+        with readable(self.prices):
+            known = file.select(pl.col("symbol").cast(pl.String).unique()).collect(engine="in-memory")["symbol"]
+            is_requested = pl.col("symbol").cast(pl.String).is_in(requested).fill_null(value=False)
+            has_others = not set(known).issubset(requested)
+            own = file.filter(is_requested) if has_others else file
+            raw = (within(own, first, last) if _has_dates(file) else own).collect(engine="in-memory")
+            others = (
+                rows_in_doubt(file.filter(~is_requested)).collect(engine="in-memory") if has_others else raw.clear()
+            )
+        if not set(requested).intersection(known):
+            raise no_symbols_error(known.drop_nulls().to_list(), requested, source)
+        prices = parse_prices(raw, source, list(self.delisted))
+        require_readable(prices, source)
+        rows = within(add_further_columns(prices, raw), first, last)
+        columns = [*COLUMNS, *(name for name in EXTRA_COLUMNS if name in prices.columns)]
+        unique = rows.unique(prices.columns, keep="first", maintain_order=True) if self.drop_repeats else rows
+        checked = checked_rows(unique, columns, requested, source)
+        notes = (
+            *basis_notes(checked, whole.collect_schema().names()),
+            *_range_notes(set(known).intersection(requested), checked),
+            *_broken_notes(parse_prices(others, source, list(self.delisted))),
+        )
+        table = PriceTable(
+            frame=checked.select(columns),
+            source=source,
+            simulated=False,
+            missing=absent_symbols(checked, requested),
+            notes=notes,
+        )
+        return table, sort_rows(rows) if self.drop_repeats else checked
 
     def rows(
         self, symbols: Sequence[str] | None = None, first: date | None = None, last: date | None = None
@@ -161,198 +167,47 @@ class FilePrices:
             date or number), and where the file has them ``currency, dividend, split`` and ``origin``, its
             columns `adjustment` and `source` joined.
         """
-        raw, frame = self._parse()
-        return _all_columns(raw, frame, symbols, first, last)
+        file = self._scan()
+        with readable(self.prices):
+            raw = _used(file).collect(engine="in-memory")
+        frame = add_further_columns(parse_prices(raw, repr(self), list(self.delisted)), raw)
+        if symbols is not None:
+            frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
+        return within(frame, first, last)
 
-    def _parse(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Load the file as it is, and parse its columns of prices."""
-        raw, source = self._load(), repr(self)
-        frame = _parse_rows(_require_columns(raw, source), source)
-        if not self.delisted and "delisted" not in frame.columns:
-            return raw, frame
-        stated = pl.col("delisted") if "delisted" in frame.columns else pl.lit(value=False)
-        return raw, frame.with_columns((stated | pl.col("symbol").is_in(list(self.delisted))).alias("delisted"))
+    def _scan(self) -> pl.LazyFrame:
+        """Open the file; raise DataError without rows or columns of prices."""
+        source = repr(self)
+        with readable(self.prices):
+            file = self._open()
+            if file.head(1).collect(engine="in-memory").is_empty():
+                raise DataError(f"{source} has no rows. Check the file, or the filter that made it.")
+            present = file.collect_schema().names()
+            if lacking := lacking_columns(present):
+                raise lacking_error(file.collect(engine="in-memory"), lacking, source)
+            check_types(file, source)
+        return file
 
-    def _load(self) -> pl.DataFrame:
-        """Load the frame or file as it is; raise DataError without rows."""
-        frame = self.prices if isinstance(self.prices, pl.DataFrame) else load_file(Path(self.prices).expanduser())
-        if frame.is_empty():
-            raise DataError(f"{self!r} has no rows. Check the file, or the filter that made it.")
-        return frame
-
-
-def load_file(path: Path) -> pl.DataFrame:
-    """Read a Parquet file, or a CSV file with every value as text; raise DataError if it is not readable."""
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        raise DataError(f"{path} is a folder. FolderPrices reads one with a file per symbol.")
-    if suffix not in (".parquet", ".csv"):
-        raise DataError(
-            f"{path} ends in {suffix!r}, which is not read here. Give .parquet or .csv; "
-            "give anything else as a polars frame."
-        )
-    if not path.is_file():
-        raise DataError(f"There is no file {path}. Check the path; relative paths start at the working directory.")
-    try:
-        # opened once: polars opens a path several times, which fails while another process replaces the file
-        with path.open("rb") as file:
-            raw = file.read()
-    except OSError as error:
-        raise DataError(f"{path} cannot be opened ({error.strerror or error}).") from error
-    if suffix == ".csv":
-        # all text: inferred types would turn the symbol 0700 into 700
-        return csv_reader.parse_table(csv_reader.decode_text(raw, str(path)), str(path))
-    try:
-        return pl.read_parquet(io.BytesIO(raw))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        # damaged files make polars panic as often as raise
-        raise DataError(f"{path} cannot be read as parquet: {first_line(error)}. Write the file again.") from error
+    def _open(self) -> pl.LazyFrame:
+        """Open the file or frame as it is."""
+        if isinstance(self.prices, pl.DataFrame):
+            return self.prices.lazy()
+        return scan_file(Path(self.prices).expanduser())
 
 
-def _require_columns(frame: pl.DataFrame, source: str) -> pl.DataFrame:
-    """Select the columns of prices; raise DataError with their likely names in the file."""
-    present = frame.columns
-    lacking = [name for name in ("symbol", "date") if name not in present]
-    if "close" not in present and "adj_close" not in present:
-        lacking.append("close")
-    if not lacking:
-        return frame.select(name for name in KNOWN if name in present)
-    candidates = [*lacking, "adj_close"] if "close" in lacking else lacking
-    renames = {match: name for name in candidates for match in [_similar_column(name, present)] if match}
-    names = ", ".join("'close' or 'adj_close'" if name == "close" else repr(name) for name in lacking)
-    raise DataError(
-        f"{source} lacks the column{'s' if len(lacking) > 1 else ''} {names}; it has {listed(present, limit=20)}. "
-        f"{_column_advice(frame, lacking, renames)}"
-    )
+def _used(file: pl.LazyFrame) -> pl.LazyFrame:
+    """Select the columns that are read."""
+    return file.select(name for name in file.collect_schema().names() if name in USED)
 
 
-def _column_advice(frame: pl.DataFrame, lacking: Sequence[str], renames: Mapping[str, str]) -> str:
-    """Say what to do about columns that are absent."""
-    returns = next((name for name in frame.columns if name.lower() in ("ret", "return", "returns")), None)
-    if returns is not None and "close" in lacking:
-        return f"It has returns ({returns!r}), which need no prices: give them to Market.from_returns."
-    if not renames and (reshape := how_to_reshape(frame, lacking)):
-        return reshape
-    advice = f"Rename with .rename({dict(renames)})." if renames else "One row per symbol and date is needed."
-    if "symbol" in lacking and "symbol" not in renames.values():
-        advice += " Downloads with a file per symbol are read from their folder by FolderPrices."
-    return advice
+def _has_dates(file: pl.LazyFrame) -> bool:
+    """Return whether every date can be read, so that rows of other dates need not be."""
+    return file.collect_schema()["date"] == pl.Date
 
 
-def _similar_column(name: str, present: Sequence[str]) -> str | None:
-    """Find the column that is most likely `name`, by synonyms and then by spelling; None if there is none."""
-    letters = {re.sub(r"[^a-z]", "", column.lower()): column for column in reversed(present) if column not in KNOWN}
-    for synonym in SYNONYMS[name]:
-        if synonym in letters:
-            return letters[synonym]
-    match = closest_name(name.replace("_", ""), letters, cutoff=0.8)
-    return letters[match] if match else None
-
-
-def _parse_rows(frame: pl.DataFrame, source: str) -> pl.DataFrame:
-    """Parse columns and choose the close that returns are computed from.
-
-    Adds `from_adjusted` (whether the row has an adjusted close), and `unreadable`: the first value of the row that is
-    no date or number, as "column 'text'", else null.
-    """
-    if "delisted" in frame.columns:
-        frame = frame.with_columns(is_true("delisted"))
-    columns = [name for name in frame.columns if name != "delisted"]
-    is_text = all(frame[name].dtype == pl.String for name in columns)
-    expressions = {"symbol": pl.col("symbol").cast(pl.String)}
-    for name in columns[1:]:
-        expressions[name] = parse_value(name) if is_text else cast_value(frame[name], source)
-    if not isinstance(frame["symbol"].dtype, pl.String | pl.Categorical | pl.Enum):
-        raise type_error(frame["symbol"], "text", source)
-    unreadable = [
-        pl.when(value.is_null() & pl.col(name).is_not_null()).then(
-            pl.format("{} '{}'", pl.lit(name), pl.col(name).cast(pl.String))
-        )
-        for name, value in expressions.items()
-    ]
-    frame = frame.with_columns(
-        *(value.alias(name) for name, value in expressions.items()), unreadable=pl.coalesce(unreadable)
-    )
-    if "adj_close" not in frame.columns:
-        return frame.with_columns(from_adjusted=pl.lit(None, dtype=pl.Boolean))
-    adj_close = pl.col("adj_close")
-    close = pl.coalesce("adj_close", "close") if "close" in frame.columns else adj_close
-    if "close" in frame.columns:
-        frame = frame.with_columns(unadjusted_close=pl.col("close"))
-    return frame.with_columns(from_adjusted=adj_close.is_not_null(), close=close).drop("adj_close")
-
-
-def _all_columns(
-    raw: pl.DataFrame, frame: pl.DataFrame, symbols: Sequence[str] | None, first: date | None, last: date | None
-) -> pl.DataFrame:
-    """Add to parsed rows the columns that only the checks use, and filter symbols and dates; see `FilePrices.rows`."""
-    texts = [c for c in TEXTS if c in raw.columns]
-    further = [pl.col(name).cast(pl.String).str.strip_chars().replace("", None) for name in texts]
-    numbers = [c for c in (*FURTHER_NUMBERS, "unadjusted_close") if c in raw.columns and c not in frame.columns]
-    further += [_number(raw[name]) for name in numbers]
-    unreadable = [_unreadable_number(raw[name]) for name in FURTHER_NUMBERS if name in numbers]
-    further.append((pl.coalesce(unreadable) if unreadable else pl.lit(None, pl.String)).alias("_payout"))
-    if origins := [pl.col(c).cast(pl.String) for c in ORIGINS if c in raw.columns]:
-        further.append(pl.concat_str(origins, separator=", ", ignore_nulls=True).alias("origin"))
-    names = [*texts, *numbers, "_payout", *(["origin"] if origins else [])]
-    frame = pl.concat([frame, raw.with_columns(further).select(names)], how="horizontal")
-    frame = _with_basis(frame, states_both="unadjusted_close" in numbers)
-    if symbols is not None:
-        frame = frame.filter(pl.col("symbol").is_in(list(symbols)))
-    return within(frame, first, last)
-
-
-def _with_basis(frame: pl.DataFrame, *, states_both: bool) -> pl.DataFrame:
-    """Mark closes with an unadjusted one beside them as adjusted, and unreadable payouts of symbols without any."""
-    if states_both:
-        both = pl.col("unadjusted_close").is_not_null().any().over("symbol")
-        frame = frame.with_columns(pl.when(both).then(pl.lit(value=True)).alias("from_adjusted"))
-    adjusted = pl.col("from_adjusted").fill_null(value=False).any().over("symbol")
-    cell = pl.coalesce("unreadable", pl.when(~adjusted).then("_payout"))
-    return frame.with_columns(cell.alias("unreadable")).drop("_payout")
-
-
-def _number(values: pl.Series) -> pl.Expr:
-    """Cast a column to float, null where it is no number."""
-    if values.dtype == pl.String:
-        return parse_value(values.name)
-    return pl.col(values.name).cast(pl.Float64, strict=False)
-
-
-def _unreadable_number(values: pl.Series) -> pl.Expr:
-    """Name a cell that is no number, as "column 'text'"; null for others and for blanks."""
-    text = pl.col(values.name).cast(pl.String).str.strip_chars()
-    return pl.when(_number(values).is_null() & (text != "")).then(pl.format("{} '{}'", pl.lit(values.name), text))
-
-
-def _basis_notes(chosen: pl.DataFrame, present: Sequence[str]) -> list[str]:
-    """Note rows on which `close` replaces the adjusted close, and symbols that have both."""
-    priced = chosen.filter(pl.col("close").is_not_null())
-    if priced.is_empty():
-        return []
-    adjusted = priced["from_adjusted"]
-    if adjusted.null_count():
-        if set(FURTHER_NUMBERS) & set(present) and "unadjusted_close" not in present:
-            return ["There is no adj_close: close makes the returns, with the dividends and splits stated beside it."]
-        match = _similar_column("adj_close", present)
-        hint = f" If column {match!r} is one, rename it to 'adj_close'." if match else ""
-        return [f"There is no adj_close: close is used as given, adjusted or not.{hint}"]
-    if adjusted.all():
-        return []
-    notes = [f"adj_close is empty on {n_rows_text(priced.height - int(adjusted.sum()))}: close is used there."]
-    bases = priced.group_by("symbol").agg(pl.col("from_adjusted").n_unique().alias("bases"))
-    mixed = bases.filter(pl.col("bases") > 1)["symbol"].sort().to_list()
-    if mixed:
-        notes.append(
-            f"adj_close and close are mixed within {listed(mixed)}: a return from one to the other is wrong "
-            "by the adjustment. Fill in adj_close, or leave close empty there."
-        )
-    return notes
-
-
-def _range_notes(requested_rows: pl.DataFrame, chosen: pl.DataFrame) -> list[str]:
+def _range_notes(known: Collection[str], chosen: pl.DataFrame) -> list[str]:
     """Note symbols whose rows are all outside the requested dates."""
-    empty = sorted(set(requested_rows["symbol"].unique()) - set(chosen["symbol"].unique()))
+    empty = sorted(set(known) - set(chosen["symbol"].unique()))
     return [f"Known, but without a row on the requested dates: {listed(empty)}."] if empty else []
 
 

@@ -10,8 +10,8 @@ import polars as pl
 
 from marketimpact.core.type_advice import Kind
 from marketimpact.errors import DataError
+from marketimpact.sources.files.opened_file import load_file
 from marketimpact.sources.files.price_rows import type_error
-from marketimpact.sources.files.single_file import load_file
 
 __all__ = ["read_table"]
 
