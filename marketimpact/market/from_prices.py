@@ -17,9 +17,9 @@ from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.market import checks, implausible, repairs
 from marketimpact.market.factors import check_factors, read_french
-from marketimpact.market.panel import FramePanel
 from marketimpact.market.plausibility import factor_doubts
-from marketimpact.market.session_returns import returns_with_benchmarks, spans
+from marketimpact.market.price_panel import PricePanel, price_panel
+from marketimpact.market.session_returns import spans
 from marketimpact.market.traded_sessions import calendar_notes, calendar_repairs, prices_on_closed_days
 from marketimpact.sources.files.folder import FolderPrices
 from marketimpact.sources.files.price_rows import delisted
@@ -89,16 +89,15 @@ def fields_from_prices(
     on_closed_days = prices_on_closed_days(traded, priced, closes)
     repairs.refuse_closed_days(on_closed_days, table.source, repair)
     sessions = traded.by_exchange("sessions", priced)
-    returns = returns_with_benchmarks(priced, sessions, closes, benchmark)
-    panel = _panel(returns, quotes, priced, factors, benchmark)
-    steps = _implausible_steps(returns, priced, benchmark, rows=rows, securities=securities, factors=factors)
+    made = price_panel(priced, sessions, quotes, factors, benchmark)
+    steps = _implausible_steps(made, rows=rows, securities=securities, factors=factors)
     names = {*closes["symbol"], *(factors.columns if factors is not None else ())}
     implausible.check_steps(accepted, steps, findings, names)
     findings = implausible.add_findings(findings, steps, accepted)
     for message in _doubts(priced, closes, findings, benchmark):
         warnings.warn(message, MarketImpactWarning, stacklevel=3)
     return {
-        "return_panel": panel,
+        "return_panel": made.panel,
         "securities": priced.with_columns(pl.col(benchmark).alias("benchmark")),
         "sessions": sessions,
         "repairs": calendar_repairs(traded, priced, on_closed_days),
@@ -126,16 +125,10 @@ def fields_from_prices(
 
 
 def _implausible_steps(
-    returns: pl.DataFrame,
-    priced: pl.DataFrame,
-    benchmark: str,
-    *,
-    rows: pl.DataFrame,
-    securities: pl.DataFrame,
-    factors: pl.DataFrame | None,
+    made: PricePanel, *, rows: pl.DataFrame, securities: pl.DataFrame, factors: pl.DataFrame | None
 ) -> pl.DataFrame:
     """Find returns beyond a factor of three: ``symbol, date, ret``; falls that end a delisted security are real."""
-    own = implausible.implausible_returns(returns, priced, benchmark)
+    own = implausible.implausible_returns(made.panel, made.benchmarks)
     return pl.concat([implausible.without_delistings(own, rows, securities), implausible.factor_steps(factors)])
 
 
@@ -166,26 +159,6 @@ def read_prices(
     table = source.read(symbols, first, last)
     schema.check(schema.Prices, table.frame, f"prices of {table.source}")
     return table, checks.source_rows(table)
-
-
-def _panel(
-    returns: pl.DataFrame,
-    quotes: pl.DataFrame,
-    priced: pl.DataFrame,
-    factors: pl.DataFrame | None,
-    benchmark: str,
-) -> FramePanel:
-    """Join closes, volumes and the factors of each date to the returns, in the order of `Market.panel`."""
-    frame = returns.join(
-        quotes.select("symbol", "date", "close", "volume"), on=["symbol", "date"], how="left", validate="1:1"
-    )
-    names: list[str] = []
-    if factors is not None:
-        frame = frame.join(factors, on="date", how="left", validate="m:1")
-        names = [c for c in factors.columns if c != "date"]
-    columns = ["symbol", "mic", "session", "date", "ret", "market", *names, "ret_since_trade", "close", "volume"]
-    benchmarks = priced.select("symbol", pl.col(benchmark).alias("benchmark"))
-    return FramePanel.from_frame(frame.select(columns).sort("symbol", "session"), benchmarks)
 
 
 def _of_securities(frame: pl.DataFrame, priced: pl.DataFrame) -> pl.DataFrame:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from marketimpact.core.arrays import Floats, row_parts
+from marketimpact.core.arrays import Bools, Floats, row_parts
 from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import SpecificationError
 from marketimpact.market import checks
 from marketimpact.market.grid_panel import GridPanel
+from marketimpact.market.panel import FramePanel, first_rows
 from marketimpact.market.plausibility import HIGHEST, LOWEST
 from marketimpact.sources.files.price_rows import delisted
 
@@ -46,27 +47,33 @@ def no_implausible() -> pl.DataFrame:
     return pl.DataFrame(schema=COLUMNS)
 
 
-def implausible_returns(returns: pl.DataFrame, securities: pl.DataFrame, benchmark: str) -> pl.DataFrame:
+def implausible_returns(panel: FramePanel, benchmarks: pl.DataFrame) -> pl.DataFrame:
     """Find returns beyond a factor of three of securities and of their benchmarks: ``symbol, date, ret``.
 
     Parameters
     ----------
-    returns : polars.DataFrame
-        ``symbol, mic, session, date, ret, ret_since_trade, market``, sorted by (symbol, session).
-    securities : polars.DataFrame
-        ``symbol`` and the column `benchmark`.
-    benchmark : str
-        Column of `securities` that names the benchmark.
+    panel : FramePanel
+        With ``date, ret, ret_since_trade``.
+    benchmarks : polars.DataFrame
+        ``symbol, date, ret`` of the benchmarks.
     """
-    has_trade = pl.col("ret_since_trade").is_not_null()
-    last_trade = pl.when(has_trade).then("session").forward_fill().shift(1).over("symbol")
-    is_near = (pl.col("session") - last_trade <= LONGEST_GAP).fill_null(value=True)
-    ret = pl.coalesce("ret", pl.when(is_near).then("ret_since_trade")).alias("ret")
-    own = returns.select("symbol", "date", ret).filter(_is_beyond("ret"))
-    named = securities.select("symbol", pl.col(benchmark).alias("benchmark"))
-    market = returns.filter(_is_beyond("market")).join(named, on="symbol", how="inner", validate="m:1")
-    steps = [own, market.select(pl.col("benchmark").alias("symbol"), "date", pl.col("market").alias("ret"))]
+    after_gap = pl.col("ret").is_null() & _is_beyond("ret_since_trade")
+    found = panel.frame.with_row_index("row").filter(_is_beyond("ret") | after_gap)
+    rows, begins = found["row"].to_numpy(), first_rows(panel.securities)
+    owner = np.searchsorted(begins, rows, side="right") - 1
+    has_trade = panel.frame["ret_since_trade"].is_not_null().to_numpy()
+    is_near = [_is_near(has_trade[begin:row]) for begin, row in zip(begins[owner], rows, strict=True)]
+    own = found.select(
+        panel.securities["symbol"].gather(owner), "date", pl.coalesce("ret", "ret_since_trade").alias("ret")
+    ).filter(found["ret"].is_not_null() | pl.Series(is_near, dtype=pl.Boolean))
+    steps = [own, benchmarks.filter(_is_beyond("ret"))]
     return pl.concat(steps).unique(["symbol", "date"], keep="first", maintain_order=True).sort("symbol", "date")
+
+
+def _is_near(had_trade: Bools) -> bool:
+    """Return whether the last trade before, if any, is at most `LONGEST_GAP` sessions old."""
+    trades = np.flatnonzero(had_trade)
+    return not len(trades) or len(had_trade) - trades[-1] <= LONGEST_GAP
 
 
 def without_delistings(steps: pl.DataFrame, rows: pl.DataFrame, securities: pl.DataFrame) -> pl.DataFrame:

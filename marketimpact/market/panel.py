@@ -126,7 +126,11 @@ class FramePanel:
     @cached_property
     def sessions(self) -> pl.DataFrame:
         """``mic, session, date`` of every exchange, sorted by date."""
-        return self.to_frame(["mic", "session", "date"]).unique().sort("date")
+        spans = self.securities.unique(["mic", "first_session", "n_sessions"], maintain_order=True)
+        dates = [self.frame["date"].slice(*row) for row in spans.select("first_row", "n_sessions").iter_rows()]
+        numbers = spans.select("mic", pl.int_ranges("first_session", pl.col("first_session") + pl.col("n_sessions")))
+        frame = numbers.explode("first_session").rename({"first_session": "session"})
+        return frame.with_columns(pl.concat(dates).alias("date")).unique().sort("date", "mic")
 
     def values(self, column: str) -> Floats:
         """Return a column row by row; NaN where missing."""
@@ -157,7 +161,17 @@ class FramePanel:
         keys = [self._key(name) for name in names if name not in self.frame.columns]
         return self.frame.with_columns(keys).select(names) if keys else self.frame.select(names)
 
+    @cached_property
+    def _keys(self) -> dict[str, pl.Series]:
+        return {}
+
     def _key(self, name: str) -> pl.Series:
+        """Return a key column, made at most once."""
+        if name not in self._keys:
+            self._keys[name] = self._make_key(name)
+        return self._keys[name]
+
+    def _make_key(self, name: str) -> pl.Series:
         """Repeat a key column of `securities` on each row, or number the sessions."""
         lengths = self.securities["n_sessions"].to_numpy()
         owner = np.repeat(np.arange(len(lengths)), lengths)

@@ -1,18 +1,20 @@
-"""Compute returns of securities and benchmarks on each exchange's own sessions."""
+"""Compute returns on each exchange's own sessions."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-__all__ = [
-    "SINCE_TRADE",
-    "extent",
-    "returns_with_benchmarks",
-    "since_trade",
-    "spans",
-]
+from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.day_table import DayTable, day_numbers
+from marketimpact.core.symbol_rows import keep_rows, neighbour
+
+__all__ = ["SINCE_TRADE", "SessionGrid", "extent", "since_trade", "spans"]
 
 #: Columns that refer to the last session with a trade.
 SINCE_TRADE = ("ret_since_trade", "sessions_since_trade", "market_since_trade")
@@ -33,60 +35,103 @@ def spans(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def returns_with_benchmarks(
-    securities: pl.DataFrame, sessions: pl.DataFrame, prices: pl.DataFrame, benchmark: str
-) -> pl.DataFrame:
-    """Compute simple returns of securities and of their benchmarks, one row per security and session.
+@dataclass(frozen=True, eq=False)
+class SessionGrid:
+    """The rows of N series, one row per session of a series' exchange, one series after another; R in all.
 
-    Parameters
+    Attributes
     ----------
-    securities : polars.DataFrame
-        ``symbol, mic`` and the column `benchmark`.
+    symbols : polars.Series
+        Symbol of each series, each once.
+    mics : polars.Series
+        Exchange of each series.
     sessions : polars.DataFrame
         ``mic, date``, sorted.
-    prices : polars.DataFrame
-        ``symbol, date, close`` of securities and benchmarks, without empty closes.
-    benchmark : str
-        Column of `securities` that names the benchmark.
-
-    Returns
-    -------
-    polars.DataFrame
-        ``symbol, mic, session, date, ret, ret_since_trade, market``; `session` counts the exchange's sessions.
     """
-    number = pl.int_range(pl.len(), dtype=pl.Int64).over("mic").alias("session")
-    numbered = sessions.select("mic", number, "date")
-    keys = securities.select("symbol", "mic", benchmark)
-    own = _returns(keys.join(numbered, on="mic", how="inner"), prices, "symbol").rename({"return": "ret"})
-    pairs = securities.select("mic", benchmark).unique().drop_nulls()
-    market = _returns(pairs.join(numbered, on="mic", how="inner"), prices, benchmark)
-    return own.join(
-        market.select("mic", benchmark, "date", pl.col("return").alias("market")),
-        on=["mic", benchmark, "date"],
-        how="left",
-        validate="m:1",
-        nulls_equal=True,
-    ).drop(benchmark)
 
+    symbols: pl.Series
+    mics: pl.Series
+    sessions: pl.DataFrame
 
-def _returns(rows: pl.DataFrame, prices: pl.DataFrame, symbol: str) -> pl.DataFrame:
-    """Compute simple returns between neighbouring sessions; a gap in prices is a gap in returns.
+    @cached_property
+    def exchanges(self) -> pl.DataFrame:
+        """``mic, first, length``: where the sessions of each exchange begin, and how many there are."""
+        counts = self.sessions.group_by("mic", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("length"))
+        return counts.with_columns((pl.col("length").cum_sum() - pl.col("length")).alias("first"))
 
-    A close of zero, a total loss, is a return of -1 after a gap too: whatever the price was, nothing is left.
-    """
-    keys = [c for c in rows.columns if c not in ("session", "date")]
-    return (
-        rows.join(prices.rename({"symbol": symbol}), on=[symbol, "date"], how="left", validate="m:1")
-        .sort(*keys, "session", nulls_last=True)
-        .with_columns(
-            pl.coalesce(
-                pl.col("close") / pl.col("close").shift(1).over(keys) - 1.0,
-                pl.when((pl.col("close") == 0) & (pl.col("close").forward_fill().shift(1).over(keys) > 0)).then(-1.0),
-            ).alias("return"),
-            (pl.col("close") / pl.col("close").forward_fill().shift(1).over(keys) - 1.0).alias("ret_since_trade"),
+    @cached_property
+    def _exchange(self) -> Ints:
+        numbers = {mic: number for number, mic in enumerate(self.exchanges["mic"])}
+        return np.array([numbers.get(mic, -1) for mic in self.mics], dtype=np.int64)
+
+    @cached_property
+    def lengths(self) -> Ints:
+        """Number of sessions of each series, (N,)."""
+        return np.append(self.exchanges["length"].to_numpy(), 0)[self._exchange]
+
+    @cached_property
+    def begins(self) -> Ints:
+        """First row of each series, (N,)."""
+        return np.cumsum(self.lengths) - self.lengths
+
+    @cached_property
+    def _session_numbers(self) -> DayTable:
+        lengths = self.exchanges["length"].to_numpy()
+        number = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
+        exchange = np.repeat(np.arange(len(lengths)), lengths)
+        return DayTable.of(exchange, day_numbers(self.sessions["date"]), number, n_series=len(lengths), missing=-1)
+
+    def session(self, series: Ints, dates: pl.Series) -> NDArray[np.int32]:
+        """Return the number of the session of each pair of series and date; -1 where it is none."""
+        return self._session_numbers.at(self._exchange[series], day_numbers(dates))
+
+    def of_sessions(self, values: pl.Series) -> pl.Series:
+        """Repeat values of `sessions` for every series: R values."""
+        first = np.append(self.exchanges["first"].to_numpy(), 0)[self._exchange]
+        parts = [values.slice(start, length) for start, length in zip(first, self.lengths, strict=True)]
+        return pl.concat([values.clear(), *parts], rechunk=True)
+
+    def on_sessions(self, prices: pl.DataFrame) -> pl.DataFrame:
+        """Add ``session`` and ``row``, the row of the grid, to prices of the series; other symbols and days go.
+
+        Parameters
+        ----------
+        prices : polars.DataFrame
+            ``symbol, date``, sorted by both, and any columns.
+        """
+        known = {symbol: number for number, symbol in enumerate(self.symbols)}
+        runs = prices["symbol"].rle().struct.unnest()
+        number = runs["value"].replace_strict(known, default=-1, return_dtype=pl.Int64).to_numpy()
+        series = np.repeat(number, runs["len"].to_numpy())
+        session = self.session(series, prices["date"])
+        rows = prices.with_columns(session=pl.Series(session), row=pl.Series(self.begins[series] + session))
+        return keep_rows(rows, pl.lit(pl.Series(series >= 0)), pl.col("session") >= 0)
+
+    def place(self, rows: pl.DataFrame, values: pl.Series) -> Floats:
+        """Place a value for each row of `on_sessions`, (R,); NaN where there is none."""
+        placed = np.full(int(self.lengths.sum()), np.nan)
+        placed[rows["row"].to_numpy()] = values.to_numpy()
+        return placed
+
+    def place_returns(self, rows: pl.DataFrame) -> tuple[Floats, Floats]:
+        """Compute simple returns between neighbouring sessions, and since the last close, (R,) each.
+
+        A gap in closes is a gap in the first. A close of zero, a total loss, is a return of -1 after a gap too:
+        whatever the price was, nothing is left.
+
+        Parameters
+        ----------
+        rows : polars.DataFrame
+            Closes as `on_sessions` returns them; empty ones are left out.
+        """
+        priced = keep_rows(rows, pl.col("close").is_not_null())
+        before, distance = neighbour("close"), pl.col("session") - neighbour("session")
+        is_loss = ((pl.col("close") == 0) & (before > 0)).fill_null(value=False)
+        changes = priced.select(
+            "row", change=pl.col("close") / before - 1.0, is_next=(distance == 1).fill_null(value=False) | is_loss
         )
-        .drop("close")
-    )
+        neighbours = keep_rows(changes, pl.col("is_next"))
+        return self.place(neighbours, neighbours["change"]), self.place(changes, changes["change"])
 
 
 def since_trade(panel: pl.DataFrame) -> pl.DataFrame:

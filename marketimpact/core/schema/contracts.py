@@ -158,11 +158,11 @@ class Securities(dy.Schema):
         return pl.col("benchmark") != pl.col("symbol")
 
 
-class PriceRows(dy.Schema):
-    """Long prices; an empty `close` is a day without a price."""
+class Prices(dy.Schema):
+    """Long prices, one row per (symbol, date); an empty `close` is a day without a price."""
 
-    symbol = dy.String(min_length=1)
-    date = dy.Date()
+    symbol = dy.String(primary_key=True, min_length=1)
+    date = dy.Date(primary_key=True)
     close = dy.Float64(nullable=True, metadata=PRESENT)
     volume = dy.Float64(nullable=True, min=0.0)
     unadjusted_close = dy.Float64(nullable=True)
@@ -191,11 +191,11 @@ class PriceRows(dy.Schema):
         return in_range | (pl.col("close") <= 0) | ~pl.col("close").is_finite()
 
 
-class Prices(PriceRows):
-    """Long prices with one row per (symbol, date)."""
+class PriceRows(Prices):
+    """Long prices; a pair of symbol and date may repeat."""
 
-    symbol = dy.String(primary_key=True, min_length=1)
-    date = dy.Date(primary_key=True)
+    symbol = dy.String(min_length=1)
+    date = dy.Date()
 
 
 class ReturnRows(dy.Schema):

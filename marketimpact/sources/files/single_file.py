@@ -131,10 +131,14 @@ class FilePrices:
         require_readable(prices, source)
         rows = within(add_further_columns(prices, raw), first, last)
         columns = [*COLUMNS, *(name for name in EXTRA_COLUMNS if name in prices.columns)]
-        unique = rows.unique(prices.columns, keep="first", maintain_order=True) if self.drop_repeats else rows
+        unique, priced = rows, within(prices, first, last)
+        if self.drop_repeats:
+            unique, priced = (
+                frame.unique(prices.columns, keep="first", maintain_order=True) for frame in (rows, priced)
+            )
         checked = checked_rows(unique, columns, requested, source)
         notes = (
-            *basis_notes(checked, whole.collect_schema().names()),
+            *basis_notes(priced, whole.collect_schema().names()),
             *_range_notes(set(known).intersection(requested), checked),
             *_broken_notes(parse_prices(others, source, list(self.delisted))),
         )

@@ -1,0 +1,109 @@
+"""Make the return panel of prices: a row per security and session of its exchange."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from marketimpact.core.arrays import Floats
+from marketimpact.market.panel import FramePanel
+from marketimpact.market.session_returns import SessionGrid
+
+__all__ = ["PricePanel", "price_panel"]
+
+
+@dataclass(frozen=True, slots=True)
+class PricePanel:
+    """The return panel, and the returns of each benchmark on each exchange.
+
+    Attributes
+    ----------
+    panel : FramePanel
+        See `Market.panel`.
+    benchmarks : polars.DataFrame
+        ``symbol, date, ret`` of every benchmark, exchange by exchange.
+    """
+
+    panel: FramePanel
+    benchmarks: pl.DataFrame
+
+
+def price_panel(
+    securities: pl.DataFrame,
+    sessions: pl.DataFrame,
+    quotes: pl.DataFrame,
+    factors: pl.DataFrame | None,
+    benchmark: str,
+) -> PricePanel:
+    """Compute returns of securities and of their benchmarks, and join the factors of each date.
+
+    Parameters
+    ----------
+    securities : polars.DataFrame
+        ``symbol, mic`` and the column `benchmark`, sorted by symbol.
+    sessions : polars.DataFrame
+        ``mic, date``, sorted.
+    quotes : polars.DataFrame
+        ``symbol, date, close, volume`` of securities and benchmarks, sorted by symbol and date; closes may be empty.
+    factors : polars.DataFrame or None
+        ``date`` and a column per factor.
+    benchmark : str
+        Column of `securities` that names the benchmark.
+    """
+    securities = securities.filter(pl.col("mic").is_in(sessions["mic"].unique().implode()))
+    grid = SessionGrid(securities["symbol"], securities["mic"], sessions)
+    rows = grid.on_sessions(quotes)
+    ret, since_trade = grid.place_returns(rows)
+    close, volume = grid.place(rows, rows["close"]), grid.place(rows, rows["volume"])
+    market, returns_of_benchmarks = _benchmark_returns(securities, grid, quotes, benchmark)
+    columns = [_numbers("ret", ret), _numbers("market", market)]
+    if factors is not None:
+        by_session = sessions.select("date").join(factors, on="date", how="left", validate="m:1", maintain_order="left")
+        columns += [grid.of_sessions(by_session[name]) for name in factors.columns if name != "date"]
+    columns += [_numbers("ret_since_trade", since_trade), _numbers("close", close), _numbers("volume", volume)]
+    frame = pl.DataFrame([grid.of_sessions(sessions["date"]), *columns])
+    return PricePanel(FramePanel(frame, _securities(securities, grid, market, benchmark)), returns_of_benchmarks)
+
+
+def _numbers(name: str, values: Floats) -> pl.Series:
+    return pl.Series(name, values, nan_to_null=True)
+
+
+def _benchmark_returns(
+    securities: pl.DataFrame, grid: SessionGrid, quotes: pl.DataFrame, benchmark: str
+) -> tuple[Floats, pl.DataFrame]:
+    """Return the benchmark's return on each row of the grid, and ``symbol, date, ret`` of all benchmarks."""
+    named = securities.select("mic", pl.col(benchmark).alias("symbol"))
+    prices = quotes.filter(pl.col("symbol").is_in(named["symbol"].drop_nulls().unique().implode()))
+    series: dict[tuple[str, str | None], Floats] = {}
+    frames = [pl.DataFrame(schema={"symbol": pl.String, "date": pl.Date, "ret": pl.Float64})]
+    # in the order of the securities: it decides between exchanges that give one benchmark different returns
+    for mic, symbol in named.unique(maintain_order=True).iter_rows():
+        own = SessionGrid(pl.Series([symbol]), pl.Series([mic]), grid.sessions)
+        ret, _ = own.place_returns(own.on_sessions(prices))
+        series[mic, symbol] = ret
+        dated = pl.DataFrame([own.of_sessions(grid.sessions["date"]), _numbers("ret", ret)])
+        frames.append(dated.select(pl.lit(symbol, pl.String).alias("symbol"), "date", "ret"))
+    parts = [series[row] for row in named.iter_rows()]
+    return np.concatenate(parts), pl.concat(frames)
+
+
+def _securities(securities: pl.DataFrame, grid: SessionGrid, market: Floats, benchmark: str) -> pl.DataFrame:
+    """Describe the rows of each security; see `ReturnPanel.securities`."""
+    begins, lengths = grid.begins, grid.lengths
+    is_known = [bool(~np.isnan(market[begin : begin + n]).all()) for begin, n in zip(begins, lengths, strict=True)]
+    frame = securities.select(
+        "symbol",
+        "mic",
+        first_row=pl.Series(begins),
+        first_session=pl.lit(0, dtype=pl.Int64),
+        n_sessions=pl.Series(lengths),
+        has_benchmark=pl.Series(is_known),
+        benchmark=benchmark,
+    )
+    return frame.with_columns(
+        pl.col("first_row").first().over("benchmark", "mic").alias("series_of_benchmark"),
+        pl.col("first_row").first().over("mic").alias("series_of_factors"),
+    ).drop("benchmark")
