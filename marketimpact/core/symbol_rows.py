@@ -1,10 +1,13 @@
-"""Sort rows by symbol and date, and read neighbouring rows of a symbol: cheaper than a window function."""
+"""Sort rows by symbol and date, and read neighbouring rows of a symbol: cheaper than a window function or a join."""
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
-__all__ = ["is_repeated_key", "keep_rows", "neighbour", "sort_rows"]
+from marketimpact.core.arrays import Ints
+
+__all__ = ["codes", "is_repeated_key", "keep_rows", "neighbour", "owners", "sort_rows"]
 
 #: More days than between any two dates.
 DAYS = 1 << 32
@@ -41,3 +44,14 @@ def keep_rows(frame: pl.DataFrame, *conditions: pl.Expr) -> pl.DataFrame:
     """Filter rows; where all of them stay, the frame itself is returned and nothing is copied."""
     kept = frame.select(pl.all_horizontal(conditions).fill_null(value=False)).to_series()
     return frame if kept.all() else frame.filter(kept)
+
+
+def owners(symbols: pl.Series) -> Ints:
+    """Return, for each row, the number of its symbol; symbols of sorted rows count from 0."""
+    return symbols.rle_id().to_numpy().astype(np.int64)
+
+
+def codes(values: pl.Series, names: pl.Series) -> Ints:
+    """Return the position of each value among distinct names, -1 where it is none of them."""
+    numbers = {name: number for number, name in enumerate(names)}
+    return values.replace_strict(numbers, default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy()

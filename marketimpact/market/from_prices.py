@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from marketimpact.core import schema
-from marketimpact.core.fingerprint import fingerprint
+from marketimpact.core.fingerprint import fingerprint, fingerprint_in_order
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.market import checks, implausible, repairs
@@ -210,7 +210,8 @@ def _fingerprint(
 ) -> str:
     """Hash the content, the repairs where they are not the default ones, adjustments and accepted steps if any."""
     # other columns of a source change no result
-    content = combined_fingerprint(table.frame.select("symbol", "date", "close", "volume"), factors, overrides)
+    prices = fingerprint_in_order(table.frame.select("symbol", "date", "close", "volume"))
+    content = _sha256(prices + combined_fingerprint(factors, overrides))
     further = "" if set(repair) == set(repairs.DEFAULT) else " ".join(sorted(repair))
     further += "".join(fingerprint(frame) for frame in changes if frame.height)
     return _sha256(content + further) if further else content

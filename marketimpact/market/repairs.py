@@ -72,7 +72,7 @@ def empty_copied_closes(frame: pl.DataFrame, repair: Collection[str]) -> tuple[p
     """Empty closes copied from the session before, if requested; return prices and the copies."""
     quotes = frame.select("symbol", "date", "close", "volume")
     if "copied_closes" not in repair:
-        return quotes.sort("symbol", "date"), quotes.clear().select("symbol", "date", "close")
+        return quotes, quotes.clear().select("symbol", "date", "close")
     return undo_fills(quotes)
 
 

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
+import numpy as np
 import polars as pl
 
 from marketimpact.core import text
+from marketimpact.core.day_table import day_numbers
+from marketimpact.core.symbol_rows import neighbour
 from marketimpact.events import calendars, catalogue
 from marketimpact.events.calendars import EXCHANGES
 from marketimpact.market.session_returns import extent
@@ -121,7 +124,7 @@ def traded_sessions(
     Parameters
     ----------
     prices : polars.DataFrame
-        ``symbol, date, close, volume``, one row per symbol and date, without empty and copied closes.
+        ``symbol, date, close, volume``, one row per symbol and date, sorted, without empty and copied closes.
     securities : polars.DataFrame
         ``symbol, mic`` and the columns that name benchmarks.
     calendar_overrides : polars.DataFrame, optional
@@ -163,13 +166,14 @@ def _no_sessions() -> TradedSessions:
 
 def _marked(prices: pl.DataFrame) -> pl.DataFrame:
     """Return ``symbol, date, is_traded``: a close other than that of the row before, or another positive volume."""
-    rows = prices.select("symbol", "date", "close", "volume").sort("symbol", "date")
     volume = pl.col("volume")
     has_volume = ((volume > 0).fill_null(value=False).mean() >= HAS_VOLUME).over("symbol")
-    new_close = (pl.col("close") != pl.col("close").shift(1).over("symbol")).fill_null(value=True)
-    new_volume = ((volume > 0) & (volume != volume.shift(1).over("symbol"))).fill_null(value=False)
-    is_quote = has_volume & (volume == 0).fill_null(value=False)
-    return rows.select("symbol", "date", ((new_close & ~is_quote) | new_volume).alias("is_traded"))
+    new_close = (pl.col("close") != neighbour("close")).fill_null(value=True)
+    new_volume = ((volume > 0) & (volume != neighbour("volume"))).fill_null(value=False)
+    is_quote = (volume == 0).fill_null(value=False)
+    if prices.select(is_quote.any()).item():
+        is_quote &= has_volume
+    return prices.select("symbol", "date", ((new_close & ~is_quote) | new_volume).alias("is_traded"))
 
 
 def _without_foreign_benchmarks(rows: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
@@ -193,7 +197,7 @@ def _without_foreign_benchmarks(rows: pl.DataFrame, listed: pl.DataFrame) -> pl.
     )
     others = pl.col("extra").fill_null(0) + pl.col("lacking").fill_null(0)
     foreign = counts.filter(others > MAX_OTHER_DAYS, others > MAX_SHARE_OF_OTHER_DAYS * pl.col("n"))
-    return rows.join(foreign, on="symbol", how="anti")
+    return rows.join(foreign, on="symbol", how="anti") if foreign.height else rows
 
 
 def _first_and_last(rows: pl.DataFrame, key: str) -> pl.DataFrame:
@@ -226,15 +230,12 @@ def _evidence(rows: pl.DataFrame, listed: pl.DataFrame, stated: pl.DataFrame) ->
         ``mic, date, due, due_benchmarks, priced, new, traded_benchmarks`` and the columns of `_stated`: securities and
         benchmarks whose span holds the day, securities with a price and with a new one, and benchmarks with a new one.
     """
-    symbols = rows.select("symbol", "mic", "is_security").unique()
-    spans = _first_and_last(rows, "symbol").join(symbols, on="symbol", how="inner", validate="1:1")
+    spans = rows.group_by("symbol").agg(
+        pl.col("mic", "is_security").first(), pl.col("date").min().alias("first"), pl.col("date").max().alias("last")
+    )
     firm, keys = pl.col("is_security"), ["mic", "date"]
-    due = (
-        listed.select(keys)
-        .join(spans, on="mic", how="inner")
-        .filter(pl.col("date").is_between("first", "last"))
-        .group_by(keys)
-        .agg(_count(firm).alias("due"), _count(~firm).alias("due_benchmarks"))
+    due = listed.select(keys).with_columns(
+        _due(listed, spans.filter(firm)).alias("due"), _due(listed, spans.filter(~firm)).alias("due_benchmarks")
     )
     seen = rows.group_by(keys).agg(
         _count(firm).alias("priced"),
@@ -242,7 +243,8 @@ def _evidence(rows: pl.DataFrame, listed: pl.DataFrame, stated: pl.DataFrame) ->
         _count(~firm & pl.col("is_traded")).alias("traded_benchmarks"),
     )
     return (
-        due.join(seen, on=keys, how="left", validate="1:1")
+        due.filter(pl.col("due") + pl.col("due_benchmarks") > 0)
+        .join(seen, on=keys, how="left", validate="1:1")
         .join(stated, on=keys, how="left", validate="1:1")
         .with_columns(
             pl.col("priced", "new", "traded_benchmarks").fill_null(0),
@@ -250,6 +252,18 @@ def _evidence(rows: pl.DataFrame, listed: pl.DataFrame, stated: pl.DataFrame) ->
         )
         .sort(keys)
     )
+
+
+def _due(listed: pl.DataFrame, spans: pl.DataFrame) -> pl.Series:
+    """Count, for every session, the spans ``mic, first, last`` that hold it: those begun less those ended before."""
+    counts = np.zeros(listed.height, dtype=np.int64)
+    mics, days = listed["mic"], day_numbers(listed["date"])
+    for (mic,), own in spans.partition_by("mic", as_dict=True).items():
+        here = (mics == mic).to_numpy()
+        first, last = (np.sort(day_numbers(own[name])) for name in ("first", "last"))
+        begun, ended = np.searchsorted(first, days[here], "right"), np.searchsorted(last, days[here], "left")
+        counts[here] = begun - ended
+    return pl.Series(counts)
 
 
 def _count(which: pl.Expr) -> pl.Expr:
@@ -276,8 +290,7 @@ def _opened(rows: pl.DataFrame, listed: pl.DataFrame, bounds: pl.DataFrame, over
     keys = ["mic", "date"]
     named = overrides.filter("is_own")
     candidates = (
-        rows.filter("is_traded")
-        .join(listed, on=keys, how="anti")
+        _outside(rows.filter("is_traded"), listed)
         .join(named, on=keys, how="anti")
         .join(bounds, on="mic", how="left", validate="m:1")
         .with_columns(is_beyond().alias("beyond"))
@@ -300,9 +313,18 @@ def _opened(rows: pl.DataFrame, listed: pl.DataFrame, bounds: pl.DataFrame, over
     )
 
 
+def _outside(rows: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
+    """Keep rows on days that are not listed, ``mic, date``."""
+    days = rows.select("mic", "date").unique().join(listed, on=["mic", "date"], how="anti")
+    some = rows.filter(pl.col("date").is_in(days["date"].unique().implode()))
+    return some.join(days, on=["mic", "date"], how="semi", maintain_order="left")
+
+
 def _before_doubt(opened: pl.DataFrame, rows: pl.DataFrame, listed: pl.DataFrame, bounds: pl.DataFrame) -> pl.DataFrame:
     """Keep sessions beyond the calendar's end up to the first weekday with prices that is none, as returns span it."""
     keys = ["mic", "date"]
+    if opened.is_empty():
+        return opened
     priced = rows.filter("is_security", "is_traded").join(bounds, on="mic", how="left", validate="m:1")
     beyond = priced.filter(pl.col("date") > pl.col("last"), pl.col("date").dt.weekday() <= LAST_WEEKDAY)
     doubt = beyond.join(opened, on=keys, how="anti").join(listed, on=keys, how="anti")
@@ -321,6 +343,9 @@ def is_beyond() -> pl.Expr:
 
 def _complete(candidates: pl.DataFrame, rows: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
     """Keep candidates whose security has a price on every listed session of its span a week before and after."""
+    if candidates.is_empty():
+        return candidates
+    rows = rows.join(candidates, on="symbol", how="semi")
     around = candidates.select(
         "symbol", "mic", pl.col("date").alias("day"), (pl.col("date") - COMPLETE_DAYS).alias("since"),
         (pl.col("date") + COMPLETE_DAYS).alias("until"),
@@ -401,7 +426,15 @@ def prices_on_closed_days(traded: TradedSessions, securities: pl.DataFrame, pric
         ``symbol, date, close, mic, beyond, why``: `beyond` where the calendar has ended or not begun, `why` in words.
     """
     sessions, bounds = (traded.by_exchange(name, securities) for name in ("sessions", "bounds"))
-    own = prices.join(securities.select("symbol", "mic"), on="symbol", how="inner", validate="m:1")
+    days = prices["date"].unique()
+    # a day that is a session of every exchange needs no second look
+    common = sessions.group_by("date").agg(pl.col("mic").n_unique().alias("n")).filter(
+        pl.col("n") == sessions["mic"].n_unique()
+    )  # fmt: skip
+    doubtful = days.filter(~days.is_in(common["date"].implode()))
+    own = prices.filter(pl.col("date").is_in(doubtful.implode())).join(
+        securities.select("symbol", "mic"), on="symbol", how="inner", validate="m:1"
+    )
     stray = own.join(sessions, on=["mic", "date"], how="anti").join(bounds, on="mic", how="left", validate="m:1")
     return stray.select(
         "symbol", "date", "close", "mic", is_beyond().alias("beyond"), calendar_says().alias("why")

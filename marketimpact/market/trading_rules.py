@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
+import numpy as np
 import polars as pl
 
-__all__ = ["HAS_VOLUME", "limit_hits", "price_bands", "quality", "undo_fills"]
+from marketimpact.core.symbol_rows import neighbour
+
+__all__ = ["EARLIER_BANDS", "HAS_VOLUME", "limit_hits", "price_bands", "quality", "undo_fills"]
 
 #: Least share of rows with positive volume of a symbol whose volume is usable (that of many indices is not).
 HAS_VOLUME = 0.5
@@ -37,7 +40,7 @@ def undo_fills(prices: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     Parameters
     ----------
     prices : polars.DataFrame
-        ``symbol, date, close, volume``.
+        ``symbol, date, close, volume``, sorted by symbol and date.
 
     Returns
     -------
@@ -47,13 +50,19 @@ def undo_fills(prices: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         ``symbol, date, close`` of those rows. A symbol whose volume is mostly zero or empty has none:
         its volume is not informative.
     """
-    prices = prices.sort("symbol", "date")
+    doubtful = prices.filter(pl.col("volume") == 0)["symbol"].unique()
+    own = prices.select("symbol", "date", "close", "volume").with_row_index("row").filter(
+        pl.col("symbol").is_in(doubtful.implode())
+    )  # fmt: skip
     has_volume = ((pl.col("volume") > 0).fill_null(value=False).mean() >= HAS_VOLUME).over("symbol")
-    is_same = (pl.col("close") == pl.col("close").forward_fill().shift(1).over("symbol")).fill_null(value=False)
-    marked = prices.with_columns((has_volume & is_same & (pl.col("volume") == 0).fill_null(value=False)).alias("_fill"))
-    fills = marked.filter("_fill").select("symbol", "date", "close")
-    emptied = marked.with_columns(pl.when(~pl.col("_fill")).then(pl.col("close")).alias("close"))
-    return emptied.drop("_fill"), fills
+    is_same = (pl.col("close") == neighbour(pl.col("close").forward_fill().over("symbol"))).fill_null(value=False)
+    fills = own.filter(has_volume, is_same, pl.col("volume") == 0)
+    if fills.is_empty():
+        return prices, fills.select("symbol", "date", "close")
+    is_fill = np.zeros(prices.height, dtype=bool)
+    is_fill[fills["row"].to_numpy()] = True
+    emptied = prices.with_columns(pl.when(pl.Series(~is_fill)).then(pl.col("close")).alias("close"))
+    return emptied, fills.select("symbol", "date", "close")
 
 
 def quality(panel: pl.DataFrame, spans: pl.DataFrame, fills: pl.DataFrame) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from marketimpact.core.schema.vocabulary import HIGHEST_PRICE, LOWEST_PRICE
+from marketimpact.core.symbol_rows import neighbour
 from marketimpact.market.checks.findings import finding_rows
 from marketimpact.market.checks.prepare import CheckedPrices, is_placed
 from marketimpact.market.trading_rules import HAS_VOLUME
@@ -47,7 +48,9 @@ MAX_UNFINISHED_SHARE, VOLUME_WINDOW_ROWS, MIN_VOLUME_ROWS = 0.5, 60, 20
 
 def repeated_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find dates that a symbol has more than once: identical rows, or rows that differ."""
-    keyed = rows.raw.filter(pl.struct("symbol", "date").is_duplicated(), pl.col("date").is_not_null())
+    same = pl.col("symbol").eq_missing(pl.col("symbol").shift(1)) & (pl.col("date") == pl.col("date").shift(1))
+    again = rows.raw.select(same.fill_null(value=False)).to_series()
+    keyed = rows.raw.filter(again | again.shift(-1, fill_value=False))
     groups = keyed.group_by("symbol", "date").agg(
         pl.len().alias("n"),
         pl.col("close").min().alias("low"),
@@ -65,7 +68,7 @@ def repeated_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 def broken_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find unreadable cells, prices out of range, total losses, and rows without a price (one finding per symbol)."""
-    unreadable = rows.raw.filter(pl.col("unreadable").is_not_null())
+    unreadable = rows.raw.filter(pl.col("unreadable").is_not_null()) if "unreadable" in rows.given else rows.raw.clear()
     in_range = pl.col("close").is_between(LOWEST_PRICE, HIGHEST_PRICE)
     wrong = rows.raw.filter(~in_range, pl.col("close").is_not_null(), ~pl.col("total_loss"))
     lost = rows.raw.filter("total_loss")
@@ -88,13 +91,14 @@ def broken_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 def closed_days(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find prices on days the exchange was shut; where no exchange is known, on weekends."""
-    marked = rows.priced.with_columns(
-        (pl.col("close") == pl.col("close").shift(1).over("symbol")).fill_null(value=False).alias("same")
-    )
     weekend = pl.col("date").dt.weekday() >= ISO_SATURDAY
-    shut = marked.filter(pl.coalesce(~pl.col("on_session"), weekend), ~pl.col("beyond")).with_columns(
-        (~pl.col("same")).sum().over("calendar", "date").alias("new"),
+    shut = (
+        rows.priced.lazy()
+        .with_columns((pl.col("close") == neighbour("close")).fill_null(value=False).alias("same"))
+        .filter(pl.coalesce(~pl.col("on_session"), weekend), ~pl.col("beyond"))
+        .collect(engine="in-memory")
     )
+    shut = rows.with_facts(shut, "calendar").with_columns((~pl.col("same")).sum().over("calendar", "date").alias("new"))
     where = pl.coalesce(pl.format("when {} was shut", "calendar"), pl.lit("a weekend"))
     close = pl.when("same").then(pl.lit("the close before again")).otherwise(pl.lit("a new close"))
     many = pl.col("calendar").is_not_null() & (pl.col("new") > 1)
@@ -108,7 +112,9 @@ def closed_days(rows: CheckedPrices) -> list[pl.DataFrame]:
 def shifted_dates(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find months with rows on one day of the weekend and hardly any at the other end of the week."""
     day = pl.col("date").dt.weekday()
-    months = rows.priced.group_by("symbol", pl.col("date").dt.truncate("1mo").alias("month")).agg(
+    on_weekends = rows.priced.filter(day >= ISO_SATURDAY).select("symbol").unique()
+    doubtful = rows.priced.select("symbol", "date").join(on_weekends, on="symbol", how="semi", maintain_order="left")
+    months = doubtful.group_by("symbol", pl.col("date").dt.truncate("1mo").alias("month")).agg(
         pl.col("date").min(),
         *[(day == number).sum().alias(name) for name, number in WEEK_ENDS.items()],
     )
@@ -126,10 +132,10 @@ def shifted_dates(rows: CheckedPrices) -> list[pl.DataFrame]:
 def gaps(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find runs of sessions without a price between a symbol's first and last, each with its length."""
     days = rows.sessions.select(pl.col("mic").alias("calendar"), "session", "date")
+    session = pl.col("session").cast(pl.Int64)
     missing = (
-        rows.traded.filter(pl.col("gap") > 0)
-        .select("symbol", "calendar", "gap", (pl.col("session") - pl.col("gap")).alias("session"),
-                (pl.col("session") - 1).alias("end"))
+        rows.with_facts(rows.traded.filter(pl.col("gap") > 0), "calendar")
+        .select("symbol", "calendar", "gap", (session - pl.col("gap")).alias("session"), (session - 1).alias("end"))
         .join(days, on=["calendar", "session"], how="left", validate="m:1")
         .join(days.rename({"session": "end", "date": "last"}), on=["calendar", "end"], how="left", validate="m:1")
     )  # fmt: skip
@@ -144,7 +150,9 @@ def gaps(rows: CheckedPrices) -> list[pl.DataFrame]:
 def copies(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find closes without volume: runs of copies of the close before, and new closes."""
     has_volume = ((pl.col("volume") > 0).fill_null(value=False).mean() >= HAS_VOLUME).over("symbol")
-    sessions = rows.priced.filter(pl.col("on_session").fill_null(value=True)).with_columns(
+    no_volume = rows.priced.filter((pl.col("volume") == 0) | pl.col("copied")).select("symbol").unique()
+    doubtful = rows.priced.join(no_volume, on="symbol", how="semi", maintain_order="left")
+    sessions = doubtful.filter(pl.col("on_session").fill_null(value=True)).with_columns(
         pl.col("copied").rle_id().over("symbol").alias("run"), has_volume.alias("has_volume")
     )
     runs = _runs(sessions.filter("copied"))
@@ -160,10 +168,11 @@ def copies(rows: CheckedPrices) -> list[pl.DataFrame]:
 def copied_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find rows of open days that repeat both close and volume; those without volume are `copies`."""
     shut = pl.coalesce(~pl.col("on_session"), pl.col("date").dt.weekday() >= ISO_SATURDAY)
-    same = [pl.col(name) == pl.col(name).shift(1).over("symbol") for name in ("close", "volume")]
-    frame = rows.priced.with_columns((pl.all_horizontal(same) & (pl.col("volume") > 0)).alias("again")).with_columns(
-        pl.col("again").rle_id().over("symbol").alias("run")
-    )
+    same = [pl.col(name) == neighbour(name) for name in ("close", "volume")]
+    again = rows.priced.select((pl.all_horizontal(same) & (pl.col("volume") > 0)).alias("again")).to_series()
+    doubtful = rows.priced.filter(again).select("symbol").unique()
+    frame = rows.priced.with_columns(again).join(doubtful, on="symbol", how="semi", maintain_order="left")
+    frame = frame.with_columns(pl.col("again").rle_id().over("symbol").alias("run"))
     detail = pl.format("{} row(s), to {}, with the close and the volume of the row before", "n", "last")
     return [finding_rows(_runs(frame.filter("again", ~shut)), "copied_row", pl.col("n"), detail)]
 
@@ -187,7 +196,7 @@ def beyond_calendars(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find calendars that end before the prices, or begin after them."""
     opened = rows.changes.filter("beyond").select(pl.col("mic").alias("calendar"), "date", opened=pl.lit(value=True))
     days = (
-        rows.priced.filter("beyond", ~pl.col("copied"))
+        rows.with_facts(rows.priced.filter("beyond", ~pl.col("copied")), "calendar")
         .select("calendar", "date", "on_session")
         .unique()
         .join(opened, on=["calendar", "date"], how="left", validate="1:1")
@@ -209,7 +218,10 @@ def beyond_calendars(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 def stale_runs(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find runs of one close that are too long for the symbol's usual share of unchanged closes."""
-    frame = rows.traded.with_columns(
+    unchanged = pl.col("close") == neighbour("close")
+    is_run = pl.all_horizontal(unchanged.shift(n) for n in range(STALE_ROWS - 1)).fill_null(value=False)
+    doubtful = rows.traded.filter(is_run).select("symbol").unique()
+    frame = rows.traded.join(doubtful, on="symbol", how="semi", maintain_order="left").with_columns(
         pl.col("close").rle_id().over("symbol").alias("run"),
         (pl.col("ret") == 0).mean().over("symbol").clip(0.001, STALE_SHARE).alias("share"),
         pl.len().over("symbol").alias("rows"),
@@ -231,10 +243,20 @@ def stale_runs(rows: CheckedPrices) -> list[pl.DataFrame]:
 def last_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find last rows whose volume is far below any of the weeks before, on a session of full length."""
     volume = pl.col("volume")
-    frame = rows.traded.filter(volume > 0).with_columns(
-        volume.rolling_min(VOLUME_WINDOW_ROWS, min_samples=MIN_VOLUME_ROWS).shift(1).over("symbol").alias("least")
+    before = volume.slice(0, pl.len() - 1).tail(VOLUME_WINDOW_ROWS)
+    last = (
+        rows.traded.filter(volume > 0)
+        .group_by("symbol", maintain_order=True)
+        .agg(
+            pl.col("date", "session").last(),
+            volume.last(),
+            pl.when(before.len() >= MIN_VOLUME_ROWS).then(before.min()).alias("least"),
+        )
     )
-    last = frame.group_by("symbol", maintain_order=True).last()
+    short = rows.sessions.select(pl.col("mic").alias("calendar"), "date", "short")
+    last = rows.with_facts(last, "calendar").join(
+        short, on=["calendar", "date"], how="left", validate="m:1", maintain_order="left"
+    )
     few = last.filter(volume < MAX_UNFINISHED_SHARE * pl.col("least"), ~pl.col("short").fill_null(value=False))
     share = volume / pl.col("least")
     detail = pl.format("the last row's volume is {} of the smallest of the rows before it", share.round(2))

@@ -159,6 +159,8 @@ def finding_rows(
     frame: pl.DataFrame, name: str, value: pl.Expr, detail: pl.Expr, *, severity: Severity | None = None
 ) -> pl.DataFrame:
     """Turn rows (symbol, date, ...) into findings: `detail` is the sentence, to which the advice is added."""
+    if frame.is_empty():
+        return no_findings()
     finding = FINDINGS[name]
     return frame.select(
         "symbol",

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+import numpy as np
 import polars as pl
 
+from marketimpact.core.arrays import Ints
+from marketimpact.core.symbol_rows import neighbour, owners
 from marketimpact.market.checks.findings import finding_rows
 from marketimpact.market.checks.prepare import CheckedPrices
+from marketimpact.market.checks.usual_range import least_range, usual_range, window_medians
 from marketimpact.market.session_returns import spans
-from marketimpact.market.trading_rules import price_bands
+from marketimpact.market.trading_rules import EARLIER_BANDS, price_bands
 
 __all__ = ["SPLITS", "jumps", "seams", "split_ratio", "split_terms"]
 
@@ -31,7 +35,7 @@ USUAL_WEIGHT = 0.5
 SMALL_SIGMAS, NEAR_SMALL, NEAR_SMALL_MOST, MAX_SIGMAS_AFTER_SMALL = 25.0, 2.0, 0.05, 2.0
 #: News is traded more than the days around it, by this factor; without volume only so large a jump is taken for a
 #: small split, in standard deviations.
-NEWS_VOLUME, VOLUME_ROWS, SIGMAS_WITHOUT_VOLUME = 2.25, 10, 40.0
+NEWS_VOLUME, VOLUME_ROWS, MIN_VOLUMES, SIGMAS_WITHOUT_VOLUME = 2.25, 10, 3, 40.0
 #: A step that no share makes in a day: by this log size and so many standard deviations, or beyond a factor of three.
 LEAST_IMPLAUSIBLE, IMPLAUSIBLE_SIGMAS, BEYOND = math.log(2.0), 15.0, math.log(3.0)
 #: Greatest log distance of a scale step from a factor of 100 or 1000.
@@ -54,6 +58,8 @@ SLACK_TICKS, SLACK_SHARE = 2.0, 0.002
 BREACH_BANDS = 1.3
 #: After a longer suspension a symbol may trade without a limit.
 LONGEST_SUSPENSION = 20
+#: Share of a number that the order of operations may change.
+ROUNDING = 1e-9
 #: A stated split below this ratio is not distinguishable from a day's move.
 MIN_STATED_SPLIT = 1.2
 #: A close moves as the stated split when the rest of its move is no more than this part of the split's.
@@ -90,7 +96,7 @@ def split_terms(ratio: float) -> str:
 
 def jumps(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find jumps far outside the usual range, and report each once, as its likeliest kind."""
-    frame = _classified(_measured(rows).join(_breaches(rows), on=["symbol", "date"], how="left", validate="1:1"))
+    frame = _classified(_measured(rows))
     value = {"split_like_jump": pl.col("ratio"), "unadjusted_split": pl.col("split")}
     return [
         *(
@@ -168,31 +174,73 @@ def _overshoots(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _measured(rows: CheckedPrices) -> pl.DataFrame:
-    """Add the measures that kinds of jumps differ in: size in usual moves, the returns around it, the nearest split."""
-    own, sigmas = pl.col("own"), (pl.col("own").abs() / pl.col("scale"))
-    following = own.shift(-1).over("symbol")
-    before = own.shift(1).over("symbol")
-    # the median: a single piece of news soon after is not turmoil
-    after = pl.concat_list(sigmas.shift(-n).over("symbol") for n in range(1, ROWS_AFTER_SPLIT + 1)).list.median()
-    frame = rows.traded.with_columns(
-        sigmas.alias("sigmas"),
+    """Select rows that may be jumps, with the measures that kinds of jumps differ in.
+
+    These are the size in usual moves, the returns around it, the nearest split, the volume and the price limit.
+    """
+    traded, breaches = rows.traded, _breaches(rows)
+    positions = np.union1d(_candidates(rows), breaches["position"].to_numpy()).astype(np.int64)
+    own, before = pl.col("own"), pl.col("before")
+    around = traded.select(
+        neighbour("close").alias("last_close"), neighbour("own").alias("before"), neighbour("own", 1).alias("following")
+    )
+    frame = pl.concat([traded[positions], around[positions]], how="horizontal").with_columns(
+        position=pl.Series(positions, dtype=pl.UInt32)
+    )
+    frame = frame.join(breaches, on="position", how="left", validate="1:1", maintain_order="left")
+    after = pl.concat_list(f"after_{n}" for n in range(1, ROWS_AFTER_SPLIT + 1)).list.median()
+    frame = frame.with_columns(*_sigmas_around(traded, positions), _busy(traded, positions)).with_columns(
+        # the median: a single piece of news soon after is not turmoil
         after.fill_null(0.0).alias("after"),
-        ((own + following).abs() <= REVERSAL_TOLERANCE * own.abs()).fill_null(value=False).alias("reverts"),
+        ((own + pl.col("following")).abs() <= REVERSAL_TOLERANCE * own.abs()).fill_null(value=False).alias("reverts"),
         # the return that reverts a spike is not a second finding
         ((own + before).abs() <= REVERSAL_TOLERANCE * before.abs()).fill_null(value=False).alias("_back"),
-        (before.abs() / pl.col("scale").shift(1).over("symbol") > SPIKE_SIGMAS).fill_null(value=False).alias("was_far"),
+        (pl.col("sigmas_before") > SPIKE_SIGMAS).fill_null(value=False).alias("was_far"),
         (before.abs() >= LEAST_SPIKE).fill_null(value=False).alias("_was_large"),
-    ).with_columns((pl.col("_back") & pl.col("was_far") & pl.col("_was_large")).alias("returned"), _volumes_around())
-    ratios = frame.filter(own.abs() >= LEAST_MOVE, sigmas > FAR_SIGMAS).select("symbol", "date", *_ratios())
-    return frame.join(ratios, on=["symbol", "date"], how="left", validate="1:1", maintain_order="left")
+    )  # fmt: skip
+    returned = pl.col("_back") & pl.col("was_far") & pl.col("_was_large")
+    return frame.with_columns(returned.alias("returned"), *_ratios())
 
 
-def _volumes_around() -> pl.Expr:
+def _candidates(rows: CheckedPrices) -> Ints:
+    """Return the rows of `traded` that can be a jump of any kind, but for those beyond a price limit."""
+    own, ret = pl.col("own").abs(), pl.col("ret").abs()
+    large = rows.traded.select("symbol", "own", "ret", "split").with_row_index("position").filter(
+        (own >= LEAST_SPIKE) | (ret > BEYOND) | pl.col("split").is_not_null()
+    )  # fmt: skip
+    # the usual range is no smaller than this
+    least = least_range(rows.traded.select("symbol", "own"))
+    known = large.join(least, on="symbol", how="left", validate="m:1", maintain_order="left")
+    is_far = own > FAR_SIGMAS * pl.col("least_range") * (1 - ROUNDING)
+    return known.filter(is_far | (ret > BEYOND))["position"].to_numpy()
+
+
+def _sigmas_around(traded: pl.DataFrame, positions: Ints) -> list[pl.Series]:
+    """Divide the returns of a row, of the one before and of those after it by their usual range."""
+    owner, size = owners(traded["symbol"]), np.abs(traded["own"].to_numpy())
+    names = {-1: "sigmas_before", 0: "sigmas"} | {n: f"after_{n}" for n in range(1, ROWS_AFTER_SPLIT + 1)}
+    measured = np.unique(np.concatenate([np.clip(positions + n, 0, len(owner) - 1) for n in names]))
+    scale = usual_range(traded, measured)
+    columns = []
+    for n, name in names.items():
+        there = np.clip(positions + n, 0, len(owner) - 1)
+        sigmas = size[there] / scale[np.searchsorted(measured, there)]
+        is_same = (owner[there] == owner[positions]) & (there == positions + n)
+        columns.append(pl.Series(name, np.where(is_same, sigmas, np.nan), nan_to_null=True))
+        if n == 0:
+            columns.append(pl.Series("scale", scale[np.searchsorted(measured, there)]))
+    return columns
+
+
+def _busy(traded: pl.DataFrame, positions: Ints) -> pl.Series:
     """Compare each day's volume with the larger of the medians before and after it: shares double with a split."""
-    volume = pl.when(pl.col("volume") > 0).then(pl.col("volume"))
-    before = volume.rolling_median(VOLUME_ROWS, min_samples=3).shift(1)
-    after = volume.reverse().rolling_median(VOLUME_ROWS, min_samples=3).shift(1).reverse()
-    return (volume / pl.max_horizontal(before, after)).over("symbol").alias("busy")
+    volume = traded["volume"].to_numpy()
+    volume = np.where(volume > 0, volume, np.nan)
+    before, after = (
+        window_medians(volume, traded["symbol"], positions, window, least=MIN_VOLUMES)
+        for window in ((-VOLUME_ROWS, -1), (1, VOLUME_ROWS))
+    )
+    return pl.Series("busy", volume[positions] / np.fmax(before, after), nan_to_null=True)
 
 
 def _ratios() -> list[pl.Expr]:
@@ -205,7 +253,11 @@ def _ratios() -> list[pl.Expr]:
     fits = [
         pl.when(calm & ((own + math.log(small)).abs() <= near)).then(pl.lit(float(small))) for small in SMALL_SPLITS
     ]
-    return [pl.when(own.abs() >= LEAST_SPLIT).then(ratio).alias("ratio"), pl.coalesce(fits).alias("small_ratio")]
+    measured = (own.abs() >= LEAST_MOVE) & (pl.col("sigmas") > FAR_SIGMAS)
+    return [
+        pl.when(measured & (own.abs() >= LEAST_SPLIT)).then(ratio).alias("ratio"),
+        pl.when(measured).then(pl.coalesce(fits)).alias("small_ratio"),
+    ]
 
 
 def _descriptions() -> dict[str, pl.Expr]:
@@ -236,21 +288,33 @@ def _descriptions() -> dict[str, pl.Expr]:
 
 
 def _breaches(rows: CheckedPrices) -> pl.DataFrame:
-    """Find closes beyond the daily limit: ``symbol, date, band``."""
-    limited = rows.traded.filter(pl.col("price_limit").is_not_null(), pl.col("session").is_not_null())
-    panel = limited.select("symbol", "mic", "session", "date", "close", "gap", "reference")
-    facts = limited.select("symbol", "board", "price_limit", "listed_on").unique("symbol")
+    """Find closes beyond the daily limit: ``position`` among the rows of `traded`, and ``band``."""
+    facts = rows.facts.filter(pl.col("price_limit").is_not_null())
+    limited = rows.traded.select("symbol", "session", "date", "close", "gap", "reference").with_row_index("position")
+    limited = limited.filter(pl.col("symbol").is_in(facts["symbol"].implode()), pl.col("session").is_not_null())
+    least = pl.min_horizontal(facts["price_limit"].min(), *(band for _, band, _ in EARLIER_BANDS))
+    is_first = (pl.col("symbol") != pl.col("symbol").shift(1)).fill_null(value=True)
+    is_large = (pl.col("close") - pl.col("reference")).abs() > least * pl.col("reference")
+    # the first row tells when the symbol was listed
+    panel = rows.with_facts(limited.filter(is_first | is_large), "mic")
     banded = price_bands(panel, facts, spans(panel))
     slack = SLACK_TICKS * pl.col("tick") + SLACK_SHARE * pl.col("last_close")
     move = pl.col("close") - pl.col("last_close")
     beyond = move.abs() > pl.col("band") * pl.col("last_close") + slack
-    return banded.filter(beyond, pl.col("gap") <= LONGEST_SUSPENSION).select("symbol", "date", "band")
+    return banded.filter(beyond, pl.col("gap") <= LONGEST_SUSPENSION).select("position", "band")
 
 
 def seams(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find changes from one stated source or adjustment to another, and the return across each."""
-    changed = (pl.col("origin") != pl.col("origin").shift(1).over("symbol")).fill_null(value=False)
-    frame = rows.traded.with_columns(pl.col("origin").shift(1).over("symbol").alias("from")).filter(changed)
+    if "origin" not in rows.given:
+        return []
+    is_same = pl.col("symbol") == pl.col("symbol").shift(1)
+    changed = is_same & (pl.col("origin") != pl.col("origin").shift(1))
+    positions = rows.traded.select(changed.fill_null(value=False)).to_series().arg_true().to_numpy().astype(np.int64)
+    frame = rows.traded[positions].with_columns(
+        rows.traded["origin"].gather(positions - 1).alias("from"),
+        pl.Series("scale", usual_range(rows.traded, positions), dtype=pl.Float64),
+    )
     frame = frame.with_columns((pl.col("own").abs() / pl.col("scale")).alias("sigmas"))
     detail = pl.format("from '{}' to '{}', with a move of {}%, {} times its usual daily range", "from", "origin",
                      ((pl.col("ret").exp() - 1) * 100).round(2), pl.col("sigmas").round(1))  # fmt: skip

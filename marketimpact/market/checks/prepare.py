@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from marketimpact.core.arrays import Bools, Ints
+from marketimpact.core.day_table import DayTable, day_numbers
 from marketimpact.core.schema.vocabulary import FIRST_DAY, HIGHEST_PRICE, LAST_DAY, LOWEST_PRICE
+from marketimpact.core.symbol_rows import codes, is_repeated_key, keep_rows, owners, sort_rows
 from marketimpact.events.calendars import EXCHANGES
-from marketimpact.market.checks.stated_payouts import (
-    adjusted_close,
-    dividends_by_row,
-    match_splits,
-    stated_payouts,
-)
-from marketimpact.market.traded_sessions import TradedSessions, calendars_of_symbols, is_beyond, traded_sessions
+from marketimpact.market.checks.log_returns import with_returns
+from marketimpact.market.checks.stated_payouts import dividends_by_row, match_splits, stated_payouts
+from marketimpact.market.traded_sessions import TradedSessions, calendars_of_symbols, traded_sessions
 from marketimpact.market.trading_rules import undo_fills
 from marketimpact.sources.files.price_rows import delisted
 
@@ -37,34 +39,30 @@ FACTS = {"mic": pl.String, "currency": pl.String, "benchmark": pl.String, "price
          "board": pl.String, "listed_on": pl.Date}  # fmt: skip
 #: A benchmark follows its securities' calendar when at most this share of its days is not in it.
 MAX_SHARE_OFF_CALENDAR = 0.02
-#: Sessions of the window in which a symbol's usual range is measured.
-RANGE_WINDOW = 121
-#: Fewest returns for a symbol's own usual range, the range of symbols with fewer, and the smallest plausible range.
-MIN_RETURNS_FOR_RANGE, RANGE_OF_OTHERS, SMALLEST_RANGE = 20, 0.03, 0.003
-#: The median of an absolute normal is this many standard deviations.
-MEDIAN_OF_NORMAL = 0.6745
-#: Fewest symbols of an exchange whose median return stands for its market.
-MIN_SYMBOLS_FOR_MEDIAN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedPrices:
-    """Input to the checks.
+    """Input to the checks. Every frame of rows is sorted by symbol and date.
 
     Attributes
     ----------
     raw : polars.DataFrame
         Every row as given: ``symbol, date, close`` and `OPTIONAL`, and ``total_loss``, the last close of zero of
         a delisted symbol.
+    given : frozenset of str
+        The columns of `OPTIONAL` that hold any value.
+    facts : polars.DataFrame
+        One row per symbol with a price: ``symbol, calendar, known`` and `FACTS` (the expected currency as
+        ``expected``).
     priced : polars.DataFrame
-        One row per symbol and date with a positive close, sorted, with facts about the symbol:
-        ``calendar, known, copied, on_session, beyond`` (after the calendar's end or before its beginning) and `FACTS`
-        (the expected currency as ``expected``).
+        One row per symbol and date with a positive close: the columns of `raw`, ``copied``, ``on_session`` (null where
+        no calendar is known) and ``beyond`` (after the calendar's end or before its beginning).
     traded : polars.DataFrame
         Those that are neither copies nor on closed days, with ``session, gap`` (sessions skipped since the row
-        before), ``last_close``, ``reference`` (the same less the dividend and after the split of the day), ``ret``
+        before), ``reference`` (the close before less the dividend and after the split of the day), ``ret``
         (log return, stated dividends and splits in it), ``market`` (log return of the benchmark or, without one,
-        the exchange's median), ``own`` (their difference) and ``scale`` (its usual standard deviation).
+        the exchange's median) and ``own`` (their difference).
     sessions : polars.DataFrame
         ``mic, date, session, short``: sessions of every calendar, after what prices show; `mic` is the
         calendar's name, `short` whether it closed early.
@@ -77,6 +75,8 @@ class CheckedPrices:
     """
 
     raw: pl.DataFrame
+    given: frozenset[str]
+    facts: pl.DataFrame
     priced: pl.DataFrame
     traded: pl.DataFrame
     sessions: pl.DataFrame
@@ -84,6 +84,11 @@ class CheckedPrices:
     bounds: pl.DataFrame
     stated: pl.DataFrame
     payouts: pl.DataFrame
+
+    def with_facts(self, rows: pl.DataFrame, *names: str) -> pl.DataFrame:
+        """Add facts about the symbol to some rows."""
+        return rows.join(self.facts.select("symbol", *names), on="symbol", how="left", validate="m:1",
+                         maintain_order="left")  # fmt: skip
 
 
 def is_placed() -> pl.Expr:
@@ -110,44 +115,65 @@ def prepare_rows(
     calendar_overrides : polars.DataFrame, optional
         As in `Market.load`; used where `traded` is absent.
     """
-    absent = [pl.lit(None, kind).alias(name) for name, kind in OPTIONAL.items() if name not in raw.columns]
-    raw = raw.with_columns(*absent).sort("symbol", "date", maintain_order=True)
-    raw = raw.with_columns(pl.col("delisted").fill_null(value=False) | pl.col("symbol").is_in(delisted(securities)))
-    is_last = pl.col("date") == pl.col("date").filter(pl.col("close").is_not_null()).max().over("symbol")
-    raw = raw.with_columns(((pl.col("close") == 0) & "delisted" & is_last).fill_null(value=False).alias("total_loss"))
-    valid = raw.filter(pl.col("close").is_between(LOWEST_PRICE, HIGHEST_PRICE), is_placed())
-    unique = valid.unique(["symbol", "date"], keep="first", maintain_order=True)
+    given = frozenset(name for name in OPTIONAL if name in raw.columns and raw[name].count())
+    raw = _with_total_losses(raw, delisted(securities))
+    valid = keep_rows(raw, pl.col("close").is_between(LOWEST_PRICE, HIGHEST_PRICE), is_placed())
+    unique = keep_rows(valid, ~is_repeated_key())
     _, fills = undo_fills(unique.select("symbol", "date", "close", "volume"))
-    known = _facts(securities)
-    priced = unique.join(known, on="symbol", how="left", validate="m:1", maintain_order="left").join(
-        fills.select("symbol", "date", copied=pl.lit(value=True)),
-        on=["symbol", "date"], how="left", validate="1:1", maintain_order="left",
-    ).with_columns(pl.col("copied", "known").fill_null(value=False))  # fmt: skip
+    priced = _with_mark(unique, fills, "copied")
     if traded is None:
-        traded = traded_sessions(priced.filter(~pl.col("copied")), securities, calendar_overrides)
+        traded = traded_sessions(keep_rows(priced, ~pl.col("copied")), securities, calendar_overrides)
     sessions = _numbered(traded.sessions)
-    priced = _mark_sessions(priced, traded)
-    own = priced.filter(~pl.col("copied"), pl.col("on_session").fill_null(value=True))
-    stated = stated_payouts(raw)
-    payouts = _payouts(own, sessions, stated)
-    with_returns = _with_returns(own, sessions, payouts)
-    return CheckedPrices(raw, priced, with_returns, sessions, traded.changes, traded.bounds, stated, payouts)
+    facts, priced = _mark_sessions(_facts(priced, securities), priced, sessions, traded)
+    own = keep_rows(priced, ~pl.col("copied"), pl.col("on_session").fill_null(value=True))
+    stated = stated_payouts(raw if given & {"dividend", "split"} else raw.clear())
+    payouts = _payouts(own, facts, stated)
+    return CheckedPrices(
+        raw=raw, given=given, facts=facts, priced=priced, traded=with_returns(own, facts, payouts), sessions=sessions,
+        changes=traded.changes, bounds=traded.bounds, stated=stated, payouts=payouts,
+    )  # fmt: skip
 
 
-def _payouts(own: pl.DataFrame, sessions: pl.DataFrame, stated: pl.DataFrame) -> pl.DataFrame:
+def _with_total_losses(raw: pl.DataFrame, delisted_symbols: list[str]) -> pl.DataFrame:
+    """Add the columns of `OPTIONAL` that are absent, and mark last closes of zero of delisted symbols; sort."""
+    absent = [pl.lit(None, kind).alias(name) for name, kind in OPTIONAL.items() if name not in raw.columns]
+    raw = sort_rows(raw.with_columns(absent))
+    if delisted_symbols or raw["delisted"].count():
+        is_delisted = pl.col("delisted").fill_null(value=False) | pl.col("symbol").is_in(delisted_symbols)
+        raw = raw.with_columns(is_delisted.alias("delisted"))
+    else:
+        raw = raw.with_columns(pl.lit(value=False).alias("delisted"))
+    zeros = raw.filter(pl.col("close") == 0, "delisted")
+    if zeros.is_empty():
+        return raw.with_columns(pl.lit(value=False).alias("total_loss"))
+    is_last = pl.col("date") == pl.col("date").filter(pl.col("close").is_not_null()).max().over("symbol")
+    return raw.with_columns(((pl.col("close") == 0) & "delisted" & is_last).fill_null(value=False).alias("total_loss"))
+
+
+def _with_mark(rows: pl.DataFrame, marked: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Add a column that is true on the rows ``symbol, date`` of `marked`."""
+    if marked.is_empty():
+        return rows.with_columns(pl.lit(value=False).alias(name))
+    keys = marked.select("symbol", "date", pl.lit(value=True).alias(name))
+    joined = rows.join(keys, on=["symbol", "date"], how="left", validate="1:1", maintain_order="left")
+    return joined.with_columns(pl.col(name).fill_null(value=False))
+
+
+def _payouts(own: pl.DataFrame, facts: pl.DataFrame, stated: pl.DataFrame) -> pl.DataFrame:
     """Place stated dividends and splits on the rows whose returns they are in; see `CheckedPrices`."""
     none = pl.DataFrame(schema=PAYOUTS)
     if stated.is_empty():
         return none
     dividends = dividends_by_row(stated, own)
-    traded = _with_returns(own, sessions, pl.concat([none, dividends], how="diagonal"))
-    splits = match_splits(stated, traded)
+    splits = none.select("symbol", "date", "ratio", "stated_on")
+    if stated["split"].count():
+        splits = match_splits(stated, with_returns(own, facts, pl.concat([none, dividends], how="diagonal")))
     return dividends.join(splits, on=["symbol", "date"], how="full", coalesce=True).select(
         "symbol", "date", pl.col("payout").fill_null(0.0), pl.col("ratio").fill_null(1.0), "stated_on"
     )
 
 
-def _facts(securities: pl.DataFrame) -> pl.DataFrame:
+def _facts(priced: pl.DataFrame, securities: pl.DataFrame) -> pl.DataFrame:
     """Collect facts about each symbol; benchmarks follow the calendar of their securities where that is one."""
     lacking = [pl.lit(None, kind).alias(name) for name, kind in FACTS.items() if name not in securities.columns]
     firms = securities.with_columns(*lacking).select(
@@ -158,7 +184,13 @@ def _facts(securities: pl.DataFrame) -> pl.DataFrame:
         pl.lit(value=True).alias("known"),
     )
     others = calendars_of_symbols(securities).filter(~pl.col("is_security")).select("symbol", "calendar")
-    return pl.concat([firms, others], how="diagonal")
+    return (
+        priced.select(pl.col("symbol").unique(maintain_order=True))
+        .join(
+            pl.concat([firms, others], how="diagonal"), on="symbol", how="left", validate="1:1", maintain_order="left"
+        )
+        .with_columns(pl.col("known").fill_null(value=False))
+    )
 
 
 def _numbered(sessions: pl.DataFrame) -> pl.DataFrame:
@@ -172,74 +204,39 @@ def _numbered(sessions: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _mark_sessions(priced: pl.DataFrame, traded: TradedSessions) -> pl.DataFrame:
-    """Mark rows on sessions; a benchmark whose days do not fit follows another, unknown calendar."""
-    keys = ["calendar", "date"]
-    shut = traded.changes.filter(pl.col("action") == "closed")
-    joined = (
-        priced.join(traded.bounds.rename({"mic": "calendar"}), on="calendar", how="left", validate="m:1")
-        .join(_days(traded.sessions, "open_day"), on=keys, how="left", validate="m:1", maintain_order="left")
-        .join(_days(shut, "shut"), on=keys, how="left", validate="m:1", maintain_order="left")
-    )
+def _mark_sessions(
+    facts: pl.DataFrame, priced: pl.DataFrame, sessions: pl.DataFrame, traded: TradedSessions
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Add ``session, on_session, beyond`` to rows, and forget the calendar of benchmarks whose days do not fit it."""
+    names = pl.concat([sessions["mic"], traded.bounds["mic"], traded.changes["mic"]]).unique().sort()
+    calendar, owner, days = codes(facts["calendar"], names), owners(priced["symbol"]), day_numbers(priced["date"])
+    number = _by_day(sessions, names, sessions["session"].cast(pl.Int32).to_numpy(), -1).at(calendar[owner], days)
+    shut = _by_day(traded.changes.filter(pl.col("action") == "closed"), names, True, False).at(calendar[owner], days)
     # a copy on a day when all were copied is reported as a copy
-    on_session = pl.col("open_day").fill_null(value=False) | (pl.col("shut").fill_null(value=False) & pl.col("copied"))
-    marked = joined.with_columns(
-        is_beyond().alias("beyond"), pl.when(pl.col("calendar").is_not_null()).then(on_session).alias("on_session")
-    ).drop("first", "last", "open_day", "shut")
-    strays = ~pl.col("on_session") & ~pl.col("beyond")
-    has_other_calendar = ~pl.col("known") & (strays.mean().over("symbol") > MAX_SHARE_OFF_CALENDAR)
-    return marked.with_columns(
-        pl.when(~has_other_calendar.fill_null(value=False)).then(pl.col("calendar", "on_session"))
+    on_session = (number >= 0) | (shut & priced["copied"].to_numpy())
+    beyond = _beyond(traded.bounds, names, calendar[owner], days)
+    share = np.bincount(owner, ~on_session & ~beyond) / np.bincount(owner)
+    strays = ~facts["known"].to_numpy() & (calendar >= 0) & (share > MAX_SHARE_OFF_CALENDAR)
+    facts = facts.with_columns(pl.when(pl.Series(~strays)).then("calendar"))
+    has_calendar = ((calendar >= 0) & ~strays)[owner]
+    marks = pl.DataFrame({"session": number, "on_session": on_session, "beyond": beyond, "has": has_calendar})
+    marks = marks.select(
+        pl.when(pl.col("session") >= 0, "has").then("session"), pl.when("has").then("on_session"), "beyond"
     )
+    return facts, priced.with_columns(marks)
 
 
-def _days(frame: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Return ``calendar, date`` and a column of that name that is true."""
-    return frame.select(pl.col("mic").alias("calendar"), "date", pl.lit(value=True).alias(name))
+def _by_day(days: pl.DataFrame, names: pl.Series, values: Any, missing: Any) -> DayTable:
+    """Tabulate values of days ``mic, date`` of the calendars `names`."""
+    numbers = day_numbers(days["date"])
+    return DayTable.of(codes(days["mic"], names), numbers, values, n_series=len(names), missing=missing)
 
 
-def _with_returns(own: pl.DataFrame, sessions: pl.DataFrame, payouts: pl.DataFrame) -> pl.DataFrame:
-    """Add sessions, gaps, log returns of symbol and benchmark, and the usual range; see `CheckedPrices`."""
-    own = own.join(
-        payouts.drop("stated_on"), on=["symbol", "date"], how="left", validate="m:1", maintain_order="left"
-    ).with_columns(pl.col("payout").fill_null(0.0), pl.col("ratio").fill_null(1.0))
-    own = own.with_columns(adjusted_close().alias("total"))
-    frame = own.join(
-        sessions.select(pl.col("mic").alias("calendar"), "date", "session", "short"),
-        on=["calendar", "date"],
-        how="left",
-        validate="m:1",
-        maintain_order="left",
-    ).join(
-        own.select(pl.col("symbol").alias("benchmark"), "date", pl.col("total").alias("level")),
-        on=["benchmark", "date"],
-        how="left",
-        validate="m:1",
-        maintain_order="left",
-    )
-    frame = frame.with_columns(
-        (pl.col("session").diff().over("symbol") - 1).alias("gap"),
-        pl.col("close").shift(1).over("symbol").alias("last_close"),
-        ((pl.col("close").shift(1).over("symbol") - pl.col("payout")) / pl.col("ratio")).alias("reference"),
-        pl.col("date").shift(1).over("symbol").alias("last_date"),
-        pl.col("total").log().diff().over("symbol").alias("ret"),
-        pl.col("level").log().diff().over("symbol").alias("market"),
-    )
-    peers = pl.when(pl.col("gap") == 0).then(pl.col("ret"))
-    typical = pl.when(peers.count().over("calendar", "date") >= MIN_SYMBOLS_FOR_MEDIAN).then(
-        peers.median().over("calendar", "date")
-    )
-    frame = frame.with_columns(pl.coalesce("market", pl.when(pl.col("calendar").is_not_null()).then(typical)))
-    frame = frame.with_columns((pl.col("ret") - pl.col("market").fill_null(0.0)).alias("own"))
-    return frame.with_columns(_usual_range().alias("scale")).drop("level", "total", "payout", "ratio")
-
-
-def _usual_range() -> pl.Expr:
-    """Estimate the standard deviation around each row from the median absolute return, as of a normal."""
-    size = pl.col("own").abs()
-    local = size.rolling_median(RANGE_WINDOW, min_samples=MIN_RETURNS_FOR_RANGE, center=True).over("symbol")
-    median_step = pl.when(size.count().over("symbol") >= MIN_RETURNS_FOR_RANGE).then(size.median().over("symbol"))
-    usual = pl.max_horizontal(local, median_step / 2) / MEDIAN_OF_NORMAL
-    return (
-        pl.when(median_step.is_null()).then(RANGE_OF_OTHERS).otherwise(pl.max_horizontal(usual, pl.lit(SMALLEST_RANGE)))
-    )
+def _beyond(bounds: pl.DataFrame, names: pl.Series, calendar: Ints, days: NDArray[np.int32]) -> Bools:
+    """Mark days after a calendar's end or before its beginning."""
+    limits = np.iinfo(np.int32)
+    first, last = np.full(len(names) + 1, limits.min), np.full(len(names) + 1, limits.max)
+    rows = codes(bounds["mic"], names)
+    first[rows] = bounds["first"].to_physical().fill_null(limits.min).to_numpy()
+    last[rows] = bounds["last"].to_physical().fill_null(limits.max).to_numpy()
+    return (days > last[calendar]) | (days < first[calendar])

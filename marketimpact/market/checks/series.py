@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
+from marketimpact.core.symbol_rows import neighbour
 from marketimpact.core.text import listed
 from marketimpact.market.checks.findings import NOTE, WARNING, finding_rows
 from marketimpact.market.checks.prepare import CheckedPrices
+from marketimpact.market.checks.usual_range import usual_range
 
 __all__ = ["adjustments", "copied_series", "currencies", "payouts", "unchecked"]
 
@@ -22,17 +24,20 @@ LARGEST_DIVIDEND = 0.25
 ADJUSTED_ALREADY = 10.0
 #: Returns are the same when they agree to this many decimals.
 DECIMALS = 6
+#: More than twice the largest move in this unit, as a log return of any two prices.
+MOST_MOVES = 1 << 34
 #: Two series are copies when this many returns agree, and this share of those in the span where they do.
 FEWEST_SAME, SHARE_SAME = 20, 0.9
 
 
 def currencies(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find symbols whose stated currency is not that of the securities, or not a single one."""
+    if "currency" not in rows.given:
+        return []
     stated = rows.raw.filter(pl.col("currency").is_not_null()).group_by("symbol").agg(
         pl.col("date").min(), pl.col("currency").unique().sort().alias("stated"), pl.len().alias("n")
     )  # fmt: skip
-    known = rows.priced.group_by("symbol").agg(pl.col("expected").first())
-    frame = stated.join(known, on="symbol", how="left", validate="1:1").with_columns(
+    frame = stated.join(rows.facts.select("symbol", "expected"), on="symbol", how="left", validate="1:1").with_columns(
         pl.col("stated").list.eval(pl.element().replace(MINOR)).list.unique().alias("major"),
     )
     several = pl.col("stated").list.len() > 1
@@ -51,6 +56,8 @@ def currencies(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 def adjustments(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find changes between adjusted and unadjusted closes, and adjustments that no dividend explains."""
+    if not rows.given & {"unadjusted_close", "from_adjusted"}:
+        return []
     ratio = (pl.col("close") / pl.col("unadjusted_close")).log()
     frame = rows.traded.with_columns(
         pl.when("from_adjusted").then(ratio).alias("adjustment"),
@@ -95,8 +102,12 @@ def _steps(frame: pl.DataFrame) -> list[pl.DataFrame]:
 
 def payouts(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Report stated dividends and splits: those in returns, those that cannot be, those that closes do not show."""
-    columns = ("symbol", "date", "close", "last_close", "reference", "market", "scale")
-    used = rows.payouts.join(rows.traded.select(columns), on=["symbol", "date"], how="inner", validate="1:1")
+    if rows.stated.is_empty():
+        return []
+    columns = ("symbol", "date", "close", "reference", "market", neighbour("close").alias("last_close"))
+    own = rows.traded.select(*columns).with_row_index("position")
+    used = rows.payouts.join(own, on=["symbol", "date"], how="inner", validate="1:1")
+    used = used.with_columns(scale=pl.Series(usual_range(rows.traded, used["position"].to_numpy()), dtype=pl.Float64))
     move = pl.format("close {} after {}", pl.col("close").round(4), pl.col("last_close").round(4))
     dividend = pl.concat_str(move, pl.format(" with a dividend of {}", pl.col("payout").round(6)))
     shares = pl.concat_str(move, pl.format(" where the source states {} shares for one", pl.col("ratio")))
@@ -157,7 +168,9 @@ def copied_series(rows: CheckedPrices) -> list[pl.DataFrame]:
     moves = rows.traded.select("symbol", "date", (pl.col("ret") * unit).round(0).cast(pl.Int64).alias("move")).filter(
         pl.col("move") != 0
     )
-    twins = moves.filter(pl.struct("date", "move").is_duplicated())
+    # one number is found again sooner than a pair
+    day_and_move = pl.col("date").to_physical().cast(pl.Int64) * MOST_MOVES + pl.col("move")
+    twins = moves.filter(day_and_move.is_duplicated())
     same = twins.join(twins, on=["date", "move"], how="inner", suffix="_other").filter(
         pl.col("symbol") < pl.col("symbol_other")
     )
@@ -193,14 +206,10 @@ def copied_series(rows: CheckedPrices) -> list[pl.DataFrame]:
 
 def unchecked(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Report each check that could not be made, with the symbols and the reason."""
-    facts = rows.priced.group_by("symbol").agg(
-        pl.col("calendar").first(),
-        pl.col("expected").first(),
-        (pl.col("volume") > 0).any().alias("volume"),
-        pl.col("known").first(),
-    ).sort("symbol")  # fmt: skip
-    stated = set(rows.raw.filter(pl.col("currency").is_not_null())["symbol"])
-    compared = set(rows.traded.filter(pl.col("market").is_not_null())["symbol"])
+    volume = rows.priced.group_by("symbol").agg((pl.col("volume") > 0).any().alias("volume"))
+    facts = rows.facts.join(volume, on="symbol", how="left", validate="1:1").sort("symbol")
+    stated = set(rows.raw.filter(pl.col("currency").is_not_null())["symbol"].unique())
+    compared = set(rows.traded.filter(pl.col("market").is_not_null())["symbol"].unique())
     without = {
         "Sessions and closed days (only weekends): no exchange is known for {}":
             facts.filter(pl.col("calendar").is_null())["symbol"].to_list(),

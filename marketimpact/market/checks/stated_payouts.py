@@ -6,6 +6,8 @@ import math
 
 import polars as pl
 
+from marketimpact.market.checks.usual_range import usual_range
+
 __all__ = ["adjusted_close", "dividends_by_row", "match_splits", "stated_payouts"]
 
 #: A close moves by a split stated on its day when the rest of its move is no more than this part of the split's.
@@ -51,7 +53,7 @@ def match_splits(stated: pl.DataFrame, traded: pl.DataFrame) -> pl.DataFrame:
     stated : polars.DataFrame
         As `stated_payouts` gives it.
     traded : polars.DataFrame
-        ``symbol, date, own, scale``, sorted; `own` counts dividends.
+        ``symbol, date, own``, sorted; `own` counts dividends.
 
     Returns
     -------
@@ -61,11 +63,13 @@ def match_splits(stated: pl.DataFrame, traded: pl.DataFrame) -> pl.DataFrame:
     value = pl.col("split")
     splits = stated.filter(value.is_finite() & (value > 0)).select("symbol", "date", "split", stated_on="date")
     placed = _next_rows(splits, traded).select("symbol", "stated_on", "split", pl.col("row").alias("stated_row"))
-    steps = _numbered(traded).select("symbol", "date", "row", "own", "scale")
+    own = traded.select("symbol", "date", "own").with_row_index("position")
+    steps = _numbered(own.join(placed, on="symbol", how="semi", maintain_order="left"))
     pairs = placed.join(steps, on="symbol", how="inner").with_columns(
         (pl.col("row") - pl.col("stated_row")).abs().alias("apart")
     )
     near = pairs.filter(pl.col("apart") <= ROWS_APART)
+    near = near.with_columns(scale=pl.Series(usual_range(traded, near["position"].to_numpy())))
     candidates = pl.concat(
         [
             near.with_columns(pl.col("split").alias("ratio"), inverted=pl.lit(value=False)),
@@ -100,7 +104,8 @@ def _numbered(traded: pl.DataFrame) -> pl.DataFrame:
 
 def _next_rows(events: pl.DataFrame, traded: pl.DataFrame) -> pl.DataFrame:
     """Move each event to its symbol's next row with a price, with the row's number; those after the last one go."""
-    rows = _numbered(traded).select("symbol", "row", pl.col("date").alias("day")).sort("day")
+    own = traded.select("symbol", "date").join(events, on="symbol", how="semi", maintain_order="left")
+    rows = _numbered(own).select("symbol", "row", pl.col("date").alias("day")).sort("day")
     placed = events.sort("date").join_asof(
         rows, left_on="date", right_on="day", by="symbol", strategy="forward", check_sortedness=False
     )

@@ -1,0 +1,93 @@
+"""Compute log returns of prices and of their benchmarks for the checks."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from marketimpact.core.arrays import Ints
+from marketimpact.core.day_table import DayTable, day_numbers
+from marketimpact.core.symbol_rows import codes, neighbour, owners
+from marketimpact.market.checks.stated_payouts import adjusted_close
+
+__all__ = ["with_returns"]
+
+#: Fewest symbols of an exchange whose median return stands for its market.
+MIN_SYMBOLS_FOR_MEDIAN = 5
+
+
+def with_returns(own: pl.DataFrame, facts: pl.DataFrame, payouts: pl.DataFrame) -> pl.DataFrame:
+    """Add ``gap, reference, ret, market, own`` to rows that have a session; see `CheckedPrices`.
+
+    Parameters
+    ----------
+    own : polars.DataFrame
+        ``symbol, date, close, session``, sorted by symbol and date.
+    facts : polars.DataFrame
+        ``symbol, calendar, benchmark`` of their symbols.
+    payouts : polars.DataFrame
+        ``symbol, date, payout, ratio`` of some of the rows.
+    """
+    frame = _with_total(own, payouts)
+    benchmark, calendar = _codes_by_row(own["symbol"], facts)
+    frame = frame.with_columns(
+        (pl.col("session") - neighbour("session") - 1).cast(pl.Int64).alias("gap"),
+        pl.col("total").log().alias("ret"),
+        _levels(frame, facts, benchmark).log().alias("market"),
+    ).with_columns(pl.col(name) - neighbour(name) for name in ("ret", "market"))
+    frame = _with_medians(frame, calendar)
+    return frame.with_columns((pl.col("ret") - pl.col("market").fill_null(0.0)).alias("own")).drop("total")
+
+
+def _with_total(own: pl.DataFrame, payouts: pl.DataFrame) -> pl.DataFrame:
+    """Add ``total``, closes adjusted for payouts, and ``reference``, the close before in terms of the day."""
+    before = neighbour("close")
+    if payouts.is_empty():
+        return own.with_columns(before.alias("reference"), pl.col("close").alias("total"))
+    keys = ["symbol", "date"]
+    frame = own.join(
+        payouts.drop("stated_on", strict=False), on=keys, how="left", validate="m:1", maintain_order="left"
+    )
+    frame = frame.with_columns(pl.col("payout").fill_null(0.0), pl.col("ratio").fill_null(1.0))
+    return frame.with_columns(
+        ((before - pl.col("payout")) / pl.col("ratio")).alias("reference"), adjusted_close().alias("total")
+    ).drop("payout", "ratio")
+
+
+def _codes_by_row(symbols: pl.Series, facts: pl.DataFrame) -> tuple[Ints, Ints]:
+    """Return, for each row, the number of its benchmark and of its calendar among those of `facts`, -1 for none."""
+    known = facts.filter(pl.col("symbol").is_in(symbols.unique().implode()))
+    owner = owners(symbols)
+    benchmarks, calendars = (facts[name].drop_nulls().unique().sort() for name in ("benchmark", "calendar"))
+    return codes(known["benchmark"], benchmarks)[owner], codes(known["calendar"], calendars)[owner]
+
+
+def _levels(frame: pl.DataFrame, facts: pl.DataFrame, benchmark: Ints) -> pl.Series:
+    """Return the price of the benchmark on each row's day, null where it has none."""
+    names = facts["benchmark"].drop_nulls().unique().sort()
+    rows = frame.select("symbol", "date", "total").filter(pl.col("symbol").is_in(names.implode()))
+    days = day_numbers(rows["date"])
+    table = DayTable.of(
+        codes(rows["symbol"], names), days, rows["total"].to_numpy(), n_series=len(names), missing=np.nan
+    )
+    return pl.Series("market", table.at(benchmark, day_numbers(frame["date"])), nan_to_null=True)
+
+
+def _with_medians(frame: pl.DataFrame, calendar: Ints) -> pl.DataFrame:
+    """Put the median return of the exchange in place of a benchmark return that is missing."""
+    has_market = pl.col("market").is_not_null().any().over("symbol")
+    needed = frame.select(
+        pl.col("market").is_null() & pl.Series(calendar >= 0) & (pl.col("ret").is_not_null() | ~has_market)
+    ).to_series()
+    if not needed.any():
+        return frame
+    dated = frame.select("date", "ret", "gap").with_columns(calendar=pl.Series(calendar)).with_row_index("row")
+    rows = dated.filter(needed)
+    peers = dated.filter(pl.col("gap") == 0, pl.col("date").is_in(rows["date"].unique().implode()))
+    ret = pl.col("ret")
+    medians = peers.group_by("calendar", "date").agg(
+        pl.when(ret.count() >= MIN_SYMBOLS_FOR_MEDIAN).then(ret.median()).alias("median")
+    )
+    found = rows.join(medians, on=["calendar", "date"], how="left", validate="m:1", maintain_order="left")
+    market = frame["market"].scatter(found["row"], found["median"])
+    return frame.with_columns(market)
