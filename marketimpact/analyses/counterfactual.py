@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from marketimpact.analyses.counterfactual_returns import ReturnsByDay, first_steps
+from marketimpact.analyses.counterfactual_weights import simplex_weights
 from marketimpact.core import schema
-from marketimpact.core.arrays import Floats
+from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.positions import locate_day0
@@ -177,20 +179,6 @@ def matched_controls(
     )
 
 
-def simplex_weights(y: Floats, x: Floats) -> Floats:
-    """Find weights w >= 0 with sum 1 that minimise ``|y - x w|``; (T,) and (T, J) in, (J,) out.
-
-    With ``D = x - y`` the problem is homogeneous, ``min |D w|``, and non-negative least squares with one
-    more row that pulls the sum to a constant has the same direction whatever the constant.
-    """
-    from scipy.optimize import nnls  # noqa: PLC0415
-
-    gap = x - y[:, None]
-    sum_row = np.full((1, x.shape[1]), np.sqrt((gap**2).sum(axis=0).mean()))
-    solution, _ = nnls(np.vstack([gap, sum_row]), np.concatenate([np.zeros(len(y)), sum_row[0, :1]]))
-    return np.asarray(solution / solution.sum())
-
-
 def _scaled_characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict[str, Floats]:
     frame = schema.check(schema.Symbols, frame, "characteristics")
     columns = [c for c in frame.columns if c != "symbol" and frame[c].dtype.is_numeric()]
@@ -217,13 +205,17 @@ def _scaled_characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict
 
 @dataclass(frozen=True, slots=True)
 class _DonorPanel:
-    """Returns of one event's security and its donors on its own sessions, (T, 1 + J), before and during the event."""
+    """Returns of one event's security and its donors on its own sessions, (T, 1 + J), before and during the event.
+
+    `key` is the same for events with the same donors on the same days, and so with the same placebos.
+    """
 
     names: list[str]
     before: Floats
     during: Floats
-    dates: pl.Series
-    taus: pl.Series
+    days: Ints
+    taus: Ints
+    key: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,48 +250,62 @@ class _Settings:
 def _run_events(events: pl.DataFrame, settings: _Settings) -> Counterfactual:
     located, positions, attrition = locate_day0(events, settings.market)
     located = located.with_columns(pl.Series("_day0", positions.day0))
+    returns = ReturnsByDay.read(settings.market, {*settings.donors, *located["symbol"]})
     rows: dict[str, list[Any]] = {name: [] for name in _TABLES}
+    placebos: dict[tuple[bytes, ...], Floats] = {}
     for event in located.iter_rows(named=True):
-        _add_event(event, located, settings, rows)
+        panel = _add_donors(event, located, returns, settings, rows)
+        if panel is None:
+            continue
+        if panel.key not in placebos:
+            placebos[panel.key] = _placebo_ratios(panel, settings.weigh)
+        _add_estimates(event, panel, placebos[panel.key], settings.weigh, rows)
     frames = {name: pl.DataFrame(entries, schema=_TABLES[name], orient="row") for name, entries in rows.items()}
     frames["attrition"] = pl.concat([attrition, frames["attrition"]]).sort("event_id")
     return Counterfactual(**frames)
 
 
-def _add_event(event: dict[str, Any], located: pl.DataFrame, settings: _Settings, rows: dict[str, list[Any]]) -> None:
-    """Add one event's rows to every table."""
-    name, weigh = event["event_id"], settings.weigh
-    treated = _treated_securities(event, located, settings.window)
-    panel, unusable = _donor_panel(event, settings, [d for d in settings.donors if d not in treated])
+def _add_donors(
+    event: dict[str, Any], located: pl.DataFrame, returns: ReturnsByDay, settings: _Settings, rows: dict[str, list[Any]]
+) -> _DonorPanel | None:
+    """Find one event's donors, add those left out to their table; an event without enough returns is attrition."""
+    name, treated = event["event_id"], _treated_securities(event, located, settings.window)
+    steps = _steps_within(event, returns, settings)
+    panel, unusable = _donor_panel(event, returns, settings, [d for d in settings.donors if d not in treated], steps)
     unusable += [(d, "has an event of its own in the window") for d in settings.donors if d in treated]
     rows["left_out"] += [(name, donor, reason) for donor, reason in unusable]
-    dropped = _own_step(event, settings) or _attrition_reason(panel, settings.window)
+    own = event["symbol"]
+    step = steps.get(own)
+    dropped = ("implausible_return", f"{own} {step}") if step else _attrition_reason(panel, settings.window)
     if dropped:
         rows["attrition"].append((name, *dropped))
-        return
+        return None
+    return panel
+
+
+def _add_estimates(
+    event: dict[str, Any], panel: _DonorPanel, ratios: Floats, weigh: Weigh, rows: dict[str, list[Any]]
+) -> None:
+    """Add one event's weights, gaps and row of the table."""
+    name = event["event_id"]
     weights = weigh(panel.before[:, 0], panel.before[:, 1:], panel.names)
     pre = _root_mean_square(panel.before[:, 0] - panel.before[:, 1:] @ weights)
     treated_returns = panel.during[:, 0]
     expected = panel.during[:, 1:] @ weights
-    post, ratios = _root_mean_square(treated_returns - expected), _placebo_ratios(panel, weigh)
+    gaps = treated_returns - expected
+    post = _root_mean_square(gaps)
     ratio = post / pre if pre > 0 else np.nan
     p = (1 + int((ratios >= ratio).sum())) / (1 + len(ratios)) if len(ratios) and pre > 0 else None
-    days = [d for d in range(len(treated_returns)) if not np.isnan(treated_returns[d])]
-    rows["weights"] += [(name, d, float(w)) for d, w in zip(panel.names[1:], weights, strict=True)]
+    days = np.flatnonzero(~np.isnan(treated_returns))
+    rows["weights"] += [(name, d, w) for d, w in zip(panel.names[1:], weights.tolist(), strict=True)]
+    columns = (panel.taus, treated_returns, expected, gaps)
     rows["gaps"] += [
-        (
-            name,
-            panel.dates[d],
-            panel.taus[d],
-            float(treated_returns[d]),
-            float(expected[d]),
-            float(treated_returns[d] - expected[d]),
-        )
-        for d in days
+        (name, *values)
+        for values in zip(as_dates(panel.days[days]), *(column[days].tolist() for column in columns), strict=True)
     ]
     rows["table"].append(
         (name, event["symbol"], event["date"], len(weights), len(panel.before), len(days),
-         float(np.nansum(treated_returns - expected)), pre, post, ratio, p)
+         float(np.nansum(gaps)), pre, post, ratio, p)
     )  # fmt: skip
 
 
@@ -310,67 +316,45 @@ def _treated_securities(event: dict[str, Any], located: pl.DataFrame, window: tu
     return {event["symbol"], *near["symbol"]}
 
 
+def _steps_within(event: dict[str, Any], returns: ReturnsByDay, settings: _Settings) -> dict[str, str]:
+    """Describe the first implausible return of each security between the first and last session of both windows."""
+    both = [returns.window(event["symbol"], event["_day0"], w)[1] for w in (settings.estimation, settings.window)]
+    columns = np.concatenate(both)
+    return first_steps(settings.market, *returns.days[columns[[0, -1]]].tolist()) if len(columns) else {}
+
+
 def _donor_panel(
-    event: dict[str, Any], settings: _Settings, donors: Sequence[str]
+    event: dict[str, Any], returns: ReturnsByDay, settings: _Settings, donors: Sequence[str], steps: dict[str, str]
 ) -> tuple[_DonorPanel, list[tuple[str, str]]]:
     """Collect returns on the event's own sessions, and the donors that lack some of them."""
-    returns = _donor_returns(event, settings, donors)
-    before = returns.filter(pl.col("tau").is_between(*settings.estimation)).drop_nulls("own")
-    during = returns.filter(pl.col("tau").is_between(*settings.window))
-    needed = during.drop_nulls("own")
+    own, rows = returns.rows[event["symbol"]], np.array([returns.rows[donor] for donor in donors], dtype=np.int64)
+    _, before = returns.window(event["symbol"], event["_day0"], settings.estimation)
+    taus, during = returns.window(event["symbol"], event["_day0"], settings.window)
+    before, needed = (days[~np.isnan(returns.ret[own, days])] for days in (before, during))
+    lacking = np.isnan(returns.ret[np.ix_(rows, before)])
+    shares = 1.0 - lacking.sum(axis=1) / max(len(before), 1)
+    missing = np.isnan(returns.ret[np.ix_(rows, needed)]).sum(axis=1)
     usable, unusable = [], []
-    for donor in donors:
-        if step := _step_within(settings.market, donor, returns["date"]):
-            unusable.append((donor, step))
-            continue
-        share = 1.0 - before[donor].null_count() / max(before.height, 1)
-        missing = needed[donor].null_count()
-        if share < settings.coverage:
-            unusable.append((donor, f"has {share:.1%} of the estimation sessions, coverage is {settings.coverage:.0%}"))
-        elif missing:
-            unusable.append((donor, f"lacks {missing} sessions of the event window"))
+    for k, donor in enumerate(donors):
+        if donor in steps:
+            unusable.append((donor, steps[donor]))
+        elif shares[k] < settings.coverage:
+            share = f"has {shares[k]:.1%} of the estimation sessions, coverage is {settings.coverage:.0%}"
+            unusable.append((donor, share))
+        elif missing[k]:
+            unusable.append((donor, f"lacks {missing[k]} sessions of the event window"))
         else:
-            usable.append(donor)
-    names = ["own", *usable]
+            usable.append(k)
+    before, rows = before[~lacking[usable].any(axis=0)], np.append(own, rows[usable])
     panel = _DonorPanel(
-        [event["symbol"], *usable],
-        before.drop_nulls(usable).select(names).to_numpy().astype(np.float64),
-        during.select(names).to_numpy().astype(np.float64),
-        during["date"],
-        during["tau"],
+        [event["symbol"], *(donors[k] for k in usable)],
+        returns.ret[np.ix_(rows, before)].T,
+        returns.ret[np.ix_(rows, during)].T,
+        returns.days[during],
+        taus,
+        tuple(part.tobytes() for part in (rows[1:], before, during)),
     )
     return panel, unusable
-
-
-def _own_step(event: dict[str, Any], settings: _Settings) -> tuple[str, str] | None:
-    """Find an implausible return of the event's security in its windows: the reason of attrition, and its detail."""
-    step = _step_within(settings.market, event["symbol"], _donor_returns(event, settings, [])["date"])
-    return ("implausible_return", f"{event['symbol']} {step}") if step else None
-
-
-def _step_within(market: Market, symbol: str, dates: pl.Series) -> str:
-    """Describe the first implausible return of a security between the first and last of some dates; empty without."""
-    inside = pl.col("date").is_between(dates.min(), dates.max())
-    steps = market.implausible.filter(pl.col("symbol") == symbol, inside)
-    if steps.is_empty():
-        return ""
-    day, ret = steps.select("date", "ret").row(0)
-    return f"has a return of {ret:+,.1%} on {day}: correct it, or accept it in the market"
-
-
-def _donor_returns(event: dict[str, Any], settings: _Settings, donors: Sequence[str]) -> pl.DataFrame:
-    """Join the returns of all donors on the sessions of both windows: ``date, tau, own`` and a column per donor."""
-    panel, tau = settings.market.panel, pl.col("tau")
-    own = (
-        panel.filter(pl.col("symbol") == event["symbol"])
-        .select("date", (pl.col("session") - event["_day0"]).alias("tau"), pl.col("ret").alias("own"))
-        .filter(tau.is_between(*settings.estimation) | tau.is_between(*settings.window))
-    )
-    others = panel.filter(pl.col("symbol").is_in(list(donors))).select("symbol", "date", "ret")
-    for donor in donors:
-        column = others.filter(pl.col("symbol") == donor).select("date", pl.col("ret").alias(donor))
-        own = own.join(column, on="date", how="left", validate="1:1", maintain_order="left")
-    return own.sort("tau")
 
 
 def _attrition_reason(panel: _DonorPanel, window: tuple[int, int]) -> tuple[str, str] | None:
@@ -388,14 +372,15 @@ def _attrition_reason(panel: _DonorPanel, window: tuple[int, int]) -> tuple[str,
 
 def _placebo_ratios(panel: _DonorPanel, weigh: Weigh) -> Floats:
     """Compute the ratio of every donor as if it had had the event, with the other donors as its donors."""
+    donors, before, during = panel.names[1:], panel.before[:, 1:], panel.during[:, 1:]
+    if len(donors) == 1:
+        return np.array([])
     ratios = []
-    for j in range(1, panel.before.shape[1]):
-        rest = [k for k in range(1, panel.before.shape[1]) if k != j]
-        if not rest:
-            break
-        weights = weigh(panel.before[:, j], panel.before[:, rest], [panel.names[k] for k in (j, *rest)])
-        pre = _root_mean_square(panel.before[:, j] - panel.before[:, rest] @ weights)
-        post = _root_mean_square(panel.during[:, j] - panel.during[:, rest] @ weights)
+    for j, donor in enumerate(donors):
+        others = np.delete(before, j, axis=1)
+        weights = weigh(before[:, j], others, [donor, *donors[:j], *donors[j + 1 :]])
+        pre = _root_mean_square(before[:, j] - others @ weights)
+        post = _root_mean_square(during[:, j] - np.delete(during, j, axis=1) @ weights)
         ratios.append(post / pre if pre > 0 else np.inf)
     return np.array(ratios)
 

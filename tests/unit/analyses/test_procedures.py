@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import minimize
 
 import marketimpact as mi
-from marketimpact.analyses.counterfactual import simplex_weights
+from marketimpact.analyses.counterfactual_weights import simplex_weights
 from tests.conftest import golden
 
 STUDY = mi.EventStudy(estimation_window=(-200, -11), event_window=(-5, 5))

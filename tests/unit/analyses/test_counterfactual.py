@@ -1,0 +1,132 @@
+"""Synthetic and matched controls of many events: returns matched by date, read once; placebos computed once."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+import marketimpact as mi
+from marketimpact.analyses import counterfactual
+from marketimpact.market import parquet_panel
+
+DAYS = [day for n in range(420) if (day := date(2023, 1, 2) + timedelta(n)).weekday() < 5]
+FIRMS, DONORS = ["A", "B", "C"], ["P", "Q", "R", "S", "T"]
+WINDOWS = {"estimation_window": (-150, -11), "event_window": (-1, 2)}
+#: Days on which the second exchange is closed.
+CLOSED = {40, 41, 100, 170, 249}
+
+
+@pytest.fixture(scope="module")
+def market() -> mi.Market:
+    """Firms of one exchange, donors of two, one of them with missing returns; a security that no event needs."""
+    rng = np.random.default_rng(7)
+    index = rng.normal(0, 0.01, len(DAYS))
+    rows, benchmark = [], [("XNYS", DAYS[t], index[t]) for t in range(len(DAYS))]
+    benchmark += [("XTAI", DAYS[t], index[t]) for t in range(len(DAYS)) if t not in CLOSED]
+    for name in [*FIRMS, *DONORS, "Z"]:
+        own = index + rng.normal(0, 0.01, len(DAYS))
+        mic = "XTAI" if name in "ST" else "XNYS"
+        for t in range(len(DAYS)):
+            if mic == "XNYS" or t not in CLOSED:
+                missing = (name == "R" and t in {120, 130}) or (name == "C" and t in {140, 251})
+                rows.append((name, mic, DAYS[t], None if missing else own[t]))
+    returns = pl.DataFrame(rows, schema=["symbol", "mic", "date", "ret"], orient="row")
+    return mi.Market.from_returns(returns, pl.DataFrame(benchmark, schema=["mic", "date", "ret"], orient="row"))
+
+
+def events(*dated: tuple[str, int]) -> pl.DataFrame:
+    rows = [(f"{symbol} {day}", symbol, DAYS[day]) for symbol, day in dated]
+    return pl.DataFrame(rows, schema=["event_id", "symbol", "date"], orient="row")
+
+
+def plain_returns(market, event, coverage):
+    """Complete estimation returns and event returns of a firm and its donors by loops over dates; donors left out."""
+    found = {(symbol, day): ret for symbol, day, ret in market.panel.select("symbol", "date", "ret").iter_rows()}
+    symbol, day0 = event
+    spans = ((day0 - 150, day0 - 11), (day0 - 1, day0 + 2))
+    before, during = ([d for d in DAYS[a : b + 1] if found[symbol, d] is not None] for a, b in spans)
+
+    def has(donor, days):
+        return sum(found.get((donor, day)) is not None for day in days)
+
+    enough = [d for d in DONORS if has(d, before) >= coverage * len(before)]
+    usable = [d for d in enough if has(d, during) == len(during)]
+    complete = [day for day in before if has(symbol, [day]) + sum(has(d, [day]) for d in usable) == 1 + len(usable)]
+    tables = (np.array([[found[s, day] for s in (symbol, *usable)] for day in days]) for days in (complete, during))
+    return usable, *tables
+
+
+@pytest.mark.parametrize("event", [("A", 200), ("B", 200), ("C", 250), ("A", 250)])
+def test_returns_of_donors_are_those_of_the_events_own_dates(market, event):
+    found = mi.synthetic_control(
+        events(("A", 200), ("B", 200), ("A", 250), ("C", 250)), market, DONORS, coverage=0.95, **WINDOWS
+    )
+    usable, before, during = plain_returns(market, event, 0.95)
+    own = pl.col("event_id") == f"{event[0]} {event[1]}"
+    weights = found.weights.filter(own)
+    assert weights["donor"].to_list() == usable
+    row = found.table.row(by_predicate=own, named=True)
+    assert (row["n_obs"], row["n_days"], row["n_donors"]) == (len(before), len(during), len(usable))
+    w = weights["weight"].to_numpy()
+    assert row["pre_rmse"] == pytest.approx(np.sqrt(((before[:, 0] - before[:, 1:] @ w) ** 2).mean()), rel=1e-12)
+    gaps = found.gaps.filter(own)
+    np.testing.assert_allclose(gaps["ret"], during[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(gaps["expected"], during[:, 1:] @ w, rtol=1e-12, atol=1e-15)
+    left_out = set(found.left_out.filter(own)["donor"])
+    assert left_out == set(DONORS) - set(usable)
+
+
+def test_the_second_exchange_is_left_out_where_it_was_closed(market):
+    found = mi.synthetic_control(events(("A", 200), ("A", 250)), market, DONORS, coverage=0.95, **WINDOWS)
+    reasons = {(row["event_id"], row["donor"]): row["reason"] for row in found.left_out.iter_rows(named=True)}
+    assert reasons == {("A 250", donor): "lacks 1 sessions of the event window" for donor in "ST"}
+
+
+@pytest.mark.parametrize(
+    ("dated", "fits"),
+    [
+        # every firm once, and every donor as a placebo once: the donors and days are the same
+        ([("A", 200), ("B", 200)], 2 + 5),
+        # another date has other days
+        ([("A", 200), ("B", 200), ("A", 230)], 3 + 2 * 5),
+        # C lacks a return in the estimation window
+        ([("A", 200), ("C", 200)], 2 + 2 * 5),
+    ],
+)
+def test_events_with_the_same_donors_and_days_share_their_placebos(market, monkeypatch, dated, fits):
+    calls, fit = [], counterfactual.simplex_weights
+    monkeypatch.setattr(counterfactual, "simplex_weights", lambda y, x: calls.append(x.shape) or fit(y, x))
+    together = mi.synthetic_control(events(*dated), market, DONORS, coverage=0.95, **WINDOWS)
+    assert len(calls) == fits
+    alone = [mi.synthetic_control(events(one), market, DONORS, coverage=0.95, **WINDOWS).table for one in dated]
+    assert together.table.equals(pl.concat(alone).sort("event_id"))
+
+
+def test_a_panel_on_disk_is_read_once_and_only_the_securities_that_are_needed(market, tmp_path, monkeypatch):
+    stored = market.to_dataset(tmp_path / "panel")
+    three = events(("A", 200), ("B", 200), ("A", 230))
+    reads, read_columns = [], parquet_panel.read_columns
+
+    def counting(folder, symbols, columns):
+        reads.append((set(symbols), set(columns)))
+        return read_columns(folder, symbols, columns)
+
+    monkeypatch.setattr(parquet_panel, "read_columns", counting)
+    found = mi.synthetic_control(three, stored, DONORS, coverage=0.95, **WINDOWS)
+    assert reads == [({"A", "B", *DONORS}, {"date", "ret"})]
+    assert found.table.equals(mi.synthetic_control(three, market, DONORS, coverage=0.95, **WINDOWS).table)
+
+
+def test_a_donor_that_is_the_security_itself_leaves_no_gap_and_no_p_value(market):
+    panel = market.panel.select("symbol", "date", "ret")
+    twins = [panel.filter(pl.col("symbol") == "A").with_columns(symbol=pl.lit(name)) for name in ("A", "B", "P", "Q")]
+    benchmark = pl.DataFrame({"date": DAYS, "ret": np.random.default_rng(8).normal(0, 0.01, len(DAYS))})
+    same = mi.Market.from_returns(pl.concat(twins), benchmark)
+    found = mi.synthetic_control(events(("A", 200), ("B", 200)), same, ["P", "Q"], **WINDOWS)
+    assert found.table["pre_rmse"].to_list() == found.table["car"].to_list() == [0.0, 0.0]
+    assert found.table["ratio"].is_nan().all()
+    assert found.table["p_value"].to_list() == [None, None]
+    assert found.weights.group_by("event_id").agg(pl.col("weight").sum())["weight"].to_list() == [1.0, 1.0]
