@@ -18,13 +18,23 @@ def sort_rows(frame: pl.DataFrame) -> pl.DataFrame:
 
     Symbols are compared as integers, which takes a fifth of the time that their text would.
     """
+    if _is_sorted(frame):
+        return frame
     names = frame["symbol"].unique().drop_nulls().cast(pl.String).sort()
     code = frame["symbol"].cast(pl.Enum(names)).to_physical().cast(pl.Int64) + 1
     day = frame["date"].to_physical().cast(pl.Int64) + DAYS // 2
     key = code.fill_null(0) * DAYS + day.fill_null(0)
-    if key.is_sorted():
-        return frame
     return frame.sort(key, maintain_order=True)
+
+
+def _is_sorted(frame: pl.DataFrame) -> bool:
+    """Return whether rows without an empty symbol or date are sorted."""
+    symbol, day = (frame[name].cast(pl.String) if name == "symbol" else frame[name] for name in ("symbol", "date"))
+    if frame.height < 2 or symbol.null_count() or day.null_count():  # a pair
+        return False
+    before, after = symbol.slice(0, frame.height - 1), symbol.slice(1)
+    in_order = (after > before) | ((after == before) & (day.slice(1) >= day.slice(0, frame.height - 1)))
+    return bool(in_order.all())
 
 
 def is_repeated_key() -> pl.Expr:

@@ -294,6 +294,7 @@ def _calendar(name: str, start: date, end: date) -> pl.DataFrame:
     ).select(pl.lit(name).alias("mic"), pl.all(), pl.lit(calendar.tz.key).alias("exchange_time_zone"))
 
 
+@lru_cache(maxsize=64)
 def _bounds(name: str) -> tuple[date | None, date | None]:
     """Return the first and last date of a calendar, None where it has no end."""
     probe = _built(name, "2024-01-02", "2024-01-31")  # short, so cheap to build

@@ -140,10 +140,14 @@ def traded_sessions(
     applied = overrides.filter(pl.col("is_own") | pl.col("is_session"))
     listed = calendars.sessions(names, *extent(rows), applied, as_far_as_known=True)
     bounds = calendars.bounds(names)
-    rows = _without_foreign_benchmarks(rows, listed)
-    evidence = _evidence(rows, listed, _stated(overrides, calendars.days_in_library(names, *extent(rows))))
+    days = _traded_days(rows)
+    foreign = _foreign_benchmarks(rows.filter(~pl.col("is_security")), days, listed)
+    if len(foreign):
+        rows = rows.filter(~pl.col("symbol").is_in(foreign.implode()))
+        days = _traded_days(rows)
+    evidence = _evidence(rows, days, listed, _stated(overrides, calendars.days_in_library(names, *extent(rows))))
     kept, closed = evidence.filter(~_is_closed()), evidence.filter(_is_closed())
-    opened = _before_doubt(_opened(rows, listed, bounds, overrides), rows, listed, bounds)
+    opened = _before_doubt(_opened(rows, days, listed, bounds, overrides), rows, listed, bounds)
     sessions = pl.concat(
         [listed.join(closed, on=["mic", "date"], how="anti"), calendars.usual_sessions(opened, listed)]
     ).sort("mic", "date")
@@ -176,14 +180,23 @@ def _marked(prices: pl.DataFrame) -> pl.DataFrame:
     return prices.select("symbol", "date", ((new_close & ~is_quote) | new_volume).alias("is_traded"))
 
 
-def _without_foreign_benchmarks(rows: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
-    """Drop benchmarks whose days are not those of the exchange: they trade elsewhere."""
+def _traded_days(rows: pl.DataFrame) -> pl.DataFrame:
+    """Count, for each day with a price, securities with one and with a new one, and benchmarks with a new one."""
+    firm = pl.col("is_security")
+    return rows.group_by("mic", "date").agg(
+        _count(firm).alias("priced"),
+        _count(firm & pl.col("is_traded")).alias("new"),
+        _count(~firm & pl.col("is_traded")).alias("traded_benchmarks"),
+    )
+
+
+def _foreign_benchmarks(benchmarks: pl.DataFrame, priced: pl.DataFrame, listed: pl.DataFrame) -> pl.Series:
+    """Find benchmarks whose days are not those of the exchange: they trade elsewhere."""
     days = listed.select("mic", "date")
-    benchmarks = rows.filter(~pl.col("is_security"))
     inside = benchmarks.join(_first_and_last(days, "mic"), on="mic", how="inner", validate="m:1")
     inside = inside.filter(pl.col("date").is_between("first", "last"), pl.col("is_traded"))
     extra = inside.join(days, on=["mic", "date"], how="anti").group_by("symbol").agg(pl.len().alias("extra"))
-    open_days = rows.filter("is_security").select("mic", "date").unique().join(days, on=["mic", "date"], how="semi")
+    open_days = priced.filter(pl.col("priced") > 0).select("mic", "date").join(days, on=["mic", "date"], how="semi")
     spans = _first_and_last(benchmarks, "symbol").join(
         benchmarks.select("symbol", "mic").unique(), on="symbol", how="inner", validate="1:1"
     )
@@ -196,8 +209,7 @@ def _without_foreign_benchmarks(rows: pl.DataFrame, listed: pl.DataFrame) -> pl.
         .join(lacking, on="symbol", how="left", validate="1:1")
     )
     others = pl.col("extra").fill_null(0) + pl.col("lacking").fill_null(0)
-    foreign = counts.filter(others > MAX_OTHER_DAYS, others > MAX_SHARE_OF_OTHER_DAYS * pl.col("n"))
-    return rows.join(foreign, on="symbol", how="anti") if foreign.height else rows
+    return counts.filter(others > MAX_OTHER_DAYS, others > MAX_SHARE_OF_OTHER_DAYS * pl.col("n"))["symbol"]
 
 
 def _first_and_last(rows: pl.DataFrame, key: str) -> pl.DataFrame:
@@ -221,7 +233,7 @@ def _stated(overrides: pl.DataFrame, library: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _evidence(rows: pl.DataFrame, listed: pl.DataFrame, stated: pl.DataFrame) -> pl.DataFrame:
+def _evidence(rows: pl.DataFrame, traded: pl.DataFrame, listed: pl.DataFrame, stated: pl.DataFrame) -> pl.DataFrame:
     """Count, for every listed session, the symbols that should have a price and those that have one.
 
     Returns
@@ -237,14 +249,9 @@ def _evidence(rows: pl.DataFrame, listed: pl.DataFrame, stated: pl.DataFrame) ->
     due = listed.select(keys).with_columns(
         _due(listed, spans.filter(firm)).alias("due"), _due(listed, spans.filter(~firm)).alias("due_benchmarks")
     )
-    seen = rows.group_by(keys).agg(
-        _count(firm).alias("priced"),
-        _count(firm & pl.col("is_traded")).alias("new"),
-        _count(~firm & pl.col("is_traded")).alias("traded_benchmarks"),
-    )
     return (
         due.filter(pl.col("due") + pl.col("due_benchmarks") > 0)
-        .join(seen, on=keys, how="left", validate="1:1")
+        .join(traded, on=keys, how="left", validate="1:1")
         .join(stated, on=keys, how="left", validate="1:1")
         .with_columns(
             pl.col("priced", "new", "traded_benchmarks").fill_null(0),
@@ -285,12 +292,16 @@ def _is_empty_exchange(empty: pl.Expr) -> pl.Expr:
     return empty & (pl.col("due") + pl.col("due_benchmarks") >= MIN_SYMBOLS_FOR_CLOSURE)
 
 
-def _opened(rows: pl.DataFrame, listed: pl.DataFrame, bounds: pl.DataFrame, overrides: pl.DataFrame) -> pl.DataFrame:
+def _opened(
+    rows: pl.DataFrame, traded: pl.DataFrame, listed: pl.DataFrame, bounds: pl.DataFrame, overrides: pl.DataFrame
+) -> pl.DataFrame:
     """Find days that are not listed and on which the exchange traded: ``mic, date, symbols, beyond``."""
     keys = ["mic", "date"]
     named = overrides.filter("is_own")
+    outside = traded.join(listed, on=keys, how="anti").select(keys)
     candidates = (
-        _outside(rows.filter("is_traded"), listed)
+        rows.filter("is_traded", pl.col("date").is_in(outside["date"].unique().implode()))
+        .join(outside, on=keys, how="semi")
         .join(named, on=keys, how="anti")
         .join(bounds, on="mic", how="left", validate="m:1")
         .with_columns(is_beyond().alias("beyond"))
@@ -311,13 +322,6 @@ def _opened(rows: pl.DataFrame, listed: pl.DataFrame, bounds: pl.DataFrame, over
         .join(benchmarks, on=keys, how="semi")
         .sort(keys)
     )
-
-
-def _outside(rows: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
-    """Keep rows on days that are not listed, ``mic, date``."""
-    days = rows.select("mic", "date").unique().join(listed, on=["mic", "date"], how="anti")
-    some = rows.filter(pl.col("date").is_in(days["date"].unique().implode()))
-    return some.join(days, on=["mic", "date"], how="semi", maintain_order="left")
 
 
 def _before_doubt(opened: pl.DataFrame, rows: pl.DataFrame, listed: pl.DataFrame, bounds: pl.DataFrame) -> pl.DataFrame:

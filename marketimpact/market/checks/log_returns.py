@@ -81,13 +81,13 @@ def _with_medians(frame: pl.DataFrame, calendar: Ints) -> pl.DataFrame:
     ).to_series()
     if not needed.any():
         return frame
-    dated = frame.select("date", "ret", "gap").with_columns(calendar=pl.Series(calendar)).with_row_index("row")
-    rows = dated.filter(needed)
-    peers = dated.filter(pl.col("gap") == 0, pl.col("date").is_in(rows["date"].unique().implode()))
-    ret = pl.col("ret")
-    medians = peers.group_by("calendar", "date").agg(
+    day = day_numbers(frame["date"]) * np.int64(calendar.max() + 1) + calendar
+    dated = frame.select("ret", "gap").with_columns(day=pl.Series(day)).with_row_index("row")
+    rows, ret = dated.filter(needed), pl.col("ret")
+    peers = dated.filter(pl.col("gap") == 0, pl.col("day").is_in(rows["day"].unique().implode()))
+    medians = peers.group_by("day").agg(
         pl.when(ret.count() >= MIN_SYMBOLS_FOR_MEDIAN).then(ret.median()).alias("median")
     )
-    found = rows.join(medians, on=["calendar", "date"], how="left", validate="m:1", maintain_order="left")
+    found = rows.join(medians, on="day", how="left", validate="m:1", maintain_order="left")
     market = frame["market"].scatter(found["row"], found["median"])
     return frame.with_columns(market)

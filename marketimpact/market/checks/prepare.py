@@ -211,9 +211,12 @@ def _mark_sessions(
     names = pl.concat([sessions["mic"], traded.bounds["mic"], traded.changes["mic"]]).unique().sort()
     calendar, owner, days = codes(facts["calendar"], names), owners(priced["symbol"]), day_numbers(priced["date"])
     number = _by_day(sessions, names, sessions["session"].cast(pl.Int32).to_numpy(), -1).at(calendar[owner], days)
-    shut = _by_day(traded.changes.filter(pl.col("action") == "closed"), names, True, False).at(calendar[owner], days)
-    # a copy on a day when all were copied is reported as a copy
-    on_session = (number >= 0) | (shut & priced["copied"].to_numpy())
+    on_session = number >= 0
+    closures = traded.changes.filter(pl.col("action") == "closed")
+    if closures.height and priced["copied"].any():
+        # a copy on a day when all were copied is reported as a copy
+        shut = _by_day(closures, names, True, False).at(calendar[owner], days)
+        on_session |= shut & priced["copied"].to_numpy()
     beyond = _beyond(traded.bounds, names, calendar[owner], days)
     share = np.bincount(owner, ~on_session & ~beyond) / np.bincount(owner)
     strays = ~facts["known"].to_numpy() & (calendar >= 0) & (share > MAX_SHARE_OFF_CALENDAR)
@@ -235,8 +238,10 @@ def _by_day(days: pl.DataFrame, names: pl.Series, values: Any, missing: Any) -> 
 def _beyond(bounds: pl.DataFrame, names: pl.Series, calendar: Ints, days: NDArray[np.int32]) -> Bools:
     """Mark days after a calendar's end or before its beginning."""
     limits = np.iinfo(np.int32)
-    first, last = np.full(len(names) + 1, limits.min), np.full(len(names) + 1, limits.max)
+    first, last = (np.full(len(names) + 1, end, dtype=np.int32) for end in (limits.min, limits.max))
     rows = codes(bounds["mic"], names)
     first[rows] = bounds["first"].to_physical().fill_null(limits.min).to_numpy()
     last[rows] = bounds["last"].to_physical().fill_null(limits.max).to_numpy()
+    if not len(days) or (days.min() >= first.max() and days.max() <= last.min()):
+        return np.zeros(len(days), dtype=bool)
     return (days > last[calendar]) | (days < first[calendar])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from marketimpact.core.symbol_rows import neighbour
@@ -168,9 +169,11 @@ def copied_series(rows: CheckedPrices) -> list[pl.DataFrame]:
     moves = rows.traded.select("symbol", "date", (pl.col("ret") * unit).round(0).cast(pl.Int64).alias("move")).filter(
         pl.col("move") != 0
     )
-    # one number is found again sooner than a pair
-    day_and_move = pl.col("date").to_physical().cast(pl.Int64) * MOST_MOVES + pl.col("move")
-    twins = moves.filter(day_and_move.is_duplicated())
+    day_and_move = moves.select(pl.col("date").to_physical().cast(pl.Int64) * MOST_MOVES + pl.col("move")).to_series()
+    # sorted numbers show repeated ones much sooner than a hash of each
+    ordered = np.sort(day_and_move.to_numpy())
+    repeated = pl.Series(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]))
+    twins = moves.filter(day_and_move.is_in(repeated.implode()))
     same = twins.join(twins, on=["date", "move"], how="inner", suffix="_other").filter(
         pl.col("symbol") < pl.col("symbol_other")
     )

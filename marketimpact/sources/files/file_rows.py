@@ -57,10 +57,12 @@ def parse_prices(raw: pl.DataFrame, source: str, delisted: Sequence[str] = ()) -
         *((parse_value(name) if is_text else cast_value(frame[name], source)).alias(name) for name in columns[1:]),
     )
     frame = frame.with_columns(values).with_columns(_first_unreadable(frame, values))
-    if delisted or "delisted" in frame.columns:
-        stated = pl.col("delisted") if "delisted" in frame.columns else pl.lit(value=False)
-        frame = frame.with_columns((stated | pl.col("symbol").is_in(list(delisted))).alias("delisted"))
-    return _choose_close(frame)
+    has_delisted = "delisted" in frame.columns
+    frame = _choose_close(frame)
+    if not delisted and not has_delisted:
+        return frame
+    stated = pl.col("delisted") if has_delisted else pl.lit(value=False)
+    return frame.with_columns((stated | pl.col("symbol").is_in(list(delisted))).alias("delisted"))
 
 
 def _first_unreadable(frame: pl.DataFrame, values: pl.DataFrame) -> pl.Expr:
