@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
+from typing import Any, ParamSpec
 
 import numpy as np
 import polars as pl
@@ -24,6 +26,7 @@ __all__ = [
     "selection_opacity",
     "svg_and_spec",
     "to_svg",
+    "unchecked",
     "vega_script",
     "with_theme",
     "with_title",
@@ -44,8 +47,22 @@ DARK = {
 MOST_FIRMS = 300
 #: A band wider than this many times the median band is clipped at the frame.
 OUTLIER_RATIO = 1.5
+P = ParamSpec("P")
 _TOOLTIP_TITLES = {"caar": "CAAR", "ci_low": "95% from", "ci_high": "95% to"}
 _FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
+
+
+def unchecked(draw: Callable[P, Any]) -> Callable[P, Any]:
+    """Let a function build an Altair chart without a check of each of its parts: tests check the whole charts."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **options: P.kwargs) -> Any:
+        from altair.utils.schemapi import debug_mode  # noqa: PLC0415  # a second of import that most runs do not need
+
+        with debug_mode(False):
+            return draw(*args, **options)
+
+    return drawn
 
 
 def caar_path(
@@ -74,52 +91,89 @@ def caar_path(
     width, height : int
         In pixels.
     """
-    import altair as alt  # noqa: PLC0415  # a second of import that most runs do not need
+    return _offline_chart("LayerChart").from_dict(
+        _path_spec(path, title=title, simulated=simulated, domain=domain, width=width, height=height), validate=False
+    )
 
-    scale = alt.Scale(domain=list(domain), nice=False) if domain else alt.Scale()
-    y = alt.Y("caar:Q", title="CAAR", axis=alt.Axis(format="+.0%"), scale=scale)
-    x = alt.X("tau:Q", title="sessions from day 0", axis=alt.Axis(format="d", tickMinStep=1))
-    base = alt.Chart(inline_data(path.select("tau", "caar", "ci_low", "ci_high").to_dicts()))
-    tooltip = [
-        alt.Tooltip("tau:Q", title="session"),
-        *(alt.Tooltip(f"{name}:Q", title=words, format="+.2%") for name, words in _TOOLTIP_TITLES.items()),
-    ]
-    zero = alt.Chart(inline_data([{"y": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(y="y:Q")
-    day0 = alt.Chart(inline_data([{"x": 0}])).mark_rule(color=GREY, strokeDash=[4, 3]).encode(x="x:Q")
+
+def _path_spec(
+    path: pl.DataFrame,
+    *,
+    title: str,
+    simulated: bool,
+    domain: tuple[float, float] | None,
+    width: int,
+    height: int,
+) -> dict[str, Any]:
+    """Write the Vega-Lite of `caar_path`: Altair builds it for longer than it is drawn, and reports have hundreds."""
+    x = _quantity("tau", title="sessions from day 0", axis={"format": "d", "tickMinStep": 1})
+    scale = {"scale": {"domain": list(domain), "nice": False} if domain else {}}
+    y = _quantity("caar", title="CAAR", axis={"format": "+.0%"}) | scale
     # clipped here and not by the renderer, whose clipping refers to ids that all charts of a page share
     low, high = domain or (-math.inf, math.inf)
     shown = path.select("tau", pl.col("ci_low", "ci_high").clip(low, high)).to_dicts()
-    band = alt.Chart(inline_data(shown)).mark_area(
-        fill=BLUE, fillOpacity=0.18, stroke=BLUE, strokeWidth=0.8, strokeOpacity=0.8, tooltip=None
-    )
-    band = band.encode(x=x, y=alt.Y("ci_low:Q", scale=scale), y2="ci_high:Q")
-    dot = alt.OverlayMarkDef(size=22, filled=True, color=BLUE)
-    line = base.mark_line(color=BLUE, strokeWidth=2, point=dot).encode(x=x, y=y, tooltip=tooltip)
+    ends = {"y": _quantity("ci_low") | scale, "y2": {"field": "ci_high"}}
+    edge = {"stroke": BLUE, "strokeWidth": 0.8, "strokeOpacity": 0.8}
+    band = {"type": "area", "fill": BLUE, "fillOpacity": 0.18, **edge, "tooltip": None}
+    tooltip = [
+        _quantity("tau", title="session"),
+        *(_quantity(name, title=words, format="+.2%") for name, words in _TOOLTIP_TITLES.items()),
+    ]
+    line = {"type": "line", "color": BLUE, "strokeWidth": 2, "point": {"size": 22, "filled": True, "color": BLUE}}
+    rows = path.select("tau", "caar", "ci_low", "ci_high").to_dicts()
     arrows, clipped = _clipped_ends(path, domain)
-    layers = [*_noise_layers(path, x), band, zero, day0, line, *arrows]
-    return with_title(alt.layer(*layers).properties(width=width, height=height), title, simulated, clipped)
+    layers = [
+        *_noise_layers(path, x),
+        _layer(shown, band, x=x, **ends),
+        _layer([{"y": 0}], {"type": "rule", "color": GREY, "strokeWidth": 1}, y=_quantity("y")),
+        _layer([{"x": 0}], {"type": "rule", "color": GREY, "strokeDash": [4, 3]}, x=_quantity("x")),
+        _layer(rows, line, x=x, y=y, tooltip=tooltip),
+        *arrows,
+    ]
+    size = {"width": width, "height": height}
+    return _with_datasets({"layer": layers, **size, **_look(_head(title, simulated=simulated, note=clipped))})
 
 
-def _noise_layers(path: pl.DataFrame, x: Any) -> list[Any]:
+def _quantity(field: str, **more: Any) -> dict[str, Any]:
+    """Encode a number of each row."""
+    return {"field": field, "type": "quantitative", **more}
+
+
+def _layer(rows: list[dict[str, Any]], mark: dict[str, Any], **encoding: Any) -> dict[str, Any]:
+    """Write a layer of a chart with its own rows."""
+    return {"data": {"values": rows}, "mark": mark, "encoding": encoding}
+
+
+def _with_datasets(spec: dict[str, Any]) -> dict[str, Any]:
+    """Move the rows of each layer to the end of a chart as Altair does, so that layers share equal ones."""
+    import altair as alt  # noqa: PLC0415  # a second of import that most runs do not need
+
+    datasets = {}
+    for layer in spec["layer"]:
+        rows = layer["data"]["values"]
+        digest = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+        layer["data"] = {"name": f"data-{digest[:32]}"}
+        datasets[layer["data"]["name"]] = rows
+    return {"$schema": alt.SCHEMA_URL, **spec, "datasets": datasets}
+
+
+def _noise_layers(path: pl.DataFrame, x: dict[str, Any]) -> list[dict[str, Any]]:
     """Draw the grey band of ordinary noise around zero, where the frame has it."""
-    import altair as alt  # noqa: PLC0415
-
     if "noise" not in path.columns:
         return []
-    noise = alt.Chart(inline_data(path.select("tau", "noise", (-pl.col("noise")).alias("minus")).to_dicts()))
-    edge = noise.mark_line(color=GREY, strokeDash=[2, 3], strokeWidth=1)
+    rows = path.select("tau", "noise", (-pl.col("noise")).alias("minus")).to_dicts()
+    edge = {"type": "line", "color": GREY, "strokeDash": [2, 3], "strokeWidth": 1}
+    area = {"type": "area", "opacity": 0.16, "color": GREY}
     return [
-        noise.mark_area(opacity=0.16, color=GREY).encode(x=x, y="minus:Q", y2="noise:Q"),
-        edge.encode(x=x, y="minus:Q"),
-        edge.encode(x=x, y="noise:Q"),
+        _layer(rows, area, x=x, y=_quantity("minus"), y2={"field": "noise"}),
+        _layer(rows, edge, x=x, y=_quantity("minus")),
+        _layer(rows, edge, x=x, y=_quantity("noise")),
     ]
 
 
-def _clipped_ends(path: pl.DataFrame, domain: tuple[float, float] | None) -> tuple[list[Any], str]:
+def _clipped_ends(path: pl.DataFrame, domain: tuple[float, float] | None) -> tuple[list[dict[str, Any]], str]:
     """Mark with arrows where a band leaves the frame, and say in words how far it extends; else nothing."""
-    import altair as alt  # noqa: PLC0415
-
-    layers: list[Any] = []
+    layers: list[dict[str, Any]] = []
     ends = []
     sides = (
         () if domain is None else (("ci_low", domain[0], -1, "triangle-down"), ("ci_high", domain[1], 1, "triangle-up"))
@@ -131,15 +185,15 @@ def _clipped_ends(path: pl.DataFrame, domain: tuple[float, float] | None) -> tup
         furthest = sign * (sign * beyond[name].to_numpy()).max()
         ends.append(f"{furthest:+.0%}".replace("-", "−"))
         rows = beyond.select("tau", pl.lit(edge).alias("edge")).to_dicts()
-        arrows = alt.Chart(inline_data(rows)).mark_point(shape=shape, size=26, filled=True, color=BLUE, opacity=1)
-        layers.append(arrows.encode(x="tau:Q", y="edge:Q"))
+        arrow = {"type": "point", "shape": shape, "size": 26, "filled": True, "color": BLUE, "opacity": 1}
+        layers.append(_layer(rows, arrow, x=_quantity("tau"), y=_quantity("edge")))
     return layers, f"the band runs on to {' and '.join(ends)}" if ends else ""
 
 
 def caar_paths(
     paths: pl.DataFrame, *, by: str, simulated: bool, width: int = 236, height: int = 160
-) -> list[tuple[str, Any]]:
-    """Draw one chart per group, all on the same vertical scale.
+) -> list[tuple[str, dict[str, Any]]]:
+    """Draw one chart per group as Vega-Lite, all on the same vertical scale.
 
     The scale covers every path, noise band and confidence band, except for bands much wider than the others, which
     would flatten all paths: these are clipped at the frame, and their subtitles say so.
@@ -157,7 +211,7 @@ def caar_paths(
     return [
         (
             str(name),
-            caar_path(
+            _path_spec(
                 part,
                 title=str(name),
                 simulated=simulated,
@@ -184,6 +238,7 @@ def _shared_scale(paths: pl.DataFrame, by: str) -> tuple[float, float]:
     return float(low), float(high)
 
 
+@unchecked
 def firm_effects(frame: pl.DataFrame, *, title: str, simulated: bool, width: int = 460) -> Any:
     """Draw a dot and an interval per firm, with a colour and a shape per group; a click or a list selects.
 
@@ -207,13 +262,15 @@ def firm_effects(frame: pl.DataFrame, *, title: str, simulated: bool, width: int
         title=None,
         axis=alt.Axis(labelLimit=260, ticks=False, domain=False),
     )
-    zero = alt.Chart(inline_data([{"x": 0}])).mark_rule(color=GREY).encode(x="x:Q")
+    zero = alt.Chart(inline_data([{"x": 0}])).mark_rule(color=GREY).encode(x=alt.X("x:Q"))
     opacity = selection_opacity(1, 0.15, "firm", "kin", fields=("label", "group"))
     layers: list[Any] = [zero, *_firm_marks(base, y, groups, opacity, with_signs="mark" in frame.columns)]
     if "true_car" in frame.columns:
-        layers.append(base.mark_tick(thickness=3, size=13, color=BLACK).encode(x="true_car:Q", y=y, opacity=opacity))
+        layers.append(
+            base.mark_tick(thickness=3, size=13, color=BLACK).encode(x=alt.X("true_car:Q"), y=y, opacity=opacity)
+        )
         title = f"{title} (upright tick: the effect that was put in)"
-    chart = alt.layer(*layers).properties(width=width, height=max(60, 22 * frame.height))
+    chart = alt.layer(*layers, width=width, height=max(60, 22 * frame.height))
     return with_title(chart.add_params(dropdown([*groups, *frame["label"].to_list()])), title, simulated, note)
 
 
@@ -243,7 +300,7 @@ def _firm_marks(base: Any, y: Any, groups: Sequence[str], opacity: Any, *, with_
         ),
     ]
     interval = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title="cumulative abnormal return"), x2="high:Q", y=y, color=colour, tooltip=tooltip,
+        x=alt.X("low:Q", title="cumulative abnormal return"), x2=alt.X2("high:Q"), y=y, color=colour, tooltip=tooltip,
         opacity=selection_opacity(0.85, 0.1, "firm", "kin", fields=("label", "group")),
     )  # fmt: skip
     x = alt.X("car:Q", title="cumulative abnormal return", axis=alt.Axis(format="+.0%"))
@@ -256,7 +313,8 @@ def _firm_marks(base: Any, y: Any, groups: Sequence[str], opacity: Any, *, with_
     )  # fmt: skip
     dots = dots.properties(name="dots").add_params(firm, kin)
     signs = base.mark_text(align="left", dx=5, fontSize=13, fontWeight="bold", color=BLACK)
-    return [interval, *([signs.encode(x="high:Q", y=y, text="mark:N", opacity=opacity)] if with_signs else []), dots]
+    signs = signs.encode(x=alt.X("high:Q"), y=y, text=alt.Text("mark:N"), opacity=opacity)
+    return [interval, *([signs] if with_signs else []), dots]
 
 
 def dropdown(names: Sequence[str]) -> Any:
@@ -279,9 +337,18 @@ def selection_opacity(full: float, faint: float, *selections: str, fields: Seque
 
 def inline_data(rows: list[dict[str, Any]]) -> Any:
     """Store rows inside the chart, so that it needs no file."""
+    return _shared_rows()(values=rows)
+
+
+@cache
+def _shared_rows() -> type[Any]:
+    """Derive a class of inline data that copies of a chart share: altair copies charts with every row, many times."""
     import altair as alt  # noqa: PLC0415
 
-    return alt.InlineData(values=rows)
+    def __deepcopy__(self: Any, _: Any) -> Any:  # noqa: N807
+        return self
+
+    return type("SharedRows", (alt.InlineData,), {"__deepcopy__": __deepcopy__})
 
 
 @cache
@@ -299,30 +366,36 @@ def _offline_chart(kind: str) -> type[Any]:
 
 
 def with_title(chart: Any, title: str, simulated: bool, note: str = "") -> Any:
-    """Add the title and the theme to a chart; the subtitle says where prices are simulated."""
-    import altair as alt  # noqa: PLC0415
-
-    subtitle = [SIMULATED_CHART] * simulated + [note] * bool(note)
-    head = alt.TitleParams(
-        text=title, subtitle=subtitle or "", anchor="start", fontSize=13, subtitleColor=ORANGE if simulated else INK
-    )
-    return with_theme(chart, head)
+    """Add the title and the theme to a chart, in place; the subtitle says where prices are simulated."""
+    return with_theme(chart, _head(title, simulated=simulated, note=note))
 
 
 def with_theme(chart: Any, head: Any) -> Any:
-    """Add the theme of this package and a title to a chart."""
+    """Add the theme of this package and a title to a chart, in place: Altair's own methods copy it each time."""
+    for name, value in _look(head).items():
+        chart[name] = value
+    # change the class of the object: building a second chart would validate every part of it again, which takes three
+    # times as long as everything else
+    object.__setattr__(chart, "__class__", _offline_chart(type(chart).__name__))
+    return chart
+
+
+def _head(title: str, *, simulated: bool, note: str) -> dict[str, Any]:
+    """Write the title of a chart and what stands under it."""
+    subtitle = [SIMULATED_CHART] * simulated + [note] * bool(note)
+    colour = ORANGE if simulated else INK
+    return {"text": title, "subtitle": subtitle or "", "anchor": "start", "fontSize": 13, "subtitleColor": colour}
+
+
+def _look(head: Any) -> dict[str, Any]:
+    """Write the theme of this package and a title."""
     axis = {"gridColor": GRID, "domainColor": AXIS, "tickColor": AXIS, "labelColor": INK, "titleColor": INK}
     config = {
         "font": _FONT,
-        "view": {"stroke": None},
+        "view": {"continuousWidth": 300, "continuousHeight": 300, "stroke": None},
         "axis": axis,
         "axisY": {"titleFontWeight": "normal"},
         "axisX": {"titleFontWeight": "normal", "grid": False},
     }
-    # in one step, since each makes a copy of the whole chart
     padding = {"left": 28, "right": 14, "top": 8, "bottom": 8}
-    themed = chart.properties(title=head, background=PAPER, padding=padding, config=config)
-    # change the class of the object: building a second chart would validate every part of it again, which takes three
-    # times as long as everything else
-    object.__setattr__(themed, "__class__", _offline_chart(type(chart).__name__))
-    return themed
+    return {"title": head, "background": PAPER, "padding": padding, "config": config}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from marketimpact.display.charts import BLUE, DEEP, GREY, INK, ORANGE, SOFT, inline_data, with_theme
+from marketimpact.display.charts import BLUE, DEEP, GREY, INK, ORANGE, SOFT, inline_data, unchecked, with_theme
 from marketimpact.display.formats import SIMULATED_CHART
 
 __all__ = ["specification_curve"]
@@ -16,6 +16,7 @@ __all__ = ["specification_curve"]
 _TOOLTIP_TITLES = {"ci_low": "95% from", "ci_high": "95% to"}
 
 
+@unchecked
 def specification_curve(
     frame: pl.DataFrame, choices: Sequence[str], *, title: str, simulated: bool, width: int = 720
 ) -> Any:
@@ -107,15 +108,17 @@ def _estimates_panel(estimated: pl.DataFrame, choices: Sequence[str], scale: Any
     name = f"CAAR and its band ({n_clipped:,} run out of the frame)" if n_clipped else "CAAR and its band"
     y = alt.Y("shown_low:Q", title=name, axis=alt.Axis(format="+.1~%"), scale=alt.Scale(domain=domain))
     bands = base.mark_rule(color=BLUE, opacity=0.75, strokeWidth=max(0.5, min(1.5, 0.75 * room)))
-    zero = alt.Chart(inline_data([{"y": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(y="y:Q")
+    zero = alt.Chart(inline_data([{"y": 0}])).mark_rule(color=GREY, strokeWidth=1).encode(y=alt.Y("y:Q"))
     dots = base.mark_point(filled=True, size=min(30.0, max(4.0, 4.0 * room)), color=DEEP, opacity=1)
     head = alt.Chart(inline_data([{"text": "median (number)"}])).mark_text(align="left", fontSize=10, color=INK)
     return alt.layer(
-        bands.encode(x=x, y=y, y2="shown_high:Q", tooltip=tooltip),
+        bands.encode(x=x, y=y, y2=alt.Y2("shown_high:Q"), tooltip=tooltip),
         zero,
-        dots.encode(x=x, y="estimate:Q", tooltip=tooltip),
-        head.encode(x=alt.value(width + 8), y=alt.value(224), text="text:N"),
-    ).properties(width=width, height=230)
+        dots.encode(x=x, y=alt.Y("estimate:Q"), tooltip=tooltip),
+        head.encode(x=alt.value(width + 8), y=alt.value(224), text=alt.Text("text:N")),
+        width=width,
+        height=230,
+    )
 
 
 def _choice_panel(
@@ -137,8 +140,10 @@ def _choice_panel(
     text = alt.Chart(inline_data(medians)).mark_text(align="left", fontSize=10, color=INK)
     return alt.layer(
         strokes.encode(x=alt.X("rank:Q", scale=scale, axis=None), y=y),
-        text.encode(x=alt.value(width + 8), y=y, text="text:N"),
-    ).properties(width=width, height=15 * len(labels))
+        text.encode(x=alt.value(width + 8), y=y, text=alt.Text("text:N")),
+        width=width,
+        height=15 * len(labels),
+    )
 
 
 def _median_label(estimates: pl.Series) -> str:

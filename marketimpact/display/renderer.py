@@ -34,13 +34,13 @@ def require_renderer() -> None:
 
 
 def to_svg(chart: Any) -> str:
-    """Draw a chart as SVG: the same bytes every time, without external references."""
-    return _draw(_clean(chart.to_dict(validate=False)))
+    """Draw an Altair chart or Vega-Lite as SVG: the same bytes every time, without external references."""
+    return _draw(_spec(chart))
 
 
 def svg_and_spec(chart: Any) -> tuple[str, str]:
-    """Draw a chart as SVG, and write its Vega-Lite as JSON that is safe inside an HTML script element."""
-    spec = _clean(chart.to_dict(validate=False))
+    """Draw an Altair chart or Vega-Lite as SVG, and write it as JSON that is safe inside an HTML script element."""
+    spec = _spec(chart)
     text = json.dumps(spec, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
     return _draw(spec), text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -69,6 +69,12 @@ def _draw(spec: dict[str, Any]) -> str:
 
     require_renderer()
     return str(vl_convert.vegalite_to_svg(spec))
+
+
+def _spec(chart: Any) -> dict[str, Any]:
+    """Write a chart as Vega-Lite with clean texts."""
+    spec: dict[str, Any] = _clean(chart if isinstance(chart, dict) else chart.to_dict(validate=False))
+    return spec
 
 
 def _clean(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,14 @@ from marketimpact.inference.correlation.by_pairs import MeanCorrelation
 from marketimpact.inference.correlation.overlap import Overlap, connected_groups, overlap_of
 from marketimpact.inference.correlation.pairs import PairCorrelations
 from marketimpact.inference.shared_estimation import estimation_inflation
-from marketimpact.inference.volatility_filter import FilteredErrors, FilteredMean, filtered_errors_of, filtered_mean
+from marketimpact.inference.volatility_filter import (
+    FilteredDates,
+    FilteredErrors,
+    FilteredMean,
+    filtered_dates,
+    filtered_errors_of,
+    filtered_mean,
+)
 
 __all__ = ["RECENT_SESSIONS", "Floats", "Ints", "Pool", "Portfolios", "Sample"]
 
@@ -341,6 +348,11 @@ class Sample:
         return estimation_inflation(self) if self.intercept else 1.0
 
     @cached_property
+    def filtered_dates(self) -> FilteredDates:
+        """Estimation windows of the dates, filtered by the volatility known before each of their sessions."""
+        return filtered_dates(self)
+
+    @cached_property
     def filtered_mean(self) -> FilteredMean:
         """Mean CAR over blocks of estimation days, at the volatility known before the events."""
         return filtered_mean(self)
@@ -382,16 +394,21 @@ class Sample:
         What depends on dates and residuals alone is kept instead of being computed again. `panel` and `portfolios`
         still return those of the true dates.
         """
-        pool = replace(self.pool, event_ar=LazyMatrix.of(pool_ar))
-        other = replace(self, car=car, event_ar=LazyMatrix.of(event_ar), recent_ar=LazyMatrix.of(recent_ar), pool=pool)
-        for name in _FROM_DATES_AND_RESIDUALS:
-            other.__dict__[name] = getattr(self, name)
+        other = object.__new__(Sample)  # `replace` sets every field by itself, which takes longer than a test
+        other.__dict__.update(
+            {name: getattr(self, name) for name in _KEPT},
+            car=car,
+            event_ar=LazyMatrix.of(event_ar),
+            recent_ar=LazyMatrix.of(recent_ar),
+            pool=replace(self.pool, event_ar=LazyMatrix.of(pool_ar)),
+        )
         return other
 
 
-#: Properties of a sample that depend on dates and residuals alone.
-_FROM_DATES_AND_RESIDUALS = (
-    "q", "joined_cluster",
+#: Fields of a sample, and its properties that depend on dates and residuals alone.
+_KEPT = (
+    *(part.name for part in fields(Sample)), "q", "joined_cluster",
     "clusters", "n_clusters", "effective_clusters", "day_patterns", "overlap", "mean_correlation",
     "n_independent_groups", "shares_days", "asynchronous", "clusters_overlap", "n_dual_listed", "estimation_inflation",
+    "filtered_dates",
 )  # fmt: skip

@@ -19,15 +19,17 @@ import scipy
 from marketimpact.core import limits
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.chunks import chunks
-from marketimpact.core.factorize import factorize
+from marketimpact.core.factorize import Factorized, factorize
 from marketimpact.core.lazy_matrix import LazyMatrix, RowIndex, run_sums
 from marketimpact.inference.date_means import DateMeans
 
 __all__ = [
+    "FilteredDates",
     "FilteredErrors",
     "FilteredMean",
     "FilteredSeries",
     "filter_series",
+    "filtered_dates",
     "filtered_errors",
     "filtered_errors_of",
     "filtered_family",
@@ -69,6 +71,8 @@ class FilteredEvents(Protocol):
     def car(self) -> Floats: ...
     @property
     def filtered_errors(self) -> FilteredErrors: ...
+    @property
+    def filtered_dates(self) -> FilteredDates: ...
     @property
     def n_before(self) -> int: ...
     @property
@@ -143,6 +147,39 @@ class FilteredErrors(NamedTuple):
         return np.asarray(self.se * scipy.special.stdtrit(self.df, 0.5 + level / 2.0))
 
 
+class FilteredDates(NamedTuple):
+    """Estimation windows of the G dates of a sample, each the mean of its events: the same whatever the CARs are.
+
+    Attributes
+    ----------
+    dates : Factorized
+        Day 0 of the events.
+    n_obs : (G,) array
+        Days of the estimation window.
+    usual : (G,) array
+        Mean absolute abnormal return of the estimation window (fraction per session); NaN where nothing moved.
+    blocks : (G, B) array
+        As in `FilteredSeries`.
+    block_size : (G,) array
+        Root mean square of the blocks.
+    days : (G,) array
+        Days of the window in variances of one session, mean over the events.
+    variance : (G,) array
+        Variance of each date's part of the mean CAR in the estimation window.
+    relative_error : float
+        Variance due to estimated coefficients relative to the rest, mean over the events.
+    """
+
+    dates: Factorized
+    n_obs: Ints
+    usual: Floats
+    blocks: Floats
+    block_size: Floats
+    days: Floats
+    variance: Floats
+    relative_error: float
+
+
 class FilteredMean(NamedTuple):
     """The mean CAR of a sample over blocks of estimation days, at the volatility known before the events.
 
@@ -188,14 +225,26 @@ def filter_series(residuals: Floats, recent: Floats, length: int, lag: int = 0) 
     lag : int
         Sessions between the last one known and the first one of the event window: those from day 0 on.
     """
+    usual, blocks = _filtered_blocks(residuals, length, lag)
+    return FilteredSeries(*_volatility_now(recent, usual), blocks)
+
+
+def _filtered_blocks(residuals: Floats, length: int, lag: int) -> tuple[Floats, Floats]:
+    """Compute the usual volatility, (G,), and the sums over blocks by the volatility before each, (G, B)."""
     size = np.abs(residuals)
     total = np.nansum(size, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         usual = np.where(total > 0, total, np.nan) / (~np.isnan(size)).sum(axis=1)
-        recent_size = _recent_mean(np.abs(recent))
         known = _with_long_run(_known_before(size, lag), usual[:, None])
         blocks = run_sums(residuals, length) / known[:, : max(size.shape[1] - length + 1, 0)] / np.sqrt(length)
-        return FilteredSeries((recent_size / usual) ** 2, _with_long_run(recent_size, usual), blocks)
+    return usual, blocks
+
+
+def _volatility_now(recent: Floats, usual: Floats) -> tuple[Floats, Floats]:
+    """Compute the variance ratio and the volatility known before the event, (G,) each; see `FilteredSeries`."""
+    recent_size = _recent_mean(np.abs(recent))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (recent_size / usual) ** 2, _with_long_run(recent_size, usual)
 
 
 def _with_long_run(recent: Floats, usual: Floats) -> Floats:
@@ -361,36 +410,48 @@ def filtered_family(sample: FilteredEvents) -> tuple[Floats, Floats]:
     return observed, complete if len(complete) >= LEAST_BLOCKS else complete[:0]
 
 
+def filtered_dates(sample: FilteredEvents) -> FilteredDates:
+    """Filter the estimation windows of a sample's dates; all that `filtered_mean` needs but the recent volatility."""
+    dates, length = factorize(sample.day0), sample.length
+    residuals = _means_of_dates(sample.n, sample.placebo, dates)[:, : sample.n_before]
+    usual, blocks = _filtered_blocks(residuals, length, sample.lag)
+    n_obs = (~np.isnan(residuals)).sum(axis=1)
+    days = np.bincount(dates.codes, weights=sample.own_days) / dates.counts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = (dates.counts / sample.n) ** 2 * days * np.nansum(residuals**2, axis=1) / n_obs
+    relative_error = float(_relative_errors(sample).mean())
+    return FilteredDates(dates, n_obs, usual, blocks, _root_mean_square(blocks), days, variance, relative_error)
+
+
+def _means_of_dates(n: int, source: LazyMatrix, dates: Factorized) -> Floats:
+    """Average the rows of the events of each date, (G, D)."""
+    mean = DateMeans(dates.counts, source.width)
+    for rows in chunks(n, limits.LAZY_CHUNK_ROWS):
+        mean.add(source.rows(rows), dates.codes[rows])
+    return mean.values
+
+
 def filtered_mean(sample: FilteredEvents) -> FilteredMean:
     """Compute the mean CAR over blocks of estimation days at the volatility known before the events.
 
     The events of one day 0 are one series, their mean: its volatility has the shock that they share. A block is the
     same sessions before each date, so that dates whose windows overlap keep their correlation.
     """
-    dates, length = factorize(sample.day0), sample.length
-    sources = sample.placebo, sample.recent_ar
-    means = [DateMeans(dates.counts, source.width) for source in sources]
-    for rows in chunks(sample.n, limits.LAZY_CHUNK_ROWS):
-        for mean, source in zip(means, sources, strict=True):
-            mean.add(source.rows(rows), dates.codes[rows])
-    residuals, recent = (mean.values for mean in means)
-    residuals = residuals[:, : sample.n_before]
-    series = filter_series(residuals, recent, length, sample.lag)
-    n_obs = (~np.isnan(residuals)).sum(axis=1)
-    if why_not := _why_unknown(int((~np.isfinite(series.volatility)).sum()), n_obs, length):
+    usual, length = sample.filtered_dates, sample.length
+    n_obs, counts = usual.n_obs, usual.dates.counts
+    recent = _means_of_dates(sample.n, sample.recent_ar, usual.dates)
+    variance_ratio, volatility = _volatility_now(recent, usual.usual)
+    if why_not := _why_unknown(int((~np.isfinite(volatility)).sum()), n_obs, length):
         return FilteredMean(np.nan, np.empty(0), np.full(len(n_obs), np.nan), np.nan, np.nan, why_not)
-    days = np.bincount(dates.codes, weights=sample.own_days) / dates.counts
-    scale = series.volatility * np.sqrt(days / (1.0 - length / n_obs))
-    weight = dates.counts / sample.n
-    blocks = _sum_of_dates(weight * scale, series.blocks) * np.sqrt(sample.estimation_inflation)
-    usual = weight**2 * days * np.nansum(residuals**2, axis=1) / n_obs
-    error = float(usual.sum() * _relative_errors(sample).mean() * sample.estimation_inflation)
+    scale = volatility * np.sqrt(usual.days / (1.0 - length / n_obs))
+    blocks = _sum_of_dates(counts / sample.n * scale, usual.blocks) * np.sqrt(sample.estimation_inflation)
+    error = float(usual.variance.sum() * usual.relative_error * sample.estimation_inflation)
     df = float(_block_df(len(blocks), length))
     why_not = _why_few_blocks(len(blocks), length, df)
     return FilteredMean(
-        variance_ratio=float((usual * series.variance_ratio).sum() / usual.sum()),
+        variance_ratio=float((usual.variance * variance_ratio).sum() / usual.variance.sum()),
         blocks=blocks,
-        date_se=scale * _root_mean_square(series.blocks),
+        date_se=scale * usual.block_size,
         se=np.nan if why_not else float(np.sqrt((blocks**2).mean() + error)),
         df=df,
         why_undefined=why_not,

@@ -159,7 +159,7 @@ def report_tables(content: ReportContent) -> dict[str, pl.DataFrame]:
         "events": result.events,
         "estimates": result.estimates,
         "abnormal_returns": result.abnormal_returns,
-        "car": pl.concat([labelled(result.car(*window), window) for window in content.windows]),
+        "car": pl.concat([labelled(content.every_car.over(window), window) for window in content.windows]),
         "caar": content.concat_groups(lambda group: group.path),
         "tests": pl.concat([tested(window) for window in content.windows]),
         "attrition": result.attrition,

@@ -24,6 +24,34 @@ Window = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
+class EveryCar:
+    """CARs of all events of a report, computed once for each window, from which announcements and groups take theirs.
+
+    Attributes
+    ----------
+    result : StudyResult
+        The result of all events.
+    """
+
+    result: StudyResult
+    _frames: dict[Window, pl.DataFrame] = field(default_factory=dict, repr=False)
+
+    def over(self, window: Window) -> pl.DataFrame:
+        """Compute the CARs over a window, as `StudyResult.car` does."""
+        if window not in self._frames:
+            self._frames[window] = self.result.car(*window)
+        return self._frames[window]
+
+    def of(self, part: StudyResult, window: Window) -> pl.DataFrame:
+        """Select the CARs over a window of the events of a part of the result."""
+        return self.over(window)[[self._rows[name] for name in part.events["event_id"]]]
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.result.events["event_id"])}
+
+
+@dataclass(frozen=True, eq=False)
 class GroupResult:
     """One group of events, with its tests and CARs computed once for sentences, charts and tables.
 
@@ -35,11 +63,14 @@ class GroupResult:
         Value in the column of the events.
     result : StudyResult
         The result of its events.
+    every_car : EveryCar
+        CARs of all events of the report.
     """
 
     name: str
     value: Any
     result: StudyResult
+    every_car: EveryCar = field(repr=False)
     _tests: dict[Window, pl.DataFrame] = field(default_factory=dict, repr=False)
     _primary_tests: dict[Window, Headline | None] = field(default_factory=dict, repr=False)
     _cars: dict[Window, pl.DataFrame] = field(default_factory=dict, repr=False)
@@ -64,7 +95,7 @@ class GroupResult:
     def cars(self, window: Window) -> pl.DataFrame:
         """Compute the CARs over a window, of the events that have one."""
         if window not in self._cars:
-            self._cars[window] = self.result.car(*window).drop_nulls("car")
+            self._cars[window] = self.every_car.of(self.result, window).drop_nulls("car")
         return self._cars[window]
 
     def caar(self, window: Window) -> float | None:
@@ -113,6 +144,7 @@ class ReportContent:
     chronology: pl.DataFrame | None
     curve: SpecificationCurve | None
     joint: JointTest | None
+    every_car: EveryCar = field(repr=False)
     nearby: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     @property
@@ -128,7 +160,7 @@ class ReportContent:
     def concat_groups(self, frame_of: Callable[[GroupResult], pl.DataFrame]) -> pl.DataFrame:
         """Concatenate a frame per group of every announcement, with the columns that name these."""
         if not self.announcements:
-            return frame_of(GroupResult("All firms", None, self.result))
+            return frame_of(GroupResult("All firms", None, self.result, self.every_car))
         schema = self.result.events.schema
         by = [name for name in ("announcement_id", self.group) if name and name in schema]
         frames = [
@@ -158,17 +190,18 @@ def report_content(
     joint: JointTest | None = None,
 ) -> ReportContent:
     """Divide a result into announcements and groups; see `write_report` for the parameters."""
-    column = group_column(result, group)
+    column, every_car = group_column(result, group), EveryCar(result)
     return ReportContent(
         result=result,
         title=title or "Event study",
         question=question or "",
         windows=report_windows(result, windows),
-        announcements=_announcement_results(result, column),
+        announcements=_announcement_results(every_car, column),
         group=column,
         chronology=chronology,
         curve=curve,
         joint=joint,
+        every_car=every_car,
     )
 
 
@@ -224,22 +257,22 @@ def test_label(test: str) -> str:
     return words.get(test, test.replace("_", " ") if test in TESTS else test)
 
 
-def _announcement_results(result: StudyResult, column: str | None) -> list[AnnouncementResult]:
-    events = result.events
+def _announcement_results(every_car: EveryCar, column: str | None) -> list[AnnouncementResult]:
+    result, events = every_car.result, every_car.result.events
     if "announcement_id" not in events.columns:
-        return [AnnouncementResult("events", {}, result, _groups(result, column))] if events.height else []
+        return [AnnouncementResult("events", {}, result, _groups(result, column, every_car))] if events.height else []
     order = ["announced_at", "announcement_id"] if "announced_at" in events.columns else ["announcement_id"]
     announcements = []
     for facts in events.unique("announcement_id", keep="first", maintain_order=True).sort(order).iter_rows(named=True):
         own = result.where(pl.col("announcement_id") == facts["announcement_id"])
-        announcements.append(AnnouncementResult(facts["announcement_id"], facts, own, _groups(own, column)))
+        announcements.append(AnnouncementResult(facts["announcement_id"], facts, own, _groups(own, column, every_car)))
     return announcements
 
 
-def _groups(result: StudyResult, column: str | None) -> list[GroupResult]:
+def _groups(result: StudyResult, column: str | None, every_car: EveryCar) -> list[GroupResult]:
     if column is None:
-        return [GroupResult("All firms", None, result)]
+        return [GroupResult("All firms", None, result, every_car)]
     return [
-        GroupResult(str(value) if value is not None else "without a group", value, part)
+        GroupResult(str(value) if value is not None else "without a group", value, part, every_car)
         for (value,), part in result.by(column).groups()
     ]

@@ -202,7 +202,7 @@ def _firm_frame(announcement: AnnouncementResult, content: ReportContent) -> pl.
     families = content.single_tests[announcement.key]
     tests = families.select("event_id", pl.col("p_romano_wolf_filtered").alias("p_family"))
     tests = tests.hstack(single_intervals(announcement.result.sample(*content.primary)))
-    car = announcement.result.car(*content.primary).join(
+    car = content.every_car.of(announcement.result, content.primary).join(
         tests, on="event_id", how="left", validate="1:1", maintain_order="left"
     )
     order = {group_result.name: position for position, group_result in enumerate(announcement.groups)}
@@ -219,7 +219,7 @@ def _firm_table(frame: pl.DataFrame, announcement: AnnouncementResult, content: 
     first, last = content.result.estimation.settings.event
     with_day0 = first <= 0 <= last
     if with_day0:
-        day0 = announcement.result.car(0, 0).select("event_id", pl.col("car").alias("ar_0"))
+        day0 = content.every_car.of(announcement.result, (0, 0)).select("event_id", pl.col("car").alias("ar_0"))
         frame = frame.join(day0, on="event_id", how="left", validate="1:1", maintain_order="left")
     at_limit = set(limit_hits(announcement.result)["event_id"])
     true_column = ["put in"] if "true_car" in frame.columns else []

@@ -21,7 +21,7 @@ from marketimpact.market.market import Market
 from marketimpact.models import Model
 from marketimpact.study import regressions
 from marketimpact.study.accessors import Plot, Show, as_html
-from marketimpact.study.event_groups import aligned_residuals, direction_signs, firm_numbers
+from marketimpact.study.event_groups import aligned_residuals, clusters, direction_signs, firm_numbers
 from marketimpact.study.filtered_columns import FILTERED_COLUMNS
 from marketimpact.study.grouped import Grouped
 from marketimpact.study.portfolios import PortfolioEstimates, estimate_portfolios
@@ -279,6 +279,8 @@ class StudyResult:
             pairs=self._pairs,
             firm=self._firms,
             portfolio_estimates=lambda: self._portfolio_estimates,
+            announcement=self._announcements,
+            cluster=self._clusters,
             clustered_by=self.clustered_by,
         )
 
@@ -311,6 +313,16 @@ class StudyResult:
     def _firms(self) -> Ints:
         """Code of each event's firm; the same for all windows."""
         return firm_numbers(self.estimation.positions.security, self.market)
+
+    @cached_property
+    def _announcements(self) -> Ints:
+        """Code of each event's announcement; the same for all windows."""
+        return clusters(self.events)
+
+    @cached_property
+    def _clusters(self) -> Ints:
+        """Code of each event's cluster; the same for all windows."""
+        return self._announcements if self.clustered_by is None else clusters(self.events, self.clustered_by)
 
     @cached_property
     def _portfolio_estimates(self) -> PortfolioEstimates:

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from marketimpact.core.arrays import NO_DAY, Floats, Ints
+from marketimpact.core.factorize import factorize
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.estimation.fit import residuals_of
@@ -23,7 +24,7 @@ from marketimpact.inference import (
     day_patterns,
     own_days_of,
 )
-from marketimpact.study.event_groups import clusters, exchanges
+from marketimpact.study.event_groups import exchanges
 from marketimpact.study.portfolios import PortfolioEstimates, portfolios, portfolios_over
 
 __all__ = ["pairs_of", "recent_abnormal_returns", "sample_of"]
@@ -38,6 +39,8 @@ def sample_of(
     pairs: PairCorrelations,
     firm: Ints,
     portfolio_estimates: Callable[[], PortfolioEstimates],
+    announcement: Ints,
+    cluster: Ints,
     clustered_by: str | None,
 ) -> Sample:
     """Build the input of the significance tests for one window; see `StudyResult.sample`.
@@ -58,6 +61,8 @@ def sample_of(
         Code of each event's firm.
     portfolio_estimates : callable
         Returns the regressions of the portfolios of all N events.
+    announcement, cluster : (N,) arrays of int
+        Codes of each event's announcement and cluster, from `clusters`.
     clustered_by : str or None
         Column of the events whose values are the clusters; announcements by default.
     """
@@ -94,13 +99,13 @@ def sample_of(
         n_before=span[1] - span[0] + 1,
         own_days=own_days_of(sums.variance, part.fit.sigma, n_days, by_trade=part.model.design.variance_by_trade),
         lag=max(window[0], 0),
-        cluster=clusters(part.events, clustered_by),
+        cluster=factorize(cluster[rows]).codes,
         joins_clusters=by_announcement,
         exchange=exchange[rows],
         clocks=clocks,
         symbol=part.positions.security,
         firm=firm[rows],
-        announcement=clusters(part.events),
+        announcement=factorize(announcement[rows]).codes,
         intercept=part.model.design.intercept,
         least_squares=part.model.design.least_squares,
         serial_correlation=estimates.settings.serial_correlation,

@@ -129,6 +129,8 @@ def _placebo_specification(
     if not sample.n:
         return caar, z
     pool_rows = with_car if part.estimation.settings.strict else rows
+    movable = [column for column, test in enumerate(tests) if not test.refits]
+    p, sign = np.full_like(z, np.nan), np.full_like(z, np.nan)
     for draw in range(draws):
         car = residuals.scar(draw, window, with_car) * sample.se
         caar[draw] = car.mean()
@@ -139,11 +141,10 @@ def _placebo_specification(
             ar if len(pool_rows) == len(with_car) else residuals.event_ar(draw, pool_rows),
             residuals.recent_ar(draw, window, with_car),
         )
-        for column, test in enumerate(tests):
-            if not test.refits:
-                outcome = test.run(placebo)
-                sign = caar[draw] if np.isnan(outcome.estimate) else outcome.estimate
-                z[draw, column] = signed_z(np.asarray(outcome.p_value), np.asarray(sign))
+        for column in movable:
+            outcome = tests[column].run(placebo)
+            p[draw, column], sign[draw, column] = outcome.p_value, outcome.estimate
+    z[:, movable] = signed_z(p, np.where(np.isnan(sign), caar[:, None], sign))[:, movable]
     return caar, z
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -107,13 +108,19 @@ def check(schema: type[dy.Schema], frame: object, label: str) -> pl.DataFrame:
 
 def known_zone(name: str) -> bool:
     """Return whether `name` is an IANA time zone, such as ``Asia/Shanghai``."""
-    if name not in zoneinfo.available_timezones():
+    if name not in _zone_names():
         return False
     try:
         pl.Series([None], dtype=pl.Datetime("us", UTC)).dt.convert_time_zone(name)
     except pl.exceptions.PolarsError:  # the table of polars is smaller
         return False
     return True
+
+
+@cache
+def _zone_names() -> frozenset[str]:
+    """List the zones of this machine once: that reads the folders of the time zone database."""
+    return frozenset(zoneinfo.available_timezones())
 
 
 def contract_error(label: str, counts: dict[str, int], rows: pl.DataFrame) -> DataError:

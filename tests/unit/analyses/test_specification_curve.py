@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -15,8 +17,10 @@ from marketimpact.analyses.specification_curve.placebo_days import (
     placebo_residuals,
     with_forecast_variance,
 )
+from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.display import charts
 from marketimpact.display import curve_chart as curvechart
+from marketimpact.inference import sample as sample_module
 from tests.conftest import golden
 
 MODELS = {"line": mi.MarketModel(), "adjusted": mi.MarketAdjusted(), "three": mi.FamaFrench3()}
@@ -327,3 +331,28 @@ def test_no_common_stretch_no_joint_test(golden_market):
         failed.joint_test()
     with pytest.raises(mi.SpecificationError, match="needs returns of the market again"):
         ask(golden_market, estimation_windows=[(-200, -11)], tests=["portfolio_regression"]).joint_test()
+
+
+def test_placebo_curves_filter_the_estimation_window_of_a_specification_once(golden_market, monkeypatch):
+    curve = mi.specification_curve(
+        golden("events_clustered"), golden_market, event_windows=[(0, 0), (-1, 1)], tests=["filtered_placebo_t"]
+    )
+    filtered = []
+    once = sample_module.filtered_dates
+    monkeypatch.setattr(sample_module, "filtered_dates", lambda sample: filtered.append(sample) or once(sample))
+    joint = curve.joint_test(draws=20, seed=3)
+    assert joint.draws == 20
+    assert len(filtered) == 2
+
+
+@pytest.mark.parametrize("test", ["filtered_placebo_t", "bmp_kp", "grank_t"])
+def test_a_placebo_sample_is_the_sample_with_other_abnormal_returns(golden_study, golden_market, test):
+    sample = golden_study.run(golden("events_clustered"), golden_market).sample(-1, 1)
+    rng = np.random.default_rng(5)
+    values = sample.car, sample.event_ar.to_array(), sample.recent_ar.to_array()
+    car, ar, recent = (0.02 * rng.standard_normal(v.shape) for v in values)
+    moved = sample.with_abnormal_returns(car, ar, ar, recent)
+    pool = replace(sample.pool, event_ar=LazyMatrix.of(ar))
+    plain = replace(sample, car=car, event_ar=LazyMatrix.of(ar), recent_ar=LazyMatrix.of(recent), pool=pool)
+    assert str(mi.TESTS[test].run(moved)) == str(mi.TESTS[test].run(plain))
+    assert str(mi.TESTS[test].run(moved)) != str(mi.TESTS[test].run(sample))

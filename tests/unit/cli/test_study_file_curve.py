@@ -73,6 +73,15 @@ def test_every_combination_is_a_row_with_only_the_events_requested(curve):
     assert counts == {"all": 8, "without Cambricon": 6, "without Hygon": 6}  # four firms, two announcements
 
 
+def test_prices_are_loaded_once_for_each_benchmark(tmp_path, monkeypatch):
+    both = STUDY.replace("draws = 19", 'draws = 0\nbenchmarks = ["benchmark", "sector_proxy"]')
+    file, loaded, load = read_study(written(tmp_path, both)), [], mi.Market.load
+    monkeypatch.setattr(mi.Market, "load", lambda *given, **options: loaded.append(options) or load(*given, **options))
+    curve = file.curve(file.run(mi.SamplePrices()), mi.SamplePrices())
+    assert curve.curve.frame["benchmark"].n_unique() == 2
+    assert [options["benchmark"] for options in loaded] == ["benchmark", "sector_proxy"]
+
+
 def test_a_row_is_what_a_study_of_the_same_events_says(curve, answer):
     events = answer.events.filter(pl.col("symbol").is_in(DESIGNERS) & (pl.col("symbol") != "688256.SS"))
     alone = mi.EventStudy(event_window=(-1, 1)).run(events, answer.result.market)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 
+import altair as alt
 import polars as pl
 import pytest
 
@@ -32,7 +33,7 @@ def firms(**columns: list[object]) -> pl.DataFrame:
 def domain(chart) -> list[float]:
     return next(
         layer["encoding"]["y"]["scale"]["domain"]
-        for layer in chart.to_dict()["layer"]
+        for layer in chart["layer"]
         if layer["encoding"].get("y", {}).get("field") == "caar"
     )
 
@@ -85,6 +86,22 @@ def test_groups_share_one_scale_that_holds_every_band_and_zero():
     assert domain(made[1][1]) == [low, high]
     assert low < -0.05
     assert high > 0.10
+
+
+def test_paths_are_written_without_altair_and_are_the_charts_that_it_would_write(monkeypatch):
+    paths = PATH.with_columns(pl.lit("g").alias("group"), noise=0.01)
+    built = []
+    monkeypatch.setattr(alt.Chart, "__init__", lambda *_, **__: built.append(1))
+    ((_, spec),) = charts.caar_paths(paths, by="group", simulated=True)
+    assert not built
+    assert alt.LayerChart.from_dict(spec, validate=True).to_dict(validate=True) == spec
+
+
+def test_copies_of_a_chart_share_its_rows():
+    rows = charts.inline_data([{"a": 1}])
+    chart = alt.Chart(rows).mark_point().encode(x=alt.X("a:Q"))
+    assert chart.copy(deep=True).data is rows
+    assert list(chart.to_dict()["datasets"].values()) == [[{"a": 1}]]
 
 
 def test_a_path_without_a_band_is_drawn():

@@ -70,6 +70,16 @@ def test_a_calendar_that_cannot_be_built_says_so():
         calendars.sessions(["XTAE"], date(2024, 1, 1), date(2024, 2, 1))
 
 
+def test_a_calendar_is_built_once_for_its_sessions_and_once_for_its_ends(monkeypatch):
+    calendars._bounds.cache_clear()
+    calendars._calendar.cache_clear()
+    built, build = [], calendars._built
+    monkeypatch.setattr(calendars, "_built", lambda *names: built.append(names) or build(*names))
+    for _ in range(3):
+        calendars.sessions(["XNAS", "XHKG"], date(2024, 3, 1), date(2024, 6, 3))
+    assert len(built) == len(set(built)) == 4
+
+
 def test_a_calendar_ends_where_it_ends():
     days = calendars.sessions(["XSHG"], date(2026, 12, 1), date(2027, 2, 1), as_far_as_known=True)["date"]
     assert days.max() == date(2026, 12, 31)

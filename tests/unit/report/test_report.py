@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from marketimpact import report
@@ -17,6 +18,7 @@ from marketimpact.display import charts
 from marketimpact.events import calendars
 from marketimpact.events.exchange_names import NAMES, exchange
 from marketimpact.report.figures import MOST_PATHS, path_figures
+from marketimpact.study import result as result_module
 from tests.conftest import golden
 
 SECTIONS = ["short", "announced", "reached", "moved", "paths", "tests", "around", "left-out", "record", "data"]
@@ -338,3 +340,27 @@ def test_firms_have_the_variance_of_the_evening_before_and_are_one_family(page, 
     )
     assert ends in page.text
     assert f"{single['variance_ratio']:.2f}" in page.text
+
+
+def test_a_report_computes_the_cars_of_a_window_once_and_codes_announcements_once_a_result(h20, tmp_path, monkeypatch):
+    windows, coded = [], []
+    car, clusters = mi.StudyResult.car, result_module.clusters
+    monkeypatch.setattr(mi.StudyResult, "car", lambda self, *args: windows.append((self, args)) or car(self, *args))
+    monkeypatch.setattr(result_module, "clusters", lambda events, *by: coded.append(events) or clusters(events, *by))
+    content = report.report_content(h20.result, windows=[(0, 1), (-1, 1)], group="group")
+    tables = report.report_tables(content)
+    report.write_reports(content, [tmp_path / "r.html"])
+    of_all = [args for result, args in windows if result is h20.result]
+    assert sorted(of_all) == [(-1, 1), (0, 0), (0, 1)]
+    # the families of single tests take the primary window of each announcement again
+    assert len(windows) - len(of_all) == len(content.announcements) == 3
+    n_results = len(content.announcements) + sum(len(one.groups) for one in content.announcements)
+    assert 0 < len(coded) <= n_results
+    assert tables["car"].height == 2 * h20.result.events.height
+
+
+def test_cars_of_a_group_are_those_of_its_own_result(h20):
+    content = report.report_content(h20.result, windows=[(0, 1)], group="group")
+    for announcement in content.announcements:
+        for group in announcement.groups:
+            assert_frame_equal(group.cars((0, 1)), group.result.car(0, 1).drop_nulls("car"))
