@@ -146,7 +146,7 @@ def test_a_band_much_wider_than_its_neighbours_leaves_the_frame_and_says_how_far
     svg = charts.to_svg(made["c"])
     assert "the band runs on to −60% and +120%" in svg
     assert "runs on" not in charts.to_svg(made["a"]) + charts.to_svg(made["b"])
-    chart = made["c"].to_dict()
+    chart = made["c"]
     arrows = [layer for layer in chart["layer"] if layer["mark"].get("shape", "").startswith("triangle")]
     marked = [[row["tau"] for row in chart["datasets"][layer["data"]["name"]]] for layer in arrows]
     wide = paths.filter(pl.col("group") == "c")
