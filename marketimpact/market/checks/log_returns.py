@@ -75,9 +75,13 @@ def _levels(frame: pl.DataFrame, facts: pl.DataFrame, benchmark: Ints) -> pl.Ser
 
 def _with_medians(frame: pl.DataFrame, calendar: Ints) -> pl.DataFrame:
     """Put the median return of the exchange in place of a benchmark return that is missing."""
-    has_market = pl.col("market").is_not_null().any().over("symbol")
+    counts = frame.group_by("symbol").agg(pl.col("market").count(), pl.len().alias("rows"))
+    # the first return of a symbol is missing in any case, unless it has no other
+    gaps = counts.filter(pl.col("market") < pl.col("rows") - 1)["symbol"]
+    alone = counts.filter(pl.col("market") == 0)["symbol"]
+    is_gap = pl.col("ret").is_not_null() & pl.col("symbol").is_in(gaps.implode())
     needed = frame.select(
-        pl.col("market").is_null() & pl.Series(calendar >= 0) & (pl.col("ret").is_not_null() | ~has_market)
+        pl.col("market").is_null() & pl.Series(calendar >= 0) & (is_gap | pl.col("symbol").is_in(alone.implode()))
     ).to_series()
     if not needed.any():
         return frame

@@ -188,6 +188,10 @@ def copied_series(rows: CheckedPrices) -> list[pl.DataFrame]:
         )
         .filter(pl.col("n") >= FEWEST_SAME)
     )
+    if pairs.is_empty():
+        return []
+    named = pl.concat([pairs["symbol"], pairs["symbol_other"]]).unique()
+    moves = moves.filter(pl.col("symbol").is_in(named.implode()))
     inside = (
         pairs.join(moves.select("symbol", pl.col("date").alias("day")), on="symbol", how="inner")
         .filter(pl.col("day").is_between("from", "to"))
@@ -211,8 +215,8 @@ def unchecked(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Report each check that could not be made, with the symbols and the reason."""
     volume = rows.priced.group_by("symbol").agg((pl.col("volume") > 0).any().alias("volume"))
     facts = rows.facts.join(volume, on="symbol", how="left", validate="1:1").sort("symbol")
-    stated = set(rows.raw.filter(pl.col("currency").is_not_null())["symbol"].unique())
-    compared = set(rows.traded.filter(pl.col("market").is_not_null())["symbol"].unique())
+    stated = _symbols_with(rows.raw, "currency") if "currency" in rows.given else set()
+    compared = _symbols_with(rows.traded, "market")
     without = {
         "Sessions and closed days (only weekends): no exchange is known for {}":
             facts.filter(pl.col("calendar").is_null())["symbol"].to_list(),
@@ -231,3 +235,9 @@ def unchecked(rows: CheckedPrices) -> list[pl.DataFrame]:
         pl.lit(None, pl.String).alias("symbol"), pl.lit(None, pl.Date).alias("date")
     )
     return [finding_rows(frame, "not_checked", pl.col("n"), pl.col("detail"))]
+
+
+def _symbols_with(rows: pl.DataFrame, name: str) -> set[str]:
+    """Return the symbols that have any value in a column."""
+    counts = rows.group_by("symbol").agg(pl.col(name).count())
+    return set(counts.filter(pl.col(name) > 0)["symbol"])
