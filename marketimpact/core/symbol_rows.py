@@ -7,7 +7,7 @@ import polars as pl
 
 from marketimpact.core.arrays import Ints
 
-__all__ = ["codes", "is_repeated_key", "keep_rows", "neighbour", "owners", "sort_rows"]
+__all__ = ["codes", "is_repeated_key", "keep_rows", "neighbour", "of_symbols", "owners", "sort_rows"]
 
 #: More days than between any two dates.
 DAYS = 1 << 32
@@ -54,6 +54,12 @@ def keep_rows(frame: pl.DataFrame, *conditions: pl.Expr) -> pl.DataFrame:
     """Filter rows; where all of them stay, the frame itself is returned and nothing is copied."""
     kept = frame.select(pl.all_horizontal(conditions).fill_null(value=False)).to_series()
     return frame if kept.all() else frame.filter(kept)
+
+
+def of_symbols(frame: pl.DataFrame, symbols: pl.Series) -> pl.DataFrame:
+    """Keep the rows of some symbols, which may repeat."""
+    names = symbols.unique()
+    return frame.clear() if names.is_empty() else frame.filter(pl.col("symbol").is_in(names.implode()))
 
 
 def owners(symbols: pl.Series) -> Ints:

@@ -13,6 +13,7 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.core.fingerprint import fingerprint, fingerprint_in_order
+from marketimpact.core.symbol_rows import keep_rows
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.market import checks, implausible, repairs
@@ -85,7 +86,7 @@ def fields_from_prices(
     findings = repairs.check_rows(rows, securities, traded, table.source, repair=repair, accepted=accepted)
     quotes, adjustments = repairs.adjust_closes(quotes, findings)
     duplicates = repairs.find_duplicates(table.frame, findings, repair)
-    closes = quotes.select("symbol", "date", "close").drop_nulls("close")
+    closes = keep_rows(quotes.select("symbol", "date", "close"), pl.col("close").is_not_null())
     on_closed_days = prices_on_closed_days(traded, priced, closes)
     repairs.refuse_closed_days(on_closed_days, table.source, repair)
     sessions = traded.by_exchange("sessions", priced)

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core.arrays import Floats
+from marketimpact.core.symbol_rows import of_symbols
 from marketimpact.market.panel import FramePanel
 from marketimpact.market.session_returns import SessionGrid
 
@@ -76,7 +77,7 @@ def _benchmark_returns(
 ) -> tuple[Floats, pl.DataFrame]:
     """Return the benchmark's return on each row of the grid, and ``symbol, date, ret`` of all benchmarks."""
     named = securities.select("mic", pl.col(benchmark).alias("symbol"))
-    prices = quotes.filter(pl.col("symbol").is_in(named["symbol"].drop_nulls().unique().implode()))
+    prices = of_symbols(quotes, named["symbol"].drop_nulls())
     series: dict[tuple[str, str | None], Floats] = {}
     frames = [pl.DataFrame(schema={"symbol": pl.String, "date": pl.Date, "ret": pl.Float64})]
     # in the order of the securities: it decides between exchanges that give one benchmark different returns

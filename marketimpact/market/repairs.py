@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import polars as pl
 
+from marketimpact.core.symbol_rows import keep_rows
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events import calendars
@@ -86,7 +87,7 @@ def settle_sessions(
     DataError
         When there is no price of any security, or for an exchange without a calendar.
     """
-    closes = quotes.drop_nulls("close")
+    closes = keep_rows(quotes, pl.col("close").is_not_null())
     if closes.is_empty():
         raise DataError(f"{table.source} has no prices, only empty closes.")
     priced = securities.join(closes.select("symbol").unique(), on="symbol", how="semi")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from marketimpact.core.schema.vocabulary import HIGHEST_PRICE, LOWEST_PRICE
-from marketimpact.core.symbol_rows import neighbour
+from marketimpact.core.symbol_rows import keep_rows, neighbour, of_symbols
 from marketimpact.market.checks.findings import finding_rows
 from marketimpact.market.checks.prepare import CheckedPrices, is_placed
 from marketimpact.market.trading_rules import HAS_VOLUME
@@ -112,8 +112,8 @@ def closed_days(rows: CheckedPrices) -> list[pl.DataFrame]:
 def shifted_dates(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find months with rows on one day of the weekend and hardly any at the other end of the week."""
     day = pl.col("date").dt.weekday()
-    on_weekends = rows.priced.filter(day >= ISO_SATURDAY).select("symbol").unique()
-    doubtful = rows.priced.select("symbol", "date").join(on_weekends, on="symbol", how="semi", maintain_order="left")
+    on_weekends = rows.priced.filter(day >= ISO_SATURDAY)["symbol"]
+    doubtful = of_symbols(rows.priced.select("symbol", "date"), on_weekends)
     months = doubtful.group_by("symbol", pl.col("date").dt.truncate("1mo").alias("month")).agg(
         pl.col("date").min(),
         *[(day == number).sum().alias(name) for name, number in WEEK_ENDS.items()],
@@ -150,8 +150,7 @@ def gaps(rows: CheckedPrices) -> list[pl.DataFrame]:
 def copies(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find closes without volume: runs of copies of the close before, and new closes."""
     has_volume = ((pl.col("volume") > 0).fill_null(value=False).mean() >= HAS_VOLUME).over("symbol")
-    no_volume = rows.priced.filter((pl.col("volume") == 0) | pl.col("copied")).select("symbol").unique()
-    doubtful = rows.priced.join(no_volume, on="symbol", how="semi", maintain_order="left")
+    doubtful = of_symbols(rows.priced, rows.priced.filter((pl.col("volume") == 0) | pl.col("copied"))["symbol"])
     sessions = doubtful.filter(pl.col("on_session").fill_null(value=True)).with_columns(
         pl.col("copied").rle_id().over("symbol").alias("run"), has_volume.alias("has_volume")
     )
@@ -170,9 +169,8 @@ def copied_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     shut = pl.coalesce(~pl.col("on_session"), pl.col("date").dt.weekday() >= ISO_SATURDAY)
     same = [pl.col(name) == neighbour(name) for name in ("close", "volume")]
     again = rows.priced.select((pl.all_horizontal(same) & (pl.col("volume") > 0)).alias("again")).to_series()
-    doubtful = rows.priced.filter(again).select("symbol").unique()
-    frame = rows.priced.with_columns(again).join(doubtful, on="symbol", how="semi", maintain_order="left")
-    frame = frame.with_columns(pl.col("again").rle_id().over("symbol").alias("run"))
+    doubtful = of_symbols(rows.priced.with_columns(again), rows.priced.filter(again)["symbol"])
+    frame = doubtful.with_columns(pl.col("again").rle_id().over("symbol").alias("run"))
     detail = pl.format("{} row(s), to {}, with the close and the volume of the row before", "n", "last")
     return [finding_rows(_runs(frame.filter("again", ~shut)), "copied_row", pl.col("n"), detail)]
 
@@ -220,8 +218,8 @@ def stale_runs(rows: CheckedPrices) -> list[pl.DataFrame]:
     """Find runs of one close that are too long for the symbol's usual share of unchanged closes."""
     unchanged = pl.col("close") == neighbour("close")
     is_run = pl.all_horizontal(unchanged.shift(n) for n in range(STALE_ROWS - 1)).fill_null(value=False)
-    doubtful = rows.traded.filter(is_run).select("symbol").unique()
-    frame = rows.traded.join(doubtful, on="symbol", how="semi", maintain_order="left").with_columns(
+    doubtful = of_symbols(rows.traded, rows.traded.filter(is_run)["symbol"])
+    frame = doubtful.with_columns(
         pl.col("close").rle_id().over("symbol").alias("run"),
         (pl.col("ret") == 0).mean().over("symbol").clip(0.001, STALE_SHARE).alias("share"),
         pl.len().over("symbol").alias("rows"),
@@ -245,7 +243,7 @@ def last_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     volume = pl.col("volume")
     before = volume.slice(0, pl.len() - 1).tail(VOLUME_WINDOW_ROWS)
     last = (
-        rows.traded.filter(volume > 0)
+        keep_rows(rows.traded.select("symbol", "date", "session", "volume"), volume > 0)
         .group_by("symbol", maintain_order=True)
         .agg(
             pl.col("date", "session").last(),

@@ -7,7 +7,7 @@ import polars as pl
 
 from marketimpact.core.arrays import Ints
 from marketimpact.core.day_table import DayTable, day_numbers
-from marketimpact.core.symbol_rows import codes, neighbour, owners
+from marketimpact.core.symbol_rows import codes, neighbour, of_symbols, owners
 from marketimpact.market.checks.stated_payouts import adjusted_close
 
 __all__ = ["with_returns"]
@@ -56,7 +56,7 @@ def _with_total(own: pl.DataFrame, payouts: pl.DataFrame) -> pl.DataFrame:
 
 def _codes_by_row(symbols: pl.Series, facts: pl.DataFrame) -> tuple[Ints, Ints]:
     """Return, for each row, the number of its benchmark and of its calendar among those of `facts`, -1 for none."""
-    known = facts.filter(pl.col("symbol").is_in(symbols.unique().implode()))
+    known = of_symbols(facts, symbols)
     owner = owners(symbols)
     benchmarks, calendars = (facts[name].drop_nulls().unique().sort() for name in ("benchmark", "calendar"))
     return codes(known["benchmark"], benchmarks)[owner], codes(known["calendar"], calendars)[owner]
@@ -65,7 +65,7 @@ def _codes_by_row(symbols: pl.Series, facts: pl.DataFrame) -> tuple[Ints, Ints]:
 def _levels(frame: pl.DataFrame, facts: pl.DataFrame, benchmark: Ints) -> pl.Series:
     """Return the price of the benchmark on each row's day, null where it has none."""
     names = facts["benchmark"].drop_nulls().unique().sort()
-    rows = frame.select("symbol", "date", "total").filter(pl.col("symbol").is_in(names.implode()))
+    rows = of_symbols(frame.select("symbol", "date", "total"), names)
     days = day_numbers(rows["date"])
     table = DayTable.of(
         codes(rows["symbol"], names), days, rows["total"].to_numpy(), n_series=len(names), missing=np.nan

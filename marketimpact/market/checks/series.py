@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from marketimpact.core.symbol_rows import neighbour
+from marketimpact.core.symbol_rows import neighbour, of_symbols
 from marketimpact.core.text import listed
 from marketimpact.market.checks.findings import NOTE, WARNING, finding_rows
 from marketimpact.market.checks.prepare import CheckedPrices
@@ -190,8 +190,7 @@ def copied_series(rows: CheckedPrices) -> list[pl.DataFrame]:
     )
     if pairs.is_empty():
         return []
-    named = pl.concat([pairs["symbol"], pairs["symbol_other"]]).unique()
-    moves = moves.filter(pl.col("symbol").is_in(named.implode()))
+    moves = of_symbols(moves, pl.concat([pairs["symbol"], pairs["symbol_other"]]))
     inside = (
         pairs.join(moves.select("symbol", pl.col("date").alias("day")), on="symbol", how="inner")
         .filter(pl.col("day").is_between("from", "to"))

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.symbol_rows import of_symbols
 
 __all__ = ["least_range", "usual_range", "window_medians"]
 
@@ -32,7 +33,7 @@ def usual_range(rows: pl.DataFrame, positions: Ints) -> Floats:
     size = np.abs(rows["own"].to_numpy())
     local = window_medians(size, rows["symbol"], positions, (-RANGE_ROWS, RANGE_ROWS), least=MIN_RETURNS_FOR_RANGE)
     frame = rows.select("symbol")[positions].with_columns(pl.Series("local", local, nan_to_null=True))
-    own = rows.select("symbol", "own").filter(pl.col("symbol").is_in(frame["symbol"].unique().implode()))
+    own = of_symbols(rows.select("symbol", "own"), frame["symbol"])
     return (
         frame.join(_median_steps(own), on="symbol", how="left", validate="m:1", maintain_order="left")
         .select(_range(pl.col("local"), pl.col("median_step")))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from marketimpact.core.schema.vocabulary import FIRST_DAY, HIGHEST_PRICE, LAST_DAY, LOWEST_PRICE
+from marketimpact.core.symbol_rows import keep_rows
 from marketimpact.core.text import listed
 from marketimpact.sources.files.file_columns import KNOWN, ORIGINS, PAYOUTS, TEXTS, UNADJUSTED, similar_column
 from marketimpact.sources.files.price_rows import cast_value, is_true, n_rows_text, parse_value, type_error
@@ -130,7 +131,7 @@ def _unreadable_number(values: pl.Series) -> pl.Expr:
 
 def basis_notes(chosen: pl.DataFrame, present: Sequence[str]) -> list[str]:
     """Note rows on which `close` replaces the adjusted close, and symbols that have both."""
-    priced = chosen.filter(pl.col("close").is_not_null())
+    priced = keep_rows(chosen, pl.col("close").is_not_null())
     if priced.is_empty():
         return []
     adjusted = priced["from_adjusted"]
