@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 import polars as pl
@@ -20,6 +21,8 @@ __all__ = ["decode_text", "delimiter_error", "first_records", "parse_table"]
 
 #: Number of ragged rows that a message shows.
 ROWS_SHOWN = 5
+#: Quotes join lines to records; other spaces than these two are stripped by Python alone.
+NOT_PLAIN = re.compile(r"[^!#-~ \t\n]")
 
 
 def decode_text(raw: bytes, label: str, *, encoding: str = "utf-8-sig", complete: bool = True) -> str:
@@ -92,18 +95,15 @@ def parse_table(text: str, label: str, *, names: Sequence[str] = (), skip: int =
     DataError
         If the file is empty, a name repeats, a row is longer or shorter than the header, or a quote is not closed.
     """
-    lines, records = _records(text, label)
-    if not records:
-        raise DataError(f"{label}: the file is empty. The first line must name the columns.")
-    if error := delimiter_error(records[0], label):
-        raise error
-    header = list(names) or [name.strip() for name in records[0]]
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise DataError(f"{label}: the header names {listed(repeated)} twice. Rename or drop one.")
-    if unprintable := [name for name in header if not names and not name.isprintable()]:
-        raise DataError(f"{label}: the header has invisible characters in {unprintable[0]!r}. Type that name again.")
     n_header = skip if names else 1
+    plain = _plain_lines(text)
+    if plain is not None:
+        first = next(csv.reader(plain.head(1)), [])
+        header = _header(first, names, label)
+        if (table := _split(plain.slice(n_header), header)) is not None:
+            return table
+    lines, records = _records(text, label)
+    header = _header(records[0] if records else [], names, label)
     lines, records = lines[n_header:], records[n_header:]
     _refuse_ragged(lines, records, len(header), label)
     columns = [
@@ -111,6 +111,44 @@ def parse_table(text: str, label: str, *, names: Sequence[str] = (), skip: int =
         for column, name in enumerate(header)
     ]
     return pl.DataFrame(columns)
+
+
+def _header(record: Sequence[str], names: Sequence[str], label: str) -> list[str]:
+    """Return the names of the columns, by default those of the first record; refuse names that cannot be."""
+    if not record:
+        raise DataError(f"{label}: the file is empty. The first line must name the columns.")
+    if error := delimiter_error(record, label):
+        raise error
+    header = list(names) or [name.strip() for name in record]
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise DataError(f"{label}: the header names {listed(repeated)} twice. Rename or drop one.")
+    if unprintable := [name for name in header if not names and not name.isprintable()]:
+        raise DataError(f"{label}: the header has invisible characters in {unprintable[0]!r}. Type that name again.")
+    return header
+
+
+def _plain_lines(text: str) -> pl.Series | None:
+    """Split text without quotes and control characters into its lines, blank ones left out; None for other text.
+
+    A record of such text is a line: polars splits it in a tenth of the time that the module `csv` takes.
+    """
+    text = text.replace("\r\n", "\n")
+    if NOT_PLAIN.search(text):
+        return None
+    lines = pl.Series(text.split("\n"))
+    if lines.str.len_bytes().max() >= csv.field_size_limit():  # type: ignore[operator]
+        return None
+    return lines.filter(lines.str.contains("[^, \t]"))
+
+
+def _split(lines: pl.Series, header: Sequence[str]) -> pl.DataFrame | None:
+    """Split lines at their commas; None where one has another number of cells than the header, or a column no name."""
+    if "" in header or (lines.str.count_matches(",", literal=True) != len(header) - 1).any():
+        return None
+    cells = lines.str.split_exact(",", len(header) - 1).struct.rename_fields(header).struct.unnest()
+    stripped = pl.all().str.strip_chars(" \t")
+    return cells.select(pl.when(stripped != "").then(stripped))
 
 
 def _records(text: str, label: str) -> tuple[list[int], list[list[str]]]:

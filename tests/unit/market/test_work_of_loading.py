@@ -21,7 +21,7 @@ SECURITIES = pl.DataFrame({"symbol": SYMBOLS}).with_columns(
 MAKES_ROWS = ("filter", "join", "sort", "unique", "drop_nulls")
 READS = (*MAKES_ROWS, "select", "group_by", "with_columns")
 #: Most frames of all rows that loading may make, and most operations that read all rows.
-MOST_FRAMES, MOST_READS = 5, 110
+MOST_FRAMES, MOST_READS = 5, 120
 
 
 def prices() -> pl.DataFrame:
