@@ -11,7 +11,14 @@ from marketimpact.core.schema.vocabulary import FIRST_DAY, HIGHEST_PRICE, LAST_D
 from marketimpact.core.symbol_rows import keep_rows
 from marketimpact.core.text import listed
 from marketimpact.sources.files.file_columns import KNOWN, ORIGINS, PAYOUTS, TEXTS, UNADJUSTED, similar_column
-from marketimpact.sources.files.price_rows import cast_value, is_true, n_rows_text, parse_value, type_error
+from marketimpact.sources.files.price_rows import (
+    cast_value,
+    first_unreadable,
+    is_true,
+    n_rows_text,
+    parse_value,
+    type_error,
+)
 
 __all__ = ["add_further_columns", "basis_notes", "check_types", "parse_prices", "rows_in_doubt"]
 
@@ -57,25 +64,13 @@ def parse_prices(raw: pl.DataFrame, source: str, delisted: Sequence[str] = ()) -
         pl.col("symbol").cast(pl.String),
         *((parse_value(name) if is_text else cast_value(frame[name], source)).alias(name) for name in columns[1:]),
     )
-    frame = frame.with_columns(values).with_columns(_first_unreadable(frame, values))
+    frame = frame.with_columns(values).with_columns(first_unreadable(frame, values))
     has_delisted = "delisted" in frame.columns
     frame = _choose_close(frame)
     if not delisted and not has_delisted:
         return frame
     stated = pl.col("delisted") if has_delisted else pl.lit(value=False)
     return frame.with_columns((stated | pl.col("symbol").is_in(list(delisted))).alias("delisted"))
-
-
-def _first_unreadable(frame: pl.DataFrame, values: pl.DataFrame) -> pl.Expr:
-    """Name the first cell of each row that could not be parsed, as "column 'text'"; null for other rows."""
-    unread = [name for name in values.columns if values[name].null_count() > frame[name].null_count()]
-    cells = [
-        pl.when(values[name].is_null() & frame[name].is_not_null()).then(
-            pl.format("{} '{}'", pl.lit(name), frame[name].cast(pl.String))
-        )
-        for name in unread
-    ]
-    return (pl.coalesce(cells) if cells else pl.lit(None, pl.String)).alias("unreadable")
 
 
 def _choose_close(frame: pl.DataFrame) -> pl.DataFrame:

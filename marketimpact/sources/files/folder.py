@@ -116,7 +116,7 @@ class FolderPrices:
             all_rows = all_rows.with_columns(pl.col("symbol").is_in(list(self.delisted)).alias("delisted"))
         frame = within(all_rows, first, last)
         texts = [f"{note.rstrip('.')}: {listed(sorted(names))}." for note, names in notes.items()]
-        if empty := sorted(set(all_rows["symbol"]) - set(frame["symbol"])):
+        if empty := sorted(set(all_rows["symbol"].unique()) - set(frame["symbol"].unique())):
             texts.append(f"Known, but without a row on the requested dates: {listed(empty)}.")
         if unread := [file.path.name for file in files if file.problem]:
             texts.append(f"Not read, since their layout or the symbol of their name is unknown: {listed(unread)}.")

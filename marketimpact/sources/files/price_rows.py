@@ -118,19 +118,26 @@ def parse_rows(frame: pl.DataFrame, source: str) -> pl.DataFrame:
         for name in ("date", *NUMBERS)
         if name in frame.columns
     }
-    unreadable = [
-        pl.when(value.is_null() & pl.col(name).is_not_null() & (pl.col(name).cast(pl.String) != "")).then(
-            pl.format("{} '{}'", pl.lit(name), pl.col(name).cast(pl.String))
-        )
-        for name, value in values.items()
-    ]
-    rows = frame.select(
-        pl.col("symbol").cast(pl.String),
-        *(value.alias(name) for name, value in values.items()),
-        unreadable=pl.coalesce(unreadable),
-    )
+    parsed = frame.select(value.alias(name) for name, value in values.items())
+    blank = frame.with_columns(pl.col(pl.String).replace("", None))
+    unreadable = first_unreadable(blank, parsed)
+    rows = parsed.select(frame["symbol"].cast(pl.String), pl.all(), unreadable)
     # zero means no event on that day; NaN and negative values stay, so that the contract's check reports them
     return rows.with_columns(pl.when(pl.col(name) != 0.0).then(pl.col(name)) for name in EVENTS if name in values)
+
+
+def first_unreadable(cells: pl.DataFrame, values: pl.DataFrame) -> pl.Series:
+    """Name the first cell of each row that was not parsed to a value, as "column 'text'"; null for other rows."""
+    unread = [name for name in values.columns if values[name].null_count() > cells[name].null_count()]
+    if not unread:
+        return pl.select(pl.repeat(None, cells.height, dtype=pl.String).alias("unreadable")).to_series()
+    texts = [
+        pl.when(values[name].is_null() & cells[name].is_not_null()).then(
+            pl.format("{} '{}'", pl.lit(name), cells[name].cast(pl.String))
+        )
+        for name in unread
+    ]
+    return cells.select(pl.coalesce(texts).alias("unreadable")).to_series()
 
 
 def use_adjusted_close(frame: pl.DataFrame) -> pl.DataFrame:
