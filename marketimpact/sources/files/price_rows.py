@@ -126,11 +126,11 @@ def parse_rows(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     return rows.with_columns(pl.when(pl.col(name) != 0.0).then(pl.col(name)) for name in EVENTS if name in values)
 
 
-def first_unreadable(cells: pl.DataFrame, values: pl.DataFrame) -> pl.Series:
+def first_unreadable(cells: pl.DataFrame, values: pl.DataFrame) -> pl.Expr | pl.Series:
     """Name the first cell of each row that was not parsed to a value, as "column 'text'"; null for other rows."""
     unread = [name for name in values.columns if values[name].null_count() > cells[name].null_count()]
     if not unread:
-        return pl.select(pl.repeat(None, cells.height, dtype=pl.String).alias("unreadable")).to_series()
+        return pl.lit(None, pl.String).alias("unreadable")
     texts = [
         pl.when(values[name].is_null() & cells[name].is_not_null()).then(
             pl.format("{} '{}'", pl.lit(name), cells[name].cast(pl.String))

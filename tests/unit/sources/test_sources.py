@@ -10,6 +10,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from marketimpact.core import fingerprint as core_fingerprint
+from marketimpact.core.fingerprint import fingerprint_in_order
 from marketimpact.errors import DataError, SourceError, SpecificationError
 from marketimpact.sources import FilePrices, SamplePrices, fingerprint, sample
 from tests.conftest import SHARED
@@ -313,6 +315,8 @@ def test_a_question_that_cannot_be(source, asked, words):
 
 # --- fingerprint
 
+BOTH = pytest.mark.parametrize("function", [fingerprint, fingerprint_in_order])
+
 
 def test_a_fingerprint_is_the_sha256_of_the_sorted_bytes():
     frame = pl.DataFrame({"symbol": ["NVDA", "AMD"], "close": [None, 1.0]})
@@ -363,13 +367,27 @@ def test_a_fingerprint_ignores_order_chunks_and_widths():
         pl.Series("date", [MON, TUE, MON, WED]),
     ],
 )
-def test_a_fingerprint_sees_any_change(change):
-    assert fingerprint(frame_of().with_columns(change)) != fingerprint(frame_of())
+@BOTH
+def test_a_fingerprint_sees_any_change(function, change):
+    assert function(frame_of().with_columns(change)) != function(frame_of())
 
 
-def test_a_fingerprint_distinguishes_empty_from_null():
+def test_a_fingerprint_in_order_ignores_columns_chunks_and_widths_and_sees_the_order_of_rows(monkeypatch):
+    frame = frame_of()
+    wanted = fingerprint_in_order(frame)
+    assert fingerprint_in_order(frame.select(reversed(frame.columns))) == wanted
+    assert fingerprint_in_order(pl.concat([frame[:1], frame[1:]], rechunk=False)) == wanted
+    assert fingerprint_in_order(frame.with_columns(pl.col("symbol").cast(pl.Categorical))) == wanted
+    assert fingerprint_in_order(frame.reverse()) != wanted
+    monkeypatch.setattr(core_fingerprint, "SLICE_ROWS", 3)
+    sliced = fingerprint_in_order(frame)
+    assert fingerprint_in_order(pl.concat([frame[:2], frame[2:]], rechunk=False)) == sliced
+
+
+@BOTH
+def test_a_fingerprint_distinguishes_empty_from_null(function):
     def of(*values, dtype):
-        return fingerprint(pl.DataFrame({"x": pl.Series(values, dtype=dtype)}))
+        return function(pl.DataFrame({"x": pl.Series(values, dtype=dtype)}))
 
     assert of("", dtype=pl.String) != of(None, dtype=pl.String)
     assert of(0.0, dtype=pl.Float64) != of(None, dtype=pl.Float64)
