@@ -114,19 +114,10 @@ class FilePrices:
         """Read the file once, for both the table of `read` and the rows of `rows`, sorted by symbol and date."""
         requested = check_symbols(symbols)
         check_range(first, last)
-        whole, source = self._scan(), repr(self)
-        file = _used(whole)
-        with readable(self.prices):
-            known = file.select(pl.col("symbol").cast(pl.String).unique()).collect(engine="in-memory")["symbol"]
-            is_requested = pl.col("symbol").cast(pl.String).is_in(requested).fill_null(value=False)
-            has_others = not set(known).issubset(requested)
-            own = file.filter(is_requested) if has_others else file
-            raw = (within(own, first, last) if _has_dates(file) else own).collect(engine="in-memory")
-            others = (
-                rows_in_doubt(file.filter(~is_requested)).collect(engine="in-memory") if has_others else raw.clear()
-            )
-        if not set(requested).intersection(known):
-            raise no_symbols_error(known.drop_nulls().to_list(), requested, source)
+        file, source = self._scan(), repr(self)
+        known, raw, others = self._select(file, requested, first, last)
+        if not known.intersection(requested):
+            raise no_symbols_error(sorted(known), requested, source)
         prices = parse_prices(raw, source, list(self.delisted))
         require_readable(prices, source)
         rows = within(add_further_columns(prices, raw), first, last)
@@ -138,8 +129,8 @@ class FilePrices:
             )
         checked = checked_rows(unique, columns, requested, source)
         notes = (
-            *basis_notes(priced, whole.collect_schema().names()),
-            *_range_notes(set(known).intersection(requested), checked),
+            *basis_notes(priced, file.collect_schema().names()),
+            *_range_notes(known.intersection(requested), checked),
             *_broken_notes(parse_prices(others, source, list(self.delisted))),
         )
         table = PriceTable(
@@ -150,6 +141,22 @@ class FilePrices:
             notes=notes,
         )
         return table, sort_rows(rows) if self.drop_repeats else checked
+
+    def _select(
+        self, file: pl.LazyFrame, requested: Sequence[str], first: date | None, last: date | None
+    ) -> tuple[set[str], pl.DataFrame, pl.DataFrame]:
+        """Read the symbols of the file, the rows of requested ones, and rows of others that may be broken."""
+        used, symbol = _used(file), pl.col("symbol").cast(pl.String)
+        with readable(self.prices):
+            names = used.select(symbol.unique()).collect(engine="in-memory")["symbol"]
+            if set(names).issubset(requested):
+                own, others = used, used.clear()
+            else:
+                is_requested = symbol.is_in(requested).fill_null(value=False)
+                own, others = used.filter(is_requested), rows_in_doubt(used.filter(~is_requested))
+            # rows of other days may be left unread where every date is one
+            own = within(own, first, last) if used.collect_schema()["date"] == pl.Date else own
+            return set(names.drop_nulls()), own.collect(engine="in-memory"), others.collect(engine="in-memory")
 
     def rows(
         self, symbols: Sequence[str] | None = None, first: date | None = None, last: date | None = None
@@ -202,11 +209,6 @@ class FilePrices:
 def _used(file: pl.LazyFrame) -> pl.LazyFrame:
     """Select the columns that are read."""
     return file.select(name for name in file.collect_schema().names() if name in USED)
-
-
-def _has_dates(file: pl.LazyFrame) -> bool:
-    """Return whether every date can be read, so that rows of other dates need not be."""
-    return file.collect_schema()["date"] == pl.Date
 
 
 def _range_notes(known: Collection[str], chosen: pl.DataFrame) -> list[str]:
