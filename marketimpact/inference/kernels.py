@@ -13,7 +13,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["dot_products", "ranks", "sort_keys", "standardised_sums", "sum_correlations"]
+__all__ = [
+    "add_to_groups",
+    "dot_products",
+    "moments_of_rows",
+    "ranks",
+    "sort_keys",
+    "standardised_sums",
+    "sum_correlations",
+    "sum_loads",
+]
 
 LARGEST = 0x7FFFFFFFFFFFFFFF
 
@@ -57,6 +66,17 @@ def ranks(ordered, low, scored):  # type: ignore[no-untyped-def]
             n_close += (key[position] >> low) == (key[position + 1] >> low)
         n_days[row], has_close[row] = n_present, n_close > 0
     return ranked, n_days, has_close
+
+
+@njit(nogil=True, cache=True)
+def add_to_groups(values, group, total, count):  # type: ignore[no-untyped-def]
+    """Do as `date_means._add_to_groups`, with the same bits."""
+    for row in range(len(values)):
+        own, sums, numbers = values[row], total[group[row]], count[group[row]]
+        for day in range(len(own)):
+            if own[day] == own[day]:
+                sums[day] += own[day]
+                numbers[day] += 1.0
 
 
 @njit(nogil=True, cache=True)
@@ -266,3 +286,48 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
     for d in range(len(a)):
         total += a[d] * b[d]
     return total
+
+
+@njit(nogil=True, cache=True)
+def sum_loads(loadings, ends, width):  # type: ignore[no-untyped-def]
+    """Compute `shared_estimation._sum_loads`."""
+    squares, total = np.zeros(2), np.zeros((2, width))
+    for security in range(len(ends) - 1):
+        on_windows, errors = np.zeros(width), np.zeros(width)
+        for i in range(ends[security], ends[security + 1]):
+            for day in loadings.window[i]:
+                if day >= 0:
+                    on_windows[day] += loadings.weight[i]
+            days, missing = loadings.estimation[loadings.exchange_day[i]], loadings.missing[i]
+            for m in range(len(days)):
+                if days[m] >= 0 and not (missing[m >> 3] >> (7 - (m & 7))) & 1:
+                    errors[days[m]] += loadings.error[i]
+        own, own_windows = 0.0, 0.0
+        for day in range(width):
+            load = on_windows[day] - errors[day]
+            own += load * load
+            own_windows += on_windows[day] * on_windows[day]
+            total[0, day] += load
+            total[1, day] += on_windows[day]
+        squares[0] += own
+        squares[1] += own_windows
+    return squares, total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def moments_of_rows(values, drawn):  # type: ignore[no-untyped-def]
+    """Compute `resampled_moments._moments_of_rows`; last bits differ."""
+    n, size = drawn.shape
+    moments = np.empty((2, n))
+    for row in range(n):
+        positions, total, squares, cubes = drawn[row], 0.0, 0.0, 0.0
+        for at in range(size):
+            total += values[positions[at]]
+        mean = total / size
+        for at in range(size):
+            deviation = values[positions[at]] - mean
+            squares += deviation * deviation
+            cubes += deviation * deviation * deviation
+        spread = np.sqrt(squares / (size - 1.0))
+        moments[0, row], moments[1, row] = mean / spread, cubes / size / spread**3
+    return moments
