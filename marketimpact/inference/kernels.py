@@ -20,7 +20,7 @@ __all__ = [
     "ranks",
     "sort_keys",
     "standardised_sums",
-    "sum_correlations",
+    "sum_blocks",
     "sum_loads",
 ]
 
@@ -225,11 +225,59 @@ class FilledRows(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def sum_correlations(x, y, within, min_days, noise):  # type: ignore[no-untyped-def]
+def sum_blocks(request, own, min_days, noise):  # type: ignore[no-untyped-def]
+    """Compute `missing_days._sum_blocks`."""
+    one, block, other, blocks, matches = request
+    n_groups, n = one.n_groups[block], 0
+    for partner in blocks:
+        n += n_groups * other.n_groups[partner]
+    total, used, at = np.zeros(n), np.zeros(n, np.int64), 0
+    days = one.days[one.day_ends[block] : one.day_ends[block + 1]]
+    here_space, there_space = np.empty(len(days), np.int64), np.empty(len(days), np.int64)
+    for k in range(len(blocks)):
+        partner = blocks[k]
+        if len(matches.ends):
+            part = slice(matches.ends[k], matches.ends[k + 1])
+            here, there = matches.here[part], matches.there[part]
+        else:
+            other_days = other.days[other.day_ends[partner] : other.day_ends[partner + 1]]
+            here = here_space[: _common_positions(days, other_days, here_space)]
+            there = there_space[: _common_positions(other_days, days, there_space)]
+        shape = n_groups, other.n_groups[partner]
+        end = at + shape[0] * shape[1]
+        sums, numbers = total[at:end].reshape(shape), used[at:end].reshape(shape)
+        x = _rows_on(one, block, here)
+        _add_correlations(
+            x, x if partner == own else _rows_on(other, partner, there), partner == own, min_days, noise, sums, numbers
+        )
+        if partner == own:  # pairs within a day pattern were counted from both ends
+            for group in range(n_groups):
+                sums[group, group] /= 2.0
+                numbers[group, group] //= 2
+        at = end
+    return total, used
+
+
+class BlockRows(NamedTuple):
+    """Residuals of a block on some days, (n, C), and the group of each row, (n,)."""
+
+    values: NDArray[np.float64]
+    group: NDArray[np.int64]
+
+
+@njit(nogil=True, cache=True)
+def _rows_on(blocks, block, positions):  # type: ignore[no-untyped-def]
+    """Do as `missing_days.ResidualBlocks.on`."""
+    rows = slice(blocks.row_ends[block], blocks.row_ends[block + 1])
+    columns = blocks.columns[blocks.day_ends[block] : blocks.day_ends[block + 1]]
+    return BlockRows(_select(blocks.values[rows], columns[positions]), blocks.group[rows])
+
+
+@njit(nogil=True, cache=True)
+def _add_correlations(x, y, within, min_days, noise, total, used):  # type: ignore[no-untyped-def]
     """Compute `missing_days._sum_by_group`: moments of all days less those of the few that the other row misses."""
-    total = np.zeros((x.n_groups, y.n_groups))
-    used = np.zeros((x.n_groups, y.n_groups), np.int64)
-    a, b = _filled(x.values), _filled(y.values)
+    a = _filled(x.values)
+    b = a if within else _filled(y.values)
     for i in range(len(x.group)):
         missing = a.missing[a.missing_ends[i] : a.missing_ends[i + 1]]
         for j in range(i + 1 if within else 0, len(y.group)):
@@ -247,7 +295,6 @@ def sum_correlations(x, y, within, min_days, noise):  # type: ignore[no-untyped-
                 if within:
                     total[x.group[j], y.group[i]] += correlation
                     used[x.group[j], y.group[i]] += 1
-    return total, used
 
 
 @njit(nogil=True, cache=True)
