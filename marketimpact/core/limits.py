@@ -85,8 +85,8 @@ ALL_PAIRS_BLOCK_PATTERNS = 128
 CLUSTER_WEIGHTS_AT_ONCE = 2**17
 #: Dates whose events are diagnosed, evenly spread over all of them; chosen, not timed: pooled moments need no more.
 DIAGNOSED_DATES = 400
-#: CARs that the skewness bootstrap draws at a time: 32 MB.
-SKEWNESS_VALUES_AT_ONCE = 4_000_000
+#: CARs that the skewness bootstrap draws at a time: 1 MB, which stays in a core's cache.
+SKEWNESS_VALUES_AT_ONCE = 2**17
 
 # --- analyses ---------------------------------------------------------------------------------------------------------
 

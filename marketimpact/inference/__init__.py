@@ -13,6 +13,7 @@ from marketimpact.inference.correlation.overlap import connected_groups, overlap
 from marketimpact.inference.correlation.pairs import EventResiduals, PairCorrelations, window_correlation
 from marketimpact.inference.detectable_effect import minimum_detectable_effect, power_of
 from marketimpact.inference.diagnostics import recent_variance
+from marketimpact.inference.estimation_days import EstimationDays, estimation_days
 from marketimpact.inference.families import (
     bootstrap,
     clustered,
@@ -144,6 +145,7 @@ __all__ = [
     "Alternative",
     "Assumption",
     "DayPatterns",
+    "EstimationDays",
     "EventResiduals",
     "ExchangeClock",
     "FilteredErrors",
@@ -167,6 +169,7 @@ __all__ = [
     "connected_groups",
     "day_block_sums",
     "day_patterns",
+    "estimation_days",
     "filtered_errors",
     "filtered_family",
     "hardly_overlapping",

@@ -13,7 +13,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["dot_products", "ranks", "sort_keys", "standardised_sums", "sum_correlations"]
+__all__ = [
+    "add_to_groups",
+    "dot_products",
+    "moments_of_rows",
+    "ranks",
+    "sort_keys",
+    "standardised_sums",
+    "sum_blocks",
+    "sum_loads",
+]
 
 LARGEST = 0x7FFFFFFFFFFFFFFF
 
@@ -57,6 +66,17 @@ def ranks(ordered, low, scored):  # type: ignore[no-untyped-def]
             n_close += (key[position] >> low) == (key[position + 1] >> low)
         n_days[row], has_close[row] = n_present, n_close > 0
     return ranked, n_days, has_close
+
+
+@njit(nogil=True, cache=True)
+def add_to_groups(values, group, total, count):  # type: ignore[no-untyped-def]
+    """Do as `date_means._add_to_groups`, with the same bits."""
+    for row in range(len(values)):
+        own, sums, numbers = values[row], total[group[row]], count[group[row]]
+        for day in range(len(own)):
+            if own[day] == own[day]:
+                sums[day] += own[day]
+                numbers[day] += 1.0
 
 
 @njit(nogil=True, cache=True)
@@ -205,11 +225,59 @@ class FilledRows(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def sum_correlations(x, y, within, min_days, noise):  # type: ignore[no-untyped-def]
+def sum_blocks(request, own, min_days, noise):  # type: ignore[no-untyped-def]
+    """Compute `missing_days._sum_blocks`."""
+    one, block, other, blocks, matches = request
+    n_groups, n = one.n_groups[block], 0
+    for partner in blocks:
+        n += n_groups * other.n_groups[partner]
+    total, used, at = np.zeros(n), np.zeros(n, np.int64), 0
+    days = one.days[one.day_ends[block] : one.day_ends[block + 1]]
+    here_space, there_space = np.empty(len(days), np.int64), np.empty(len(days), np.int64)
+    for k in range(len(blocks)):
+        partner = blocks[k]
+        if len(matches.ends):
+            part = slice(matches.ends[k], matches.ends[k + 1])
+            here, there = matches.here[part], matches.there[part]
+        else:
+            other_days = other.days[other.day_ends[partner] : other.day_ends[partner + 1]]
+            here = here_space[: _common_positions(days, other_days, here_space)]
+            there = there_space[: _common_positions(other_days, days, there_space)]
+        shape = n_groups, other.n_groups[partner]
+        end = at + shape[0] * shape[1]
+        sums, numbers = total[at:end].reshape(shape), used[at:end].reshape(shape)
+        x = _rows_on(one, block, here)
+        _add_correlations(
+            x, x if partner == own else _rows_on(other, partner, there), partner == own, min_days, noise, sums, numbers
+        )
+        if partner == own:  # pairs within a day pattern were counted from both ends
+            for group in range(n_groups):
+                sums[group, group] /= 2.0
+                numbers[group, group] //= 2
+        at = end
+    return total, used
+
+
+class BlockRows(NamedTuple):
+    """Residuals of a block on some days, (n, C), and the group of each row, (n,)."""
+
+    values: NDArray[np.float64]
+    group: NDArray[np.int64]
+
+
+@njit(nogil=True, cache=True)
+def _rows_on(blocks, block, positions):  # type: ignore[no-untyped-def]
+    """Do as `missing_days.ResidualBlocks.on`."""
+    rows = slice(blocks.row_ends[block], blocks.row_ends[block + 1])
+    columns = blocks.columns[blocks.day_ends[block] : blocks.day_ends[block + 1]]
+    return BlockRows(_select(blocks.values[rows], columns[positions]), blocks.group[rows])
+
+
+@njit(nogil=True, cache=True)
+def _add_correlations(x, y, within, min_days, noise, total, used):  # type: ignore[no-untyped-def]
     """Compute `missing_days._sum_by_group`: moments of all days less those of the few that the other row misses."""
-    total = np.zeros((x.n_groups, y.n_groups))
-    used = np.zeros((x.n_groups, y.n_groups), np.int64)
-    a, b = _filled(x.values), _filled(y.values)
+    a = _filled(x.values)
+    b = a if within else _filled(y.values)
     for i in range(len(x.group)):
         missing = a.missing[a.missing_ends[i] : a.missing_ends[i + 1]]
         for j in range(i + 1 if within else 0, len(y.group)):
@@ -227,7 +295,6 @@ def sum_correlations(x, y, within, min_days, noise):  # type: ignore[no-untyped-
                 if within:
                     total[x.group[j], y.group[i]] += correlation
                     used[x.group[j], y.group[i]] += 1
-    return total, used
 
 
 @njit(nogil=True, cache=True)
@@ -266,3 +333,48 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
     for d in range(len(a)):
         total += a[d] * b[d]
     return total
+
+
+@njit(nogil=True, cache=True)
+def sum_loads(loadings, ends, width):  # type: ignore[no-untyped-def]
+    """Compute `shared_estimation._sum_loads`."""
+    squares, total = np.zeros(2), np.zeros((2, width))
+    for security in range(len(ends) - 1):
+        on_windows, errors = np.zeros(width), np.zeros(width)
+        for i in range(ends[security], ends[security + 1]):
+            for day in loadings.window[i]:
+                if day >= 0:
+                    on_windows[day] += loadings.weight[i]
+            days, missing = loadings.estimation[loadings.exchange_day[i]], loadings.missing[i]
+            for m in range(len(days)):
+                if days[m] >= 0 and not (missing[m >> 3] >> (7 - (m & 7))) & 1:
+                    errors[days[m]] += loadings.error[i]
+        own, own_windows = 0.0, 0.0
+        for day in range(width):
+            load = on_windows[day] - errors[day]
+            own += load * load
+            own_windows += on_windows[day] * on_windows[day]
+            total[0, day] += load
+            total[1, day] += on_windows[day]
+        squares[0] += own
+        squares[1] += own_windows
+    return squares, total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def moments_of_rows(values, drawn):  # type: ignore[no-untyped-def]
+    """Compute `resampled_moments._moments_of_rows`; last bits differ."""
+    n, size = drawn.shape
+    moments = np.empty((2, n))
+    for row in range(n):
+        positions, total, squares, cubes = drawn[row], 0.0, 0.0, 0.0
+        for at in range(size):
+            total += values[positions[at]]
+        mean = total / size
+        for at in range(size):
+            deviation = values[positions[at]] - mean
+            squares += deviation * deviation
+            cubes += deviation * deviation * deviation
+        spread = np.sqrt(squares / (size - 1.0))
+        moments[0, row], moments[1, row] = mean / spread, cubes / size / spread**3
+    return moments

@@ -11,7 +11,6 @@ from marketimpact.inference.sample import Sample
 
 __all__ = [
     "ESTIMATION_VARIANCE",
-    "SEED",
     "SIGNIFICANCE_LEVEL",
     "SPREAD_OF_DATES",
     "SPREAD_OF_EVENTS",
@@ -28,8 +27,6 @@ __all__ = [
 
 #: Level of a test: at a lower p-value an effect is called significant.
 SIGNIFICANCE_LEVEL = 0.05
-#: Seed of the tests that draw: the same events give the same p-value.
-SEED = 20250812
 
 Level = Literal["yes", "nearly", "no"]
 #: What a test assumes beyond the levels of `Holds`; `marketimpact.inference.reasons` checks each for the events.

@@ -15,6 +15,8 @@ from marketimpact.events.exchange_clocks import ExchangeClock
 from marketimpact.inference.correlation.by_pairs import MeanCorrelation
 from marketimpact.inference.correlation.overlap import Overlap, connected_groups, overlap_of
 from marketimpact.inference.correlation.pairs import PairCorrelations
+from marketimpact.inference.estimation_days import EstimationDays
+from marketimpact.inference.resampled_moments import ResampledMoments, resampled_moments
 from marketimpact.inference.shared_estimation import estimation_inflation
 from marketimpact.inference.volatility_filter import (
     FilteredDates,
@@ -120,6 +122,8 @@ class Sample:
         Sessions with an abnormal return in the window; usable sessions of the estimation window.
     residuals, residual_dates : LazyMatrix (N, M)
         Abnormal returns of the estimation window, NaN where missing; their dates, `NO_DAY` outside the calendar.
+    estimation_days : EstimationDays
+        Which days each event has residuals on.
     placebo : LazyMatrix (N, M)
         The residuals, aligned so that a column is one placebo announcement for all events of an announcement, also
         across exchanges with other holidays: see `align_placebo_days`.
@@ -189,6 +193,7 @@ class Sample:
 
     residuals: LazyMatrix
     residual_dates: LazyMatrix
+    estimation_days: EstimationDays
     placebo: LazyMatrix
     window_dates: LazyMatrix
     event_ar: LazyMatrix
@@ -361,6 +366,11 @@ class Sample:
     def filtered_errors(self) -> FilteredErrors:
         """Standard errors of the CARs from the volatility known the evening before."""
         return filtered_errors_of(self)
+
+    @cached_property
+    def resampled_moments(self) -> ResampledMoments:
+        """Moments of the CARs of resampled events."""
+        return resampled_moments(self.car)
 
     @cached_property
     def n_dual_listed(self) -> int:

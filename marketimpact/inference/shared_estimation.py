@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from marketimpact.core import limits
-from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
+from marketimpact.core.arrays import NO_DAY, Floats, Ints
 from marketimpact.core.chunks import batches
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.core.lazy_matrix import LazyMatrix
+from marketimpact.core.threads import map_in_threads
+from marketimpact.inference.compiled import kernels
+from marketimpact.inference.estimation_days import EstimationDays
 
 __all__ = ["estimation_inflation", "same_day_correlation"]
 
@@ -36,6 +42,8 @@ class EstimatedEvents(Protocol):
     def residuals(self) -> LazyMatrix: ...
     @property
     def residual_dates(self) -> LazyMatrix: ...
+    @property
+    def estimation_days(self) -> EstimationDays: ...
 
 
 def estimation_inflation(sample: EstimatedEvents) -> float:
@@ -77,6 +85,29 @@ def same_day_correlation(sample: EstimatedEvents) -> float:
     return float(np.clip(products / pairs, 0.0, 1.0)) if pairs > 0 else 0.0
 
 
+class Loadings(NamedTuple):
+    """Days of n events, as positions in the calendar, and what the events load with on them.
+
+    Attributes
+    ----------
+    window : (n, L) array
+        Days of the window; negative for none.
+    weight, error : (n,) arrays
+        Loading on each day of the window, and on each estimation day.
+    exchange_day, missing : (n,) and (n, B) arrays
+        As in `EstimationDays`.
+    estimation : (G, M) array
+        Days of the estimation window of each exchange and day 0; negative for none.
+    """
+
+    window: Ints
+    weight: Floats
+    error: Floats
+    exchange_day: Ints
+    missing: NDArray[np.uint8]
+    estimation: Ints
+
+
 def _variances(sample: EstimatedEvents, weight: Floats, used: Floats, r: float) -> tuple[float, float]:
     """Compute the variance of the mean CAR with errors of estimation, and that of the windows' shocks alone.
 
@@ -84,34 +115,69 @@ def _variances(sample: EstimatedEvents, weight: Floats, used: Floats, r: float) 
     on those of its window and with ``-weight used`` on those of its estimation days, (N,) both.
     """
     first, last = _span(sample)
-    common, own = np.zeros((2, last - first + 1)), np.zeros(2)
-    for rows in batches(rows_by_code(factorize(sample.symbol)), limits.LAZY_CHUNK_ROWS):
-        order = np.concatenate(rows)
-        window, dates = sample.window_dates.rows(order), sample.residual_dates.rows(order)
-        estimated = ~np.isnan(sample.residuals.rows(order)) & (dates != NO_DAY)
-        ends = np.cumsum([0, *map(len, rows)])
-        for start, end, events in zip(ends[:-1].tolist(), ends[1:].tolist(), rows, strict=True):
-            part = slice(start, end)
-            on_windows = _loads(window[part], window[part] != NO_DAY, weight[events], first, common.shape[1])
-            errors = _loads(dates[part], estimated[part], (weight * used)[events], first, common.shape[1])
-            load = np.stack([on_windows - errors, on_windows])
-            own += (load**2).sum(axis=1)
-            common += load
-    everything, on_windows_alone = (1.0 - r) * own + r * (common**2).sum(axis=1)
-    return float(everything), float(on_windows_alone)
+    sum_loads = kernels().sum_loads if len(weight) >= limits.COMPILED_FROM_ROWS else _sum_loads
+    days, error = sample.estimation_days, weight * used
+
+    def loads(securities: Sequence[Ints]) -> tuple[Floats, Floats]:
+        rows = np.concatenate(securities)
+        window = sample.window_dates.rows(rows) - first
+        loadings = Loadings(
+            window, weight[rows], error[rows], days.exchange_day[rows], days.missing[rows], days.dates - first
+        )
+        sums: tuple[Floats, Floats] = sum_loads(loadings, np.cumsum([0, *map(len, securities)]), last - first + 1)
+        return sums
+
+    own, common = np.zeros(2), np.zeros((2, last - first + 1))
+    parts = batches(rows_by_code(factorize(sample.symbol)), limits.LAZY_CHUNK_ROWS)
+    for squares, load in map_in_threads(loads, parts):
+        own += squares
+        common += load
+    everything, on_windows = (1.0 - r) * own + r * (common**2).sum(axis=1)
+    return float(everything), float(on_windows)
 
 
 def _span(sample: EstimatedEvents) -> tuple[int, int]:
     """Find the first and the last date of all windows."""
-    ends = []
-    for dates in (sample.window_dates, sample.residual_dates):
-        for present in dates.map_chunks(lambda _, part: part[part != NO_DAY]):
-            ends += [int(present.min()), int(present.max())] if len(present) else []
+    days, ends = sample.estimation_days, []
+    of_events = days.dates[factorize(days.exchange_day).values]
+    for part in (of_events, *sample.window_dates.map_chunks(lambda _, part: part)):
+        present = part[part != NO_DAY]
+        ends += [int(present.min()), int(present.max())] if len(present) else []
     return min(ends), max(ends)
 
 
-def _loads(dates: Ints, counts: Bools, loading: Floats, first: int, width: int) -> Floats:
-    """Sum the loadings of events, (n,), on each of `width` days from `first` on; `counts` marks their days, (n, D)."""
-    day = dates[counts] - first
-    sums: Floats = np.bincount(day, weights=np.repeat(loading, counts.sum(axis=1)), minlength=width).astype(np.float64)
-    return sums
+def _sum_loads(loadings: Loadings, ends: Ints, width: int) -> tuple[Floats, Floats]:
+    """Sum what the events of each security load with on each of `width` days.
+
+    Parameters
+    ----------
+    loadings : Loadings
+        Of events sorted by security.
+    ends : (S + 1,) array
+        Where the events of each security begin, and the last end.
+
+    Returns
+    -------
+    squares : (2,) array
+        Sum over securities of the squared loads: of windows and estimation days, and of windows alone.
+    total : (2, width) array
+        Sum over securities of the loads.
+    """
+    estimation = loadings.estimation[loadings.exchange_day]
+    estimated = np.unpackbits(loadings.missing, axis=1, count=estimation.shape[1]) == 0
+    squares, total = np.zeros(2), np.zeros((2, width))
+    for start, end in pairwise(ends.tolist()):
+        part = slice(start, end)
+        on_windows = _loads(loadings.window[part], loadings.weight[part], width)
+        days = np.where(estimated[part], estimation[part], -1)
+        load = np.stack([on_windows - _loads(days, loadings.error[part], width), on_windows])
+        squares += (load**2).sum(axis=1)
+        total += load
+    return squares, total
+
+
+def _loads(days: Ints, loading: Floats, width: int) -> Floats:
+    """Sum the loadings of events, (n,), on each of `width` days; `days`, (n, D), are negative for none."""
+    counts = days >= 0
+    weights = np.repeat(loading, counts.sum(axis=1))
+    return np.bincount(days[counts], weights=weights, minlength=width).astype(np.float64)

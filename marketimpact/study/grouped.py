@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -33,15 +33,16 @@ class Grouped(Generic[R]):
 
     def groups(self) -> list[tuple[tuple[Any, ...], R]]:
         """Return each group's values of the grouping columns, and its result."""
+        return list(self._each())
+
+    def _each(self) -> Iterator[tuple[tuple[Any, ...], R]]:
         events = self.result.events.select(self.columns)
-        groups = []
         for values in events.unique().sort(self.columns, nulls_last=True).iter_rows():
             same = pl.all_horizontal(
                 pl.col(c).eq_missing(pl.lit(v, dtype=events.schema[c]))
                 for c, v in zip(self.columns, values, strict=True)
             )
-            groups.append((values, self.result.where(same)))
-        return groups
+            yield values, self.result.where(same)
 
     def car(self, first: int, last: int) -> pl.DataFrame:
         """Return `StudyResult.car`, group columns first."""
@@ -52,7 +53,7 @@ class Grouped(Generic[R]):
 
     def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
         """Return `StudyResult.caar` of every group."""
-        return self._stack([result.caar(first, last, level=level) for _, result in self.groups()])
+        return self._stack(lambda result: result.caar(first, last, level=level))
 
     def test(
         self,
@@ -63,8 +64,11 @@ class Grouped(Generic[R]):
         alternative: Alternative = "two-sided",
     ) -> pl.DataFrame:
         """Return `StudyResult.test` of every group; grouped by ``role``, the role of a test is ``test_role``."""
-        frames = [result.test(first, last, tests=tests, alternative=alternative) for _, result in self.groups()]
-        return self._stack(role_kept(frame, self.columns) for frame in frames)
+
+        def tested(result: R) -> pl.DataFrame:
+            return role_kept(result.test(first, last, tests=tests, alternative=alternative), self.columns)
+
+        return self._stack(tested)
 
     def single_tests(self, first: int, last: int) -> pl.DataFrame:
         """Return `StudyResult.single_tests` with every group a family of its own.
@@ -72,7 +76,7 @@ class Grouped(Generic[R]):
         By ``"announcement_id"``: which firms moved on a day, with p-values adjusted for all firms of that day. The
         family-wise error holds within each family, not over all of them together.
         """
-        return self._stack([result.single_tests(first, last) for _, result in self.groups()])
+        return self._stack(lambda result: result.single_tests(first, last))
 
     @property
     def show(self) -> Show:
@@ -89,11 +93,13 @@ class Grouped(Generic[R]):
             + [f"  and {len(lines) - 1 - GROUPS_SHOWN} more"] * (len(lines) > GROUPS_SHOWN + 1)
         )
 
-    def _stack(self, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
-        kinds, frames = self.result.events.schema, list(frames)
-        if not frames:  # no events, no groups
+    def _stack(self, ask: Callable[[R], pl.DataFrame]) -> pl.DataFrame:
+        """Stack the frames of all groups; what a group keeps is dropped before the next one."""
+        kinds = self.result.events.schema
+        answers = [(values, ask(result)) for values, result in self._each()]
+        if not answers:  # no events, no groups
             return pl.DataFrame(schema={column: kinds[column] for column in self.columns})
-        clash = [c for c in self.columns if c in frames[0].columns and c not in KEYS]
+        clash = [c for c in self.columns if c in answers[0][1].columns and c not in KEYS]
         if clash:
             raise SpecificationError(
                 f"by({clash[0]!r}): the frame that it groups has a column of this name too. Rename the events' column "
@@ -104,7 +110,7 @@ class Grouped(Generic[R]):
                 *[pl.lit(v, dtype=kinds[c]).alias(c) for c, v in zip(self.columns, values, strict=True)],
                 pl.exclude(self.columns),
             )
-            for (values, _), frame in zip(self.groups(), frames, strict=True)
+            for values, frame in answers
         )
 
 

@@ -16,7 +16,15 @@ from marketimpact.core.own_columns import SUFFIX, find_clash, keep_own_columns, 
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.estimation.windows import check_window
-from marketimpact.inference import Alternative, PairCorrelations, Sample, SignificanceTest, select_tests, tests_frame
+from marketimpact.inference import (
+    Alternative,
+    EstimationDays,
+    PairCorrelations,
+    Sample,
+    SignificanceTest,
+    select_tests,
+    tests_frame,
+)
 from marketimpact.market.market import Market
 from marketimpact.models import Model
 from marketimpact.study import regressions
@@ -33,7 +41,7 @@ from marketimpact.study.result_frames import (
     single_tests_frame,
     true_cars,
 )
-from marketimpact.study.samples import pairs_of, sample_of
+from marketimpact.study.samples import estimation_days_of, pairs_of, sample_of
 from marketimpact.study.summary import as_lines
 
 __all__ = ["CAR_COLUMNS", "StudyResult"]
@@ -275,6 +283,7 @@ class StudyResult:
             self.estimation,
             (first, last),
             rows=self.estimation.rows_with_car(self._columns(first, last)),
+            days=self._estimation_days,
             placebo=self._placebo,
             pairs=self._pairs,
             firm=self._firms,
@@ -307,7 +316,12 @@ class StudyResult:
     @cached_property
     def _pairs(self) -> PairCorrelations:
         """Correlation of residuals of pairs of events; the same for all windows."""
-        return pairs_of(self.estimation)
+        return pairs_of(self.estimation, self._estimation_days)
+
+    @cached_property
+    def _estimation_days(self) -> EstimationDays:
+        """Estimation days of every event; the same for all windows."""
+        return estimation_days_of(self.estimation)
 
     @cached_property
     def _firms(self) -> Ints:

@@ -268,10 +268,11 @@ def caar_frame(
     whole = sample_at(first, last)
     primary = primary_test(structure(whole)).name if whole.n else ""
     zero = estimates.settings.event[0]
-    steps = [
-        _step(tau, estimates.ar[:, tau - zero], sample_at(first, tau), level, primary) for tau in range(first, last + 1)
-    ]
-    return pl.DataFrame(steps, schema=_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
+    steps = []
+    for tau in range(last, first - 1, -1):  # the longest window first: it has all pairs of events of the others
+        sample = whole if tau == last else sample_at(first, tau)
+        steps.append(_step(tau, estimates.ar[:, tau - zero], sample, level, primary))
+    return pl.DataFrame(steps[::-1], schema=_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
 def _step(tau: int, day: Floats, sample: Sample, level: float, primary: str) -> tuple[Any, ...]:

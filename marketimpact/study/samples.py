@@ -16,18 +16,20 @@ from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.events.exchange_clocks import hardly_overlapping
 from marketimpact.inference import (
     RECENT_SESSIONS,
+    EstimationDays,
     EventResiduals,
     PairCorrelations,
     Pool,
     Portfolios,
     Sample,
     day_patterns,
+    estimation_days,
     own_days_of,
 )
 from marketimpact.study.event_groups import exchanges
 from marketimpact.study.portfolios import PortfolioEstimates, portfolios, portfolios_over
 
-__all__ = ["pairs_of", "recent_abnormal_returns", "sample_of"]
+__all__ = ["estimation_days_of", "pairs_of", "recent_abnormal_returns", "sample_of"]
 
 
 def sample_of(
@@ -35,6 +37,7 @@ def sample_of(
     window: tuple[int, int],
     *,
     rows: Ints,
+    days: EstimationDays,
     placebo: LazyMatrix,
     pairs: PairCorrelations,
     firm: Ints,
@@ -53,6 +56,8 @@ def sample_of(
         First and last session, inside the event window.
     rows : (n,) array of int
         Events with a CAR over the window.
+    days : EstimationDays
+        Estimation days of all N events.
     placebo : LazyMatrix
         Residuals of all N events, aligned by placebo announcement.
     pairs : PairCorrelations
@@ -88,6 +93,7 @@ def sample_of(
         n_obs=part.fit.n_obs,
         residuals=estimates.residual_rows.take(rows),
         residual_dates=estimates.date_rows.take(rows),
+        estimation_days=days.take(rows),
         placebo=placebo.take(rows),
         window_dates=_window_dates(part, columns),
         event_ar=part.ar_rows,
@@ -112,7 +118,7 @@ def sample_of(
         changing_variance=bool(part.model.design.state),
         knows_recent_variance=_knows_recent_variance(part, window),
         sign=part.sign,
-        day0=part.events["date"].to_physical().to_numpy().astype(np.int64),
+        day0=_day0(part),
         panel=partial(_panel, part.problem, window),
         portfolios=date_portfolios,
         pairs=pairs,
@@ -150,21 +156,28 @@ def recent_abnormal_returns(estimates: Estimates, first: int) -> LazyMatrix:
     return LazyMatrix(estimates.events.height, RECENT_SESSIONS, read)
 
 
-def pairs_of(estimates: Estimates) -> PairCorrelations:
+def estimation_days_of(estimates: Estimates) -> EstimationDays:
+    """Read which days the events are estimated on, the same for all windows."""
+    return estimation_days(
+        estimates.residual_rows,
+        estimates.date_rows,
+        estimates.fit.n_obs,
+        day0=_day0(estimates),
+        exchange=exchanges(estimates.positions.security, estimates.market)[0],
+    )
+
+
+def pairs_of(estimates: Estimates, days: EstimationDays) -> PairCorrelations:
     """Prepare the correlations of residuals of pairs of events, which are the same for all windows."""
     exchange, clocks = exchanges(estimates.positions.security, estimates.market)
     rows = EventResiduals(estimates.residual_rows, estimates.date_rows, exchange, clocks)
-    day0 = estimates.events["date"].to_physical().to_numpy().astype(np.int64)
-    patterns = day_patterns(
-        estimates.residual_rows,
-        estimates.fit.n_obs,
-        day0=day0,
-        exchange=exchange,
-        present=estimates.present,
-        # between such exchanges a pair counts only if both orders of closing have enough sessions
-        by_gaps=bool(hardly_overlapping(clocks).any()),
-    )
-    return PairCorrelations(rows, patterns)
+    # between such exchanges a pair counts only if both orders of closing have enough sessions
+    by_gaps = bool(hardly_overlapping(clocks).any())
+    return PairCorrelations(rows, day_patterns(days, day0=_day0(estimates), present=estimates.present, by_gaps=by_gaps))
+
+
+def _day0(estimates: Estimates) -> Ints:
+    return estimates.events["date"].to_physical().to_numpy().astype(np.int64)
 
 
 def _panel(

@@ -15,7 +15,12 @@ from marketimpact.core import limits
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.estimation.fit import EventWindow
 from marketimpact.events import calendars
-from marketimpact.inference.correlation.missing_days import ResidualBlock, sum_correlations
+from marketimpact.inference.correlation.missing_days import (
+    BY_DATE_ALONE,
+    BlockRequest,
+    ResidualBlocks,
+    sum_correlations,
+)
 from marketimpact.inference.correlation.standardised import PatternSums, dot_products, standardised_sums
 from marketimpact.inference.families import ranks
 
@@ -239,6 +244,21 @@ def test_standardised_sums_are_those_of_a_loop(rows, compiled):
         np.testing.assert_allclose(summed, want, rtol=1e-9, atol=1e-12)
 
 
+def blocks_of(*blocks: tuple[np.ndarray, np.ndarray, np.ndarray]) -> ResidualBlocks:
+    """Blocks of rows as read, the columns that hold their days in order, and the day pattern of each row."""
+    values, columns, groups = zip(*blocks, strict=True)
+    days = [np.arange(len(each)) if len(each) == values[0].shape[1] else each for each in columns]
+    return ResidualBlocks(
+        np.concatenate(values),
+        np.concatenate(groups),
+        np.cumsum([0, *map(len, values)]),
+        np.concatenate(days),
+        np.concatenate(columns),
+        np.cumsum([0, *map(len, columns)]),
+        np.array([each.max() + 1 for each in groups]),
+    )
+
+
 @pytest.mark.parametrize("same", [False, True])
 def test_correlations_of_rows_that_miss_different_days_are_those_of_pandas(rows, same):
     """Days missing here and there, one row that does not vary and one without days, both ways."""
@@ -249,17 +269,18 @@ def test_correlations_of_rows_that_miss_different_days_are_those_of_pandas(rows,
         np.repeat([0, 1], [5, 7]),
         np.repeat([0, 1], [5, 7]) if same else np.repeat([0, 1, 2], [4, 1, 8]),
     )
-    ours = ResidualBlock([0, 1], days[here], np.ascontiguousarray(x[:, here]), whose)
-    others = ResidualBlock([2, 3, 4], days, y, whose_there)
-    theirs = ours if same else others
+    ours = blocks_of((x, here, whose))
+    # the second of two blocks, whose columns are in another order, as read
+    theirs = ours if same else blocks_of((rows[:3], here, np.arange(3)), (y[:, ::-1], days[::-1], whose_there))
     every = pd.DataFrame(np.concatenate([x, y])[:, here].T).corr(min_periods=30).to_numpy(copy=True)[:12, 12:]
     if same:
         np.fill_diagonal(every, np.nan)
     for compiled in (False, True):
-        totals = sum_correlations(ours, theirs, None, compiled=compiled)
-        assert len(totals) == len(ours.patterns) * len(theirs.patterns)
-        for (a, b), (total, used) in totals.items():
-            own = every[np.ix_(whose == ours.patterns.index(a), whose_there == theirs.patterns.index(b))]
+        request = BlockRequest(ours, 0, theirs, np.array([0 if same else 1]), BY_DATE_ALONE)
+        sums = sum_correlations(request, compiled=compiled)
+        n_there = int(theirs.n_groups[-1])
+        for a, b, total, used in zip(*np.divmod(np.arange(2 * n_there), n_there), *sums, strict=True):
+            own = every[np.ix_(whose == a, whose_there == b)]
             half = 2.0 if same and a == b else 1.0
             assert used == np.isfinite(own).sum() / half
             assert used > 0
@@ -379,7 +400,8 @@ def test_a_correlation_takes_thirty_common_days(rows, compiled):
     apart[0, :40] = values[0, :40]
     for row, n in enumerate((29, 30, 31), start=1):
         apart[row, 40 - n :] = values[row, 40 - n : 80]
-    block = ResidualBlock([0, 1], np.arange(80), apart, np.array([0, 1, 1, 1]))
-    found = sum_correlations(block, block, None, compiled=compiled)
+    block = blocks_of((apart, np.arange(80), np.array([0, 1, 1, 1])))
+    total, used = sum_correlations(BlockRequest(block, 0, block, np.array([0]), BY_DATE_ALONE), compiled=compiled)
     want = [np.corrcoef(apart[0, 40 - n : 40], apart[row, 40 - n : 40])[0, 1] for row, n in ((2, 30), (3, 31))]
-    assert found[0, 1] == (pytest.approx(sum(want), rel=1e-9), 2)
+    assert total[1] == pytest.approx(sum(want), rel=1e-9)  # pattern 0 with pattern 1
+    assert used[1] == 2

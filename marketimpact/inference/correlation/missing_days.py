@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,29 +12,45 @@ from marketimpact.inference.compiled import kernels
 from marketimpact.inference.correlation.by_pairs import MIN_COMMON_DAYS
 from marketimpact.inference.correlation.standardised import NOISE, in_order, positions_of
 
-__all__ = ["GroupedRows", "ResidualBlock", "sum_correlations"]
+__all__ = ["BY_DATE_ALONE", "BlockRequest", "GroupedRows", "Matches", "ResidualBlocks", "sum_correlations"]
 
 
-@dataclass(frozen=True, slots=True)
-class ResidualBlock:
-    """Residuals of all day patterns of one exchange and day 0.
+class ResidualBlocks(NamedTuple):
+    """Residuals of some blocks, each of all day patterns of one exchange and day 0, one after the other.
+
+    ``*_ends`` say where each block begins and the last one ends: ``row_ends`` among n events, ``day_ends`` among days.
 
     Attributes
     ----------
-    patterns : list of int
-        Numbers of the day patterns.
-    days : (C,) array
-        Dates of the estimation window, increasing.
-    values : (n, C) array
+    values : (n, M) array
         Residuals of the events, NaN where missing.
     group : (n,) array
-        Position of each event's day pattern in `patterns`.
+        Position of each event's day pattern among those of its block.
+    row_ends : (K + 1,) array
+    days, columns : (C,) arrays
+        Dates of the estimation window, increasing within a block, and their columns in `values`.
+    day_ends : (K + 1,) array
+    n_groups : (K,) array
+        Day patterns of each block.
     """
 
-    patterns: list[int]
-    days: Ints
     values: Floats
     group: Ints
+    row_ends: Ints
+    days: Ints
+    columns: Ints
+    day_ends: Ints
+    n_groups: Ints
+
+    def days_of(self, block: int) -> Ints:
+        """Return the dates of a block."""
+        return self.days[self.day_ends[block] : self.day_ends[block + 1]]
+
+    def on(self, block: int, positions: Ints) -> GroupedRows:
+        """Return the residuals of a block on some of its days."""
+        rows = slice(self.row_ends[block], self.row_ends[block + 1])
+        columns = self.columns[self.day_ends[block] : self.day_ends[block + 1]][positions]
+        return GroupedRows(in_order(self.values[rows], columns), self.group[rows], int(self.n_groups[block]))
 
 
 class GroupedRows(NamedTuple):
@@ -46,37 +61,76 @@ class GroupedRows(NamedTuple):
     n_groups: int
 
 
-def sum_correlations(
-    one: ResidualBlock, other: ResidualBlock, matched: tuple[Ints, Ints] | None, *, compiled: bool
-) -> dict[tuple[int, int], tuple[float, int]]:
-    """Sum the correlations of all pairs of events of two day patterns, for any two of two blocks.
+class Matches(NamedTuple):
+    """Positions of matching sessions among the days of a block and of others, other k from ``ends[k]`` on."""
 
-    Parameters
+    here: Ints
+    there: Ints
+    ends: Ints
+
+
+#: Sessions of the same date match.
+BY_DATE_ALONE = Matches(*np.zeros((3, 0), dtype=np.int64))
+#: No other block has the rows of the first one.
+NO_BLOCK = -1
+
+
+class BlockRequest(NamedTuple):
+    """A block, and others whose day patterns are to be paired with its own.
+
+    Attributes
     ----------
-    one, other : ResidualBlock
-        The same block for pairs of events within it.
-    matched : tuple of two (K,) arrays or None
-        Positions of matching sessions among the days of both; None where sessions of the same date match.
+    one, other : ResidualBlocks
+        The same ones for pairs of events within a block.
+    block : int
+        Block of `one`.
+    blocks : (K,) array
+        Blocks of `other`.
+    matches : Matches
+        Matching sessions, or `BY_DATE_ALONE`.
+    """
+
+    one: ResidualBlocks
+    block: int
+    other: ResidualBlocks
+    blocks: Ints
+    matches: Matches
+
+
+def sum_correlations(request: BlockRequest, *, compiled: bool) -> tuple[Floats, Ints]:
+    """Sum the correlations of all pairs of events of two day patterns, for a block and each of some other blocks.
 
     Returns
     -------
-    dict
-        From the numbers of two day patterns to the sum and the number of usable pairs; every pair counts once.
+    total, used : (T,) arrays
+        Sum and number of the usable pairs of every day pattern of the block, A, with every one of each other block, B:
+        K arrays (A, B) in row-major order, one after the other. Every pair counts once.
     """
-    within = one.patterns == other.patterns
-    here, there = matched or (_common(one.days, other.days), _common(other.days, one.days))
-    x = GroupedRows(in_order(one.values, here), one.group, len(one.patterns))
-    y = GroupedRows(in_order(other.values, there), other.group, len(other.patterns))
-    sum_groups = kernels().sum_correlations if compiled else _sum_by_group
-    total, used = sum_groups(x, y, within, MIN_COMMON_DAYS, NOISE)
-    if within:  # pairs within a day pattern were counted from both ends
-        own = np.arange(len(one.patterns))
-        total[own, own], used[own, own] = total[own, own] / 2.0, used[own, own] // 2
-    return {
-        (a, b): (float(total[i, j]), int(used[i, j]))
-        for i, a in enumerate(one.patterns)
-        for j, b in enumerate(other.patterns)
-    }
+    sum_blocks = kernels().sum_blocks if compiled else _sum_blocks
+    own = request.block if request.one is request.other else NO_BLOCK
+    sums: tuple[Floats, Ints] = sum_blocks(request, own, MIN_COMMON_DAYS, NOISE)
+    return sums
+
+
+def _sum_blocks(request: BlockRequest, own: int, min_days: int, noise: float) -> tuple[Floats, Ints]:
+    """Sum correlations by array code; `own` is the other block whose rows are those of the first block."""
+    one, block, other, blocks, matches = request
+    totals, numbers = [], []
+    for k, partner in enumerate(blocks.tolist()):
+        if not len(matches.ends):
+            days, other_days = one.days_of(block), other.days_of(partner)
+            here, there = _common(days, other_days), _common(other_days, days)
+        else:
+            part = slice(matches.ends[k], matches.ends[k + 1])
+            here, there = matches.here[part], matches.there[part]
+        within = partner == own
+        total, used = _sum_by_group(one.on(block, here), other.on(partner, there), within, min_days, noise)
+        if within:  # pairs within a day pattern were counted from both ends
+            each = np.arange(len(total))
+            total[each, each], used[each, each] = total[each, each] / 2.0, used[each, each] // 2
+        totals.append(total.ravel())
+        numbers.append(used.ravel())
+    return np.concatenate(totals), np.concatenate(numbers)
 
 
 def _common(days: Ints, other_days: Ints) -> Ints:

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import chain, pairwise, product
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from marketimpact.core import limits
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
-from marketimpact.core.factorize import factorize, rows_by_code, split_at
+from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.core.threads import map_in_threads
 from marketimpact.events.exchange_clocks import ExchangeClock, sessions_of_the_same_news
 from marketimpact.inference.correlation.day_patterns import DayPatterns
-from marketimpact.inference.correlation.missing_days import ResidualBlock, sum_correlations
+from marketimpact.inference.correlation.missing_days import (
+    BY_DATE_ALONE,
+    BlockRequest,
+    Matches,
+    ResidualBlocks,
+    sum_correlations,
+)
 from marketimpact.inference.correlation.overlap import BY_DATE, OTHER_FIRST, Overlap, overlap_of
 from marketimpact.inference.correlation.standardised import (
     PatternSums,
     StandardisedSums,
     dot_products,
-    in_order,
     positions_of,
     standardised_sums,
 )
@@ -93,7 +98,7 @@ class PairCorrelations:
     patterns: DayPatterns
     _totals: dict[PatternPair, tuple[float, int]] = field(default_factory=dict, repr=False)
     _dates: dict[int, list[tuple[Ints, Ints]]] = field(default_factory=dict, repr=False)
-    _blocks: dict[int, dict[int, ResidualBlock]] = field(default_factory=dict, repr=False)
+    _blocks: dict[int, ResidualBlocks] = field(default_factory=dict, repr=False)
 
     def compute(self, pairs: Sequence[PatternPair]) -> list[tuple[float, int]]:
         """Sum the correlations of all pairs of events of two day patterns and count the usable ones, for many such two.
@@ -191,46 +196,71 @@ class PairCorrelations:
         number = self.patterns.exchange_day
         if not pairs or number is None:
             return
-        blocks = sorted({(int(number[one]), int(number[other]), matching) for one, other, matching in pairs})
+        one, other, matching = np.array(pairs).T
+        blocks = np.unique(np.column_stack([number[one], matching, number[other]]), axis=0)
 
-        def totals(some: list[tuple[ResidualBlock, ResidualBlock, int]]) -> dict[PatternPair, tuple[float, int]]:
-            return {
-                (a, b, matching): total
-                for one, other, matching in some
-                for (a, b), total in self._sum_block(one, other, matching).items()
-            }
+        def totals(requests: list[BlockRequest]) -> list[tuple[Floats, Ints]]:
+            return [sum_correlations(request, compiled=self._is_large) for request in requests]
 
-        parts = (
-            [(self._block(one), self._block(other), matching) for one, other, matching in part]
-            for _, part in groupby(blocks, lambda key: key[0])
-        )
-        for part in map_in_threads(totals, parts):
-            self._totals.update(part)
+        parts = self._parts(blocks)
+        sums = map_in_threads(totals, (self._block_requests(part) for part in parts))
+        for part, found in zip(parts, sums, strict=True):
+            total, used = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+            keys = chain.from_iterable(
+                product(self._patterns_at[one].tolist(), self._patterns_at[other].tolist(), (matching,))
+                for one, matching, other in part.tolist()
+            )
+            self._totals.update(zip(keys, zip(total.tolist(), used.tolist(), strict=True), strict=True))
 
-    def _sum_block(
-        self, one: ResidualBlock, other: ResidualBlock, matching: int
-    ) -> dict[tuple[int, int], tuple[float, int]]:
-        matched = None
-        if matching != BY_DATE:
-            matched = self._matched(one.patterns[0], other.patterns[0], matching, one.days, other.days)
-        return sum_correlations(one, other, matched, compiled=self._is_large)
+    @staticmethod
+    def _parts(blocks: Ints) -> list[Ints]:
+        """Divide requests of two blocks, sorted, into those of each first block, (P, 3)."""
+        return np.split(blocks, np.flatnonzero(np.diff(blocks[:, 0])) + 1)
 
-    def _block(self, exchange_day: int) -> ResidualBlock:
-        return self._keep(self._blocks, int(self._block_batch[exchange_day]), self._read_blocks)[exchange_day]
+    def _block_requests(self, part: Ints) -> list[BlockRequest]:
+        """Prepare the sums of one block with others, some that are read together and matched in one way at a time."""
+        batch = self._block_batch[part[:, 2]]
+        starts = np.flatnonzero(np.diff(part[:, 1]) | np.diff(batch)) + 1
+        requests: list[BlockRequest] = []
+        for some in np.split(part, starts):
+            others = some[:, 2]
+            (one, block), (other, first) = self._block(int(some[0, 0])), self._block(int(others[0]))
+            request = BlockRequest(one, block, other, first + others - others[0], BY_DATE_ALONE)
+            if some[0, 1] != BY_DATE:
+                request = request._replace(matches=self._matches(request, some))
+            requests.append(request)
+        return requests
 
-    def _read_blocks(self, batch: int) -> dict[int, ResidualBlock]:
+    def _matches(self, request: BlockRequest, part: Ints) -> Matches:
+        """Match the sessions of a block and of each other that price the same news."""
+        days, matched = request.one.days_of(request.block), []
+        for (number, matching, other), position in zip(part.tolist(), request.blocks.tolist(), strict=True):
+            one, another = (int(self._patterns_at[each][0]) for each in (number, other))
+            matched.append(self._matched(one, another, matching, days, request.other.days_of(position)))
+        here, there = zip(*matched, strict=True)
+        return Matches(np.concatenate(here), np.concatenate(there), np.cumsum([0, *map(len, here)]))
+
+    def _block(self, exchange_day: int) -> tuple[ResidualBlocks, int]:
+        """Return the blocks that are read with that of an exchange and day 0, and its position among them."""
+        batch = int(self._block_batch[exchange_day])
+        first = int(np.searchsorted(self._block_batch, batch))
+        return self._keep(self._blocks, batch, self._read_blocks), exchange_day - first
+
+    def _read_blocks(self, batch: int) -> ResidualBlocks:
         """Read the blocks of a batch of exchanges and days 0 at once, which takes a fifth less time than one by one."""
-        blocks = {}
         numbers = np.flatnonzero(self._block_batch == batch).tolist()
         members = [[self._members[pattern] for pattern in self._patterns_at[number].tolist()] for number in numbers]
-        ends = np.cumsum([sum(len(rows) for rows in own) for own in members])
-        values = self.rows.residuals.rows(np.concatenate([rows for own in members for rows in own]))
-        for number, own, residuals in zip(numbers, members, split_at(values, ends), strict=True):
-            patterns = self._patterns_at[number].tolist()
-            days, columns = self._days(patterns[0])
-            group = np.repeat(np.arange(len(own)), [len(rows) for rows in own])
-            blocks[number] = ResidualBlock(patterns, days, in_order(residuals, columns), group)
-        return blocks
+        days, columns = zip(*(self._days(int(self._patterns_at[number][0])) for number in numbers), strict=True)
+        rows = [np.concatenate(own) for own in members]
+        return ResidualBlocks(
+            values=self.rows.residuals.rows(np.concatenate(rows)),
+            group=np.concatenate([np.repeat(np.arange(len(own)), [len(each) for each in own]) for own in members]),
+            row_ends=np.cumsum([0, *map(len, rows)]),
+            days=np.concatenate(days),
+            columns=np.concatenate(columns),
+            day_ends=np.cumsum([0, *map(len, days)]),
+            n_groups=np.array([len(own) for own in members]),
+        )
 
     @cached_property
     def _block_batch(self) -> Ints:

@@ -7,8 +7,9 @@ from functools import partial
 import numpy as np
 
 from marketimpact.core.lazy_matrix import RowIndex, sum_by_day
-from marketimpact.inference.protocol import ESTIMATION_VARIANCE, SEED, Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import ESTIMATION_VARIANCE, Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
+from marketimpact.inference.seed import SEED
 
 __all__ = ["RESIDUAL_BOOTSTRAP", "residual_bootstrap"]
 

@@ -10,8 +10,9 @@ import numpy as np
 from marketimpact.core import limits
 from marketimpact.core.threads import map_in_threads
 from marketimpact.inference.families.parametric import mean_over_spread, student_p
-from marketimpact.inference.protocol import SEED, SPREAD_OF_DATES, Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import SPREAD_OF_DATES, Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
+from marketimpact.inference.seed import SEED
 
 __all__ = ["CLUSTER_T", "DATE_MEANS_T", "SIGN_FLIP_DATE", "WILD_CLUSTER", "WILD_CLUSTER_WEBB"]
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy
 
-from marketimpact.inference.protocol import SEED, Holds, Outcome, SignificanceTest, no_result
+from marketimpact.inference.protocol import Holds, Outcome, SignificanceTest, no_result
 from marketimpact.inference.sample import Floats, Sample
+from marketimpact.inference.seed import SEED
 
 __all__ = ["MVRM_AVERAGE_F", "MVRM_EQUAL_F", "MVRM_JOINT_BOOTSTRAP", "MVRM_JOINT_F", "MVRM_JOINT_WALD"]
 

@@ -128,7 +128,8 @@ def _median_scars(sample: Sample) -> tuple[Floats, Floats]:
     for part in parts:
         values = sample.placebo.map_rows(lambda *chunk, part=part: scars(*chunk)[:, part])
         medians.append(_median_present(values))
-        deviations.append(_median_present(np.abs(values - medians[-1])))
+        is_several = (~np.isnan(values)).sum(axis=0) > 1  # the SCAR of one event does not deviate from their median
+        deviations.append(np.where(is_several, _median_present(np.abs(values - medians[-1])), np.nan))
     return np.concatenate(medians), np.concatenate(deviations)
 
 

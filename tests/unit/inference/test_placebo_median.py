@@ -11,6 +11,9 @@ import pytest
 
 import marketimpact as mi
 from marketimpact.core import limits
+from marketimpact.core.lazy_matrix import run_sums
+from marketimpact.inference.families.placebo import _median_scars
+from tests.conftest import golden
 from tests.size.situations import SITUATIONS, Drawn, Parts, Situation, outlier
 
 NAME = "placebo_median_scar"
@@ -124,3 +127,19 @@ def test_reading_in_parts_gives_the_same_numbers(monkeypatch):
     monkeypatch.setattr(limits, "LAZY_KEPT_VALUES", 8 * 50)
     monkeypatch.setattr(limits, "LAZY_CHUNK_ROWS", 3)
     assert row_of(EIGHT) == whole
+
+
+def test_blocks_with_one_of_two_events_say_nothing_of_their_deviation(golden_market):
+    """Of many placebo dates only one event has the days: the deviation of a single SCAR is not 0, but unknown."""
+    study = mi.EventStudy(estimation_window=(-200, -11), event_window=(-5, 5))
+    events = pl.concat([golden("events_clustered"), golden("events_unclustered")])
+    result = study.run(events.filter(pl.col("event_id").is_in(["C02", "U13"])), golden_market)
+    row = result.test(0, 1, tests=[NAME]).row(0, named=True)
+    assert 0 < row["p_value"] <= 1
+    drawn, deviations = _median_scars(result.sample(0, 1))
+    present = np.array(
+        [np.isfinite(run_sums(one[None, :], 2)[0]) for one in result.sample(0, 1).placebo.to_array()]
+    ).sum(axis=0)
+    assert (present == 1).any()
+    np.testing.assert_array_equal(np.isfinite(deviations), present > 1)
+    np.testing.assert_array_equal(np.isfinite(drawn), present > 0)
