@@ -303,10 +303,16 @@ class Market:
         """
         if self.return_panel.limit_hits is not None:
             return self.return_panel.limit_hits
-        panel = self.panel if "close" in self.panel_columns else pl.DataFrame()  # made from returns: no prices
+        has_prices = {"close"} <= set(self.panel_columns) and "price_limit" in self.securities.columns
+        limited = self.securities.filter(pl.col("price_limit").is_not_null() if has_prices else pl.lit(value=False))
+        index = self.panel_securities["symbol"].is_in(limited["symbol"].implode()).arg_true().to_numpy()
+        if not len(index):
+            return trading_rules.no_limit_hits()
+        panel = self.return_panel.take(index.astype(np.int64), ("date", "close"))
         paid = self.price_repairs.filter(pl.col("what") == "dividends")["symbol"].unique()
         traded = self.traded.filter(pl.col("symbol").is_in(paid.implode()))
-        return trading_rules.limit_hits(panel, self.securities, self.spans, traded)
+        prices = panel.to_frame(("symbol", "mic", "session", "date", "close"))
+        return trading_rules.limit_hits(prices, limited, self.spans, traded)
 
     def in_currency(self, currency: str, rates: pl.DataFrame | str | Path) -> Market:
         """Convert returns and benchmark returns to one currency.

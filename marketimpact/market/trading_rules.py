@@ -9,7 +9,7 @@ import polars as pl
 
 from marketimpact.core.symbol_rows import neighbour
 
-__all__ = ["EARLIER_BANDS", "HAS_VOLUME", "limit_hits", "price_bands", "quality", "undo_fills"]
+__all__ = ["EARLIER_BANDS", "HAS_VOLUME", "limit_hits", "no_limit_hits", "price_bands", "quality", "undo_fills"]
 
 #: Least share of rows with positive volume of a symbol whose volume is usable (that of many indices is not).
 HAS_VOLUME = 0.5
@@ -88,6 +88,11 @@ def quality(panel: pl.DataFrame, spans: pl.DataFrame, fills: pl.DataFrame) -> pl
     )
 
 
+def no_limit_hits() -> pl.DataFrame:
+    """Return an empty frame of closes at the limit."""
+    return pl.DataFrame(schema={"symbol": pl.String, "date": pl.Date, "side": pl.String, "band": pl.Float64})
+
+
 def limit_hits(
     panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFrame, traded: pl.DataFrame | None = None
 ) -> pl.DataFrame:
@@ -97,8 +102,6 @@ def limit_hits(
     one tick allowed, not returns. Where `traded` (``symbol, date, unadjusted_close``) has the close as it was traded,
     that is compared, with the last close less the dividend of the day.
     """
-    if "close" not in panel.columns or "price_limit" not in securities.columns:
-        return pl.DataFrame(schema={"symbol": pl.String, "date": pl.Date, "side": pl.String, "band": pl.Float64})
     frame = price_bands(_as_traded(panel, traded), securities, spans).filter(pl.col("close") > 0)
     upper = pl.col("close") >= pl.col("last_close") * (1 + pl.col("band")) - pl.col("tick")
     lower = pl.col("close") <= pl.col("last_close") * (1 - pl.col("band")) + pl.col("tick")
