@@ -2,7 +2,7 @@
 
     python -m benchmarks.from_file ROWS [--complete] [--events N] [--alone]   # one size, shown as a table
     python -m benchmarks.from_file plain FOLDER    # the plain pass, in this process
-    python -m benchmarks.from_file study FOLDER    # from the files to the tests, in this process
+    python -m benchmarks.from_file study FOLDER [cars]    # from the files to the tests; `cars` keeps CARs
     python -m benchmarks.from_file once FOLDER     # the same once and unmeasured, for a fresh interpreter
 
 FOLDER is what `price_file.hand_over` wrote. Every program runs in a process of its own, one after another.
@@ -46,10 +46,11 @@ LOAD, STEPS = "Market.load", ("Market.load", "run", "car", "tests")
 
 
 class Round:
-    """Seconds and peak memory of the steps of a story told once."""
+    """Seconds and peak memory of the steps of a story told once, and the number of events it used."""
 
     def __init__(self) -> None:
         self.steps: dict[str, dict[str, float]] = {}
+        self.used = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -119,23 +120,25 @@ def warm_up(file: Path) -> None:
             pass
 
 
-def study(folder: Path) -> None:
-    """Measure the steps from the files to the tests; leave CARs in the order of the events for other programs."""
+def study(folder: Path, *, cars: bool) -> None:
+    """Measure the steps from the files to the tests; `cars` leaves CARs in the order of the events for others."""
     warm_up(folder / "prices.parquet")
     before = resident("VmRSS")
 
     def tell() -> Round:
         each = Round()
-        story(folder, each.done)
+        each.used = story(folder, each.done).events.height
         return each
 
     first = tell()
-    print_rounds(first, [first], before, provisional=True)
-    print_rounds(first, repeated(tell), before)
-    result, events = story(folder), pl.read_parquet(folder / "events.parquet")
-    print_row(part="events", used=result.events.height)
-    cars = {name: in_order(events, result.car(*window)) for name, window in {"whole": WINDOW, "even": EVEN}.items()}
-    np.savez(folder / "cars.npz", **cars)
+    print_rounds(first, [first], before, provisional=True, used=first.used)
+    print_rounds(first, repeated(tell), before, used=first.used)
+    if cars:
+        result, events = story(folder), pl.read_parquet(folder / "events.parquet")
+        windows = {"whole": WINDOW, "even": EVEN}
+        np.savez(
+            folder / "cars.npz", **{name: in_order(events, result.car(*window)) for name, window in windows.items()}
+        )
 
 
 def of_size(folder: Path, rows: int, dirty: bool, n_events: int, *, others: bool) -> list[dict[str, Any]]:
@@ -148,7 +151,10 @@ def of_size(folder: Path, rows: int, dirty: bool, n_events: int, *, others: bool
     if "reason" in size:
         return [{"kind": "ours", "rows": rows, "dirty": dirty, "n_events": n_events, **size}]
     found = [{"kind": "plain"} | row for row in child(THIS, "plain", str(folder), patience=PATIENCE)]
-    found += [{"kind": "ours"} | row for row in child(THIS, "study", str(folder), patience=PATIENCE)]
+    found += [
+        {"kind": "ours"} | row
+        for row in child(THIS, "study", str(folder), *(["cars"] if others else []), patience=PATIENCE)
+    ]
     if others:
         for reader in FILE_READERS:
             say(f"  {reader.name}")
@@ -194,8 +200,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["plain", folder]:
             plain(Path(folder))
-        case ["study", folder]:
-            study(Path(folder))
+        case ["study", folder, *cars]:
+            study(Path(folder), cars=cars == ["cars"])
         case ["once", folder]:
             story(Path(folder))
         case _:

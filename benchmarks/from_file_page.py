@@ -17,15 +17,14 @@ SMALLER, LARGER, FEWEST = 2_000_000, 4_000_000, 2_000_000
 #: The largest file, and the events of its study.
 LARGEST = 25_000_000
 
-INTRODUCTION = """People arrive with a price file, and most of the time goes into reading it. These files are
-**simulated** in the shape of CRSP: one long Parquet file of `symbol, date, close, volume`, 2,500 sessions, one
-benchmark. In the complete files every firm trades every day; in the dirty ones firms are listed and delisted, and 1% of
-days are missing. There is one event for each hundred rows, and a million in the file of 25 million; all lie inside the
-lives of their firms.
+INTRODUCTION = """Most studies begin with a price file. These files are **simulated** in the shape of CRSP: one long
+Parquet file of `symbol, date, close, volume`, 2,500 sessions, one benchmark. In the complete files every firm trades
+every day; in the dirty ones firms are listed and delisted, and 1% of days are missing. There is one event for each
+hundred rows, and a million in the file of 25 million; all lie inside the lives of their firms.
 
 The yardstick is the **plain pass**: scan the file, sort it by symbol and date, compute simple returns, join the
 benchmark's on date, collect. It checks nothing and estimates nothing. Figures are multiples of the plain pass on the
-same file in the same run; seconds are in brackets."""
+same file in the same run; wall seconds are in brackets, and CPU seconds of all threads."""
 
 MEASURED = """* **plain pass**: median of up to {times} passes after a first one, which brings the file into the page
   cache.
@@ -75,14 +74,14 @@ def fresh(files: Row) -> str:
 def times(rows: list[Row]) -> str:
     """Write one row per program and one column per size: multiples of the plain pass, seconds in brackets."""
     sizes = sorted({row["rows"] for row in rows})
-    lines = [[PLAIN, *(seconds(plain_of(rows, size)) for size in sizes), grown(rows, PLAIN)]]
-    for part, name in NAMES.items():
-        cells = [over(wall(rows, size, part), plain_of(rows, size)) for size in sizes]
-        lines.append([name, *cells, grown(rows, part)])
+    lines = []
+    for part in (PLAIN, *NAMES):
+        cells = [over(total(rows, size, part), plain_of(rows, size), cpu(rows, size, part)) for size in sizes]
+        lines.append([NAMES.get(part, part), *cells, grown(rows, part)])
     for reader in FILE_READERS:
         cells = [over(extrapolated(rows, size, reader.name), plain_of(rows, size)) for size in sizes]
         lines.append([reader.name, *cells, ""])
-    return table(["", *headings(rows, sizes), "4 M over 2 M rows"], lines)
+    return table(["", *headings(rows, sizes), "4 M over 2 M rows"], [line for line in lines if any(line[1:])])
 
 
 def headings(rows: list[Row], sizes: Iterable[int]) -> list[str]:
@@ -93,14 +92,12 @@ def headings(rows: list[Row], sizes: Iterable[int]) -> list[str]:
 def peaks(rows: list[Row]) -> str:
     """Write peak memory of each program, as a multiple of the plain pass's, gigabytes in brackets."""
     sizes = sorted({row["rows"] for row in rows})
-    plain = {size: peak(rows, size, PLAIN) for size in sizes}
-    lines = [[PLAIN, *("" if plain[size] is None else f"({plain[size] / 1e9:.2f} GB)" for size in sizes)]]
-    for part in (LOAD, WHOLE):
-        lines.append([NAMES[part], *(over(peak(rows, size, part), plain[size], " GB", 1e9) for size in sizes)])
-    for reader in FILE_READERS:
-        cells = [over(peak(rows, size, reader.name), plain[size], " GB", 1e9) for size in sizes]
-        lines.append([reader.name, *cells])
-    return table(["", *(f"{millions(size)} rows" for size in sizes)], lines)
+    names = {PLAIN: PLAIN, LOAD: NAMES[LOAD], WHOLE: WHOLE, **{reader.name: reader.name for reader in FILE_READERS}}
+    lines = []
+    for part, name in names.items():
+        cells = [gigabytes(peak(rows, size, part), peak(rows, size, PLAIN)) for size in sizes]
+        lines.append([name, *cells])
+    return table(["", *(f"{millions(size)} rows" for size in sizes)], [line for line in lines if any(line[1:])])
 
 
 def not_run(rows: list[Row]) -> str:
@@ -128,10 +125,10 @@ def steps_of(part: str) -> tuple[str, ...]:
     return {STUDY: STEPS[1:], WHOLE: STEPS}.get(part, (part,))
 
 
-def wall(rows: list[Row], size: int, part: str) -> float | None:
+def total(rows: list[Row], size: int, part: str, figure: str = "wall") -> float | None:
     """Return seconds of a line of the table; None where one of its steps was not measured."""
-    found = [one_of(rows, size, step, "wall") for step in steps_of(part)]
-    return sum(row["wall"] for row in found if row) if all(found) else None
+    found = [one_of(rows, size, step, figure) for step in steps_of(part)]
+    return sum(row[figure] for row in found if row) if all(found) else None
 
 
 def peak(rows: list[Row], size: int, part: str) -> float | None:
@@ -141,7 +138,7 @@ def peak(rows: list[Row], size: int, part: str) -> float | None:
 
 
 def plain_of(rows: list[Row], size: int) -> float | None:
-    return wall(rows, size, PLAIN)
+    return total(rows, size, PLAIN)
 
 
 def extrapolated(rows: list[Row], size: int, part: str) -> float | None:
@@ -157,20 +154,27 @@ def grown(rows: list[Row], part: str) -> str:
 
 def growth(rows: list[Row], part: str) -> float | None:
     """Return the time for twice the rows over that for the rows."""
-    smaller, larger = wall(rows, SMALLER, part), wall(rows, LARGER, part)
+    smaller, larger = total(rows, SMALLER, part), total(rows, LARGER, part)
     return larger / smaller if smaller and larger else None
 
 
-def seconds(number: float | None) -> str:
-    return "" if number is None else f"1 ({short(number)} s)"
+def cpu(rows: list[Row], size: int, part: str) -> str:
+    seconds = total(rows, size, part, "cpu")
+    return "" if seconds is None else f", CPU {short(seconds)}"
 
 
-def over(number: float | None, base: float | None, unit: str = " s", divisor: float = 1.0) -> str:
-    """Write a figure as a multiple of the plain pass's, and itself in brackets."""
+def over(number: float | None, base: float | None, more: str = "") -> str:
+    """Write seconds as a multiple of the plain pass's, and themselves in brackets."""
     if number is None:
         return ""
-    own = f"({number / divisor:.2f}{unit})" if divisor > 1 else f"({short(number)}{unit})"
-    return f"{short(number / base)} {own}" if base else own
+    return f"{short(number / base) if base else ''} ({short(number)} s{more})".strip()
+
+
+def gigabytes(number: float | None, base: float | None) -> str:
+    """Write bytes as a multiple of the plain pass's, and in gigabytes in brackets."""
+    if number is None:
+        return ""
+    return f"{short(number / base) if base else ''} ({number / 1e9:.2f} GB)".strip()
 
 
 def millions(size: int) -> str:
@@ -208,7 +212,7 @@ def aims(files: Row) -> list[tuple[str, float, float | None, str]]:
         if "peak" in row and all(one_of(pick(rows, dirty=row["dirty"]), LARGEST, step, "peak") for step in STEPS)
     ]
     return [
-        ("`Market.load` of a file of 2 million rows or more, over the plain pass", 6.0, worst(wall), " times"),
+        ("`Market.load` of a file of 2 million rows or more, over the plain pass", 6.0, worst(total), " times"),
         ("its peak memory over the plain pass's", 3.0, worst(peak), " times"),
         ("`Market.load` of 4 million rows over that of 2 million", 2.2, max(doubled, default=None), " times"),
         (

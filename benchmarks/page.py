@@ -284,7 +284,7 @@ def targets(found: Row) -> str:
     add("peak memory over frames handed in plus outputs, at the largest size", 3.0, worst_peak(rows), " times")
     add("50 events from a cold interpreter", 2.0, found["cold"]["study"])
     add("`sums`, reading speed over its own", 2.0, kernel_gap(found), " times")
-    differences = [row["difference"] for row in rows if "difference" in row]
+    differences = [row["difference"] for row in [*rows, *found["files"]["rows"]] if "difference" in row]
     add("largest difference from another program's CARs", 1e-10, max(differences, default=None), "")
     return table(["", "aim", "measured", "reached"], lines)
 
