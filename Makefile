@@ -74,7 +74,7 @@ layers: $(VENV)/.dev  ## check that modules import only from the layers below th
 
 check: lint types layers test test-docs  ## all of the above but `make slow`
 
-bench: $(VENV)/.dev  ## measure speed and memory, rewrite docs/benchmarks.md; BENCH=--quick for the small sizes
+bench: $(VENV)/.dev  ## measure speed and memory from price files and returns, rewrite docs/benchmarks.md; BENCH=--quick for the small sizes
 	$(BIN)/python -m benchmarks.speed --date $$(date +%F) $(BENCH)
 	$(BIN)/python -m benchmarks.page
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from platformdirs import user_cache_path
@@ -108,7 +108,16 @@ PACKAGES = (
 )
 
 
-def environment(package: Package) -> Path:
+class Pinned(Protocol):
+    """A program with a file of exact versions in `pins/`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def pins(self) -> str: ...
+
+
+def environment(package: Pinned) -> Path:
     """Return the Python of the package's environment, and make it if needed.
 
     Raises
@@ -143,7 +152,7 @@ def cars_of(package: Package, part: Panel) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         data, answer = Path(folder) / "data.npz", Path(folder) / "answer.npz"
         part.save(data)
-        _do([str(python), str(HERE / "runners" / name), str(data), str(answer), *argument], RUN_SECONDS, "fails")
+        run([str(python), str(HERE / "runners" / name), str(data), str(answer), *argument])
         with np.load(answer) as found:
             return {name: found[name] for name in found.files}
 
@@ -189,6 +198,17 @@ def measured(package: Package, panel: Panel, cars: dict[tuple[int, int], Any]) -
     except UnavailableError as reason:
         return row | {"reason": str(reason)}
     return row | {"wall": float(found["wall"]), "first": float(found["first"]), "difference": worst}
+
+
+def run(command: list[str]) -> None:
+    """Run a runner.
+
+    Raises
+    ------
+    UnavailableError
+        When it fails or takes too long.
+    """
+    _do(command, RUN_SECONDS, "fails")
 
 
 def _do(command: list[str], seconds: int, failed: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from benchmarks.from_file_page import aims, pick, section, short, table
 from benchmarks.ours import NO_RANKS, PARTS, RESAMPLING
 from benchmarks.packages import PACKAGES
 from benchmarks.simulated import ESTIMATION
@@ -30,6 +31,8 @@ def page(found: Row) -> str:
     rows = found["rows"]
     sections = [
         head(found),
+        "## From a price file",
+        section(found["files"]),
         "## Aims and results",
         targets(found),
         "## Beside other programs",
@@ -112,8 +115,9 @@ def head(found: Row) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "All panels are **simulated**: invented returns, firms and dates that repeat, 25 firms or more on each date. "
-        "Market model, estimation window of 240 sessions, event window of 11. `make bench` measures anew and rewrites "
+        "All data are **simulated**: invented prices and returns, firms and dates that repeat, 25 firms or more on "
+        "each date. Market model, estimation window of 240 sessions, event window of 11. `make bench` measures anew "
+        "and rewrites "
         "this page; `make bench BENCH=--quick` does so for the small sizes.",
         "",
         f"Measured on {found['date']}: {machine['processor']}, {machine['cores']} cores, {machine['gib']} GiB, Python "
@@ -128,22 +132,8 @@ def head(found: Row) -> str:
     return "\n".join(lines)
 
 
-def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [list(names), ["---"] * len(names), *map(list, rows)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def pick(rows: list[Row], **wanted: Any) -> list[Row]:
-    return [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]
-
-
 def rate(row: Row) -> float:
     return float(row["measured"] / row["wall"])
-
-
-def short(number: float) -> str:
-    """Format a number to three significant digits."""
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def sizes(rows: list[Row], missing: float = 0.0) -> list[int]:
@@ -285,6 +275,8 @@ def targets(found: Row) -> str:
         cell = "not measured" if value is None else f"{short(value)}{unit}"
         lines.append([aim, f"{limit:g}{unit}", cell, "" if value is None else "yes" if value <= limit else "**no**"])
 
+    for aim in aims(found["files"]):
+        add(*aim)
     for part, limit in ((NO_RANK_TESTS, 1.0), (WITH_GRANK, 3.0)):
         add(f"1,000,000 events: {part}", limit, wall(ours_at(rows, part, 1_000_000)))
     add(f"100,000 events: {EVERY_TEST}", 5.0, wall(ours_at(rows, EVERY_TEST, 100_000)))
@@ -292,7 +284,7 @@ def targets(found: Row) -> str:
     add("peak memory over frames handed in plus outputs, at the largest size", 3.0, worst_peak(rows), " times")
     add("50 events from a cold interpreter", 2.0, found["cold"]["study"])
     add("`sums`, reading speed over its own", 2.0, kernel_gap(found), " times")
-    differences = [row["difference"] for row in rows if "difference" in row]
+    differences = [row["difference"] for row in [*rows, *found["files"]["rows"]] if "difference" in row]
     add("largest difference from another program's CARs", 1e-10, max(differences, default=None), "")
     return table(["", "aim", "measured", "reached"], lines)
 

@@ -1,4 +1,4 @@
-"""Measure speed and memory of a study, beside one regression per event and beside public packages.
+"""Measure speed and memory of a study, from a price file and from returns, beside loops and public packages.
 
     python -m benchmarks.speed --date YYYY-MM-DD [--quick]
 
@@ -13,18 +13,17 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import from_file
 from benchmarks.ours import hand_over
 from benchmarks.packages import EVEN, PACKAGES, measured
+from benchmarks.processes import child, one, say, seconds_of
 from benchmarks.simulated import WINDOW, Panel, panel
 
 OUT = Path(__file__).parent.parent / "out" / "benchmarks.json"
@@ -36,53 +35,18 @@ FEWEST_FOR_PACKAGES, MISSING_FOR_PACKAGES = 10_000, (10_000, 0.01)
 LOOPS, QUICK_LOOPS = 5_000, 1_000
 #: Events of the study that is timed with and without compiled kernels on disk: the fewest that use them, about.
 COMPILED = 5_000
-#: Seconds after which a process is ended; what it measured until then counts.
-PATIENCE = 420
 
+#: The module that measures a study.
+OURS = "benchmarks.ours"
 COLD = (
     "import marketimpact as mi; from benchmarks.simulated import *; r, b, e = panel(50, sessions=400).frames();"
     "mi.EventStudy(estimation_window=ESTIMATION, event_window=WINDOW).run(e, mi.Market.from_returns(r, b)).car(0, 1)"
 )
 
 
-def child(*arguments: str, environment: dict[str, str] | None = None) -> list[dict[str, Any]]:
-    """Return the rows that a fresh interpreter measured; the last has the reason where it did not finish."""
-    command = [sys.executable, "-m", "benchmarks.ours", *arguments]
-    reason = None
-    try:
-        done = subprocess.run(
-            command, capture_output=True, check=False, timeout=PATIENCE, env=os.environ | (environment or {})
-        )
-        printed = done.stdout
-        if done.returncode:
-            lines = done.stderr.decode().strip().splitlines()
-            reason = lines[-1] if lines else f"exit code {done.returncode}"
-    except subprocess.TimeoutExpired as late:
-        printed, reason = late.stdout or b"", f"ended after {PATIENCE} s"
-    rows = [json.loads(line) for line in printed.decode().splitlines() if line.endswith("}")]
-    return rows if reason is None else [*rows, {"part": "the rest", "reason": reason}]
-
-
-def one(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the one row of a process that must not fail."""
-    if "reason" in rows[-1]:
-        raise RuntimeError(f"A part of the benchmark failed: {rows[-1]['reason']}")
-    return rows[0]
-
-
-def seconds_of(code: str, times: int) -> list[float]:
-    """Return wall seconds of fresh interpreters."""
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        taken.append(time.perf_counter() - start)
-    return taken
-
-
 def cold(times: int) -> dict[str, Any]:
     """Time a study of 50 events from a cold interpreter, import and data included, and the import alone."""
-    study, imports = seconds_of(COLD, times), seconds_of("import marketimpact", times)
+    study, imports = (seconds_of(["-c", code], times) for code in (COLD, "import marketimpact"))
     return {
         "times": times,
         "study": statistics.median(study),
@@ -95,7 +59,7 @@ def compilation() -> dict[str, Any]:
     """Measure the compilation time of an installation's first study, and the loading time of a process's first."""
     with tempfile.TemporaryDirectory() as folder:
         compiled, loaded = (
-            one(child("first", str(COMPILED), environment={"NUMBA_CACHE_DIR": folder})) for _ in range(2)
+            one(child(OURS, "first", str(COMPILED), environment={"NUMBA_CACHE_DIR": folder})) for _ in range(2)
         )
     return {
         "events": COMPILED,
@@ -112,9 +76,9 @@ def of_size(number: int, missing: float, loops: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         hand_over(made, folder)
-        rows = [{"kind": "ours", "measured": number} | row for row in child("study", scratch)]
+        rows = [{"kind": "ours", "measured": number} | row for row in child(OURS, "study", scratch)]
         if (folder / "cars.npz").exists():
-            rows += [{"kind": "loop"} | row for row in child("loops", scratch, str(loops))]
+            rows += [{"kind": "loop"} | row for row in child(OURS, "loops", scratch, str(loops))]
             if with_packages(number, missing):
                 rows += packages(made, folder)
     return [row | {"events": number, "missing": missing} for row in rows]
@@ -149,27 +113,24 @@ def machine() -> dict[str, Any]:
     }
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--date", required=True, help="the day of the run, YYYY-MM-DD; it stands on the page")
-    parser.add_argument("--quick", action="store_true", help="1,000 and 10,000 events only")
+    parser.add_argument("--quick", action="store_true", help="1,000 and 10,000 events, files of 0.2 million rows")
     given = parser.parse_args()
     if not Path("/proc/self/clear_refs").exists():
         parser.error("peaks of memory are read from /proc, which Linux alone has; run it there")
+    OUT.parent.mkdir(exist_ok=True)
     found: dict[str, Any] = {"date": given.date, "machine": machine()}
     say("cold start, compilation, memory")
-    found |= {"cold": cold(3 if given.quick else 7), "compilation": compilation(), "memory": one(child("memory"))}
+    found |= {"cold": cold(3 if given.quick else 7), "compilation": compilation(), "memory": one(child(OURS, "memory"))}
     found["rows"] = []
     for missing, most in MISSING.items():
         for size in QUICK if given.quick else SIZES:
             if size <= most:
                 found["rows"] += of_size(size, missing, QUICK_LOOPS if given.quick else LOOPS)
+    found["files"] = from_file.of_all_sizes(OUT.parent, quick=given.quick)
     found["load_after"] = round(os.getloadavg()[0], 1)
-    OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import marketimpact as mi
-from benchmarks import bandwidth, ours, packages, page, speed
+from benchmarks import bandwidth, ours, packages, page, processes, speed
 from benchmarks.packages import EVEN, PACKAGES, Package, UnavailableError, compared, last_word
 from benchmarks.rivals import RIVALS
 from benchmarks.simulated import ESTIMATION, WINDOW, Panel, panel
@@ -280,6 +280,7 @@ FOUND = {
     "load_after": 2.0,
     "cold": {"times": 7, "study": 1.5, "slowest": 1.7, "import": 1.1},
     "compilation": {"events": 5000, "compile": 20.0, "load": 0.4, "warm": 0.1},
+    "files": {"rows": []},
     "memory": {"threads": 2, "read_bytes_per_s": 2e10, "copy_bytes_per_s": 3e10},
 }  # fmt: skip
 
@@ -335,7 +336,7 @@ def test_the_exponent_is_the_slope_of_logs() -> None:
 
 
 def test_a_process_that_fails_says_why() -> None:
-    (row,) = speed.child("study", "/nowhere/at/all")
+    (row,) = processes.child(speed.OURS, "study", "/nowhere/at/all")
     assert "No such file" in row["reason"]
     with pytest.raises(RuntimeError, match="No such file"):
-        speed.one([row])
+        processes.one([row])
