@@ -48,7 +48,8 @@ LOAD, STEPS = "Market.load", ("Market.load", "run", "car", "tests")
 class Round:
     """Seconds and peak memory of the steps of a story told once, and the number of events it used."""
 
-    def __init__(self) -> None:
+    def __init__(self, report: Callable[[str, dict[str, float]], None] = lambda part, step: None) -> None:
+        self._report = report
         self.steps: dict[str, dict[str, float]] = {}
         self.used = 0
         self._begin()
@@ -60,6 +61,7 @@ class Round:
     def done(self, part: str) -> None:
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
         self.steps[part] = {"wall": wall, "cpu": cpu, "peak": resident("VmHWM"), "kept": resident("VmRSS")}
+        self._report(part, self.steps[part])
         self._begin()
 
     @property
@@ -125,13 +127,17 @@ def study(folder: Path, *, cars: bool) -> None:
     warm_up(folder / "prices.parquet")
     before = resident("VmRSS")
 
-    def tell() -> Round:
-        each = Round()
+    def report(part: str, step: dict[str, float]) -> None:
+        """Print a step at once, in case the process does not live to repeat it."""
+        peak = step["peak"] - before
+        print_row(part=part, wall=step["wall"], cpu=step["cpu"], peak=peak, before=before, provisional=True)
+
+    def tell(*how: Callable[[str, dict[str, float]], None]) -> Round:
+        each = Round(*how)
         each.used = story(folder, each.done).events.height
         return each
 
-    first = tell()
-    print_rounds(first, [first], before, provisional=True, used=first.used)
+    first = tell(report)
     print_rounds(first, repeated(tell), before, used=first.used)
     if cars:
         result, events = story(folder), pl.read_parquet(folder / "events.parquet")
