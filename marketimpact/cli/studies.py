@@ -10,8 +10,8 @@ import typer
 
 from marketimpact import report
 from marketimpact.cli.options import AsCsv, AsJson, Directory
+from marketimpact.cli.price_options import Prices, Snapshot, Yahoo, price_source
 from marketimpact.cli.printing import json_rows, json_text, print_frame
-from marketimpact.cli.store import existing_store, open_store
 from marketimpact.cli.study_file import StudyFile, StudyRun, read_study
 from marketimpact.cli.study_file_curve import CurveRun
 from marketimpact.cli.study_file_schema import study_schema
@@ -23,7 +23,6 @@ from marketimpact.events.alignment import align as align_events
 from marketimpact.events.catalogue import announcements, calendar_overrides, campaigns, securities
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
-from marketimpact.sources import FilePrices, FolderPrices, PriceSource, SamplePrices, StoredPrices, YahooPrices
 
 __all__ = ["align_command", "list_command", "new", "run", "schema"]
 
@@ -40,13 +39,9 @@ class _SecuritiesAndSessions:
 
 def run(
     study: Annotated[str, typer.Argument(help="Study file (TOML), or the name of an embedded study.")] = "h20",
-    prices: Annotated[
-        Path | None, typer.Option(help="Prices: a Parquet or CSV file, or a folder with a file per symbol.")
-    ] = None,
-    yahoo: Annotated[bool, typer.Option("--yahoo", help="Fetch prices from Yahoo Finance.")] = False,
-    snapshot: Annotated[
-        str | None, typer.Option(help="Prices of this snapshot of the price store; no network.")
-    ] = None,
+    prices: Prices = None,
+    yahoo: Yahoo = False,
+    snapshot: Snapshot = None,
     directory: Directory = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; out/<study> by default.")] = None,
     formats: Annotated[
@@ -62,7 +57,7 @@ def run(
     """
     kinds = _formats(formats)
     report.require_programs([Path(f"report.{kind}") for kind in kinds])
-    source = _price_source(prices, snapshot, directory, yahoo=yahoo)
+    source = price_source(prices, snapshot, directory, yahoo=yahoo)
     plan = read_study(study)
     study_run = plan.run(source)
     curve = plan.curve(study_run, source)
@@ -146,20 +141,6 @@ def new(
 def schema() -> None:
     """Print the JSON Schema of study files, for editors and programs that check them."""
     typer.echo(json_text(study_schema()))
-
-
-def _price_source(prices: Path | None, snapshot: str | None, directory: Path | None, *, yahoo: bool) -> PriceSource:
-    if (prices is not None) + yahoo + (snapshot is not None) > 1:
-        raise typer.BadParameter("give one of --prices, --yahoo and --snapshot")
-    if directory is not None and not (yahoo or snapshot is not None):
-        raise typer.BadParameter("--store goes with --yahoo or --snapshot")
-    if yahoo:
-        return StoredPrices(YahooPrices(), open_store(directory))
-    if snapshot is not None:
-        return StoredPrices(store=existing_store(directory), snapshot=snapshot)
-    if prices is not None:
-        return FolderPrices(prices) if prices.is_dir() else FilePrices(prices)
-    return SamplePrices()
 
 
 def align_command(

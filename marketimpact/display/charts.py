@@ -23,6 +23,7 @@ __all__ = [
     "firm_effects",
     "inline_data",
     "largest_effects",
+    "look",
     "selection_opacity",
     "svg_and_spec",
     "to_svg",
@@ -131,7 +132,7 @@ def _path_spec(
         *arrows,
     ]
     size = {"width": width, "height": height}
-    return _with_datasets({"layer": layers, **size, **_look(_head(title, simulated=simulated, note=clipped))})
+    return _with_datasets({"layer": layers, **size, **look(_head(title, simulated=simulated, note=clipped))})
 
 
 def _quantity(field: str, **more: Any) -> dict[str, Any]:
@@ -372,7 +373,7 @@ def with_title(chart: Any, title: str, simulated: bool, note: str = "") -> Any:
 
 def with_theme(chart: Any, head: Any) -> Any:
     """Add the theme of this package and a title to a chart, in place: Altair's own methods copy it each time."""
-    for name, value in _look(head).items():
+    for name, value in look(head).items():
         chart[name] = value
     # change the class of the object: building a second chart would validate every part of it again, which takes three
     # times as long as everything else
@@ -387,7 +388,7 @@ def _head(title: str, *, simulated: bool, note: str) -> dict[str, Any]:
     return {"text": title, "subtitle": subtitle or "", "anchor": "start", "fontSize": 13, "subtitleColor": colour}
 
 
-def _look(head: Any) -> dict[str, Any]:
+def look(head: Any) -> dict[str, Any]:
     """Write the theme of this package and a title."""
     axis = {"gridColor": GRID, "domainColor": AXIS, "tickColor": AXIS, "labelColor": INK, "titleColor": INK}
     config = {

@@ -13,7 +13,7 @@ import polars as pl
 
 from marketimpact.display.formats import MISSING_TEXT, is_missing, number, p_value, percent, text
 
-__all__ = ["Table", "lines_to_html"]
+__all__ = ["Table", "cut", "lines_to_html"]
 
 #: Rows shown; a note counts the others.
 MOST_ROWS = 60
@@ -32,6 +32,11 @@ UNITS = {
 #: Width of a printed table that does not go to a terminal.
 WIDTH = 200
 GREY = "#5f6b76"
+
+
+def cut(text: str, width: int) -> str:
+    """Shorten a text to a number of characters, with an ellipsis where something is lost."""
+    return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
 
 
 def lines_to_html(lines: Sequence[str]) -> str:

@@ -27,9 +27,8 @@ from marketimpact.report.figures import (
     price_history_figure,
     trading_hours_figure,
 )
-from marketimpact.report.nearby_events import nearby_announcements
+from marketimpact.report.nearby_events import has_chronology, nearby_announcements
 from marketimpact.report.specification_section import specification_section
-from marketimpact.report.summary_text import has_chronology
 from marketimpact.study.filtered_columns import single_intervals
 from marketimpact.study.headline import Headline
 
