@@ -14,9 +14,11 @@ import polars as pl
 
 from marketimpact.display.formats import SIMULATED_CHART
 from marketimpact.display.renderer import svg_and_spec, to_svg, vega_script
+from marketimpact.errors import SpecificationError
 
 __all__ = [
     "DARK",
+    "caar_grid",
     "caar_path",
     "caar_paths",
     "dropdown",
@@ -46,6 +48,8 @@ DARK = {
 }  # fmt: skip
 #: Rows of a chart of firms, at most: with more it cannot be read.
 MOST_FIRMS = 300
+#: Groups of `caar_grid`, at most.
+MOST_PATHS = 12
 #: A band wider than this many times the median band is clipped at the frame.
 OUTLIER_RATIO = 1.5
 P = ParamSpec("P")
@@ -223,6 +227,29 @@ def caar_paths(
         )
         for (name,), part in drawable.partition_by(by, as_dict=True, maintain_order=True).items()
     ]
+
+
+def caar_grid(paths: pl.DataFrame, *, by: str, simulated: bool, columns: int = 3) -> Any:
+    """Draw the charts of `caar_paths` beside each other; of more than `MOST_PATHS` groups those with most events.
+
+    Raises
+    ------
+    SpecificationError
+        Where no group has a path.
+    """
+    sizes = paths.drop_nulls("caar").group_by(by, maintain_order=True).agg(pl.col("n_events").max().alias("n"))
+    if sizes.is_empty():
+        raise SpecificationError("No event of these groups has a return in the window, so there is nothing to draw.")
+    kept = sizes.filter(pl.col("n").rank("ordinal", descending=True) <= MOST_PATHS)[by]
+    drawn = caar_paths(paths.filter(pl.col(by).is_in(kept.implode())), by=by, simulated=simulated)
+    note = f"{len(kept)} of {sizes.height} groups: those with most events" if len(kept) < sizes.height else ""
+    head = _head(f"CAAR by {by}" if by != "_group" else "CAAR by group", simulated=simulated, note=note)
+    page = drawn[0][1]
+    panels = [{"title": chart["title"], **{k: chart[k] for k in ("layer", "width", "height")}} for _, chart in drawn]
+    datasets = {name: rows for _, chart in drawn for name, rows in chart["datasets"].items()}
+    look_of_page = {name: page[name] for name in ("$schema", "background", "padding", "config")}
+    grid = {"concat": panels, "columns": columns, "datasets": datasets, "title": head, **look_of_page}
+    return _offline_chart("ConcatChart").from_dict(grid, validate=False)
 
 
 def _shared_scale(paths: pl.DataFrame, by: str) -> tuple[float, float]:

@@ -203,7 +203,7 @@ class Brief:
 
     def __repr__(self) -> str:
         """Write the brief as text of 80 columns."""
-        lines = [self.title, *([SIMULATED_TABLE] if self.simulated else []), ""]
+        lines = [*_wrapped(self.title), *(_wrapped(SIMULATED_TABLE) if self.simulated else []), ""]
         for n, headline, sentence in self.shown:
             numbered = f"{n}. {headline}" if self.n_announcements > 1 else headline
             lines += [] if numbered == self.title else _wrapped(numbered)
@@ -319,7 +319,8 @@ def brief_of(content: ReportContent) -> Brief:
             "returns, or read result.show.test(0, 1)."
         )
     windows = brief_frames.brief_windows(content)
-    firms, groups = brief_frames.firms_frame(content), brief_frames.groups_frame(content)
+    firms = brief_frames.firms_frame(content)
+    groups = brief_frames.groups_frame(content, firms)
     nearby = brief_frames.nearby_frame(content)
     sentences = [
         (announcement.headline, brief_text.announcement_sentence(firms.filter(announcement=n), windows))

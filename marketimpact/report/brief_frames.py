@@ -20,7 +20,7 @@ from marketimpact.report.nearby_events import has_chronology, nearby_announcemen
 from marketimpact.study.filtered_columns import single_intervals
 from marketimpact.study.result import StudyResult
 
-__all__ = ["RANKED_SESSIONS", "brief_windows", "firms_frame", "groups_frame", "nearby_frame"]
+__all__ = ["RANKED_SESSIONS", "brief_windows", "firms_frame", "groups_frame", "nearby_frame", "returns_as_traded"]
 
 #: Sessions among which the return of day 0 is ranked, day 0 included.
 RANKED_SESSIONS = 250
@@ -68,7 +68,7 @@ def _announcement_firms(position: int, announcement: AnnouncementResult, content
         pl.lit(LEG).alias("leg"),
     )
     for window in reversed(brief_windows(content)):
-        own = _window_columns(result, window)
+        own = _window_columns(content, result, window)
         if window != content.primary:
             own = own.rename({name: f"{name}_day0" for name in own.columns if name != "event_id"})
         frame = frame.join(own, on="event_id", how="left", validate="1:1", maintain_order="left")
@@ -95,21 +95,26 @@ def group_names(content: ReportContent, events: pl.DataFrame) -> pl.Series:
     return events.select("event_id", name.alias("group"))["group"]
 
 
-def _window_columns(result: StudyResult, window: Window) -> pl.DataFrame:
+def _window_columns(content: ReportContent, result: StudyResult, window: Window) -> pl.DataFrame:
     """Compute ``event_id, ret, car, low, high, p`` over a window, for events with a return in it."""
-    cars = result.car(*window).drop_nulls("car")
+    cars = content.every_car.of(result, window).drop_nulls("car")
     cars = cars.select("event_id", "car", *(["true_car"] if "true_car" in cars.columns else []))
     own = single_intervals(result.sample(*window)).rename({"p_primary": "p"})
+    returns = returns_as_traded(result, window)
+    joined = cars.hstack(own).join(returns, on="event_id", how="left", validate="1:1", maintain_order="left")
+    return joined.select("event_id", "ret", "car", "low", "high", "p", *cars.columns[2:])
+
+
+def returns_as_traded(result: StudyResult, window: Window) -> pl.DataFrame:
+    """Compute the simple return of every event over the sessions of a window that have one: ``event_id, ret``."""
     sign = result.events.select("event_id", pl.Series("_sign", result.estimation.sign))
-    returns = (
+    return (
         result.abnormal_returns.filter(pl.col("tau").is_between(*window))
         .drop_nulls("ar")
         .join(sign, on="event_id", how="left", validate="m:1", maintain_order="left")
         .group_by("event_id", maintain_order=True)
         .agg(_compounded(pl.col("ret") * pl.col("_sign"), result.market.unit).alias("ret"))
     )
-    joined = cars.hstack(own).join(returns, on="event_id", how="left", validate="1:1", maintain_order="left")
-    return joined.select("event_id", "ret", "car", "low", "high", "p", *cars.columns[2:])
 
 
 def _compounded(returns: pl.Expr, unit: str) -> pl.Expr:
@@ -143,14 +148,14 @@ def _rank_of_last(dates: Any, returns: Floats, day0: np.datetime64) -> tuple[int
     return int(1 + (sign * last[:-1] > sign * last[-1]).sum()), len(last)
 
 
-def groups_frame(content: ReportContent) -> pl.DataFrame:
-    """Compute one row per announcement, group and window: mean return, CAAR, and the primary test.
+def groups_frame(content: ReportContent, firms: pl.DataFrame) -> pl.DataFrame:
+    """Compute one row per announcement, group and window: mean return of `firms_frame`, CAAR, and the primary test.
 
     `effect` with its interval `low` to `high` and `p` are of the primary test, null where it is not valid; `why_not`
     says why. `significant` is null there too.
     """
     rows = [
-        _group_row(n, announcement, group, window)
+        _group_row(n, announcement, group, window, firms)
         for n, announcement in enumerate(content.announcements, 1)
         for group in announcement.groups
         for window in brief_windows(content)
@@ -158,7 +163,9 @@ def groups_frame(content: ReportContent) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _group_row(position: int, announcement: AnnouncementResult, group: GroupResult, window: Window) -> dict[str, Any]:
+def _group_row(
+    position: int, announcement: AnnouncementResult, group: GroupResult, window: Window, firms: pl.DataFrame
+) -> dict[str, Any]:
     told, cars = group.primary_test(window), group.cars(window)
     row: dict[str, Any] = {
         "announcement": position,
@@ -178,7 +185,9 @@ def _group_row(position: int, announcement: AnnouncementResult, group: GroupResu
         "significant": None,
     }
     if cars.height:
-        row["ret"] = float(_window_columns(group.result, window)["ret"].to_numpy().mean())
+        returns = "ret_day0" if window == DAY0 and "ret_day0" in firms.columns else "ret"
+        own = firms.filter(pl.col("announcement") == position, pl.col("group") == group.name)
+        row["ret"] = own[returns].mean()
     if told is None:
         return row
     valid = {"low": told.low, "high": told.high, "p": told.p, "mde": told.mde, "significant": told.rejects}
