@@ -44,7 +44,8 @@ def brief(
         Path | None, typer.Option("--announcements", help="Your own announcements file; the embedded one by default.")
     ] = None,
     out: Annotated[
-        list[Path] | None, typer.Option("--out", help="Also write it: .svg or .png (the chart), .html, .csv; repeat it.")
+        list[Path] | None,
+        typer.Option("--out", help="Also write it: .svg or .png (the chart), .html, .csv; repeat it."),
     ] = None,
     csv: AsCsv = False,
 ) -> None:
@@ -78,7 +79,9 @@ def brief(
 
 
 def _print(made: Brief, *, csv: bool) -> None:
-    typer.echo(csv_text(made.firms.with_columns(pl.lit(made.source).alias("source"))) if csv else repr(made), nl=not csv)
+    typer.echo(
+        csv_text(made.firms.with_columns(pl.lit(made.source).alias("source"))) if csv else repr(made), nl=not csv
+    )
 
 
 def _announcement(key: str, chronology: pl.DataFrame) -> pl.DataFrame:

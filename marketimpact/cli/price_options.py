@@ -12,9 +12,7 @@ from marketimpact.sources import FilePrices, FolderPrices, PriceSource, SamplePr
 
 __all__ = ["Prices", "Snapshot", "Yahoo", "price_source"]
 
-Prices = Annotated[
-    Path | None, typer.Option(help="Prices: a Parquet or CSV file, or a folder with a file per symbol.")
-]
+Prices = Annotated[Path | None, typer.Option(help="Prices: a Parquet or CSV file, or a folder with a file per symbol.")]
 Yahoo = Annotated[bool, typer.Option("--yahoo", help="Fetch prices from Yahoo Finance.")]
 Snapshot = Annotated[str | None, typer.Option(help="Prices of this snapshot of the price store; no network.")]
 

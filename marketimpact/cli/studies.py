@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +20,7 @@ from marketimpact.cli.study_file_curve import CurveRun
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.outputs import parquet_bytes, write_together
-from marketimpact.errors import SpecificationError
+from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.events import calendars
 from marketimpact.events.alignment import align as align_events
 from marketimpact.events.catalogue import announcements, calendar_overrides, campaigns, securities
@@ -59,14 +62,15 @@ def run(
     report.require_programs([Path(f"report.{kind}") for kind in kinds])
     source = price_source(prices, snapshot, directory, yahoo=yahoo)
     plan = read_study(study)
-    study_run = plan.run(source)
-    curve = plan.curve(study_run, source)
+    with recorded_warnings() as messages:
+        study_run = plan.run(source)
+        curve = plan.curve(study_run, source)
     folder = out if out is not None else Path("out") / plan.name
-    written, tables = _write(plan, study_run, curve, folder, kinds)
+    written, tables, text = _write(plan, study_run, curve, folder, kinds, messages)
     if as_json:
         typer.echo(json_text(_run_summary(plan, study_run, tables, written)))
         return
-    typer.echo(repr(study_run.result))
+    typer.echo(text)
     typer.echo("")
     for target in written:
         typer.echo(f"Report: {target}")
@@ -74,9 +78,9 @@ def run(
 
 
 def _write(
-    plan: StudyFile, study_run: StudyRun, curve: CurveRun | None, folder: Path, kinds: list[str]
-) -> tuple[list[Path], dict[str, pl.DataFrame]]:
-    """Write the report in every format and every table; give the paths of the reports, and the tables."""
+    plan: StudyFile, study_run: StudyRun, curve: CurveRun | None, folder: Path, kinds: list[str], messages: list[str]
+) -> tuple[list[Path], dict[str, pl.DataFrame], str]:
+    """Write the report in every format and every table; give the paths of the reports, the tables, and the brief."""
     content = report.report_content(
         study_run.result,
         title=plan.title,
@@ -86,6 +90,7 @@ def _write(
         chronology=study_run.chronology,
         curve=curve.curve if curve else None,
         joint=curve.joint if curve else None,
+        warnings=messages,
     )
     tables = report.report_tables(content)
     names = [f"report.{kind}" for kind in kinds]
@@ -94,7 +99,24 @@ def _write(
         for name, table in tables.items():
             (aside / f"{name}.parquet").write_bytes(parquet_bytes(table))
             (aside / f"{name}.csv").write_text(csv_text(table), encoding="utf-8")
-    return [folder / name for name in names], tables
+    text = report.brief_of(content).short_text() if report.has_brief(content) else repr(study_run.result)
+    return [folder / name for name in names], tables, text
+
+
+@contextmanager
+def recorded_warnings() -> Iterator[list[str]]:
+    """Collect the messages of this package's warnings, which are shown all the same."""
+    messages: list[str] = []
+    show = warnings.showwarning
+
+    def record(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, MarketImpactWarning):
+            messages.append(str(message))
+        show(message, category, *rest, **more)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = record
+        yield messages
 
 
 def _formats(requested: list[str] | None) -> list[str]:

@@ -94,9 +94,7 @@ def brief_panel(
     day0 = {"type": "point", "size": 26, "filled": False, "strokeWidth": 1.2, "opacity": 1, "color": INK}
     layers: list[dict[str, Any]] = [
         _layer([{"x": 0}], {"type": "rule", "color": GREY, "strokeWidth": 1.2}, x=x | {"field": "x"}),
-        _layer(
-            rows, {"type": "rule", "strokeWidth": 2}, x=x | {"field": "low"}, x2={"field": "high"}, y=y, **coloured
-        ),
+        _layer(rows, {"type": "rule", "strokeWidth": 2}, x=x | {"field": "low"}, x2={"field": "high"}, y=y, **coloured),
         _layer(
             rows,
             {"type": "point", "filled": True, "size": 50, "opacity": 1},
@@ -133,8 +131,9 @@ def _layer(rows: list[dict[str, Any]], mark: dict[str, Any], **encoding: Any) ->
 
 def _head(title: str, subtitle: list[str], *, simulated: bool) -> dict[str, Any]:
     return {
-        "text": textwrap.wrap(title, TITLE_WIDTH), "subtitle": subtitle, "anchor": "start", "frame": "bounds", "fontSize": 12, "limit": 330,
-        "subtitleFontSize": 10.5, "subtitleColor": ORANGE if simulated else INK, "color": BLACK,
+        "text": textwrap.wrap(title, TITLE_WIDTH), "subtitle": subtitle, "anchor": "start", "frame": "bounds",
+        "fontSize": 12, "limit": 330, "subtitleFontSize": 10.5,
+        "subtitleColor": ORANGE if simulated else INK, "color": BLACK,
     }  # fmt: skip
 
 
@@ -172,7 +171,7 @@ def _legend(groups: Sequence[str]) -> list[dict[str, Any]]:
 
 def _note(lines: Sequence[str]) -> dict[str, Any]:
     mark = {"type": "text", "align": "left", "baseline": "top", "x": 0, "y": 0, "fontSize": 10, "color": GREY}
-    data = {"values": [{}]}
+    data: dict[str, Any] = {"values": [{}]}
     return {"data": data, "mark": mark | {"text": list(lines)}, "width": 640, "height": 13 * len(lines)}
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import polars as pl
 
-from marketimpact.display.text_table import Column, fitting, text_lines
 from marketimpact.display.formats import MISSING_TEXT, is_missing, number, p_value, percent, text
+from marketimpact.display.text_table import Column, fitting, text_lines
 
 __all__ = ["Table", "cut", "lines_to_html"]
 
@@ -46,7 +46,8 @@ def cut(text: str, width: int) -> str:
 def lines_to_html(lines: Sequence[str]) -> str:
     """Convert lines of text to HTML for a notebook, keeping their indentation."""
     escaped = escape("\n".join(lines))
-    return f'<div style="white-space: pre; overflow-x: auto; font: 12.5px/1.4 ui-monospace, Menlo, Consolas, monospace">{escaped}</div>'
+    style = "white-space: pre; overflow-x: auto; font: 12.5px/1.4 ui-monospace, Menlo, Consolas, monospace"
+    return f'<div style="{style}">{escaped}</div>'
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -44,7 +44,7 @@ def fitting(columns: Sequence[Column], width: int, *, first_dropped: Sequence[st
     kept = list(columns)
     order = [*first_dropped, *(column.name for column in reversed(columns) if column.name not in first_dropped)]
     for name in order:
-        if len(kept) <= 2 or sum(column.least + GAP for column in kept) - GAP <= width:  # noqa: PLR2004
+        if len(kept) <= 2 or sum(column.least + GAP for column in kept) - GAP <= width:
             break
         kept = [column for column in kept if column.name != name]
     return kept
@@ -79,7 +79,9 @@ def _widths(columns: Sequence[Column], width: int) -> list[int]:
 
 def _rows(cells: Sequence[list[str]], columns: Sequence[Column], widths: Sequence[int], *, bottom: bool) -> list[str]:
     height = max(map(len, cells))
-    padded = [[""] * (height - len(lines)) + lines if bottom else lines + [""] * (height - len(lines)) for lines in cells]
+    padded = [
+        [""] * (height - len(lines)) + lines if bottom else lines + [""] * (height - len(lines)) for lines in cells
+    ]
     return [
         (" " * GAP)
         .join(

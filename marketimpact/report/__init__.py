@@ -11,7 +11,7 @@ from marketimpact.analyses.specification_curve.curve import SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
 from marketimpact.core.outputs import write_together
 from marketimpact.display.renderer import require_renderer
-from marketimpact.report.brief import Brief, brief, brief_of, opening
+from marketimpact.report.brief import Brief, brief, brief_of, has_brief, opening
 from marketimpact.report.content import ReportContent, report_content
 from marketimpact.report.html import as_html
 from marketimpact.report.markdown_latex import Pages, as_markdown, as_tex
@@ -20,7 +20,18 @@ from marketimpact.report.sections import sections
 from marketimpact.study.grouped import role_kept
 from marketimpact.study.result import StudyResult
 
-__all__ = ["Brief", "brief", "brief_of", "report_content", "report_tables", "require_programs", "tables", "write_report", "write_reports"]
+__all__ = [
+    "Brief",
+    "brief",
+    "brief_of",
+    "has_brief",
+    "report_content",
+    "report_tables",
+    "require_programs",
+    "tables",
+    "write_report",
+    "write_reports",
+]
 
 _TEXT_FORMATS = {".md": as_markdown, ".tex": as_tex}
 
@@ -36,6 +47,7 @@ def write_report(
     chronology: pl.DataFrame | None = None,
     curve: SpecificationCurve | None = None,
     joint: JointTest | None = None,
+    warnings: Sequence[str] = (),
 ) -> Path:
     """Write a report: one self-contained HTML file, or Markdown, LaTeX or PDF.
 
@@ -60,6 +72,8 @@ def write_report(
         From `specification_curve`, for a section on how much the result depends on specification choices.
     joint : JointTest, optional
         From the curve's `joint_test`.
+    warnings : sequence of str
+        Warnings of the run, which the report repeats.
 
     Returns
     -------
@@ -84,6 +98,7 @@ def write_report(
         chronology=chronology,
         curve=curve,
         joint=joint,
+        warnings=warnings,
     )
     return write_reports(content, [Path(path)])[0]
 

@@ -17,6 +17,7 @@ from marketimpact.display import brief_chart
 from marketimpact.display.formats import SIMULATED_TABLE, count, short_percent
 from marketimpact.display.renderer import to_png, to_svg
 from marketimpact.errors import SpecificationError
+from marketimpact.inference import SIGNIFICANCE_LEVEL
 from marketimpact.report import brief_frames, brief_text
 from marketimpact.report.blocks import Figure, Section
 from marketimpact.report.brief_table import SizeTable, size_table
@@ -103,7 +104,7 @@ class Brief:
         top, bottom = by_size.row(-1, named=True), by_size.row(0, named=True)
         ends = [f"{_short_name(row['firm'])} {short_percent(row['car'])}" for row in (top, bottom)]
         finding = ", ".join(dict.fromkeys(ends))
-        n = int((part["p_family"] < brief_text.SIGNIFICANCE_LEVEL).sum())
+        n = int((part["p_family"] < SIGNIFICANCE_LEVEL).sum())
         title = f"{lead} {finding}".strip()
         filled = f"CAR {list(self.windows[-1])}, 95% interval" + ("; ring: day 0" if len(self.windows) > 1 else "")
         columns = ["label", "group", "car", "low", "high", *(["car_day0"] if "car_day0" in part.columns else [])]
@@ -187,7 +188,8 @@ class Brief:
         target = Path(path)
         if target.suffix not in _SUFFIXES:
             raise SpecificationError(
-                f"{target.name} ends in {target.suffix!r}. A brief is written as .svg or .png (its chart), .html or .csv."
+                f"{target.name} ends in {target.suffix!r}. A brief is written as .svg or .png (its chart), .html or "
+                ".csv."
             )
         if target.suffix in (".svg", ".png") and not self.panels:
             raise SpecificationError("No event has a return in the primary window, so there is no chart to draw.")
@@ -201,8 +203,21 @@ class Brief:
             (folder / target.name).write_bytes(written)
         return target
 
+    def short_text(self) -> str:
+        """Write what happened as text of 80 columns: sentences and table, without what may and may not be said."""
+        return "\n".join(self._short_lines())
+
     def __repr__(self) -> str:
         """Write the brief as text of 80 columns."""
+        lines = self._short_lines()
+        if self.nearby_sentences:
+            lines += ["", "What else happened in the primary window"]
+            lines += [line for sentence in self.nearby_sentences for line in _wrapped(sentence, "  ")]
+        for heading, sentences in (("May be said", self.may), ("May not be said", self.may_not)):
+            lines += [heading, *(line for each in sentences for line in _wrapped(each, "  - ", "    "))]
+        return "\n".join([*lines, *_wrapped(self.source)])
+
+    def _short_lines(self) -> list[str]:
         lines = [*_wrapped(self.title), *(_wrapped(SIMULATED_TABLE) if self.simulated else []), ""]
         for n, headline, sentence in self.shown:
             numbered = f"{n}. {headline}" if self.n_announcements > 1 else headline
@@ -210,13 +225,7 @@ class Brief:
             lines += [*_wrapped(sentence, "   " if self.n_announcements > 1 else ""), ""]
         lines += [self.hidden, ""] if self.hidden else []
         lines += [] if self.sentences else [NO_EVENTS]
-        lines += [*group_lines(self.groups, self.windows), ""]
-        if self.nearby_sentences:
-            lines += ["What else happened in the primary window"]
-            lines += [line for sentence in self.nearby_sentences for line in _wrapped(sentence, "  ")]
-        for heading, sentences in (("May be said", self.may), ("May not be said", self.may_not)):
-            lines += [heading, *(line for each in sentences for line in _wrapped(each, "  - ", "    "))]
-        return "\n".join([*lines, *_wrapped(self.source)])
+        return lines + group_lines(self.groups, self.windows)
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -299,8 +308,8 @@ def has_brief(content: ReportContent) -> bool:
 def opening(content: ReportContent) -> tuple[Section, Brief | None]:
     """Make the first section of a report, and the brief that HTML shows in its place."""
     if not has_brief(content):
-        words = f"This result is about {content.result.market.unit}: see “Is it statistically significant?”."
-        return Section("short", "In short", (words,)), None
+        about = f"This result is about {content.result.market.unit}: see “Is it statistically significant?”."
+        return Section("short", "In short", (about,)), None
     made = brief_of(content)
     if not made.sentences:
         return Section("short", "In short", (NO_EVENTS,)), made

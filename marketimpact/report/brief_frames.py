@@ -201,9 +201,7 @@ def nearby_frame(content: ReportContent) -> pl.DataFrame:
     if content.chronology is not None:
         headlines = dict(content.chronology.select("announcement_id", "headline").iter_rows())
     for n, announcement in enumerate(content.announcements, 1):
-        found = (
-            nearby_announcements(announcement, content).filter("in_primary") if has_chronology(content) else None
-        )
+        found = nearby_announcements(announcement, content).filter("in_primary") if has_chronology(content) else None
         listed = [] if found is None else list(found.select("headline", "day0").iter_rows())
         recorded = [part.strip() for part in (announcement.facts.get("confounders") or "").split(";") if part.strip()]
         listed += [(headlines.get(part, part), None) for part in recorded]

@@ -73,7 +73,7 @@ def _verdict(row: dict[str, Any], primary: list[int]) -> str:
     if not over:
         return f"significant at 5% on day 0 but not over {primary}" if day0 else "not significant"
     told = f"significant at 5% over {primary} but not on day 0" if day0 is False else "significant at 5%"
-    if row["n_firms"] < 2 or is_missing(row["p_family"]):  # noqa: PLR2004
+    if row["n_firms"] < 2 or is_missing(row["p_family"]):
         return told
     still = "also" if _rejects(row["p_family"]) else "but not"
     return f"{told}, {still} after correction for all {row['n_firms']} firms ({p_text(row['p_family'])})"
@@ -156,7 +156,9 @@ def _untested(content: ReportContent, groups: pl.DataFrame) -> list[str]:
         return []
     first, last = content.primary
     rows = groups.filter(pl.col("first") == first, pl.col("last") == last, pl.col("why_not") != "")
-    where = "{group} (announcement {announcement}): {why_not}" if len(content.announcements) > 1 else "{group}: {why_not}"
+    where = (
+        "{group} (announcement {announcement}): {why_not}" if len(content.announcements) > 1 else "{group}: {why_not}"
+    )
     named = [where.format(**row) for row in rows.head(MOST_UNTESTED).iter_rows(named=True)]
     more = f"; and {rows.height - MOST_UNTESTED} more" if rows.height > MOST_UNTESTED else ""
     if not named:

@@ -146,6 +146,7 @@ class ReportContent:
     curve: SpecificationCurve | None
     joint: JointTest | None
     every_car: EveryCar = field(repr=False)
+    warnings: tuple[str, ...] = ()
     nearby: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     @property
@@ -189,6 +190,7 @@ def report_content(
     chronology: pl.DataFrame | None = None,
     curve: SpecificationCurve | None = None,
     joint: JointTest | None = None,
+    warnings: Sequence[str] = (),
 ) -> ReportContent:
     """Divide a result into announcements and groups; see `write_report` for the parameters."""
     column, every_car = group_column(result, group), EveryCar(result)
@@ -203,6 +205,7 @@ def report_content(
         curve=curve,
         joint=joint,
         every_car=every_car,
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 

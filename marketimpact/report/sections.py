@@ -10,8 +10,8 @@ import polars as pl
 from marketimpact.display.formats import MISSING_TEXT, interval, number, p_value, percent, text
 from marketimpact.estimation.attrition import REASONS
 from marketimpact.events.exchange_names import exchange, named
-from marketimpact.report.blocks import Cell, ReportTable, Section
 from marketimpact.report.benchmarks import benchmarks_of
+from marketimpact.report.blocks import Cell, ReportTable, Section
 from marketimpact.report.brief_frames import returns_as_traded
 from marketimpact.report.content import (
     AnnouncementResult,
@@ -62,16 +62,18 @@ HISTORY_NOTE = (
     "day 0 of each announcement, in the order of the table."
 )
 FIRM_MARKS = (
-    "† significant at 5% by itself; ‡ also after correction for all firms of the announcement; neither: not significant.",
+    "† significant at 5% by itself; ‡ also after correction for all firms of the announcement; neither: not "
+    "significant.",
 )
 PICK_HINT = (
     "To pick a firm or a group out, click it in the chart or its legend, or choose it from the list below the chart; "
     "click beside it, or choose “everything”, to show all again."
 )
 SINGLE_FIRM_NOTE = (
-    "Return: as traded. AR: abnormal return of the session; CAR: its sum over the window. Interval and p (two-sided) are from the "
-    "volatility known the evening before. “p, family”: corrected for looking at all these firms at once (Romano and "
-    "Wolf, joint placebo dates). “Ratio”: variance known the evening before over that of the estimation window."
+    "Return: as traded. AR: abnormal return of the session; CAR: its sum over the window. Interval and p (two-sided) "
+    "are from the volatility known the evening before. “p, family”: corrected for looking at all these firms at once "
+    "(Romano and Wolf, joint placebo dates). “Ratio”: variance known the evening before over that of the estimation "
+    "window."
 )
 WINDOW_NOTE = (
     "CAAR: the mean of the events' CAR. Effect: the abnormal return that the primary test estimates; tests of "
@@ -204,7 +206,9 @@ def _firm_frame(announcement: AnnouncementResult, content: ReportContent) -> pl.
     car = content.every_car.of(announcement.result, content.primary).join(
         tests, on="event_id", how="left", validate="1:1", maintain_order="left"
     )
-    car = car.join(_returns_as_traded(announcement, content), on="event_id", how="left", validate="1:1", maintain_order="left")
+    car = car.join(
+        _returns_as_traded(announcement, content), on="event_id", how="left", validate="1:1", maintain_order="left"
+    )
     order = {group_result.name: position for position, group_result in enumerate(announcement.groups)}
     group = pl.col(content.group).cast(pl.String).fill_null("without a group") if content.group else pl.lit("All firms")
     name = pl.col("name") if "name" in car.columns else pl.lit(None, pl.String)
@@ -447,7 +451,10 @@ def _attrition_section(content: ReportContent) -> Section:
         tables.append(
             ReportTable.of(["exchange", "date", "action", "why"], rows, caption="Where prices and calendars disagreed")
         )
-    words = tuple(f"Prices: {note}" for note in market.notes)
+    words = (
+        *(f"Warning of the run: {message}" for message in content.warnings),
+        *(f"Prices: {note}" for note in market.notes),
+    )
     if market.missing:
         words += (f"Without prices: {', '.join(market.missing)}.",)
     return Section("left-out", "What was left out", words, (("", (), tuple(tables)),))

@@ -181,7 +181,9 @@ def _choices_table(frame: pl.DataFrame, varied: list[str]) -> ReportTable:
             cells = [value, n, percent(median), percent(low), percent(high), f"{rejecting:,} of {holding:,}"]
             rows.append([name.replace("_", " ") if not position else "", *cells])
     columns = ["choice", "value", "specifications", "median CAAR", "lowest", "highest", "p < 5%"]
-    return ReportTable.of(columns, rows, numeric=[2, 3, 4, 5, 6], caption="What each choice does", note=CHOICE_NOTE, folded=True)
+    return ReportTable.of(
+        columns, rows, numeric=[2, 3, 4, 5, 6], caption="What each choice does", note=CHOICE_NOTE, folded=True
+    )
 
 
 def _joint_table(joint: JointTest) -> ReportTable:
@@ -191,7 +193,9 @@ def _joint_table(joint: JointTest) -> ReportTable:
         rows.append([name, cells[0], f"{cells[1]} to {cells[2]}", p_value(p)])
     note = JOINT_NOTE.format(null=joint.null, draws=f"{joint.draws:,}", seed=joint.seed)
     columns = ["of the whole curve", "observed", "by chance", "p"]
-    return ReportTable.of(columns, rows, numeric=[1, 2, 3], caption="The curve against placebo days", note=note, folded=True)
+    return ReportTable.of(
+        columns, rows, numeric=[1, 2, 3], caption="The curve against placebo days", note=note, folded=True
+    )
 
 
 def _statistic_text(statistic: str, value: float) -> str:
@@ -207,4 +211,6 @@ def _reasons_tables(curve: SpecificationCurve) -> list[ReportTable]:
         return []
     columns = ["status", "test", "specifications", "why"]
     note = "A test that is not valid for these events still has an estimate and an interval, but its p is no evidence."
-    return [ReportTable.of(columns, rows, numeric=[2], caption="Could not be run, or is not valid", note=note, folded=True)]
+    return [
+        ReportTable.of(columns, rows, numeric=[2], caption="Could not be run, or is not valid", note=note, folded=True)
+    ]

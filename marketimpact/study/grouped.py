@@ -90,7 +90,10 @@ class Grouped(Generic[R]):
 
     def __repr__(self) -> str:
         """List the groups and their numbers of events."""
-        lines = [f"Grouped by {', '.join(self.columns)}:", "  use .car, .caar, .test, .single_tests, .plot(), .groups()"]
+        lines = [
+            f"Grouped by {', '.join(self.columns)}:",
+            "  use .car, .caar, .test, .single_tests, .plot(), .groups()",
+        ]
         counts = self.result.events.group_by(self.columns).len("n").sort(self.columns, nulls_last=True)
         lines += [f"  {', '.join(map(str, values))}: {count(n, 'event')}" for *values, n in counts.iter_rows()]
         return "\n".join(

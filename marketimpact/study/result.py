@@ -359,7 +359,7 @@ class StudyResult:
         every = pl.concat([self.events, self.unused.with_columns(absent)], how="diagonal_relaxed")
         unused = every.filter(predicate).join(self.unused.select("event_id"), on="event_id", how="semi")
         attrition = self.attrition.join(unused, on="event_id", how="semi", maintain_order="left")
-        undecided = self.events.select(predicate.is_null()).to_series().sum()
+        undecided = int(self.events.select(predicate.is_null()).to_series().sum())
         return replace(
             self,
             estimation=self.estimation.take(rows),

@@ -22,7 +22,7 @@ from marketimpact.sources.files.file_rows import (
     rows_in_doubt,
 )
 from marketimpact.sources.files.opened_file import readable, scan_file
-from marketimpact.sources.files.price_rows import n_rows_text, no_symbols_error, require_readable
+from marketimpact.sources.files.price_rows import is_true, n_rows_text, no_symbols_error, require_readable
 from marketimpact.sources.protocol import (
     COLUMNS,
     EXTRA_COLUMNS,
@@ -35,6 +35,9 @@ from marketimpact.sources.protocol import (
 )
 
 __all__ = ["FilePrices"]
+
+#: Column that marks simulated prices, so that no report of them passes for real.
+MARKER = "simulated"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -49,7 +52,8 @@ class FilePrices:
         `adj_close` is given it is used, and `close` where `adj_close` is empty, with a note of the count. Of a
         symbol without any, `Market.load` makes total returns of `close` and the columns `dividend` (per share, on
         the ex-date) and `split` (new shares for one), unless it has an `unadjusted_close` beside it. With
-        a column `delisted` true a symbol's last close may be 0, a total loss.
+        a column `delisted` true a symbol's last close may be 0, a total loss. With a column `simulated` true
+        the prices are marked as simulated in everything that is made of them, as are those of the embedded sample.
     drop_repeats : bool, default False
         Whether exact repeats of a row are dropped, rather than refused.
     delisted : collection of str
@@ -122,6 +126,7 @@ class FilePrices:
             has_others = not set(known).issubset(requested)
             own = file.filter(is_requested) if has_others else file
             raw = (within(own, first, last) if _has_dates(file) else own).collect(engine="in-memory")
+            simulated = _is_simulated(whole.filter(is_requested))
             others = (
                 rows_in_doubt(file.filter(~is_requested)).collect(engine="in-memory") if has_others else raw.clear()
             )
@@ -145,7 +150,7 @@ class FilePrices:
         table = PriceTable(
             frame=checked.select(columns),
             source=source,
-            simulated=False,
+            simulated=simulated,
             missing=absent_symbols(checked, requested),
             notes=notes,
         )
@@ -202,6 +207,13 @@ class FilePrices:
 def _used(file: pl.LazyFrame) -> pl.LazyFrame:
     """Select the columns that are read."""
     return file.select(name for name in file.collect_schema().names() if name in USED)
+
+
+def _is_simulated(own: pl.LazyFrame) -> bool:
+    """Return whether a column `simulated` is true for any of the rows."""
+    if MARKER not in own.collect_schema().names():
+        return False
+    return bool(own.select(is_true(MARKER).any()).collect(engine="in-memory").item())
 
 
 def _has_dates(file: pl.LazyFrame) -> bool:
