@@ -18,7 +18,7 @@ __all__ = ["brief_chart", "brief_panel", "group_colours", "shared_domain", "sing
 #: An interval that ends beyond this many times the 90% quantile of all ends is cut at the frame.
 WIDEST, COVERED = 2.0, 0.9
 #: Ticks of the scale, at most.
-MOST_TICKS = 4
+MOST_TICKS = 5
 ROW_HEIGHT = 14
 #: Characters of a line of a panel's title.
 TITLE_WIDTH = 40
@@ -172,7 +172,7 @@ def _legend(groups: Sequence[str]) -> list[dict[str, Any]]:
 def _note(lines: Sequence[str]) -> dict[str, Any]:
     mark = {"type": "text", "align": "left", "baseline": "top", "x": 0, "y": 0, "fontSize": 10, "color": GREY}
     data: dict[str, Any] = {"values": [{}]}
-    return {"data": data, "mark": mark | {"text": list(lines)}, "width": 640, "height": 13 * len(lines)}
+    return {"data": data, "mark": mark | {"text": list(lines)}, "width": 360, "height": 13 * len(lines)}
 
 
 def _schema() -> str:

