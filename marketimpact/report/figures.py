@@ -75,7 +75,7 @@ def path_figures(announcement: AnnouncementResult, content: ReportContent) -> tu
         return [], set()
     figures = []
     simulated = content.result.market.simulated
-    for name, chart in charts.caar_paths(paths, by="_group", simulated=simulated, width=116, height=100):
+    for name, chart in charts.caar_paths(paths, by="_group", simulated=simulated, width=180, height=120):
         end = paths.filter(pl.col("_group") == name).drop_nulls("caar").row(-1, named=True)
         alt = (
             f"CAAR of {name}, session by session: {percent(end['caar'])} at session {end['tau']:+d}, 95% interval "

@@ -292,7 +292,7 @@ def _paths_section(content: ReportContent) -> Section:
         words += (
             f"Of more than {MOST_PATHS} groups, the {MOST_PATHS} with most events are drawn; the table caar has all.",
         )
-    return Section("paths", "Paths", words, tuple(blocks))
+    return Section("paths", "Paths: mean abnormal return, session by session", words, tuple(blocks), folded=True)
 
 
 def _tests_section(content: ReportContent) -> Section:

@@ -139,8 +139,15 @@ def _range_sentences(frame: pl.DataFrame, ran: pl.DataFrame) -> list[str]:
     return [
         summary,
         *([repeat_sentence] if repeated else []),
-        *([f"{failed:,} could not be run; the last table says why."] if failed else []),
+        *([f"{failed:,} could not be run, and say nothing: {_failures_text(frame)}."] if failed else []),
     ]
+
+
+def _failures_text(frame: pl.DataFrame) -> str:
+    """List why specifications could not be run, the commonest reason first, each with its number."""
+    counted = frame.filter(pl.col("estimate").is_null())["reason"].value_counts(name="n")
+    rows = counted.sort("n", "reason", descending=[True, False]).head(MOST_NAMES_LISTED)
+    return "; ".join(f"{n:,} × {reason}" for reason, n in rows.select("reason", "n").iter_rows())
 
 
 def _capitalised(note: str) -> str:
