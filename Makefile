@@ -35,6 +35,8 @@ help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 report: $(VENV)/.core  ## write the report of the seed study to out/h20/report.html
+	@echo "A demo on simulated prices. On real ones: .venv/bin/marketimpact run studies/h20.toml --prices prices.parquet"
+	@echo "(columns symbol, date, close or adj_close), or --yahoo."
 	$(BIN)/python -m marketimpact.cli run studies/h20.toml --out out/h20
 
 test: $(VENV)/.dev  ## run the tests of the package

@@ -62,7 +62,7 @@ from marketimpact.models import (
     TheilSen,
     TradeToTrade,
 )
-from marketimpact.report import write_report
+from marketimpact.report import brief, write_report
 from marketimpact.sources import (
     AksharePrices,
     DatabasePrices,
@@ -130,6 +130,7 @@ __all__ = [
     "align",
     "announcements",
     "audit",
+    "brief",
     "calendar_overrides",
     "calendar_time",
     "campaigns",

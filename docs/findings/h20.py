@@ -120,10 +120,17 @@ def record_table(result: mi.StudyResult) -> str:
     return record(result, {**counts, "notes": "; ".join(market.notes)})
 
 
+def firms_figure(result: mi.StudyResult) -> str:
+    """Draw every firm at the seed announcement, rounded to 0.1%, as the brief does: SVG."""
+    made = mi.brief(result.where(pl.col("announcement_id") == SEED), title="The reaction to 12 August 2025, by firm")
+    rounded = made.firms.with_columns(pl.col("car", "low", "high", "car_day0").round(3))
+    return charts.to_svg(replace(made, firms=rounded).chart())
+
+
 def figures(result: mi.StudyResult) -> dict[str, str]:
-    """Draw the path of the CAAR of each group around the seed announcement: SVG by file name."""
+    """Draw the firms and the path of the CAAR of each group at the seed announcement: SVG by file name."""
     paths = result.where(pl.col("announcement_id") == SEED).by("group").caar(-10, 10)
-    return {
+    return {"h20_firms.svg": firms_figure(result)} | {
         "h20_" + name.lower().replace(" ", "_").replace("-", "_") + ".svg": charts.to_svg(chart)
         for name, chart in charts.caar_paths(paths, by="group", simulated=False)
     }

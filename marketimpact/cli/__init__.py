@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from marketimpact.cli import check, store, studies
+from marketimpact.cli import brief, check, store, studies
 from marketimpact.core.interrupts import EXIT_CODE, MESSAGE, raising_on_interrupt
 from marketimpact.errors import MarketImpactError, MarketImpactWarning
 
@@ -18,13 +18,14 @@ __all__ = ["main"]
 
 #: Commands as the help shows them, in the order in which a newcomer needs them.
 SECTIONS = {
-    "Studies": ("run", "new", "schema"),
+    "Studies": ("brief", "run", "new", "schema"),
     "Announcements and methods": ("list", "align"),
     "Prices": ("check", "fetch", "store"),
 }
 EPILOG = """\b
 Start with: marketimpact run
   (the embedded study on simulated prices; writes out/h20/report.html)
+One moment: marketimpact brief NVDA 2025-04-15T17:22:59-04:00 --prices prices.parquet
 Your own:   marketimpact new my_study.toml
             marketimpact run my_study.toml --prices prices.parquet
 
@@ -58,6 +59,7 @@ app = typer.Typer(
     epilog=EPILOG,
 )
 
+app.command("brief")(brief.brief)
 app.command()(studies.run)
 app.command()(studies.new)
 app.command()(studies.schema)

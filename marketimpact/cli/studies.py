@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,20 +13,19 @@ import typer
 
 from marketimpact import report
 from marketimpact.cli.options import AsCsv, AsJson, Directory
+from marketimpact.cli.price_options import Prices, Snapshot, Yahoo, price_source
 from marketimpact.cli.printing import json_rows, json_text, print_frame
-from marketimpact.cli.store import existing_store, open_store
 from marketimpact.cli.study_file import StudyFile, StudyRun, read_study
 from marketimpact.cli.study_file_curve import CurveRun
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.outputs import parquet_bytes, write_together
-from marketimpact.errors import SpecificationError
+from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.events import calendars
 from marketimpact.events.alignment import align as align_events
 from marketimpact.events.catalogue import announcements, calendar_overrides, campaigns, securities
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
-from marketimpact.sources import FilePrices, FolderPrices, PriceSource, SamplePrices, StoredPrices, YahooPrices
 
 __all__ = ["align_command", "list_command", "new", "run", "schema"]
 
@@ -40,13 +42,9 @@ class _SecuritiesAndSessions:
 
 def run(
     study: Annotated[str, typer.Argument(help="Study file (TOML), or the name of an embedded study.")] = "h20",
-    prices: Annotated[
-        Path | None, typer.Option(help="Prices: a Parquet or CSV file, or a folder with a file per symbol.")
-    ] = None,
-    yahoo: Annotated[bool, typer.Option("--yahoo", help="Fetch prices from Yahoo Finance.")] = False,
-    snapshot: Annotated[
-        str | None, typer.Option(help="Prices of this snapshot of the price store; no network.")
-    ] = None,
+    prices: Prices = None,
+    yahoo: Yahoo = False,
+    snapshot: Snapshot = None,
     directory: Directory = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; out/<study> by default.")] = None,
     formats: Annotated[
@@ -62,16 +60,17 @@ def run(
     """
     kinds = _formats(formats)
     report.require_programs([Path(f"report.{kind}") for kind in kinds])
-    source = _price_source(prices, snapshot, directory, yahoo=yahoo)
+    source = price_source(prices, snapshot, directory, yahoo=yahoo)
     plan = read_study(study)
-    study_run = plan.run(source)
-    curve = plan.curve(study_run, source)
+    with recorded_warnings() as messages:
+        study_run = plan.run(source)
+        curve = plan.curve(study_run, source)
     folder = out if out is not None else Path("out") / plan.name
-    written, tables = _write(plan, study_run, curve, folder, kinds)
+    written, tables, text = _write(plan, study_run, curve, folder, kinds, messages)
     if as_json:
         typer.echo(json_text(_run_summary(plan, study_run, tables, written)))
         return
-    typer.echo(repr(study_run.result))
+    typer.echo(text)
     typer.echo("")
     for target in written:
         typer.echo(f"Report: {target}")
@@ -79,9 +78,9 @@ def run(
 
 
 def _write(
-    plan: StudyFile, study_run: StudyRun, curve: CurveRun | None, folder: Path, kinds: list[str]
-) -> tuple[list[Path], dict[str, pl.DataFrame]]:
-    """Write the report in every format and every table; give the paths of the reports, and the tables."""
+    plan: StudyFile, study_run: StudyRun, curve: CurveRun | None, folder: Path, kinds: list[str], messages: list[str]
+) -> tuple[list[Path], dict[str, pl.DataFrame], str]:
+    """Write the report in every format and every table; give the paths of the reports, the tables, and the brief."""
     content = report.report_content(
         study_run.result,
         title=plan.title,
@@ -91,6 +90,7 @@ def _write(
         chronology=study_run.chronology,
         curve=curve.curve if curve else None,
         joint=curve.joint if curve else None,
+        warnings=messages,
     )
     tables = report.report_tables(content)
     names = [f"report.{kind}" for kind in kinds]
@@ -99,7 +99,24 @@ def _write(
         for name, table in tables.items():
             (aside / f"{name}.parquet").write_bytes(parquet_bytes(table))
             (aside / f"{name}.csv").write_text(csv_text(table), encoding="utf-8")
-    return [folder / name for name in names], tables
+    text = report.brief_of(content).short_text() if report.has_brief(content) else repr(study_run.result)
+    return [folder / name for name in names], tables, text
+
+
+@contextmanager
+def recorded_warnings() -> Iterator[list[str]]:
+    """Collect the messages of this package's warnings, which are shown all the same."""
+    messages: list[str] = []
+    show = warnings.showwarning
+
+    def record(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, MarketImpactWarning):
+            messages.append(str(message))
+        show(message, category, *rest, **more)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = record
+        yield messages
 
 
 def _formats(requested: list[str] | None) -> list[str]:
@@ -146,20 +163,6 @@ def new(
 def schema() -> None:
     """Print the JSON Schema of study files, for editors and programs that check them."""
     typer.echo(json_text(study_schema()))
-
-
-def _price_source(prices: Path | None, snapshot: str | None, directory: Path | None, *, yahoo: bool) -> PriceSource:
-    if (prices is not None) + yahoo + (snapshot is not None) > 1:
-        raise typer.BadParameter("give one of --prices, --yahoo and --snapshot")
-    if directory is not None and not (yahoo or snapshot is not None):
-        raise typer.BadParameter("--store goes with --yahoo or --snapshot")
-    if yahoo:
-        return StoredPrices(YahooPrices(), open_store(directory))
-    if snapshot is not None:
-        return StoredPrices(store=existing_store(directory), snapshot=snapshot)
-    if prices is not None:
-        return FolderPrices(prices) if prices.is_dir() else FilePrices(prices)
-    return SamplePrices()
 
 
 def align_command(

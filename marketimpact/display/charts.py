@@ -14,15 +14,18 @@ import polars as pl
 
 from marketimpact.display.formats import SIMULATED_CHART
 from marketimpact.display.renderer import svg_and_spec, to_svg, vega_script
+from marketimpact.errors import SpecificationError
 
 __all__ = [
     "DARK",
+    "caar_grid",
     "caar_path",
     "caar_paths",
     "dropdown",
     "firm_effects",
     "inline_data",
     "largest_effects",
+    "look",
     "selection_opacity",
     "svg_and_spec",
     "to_svg",
@@ -45,6 +48,8 @@ DARK = {
 }  # fmt: skip
 #: Rows of a chart of firms, at most: with more it cannot be read.
 MOST_FIRMS = 300
+#: Groups of `caar_grid`, at most.
+MOST_PATHS = 12
 #: A band wider than this many times the median band is clipped at the frame.
 OUTLIER_RATIO = 1.5
 P = ParamSpec("P")
@@ -131,7 +136,7 @@ def _path_spec(
         *arrows,
     ]
     size = {"width": width, "height": height}
-    return _with_datasets({"layer": layers, **size, **_look(_head(title, simulated=simulated, note=clipped))})
+    return _with_datasets({"layer": layers, **size, **look(_head(title, simulated=simulated, note=clipped))})
 
 
 def _quantity(field: str, **more: Any) -> dict[str, Any]:
@@ -222,6 +227,29 @@ def caar_paths(
         )
         for (name,), part in drawable.partition_by(by, as_dict=True, maintain_order=True).items()
     ]
+
+
+def caar_grid(paths: pl.DataFrame, *, by: str, simulated: bool, columns: int = 3) -> Any:
+    """Draw the charts of `caar_paths` beside each other; of more than `MOST_PATHS` groups those with most events.
+
+    Raises
+    ------
+    SpecificationError
+        Where no group has a path.
+    """
+    sizes = paths.drop_nulls("caar").group_by(by, maintain_order=True).agg(pl.col("n_events").max().alias("n"))
+    if sizes.is_empty():
+        raise SpecificationError("No event of these groups has a return in the window, so there is nothing to draw.")
+    kept = sizes.filter(pl.col("n").rank("ordinal", descending=True) <= MOST_PATHS)[by]
+    drawn = caar_paths(paths.filter(pl.col(by).is_in(kept.implode())), by=by, simulated=simulated)
+    note = f"{len(kept)} of {sizes.height} groups: those with most events" if len(kept) < sizes.height else ""
+    head = _head(f"CAAR by {by}" if by != "_group" else "CAAR by group", simulated=simulated, note=note)
+    page = drawn[0][1]
+    panels = [{"title": chart["title"], **{k: chart[k] for k in ("layer", "width", "height")}} for _, chart in drawn]
+    datasets = {name: rows for _, chart in drawn for name, rows in chart["datasets"].items()}
+    look_of_page = {name: page[name] for name in ("$schema", "background", "padding", "config")}
+    grid = {"concat": panels, "columns": columns, "datasets": datasets, "title": head, **look_of_page}
+    return _offline_chart("ConcatChart").from_dict(grid, validate=False)
 
 
 def _shared_scale(paths: pl.DataFrame, by: str) -> tuple[float, float]:
@@ -372,7 +400,7 @@ def with_title(chart: Any, title: str, simulated: bool, note: str = "") -> Any:
 
 def with_theme(chart: Any, head: Any) -> Any:
     """Add the theme of this package and a title to a chart, in place: Altair's own methods copy it each time."""
-    for name, value in _look(head).items():
+    for name, value in look(head).items():
         chart[name] = value
     # change the class of the object: building a second chart would validate every part of it again, which takes three
     # times as long as everything else
@@ -387,7 +415,7 @@ def _head(title: str, *, simulated: bool, note: str) -> dict[str, Any]:
     return {"text": title, "subtitle": subtitle or "", "anchor": "start", "fontSize": 13, "subtitleColor": colour}
 
 
-def _look(head: Any) -> dict[str, Any]:
+def look(head: Any) -> dict[str, Any]:
     """Write the theme of this package and a title."""
     axis = {"gridColor": GRID, "domainColor": AXIS, "tickColor": AXIS, "labelColor": INK, "titleColor": INK}
     config = {

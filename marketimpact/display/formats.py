@@ -14,15 +14,19 @@ __all__ = [
     "SIMULATED_REPORT",
     "SIMULATED_TABLE",
     "clean_text",
+    "count",
     "interval",
     "is_missing",
     "number",
+    "ordinal",
     "p_value",
     "percent",
+    "short_percent",
     "text",
 ]
 
 MISSING_TEXT = "–"
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 #: Control characters, line and paragraph separators, halves of surrogate pairs, and two that XML does not have.
 NOT_PRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 #: Notices of simulated prices: on charts, under tables and on reports.
@@ -56,6 +60,45 @@ def percent(value: float | None) -> str:
         return MISSING_TEXT
     written = f"{value:+.2%}".replace("-", "−")
     return "0.00%" if written[1:] == "0.00%" else written
+
+
+def short_percent(value: float | None) -> str:
+    """Write a fraction as a signed percentage with one decimal, for running text.
+
+    Examples
+    --------
+    >>> short_percent(-0.0341), short_percent(0.0)
+    ('−3.4%', '0.0%')
+    """
+    if is_missing(value):
+        return MISSING_TEXT
+    written = f"{value:+.1%}".replace("-", "−")
+    return "0.0%" if written[1:] == "0.0%" else written
+
+
+def count(n: int, noun: str) -> str:
+    """Write a number of things with its noun.
+
+    Examples
+    --------
+    >>> count(1, "event"), count(1200, "event")
+    ('1 event', '1,200 events')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def ordinal(n: int) -> str:
+    """Write a rank in words up to ten, else in digits.
+
+    Examples
+    --------
+    >>> ordinal(3), ordinal(11), ordinal(42)
+    ('third', '11th', '42nd')
+    """
+    if 1 <= n <= len(_ORDINALS):
+        return _ORDINALS[n - 1]
+    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
 
 
 def interval(low: float | None, high: float | None, write: Callable[[float | None], str] = percent) -> str:

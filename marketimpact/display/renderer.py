@@ -9,7 +9,7 @@ from typing import Any
 from marketimpact.display.formats import clean_text
 from marketimpact.errors import SpecificationError
 
-__all__ = ["require_renderer", "svg_and_spec", "to_svg", "vega_script"]
+__all__ = ["require_renderer", "svg_and_spec", "to_png", "to_svg", "vega_script"]
 
 #: Bytes of address space that the JavaScript engine reserves when it starts, most of them never used: it ended a
 #: process limited to 61 GiB, and ran in one limited to 69 GiB.
@@ -36,6 +36,14 @@ def require_renderer() -> None:
 def to_svg(chart: Any) -> str:
     """Draw an Altair chart or Vega-Lite as SVG: the same bytes every time, without external references."""
     return _draw(_spec(chart))
+
+
+def to_png(chart: Any) -> bytes:
+    """Draw an Altair chart or Vega-Lite as PNG, at twice its size in pixels."""
+    import vl_convert  # noqa: PLC0415
+
+    require_renderer()
+    return bytes(vl_convert.vegalite_to_png(_spec(chart), scale=2))
 
 
 def svg_and_spec(chart: Any) -> tuple[str, str]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,32 +15,39 @@ from typing import Any
 import polars as pl
 
 from marketimpact.display.formats import MISSING_TEXT, is_missing, number, p_value, percent, text
+from marketimpact.display.text_table import Column, fitting, text_lines
 
-__all__ = ["Table", "lines_to_html"]
+__all__ = ["Table", "cut", "lines_to_html"]
 
 #: Rows shown; a note counts the others.
 MOST_ROWS = 60
 #: Columns that hold fractions of a price (log points or other units where returns are not simple).
 FRACTIONS = {
-    "alpha", "aar", "ar", "bhar", "caar", "car", "ci_high", "ci_low", "expected", "highest", "lowest", "mean_car",
-    "median", "ret", "sigma", "true_car",
+    "alpha", "aar", "ar", "bhar", "caar", "car", "ci_high", "ci_high_filtered", "ci_low", "ci_low_filtered", "expected",
+    "highest", "lowest", "mean_car", "median", "ret", "sigma", "true_car",
 }  # fmt: skip
 #: Columns without a sign, in the unit of the estimate they belong to.
-SIZES = {"effect_mde", "mde", "se", "sigma"}
+SIZES = {"effect_mde", "mde", "se", "se_filtered", "sigma"}
 #: Columns whose numbers show no unit, and the unit that goes into the heading.
 UNITS = {
     "tau": "sessions", "n_days": "sessions", "n_obs": "sessions", "sar": "sd", "scar": "sd", "last": "tau",
     "first": "tau",
 }  # fmt: skip
 #: Width of a printed table that does not go to a terminal.
-WIDTH = 200
+WIDTH = 80
 GREY = "#5f6b76"
+
+
+def cut(text: str, width: int) -> str:
+    """Shorten a text to a number of characters, with an ellipsis where something is lost."""
+    return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
 
 
 def lines_to_html(lines: Sequence[str]) -> str:
     """Convert lines of text to HTML for a notebook, keeping their indentation."""
     escaped = escape("\n".join(lines))
-    return f'<div style="white-space: pre-wrap; font-size: 13px; line-height: 1.4">{escaped}</div>'
+    style = "white-space: pre; overflow-x: auto; font: 12.5px/1.4 ui-monospace, Menlo, Consolas, monospace"
+    return f'<div style="{style}">{escaped}</div>'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +85,7 @@ class Table:
     unit: str = "simple"
     shown: pl.DataFrame | None = None
     right: tuple[str, ...] = ()
+    dropped_first: tuple[str, ...] = ()
 
     def gt(self) -> Any:
         """Convert to a ``GT`` of great-tables, for a style of your own, or ``.as_latex()``."""
@@ -109,27 +120,19 @@ class Table:
         return str(self.gt().as_raw_html())
 
     def __repr__(self) -> str:
-        """Show the table as text, with whole cells."""
-        from rich import box  # noqa: PLC0415  # a table is not always printed
-        from rich.console import Console  # noqa: PLC0415
-        from rich.table import Table as Grid  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
-
-        console = Console(color_system=None, force_jupyter=False)
-        if not console.is_terminal:
-            console = Console(width=WIDTH, color_system=None, force_jupyter=False)
-        grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading, right in zip(self._headings(), self._right_aligned(), strict=True):
-            grid.add_column(Text(heading), justify="right" if right else "left", overflow="fold", no_wrap=right)
-        for row in zip(*self._cells(), strict=True):
-            grid.add_row(*map(Text, row))
-        with console.capture() as captured:
-            if self.title:
-                console.print(Text(self.title))
-            console.print(grid)
-            for note in self._notes_below():
-                console.print(Text(note))
-        return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
+        """Show the table as text that fits the terminal, or 80 columns where there is none."""
+        width = shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
+        names, cells, right = self._column_names(), self._cells(), self._right_aligned()
+        columns = [Column(*parts) for parts in zip(names, self._headings(), cells, right, strict=True)]
+        kept = fitting(columns, width, first_dropped=self.dropped_first)
+        lines = textwrap.wrap(self.title, width) + ([""] if self.title else [])
+        lines += text_lines(kept, width)
+        missing = [name for name in names if name not in {column.name for column in kept}]
+        source = ".frame" if self.shown is None else ".shown"
+        notes = [f"Too wide for {width} columns, in {source}: {', '.join(missing)}."] if missing else []
+        # a note on columns that are not shown would explain nothing
+        below = [note for note in self._notes_below() if note.partition(":")[0].split(", ")[0] not in missing]
+        return "\n".join([*lines, "", *(line for note in [*below, *notes] for line in textwrap.wrap(note, width))])
 
     def _column_names(self) -> list[str]:
         return list(self.columns) or self._rows.columns
@@ -174,7 +177,7 @@ class Table:
         of_tests = "effect_mde" in columns  # `estimate`, `se` and `mde` are then in the unit of each test
         if name in ("effect", "effect_mde"):
             return self.unit == "simple" and of_tests
-        beside = columns if name in ("se", "mde") and not of_tests else [name]
+        beside = columns if name in ("se", "se_filtered", "mde") and not of_tests else [name]
         return self.unit == "simple" and not FRACTIONS.isdisjoint(beside)
 
     def _notes_below(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from marketimpact.sources.files.price_rows import delisted
 from marketimpact.sources.files.single_file import FilePrices
 from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource, PriceTable
+from marketimpact.sources.sample import NOTE, are_sample_prices
 
 __all__ = ["combined_fingerprint", "fields_from_prices"]
 
@@ -97,6 +98,7 @@ def fields_from_prices(
     findings = implausible.add_findings(findings, steps, accepted)
     for message in _doubts(priced, closes, findings, benchmark):
         warnings.warn(message, MarketImpactWarning, stacklevel=3)
+    copied = not table.simulated and are_sample_prices(closes)
     return {
         "return_panel": made.panel,
         "securities": priced.with_columns(pl.col(benchmark).alias("benchmark")),
@@ -107,9 +109,10 @@ def fields_from_prices(
         "missing": tuple(sorted({*table.missing, *set(securities["symbol"]).difference(priced["symbol"])})),
         "factors": tuple(c for c in factors.columns if c != "date") if factors is not None else (),
         "source": table.source,
-        "simulated": table.simulated,
+        "simulated": table.simulated or copied,
         "notes": (
             *table.notes,
+            *((NOTE,) if copied else ()),
             *factor_doubts(factors),
             *repairs.repair_notes(fills, adjustments, findings),
             *calendar_notes(traded, priced, on_closed_days, has_overrides=calendar_overrides is not None),

@@ -11,16 +11,27 @@ from marketimpact.analyses.specification_curve.curve import SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
 from marketimpact.core.outputs import write_together
 from marketimpact.display.renderer import require_renderer
+from marketimpact.report.brief import Brief, brief, brief_of, has_brief, opening
 from marketimpact.report.content import ReportContent, report_content
 from marketimpact.report.html import as_html
 from marketimpact.report.markdown_latex import Pages, as_markdown, as_tex
 from marketimpact.report.pdf import as_pdf, typst_compiler
 from marketimpact.report.sections import sections
-from marketimpact.report.summary_text import caveats, summary
 from marketimpact.study.grouped import role_kept
 from marketimpact.study.result import StudyResult
 
-__all__ = ["report_content", "report_tables", "require_programs", "tables", "write_report", "write_reports"]
+__all__ = [
+    "Brief",
+    "brief",
+    "brief_of",
+    "has_brief",
+    "report_content",
+    "report_tables",
+    "require_programs",
+    "tables",
+    "write_report",
+    "write_reports",
+]
 
 _TEXT_FORMATS = {".md": as_markdown, ".tex": as_tex}
 
@@ -36,6 +47,7 @@ def write_report(
     chronology: pl.DataFrame | None = None,
     curve: SpecificationCurve | None = None,
     joint: JointTest | None = None,
+    warnings: Sequence[str] = (),
 ) -> Path:
     """Write a report: one self-contained HTML file, or Markdown, LaTeX or PDF.
 
@@ -60,6 +72,8 @@ def write_report(
         From `specification_curve`, for a section on how much the result depends on specification choices.
     joint : JointTest, optional
         From the curve's `joint_test`.
+    warnings : sequence of str
+        Warnings of the run, which the report repeats.
 
     Returns
     -------
@@ -84,6 +98,7 @@ def write_report(
         chronology=chronology,
         curve=curve,
         joint=joint,
+        warnings=warnings,
     )
     return write_reports(content, [Path(path)])[0]
 
@@ -99,13 +114,12 @@ def write_reports(content: ReportContent, paths: Sequence[Path]) -> list[Path]:
         As for `write_report`.
     """
     require_programs(paths)
+    first, made = opening(content)
     pages = Pages(
         title=content.title,
         question=content.question,
         simulated=content.result.market.simulated,
-        summary=summary(content),
-        caveats=caveats(content),
-        sections=sections(content),
+        sections=[first, *sections(content)],
     )
     for target in paths:
         if target.suffix == ".pdf":
@@ -113,7 +127,7 @@ def write_reports(content: ReportContent, paths: Sequence[Path]) -> list[Path]:
         elif target.suffix in _TEXT_FORMATS:
             data = _TEXT_FORMATS[target.suffix](pages).encode()
         else:
-            data = as_html(pages, report_tables(content)).encode()
+            data = as_html(pages, report_tables(content), made).encode()
         with write_together(target.parent) as folder:
             (folder / target.name).write_bytes(data)
     return list(paths)

@@ -15,13 +15,17 @@ __all__ = ["Section"]
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section of a report: heading, paragraphs, blocks of charts and tables; the hint is shown on screens only."""
+    """A section of a report: heading, paragraphs, blocks of charts and tables.
+
+    The hint is shown on screens only; blocks of a folded section open on a click.
+    """
 
     id: str
     title: str
     words: tuple[str, ...] = ()
     blocks: tuple[tuple[str, tuple[Figure, ...], tuple[ReportTable, ...]], ...] = field(default_factory=tuple)
     hint: str = ""
+    folded: bool = False
 
 
 #: Widest chart, in pixels, whose labels can be read on a phone.

@@ -16,6 +16,7 @@ from marketimpact.estimation.windows import check_window
 from marketimpact.inference import TESTS
 from marketimpact.study.headline import Headline, headline
 from marketimpact.study.result import StudyResult
+from marketimpact.study.summary import headline_window
 
 __all__ = ["AnnouncementResult", "GroupResult", "ReportContent", "report_content"]
 
@@ -145,6 +146,7 @@ class ReportContent:
     curve: SpecificationCurve | None
     joint: JointTest | None
     every_car: EveryCar = field(repr=False)
+    warnings: tuple[str, ...] = ()
     nearby: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     @property
@@ -188,6 +190,7 @@ def report_content(
     chronology: pl.DataFrame | None = None,
     curve: SpecificationCurve | None = None,
     joint: JointTest | None = None,
+    warnings: Sequence[str] = (),
 ) -> ReportContent:
     """Divide a result into announcements and groups; see `write_report` for the parameters."""
     column, every_car = group_column(result, group), EveryCar(result)
@@ -202,6 +205,7 @@ def report_content(
         curve=curve,
         joint=joint,
         every_car=every_car,
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
@@ -218,12 +222,10 @@ def group_column(result: StudyResult, group: str | None) -> str | None:
 
 def report_windows(result: StudyResult, windows: Sequence[Window] | None) -> tuple[Window, ...]:
     """Check the windows given; by default [0, 1] and [0, 0], as far as the event window reaches."""
-    first, last = result.estimation.settings.event
     if windows:
         return tuple(check_window(window, "windows") for window in windows)
-    if not first <= 0 <= last:
-        return ((first, last),)
-    return ((0, min(1, last)), (0, 0)) if last >= 1 else ((0, 0),)
+    first, last = result.estimation.settings.event
+    return tuple(dict.fromkeys([headline_window(result), *([(0, 0)] if first <= 0 <= last else [])]))
 
 
 def limit_hits(result: StudyResult) -> pl.DataFrame:

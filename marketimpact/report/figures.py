@@ -74,7 +74,8 @@ def path_figures(announcement: AnnouncementResult, content: ReportContent) -> tu
     if paths["caar"].drop_nulls().is_empty():
         return [], set()
     figures = []
-    for name, chart in charts.caar_paths(paths, by="_group", simulated=content.result.market.simulated):
+    simulated = content.result.market.simulated
+    for name, chart in charts.caar_paths(paths, by="_group", simulated=simulated, width=180, height=120):
         end = paths.filter(pl.col("_group") == name).drop_nulls("caar").row(-1, named=True)
         alt = (
             f"CAAR of {name}, session by session: {percent(end['caar'])} at session {end['tau']:+d}, 95% interval "

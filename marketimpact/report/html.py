@@ -5,18 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from marketimpact.display import charts
+from marketimpact.report.brief import Brief
 from marketimpact.report.downloads import downloads
 from marketimpact.report.markdown_latex import Pages
-
-if TYPE_CHECKING:
-    import jinja2
+from marketimpact.report.templates import template
 
 __all__ = ["as_html"]
 
@@ -34,12 +30,19 @@ for (const figure of document.querySelectorAll("figure")) {
 """
 
 
-def as_html(pages: Pages, tables: Mapping[str, pl.DataFrame]) -> str:
-    """Render the page; charts are interactive where scripts run, and pictures elsewhere."""
+def as_html(pages: Pages, tables: Mapping[str, pl.DataFrame], brief: Brief | None = None) -> str:
+    """Render the page with the brief in place of the first section.
+
+    Charts are interactive where scripts run, and pictures elsewhere.
+    """
+    first, *others = pages.sections
     has_figures = any(figures for section in pages.sections for _, figures, _ in section.blocks)
     scripts = (charts.vega_script(), LIVE_CHARTS) if has_figures else ()
-    return _template().render(
+    return template("template.html.j2").render(
         pages=pages,
+        first=first,
+        sections=others,
+        fragment=None if brief is None else brief.html(live=True),
         downloads=downloads(tables),
         scripts=scripts,
         dark_colours=list(charts.DARK.items()),
@@ -50,17 +53,3 @@ def as_html(pages: Pages, tables: Mapping[str, pl.DataFrame]) -> str:
 
 def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-@cache
-def _template() -> jinja2.Template:
-    import jinja2  # noqa: PLC0415  # only a report needs it
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("template.html.j2")

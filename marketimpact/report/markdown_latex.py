@@ -32,18 +32,12 @@ class Pages:
     title: str
     question: str
     simulated: bool
-    summary: list[tuple[str, list[str]]]
-    caveats: list[str]
     sections: list[Section]
 
 
 def as_markdown(pages: Pages) -> str:
     """Write GitHub-flavoured Markdown, with all text escaped."""
     lines = [f"# {_md(pages.title)}", _md(pages.question), f"**{_md(SIMULATED_REPORT)}**" if pages.simulated else ""]
-    lines.append("## In short")
-    for headline, sentences in pages.summary:
-        lines += [f"### {_md(headline)}", "\n".join(f"- {_md(sentence)}" for sentence in sentences)]
-    lines += [_md(caveat) for caveat in pages.caveats]
     for section in pages.sections:
         lines += [f"## {_md(section.title)}", *(_md(sentence) for sentence in section.words)]
         for heading, figures, tables in section.blocks:
@@ -91,12 +85,7 @@ def as_tex(pages: Pages) -> str:
         rf"{{\LARGE {_tex(pages.title)}\par}}",
         _tex(pages.question),
         rf"\textbf{{{_tex(SIMULATED_REPORT)}}}" if pages.simulated else "",
-        r"\section*{In short}",
     ]
-    for headline, sentences in pages.summary:
-        lines += [rf"\subsection*{{{_tex(headline)}}}", r"\begin{itemize}"]
-        lines += [rf"\item {_tex(sentence)}" for sentence in sentences] + [r"\end{itemize}"]
-    lines += [_tex(caveat) + r"\par" for caveat in pages.caveats]
     for section in pages.sections:
         lines += [rf"\section*{{{_tex(section.title)}}}", *(_tex(sentence) + r"\par" for sentence in section.words)]
         for heading, _, tables in section.blocks:

@@ -11,7 +11,7 @@ from marketimpact.events.alignment import align
 from marketimpact.events.exchange_names import named
 from marketimpact.report.content import AnnouncementResult, ReportContent
 
-__all__ = ["nearby_announcements"]
+__all__ = ["has_chronology", "nearby_announcements"]
 
 #: Calendar days around the event window within which an announcement's day 0 can fall into it.
 SEARCH_MARGIN = timedelta(days=12)
@@ -22,6 +22,11 @@ _SCHEMA: dict[str, Any] = {
     "day0": pl.String,
     "in_primary": pl.Boolean,
 }
+
+
+def has_chronology(content: ReportContent) -> bool:
+    """Check whether other announcements can be searched: that needs a chronology, and sessions with times of day."""
+    return content.chronology is not None and not content.result.market.sessions["close"].null_count()
 
 
 def nearby_announcements(announcement: AnnouncementResult, content: ReportContent) -> pl.DataFrame:

@@ -55,11 +55,6 @@ def _source(pages: Pages, files: dict[str, bytes]) -> str:
     lines.append(f"#text({_literal(pages.question)})")
     if pages.simulated:
         lines.append(f"#block(stroke: 1pt, inset: 6pt, text(weight: 700, {_literal(SIMULATED_REPORT)}))")
-    lines.append('#heading("In short")')
-    for headline, sentences in pages.summary:
-        lines.append(f"#heading(level: 2, {_literal(headline)})")
-        lines.append(f"#list({', '.join(f'text({_literal(sentence)})' for sentence in sentences)})")
-    lines += [f"#par(text({_literal(caveat)}))" for caveat in pages.caveats]
     for section in pages.sections:
         lines.append(f"#heading({_literal(section.title)})")
         lines += [f"#par(text(fill: luma(70), {_literal(sentence)}))" for sentence in section.words]

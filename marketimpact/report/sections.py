@@ -10,7 +10,9 @@ import polars as pl
 from marketimpact.display.formats import MISSING_TEXT, interval, number, p_value, percent, text
 from marketimpact.estimation.attrition import REASONS
 from marketimpact.events.exchange_names import exchange, named
+from marketimpact.report.benchmarks import benchmarks_of
 from marketimpact.report.blocks import Cell, ReportTable, Section
+from marketimpact.report.brief_frames import returns_as_traded
 from marketimpact.report.content import (
     AnnouncementResult,
     GroupResult,
@@ -27,9 +29,8 @@ from marketimpact.report.figures import (
     price_history_figure,
     trading_hours_figure,
 )
-from marketimpact.report.nearby_events import nearby_announcements
+from marketimpact.report.nearby_events import has_chronology, nearby_announcements
 from marketimpact.report.specification_section import specification_section
-from marketimpact.report.summary_text import has_chronology
 from marketimpact.study.filtered_columns import single_intervals
 from marketimpact.study.headline import Headline
 
@@ -61,24 +62,24 @@ HISTORY_NOTE = (
     "day 0 of each announcement, in the order of the table."
 )
 FIRM_MARKS = (
-    "† p below 5% by itself; ‡ also after correction for all firms of the announcement. Where there is neither, the "
-    "firm's abnormal return is not statistically distinguishable from zero.",
+    "† significant at 5% by itself; ‡ also after correction for all firms of the announcement; neither: not "
+    "significant.",
 )
 PICK_HINT = (
     "To pick a firm or a group out, click it in the chart or its legend, or choose it from the list below the chart; "
     "click beside it, or choose “everything”, to show all again."
 )
 SINGLE_FIRM_NOTE = (
-    "AR: abnormal return of the session; CAR: its sum over the window. Interval and p (two-sided) are from the "
-    "volatility known the evening before. “p, family”: corrected for looking at all these firms at once (Romano and "
-    "Wolf, joint placebo dates). “Ratio”: variance known the evening before over that of the estimation window. "
-    "“p, t”: Student's t with the variance of the estimation window, not valid where the ratio is far from 1."
+    "Return: as traded. AR: abnormal return of the session; CAR: its sum over the window. Interval and p (two-sided) "
+    "are from the volatility known the evening before. “p, family”: corrected for looking at all these firms at once "
+    "(Romano and Wolf, joint placebo dates). “Ratio”: variance known the evening before over that of the estimation "
+    "window."
 )
 WINDOW_NOTE = (
     "CAAR: the mean of the events' CAR. Effect: the abnormal return that the primary test estimates; tests of "
     "standardised returns weigh CARs by one over their standard error. Interval, p (two-sided) and detectable effect "
     "are of that test. Detectable effect: the minimum, up or down, that it finds with 80% power at the 5% level; where "
-    "the mean is not statistically distinguishable from zero, smaller effects remain possible."
+    "the mean is not significant, smaller effects remain possible."
 )
 TRUE_EFFECT_NOTE = " “Put in”: the effect that the simulated prices were given."
 
@@ -171,7 +172,7 @@ def _timing_section(content: ReportContent) -> Section:
             (announcement.headline, (figure,) if figure else (), (ReportTable.of(columns, rows, numeric=[5]),))
         )
     words = ("Day 0 is the first session whose close lies after the announcement, on each security's own exchange.",)
-    return Section("reached", "When it reached each exchange", words, tuple(blocks))
+    return Section("reached", "When it reached each exchange", words, tuple(blocks), folded=True)
 
 
 def _local_time_text(facts: dict[str, Any], zone: str | None) -> str:
@@ -195,7 +196,7 @@ def _firms_section(content: ReportContent) -> Section:
         with_car = frame.drop_nulls("car")
         figures = (firm_figure(with_car, content),) if with_car.height else ()
         blocks.append((announcement.headline, figures, (_firm_table(frame, announcement, content),)))
-    return Section("moved", "Who moved", FIRM_MARKS, tuple(blocks), PICK_HINT)
+    return Section("moved", "Who moved: every firm", FIRM_MARKS, tuple(blocks), PICK_HINT, folded=True)
 
 
 def _firm_frame(announcement: AnnouncementResult, content: ReportContent) -> pl.DataFrame:
@@ -204,6 +205,9 @@ def _firm_frame(announcement: AnnouncementResult, content: ReportContent) -> pl.
     tests = tests.hstack(single_intervals(announcement.result.sample(*content.primary)))
     car = content.every_car.of(announcement.result, content.primary).join(
         tests, on="event_id", how="left", validate="1:1", maintain_order="left"
+    )
+    car = car.join(
+        _returns_as_traded(announcement, content), on="event_id", how="left", validate="1:1", maintain_order="left"
     )
     order = {group_result.name: position for position, group_result in enumerate(announcement.groups)}
     group = pl.col(content.group).cast(pl.String).fill_null("without a group") if content.group else pl.lit("All firms")
@@ -215,6 +219,15 @@ def _firm_frame(announcement: AnnouncementResult, content: ReportContent) -> pl.
     )
 
 
+def _returns_as_traded(announcement: AnnouncementResult, content: ReportContent) -> pl.DataFrame:
+    """Compute ``event_id, ret, ret_day0``: the return over the primary window and on day 0."""
+    frames = [
+        returns_as_traded(announcement.result, window).rename({"ret": name})
+        for name, window in (("ret", content.primary), ("ret_day0", (0, 0)))
+    ]
+    return frames[0].join(frames[1], on="event_id", how="full", coalesce=True, validate="1:1")
+
+
 def _firm_table(frame: pl.DataFrame, announcement: AnnouncementResult, content: ReportContent) -> ReportTable:
     first, last = content.result.estimation.settings.event
     with_day0 = first <= 0 <= last
@@ -223,8 +236,9 @@ def _firm_table(frame: pl.DataFrame, announcement: AnnouncementResult, content: 
         frame = frame.join(day0, on="event_id", how="left", validate="1:1", maintain_order="left")
     at_limit = set(limit_hits(announcement.result)["event_id"])
     true_column = ["put in"] if "true_car" in frame.columns else []
-    columns = ["group", "firm", "day 0", "AR day 0", f"CAR {list(content.primary)}", "95% interval"]
-    columns += ["p", "p, family", "ratio", "p, t", *true_column]
+    columns = ["group", "firm", "day 0", "return day 0", "AR day 0"]
+    columns += [f"return {list(content.primary)}", f"CAR {list(content.primary)}", "95% interval"]
+    columns += ["p", "p, family", "ratio", *true_column]
     length = content.primary[1] - content.primary[0] + 1
     rows: list[list[object]] = []
     notes = []
@@ -238,12 +252,13 @@ def _firm_table(frame: pl.DataFrame, announcement: AnnouncementResult, content: 
                 row["group"] if row["group"] != group else "",
                 firm_label(row),
                 row["date"],
+                percent(row["ret_day0"]),
                 percent(row.get("ar_0")),
+                percent(row["ret"]),
                 percent(row["car"]),
                 f"{percent(row['low'])} to {percent(row['high'])}",
                 *(p_value(row[name]) for name in ("p_primary", "p_family")),
                 MISSING_TEXT if row["variance_ratio"] is None else f"{row['variance_ratio']:.2f}",
-                p_value(row["p"]),
                 *([percent(row["true_car"])] if true_column else []),
             ]
         )
@@ -252,7 +267,7 @@ def _firm_table(frame: pl.DataFrame, announcement: AnnouncementResult, content: 
     if any(notes):
         columns.append("note")
         rows = [[*row, note] for row, note in zip(rows, notes, strict=True)]
-    numeric = [3, 4, 5, 6, 7, 8, 9] + ([10] if true_column else [])
+    numeric = list(range(3, 11 + len(true_column)))
     return ReportTable.of(
         columns, rows, numeric=numeric, note=SINGLE_FIRM_NOTE + (TRUE_EFFECT_NOTE if true_column else "")
     )
@@ -277,7 +292,7 @@ def _paths_section(content: ReportContent) -> Section:
         words += (
             f"Of more than {MOST_PATHS} groups, the {MOST_PATHS} with most events are drawn; the table caar has all.",
         )
-    return Section("paths", "Paths", words, tuple(blocks))
+    return Section("paths", "Paths: mean abnormal return, session by session", words, tuple(blocks), folded=True)
 
 
 def _tests_section(content: ReportContent) -> Section:
@@ -286,14 +301,31 @@ def _tests_section(content: ReportContent) -> Section:
         several = [group for group in announcement.groups if group.result.events.height > 1]
         robustness = _robustness_table(several, content)
         others = [_other_tests_table(group, content) for group in several]
-        tables = [_window_table(announcement, content), *([robustness] if robustness.rows else []), *others]
-        blocks.append((announcement.headline, (), tuple(tables)))
+        tables = [_primary_table(announcement, content), *([robustness] if robustness.rows else [])]
+        tables += [_window_table(announcement, content)] if len(content.windows) > 1 else []
+        blocks.append((announcement.headline, (), (*tables, *others)))
     words = (
         "The primary test of a group follows from its dates and firms by a rule written down beforehand; its p-value "
         "is the one that counts. Robustness tests make other assumptions. A test that is not valid for these events "
         "has no p-value here, and its note says why.",
+        WINDOW_NOTE,
     )
     return Section("tests", "Is it statistically significant?", words, tuple(blocks))
+
+
+def _primary_table(announcement: AnnouncementResult, content: ReportContent) -> ReportTable:
+    """Tabulate the primary test of every group in the primary window, with the benchmark it is measured against."""
+    rows: list[list[object]] = []
+    for group in announcement.groups:
+        told = group.primary_test(content.primary)
+        test, *numbers = _primary_cells(told)
+        benchmarks = ", ".join(benchmarks_of(group.result))
+        mean = [group.cars(content.primary).height, percent(group.caar(content.primary))]
+        agreement = told.agreement if told is not None else ""
+        rows.append([group.name, benchmarks, *mean, test, *numbers, agreement or "none valid"])
+    columns = ["group", "against", "events", "CAAR", "primary test", "effect", "95% interval", "p", "detectable effect"]
+    numeric = [2, 3, 5, 7, 8] + [6] * all(not str(row[6]).startswith("not valid") for row in rows)
+    return ReportTable.of([*columns, "robustness tests"], rows, numeric=numeric)
 
 
 def _window_table(announcement: AnnouncementResult, content: ReportContent) -> ReportTable:
@@ -309,7 +341,7 @@ def _window_table(announcement: AnnouncementResult, content: ReportContent) -> R
     columns = ["group", "window", "events", "CAAR", "primary test", "effect", "95% interval", "p", "detectable effect"]
     # a reason in place of an interval needs a column of text
     numeric = [2, 3, 5, 7, 8] + [6] * all(not str(row[6]).startswith("not valid") for row in rows)
-    return ReportTable.of(columns, rows, numeric=numeric, caption="Every group and window", note=WINDOW_NOTE)
+    return ReportTable.of(columns, rows, numeric=numeric, caption="Every group and window", folded=True)
 
 
 def _primary_cells(told: Headline | None) -> list[str]:
@@ -330,7 +362,7 @@ def _robustness_table(groups: Sequence[GroupResult], content: ReportContent) -> 
             rows.append(["" if position else group.name, test_label(row["test"]), *_valid_cells(row)])
     columns = ["group", "robustness test", "effect", "95% interval", "p"]
     caption = f"Valid robustness tests, {list(content.primary)}"
-    return ReportTable.of(columns, rows, numeric=[2, 3, 4], caption=caption)
+    return ReportTable.of(columns, rows, numeric=[2, 3, 4], caption=caption, folded=True)
 
 
 def _other_tests_table(group: GroupResult, content: ReportContent) -> ReportTable:
@@ -391,7 +423,7 @@ def _nearby_section(content: ReportContent) -> Section:
         )
         blocks.append((announcement.headline, (), (ReportTable.of(columns, rows, caption=caption, note=note),)))
     words = ("An abnormal return answers to everything that happened in its window, not to one headline.",)
-    return Section("around", "What else happened", words, tuple(blocks))
+    return Section("around", "What else happened", words, tuple(blocks), folded=True)
 
 
 def _recorded_confounders(announcement: AnnouncementResult, chronology: pl.DataFrame | None) -> str:
@@ -419,7 +451,10 @@ def _attrition_section(content: ReportContent) -> Section:
         tables.append(
             ReportTable.of(["exchange", "date", "action", "why"], rows, caption="Where prices and calendars disagreed")
         )
-    words = tuple(f"Prices: {note}" for note in market.notes)
+    words = (
+        *(f"Warning of the run: {message}" for message in content.warnings),
+        *(f"Prices: {note}" for note in market.notes),
+    )
     if market.missing:
         words += (f"Without prices: {', '.join(market.missing)}.",)
     return Section("left-out", "What was left out", words, (("", (), tuple(tables)),))
@@ -428,4 +463,5 @@ def _attrition_section(content: ReportContent) -> Section:
 def _record_section(content: ReportContent) -> Section:
     rows = [[key, value] for key, value in content.result.record.items()]
     words = ("The same inputs and versions give the same bytes.",)
-    return Section("record", "The record", words, (("", (), (ReportTable.of(["what", "value"], rows),)),))
+    table = ReportTable.of(["what", "value"], rows, caption="Specification, versions and hashes of inputs", folded=True)
+    return Section("record", "The record", words, (("", (), (table,)),))

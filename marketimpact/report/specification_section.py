@@ -10,6 +10,7 @@ from marketimpact.analyses.specification_curve.joint_test import JointTest
 from marketimpact.display.formats import number, p_value, percent
 from marketimpact.inference import SIGNIFICANCE_LEVEL
 from marketimpact.report.blocks import Figure, ReportTable, Section
+from marketimpact.study.headline import p_text
 
 __all__ = ["TITLE", "curve_sentence", "specification_section"]
 
@@ -86,6 +87,7 @@ def specification_section(curve: SpecificationCurve | None, joint: JointTest | N
         f"One question, {curve.frame.height:,} specifications: the mean CAR of {events_text(curve)}, for every "
         f"combination of {_choice_counts(curve.frame, varied)}.",
         *_range_sentences(curve.frame, ran),
+        *([_joint_sentence(joint)] if joint is not None else []),
         "Specifications share their data, so that agreement among them is not independent evidence: the curve says "
         "which choices the result depends on, and only its comparison with placebo days says how rare it is."
         if joint is not None
@@ -100,6 +102,17 @@ def specification_section(curve: SpecificationCurve | None, joint: JointTest | N
         *_reasons_tables(curve),
     ]
     return Section("curve", TITLE, tuple(words), (("", figures, tuple(tables)),))
+
+
+def _joint_sentence(joint: JointTest) -> str:
+    """Quote the primary joint test of the curve: its median against placebo curves."""
+    name, observed, _, low, high, p = joint.frame.row(0)
+    verdict = "significant at 5%" if p < SIGNIFICANCE_LEVEL else "not significant"
+    ends = f"{_statistic_text(name, low)} to {_statistic_text(name, high)}"
+    return (
+        f"Joint test of the whole curve: its {name} is {_statistic_text(name, observed)}; on placebo days 95% of "
+        f"curves lie between {ends} ({p_text(p)}, {verdict})."
+    )
 
 
 def _choice_counts(frame: pl.DataFrame, varied: list[str]) -> str:
@@ -126,8 +139,15 @@ def _range_sentences(frame: pl.DataFrame, ran: pl.DataFrame) -> list[str]:
     return [
         summary,
         *([repeat_sentence] if repeated else []),
-        *([f"{failed:,} could not be run; the last table says why."] if failed else []),
+        *([f"{failed:,} could not be run, and say nothing: {_failures_text(frame)}."] if failed else []),
     ]
+
+
+def _failures_text(frame: pl.DataFrame) -> str:
+    """List why specifications could not be run, the commonest reason first, each with its number."""
+    counted = frame.filter(pl.col("estimate").is_null())["reason"].value_counts(name="n")
+    rows = counted.sort("n", "reason", descending=[True, False]).head(MOST_NAMES_LISTED)
+    return "; ".join(f"{n:,} × {reason}" for reason, n in rows.select("reason", "n").iter_rows())
 
 
 def _capitalised(note: str) -> str:
@@ -160,15 +180,17 @@ def _choices_table(frame: pl.DataFrame, varied: list[str]) -> ReportTable:
                 pl.col("estimate").median().alias("median"),
                 pl.col("estimate").min().alias("low"),
                 pl.col("estimate").max().alias("high"),
-                is_valid.sum().alias("held"),
-                (is_valid & _significant()).sum().alias("found"),
+                is_valid.sum().alias("valid"),
+                (is_valid & _significant()).sum().alias("significant"),
             )
         )
         for position, (value, n, median, low, high, holding, rejecting) in enumerate(summary.iter_rows()):
             cells = [value, n, percent(median), percent(low), percent(high), f"{rejecting:,} of {holding:,}"]
             rows.append([name.replace("_", " ") if not position else "", *cells])
     columns = ["choice", "value", "specifications", "median CAAR", "lowest", "highest", "p < 5%"]
-    return ReportTable.of(columns, rows, numeric=[2, 3, 4, 5, 6], caption="What each choice does", note=CHOICE_NOTE)
+    return ReportTable.of(
+        columns, rows, numeric=[2, 3, 4, 5, 6], caption="What each choice does", note=CHOICE_NOTE, folded=True
+    )
 
 
 def _joint_table(joint: JointTest) -> ReportTable:
@@ -178,7 +200,9 @@ def _joint_table(joint: JointTest) -> ReportTable:
         rows.append([name, cells[0], f"{cells[1]} to {cells[2]}", p_value(p)])
     note = JOINT_NOTE.format(null=joint.null, draws=f"{joint.draws:,}", seed=joint.seed)
     columns = ["of the whole curve", "observed", "by chance", "p"]
-    return ReportTable.of(columns, rows, numeric=[1, 2, 3], caption="The curve against placebo days", note=note)
+    return ReportTable.of(
+        columns, rows, numeric=[1, 2, 3], caption="The curve against placebo days", note=note, folded=True
+    )
 
 
 def _statistic_text(statistic: str, value: float) -> str:
@@ -194,4 +218,6 @@ def _reasons_tables(curve: SpecificationCurve) -> list[ReportTable]:
         return []
     columns = ["status", "test", "specifications", "why"]
     note = "A test that is not valid for these events still has an estimate and an interval, but its p is no evidence."
-    return [ReportTable.of(columns, rows, numeric=[2], caption="Could not be run, or is not valid", note=note)]
+    return [
+        ReportTable.of(columns, rows, numeric=[2], caption="Could not be run, or is not valid", note=note, folded=True)
+    ]

@@ -9,14 +9,19 @@ from datetime import date
 import polars as pl
 
 from marketimpact.core.resources import resource
+from marketimpact.core.symbol_rows import of_symbols
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SourceError
 from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table, within
 
-__all__ = ["SamplePrices"]
+__all__ = ["NOTE", "SamplePrices", "are_sample_prices"]
 
 SOURCE = "SamplePrices() (simulated)"
 NOTE = "These prices are simulated: what they show says nothing about any company."
+#: Days that a series must share with the sample before it is compared, and the share that must have the same close.
+LEAST_SHARED, SHARE_SAME = 20, 0.9
+#: Relative difference of closes that a file may have rounded.
+SAME = 1e-6
 TRUTH_COLUMNS = ("symbol", "date", "abnormal_return")
 
 
@@ -81,6 +86,28 @@ class SamplePrices:
             simulated=True,
             truth=within(chosen, first, last),
         )
+
+
+def are_sample_prices(closes: pl.DataFrame) -> bool:
+    """Check whether closes are those of the embedded sample, whatever file or database they come from.
+
+    Parameters
+    ----------
+    closes : polars.DataFrame
+        ``symbol, date, close``.
+
+    Returns
+    -------
+    bool
+        Whether at least one symbol has `LEAST_SHARED` days or more in common with the sample, nearly all of which have
+        the sample's close. Prices of the real firms differ from it on every day.
+    """
+    sample = _embedded("prices.parquet").select("symbol", "date", pl.col("close").alias("_sample"))
+    own = of_symbols(closes.select("symbol", "date", "close"), sample["symbol"])
+    both = own.join(sample, on=["symbol", "date"], how="inner", validate="m:1")
+    same = (pl.col("close") - pl.col("_sample")).abs() <= SAME * pl.col("_sample")
+    counted = both.group_by("symbol").agg(pl.len().alias("n"), same.mean().alias("share"))
+    return counted.filter(pl.col("n") >= LEAST_SHARED, pl.col("share") >= SHARE_SAME).height > 0
 
 
 def _embedded(name: str) -> pl.DataFrame:

@@ -16,9 +16,9 @@ from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import Alternative, SignificanceTest
 from marketimpact.study import tests_table
-from marketimpact.study.filtered_columns import FILTERED_COLUMNS, single_intervals
+from marketimpact.study.filtered_columns import single_intervals
 from marketimpact.study.questions import Answers, Questions
-from marketimpact.study.summary import as_lines, headline_window, reasons, title
+from marketimpact.study.summary import as_lines, headline_window, is_one_sample, reasons, title
 
 __all__ = ["Plot", "Show", "as_html"]
 
@@ -33,14 +33,19 @@ WHAT = {
     "p_filtered": "p_filtered, ci_low_filtered, ci_high_filtered: from the volatility known the evening before.",
     "p_romano_wolf": "p_holm, p_bh, p_by, p_romano_wolf: corrected for looking at all these events.",
 }
+#: Columns of CARs, those of the event's primary test first.
 _CAR = (
-    "n_days", "car", "se", "df", "p", "mde", "scar", "bhar", *FILTERED_COLUMNS, "true_car", "flags", "last",
+    "car", "ci_low_filtered", "ci_high_filtered", "p_filtered", "n_days", "se", "df", "p", "mde", "scar", "bhar",
+    "variance_ratio", "se_filtered", "true_car", "flags", "last",
+)  # fmt: skip
+_SINGLE = (
+    "car", "ci_low_filtered", "ci_high_filtered", "p_filtered", "p_romano_wolf_filtered", "note", "variance_ratio",
 )  # fmt: skip
 
 
 def as_html(result: Questions) -> str:
-    """Write the summary and the tests of a result as HTML, for a notebook."""
-    small = 0 < result.events.height <= limits.EVENTS_TESTED_IN_REPR
+    """Write the summary of a result as HTML, for a notebook, and the tests of one sample."""
+    small = result.events.height <= limits.EVENTS_TESTED_IN_REPR and is_one_sample(result)
     return lines_to_html(as_lines(result)) + (
         Show(result, result).test(*headline_window(result))._repr_html_() if small else ""
     )
@@ -148,13 +153,13 @@ class Show:
             unit=unit,
             shown=view.rows,
             right=view.right,
+            dropped_first=tests_table.DROPPED_FIRST,
         )
 
     def car(self, first: int, last: int) -> Table:
         """Show `StudyResult.car` without the events' other columns."""
         frame = self._asked.car(first, last)
-        own = [*self._group_columns, "event_id", *(name for name in ("name", "date") if name in frame.columns)]
-        shown = [*own, *(name for name in _CAR if name in frame.columns)]
+        shown = [*self._names(frame), *(name for name in _CAR if name in frame.columns)]
         return self(frame, f"Cumulative abnormal return of every event over {[first, last]}", columns=shown)
 
     def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> Table:
@@ -165,7 +170,10 @@ class Show:
 
     def single_tests(self, first: int, last: int) -> Table:
         """Show `StudyResult.single_tests`."""
-        return self(self._asked.single_tests(first, last), f"Every event by itself over {[first, last]}")
+        frame = self._asked.single_tests(first, last)
+        columns = [*self._names(frame), *_SINGLE]
+        columns += [name for name in frame.columns if name not in (*columns, "event_id", "symbol")]
+        return self(frame, f"Every event by itself over {[first, last]}", columns=columns)
 
     def attrition(self) -> Table:
         """Show `StudyResult.attrition`, with the number of events for each reason."""
@@ -177,6 +185,13 @@ class Show:
     def estimates(self) -> Table:
         """Show `StudyResult.estimates`."""
         return self(self._result.estimates, f"Normal returns: {title(self._result)}")
+
+    def _names(self, frame: pl.DataFrame) -> list[str]:
+        """Choose the columns that name events: symbol and day where these tell them apart, else their identifier."""
+        found = [name for name in ("symbol", "name", "date") if name in frame.columns]
+        keys = [name for name in ("symbol", "date") if name in found]
+        tells_apart = not frame.select(keys).is_duplicated().any()
+        return [*self._group_columns, *(found if tells_apart else ["event_id", *found[1:]])]
 
     def __repr__(self) -> str:
         """List the tables."""

@@ -9,6 +9,8 @@ from typing import Any, Generic, Literal, TypeVar
 import polars as pl
 
 from marketimpact.core.own_columns import unknown_column
+from marketimpact.display import charts
+from marketimpact.display.formats import count
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import Alternative, SignificanceTest
 from marketimpact.study.accessors import Show
@@ -83,14 +85,24 @@ class Grouped(Generic[R]):
         """Results as tables to read: ``result.by("country").show.test(0, 1)``."""
         return Show(self.result, self, self.columns)
 
+    def plot(self, first: int | None = None, last: int | None = None) -> Any:
+        """Draw the CAAR path of every group with its band in Altair, all on one scale; of many the largest groups."""
+        paths = self.caar(first, last)
+        labels = [", ".join(map(str, values)) for values in paths.select(self.columns).iter_rows()]
+        paths = paths.with_columns(pl.Series("_group", labels, pl.String))
+        return charts.caar_grid(paths, by="_group", simulated=self.result.market.simulated)
+
     def __repr__(self) -> str:
         """List the groups and their numbers of events."""
-        lines = [f"Grouped by {', '.join(self.columns)}: use .car, .caar, .test, .single_tests, .groups()"]
+        lines = [
+            f"Grouped by {', '.join(self.columns)}:",
+            "  use .car, .caar, .test, .single_tests, .plot(), .groups()",
+        ]
         counts = self.result.events.group_by(self.columns).len("n").sort(self.columns, nulls_last=True)
-        lines += [f"  {', '.join(map(str, values))}: {n} events" for *values, n in counts.iter_rows()]
+        lines += [f"  {', '.join(map(str, values))}: {count(n, 'event')}" for *values, n in counts.iter_rows()]
         return "\n".join(
-            lines[: GROUPS_SHOWN + 1]
-            + [f"  and {len(lines) - 1 - GROUPS_SHOWN} more"] * (len(lines) > GROUPS_SHOWN + 1)
+            lines[: GROUPS_SHOWN + 2]
+            + [f"  and {len(lines) - 2 - GROUPS_SHOWN} more"] * (len(lines) > GROUPS_SHOWN + 2)
         )
 
     def _stack(self, ask: Callable[[R], pl.DataFrame]) -> pl.DataFrame:

@@ -150,6 +150,11 @@ def date_caveat(sample: Sample) -> str:
     if facts.n_independent_groups == 1:
         return CONNECTED_WINDOWS
     if facts.n_clusters < FEW_DATES and primary_test(facts).name == "date_means_t":
+        if facts.n_clusters < facts.n_day0:
+            return (
+                f"{facts.n_day0} day-0 dates, of which some are days of one window: they count as {facts.n_clusters} "
+                f"separate dates, and {WHY_FEW_DATES}"
+            )
         return f"Events of {facts.n_clusters} separate {facts.cluster_label}: {WHY_FEW_DATES}"
     return ""
 

@@ -51,6 +51,11 @@ class Questions(Answers, Protocol):
         ...
 
     @property
+    def selected_from(self) -> tuple[int, int] | None:
+        """Events of the result that `where` selected from, and how many left its condition undecided."""
+        ...
+
+    @property
     def market(self) -> Market:
         """Returns that the model was estimated on."""
         ...

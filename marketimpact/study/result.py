@@ -70,6 +70,9 @@ class StudyResult:
         Returns `record`, which is computed when it is first read: hashes take time.
     clustered_by : str or None
         Column of the events whose values are the clusters; see `clustered`.
+    selected_from : (int, int) or None
+        Events of the result that `where` selected from, and for how many of them its condition is empty, so that they
+        are left out; None for a result of `EventStudy.run`.
     """
 
     estimation: Estimates = field(repr=False)
@@ -77,6 +80,7 @@ class StudyResult:
     unused: pl.DataFrame = field(repr=False)
     recorded: Callable[[], Mapping[str, str]] = field(repr=False)
     clustered_by: str | None = None
+    selected_from: tuple[int, int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields without cached values: the functions in a `LazyMatrix` cannot be pickled."""
@@ -351,8 +355,8 @@ class StudyResult:
     def where(self, predicate: pl.Expr) -> StudyResult:
         """Return the same result for the events that meet a condition on the events' columns.
 
-        `attrition` keeps the unused events that meet it too. A column that only used events have, such as ``direction``
-        of `signed`, is empty for them.
+        `attrition` keeps the unused events that meet it too, and `selected_from` how many events were selected from. A
+        column that only used events have, such as ``direction`` of `signed`, is empty for them.
 
         Raises
         ------
@@ -369,7 +373,14 @@ class StudyResult:
         every = pl.concat([self.events, self.unused.with_columns(absent)], how="diagonal_relaxed")
         unused = every.filter(predicate).join(self.unused.select("event_id"), on="event_id", how="semi")
         attrition = self.attrition.join(unused, on="event_id", how="semi", maintain_order="left")
-        return replace(self, estimation=self.estimation.take(rows), attrition=attrition, unused=unused)
+        undecided = int(self.events.select(predicate.is_null()).to_series().sum())
+        return replace(
+            self,
+            estimation=self.estimation.take(rows),
+            attrition=attrition,
+            unused=unused,
+            selected_from=(self.events.height, undecided),
+        )
 
     def signed(self, directions: Mapping[str, int], *, by: str = "stance") -> StudyResult:
         """Return the same result with the abnormal returns of some events multiplied by -1.

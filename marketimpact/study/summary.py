@@ -2,50 +2,157 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from marketimpact.core import limits
-from marketimpact.display.formats import interval
-from marketimpact.inference import DEFAULT_TESTS, tests_frame
+from marketimpact.display.formats import count, interval, percent
+from marketimpact.inference import DEFAULT_TESTS, Sample, primary_test, select_tests, structure, tests_frame
+from marketimpact.study.group_lines import MOST_ANNOUNCEMENTS, WIDTH, group_lines
 from marketimpact.study.headline import Headline, date_caveat, effect_writer, headline, measure, p_text
 from marketimpact.study.questions import Questions
 
-__all__ = ["as_lines", "headline_window", "reasons", "title"]
+__all__ = ["as_lines", "headline_window", "is_one_sample", "reasons", "title"]
 
 
 def as_lines(result: Questions) -> list[str]:
-    """Summarise a result in a few lines."""
+    """Summarise a result in lines of 80 columns: mean abnormal returns by announcement and group first."""
     values, events = result.estimation, result.events
     lines = [f"StudyResult: {title(result)}" + ("   [SIMULATED PRICES]" if result.market.simulated else "")]
-    counts = [f"{events.height} event{'s' if events.height != 1 else ''}"]
-    counts += [f"{events['symbol'].n_unique()} securities", f"{events['date'].n_unique()} day-0 dates"]
-    lines.append("  " + ", ".join(counts) + f"; event window {list(values.settings.event)}")
-    if result.attrition.height:
-        lines.append(f"  not used: {result.attrition.height} ({reasons(result.attrition)}); see .attrition")
     if events.height:
-        lines += _headline(result)
+        lines += _effects(result)
+    counts = [count(events.height, "event")]
+    counts += [_securities_text(events["symbol"].n_unique()), count(events["date"].n_unique(), "day-0 date")]
+    lines.append(", ".join(counts) + f"; event window {list(values.settings.event)}")
+    if result.selected_from is not None:
+        n, undecided = result.selected_from
+        lines.append(f"selected by where: {events.height} of {count(n, 'event')}{_undecided_text(undecided)}")
+    if result.attrition.height:
+        lines += _wrapped(f"not used: {result.attrition.height} ({reasons(result.attrition)}); see .attrition")
     return lines
 
 
-def _headline(result: Questions) -> list[str]:
-    first, last = headline_window(result)
+def _securities_text(n: int) -> str:
+    return "1 security" if n == 1 else f"{n:,} securities"
+
+
+def _undecided_text(n: int) -> str:
+    return f"; the condition is empty for {count(n, 'event')}" if n else ""
+
+
+def _effects(result: Questions) -> list[str]:
+    """Write the mean abnormal return of each announcement and group; of one sample its primary test as well."""
+    windows = _shown_windows(result)
+    first, last = windows[-1]
     sample = result.sample(first, last)
     if sample.n == 0:
-        return [f"  no event has a return in [{first}, {last}]"]
+        return [f"no event has a return in [{first}, {last}]"]
     unit = result.market.unit
-    write = effect_writer(unit)
-    caar = write(float(sample.car.mean()))
-    points = f" log points ({unit})" if unit.startswith("log ") else ""
-    lines = [f"  CAAR [{first}, {last}] {caar}{points} over {sample.n} event{'s' if sample.n != 1 else ''}"]
-    if sample.n > limits.EVENTS_TESTED_IN_REPR:
-        return [*lines, f"  tests: see .test({first}, {last})"]
+    if sample.n > limits.EVENTS_TESTED_IN_REPR or unit.startswith("log "):
+        write = effect_writer(unit)
+        points = f" log points ({unit})" if unit.startswith("log ") else ""
+        mean = f"CAAR [{first}, {last}] {write(float(sample.car.mean()))}{points} over {count(sample.n, 'event')}"
+        return [mean, *_wrapped(f"tests: see .test({first}, {last})")]
+    parts, pooled = _parts(result)
+    rows = [row for part in parts for row in _rows(part, windows)]
+    lines = group_lines(pl.DataFrame(rows, infer_schema_length=None), windows)
+    if pooled:
+        lines += _wrapped(f"{pooled} announcements are pooled: result.by('announcement_id') takes them apart")
+    if len(parts) == 1:
+        lines += [line for told in _told(sample) for line in _wrapped(told)]
+    # of several announcements no pooled test is shown, which the caveat would be about
+    caveat = date_caveat(sample) if len({part.announcement for part in parts}) == 1 else ""
+    return [*lines, *_wrapped(caveat)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One line of the summary: number, day and headline of its announcement, its group, and the events of both."""
+
+    announcement: int
+    headline: str
+    group: str
+    result: Questions
+
+
+def _parts(result: Questions) -> tuple[list[_Part], int]:
+    """Divide a result by announcement and group; more than `MOST_ANNOUNCEMENTS` are pooled, and counted."""
+    columns = result.events.columns
+    n = result.events["announcement_id"].n_unique() if "announcement_id" in columns else 1
+    if "announcement_id" not in columns or n > MOST_ANNOUNCEMENTS:
+        return [_Part(1, "All events", name, part) for name, part in _groups(result)], n if n > 1 else 0
+    order = ["announced_at", "announcement_id"] if "announced_at" in columns else ["announcement_id"]
+    parts = []
+    for k, row in enumerate(result.events.unique("announcement_id").sort(order).iter_rows(named=True), 1):
+        own = result.where(pl.col("announcement_id") == row["announcement_id"])
+        headline = str(row.get("headline") or row["announcement_id"])
+        parts += [_Part(k, headline, name, part) for name, part in _groups(own)]
+    return parts, 0
+
+
+def is_one_sample(result: Questions) -> bool:
+    """Check whether the summary shows the result as one sample, and so its tests make sense below it."""
+    return result.events.height > 0 and len(_parts(result)[0]) == 1
+
+
+def _groups(result: Questions) -> list[tuple[str, Questions]]:
+    """Divide a result by its column ``group``, where it has one."""
+    if "group" not in result.events.columns:
+        return [("All firms", result)]
+    values = result.events["group"].unique().sort(nulls_last=True)
+    name = pl.col("group")
+    same = [name.eq_missing(pl.lit(value, dtype=values.dtype)) for value in values]
+    return [
+        ("without a group" if value is None else str(value), result.where(condition))
+        for value, condition in zip(values, same, strict=True)
+    ]
+
+
+def _rows(part: _Part, windows: tuple[tuple[int, int], ...]) -> list[dict[str, Any]]:
+    """Compute a row per window as `group_lines` takes them, with the primary test alone."""
+    rows = []
+    for first, last in windows:
+        sample = part.result.sample(first, last)
+        told = None
+        if sample.n:
+            told = headline(tests_frame(select_tests([primary_test(structure(sample)).name]), sample))
+        rows.append(
+            {
+                "announcement": part.announcement,
+                "headline": part.headline,
+                "date": part.result.events["date"].min(),
+                "group": part.group,
+                "first": first,
+                "last": last,
+                "n_events": sample.n,
+                "caar": float(sample.car.mean()) if sample.n else None,
+                "low": told.low if told else None,
+                "high": told.high if told else None,
+                "p": told.p if told else None,
+                "significant": told.rejects if told and told.valid else None,
+            }
+        )
+    return rows
+
+
+def _told(sample: Sample) -> list[str]:
+    """Write the primary test of one sample, its detectable effect, and whether robustness tests agree."""
     told = headline(tests_frame(DEFAULT_TESTS, sample))
-    if told is not None:
-        lines += [f"    {line}" for line in _test_lines(told, caar, write)]
-    caveat = date_caveat(sample)
-    return [*lines, f"  {caveat}"] if caveat else lines
+    return [] if told is None else _test_lines(told, percent(float(sample.car.mean())), percent)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH)
+
+
+def _shown_windows(result: Questions) -> tuple[tuple[int, int], ...]:
+    """Choose day 0, where the event window has it, and the primary window."""
+    first, last = result.estimation.settings.event
+    return tuple(dict.fromkeys([*([(0, 0)] if first <= 0 <= last else []), headline_window(result)]))
 
 
 def _test_lines(told: Headline, caar: str, write: Callable[[float | None], str]) -> list[str]:
@@ -69,9 +176,12 @@ def reasons(attrition: pl.DataFrame) -> str:
 
 
 def headline_window(result: Questions) -> tuple[int, int]:
-    """Return day 0 where the event window contains it, else the whole event window."""
+    """Return the primary window of a result for which none was declared, as in a report.
+
+    It is day 0 and the session after it, as far as the event window reaches, or the whole event window.
+    """
     first, last = result.estimation.settings.event
-    return (0, 0) if first <= 0 <= last else (first, last)
+    return (0, min(1, last)) if first <= 0 <= last else (first, last)
 
 
 def title(result: Questions) -> str:

@@ -27,6 +27,8 @@ NUMBERS = ("effect", "95% interval", "p", "minimum detectable effect")
 #: What the clauses of a note begin with that say what a valid test assumes. The others are details, or caveats of every
 #: test of the events.
 ASSUMPTIONS = ("assumes ", "slightly liberal ", "has no direction")
+#: Columns that a narrow terminal does without.
+DROPPED_FIRST = ("minimum detectable effect", "robustness", "events")
 WHAT_NUMBERS_ARE = (
     "effect: abnormal return that the test estimates; a test of SCARs weighs CARs by 1/se, so its effect can differ "
     "from the CAAR. Interval, p and minimum detectable effect (80% power, 5% level) of a row are of one test."

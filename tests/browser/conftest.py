@@ -40,8 +40,10 @@ def watched(browser, address, **options):
 
 
 def opened(browser, address, **options):
-    """The same of a report, with its charts drawn."""
+    """The same of a report, with its charts drawn and the folds of its announcements open."""
     tab, said = watched(browser, address, **options)
+    tab.evaluate("document.querySelectorAll('#moved, #reached, #around, #paths').forEach(part => "
+                 "part.querySelectorAll('details').forEach(fold => { fold.open = true; }))")  # fmt: skip
     if options.get("java_script_enabled", True):
         charts = tab.locator("figure").count()
         tab.wait_for_function(

@@ -64,6 +64,7 @@ def test_print_shows_pictures_and_folded_tables(browser, address):
 
 def test_a_table_is_saved_from_the_page(browser, address, tmp_path):
     tab, _ = opened(browser, address)
+    tab.locator("#data summary").click()
     with tab.expect_download() as caught:
         tab.locator("a[download='estimates.parquet']").click()
     caught.value.save_as(tmp_path / "estimates.parquet")

@@ -1,15 +1,30 @@
-"""The README names every model and test; that its blocks run is in test_blocks."""
+"""The README leads with findings that its page of findings has; that its blocks run is in test_blocks."""
 
 from __future__ import annotations
 
-import pytest
+import re
 
 import marketimpact as mi
 from tests.conftest import ROOT
 
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-@pytest.mark.parametrize("name", ["models", "tests"])
-def test_readme_names_every_model_and_test(name):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for key in {"models": mi.MODELS, "tests": mi.TESTS}[name]:
-        assert f"`{key}`" in text
+
+def test_every_number_of_the_first_findings_stands_on_their_page():
+    lead = README.split("![")[0].split("\n\n")[2]
+    page = (ROOT / "docs" / "findings" / "h20.md").read_text(encoding="utf-8")
+    numbers = re.findall(r"[+−]?\d+\.\d+%?", lead)
+    assert len(numbers) > 10
+    for number in numbers:
+        assert number.lstrip("+−") in page, number
+
+
+def test_the_chart_comes_before_the_commands_and_these_before_the_method():
+    places = [README.index(part) for part in ("h20_firms.svg", "marketimpact brief", "make report", "primary_test.md")]
+    assert places == sorted(places)
+
+
+def test_the_table_of_contents_is_short_and_counts_models():
+    table = README.split("## What is here")[1].split("\n\n")[1]
+    assert len(table.splitlines()) <= 12
+    assert f"[{len(mi.MODELS)}](docs/models/README.md)" in table

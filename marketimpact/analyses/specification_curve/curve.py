@@ -18,6 +18,7 @@ from marketimpact.core.progress import PATIENCE, progress_bar
 from marketimpact.display import curve_chart as curvechart
 from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
+from marketimpact.estimation.attrition import REASONS
 from marketimpact.inference import (
     SIGNIFICANCE_LEVEL,
     JudgedOutcome,
@@ -355,15 +356,23 @@ def _rows_without_result(plan: Choices, why: str) -> list[tuple[Any, ...]]:
 def _rows_of_tests(plan: Choices, part: StudyResult, window: tuple[int, int], level: float) -> list[tuple[Any, ...]]:
     sample = part.sample(*window)
     if not sample.n:
-        reason = (
-            "no usable event meets the filter" if not part.events.height else "no event has a return in this window"
-        )
-        return _rows_without_result(plan, reason)
+        return _rows_without_result(plan, _why_empty(part))
     caar = float(sample.car.mean())
     return [
         (judged.test.name, caar, *_interval_columns(judged, sample, level), *_test_columns(judged, caar, level))
         for judged in run_tests(plan.tests, sample)
     ]
+
+
+def _why_empty(part: StudyResult) -> str:
+    """Say why no event has a CAR: no event meets the filter, or those that do were lost, with the commonest reason."""
+    if part.events.height:
+        return "no event has a return in this window"
+    if part.attrition.is_empty():
+        return "no usable event meets the filter"
+    counted = part.attrition["reason"].value_counts(name="n").sort("n", "reason", descending=[True, False])
+    reason = counted["reason"][0]
+    return f"no usable event: {REASONS.get(reason, reason)}"
 
 
 def _interval_columns(judged: JudgedOutcome, sample: Sample, level: float) -> tuple[float, float, float, float]:

@@ -22,7 +22,7 @@ from marketimpact.sources.files.file_rows import (
     rows_in_doubt,
 )
 from marketimpact.sources.files.opened_file import readable, scan_file
-from marketimpact.sources.files.price_rows import n_rows_text, no_symbols_error, require_readable
+from marketimpact.sources.files.price_rows import is_true, n_rows_text, no_symbols_error, require_readable
 from marketimpact.sources.protocol import (
     COLUMNS,
     EXTRA_COLUMNS,
@@ -35,6 +35,9 @@ from marketimpact.sources.protocol import (
 )
 
 __all__ = ["FilePrices"]
+
+#: Column that marks simulated prices, so that no report of them passes for real.
+MARKER = "simulated"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -49,7 +52,8 @@ class FilePrices:
         `adj_close` is given it is used, and `close` where `adj_close` is empty, with a note of the count. Of a
         symbol without any, `Market.load` makes total returns of `close` and the columns `dividend` (per share, on
         the ex-date) and `split` (new shares for one), unless it has an `unadjusted_close` beside it. With
-        a column `delisted` true a symbol's last close may be 0, a total loss.
+        a column `delisted` true a symbol's last close may be 0, a total loss. With a column `simulated` true
+        the prices are marked as simulated in everything that is made of them, as are those of the embedded sample.
     drop_repeats : bool, default False
         Whether exact repeats of a row are dropped, rather than refused.
     delisted : collection of str
@@ -136,7 +140,7 @@ class FilePrices:
         table = PriceTable(
             frame=checked.select(columns),
             source=source,
-            simulated=False,
+            simulated=_is_simulated(file, requested),
             missing=absent_symbols(checked, requested),
             notes=notes,
         )
@@ -209,6 +213,14 @@ class FilePrices:
 def _used(file: pl.LazyFrame) -> pl.LazyFrame:
     """Select the columns that are read."""
     return file.select(name for name in file.collect_schema().names() if name in USED)
+
+
+def _is_simulated(file: pl.LazyFrame, requested: Sequence[str]) -> bool:
+    """Return whether a column `simulated` is true for any row of the requested symbols."""
+    if MARKER not in file.collect_schema().names():
+        return False
+    own = file.filter(pl.col("symbol").cast(pl.String).is_in(requested).fill_null(value=False))
+    return bool(own.select(is_true(MARKER).any()).collect(engine="in-memory").item())
 
 
 def _range_notes(known: Collection[str], chosen: pl.DataFrame) -> list[str]:

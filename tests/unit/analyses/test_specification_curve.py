@@ -356,3 +356,21 @@ def test_a_placebo_sample_is_the_sample_with_other_abnormal_returns(golden_study
     plain = replace(sample, car=car, event_ar=LazyMatrix.of(ar), recent_ar=LazyMatrix.of(recent), pool=pool)
     assert str(mi.TESTS[test].run(moved)) == str(mi.TESTS[test].run(plain))
     assert str(mi.TESTS[test].run(moved)) != str(mi.TESTS[test].run(sample))
+
+
+def test_a_benchmark_without_prices_is_the_reason_given(sample_market):
+    """Not that no event meets the filter: it does, and was lost for want of a benchmark."""
+    events = mi.align(
+        mi.announcements().filter(pl.col("announcement_id").str.contains("discourages-h20")), sample_market
+    )
+    events = events.filter(pl.col("symbol") == "NVDA")
+    firm = mi.securities().filter(pl.col("symbol") == "NVDA").with_columns(pl.lit("^NONE").alias("benchmark"))
+    prices = mi.FilePrices(mi.SamplePrices().read(["NVDA"]).frame)
+    with pytest.warns(mi.MarketImpactWarning):
+        bare = mi.Market.load(firm, prices)
+    curve = mi.specification_curve(
+        events, sample_market, models={"m": mi.MarketModel()}, estimation_windows=[(-200, -11)],
+        event_windows=[(0, 0)], benchmarks={"own": sample_market, "none": bare}, tests=["filtered_placebo_t"],
+    )  # fmt: skip
+    reasons = curve.frame.filter(pl.col("estimate").is_null())["reason"].unique().to_list()
+    assert reasons == ["no usable event: the security's benchmark has no prices"]

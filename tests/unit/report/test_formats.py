@@ -50,7 +50,7 @@ def test_markdown_has_windows_in_plain_brackets_and_no_links_from_outside(writte
     assert "[0, 1]" in text
     assert r"\[0, 1\]" not in text
     for said in ("[0, 1](https://x.example)", "[0, 1][a]", "[0, 1]: https://x.example", "[a](https://x.example)"):
-        page = Pages("t", said, simulated=False, summary=[], caveats=[], sections=[])
+        page = Pages("t", said, simulated=False, sections=[])
         escaped = said.replace("[", r"\[").replace("]", r"\]")
         assert escaped in as_markdown(page)
 

@@ -61,7 +61,7 @@ def test_cells_are_the_frame_rounded(result):
     assert "scar (sd)" in headings
     for cells, row in zip(rows, frame.iter_rows(named=True), strict=True):
         shown = dict(zip(headings, cells, strict=True))
-        assert shown["event_id"] == row["event_id"]
+        assert (shown["symbol"], shown["date"]) == (row["symbol"], str(row["date"]))
         assert shown["car"] == f"{100 * row['car']:+.2f}%".replace("-", "−")
         assert shown["se"] == f"{100 * row['se']:.2f}%"
         assert shown["p"] == ("<0.001" if row["p"] < 0.001 else f"{row['p']:.3f}")
