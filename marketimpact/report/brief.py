@@ -319,6 +319,7 @@ def opening(content: ReportContent) -> tuple[Section, Brief | None]:
     lead = [f"{n}. {headline}: {sentence}" for n, headline, sentence in made.shown]
     words = [*lead, made.hidden, *(f"What else happened in the same days: {one}" for one in made.nearby_sentences)]
     words += [f"May be said: {one}" for one in made.may] + [f"May not be said: {one}" for one in made.may_not]
+    words.append(made.source)
     block = ("", tuple(made.figures), (made.table.plain(),))
     return Section("short", "In short", tuple(filter(None, words)), (block,)), made
 

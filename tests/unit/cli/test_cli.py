@@ -67,7 +67,7 @@ def test_run_on_a_file_of_prices(tmp_path):
     (tmp_path / "study.toml").write_text(f'title = "Two firms"\n{SMALL}', encoding="utf-8")
     done = marketimpact("run", "study.toml", "--prices", "prices.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "SIMULATED" not in done.stdout  # a file does not say that its prices are simulated
+    assert "SIMULATED PRICES" in done.stdout  # the prices of the sample are recognised in any file
     assert (tmp_path / "out" / "study" / "report.html").exists()
     assert pl.read_parquet(tmp_path / "out" / "study" / "events.parquet").height == 2
 

@@ -174,7 +174,7 @@ def test_the_report_names_warnings_and_its_tables_have_all(tmp_path):
     assert part.index("split like jump") < part.index("spike")
     assert "a 4-for-1 split" in part
     assert "not_checked" not in part
-    assert f"The prices of {AMERICAN}, {CHINESE} are doubtful" in page.split("</section>")[0]
+    assert f"every price is right: those of {AMERICAN}, {CHINESE} are doubtful" in page.split("</section>")[0]
     clean = mi.write_report(study(load(PRICES)), tmp_path / "clean.html").read_text(encoding="utf-8")
     assert 'id="doubts"' not in clean
     tables = report.tables(result)
