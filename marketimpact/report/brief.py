@@ -95,7 +95,11 @@ class Brief:
             return []
         parts = drawn.partition_by("announcement", maintain_order=True)
         if len(parts) > MOST_PANELS or max(part.height for part in parts) > MOST_FIRMS:
-            return [self._panel(_extremes(drawn), drawn, f"{MOST_FIRMS} of {drawn.height:,} events: the largest")]
+            return [
+                self._panel(
+                    _extremes(drawn), drawn, f"{min(MOST_FIRMS, drawn.height)} largest of {drawn.height:,} events:"
+                )
+            ]
         named = len(parts) > 1
         return [self._panel(part, drawn, f"{part['announcement'][0]}." if named else "") for part in parts]
 
@@ -246,7 +250,7 @@ def _short_name(firm: str) -> str:
 
 def _labels(firms: pl.DataFrame, *, dated: bool) -> list[str]:
     """Label every event by its firm's name, with what is needed to tell labels apart."""
-    for columns in ("firm",), ("firm", "date"), ("firm", "event_id"):
+    for columns in ("firm",), ("firm", "date"), ("firm", "date", "announcement"):
         if dated and len(columns) == 1:
             continue
         rows = [[_short_name(firm), *map(str, more)] for firm, *more in firms.select(columns).iter_rows()]

@@ -16,7 +16,10 @@ NAME, EVENTS, EFFECT, INTERVAL, P = 28, 7, 9, 19, 8
 WIDTH = 80
 #: Announcements shown.
 MOST_ANNOUNCEMENTS = 12
-KEY = "Interval and p: of the primary test. * significant at 5%; – no valid test"
+KEY = (
+    "Interval and p are of the primary test, whose mean may weigh events differently.",
+    "* significant at 5% by the primary test; – no valid test",
+)
 
 
 def group_lines(groups: pl.DataFrame, windows: tuple[tuple[int, int], ...]) -> list[str]:
@@ -45,7 +48,7 @@ def group_lines(groups: pl.DataFrame, windows: tuple[tuple[int, int], ...]) -> l
             by_window = {(row["first"], row["last"]): row for row in rows.iter_rows(named=True)}
             lines.append(_line(str(group), [by_window[window] for window in windows]))
     more = len(parts) - MOST_ANNOUNCEMENTS
-    return [*lines, *([f"… and {more} more announcements"] if more > 0 else []), KEY]
+    return [*lines, *([f"… and {more} more announcements"] if more > 0 else []), *KEY]
 
 
 def _line(group: str, rows: list[dict[str, Any]]) -> str:
