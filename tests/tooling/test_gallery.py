@@ -42,7 +42,7 @@ def test_a_result_shows_the_primary_and_valid_robustness_tests(golden_market, go
 
     result = golden_study.run(golden("events_mixed"), golden_market)
     shown = result._repr_html_()
-    table = result.test(0, 0)
+    table = result.test(0, 1)  # the window that a result shows
     valid = table.filter("valid", pl.col("role") != "other")
     assert valid.height
     for row in valid.iter_rows(named=True):
