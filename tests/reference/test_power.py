@@ -48,7 +48,7 @@ def test_every_estimate_with_a_standard_error_has_one_beside_it(golden_market, g
     assert rows["placebo_caar"]["mde"] is None
     primary = result.test(0, 0).filter(role="primary").row(0, named=True)
     assert primary["valid"]
-    assert f"minimum detectable effect {primary['effect_mde']:.2%} (80% power, 5% level)" in repr(result)
+    assert f"{primary['effect_mde']:.2%}" in result.show.test(0, 0)._repr_html_()
     path = result.caar(-1, 1).row(-1, named=True)
     assert path["mde"] > path["se"] * 1.96
 
