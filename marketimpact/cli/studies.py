@@ -92,14 +92,15 @@ def _write(
         joint=curve.joint if curve else None,
         warnings=messages,
     )
+    made = report.brief_of(content) if report.has_brief(content) else None
     tables = report.report_tables(content)
     names = [f"report.{kind}" for kind in kinds]
     with write_together(folder) as aside:
-        report.write_reports(content, [aside / name for name in names])
+        report.write_reports(content, [aside / name for name in names], made)
         for name, table in tables.items():
             (aside / f"{name}.parquet").write_bytes(parquet_bytes(table))
             (aside / f"{name}.csv").write_text(csv_text(table), encoding="utf-8")
-    text = report.brief_of(content).short_text() if report.has_brief(content) else repr(study_run.result)
+    text = repr(study_run.result) if made is None else made.short_text()
     return [folder / name for name in names], tables, text
 
 

@@ -55,8 +55,8 @@ class DayTable:
         table[series, days - first] = values
         return cls(first, table)
 
-    def at(self, series: NDArray[Any], days: NDArray[np.int32]) -> NDArray[Any]:
-        """Return the value of each pair of series (-1: none) and day; arrays of one shape, or that broadcast."""
+    def at(self, series: NDArray[Any] | int, days: NDArray[np.int32]) -> NDArray[Any]:
+        """Return the value of each pair of series (-1: none) and day; of one shape, or that broadcast."""
         outside = self.values.shape[1] - 1
         # as unsigned numbers days before the span lie far behind it
         column = np.minimum((days - np.int32(self.first)).view(np.uint32), np.uint32(outside))

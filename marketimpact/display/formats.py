@@ -23,6 +23,7 @@ __all__ = [
     "percent",
     "short_percent",
     "text",
+    "window_name",
 ]
 
 MISSING_TEXT = "–"
@@ -74,6 +75,17 @@ def short_percent(value: float | None) -> str:
         return MISSING_TEXT
     written = f"{value:+.1%}".replace("-", "−")
     return "0.0%" if written[1:] == "0.0%" else written
+
+
+def window_name(window: tuple[int, int]) -> str:
+    """Name an event window.
+
+    Examples
+    --------
+    >>> window_name((0, 0)), window_name((0, 1))
+    ('day 0', '[0, 1]')
+    """
+    return "day 0" if window == (0, 0) else str(list(window))
 
 
 def count(n: int, noun: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from marketimpact.core import limits, schema
 from marketimpact.core.arrays import Bools, Floats, Ints, row_parts, runs
+from marketimpact.core.day_table import DayTable, day_numbers
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError
@@ -253,14 +254,14 @@ def _write_rows(
         Whether two rows have one symbol and date.
     """
     n_dates = len(dates)
-    column_of, first = _column_by_day(dates)
+    columns = DayTable.of(
+        np.zeros(n_dates, dtype=np.int64), day_numbers(dates), np.arange(n_dates), n_series=1, missing=-1
+    )
     grid, is_written = np.full(n_symbols * n_dates, np.nan), np.zeros(n_symbols * n_dates, dtype=bool)
     unknown_dates, n_written = [frame.head(0)], 0
     for start in range(0, frame.height, limits.RETURN_CHUNK_ROWS):
         part, code = frame.slice(start, limits.RETURN_CHUNK_ROWS), codes[start : start + limits.RETURN_CHUNK_ROWS]
-        # as unsigned numbers days before the first date lie far behind the last one
-        since_first = (part["date"].to_physical().to_numpy() - first).view(np.uint32)
-        column = column_of[np.minimum(since_first, np.uint32(len(column_of) - 1))]
+        column = columns.at(0, day_numbers(part["date"]))
         if (column < 0).any():
             known = pl.Series(column >= 0)
             unknown_dates.append(part.filter(~known).drop_nulls("ret"))
@@ -272,15 +273,6 @@ def _write_rows(
     shape = n_symbols, n_dates
     has_repeats = int(is_written.sum()) < n_written
     return grid.reshape(shape), is_written.reshape(shape), pl.concat(unknown_dates), has_repeats
-
-
-def _column_by_day(dates: pl.Series) -> tuple[Ints, int]:
-    """Return the column of each day since the first date, -1 for days between dates and for the last entry."""
-    days = dates.to_physical().to_numpy()
-    first = int(days[0])
-    column_of = np.full(int(days[-1]) - first + 2, -1)
-    column_of[days - first] = np.arange(len(days))
-    return column_of, first
 
 
 def _check_dates(unknown_dates: pl.DataFrame, label: str) -> None:

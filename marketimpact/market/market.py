@@ -303,7 +303,7 @@ class Market:
         """
         if self.return_panel.limit_hits is not None:
             return self.return_panel.limit_hits
-        has_prices = {"close"} <= set(self.panel_columns) and "price_limit" in self.securities.columns
+        has_prices = "close" in self.panel_columns and "price_limit" in self.securities.columns
         limited = self.securities.filter(pl.col("price_limit").is_not_null() if has_prices else pl.lit(value=False))
         index = self.panel_securities["symbol"].is_in(limited["symbol"].implode()).arg_true().to_numpy()
         if not len(index):

@@ -58,7 +58,7 @@ def price_panel(
     rows = grid.on_sessions(quotes)
     ret, since_trade = grid.place_returns(rows)
     close, volume = grid.place(rows, rows["close"]), grid.place(rows, rows["volume"])
-    market, returns_of_benchmarks = _benchmark_returns(securities, grid, quotes, benchmark)
+    market, returns_of_benchmarks = _benchmark_returns(securities, sessions, quotes, benchmark)
     columns = [_numbers("ret", ret), _numbers("market", market)]
     if factors is not None:
         by_session = sessions.select("date").join(factors, on="date", how="left", validate="m:1", maintain_order="left")
@@ -73,22 +73,24 @@ def _numbers(name: str, values: Floats) -> pl.Series:
 
 
 def _benchmark_returns(
-    securities: pl.DataFrame, grid: SessionGrid, quotes: pl.DataFrame, benchmark: str
+    securities: pl.DataFrame, sessions: pl.DataFrame, quotes: pl.DataFrame, benchmark: str
 ) -> tuple[Floats, pl.DataFrame]:
-    """Return the benchmark's return on each row of the grid, and ``symbol, date, ret`` of all benchmarks."""
+    """Return the benchmark's return on each row of the panel, and ``symbol, date, ret`` of all benchmarks."""
     named = securities.select("mic", pl.col(benchmark).alias("symbol"))
-    prices = of_symbols(quotes, named["symbol"].drop_nulls())
-    series: dict[tuple[str, str | None], Floats] = {}
-    frames = [pl.DataFrame(schema={"symbol": pl.String, "date": pl.Date, "ret": pl.Float64})]
     # in the order of the securities: it decides between exchanges that give one benchmark different returns
-    for mic, symbol in named.unique(maintain_order=True).iter_rows():
-        own = SessionGrid(pl.Series([symbol]), pl.Series([mic]), grid.sessions)
-        ret, _ = own.place_returns(own.on_sessions(prices))
-        series[mic, symbol] = ret
-        dated = pl.DataFrame([own.of_sessions(grid.sessions["date"]), _numbers("ret", ret)])
-        frames.append(dated.select(pl.lit(symbol, pl.String).alias("symbol"), "date", "ret"))
-    parts = [series[row] for row in named.iter_rows()]
-    return np.concatenate(parts), pl.concat(frames)
+    pairs = named.unique(maintain_order=True)
+    prices = of_symbols(quotes, named["symbol"].drop_nulls())
+    series: dict[tuple[str, str | None], pl.DataFrame] = {}
+    for (mic,), own in pairs.partition_by("mic", as_dict=True).items():
+        days, symbols = sessions.filter(pl.col("mic") == mic), own["symbol"].drop_nulls()
+        grid = SessionGrid(symbols, pl.Series([mic], dtype=pl.String).new_from_index(0, len(symbols)), days)
+        ret, _ = grid.place_returns(grid.on_sessions(prices))
+        rows = [*ret.reshape(len(symbols), days.height), np.full(days.height, np.nan)]
+        for symbol, values in zip([*symbols, None], rows, strict=True):
+            dated = days.select(pl.lit(symbol, pl.String).alias("symbol"), "date", _numbers("ret", values))
+            series[str(mic), symbol] = dated
+    parts = pl.concat([series[row]["ret"] for row in named.iter_rows()], rechunk=True)
+    return parts.to_numpy(), pl.concat([series[row] for row in pairs.iter_rows()])
 
 
 def _securities(securities: pl.DataFrame, grid: SessionGrid, market: Floats, benchmark: str) -> pl.DataFrame:

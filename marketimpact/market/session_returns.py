@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.day_table import DayTable, day_numbers
-from marketimpact.core.symbol_rows import keep_rows, neighbour
+from marketimpact.core.symbol_rows import codes, keep_rows, neighbour
 
 __all__ = ["SINCE_TRADE", "SessionGrid", "extent", "since_trade", "spans"]
 
@@ -61,8 +61,7 @@ class SessionGrid:
 
     @cached_property
     def _exchange(self) -> Ints:
-        numbers = {mic: number for number, mic in enumerate(self.exchanges["mic"])}
-        return np.array([numbers.get(mic, -1) for mic in self.mics], dtype=np.int64)
+        return codes(self.mics, self.exchanges["mic"])
 
     @cached_property
     def lengths(self) -> Ints:
@@ -99,10 +98,8 @@ class SessionGrid:
         prices : polars.DataFrame
             ``symbol, date``, sorted by both, and any columns.
         """
-        known = {symbol: number for number, symbol in enumerate(self.symbols)}
         runs = prices["symbol"].rle().struct.unnest()
-        number = runs["value"].replace_strict(known, default=-1, return_dtype=pl.Int64).to_numpy()
-        series = np.repeat(number, runs["len"].to_numpy())
+        series = np.repeat(codes(runs["value"], self.symbols), runs["len"].to_numpy())
         session = self.session(series, prices["date"])
         rows = prices.with_columns(session=pl.Series(session), row=pl.Series(self.begins[series] + session))
         return keep_rows(rows, pl.lit(pl.Series(series >= 0)), pl.col("session") >= 0)

@@ -103,7 +103,7 @@ def write_report(
     return write_reports(content, [Path(path)])[0]
 
 
-def write_reports(content: ReportContent, paths: Sequence[Path]) -> list[Path]:
+def write_reports(content: ReportContent, paths: Sequence[Path], made: Brief | None = None) -> list[Path]:
     """Write one report to several files, such as HTML and PDF, computing its content once.
 
     Parameters
@@ -112,14 +112,17 @@ def write_reports(content: ReportContent, paths: Sequence[Path]) -> list[Path]:
         From `report_content`.
     paths : sequence of Path
         As for `write_report`.
+    made : Brief, optional
+        The brief of the content, where it was made before.
     """
     require_programs(paths)
-    first, made = opening(content)
+    if made is None and has_brief(content):
+        made = brief_of(content)
     pages = Pages(
         title=content.title,
         question=content.question,
         simulated=content.result.market.simulated,
-        sections=[first, *sections(content)],
+        sections=[opening(content, made), *sections(content)],
     )
     for target in paths:
         if target.suffix == ".pdf":

@@ -79,7 +79,7 @@ class Brief:
 
     @property
     def nearby_sentences(self) -> list[str]:
-        """What else happened in the primary window of each announcement."""
+        """Sentences on other announcements in the primary window of each."""
         return brief_text.nearby_sentences(self.nearby, self.n_announcements)
 
     @cached_property
@@ -142,7 +142,7 @@ class Brief:
 
     @property
     def hidden(self) -> str:
-        """What `shown` leaves out, in words; empty where it has everything."""
+        """A sentence on how many announcements `shown` leaves out; empty where it has all."""
         n, total = len(self.shown), self.n_announcements
         return f"{n} of {total:,} announcements are shown: those with the largest moves." if n < total else ""
 
@@ -250,9 +250,8 @@ def _short_name(firm: str) -> str:
 
 def _labels(firms: pl.DataFrame, *, dated: bool) -> list[str]:
     """Label every event by its firm's name, with what is needed to tell labels apart."""
-    for columns in ("firm",), ("firm", "date"), ("firm", "date", "announcement"):
-        if dated and len(columns) == 1:
-            continue
+    choices = (("firm",), ("firm", "date"), ("firm", "date", "announcement"))
+    for columns in choices[1:] if dated else choices:
         rows = [[_short_name(firm), *map(str, more)] for firm, *more in firms.select(columns).iter_rows()]
         labels = [" ".join(row) for row in rows]
         if len(set(labels)) == len(labels):
@@ -312,20 +311,19 @@ def has_brief(content: ReportContent) -> bool:
     return not content.result.market.unit.startswith("log ")
 
 
-def opening(content: ReportContent) -> tuple[Section, Brief | None]:
-    """Make the first section of a report, and the brief that HTML shows in its place."""
-    if not has_brief(content):
+def opening(content: ReportContent, made: Brief | None) -> Section:
+    """Make the first section of a report from its brief, which HTML shows in its place; None where there is none."""
+    if made is None:
         about = f"This result is about {content.result.market.unit}: see “Is it statistically significant?”."
-        return Section("short", "In short", (about,)), None
-    made = brief_of(content)
+        return Section("short", "In short", (about,))
     if not made.sentences:
-        return Section("short", "In short", (NO_EVENTS,)), made
+        return Section("short", "In short", (NO_EVENTS,))
     lead = [f"{n}. {headline}: {sentence}" for n, headline, sentence in made.shown]
     words = [*lead, made.hidden, *(f"What else happened in the same days: {one}" for one in made.nearby_sentences)]
     words += [f"May be said: {one}" for one in made.may] + [f"May not be said: {one}" for one in made.may_not]
     words.append(made.source)
     block = ("", tuple(made.figures), (made.table.plain(),))
-    return Section("short", "In short", tuple(filter(None, words)), (block,)), made
+    return Section("short", "In short", tuple(filter(None, words)), (block,))
 
 
 def brief_of(content: ReportContent) -> Brief:

@@ -19,6 +19,7 @@ from marketimpact.report.content import (
 from marketimpact.report.nearby_events import has_chronology, nearby_announcements
 from marketimpact.study.filtered_columns import single_intervals
 from marketimpact.study.result import StudyResult
+from marketimpact.study.summary import shown_windows
 
 __all__ = ["RANKED_SESSIONS", "brief_windows", "firms_frame", "groups_frame", "nearby_frame", "returns_as_traded"]
 
@@ -37,8 +38,7 @@ _NEARBY: dict[str, Any] = {
 
 def brief_windows(content: ReportContent) -> tuple[Window, ...]:
     """Choose the windows shown side by side: day 0, where the event window has it, and the primary window."""
-    first, last = content.result.estimation.settings.event
-    return tuple(dict.fromkeys([*([DAY0] if first <= 0 <= last else []), content.primary]))
+    return shown_windows(content.result, content.primary)
 
 
 def firms_frame(content: ReportContent) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from marketimpact.display.formats import short_percent, window_name
 from marketimpact.report.blocks import ReportTable
 from marketimpact.report.content import Window
 
@@ -63,7 +64,7 @@ class SizeTable:
 
 def size_table(groups: pl.DataFrame, windows: tuple[Window, ...]) -> SizeTable:
     """Arrange the means of `groups_frame` as a table."""
-    names = ["day 0" if window == (0, 0) else str(list(window)) for window in windows]
+    names = [window_name(window) for window in windows]
     if groups.is_empty():
         return SizeTable("group", (), (), (), "")
     announcements = groups["announcement"].unique(maintain_order=True).to_list()
@@ -100,6 +101,6 @@ def _cell(row: dict[str, object] | None, largest: float) -> SizeCell:
     if row is None or not isinstance(value, float):
         return SizeCell("–", "", 0, 0.0)
     mark = "°" if row["significant"] is None else "*" if row["significant"] else ""
-    text = f"{100 * value:+.1f}".replace("-", "−")
     sign = 1 if value > 0 else -1
-    return SizeCell("0.0" if text[1:] == "0.0" else text, mark, sign, round(DARKEST * abs(value) / largest, 2))
+    text = short_percent(value).removesuffix("%")
+    return SizeCell(text, mark, sign, round(DARKEST * abs(value) / largest, 2))

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from marketimpact.display.formats import count, interval, is_missing, ordinal, short_percent
+from marketimpact.display.tables import cut
 from marketimpact.inference import CONNECTED_WINDOWS, ONE_DATE, SIGNIFICANCE_LEVEL
 from marketimpact.report.benchmarks import model_text
 from marketimpact.report.content import ReportContent, Window
@@ -87,7 +88,9 @@ def nearby_sentences(nearby: pl.DataFrame, n_announcements: int) -> list[str]:
     """Write, per announcement, what else happened in its primary window."""
     sentences = []
     for (position,), part in nearby.partition_by("announcement", as_dict=True, maintain_order=True).items():
-        items = [_shortened(other) + _days(day0) for other, day0 in part[["other", "day0"]].iter_rows()]
+        items = [
+            cut(other.rstrip("."), MOST_LETTERS) + _days(day0) for other, day0 in part[["other", "day0"]].iter_rows()
+        ]
         more = len(items) - MOST_NEARBY
         text = "; ".join(items[:MOST_NEARBY]) + (f"; and {more} more" if more > 0 else "")
         sentences.append(f"{position}. {text}." if n_announcements > 1 else f"{text}.")
@@ -98,11 +101,6 @@ def _days(day0: str | None) -> str:
     """Keep the days of a text of days and exchanges."""
     days = sorted(set(re.findall(r"\d{4}-\d{2}-\d{2}", day0 or "")))
     return f" ({' or '.join(days)})" if days else ""
-
-
-def _shortened(text: str) -> str:
-    text = text.rstrip(".")
-    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1].rstrip()}…"
 
 
 def conclusions(content: ReportContent, firms: pl.DataFrame, groups: pl.DataFrame) -> list[str]:

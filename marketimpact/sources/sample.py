@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 
 import polars as pl
 
@@ -110,6 +111,7 @@ def are_sample_prices(closes: pl.DataFrame) -> bool:
     return counted.filter(pl.col("n") >= LEAST_SHARED, pl.col("share") >= SHARE_SAME).height > 0
 
 
+@cache  # every market made from prices is compared with it
 def _embedded(name: str) -> pl.DataFrame:
     """Read a Parquet file of the embedded sample."""
     with resource("data", "sample", name).open("rb") as file:

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from marketimpact.display.formats import MISSING_TEXT, interval, p_value, short_percent
+from marketimpact.display.formats import MISSING_TEXT, interval, p_value, short_percent, window_name
 from marketimpact.display.tables import cut
 
 __all__ = ["group_lines"]
@@ -35,8 +35,7 @@ def group_lines(groups: pl.DataFrame, windows: tuple[tuple[int, int], ...]) -> l
     """
     if groups.is_empty():
         return []
-    names = ["day 0" if window == (0, 0) else str(list(window)) for window in windows]
-    heads = "".join(f"{name:>{EFFECT}}" for name in names)
+    heads = "".join(f"{window_name(window):>{EFFECT}}" for window in windows)
     lines = [f"{'mean abnormal return':<{NAME}}{'events':>{EVENTS}}{heads}{'95% interval':>{INTERVAL}}{'p':>{P}}"]
     parts = groups.partition_by("announcement", maintain_order=True)
     for n, part in enumerate(parts[:MOST_ANNOUNCEMENTS], 1):

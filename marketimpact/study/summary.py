@@ -16,7 +16,7 @@ from marketimpact.study.group_lines import MOST_ANNOUNCEMENTS, WIDTH, group_line
 from marketimpact.study.headline import Headline, date_caveat, effect_writer, headline, measure, p_text
 from marketimpact.study.questions import Questions
 
-__all__ = ["as_lines", "headline_window", "is_one_sample", "reasons", "title"]
+__all__ = ["as_lines", "headline_window", "is_one_sample", "reasons", "shown_windows", "title"]
 
 
 def as_lines(result: Questions) -> list[str]:
@@ -46,7 +46,7 @@ def _undecided_text(n: int) -> str:
 
 def _effects(result: Questions) -> list[str]:
     """Write the mean abnormal return of each announcement and group; of one sample its primary test as well."""
-    windows = _shown_windows(result)
+    windows = shown_windows(result, headline_window(result))
     first, last = windows[-1]
     sample = result.sample(first, last)
     if sample.n == 0:
@@ -149,10 +149,10 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH)
 
 
-def _shown_windows(result: Questions) -> tuple[tuple[int, int], ...]:
-    """Choose day 0, where the event window has it, and the primary window."""
+def shown_windows(result: Questions, primary: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Choose the windows shown side by side: day 0, where the event window has it, and the primary window."""
     first, last = result.estimation.settings.event
-    return tuple(dict.fromkeys([*([(0, 0)] if first <= 0 <= last else []), headline_window(result)]))
+    return tuple(dict.fromkeys([*([(0, 0)] if first <= 0 <= last else []), primary]))
 
 
 def _test_lines(told: Headline, caar: str, write: Callable[[float | None], str]) -> list[str]:

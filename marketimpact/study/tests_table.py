@@ -44,7 +44,7 @@ Write = Callable[[float | None], str]
 
 @dataclass(frozen=True, slots=True)
 class TestsView:
-    """What a table of tests shows: rows with cells as text, the columns shown, those to align right, and notes."""
+    """A table of tests for readers: rows with cells as text, the columns shown, those to align right, and notes."""
 
     rows: pl.DataFrame
     columns: tuple[str, ...]

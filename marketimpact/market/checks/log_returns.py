@@ -29,11 +29,13 @@ def with_returns(own: pl.DataFrame, facts: pl.DataFrame, payouts: pl.DataFrame) 
         ``symbol, date, payout, ratio`` of some of the rows.
     """
     frame = _with_total(own, payouts)
-    benchmark, calendar = _codes_by_row(own["symbol"], facts)
+    owner, known = owners(own["symbol"]), of_symbols(facts, own["symbol"])
+    benchmarks, calendars = (facts[name].drop_nulls().unique().sort() for name in ("benchmark", "calendar"))
+    calendar = codes(known["calendar"], calendars)[owner]
     frame = frame.with_columns(
         (pl.col("session") - neighbour("session") - 1).cast(pl.Int64).alias("gap"),
         pl.col("total").log().alias("ret"),
-        _levels(frame, facts, benchmark).log().alias("market"),
+        _levels(frame, benchmarks, codes(known["benchmark"], benchmarks)[owner]).log().alias("market"),
     ).with_columns(pl.col(name) - neighbour(name) for name in ("ret", "market"))
     frame = _with_medians(frame, calendar)
     return frame.with_columns((pl.col("ret") - pl.col("market").fill_null(0.0)).alias("own")).drop("total")
@@ -54,17 +56,8 @@ def _with_total(own: pl.DataFrame, payouts: pl.DataFrame) -> pl.DataFrame:
     ).drop("payout", "ratio")
 
 
-def _codes_by_row(symbols: pl.Series, facts: pl.DataFrame) -> tuple[Ints, Ints]:
-    """Return, for each row, the number of its benchmark and of its calendar among those of `facts`, -1 for none."""
-    known = of_symbols(facts, symbols)
-    owner = owners(symbols)
-    benchmarks, calendars = (facts[name].drop_nulls().unique().sort() for name in ("benchmark", "calendar"))
-    return codes(known["benchmark"], benchmarks)[owner], codes(known["calendar"], calendars)[owner]
-
-
-def _levels(frame: pl.DataFrame, facts: pl.DataFrame, benchmark: Ints) -> pl.Series:
-    """Return the price of the benchmark on each row's day, null where it has none."""
-    names = facts["benchmark"].drop_nulls().unique().sort()
+def _levels(frame: pl.DataFrame, names: pl.Series, benchmark: Ints) -> pl.Series:
+    """Return the price of the benchmark, a number among the names, on each row's day; null where it has none."""
     rows = of_symbols(frame.select("symbol", "date", "total"), names)
     days = day_numbers(rows["date"])
     table = DayTable.of(

@@ -14,6 +14,7 @@ from marketimpact.sources.files.file_columns import KNOWN, ORIGINS, PAYOUTS, TEX
 from marketimpact.sources.files.price_rows import (
     cast_value,
     first_unreadable,
+    is_castable,
     is_true,
     n_rows_text,
     parse_value,
@@ -33,16 +34,10 @@ def check_types(rows: pl.LazyFrame, source: str) -> None:
     if all(types[name] == pl.String for name in names):
         return
     for name in names[1:]:
-        if not _is_castable(name, types[name]):
+        if not is_castable(name, types[name]):
             cast_value(_column(rows, name), source)  # raises
     if not isinstance(types["symbol"], pl.String | pl.Categorical | pl.Enum):
         raise type_error(_column(rows, "symbol"), "text", source)
-
-
-def _is_castable(name: str, dtype: pl.DataType) -> bool:
-    if name == "date":
-        return isinstance(dtype, pl.Date | pl.Datetime)
-    return dtype.is_numeric() or dtype == pl.Null
 
 
 def _column(rows: pl.LazyFrame, name: str) -> pl.Series:

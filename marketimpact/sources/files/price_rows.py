@@ -16,6 +16,8 @@ __all__ = [
     "cast_value",
     "delisted",
     "drop_counted_payouts",
+    "first_unreadable",
+    "is_castable",
     "is_true",
     "n_rows_text",
     "no_symbols_error",
@@ -61,16 +63,21 @@ def parse_value(name: str, *, compact: bool = False) -> pl.Expr:
 def cast_value(values: pl.Series, source: str) -> pl.Expr:
     """Cast a column to dates or numbers, or raise DataError."""
     name, dtype = values.name, values.dtype
+    if not is_castable(name, dtype):
+        raise type_error(values, "dates" if name == "date" else "numbers", source)
     if name != "date":
-        if dtype.is_numeric() or dtype == pl.Null:
-            return pl.col(name).cast(pl.Float64)
-        raise type_error(values, "numbers", source)
+        return pl.col(name).cast(pl.Float64)
     if isinstance(dtype, pl.Datetime):
         # the local date of a local midnight; a cast would give the date in UTC
         return pl.when(pl.col(name).dt.time() == time(0)).then(pl.col(name).dt.date())
-    if dtype != pl.Date:
-        raise type_error(values, "dates", source)
     return pl.col(name)
+
+
+def is_castable(name: str, dtype: pl.DataType) -> bool:
+    """Return whether `cast_value` takes a column of this type: dates or timestamps for `date`, numbers for others."""
+    if name == "date":
+        return isinstance(dtype, pl.Date | pl.Datetime)
+    return dtype.is_numeric() or dtype == pl.Null
 
 
 def is_true(name: str) -> pl.Expr:

@@ -101,12 +101,12 @@ def test_printed_intervals_and_p_agree_and_invalid_tests_have_no_p(parts):
 
 
 def several_announcements(part) -> bool:
-    """Whether the repr shows a part announcement by announcement."""
+    """Return whether the repr shows a part announcement by announcement."""
     return "announcement_id" in part.events.columns and part.events["announcement_id"].n_unique() > 1
 
 
 def own_lines(part) -> str:
-    """What the repr says of the primary test of one sample, on one line."""
+    """Return the repr's sentence on the primary test of one sample, on one line."""
     after = repr(part).split("no valid test\n")[1]
     return " ".join(after.split())
 

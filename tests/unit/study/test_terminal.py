@@ -1,4 +1,4 @@
-"""What a terminal of 80 columns shows: the primary window by announcement and group, and tables that fit."""
+"""A terminal of 80 columns shows the primary window by announcement and group, and tables that fit."""
 
 from __future__ import annotations
 
