@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from pathlib import Path
 
 import polars as pl
 
@@ -111,8 +112,13 @@ def are_sample_prices(closes: pl.DataFrame) -> bool:
     return counted.filter(pl.col("n") >= LEAST_SHARED, pl.col("share") >= SHARE_SAME).height > 0
 
 
-@cache  # every market made from prices is compared with it
 def _embedded(name: str) -> pl.DataFrame:
     """Read a Parquet file of the embedded sample."""
-    with resource("data", "sample", name).open("rb") as file:
+    return _read(resource("data", "sample", name))
+
+
+@cache  # every market made from prices is compared with the sample
+def _read(path: Path) -> pl.DataFrame:
+    """Read a Parquet file once in a process."""
+    with path.open("rb") as file:
         return pl.read_parquet(file)
