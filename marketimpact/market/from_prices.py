@@ -83,7 +83,9 @@ def fields_from_prices(
     table, rows = read_prices(_with_delisted(source, securities), symbols, first, last, repair)
     factors = check_factors(factors)
     quotes, fills = repairs.empty_copied_closes(table.frame, repair)
-    priced, traded = repairs.settle_sessions(securities, table, quotes, calendar_overrides)
+    kept = keep_rows(quotes, pl.col("close").is_not_null())
+    lives = spans(kept)
+    priced, traded = repairs.settle_sessions(securities, table, kept, lives["symbol"], calendar_overrides)
     findings = repairs.check_rows(rows, securities, traded, table.source, repair=repair, accepted=accepted)
     quotes, adjustments = repairs.adjust_closes(quotes, findings)
     duplicates = repairs.find_duplicates(table.frame, findings, repair)
@@ -93,10 +95,10 @@ def fields_from_prices(
     sessions = traded.by_exchange("sessions", priced)
     made = price_panel(priced, sessions, quotes, factors, benchmark)
     steps = _implausible_steps(made, rows=rows, securities=securities, factors=factors)
-    names = {*closes["symbol"], *(factors.columns if factors is not None else ())}
+    names = {*lives["symbol"], *(factors.columns if factors is not None else ())}
     implausible.check_steps(accepted, steps, findings, names)
     findings = implausible.add_findings(findings, steps, accepted)
-    for message in _doubts(priced, closes, findings, benchmark):
+    for message in _doubts(priced, lives["symbol"], findings, benchmark):
         warnings.warn(message, MarketImpactWarning, stacklevel=3)
     copied = not table.simulated and are_sample_prices(closes)
     return {
@@ -105,7 +107,7 @@ def fields_from_prices(
         "sessions": sessions,
         "repairs": calendar_repairs(traded, priced, on_closed_days),
         "unpriced_sessions": traded.by_exchange("unpriced", priced),
-        "spans": spans(_of_securities(closes, priced)),
+        "spans": _of_securities(lives, priced),
         "missing": tuple(sorted({*table.missing, *set(securities["symbol"]).difference(priced["symbol"])})),
         "factors": tuple(c for c in factors.columns if c != "date") if factors is not None else (),
         "source": table.source,
@@ -188,15 +190,14 @@ def combined_fingerprint(*frames: pl.DataFrame | None) -> str:
     return _sha256("".join(fingerprint(f) for f in frames if f is not None))
 
 
-def _doubts(priced: pl.DataFrame, closes: pl.DataFrame, findings: pl.DataFrame, benchmark: str) -> Iterator[str]:
-    """Write the warnings about findings that spoil estimates, and about benchmarks without prices."""
+def _doubts(priced: pl.DataFrame, with_close: pl.Series, findings: pl.DataFrame, benchmark: str) -> Iterator[str]:
+    """Write the warnings about findings that spoil estimates, and about benchmarks without a close."""
     worst = findings.filter(pl.col("finding").is_in(RUINOUS), pl.col("severity") == checks.WARNING)
     if worst.height:
         row = worst.row(0, named=True)
         others = f" And {worst.height - 1} more such findings: see market.findings." if worst.height > 1 else ""
         yield f"{row['symbol']} on {row['date']}: {row['detail']}{others}"
-    needed = priced.select(pl.col(benchmark)).drop_nulls().unique()
-    lacking = needed.join(closes, left_on=benchmark, right_on="symbol", how="anti")[benchmark].sort().to_list()
+    lacking = sorted({*priced[benchmark].drop_nulls()}.difference(with_close))
     if lacking:
         affected = priced.filter(pl.col(benchmark).is_in(lacking))["symbol"].to_list()
         yield (

@@ -6,7 +6,6 @@ from collections.abc import Collection
 
 import polars as pl
 
-from marketimpact.core.symbol_rows import keep_rows
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events import calendars
@@ -78,25 +77,30 @@ def empty_copied_closes(frame: pl.DataFrame, repair: Collection[str]) -> tuple[p
 
 
 def settle_sessions(
-    securities: pl.DataFrame, table: PriceTable, quotes: pl.DataFrame, calendar_overrides: pl.DataFrame | None
+    securities: pl.DataFrame,
+    table: PriceTable,
+    kept: pl.DataFrame,
+    with_close: pl.Series,
+    calendar_overrides: pl.DataFrame | None,
 ) -> tuple[pl.DataFrame, TradedSessions]:
     """Return the securities that have prices, and the sessions of their exchanges.
+
+    `kept` are the rows with a close, `with_close` their symbols.
 
     Raises
     ------
     DataError
         When there is no price of any security, or for an exchange without a calendar.
     """
-    closes = keep_rows(quotes, pl.col("close").is_not_null())
-    if closes.is_empty():
+    if kept.is_empty():
         raise DataError(f"{table.source} has no prices, only empty closes.")
-    priced = securities.join(closes.select("symbol").unique(), on="symbol", how="semi")
+    priced = securities.filter(pl.col("symbol").is_in(with_close.implode()))
     if priced.is_empty():
         raise DataError(
             f"{table.source} has prices of no security, only of benchmarks: {listed(table.missing, quoted=False)}."
         )
     calendars.check_exchanges(priced["mic"].unique().sort().to_list())
-    return priced, traded_sessions(closes, priced, calendar_overrides)
+    return priced, traded_sessions(kept, priced, calendar_overrides)
 
 
 def check_rows(

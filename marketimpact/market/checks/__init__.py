@@ -6,6 +6,7 @@ each. A check that lacks its data (an exchange, a benchmark, volume) is reported
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -57,6 +58,9 @@ __all__ = [
     "source_rows",
     "summary",
 ]
+
+#: Threads that run the checks; each check is mostly one thread's work inside polars.
+WORKERS = 2
 
 _CHECKS = (
     days.repeated_rows,
@@ -159,7 +163,9 @@ def find_problems(
 ) -> pl.DataFrame:
     """Run every check over rows of `source_rows`; `traded` are the exchanges' sessions, settled here by default."""
     prices = prepare_rows(rows, securities, traded, calendar_overrides)
-    return sort_findings(pl.concat([frame for check in _CHECKS for frame in check(prices)]))
+    with ThreadPoolExecutor(WORKERS) as pool:
+        found = pool.map(lambda check: list(check(prices)), _CHECKS)
+        return sort_findings(pl.concat([frame for frames in found for frame in frames]))
 
 
 def raise_errors(findings: pl.DataFrame, source: str) -> None:
