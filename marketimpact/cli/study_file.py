@@ -83,7 +83,7 @@ class StudyFile:
         selected = self._select(chronology)
         market = self._market(source, self.benchmark, selected)
         symbols = [symbol for members in self.groups.values() for symbol in members]
-        events = align(selected, market, symbols=symbols or None)
+        events = align(selected, market, symbols=symbols or None, closed_day=self.study.closed_day)
         if self.groups:
             events = events.join(self._group_of_symbol(), on="symbol", how="left", validate="m:1").sort("event_id")
         return StudyRun(self.study.run(events, market), events, chronology)

@@ -224,6 +224,9 @@ def _study() -> dict[str, Any]:
         missing=_choice(
             ("available", "strict", "trade_to_trade"), "What a CAR does when a session has no return.", "available"
         ),
+        closed_day=_choice(
+            ("next", "previous"), "Session that is day 0 of an announcement on a day without one.", "next"
+        ),
         serial_correlation={
             "type": "boolean",
             "description": "Whether variances allow for abnormal returns that are correlated from day to day.",

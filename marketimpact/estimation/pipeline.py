@@ -38,7 +38,7 @@ def estimate(
     """
     _check_columns(market, model)
     _check_unit(market, model)
-    located, positions, without_day0 = locate_day0(events, market)
+    located, positions, without_day0 = locate_day0(events, market, settings.closed_day)
     problem = EstimationProblem(positions, market, model, settings)
     fitted = run_chunks(problem, located, options or ExecutionOptions())
     estimates = Estimates(located, problem, fitted.fit, fitted.present, fitted.event_window)

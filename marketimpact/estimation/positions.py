@@ -14,6 +14,7 @@ from marketimpact.core.factorize import stable_argsort
 from marketimpact.core.own_columns import is_label_type, keep_own_columns
 from marketimpact.errors import DataError
 from marketimpact.estimation.attrition import ATTRITION
+from marketimpact.events.alignment import ClosedDay
 from marketimpact.market.market import Market
 
 __all__ = ["EventPositions", "locate_day0"]
@@ -63,14 +64,16 @@ class EventPositions:
         return EventPositions(*(getattr(self, part.name)[rows] for part in fields(EventPositions)))
 
 
-def locate_day0(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, EventPositions, pl.DataFrame]:
+def locate_day0(
+    events: pl.DataFrame, market: Market, closed_day: ClosedDay = "next"
+) -> tuple[pl.DataFrame, EventPositions, pl.DataFrame]:
     """Find every event's day 0 among its security's sessions.
 
     Returns
     -------
     events : polars.DataFrame
-        The usable events sorted by `event_id`, ``date`` moved to the next session where it was no session
-        (``date_given`` keeps what was given), with the security's ``mic``.
+        The usable events sorted by `event_id`, ``date`` moved to the next (or the previous) session where it was no
+        session (``date_given`` keeps what was given), with the security's ``mic``.
     positions : EventPositions
         Positions of these events, row by row, each with sign +1.
     attrition : polars.DataFrame
@@ -81,7 +84,7 @@ def locate_day0(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, Eve
     if not events["event_id"].is_sorted():
         events = events.sort("event_id")
     frame = _with_security(events, market)
-    frame = frame.with_columns(*_next_sessions(frame, market))
+    frame = frame.with_columns(*_sessions_of_dates(frame, market, closed_day))
     unusable = _without_day0(frame)
     dropped = frame.filter(unusable)
     usable = frame.filter(~unusable) if dropped.height else frame
@@ -119,13 +122,17 @@ def _without_repeats(events: pl.DataFrame, securities: pl.DataFrame) -> pl.DataF
         same = (pl.col("own") == pl.col("mic")).fill_null(value=True)
         repeated += ["mic"] if known.select(same.all()).item() else []
     if events.schema.get("date_given") == pl.Date:
-        moved = (pl.col("date_given") <= pl.col("date")).fill_null(value=True)
-        repeated += ["date_given"] if events.select(moved.all()).item() else []
+        forward, back = (pl.col("date_given") <= pl.col("date")), (pl.col("date_given") >= pl.col("date"))
+        moved = [direction.fill_null(value=True).all().alias(name) for name, direction in (("a", forward), ("b", back))]
+        repeated += ["date_given"] if any(events.select(moved).row(0)) else []
     return events.drop(repeated)
 
 
-def _next_sessions(frame: pl.DataFrame, market: Market) -> list[pl.Series]:
-    """Return date and number of the first session on or after `date_given` on each row's exchange; null without one."""
+def _sessions_of_dates(frame: pl.DataFrame, market: Market, closed_day: ClosedDay) -> list[pl.Series]:
+    """Return date and number of the session of `date_given`, or of the one next to it, on each row's exchange.
+
+    Both are null where the exchange has no session on or after `date_given`.
+    """
     sessions = market.session_numbers.sort("mic", "date")
     mics = pl.Enum(sessions["mic"].unique().sort())
     exchange_of_security = market.panel_securities["mic"].cast(mics).to_physical().cast(pl.Int64)
@@ -136,9 +143,14 @@ def _next_sessions(frame: pl.DataFrame, market: Market) -> list[pl.Series]:
     given = frame["date_given"].to_physical().cast(pl.Int64).fill_null(low + span).to_numpy()
     requested = exchange * span + np.clip(given - low, 0, span - 1)
     session_exchange = sessions["mic"].cast(mics).to_physical().to_numpy().astype(np.int64)
-    index = np.searchsorted(session_exchange * span + (days - low), requested)
+    numbers = session_exchange * span + (days - low)
+    index = np.searchsorted(numbers, requested)
     exists = pl.when(pl.Series(np.append(session_exchange, -2)[index] == exchange))
     index = np.minimum(index, len(days) - 1)
+    if closed_day == "previous":
+        before = np.maximum(index - 1, 0)
+        is_shut = (numbers[index] > requested) & (session_exchange[before] == exchange)
+        index = np.where(is_shut, before, index)
     columns = pl.DataFrame({"date": days[index].astype(np.int32), "_day0": sessions["session"].to_numpy()[index]})
     return columns.select(exists.then(pl.col("date").cast(pl.Date)), exists.then("_day0")).get_columns()
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.errors import SpecificationError
+from marketimpact.events.alignment import ClosedDay
 
 __all__ = [
     "EstimationSettings",
@@ -28,6 +29,8 @@ class EstimationSettings:
     serial_correlation: bool = False
     #: Rows of the return panel that estimation takes as missing; None where there are none.
     excluded: NDArray[np.bool_] | None = field(default=None, repr=False, compare=False)
+    #: Day 0 of an event whose date is no session.
+    closed_day: ClosedDay = "next"
 
 
 def check_window(window: object, name: str) -> tuple[int, int]:

@@ -1,15 +1,16 @@
 """Align announcements with sessions: day 0 on each security's own exchange.
 
 Day 0 is the first session whose close is after the announcement. Before the open, during the session and in the
-lunch break it is that session; at or after the close, on a holiday or a weekend it is the next one. A date-only
-announcement has no time of day: its day 0 follows from the issuer's working hours, with a grade of certainty.
+lunch break it is that session; at or after the close, on a holiday or a weekend it is the next one (or, on request,
+the one before a closed day). A date-only announcement has no time of day: its day 0 follows from the issuer's working
+hours, with a grade of certainty.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import polars as pl
 
@@ -17,8 +18,10 @@ from marketimpact.core import schema
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import DataError, SpecificationError
 
-__all__ = ["admissible", "align"]
+__all__ = ["ClosedDay", "admissible", "align", "check_closed_day"]
 
+#: Day 0 of an event on a day without a session: the next session, or the previous one.
+ClosedDay = Literal["next", "previous"]
 #: Largest distance of the true time from one known "to the hour".
 HOUR_TOLERANCE = timedelta(minutes=30)
 #: Local hours (start, end) in which a date-only announcement was likely made.
@@ -48,6 +51,7 @@ def align(
     *,
     symbols: Sequence[str] | Literal["all"] | None = None,
     close_buffer_minutes: int = 0,
+    closed_day: ClosedDay = "next",
 ) -> pl.DataFrame:
     """Find day 0 of every (announcement, security) pair.
 
@@ -62,6 +66,10 @@ def align(
     close_buffer_minutes : int
         Announcements within this many minutes before the close count for the next session, for closing
         auctions that no longer take orders. 0 by default.
+    closed_day : {"next", "previous"}
+        Session that is day 0 of an announcement on a weekend or holiday of the exchange: the next one, which is the
+        first to price it, or, on request, the one before. The one before closed without the news; use it only to
+        follow a study that did so.
 
     Returns
     -------
@@ -95,6 +103,7 @@ def align(
     """
     if close_buffer_minutes < 0:
         raise SpecificationError(f"close_buffer_minutes={close_buffer_minutes} is negative; use 0 or more.")
+    check_closed_day(closed_day)
     if market.sessions["close"].null_count():
         raise SpecificationError(
             "This market was made from returns: its sessions have dates but no opening hours, so announcements cannot "
@@ -121,6 +130,8 @@ def align(
         ("work_end", "_work_last"),
     ):
         frame = _first_session(frame, sessions, instant, session)
+        if closed_day == "previous":
+            frame = _on_closed_days(frame, sessions, instant, session)
     frame = _with_phase(_with_doubt(_with_certainty(frame), sessions, market), sessions)
     return _arrange(_with_reasons(frame, sessions, market), announcements)
 
@@ -136,8 +147,9 @@ def _pairs(announcements: pl.DataFrame, symbols: Sequence[str] | str | None, sec
         )
         if pairs.is_empty():
             raise DataError(
-                "No announcement has a target, so there is nothing to align. Fill the 'targets' column, or "
-                'give the securities: align(..., symbols=["NVDA", "0981.HK"]) or symbols="all".'
+                "No announcement has a target, so there is nothing to align. Fill the column 'targets' (NVDA;0981.HK), "
+                'or name securities: symbols=["NVDA", "0981.HK"] or "all" in Python, --symbols NVDA,0981.HK in a '
+                "shell, [[groups]] in a study file."
             )
         return pairs
     if isinstance(symbols, str) and symbols != "all":
@@ -228,6 +240,28 @@ def _first_session(frame: pl.DataFrame, sessions: pl.DataFrame, instant: str, na
     )
     inside = pl.col(instant) >= pl.col("_calendar_start")
     return joined.with_columns(pl.when(inside).then(name).alias(name)).drop("_calendar_start")
+
+
+def _on_closed_days(frame: pl.DataFrame, sessions: pl.DataFrame, instant: str, name: str) -> pl.DataFrame:
+    """Replace the first session after an instant by the last one before it where the exchange was shut that day."""
+    days = sessions.select("mic", pl.col("date").alias("_previous")).sort("_previous")
+    dated = _with_local_date(frame, sessions, instant, "_local_date").sort("_local_date")
+    joined = dated.join_asof(
+        days, left_on="_local_date", right_on="_previous", by="mic", strategy="backward", check_sortedness=False
+    )
+    is_shut = (pl.col("_previous") < pl.col("_local_date")) & pl.col(name).is_not_null()
+    return joined.with_columns(pl.when(is_shut).then("_previous").otherwise(name).alias(name)).drop(
+        "_previous", "_local_date"
+    )
+
+
+def check_closed_day(closed_day: object) -> None:
+    """Raise SpecificationError for anything but *next* and *previous*."""
+    if closed_day not in get_args(ClosedDay):
+        raise SpecificationError(
+            f"closed_day={closed_day!r}: choose 'next' or 'previous', the session that is day 0 of an event on a day "
+            "without one."
+        )
 
 
 def _with_certainty(frame: pl.DataFrame) -> pl.DataFrame:

@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 __all__ = ["announcements", "calendar_overrides", "campaigns", "securities"]
 
 _DATE = r"(19|20)\d{2}-\d{2}-\d{2}"
-_CLOCK = r"[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
+_CLOCK = r"[T ]\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
+_WORD = r"[T ,]*[A-Za-z][A-Za-z ]+"
 _TIME = r"\d{1,2}:\d{2}(:\d{2})?"
 _OFFSET = r"(Z|[+-]\d{2}:?\d{2})"
+#: Columns of announcements that hold instants.
+_INSTANTS = ("announced_at", "not_before", "not_after")
 #: Type of a column -> what a cell that cannot be read is not.
 _KINDS: dict[object, str] = {pl.Date: "date", pl.Boolean: "truth", pl.Time: "time"}
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -42,10 +45,17 @@ def announcements(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame
     path : str, pathlib.Path or polars.DataFrame, optional
         A CSV or Parquet file, or a frame, of the same shape as the embedded chronology, which is
         used by default. ``announcement_id``, ``announced_at``, ``stance`` and ``headline`` are
-        needed; other columns may be left out, and further ones are kept. In text, ``announced_at``
-        is ISO 8601 with an offset or ``Z``, or a plain date, which stands for that whole day in
-        ``time_zone``; ``targets`` are separated by ``;``. Where ``time_precision`` is absent, a plain
-        date is taken as known to the day and anything else to the minute.
+        needed; other columns may be left out, and further ones are kept. ``announced_at`` is one of:
+
+        * an instant with an offset or ``Z``: ``2025-08-12T12:45:00+08:00``;
+        * a local time in the row's ``time_zone``: ``2025-08-12 12:45``, or a column of datetimes without a zone;
+        * a plain date, which stands for that whole day in ``time_zone``: ``2025-08-12``;
+        * a date and *BMO* or *AMC* (before the open, after the close) of the exchange of ``time_zone``:
+          ``2025-05-28 AMC``. The instant is then the minute before the opening or the closing time, and
+          ``not_before`` and ``not_after`` bound it.
+
+        ``targets`` are separated by ``;`` or ``,``. Where ``time_precision`` is absent, a plain date is taken as
+        known to the day, *BMO* and *AMC* to the hour, and anything else to the minute.
 
     Returns
     -------
@@ -69,7 +79,7 @@ def announcements(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame
     """
     raw, label = _load(path, "announcements")
     return (
-        _parse(schema.Announcements, _with_precision(raw), label)
+        _parse(schema.Announcements, _with_precision(_with_session_words(_local_times_as_text(raw))), label)
         .with_columns(pl.col("is_confounder").fill_null(value=False))
         .sort("announced_at", "announcement_id")
     )
@@ -235,23 +245,49 @@ def _from_csv(file: Path, label: str) -> pl.DataFrame:
     return csv_reader.parse_table(csv_reader.decode_text(raw, label), label)
 
 
+def _local_times_as_text(raw: pl.DataFrame) -> pl.DataFrame:
+    """Write datetimes without a zone as text, to be read in each row's `time_zone`; columns of midnights are dates.
+
+    Where another column has a zone, these are no local times but instants that lost theirs, and are refused.
+    """
+    times = raw.select(name for name in _INSTANTS if isinstance(raw.schema.get(name), pl.Datetime))
+    if "time_zone" not in raw.columns or any(kind.time_zone for kind in times.dtypes):  # type: ignore[attr-defined]
+        return raw
+    for name, clock in times.to_dict().items():
+        are_dates = name == "announced_at" and (clock.dt.truncate("1d") == clock).all()
+        raw = raw.with_columns(clock.dt.to_string("%Y-%m-%d" if are_dates else "%Y-%m-%d %H:%M:%S%.6f"))
+    return raw
+
+
+def _with_session_words(raw: pl.DataFrame) -> pl.DataFrame:
+    """Read dates with *BMO* or *AMC* as instants where there are any."""
+    if not {"announced_at", "time_zone"} <= set(raw.columns) or raw["announced_at"].dtype != pl.String:
+        return raw
+    if not raw.select(_matches(pl.col("announced_at").str.strip_chars(), _DATE + _WORD).any()).item():
+        return raw
+    # only these words need calendars, which take longer to import than this whole package
+    from marketimpact.events.session_words import resolve_session_words  # noqa: PLC0415
+
+    return resolve_session_words(raw.with_columns(pl.col("announced_at").str.strip_chars()))
+
+
 def _with_precision(raw: pl.DataFrame) -> pl.DataFrame:
-    """Add `time_precision` where it is absent: *day* for a plain date, else *minute*."""
+    """Fill `time_precision` where it is absent: *day* for a plain date, else *minute*."""
     if "announced_at" not in raw.columns:
         return raw
     if raw["announced_at"].dtype == pl.Date:
         raw = raw.with_columns(pl.col("announced_at").dt.to_string("%Y-%m-%d"))
+    precision = pl.lit("minute")
+    if raw["announced_at"].dtype == pl.String:
+        plain = _matches(pl.col("announced_at").str.strip_chars(), _DATE)
+        precision = pl.when(plain).then(pl.lit("day")).otherwise(precision)
     if "time_precision" in raw.columns:
-        return raw
-    if raw["announced_at"].dtype != pl.String:
-        return raw.with_columns(pl.lit("minute").alias("time_precision"))
-    plain = _matches(pl.col("announced_at").str.strip_chars(), _DATE)
-    return raw.with_columns(pl.when(plain).then(pl.lit("day")).otherwise(pl.lit("minute")).alias("time_precision"))
+        precision = pl.coalesce("time_precision", precision)
+    return raw.with_columns(precision.alias("time_precision"))
 
 
 def _parse(contract: type[dy.Schema], raw: pl.DataFrame, label: str) -> pl.DataFrame:
     """Parse text into the contract's types and check it; raise one DataError for all problems."""
-    _warn_about_similar_names(contract, raw, label)
     text = [name for name in contract.column_names() if raw.schema.get(name) == pl.String]
     trimmed = raw.with_columns(pl.col(text).str.strip_chars().replace("", None))
     columns = contract.columns()
@@ -265,13 +301,14 @@ def _parse(contract: type[dy.Schema], raw: pl.DataFrame, label: str) -> pl.DataF
         if not rows.is_empty()
     }
     try:
-        checked = schema.check(contract, typed, label)
+        checked = schema.check(contract, typed, label, in_file=" in " in label)
     except DataError as error:
         if not unreadable or not error.counts or error.rows is None:
             raise
         raise _combined_error(raw, label, unreadable, error) from None
     if unreadable:
         raise _combined_error(raw, label, unreadable, DataError(""))
+    _warn_about_similar_names(contract, raw, label)
     return checked
 
 
@@ -313,11 +350,16 @@ def _parse_column(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr
         pl.Boolean: cell.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean),
         pl.Float64: cell.cast(pl.Float64, strict=False),
         pl.Time: pl.when(_matches(cell, _TIME)).then(_time_of_day(cell)).alias(name),
-        pl.List(pl.String): cell.str.split(";").list.eval(_stripped_entries()),
+        pl.List(pl.String): cell.str.replace_all(",", ";", literal=True).str.split(";").list.eval(_stripped_entries()),
     }
     if dtype in parsed:
         return parsed[dtype]
-    instant = pl.when(_matches(cell, _DATE + _CLOCK + _OFFSET)).then(_instant(cell))
+    instant = (
+        pl.when(_matches(cell, _DATE + _CLOCK + _OFFSET))
+        .then(_instant(cell))
+        .when(_matches(cell, _DATE + _CLOCK))
+        .then(_local_instant(frame, cell))
+    )
     if name != "announced_at":
         return instant.alias(name)
     return instant.when(_matches(cell, _DATE)).then(_start_of_day(frame, cell)).alias(name)
@@ -329,21 +371,29 @@ def _unreadable_cells(
     """Find unreadable cells of column `name`: rule -> numbers of the rows that break it."""
     row = pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias("row")
     has_precision = name == "announced_at" and trimmed.schema.get("time_precision") == pl.String
+    has_zone = trimmed.schema.get("time_zone") == pl.String
+    zones = list(filter(schema.known_zone, trimmed["time_zone"].drop_nulls().unique())) if has_zone else []
     cells = trimmed.select(
         row,
         pl.col(name).alias("text"),
         typed[name].is_null().alias("lost"),
+        (pl.col("time_zone").is_in(zones).fill_null(value=False) if zones else pl.lit(value=False)).alias("has_zone"),
         (pl.col("time_precision") if has_precision else pl.lit(None, pl.String)).alias("precision"),
     )
     unparsed = pl.col("lost") & pl.col("text").is_not_null()
     if not isinstance(dtype, pl.Datetime):
         kind = _KINDS.get(dtype, "number")
         return {f"{name}|unreadable_{kind}": cells.filter(unparsed)["row"]}
-    naive = _matches(pl.col("text"), _DATE + _CLOCK)
+    naive = _matches(pl.col("text"), _DATE + _CLOCK) & (
+        ~pl.col("has_zone") | _local_clock(pl.col("text")).is_not_null()
+    )
+    word = _matches(pl.col("text"), _DATE + _WORD) if name == "announced_at" else pl.lit(value=False)
     date_only = _matches(pl.col("text"), _DATE) & ~pl.col("lost")
     return {
-        f"{name}|no_offset": cells.filter(unparsed, naive)["row"],
-        f"{name}|unreadable_instant": cells.filter(unparsed, ~naive)["row"],
+        f"{name}|no_offset": cells.filter(unparsed, naive, ~pl.col("has_zone"))["row"],
+        f"{name}|clock_change": cells.filter(unparsed, naive, pl.col("has_zone"))["row"],
+        f"{name}|no_session_of_word": cells.filter(unparsed, word)["row"],
+        f"{name}|unreadable_instant": cells.filter(unparsed, ~naive, ~word)["row"],
         f"{name}|no_clock": cells.filter(date_only, pl.col("precision") != "day")["row"],
     }
 
@@ -372,6 +422,23 @@ def _instant(cell: pl.Expr) -> pl.Expr:
         .str.replace(r"T(\d{2}:\d{2})([+-])", "T${1}:00${2}")
     )
     return with_seconds.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", strict=False)
+
+
+def _local_clock(cell: pl.Expr) -> pl.Expr:
+    """Parse a local date and time without a zone, seconds optional."""
+    with_seconds = cell.str.replace(" ", "T", literal=True).str.replace(r"T(\d{1,2}:\d{2})$", "T${1}:00")
+    return with_seconds.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+
+
+def _local_instant(frame: pl.DataFrame, cell: pl.Expr) -> pl.Expr:
+    """Parse a local time of the row's time zone; null where clocks show it twice or never."""
+    clock, found = _local_clock(cell), pl.lit(None, pl.Datetime("us", "UTC"))
+    if frame.schema.get("time_zone") != pl.String:
+        return found
+    for name in filter(schema.known_zone, frame["time_zone"].drop_nulls().unique()):
+        local = clock.dt.replace_time_zone(name, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
+        found = pl.when(pl.col("time_zone") == name).then(local).otherwise(found)
+    return found
 
 
 def _start_of_day(frame: pl.DataFrame, cell: pl.Expr) -> pl.Expr:

@@ -19,6 +19,7 @@ from marketimpact.estimation.excluded_days import ExcludedDays
 from marketimpact.estimation.executors import ExecutionOptions
 from marketimpact.estimation.pipeline import estimate
 from marketimpact.estimation.windows import EstimationSettings, check_window
+from marketimpact.events.alignment import ClosedDay, check_closed_day
 from marketimpact.market.market import Market
 from marketimpact.models import MarketModel, Model, TradeToTrade
 from marketimpact.study.result import CAR_COLUMNS, StudyResult
@@ -55,6 +56,9 @@ class EventStudy:
         For models estimated by least squares that is the same as one dummy variable for each such day.
         Event windows keep these days. `min_observations` counts the remaining days. Kept as an `ExcludedDays`,
         whose hash is recorded.
+    closed_day : {"next", "previous"}
+        Session that is day 0 of an event dated on a day without one: the next session, which is the first that can
+        react, or, on request, the one before.
 
     Raises
     ------
@@ -79,6 +83,7 @@ class EventStudy:
     missing: Literal["available", "strict", "trade_to_trade"] = "available"
     serial_correlation: bool = False
     exclude: pl.DataFrame | ExcludedDays | None = None
+    closed_day: ClosedDay = "next"
 
     def __post_init__(self) -> None:
         for name in ("estimation_window", "event_window"):
@@ -95,6 +100,7 @@ class EventStudy:
         if not isinstance(self.serial_correlation, bool):
             raise SpecificationError(f"serial_correlation={self.serial_correlation!r} must be True or False.")
         self._check_missing()
+        check_closed_day(self.closed_day)
         if self.exclude is not None and not isinstance(self.exclude, ExcludedDays):
             object.__setattr__(self, "exclude", ExcludedDays.of(self.exclude))
         after = self.model.design.after
@@ -159,8 +165,9 @@ class EventStudy:
         ----------
         events : polars.DataFrame
             ``event_id, symbol, date`` and any columns of your own, or what `align` returns. A date
-            that is no session of the security's exchange moves to the next one. Columns of your own that are named
-            like a column of `StudyResult.car`, such as ``t``, are kept as ``t_event``, with a warning.
+            that is no session of the security's exchange moves to the next one, or as `closed_day` says. Columns of
+            your own that are named like a column of `StudyResult.car`, such as ``t``, are kept as ``t_event``, with a
+            warning.
         market : Market
             Returns, benchmarks and factors.
         executor : concurrent.futures.Executor, optional
@@ -196,6 +203,7 @@ class EventStudy:
             strict=self.missing == "strict",
             serial_correlation=self.serial_correlation,
             excluded=self.exclude.rows(market) if isinstance(self.exclude, ExcludedDays) else None,
+            closed_day=self.closed_day,
         )
         # columns of the user's own that are named like those of results are kept under other names
         given = keep_own_columns(schema.as_frame(events, "events"), CAR_COLUMNS, "events")

@@ -74,7 +74,7 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module("marketimpact.core.schema.contracts"), name)
 
 
-def check(schema: type[dy.Schema], frame: object, label: str) -> pl.DataFrame:
+def check(schema: type[dy.Schema], frame: object, label: str, *, in_file: bool = False) -> pl.DataFrame:
     """Return `frame` with the schema's columns in the schema's types, or raise.
 
     Parameters
@@ -86,6 +86,8 @@ def check(schema: type[dy.Schema], frame: object, label: str) -> pl.DataFrame:
         contract marks them as present.
     label : str
         Name of the frame in messages: "prices", "securities", ...
+    in_file : bool
+        Whether the frame was read from a file, so that messages name its header instead of polars methods.
 
     Raises
     ------
@@ -93,7 +95,7 @@ def check(schema: type[dy.Schema], frame: object, label: str) -> pl.DataFrame:
         With every broken rule counted and the rows at fault.
     """
     frame = as_frame(frame, label)
-    frame = _with_columns(schema, frame, label)
+    frame = _with_columns(schema, frame, label, in_file=in_file)
     names = schema.column_names()
     frame = frame.with_columns(_cast(schema, frame, name, label) for name in names)
     failure = schema.filter(frame.select(names)).failure
@@ -170,7 +172,7 @@ def as_frame(frame: object, label: str) -> pl.DataFrame:
     return frame
 
 
-def _with_columns(schema: type[dy.Schema], frame: pl.DataFrame, label: str) -> pl.DataFrame:
+def _with_columns(schema: type[dy.Schema], frame: pl.DataFrame, label: str, *, in_file: bool) -> pl.DataFrame:
     """Add nullable columns of the schema that are absent; raise DataError for required ones."""
     columns = schema.columns()
     missing = [name for name in columns if name not in frame.columns]
@@ -179,16 +181,21 @@ def _with_columns(schema: type[dy.Schema], frame: pl.DataFrame, label: str) -> p
         raise DataError(
             f"{label} lacks the column{'s' if len(required) > 1 else ''} {', '.join(map(repr, required))}; "
             f"it has {listed(frame.columns, limit=COLUMNS_LISTED)}. "
-            f"{how_to_reshape(frame, required) or _how_to_rename(frame, required)}"
+            f"{how_to_reshape(frame, required) or _how_to_rename(frame, required, in_file=in_file)}"
         )
     return frame.with_columns(pl.lit(None, dtype=columns[name].dtype).alias(name) for name in missing)
 
 
-def _how_to_rename(frame: pl.DataFrame, required: Sequence[str]) -> str:
+def _how_to_rename(frame: pl.DataFrame, required: Sequence[str], *, in_file: bool) -> str:
     """Name the columns that are most likely meant, by their spelling."""
     letters = {name.lower().replace("_", ""): name for name in frame.columns}
     close = {name: closest_name(name.replace("_", ""), letters, cutoff=0.8) for name in required}
     renames = {letters[match]: name for name, match in close.items() if match}
+    if in_file:
+        changes = [f"{old!r} to {new!r}" for old, new in renames.items()]
+        added = [repr(name) for name in required if name not in renames.values()]
+        steps = [f"rename {', '.join(changes)}"] * bool(changes) + [f"add {', '.join(added)}"] * bool(added)
+        return f"In the file's header {' and '.join(steps)}."
     return f"Rename with .rename({renames})." if renames else "Add what is missing, or rename with .rename({...})."
 
 

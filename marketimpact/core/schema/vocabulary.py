@@ -68,8 +68,13 @@ MEANING = {
     "2025-08-12, or the instant at which that date begins in time_zone",
     "bounds_in_order": "not_before and not_after must be in order and enclose announced_at (for a date-only "
     "announcement, part of its day)",
-    "no_offset": "has a clock time but no offset, so its session is unknown: write "
-    "2025-08-12T12:45:00+08:00, or end a UTC time with Z",
+    "no_offset": "has a clock time but no offset, so its session is unknown: name the place in a column time_zone, "
+    "such as Asia/Shanghai, or write 2025-08-12T12:45:00+08:00 (Z for UTC)",
+    "clock_change": "falls into the hour in which clocks change in its time_zone, so that it exists twice or not at "
+    "all: write the offset, such as 2025-11-02T01:30:00-05:00",
+    "no_session_of_word": "is a date with words: BMO and AMC (before the open, after the close) need a day on which "
+    "the exchange of time_zone trades, and a zone with such an exchange, such as America/New_York; "
+    "write the time of day instead",
     "unreadable_instant": "is not an ISO 8601 instant, such as 2025-08-12T12:45:00+08:00 or 2025-08-12T04:45:00Z",
     "no_clock": "is a plain date: add the clock time and its offset, or set time_precision to day",
     "unreadable_date": "is not a date, such as 2025-08-12",

@@ -224,6 +224,35 @@ def test_broken_announcements_are_refused(exchanges, change, message):
         mi.align(frame, exchanges)
 
 
+@pytest.mark.parametrize(
+    ("instant", "symbol", "following", "previous"),
+    [
+        # 9 and 10 August 2025 were a weekend; 4 July 2025 a Friday without a session in New York
+        ("2025-08-10T10:00-04:00", "NVDA", "2025-08-11", "2025-08-08"),
+        ("2025-07-04T10:00-04:00", "NVDA", "2025-07-07", "2025-07-03"),
+        # the same hour was in the session of Hong Kong's neighbours, and in its own
+        ("2025-07-04T10:00+08:00", "0981.HK", "2025-07-04", "2025-07-04"),
+        # 1 to 8 October 2025 were Golden Week in Shanghai, 1 and 7 October holidays in Hong Kong
+        ("2025-10-07T10:00+08:00", "688256.SS", "2025-10-09", "2025-09-30"),
+        ("2025-10-07T10:00+08:00", "0981.HK", "2025-10-08", "2025-10-06"),
+        # after the close of a session the next session is the first that can react, on request too
+        ("2025-08-08T18:00-04:00", "NVDA", "2025-08-11", "2025-08-11"),
+    ],
+)
+def test_the_session_before_a_closed_day_on_request(exchanges, instant, symbol, following, previous):
+    assert day0(exchanges, instant, symbol)[0] == following
+    assert day0(exchanges, instant, symbol, closed_day="previous")[0] == previous
+
+
+def test_a_date_on_a_closed_day_may_move_back(exchanges):
+    events = mi.align(
+        announcement("2025-08-10T00:00-04:00", "day", "America/New_York"),
+        exchanges, symbols=["NVDA"], closed_day="previous",
+    )  # fmt: skip
+    columns = ("date", "day0_earliest", "day0_latest", "day0_certainty")
+    assert events.select(columns).row(0) == (*[date(2025, 8, 8)] * 3, "sure")
+
+
 def test_naive_timestamps_are_refused(exchanges):
     naive = announcement("2025-08-12T12:45+08:00").with_columns(pl.col("announced_at").dt.replace_time_zone(None))
     with pytest.raises(mi.DataError, match="without a time zone"):
@@ -232,6 +261,8 @@ def test_naive_timestamps_are_refused(exchanges):
 
 def test_bad_options_are_refused(exchanges, golden_market):
     one = announcement("2025-08-12T12:45+08:00")
+    with pytest.raises(mi.SpecificationError, match="choose 'next' or 'previous'"):
+        mi.align(one, exchanges, closed_day="before")
     with pytest.raises(mi.SpecificationError, match="Give a list"):
         mi.align(one, exchanges, symbols="NVDA")
     with pytest.raises(mi.SpecificationError, match="symbols is empty"):

@@ -288,9 +288,81 @@ class TestOwnFile:
         ]
         assert set(frame["time_precision"]) == {"day"}
 
-    def test_targets_are_split_and_trimmed(self, written):
-        frame = mi.announcements(written(f"{MINIMAL}a,2025-08-12T04:45Z,mixed,Hm,,NVDA; 0981.HK ;\n"))
+    @pytest.mark.parametrize("cell", ["NVDA; 0981.HK ;", '"NVDA, 0981.HK"', '" NVDA,;0981.HK,"'])
+    def test_targets_are_split_and_trimmed(self, written, cell):
+        frame = mi.announcements(written(f"{MINIMAL}a,2025-08-12T04:45Z,mixed,Hm,,{cell}\n"))
         assert frame["targets"].to_list() == [["NVDA", "0981.HK"]]
+
+    @pytest.mark.parametrize(
+        ("cell", "zone", "instant"),
+        [
+            ("2025-08-12 12:45", "Asia/Shanghai", datetime(2025, 8, 12, 4, 45, tzinfo=UTC)),
+            ("2025-08-12T12:45:30.5", "Asia/Shanghai", datetime(2025, 8, 12, 4, 45, 30, 500000, tzinfo=UTC)),
+            ("2025-08-12 8:45", "America/New_York", datetime(2025, 8, 12, 12, 45, tzinfo=UTC)),
+            ("2025-01-13 08:45", "America/New_York", datetime(2025, 1, 13, 13, 45, tzinfo=UTC)),
+            ("2025-08-12T12:45+08:00", "America/New_York", datetime(2025, 8, 12, 4, 45, tzinfo=UTC)),
+        ],
+    )
+    def test_a_local_time_is_read_in_its_zone_unless_it_has_an_offset(self, written, cell, zone, instant):
+        rows = f"a,{cell},mixed,Hm,{zone},\nb,{cell},mixed,Hm,{zone},\n"
+        frame = mi.announcements(written(MINIMAL + rows))
+        assert frame["announced_at"].to_list() == [instant, instant]
+        assert set(frame["time_precision"]) == {"minute"}
+
+    def test_a_frame_of_local_times_gives_what_csv_gives(self, written):
+        rows = "a,2025-08-12 12:45,mixed,Hm,Asia/Shanghai,\nb,2025-08-12 12:45,mixed,Hm,America/New_York,\n"
+        from_file = mi.announcements(written(MINIMAL + rows))
+        given = {
+            "announcement_id": ["a", "b"],
+            "announced_at": [datetime(2025, 8, 12, 12, 45)] * 2,
+            "stance": ["mixed"] * 2,
+            "headline": ["Hm"] * 2,
+            "time_zone": ["Asia/Shanghai", "America/New_York"],
+        }
+        for unit in ("ms", "us", "ns"):
+            frame = pl.DataFrame(given).with_columns(pl.col("announced_at").cast(pl.Datetime(unit)))
+            assert mi.announcements(frame).select(*given).equals(from_file.select(*given))
+
+    def test_a_frame_of_naive_midnights_holds_dates(self):
+        frame = pl.DataFrame(
+            {
+                "announcement_id": ["a"],
+                "announced_at": [datetime(2025, 8, 12)],
+                "stance": ["mixed"],
+                "headline": ["Hm"],
+                "time_zone": ["Asia/Shanghai"],
+            }
+        )
+        row = mi.announcements(frame).row(0, named=True)
+        assert (row["announced_at"], row["time_precision"]) == (datetime(2025, 8, 11, 16, tzinfo=UTC), "day")
+
+    @pytest.mark.parametrize(
+        ("cell", "zone", "instant", "not_before", "not_after"),
+        [
+            # 16:00 and 09:30 in New York, on daylight saving time; the exchange closed at 13:00 on 3 July 2025
+            ("2025-05-28 AMC", "America/New_York", "2025-05-28T20:00", "2025-05-28T20:00", "2025-05-29T04:00"),
+            ("2025-05-28 bmo", "America/New_York", "2025-05-28T13:29", "2025-05-28T04:00", "2025-05-28T13:30"),
+            ("2025-07-03 after close", "America/New_York", "2025-07-03T17:00", "2025-07-03T17:00", "2025-07-04T04:00"),
+            (
+                "2025-08-12, before market open",
+                "Asia/Shanghai",
+                "2025-08-12T01:29",
+                "2025-08-11T16:00",
+                "2025-08-12T01:30",
+            ),
+            ("2025-08-12 AMC", "Asia/Hong_Kong", "2025-08-12T08:00", "2025-08-12T08:00", "2025-08-12T16:00"),
+        ],
+    )
+    def test_before_the_open_and_after_the_close(self, written, cell, zone, instant, not_before, not_after):
+        rows = f'a,"{cell}",mixed,Hm,{zone},\nb,"{cell}",mixed,Hm,{zone},\n'
+        frame = mi.announcements(written(MINIMAL + rows))
+        expected = [datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (instant, not_before, not_after)]
+        assert frame.select("announced_at", "not_before", "not_after").rows() == [tuple(expected)] * 2
+        assert set(frame["time_precision"]) == {"hour"}
+
+    def test_a_missing_header_is_explained_for_the_file(self, written):
+        error = refused(written("announcement_id,announced_at,Stance,title\na,2025-08-12T04:45Z,mixed,Hm\n"))
+        assert "In the file's header rename 'Stance' to 'stance' and add 'headline'." in str(error)
 
     def test_further_columns_are_kept(self, written):
         path = written("announcement_id,announced_at,stance,headline,mine\na,2025-08-12T04:45Z,mixed,Hm,7\n")
@@ -341,8 +413,13 @@ class TestRefusedCells:
     @pytest.mark.parametrize(
         ("cells", "rule"),
         [
-            ("2025-08-12T12:45:00,,", "announced_at|no_offset"),
-            ("2025-08-12 12:45,,", "announced_at|no_offset"),
+            ("2025-08-12T12:45:00,,time_zone=", "announced_at|no_offset"),
+            ("2025-08-12 12:45,,time_zone=", "announced_at|no_offset"),
+            ("1990-09-16 01:30,,", "announced_at|clock_change"),
+            ("2025-10-01 AMC,,", "announced_at|no_session_of_word"),
+            ("2025-08-12 BMO,,time_zone=", "announced_at|no_session_of_word"),
+            ("2025-08-12 noon,,", "announced_at|no_session_of_word"),
+            ("2025-02-30 12:45,,", "announced_at|unreadable_instant"),
             ("tomorrow,,", "announced_at|unreadable_instant"),
             ("2025-02-30,,", "announced_at|unreadable_instant"),
             ("12.08.2025,,", "announced_at|unreadable_instant"),
@@ -351,7 +428,7 @@ class TestRefusedCells:
             ("2025-08-12,minute,", "announced_at|no_clock"),
             ("2025-08-12T12:45:00+08:00,day,", "day_has_no_clock"),
             ("2025-08-12,day,not_before=2025-08-12", "not_before|unreadable_instant"),
-            ("2025-08-12,day,not_after=2025-08-12T10:00", "not_after|no_offset"),
+            ("2025-08-12,day,not_after=2025-08-12T10:61", "not_after|unreadable_instant"),
             ("2025-08-12,day,source_date=12 August", "source_date|unreadable_date"),
             ("2025-08-12,day,is_confounder=perhaps", "is_confounder|unreadable_truth"),
             ("2025-08-12,day,time_zone=Asia/Beijing", "time_zone_known"),
