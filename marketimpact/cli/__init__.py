@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from marketimpact.cli import brief, check, store, studies
+from marketimpact.cli import brief, check, new_study, store, studies
 from marketimpact.core.interrupts import EXIT_CODE, MESSAGE, raising_on_interrupt
 from marketimpact.errors import MarketImpactError, MarketImpactWarning
 
@@ -26,13 +26,13 @@ EPILOG = """\b
 Start with: marketimpact run
   (the embedded study on simulated prices; writes out/h20/report.html)
 One moment: marketimpact brief NVDA 2025-04-15T17:22:59-04:00 --prices prices.parquet
-Your own:   marketimpact new my_study.toml
+Your own:   marketimpact new my_study.toml        (or --announcements my.csv)
             marketimpact run my_study.toml --prices prices.parquet
 
 \b
 Tables and results go to stdout, warnings and errors to stderr.
 Exit codes: 0  success
-            1  the input cannot be used, or check or store verify found an error
+            1  the input cannot be used, a symbol is unknown, or check or store verify found an error
             2  wrong usage of the command
             130  interrupted by Ctrl-C
 """
@@ -61,7 +61,7 @@ app = typer.Typer(
 
 app.command("brief")(brief.brief)
 app.command()(studies.run)
-app.command()(studies.new)
+app.command()(new_study.new)
 app.command()(studies.schema)
 app.command("align")(studies.align_command)
 app.command("list")(studies.list_command)

@@ -1,4 +1,4 @@
-"""Commands of studies: run, new, schema, align and list."""
+"""Commands of studies: run, schema, align and list."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ from marketimpact import report
 from marketimpact.cli.options import AsCsv, AsJson, Directory
 from marketimpact.cli.price_options import Prices, Snapshot, Yahoo, price_source
 from marketimpact.cli.printing import json_rows, json_text, print_frame
-from marketimpact.cli.study_file import StudyFile, StudyRun, read_study
+from marketimpact.cli.study_file import StudyFile, StudyRun, read_study, refuse_unknown_targets
 from marketimpact.cli.study_file_curve import CurveRun
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.outputs import parquet_bytes, write_together
-from marketimpact.errors import MarketImpactWarning, SpecificationError
+from marketimpact.errors import MarketImpactWarning
 from marketimpact.events import calendars
 from marketimpact.events.alignment import align as align_events
 from marketimpact.events.catalogue import announcements, calendar_overrides, campaigns, securities
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
 
-__all__ = ["align_command", "list_command", "new", "run", "schema"]
-
-TEMPLATE = Path(__file__).with_name("template.toml")
+__all__ = ["align_command", "list_command", "run", "schema"]
 
 
 class _SecuritiesAndSessions:
@@ -146,21 +144,6 @@ def _run_summary(
     }
 
 
-def new(
-    file: Annotated[Path, typer.Argument(help="Study file to write, such as my_study.toml.")],
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
-) -> None:
-    """Write a commented study file that runs as it is; change it to your own question."""
-    if file.suffix != ".toml":
-        raise typer.BadParameter(f"{file} must end in .toml", param_hint="FILE")
-    if file.exists() and not force:
-        raise SpecificationError(f"{file} exists already. Choose another name, or overwrite it with --force.")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
-    quoted = f'"{file}"' if " " in str(file) else str(file)
-    typer.echo(f"Written: {file}\nRun it with: marketimpact run {quoted}")
-
-
 def schema() -> None:
     """Print the JSON Schema of study files, for editors and programs that check them."""
     typer.echo(json_text(study_schema()))
@@ -179,10 +162,16 @@ def align_command(
     overrides: Annotated[
         Path | None, typer.Option("--calendar-overrides", help="Your own sessions, closures and trading hours.")
     ] = None,
+    previous: Annotated[
+        bool, typer.Option("--previous-session", help="On days without a session take the one before, not the next.")
+    ] = False,
     csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print day 0 of every announcement on each security's own exchange."""
+    """Print day 0 of every announcement on each security's own exchange.
+
+    Symbols that the securities do not name are printed without a day 0; then the exit code is 1.
+    """
     facts, known = announcements(file), securities(universe)
     first, last = facts["announced_at"].min().date(), facts["announced_at"].max().date()  # type: ignore[union-attr]
     selected = [symbol.strip() for symbol in symbols.split(",") if symbol.strip()] if symbols else None
@@ -190,7 +179,7 @@ def align_command(
     mics = firms["mic"].unique() if firms.height else known["mic"].unique()
     applied = calendars.overrides_by_calendar(None if overrides is None else calendar_overrides(overrides))
     market = _SecuritiesAndSessions(known, calendars.sessions(mics, first, last, applied, as_far_as_known=True))
-    events = align_events(facts, market, symbols=selected)
+    events = align_events(facts, market, symbols=selected, closed_day="previous" if previous else "next")
     bounds = pl.format("{} ({} to {})", "day0_certainty", "day0_earliest", "day0_latest")
     is_certain = pl.col("day0_earliest") == pl.col("day0_latest")
     shown = events.sort("announced_at", "event_id").select(
@@ -202,6 +191,8 @@ def align_command(
         pl.coalesce("phase", pl.lit("time not known")).alias("exchange was"),
     )
     print_frame(events, shown, csv=csv, as_json=as_json)
+    asked = facts if selected is None else facts.head(1).with_columns(targets=pl.lit(pl.Series([selected])))
+    refuse_unknown_targets(asked, known, "--symbols" if selected else str(file))
 
 
 def list_command(

@@ -13,6 +13,7 @@ import polars as pl
 from marketimpact.cli.study_file_curve import CurvePlan, CurveRun, read_curve
 from marketimpact.cli.study_file_schema import StudyText, check_content, suggestion
 from marketimpact.core.resources import resource
+from marketimpact.core.text import listed
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
 from marketimpact.events.alignment import align
@@ -24,7 +25,7 @@ from marketimpact.sources.protocol import PriceSource
 from marketimpact.study.event_study import EventStudy
 from marketimpact.study.result import StudyResult
 
-__all__ = ["StudyFile", "StudyRun", "read_study"]
+__all__ = ["StudyFile", "StudyRun", "read_study", "refuse_unknown_targets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +162,40 @@ class StudyFile:
                 )
         else:
             needed = set(selected["targets"].explode().drop_nulls())
+            if self.announcements_file is not None:
+                refuse_unknown_targets(selected, known, self.announcements_file.name)
         return known.filter(pl.col("symbol").is_in(sorted(needed)))
 
     def _group_of_symbol(self) -> pl.DataFrame:
         rows = [(symbol, name) for name, members in self.groups.items() for symbol in members]
         order = pl.Enum(list(self.groups))
         return pl.DataFrame(rows, schema={"symbol": pl.String, "group": order}, orient="row")
+
+
+def refuse_unknown_targets(selected: pl.DataFrame, known: pl.DataFrame, label: str) -> None:
+    """Raise SpecificationError for targets of announcements that no security has.
+
+    Parameters
+    ----------
+    selected : polars.DataFrame
+        ``announcement_id, targets``.
+    known : polars.DataFrame
+        ``symbol`` of the securities.
+    label : str
+        Where the targets stand, for the message.
+    """
+    targets = selected.select("announcement_id", pl.col("targets").alias("symbol")).explode("symbol").drop_nulls()
+    unknown = targets.join(known, on="symbol", how="anti", maintain_order="left")
+    if unknown.is_empty():
+        return
+    announcement_id, symbol = unknown.row(0)
+    names = listed(unknown["symbol"].unique(maintain_order=True).to_list())
+    near = suggestion(symbol, known["symbol"].to_list())
+    raise SpecificationError(
+        f"{label}: the securities do not name {names}{near}, first among the targets of {announcement_id!r}. Write "
+        "symbols as Yahoo Finance does (NVDA;0981.HK;688981.SS), or add the securities to a file of your own "
+        "([securities] file = ... in a study file, --securities of align)."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,7 @@ def test_a_foreseen_error_is_one_message_and_exit_1(words, message, tmp_path):
     done = marketimpact(*words, cwd=tmp_path)
     assert message in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
-    if words != ("align", "--symbols", "NOPE"):  # an unknown symbol is a row with its reason, not an error
-        assert done.returncode == 1
+    assert done.returncode == 1
 
 
 def test_prices_and_yahoo_exclude_each_other(tmp_path):

@@ -13,8 +13,8 @@ import pytest
 from typer.completion import get_completion_script
 
 import marketimpact as mi
+from marketimpact.cli.new_study import TEMPLATE
 from marketimpact.cli.printing import json_rows
-from marketimpact.cli.studies import TEMPLATE
 from marketimpact.cli.study_file import read_study
 from marketimpact.cli.study_file_schema import StudyText, study_schema
 from tests.command import in_a_process, marketimpact
@@ -100,6 +100,67 @@ def test_new_writes_a_study_that_runs_as_it_is(tmp_path):
     tests = pl.read_parquet(tmp_path / told["tables"]["tests"])
     assert [row["test"] for row in told["tests"]] == tests["test"].to_list()
     assert marketimpact("new", name, "--force", cwd=tmp_path).returncode == 0
+
+
+OWN = (
+    "announcement_id,announced_at,time_zone,stance,headline,targets\n"
+    'one,2025-08-12 12:45,Asia/Shanghai,restrictive,One,"NVDA, 0981.HK"\n'
+    "two,2025-05-28 AMC,America/New_York,mixed,Two,NVDA;AMD\n"
+)
+
+
+def test_announcements_of_ones_own_take_one_command_and_a_run(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "my.csv").write_text(OWN, encoding="utf-8")
+    done = marketimpact("new", "--announcements", "in/my.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads((tmp_path / "in" / "my.toml").read_text(encoding="utf-8"))["announcements"] == {
+        "file": "my.csv"
+    }
+    ran = marketimpact("run", "in/my.toml", "--json", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    events = pl.read_parquet(json.loads(ran.stdout)["tables"]["events"])
+    # 12:45 in Shanghai is before New York opens; after the close of 28 May is 29 May
+    assert dict(events.select("event_id", pl.col("date").cast(pl.String)).iter_rows()) == {
+        "one:0981.HK": "2025-08-12",
+        "one:NVDA": "2025-08-12",
+        "two:AMD": "2025-05-29",
+        "two:NVDA": "2025-05-29",
+    }
+
+
+def test_without_targets_the_groups_of_the_template_stay(tmp_path):
+    rows = [line.rpartition(",")[0] for line in OWN.replace('"NVDA, 0981.HK"', "").splitlines()]
+    (tmp_path / "my.csv").write_text("\n".join(rows), encoding="utf-8")
+    assert marketimpact("new", "study.toml", "--announcements", "my.csv", cwd=tmp_path).returncode == 0
+    plan = read_study(tmp_path / "study.toml")
+    assert (list(plan.groups), plan.ids) == (["Nvidia", "Chinese AI-chip designers"], ())
+
+
+@pytest.mark.parametrize("command", [("new", "--announcements"), ("align",)])
+def test_an_unknown_target_is_an_error_with_the_nearest_symbol(tmp_path, command):
+    (tmp_path / "my.csv").write_text(OWN.replace("NVDA;AMD", "NVDAA;AMD"), encoding="utf-8")
+    done = marketimpact(*command, "my.csv", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "do not name 'NVDAA' (did you mean 'NVDA'?), first among the targets of 'two'" in done.stderr
+    assert ("2025-08-12" in done.stdout) == (command[0] == "align")
+    assert not (tmp_path / "my.toml").exists()
+
+
+def test_a_study_of_unknown_targets_stops_before_prices_are_read(tmp_path):
+    (tmp_path / "my.csv").write_text(OWN.replace("0981.HK", "981.HK"), encoding="utf-8")
+    (tmp_path / "my.toml").write_text('[announcements]\nfile = "my.csv"\n', encoding="utf-8")
+    done = marketimpact("run", "my.toml", "--prices", "none.parquet", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "do not name '981.HK' (did you mean '0981.HK'?)" in done.stderr
+
+
+def test_align_takes_the_session_before_a_closed_day_on_request(tmp_path):
+    (tmp_path / "my.csv").write_text(OWN.replace("2025-08-12 12:45", "2025-08-10 12:45"), encoding="utf-8")
+    for options, day in (((), "2025-08-11"), (("--previous-session",), "2025-08-08")):
+        done = marketimpact("align", "my.csv", "--csv", *options, cwd=tmp_path)
+        frame = pl.read_csv(done.stdout.encode())
+        assert frame.filter(pl.col("announcement_id") == "one")["date"].to_list() == [day, day]
 
 
 def test_the_template_shows_every_key():

@@ -22,15 +22,18 @@ def market(sample_market) -> mi.Market:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.tuples(st.sampled_from(SYMBOLS), st.none() | st.dates(date(2021, 12, 1), date(2027, 1, 1))), min_size=1)
+    st.lists(
+        st.tuples(st.sampled_from(SYMBOLS), st.none() | st.dates(date(2021, 12, 1), date(2027, 1, 1))), min_size=1
+    ),
+    st.sampled_from(["next", "previous"]),
 )
-def test_day_0_is_the_next_session_of_the_own_exchange(market, wanted):
+def test_day_0_is_the_session_of_the_own_exchange(market, wanted, closed_day):
     events = pl.DataFrame(
         [(f"e{n:02d}", symbol, day) for n, (symbol, day) in enumerate(wanted)],
         schema={"event_id": pl.String, "symbol": pl.String, "date": pl.Date},
         orient="row",
     )
-    located, positions, attrition = locate_day0(events.reverse(), market)
+    located, positions, attrition = locate_day0(events.reverse(), market, closed_day)
     placed = located.with_columns(_day0=pl.Series(positions.day0), _security=pl.Series(positions.security))
     home = dict(market.panel_securities.select("symbol", "mic").iter_rows())
     spans = {
@@ -46,6 +49,8 @@ def test_day_0_is_the_next_session_of_the_own_exchange(market, wanted):
         sessions = market.session_numbers.filter(mic=home[symbol]).sort("date")
         days = sessions["date"].to_list()
         at, (first, last) = bisect_left(days, told), spans[symbol]
+        if closed_day == "previous" and 0 < at < len(days) and days[at] != told:
+            at -= 1
         if told < first:
             assert reasons[event] == "before_data"
         elif at == len(days) or days[at] > last:
