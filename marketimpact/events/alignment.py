@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.frames import FrameLike
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import DataError, SpecificationError
 
@@ -43,7 +44,7 @@ class _HasSessions(Protocol):
 
 
 def align(
-    announcements: pl.DataFrame,
+    announcements: FrameLike,
     market: _HasSessions,
     *,
     symbols: Sequence[str] | Literal["all"] | None = None,

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from marketimpact.core import csv_reader, schema
+from marketimpact.core import csv_reader, frames, schema
+from marketimpact.core.frames import FrameLike, is_frame, to_polars
 from marketimpact.core.resources import resource
 from marketimpact.core.text import closest_name, first_line
 from marketimpact.errors import DataError, MarketImpactWarning
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["announcements", "calendar_overrides", "campaigns", "securities"]
 
+#: Name of a table -> what an index of pandas stands for.
+LAYOUTS = {
+    "announcements": frames.ANNOUNCEMENTS,
+    "calendar_overrides": frames.OVERRIDES,
+    "campaigns": frames.CAMPAIGNS,
+    "securities": frames.SECURITIES,
+}
 _DATE = r"(19|20)\d{2}-\d{2}-\d{2}"
 _CLOCK = r"[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
 _TIME = r"\d{1,2}:\d{2}(:\d{2})?"
@@ -34,12 +42,12 @@ _KINDS: dict[object, str] = {pl.Date: "date", pl.Boolean: "truth", pl.Time: "tim
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def announcements(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
+def announcements(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     """Load the chronology of policy announcements.
 
     Parameters
     ----------
-    path : str, pathlib.Path or polars.DataFrame, optional
+    path : str, pathlib.Path or FrameLike, optional
         A CSV or Parquet file, or a frame, of the same shape as the embedded chronology, which is
         used by default. ``announcement_id``, ``announced_at``, ``stance`` and ``headline`` are
         needed; other columns may be left out, and further ones are kept. In text, ``announced_at``
@@ -75,12 +83,12 @@ def announcements(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame
     )
 
 
-def securities(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
+def securities(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     """Load the securities that announcements may hit, with exchange, benchmark and price limit.
 
     Parameters
     ----------
-    path : str, pathlib.Path or polars.DataFrame, optional
+    path : str, pathlib.Path or FrameLike, optional
         A CSV or Parquet file, or a frame; the embedded universe by default. ``symbol`` and ``mic``
         are needed, further columns are kept.
 
@@ -123,12 +131,12 @@ def _with_policy_group(firms: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(policy_group.alias("policy_group")).drop("in_china", "abroad")
 
 
-def campaigns(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
+def campaigns(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     """Load campaigns: announcements too close in time and subject to be separate events.
 
     Parameters
     ----------
-    path : str, pathlib.Path or polars.DataFrame, optional
+    path : str, pathlib.Path or FrameLike, optional
         A CSV or Parquet file, or a frame; the embedded campaigns by default.
 
     Returns
@@ -152,12 +160,12 @@ def campaigns(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
     return _parse(schema.Campaigns, raw, label).sort("first", "campaign_id")
 
 
-def calendar_overrides(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
+def calendar_overrides(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     """Load sessions, closures and trading hours that exchange_calendars lacks.
 
     Parameters
     ----------
-    path : str, pathlib.Path or polars.DataFrame, optional
+    path : str, pathlib.Path or FrameLike, optional
         A CSV or Parquet file, or a frame, with ``mic``, ``date`` and, as needed, ``is_session``, ``open``, ``close``
         and ``source``; the embedded rows by default.
 
@@ -194,13 +202,11 @@ def _load(path: object, name: str) -> tuple[pl.DataFrame, str]:
     """Load the frame as written, and its name for messages."""
     if path is None:
         return _from_csv(resource("data", f"{name}.csv"), name), name
-    if isinstance(path, pl.DataFrame):
-        return path, name
+    if is_frame(path):
+        return to_polars(path, name, LAYOUTS[name]), name
     if not isinstance(path, str | os.PathLike):
         raise DataError(
-            f"{name}: give the path of a CSV or Parquet file, or a DataFrame, not {type(path).__name__}."
-            + (" Collect it first." if isinstance(path, pl.LazyFrame) else "")
-            + (" Convert it with pl.from_pandas(...)." if type(path).__module__.startswith("pandas") else "")
+            f"{name}: give the path of a CSV, Parquet or Excel file, or a frame, not {type(path).__name__}."
         )
     file = Path(path)
     label = f"{name} in {file}"

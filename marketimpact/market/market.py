@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.frames import SHARES, FrameLike, to_polars
 from marketimpact.core.text import listed
 from marketimpact.errors import SpecificationError
 from marketimpact.events import catalogue
@@ -111,16 +112,16 @@ class Market:
     @classmethod
     def load(
         cls,
-        securities: pl.DataFrame,
+        securities: FrameLike,
         source: PriceSource,
         *,
-        factors: pl.DataFrame | FrenchFactors | None = None,
+        factors: FrameLike | FrenchFactors | None = None,
         benchmark: Literal["benchmark", "sector_proxy"] = "benchmark",
         first: date | None = None,
         last: date | None = None,
         repair: Collection[str] = DEFAULT,
         accept: Iterable[tuple[str, date | str]] = (),
-        calendar_overrides: pl.DataFrame | None = None,
+        calendar_overrides: FrameLike | None = None,
     ) -> Market:
         """Read prices and compute returns on each exchange's sessions.
 
@@ -185,9 +186,9 @@ class Market:
     @classmethod
     def from_returns(
         cls,
-        returns: pl.DataFrame,
-        benchmark: pl.DataFrame,
-        factors: pl.DataFrame | None = None,
+        returns: FrameLike,
+        benchmark: FrameLike,
+        factors: FrameLike | None = None,
         *,
         accept: Iterable[tuple[str, date | str]] = (),
         allow_missing_sessions: bool = False,
@@ -314,7 +315,7 @@ class Market:
         prices = panel.to_frame(("symbol", "mic", "session", "date", "close"))
         return trading_rules.limit_hits(prices, limited, self.spans, traded)
 
-    def in_currency(self, currency: str, rates: pl.DataFrame | str | Path) -> Market:
+    def in_currency(self, currency: str, rates: FrameLike | str | Path) -> Market:
         """Convert returns and benchmark returns to one currency.
 
         Parameters
@@ -376,7 +377,7 @@ class Market:
         panel = conversions.panel_in_logs(self.return_panel)
         return replace(self, return_panel=panel, unit="log", notes=(*self.notes, "log returns"))
 
-    def volumes(self, shares: pl.DataFrame | None = None) -> Market:
+    def volumes(self, shares: FrameLike | None = None) -> Market:
         """Put log trading volume in place of returns, to estimate abnormal volume.
 
         Parameters
@@ -397,17 +398,18 @@ class Market:
         placebo tests, for windows of several sessions. Ajinkya and Jain (1989).
         """
         self._must_be_simple("volumes")
+        counts = None if shares is None else to_polars(shares, "shares", SHARES)
         return replace(
             self,
-            return_panel=conversions.volume_panel(self.return_panel, shares),
+            return_panel=conversions.volume_panel(self.return_panel, counts),
             unit="log volume",
             truth=None,
             implausible=no_implausible(),
             notes=(*self.notes, "log trading volume in place of returns"),
-            fingerprint=combined_fingerprint(self.panel, shares),
+            fingerprint=combined_fingerprint(self.panel, counts),
         )
 
-    def with_factor(self, name: str, source: str | pl.DataFrame, *, mic: str | None = None) -> Market:
+    def with_factor(self, name: str, source: str | FrameLike, *, mic: str | None = None) -> Market:
         """Add another exchange's returns as a factor, matched by the clocks.
 
         Parameters

@@ -13,6 +13,7 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.core.fingerprint import fingerprint
+from marketimpact.core.frames import EVENTS, FrameLike
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.excluded_days import ExcludedDays
@@ -78,7 +79,7 @@ class EventStudy:
     min_observations: int = 60
     missing: Literal["available", "strict", "trade_to_trade"] = "available"
     serial_correlation: bool = False
-    exclude: pl.DataFrame | ExcludedDays | None = None
+    exclude: FrameLike | ExcludedDays | None = None
 
     def __post_init__(self) -> None:
         for name in ("estimation_window", "event_window"):
@@ -145,7 +146,7 @@ class EventStudy:
 
     def run(
         self,
-        events: pl.DataFrame,
+        events: FrameLike,
         market: Market,
         *,
         executor: Executor | None = None,
@@ -198,7 +199,7 @@ class EventStudy:
             excluded=self.exclude.rows(market) if isinstance(self.exclude, ExcludedDays) else None,
         )
         # columns of the user's own that are named like those of results are kept under other names
-        given = keep_own_columns(schema.as_frame(events, "events"), CAR_COLUMNS, "events")
+        given = keep_own_columns(schema.as_frame(events, "events", EVENTS), CAR_COLUMNS, "events")
         estimates, attrition = estimate(given, market, self.model, settings, options)
         return StudyResult(
             estimation=estimates,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from marketimpact.core.frames import FrameLike
 from marketimpact.errors import DataError
 from marketimpact.events import catalogue
 from marketimpact.market.checks import days, jumps, series
@@ -82,12 +83,12 @@ _CHECKS = (
 
 
 def check_prices(
-    prices: str | Path | pl.DataFrame | PriceTable,
-    securities: pl.DataFrame | None = None,
+    prices: str | Path | FrameLike | PriceTable,
+    securities: FrameLike | None = None,
     *,
     first: date | None = None,
     last: date | None = None,
-    calendar_overrides: pl.DataFrame | None = None,
+    calendar_overrides: FrameLike | None = None,
 ) -> pl.DataFrame:
     """Look for problems in prices. Nothing is changed and nothing is refused.
 
@@ -132,7 +133,7 @@ def check_prices(
 
 
 def source_rows(
-    prices: str | Path | pl.DataFrame | PriceTable | FilePrices,
+    prices: str | Path | FrameLike | PriceTable | FilePrices,
     symbols: list[str] | None = None,
     first: date | None = None,
     last: date | None = None,
