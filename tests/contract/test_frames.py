@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -14,6 +16,7 @@ from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from marketimpact.core.frames import to_pandas
+from tests.conftest import golden
 from tests.contract.frame_doors import DOORS, SLOW, Door, build_doors
 
 needs_pyarrow = pytest.mark.skipif(
@@ -124,3 +127,83 @@ def same(answer: Any, expected: Any) -> None:
 def test_every_door_takes_every_kind_of_frame(door: str, kind: str, doors: dict[str, Door]) -> None:
     good, use = doors[door]
     same(use((KINDS | ARROW_KINDS)[kind](good)), use(good))
+
+
+#: Two securities in New York and one in Hong Kong, whose sessions differ; the prices are simulated.
+LISTED = ["AMD", "NVDA", "0981.HK"]
+
+
+@pytest.fixture(scope="module")
+def sample() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return securities, and their prices and benchmarks' of half a year."""
+    securities = mi.securities().filter(pl.col("symbol").is_in(LISTED))
+    symbols = [*LISTED, *securities["benchmark"].unique().sort()]
+    return securities, mi.SamplePrices().read(symbols, date(2024, 1, 2), date(2024, 6, 28)).frame
+
+
+def matrix(rows: pl.DataFrame, value: str, columns: str = "symbol") -> pd.DataFrame:
+    return to_pandas(rows).pivot(index="date", columns=columns, values=value)
+
+
+def downloaded(prices: pl.DataFrame) -> pd.DataFrame:
+    """Build what `yfinance.download` gives: dates of both exchanges in one index, NaN where one is shut."""
+    fields = {"Close": matrix(prices, "close"), "Volume": matrix(prices, "volume")}
+    return pd.concat(fields, axis=1, names=["Price", "Ticker"]).rename_axis(index="Date")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        downloaded,
+        lambda prices: downloaded(prices).swaplevel(axis=1).sort_index(axis=1),
+        lambda prices: downloaded(prices).stack(level="Ticker", future_stack=True),
+        lambda prices: downloaded(prices)["Close"],
+    ],
+    ids=["download", "by ticker", "stacked", "closes"],
+)
+@pytest.mark.filterwarnings("ignore::marketimpact.MarketImpactWarning")
+def test_a_market_of_a_download_is_that_of_the_long_rows(shape: Callable[[pl.DataFrame], Any], sample: Any) -> None:
+    securities, prices = sample
+    market = mi.Market.load(securities, mi.FilePrices(shape(prices)))
+    expected = mi.Market.load(securities, mi.FilePrices(prices.drop("unadjusted_close", strict=False)))
+    columns = ["symbol", "date", "ret", "market"]
+    assert_frame_equal(market.panel.select(columns), expected.panel.select(columns))
+    assert set(market.panel["mic"]) == set(securities["mic"])
+
+
+def test_matrices_of_returns_of_two_calendars_are_the_long_rows(sample: Any) -> None:
+    securities, prices = sample
+    rows = prices.sort("symbol", "date").with_columns(
+        (pl.col("close") / pl.col("close").shift(1).over("symbol") - 1.0).alias("ret")
+    )
+    owners = securities.select("symbol", "benchmark")
+    returns = rows.join(owners, on="symbol", how="inner", maintain_order="left").select(
+        "date", "symbol", "benchmark", "ret"
+    )
+    benchmark = rows.filter(pl.col("symbol").is_in(owners["benchmark"].implode())).select("date", "symbol", "ret")
+    dated = benchmark.drop_nulls()
+    expected = mi.Market.from_returns(
+        returns.join(dated.rename({"symbol": "benchmark"}).drop("ret"), on=["date", "benchmark"], how="semi"), dated
+    )
+    market = mi.Market.from_returns(returns, matrix(benchmark, "ret"))
+    assert_frame_equal(market.panel, expected.panel)
+    assert market.fingerprint == expected.fingerprint
+
+
+def test_a_matrix_of_returns_and_a_series_make_the_market_of_the_long_rows() -> None:
+    returns, benchmark = golden("returns"), golden("market")
+    expected = mi.Market.from_returns(returns, benchmark)
+    market = mi.Market.from_returns(matrix(returns, "ret"), to_pandas(benchmark).set_index("date")["ret"])
+    assert_frame_equal(market.panel, expected.panel)
+    assert market.fingerprint == expected.fingerprint
+
+
+def test_matrices_of_rates_and_shares_are_the_long_rows(sample: Any) -> None:
+    securities, prices = sample
+    market = mi.Market.load(securities, mi.FilePrices(prices))
+    days = market.panel["date"].unique().sort()
+    rates = pl.DataFrame({"date": days, "currency": ["HKD"] * len(days), "rate": np.linspace(0.127, 0.129, len(days))})
+    converted = market.in_currency("USD", matrix(rates, "rate", "currency"))
+    assert_frame_equal(converted.panel, market.in_currency("USD", rates).panel)
+    shares = pl.DataFrame({"symbol": LISTED * 2, "date": [days[0]] * 3 + [days[50]] * 3, "shares": np.arange(6) + 1e9})
+    assert_frame_equal(market.volumes(matrix(shares, "shares")).panel, market.volumes(shares).panel)
