@@ -37,7 +37,7 @@ from marketimpact.errors import (
     SpecificationError,
 )
 from marketimpact.events.alignment import align
-from marketimpact.events.catalogue import announcements, calendar_overrides, campaigns, securities
+from marketimpact.events.catalogue import announcements, calendar_overrides, campaigns, read_events, securities
 from marketimpact.events.dual_listings import one_listing
 from marketimpact.inference import TESTS
 from marketimpact.market.checks import FINDINGS, check_prices
@@ -149,6 +149,7 @@ __all__ = [
     "placebo_firms",
     "power",
     "reaction_order",
+    "read_events",
     "read_study",
     "run_up",
     "securities",

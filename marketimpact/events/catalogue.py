@@ -19,22 +19,25 @@ from marketimpact.core import csv_reader, frames, schema
 from marketimpact.core.frames import FrameLike, is_frame, to_polars
 from marketimpact.core.resources import resource
 from marketimpact.core.text import closest_name, first_line
+from marketimpact.core.workbooks import read_workbook
 from marketimpact.errors import DataError, MarketImpactWarning
 
 if TYPE_CHECKING:
     import dataframely as dy
 
-__all__ = ["announcements", "calendar_overrides", "campaigns", "securities"]
+__all__ = ["announcements", "calendar_overrides", "campaigns", "read_events", "securities"]
 
 #: Name of a table -> what an index of pandas stands for.
 LAYOUTS = {
     "announcements": frames.ANNOUNCEMENTS,
     "calendar_overrides": frames.OVERRIDES,
     "campaigns": frames.CAMPAIGNS,
+    "events": frames.EVENTS,
     "securities": frames.SECURITIES,
 }
 _DATE = r"(19|20)\d{2}-\d{2}-\d{2}"
 _CLOCK = r"[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
+_NUMBER = r"^[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
 _TIME = r"\d{1,2}:\d{2}(:\d{2})?"
 _OFFSET = r"(Z|[+-]\d{2}:?\d{2})"
 #: Type of a column -> what a cell that cannot be read is not.
@@ -48,7 +51,7 @@ def announcements(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     Parameters
     ----------
     path : str, pathlib.Path or FrameLike, optional
-        A CSV or Parquet file, or a frame, of the same shape as the embedded chronology, which is
+        A CSV, Parquet or Excel file, or a frame, of the same shape as the embedded chronology, which is
         used by default. ``announcement_id``, ``announced_at``, ``stance`` and ``headline`` are
         needed; other columns may be left out, and further ones are kept. In text, ``announced_at``
         is ISO 8601 with an offset or ``Z``, or a plain date, which stands for that whole day in
@@ -89,7 +92,7 @@ def securities(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     Parameters
     ----------
     path : str, pathlib.Path or FrameLike, optional
-        A CSV or Parquet file, or a frame; the embedded universe by default. ``symbol`` and ``mic``
+        A CSV, Parquet or Excel file, or a frame; the embedded universe by default. ``symbol`` and ``mic``
         are needed, further columns are kept.
 
     Returns
@@ -137,7 +140,7 @@ def campaigns(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     Parameters
     ----------
     path : str, pathlib.Path or FrameLike, optional
-        A CSV or Parquet file, or a frame; the embedded campaigns by default.
+        A CSV, Parquet or Excel file, or a frame; the embedded campaigns by default.
 
     Returns
     -------
@@ -166,8 +169,8 @@ def calendar_overrides(path: str | Path | FrameLike | None = None) -> pl.DataFra
     Parameters
     ----------
     path : str, pathlib.Path or FrameLike, optional
-        A CSV or Parquet file, or a frame, with ``mic``, ``date`` and, as needed, ``is_session``, ``open``, ``close``
-        and ``source``; the embedded rows by default.
+        A CSV, Parquet or Excel file, or a frame, with ``mic``, ``date`` and, as needed, ``is_session``, ``open``,
+        ``close`` and ``source``; the embedded rows by default.
 
     Returns
     -------
@@ -198,10 +201,51 @@ def calendar_overrides(path: str | Path | FrameLike | None = None) -> pl.DataFra
     )
 
 
+def read_events(path: str | Path | FrameLike) -> pl.DataFrame:
+    """Read events of your own, dates of securities, for `EventStudy.run`.
+
+    Parameters
+    ----------
+    path : str, pathlib.Path or FrameLike
+        A CSV, Parquet or Excel file, or a frame, with ``event_id``, ``symbol`` and ``date``; further columns are kept.
+        Dates in text are written 2025-08-12. Further columns of a CSV become numbers where every cell is one, without
+        leading zeros.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per ``event_id``, in the file's order.
+
+    Raises
+    ------
+    DataError
+        For a file that cannot be read, or with every broken rule counted.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import marketimpact as mi
+    >>> rows = pl.DataFrame({"event_id": ["a"], "symbol": ["NVDA"], "date": ["2025-08-12"]})
+    >>> mi.read_events(rows).row(0)
+    ('a', 'NVDA', datetime.date(2025, 8, 12))
+    """
+    raw, label = _load(path, "events")
+    events = _parse(schema.Events, raw, label)
+    if is_frame(path) or Path(str(path)).suffix.lower() != ".csv":
+        return events
+    own = [name for name in events.columns if name not in schema.Events.column_names()]
+    return events.with_columns(events[name].cast(pl.Float64) for name in own if _are_numbers(events[name]))
+
+
+def _are_numbers(cells: pl.Series) -> bool:
+    """Return whether every cell of a text column is a number without leading zeros, and there is one."""
+    return bool(cells.count()) and bool(cells.str.contains(_NUMBER).all())
+
+
 def _load(path: object, name: str) -> tuple[pl.DataFrame, str]:
     """Load the frame as written, and its name for messages."""
     if path is None:
-        return _from_csv(resource("data", f"{name}.csv"), name), name
+        return _from_csv(_read_bytes(resource("data", f"{name}.csv"), name), name), name
     if is_frame(path):
         return to_polars(path, name, LAYOUTS[name]), name
     if not isinstance(path, str | os.PathLike):
@@ -211,33 +255,40 @@ def _load(path: object, name: str) -> tuple[pl.DataFrame, str]:
     file = Path(path)
     label = f"{name} in {file}"
     suffix = file.suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        raise DataError(f"{label}: {suffix or 'no'} extension. Only .csv and .parquet are read; convert or rename it.")
+    if suffix not in (".csv", ".parquet", ".xlsx"):
+        raise DataError(
+            f"{label}: {suffix or 'no'} extension. Only .csv, .parquet and .xlsx are read; convert or rename it."
+        )
     # exists() itself raises on a name with a NUL in it
     if "\0" in str(file) or not file.exists():
         raise DataError(f"{label}: there is no such file. Check the path; relative paths start at {Path.cwd()}.")
     if file.is_dir():
         raise DataError(f"{label}: this is a folder. Give the path of a file in it.")
-    return (_from_csv(file, label) if suffix == ".csv" else _from_parquet(file, label)), label
+    raw = _read_bytes(file, label)
+    if suffix == ".xlsx":
+        return read_workbook(raw, label, name), label
+    return (_from_csv(raw, label) if suffix == ".csv" else _from_parquet(raw, label)), label
 
 
-def _from_parquet(file: Path, label: str) -> pl.DataFrame:
-    """Read a Parquet file; raise DataError if it is damaged or cannot be opened."""
+def _read_bytes(file: Path, label: str) -> bytes:
+    """Read a file; raise DataError if it cannot be opened."""
     try:
-        return pl.read_parquet(io.BytesIO(file.read_bytes()))
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{label}: cannot be opened ({error.strerror or error}).") from error
+
+
+def _from_parquet(raw: bytes, label: str) -> pl.DataFrame:
+    """Read a Parquet file; raise DataError if it is damaged."""
+    try:
+        return pl.read_parquet(io.BytesIO(raw))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         # damaged files make polars panic as often as raise
         raise DataError(f"{label}: not a readable Parquet file ({first_line(error)[:200]}). Write it again.") from error
-    except OSError as error:
-        raise DataError(f"{label}: cannot be opened ({error.strerror or error}).") from error
 
 
-def _from_csv(file: Path, label: str) -> pl.DataFrame:
+def _from_csv(raw: bytes, label: str) -> pl.DataFrame:
     """Read a CSV file as text columns, empty cells as null."""
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{label}: cannot be opened ({error.strerror or error}).") from error
     return csv_reader.parse_table(csv_reader.decode_text(raw, label), label)
 
 

@@ -208,7 +208,7 @@ class FilePrices:
     def _open(self) -> pl.LazyFrame:
         """Open the file or frame as it is."""
         if isinstance(self.prices, str | Path):
-            return scan_file(Path(self.prices).expanduser())
+            return scan_file(Path(self.prices).expanduser(), "prices")
         return to_polars(self.prices, "prices", PRICES).lazy()
 
 

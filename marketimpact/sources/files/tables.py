@@ -41,7 +41,7 @@ def read_table(
         For a column that is absent or unreadable, or a repeated key.
     """
     is_path = isinstance(source, str | Path)
-    frame = load_file(Path(str(source)).expanduser()) if is_path else to_polars(source, label, layout)
+    frame = load_file(Path(str(source)).expanduser(), label) if is_path else to_polars(source, label, layout)
     lacking = [name for name in types if name not in frame.columns]
     if lacking:
         raise DataError(
