@@ -7,7 +7,7 @@ import logging
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib import import_module
 from typing import Any
 from xml.etree import ElementTree
@@ -205,7 +205,7 @@ def workbook_bytes(tables: Mapping[str, pl.DataFrame], about: Mapping[str, str],
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False, "in_memory": True}
     workbook = xlsxwriter.Workbook(buffer, options)
     # no clock goes into a result
-    workbook.set_properties({"created": date(1980, 1, 1)})
+    workbook.set_properties({"created": datetime(1980, 1, 1, tzinfo=UTC)})
     bold, days = workbook.add_format({"bold": True}), workbook.add_format({"num_format": "yyyy-mm-dd"})
     lines = [*([("notice", notice)] if notice else []), *about.items()]
     rows = pl.DataFrame(lines, schema={"what": pl.String, "value": pl.String}, orient="row")
