@@ -58,7 +58,7 @@ def audit(
     ----------
     result : StudyResult
         The study.
-    announcements : polars.DataFrame, optional
+    announcements : FrameLike, optional
         Other news; the embedded chronology by default. Also events with ``event_id, symbol, date``, of which each
         row counts as naming its symbol (the only form for a market made from returns). A frame without rows
         leaves announcements out of the audit.
@@ -155,7 +155,7 @@ def with_and_without(
     ----------
     result : StudyResult
         The study.
-    found : polars.DataFrame
+    found : FrameLike
         The frame from `audit`, or a selection of its rows: an event is contaminated when it has a row whose
         `where` is *event window*.
     window : tuple of int

@@ -68,7 +68,7 @@ def calendar_time(
 
     Parameters
     ----------
-    events : polars.DataFrame
+    events : FrameLike
         As for `EventStudy.run`.
     market : Market
         Returns and factors.

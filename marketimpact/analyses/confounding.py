@@ -40,7 +40,7 @@ def contaminated_days(
 
     Parameters
     ----------
-    announcements : polars.DataFrame
+    announcements : FrameLike
         See `marketimpact.announcements`; or events with ``event_id, symbol, date``, of which each row counts
         as naming its symbol (the only form for a market made from returns, which has no trading hours).
     market : Market

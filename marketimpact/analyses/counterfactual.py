@@ -86,7 +86,7 @@ def synthetic_control(
 
     Parameters
     ----------
-    events : polars.DataFrame
+    events : FrameLike
         As for `EventStudy.run`.
     market : Market
         Holds the events' securities and the donors.
@@ -138,7 +138,7 @@ def matched_controls(
 
     Parameters
     ----------
-    characteristics : polars.DataFrame
+    characteristics : FrameLike
         ``symbol`` and numeric columns, such as log size or book to market, as known before the event.
         The distance is Euclidean after dividing each by its standard deviation.
     n_matches : int

@@ -72,7 +72,7 @@ def day0_bounds(
     ----------
     study : EventStudy
         Run anew, estimation windows included, for every admissible day 0.
-    events : polars.DataFrame
+    events : FrameLike
         What `align` returns: ``day0_earliest`` and ``day0_latest`` say what is admissible.
     market : Market
         Returns and sessions.

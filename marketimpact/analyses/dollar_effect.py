@@ -48,11 +48,11 @@ def dollar_effect(
         and ``adj_close``).
     first, last : int
         The window.
-    shares : polars.DataFrame, str or pathlib.Path
+    shares : FrameLike, str or pathlib.Path
         ``symbol, shares`` and, where they change, ``date``: the count last known before the window is taken; a frame
         or a CSV or Parquet file. Shares must be on the basis of the price: with prices adjusted for splits (Yahoo's
         are), today's count and not the one of the day. `YahooPrices.shares` reads them from Yahoo, adjusted likewise.
-    rates : polars.DataFrame, str or pathlib.Path, optional
+    rates : FrameLike, str or pathlib.Path, optional
         ``date, currency, rate``: units of `currency` for one unit of the row's, up to five days old; needed for
         securities in other currencies. Checked as in `Market.in_currency`.
     currency : str

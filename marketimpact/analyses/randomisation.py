@@ -61,7 +61,7 @@ def placebo_dates(
     ----------
     study : EventStudy
         The specification.
-    events : polars.DataFrame
+    events : FrameLike
         As for `EventStudy.run`.
     market : Market
         The returns.
@@ -69,7 +69,7 @@ def placebo_dates(
         The window.
     draws, seed : int
         Number of placebo samples, and the seed of the moves.
-    avoid : polars.DataFrame, optional
+    avoid : FrameLike, optional
         Aligned events (``date``, ``symbol`` optional) whose dates no placebo window may contain; by default the events'
         own. Pass ``align(announcements(), market, symbols="all")`` to avoid every announcement.
 

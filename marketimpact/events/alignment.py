@@ -54,7 +54,7 @@ def align(
 
     Parameters
     ----------
-    announcements : polars.DataFrame
+    announcements : FrameLike
         See `marketimpact.announcements`.
     market : Market
         Its securities and their exchanges' sessions.

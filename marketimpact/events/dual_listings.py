@@ -31,9 +31,9 @@ def one_listing(events: FrameLike, securities: FrameLike, *, prefer: Sequence[st
 
     Parameters
     ----------
-    events : polars.DataFrame
+    events : FrameLike
         What `align` returns, or ``event_id, symbol, date`` with an ``announcement_id``.
-    securities : polars.DataFrame
+    securities : FrameLike
         ``symbol, mic, dual_listing``: `dual_listing` names the firm's other listing.
     prefer : sequence of str
         Exchanges (MICs) or symbols in order of preference: ``["XHKG", "XTAI"]``.

@@ -33,7 +33,7 @@ def check_rates(rates: FrameLike | str | Path, currency: str) -> pl.DataFrame:
 
     Parameters
     ----------
-    rates : polars.DataFrame, str or pathlib.Path
+    rates : FrameLike, str or pathlib.Path
         ``date, currency, rate``: units of `currency` for one unit of the row's; a frame, CSV or Parquet file.
     currency : str
         Currency of the result.

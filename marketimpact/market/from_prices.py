@@ -55,11 +55,11 @@ def fields_from_prices(
 
     Parameters
     ----------
-    securities : polars.DataFrame
+    securities : FrameLike
         As in `Market.load`.
     source : PriceSource
         Supplies the prices.
-    factors : polars.DataFrame, FrenchFactors or None
+    factors : FrameLike, FrenchFactors or None
         As in `Market.load`.
     benchmark : str
         Column of `securities` that names the benchmark.

@@ -127,11 +127,11 @@ class Market:
 
         Parameters
         ----------
-        securities : polars.DataFrame
+        securities : FrameLike
             ``symbol``, ``mic`` and a column of benchmark symbols; see `marketimpact.securities`.
         source : PriceSource
             `SamplePrices`, `FilePrices`, `YahooPrices` or anything with their ``read``.
-        factors : polars.DataFrame or FrenchFactors, optional
+        factors : FrameLike or FrenchFactors, optional
             ``date`` and one decimal column per factor; joined by date. Factors that know their region are
             warned about when securities trade outside it.
         benchmark : {"benchmark", "sector_proxy"}
@@ -148,7 +148,7 @@ class Market:
         accept : iterable of (str, datetime.date or str)
             Symbol and date (or ISO text) of steps in prices that are real: their findings become notes, they are
             not rescaled, and events that they touch stay.
-        calendar_overrides : polars.DataFrame, optional
+        calendar_overrides : FrameLike, optional
             Sessions, closures and local trading hours of your own: ``mic, date`` and any of ``is_session, open,
             close, source``, as `marketimpact.calendar_overrides` describes them. They win over the calendar, over
             the embedded overrides and over what the prices show.
@@ -197,15 +197,15 @@ class Market:
 
         Parameters
         ----------
-        returns : polars.DataFrame
+        returns : FrameLike
             ``date, symbol, ret``: simple returns, decimals per session (0.01 for 1%); absent rows and empty cells are
             missing returns. -1 is a total loss.
-        benchmark : polars.DataFrame
+        benchmark : FrameLike
             ``date, ret``. For several calendars also ``mic`` or ``symbol``, or both: every value (or pair) is a
             benchmark with sessions of its own. Benchmarks of one `mic` share its sessions, the dates of all of them.
             `returns` then has the column ``mic`` (for the benchmark's `mic`) or ``benchmark`` (for its `symbol`), one
             value per symbol, or both where one alone leaves a choice; none is needed where there is one benchmark.
-        factors : polars.DataFrame, optional
+        factors : FrameLike, optional
             ``date`` and one decimal column per factor (``mktrf smb hml rmw cma mom rf``, others free), joined by date.
         accept : iterable of (str, datetime.date or str)
             Symbol (``benchmark`` for a benchmark without one) and date of returns above 200% or below -66.7% that are
@@ -322,7 +322,7 @@ class Market:
         ----------
         currency : str
             Such as ``"USD"``.
-        rates : polars.DataFrame, str or pathlib.Path
+        rates : FrameLike, str or pathlib.Path
             ``date, currency, rate``: units of `currency` for one unit of the row's currency, at the
             exchange's close; up to five days old where the currency market had a holiday. A frame, or a CSV or
             Parquet file.
@@ -382,7 +382,7 @@ class Market:
 
         Parameters
         ----------
-        shares : polars.DataFrame, optional
+        shares : FrameLike, optional
             ``symbol, shares`` (and ``date``, if they change): shares outstanding.
 
         Returns
@@ -416,7 +416,7 @@ class Market:
         ----------
         name : str
             Of the factor, for `FactorModel`.
-        source : str or polars.DataFrame
+        source : str or FrameLike
             Symbol of a security or benchmark of this market, or a frame ``date, ret`` of simple returns.
         mic : str, optional
             Exchange on whose sessions the source trades; needed for a frame.

@@ -51,7 +51,7 @@ class EventStudy:
     serial_correlation : bool
         Whether variances of CARs allow for autocorrelated abnormal returns (AR(1) per event), as for
         trading volume.
-    exclude : polars.DataFrame, optional
+    exclude : FrameLike, optional
         ``symbol, date``: days taken as missing in estimation windows, such as `contaminated_days` gives.
         For models estimated by least squares that is the same as one dummy variable for each such day.
         Event windows keep these days. `min_observations` counts the remaining days. Kept as an `ExcludedDays`,
@@ -158,7 +158,7 @@ class EventStudy:
 
         Parameters
         ----------
-        events : polars.DataFrame
+        events : FrameLike
             ``event_id, symbol, date`` and any columns of your own, or what `align` returns. A date
             that is no session of the security's exchange moves to the next one. Columns of your own that are named
             like a column of `StudyResult.car`, such as ``t``, are kept as ``t_event``, with a warning.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,19 @@ def build_doors(folder: Path) -> dict[str, Door]:
     sessions = days.tail(3)["date"]
     prices = pl.DataFrame({"symbol": ["NVDA"] * 3, "date": sessions, "close": [1.0, 1.1, 1.2], "volume": [1.0] * 3})
     numbers = iter(range(10**6))
+    calm = result.events["date"].unique().sort().to_list()
+    names = [*SYMBOLS, *securities["benchmark"].unique()]
+    both = mi.SamplePrices().read(names, date(2023, 6, 1), date(2025, 12, 31)).frame.with_columns(adj_close="close")
+    priced = STUDY.run(events, mi.Market.load(securities, mi.FilePrices(both)))
+    extract = pl.DataFrame({
+        "permno": [10107, 10107, 14593, 14593], "date": list(sessions[:2]) * 2, "ret": [0.01, -0.02, 0.0, 0.01],
+        "prc": [10.0, -9.8, 5.0, 5.05], "vwretd": [0.01, 0.02] * 2,
+    })  # fmt: skip
+    secd = pl.DataFrame({
+        "gvkey": ["001690"] * 2 + ["012141"] * 2, "datadate": list(sessions[:2]) * 2,
+        "prccd": [200.0, 50.5, 30.0, 31.5], "ajexdi": [4.0, 1.0, 1.0, 1.0],
+    })  # fmt: skip
+    bars = prices.select(日期="date", 收盘="close", 成交量="volume")
     return {
         "from_returns(returns)": (returns, lambda frame: mi.Market.from_returns(frame, benchmark)),
         "from_returns(benchmark)": (benchmark, lambda frame: mi.Market.from_returns(returns, frame)),
@@ -67,6 +81,38 @@ def build_doors(folder: Path) -> dict[str, Door]:
         "one_listing(securities)": (securities, lambda frame: mi.one_listing(events, frame, prefer=["XHKG"])),
         "placebo_dates": (events, lambda frame: mi.placebo_dates(STUDY, frame, market, WINDOW, draws=3)),
         "day0_bounds": (events, lambda frame: mi.day0_bounds(STUDY, frame, market, WINDOW)),
+        "securities": (securities, mi.securities),
+        "campaigns": (mi.campaigns(), mi.campaigns),
+        "calendar_overrides": (mi.calendar_overrides(), mi.calendar_overrides),
+        "read_events": (events, mi.read_events),
+        "dollar_effect(shares)": (facts, lambda frame: mi.dollar_effect(priced, 0, 1, shares=frame)),
+        "dollar_effect(rates)": (
+            rates.with_columns(rate=pl.lit(0.1)),
+            lambda frame: mi.dollar_effect(priced, 0, 1, shares=facts, rates=frame),
+        ),
+        "crsp_returns": (extract, mi.crsp_returns),
+        "crsp_prices": (extract, mi.crsp_prices),
+        "crsp_benchmark": (extract, mi.crsp_benchmark),
+        "compustat_prices": (secd, mi.compustat_prices),
+        "akshare": (bars, lambda frame: mi.AksharePrices({"688981": frame}, adjust="qfq").read(["688981.SS"]).frame),
+        "placebo_dates(avoid)": (
+            pl.DataFrame({"date": calm}),
+            lambda frame: mi.placebo_dates(STUDY, events, market, WINDOW, draws=3, avoid=frame),
+        ),
+        "placebo_firms": (events, lambda frame: mi.placebo_firms(STUDY, frame, market, WINDOW, draws=3)),
+        "specification_curve": (
+            events,
+            lambda frame: (
+                mi.specification_curve(
+                    frame,
+                    market,
+                    models=[mi.MeanAdjusted()],
+                    estimation_windows=[(-100, -11)],
+                    event_windows=[(0, 1)],
+                    tests=["bmp"],
+                ).frame
+            ),
+        ),
         "write_study": (events, lambda frame: mi.write_study(STUDY, frame, market, folder / f"{next(numbers)}")),
     }
 
@@ -77,7 +123,9 @@ DOORS = (
     "load(overrides)", "check_prices", "in_currency", "volumes", "with_factor", "align", "announcements", "run",
     "exclude", "calendar_time", "synthetic_control", "matched_controls(events)", "matched_controls",
     "contaminated_days", "audit", "with_and_without", "one_listing(events)", "one_listing(securities)",
-    "placebo_dates", "day0_bounds", "write_study",
+    "placebo_dates", "day0_bounds", "write_study", "securities", "campaigns", "calendar_overrides", "read_events",
+    "dollar_effect(shares)", "dollar_effect(rates)", "crsp_returns", "crsp_prices", "crsp_benchmark",
+    "compustat_prices", "akshare", "placebo_dates(avoid)", "placebo_firms", "specification_curve",
 )  # fmt: skip
 #: Doors that estimate again for every frame, or load prices: minutes each.
 SLOW = (
@@ -89,4 +137,7 @@ SLOW = (
     "calendar_time",
     "audit",
     "matched_controls(events)",
+    "placebo_dates(avoid)",
+    "placebo_firms",
+    "specification_curve",
 )

@@ -241,7 +241,7 @@ def specification_curve(
 
     Parameters
     ----------
-    events : polars.DataFrame
+    events : FrameLike
         As for `EventStudy.run`.
     market : Market
         Returns, benchmarks and factors.

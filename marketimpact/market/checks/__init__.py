@@ -94,16 +94,16 @@ def check_prices(
 
     Parameters
     ----------
-    prices : str, pathlib.Path, polars.DataFrame or PriceTable
+    prices : str, pathlib.Path, FrameLike or PriceTable
         A Parquet or CSV file or a frame as `FilePrices` takes it, or the result of a source's `read`.
         Columns beyond those of `FilePrices` are used where they are there: `currency`, `dividend`, `split`,
         `adjustment` and `source`.
-    securities : polars.DataFrame, optional
+    securities : FrameLike, optional
         Exchange, currency, benchmark and price limit of the symbols; `marketimpact.securities()` by
         default. Checks that need these are reported as `not_checked` for other symbols.
     first, last : datetime.date, optional
         Bounds, both included.
-    calendar_overrides : polars.DataFrame, optional
+    calendar_overrides : FrameLike, optional
         Sessions, closures and trading hours of your own, as in `Market.load`.
 
     Returns
