@@ -42,10 +42,11 @@ def build_doors(folder: Path) -> dict[str, Door]:
     priced = STUDY.run(events, mi.Market.load(securities, mi.FilePrices(both)))
     extract = pl.DataFrame({
         "permno": [10107, 10107, 14593, 14593], "date": list(sessions[:2]) * 2, "ret": [0.01, -0.02, 0.0, 0.01],
-        "prc": [10.0, -9.8, 5.0, 5.05], "vwretd": [0.01, 0.02] * 2,
+        "prc": [10.0, -9.8, 5.0, 5.05], "vwretd": [0.01, 0.02] * 2, "dlret": [None, -0.5, None, None],
     })  # fmt: skip
     secd = pl.DataFrame({
-        "gvkey": ["001690"] * 2 + ["012141"] * 2, "datadate": list(sessions[:2]) * 2,
+        "gvkey": ["001690"] * 2 + ["012141"] * 2, "iid": ["01"] * 4, "trfd": [1.0] * 4,
+        "datadate": list(sessions[:2]) * 2,
         "prccd": [200.0, 50.5, 30.0, 31.5], "ajexdi": [4.0, 1.0, 1.0, 1.0],
     })  # fmt: skip
     bars = prices.select(日期="date", 收盘="close", 成交量="volume")

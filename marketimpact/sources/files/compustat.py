@@ -11,6 +11,7 @@ from marketimpact.core.frames import FrameLike
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError
 from marketimpact.sources.files.database_extracts import dates, identifiers, numbers, read_extract
+from marketimpact.sources.files.price_rows import type_error
 
 __all__ = ["compustat_prices"]
 
@@ -76,6 +77,8 @@ def compustat_prices(extract: FrameLike | str | Path) -> pl.DataFrame:
 
 def _issues(iid: pl.Series) -> pl.Series:
     """Write issues with two digits, as ``01``; those of ADRs and others have letters."""
+    if not (iid.dtype.is_numeric() or isinstance(iid.dtype, pl.String | pl.Categorical | pl.Enum)):
+        raise type_error(iid, "text", LABEL)
     texts = iid.cast(pl.Int64).cast(pl.String) if iid.dtype.is_numeric() else iid.cast(pl.String).str.strip_chars()
     if texts.null_count():
         raise DataError(f"{LABEL}: iid is empty in {texts.null_count()} rows. Fill it in, or drop these rows.")

@@ -10,8 +10,10 @@ import polars as pl
 from marketimpact.core.day_table import are_midnights
 from marketimpact.core.frames import FrameLike, Layout, to_polars
 from marketimpact.core.text import listed
+from marketimpact.core.type_advice import Kind
 from marketimpact.errors import DataError
 from marketimpact.sources.files.opened_file import load_file
+from marketimpact.sources.files.price_rows import type_error
 
 __all__ = ["coded_numbers", "dates", "identifiers", "numbers", "read_extract"]
 
@@ -60,8 +62,16 @@ def read_extract(
     return table.rename(dict(zip(table.columns, renamed, strict=True)))
 
 
+def _require_cells(column: pl.Series, kind: Kind, label: str) -> None:
+    """Stop at a column of lists, times and other types that are neither text nor numbers."""
+    is_text = isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum)
+    if not (is_text or column.dtype.is_numeric() or column.dtype == pl.Null):
+        raise type_error(column, kind, label)
+
+
 def identifiers(column: pl.Series, label: str, *, digits: int = 0) -> pl.Series:
     """Write identifiers, such as PERMNOs, as text, with zeros in front up to `digits`; refuse what is none."""
+    _require_cells(column, "text", label)
     if column.dtype.is_numeric():
         whole = column.cast(pl.Int64, strict=False)
         texts = pl.select(pl.when(whole.cast(pl.Float64) == column.cast(pl.Float64)).then(whole.cast(pl.String)))
@@ -84,6 +94,7 @@ def dates(column: pl.Series, label: str) -> pl.Series:
         return column
     if are_midnights(column):
         return column.dt.date()
+    _require_cells(column, "dates", label)
     texts = column.cast(pl.Int64, strict=False) if column.dtype.is_numeric() else column
     texts = texts.cast(pl.String).str.strip_chars()
     parsed = [texts.str.to_date(written, strict=False) for written in DATE_FORMATS]
@@ -130,6 +141,7 @@ def coded_numbers(
     DataError
         For text that is neither a number nor a code.
     """
+    _require_cells(column, "numbers", label)
     texts = column.cast(pl.String).str.strip_chars()
     letter = texts.str.strip_prefix(".").str.to_uppercase()
     letter = pl.select(pl.when(letter.is_in(list(letters))).then(letter)).to_series()
