@@ -43,6 +43,8 @@ class Layout:
         Column that the cells of a matrix become, whose index are dates; None where no matrix is possible.
     fields : mapping of str to str
         Further headings -> column, as vendors spell them.
+    reads_text : bool
+        Whether dates may be text.
     """
 
     required: tuple[tuple[str, ...], ...]
@@ -50,6 +52,7 @@ class Layout:
     names: str | None = None
     value: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
+    reads_text: bool = False
 
 
 def _columns(text: str) -> tuple[tuple[str, ...], ...]:
@@ -74,15 +77,17 @@ RETURNS = Layout(_columns("symbol date ret"), "date", "symbol", "ret")
 BENCHMARK = Layout(_columns("date ret"), "date", "symbol", "ret")
 FACTORS = Layout(_columns("date"), "date")
 DAYS = Layout(_columns("date"), "date")
-RATES = Layout(_columns("date currency rate"), "date", "currency", "rate")
-SHARES = Layout(_columns("symbol shares"), "date", "symbol", "shares")
+RATES = Layout(_columns("date currency rate"), "date", "currency", "rate", reads_text=True)
+SHARES = Layout(_columns("symbol shares"), "date", "symbol", "shares", reads_text=True)
 EVENTS = Layout(_columns("event_id symbol date"), "date", "event_id")
-ANNOUNCEMENTS = Layout(_columns("announcement_id announced_at stance headline"), "announced_at", "announcement_id")
+ANNOUNCEMENTS = Layout(
+    _columns("announcement_id announced_at stance headline"), "announced_at", "announcement_id", reads_text=True
+)
 #: Of a frame that holds either.
-ANNOUNCEMENTS_OR_EVENTS = Layout((), "announced_at", "announcement_id")
+ANNOUNCEMENTS_OR_EVENTS = Layout((), "announced_at", "announcement_id", reads_text=True)
 SECURITIES = Layout(_columns("symbol mic"), None, "symbol")
 SYMBOLS = Layout(_columns("symbol"), None, "symbol")
 SYMBOL_DAYS = Layout(_columns("symbol date"), "date", "symbol")
 CAMPAIGNS = Layout(_columns("campaign_id title first last"), None, "campaign_id")
-OVERRIDES = Layout(_columns("mic date"), "date", "mic")
+OVERRIDES = Layout(_columns("mic date"), "date", "mic", reads_text=True)
 FOUND = Layout(_columns("event_id where"), None, "event_id")

@@ -47,7 +47,19 @@ def _extension(name: str, values: Any) -> pl.Series:
         return _zoned(name, values)
     if values.dtype.kind in "biuf" and hasattr(values.dtype, "numpy_dtype"):
         return _masked(name, values)
-    return _objects(name, values.astype(object).tolist())
+    texts = _texts(name, values) if values.dtype == object else None
+    return _objects(name, values.astype(object).tolist()) if texts is None else texts
+
+
+def _texts(name: str, values: Any) -> pl.Series | None:
+    """Convert objects that are text or missing; None for others."""
+    try:
+        codes, distinct = values.factorize()
+    except TypeError:  # a cell that cannot be hashed, such as a list
+        return None
+    if not all(isinstance(value, str) for value in distinct):
+        return None
+    return _by_codes(python_column(name, list(distinct)), codes)
 
 
 def _array(name: str, values: Any) -> pl.Series:

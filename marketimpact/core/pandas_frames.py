@@ -69,7 +69,20 @@ class PandasFrame:
                 f"{', '.join(' or '.join(map(repr, names)) for names in lacking)}",
                 self._how_to_complete([names[0] for names in lacking], table),
             )
+        self._refuse_text_of_dates(table)
         return table
+
+    def _refuse_text_of_dates(self, table: pl.DataFrame) -> None:
+        """Stop at dates that are text, as `pandas.read_csv` leaves them."""
+        name = self.layout.dates
+        if name is None or self.layout.reads_text or table.schema.get(name) != pl.String:
+            return
+        first = str(table[name].drop_nulls().first())[:20]
+        cells = f"frame[{name!r}]" if name in self.frame.columns else "frame.index"
+        raise self._error(
+            f"{name!r} holds text, such as {first!r}, not dates",
+            f"Convert it, with the format it is written in: {cells} = pd.to_datetime({cells}, format=...)",
+        )
 
     def _values(self, columns: Sequence[int] | None = None) -> list[pl.Series]:
         """Convert columns by position."""
@@ -201,7 +214,11 @@ class PandasFrame:
         words = {str(name).lower().replace(" ", "_"): str(name) for name in columns.get_level_values(0)}
         if columns.nlevels == 1 and columns.dtype.kind == "M":
             return "Its columns are dates: turn it with .T"
-        if self.frame.index.nlevels == 1 and layout.dates in lacking and self._index_is_text_of_dates():
+        if (
+            self.frame.index.nlevels == 1
+            and self._index_is_text_of_dates()
+            and {layout.dates, layout.value} & {*lacking}
+        ):
             return "Its index is text: frame.index = pd.to_datetime(frame.index)"
         if layout.value == "ret" and "ret" in lacking and "close" in words:
             return f"These are prices: give returns, such as frame[{words['close']!r}].pct_change()"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ LAYOUTS = {
     "announcements": frames.ANNOUNCEMENTS,
     "calendar_overrides": frames.OVERRIDES,
     "campaigns": frames.CAMPAIGNS,
-    "events": frames.EVENTS,
+    "events": replace(frames.EVENTS, reads_text=True),
     "securities": frames.SECURITIES,
 }
 _DATE = r"(19|20)\d{2}-\d{2}-\d{2}"

@@ -27,7 +27,7 @@ LOT = 100.0
 #: Names of a column of codes.
 CODES = ("股票代码", "代码", "symbol", "code")
 #: Columns are checked when the prices are read.
-BARS = Layout((), "日期")
+BARS = Layout((), "日期", reads_text=True)
 ADJUSTMENTS = {
     "qfq": "Forward-adjusted (qfq), as of the day of the download: the latest prices are those traded.",
     "hfq": "Backward-adjusted (hfq): the first prices are those traded, volume times price is not turnover.",

@@ -47,7 +47,7 @@ def read_extract(
     if isinstance(extract, str | Path):
         table = load_file(Path(extract).expanduser(), "prices")
     else:
-        table = to_polars(extract, label, Layout((), "date"))
+        table = to_polars(extract, label, Layout((), "date", reads_text=True))
     spelt = [name.strip().lower() for name in table.columns]
     renamed = [names.get(name, name) for name in spelt]
     if twice := sorted({name for name in renamed if renamed.count(name) > 1}):

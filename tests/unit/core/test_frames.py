@@ -77,6 +77,10 @@ class TestShapes:
         expected = {"date": DAYS[0], "symbol": "AMD", "adj_close": 1.0, "close": 2.0, "dividend": 0.1, "split": 0.0}
         assert read(frame).rows(named=True) == [expected]
 
+    def test_the_bars_of_one_ticker_need_its_name(self) -> None:
+        bars = DOWNLOAD.xs("AMD", axis=1, level="Ticker").assign(symbol="AMD")
+        assert_frame_equal(read(bars), LONG.filter(pl.col("symbol") == "AMD"), check_column_order=False)
+
     def test_tickers_with_other_fields_keep_them(self) -> None:
         columns = pd.MultiIndex.from_tuples([("Close", "AMD"), ("Close", "NVDA"), ("Volume", "NVDA")])
         frame = pd.DataFrame([[1.0, 2.0, 3.0]], index=INDEX[:1], columns=columns)
@@ -181,6 +185,13 @@ UNREADABLE = {
     "closes for a benchmark": (AMD, frames.BENCHMARK, "'ret'", r"pct_change\(\)"),
     "turned": (RETURNS.T, frames.RETURNS, "'date'", r"Its columns are dates: turn it with \.T"),
     "text index": (RETURNS.set_axis(["2024-01-02", "2024-01-03"]), frames.RETURNS, "'date'", r"pd\.to_datetime"),
+    "text dates": (
+        to_pandas(LONG).astype({"date": str}), frames.PRICES, "holds text, such as '2024-01-02'", r"frame\['date'\] = pd",
+    ),
+    "named text index": (
+        RETURNS.set_axis(pd.Index(["2024-01-02", "2024-01-03"], name="date")), frames.RETURNS, "'ret'",
+        r"Its index is text: frame\.index = pd\.to_datetime",
+    ),
     "dates beside": (RETURNS.reset_index(), frames.RETURNS, "'date'", r"\.set_index\('Date'\)"),
     "spelt otherwise": (SPELT, frames.PRICES, "'symbol'", "'Symbols': 'symbol'"),
     "levels": (DOWNLOAD, frames.FACTORS, "not one of fields", r'frame\["Close"\]'),
