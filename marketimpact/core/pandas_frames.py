@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ FIELDS = frozenset(
 )
 #: Names of an index of dates that say no more than that.
 DATES = frozenset({"date", "datetime", "day", "index", "time", "timestamp"})
+#: Number of columns that a message shows.
 COLUMNS_SHOWN = 8
 
 
@@ -84,10 +86,9 @@ class PandasFrame:
             f"Convert it, with the format it is written in: {cells} = pd.to_datetime({cells}, format=...)",
         )
 
-    def _values(self, columns: Sequence[int] | None = None) -> list[pl.Series]:
-        """Convert columns by position."""
-        positions = range(self.frame.shape[1]) if columns is None else columns
-        return [pandas_column(str(self.frame.columns[k]), self.frame.iloc[:, k]) for k in positions]
+    def _values(self) -> list[pl.Series]:
+        """Convert the columns."""
+        return [pandas_column(str(name), self.frame.iloc[:, k]) for k, name in enumerate(self.frame.columns)]
 
     def _index(self) -> list[pl.Series]:
         """Convert the levels of the index that say something; row numbers do not."""
@@ -189,7 +190,7 @@ class PandasFrame:
         return pl.concat(parts, how="diagonal_relaxed")
 
     def _refuse_repeats(self, names: Sequence[str]) -> None:
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
+        if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
             raise self._error(
                 f"columns occur more than once: {listed(repeated)}",
                 "Keep one of each: frame.loc[:, ~frame.columns.duplicated()]",
@@ -214,11 +215,7 @@ class PandasFrame:
         words = {str(name).lower().replace(" ", "_"): str(name) for name in columns.get_level_values(0)}
         if columns.nlevels == 1 and columns.dtype.kind == "M":
             return "Its columns are dates: turn it with .T"
-        if (
-            self.frame.index.nlevels == 1
-            and self._index_is_text_of_dates()
-            and {layout.dates, layout.value} & {*lacking}
-        ):
+        if {layout.dates, layout.value} & {*lacking} and self._index_is_text_of_dates():
             return "Its index is text: frame.index = pd.to_datetime(frame.index)"
         if layout.value == "ret" and "ret" in lacking and "close" in words:
             return f"These are prices: give returns, such as frame[{words['close']!r}].pct_change()"
@@ -227,8 +224,12 @@ class PandasFrame:
         return ""
 
     def _index_is_text_of_dates(self) -> bool:
+        if self.frame.index.nlevels > 1:
+            return False
         values = pandas_column("", self.frame.index.to_series())
-        return values.dtype == pl.String and bool(values.str.contains(r"^\d{4}-?\d{2}-?\d{2}|/").all())
+        return values.dtype == pl.String and bool(
+            values.str.contains(r"^(\d{4}-?\d{2}-?\d{2}|\d{1,2}/\d{1,2}/\d{2,4})").all()
+        )
 
     def _error(self, why: str, advice: str) -> DataError:
         """Build an error: what was given, why it cannot be read, and what to do."""

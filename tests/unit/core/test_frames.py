@@ -186,7 +186,8 @@ UNREADABLE = {
     "turned": (RETURNS.T, frames.RETURNS, "'date'", r"Its columns are dates: turn it with \.T"),
     "text index": (RETURNS.set_axis(["2024-01-02", "2024-01-03"]), frames.RETURNS, "'date'", r"pd\.to_datetime"),
     "text dates": (
-        to_pandas(LONG).astype({"date": str}), frames.PRICES, "holds text, such as '2024-01-02'", r"frame\['date'\] = pd",
+        to_pandas(LONG).astype({"date": str}), frames.PRICES, "holds text, such as '2024-01-02'",
+        r"frame\['date'\] = pd",
     ),
     "named text index": (
         RETURNS.set_axis(pd.Index(["2024-01-02", "2024-01-03"], name="date")), frames.RETURNS, "'ret'",
