@@ -37,7 +37,7 @@ from marketimpact.errors import (
     SpecificationError,
 )
 from marketimpact.events.alignment import align
-from marketimpact.events.catalogue import announcements, calendar_overrides, campaigns, securities
+from marketimpact.events.catalogue import announcements, calendar_overrides, campaigns, read_events, securities
 from marketimpact.events.dual_listings import one_listing
 from marketimpact.inference import TESTS
 from marketimpact.market.checks import FINDINGS, check_prices
@@ -74,6 +74,8 @@ from marketimpact.sources import (
     StoredPrices,
     YahooPrices,
 )
+from marketimpact.sources.files.compustat import compustat_prices
+from marketimpact.sources.files.crsp import crsp_benchmark, crsp_prices, crsp_returns
 from marketimpact.study.event_study import EventStudy
 from marketimpact.study.regressions import wild_cluster_bootstrap
 from marketimpact.study.result import StudyResult
@@ -135,7 +137,11 @@ __all__ = [
     "calendar_time",
     "campaigns",
     "check_prices",
+    "compustat_prices",
     "contaminated_days",
+    "crsp_benchmark",
+    "crsp_prices",
+    "crsp_returns",
     "day0_bounds",
     "day0_sensitivity",
     "difference",
@@ -149,6 +155,7 @@ __all__ = [
     "placebo_firms",
     "power",
     "reaction_order",
+    "read_events",
     "read_study",
     "run_up",
     "securities",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from marketimpact.analyses.confounding import Relation, announcement_sessions, nearby_sessions, within_scope
 from marketimpact.core import schema
 from marketimpact.core.arrays import NO_DAY
+from marketimpact.core.frames import FOUND, FrameLike, to_polars
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.estimates import by_session
 from marketimpact.estimation.windows import check_window
@@ -42,7 +43,7 @@ _COLUMNS = {
 
 def audit(
     result: StudyResult,
-    announcements: pl.DataFrame | None = None,
+    announcements: FrameLike | None = None,
     *,
     window: tuple[int, int] = (0, 1),
     near: int = 3,
@@ -57,7 +58,7 @@ def audit(
     ----------
     result : StudyResult
         The study.
-    announcements : polars.DataFrame, optional
+    announcements : FrameLike, optional
         Other news; the embedded chronology by default. Also events with ``event_id, symbol, date``, of which each
         row counts as naming its symbol (the only form for a market made from returns). A frame without rows
         leaves announcements out of the audit.
@@ -143,7 +144,7 @@ def audit(
 
 def with_and_without(
     result: StudyResult,
-    found: pl.DataFrame,
+    found: FrameLike,
     window: tuple[int, int] = (0, 1),
     *,
     tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
@@ -154,7 +155,7 @@ def with_and_without(
     ----------
     result : StudyResult
         The study.
-    found : polars.DataFrame
+    found : FrameLike
         The frame from `audit`, or a selection of its rows: an event is contaminated when it has a row whose
         `where` is *event window*.
     window : tuple of int
@@ -191,7 +192,8 @@ def with_and_without(
     ['all', 'clean', 'contaminated only']
     """
     first, last = check_window(window, "window")
-    if not (isinstance(found, pl.DataFrame) and found.is_empty() and {"event_id", "where"} <= set(found.columns)):
+    found = to_polars(found, "found", FOUND)
+    if not (found.is_empty() and {"event_id", "where"} <= set(found.columns)):
         found = schema.check(schema.Found, found, "found")
     unknown = found.join(result.events, on="event_id", how="anti")
     if unknown.height:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from marketimpact.core.frames import FrameLike
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.estimation.positions import locate_day0
 from marketimpact.estimation.windows import check_window
@@ -53,7 +54,7 @@ class CalendarTime:
 
 
 def calendar_time(
-    events: pl.DataFrame,
+    events: FrameLike,
     market: Market,
     window: tuple[int, int],
     *,
@@ -67,7 +68,7 @@ def calendar_time(
 
     Parameters
     ----------
-    events : polars.DataFrame
+    events : FrameLike
         As for `EventStudy.run`.
     market : Market
         Returns and factors.

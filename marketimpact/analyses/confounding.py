@@ -7,6 +7,7 @@ from typing import Literal
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.frames import ANNOUNCEMENTS_OR_EVENTS, FrameLike, to_polars
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events.alignment import align
 from marketimpact.market.market import Market
@@ -28,7 +29,7 @@ _SCHEMA = {
 
 
 def contaminated_days(
-    announcements: pl.DataFrame,
+    announcements: FrameLike,
     market: Market,
     *,
     near: int = 3,
@@ -39,7 +40,7 @@ def contaminated_days(
 
     Parameters
     ----------
-    announcements : polars.DataFrame
+    announcements : FrameLike
         See `marketimpact.announcements`; or events with ``event_id, symbol, date``, of which each row counts
         as naming its symbol (the only form for a market made from returns, which has no trading hours).
     market : Market
@@ -99,7 +100,7 @@ def within_scope(hits: pl.DataFrame, scope: Relation) -> pl.DataFrame:
 
 
 def announcement_sessions(
-    announcements: pl.DataFrame, market: Market, symbols: pl.DataFrame, *, sector: str
+    announcements: FrameLike, market: Market, symbols: pl.DataFrame, *, sector: str
 ) -> pl.DataFrame:
     """Locate every announcement on the sessions of every security.
 
@@ -110,8 +111,7 @@ def announcement_sessions(
         the latest admissible day 0, as numbers of the security's sessions. Announcements outside the
         market's sessions are not in it.
     """
-    if not isinstance(announcements, pl.DataFrame):
-        raise DataError(f"announcements must be a polars frame, not {type(announcements).__name__}.")
+    announcements = to_polars(announcements, "announcements", ANNOUNCEMENTS_OR_EVENTS)
     if announcements.is_empty():
         return pl.DataFrame(schema=_SCHEMA)
     if {"symbol", "date"} <= set(announcements.columns):

@@ -13,6 +13,7 @@ from marketimpact.analyses.counterfactual_returns import ReturnsByDay, first_ste
 from marketimpact.analyses.counterfactual_weights import simplex_weights
 from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints, as_dates
+from marketimpact.core.frames import FrameLike
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.positions import locate_day0
@@ -73,7 +74,7 @@ class Counterfactual:
 
 
 def synthetic_control(
-    events: pl.DataFrame,
+    events: FrameLike,
     market: Market,
     donors: Sequence[str],
     *,
@@ -85,7 +86,7 @@ def synthetic_control(
 
     Parameters
     ----------
-    events : polars.DataFrame
+    events : FrameLike
         As for `EventStudy.run`.
     market : Market
         Holds the events' securities and the donors.
@@ -123,10 +124,10 @@ def synthetic_control(
 
 
 def matched_controls(
-    events: pl.DataFrame,
+    events: FrameLike,
     market: Market,
     controls: Sequence[str],
-    characteristics: pl.DataFrame,
+    characteristics: FrameLike,
     *,
     n_matches: int = 1,
     estimation_window: tuple[int, int] = (-250, -11),
@@ -137,7 +138,7 @@ def matched_controls(
 
     Parameters
     ----------
-    characteristics : polars.DataFrame
+    characteristics : FrameLike
         ``symbol`` and numeric columns, such as log size or book to market, as known before the event.
         The distance is Euclidean after dividing each by its standard deviation.
     n_matches : int
@@ -179,7 +180,7 @@ def matched_controls(
     )
 
 
-def _scaled_characteristics(frame: pl.DataFrame, symbols: Sequence[str]) -> dict[str, Floats]:
+def _scaled_characteristics(frame: FrameLike, symbols: Sequence[str]) -> dict[str, Floats]:
     frame = schema.check(schema.Symbols, frame, "characteristics")
     columns = [c for c in frame.columns if c != "symbol" and frame[c].dtype.is_numeric()]
     if not columns:
@@ -247,7 +248,7 @@ class _Settings:
             )
 
 
-def _run_events(events: pl.DataFrame, settings: _Settings) -> Counterfactual:
+def _run_events(events: FrameLike, settings: _Settings) -> Counterfactual:
     located, positions, attrition = locate_day0(events, settings.market)
     located = located.with_columns(pl.Series("_day0", positions.day0))
     returns = ReturnsByDay.read(settings.market, {*settings.donors, *located["symbol"]})

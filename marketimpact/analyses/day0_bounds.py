@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.core import schema
+from marketimpact.core.frames import EVENTS, FrameLike
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import DataError
 from marketimpact.estimation.windows import check_window
@@ -59,7 +60,7 @@ class Day0Bounds:
 
 def day0_bounds(
     study: EventStudy,
-    events: pl.DataFrame,
+    events: FrameLike,
     market: Market,
     window: tuple[int, int] = (0, 1),
     *,
@@ -71,7 +72,7 @@ def day0_bounds(
     ----------
     study : EventStudy
         Run anew, estimation windows included, for every admissible day 0.
-    events : polars.DataFrame
+    events : FrameLike
         What `align` returns: ``day0_earliest`` and ``day0_latest`` say what is admissible.
     market : Market
         Returns and sessions.
@@ -108,7 +109,7 @@ def day0_bounds(
     ('0981.HK', datetime.date(2024, 12, 23), datetime.date(2024, 12, 27), 3)
     """
     window = check_window(window, "window")
-    given = keep_own_columns(schema.as_frame(events, "events"), ("car", "p"), "events")
+    given = keep_own_columns(schema.as_frame(events, "events", EVENTS), ("car", "p"), "events")
     all_days = _admissible_days(given, market)
     result = study.run(all_days.drop("_event", "_close", "_aligned"), market)
     days = all_days.join(result.car(*window).select("event_id", "car", "p"), on="event_id", how="left", validate="1:1")

@@ -10,6 +10,7 @@ import polars as pl
 import scipy
 
 from marketimpact.core.arrays import Floats, as_dates
+from marketimpact.core.frames import FrameLike
 from marketimpact.core.own_columns import unknown_column
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import minimum_detectable_effect, window_correlation
@@ -32,8 +33,8 @@ def dollar_effect(
     first: int,
     last: int,
     *,
-    shares: pl.DataFrame | str | Path,
-    rates: pl.DataFrame | str | Path | None = None,
+    shares: FrameLike | str | Path,
+    rates: FrameLike | str | Path | None = None,
     currency: str = "USD",
     by: str | None = None,
     level: float = 0.95,
@@ -47,11 +48,11 @@ def dollar_effect(
         and ``adj_close``).
     first, last : int
         The window.
-    shares : polars.DataFrame, str or pathlib.Path
+    shares : FrameLike, str or pathlib.Path
         ``symbol, shares`` and, where they change, ``date``: the count last known before the window is taken; a frame
         or a CSV or Parquet file. Shares must be on the basis of the price: with prices adjusted for splits (Yahoo's
         are), today's count and not the one of the day. `YahooPrices.shares` reads them from Yahoo, adjusted likewise.
-    rates : polars.DataFrame, str or pathlib.Path, optional
+    rates : FrameLike, str or pathlib.Path, optional
         ``date, currency, rate``: units of `currency` for one unit of the row's, up to five days old; needed for
         securities in other currencies. Checked as in `Market.in_currency`.
     currency : str
@@ -111,8 +112,8 @@ def _event_effects(  # noqa: PLR0917  # the options of dollar_effect
     result: StudyResult,
     first: int,
     last: int,
-    shares: pl.DataFrame | str | Path,
-    rates: pl.DataFrame | str | Path | None,
+    shares: FrameLike | str | Path,
+    rates: FrameLike | str | Path | None,
     currency: str,
 ) -> pl.DataFrame:
     """Compute the market value and effect of every event, in the order of the result's events."""
@@ -169,7 +170,7 @@ def _with_price(frame: pl.DataFrame, traded: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _with_shares(frame: pl.DataFrame, given: pl.DataFrame | str | Path) -> pl.DataFrame:
+def _with_shares(frame: pl.DataFrame, given: FrameLike | str | Path) -> pl.DataFrame:
     """Join the count of shares last known before the window."""
     counts = check_shares(given)
     if "date" not in counts.columns:
@@ -184,7 +185,7 @@ def _with_shares(frame: pl.DataFrame, given: pl.DataFrame | str | Path) -> pl.Da
     )  # fmt: skip
 
 
-def _with_rate(frame: pl.DataFrame, rates: pl.DataFrame | str | Path | None, currency: str) -> pl.DataFrame:
+def _with_rate(frame: pl.DataFrame, rates: FrameLike | str | Path | None, currency: str) -> pl.DataFrame:
     """Join the exchange rate, units of `currency` for one of the security's, on the day of the price."""
     is_home_currency = pl.col("_currency") == currency
     if rates is None:

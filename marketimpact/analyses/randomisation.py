@@ -11,8 +11,12 @@ import polars as pl
 
 from marketimpact.core import limits
 from marketimpact.core.arrays import Floats, Ints, as_dates
+from marketimpact.core.day_table import are_midnights
+from marketimpact.core.frames import DAYS, FrameLike, to_polars
 from marketimpact.core.progress import PATIENCE, progress_bar
-from marketimpact.errors import SpecificationError
+from marketimpact.core.text import listed
+from marketimpact.core.type_advice import how_to_convert
+from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference import Assumption, Sample, SampleStructure, structure, violated
 from marketimpact.market.market import Market
 from marketimpact.study.event_study import EventStudy
@@ -39,13 +43,13 @@ _SCHEMA = {
 
 def placebo_dates(
     study: EventStudy,
-    events: pl.DataFrame,
+    events: FrameLike,
     market: Market,
     window: tuple[int, int] = (0, 1),
     *,
     draws: int = 999,
     seed: int = 0,
-    avoid: pl.DataFrame | None = None,
+    avoid: FrameLike | None = None,
 ) -> pl.DataFrame:
     """Compare the observed effect with effects on random dates without an announcement (placebo dates).
 
@@ -57,7 +61,7 @@ def placebo_dates(
     ----------
     study : EventStudy
         The specification.
-    events : polars.DataFrame
+    events : FrameLike
         As for `EventStudy.run`.
     market : Market
         The returns.
@@ -65,7 +69,7 @@ def placebo_dates(
         The window.
     draws, seed : int
         Number of placebo samples, and the seed of the moves.
-    avoid : polars.DataFrame, optional
+    avoid : FrameLike, optional
         Aligned events (``date``, ``symbol`` optional) whose dates no placebo window may contain; by default the events'
         own. Pass ``align(announcements(), market, symbols="all")`` to avoid every announcement.
 
@@ -129,7 +133,7 @@ def placebo_dates(
 
 def placebo_firms(
     study: EventStudy,
-    events: pl.DataFrame,
+    events: FrameLike,
     market: Market,
     window: tuple[int, int] = (0, 1),
     *,
@@ -199,7 +203,7 @@ def placebo_firms(
     return _result_frame(observed[0], placebo_draws, fewest, note, around_draws=True)
 
 
-def _run_study(study: object, events: pl.DataFrame, market: Market, function: str) -> StudyResult:
+def _run_study(study: object, events: FrameLike, market: Market, function: str) -> StudyResult:
     """Run the study on the events themselves, after checking what `function` was given."""
     if not isinstance(study, EventStudy):
         given = "the result of a study" if isinstance(study, StudyResult) else f"a {type(study).__name__}"
@@ -241,6 +245,17 @@ def _check_stand_ins(hit: pl.DataFrame, stand_ins: pl.DataFrame, within: Sequenc
         )
 
 
+def _dates(avoid: FrameLike) -> pl.Series:
+    """Return the dates to avoid; raise DataError for a frame without any."""
+    days = to_polars(avoid, "avoid", DAYS)
+    if "date" not in days.columns:
+        raise DataError(f"avoid lacks the column 'date'; it has {listed(days.columns)}. Give the dates to avoid.")
+    dates = days["date"].dt.date() if are_midnights(days["date"]) else days["date"]
+    if dates.dtype != pl.Date:
+        raise DataError(f"avoid: column 'date' has type {dates.dtype}, must be Date. {how_to_convert(dates, 'dates')}")
+    return dates
+
+
 @dataclass(frozen=True, slots=True)
 class _AdmissibleDates:
     """Admissible days 0 per event: its first row in the panel, first and last usable session, and clear sessions."""
@@ -252,11 +267,12 @@ class _AdmissibleDates:
     clear: list[np.ndarray]
 
     @classmethod
-    def of(cls, result: StudyResult, avoid: pl.DataFrame | None, window: tuple[int, int]) -> _AdmissibleDates:
+    def of(cls, result: StudyResult, avoid: FrameLike | None, window: tuple[int, int]) -> _AdmissibleDates:
         """Find sessions with a return and an estimation window before, whose window has no date to avoid."""
         positions, settings = result.estimation.positions, result.estimation.settings
         first_row, n_sessions = positions.first_row, positions.n_sessions
-        avoided = (result.events if avoid is None else avoid)["date"].drop_nulls().unique().to_physical().to_numpy()
+        dates = result.events["date"] if avoid is None else _dates(avoid)
+        avoided = dates.drop_nulls().unique().to_physical().to_numpy()
         returns, days = result.market.column("ret"), result.market.days
         earliest, latest, clear = [], [], []
         for row, count in zip(first_row.tolist(), n_sessions.tolist(), strict=True):

@@ -20,12 +20,14 @@ from marketimpact.cli.study_file_curve import CurveRun
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.outputs import parquet_bytes, write_together
+from marketimpact.core.workbooks import require_writer
 from marketimpact.errors import MarketImpactWarning
 from marketimpact.events import calendars
 from marketimpact.events.alignment import align as align_events
 from marketimpact.events.catalogue import announcements, calendar_overrides, campaigns, securities
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
+from marketimpact.study.result_tables import result_workbook
 
 __all__ = ["align_command", "list_command", "run", "schema"]
 
@@ -49,6 +51,7 @@ def run(
         list[str] | None,
         typer.Option("--format", help="html, md, tex or pdf; repeat it or separate by commas. html by default."),
     ] = None,
+    excel: Annotated[bool, typer.Option("--excel", help="Also write all tables as one workbook, tables.xlsx.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results and the files written as JSON.")] = False,
 ) -> None:
     """Run a study and write its report and tables.
@@ -58,13 +61,15 @@ def run(
     """
     kinds = _formats(formats)
     report.require_programs([Path(f"report.{kind}") for kind in kinds])
+    if excel:
+        require_writer()
     source = price_source(prices, snapshot, directory, yahoo=yahoo)
     plan = read_study(study)
     with recorded_warnings() as messages:
         study_run = plan.run(source)
         curve = plan.curve(study_run, source)
     folder = out if out is not None else Path("out") / plan.name
-    written, tables, text = _write(plan, study_run, curve, folder, kinds, messages)
+    written, tables, text = _write(plan, study_run, curve, folder, kinds, messages, excel=excel)
     if as_json:
         typer.echo(json_text(_run_summary(plan, study_run, tables, written)))
         return
@@ -72,11 +77,18 @@ def run(
     typer.echo("")
     for target in written:
         typer.echo(f"Report: {target}")
-    typer.echo(f"Tables: {folder} (CSV and Parquet)")
+    typer.echo(f"Tables: {folder} ({'CSV, Parquet and tables.xlsx' if excel else 'CSV and Parquet'})")
 
 
 def _write(
-    plan: StudyFile, study_run: StudyRun, curve: CurveRun | None, folder: Path, kinds: list[str], messages: list[str]
+    plan: StudyFile,
+    study_run: StudyRun,
+    curve: CurveRun | None,
+    folder: Path,
+    kinds: list[str],
+    messages: list[str],
+    *,
+    excel: bool,
 ) -> tuple[list[Path], dict[str, pl.DataFrame], str]:
     """Write the report in every format and every table; give the paths of the reports, the tables, and the brief."""
     content = report.report_content(
@@ -98,6 +110,9 @@ def _write(
         for name, table in tables.items():
             (aside / f"{name}.parquet").write_bytes(parquet_bytes(table))
             (aside / f"{name}.csv").write_text(csv_text(table), encoding="utf-8")
+        if excel:
+            result = study_run.result
+            (aside / "tables.xlsx").write_bytes(result_workbook(tables, result.record, result.market))
     text = repr(study_run.result) if made is None else made.short_text()
     return [folder / name for name in names], tables, text
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-__all__ = ["csv_text", "safe_text"]
+__all__ = ["csv_text", "flat_frame", "safe_text"]
 
 #: First characters that make a spreadsheet read text as a formula, after any spaces.
 FORMULA = r"^\s*[=+\-@\t\r\n|%]"
@@ -20,10 +20,15 @@ def csv_text(frame: pl.DataFrame) -> str:
 
     Parquet keeps every value as it was.
     """
-    flat = frame.with_columns(_as_text(frame[name]) for name, kind in frame.schema.items() if not _is_plain(kind))
+    flat = flat_frame(frame)
     texts = [safe_text(pl.col(name)) for name, kind in flat.schema.items() if kind == pl.String]
     headings = safe_text(pl.Series(flat.columns, dtype=pl.String))
     return flat.with_columns(texts).rename(dict(zip(flat.columns, headings, strict=True))).write_csv()
+
+
+def flat_frame(frame: pl.DataFrame) -> pl.DataFrame:
+    """Write categories, lists, structs and durations as text; other columns stay as they are."""
+    return frame.with_columns(_as_text(frame[name]) for name, kind in frame.schema.items() if not _is_plain(kind))
 
 
 def safe_text(text: Any) -> Any:

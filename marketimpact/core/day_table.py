@@ -9,7 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["DayTable", "day_numbers"]
+__all__ = ["DayTable", "are_midnights", "day_numbers"]
+
+
+def are_midnights(values: pl.Series) -> bool:
+    """Return whether these are times, all of them the beginning of a day, so that dates are meant."""
+    return isinstance(values.dtype, pl.Datetime) and bool((values.dt.truncate("1d") == values).all())
 
 
 def day_numbers(dates: pl.Series) -> NDArray[np.int32]:

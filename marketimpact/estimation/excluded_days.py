@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from marketimpact.core import schema
 from marketimpact.core.fingerprint import fingerprint
+from marketimpact.core.frames import SYMBOL_DAYS, FrameLike, to_polars
 from marketimpact.errors import MarketImpactWarning
 from marketimpact.market.market import Market
 
@@ -33,7 +34,7 @@ class ExcludedDays:
     fingerprint: str
 
     @classmethod
-    def of(cls, days: pl.DataFrame) -> ExcludedDays:
+    def of(cls, days: FrameLike) -> ExcludedDays:
         """Build from a frame with ``symbol`` and ``date``; a frame without rows excludes nothing.
 
         Raises
@@ -41,7 +42,8 @@ class ExcludedDays:
         DataError
             For a frame that lacks one of the two, or has an empty cell.
         """
-        if not (isinstance(days, pl.DataFrame) and days.is_empty() and {"symbol", "date"} <= set(days.columns)):
+        days = to_polars(days, "exclude", SYMBOL_DAYS)
+        if not (days.is_empty() and {"symbol", "date"} <= set(days.columns)):
             days = schema.check(schema.SymbolDays, days, "exclude")
         pairs = days.select(pl.col("symbol").cast(pl.String), pl.col("date").cast(pl.Date)).unique()
         pairs = pairs.sort("symbol", "date")

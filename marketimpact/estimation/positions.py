@@ -11,6 +11,7 @@ import polars as pl
 from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.factorize import stable_argsort
+from marketimpact.core.frames import FrameLike
 from marketimpact.core.own_columns import is_label_type, keep_own_columns
 from marketimpact.errors import DataError
 from marketimpact.estimation.attrition import ATTRITION
@@ -65,7 +66,7 @@ class EventPositions:
 
 
 def locate_day0(
-    events: pl.DataFrame, market: Market, closed_day: ClosedDay = "next"
+    events: FrameLike, market: Market, closed_day: ClosedDay = "next"
 ) -> tuple[pl.DataFrame, EventPositions, pl.DataFrame]:
     """Find every event's day 0 among its security's sessions.
 
@@ -81,6 +82,8 @@ def locate_day0(
     """
     events = schema.check(schema.Events, events, "events")
     _check_labels(events)
+    # a column without any value may come without a type, as from pandas
+    events = events.with_columns(pl.col(c).cast(pl.String) for c in ALIGN_REASONS if events.schema.get(c) == pl.Null)
     if not events["event_id"].is_sorted():
         events = events.sort("event_id")
     frame = _with_security(events, market)

@@ -15,6 +15,7 @@ from typing import Literal, Protocol, get_args
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.frames import FrameLike
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import DataError, SpecificationError
 
@@ -46,7 +47,7 @@ class _HasSessions(Protocol):
 
 
 def align(
-    announcements: pl.DataFrame,
+    announcements: FrameLike,
     market: _HasSessions,
     *,
     symbols: Sequence[str] | Literal["all"] | None = None,
@@ -57,7 +58,7 @@ def align(
 
     Parameters
     ----------
-    announcements : polars.DataFrame
+    announcements : FrameLike
         See `marketimpact.announcements`.
     market : Market
         Its securities and their exchanges' sessions.

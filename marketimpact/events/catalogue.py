@@ -9,25 +9,37 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from marketimpact.core import csv_reader, schema
+from marketimpact.core import csv_reader, frames, schema
+from marketimpact.core.frames import FrameLike, is_frame, to_polars
 from marketimpact.core.resources import resource
 from marketimpact.core.text import closest_name, first_line
+from marketimpact.core.workbooks import read_workbook
 from marketimpact.errors import DataError, MarketImpactWarning
 
 if TYPE_CHECKING:
     import dataframely as dy
 
-__all__ = ["announcements", "calendar_overrides", "campaigns", "securities"]
+__all__ = ["announcements", "calendar_overrides", "campaigns", "read_events", "securities"]
 
+#: Name of a table -> what an index of pandas stands for.
+LAYOUTS = {
+    "announcements": frames.ANNOUNCEMENTS,
+    "calendar_overrides": frames.OVERRIDES,
+    "campaigns": frames.CAMPAIGNS,
+    "events": replace(frames.EVENTS, reads_text=True),
+    "securities": frames.SECURITIES,
+}
 _DATE = r"(19|20)\d{2}-\d{2}-\d{2}"
 _CLOCK = r"[T ]\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
 _WORD = r"[T ,]*[A-Za-z][A-Za-z ]+"
+_NUMBER = r"^[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
 _TIME = r"\d{1,2}:\d{2}(:\d{2})?"
 _OFFSET = r"(Z|[+-]\d{2}:?\d{2})"
 #: Columns of announcements that hold instants.
@@ -37,13 +49,13 @@ _KINDS: dict[object, str] = {pl.Date: "date", pl.Boolean: "truth", pl.Time: "tim
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def announcements(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
+def announcements(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     """Load the chronology of policy announcements.
 
     Parameters
     ----------
-    path : str, pathlib.Path or polars.DataFrame, optional
-        A CSV or Parquet file, or a frame, of the same shape as the embedded chronology, which is
+    path : str, pathlib.Path or FrameLike, optional
+        A CSV, Parquet or Excel file, or a frame, of the same shape as the embedded chronology, which is
         used by default. ``announcement_id``, ``announced_at``, ``stance`` and ``headline`` are
         needed; other columns may be left out, and further ones are kept. ``announced_at`` is one of:
 
@@ -85,13 +97,13 @@ def announcements(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame
     )
 
 
-def securities(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
+def securities(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     """Load the securities that announcements may hit, with exchange, benchmark and price limit.
 
     Parameters
     ----------
-    path : str, pathlib.Path or polars.DataFrame, optional
-        A CSV or Parquet file, or a frame; the embedded universe by default. ``symbol`` and ``mic``
+    path : str, pathlib.Path or FrameLike, optional
+        A CSV, Parquet or Excel file, or a frame; the embedded universe by default. ``symbol`` and ``mic``
         are needed, further columns are kept.
 
     Returns
@@ -133,13 +145,13 @@ def _with_policy_group(firms: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(policy_group.alias("policy_group")).drop("in_china", "abroad")
 
 
-def campaigns(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
+def campaigns(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     """Load campaigns: announcements too close in time and subject to be separate events.
 
     Parameters
     ----------
-    path : str, pathlib.Path or polars.DataFrame, optional
-        A CSV or Parquet file, or a frame; the embedded campaigns by default.
+    path : str, pathlib.Path or FrameLike, optional
+        A CSV, Parquet or Excel file, or a frame; the embedded campaigns by default.
 
     Returns
     -------
@@ -162,14 +174,14 @@ def campaigns(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
     return _parse(schema.Campaigns, raw, label).sort("first", "campaign_id")
 
 
-def calendar_overrides(path: str | Path | pl.DataFrame | None = None) -> pl.DataFrame:
+def calendar_overrides(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     """Load sessions, closures and trading hours that exchange_calendars lacks.
 
     Parameters
     ----------
-    path : str, pathlib.Path or polars.DataFrame, optional
-        A CSV or Parquet file, or a frame, with ``mic``, ``date`` and, as needed, ``is_session``, ``open``, ``close``
-        and ``source``; the embedded rows by default.
+    path : str, pathlib.Path or FrameLike, optional
+        A CSV, Parquet or Excel file, or a frame, with ``mic``, ``date`` and, as needed, ``is_session``, ``open``,
+        ``close`` and ``source``; the embedded rows by default.
 
     Returns
     -------
@@ -200,48 +212,94 @@ def calendar_overrides(path: str | Path | pl.DataFrame | None = None) -> pl.Data
     )
 
 
+def read_events(path: str | Path | FrameLike) -> pl.DataFrame:
+    """Read events of your own, dates of securities, for `EventStudy.run`.
+
+    Parameters
+    ----------
+    path : str, pathlib.Path or FrameLike
+        A CSV, Parquet or Excel file, or a frame, with ``event_id``, ``symbol`` and ``date``; further columns are kept.
+        Dates in text are written 2025-08-12. Further columns of a CSV become numbers where every cell is one, without
+        leading zeros.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per ``event_id``, in the file's order.
+
+    Raises
+    ------
+    DataError
+        For a file that cannot be read, or with every broken rule counted.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import marketimpact as mi
+    >>> rows = pl.DataFrame({"event_id": ["a"], "symbol": ["NVDA"], "date": ["2025-08-12"]})
+    >>> mi.read_events(rows).row(0)
+    ('a', 'NVDA', datetime.date(2025, 8, 12))
+    """
+    raw, label = _load(path, "events")
+    events = _parse(schema.Events, raw, label)
+    if is_frame(path) or Path(str(path)).suffix.lower() != ".csv":
+        return events
+    own = [name for name in events.columns if name not in schema.Events.column_names()]
+    return events.with_columns(events[name].cast(pl.Float64) for name in own if _are_numbers(events[name]))
+
+
+def _are_numbers(cells: pl.Series) -> bool:
+    """Return whether every cell of a text column is a number without leading zeros, and there is one."""
+    return bool(cells.count()) and bool(cells.str.contains(_NUMBER).all())
+
+
 def _load(path: object, name: str) -> tuple[pl.DataFrame, str]:
     """Load the frame as written, and its name for messages."""
     if path is None:
-        return _from_csv(resource("data", f"{name}.csv"), name), name
-    if isinstance(path, pl.DataFrame):
-        return path, name
+        return _from_csv(_read_bytes(resource("data", f"{name}.csv"), name), name), name
+    if is_frame(path):
+        return to_polars(path, name, LAYOUTS[name]), name
     if not isinstance(path, str | os.PathLike):
         raise DataError(
-            f"{name}: give the path of a CSV or Parquet file, or a DataFrame, not {type(path).__name__}."
-            + (" Collect it first." if isinstance(path, pl.LazyFrame) else "")
-            + (" Convert it with pl.from_pandas(...)." if type(path).__module__.startswith("pandas") else "")
+            f"{name}: give the path of a CSV, Parquet or Excel file, or a frame, not {type(path).__name__}."
         )
     file = Path(path)
     label = f"{name} in {file}"
     suffix = file.suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        raise DataError(f"{label}: {suffix or 'no'} extension. Only .csv and .parquet are read; convert or rename it.")
+    if suffix not in (".csv", ".parquet", ".xlsx"):
+        raise DataError(
+            f"{label}: {suffix or 'no'} extension. Only .csv, .parquet and .xlsx are read; convert or rename it."
+        )
     # exists() itself raises on a name with a NUL in it
     if "\0" in str(file) or not file.exists():
         raise DataError(f"{label}: there is no such file. Check the path; relative paths start at {Path.cwd()}.")
     if file.is_dir():
         raise DataError(f"{label}: this is a folder. Give the path of a file in it.")
-    return (_from_csv(file, label) if suffix == ".csv" else _from_parquet(file, label)), label
+    raw = _read_bytes(file, label)
+    if suffix == ".xlsx":
+        return read_workbook(raw, label, name), label
+    return (_from_csv(raw, label) if suffix == ".csv" else _from_parquet(raw, label)), label
 
 
-def _from_parquet(file: Path, label: str) -> pl.DataFrame:
-    """Read a Parquet file; raise DataError if it is damaged or cannot be opened."""
+def _read_bytes(file: Path, label: str) -> bytes:
+    """Read a file; raise DataError if it cannot be opened."""
     try:
-        return pl.read_parquet(io.BytesIO(file.read_bytes()))
+        return file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{label}: cannot be opened ({error.strerror or error}).") from error
+
+
+def _from_parquet(raw: bytes, label: str) -> pl.DataFrame:
+    """Read a Parquet file; raise DataError if it is damaged."""
+    try:
+        return pl.read_parquet(io.BytesIO(raw))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         # damaged files make polars panic as often as raise
         raise DataError(f"{label}: not a readable Parquet file ({first_line(error)[:200]}). Write it again.") from error
-    except OSError as error:
-        raise DataError(f"{label}: cannot be opened ({error.strerror or error}).") from error
 
 
-def _from_csv(file: Path, label: str) -> pl.DataFrame:
+def _from_csv(raw: bytes, label: str) -> pl.DataFrame:
     """Read a CSV file as text columns, empty cells as null."""
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{label}: cannot be opened ({error.strerror or error}).") from error
     return csv_reader.parse_table(csv_reader.decode_text(raw, label), label)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.frames import SECURITIES, FrameLike
 from marketimpact.errors import DataError, SpecificationError
 
 __all__ = ["firms", "one_listing"]
@@ -25,14 +26,14 @@ def firms(securities: pl.DataFrame) -> dict[str, str]:
     return {symbol: min(symbol, other) for symbol, other in pairs.rows()}
 
 
-def one_listing(events: pl.DataFrame, securities: pl.DataFrame, *, prefer: Sequence[str]) -> pl.DataFrame:
+def one_listing(events: FrameLike, securities: FrameLike, *, prefer: Sequence[str]) -> pl.DataFrame:
     """Keep one listing of each firm for each announcement.
 
     Parameters
     ----------
-    events : polars.DataFrame
+    events : FrameLike
         What `align` returns, or ``event_id, symbol, date`` with an ``announcement_id``.
-    securities : polars.DataFrame
+    securities : FrameLike
         ``symbol, mic, dual_listing``: `dual_listing` names the firm's other listing.
     prefer : sequence of str
         Exchanges (MICs) or symbols in order of preference: ``["XHKG", "XTAI"]``.
@@ -60,7 +61,8 @@ def one_listing(events: pl.DataFrame, securities: pl.DataFrame, *, prefer: Seque
     ('0981.HK', '688981.SS of the same firm is kept')
     """
     events = schema.check(schema.Events, events, "events")
-    _check_inputs(events, schema.as_frame(securities, "securities"), prefer)
+    securities = schema.as_frame(securities, "securities", SECURITIES)
+    _check_inputs(events, securities, prefer)
     securities = schema.check(schema.Securities, securities, "securities")
     rank_of = {name: rank for rank, name in enumerate(prefer)}
     listings = securities.filter(pl.col("symbol").is_in(list(firms(securities)))).select(

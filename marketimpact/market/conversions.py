@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from marketimpact.core.frames import SHARES, FrameLike
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.market.exchange_rates import RATE_AGE
@@ -138,7 +139,7 @@ def _shares_on(panel: pl.DataFrame, shares: pl.DataFrame) -> pl.DataFrame:
     return joined.sort("_row").drop("_row")
 
 
-def check_shares(shares: pl.DataFrame | str | Path) -> pl.DataFrame:
+def check_shares(shares: FrameLike | str | Path) -> pl.DataFrame:
     """Check counts of shares: ``symbol, shares`` and, where there is one, ``date``; without empty counts.
 
     Raises
@@ -146,7 +147,7 @@ def check_shares(shares: pl.DataFrame | str | Path) -> pl.DataFrame:
     DataError
         For a column that is absent or unreadable, a repeated key, or a count that is not above zero and finite.
     """
-    table = read_table(shares, "shares", {"symbol": pl.String(), "shares": pl.Float64()}, ["symbol", "date"])
+    table = read_table(shares, "shares", {"symbol": pl.String(), "shares": pl.Float64()}, ["symbol", "date"], SHARES)
     names = [name for name in ("symbol", "date", "shares") if name in table.columns]
     counts = table.select(names).drop_nulls()
     wrong = counts.filter(~pl.col("shares").is_between(1.0 / LARGEST_FACTOR, LARGEST_FACTOR))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from marketimpact.core.frames import RATES, FrameLike
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.market.plausibility import LARGEST_FACTOR, warn_of
@@ -27,12 +28,12 @@ STEP_LIMIT_OVER_GAPS = 30.0
 OWN_RATE_TOLERANCE = 1e-9
 
 
-def check_rates(rates: pl.DataFrame | str | Path, currency: str) -> pl.DataFrame:
+def check_rates(rates: FrameLike | str | Path, currency: str) -> pl.DataFrame:
     """Check exchange rates to one currency, and warn of doubtful steps.
 
     Parameters
     ----------
-    rates : polars.DataFrame, str or pathlib.Path
+    rates : FrameLike, str or pathlib.Path
         ``date, currency, rate``: units of `currency` for one unit of the row's; a frame, CSV or Parquet file.
     currency : str
         Currency of the result.
@@ -51,7 +52,7 @@ def check_rates(rates: pl.DataFrame | str | Path, currency: str) -> pl.DataFrame
     if not isinstance(currency, str) or not currency.strip():
         raise SpecificationError(f"currency={currency!r} is no currency. Give its code, such as 'USD'.")
     types = {"date": pl.Date(), "currency": pl.String(), "rate": pl.Float64()}
-    table = read_table(rates, "rates", types, ["date", "currency"]).select(*types)
+    table = read_table(rates, "rates", types, ["date", "currency"], RATES).select(*types)
     if table.is_empty():
         raise DataError(f"rates has no rows. Give units of {currency} for one unit of each other currency, by date.")
     quoted = table.filter(pl.col("rate").is_not_null())

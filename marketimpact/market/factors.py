@@ -8,6 +8,8 @@ from datetime import date
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.day_table import are_midnights
+from marketimpact.core.frames import FACTORS, FrameLike, to_polars
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.events import calendars
 from marketimpact.events.calendars import EXCHANGES
@@ -20,12 +22,15 @@ from marketimpact.sources.french.factors import FrenchFactors, wrong_market
 __all__ = ["check_factors", "foreign_factor", "read_french"]
 
 
-def check_factors(factors: pl.DataFrame | None) -> pl.DataFrame | None:
+def check_factors(factors: FrameLike | None) -> pl.DataFrame | None:
     """Check that dates are unique, columns finite numbers and units those of returns; warn of doubts, sort by date."""
     if factors is None:
         return None
-    if not isinstance(factors, pl.DataFrame) or "date" not in factors.columns or factors.is_empty():
-        raise DataError("factors must be a polars frame with a 'date' column, one column per factor, and rows.")
+    factors = to_polars(factors, "factors", FACTORS)
+    if "date" not in factors.columns or factors.is_empty():
+        raise DataError("factors must be a frame with a 'date' column, one column per factor, and rows.")
+    if are_midnights(factors["date"]):
+        factors = factors.with_columns(pl.col("date").dt.date())
     if factors["date"].dtype != pl.Date:
         raise type_error(factors["date"], "dates", "factors")
     if factors["date"].null_count():
@@ -60,7 +65,7 @@ def read_french(
 
 
 def foreign_factor(
-    panel: ReturnPanel, securities: pl.DataFrame, sessions: pl.DataFrame, source: str | pl.DataFrame, mic: str | None
+    panel: ReturnPanel, securities: pl.DataFrame, sessions: pl.DataFrame, source: str | FrameLike, mic: str | None
 ) -> tuple[pl.Series, str, list[str]]:
     """Match another exchange's returns by the clocks, row for row beside the panel; see `Market.with_factor`.
 
@@ -107,7 +112,7 @@ def _within_calendar(returns: pl.DataFrame, exchange: str) -> tuple[pl.DataFrame
 
 
 def _foreign_returns(
-    panel: pl.DataFrame, securities: pl.DataFrame, given: str | pl.DataFrame, mic: str | None
+    panel: pl.DataFrame, securities: pl.DataFrame, given: str | FrameLike, mic: str | None
 ) -> tuple[pl.DataFrame, str]:
     """Return ``date, ret`` of a security, a benchmark or a frame, and the exchange on whose sessions it trades.
 

@@ -13,6 +13,7 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.core.fingerprint import fingerprint, fingerprint_in_order
+from marketimpact.core.frames import FrameLike
 from marketimpact.core.symbol_rows import keep_rows
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning
@@ -36,9 +37,9 @@ RUINOUS = ("split_like_jump", "scale_step", "implausible_return")
 
 
 def fields_from_prices(
-    securities: pl.DataFrame,
+    securities: FrameLike,
     source: PriceSource,
-    factors: pl.DataFrame | FrenchFactors | None,
+    factors: FrameLike | FrenchFactors | None,
     *,
     benchmark: str,
     first: date | None,
@@ -54,11 +55,11 @@ def fields_from_prices(
 
     Parameters
     ----------
-    securities : polars.DataFrame
+    securities : FrameLike
         As in `Market.load`.
     source : PriceSource
         Supplies the prices.
-    factors : polars.DataFrame, FrenchFactors or None
+    factors : FrameLike, FrenchFactors or None
         As in `Market.load`.
     benchmark : str
         Column of `securities` that names the benchmark.
@@ -138,7 +139,7 @@ def _implausible_steps(
     return pl.concat([implausible.without_delistings(own, rows, securities), implausible.factor_steps(factors)])
 
 
-def check_securities(securities: pl.DataFrame, benchmark: str) -> pl.DataFrame:
+def check_securities(securities: FrameLike, benchmark: str) -> pl.DataFrame:
     """Check securities, and that any of them names its benchmark; sort by symbol."""
     securities = schema.check(schema.Securities, securities, "securities").sort("symbol")
     if securities[benchmark].null_count() == securities.height:

@@ -15,6 +15,7 @@ from marketimpact.core import limits, schema
 from marketimpact.core.arrays import Bools, Floats, Ints, row_parts, runs
 from marketimpact.core.day_table import DayTable, day_numbers
 from marketimpact.core.fingerprint import fingerprint
+from marketimpact.core.frames import FrameLike
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError
 from marketimpact.market import checks, implausible, plausibility
@@ -50,7 +51,7 @@ class _Part:
 def fields_from_returns(
     returns: object,
     benchmark: object,
-    factors: pl.DataFrame | None,
+    factors: FrameLike | None,
     *,
     accept: Iterable[Any] = (),
     allow_missing_sessions: bool = False,
@@ -162,7 +163,7 @@ def _missing_sessions_error(thin: pl.DataFrame) -> DataError:
     )
 
 
-def _pivot(returns: object, dates: pl.Series, label: str) -> tuple[pl.Series, Floats, Bools | None]:
+def _pivot(returns: pl.DataFrame, dates: pl.Series, label: str) -> tuple[pl.Series, Floats, Bools | None]:
     """Return the symbols, sorted, the returns by symbol and date, (S, T), NaN where missing, and which were given.
 
     The third is None where all were.

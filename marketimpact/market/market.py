@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.frames import SHARES, FrameLike, to_polars
 from marketimpact.core.text import listed
 from marketimpact.errors import SpecificationError
 from marketimpact.events import catalogue
@@ -111,26 +112,26 @@ class Market:
     @classmethod
     def load(
         cls,
-        securities: pl.DataFrame,
+        securities: FrameLike,
         source: PriceSource,
         *,
-        factors: pl.DataFrame | FrenchFactors | None = None,
+        factors: FrameLike | FrenchFactors | None = None,
         benchmark: Literal["benchmark", "sector_proxy"] = "benchmark",
         first: date | None = None,
         last: date | None = None,
         repair: Collection[str] = DEFAULT,
         accept: Iterable[tuple[str, date | str]] = (),
-        calendar_overrides: pl.DataFrame | None = None,
+        calendar_overrides: FrameLike | None = None,
     ) -> Market:
         """Read prices and compute returns on each exchange's sessions.
 
         Parameters
         ----------
-        securities : polars.DataFrame
+        securities : FrameLike
             ``symbol``, ``mic`` and a column of benchmark symbols; see `marketimpact.securities`.
         source : PriceSource
             `SamplePrices`, `FilePrices`, `YahooPrices` or anything with their ``read``.
-        factors : polars.DataFrame or FrenchFactors, optional
+        factors : FrameLike or FrenchFactors, optional
             ``date`` and one decimal column per factor; joined by date. Factors that know their region are
             warned about when securities trade outside it.
         benchmark : {"benchmark", "sector_proxy"}
@@ -147,7 +148,7 @@ class Market:
         accept : iterable of (str, datetime.date or str)
             Symbol and date (or ISO text) of steps in prices that are real: their findings become notes, they are
             not rescaled, and events that they touch stay.
-        calendar_overrides : polars.DataFrame, optional
+        calendar_overrides : FrameLike, optional
             Sessions, closures and local trading hours of your own: ``mic, date`` and any of ``is_session, open,
             close, source``, as `marketimpact.calendar_overrides` describes them. They win over the calendar, over
             the embedded overrides and over what the prices show.
@@ -185,9 +186,9 @@ class Market:
     @classmethod
     def from_returns(
         cls,
-        returns: pl.DataFrame,
-        benchmark: pl.DataFrame,
-        factors: pl.DataFrame | None = None,
+        returns: FrameLike,
+        benchmark: FrameLike,
+        factors: FrameLike | None = None,
         *,
         accept: Iterable[tuple[str, date | str]] = (),
         allow_missing_sessions: bool = False,
@@ -196,15 +197,15 @@ class Market:
 
         Parameters
         ----------
-        returns : polars.DataFrame
+        returns : FrameLike
             ``date, symbol, ret``: simple returns, decimals per session (0.01 for 1%); absent rows and empty cells are
             missing returns. -1 is a total loss.
-        benchmark : polars.DataFrame
+        benchmark : FrameLike
             ``date, ret``. For several calendars also ``mic`` or ``symbol``, or both: every value (or pair) is a
             benchmark with sessions of its own. Benchmarks of one `mic` share its sessions, the dates of all of them.
             `returns` then has the column ``mic`` (for the benchmark's `mic`) or ``benchmark`` (for its `symbol`), one
             value per symbol, or both where one alone leaves a choice; none is needed where there is one benchmark.
-        factors : polars.DataFrame, optional
+        factors : FrameLike, optional
             ``date`` and one decimal column per factor (``mktrf smb hml rmw cma mom rf``, others free), joined by date.
         accept : iterable of (str, datetime.date or str)
             Symbol (``benchmark`` for a benchmark without one) and date of returns above 200% or below -66.7% that are
@@ -314,14 +315,14 @@ class Market:
         prices = panel.to_frame(("symbol", "mic", "session", "date", "close"))
         return trading_rules.limit_hits(prices, limited, self.spans, traded)
 
-    def in_currency(self, currency: str, rates: pl.DataFrame | str | Path) -> Market:
+    def in_currency(self, currency: str, rates: FrameLike | str | Path) -> Market:
         """Convert returns and benchmark returns to one currency.
 
         Parameters
         ----------
         currency : str
             Such as ``"USD"``.
-        rates : polars.DataFrame, str or pathlib.Path
+        rates : FrameLike, str or pathlib.Path
             ``date, currency, rate``: units of `currency` for one unit of the row's currency, at the
             exchange's close; up to five days old where the currency market had a holiday. A frame, or a CSV or
             Parquet file.
@@ -376,12 +377,12 @@ class Market:
         panel = conversions.panel_in_logs(self.return_panel)
         return replace(self, return_panel=panel, unit="log", notes=(*self.notes, "log returns"))
 
-    def volumes(self, shares: pl.DataFrame | None = None) -> Market:
+    def volumes(self, shares: FrameLike | None = None) -> Market:
         """Put log trading volume in place of returns, to estimate abnormal volume.
 
         Parameters
         ----------
-        shares : polars.DataFrame, optional
+        shares : FrameLike, optional
             ``symbol, shares`` (and ``date``, if they change): shares outstanding.
 
         Returns
@@ -397,24 +398,25 @@ class Market:
         placebo tests, for windows of several sessions. Ajinkya and Jain (1989).
         """
         self._must_be_simple("volumes")
+        counts = None if shares is None else to_polars(shares, "shares", SHARES)
         return replace(
             self,
-            return_panel=conversions.volume_panel(self.return_panel, shares),
+            return_panel=conversions.volume_panel(self.return_panel, counts),
             unit="log volume",
             truth=None,
             implausible=no_implausible(),
             notes=(*self.notes, "log trading volume in place of returns"),
-            fingerprint=combined_fingerprint(self.panel, shares),
+            fingerprint=combined_fingerprint(self.panel, counts),
         )
 
-    def with_factor(self, name: str, source: str | pl.DataFrame, *, mic: str | None = None) -> Market:
+    def with_factor(self, name: str, source: str | FrameLike, *, mic: str | None = None) -> Market:
         """Add another exchange's returns as a factor, matched by the clocks.
 
         Parameters
         ----------
         name : str
             Of the factor, for `FactorModel`.
-        source : str or polars.DataFrame
+        source : str or FrameLike
             Symbol of a security or benchmark of this market, or a frame ``date, ret`` of simple returns.
         mic : str, optional
             Exchange on whose sessions the source trades; needed for a frame.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.frames import BENCHMARK, RETURNS, to_polars
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError
 
@@ -32,8 +32,8 @@ class SessionGroup:
         Name of the benchmark.
     days : polars.DataFrame
         ``date, ret`` of the benchmark on every session, sorted.
-    returns : object
-        Returns of the group's securities; what the user handed in where there is one group.
+    returns : polars.DataFrame
+        Returns of the group's securities; what the user handed in, not yet checked, where there is one group.
     label : str
         Name of the group in messages, with a space before it; empty where there is one group.
     """
@@ -41,7 +41,7 @@ class SessionGroup:
     mic: str
     benchmark: str
     days: pl.DataFrame
-    returns: object
+    returns: pl.DataFrame
     label: str = ""
 
 
@@ -60,10 +60,8 @@ def session_groups(returns: object, benchmark: object) -> tuple[list[SessionGrou
     DataError
         For a broken frame, and returns that belong to no benchmark or to more than one.
     """
-    returns, benchmark = (
-        frame.collect(engine="in-memory") if isinstance(frame, pl.LazyFrame) else frame
-        for frame in (returns, benchmark)
-    )
+    returns = to_polars(returns, "returns", RETURNS)
+    benchmark = to_polars(benchmark, "benchmark", BENCHMARK)
     keys = _keys(benchmark)
     if not keys:
         days = schema.check(schema.Benchmark, benchmark, "benchmark").select("date", "ret").sort("date")
@@ -72,7 +70,7 @@ def session_groups(returns: object, benchmark: object) -> tuple[list[SessionGrou
     known = pl.DataFrame(
         [dict(zip(keys, key, strict=True)) for key in benchmarks], schema=dict.fromkeys(keys, pl.String)
     )
-    referring = [key for key in keys if isinstance(returns, pl.DataFrame) and key in returns.columns]
+    referring = [key for key in keys if key in returns.columns]
     if len(benchmarks) == 1 and not referring:
         ((key, days),) = benchmarks.items()
         return [SessionGroup(*_names(keys, key, is_alone=True), days, returns)], []
@@ -93,12 +91,12 @@ def session_groups(returns: object, benchmark: object) -> tuple[list[SessionGrou
     return groups, notes
 
 
-def _keys(benchmark: object) -> list[str]:
+def _keys(benchmark: pl.DataFrame) -> list[str]:
     """List the columns that divide a benchmark into groups."""
-    return [key for key, name in KEYS.items() if isinstance(benchmark, pl.DataFrame) and name in benchmark.columns]
+    return [key for key, name in KEYS.items() if name in benchmark.columns]
 
 
-def _benchmarks(frame: Any, keys: list[str]) -> dict[tuple[str, ...], pl.DataFrame]:
+def _benchmarks(frame: pl.DataFrame, keys: list[str]) -> dict[tuple[str, ...], pl.DataFrame]:
     """Check every benchmark of a frame: values of `keys` -> ``date, ret``, sorted."""
     if frame.is_empty():
         schema.check(schema.Benchmark, frame, "benchmark")  # raises

@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 import polars as pl
 
+from marketimpact.core.frames import Layout, is_frame, to_polars
+from marketimpact.core.python_columns import python_column
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.sources.files.price_rows import no_symbols_error, parse_rows, require_readable
 from marketimpact.sources.files.ticker_symbols import ashare_symbol, is_index_or_share
 from marketimpact.sources.files.vendor_formats import AKSHARE, require_format
 from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table, within
-from marketimpact.sources.python_columns import python_column
 
 __all__ = ["AksharePrices"]
 
@@ -25,8 +26,8 @@ __all__ = ["AksharePrices"]
 LOT = 100.0
 #: Names of a column of codes.
 CODES = ("股票代码", "代码", "symbol", "code")
-#: How missing cells of pandas are written; its own check fails for a signalling NaN.
-MISSING = ("nan", "NaN", "sNaN", "NaT", "<NA>")
+#: Columns are checked when the prices are read.
+BARS = Layout((), "日期", reads_text=True)
 ADJUSTMENTS = {
     "qfq": "Forward-adjusted (qfq), as of the day of the download: the latest prices are those traded.",
     "hfq": "Backward-adjusted (hfq): the first prices are those traded, volume times price is not turnover.",
@@ -46,7 +47,7 @@ class AksharePrices:
 
     Parameters
     ----------
-    frames : polars.DataFrame or pandas.DataFrame, or mapping of str to either
+    frames : FrameLike, or mapping of str to FrameLike
         By code, or one frame with a column of codes (``股票代码``, ``代码``, ``symbol`` or ``code``). Codes are six
         digits as text, with or without their exchange (``sh600519``, ``600519.SH``). ``000001`` without exchange
         is taken as the share in Shenzhen, with a note; Shanghai's index is ``sh000001``. Frames are copied.
@@ -193,34 +194,13 @@ def _require_text_code(code: Any) -> None:
 
 
 def _as_polars(frame: Any, code: str) -> pl.DataFrame:
-    """Convert a pandas frame to polars, an index with a name to a column; raise SpecificationError for others."""
-    if isinstance(frame, pl.DataFrame):
-        return frame
+    """Convert any frame to polars; raise SpecificationError for others."""
     where = f" of {code!r}" if code else ""
-    if not _is_pandas(frame):
+    if not is_frame(frame):
         raise SpecificationError(
-            f"frames{where}: AksharePrices takes polars or pandas frames, not {type(frame).__name__}."
+            f"frames{where}: AksharePrices takes frames of polars, pandas or pyarrow, not {type(frame).__name__}."
         )
-    has_index = frame.index.name is not None and frame.index.name not in frame.columns
-    table = frame.reset_index() if has_index else frame
-    names = [str(name) for name in table.columns]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise SpecificationError(f"frames{where}: columns occur more than once: {listed(repeated)}. Keep one of each.")
-    # not pl.from_pandas, which needs pyarrow for text
-    return pl.DataFrame([_column(name, table.iloc[:, position]) for position, name in enumerate(names)])
-
-
-def _is_pandas(frame: object) -> bool:
-    """Return whether this is a data frame of pandas, without an import of it."""
-    return any(
-        f"{base.__module__}.".startswith("pandas.") and base.__name__ == "DataFrame" for base in type(frame).__mro__
-    )
-
-
-def _column(name: str, values: Any) -> pl.Series:
-    """Convert a pandas column; one with mixed types becomes text."""
-    cells = values.astype(object).tolist()
-    return python_column(name, [None if not isinstance(cell, str) and str(cell) in MISSING else cell for cell in cells])
+    return to_polars(frame, f"frames{where}", BARS)
 
 
 def _symbols(codes_of_rows: pl.Series, key: str, label: str) -> tuple[pl.Series, list[str]]:

@@ -15,9 +15,9 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact.core.python_columns import python_column
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError
-from marketimpact.sources.python_columns import python_column
 
 __all__ = ["driver_errors", "fetch_frame", "is_sqlalchemy", "placeholders", "quote_name"]
 

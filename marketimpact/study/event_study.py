@@ -13,6 +13,7 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.core.fingerprint import fingerprint
+from marketimpact.core.frames import EVENTS, FrameLike
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.excluded_days import ExcludedDays
@@ -51,7 +52,7 @@ class EventStudy:
     serial_correlation : bool
         Whether variances of CARs allow for autocorrelated abnormal returns (AR(1) per event), as for
         trading volume.
-    exclude : polars.DataFrame, optional
+    exclude : FrameLike, optional
         ``symbol, date``: days taken as missing in estimation windows, such as `contaminated_days` gives.
         For models estimated by least squares that is the same as one dummy variable for each such day.
         Event windows keep these days. `min_observations` counts the remaining days. Kept as an `ExcludedDays`,
@@ -82,7 +83,7 @@ class EventStudy:
     min_observations: int = 60
     missing: Literal["available", "strict", "trade_to_trade"] = "available"
     serial_correlation: bool = False
-    exclude: pl.DataFrame | ExcludedDays | None = None
+    exclude: FrameLike | ExcludedDays | None = None
     closed_day: ClosedDay = "next"
 
     def __post_init__(self) -> None:
@@ -151,7 +152,7 @@ class EventStudy:
 
     def run(
         self,
-        events: pl.DataFrame,
+        events: FrameLike,
         market: Market,
         *,
         executor: Executor | None = None,
@@ -163,7 +164,7 @@ class EventStudy:
 
         Parameters
         ----------
-        events : polars.DataFrame
+        events : FrameLike
             ``event_id, symbol, date`` and any columns of your own, or what `align` returns. A date
             that is no session of the security's exchange moves to the next one, or as `closed_day` says. Columns of
             your own that are named like a column of `StudyResult.car`, such as ``t``, are kept as ``t_event``, with a
@@ -206,7 +207,7 @@ class EventStudy:
             closed_day=self.closed_day,
         )
         # columns of the user's own that are named like those of results are kept under other names
-        given = keep_own_columns(schema.as_frame(events, "events"), CAR_COLUMNS, "events")
+        given = keep_own_columns(schema.as_frame(events, "events", EVENTS), CAR_COLUMNS, "events")
         estimates, attrition = estimate(given, market, self.model, settings, options)
         return StudyResult(
             estimation=estimates,

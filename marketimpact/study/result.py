@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from marketimpact.core.arrays import Ints
+from marketimpact.core.frames import to_pandas
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.core.own_columns import SUFFIX, find_clash, keep_own_columns, unknown_column
 from marketimpact.errors import SpecificationError
@@ -41,6 +43,7 @@ from marketimpact.study.result_frames import (
     single_tests_frame,
     true_cars,
 )
+from marketimpact.study.result_tables import result_tables, write_workbook
 from marketimpact.study.samples import estimation_days_of, pairs_of, sample_of
 from marketimpact.study.summary import as_lines
 
@@ -477,6 +480,66 @@ class StudyResult:
         frame = self.car(*check_window(window, "window"))
         _check_names(str(formula), cluster, frame.columns)
         return regressions.across_events(formula, frame, cluster, weights)
+
+    def to_excel(self, path: str | Path, *, windows: Sequence[tuple[int, int]] | None = None) -> Path:
+        """Write all tables of this result as one workbook, a sheet each.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            An ``.xlsx`` file, written over if it is there.
+        windows : sequence of (int, int), optional
+            Windows of the sheets *car* and *tests*; by default day 0 and the primary window.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Notes
+        -----
+        The sheets are *about* (the record of the run, and notes on the data), *tests*, *car*, *caar*, *estimates*,
+        *abnormal_returns*, *events*, *attrition*, *findings* and *price_repairs*. No cell is computed as a formula:
+        text that begins like one has an apostrophe before it. Instants are text in UTC. On simulated prices every sheet
+        says so.
+
+        Raises
+        ------
+        SpecificationError
+            For a window outside the study's `event_window`, another kind of file, and where the package xlsxwriter is
+            not installed (``pip install 'marketimpact[excel]'``).
+        DataError
+            For a table larger than a sheet can be (1,048,575 rows), or a file that cannot be written.
+        """
+        return write_workbook(self, path, windows)
+
+    def to_pandas(self, *, windows: Sequence[tuple[int, int]] | None = None) -> dict[str, Any]:
+        """Return all tables of this result as pandas frames, by the names of `to_excel`; pyarrow is not needed.
+
+        Parameters
+        ----------
+        windows : sequence of (int, int), optional
+            As in `to_excel`.
+
+        Returns
+        -------
+        dict of str to pandas.DataFrame
+            Dates are midnights; missing numbers are NaN, missing whole numbers ``<NA>``.
+
+        Notes
+        -----
+        A single frame of polars, such as ``result.car(0, 1)``, has a ``to_pandas()`` of its own, which needs pyarrow.
+
+        Examples
+        --------
+        >>> import marketimpact as mi
+        >>> market = mi.Market.load(mi.securities(), mi.SamplePrices())
+        >>> h20 = mi.announcements().filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
+        >>> tables = mi.EventStudy().run(mi.align(h20, market), market).to_pandas(windows=[(0, 1)])
+        >>> tables["car"].columns[:4].to_list()
+        ['first', 'last', 'event_id', 'symbol']
+        """
+        return {name: to_pandas(table) for name, table in result_tables(self, windows).items()}
 
     @property
     def show(self) -> Show:

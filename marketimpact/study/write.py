@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.frames import FrameLike
 from marketimpact.core.outputs import parquet_bytes, write_together
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.market.market import Market
@@ -20,7 +21,7 @@ __all__ = ["write_study"]
 
 def write_study(
     study: EventStudy,
-    events: pl.DataFrame,
+    events: FrameLike,
     market: Market,
     folder: str | Path,
     *,

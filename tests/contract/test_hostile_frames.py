@@ -6,7 +6,7 @@ Each door is given its own good frame with one column of another type or value, 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
@@ -16,109 +16,21 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from tests.conftest import golden
-
-SYMBOLS = ["NVDA", "AMD", "AAPL", "0981.HK", "688981.SS", "2330.TW"]
-WINDOW = (0, 1)
-STUDY = mi.EventStudy(event_window=(-2, 2))
+from tests.contract.frame_doors import DOORS, SLOW, Door, build_doors
 
 
 @pytest.fixture(scope="module")
-def securities() -> pl.DataFrame:
-    return mi.securities().filter(pl.col("symbol").is_in(SYMBOLS))
+def doors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Door]:
+    return build_doors(tmp_path_factory.mktemp("hostile"))
 
 
-@pytest.fixture(scope="module")
-def market(securities: pl.DataFrame) -> mi.Market:
-    return mi.Market.load(securities, mi.SamplePrices())
-
-
-@pytest.fixture(scope="module")
-def announced() -> pl.DataFrame:
-    chosen = mi.announcements().filter(pl.col("announced_at").dt.year() == 2025, pl.col("stance") == "restrictive")
-    return chosen.head(3).with_columns(targets=pl.lit(["NVDA", "AMD"]))
-
-
-@pytest.fixture(scope="module")
-def events(announced: pl.DataFrame, market: mi.Market) -> pl.DataFrame:
-    return mi.align(announced, market)
-
-
-@pytest.fixture(scope="module")
-def result(events: pl.DataFrame, market: mi.Market) -> mi.StudyResult:
-    return STUDY.run(events, market)
-
-
-Door = tuple[pl.DataFrame, Callable[[Any], object]]
-
-
-@pytest.fixture(scope="module")
-def doors(
-    securities: pl.DataFrame,
-    market: mi.Market,
-    announced: pl.DataFrame,
-    events: pl.DataFrame,
-    result: mi.StudyResult,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, Door]:
-    returns, benchmark = golden("returns").filter(pl.col("symbol").is_in(["US01", "US02"])), golden("market")
-    days = market.panel.filter(pl.col("symbol") == "NVDA").select("date", "ret").drop_nulls()
-    rates = days.select("date").join(pl.DataFrame({"currency": ["HKD", "CNY", "TWD"]}), how="cross")
-    facts = pl.DataFrame({"symbol": SYMBOLS, "shares": [1e9 + k for k in range(len(SYMBOLS))]})
-    sessions = days.tail(3)["date"]
-    prices = pl.DataFrame({"symbol": ["NVDA"] * 3, "date": sessions, "close": [1.0, 1.1, 1.2], "volume": [1.0] * 3})
-    folder = tmp_path_factory.mktemp("hostile")
-    numbers = iter(range(10**6))
-    return {
-        "from_returns(returns)": (returns, lambda frame: mi.Market.from_returns(frame, benchmark)),
-        "from_returns(benchmark)": (benchmark, lambda frame: mi.Market.from_returns(returns, frame)),
-        "from_returns(factors)": (golden("factors"), lambda frame: mi.Market.from_returns(returns, benchmark, frame)),
-        "load(securities)": (securities.head(2), lambda frame: mi.Market.load(frame, mi.SamplePrices())),
-        "load(prices)": (prices, lambda frame: mi.Market.load(securities, mi.FilePrices(frame))),
-        "load(overrides)": (
-            mi.calendar_overrides().head(3),
-            lambda frame: mi.Market.load(securities, mi.FilePrices(prices), calendar_overrides=frame),
-        ),
-        "check_prices": (prices, mi.check_prices),
-        "in_currency": (rates.with_columns(rate=pl.lit(0.1)), lambda frame: market.in_currency("USD", frame)),
-        "volumes": (facts, market.volumes),
-        "with_factor": (days, lambda frame: market.with_factor("x", frame, mic="XNYS")),
-        "align": (announced, lambda frame: mi.align(frame, market)),
-        "announcements": (announced, mi.announcements),
-        "run": (events, lambda frame: STUDY.run(frame, market)),
-        "exclude": (
-            days.head(3).select(pl.lit("NVDA").alias("symbol"), "date"),
-            lambda frame: mi.EventStudy(exclude=frame).run(events, market),
-        ),
-        "calendar_time": (events, lambda frame: mi.calendar_time(frame, market, (-2, 2))),
-        "synthetic_control": (events, lambda frame: mi.synthetic_control(frame, market, ["AAPL", "2330.TW"])),
-        "matched_controls(events)": (events, lambda frame: mi.matched_controls(frame, market, ["AAPL"], facts)),
-        "matched_controls": (facts, lambda frame: mi.matched_controls(events, market, ["AAPL"], frame)),
-        "contaminated_days": (announced, lambda frame: mi.contaminated_days(frame, market)),
-        "audit": (announced, lambda frame: mi.audit(result, frame)),
-        "with_and_without": (mi.audit(result), lambda frame: mi.with_and_without(result, frame, tests=["bmp"])),
-        "one_listing(events)": (events, lambda frame: mi.one_listing(frame, securities, prefer=["XHKG"])),
-        "one_listing(securities)": (securities, lambda frame: mi.one_listing(events, frame, prefer=["XHKG"])),
-        "placebo_dates": (events, lambda frame: mi.placebo_dates(STUDY, frame, market, WINDOW, draws=3)),
-        "day0_bounds": (events, lambda frame: mi.day0_bounds(STUDY, frame, market, WINDOW)),
-        "write_study": (events, lambda frame: mi.write_study(STUDY, frame, market, folder / f"{next(numbers)}")),
-    }
-
-
-#: The doors by name, for one test each.
-DOORS = (
-    "from_returns(returns)", "from_returns(benchmark)", "from_returns(factors)", "load(securities)", "load(prices)",
-    "load(overrides)", "check_prices", "in_currency", "volumes", "with_factor", "align", "announcements", "run",
-    "exclude", "calendar_time", "synthetic_control", "matched_controls(events)", "matched_controls",
-    "contaminated_days", "audit", "with_and_without", "one_listing(events)", "one_listing(securities)",
-    "placebo_dates", "day0_bounds", "write_study",
-)  # fmt: skip
 #: Columns that the package reads; of a frame's other columns only some are tried, since they are carried along.
 READ = {
     "event_id", "symbol", "date", "mic", "announcement_id", "campaign_id", "align_reason", "align_detail", "ret",
     "close", "volume", "rate", "currency", "shares", "benchmark", "price_limit", "board", "listed_on", "dual_listing",
     "announced_at", "time_precision", "time_zone", "not_before", "targets", "stance", "headline", "source_date",
     "day0_earliest", "day0_latest", "is_session", "open", "where", "rf", "mktrf", "role",
+    "permno", "prc", "dlret", "vwretd", "gvkey", "iid", "datadate", "prccd", "ajexdi", "trfd", "日期", "收盘", "成交量",
 }  # fmt: skip
 
 
@@ -165,19 +77,6 @@ def _values(good: pl.DataFrame, name: str) -> dict[str, pl.Expr]:
     return whole | {
         f"one {what}": pl.when(row == 1).then(value).otherwise(pl.col(name)) for what, value in whole.items()
     }
-
-
-#: Doors that estimate again for every frame, or load prices: minutes each.
-SLOW = (
-    "load(securities)",
-    "synthetic_control",
-    "placebo_dates",
-    "day0_bounds",
-    "write_study",
-    "calendar_time",
-    "audit",
-    "matched_controls(events)",
-)
 
 
 @pytest.mark.parametrize("door", [pytest.param(d, marks=[pytest.mark.slow] * (d in SLOW)) for d in DOORS])

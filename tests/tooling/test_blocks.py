@@ -45,9 +45,12 @@ GIVEN: dict[str, Callable[[dict], bool]] = {
     "README.md": lambda names: names["result"].events.height > 100 and names["mine"].height == 2,
     "docs/start.md": lambda names: names["result"].events.height == 2,
     "docs/howto/own_prices.md": lambda names: names["result"].events.height == 4,
+    "docs/howto/crsp.md": lambda names: names["result"].car(0, 0)["n_days"].to_list() == [1, 1, 1],
     "docs/howto/many_events.md": lambda names: names["result"].events.height > 100,
     "docs/howto/contaminated_days.md": lambda names: (names["both"]["n_obs_cleaned"] < names["both"]["n_obs"]).any(),
 }
+#: Packages that an installation has.
+READERS = {"polars", "numpy", "pandas", "marketimpact", "statsmodels", "great_tables"}
 #: Words of a command that needs a network, or a snapshot that was made before.
 NOT_OFFLINE = {"--yahoo", "--snapshot", "fetch"}
 
@@ -184,4 +187,4 @@ def test_the_reader_has_no_other_package():
         for code in blocks(page, "python"):
             for module in re.findall(r"^(?:from|import) (\w+)", code, flags=re.MULTILINE):
                 known = module in sys.stdlib_module_names
-                assert known or module in {"polars", "numpy", "marketimpact", "statsmodels", "great_tables"}, module
+                assert known or module in READERS, module

@@ -14,6 +14,8 @@ from marketimpact.analyses.specification_curve import choices
 from marketimpact.analyses.specification_curve import joint_test as joint
 from marketimpact.analyses.specification_curve.choices import Choices
 from marketimpact.analyses.specification_curve.placebo_days import draw_shifts
+from marketimpact.core import schema
+from marketimpact.core.frames import EVENTS, FrameLike
 from marketimpact.core.progress import PATIENCE, progress_bar
 from marketimpact.display import curve_chart as curvechart
 from marketimpact.display.tables import Table, lines_to_html
@@ -220,7 +222,7 @@ class SpecificationCurve:
 
 
 def specification_curve(
-    events: pl.DataFrame,
+    events: FrameLike,
     market: Market,
     *,
     models: Sequence[Model] | Mapping[str, Model] = (MarketModel(),),
@@ -239,7 +241,7 @@ def specification_curve(
 
     Parameters
     ----------
-    events : polars.DataFrame
+    events : FrameLike
         As for `EventStudy.run`.
     market : Market
         Returns, benchmarks and factors.
@@ -291,6 +293,7 @@ def specification_curve(
     >>> curve.reasons().select("status", "n").row(0)  # this market has no factors for FamaFrench3
     ('failed', 6)
     """
+    events = schema.as_frame(events, "events", EVENTS)
     plan = choices.check_choices(
         events,
         market,

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from marketimpact.core import frames
+from marketimpact.core.day_table import are_midnights
+from marketimpact.core.frames import Layout, to_polars
 from marketimpact.core.schema.vocabulary import ADVICE, MEANING, PRESENT, UTC
 from marketimpact.core.text import closest_name, listed
 from marketimpact.core.type_advice import Kind, how_to_convert, how_to_reshape
@@ -59,6 +62,22 @@ __all__ = [
     "known_zone",
 ]
 
+#: Contract -> what an index or a matrix of pandas stands for.
+LAYOUTS = {
+    "Announcements": frames.ANNOUNCEMENTS,
+    "Benchmark": frames.BENCHMARK,
+    "CalendarOverrides": frames.OVERRIDES,
+    "Campaigns": frames.CAMPAIGNS,
+    "Events": frames.EVENTS,
+    "Found": frames.FOUND,
+    "PriceRows": frames.PRICES,
+    "Prices": frames.PRICES,
+    "ReturnRows": frames.RETURNS,
+    "Returns": frames.RETURNS,
+    "Securities": frames.SECURITIES,
+    "SymbolDays": frames.SYMBOL_DAYS,
+    "Symbols": frames.SYMBOLS,
+}
 #: Number of rows at fault that a message shows; all of them are in `DataError.rows`.
 ROWS_SHOWN = 5
 #: Number of columns of such a row that it shows.
@@ -81,7 +100,7 @@ def check(schema: type[dy.Schema], frame: object, label: str, *, in_file: bool =
     ----------
     schema : type of dataframely.Schema
         The contract.
-    frame : polars.DataFrame or polars.LazyFrame
+    frame : FrameLike
         Columns the schema does not name are kept as they are. Nullable columns may be left out, unless the
         contract marks them as present.
     label : str
@@ -94,7 +113,7 @@ def check(schema: type[dy.Schema], frame: object, label: str, *, in_file: bool =
     DataError
         With every broken rule counted and the rows at fault.
     """
-    frame = as_frame(frame, label)
+    frame = as_frame(frame, label, LAYOUTS[schema.__name__])
     frame = _with_columns(schema, frame, label, in_file=in_file)
     names = schema.column_names()
     frame = frame.with_columns(_cast(schema, frame, name, label) for name in names)
@@ -158,18 +177,12 @@ def _columns_to_show(rows: pl.DataFrame, counts: dict[str, int]) -> list[str]:
     return [c for c in columns if c in shown]
 
 
-def as_frame(frame: object, label: str) -> pl.DataFrame:
-    """Collect a lazy frame; raise DataError for anything but a polars frame with rows."""
-    if isinstance(frame, pl.LazyFrame):
-        frame = frame.collect(engine="in-memory")
-    if not isinstance(frame, pl.DataFrame):
-        raise DataError(
-            f"{label} must be a polars frame, not {type(frame).__name__}."
-            + (" Convert it with pl.from_pandas(...)." if type(frame).__module__.startswith("pandas") else "")
-        )
-    if frame.is_empty():
+def as_frame(frame: object, label: str, layout: Layout) -> pl.DataFrame:
+    """Convert any frame to polars, as `to_polars` does; raise DataError for one without rows."""
+    table = to_polars(frame, label, layout)
+    if table.is_empty():
         raise DataError(f"{label} has no rows. Check the file, or the filter that made it.")
-    return frame
+    return table
 
 
 def _with_columns(schema: type[dy.Schema], frame: pl.DataFrame, label: str, *, in_file: bool) -> pl.DataFrame:
@@ -236,7 +249,7 @@ def _is_lossless(series: pl.Series, dtype: pl.DataType) -> bool:
     if dtype == pl.String:
         return isinstance(series.dtype, pl.Categorical | pl.Enum)
     if dtype == pl.Date and isinstance(series.dtype, pl.Datetime):
-        return bool((series.dt.truncate("1d") == series).all())
+        return are_midnights(series)
     return False
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from marketimpact.core.frames import FrameLike
 from marketimpact.errors import DataError
 from marketimpact.events import catalogue
 from marketimpact.market.checks import days, jumps, series
@@ -86,27 +87,27 @@ _CHECKS = (
 
 
 def check_prices(
-    prices: str | Path | pl.DataFrame | PriceTable,
-    securities: pl.DataFrame | None = None,
+    prices: str | Path | FrameLike | PriceTable,
+    securities: FrameLike | None = None,
     *,
     first: date | None = None,
     last: date | None = None,
-    calendar_overrides: pl.DataFrame | None = None,
+    calendar_overrides: FrameLike | None = None,
 ) -> pl.DataFrame:
     """Look for problems in prices. Nothing is changed and nothing is refused.
 
     Parameters
     ----------
-    prices : str, pathlib.Path, polars.DataFrame or PriceTable
+    prices : str, pathlib.Path, FrameLike or PriceTable
         A Parquet or CSV file or a frame as `FilePrices` takes it, or the result of a source's `read`.
         Columns beyond those of `FilePrices` are used where they are there: `currency`, `dividend`, `split`,
         `adjustment` and `source`.
-    securities : polars.DataFrame, optional
+    securities : FrameLike, optional
         Exchange, currency, benchmark and price limit of the symbols; `marketimpact.securities()` by
         default. Checks that need these are reported as `not_checked` for other symbols.
     first, last : datetime.date, optional
         Bounds, both included.
-    calendar_overrides : polars.DataFrame, optional
+    calendar_overrides : FrameLike, optional
         Sessions, closures and trading hours of your own, as in `Market.load`.
 
     Returns
@@ -136,7 +137,7 @@ def check_prices(
 
 
 def source_rows(
-    prices: str | Path | pl.DataFrame | PriceTable | FilePrices,
+    prices: str | Path | FrameLike | PriceTable | FilePrices,
     symbols: list[str] | None = None,
     first: date | None = None,
     last: date | None = None,

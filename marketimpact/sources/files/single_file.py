@@ -1,4 +1,4 @@
-"""Read prices from a Parquet or CSV file, or from a frame in memory."""
+"""Read prices from a Parquet, CSV or Excel file, or from a frame in memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.frames import PRICES, FrameLike, is_frame, to_polars
 from marketimpact.core.symbol_rows import sort_rows
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
@@ -46,9 +47,9 @@ class FilePrices:
 
     Parameters
     ----------
-    prices : str, pathlib.Path or polars.DataFrame
-        A `.parquet` or `.csv` file, or a frame, with the columns `symbol`, `date` (ISO in a CSV),
-        `close` or `adj_close` or both, and perhaps `volume`; other columns are ignored. Where
+    prices : str, pathlib.Path or FrameLike
+        A `.parquet`, `.csv` or `.xlsx` file, or a frame (polars, pandas, pyarrow), with the columns `symbol`,
+        `date` (ISO in a CSV), `close` or `adj_close` or both, and perhaps `volume`; other columns are ignored. Where
         `adj_close` is given it is used, and `close` where `adj_close` is empty, with a note of the count. Of a
         symbol without any, `Market.load` makes total returns of `close` and the columns `dividend` (per share, on
         the ex-date) and `split` (new shares for one), unless it has an `unadjusted_close` beside it. With
@@ -67,21 +68,22 @@ class FilePrices:
     ('AMD',)
     """
 
-    prices: str | Path | pl.DataFrame
+    prices: str | Path | FrameLike
     drop_repeats: bool = False
     delisted: Collection[str] = ()
 
     def __post_init__(self) -> None:
         prices: object = self.prices
-        if not isinstance(prices, str | Path | pl.DataFrame):
-            prices_type = type(prices)
-            hint = " Convert it with pl.from_pandas(...)." if prices_type.__module__.startswith("pandas") else ""
-            raise SpecificationError(f"FilePrices takes a path or a polars frame, not {prices_type.__name__}.{hint}")
+        if isinstance(prices, str | Path):
+            return
+        if not is_frame(prices):
+            raise SpecificationError(f"FilePrices takes a path or a frame, not {type(prices).__name__}.")
+        object.__setattr__(self, "prices", to_polars(prices, "prices", PRICES))
 
     def __repr__(self) -> str:
-        if isinstance(self.prices, pl.DataFrame):
-            return "FilePrices(frame)"
-        return f"FilePrices({Path(self.prices).name!r})"
+        if isinstance(self.prices, str | Path):
+            return f"FilePrices({Path(self.prices).name!r})"
+        return "FilePrices(frame)"
 
     def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> PriceTable:
         """Read prices of `symbols` from the file.
@@ -205,9 +207,9 @@ class FilePrices:
 
     def _open(self) -> pl.LazyFrame:
         """Open the file or frame as it is."""
-        if isinstance(self.prices, pl.DataFrame):
-            return self.prices.lazy()
-        return scan_file(Path(self.prices).expanduser())
+        if isinstance(self.prices, str | Path):
+            return scan_file(Path(self.prices).expanduser(), "prices")
+        return to_polars(self.prices, "prices", PRICES).lazy()
 
 
 def _used(file: pl.LazyFrame) -> pl.LazyFrame:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import time
 from pathlib import Path
 
 import polars as pl
 
+from marketimpact.core.day_table import are_midnights
+from marketimpact.core.frames import FrameLike, Layout, to_polars
 from marketimpact.core.type_advice import Kind
 from marketimpact.errors import DataError
 from marketimpact.sources.files.opened_file import load_file
@@ -17,31 +18,30 @@ __all__ = ["read_table"]
 
 
 def read_table(
-    source: pl.DataFrame | str | Path, label: str, types: Mapping[str, pl.DataType], keys: Sequence[str]
+    source: FrameLike | str | Path, label: str, types: Mapping[str, pl.DataType], keys: Sequence[str], layout: Layout
 ) -> pl.DataFrame:
     """Read a table and check its columns, types and keys.
 
     Parameters
     ----------
-    source : polars.DataFrame, str or pathlib.Path
-        The table, or a CSV or Parquet file.
+    source : FrameLike, str or pathlib.Path
+        The table, or a CSV, Parquet or Excel file.
     label : str
         Name of the table in messages.
     types : mapping of str to polars data type
         Required columns.
     keys : sequence of str
         Columns that together must not repeat; absent ones are left out.
+    layout : Layout
+        What an index or a matrix of pandas stands for.
 
     Raises
     ------
     DataError
         For a column that is absent or unreadable, or a repeated key.
     """
-    frame = load_file(Path(source).expanduser()) if isinstance(source, str | Path) else source
-    if not isinstance(frame, pl.DataFrame):
-        raise DataError(
-            f"{label} is a {type(frame).__name__}. Give a polars frame, or the path of a CSV or Parquet file."
-        )
+    is_path = isinstance(source, str | Path)
+    frame = load_file(Path(str(source)).expanduser(), label) if is_path else to_polars(source, label, layout)
     lacking = [name for name in types if name not in frame.columns]
     if lacking:
         raise DataError(
@@ -63,7 +63,7 @@ def _parse_column(column: pl.Series, dtype: pl.DataType, label: str) -> pl.Serie
         column.dtype in (dtype, pl.String, pl.Null)
         or (kind == "numbers" and column.dtype.is_numeric())
         or (kind == "text" and isinstance(column.dtype, pl.Categorical | pl.Enum))
-        or (kind == "dates" and isinstance(column.dtype, pl.Datetime) and _is_midnight(column))
+        or (kind == "dates" and are_midnights(column))
     )
     if not is_cast:
         raise type_error(column, kind, label)
@@ -80,8 +80,3 @@ def _parse_column(column: pl.Series, dtype: pl.DataType, label: str) -> pl.Serie
         )
         raise DataError(f"{label}: {column.name} {unreadable[0]!r} is not {expected}. {len(unreadable)} rows are so.")
     return parsed
-
-
-def _is_midnight(column: pl.Series) -> bool:
-    """Check whether every time is the beginning of a day, so that its date is meant."""
-    return bool((column.dt.time() == time(0)).all())

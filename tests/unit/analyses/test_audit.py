@@ -305,7 +305,7 @@ def test_the_record_names_the_excluded_days_and_equal_days_are_equal(golden_mark
 def test_invalid_excluded_days_are_reported(golden_market, golden_study):
     with pytest.raises(mi.DataError, match="exclude lacks the column 'date'"):
         golden_study.but(exclude=pl.DataFrame({"symbol": ["A"]}))
-    with pytest.raises(mi.DataError, match="exclude must be a polars frame"):
+    with pytest.raises(mi.DataError, match="exclude must be a frame of polars, pandas or pyarrow"):
         golden_study.but(exclude=["A"])
     strangers = pl.DataFrame({"symbol": ["nobody", "nobody"], "date": [date(2020, 1, 1), date(2020, 1, 2)]})
     with pytest.warns(mi.MarketImpactWarning, match="none of which is a session"):

@@ -174,7 +174,7 @@ class TestTypes:
 
     @pytest.mark.parametrize("frame", [{"symbol": []}, [1], None])
     def test_only_frames_come_in(self, frame):
-        with pytest.raises(DataError, match="must be a polars frame"):
+        with pytest.raises(DataError, match="must be a frame of polars, pandas or pyarrow"):
             schema.check(schema.Securities, frame, "securities")
 
     def test_no_rows(self):

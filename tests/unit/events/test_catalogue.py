@@ -575,13 +575,15 @@ class TestRefusedFiles:
             soup.append(state >> 16 & (0x7F if seed % 2 else 0xFF))
         refused(written(bytes(soup), name))
 
-    @pytest.mark.parametrize("thing", [7, [1], pl.LazyFrame({"a": [1]})])
+    @pytest.mark.parametrize("thing", [7, [1], {"a": [1]}])
     def test_neither_path_nor_frame(self, thing):
         assert "give the path" in str(refused(thing))
 
     def test_pandas_frames_get_advice(self):
         pandas = pytest.importorskip("pandas")
-        assert "pl.from_pandas" in str(refused(pandas.DataFrame({"a": [1]})))
+        message = str(refused(pandas.DataFrame({"Stance": ["mixed"], "headline": ["h"]})))
+        assert "a pandas DataFrame with 1 row, columns 'Stance', 'headline' and the index unnamed" in message
+        assert "Rename with .rename(columns={'Stance': 'stance'})" in message
 
 
 @pytest.mark.shared

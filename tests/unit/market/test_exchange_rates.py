@@ -75,7 +75,7 @@ WRONG = {
     "no column": (RATES.drop("currency"), "rates lacks currency"),
     "no currency": (pl.concat([RATES, RATES[:1].with_columns(currency=pl.lit(None, pl.String))]), "no currency"),
     "own rate": (with_own(1.1), "USD to itself and not 1"),
-    "no frame": ({"rate": 1.0}, "Give a polars frame"),
+    "no frame": ({"rate": 1.0}, "rates must be a frame of polars, pandas or pyarrow, not dict"),
 }  # fmt: skip
 
 

@@ -155,7 +155,7 @@ def test_broken_returns_are_refused():
     ):
         with pytest.raises(mi.DataError, match=message):
             mi.Market.from_returns(frame, market)
-    with pytest.raises(mi.DataError, match="must be a polars frame, not dict"):
+    with pytest.raises(mi.DataError, match="must be a frame of polars, pandas or pyarrow, not dict"):
         mi.Market.from_returns({"date": []}, market)
 
 

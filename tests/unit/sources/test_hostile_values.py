@@ -15,7 +15,7 @@ import pytest
 
 import marketimpact as mi
 from marketimpact.core import limits
-from marketimpact.sources.python_columns import python_column
+from marketimpact.core.python_columns import python_column
 
 MON, TUE = dt.date(2024, 1, 8), dt.date(2024, 1, 9)
 FAR = dt.timezone(dt.timedelta(hours=14))
@@ -88,9 +88,9 @@ ROWS = pl.DataFrame(EASTMONEY)
 SHAPES = {
     "empty": FRAME.head(0), "no columns": pd.DataFrame(), "columns twice": pd.concat([FRAME, FRAME], axis=1),
     "close twice": pd.concat([FRAME, FRAME[["收盘"]]], axis=1), "two levels": pd.concat({"a": FRAME}, axis=1),
-    "two levels of rows": FRAME.set_index(["日期", "开盘"]), "numbered columns": pd.DataFrame(np.ones((2, 5))),
+    "numbered columns": pd.DataFrame(np.ones((2, 5))),
     "a column without name": FRAME.rename(columns={"收盘": None}), "a series": FRAME["收盘"], "the class": pd.DataFrame,
-    "groups": FRAME.groupby("日期"), "lazy": ROWS.lazy(), "an array": np.ones(3), "columns": EASTMONEY,
+    "groups": FRAME.groupby("日期"), "an array": np.ones(3), "columns": EASTMONEY,
     "empty polars": ROWS.head(0), "no columns in polars": pl.DataFrame(),
     "struct": ROWS.with_columns(收盘=pl.struct("收盘")), "list": ROWS.with_columns(成交量=pl.concat_list("成交量")),
     "objects": pl.DataFrame({**EASTMONEY, "收盘": pl.Series([1, 2], dtype=pl.Object)}),
@@ -106,6 +106,7 @@ def test_a_frame_of_another_shape_is_refused(shape):
 @pytest.mark.parametrize(
     "frame",
     [
+        ROWS.lazy(), FRAME.set_index(["日期", "开盘"]),
         FRAME.set_index("日期"), FRAME.set_index("日期", drop=False), FRAME.convert_dtypes(),
         FRAME.astype({"收盘": "category"}), FRAME.astype({"收盘": pd.SparseDtype("float64")}),
         FRAME.assign(收盘=[Decimal("8"), Decimal("8.2")]), FRAME.assign(收盘=["8", 8.2]),

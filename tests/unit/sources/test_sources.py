@@ -6,7 +6,6 @@ import struct
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
-import pandas as pd
 import polars as pl
 import pytest
 
@@ -279,8 +278,8 @@ def test_a_folder_is_no_file(tmp_path):
 def test_an_empty_frame_and_another_object():
     with pytest.raises(DataError, match="has no rows"):
         FilePrices(frame_of().clear()).read(["NVDA"])
-    with pytest.raises(SpecificationError, match=r"not DataFrame.*from_pandas"):
-        FilePrices(pd.DataFrame(frame_of().to_dict(as_series=False)))
+    with pytest.raises(SpecificationError, match="FilePrices takes a path or a frame, not dict"):
+        FilePrices({"symbol": ["NVDA"]})
 
 
 def test_none_of_the_symbols(csv):
