@@ -150,6 +150,8 @@ class SignificanceTest:
         Whether it estimates from returns again instead of using abnormal returns.
     filters : bool
         Whether it takes the variance to be that known the evening before instead of that of the estimation window.
+    weighted : bool
+        Whether it can take the weights of a sample.
     unit : {"return", "scar", "none"}
         Unit of an estimate that has a standard error or an interval: a return, or a SCAR, which `return_per_unit`
         converts.
@@ -165,6 +167,7 @@ class SignificanceTest:
     sides: Literal["symmetric", "own", "none"] = "symmetric"
     refits: bool = False
     filters: bool = False
+    weighted: bool = False
     unit: Literal["return", "scar", "none"] = "none"
 
 
@@ -175,7 +178,7 @@ def return_per_unit(test: SignificanceTest, sample: Sample) -> float:
     CAR weighted by ``1 / se``.
     """
     if test.unit == "scar":
-        return 1.0 / float((1.0 / sample.se).mean())
+        return 1.0 / sample.mean(1.0 / sample.se)
     return 1.0 if test.unit == "return" else nan
 
 
