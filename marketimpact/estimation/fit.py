@@ -109,7 +109,7 @@ def fit_problem(problem: EstimationProblem, *, with_event_window: bool = False) 
     if problem.settings.serial_correlation:
         fit = replace(fit, rho=autocorrelation(residuals_of(problem, fit)))
     n_before = fit.n_obs
-    if problem.model.design.after is not None:
+    if problem.after is not None:
         # sessions after the event do not replace missing ones before it
         first, last = problem.settings.estimation
         n_before = (~np.isnan(residuals_of(problem, fit)[:, : last - first + 1])).sum(axis=1)

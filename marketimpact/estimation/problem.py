@@ -68,10 +68,14 @@ class EstimationProblem:
         return replace(self, market=replace(self.market, return_panel=self.market.return_panel.load()))
 
     @property
+    def after(self) -> tuple[int, int] | None:
+        """Second stretch that the model is estimated on, after the event window; None without any."""
+        return self.settings.after or self.model.design.after
+
+    @property
     def spans(self) -> list[tuple[int, int]]:
         """First and last session of every stretch that the model is estimated on."""
-        after = self.model.design.after
-        return [self.settings.estimation] if after is None else [self.settings.estimation, after]
+        return [self.settings.estimation] if self.after is None else [self.settings.estimation, self.after]
 
     @property
     def n_estimation_days(self) -> int:

@@ -55,14 +55,22 @@ class EventStudy:
         For models estimated by least squares that is the same as one dummy variable for each such day.
         Event windows keep these days. `min_observations` counts the remaining days. Kept as an `ExcludedDays`,
         whose hash is recorded.
+    estimation_after : tuple of int, optional
+        First and last session of a second stretch of estimation days, after the event window, such as ``(31, 130)``:
+        coefficients, residual variance and forecast errors are those of the days before and after together.
+        `min_observations` still counts the days before. Not to be used when the event changes the mean return, the
+        slope or the variance for good, which the days after it then bring into the expectation; nor when event windows
+        of later events of the same security lie in it, unless `exclude` leaves their days out
+        (`contaminated_days`). None of the days after was known at the event.
 
     Raises
     ------
     DataError
         For an `exclude` without symbol or date.
     SpecificationError
-        For a window that is reversed or not of two whole numbers, windows that overlap, or a
-        `min_observations` too small for the model.
+        For a window that is reversed or not of two whole numbers, windows that overlap, a
+        `min_observations` too small for the model, or an `estimation_after` for a model that has a second stretch of
+        its own or needs one stretch of sessions (GARCH models, `ScholesWilliams`).
 
     Examples
     --------
@@ -79,6 +87,7 @@ class EventStudy:
     missing: Literal["available", "strict", "trade_to_trade"] = "available"
     serial_correlation: bool = False
     exclude: pl.DataFrame | ExcludedDays | None = None
+    estimation_after: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name in ("estimation_window", "event_window"):
@@ -97,12 +106,7 @@ class EventStudy:
         self._check_missing()
         if self.exclude is not None and not isinstance(self.exclude, ExcludedDays):
             object.__setattr__(self, "exclude", ExcludedDays.of(self.exclude))
-        after = self.model.design.after
-        if after is not None and after[0] <= self.event_window[1]:
-            raise SpecificationError(
-                f"{self.model.name} estimates over {after} too, which reaches into event_window={self.event_window}. "
-                f"Start it after {self.event_window[1]}."
-            )
+        self._check_after()
         if not isinstance(self.min_observations, int) or isinstance(self.min_observations, bool):
             raise SpecificationError(f"min_observations={self.min_observations!r} must be a whole number of sessions.")
         floor = self.model.design.n_parameters + SPARE_OBSERVATIONS
@@ -122,6 +126,27 @@ class EventStudy:
             for name, value in settings
         )
         return f"<table><caption>EventStudy: run(events, market) gives the result</caption>{rows}</table>"
+
+    def _check_after(self) -> None:
+        design, given = self.model.design, self.estimation_after
+        if given is not None:
+            object.__setattr__(self, "estimation_after", check_window(given, "estimation_after"))
+            if design.after is not None:
+                raise SpecificationError(
+                    f"estimation_after={given}: {self.model.name} has a second stretch of its own, {design.after}. "
+                    "Leave out one of the two."
+                )
+            if design.follows_sessions:
+                raise SpecificationError(
+                    f"estimation_after={given}: {self.model.name} is estimated on one stretch of sessions, each after "
+                    "the one before. Leave estimation_after out, or use another model, such as mi.MarketModel()."
+                )
+        after = self.estimation_after or design.after
+        if after is not None and after[0] <= self.event_window[1]:
+            raise SpecificationError(
+                f"{self.model.name} estimates over {after} too, which reaches into event_window={self.event_window}. "
+                f"Start it after {self.event_window[1]}."
+            )
 
     def _check_missing(self) -> None:
         if self.missing not in ("available", "strict", "trade_to_trade"):
@@ -195,6 +220,7 @@ class EventStudy:
             self.min_observations,
             strict=self.missing == "strict",
             serial_correlation=self.serial_correlation,
+            after=self.estimation_after,
             excluded=self.exclude.rows(market) if isinstance(self.exclude, ExcludedDays) else None,
         )
         # columns of the user's own that are named like those of results are kept under other names
