@@ -40,6 +40,8 @@ class EventPositions:
         Row of the event's security among the market's `panel_securities`.
     sign : (N,) array
         +1, or -1 for an event whose returns are multiplied by -1.
+    estimation : (N, 2) array of int or None
+        First and last session of each event's own estimation window; None where all have that of the settings.
     """
 
     first_row: Ints
@@ -47,6 +49,7 @@ class EventPositions:
     day0: Ints
     security: Ints
     sign: Floats
+    estimation: Ints | None = None
 
     @cached_property
     def memory_order(self) -> Ints:
@@ -60,7 +63,13 @@ class EventPositions:
 
     def take(self, rows: Ints | slice) -> EventPositions:
         """Return the positions of some of the events."""
-        return EventPositions(*(getattr(self, part.name)[rows] for part in fields(EventPositions)))
+        arrays = (getattr(self, part.name) for part in fields(EventPositions))
+        return EventPositions(*(values if values is None else values[rows] for values in arrays))
+
+    @property
+    def estimation_differs(self) -> bool:
+        """Whether some of the events have other estimation windows than others."""
+        return self.estimation is not None and bool((self.estimation != self.estimation[:1]).any())
 
 
 def locate_day0(events: pl.DataFrame, market: Market) -> tuple[pl.DataFrame, EventPositions, pl.DataFrame]:

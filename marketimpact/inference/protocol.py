@@ -73,6 +73,9 @@ class Holds:
     exchanges_apart : {"yes", "one session", "no"}
         Whether it keeps its size when the events' exchanges are hardly open together: for any window, for a window
         of one session, or not at all; see docs/procedures/cross_market.md.
+    windows_alike : bool
+        Whether all events must be estimated over the same sessions relative to day 0, since it compares the mean of the
+        events on these.
     assumes : frozenset of str
         Further assumptions, each of which is checked for the events.
     because : str
@@ -88,6 +91,7 @@ class Holds:
     clusters_apart: bool = False
     clusters_alike: bool = False
     exchanges_apart: Literal["yes", "one session", "no"] = "yes"
+    windows_alike: bool = False
     assumes: frozenset[Assumption] = frozenset()
     because: str = ""
 

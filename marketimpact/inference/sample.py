@@ -186,6 +186,8 @@ class Sample:
         events or of the rows it is given.
     portfolios : callable
         Returns `Portfolios`; they are estimated only for tests that need them.
+    windows_differ : bool
+        Whether some events are estimated over other sessions, relative to day 0, than others.
     weights : (N,) array or None
         Weight of each event in means of CARs, above zero on any scale; None: all alike.
     weighted_by : str
@@ -234,6 +236,7 @@ class Sample:
     portfolios: Callable[[], Portfolios] = field(repr=False)
     cluster_label: str = "dates"
     joins_clusters: bool = False
+    windows_differ: bool = False
     weights: Floats | None = field(default=None, repr=False)
     weighted_by: str = ""
 

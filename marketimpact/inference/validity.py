@@ -255,6 +255,8 @@ def _spread(test: SignificanceTest, facts: SampleStructure) -> str:
 def _violated(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
     """Name the assumptions of a test that do not hold for these events; empty where all do."""
     reasons = violated(test.holds.assumes, facts, alternative)
+    if test.holds.windows_alike and facts.sample.windows_differ:
+        reasons = ["averages events on days of their estimation windows, which are not the same for all", *reasons]
     return f"not valid: {', and '.join(reasons)}" if reasons else ""
 
 

@@ -38,7 +38,8 @@ class EventStudy:
     model : Model
         Model of the normal return; see `marketimpact.MODELS`.
     estimation_window : tuple of int
-        First and last session of the estimation window relative to day 0, both included.
+        First and last session of the estimation window relative to day 0, both included. An event has one of its own
+        where the events' columns ``estimation_first`` and ``estimation_last`` are not empty.
     event_window : tuple of int
         Widest span of sessions that a window of `car` or `test` can cover, both included.
     min_observations : int
@@ -184,8 +185,11 @@ class EventStudy:
         ----------
         events : polars.DataFrame
             ``event_id, symbol, date`` and any columns of your own, or what `align` returns. A date
-            that is no session of the security's exchange moves to the next one. Columns of your own that are named
-            like a column of `StudyResult.car`, such as ``t``, are kept as ``t_event``, with a warning.
+            that is no session of the security's exchange moves to the next one. ``estimation_first`` and
+            ``estimation_last``, whole numbers of sessions relative to day 0, are an event's own estimation window,
+            such as one that ends before an earlier announcement; where both are empty the study's holds. Columns of
+            your own that are named like a column of `StudyResult.car`, such as ``t``, are kept as ``t_event``, with a
+            warning.
         market : Market
             Returns, benchmarks and factors.
         executor : concurrent.futures.Executor, optional
@@ -208,10 +212,13 @@ class EventStudy:
         Raises
         ------
         DataError
-            For a broken events frame; when a chunk failed in a worker, or a worker was lost, with its events in
+            For a broken events frame, or an ``estimation_first`` that is no whole number or has no ``estimation_last``;
+            when a chunk failed in a worker, or a worker was lost, with its events in
             `rows`.
         SpecificationError
-            When the market lacks a factor of the model, and for an executor, chunk or memory that is not valid.
+            When the market lacks a factor of the model; when estimation windows differ between events and the model
+            needs one stretch of sessions (GARCH models, `ScholesWilliams`); and for an executor, chunk or memory that
+            is not valid.
         """
         options = ExecutionOptions(executor, chunk, memory, progress)
         settings = EstimationSettings(

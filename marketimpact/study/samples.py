@@ -131,6 +131,7 @@ def sample_of(
         pairs=pairs,
         pattern=pairs.patterns.codes[rows],
         cluster_label="dates" if clustered_by is None else f"clusters ({clustered_by})",
+        windows_differ=part.positions.estimation_differs,
         weights=own_weights,
         weighted_by=weighted_by,
     )

@@ -188,4 +188,5 @@ def title(result: Questions) -> str:
     """Name the model and the estimation window, and a stretch after the event that the study adds."""
     settings = result.estimation.settings
     windows = [settings.estimation, *([settings.after] if settings.after else [])]
-    return f"{result.model.name}, estimated over {' and '.join(str(list(window)) for window in windows)}"
+    own = "windows of their own within " if result.estimation.positions.estimation_differs else ""
+    return f"{result.model.name}, estimated over {own}{' and '.join(str(list(window)) for window in windows)}"

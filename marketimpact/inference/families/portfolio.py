@@ -89,6 +89,7 @@ PORTFOLIO_REGRESSION = SignificanceTest(
 CRUDE_DEPENDENCE = SignificanceTest(
     "crude_dependence", "sum of AARs = 0", "sum of AARs", "t(T-1)",
     "Brown and Warner (1980, 1985)",
-    Holds("yes", "no", "yes", "no", exchanges_apart="one session", assumes=ESTIMATION_VARIANCE | {"windows apart"}),
+    Holds("yes", "no", "yes", "no", windows_alike=True, exchanges_apart="one session",
+          assumes=ESTIMATION_VARIANCE | {"windows apart"}),
     crude_dependence, unit="return",
 )  # fmt: skip
