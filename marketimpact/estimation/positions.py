@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -63,8 +63,14 @@ class EventPositions:
 
     def take(self, rows: Ints | slice) -> EventPositions:
         """Return the positions of some of the events."""
-        arrays = (getattr(self, part.name) for part in fields(EventPositions))
-        return EventPositions(*(values if values is None else values[rows] for values in arrays))
+        return EventPositions(
+            self.first_row[rows],
+            self.n_sessions[rows],
+            self.day0[rows],
+            self.security[rows],
+            self.sign[rows],
+            None if self.estimation is None else self.estimation[rows],
+        )
 
     @property
     def estimation_differs(self) -> bool:
