@@ -59,7 +59,7 @@ def abnormal_volatility(result: StudyResult) -> StudyResult:
     if result.model.name == AbnormalVolatility.name:
         raise SpecificationError("This result is of abnormal volatility already.")
     if values.residuals.shape[1] != values.settings.estimation[1] - values.settings.estimation[0] + 1:
-        raise SpecificationError(f"abnormal_volatility needs one estimation window; {result.model.name} has two.")
+        raise SpecificationError("abnormal_volatility needs one estimation window; this study has two.")
     market = _market_of_events(result)
     settings = EstimationSettings(values.settings.estimation, values.settings.event, values.settings.min_observations)
     own = keep_own_columns(result.events, ("security",), "events")

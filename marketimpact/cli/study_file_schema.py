@@ -215,6 +215,10 @@ def _study() -> dict[str, Any]:
         ),
         estimation_window=_window("Sessions from which the normal return is estimated.", [-250, -11]),
         event_window=_window("Widest span of sessions that a window can cover.", [-10, 10]),
+        estimation_after={
+            **_pair("must be two whole numbers of sessions, first and last, such as [31, 130]"),
+            "description": "Second stretch of estimation sessions, after the event window; none when left out.",
+        },
         min_observations={
             "type": "integer",
             "description": "Sessions with a return that an event needs in its estimation window.",

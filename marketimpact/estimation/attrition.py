@@ -15,6 +15,7 @@ REASONS = {
     "after_data": "day 0 lies after the security's last price",
     "other_listing": "the firm's other listing is used instead",
     "no_benchmark": "the security's benchmark has no prices",
+    "estimation_window": "the event's own estimation window is incomplete, reversed or reaches into the event window",
     "too_few_observations": "the estimation window has fewer complete sessions than min_observations",
     "no_event_returns": "no session of the event window has a return",
     "implausible_return": "a return beyond a factor of three, neither repaired nor accepted, lies in its windows or "

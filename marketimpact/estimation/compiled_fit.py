@@ -68,7 +68,10 @@ def _fit(problem: EstimationProblem) -> Fit:
 
     def squares(slopes: Floats, rows: Ints) -> Floats:
         of_rows = inputs._replace(
-            n_sessions=inputs.n_sessions[rows], day0=inputs.day0[rows], begins=inputs.begins[rows]
+            n_sessions=inputs.n_sessions[rows],
+            day0=inputs.day0[rows],
+            begins=inputs.begins[rows],
+            own_spans=inputs.own_spans[rows] if len(inputs.own_spans) else inputs.own_spans,
         )
         return np.asarray(kernels.squares(of_rows, means[rows], slopes[rows]))
 
@@ -178,6 +181,7 @@ def _kernel_inputs(problem: EstimationProblem, span: tuple[int, int] | None = No
         day0=positions.day0,
         begins=np.column_stack([positions.first_row, *begins]),
         excluded=np.empty(0, dtype=np.bool_) if span or excluded is None else excluded,
+        own_spans=np.empty((0, 2), dtype=np.int64) if span or positions.estimation is None else positions.estimation,
     )
 
 

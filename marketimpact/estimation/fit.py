@@ -109,7 +109,7 @@ def fit_problem(problem: EstimationProblem, *, with_event_window: bool = False) 
     if problem.settings.serial_correlation:
         fit = replace(fit, rho=autocorrelation(residuals_of(problem, fit)))
     n_before = fit.n_obs
-    if problem.model.design.after is not None:
+    if problem.after is not None:
         # sessions after the event do not replace missing ones before it
         first, last = problem.settings.estimation
         n_before = (~np.isnan(residuals_of(problem, fit)[:, : last - first + 1])).sum(axis=1)
@@ -243,8 +243,12 @@ def residuals_of(problem: EstimationProblem, fit: Fit, *, span: tuple[int, int] 
 
 
 def group_sums(
-    problem: EstimationProblem, groups: Sequence[Ints], *, span: tuple[int, int] | None = None
-) -> tuple[Floats, Ints]:
+    problem: EstimationProblem,
+    groups: Sequence[Ints],
+    *,
+    span: tuple[int, int] | None = None,
+    weights: Floats | None = None,
+) -> tuple[Floats, Floats | Ints]:
     """Sum return and regressors over groups of events, day by day, and count what is present.
 
     Parameters
@@ -255,12 +259,14 @@ def group_sums(
         Rows of the events of each of G groups.
     span : (int, int), optional
         Sessions to sum; by default the estimation days, with instruments, where a day counts that has all of them.
+    weights : (N,) array, optional
+        Weight of each event: sums are weighted, and weights are summed in place of counts.
 
     Returns
     -------
     total, count : (G, p + 1, D) arrays
     """
-    if compiled.worth_compiling(problem):
+    if weights is None and compiled.worth_compiling(problem):
         return compiled.group_sums(problem, groups, span)
     members = problem.take(np.concatenate(groups))
     y, x, _ = members.design(instruments=True) if span is None else members.design(span)
@@ -269,6 +275,9 @@ def group_sums(
     if span is None:
         present = np.broadcast_to(present.all(axis=1, keepdims=True), values.shape)
     filled = np.where(present, values, 0.0)
+    if weights is not None:
+        own = weights[np.concatenate(groups)][:, None, None]
+        filled, present = filled * own, present * own
     ends = np.cumsum([len(group) for group in groups]).tolist()
     rows = [slice(end - len(group), end) for end, group in zip(ends, groups, strict=True)]
     return np.stack([filled[each].sum(axis=0) for each in rows]), np.stack([present[each].sum(axis=0) for each in rows])

@@ -52,14 +52,21 @@ def _own_steps(problem: EstimationProblem, events: pl.DataFrame) -> pl.DataFrame
     steps = _with_response(problem)
     pairs = _with_tau(problem, _located(problem, events).join(steps, left_on="symbol", right_on="step", how="inner"))
     own = pairs.with_columns(pl.col("symbol").alias("step"))
-    first, last = _sessions(problem)
-    return _not_excluded(problem, own.filter(pl.col("tau").is_between(first, last))).select(*KEPT)
+    return _not_excluded(problem, own.filter(_is_read(problem, own, 0, 0))).select(*KEPT)
 
 
 def _sessions(problem: EstimationProblem) -> tuple[int, int]:
     """Return the first and last session relative to day 0 that an event reads."""
     spans = [*problem.spans, problem.settings.event]
     return min(first for first, _ in spans), max(last for _, last in spans)
+
+
+def _is_read(problem: EstimationProblem, pairs: pl.DataFrame, first_shift: int, last_shift: int) -> pl.Expr:
+    """Return whether the session `tau` of each pair is one that its event, the row `_row`, reads."""
+    first, last = _sessions(problem)
+    own = problem.positions.estimation
+    start = pl.lit(first) if own is None else pl.lit(pl.Series(own[pairs["_row"].to_numpy(), 0]))
+    return pl.col("tau").is_between(start + first_shift, last + last_shift)
 
 
 def _located(problem: EstimationProblem, events: pl.DataFrame) -> pl.DataFrame:
@@ -95,7 +102,6 @@ def _with_response(problem: EstimationProblem) -> pl.DataFrame:
 def _regressor_steps(problem: EstimationProblem, events: pl.DataFrame) -> list[pl.DataFrame]:
     """Find steps of benchmarks and factors that the model reads, with its leads and lags."""
     design = problem.model.design
-    first, last = _sessions(problem)
     steps, located = problem.market.implausible.rename({"symbol": "step"}), _located(problem, events)
     found = []
     for column in {term.column for term in (*design.regressors, *design.instruments)}:
@@ -103,8 +109,9 @@ def _regressor_steps(problem: EstimationProblem, events: pl.DataFrame) -> list[p
         is_market = column in ("market", "market_since_trade")
         name = pl.col("benchmark") if is_market else pl.lit(column)
         pairs = located.with_columns(name.alias("step")).join(steps, on="step", how="inner")
-        near = pl.col("tau").is_between(first + min(shifts), last + max(shifts))
-        found.append(_not_excluded(problem, _with_tau(problem, pairs).filter(near)).select(*KEPT))
+        near = _with_tau(problem, pairs)
+        near = near.filter(_is_read(problem, near, min(shifts), max(shifts)))
+        found.append(_not_excluded(problem, near).select(*KEPT))
     return found
 
 

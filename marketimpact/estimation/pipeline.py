@@ -11,6 +11,7 @@ from marketimpact.estimation.attrition import ATTRITION
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.estimation.executors import ExecutionOptions, run_chunks
 from marketimpact.estimation.implausible_steps import implausible_steps
+from marketimpact.estimation.own_windows import set_own_windows
 from marketimpact.estimation.positions import locate_day0
 from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.estimation.windows import EstimationSettings
@@ -39,11 +40,12 @@ def estimate(
     _check_columns(market, model)
     _check_unit(market, model)
     located, positions, without_day0 = locate_day0(events, market, settings.closed_day)
+    located, positions, settings, misfits = set_own_windows(located, positions, settings, model)
     problem = EstimationProblem(positions, market, model, settings)
     fitted = run_chunks(problem, located, options or ExecutionOptions())
     estimates = Estimates(located, problem, fitted.fit, fitted.present, fitted.event_window)
     unusable = _unusable(estimates, fitted.n_before)
-    attrition = pl.concat([without_day0, unusable.drop("_row")]).sort("event_id")
+    attrition = pl.concat([without_day0, misfits, unusable.drop("_row")]).sort("event_id")
     if unusable.is_empty():
         return estimates, attrition
     return estimates.take(np.setdiff1d(np.arange(located.height), unusable["_row"].to_numpy())), attrition
@@ -91,10 +93,10 @@ def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
     }
     details = {
         "no_benchmark": "the benchmark of {symbol} has no prices",
-        "too_few_observations": f"{{n_obs}} estimation returns in {span}, min_observations is {needed}",
+        "too_few_observations": f"{{n_obs}} estimation returns in {{span}}, min_observations is {needed}",
         "no_event_returns": f"no return in the event window {list(settings.event)}",
-        "singular_regressors": f"{model.name}: regressors collinear or constant in {span}",
-        "no_variation": f"residual variance is zero in {span}",
+        "singular_regressors": f"{model.name}: regressors collinear or constant in {{span}}",
+        "no_variation": "residual variance is zero in {span}",
     }
     n_excluded = estimates.problem.excluded_days()[:, : span[1] - span[0] + 1].sum(axis=1)
     reasons, masks = list(checks), np.column_stack(list(checks.values()))
@@ -105,7 +107,8 @@ def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
         if reason == "implausible_return":
             rows.append((row, ids[row], reason, steps[row]))
             continue
-        detail = details[reason].format(symbol=symbols[row], n_obs=n_before[row])
+        own = span if estimates.positions.estimation is None else estimates.positions.estimation[row].tolist()
+        detail = details[reason].format(symbol=symbols[row], n_obs=n_before[row], span=own)
         if reason == "too_few_observations" and settings.excluded is not None:
             detail += f", {n_excluded[row]} sessions are excluded"
         rows.append((row, ids[row], reason, detail))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -42,6 +42,8 @@ class EventPositions:
         Row of the event's security among the market's `panel_securities`.
     sign : (N,) array
         +1, or -1 for an event whose returns are multiplied by -1.
+    estimation : (N, 2) array of int or None
+        First and last session of each event's own estimation window; None where all have that of the settings.
     """
 
     first_row: Ints
@@ -49,6 +51,7 @@ class EventPositions:
     day0: Ints
     security: Ints
     sign: Floats
+    estimation: Ints | None = None
 
     @cached_property
     def memory_order(self) -> Ints:
@@ -62,7 +65,19 @@ class EventPositions:
 
     def take(self, rows: Ints | slice) -> EventPositions:
         """Return the positions of some of the events."""
-        return EventPositions(*(getattr(self, part.name)[rows] for part in fields(EventPositions)))
+        return EventPositions(
+            self.first_row[rows],
+            self.n_sessions[rows],
+            self.day0[rows],
+            self.security[rows],
+            self.sign[rows],
+            None if self.estimation is None else self.estimation[rows],
+        )
+
+    @property
+    def estimation_differs(self) -> bool:
+        """Whether some of the events have other estimation windows than others."""
+        return self.estimation is not None and bool((self.estimation != self.estimation[:1]).any())
 
 
 def locate_day0(

@@ -68,10 +68,14 @@ class EstimationProblem:
         return replace(self, market=replace(self.market, return_panel=self.market.return_panel.load()))
 
     @property
+    def after(self) -> tuple[int, int] | None:
+        """Second stretch that the model is estimated on, after the event window; None without any."""
+        return self.settings.after or self.model.design.after
+
+    @property
     def spans(self) -> list[tuple[int, int]]:
         """First and last session of every stretch that the model is estimated on."""
-        after = self.model.design.after
-        return [self.settings.estimation] if after is None else [self.settings.estimation, after]
+        return [self.settings.estimation] if self.after is None else [self.settings.estimation, self.after]
 
     @property
     def n_estimation_days(self) -> int:
@@ -99,7 +103,7 @@ class EstimationProblem:
             return self._span_design(span, instruments=instruments)
         parts = [self._span_design(each, instruments=instruments) for each in self.spans]
         y, x, rf = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))
-        return DesignMatrix(np.where(self.excluded_days(), np.nan, y), x, rf)
+        return DesignMatrix(np.where(self.excluded_days() | self._outside_own_window(), np.nan, y), x, rf)
 
     def _span_design(self, span: tuple[int, int], *, instruments: bool) -> DesignMatrix:
         design, positions, market = self.model.design, self.positions, self.market
@@ -128,6 +132,15 @@ class EstimationProblem:
             return np.zeros((1, 1), dtype=bool)
         parts = [window_rows(self.positions, span, self.positions.first_row) for span in self.spans]
         return np.concatenate([excluded[rows] & inside for rows, inside in parts], axis=1)
+
+    def _outside_own_window(self) -> Bools:
+        """Mark days before the event outside its own estimation window, (N, M); (1, 1) where none has its own."""
+        own = self.positions.estimation
+        if own is None:
+            return np.zeros((1, 1), dtype=bool)
+        first, last = self.settings.estimation
+        tau = np.arange(first, first + self.n_estimation_days)[None, :]
+        return np.asarray((tau <= last) & ((tau < own[:, :1]) | (tau > own[:, 1:])))
 
     def moves(self, span: tuple[int, int]) -> Bools:
         """Mark the sessions of a span with a return other than zero that is not excluded, (N, D)."""

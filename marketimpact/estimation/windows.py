@@ -27,6 +27,8 @@ class EstimationSettings:
     strict: bool = False
     #: Whether variances of CARs allow for AR(1) abnormal returns.
     serial_correlation: bool = False
+    #: Second stretch of estimation sessions, after the event window; None where the model's own holds, if it has one.
+    after: tuple[int, int] | None = None
     #: Rows of the return panel that estimation takes as missing; None where there are none.
     excluded: NDArray[np.bool_] | None = field(default=None, repr=False, compare=False)
     #: Day 0 of an event whose date is no session.

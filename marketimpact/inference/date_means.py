@@ -16,26 +16,31 @@ class DateMeans:
 
     Parameters
     ----------
-    members : (G,) array of int
-        Events of each date.
+    size : (G,) array
+        Number of each date's events, or the sum of their weights.
     width : int
         D, sessions.
     """
 
-    def __init__(self, members: Ints, width: int) -> None:
-        self.members, shape = members, (len(members), width)
+    def __init__(self, size: Floats | Ints, width: int) -> None:
+        self.size, shape = size, (len(size), width)
         self.total, self.count = np.zeros(shape), np.zeros(shape)
 
-    def add(self, values: Floats, code: Ints) -> None:
-        """Add events, (n, D), of the dates of these codes, (n,)."""
+    def add(self, values: Floats, code: Ints, weights: Floats | None = None) -> None:
+        """Add events, (n, D), of the dates of these codes, (n,), with `weights`, (n,), or all alike."""
         add = kernels().add_to_groups if len(values) >= limits.COMPILED_FROM_ROWS else _add_to_groups
-        add(values, code, self.total, self.count)
+        if weights is None:
+            add(values, code, self.total, self.count)
+            return
+        weight, ignored = weights[:, None], np.zeros_like(self.count)
+        add(values * weight, code, self.total, ignored)
+        add(np.where(np.isnan(values), np.nan, weight), code, self.count, ignored)
 
     @property
     def values(self) -> Floats:
         """Means, (G, D); NaN where less than half of a date's events have a value: it varies with their number."""
-        enough = 2.0 * self.count >= np.maximum(self.members, 1)[:, None]
-        return np.where(enough, self.total / np.maximum(self.count, 1.0), np.nan)
+        enough = (2.0 * self.count >= self.size[:, None]) & (self.count > 0)
+        return np.where(enough, self.total / np.where(self.count > 0, self.count, 1.0), np.nan)
 
 
 def _add_to_groups(values: Floats, group: Ints, total: Floats, count: Floats) -> None:

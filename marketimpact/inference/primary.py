@@ -93,8 +93,8 @@ def _why_not_over_events(facts: SampleStructure) -> str:
         return "correlation of the events unknown"
     if not facts.one_direction:
         return "firms that move in opposite directions"
-    few_and_skewed = is_skewed(facts.diagnostics.event_moments.skewness_of_sum(facts.n_sessions), facts.n_events)
-    return "few events and skewed abnormal returns" if few_and_skewed else ""
+    skewness = facts.diagnostics.event_moments.skewness_of_sum(facts.n_sessions)
+    return "few events and skewed abnormal returns" if is_skewed(skewness, facts.n_events_of_mean) else ""
 
 
 def _over_estimation_days(facts: SampleStructure, because: str, *, always: bool) -> PrimaryTest:

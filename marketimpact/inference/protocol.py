@@ -73,6 +73,9 @@ class Holds:
     exchanges_apart : {"yes", "one session", "no"}
         Whether it keeps its size when the events' exchanges are hardly open together: for any window, for a window
         of one session, or not at all; see docs/procedures/cross_market.md.
+    windows_alike : bool
+        Whether all events must be estimated over the same sessions relative to day 0, since it compares the mean of the
+        events on these.
     assumes : frozenset of str
         Further assumptions, each of which is checked for the events.
     because : str
@@ -88,6 +91,7 @@ class Holds:
     clusters_apart: bool = False
     clusters_alike: bool = False
     exchanges_apart: Literal["yes", "one session", "no"] = "yes"
+    windows_alike: bool = False
     assumes: frozenset[Assumption] = frozenset()
     because: str = ""
 
@@ -150,6 +154,8 @@ class SignificanceTest:
         Whether it estimates from returns again instead of using abnormal returns.
     filters : bool
         Whether it takes the variance to be that known the evening before instead of that of the estimation window.
+    weighted : bool
+        Whether it can take the weights of a sample.
     unit : {"return", "scar", "none"}
         Unit of an estimate that has a standard error or an interval: a return, or a SCAR, which `return_per_unit`
         converts.
@@ -165,6 +171,7 @@ class SignificanceTest:
     sides: Literal["symmetric", "own", "none"] = "symmetric"
     refits: bool = False
     filters: bool = False
+    weighted: bool = False
     unit: Literal["return", "scar", "none"] = "none"
 
 
@@ -175,7 +182,7 @@ def return_per_unit(test: SignificanceTest, sample: Sample) -> float:
     CAR weighted by ``1 / se``.
     """
     if test.unit == "scar":
-        return 1.0 / float((1.0 / sample.se).mean())
+        return 1.0 / sample.mean(1.0 / sample.se)
     return 1.0 if test.unit == "return" else nan
 
 

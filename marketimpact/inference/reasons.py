@@ -52,7 +52,7 @@ def violated(assumes: Assumptions, facts: SampleStructure, alternative: Alternat
     return [reason for reason in reasons if reason]
 
 
-def is_skewed(skewness: float, n: int, alternative: Alternative = "two-sided") -> bool:
+def is_skewed(skewness: float, n: float, alternative: Alternative = "two-sided") -> bool:
     """Check whether n observations of this skewness are too few for a t test."""
     most, chance = (MOST_SKEWNESS, CHANCE_SKEWNESS)
     if alternative != "two-sided":
@@ -98,7 +98,7 @@ def why_not_over_dates(facts: SampleStructure) -> str:
     label = facts.cluster_label
     if facts.clusters_overlap:
         return f"windows of different {label} overlap"
-    if is_skewed(facts.diagnostics.date_moments.skewness_of_sum(facts.n_sessions), facts.n_clusters):
+    if is_skewed(facts.diagnostics.date_moments.skewness_of_sum(facts.n_sessions), facts.n_clusters_of_mean):
         return f"few {label} and skewed abnormal returns"
     return f"{label} share errors of estimation" if has_common_estimation_errors(facts) else ""
 
@@ -153,12 +153,12 @@ def _one_direction(assumes: Assumptions, facts: SampleStructure, alternative: Al
 def _little_skewness(assumes: Assumptions, facts: SampleStructure, alternative: Alternative) -> str:
     over_dates = "proportional shocks" not in assumes and facts.shares_days
     moments = facts.diagnostics.date_moments if over_dates else facts.diagnostics.event_moments
-    n, unit = (facts.n_clusters, facts.cluster_label) if over_dates else (facts.n_events, "events")
+    n, unit = (facts.n_clusters_of_mean, facts.cluster_label) if over_dates else (facts.n_events_of_mean, "events")
     skewness = moments.skewness_of_sum(facts.n_sessions)
     if not is_skewed(skewness, n, alternative):
         return ""
     side = "" if alternative == "two-sided" else " for a one-sided test"
-    return f"abnormal returns are skewed ({skewness:+.1f}) and {n} {unit} are too few for a t test of them{side}"
+    return f"abnormal returns are skewed ({skewness:+.1f}) and {n:.3g} {unit} are too few for a t test of them{side}"
 
 
 def _symmetry(assumes: Assumptions, facts: SampleStructure, alternative: Alternative) -> str:

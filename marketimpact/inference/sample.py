@@ -26,6 +26,7 @@ from marketimpact.inference.volatility_filter import (
     filtered_errors_of,
     filtered_mean,
 )
+from marketimpact.inference.weighted_mean import effective_number
 
 __all__ = ["RECENT_SESSIONS", "Floats", "Ints", "Pool", "Portfolios", "Sample"]
 
@@ -36,7 +37,7 @@ RECENT_SESSIONS = 40
 
 @dataclass(frozen=True, slots=True)
 class Portfolios:
-    """G equal-weighted portfolios, to be tested like events.
+    """G portfolios of events, equal-weighted or with the weights of a `Sample`, to be tested like events.
 
     One per day-0 date, and per exchange where some of these are hardly open together.
 
@@ -50,6 +51,8 @@ class Portfolios:
         Residuals of the estimation window (fraction per session), NaN where missing.
     residual_dates : LazyMatrix (G, M)
         Their dates as days since 1970-01-01, `NO_DAY` where there is none.
+    weight : (G,) array
+        Weight of the portfolio among portfolios: its number of members, or the sum of their weights.
     dates : (G, L) array
         Dates of the window, `NO_DAY` where no member has a return.
     exchange : (G,) array
@@ -66,6 +69,7 @@ class Portfolios:
     se: Floats
     df: Ints
     n_events: Ints
+    weight: Floats
     residuals: LazyMatrix
     residual_dates: LazyMatrix
     dates: Ints
@@ -76,7 +80,7 @@ class Portfolios:
 
     def take(self, rows: Ints) -> Portfolios:
         """Select portfolios."""
-        names = ("car", "se", "df", "n_events", "dates", "exchange", "pattern")
+        names = ("car", "se", "df", "n_events", "weight", "dates", "exchange", "pattern")
         return replace(
             self,
             **{name: getattr(self, name)[rows] for name in names},
@@ -182,6 +186,12 @@ class Sample:
         events or of the rows it is given.
     portfolios : callable
         Returns `Portfolios`; they are estimated only for tests that need them.
+    windows_differ : bool
+        Whether some events are estimated over other sessions, relative to day 0, than others.
+    weights : (N,) array or None
+        Weight of each event in means of CARs, above zero on any scale; None: all alike.
+    weighted_by : str
+        Column of the events that the weights are from.
     """
 
     car: Floats
@@ -226,11 +236,37 @@ class Sample:
     portfolios: Callable[[], Portfolios] = field(repr=False)
     cluster_label: str = "dates"
     joins_clusters: bool = False
+    windows_differ: bool = False
+    weights: Floats | None = field(default=None, repr=False)
+    weighted_by: str = ""
 
     @property
     def n(self) -> int:
         """Number of events, N."""
         return len(self.car)
+
+    @cached_property
+    def shares(self) -> Floats | None:
+        """Weights that sum to one, (N,); None where events count alike."""
+        return None if self.weights is None else self.weights / self.weights.sum()
+
+    @cached_property
+    def n_effective(self) -> float:
+        """Effective number of events, ``1 / sum of squared shares``: N where they count alike."""
+        return self.n if self.weights is None else effective_number(self.weights)
+
+    def mean(self, values: Floats) -> float:
+        """Average one value per event, (N,), with the weights of the sample."""
+        return float(values.mean()) if self.shares is None else float(self.shares @ values)
+
+    def sums_by(self, codes: Ints, values: Floats) -> Floats:
+        """Sum values, (N,), over the events of each code; weighted, with weights whose mean is one."""
+        own = values if self.shares is None else values * (self.shares * self.n)
+        return np.bincount(codes, weights=own).astype(np.float64)
+
+    def sizes_by(self, codes: Ints) -> Floats:
+        """Count the events of each code, or sum their weights, whose mean is one."""
+        return self.sums_by(codes, np.ones(self.n))
 
     @cached_property
     def scar(self) -> Floats:
@@ -291,8 +327,8 @@ class Sample:
 
     @cached_property
     def effective_clusters(self) -> float:
-        """Effective number of clusters, ``(sum n)^2 / sum n^2``: their number where all have equal size."""
-        sizes = self.clusters.counts.astype(np.float64)
+        """Effective number of clusters, ``(sum n)^2 / sum n^2``: their number where all have equal size, or weight."""
+        sizes = self.sizes_by(self.clusters.codes)
         return float(sizes.sum() ** 2 / (sizes**2).sum())
 
     @cached_property

@@ -33,6 +33,8 @@ class EstimatedEvents(Protocol):
     @property
     def sigma(self) -> Floats: ...
     @property
+    def shares(self) -> Floats | None: ...
+    @property
     def n_days(self) -> Ints: ...
     @property
     def n_obs(self) -> Ints: ...
@@ -65,7 +67,8 @@ def estimation_inflation(sample: EstimatedEvents) -> float:
     security = factorize(sample.symbol)
     # the shocks of a security are signed as those of its first event
     relative = sample.sign * sample.sign[security.first_rows][security.codes]
-    weight, used = relative * sample.sigma / len(day), sample.n_days / sample.n_obs
+    load, used = relative * sample.sigma, sample.n_days / sample.n_obs
+    weight = load / len(day) if sample.shares is None else load * sample.shares
     everything, on_windows = _variances(sample, weight, used, r)
     own = (weight**2 * sample.n_days * used, weight * np.sqrt(sample.n_days * used))
     squares, roots = (np.bincount(day, weights=values) for values in own)

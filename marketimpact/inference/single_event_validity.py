@@ -24,6 +24,8 @@ CHANGED_ERRORS = 2.0
 INFLATION = 1.25
 #: Columns that a change of the recent variance concerns.
 WHICH = "(all but the filtered p)"
+#: Why joint draws are not valid where events have estimation windows of their own.
+DIFFER = "estimation windows of the events differ, so that blocks are not drawn jointly (Romano-Wolf)"
 #: Share of families with an error, at 5%, above which fat tails make adjusted p-values invalid.
 FAMILY_RATE = 0.075
 
@@ -63,16 +65,18 @@ def single_event_validity(sample: Sample) -> SingleEventValidity:
     reasons_t = correlated if sample.knows_recent_variance else [*map("".join, zip(lately, correlated, strict=True))]
     t = np.array([not reason for reason in reasons_t])
     placebo = np.array([not any(reasons) for reasons in zip(lately, few_blocks, strict=True)])
-    filtered = np.isfinite(sample.filtered_errors.se)
-    per_event = zip(lately, correlated, few_blocks, [tails] * sample.n, _undefined(sample), strict=True)
+    filtered, differ = np.isfinite(sample.filtered_errors.se), DIFFER if sample.windows_differ else ""
+    per_event = zip(
+        lately, correlated, few_blocks, [tails] * sample.n, _undefined(sample), [differ] * sample.n, strict=True
+    )
     notes = ["; ".join(filter(None, reasons)) for reasons in per_event]
     return SingleEventValidity(
         t=t,
         adjusted=t & (not tails),
         sq=placebo,
-        romano_wolf=placebo,
+        romano_wolf=placebo & (not differ),
         filtered=filtered,
-        romano_wolf_filtered=filtered & np.array([not reason for reason in few_blocks]),
+        romano_wolf_filtered=filtered & np.array([not reason for reason in few_blocks]) & (not differ),
         notes=[f"not valid: {note}" if note else None for note in notes],
     )
 

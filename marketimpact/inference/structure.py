@@ -71,6 +71,16 @@ class SampleStructure:
         return self.sample.effective_clusters
 
     @property
+    def n_events_of_mean(self) -> float:
+        """Events that a mean of CARs is taken over: their effective number where they are weighted."""
+        return self.sample.n_effective
+
+    @property
+    def n_clusters_of_mean(self) -> float:
+        """Clusters that a mean of CARs is taken over: their effective number where events are weighted."""
+        return self.n_clusters if self.sample.weights is None else self.effective_clusters
+
+    @property
     def asynchronous(self) -> bool:
         """Whether events of the same news trade on exchanges that are hardly open at the same time."""
         return self.sample.asynchronous
@@ -228,7 +238,8 @@ class SampleStructure:
         dates, se = factorize(self.sample.day0), self.sample.filtered_mean.date_se
         if len(dates.counts) < 2:
             return np.nan
-        weight, means = 1.0 / se**2, np.bincount(dates.codes, weights=self.sample.car) / dates.counts
+        sums, size = self.sample.sums_by(dates.codes, self.sample.car), self.sample.sizes_by(dates.codes)
+        weight, means = 1.0 / se**2, sums / size
         centre = float(weight @ means / weight.sum())
         return float(weight @ (means - centre) ** 2) / (len(means) - 1)
 

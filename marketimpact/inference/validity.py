@@ -101,12 +101,19 @@ def run_tests(
     primary = primary_test(facts)
     return [
         replace(
-            _judged(test, test.run(sample), sample.n, facts, alternative),
+            _judged(test, _run(test, sample), sample.n, facts, alternative),
             role=role_of(test.name, primary),
             per_unit=return_per_unit(test, sample),
         )
         for test in tests
     ]
+
+
+def _run(test: SignificanceTest, sample: Sample) -> Outcome:
+    """Run a test; one that cannot weight events is undefined where they are weighted."""
+    if sample.weights is None or test.weighted:
+        return test.run(sample)
+    return no_result(f"takes no weights: it has no form in which events count by {sample.weighted_by}")
 
 
 def _judged(
@@ -248,6 +255,8 @@ def _spread(test: SignificanceTest, facts: SampleStructure) -> str:
 def _violated(test: SignificanceTest, facts: SampleStructure, alternative: Alternative) -> str:
     """Name the assumptions of a test that do not hold for these events; empty where all do."""
     reasons = violated(test.holds.assumes, facts, alternative)
+    if test.holds.windows_alike and facts.sample.windows_differ:
+        reasons = ["averages events on days of their estimation windows, which are not the same for all", *reasons]
     return f"not valid: {', and '.join(reasons)}" if reasons else ""
 
 
@@ -275,6 +284,11 @@ def _assumed(test: SignificanceTest, facts: SampleStructure, level: Level) -> st
 def _caveats(facts: SampleStructure) -> list[str]:
     """Collect caveats that concern every test of these events."""
     caveats = []
+    if facts.sample.weights is not None:
+        caveats.append(
+            f"weighted by {facts.sample.weighted_by}: effective number of events {facts.sample.n_effective:.1f} of "
+            f"{facts.n_events}"
+        )
     if facts.n_independent_groups == 1 and facts.n_events > 1:
         dates = "one date" if facts.n_day0 == 1 else "windows connected by common days"
         caveats.append(f"{dates}: a common effect cannot be distinguished from a common shock")

@@ -95,6 +95,11 @@ class FilteredEvents(Protocol):
     def changing_variance(self) -> bool: ...
     @property
     def estimation_inflation(self) -> float: ...
+    @property
+    def shares(self) -> Floats | None: ...
+    def mean(self, values: Floats) -> float: ...
+    def sums_by(self, codes: Ints, values: Floats) -> Floats: ...
+    def sizes_by(self, codes: Ints) -> Floats: ...
 
 
 class FilteredSeries(NamedTuple):
@@ -154,6 +159,8 @@ class FilteredDates(NamedTuple):
     ----------
     dates : Factorized
         Day 0 of the events.
+    size : (G,) array
+        Number of events of each date, or the sum of their weights, whose mean is one.
     n_obs : (G,) array
         Days of the estimation window.
     usual : (G,) array
@@ -171,6 +178,7 @@ class FilteredDates(NamedTuple):
     """
 
     dates: Factorized
+    size: Floats
     n_obs: Ints
     usual: Floats
     blocks: Floats
@@ -413,21 +421,23 @@ def filtered_family(sample: FilteredEvents) -> tuple[Floats, Floats]:
 def filtered_dates(sample: FilteredEvents) -> FilteredDates:
     """Filter the estimation windows of a sample's dates; all that `filtered_mean` needs but the recent volatility."""
     dates, length = factorize(sample.day0), sample.length
-    residuals = _means_of_dates(sample.n, sample.placebo, dates)[:, : sample.n_before]
+    size = sample.sizes_by(dates.codes)
+    residuals = _means_of_dates(sample, sample.placebo, dates)[:, : sample.n_before]
     usual, blocks = _filtered_blocks(residuals, length, sample.lag)
     n_obs = (~np.isnan(residuals)).sum(axis=1)
-    days = np.bincount(dates.codes, weights=sample.own_days) / dates.counts
+    days = sample.sums_by(dates.codes, sample.own_days) / size
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = (dates.counts / sample.n) ** 2 * days * np.nansum(residuals**2, axis=1) / n_obs
-    relative_error = float(_relative_errors(sample).mean())
-    return FilteredDates(dates, n_obs, usual, blocks, _root_mean_square(blocks), days, variance, relative_error)
+        variance = (size / sample.n) ** 2 * days * np.nansum(residuals**2, axis=1) / n_obs
+    relative_error = sample.mean(_relative_errors(sample))
+    return FilteredDates(dates, size, n_obs, usual, blocks, _root_mean_square(blocks), days, variance, relative_error)
 
 
-def _means_of_dates(n: int, source: LazyMatrix, dates: Factorized) -> Floats:
-    """Average the rows of the events of each date, (G, D)."""
-    mean = DateMeans(dates.counts, source.width)
-    for rows in chunks(n, limits.LAZY_CHUNK_ROWS):
-        mean.add(source.rows(rows), dates.codes[rows])
+def _means_of_dates(sample: FilteredEvents, source: LazyMatrix, dates: Factorized) -> Floats:
+    """Average the rows of the events of each date, with the weights of the sample, (G, D)."""
+    shares = sample.shares
+    mean = DateMeans(dates.counts if shares is None else np.bincount(dates.codes, weights=shares), source.width)
+    for rows in chunks(sample.n, limits.LAZY_CHUNK_ROWS):
+        mean.add(source.rows(rows), dates.codes[rows], None if shares is None else shares[rows])
     return mean.values
 
 
@@ -438,13 +448,13 @@ def filtered_mean(sample: FilteredEvents) -> FilteredMean:
     same sessions before each date, so that dates whose windows overlap keep their correlation.
     """
     usual, length = sample.filtered_dates, sample.length
-    n_obs, counts = usual.n_obs, usual.dates.counts
-    recent = _means_of_dates(sample.n, sample.recent_ar, usual.dates)
+    n_obs = usual.n_obs
+    recent = _means_of_dates(sample, sample.recent_ar, usual.dates)
     variance_ratio, volatility = _volatility_now(recent, usual.usual)
     if why_not := _why_unknown(int((~np.isfinite(volatility)).sum()), n_obs, length):
         return FilteredMean(np.nan, np.empty(0), np.full(len(n_obs), np.nan), np.nan, np.nan, why_not)
     scale = volatility * np.sqrt(usual.days / (1.0 - length / n_obs))
-    blocks = _sum_of_dates(counts / sample.n * scale, usual.blocks) * np.sqrt(sample.estimation_inflation)
+    blocks = _sum_of_dates(usual.size / sample.n * scale, usual.blocks) * np.sqrt(sample.estimation_inflation)
     error = float(usual.variance.sum() * usual.relative_error * sample.estimation_inflation)
     df = float(_block_df(len(blocks), length))
     why_not = _why_few_blocks(len(blocks), length, df)

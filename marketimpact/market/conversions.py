@@ -9,6 +9,7 @@ import polars as pl
 from marketimpact.core.frames import SHARES, FrameLike
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
+from marketimpact.market.benchmark_currency import COLUMN, foreign_benchmarks
 from marketimpact.market.exchange_rates import RATE_AGE
 from marketimpact.market.panel import FramePanel, ReturnPanel
 from marketimpact.market.plausibility import LARGEST_FACTOR
@@ -24,6 +25,11 @@ def panel_in_currency(panel: ReturnPanel, securities: pl.DataFrame, rates: pl.Da
     """Convert a panel of simple returns to one currency, `rates` checked; see `Market.in_currency`."""
     if "currency" not in securities.columns:
         raise SpecificationError("This market has no currencies of its securities: use Market.load.")
+    if COLUMN in securities.columns and (foreign := foreign_benchmarks(securities)["symbol"].to_list()):
+        raise SpecificationError(
+            f"in_currency: the benchmark of {listed(foreign, quoted=False)} is in another currency ({COLUMN}). Convert "
+            "it first: market.convert_benchmarks(rates, quote=...).in_currency(...)."
+        )
     currency_of = securities.select("symbol", "currency")
     converted = _to_currency(panel.to_frame(), currency_of, rates, currency)
     # the returns of one benchmark differ where they were converted from different currencies
@@ -36,7 +42,10 @@ def panel_in_currency(panel: ReturnPanel, securities: pl.DataFrame, rates: pl.Da
 def convert_currency(securities: pl.DataFrame, currency: str) -> pl.DataFrame:
     """Set the currency of returns; ``price_currency`` keeps that of prices."""
     prices = "price_currency" if "price_currency" in securities.columns else "currency"
-    return securities.with_columns(pl.lit(currency).alias("currency"), pl.col(prices).alias("price_currency"))
+    benchmarks = [pl.lit(currency).alias(COLUMN)] if COLUMN in securities.columns else []
+    return securities.with_columns(
+        pl.lit(currency).alias("currency"), pl.col(prices).alias("price_currency"), *benchmarks
+    )
 
 
 def panel_in_logs(panel: ReturnPanel) -> FramePanel:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -15,10 +16,10 @@ import polars as pl
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import SHARES, FrameLike, to_polars
 from marketimpact.core.text import listed
-from marketimpact.errors import SpecificationError
+from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.events import catalogue
 from marketimpact.events.exchange_clocks import ExchangeClock
-from marketimpact.market import checks, conversions, frames, parquet_panel, trading_rules
+from marketimpact.market import benchmark_currency, checks, conversions, frames, parquet_panel, trading_rules
 from marketimpact.market.exchange_rates import check_rates, rate_doubts
 from marketimpact.market.factors import foreign_factor
 from marketimpact.market.from_prices import combined_fingerprint, fields_from_prices
@@ -331,7 +332,8 @@ class Market:
         -----
         ``R = (1 + R_local)(1 + R_fx) - 1``. Benchmarks are taken to be in the currency of their security.
         A regression on a benchmark in the same currency is nearly free of the exchange rate, so abnormal
-        returns hardly differ; raw returns do. Not for one currency of stock and another of index.
+        returns hardly differ; raw returns do. For one currency of stock and another of index, `convert_benchmarks`
+        comes first.
 
         Raises
         ------
@@ -340,7 +342,7 @@ class Market:
             zero and finite, one of `currency` itself that is not 1, and a step between neighbouring quotes by a
             factor beyond 3, which is another unit and no devaluation.
         SpecificationError
-            For log returns or volumes.
+            For log returns or volumes, and where the securities' column ``benchmark_currency`` is not their own.
 
         Warns
         -----
@@ -360,6 +362,92 @@ class Market:
             securities=conversions.convert_currency(self.securities, currency),
             notes=(*self.notes, *notes),
             fingerprint=combined_fingerprint(self.panel, quoted),
+        )
+
+    def convert_benchmarks(
+        self,
+        rates: pl.DataFrame | str | Path,
+        currency: str | Mapping[str, str] | None = None,
+        *,
+        quote: str | None = None,
+        max_age_days: int = 0,
+    ) -> Market:
+        """Convert benchmark returns to the currency of each security; returns of securities stay as they are.
+
+        For a world index in dollars beside securities in local currencies, for example.
+
+        Parameters
+        ----------
+        rates : polars.DataFrame, str or pathlib.Path
+            ``date, currency, rate``: units of `quote` for one unit of the row's currency. A frame, or a CSV or Parquet
+            file.
+        currency : str or mapping, optional
+            Currency of the benchmarks' prices, such as ``"USD"``, or by benchmark: ``{"ACWI": "USD"}``. By default
+            the securities' column ``benchmark_currency``.
+        quote : str, optional
+            Currency that the rates are in; `currency` where that is one for all.
+        max_age_days : int
+            How old a rate can be; 0 asks for one of the session itself.
+
+        Returns
+        -------
+        Market
+            Its securities have ``benchmark_currency``, now their own.
+
+        Notes
+        -----
+        ``R = (1 + R_benchmark)(1 + R_fx) - 1``, R_fx the change of the benchmark's currency in units of the security's
+        from the session before to this one, on the dates of the security's exchange. Give rates of the hour at which
+        that exchange closes: one fixed hours away brings the currency's move between the two hours into abnormal
+        returns of this session, with the other sign into those of the next.
+
+        Raises
+        ------
+        DataError
+            When a session with a benchmark return, or the session before, has no rate: the message names currencies
+            and days. For rates that `in_currency` refuses, too.
+        SpecificationError
+            For log returns or volumes, a market without currencies, a benchmark whose currency is not given, or was
+            converted already.
+
+        Warns
+        -----
+        MarketImpactWarning
+            When every benchmark is in the currency of its security, so that nothing is converted; of steps in rates
+            beyond a factor of 1.5.
+        """
+        self._must_be_simple("convert_benchmarks")
+        quote = quote or (currency if isinstance(currency, str) else None)
+        if quote is None:
+            raise SpecificationError(
+                "convert_benchmarks: quote= says which currency the rates are in, such as quote='USD'. It may be left "
+                "out only where currency= is one for all benchmarks."
+            )
+        if not isinstance(max_age_days, int) or isinstance(max_age_days, bool) or max_age_days < 0:
+            raise SpecificationError(f"max_age_days={max_age_days!r} must be a whole number of days, 0 or more.")
+        currencies = benchmark_currency.benchmark_currencies(self.securities, currency)
+        foreign = benchmark_currency.foreign_benchmarks(currencies)
+        if foreign.is_empty():
+            message = "convert_benchmarks: every benchmark is in the currency of its security, so nothing is converted."
+            warnings.warn(message, MarketImpactWarning, stacklevel=2)
+            return self
+        quoted = check_rates(rates, quote)
+        panel = benchmark_currency.panel_with_local_benchmarks(
+            self.return_panel, currencies, quoted, quote, max_age_days
+        )
+        pairs = foreign.select(pl.format("{} from {} to {}", "benchmark", benchmark_currency.COLUMN, "currency"))
+        names = listed(pairs.to_series().unique().sort().to_list(), quoted=False)
+        own = pl.when(pl.col("benchmark").is_not_null()).then("currency").alias(benchmark_currency.COLUMN)
+        return replace(
+            self,
+            return_panel=panel,
+            securities=self.securities.with_columns(own),
+            notes=(
+                *self.notes,
+                f"benchmark returns converted to the security's currency: {names}",
+                *rate_doubts(quoted),
+            ),
+            fingerprint=combined_fingerprint(panel.to_frame(), quoted),
         )
 
     def in_logs(self) -> Market:

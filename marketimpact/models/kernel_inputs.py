@@ -30,6 +30,8 @@ class KernelInputs(NamedTuple):
         Row at which the event's security begins in every column and, last, in `rf`.
     excluded : (R,) array of bool
         Rows that are taken as missing; empty where there are none.
+    own_spans : (N, 2) array of int
+        First and last session of the first stretch that each event reads; (0, 2) where all read the whole of it.
     """
 
     columns: tuple[Floats, ...]
@@ -41,6 +43,7 @@ class KernelInputs(NamedTuple):
     day0: Ints
     begins: Ints
     excluded: Bools
+    own_spans: Ints
 
 
 class ForecastInputs(NamedTuple):

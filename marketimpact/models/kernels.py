@@ -91,6 +91,15 @@ def _leave_out(target, excluded, first, n_sessions, first_row):  # type: ignore[
 
 
 @njit(nogil=True, cache=True)
+def _leave_outside(target, first, own):  # type: ignore[no-untyped-def]
+    """Set sessions, from `first` relative to day 0 on, outside an event's own window to NaN."""
+    low = min(max(own[0] - first, 0), len(target))
+    high = max(min(own[1] - first + 1, len(target)), low)
+    target[:low] = np.nan
+    target[high:] = np.nan
+
+
+@njit(nogil=True, cache=True)
 def _load(window, inputs, row):  # type: ignore[no-untyped-def]
     """Read the return, into row 0, and the regressors of one event, NaN where missing."""
     columns, shifts, rf, minus_rf = inputs.columns, inputs.shifts, inputs.rf, inputs.minus_rf
@@ -105,6 +114,8 @@ def _load(window, inputs, row):  # type: ignore[no-untyped-def]
                 _subtract(target, rf, first + shifts[j], n_sessions, begins[-1])
         if len(excluded):
             _leave_out(window[0, at:end], excluded, first, n_sessions, begins[0])
+        if s == 0 and len(inputs.own_spans):
+            _leave_outside(window[0, at:end], spans[0, 0], inputs.own_spans[row])
         at = end
 
 
@@ -232,7 +243,7 @@ def residuals(inputs, alpha, slopes):  # type: ignore[no-untyped-def]
     n_sessions, day0, begins = inputs.n_sessions, inputs.day0, inputs.begins
     n, p, width = len(inputs.day0), len(shifts) - 1, _width(spans)
     left, window, fitted = np.empty((n, width)), np.zeros((p + 1, width)), np.zeros(width)
-    as_they_are = len(spans) == 1 and not len(excluded) and not minus_rf.any()
+    as_they_are = len(spans) == 1 and not len(excluded) and not len(inputs.own_spans) and not minus_rf.any()
     for i in range(n):
         own, first = left[i], day0[i] + spans[0, 0]
         if as_they_are and _inside(first, width, shifts, n_sessions[i]):
@@ -391,7 +402,7 @@ def group_sums(inputs, sign, ends, together):  # type: ignore[no-untyped-def]
     n_groups, p, width = len(ends), len(shifts) - 1, _width(spans)
     total, count = np.zeros((n_groups, p + 1, width)), np.zeros((n_groups, p + 1, width), np.int64)
     window, ok, complete = np.zeros((p + 1, width)), np.zeros(width, np.bool_), 0
-    as_they_are = len(spans) == 1 and not len(excluded) and not minus_rf.any()
+    as_they_are = len(spans) == 1 and not len(excluded) and not len(inputs.own_spans) and not minus_rf.any()
     for g in range(n_groups):
         complete = 0
         for i in range(ends[g - 1] if g else 0, ends[g]):

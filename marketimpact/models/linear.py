@@ -124,6 +124,11 @@ class Design:
         return self.intercept or self.imposed
 
     @property
+    def follows_sessions(self) -> bool:
+        """Return whether the estimator needs one stretch of sessions, each after the one before."""
+        return bool(self.state or self.instruments)
+
+    @property
     def least_squares(self) -> bool:
         """Return whether the coefficients are estimated by ordinary least squares."""
         return self.estimator is fit and not self.imposed

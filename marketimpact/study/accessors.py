@@ -113,6 +113,7 @@ class Show:
         *,
         tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
         alternative: Alternative = "two-sided",
+        weights: str | None = None,
         invalid: bool = False,
     ) -> Table:
         """Show the primary test and the valid robustness tests of `StudyResult.test`, and why others are not valid.
@@ -122,7 +123,7 @@ class Show:
 
         Parameters
         ----------
-        first, last, tests, alternative
+        first, last, tests, alternative, weights
             As for `StudyResult.test`. Tests that are named are all shown.
         invalid : bool
             Whether to show every test with its p-value and its whole note, valid or not.
@@ -132,8 +133,8 @@ class Show:
         Table
             Its ``frame`` is that of `StudyResult.test`, every row and column.
         """
-        frame = self._asked.test(first, last, tests=tests, alternative=alternative)
-        heading = f"Is the mean abnormal return over {[first, last]} zero?"
+        frame = self._asked.test(first, last, tests=tests, alternative=alternative, weights=weights)
+        heading = f"Is the mean abnormal return{_weighted_by(weights)} over {[first, last]} zero?"
         simulated = [SIMULATED_TABLE] if self._result.market.simulated else []
         unit = self._result.market.unit
         if frame.is_empty():  # no group
@@ -162,10 +163,13 @@ class Show:
         shown = [*self._names(frame), *(name for name in _CAR if name in frame.columns)]
         return self(frame, f"Cumulative abnormal return of every event over {[first, last]}", columns=shown)
 
-    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> Table:
+    def caar(
+        self, first: int | None = None, last: int | None = None, *, level: float = 0.95, weights: str | None = None
+    ) -> Table:
         """Show `StudyResult.caar`."""
-        frame = self._asked.caar(first, last, level=level)
-        heading = f"Mean path over {[frame['tau'][0], frame['tau'][-1]]} with its {level:.0%} band"
+        frame = self._asked.caar(first, last, level=level, weights=weights)
+        window = [frame["tau"][0], frame["tau"][-1]]
+        heading = f"Mean path{_weighted_by(weights)} over {window} with its {level:.0%} band"
         return self(frame, heading)
 
     def single_tests(self, first: int, last: int) -> Table:
@@ -208,10 +212,15 @@ class Plot:
         """Draw the CAAR path with its band; see `path`."""
         return self.path(first, last)
 
-    def path(self, first: int | None = None, last: int | None = None) -> Any:
-        """Draw the CAAR path from `first` to `last` with its band in Altair; the event window by default."""
+    def path(self, first: int | None = None, last: int | None = None, *, weights: str | None = None) -> Any:
+        """Draw the CAAR path from `first` to `last` with its band in Altair; the event window by default.
+
+        `weights` is a column of the events, as in `StudyResult.caar`.
+        """
         result = self._result
-        return charts.caar_path(result.caar(first, last), title=title(result), simulated=result.market.simulated)
+        path, heading = result.caar(first, last, weights=weights), title(result)
+        named = heading if weights is None else f"{heading}, weighted by {weights}"
+        return charts.caar_path(path, title=named, simulated=result.market.simulated)
 
     def firms(self, first: int, last: int, *, by: str | None = None, level: float = 0.95) -> Any:
         """Draw a dot and an interval for the CAR of every event in Altair, by size.
@@ -259,6 +268,11 @@ class Plot:
     def __repr__(self) -> str:
         """List the charts."""
         return 'Plot: .path(-10, 10), .firms(0, 1, by="role"); .save("chart.html") keeps a chart'
+
+
+def _weighted_by(weights: str | None) -> str:
+    """Name the weights in a heading."""
+    return "" if weights is None else f", weighted by {weights},"
 
 
 def _labels(frame: pl.DataFrame) -> pl.Series:

@@ -40,7 +40,8 @@ class EventStudy:
     model : Model
         Model of the normal return; see `marketimpact.MODELS`.
     estimation_window : tuple of int
-        First and last session of the estimation window relative to day 0, both included.
+        First and last session of the estimation window relative to day 0, both included. An event has one of its own
+        where the events' columns ``estimation_first`` and ``estimation_last`` are not empty.
     event_window : tuple of int
         Widest span of sessions that a window of `car` or `test` can cover, both included.
     min_observations : int
@@ -60,14 +61,22 @@ class EventStudy:
     closed_day : {"next", "previous"}
         Session that is day 0 of an event dated on a day without one: the next session, which is the first that can
         react, or, on request, the one before.
+    estimation_after : tuple of int, optional
+        First and last session of a second stretch of estimation days, after the event window, such as ``(31, 130)``:
+        coefficients, residual variance and forecast errors are those of the days before and after together.
+        `min_observations` still counts the days before. Not to be used when the event changes the mean return, the
+        slope or the variance for good, which the days after it then bring into the expectation; nor when event windows
+        of later events of the same security lie in it, unless `exclude` leaves their days out
+        (`contaminated_days`). None of the days after was known at the event.
 
     Raises
     ------
     DataError
         For an `exclude` without symbol or date.
     SpecificationError
-        For a window that is reversed or not of two whole numbers, windows that overlap, or a
-        `min_observations` too small for the model.
+        For a window that is reversed or not of two whole numbers, windows that overlap, a
+        `min_observations` too small for the model, or an `estimation_after` for a model that has a second stretch of
+        its own or needs one stretch of sessions (GARCH models, `ScholesWilliams`).
 
     Examples
     --------
@@ -85,6 +94,7 @@ class EventStudy:
     serial_correlation: bool = False
     exclude: FrameLike | ExcludedDays | None = None
     closed_day: ClosedDay = "next"
+    estimation_after: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name in ("estimation_window", "event_window"):
@@ -104,12 +114,7 @@ class EventStudy:
         check_closed_day(self.closed_day)
         if self.exclude is not None and not isinstance(self.exclude, ExcludedDays):
             object.__setattr__(self, "exclude", ExcludedDays.of(self.exclude))
-        after = self.model.design.after
-        if after is not None and after[0] <= self.event_window[1]:
-            raise SpecificationError(
-                f"{self.model.name} estimates over {after} too, which reaches into event_window={self.event_window}. "
-                f"Start it after {self.event_window[1]}."
-            )
+        self._check_after()
         if not isinstance(self.min_observations, int) or isinstance(self.min_observations, bool):
             raise SpecificationError(f"min_observations={self.min_observations!r} must be a whole number of sessions.")
         floor = self.model.design.n_parameters + SPARE_OBSERVATIONS
@@ -129,6 +134,27 @@ class EventStudy:
             for name, value in settings
         )
         return f"<table><caption>EventStudy: run(events, market) gives the result</caption>{rows}</table>"
+
+    def _check_after(self) -> None:
+        design, given = self.model.design, self.estimation_after
+        if given is not None:
+            object.__setattr__(self, "estimation_after", check_window(given, "estimation_after"))
+            if design.after is not None:
+                raise SpecificationError(
+                    f"estimation_after={given}: {self.model.name} has a second stretch of its own, {design.after}. "
+                    "Leave out one of the two."
+                )
+            if design.follows_sessions:
+                raise SpecificationError(
+                    f"estimation_after={given}: {self.model.name} is estimated on one stretch of sessions, each after "
+                    "the one before. Leave estimation_after out, or use another model, such as mi.MarketModel()."
+                )
+        after = self.estimation_after or design.after
+        if after is not None and after[0] <= self.event_window[1]:
+            raise SpecificationError(
+                f"{self.model.name} estimates over {after} too, which reaches into event_window={self.event_window}. "
+                f"Start it after {self.event_window[1]}."
+            )
 
     def _check_missing(self) -> None:
         if self.missing not in ("available", "strict", "trade_to_trade"):
@@ -166,7 +192,9 @@ class EventStudy:
         ----------
         events : FrameLike
             ``event_id, symbol, date`` and any columns of your own, or what `align` returns. A date
-            that is no session of the security's exchange moves to the next one, or as `closed_day` says. Columns of
+            that is no session of the security's exchange moves to the next one, or as `closed_day` says. ``estimation_first`` and
+            ``estimation_last``, whole numbers of sessions relative to day 0, are an event's own estimation window,
+            such as one that ends before an earlier announcement; where both are empty the study's holds. Columns of
             your own that are named like a column of `StudyResult.car`, such as ``t``, are kept as ``t_event``, with a
             warning.
         market : Market
@@ -191,10 +219,13 @@ class EventStudy:
         Raises
         ------
         DataError
-            For a broken events frame; when a chunk failed in a worker, or a worker was lost, with its events in
+            For a broken events frame, or an ``estimation_first`` that is no whole number or has no ``estimation_last``;
+            when a chunk failed in a worker, or a worker was lost, with its events in
             `rows`.
         SpecificationError
-            When the market lacks a factor of the model, and for an executor, chunk or memory that is not valid.
+            When the market lacks a factor of the model; when estimation windows differ between events and the model
+            needs one stretch of sessions (GARCH models, `ScholesWilliams`); and for an executor, chunk or memory that
+            is not valid.
         """
         options = ExecutionOptions(executor, chunk, memory, progress)
         settings = EstimationSettings(
@@ -203,6 +234,7 @@ class EventStudy:
             self.min_observations,
             strict=self.missing == "strict",
             serial_correlation=self.serial_correlation,
+            after=self.estimation_after,
             excluded=self.exclude.rows(market) if isinstance(self.exclude, ExcludedDays) else None,
             closed_day=self.closed_day,
         )

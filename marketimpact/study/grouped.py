@@ -53,9 +53,11 @@ class Grouped(Generic[R]):
             raise unknown_column(f"by({absent[0]!r}).car", absent[0], frame.columns)
         return frame.select(*self.columns, pl.exclude(self.columns)).sort(*self.columns, "event_id", nulls_last=True)
 
-    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
-        """Return `StudyResult.caar` of every group."""
-        return self._stack(lambda result: result.caar(first, last, level=level))
+    def caar(
+        self, first: int | None = None, last: int | None = None, *, level: float = 0.95, weights: str | None = None
+    ) -> pl.DataFrame:
+        """Return `StudyResult.caar` of every group, with weights within each."""
+        return self._stack(lambda result: result.caar(first, last, level=level, weights=weights))
 
     def test(
         self,
@@ -64,11 +66,13 @@ class Grouped(Generic[R]):
         *,
         tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
         alternative: Alternative = "two-sided",
+        weights: str | None = None,
     ) -> pl.DataFrame:
         """Return `StudyResult.test` of every group; grouped by ``role``, the role of a test is ``test_role``."""
 
         def tested(result: R) -> pl.DataFrame:
-            return role_kept(result.test(first, last, tests=tests, alternative=alternative), self.columns)
+            frame = result.test(first, last, tests=tests, alternative=alternative, weights=weights)
+            return role_kept(frame, self.columns)
 
         return self._stack(tested)
 

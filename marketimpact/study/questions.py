@@ -22,7 +22,9 @@ class Answers(Protocol):
         """Return one row per event; see `StudyResult.car`."""
         ...
 
-    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
+    def caar(
+        self, first: int | None = None, last: int | None = None, *, level: float = 0.95, weights: str | None = None
+    ) -> pl.DataFrame:
         """Return one row per session; see `StudyResult.caar`."""
         ...
 
@@ -33,6 +35,7 @@ class Answers(Protocol):
         *,
         tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
         alternative: Alternative = "two-sided",
+        weights: str | None = None,
     ) -> pl.DataFrame:
         """Return one row per test; see `StudyResult.test`."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ from marketimpact.models import Model
 from marketimpact.study import regressions
 from marketimpact.study.accessors import Plot, Show, as_html
 from marketimpact.study.event_groups import aligned_residuals, clusters, direction_signs, firm_numbers
+from marketimpact.study.event_weights import event_weights, unequal_weights
 from marketimpact.study.filtered_columns import FILTERED_COLUMNS
 from marketimpact.study.grouped import Grouped
 from marketimpact.study.portfolios import PortfolioEstimates, estimate_portfolios
@@ -175,7 +176,9 @@ class StudyResult:
         own = self.events.drop("event_id", "symbol").rename({LAST: f"{LAST}{SUFFIX}"}, strict=False)
         return pl.concat([frame, own], how="horizontal")  # both event by event
 
-    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
+    def caar(
+        self, first: int | None = None, last: int | None = None, *, level: float = 0.95, weights: str | None = None
+    ) -> pl.DataFrame:
         """Compute the average abnormal return and its cumulation, session by session, with a band.
 
         Parameters
@@ -184,6 +187,10 @@ class StudyResult:
             The path starts to cumulate at `first`; the study's event window by default.
         level : float
             Confidence level of the band.
+        weights : str, optional
+            Column of the events to weight them by, such as their market value on the day before the event window:
+            ``sum w_i CAR_i / sum w_i``. Use a value known before the event, since a later one contains the reaction.
+            Events of weight 0 are left out. Equal weights give the numbers of no weights.
 
         Returns
         -------
@@ -193,7 +200,22 @@ class StudyResult:
             their CAR from `first` to `tau`. `band` names the standard error, which is that of the primary test for
             the whole window (see `test`), about `caar`: *spread over dates*, *forecast error of portfolios* (it
             includes the covariance of every two events), the same *scaled by the spread of SCARs*, or *forecast error*
-            of a single event.
+            of a single event. With `weights` all are of the weighted mean, and ``n_effective`` is the effective number
+            of events, ``(sum w)^2 / sum w^2``: near 1 the mean is the return of one firm.
+
+        Raises
+        ------
+        SpecificationError
+            For a window outside the study's `event_window`, a level outside 0 to 1, and weights that are no column of
+            numbers.
+        DataError
+            For weights that are empty, negative or not finite, with the events in `rows`, and where all are zero.
+
+        Notes
+        -----
+        With weights the spread over dates is that of their weighted means, each counted by its weight, with the
+        standard error and degrees of freedom of Bell and McCaffrey (2002). Over dates of unequal size the band without
+        weights belongs to the mean of date means.
         """
         event_first, event_last = self.estimation.settings.event
         first = event_first if first is None else first
@@ -201,7 +223,11 @@ class StudyResult:
         self._columns(first, last)
         if not 0 < level < 1:
             raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
-        return caar_frame(self.estimation, self.sample, (first, last), level)
+        if weights is None:
+            return caar_frame(self.estimation, self.sample, (first, last), level)
+        weighed = self._with_weight(weights)
+        sample_at = partial(weighed.sample, weights=weights)
+        return caar_frame(weighed.estimation, sample_at, (first, last), level, event_weights(weighed.events, weights))
 
     def test(
         self,
@@ -210,6 +236,7 @@ class StudyResult:
         *,
         tests: Sequence[str | SignificanceTest] | Literal["all"] | None = None,
         alternative: Alternative = "two-sided",
+        weights: str | None = None,
     ) -> pl.DataFrame:
         """Test the mean abnormal return over sessions `first` to `last`.
 
@@ -223,6 +250,10 @@ class StudyResult:
         alternative : {"two-sided", "greater", "less"}
             Whether a p-value counts deviations in both directions, or only abnormal returns above or below
             zero. Choose before looking at the data: a direction chosen afterwards halves the p-value without reason.
+        weights : str, optional
+            Column of the events to weight them by, as in `caar`. Tests whose statistic counts events alike, such as
+            ranks and signs, take no weights: they are undefined then, and `note` says so. Tests of SCARs take the
+            mean of SCARs with these weights.
 
         Returns
         -------
@@ -247,7 +278,7 @@ class StudyResult:
         """
         if alternative not in ("two-sided", "greater", "less"):
             raise SpecificationError(f"alternative={alternative!r}: choose 'two-sided', 'greater' or 'less'.")
-        return tests_frame(select_tests(tests), self.sample(first, last), alternative)
+        return tests_frame(select_tests(tests), self.sample(first, last, weights=weights), alternative)
 
     def single_tests(self, first: int, last: int) -> pl.DataFrame:
         """Test every event by itself, with p-values adjusted for the number of events.
@@ -284,8 +315,13 @@ class StudyResult:
         cars = self.car(first, last).drop_nulls("car").select(columns)
         return single_tests_frame(self.sample(first, last), cars)
 
-    def sample(self, first: int, last: int) -> Sample:
-        """Return the input of the significance tests: one row per event with an abnormal return in the window."""
+    def sample(self, first: int, last: int, *, weights: str | None = None) -> Sample:
+        """Return the input of the significance tests: one row per event with an abnormal return in the window.
+
+        With `weights`, a column of the events, those of weight 0 are left out.
+        """
+        if weights is not None and (weighed := self._with_weight(weights)) is not self:
+            return weighed.sample(first, last, weights=weights)
         return sample_of(
             self.estimation,
             (first, last),
@@ -294,11 +330,18 @@ class StudyResult:
             placebo=self._placebo,
             pairs=self._pairs,
             firm=self._firms,
-            portfolio_estimates=lambda: self._portfolio_estimates,
+            portfolio_estimates=lambda: self._portfolios(weights),
             announcement=self._announcements,
             cluster=self._clusters,
             clustered_by=self.clustered_by,
+            weights=unequal_weights(self.events, weights),
+            weighted_by=weights or "",
         )
+
+    def _with_weight(self, column: str) -> StudyResult:
+        """Leave out the events of weight 0."""
+        has_weight = event_weights(self.events, column) > 0
+        return self if has_weight.all() else self.where(pl.col(column) > 0)
 
     def clustered(self, column: str) -> StudyResult:
         """Return the same result with other clusters, which tests over dates take as independent draws.
@@ -345,11 +388,21 @@ class StudyResult:
         """Code of each event's cluster; the same for all windows."""
         return self._announcements if self.clustered_by is None else clusters(self.events, self.clustered_by)
 
+    def _portfolios(self, weights: str | None) -> PortfolioEstimates:
+        """Estimate the portfolios of each date, with the weights of a column; the same for all windows."""
+        own = unequal_weights(self.events, weights)
+        weights = None if own is None else weights
+        if weights not in self._portfolio_estimates:
+            rows = self._pairs.rows
+            self._portfolio_estimates[weights] = estimate_portfolios(
+                self.estimation, exchange=rows.exchange, clocks=rows.clocks, weights=own
+            )
+        return self._portfolio_estimates[weights]
+
     @cached_property
-    def _portfolio_estimates(self) -> PortfolioEstimates:
-        """Regressions of the portfolios of each date; the same for all windows."""
-        rows = self._pairs.rows
-        return estimate_portfolios(self.estimation, exchange=rows.exchange, clocks=rows.clocks)
+    def _portfolio_estimates(self) -> dict[str | None, PortfolioEstimates]:
+        """Regressions of the portfolios of each date, by the column of their weights."""
+        return {}
 
     @cached_property
     def _placebo(self) -> LazyMatrix:

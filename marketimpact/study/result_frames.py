@@ -261,9 +261,16 @@ _SCHEMA = {
 
 
 def caar_frame(
-    estimates: Estimates, sample_at: Callable[[int, int], Sample], window: tuple[int, int], level: float
+    estimates: Estimates,
+    sample_at: Callable[[int, int], Sample],
+    window: tuple[int, int],
+    level: float,
+    weights: Floats | None = None,
 ) -> pl.DataFrame:
-    """Build the path of the CAAR, one row per session of the window; see `StudyResult.caar`."""
+    """Build the path of the CAAR, one row per session of the window; see `StudyResult.caar`.
+
+    `weights`, (N,), are those of the samples; with them there is the column ``n_effective``.
+    """
     first, last = window
     whole = sample_at(first, last)
     primary = primary_test(structure(whole)).name if whole.n else ""
@@ -271,16 +278,28 @@ def caar_frame(
     steps = []
     for tau in range(last, first - 1, -1):  # the longest window first: it has all pairs of events of the others
         sample = whole if tau == last else sample_at(first, tau)
-        steps.append(_step(tau, estimates.ar[:, tau - zero], sample, level, primary))
-    return pl.DataFrame(steps[::-1], schema=_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
+        aar = _mean_present(estimates.ar[:, tau - zero], weights)
+        steps.append((*_step(tau, aar, sample, level, primary), sample.n_effective if sample.n else 0.0))
+    schema = {**_SCHEMA, "n_effective": pl.Float64}
+    frame = pl.DataFrame(steps[::-1], schema=schema, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
+    if weights is None:
+        return frame.drop("n_effective")
+    return frame.select(*[name for name in _SCHEMA if name != "band"], "n_effective", "band")
 
 
-def _step(tau: int, day: Floats, sample: Sample, level: float, primary: str) -> tuple[Any, ...]:
-    """Build the row of a session from its abnormal returns, (N,), and the sample that ends with it."""
-    aar = float(day[~np.isnan(day)].mean()) if (~np.isnan(day)).any() else np.nan
+def _mean_present(day: Floats, weights: Floats | None) -> float:
+    """Average the abnormal returns of a session that are present, (N,), weighted or alike; nan without any."""
+    present = ~np.isnan(day)
+    if not present.any():
+        return np.nan
+    return float(day[present].mean() if weights is None else np.average(day[present], weights=weights[present]))
+
+
+def _step(tau: int, aar: float, sample: Sample, level: float, primary: str) -> tuple[Any, ...]:
+    """Build the row of a session from its mean abnormal return and the sample that ends with it."""
     if sample.n == 0:
         return tau, aar, np.nan, np.nan, np.nan, np.nan, np.nan, 0, "none"
-    caar = float(sample.car.mean())
+    caar = sample.mean(sample.car)
     se, df, name = band_of(sample, primary)
     quantile = quantile_of(df, level)
     mde = float(minimum_detectable_effect(se, df))

@@ -45,6 +45,8 @@ def sample_of(
     announcement: Ints,
     cluster: Ints,
     clustered_by: str | None,
+    weights: Floats | None = None,
+    weighted_by: str = "",
 ) -> Sample:
     """Build the input of the significance tests for one window; see `StudyResult.sample`.
 
@@ -70,6 +72,10 @@ def sample_of(
         Codes of each event's announcement and cluster, from `clusters`.
     clustered_by : str or None
         Column of the events whose values are the clusters; announcements by default.
+    weights : (N,) array, optional
+        Weight of each event, above zero; all alike by default. `portfolio_estimates` has the same.
+    weighted_by : str
+        Column of the events that the weights are from.
     """
     part = estimates if len(rows) == estimates.events.height else estimates.take(rows)
     strict, columns = estimates.settings.strict, estimates.columns_of(window)
@@ -79,9 +85,10 @@ def sample_of(
 
     def date_portfolios() -> Portfolios:
         if strict:
-            return portfolios(part, window, exchange=exchange[rows], clocks=clocks)
+            return portfolios(part, window, exchange=exchange[rows], clocks=clocks, weights=own_weights)
         return portfolios_over(estimates, window, portfolio_estimates(), clocks=clocks)
 
+    own_weights = None if weights is None else weights[rows]
     n_days, span = part.present[:, columns].sum(axis=1), estimates.settings.estimation
     by_announcement = clustered_by is None and "announcement_id" in part.events.columns
     return Sample(
@@ -124,6 +131,9 @@ def sample_of(
         pairs=pairs,
         pattern=pairs.patterns.codes[rows],
         cluster_label="dates" if clustered_by is None else f"clusters ({clustered_by})",
+        windows_differ=part.positions.estimation_differs,
+        weights=own_weights,
+        weighted_by=weighted_by,
     )
 
 

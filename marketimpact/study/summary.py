@@ -185,6 +185,8 @@ def headline_window(result: Questions) -> tuple[int, int]:
 
 
 def title(result: Questions) -> str:
-    """Name the model and the estimation window."""
-    first, last = result.estimation.settings.estimation
-    return f"{result.model.name}, estimated over [{first}, {last}]"
+    """Name the model and the estimation window, and a stretch after the event that the study adds."""
+    settings = result.estimation.settings
+    windows = [settings.estimation, *([settings.after] if settings.after else [])]
+    own = "windows of their own within " if result.estimation.positions.estimation_differs else ""
+    return f"{result.model.name}, estimated over {own}{' and '.join(str(list(window)) for window in windows)}"

@@ -221,6 +221,7 @@ def kernel_inputs(n_sessions, day0, spans, *, columns=(), begins=None, rf=None) 
         day0=day0,
         begins=begins,
         excluded=empty.astype(np.bool_),
+        own_spans=np.empty((0, 2), np.int64),
     )
 
 

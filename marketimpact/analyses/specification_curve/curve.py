@@ -21,6 +21,7 @@ from marketimpact.display import curve_chart as curvechart
 from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.attrition import REASONS
+from marketimpact.estimation.own_windows import FIRST, LAST, has_own_windows
 from marketimpact.inference import (
     SIGNIFICANCE_LEVEL,
     JudgedOutcome,
@@ -306,6 +307,11 @@ def specification_curve(
     )
     if not 0 < level < 1:
         raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
+    if len(plan.estimation_windows) > 1 and has_own_windows(events):
+        raise SpecificationError(
+            f"estimation_windows={list(plan.estimation_windows)}: events have windows of their own in {FIRST} and "
+            f"{LAST}, which the choice would not change. Drop the two columns, or give one estimation window."
+        )
 
     rows, results = _run_all(plan, events, {"min_observations": min_observations, "missing": missing}, level)
     frame = pl.DataFrame(rows, schema=_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))

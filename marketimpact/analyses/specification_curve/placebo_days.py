@@ -140,6 +140,11 @@ def _common_window(estimates: Sequence[Estimates]) -> _CommonWindow:
     first = max(values.settings.estimation[0] for values in estimates)
     last = min(values.settings.estimation[1] for values in estimates)
     event = estimates[0].settings.event
+    if any(values.positions.estimation_differs for values in estimates):
+        raise SpecificationError(
+            "The events have estimation windows of their own that differ, and placebo days are taken from sessions "
+            "that all share. Drop estimation_first and estimation_last, or give all events one window."
+        )
     if last - first + 1 < MIN_POSITIONS + event[1] - event[0]:
         raise SpecificationError(
             f"The estimation windows share the sessions {first} to {last} only, which leaves fewer than "

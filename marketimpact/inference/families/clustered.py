@@ -30,7 +30,7 @@ ONE_CLUSTER = "needs at least 2 clusters: all events are in one cluster of {} da
 def cluster_t(sample: Sample) -> Outcome:
     """Divide the mean CAR by its cluster-robust standard error (CR1)."""
     groups = sample.n_clusters
-    mean = float(sample.car.mean())
+    mean = sample.mean(sample.car)
     if groups < 2:
         return no_result(_one_cluster(sample), mean)
     se = float(_cluster_se(_sums(sample, sample.car)[None, :], sample)[0])
@@ -42,8 +42,9 @@ def cluster_t(sample: Sample) -> Outcome:
 def date_means_t(sample: Sample) -> Outcome:
     """Compute the cross-sectional t of the means of each date."""
     if sample.n_clusters < 2:
-        return no_result(_one_cluster(sample), float(sample.car.mean()))
-    outcome = mean_over_spread(_sums(sample, sample.car) / sample.clusters.counts)
+        return no_result(_one_cluster(sample), sample.mean(sample.car))
+    sums, sizes = _sums(sample, sample.car), _sizes(sample)
+    outcome = mean_over_spread(sums / sizes, None if sample.weights is None else sizes)
     if sample.n_clusters >= FEW_DATES:
         return outcome
     return replace(
@@ -64,7 +65,7 @@ def sign_flip_date(sample: Sample) -> Outcome:
 
 def wild_cluster(sample: Sample) -> Outcome:
     """Compare the cluster t with its distribution under Rademacher signs per date, the null imposed."""
-    mean = float(sample.car.mean())
+    mean = sample.mean(sample.car)
     sums = _sums(sample, sample.car)
     groups = len(sums)
     if groups < 2:
@@ -95,12 +96,12 @@ def _one_cluster(sample: Sample) -> str:
 
 
 def _sums(sample: Sample, values: Floats) -> Floats:
-    """Sum the values of each cluster, in the order of the clusters."""
-    return np.bincount(sample.clusters.codes, weights=values).astype(np.float64)
+    """Sum the values of each cluster, weighted where events are, in the order of the clusters."""
+    return sample.sums_by(sample.clusters.codes, values)
 
 
 def _sizes(sample: Sample) -> Floats:
-    return sample.clusters.counts.astype(np.float64)
+    return sample.sizes_by(sample.clusters.codes)
 
 
 def _cluster_se(sums: Floats, sample: Sample) -> Floats:
@@ -158,28 +159,30 @@ CLUSTER_T = SignificanceTest(
     Holds("yes", "yes", "yes", "yes", min_clusters=5, clusters_apart=True, clusters_alike=True,
           assumes=SPREAD_OF_DATES),
     cluster_t,
-    unit="return",
+    unit="return", weighted=True,
 )  # fmt: skip
 DATE_MEANS_T = SignificanceTest(
     "date_means_t", "mean of the dates' mean CARs = 0", "mean of date means", "t(G-1)",
     "t test of date means; Ibragimov and Mueller (2010)",
     Holds("yes", "yes", "yes", "yes", min_clusters=2, clusters_apart=True, assumes=SPREAD_OF_DATES),
     date_means_t,
-    unit="return",
+    unit="return", weighted=True,
 )  # fmt: skip
 SIGN_FLIP_DATE = SignificanceTest(
     "sign_flip_date", "CARs of each date are symmetric about 0", "CAAR", "all sign patterns of the dates",
     "randomisation test",
     Holds("yes", "yes", "yes", "yes", min_clusters=6, clusters_apart=True, assumes=SPREAD_OF_DATES),
-    sign_flip_date,
+    sign_flip_date, weighted=True,
 )  # fmt: skip
 WILD_CLUSTER = SignificanceTest(
     "wild_cluster", "mean CAR = 0", "CAAR", "Rademacher signs per date",
     "Cameron, Gelbach and Miller (2008)",
     Holds("yes", "yes", "yes", "yes", min_clusters=6, clusters_apart=True, assumes=SPREAD_OF_DATES), wild_cluster,
+    weighted=True,
 )  # fmt: skip
 WILD_CLUSTER_WEBB = SignificanceTest(
     "wild_cluster_webb", "mean CAR = 0", "CAAR", "six-point weights per date",
     "Webb (2023), six-point weights; Cameron, Gelbach and Miller (2008)",
     Holds("yes", "yes", "yes", "yes", min_clusters=5, clusters_apart=True, assumes=SPREAD_OF_DATES), wild_cluster_webb,
+    weighted=True,
 )  # fmt: skip

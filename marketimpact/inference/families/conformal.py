@@ -141,5 +141,6 @@ CONFORMAL_BLOCKS = SignificanceTest(
     "conformal_blocks", "a constant effect a day of 0 in the window", "CAAR of a constant effect a day",
     "all moving blocks of estimation days and window",
     "Chernozhukov, Wüthrich and Zhu (2021)",
-    Holds("yes", "no", "yes", "no", assumes=DAYS_ALIKE), conformal_blocks, sides="own", refits=True, unit="return",
+    Holds("yes", "no", "yes", "no", windows_alike=True, assumes=DAYS_ALIKE),
+    conformal_blocks, sides="own", refits=True, unit="return",
 )  # fmt: skip

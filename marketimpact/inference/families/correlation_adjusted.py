@@ -115,8 +115,11 @@ def _bmp_adjusted(sample: Sample, average: MeanCorrelation) -> Outcome:
 
 
 def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, str] | Outcome:
-    """Compute ``1 + (N-1) r``, and return it with r and a note; or the reason why it is undefined."""
-    mean = float(sample.scar.mean())
+    """Compute ``1 + (N-1) r``, and return it with r and a note; or the reason why it is undefined.
+
+    With weights N is the effective number of events: exact where every two events have the same correlation.
+    """
+    mean = sample.mean(sample.scar)
     if sample.n < 2 and np.isnan(average.value):
         return no_result(TOO_FEW, mean)
     if np.isnan(average.value):
@@ -124,7 +127,7 @@ def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, 
             f"none of the {average.n_pairs} pairs of events that share days has {MIN_COMMON_DAYS} "
             "common estimation days, so their correlation is unknown", mean,
         )  # fmt: skip
-    inflation = 1.0 + (sample.n - 1) * average.value
+    inflation = 1.0 + (sample.n_effective - 1) * average.value
     if inflation <= MIN_INFLATION:
         return no_result(f"average correlation {average.value:.3f} gives 1+(N-1)r <= 0", mean)
     note = f"average correlation {average.value:.3f}"
@@ -137,13 +140,13 @@ PATELL_KP = SignificanceTest(
     "patell_kp", "mean SCAR = 0", "mean SCAR", "N(0,1)",
     "Kolari and Pynnonen (2010), adjusted Patell",
     Holds("yes", "no", "yes", "no", assumes=ESTIMATION_VARIANCE),
-    patell_kp, unit="scar",
+    patell_kp, unit="scar", weighted=True,
 )  # fmt: skip
 BMP_KP = SignificanceTest(
     "bmp_kp", "mean SCAR = 0", "mean SCAR", "t(N-1)",
     "Kolari and Pynnonen (2010), adjusted BMP",
     Holds("yes", "yes", "yes", "yes", min_events=5, assumes=SPREAD_OF_EVENTS),
-    bmp_kp, unit="scar",
+    bmp_kp, unit="scar", weighted=True,
 )  # fmt: skip
 PATELL_KP_ALLPAIRS = SignificanceTest(
     "patell_kp_allpairs", "mean SCAR = 0", "mean SCAR", "N(0,1)",

@@ -22,7 +22,7 @@ __all__ = ["FILTERED_PLACEBO_RANK", "FILTERED_PLACEBO_T", "filtered_placebo_rank
 
 def filtered_placebo_t(sample: Sample) -> Outcome:
     """Divide the mean CAR by its standard deviation over blocks of estimation days at today's volatility."""
-    mean, estimate = sample.filtered_mean, float(sample.car.mean())
+    mean, estimate = sample.filtered_mean, sample.mean(sample.car)
     if not mean.se > 0:
         return no_result(mean.why_undefined or "abnormal returns do not vary", estimate)
     t = estimate / mean.se
@@ -31,7 +31,7 @@ def filtered_placebo_t(sample: Sample) -> Outcome:
 
 def filtered_placebo_rank(sample: Sample) -> Outcome:
     """Rank the mean CAR among those of blocks of estimation days at today's volatility."""
-    mean, estimate = sample.filtered_mean, float(sample.car.mean())
+    mean, estimate = sample.filtered_mean, sample.mean(sample.car)
     if not mean.se > 0:
         return no_result(mean.why_undefined or "abnormal returns do not vary", estimate)
     drawn = mean.widened_blocks
@@ -72,10 +72,10 @@ SOURCE = "Filtered historical simulation: Barone-Adesi, Giannopoulos and Vosper 
 
 FILTERED_PLACEBO_T = SignificanceTest(
     "filtered_placebo_t", NULL, "CAAR", "t(3LB / (2L^2 + 1) - 1), B blocks of L sessions", SOURCE,
-    Holds("yes", "no", "yes", "no", assumes=FILTERED), filtered_placebo_t, filters=True, unit="return",
+    Holds("yes", "no", "yes", "no", assumes=FILTERED), filtered_placebo_t, filters=True, unit="return", weighted=True,
 )  # fmt: skip
 FILTERED_PLACEBO_RANK = SignificanceTest(
     "filtered_placebo_rank", NULL, "CAAR", "placebo blocks of the estimation window", SOURCE,
     Holds("yes", "no", "yes", "no", assumes=FILTERED | {"many blocks"}), filtered_placebo_rank, sides="own",
-    filters=True, unit="return",
+    filters=True, unit="return", weighted=True,
 )  # fmt: skip

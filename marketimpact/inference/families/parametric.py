@@ -14,7 +14,8 @@ from marketimpact.inference.protocol import (
     SignificanceTest,
     no_result,
 )
-from marketimpact.inference.sample import Sample
+from marketimpact.inference.sample import Floats, Sample
+from marketimpact.inference.weighted_mean import weighted_spread
 
 __all__ = [
     "BMP",
@@ -45,26 +46,35 @@ def student_p(t: float, df: float) -> float:
 
 def cross_sectional_t(sample: Sample) -> Outcome:
     """Divide the mean CAR by its cross-sectional standard error."""
-    return mean_over_spread(sample.car)
+    return mean_over_spread(sample.car, sample.weights)
 
 
 def bmp(sample: Sample) -> Outcome:
-    """Divide the mean SCAR by its cross-sectional standard error."""
-    return mean_over_spread(sample.scar)
+    """Divide the mean SCAR by its cross-sectional standard error.
+
+    With weights the spread of SCARs, which have one variance, is that of all events alike.
+    """
+    plain = mean_over_spread(sample.scar)
+    if sample.weights is None or np.isnan(plain.statistic):
+        return plain
+    mean, se = sample.mean(sample.scar), plain.se * float(np.sqrt(sample.n / sample.n_effective))
+    return Outcome(mean, mean / se, student_p(mean / se, plain.df), df=plain.df, se=se)
 
 
 def patell_scar(sample: Sample) -> Outcome:
     """Divide the sum of SCARs by the root of the sum of their variances."""
-    mean = float(sample.scar.mean())
-    se = float(np.sqrt(sample.q.sum()) / sample.n)
+    mean = sample.mean(sample.scar)
+    variances = sample.q if sample.shares is None else sample.q * (sample.shares * sample.n) ** 2
+    se = float(np.sqrt(variances.sum()) / sample.n)
     z = mean / se
     return Outcome(mean, z, normal_p(z), se=se)
 
 
 def portfolio_independent(sample: Sample) -> Outcome:
     """Divide the sum of CARs by the root of the sum of their forecast variances."""
-    mean = float(sample.car.mean())
-    se = float(np.sqrt((sample.se**2).sum()) / sample.n)
+    mean = sample.mean(sample.car)
+    own = sample.se if sample.shares is None else sample.se * (sample.shares * sample.n)
+    se = float(np.sqrt((own**2).sum()) / sample.n)
     return Outcome(mean, mean / se, normal_p(mean / se), se=se)
 
 
@@ -102,41 +112,43 @@ def event_variance_ratio(sample: Sample) -> Outcome:
     return Outcome(ratio, df * ratio, float(scipy.special.chdtrc(df, df * ratio)), df=df)
 
 
-def mean_over_spread(values: np.ndarray) -> Outcome:
-    """Divide the mean of N values by its cross-sectional standard error, t(N-1)."""
-    n, mean = len(values), float(values.mean())
+def mean_over_spread(values: Floats, weights: Floats | None = None) -> Outcome:
+    """Divide the mean of N values by its cross-sectional standard error, t(N-1); weighted as `weighted_spread` does."""
+    n, mean, df = len(values), float(values.mean()), len(values) - 1.0
     if n < 2:
         return no_result(TOO_FEW, mean)
     se = float(values.std(ddof=1) / np.sqrt(n))
+    if weights is not None:
+        mean, se, df = weighted_spread(values, weights)
     if se == 0:
         return no_result("every event has the same value, so there is no spread to compare with", mean)
     t = mean / se
-    return Outcome(mean, t, student_p(t, n - 1), df=n - 1, se=se)
+    return Outcome(mean, t, student_p(t, df), df=df, se=se)
 
 
 CROSS_SECTIONAL_T = SignificanceTest(
     "cross_sectional_t", "mean CAR = 0", "CAAR", "t(N-1)",
     "Charest (1978); Penman (1982)",
     Holds("yes", "yes", "no", "no", assumes=SPREAD_OF_DATES),
-    cross_sectional_t, unit="return",
+    cross_sectional_t, unit="return", weighted=True,
 )  # fmt: skip
 PATELL_SCAR = SignificanceTest(
     "patell_scar", "mean SCAR = 0", "mean SCAR", "N(0,1)",
     "Patell (1976), with the exact variance of the CAR",
     Holds("yes", "no", "no", "no", assumes=ESTIMATION_VARIANCE),
-    patell_scar, unit="scar",
+    patell_scar, unit="scar", weighted=True,
 )  # fmt: skip
 BMP = SignificanceTest(
     "bmp", "mean SCAR = 0", "mean SCAR", "t(N-1)",
     "Boehmer, Musumeci and Poulsen (1991)",
-    Holds("yes", "yes", "no", "no", min_events=5, assumes=SPREAD_OF_EVENTS), bmp, unit="scar",
+    Holds("yes", "yes", "no", "no", min_events=5, assumes=SPREAD_OF_EVENTS), bmp, unit="scar", weighted=True,
 )  # fmt: skip
 PORTFOLIO_INDEPENDENT = SignificanceTest(
     "portfolio_independent", "mean CAR = 0", "CAAR", "N(0,1)",
     "MacKinlay (1997); Campbell, Lo and MacKinlay (1997), J1",
     Holds("yes", "no", "no", "no", assumes=ESTIMATION_VARIANCE),
     portfolio_independent,
-    unit="return",
+    unit="return", weighted=True,
 )  # fmt: skip
 PATELL = SignificanceTest(
     "patell", "mean cumulated SAR = 0", "mean cumulated SAR", "N(0,1)",

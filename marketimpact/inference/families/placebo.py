@@ -232,27 +232,29 @@ BLOCKS: frozenset[Assumption] = frozenset(
 PLACEBO_CAAR = SignificanceTest(
     "placebo_caar", "CAAR is as in any other block of days", "CAAR", "placebo blocks of the estimation window",
     "Randomisation over dates; Brown and Warner (1980) use the same portfolio variance",
-    Holds("yes", "no", "yes", "no", assumes=BLOCKS), placebo_caar, sides="own",
+    Holds("yes", "no", "yes", "no", windows_alike=True, assumes=BLOCKS), placebo_caar, sides="own",
 )  # fmt: skip
 PLACEBO_SCAAR = SignificanceTest(
     "placebo_scaar", "mean SCAR is as in any other block of days", "mean SCAR",
     "placebo blocks of the estimation window", "Randomisation over dates",
-    Holds("yes", "no", "yes", "no", assumes=BLOCKS), placebo_scaar, sides="own",
+    Holds("yes", "no", "yes", "no", windows_alike=True, assumes=BLOCKS), placebo_scaar, sides="own",
 )  # fmt: skip
 PLACEBO_MEDIAN_SCAR = SignificanceTest(
     "placebo_median_scar", "median SCAR is as in any other block of days", "CAR common to the events",
     "placebo blocks of the estimation window", "Randomisation over dates",
-    Holds("yes", "no", "yes", "nearly", min_events=6, assumes=BLOCKS), placebo_median_scar, sides="own", unit="return",
+    Holds("yes", "no", "yes", "nearly", windows_alike=True, min_events=6, assumes=BLOCKS),
+    placebo_median_scar, sides="own", unit="return",
 )  # fmt: skip
 PLACEBO_BMP = SignificanceTest(
     "placebo_bmp", "the BMP t is as in any other block of days", "BMP t", "placebo blocks of the estimation window",
     "Randomisation over dates",
-    Holds("yes", "yes", "yes", "yes", min_events=5, assumes=SPREAD_OF_EVENTS | {"many blocks"}),
+    Holds("yes", "yes", "yes", "yes", windows_alike=True, min_events=5, assumes=SPREAD_OF_EVENTS | {"many blocks"}),
     placebo_bmp, sides="own",
 )  # fmt: skip
 CAV = SignificanceTest(
     "cav", "volatility is as in any other block of days", "cumulative abnormal volatility",
     "placebo blocks of the estimation window, one-sided", "Bialkowski, Gottschalk and Wisniewski (2008)",
-    Holds("no", "no", "no", "no", because="rejects a true null in 8 to 14 of 100 samples with fat tails"),
+    Holds("no", "no", "no", "no", windows_alike=True,
+          because="rejects a true null in 8 to 14 of 100 samples with fat tails"),
     cav, sides="none",
 )  # fmt: skip

@@ -18,17 +18,17 @@ SHARED_ERRORS_NOTED = 0.05
 
 
 def portfolio_regression(sample: Sample) -> Outcome:
-    """Divide the CAR of the equal-weighted portfolio of each date by its forecast standard error.
+    """Divide the CAR of the portfolio of each date, equal-weighted or weighted, by its forecast standard error.
 
-    With several dates the portfolios are weighted by their number of events; the covariance of
-    portfolios whose windows overlap comes from the correlation of their residuals, and the variance allows for
-    errors of estimation that dates share (`marketimpact.inference.shared_estimation`).
+    With several dates the portfolios are weighted by their number of events, or by the sum of their weights; the
+    covariance of portfolios whose windows overlap comes from the correlation of their residuals, and the variance
+    allows for errors of estimation that dates share (`marketimpact.inference.shared_estimation`).
     """
     portfolios, n_without = _with_returns(sample.portfolios())
     if not len(portfolios.car):
         return no_result("no date's portfolio has a return in the window")
     n_events = int(portfolios.n_events.sum())
-    weight = portfolios.n_events / n_events
+    weight = portfolios.weight / portfolios.weight.sum()
     estimate = float((weight * portfolios.car).sum())
     if not np.all(portfolios.se > 0):
         return no_result("a date's portfolio has too few estimation days for a regression of its own", estimate)
@@ -84,11 +84,12 @@ PORTFOLIO_REGRESSION = SignificanceTest(
     "portfolio_regression", "CAR of the portfolio = 0", "CAR of the portfolio",
     "t(nu) for one date, else N(0,1)", "Jaffe (1974); Mandelker (1974); exact forecast error",
     Holds("yes", "no", "yes", "no", assumes=ESTIMATION_VARIANCE - {"own estimation errors"}),
-    portfolio_regression, refits=True, unit="return",
+    portfolio_regression, refits=True, unit="return", weighted=True,
 )  # fmt: skip
 CRUDE_DEPENDENCE = SignificanceTest(
     "crude_dependence", "sum of AARs = 0", "sum of AARs", "t(T-1)",
     "Brown and Warner (1980, 1985)",
-    Holds("yes", "no", "yes", "no", exchanges_apart="one session", assumes=ESTIMATION_VARIANCE | {"windows apart"}),
+    Holds("yes", "no", "yes", "no", windows_alike=True, exchanges_apart="one session",
+          assumes=ESTIMATION_VARIANCE | {"windows apart"}),
     crude_dependence, unit="return",
 )  # fmt: skip

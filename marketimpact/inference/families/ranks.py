@@ -291,46 +291,54 @@ RESCALED_RANKS: frozenset[Assumption] = SPREAD_OF_EVENTS | {"windows apart", "sy
 CORRADO_RANK = SignificanceTest(
     "corrado_rank", "no location shift of the window's ranks", "mean excess rank", "N(0,1)",
     "Corrado (1989); Cowan (1992) for several days",
-    Holds("yes", "no", "yes", "yes", min_events=5, exchanges_apart="one session", assumes=DAILY_RANKS), corrado_rank,
+    Holds("yes", "no", "yes", "yes", windows_alike=True, min_events=5, exchanges_apart="one session",
+          assumes=DAILY_RANKS),
+    corrado_rank,
 )  # fmt: skip
 CORRADO_ZIVNEY = SignificanceTest(
     "corrado_zivney", "no location shift of the window's ranks", "none", "N(0,1)",
     "Corrado and Zivney (1992)",
-    Holds("yes", "no", "yes", "yes", min_events=5, exchanges_apart="one session", assumes=DAILY_RANKS), corrado_zivney,
+    Holds("yes", "no", "yes", "yes", windows_alike=True, min_events=5, exchanges_apart="one session",
+          assumes=DAILY_RANKS),
+    corrado_zivney,
 )  # fmt: skip
 CORRADO_ZIVNEY_ADJ = SignificanceTest(
     "corrado_zivney_adj", "no location shift of the window's ranks", "none", "N(0,1)",
     "Corrado and Zivney (1992), adjusted for event variance",
-    Holds("yes", "nearly", "no", "yes", min_events=12, exchanges_apart="one session",
+    Holds("yes", "nearly", "no", "yes", windows_alike=True, min_events=12, exchanges_apart="one session",
           assumes=RESCALED_RANKS | {"no autocorrelation"}, because=LIBERAL_ON_SHARED_DAYS),
     corrado_zivney_adj,
 )  # fmt: skip
 RANK_BLOCKS = SignificanceTest(
     "rank_blocks", "the window ranks as any other block of days", "none", "N(0,1)",
     "After Corrado (2011); statistic specified here",
-    Holds("yes", "no", "yes", "yes", min_events=5, exchanges_apart="one session",
+    Holds("yes", "no", "yes", "yes", windows_alike=True, min_events=5, exchanges_apart="one session",
           assumes=ESTIMATION_VARIANCE | {"many blocks"}),
     rank_blocks,
 )  # fmt: skip
 GRANK_T = SignificanceTest(
     "grank_t", "no location shift of the cumulated event day's rank", "mean rank score", "t(T-2)",
     "Kolari and Pynnonen (2011)",
-    Holds("yes", "nearly", "no", "yes", min_events=12, exchanges_apart="no", assumes=RESCALED_RANKS,
+    Holds("yes", "nearly", "no", "yes", windows_alike=True, min_events=12, exchanges_apart="no", assumes=RESCALED_RANKS,
           because=LIBERAL_ON_SHARED_DAYS),
     grank_t,
 )  # fmt: skip
 GRANK_T_R = SignificanceTest(
     "grank_t_r", "no location shift of the cumulated event day's rank", "mean rank score", "t(T-2)",
     "GRANK-T of Kolari and Pynnonen (2011), rescaled here for cross-correlation",
-    Holds("yes", "nearly", "yes", "yes", min_events=12, exchanges_apart="one session", assumes=RESCALED_RANKS),
+    Holds("yes", "nearly", "yes", "yes", windows_alike=True, min_events=12, exchanges_apart="one session",
+          assumes=RESCALED_RANKS),
     grank_t_r,
 )  # fmt: skip
 GRANK_Z = SignificanceTest(
     "grank_z", "no location shift of the cumulated event day's rank", "mean rank score", "N(0,1)",
     "Kolari and Pynnonen (2011)",
-    Holds("yes", "nearly", "no", "no", min_events=12, exchanges_apart="no", assumes=RESCALED_RANKS), grank_z,
+    Holds("yes", "nearly", "no", "no", windows_alike=True, min_events=12, exchanges_apart="no", assumes=RESCALED_RANKS),
+    grank_z,
 )  # fmt: skip
 GSIGN_T = SignificanceTest(
     "gsign_t", "no location shift of the cumulated event day's sign", "mean sign", "t(T-2)",
-    "Luoma (2011), SIGN-GSAR-T", Holds("yes", "yes", "yes", "yes", min_events=5, assumes=RESCALED_RANKS), gsign_t,
+    "Luoma (2011), SIGN-GSAR-T",
+    Holds("yes", "yes", "yes", "yes", windows_alike=True, min_events=5, assumes=RESCALED_RANKS),
+    gsign_t,
 )  # fmt: skip
