@@ -55,7 +55,8 @@ def as_html(result: Questions) -> str:
 class Show:
     """Tables to read: frames of the result, rounded and aligned, with notes beneath.
 
-    The frames themselves come from the same methods without `show`; a table keeps its frame in ``.frame``. Called with
+    The frames themselves come from the same methods without `show`; a table keeps its frame in ``.frame``, and
+    ``.to_latex()`` writes it for a paper. Called with
     a frame about the result, such as ``result.show(mi.audit(...))``, it shows that frame.
 
     Examples
@@ -156,6 +157,7 @@ class Show:
             dropped_first=tests_table.DROPPED_FIRST,
         )
 
+            hints=view.hints,
     def car(self, first: int, last: int) -> Table:
         """Show `StudyResult.car` without the events' other columns."""
         frame = self._asked.car(first, last)
