@@ -21,7 +21,8 @@ from marketimpact.estimation.pipeline import estimate
 from marketimpact.estimation.windows import EstimationSettings, check_window
 from marketimpact.market.market import Market
 from marketimpact.models import MarketModel, Model, TradeToTrade
-from marketimpact.study.result import CAR_COLUMNS, StudyResult
+from marketimpact.study.result import StudyResult
+from marketimpact.study.result_frames import CAR_COLUMNS
 
 __all__ = ["EventStudy"]
 
