@@ -241,7 +241,8 @@ class Show:
                 f"cluster={cluster!r}: the wild cluster bootstrap is for clusters of one kind. Name one column, or "
                 "leave bootstrap=True out."
             )
-        frame = self._result.car(*check_window(window, "window"))
+        window = check_window(window, "window")
+        frame = self._result.car(*window)
         models = []
         for position, formula in enumerate(formulas, start=1):
             fitted, messages = regressions.across_events(formula, frame, cluster, weights)

@@ -72,6 +72,18 @@ class FittedModel:
         groups = np.asarray(self.fitted.cov_kwds["groups"]).reshape(-1, len(self.clusters))
         return {name: len(np.unique(kind)) for name, kind in zip(self.clusters, groups.T, strict=True)}
 
+    def left_out(self) -> list[str]:
+        """List the levels with which the others of their factor are compared, as terms such as ``stance[T.none]``."""
+        data = self.fitted.model.data
+        design = getattr(data, "model_spec", None) or data.design_info  # its name before statsmodels 0.15
+        terms = set(self.fitted.model.exog_names)
+        found = []
+        for factor, info in design.factor_infos.items():
+            levels = [f"{factor.name()}[T.{level}]" for level in info.categories or ()]
+            absent = [level for level in levels if level not in terms]
+            found += absent if len(absent) == 1 < len(levels) else []
+        return found
+
     def frame(self) -> pl.DataFrame:
         """Return one row per term, with unrounded numbers."""
         with np.errstate(invalid="ignore"):  # a covariance of two kinds of clusters can have negative variances
@@ -227,8 +239,12 @@ def _notes(
     def warnings_of(model: FittedModel) -> list[str]:
         return [_readable(message, clusters, labels, words) for message in model.messages]
 
+    def comparison_of(model: FittedModel) -> list[str]:
+        levels = "; ".join(_words(level, labels) for level in model.left_out())
+        return [f"Level of comparison: {levels}."] if levels else []
+
     by = " and ".join(_cluster_words(name, labels) for name in clusters)
-    notes = _by_model(models, response_of)
+    notes = _by_model(models, response_of) + _by_model(models, comparison_of)
     notes += ["Weighted by one over the squared standard error of each CAR."] if weights == "precision" else []
     notes.append(f"In brackets: standard errors, clustered by {by}{', in two ways' if len(clusters) > 1 else ''}.")
     if models[0].bootstrap:

@@ -121,6 +121,12 @@ def test_terms_clusters_and_headings_have_the_words_that_are_given(result):
     assert r"\midrule" + "\nEvents" in written
 
 
+def test_levels_of_comparison_are_said(result):
+    formulas = ("car ~ size", "car ~ C(region, Treatment('south')) * size", "car ~ 0 + region")
+    notes = result.show.regress(*formulas, window=(0, 1), cluster="symbol", labels={"region": "Home"}).notes
+    assert [note for note in notes if "comparison" in note] == ["(2): Level of comparison: Home: south."]
+
+
 def test_stars_need_enough_clusters(result):
     """23 firms are more than 20 clusters; ten waves are few, and with the bootstrap enough."""
     many = result.show.regress("scar ~ size", window=(0, 1), cluster="symbol")
