@@ -44,7 +44,7 @@ def note_for_readers(note: str, columns: Collection[str]) -> str:
     note : str
         A note that may begin with names of columns and a colon, and may have others in the middle.
     columns : collection of str
-        Names of the columns, besides those that have terms for headings.
+        Names of the columns shown; others that the note begins with are left out where one of these is among them.
 
     Examples
     --------
@@ -55,8 +55,10 @@ def note_for_readers(note: str, columns: Collection[str]) -> str:
     """
     known = _HEADINGS.keys() | columns
     names, colon, text = note.partition(":")
-    if colon and all(name in known for name in names.split(", ")):
-        names = ", ".join(heading(name) for name in names.split(", "))
-    text = re.sub(r"\b[a-z]\w*_\w+\b", lambda name: heading(name[0]) if name[0] in known else name[0], colon + text)
-    written = names + text
+    first = names.split(", ")
+    if colon and all(name in known for name in first):
+        names = ", ".join(heading(name) for name in [name for name in first if name in columns] or first)
+    written = re.sub(
+        r"\b[a-z]\w*_\w+\b", lambda name: heading(name[0]) if name[0] in known else name[0], names + colon + text
+    )
     return written if written.endswith((".", "?", "!")) else f"{written}."

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from marketimpact.display.formats import clean_text
 from marketimpact.display.text_table import GAP, Column, column_widths, heading_lines
 
-__all__ = ["WIDTH", "LatexTable", "escape"]
+__all__ = ["LatexTable", "escape", "line_width"]
 
-#: Characters of \footnotesize on a line of the article class.
-WIDTH = 80
+#: Characters of \footnotesize on a line of the article class, gaps between columns included.
+WIDTH = 76
+#: Characters that the stars of a column take.
+STARS_WIDTH = 3
 #: Rows that fit a page; longer tables are broken over pages.
 MOST_ROWS_ON_A_PAGE = 45
 #: Space on both sides of a column, and after a column with stars.
@@ -23,8 +25,12 @@ _SIGNS = {
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "[": "{[}", "]": "{]}", '"': "''",
     "−": "$-$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "²": "$^2$", "°": r"$^\circ$", "…": r"\dots{}",
-    "–": "--", "“": "``", "”": "''", "‘": "`", "’": "'", "†": r"\dag{}", "‡": r"\ddag{}",
+    "–": "--", "“": "``", "”": "''", "«": "``", "»": "''", "‘": "`", "’": "'", "†": r"\dag{}", "‡": r"\ddag{}",
+    "Ð": "D", "ð": "d", "Đ": "D", "đ": "d", "Þ": "Th", "þ": "th", "Ħ": "H", "ħ": "h", "ĸ": "k", "Ŋ": "N", "ŋ": "n",
+    "Ŧ": "T", "ŧ": "t",
 }  # fmt: skip
+#: Letters below U+0180 that the default fonts lack, and that are written without their accents.
+_WITHOUT_ACCENT = "ĄąĘęĮįŲųĿŀŉſ"
 
 
 def escape(text: str) -> str:
@@ -42,10 +48,15 @@ def escape(text: str) -> str:
 def _sign(sign: str) -> str:
     if sign in _SIGNS:
         return _SIGNS[sign]
-    if ord(sign) < 0x180:
+    if ord(sign) < 0x180 and sign not in _WITHOUT_ACCENT:
         return sign
     plain = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
     return "".join(_SIGNS.get(letter, letter) for letter in plain) or "?"
+
+
+def line_width(n_starred: int) -> int:
+    """Count the characters on a line of a table, of which some columns have stars."""
+    return WIDTH - STARS_WIDTH * n_starred
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +138,12 @@ class LatexTable:
     def _array(self) -> list[str]:
         return ["array"] if any(self._wrapped()) else []
 
+    def _widths(self) -> list[int]:
+        return column_widths(self.columns, line_width(len(self.stars)))
+
     def _wrapped(self) -> list[int]:
         """Compute the width in characters of every column whose cells are broken over lines, 0 of the others."""
-        widths = column_widths(self.columns, WIDTH)
+        widths = self._widths()
         longest = [max(map(len, column.cells), default=0) for column in self.columns]
         return [
             0 if column.numeric or length <= width else width
@@ -147,25 +161,31 @@ class LatexTable:
 
     def _head(self) -> list[str]:
         """Write the headings, broken over rows where they do not all fit one, the last row full."""
-        widths = column_widths(self.columns, WIDTH)
+        widths = self._widths()
         whole = [max(width, len(column.heading)) for column, width in zip(self.columns, widths, strict=True)]
-        limits = whole if sum(whole) + GAP * (len(whole) - 1) <= WIDTH else widths
+        fits = sum(whole) + GAP * (len(whole) - 1) <= line_width(len(self.stars))
+        limits = whole if fits else widths
         lines = [heading_lines(column.heading, limit) for column, limit in zip(self.columns, limits, strict=True)]
         height = max(map(len, lines), default=0)
         padded = [[""] * (height - len(each)) + each for each in lines]
         return [_row([escape(line) for line in row]) for row in zip(*padded, strict=True)]
 
     def _rows(self) -> list[str]:
-        cells = [self._cells(column) for column in self.columns]
+        cells = [self._cells(column, width > 0) for column, width in zip(self.columns, self._wrapped(), strict=True)]
         rows = []
         for number, row in enumerate(zip(*cells, strict=True)):
             shown = [rf"\textit{{{cell}}}" if cell else "" for cell in row] if number in self.muted else list(row)
             rows.append((r"\midrule" + "\n" if number in self.rules else "") + _row(shown))
         return rows
 
-    def _cells(self, column: Column) -> list[str]:
-        """Escape the cells of a column; stars and closing brackets stand to the right of the aligned digits."""
+    def _cells(self, column: Column, is_wrapped: bool) -> list[str]:
+        """Escape the cells of a column; stars and closing brackets stand to the right of the aligned digits.
+
+        Where cells are broken over lines, names with underscores may be broken too.
+        """
         cells = [escape(cell) for cell in column.cells]
+        if is_wrapped:
+            cells = [cell.replace(r"\_", r"\_\allowbreak{}") for cell in cells]
         if column.numeric:
             cells = [re.sub(r"^((?:\(|\{\[\}).*)(\)|\{\]\})$", r"\1\\rlap{\2}", cell) for cell in cells]
         stars = self.stars.get(column.name)
@@ -177,7 +197,7 @@ class LatexTable:
         if not self.notes:
             return []
         return [
-            r"\par\smallskip",
+            r"\par\smallskip\noindent",
             r"\begin{minipage}{\linewidth}\footnotesize\raggedright",
             r"\emph{Notes:} " + "\n".join(escape(note) for note in self.notes),
             r"\end{minipage}",

@@ -45,6 +45,8 @@ P_VALUES = (
 )  # fmt: skip
 #: Levels of one, two and three stars.
 STAR_LEVELS = (0.10, 0.05, 0.01)
+#: A text longer than this that is the same in all rows of a LaTeX table becomes a note.
+LONG_TEXT = 24
 #: Width of a printed table that does not go to a terminal.
 WIDTH = 80
 GREY = "#5f6b76"
@@ -180,7 +182,7 @@ class Table:
         Warns
         -----
         MarketImpactWarning
-            For columns that do not fit the page and are left out: 80 characters in ``\footnotesize``.
+            For columns that do not fit the page and are left out: about 76 characters in ``\footnotesize``.
         """
         names = self._column_names()
         if unknown := [name for name in headings or {} if name not in names]:
@@ -192,9 +194,11 @@ class Table:
             Column(name, words[name], cells, right)
             for name, cells, right in zip(names, self._cells(None), self._right_aligned(), strict=True)
         ]
-        kept = fitting(columns, latex.WIDTH, first_dropped=self.dropped_first)
+        columns, repeated = _without_repeated_text(columns)
+        starred = self._p_values() if stars else []
+        kept = fitting(columns, latex.line_width(len(starred)), first_dropped=self.dropped_first)
         shown = {column.name for column in kept}
-        missing = [name for name in names if name not in shown]
+        missing = [column.name for column in columns if column.name not in shown]
         if missing:
             warnings.warn(
                 f"to_latex: left out {', '.join(missing)}, which do not fit the page. Choose columns with "
@@ -202,14 +206,14 @@ class Table:
                 MarketImpactWarning,
                 stacklevel=2,
             )
-        starred = [each for each in self._p_values() if each[0] in shown] if stars else []
+        starred = [each for each in starred if each[0] in shown]
         if stars and not starred:
             raise SpecificationError(
                 "stars=True: no column of this table has p-values that are known to belong to it. Leave the stars out, "
                 "or name the columns: dataclasses.replace(table, p_columns=((estimate, p, ''),))."
             )
         about_shown = self._on_columns_shown(self._notes_for_readers(None), missing)
-        notes = [note_for_readers(note, names) for note in about_shown]
+        notes = [note_for_readers(note, shown) for note in [*repeated, *about_shown]]
         return latex.LatexTable(
             kept,
             self.title if caption is None else caption,
@@ -320,6 +324,19 @@ class Table:
             "*" * sum(value < level for level in STAR_LEVELS) if keeps and not is_missing(value) else ""
             for value, keeps in zip(self._rows[p], is_valid, strict=True)
         ]
+
+
+def _without_repeated_text(columns: Sequence[Column]) -> tuple[list[Column], list[str]]:
+    """Turn columns with one long text in all rows into notes, and leave out those without any text."""
+    kept, notes = [], []
+    for column in columns:
+        texts = set(column.cells)
+        text = next(iter(texts)) if len(texts) == 1 and len(column.cells) > 1 and not column.numeric else None
+        if text is None or 0 < len(text) <= LONG_TEXT:
+            kept.append(column)
+        elif text:
+            notes.append(f"{column.heading}: {text}")
+    return kept, notes
 
 
 def _stars_note(starred: Sequence[tuple[str, str, str]]) -> str:

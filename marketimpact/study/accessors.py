@@ -226,7 +226,8 @@ class Show:
         Raises
         ------
         SpecificationError
-            Without a formula, of groups, for a bootstrap in two ways, and as `StudyResult.regress` does.
+            Without a formula, of groups, for a bootstrap in two ways, for regressors that are combinations of others,
+            and as `StudyResult.regress` does.
         """
         if not formulas:
             raise SpecificationError("show.regress was given no formula. Write one per model, such as 'car ~ stance'.")

@@ -11,9 +11,11 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core.arrays import Floats
+from marketimpact.core.text import listed
 from marketimpact.display.formats import number
 from marketimpact.display.headings import heading
 from marketimpact.display.tables import Table, decimals
+from marketimpact.errors import SpecificationError
 from marketimpact.study.regressions import BOOTSTRAP_ADVICE, has_valid_p, varying_clusters, wild_cluster_bootstrap
 
 __all__ = ["FittedModel", "regression_table"]
@@ -133,7 +135,14 @@ def regression_table(
         Unit of returns, as in `Market.unit`.
     labels : mapping of str to str
         Term or column -> words for readers.
+
+    Raises
+    ------
+    SpecificationError
+        For regressors that are combinations of others.
     """
+    for model in models:
+        _check_identified(model)
     frames = {model.name: model.frame() for model in models}
     scales = {model.name: _scale(model, unit) for model in models}
     terms = pl.concat([frame["term"] for frame in frames.values()]).unique(maintain_order=True).to_list()
@@ -164,6 +173,17 @@ def regression_table(
         p_columns=tuple((name, _p_column(name), _valid_column(name)) for name in frames),
         rules=(rule,),
     )
+
+
+def _check_identified(model: FittedModel) -> None:
+    """Stop at regressors that are combinations of others: their coefficients could be any numbers."""
+    numbers = varying_clusters(model.fitted)
+    terms = [name for name, number in zip(model.fitted.model.exog_names, numbers, strict=True) if np.isnan(number)]
+    if terms:
+        raise SpecificationError(
+            f"{model.name} {model.formula!r}: {listed(terms)} are combinations of the other regressors, so their "
+            "coefficients are not identified. Leave one of them out."
+        )
 
 
 def _p_column(name: str) -> str:

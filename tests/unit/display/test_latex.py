@@ -12,7 +12,7 @@ import pytest
 
 import marketimpact as mi
 from marketimpact.display.headings import heading
-from marketimpact.display.latex import MOST_ROWS_ON_A_PAGE, WIDTH, escape
+from marketimpact.display.latex import MOST_ROWS_ON_A_PAGE, escape
 from marketimpact.display.tables import Table
 from tests.conftest import golden
 
@@ -110,6 +110,7 @@ def test_stars_without_p_values_are_refused():
     assert r"* p \textless{} 0.10" in named.to_latex(stars=True)
 
 
+@pytest.mark.filterwarnings("ignore:to_latex. left out minimum detectable effect")
 def test_tests_have_stars_only_where_they_are_valid(one_date):
     table = one_date.show.test(0, 0, invalid=True)
     frame = one_date.test(0, 0)
@@ -165,6 +166,23 @@ def test_columns_that_do_not_fit_are_named_and_left_out():
     assert 3 < written.partition(r"\toprule")[2].count("Number") < 12
 
 
+def test_a_long_text_that_all_rows_repeat_is_a_note():
+    band = "forecast error of portfolios, scaled"
+    frame = pl.DataFrame({"tau": [0, 1], "caar": [0.1, 0.2], "band": [band] * 2, "note": ["", ""], "side": ["up"] * 2})
+    written = Table(frame, footnotes="note").to_latex()
+    assert written.count(band) == 1
+    assert rf"\emph{{Notes:}} Band: {band}." in written
+    assert "Session & CAAR & Side" in written
+    assert Table(frame.head(1)).to_latex().count(" & ") == 8  # one row: heading and cells of all five columns
+
+
+def test_notes_are_about_the_columns_shown():
+    frame = pl.DataFrame({"car": [0.1], "p_holm": [0.2]})
+    written = Table(frame, notes=("p_holm, p_bh: corrected", "p_by: another", "p_holm and p_by differ")).to_latex()
+    assert "p (Holm): corrected." in written
+    assert "p (Holm) and p (Benjamini-Yekutieli) differ." in written
+
+
 def test_simulated_prices_and_other_units_are_called_so(sample_market):
     events = mi.align(mi.announcements().filter(pl.col("announcement_id").str.contains("beijing")), sample_market)
     simulated = mi.EventStudy().run(events, sample_market)
@@ -193,4 +211,4 @@ def test_tables_compile_with_the_default_fonts_and_fit_the_page(result, tmp_path
     texts.append(Table(pl.concat([hostile] * 100), "long").to_latex())
     log = compile_document("\n\n".join(texts), tmp_path)
     assert "Missing character" not in log
-    assert max(overfull(log), default=0.0) < WIDTH / 10, overfull(log)  # points: less than two letters
+    assert max(overfull(log), default=0.0) < 1, overfull(log)  # a point is less than a quarter of a letter

@@ -203,11 +203,14 @@ def test_a_negative_variance_has_no_standard_error_and_the_note_says_so(sample_m
     assert "(–)" in repr(table)
 
 
+@pytest.mark.filterwarnings("ignore:The design matrix is rank-deficient")
 def test_what_cannot_be_regressed_is_refused(result):
     with pytest.raises(mi.SpecificationError, match="given no formula"):
         result.show.regress(window=(0, 1))
     with pytest.raises(mi.SpecificationError, match=r"result\.show\.regress with symbol in the formula"):
         result.by("symbol").show.regress("car ~ size", window=(0, 1))
+    with pytest.raises(mi.SpecificationError, match=r"\(2\) 'car ~ size \+ I\(2 \* size\)': 'size', .* combinations"):
+        result.show.regress("car ~ size", "car ~ size + I(2 * size)", window=(0, 1), cluster="symbol")
     with pytest.raises(mi.SpecificationError, match="clusters of one kind"):
         result.show.regress("car ~ size", window=(0, 1), cluster=("date", "symbol"), bootstrap=True)
     with pytest.raises(mi.SpecificationError, match="Did you mean 'size'"):
