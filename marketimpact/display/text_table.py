@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Column", "fitting", "text_lines"]
+__all__ = ["Column", "column_widths", "fitting", "heading_lines", "text_lines"]
 
 #: Narrowest and first width of a column of text; more only where the line has room.
 NARROW, FIRST = 10, 24
@@ -54,8 +54,8 @@ def text_lines(columns: Sequence[Column], width: int) -> list[str]:
     """Write columns as lines: headings, a rule, and the rows."""
     if not columns:
         return []
-    widths = _widths(columns, width)
-    heads = [_wrapped_pieces(column.heading, size) for column, size in zip(columns, widths, strict=True)]
+    widths = column_widths(columns, width)
+    heads = [heading_lines(column.heading, size) for column, size in zip(columns, widths, strict=True)]
     lines = _rows(heads, columns, widths, bottom=True)
     lines.append("─" * min(width, sum(widths) + GAP * (len(widths) - 1)))
     for row in zip(*(column.cells for column in columns), strict=True):
@@ -67,8 +67,11 @@ def text_lines(columns: Sequence[Column], width: int) -> list[str]:
     return lines
 
 
-def _widths(columns: Sequence[Column], width: int) -> list[int]:
-    """Give columns of text what is left of the line, first up to `FIRST`, then up to their longest cell."""
+def column_widths(columns: Sequence[Column], width: int) -> list[int]:
+    """Compute the width of every column: columns of text share what numbers leave of the line.
+
+    A column of text gets up to `FIRST` characters at first, then up to its longest cell.
+    """
     widths = [column.least for column in columns]
     for limit in (FIRST, width):
         for n, column in enumerate(columns):
@@ -98,7 +101,8 @@ def _pieces(heading: str) -> list[str]:
     return [piece for piece in re.split(r" |(?<=_)", heading) if piece]
 
 
-def _wrapped_pieces(heading: str, width: int) -> list[str]:
+def heading_lines(heading: str, width: int) -> list[str]:
+    """Break a heading into lines of a width, at spaces and after underscores."""
     lines = [""]
     for word in heading.split():
         for n, piece in enumerate(_pieces(word)):

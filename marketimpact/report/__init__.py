@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,8 +34,6 @@ __all__ = [
     "write_reports",
 ]
 
-_TEXT_FORMATS = {".md": as_markdown, ".tex": as_tex}
-
 
 def write_report(
     result: StudyResult,
@@ -57,7 +56,8 @@ def write_report(
         What to report.
     path : str or Path
         The file; missing folders are made. It is replaced in one step, never half-written. The suffixes ``.md``,
-        ``.tex`` and ``.pdf`` choose the format; any other name gives HTML.
+        ``.tex`` and ``.pdf`` choose the format; any other name gives HTML. The charts of ``report.tex`` are PNG files
+        in the folder ``report-charts`` beside it.
     title, question : str, optional
         Head of the report.
     windows : sequence of (int, int), optional
@@ -125,15 +125,28 @@ def write_reports(content: ReportContent, paths: Sequence[Path], made: Brief | N
         sections=[opening(content, made), *sections(content)],
     )
     for target in paths:
+        charts: dict[str, bytes] = {}
         if target.suffix == ".pdf":
             data = as_pdf(pages)
-        elif target.suffix in _TEXT_FORMATS:
-            data = _TEXT_FORMATS[target.suffix](pages).encode()
+        elif target.suffix == ".md":
+            data = as_markdown(pages).encode()
+        elif target.suffix == ".tex":
+            text, charts = as_tex(pages, _charts_folder(target))
+            data = text.encode()
         else:
             data = as_html(pages, report_tables(content), made).encode()
         with write_together(target.parent) as folder:
             (folder / target.name).write_bytes(data)
+            for name, chart in charts.items():
+                place = folder / _charts_folder(target) / name
+                place.parent.mkdir(exist_ok=True)
+                place.write_bytes(chart)
     return list(paths)
+
+
+def _charts_folder(target: Path) -> str:
+    """Name the folder of the charts of a LaTeX report, without signs that mean something to TeX."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", f"{target.stem}-charts")
 
 
 def require_programs(paths: Sequence[Path]) -> None:

@@ -6,17 +6,12 @@ import re
 from dataclasses import dataclass
 
 from marketimpact.display.formats import SIMULATED_REPORT, clean_text
-from marketimpact.report.blocks import Cell, ReportTable, Row, Section
+from marketimpact.display.latex import escape
+from marketimpact.display.renderer import svg_to_png
+from marketimpact.report.blocks import Cell, Figure, ReportTable, Row, Section
 
 __all__ = ["Pages", "as_markdown", "as_tex"]
 
-_TEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
-    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "−": r"$-$", "–": "--", "“": "``", "”": "''", "‘": "`", "’": "'",
-    "†": r"\dag{}", "‡": r"\ddag{}", "|": r"\textbar{}",
-    '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}",
-}  # fmt: skip
 #: Share of the line for all columns of a LaTeX table together; the rest is space between them.
 _TEXT_SHARE = 0.86
 #: Width of a letter as a share of the line, on landscape paper.
@@ -42,7 +37,7 @@ def as_markdown(pages: Pages) -> str:
         lines += [f"## {_md(section.title)}", *(_md(sentence) for sentence in section.words)]
         for heading, figures, tables in section.blocks:
             lines.append(f"### {_md(heading)}" if heading else "")
-            lines += [f"*Chart in the HTML and PDF report: {_md(figure.alt)}*" for figure in figures]
+            lines += [f"*Chart in the HTML, PDF and LaTeX report: {_md(figure.alt)}*" for figure in figures]
             for table in tables:
                 lines += [f"**{_md(table.caption)}**" if table.caption else "", _md_table(table), _md(table.note)]
     return "\n\n".join(line for line in lines if line) + "\n"
@@ -72,40 +67,64 @@ def _md_table(table: ReportTable) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def as_tex(pages: Pages) -> str:
-    """Write a LaTeX document of booktabs tables, for pdflatex, without the charts."""
+def as_tex(pages: Pages, folder: str) -> tuple[str, dict[str, bytes]]:
+    """Write a LaTeX document of charts and booktabs tables, for pdflatex.
+
+    Parameters
+    ----------
+    pages : Pages
+        The report.
+    folder : str
+        Folder of the charts, beside the document.
+
+    Returns
+    -------
+    (str, dict of str to bytes)
+        The document, and the charts as PNG by their names in the folder.
+    """
     lines = [
         r"\documentclass[a4paper,10pt]{article}",
         r"\usepackage[T1]{fontenc}",
         r"\usepackage[utf8]{inputenc}",
-        r"\usepackage{textcomp,booktabs,longtable,array}",
+        r"\usepackage{textcomp,graphicx,booktabs,longtable,array}",
         r"\usepackage[landscape,margin=15mm]{geometry}",
         r"\setlength{\parindent}{0pt}\setlength{\parskip}{4pt}\setlength{\tabcolsep}{3pt}\sloppy",
         r"\begin{document}",
-        rf"{{\LARGE {_tex(pages.title)}\par}}",
-        _tex(pages.question),
-        rf"\textbf{{{_tex(SIMULATED_REPORT)}}}" if pages.simulated else "",
+        rf"{{\LARGE {escape(pages.title)}\par}}",
+        escape(pages.question),
+        rf"\textbf{{{escape(SIMULATED_REPORT)}}}" if pages.simulated else "",
     ]
+    charts: dict[str, bytes] = {}
     for section in pages.sections:
-        lines += [rf"\section*{{{_tex(section.title)}}}", *(_tex(sentence) + r"\par" for sentence in section.words)]
-        for heading, _, tables in section.blocks:
-            if tables and heading:
-                lines.append(rf"\subsection*{{{_tex(heading)}}}")
+        lines += [rf"\section*{{{escape(section.title)}}}", *(escape(sentence) + r"\par" for sentence in section.words)]
+        for heading, figures, tables in section.blocks:
+            if heading and (figures or tables):
+                lines.append(rf"\subsection*{{{escape(heading)}}}")
+            share = 1.0 if any(figure.wide for figure in figures) else 0.32
+            for figure in figures:
+                name = f"chart{len(charts) + 1}.png"
+                charts[name] = svg_to_png(figure.svg)
+                lines += _tex_figure(figure, f"{folder}/{name}", share)
+            lines += [r"\par"] if figures else []
             for table in tables:
                 lines += _tex_table(table)
-    return "\n".join(line for line in [*lines, r"\end{document}"] if line) + "\n"
+    return "\n".join(line for line in [*lines, r"\end{document}"] if line) + "\n", charts
 
 
-def _tex(text: str) -> str:
-    """Escape text for TeX; letters that pdflatex lacks become a question mark."""
-    flat = " ".join(clean_text(text).split())
-    return "".join(_TEX.get(sign, sign if ord(sign) < 0x180 else "?") for sign in flat)
+def _tex_figure(figure: Figure, path: str, share: float) -> list[str]:
+    """Write a chart with a share of the line and its description beneath; small ones stand side by side."""
+    return [
+        rf"\begin{{minipage}}[t]{{{share:.2f}\linewidth}}\raggedright",
+        rf"\includegraphics[width=\linewidth,height=0.75\textheight,keepaspectratio]{{{path}}}\par",
+        rf"{{\scriptsize {escape(figure.alt)}\par}}",
+        r"\end{minipage}\hfill",
+    ]
 
 
 def _tex_table(table: ReportTable) -> list[str]:
-    note = [rf"{{\footnotesize {_tex(table.note)}\par}}"] if table.note else []
+    note = [rf"{{\footnotesize {escape(table.note)}\par}}"] if table.note else []
     if not table.rows:
-        return [*([rf"\textbf{{{_tex(table.caption)}}}\par"] if table.caption else []), *note]
+        return [*([rf"\textbf{{{escape(table.caption)}}}\par"] if table.caption else []), *note]
     alignments = [
         r"\raggedleft" if position in table.numeric else r"\raggedright" for position in range(len(table.columns))
     ]
@@ -113,18 +132,18 @@ def _tex_table(table: ReportTable) -> list[str]:
         rf">{{{alignment}\arraybackslash}}p{{{share:.3f}\linewidth}}"
         for alignment, share in zip(alignments, _shares(table), strict=True)
     )
-    head = " & ".join(_tex(name) for name in table.columns) + r" \\"
+    head = " & ".join(escape(name) for name in table.columns) + r" \\"
     rows = [_tex_row(row) for row in table.rows]
     # a caption inside the table is never left behind at the foot of a page
     full_width = rf"\multicolumn{{{len(table.columns)}}}{{@{{}}p{{0.95\linewidth}}}}"
-    caption = rf"{full_width}{{\normalsize\bfseries {_tex(table.caption)}}} \\[2pt]"
+    caption = rf"{full_width}{{\normalsize\bfseries {escape(table.caption)}}} \\[2pt]"
     top = [caption, r"\toprule", head, r"\midrule", r"\endfirsthead"] if table.caption else []
     body = [*top, r"\toprule", head, r"\midrule", r"\endhead", r"\bottomrule", r"\endfoot", *rows]
     return [r"{\scriptsize", rf"\begin{{longtable}}{{{columns}}}", *body, r"\end{longtable}}", *note]
 
 
 def _tex_row(row: Row) -> str:
-    cells = [_tex(cell.text) for cell in row.cells]
+    cells = [escape(cell.text) for cell in row.cells]
     return " & ".join(rf"\textit{{{cell}}}" if row.muted and cell else cell for cell in cells) + r" \\"
 
 

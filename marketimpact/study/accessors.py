@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import polars as pl
@@ -14,10 +14,12 @@ from marketimpact.display import charts
 from marketimpact.display.formats import SIMULATED_TABLE
 from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
+from marketimpact.estimation.windows import check_window
 from marketimpact.inference import Alternative, SignificanceTest
-from marketimpact.study import tests_table
+from marketimpact.study import regressions, tests_table
 from marketimpact.study.filtered_columns import single_intervals
 from marketimpact.study.questions import Answers, Questions
+from marketimpact.study.regression_table import FittedModel, regression_table
 from marketimpact.study.summary import as_lines, headline_window, is_one_sample, reasons, title
 
 __all__ = ["Plot", "Show", "as_html"]
@@ -55,7 +57,8 @@ def as_html(result: Questions) -> str:
 class Show:
     """Tables to read: frames of the result, rounded and aligned, with notes beneath.
 
-    The frames themselves come from the same methods without `show`; a table keeps its frame in ``.frame``. Called with
+    The frames themselves come from the same methods without `show`; a table keeps its frame in ``.frame``, and
+    ``.to_latex()`` writes it for a paper. Called with
     a frame about the result, such as ``result.show(mi.audit(...))``, it shows that frame.
 
     Examples
@@ -155,6 +158,7 @@ class Show:
             shown=view.rows,
             right=view.right,
             dropped_first=tests_table.DROPPED_FIRST,
+            hints=view.hints,
         )
 
     def car(self, first: int, last: int) -> Table:
@@ -190,6 +194,68 @@ class Show:
         """Show `StudyResult.estimates`."""
         return self(self._result.estimates, f"Normal returns: {title(self._result)}")
 
+    def regress(
+        self,
+        *formulas: str,
+        window: tuple[int, int],
+        cluster: str | Sequence[str] = "announcement_id",
+        weights: Literal["precision"] | None = None,
+        bootstrap: bool = False,
+        labels: Mapping[str, str] | None = None,
+    ) -> Table:
+        """Show regressions of CARs side by side: one column per formula, standard errors in brackets.
+
+        Parameters
+        ----------
+        *formulas : str
+            One per model, such as ``"car ~ stance"`` and ``"car ~ stance + log_size"``.
+        window, cluster, weights
+            As for `StudyResult.regress`.
+        bootstrap : bool
+            Whether p-values, and the stars of `Table.to_latex`, are those of `marketimpact.wild_cluster_bootstrap`,
+            for few clusters of one kind.
+        labels : dict of str to str, optional
+            Term or column -> words for readers, such as ``{"log_size": "Log market value"}``.
+
+        Returns
+        -------
+        Table
+            Its ``frame`` has one row per model and term: ``model, formula, term, coef, se, t, df, p, p_wild, valid,
+            ci_low, ci_high, n_varying_clusters, n_events, r2`` and ``n_clusters_<column>``; `p_wild` with `bootstrap`
+            only. Coefficients are in the unit of the response, CARs are fractions; the table shows them in percent.
+            `df` is the number of clusters less one; in two ways the smaller of the two numbers less one, min(G) - 1.
+            `valid` says whether enough clusters identify the coefficient for its p-value: others get no stars. Notes
+            beneath repeat the warnings of `StudyResult.regress`.
+
+        Raises
+        ------
+        SpecificationError
+            Without a formula, of groups, for a bootstrap in two ways, for regressors that are combinations of others,
+            and as `StudyResult.regress` does.
+        """
+        if not formulas:
+            raise SpecificationError("show.regress was given no formula. Write one per model, such as 'car ~ stance'.")
+        if self._group_columns:
+            raise SpecificationError(
+                f"regress takes the events of all groups together. Use result.show.regress with "
+                f"{self._group_columns[0]} in the formula, or result.where(...).show.regress for one group."
+            )
+        columns = regressions.cluster_columns(cluster)
+        if bootstrap and len(columns) > 1:
+            raise SpecificationError(
+                f"cluster={cluster!r}: the wild cluster bootstrap is for clusters of one kind. Name one column, or "
+                "leave bootstrap=True out."
+            )
+        window = check_window(window, "window")
+        frame = self._result.car(*window)
+        models = []
+        for position, formula in enumerate(formulas, start=1):
+            fitted, messages = regressions.across_events(formula, frame, cluster, weights)
+            models.append(FittedModel(f"({position})", formula, fitted, tuple(columns), tuple(messages), bootstrap))
+        market = self._result.market
+        table = regression_table(models, window=window, weights=weights, unit=market.unit, labels=labels or {})
+        return replace(table, notes=(*table.notes, SIMULATED_TABLE)) if market.simulated else table
+
     def _names(self, frame: pl.DataFrame) -> list[str]:
         """Choose the columns that name events: symbol and day where these tell them apart, else their identifier."""
         found = [name for name in ("symbol", "name", "date") if name in frame.columns]
@@ -199,7 +265,10 @@ class Show:
 
     def __repr__(self) -> str:
         """List the tables."""
-        return "Show: .test(0, 1), .car(0, 1), .caar(), .single_tests(0, 1), .attrition(), .estimates(), or (frame)"
+        return (
+            "Show: .test(0, 1), .car(0, 1), .caar(), .single_tests(0, 1), .attrition(), .estimates(), "
+            '.regress("car ~ stance", window=(0, 1)), or (frame)'
+        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -23,7 +23,8 @@ from marketimpact.estimation.windows import EstimationSettings, check_window
 from marketimpact.events.alignment import ClosedDay, check_closed_day
 from marketimpact.market.market import Market
 from marketimpact.models import MarketModel, Model, TradeToTrade
-from marketimpact.study.result import CAR_COLUMNS, StudyResult
+from marketimpact.study.result import StudyResult
+from marketimpact.study.result_frames import CAR_COLUMNS
 
 __all__ = ["EventStudy"]
 
@@ -192,11 +193,11 @@ class EventStudy:
         ----------
         events : FrameLike
             ``event_id, symbol, date`` and any columns of your own, or what `align` returns. A date
-            that is no session of the security's exchange moves to the next one, or as `closed_day` says. ``estimation_first`` and
-            ``estimation_last``, whole numbers of sessions relative to day 0, are an event's own estimation window,
-            such as one that ends before an earlier announcement; where both are empty the study's holds. Columns of
-            your own that are named like a column of `StudyResult.car`, such as ``t``, are kept as ``t_event``, with a
-            warning.
+            that is no session of the security's exchange moves to the next one, or as `closed_day` says.
+            ``estimation_first`` and ``estimation_last``, whole numbers of sessions relative to day 0, are an event's
+            own estimation window, such as one that ends before an earlier announcement; where both are empty the
+            study's holds. Columns of your own that are named like a column of `StudyResult.car`, such as ``t``, are
+            kept as ``t_event``, with a warning.
         market : Market
             Returns, benchmarks and factors.
         executor : concurrent.futures.Executor, optional

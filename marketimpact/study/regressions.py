@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,16 +12,26 @@ from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.factorize import factorize
-from marketimpact.core.own_columns import unknown_column
+from marketimpact.core.own_columns import SUFFIX, find_clash, unknown_column
 from marketimpact.core.text import first_line, listed
-from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
+from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.models import fit
+from marketimpact.study.result_frames import CAR_COLUMNS, LAST
 
-__all__ = ["across_events", "of_event", "wild_cluster_bootstrap"]
+__all__ = [
+    "BOOTSTRAP_ADVICE",
+    "across_events",
+    "cluster_columns",
+    "has_valid_p",
+    "of_event",
+    "varying_clusters",
+    "wild_cluster_bootstrap",
+]
 
 #: With fewer clusters than this a cluster-robust variance is known to be too small.
 FEW_CLUSTERS = 20
+BOOTSTRAP_ADVICE = "Take p-values from marketimpact.wild_cluster_bootstrap(fitted)."
 #: With an effective number of clusters below this for a coefficient its cluster-robust p-value rejects too often.
 FEW_EFFECTIVE_CLUSTERS = 10
 #: And below this the wild cluster bootstrap hardly ever rejects.
@@ -59,12 +68,21 @@ def of_event(one: Estimates) -> Any:
     return sm.OLS(response, regressors).fit()
 
 
-def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str], weights: str | None) -> Any:
-    """Fit least squares by formula to one row per event, with covariance robust to one or two kinds of clusters."""
+def across_events(
+    formula: str, car: pl.DataFrame, cluster: str | Sequence[str], weights: str | None
+) -> tuple[Any, list[str]]:
+    """Fit least squares by formula to one row per event, with covariance robust to one or two kinds of clusters.
+
+    Returns
+    -------
+    (RegressionResultsWrapper, list of str)
+        The fitted model, and warnings: of few clusters, and of events that are left out.
+    """
     import pandas as pd  # noqa: PLC0415
 
     _check_formula(formula)
-    columns = [cluster] if isinstance(cluster, str) else list(cluster)
+    columns = cluster_columns(cluster)
+    _check_names(formula, columns, car.columns)
     if not 1 <= len(columns) <= 2:
         raise SpecificationError(f"cluster={cluster!r}: name one column, or two for two-way clustering.")
     for name in columns:
@@ -82,9 +100,26 @@ def across_events(formula: str, car: pl.DataFrame, cluster: str | Sequence[str],
     if max(np.abs(model.exog).max(), np.abs(model.endog).max()) > LARGEST_NUMBER:
         raise _infinite_regressors(formula, data)
     used = data[[int(row) for row in model.data.row_labels]].select(columns)
-    _check_clusters(used, model, n_dropped=data.height - used.height)
+    messages = _check_clusters(used, model, n_dropped=data.height - used.height)
     groups = used.select(pl.col(columns).rank("dense").cast(pl.Int64)).to_numpy()
-    return model.fit(cov_type="cluster", cov_kwds={"groups": groups[:, 0] if len(columns) == 1 else groups}, use_t=True)
+    given = {"groups": groups[:, 0] if len(columns) == 1 else groups}
+    return model.fit(cov_type="cluster", cov_kwds=given, use_t=True), messages
+
+
+def cluster_columns(cluster: str | Sequence[str]) -> list[str]:
+    """List the columns whose groups are the clusters."""
+    return [cluster] if isinstance(cluster, str) else list(cluster)
+
+
+def _check_names(formula: str, clusters: Sequence[str], columns: Sequence[str]) -> None:
+    """Stop at names of both a column of `car` and one of the user's own; the response is the CAR."""
+    regressors = formula.partition("~")[2]
+    clash = find_clash(" ".join([regressors, *map(str, clusters)]), columns, (*CAR_COLUMNS, LAST))
+    if clash is not None:
+        raise SpecificationError(
+            f"{clash!r} could be the column of `car` or your own column of the events. Write '{clash}{SUFFIX}' for "
+            "your own, or rename it before the study is run."
+        )
 
 
 def _check_formula(formula: object) -> None:
@@ -131,7 +166,7 @@ def _infinite_regressors(formula: str, data: pl.DataFrame) -> DataError:
     )
 
 
-def _check_clusters(used: pl.DataFrame, model: Any, n_dropped: int) -> None:
+def _check_clusters(used: pl.DataFrame, model: Any, n_dropped: int) -> list[str]:
     """Raise DataError for a single cluster or an empty one; warn of few clusters, and of rows without a value."""
     missing = [name for name in used.columns if used[name].null_count()]
     if missing:
@@ -147,8 +182,7 @@ def _check_clusters(used: pl.DataFrame, model: Any, n_dropped: int) -> None:
         messages.append(_few_clusters(model, used[name], count))
     if n_dropped:
         messages.append(f"{n_dropped} events have an empty value in the formula and are left out.")
-    for message in filter(None, messages):
-        warnings.warn(message, MarketImpactWarning, stacklevel=5)
+    return list(filter(None, messages))
 
 
 def _few_clusters(model: Any, cluster: pl.Series, count: int) -> str:
@@ -178,7 +212,7 @@ def _few_clusters(model: Any, cluster: pl.Series, count: int) -> str:
             "or use a regressor that varies within announcements."
         )
     elif parts:
-        parts.append("Take p-values from marketimpact.wild_cluster_bootstrap(fitted).")
+        parts.append(BOOTSTRAP_ADVICE)
     return " ".join(parts)
 
 
@@ -209,6 +243,28 @@ def _effective_clusters(x: Floats, group: Ints) -> Floats:
             share = np.bincount(group, left) / left.sum()
             numbers[column] = 1.0 / (share**2).sum()
     return numbers
+
+
+def varying_clusters(fitted: Any) -> Floats:
+    """Compute the effective number of clusters of every coefficient, (k,): in two ways that of the scarcer kind."""
+    x = _scaled(fitted.model)[1]
+    groups = np.asarray(fitted.cov_kwds["groups"]).reshape(len(x), -1)
+    numbers = [_effective_clusters(x, factorize(kind).codes) for kind in groups.T]
+    return np.asarray(np.min(numbers, axis=0), float)
+
+
+def has_valid_p(fitted: Any, *, bootstrap: bool) -> list[bool]:
+    """Check whether enough clusters identify every coefficient for its p-value, as the warnings of `regress` say.
+
+    With `bootstrap` for the p-value of `wild_cluster_bootstrap`. The constant is judged by the number of clusters.
+    """
+    groups = np.asarray(fitted.cov_kwds["groups"]).reshape(int(fitted.nobs), -1)
+    is_many = bootstrap or min(len(np.unique(kind)) for kind in groups.T) >= FEW_CLUSTERS
+    fewest = FEW_FOR_BOOTSTRAP if bootstrap else FEW_EFFECTIVE_CLUSTERS
+    return [
+        is_many and (name == "Intercept" or bool(number >= fewest))
+        for name, number in zip(fitted.model.exog_names, varying_clusters(fitted), strict=True)
+    ]
 
 
 def wild_cluster_bootstrap(fitted: Any, *, draws: int = 9999, seed: int = 0) -> pl.DataFrame:

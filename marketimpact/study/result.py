@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
@@ -14,8 +15,8 @@ import polars as pl
 from marketimpact.core.arrays import Ints
 from marketimpact.core.frames import to_pandas
 from marketimpact.core.lazy_matrix import LazyMatrix
-from marketimpact.core.own_columns import SUFFIX, find_clash, keep_own_columns, unknown_column
-from marketimpact.errors import SpecificationError
+from marketimpact.core.own_columns import SUFFIX, keep_own_columns, unknown_column
+from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.estimation.windows import check_window
 from marketimpact.inference import (
@@ -33,10 +34,10 @@ from marketimpact.study import regressions
 from marketimpact.study.accessors import Plot, Show, as_html
 from marketimpact.study.event_groups import aligned_residuals, clusters, direction_signs, firm_numbers
 from marketimpact.study.event_weights import event_weights, unequal_weights
-from marketimpact.study.filtered_columns import FILTERED_COLUMNS
 from marketimpact.study.grouped import Grouped
 from marketimpact.study.portfolios import PortfolioEstimates, estimate_portfolios
 from marketimpact.study.result_frames import (
+    LAST,
     abnormal_returns_frame,
     caar_frame,
     car_frame,
@@ -48,14 +49,7 @@ from marketimpact.study.result_tables import result_tables, write_workbook
 from marketimpact.study.samples import estimation_days_of, pairs_of, sample_of
 from marketimpact.study.summary import as_lines
 
-__all__ = ["CAR_COLUMNS", "StudyResult"]
-
-#: Columns of `StudyResult.car` besides those of the events.
-CAR_COLUMNS = (
-    "n_days", "car", "se", "t", "df", "p", "mde", "scar", "bhar", *FILTERED_COLUMNS, "flags", "true_car",
-)  # fmt: skip
-#: Column of `StudyResult.car` that follows events past price limits.
-LAST = "last"
+__all__ = ["StudyResult"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -503,7 +497,7 @@ class StudyResult:
         cluster: str | Sequence[str] = "announcement_id",
         weights: Literal["precision"] | None = None,
     ) -> Any:
-        """Regress CARs on the events' columns.
+        """Regress CARs on the events' columns; ``show.regress`` sets several such models side by side.
 
         Parameters
         ----------
@@ -521,7 +515,10 @@ class StudyResult:
         Returns
         -------
         statsmodels.regression.linear_model.RegressionResultsWrapper
-            With cluster-robust covariance; p-values from t(clusters - 1), of the scarcer clusters in two ways.
+            With cluster-robust covariance (CR1): clustered in one way with p-values from t(G - 1), G the number of
+            clusters. Clustered in two ways the covariance is the sum of both less that of their intersection, each
+            with the small-sample factor of its own number of clusters, and p-values are from t(min(G1, G2) - 1): the
+            smaller number of clusters counts, which is the usual convention.
 
         Warns
         -----
@@ -531,8 +528,10 @@ class StudyResult:
             out since a value of the formula is empty.
         """
         frame = self.car(*check_window(window, "window"))
-        _check_names(str(formula), cluster, frame.columns)
-        return regressions.across_events(formula, frame, cluster, weights)
+        fitted, messages = regressions.across_events(formula, frame, cluster, weights)
+        for message in messages:
+            warnings.warn(message, MarketImpactWarning, stacklevel=2)
+        return fitted
 
     def to_excel(self, path: str | Path, *, windows: Sequence[tuple[int, int]] | None = None) -> Path:
         """Write all tables of this result as one workbook, a sheet each.
@@ -632,15 +631,3 @@ class StudyResult:
             raise SpecificationError(f"{event_id!r} was not used: {why['reason']} ({why['detail']}).")
         known = ", ".join(self.events["event_id"].head(3))
         raise SpecificationError(f"No event {event_id!r}. Events are named like {known}.")
-
-
-def _check_names(formula: str, cluster: str | Sequence[str], columns: Sequence[str]) -> None:
-    """Stop at names of both a column of `car` and one of the user's own; the response is the CAR."""
-    regressors = formula.partition("~")[2]
-    clusters = [cluster] if isinstance(cluster, str) else cluster
-    clash = find_clash(" ".join([regressors, *map(str, clusters)]), columns, (*CAR_COLUMNS, LAST))
-    if clash is not None:
-        raise SpecificationError(
-            f"{clash!r} could be the column of `car` or your own column of the events. Write '{clash}{SUFFIX}' for "
-            "your own, or rename it before the study is run."
-        )

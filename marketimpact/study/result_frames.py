@@ -33,7 +33,23 @@ from marketimpact.inference import (
 )
 from marketimpact.study.filtered_columns import FILTERED_COLUMNS, filtered_columns, filtered_errors_by_length
 
-__all__ = ["abnormal_returns_frame", "caar_frame", "car_frame", "estimates_frame", "single_tests_frame", "true_cars"]
+__all__ = [
+    "CAR_COLUMNS",
+    "LAST",
+    "abnormal_returns_frame",
+    "caar_frame",
+    "car_frame",
+    "estimates_frame",
+    "single_tests_frame",
+    "true_cars",
+]
+
+#: Columns of `StudyResult.car` besides those of the events.
+CAR_COLUMNS = (
+    "n_days", "car", "se", "t", "df", "p", "mde", "scar", "bhar", *FILTERED_COLUMNS, "flags", "true_car",
+)  # fmt: skip
+#: Column of `StudyResult.car` that follows events past price limits.
+LAST = "last"
 
 _SINGLE_TESTS = {
     "sq_p": pl.Float64,

@@ -34,9 +34,10 @@ WHAT_NUMBERS_ARE = (
     "from the CAAR. Interval, p and minimum detectable effect (80% power, 5% level) of a row are of one test."
 )
 WHAT_GROUPS_ARE = (
-    "One row per group: its primary test. robustness: how many of the valid tests with other assumptions agree at 5%. "
-    "show.test(..., invalid=True) shows every test of every group."
+    "One row per group: its primary test. robustness: how many of the valid tests with other assumptions agree at 5%."
 )
+ALL_OF_GROUPS = "show.test(..., invalid=True) shows every test of every group."
+ALL_TESTS = "show.test(..., invalid=True) shows those that are not valid."
 
 Parts = Sequence[tuple[pl.DataFrame, pl.DataFrame]]
 Write = Callable[[float | None], str]
@@ -44,12 +45,16 @@ Write = Callable[[float | None], str]
 
 @dataclass(frozen=True, slots=True)
 class TestsView:
-    """A table of tests for readers: rows with cells as text, the columns shown, those to align right, and notes."""
+    """A table of tests for readers: rows with cells as text, the columns shown, those to align right, and notes.
+
+    The column ``p_value`` of the rows is not shown; `hints` say how to see more.
+    """
 
     rows: pl.DataFrame
     columns: tuple[str, ...]
     right: tuple[str, ...]
     notes: tuple[str, ...]
+    hints: tuple[str, ...] = ()
 
 
 def parts_of(frame: pl.DataFrame, groups: Sequence[str]) -> Parts:
@@ -88,13 +93,15 @@ def tests_view(parts: Parts, *, every_row: bool, invalid: bool, unit: str) -> Te
             rows = rows.with_columns(pl.Series("note", notes, pl.String))
         cells = [_cells(row, write, show=invalid or row["valid"]) for row in rows.iter_rows(named=True)]
         written = pl.DataFrame(cells, schema=dict.fromkeys(["test", *NUMBERS], pl.String), orient="row")
-        rest = rows.select(pl.col("n_events").alias("events"), "valid", "note")
+        rest = rows.select(pl.col("n_events").alias("events"), "valid", "note", "p_value")
         group = [names.filter(is_shown)] if grouped else []
         frames.append(pl.concat([*group, written, rest], how="horizontal"))
     shown = pl.concat(frames)
     columns = [*parts[0][0].columns, "test", *NUMBERS, "events", *(["valid"] if invalid else []), *_note_column(shown)]
     notes = [] if grouped else _notes_below(parts[0][1], every_row=every_row, invalid=invalid)
-    return TestsView(shown, tuple(columns), NUMBERS, (*notes, WHAT_NUMBERS_ARE))
+    is_folded = not (grouped or invalid or every_row) and bool(_not_valid(parts[0][1]))
+    hints = (ALL_TESTS,) if is_folded else ()
+    return TestsView(shown, tuple(columns), NUMBERS, (*notes, WHAT_NUMBERS_ARE), hints)
 
 
 def _is_shown(tests: pl.DataFrame) -> pl.Series:
@@ -140,7 +147,7 @@ def _notes_below(tests: pl.DataFrame, *, every_row: bool, invalid: bool) -> list
     if not invalid:
         notes += [f"{caveat[0].upper()}{caveat[1:]}." for caveat in _caveats(tests)]
     if not invalid and not every_row and (folded := _not_valid(tests)):
-        notes.append(f"Not valid here: {folded}. show.test(..., invalid=True) shows them.")
+        notes.append(f"Not valid here: {folded}.")
     return list(filter(None, notes))
 
 
@@ -162,7 +169,8 @@ def group_lines(parts: Parts, unit: str) -> TestsView:
     has_reason = rows["95% interval"].str.contains("[a-z]{4}").any()
     right = tuple(name for name in NUMBERS if not (has_reason and name == "95% interval"))
     columns = [*names.columns, "primary test", *NUMBERS, "events", "robustness", *_note_column(rows)]
-    return TestsView(rows, tuple(columns), right, (*_disagreements(names, told), WHAT_GROUPS_ARE, WHAT_NUMBERS_ARE))
+    notes = (*_disagreements(names, told), WHAT_GROUPS_ARE, WHAT_NUMBERS_ARE)
+    return TestsView(rows, tuple(columns), right, notes, (ALL_OF_GROUPS,))
 
 
 def _group_line(told: Headline | None, tests: pl.DataFrame, write: Write) -> dict[str, Any]:
@@ -171,7 +179,7 @@ def _group_line(told: Headline | None, tests: pl.DataFrame, write: Write) -> dic
         reason = tests["note"][0] or "no primary test"
         return numbers | {
             "95% interval": reason, "events": tests["n_events"][0], "robustness": MISSING_TEXT, "valid": False,
-            "note": [],
+            "note": [], "p_value": None,
         }  # fmt: skip
     numbers |= {"primary test": told.test, "effect": write(told.effect)}
     if told.valid:
@@ -184,7 +192,7 @@ def _group_line(told: Headline | None, tests: pl.DataFrame, write: Write) -> dic
     caveats = [re.sub(r"two listings of \d+ firms?", "two listings of a firm", caveat) for caveat in _caveats(tests)]
     return numbers | {
         "events": told.n_events, "robustness": told.agreement or "none valid", "valid": told.valid,
-        "note": [*_assumptions(row), *caveats],
+        "note": [*_assumptions(row), *caveats], "p_value": told.p,
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -63,10 +64,25 @@ def test_tex_is_balanced_and_escapes_what_tex_would_run(written):
     assert bare.count("{") == bare.count("}")
 
 
+def test_the_charts_of_tex_lie_beside_it_and_are_those_of_the_other_formats(written, result, tmp_path):
+    text = written["tex"].read_text(encoding="utf-8")
+    used = re.findall(r"\\includegraphics\[[^\]]*\]\{([^}]*)\}", text)
+    there = sorted(path.relative_to(written["tex"].parent) for path in written["tex"].parent.glob("report-charts/*"))
+    assert sorted(map(Path, used)) == there
+    assert len(used) == written["html"].read_text(encoding="utf-8").count("<figure") > 3
+    charts = [(written["tex"].parent / name).read_bytes() for name in used]
+    assert all(chart.startswith(b"\x89PNG") for chart in charts)
+    again = report.write_report(result, tmp_path / "my report_2.tex", group="group")
+    names = [path.name for path in tmp_path.iterdir()]
+    assert sorted(names) == ["my report_2.tex", "my-report-2-charts"]
+    assert "my-report-2-charts/chart1.png" in again.read_text(encoding="utf-8")
+    assert [(tmp_path / "my-report-2-charts" / Path(name).name).read_bytes() for name in used] == charts
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex, which is not installed")
-def test_tex_compiles(written, tmp_path):
-    run = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"-output-directory={tmp_path}", written["tex"]]
-    done = subprocess.run(run, cwd=tmp_path, capture_output=True, check=False)
+def test_tex_compiles_in_its_folder(written, tmp_path):
+    run = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"-output-directory={tmp_path}", "report.tex"]
+    done = subprocess.run(run, cwd=written["tex"].parent, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "report.pdf").stat().st_size > 10_000
     wide = re.findall(r"Overfull \\hbox \(([\d.]+)pt", (tmp_path / "report.log").read_text(encoding="latin-1"))

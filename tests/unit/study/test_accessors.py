@@ -18,7 +18,7 @@ from marketimpact.study import tests_table
 from tests.conftest import golden
 
 HOSTILE = '<img src=x onerror="alert(1)">{{7*7}}**b**'
-QUESTIONS = {"car", "caar", "test", "single_tests", "attrition", "estimates"}
+QUESTIONS = {"car", "caar", "test", "single_tests", "attrition", "estimates", "regress"}
 
 
 @pytest.fixture(scope="module")

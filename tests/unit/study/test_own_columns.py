@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.study.result import CAR_COLUMNS, LAST
+from marketimpact.study.result_frames import CAR_COLUMNS, LAST
 
 STUDY = mi.EventStudy(event_window=(-5, 5))
 NAMES = (*CAR_COLUMNS, LAST)
