@@ -71,7 +71,8 @@ def run(
     folder = out if out is not None else Path("out") / plan.name
     written, tables, text = _write(plan, study_run, curve, folder, kinds, messages, excel=excel)
     if as_json:
-        typer.echo(json_text(_run_summary(plan, study_run, tables, written)))
+        workbook = {"workbook": str(folder / "tables.xlsx")} if excel else {}
+        typer.echo(json_text(_run_summary(plan, study_run, tables, written) | workbook))
         return
     typer.echo(text)
     typer.echo("")

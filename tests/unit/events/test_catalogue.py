@@ -514,11 +514,11 @@ class TestRefusedFiles:
         assert "none.csv" in message
         assert "no such file" in message
 
-    @pytest.mark.parametrize("name", ["mine.xlsx", "mine", "mine.csv.gz"])
+    @pytest.mark.parametrize("name", ["mine.xls", "mine", "mine.csv.gz"])
     def test_another_extension(self, written, name):
         message = str(refused(written("x", name)))
         assert name in message
-        assert ".csv and .parquet" in message
+        assert ".csv, .parquet and .xlsx" in message
 
     def test_a_folder(self, tmp_path):
         (tmp_path / "mine.csv").mkdir()

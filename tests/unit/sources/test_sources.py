@@ -229,7 +229,7 @@ def test_a_time_of_day_is_refused():
     ("name", "content", "words"),
     [
         ("absent.parquet", None, "There is no file"),
-        ("prices.xlsx", b"PK", r"ends in '.xlsx', which is not read here"),
+        ("prices.xls", b"PK", r"ends in '.xls', which is not read here"),
         ("prices", b"", "ends in ''"),
         ("broken.parquet", b"PAR1 no parquet PAR1", "cannot be read as parquet"),
         ("half.csv", b"date\n\xff\xfe\x81\n", "not UTF-8"),
