@@ -37,8 +37,9 @@ from marketimpact.errors import (
     SpecificationError,
 )
 from marketimpact.events.alignment import align
-from marketimpact.events.catalogue import announcements, calendar_overrides, campaigns, read_events, securities
+from marketimpact.events.catalogue import announcements, campaigns, read_events, securities
 from marketimpact.events.dual_listings import one_listing
+from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.inference import TESTS
 from marketimpact.market.checks import FINDINGS, check_prices
 from marketimpact.market.market import Market

@@ -10,7 +10,8 @@ import typer
 
 from marketimpact.cli.options import AsCsv, AsJson
 from marketimpact.cli.printing import print_frame, print_table
-from marketimpact.events.catalogue import calendar_overrides, securities
+from marketimpact.events.catalogue import securities
+from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.market import checks
 
 __all__ = ["check"]

@@ -24,7 +24,8 @@ from marketimpact.core.workbooks import require_writer
 from marketimpact.errors import MarketImpactWarning
 from marketimpact.events import calendars
 from marketimpact.events.alignment import align as align_events
-from marketimpact.events.catalogue import announcements, calendar_overrides, campaigns, securities
+from marketimpact.events.catalogue import announcements, campaigns, securities
+from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
 from marketimpact.study.result_tables import result_workbook

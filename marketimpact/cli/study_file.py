@@ -17,7 +17,8 @@ from marketimpact.core.text import listed
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
 from marketimpact.events.alignment import align
-from marketimpact.events.catalogue import announcements, calendar_overrides, securities
+from marketimpact.events.catalogue import announcements, securities
+from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.market import repairs
 from marketimpact.market.market import Market
 from marketimpact.models import MODELS, Egarch, FactorModel, Garch, Model

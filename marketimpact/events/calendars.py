@@ -12,7 +12,7 @@ import polars as pl
 
 from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import DataError
-from marketimpact.events.catalogue import calendar_overrides
+from marketimpact.events.session_overrides import calendar_overrides
 
 __all__ = [
     "EXCHANGES",

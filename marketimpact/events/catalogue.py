@@ -1,52 +1,21 @@
-"""Load announcements, securities, campaigns and calendar overrides: embedded ones, or a user's of the same shape.
-
-Reading is strict: one `DataError` counts every unreadable cell and every broken rule, with the rows at fault as
-written.
-"""
+"""Load announcements, securities, campaigns and events: embedded ones, or a user's of the same shape."""
 
 from __future__ import annotations
 
-import io
-import os
-import warnings
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
-from marketimpact.core import csv_reader, frames, schema
-from marketimpact.core.frames import FrameLike, is_frame, to_polars
-from marketimpact.core.resources import resource
-from marketimpact.core.text import closest_name, first_line
-from marketimpact.core.workbooks import read_workbook
-from marketimpact.errors import DataError, MarketImpactWarning
+from marketimpact.core import schema
+from marketimpact.core.frames import FrameLike, is_frame
+from marketimpact.events.contract_files import DATE, WORD, load_table, matches, parse_table
+from marketimpact.events.session_words import resolve_session_words
 
-if TYPE_CHECKING:
-    import dataframely as dy
+__all__ = ["announcements", "campaigns", "read_events", "securities"]
 
-__all__ = ["announcements", "calendar_overrides", "campaigns", "read_events", "securities"]
-
-#: Name of a table -> what an index of pandas stands for.
-LAYOUTS = {
-    "announcements": frames.ANNOUNCEMENTS,
-    "calendar_overrides": frames.OVERRIDES,
-    "campaigns": frames.CAMPAIGNS,
-    "events": replace(frames.EVENTS, reads_text=True),
-    "securities": frames.SECURITIES,
-}
-_DATE = r"(19|20)\d{2}-\d{2}-\d{2}"
-_CLOCK = r"[T ]\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
-_WORD = r"[T ,]*[A-Za-z][A-Za-z ]+"
 _NUMBER = r"^[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
-_TIME = r"\d{1,2}:\d{2}(:\d{2})?"
-_OFFSET = r"(Z|[+-]\d{2}:?\d{2})"
 #: Columns of announcements that hold instants.
 _INSTANTS = ("announced_at", "not_before", "not_after")
-#: Type of a column -> what a cell that cannot be read is not.
-_KINDS: dict[object, str] = {pl.Date: "date", pl.Boolean: "truth", pl.Time: "time"}
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 def announcements(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
@@ -89,12 +58,50 @@ def announcements(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     >>> h20.select("time_precision", "stance", "campaign_id").row(0)
     ('hour', 'restrictive', '2025-08-h20-deal-and-discouragement')
     """
-    raw, label = _load(path, "announcements")
+    raw, label = load_table(path, "announcements")
     return (
-        _parse(schema.Announcements, _with_precision(_with_session_words(_local_times_as_text(raw))), label)
+        parse_table(schema.Announcements, _with_precision(_with_session_words(_local_times_as_text(raw))), label)
         .with_columns(pl.col("is_confounder").fill_null(value=False))
         .sort("announced_at", "announcement_id")
     )
+
+
+def _local_times_as_text(raw: pl.DataFrame) -> pl.DataFrame:
+    """Write datetimes without a zone as text, to be read in each row's `time_zone`; columns of midnights are dates.
+
+    Where another column has a zone, these are no local times but instants that lost theirs, and are refused.
+    """
+    times = raw.select(name for name in _INSTANTS if isinstance(raw.schema.get(name), pl.Datetime))
+    if "time_zone" not in raw.columns or any(kind.time_zone for kind in times.dtypes):  # type: ignore[attr-defined]
+        return raw
+    for name, clock in times.to_dict().items():
+        are_dates = name == "announced_at" and (clock.dt.truncate("1d") == clock).all()
+        raw = raw.with_columns(clock.dt.to_string("%Y-%m-%d" if are_dates else "%Y-%m-%d %H:%M:%S%.6f"))
+    return raw
+
+
+def _with_session_words(raw: pl.DataFrame) -> pl.DataFrame:
+    """Read dates with *BMO* or *AMC* as instants where there are any."""
+    if not {"announced_at", "time_zone"} <= set(raw.columns) or raw["announced_at"].dtype != pl.String:
+        return raw
+    if not raw.select(matches(pl.col("announced_at").str.strip_chars(), DATE + WORD).any()).item():
+        return raw
+    return resolve_session_words(raw.with_columns(pl.col("announced_at").str.strip_chars()))
+
+
+def _with_precision(raw: pl.DataFrame) -> pl.DataFrame:
+    """Fill `time_precision` where it is absent: *day* for a plain date, else *minute*."""
+    if "announced_at" not in raw.columns:
+        return raw
+    if raw["announced_at"].dtype == pl.Date:
+        raw = raw.with_columns(pl.col("announced_at").dt.to_string("%Y-%m-%d"))
+    precision = pl.lit("minute")
+    if raw["announced_at"].dtype == pl.String:
+        plain = matches(pl.col("announced_at").str.strip_chars(), DATE)
+        precision = pl.when(plain).then(pl.lit("day")).otherwise(precision)
+    if "time_precision" in raw.columns:
+        precision = pl.coalesce("time_precision", precision)
+    return raw.with_columns(precision.alias("time_precision"))
 
 
 def securities(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
@@ -127,8 +134,8 @@ def securities(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     >>> cambricon.select("mic", "board", "benchmark", "price_limit").row(0)
     ('XSHG', 'STAR', '000300.SS', 0.2)
     """
-    raw, label = _load(path, "securities")
-    return _with_policy_group(_parse(schema.Securities, raw, label))
+    raw, label = load_table(path, "securities")
+    return _with_policy_group(parse_table(schema.Securities, raw, label))
 
 
 def _with_policy_group(firms: pl.DataFrame) -> pl.DataFrame:
@@ -137,7 +144,7 @@ def _with_policy_group(firms: pl.DataFrame) -> pl.DataFrame:
         return firms
     if firms["role"].null_count() == firms.height:
         return firms
-    groups, _ = _load(None, "policy_groups")
+    groups, _ = load_table(None, "policy_groups")
     policy_group = pl.when(pl.col("country").is_not_null()).then(
         pl.when(pl.col("country") == "CN").then("in_china").otherwise("abroad")
     )
@@ -170,46 +177,8 @@ def campaigns(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     >>> mi.campaigns()["campaign_id"].head(2).to_list()
     ['2019-05-huawei-listing', '2025-08-h20-deal-and-discouragement']
     """
-    raw, label = _load(path, "campaigns")
-    return _parse(schema.Campaigns, raw, label).sort("first", "campaign_id")
-
-
-def calendar_overrides(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
-    """Load sessions, closures and trading hours that exchange_calendars lacks.
-
-    Parameters
-    ----------
-    path : str, pathlib.Path or FrameLike, optional
-        A CSV, Parquet or Excel file, or a frame, with ``mic``, ``date`` and, as needed, ``is_session``, ``open``,
-        ``close`` and ``source``; the embedded rows by default.
-
-    Returns
-    -------
-    polars.DataFrame
-        One row per (mic, date), sorted. ``is_session`` is false where the exchange was shut that day, and true where
-        the cell or the column is absent. ``open`` and ``close`` are local times (``09:00``, or `datetime.time`);
-        empty: the usual ones. A row holds for every exchange of the same calendar, such as XTAI and ROCO.
-
-    Raises
-    ------
-    DataError
-        For a file that cannot be read, or with every broken rule counted.
-
-    Examples
-    --------
-    >>> import polars as pl
-    >>> import marketimpact as mi
-    >>> exam_days = mi.calendar_overrides().filter(pl.col("mic") == "XKRX", pl.col("is_session"))
-    >>> exam_day = exam_days.row(-1, named=True)
-    >>> exam_day["open"].isoformat(), exam_day["close"].isoformat()
-    ('10:00:00', '16:30:00')
-    """
-    raw, label = _load(path, "calendar_overrides")
-    return (
-        _parse(schema.CalendarOverrides, raw, label)
-        .with_columns(pl.col("is_session").fill_null(value=True))
-        .sort("mic", "date")
-    )
+    raw, label = load_table(path, "campaigns")
+    return parse_table(schema.Campaigns, raw, label).sort("first", "campaign_id")
 
 
 def read_events(path: str | Path | FrameLike) -> pl.DataFrame:
@@ -240,8 +209,8 @@ def read_events(path: str | Path | FrameLike) -> pl.DataFrame:
     >>> mi.read_events(rows).row(0)
     ('a', 'NVDA', datetime.date(2025, 8, 12))
     """
-    raw, label = _load(path, "events")
-    events = _parse(schema.Events, raw, label)
+    raw, label = load_table(path, "events")
+    events = parse_table(schema.Events, raw, label)
     if is_frame(path) or Path(str(path)).suffix.lower() != ".csv":
         return events
     own = [name for name in events.columns if name not in schema.Events.column_names()]
@@ -251,271 +220,3 @@ def read_events(path: str | Path | FrameLike) -> pl.DataFrame:
 def _are_numbers(cells: pl.Series) -> bool:
     """Return whether every cell of a text column is a number without leading zeros, and there is one."""
     return bool(cells.count()) and bool(cells.str.contains(_NUMBER).all())
-
-
-def _load(path: object, name: str) -> tuple[pl.DataFrame, str]:
-    """Load the frame as written, and its name for messages."""
-    if path is None:
-        return _from_csv(_read_bytes(resource("data", f"{name}.csv"), name), name), name
-    if is_frame(path):
-        return to_polars(path, name, LAYOUTS[name]), name
-    if not isinstance(path, str | os.PathLike):
-        raise DataError(
-            f"{name}: give the path of a CSV, Parquet or Excel file, or a frame, not {type(path).__name__}."
-        )
-    file = Path(path)
-    label = f"{name} in {file}"
-    suffix = file.suffix.lower()
-    if suffix not in (".csv", ".parquet", ".xlsx"):
-        raise DataError(
-            f"{label}: {suffix or 'no'} extension. Only .csv, .parquet and .xlsx are read; convert or rename it."
-        )
-    # exists() itself raises on a name with a NUL in it
-    if "\0" in str(file) or not file.exists():
-        raise DataError(f"{label}: there is no such file. Check the path; relative paths start at {Path.cwd()}.")
-    if file.is_dir():
-        raise DataError(f"{label}: this is a folder. Give the path of a file in it.")
-    raw = _read_bytes(file, label)
-    if suffix == ".xlsx":
-        return read_workbook(raw, label, name), label
-    return (_from_csv(raw, label) if suffix == ".csv" else _from_parquet(raw, label)), label
-
-
-def _read_bytes(file: Path, label: str) -> bytes:
-    """Read a file; raise DataError if it cannot be opened."""
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{label}: cannot be opened ({error.strerror or error}).") from error
-
-
-def _from_parquet(raw: bytes, label: str) -> pl.DataFrame:
-    """Read a Parquet file; raise DataError if it is damaged."""
-    try:
-        return pl.read_parquet(io.BytesIO(raw))
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        # damaged files make polars panic as often as raise
-        raise DataError(f"{label}: not a readable Parquet file ({first_line(error)[:200]}). Write it again.") from error
-
-
-def _from_csv(raw: bytes, label: str) -> pl.DataFrame:
-    """Read a CSV file as text columns, empty cells as null."""
-    return csv_reader.parse_table(csv_reader.decode_text(raw, label), label)
-
-
-def _local_times_as_text(raw: pl.DataFrame) -> pl.DataFrame:
-    """Write datetimes without a zone as text, to be read in each row's `time_zone`; columns of midnights are dates.
-
-    Where another column has a zone, these are no local times but instants that lost theirs, and are refused.
-    """
-    times = raw.select(name for name in _INSTANTS if isinstance(raw.schema.get(name), pl.Datetime))
-    if "time_zone" not in raw.columns or any(kind.time_zone for kind in times.dtypes):  # type: ignore[attr-defined]
-        return raw
-    for name, clock in times.to_dict().items():
-        are_dates = name == "announced_at" and (clock.dt.truncate("1d") == clock).all()
-        raw = raw.with_columns(clock.dt.to_string("%Y-%m-%d" if are_dates else "%Y-%m-%d %H:%M:%S%.6f"))
-    return raw
-
-
-def _with_session_words(raw: pl.DataFrame) -> pl.DataFrame:
-    """Read dates with *BMO* or *AMC* as instants where there are any."""
-    if not {"announced_at", "time_zone"} <= set(raw.columns) or raw["announced_at"].dtype != pl.String:
-        return raw
-    if not raw.select(_matches(pl.col("announced_at").str.strip_chars(), _DATE + _WORD).any()).item():
-        return raw
-    # only these words need calendars, which take longer to import than this whole package
-    from marketimpact.events.session_words import resolve_session_words  # noqa: PLC0415
-
-    return resolve_session_words(raw.with_columns(pl.col("announced_at").str.strip_chars()))
-
-
-def _with_precision(raw: pl.DataFrame) -> pl.DataFrame:
-    """Fill `time_precision` where it is absent: *day* for a plain date, else *minute*."""
-    if "announced_at" not in raw.columns:
-        return raw
-    if raw["announced_at"].dtype == pl.Date:
-        raw = raw.with_columns(pl.col("announced_at").dt.to_string("%Y-%m-%d"))
-    precision = pl.lit("minute")
-    if raw["announced_at"].dtype == pl.String:
-        plain = _matches(pl.col("announced_at").str.strip_chars(), _DATE)
-        precision = pl.when(plain).then(pl.lit("day")).otherwise(precision)
-    if "time_precision" in raw.columns:
-        precision = pl.coalesce("time_precision", precision)
-    return raw.with_columns(precision.alias("time_precision"))
-
-
-def _parse(contract: type[dy.Schema], raw: pl.DataFrame, label: str) -> pl.DataFrame:
-    """Parse text into the contract's types and check it; raise one DataError for all problems."""
-    text = [name for name in contract.column_names() if raw.schema.get(name) == pl.String]
-    trimmed = raw.with_columns(pl.col(text).str.strip_chars().replace("", None))
-    columns = contract.columns()
-    typed = trimmed.with_columns(
-        _parse_column(trimmed, name, columns[name].dtype) for name in text if columns[name].dtype != pl.String
-    )
-    unreadable = {
-        rule: rows
-        for name in text
-        for rule, rows in _unreadable_cells(trimmed, typed, name, columns[name].dtype).items()
-        if not rows.is_empty()
-    }
-    try:
-        checked = schema.check(contract, typed, label, in_file=" in " in label)
-    except DataError as error:
-        if not unreadable or not error.counts or error.rows is None:
-            raise
-        raise _combined_error(raw, label, unreadable, error) from None
-    if unreadable:
-        raise _combined_error(raw, label, unreadable, DataError(""))
-    _warn_about_similar_names(contract, raw, label)
-    return checked
-
-
-def _warn_about_similar_names(contract: type[dy.Schema], raw: pl.DataFrame, label: str) -> None:
-    """Warn of an extra column whose name is close to that of an optional column that is absent."""
-    absent = [name for name in contract.column_names() if name not in raw.columns]
-    for name in raw.columns:
-        match = closest_name(name.strip().lower().replace(" ", "_"), absent, cutoff=0.85)
-        if match and name not in contract.column_names():
-            warnings.warn(
-                f"{label}: column {name!r} is kept, but not used. Rename it to {match!r} if that is meant.",
-                MarketImpactWarning,
-                stacklevel=4,
-            )
-
-
-def _combined_error(raw: pl.DataFrame, label: str, unreadable: dict[str, pl.Series], broken: DataError) -> DataError:
-    """Combine unreadable cells and broken rules into one error, with the rows as written."""
-    counts = {rule: rows.len() for rule, rows in unreadable.items()}
-    for rule, count in broken.counts.items():
-        # an unreadable cell was parsed to null, and is not counted as empty too
-        column, _, kind = rule.rpartition("|")
-        n_unreadable = sum(n for known, n in counts.items() if known.startswith(f"{column}|"))
-        n_broken = count - (n_unreadable if kind == "nullability" else 0)
-        if n_broken > 0:
-            counts[rule] = n_broken
-    rows = list(unreadable.values())
-    if broken.rows is not None:
-        rows.append(broken.rows["row"])
-    numbered = raw.drop("row", strict=False).with_row_index("row", offset=1)
-    return schema.contract_error(label, counts, numbered.filter(pl.col("row").is_in(pl.concat(rows).implode())))
-
-
-def _parse_column(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr:
-    """Parse a text column into the contract's type, null where it is unreadable."""
-    cell = pl.col(name)
-    parsed = {
-        pl.Date: pl.when(_matches(cell, _DATE)).then(cell.str.to_date("%Y-%m-%d", strict=False)).alias(name),
-        pl.Boolean: cell.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean),
-        pl.Float64: cell.cast(pl.Float64, strict=False),
-        pl.Time: pl.when(_matches(cell, _TIME)).then(_time_of_day(cell)).alias(name),
-        pl.List(pl.String): cell.str.replace_all(",", ";", literal=True).str.split(";").list.eval(_stripped_entries()),
-    }
-    if dtype in parsed:
-        return parsed[dtype]
-    instant = (
-        pl.when(_matches(cell, _DATE + _CLOCK + _OFFSET))
-        .then(_instant(cell))
-        .when(_matches(cell, _DATE + _CLOCK))
-        .then(_local_instant(frame, cell))
-    )
-    if name != "announced_at":
-        return instant.alias(name)
-    return instant.when(_matches(cell, _DATE)).then(_start_of_day(frame, cell)).alias(name)
-
-
-def _unreadable_cells(
-    trimmed: pl.DataFrame, typed: pl.DataFrame, name: str, dtype: pl.DataType
-) -> dict[str, pl.Series]:
-    """Find unreadable cells of column `name`: rule -> numbers of the rows that break it."""
-    row = pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias("row")
-    has_precision = name == "announced_at" and trimmed.schema.get("time_precision") == pl.String
-    has_zone = trimmed.schema.get("time_zone") == pl.String
-    zones = list(filter(schema.known_zone, trimmed["time_zone"].drop_nulls().unique())) if has_zone else []
-    cells = trimmed.select(
-        row,
-        pl.col(name).alias("text"),
-        typed[name].is_null().alias("lost"),
-        (pl.col("time_zone").is_in(zones).fill_null(value=False) if zones else pl.lit(value=False)).alias("has_zone"),
-        (pl.col("time_precision") if has_precision else pl.lit(None, pl.String)).alias("precision"),
-    )
-    unparsed = pl.col("lost") & pl.col("text").is_not_null()
-    if not isinstance(dtype, pl.Datetime):
-        kind = _KINDS.get(dtype, "number")
-        return {f"{name}|unreadable_{kind}": cells.filter(unparsed)["row"]}
-    naive = _matches(pl.col("text"), _DATE + _CLOCK) & (
-        ~pl.col("has_zone") | _local_clock(pl.col("text")).is_not_null()
-    )
-    word = _matches(pl.col("text"), _DATE + _WORD) if name == "announced_at" else pl.lit(value=False)
-    date_only = _matches(pl.col("text"), _DATE) & ~pl.col("lost")
-    return {
-        f"{name}|no_offset": cells.filter(unparsed, naive, ~pl.col("has_zone"))["row"],
-        f"{name}|clock_change": cells.filter(unparsed, naive, pl.col("has_zone"))["row"],
-        f"{name}|no_session_of_word": cells.filter(unparsed, word)["row"],
-        f"{name}|unreadable_instant": cells.filter(unparsed, ~naive, ~word)["row"],
-        f"{name}|no_clock": cells.filter(date_only, pl.col("precision") != "day")["row"],
-    }
-
-
-def _matches(cell: pl.Expr, pattern: str) -> pl.Expr:
-    return cell.str.contains(f"^{pattern}$")
-
-
-def _stripped_entries() -> pl.Expr:
-    """Strip the entries of a list, without empty ones."""
-    entry = pl.element().str.strip_chars()
-    return entry.filter(entry != "")
-
-
-def _time_of_day(cell: pl.Expr) -> pl.Expr:
-    """Parse a local time, such as 9:00 or 15:30:00."""
-    with_seconds = pl.when(cell.str.count_matches(":", literal=True) == 1).then(cell + ":00").otherwise(cell)
-    return with_seconds.str.to_time("%H:%M:%S", strict=False)
-
-
-def _instant(cell: pl.Expr) -> pl.Expr:
-    """Parse ISO 8601 with an offset, seconds optional."""
-    with_seconds = (
-        cell.str.replace(" ", "T", literal=True)
-        .str.replace("Z", "+00:00", literal=True)
-        .str.replace(r"T(\d{2}:\d{2})([+-])", "T${1}:00${2}")
-    )
-    return with_seconds.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", strict=False)
-
-
-def _local_clock(cell: pl.Expr) -> pl.Expr:
-    """Parse a local date and time without a zone, seconds optional."""
-    with_seconds = cell.str.replace(" ", "T", literal=True).str.replace(r"T(\d{1,2}:\d{2})$", "T${1}:00")
-    return with_seconds.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
-
-
-def _local_instant(frame: pl.DataFrame, cell: pl.Expr) -> pl.Expr:
-    """Parse a local time of the row's time zone; null where clocks show it twice or never."""
-    clock, found = _local_clock(cell), pl.lit(None, pl.Datetime("us", "UTC"))
-    if frame.schema.get("time_zone") != pl.String:
-        return found
-    for name in filter(schema.known_zone, frame["time_zone"].drop_nulls().unique()):
-        local = clock.dt.replace_time_zone(name, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
-        found = pl.when(pl.col("time_zone") == name).then(local).otherwise(found)
-    return found
-
-
-def _start_of_day(frame: pl.DataFrame, cell: pl.Expr) -> pl.Expr:
-    """Parse a plain date as the instant at which it starts in the row's time zone."""
-    midnight = cell.str.to_datetime("%Y-%m-%d", time_unit="us", strict=False)
-    # a row without a known zone is refused by that rule; UTC keeps its date from counting as unreadable
-    start = midnight.dt.replace_time_zone("UTC")
-    zone = pl.col("time_zone")
-    if frame.schema.get("time_zone") != pl.String:
-        return start
-    for name in filter(schema.known_zone, frame["time_zone"].drop_nulls().unique()):
-        start = pl.when(zone == name).then(_start_in_zone(midnight, name)).otherwise(start)
-    return start
-
-
-def _start_in_zone(midnight: pl.Expr, zone: str) -> pl.Expr:
-    """Take 01:00 where clocks go forward at midnight, since that day starts then."""
-    first, second = (
-        clock.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
-        for clock in (midnight, midnight + timedelta(hours=1))
-    )
-    return pl.coalesce(first, second)

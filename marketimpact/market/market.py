@@ -17,7 +17,7 @@ from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import SHARES, FrameLike, to_polars
 from marketimpact.core.text import listed
 from marketimpact.errors import MarketImpactWarning, SpecificationError
-from marketimpact.events import catalogue
+from marketimpact.events import session_overrides
 from marketimpact.events.exchange_clocks import ExchangeClock
 from marketimpact.market import benchmark_currency, checks, conversions, frames, parquet_panel, trading_rules
 from marketimpact.market.exchange_rates import check_rates, rate_doubts
@@ -176,7 +176,7 @@ class Market:
         session when two securities of the exchange and their benchmark have new closes. Both are rows of `repairs`.
         """
         repair = check_repairs(repair)
-        overrides = None if calendar_overrides is None else catalogue.calendar_overrides(calendar_overrides)
+        overrides = None if calendar_overrides is None else session_overrides.calendar_overrides(calendar_overrides)
         return cls(
             **fields_from_prices(
                 securities, source, factors, benchmark=benchmark, first=first, last=last, repair=repair, accept=accept,

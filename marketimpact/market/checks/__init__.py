@@ -14,7 +14,7 @@ import polars as pl
 
 from marketimpact.core.frames import FrameLike
 from marketimpact.errors import DataError
-from marketimpact.events import catalogue
+from marketimpact.events import catalogue, session_overrides
 from marketimpact.market.checks import days, jumps, series
 from marketimpact.market.checks.findings import (
     ACCEPTED,
@@ -131,7 +131,7 @@ def check_prices(
     >>> check_prices(prices).filter(pl.col("severity") == "error").select("date", "finding", "value").row(0)
     (datetime.date(2024, 1, 3), 'conflicting_rows', 2.0)
     """
-    overrides = None if calendar_overrides is None else catalogue.calendar_overrides(calendar_overrides)
+    overrides = None if calendar_overrides is None else session_overrides.calendar_overrides(calendar_overrides)
     rows = source_rows(prices, first=first, last=last)
     return find_problems(rows, catalogue.securities(securities), calendar_overrides=overrides)
 

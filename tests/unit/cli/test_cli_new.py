@@ -119,7 +119,7 @@ def test_announcements_of_ones_own_take_one_command_and_a_run(tmp_path):
     }
     ran = marketimpact("run", "in/my.toml", "--json", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    events = pl.read_parquet(json.loads(ran.stdout)["tables"]["events"])
+    events = pl.read_parquet(tmp_path / json.loads(ran.stdout)["tables"]["events"])
     # 12:45 in Shanghai is before New York opens; after the close of 28 May is 29 May
     assert dict(events.select("event_id", pl.col("date").cast(pl.String)).iter_rows()) == {
         "one:0981.HK": "2025-08-12",
