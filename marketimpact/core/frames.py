@@ -166,7 +166,8 @@ def _pandas_values(column: pl.Series, pd: Any) -> Any:
     if kind.is_integer() or kind == pl.Boolean:
         name = "boolean" if kind == pl.Boolean else str(kind)
         return column.to_numpy() if not column.null_count() else pd.array(column.to_list(), dtype=name)
-    return pd.Series(column.to_list(), dtype="str" if kind == pl.String else object)
+    # the type of text is that of the installed pandas
+    return pd.Series(column.to_list(), dtype=None if kind == pl.String else object)
 
 
 def _utc(column: pl.Series) -> Any:

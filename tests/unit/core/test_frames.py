@@ -151,6 +151,12 @@ class TestColumns:
             dict.fromkeys(frame.columns) | {"object": "a"},
         ]  # fmt: skip
 
+    def test_what_is_changed_later_does_not_change_what_was_read(self) -> None:
+        frame = pd.DataFrame({"float": [1.0, 2.0], "int": [1, 2], "truth": [True, False], "text": ["a", "b"]})
+        table = read(frame, frames.Layout(()))
+        frame.loc[0] = [9.0, 9, False, "z"]
+        assert table.row(0) == (1.0, 1, True, "a")
+
     def test_large_whole_numbers_keep_every_digit(self) -> None:
         frame = pd.DataFrame({"a": [2**53 + 1], "b": pd.array([2**53 + 1], "Int64")})
         assert read(frame, frames.Layout(())).row(0) == (2**53 + 1, 2**53 + 1)
