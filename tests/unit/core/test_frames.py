@@ -223,12 +223,18 @@ def test_a_pandas_frame_that_cannot_be_read_says_what_it_is_and_what_to_do(
     ("thing", "message"),
     [
         (None, "not NoneType"), ({"a": [1]}, r"not dict\. Make a frame of it: pl\.DataFrame"),
-        (np.zeros((2, 2)), "not ndarray"), (pl.Series([1]), "not polars Series"), ("prices.csv", "not str"),
+        (np.zeros((2, 2)), "not ndarray"), (pl.Series([1]), "not polars Series"),
+        ("prices.csv", r"not str\. If it is the path of a file, read it first, with pl\.read_csv"),
     ],
 )  # fmt: skip
 def test_what_is_no_frame_is_refused(thing: object, message: str) -> None:
     with pytest.raises(DataError, match=f"frame must be a frame of polars, pandas or pyarrow, {message}"):
         read(thing)
+
+
+def test_the_path_of_events_names_their_reader() -> None:
+    with pytest.raises(DataError, match=r"events must be a frame .*, not str\. .* read it first, with mi\.read_events"):
+        to_polars("events.xlsx", "events", frames.EVENTS)
 
 
 def test_an_arrow_stream_of_something_else_is_refused() -> None:
