@@ -6,6 +6,7 @@ here, except by `to_pandas`.
 
 from __future__ import annotations
 
+import os
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import polars as pl
@@ -72,6 +73,10 @@ class ArrowStream(Protocol):
 FrameLike: TypeAlias = pl.DataFrame | pl.LazyFrame | ArrowStream
 
 
+#: Label of a frame -> the function that reads it from a file.
+READERS = {"events": "mi.read_events", "announcements": "mi.announcements", "securities": "mi.securities"}
+
+
 def is_frame(value: object) -> bool:
     """Return whether `to_polars` takes a value of this type, whatever its columns.
 
@@ -127,7 +132,8 @@ def to_polars(frame: object, label: str, layout: Layout) -> pl.DataFrame:
         return PandasFrame.of(frame, label, layout).to_polars()
     if not is_frame(frame):
         raise DataError(
-            f"{label} must be a frame of polars, pandas or pyarrow, not {_type_name(frame)}.{_how_to_make(frame)}"
+            f"{label} must be a frame of polars, pandas or pyarrow, not {_type_name(frame)}."
+            f"{_how_to_make(frame, label)}"
         )
     try:
         return pl.DataFrame(frame)  # type: ignore[arg-type]  # is_frame has seen its export
@@ -166,7 +172,8 @@ def _pandas_values(column: pl.Series, pd: Any) -> Any:
     if kind.is_integer() or kind == pl.Boolean:
         name = "boolean" if kind == pl.Boolean else str(kind)
         return column.to_numpy() if not column.null_count() else pd.array(column.to_list(), dtype=name)
-    return pd.Series(column.to_list(), dtype="str" if kind == pl.String else object)
+    # the type of text is that of the installed pandas
+    return pd.Series(column.to_list(), dtype=None if kind == pl.String else object)
 
 
 def _utc(column: pl.Series) -> Any:
@@ -177,8 +184,11 @@ def _type_name(value: object) -> str:
     return "polars Series" if isinstance(value, pl.Series) else type(value).__name__
 
 
-def _how_to_make(value: object) -> str:
+def _how_to_make(value: object, label: str) -> str:
     """Say how an object becomes a frame, with a leading space; empty for objects that cannot."""
+    if isinstance(value, str | os.PathLike):
+        reader = READERS.get(label, "pl.read_csv or pl.read_parquet")
+        return f" If it is the path of a file, read it first, with {reader}."
     if isinstance(value, pl.Series):
         return " Make a frame of it, such as series.to_frame() with the other columns beside it."
     if isinstance(value, dict | list):

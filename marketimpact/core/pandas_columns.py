@@ -63,10 +63,10 @@ def _texts(name: str, values: Any) -> pl.Series | None:
 
 
 def _array(name: str, values: Any) -> pl.Series:
-    """Convert numbers, booleans or times; NaN and NaT are missing."""
+    """Copy numbers, booleans or times, since callers may change their frame; NaN and NaT are missing."""
     if values.dtype.kind in "mM":
         return _dates_of_midnights(pl.Series(name, _known_unit(values)))
-    column = pl.Series(name, values)
+    column = pl.Series(name, values.copy())
     return column.fill_nan(None) if column.dtype.is_float() else column
 
 

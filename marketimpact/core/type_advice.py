@@ -38,7 +38,8 @@ def how_to_convert(values: pl.Series, kind: Kind) -> str:
     if kind == "text" and values.dtype.is_numeric():
         return (
             f"Symbols read as numbers have lost their leading zeros (000660 becomes 660): read the file again with "
-            f'this column as text, such as pl.read_csv(..., schema_overrides={{"{values.name}": pl.String}}).'
+            f'this column as text, such as pl.read_csv(..., schema_overrides={{"{values.name}": pl.String}}). '
+            "In a workbook, format the column as text and enter the symbols again."
         )
     if kind == "numbers" and values.dtype == pl.String:
         return f"Convert it, if every value is a number: .with_columns({column}.cast(pl.Float64))."

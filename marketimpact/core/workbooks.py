@@ -27,8 +27,10 @@ MOST_ROWS, MOST_COLUMNS, MOST_CHARACTERS = 1_048_576, 16_384, 32_767
 FIRST_DATE = date(1900, 3, 1)
 #: Day on which a cell with a time of day alone is read.
 NO_DAY = date(1899, 12, 31)
-#: A cell of a sheet: its attributes and what is in it.
-CELL = re.compile(rb"<c\b([^>]*?)(?:/>|>(.*?)</c>)", re.DOTALL)
+#: A cell of a sheet: its attributes and what is in it; a formula; a value. Some programs write a prefix, as in x:c.
+CELL = re.compile(rb"<(?:\w+:)?c\b([^>]*?)(?:/>|>(.*?)</(?:\w+:)?c>)", re.DOTALL)
+FORMULA_OR_ERROR = re.compile(rb't="e"|<(?:\w+:)?f[ />]')
+VALUE = re.compile(rb"<(?:\w+:)?(?:v|is)\b[^>]*>(.+?)</", re.DOTALL)
 #: Midnight after a date, and the day before a time of day, in cells of a column that mixes types.
 MIDNIGHT, TIME_ONLY = r"^(\d{4}-\d{2}-\d{2}) 00:00:00$", r"^1899-12-31 (\d{2}:\d{2}:\d{2})$"
 ISO_DATE = r"^\d{4}-\d{2}-\d{2}$"
@@ -137,11 +139,10 @@ def _refuse_errors(raw: bytes, name: str, where: str) -> None:
     found: dict[str, list[str]] = {"an error": [], "a formula without a result": []}
     for attributes, content in _cells(raw, name):
         reference = re.search(rb'\br="([A-Z]+\d+)"', attributes)
-        shown = reference.group(1).decode() if reference else "?"
+        shown, value = reference.group(1).decode() if reference else "?", VALUE.search(content)
         if b't="e"' in attributes:
-            value = re.search(rb"<v>(.*?)</v>", content)
             found["an error"].append(f"{shown} ({value.group(1).decode() if value else '?'})")
-        elif b"<f" in content and not re.search(rb"<v[^>]*>.+?</v>|<is>", content, re.DOTALL):
+        elif FORMULA_OR_ERROR.search(content) and value is None:
             found["a formula without a result"].append(shown)
     for what, cells in found.items():
         if cells:
@@ -155,18 +156,16 @@ def _cells(raw: bytes, name: str) -> Iterator[tuple[bytes, bytes]]:
     """Yield attributes and content of the cells of a sheet, if any of them may be an error or a formula."""
     with zipfile.ZipFile(io.BytesIO(raw)) as parts:
         sheet = parts.read(_sheet_part(parts, name))
-    if b't="e"' not in sheet and b"<f" not in sheet:
-        return
-    for cell in CELL.finditer(sheet):
-        yield cell.group(1), cell.group(2) or b""
+    if FORMULA_OR_ERROR.search(sheet):
+        for cell in CELL.finditer(sheet):
+            yield cell.group(1), cell.group(2) or b""
 
 
 def _sheet_part(parts: zipfile.ZipFile, name: str) -> str:
-    """Find the part of the file that holds a sheet."""
-    main = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-    relations = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
-    sheets = ElementTree.fromstring(parts.read("xl/workbook.xml")).iter(f"{main}sheet")
-    identity = next(sheet.get(f"{relations}id") for sheet in sheets if sheet.get("name") == name)
+    """Find the part of the file that holds a sheet, whichever of the two namespaces of Excel the file is in."""
+    sheets = [each.attrib for each in ElementTree.fromstring(parts.read("xl/workbook.xml")).findall(".//{*}sheet")]
+    attributes = next(each for each in sheets if each.get("name") == name)
+    identity = next(value for key, value in attributes.items() if key.endswith("}id"))
     links = ElementTree.fromstring(parts.read("xl/_rels/workbook.xml.rels"))
     target = next(str(link.get("Target")) for link in links if link.get("Id") == identity)
     return target.lstrip("/") if target.startswith("/") else f"xl/{target}"

@@ -200,7 +200,7 @@ class Market:
         ----------
         returns : FrameLike
             ``date, symbol, ret``: simple returns, decimals per session (0.01 for 1%); absent rows and empty cells are
-            missing returns. -1 is a total loss.
+            missing returns. -1 is a total loss. Of pandas also a matrix, dates as index and symbols as columns.
         benchmark : FrameLike
             ``date, ret``. For several calendars also ``mic`` or ``symbol``, or both: every value (or pair) is a
             benchmark with sessions of its own. Benchmarks of one `mic` share its sessions, the dates of all of them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -68,7 +69,7 @@ def crsp_returns(extract: FrameLike | str | Path) -> pl.DataFrame:
     >>> mi.crsp_returns(pl.DataFrame(rows)).select("symbol", "ret", "ret_code").rows()
     [('10107', None, 'C'), ('10107', -0.95, None)]
     """
-    table = _keyed(read_extract(extract, LABEL, NAMES, ["permno", "date", "ret"]))
+    table = _keyed(_read(extract, ["permno", "date", "ret"]))
     table = table.with_columns(coded_numbers(table["ret"], LABEL, RETURN_LETTERS, RETURN_CODES))
     if "dlret" in table.columns:
         table = _with_delisting_returns(table)
@@ -112,7 +113,7 @@ def crsp_prices(extract: FrameLike | str | Path) -> pl.DataFrame:
     >>> mi.crsp_prices(pl.DataFrame(rows)).select("close", "adj_close").rows()
     [(20.0, 20.0), (21.5, 22.0)]
     """
-    table = read_extract(extract, LABEL, NAMES, ["permno", "date", "ret", "prc"])
+    table = _read(extract, ["permno", "date", "ret", "prc"])
     rows = crsp_returns(table)
     dlret = pl.col("dlret").is_not_null() if "dlret" in rows.columns else pl.lit(value=False)
     volume = numbers(rows["vol"], LABEL) if "vol" in rows.columns else pl.Series([None] * rows.height, dtype=pl.Float64)
@@ -160,7 +161,7 @@ def crsp_benchmark(extract: FrameLike | str | Path, index: str = "vwretd") -> pl
     [(datetime.date(2024, 1, 2), 0.015)]
     """
     column = str(index).lower()
-    table = read_extract(extract, LABEL, NAMES, ["date", column])
+    table = _read(extract, ["date", column])
     rows = pl.DataFrame([dates(table["date"], LABEL), numbers(table[column], LABEL).alias("ret")]).unique()
     several = rows.filter(pl.col("date").is_duplicated())
     if several.height:
@@ -170,6 +171,17 @@ def crsp_benchmark(extract: FrameLike | str | Path, index: str = "vwretd") -> pl
             rows=several,
         )
     return rows.sort("date")
+
+
+def _read(extract: FrameLike | str | Path, required: Sequence[str]) -> pl.DataFrame:
+    """Read an extract of either format; stop where the delisting return would count twice."""
+    table = read_extract(extract, LABEL, {}, ())
+    if {"dlyret", "dlret"} <= set(table.columns):
+        raise DataError(
+            f"{LABEL} has both DlyRet, which includes the delisting return, and DLRET: it would count "
+            "twice. Drop DLRET."
+        )
+    return read_extract(table, LABEL, NAMES, required)
 
 
 def _keyed(table: pl.DataFrame) -> pl.DataFrame:

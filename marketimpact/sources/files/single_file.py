@@ -55,6 +55,7 @@ class FilePrices:
         the ex-date) and `split` (new shares for one), unless it has an `unadjusted_close` beside it. With
         a column `delisted` true a symbol's last close may be 0, a total loss. With a column `simulated` true
         the prices are marked as simulated in everything that is made of them, as are those of the embedded sample.
+        Of pandas also a matrix of closes, dates as index and symbols as columns, and what `yfinance.download` gives.
     drop_repeats : bool, default False
         Whether exact repeats of a row are dropped, rather than refused.
     delisted : collection of str

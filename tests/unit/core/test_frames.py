@@ -151,6 +151,12 @@ class TestColumns:
             dict.fromkeys(frame.columns) | {"object": "a"},
         ]  # fmt: skip
 
+    def test_what_is_changed_later_does_not_change_what_was_read(self) -> None:
+        frame = pd.DataFrame({"float": [1.0, 2.0], "int": [1, 2], "truth": [True, False], "text": ["a", "b"]})
+        table = read(frame, frames.Layout(()))
+        frame.loc[0] = [9.0, 9, False, "z"]
+        assert table.row(0) == (1.0, 1, True, "a")
+
     def test_large_whole_numbers_keep_every_digit(self) -> None:
         frame = pd.DataFrame({"a": [2**53 + 1], "b": pd.array([2**53 + 1], "Int64")})
         assert read(frame, frames.Layout(())).row(0) == (2**53 + 1, 2**53 + 1)
@@ -217,12 +223,18 @@ def test_a_pandas_frame_that_cannot_be_read_says_what_it_is_and_what_to_do(
     ("thing", "message"),
     [
         (None, "not NoneType"), ({"a": [1]}, r"not dict\. Make a frame of it: pl\.DataFrame"),
-        (np.zeros((2, 2)), "not ndarray"), (pl.Series([1]), "not polars Series"), ("prices.csv", "not str"),
+        (np.zeros((2, 2)), "not ndarray"), (pl.Series([1]), "not polars Series"),
+        ("prices.csv", r"not str\. If it is the path of a file, read it first, with pl\.read_csv"),
     ],
 )  # fmt: skip
 def test_what_is_no_frame_is_refused(thing: object, message: str) -> None:
     with pytest.raises(DataError, match=f"frame must be a frame of polars, pandas or pyarrow, {message}"):
         read(thing)
+
+
+def test_the_path_of_events_names_their_reader() -> None:
+    with pytest.raises(DataError, match=r"events must be a frame .*, not str\. .* read it first, with mi\.read_events"):
+        to_polars("events.xlsx", "events", frames.EVENTS)
 
 
 def test_an_arrow_stream_of_something_else_is_refused() -> None:

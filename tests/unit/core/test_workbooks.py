@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import zipfile
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,19 @@ class TestRead:
     def test_what_would_be_lost_or_guessed_is_refused(self, sheets: dict[str, list], message: str) -> None:
         with pytest.raises(mi.DataError, match=message):
             read(**sheets)
+
+    def test_errors_are_seen_in_files_of_other_programs(self) -> None:
+        """Some write elements with a prefix, or in the namespace of the strict standard."""
+        plain = workbook(a=[["x"], ["=NA()->#N/A"]])
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(plain)) as old, zipfile.ZipFile(buffer, "w") as new:
+            for name in old.namelist():
+                part = old.read(name)
+                if name.startswith("xl/worksheets/"):
+                    part = re.sub(rb"<(/?)(?=[a-zA-Z])", rb"<\1x:", part).replace(b" xmlns=", b" xmlns:x=")
+                new.writestr(name, part)
+        with pytest.raises(mi.DataError, match=r"1 cell with an error: A2 \(#N/A\)"):
+            read_workbook(buffer.getvalue(), "mine.xlsx", "events")
 
     @pytest.mark.parametrize("raw", [b"", b"PK\x03\x04", b"symbol,date\n", b"\0" * 99])
     def test_another_file_is_refused(self, raw: bytes) -> None:

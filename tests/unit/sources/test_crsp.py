@@ -113,12 +113,16 @@ def test_the_newer_format_has_its_delisting_returns_in_the_returns() -> None:
 
 
 WRONG = {
-    "no returns": (EXTRACT.drop("RET"), "lacks the column 'ret'; it has 'PERMNO', 'date', 'DLRET'"),
+    "no returns": (EXTRACT.drop("RET"), "lacks the column 'ret'; it has 'permno', 'date', 'dlret'"),
     "no rows": (EXTRACT.head(0), "has no rows"),
     "twice in two cases": (EXTRACT.with_columns(ret=pl.lit(0.0)), "more than one column 'ret'"),
     "rows twice": (pl.concat([EXTRACT, EXTRACT.head(1)]), "the key must not repeat"),
     "unknown code": (EXTRACT.with_columns(RET=pl.lit("Z")), r"ret is no number or a code \(A, B, C, D, E\) in 11 rows"),
     "percent": (EXTRACT.with_columns(RET=pl.lit("-40.0")), "must be above -1, or -1 for a total loss"),
+    "both formats": (
+        EXTRACT.rename({"RET": "DlyRet"}).with_columns(DlyCalDt="date").drop("date"),
+        "both DlyRet, .* would count twice",
+    ),
     "no permno": (EXTRACT.with_columns(PERMNO=pl.lit(None, pl.Int64)), "permno is no whole number in 11 rows"),
     "half a permno": (EXTRACT.with_columns(PERMNO=pl.lit(1.5)), "permno is no whole number in 11 rows, the first 1.5"),
     "ambiguous dates": (EXTRACT.with_columns(date=pl.lit("01/02/2024")), r"date is no date in 11 rows, .* month"),
