@@ -24,6 +24,19 @@ GOLDEN = Path(__file__).parent / "golden" / "data"
 SHARED = ROOT.parent / "shared"
 
 
+def _has_latex() -> bool:
+    """Say whether pdflatex and the packages of the tables are installed."""
+    if shutil.which("pdflatex") is None or shutil.which("kpsewhich") is None:
+        return False
+    packages = ["booktabs.sty", "longtable.sty", "array.sty", "geometry.sty", "graphicx.sty"]
+    return subprocess.run(["kpsewhich", *packages], capture_output=True, check=False).returncode == 0
+
+
+NEEDS_PDFLATEX = pytest.mark.skipif(
+    not _has_latex(), reason="needs pdflatex with booktabs (Debian: texlive-latex-recommended), which is not installed"
+)
+
+
 @cache
 def golden(name: str) -> pl.DataFrame:
     """A golden file as it stands."""

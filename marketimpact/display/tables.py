@@ -184,18 +184,15 @@ class Table:
         MarketImpactWarning
             For columns that do not fit the page and are left out: about 76 characters in ``\footnotesize``.
         """
-        names = self._column_names()
-        if unknown := [name for name in headings or {} if name not in names]:
-            raise SpecificationError(f"headings={unknown}: the table shows {', '.join(names)}.")
         if not re.fullmatch(r"[\w:.-]*", label, flags=re.ASCII):
             raise SpecificationError(f"label={label!r}: write it with letters, digits and : . _ - alone, as 'tab:car'.")
-        words = {name: heading(name) for name in names} | dict(headings or {})
-        columns = [
-            Column(name, words[name], cells, right)
-            for name, cells, right in zip(names, self._cells(None), self._right_aligned(), strict=True)
-        ]
-        columns, repeated = _without_repeated_text(columns)
+        columns, repeated = _without_repeated_text(self._latex_columns(headings or {}))
         starred = self._p_values() if stars else []
+        if stars and not starred:
+            raise SpecificationError(
+                "stars=True: no column of this table has p-values that are known to belong to it. Leave the stars out, "
+                "or name the columns: dataclasses.replace(table, p_columns=((estimate, p, ''),))."
+            )
         kept = fitting(columns, latex.line_width(len(starred)), first_dropped=self.dropped_first)
         shown = {column.name for column in kept}
         missing = [column.name for column in columns if column.name not in shown]
@@ -207,22 +204,24 @@ class Table:
                 stacklevel=2,
             )
         starred = [each for each in starred if each[0] in shown]
-        if stars and not starred:
-            raise SpecificationError(
-                "stars=True: no column of this table has p-values that are known to belong to it. Leave the stars out, "
-                "or name the columns: dataclasses.replace(table, p_columns=((estimate, p, ''),))."
-            )
-        about_shown = self._on_columns_shown(self._notes_for_readers(None), missing)
-        notes = [note_for_readers(note, shown) for note in [*repeated, *about_shown]]
+        notes = [*repeated, *self._on_columns_shown(self._notes_for_readers(None), missing)]
         return latex.LatexTable(
             kept,
             self.title if caption is None else caption,
             label,
-            notes=[*notes, *([_stars_note(starred)] if starred else [])],
+            notes=[*(note_for_readers(note, shown) for note in notes), *_stars_note(starred)],
             stars={name: self._stars(p, valid) for name, p, valid in starred},
             rules=self.rules,
             muted=self._muted_rows(None),
         ).source()
+
+    def _latex_columns(self, headings: Mapping[str, str]) -> list[Column]:
+        """Format every column and all rows, with headings in words."""
+        names = self._column_names()
+        if unknown := [name for name in headings if name not in names]:
+            raise SpecificationError(f"headings={unknown}: the table shows {', '.join(names)}.")
+        words = [headings.get(name, heading(name)) for name in names]
+        return [Column(*parts) for parts in zip(names, words, self._cells(None), self._right_aligned(), strict=True)]
 
     def _repr_html_(self) -> str:
         return str(self.gt().as_raw_html())
@@ -339,12 +338,14 @@ def _without_repeated_text(columns: Sequence[Column]) -> tuple[list[Column], lis
     return kept, notes
 
 
-def _stars_note(starred: Sequence[tuple[str, str, str]]) -> str:
+def _stars_note(starred: Sequence[tuple[str, str, str]]) -> list[str]:
     """Write the levels of the stars, of which p-values they are, and where there are none."""
+    if not starred:
+        return []
     known = {p for _, p, _ in P_VALUES}
     names = " or ".join(dict.fromkeys(heading(p) if p in known else "p" for _, p, _ in starred))
     levels = ", ".join(f"{'*' * (n + 1)} {names} < {level:.2f}" for n, level in enumerate(STAR_LEVELS))
-    return f"{levels}{', where p is valid' if any(valid for *_, valid in starred) else ''}."
+    return [f"{levels}{', where p is valid' if any(valid for *_, valid in starred) else ''}."]
 
 
 def _formatter(column: pl.Series, fraction: bool) -> Callable[[Any], str]:

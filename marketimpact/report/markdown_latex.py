@@ -84,9 +84,8 @@ def as_tex(pages: Pages, folder: str) -> tuple[str, dict[str, bytes]]:
     """
     lines = [
         r"\documentclass[a4paper,10pt]{article}",
-        r"\usepackage[T1]{fontenc}",
         r"\usepackage[utf8]{inputenc}",
-        r"\usepackage{textcomp,graphicx,booktabs,longtable,array}",
+        r"\usepackage{graphicx,booktabs,longtable,array}",
         r"\usepackage[landscape,margin=15mm]{geometry}",
         r"\setlength{\parindent}{0pt}\setlength{\parskip}{4pt}\setlength{\tabcolsep}{3pt}\sloppy",
         r"\begin{document}",
@@ -117,7 +116,7 @@ def _tex_figure(figure: Figure, path: str, share: float) -> list[str]:
         rf"\begin{{minipage}}[t]{{{share:.2f}\linewidth}}\raggedright",
         rf"\includegraphics[width=\linewidth,height=0.75\textheight,keepaspectratio]{{{path}}}\par",
         rf"{{\scriptsize {escape(figure.alt)}\par}}",
-        r"\end{minipage}\hfill",
+        r"\end{minipage}\hspace{0.013\linewidth}",
     ]
 
 

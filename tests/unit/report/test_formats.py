@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from marketimpact import report
 from marketimpact.cli import app
 from marketimpact.report.figures import _noise
 from marketimpact.report.markdown_latex import Pages, as_markdown
+from tests.conftest import NEEDS_PDFLATEX
 
 NASTY = r"100% of $x_1 & #2 ~^{a} \input{/etc/passwd} | <b>*bold*</b> `code` [l](x) #read(`q`) −5 ‡ 中"
 
@@ -79,7 +79,7 @@ def test_the_charts_of_tex_lie_beside_it_and_are_those_of_the_other_formats(writ
     assert [(tmp_path / "my-report-2-charts" / Path(name).name).read_bytes() for name in used] == charts
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex, which is not installed")
+@NEEDS_PDFLATEX
 def test_tex_compiles_in_its_folder(written, tmp_path):
     run = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"-output-directory={tmp_path}", "report.tex"]
     done = subprocess.run(run, cwd=written["tex"].parent, capture_output=True, check=False)
