@@ -42,6 +42,7 @@ def on_files(files: Files, config: Any) -> Files:
         _add(pictures, uri, config, files)
     for uri, name in ELSEWHERE.items():
         files.append(File.generated(config, uri, content=(ROOT / name).read_text(encoding="utf-8")))
+    executed.LOG.info(f"Writing {len(files.documentation_pages())} pages ...")
     return files
 
 
@@ -62,8 +63,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_post_build(config: Any) -> None:
-    """Keep of earlier runs only what this build needed."""
+    """Keep of earlier runs only what this build needed, and say where the site begins."""
     executed.forget_others()
+    executed.LOG.info(f"To read the site, open {Path(config.site_dir) / 'index.html'}")
 
 
 def _led(target: Path, uri: str, config: Any, files: Files) -> str | None:
