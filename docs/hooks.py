@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import executed
+import thumbnails
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +52,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     if page.meta.get("run"):
         markdown, pictures = executed.from_page(markdown, Path(page.file.src_uri).stem)
         _add(pictures, page.file.src_uri, config, files)
+    if page.meta.get("thumbnails"):
+        markdown = thumbnails.with_thumbnails(markdown)
     folder = (ROOT / ELSEWHERE.get(page.file.src_uri, f"docs/{page.file.src_uri}")).parent
     if page.file.src_uri.startswith("notebooks/"):
         return NAMED.sub(r"[\g<0>](../\1)", markdown)
