@@ -163,7 +163,7 @@ def written(notebook: Any, stem: str) -> tuple[str, dict[str, bytes]]:
 
 
 def shown(output: Any, stem: str, pictures: dict[str, bytes]) -> str:
-    """One output: a picture, a table or text. What goes to stderr is progress, and is left out."""
+    """One output: a picture, a table or text. Progress goes to stderr, or leaves nothing; it is left out."""
     if output.output_type == "stream":
         return text(output.text) if output.name == "stdout" else ""
     data = output.data
@@ -174,7 +174,7 @@ def shown(output: Any, stem: str, pictures: dict[str, bytes]) -> str:
         return f"![{html.unescape(title) or 'chart'}]({name}){{.drawn}}"
     if "text/html" in data:
         inside = LONG.sub(r'<td class="long">\1', STYLE.sub("", data["text/html"])).replace("\n\n", "\n").strip()
-        return f'<div class="output" tabindex="0">\n{inside}\n</div>'
+        return f'<div class="output" tabindex="0">\n{inside}\n</div>' if inside else ""
     return text(data.get("text/plain", ""))
 
 

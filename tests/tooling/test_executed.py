@@ -76,6 +76,11 @@ def test_what_a_program_gives_stands_below_it_and_is_kept(kept, monkeypatch):
         executed.from_page(PAGE, "page")
 
 
+def test_a_progress_bar_that_has_gone_leaves_nothing():
+    gone = nbformat.v4.new_output("display_data", data={"text/html": "", "text/plain": "<HTML object>"})
+    assert executed.shown(gone, "page", {}) == ""
+
+
 def test_the_build_says_what_runs_and_what_is_kept(kept, monkeypatch, tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="mkdocs.executed")
     monkeypatch.setattr(executed, "execute", lambda notebook: notebook)
