@@ -8,7 +8,7 @@ import re
 from markdown.extensions.toc import slugify
 
 #: A heading of a section, or a chart as `executed.shown` writes it.
-PART = re.compile(r"^## (?P<heading>.+)$|^!\[[^\]]*\]\((?P<picture>\S+)\)\{\.drawn\}$", flags=re.MULTILINE)
+PART = re.compile(r"^## (?P<heading>.+)$|^!\[.*\]\((?P<picture>\S+)\)\{\.drawn\}$", flags=re.MULTILINE)
 
 
 def with_thumbnails(markdown: str) -> str:

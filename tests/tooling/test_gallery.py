@@ -35,7 +35,8 @@ def test_every_program_of_the_gallery_runs_and_every_chart_draws(tmp_path, monke
 def test_thumbnails_lead_to_the_sections_of_their_charts():
     page = (
         "# Charts\n\nWords.\n\n![before](page_1.svg){.drawn}\n\n## Mean & path\n\n![a](page_2.svg){.drawn}\n\n"
-        "![b](page_3.svg){.drawn}\n\n## No chart\n\nWords.\n\n## The firms\n\n![c](page_4.svg){.drawn}\n"
+        "![over [0, 1]](page_3.svg){.drawn}\n\n## No chart\n\nWords.\n\n"
+        "## The firms\n\n![over [0, 1]](page_4.svg){.drawn}\n"
     )
     title, opening, small, rest = thumbnails.with_thumbnails(page).split("\n\n", 3)
     assert [title, opening, rest] == page.split("\n\n", 2)

@@ -107,4 +107,4 @@ def test_on_real_prices_nothing_is_called_simulated(path: Path, shared: Path):
 def _last_output(notebook: nbformat.NotebookNode) -> list[str]:
     """Lines that the last code cell prints, which state the finding."""
     last = [cell for cell in notebook.cells if cell.cell_type == "code"][-1]
-    return "".join(output.get("text", "") for output in last.outputs).splitlines()
+    return "".join(output.text for output in last.outputs if output.get("name") == "stdout").splitlines()
