@@ -28,7 +28,7 @@ ELSEWHERE = PYTHONPATH=. .cache/$@/bin/python -m pytest -n auto -W default tests
 # Compiled modules are kept whatever the environment says: the processes of a test run would compile them again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help report test test-docs slow lowest other-python lint types layers check docs bench scaling results lab wheel clean
+.PHONY: help report test test-docs slow lowest other-python lint types layers check docs bench scaling results notebooks lab wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -89,6 +89,9 @@ results: $(VENV)/.dev  ## remake docs/findings from PRICES=FILE, say which numbe
 
 docs: $(VENV)/.dev  ## build the documentation site into site/; runs the notebooks, kept in .cache/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+notebooks: $(VENV)/.dev  ## run the notebooks on simulated prices and store in them what they give
+	$(BIN)/python -m docs.notebooks
 
 lab: $(VENV)/.notebooks  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

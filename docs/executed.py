@@ -1,18 +1,19 @@
 """Programs of notebooks and pages, run without a network, written as Markdown with what they print and draw.
 
-Outputs are not committed: `make docs` makes them. A run is kept in `.cache/docs` under a hash of the programs, the
-package, its data and what is installed, so that nothing is run twice.
+`make docs` runs them and says which. A run is kept in `.cache/docs` under a hash of the programs, the package, its data
+and what is installed, so that nothing is run twice.
 """
 
 from __future__ import annotations
 
 import hashlib
 import html
+import logging
 import os
 import re
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
@@ -39,6 +40,8 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 TIMEOUT = 600
 #: Runs that this process needed.
 USED: set[Path] = set()
+#: mkdocs prints what its loggers are told.
+LOG = logging.getLogger("mkdocs.executed")
 
 
 def from_notebook(path: Path) -> tuple[str, dict[str, bytes]]:
@@ -48,10 +51,14 @@ def from_notebook(path: Path) -> tuple[str, dict[str, bytes]]:
 
 def from_page(markdown: str, stem: str) -> tuple[str, dict[str, bytes]]:
     """A page whose Python blocks were run in order, each followed by what it gave."""
-    texts = BLOCK.split(markdown)
+    return written(run(programs_of(markdown), f"{stem}.md"), stem)
+
+
+def programs_of(markdown: str) -> Any:
+    """A page as a notebook: a cell for each Python block and for each text between."""
     make = (nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell)
-    cells = [make[n % 2](text.strip("\n")) for n, text in enumerate(texts)]
-    return written(run(nbformat.v4.new_notebook(cells=cells), f"{stem}.md"), stem)
+    cells = [make[n % 2](text.strip("\n")) for n, text in enumerate(BLOCK.split(markdown))]
+    return nbformat.v4.new_notebook(cells=cells)
 
 
 def is_run(page: Path) -> bool:
@@ -60,19 +67,36 @@ def is_run(page: Path) -> bool:
 
 
 def run_side_by_side(notebooks: list[Path], pages: list[Path]) -> None:
-    """Run notebooks and pages whose outputs are not kept yet, as many at a time as there are cores."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        runs = [pool.submit(from_notebook, path) for path in notebooks]
-        runs += [pool.submit(from_page, page.read_text(encoding="utf-8"), page.stem) for page in pages]
-        for each in runs:
+    """Run notebooks and pages whose outputs are not kept yet, as many at a time as there are cores, and say so."""
+    programs = {path: nbformat.read(path, as_version=4) for path in notebooks}
+    programs |= {page: programs_of(page.read_text(encoding="utf-8")) for page in pages}
+    needed = {path: program for path, program in programs.items() if not place(program).exists()}
+    LOG.info(
+        f"Programs of {len(notebooks)} notebooks and {len(pages)} pages: {len(needed)} to run, "
+        f"{len(programs) - len(needed)} unchanged, with outputs in {os.path.relpath(KEPT, ROOT)}"
+    )
+    if not needed:
+        return
+    at_a_time = min(os.cpu_count() or 1, len(needed))
+    LOG.info(f"Running {at_a_time} at a time; all of them take some minutes ...")
+    with ThreadPoolExecutor(at_a_time) as pool:
+        runs = {pool.submit(run, program, path.name): path.name for path, program in needed.items()}
+        for number, each in enumerate(as_completed(runs), 1):
             each.result()
+            LOG.info(f"{number} of {len(needed)}: {runs[each]} has run")
+    LOG.info(f"Outputs are kept in {os.path.relpath(KEPT, ROOT)}: the next build runs only what has changed")
+
+
+def place(notebook: Any) -> Path:
+    """Where a run of the notebook is kept."""
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    name = hashlib.sha256("\0".join([inputs(), *sources]).encode()).hexdigest()[:24]
+    return KEPT / f"{name}.ipynb"
 
 
 def run(notebook: Any, what: str) -> Any:
     """The notebook with outputs: from an earlier run of the same, or from a run now. An error names `what`."""
-    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    name = hashlib.sha256("\0".join([inputs(), *sources]).encode()).hexdigest()[:24]
-    kept = KEPT / f"{name}.ipynb"
+    kept = place(notebook)
     USED.add(kept)
     if kept.exists():
         outputs = [cell.outputs for cell in nbformat.read(kept, as_version=4).cells if cell.cell_type == "code"]
@@ -139,7 +163,7 @@ def written(notebook: Any, stem: str) -> tuple[str, dict[str, bytes]]:
 
 
 def shown(output: Any, stem: str, pictures: dict[str, bytes]) -> str:
-    """One output: a picture, a table or text. What goes to stderr is progress, and is left out."""
+    """One output: a picture, a table or text. Progress goes to stderr, or leaves nothing; it is left out."""
     if output.output_type == "stream":
         return text(output.text) if output.name == "stdout" else ""
     data = output.data
@@ -150,7 +174,7 @@ def shown(output: Any, stem: str, pictures: dict[str, bytes]) -> str:
         return f"![{html.unescape(title) or 'chart'}]({name}){{.drawn}}"
     if "text/html" in data:
         inside = LONG.sub(r'<td class="long">\1', STYLE.sub("", data["text/html"])).replace("\n\n", "\n").strip()
-        return f'<div class="output" tabindex="0">\n{inside}\n</div>'
+        return f'<div class="output" tabindex="0">\n{inside}\n</div>' if inside else ""
     return text(data.get("text/plain", ""))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import executed
+import thumbnails
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +43,7 @@ def on_files(files: Files, config: Any) -> Files:
         _add(pictures, uri, config, files)
     for uri, name in ELSEWHERE.items():
         files.append(File.generated(config, uri, content=(ROOT / name).read_text(encoding="utf-8")))
+    executed.LOG.info(f"Writing {len(files.documentation_pages())} pages ...")
     return files
 
 
@@ -50,6 +52,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     if page.meta.get("run"):
         markdown, pictures = executed.from_page(markdown, Path(page.file.src_uri).stem)
         _add(pictures, page.file.src_uri, config, files)
+    if page.meta.get("thumbnails"):
+        markdown = thumbnails.with_thumbnails(markdown)
     folder = (ROOT / ELSEWHERE.get(page.file.src_uri, f"docs/{page.file.src_uri}")).parent
     if page.file.src_uri.startswith("notebooks/"):
         return NAMED.sub(r"[\g<0>](../\1)", markdown)
@@ -62,8 +66,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_post_build(config: Any) -> None:
-    """Keep of earlier runs only what this build needed."""
+    """Keep of earlier runs only what this build needed, and say where the site begins."""
     executed.forget_others()
+    executed.LOG.info(f"To read the site, open {Path(config.site_dir) / 'index.html'}")
 
 
 def _led(target: Path, uri: str, config: Any, files: Files) -> str | None:

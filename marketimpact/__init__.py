@@ -63,7 +63,8 @@ from marketimpact.models import (
     TheilSen,
     TradeToTrade,
 )
-from marketimpact.report import brief, write_report
+from marketimpact.report import write_report
+from marketimpact.report.brief import brief  # from its module: the reference would take the module for the function
 from marketimpact.sources import (
     AksharePrices,
     DatabasePrices,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+
+import nbformat
 import pytest
 
 from docs import executed
@@ -71,6 +74,31 @@ def test_what_a_program_gives_stands_below_it_and_is_kept(kept, monkeypatch):
     monkeypatch.setattr(executed, "inputs", lambda: "the package changed")
     with pytest.raises(AssertionError, match="run again"):
         executed.from_page(PAGE, "page")
+
+
+def test_a_progress_bar_that_has_gone_leaves_nothing():
+    gone = nbformat.v4.new_output("display_data", data={"text/html": "", "text/plain": "<HTML object>"})
+    assert executed.shown(gone, "page", {}) == ""
+
+
+def test_the_build_says_what_runs_and_what_is_kept(kept, monkeypatch, tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="mkdocs.executed")
+    monkeypatch.setattr(executed, "execute", lambda notebook: notebook)
+    story = tmp_path / "story.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")]), story)
+    page = tmp_path / "page.md"
+    page.write_text(PAGE, encoding="utf-8")
+    executed.run_side_by_side([story], [page])
+    counted, running, *each, end = caplog.messages
+    assert counted.startswith("Programs of 1 notebooks and 1 pages: 2 to run, 0 unchanged")
+    assert running.startswith("Running ")
+    assert sorted(line.split(": ")[1] for line in each) == ["page.md has run", "story.ipynb has run"]
+    assert [line.split(": ")[0] for line in each] == ["1 of 2", "2 of 2"]
+    assert "the next build runs only what has changed" in end
+    caplog.clear()
+    executed.run_side_by_side([story], [page])
+    assert len(caplog.messages) == 1
+    assert "0 to run, 2 unchanged" in caplog.text
 
 
 def test_what_no_page_needs_is_forgotten(kept, monkeypatch):

@@ -8,6 +8,7 @@ import re
 import polars as pl
 
 import marketimpact as mi
+from docs import thumbnails
 from marketimpact.display import charts
 from tests.conftest import ROOT
 
@@ -27,8 +28,31 @@ def test_every_program_of_the_gallery_runs_and_every_chart_draws(tmp_path, monke
         if hasattr(shown, "to_dict"):
             assert "simulated prices" in charts.to_svg(shown)
             drawn += 1
-    assert drawn == 6
+    assert drawn == 7
     assert (tmp_path / "report.html").exists()
+
+
+def test_thumbnails_lead_to_the_sections_of_their_charts():
+    page = (
+        "# Charts\n\nWords.\n\n![before](page_1.svg){.drawn}\n\n## Mean & path\n\n![a](page_2.svg){.drawn}\n\n"
+        "![over [0, 1]](page_3.svg){.drawn}\n\n## No chart\n\nWords.\n\n"
+        "## The firms\n\n![over [0, 1]](page_4.svg){.drawn}\n"
+    )
+    title, opening, small, rest = thumbnails.with_thumbnails(page).split("\n\n", 3)
+    assert [title, opening, rest] == page.split("\n\n", 2)
+    assert re.findall(r'href="(.*?)"><img src="(.*?)".*>(.*)</a>', small) == [
+        ("#mean-path", "page_2.svg", "Mean &amp; path"),
+        ("#the-firms", "page_4.svg", "The firms"),
+    ]
+
+
+def test_the_site_shows_a_thumbnail_of_every_chart(site):
+    page = (site / "gallery.html").read_text(encoding="utf-8")
+    small = re.findall(r'<a href="#([^"]+)"><img src="([^"]+)"', page)
+    assert len(small) == 7
+    for section, picture in small:
+        assert f'id="{section}"' in page
+        assert (site / picture).is_file()
 
 
 def test_a_study_shows_its_settings_in_a_notebook():

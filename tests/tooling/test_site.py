@@ -16,6 +16,10 @@ FETCHED = re.compile(
     re.IGNORECASE,
 )
 STYLE_FETCHES = re.compile(r"""url\(["']?(?:https?:)?//|@import\s+["'](?:https?:)?//""", re.IGNORECASE)
+HEADING = re.compile(r"<h([1-6])\b[^>]*>(.*?)</h\1>", flags=re.DOTALL)
+MARKUP = re.compile(r"<[^>]*>")
+#: What Markdown leaves in a heading that it did not understand.
+LEFT_OVER = re.compile(r"\*\*|\]\(|`|\{[.#:]")
 
 
 def test_nothing_is_fetched_from_elsewhere(site):
@@ -25,6 +29,21 @@ def test_nothing_is_fetched_from_elsewhere(site):
         assert not FETCHED.search(page.read_text(encoding="utf-8")), page.name
     for style in site.rglob("*.css"):
         assert not STYLE_FETCHES.search(style.read_text(encoding="utf-8")), style.name
+
+
+def test_every_page_has_one_title_plain_headings_and_its_pictures(site):
+    """`repository` holds copies of files, which are no pages."""
+    for page in (path for path in site.rglob("*.html") if "repository" not in path.parts):
+        text, name = page.read_text(encoding="utf-8"), page.relative_to(site).as_posix()
+        headings = [(int(level), MARKUP.sub("", words)) for level, words in HEADING.findall(text)]
+        assert [level for level, _ in headings].count(1) == 1, name
+        for _, words in headings:
+            assert words.replace("¶", "").strip(), name
+            assert not LEFT_OVER.search(words), f"{name}: {words}"
+        for picture in re.findall(r"<img\b[^>]*>", text):
+            assert " alt=" in picture, f"{name}: {picture}"
+            source = re.search(r'\bsrc="([^"]*)"', picture)[1]
+            assert source.startswith("data:") or (page.parent / source).is_file(), f"{name}: {source}"
 
 
 def test_strict_is_not_undone_by_quiet():
@@ -39,6 +58,8 @@ def test_the_reference_has_the_public_names(site):
     pages = "".join(page.read_text(encoding="utf-8") for page in (site / "reference").glob("*.html"))
     for name in mi.__all__:
         assert f'id="marketimpact.{name}"' in pages, name
+    modules = re.findall(r'doc-object doc-module"', pages)
+    assert len(modules) == 1, "the package only: a name stands for a module of the same name"
 
 
 def test_notebooks_and_pages_show_what_they_give(site):
@@ -47,7 +68,7 @@ def test_notebooks_and_pages_show_what_they_give(site):
     assert (site / "notebooks" / "01_h20.ipynb").is_file()
     gallery = (site / "gallery.html").read_text(encoding="utf-8")
     drawn = re.findall(r'<img alt="([^"]+)"[^>]*src="(gallery_\d\.svg)"', gallery)
-    assert len(drawn) == 6
+    assert len(drawn) == 7
     for words, picture in drawn:
         assert words != "chart"
         assert "simulated prices" in (site / picture).read_text(encoding="utf-8")
