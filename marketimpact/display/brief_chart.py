@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from marketimpact.display.charts import AXIS, BLACK, GREY, GRID, INK, ORANGE, PALETTE, PAPER, SHAPES, look
 from marketimpact.display.formats import SIMULATED_CHART
+from marketimpact.display.scales import percent_axis
 
-__all__ = ["brief_chart", "brief_panel", "group_colours", "shared_domain", "single_panel", "zero_ticks"]
+__all__ = ["brief_chart", "brief_panel", "group_colours", "single_panel"]
 
-#: An interval that ends beyond this many times the 90% quantile of all ends is cut at the frame.
-WIDEST, COVERED = 2.0, 0.9
-#: Ticks of the scale, at most.
-MOST_TICKS = 5
 ROW_HEIGHT = 14
 #: Characters of a line of a panel's title.
 TITLE_WIDTH = 40
-
-
-def shared_domain(frame: pl.DataFrame) -> tuple[float, float]:
-    """Choose one scale for all panels: every dot, and all intervals but much wider ones."""
-    names = [name for name in ("car", "car_day0") if name in frame.columns]
-    dots = np.concatenate([frame[name].drop_nulls().to_numpy() for name in names])
-    ends = [frame[name].fill_nan(None).drop_nulls().to_numpy() for name in ("low", "high")]
-    low, high = (np.concatenate([dots, [0.0]]).min(), np.concatenate([dots, [0.0]]).max())
-    if len(ends[0]):
-        low = min(low, max(ends[0].min(), WIDEST * np.quantile(ends[0], 1 - COVERED)))
-        high = max(high, min(ends[1].max(), WIDEST * np.quantile(ends[1], COVERED)))
-    margin = 0.03 * (high - low) or 0.01
-    return float(low - margin), float(high + margin)
-
-
-def zero_ticks(domain: tuple[float, float]) -> list[float]:
-    """Choose round ticks inside a domain, zero among them."""
-    span = domain[1] - domain[0]
-    power = 10.0 ** math.floor(math.log10(span / MOST_TICKS))
-    step = next(factor * power for factor in (1, 2, 5, 10, 20) if span / (factor * power) <= MOST_TICKS)
-    return [round(n * step, 10) for n in range(math.ceil(domain[0] / step), math.floor(domain[1] / step) + 1)]
 
 
 def brief_panel(
@@ -66,7 +40,7 @@ def brief_panel(
     groups : sequence of str
         All groups, so that each has the same colour and shape in every panel.
     domain : (float, float)
-        From `shared_domain`.
+        From `scales.interval_domain`.
     simulated : bool
         Whether the subtitle says that prices are simulated.
     width : int
@@ -77,7 +51,7 @@ def brief_panel(
         "type": "quantitative",
         "title": None,
         "scale": {"domain": list(domain), "nice": False},
-        "axis": {"labelExpr": _PERCENT, "values": zero_ticks(domain), "grid": True},
+        "axis": percent_axis(domain) | {"grid": True},
     }
     y = {"field": "label", "type": "nominal", "sort": None, "title": None, "axis": _FIRM_AXIS}
     colour, shape = _scale(groups, PALETTE), _scale(groups, SHAPES)
@@ -112,7 +86,6 @@ def brief_panel(
     return {"layer": layers, "width": width, "height": height, "title": head}
 
 
-_PERCENT = "datum.value === 0 ? '0' : format(datum.value, '+.0%')"
 _FIRM_AXIS = {"labelLimit": 145, "ticks": False, "domain": False, "labelFontSize": 10, "labelPadding": 4}
 
 

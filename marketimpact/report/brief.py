@@ -16,6 +16,7 @@ from marketimpact.core.outputs import write_together
 from marketimpact.display import brief_chart
 from marketimpact.display.formats import SIMULATED_TABLE, count, short_percent
 from marketimpact.display.renderer import to_png, to_svg
+from marketimpact.display.scales import interval_domain
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import SIGNIFICANCE_LEVEL
 from marketimpact.report import brief_frames, brief_text
@@ -119,7 +120,7 @@ class Brief:
             title=title,
             subtitle=filled,
             groups=self._groups,
-            domain=brief_chart.shared_domain(drawn),
+            domain=interval_domain(drawn),
             simulated=self.simulated,
             width=WIDE if part.height == drawn.height else NARROW,
         )

@@ -53,9 +53,16 @@ class Grouped(Generic[R]):
             raise unknown_column(f"by({absent[0]!r}).car", absent[0], frame.columns)
         return frame.select(*self.columns, pl.exclude(self.columns)).sort(*self.columns, "event_id", nulls_last=True)
 
-    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
+    def caar(
+        self,
+        first: int | None = None,
+        last: int | None = None,
+        *,
+        level: float = 0.95,
+        base: int | None = None,
+    ) -> pl.DataFrame:
         """Return `StudyResult.caar` of every group."""
-        return self._stack(lambda result: result.caar(first, last, level=level))
+        return self._stack(lambda result: result.caar(first, last, level=level, base=base))
 
     def test(
         self,

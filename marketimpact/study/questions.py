@@ -22,7 +22,14 @@ class Answers(Protocol):
         """Return one row per event; see `StudyResult.car`."""
         ...
 
-    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
+    def caar(
+        self,
+        first: int | None = None,
+        last: int | None = None,
+        *,
+        level: float = 0.95,
+        base: int | None = None,
+    ) -> pl.DataFrame:
         """Return one row per session; see `StudyResult.caar`."""
         ...
 

@@ -172,7 +172,14 @@ class StudyResult:
         own = self.events.drop("event_id", "symbol").rename({LAST: f"{LAST}{SUFFIX}"}, strict=False)
         return pl.concat([frame, own], how="horizontal")  # both event by event
 
-    def caar(self, first: int | None = None, last: int | None = None, *, level: float = 0.95) -> pl.DataFrame:
+    def caar(
+        self,
+        first: int | None = None,
+        last: int | None = None,
+        *,
+        level: float = 0.95,
+        base: int | None = None,
+    ) -> pl.DataFrame:
         """Compute the average abnormal return and its cumulation, session by session, with a band.
 
         Parameters
@@ -181,6 +188,9 @@ class StudyResult:
             The path starts to cumulate at `first`; the study's event window by default.
         level : float
             Confidence level of the band.
+        base : int, optional
+            A session of the path at whose close it is 0, such as -1: later sessions cumulate from it, earlier ones up
+            to it with the opposite sign. None: the path is 0 before `first`.
 
         Returns
         -------
@@ -198,7 +208,12 @@ class StudyResult:
         self._columns(first, last)
         if not 0 < level < 1:
             raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
-        return caar_frame(self.estimation, self.sample, (first, last), level)
+        if base is not None and not first <= base <= last:
+            raise SpecificationError(
+                f"base={base} is not a session of the path from {first} to {last}. Give one of these, or none to "
+                f"cumulate from {first}."
+            )
+        return caar_frame(self.estimation, self.sample, (first, last), level, base)
 
     def test(
         self,

@@ -261,7 +261,11 @@ _SCHEMA = {
 
 
 def caar_frame(
-    estimates: Estimates, sample_at: Callable[[int, int], Sample], window: tuple[int, int], level: float
+    estimates: Estimates,
+    sample_at: Callable[[int, int], Sample],
+    window: tuple[int, int],
+    level: float,
+    base: int | None = None,
 ) -> pl.DataFrame:
     """Build the path of the CAAR, one row per session of the window; see `StudyResult.caar`."""
     first, last = window
@@ -270,18 +274,28 @@ def caar_frame(
     zero = estimates.settings.event[0]
     steps = []
     for tau in range(last, first - 1, -1):  # the longest window first: it has all pairs of events of the others
-        sample = whole if tau == last else sample_at(first, tau)
-        steps.append(_step(tau, estimates.ar[:, tau - zero], sample, level, primary))
+        aar = _mean(estimates.ar[:, tau - zero])
+        if tau == base:
+            steps.append((tau, aar, *[0.0] * 5, whole.n, "none"))
+            continue
+        start, end = (first, tau) if base is None else (min(base, tau) + 1, max(base, tau))
+        sample = whole if (start, end) == window else sample_at(start, end)
+        back = base is not None and tau < base
+        steps.append((tau, aar, *_cumulated(sample, level, primary, sign=-1.0 if back else 1.0)))
     return pl.DataFrame(steps[::-1], schema=_SCHEMA, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def _step(tau: int, day: Floats, sample: Sample, level: float, primary: str) -> tuple[Any, ...]:
-    """Build the row of a session from its abnormal returns, (N,), and the sample that ends with it."""
-    aar = float(day[~np.isnan(day)].mean()) if (~np.isnan(day)).any() else np.nan
+def _mean(day: Floats) -> float:
+    """Average the abnormal returns of a session, (N,), over the events that have one."""
+    return float(day[~np.isnan(day)].mean()) if (~np.isnan(day)).any() else np.nan
+
+
+def _cumulated(sample: Sample, level: float, primary: str, *, sign: float) -> tuple[Any, ...]:
+    """Compute ``caar, se, ci_low, ci_high, mde, n_events, band`` of a sample; `sign` is -1 before the base."""
     if sample.n == 0:
-        return tau, aar, np.nan, np.nan, np.nan, np.nan, np.nan, 0, "none"
-    caar = float(sample.car.mean())
+        return *[np.nan] * 5, 0, "none"
+    caar = sign * float(sample.car.mean())
     se, df, name = band_of(sample, primary)
     quantile = quantile_of(df, level)
     mde = float(minimum_detectable_effect(se, df))
-    return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, mde, sample.n, name
+    return caar, se, caar - quantile * se, caar + quantile * se, mde, sample.n, name

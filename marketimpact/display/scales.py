@@ -1,0 +1,72 @@
+"""Scales of charts: domains taken from what a chart is about, and round ticks with zero among them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+__all__ = ["interval_domain", "line_domain", "percent_axis", "round_ticks"]
+
+#: An interval that ends beyond this many times the 90% quantile of all ends is cut at the frame.
+WIDEST, COVERED = 2.0, 0.9
+#: Ticks of a scale, at most.
+MOST_TICKS = 5
+#: Room around lines and estimates, as a share of their range.
+MARGIN = 0.25
+
+
+def interval_domain(frame: pl.DataFrame) -> tuple[float, float]:
+    """Choose one scale for estimates with intervals: zero, every estimate, and all intervals but much wider ones.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        ``car, low, high`` and, optionally, ``car_day0`` and ``true_car``, of all charts that share the scale.
+    """
+    names = [name for name in ("car", "car_day0", "true_car") if name in frame.columns]
+    dots = np.concatenate([[0.0], *(frame[name].drop_nulls().to_numpy() for name in names)])
+    ends = [frame[name].fill_nan(None).drop_nulls().to_numpy() for name in ("low", "high")]
+    low, high = dots.min(), dots.max()
+    if len(ends[0]):
+        low = min(low, max(ends[0].min(), WIDEST * np.quantile(ends[0], 1 - COVERED)))
+        high = max(high, min(ends[1].max(), WIDEST * np.quantile(ends[1], COVERED)))
+    margin = 0.03 * (high - low) or 0.01
+    return float(low - margin), float(high + margin)
+
+
+def line_domain(values: Iterable[float]) -> tuple[float, float]:
+    """Choose the scale of lines or estimates: zero, all of them, and some room; bands do not widen it."""
+    known = np.array([0.0, *values])
+    known = known[np.isfinite(known)]
+    margin = MARGIN * (known.max() - known.min()) or 0.01
+    return float(known.min() - margin), float(known.max() + margin)
+
+
+def round_ticks(domain: tuple[float, float], base: float = 0.0) -> list[float]:
+    """Choose round ticks inside a domain; `base` is one of them where the domain has it.
+
+    Examples
+    --------
+    >>> round_ticks((-0.07, 0.12))
+    [-0.05, 0.0, 0.05, 0.1]
+    """
+    step = _step(domain)
+    low, high = domain[0] - base, domain[1] - base
+    return [round(base + n * step, 10) for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _step(domain: tuple[float, float]) -> float:
+    span = domain[1] - domain[0]
+    power = 10.0 ** math.floor(math.log10(span / MOST_TICKS))
+    return next(factor * power for factor in (1, 2, 5, 10, 20) if span / (factor * power) <= MOST_TICKS)
+
+
+def percent_axis(domain: tuple[float, float]) -> dict[str, Any]:
+    """Write the axis of fractions as signed percentages: round ticks, zero without a sign, no decimals to spare."""
+    decimals = max(0, -math.floor(math.log10(_step(domain)) + 1e-9) - 2)
+    label = f"datum.value === 0 ? '0' : format(datum.value, '+.{decimals}%')"
+    return {"values": round_ticks(domain), "labelExpr": label}
