@@ -8,7 +8,19 @@ from typing import Any
 
 import polars as pl
 
-from marketimpact.display.charts import AXIS, BLACK, GREY, GRID, INK, ORANGE, PALETTE, PAPER, SHAPES, look
+from marketimpact.display.charts import (
+    AXIS,
+    BLACK,
+    GREY,
+    GRID,
+    INK,
+    ORANGE,
+    PALETTE,
+    PAPER,
+    SHAPES,
+    look,
+    vega_lite_schema,
+)
 from marketimpact.display.formats import SIMULATED_CHART
 from marketimpact.display.scales import percent_axis
 
@@ -86,7 +98,7 @@ def brief_panel(
     return {"layer": layers, "width": width, "height": height, "title": head}
 
 
-_FIRM_AXIS = {"labelLimit": 145, "ticks": False, "domain": False, "labelFontSize": 10, "labelPadding": 4}
+_FIRM_AXIS = {"labelLimit": 190, "ticks": False, "domain": False, "labelFontSize": 10, "labelPadding": 4}
 
 
 def group_colours(groups: Sequence[str]) -> dict[str, str]:
@@ -116,7 +128,7 @@ def brief_chart(
     """Arrange panels beside each other, with a legend of the groups above and the source below."""
     legend = _legend(groups) if len(groups) > 1 else []
     return {
-        "$schema": _schema(),
+        "$schema": vega_lite_schema(),
         "title": {"text": title, "anchor": "start", "fontSize": 15, "color": BLACK, "offset": 12},
         "vconcat": [*legend, {"concat": list(panels), "columns": columns, "spacing": 24}, _note(source)],
         "spacing": 14,
@@ -126,7 +138,7 @@ def brief_chart(
 
 def single_panel(panel: dict[str, Any]) -> dict[str, Any]:
     """Complete one panel to a chart of its own."""
-    return {"$schema": _schema(), **panel, **_config()}
+    return {"$schema": vega_lite_schema(), **panel, **_config()}
 
 
 def _legend(groups: Sequence[str]) -> list[dict[str, Any]]:
@@ -146,12 +158,6 @@ def _note(lines: Sequence[str]) -> dict[str, Any]:
     mark = {"type": "text", "align": "left", "baseline": "top", "x": 0, "y": 0, "fontSize": 10, "color": GREY}
     data: dict[str, Any] = {"values": [{}]}
     return {"data": data, "mark": mark | {"text": list(lines)}, "width": 360, "height": 13 * len(lines)}
-
-
-def _schema() -> str:
-    import altair as alt  # noqa: PLC0415  # a second of import that most runs do not need
-
-    return str(alt.SCHEMA_URL)
 
 
 def _config() -> dict[str, Any]:

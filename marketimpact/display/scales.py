@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-__all__ = ["interval_domain", "line_domain", "percent_axis", "round_ticks"]
+__all__ = ["interval_domain", "line_domain", "percent_axis", "round_ticks", "spread"]
 
 #: An interval that ends beyond this many times the 90% quantile of all ends is cut at the frame.
 WIDEST, COVERED = 2.0, 0.9
@@ -70,3 +70,22 @@ def percent_axis(domain: tuple[float, float]) -> dict[str, Any]:
     decimals = max(0, -math.floor(math.log10(_step(domain)) + 1e-9) - 2)
     label = f"datum.value === 0 ? '0' : format(datum.value, '+.{decimals}%')"
     return {"values": round_ticks(domain), "labelExpr": label}
+
+
+def spread(pixels: Sequence[float], gap: float, height: float) -> list[float]:
+    """Move labels apart so that neighbours keep a gap and stay within the height, as far as there is room.
+
+    Examples
+    --------
+    >>> spread([50.0, 48.0, 10.0], 13.0, 100.0)
+    [61.0, 48.0, 10.0]
+    """
+    order = sorted(range(len(pixels)), key=lambda n: pixels[n])
+    placed = [0.0] * len(pixels)
+    below = -gap
+    for n in order:
+        placed[n] = below = max(pixels[n], below + gap)
+    above = max(height, gap * (len(pixels) - 1)) + gap
+    for n in reversed(order):
+        placed[n] = above = min(placed[n], above - gap)
+    return placed
