@@ -63,7 +63,7 @@ def brief_panel(
         "type": "quantitative",
         "title": None,
         "scale": {"domain": list(domain), "nice": False},
-        "axis": percent_axis(domain) | {"grid": True},
+        "axis": percent_axis(domain, width) | {"grid": True},
     }
     y = {"field": "label", "type": "nominal", "sort": None, "title": None, "axis": _FIRM_AXIS}
     colour, shape = _scale(groups, PALETTE), _scale(groups, SHAPES)

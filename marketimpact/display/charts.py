@@ -335,5 +335,5 @@ def look(head: Any) -> dict[str, Any]:
         "axisY": {"titleFontWeight": "normal"},
         "axisX": {"titleFontWeight": "normal", "grid": False},
     }
-    padding = {"left": 28, "right": 14, "top": 8, "bottom": 8}
+    padding = {"left": 28, "right": 26, "top": 8, "bottom": 8}
     return {"title": head, "background": PAPER, "padding": padding, "config": config}

@@ -146,7 +146,7 @@ def _panel(
         "type": "quantitative",
         "title": None,
         "scale": {"domain": list(domain), "nice": False},
-        "axis": percent_axis(domain) | {"grid": True},
+        "axis": percent_axis(domain, width) | {"grid": True},
     }
     y = {"field": "key", "type": "nominal", "title": None, "scale": {"domain": list(order)}, "axis": _labels(order)}
     groups = list(dict.fromkeys(row["group"] for row in rows))
@@ -223,7 +223,7 @@ def _distribution(values: pl.Series, domain: tuple[float, float], width: int) ->
         if n
     ]
     middle = [short_percent(value) for value in np.quantile(known, (0.05, 0.5, 0.95))]
-    x = {"field": "from", "type": "quantitative", "bin": "binned", "title": None, "axis": percent_axis(domain),
+    x = {"field": "from", "type": "quantitative", "bin": "binned", "title": None, "axis": percent_axis(domain, width),
          "scale": {"domain": list(domain), "nice": False}}  # fmt: skip
     y = {"field": "n", "type": "quantitative", "title": None, "axis": {"tickCount": 3, "gridColor": GRID}}
     tooltip = [

@@ -10,6 +10,7 @@ from typing import Any
 
 __all__ = [
     "MISSING_TEXT",
+    "SHORT",
     "SIMULATED_CHART",
     "SIMULATED_REPORT",
     "SIMULATED_TABLE",
@@ -93,7 +94,7 @@ def whole_percent(value: float) -> str:
     return "0%" if written[1:] == "0%" else written
 
 
-def short_label(label: str) -> str:
+def short_label(label: str, most: int = SHORT) -> str:
     """Shorten a label in its middle, so that what tells two listings apart stays.
 
     Examples
@@ -101,11 +102,11 @@ def short_label(label: str) -> str:
     >>> short_label("NVIDIA"), short_label("Semiconductor Manufacturing (A)")
     ('NVIDIA', 'Semiconductor Manufac… (A)')
     """
-    if len(label) <= SHORT:
+    if len(label) <= most:
         return label
     start, bracket, end = label.rpartition(" (")
-    tail = f" ({end}" if bracket and len(end) < SHORT // 2 else ""
-    kept = (start if tail else label)[: SHORT - 1 - len(tail)].rstrip()
+    tail = f" ({end}" if bracket and len(end) < most // 2 else ""
+    kept = (start if tail else label)[: most - 1 - len(tail)].rstrip()
     return f"{kept}…{tail}"
 
 

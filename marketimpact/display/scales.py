@@ -15,6 +15,8 @@ __all__ = ["interval_domain", "line_domain", "percent_axis", "round_ticks", "spr
 WIDEST, COVERED = 2.0, 0.9
 #: Ticks of a scale, at most.
 MOST_TICKS = 5
+#: Pixels of a label of a horizontal axis.
+LABEL_WIDTH = 40
 #: Room around lines and estimates, as a share of their range.
 MARGIN = 0.25
 
@@ -46,30 +48,40 @@ def line_domain(values: Iterable[float]) -> tuple[float, float]:
     return float(known.min() - margin), float(known.max() + margin)
 
 
-def round_ticks(domain: tuple[float, float], base: float = 0.0) -> list[float]:
-    """Choose round ticks inside a domain; `base` is one of them where the domain has it.
+def round_ticks(domain: tuple[float, float], base: float = 0.0, most: int = MOST_TICKS) -> list[float]:
+    """Choose at most about `most` round ticks inside a domain; `base` is one of them where the domain has it.
 
     Examples
     --------
     >>> round_ticks((-0.07, 0.12))
     [-0.05, 0.0, 0.05, 0.1]
     """
-    step = _step(domain)
+    step = _step(domain, most)
     low, high = domain[0] - base, domain[1] - base
     return [round(base + n * step, 10) for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _step(domain: tuple[float, float]) -> float:
+def _step(domain: tuple[float, float], most: int) -> float:
     span = domain[1] - domain[0]
-    power = 10.0 ** math.floor(math.log10(span / MOST_TICKS))
-    return next(factor * power for factor in (1, 2, 5, 10, 20) if span / (factor * power) <= MOST_TICKS)
+    power = 10.0 ** math.floor(math.log10(span / most))
+    return next(factor * power for factor in (1, 2, 5, 10, 20) if span / (factor * power) <= most)
 
 
-def percent_axis(domain: tuple[float, float]) -> dict[str, Any]:
-    """Write the axis of fractions as signed percentages: round ticks, zero without a sign, no decimals to spare."""
-    decimals = max(0, -math.floor(math.log10(_step(domain)) + 1e-9) - 2)
+def percent_axis(domain: tuple[float, float], width: int | None = None) -> dict[str, Any]:
+    """Write the axis of fractions as signed percentages: round ticks, zero without a sign, no decimals to spare.
+
+    Parameters
+    ----------
+    domain : (float, float)
+        Of the scale.
+    width : int, optional
+        Pixels of a horizontal axis, on which labels need room beside each other.
+    """
+    most = MOST_TICKS if width is None else max(2, min(MOST_TICKS, width // LABEL_WIDTH))
+    decimals = max(0, -math.floor(math.log10(_step(domain, most)) + 1e-9) - 2)
     label = f"datum.value === 0 ? '0' : format(datum.value, '+.{decimals}%')"
-    return {"values": round_ticks(domain), "labelExpr": label}
+    # all labels are drawn: where they are thinned out, zero can be the one that goes
+    return {"values": round_ticks(domain, most=most), "labelExpr": label, "labelOverlap": False}
 
 
 def spread(pixels: Sequence[float], gap: float, height: float) -> list[float]:

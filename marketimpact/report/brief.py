@@ -14,7 +14,7 @@ import polars as pl
 from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.outputs import write_together
 from marketimpact.display import brief_chart
-from marketimpact.display.formats import SIMULATED_TABLE, count, short_label, short_percent
+from marketimpact.display.formats import SHORT, SIMULATED_TABLE, count, short_label, short_percent
 from marketimpact.display.renderer import to_png, to_svg
 from marketimpact.display.scales import interval_domain
 from marketimpact.errors import SpecificationError
@@ -36,6 +36,8 @@ MOST_SENTENCES = 8
 #: Width of the plot in pixels where there is one panel, and where there are several.
 WIDE, NARROW = 250, 170
 WIDTH = 80
+#: Characters of a firm's name before a date.
+SHORT_DATED = 16
 NO_EVENTS = "No event could be used, so nothing was estimated. “What was left out” says why."
 _SUFFIXES = (".svg", ".png", ".html", ".csv")
 
@@ -80,8 +82,10 @@ class Brief:
 
     @property
     def nearby_sentences(self) -> list[str]:
-        """Sentences on other announcements in the primary window of each."""
-        return brief_text.nearby_sentences(self.nearby, self.n_announcements)
+        """Sentences on other announcements in the primary window of each of those shown."""
+        shown = [n for n, _, _ in self.shown]
+        nearby = self.nearby.filter(pl.col("announcement").is_in(shown))
+        return brief_text.nearby_sentences(nearby, self.n_announcements)
 
     @cached_property
     def table(self) -> SizeTable:
@@ -253,7 +257,10 @@ def _labels(firms: pl.DataFrame, *, dated: bool) -> list[str]:
     """Label every event by its firm's name, with what is needed to tell labels apart."""
     choices = (("firm",), ("firm", "date"), ("firm", "date", "announcement"))
     for columns in choices[1:] if dated else choices:
-        rows = [[short_label(short_name(firm)), *map(str, more)] for firm, *more in firms.select(columns).iter_rows()]
+        most = SHORT_DATED if len(columns) > 1 else SHORT
+        rows = [
+            [short_label(short_name(firm), most), *map(str, more)] for firm, *more in firms.select(columns).iter_rows()
+        ]
         labels = [" ".join(row) for row in rows]
         if len(set(labels)) == len(labels):
             return labels

@@ -20,6 +20,13 @@ def test_ticks_are_few_inside_and_have_zero(domain):
     np.testing.assert_allclose(np.diff(ticks), np.diff(ticks)[0])
 
 
+def test_a_narrow_axis_has_fewer_ticks_and_hides_none():
+    wide, narrow = percent_axis((-0.13, 0.31), 460), percent_axis((-0.13, 0.31), 120)
+    assert len(narrow["values"]) < len(wide["values"])
+    assert 0.0 in narrow["values"]
+    assert narrow["labelOverlap"] is False
+
+
 def test_an_index_has_a_tick_at_its_base():
     assert round_ticks((88.0, 131.0), base=100.0) == [90.0, 100.0, 110.0, 120.0, 130.0]
 
