@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from marketimpact.display.charts import AXIS, BLACK, GREY, GRID, INK, ORANGE, PALETTE, PAPER, SHAPES, look
+from marketimpact.display.charts import (
+    AXIS,
+    BLACK,
+    GREY,
+    GRID,
+    INK,
+    ORANGE,
+    PALETTE,
+    PAPER,
+    SHAPES,
+    look,
+    vega_lite_schema,
+)
 from marketimpact.display.formats import SIMULATED_CHART
+from marketimpact.display.scales import percent_axis
 
-__all__ = ["brief_chart", "brief_panel", "group_colours", "shared_domain", "single_panel", "zero_ticks"]
+__all__ = ["brief_chart", "brief_panel", "group_colours", "single_panel"]
 
-#: An interval that ends beyond this many times the 90% quantile of all ends is cut at the frame.
-WIDEST, COVERED = 2.0, 0.9
-#: Ticks of the scale, at most.
-MOST_TICKS = 5
 ROW_HEIGHT = 14
 #: Characters of a line of a panel's title.
 TITLE_WIDTH = 40
-
-
-def shared_domain(frame: pl.DataFrame) -> tuple[float, float]:
-    """Choose one scale for all panels: every dot, and all intervals but much wider ones."""
-    names = [name for name in ("car", "car_day0") if name in frame.columns]
-    dots = np.concatenate([frame[name].drop_nulls().to_numpy() for name in names])
-    ends = [frame[name].fill_nan(None).drop_nulls().to_numpy() for name in ("low", "high")]
-    low, high = (np.concatenate([dots, [0.0]]).min(), np.concatenate([dots, [0.0]]).max())
-    if len(ends[0]):
-        low = min(low, max(ends[0].min(), WIDEST * np.quantile(ends[0], 1 - COVERED)))
-        high = max(high, min(ends[1].max(), WIDEST * np.quantile(ends[1], COVERED)))
-    margin = 0.03 * (high - low) or 0.01
-    return float(low - margin), float(high + margin)
-
-
-def zero_ticks(domain: tuple[float, float]) -> list[float]:
-    """Choose round ticks inside a domain, zero among them."""
-    span = domain[1] - domain[0]
-    power = 10.0 ** math.floor(math.log10(span / MOST_TICKS))
-    step = next(factor * power for factor in (1, 2, 5, 10, 20) if span / (factor * power) <= MOST_TICKS)
-    return [round(n * step, 10) for n in range(math.ceil(domain[0] / step), math.floor(domain[1] / step) + 1)]
 
 
 def brief_panel(
@@ -66,7 +52,7 @@ def brief_panel(
     groups : sequence of str
         All groups, so that each has the same colour and shape in every panel.
     domain : (float, float)
-        From `shared_domain`.
+        From `scales.interval_domain`.
     simulated : bool
         Whether the subtitle says that prices are simulated.
     width : int
@@ -77,7 +63,7 @@ def brief_panel(
         "type": "quantitative",
         "title": None,
         "scale": {"domain": list(domain), "nice": False},
-        "axis": {"labelExpr": _PERCENT, "values": zero_ticks(domain), "grid": True},
+        "axis": percent_axis(domain, width) | {"grid": True},
     }
     y = {"field": "label", "type": "nominal", "sort": None, "title": None, "axis": _FIRM_AXIS}
     colour, shape = _scale(groups, PALETTE), _scale(groups, SHAPES)
@@ -112,8 +98,7 @@ def brief_panel(
     return {"layer": layers, "width": width, "height": height, "title": head}
 
 
-_PERCENT = "datum.value === 0 ? '0' : format(datum.value, '+.0%')"
-_FIRM_AXIS = {"labelLimit": 145, "ticks": False, "domain": False, "labelFontSize": 10, "labelPadding": 4}
+_FIRM_AXIS = {"labelLimit": 190, "ticks": False, "domain": False, "labelFontSize": 10, "labelPadding": 4}
 
 
 def group_colours(groups: Sequence[str]) -> dict[str, str]:
@@ -143,7 +128,7 @@ def brief_chart(
     """Arrange panels beside each other, with a legend of the groups above and the source below."""
     legend = _legend(groups) if len(groups) > 1 else []
     return {
-        "$schema": _schema(),
+        "$schema": vega_lite_schema(),
         "title": {"text": title, "anchor": "start", "fontSize": 15, "color": BLACK, "offset": 12},
         "vconcat": [*legend, {"concat": list(panels), "columns": columns, "spacing": 24}, _note(source)],
         "spacing": 14,
@@ -153,7 +138,7 @@ def brief_chart(
 
 def single_panel(panel: dict[str, Any]) -> dict[str, Any]:
     """Complete one panel to a chart of its own."""
-    return {"$schema": _schema(), **panel, **_config()}
+    return {"$schema": vega_lite_schema(), **panel, **_config()}
 
 
 def _legend(groups: Sequence[str]) -> list[dict[str, Any]]:
@@ -173,12 +158,6 @@ def _note(lines: Sequence[str]) -> dict[str, Any]:
     mark = {"type": "text", "align": "left", "baseline": "top", "x": 0, "y": 0, "fontSize": 10, "color": GREY}
     data: dict[str, Any] = {"values": [{}]}
     return {"data": data, "mark": mark | {"text": list(lines)}, "width": 360, "height": 13 * len(lines)}
-
-
-def _schema() -> str:
-    import altair as alt  # noqa: PLC0415  # a second of import that most runs do not need
-
-    return str(alt.SCHEMA_URL)
 
 
 def _config() -> dict[str, Any]:

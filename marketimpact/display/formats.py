@@ -10,6 +10,7 @@ from typing import Any
 
 __all__ = [
     "MISSING_TEXT",
+    "SHORT",
     "SIMULATED_CHART",
     "SIMULATED_REPORT",
     "SIMULATED_TABLE",
@@ -21,12 +22,16 @@ __all__ = [
     "ordinal",
     "p_value",
     "percent",
+    "short_label",
     "short_percent",
     "text",
+    "whole_percent",
     "window_name",
 ]
 
 MISSING_TEXT = "–"
+#: Characters of a label where room is short.
+SHORT = 26
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 #: Control characters, line and paragraph separators, halves of surrogate pairs, and two that XML does not have.
 NOT_PRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
@@ -75,6 +80,34 @@ def short_percent(value: float | None) -> str:
         return MISSING_TEXT
     written = f"{value:+.1%}".replace("-", "−")
     return "0.0%" if written[1:] == "0.0%" else written
+
+
+def whole_percent(value: float) -> str:
+    """Write a fraction as a signed percentage without decimals, for labels of charts.
+
+    Examples
+    --------
+    >>> whole_percent(-0.034), whole_percent(0.001)
+    ('−3%', '0%')
+    """
+    written = f"{value:+.0%}".replace("-", "−")
+    return "0%" if written[1:] == "0%" else written
+
+
+def short_label(label: str, most: int = SHORT) -> str:
+    """Shorten a label in its middle, so that what tells two listings apart stays.
+
+    Examples
+    --------
+    >>> short_label("NVIDIA"), short_label("Semiconductor Manufacturing (A)")
+    ('NVIDIA', 'Semiconductor Manufac… (A)')
+    """
+    if len(label) <= most:
+        return label
+    start, bracket, end = label.rpartition(" (")
+    tail = f" ({end}" if bracket and len(end) < most // 2 else ""
+    kept = (start if tail else label)[: most - 1 - len(tail)].rstrip()
+    return f"{kept}…{tail}"
 
 
 def window_name(window: tuple[int, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,21 +17,37 @@ from marketimpact.display.charts import (
     ORANGE,
     PALE,
     PALETTE,
-    dropdown,
-    inline_data,
-    selection_opacity,
-    unchecked,
-    with_title,
+    altair_chart,
+    head,
+    look,
+    pick_list,
+    selection_test,
+    vega_lite_schema,
 )
+from marketimpact.display.formats import short_label, whole_percent
+from marketimpact.display.scales import round_ticks, spread
 
 __all__ = ["session_clock", "timeline"]
 
 #: Dashes distinguish lines where colours cannot.
 DASHES: tuple[list[int], ...] = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [10, 4], [1, 4])
+#: Level of every line on the first day.
+BASE = 100.0
+#: Pixels from label to label, and from the end of a line to its label.
+LABEL_HEIGHT, LEADER = 13, 14
+#: Pixels of labels beside a plot, at least.
+BESIDE = 60
+_UTC = {"type": "utc"}
 
 
-@unchecked
-def session_clock(sessions: pl.DataFrame, news: tuple[datetime, datetime], *, title: str, width: int = 620) -> Any:
+def session_clock(
+    sessions: pl.DataFrame,
+    news: tuple[datetime, datetime],
+    *,
+    title: str,
+    subtitle: str = "",
+    width: int = 620,
+) -> Any:
     """Draw a row per exchange with its trading hours, and the announcement across them.
 
     Parameters
@@ -41,54 +58,50 @@ def session_clock(sessions: pl.DataFrame, news: tuple[datetime, datetime], *, ti
     news : (datetime, datetime)
         Earliest and latest instant of the announcement (UTC); equal where the time of day is known.
     title : str
-        Title of the chart.
+        The finding.
+    subtitle : str
+        What is drawn.
     width : int
-        In pixels.
+        Of the plot, in pixels.
     """
-    import altair as alt  # noqa: PLC0415
-
-    utc = alt.Scale(type="utc")
-    x = alt.X("start:T", scale=utc, title="time, UTC", axis=alt.Axis(format="%a %H:%M", labelOverlap=True))
-    y = alt.Y("exchange:N", title=None, axis=alt.Axis(ticks=False, domain=False))
-    kinds = ["day 0", "other session"]
-    tooltip: list[Any] = [alt.Tooltip(f"{name}:N") for name in ("exchange", "mic", "kind")]
-    tooltip += [alt.Tooltip(f"{c}:T", format="%a %d %b %H:%M UTC") for c in ("opens", "closes")]
-    rows = sessions.with_columns(pl.col("start").alias("opens"), pl.col("end").alias("closes"))
-    base = alt.Chart(inline_data(_iso_dates(rows).to_dicts()))
-    bars = base.mark_bar(height=15, stroke=EDGE).encode(
-        x=x, x2=alt.X2("end:T"), y=y, tooltip=tooltip,
-        color=alt.Color(
-            "kind:N", scale=alt.Scale(domain=kinds, range=[BLUE, PALE]),
-            legend=alt.Legend(orient="top", title=None),
-        ),
-    )  # fmt: skip
+    axis = {"format": "%a %H:%M", "labelOverlap": True, "tickCount": max(3, width // 80)}
+    x = {"field": "start", "type": "temporal", "scale": _UTC, "title": "time, UTC", "axis": axis}
+    end = {"field": "end", "type": "temporal", "scale": _UTC}
+    y = {"field": "exchange", "type": "nominal", "title": None, "axis": {"ticks": False, "domain": False}}
+    colours = {"domain": ["day 0", "other session"], "range": [BLUE, PALE]}
+    rows = _iso_dates(sessions.with_columns(pl.col("start").alias("opens"), pl.col("end").alias("closes")))
+    tooltip = [{"field": name, "type": "nominal"} for name in ("exchange", "mic", "kind")]
+    tooltip += [{"field": c, "type": "temporal", "format": "%a %d %b %H:%M UTC"} for c in ("opens", "closes")]
     # right of the close, where the announcement line cannot be: day 0 is the first session that closes after it
-    last = rows.filter(pl.col("kind") == "day 0").group_by("exchange").agg(pl.col("end").max()).sort("exchange")
-    day0_label = alt.Chart(inline_data(_iso_dates(last).to_dicts())).mark_text(
-        align="left", dx=4, fontSize=10, color=INK
-    )
-    day0_label = day0_label.encode(x=alt.X("end:T", scale=utc), y=y, text=alt.value("day 0"))
-    announcement = alt.Chart(
-        inline_data([{"start": f"{news[0]:%Y-%m-%dT%H:%M:%SZ}", "end": f"{news[1]:%Y-%m-%dT%H:%M:%SZ}"}])
-    )
-    start = alt.X("start:T", scale=utc)
-    mark = (
-        announcement.mark_rule(color=ORANGE, strokeWidth=2.5).encode(x=start)
-        if news[0] == news[1]
-        else announcement.mark_rect(color=ORANGE, opacity=0.18).encode(x=start, x2=alt.X2("end:T"))
-    )
-    announcement_label = announcement.mark_text(align="left", baseline="bottom", dx=2, dy=-2, fontSize=10, color=ORANGE)
-    announcement_label = announcement_label.encode(x=start, y=alt.value(0), text=alt.value("announcement"))
-    layers, height = (bars, mark, announcement_label, day0_label), 30 * sessions["mic"].n_unique()
-    chart = alt.layer(*layers, width=width, height=height)
-    return with_title(chart, title, simulated=False)  # calendars and announcements are real
+    last = sessions.filter(pl.col("kind") == "day 0").group_by("exchange").agg(pl.col("end").max()).sort("exchange")
+    announced = [{"start": f"{news[0]:%Y-%m-%dT%H:%M:%SZ}", "end": f"{news[1]:%Y-%m-%dT%H:%M:%SZ}"}]
+    known = news[0] == news[1]
+    line = {"type": "rule", "strokeWidth": 2.5} if known else {"type": "rect", "opacity": 0.18}
+    text = {"type": "text", "align": "left", "fontSize": 10}
+    layers = [
+        _layer(rows.to_dicts(), {"type": "bar", "height": 15, "stroke": EDGE}, x=x, x2={"field": "end"}, y=y,
+               color={"field": "kind", "type": "nominal", "scale": colours, "legend": None}, tooltip=tooltip),
+        _layer(announced, line | {"color": ORANGE}, x=x, **({} if known else {"x2": {"field": "end"}})),
+        _layer(announced, text | {"baseline": "bottom", "dx": 2, "dy": -2, "color": ORANGE, "text": "announcement"},
+               x=x, y={"value": 0}),
+        _layer(_iso_dates(last).to_dicts(), text | {"dx": 4, "color": INK}, x=end, y=y, text={"value": "day 0"}),
+    ]  # fmt: skip
+    size = {"width": width, "height": 30 * sessions["mic"].n_unique()}
+    heading = head(title, [subtitle], simulated=False, width=width + BESIDE)  # calendars and announcements are real
+    return _chart({"layer": layers, **size, **look(heading)})
 
 
-@unchecked
 def timeline(
-    levels: pl.DataFrame, announcements: pl.DataFrame, *, title: str, simulated: bool, width: int = 700
+    levels: pl.DataFrame,
+    announcements: pl.DataFrame,
+    *,
+    title: str,
+    subtitle: str = "",
+    simulated: bool,
+    width: int = 700,
+    compact: bool = False,
 ) -> Any:
-    """Draw the levels of groups over the calendar, with a numbered line for every announcement.
+    """Draw the levels of groups over the calendar, named at their ends, with a numbered line for every announcement.
 
     Parameters
     ----------
@@ -97,44 +110,88 @@ def timeline(
     announcements : polars.DataFrame
         ``date, number, headline``.
     title : str
-        Title of the chart.
+        The finding.
+    subtitle : str
+        The measure and its unit.
     simulated : bool
         Whether the subtitle says that prices are simulated.
     width : int
-        In pixels.
+        Of the plot, in pixels.
+    compact : bool
+        Whether the change stands before the name at the end of a line, for narrow screens.
     """
-    import altair as alt  # noqa: PLC0415
-
     groups = levels["group"].unique(maintain_order=True).to_list()
-    kin = alt.selection_point(name="kin", fields=["group"], bind="legend")
-    utc = alt.Scale(type="utc")
-    dated = alt.Tooltip("date:T", format="%Y-%m-%d")
-    x = alt.X("date:T", scale=utc, title=None, axis=alt.Axis(format="%d %b %Y", labelOverlap=True, tickCount=8))
-    legend = alt.Legend(orient="top", title=None, columns=3, labelLimit=260, symbolSize=300, symbolStrokeWidth=2)
-    hues = [PALETTE[i % len(PALETTE)] for i in range(len(groups))]
-    dashes = [DASHES[i % len(DASHES)] for i in range(len(groups))]
-    lines = alt.Chart(inline_data(_iso_dates(levels).to_dicts())).mark_line(strokeWidth=1.8).encode(
-        x=x,
-        y=alt.Y("level:Q", title="mean of the group, first day = 100", scale=alt.Scale(zero=False)),
-        color=alt.Color("group:N", scale=alt.Scale(domain=groups, range=hues), legend=legend),
-        strokeDash=alt.StrokeDash("group:N", scale=alt.Scale(domain=groups, range=dashes)),
-        opacity=selection_opacity(1, 0.12, "kin", fields=("group",)),
-        tooltip=[alt.Tooltip("group:N"), dated, alt.Tooltip("level:Q", format=".1f")],
-    )  # fmt: skip
-    lines = lines.properties(name="lines").add_params(kin)
-    news = alt.Chart(inline_data(_iso_dates(announcements).to_dicts()))
-    tooltip = [dated, alt.Tooltip("headline:N")]
-    rules = news.mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.X("date:T", scale=utc), tooltip=tooltip)
+    height, ends = 260, levels.group_by("group", maintain_order=True).last()
+    low, high = min(BASE, float(levels["level"].min())), max(BASE, float(levels["level"].max()))  # type: ignore[arg-type]
+    low, high = low - 0.04 * (high - low) - 0.1, high + 0.04 * (high - low) + 0.1
+    axis = {"format": "%b %Y" if compact else "%d %b %Y", "labelOverlap": True, "tickCount": 3 if compact else 8}
+    x = {"field": "date", "type": "temporal", "scale": _UTC, "title": None, "axis": axis}
+    y = {"field": "level", "type": "quantitative", "title": None, "scale": {"domain": [low, high], "nice": False},
+         "axis": {"values": round_ticks((low, high), BASE)}}  # fmt: skip
+    coloured = {
+        "color": _nominal(groups, PALETTE),
+        "strokeDash": _nominal(groups, DASHES),
+        "opacity": {"condition": {"test": selection_test("kin", fields=("group",)), "value": 1}, "value": 0.12},
+        "tooltip": [
+            {"field": "group", "type": "nominal"},
+            {"field": "date", "type": "temporal", "format": "%Y-%m-%d"},
+            {"field": "level", "type": "quantitative", "format": ".1f"},
+        ],
+    }
+    labels = _end_labels(ends, (low, high), height, compact=compact)
+    leader = {"x": {"value": width}, "x2": {"value": width + LEADER}, "y": y, "y2": {"field": "label_level"}}
+    name = {"type": "text", "align": "left", "fontSize": 11, "color": INK, "dx": 3}
     marks = _iso_dates(announcements).to_dicts()
-    # numbers of announcements a few days apart are drawn at three heights
-    numbers = [
-        alt.Chart(inline_data(marks[offset::3]))
-        .mark_text(dx=3, align="left", fontWeight="bold", fontSize=12, color=BLACK)
-        .encode(x=alt.X("date:T", scale=utc), y=alt.value(6 + 13 * offset), text=alt.Text("number:N"), tooltip=tooltip)
-        for offset in range(min(3, len(marks)))
-    ]
-    chart = alt.layer(rules, lines, *numbers, width=width, height=260)
-    return with_title(chart.add_params(dropdown(groups)), title, simulated)
+    told = [{"field": "date", "type": "temporal", "format": "%Y-%m-%d"}, {"field": "headline", "type": "nominal"}]
+    number = {"type": "text", "dx": 3, "align": "left", "fontWeight": "bold", "fontSize": 12, "color": BLACK}
+    lines = _layer(_iso_dates(levels).to_dicts(), {"type": "line", "strokeWidth": 1.8}, x=x, y=y, **coloured)
+    layers = [
+        _layer([{"level": BASE}], {"type": "rule", "color": GREY}, y=y),
+        _layer(marks, {"type": "rule", "color": GREY, "strokeDash": [4, 3]}, x=x, tooltip=told),
+        lines | {"name": "lines"},
+        _layer(labels, {"type": "rule", "strokeWidth": 1.2}, **leader, color=coloured["color"]),
+        _layer(labels, name, x={"value": width + LEADER}, y=y | {"field": "label_level"},
+               text={"field": "text", "type": "nominal"}),
+        # numbers of announcements a few days apart are drawn at three heights
+        *(
+            _layer(marks[offset::3], number, x=x, y={"value": 6 + 13 * offset},
+                   text={"field": "number", "type": "nominal"}, tooltip=told)
+            for offset in range(min(3, len(marks)))
+        ),
+    ]  # fmt: skip
+    heading = head(title, [subtitle], simulated=simulated, width=width + BESIDE)
+    kin = {"name": "kin", "select": {"type": "point", "fields": ["group"]}, "views": ["lines"]}
+    spec = {"params": [kin, pick_list(groups)], "layer": layers, "width": width, "height": height, **look(heading)}
+    return _chart(spec)
+
+
+def _end_labels(ends: pl.DataFrame, domain: tuple[float, float], height: int, *, compact: bool) -> list[dict[str, Any]]:
+    """Place the name of each line and its change near its end, so that no two overlap."""
+    low, high = domain
+    pixels = [height * (high - level) / (high - low) for level in ends["level"]]
+    rows = []
+    for (group, level), pixel in zip(
+        ends.select("group", "level").iter_rows(), spread(pixels, LABEL_HEIGHT, height), strict=True
+    ):
+        change = whole_percent(level / BASE - 1)
+        text = f"{change} {short_label(group)}" if compact else f"{group} {change}"
+        label_level = high - pixel * (high - low) / height
+        rows.append({"group": group, "level": level, "label_level": label_level, "text": text})
+    return rows
+
+
+def _nominal(values: Sequence[str], marks: Sequence[Any]) -> dict[str, Any]:
+    """Give each group a colour or dash, without a legend: its name stands at its line."""
+    scale = {"domain": list(values), "range": [marks[n % len(marks)] for n in range(len(values))]}
+    return {"field": "group", "type": "nominal", "scale": scale, "legend": None}
+
+
+def _layer(rows: list[dict[str, Any]], mark: dict[str, Any], **encoding: Any) -> dict[str, Any]:
+    return {"data": {"values": rows}, "mark": mark, "encoding": encoding}
+
+
+def _chart(spec: dict[str, Any]) -> Any:
+    return altair_chart({"$schema": vega_lite_schema(), **spec})
 
 
 def _iso_dates(frame: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,7 @@ __all__ = ["Section"]
 class Section:
     """A section of a report: heading, paragraphs, blocks of charts and tables.
 
-    The hint is shown on screens only; blocks of a folded section open on a click.
+    The hint is shown on screens only. Where `fold` has a text, a click on it opens the blocks.
     """
 
     id: str
@@ -25,32 +24,26 @@ class Section:
     words: tuple[str, ...] = ()
     blocks: tuple[tuple[str, tuple[Figure, ...], tuple[ReportTable, ...]], ...] = field(default_factory=tuple)
     hint: str = ""
-    folded: bool = False
-
-
-#: Widest chart, in pixels, whose labels can be read on a phone.
-PHONE_WIDTH = 480
+    fold: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart as SVG, its alternative text, and its Vega-Lite for browsers with scripts."""
+    """A chart as SVG, its alternative text, its Vega-Lite for browsers with scripts, and its SVG for narrow screens.
+
+    A chart that is narrow itself has none of its own for narrow screens.
+    """
 
     svg: str
     alt: str
     spec: str
-
-    @property
-    def wide(self) -> bool:
-        """Check whether the chart is too wide for a phone, which then scrolls it sideways."""
-        width = re.match(r'<svg[^>]* width="([\d.]+)"', self.svg)
-        return width is not None and float(width[1]) > PHONE_WIDTH
+    phone: str = ""
 
     @classmethod
-    def of(cls, chart: Any, alt: str) -> Figure:
-        """Draw a chart."""
+    def of(cls, chart: Any, alt: str, phone: Any = None) -> Figure:
+        """Draw a chart, and another of the same numbers for narrow screens."""
         svg, spec = charts.svg_and_spec(chart)
-        return cls(svg, alt, spec)
+        return cls(svg, alt, spec, charts.to_svg(phone) if phone is not None else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ import polars as pl
 from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.outputs import write_together
 from marketimpact.display import brief_chart
-from marketimpact.display.formats import SIMULATED_TABLE, count, short_percent
+from marketimpact.display.formats import SHORT, SIMULATED_TABLE, count, short_label, short_percent
 from marketimpact.display.renderer import to_png, to_svg
+from marketimpact.display.scales import interval_domain
 from marketimpact.errors import SpecificationError
-from marketimpact.inference import SIGNIFICANCE_LEVEL
 from marketimpact.report import brief_frames, brief_text
 from marketimpact.report.blocks import Figure, Section
 from marketimpact.report.brief_table import SizeTable, size_table
+from marketimpact.report.chart_titles import firms_finding, short_name
 from marketimpact.report.content import ReportContent, Window, report_content
 from marketimpact.report.templates import template
 from marketimpact.study.group_lines import group_lines
@@ -35,6 +36,8 @@ MOST_SENTENCES = 8
 #: Width of the plot in pixels where there is one panel, and where there are several.
 WIDE, NARROW = 250, 170
 WIDTH = 80
+#: Characters of a firm's name before a date.
+SHORT_DATED = 16
 NO_EVENTS = "No event could be used, so nothing was estimated. “What was left out” says why."
 _SUFFIXES = (".svg", ".png", ".html", ".csv")
 
@@ -79,8 +82,10 @@ class Brief:
 
     @property
     def nearby_sentences(self) -> list[str]:
-        """Sentences on other announcements in the primary window of each."""
-        return brief_text.nearby_sentences(self.nearby, self.n_announcements)
+        """Sentences on other announcements in the primary window of each of those shown."""
+        shown = [n for n, _, _ in self.shown]
+        nearby = self.nearby.filter(pl.col("announcement").is_in(shown))
+        return brief_text.nearby_sentences(nearby, self.n_announcements)
 
     @cached_property
     def table(self) -> SizeTable:
@@ -106,11 +111,7 @@ class Brief:
     def _panel(self, part: pl.DataFrame, drawn: pl.DataFrame, lead: str) -> tuple[dict[str, Any], str]:
         several = part["announcement"].n_unique() > 1
         frame = part.with_columns(pl.Series("label", _labels(part, dated=several), pl.String))
-        by_size = part.sort("car", nulls_last=True)
-        top, bottom = by_size.row(-1, named=True), by_size.row(0, named=True)
-        ends = [f"{_short_name(row['firm'])} {short_percent(row['car'])}" for row in (top, bottom)]
-        finding = ", ".join(dict.fromkeys(ends))
-        n = int((part["p_family"] < SIGNIFICANCE_LEVEL).sum())
+        finding = firms_finding(part)
         title = f"{lead} {finding}".strip()
         filled = f"CAR {list(self.windows[-1])}, 95% interval" + ("; ring: day 0" if len(self.windows) > 1 else "")
         columns = ["label", "group", "car", "low", "high", *(["car_day0"] if "car_day0" in part.columns else [])]
@@ -119,15 +120,24 @@ class Brief:
             title=title,
             subtitle=filled,
             groups=self._groups,
-            domain=brief_chart.shared_domain(drawn),
+            domain=interval_domain(drawn),
             simulated=self.simulated,
             width=WIDE if part.height == drawn.height else NARROW,
         )
         alt = (
             f"Cumulative abnormal returns over {list(self.windows[-1])} of {count(part.height, 'event')} with 95% "
-            f"intervals; {finding}; {n} significant at 5% after correction for the firms of the announcement."
+            f"intervals; {finding}."
         )
         return panel, alt
+
+    @property
+    def moves(self) -> dict[int, str]:
+        """Return of the firm that each sentence is about, by the number of its announcement, for narrow screens."""
+        if self.firms.is_empty():
+            return {}
+        day0 = [pl.col("ret_day0")] if "ret_day0" in self.firms.columns else []
+        moves = self.firms.filter("largest").select("announcement", pl.coalesce(*day0, "ret"))
+        return {n: short_percent(move) for n, move in moves.iter_rows()}
 
     @property
     def shown(self) -> list[tuple[int, str, str]]:
@@ -243,16 +253,14 @@ def _wrapped(text: str, first: str = "", later: str | None = None) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=indent, break_long_words=False)
 
 
-def _short_name(firm: str) -> str:
-    """Drop the symbol in brackets from the label of a firm that has a name."""
-    return firm.rsplit(" (", 1)[0]
-
-
 def _labels(firms: pl.DataFrame, *, dated: bool) -> list[str]:
     """Label every event by its firm's name, with what is needed to tell labels apart."""
     choices = (("firm",), ("firm", "date"), ("firm", "date", "announcement"))
     for columns in choices[1:] if dated else choices:
-        rows = [[_short_name(firm), *map(str, more)] for firm, *more in firms.select(columns).iter_rows()]
+        most = SHORT_DATED if len(columns) > 1 else SHORT
+        rows = [
+            [short_label(short_name(firm), most), *map(str, more)] for firm, *more in firms.select(columns).iter_rows()
+        ]
         labels = [" ".join(row) for row in rows]
         if len(set(labels)) == len(labels):
             return labels

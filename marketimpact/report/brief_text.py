@@ -119,7 +119,7 @@ def conclusions(content: ReportContent, firms: pl.DataFrame, groups: pl.DataFram
             f"5%, each by its primary test; without any effect about {expected:.1f} would be."
         )
     if content.curve is not None:
-        sentences.append(curve_sentence(content.curve))
+        sentences.append(curve_sentence(content.curve, content.joint))
     if "true_car" in firms.columns:
         known = firms.drop_nulls(["true_car", "low"]).filter(pl.col("low").is_not_nan())
         inside = known.filter(pl.col("true_car").is_between("low", "high")).height

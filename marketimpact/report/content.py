@@ -22,6 +22,8 @@ __all__ = ["AnnouncementResult", "GroupResult", "ReportContent", "report_content
 
 
 Window = tuple[int, int]
+#: Announcements with charts and tables of their own, at most.
+MOST_DETAILED = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +155,26 @@ class ReportContent:
     def primary(self) -> Window:
         """Get the primary window, which is declared first."""
         return self.windows[0]
+
+    @cached_property
+    def detailed(self) -> list[AnnouncementResult]:
+        """Choose the announcements shown in detail: all, or of many those with the largest CAR of either sign."""
+        if len(self.announcements) <= MOST_DETAILED:
+            return self.announcements
+        sizes = [
+            self.every_car.of(one.result, self.primary)["car"].abs().fill_null(0.0).to_numpy().max(initial=0.0)
+            for one in self.announcements
+        ]
+        largest = set(sorted(range(len(sizes)), key=lambda n: -sizes[n])[:MOST_DETAILED])
+        return [one for n, one in enumerate(self.announcements) if n in largest]
+
+    @property
+    def detail_note(self) -> str:
+        """A sentence on the announcements that `detailed` leaves out; empty where it has all."""
+        shown, all_of_them = len(self.detailed), len(self.announcements)
+        if shown == all_of_them:
+            return ""
+        return f"{shown} of {all_of_them:,} announcements are shown: those with the largest CARs. The tables have all."
 
     @cached_property
     def single_tests(self) -> dict[str, pl.DataFrame]:

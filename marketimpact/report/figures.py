@@ -9,14 +9,16 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
-from marketimpact.display import charts
+from marketimpact.display import charts, firm_chart
 from marketimpact.display import time_charts as timecharts
 from marketimpact.display.formats import percent
 from marketimpact.events.exchange_names import exchange, named
 from marketimpact.inference import SIGNIFICANCE_LEVEL
 from marketimpact.report.blocks import Figure
+from marketimpact.report.chart_titles import firms_finding, hours_finding, path_finding, prices_finding
 from marketimpact.report.content import AnnouncementResult, GroupResult, ReportContent, firm_label
 from marketimpact.study.result import StudyResult
+from marketimpact.study.summary import path_base, path_measure
 
 __all__ = ["MOST_PATHS", "firm_figure", "path_figures", "price_history_figure", "trading_hours_figure"]
 
@@ -28,30 +30,51 @@ DAYS_BEFORE, DAYS_AFTER = timedelta(days=75), timedelta(days=35)
 HOURS_BEFORE, HOURS_AFTER = timedelta(hours=30), timedelta(hours=54)
 #: With more groups or announcements than this, lines can no longer be distinguished.
 MOST_LINES = 7
+#: Widths of plots in pixels: of firms, trading hours and prices, each on screens and on phones.
+FIRMS_WIDTH, HOURS_WIDTH, PRICES_WIDTH = 460, 620, 660
+PHONE_FIRMS, PHONE_HOURS, PHONE_PRICES = 120, 220, 130
 #: Paths drawn per announcement, at most: those of the groups with most events.
 MOST_PATHS = 12
 
 
-def firm_figure(frame: pl.DataFrame, content: ReportContent) -> Figure:
-    """Draw a dot and an interval per firm; signs mark p-values below 5%."""
+def firm_figure(frame: pl.DataFrame, content: ReportContent, domain: tuple[float, float]) -> Figure:
+    """Draw a dot and an interval per firm; signs mark p-values below 5%.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        Events of one announcement with a CAR: ``car, low, high, p, p_family, group, name, symbol, at_limit``.
+    content : ReportContent
+        The report's.
+    domain : (float, float)
+        Scale that all charts of the section share.
+    """
     columns = ["label", "group", "car", "low", "high", "mark"]
     columns += ["true_car"] if "true_car" in frame.columns else []
-    title = f"CAR over {list(content.primary)} with 95% intervals"
-    below_5, below_5_family = (pl.col(p) < SIGNIFICANCE_LEVEL for p in ("p_primary", "p_family"))
+    below_5, below_5_family = (pl.col(p) < SIGNIFICANCE_LEVEL for p in ("p", "p_family"))
     signs = pl.when(below_5_family).then(pl.lit("‡")).when(below_5).then(pl.lit("†")).otherwise(pl.lit(""))
-    labelled = frame.with_columns(pl.Series("label", _event_labels(frame)), signs.alias("mark"))
-    chart = charts.firm_effects(labelled.select(columns), title=title, simulated=content.result.market.simulated)
-    top = frame.row(int(frame["car"].arg_max() or 0), named=True)
-    bottom = frame.row(int(frame["car"].arg_min() or 0), named=True)
-    marked = labelled.filter(pl.col("mark") == "‡")["label"].to_list()
-    significant = ", ".join(marked) or "none"
-    n_drawn = charts.largest_effects(frame).height
-    alt = (
-        f"{title}, events drawn: {n_drawn}; from {percent(bottom['car'])} ({firm_label(bottom)}) to "
-        f"{percent(top['car'])} ({firm_label(top)}). Below 5% after correction for all these firms: {significant}. "
-        "The table below has every number."
+    firm = pl.Series("firm", [firm_label(row) for row in frame.iter_rows(named=True)], pl.String)
+    labelled = frame.with_columns(firm, pl.Series("label", _event_labels(frame)), signs.alias("mark"))
+    title, measure = firms_finding(labelled), f"CAR over {list(content.primary)}, 95% interval"
+    wide, narrow = (
+        firm_chart.firm_effects(
+            labelled.select(columns),
+            title=title,
+            subtitle=measure,
+            simulated=content.result.market.simulated,
+            domain=domain,
+            width=width,
+            compact=compact,
+        )
+        for width, compact in ((FIRMS_WIDTH, False), (PHONE_FIRMS, True))
     )
-    return Figure.of(chart, alt)
+    marked = labelled.filter(pl.col("mark") == "‡")["label"].to_list()
+    n_drawn = firm_chart.extremes(labelled).height
+    alt = (
+        f"{title}. {measure}, events drawn: {n_drawn}. Below 5% after correction for all these firms: "
+        f"{', '.join(marked) or 'none'}. The table below has every number."
+    )
+    return Figure.of(wide, alt, narrow)
 
 
 def _event_labels(frame: pl.DataFrame) -> list[str]:
@@ -70,12 +93,23 @@ def path_figures(announcement: AnnouncementResult, content: ReportContent) -> tu
     Of more than `MOST_PATHS` groups those with most events are drawn, in the order of the report.
     """
     largest = sorted(announcement.groups, key=lambda group: -group.result.events.height)[:MOST_PATHS]
-    paths = pl.concat([_path_with_noise(group) for group in announcement.groups if group in largest])
+    drawn = [group for group in announcement.groups if group in largest]
+    base = path_base(content.result)
+    paths = pl.concat([_path_with_noise(group, base) for group in drawn])
     if paths["caar"].drop_nulls().is_empty():
         return [], set()
     figures = []
-    simulated = content.result.market.simulated
-    for name, chart in charts.caar_paths(paths, by="_group", simulated=simulated, width=180, height=120):
+    titles = {group.name: path_finding(group, content.primary) for group in drawn}
+    made = charts.caar_paths(
+        paths,
+        by="_group",
+        titles=titles,
+        subtitle=path_measure(base),
+        simulated=content.result.market.simulated,
+        width=190,
+        height=130,
+    )
+    for name, chart in made:
         end = paths.filter(pl.col("_group") == name).drop_nulls("caar").row(-1, named=True)
         alt = (
             f"CAAR of {name}, session by session: {percent(end['caar'])} at session {end['tau']:+d}, 95% interval "
@@ -85,10 +119,12 @@ def path_figures(announcement: AnnouncementResult, content: ReportContent) -> tu
     return figures, set(paths["band"]) - {"none"}
 
 
-def _path_with_noise(group: GroupResult) -> pl.DataFrame:
-    sessions = pl.col("tau") - int(group.result.estimation.settings.event[0]) + 1
-    noise = pl.lit(NORMAL_QUANTILE * _noise(group.result)) * sessions.sqrt()
-    return group.path.with_columns(pl.lit(group.name).alias("_group"), noise.fill_nan(None).alias("noise"))
+def _path_with_noise(group: GroupResult, base: int | None) -> pl.DataFrame:
+    """Add how far the group's mean wanders in ordinary sessions (95%) as long as those cumulated."""
+    path = group.result.caar(base=base)
+    start = int(group.result.estimation.settings.event[0]) - 1 if base is None else base
+    noise = pl.lit(NORMAL_QUANTILE * _noise(group.result)) * (pl.col("tau") - start).abs().sqrt()
+    return path.with_columns(pl.lit(group.name).alias("_group"), noise.fill_nan(None).alias("noise"))
 
 
 def _noise(group: StudyResult) -> float:
@@ -121,12 +157,17 @@ def trading_hours_figure(announcement: AnnouncementResult, content: ReportConten
     if sessions.is_empty():
         return None
     stretches = _trading_stretches(sessions)
-    title = "Trading hours (bars) and the announcement (orange)"
-    chart = timecharts.session_clock(stretches, news, title=title)
+    title = hours_finding(stretches, news, day0_sessions["date"])
+    drawn = "trading hours (bars) and the announcement (orange)"
+    wide, narrow = (
+        timecharts.session_clock(stretches, news, title=title, subtitle=drawn, width=width)
+        for width in (HOURS_WIDTH, PHONE_HOURS)
+    )
     days = "; ".join(
         f"{exchange(r['mic'])} {r['date']}" for r in day0_sessions.sort("mic", "date").iter_rows(named=True)
     )
-    return Figure.of(chart, f"{title}. Day 0: {days}. The table below says the same.")
+    alt = f"{title}: {drawn}. Day 0: {days}. The table below says the same."
+    return Figure.of(wide, alt, narrow)
 
 
 def _trading_stretches(sessions: pl.DataFrame) -> pl.DataFrame:
@@ -173,7 +214,9 @@ def price_history_figure(content: ReportContent) -> Figure | None:
         .agg(pl.col("ret").sort_by("symbol").mean())
         .drop_nulls("ret")
         .sort("_order", "date")
-        .select("date", "group", (100 * (1 + pl.col("ret")).cum_prod().over("group", order_by="date")).alias("level"))
+        .with_columns((1 + pl.col("ret")).cum_prod().over("group", order_by="date").alias("level"))
+        .with_columns((pl.col("level") / pl.col("level").first().over("group", order_by="date") * 100).alias("level"))
+        .select("date", "group", "level")
     )
     headlines = [announcement.headline for announcement in timed]
     numbers = [str(number) for number in range(1, len(timed) + 1)]
@@ -181,14 +224,17 @@ def price_history_figure(content: ReportContent) -> Figure | None:
     news = news.group_by("date", maintain_order=True).agg(
         pl.col("number").str.join(", "), pl.col("headline").str.join("; ")
     )
-    title = "Prices around the announcements"
-    chart = timecharts.timeline(levels, news, title=title, simulated=market.simulated)
+    title, measure = prices_finding(levels), "mean price of each group, first day = 100, not adjusted for the market"
+    wide, narrow = (
+        timecharts.timeline(
+            levels, news, title=title, subtitle=measure, simulated=market.simulated, width=width, compact=compact
+        )
+        for width, compact in ((PRICES_WIDTH, False), (PHONE_PRICES, True))
+    )
     numbered = "; ".join(
         f"{number} {announcement.headline} ({days[number - 1]!s})" for number, announcement in enumerate(timed, 1)
     )
-    return Figure.of(
-        chart, f"{title}: means of the groups' securities, not adjusted for the market. Lines: {numbered}."
-    )
+    return Figure.of(wide, f"{title}: {measure}. Lines: {numbered}.", narrow)
 
 
 def _memberships(content: ReportContent) -> pl.DataFrame:

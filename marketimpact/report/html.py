@@ -16,6 +16,8 @@ from marketimpact.report.templates import template
 
 __all__ = ["as_html"]
 
+#: Blocks of a folded section beneath each other; of more, each has a fold of its own.
+MOST_OPEN = 4
 #: Replaces each picture by an interactive chart; where that fails the picture stays.
 LIVE_CHARTS = """
 for (const figure of document.querySelectorAll("figure")) {
@@ -42,6 +44,7 @@ def as_html(pages: Pages, tables: Mapping[str, pl.DataFrame], brief: Brief | Non
         pages=pages,
         first=first,
         sections=others,
+        most_open=MOST_OPEN,
         fragment=None if brief is None else brief.html(live=True),
         downloads=downloads(tables),
         scripts=scripts,

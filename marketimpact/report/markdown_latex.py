@@ -99,7 +99,7 @@ def as_tex(pages: Pages, folder: str) -> tuple[str, dict[str, bytes]]:
         for heading, figures, tables in section.blocks:
             if heading and (figures or tables):
                 lines.append(rf"\subsection*{{{escape(heading)}}}")
-            share = 1.0 if any(figure.wide for figure in figures) else 0.32
+            share = 1.0 if any(figure.phone for figure in figures) else 0.32  # a chart for phones: this one is wide
             for figure in figures:
                 name = f"chart{len(charts) + 1}.png"
                 charts[name] = svg_to_png(figure.svg)

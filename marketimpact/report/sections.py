@@ -7,13 +7,17 @@ from typing import Any
 
 import polars as pl
 
-from marketimpact.display.formats import MISSING_TEXT, interval, number, p_value, percent, text
+from marketimpact.display.firm_chart import extremes
+from marketimpact.display.formats import MISSING_TEXT, count, interval, number, p_value, percent, text
+from marketimpact.display.scales import interval_domain
 from marketimpact.estimation.attrition import REASONS
 from marketimpact.events.exchange_names import exchange, named
 from marketimpact.report.benchmarks import benchmarks_of
 from marketimpact.report.blocks import Cell, ReportTable, Section
 from marketimpact.report.brief_frames import returns_as_traded
+from marketimpact.report.chart_titles import short_name
 from marketimpact.report.content import (
+    MOST_DETAILED,
     AnnouncementResult,
     GroupResult,
     ReportContent,
@@ -21,7 +25,7 @@ from marketimpact.report.content import (
     limit_hits,
     test_label,
 )
-from marketimpact.report.data_quality import findings_table
+from marketimpact.report.data_quality import findings_table, notes_used, repairs_used
 from marketimpact.report.figures import (
     MOST_PATHS,
     firm_figure,
@@ -33,6 +37,7 @@ from marketimpact.report.nearby_events import has_chronology, nearby_announcemen
 from marketimpact.report.specification_section import specification_section
 from marketimpact.study.filtered_columns import single_intervals
 from marketimpact.study.headline import Headline
+from marketimpact.study.summary import path_base
 
 __all__ = ["sections"]
 
@@ -66,8 +71,8 @@ FIRM_MARKS = (
     "significant.",
 )
 PICK_HINT = (
-    "To pick a firm or a group out, click it in the chart or its legend, or choose it from the list below the chart; "
-    "click beside it, or choose “everything”, to show all again."
+    "To pick a firm out, click it in the chart, or choose it or a group from the list below the chart; to show all "
+    "again, click beside it or choose “everything”."
 )
 SINGLE_FIRM_NOTE = (
     "Return: as traded. AR: abnormal return of the session; CAR: its sum over the window. Interval and p (two-sided) "
@@ -81,6 +86,10 @@ WINDOW_NOTE = (
     "are of that test. Detectable effect: the minimum, up or down, that it finds with 80% power at the 5% level; where "
     "the mean is not significant, smaller effects remain possible."
 )
+#: Announcements whose tests are shown without a click, and events that are listed where they were not used.
+MOST_OPEN, MOST_ATTRITION = 4, 25
+#: Events whose missing days and price limits are named under their table; of more a column has them.
+MOST_FLAGS = 5
 TRUE_EFFECT_NOTE = " “Put in”: the effect that the simulated prices were given."
 
 
@@ -121,7 +130,10 @@ def _announcement_section(content: ReportContent) -> Section:
     columns = ["announcement", "when", "stance", "authority", "source", "verified", "confidence", "anticipated"]
     figure = price_history_figure(content)
     words = (HISTORY_NOTE,) if figure else ()
-    block = ("", (figure,) if figure else (), (ReportTable.of(columns, rows),))
+    many = len(rows) > MOST_DETAILED
+    caption = f"All {len(rows):,} announcements" if many else ""
+    table = ReportTable.of(columns, rows, caption=caption, folded=many)
+    block = ("", (figure,) if figure else (), (table,))
     return Section("announced", "What was announced", words, (block,))
 
 
@@ -150,7 +162,7 @@ def _anticipation_text(facts: dict[str, Any]) -> str:
 def _timing_section(content: ReportContent) -> Section:
     zones = dict(content.result.market.sessions.select("mic", "exchange_time_zone").unique().iter_rows())
     blocks = []
-    for announcement in content.announcements:
+    for announcement in content.detailed:
         events = announcement.result.events
         keys = ["mic", "phase", "date", "day0_certainty", "day0_earliest", "day0_latest"]
         keys += [name for name in ("day0_doubt",) if name in events.columns]
@@ -172,7 +184,18 @@ def _timing_section(content: ReportContent) -> Section:
             (announcement.headline, (figure,) if figure else (), (ReportTable.of(columns, rows, numeric=[5]),))
         )
     words = ("Day 0 is the first session whose close lies after the announcement, on each security's own exchange.",)
-    return Section("reached", "When it reached each exchange", words, tuple(blocks), folded=True)
+    fold = f"Trading hours and day 0 at {_announcements_text(content)}"
+    return Section("reached", "When it reached each exchange", _noted(words, content), tuple(blocks), fold=fold)
+
+
+def _announcements_text(content: ReportContent) -> str:
+    n = len(content.detailed)
+    return "the announcement" if n == 1 else f"{n} announcements"
+
+
+def _noted(words: tuple[str, ...], content: ReportContent) -> tuple[str, ...]:
+    """Add how many announcements a section leaves out."""
+    return (*words, content.detail_note) if content.detail_note else words
 
 
 def _local_time_text(facts: dict[str, Any], zone: str | None) -> str:
@@ -190,30 +213,35 @@ def _certainty_text(row: dict[str, Any]) -> str:
 
 
 def _firms_section(content: ReportContent) -> Section:
+    frames = [_firm_frame(announcement, content) for announcement in content.detailed]
+    with_car = [frame.drop_nulls("car") for frame in frames]
+    columns = [name for name in ("car", "low", "high", "true_car") if with_car and name in with_car[0].columns]
+    domain = interval_domain(pl.concat([frame.select(columns) for frame in with_car])) if with_car else (0.0, 0.0)
     blocks = []
-    for announcement in content.announcements:
-        frame = _firm_frame(announcement, content)
-        with_car = frame.drop_nulls("car")
-        figures = (firm_figure(with_car, content),) if with_car.height else ()
+    for announcement, frame, drawn in zip(content.detailed, frames, with_car, strict=True):
+        figures = (firm_figure(drawn, content, domain),) if drawn.height else ()
         blocks.append((announcement.headline, figures, (_firm_table(frame, announcement, content),)))
-    return Section("moved", "Who moved: every firm", FIRM_MARKS, tuple(blocks), PICK_HINT, folded=True)
+    n_events = sum(frame.height for frame in frames)
+    fold = f"Charts and tables of {count(n_events, 'event')} at {_announcements_text(content)}"
+    words = _noted(FIRM_MARKS, content)
+    return Section("moved", "Who moved: every firm", words, tuple(blocks), PICK_HINT, fold=fold)
 
 
 def _firm_frame(announcement: AnnouncementResult, content: ReportContent) -> pl.DataFrame:
     families = content.single_tests[announcement.key]
     tests = families.select("event_id", pl.col("p_romano_wolf_filtered").alias("p_family"))
-    tests = tests.hstack(single_intervals(announcement.result.sample(*content.primary)))
+    tests = tests.hstack(single_intervals(announcement.result.sample(*content.primary)).rename({"p_primary": "p"}))
     car = content.every_car.of(announcement.result, content.primary).join(
-        tests, on="event_id", how="left", validate="1:1", maintain_order="left"
-    )
-    car = car.join(
         _returns_as_traded(announcement, content), on="event_id", how="left", validate="1:1", maintain_order="left"
     )
+    at_limit = pl.col("event_id").is_in(limit_hits(announcement.result)["event_id"].implode()).alias("at_limit")
     order = {group_result.name: position for position, group_result in enumerate(announcement.groups)}
     group = pl.col(content.group).cast(pl.String).fill_null("without a group") if content.group else pl.lit("All firms")
     name = pl.col("name") if "name" in car.columns else pl.lit(None, pl.String)
     return (
-        car.with_columns(group.alias("group"), name.alias("name"))
+        car.drop("p")
+        .join(tests, on="event_id", how="left", validate="1:1", maintain_order="left")
+        .with_columns(group.alias("group"), name.alias("name"), at_limit)
         .with_columns(pl.col("group").replace_strict(order, default=len(order)).alias("_order"))
         .sort("_order", "car", "symbol", descending=[False, True, False], nulls_last=True)
     )
@@ -234,9 +262,11 @@ def _firm_table(frame: pl.DataFrame, announcement: AnnouncementResult, content: 
     if with_day0:
         day0 = content.every_car.of(announcement.result, (0, 0)).select("event_id", pl.col("car").alias("ar_0"))
         frame = frame.join(day0, on="event_id", how="left", validate="1:1", maintain_order="left")
-    at_limit = set(limit_hits(announcement.result)["event_id"])
+    n_events, frame = frame.height, extremes(frame)
     true_column = ["put in"] if "true_car" in frame.columns else []
-    columns = ["group", "firm", "day 0", "return day 0", "AR day 0"]
+    days = frame["date"].unique().sort()
+    one_day = len(days) == 1
+    columns = ["group", "firm", *([] if one_day else ["day 0"]), "return day 0", "AR day 0"]
     columns += [f"return {list(content.primary)}", f"CAR {list(content.primary)}", "95% interval"]
     columns += ["p", "p, family", "ratio", *true_column]
     length = content.primary[1] - content.primary[0] + 1
@@ -244,88 +274,127 @@ def _firm_table(frame: pl.DataFrame, announcement: AnnouncementResult, content: 
     notes = []
     group = None
     for row in frame.iter_rows(named=True):
-        flags = ["at the price limit on day 0"] if row["event_id"] in at_limit else []
+        flags = ["at the price limit on day 0"] if row["at_limit"] else []
         flags += ["no return on day 0"] if with_day0 and row["ar_0"] is None else []
         flags += [f"{row['n_days']} of {length} days"] if row["n_days"] < length else []
         rows.append(
             [
                 row["group"] if row["group"] != group else "",
                 firm_label(row),
-                row["date"],
+                *([] if one_day else [row["date"]]),
                 percent(row["ret_day0"]),
                 percent(row.get("ar_0")),
                 percent(row["ret"]),
                 percent(row["car"]),
                 f"{percent(row['low'])} to {percent(row['high'])}",
-                *(p_value(row[name]) for name in ("p_primary", "p_family")),
+                *(p_value(row[name]) for name in ("p", "p_family")),
                 MISSING_TEXT if row["variance_ratio"] is None else f"{row['variance_ratio']:.2f}",
                 *([percent(row["true_car"])] if true_column else []),
             ]
         )
         notes.append(", ".join(flags))
         group = row["group"]
-    if any(notes):
+    flagged = [
+        f"{firm_label(row)}: {note}." for row, note in zip(frame.iter_rows(named=True), notes, strict=True) if note
+    ]
+    if len(flagged) > MOST_FLAGS:
         columns.append("note")
         rows = [[*row, note] for row, note in zip(rows, notes, strict=True)]
-    numeric = list(range(3, 11 + len(true_column)))
-    return ReportTable.of(
-        columns, rows, numeric=numeric, note=SINGLE_FIRM_NOTE + (TRUE_EFFECT_NOTE if true_column else "")
+    start = 2 if one_day else 3
+    numeric = list(range(start, start + 8 + len(true_column)))
+    note = (f"Day 0: {days[0]}. " if one_day else "") + SINGLE_FIRM_NOTE + (TRUE_EFFECT_NOTE if true_column else "")
+    note += (
+        f" {frame.height} of {n_events:,} events are listed: the table `car` has all."
+        if frame.height < n_events
+        else ""
     )
+    return ReportTable.of(columns, rows, numeric=numeric, note=note)
 
 
 def _paths_section(content: ReportContent) -> Section:
     blocks, bands = [], set()
-    for announcement in content.announcements:
+    for announcement in content.detailed:
         figures, drawn_bands = path_figures(announcement, content)
         bands |= drawn_bands
         if figures:
             blocks.append((announcement.headline, tuple(figures), ()))
-    first = content.result.estimation.settings.event[0]
+    base = path_base(content.result)
+    start = "the first session" if base is None else f"the close of session {number(base, 0)}, where each path is 0"
     words: tuple[str, ...] = (
-        f"Average abnormal returns cumulated from session {number(first, 0)}. The blue band is the 95% interval of the "
-        f"mean at each session ({'; '.join(sorted(bands)) or 'none'}); with few events it is wide. "
-        "The dashed line is day 0.",
-        "The grey band around zero is for scale: how far the same mean wanders in as many ordinary sessions (95%), "
-        "from its scatter in the estimation window. It is no test.",
+        f"Average abnormal returns cumulated from {start}. The blue band is the 95% interval of the mean at each "
+        f"session ({'; '.join(sorted(bands)) or 'none'}); with few events it is wide. Charts are scaled to the lines: "
+        "a band that is wider ends at the frame. The dashed upright line is day 0.",
+        "The dotted lines are for scale: how far the same mean wanders in as many ordinary sessions (95%), from its "
+        "scatter in the estimation window. They are no test.",
     )
-    if any(len(announcement.groups) > MOST_PATHS for announcement in content.announcements):
+    if any(len(announcement.groups) > MOST_PATHS for announcement in content.detailed):
         words += (
             f"Of more than {MOST_PATHS} groups, the {MOST_PATHS} with most events are drawn; the table caar has all.",
         )
-    return Section("paths", "Paths: mean abnormal return, session by session", words, tuple(blocks), folded=True)
+    fold = f"Paths of every group at {_announcements_text(content)}"
+    words = _noted(words, content)
+    return Section("paths", "Paths: mean abnormal return, session by session", words, tuple(blocks), fold=fold)
 
 
 def _tests_section(content: ReportContent) -> Section:
     blocks = []
-    for announcement in content.announcements:
+    for announcement in content.detailed:
         several = [group for group in announcement.groups if group.result.events.height > 1]
-        robustness = _robustness_table(several, content)
-        others = [_other_tests_table(group, content) for group in several]
-        tables = [_primary_table(announcement, content), *([robustness] if robustness.rows else [])]
+        tables = [_primary_table(announcement, content), _robustness_table(several, content)]
         tables += [_window_table(announcement, content)] if len(content.windows) > 1 else []
-        blocks.append((announcement.headline, (), (*tables, *others)))
+        tables.append(_other_tests_table(several, content))
+        blocks.append((announcement.headline, (), tuple(table for table in tables if table.rows)))
     words = (
         "The primary test of a group follows from its dates and firms by a rule written down beforehand; its p-value "
         "is the one that counts. Robustness tests make other assumptions. A test that is not valid for these events "
-        "has no p-value here, and its note says why.",
-        WINDOW_NOTE,
+        "has no p-value here, and a note says why.",
+        f"{WINDOW_NOTE} Abnormal returns are against {', '.join(benchmarks_of(content.result))}.",
     )
-    return Section("tests", "Is it statistically significant?", words, tuple(blocks))
+    fold = "" if len(blocks) <= MOST_OPEN else f"Tests of every group at {_announcements_text(content)}"
+    return Section("tests", "Is it statistically significant?", _noted(words, content), tuple(blocks), fold=fold)
 
 
 def _primary_table(announcement: AnnouncementResult, content: ReportContent) -> ReportTable:
-    """Tabulate the primary test of every group in the primary window, with the benchmark it is measured against."""
+    """Tabulate the primary test of every group in the primary window, with the benchmark it is measured against.
+
+    The effect that the test estimates has a column where it differs from the CAAR.
+    """
+    window = content.primary
+    traded = not content.result.market.unit.startswith("log ")  # volumes have no return
+    tested = [(group, group.primary_test(window), group.caar(window)) for group in announcement.groups]
+    differs = any(told is not None and percent(told.effect) != percent(caar) for _, told, caar in tested)
     rows: list[list[object]] = []
-    for group in announcement.groups:
-        told = group.primary_test(content.primary)
-        test, *numbers = _primary_cells(told)
-        benchmarks = ", ".join(benchmarks_of(group.result))
-        mean = [group.cars(content.primary).height, percent(group.caar(content.primary))]
-        agreement = told.agreement if told is not None else ""
-        rows.append([group.name, benchmarks, *mean, test, *numbers, agreement or "none valid"])
-    columns = ["group", "against", "events", "CAAR", "primary test", "effect", "95% interval", "p", "detectable effect"]
-    numeric = [2, 3, 5, 7, 8] + [6] * all(not str(row[6]).startswith("not valid") for row in rows)
-    return ReportTable.of([*columns, "robustness tests"], rows, numeric=numeric)
+    for group, told, caar in tested:
+        _, effect, ends, p, mde = _primary_cells(told)
+        returns = returns_as_traded(group.result, window)["ret"] if traded else pl.Series([], dtype=pl.Float64)
+        agreement = (told.agreement if told is not None else "") or "none valid"
+        rows.append(
+            [
+                group.name,
+                ", ".join(short_name(name) for name in benchmarks_of(group.result)),
+                group.cars(window).height,
+                *([percent(returns.to_numpy().mean() if len(returns) else None)] if traded else []),
+                percent(caar),
+                *([effect] if differs else []),
+                *(ends.partition(":")[0], p, mde, agreement),
+            ]
+        )
+    columns = ["group", "against", "events", *(["return"] if traded else []), f"CAAR {list(window)}"]
+    columns += [*(["effect"] if differs else []), "95% interval", "p", "detectable effect", "robustness tests"]
+    note = _primary_tests_note([(group.name, told) for group, told, _ in tested if told is not None])
+    return ReportTable.of(columns, rows, numeric=range(2, len(columns) - 1), note=note)
+
+
+def _primary_tests_note(tested: Sequence[tuple[str, Headline]]) -> str:
+    """Name the primary test of every group, and why one is not valid."""
+    names: dict[str, list[str]] = {}
+    for group, told in tested:
+        names.setdefault(told.test, []).append(group)
+    if len(names) == 1:
+        sentences = [f"Primary test: {test_label(next(iter(names)))}."]
+    else:
+        sentences = [f"Primary test of {', '.join(groups)}: {test_label(test)}." for test, groups in names.items()]
+    return " ".join([*sentences, *(f"{group}, not valid: {told.why_not}." for group, told in tested if not told.valid)])
 
 
 def _window_table(announcement: AnnouncementResult, content: ReportContent) -> ReportTable:
@@ -361,31 +430,24 @@ def _robustness_table(groups: Sequence[GroupResult], content: ReportContent) -> 
         for position, row in enumerate(frame.iter_rows(named=True)):
             rows.append(["" if position else group.name, test_label(row["test"]), *_valid_cells(row)])
     columns = ["group", "robustness test", "effect", "95% interval", "p"]
-    caption = f"Valid robustness tests, {list(content.primary)}"
+    caption = f"Robustness tests, {list(content.primary)}"
     return ReportTable.of(columns, rows, numeric=[2, 3, 4], caption=caption, folded=True)
 
 
-def _other_tests_table(group: GroupResult, content: ReportContent) -> ReportTable:
-    frame = group.test(content.primary).filter(pl.col("role") != "primary", ~_is_robustness())
-    rows = [
-        [
-            test_label(r["test"]),
-            r["null"],
-            "yes" if r["valid"] else "no",
-            *(_valid_cells(r) if r["valid"] else [percent(r["effect"]), MISSING_TEXT, MISSING_TEXT]),
-            r["note"],
-        ]
-        for r in frame.iter_rows(named=True)
-    ]
-    columns = ["test", "null", "valid", "effect", "95% interval", "p", "note"]
-    return ReportTable.of(
-        columns,
-        rows,
-        numeric=[3, 4, 5],
-        muted=[not v for v in frame["valid"]],
-        caption=f"Other tests of {group.name}, {list(content.primary)}",
-        folded=True,
-    )
+def _other_tests_table(groups: Sequence[GroupResult], content: ReportContent) -> ReportTable:
+    rows: list[list[object]] = []
+    muted: list[bool] = []
+    for group in groups:
+        frame = group.test(content.primary).filter(pl.col("role") != "primary", ~_is_robustness())
+        for position, row in enumerate(frame.iter_rows(named=True)):
+            valid = _valid_cells(row) if row["valid"] else [percent(row["effect"]), MISSING_TEXT, MISSING_TEXT]
+            name = "" if position else group.name
+            test = [test_label(row["test"]), row["null"], "yes" if row["valid"] else "no"]
+            rows.append([name, *test, *valid, row["note"]])
+            muted.append(not row["valid"])
+    columns = ["group", "test", "null", "valid", "effect", "95% interval", "p", "note"]
+    caption = f"Other tests, {list(content.primary)}"
+    return ReportTable.of(columns, rows, numeric=[4, 5, 6], muted=muted, caption=caption, folded=True)
 
 
 def _is_robustness() -> pl.Expr:
@@ -399,7 +461,7 @@ def _valid_cells(row: dict[str, Any]) -> list[str]:
 
 def _nearby_section(content: ReportContent) -> Section:
     blocks = []
-    for announcement in content.announcements:
+    for announcement in content.detailed:
         nearby = nearby_announcements(announcement, content).rows(named=True) if has_chronology(content) else []
         rows = [
             [
@@ -423,7 +485,8 @@ def _nearby_section(content: ReportContent) -> Section:
         )
         blocks.append((announcement.headline, (), (ReportTable.of(columns, rows, caption=caption, note=note),)))
     words = ("An abnormal return answers to everything that happened in its window, not to one headline.",)
-    return Section("around", "What else happened", words, tuple(blocks), folded=True)
+    fold = f"Other announcements around {_announcements_text(content)}"
+    return Section("around", "What else happened", _noted(words, content), tuple(blocks), fold=fold)
 
 
 def _recorded_confounders(announcement: AnnouncementResult, chronology: pl.DataFrame | None) -> str:
@@ -439,25 +502,38 @@ def _recorded_confounders(announcement: AnnouncementResult, chronology: pl.DataF
 
 def _attrition_section(content: ReportContent) -> Section:
     result, market = content.result, content.result.market
-    dropped = [
-        [r["event_id"], REASONS.get(r["reason"], r["reason"]), r["detail"]]
-        for r in result.attrition.iter_rows(named=True)
-    ]
-    tables = [
-        ReportTable.of(["event", "reason", "detail"], dropped, note="" if dropped else "Nothing: every event was used.")
-    ]
-    if market.repairs.height:
-        rows = [[exchange(mic), *rest] for mic, *rest in market.repairs.iter_rows()]
-        tables.append(
-            ReportTable.of(["exchange", "date", "action", "why"], rows, caption="Where prices and calendars disagreed")
-        )
+    tables = [_attrition_table(result.attrition)]
+    repairs = repairs_used(result)
+    if repairs.height:
+        rows = [[exchange(mic), *rest] for mic, *rest in repairs.iter_rows()]
+        caption = "Where prices and calendars disagreed on days of these windows"
+        tables.append(ReportTable.of(["exchange", "date", "action", "why"], rows, caption=caption))
     words = (
         *(f"Warning of the run: {message}" for message in content.warnings),
-        *(f"Prices: {note}" for note in market.notes),
+        *(f"Prices: {note}" for note in notes_used(result)),
     )
     if market.missing:
         words += (f"Without prices: {', '.join(market.missing)}.",)
     return Section("left-out", "What was left out", words, (("", (), tuple(tables)),))
+
+
+def _attrition_table(attrition: pl.DataFrame) -> ReportTable:
+    """List the events that were not used, or of many how many for each reason."""
+    if attrition.height <= MOST_ATTRITION:
+        rows = [
+            [r["event_id"], REASONS.get(r["reason"], r["reason"]), r["detail"]] for r in attrition.iter_rows(named=True)
+        ]
+        note = "" if rows else "Nothing: every event was used."
+        return ReportTable.of(["event", "reason", "detail"], rows, note=note)
+    counted = (
+        attrition.group_by("reason")
+        .agg(pl.len().alias("n"), pl.col("event_id").first(), pl.col("detail").first())
+        .sort("n", "reason", descending=[True, False])
+    )
+    rows = [[REASONS.get(r["reason"], r["reason"]), f"{r['n']:,}", r["event_id"], r["detail"]]
+            for r in counted.iter_rows(named=True)]  # fmt: skip
+    columns = ["reason", "events", "for example", "detail"]
+    return ReportTable.of(columns, rows, numeric=[1], note="Every event is in the table `attrition`.")
 
 
 def _record_section(content: ReportContent) -> Section:

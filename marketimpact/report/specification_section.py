@@ -29,15 +29,19 @@ JOINT_NOTE = (
 )
 
 
-def curve_sentence(curve: SpecificationCurve) -> str:
-    """Write one sentence about the curve for the summary."""
+def curve_sentence(curve: SpecificationCurve, joint: JointTest | None) -> str:
+    """Write one sentence about the curve for the summary, with its joint test where there is one."""
     ran = curve.frame.drop_nulls("estimate")
     if ran.is_empty():
         return f"None of {curve.frame.height:,} specifications could be run: see “{TITLE}”."
     low, _, high = _estimate_range(ran)
+    told = _significance_text(ran)
+    if joint is not None:
+        name, observed, ends, verdict = _joint_parts(joint)
+        told = f"the {name} is {observed}, on placebo days {ends} ({verdict})"
     return (
         f"Across {ran.height:,} specifications, the mean CAR of {events_text(curve)} lies between {low} and {high}; "
-        f"{_significance_text(ran)}: see “{TITLE}”."
+        f"{told}: see “{TITLE}”."
     )
 
 
@@ -106,13 +110,18 @@ def specification_section(curve: SpecificationCurve | None, joint: JointTest | N
 
 def _joint_sentence(joint: JointTest) -> str:
     """Quote the primary joint test of the curve: its median against placebo curves."""
+    name, observed, ends, verdict = _joint_parts(joint)
+    return (
+        f"Joint test of the whole curve: its {name} is {observed}; 95% of curves on placebo days: {ends} ({verdict})."
+    )
+
+
+def _joint_parts(joint: JointTest) -> tuple[str, str, str, str]:
+    """Write the name, value, placebo range and verdict of the primary statistic of the whole curve."""
     name, observed, _, low, high, p = joint.frame.row(0)
     verdict = "significant at 5%" if p < SIGNIFICANCE_LEVEL else "not significant"
     ends = f"{_statistic_text(name, low)} to {_statistic_text(name, high)}"
-    return (
-        f"Joint test of the whole curve: its {name} is {_statistic_text(name, observed)}; on placebo days 95% of "
-        f"curves lie between {ends} ({p_text(p)}, {verdict})."
-    )
+    return name, _statistic_text(name, observed), ends, f"{p_text(p)}, {verdict}"
 
 
 def _choice_counts(frame: pl.DataFrame, varied: list[str]) -> str:
@@ -165,7 +174,7 @@ def _figure(curve: SpecificationCurve, ran: pl.DataFrame, varied: list[str]) -> 
         f"Specification curve: {ran.height:,} estimates of the CAAR in order of size, from {low} to {high}, with 95% "
         f"intervals, and beneath them the choices of each.{medians_text} The table below has every choice's medians."
     )
-    return Figure.of(curve.plot(), alt)
+    return Figure.of(curve.plot(), alt, curve.plot(compact=True))
 
 
 def _choices_table(frame: pl.DataFrame, varied: list[str]) -> ReportTable:

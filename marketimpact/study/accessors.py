@@ -10,8 +10,8 @@ import polars as pl
 
 from marketimpact.core import limits
 from marketimpact.core.own_columns import require_labels, unknown_column
-from marketimpact.display import charts
-from marketimpact.display.formats import SIMULATED_TABLE
+from marketimpact.display import charts, firm_chart
+from marketimpact.display.formats import SIMULATED_TABLE, interval, percent
 from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
@@ -20,7 +20,15 @@ from marketimpact.study import regressions, tests_table
 from marketimpact.study.filtered_columns import single_intervals
 from marketimpact.study.questions import Answers, Questions
 from marketimpact.study.regression_table import FittedModel, regression_table
-from marketimpact.study.summary import as_lines, headline_window, is_one_sample, reasons, title
+from marketimpact.study.summary import (
+    as_lines,
+    headline_window,
+    is_one_sample,
+    path_base,
+    path_measure,
+    reasons,
+    title,
+)
 
 __all__ = ["Plot", "Show", "as_html"]
 
@@ -284,12 +292,24 @@ class Plot:
     def path(self, first: int | None = None, last: int | None = None, *, weights: str | None = None) -> Any:
         """Draw the CAAR path from `first` to `last` with its band in Altair; the event window by default.
 
-        `weights` is a column of the events, as in `StudyResult.caar`.
+        A path that begins before session -1 is 0 at its close. `weights` is a column of the events, as in
+        `StudyResult.caar`.
         """
-        result = self._result
-        path, heading = result.caar(first, last, weights=weights), title(result)
-        named = heading if weights is None else f"{heading}, weighted by {weights}"
-        return charts.caar_path(path, title=named, simulated=result.market.simulated)
+        result, base = self._result, path_base(self._result, first, last)
+        path = result.caar(first, last, base=base, weights=weights)
+        end = path.drop_nulls("caar").tail(1)
+        finding = [
+            f"Mean abnormal return {percent(row['caar'])} at session {row['tau']} "
+            f"(95% interval {interval(row['ci_low'], row['ci_high'])})"
+            for row in end.iter_rows(named=True)
+        ]
+        weighted = "" if weights is None else f", weighted by {weights}"
+        return charts.caar_path(
+            path,
+            title=finding[0] if finding else "No event has a return in this window",
+            subtitle=f"{path_measure(base)}; {title(result)}{weighted}",
+            simulated=result.market.simulated,
+        )
 
     def firms(self, first: int, last: int, *, by: str | None = None, level: float = 0.95) -> Any:
         """Draw a dot and an interval for the CAR of every event in Altair, by size.
@@ -331,8 +351,14 @@ class Plot:
             )
             .sort("group", "car", "label", descending=[False, True, False])
         )
-        heading = f"CAR over {[first, last]} with {level:.0%} intervals"
-        return charts.firm_effects(drawn, title=heading, simulated=self._result.market.simulated)
+        ends = drawn.sort("car", descending=True)
+        named = [f"{row['label']} {percent(row['car'])}" for row in ends.iter_rows(named=True)]
+        return firm_chart.firm_effects(
+            drawn,
+            title=", ".join(dict.fromkeys([named[0], named[-1]])),
+            subtitle=f"CAR over {[first, last]}, {level:.0%} interval",
+            simulated=self._result.market.simulated,
+        )
 
     def __repr__(self) -> str:
         """List the charts."""

@@ -15,6 +15,7 @@ from marketimpact.errors import SpecificationError
 from marketimpact.inference import Alternative, SignificanceTest
 from marketimpact.study.accessors import Show
 from marketimpact.study.questions import Questions
+from marketimpact.study.summary import path_base, path_measure
 
 __all__ = ["Grouped", "role_kept"]
 
@@ -54,10 +55,16 @@ class Grouped(Generic[R]):
         return frame.select(*self.columns, pl.exclude(self.columns)).sort(*self.columns, "event_id", nulls_last=True)
 
     def caar(
-        self, first: int | None = None, last: int | None = None, *, level: float = 0.95, weights: str | None = None
+        self,
+        first: int | None = None,
+        last: int | None = None,
+        *,
+        level: float = 0.95,
+        base: int | None = None,
+        weights: str | None = None,
     ) -> pl.DataFrame:
         """Return `StudyResult.caar` of every group, with weights within each."""
-        return self._stack(lambda result: result.caar(first, last, level=level, weights=weights))
+        return self._stack(lambda result: result.caar(first, last, level=level, base=base, weights=weights))
 
     def test(
         self,
@@ -90,11 +97,15 @@ class Grouped(Generic[R]):
         return Show(self.result, self, self.columns)
 
     def plot(self, first: int | None = None, last: int | None = None) -> Any:
-        """Draw the CAAR path of every group with its band in Altair, all on one scale; of many the largest groups."""
-        paths = self.caar(first, last)
+        """Draw the CAAR path of every group with its band in Altair, all on one scale; of many the largest groups.
+
+        A path that begins before session -1 is 0 at its close.
+        """
+        base = path_base(self.result, first, last)
+        paths = self.caar(first, last, base=base)
         labels = [", ".join(map(str, values)) for values in paths.select(self.columns).iter_rows()]
         paths = paths.with_columns(pl.Series("_group", labels, pl.String))
-        return charts.caar_grid(paths, by="_group", simulated=self.result.market.simulated)
+        return charts.caar_grid(paths, by="_group", simulated=self.result.market.simulated, subtitle=path_measure(base))
 
     def __repr__(self) -> str:
         """List the groups and their numbers of events."""

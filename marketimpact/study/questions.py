@@ -23,7 +23,13 @@ class Answers(Protocol):
         ...
 
     def caar(
-        self, first: int | None = None, last: int | None = None, *, level: float = 0.95, weights: str | None = None
+        self,
+        first: int | None = None,
+        last: int | None = None,
+        *,
+        level: float = 0.95,
+        base: int | None = None,
+        weights: str | None = None,
     ) -> pl.DataFrame:
         """Return one row per session; see `StudyResult.caar`."""
         ...

@@ -171,7 +171,13 @@ class StudyResult:
         return pl.concat([frame, own], how="horizontal")  # both event by event
 
     def caar(
-        self, first: int | None = None, last: int | None = None, *, level: float = 0.95, weights: str | None = None
+        self,
+        first: int | None = None,
+        last: int | None = None,
+        *,
+        level: float = 0.95,
+        base: int | None = None,
+        weights: str | None = None,
     ) -> pl.DataFrame:
         """Compute the average abnormal return and its cumulation, session by session, with a band.
 
@@ -181,6 +187,9 @@ class StudyResult:
             The path starts to cumulate at `first`; the study's event window by default.
         level : float
             Confidence level of the band.
+        base : int, optional
+            A session of the path at whose close it is 0, such as -1: later sessions cumulate from it, earlier ones up
+            to it with the opposite sign. None: the path is 0 before `first`.
         weights : str, optional
             Column of the events to weight them by, such as their market value on the day before the event window:
             ``sum w_i CAR_i / sum w_i``. Use a value known before the event, since a later one contains the reaction.
@@ -217,11 +226,17 @@ class StudyResult:
         self._columns(first, last)
         if not 0 < level < 1:
             raise SpecificationError(f"level={level} must lie between 0 and 1, such as 0.95.")
+        if base is not None and not first <= base <= last:
+            raise SpecificationError(
+                f"base={base} is not a session of the path from {first} to {last}. Give one of these, or none to "
+                f"cumulate from {first}."
+            )
         if weights is None:
-            return caar_frame(self.estimation, self.sample, (first, last), level)
+            return caar_frame(self.estimation, self.sample, (first, last), level, base=base)
         weighed = self._with_weight(weights)
         sample_at = partial(weighed.sample, weights=weights)
-        return caar_frame(weighed.estimation, sample_at, (first, last), level, event_weights(weighed.events, weights))
+        own = event_weights(weighed.events, weights)
+        return caar_frame(weighed.estimation, sample_at, (first, last), level, base=base, weights=own)
 
     def test(
         self,

@@ -281,6 +281,8 @@ def caar_frame(
     sample_at: Callable[[int, int], Sample],
     window: tuple[int, int],
     level: float,
+    *,
+    base: int | None = None,
     weights: Floats | None = None,
 ) -> pl.DataFrame:
     """Build the path of the CAAR, one row per session of the window; see `StudyResult.caar`.
@@ -293,9 +295,15 @@ def caar_frame(
     zero = estimates.settings.event[0]
     steps = []
     for tau in range(last, first - 1, -1):  # the longest window first: it has all pairs of events of the others
-        sample = whole if tau == last else sample_at(first, tau)
         aar = _mean_present(estimates.ar[:, tau - zero], weights)
-        steps.append((*_step(tau, aar, sample, level, primary), sample.n_effective if sample.n else 0.0))
+        if tau == base:
+            steps.append((tau, aar, *[0.0] * 5, whole.n, "none", whole.n_effective if whole.n else 0.0))
+            continue
+        start, end = (first, tau) if base is None else (min(base, tau) + 1, max(base, tau))
+        sample = whole if (start, end) == window else sample_at(start, end)
+        back = base is not None and tau < base
+        cumulated = _cumulated(sample, level, primary, sign=-1.0 if back else 1.0)
+        steps.append((tau, aar, *cumulated, sample.n_effective if sample.n else 0.0))
     schema = {**_SCHEMA, "n_effective": pl.Float64}
     frame = pl.DataFrame(steps[::-1], schema=schema, orient="row").with_columns(pl.col(pl.Float64).fill_nan(None))
     if weights is None:
@@ -311,12 +319,12 @@ def _mean_present(day: Floats, weights: Floats | None) -> float:
     return float(day[present].mean() if weights is None else np.average(day[present], weights=weights[present]))
 
 
-def _step(tau: int, aar: float, sample: Sample, level: float, primary: str) -> tuple[Any, ...]:
-    """Build the row of a session from its mean abnormal return and the sample that ends with it."""
+def _cumulated(sample: Sample, level: float, primary: str, *, sign: float) -> tuple[Any, ...]:
+    """Compute ``caar, se, ci_low, ci_high, mde, n_events, band`` of a sample; `sign` is -1 before the base."""
     if sample.n == 0:
-        return tau, aar, np.nan, np.nan, np.nan, np.nan, np.nan, 0, "none"
-    caar = sample.mean(sample.car)
+        return *[np.nan] * 5, 0, "none"
+    caar = sign * float(sample.mean(sample.car))
     se, df, name = band_of(sample, primary)
     quantile = quantile_of(df, level)
     mde = float(minimum_detectable_effect(se, df))
-    return tau, aar, caar, se, caar - quantile * se, caar + quantile * se, mde, sample.n, name
+    return caar, se, caar - quantile * se, caar + quantile * se, mde, sample.n, name

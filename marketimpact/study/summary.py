@@ -16,7 +16,16 @@ from marketimpact.study.group_lines import MOST_ANNOUNCEMENTS, WIDTH, group_line
 from marketimpact.study.headline import Headline, date_caveat, effect_writer, headline, measure, p_text
 from marketimpact.study.questions import Questions
 
-__all__ = ["as_lines", "headline_window", "is_one_sample", "reasons", "shown_windows", "title"]
+__all__ = [
+    "as_lines",
+    "headline_window",
+    "is_one_sample",
+    "path_base",
+    "path_measure",
+    "reasons",
+    "shown_windows",
+    "title",
+]
 
 
 def as_lines(result: Questions) -> list[str]:
@@ -182,6 +191,18 @@ def headline_window(result: Questions) -> tuple[int, int]:
     """
     first, last = result.estimation.settings.event
     return (0, min(1, last)) if first <= 0 <= last else (first, last)
+
+
+def path_base(result: Questions, first: int | None = None, last: int | None = None) -> int | None:
+    """Choose the session at which a drawn path is 0: the one before day 0, where the path begins before it."""
+    event_first, event_last = result.estimation.settings.event
+    first, last = event_first if first is None else first, event_last if last is None else last
+    return -1 if first < -1 <= last else None
+
+
+def path_measure(base: int | None) -> str:
+    """Name what a drawn path shows."""
+    return "mean CAR, 95% band" if base is None else f"mean CAR since session {base}, 95% band".replace("-", "−")
 
 
 def title(result: Questions) -> str:

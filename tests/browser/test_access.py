@@ -162,13 +162,89 @@ def test_bands_stay_inside_the_frame(browser, address):
     assert inside
 
 
-def test_a_wide_chart_scrolls_inside_its_frame_on_a_phone(browser, address):
-    tab, _ = opened(browser, address, viewport={"width": 375, "height": 800})
+#: Texts of the visible charts that leave their chart, or lie over another text, by more than a pixel or two.
+TEXTS = """
+() => {
+  const veil = (part, svg) => {
+    let opacity = 1;
+    for (let at = part; at && at !== svg; at = at.parentElement) opacity *= Number(getComputedStyle(at).opacity);
+    return opacity;
+  };
+  const found = {texts: 0, cut: [], covered: []};
+  for (const svg of document.querySelectorAll("figure svg")) {
+    const frame = svg.getBoundingClientRect();
+    if (!frame.width || !svg.checkVisibility({contentVisibilityAuto: true})) continue;
+    const texts = [...svg.querySelectorAll("text")].filter(text => text.textContent.trim() && veil(text, svg) > 0);
+    const boxes = texts.map(text => [text.textContent, text.getBoundingClientRect()]);
+    found.texts += boxes.length;
+    boxes.forEach(([text, box], at) => {
+      const outside = [frame.left - box.left, box.right - frame.right, frame.top - box.top, box.bottom - frame.bottom];
+      if (Math.max(...outside) > 1) found.cut.push(text);
+      for (const [other, beside] of boxes.slice(at + 1)) {
+        const width = Math.min(box.right, beside.right) - Math.max(box.left, beside.left);
+        const height = Math.min(box.bottom, beside.bottom) - Math.max(box.top, beside.top);
+        if (width > 2 && height > 3) found.covered.push([text, other]);
+      }
+    });
+  }
+  return found;
+}
+"""
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (375, 812)])
+def test_no_text_of_a_chart_is_cut_or_lies_over_another(browser, address, size):
+    tab, _ = opened(browser, address, viewport={"width": size[0], "height": size[1]})
+    found = tab.evaluate(TEXTS)
+    assert found["texts"] > 300
+    assert found["cut"] == []
+    assert found["covered"] == []
+
+
+def test_the_measure_of_texts_finds_one_that_lies_over_another(browser, address):
+    tab, _ = opened(browser, address)
+    tab.evaluate("document.querySelectorAll('#paths .live text').forEach(text => text.setAttribute('transform', ''))")
+    assert len(tab.evaluate(TEXTS)["covered"]) > 0
+
+
+def test_charts_fit_a_phone_with_the_zero_line_and_numbers_first(browser, address):
+    tab, _ = opened(browser, address, viewport={"width": 375, "height": 812})
     assert tab.evaluate("document.documentElement.scrollWidth") <= 375
-    clock = tab.locator("#reached figure").first
-    assert clock.evaluate("frame => frame.scrollWidth > frame.clientWidth")
+    figures = "parts => parts.filter(part => part.scrollWidth > part.clientWidth + 1).length"
+    assert tab.locator("figure").evaluate_all(figures) == 0
     size = "text => Math.min(...text.map(t => t.getBoundingClientRect().height).filter(h => h > 0))"
-    assert clock.locator(".live svg text").evaluate_all(size) >= 8
+    for place in ("#reached", "#moved", "#curve"):
+        assert tab.locator(f"{place} figure .narrow svg:visible text").evaluate_all(size) >= 8, place
+    labels = tab.locator("#moved figure .narrow").first.locator("text").all_text_contents()
+    assert "0" in labels
+    assert any(label[0] in "+−" and label.endswith("% NVIDIA") for label in labels)
+    assert tab.locator("#short .move:visible").count() == 3
+
+
+def test_the_chart_of_the_brief_ends_on_the_first_screen(browser, address):
+    tab, _ = opened(browser, address, viewport={"width": 1280, "height": 800})
+    panels = tab.locator("#short .panels").bounding_box()
+    assert panels["height"] > 200
+    assert panels["y"] + panels["height"] <= 800
+    assert tab.locator("#short .move:visible").count() == 0
+
+
+def test_the_report_is_at_most_ten_screens_long_before_folds_are_opened(browser, address):
+    tab = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    tab.goto(address)
+    assert tab.evaluate("document.documentElement.scrollHeight") <= 8000
+
+
+def test_charts_of_one_section_share_their_scale(browser, address):
+    tab, _ = opened(browser, address)
+    for place in ("#moved", "#paths"):
+        axes = "parts => parts.map(part => part.getAttribute('aria-label')).filter(text => text.startsWith('X-axis'))"
+        told = [
+            figure.locator(".live [aria-label]").evaluate_all(axes) for figure in tab.locator(f"{place} figure").all()
+        ]
+        assert len(told) > 1
+        assert {str(one) for one in told} == {str(told[0])}
+        assert "X-axis" in str(told[0])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

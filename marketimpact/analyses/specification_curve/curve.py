@@ -18,6 +18,7 @@ from marketimpact.core import schema
 from marketimpact.core.frames import EVENTS, FrameLike
 from marketimpact.core.progress import PATIENCE, progress_bar
 from marketimpact.display import curve_chart as curvechart
+from marketimpact.display.formats import short_percent
 from marketimpact.display.tables import Table, lines_to_html
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.attrition import REASONS
@@ -183,10 +184,33 @@ class SpecificationCurve:
         left_out = int((has_statistic & ~can_move).sum())
         return joint.compare(observed[:, 0], observed[:, 1], estimate, z, shifts, seed=seed, left_out=left_out)
 
-    def plot(self) -> Any:
-        """Draw the sorted curve, and beneath it the choices of each specification, as an Altair chart."""
-        title = f"{self.frame.height:,} specifications of the mean cumulative abnormal return"
-        return curvechart.specification_curve(self.frame, CHOICES, title=title, simulated=self._simulated)
+    def plot(self, *, compact: bool = False) -> Any:
+        """Draw the sorted curve, and beneath it the choices of each specification, as an Altair chart.
+
+        Parameters
+        ----------
+        compact : bool
+            Whether to leave out the choices, for narrow screens.
+        """
+        return curvechart.specification_curve(
+            self.frame,
+            () if compact else CHOICES,
+            title=self._finding(),
+            subtitle="mean CAR in order of size, 95% intervals",
+            simulated=self._simulated,
+            width=curvechart.COMPACT if compact else curvechart.WIDTH,
+        )
+
+    def _finding(self) -> str:
+        """Write what the curve shows in one line."""
+        ran = self.frame.drop_nulls("estimate")["estimate"].to_numpy()
+        if not len(ran):
+            return f"None of {self.frame.height:,} specifications could be run"
+        above, below = int((ran > 0).sum()), int((ran < 0).sum())
+        side = f"{above:,} of {len(ran):,} specifications lie above zero"
+        if below > above:
+            side = f"{below:,} of {len(ran):,} specifications lie below zero"
+        return f"{side}, with a median of {short_percent(float(np.median(ran)))}"
 
     def __repr__(self) -> str:
         """Describe the curve in a few lines."""

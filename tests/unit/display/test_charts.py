@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import altair as alt
 import polars as pl
 import pytest
 
-from marketimpact.display import charts
+from marketimpact.display import charts, firm_chart
 from marketimpact.display import curve_chart as curvechart
 from marketimpact.display import time_charts as timecharts
 
@@ -41,7 +42,7 @@ def domain(chart) -> list[float]:
 def test_an_svg_is_the_same_twice_and_refers_to_nothing():
     for chart in (
         charts.caar_path(PATH, title="t", simulated=False),
-        charts.firm_effects(firms(), title="t", simulated=True),
+        firm_chart.firm_effects(firms(), title="t", simulated=True),
     ):
         svg = charts.to_svg(chart)
         assert svg == charts.to_svg(chart)
@@ -55,7 +56,7 @@ def test_an_svg_is_the_same_twice_and_refers_to_nothing():
 def test_a_chart_on_simulated_prices_says_so(simulated):
     for chart in (
         charts.caar_path(PATH, title="t", simulated=simulated),
-        charts.firm_effects(firms(), title="t", simulated=simulated),
+        firm_chart.firm_effects(firms(), title="t", simulated=simulated),
     ):
         assert ("simulated prices" in charts.to_svg(chart)) is simulated
 
@@ -63,29 +64,39 @@ def test_a_chart_on_simulated_prices_says_so(simulated):
 def test_text_from_outside_stays_text():
     svg = charts.to_svg(charts.caar_path(PATH, title=NASTY, simulated=False))
     svg += charts.to_svg(
-        charts.firm_effects(firms(label=[NASTY, "b", "c"], group=[NASTY, "g", "h"]), title=NASTY, simulated=False)
+        firm_chart.firm_effects(firms(label=[NASTY, "b", "c"], group=[NASTY, "g", "h"]), title=NASTY, simulated=False)
     )
     assert "<script" not in svg
     assert "<b>" not in svg
     assert "&lt;script&gt;" in svg
 
 
-def test_a_path_draws_every_session_and_its_band():
+def test_a_path_draws_every_session_its_band_and_its_last_value():
     chart = charts.caar_path(PATH, title="t", simulated=False).to_dict()
-    drawn = [layer["mark"]["type"] for layer in chart["layer"]]
-    assert drawn == ["area", "rule", "rule", "line"]
-    assert chart["datasets"][chart["layer"][-1]["data"]["name"]] == PATH.to_dicts()
+    layers = [
+        layer
+        for layer in chart["layer"]
+        if layer["mark"].get("shape") is None  # arrows of a clipped band
+    ]
+    assert [layer["mark"]["type"] for layer in layers] == ["area", "rule", "rule", "text", "line"]
+    rows = [chart["datasets"][layer["data"]["name"]] for layer in layers]
+    assert rows[-1] == PATH.to_dicts()
+    assert rows[-2] == [{"tau": 1, "caar": 0.03, "text": "+3.0%"}]
 
 
-def test_groups_share_one_scale_that_holds_every_band_and_zero():
-    wide = PATH.with_columns(pl.lit("wide").alias("group"))
-    narrow = PATH.with_columns(pl.col("caar", "ci_low", "ci_high") / 10, pl.lit("narrow").alias("group"))
+@pytest.mark.parametrize("times", [1, 20])
+def test_the_scale_of_paths_is_that_of_the_lines_whatever_the_bands(times):
+    wide = PATH.with_columns(pl.col("ci_low", "ci_high") * times, pl.lit("wide").alias("group"))
+    narrow = wide.with_columns(pl.col("caar") / 10, pl.lit("narrow").alias("group"))
     made = charts.caar_paths(pl.concat([wide, narrow]), by="group", simulated=False)
     assert [name for name, _ in made] == ["wide", "narrow"]
     low, high = domain(made[0][1])
     assert domain(made[1][1]) == [low, high]
-    assert low < -0.05
-    assert high > 0.10
+    assert -0.035 < low < -0.02
+    assert 0.03 < high < 0.045
+    axes = [layer["encoding"]["y"]["axis"] for layer in made[0][1]["layer"] if "axis" in layer["encoding"].get("y", {})]
+    assert axes
+    assert all(0.0 in axis["values"] for axis in axes)
 
 
 def test_paths_are_written_without_altair_and_are_the_charts_that_it_would_write(monkeypatch):
@@ -95,13 +106,6 @@ def test_paths_are_written_without_altair_and_are_the_charts_that_it_would_write
     ((_, spec),) = charts.caar_paths(paths, by="group", simulated=True)
     assert not built
     assert alt.LayerChart.from_dict(spec, validate=True).to_dict(validate=True) == spec
-
-
-def test_copies_of_a_chart_share_its_rows():
-    rows = charts.inline_data([{"a": 1}])
-    chart = alt.Chart(rows).mark_point().encode(x=alt.X("a:Q"))
-    assert chart.copy(deep=True).data is rows
-    assert list(chart.to_dict()["datasets"].values()) == [[{"a": 1}]]
 
 
 def test_a_path_without_a_band_is_drawn():
@@ -114,13 +118,14 @@ def test_a_path_without_a_band_is_drawn():
 
 
 def test_firms_stand_in_the_order_given():
-    svg = charts.to_svg(charts.firm_effects(firms(), title="t", simulated=False))
+    svg = charts.to_svg(firm_chart.firm_effects(firms(), title="t", simulated=False))
     places = [svg.index(f">{label}</text>") for label in firms()["label"]]
     assert places == sorted(places)
 
 
 def test_groups_differ_by_shape_as_well_as_by_colour():
-    dots = charts.firm_effects(firms(), title="t", simulated=False).to_dict()["layer"][-1]
+    chart = firm_chart.firm_effects(firms(), title="t", simulated=False).to_dict()
+    (dots,) = [layer for layer in chart["layer"] if layer.get("name") == "dots"]
     for channel in ("color", "shape"):
         scale = dots["encoding"][channel]["scale"]
         assert scale["domain"] == ["hit", "spared"]
@@ -128,24 +133,20 @@ def test_groups_differ_by_shape_as_well_as_by_colour():
 
 
 def test_the_effect_that_was_put_in_is_drawn_where_it_is_known():
-    known = charts.firm_effects(firms(true_car=[0.22, 0.0, 0.0]), title="t", simulated=True)
+    known = firm_chart.firm_effects(firms(true_car=[0.22, 0.0, 0.0]), title="t", simulated=True)
     assert "the effect that was put in" in charts.to_svg(known)
-    assert "put in" not in charts.to_svg(charts.firm_effects(firms(), title="t", simulated=True))
+    assert "put in" not in charts.to_svg(firm_chart.firm_effects(firms(), title="t", simulated=True))
 
 
-def test_a_band_much_wider_than_its_neighbours_leaves_the_frame_and_says_how_far():
-    groups = {"a": 1.0, "b": 1.5, "c": 12.0}
-    paths = pl.concat(
-        PATH.with_columns(pl.col("ci_low", "ci_high") * times, pl.lit(name).alias("group"))
-        for name, times in groups.items()
-    )
+def test_a_band_wider_than_the_lines_ends_at_the_frame_and_says_how_far_it_extends():
+    flat = PATH.with_columns(pl.col("ci_low", "ci_high").clip(-0.03, 0.03))
+    parts = {"a": flat, "c": PATH.with_columns(pl.col("ci_low", "ci_high") * 12)}
+    paths = pl.concat(part.with_columns(pl.lit(name).alias("group")) for name, part in parts.items())
     made = dict(charts.caar_paths(paths, by="group", simulated=False))
     low, high = domain(made["a"])
-    assert domain(made["c"]) == [low, high]
-    assert 0.15 < high < 1.2  # holds the usual bands, not the one that reaches 120%
     svg = charts.to_svg(made["c"])
-    assert "the band runs on to −60% and +120%" in svg
-    assert "runs on" not in charts.to_svg(made["a"]) + charts.to_svg(made["b"])
+    assert "the band runs on to −60% and +120%" in " ".join(made["c"]["title"]["subtitle"])
+    assert "runs on" not in charts.to_svg(made["a"])
     chart = made["c"]
     arrows = [layer for layer in chart["layer"] if layer["mark"].get("shape", "").startswith("triangle")]
     marked = [[row["tau"] for row in chart["datasets"][layer["data"]["name"]]] for layer in arrows]
@@ -154,9 +155,83 @@ def test_a_band_much_wider_than_its_neighbours_leaves_the_frame_and_says_how_far
         [tau for tau, end in wide.select("tau", "ci_low").iter_rows() if end < low],
         [tau for tau, end in wide.select("tau", "ci_high").iter_rows() if end > high],
     ]
-    told = chart["datasets"][chart["layer"][3]["data"]["name"]]
+    drawn = chart["datasets"][chart["layer"][0]["data"]["name"]]
+    assert min(row["ci_low"] for row in drawn) == low
+    assert max(row["ci_high"] for row in drawn) == high
+    (told,) = [chart["datasets"][layer["data"]["name"]] for layer in chart["layer"] if layer["mark"]["type"] == "line"]
     assert max(row["ci_high"] for row in told) == pytest.approx(1.2)  # the hover has the whole band
     assert "clip" not in svg  # clipping refers to ids, which charts of one page would share
+
+
+def test_firms_of_one_section_share_a_scale_and_wider_intervals_end_at_the_frame():
+    chart = firm_chart.firm_effects(firms(), title="t", simulated=False, domain=(-0.05, 0.25)).to_dict()
+    scales = [layer["encoding"]["x"]["scale"] for layer in chart["layer"] if "scale" in layer["encoding"]["x"]]
+    assert scales
+    assert all(scale["domain"] == [-0.05, 0.25] for scale in scales)
+    axes = [layer["encoding"]["x"]["axis"] for layer in chart["layer"] if "axis" in layer["encoding"]["x"]]
+    assert all(0.0 in axis["values"] for axis in axes)
+    shown = {row["label"]: (row["shown_low"], row["shown_high"]) for row in chart["datasets"]["rows"]}
+    assert shown["NVIDIA (NVDA)"] == (-0.05, 0.03)
+    assert shown["Cambricon (688256.SS)"] == (0.10, 0.25)
+    assert "2 ends lie outside the frame" in " ".join(chart["title"]["subtitle"])
+
+
+def test_every_firm_has_its_value_beside_it_and_before_its_name_on_a_phone():
+    marked = firms(mark=["‡", "", ""])
+    wide = charts.to_svg(firm_chart.firm_effects(marked, title="t", simulated=False))
+    narrow = charts.to_svg(firm_chart.firm_effects(marked, title="t", simulated=False, compact=True, width=120))
+    for label, value in (("Cambricon", "+20.0% ‡"), ("NVIDIA", "−3.0%"), ("Intel", "+1.0%")):
+        assert f">{value}</text>" in wide
+        assert f">{value} {label}</text>" in narrow
+    for group in ("hit", "spared"):
+        assert f">{group}</text>" in wide
+        assert f">{group}</text>" in narrow
+    assert "legend" not in wide + narrow
+
+
+def test_lines_are_named_at_their_ends_without_overlap():
+    names = [f"group {k}" for k in range(6)]
+    days = [date(2025, 8, 11), date(2025, 8, 12)]
+    levels = pl.concat(
+        pl.DataFrame({"date": days, "group": [name] * 2, "level": [100.0, 100.0 + k / 10]})
+        for k, name in enumerate(names)
+    )
+    marks = pl.DataFrame({"date": days[1:], "number": ["1"], "headline": ["h"]})
+    chart = timecharts.timeline(levels, marks, title="t", simulated=False).to_dict()
+    labels = [
+        chart["datasets"][layer["data"]["name"]] if "name" in layer["data"] else layer["data"]["values"]
+        for layer in chart["layer"]
+        if layer["encoding"].get("y", {}).get("field") == "label_level"
+    ]
+    (rows,) = labels
+    assert {row["text"].rsplit(" ", 1)[0] for row in rows} == set(names)
+    low, high = next(
+        layer["encoding"]["y"]["scale"]["domain"] for layer in chart["layer"] if layer.get("name") == "lines"
+    )
+    pixels = sorted(260 * (high - row["label_level"]) / (high - low) for row in rows)
+    assert all(below - above >= 12.9 for above, below in pairwise(pixels))
+    axis = next(layer["encoding"]["y"]["axis"] for layer in chart["layer"] if layer.get("name") == "lines")
+    assert 100.0 in axis["values"]
+
+
+def test_a_curve_is_scaled_to_its_estimates_and_counts_what_it_cuts_and_what_failed():
+    curve = pl.DataFrame(
+        {
+            "specification": [0, 1, 2], "estimate": [0.01, 0.03, None], "ci_low": [-0.5, 0.02, None],
+            "ci_high": [0.52, 0.04, None], "p_value": [0.9, 0.01, None], "valid": [True, False, False],
+            "model": ["a", "b", "b"],
+        }
+    )  # fmt: skip
+    chart = curvechart.specification_curve(curve, ["model"], title="t", simulated=False).to_dict()
+    panel = chart["vconcat"][0]["layer"]
+    low, high = panel[0]["encoding"]["y"]["scale"]["domain"]
+    assert -0.01 < low < 0
+    assert 0.03 < high < 0.04
+    assert 0.0 in panel[0]["encoding"]["y"]["axis"]["values"]
+    told = " ".join(chart["title"]["subtitle"])
+    assert "could not be run: 1 of 3 specifications; intervals wider than the frame: 2" in told
+    marks = chart["vconcat"][1]["layer"][0]["data"]["values"]
+    assert marks == [{"rank": 2, "label": "test not valid"}]  # its p below 5% is no evidence
 
 
 def brightness(colour: str) -> float:
@@ -179,7 +254,7 @@ def test_every_colour_of_a_chart_has_a_twin_for_the_dark_that_stands_out():
     levels = levels.with_columns(level=pl.Series([100.0, 90.0] * 2))
     made = [
         *(chart for _, chart in charts.caar_paths(path, by="group", simulated=True)),
-        charts.firm_effects(firms(mark=["†", "", "‡"], true_car=[0.1, 0, 0]), title="t", simulated=True),
+        firm_chart.firm_effects(firms(mark=["†", "", "‡"], true_car=[0.1, 0, 0]), title="t", simulated=True),
         timecharts.session_clock(SESSIONS, news, title="t"),
         timecharts.timeline(levels, marks, title="t", simulated=False),
         curvechart.specification_curve(curve, ["model"], title="t", simulated=False),
@@ -213,9 +288,7 @@ def test_day_0_is_written_behind_its_close_where_the_announcement_cannot_be():
     news = (datetime(2025, 8, 12, 4, 45, tzinfo=UTC),) * 2
     chart = timecharts.session_clock(SESSIONS, news, title="t").to_dict()
     labels = [
-        chart["datasets"][layer["data"]["name"]]
-        for layer in chart["layer"]
-        if layer["encoding"].get("text") == {"value": "day 0"}
+        layer["data"]["values"] for layer in chart["layer"] if layer["encoding"].get("text") == {"value": "day 0"}
     ]
     assert labels == [
         [
@@ -230,7 +303,7 @@ def test_day_0_is_written_behind_its_close_where_the_announcement_cannot_be():
 
 
 def test_a_list_to_pick_from_has_every_group_and_firm_once():
-    chart = charts.firm_effects(firms(group=["hit", "hit", "NVIDIA (NVDA)"]), title="t", simulated=False).to_dict()
+    chart = firm_chart.firm_effects(firms(group=["hit", "hit", "NVIDIA (NVDA)"]), title="t", simulated=False).to_dict()
     (bound,) = [param["bind"] for param in chart["params"] if param["name"] == "pick"]
     assert bound["options"] == [None, "hit", "NVIDIA (NVDA)", "Cambricon (688256.SS)", "Intel (INTC)"]
     assert bound["labels"] == ["everything", *bound["options"][1:]]

@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 import altair as alt
+import numpy as np
 import polars as pl
 import pytest
 
 import marketimpact as mi
-from marketimpact.display import charts
-from marketimpact.display.formats import clean_text
+from marketimpact.display import charts, firm_chart
+from marketimpact.display.formats import clean_text, short_percent
 from tests.command import ROOT
 
 #: A vertical tab as word processors write it, NUL, escape, separators of lines and paragraphs, half a surrogate pair,
@@ -36,7 +37,7 @@ def drawn_labels(svg: str) -> list[str]:
 def test_no_text_of_a_chart_ends_the_process(sign):
     """Polars holds no half of a surrogate pair, a title may."""
     inside = "x" if "\ud800" <= sign <= "\udfff" else sign
-    chart = charts.firm_effects(firms([f"a{inside}b", "c"], f"g{inside}h"), title=f"t{sign}u", simulated=False)
+    chart = firm_chart.firm_effects(firms([f"a{inside}b", "c"], f"g{inside}h"), title=f"t{sign}u", simulated=False)
     svg, spec = charts.svg_and_spec(chart)
     assert "a b" in svg or inside == "x"
     assert "t u" in svg
@@ -52,18 +53,23 @@ def test_clean_text_keeps_other_scripts():
 
 @pytest.mark.parametrize("n", [1500, 3000])
 def test_a_thousand_firms_are_drawn(n):
-    """The largest of either sign, in the order given."""
+    """The largest and the smallest, and the distribution of all."""
     frame = firms([f"firm {k}" for k in range(n)]).with_columns(car=pl.int_range(-(n // 2), n - n // 2) / n)
-    svg = charts.to_svg(charts.firm_effects(frame, title="t", simulated=False))
-    kept = [k for k in range(n) if k < 150 or k >= n - 150]
-    assert len(set(drawn_labels(svg)) ^ {f"firm {k}" for k in kept}) <= 2  # one of two equal sizes
-    assert drawn_labels(svg) == sorted(drawn_labels(svg), key=lambda label: int(label.split()[1]))
-    assert f"300 of {n:,} drawn" in svg
+    svg = charts.to_svg(firm_chart.firm_effects(frame, title="t", simulated=False))
+    largest, smallest = range(n - 1, n - 1 - firm_chart.EXTREMES, -1), range(firm_chart.EXTREMES - 1, -1, -1)
+    assert drawn_labels(svg) == [f"firm {k}" for k in (*largest, *smallest)]
+    chart = firm_chart.firm_effects(frame, title="t", simulated=False).to_dict()
+    counts = [row["n"] for row in chart["vconcat"][1]["data"]["values"]]
+    assert sum(counts) == n
+    low, middle, high = np.quantile(frame["car"].to_numpy(), (0.05, 0.5, 0.95))
+    assert f"median {short_percent(middle)}, 90% between {short_percent(low)} and {short_percent(high)}" in " ".join(
+        chart["vconcat"][1]["title"]["text"]
+    )
 
 
 def test_firms_stand_in_the_order_given():
     labels = [f"firm {k}" for k in (3, 1, 2, 10, 0)]
-    svg = charts.to_svg(charts.firm_effects(firms(labels), title="t", simulated=False))
+    svg = charts.to_svg(firm_chart.firm_effects(firms(labels), title="t", simulated=False))
     assert drawn_labels(svg) == labels
 
 

@@ -11,7 +11,6 @@ import pytest
 
 import marketimpact as mi
 from marketimpact import report
-from marketimpact.display.brief_chart import shared_domain, zero_ticks
 from marketimpact.display.formats import ordinal, p_value
 from marketimpact.report.brief_table import MOST_COLUMNS, MOST_ROWS, size_table
 from tests.conftest import golden
@@ -258,16 +257,6 @@ def test_shades_follow_size_and_marks_follow_tests(brief):
     significant = brief.groups["significant"].sum()
     assert sum(cell.mark == "*" for cell in cells) == significant > 0
     assert sum(cell.mark == "°" for cell in cells) == brief.groups["significant"].null_count() > 0
-
-
-def test_the_scale_has_zero_and_every_dot(brief):
-    low, high = shared_domain(brief.firms)
-    for name in ("car", "car_day0"):
-        assert low <= brief.firms[name].min() <= brief.firms[name].max() <= high
-    ticks = zero_ticks((low, high))
-    assert 0.0 in ticks
-    assert len(ticks) <= 6
-    assert all(low <= tick <= high for tick in ticks)
 
 
 def test_the_truth_of_simulated_prices_is_counted(brief):

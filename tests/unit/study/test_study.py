@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -211,6 +212,27 @@ def test_caar_is_the_mean_of_cars_and_the_band_knows_what_is_shared(result, gold
     assert alone["se"] == pytest.approx(car.std() / len(car) ** 0.5)
     with pytest.raises(mi.SpecificationError, match="level"):
         result.caar(level=95)
+
+
+def test_a_path_on_a_base_is_0_there_and_cumulates_both_ways(golden_market, golden_study):
+    result = golden_study.run(golden("events_unclustered"), golden_market)
+    path = result.caar(-3, 3, base=-1)
+    assert path["tau"].to_list() == list(range(-3, 4))
+    wide = result.abnormal_returns.pivot("tau", index="event_id", values="ar").drop("event_id")
+    for tau, value in path.select("tau", "caar").iter_rows():
+        days, sign = (range(0, tau + 1), 1) if tau > -1 else (range(tau + 1, 0), -1)
+        ar = wide.select(map(str, days)).to_numpy() if days else np.zeros((1, 1))
+        cars = np.nansum(ar[~np.isnan(ar).all(axis=1)], axis=1)
+        assert value == pytest.approx(sign * cars.mean(), abs=1e-15)
+    for tau, start, end in ((2, 0, 2), (-3, -2, -1)):
+        row, alone = path.row(tau + 3, named=True), result.caar(start, end).row(-1, named=True)
+        assert (row["se"], row["n_events"]) == (alone["se"], alone["n_events"])
+        assert row["ci_high"] - row["caar"] == pytest.approx(alone["ci_high"] - alone["caar"], rel=1e-12)
+    assert path.row(2, named=True)["ci_low"] == path.row(2, named=True)["ci_high"] == 0
+    grouped = result.by("event_id").caar(-2, 0, base=-1)
+    assert grouped.filter(tau=-1)["caar"].unique().to_list() == [0]
+    with pytest.raises(mi.SpecificationError, match=r"base=4 is not a session of the path from -3 to 3\. Give one"):
+        result.caar(-3, 3, base=4)
 
 
 def test_validity_follows_the_events(golden_market, golden_study):

@@ -128,12 +128,12 @@ def test_dates_that_are_days_of_one_window_are_not_called_separate(result):
 def test_groups_are_drawn_beside_each_other(result):
     chart = result.by("group").plot()
     spec = chart.to_dict(validate=False)
-    names = [panel["title"]["text"] for panel in spec["concat"]]
+    names = [" ".join(panel["title"]["text"]) for panel in spec["concat"]]
     assert names == [str(name) for (name,), _ in result.by("group").groups()]
     assert chart._repr_mimebundle_()["image/svg+xml"].startswith("<svg")
     assert "simulated prices" in str(spec["title"]["subtitle"])
     scales = {str(layer["encoding"]["y"]["scale"]["domain"]) for panel in spec["concat"] for layer in panel["layer"]
-              if layer["encoding"].get("y", {}).get("title") == "CAAR"}  # fmt: skip
+              if layer["encoding"].get("y", {}).get("field") == "caar"}  # fmt: skip
     assert len(scales) == 1
 
 
