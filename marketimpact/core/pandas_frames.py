@@ -21,6 +21,8 @@ FIELDS = frozenset(
     {"open", "high", "low", "close", "adj_close", "volume", "dividend", "dividends", "split", "stock_splits"}
     | {"capital_gains", "repaired?", "vwap", "turnover", "amount", "price", "prc", "ret", "return", "returns"}
 )
+#: Columns of yfinance that state dividends and splits beside a close.
+PAYOUTS = frozenset({"Close", "Dividends", "Stock Splits"})
 #: Names of an index of dates that say no more than that.
 DATES = frozenset({"date", "datetime", "day", "index", "time", "timestamp"})
 #: Number of columns that a message shows.
@@ -132,8 +134,13 @@ class PandasFrame:
         return pl.DataFrame([*index.values(), *columns.values()])
 
     def _with_names(self, table: pl.DataFrame) -> pl.DataFrame:
-        """Rename columns that a vendor spells otherwise, where the layout's own are absent."""
+        """Rename columns that a vendor spells otherwise, where the layout's own are absent.
+
+        yfinance leaves out the adjusted close where it adjusts the close itself, which then includes the dividends.
+        """
         names = {old: new for old, new in self.layout.fields.items() if old in table.columns}
+        if names.keys() >= PAYOUTS and "Adj Close" not in names:
+            names["Close"] = "adj_close"
         return table.rename({old: new for old, new in names.items() if new not in table.columns})
 
     def _is_matrix(self) -> bool:

@@ -171,6 +171,19 @@ def test_a_market_of_a_download_is_that_of_the_long_rows(shape: Callable[[pl.Dat
     assert set(market.panel["mic"]) == set(securities["mic"])
 
 
+@pytest.mark.filterwarnings("ignore::marketimpact.MarketImpactWarning")
+def test_dividends_beside_closes_that_include_them_do_not_count_twice(sample: Any) -> None:
+    securities, prices = sample
+    closes = downloaded(prices)
+    paid = closes["Close"] * 0.0
+    paid.iloc[60] = 2.0
+    actions = pd.concat({"Dividends": paid, "Stock Splits": paid * 0.0}, axis=1, names=["Price", "Ticker"])
+    market = mi.Market.load(securities, mi.FilePrices(pd.concat([closes, actions], axis=1)))
+    expected = mi.Market.load(securities, mi.FilePrices(closes))
+    assert_frame_equal(market.panel.select("symbol", "date", "ret"), expected.panel.select("symbol", "date", "ret"))
+    assert market.price_repairs.is_empty()
+
+
 def test_matrices_of_returns_of_two_calendars_are_the_long_rows(sample: Any) -> None:
     securities, prices = sample
     rows = prices.sort("symbol", "date").with_columns(

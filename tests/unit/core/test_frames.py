@@ -77,6 +77,16 @@ class TestShapes:
         expected = {"date": DAYS[0], "symbol": "AMD", "adj_close": 1.0, "close": 2.0, "dividend": 0.1, "split": 0.0}
         assert read(frame).rows(named=True) == [expected]
 
+    def test_closes_beside_dividends_without_an_adjusted_close_are_adjusted(self) -> None:
+        history = pd.DataFrame(
+            {"Open": 1.0, "Close": [2.0, 2.1], "Dividends": [0.0, 0.1], "Stock Splits": 0.0, "symbol": "AMD"},
+            index=INDEX,
+        )
+        assert read(history)["adj_close"].to_list() == [2.0, 2.1]
+        assert "close" not in read(history).columns
+        stated = history.assign(**{"Adj Close": [1.9, 2.1]})
+        assert read(stated).select("adj_close", "close").rows() == [(1.9, 2.0), (2.1, 2.1)]
+
     def test_the_bars_of_one_ticker_need_its_name(self) -> None:
         bars = DOWNLOAD.xs("AMD", axis=1, level="Ticker").assign(symbol="AMD")
         assert_frame_equal(read(bars), LONG.filter(pl.col("symbol") == "AMD"), check_column_order=False)
