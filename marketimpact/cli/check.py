@@ -26,7 +26,9 @@ def check(
     ] = None,
     overrides: Annotated[
         Path | None,
-        typer.Option("--calendar-overrides", help="Your own sessions, closures and trading hours (CSV or Parquet)."),
+        typer.Option(
+            "--calendar-overrides", help="Your own sessions, closures and trading hours (CSV, Parquet or Excel)."
+        ),
     ] = None,
     notes: Annotated[bool, typer.Option("--notes", help="List every note as well.")] = False,
     csv: AsCsv = False,

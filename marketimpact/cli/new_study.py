@@ -28,7 +28,9 @@ def new(
     ] = None,
     own: Annotated[
         Path | None,
-        typer.Option("--announcements", help="Your own announcements (CSV or Parquet), which are checked first."),
+        typer.Option(
+            "--announcements", help="Your own announcements (CSV, Parquet or Excel), which are checked first."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
 ) -> None:

@@ -169,7 +169,7 @@ def schema() -> None:
 def align_command(
     file: Annotated[
         Path | None,
-        typer.Argument(help="Announcements (CSV or Parquet); the embedded chronology by default."),
+        typer.Argument(help="Announcements (CSV, Parquet or Excel); the embedded chronology by default."),
     ] = None,
     symbols: Annotated[
         str | None,

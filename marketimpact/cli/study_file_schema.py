@@ -96,11 +96,11 @@ def study_schema() -> dict[str, Any]:
             announcements=_table(
                 "Which announcements.",
                 ids=_texts("Their ids; all of the file's when left out."),
-                file=_text("Your own announcements (CSV or Parquet), relative to the study file."),
+                file=_text("Your own announcements (CSV, Parquet or Excel), relative to the study file."),
             ),
             securities=_table(
                 "Which securities exist, and the benchmark of each.",
-                file=_text("Your own securities (CSV or Parquet), relative to the study file."),
+                file=_text("Your own securities (CSV, Parquet or Excel), relative to the study file."),
                 benchmark=_choice(("benchmark", "sector_proxy"), "Column that names the benchmark.", "benchmark"),
             ),
             prices=_table(
@@ -108,7 +108,7 @@ def study_schema() -> dict[str, Any]:
                 repair=_repairs(),
                 accept=_accepted(),
                 calendar_overrides=_text(
-                    "Your own sessions, closures and trading hours (CSV or Parquet), relative to the study file."
+                    "Your own sessions, closures and trading hours (CSV, Parquet or Excel), relative to the study file."
                 ),
             ),
             report=_table("Content of the report.", windows=_windows(_WINDOWS, [[0, 1], [0, 0]])),
