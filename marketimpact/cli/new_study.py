@@ -28,9 +28,11 @@ def new(
     ] = None,
     own: Annotated[
         Path | None,
-        typer.Option(
-            "--announcements", help="Your own announcements (CSV, Parquet or Excel), which are checked first."
-        ),
+        typer.Option("--announcements", help="Your own announcements (CSV, Parquet or Excel), checked first."),
+    ] = None,
+    universe: Annotated[
+        Path | None,
+        typer.Option("--securities", help="Your own securities (CSV, Parquet or Excel); goes with --announcements."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
 ) -> None:
@@ -43,14 +45,22 @@ def new(
     text = TEMPLATE.read_text(encoding="utf-8")
     if own is not None:
         facts = announcements(own)
-        refuse_unknown_targets(facts, securities(), own.name)
+        refuse_unknown_targets(facts, securities(universe), own.name)
         text = _study_of(facts, text, os.path.relpath(own, target.parent))
+    if universe is not None:
+        path = _quoted(os.path.relpath(universe, target.parent))
+        text = text.replace('# file = "my_securities.csv"', f"file = {path}")
     if target.exists() and not force:
         raise SpecificationError(f"{target} exists already. Choose another name, or overwrite it with --force.")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, encoding="utf-8")
     quoted = f'"{target}"' if " " in str(target) else str(target)
     typer.echo(f"Written: {target}\nRun it with: marketimpact run {quoted}")
+
+
+def _quoted(file: str) -> str:
+    """Write a path as TOML has it."""
+    return json.dumps(Path(file).as_posix(), ensure_ascii=False)
 
 
 def _study_of(facts: pl.DataFrame, template: str, file: str) -> str:
@@ -61,7 +71,7 @@ def _study_of(facts: pl.DataFrame, template: str, file: str) -> str:
     values = {
         "question = ": 'question = "Which firms moved, by how much, and is it significant?"',
         "ids = ": f"# ids = [{first}]",
-        '# file = "my_announcements.csv"': f"file = {json.dumps(Path(file).as_posix())}",
+        '# file = "my_announcements.csv"': f"file = {_quoted(file)}",
     }
     lines = [
         next((value for begins, value in values.items() if line.startswith(begins)), line)

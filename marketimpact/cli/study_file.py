@@ -195,7 +195,7 @@ def refuse_unknown_targets(selected: pl.DataFrame, known: pl.DataFrame, label: s
     raise SpecificationError(
         f"{label}: the securities do not name {names}{near}, first among the targets of {announcement_id!r}. Write "
         "symbols as Yahoo Finance does (NVDA;0981.HK;688981.SS), or add the securities to a file of your own "
-        "([securities] file = ... in a study file, --securities of align)."
+        "(--securities of new and align, [securities] file = ... in a study file)."
     )
 
 

@@ -49,7 +49,8 @@ def decode_text(raw: bytes, label: str, *, encoding: str = "utf-8-sig", complete
     except UnicodeDecodeError as error:
         expected = "UTF-8" if encoding == "utf-8-sig" else encoding
         raise DataError(
-            f"{label}: not {expected} (byte {error.start}). Save it as 'CSV UTF-8', or convert it first."
+            f"{label}: not {expected} (byte {error.start}). Save it as 'CSV UTF-8', or give "
+            f"the frame that pandas reads: pd.read_csv(path, encoding='cp1252')."
         ) from error
     if "\0" in text:
         raise DataError(f"{label}: has NUL characters, so it is not CSV in UTF-8. Save it as 'CSV UTF-8'.")
@@ -172,7 +173,8 @@ def delimiter_error(header: Sequence[str], label: str) -> DataError | None:
         return None
     return DataError(
         f"{label}: cells are separated by {delimiter!r}, not by commas. Save it with commas between cells and points "
-        "in numbers (1234.5)."
+        "in numbers (1234.5), save it as a workbook (.xlsx), or give the frame that pandas reads: "
+        f"pd.read_csv(path, sep={delimiter!r}, decimal=',')."
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from marketimpact.display.formats import clean_text
 from marketimpact.display.text_table import GAP, Column, column_widths, heading_lines
 
-__all__ = ["LatexTable", "escape", "line_width"]
+__all__ = ["LatexTable", "escape", "line_width", "lost_letters"]
 
 #: Characters of \footnotesize on a line of the article class, gaps between columns included.
 WIDTH = 76
@@ -25,7 +25,8 @@ _SIGNS = {
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "[": "{[}", "]": "{]}", '"': "''",
     "−": "$-$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$", "²": "$^2$", "°": r"$^\circ$", "…": r"\dots{}",
-    "–": "--", "“": "``", "”": "''", "«": "``", "»": "''", "‘": "`", "’": "'", "†": r"\dag{}", "‡": r"\ddag{}",
+    "–": "--", "“": "``", "”": "''", "«": "``", "»": "''", "„": ",,", "‘": "`", "’": "'",
+    "†": r"\dag{}", "‡": r"\ddag{}",
     "Ð": "D", "ð": "d", "Đ": "D", "đ": "d", "Þ": "Th", "þ": "th", "Ħ": "H", "ħ": "h", "ĸ": "k", "Ŋ": "N", "ŋ": "n",
     "Ŧ": "T", "ŧ": "t",
 }  # fmt: skip
@@ -52,6 +53,11 @@ def _sign(sign: str) -> str:
         return sign
     plain = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
     return "".join(_SIGNS.get(letter, letter) for letter in plain) or "?"
+
+
+def lost_letters(texts: Iterable[str]) -> str:
+    """Return the letters of texts that `escape` makes question marks, each once, sorted."""
+    return "".join(sorted({sign for text in texts for sign in clean_text(text) if sign != "?" and _sign(sign) == "?"}))
 
 
 def line_width(n_starred: int) -> int:

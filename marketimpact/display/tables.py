@@ -182,7 +182,8 @@ class Table:
         Warns
         -----
         MarketImpactWarning
-            For columns that do not fit the page and are left out: about 76 characters in ``\footnotesize``.
+            For columns that do not fit the page and are left out: about 76 characters in ``\footnotesize``; and for
+            letters that pdflatex's default fonts lack, such as Chinese ones, which become question marks.
         """
         if not re.fullmatch(r"[\w:.-]*", label, flags=re.ASCII):
             raise SpecificationError(f"label={label!r}: write it with letters, digits and : . _ - alone, as 'tab:car'.")
@@ -205,11 +206,21 @@ class Table:
             )
         starred = [each for each in starred if each[0] in shown]
         notes = [*repeated, *self._on_columns_shown(self._notes_for_readers(None), missing)]
+        head = self.title if caption is None else caption
+        notes = [*(note_for_readers(note, shown) for note in notes), *_stars_note(starred)]
+        texts = [head, *notes, *(text for column in kept for text in (column.heading, *column.cells))]
+        if lost := latex.lost_letters(texts):
+            warnings.warn(
+                f"to_latex: the default fonts of pdflatex lack {lost}, written as question marks. Write these words in "
+                "Latin letters, or set the paper with xelatex and a font that has them.",
+                MarketImpactWarning,
+                stacklevel=2,
+            )
         return latex.LatexTable(
             kept,
-            self.title if caption is None else caption,
+            head,
             label,
-            notes=[*(note_for_readers(note, shown) for note in notes), *_stars_note(starred)],
+            notes=notes,
             stars={name: self._stars(p, valid) for name, p, valid in starred},
             rules=self.rules,
             muted=self._muted_rows(None),

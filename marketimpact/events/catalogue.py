@@ -8,14 +8,12 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.core.frames import FrameLike, is_frame
-from marketimpact.events.contract_files import DATE, WORD, load_table, matches, parse_table
-from marketimpact.events.session_words import resolve_session_words
+from marketimpact.events.announcement_times import settle_times
+from marketimpact.events.contract_files import load_table, parse_table
 
 __all__ = ["announcements", "campaigns", "read_events", "securities"]
 
 _NUMBER = r"^[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
-#: Columns of announcements that hold instants.
-_INSTANTS = ("announced_at", "not_before", "not_after")
 
 
 def announcements(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
@@ -30,7 +28,8 @@ def announcements(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
 
         * an instant with an offset or ``Z``: ``2025-08-12T12:45:00+08:00``;
         * a local time in the row's ``time_zone``: ``2025-08-12 12:45``, or a column of datetimes without a zone;
-        * a plain date, which stands for that whole day in ``time_zone``: ``2025-08-12``;
+        * a plain date, which stands for that whole day in ``time_zone``: ``2025-08-12``. A local midnight counts as
+          one where ``time_precision`` is empty, since workbooks and pandas write dates so;
         * a date and *BMO* or *AMC* (before the open, after the close) of the exchange of ``time_zone``:
           ``2025-05-28 AMC``. The instant is then the minute before the opening or the closing time, and
           ``not_before`` and ``not_after`` bound it.
@@ -60,48 +59,10 @@ def announcements(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     """
     raw, label = load_table(path, "announcements")
     return (
-        parse_table(schema.Announcements, _with_precision(_with_session_words(_local_times_as_text(raw))), label)
+        parse_table(schema.Announcements, settle_times(raw, label), label)
         .with_columns(pl.col("is_confounder").fill_null(value=False))
         .sort("announced_at", "announcement_id")
     )
-
-
-def _local_times_as_text(raw: pl.DataFrame) -> pl.DataFrame:
-    """Write datetimes without a zone as text, to be read in each row's `time_zone`; columns of midnights are dates.
-
-    Where another column has a zone, these are no local times but instants that lost theirs, and are refused.
-    """
-    times = raw.select(name for name in _INSTANTS if isinstance(raw.schema.get(name), pl.Datetime))
-    if "time_zone" not in raw.columns or any(kind.time_zone for kind in times.dtypes):  # type: ignore[attr-defined]
-        return raw
-    for name, clock in times.to_dict().items():
-        are_dates = name == "announced_at" and (clock.dt.truncate("1d") == clock).all()
-        raw = raw.with_columns(clock.dt.to_string("%Y-%m-%d" if are_dates else "%Y-%m-%d %H:%M:%S%.6f"))
-    return raw
-
-
-def _with_session_words(raw: pl.DataFrame) -> pl.DataFrame:
-    """Read dates with *BMO* or *AMC* as instants where there are any."""
-    if not {"announced_at", "time_zone"} <= set(raw.columns) or raw["announced_at"].dtype != pl.String:
-        return raw
-    if not raw.select(matches(pl.col("announced_at").str.strip_chars(), DATE + WORD).any()).item():
-        return raw
-    return resolve_session_words(raw.with_columns(pl.col("announced_at").str.strip_chars()))
-
-
-def _with_precision(raw: pl.DataFrame) -> pl.DataFrame:
-    """Fill `time_precision` where it is absent: *day* for a plain date, else *minute*."""
-    if "announced_at" not in raw.columns:
-        return raw
-    if raw["announced_at"].dtype == pl.Date:
-        raw = raw.with_columns(pl.col("announced_at").dt.to_string("%Y-%m-%d"))
-    precision = pl.lit("minute")
-    if raw["announced_at"].dtype == pl.String:
-        plain = matches(pl.col("announced_at").str.strip_chars(), DATE)
-        precision = pl.when(plain).then(pl.lit("day")).otherwise(precision)
-    if "time_precision" in raw.columns:
-        precision = pl.coalesce("time_precision", precision)
-    return raw.with_columns(precision.alias("time_precision"))
 
 
 def securities(path: str | Path | FrameLike | None = None) -> pl.DataFrame:

@@ -26,7 +26,7 @@ from marketimpact.errors import DataError, MarketImpactWarning
 if TYPE_CHECKING:
     import dataframely as dy
 
-__all__ = ["DATE", "WORD", "load_table", "matches", "parse_table"]
+__all__ = ["DATE", "MIDNIGHT", "WORD", "load_table", "matches", "parse_table"]
 
 #: Name of a table -> what an index of pandas stands for.
 LAYOUTS = {
@@ -36,9 +36,10 @@ LAYOUTS = {
     "events": replace(frames.EVENTS, reads_text=True),
     "securities": frames.SECURITIES,
 }
-#: Patterns of a date, of a time of day after it, and of words after it.
+#: Patterns of a date, and of a time of day, midnight and words after it.
 DATE = r"(19|20)\d{2}-\d{2}-\d{2}"
 CLOCK = r"[T ]\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?"
+MIDNIGHT = r"[T ]0{1,2}:00(:00(\.0{1,6})?)?"
 WORD = r"[T ,]*[A-Za-z][A-Za-z ]+"
 _TIME = r"\d{1,2}:\d{2}(:\d{2})?"
 _OFFSET = r"(Z|[+-]\d{2}:?\d{2})"
@@ -161,7 +162,7 @@ def _parse_column(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr
         pl.Boolean: cell.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean),
         pl.Float64: cell.cast(pl.Float64, strict=False),
         pl.Time: pl.when(matches(cell, _TIME)).then(_time_of_day(cell)).alias(name),
-        pl.List(pl.String): cell.str.replace_all(",", ";", literal=True).str.split(";").list.eval(_stripped_entries()),
+        pl.List(pl.String): cell.str.replace_all(r"[,\r\n]", ";").str.split(";").list.eval(_stripped_entries()),
     }
     if dtype in parsed:
         return parsed[dtype]

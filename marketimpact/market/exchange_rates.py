@@ -34,7 +34,8 @@ def check_rates(rates: FrameLike | str | Path, currency: str) -> pl.DataFrame:
     Parameters
     ----------
     rates : FrameLike, str or pathlib.Path
-        ``date, currency, rate``: units of `currency` for one unit of the row's; a frame, or a CSV, Parquet or Excel file.
+        ``date, currency, rate``: units of `currency` for one unit of the row's; a frame, or a CSV, Parquet or
+        Excel file.
     currency : str
         Currency of the result.
 

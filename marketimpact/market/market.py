@@ -379,8 +379,8 @@ class Market:
         Parameters
         ----------
         rates : polars.DataFrame, str or pathlib.Path
-            ``date, currency, rate``: units of `quote` for one unit of the row's currency. A frame, or a CSV, Parquet or Excel
-            file.
+            ``date, currency, rate``: units of `quote` for one unit of the row's currency. A frame, or a CSV, Parquet or
+            Excel file.
         currency : str or mapping, optional
             Currency of the benchmarks' prices, such as ``"USD"``, or by benchmark: ``{"ACWI": "USD"}``. By default
             the securities' column ``benchmark_currency``.

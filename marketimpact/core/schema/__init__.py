@@ -20,7 +20,7 @@ from marketimpact.core.day_table import are_midnights
 from marketimpact.core.frames import Layout, to_polars
 from marketimpact.core.schema.vocabulary import ADVICE, MEANING, PRESENT, UTC
 from marketimpact.core.text import closest_name, listed
-from marketimpact.core.type_advice import Kind, how_to_convert, how_to_reshape
+from marketimpact.core.type_advice import Kind, how_to_convert, how_to_reshape, value_at_fault
 from marketimpact.errors import DataError
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def _cast(schema: type[dy.Schema], frame: pl.DataFrame, name: str, label: str) -
         return series.dt.date() if isinstance(series.dtype, pl.Datetime) else series.cast(dtype)
     raise DataError(
         f"{label}: column {name!r} has type {series.dtype}, must be {dtype}"
-        f" (first value: {str(series.drop_nulls().first())[:60]!r}). {how_to_convert(series, _kind(dtype))}"
+        f" (such as {value_at_fault(series, _kind(dtype))}). {how_to_convert(series, _kind(dtype))}"
     )
 
 

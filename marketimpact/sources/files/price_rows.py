@@ -8,7 +8,7 @@ from datetime import time
 import polars as pl
 
 from marketimpact.core.text import closest_name, listed
-from marketimpact.core.type_advice import Kind, how_to_convert
+from marketimpact.core.type_advice import Kind, how_to_convert, value_at_fault
 from marketimpact.errors import DataError, SourceError
 
 __all__ = [
@@ -96,7 +96,7 @@ def type_error(values: pl.Series, expected: Kind, source: str) -> DataError:
     """Build the error for a column whose type is not `expected`, such as "dates"."""
     return DataError(
         f"{source}: column {values.name!r} has type {values.dtype}, must hold {expected} "
-        f"(first value: {str(values.drop_nulls().first())[:60]!r}). {how_to_convert(values, expected)}"
+        f"(such as {value_at_fault(values, expected)}). {how_to_convert(values, expected)}"
     )
 
 

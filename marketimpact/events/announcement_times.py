@@ -1,0 +1,112 @@
+"""Settle what the times of announcements mean before they are parsed: local times, plain dates, words."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import time
+
+import polars as pl
+
+from marketimpact.core import schema
+from marketimpact.errors import MarketImpactWarning
+from marketimpact.events.contract_files import DATE, MIDNIGHT, WORD, matches
+from marketimpact.events.session_words import resolve_session_words
+
+__all__ = ["settle_times"]
+
+#: Headings of a column of clock times, which is no column of announcements.
+CLOCK_COLUMNS = ("time", "clock", "hour", "time_of_day", "announcement_time")
+#: Names of zones that keep one offset all year -> the zone of the place.
+FIXED_ZONES = {"EST": "America/New_York", "MST": "America/Denver"}
+#: Columns of announcements that hold instants.
+_INSTANTS = ("announced_at", "not_before", "not_after")
+
+
+def settle_times(raw: pl.DataFrame, label: str) -> pl.DataFrame:
+    """Rewrite `announced_at` and its bounds where they are local times or words, and fill `time_precision`.
+
+    Parameters
+    ----------
+    raw : polars.DataFrame
+        Announcements as written; see `marketimpact.announcements`.
+    label : str
+        Name of the frame in messages.
+    """
+    _warn_about_times(raw, label)
+    return _with_precision(_with_session_words(_midnights_as_dates(_local_times_as_text(raw))))
+
+
+def _warn_about_times(raw: pl.DataFrame, label: str) -> None:
+    """Warn of a column of clock times that is not used, and of zones that know no daylight saving time."""
+    clocks = [name for name in raw.columns if name.strip().lower() in CLOCK_COLUMNS]
+    if clocks and "announced_at" in raw.columns:
+        warnings.warn(
+            f"{label}: column {clocks[0]!r} is kept, but not used. Write date and time together in 'announced_at', "
+            "such as 2025-08-12 12:45.",
+            MarketImpactWarning,
+            stacklevel=4,
+        )
+    has_zones = raw.schema.get("time_zone") == pl.String
+    for zone in sorted({*raw["time_zone"]}.intersection(FIXED_ZONES)) if has_zones else ():
+        warnings.warn(
+            f"{label}: time_zone {zone} has no daylight saving time. Most likely {FIXED_ZONES[zone]} is meant, whose "
+            "clocks change in March and November.",
+            MarketImpactWarning,
+            stacklevel=4,
+        )
+
+
+def _local_times_as_text(raw: pl.DataFrame) -> pl.DataFrame:
+    """Write datetimes without a zone as text, to be read in each row's `time_zone`.
+
+    Where another column has a zone, these are no local times but instants that lost theirs, and are refused.
+    """
+    times = raw.select(name for name in _INSTANTS if isinstance(raw.schema.get(name), pl.Datetime))
+    if "time_zone" not in raw.columns or any(kind.time_zone for kind in times.dtypes):  # type: ignore[attr-defined]
+        return raw
+    return raw.with_columns(clock.dt.to_string("%Y-%m-%d %H:%M:%S%.6f") for clock in times)
+
+
+def _midnights_as_dates(raw: pl.DataFrame) -> pl.DataFrame:
+    """Take a local midnight for a plain date where no precision is given: workbooks and pandas write dates so."""
+    if not {"announced_at", "time_zone"} <= set(raw.columns):
+        return raw
+    is_free = pl.col("time_precision").is_null() if "time_precision" in raw.columns else pl.lit(value=True)
+    clock = raw["announced_at"]
+    if clock.dtype == pl.String:
+        text = pl.col("announced_at").str.strip_chars()
+        date = pl.when(is_free & matches(text, DATE + MIDNIGHT)).then(text.str.slice(0, 10))
+        return raw.with_columns(date.otherwise("announced_at").alias("announced_at"))
+    if not isinstance(clock.dtype, pl.Datetime) or clock.dtype.time_zone is None:
+        return raw
+    is_midnight = pl.lit(value=False)
+    for zone in filter(schema.known_zone, raw["time_zone"].drop_nulls().unique()):
+        local = pl.col("announced_at").dt.convert_time_zone(zone)
+        is_midnight |= (pl.col("time_zone") == zone) & (local.dt.time() == time())
+    precision = pl.when(is_free & is_midnight.fill_null(value=False)).then(pl.lit("day"))
+    own = pl.col("time_precision") if "time_precision" in raw.columns else pl.lit(None, pl.String)
+    return raw.with_columns(precision.otherwise(own).alias("time_precision"))
+
+
+def _with_session_words(raw: pl.DataFrame) -> pl.DataFrame:
+    """Read dates with *BMO* or *AMC* as instants where there are any."""
+    if not {"announced_at", "time_zone"} <= set(raw.columns) or raw["announced_at"].dtype != pl.String:
+        return raw
+    if not raw.select(matches(pl.col("announced_at").str.strip_chars(), DATE + WORD).any()).item():
+        return raw
+    return resolve_session_words(raw.with_columns(pl.col("announced_at").str.strip_chars()))
+
+
+def _with_precision(raw: pl.DataFrame) -> pl.DataFrame:
+    """Fill `time_precision` where it is absent: *day* for a plain date, else *minute*."""
+    if "announced_at" not in raw.columns:
+        return raw
+    if raw["announced_at"].dtype == pl.Date:
+        raw = raw.with_columns(pl.col("announced_at").dt.to_string("%Y-%m-%d"))
+    precision = pl.lit("minute")
+    if raw["announced_at"].dtype == pl.String:
+        plain = matches(pl.col("announced_at").str.strip_chars(), DATE)
+        precision = pl.when(plain).then(pl.lit("day")).otherwise(precision)
+    if "time_precision" in raw.columns:
+        precision = pl.coalesce("time_precision", precision)
+    return raw.with_columns(precision.alias("time_precision"))
