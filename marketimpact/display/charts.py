@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from marketimpact.display.formats import SIMULATED_CHART, short_percent
+from marketimpact.display.formats import SIMULATED_CHART, short_percent, whole_percent
 from marketimpact.display.renderer import svg_and_spec, to_svg, vega_script
 from marketimpact.display.scales import line_domain, percent_axis
 from marketimpact.errors import SpecificationError
@@ -184,7 +184,7 @@ def _clipped_ends(path: pl.DataFrame, domain: tuple[float, float]) -> tuple[list
         if beyond.is_empty():
             continue
         furthest = sign * (sign * beyond[name].to_numpy()).max()
-        ends.append(f"{furthest:+.0%}".replace("-", "−"))
+        ends.append(short_percent(furthest) if abs(furthest) < 0.1 else whole_percent(furthest))
         rows = beyond.select("tau", pl.lit(edge).alias("edge")).to_dicts()
         arrow = {"type": "point", "shape": shape, "size": 26, "filled": True, "color": BLUE, "opacity": 1}
         layers.append(_layer(rows, arrow, x=_quantity("tau"), y=_quantity("edge")))

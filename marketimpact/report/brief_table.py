@@ -8,7 +8,7 @@ import polars as pl
 
 from marketimpact.display.formats import short_percent, window_name
 from marketimpact.report.blocks import ReportTable
-from marketimpact.report.content import Window
+from marketimpact.report.content import ALL_EVENTS, Window
 
 __all__ = ["SizeTable", "size_table"]
 
@@ -71,6 +71,8 @@ def size_table(groups: pl.DataFrame, windows: tuple[Window, ...]) -> SizeTable:
     turned = len(announcements) > MOST_COLUMNS
     date = {n: str(day) for n, day in groups.select("announcement", "date").iter_rows()}
     label = {n: f"{n}. {date[n]}" if len(announcements) > 1 else date[n] for n in announcements}
+    if groups["headline"][0] == ALL_EVENTS:  # of many dates
+        label = dict.fromkeys(announcements, ALL_EVENTS)
     across, down = ("group", "announcement") if turned else ("announcement", "group")
     columns = _largest(groups, across, MOST_GROUPS if turned else MOST_COLUMNS)
     rows = _largest(groups, down, MOST_ROWS)
@@ -103,4 +105,4 @@ def _cell(row: dict[str, object] | None, largest: float) -> SizeCell:
     mark = "°" if row["significant"] is None else "*" if row["significant"] else ""
     sign = 1 if value > 0 else -1
     text = short_percent(value).removesuffix("%")
-    return SizeCell(text, mark, sign, round(DARKEST * abs(value) / largest, 2))
+    return SizeCell(text, mark, sign, round(DARKEST * abs(value) / largest, 2) if text != "0.0" else 0.0)

@@ -77,7 +77,7 @@ def _verdict(row: dict[str, Any], primary: list[int]) -> str:
     if row["n_firms"] < 2 or is_missing(row["p_family"]):
         return told
     still = "also" if _rejects(row["p_family"]) else "but not"
-    return f"{told}, {still} after correction for all {row['n_firms']} firms ({p_text(row['p_family'])})"
+    return f"{told}, {still} after correction for all {row['n_firms']:,} firms ({p_text(row['p_family'])})"
 
 
 def _rejects(p: float | None) -> bool | None:

@@ -22,6 +22,8 @@ __all__ = ["AnnouncementResult", "GroupResult", "ReportContent", "report_content
 
 
 Window = tuple[int, int]
+#: Headline of events without an announcement.
+ALL_EVENTS = "All events"
 #: Announcements with charts and tables of their own, at most.
 MOST_DETAILED = 12
 
@@ -131,7 +133,7 @@ class AnnouncementResult:
     @property
     def headline(self) -> str:
         """Get the headline of the announcement."""
-        return str(self.facts.get("headline") or "All events")
+        return str(self.facts.get("headline") or ALL_EVENTS)
 
 
 @dataclass(frozen=True)

@@ -372,7 +372,7 @@ def _primary_table(announcement: AnnouncementResult, content: ReportContent) -> 
             [
                 group.name,
                 ", ".join(short_name(name) for name in benchmarks_of(group.result)),
-                group.cars(window).height,
+                f"{group.cars(window).height:,}",
                 *([percent(returns.to_numpy().mean() if len(returns) else None)] if traded else []),
                 percent(caar),
                 *([effect] if differs else []),

@@ -8,6 +8,7 @@ import polars as pl
 
 from marketimpact.display.formats import MISSING_TEXT, interval, p_value, short_percent, window_name
 from marketimpact.display.tables import cut
+from marketimpact.study.headline import measure
 
 __all__ = ["group_lines"]
 
@@ -17,7 +18,7 @@ WIDTH = 80
 #: Announcements shown.
 MOST_ANNOUNCEMENTS = 12
 KEY = (
-    "Interval and p are of the primary test, whose mean may weigh events differently.",
+    "Interval and p are of the primary test; if its mean is another, a line says so.",
     "* significant at 5% by the primary test; – no valid test",
 )
 
@@ -28,8 +29,8 @@ def group_lines(groups: pl.DataFrame, windows: tuple[tuple[int, int], ...]) -> l
     Parameters
     ----------
     groups : polars.DataFrame
-        ``announcement, headline, date, group, first, last, n_events, caar, low, high, p, significant``: a row per
-        announcement, group and window. Interval and p are null where the primary test is not valid.
+        ``announcement, headline, date, group, first, last, n_events, caar, test, effect, low, high, p, significant``:
+        a row per announcement, group and window. Interval and p are null where the primary test is not valid.
     windows : tuple of (int, int)
         Windows beside each other; interval and p are of the last, the primary one.
     """
@@ -45,18 +46,23 @@ def group_lines(groups: pl.DataFrame, windows: tuple[tuple[int, int], ...]) -> l
             lines.append(cut(f"{lead}{part['date'][0]} {headline}", WIDTH))
         for (group,), rows in part.partition_by("group", as_dict=True, maintain_order=True).items():
             by_window = {(row["first"], row["last"]): row for row in rows.iter_rows(named=True)}
-            lines.append(_line(str(group), [by_window[window] for window in windows]))
+            lines += _lines(str(group), [by_window[window] for window in windows])
     more = len(parts) - MOST_ANNOUNCEMENTS
     return [*lines, *([f"… and {more} more announcements"] if more > 0 else []), *KEY]
 
 
-def _line(group: str, rows: list[dict[str, Any]]) -> str:
+def _lines(group: str, rows: list[dict[str, Any]]) -> list[str]:
+    """Write the line of a group, and one more where the interval is of another mean than the one in the line."""
     primary = rows[-1]
     effects = "".join(f"{_effect(row):>{EFFECT}}" for row in rows)
     ends = interval(primary["low"], primary["high"], short_percent)
     p = p_value(primary["p"])
     name = cut(f"  {group}", NAME - 1)
-    return f"{name:<{NAME}}{primary['n_events']:>{EVENTS}}{effects}{ends:>{INTERVAL}}{p:>{P}}"
+    line = f"{name:<{NAME}}{primary['n_events']:>{EVENTS}}{effects}{ends:>{INTERVAL}}{p:>{P}}"
+    effect = short_percent(primary["effect"])
+    if ends == MISSING_TEXT or effect in (MISSING_TEXT, short_percent(primary["caar"])):
+        return [line]
+    return [line, f"    interval and p of the {measure(primary['test'])}: {effect}"]
 
 
 def _effect(row: dict[str, Any]) -> str:

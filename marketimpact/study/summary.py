@@ -139,6 +139,8 @@ def _rows(part: _Part, windows: tuple[tuple[int, int], ...]) -> list[dict[str, A
                 "last": last,
                 "n_events": sample.n,
                 "caar": float(sample.car.mean()) if sample.n else None,
+                "test": told.test if told else None,
+                "effect": told.effect if told else None,
                 "low": told.low if told else None,
                 "high": told.high if told else None,
                 "p": told.p if told else None,

@@ -24,7 +24,7 @@ def result(h20) -> mi.StudyResult:
 
 def shown_effects(text: str) -> list[tuple[str, ...]]:
     """Group, events, day 0 and primary window of every line that has them."""
-    lines = [line for line in text.splitlines() if line.startswith("  ") and "%" in line]
+    lines = [line for line in text.splitlines() if re.match(r"  \S.*%", line)]
     return [(line[2:28].strip(), *line[28:].split()[:3]) for line in lines]
 
 
@@ -42,6 +42,23 @@ def test_the_first_lines_are_the_primary_window_by_announcement_and_group(result
                 marks.append(f"{part.car(*window)['car'].mean():+.1%}".replace("-", "−") + mark)
             wanted.append((group[:25], str(part.events.height), *marks))
     assert shown_effects(repr(result)) == wanted
+
+
+def test_an_interval_of_another_mean_has_a_line_that_says_so(result):
+    lines = repr(result).splitlines()
+    named = 0
+    for _, announcement in result.by("announcement_id").groups():
+        for (group,), part in announcement.by("group").groups():
+            row = part.test(0, 1).filter(role="primary").row(0, named=True)
+            effect, caar = (
+                f"{value:+.1%}".replace("-", "−") for value in (row["effect"], part.car(0, 1)["car"].mean())
+            )
+            if row["valid"] and effect != caar:
+                start = f"  {group}"
+                (at,) = [n for n, line in enumerate(lines) if line.startswith(start) and f" {caar} " in line]
+                assert lines[at + 1] == f"    interval and p of the mean CAR weighted by 1/se: {effect}"
+                named += 1
+    assert named == sum("weighted by 1/se" in line for line in lines) > 0
 
 
 def test_everything_fits_80_columns(result):
