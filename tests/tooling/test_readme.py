@@ -19,6 +19,13 @@ def test_every_number_of_the_first_findings_stands_on_their_page():
         assert number.lstrip("+−") in page, number
 
 
+def test_the_site_begins_with_the_same_findings_chart_and_command():
+    _, lead, chart, command, *_ = (ROOT / "docs" / "README.md").read_text(encoding="utf-8").split("\n\n")
+    assert lead.startswith(README.split("![")[0].split("\n\n")[2])
+    assert "h20_firms.svg" in chart
+    assert command.splitlines()[1].startswith("marketimpact brief")
+
+
 def test_the_chart_comes_before_the_commands_and_these_before_the_method():
     places = [README.index(part) for part in ("h20_firms.svg", "marketimpact brief", "make report", "primary_test.md")]
     assert places == sorted(places)
