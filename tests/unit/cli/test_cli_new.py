@@ -129,6 +129,17 @@ def test_announcements_of_ones_own_take_one_command_and_a_run(tmp_path):
     }
 
 
+def test_securities_of_ones_own_go_with_announcements(tmp_path):
+    (tmp_path / "my.csv").write_text(OWN.replace("NVDA;AMD", "MINE;AMD"), encoding="utf-8")
+    mine = pl.DataFrame({"symbol": ["MINE"], "mic": ["XNAS"], "currency": ["USD"], "benchmark": ["^GSPC"]})
+    universe = pl.concat([mi.securities().select(mine.columns), mine])
+    universe.write_csv(tmp_path / "firms.csv")
+    assert marketimpact("new", "--announcements", "my.csv", cwd=tmp_path).returncode == 1
+    done = marketimpact("new", "--announcements", "my.csv", "--securities", "firms.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "MINE" in read_study(tmp_path / "my.toml").symbols()
+
+
 def test_without_targets_the_groups_of_the_template_stay(tmp_path):
     rows = [line.rpartition(",")[0] for line in OWN.replace('"NVDA, 0981.HK"', "").splitlines()]
     (tmp_path / "my.csv").write_text("\n".join(rows), encoding="utf-8")

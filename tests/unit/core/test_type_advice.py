@@ -36,6 +36,7 @@ def message_of(frame: pl.DataFrame) -> str:
         ["2024-06-03", "2024-06-04"],
         ["2024/06/03", "2024/6/4"],
         ["2024.06.03", "2024.06.04"],
+        ["03.06.2024", "4.6.2024"],
         ["03/06/2024", "04/06/2024"],
     ],
 )
@@ -43,6 +44,33 @@ def test_dates_of_every_kind_become_those_that_were_meant(dates):
     frame = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["NVDA", "NVDA"], "date": dates})
     done = eval(f"frame{advised(message_of(frame))}", NAMESPACE, {"frame": frame})
     assert schema.check(schema.Events, done, "events")["date"].to_list() == DAYS
+
+
+def closes_refused(closes: list[str]) -> tuple[pl.DataFrame, str]:
+    frame = pl.DataFrame({"symbol": ["NVDA"] * len(closes), "date": DAYS[: len(closes)], "close": closes})
+    with pytest.raises(mi.DataError) as caught:
+        schema.check(schema.Prices, frame, "prices")
+    return frame, str(caught.value)
+
+
+def test_numbers_with_decimal_commas_become_numbers():
+    frame, message = closes_refused(["100,5", "101"])
+    assert "such as '100,5'" in message
+    assert eval(f"frame{advised(message)}", NAMESPACE, {"frame": frame})["close"].to_list() == [100.5, 101.0]
+
+
+def test_the_message_shows_the_cell_at_fault_and_counts_its_like():
+    _, message = closes_refused(["100.5", "n/a"])
+    assert "such as 'n/a'" in message
+    assert "Correct or empty the 1 cells that are no numbers first" in message
+    frame = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["NVDA"] * 2, "date": ["2024-06-03", "04.06.2024"]})
+    assert "such as '04.06.2024'" in message_of(frame)
+
+
+def test_numbers_as_names_of_events_become_text():
+    frame = pl.DataFrame({"event_id": [1, 2], "symbol": ["NVDA"] * 2, "date": DAYS})
+    done = eval(f"frame{advised(message_of(frame))}", NAMESPACE, {"frame": frame})
+    assert schema.check(schema.Events, done, "events")["event_id"].to_list() == ["1", "2"]
 
 
 @pytest.mark.parametrize("dates", [[19877, 19878], [1.5, 2.5], [datetime(2024, 6, 3, 16, 20)] * 2])

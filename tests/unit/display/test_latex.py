@@ -32,6 +32,12 @@ def one_date(golden_market, golden_study) -> mi.StudyResult:
     return golden_study.run(golden("events_clustered"), golden_market)
 
 
+def test_letters_that_the_fonts_lack_are_pointed_out():
+    table = Table(pl.DataFrame({"firm": ["台积电", "Übung", "?"], "n": [1, 2, 2]}))
+    with pytest.warns(mi.MarketImpactWarning, match="default fonts of pdflatex lack 台电积, written as question marks"):
+        assert "Übung" in table.to_latex()
+
+
 def compile_document(body: str, folder: Path, preamble: str = "", *options: str) -> str:
     """Compile a document with the packages that the tables name; the log."""
     packages = sorted({name for given in re.findall(r"^% needs \\usepackage\{(.*)\}$", body, flags=re.M)

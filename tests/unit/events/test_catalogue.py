@@ -288,7 +288,7 @@ class TestOwnFile:
         ]
         assert set(frame["time_precision"]) == {"day"}
 
-    @pytest.mark.parametrize("cell", ["NVDA; 0981.HK ;", '"NVDA, 0981.HK"', '" NVDA,;0981.HK,"'])
+    @pytest.mark.parametrize("cell", ["NVDA; 0981.HK ;", '"NVDA, 0981.HK"', '" NVDA,;0981.HK,"', '"NVDA\n0981.HK"'])
     def test_targets_are_split_and_trimmed(self, written, cell):
         frame = mi.announcements(written(f"{MINIMAL}a,2025-08-12T04:45Z,mixed,Hm,,{cell}\n"))
         assert frame["targets"].to_list() == [["NVDA", "0981.HK"]]
@@ -335,6 +335,39 @@ class TestOwnFile:
         )
         row = mi.announcements(frame).row(0, named=True)
         assert (row["announced_at"], row["time_precision"]) == (datetime(2025, 8, 11, 16, tzinfo=UTC), "day")
+
+    @pytest.mark.parametrize("zone", [None, "Asia/Shanghai"])
+    def test_a_midnight_among_clock_times_is_a_date_unless_its_precision_is_given(self, zone):
+        """Workbooks and pandas have one type for dates and for times, so a date is its midnight."""
+        frame = pl.DataFrame(
+            {
+                "announcement_id": ["a", "b", "b2"],
+                "announced_at": [datetime(2025, 8, 11, 12, 45), datetime(2025, 8, 12), datetime(2025, 8, 12)],
+                "stance": ["mixed"] * 3,
+                "headline": ["Hm"] * 3,
+                "time_zone": ["Asia/Shanghai"] * 3,
+            }
+        )
+        if zone:
+            frame = frame.with_columns(pl.col("announced_at").dt.replace_time_zone(zone))
+        assert mi.announcements(frame)["time_precision"].to_list() == ["minute", "day", "day"]
+        text = frame.with_columns(pl.col("announced_at").dt.to_string("%Y-%m-%d %H:%M:%S"))
+        assert mi.announcements(text)["time_precision"].to_list() == ["minute", "day", "day"]
+        known = frame.with_columns(time_precision=pl.lit("minute"))
+        read = mi.announcements(known)
+        assert read["time_precision"].to_list() == ["minute"] * 3
+        assert read["announced_at"][1] == datetime(2025, 8, 11, 16, tzinfo=UTC)
+
+    def test_a_column_of_clock_times_and_a_zone_without_summer_are_pointed_out(self, written):
+        text = "announcement_id,announced_at,time,stance,headline,time_zone\n"
+        text += "a,2025-06-12,15:30,mixed,Hm,EST\nb,2025-06-12,15:30,mixed,Hm,EST\n"
+        with pytest.warns(mi.MarketImpactWarning) as told:
+            frame = mi.announcements(written(text))
+        assert [str(each.message).split(": ", 1)[1][:30] for each in told] == [
+            "column 'time' is kept, but not",
+            "time_zone EST has no daylight ",
+        ]
+        assert set(frame["time_precision"]) == {"day"}
 
     @pytest.mark.parametrize(
         ("cell", "zone", "instant", "not_before", "not_after"),
