@@ -246,3 +246,13 @@ def test_a_true_null_is_rejected_in_at_most_about_five_of_a_hundred_samples(spre
         mean, se, df = weighted_spread(values, weights)
         rejected += abs(mean / se) > stats.t.ppf(0.975, df)
     assert least <= rejected / draws < 0.06  # its standard error is 0.0034
+
+
+def test_tables_and_charts_name_the_weights(market):
+    result = study(market, [DAY0])
+    assert result.show.caar(0, 1, weights="cap").title == "Mean path, weighted by cap, over [0, 1] with its 95% band"
+    assert result.show.caar(0, 1).title == "Mean path over [0, 1] with its 95% band"
+    shown = result.show.test(0, 1, weights="cap")
+    assert shown.title == "Is the mean abnormal return, weighted by cap, over [0, 1] zero?"
+    assert shown.frame.equals(result.test(0, 1, weights="cap"))
+    assert "weighted by cap" in str(result.plot.path(0, 1, weights="cap").to_dict()["title"])
