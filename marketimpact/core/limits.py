@@ -59,6 +59,8 @@ VENDOR_LINE_BYTES = 1_000_000
 P_VALUE_PART_EVENTS = 65_536
 #: Events up to which printing a result runs tests: some compare every pair of events.
 EVENTS_TESTED_IN_REPR = 3_000
+#: Events up to which weighted tests of SCARs take the correlation of every two events, (N, N): a second for 1,500.
+WEIGHTED_PAIRS_EVENTS = 3_000
 
 # --- inference and lazy matrices --------------------------------------------------------------------------------------
 

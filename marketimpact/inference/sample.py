@@ -8,13 +8,14 @@ from functools import cached_property
 
 import numpy as np
 
+from marketimpact.core import limits
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.factorize import Factorized, factorize
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.events.exchange_clocks import ExchangeClock
 from marketimpact.inference.correlation.by_pairs import MeanCorrelation
 from marketimpact.inference.correlation.overlap import Overlap, connected_groups, overlap_of
-from marketimpact.inference.correlation.pairs import PairCorrelations
+from marketimpact.inference.correlation.pairs import PairCorrelations, window_correlation
 from marketimpact.inference.estimation_days import EstimationDays
 from marketimpact.inference.resampled_moments import ResampledMoments, resampled_moments
 from marketimpact.inference.shared_estimation import estimation_inflation
@@ -357,6 +358,19 @@ class Sample:
         # pairs without overlap count as zero, so only overlapping pairs need a usable correlation
         counted = self.n * (self.n - 1) // 2 - (n_pairs - n_used)
         return MeanCorrelation(total / counted, n_pairs, n_used)
+
+    @cached_property
+    def weighted_correlation(self) -> MeanCorrelation:
+        """`mean_correlation` with each pair counted by the product of its weights; of very many events all alike."""
+        average = self.mean_correlation
+        if self.shares is None or self.n > limits.WEIGHTED_PAIRS_EVENTS:
+            return average
+        correlation, known = window_correlation(self)
+        counted = np.where(known, np.outer(self.shares, self.shares), 0.0)
+        np.fill_diagonal(counted, 0.0)
+        total = float(counted.sum())
+        value = float((counted * correlation).sum()) / total if total > 0 else np.nan
+        return MeanCorrelation(value, average.n_pairs, average.n_used)
 
     @cached_property
     def n_independent_groups(self) -> int:

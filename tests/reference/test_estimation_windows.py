@@ -177,6 +177,14 @@ def test_the_compiled_fit_agrees_bit_for_bit_with_own_windows(
     assert chunked.estimates.equals(expected[0])
 
 
+def test_windows_travel_with_a_market_on_disk(golden_market, golden_study, own_events, tmp_path):
+    on_disk = golden_market.to_dataset(tmp_path / "market")
+    study = golden_study.but(estimation_after=AFTER)
+    one, other = study.run(own_events, golden_market), study.run(own_events, on_disk)
+    assert other.estimates.equals(one.estimates)
+    assert other.test(0, 1).equals(one.test(0, 1))
+
+
 def test_a_portfolio_counts_the_days_that_half_of_its_members_are_estimated_on(golden_market, golden_study, own_events):
     result = golden_study.run(own_events, golden_market)
     day0 = result.events["date"][0]

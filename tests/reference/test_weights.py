@@ -114,6 +114,19 @@ def test_independent_events_have_the_sum_of_squared_weights_times_variances(mark
     assert row["se"] == pytest.approx(np.sqrt((share**2 * cars["se"].to_numpy() ** 2).sum()), rel=1e-12)
 
 
+def test_tests_of_scars_count_each_pair_by_its_weights(market):
+    result = study(market, [DAY0])
+    sample, cap = result.sample(0, 1), result.events["cap"].to_numpy()
+    share, scar = cap / cap.sum(), sample.car / sample.se
+    correlation = np.corrcoef(result.estimation.residuals)
+    ours = result.test(0, 1, tests=["bmp_kp", "patell_kp"], weights="cap").sort("test")
+    spread = scar.std(ddof=1) / np.sqrt(1.0 - correlation[np.triu_indices(N_FIRMS, 1)].mean())
+    q = sample.df / (sample.df - 2.0)
+    assert ours["estimate"].to_list() == pytest.approx([share @ scar] * 2, rel=1e-10)
+    root = np.sqrt(share @ correlation @ share)
+    assert ours["se"].to_list() == pytest.approx([spread * root, np.sqrt(q[0]) * root], rel=1e-9)
+
+
 def test_the_cluster_t_is_that_of_a_weighted_regression_on_a_constant(market):
     result = study(market, [215, 260, 305, 350], firms=6)
     cars = result.car(0, 1)
@@ -233,3 +246,13 @@ def test_a_true_null_is_rejected_in_at_most_about_five_of_a_hundred_samples(spre
         mean, se, df = weighted_spread(values, weights)
         rejected += abs(mean / se) > stats.t.ppf(0.975, df)
     assert least <= rejected / draws < 0.06  # its standard error is 0.0034
+
+
+def test_tables_and_charts_name_the_weights(market):
+    result = study(market, [DAY0])
+    assert result.show.caar(0, 1, weights="cap").title == "Mean path, weighted by cap, over [0, 1] with its 95% band"
+    assert result.show.caar(0, 1).title == "Mean path over [0, 1] with its 95% band"
+    shown = result.show.test(0, 1, weights="cap")
+    assert shown.title == "Is the mean abnormal return, weighted by cap, over [0, 1] zero?"
+    assert shown.frame.equals(result.test(0, 1, weights="cap"))
+    assert "weighted by cap" in str(result.plot.path(0, 1, weights="cap").to_dict()["title"])

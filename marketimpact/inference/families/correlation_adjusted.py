@@ -117,7 +117,7 @@ def _bmp_adjusted(sample: Sample, average: MeanCorrelation) -> Outcome:
 def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, str] | Outcome:
     """Compute ``1 + (N-1) r``, and return it with r and a note; or the reason why it is undefined.
 
-    With weights N is the effective number of events: exact where every two events have the same correlation.
+    With weights N is the effective number of events, and r counts every pair by the product of its weights.
     """
     mean = sample.mean(sample.scar)
     if sample.n < 2 and np.isnan(average.value):
@@ -127,10 +127,13 @@ def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, 
             f"none of the {average.n_pairs} pairs of events that share days has {MIN_COMMON_DAYS} "
             "common estimation days, so their correlation is unknown", mean,
         )  # fmt: skip
-    inflation = 1.0 + (sample.n_effective - 1) * average.value
-    if inflation <= MIN_INFLATION:
-        return no_result(f"average correlation {average.value:.3f} gives 1+(N-1)r <= 0", mean)
+    of_mean = average.value if sample.weights is None else sample.weighted_correlation.value
+    inflation = 1.0 + (sample.n_effective - 1) * of_mean
+    if not inflation > MIN_INFLATION:
+        return no_result(f"average correlation {of_mean:.3f} gives 1+(N-1)r <= 0", mean)
     note = f"average correlation {average.value:.3f}"
+    if sample.weights is not None:
+        note += f", {of_mean:.3f} with the weights"
     if average.n_used < average.n_pairs:
         note += f" from {average.n_used} of {average.n_pairs} pairs (others have too few common days)"
     return inflation, average.value, note
