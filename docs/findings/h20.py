@@ -11,8 +11,9 @@ import marketimpact as mi
 from docs.findings.cells import VARIANCE_COLUMNS, p_value, percent, record, table, unsigned, variance_cells
 from marketimpact.cli.study_file import read_study
 from marketimpact.display import charts
-from marketimpact.display.formats import interval
+from marketimpact.display.formats import interval, short_percent
 from marketimpact.study.headline import headline
+from marketimpact.study.summary import path_measure
 
 SEED = "2025-08-12-beijing-discourages-h20"
 PRIMARY = (0, 1)
@@ -129,10 +130,15 @@ def firms_figure(result: mi.StudyResult) -> str:
 
 def figures(result: mi.StudyResult) -> dict[str, str]:
     """Draw the firms and the path of the CAAR of each group at the seed announcement: SVG by file name."""
-    paths = result.where(pl.col("announcement_id") == SEED).by("group").caar(-10, 10)
+    paths = result.where(pl.col("announcement_id") == SEED).by("group").caar(-10, 10, base=-1)
+    paths = paths.with_columns(pl.col("caar", "ci_low", "ci_high").round(3))
+    ends = paths.filter(tau=10).select("group", "caar").iter_rows()
+    titles = {group: f"{group}\n{short_percent(caar)} from session −1 to 10" for group, caar in ends}
     return {"h20_firms.svg": firms_figure(result)} | {
         "h20_" + name.lower().replace(" ", "_").replace("-", "_") + ".svg": charts.to_svg(chart)
-        for name, chart in charts.caar_paths(paths, by="group", simulated=False)
+        for name, chart in charts.caar_paths(
+            paths, by="group", titles=titles, subtitle=path_measure(-1), simulated=False
+        )
     }
 
 

@@ -133,6 +133,7 @@ def brief_chart(
         "vconcat": [*legend, {"concat": list(panels), "columns": columns, "spacing": 24}, _note(source)],
         "spacing": 14,
         **_config(),
+        "padding": {"left": 26, "right": 16, "top": 8, "bottom": 8},
     }
 
 

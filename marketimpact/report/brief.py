@@ -167,7 +167,7 @@ class Brief:
 
     def chart(self) -> dict[str, Any]:
         """Write the whole chart as Vega-Lite, with its legend and the line that names the source."""
-        lines = textwrap.wrap(self.source, 110 if len(self.panels) > 1 else 80)
+        lines = textwrap.wrap(self.source, 100 if len(self.panels) > 1 else 64)
         return brief_chart.brief_chart(
             [panel for panel, _ in self.panels], title=self.title, groups=self._groups, source=lines
         )

@@ -12,6 +12,8 @@ from marketimpact.report.markdown_latex import Pages
 
 __all__ = ["as_pdf"]
 
+#: Sentences of a section that are kept on the page of what follows them, at most.
+MOST_STICKY = 4
 _HEAD = """#set document(title: {title}, date: none)
 #set page(paper: "a4", margin: (x: 14mm, y: 16mm), numbering: "1")
 #set text(size: 9pt, lang: "en")
@@ -57,7 +59,9 @@ def _source(pages: Pages, files: dict[str, bytes]) -> str:
         lines.append(f"#block(stroke: 1pt, inset: 6pt, text(weight: 700, {_literal(SIMULATED_REPORT)}))")
     for section in pages.sections:
         lines.append(f"#heading({_literal(section.title)})")
-        lines += [f"#par(text(fill: luma(70), {_literal(sentence)}))" for sentence in section.words]
+        # a few sentences stay with what they introduce
+        sticky = "true" if section.blocks and len(section.words) <= MOST_STICKY else "false"
+        lines += [f"#block(sticky: {sticky}, text(fill: luma(70), {_literal(sentence)}))" for sentence in section.words]
         for heading, figures, tables in section.blocks:
             lines += [f"#heading(level: 2, {_literal(heading)})"] if heading else []
             images = []

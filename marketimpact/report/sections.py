@@ -294,21 +294,19 @@ def _firm_table(frame: pl.DataFrame, announcement: AnnouncementResult, content: 
         )
         notes.append(", ".join(flags))
         group = row["group"]
-    flagged = [
-        f"{firm_label(row)}: {note}." for row, note in zip(frame.iter_rows(named=True), notes, strict=True) if note
-    ]
+    firms = [firm_label(row) for row in frame.iter_rows(named=True)]
+    flagged = [f"{firm}: {note}." for firm, note in zip(firms, notes, strict=True) if note]
     if len(flagged) > MOST_FLAGS:
         columns.append("note")
         rows = [[*row, note] for row, note in zip(rows, notes, strict=True)]
+        flagged = []
     start = 2 if one_day else 3
     numeric = list(range(start, start + 8 + len(true_column)))
-    note = (f"Day 0: {days[0]}. " if one_day else "") + SINGLE_FIRM_NOTE + (TRUE_EFFECT_NOTE if true_column else "")
-    note += (
-        f" {frame.height} of {n_events:,} events are listed: the table `car` has all."
-        if frame.height < n_events
-        else ""
-    )
-    return ReportTable.of(columns, rows, numeric=numeric, note=note)
+    told = [f"Day 0: {days[0]}."] if one_day else []
+    told += [*flagged, SINGLE_FIRM_NOTE + (TRUE_EFFECT_NOTE if true_column else "")]
+    if frame.height < n_events:
+        told.append(f"{frame.height} of {n_events:,} events are listed: the table `car` has all.")
+    return ReportTable.of(columns, rows, numeric=numeric, note=" ".join(told))
 
 
 def _paths_section(content: ReportContent) -> Section:

@@ -20,6 +20,7 @@ from marketimpact.analyses.specification_curve.placebo_days import (
 from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.display import charts
 from marketimpact.display import curve_chart as curvechart
+from marketimpact.display.formats import short_percent
 from marketimpact.inference import sample as sample_module
 from tests.conftest import golden
 
@@ -175,8 +176,17 @@ def test_a_condition_that_is_one_literal_keeps_every_event(golden_market, golden
 
 def test_curves_can_be_drawn_at_any_size(curve):
     svg = charts.to_svg(curve.plot())
-    for words in ("216 specifications", "could not be run", "test not valid", "[-120, -21]", "three"):
+    ran = curve.frame.drop_nulls("estimate")["estimate"]
+    above, failed = (ran > 0).sum(), 216 - len(ran)
+    for words in (f"could not be run: {failed} of 216 specifications", "test not valid", "[-120, -21]", "three"):
         assert words in svg
+    title = " ".join(curve.plot().to_dict()["title"]["text"])
+    count = f"{above} of {len(ran)} specifications lie above zero"
+    if 2 * above < len(ran):
+        count = f"{(ran < 0).sum()} of {len(ran)} specifications lie below zero"
+    assert title == f"{count}, with a median of {short_percent(float(np.median(ran)))}"
+    compact = curve.plot(compact=True).to_dict()["vconcat"]
+    assert len(compact) == 2  # the curve, and what is significant
     strokes = [
         panel["layer"][0] for panel in curve.plot().to_dict()["vconcat"] if panel["layer"][0]["mark"]["type"] == "tick"
     ]

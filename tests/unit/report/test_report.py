@@ -15,8 +15,10 @@ import marketimpact as mi
 from marketimpact import report
 from marketimpact.cli.study_file import read_study
 from marketimpact.display import charts
+from marketimpact.display.firm_chart import EXTREMES, MOST_FIRMS
 from marketimpact.events import calendars
 from marketimpact.events.exchange_names import NAMES, exchange
+from marketimpact.report.content import MOST_DETAILED
 from marketimpact.report.figures import MOST_PATHS, path_figures
 from marketimpact.study import result as result_module
 from tests.conftest import golden
@@ -378,3 +380,31 @@ def test_cars_of_a_group_are_those_of_its_own_result(h20):
     for announcement in content.announcements:
         for group in announcement.groups:
             assert_frame_equal(group.cars((0, 1)), group.result.car(0, 1).drop_nulls("car"))
+
+
+def test_of_many_announcements_those_with_the_largest_cars_are_shown_in_detail(golden_market, golden_study):
+    events = golden("events_mixed").with_columns(pl.col("event_id").alias("announcement_id"))
+    content = report.report_content(golden_study.run(events, golden_market), windows=[(0, 1)])
+    cars = content.result.car(0, 1).drop_nulls("car").sort(pl.col("car").abs(), descending=True)
+    assert cars.height > MOST_DETAILED
+    assert {one.key for one in content.detailed} == set(cars["event_id"].head(MOST_DETAILED))
+    note = f"{MOST_DETAILED} of {len(content.announcements)} announcements are shown: those with the largest CARs."
+    assert content.detail_note.startswith(note)
+    few = report.report_content(golden_study.run(events.head(3), golden_market), windows=[(0, 1)])
+    assert [one.key for one in few.detailed] == [one.key for one in few.announcements]
+    assert few.detail_note == ""
+
+
+def test_of_many_events_the_largest_and_smallest_are_listed(golden_market, golden_study, tmp_path):
+    returns = golden("returns")["symbol"].unique().sort()
+    days = golden("market")["date"].sort()
+    rows = [(f"{symbol}-{k}", symbol, days[k]) for symbol in returns for k in (230, 260, 290)]
+    events = pl.DataFrame(rows, schema=["event_id", "symbol", "date"], orient="row")
+    result = golden_study.run(events, golden_market)
+    with_car = result.car(0, 1).drop_nulls("car").height
+    assert with_car > MOST_FIRMS
+    page = Page(report.write_report(result, tmp_path / "r.html", windows=[(0, 1)]))
+    section = page.source.split('<section id="moved">')[1].split("</section>")[0]
+    assert section.count("<tr>") == 1 + 2 * EXTREMES
+    assert f"{2 * EXTREMES} of {result.events.height} events are listed: the table `car` has all." in page.text
+    assert f"All {with_car} events by size: median" in re.sub(r"<[^>]*>", "", section)
