@@ -15,6 +15,7 @@ from marketimpact.cli import study_file_curve as study_curve
 from marketimpact.cli.studies import TEMPLATE
 from marketimpact.cli.study_file import read_study
 from marketimpact.cli.study_file_schema import study_schema
+from marketimpact.display.formats import percent
 from marketimpact.report.specification_section import TITLE
 from tests.command import marketimpact
 
@@ -190,12 +191,17 @@ def test_the_words_say_what_a_plain_count_says(texts, curve):
     held = [row for row in ran if row["valid"]]
     found = [row for row in held if row["p_value"] < 0.05]
     sizes = sorted(row["estimate"] for row in ran)
-    low, middle, high = (f"{x:+.2%}".replace("-", "−") for x in (sizes[0], median(sizes), sizes[-1]))
+    low, middle, high = (percent(x) for x in (sizes[0], median(sizes), sizes[-1]))
     text = texts[0][".md"]
     assert 0 < len(held) < len(ran) < curve.curve.frame.height
     assert f"The CAAR lies between {low} and {high}, with a median of {middle}" in text
     assert f"above zero in {sum(size > 0 for size in sizes)} of {len(sizes)}." in text
-    assert text.count(f"{len(found)} of {len(held)} with a valid test are significant at 5%") == 2
+    assert text.count(f"{len(found)} of {len(held)} with a valid test are significant at 5%") == 1
+    name, observed, _, low, high, p = curve.joint.frame.row(0)
+    ends = " to ".join(percent(end) for end in (low, high))
+    verdict = "significant at 5%" if p < 0.05 else "not significant"
+    assert f"the {name} is {percent(observed)}, on placebo days {ends} (p = {p:.3f}, {verdict})" in text  # in the brief
+    assert f"its {name} is {percent(observed)}; 95% of curves on placebo days: {ends} (p = {p:.3f}, {verdict})" in text
     assert f"{curve.curve.frame.height - len(ran)} could not be run" in text
     assert f"Across {len(ran)} specifications" in text
     for name, observed, _, _, _, p in curve.joint.frame.iter_rows():
