@@ -10,12 +10,12 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.closed_day import ClosedDay
 from marketimpact.core.factorize import stable_argsort
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.own_columns import is_label_type, keep_own_columns
 from marketimpact.errors import DataError
 from marketimpact.estimation.attrition import ATTRITION
-from marketimpact.events.alignment import ClosedDay
 from marketimpact.market.market import Market
 
 __all__ = ["EventPositions", "locate_day0"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from marketimpact.core.closed_day import ClosedDay
 from marketimpact.errors import SpecificationError
-from marketimpact.events.alignment import ClosedDay
 
 __all__ = [
     "EstimationSettings",

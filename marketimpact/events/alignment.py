@@ -10,19 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.closed_day import ClosedDay, check_closed_day
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import DataError, SpecificationError
 
-__all__ = ["ClosedDay", "admissible", "align", "check_closed_day"]
+__all__ = ["admissible", "align"]
 
-#: Day 0 of an event on a day without a session: the next session, or the previous one.
-ClosedDay = Literal["next", "previous"]
 #: Largest distance of the true time from one known "to the hour".
 HOUR_TOLERANCE = timedelta(minutes=30)
 #: Local hours (start, end) in which a date-only announcement was likely made.
@@ -254,15 +253,6 @@ def _on_closed_days(frame: pl.DataFrame, sessions: pl.DataFrame, instant: str, n
     return joined.with_columns(pl.when(is_shut).then("_previous").otherwise(name).alias(name)).drop(
         "_previous", "_local_date"
     )
-
-
-def check_closed_day(closed_day: object) -> None:
-    """Raise SpecificationError for anything but *next* and *previous*."""
-    if closed_day not in get_args(ClosedDay):
-        raise SpecificationError(
-            f"closed_day={closed_day!r}: choose 'next' or 'previous', the session that is day 0 of an event on a day "
-            "without one."
-        )
 
 
 def _with_certainty(frame: pl.DataFrame) -> pl.DataFrame:

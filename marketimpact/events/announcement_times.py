@@ -20,6 +20,8 @@ CLOCK_COLUMNS = ("time", "clock", "hour", "time_of_day", "announcement_time")
 FIXED_ZONES = {"EST": "America/New_York", "MST": "America/Denver"}
 #: Columns of announcements that hold instants.
 _INSTANTS = ("announced_at", "not_before", "not_after")
+#: Types that are text, or hold nothing.
+_TEXT = (pl.Categorical, pl.Enum, pl.Null)
 
 
 def settle_times(raw: pl.DataFrame, label: str) -> pl.DataFrame:
@@ -32,6 +34,10 @@ def settle_times(raw: pl.DataFrame, label: str) -> pl.DataFrame:
     label : str
         Name of the frame in messages.
     """
+    labels = [name for name in ("time_zone", "time_precision") if name in raw.columns]
+    raw = raw.with_columns(pl.col(name).cast(pl.String) for name in labels if raw.schema[name] in _TEXT)
+    if any(raw.schema[name] != pl.String for name in labels):
+        return raw  # no text, which the contract refuses
     _warn_about_times(raw, label)
     return _with_precision(_with_session_words(_midnights_as_dates(_local_times_as_text(raw))))
 
@@ -46,8 +52,8 @@ def _warn_about_times(raw: pl.DataFrame, label: str) -> None:
             MarketImpactWarning,
             stacklevel=4,
         )
-    has_zones = raw.schema.get("time_zone") == pl.String
-    for zone in sorted({*raw["time_zone"]}.intersection(FIXED_ZONES)) if has_zones else ():
+    zones: list[str | None] = raw["time_zone"].to_list() if "time_zone" in raw.columns else []
+    for zone in sorted(FIXED_ZONES.keys() & set(zones)):
         warnings.warn(
             f"{label}: time_zone {zone} has no daylight saving time. Most likely {FIXED_ZONES[zone]} is meant, whose "
             "clocks change in March and November.",

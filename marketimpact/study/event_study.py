@@ -12,6 +12,7 @@ from typing import Any, Literal
 import polars as pl
 
 from marketimpact.core import schema
+from marketimpact.core.closed_day import ClosedDay, check_closed_day
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.core.frames import EVENTS, FrameLike
 from marketimpact.core.own_columns import keep_own_columns
@@ -20,7 +21,6 @@ from marketimpact.estimation.excluded_days import ExcludedDays
 from marketimpact.estimation.executors import ExecutionOptions
 from marketimpact.estimation.pipeline import estimate
 from marketimpact.estimation.windows import EstimationSettings, check_window
-from marketimpact.events.alignment import ClosedDay, check_closed_day
 from marketimpact.market.market import Market
 from marketimpact.models import MarketModel, Model, TradeToTrade
 from marketimpact.study.result import StudyResult

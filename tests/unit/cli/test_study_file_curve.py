@@ -12,7 +12,7 @@ import pytest
 import marketimpact as mi
 from marketimpact import report
 from marketimpact.cli import study_file_curve as study_curve
-from marketimpact.cli.studies import TEMPLATE
+from marketimpact.cli.new_study import TEMPLATE
 from marketimpact.cli.study_file import read_study
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.display.formats import percent
