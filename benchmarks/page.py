@@ -340,15 +340,12 @@ def growth_chart(rows: list[Row]) -> Any:
     parts = list(PARTS)
     colour = alt.Color("part:N", title=None, sort=parts, scale=alt.Scale(domain=parts, range=list(charts.PALETTE[:5])))
     legend = colour.legend(orient="bottom", columns=1, labelLimit=460, symbolType="stroke")
-    lines = alt.Chart(charts.inline_data(shown)).mark_line(point=alt.OverlayMarkDef(size=34), strokeWidth=2)
-    dashes = alt.Chart(charts.inline_data(guide)).mark_line(color=charts.GREY, strokeDash=[3, 4])
-    word = alt.Chart(charts.inline_data(guide[1:])).mark_text(
-        text="in proportion", color=charts.GREY, align="right", dy=26
-    )
+    lines = alt.Chart(_rows(shown)).mark_line(point=alt.OverlayMarkDef(size=34), strokeWidth=2)
+    dashes = alt.Chart(_rows(guide)).mark_line(color=charts.GREY, strokeDash=[3, 4])
+    word = alt.Chart(_rows(guide[1:])).mark_text(text="in proportion", color=charts.GREY, align="right", dy=26)
     layered = alt.layer(dashes.encode(x=x, y=y), lines.encode(x=x, y=y, color=legend), word.encode(x=x, y=y))
-    return charts.with_title(
-        layered.properties(width=520, height=320), "Time of a study by its number of events", simulated=True
-    )
+    measure = "seconds by events in the study, log scales"
+    return titled(layered, "Time of a study by its number of events", measure, width=520, height=320)
 
 
 def rivals_chart(rows: list[Row]) -> Any:
@@ -370,11 +367,21 @@ def rivals_chart(rows: list[Row]) -> Any:
     scale = alt.Scale(type="log", domain=[lowest, shown[0]["rate"] * 4], nice=False)
     x = alt.X("rate:Q", scale=scale, title="events per second", axis=tens("~s"))
     colour = alt.condition("datum.ours", alt.value(charts.ORANGE), alt.value(charts.BLUE))
-    base = alt.Chart(charts.inline_data(shown)).encode(y=y, x=x)
+    base = alt.Chart(_rows(shown)).encode(y=y, x=x)
     points = base.mark_point(filled=True, size=90, opacity=1).encode(color=colour)
     told = base.mark_text(align="left", dx=9).encode(text="told:N")
-    layered = alt.layer(points, told).properties(width=420, height=30 * len(shown))
-    return charts.with_title(layered, "Events per second, log scale", simulated=True)
+    return titled(alt.layer(points, told), "Speed of programs", "events per second, log scale", width=420,
+                  height=30 * len(shown))  # fmt: skip
+
+
+def titled(chart: Any, title: str, measure: str, *, width: int, height: int) -> Any:
+    """Give a layered chart its size, the theme of the package, and a title that says that the data are simulated."""
+    spec = chart.properties(width=width, height=height).to_dict()
+    return charts.altair_chart(spec | charts.look(charts.head(title, [measure], simulated=True, width=width)))
+
+
+def _rows(rows: list[Row]) -> Any:
+    return alt.InlineData(values=rows)
 
 
 def main() -> None:

@@ -75,7 +75,13 @@ def run_here(page: Path) -> bool:
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch) -> Path:
-    """A folder with what a reader has: a file of prices (simulated), the studies, a store of an invented vendor."""
+    """A folder with what a reader has: simulated prices, announcements, the studies, a store of an invented vendor."""
+    (tmp_path / "my.csv").write_text(
+        "announcement_id,announced_at,time_zone,stance,headline,targets\n"
+        "h20,2025-08-12 12:45,Asia/Shanghai,restrictive,One,NVDA;0981.HK\n"
+        "quarter,2025-05-28 AMC,America/New_York,mixed,Two,NVDA;AMD\n",
+        encoding="utf-8",
+    )
     shutil.copy(ROOT / "data" / "sample" / "prices.parquet", tmp_path / "prices.parquet")
     shutil.copytree(ROOT / "studies", tmp_path / "studies")
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
