@@ -16,7 +16,7 @@ from marketimpact.report.content import (
     firm_label,
     limit_hits,
 )
-from marketimpact.report.nearby_events import has_chronology, nearby_announcements
+from marketimpact.report.nearby_events import has_chronology, headlines, nearby_announcements
 from marketimpact.study.filtered_columns import single_intervals
 from marketimpact.study.result import StudyResult
 from marketimpact.study.summary import shown_windows
@@ -197,14 +197,12 @@ def _group_row(
 def nearby_frame(content: ReportContent) -> pl.DataFrame:
     """List the other announcements in each primary window, and what the announcement's own record names."""
     rows: list[tuple[int, str, str, str | None]] = []
-    headlines = {}
-    if content.chronology is not None:
-        headlines = dict(content.chronology.select("announcement_id", "headline").iter_rows())
+    names = headlines(content)
     for n, announcement in enumerate(content.announcements, 1):
         found = nearby_announcements(announcement, content).filter("in_primary") if has_chronology(content) else None
         listed = [] if found is None else list(found.select("headline", "day0").iter_rows())
         recorded = [part.strip() for part in (announcement.facts.get("confounders") or "").split(";") if part.strip()]
-        listed += [(headlines.get(part, part), None) for part in recorded]
+        listed += [(names.get(part, part), None) for part in recorded]
         first_named: dict[str, str | None] = {}
         for headline, day0 in listed:
             first_named.setdefault(headline, day0)

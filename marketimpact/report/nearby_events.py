@@ -8,10 +8,11 @@ from typing import Any
 import polars as pl
 
 from marketimpact.events.alignment import align
+from marketimpact.events.catalogue import announcements
 from marketimpact.events.exchange_names import named
 from marketimpact.report.content import AnnouncementResult, ReportContent
 
-__all__ = ["has_chronology", "nearby_announcements"]
+__all__ = ["has_chronology", "headlines", "nearby_announcements"]
 
 #: Calendar days around the event window within which an announcement's day 0 can fall into it.
 SEARCH_MARGIN = timedelta(days=12)
@@ -27,6 +28,12 @@ _SCHEMA: dict[str, Any] = {
 def has_chronology(content: ReportContent) -> bool:
     """Check whether other announcements can be searched: that needs a chronology, and sessions with times of day."""
     return content.chronology is not None and not content.result.market.sessions["close"].null_count()
+
+
+def headlines(content: ReportContent) -> dict[str, str]:
+    """Return the headline of every announcement by its id: of the embedded chronology where there is no other."""
+    chronology = announcements() if content.chronology is None else content.chronology
+    return dict(chronology.select("announcement_id", "headline").iter_rows())
 
 
 def nearby_announcements(announcement: AnnouncementResult, content: ReportContent) -> pl.DataFrame:

@@ -33,7 +33,7 @@ from marketimpact.report.figures import (
     price_history_figure,
     trading_hours_figure,
 )
-from marketimpact.report.nearby_events import has_chronology, nearby_announcements
+from marketimpact.report.nearby_events import has_chronology, headlines, nearby_announcements
 from marketimpact.report.specification_section import specification_section
 from marketimpact.study.filtered_columns import single_intervals
 from marketimpact.study.headline import Headline
@@ -471,7 +471,7 @@ def _nearby_section(content: ReportContent) -> Section:
             ]
             for row in nearby
         ]
-        caption = _recorded_confounders(announcement, content.chronology)
+        caption = _recorded_confounders(announcement, content)
         columns = ["when", "headline", "kind", "its day 0", f"within {list(content.primary)}"]
         no_hits = "No other announcement of the chronology falls into the event window."
         note = (
@@ -487,14 +487,13 @@ def _nearby_section(content: ReportContent) -> Section:
     return Section("around", "What else happened", _noted(words, content), tuple(blocks), fold=fold)
 
 
-def _recorded_confounders(announcement: AnnouncementResult, chronology: pl.DataFrame | None) -> str:
+def _recorded_confounders(announcement: AnnouncementResult, content: ReportContent) -> str:
     """List the confounders recorded with the announcement, other announcements by their headline."""
     recorded = announcement.facts.get("confounders")
     if not recorded:
         return ""
-    pairs = chronology.select("announcement_id", "headline").iter_rows() if chronology is not None else ()
-    headlines = dict(pairs)
-    items = [headlines.get(item.strip(), item.strip()) for item in recorded.split(";")]
+    names = headlines(content)
+    items = [names.get(item.strip(), item.strip()) for item in recorded.split(";")]
     return "Named beside it: " + "; ".join(items)
 
 
