@@ -261,6 +261,10 @@ class PriceStore:
         except UNREADABLE as error:
             return self._rebuilt(), type(error).__name__
 
+    def has(self, file: str) -> bool:
+        """Check whether a data file is there, whatever it holds."""
+        return is_data_file(file) and own_path(self.directory, file).is_file()
+
     def series(self, file: str) -> pl.DataFrame:
         """Read the rows of a data file after a check of its hash.
 

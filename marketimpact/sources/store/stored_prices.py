@@ -151,7 +151,7 @@ class StoredPrices:
             if not work.is_covered(self._entries(requested)):
                 return None
             manifest = {"vendor": self.vendor, **self._manifest(requested, first, last, log)}
-            table = self._table(self.store.name_of(manifest), manifest, requested, first, last, log=log)
+            table = self._table(self.store.name_of(manifest), manifest, requested, first, last, log=log, rows=work.rows)
             self.store.pin(manifest)  # once it is known that it can be read
         return table
 
@@ -166,6 +166,7 @@ class StoredPrices:
             entries = self._entries(requested)
             stored = {symbol: self.store.current_rows(entry) for symbol, entry in entries.items()}
         work = _Work(damaged=[symbol for symbol, rows in stored.items() if rows is None])
+        work.rows = {entries[symbol].file: rows for symbol, rows in stored.items() if rows is not None}
         refetch, fetch_from = _plan(requested, entries, stored, log, start=start, last=last)
         files = {symbol: entry.file for symbol, entry in entries.items()}
         for symbol, update in self._ask(fetch_from, last, log, files, stored):
@@ -263,9 +264,15 @@ class StoredPrices:
         last: date | None,
         *,
         log: _FetchLog | None = None,
+        rows: Mapping[str, pl.DataFrame] | None = None,
     ) -> PriceTable:
-        """Read a manifest's rows, without a lock: data files never change, and a store may be read-only."""
-        frames = [self.store.series(manifest["files"][symbol]) for symbol in requested if symbol in manifest["files"]]
+        """Read a manifest's rows, without a lock: data files never change, and a store may be read-only.
+
+        `rows` are those of files read before, which are not read again while they are there.
+        """
+        files = [manifest["files"][symbol] for symbol in requested if symbol in manifest["files"]]
+        known = {} if rows is None else rows
+        frames = [known[file] if file in known and self.store.has(file) else self.store.series(file) for file in files]
         if not frames:
             raise SourceError(
                 f"Snapshot {name} holds no prices of {listed(requested)}; "
@@ -274,14 +281,14 @@ class StoredPrices:
                 symbols=requested,
                 retryable=False,
             )
-        rows = pl.concat(frames)
+        history = pl.concat(frames)
         notes = [*manifest["notes"], *_snapshot_notes(manifest, requested, first, last)]
-        sources = rows["source"].drop_nulls().unique().sort().to_list()
-        listings = rows.group_by("symbol", maintain_order=True).agg(
+        sources = history["source"].drop_nulls().unique().sort().to_list()
+        listings = history.group_by("symbol", maintain_order=True).agg(
             pl.col("currency").drop_nulls().last(), pl.col("time_zone").drop_nulls().last()
         )
         return price_table(
-            within(rows, first, last),
+            within(history, first, last),
             requested=requested,
             source=f"{'; '.join(sources)}; snapshot {name}",
             notes=notes,
@@ -305,11 +312,12 @@ class StoredPrices:
 
 @dataclass(slots=True)
 class _Work:
-    """New rows, damaged symbols, and the dates that stored rows covered when they were planned with."""
+    """New rows, damaged symbols, and the dates and rows of files when they were planned with."""
 
     updates: list[Update] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     spans: dict[str, tuple[date, date]] = field(default_factory=dict)
+    rows: dict[str, pl.DataFrame] = field(default_factory=dict)
 
     def is_covered(self, entries: Mapping[str, Entry]) -> bool:
         """Return whether the entries still cover the dates planned with; another process may have replaced them."""
