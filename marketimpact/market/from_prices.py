@@ -18,6 +18,7 @@ from marketimpact.core.symbol_rows import keep_rows
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.market import checks, implausible, repairs
+from marketimpact.market.benchmark_currency import COLUMN
 from marketimpact.market.factors import check_factors, read_french
 from marketimpact.market.plausibility import factor_doubts
 from marketimpact.market.price_panel import PricePanel, price_panel
@@ -198,12 +199,27 @@ def _doubts(priced: pl.DataFrame, with_close: pl.Series, findings: pl.DataFrame,
         row = worst.row(0, named=True)
         others = f" And {worst.height - 1} more such findings: see market.findings." if worst.height > 1 else ""
         yield f"{row['symbol']} on {row['date']}: {row['detail']}{others}"
+    yield from _currency_doubt(priced, benchmark)
     lacking = sorted({*priced[benchmark].drop_nulls()}.difference(with_close))
     if lacking:
         affected = priced.filter(pl.col(benchmark).is_in(lacking))["symbol"].to_list()
         yield (
             f"No prices of the benchmark{'s' if len(lacking) > 1 else ''} {listed(lacking, quoted=False)}: events of "
             f"{len(affected)} securities ({listed(affected, quoted=False)}) cannot be used by models that need it."
+        )
+
+
+def _currency_doubt(priced: pl.DataFrame, benchmark: str) -> Iterator[str]:
+    """Write a warning where the securities say that a benchmark is in another currency than its security."""
+    if not {COLUMN, "currency"} <= set(priced.columns):
+        return
+    foreign = priced.filter(pl.col(benchmark).is_not_null(), pl.col(COLUMN) != pl.col("currency"))
+    if foreign.height:
+        row = foreign.row(0, named=True)
+        yield (
+            f"Benchmarks of {foreign.height} securities are in another currency than these ({row['symbol']} in "
+            f"{row['currency']}, {row[benchmark]} in {row[COLUMN]}), so abnormal returns contain the exchange rate. "
+            "Convert them with market.convert_benchmarks(rates)."
         )
 
 

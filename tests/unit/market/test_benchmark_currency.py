@@ -88,7 +88,8 @@ def test_what_was_converted_is_recorded_and_not_converted_again(market, local):
 
 def test_the_currency_may_be_a_column_or_given_by_benchmark(market, local):
     column = FIRMS.with_columns(benchmark=pl.lit("^GSPC"), benchmark_currency=pl.lit("USD"))
-    loaded = mi.Market.load(column, prices())
+    with pytest.warns(mi.MarketImpactWarning, match=r"Benchmarks of 2 securities .* \^GSPC in USD\)"):
+        loaded = mi.Market.load(column, prices())
     assert loaded.convert_benchmarks(RATES, quote="USD").panel.equals(local.panel)
     assert market.convert_benchmarks(RATES, {"^GSPC": "USD"}, quote="USD").panel.equals(local.panel)
     with pytest.raises(mi.SpecificationError, match=r"the benchmark of .* is in another currency"):
