@@ -39,7 +39,7 @@ def code_cells(notebook: Any) -> list[Any]:
 
 
 def words(outputs: Sequence[Any]) -> str:
-    """What a reader sees of the outputs of a cell: printed text, words and numbers of tables and charts."""
+    """List the words and numbers that a reader sees in the outputs of a cell: text, tables, charts."""
     texts = []
     for output in outputs:
         data = output.get("data", {})

@@ -76,7 +76,7 @@ class EventPositions:
 
     @property
     def estimation_differs(self) -> bool:
-        """Whether some of the events have other estimation windows than others."""
+        """Check whether the estimation windows of events differ."""
         return self.estimation is not None and bool((self.estimation != self.estimation[:1]).any())
 
 

@@ -7,9 +7,8 @@ from datetime import time
 
 import polars as pl
 
-from marketimpact.core import schema
 from marketimpact.errors import MarketImpactWarning
-from marketimpact.events.contract_files import DATE, MIDNIGHT, WORD, matches
+from marketimpact.events.contract_files import DATE, MIDNIGHT, WORD, by_zone, matches
 from marketimpact.events.session_words import resolve_session_words
 
 __all__ = ["settle_times"]
@@ -39,7 +38,13 @@ def settle_times(raw: pl.DataFrame, label: str) -> pl.DataFrame:
     if any(raw.schema[name] != pl.String for name in labels):
         return raw  # no text, which the contract refuses
     _warn_about_times(raw, label)
-    return _with_precision(_with_session_words(_midnights_as_dates(_local_times_as_text(raw))))
+    if "announced_at" not in raw.columns:
+        return raw
+    if "time_precision" not in raw.columns:
+        raw = raw.with_columns(pl.lit(None, pl.String).alias("time_precision"))
+    if "time_zone" in raw.columns:
+        raw = _with_session_words(_midnights_as_dates(_local_times_as_text(raw)))
+    return _with_precision(raw)
 
 
 def _warn_about_times(raw: pl.DataFrame, label: str) -> None:
@@ -68,35 +73,30 @@ def _local_times_as_text(raw: pl.DataFrame) -> pl.DataFrame:
     Where another column has a zone, these are no local times but instants that lost theirs, and are refused.
     """
     times = raw.select(name for name in _INSTANTS if isinstance(raw.schema.get(name), pl.Datetime))
-    if "time_zone" not in raw.columns or any(kind.time_zone for kind in times.dtypes):  # type: ignore[attr-defined]
+    if any(kind.time_zone for kind in times.dtypes):  # type: ignore[attr-defined]
         return raw
     return raw.with_columns(clock.dt.to_string("%Y-%m-%d %H:%M:%S%.6f") for clock in times)
 
 
 def _midnights_as_dates(raw: pl.DataFrame) -> pl.DataFrame:
     """Take a local midnight for a plain date where no precision is given: workbooks and pandas write dates so."""
-    if not {"announced_at", "time_zone"} <= set(raw.columns):
-        return raw
-    is_free = pl.col("time_precision").is_null() if "time_precision" in raw.columns else pl.lit(value=True)
-    clock = raw["announced_at"]
+    is_free, clock = pl.col("time_precision").is_null(), raw["announced_at"]
     if clock.dtype == pl.String:
         text = pl.col("announced_at").str.strip_chars()
         date = pl.when(is_free & matches(text, DATE + MIDNIGHT)).then(text.str.slice(0, 10))
         return raw.with_columns(date.otherwise("announced_at").alias("announced_at"))
     if not isinstance(clock.dtype, pl.Datetime) or clock.dtype.time_zone is None:
         return raw
-    is_midnight = pl.lit(value=False)
-    for zone in filter(schema.known_zone, raw["time_zone"].drop_nulls().unique()):
-        local = pl.col("announced_at").dt.convert_time_zone(zone)
-        is_midnight |= (pl.col("time_zone") == zone) & (local.dt.time() == time())
-    precision = pl.when(is_free & is_midnight.fill_null(value=False)).then(pl.lit("day"))
-    own = pl.col("time_precision") if "time_precision" in raw.columns else pl.lit(None, pl.String)
-    return raw.with_columns(precision.otherwise(own).alias("time_precision"))
+    is_midnight = by_zone(
+        raw, lambda zone: pl.col("announced_at").dt.convert_time_zone(zone).dt.time() == time(), pl.lit(value=False)
+    )
+    precision = pl.when(is_free & is_midnight).then(pl.lit("day"))
+    return raw.with_columns(precision.otherwise("time_precision").alias("time_precision"))
 
 
 def _with_session_words(raw: pl.DataFrame) -> pl.DataFrame:
     """Read dates with *BMO* or *AMC* as instants where there are any."""
-    if not {"announced_at", "time_zone"} <= set(raw.columns) or raw["announced_at"].dtype != pl.String:
+    if raw["announced_at"].dtype != pl.String:
         return raw
     if not raw.select(matches(pl.col("announced_at").str.strip_chars(), DATE + WORD).any()).item():
         return raw
@@ -104,15 +104,11 @@ def _with_session_words(raw: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_precision(raw: pl.DataFrame) -> pl.DataFrame:
-    """Fill `time_precision` where it is absent: *day* for a plain date, else *minute*."""
-    if "announced_at" not in raw.columns:
-        return raw
+    """Fill `time_precision` where it is empty: *day* for a plain date, else *minute*."""
     if raw["announced_at"].dtype == pl.Date:
         raw = raw.with_columns(pl.col("announced_at").dt.to_string("%Y-%m-%d"))
     precision = pl.lit("minute")
     if raw["announced_at"].dtype == pl.String:
         plain = matches(pl.col("announced_at").str.strip_chars(), DATE)
         precision = pl.when(plain).then(pl.lit("day")).otherwise(precision)
-    if "time_precision" in raw.columns:
-        precision = pl.coalesce("time_precision", precision)
-    return raw.with_columns(precision.alias("time_precision"))
+    return raw.with_columns(pl.coalesce("time_precision", precision).alias("time_precision"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ from marketimpact.errors import DataError, MarketImpactWarning
 if TYPE_CHECKING:
     import dataframely as dy
 
-__all__ = ["DATE", "MIDNIGHT", "WORD", "load_table", "matches", "parse_table"]
+__all__ = ["DATE", "MIDNIGHT", "WORD", "by_zone", "load_table", "matches", "parse_table", "start_in_zone"]
 
 #: Name of a table -> what an index of pandas stands for.
 LAYOUTS = {
@@ -181,21 +182,18 @@ def _unreadable_cells(
     trimmed: pl.DataFrame, typed: pl.DataFrame, name: str, dtype: pl.DataType
 ) -> dict[str, pl.Series]:
     """Find unreadable cells of column `name`: rule -> numbers of the rows that break it."""
-    row = pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias("row")
+    lost = (typed[name].is_null() & trimmed[name].is_not_null()).alias("lost")
+    if not isinstance(dtype, pl.Datetime):
+        return {f"{name}|unreadable_{_KINDS.get(dtype, 'number')}": (lost.arg_true() + 1).cast(pl.UInt32)}
     has_precision = name == "announced_at" and trimmed.schema.get("time_precision") == pl.String
-    has_zone = trimmed.schema.get("time_zone") == pl.String
-    zones = list(filter(schema.known_zone, trimmed["time_zone"].drop_nulls().unique())) if has_zone else []
     cells = trimmed.select(
-        row,
+        pl.int_range(1, pl.len() + 1, dtype=pl.UInt32).alias("row"),
         pl.col(name).alias("text"),
-        typed[name].is_null().alias("lost"),
-        (pl.col("time_zone").is_in(zones).fill_null(value=False) if zones else pl.lit(value=False)).alias("has_zone"),
+        lost,
+        by_zone(trimmed, lambda _: pl.lit(value=True), pl.lit(value=False)).alias("has_zone"),
         (pl.col("time_precision") if has_precision else pl.lit(None, pl.String)).alias("precision"),
     )
-    unparsed = pl.col("lost") & pl.col("text").is_not_null()
-    if not isinstance(dtype, pl.Datetime):
-        kind = _KINDS.get(dtype, "number")
-        return {f"{name}|unreadable_{kind}": cells.filter(unparsed)["row"]}
+    unparsed = pl.col("lost")
     naive = matches(pl.col("text"), DATE + CLOCK) & (~pl.col("has_zone") | _local_clock(pl.col("text")).is_not_null())
     word = matches(pl.col("text"), DATE + WORD) if name == "announced_at" else pl.lit(value=False)
     date_only = matches(pl.col("text"), DATE) & ~pl.col("lost")
@@ -243,30 +241,31 @@ def _local_clock(cell: pl.Expr) -> pl.Expr:
 
 def _local_instant(frame: pl.DataFrame, cell: pl.Expr) -> pl.Expr:
     """Parse a local time of the row's time zone; null where clocks show it twice or never."""
-    clock, found = _local_clock(cell), pl.lit(None, pl.Datetime("us", "UTC"))
-    if frame.schema.get("time_zone") != pl.String:
-        return found
-    for name in filter(schema.known_zone, frame["time_zone"].drop_nulls().unique()):
-        local = clock.dt.replace_time_zone(name, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
-        found = pl.when(pl.col("time_zone") == name).then(local).otherwise(found)
-    return found
+
+    def instant(zone: str) -> pl.Expr:
+        local = _local_clock(cell).dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
+        return local.dt.convert_time_zone("UTC")
+
+    return by_zone(frame, instant, pl.lit(None, pl.Datetime("us", "UTC")))
 
 
 def _start_of_day(frame: pl.DataFrame, cell: pl.Expr) -> pl.Expr:
     """Parse a plain date as the instant at which it starts in the row's time zone."""
     midnight = cell.str.to_datetime("%Y-%m-%d", time_unit="us", strict=False)
     # a row without a known zone is refused by that rule; UTC keeps its date from counting as unreadable
-    start = midnight.dt.replace_time_zone("UTC")
-    zone = pl.col("time_zone")
-    if frame.schema.get("time_zone") != pl.String:
-        return start
-    for name in filter(schema.known_zone, frame["time_zone"].drop_nulls().unique()):
-        start = pl.when(zone == name).then(_start_in_zone(midnight, name)).otherwise(start)
-    return start
+    return by_zone(frame, lambda zone: start_in_zone(midnight, zone), midnight.dt.replace_time_zone("UTC"))
 
 
-def _start_in_zone(midnight: pl.Expr, zone: str) -> pl.Expr:
-    """Take 01:00 where clocks go forward at midnight, since that day starts then."""
+def by_zone(frame: pl.DataFrame, value: Callable[[str], pl.Expr], otherwise: pl.Expr) -> pl.Expr:
+    """Choose each row's value by its time zone; rows without a known zone have `otherwise`."""
+    has_zones = frame.schema.get("time_zone") == pl.String
+    for zone in filter(schema.known_zone, frame["time_zone"].drop_nulls().unique() if has_zones else ()):
+        otherwise = pl.when(pl.col("time_zone") == zone).then(value(zone)).otherwise(otherwise)
+    return otherwise
+
+
+def start_in_zone(midnight: pl.Expr, zone: str) -> pl.Expr:
+    """Convert local midnights to instants; where clocks go forward at midnight, the day starts at 01:00."""
     first, second = (
         clock.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
         for clock in (midnight, midnight + timedelta(hours=1))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from marketimpact.core.schema.vocabulary import UTC
 from marketimpact.events import calendars
+from marketimpact.events.contract_files import start_in_zone
 
-__all__ = ["CLOSE_WORDS", "EXCHANGE_OF_ZONE", "OPEN_WORDS", "is_session_word", "resolve_session_words"]
+__all__ = ["resolve_session_words"]
 
 #: What vendors of earnings dates write, in lower case.
 OPEN_WORDS = ("bmo", "before open", "before market open", "before the open")
@@ -29,12 +29,6 @@ _DAY_AND_WORD = r"^((?:19|20)\d{2}-\d{2}-\d{2})[T ,]*([a-z ]+)$"
 _MINUTE = pl.duration(minutes=1)
 
 
-def is_session_word(cell: pl.Expr) -> pl.Expr:
-    """Mark texts that are a date and one of the words, such as ``2025-05-28 AMC``."""
-    word = cell.str.to_lowercase().str.extract(_DAY_AND_WORD, 2).str.strip_chars()
-    return word.is_in([*OPEN_WORDS, *CLOSE_WORDS]).fill_null(value=False)
-
-
 def resolve_session_words(raw: pl.DataFrame) -> pl.DataFrame:
     """Replace the words in `announced_at` by instants, with the bounds that they mean.
 
@@ -45,14 +39,13 @@ def resolve_session_words(raw: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     raw : polars.DataFrame
-        Texts ``announced_at, time_zone`` and, where they are given, ``not_before, not_after, time_precision``.
+        Texts ``announced_at, time_zone, time_precision`` and, where they are given, ``not_before, not_after``.
     """
-    texts = raw.with_columns(
-        pl.lit(None, pl.String).alias(name)
-        for name in ("not_before", "not_after", "time_precision")
-        if name not in raw.columns
-    ).with_row_index("_row")
-    words = texts.filter(is_session_word(pl.col("announced_at"))).with_columns(
+    absent = [name for name in ("not_before", "not_after") if name not in raw.columns]
+    texts = raw.with_columns(pl.lit(None, pl.String).alias(name) for name in absent).with_row_index("_row")
+    word = pl.col("announced_at").str.to_lowercase().str.extract(_DAY_AND_WORD, 2).str.strip_chars()
+    words = texts.filter(word.is_in([*OPEN_WORDS, *CLOSE_WORDS])).with_columns(
+        word.is_in(OPEN_WORDS).alias("is_before_open"),
         pl.col("time_zone").replace_strict(EXCHANGE_OF_ZONE, default=None, return_dtype=pl.String).alias("mic"),
         pl.col("announced_at").str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False).alias("date"),
     )
@@ -61,16 +54,12 @@ def resolve_session_words(raw: pl.DataFrame) -> pl.DataFrame:
         return raw
     found = known.join(_hours(known), on=["mic", "date"], how="inner", validate="m:1").select(
         "_row",
-        _text(pl.when(_is_open_word()).then(pl.col("open") - _MINUTE).otherwise("close")).alias("announced_at"),
-        pl.coalesce("not_before", _text(pl.when(_is_open_word()).then("day_start").otherwise("close"))),
-        pl.coalesce("not_after", _text(pl.when(_is_open_word()).then("open").otherwise("day_end"))),
+        _text(pl.when("is_before_open").then(pl.col("open") - _MINUTE).otherwise("close")).alias("announced_at"),
+        pl.coalesce("not_before", _text(pl.when("is_before_open").then("day_start").otherwise("close"))),
+        pl.coalesce("not_after", _text(pl.when("is_before_open").then("open").otherwise("day_end"))),
         pl.coalesce("time_precision", pl.lit("hour")),
     )
     return texts.update(found, on="_row").drop("_row")
-
-
-def _is_open_word() -> pl.Expr:
-    return pl.col("announced_at").str.to_lowercase().str.extract(_DAY_AND_WORD, 2).str.strip_chars().is_in(OPEN_WORDS)
 
 
 def _hours(days: pl.DataFrame) -> pl.DataFrame:
@@ -80,11 +69,8 @@ def _hours(days: pl.DataFrame) -> pl.DataFrame:
     sessions = calendars.sessions(days["mic"].unique(), dates[0], dates[-1], overrides, as_far_as_known=True)
     parts = [
         part.with_columns(
-            midnight.dt.replace_time_zone(str(zone), non_existent="null").dt.convert_time_zone(UTC).alias(name)
-            for name, midnight in (
-                ("day_start", pl.col("date").cast(pl.Datetime("us"))),
-                ("day_end", pl.col("date").cast(pl.Datetime("us")) + pl.duration(days=1)),
-            )
+            start_in_zone((pl.col("date") + pl.duration(days=days_on)).cast(pl.Datetime("us")), str(zone)).alias(name)
+            for name, days_on in (("day_start", 0), ("day_end", 1))
         )
         for (zone,), part in sessions.partition_by("exchange_time_zone", as_dict=True).items()
     ]

@@ -18,7 +18,7 @@ from marketimpact.core.symbol_rows import keep_rows
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning
 from marketimpact.market import checks, implausible, repairs
-from marketimpact.market.benchmark_currency import COLUMN
+from marketimpact.market.benchmark_currency import COLUMN, foreign_benchmarks
 from marketimpact.market.factors import check_factors, read_french
 from marketimpact.market.plausibility import factor_doubts
 from marketimpact.market.price_panel import PricePanel, price_panel
@@ -213,7 +213,7 @@ def _currency_doubt(priced: pl.DataFrame, benchmark: str) -> Iterator[str]:
     """Write a warning where the securities say that a benchmark is in another currency than its security."""
     if not {COLUMN, "currency"} <= set(priced.columns):
         return
-    foreign = priced.filter(pl.col(benchmark).is_not_null(), pl.col(COLUMN) != pl.col("currency"))
+    foreign = foreign_benchmarks(priced.drop_nulls(benchmark))
     if foreign.height:
         row = foreign.row(0, named=True)
         yield (
