@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from marketimpact.analyses.confounding import Relation, announcement_sessions, nearby_sessions, within_scope
 from marketimpact.core import schema
 from marketimpact.core.arrays import NO_DAY
-from marketimpact.core.frames import FOUND, FrameLike, to_polars
+from marketimpact.core.frames import FrameLike, to_polars
+from marketimpact.core.layouts import FOUND
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.estimates import by_session
 from marketimpact.estimation.windows import check_window

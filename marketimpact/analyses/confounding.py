@@ -7,7 +7,8 @@ from typing import Literal
 import polars as pl
 
 from marketimpact.core import schema
-from marketimpact.core.frames import ANNOUNCEMENTS_OR_EVENTS, FrameLike, to_polars
+from marketimpact.core.frames import FrameLike, to_polars
+from marketimpact.core.layouts import ANNOUNCEMENTS_OR_EVENTS
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events.alignment import align
 from marketimpact.market.market import Market

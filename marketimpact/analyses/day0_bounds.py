@@ -13,7 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.core import schema
-from marketimpact.core.frames import EVENTS, FrameLike
+from marketimpact.core.frames import FrameLike
+from marketimpact.core.layouts import EVENTS
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import DataError
 from marketimpact.estimation.windows import check_window

@@ -12,7 +12,8 @@ import polars as pl
 from marketimpact.core import limits
 from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.day_table import are_midnights
-from marketimpact.core.frames import DAYS, FrameLike, to_polars
+from marketimpact.core.frames import FrameLike, to_polars
+from marketimpact.core.layouts import DAYS
 from marketimpact.core.progress import PATIENCE, progress_bar
 from marketimpact.core.text import listed
 from marketimpact.core.type_advice import how_to_convert

@@ -11,54 +11,13 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import polars as pl
 
-from marketimpact.core.layouts import (
-    ANNOUNCEMENTS,
-    ANNOUNCEMENTS_OR_EVENTS,
-    BENCHMARK,
-    CAMPAIGNS,
-    DAYS,
-    EVENTS,
-    FACTORS,
-    FOUND,
-    OVERRIDES,
-    PRICES,
-    RATES,
-    RETURNS,
-    SECURITIES,
-    SHARES,
-    SYMBOL_DAYS,
-    SYMBOLS,
-    Layout,
-)
+from marketimpact.core.layouts import Layout
 from marketimpact.core.pandas_columns import is_of_pandas
 from marketimpact.core.pandas_frames import PandasFrame
 from marketimpact.core.text import first_line
 from marketimpact.errors import DataError
 
-__all__ = [
-    "ANNOUNCEMENTS",
-    "ANNOUNCEMENTS_OR_EVENTS",
-    "BENCHMARK",
-    "CAMPAIGNS",
-    "DAYS",
-    "EVENTS",
-    "FACTORS",
-    "FOUND",
-    "OVERRIDES",
-    "PRICES",
-    "RATES",
-    "RETURNS",
-    "SECURITIES",
-    "SHARES",
-    "SYMBOLS",
-    "SYMBOL_DAYS",
-    "ArrowStream",
-    "FrameLike",
-    "Layout",
-    "is_frame",
-    "to_pandas",
-    "to_polars",
-]
+__all__ = ["ArrowStream", "FrameLike", "is_frame", "to_pandas", "to_polars"]
 
 
 @runtime_checkable
@@ -120,6 +79,7 @@ def to_polars(frame: object, label: str, layout: Layout) -> pl.DataFrame:
     Examples
     --------
     >>> import pandas as pd
+    >>> from marketimpact.core.layouts import PRICES
     >>> closes = pd.DataFrame({"AMD": [138.6, 135.3]}, index=pd.to_datetime(["2024-01-02", "2024-01-03"]))
     >>> to_polars(closes, "prices", PRICES).rows()
     [(datetime.date(2024, 1, 2), 'AMD', 138.6), (datetime.date(2024, 1, 3), 'AMD', 135.3)]

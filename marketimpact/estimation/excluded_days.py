@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from marketimpact.core import schema
 from marketimpact.core.fingerprint import fingerprint
-from marketimpact.core.frames import SYMBOL_DAYS, FrameLike, to_polars
+from marketimpact.core.frames import FrameLike, to_polars
+from marketimpact.core.layouts import SYMBOL_DAYS
 from marketimpact.errors import MarketImpactWarning
 from marketimpact.market.market import Market
 

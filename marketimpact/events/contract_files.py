@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from marketimpact.core import csv_reader, frames, schema
+from marketimpact.core import csv_reader, layouts, schema
 from marketimpact.core.frames import is_frame, to_polars
 from marketimpact.core.resources import resource
 from marketimpact.core.text import closest_name, first_line
@@ -31,11 +31,11 @@ __all__ = ["DATE", "MIDNIGHT", "WORD", "by_zone", "load_table", "matches", "pars
 
 #: Name of a table -> what an index of pandas stands for.
 LAYOUTS = {
-    "announcements": frames.ANNOUNCEMENTS,
-    "calendar_overrides": frames.OVERRIDES,
-    "campaigns": frames.CAMPAIGNS,
-    "events": replace(frames.EVENTS, reads_text=True),
-    "securities": frames.SECURITIES,
+    "announcements": layouts.ANNOUNCEMENTS,
+    "calendar_overrides": layouts.OVERRIDES,
+    "campaigns": layouts.CAMPAIGNS,
+    "events": replace(layouts.EVENTS, reads_text=True),
+    "securities": layouts.SECURITIES,
 }
 #: Patterns of a date, and of a time of day, midnight and words after it.
 DATE = r"(19|20)\d{2}-\d{2}-\d{2}"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from marketimpact.core import schema
-from marketimpact.core.frames import SECURITIES, FrameLike
+from marketimpact.core.frames import FrameLike
+from marketimpact.core.layouts import SECURITIES
 from marketimpact.errors import DataError, SpecificationError
 
 __all__ = ["firms", "one_listing"]

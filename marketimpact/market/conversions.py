@@ -6,7 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from marketimpact.core.frames import SHARES, FrameLike
+from marketimpact.core.frames import FrameLike
+from marketimpact.core.layouts import SHARES
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.market.benchmark_currency import COLUMN, foreign_benchmarks

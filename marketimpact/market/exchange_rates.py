@@ -6,7 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from marketimpact.core.frames import RATES, FrameLike
+from marketimpact.core.frames import FrameLike
+from marketimpact.core.layouts import RATES
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.market.plausibility import LARGEST_FACTOR, warn_of

@@ -9,7 +9,8 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.core.day_table import are_midnights
-from marketimpact.core.frames import FACTORS, FrameLike, to_polars
+from marketimpact.core.frames import FrameLike, to_polars
+from marketimpact.core.layouts import FACTORS
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.events import calendars
 from marketimpact.events.calendars import EXCHANGES

@@ -14,7 +14,8 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core.arrays import Floats, Ints
-from marketimpact.core.frames import SHARES, FrameLike, to_polars
+from marketimpact.core.frames import FrameLike, to_polars
+from marketimpact.core.layouts import SHARES
 from marketimpact.core.text import listed
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.events import session_overrides

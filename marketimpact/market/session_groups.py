@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from marketimpact.core import schema
-from marketimpact.core.frames import BENCHMARK, RETURNS, to_polars
+from marketimpact.core.frames import to_polars
+from marketimpact.core.layouts import BENCHMARK, RETURNS
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import polars as pl
 
-from marketimpact.core.frames import Layout, is_frame, to_polars
+from marketimpact.core.frames import is_frame, to_polars
+from marketimpact.core.layouts import Layout
 from marketimpact.core.python_columns import python_column
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError

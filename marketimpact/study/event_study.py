@@ -14,7 +14,8 @@ import polars as pl
 from marketimpact.core import schema
 from marketimpact.core.closed_day import ClosedDay, check_closed_day
 from marketimpact.core.fingerprint import fingerprint
-from marketimpact.core.frames import EVENTS, FrameLike
+from marketimpact.core.frames import FrameLike
+from marketimpact.core.layouts import EVENTS
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.excluded_days import ExcludedDays

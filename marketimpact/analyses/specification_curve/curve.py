@@ -15,7 +15,8 @@ from marketimpact.analyses.specification_curve import joint_test as joint
 from marketimpact.analyses.specification_curve.choices import Choices
 from marketimpact.analyses.specification_curve.placebo_days import draw_shifts
 from marketimpact.core import schema
-from marketimpact.core.frames import EVENTS, FrameLike
+from marketimpact.core.frames import FrameLike
+from marketimpact.core.layouts import EVENTS
 from marketimpact.core.progress import PATIENCE, progress_bar
 from marketimpact.display import curve_chart as curvechart
 from marketimpact.display.formats import short_percent

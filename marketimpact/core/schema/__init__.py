@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from marketimpact.core import frames
+from marketimpact.core import layouts
 from marketimpact.core.day_table import are_midnights
-from marketimpact.core.frames import Layout, to_polars
+from marketimpact.core.frames import to_polars
+from marketimpact.core.layouts import Layout
 from marketimpact.core.schema.vocabulary import ADVICE, MEANING, PRESENT, UTC
 from marketimpact.core.text import closest_name, listed
 from marketimpact.core.type_advice import Kind, how_to_convert, how_to_reshape, value_at_fault
@@ -64,19 +65,19 @@ __all__ = [
 
 #: Contract -> what an index or a matrix of pandas stands for.
 LAYOUTS = {
-    "Announcements": frames.ANNOUNCEMENTS,
-    "Benchmark": frames.BENCHMARK,
-    "CalendarOverrides": frames.OVERRIDES,
-    "Campaigns": frames.CAMPAIGNS,
-    "Events": frames.EVENTS,
-    "Found": frames.FOUND,
-    "PriceRows": frames.PRICES,
-    "Prices": frames.PRICES,
-    "ReturnRows": frames.RETURNS,
-    "Returns": frames.RETURNS,
-    "Securities": frames.SECURITIES,
-    "SymbolDays": frames.SYMBOL_DAYS,
-    "Symbols": frames.SYMBOLS,
+    "Announcements": layouts.ANNOUNCEMENTS,
+    "Benchmark": layouts.BENCHMARK,
+    "CalendarOverrides": layouts.OVERRIDES,
+    "Campaigns": layouts.CAMPAIGNS,
+    "Events": layouts.EVENTS,
+    "Found": layouts.FOUND,
+    "PriceRows": layouts.PRICES,
+    "Prices": layouts.PRICES,
+    "ReturnRows": layouts.RETURNS,
+    "Returns": layouts.RETURNS,
+    "Securities": layouts.SECURITIES,
+    "SymbolDays": layouts.SYMBOL_DAYS,
+    "Symbols": layouts.SYMBOLS,
 }
 #: Number of rows at fault that a message shows; all of them are in `DataError.rows`.
 ROWS_SHOWN = 5

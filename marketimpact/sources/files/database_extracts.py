@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from marketimpact.core.day_table import are_midnights
-from marketimpact.core.frames import FrameLike, Layout, to_polars
+from marketimpact.core.frames import FrameLike, to_polars
+from marketimpact.core.layouts import Layout
 from marketimpact.core.text import listed
 from marketimpact.core.type_advice import Kind
 from marketimpact.errors import DataError

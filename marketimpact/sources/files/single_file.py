@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 
 from marketimpact.core import schema
-from marketimpact.core.frames import PRICES, FrameLike, is_frame, to_polars
+from marketimpact.core.frames import FrameLike, is_frame, to_polars
+from marketimpact.core.layouts import PRICES
 from marketimpact.core.symbol_rows import sort_rows
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from marketimpact.core import frames
+from marketimpact.core import layouts
 from marketimpact.core.frames import to_pandas, to_polars
 from marketimpact.errors import DataError
 
@@ -35,7 +35,7 @@ LONG = pl.DataFrame(
 RETURNS = pd.DataFrame({"AMD": [np.nan, 0.01], "NVDA": [0.02, -0.01]}, index=INDEX)
 
 
-def read(frame: object, layout: frames.Layout = frames.PRICES) -> pl.DataFrame:
+def read(frame: object, layout: layouts.Layout = layouts.PRICES) -> pl.DataFrame:
     return to_polars(frame, "frame", layout)
 
 
@@ -45,7 +45,8 @@ def test_a_polars_frame_passes_as_it_is() -> None:
 
 def test_pandas_and_pyarrow_are_imported_only_with_a_frame_of_theirs() -> None:
     code = (
-        "import sys, polars as pl, marketimpact as mi; from marketimpact.core.frames import PRICES, to_polars;"
+        "import sys, polars as pl, marketimpact as mi; from marketimpact.core.frames import to_polars;"
+        "from marketimpact.core.layouts import PRICES;"
         "to_polars(pl.DataFrame({'a': [1]}), 'prices', PRICES); to_polars(pl.LazyFrame({'a': [1]}), 'prices', PRICES);"
         "print(sorted({'pandas', 'pyarrow'} & set(sys.modules)))"
     )
@@ -101,7 +102,7 @@ class TestShapes:
         "index", [INDEX, INDEX.rename(None), INDEX.to_period("D"), pd.Index(DAYS), INDEX.tz_localize("Asia/Tokyo")]
     )
     def test_a_matrix_becomes_rows_with_its_empty_cells(self, columns: list[object], index: pd.Index) -> None:
-        rows = read(RETURNS.set_axis(columns, axis=1).set_axis(index), frames.RETURNS)
+        rows = read(RETURNS.set_axis(columns, axis=1).set_axis(index), layouts.RETURNS)
         first, second = map(str, columns)
         dates = rows["date"].dt.date() if rows["date"].dtype != pl.Date else rows["date"]
         assert dates.to_list() == DAYS * 2
@@ -116,10 +117,10 @@ class TestShapes:
         ],
     )
     def test_a_series_is_a_benchmark_of_its_name(self, series: pd.Series, expected: dict) -> None:
-        assert_frame_equal(read(series, frames.BENCHMARK), pl.DataFrame(expected))
+        assert_frame_equal(read(series, layouts.BENCHMARK), pl.DataFrame(expected))
 
     def test_an_empty_cell_beside_other_benchmarks_is_no_session(self) -> None:
-        rows = read(RETURNS.assign(gone=np.nan), frames.BENCHMARK)
+        rows = read(RETURNS.assign(gone=np.nan), layouts.BENCHMARK)
         assert rows.rows() == [
             (DAYS[1], "AMD", 0.01), (DAYS[0], "NVDA", 0.02), (DAYS[1], "NVDA", -0.01),
             (DAYS[0], "gone", None), (DAYS[1], "gone", None),
@@ -127,15 +128,15 @@ class TestShapes:
 
     def test_an_index_of_text_is_the_key(self) -> None:
         shares = pd.Series({"NVDA": 2.4e10, "AMD": 1.6e9}, name="shares")
-        assert read(shares, frames.SHARES).rows() == [("NVDA", 2.4e10), ("AMD", 1.6e9)]
+        assert read(shares, layouts.SHARES).rows() == [("NVDA", 2.4e10), ("AMD", 1.6e9)]
 
     def test_an_index_of_dates_is_the_time_of_announcements(self) -> None:
         frame = pd.DataFrame({"announcement_id": ["a"], "stance": ["mixed"], "headline": ["h"]}, index=INDEX[:1])
-        assert read(frame, frames.ANNOUNCEMENTS)["announced_at"].to_list() == DAYS[:1]
+        assert read(frame, layouts.ANNOUNCEMENTS)["announced_at"].to_list() == DAYS[:1]
 
     def test_nothing_of_an_index_is_lost(self) -> None:
         frame = pd.DataFrame({"event_id": ["a"], "symbol": ["AMD"], "date": DAYS[:1]}, index=["note"])
-        assert read(frame, frames.EVENTS)["index"].to_list() == ["note"]
+        assert read(frame, layouts.EVENTS)["index"].to_list() == ["note"]
 
     def test_row_numbers_are_left_out(self) -> None:
         frame = to_pandas(LONG)[lambda rows: rows["symbol"] == "NVDA"]
@@ -153,7 +154,7 @@ class TestColumns:
                 "object": [None, "a"], "list": [["a", "b"], None],
             }
         )  # fmt: skip
-        assert read(frame, frames.Layout(())).rows(named=True) == [
+        assert read(frame, layouts.Layout(())).rows(named=True) == [
             {
                 "float": 1.5, "int": 1, "bool": True, "text": "a", "category": "a", "time": datetime(2024, 1, 2, 9),
                 "date": DAYS[0], "object": None, "list": ["a", "b"],
@@ -163,13 +164,13 @@ class TestColumns:
 
     def test_what_is_changed_later_does_not_change_what_was_read(self) -> None:
         frame = pd.DataFrame({"float": [1.0, 2.0], "int": [1, 2], "truth": [True, False], "text": ["a", "b"]})
-        table = read(frame, frames.Layout(()))
+        table = read(frame, layouts.Layout(()))
         frame.loc[0] = [9.0, 9, False, "z"]
         assert table.row(0) == (1.0, 1, True, "a")
 
     def test_large_whole_numbers_keep_every_digit(self) -> None:
         frame = pd.DataFrame({"a": [2**53 + 1], "b": pd.array([2**53 + 1], "Int64")})
-        assert read(frame, frames.Layout(())).row(0) == (2**53 + 1, 2**53 + 1)
+        assert read(frame, layouts.Layout(())).row(0) == (2**53 + 1, 2**53 + 1)
 
     def test_times_keep_their_zone_and_their_instant(self) -> None:
         instant = datetime(2025, 8, 12, 4, 45, tzinfo=UTC)
@@ -177,7 +178,7 @@ class TestColumns:
         frame = pd.DataFrame(
             {"named": times.dt.tz_convert("Asia/Shanghai"), "fixed": pd.to_datetime(["2025-08-12T12:45:00+08:00"])}
         )
-        table = read(frame, frames.Layout(()))
+        table = read(frame, layouts.Layout(()))
         assert table.schema["named"].time_zone == "Asia/Shanghai"
         assert table.row(0) == (instant, instant)
 
@@ -189,32 +190,32 @@ class TestColumns:
                 "targets": [["NVDA", "AMD"], None],
             }
         )  # fmt: skip
-        assert_frame_equal(read(to_pandas(frame), frames.Layout(())), frame)
+        assert_frame_equal(read(to_pandas(frame), layouts.Layout(())), frame)
 
 
 AMD = DOWNLOAD.xs("AMD", axis=1, level=1)
 SPELT = to_pandas(LONG).rename(columns={"symbol": "Symbols"})
 TWICE = pd.concat([RETURNS, RETURNS], axis=1)
 UNREADABLE = {
-    "one security": (AMD, frames.PRICES, "'symbol'", r'name it with \.assign\(symbol="NVDA"\)'),
-    "prices for returns": (DOWNLOAD, frames.RETURNS, "'ret'", r"These are prices: .*pct_change\(\)"),
-    "closes for a benchmark": (AMD, frames.BENCHMARK, "'ret'", r"pct_change\(\)"),
-    "turned": (RETURNS.T, frames.RETURNS, "'date'", r"Its columns are dates: turn it with \.T"),
-    "text index": (RETURNS.set_axis(["2024-01-02", "2024-01-03"]), frames.RETURNS, "'date'", r"pd\.to_datetime"),
+    "one security": (AMD, layouts.PRICES, "'symbol'", r'name it with \.assign\(symbol="NVDA"\)'),
+    "prices for returns": (DOWNLOAD, layouts.RETURNS, "'ret'", r"These are prices: .*pct_change\(\)"),
+    "closes for a benchmark": (AMD, layouts.BENCHMARK, "'ret'", r"pct_change\(\)"),
+    "turned": (RETURNS.T, layouts.RETURNS, "'date'", r"Its columns are dates: turn it with \.T"),
+    "text index": (RETURNS.set_axis(["2024-01-02", "2024-01-03"]), layouts.RETURNS, "'date'", r"pd\.to_datetime"),
     "text dates": (
-        to_pandas(LONG).astype({"date": str}), frames.PRICES, "holds text, such as '2024-01-02'",
+        to_pandas(LONG).astype({"date": str}), layouts.PRICES, "holds text, such as '2024-01-02'",
         r"frame\['date'\] = pd",
     ),
     "named text index": (
-        RETURNS.set_axis(pd.Index(["2024-01-02", "2024-01-03"], name="date")), frames.RETURNS, "'ret'",
+        RETURNS.set_axis(pd.Index(["2024-01-02", "2024-01-03"], name="date")), layouts.RETURNS, "'ret'",
         r"Its index is text: frame\.index = pd\.to_datetime",
     ),
-    "dates beside": (RETURNS.reset_index(), frames.RETURNS, "'date'", r"\.set_index\('Date'\)"),
-    "spelt otherwise": (SPELT, frames.PRICES, "'symbol'", "'Symbols': 'symbol'"),
-    "levels": (DOWNLOAD, frames.FACTORS, "not one of fields", r'frame\["Close"\]'),
-    "columns twice": (TWICE, frames.RETURNS, "more than once: 'AMD'", "Keep one of each"),
+    "dates beside": (RETURNS.reset_index(), layouts.RETURNS, "'date'", r"\.set_index\('Date'\)"),
+    "spelt otherwise": (SPELT, layouts.PRICES, "'symbol'", "'Symbols': 'symbol'"),
+    "levels": (DOWNLOAD, layouts.FACTORS, "not one of fields", r'frame\["Close"\]'),
+    "columns twice": (TWICE, layouts.RETURNS, "more than once: 'AMD'", "Keep one of each"),
     "index twice": (
-        pd.DataFrame({"date": DAYS}, index=INDEX[::-1].rename("date")), frames.DAYS, "both 'date', and differ",
+        pd.DataFrame({"date": DAYS}, index=INDEX[::-1].rename("date")), layouts.DAYS, "both 'date', and differ",
         "reset_index",
     ),
 }  # fmt: skip
@@ -222,7 +223,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize(("frame", "layout", "why", "advice"), UNREADABLE.values(), ids=UNREADABLE)
 def test_a_pandas_frame_that_cannot_be_read_says_what_it_is_and_what_to_do(
-    frame: pd.DataFrame, layout: frames.Layout, why: str, advice: str
+    frame: pd.DataFrame, layout: layouts.Layout, why: str, advice: str
 ) -> None:
     given = "frame: a pandas DataFrame with . rows?, columns .* index .*"
     with pytest.raises(DataError, match=f"(?s){given}{why}.*{advice}"):
@@ -244,7 +245,7 @@ def test_what_is_no_frame_is_refused(thing: object, message: str) -> None:
 
 def test_the_path_of_events_names_their_reader() -> None:
     with pytest.raises(DataError, match=r"events must be a frame .*, not str\. .* read it first, with mi\.read_events"):
-        to_polars("events.xlsx", "events", frames.EVENTS)
+        to_polars("events.xlsx", "events", layouts.EVENTS)
 
 
 def test_an_arrow_stream_of_something_else_is_refused() -> None:
