@@ -167,6 +167,30 @@ def test_the_reference_has_every_public_name_once():
     assert sorted(named_there) == sorted(mi.__all__)
 
 
+def source_section(path: Path) -> str:
+    return text(path).partition("## Source\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("path", [p for p in [*PAGES, DOCS / "primary_test.md"] if "## Source" in text(p)], ids=page_id)
+def test_a_work_named_as_a_source_has_its_full_reference_there(path):
+    prose, _, _ = source_section(path).partition("\n* ")
+    listed = set(re.findall(r"^\* .+$", source_section(path), flags=re.MULTILINE))
+    assert listed <= set(text(DOCS / "references.md").splitlines())
+    years = {
+        year
+        for group in re.findall(r"[a-z] \(((?:18|19|20)\d\d(?:(?:, | and )\d{4})*)\)", prose)
+        for year in re.findall(r"\d{4}", group)
+    }
+    assert years == {re.search(r"\((\d{4})\)", line)[1] for line in listed}
+
+
+def test_every_reference_is_named_on_a_page():
+    listed = re.findall(r"^\* .+$", text(DOCS / "references.md"), flags=re.MULTILINE)
+    assert len(set(listed)) == len(listed)
+    pages = "\n".join(source_section(path) for path in [*PAGES, DOCS / "primary_test.md"])
+    assert [line for line in listed if line not in pages] == []
+
+
 def test_the_data_model_is_that_of_the_code():
     content, facts = text(data_model.PAGE), data_model.facts()
     tables, said = data_model.sections(content), data_model.meanings(content)
