@@ -1,6 +1,6 @@
 """Event studies of semiconductor policy.
 
-Announcements (`announcements`, `campaigns`) meet securities (`securities`) on each exchange's own
+Announcements (`announcements`, `catalogue_versions`, `campaigns`) meet securities (`securities`) on each exchange's own
 sessions (`align`, `calendar_overrides`); a `Market` turns prices into returns: `SamplePrices`, `FilePrices`,
 `FolderPrices`, `AksharePrices`, `DatabasePrices`, `YahooPrices`, kept by a
 `PriceStore` (`StoredPrices`) and examined by `check_prices`; an `EventStudy` estimates a model of
@@ -38,6 +38,7 @@ from marketimpact.errors import (
 )
 from marketimpact.events.alignment import align
 from marketimpact.events.catalogue import announcements, campaigns, read_events, securities
+from marketimpact.events.catalogue_versions import catalogue_versions
 from marketimpact.events.dual_listings import one_listing
 from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.inference import TESTS
@@ -138,6 +139,7 @@ __all__ = [
     "calendar_overrides",
     "calendar_time",
     "campaigns",
+    "catalogue_versions",
     "check_prices",
     "compustat_prices",
     "contaminated_days",
