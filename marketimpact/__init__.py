@@ -1,7 +1,7 @@
 """Event studies of semiconductor policy.
 
 Announcements (`announcements`, `campaigns`) meet securities (`securities`) on each exchange's own
-sessions (`align`, `calendar_overrides`), and what firms were known to sell to China (`exposures`); a `Market`
+sessions (`align`, `calendar_overrides`), and what firms were known to sell to China (`exposures`, `shares`); a `Market`
 turns prices into returns: `SamplePrices`, `FilePrices`, `FolderPrices`, `AksharePrices`, `DatabasePrices`,
 `YahooPrices`, kept by a `PriceStore` (`StoredPrices`) and examined by `check_prices`; an `EventStudy` estimates a
 model of the normal return (`MODELS`) and gives a `StudyResult`: cumulative abnormal returns (`car`), their
@@ -41,6 +41,7 @@ from marketimpact.events.catalogue import announcements, campaigns, read_events,
 from marketimpact.events.dual_listings import one_listing
 from marketimpact.events.exposures import exposures
 from marketimpact.events.session_overrides import calendar_overrides
+from marketimpact.events.share_counts import shares
 from marketimpact.inference import TESTS
 from marketimpact.market.checks import FINDINGS, check_prices
 from marketimpact.market.market import Market
@@ -163,6 +164,7 @@ __all__ = [
     "read_study",
     "run_up",
     "securities",
+    "shares",
     "specification_curve",
     "synthetic_control",
     "wild_cluster_bootstrap",

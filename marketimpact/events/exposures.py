@@ -11,10 +11,11 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.core.frames import FrameLike
+from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.core.schema.vocabulary import BASES, PERIOD_TYPES
 from marketimpact.core.text import did_you_mean
 from marketimpact.errors import MarketImpactWarning, SpecificationError
-from marketimpact.events.as_of import check_as_of, public_on
+from marketimpact.events.as_of import check_date, first_reason, public_on, warn_of_left_out
 from marketimpact.events.catalogue import securities
 from marketimpact.events.contract_files import load_table, parse_table
 from marketimpact.events.dual_listings import firms
@@ -32,10 +33,12 @@ EXPOSURE_REASONS = {
     "too_old": "too old",
     "superseded": "a later row of the firm is used",
 }
+#: Columns that the look-up adds.
+_TAKEN = ("firm", "public_on", "reason", "recorded_as", "used")
 _COLUMNS = (
     "symbol", "china_revenue_share", "us_revenue_share", "basis", "region", "basis_detail", "fiscal_year",
-    "period_type", "period_end", "public_on", "recorded_as", "verification", "total_verification", "source_title",
-    "source_publisher", "source_url", "source_date", "notes",
+    "period_type", "period_end", "public_on", "recorded_as", "filed_on", "filed_on_verification", "verification",
+    "total_verification", "source_title", "source_publisher", "source_url", "source_date", "notes",
 )  # fmt: skip
 
 
@@ -78,8 +81,9 @@ def exposures(
     -------
     polars.DataFrame
         One row per symbol, sorted: ``symbol, china_revenue_share, us_revenue_share`` (fractions of revenue), ``basis,
-        region, basis_detail, fiscal_year, period_type, period_end, public_on, recorded_as, verification,
-        total_verification, source_title, source_publisher, source_url, source_date, notes``. ``public_on`` is
+        region, basis_detail, fiscal_year, period_type, period_end, public_on, recorded_as, filed_on,
+        filed_on_verification, verification, total_verification, source_title, source_publisher, source_url,
+        source_date, notes``, then columns of your own. ``public_on`` is
         ``filed_on`` where that day was seen, else the later of ``filed_on`` and 90 days after ``period_end``. Both
         listings of a firm have its share; ``recorded_as`` is the symbol under which the table has it. Of several rows
         of one period the last public one is taken, then one read in a source, then the first in the order of bases.
@@ -106,14 +110,14 @@ def exposures(
     >>> rows.filter("used", pl.col("symbol") == "NVDA").select("fiscal_year", "china_revenue_share", "basis").row(0)
     (2025, 0.1311, 'billing_location')
     """
-    day = check_as_of(as_of)
+    day = check_date("as_of", as_of)
     _check_choice("period_types", period_types, PERIOD_TYPES)
     _check_choice("bases", bases, BASES)
     rows = _with_reasons(_load(path), day, period_types, bases, max_age_days, recalled=recalled)
     if all_rows:
         return rows.with_columns(pl.col("reason").is_null().alias("used")).drop("firm")
     used = rows.filter(pl.col("reason").is_null())
-    _warn_of_firms_without(rows, used, day)
+    warn_of_left_out(rows, "firm", EXPOSURE_REASONS, f"exposures before {day}", "a China revenue share")
     return used.rename({"symbol": "recorded_as"}).join(
         _listings(rows["firm"]), on="firm", how="inner", validate="1:m"
     ).select(_COLUMNS).sort("symbol")  # fmt: skip
@@ -163,13 +167,13 @@ def _check_choice(argument: str, given: Sequence[str] | None, known: Sequence[st
 def _load(path: str | Path | FrameLike | None) -> pl.DataFrame:
     """Read the table; what it does not say counts as read in a source, and as a full year."""
     raw, label = load_table(path, "exposures")
-    rows = parse_table(schema.Exposures, raw, label)
+    rows = keep_own_columns(parse_table(schema.Exposures, raw, label), _TAKEN, label, stacklevel=4)
     firm_of = firms(securities())
     return rows.with_columns(
         pl.col("verification").fill_null("seen"),
         pl.col("total_verification").fill_null("seen"),
         pl.col("period_type").fill_null("FY"),
-        public_on("period_end"),
+        public_on("period_end", pl.col("filed_on_verification").fill_null("seen") == "seen"),
         pl.col("symbol").replace(firm_of).alias("firm"),
     )
 
@@ -194,8 +198,7 @@ def _with_reasons(
         "not_public": pl.col("public_on") >= day,
         "too_old": pl.col("period_end") < oldest,
     }
-    reason = pl.coalesce(pl.when(condition).then(pl.lit(name)) for name, condition in conditions.items())
-    found = rows.with_columns(reason.alias("reason"))
+    found = rows.with_columns(first_reason(conditions))
     order = (
         pl.col("period_type").replace_strict(
             {each: k for k, each in enumerate(period_types)}, default=len(period_types)
@@ -224,23 +227,3 @@ def _listings(firm: pl.Series) -> pl.DataFrame:
     known = pl.DataFrame(list(firms(securities()).items()), schema=["symbol", "firm"], orient="row")
     alone = pl.DataFrame({"firm": firm.unique()}).filter(~pl.col("firm").is_in(known["firm"].implode()))
     return pl.concat([known, alone.select(pl.col("firm").alias("symbol"), "firm")])
-
-
-def _warn_of_firms_without(rows: pl.DataFrame, used: pl.DataFrame, day: date) -> None:
-    """Warn of firms none of whose rows may be used, by the reason of the row that came closest."""
-    rank_of = {reason: rank for rank, reason in enumerate(EXPOSURE_REASONS)}
-    without = (
-        rows.filter(~pl.col("firm").is_in(used["firm"].implode()))
-        .group_by("firm")
-        .agg(pl.col("reason").get(pl.col("reason").replace_strict(rank_of, return_dtype=pl.Int64).arg_max()))
-    )
-    if without.is_empty():
-        return
-    counts = without["reason"].value_counts().sort("count", "reason", descending=[True, False])
-    reasons = ", ".join(f"{count} {EXPOSURE_REASONS[reason]}" for reason, count in counts.rows())
-    warnings.warn(
-        f"exposures before {day}: {used.height} firms have a China revenue share, {without.height} have rows but none "
-        f"that may be used ({reasons}). all_rows=True lists them.",
-        MarketImpactWarning,
-        stacklevel=3,
-    )

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         ReturnRows,
         Returns,
         Securities,
+        ShareCounts,
         SymbolDays,
         Symbols,
     )
@@ -57,6 +58,7 @@ __all__ = [
     "ReturnRows",
     "Returns",
     "Securities",
+    "ShareCounts",
     "SymbolDays",
     "Symbols",
     "as_frame",
@@ -79,6 +81,7 @@ LAYOUTS = {
     "ReturnRows": layouts.RETURNS,
     "Returns": layouts.RETURNS,
     "Securities": layouts.SECURITIES,
+    "ShareCounts": layouts.SHARE_COUNTS,
     "SymbolDays": layouts.SYMBOL_DAYS,
     "Symbols": layouts.SYMBOLS,
 }

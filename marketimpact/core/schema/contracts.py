@@ -42,6 +42,7 @@ __all__ = [
     "ReturnRows",
     "Returns",
     "Securities",
+    "ShareCounts",
     "SymbolDays",
     "Symbols",
 ]
@@ -232,6 +233,45 @@ class Exposures(dy.Schema):
     @dy.rule()
     def exposure_not_repeated(cls) -> pl.Expr:
         return ~pl.struct("symbol", "period_end", "period_type", "basis", "region", "filed_on").is_duplicated()
+
+
+class ShareCounts(dy.Schema):
+    """Shares outstanding as reported, one row per (symbol, date), with the splits since."""
+
+    symbol = dy.String(primary_key=True, min_length=1, regex=PRINTABLE)
+    date = dy.Date(primary_key=True)
+    shares_outstanding = dy.Float64(min_exclusive=0.0)
+    split_factor_since = dy.Float64(nullable=True, min_exclusive=0.0)
+    shares_current_basis = dy.Float64(nullable=True, min_exclusive=0.0)
+    shares_per_unit = dy.Float64(nullable=True, min_exclusive=0.0)
+    share_class = dy.String(nullable=True)
+    valid_until = dy.Date(nullable=True)
+    filed_on = dy.Date(nullable=True)
+    verification = dy.String(nullable=True)
+    source_title = dy.String(nullable=True)
+    source_url = dy.String(nullable=True)
+    notes = dy.String(nullable=True)
+
+    @dy.rule()
+    def verification_allowed(cls) -> pl.Expr:
+        return pl.col("verification").is_in(VERIFICATIONS)
+
+    @dy.rule()
+    def current_basis_adds_up(cls) -> pl.Expr:
+        product = pl.col("shares_outstanding") * pl.col("split_factor_since").fill_null(1.0)
+        return (pl.col("shares_current_basis") / product - 1.0).abs() < ROUNDING
+
+    @dy.rule()
+    def filed_after_count(cls) -> pl.Expr:
+        return pl.col("filed_on") >= pl.col("date")
+
+    @dy.rule()
+    def valid_after_count(cls) -> pl.Expr:
+        return pl.col("valid_until") > pl.col("date")
+
+    @dy.rule()
+    def date_in_range(cls) -> pl.Expr:
+        return pl.col("date").is_between(FIRST_DAY, LAST_DAY)
 
 
 class Prices(dy.Schema):

@@ -122,6 +122,9 @@ MEANING = {
     "filed_on_verification_allowed": f"filed_on_verification must be one of {', '.join(VERIFICATIONS)}",
     "filed_after_period": "filed_on must not be before period_end",
     "exposure_not_repeated": "(symbol, period_end, period_type, basis, region, filed_on) must not repeat",
+    "current_basis_adds_up": "shares_current_basis must be shares_outstanding times split_factor_since",
+    "filed_after_count": "filed_on must not be before date",
+    "valid_after_count": "valid_until must be after date",
     "benchmark_is_not_itself": "a security cannot be its own benchmark",
 }
 

@@ -101,7 +101,7 @@ class TestAsOf:
 
     @pytest.mark.parametrize("as_of", ["12/08/2025", "2025-08", None, 2025, datetime(2025, 8, 12, 4, 45)])
     def test_what_is_no_date_is_refused(self, as_of):
-        with pytest.raises(mi.SpecificationError, match="is not a date, before which"):
+        with pytest.raises(mi.SpecificationError, match=r"as_of=.* is not a date\. "):
             mi.exposures(as_of)
 
 
@@ -195,6 +195,12 @@ class TestOwnTable:
         rows = mi.exposures("2025-06-30", path=few)
         assert rows["china_revenue_share"].to_list() == [0.2, 0.4]
         assert rows["basis"].to_list() == [None, None]
+
+    def test_columns_of_its_own_are_kept(self, own):
+        table = own.with_columns(sector=pl.Series(["x", "y", "y", "z", "z"]), reason=pl.lit("mine"))
+        with pytest.warns(mi.MarketImpactWarning, match="'reason' as 'reason_event'"):
+            rows = mi.exposures("2025-09-01", path=table)
+        assert rows.select("symbol", "sector", "reason_event").rows() == [("AAA", "y", "mine"), ("BBB", "z", "mine")]
 
     def test_files_give_what_a_frame_gives(self, own, tmp_path: Path):
         own.write_csv(tmp_path / "mine.csv")
