@@ -20,7 +20,7 @@ from marketimpact.events.catalogue import securities
 from marketimpact.events.contract_files import load_table, parse_table
 from marketimpact.events.dual_listings import firms
 
-__all__ = ["EXPOSURE_REASONS", "exposures", "warn_of_mixed_bases"]
+__all__ = ["EXPOSURE_REASONS", "exposures", "mixed_bases", "warn_of_mixed_bases"]
 
 #: Reason a row is not used -> what it means, in the order in which they are tried.
 EXPOSURE_REASONS = {
@@ -118,39 +118,39 @@ def exposures(
         return rows.with_columns(pl.col("reason").is_null().alias("used")).drop("firm")
     used = rows.filter(pl.col("reason").is_null())
     warn_of_left_out(rows, "firm", EXPOSURE_REASONS, f"exposures before {day}", "a China revenue share")
-    return used.rename({"symbol": "recorded_as"}).join(
+    listed = used.rename({"symbol": "recorded_as"}).join(
         _listings(rows["firm"]), on="firm", how="inner", validate="1:m"
-    ).select(_COLUMNS).sort("symbol")  # fmt: skip
+    )
+    return listed.select(*_COLUMNS, pl.exclude(*_COLUMNS, "firm", "reason")).sort("symbol")
 
 
-def warn_of_mixed_bases(rows: pl.DataFrame, label: str, *, stacklevel: int = 3) -> None:
-    """Warn where shares of different bases, or of China with and without Taiwan, are about to be pooled.
+def mixed_bases(rows: pl.DataFrame) -> str | None:
+    """Describe the bases of revenue shares that are about to be pooled; None where there is nothing to say.
 
     Parameters
     ----------
     rows : polars.DataFrame
-        One row per firm with ``basis``, and ``region`` where known; without ``basis`` nothing is known, and nothing
-        is said.
-    label : str
-        Name of what pools them, at the start of the message.
-    stacklevel : int
-        Of the warning; the caller's caller by default.
+        One row per firm with ``basis``, and ``region`` where known; without ``basis`` nothing is known.
     """
-    if "basis" not in rows.columns:
-        return
+    if "basis" not in rows.columns or rows.is_empty():
+        return None
     counts = rows.group_by(pl.col("basis").fill_null("not stated")).len().sort("len", "basis", descending=[True, False])
     has_taiwan = rows["region"] == "greater_china" if "region" in rows.columns else pl.Series([False])
     with_taiwan = has_taiwan.fill_null(value=False)
     if counts.height < 2 and with_taiwan.all() == with_taiwan.any():
-        return
+        return None
     mixed = ", ".join(f"{basis} ({count})" for basis, count in counts.rows())
     taiwan = f"; {with_taiwan.sum()} include Taiwan" if with_taiwan.any() else ""
-    warnings.warn(
-        f"{label}: revenue shares of different bases are pooled: {mixed}{taiwan}. Their levels are not comparable: "
-        "keep one with bases=[...], or use ranks.",
-        MarketImpactWarning,
-        stacklevel=stacklevel,
+    return (
+        f"revenue shares of different bases are pooled: {mixed}{taiwan}. Their levels are not comparable: keep one "
+        "with mi.exposures(..., bases=[...]), or use ranks."
     )
+
+
+def warn_of_mixed_bases(rows: pl.DataFrame, label: str, *, stacklevel: int = 3) -> None:
+    """Warn where `mixed_bases` has something to say; `label` names what pools them, at the start of the message."""
+    if message := mixed_bases(rows):
+        warnings.warn(f"{label}: {message}", MarketImpactWarning, stacklevel=stacklevel)
 
 
 def _check_choice(argument: str, given: Sequence[str] | None, known: Sequence[str]) -> None:
