@@ -225,14 +225,20 @@ def _with_plain_counts(frame: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFram
 
 def _warn_of_uncovered(frame: pl.DataFrame) -> None:
     """Warn of securities that the embedded counts do not cover, with the reason of each one's last event."""
-    reasons = frame.filter(pl.col("_no_shares").is_not_null()).sort("_begin", "symbol", nulls_last=True)
-    last = reasons.group_by("symbol", maintain_order=True).agg(pl.col("_no_shares").last()).sort("symbol")
-    if last.is_empty():
+    lacks = pl.col("_no_shares").is_not_null()
+    firms = (
+        frame.sort("_begin", "symbol", nulls_last=True)
+        .group_by("symbol", maintain_order=True)
+        .agg(lacks.sum().alias("lacking"), pl.len(), pl.col("_no_shares").drop_nulls().last())
+        .filter(pl.col("lacking") > 0)
+        .sort("symbol")
+    )
+    if firms.is_empty():
         return
-    firms = listed([f"{symbol} ({reason})" for symbol, reason in last.rows()], quoted=False, separator="; ")
-    count = f"{last.height} of {frame['symbol'].n_unique()} securities"
+    texts = [f"{symbol} {lacking} of {total} ({reason})" for symbol, lacking, total, reason in firms.rows()]
     warnings.warn(
-        f"dollar_effect: {count} have events without a count of shares: {firms}. Give counts of your own with shares=.",
+        f"dollar_effect: {firms['lacking'].sum()} of {frame.height} events have no count of shares: "
+        f"{listed(texts, quoted=False, separator='; ')}. Give counts of your own with shares=.",
         MarketImpactWarning,
         stacklevel=5,
     )

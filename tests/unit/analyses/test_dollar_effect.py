@@ -324,9 +324,8 @@ class TestEmbeddedCounts:
 
     def test_without_shares_those_of_filings_are_taken(self):
         study = self.study(self.factors(1.0, self.SPLIT))
-        with pytest.warns(
-            mi.MarketImpactWarning, match=r"1 of 2 securities have .*AMD \(shares of 2022-01-28 hold until"
-        ):
+        message = r"2 of 4 events .*: AMD 2 of 2 \(shares of 2022-01-28 hold until"
+        with pytest.warns(mi.MarketImpactWarning, match=message):
             table = mi.dollar_effect(study, 0, 1)
         # 2.5 billion of the filing of 2024-02-21 and 24.53 billion of 2024-08-28, in shares after the split
         assert self.counted(table) == {
