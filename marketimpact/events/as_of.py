@@ -72,8 +72,8 @@ def warn_of_left_out(rows: pl.DataFrame, key: str, meanings: Mapping[str, str], 
     counts = without["reason"].value_counts().sort("count", "reason", descending=[True, False])
     reasons = ", ".join(f"{count} {meanings[reason]}" for reason, count in counts.rows())
     warnings.warn(
-        f"{label}: {used.len()} firms have {what}, {without.height} have rows but none that may be used ({reasons}). "
-        "all_rows=True lists them.",
+        f"{label}: {used.n_unique()} firms have {what}, {without.height} have rows but none that may be used "
+        f"({reasons}). all_rows=True lists them.",
         MarketImpactWarning,
         stacklevel=3,
     )

@@ -31,8 +31,10 @@ EXPOSURE_REASONS = {
     "basis": "another basis",
     "not_public": "not yet public",
     "too_old": "too old",
-    "superseded": "a later row of the firm is used",
+    "superseded": "another row of the symbol is used",
 }
+#: Most calendar days that `max_age_days` takes, a hundred years.
+MOST_DAYS = 36525
 #: Columns that the look-up adds.
 _TAKEN = ("firm", "public_on", "reason", "recorded_as", "used")
 _COLUMNS = (
@@ -83,10 +85,10 @@ def exposures(
         One row per symbol, sorted: ``symbol, china_revenue_share, us_revenue_share`` (fractions of revenue), ``basis,
         region, basis_detail, fiscal_year, period_type, period_end, public_on, recorded_as, filed_on,
         filed_on_verification, verification, total_verification, source_title, source_publisher, source_url,
-        source_date, notes``, then columns of your own. ``public_on`` is
-        ``filed_on`` where that day was seen, else the later of ``filed_on`` and 90 days after ``period_end``. Both
-        listings of a firm have its share; ``recorded_as`` is the symbol under which the table has it. Of several rows
-        of one period the last public one is taken, then one read in a source, then the first in the order of bases.
+        source_date, notes``, then columns of your own. ``public_on`` is ``filed_on`` where that day was seen, else
+        the later of ``filed_on`` and 90 days after ``period_end``. A listing without a row that may be used has the
+        share of the firm's other one, under ``recorded_as``. Of several rows of one period the last public one is
+        taken, then one read in a source, then the first in the order of bases.
 
     Raises
     ------
@@ -112,15 +114,15 @@ def exposures(
     """
     day = check_date("as_of", as_of)
     _check_choice("period_types", period_types, PERIOD_TYPES)
-    _check_choice("bases", bases, BASES)
+    if bases is not None:
+        _check_choice("bases", bases, BASES)
+    _check_age(max_age_days)
     rows = _with_reasons(_load(path), day, period_types, bases, max_age_days, recalled=recalled)
     if all_rows:
         return rows.with_columns(pl.col("reason").is_null().alias("used")).drop("firm")
     used = rows.filter(pl.col("reason").is_null())
     warn_of_left_out(rows, "firm", EXPOSURE_REASONS, f"exposures before {day}", "a China revenue share")
-    listed = used.rename({"symbol": "recorded_as"}).join(
-        _listings(rows["firm"]), on="firm", how="inner", validate="1:m"
-    )
+    listed = _with_other_listings(used.with_columns(pl.col("symbol").alias("recorded_as")))
     return listed.select(*_COLUMNS, pl.exclude(*_COLUMNS, "firm", "reason")).sort("symbol")
 
 
@@ -153,20 +155,31 @@ def warn_of_mixed_bases(rows: pl.DataFrame, label: str, *, stacklevel: int = 3) 
         warnings.warn(f"{label}: {message}", MarketImpactWarning, stacklevel=stacklevel)
 
 
-def _check_choice(argument: str, given: Sequence[str] | None, known: Sequence[str]) -> None:
-    """Raise SpecificationError for text instead of a list, an empty list, or an unknown value."""
-    if given is None:
-        return
-    if isinstance(given, str) or not given:
+def _check_choice(argument: str, given: object, known: Sequence[str]) -> None:
+    """Raise SpecificationError for anything but a list, an empty list, or an unknown value."""
+    if not isinstance(given, list | tuple) or not given:
         raise SpecificationError(f"{argument}={given!r}: give a list with some of {', '.join(known)}.")
     if unknown := [each for each in given if each not in known]:
         advice = did_you_mean(str(unknown[0]), known)
         raise SpecificationError(f"{argument}={list(given)!r}: {unknown[0]!r} is none of {', '.join(known)}.{advice}")
 
 
+def _check_age(days: object) -> None:
+    """Raise SpecificationError for anything but a whole number of days above zero, or None."""
+    is_count = isinstance(days, int) and not isinstance(days, bool) and 0 < days <= MOST_DAYS
+    if days is not None and not is_count:
+        raise SpecificationError(
+            f"max_age_days={days!r}: give a whole number of days from 1 to {MOST_DAYS}, or None for no limit."
+        )
+
+
 def _load(path: str | Path | FrameLike | None) -> pl.DataFrame:
     """Read the table; what it does not say counts as read in a source, and as a full year."""
     raw, label = load_table(path, "exposures")
+    if "source_date" in raw.columns and (raw["source_date"].dtype == pl.Date or raw["source_date"].dtype.is_integer()):
+        raw = raw.with_columns(
+            pl.col("source_date").cast(pl.String)
+        )  # a workbook holds days as dates, years as numbers
     rows = keep_own_columns(parse_table(schema.Exposures, raw, label), _TAKEN, label, stacklevel=4)
     firm_of = firms(securities())
     return rows.with_columns(
@@ -187,7 +200,7 @@ def _with_reasons(
     *,
     recalled: bool,
 ) -> pl.DataFrame:
-    """Add `reason`: why a row is not the one of its firm, the first that applies; null for the row that is used."""
+    """Add `reason`: why a row is not the one of its symbol, the first that applies; null for the row that is used."""
     oldest = date.min if max_age_days is None else day - timedelta(days=max_age_days)
     conditions = {
         "recalled": (pl.col("verification") != "seen") & (not recalled),
@@ -212,8 +225,8 @@ def _with_reasons(
     best = (
         found.with_row_index("_row")
         .filter(pl.col("reason").is_null())
-        .sort("firm", *order)
-        .group_by("firm", maintain_order=True)
+        .sort("symbol", *order)
+        .group_by("symbol", maintain_order=True)
         .first()["_row"]
     )
     is_best = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(best.implode())
@@ -222,8 +235,10 @@ def _with_reasons(
     )
 
 
-def _listings(firm: pl.Series) -> pl.DataFrame:
-    """List every listing of the firms: its other symbol is in the embedded securities."""
-    known = pl.DataFrame(list(firms(securities()).items()), schema=["symbol", "firm"], orient="row")
-    alone = pl.DataFrame({"firm": firm.unique()}).filter(~pl.col("firm").is_in(known["firm"].implode()))
-    return pl.concat([known, alone.select(pl.col("firm").alias("symbol"), "firm")])
+def _with_other_listings(used: pl.DataFrame) -> pl.DataFrame:
+    """Add a firm's other listing, which the embedded securities name, where it has no row of its own."""
+    pairs = securities().select(pl.col("symbol").alias("other"), pl.col("dual_listing").alias("symbol")).drop_nulls()
+    others = used.join(pairs, on="symbol", how="inner", validate="1:1").filter(
+        ~pl.col("other").is_in(used["symbol"].implode())
+    )
+    return pl.concat([used, others.with_columns(pl.col("other").alias("symbol")).drop("other")])

@@ -23,7 +23,7 @@ SHARE_REASONS = {
     "not_public": "not yet public",
     "no_longer_valid": "no longer valid",
     "too_old": "too old",
-    "superseded": "a later count of the firm is used",
+    "superseded": "a later count of the symbol is used",
 }
 #: Columns that the look-up adds.
 _TAKEN = ("public_on", "reason", "shares", "used")

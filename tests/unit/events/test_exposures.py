@@ -142,6 +142,15 @@ class TestWhichRows:
         assert rows["recorded_as"].to_list() == ["TSM", "TSM"]
         assert look_up(H20).filter(pl.col("symbol") == "NVDA")["recorded_as"].item() == "NVDA"
 
+    def test_a_listing_keeps_a_row_of_its_own(self, own):
+        both = own.filter(pl.col("period_type") == "FY").with_columns(
+            pl.col("symbol").replace({"AAA": "TSM", "BBB": "2330.TW"})
+        )
+        rows = mi.exposures("2025-09-01", path=both)
+        assert rows.select("symbol", "china_revenue_share", "recorded_as").rows() == [
+            ("2330.TW", 0.4, "2330.TW"), ("TSM", 0.2, "TSM"),
+        ]  # fmt: skip
+
     def test_every_row_has_its_reason(self):
         rows = mi.exposures(H20, all_rows=True)
         assert rows.height == pl.read_csv(ROOT / "data" / "exposures.csv").height
@@ -182,6 +191,11 @@ class TestWhichRows:
             ({"period_types": []}, "give a list with some of FY"),
             ({"period_types": ["fy"]}, "'fy' is none of FY"),
             ({"bases": ["shipments"]}, "Did you mean 'shipment'"),
+            ({"period_types": None}, "give a list with some of FY"),
+            ({"bases": {"shipment"}}, "give a list with some of billing_location"),
+            ({"max_age_days": 0}, "give a whole number of days from 1"),
+            ({"max_age_days": "730"}, "give a whole number of days from 1"),
+            ({"max_age_days": float("nan")}, "give a whole number of days from 1"),
         ],
     )
     def test_unknown_choices_are_refused(self, options, message):
@@ -238,6 +252,17 @@ class TestOwnTable:
         twice = pl.concat([own, own.head(1).with_columns(china_revenue_share=pl.lit(0.9))])
         with pytest.raises(mi.DataError, match=r"must not repeat: 2 rows"):
             mi.exposures(H20, path=twice)
+
+    def test_years_are_whole_numbers(self, own):
+        years = own.with_columns(fiscal_year=pl.Series([2023.0, 2024.0, None, 2024.0, 2024.0]))
+        assert mi.exposures("2025-09-01", path=years)["fiscal_year"].to_list() == [2024, 2024]
+        with pytest.raises(mi.DataError, match=r"'fiscal_year' must hold whole numbers, but has 2024\.5"):
+            mi.exposures(H20, path=years.with_columns(pl.col("fiscal_year") + 0.5).slice(1, 1))
+
+    def test_dates_of_sources_are_days_or_years(self, own):
+        for dates in ([date(2025, 3, 1)] * 5, [2025] * 5, ["2025-03"] * 5):
+            rows = mi.exposures("2025-09-01", path=own.with_columns(source_date=pl.Series(dates)))
+            assert rows["source_date"].to_list() == [str(dates[0])] * 2
 
     def test_what_a_file_lacks_is_named(self, own):
         with pytest.raises(mi.DataError, match="lacks the column 'china_revenue_share'"):
