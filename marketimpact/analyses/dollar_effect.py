@@ -206,6 +206,11 @@ def _with_shares(
             pl.lit("seen").alias("verification")
         )
         return join_counts(frame, counts, traded, split_adjusted_to)
+    if split_adjusted_to is not None:
+        raise SpecificationError(
+            "split_adjusted_to needs counts with their splits (shares_outstanding, split_factor_since), as mi.shares "
+            "gives them. Plain counts must be on the basis of the price already: leave it out."
+        )
     return _with_plain_counts(frame, check_shares(table)).with_columns(pl.lit("no shares").alias("_no_shares"))
 
 

@@ -10,8 +10,8 @@ from marketimpact.events.share_counts import COUNT_AGE, known_splits
 
 __all__ = ["join_counts"]
 
-#: A close that falls to within this factor of one over a split's ratio, overnight, is not adjusted for the split.
-STEP = 1.3
+#: A close that falls overnight by a split's ratio, within this factor, is not adjusted for the split.
+STEP = 1.15
 
 
 def join_counts(
@@ -79,10 +79,8 @@ def _with_split_factor(
         elif split_adjusted_to is not None and split_adjusted_to <= before:
             is_in_close = pl.lit(value=False)
         if is_in_close is None:
-            text = (
-                f"whether closes are adjusted for a split between {before} and {after or 'today'} is not known "
-                "(split_adjusted_to)"
-            )
+            until = f"between {before} and {after}" if after else f"after {before}"
+            text = f"whether closes are adjusted for a split {until} is not known (split_adjusted_to)"
             unknown = pl.when(is_since).then(pl.lit(text)).otherwise(unknown)
         else:
             factor *= pl.when(is_since & is_in_close).then(ratio).otherwise(1.0)
@@ -105,7 +103,8 @@ def _splits_in_closes(counts: pl.DataFrame, closes: pl.DataFrame) -> pl.DataFram
             pl.col("date") <= pl.col("after").fill_null(pl.col("last")),
             (pl.col("fall") / pl.col("ratio")).is_between(1.0 / STEP, STEP),
         )
-        .group_by("symbol", "before")
-        .agg(pl.col("date").min().alias("step"))
+        .sort((pl.col("fall") / pl.col("ratio")).log().abs(), "date")
+        .group_by("symbol", "before", maintain_order=True)
+        .agg(pl.col("date").first().alias("step"))
     )
     return splits.join(steps, on=["symbol", "before"], how="left", validate="1:1").sort("symbol", "before")

@@ -17,6 +17,8 @@ __all__ = ["COUNT_AGE", "SHARE_REASONS", "check_counts", "known_splits", "load_c
 
 #: Calendar days after which a count of shares is too old: a year between annual reports, and their delay.
 COUNT_AGE = 400
+#: Day until which splits are in `split_factor_since` of the embedded table.
+SPLITS_UNTIL = date(2026, 11, 28)
 #: Reason a count is not used -> what it means, in the order in which they are tried.
 SHARE_REASONS = {
     "recalled": "no source was read",
@@ -134,15 +136,15 @@ def check_counts(raw: pl.DataFrame, label: str) -> pl.DataFrame:
 def known_splits(counts: pl.DataFrame) -> pl.DataFrame:
     """Find splits between counts: ``symbol, before, after, ratio``, by symbol and date.
 
-    A split lies after the count of `before` and not after that of `after`, which is null where no later count shows
-    it; `ratio` is new shares for one.
+    A split lies after the count of `before` and not after that of `after`: where no later count shows it, not after
+    `SPLITS_UNTIL`, and null where that has passed. `ratio` is new shares for one.
     """
-    ordered = counts.sort("symbol", "date").select(
+    later = pl.col("date", "split_factor_since").shift(-1).over("symbol").name.prefix("later_")
+    last_day = pl.when(pl.col("date") < SPLITS_UNTIL).then(pl.lit(SPLITS_UNTIL))
+    ordered = counts.sort("symbol", "date").with_columns(later)
+    return ordered.select(
         "symbol",
         pl.col("date").alias("before"),
-        pl.col("date").shift(-1).over("symbol").alias("after"),
-        (pl.col("split_factor_since") / pl.col("split_factor_since").shift(-1).over("symbol").fill_null(1.0)).alias(
-            "ratio"
-        ),
-    )
-    return ordered.filter(pl.col("ratio") != 1.0)
+        pl.coalesce("later_date", last_day).alias("after"),
+        (pl.col("split_factor_since") / pl.col("later_split_factor_since").fill_null(1.0)).alias("ratio"),
+    ).filter(pl.col("ratio") != 1.0)

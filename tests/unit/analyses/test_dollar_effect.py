@@ -310,6 +310,11 @@ class TestEmbeddedCounts:
         ] * 2
         assert table.filter(pl.col("symbol") == "AMD")["shares"].to_list() == [70.0] * 2
 
+    def test_a_large_fall_that_is_no_split_is_not_taken_for_one(self, counts):
+        """A fall by a third is far from one for two."""
+        table = mi.dollar_effect(self.study(self.factors(1.5, self.SPLIT)), 0, 1, shares=counts)
+        assert self.counted(table)["2024-03-20:NVDA"] == 200.0
+
     def test_a_count_that_is_not_public_is_not_used(self, counts):
         study = self.study(self.factors(1.0, self.SPLIT), (date(2024, 2, 20), date(2024, 2, 21)))
         table = mi.dollar_effect(study, 0, 1, shares=counts)
@@ -335,6 +340,8 @@ class TestEmbeddedCounts:
     def test_a_date_that_is_none_is_refused(self, result):
         with pytest.raises(mi.SpecificationError, match="split_adjusted_to='soon' is not a date"):
             mi.dollar_effect(result, 0, 1, shares=SHARES, split_adjusted_to="soon")
+        with pytest.raises(mi.SpecificationError, match="split_adjusted_to needs counts with their splits"):
+            mi.dollar_effect(result, 0, 1, shares=SHARES, split_adjusted_to="2025-01-01")
 
 
 @pytest.mark.shared

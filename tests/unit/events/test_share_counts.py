@@ -99,9 +99,12 @@ class TestUnits:
     def test_splits_lie_between_counts(self, own):
         assert known_splits(check_counts(own, "shares")).rows() == [("AAA", date(2024, 1, 31), date(2024, 6, 30), 2.0)]
 
-    def test_a_split_after_the_last_count_has_no_end(self, own):
-        early = check_counts(own.filter(pl.col("date") < date(2024, 6, 1)), "shares")
-        assert known_splits(early).rows() == [("AAA", date(2024, 1, 31), None, 2.0)]
+    def test_a_split_after_the_last_count_lies_before_the_day_until_which_splits_are_known(self, own):
+        early = own.filter(pl.col("date") < date(2024, 6, 1))
+        expected = [("AAA", date(2024, 1, 31), date(2026, 11, 28), 2.0)]
+        assert known_splits(check_counts(early, "shares")).rows() == expected
+        new = early.filter(pl.col("symbol") == "AAA").with_columns(pl.col("date", "filed_on").dt.offset_by("4y"))
+        assert known_splits(check_counts(new, "shares")).rows() == [("AAA", date(2028, 1, 31), None, 2.0)]
 
     @pytest.mark.parametrize(
         ("symbol", "day", "ratio"),
