@@ -15,7 +15,7 @@ from marketimpact import report
 from marketimpact.cli.options import AsCsv, AsJson, Directory
 from marketimpact.cli.price_options import Prices, Snapshot, Yahoo, price_source
 from marketimpact.cli.printing import json_rows, json_text, print_frame
-from marketimpact.cli.study_file import StudyFile, StudyRun, read_study, refuse_unknown_targets
+from marketimpact.cli.study_file import SecuritiesAndSessions, StudyFile, StudyRun, read_study, refuse_unknown_targets
 from marketimpact.cli.study_file_curve import CurveRun
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.core.csv_writer import csv_text
@@ -31,14 +31,6 @@ from marketimpact.models import MODELS
 from marketimpact.study.result_tables import result_workbook
 
 __all__ = ["align_command", "list_command", "run", "schema"]
-
-
-class _SecuritiesAndSessions:
-    """Securities and sessions without prices, which is all that `align` needs of a market."""
-
-    def __init__(self, securities: pl.DataFrame, sessions: pl.DataFrame) -> None:
-        self.securities = securities
-        self.sessions = sessions
 
 
 def run(
@@ -195,7 +187,7 @@ def align_command(
     firms = known.filter(pl.col("symbol").is_in(selected)) if selected else known
     mics = firms["mic"].unique() if firms.height else known["mic"].unique()
     applied = calendars.overrides_by_calendar(None if overrides is None else calendar_overrides(overrides))
-    market = _SecuritiesAndSessions(known, calendars.sessions(mics, first, last, applied, as_far_as_known=True))
+    market = SecuritiesAndSessions(known, calendars.sessions(mics, first, last, applied, as_far_as_known=True))
     events = align_events(facts, market, symbols=selected, closed_day="previous" if previous else "next")
     bounds = pl.format("{} ({} to {})", "day0_certainty", "day0_earliest", "day0_latest")
     is_certain = pl.col("day0_earliest") == pl.col("day0_latest")
