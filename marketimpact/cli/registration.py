@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -18,11 +19,12 @@ from marketimpact.cli.study_file import StudyFile
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.cli.toml_text import flat, sorted_keys, toml_text
 from marketimpact.core.fingerprint import fingerprint
-from marketimpact.errors import DataError, SpecificationError
+from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.events.catalogue_versions import CURRENT_VERSION, version_file
 from marketimpact.inference import RULE_VERSION, SIGNIFICANCE_LEVEL
 from marketimpact.inference.detectable_effect import POWER
 from marketimpact.market.market import Market
+from marketimpact.report import RegisteredAnalysis
 from marketimpact.sources.protocol import PriceSource
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "file_sha256",
     "parse_record",
     "read_registration",
+    "registered_analysis",
     "registration_text",
 ]
 
@@ -42,6 +45,8 @@ FORMAT = 1
 SECURITY_COLUMNS = ("symbol", "mic", "currency", "benchmark", "sector_proxy")
 #: Digits of the numbers of the power table.
 DIGITS = 4
+#: Characters of a value that messages show.
+MOST_SHOWN = 120
 RULE = (
     "the primary test of each announcement and group, chosen by the rule of docs/primary_test.md, which does not look "
     "at abnormal returns of events"
@@ -105,7 +110,7 @@ def differences(registration: Registration, plan: StudyFile) -> list[str]:
     return [
         f"{key}: {_shown(before, key)} -> {_shown(now, key)}"
         for key in sorted({*before, *now})
-        if before.get(key) != now.get(key) or (key in before) != (key in now)
+        if _text(before, key) != _text(now, key)
     ]
 
 
@@ -184,6 +189,45 @@ def read_registration(path: Path) -> Registration:
             "registered; to declare another study, register that one."
         )
     return Registration(path.name, record["hash"], record["registered_on"], record["marketimpact"], record["declared"])
+
+
+def registered_analysis(path: Path, plan: StudyFile, *, exploratory: bool) -> RegisteredAnalysis:
+    """Compare a study with its registration, for marking its tables.
+
+    Raises
+    ------
+    SpecificationError
+        Where they differ, unless the study goes on as an exploratory one.
+    """
+    registration = read_registration(path)
+    changes = differences(registration, plan)
+    if changes and not exploratory:
+        raise SpecificationError(
+            f"{plan.source.name} is not the study that {path.name} registered on {registration.registered_on} "
+            "(before -> now):\n"
+            + "\n".join(f"  {change}" for change in changes)
+            + f"\nRestore it{_version_hint(registration, plan)}, register the new study, or add --exploratory to go on "
+            "with everything marked exploratory."
+        )
+    if registration.package != (now := version("marketimpact")):
+        message = f"{path.name} was written by marketimpact {registration.package}, and this is {now}."
+        warnings.warn(message, MarketImpactWarning, stacklevel=2)
+    declared = registration.declared["study"]
+    return RegisteredAnalysis(
+        hash=registration.hash,
+        registered_on=registration.registered_on,
+        windows=tuple((first, last) for first, last in declared["report"]["windows"]),
+        groups=tuple(group["name"] for group in declared.get("groups", [])),
+        differences=tuple(changes),
+    )
+
+
+def _version_hint(registration: Registration, plan: StudyFile) -> str:
+    """Say how to run on the registered version of the chronology, where another is used."""
+    before = registration.declared["inputs"]["announcements"].get("catalogue")
+    if before is None or plan.announcements_file is not None or before == (plan.version or CURRENT_VERSION):
+        return ""
+    return f' (with version = "{before}" under [announcements] it uses the registered announcements)'
 
 
 def parse_record(text: str) -> dict[str, Any]:
@@ -284,8 +328,13 @@ def _seal(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(toml_text(sorted_keys(content)).encode()).hexdigest()
 
 
+def _text(values: Mapping[str, Any], key: str) -> str:
+    return toml_text({"value": values[key]}).removeprefix("value = ") if key in values else "absent"
+
+
 def _shown(values: Mapping[str, Any], key: str) -> str:
-    if key not in values:
-        return "absent"
-    text = toml_text({"value": values[key]}).removeprefix("value = ")
-    return text if len(text) <= 120 else f"{text[:117]}..."
+    """Write a value for a message; of a hash its beginning."""
+    text = _text(values, key)
+    if key.endswith("sha256") and key in values:
+        return text.strip('"')[:12]
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."

@@ -54,16 +54,27 @@ def sorted_keys(value: Any) -> Any:
 
 
 def flat(table: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """List the values of a table by their keys joined with dots; a list is one value.
+    """List the values of a table by their keys joined with dots.
+
+    A list is one value; of a list of tables that is their names, and each table follows with its own.
 
     Examples
     --------
-    >>> flat({"study": {"model": "market_model"}})
-    {'study.model': 'market_model'}
+    >>> flat({"study": {"model": "market_model"}, "groups": [{"name": "a", "symbols": ["NVDA"]}]})
+    {'study.model': 'market_model', 'groups': ['a'], 'groups[a].symbols': ['NVDA']}
     """
     found: dict[str, Any] = {}
     for key, value in table.items():
-        found |= flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {f"{above}{key}": value}
+        name = f"{above}{key}"
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{name}.")
+        elif _is_table(value):
+            names = [str(one.get("name", number)) for number, one in enumerate(value, start=1)]
+            found[name] = names
+            for label, one in zip(names, value, strict=True):
+                found |= flat({k: v for k, v in one.items() if k != "name"}, f"{name}[{label}].")
+        else:
+            found[name] = value
     return found
 
 
