@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from marketimpact.cli import brief, catalogue, check, new_study, store, studies
+from marketimpact.cli import brief, catalogue, check, new_study, register, store, studies
 from marketimpact.core.interrupts import EXIT_CODE, MESSAGE, raising_on_interrupt
 from marketimpact.errors import MarketImpactError, MarketImpactWarning
 
@@ -19,6 +19,7 @@ __all__ = ["main"]
 #: Commands as the help shows them, in the order in which a newcomer needs them.
 SECTIONS = {
     "Studies": ("brief", "run", "new", "schema"),
+    "Registered studies": ("register", "bundle"),
     "Announcements and methods": ("list", "align", "catalogue"),
     "Prices": ("check", "fetch", "store"),
 }
@@ -64,6 +65,7 @@ app.command("brief")(brief.brief)
 app.command()(studies.run)
 app.command()(new_study.new)
 app.command()(studies.schema)
+app.command()(register.register)
 app.command("align")(studies.align_command)
 app.command("list")(studies.list_command)
 app.command("check")(check.check)

@@ -15,7 +15,8 @@ from marketimpact import report
 from marketimpact.cli.options import AsCsv, AsJson, Directory
 from marketimpact.cli.price_options import Prices, Snapshot, Yahoo, price_source
 from marketimpact.cli.printing import json_rows, json_text, print_frame
-from marketimpact.cli.study_file import StudyFile, StudyRun, read_study, refuse_unknown_targets
+from marketimpact.cli.registration import registered_analysis
+from marketimpact.cli.study_file import SecuritiesAndSessions, StudyFile, StudyRun, read_study, refuse_unknown_targets
 from marketimpact.cli.study_file_curve import CurveRun
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.core.csv_writer import csv_text
@@ -33,14 +34,6 @@ from marketimpact.study.result_tables import result_workbook
 __all__ = ["align_command", "list_command", "run", "schema"]
 
 
-class _SecuritiesAndSessions:
-    """Securities and sessions without prices, which is all that `align` needs of a market."""
-
-    def __init__(self, securities: pl.DataFrame, sessions: pl.DataFrame) -> None:
-        self.securities = securities
-        self.sessions = sessions
-
-
 def run(
     study: Annotated[str, typer.Argument(help="Study file (TOML), or the name of an embedded study.")] = "h20",
     prices: Prices = None,
@@ -54,26 +47,38 @@ def run(
     ] = None,
     excel: Annotated[bool, typer.Option("--excel", help="Also write all tables as one workbook, tables.xlsx.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results and the files written as JSON.")] = False,
+    registered: Annotated[
+        Path | None, typer.Option(help="Its registration: marks every table as registered or exploratory.")
+    ] = None,
+    exploratory: Annotated[
+        bool, typer.Option("--exploratory", help="Go on where the study differs from its registration.")
+    ] = False,
 ) -> None:
     """Run a study and write its report and tables.
 
     Without --prices, --yahoo or --snapshot the study runs on the embedded sample, whose prices are simulated. Prices
     from Yahoo Finance are kept in the price store, and the report names the snapshot used.
+
+    With --registered a study that differs from its registration stops with exit code 1, before any price is read; with
+    --exploratory it goes on, and all of it is marked exploratory.
     """
+    if exploratory and registered is None:
+        raise typer.BadParameter("--exploratory goes with --registered")
     kinds = _formats(formats)
     report.require_programs([Path(f"report.{kind}") for kind in kinds])
     if excel:
         require_writer()
     source = price_source(prices, snapshot, directory, yahoo=yahoo)
     plan = read_study(study)
+    analysis = None if registered is None else registered_analysis(registered, plan, exploratory=exploratory)
     with recorded_warnings() as messages:
         study_run = plan.run(source)
         curve = plan.curve(study_run, source)
     folder = out if out is not None else Path("out") / plan.name
-    written, tables, text = _write(plan, study_run, curve, folder, kinds, messages, excel=excel)
+    written, tables, text = _write(plan, study_run, curve, folder, kinds, messages, analysis, excel=excel)
     if as_json:
         workbook = {"workbook": str(folder / "tables.xlsx")} if excel else {}
-        typer.echo(json_text(_run_summary(plan, study_run, tables, written) | workbook))
+        typer.echo(json_text(_run_summary(plan, study_run, tables, written, analysis) | workbook))
         return
     typer.echo(text)
     typer.echo("")
@@ -89,6 +94,7 @@ def _write(
     folder: Path,
     kinds: list[str],
     messages: list[str],
+    analysis: report.RegisteredAnalysis | None,
     *,
     excel: bool,
 ) -> tuple[list[Path], dict[str, pl.DataFrame], str]:
@@ -103,6 +109,7 @@ def _write(
         curve=curve.curve if curve else None,
         joint=curve.joint if curve else None,
         warnings=messages,
+        registration=analysis,
     )
     made = report.brief_of(content) if report.has_brief(content) else None
     tables = report.report_tables(content)
@@ -113,9 +120,11 @@ def _write(
             (aside / f"{name}.parquet").write_bytes(parquet_bytes(table))
             (aside / f"{name}.csv").write_text(csv_text(table), encoding="utf-8")
         if excel:
-            result = study_run.result
-            (aside / "tables.xlsx").write_bytes(result_workbook(tables, result.record, result.market))
-    text = repr(study_run.result) if made is None else made.short_text()
+            workbook = result_workbook(tables, content.record, study_run.result.market)
+            (aside / "tables.xlsx").write_bytes(workbook)
+    text = made.short_text() if made is not None else repr(study_run.result)
+    if made is None and analysis is not None:
+        text += f"\n{analysis.sentence(plan.windows)}"
     return [folder / name for name in names], tables, text
 
 
@@ -146,9 +155,24 @@ def _formats(requested: list[str] | None) -> list[str]:
 
 
 def _run_summary(
-    plan: StudyFile, study_run: StudyRun, tables: dict[str, pl.DataFrame], written: list[Path]
+    plan: StudyFile,
+    study_run: StudyRun,
+    tables: dict[str, pl.DataFrame],
+    written: list[Path],
+    analysis: report.RegisteredAnalysis | None,
 ) -> dict[str, Any]:
     """Summarise a run for programs; the tables themselves are files."""
+    registration = (
+        {}
+        if analysis is None
+        else {
+            "registration": {
+                "sha256": analysis.hash,
+                "registered_on": analysis.registered_on,
+                "differences": list(analysis.differences),
+            }
+        }
+    )
     return {
         "study": plan.name,
         "simulated": study_run.result.market.simulated,
@@ -158,6 +182,7 @@ def _run_summary(
         "record": dict(study_run.result.record),
         "tests": json_rows(tables["tests"]),
         "attrition": json_rows(tables["attrition"]),
+        **registration,
     }
 
 
@@ -195,7 +220,7 @@ def align_command(
     firms = known.filter(pl.col("symbol").is_in(selected)) if selected else known
     mics = firms["mic"].unique() if firms.height else known["mic"].unique()
     applied = calendars.overrides_by_calendar(None if overrides is None else calendar_overrides(overrides))
-    market = _SecuritiesAndSessions(known, calendars.sessions(mics, first, last, applied, as_far_as_known=True))
+    market = SecuritiesAndSessions(known, calendars.sessions(mics, first, last, applied, as_far_as_known=True))
     events = align_events(facts, market, symbols=selected, closed_day="previous" if previous else "next")
     bounds = pl.format("{} ({} to {})", "day0_certainty", "day0_earliest", "day0_latest")
     is_certain = pl.col("day0_earliest") == pl.col("day0_latest")

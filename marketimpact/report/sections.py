@@ -388,7 +388,7 @@ def _primary_table(announcement: AnnouncementResult, content: ReportContent) -> 
     columns = ["group", "against", "events", *(["return"] if traded else []), f"CAAR {list(window)}"]
     columns += [*(["effect"] if differs else []), "95% interval", "p", "detectable effect", "robustness tests"]
     note = _primary_tests_note([(group.name, told) for group, told, _ in tested if told is not None])
-    return ReportTable.of(columns, rows, numeric=range(2, len(columns) - 1), note=note)
+    return ReportTable.of(columns, rows, numeric=range(2, len(columns) - 1), note=note, kind="primary")
 
 
 def _primary_tests_note(tested: Sequence[tuple[str, Headline]]) -> str:
@@ -416,7 +416,8 @@ def _window_table(announcement: AnnouncementResult, content: ReportContent) -> R
     columns = ["group", "window", "events", "CAAR", "primary test", "effect", "95% interval", "p", "detectable effect"]
     # a reason in place of an interval needs a column of text
     numeric = [2, 3, 5, 7, 8] + [6] * all(not str(row[6]).startswith("not valid") for row in rows)
-    return ReportTable.of(columns, rows, numeric=numeric, caption="Every group and window", folded=True)
+    caption = "Every group and window"
+    return ReportTable.of(columns, rows, numeric=numeric, caption=caption, folded=True, kind="windows")
 
 
 def _primary_cells(told: Headline | None) -> list[str]:
@@ -437,7 +438,7 @@ def _robustness_table(groups: Sequence[GroupResult], content: ReportContent) -> 
             rows.append(["" if position else group.name, test_label(row["test"]), *_valid_cells(row)])
     columns = ["group", "robustness test", "effect", "95% interval", "p"]
     caption = f"Robustness tests, {list(content.primary)}"
-    return ReportTable.of(columns, rows, numeric=[2, 3, 4], caption=caption, folded=True)
+    return ReportTable.of(columns, rows, numeric=[2, 3, 4], caption=caption, folded=True, kind="robustness")
 
 
 def _other_tests_table(groups: Sequence[GroupResult], content: ReportContent) -> ReportTable:
@@ -453,7 +454,7 @@ def _other_tests_table(groups: Sequence[GroupResult], content: ReportContent) ->
             muted.append(not row["valid"])
     columns = ["group", "test", "null", "valid", "effect", "95% interval", "p", "note"]
     caption = f"Other tests, {list(content.primary)}"
-    return ReportTable.of(columns, rows, numeric=[4, 5, 6], muted=muted, caption=caption, folded=True)
+    return ReportTable.of(columns, rows, numeric=[4, 5, 6], muted=muted, caption=caption, folded=True, kind="other")
 
 
 def _is_robustness() -> pl.Expr:
@@ -542,7 +543,7 @@ def _attrition_table(attrition: pl.DataFrame) -> ReportTable:
 
 
 def _record_section(content: ReportContent) -> Section:
-    rows = [[key, value] for key, value in content.result.record.items()]
+    rows = [[key, value] for key, value in content.record.items()]
     words = ("The same inputs and versions give the same bytes.",)
     table = ReportTable.of(["what", "value"], rows, caption="Specification, versions and hashes of inputs", folded=True)
     return Section("record", "The record", words, (("", (), (table,)),))
