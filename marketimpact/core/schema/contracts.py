@@ -148,6 +148,7 @@ class Securities(dy.Schema):
     role = dy.String(nullable=True)
     benchmark = dy.String(nullable=True, regex=PRINTABLE)
     sector_proxy = dy.String(nullable=True, regex=PRINTABLE)
+    leg_benchmark = dy.String(nullable=True, regex=PRINTABLE)
     board = dy.String(nullable=True)
     dual_listing = dy.String(nullable=True)
     price_limit = dy.Float64(nullable=True, min_exclusive=0.0)
@@ -156,6 +157,10 @@ class Securities(dy.Schema):
     @dy.rule()
     def benchmark_is_not_itself(cls) -> pl.Expr:
         return pl.col("benchmark") != pl.col("symbol")
+
+    @dy.rule()
+    def leg_benchmark_is_not_itself(cls) -> pl.Expr:
+        return pl.col("leg_benchmark") != pl.col("symbol")
 
 
 class Prices(dy.Schema):
