@@ -174,6 +174,9 @@ class Prices(dy.Schema):
     dividend = dy.Float64(nullable=True, min=0.0)
     split = dy.Float64(nullable=True, min_exclusive=0.0)
     delisted = dy.Bool(nullable=True)
+    open = dy.Float64(nullable=True)
+    high = dy.Float64(nullable=True)
+    low = dy.Float64(nullable=True)
 
     @dy.rule()
     def date_in_range(cls) -> pl.Expr:

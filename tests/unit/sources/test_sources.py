@@ -151,6 +151,32 @@ def test_close_alone_is_noted_with_a_likely_column():
     assert note.endswith("If column 'Adj Close' is one, rename it to 'adj_close'.")
 
 
+# --- opens, highs and lows
+
+
+def test_opens_are_on_the_basis_of_the_unadjusted_close_of_the_file():
+    frame = frame_of(open=[49.0, -1.0, 0.0, None], unadjusted_close=[100.0, 101.0, 102.0, 103.0])
+    table = FilePrices(frame).read(["NVDA", "AMD"]).frame
+    assert table.columns == ["symbol", "date", "close", "volume", "unadjusted_close", "open"]
+    rows = table.select("symbol", "date", "unadjusted_close", "open").rows()
+    assert rows == sorted(frame.select("symbol", "date", "unadjusted_close", "open").rows(), key=lambda row: row[:2])
+    assert FilePrices(frame.drop("open")).read(["NVDA"]).frame.columns == ["symbol", "date", "close", "volume"]
+
+
+def test_an_open_under_another_name_is_noted():
+    (*_, note) = FilePrices(frame_of(Open=[1.0] * 4)).read(["NVDA"]).notes
+    assert note == "There is no open. If column 'Open' is one, rename it to 'open'."
+    assert not [n for n in FilePrices(frame_of(open=[1.0] * 4, Open=[1.0] * 4)).read(["NVDA"]).notes if "open" in n]
+
+
+def test_an_unreadable_open_is_refused(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("symbol,date,close,open\nNVDA,2024-01-08,1,n/a\nNVDA,2024-01-09,2,\nAMD,2024-01-08,3,0\n")
+    with pytest.raises(DataError, match=r"1 row with a value that is no date or number, such as NVDA: open 'n/a'"):
+        FilePrices(path).read(["NVDA"])
+    assert FilePrices(path).read(["AMD"]).frame["open"].to_list() == [0.0]
+
+
 # --- what is refused
 
 
@@ -164,6 +190,7 @@ def test_close_alone_is_noted_with_a_likely_column():
         ({"date": [MON, MON, MON, TUE]}, "the key must not repeat (symbol + date): 2 rows"),
         ({"date": [None, MON, MON, TUE]}, "date must not be empty: 1 row"),
         ({"volume": [-1.0, 1.0, 1.0, 1.0]}, "volume must not be negative: 1 row"),
+        ({"open": [float("inf"), 1.0, 1.0, 1.0]}, "open must be finite: 1 row"),
     ],
 )
 def test_broken_rows_are_refused_only_where_requested(columns, words):
@@ -212,6 +239,7 @@ def test_a_missing_column_is_named_with_the_likely_one(renames, words):
         ({"close": ["1"] * 4}, "column 'close' has type String, must hold numbers"),
         ({"symbol": [1, 1, 2, 2]}, "column 'symbol' has type Int64, must hold text"),
         ({"volume": [True] * 4}, "column 'volume' has type Boolean, must hold numbers"),
+        ({"open": [True] * 4}, "column 'open' has type Boolean, must hold numbers"),
     ],
 )
 def test_a_wrong_type_is_refused(columns, words):
