@@ -72,6 +72,9 @@ YFINANCE = MappingProxyType(
         "Volume": "volume",
         "Dividends": "dividend",
         "Stock Splits": "split",
+        "Open": "open",
+        "High": "high",
+        "Low": "low",
     }
 )
 PRICES = Layout(_columns("symbol date close|adj_close"), "date", "symbol", "close", YFINANCE)

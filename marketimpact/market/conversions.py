@@ -67,7 +67,9 @@ def panel_in_logs(panel: ReturnPanel) -> FramePanel:
             "leave these cells empty and say so.",
             rows=lost,
         )
-    return FramePanel(frame.with_columns((1.0 + pl.col(c)).log().alias(c) for c in names), panel.securities)
+    return FramePanel(
+        frame.with_columns((1.0 + pl.col(c)).log().alias(c) for c in names), panel.securities, panel.limit_hits
+    )
 
 
 def volume_panel(panel: ReturnPanel, shares: pl.DataFrame | None) -> FramePanel:

@@ -174,6 +174,7 @@ class Securities(dy.Schema):
     role = dy.String(nullable=True)
     benchmark = dy.String(nullable=True, regex=PRINTABLE)
     sector_proxy = dy.String(nullable=True, regex=PRINTABLE)
+    leg_benchmark = dy.String(nullable=True, regex=PRINTABLE)
     board = dy.String(nullable=True)
     dual_listing = dy.String(nullable=True)
     price_limit = dy.Float64(nullable=True, min_exclusive=0.0)
@@ -182,6 +183,10 @@ class Securities(dy.Schema):
     @dy.rule()
     def benchmark_is_not_itself(cls) -> pl.Expr:
         return pl.col("benchmark") != pl.col("symbol")
+
+    @dy.rule()
+    def leg_benchmark_is_not_itself(cls) -> pl.Expr:
+        return pl.col("leg_benchmark") != pl.col("symbol")
 
 
 class Exposures(dy.Schema):
@@ -304,6 +309,9 @@ class Prices(dy.Schema):
     dividend = dy.Float64(nullable=True, min=0.0)
     split = dy.Float64(nullable=True, min_exclusive=0.0)
     delisted = dy.Bool(nullable=True)
+    open = dy.Float64(nullable=True)
+    high = dy.Float64(nullable=True)
+    low = dy.Float64(nullable=True)
 
     @dy.rule()
     def date_in_range(cls) -> pl.Expr:
