@@ -65,9 +65,12 @@ def day_returns(prices: pl.DataFrame) -> pl.Series:
     Parameters
     ----------
     prices : polars.DataFrame
-        ``close, open`` and perhaps ``unadjusted_close``, on whose basis opens then are.
+        ``symbol, close, open`` and perhaps ``unadjusted_close``, on whose basis the opens of a symbol are that has any.
     """
-    close = pl.coalesce("unadjusted_close", "close") if "unadjusted_close" in prices.columns else pl.col("close")
+    close = pl.col("close")
+    if "unadjusted_close" in prices.columns:
+        has_unadjusted = pl.col("unadjusted_close").is_not_null().any().over("symbol")
+        close = pl.when(has_unadjusted).then("unadjusted_close").otherwise("close")
     has_open = pl.col("open").is_finite() & (pl.col("open") > 0)
     return prices.select(pl.when(has_open).then(close / pl.col("open") - 1.0).fill_nan(None).alias(DAY_RETURN))[
         DAY_RETURN

@@ -109,8 +109,22 @@ def test_a_stated_dividend_is_in_the_overnight_leg():
 
 
 def test_an_open_that_is_no_price_gives_no_leg():
-    frame = pl.DataFrame({"close": [10.0, 10.0, 10.0, 10.0, None], "open": [8.0, 0.0, None, float("nan"), 9.0]})
+    frame = pl.DataFrame(
+        {"symbol": "a", "close": [10.0, 10.0, 10.0, 10.0, None], "open": [8.0, 0.0, None, float("nan"), 9.0]}
+    )
     assert day_returns(frame).to_list() == [pytest.approx(0.25), None, None, None, None]
+
+
+def test_opens_are_on_the_basis_of_unadjusted_closes_where_a_symbol_has_any():
+    frame = pl.DataFrame(
+        {
+            "symbol": ["a", "a", "b"],
+            "close": [5.0, 5.0, 10.0],
+            "unadjusted_close": [10.0, None, None],
+            "open": [8.0, 8.0, 8.0],
+        }
+    )
+    assert day_returns(frame).to_list() == [pytest.approx(0.25), None, pytest.approx(0.25)]
 
 
 def test_a_total_loss_has_no_night(prices):
