@@ -25,6 +25,8 @@ LEVEL = 0.05
 APRIL, APRIL_FIRMS = "2025-04-15-nvidia-8k-h20", ("NVDA", "AMD")
 #: Firms of the regimes that have opens from 2016 on.
 LONG_FIRMS = ("AMD", "AVGO", "INTC", "MU", "NVDA")
+#: One in so many days is run for the rates of legs.
+EVERY_DAY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,9 @@ def sd_table(found: mi.CarByLeg) -> str:
     rows = []
     for leg in LEGS:
         estimates = found.results[leg].estimates
-        rows.append([leg, str(estimates.height), unsigned(estimates["sigma"].median()), f"{estimates['beta'].median():.2f}"])
+        rows.append(
+            [leg, str(estimates.height), unsigned(estimates["sigma"].median()), f"{estimates['beta'].median():.2f}"]
+        )
     return table(["leg", "events", "residual standard deviation (median)", "beta (median)"], rows)
 
 
@@ -155,7 +159,7 @@ def regime_tables(prices: mi.FilePrices) -> dict[str, str]:
     found = {}
     for leg in ("overnight", "day"):
         panel = market.legs(leg).panel.drop_nulls(["ret", "market"])
-        group, single = regimes.outcomes(panel)
+        group, single = regimes.outcomes(panel, EVERY_DAY)
         vix = regimes.evening_vix(prices, group["date"].unique().sort())
         for name, outcome, unit, tests in (
             ("group", group, "days", (*regimes.GROUP_TESTS, regimes.PRIMARY)),
