@@ -39,6 +39,8 @@ Leg = Literal["session", "overnight", "day"]
 DAY_RETURN = "ret_day"
 #: Column of securities that names the traded fund whose legs stand for those of the benchmark.
 LEG_BENCHMARK = "leg_benchmark"
+#: Column of simulated effects with their part before the open.
+OVERNIGHT_EFFECT = "abnormal_overnight"
 #: What each leg is, for notes.
 MEANING = {
     "session": "close to close, beside the overnight and day legs",
@@ -224,13 +226,23 @@ def fields_of_leg(
         "securities": market.securities.drop("benchmark").join(own, on="symbol", how="left", validate="1:1"),
         "factors": names,
         "notes": (*market.notes, *_notes(market.source, leg, benchmarks.named, frame, left_out)),
-        # simulated effects are those of sessions
-        "truth": market.truth if leg == "session" else None,
+        "truth": _truth(market.truth, leg),
         "findings": implausible.add_findings(market.findings, steps, accepted),
         "implausible": steps,
         "leg": leg,
         "benchmark_legs": no_benchmark_legs(),
     }
+
+
+def _truth(truth: pl.DataFrame | None, leg: Leg) -> pl.DataFrame | None:
+    """Return the simulated effects of a leg; None where their overnight part is not known."""
+    if truth is None or leg == "session":
+        return truth
+    if OVERNIGHT_EFFECT not in truth.columns:
+        return None
+    overnight = pl.col(OVERNIGHT_EFFECT)
+    effect = overnight if leg == "overnight" else pl.col("abnormal_return") - overnight
+    return truth.select("symbol", "date", effect.alias("abnormal_return"))
 
 
 def _leg_frame(
