@@ -65,7 +65,8 @@ class PriceTable:
     notes : tuple of str
         Facts that matter for reading results from these prices.
     truth : polars.DataFrame or None
-        For simulated prices, the true effect: `symbol`, `date`, `abnormal_return` (fraction).
+        For simulated prices, the true effect: `symbol`, `date`, `abnormal_return` (fraction), and perhaps
+        `abnormal_overnight`, the part of it before the open.
     listings : polars.DataFrame or None
         Listing of each symbol: `symbol`, `currency`, `time_zone` (IANA name, of the exchange), null where
         unknown.

@@ -236,7 +236,7 @@ def test_the_frame_is_as_the_protocol_says(source, symbols):
 
 def test_opens_highs_and_lows_are_on_the_basis_of_the_unadjusted_close(entry, made, facts, symbols):
     if entry.name == "SamplePrices":
-        pytest.skip("The sample has rows of its own; tests/unit/sources/test_sample.py checks its opens.")
+        pytest.skip("The sample has rows of its own; tests/unit/sources/test_simulation.py checks its opens.")
     given = facts.with_columns((pl.col("close") + distance).alias(name) for name, distance in DISTANCES.items())
     frame = made(given).read(symbols).frame
     has_unadjusted = "unadjusted_close" in frame.columns and frame["unadjusted_close"].count() > 0

@@ -434,6 +434,7 @@ def small_sample(tmp_path, monkeypatch):
     frame_of(volume=[5.0, None, 7.0, 8.0]).reverse().write_parquet(tmp_path / "prices.parquet")
     pl.DataFrame(
         {"symbol": ["NVDA", "AMD", "NVDA"], "date": [TUE, TUE, MON], "abnormal_return": [-0.02, 0.01, 0.0]}
+        | {"abnormal_overnight": [-0.02, 0.0, 0.0]}
     ).write_parquet(tmp_path / "truth.parquet")
     monkeypatch.setattr(sample, "resource", lambda *parts: tmp_path / parts[-1])
     return tmp_path
@@ -442,7 +443,7 @@ def small_sample(tmp_path, monkeypatch):
 def test_the_sample_says_that_it_is_simulated(small_sample):
     table = SamplePrices().read(["NVDA", "XYZ"], TUE)
     assert table.frame.rows() == [("NVDA", TUE, 51.0, None)]
-    assert table.truth.rows() == [("NVDA", TUE, -0.02)]
+    assert table.truth.rows() == [("NVDA", TUE, -0.02, -0.02)]
     assert table.simulated is True
     assert table.source == repr(SamplePrices()) == "SamplePrices() (simulated)"
     assert table.missing == ("XYZ",)
@@ -450,7 +451,7 @@ def test_the_sample_says_that_it_is_simulated(small_sample):
 
 
 def test_the_truth_is_sorted_and_only_of_the_requested_symbols(small_sample):
-    assert SamplePrices().read(["NVDA"]).truth.rows() == [("NVDA", MON, 0.0), ("NVDA", TUE, -0.02)]
+    assert SamplePrices().read(["NVDA"]).truth.rows() == [("NVDA", MON, 0.0, 0.0), ("NVDA", TUE, -0.02, -0.02)]
 
 
 def test_the_sample_without_the_symbols(small_sample):
@@ -460,7 +461,7 @@ def test_the_sample_without_the_symbols(small_sample):
 
 def test_a_truth_without_its_column(small_sample):
     pl.DataFrame({"symbol": ["NVDA"], "date": [MON]}).write_parquet(small_sample / "truth.parquet")
-    with pytest.raises(DataError, match="lacks 'abnormal_return'"):
+    with pytest.raises(DataError, match="lacks 'abnormal_return', 'abnormal_overnight'"):
         SamplePrices().read(["NVDA"])
 
 
@@ -468,7 +469,7 @@ def test_the_embedded_sample():
     table = SamplePrices().read(["NVDA", "^GSPC"])
     assert table.missing == ()
     assert table.frame["close"].null_count() < table.frame.height
-    assert table.truth.columns == ["symbol", "date", "abnormal_return"]
+    assert table.truth.columns == ["symbol", "date", "abnormal_return", "abnormal_overnight"]
 
 
 # --- real prices
