@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
+from marketimpact.core.schema.vocabulary import PERIOD_TYPES
 from marketimpact.events.exposures import EXPOSURE_REASONS, warn_of_mixed_bases
 from tests.conftest import ROOT, SHARED
 
@@ -320,5 +322,33 @@ class TestEmbeddedTable:
         key = ["symbol", "period_type", "period_end", "filed_on", "china_revenue_share", "us_revenue_share",
                "verification", "filed_on_verification"]  # fmt: skip
         kept = mi.exposures(H20, all_rows=True).with_columns(pl.col("period_end", "filed_on").cast(str))
+        # only the restated figure of 2017 was read, which was published with the report of 2018
+        restated = (pl.col("symbol") == "ASML") & (pl.col("fiscal_year").cast(str) == "2017")
+        read = read.with_columns(filed_on=pl.when(restated).then(pl.lit("2019-02-06")).otherwise("filed_on"))
         assert kept.height == read.height
         assert kept.select(key).sort(key).equals(read.select(key).sort(key))
+
+
+class TestReadme:
+    """What data/README.md says of the two tables."""
+
+    @pytest.mark.parametrize("name", ["exposures", "shares"])
+    def test_every_column_has_its_meaning_and_rows_are_counted(self, name):
+        page = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+        table = pl.read_csv(ROOT / "data" / f"{name}.csv", infer_schema_length=None)
+        section = page.split(f"\n## {name}.csv\n")[1].split("\n## ")[0]
+        cells = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
+        assert set(re.findall(r"`(\w+)`", " ".join(cells))) == set(table.columns)
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}.csv` |"))
+        assert f"| {table.height} |" in row
+        assert f" {table['symbol'].n_unique()} " in row
+        counts = dict(table["verification"].value_counts().rows())
+        assert f"{counts['seen']} rows are `seen`" in section
+        assert f"{counts['recalled']} `recalled`" in section
+
+    def test_how_many_rows_may_be_used(self):
+        page = (ROOT / "data" / "README.md").read_text(encoding="utf-8").replace("\n", " ")
+        rows = mi.exposures("2199-01-01", all_rows=True, max_age_days=None, period_types=PERIOD_TYPES)
+        usable = rows.filter(pl.col("reason").is_null() | (pl.col("reason") == "superseded"))
+        firms = usable.filter(pl.col("period_type") == "FY")["symbol"].n_unique()
+        assert f"{usable.height} rows may be used by default, full years of {firms} firms among them" in page
