@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from marketimpact.cli import brief, check, new_study, register, store, studies
+from marketimpact.cli import brief, bundle, check, new_study, register, store, studies
 from marketimpact.core.interrupts import EXIT_CODE, MESSAGE, raising_on_interrupt
 from marketimpact.errors import MarketImpactError, MarketImpactWarning
 
@@ -65,6 +65,7 @@ app.command()(studies.run)
 app.command()(new_study.new)
 app.command()(studies.schema)
 app.command()(register.register)
+app.command()(bundle.bundle)
 app.command("align")(studies.align_command)
 app.command("list")(studies.list_command)
 app.command("check")(check.check)
