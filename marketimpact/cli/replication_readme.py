@@ -26,9 +26,10 @@ _COMMAND = """\
 It checks the files of this package, runs the study into the folder `rerun`, and says which outputs differ from those in
 `outputs`."""
 _INPUTS = """\
-`catalogue` and `study` have copies of them, with their documentation and terms. The program reads the author's own
-files from `study`, and embedded ones from marketimpact itself, which has the same files in the version that
-`requirements.lock` names."""
+`catalogue` and `study` have copies of them. The program reads the author's own files from `study`, and embedded ones
+from marketimpact itself, which has the same files in the version that `requirements.lock` names. The embedded ones may
+be copied and changed under the terms of `catalogue/LICENSE.md`; `catalogue/CITATION.cff` says how to name them, and
+`catalogue/README.md` what their columns mean and how they were verified."""
 _REFERENCES = """\
 The marketimpact developers, *marketimpact: event studies of semiconductor policy*, version {marketimpact}. Sources of
 announcements are named in their file, row by row; sources of tests and models in the documentation of marketimpact."""

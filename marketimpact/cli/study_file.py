@@ -193,7 +193,8 @@ class StudyFile:
         if unknown:
             near = suggestion(unknown[0], chronology["announcement_id"].to_list())
             raise self.source.error(
-                f"no announcement is called {', '.join(map(repr, unknown))}{near}. "
+                from_memory(unknown[0], self.announcements_file)
+                or f"no announcement is called {', '.join(map(repr, unknown))}{near}. "
                 "List them with: marketimpact list announcements",
                 ("announcements", "ids"),
                 unknown[0],
@@ -226,6 +227,16 @@ class StudyFile:
         rows = [(symbol, name) for name, members in self.groups.items() for symbol in members]
         order = pl.Enum(list(self.groups))
         return pl.DataFrame(rows, schema={"symbol": pl.String, "group": order}, orient="row")
+
+
+def from_memory(announcement_id: str, file: Path | None) -> str:
+    """Say that an announcement is left out since it is from memory; empty text where it is not."""
+    if file is not None or announcement_id not in announcements(recalled=True)["announcement_id"]:
+        return ""
+    return (
+        f"announcement {announcement_id!r} is from memory: no page was read, so studies leave it out. Choose another, "
+        "or write it into a file of your own with the page that you read."
+    )
 
 
 def refuse_unknown_targets(selected: pl.DataFrame, known: pl.DataFrame, label: str) -> None:

@@ -18,7 +18,9 @@ __all__ = ["announcements", "campaigns", "read_events", "securities"]
 _NUMBER = r"^[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
 
 
-def announcements(path: str | Path | FrameLike | None = None, *, version: str | None = None) -> pl.DataFrame:
+def announcements(
+    path: str | Path | FrameLike | None = None, *, version: str | None = None, recalled: bool = False
+) -> pl.DataFrame:
     """Load the chronology of policy announcements.
 
     Parameters
@@ -41,6 +43,10 @@ def announcements(path: str | Path | FrameLike | None = None, *, version: str | 
     version : str, optional
         A version of the embedded chronology that `marketimpact.catalogue_versions` lists, such as ``"2026.06"``; the
         current one by default. Name it in a study that others are to repeat.
+    recalled : bool
+        Keep policy announcements of the embedded chronology that are from memory (``verification`` *recalled*: no
+        page was read). They are left out by default; confounders from memory stay, so that an audit finds them. Your
+        own announcements are never left out.
 
     Returns
     -------
@@ -70,11 +76,14 @@ def announcements(path: str | Path | FrameLike | None = None, *, version: str | 
             "one of the two."
         )
     raw, label = load_table(path if version is None else version_file(version), "announcements")
-    return (
+    facts = (
         parse_table(schema.Announcements, settle_times(raw, label), label)
         .with_columns(pl.col("is_confounder").fill_null(value=False))
         .sort("announced_at", "announcement_id")
     )
+    if path is not None or recalled:
+        return facts
+    return facts.filter((pl.col("verification") != "recalled") | pl.col("is_confounder"))
 
 
 def securities(path: str | Path | FrameLike | None = None) -> pl.DataFrame:

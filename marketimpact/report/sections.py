@@ -55,7 +55,7 @@ PHASES = {
 }
 VERIFIED = {
     "seen": "date and substance seen in a published page",
-    "partly_seen": "substance seen in a published page; the clock is recalled",
+    "partly_seen": "substance seen in a published page; the clock or the day was not",
     "recalled": "recalled, no page seen",
 }
 DATA_QUALITY = (
@@ -122,7 +122,7 @@ def _announcement_section(content: ReportContent) -> Section:
                 facts.get("stance"),
                 facts.get("authority"),
                 Cell(text(source), link if link and link.startswith(("https://", "http://")) else None),
-                VERIFIED.get(facts.get("verification") or "", facts.get("verification")),
+                verified_text(facts),
                 facts.get("confidence"),
                 _anticipation_text(facts),
             ]
@@ -135,6 +135,14 @@ def _announcement_section(content: ReportContent) -> Section:
     table = ReportTable.of(columns, rows, caption=caption, folded=many)
     block = ("", (figure,) if figure else (), (table,))
     return Section("announced", "What was announced", words, (block,))
+
+
+def verified_text(facts: dict[str, Any]) -> str | None:
+    """Say what of an announcement was read, in words; a word of one's own stays as it is."""
+    word = facts.get("verification")
+    if word == "partly_seen" and facts.get("first_reported_at") is not None:
+        return "substance seen in a published page; the clock is that of the first report's feed"
+    return VERIFIED.get(word or "", word)
 
 
 def _time_text(facts: dict[str, Any]) -> str:

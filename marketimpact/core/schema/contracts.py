@@ -9,6 +9,7 @@ import polars as pl
 from marketimpact.core.schema.vocabulary import (
     ANTICIPATED,
     CONFIDENCES,
+    DATE_OR_INSTANT,
     FIRST_DAY,
     HIGHEST_PRICE,
     IDENTIFIER,
@@ -41,6 +42,12 @@ __all__ = [
 ]
 
 
+def _is_iso(name: str) -> pl.Expr:
+    """Mark texts that are a date, or an instant with its offset."""
+    day = pl.col(name).str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+    return pl.col(name).is_null() | (pl.col(name).str.contains(DATE_OR_INSTANT) & day.is_not_null())
+
+
 class Announcements(dy.Schema):
     """Dated, sourced policy facts; one row per `announcement_id`."""
 
@@ -53,6 +60,10 @@ class Announcements(dy.Schema):
     campaign_id = dy.String(nullable=True)
     not_before = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
     not_after = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
+    official_document = dy.String(nullable=True)
+    official_at = dy.String(nullable=True)
+    first_reported_at = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
+    effective_at = dy.String(nullable=True)
     jurisdiction = dy.String(nullable=True)
     authority = dy.String(nullable=True)
     instrument = dy.String(nullable=True)
@@ -90,6 +101,14 @@ class Announcements(dy.Schema):
     @dy.rule()
     def anticipated_allowed(cls) -> pl.Expr:
         return pl.col("anticipated").is_in(ANTICIPATED)
+
+    @dy.rule()
+    def official_at_is_iso(cls) -> pl.Expr:
+        return _is_iso("official_at")
+
+    @dy.rule()
+    def effective_at_is_iso(cls) -> pl.Expr:
+        return _is_iso("effective_at")
 
     @dy.rule()
     def day_needs_time_zone(cls) -> pl.Expr:

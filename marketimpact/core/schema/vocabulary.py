@@ -8,6 +8,7 @@ __all__ = [
     "ADVICE",
     "ANTICIPATED",
     "CONFIDENCES",
+    "DATE_OR_INSTANT",
     "FIRST_DAY",
     "HIGHEST_PRICE",
     "IDENTIFIER",
@@ -40,6 +41,8 @@ LONGEST_DAY = timedelta(hours=25)
 PRINTABLE = r"^[^\p{Cc}\u2028\u2029]*$"
 #: Products of more than thirty such numbers still fit a float.
 LARGEST_RETURN = 1e9
+#: A date, or an instant with its offset: the form says how well it is known.
+DATE_OR_INSTANT = r"^\d{4}-\d{2}-\d{2}(T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|[+-]\d{2}:\d{2}))?$"
 IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._\-]*$"
 
 #: Marks a nullable column that must be present.
@@ -62,6 +65,10 @@ MEANING = {
     "verification_allowed": f"verification must be one of {', '.join(VERIFICATIONS)}",
     "confidence_allowed": f"confidence must be one of {', '.join(CONFIDENCES)}",
     "anticipated_allowed": f"anticipated must be one of {', '.join(ANTICIPATED)}",
+    "official_at_is_iso": "official_at must be a date, such as 2025-08-12, or an instant with its offset, such as "
+    "2025-04-15T21:22:59Z",
+    "effective_at_is_iso": "effective_at must be a date, such as 2025-08-12, or an instant with its offset, such as "
+    "2025-04-15T21:22:59Z",
     "time_zone_known": "time_zone must be an IANA name such as Asia/Shanghai",
     "day_needs_time_zone": "a date-only announcement needs the time_zone whose date it is",
     "day_has_no_clock": "a date-only announcement must not have a clock time: write the plain date, such as "

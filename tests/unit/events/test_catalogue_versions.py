@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from datetime import date
+import re
+from datetime import UTC, date, datetime
+from typing import ClassVar
 
 import polars as pl
 import pytest
@@ -65,3 +67,73 @@ def test_a_version_does_not_go_with_a_file_of_ones_own(tmp_path):
     for own in (path, pl.read_csv(path)):
         with pytest.raises(SpecificationError, match="one of the two"):
             mi.announcements(own, version="2026.06")
+
+
+class TestFromMemory:
+    def test_policy_from_memory_is_left_out_and_confounders_from_memory_stay(self):
+        for version in mi.catalogue_versions()["version"]:
+            every = mi.announcements(version=version, recalled=True)
+            read = mi.announcements(version=version)
+            left_out = every.join(read, on="announcement_id", how="anti")
+            assert left_out.height > 0
+            assert set(left_out["verification"]) == {"recalled"}
+            assert not left_out["is_confounder"].any()
+            assert read.filter(verification="recalled")["is_confounder"].all()
+            assert read.filter(verification="recalled").height > 0
+
+    def test_ones_own_announcements_are_never_left_out(self, tmp_path):
+        own = mi.announcements(recalled=True).filter(verification="recalled", is_confounder=False)
+        own.write_parquet(tmp_path / "own.parquet")
+        assert mi.announcements(own).height == own.height > 0
+        assert mi.announcements(tmp_path / "own.parquet").height == own.height
+
+
+class TestOfficialDates:
+    ROW: ClassVar = {"announcement_id": "a", "announced_at": "2025-08-12T04:45Z", "stance": "mixed", "headline": "H"}
+
+    @pytest.mark.parametrize(
+        ("cell", "read"),
+        [
+            ("2025-08-12", "2025-08-12"),
+            ("2025-04-15T21:22:59Z", "2025-04-15T21:22:59Z"),
+            ("2025-04-15T17:22-04:00", "2025-04-15T17:22-04:00"),
+            (date(2025, 8, 12), "2025-08-12"),
+            (datetime(2025, 8, 12), "2025-08-12"),
+            (datetime(2025, 4, 15, 21, 22, 59, tzinfo=UTC), "2025-04-15T21:22:59Z"),
+        ],
+    )
+    @pytest.mark.parametrize("column", ["official_at", "effective_at"])
+    def test_a_date_or_an_instant(self, column, cell, read):
+        assert mi.announcements(pl.DataFrame([{**self.ROW, column: cell}]))[column].to_list() == [read]
+
+    @pytest.mark.parametrize("cell", ["12/08/2025", "2025-02-30", "2025-08-12 12:45", "August", "2025-08-12T25:00Z"])
+    @pytest.mark.parametrize("column", ["official_at", "effective_at"])
+    def test_anything_else_is_refused(self, column, cell):
+        with pytest.raises(mi.DataError, match=f"{column} must be a date, such as 2025-08-12, or an instant") as error:
+            mi.announcements(pl.DataFrame([{**self.ROW, column: cell}]))
+        assert error.value.counts == {f"{column}_is_iso": 1}
+
+    def test_a_first_report_is_an_instant(self):
+        row = {**self.ROW, "first_reported_at": "2025-08-12T04:45:00+08:00"}
+        read = mi.announcements(pl.DataFrame([row]))["first_reported_at"].to_list()
+        assert read == [datetime(2025, 8, 11, 20, 45, tzinfo=UTC)]
+
+
+def test_the_page_counts_the_rows_of_each_version():
+    page = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    counted = dict(re.findall(r"^\| ([\w ]+) \| (\d+ \| \d+) \|$", page, flags=re.MULTILINE))
+    found = {}
+    for version in ("2026.06", "2026.11"):
+        with file_of(version).open(encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file))
+        words = [word for line in lines for word in (line["verification"], line["time_precision"])]
+        dated = [line for line in lines if line["time_precision"] == "day"]
+        confounders = sum(line["is_confounder"] == "true" for line in lines)
+        found[version] = {
+            "all": len(lines),
+            "policy": len(lines) - confounders,
+            "confounders": confounders,
+            **{word: words.count(word) for word in set(words)},
+            "day with a bound": sum(bool(line["not_before"] or line["not_after"]) for line in dated),
+        }
+    assert counted == {name: f"{count} | {found['2026.11'][name]}" for name, count in found["2026.06"].items()}
