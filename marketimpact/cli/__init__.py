@@ -33,8 +33,8 @@ Your own:   marketimpact new my_study.toml        (or --announcements my.csv)
 \b
 Tables and results go to stdout, warnings and errors to stderr.
 Exit codes: 0  success
-            1  the input cannot be used, a symbol is unknown, or check, catalogue check or store verify
-               found an error
+            1  the input cannot be used, a symbol is unknown, a study differs from its registration,
+               or check, catalogue check or store verify found an error
             2  wrong usage of the command
             130  interrupted by Ctrl-C
 """
