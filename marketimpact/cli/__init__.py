@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from marketimpact.cli import brief, catalogue, check, new_study, register, store, studies
+from marketimpact.cli import brief, bundle, catalogue, check, new_study, register, store, studies
 from marketimpact.core.interrupts import EXIT_CODE, MESSAGE, raising_on_interrupt
 from marketimpact.errors import MarketImpactError, MarketImpactWarning
 
@@ -33,8 +33,8 @@ Your own:   marketimpact new my_study.toml        (or --announcements my.csv)
 \b
 Tables and results go to stdout, warnings and errors to stderr.
 Exit codes: 0  success
-            1  the input cannot be used, a symbol is unknown, or check,
-               catalogue check or store verify found an error
+            1  the input cannot be used, a symbol is unknown, a study differs from its registration,
+               or check, catalogue check or store verify found an error
             2  wrong usage of the command
             130  interrupted by Ctrl-C
 """
@@ -66,6 +66,7 @@ app.command()(studies.run)
 app.command()(new_study.new)
 app.command()(studies.schema)
 app.command()(register.register)
+app.command()(bundle.bundle)
 app.command("align")(studies.align_command)
 app.command("list")(studies.list_command)
 app.command("check")(check.check)

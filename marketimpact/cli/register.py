@@ -50,7 +50,10 @@ def register(
 
 
 def refuse_existing(target: Path, *, force: bool) -> None:
-    """Raise SpecificationError for a target that is a folder, or is there and not to be overwritten."""
+    """Raise SpecificationError for a target that is a folder, is in none, or is there and not to be overwritten."""
+    above = next(folder for folder in target.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise SpecificationError(f"{target} cannot be written, since {above.name} is no folder. Choose another name.")
     if target.is_dir():
         raise SpecificationError(f"{target} is a folder. Name a file in it.")
     if target.exists() and not force:

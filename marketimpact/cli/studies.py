@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,6 @@ from marketimpact.cli.price_options import Prices, Snapshot, Yahoo, price_source
 from marketimpact.cli.printing import json_rows, json_text, print_frame
 from marketimpact.cli.registration import registered_analysis
 from marketimpact.cli.study_file import SecuritiesAndSessions, StudyFile, StudyRun, read_study, refuse_unknown_targets
-from marketimpact.cli.study_file_curve import CurveRun
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.outputs import parquet_bytes, write_together
@@ -29,9 +29,10 @@ from marketimpact.events.catalogue import announcements, campaigns, securities
 from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
+from marketimpact.sources import PriceSource
 from marketimpact.study.result_tables import result_workbook
 
-__all__ = ["align_command", "list_command", "run", "schema"]
+__all__ = ["Outcome", "align_command", "execute", "list_command", "run", "schema"]
 
 
 def run(
@@ -71,34 +72,42 @@ def run(
     source = price_source(prices, snapshot, directory, yahoo=yahoo)
     plan = read_study(study)
     analysis = None if registered is None else registered_analysis(registered, plan, exploratory=exploratory)
-    with recorded_warnings() as messages:
-        study_run = plan.run(source)
-        curve = plan.curve(study_run, source)
     folder = out if out is not None else Path("out") / plan.name
-    written, tables, text = _write(plan, study_run, curve, folder, kinds, messages, analysis, excel=excel)
+    outcome = execute(plan, source, folder, kinds, analysis, excel=excel)
     if as_json:
         workbook = {"workbook": str(folder / "tables.xlsx")} if excel else {}
-        typer.echo(json_text(_run_summary(plan, study_run, tables, written, analysis) | workbook))
+        typer.echo(json_text(_run_summary(plan, outcome, analysis) | workbook))
         return
-    typer.echo(text)
+    typer.echo(outcome.text)
     typer.echo("")
-    for target in written:
+    for target in outcome.reports:
         typer.echo(f"Report: {target}")
     typer.echo(f"Tables: {folder} ({'CSV, Parquet and tables.xlsx' if excel else 'CSV and Parquet'})")
 
 
-def _write(
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome of a study that was run and written: its run, paths of reports, tables, and the brief as text."""
+
+    run: StudyRun
+    reports: list[Path]
+    tables: dict[str, pl.DataFrame]
+    text: str
+
+
+def execute(
     plan: StudyFile,
-    study_run: StudyRun,
-    curve: CurveRun | None,
+    source: PriceSource,
     folder: Path,
     kinds: list[str],
-    messages: list[str],
     analysis: report.RegisteredAnalysis | None,
     *,
-    excel: bool,
-) -> tuple[list[Path], dict[str, pl.DataFrame], str]:
-    """Write the report in every format and every table; give the paths of the reports, the tables, and the brief."""
+    excel: bool = False,
+) -> Outcome:
+    """Run a study and write the report in every format, and every table, to a folder."""
+    with recorded_warnings() as messages:
+        study_run = plan.run(source)
+        curve = plan.curve(study_run, source)
     content = report.report_content(
         study_run.result,
         title=plan.title,
@@ -125,7 +134,7 @@ def _write(
     text = made.short_text() if made is not None else repr(study_run.result)
     if made is None and analysis is not None:
         text += f"\n{analysis.sentence(plan.windows)}"
-    return [folder / name for name in names], tables, text
+    return Outcome(study_run, [folder / name for name in names], tables, text)
 
 
 @contextmanager
@@ -154,14 +163,9 @@ def _formats(requested: list[str] | None) -> list[str]:
     return formats
 
 
-def _run_summary(
-    plan: StudyFile,
-    study_run: StudyRun,
-    tables: dict[str, pl.DataFrame],
-    written: list[Path],
-    analysis: report.RegisteredAnalysis | None,
-) -> dict[str, Any]:
+def _run_summary(plan: StudyFile, outcome: Outcome, analysis: report.RegisteredAnalysis | None) -> dict[str, Any]:
     """Summarise a run for programs; the tables themselves are files."""
+    result, tables, written = outcome.run.result, outcome.tables, outcome.reports
     registration = (
         {}
         if analysis is None
@@ -175,11 +179,11 @@ def _run_summary(
     )
     return {
         "study": plan.name,
-        "simulated": study_run.result.market.simulated,
-        "n_events": study_run.result.events.height,
+        "simulated": result.market.simulated,
+        "n_events": result.events.height,
         "reports": [str(target) for target in written],
         "tables": {name: str(written[0].with_name(f"{name}.parquet")) for name in tables},
-        "record": dict(study_run.result.record),
+        "record": dict(result.record),
         "tests": json_rows(tables["tests"]),
         "attrition": json_rows(tables["attrition"]),
         **registration,

@@ -16,6 +16,7 @@ from marketimpact.report.blocks import Section
 from marketimpact.report.brief import Brief, brief, brief_of, has_brief, opening
 from marketimpact.report.brief_frames import brief_windows
 from marketimpact.report.content import ReportContent, report_content
+from marketimpact.report.downloads import DESCRIPTIONS as TABLE_DESCRIPTIONS
 from marketimpact.report.html import as_html
 from marketimpact.report.markdown_latex import Pages, as_markdown, as_tex
 from marketimpact.report.pdf import as_pdf, typst_compiler
@@ -25,6 +26,7 @@ from marketimpact.study.grouped import role_kept
 from marketimpact.study.result import StudyResult
 
 __all__ = [
+    "TABLE_DESCRIPTIONS",
     "Brief",
     "RegisteredAnalysis",
     "brief",

@@ -242,7 +242,7 @@ def test_toml_is_read_back_as_it_was_written(table):
         (STUDY, ("--out", "."), "is a folder"),
         (STUDY, ("--prices", "none.parquet"), "There is no file none.parquet"),
         (STUDY, ("--out", "s.toml"), "s.toml exists already"),
-        (STUDY, ("--out", "s.toml/r.toml"), "cannot be written"),
+        (STUDY, ("--out", "s.toml/r.toml"), "s.toml is no folder"),
     ],
 )
 def test_what_cannot_be_registered_is_one_message_and_exit_1(folder, text, words, message):
