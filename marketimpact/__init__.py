@@ -22,6 +22,7 @@ from marketimpact.analyses.counterfactual import matched_controls, synthetic_con
 from marketimpact.analyses.day0_bounds import Day0Bounds, day0_bounds
 from marketimpact.analyses.dollar_effect import dollar_effect
 from marketimpact.analyses.group_differences import difference, differences, equal_effects
+from marketimpact.analyses.legs import CarByLeg, car_by_leg
 from marketimpact.analyses.mirror import mirror
 from marketimpact.analyses.power import power
 from marketimpact.analyses.randomisation import placebo_dates, placebo_firms
@@ -96,6 +97,7 @@ __all__ = [
     "AksharePrices",
     "Capm",
     "CapmRestricted",
+    "CarByLeg",
     "Carhart",
     "ComparisonPeriodMean",
     "DataError",
@@ -138,6 +140,7 @@ __all__ = [
     "calendar_overrides",
     "calendar_time",
     "campaigns",
+    "car_by_leg",
     "check_prices",
     "compustat_prices",
     "contaminated_days",

@@ -39,6 +39,8 @@ Leg = Literal["session", "overnight", "day"]
 DAY_RETURN = "ret_day"
 #: Column of securities that names the traded fund whose legs stand for those of the benchmark.
 LEG_BENCHMARK = "leg_benchmark"
+#: Column of simulated effects with their part before the open.
+OVERNIGHT_EFFECT = "abnormal_overnight"
 #: What each leg is, for notes.
 MEANING = {
     "session": "close to close, beside the overnight and day legs",
@@ -65,9 +67,12 @@ def day_returns(prices: pl.DataFrame) -> pl.Series:
     Parameters
     ----------
     prices : polars.DataFrame
-        ``close, open`` and perhaps ``unadjusted_close``, on whose basis opens then are.
+        ``symbol, close, open`` and perhaps ``unadjusted_close``, on whose basis the opens of a symbol are that has any.
     """
-    close = pl.coalesce("unadjusted_close", "close") if "unadjusted_close" in prices.columns else pl.col("close")
+    close = pl.col("close")
+    if "unadjusted_close" in prices.columns:
+        has_unadjusted = pl.col("unadjusted_close").is_not_null().any().over("symbol")
+        close = pl.when(has_unadjusted).then("unadjusted_close").otherwise("close")
     has_open = pl.col("open").is_finite() & (pl.col("open") > 0)
     return prices.select(pl.when(has_open).then(close / pl.col("open") - 1.0).fill_nan(None).alias(DAY_RETURN))[
         DAY_RETURN
@@ -221,13 +226,23 @@ def fields_of_leg(
         "securities": market.securities.drop("benchmark").join(own, on="symbol", how="left", validate="1:1"),
         "factors": names,
         "notes": (*market.notes, *_notes(market.source, leg, benchmarks.named, frame, left_out)),
-        # simulated effects are those of sessions
-        "truth": market.truth if leg == "session" else None,
+        "truth": _truth(market.truth, leg),
         "findings": implausible.add_findings(market.findings, steps, accepted),
         "implausible": steps,
         "leg": leg,
         "benchmark_legs": no_benchmark_legs(),
     }
+
+
+def _truth(truth: pl.DataFrame | None, leg: Leg) -> pl.DataFrame | None:
+    """Return the simulated effects of a leg; None where their overnight part is not known."""
+    if truth is None or leg == "session":
+        return truth
+    if OVERNIGHT_EFFECT not in truth.columns:
+        return None
+    overnight = pl.col(OVERNIGHT_EFFECT)
+    effect = overnight if leg == "overnight" else pl.col("abnormal_return") - overnight
+    return truth.select("symbol", "date", effect.alias("abnormal_return"))
 
 
 def _leg_frame(

@@ -46,6 +46,7 @@ GIVEN: dict[str, Callable[[dict], bool]] = {
     "docs/start.md": lambda names: names["result"].events.height == 2,
     "docs/howto/own_prices.md": lambda names: names["result"].events.height == 4,
     "docs/howto/crsp.md": lambda names: names["result"].car(0, 0)["n_days"].to_list() == [1, 1, 1],
+    "docs/howto/after_hours_news.md": lambda names: names["legs"].frame.drop_nulls("car").height == 9,
     "docs/howto/many_events.md": lambda names: names["result"].events.height > 100,
     "docs/howto/contaminated_days.md": lambda names: (names["both"]["n_obs_cleaned"] < names["both"]["n_obs"]).any(),
 }

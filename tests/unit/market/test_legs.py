@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -109,8 +110,22 @@ def test_a_stated_dividend_is_in_the_overnight_leg():
 
 
 def test_an_open_that_is_no_price_gives_no_leg():
-    frame = pl.DataFrame({"close": [10.0, 10.0, 10.0, 10.0, None], "open": [8.0, 0.0, None, float("nan"), 9.0]})
+    frame = pl.DataFrame(
+        {"symbol": "a", "close": [10.0, 10.0, 10.0, 10.0, None], "open": [8.0, 0.0, None, float("nan"), 9.0]}
+    )
     assert day_returns(frame).to_list() == [pytest.approx(0.25), None, None, None, None]
+
+
+def test_opens_are_on_the_basis_of_unadjusted_closes_where_a_symbol_has_any():
+    frame = pl.DataFrame(
+        {
+            "symbol": ["a", "a", "b"],
+            "close": [5.0, 5.0, 10.0],
+            "unadjusted_close": [10.0, None, None],
+            "open": [8.0, 8.0, 8.0],
+        }
+    )
+    assert day_returns(frame).to_list() == [pytest.approx(0.25), None, pytest.approx(0.25)]
 
 
 def test_a_total_loss_has_no_night(prices):
@@ -381,3 +396,26 @@ def plain_legs(own: pl.DataFrame, other: pl.DataFrame, leg: str) -> tuple[list[d
         total, day = np.append(np.nan, closes[1:] / closes[:-1] - 1), traded / opens - 1
         legs.append({"session": total, "day": day, "overnight": (1 + total) / (1 + day) - 1}[leg])
     return dates, *legs
+
+
+def test_simulated_effects_are_split_at_the_open(prices):
+    effects = pl.DataFrame(
+        {
+            "symbol": ["NYA", "NYB", "NYA"], "date": [date(2024, 11, 5), date(2024, 11, 5), date(2025, 2, 11)],
+            "abnormal_return": [-0.05, 0.03, 0.01], "abnormal_overnight": [-0.02, 0.0, 0.01],
+        }
+    )  # fmt: skip
+
+    class Simulated(Bars):
+        def read(self, *arguments):
+            return replace(super().read(*arguments), truth=effects, simulated=True)
+
+    market = mi.Market.load(FIRMS, Simulated(prices))
+    found = {
+        leg: STUDY.run(EVENTS, market.legs(leg)).car(0, 0).sort("event_id")["true_car"].to_list()
+        for leg in ("session", "overnight", "day")
+    }
+    # events a:600001.SS, a:NYA, a:NYB, b:NYA
+    assert found["session"] == pytest.approx([0.0, -0.05, 0.03, 0.01])
+    assert found["overnight"] == pytest.approx([0.0, -0.02, 0.0, 0.01])
+    assert found["day"] == pytest.approx([0.0, -0.03, 0.03, 0.0])
