@@ -61,6 +61,8 @@ class CarByLeg:
     def show(self) -> Table:
         """The frame as a table to read."""
         simulated = self.results["session"].market.simulated
+        # ids of events are long: a security says as much where each has one event
+        name = "symbol" if self.frame["symbol"].n_unique() == self.frame["event_id"].n_unique() else "event_id"
         return Table(
             self.frame,
             f"Return and CAR by leg over {list(self.window)}",
@@ -68,7 +70,7 @@ class CarByLeg:
                 *([SIMULATED_TABLE] if simulated else ()),
                 "overnight: previous close to open; day: open to close; session: both. p: two-sided from t(df).",
             ),
-            columns=("event_id", "leg", "n_legs", "raw", "car", "se", "t", "p", "p_filtered", "note"),
+            columns=(name, "leg", "n_legs", "raw", "car", "se", "t", "p", "p_filtered", "note"),
             footnotes="note",
             unit=self.results["session"].market.unit,
             dropped_first=("p_filtered", "n_legs", "se"),

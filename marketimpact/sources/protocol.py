@@ -54,7 +54,7 @@ class PriceTable:
         and `split` (Float64, new shares per old share, on the day it takes effect); `Market.load` makes total
         returns of these two for symbols without an `unadjusted_close`. With `delisted` (Boolean) true a symbol's
         last close may be 0, a total loss. `open`, `high` and `low` (Float64) are the session's first, highest and
-        lowest price on the basis of `unadjusted_close` where the symbol has any, else of `close`; they may be empty,
+        lowest price on the basis of `unadjusted_close` where the row has one, else of `close`; they may be empty,
         and what is wrong with them is a finding of `check_prices`, not an error.
     source : str
         Name of the source for citation; never a path of this machine.

@@ -69,6 +69,8 @@ def build_doors(folder: Path) -> dict[str, Door]:
         "in_currency": (rates.with_columns(rate=pl.lit(0.1)), lambda frame: market.in_currency("USD", frame)),
         "volumes": (facts, market.volumes),
         "with_factor": (days, lambda frame: market.with_factor("x", frame, mic="XNYS")),
+        "legs": (golden("factors"), lambda frame: market.legs("day", factors=frame)),
+        "car_by_leg": (events, lambda frame: mi.car_by_leg(STUDY, frame, market, WINDOW).frame),
         "align": (announced, lambda frame: mi.align(frame, market)),
         "announcements": (announced, mi.announcements),
         "run": (events, lambda frame: STUDY.run(frame, market)),
@@ -135,10 +137,18 @@ DOORS = (
     "exposures", "shares",
     "dollar_effect(shares)", "dollar_effect(rates)", "crsp_returns", "crsp_prices", "crsp_benchmark",
     "compustat_prices", "akshare", "placebo_dates(avoid)", "placebo_firms", "specification_curve",
+    "load(overrides)", "check_prices", "in_currency", "volumes", "with_factor", "legs", "car_by_leg", "align",
+    "announcements", "run", "exclude", "calendar_time", "synthetic_control", "matched_controls(events)",
+    "matched_controls", "contaminated_days", "audit", "with_and_without", "one_listing(events)",
+    "one_listing(securities)", "placebo_dates", "day0_bounds", "write_study", "securities", "campaigns",
+    "calendar_overrides", "read_events", "dollar_effect(shares)", "dollar_effect(rates)", "crsp_returns",
+    "crsp_prices", "crsp_benchmark", "compustat_prices", "akshare", "placebo_dates(avoid)", "placebo_firms",
+    "specification_curve",
 )  # fmt: skip
 #: Doors that estimate again for every frame, or load prices: minutes each.
 SLOW = (
     "load(securities)",
+    "car_by_leg",
     "synthetic_control",
     "placebo_dates",
     "day0_bounds",
