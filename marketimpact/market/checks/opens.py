@@ -169,13 +169,13 @@ def _classified(prices: pl.DataFrame) -> pl.DataFrame:
     frame = frame.with_columns(
         neighbour("basis").alias("last_close"), pl.when(is_price).then((_BASIS / pl.col("open")).log()).alias("day")
     )
-    frame = frame.with_columns(_copies(frame), _spans_off_basis(frame))
+    frame = frame.with_columns(_copies(frame), _spans_off_basis(frame), _splits_within_days(frame))
     lowest, highest = pl.col("low") * (1 - RANGE_TOLERANCE), pl.col("high") * (1 + RANGE_TOLERANCE)
     outside = ~pl.col("open").is_between(lowest, highest) & (lowest <= highest)
     finding = (
         pl.when(~is_price).then(pl.lit("non_positive_open"))
         .when(pl.col("copy").is_not_null()).then(pl.lit("copied_open"))
-        .when(pl.col("off_basis") | _split_within_day()).then(pl.lit("open_on_other_basis"))
+        .when(pl.col("off_basis") | pl.col("has_split")).then(pl.lit("open_on_other_basis"))
         .when(outside & ~_IS_OUTSIDE).then(pl.lit("open_outside_range"))
     )  # fmt: skip
     return frame.with_columns(finding.alias("finding"))
@@ -213,25 +213,25 @@ def _are_too_many(rows: pl.DataFrame) -> pl.Series:
 
 def _spans_off_basis(frame: pl.DataFrame) -> pl.Series:
     """Mark rows in spans in which opens are on another basis than closes."""
+    has_range = pl.col("high").is_not_null() & pl.col("low").is_not_null()
+    rows = frame.select(
+        "symbol", "day", _IS_OUTSIDE.fill_null(value=False).alias("outside"), has_range.alias("has_range")
+    ).with_row_index("row")
+    # most symbols have neither closes outside the range nor days without one
+    doubtful = (pl.col("outside").sum() > SHARE_OUTSIDE * MIN_BASIS_ROWS) | ~pl.col("has_range").all()
+    own = of_symbols(rows, rows.group_by("symbol").agg(doubtful.alias("doubt")).filter("doubt")["symbol"])
     # differences of neighbours: a wrong basis does not change them
     scale = _local_mean((_DAY - neighbour("day")).abs()) / MEAN_DISTANCE
     # at the ends of a symbol there are as few rows as this
     least = BASIS_SIGMAS * scale / math.sqrt(MIN_BASIS_ROWS)
     level = pl.when(least.is_not_null()).then(pl.max_horizontal(pl.lit(BASIS_STEP), least))
-    has_range = pl.col("high").is_not_null() & pl.col("low").is_not_null()
-    rows = frame.select(
-        "symbol",
-        "day",
-        level.alias("level"),
-        _local_mean(_DAY).alias("mean"),
-        (_local_mean(_IS_OUTSIDE.cast(pl.Float64)) > SHARE_OUTSIDE).fill_null(value=False).alias("outside"),
-        has_range.alias("has_range"),
-    ).with_row_index("row")
+    own = own.with_columns(level.alias("level"), _local_mean(_DAY).alias("mean"))
+    most = _local_mean(pl.col("outside").cast(pl.Float64)) > SHARE_OUTSIDE
     # the median is slow, and differs from the mean only where a few moves are large
-    own = of_symbols(rows, rows.filter(~pl.col("has_range"), pl.col("mean").abs() > pl.col("level"))["symbol"])
+    far = of_symbols(own, own.filter(~pl.col("has_range"), pl.col("mean").abs() > pl.col("level"))["symbol"])
     median = _DAY.rolling_median(BASIS_ROWS, min_samples=MIN_BASIS_ROWS, center=True).over("symbol")
-    off = own.filter(~pl.col("has_range"), median.abs() > pl.col("level"))["row"]
-    return rows.select((pl.col("row").is_in(off.implode()) | pl.col("outside")).alias("off_basis")).to_series()
+    found = [far.filter(~pl.col("has_range"), median.abs() > pl.col("level"))["row"], own.filter(most)["row"]]
+    return rows.select(pl.col("row").is_in(pl.concat(found).implode()).alias("off_basis")).to_series()
 
 
 def _local_mean(values: pl.Expr) -> pl.Expr:
@@ -239,12 +239,17 @@ def _local_mean(values: pl.Expr) -> pl.Expr:
     return values.rolling_mean(BASIS_ROWS, min_samples=MIN_BASIS_ROWS, center=True).over("symbol")
 
 
-def _split_within_day() -> pl.Expr:
+def _splits_within_days(frame: pl.DataFrame) -> pl.Series:
     """Mark opens that differ from the close of the day by the ratio of a split, stated or as closes do not move."""
-    stated = pl.when((pl.col("split") > 0) & (pl.col("split") != 1.0)).then(pl.col("split").log())
-    fits_stated = (_DAY.abs() - stated.abs()).abs() <= SPLIT_TOLERANCE * stated.abs()
-    usual = _DAY.abs().median().over("symbol") / MEDIAN_OF_NORMAL
-    large = _DAY.abs() > pl.max_horizontal(pl.lit(LEAST_SPLIT), SPLIT_SIGMAS * usual)
+    rows = frame.select("symbol", "day", "split", "basis", "last_close").with_row_index("row")
+    large = rows.filter(_DAY.abs() > SPLIT_TOLERANCE * LEAST_SPLIT)
+    stated = pl.when((pl.col("split") > 0) & (pl.col("split") != 1.0)).then(pl.col("split").log().abs())
+    is_stated = (stated >= LEAST_SPLIT) & ((_DAY.abs() - stated).abs() <= SPLIT_TOLERANCE * stated)
     still = (_BASIS / pl.col("last_close")).log().abs() <= SPLIT_TOLERANCE * _DAY.abs()
-    looks_like_one = large & still & split_ratio(_DAY, NEAR_MOST).is_not_null()
-    return (fits_stated & (stated.abs() >= LEAST_SPLIT)).fill_null(value=False) | looks_like_one.fill_null(value=False)
+    likely = large.filter(_DAY.abs() > LEAST_SPLIT, still)
+    usual = of_symbols(rows, likely["symbol"]).group_by("symbol").agg(_DAY.abs().median().alias("usual"))
+    likely = likely.join(usual, on="symbol", how="left", validate="m:1", maintain_order="left").filter(
+        _DAY.abs() > SPLIT_SIGMAS * pl.col("usual") / MEDIAN_OF_NORMAL, split_ratio(_DAY, NEAR_MOST).is_not_null()
+    )
+    found = pl.concat([large.filter(is_stated)["row"], likely["row"]])
+    return rows.select(pl.col("row").is_in(found.implode()).alias("has_split")).to_series()
