@@ -21,6 +21,7 @@ from marketimpact.analyses.confounding import contaminated_days
 from marketimpact.analyses.counterfactual import matched_controls, synthetic_control
 from marketimpact.analyses.day0_bounds import Day0Bounds, day0_bounds
 from marketimpact.analyses.dollar_effect import dollar_effect
+from marketimpact.analyses.factor_alarm import FactorAlarm, factor_alarm
 from marketimpact.analyses.group_differences import difference, differences, equal_effects
 from marketimpact.analyses.mirror import mirror
 from marketimpact.analyses.power import power
@@ -107,6 +108,7 @@ __all__ = [
     "Dimson",
     "Egarch",
     "EventStudy",
+    "FactorAlarm",
     "FactorModel",
     "FamaFrench3",
     "FamaFrench5",
@@ -156,6 +158,7 @@ __all__ = [
     "differences",
     "dollar_effect",
     "equal_effects",
+    "factor_alarm",
     "matched_controls",
     "mirror",
     "one_listing",
