@@ -238,7 +238,7 @@ def _regressors(one: EstimationProblem) -> tuple[Floats, Floats]:
 
 def _residuals(before: Floats, day0: Floats, x: Floats, x0: Floats) -> tuple[Floats, Floats]:
     """Subtract what the regressors explain, (M, K) and (1, K); NaN on days that lack a number."""
-    complete = ~(np.isnan(x).any(axis=1) | np.isnan(before).any(axis=1))
+    complete: Bools = np.asarray(~(np.isnan(x).any(axis=1) | np.isnan(before).any(axis=1)))
     if complete.sum() <= x.shape[1]:
         return np.full(before.shape, np.nan), np.full(day0.shape, np.nan)
     slopes = np.linalg.lstsq(x[complete], before[complete], rcond=None)[0]
