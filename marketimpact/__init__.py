@@ -21,6 +21,7 @@ from marketimpact.analyses.confounding import contaminated_days
 from marketimpact.analyses.counterfactual import matched_controls, synthetic_control
 from marketimpact.analyses.day0_bounds import Day0Bounds, day0_bounds
 from marketimpact.analyses.dollar_effect import dollar_effect
+from marketimpact.analyses.factor_alarm import FactorAlarm, factor_alarm
 from marketimpact.analyses.group_differences import difference, differences, equal_effects
 from marketimpact.analyses.legs import CarByLeg, car_by_leg
 from marketimpact.analyses.mirror import mirror
@@ -63,7 +64,10 @@ from marketimpact.models import (
     MarketAdjusted,
     MarketModel,
     MeanAdjusted,
+    PeerMean,
+    RidgePeers,
     ScholesWilliams,
+    StatisticalFactors,
     TheilSen,
     TradeToTrade,
 )
@@ -109,6 +113,7 @@ __all__ = [
     "Dimson",
     "Egarch",
     "EventStudy",
+    "FactorAlarm",
     "FactorModel",
     "FamaFrench3",
     "FamaFrench5",
@@ -123,12 +128,15 @@ __all__ = [
     "MarketImpactWarning",
     "MarketModel",
     "MeanAdjusted",
+    "PeerMean",
     "PriceStore",
+    "RidgePeers",
     "SamplePrices",
     "ScholesWilliams",
     "SourceError",
     "SpecificationCurve",
     "SpecificationError",
+    "StatisticalFactors",
     "StoredPrices",
     "StudyResult",
     "TheilSen",
@@ -158,6 +166,7 @@ __all__ = [
     "dollar_effect",
     "equal_effects",
     "exposures",
+    "factor_alarm",
     "matched_controls",
     "mirror",
     "one_listing",

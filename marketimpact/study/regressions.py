@@ -51,14 +51,17 @@ def of_event(one: Estimates) -> Any:
     import statsmodels.api as sm  # noqa: PLC0415
 
     model, design = one.model, one.model.design
-    if design.estimator is not fit:
+    if design.estimator is not fit and not design.donors:
         raise SpecificationError(
             f"inspect shows ordinary least squares; {model.name} is estimated otherwise. "
             "Its coefficients are in result.estimates."
         )
     y, x, _ = one.problem.design()
     index = pd.to_datetime(one.estimation_dates[0].astype("datetime64[D]"))
-    frame = pd.DataFrame(x[0], index=index, columns=[term.name for term in design.regressors])
+    names = [term.name for term in design.regressors]
+    if design.donors:
+        x, names = _with_peers(one, x), [*names, "peers"]
+    frame = pd.DataFrame(x[0], index=index, columns=names)
     frame.insert(0, "excess_return" if design.excess else "ret", y[0])
     frame = frame.dropna()
     response, regressors = frame.iloc[:, 0], frame.iloc[:, 1:]
@@ -67,6 +70,15 @@ def of_event(one: Estimates) -> Any:
     if design.intercept or design.imposed:
         regressors = regressors.assign(const=1.0)[["const", *regressors.columns]]
     return sm.OLS(response, regressors).fit()
+
+
+def _with_peers(one: Estimates, x: Floats) -> Floats:
+    """Put the return of a portfolio in place of the donors': their fitted weights, in absolute value adding up to 1."""
+    n_own = len(one.model.design.regressors)
+    weights = one.fit.slopes[0, n_own:]
+    size = np.abs(weights).sum() or 1.0
+    peers = x[:, :, n_own:] @ (weights / size) * (-1.0 if weights.sum() < 0 else 1.0)
+    return np.concatenate([x[:, :, :n_own], peers[:, :, None]], axis=2)
 
 
 def across_events(

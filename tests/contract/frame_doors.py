@@ -132,18 +132,10 @@ DOORS = (
     "from_returns(returns)", "from_returns(benchmark)", "from_returns(factors)", "load(securities)", "load(prices)",
     "load(overrides)", "check_prices", "in_currency", "volumes", "with_factor", "align", "announcements", "run",
     "exclude", "calendar_time", "synthetic_control", "matched_controls(events)", "matched_controls",
-    "contaminated_days", "audit", "with_and_without", "one_listing(events)", "one_listing(securities)",
-    "placebo_dates", "day0_bounds", "write_study", "securities", "campaigns", "calendar_overrides", "read_events",
-    "exposures", "shares",
+    "contaminated_days", "audit", "with_and_without", "one_listing(events)", "one_listing(securities)", "placebo_dates",
+    "day0_bounds", "write_study", "securities", "campaigns", "calendar_overrides", "read_events", "exposures", "shares",
     "dollar_effect(shares)", "dollar_effect(rates)", "crsp_returns", "crsp_prices", "crsp_benchmark",
-    "compustat_prices", "akshare", "placebo_dates(avoid)", "placebo_firms", "specification_curve",
-    "load(overrides)", "check_prices", "in_currency", "volumes", "with_factor", "legs", "car_by_leg", "align",
-    "announcements", "run", "exclude", "calendar_time", "synthetic_control", "matched_controls(events)",
-    "matched_controls", "contaminated_days", "audit", "with_and_without", "one_listing(events)",
-    "one_listing(securities)", "placebo_dates", "day0_bounds", "write_study", "securities", "campaigns",
-    "calendar_overrides", "read_events", "dollar_effect(shares)", "dollar_effect(rates)", "crsp_returns",
-    "crsp_prices", "crsp_benchmark", "compustat_prices", "akshare", "placebo_dates(avoid)", "placebo_firms",
-    "specification_curve",
+    "compustat_prices", "akshare", "placebo_dates(avoid)", "placebo_firms", "specification_curve", "legs", "car_by_leg",
 )  # fmt: skip
 #: Doors that estimate again for every frame, or load prices: minutes each.
 SLOW = (
