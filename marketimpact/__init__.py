@@ -7,7 +7,7 @@ sessions (`align`, `calendar_overrides`); a `Market` turns prices into returns: 
 the normal return (`MODELS`) and gives a `StudyResult`: cumulative abnormal returns (`car`), their
 mean (`caar`), significance tests (`test`, `TESTS`), and the events left out (`attrition`).
 `specification_curve` repeats the study across specifications; `write_report` makes a report;
-`read_study` reads a whole study from a TOML file.
+`read_study` reads a whole study from a TOML file. `Bars` are intraday prices, read by `BarFiles`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ from marketimpact.events.catalogue import announcements, campaigns, read_events,
 from marketimpact.events.dual_listings import one_listing
 from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.inference import TESTS
+from marketimpact.market.bars import Bars
 from marketimpact.market.checks import FINDINGS, check_prices
 from marketimpact.market.market import Market
 from marketimpact.models import (
@@ -67,6 +68,7 @@ from marketimpact.report import write_report
 from marketimpact.report.brief import brief  # from its module: the reference would take the module for the function
 from marketimpact.sources import (
     AksharePrices,
+    BarFiles,
     DatabasePrices,
     FilePrices,
     FolderPrices,
@@ -94,6 +96,8 @@ __all__ = [
     "MODELS",
     "TESTS",
     "AksharePrices",
+    "BarFiles",
+    "Bars",
     "Capm",
     "CapmRestricted",
     "Carhart",

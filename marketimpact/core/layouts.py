@@ -9,6 +9,7 @@ from types import MappingProxyType
 __all__ = [
     "ANNOUNCEMENTS",
     "ANNOUNCEMENTS_OR_EVENTS",
+    "BARS",
     "BENCHMARK",
     "CAMPAIGNS",
     "DAYS",
@@ -73,6 +74,7 @@ YFINANCE = MappingProxyType(
     }
 )
 PRICES = Layout(_columns("symbol date close|adj_close"), "date", "symbol", "close", YFINANCE)
+BARS = Layout((), "start", "symbol", reads_text=True)
 RETURNS = Layout(_columns("symbol date ret"), "date", "symbol", "ret")
 BENCHMARK = Layout(_columns("date ret"), "date", "symbol", "ret")
 FACTORS = Layout(_columns("date"), "date")
