@@ -41,6 +41,7 @@ from marketimpact.events.catalogue import announcements, campaigns, read_events,
 from marketimpact.events.dual_listings import one_listing
 from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.inference import TESTS
+from marketimpact.market.bar_moves import bar_moves
 from marketimpact.market.bars import Bars
 from marketimpact.market.checks import FINDINGS, check_prices
 from marketimpact.market.market import Market
@@ -138,6 +139,7 @@ __all__ = [
     "align",
     "announcements",
     "audit",
+    "bar_moves",
     "brief",
     "calendar_overrides",
     "calendar_time",

@@ -54,6 +54,10 @@ def build_doors(folder: Path) -> dict[str, Door]:
     minutes = draw_bars("NVDA", DAYS[:2])
     return {
         "bars": (minutes, lambda frame: mi.Bars.load(securities, mi.BarFiles(frame)).frame),
+        "bar_moves": (
+            announced.drop("targets"),
+            lambda frame: mi.bar_moves(frame, mi.Bars.load(securities, mi.BarFiles(minutes))),
+        ),
         "from_returns(returns)": (returns, lambda frame: mi.Market.from_returns(frame, benchmark)),
         "from_returns(benchmark)": (benchmark, lambda frame: mi.Market.from_returns(returns, frame)),
         "from_returns(factors)": (golden("factors"), lambda frame: mi.Market.from_returns(returns, benchmark, frame)),
@@ -123,7 +127,7 @@ def build_doors(folder: Path) -> dict[str, Door]:
 
 #: The doors by name, for one test each.
 DOORS = (
-    "bars",
+    "bars", "bar_moves",
     "from_returns(returns)", "from_returns(benchmark)", "from_returns(factors)", "load(securities)", "load(prices)",
     "load(overrides)", "check_prices", "in_currency", "volumes", "with_factor", "align", "announcements", "run",
     "exclude", "calendar_time", "synthetic_control", "matched_controls(events)", "matched_controls",
