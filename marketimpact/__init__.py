@@ -16,6 +16,8 @@ import marketimpact.core.interrupts  # first, since the others take a second  # 
 
 # isort: split
 from marketimpact.analyses.audit import audit, with_and_without
+from marketimpact.analyses.bar_paths import bar_path, first_movers
+from marketimpact.analyses.bars import bar_tests
 from marketimpact.analyses.calendar_time import calendar_time
 from marketimpact.analyses.confounding import contaminated_days
 from marketimpact.analyses.counterfactual import matched_controls, synthetic_control
@@ -45,6 +47,7 @@ from marketimpact.market.bar_moves import bar_moves
 from marketimpact.market.bars import Bars
 from marketimpact.market.checks import FINDINGS, check_prices
 from marketimpact.market.market import Market
+from marketimpact.market.sample_bars import SampleBars
 from marketimpact.models import (
     MODELS,
     Capm,
@@ -124,6 +127,7 @@ __all__ = [
     "MarketModel",
     "MeanAdjusted",
     "PriceStore",
+    "SampleBars",
     "SamplePrices",
     "ScholesWilliams",
     "SourceError",
@@ -140,6 +144,8 @@ __all__ = [
     "announcements",
     "audit",
     "bar_moves",
+    "bar_path",
+    "bar_tests",
     "brief",
     "calendar_overrides",
     "calendar_time",
@@ -156,6 +162,7 @@ __all__ = [
     "differences",
     "dollar_effect",
     "equal_effects",
+    "first_movers",
     "matched_controls",
     "mirror",
     "one_listing",
