@@ -18,9 +18,8 @@ from marketimpact.core.layouts import BAR_PATH
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference.same_clock import path_band
 from marketimpact.market.bar_moves import Pair, chosen_symbols, pairs_of_series, read_instants
-from marketimpact.market.bar_windows import microseconds, quotes_at
+from marketimpact.market.bar_windows import UTC_TIME, microseconds, quotes_at
 from marketimpact.market.bars import Bars, BarSeries
-from marketimpact.sources.bar_columns import UTC_TIME
 
 __all__ = ["bar_path", "first_movers"]
 

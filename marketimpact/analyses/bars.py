@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import scipy.stats
+import scipy
 from numpy.typing import NDArray
 
 from marketimpact.analyses.bar_placebo import PastDays, Volatility, past_days
@@ -18,9 +18,8 @@ from marketimpact.core.frames import FrameLike
 from marketimpact.errors import SpecificationError
 from marketimpact.inference.same_clock import SameClock, same_clock
 from marketimpact.market.bar_moves import chosen_symbols, pairs_of_series, read_instants
-from marketimpact.market.bar_windows import STATUS, microseconds
+from marketimpact.market.bar_windows import STATUS, UTC_TIME, microseconds
 from marketimpact.market.bars import Bars
-from marketimpact.sources.bar_columns import UTC_TIME
 
 __all__ = ["LEAST_DAYS", "bar_tests", "check_days"]
 

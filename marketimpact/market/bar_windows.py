@@ -13,8 +13,18 @@ from numpy.typing import NDArray
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.errors import SpecificationError
 from marketimpact.market.bars import BarSeries
+from marketimpact.sources.bar_columns import UTC_TIME
 
-__all__ = ["STATUS", "BarWindows", "microseconds", "quotes_at", "returns_of", "synchronous_returns", "windows_at"]
+__all__ = [
+    "STATUS",
+    "UTC_TIME",
+    "BarWindows",
+    "microseconds",
+    "quotes_at",
+    "returns_of",
+    "synchronous_returns",
+    "windows_at",
+]
 
 #: Outside the sessions a symbol trades at an instant if the bars around it lie no further apart than this.
 LONGEST_PAUSE = 60 * 60 * 1_000_000
