@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Floats, Ints
@@ -71,18 +70,17 @@ class Volatility:
 
 
 def past_instants(series: BarSeries, instant: int, days: int) -> Ints:
-    """Return the same local clock on up to `days` sessions before the day of `instant`, the latest first."""
-    zone = ZoneInfo(series.hours.zone)
-    local = (_EPOCH + timedelta(microseconds=instant)).astimezone(zone)
-    midnight = int((local.replace(hour=0, minute=0, second=0, microsecond=0) - _EPOCH) / timedelta(microseconds=1))
-    opens = series.hours.opens
-    opens = opens[(opens < midnight) & (opens >= series.start[0] - 86_400_000_000)][::-1][:days]
-    dates = pl.Series(opens, dtype=pl.Int64).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(series.hours.zone)
-    clock = dates.dt.date().to_frame("d").select(
-        pl.col("d").dt.combine(local.time().replace(tzinfo=None), time_unit="us")
-        .dt.replace_time_zone(series.hours.zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
-    )["d"].drop_nulls()  # fmt: skip
-    return np.asarray(clock.to_physical().to_numpy(), dtype=np.int64)
+    """Return the same local clock on up to `days` sessions before the day of `instant`, the latest first.
+
+    Counted from noon: clocks change in the hours before, if at all on the day of a session.
+    """
+    local = (_EPOCH + timedelta(microseconds=instant)).astimezone(ZoneInfo(series.hours.zone))
+    noon = local.replace(hour=12, minute=0, second=0, microsecond=0)
+    of_day = round((local.replace(tzinfo=None) - noon.replace(tzinfo=None)) / timedelta(microseconds=1))
+    before = round((noon - _EPOCH) / timedelta(microseconds=1)) - 43_200_000_000
+    noons = series.hours.noons
+    past = noons[(noons < before) & (noons >= series.start[0] - 86_400_000_000)]
+    return np.asarray(past[::-1][:days] + of_day, dtype=np.int64)
 
 
 def past_days(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,11 +17,11 @@ from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import FrameLike
 from marketimpact.errors import SpecificationError
 from marketimpact.inference.same_clock import SameClock, same_clock
-from marketimpact.market.bar_moves import chosen_symbols, pairs_of_series, read_instants
+from marketimpact.market.bar_moves import Pair, chosen_symbols, pairs_of_series, read_instants
 from marketimpact.market.bar_windows import STATUS, UTC_TIME, microseconds
 from marketimpact.market.bars import Bars
 
-__all__ = ["LEAST_DAYS", "bar_tests", "check_days"]
+__all__ = ["LEAST_DAYS", "bar_tests", "check_days", "tests_of_pairs"]
 
 #: Past days that a test needs: with fewer no rank is below 5%.
 LEAST_DAYS = 20
@@ -117,25 +117,45 @@ def bar_tests(
     lengths = microseconds("before", before), microseconds("after", after, least=1)
     check_days(days)
     instants = read_instants(announcements)
+    pairs = pairs_of_series(bars, chosen_symbols(bars, benchmark, symbols), benchmark)
+    return tests_of_pairs(pairs, instants, lengths, days)
+
+
+def tests_of_pairs(pairs: Iterable[Pair], instants: pl.DataFrame, lengths: tuple[int, int], days: int) -> pl.DataFrame:
+    """Test the securities of pairs around instants; see `bar_tests`.
+
+    Parameters
+    ----------
+    pairs : iterable of Pair
+        Bars of each security and of its benchmark.
+    instants : polars.DataFrame
+        ``announcement_id, earliest, latest``, as of `read_instants`.
+    lengths : (int, int)
+        Microseconds before and after.
+    days : int
+        Past sessions, at most.
+    """
     news = np.unique(instants["earliest"].to_numpy())
-    units: list[_Unit] = []
-    for pair in pairs_of_series(bars, chosen_symbols(bars, benchmark, symbols), benchmark):
-        volatility = Volatility(pair.own)
-        name = pair.benchmark.symbol if pair.benchmark else None
-        for announcement_id, earliest, latest in instants.iter_rows():
-            is_point = earliest == latest
-            past = past_days(pair, volatility, earliest, lengths, days=days, news=news)
-            problem = _problem(past) if is_point else "the instant is not known to the minute: bar_moves gives a range"
-            units.append(
-                _Unit(
-                    announcement_id, pair.own.hours.mic, pair.own.symbol, 1, name, int(past.windows.start[0]),
-                    bool(past.windows.waits[0]), past.windows.start, past.returns, past.benchmark, past.volatility,
-                    past.usable, problem,
-                )
-            )  # fmt: skip
+    units = [
+        _unit(pair, moment, past_days(pair, volatility, moment[1], lengths, days=days, news=news))
+        for pair in pairs
+        for volatility in [Volatility(pair.own)]
+        for moment in instants.iter_rows()
+    ]
     rows = [_row(unit) for unit in [*units, *_means(units)]]
     frame = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
     return frame.sort("announcement_id", "mic", "symbol", nulls_last=True)
+
+
+def _unit(pair: Pair, moment: tuple[str, int, int], past: PastDays) -> _Unit:
+    """Gather what the test of one security around one announcement needs."""
+    announcement_id, earliest, latest = moment
+    unknown = "the instant is not known to the minute: bar_moves gives a range"
+    return _Unit(
+        announcement_id, pair.own.hours.mic, pair.own.symbol, 1, pair.benchmark.symbol if pair.benchmark else None,
+        int(past.windows.start[0]), bool(past.windows.waits[0]), past.windows.start, past.returns, past.benchmark,
+        past.volatility, past.usable, _problem(past) if earliest == latest else unknown,
+    )  # fmt: skip
 
 
 def check_days(days: object) -> None:

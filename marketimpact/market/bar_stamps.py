@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import time
 from typing import Literal
 
 import numpy as np
@@ -35,8 +36,8 @@ class Hours:
 
     Attributes
     ----------
-    opens, closes : (S,) arrays
-        Microseconds since 1970, UTC, increasing.
+    opens, closes, noons : (S,) arrays
+        Microseconds since 1970, UTC, increasing: of the opening, the close and the exchange's noon of each session.
     zone : str
         IANA name of the exchange's zone.
     mic : str
@@ -45,6 +46,7 @@ class Hours:
 
     opens: Ints
     closes: Ints
+    noons: Ints
     zone: str
     mic: str
 
@@ -52,8 +54,13 @@ class Hours:
     def of(cls, sessions: pl.DataFrame, mic: str) -> Hours:
         """Take the hours of one exchange from a frame of sessions."""
         own = sessions.filter(pl.col("mic") == mic).sort("open")
-        opens, closes = (own[name].to_physical().to_numpy() for name in ("open", "close"))
-        return cls(opens, closes, str(own["exchange_time_zone"][0]), mic)
+        zone = str(own["exchange_time_zone"][0])
+        noon = (
+            pl.col("date").dt.combine(time(12), time_unit="us").dt.replace_time_zone(zone).dt.convert_time_zone("UTC")
+        )
+        hours = own.select("open", "close", noon.alias("noon"))
+        opens, closes, noons = (hours[name].to_physical().to_numpy() for name in hours.columns)
+        return cls(opens, closes, noons, zone, mic)
 
     def inside(self, instants: Ints) -> NDArray[np.bool_]:
         """Mark instants in a session."""
