@@ -230,8 +230,8 @@ def _row(unit: _Unit) -> tuple[object, ...]:
 
 def _numbers(found: SameClock) -> tuple[object, ...]:
     """Return ``ar, se, ci_low, ci_high, statistic, df, p_value, rank_p, mde, n_days``."""
-    reach = float(scipy.stats.t.ppf(0.975, found.df))
-    mde = found.se * (reach + float(scipy.stats.t.ppf(0.8, found.df)))
+    reach = float(scipy.special.stdtrit(found.df, 0.975))
+    mde = found.se * (reach + float(scipy.special.stdtrit(found.df, 0.8)))
     interval = found.ar - reach * found.se, found.ar + reach * found.se
     return (
         found.ar, found.se, *interval, found.statistic, found.df, found.p_value, found.rank_p, mde, found.n_days,

@@ -89,7 +89,7 @@ def same_clock(returns: Floats, benchmark: Floats | None, scale: Floats) -> Same
     studentised = residual / free
     return SameClock(
         ar=float(ar), se=float(se), beta=beta, statistic=statistic, df=df,
-        p_value=float(2.0 * scipy.stats.t.sf(abs(statistic), df)), rank_p=_share_as_large(np.abs(studentised)),
+        p_value=float(2.0 * scipy.special.stdtr(df, -abs(statistic))), rank_p=_share_as_large(np.abs(studentised)),
         n_days=len(returns) - 1, studentised=studentised,
     )  # fmt: skip
 
