@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import marketimpact as mi
-from docs import data_model
+from docs import data_model, formulas
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
@@ -165,6 +165,17 @@ def test_the_reference_has_every_public_name_once():
         flags=re.MULTILINE,
     )
     assert sorted(named_there) == sorted(mi.__all__)
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if "$$" in text(path)], ids=page_id)
+def test_a_displayed_formula_is_typeset(path):
+    content = text(path)
+    typeset = formulas.typeset(content)
+    assert "$$" not in typeset
+    assert typeset.count("<math") == content.count("$$") / 2
+    assert not re.search(r"<m[a-z]+>\\\\", typeset)  # a command that was not understood
+    for words in ("\\frac", "\\mathit", "\\sum", "\\sqrt"):
+        assert words not in typeset
 
 
 def source_section(path: Path) -> str:
