@@ -7,7 +7,7 @@ turns prices into returns: `SamplePrices`, `FilePrices`, `FolderPrices`, `Akshar
 model of the normal return (`MODELS`) and gives a `StudyResult`: cumulative abnormal returns (`car`), their
 mean (`caar`), significance tests (`test`, `TESTS`), and the events left out (`attrition`).
 `specification_curve` repeats the study across specifications; `write_report` makes a report;
-`read_study` reads a whole study from a TOML file.
+`read_study` reads a whole study from a TOML file. `Bars` are intraday prices, read by `BarFiles`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ import marketimpact.core.interrupts  # first, since the others take a second  # 
 
 # isort: split
 from marketimpact.analyses.audit import audit, with_and_without
+from marketimpact.analyses.bar_paths import bar_path, first_movers
+from marketimpact.analyses.bars import bar_tests
 from marketimpact.analyses.calendar_time import calendar_time
 from marketimpact.analyses.confounding import contaminated_days
 from marketimpact.analyses.counterfactual import matched_controls, synthetic_control
@@ -46,8 +48,11 @@ from marketimpact.events.exposures import exposures
 from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.events.share_counts import shares
 from marketimpact.inference import TESTS
+from marketimpact.market.bar_moves import bar_moves
+from marketimpact.market.bars import Bars
 from marketimpact.market.checks import FINDINGS, check_prices
 from marketimpact.market.market import Market
+from marketimpact.market.sample_bars import SampleBars
 from marketimpact.models import (
     MODELS,
     Capm,
@@ -75,6 +80,7 @@ from marketimpact.report import write_report
 from marketimpact.report.brief import brief  # from its module: the reference would take the module for the function
 from marketimpact.sources import (
     AksharePrices,
+    BarFiles,
     DatabasePrices,
     FilePrices,
     FolderPrices,
@@ -102,6 +108,8 @@ __all__ = [
     "MODELS",
     "TESTS",
     "AksharePrices",
+    "BarFiles",
+    "Bars",
     "Capm",
     "CapmRestricted",
     "CarByLeg",
@@ -131,6 +139,7 @@ __all__ = [
     "PeerMean",
     "PriceStore",
     "RidgePeers",
+    "SampleBars",
     "SamplePrices",
     "ScholesWilliams",
     "SourceError",
@@ -147,6 +156,9 @@ __all__ = [
     "align",
     "announcements",
     "audit",
+    "bar_moves",
+    "bar_path",
+    "bar_tests",
     "brief",
     "calendar_overrides",
     "calendar_time",
@@ -167,6 +179,7 @@ __all__ = [
     "equal_effects",
     "exposures",
     "factor_alarm",
+    "first_movers",
     "matched_controls",
     "mirror",
     "one_listing",

@@ -9,6 +9,8 @@ from types import MappingProxyType
 __all__ = [
     "ANNOUNCEMENTS",
     "ANNOUNCEMENTS_OR_EVENTS",
+    "BARS",
+    "BAR_PATH",
     "BENCHMARK",
     "CAMPAIGNS",
     "DAYS",
@@ -78,6 +80,8 @@ YFINANCE = MappingProxyType(
     }
 )
 PRICES = Layout(_columns("symbol date close|adj_close"), "date", "symbol", "close", YFINANCE)
+BARS = Layout((), "start", "symbol", reads_text=True)
+BAR_PATH = Layout(_columns("announcement_id symbol minute ar"), None, "announcement_id")
 RETURNS = Layout(_columns("symbol date ret"), "date", "symbol", "ret")
 BENCHMARK = Layout(_columns("date ret"), "date", "symbol", "ret")
 FACTORS = Layout(_columns("date"), "date")

@@ -11,6 +11,7 @@ import polars as pl
 
 import marketimpact as mi
 from tests.conftest import golden
+from tests.unit.market.drawn_bars import DAYS, draw_bars
 
 __all__ = ["DOORS", "SLOW", "Door", "build_doors"]
 
@@ -55,7 +56,13 @@ def build_doors(folder: Path) -> dict[str, Door]:
         "prccd": [200.0, 50.5, 30.0, 31.5], "ajexdi": [4.0, 1.0, 1.0, 1.0],
     })  # fmt: skip
     bars = prices.select(日期="date", 收盘="close", 成交量="volume")
+    minutes = draw_bars("NVDA", DAYS[:2])
     return {
+        "bars": (minutes, lambda frame: mi.Bars.load(securities, mi.BarFiles(frame)).frame),
+        "bar_moves": (
+            announced.drop("targets"),
+            lambda frame: mi.bar_moves(frame, mi.Bars.load(securities, mi.BarFiles(minutes))),
+        ),
         "from_returns(returns)": (returns, lambda frame: mi.Market.from_returns(frame, benchmark)),
         "from_returns(benchmark)": (benchmark, lambda frame: mi.Market.from_returns(returns, frame)),
         "from_returns(factors)": (golden("factors"), lambda frame: mi.Market.from_returns(returns, benchmark, frame)),
@@ -129,6 +136,7 @@ def build_doors(folder: Path) -> dict[str, Door]:
 
 #: The doors by name, for one test each.
 DOORS = (
+    "bars", "bar_moves",
     "from_returns(returns)", "from_returns(benchmark)", "from_returns(factors)", "load(securities)", "load(prices)",
     "load(overrides)", "check_prices", "in_currency", "volumes", "with_factor", "align", "announcements", "run",
     "exclude", "calendar_time", "synthetic_control", "matched_controls(events)", "matched_controls",
