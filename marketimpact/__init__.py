@@ -1,10 +1,10 @@
 """Event studies of semiconductor policy.
 
 Announcements (`announcements`, `campaigns`) meet securities (`securities`) on each exchange's own
-sessions (`align`, `calendar_overrides`); a `Market` turns prices into returns: `SamplePrices`, `FilePrices`,
-`FolderPrices`, `AksharePrices`, `DatabasePrices`, `YahooPrices`, kept by a
-`PriceStore` (`StoredPrices`) and examined by `check_prices`; an `EventStudy` estimates a model of
-the normal return (`MODELS`) and gives a `StudyResult`: cumulative abnormal returns (`car`), their
+sessions (`align`, `calendar_overrides`), and what firms were known to sell to China (`exposures`); a `Market`
+turns prices into returns: `SamplePrices`, `FilePrices`, `FolderPrices`, `AksharePrices`, `DatabasePrices`,
+`YahooPrices`, kept by a `PriceStore` (`StoredPrices`) and examined by `check_prices`; an `EventStudy` estimates a
+model of the normal return (`MODELS`) and gives a `StudyResult`: cumulative abnormal returns (`car`), their
 mean (`caar`), significance tests (`test`, `TESTS`), and the events left out (`attrition`).
 `specification_curve` repeats the study across specifications; `write_report` makes a report;
 `read_study` reads a whole study from a TOML file.
@@ -39,6 +39,7 @@ from marketimpact.errors import (
 from marketimpact.events.alignment import align
 from marketimpact.events.catalogue import announcements, campaigns, read_events, securities
 from marketimpact.events.dual_listings import one_listing
+from marketimpact.events.exposures import exposures
 from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.inference import TESTS
 from marketimpact.market.checks import FINDINGS, check_prices
@@ -150,6 +151,7 @@ __all__ = [
     "differences",
     "dollar_effect",
     "equal_effects",
+    "exposures",
     "matched_controls",
     "mirror",
     "one_listing",

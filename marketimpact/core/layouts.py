@@ -13,6 +13,7 @@ __all__ = [
     "CAMPAIGNS",
     "DAYS",
     "EVENTS",
+    "EXPOSURES",
     "FACTORS",
     "FOUND",
     "OVERRIDES",
@@ -90,4 +91,5 @@ SYMBOLS = Layout(_columns("symbol"), None, "symbol")
 SYMBOL_DAYS = Layout(_columns("symbol date"), "date", "symbol")
 CAMPAIGNS = Layout(_columns("campaign_id title first last"), None, "campaign_id")
 OVERRIDES = Layout(_columns("mic date"), "date", "mic", reads_text=True)
+EXPOSURES = Layout(_columns("symbol period_end china_revenue_share"), "period_end", "symbol", reads_text=True)
 FOUND = Layout(_columns("event_id where"), None, "event_id")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         CalendarOverrides,
         Campaigns,
         Events,
+        Exposures,
         Found,
         PriceRows,
         Prices,
@@ -49,6 +50,7 @@ __all__ = [
     "CalendarOverrides",
     "Campaigns",
     "Events",
+    "Exposures",
     "Found",
     "PriceRows",
     "Prices",
@@ -70,6 +72,7 @@ LAYOUTS = {
     "CalendarOverrides": layouts.OVERRIDES,
     "Campaigns": layouts.CAMPAIGNS,
     "Events": layouts.EVENTS,
+    "Exposures": layouts.EXPOSURES,
     "Found": layouts.FOUND,
     "PriceRows": layouts.PRICES,
     "Prices": layouts.PRICES,
@@ -244,9 +247,12 @@ def _kind(dtype: pl.DataType) -> Kind:
 
 
 def _is_lossless(series: pl.Series, dtype: pl.DataType) -> bool:
-    """Return whether a cast to `dtype` keeps the meaning: number to float, category to text, midnights to dates."""
+    """Return whether a cast to `dtype` keeps the meaning: a number, whole for an integer, a category, or midnights."""
     if dtype == pl.Float64:
         return series.dtype.is_numeric()
+    if dtype == pl.Int64:
+        whole = series.dtype.is_float() and bool((series.drop_nulls() % 1 == 0).all())
+        return series.dtype.is_integer() or whole
     if dtype == pl.String:
         return isinstance(series.dtype, pl.Categorical | pl.Enum)
     if dtype == pl.Date and isinstance(series.dtype, pl.Datetime):
