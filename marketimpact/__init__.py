@@ -21,6 +21,7 @@ from marketimpact.analyses.confounding import contaminated_days
 from marketimpact.analyses.counterfactual import matched_controls, synthetic_control
 from marketimpact.analyses.day0_bounds import Day0Bounds, day0_bounds
 from marketimpact.analyses.dollar_effect import dollar_effect
+from marketimpact.analyses.exposure_slope import ExposureSlope, ExposureSlopes, exposure_slope
 from marketimpact.analyses.group_differences import difference, differences, equal_effects
 from marketimpact.analyses.mirror import mirror
 from marketimpact.analyses.power import power
@@ -105,6 +106,8 @@ __all__ = [
     "Dimson",
     "Egarch",
     "EventStudy",
+    "ExposureSlope",
+    "ExposureSlopes",
     "FactorModel",
     "FamaFrench3",
     "FamaFrench5",
@@ -151,6 +154,7 @@ __all__ = [
     "differences",
     "dollar_effect",
     "equal_effects",
+    "exposure_slope",
     "exposures",
     "matched_controls",
     "mirror",
