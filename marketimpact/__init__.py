@@ -23,6 +23,7 @@ from marketimpact.analyses.confounding import contaminated_days
 from marketimpact.analyses.counterfactual import matched_controls, synthetic_control
 from marketimpact.analyses.day0_bounds import Day0Bounds, day0_bounds
 from marketimpact.analyses.dollar_effect import dollar_effect
+from marketimpact.analyses.exposure_slope import ExposureSlope, ExposureSlopes, exposure_slope
 from marketimpact.analyses.factor_alarm import FactorAlarm, factor_alarm
 from marketimpact.analyses.group_differences import difference, differences, equal_effects
 from marketimpact.analyses.legs import CarByLeg, car_by_leg
@@ -121,6 +122,8 @@ __all__ = [
     "Dimson",
     "Egarch",
     "EventStudy",
+    "ExposureSlope",
+    "ExposureSlopes",
     "FactorAlarm",
     "FactorModel",
     "FamaFrench3",
@@ -177,6 +180,7 @@ __all__ = [
     "differences",
     "dollar_effect",
     "equal_effects",
+    "exposure_slope",
     "exposures",
     "factor_alarm",
     "first_movers",
