@@ -32,8 +32,8 @@ RESOURCES = {
     "calendar_overrides": ("Sessions, closures and hours that exchange_calendars lacks", "CalendarOverrides"),
 }
 TYPES = {
-    pl.String: "string", pl.Date: "date", pl.Float64: "number", pl.Int64: "integer", pl.Boolean: "boolean", pl.Time: "time",
-    pl.Datetime("us", "UTC"): "datetime", pl.List(pl.String): "list",
+    pl.String: "string", pl.Date: "date", pl.Float64: "number", pl.Int64: "integer", pl.Boolean: "boolean",
+    pl.Time: "time", pl.Datetime("us", "UTC"): "datetime", pl.List(pl.String): "list",
 }  # fmt: skip
 #: Column that no contract has -> its type, where that is not text.
 OTHER_TYPES = {("evidence", "source_date"): "date"}
