@@ -25,13 +25,15 @@ RESOURCES = {
     "announcements": ("Announcements of semiconductor policy, and confounders", "Announcements"),
     "campaigns": ("Clusters of announcements", "Campaigns"),
     "evidence": ("The source behind each cell that changed", None),
+    "exposures": ("China revenue shares of firms", "Exposures"),
+    "shares": ("Shares outstanding of listings", "ShareCounts"),
     "policy_groups": ("What a firm of a role is in the trade in chips with China", None),
     "securities": ("Securities that announcements may hit", "Securities"),
     "calendar_overrides": ("Sessions, closures and hours that exchange_calendars lacks", "CalendarOverrides"),
 }
 TYPES = {
-    pl.String: "string", pl.Date: "date", pl.Float64: "number", pl.Boolean: "boolean", pl.Time: "time",
-    pl.Datetime("us", "UTC"): "datetime", pl.List(pl.String): "list",
+    pl.String: "string", pl.Date: "date", pl.Float64: "number", pl.Int64: "integer", pl.Boolean: "boolean",
+    pl.Time: "time", pl.Datetime("us", "UTC"): "datetime", pl.List(pl.String): "list",
 }  # fmt: skip
 #: Column that no contract has -> its type, where that is not text.
 OTHER_TYPES = {("evidence", "source_date"): "date"}

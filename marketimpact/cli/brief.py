@@ -11,7 +11,7 @@ import typer
 
 from marketimpact.cli.options import AsCsv, Directory
 from marketimpact.cli.price_options import Prices, Snapshot, Yahoo, price_source
-from marketimpact.cli.study_file import from_memory
+from marketimpact.cli.study_file import left_out_reason
 from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.text import closest_name
 from marketimpact.errors import DataError, SpecificationError
@@ -90,7 +90,7 @@ def _announcement(key: str, chronology: pl.DataFrame, file: Path | None) -> pl.D
     found = chronology.filter(pl.col("announcement_id") == key)
     if found.height:
         return found
-    if known := from_memory(key, file):
+    if known := left_out_reason(key, file):
         raise SpecificationError(known[0].upper() + known[1:])
     near = closest_name(key, chronology["announcement_id"].to_list())
     hint = f" Did you mean {near!r}?" if near else " List them with: marketimpact list announcements."

@@ -24,7 +24,7 @@ from marketimpact.events.catalogue import announcements, securities
 from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.market import repairs
 from marketimpact.market.market import Market
-from marketimpact.models import MODELS, Egarch, FactorModel, Garch, Model
+from marketimpact.models import MODELS, PEER_MODELS, Egarch, FactorModel, Garch, Model
 from marketimpact.sources.protocol import PriceSource
 from marketimpact.study.event_study import EventStudy
 from marketimpact.study.result import StudyResult
@@ -193,7 +193,7 @@ class StudyFile:
         if unknown:
             near = suggestion(unknown[0], chronology["announcement_id"].to_list())
             raise self.source.error(
-                from_memory(unknown[0], self.announcements_file)
+                left_out_reason(unknown[0], self.announcements_file)
                 or f"no announcement is called {', '.join(map(repr, unknown))}{near}. "
                 "List them with: marketimpact list announcements",
                 ("announcements", "ids"),
@@ -229,7 +229,7 @@ class StudyFile:
         return pl.DataFrame(rows, schema={"symbol": pl.String, "group": order}, orient="row")
 
 
-def from_memory(announcement_id: str, file: Path | None) -> str:
+def left_out_reason(announcement_id: str, file: Path | None) -> str:
     """Say that an announcement is left out since it is from memory; empty text where it is not."""
     if file is not None or announcement_id not in announcements(recalled=True)["announcement_id"]:
         return ""
@@ -401,7 +401,7 @@ def _study(table: Mapping[str, Any], source: StudyText) -> EventStudy:
     options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in table.items()
-        if key not in ("model", "factors", "lagged", "forecast_from")
+        if key not in ("model", "factors", "lagged", "forecast_from", "donors", "allow")
     }
     try:
         return EventStudy(model=_model(table, source), **options)
@@ -420,6 +420,13 @@ def _model(table: Mapping[str, Any], source: StudyText) -> Model:
     for key in ("factors", "lagged"):
         if key in table:
             raise source.error(f"[study] {key} goes with model = 'factor_model', not {name!r}.", ("study", key))
+    if name in PEER_MODELS:
+        donors, allow = (tuple(table.get(key, [])) for key in ("donors", "allow"))
+        return MODELS[name](donors, allow=allow)
+    for key in ("donors", "allow"):
+        if key in table:
+            known = ", ".join(map(repr, PEER_MODELS))
+            raise source.error(f"[study] {key} goes with model = one of {known}, not {name!r}.", ("study", key))
     if "forecast_from" in table:
         if MODELS[name] not in (Garch, Egarch):
             raise source.error(

@@ -212,6 +212,11 @@ def _study() -> dict[str, Any]:
         model=_choice(tuple(MODELS), "Model of the normal return: marketimpact list models.", "market_model"),
         factors=_texts('With model = "factor_model": the factors.'),
         lagged=_texts('With model = "factor_model": factors that also enter with the value of the session before.'),
+        donors=_texts(
+            'With model = "peer_mean", "statistical_factors" or "ridge_peers": securities that the announcements did '
+            "not affect, chosen before looking."
+        ),
+        allow=_texts("Donors to use although an event treats them, they are of its firm, or a fund that may hold it."),
         forecast_from=_choice(
             get_args(ForecastFrom),
             'With model = "garch11" or "egarch11": where forecasts of the variance start.',

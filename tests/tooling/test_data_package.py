@@ -19,6 +19,7 @@ READ = {
     "date": date.fromisoformat,
     "time": lambda cell: time.fromisoformat(cell.zfill(5)),
     "number": float,
+    "integer": int,
     "boolean": {"true": True, "false": False}.__getitem__,
     "datetime": lambda cell: datetime.strptime(cell, "%Y-%m-%dT%H:%M:%SZ"),
 }

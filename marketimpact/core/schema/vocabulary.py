@@ -7,6 +7,7 @@ from datetime import date, timedelta
 __all__ = [
     "ADVICE",
     "ANTICIPATED",
+    "BASES",
     "CONFIDENCES",
     "DATE_OR_INSTANT",
     "FIRST_DAY",
@@ -17,10 +18,14 @@ __all__ = [
     "LONGEST_DAY",
     "LOWEST_PRICE",
     "MEANING",
+    "PERIOD_TYPES",
     "PRECISIONS",
     "PRESENT",
     "PRINTABLE",
+    "REGIONS",
+    "ROUNDING",
     "STANCES",
+    "TOTALS",
     "UTC",
     "VERIFICATIONS",
 ]
@@ -30,6 +35,24 @@ STANCES = ("restrictive", "permissive", "mixed", "none")
 VERIFICATIONS = ("seen", "partly_seen", "recalled")
 CONFIDENCES = ("high", "medium", "low")
 ANTICIPATED = ("no", "partly", "yes")
+#: What counts as China revenue; of two rows alike but for it, the earlier basis is taken.
+BASES = (
+    "billing_location",
+    "shipment",
+    "customer_location",
+    "customer_headquarters",
+    "region_of_sale",
+    "operating_segment",
+    "part_of_sales",
+    "as_stated",
+)
+#: What the source's China covers.
+REGIONS = ("china", "mainland", "china_and_hong_kong", "greater_china", "unclear")
+PERIOD_TYPES = ("FY", "9M", "H1", "Q", "event")
+#: How the total behind a share is known; *stated*: the source states the share itself.
+TOTALS = ("seen", "stated", "recalled")
+#: Two shares of one total, rounded to two decimals, may exceed 1 by so much.
+ROUNDING = 0.01
 UTC = "UTC"
 #: Prices outside are no prices, and their returns or squares may be no finite number.
 LOWEST_PRICE, HIGHEST_PRICE = 1e-30, 1e30
@@ -97,6 +120,18 @@ MEANING = {
     "close_above_zero": "close must be above zero",
     "unadjusted_close_above_zero": "unadjusted_close must be above zero",
     "close_in_range": f"close must lie between {LOWEST_PRICE:g} and {HIGHEST_PRICE:g}, or returns are not finite",
+    "share_between_zero_and_one": "a revenue share must lie between 0 and 1 (percent: divide by 100)",
+    "shares_add_up": "china_revenue_share and us_revenue_share together must not be above 1",
+    "period_type_allowed": f"period_type must be one of {', '.join(PERIOD_TYPES)}",
+    "basis_allowed": f"basis must be one of {', '.join(BASES)}",
+    "region_allowed": f"region must be one of {', '.join(REGIONS)}",
+    "total_verification_allowed": f"total_verification must be one of {', '.join(TOTALS)}",
+    "filed_on_verification_allowed": f"filed_on_verification must be one of {', '.join(VERIFICATIONS)}",
+    "filed_after_period": "filed_on must not be before period_end",
+    "exposure_not_repeated": "(symbol, period_end, period_type, basis, region, filed_on) must not repeat",
+    "current_basis_adds_up": "shares_current_basis must be shares_outstanding times split_factor_since",
+    "filed_after_count": "filed_on must not be before date",
+    "valid_after_count": "valid_until must be after date",
     "benchmark_is_not_itself": "a security cannot be its own benchmark",
 }
 

@@ -280,3 +280,15 @@ def test_the_installed_command(own):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("3 announcements")
+
+
+def test_commands_say_why_an_announcement_from_memory_is_left_out(tmp_path):
+    read = mi.announcements()["announcement_id"]
+    left_out = mi.announcements(recalled=True).filter(~pl.col("announcement_id").is_in(read.implode()))
+    key = left_out["announcement_id"][0]
+    (tmp_path / "s.toml").write_text(f'[announcements]\nids = ["{key}"]\n', encoding="utf-8")
+    for words in (("brief", key), ("run", "s.toml", "--out", "o")):
+        done = marketimpact(*words, cwd=tmp_path)
+        assert done.returncode == 1
+        assert f"nnouncement '{key}' is from memory: no page was read" in done.stderr
+        assert not (tmp_path / "o").exists()
