@@ -103,6 +103,7 @@ def _write(
         curve=curve.curve if curve else None,
         joint=curve.joint if curve else None,
         warnings=messages,
+        legs=plan.legs,
     )
     made = report.brief_of(content) if report.has_brief(content) else None
     tables = report.report_tables(content)

@@ -59,6 +59,8 @@ class StudyFile:
         Calendar overrides of the researcher's own.
     specification : CurvePlan or None
         Choices of the specification curve; None where the file has no such table.
+    legs : str
+        Benchmark of overnight and day legs in the report, or "none".
     source : StudyText
         The file itself, for messages with line numbers.
     """
@@ -77,6 +79,7 @@ class StudyFile:
     accept: tuple[tuple[str, str], ...] = ()
     overrides_file: Path | None = None
     specification: CurvePlan | None = None
+    legs: str = "leg_benchmark"
     source: StudyText = field(default=StudyText("", ""), repr=False, compare=False)
 
     def run(self, source: PriceSource) -> StudyRun:
@@ -265,6 +268,7 @@ def read_study(path: str | Path | None = None) -> StudyFile:
         accept=tuple((symbol, day) for symbol, day in prices.get("accept", [])),
         overrides_file=file.parent / prices["calendar_overrides"] if "calendar_overrides" in prices else None,
         specification=read_curve(content, study, groups, source),
+        legs=content.get("report", {}).get("legs", "leg_benchmark"),
         source=source,
     )
 

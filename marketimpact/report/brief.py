@@ -23,6 +23,7 @@ from marketimpact.report.blocks import Figure, Section
 from marketimpact.report.brief_table import SizeTable, size_table
 from marketimpact.report.chart_titles import firms_finding, short_name
 from marketimpact.report.content import ReportContent, Window, report_content
+from marketimpact.report.leg_table import Legs, legs_of
 from marketimpact.report.templates import template
 from marketimpact.study.group_lines import group_lines
 from marketimpact.study.result import StudyResult
@@ -66,6 +67,9 @@ class Brief:
         What may and may not be said.
     source : str
         Where the numbers come from; under every export.
+    legs : Legs or None
+        Mean return and abnormal return of day 0 overnight and in the day, where prices have opens; its ``frame`` holds
+        them by announcement and group.
     """
 
     title: str
@@ -79,6 +83,7 @@ class Brief:
     source: str
     simulated: bool
     n_announcements: int
+    legs: Legs | None = None
 
     @property
     def nearby_sentences(self) -> list[str]:
@@ -242,7 +247,11 @@ class Brief:
             lines += [*_wrapped(sentence, "   " if self.n_announcements > 1 else ""), ""]
         lines += [self.hidden, ""] if self.hidden else []
         lines += [] if self.sentences else [NO_EVENTS]
-        return lines + group_lines(self.groups, self.windows)
+        lines += group_lines(self.groups, self.windows)
+        if self.legs is None:
+            return lines
+        notes = [line for note in self.legs.notes for line in _wrapped(note + ".")]
+        return [*lines, "", *self.legs.lines(), *notes]
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -330,7 +339,7 @@ def opening(content: ReportContent, made: Brief | None) -> Section:
     words = [*lead, made.hidden, *(f"What else happened in the same days: {one}" for one in made.nearby_sentences)]
     words += [f"May be said: {one}" for one in made.may] + [f"May not be said: {one}" for one in made.may_not]
     words.append(made.source)
-    block = ("", tuple(made.figures), (made.table.plain(),))
+    block = ("", tuple(made.figures), (made.table.plain(), *([made.legs.table()] if made.legs else [])))
     return Section("short", "In short", tuple(filter(None, words)), (block,))
 
 
@@ -361,4 +370,5 @@ def brief_of(content: ReportContent) -> Brief:
         source=brief_text.source_text(content),
         simulated=content.result.market.simulated,
         n_announcements=len(content.announcements),
+        legs=legs_of(content),
     )
