@@ -16,7 +16,7 @@ import polars as pl
 from marketimpact.core.symbol_rows import of_symbols
 from marketimpact.core.text import listed
 from marketimpact.errors import SpecificationError
-from marketimpact.market import implausible
+from marketimpact.market import checks, implausible
 from marketimpact.market.panel import FramePanel, ReturnPanel
 from marketimpact.market.session_returns import SessionGrid
 
@@ -62,21 +62,21 @@ def check_leg(leg: object) -> None:
 
 
 def day_returns(prices: pl.DataFrame) -> pl.Series:
-    """Compute the return from open to close of each row; null where one of them is missing or not above zero.
+    """Compute the return from open to close of each row; null where one of them is missing, or the open unusable.
+
+    What is unusable is a finding; see `checks.unusable_opens`.
 
     Parameters
     ----------
     prices : polars.DataFrame
-        ``symbol, close, open`` and perhaps ``unadjusted_close``, on whose basis the opens of a symbol are that has any.
+        ``symbol, date, close, open`` and perhaps ``unadjusted_close``, on whose basis the open is of a row that has
+        one, sorted by symbol and date.
     """
-    close = pl.col("close")
-    if "unadjusted_close" in prices.columns:
-        has_unadjusted = pl.col("unadjusted_close").is_not_null().any().over("symbol")
-        close = pl.when(has_unadjusted).then("unadjusted_close").otherwise("close")
-    has_open = pl.col("open").is_finite() & (pl.col("open") > 0)
-    return prices.select(pl.when(has_open).then(close / pl.col("open") - 1.0).fill_nan(None).alias(DAY_RETURN))[
-        DAY_RETURN
-    ]
+    close = pl.coalesce([name for name in ("unadjusted_close", "close") if name in prices.columns])
+    unusable = checks.unusable_opens(prices).with_columns(_unusable=pl.lit(value=True))
+    marked = prices.join(unusable, on=["symbol", "date"], how="left", validate="1:1", maintain_order="left")
+    is_price = pl.col("open").is_finite() & pl.col("_unusable").is_null()
+    return marked.select(pl.when(is_price).then(close / pl.col("open") - 1.0).alias(DAY_RETURN)).to_series()
 
 
 def benchmark_legs(

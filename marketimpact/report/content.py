@@ -18,6 +18,7 @@ from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
 from marketimpact.inference import TESTS
 from marketimpact.report.legs import LEG_CHOICES, cars_by_leg
+from marketimpact.report.registration_status import RegisteredAnalysis
 from marketimpact.study.headline import Headline, headline
 from marketimpact.study.result import StudyResult
 from marketimpact.study.summary import headline_window
@@ -156,12 +157,29 @@ class ReportContent:
     every_car: EveryCar = field(repr=False)
     warnings: tuple[str, ...] = ()
     leg_benchmark: str = "leg_benchmark"
+    registration: RegisteredAnalysis | None = None
     nearby: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     @property
     def primary(self) -> Window:
         """Get the primary window, which is declared first."""
         return self.windows[0]
+
+    @property
+    def record(self) -> dict[str, str]:
+        """Get the record of the run, with the registration where there is one."""
+        registration = self.registration
+        own = (
+            {}
+            if registration is None
+            else {
+                "registration_sha256": registration.hash,
+                "registered_on": registration.registered_on,
+                "registration": registration.sentence(self.windows),
+                **{f"registration_difference_{n}": text for n, text in enumerate(registration.differences, start=1)},
+            }
+        )
+        return {**self.result.record, **own}
 
     @cached_property
     def detailed(self) -> list[AnnouncementResult]:
@@ -225,9 +243,13 @@ def report_content(
     curve: SpecificationCurve | None = None,
     joint: JointTest | None = None,
     warnings: Sequence[str] = (),
+    registration: RegisteredAnalysis | None = None,
     legs: str = "leg_benchmark",
 ) -> ReportContent:
-    """Divide a result into announcements and groups; see `write_report` for the parameters."""
+    """Divide a result into announcements and groups; see `write_report` for the parameters.
+
+    With a `registration` every table is marked as registered or exploratory.
+    """
     if legs not in LEG_CHOICES:
         raise SpecificationError(f"legs={legs!r}: choose from {listed(list(LEG_CHOICES))}.")
     column, every_car = group_column(result, group), EveryCar(result)
@@ -244,6 +266,7 @@ def report_content(
         every_car=every_car,
         warnings=tuple(dict.fromkeys(warnings)),
         leg_benchmark=legs,
+        registration=registration,
     )
 
 

@@ -61,9 +61,8 @@ class Legs:
         """Write the table."""
         rows = [[name, f"{n:,}", *cells] for name, n, cells in self._rows()]
         columns = ["group", "events", *LEGS]
-        return ReportTable.of(
-            columns, rows, numeric=range(1, len(columns)), caption=CAPTION, note=" ".join(f"{n}." for n in self.notes)
-        )
+        note = " ".join(f"{sentence}." for sentence in self.notes)
+        return ReportTable.of(columns, rows, numeric=range(1, len(columns)), caption=CAPTION, note=note, kind="legs")
 
     def lines(self) -> list[str]:
         """Write the table as lines of 80 columns."""

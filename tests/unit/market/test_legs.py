@@ -110,22 +110,32 @@ def test_a_stated_dividend_is_in_the_overnight_leg():
 
 
 def test_an_open_that_is_no_price_gives_no_leg():
+    days = pl.date_range(date(2024, 1, 2), date(2024, 1, 6), eager=True)
     frame = pl.DataFrame(
-        {"symbol": "a", "close": [10.0, 10.0, 10.0, 10.0, None], "open": [8.0, 0.0, None, float("nan"), 9.0]}
+        {"symbol": "a", "date": days, "close": [10.0, 10.0, 10.0, 10.0, None], "open": [8.0, 0.0, None, np.nan, 9.0]}
     )
     assert day_returns(frame).to_list() == [pytest.approx(0.25), None, None, None, None]
 
 
-def test_opens_are_on_the_basis_of_unadjusted_closes_where_a_symbol_has_any():
+def test_an_open_is_on_the_basis_of_the_unadjusted_close_where_the_row_has_one():
     frame = pl.DataFrame(
         {
-            "symbol": ["a", "a", "b"],
-            "close": [5.0, 5.0, 10.0],
-            "unadjusted_close": [10.0, None, None],
-            "open": [8.0, 8.0, 8.0],
+            "symbol": ["a", "a", "b"], "date": [date(2024, 1, 2), date(2024, 1, 3), date(2024, 1, 2)],
+            "close": [5.0, 10.0, 10.0], "unadjusted_close": [10.0, None, None], "open": [8.0, 8.0, 8.0],
         }
-    )
-    assert day_returns(frame).to_list() == [pytest.approx(0.25), None, pytest.approx(0.25)]
+    )  # fmt: skip
+    assert day_returns(frame).to_list() == pytest.approx([0.25, 0.25, 0.25])
+
+
+def test_an_unusable_open_is_a_finding_and_gives_no_leg(prices):
+    """An open of half the price, as after a split that the close is adjusted for, leaves both legs empty."""
+    at = pl.col("symbol").eq("NYA") & pl.col("date").eq(date(2024, 11, 5))
+    market = load(prices.with_columns(pl.when(at).then(pl.col("open") / 2).otherwise("open").alias("open")))
+    found = market.findings.filter(pl.col("symbol") == "NYA", pl.col("date") == date(2024, 11, 5))
+    assert found["finding"].to_list() == ["open_on_other_basis"]
+    for leg in ("overnight", "day"):
+        assert market.legs(leg).panel.filter(at)["ret"].to_list() == [None]
+    assert market.legs("session").panel.filter(at)["ret"].null_count() == 0
 
 
 def test_a_total_loss_has_no_night(prices):
@@ -287,9 +297,9 @@ def test_opens_at_the_limit_are_those_of_the_night(prices):
 
 
 def test_a_leg_beyond_a_factor_of_three_spoils_the_events_it_touches(prices):
-    """An open ten times too high is up tenfold overnight and down to a tenth in the day; the session is unharmed."""
+    """An open 3.4 times too high is up that much overnight and down as much in the day; the session is unharmed."""
     at = pl.col("symbol").eq("NYA") & pl.col("date").eq(date(2024, 11, 5))
-    market = load(prices.with_columns(pl.when(at).then(pl.col("open") * 10).otherwise("open").alias("open")))
+    market = load(prices.with_columns(pl.when(at).then(pl.col("open") * 3.4).otherwise("open").alias("open")))
     assert market.implausible.is_empty()
     for leg in ("overnight", "day"):
         split = market.legs(leg)
