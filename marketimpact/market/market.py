@@ -19,6 +19,7 @@ from marketimpact.core.layouts import SHARES
 from marketimpact.core.text import listed
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.events import session_overrides
+from marketimpact.events.dual_listings import firms
 from marketimpact.events.exchange_clocks import ExchangeClock
 from marketimpact.market import benchmark_currency, checks, conversions, frames, legs, parquet_panel, trading_rules
 from marketimpact.market.exchange_rates import check_rates, rate_doubts
@@ -710,6 +711,11 @@ class Market:
     def clocks(self) -> dict[str, ExchangeClock]:
         """Exchange (MIC) -> its sessions as dates and closing instants."""
         return frames.exchange_clocks(self.sessions)
+
+    @cached_property
+    def firms(self) -> dict[str, str]:
+        """Security with a ``dual_listing`` -> its firm, named by the first of the two symbols."""
+        return firms(self.securities)
 
     @property
     def panel(self) -> pl.DataFrame:

@@ -83,6 +83,11 @@ def desk(tmp_path, monkeypatch) -> Path:
         "quarter,2025-05-28 AMC,America/New_York,mixed,Two,NVDA;AMD\n",
         encoding="utf-8",
     )
+    (tmp_path / "new.csv").write_text(
+        "announcement_id,announced_at,time_zone,stance,headline,source_title,source_publisher,source_url,verification,"
+        "confidence\n2025-01-13-rule,2025-01-13,America/New_York,mixed,Three,Page,Paper,https://example.org,seen,high\n",
+        encoding="utf-8",
+    )
     shutil.copy(ROOT / "data" / "sample" / "prices.parquet", tmp_path / "prices.parquet")
     shutil.copytree(ROOT / "studies", tmp_path / "studies")
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
