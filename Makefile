@@ -28,7 +28,7 @@ ELSEWHERE = PYTHONPATH=. .cache/$@/bin/python -m pytest -n auto -W default tests
 # Compiled modules are kept whatever the environment says: the processes of a test run would compile them again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help report test test-docs slow lowest other-python lint types layers check docs bench scaling results notebooks lab wheel clean
+.PHONY: help report test test-docs slow lowest other-python lint types layers check docs bench scaling results replicate notebooks lab wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## say what can be made
@@ -86,6 +86,9 @@ scaling: $(VENV)/.dev  ## measure tasks and workers on Dask, rewrite the figures
 
 results: $(VENV)/.dev  ## remake docs/findings from PRICES=FILE, say which numbers changed; PAGES="h20 policy" for some
 	@$(BIN)/python -m docs.findings.results "$(PRICES)" $(PAGES)
+
+replicate: $(VENV)/.dev  ## compute published tables again from REPLICATIONS=FOLDER, their authors' data, into docs/replications
+	@$(BIN)/python -m docs.replications.replicate "$(REPLICATIONS)"
 
 docs: $(VENV)/.dev  ## build the documentation site into site/; runs the notebooks, kept in .cache/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

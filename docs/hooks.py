@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import executed
+import formulas
 import thumbnails
 from mkdocs.structure.files import File, Files
 
@@ -16,6 +17,8 @@ ELSEWHERE = {
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
     "chronology.md": "data/README.md",
+    "chronology_changes.md": "data/CHANGES.md",
+    "chronology_licence.md": "data/LICENSE.md",
     "sample_prices.md": "data/sample/README.md",
 }
 LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
@@ -48,7 +51,8 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Run the programs of a page with `run: true`, and point links to other files of the repository."""
+    """Run the programs of a page with `run: true`, typeset formulas, point links to other files of the repository."""
+    markdown = formulas.typeset(markdown)
     if page.meta.get("run"):
         markdown, pictures = executed.from_page(markdown, Path(page.file.src_uri).stem)
         _add(pictures, page.file.src_uri, config, files)

@@ -27,15 +27,18 @@ NO_FILE = "No file of prices was given, and pages of findings are made from real
 def remake(prices: mi.FilePrices, pages: Sequence[str] = tuple(PAGES), folder: Path = HERE) -> Iterator[str]:
     """Replace the tables and figures of some pages of `folder`; write which numbers changed, page by page."""
     for name in pages:
-        path = folder / f"{name}.md"
         with warnings.catch_warnings():  # what a file lacks is told on the pages
             warnings.simplefilter("ignore", mi.MarketImpactWarning)
             tables, figures = PAGES[name].remake(prices)
-        text = path.read_text(encoding="utf-8")
-        page, found = replaced(text, tables, path.name)
-        redrawn = [file for file, svg in figures.items() if f"({file})" in page and _write(folder / file, svg)]
-        path.write_text(page, encoding="utf-8")
-        yield "\n".join(report(path.name, page, found, redrawn))
+        yield rewrite(folder / f"{name}.md", tables, figures)
+
+
+def rewrite(path: Path, tables: Mapping[str, str], figures: Mapping[str, str]) -> str:
+    """Replace the tables of a page and the figures beside it; return which numbers changed."""
+    page, found = replaced(path.read_text(encoding="utf-8"), tables, path.name)
+    redrawn = [file for file, svg in figures.items() if f"({file})" in page and _write(path.parent / file, svg)]
+    path.write_text(page, encoding="utf-8")
+    return "\n".join(report(path.name, page, found, redrawn))
 
 
 def replaced(page: str, tables: Mapping[str, str], name: str) -> tuple[str, dict[str, list[Change]]]:

@@ -258,6 +258,7 @@ class EventStudy:
             "study": repr(self),
             "prices": market.source,
             "simulated": "yes" if market.simulated else "no",
+            **({"leg": market.leg} if market.leg else {}),
             "market_sha256": market.fingerprint,
             "events_sha256": fingerprint(events.select("event_id", "symbol", "date")),
             **{name: version(name) for name in ("marketimpact", "polars", "numpy", "scipy", "statsmodels")},

@@ -16,6 +16,7 @@ from marketimpact.core.own_columns import SUFFIX, find_clash, unknown_column
 from marketimpact.core.text import first_line, listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.estimates import Estimates
+from marketimpact.events.exposures import mixed_bases
 from marketimpact.models import fit
 from marketimpact.study.result_frames import CAR_COLUMNS, LAST
 
@@ -111,8 +112,11 @@ def across_events(
     model = _design(formula, frame, data, {} if weights is None else {"weights": 1.0 / frame["se"] ** 2})
     if max(np.abs(model.exog).max(), np.abs(model.endog).max()) > LARGEST_NUMBER:
         raise _infinite_regressors(formula, data)
-    used = data[[int(row) for row in model.data.row_labels]].select(columns)
+    rows = data[[int(row) for row in model.data.row_labels]]
+    used = rows.select(columns)
     messages = _check_clusters(used, model, n_dropped=data.height - used.height)
+    if re.search(r"\b(china|us)_revenue_share\b", formula) and (mixed := mixed_bases(rows.unique("symbol"))):
+        messages.append(f"regress: {mixed}")
     groups = used.select(pl.col(columns).rank("dense").cast(pl.Int64)).to_numpy()
     given = {"groups": groups[:, 0] if len(columns) == 1 else groups}
     return model.fit(cov_type="cluster", cov_kwds=given, use_t=True), messages

@@ -223,4 +223,5 @@ def title(result: Questions) -> str:
     settings = result.estimation.settings
     windows = [settings.estimation, *([settings.after] if settings.after else [])]
     own = "windows of their own within " if result.estimation.positions.estimation_differs else ""
-    return f"{result.model.name}, estimated over {own}{' and '.join(str(list(window)) for window in windows)}"
+    leg = f" on {result.market.leg} legs" if result.market.leg else ""
+    return f"{result.model.name}{leg}, estimated over {own}{' and '.join(str(list(window)) for window in windows)}"

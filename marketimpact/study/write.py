@@ -72,7 +72,7 @@ def write_study(
     >>> folder = tempfile.mkdtemp()
     >>> attrition = mi.write_study(mi.EventStudy(), events, market, folder, events_per_file=100)
     >>> pl.scan_parquet(f"{folder}/abnormal_returns/*.parquet").filter(pl.col("tau") == 0).collect().height
-    411
+    441
     """
     folder = Path(folder)
     if not isinstance(events_per_file, int) or isinstance(events_per_file, bool) or events_per_file < 1:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import marketimpact as mi
-from docs import data_model
+from docs import data_model, formulas
 from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
@@ -168,6 +168,41 @@ def test_the_reference_has_every_public_name_once():
         flags=re.MULTILINE,
     )
     assert sorted(named_there) == sorted(mi.__all__)
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if "$$" in text(path)], ids=page_id)
+def test_a_displayed_formula_is_typeset(path):
+    content = text(path)
+    typeset = formulas.typeset(content)
+    assert "$$" not in typeset
+    assert typeset.count("<math") == content.count("$$") / 2
+    assert not re.search(r"<m[a-z]+>\\\\", typeset)  # a command that was not understood
+    for words in ("\\frac", "\\mathit", "\\sum", "\\sqrt"):
+        assert words not in typeset
+
+
+def source_section(path: Path) -> str:
+    return text(path).partition("## Source\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("path", [p for p in [*PAGES, DOCS / "primary_test.md"] if "## Source" in text(p)], ids=page_id)
+def test_a_work_named_as_a_source_has_its_full_reference_there(path):
+    prose, _, _ = source_section(path).partition("\n* ")
+    listed = set(re.findall(r"^\* .+$", source_section(path), flags=re.MULTILINE))
+    assert listed <= set(text(DOCS / "references.md").splitlines())
+    years = {
+        year
+        for group in re.findall(r"[a-z] \(((?:18|19|20)\d\d(?:(?:, | and )\d{4})*)\)", prose)
+        for year in re.findall(r"\d{4}", group)
+    }
+    assert years == {re.search(r"\((\d{4})\)", line)[1] for line in listed}
+
+
+def test_every_reference_is_named_on_a_page():
+    listed = re.findall(r"^\* .+$", text(DOCS / "references.md"), flags=re.MULTILINE)
+    assert len(set(listed)) == len(listed)
+    pages = "\n".join(source_section(path) for path in [*PAGES, DOCS / "primary_test.md"])
+    assert [line for line in listed if line not in pages] == []
 
 
 def test_the_data_model_is_that_of_the_code():

@@ -1,4 +1,4 @@
-"""Average cross-correlation of events (Kolari and Pynnonen 2010), from sums over events instead of pairs of events.
+"""Average cross-correlation of events (Kolari and Pynnönen 2010), from sums over events instead of pairs of events.
 
 Let u_i be the estimation-window residuals of event i, centred and scaled to length 1 on the days it shares with
 event j. Their correlation is the product r_ij = u_i . u_j. Events of one exchange and one day 0 have the same days, a

@@ -163,7 +163,7 @@ CLUSTER_T = SignificanceTest(
 )  # fmt: skip
 DATE_MEANS_T = SignificanceTest(
     "date_means_t", "mean of the dates' mean CARs = 0", "mean of date means", "t(G-1)",
-    "t test of date means; Ibragimov and Mueller (2010)",
+    "t test of date means; Ibragimov and Müller (2010)",
     Holds("yes", "yes", "yes", "yes", min_clusters=2, clusters_apart=True, assumes=SPREAD_OF_DATES),
     date_means_t,
     unit="return", weighted=True,

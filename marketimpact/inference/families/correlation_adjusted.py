@@ -1,4 +1,4 @@
-"""Tests corrected for the average cross-correlation of events (Kolari and Pynnonen 2010)."""
+"""Tests corrected for the average cross-correlation of events (Kolari and Pynnönen 2010)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def mean_correlation(sample: Sample) -> MeanCorrelation:
     """Average the correlation of estimation-window residuals over all pairs, weighted by the overlap of windows.
 
     Residuals are matched on the calendar date; each pair is weighted by the share of the window the
-    two events have in common, so that events far apart in time count with zero. Kolari and Pynnonen
+    two events have in common, so that events far apart in time count with zero. Kolari and Pynnönen
     (2010); for partial overlap the weights are the exact covariance of SCARs under serial
     independence. Between exchanges that are hardly open together sessions that price the same news are
     matched instead: see `marketimpact.inference.correlation.pairs.window_correlation`.
@@ -141,25 +141,25 @@ def _inflation(sample: Sample, average: MeanCorrelation) -> tuple[float, float, 
 
 PATELL_KP = SignificanceTest(
     "patell_kp", "mean SCAR = 0", "mean SCAR", "N(0,1)",
-    "Kolari and Pynnonen (2010), adjusted Patell",
+    "Kolari and Pynnönen (2010), adjusted Patell",
     Holds("yes", "no", "yes", "no", assumes=ESTIMATION_VARIANCE),
     patell_kp, unit="scar", weighted=True,
 )  # fmt: skip
 BMP_KP = SignificanceTest(
     "bmp_kp", "mean SCAR = 0", "mean SCAR", "t(N-1)",
-    "Kolari and Pynnonen (2010), adjusted BMP",
+    "Kolari and Pynnönen (2010), adjusted BMP",
     Holds("yes", "yes", "yes", "yes", min_events=5, assumes=SPREAD_OF_EVENTS),
     bmp_kp, unit="scar", weighted=True,
 )  # fmt: skip
 PATELL_KP_ALLPAIRS = SignificanceTest(
     "patell_kp_allpairs", "mean SCAR = 0", "mean SCAR", "N(0,1)",
-    "Kolari and Pynnonen (2010), every pair counted in full",
+    "Kolari and Pynnönen (2010), every pair counted in full",
     Holds("no", "no", "yes", "no", because="counts correlation that cannot occur between dates apart"),
     patell_kp_allpairs, unit="scar",
 )  # fmt: skip
 BMP_KP_ALLPAIRS = SignificanceTest(
     "bmp_kp_allpairs", "mean SCAR = 0", "mean SCAR", "t(N-1)",
-    "Kolari and Pynnonen (2010), every pair counted in full",
+    "Kolari and Pynnönen (2010), every pair counted in full",
     Holds("no", "no", "yes", "yes", because="counts correlation that cannot occur between dates apart"),
     bmp_kp_allpairs, unit="scar",
 )  # fmt: skip

@@ -318,21 +318,21 @@ RANK_BLOCKS = SignificanceTest(
 )  # fmt: skip
 GRANK_T = SignificanceTest(
     "grank_t", "no location shift of the cumulated event day's rank", "mean rank score", "t(T-2)",
-    "Kolari and Pynnonen (2011)",
+    "Kolari and Pynnönen (2011)",
     Holds("yes", "nearly", "no", "yes", windows_alike=True, min_events=12, exchanges_apart="no", assumes=RESCALED_RANKS,
           because=LIBERAL_ON_SHARED_DAYS),
     grank_t,
 )  # fmt: skip
 GRANK_T_R = SignificanceTest(
     "grank_t_r", "no location shift of the cumulated event day's rank", "mean rank score", "t(T-2)",
-    "GRANK-T of Kolari and Pynnonen (2011), rescaled here for cross-correlation",
+    "GRANK-T of Kolari and Pynnönen (2011), rescaled here for cross-correlation",
     Holds("yes", "nearly", "yes", "yes", windows_alike=True, min_events=12, exchanges_apart="one session",
           assumes=RESCALED_RANKS),
     grank_t_r,
 )  # fmt: skip
 GRANK_Z = SignificanceTest(
     "grank_z", "no location shift of the cumulated event day's rank", "mean rank score", "N(0,1)",
-    "Kolari and Pynnonen (2011)",
+    "Kolari and Pynnönen (2011)",
     Holds("yes", "nearly", "no", "no", windows_alike=True, min_events=12, exchanges_apart="no", assumes=RESCALED_RANKS),
     grank_z,
 )  # fmt: skip
