@@ -1,7 +1,11 @@
-"""Compute the tables of peers.md: detectable effects and rejection rates with and without donors."""
+"""Print the tables of peers.md: detectable effects and rejection rates with and without donors.
+
+Run from the repository: ``python -m docs.findings.peers FILE``, FILE of prices; about ten minutes.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,6 +30,7 @@ HOURS = [("XNAS", "XNYS"), ("XHKG",), ("XSHG", "XSHE"), ("XKRX",), ("XTAI",), ("
 FEWEST_DONORS = 3
 #: Every how many sessions a placebo day is taken, and the first year.
 STEP, FIRST_YEAR = 5, 2018
+PLACEBO = {"group": pl.String, "model": pl.String, "ratio": pl.Float64, "p": pl.Float64}
 RATIO_EDGES, RATIO_NAMES = (2 / 3, 1.5), ("below 2/3", "2/3 to 1.5", "above 1.5")
 
 
@@ -62,12 +67,21 @@ def detectable(market: mi.Market, events: pl.DataFrame) -> pl.DataFrame:
                 if part.events.height and part.events["date"].n_unique() == 1:
                     mde = part.test(*PRIMARY, tests=[TEST])["effect_mde"].item()
                     rows.append((name, announcement, model, part.events.height, mde))
-    schema = ["group", "announcement", "model", "events", "mde"]
+    schema = {"group": pl.String, "announcement": pl.String, "model": pl.String, "events": pl.Int64, "mde": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row").drop_nulls("mde")
 
 
 def detectable_table(found: pl.DataFrame) -> str:
     """Tabulate median detectable effects, and the median ratio to the market model, by group."""
+    head = [
+        "group",
+        "announcements",
+        "market model",
+        "statistical factors",
+        *(f"change, {m}" for m in list(MODELS)[1:]),
+    ]
+    if found.is_empty():
+        return table(head, [])
     wide = found.pivot("model", index=["group", "announcement"], values="mde").drop_nulls()
     ratios = wide.with_columns(pl.col(m) / pl.col("market model") for m in list(MODELS)[1:])
     rows = []
@@ -79,13 +93,6 @@ def detectable_table(found: pl.DataFrame) -> str:
     medians = ratios.group_by("group").agg(pl.col(m).median() for m in list(MODELS)[1:])
     overall = [f"{medians[m].median() - 1:+.0%}" for m in list(MODELS)[1:]]
     rows.append(["median of groups", "", "", "", *overall])
-    head = [
-        "group",
-        "announcements",
-        "market model",
-        "statistical factors",
-        *(f"change, {m}" for m in list(MODELS)[1:]),
-    ]
     return table(head, rows)
 
 
@@ -104,7 +111,7 @@ def placebo(market: mi.Market) -> pl.DataFrame:
                     sample = part.sample(*PRIMARY)
                     row = part.test(*PRIMARY, tests=[TEST]).row(0, named=True)
                     rows.append((name, model, sample.filtered_mean.variance_ratio, row["p_value"]))
-    frame = pl.DataFrame(rows, schema=["group", "model", "ratio", "p"], orient="row")
+    frame = pl.DataFrame(rows, schema=PLACEBO, orient="row")
     return frame.filter(pl.col("p").is_not_nan() & pl.col("ratio").is_not_nan())
 
 
@@ -122,10 +129,12 @@ def size_table(found: pl.DataFrame) -> str:
     return table(["model", "variance ratio", "group days", "rejects at 5% (Monte-Carlo error)"], rows)
 
 
-def tables(prices: mi.FilePrices) -> dict[str, str]:
-    """Compute the tables of the page by name."""
-    market = mi.Market.load(mi.securities(), prices)
-    return {
-        "detectable": detectable_table(detectable(market, sure_events(market))),
-        "size": size_table(placebo(market)),
-    }
+def main(path: str) -> None:
+    """Print the tables of the page."""
+    market = mi.Market.load(mi.securities(), mi.FilePrices(path))
+    print(detectable_table(detectable(market, sure_events(market))))
+    print(size_table(placebo(market)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
