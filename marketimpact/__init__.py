@@ -1,13 +1,13 @@
 """Event studies of semiconductor policy.
 
-Announcements (`announcements`, `campaigns`) meet securities (`securities`) on each exchange's own
-sessions (`align`, `calendar_overrides`), and what firms were known to sell to China (`exposures`); a `Market`
+Announcements (`announcements`, `catalogue_versions`, `campaigns`) meet securities (`securities`) on each exchange's own
+sessions (`align`, `calendar_overrides`), and what firms were known to sell to China (`exposures`, `shares`); a `Market`
 turns prices into returns: `SamplePrices`, `FilePrices`, `FolderPrices`, `AksharePrices`, `DatabasePrices`,
 `YahooPrices`, kept by a `PriceStore` (`StoredPrices`) and examined by `check_prices`; an `EventStudy` estimates a
 model of the normal return (`MODELS`) and gives a `StudyResult`: cumulative abnormal returns (`car`), their
 mean (`caar`), significance tests (`test`, `TESTS`), and the events left out (`attrition`).
 `specification_curve` repeats the study across specifications; `write_report` makes a report;
-`read_study` reads a whole study from a TOML file.
+`read_study` reads a whole study from a TOML file. `Bars` are intraday prices, read by `BarFiles`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,17 @@ import marketimpact.core.interrupts  # first, since the others take a second  # 
 
 # isort: split
 from marketimpact.analyses.audit import audit, with_and_without
+from marketimpact.analyses.bar_paths import bar_path, first_movers
+from marketimpact.analyses.bars import bar_tests
 from marketimpact.analyses.calendar_time import calendar_time
 from marketimpact.analyses.confounding import contaminated_days
 from marketimpact.analyses.counterfactual import matched_controls, synthetic_control
 from marketimpact.analyses.day0_bounds import Day0Bounds, day0_bounds
 from marketimpact.analyses.dollar_effect import dollar_effect
 from marketimpact.analyses.exposure_slope import ExposureSlope, ExposureSlopes, exposure_slope
+from marketimpact.analyses.factor_alarm import FactorAlarm, factor_alarm
 from marketimpact.analyses.group_differences import difference, differences, equal_effects
+from marketimpact.analyses.legs import CarByLeg, car_by_leg
 from marketimpact.analyses.mirror import mirror
 from marketimpact.analyses.power import power
 from marketimpact.analyses.randomisation import placebo_dates, placebo_firms
@@ -39,12 +43,17 @@ from marketimpact.errors import (
 )
 from marketimpact.events.alignment import align
 from marketimpact.events.catalogue import announcements, campaigns, read_events, securities
+from marketimpact.events.catalogue_versions import catalogue_versions
 from marketimpact.events.dual_listings import one_listing
 from marketimpact.events.exposures import exposures
 from marketimpact.events.session_overrides import calendar_overrides
+from marketimpact.events.share_counts import shares
 from marketimpact.inference import TESTS
+from marketimpact.market.bar_moves import bar_moves
+from marketimpact.market.bars import Bars
 from marketimpact.market.checks import FINDINGS, check_prices
 from marketimpact.market.market import Market
+from marketimpact.market.sample_bars import SampleBars
 from marketimpact.models import (
     MODELS,
     Capm,
@@ -61,7 +70,10 @@ from marketimpact.models import (
     MarketAdjusted,
     MarketModel,
     MeanAdjusted,
+    PeerMean,
+    RidgePeers,
     ScholesWilliams,
+    StatisticalFactors,
     TheilSen,
     TradeToTrade,
 )
@@ -69,6 +81,7 @@ from marketimpact.report import write_report
 from marketimpact.report.brief import brief  # from its module: the reference would take the module for the function
 from marketimpact.sources import (
     AksharePrices,
+    BarFiles,
     DatabasePrices,
     FilePrices,
     FolderPrices,
@@ -96,8 +109,11 @@ __all__ = [
     "MODELS",
     "TESTS",
     "AksharePrices",
+    "BarFiles",
+    "Bars",
     "Capm",
     "CapmRestricted",
+    "CarByLeg",
     "Carhart",
     "ComparisonPeriodMean",
     "DataError",
@@ -108,6 +124,7 @@ __all__ = [
     "EventStudy",
     "ExposureSlope",
     "ExposureSlopes",
+    "FactorAlarm",
     "FactorModel",
     "FamaFrench3",
     "FamaFrench5",
@@ -122,12 +139,16 @@ __all__ = [
     "MarketImpactWarning",
     "MarketModel",
     "MeanAdjusted",
+    "PeerMean",
     "PriceStore",
+    "RidgePeers",
+    "SampleBars",
     "SamplePrices",
     "ScholesWilliams",
     "SourceError",
     "SpecificationCurve",
     "SpecificationError",
+    "StatisticalFactors",
     "StoredPrices",
     "StudyResult",
     "TheilSen",
@@ -138,10 +159,15 @@ __all__ = [
     "align",
     "announcements",
     "audit",
+    "bar_moves",
+    "bar_path",
+    "bar_tests",
     "brief",
     "calendar_overrides",
     "calendar_time",
     "campaigns",
+    "car_by_leg",
+    "catalogue_versions",
     "check_prices",
     "compustat_prices",
     "contaminated_days",
@@ -156,6 +182,8 @@ __all__ = [
     "equal_effects",
     "exposure_slope",
     "exposures",
+    "factor_alarm",
+    "first_movers",
     "matched_controls",
     "mirror",
     "one_listing",
@@ -167,6 +195,7 @@ __all__ = [
     "read_study",
     "run_up",
     "securities",
+    "shares",
     "specification_curve",
     "synthetic_control",
     "wild_cluster_bootstrap",

@@ -9,6 +9,8 @@ from types import MappingProxyType
 __all__ = [
     "ANNOUNCEMENTS",
     "ANNOUNCEMENTS_OR_EVENTS",
+    "BARS",
+    "BAR_PATH",
     "BENCHMARK",
     "CAMPAIGNS",
     "DAYS",
@@ -22,6 +24,7 @@ __all__ = [
     "RETURNS",
     "SECURITIES",
     "SHARES",
+    "SHARE_COUNTS",
     "SYMBOLS",
     "SYMBOL_DAYS",
     "Layout",
@@ -71,15 +74,23 @@ YFINANCE = MappingProxyType(
         "Volume": "volume",
         "Dividends": "dividend",
         "Stock Splits": "split",
+        "Open": "open",
+        "High": "high",
+        "Low": "low",
     }
 )
 PRICES = Layout(_columns("symbol date close|adj_close"), "date", "symbol", "close", YFINANCE)
+BARS = Layout((), "start", "symbol", reads_text=True)
+BAR_PATH = Layout(_columns("announcement_id symbol minute ar"), None, "announcement_id")
 RETURNS = Layout(_columns("symbol date ret"), "date", "symbol", "ret")
 BENCHMARK = Layout(_columns("date ret"), "date", "symbol", "ret")
 FACTORS = Layout(_columns("date"), "date")
 DAYS = Layout(_columns("date"), "date")
 RATES = Layout(_columns("date currency rate"), "date", "currency", "rate", reads_text=True)
 SHARES = Layout(_columns("symbol shares"), "date", "symbol", "shares", reads_text=True)
+SHARE_COUNTS = Layout(
+    _columns("symbol date shares_outstanding"), "date", "symbol", "shares_outstanding", reads_text=True
+)
 EVENTS = Layout(_columns("event_id symbol date"), "date", "event_id")
 ANNOUNCEMENTS = Layout(
     _columns("announcement_id announced_at stance headline"), "announced_at", "announcement_id", reads_text=True

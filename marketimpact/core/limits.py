@@ -44,6 +44,9 @@ RETURN_CHUNK_ROWS = 2**17
 #: Mean number of rows per run of one symbol from which symbols are coded by run instead of by row.
 LONG_RUN_ROWS = 8
 
+#: Bars of some symbols that are in memory together, unless one symbol has more: 56 MB, and some copies.
+BAR_ROWS_AT_ONCE = 2**20
+
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 #: Symbols per statement of a database; databases limit the number of parameters, some to 999.

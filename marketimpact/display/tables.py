@@ -29,7 +29,7 @@ MOST_ROWS = 60
 #: Columns that hold fractions of a price (log points or other units where returns are not simple).
 FRACTIONS = {
     "alpha", "aar", "ar", "bhar", "caar", "car", "ci_high", "ci_high_filtered", "ci_low", "ci_low_filtered", "expected",
-    "highest", "lowest", "mean_car", "median", "past_mean", "ret", "sigma", "slope", "true_car",
+    "highest", "lowest", "mean_car", "median", "past_mean", "raw", "ret", "sigma", "slope", "true_car",
 }  # fmt: skip
 #: Columns without a sign, in the unit of the estimate they belong to.
 SIZES = {"effect_mde", "mde", "mde_filtered", "se", "se_filtered", "sigma"}

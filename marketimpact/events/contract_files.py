@@ -37,6 +37,7 @@ LAYOUTS = {
     "events": replace(layouts.EVENTS, reads_text=True),
     "exposures": layouts.EXPOSURES,
     "securities": layouts.SECURITIES,
+    "shares": layouts.SHARE_COUNTS,
 }
 #: Patterns of a date, and of a time of day, midnight and words after it.
 DATE = r"(19|20)\d{2}-\d{2}-\d{2}"

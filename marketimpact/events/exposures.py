@@ -11,15 +11,16 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.core.frames import FrameLike
+from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.core.schema.vocabulary import BASES, PERIOD_TYPES
 from marketimpact.core.text import did_you_mean
 from marketimpact.errors import MarketImpactWarning, SpecificationError
-from marketimpact.events.as_of import check_as_of, public_on
+from marketimpact.events.as_of import check_date, first_reason, public_on, warn_of_left_out
 from marketimpact.events.catalogue import securities
 from marketimpact.events.contract_files import load_table, parse_table
 from marketimpact.events.dual_listings import firms
 
-__all__ = ["EXPOSURE_REASONS", "exposures", "warn_of_mixed_bases"]
+__all__ = ["EXPOSURE_REASONS", "exposures", "mixed_bases", "warn_of_mixed_bases"]
 
 #: Reason a row is not used -> what it means, in the order in which they are tried.
 EXPOSURE_REASONS = {
@@ -30,12 +31,16 @@ EXPOSURE_REASONS = {
     "basis": "another basis",
     "not_public": "not yet public",
     "too_old": "too old",
-    "superseded": "a later row of the firm is used",
+    "superseded": "another row of the symbol is used",
 }
+#: Most calendar days that `max_age_days` takes, a hundred years.
+MOST_DAYS = 36525
+#: Columns that the look-up adds.
+_TAKEN = ("firm", "public_on", "reason", "recorded_as", "used")
 _COLUMNS = (
     "symbol", "china_revenue_share", "us_revenue_share", "basis", "region", "basis_detail", "fiscal_year",
-    "period_type", "period_end", "public_on", "recorded_as", "verification", "total_verification", "source_title",
-    "source_publisher", "source_url", "source_date", "notes",
+    "period_type", "period_end", "public_on", "recorded_as", "filed_on", "filed_on_verification", "verification",
+    "total_verification", "source_title", "source_publisher", "source_url", "source_date", "notes",
 )  # fmt: skip
 
 
@@ -78,11 +83,12 @@ def exposures(
     -------
     polars.DataFrame
         One row per symbol, sorted: ``symbol, china_revenue_share, us_revenue_share`` (fractions of revenue), ``basis,
-        region, basis_detail, fiscal_year, period_type, period_end, public_on, recorded_as, verification,
-        total_verification, source_title, source_publisher, source_url, source_date, notes``. ``public_on`` is
-        ``filed_on`` where that day was seen, else the later of ``filed_on`` and 90 days after ``period_end``. Both
-        listings of a firm have its share; ``recorded_as`` is the symbol under which the table has it. Of several rows
-        of one period the last public one is taken, then one read in a source, then the first in the order of bases.
+        region, basis_detail, fiscal_year, period_type, period_end, public_on, recorded_as, filed_on,
+        filed_on_verification, verification, total_verification, source_title, source_publisher, source_url,
+        source_date, notes``, then columns of your own. ``public_on`` is ``filed_on`` where that day was seen, else
+        the later of ``filed_on`` and 90 days after ``period_end``. A listing without a row that may be used has the
+        share of the firm's other one, under ``recorded_as``. Of several rows of one period the last public one is
+        taken, then one read in a source, then the first in the order of bases.
 
     Raises
     ------
@@ -106,70 +112,81 @@ def exposures(
     >>> rows.filter("used", pl.col("symbol") == "NVDA").select("fiscal_year", "china_revenue_share", "basis").row(0)
     (2025, 0.1311, 'billing_location')
     """
-    day = check_as_of(as_of)
+    day = check_date("as_of", as_of)
     _check_choice("period_types", period_types, PERIOD_TYPES)
-    _check_choice("bases", bases, BASES)
+    if bases is not None:
+        _check_choice("bases", bases, BASES)
+    _check_age(max_age_days)
     rows = _with_reasons(_load(path), day, period_types, bases, max_age_days, recalled=recalled)
     if all_rows:
         return rows.with_columns(pl.col("reason").is_null().alias("used")).drop("firm")
     used = rows.filter(pl.col("reason").is_null())
-    _warn_of_firms_without(rows, used, day)
-    return used.rename({"symbol": "recorded_as"}).join(
-        _listings(rows["firm"]), on="firm", how="inner", validate="1:m"
-    ).select(_COLUMNS).sort("symbol")  # fmt: skip
+    warn_of_left_out(rows, "firm", EXPOSURE_REASONS, f"exposures before {day}", "a China revenue share")
+    listed = _with_other_listings(used.with_columns(pl.col("symbol").alias("recorded_as")))
+    return listed.select(*_COLUMNS, pl.exclude(*_COLUMNS, "firm", "reason")).sort("symbol")
 
 
-def warn_of_mixed_bases(rows: pl.DataFrame, label: str, *, stacklevel: int = 3) -> None:
-    """Warn where shares of different bases, or of China with and without Taiwan, are about to be pooled.
+def mixed_bases(rows: pl.DataFrame) -> str | None:
+    """Describe the bases of revenue shares that are about to be pooled; None where there is nothing to say.
 
     Parameters
     ----------
     rows : polars.DataFrame
-        One row per firm with ``basis``, and ``region`` where known; without ``basis`` nothing is known, and nothing
-        is said.
-    label : str
-        Name of what pools them, at the start of the message.
-    stacklevel : int
-        Of the warning; the caller's caller by default.
+        One row per firm with ``basis``, and ``region`` where known; without ``basis`` nothing is known.
     """
-    if "basis" not in rows.columns:
-        return
+    if "basis" not in rows.columns or rows.is_empty():
+        return None
     counts = rows.group_by(pl.col("basis").fill_null("not stated")).len().sort("len", "basis", descending=[True, False])
     has_taiwan = rows["region"] == "greater_china" if "region" in rows.columns else pl.Series([False])
     with_taiwan = has_taiwan.fill_null(value=False)
     if counts.height < 2 and with_taiwan.all() == with_taiwan.any():
-        return
+        return None
     mixed = ", ".join(f"{basis} ({count})" for basis, count in counts.rows())
     taiwan = f"; {with_taiwan.sum()} include Taiwan" if with_taiwan.any() else ""
-    warnings.warn(
-        f"{label}: revenue shares of different bases are pooled: {mixed}{taiwan}. Their levels are not comparable: "
-        "keep one with bases=[...], or use ranks.",
-        MarketImpactWarning,
-        stacklevel=stacklevel,
+    return (
+        f"revenue shares of different bases are pooled: {mixed}{taiwan}. Their levels are not comparable: keep one "
+        "with mi.exposures(..., bases=[...]), or use ranks."
     )
 
 
-def _check_choice(argument: str, given: Sequence[str] | None, known: Sequence[str]) -> None:
-    """Raise SpecificationError for text instead of a list, an empty list, or an unknown value."""
-    if given is None:
-        return
-    if isinstance(given, str) or not given:
+def warn_of_mixed_bases(rows: pl.DataFrame, label: str, *, stacklevel: int = 3) -> None:
+    """Warn where `mixed_bases` has something to say; `label` names what pools them, at the start of the message."""
+    if message := mixed_bases(rows):
+        warnings.warn(f"{label}: {message}", MarketImpactWarning, stacklevel=stacklevel)
+
+
+def _check_choice(argument: str, given: object, known: Sequence[str]) -> None:
+    """Raise SpecificationError for anything but a list, an empty list, or an unknown value."""
+    if not isinstance(given, list | tuple) or not given:
         raise SpecificationError(f"{argument}={given!r}: give a list with some of {', '.join(known)}.")
     if unknown := [each for each in given if each not in known]:
         advice = did_you_mean(str(unknown[0]), known)
         raise SpecificationError(f"{argument}={list(given)!r}: {unknown[0]!r} is none of {', '.join(known)}.{advice}")
 
 
+def _check_age(days: object) -> None:
+    """Raise SpecificationError for anything but a whole number of days above zero, or None."""
+    is_count = isinstance(days, int) and not isinstance(days, bool) and 0 < days <= MOST_DAYS
+    if days is not None and not is_count:
+        raise SpecificationError(
+            f"max_age_days={days!r}: give a whole number of days from 1 to {MOST_DAYS}, or None for no limit."
+        )
+
+
 def _load(path: str | Path | FrameLike | None) -> pl.DataFrame:
     """Read the table; what it does not say counts as read in a source, and as a full year."""
     raw, label = load_table(path, "exposures")
-    rows = parse_table(schema.Exposures, raw, label)
+    if "source_date" in raw.columns and (raw["source_date"].dtype == pl.Date or raw["source_date"].dtype.is_integer()):
+        raw = raw.with_columns(
+            pl.col("source_date").cast(pl.String)
+        )  # a workbook holds days as dates, years as numbers
+    rows = keep_own_columns(parse_table(schema.Exposures, raw, label), _TAKEN, label, stacklevel=4)
     firm_of = firms(securities())
     return rows.with_columns(
         pl.col("verification").fill_null("seen"),
         pl.col("total_verification").fill_null("seen"),
         pl.col("period_type").fill_null("FY"),
-        public_on("period_end"),
+        public_on("period_end", pl.col("filed_on_verification").fill_null("seen") == "seen"),
         pl.col("symbol").replace(firm_of).alias("firm"),
     )
 
@@ -183,7 +200,7 @@ def _with_reasons(
     *,
     recalled: bool,
 ) -> pl.DataFrame:
-    """Add `reason`: why a row is not the one of its firm, the first that applies; null for the row that is used."""
+    """Add `reason`: why a row is not the one of its symbol, the first that applies; null for the row that is used."""
     oldest = date.min if max_age_days is None else day - timedelta(days=max_age_days)
     conditions = {
         "recalled": (pl.col("verification") != "seen") & (not recalled),
@@ -194,8 +211,7 @@ def _with_reasons(
         "not_public": pl.col("public_on") >= day,
         "too_old": pl.col("period_end") < oldest,
     }
-    reason = pl.coalesce(pl.when(condition).then(pl.lit(name)) for name, condition in conditions.items())
-    found = rows.with_columns(reason.alias("reason"))
+    found = rows.with_columns(first_reason(conditions))
     order = (
         pl.col("period_type").replace_strict(
             {each: k for k, each in enumerate(period_types)}, default=len(period_types)
@@ -209,8 +225,8 @@ def _with_reasons(
     best = (
         found.with_row_index("_row")
         .filter(pl.col("reason").is_null())
-        .sort("firm", *order)
-        .group_by("firm", maintain_order=True)
+        .sort("symbol", *order)
+        .group_by("symbol", maintain_order=True)
         .first()["_row"]
     )
     is_best = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(best.implode())
@@ -219,28 +235,10 @@ def _with_reasons(
     )
 
 
-def _listings(firm: pl.Series) -> pl.DataFrame:
-    """List every listing of the firms: its other symbol is in the embedded securities."""
-    known = pl.DataFrame(list(firms(securities()).items()), schema=["symbol", "firm"], orient="row")
-    alone = pl.DataFrame({"firm": firm.unique()}).filter(~pl.col("firm").is_in(known["firm"].implode()))
-    return pl.concat([known, alone.select(pl.col("firm").alias("symbol"), "firm")])
-
-
-def _warn_of_firms_without(rows: pl.DataFrame, used: pl.DataFrame, day: date) -> None:
-    """Warn of firms none of whose rows may be used, by the reason of the row that came closest."""
-    rank_of = {reason: rank for rank, reason in enumerate(EXPOSURE_REASONS)}
-    without = (
-        rows.filter(~pl.col("firm").is_in(used["firm"].implode()))
-        .group_by("firm")
-        .agg(pl.col("reason").get(pl.col("reason").replace_strict(rank_of, return_dtype=pl.Int64).arg_max()))
+def _with_other_listings(used: pl.DataFrame) -> pl.DataFrame:
+    """Add a firm's other listing, which the embedded securities name, where it has no row of its own."""
+    pairs = securities().select(pl.col("symbol").alias("other"), pl.col("dual_listing").alias("symbol")).drop_nulls()
+    others = used.join(pairs, on="symbol", how="inner", validate="1:1").filter(
+        ~pl.col("other").is_in(used["symbol"].implode())
     )
-    if without.is_empty():
-        return
-    counts = without["reason"].value_counts().sort("count", "reason", descending=[True, False])
-    reasons = ", ".join(f"{count} {EXPOSURE_REASONS[reason]}" for reason, count in counts.rows())
-    warnings.warn(
-        f"exposures before {day}: {used.height} firms have a China revenue share, {without.height} have rows but none "
-        f"that may be used ({reasons}). all_rows=True lists them.",
-        MarketImpactWarning,
-        stacklevel=3,
-    )
+    return pl.concat([used, others.with_columns(pl.col("other").alias("symbol")).drop("other")])

@@ -66,6 +66,8 @@ class Brief:
         What may and may not be said.
     source : str
         Where the numbers come from; under every export.
+    status : str
+        What of it is registered and what exploratory; empty where the study is not registered.
     """
 
     title: str
@@ -79,6 +81,12 @@ class Brief:
     source: str
     simulated: bool
     n_announcements: int
+    status: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Source and status, as they stand under charts and beside rows."""
+        return " ".join(filter(None, (self.source, self.status)))
 
     @property
     def nearby_sentences(self) -> list[str]:
@@ -167,7 +175,7 @@ class Brief:
 
     def chart(self) -> dict[str, Any]:
         """Write the whole chart as Vega-Lite, with its legend and the line that names the source."""
-        lines = textwrap.wrap(self.source, 100 if len(self.panels) > 1 else 64)
+        lines = textwrap.wrap(self.origin, 100 if len(self.panels) > 1 else 64)
         return brief_chart.brief_chart(
             [panel for panel, _ in self.panels], title=self.title, groups=self._groups, source=lines
         )
@@ -214,7 +222,7 @@ class Brief:
             ".svg": lambda: to_svg(self.chart()).encode(),
             ".png": lambda: to_png(self.chart()),
             ".html": lambda: self.html().encode(),
-            ".csv": lambda: csv_text(self.firms.with_columns(pl.lit(self.source).alias("source"))).encode(),
+            ".csv": lambda: csv_text(self.firms.with_columns(pl.lit(self.origin).alias("source"))).encode(),
         }[target.suffix]()
         with write_together(target.parent) as folder:
             (folder / target.name).write_bytes(written)
@@ -242,7 +250,7 @@ class Brief:
             lines += [*_wrapped(sentence, "   " if self.n_announcements > 1 else ""), ""]
         lines += [self.hidden, ""] if self.hidden else []
         lines += [] if self.sentences else [NO_EVENTS]
-        return lines + group_lines(self.groups, self.windows)
+        return lines + group_lines(self.groups, self.windows) + _wrapped(self.status)
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -329,7 +337,7 @@ def opening(content: ReportContent, made: Brief | None) -> Section:
     lead = [f"{n}. {headline}: {sentence}" for n, headline, sentence in made.shown]
     words = [*lead, made.hidden, *(f"What else happened in the same days: {one}" for one in made.nearby_sentences)]
     words += [f"May be said: {one}" for one in made.may] + [f"May not be said: {one}" for one in made.may_not]
-    words.append(made.source)
+    words += [made.source, made.status]
     block = ("", tuple(made.figures), (made.table.plain(),))
     return Section("short", "In short", tuple(filter(None, words)), (block,))
 
@@ -361,4 +369,5 @@ def brief_of(content: ReportContent) -> Brief:
         source=brief_text.source_text(content),
         simulated=content.result.market.simulated,
         n_announcements=len(content.announcements),
+        status="" if content.registration is None else content.registration.sentence(windows),
     )

@@ -14,6 +14,7 @@ from marketimpact.analyses.specification_curve.joint_test import JointTest
 from marketimpact.core.own_columns import require_labels, unknown_column
 from marketimpact.estimation.windows import check_window
 from marketimpact.inference import TESTS
+from marketimpact.report.registration_status import RegisteredAnalysis
 from marketimpact.study.headline import Headline, headline
 from marketimpact.study.result import StudyResult
 from marketimpact.study.summary import headline_window
@@ -151,12 +152,29 @@ class ReportContent:
     joint: JointTest | None
     every_car: EveryCar = field(repr=False)
     warnings: tuple[str, ...] = ()
+    registration: RegisteredAnalysis | None = None
     nearby: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     @property
     def primary(self) -> Window:
         """Get the primary window, which is declared first."""
         return self.windows[0]
+
+    @property
+    def record(self) -> dict[str, str]:
+        """Get the record of the run, with the registration where there is one."""
+        registration = self.registration
+        own = (
+            {}
+            if registration is None
+            else {
+                "registration_sha256": registration.hash,
+                "registered_on": registration.registered_on,
+                "registration": registration.sentence(self.windows),
+                **{f"registration_difference_{n}": text for n, text in enumerate(registration.differences, start=1)},
+            }
+        )
+        return {**self.result.record, **own}
 
     @cached_property
     def detailed(self) -> list[AnnouncementResult]:
@@ -215,8 +233,12 @@ def report_content(
     curve: SpecificationCurve | None = None,
     joint: JointTest | None = None,
     warnings: Sequence[str] = (),
+    registration: RegisteredAnalysis | None = None,
 ) -> ReportContent:
-    """Divide a result into announcements and groups; see `write_report` for the parameters."""
+    """Divide a result into announcements and groups; see `write_report` for the parameters.
+
+    With a `registration` every table is marked as registered or exploratory.
+    """
     column, every_car = group_column(result, group), EveryCar(result)
     return ReportContent(
         result=result,
@@ -230,6 +252,7 @@ def report_content(
         joint=joint,
         every_car=every_car,
         warnings=tuple(dict.fromkeys(warnings)),
+        registration=registration,
     )
 
 

@@ -2,6 +2,7 @@
 
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.sources.akshare import AksharePrices
+from marketimpact.sources.bar_files import BarFiles, BarSource, BarTable
 from marketimpact.sources.database import DatabasePrices
 from marketimpact.sources.files.folder import FolderPrices
 from marketimpact.sources.files.single_file import FilePrices
@@ -14,6 +15,9 @@ from marketimpact.sources.yahoo.source import YahooPrices
 
 __all__ = [
     "AksharePrices",
+    "BarFiles",
+    "BarSource",
+    "BarTable",
     "DatabasePrices",
     "FilePrices",
     "FolderPrices",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         ReturnRows,
         Returns,
         Securities,
+        ShareCounts,
         SymbolDays,
         Symbols,
     )
@@ -57,6 +58,7 @@ __all__ = [
     "ReturnRows",
     "Returns",
     "Securities",
+    "ShareCounts",
     "SymbolDays",
     "Symbols",
     "as_frame",
@@ -79,6 +81,7 @@ LAYOUTS = {
     "ReturnRows": layouts.RETURNS,
     "Returns": layouts.RETURNS,
     "Securities": layouts.SECURITIES,
+    "ShareCounts": layouts.SHARE_COUNTS,
     "SymbolDays": layouts.SYMBOL_DAYS,
     "Symbols": layouts.SYMBOLS,
 }
@@ -232,6 +235,9 @@ def _cast(schema: type[dy.Schema], frame: pl.DataFrame, name: str, label: str) -
     if series.dtype == pl.Null or _is_lossless(series, dtype):
         # the date of a zoned midnight is the local one; a cast would take UTC's
         return series.dt.date() if isinstance(series.dtype, pl.Datetime) else series.cast(dtype)
+    if dtype == pl.Int64 and series.dtype.is_float():
+        broken = series.filter((series % 1 != 0).fill_null(value=False))
+        raise DataError(f"{label}: column {name!r} must hold whole numbers, but has {broken[0]}. Correct or empty it.")
     raise DataError(
         f"{label}: column {name!r} has type {series.dtype}, must be {dtype}"
         f" (such as {value_at_fault(series, _kind(dtype))}). {how_to_convert(series, _kind(dtype))}"

@@ -10,6 +10,7 @@ from marketimpact.core.schema.vocabulary import (
     ANTICIPATED,
     BASES,
     CONFIDENCES,
+    DATE_OR_INSTANT,
     FIRST_DAY,
     HIGHEST_PRICE,
     IDENTIFIER,
@@ -42,9 +43,16 @@ __all__ = [
     "ReturnRows",
     "Returns",
     "Securities",
+    "ShareCounts",
     "SymbolDays",
     "Symbols",
 ]
+
+
+def _is_iso(name: str) -> pl.Expr:
+    """Mark texts that are a date, or an instant with its offset."""
+    day = pl.col(name).str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+    return pl.col(name).is_null() | (pl.col(name).str.contains(DATE_OR_INSTANT) & day.is_not_null())
 
 
 class Announcements(dy.Schema):
@@ -59,6 +67,10 @@ class Announcements(dy.Schema):
     campaign_id = dy.String(nullable=True)
     not_before = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
     not_after = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
+    official_document = dy.String(nullable=True)
+    official_at = dy.String(nullable=True)
+    first_reported_at = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
+    effective_at = dy.String(nullable=True)
     jurisdiction = dy.String(nullable=True)
     authority = dy.String(nullable=True)
     instrument = dy.String(nullable=True)
@@ -96,6 +108,14 @@ class Announcements(dy.Schema):
     @dy.rule()
     def anticipated_allowed(cls) -> pl.Expr:
         return pl.col("anticipated").is_in(ANTICIPATED)
+
+    @dy.rule()
+    def official_at_is_iso(cls) -> pl.Expr:
+        return _is_iso("official_at")
+
+    @dy.rule()
+    def effective_at_is_iso(cls) -> pl.Expr:
+        return _is_iso("effective_at")
 
     @dy.rule()
     def day_needs_time_zone(cls) -> pl.Expr:
@@ -154,6 +174,7 @@ class Securities(dy.Schema):
     role = dy.String(nullable=True)
     benchmark = dy.String(nullable=True, regex=PRINTABLE)
     sector_proxy = dy.String(nullable=True, regex=PRINTABLE)
+    leg_benchmark = dy.String(nullable=True, regex=PRINTABLE)
     board = dy.String(nullable=True)
     dual_listing = dy.String(nullable=True)
     price_limit = dy.Float64(nullable=True, min_exclusive=0.0)
@@ -162,6 +183,10 @@ class Securities(dy.Schema):
     @dy.rule()
     def benchmark_is_not_itself(cls) -> pl.Expr:
         return pl.col("benchmark") != pl.col("symbol")
+
+    @dy.rule()
+    def leg_benchmark_is_not_itself(cls) -> pl.Expr:
+        return pl.col("leg_benchmark") != pl.col("symbol")
 
 
 class Exposures(dy.Schema):
@@ -234,6 +259,45 @@ class Exposures(dy.Schema):
         return ~pl.struct("symbol", "period_end", "period_type", "basis", "region", "filed_on").is_duplicated()
 
 
+class ShareCounts(dy.Schema):
+    """Shares outstanding as reported, one row per (symbol, date), with the splits since."""
+
+    symbol = dy.String(primary_key=True, min_length=1, regex=PRINTABLE)
+    date = dy.Date(primary_key=True)
+    shares_outstanding = dy.Float64(min_exclusive=0.0)
+    split_factor_since = dy.Float64(nullable=True, min_exclusive=0.0)
+    shares_current_basis = dy.Float64(nullable=True, min_exclusive=0.0)
+    shares_per_unit = dy.Float64(nullable=True, min_exclusive=0.0)
+    share_class = dy.String(nullable=True)
+    valid_until = dy.Date(nullable=True)
+    filed_on = dy.Date(nullable=True)
+    verification = dy.String(nullable=True)
+    source_title = dy.String(nullable=True)
+    source_url = dy.String(nullable=True)
+    notes = dy.String(nullable=True)
+
+    @dy.rule()
+    def verification_allowed(cls) -> pl.Expr:
+        return pl.col("verification").is_in(VERIFICATIONS)
+
+    @dy.rule()
+    def current_basis_adds_up(cls) -> pl.Expr:
+        product = pl.col("shares_outstanding") * pl.col("split_factor_since").fill_null(1.0)
+        return (pl.col("shares_current_basis") / product - 1.0).abs() < ROUNDING
+
+    @dy.rule()
+    def filed_after_count(cls) -> pl.Expr:
+        return pl.col("filed_on") >= pl.col("date")
+
+    @dy.rule()
+    def valid_after_count(cls) -> pl.Expr:
+        return pl.col("valid_until") > pl.col("date")
+
+    @dy.rule()
+    def date_in_range(cls) -> pl.Expr:
+        return pl.col("date").is_between(FIRST_DAY, LAST_DAY)
+
+
 class Prices(dy.Schema):
     """Long prices, one row per (symbol, date); an empty `close` is a day without a price."""
 
@@ -245,6 +309,9 @@ class Prices(dy.Schema):
     dividend = dy.Float64(nullable=True, min=0.0)
     split = dy.Float64(nullable=True, min_exclusive=0.0)
     delisted = dy.Bool(nullable=True)
+    open = dy.Float64(nullable=True)
+    high = dy.Float64(nullable=True)
+    low = dy.Float64(nullable=True)
 
     @dy.rule()
     def date_in_range(cls) -> pl.Expr:

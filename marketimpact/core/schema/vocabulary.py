@@ -9,6 +9,7 @@ __all__ = [
     "ANTICIPATED",
     "BASES",
     "CONFIDENCES",
+    "DATE_OR_INSTANT",
     "FIRST_DAY",
     "HIGHEST_PRICE",
     "IDENTIFIER",
@@ -63,6 +64,8 @@ LONGEST_DAY = timedelta(hours=25)
 PRINTABLE = r"^[^\p{Cc}\u2028\u2029]*$"
 #: Products of more than thirty such numbers still fit a float.
 LARGEST_RETURN = 1e9
+#: A date, or an instant with its offset: the form says how well it is known.
+DATE_OR_INSTANT = r"^\d{4}-\d{2}-\d{2}(T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|[+-]\d{2}:\d{2}))?$"
 IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._\-]*$"
 
 #: Marks a nullable column that must be present.
@@ -85,6 +88,10 @@ MEANING = {
     "verification_allowed": f"verification must be one of {', '.join(VERIFICATIONS)}",
     "confidence_allowed": f"confidence must be one of {', '.join(CONFIDENCES)}",
     "anticipated_allowed": f"anticipated must be one of {', '.join(ANTICIPATED)}",
+    "official_at_is_iso": "official_at must be a date, such as 2025-08-12, or an instant with its offset, such as "
+    "2025-04-15T21:22:59Z",
+    "effective_at_is_iso": "effective_at must be a date, such as 2025-08-12, or an instant with its offset, such as "
+    "2025-04-15T21:22:59Z",
     "time_zone_known": "time_zone must be an IANA name such as Asia/Shanghai",
     "day_needs_time_zone": "a date-only announcement needs the time_zone whose date it is",
     "day_has_no_clock": "a date-only announcement must not have a clock time: write the plain date, such as "
@@ -122,6 +129,9 @@ MEANING = {
     "filed_on_verification_allowed": f"filed_on_verification must be one of {', '.join(VERIFICATIONS)}",
     "filed_after_period": "filed_on must not be before period_end",
     "exposure_not_repeated": "(symbol, period_end, period_type, basis, region, filed_on) must not repeat",
+    "current_basis_adds_up": "shares_current_basis must be shares_outstanding times split_factor_since",
+    "filed_after_count": "filed_on must not be before date",
+    "valid_after_count": "valid_until must be after date",
     "benchmark_is_not_itself": "a security cannot be its own benchmark",
 }
 

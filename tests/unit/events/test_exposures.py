@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
+from marketimpact.core.schema.vocabulary import PERIOD_TYPES
 from marketimpact.events.exposures import EXPOSURE_REASONS, warn_of_mixed_bases
 from tests.conftest import ROOT, SHARED
 
@@ -101,7 +103,7 @@ class TestAsOf:
 
     @pytest.mark.parametrize("as_of", ["12/08/2025", "2025-08", None, 2025, datetime(2025, 8, 12, 4, 45)])
     def test_what_is_no_date_is_refused(self, as_of):
-        with pytest.raises(mi.SpecificationError, match="is not a date, before which"):
+        with pytest.raises(mi.SpecificationError, match=r"as_of=.* is not a date\. "):
             mi.exposures(as_of)
 
 
@@ -141,6 +143,15 @@ class TestWhichRows:
         assert rows["china_revenue_share"].to_list() == [0.1146, 0.1146]
         assert rows["recorded_as"].to_list() == ["TSM", "TSM"]
         assert look_up(H20).filter(pl.col("symbol") == "NVDA")["recorded_as"].item() == "NVDA"
+
+    def test_a_listing_keeps_a_row_of_its_own(self, own):
+        both = own.filter(pl.col("period_type") == "FY").with_columns(
+            pl.col("symbol").replace({"AAA": "TSM", "BBB": "2330.TW"})
+        )
+        rows = mi.exposures("2025-09-01", path=both)
+        assert rows.select("symbol", "china_revenue_share", "recorded_as").rows() == [
+            ("2330.TW", 0.4, "2330.TW"), ("TSM", 0.2, "TSM"),
+        ]  # fmt: skip
 
     def test_every_row_has_its_reason(self):
         rows = mi.exposures(H20, all_rows=True)
@@ -182,6 +193,11 @@ class TestWhichRows:
             ({"period_types": []}, "give a list with some of FY"),
             ({"period_types": ["fy"]}, "'fy' is none of FY"),
             ({"bases": ["shipments"]}, "Did you mean 'shipment'"),
+            ({"period_types": None}, "give a list with some of FY"),
+            ({"bases": {"shipment"}}, "give a list with some of billing_location"),
+            ({"max_age_days": 0}, "give a whole number of days from 1"),
+            ({"max_age_days": "730"}, "give a whole number of days from 1"),
+            ({"max_age_days": float("nan")}, "give a whole number of days from 1"),
         ],
     )
     def test_unknown_choices_are_refused(self, options, message):
@@ -195,6 +211,12 @@ class TestOwnTable:
         rows = mi.exposures("2025-06-30", path=few)
         assert rows["china_revenue_share"].to_list() == [0.2, 0.4]
         assert rows["basis"].to_list() == [None, None]
+
+    def test_columns_of_its_own_are_kept(self, own):
+        table = own.with_columns(sector=pl.Series(["x", "y", "y", "z", "z"]), reason=pl.lit("mine"))
+        with pytest.warns(mi.MarketImpactWarning, match="'reason' as 'reason_event'"):
+            rows = mi.exposures("2025-09-01", path=table)
+        assert rows.select("symbol", "sector", "reason_event").rows() == [("AAA", "y", "mine"), ("BBB", "z", "mine")]
 
     def test_files_give_what_a_frame_gives(self, own, tmp_path: Path):
         own.write_csv(tmp_path / "mine.csv")
@@ -232,6 +254,17 @@ class TestOwnTable:
         twice = pl.concat([own, own.head(1).with_columns(china_revenue_share=pl.lit(0.9))])
         with pytest.raises(mi.DataError, match=r"must not repeat: 2 rows"):
             mi.exposures(H20, path=twice)
+
+    def test_years_are_whole_numbers(self, own):
+        years = own.with_columns(fiscal_year=pl.Series([2023.0, 2024.0, None, 2024.0, 2024.0]))
+        assert mi.exposures("2025-09-01", path=years)["fiscal_year"].to_list() == [2024, 2024]
+        with pytest.raises(mi.DataError, match=r"'fiscal_year' must hold whole numbers, but has 2024\.5"):
+            mi.exposures(H20, path=years.with_columns(pl.col("fiscal_year") + 0.5).slice(1, 1))
+
+    def test_dates_of_sources_are_days_or_years(self, own):
+        for dates in ([date(2025, 3, 1)] * 5, [2025] * 5, ["2025-03"] * 5):
+            rows = mi.exposures("2025-09-01", path=own.with_columns(source_date=pl.Series(dates)))
+            assert rows["source_date"].to_list() == [str(dates[0])] * 2
 
     def test_what_a_file_lacks_is_named(self, own):
         with pytest.raises(mi.DataError, match="lacks the column 'china_revenue_share'"):
@@ -289,5 +322,33 @@ class TestEmbeddedTable:
         key = ["symbol", "period_type", "period_end", "filed_on", "china_revenue_share", "us_revenue_share",
                "verification", "filed_on_verification"]  # fmt: skip
         kept = mi.exposures(H20, all_rows=True).with_columns(pl.col("period_end", "filed_on").cast(str))
+        # only the restated figure of 2017 was read, which was published with the report of 2018
+        restated = (pl.col("symbol") == "ASML") & (pl.col("fiscal_year").cast(str) == "2017")
+        read = read.with_columns(filed_on=pl.when(restated).then(pl.lit("2019-02-06")).otherwise("filed_on"))
         assert kept.height == read.height
         assert kept.select(key).sort(key).equals(read.select(key).sort(key))
+
+
+class TestReadme:
+    """What data/README.md says of the two tables."""
+
+    @pytest.mark.parametrize("name", ["exposures", "shares"])
+    def test_every_column_has_its_meaning_and_rows_are_counted(self, name):
+        page = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+        table = pl.read_csv(ROOT / "data" / f"{name}.csv", infer_schema_length=None)
+        section = page.split(f"\n## {name}.csv\n")[1].split("\n## ")[0]
+        cells = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
+        assert set(re.findall(r"`(\w+)`", " ".join(cells))) == set(table.columns)
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}.csv` |"))
+        assert f"| {table.height} |" in row
+        assert f" {table['symbol'].n_unique()} " in row
+        counts = dict(table["verification"].value_counts().rows())
+        assert f"{counts['seen']} rows are `seen`" in section
+        assert f"{counts['recalled']} `recalled`" in section
+
+    def test_how_many_rows_may_be_used(self):
+        page = (ROOT / "data" / "README.md").read_text(encoding="utf-8").replace("\n", " ")
+        rows = mi.exposures("2199-01-01", all_rows=True, max_age_days=None, period_types=PERIOD_TYPES)
+        usable = rows.filter(pl.col("reason").is_null() | (pl.col("reason") == "superseded"))
+        firms = usable.filter(pl.col("period_type") == "FY")["symbol"].n_unique()
+        assert f"{usable.height} rows may be used by default, full years of {firms} firms among them" in page

@@ -1,0 +1,230 @@
+"""Paths of prices around announcements in intraday bars, and which listing moved first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from marketimpact.analyses.bar_placebo import PastDays, Volatility, past_days
+from marketimpact.analyses.bars import LEAST_DAYS, check_days
+from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.frames import FrameLike, to_polars
+from marketimpact.core.layouts import BAR_PATH
+from marketimpact.errors import DataError, SpecificationError
+from marketimpact.inference.same_clock import path_band
+from marketimpact.market.bar_moves import Pair, chosen_symbols, pairs_of_series, read_instants
+from marketimpact.market.bar_windows import UTC_TIME, microseconds, quotes_at
+from marketimpact.market.bars import Bars, BarSeries
+
+__all__ = ["bar_path", "first_movers"]
+
+_MINUTE = 60_000_000
+#: Points of a path, at most.
+MOST_POINTS = 2_000
+_COLUMNS: dict[str, Any] = {
+    "announcement_id": pl.String, "symbol": pl.String, "mic": pl.String, "starts_at": UTC_TIME, "minute": pl.Float64,
+    "at": UTC_TIME, "ret": pl.Float64, "ar": pl.Float64, "point_low": pl.Float64, "point_high": pl.Float64,
+    "band_low": pl.Float64, "band_high": pl.Float64, "p_value": pl.Float64, "n_days": pl.Int64,
+}  # fmt: skip
+_ORDER: dict[str, Any] = {
+    "announcement_id": pl.String, "order": pl.Int64, "symbol": pl.String, "mic": pl.String, "starts_at": UTC_TIME,
+    "moved_at": UTC_TIME, "minutes": pl.Float64, "ar": pl.Float64, "p_value": pl.Float64,
+}  # fmt: skip
+
+
+def bar_path(
+    announcements: FrameLike,
+    bars: Bars,
+    first: str | timedelta = "-60min",
+    last: str | timedelta = "240min",
+    *,
+    step: str | timedelta = "5min",
+    benchmark: str | None = None,
+    symbols: Collection[str] | None = None,
+    days: int = 120,
+    level: float = 0.05,
+) -> pl.DataFrame:
+    """Follow prices around announcements, with the band of the same clock on past days.
+
+    Parameters
+    ----------
+    announcements, bars, benchmark, symbols, days
+        As for `bar_tests`.
+    first, last : str or datetime.timedelta
+        From where to where, counted from the instant, or from the first bar that trades after it.
+    step : str or datetime.timedelta
+        Between points of the path.
+    level : float
+        Share of past paths that leave the band somewhere on a side of the instant.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per announcement, security and point: ``announcement_id, symbol, mic, starts_at, minute, at, ret, ar,
+        point_low, point_high, band_low, band_high, p_value, n_days``. `ret` is the last quote at or before `at` over
+        that at `starts_at`, less one; `ar` is beyond the benchmark, by a market model of past days. Between
+        `point_low` and `point_high` lie past paths at that minute, between `band_low` and `band_high` whole past
+        paths on that side of the instant, but for `level` of them; both are around zero. `p_value` is the share of
+        paths, the event's too, with as large an excursion on that side. Announcements whose instant is not known to
+        the minute, and those with fewer than 20 past days, have no rows.
+
+    Raises
+    ------
+    SpecificationError
+        For lengths, levels or symbols that are none.
+
+    Notes
+    -----
+    Bands rank whole paths, so that many points are no multiple tests. After the close the last quote stays.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> bars = mi.Bars.load(mi.securities(), mi.SampleBars(["NVDA", "^GSPC"]))
+    >>> news = pl.DataFrame({"announcement_id": ["rule"], "announced_at": ["2025-05-07T15:30:00Z"],
+    ...                      "stance": ["restrictive"], "headline": ["A rule"]})
+    >>> mi.bar_path(news, bars, step="30min", days=60)["minute"].to_list()[:4]
+    [-60.0, -30.0, 0.0, 30.0]
+    """
+    points = _points(first, last, step)
+    check_days(days)
+    if not 0.0 < level < 1.0:
+        raise SpecificationError(f"level={level!r} is no share of paths. Give one between 0 and 1, such as 0.05.")
+    instants = read_instants(announcements).filter(pl.col("earliest") == pl.col("latest"))
+    news = np.unique(instants["earliest"].to_numpy())
+    frames = [pl.DataFrame(schema=_COLUMNS)]
+    for pair in pairs_of_series(bars, chosen_symbols(bars, benchmark, symbols), benchmark):
+        volatility = Volatility(pair.own)
+        for announcement_id, instant, _ in instants.iter_rows():
+            past = _past(pair, volatility, instant, points, days=days, news=news)
+            if past is not None:
+                frames.append(_path(pair, past, points, announcement_id, level))
+    return pl.concat(frames).sort("announcement_id", "symbol", "minute")
+
+
+def _points(first: object, last: object, step: object) -> Ints:
+    """List the points of a path in microseconds; zero is one of them."""
+    low, high = microseconds("first", first, least=-(10**12)), microseconds("last", last, least=1)
+    size = microseconds("step", step, least=1)
+    if low > 0:
+        raise SpecificationError(f"first={first!r} lies after the announcement. Give '0min' or a negative length.")
+    before, after = -low // size, high // size
+    if not after or before + after > MOST_POINTS:
+        raise SpecificationError(f"step={step!r} gives {before + after} points. Give 1 to {MOST_POINTS}.")
+    return np.arange(-before, after + 1, dtype=np.int64) * size
+
+
+def _past(pair: Pair, volatility: Volatility, instant: int, points: Ints, *, days: int, news: Ints) -> PastDays | None:
+    """Find the window of the whole path and its past days; None with too few of them.
+
+    The quote at the instant is the last one there, and the volatility that known before the path.
+    """
+    past = past_days(pair, volatility, instant, (0, int(points[-1])), days=days, news=news)
+    rows = np.maximum(quotes_at(pair.own, past.windows.start + points[0]), 0)
+    past = replace(past, volatility=volatility.before(rows))
+    usable = past.usable & np.isfinite(past.volatility)
+    if not usable[0] or usable[1:].sum() < LEAST_DAYS:
+        return None
+    return replace(past, usable=usable)
+
+
+def _path(pair: Pair, past: PastDays, points: Ints, announcement_id: str, level: float) -> pl.DataFrame:
+    """Follow one security around one announcement."""
+    start = past.windows.start[past.usable]
+    paths = _cumulative(pair.own, start, points)
+    other = None
+    if pair.benchmark is not None and np.isfinite(past.benchmark[0]):
+        other = _cumulative(pair.benchmark, start, points)
+    scale = past.volatility[past.usable]
+    parts = []
+    for side in (points <= 0, points > 0):
+        if not side.any():
+            continue
+        band = path_band(paths[:, side], None if other is None else other[:, side], scale, level)
+        parts.append(
+            pl.DataFrame(
+                {
+                    "minute": points[side] / _MINUTE, "at": start[0] + points[side], "ret": paths[0, side],
+                    "ar": band.ar, "point_low": -band.pointwise, "point_high": band.pointwise,
+                    "band_low": -band.half_width, "band_high": band.half_width,
+                    "p_value": np.full(int(side.sum()), band.p_value),
+                }
+            )
+        )  # fmt: skip
+    facts = {"announcement_id": announcement_id, "symbol": pair.own.symbol, "mic": pair.own.hours.mic}
+    whole = pl.concat(parts).with_columns(pl.lit(value).alias(name) for name, value in facts.items())
+    counted = whole.with_columns(starts_at=pl.lit(int(start[0])), n_days=pl.lit(len(start) - 1)).with_columns(
+        pl.col("at", "starts_at").cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
+    )
+    return counted.select(pl.col(name).cast(dtype) for name, dtype in _COLUMNS.items())
+
+
+def _cumulative(series: BarSeries, start: Ints, points: Ints) -> Floats:
+    """Compute returns from the quote at each start to that at each point, (K + 1, T)."""
+    base = series.close[np.maximum(quotes_at(series, start), 0)]
+    rows = np.maximum(quotes_at(series, start[:, None] + points[None, :]), 0)
+    return np.asarray(series.close[rows] / base[:, None] - 1.0)
+
+
+def first_movers(path: FrameLike) -> pl.DataFrame:
+    """Order listings by when they left the band of past paths: which exchange, share or receipt moved first.
+
+    Parameters
+    ----------
+    path : FrameLike
+        What `bar_path` returns.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per announcement and security: ``announcement_id, order, symbol, mic, starts_at, moved_at, minutes, ar,
+        p_value``. `moved_at` is the first point after `starts_at` at which the path lies outside the band of whole past
+        paths, `minutes` from the announcement's first listing to trade, `ar` the abnormal return there; null, with no
+        `order`, where it stays inside. `moved_at` is no earlier than the end of the bar that shows the move.
+
+    Raises
+    ------
+    DataError
+        For a frame without the columns of `bar_path`.
+
+    Notes
+    -----
+    A listing that is closed cannot move: compare `starts_at`. One that trades thinly shows a move late. That none
+    left its band is no sign that nothing happened: see the `mde` of `bar_tests`.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> from datetime import UTC, datetime
+    >>> at = datetime(2025, 5, 7, 15, 30, tzinfo=UTC)
+    >>> source = mi.SampleBars(["NVDA", "AMD", "^GSPC"], effects={("NVDA", at): -0.04})
+    >>> news = pl.DataFrame({"announcement_id": ["rule"], "announced_at": [at], "stance": ["restrictive"],
+    ...                      "headline": ["A rule"]})
+    >>> path = mi.bar_path(news, mi.Bars.load(mi.securities(), source), days=60)
+    >>> mi.first_movers(path).select("order", "symbol", "minutes").row(0)
+    (1, 'NVDA', 5.0)
+    """
+    frame = to_polars(path, "path", BAR_PATH)
+    lacking = [name for name in _COLUMNS if name not in frame.columns]
+    if lacking:
+        raise DataError(f"path lacks {', '.join(lacking)}; give what mi.bar_path returns.")
+    outside = (pl.col("ar") > pl.col("band_high")) | (pl.col("ar") < pl.col("band_low"))
+    keys = ["announcement_id", "symbol", "mic", "starts_at"]
+    after = frame.filter(pl.col("minute") > 0)
+    moved = after.filter(outside).sort("minute").unique(keys, keep="first", maintain_order=True)
+    rows = after.unique(keys, keep="first").select(*keys, "p_value")
+    found = rows.join(moved.select(*keys, pl.col("at").alias("moved_at"), "ar"), on=keys, how="left", validate="1:1")
+    began = pl.col("starts_at").min().over("announcement_id")
+    return (
+        found.with_columns(
+            minutes=(pl.col("moved_at") - began).dt.total_seconds() / 60.0,
+            order=pl.col("moved_at").rank("min").over("announcement_id").cast(pl.Int64),
+        )
+        .select(pl.col(name).cast(dtype) for name, dtype in _ORDER.items())
+        .sort("announcement_id", "moved_at", "starts_at", "symbol", nulls_last=True)
+    )

@@ -1,0 +1,127 @@
+"""Past days at the same clock: the windows that a window around an announcement is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketimpact.core.arrays import Floats, Ints
+from marketimpact.market.bar_moves import Pair
+from marketimpact.market.bar_windows import BarWindows, returns_of, synchronous_returns, windows_at
+from marketimpact.market.bars import BarSeries
+
+__all__ = ["PastDays", "Volatility", "past_days", "past_instants"]
+
+#: Sessions over which the recent volatility is averaged, beside the last one: half the weight each.
+WEEK = 5
+#: The quote before a placebo window may be this old, where the event's was not older.
+LONGEST_AGE = 60 * 60 * 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PastDays:
+    """One window and the same clock window on K past sessions, the event's first.
+
+    Attributes
+    ----------
+    windows : BarWindows
+        K + 1 windows.
+    returns, benchmark, volatility : (K + 1,) arrays
+        Returns of the security and of its benchmark, fractions, and the mean absolute return of a bar known before
+        the window; NaN where unknown.
+    usable : (K + 1,) array
+        Whether a window can be compared.
+    """
+
+    windows: BarWindows
+    returns: Floats
+    benchmark: Floats
+    volatility: Floats
+    usable: NDArray[np.bool_]
+
+
+class Volatility:
+    """Mean absolute return of a bar before each row: half over the last session's bars, half over five sessions'.
+
+    As many bars as a session has cover every clock once, so that the time of day cancels. Returns are those from open
+    to close of a bar: the jump over the night is in none.
+    """
+
+    def __init__(self, series: BarSeries) -> None:
+        size = np.abs(np.log(series.close / series.open))
+        self.total = np.concatenate([[0.0], np.cumsum(size)])
+        days = np.unique(np.searchsorted(series.hours.closes, series.start, side="right"))
+        self.per_day = max(round(len(series.start) / max(len(days), 1)), 1)
+
+    def before(self, rows: Ints) -> Floats:
+        """Return the volatility known at the close of bars; NaN with less than half a session before."""
+        upto = rows + 1
+        means = []
+        for length in (self.per_day, WEEK * self.per_day):
+            count = np.minimum(upto, length)
+            means.append((self.total[upto] - self.total[upto - count]) / np.maximum(count, 1))
+        known = (upto >= self.per_day / 2) & (means[0] + means[1] > 0)
+        return np.where(known, (means[0] + means[1]) / 2.0, np.nan)
+
+
+def past_instants(series: BarSeries, instant: int, days: int) -> Ints:
+    """Return the same local clock on up to `days` sessions before the day of `instant`, the latest first.
+
+    Counted from noon: clocks change in the hours before, if at all on the day of a session.
+    """
+    local = (_EPOCH + timedelta(microseconds=instant)).astimezone(ZoneInfo(series.hours.zone))
+    noon = local.replace(hour=12, minute=0, second=0, microsecond=0)
+    of_day = round((local.replace(tzinfo=None) - noon.replace(tzinfo=None)) / timedelta(microseconds=1))
+    before = round((noon - _EPOCH) / timedelta(microseconds=1)) - 43_200_000_000
+    noons = series.hours.noons
+    past = noons[(noons < before) & (noons >= series.start[0] - 86_400_000_000)]
+    return np.asarray(past[::-1][:days] + of_day, dtype=np.int64)
+
+
+def past_days(
+    pair: Pair, volatility: Volatility, instant: int, lengths: tuple[int, int], *, days: int, news: Ints
+) -> PastDays:
+    """Find the window of an announcement, and the same clock window on past sessions.
+
+    Where the security did not trade at the instant, past windows start at the clock of the bar that met the news, and
+    have the gap before it too. Past windows are left out that have no return, an older quote before them, or another
+    announcement of `news` (sorted) in them.
+    """
+    before, after = lengths
+    event = windows_at(pair.own, np.array([instant]), before, after)
+    past = past_instants(pair.own, int(event.start[0]), days)
+    placebo = windows_at(pair.own, past, 0 if event.waits[0] else before, after)
+    windows = BarWindows(*(np.concatenate([getattr(w, name) for w in (event, placebo)]) for name in _FIELDS))
+    ret = returns_of(pair.own, windows)
+    other = np.full(len(ret), np.nan)
+    if pair.benchmark is not None:
+        other = synchronous_returns(pair.benchmark, pair.own, windows)
+    known = volatility.before(windows.first)
+    usable = np.isfinite(ret) & np.isfinite(known) & ~(windows.waits & (np.arange(len(ret)) > 0))
+    usable &= ~_is_stale(pair.own, windows, before) & ~_has_news(pair.own, windows, news)
+    if np.isfinite(other[0]):
+        usable &= np.isfinite(other)
+    return PastDays(windows, ret, other, known, usable)
+
+
+_FIELDS = ("instant", "start", "first", "last", "waits", "status")
+
+
+def _is_stale(series: BarSeries, windows: BarWindows, before: int) -> NDArray[np.bool_]:
+    """Mark past windows whose quote before is older than the event's, and than an hour or two bars."""
+    if windows.waits[0]:
+        return np.zeros(len(windows.first), dtype=np.bool_)
+    age = windows.instant - before - series.end[windows.first]
+    return np.asarray(age > max(int(age[0]), LONGEST_AGE, 2 * series.interval))
+
+
+def _has_news(series: BarSeries, windows: BarWindows, news: Ints) -> NDArray[np.bool_]:
+    """Mark past windows with an announcement between their quotes."""
+    first = np.searchsorted(news, series.end[windows.first], side="left")
+    last = np.searchsorted(news, series.end[windows.last], side="right")
+    return np.asarray((last > first) & (np.arange(len(windows.first)) > 0))

@@ -1,0 +1,216 @@
+"""Moves around announcements in intraday bars: a point where the minute is known, a range where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.frames import FrameLike
+from marketimpact.core.text import did_you_mean, listed
+from marketimpact.errors import SpecificationError
+from marketimpact.events import catalogue
+from marketimpact.events.alignment import admissible
+from marketimpact.market.bar_windows import (
+    STATUS,
+    BarWindows,
+    instants_of,
+    microseconds,
+    returns_of,
+    synchronous_returns,
+    windows_at,
+)
+from marketimpact.market.bars import Bars, BarSeries
+from marketimpact.sources.bar_columns import UTC_TIME
+
+__all__ = ["Pair", "bar_moves", "chosen_symbols", "pairs_of_series", "read_instants"]
+
+#: Columns of the answer, with their types.
+COLUMNS: dict[str, Any] = {
+    "announcement_id": pl.String, "symbol": pl.String, "mic": pl.String, "earliest": UTC_TIME, "latest": UTC_TIME,
+    "is_point": pl.Boolean, "waits": pl.Boolean, "starts_at": UTC_TIME, "quote_before": UTC_TIME,
+    "quote_after": UTC_TIME, "n_bars": pl.Int64, "largest_bar": pl.Float64, "ret": pl.Float64, "ret_low": pl.Float64,
+    "ret_high": pl.Float64, "benchmark": pl.String, "benchmark_ret": pl.Float64, "excess": pl.Float64,
+    "excess_low": pl.Float64, "excess_high": pl.Float64, "note": pl.String,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """Bars of a security and of its benchmark, None where it has none."""
+
+    own: BarSeries
+    benchmark: BarSeries | None
+
+
+def bar_moves(
+    announcements: FrameLike,
+    bars: Bars,
+    before: str | timedelta = "10min",
+    after: str | timedelta = "20min",
+    *,
+    benchmark: str | None = None,
+    symbols: Collection[str] | None = None,
+) -> pl.DataFrame:
+    """Measure the moves of securities in windows around announcements.
+
+    Parameters
+    ----------
+    announcements : FrameLike
+        As `marketimpact.announcements` takes them.
+    bars : Bars
+        What `Bars.load` returns.
+    before, after : str or datetime.timedelta
+        From where to where: ``"10min"``, ``"90s"``, ``"1h"``. The default is the tight window of Gürkaynak, Sack and
+        Swanson (2005); their wide one is 15 and 45 minutes.
+    benchmark : str, optional
+        Symbol whose return is subtracted; by default the `benchmark` of each security, where it has bars.
+    symbols : collection of str, optional
+        Securities; all with bars by default, the benchmarks left out.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per announcement and security: ``announcement_id, symbol, mic, earliest, latest, is_point, waits,
+        starts_at, quote_before, quote_after, n_bars, largest_bar, ret, ret_low, ret_high, benchmark, benchmark_ret,
+        excess, excess_low, excess_high, note``. Instants are UTC, returns fractions. `quote_before` and `quote_after`
+        are the ends of the bars whose closes are used: the last that ended at or before ``instant - before``, and at or
+        before ``starts_at + after``. `starts_at` is the instant, or, where the security did not trade then (`waits`),
+        the start of the next bar, so that the move has the gap in it. `largest_bar` is the largest return from one
+        close to the next in the window, in absolute terms. Where the instant is known only to the hour, the day or by
+        bounds, `ret` and `excess` are null, and the lowest and highest over every admissible instant are given. `note`
+        says why there is no return.
+
+    Raises
+    ------
+    SpecificationError
+        For a length that is none, or a symbol or benchmark without bars.
+    DataError
+        For broken announcements.
+
+    Notes
+    -----
+    The benchmark's return is taken between the two quotes of the security, so that both cover the same minutes.
+    A return is that of last trades: with thin bars the quote before may be old; `quote_before` shows it.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> stamps = pl.datetime_range(pl.datetime(2025, 5, 7, 13, 30), pl.datetime(2025, 5, 7, 19, 55), "5m", eager=True)
+    >>> price = pl.Series([100.0] * 74 + [103.0] * 4)
+    >>> frame = pl.DataFrame({"symbol": "NVDA", "start": stamps.dt.replace_time_zone("UTC"), "open": price,
+    ...                       "high": price, "low": price, "close": price, "volume": [1e6] * 78})
+    >>> bars = mi.Bars.load(pl.DataFrame({"symbol": ["NVDA"], "mic": ["XNAS"]}), mi.BarFiles(frame))
+    >>> news = pl.DataFrame({"announcement_id": ["rule"], "announced_at": ["2025-05-07T19:41:00Z"],
+    ...                      "stance": ["permissive"], "headline": ["Rule is rescinded"]})
+    >>> mi.bar_moves(news, bars, "0min", "10min").select("symbol", pl.col("ret").round(4), "n_bars").row(0)
+    ('NVDA', 0.03, 2)
+    """
+    lengths = microseconds("before", before), microseconds("after", after, least=1)
+    instants = read_instants(announcements)
+    rows: list[tuple[object, ...]] = []
+    for pair in pairs_of_series(bars, chosen_symbols(bars, benchmark, symbols), benchmark):
+        rows += [_row(pair, name, (early, late), lengths) for name, early, late in instants.iter_rows()]
+    return pl.DataFrame(rows, schema=COLUMNS, orient="row").sort("announcement_id", "symbol")
+
+
+def read_instants(announcements: FrameLike) -> pl.DataFrame:
+    """Return ``announcement_id, earliest, latest``: microseconds since 1970, equal where the minute is known."""
+    facts = catalogue.announcements(announcements)
+    bounds = [c for c in ("not_before", "not_after") if c not in facts.columns]
+    known = admissible(facts.with_columns(pl.lit(None, UTC_TIME).alias(c) for c in bounds))
+    return known.select(
+        "announcement_id", *(pl.Series(name, instants_of(known[name])) for name in ("earliest", "latest"))
+    ).sort("earliest", "announcement_id")
+
+
+def chosen_symbols(bars: Bars, benchmark: str | None, symbols: Collection[str] | None) -> list[str]:
+    """List the securities to measure; by default all with bars that are no benchmark."""
+    known = bars.grid["symbol"].to_list()
+    if isinstance(symbols, str):
+        raise SpecificationError(f"symbols={symbols!r} is text. Give a list: [{symbols!r}].")
+    for name in [*(symbols or ()), *([benchmark] if benchmark else [])]:
+        if name not in known:
+            raise SpecificationError(
+                f"There are no bars of {name!r}.{did_you_mean(str(name), known)} There are those of {listed(known)}."
+            )
+    others = {benchmark} if benchmark else set(bars.listings["benchmark"].drop_nulls())
+    return list(symbols) if symbols else [name for name in known if name not in others] or known
+
+
+def pairs_of_series(bars: Bars, symbols: Collection[str], benchmark: str | None) -> Iterator[Pair]:
+    """Yield the bars of each security with those of its benchmark, which stay in memory."""
+    known = set(bars.grid["symbol"])
+    own = dict(bars.listings.select("symbol", "benchmark").iter_rows())
+    names = {symbol: benchmark or own.get(symbol) for symbol in symbols}
+    needed = {name for symbol, name in names.items() if name in known and name != symbol}
+    benchmarks = {series.symbol: series for series in bars.series(sorted(n for n in needed if n))} if needed else {}
+    for series in bars.series(symbols):
+        yield Pair(series, benchmarks.get(names[series.symbol] or ""))
+
+
+def _row(pair: Pair, announcement_id: str, bounds: tuple[int, int], lengths: tuple[int, int]) -> tuple[object, ...]:
+    """Measure one security around one announcement."""
+    earliest, latest = bounds
+    own = pair.own
+    is_point = earliest == latest
+    instants = np.array([earliest]) if is_point else _candidates(own, earliest, latest, *lengths)
+    windows = windows_at(own, instants, *lengths)
+    ret = returns_of(own, windows)
+    other = np.full(len(ret), np.nan) if pair.benchmark is None else synchronous_returns(pair.benchmark, own, windows)
+    low, high = _range(ret)
+    excess_low, excess_high = _range(ret - other)
+    note = STATUS[int(windows.status[0])] if is_point else _note_of_range(ret)
+    quotes: tuple[object, ...] = (None,) * 5
+    if is_point and windows.status[0] == 0:
+        quotes = (*_ends(own, windows), *_bars_inside(own, windows))
+    else:
+        quotes = (None if not is_point else int(windows.start[0]), None, None, None, None)
+    point = (_number(ret[0]), _number(other[0]), _number(ret[0] - other[0])) if is_point else (None, None, None)
+    return (
+        announcement_id, own.symbol, own.hours.mic, earliest, latest, is_point, bool(windows.waits[0]) if is_point else
+        None, *quotes, point[0], low, high, pair.benchmark.symbol if pair.benchmark else None, point[1], point[2],
+        excess_low, excess_high, note,
+    )  # fmt: skip
+
+
+def _candidates(series: BarSeries, earliest: int, latest: int, before: int, after: int) -> Ints:
+    """List instants between bounds that stand for all: the quotes change nowhere else."""
+    reach = series.start[
+        slice(*np.searchsorted(series.start, [earliest - before - after - 1, latest + before + after]))
+    ]
+    ends = series.end[slice(*np.searchsorted(series.end, [earliest - before - after - 1, latest + before + after]))]
+    hours = np.concatenate([series.hours.opens, series.hours.closes])
+    moments = np.concatenate([ends + before, ends - after, ends, reach, hours, [earliest, latest]])
+    return np.unique(moments[(moments >= earliest) & (moments <= latest)])
+
+
+def _range(values: Floats) -> tuple[float | None, float | None]:
+    known = values[np.isfinite(values)]
+    return (float(known.min()), float(known.max())) if len(known) else (None, None)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _note_of_range(ret: Floats) -> str:
+    if not np.isfinite(ret).any():
+        return "no admissible instant has bars around it"
+    return "the instant is not known to the minute: a range"
+
+
+def _ends(series: BarSeries, windows: BarWindows) -> tuple[int, int, int]:
+    return int(windows.start[0]), int(series.end[windows.first[0]]), int(series.end[windows.last[0]])
+
+
+def _bars_inside(series: BarSeries, windows: BarWindows) -> tuple[int, float]:
+    """Count the bars of a window, and find the largest return from one close to the next."""
+    first, last = int(windows.first[0]), int(windows.last[0])
+    steps = series.close[first + 1 : last + 1] / series.close[first:last] - 1.0
+    return last - first, float(steps[np.abs(steps).argmax()])

@@ -1,0 +1,142 @@
+"""Windows around instants in the bars of one symbol: where they begin, and the last quotes at their two ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marketimpact.core.arrays import Floats, Ints
+from marketimpact.errors import SpecificationError
+from marketimpact.market.bars import BarSeries
+from marketimpact.sources.bar_columns import UTC_TIME
+
+__all__ = [
+    "STATUS",
+    "UTC_TIME",
+    "BarWindows",
+    "microseconds",
+    "quotes_at",
+    "returns_of",
+    "synchronous_returns",
+    "windows_at",
+]
+
+#: Outside the sessions a symbol trades at an instant if the bars around it lie no further apart than this.
+LONGEST_PAUSE = 60 * 60 * 1_000_000
+#: Why a window has no return, by its code; 0 is a window with one.
+STATUS = ("", "no bar before", "no bar in the window", "no bar after", "a session without bars")
+_UNITS = {"ms": 1_000, "s": 1_000_000, "min": 60_000_000, "m": 60_000_000, "h": 3_600_000_000}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BarWindows:
+    """Windows of one symbol around N instants.
+
+    Attributes
+    ----------
+    instant : (N,) array
+        Microseconds since 1970, UTC.
+    start : (N,) array
+        When the clock of the window starts: the instant, or the start of the first bar that trades.
+    first, last : (N,) arrays
+        Rows of the bars whose closes are the quotes before and after.
+    waits : (N,) array
+        Whether the symbol did not trade at the instant.
+    status : (N,) array
+        Row of `STATUS`.
+    """
+
+    instant: Ints
+    start: Ints
+    first: Ints
+    last: Ints
+    waits: NDArray[np.bool_]
+    status: Ints
+
+
+def microseconds(name: str, length: object, *, least: int = 0) -> int:
+    """Read a length of time: "10min", "90s", "1h" or a timedelta.
+
+    Raises
+    ------
+    SpecificationError
+        For anything else, or less than `least` microseconds.
+
+    Examples
+    --------
+    >>> microseconds("after", "20min") == microseconds("after", timedelta(minutes=20)) == 1_200_000_000
+    True
+    """
+    found: Any = None
+    if isinstance(length, timedelta):
+        found = length // timedelta(microseconds=1)
+    elif isinstance(length, str):
+        digits = length.strip().rstrip("abcdefghijklmnopqrstuvwxyz").strip()
+        unit = length.strip()[len(digits) :].strip()
+        if digits.lstrip("-").isdigit() and unit in _UNITS:
+            found = int(digits) * _UNITS[unit]
+    if found is None:
+        raise SpecificationError(f"{name}={length!r} is no length of time. Write '10min', '90s' or '1h'.")
+    if found < least:
+        raise SpecificationError(f"{name}={length!r} is too short. Give {least / 60e6:g} minutes or more.")
+    return int(found)
+
+
+def windows_at(series: BarSeries, instants: Ints, before: int, after: int) -> BarWindows:
+    """Find the windows from `before` to `after` microseconds around instants.
+
+    The quote before is the close of the last bar that ended at or before ``instant - before``; the quote after that of
+    the last bar that ended at or before ``start + after``. A symbol trades at an instant in a session of its exchange,
+    and outside of one where the bars around it are at most an hour apart. Else the window starts with the next bar.
+    """
+    n = len(series.start)
+    behind = np.searchsorted(series.end, instants, side="right") - 1
+    ahead = np.minimum(behind + 1, n - 1)
+    pause = series.start[ahead] - series.end[np.maximum(behind, 0)]
+    waits = ~(series.hours.inside(instants) | (series.start[ahead] <= instants) | (pause <= LONGEST_PAUSE))
+    start = np.where(waits, np.maximum(series.start[ahead], instants), instants)
+    first = np.searchsorted(series.end, instants - before, side="right") - 1
+    last = np.searchsorted(series.end, start + after, side="right") - 1
+    status = np.zeros(len(instants), dtype=np.int64)
+    status[_lost_session(series, series.end[np.maximum(first, 0)], start)] = 4
+    status[last <= np.maximum(behind, first)] = 2
+    status[behind + 1 >= n] = 3
+    status[first < 0] = 1
+    return BarWindows(instants, start, np.maximum(first, 0), np.maximum(last, 0), waits, status)
+
+
+def _lost_session(series: BarSeries, since: Ints, until: Ints) -> NDArray[np.bool_]:
+    """Find windows with a whole session between the quote before and their start."""
+    opened = np.searchsorted(series.hours.opens, since, side="left")
+    closed = np.searchsorted(series.hours.closes, until, side="right")
+    return np.asarray(closed > opened)
+
+
+def returns_of(series: BarSeries, windows: BarWindows) -> Floats:
+    """Compute the return of each window, a fraction; NaN where it has none."""
+    ret = series.close[windows.last] / series.close[windows.first] - 1.0
+    return np.where(windows.status == 0, ret, np.nan)
+
+
+def synchronous_returns(benchmark: BarSeries, series: BarSeries, windows: BarWindows) -> Floats:
+    """Compute the benchmark's return between the two quotes of each window; NaN where it has no bar in between."""
+    before, after = series.end[windows.first], series.end[windows.last]
+    first, last = quotes_at(benchmark, before), quotes_at(benchmark, after)
+    ret = benchmark.close[np.maximum(last, 0)] / benchmark.close[np.maximum(first, 0)] - 1.0
+    known = (windows.status == 0) & (first >= 0) & (last > first)
+    return np.where(known, ret, np.nan)
+
+
+def quotes_at(series: BarSeries, instants: Ints) -> Ints:
+    """Find the row of the last bar that ended at or before each instant; -1 for none."""
+    return np.asarray(np.searchsorted(series.end, instants, side="right") - 1)
+
+
+def instants_of(column: pl.Series) -> Ints:
+    """Return instants as microseconds since 1970."""
+    return np.asarray(column.dt.cast_time_unit("us").to_physical().to_numpy(), dtype=np.int64)

@@ -1,0 +1,393 @@
+"""Intraday bars: read from a source, judged by each exchange's hours, and handed out symbol by symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from marketimpact.core import limits
+from marketimpact.core.arrays import Floats, Ints
+from marketimpact.core.frames import FrameLike
+from marketimpact.core.text import did_you_mean, listed
+from marketimpact.errors import DataError, SourceError, SpecificationError
+from marketimpact.events import calendars, catalogue
+from marketimpact.market.bar_checks import BAR_FINDINGS, check_bars, finding
+from marketimpact.market.bar_stamps import Hours, bar_interval, find_stamps, zone_doubt
+from marketimpact.market.checks.findings import ERROR, no_findings
+from marketimpact.sources.bar_columns import BAR_COLUMNS, UTC_TIME
+from marketimpact.sources.bar_files import BarSource, BarTable
+
+__all__ = ["BarSeries", "Bars"]
+
+_MINUTE = 60_000_000
+#: A symbol with longer bars has no intraday ones.
+LONGEST_BAR = 4 * 60 * _MINUTE
+_GRID: dict[str, Any] = {
+    "symbol": pl.String, "mic": pl.String, "interval_minutes": pl.Float64, "stamps": pl.String, "first": UTC_TIME,
+    "last": UTC_TIME, "n_bars": pl.Int64, "n_sessions": pl.Int64, "extended_share": pl.Float64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BarSeries:
+    """Bars of one symbol as arrays; instants are microseconds since 1970, UTC.
+
+    Attributes
+    ----------
+    symbol : str
+        Whose bars.
+    start, end : (T,) arrays
+        Of each bar: the end is one interval on, or where the next bar, the close or the break begins.
+    close, open, volume : (T,) arrays
+        Prices, and shares (NaN where unknown).
+    regular : (T,) array
+        Whether the bar begins in a session.
+    hours : Hours
+        Sessions of the exchange.
+    interval : int
+        Usual length of a bar, microseconds.
+    """
+
+    symbol: str
+    start: Ints
+    end: Ints
+    open: Floats
+    close: Floats
+    volume: Floats
+    regular: NDArray[np.bool_]
+    hours: Hours
+    interval: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Bars:
+    """Intraday bars of several symbols and exchanges; made by `Bars.load`.
+
+    Attributes
+    ----------
+    listings : polars.DataFrame
+        ``symbol, mic, benchmark`` of the symbols with bars.
+    grid : polars.DataFrame
+        One row per symbol: ``symbol, mic, interval_minutes, stamps, first, last, n_bars, n_sessions,
+        extended_share``: `stamps` says whether the source's stamps were starts or ends, `extended_share` the share of
+        bars outside the regular hours.
+    findings : polars.DataFrame
+        ``symbol, date, finding, severity, value, detail``, worst first, as those of `check_prices`: what is doubtful.
+        Nothing was filled.
+    sessions : polars.DataFrame
+        ``mic, date, open, break_start, break_end, close, exchange_time_zone`` over the days of the bars.
+    source : str
+        Name of the source, for citation.
+    simulated : bool
+        Whether the bars are simulated.
+    missing : tuple of str
+        Symbols of the securities without a bar.
+    notes : tuple of str
+        Facts that matter for reading results.
+    """
+
+    listings: pl.DataFrame
+    grid: pl.DataFrame
+    findings: pl.DataFrame
+    sessions: pl.DataFrame
+    source: str
+    simulated: bool
+    missing: tuple[str, ...]
+    notes: tuple[str, ...]
+    rows: pl.LazyFrame = field(repr=False)
+
+    def __repr__(self) -> str:
+        first, last = (instant.date() for instant in (min(self.grid["first"]), max(self.grid["last"])))
+        return (
+            f"Bars({self.grid.height} symbols, {self.grid['n_bars'].sum():,} bars, {first} to {last}, "
+            f"{self.findings.height} findings, {self.source}{', simulated' if self.simulated else ''})"
+        )
+
+    @classmethod
+    def load(cls, securities: FrameLike, source: BarSource) -> Bars:
+        """Load the bars of securities, and judge them by the hours of their exchanges.
+
+        Parameters
+        ----------
+        securities : FrameLike
+            ``symbol, mic`` and perhaps `benchmark` and `sector_proxy`, whose bars are read too where the source has
+            them; as `marketimpact.securities` returns them.
+        source : BarSource
+            `BarFiles`, or any object with `read_bars`.
+
+        Returns
+        -------
+        Bars
+            Exact repeats and bars without a price are left out and reported; stamps of ends are moved to the starts.
+
+        Raises
+        ------
+        DataError
+            For stamps without a zone, or that do not fit the exchange's hours (the message names the zone that
+            fits); for bars of one stamp that contradict each other, impossible prices, or bars of more than four
+            hours.
+        SourceError
+            If the source has no bars of these symbols.
+
+        Examples
+        --------
+        >>> import marketimpact as mi
+        >>> stamps = ["2025-05-07T13:30Z", "2025-05-07T13:35Z", "2025-05-07T13:40Z"]
+        >>> frame = pl.DataFrame({"symbol": "NVDA", "start": stamps, "open": [1.0, 1.1, 1.2], "high": [1.2, 1.3, 1.3],
+        ...                       "low": [0.9, 1.0, 1.1], "close": [1.1, 1.2, 1.3], "volume": [9.0, 8.0, 7.0]})
+        >>> securities = pl.DataFrame({"symbol": ["NVDA"], "mic": ["XNAS"]})
+        >>> mi.Bars.load(securities, mi.BarFiles(frame)).grid.select("symbol", "interval_minutes", "n_bars").row(0)
+        ('NVDA', 5.0, 3)
+        """
+        if not hasattr(source, "read_bars"):
+            raise SpecificationError(
+                f"Bars.load takes a source of bars, not {type(source).__name__}. Give mi.BarFiles(path or frame)."
+            )
+        listings = _listings(catalogue.securities(securities))
+        table = source.read_bars(listings["symbol"].to_list())
+        rows = _instants(table)
+        span = pl.col("clock").min().alias("first"), pl.col("clock").max().alias("last")
+        counted = rows.group_by("symbol").agg(pl.len().alias("n_bars"), *span).sort("symbol")
+        counts: pl.DataFrame = counted.collect(engine="streaming")
+        if counts.is_empty():
+            names = listings["symbol"].to_list()
+            raise SourceError(
+                f"{table.source} has no bars of {listed(names)}. Check the symbols.",
+                source=table.source, symbols=names, retryable=False,
+            )  # fmt: skip
+        known = listings.filter(pl.col("symbol").is_in(counts["symbol"].implode()))
+        sessions = _sessions(known, counts)
+        return _Loading(table, rows, known, sessions).bars(counts, listings)
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """All bars, ``symbol, start, open, high, low, close, volume``, sorted; read whole."""
+        return self._read(self.grid["symbol"].to_list()).select(BAR_COLUMNS)
+
+    def series(self, symbols: Collection[str] | None = None) -> Iterator[BarSeries]:
+        """Yield the bars of each symbol as arrays; symbols are read some at a time, so that memory is bounded.
+
+        Raises
+        ------
+        SpecificationError
+            For a symbol without bars.
+        """
+        chosen = self.grid if symbols is None else self.grid.filter(pl.col("symbol").is_in(list(symbols)))
+        absent = [name for name in symbols or () if name not in set(self.grid["symbol"])]
+        if absent:
+            raise SpecificationError(
+                f"There are no bars of {absent[0]!r}.{did_you_mean(absent[0], self.grid['symbol'])} "
+                f"There are those of {listed(self.grid['symbol'].to_list())}."
+            )
+        for batch in _batches(chosen.select("symbol", "n_bars")):
+            frame = self._read(batch)
+            for (symbol,), part in frame.partition_by("symbol", as_dict=True, maintain_order=True).items():
+                yield self._series(str(symbol), part)
+
+    def _read(self, symbols: Sequence[str]) -> pl.DataFrame:
+        """Read the bars of some symbols, sorted, one row per stamp."""
+        own = self.rows.filter(pl.col("symbol").is_in(list(symbols))).collect(engine="in-memory")
+        return _unique(_at_starts(own, self.grid))
+
+    def _series(self, symbol: str, part: pl.DataFrame) -> BarSeries:
+        row = self.grid.row(by_predicate=pl.col("symbol") == symbol, named=True)
+        hours, interval = Hours.of(self.sessions, row["mic"]), int(row["interval_minutes"] * _MINUTE)
+        start = part["start"].to_physical().to_numpy()
+        ends = _ends(start, hours, interval, self.sessions.filter(pl.col("mic") == row["mic"]))
+        volume = part["volume"].fill_null(np.nan).to_numpy()
+        prices = part["open"].to_numpy(), part["close"].to_numpy()
+        return BarSeries(symbol, start, ends, *prices, volume, hours.inside(start), hours, interval)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loading:
+    """Bars being judged: the table of the source, its rows with instants, listings and sessions."""
+
+    table: BarTable
+    rows: pl.LazyFrame
+    listings: pl.DataFrame
+    sessions: pl.DataFrame
+
+    def bars(self, counts: pl.DataFrame, requested: pl.DataFrame) -> Bars:
+        """Judge the symbols some at a time."""
+        grid: list[tuple[object, ...]] = []
+        findings = [no_findings()]
+        for batch in _batches(counts):
+            frame = self.rows.filter(pl.col("symbol").is_in(batch)).collect(engine="in-memory")
+            for (symbol,), part in frame.partition_by("symbol", as_dict=True).items():
+                row, found = self._judged(str(symbol), part)
+                grid.append(row)
+                findings += found
+        found_all = _sorted_findings(pl.concat(findings))
+        missing = tuple(name for name in requested["symbol"] if name not in set(counts["symbol"]))
+        return Bars(
+            listings=self.listings, grid=pl.DataFrame(grid, schema=_GRID, orient="row").sort("symbol"),
+            findings=found_all, sessions=self.sessions, source=self.table.source, simulated=self.table.simulated,
+            missing=missing, notes=self.table.notes, rows=self.rows.drop("clock"),
+        )  # fmt: skip
+
+    def _judged(self, symbol: str, part: pl.DataFrame) -> tuple[tuple[object, ...], list[pl.DataFrame]]:
+        """Judge the bars of one symbol: its row of the grid and its findings."""
+        mic = self.listings.row(by_predicate=pl.col("symbol") == symbol, named=True)["mic"]
+        hours = Hours.of(self.sessions, mic)
+        priced = part.drop_nulls(["open", "high", "low", "close"]).sort("clock")
+        found = []
+        if empty := part.height - priced.height:
+            found.append(finding(symbol, "empty_bars", None, empty, f"{empty} bars without a price"))
+        interval = bar_interval(priced["clock"])
+        if interval is None or interval > LONGEST_BAR:
+            length = "fewer than two bars" if interval is None else f"bars {interval / 3.6e9:.1f} hours apart"
+            raise DataError(f"{self.table.source}: {symbol} has {length}. Give intraday bars, of four hours at most.")
+        doubt = zone_doubt(priced, hours, interval, self.table.stamps, symbol)
+        if doubt and self.table.time_zone is None:
+            raise DataError(f"{self.table.source}: {doubt}")
+        if doubt:
+            found.append(finding(symbol, "doubtful_zone", None, 1.0, doubt.rstrip(".")))
+        stamps, shown = find_stamps(priced["start"].sort(), hours, interval)
+        stated = self.table.stamps or stamps
+        found += _stamp_findings(symbol, self.table.stamps, stamps, shown=shown)
+        if stated == "end":
+            priced = priced.with_columns(pl.col("start") - timedelta(microseconds=interval))
+        bars = _unique(priced)
+        found += _repeats(priced, bars, symbol, self.table.source)
+        dated = _dated(bars, hours)
+        days = pl.col("date").is_between(dated["date"].min(), dated["date"].max())
+        found += check_bars(dated, self.sessions.filter(pl.col("mic") == mic, days), symbol, interval)
+        for frame in found:
+            _raise_errors(frame, self.table.source)
+        return _grid_row(dated, symbol, mic, interval, stated), found
+
+
+def _grid_row(dated: pl.DataFrame, symbol: str, mic: str, interval: int, stamps: str) -> tuple[object, ...]:
+    """Describe the bars of one symbol: a row of the grid."""
+    inside = dated.filter("in_session")
+    span = dated["start"].min(), dated["start"].max()
+    extended = 1.0 - inside.height / dated.height
+    return symbol, mic, interval / _MINUTE, stamps, *span, dated.height, inside["date"].n_unique(), extended
+
+
+def _dated(bars: pl.DataFrame, hours: Hours) -> pl.DataFrame:
+    """Add the exchange's local date of each bar, and whether it begins in a session."""
+    return bars.with_columns(
+        date=pl.col("start").dt.convert_time_zone(hours.zone).dt.date(),
+        in_session=pl.Series(hours.inside(bars["start"].to_physical().to_numpy())),
+    )
+
+
+def _listings(securities: pl.DataFrame) -> pl.DataFrame:
+    """List the securities, and their benchmarks and sector proxies on the same exchange."""
+    named = [securities.select("symbol", "mic", _benchmark(securities))]
+    for column in ("benchmark", "sector_proxy"):
+        if column in securities.columns:
+            others = securities.select(
+                pl.col(column).alias("symbol"), "mic", pl.lit(None, pl.String).alias("benchmark")
+            )
+            named.append(others.drop_nulls("symbol"))
+    return pl.concat(named).unique("symbol", keep="first", maintain_order=True)
+
+
+def _benchmark(securities: pl.DataFrame) -> pl.Expr:
+    return pl.col("benchmark") if "benchmark" in securities.columns else pl.lit(None, pl.String).alias("benchmark")
+
+
+def _instants(table: BarTable) -> pl.LazyFrame:
+    """Read the clock in the zone that was stated for it; else keep the source's instants."""
+    if table.time_zone is None:
+        return table.rows
+    local = pl.col("clock").dt.replace_time_zone(table.time_zone, ambiguous="earliest", non_existent="null")
+    return table.rows.with_columns(local.dt.convert_time_zone("UTC").alias("start"))
+
+
+def _sessions(listings: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
+    first, last = min(counts["first"]), max(counts["last"])
+    mics = listings["mic"].unique().to_list()
+    applied = calendars.overrides_by_calendar()
+    return calendars.sessions(mics, first.date(), last.date(), applied, as_far_as_known=True)
+
+
+def _batches(counts: pl.DataFrame) -> Iterator[list[str]]:
+    """Group symbols so that their bars fit in memory together."""
+    part = (pl.col("n_bars").cum_sum() - pl.col("n_bars")) // limits.BAR_ROWS_AT_ONCE
+    for frame in counts.with_columns(part=part).partition_by("part", maintain_order=True):
+        yield frame["symbol"].to_list()
+
+
+def _at_starts(bars: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
+    """Move stamps of ends to the starts, and leave out bars without a price."""
+    ends = grid.filter(pl.col("stamps") == "end")
+    length = pl.duration(microseconds=(pl.col("interval_minutes") * _MINUTE).cast(pl.Int64))
+    moved = bars.drop_nulls(["open", "high", "low", "close"])
+    if ends.is_empty():
+        return moved
+    joined = moved.join(ends.select("symbol", "interval_minutes"), on="symbol", how="left", validate="m:1")
+    shift = pl.when(pl.col("interval_minutes").is_not_null()).then(length).otherwise(pl.duration(microseconds=0))
+    return joined.with_columns(pl.col("start") - shift).drop("interval_minutes")
+
+
+def _unique(bars: pl.DataFrame) -> pl.DataFrame:
+    """Sort bars by symbol and start, exact repeats once."""
+    ordered = bars.sort("symbol", "start")
+    repeated = (pl.col("symbol") == pl.col("symbol").shift(1)) & (pl.col("start") == pl.col("start").shift(1))
+    return ordered.filter(~repeated.fill_null(value=False))
+
+
+def _repeats(priced: pl.DataFrame, bars: pl.DataFrame, symbol: str, source: str) -> list[pl.DataFrame]:
+    """Report exact repeats; raise for bars of one stamp that contradict each other."""
+    lost = priced.height - bars.height
+    if not lost:
+        return []
+    values = priced.drop("clock").unique()
+    conflicts = values.filter(pl.col("start").is_duplicated()).sort("start")
+    if conflicts.height:
+        n = conflicts["start"].n_unique()
+        _raise_errors(
+            finding(symbol, "conflicting_bars", conflicts["start"][0].date(), n,
+                    f"{n} stamps of {symbol} have bars that differ, first {conflicts['start'][0]:%Y-%m-%d %H:%M} UTC"),
+            source, conflicts,
+        )  # fmt: skip
+    return [finding(symbol, "repeated_bars", None, lost, f"{lost} exact repeats of a bar")]
+
+
+def _raise_errors(findings: pl.DataFrame, source: str, rows: pl.DataFrame | None = None) -> None:
+    errors = findings.filter(pl.col("severity") == ERROR)
+    if errors.height:
+        row = errors.row(0, named=True)
+        raise DataError(
+            f"{source}: {row['symbol']}: {row['detail']}", counts={row["finding"]: int(row["value"])}, rows=rows
+        )
+
+
+def _stamp_findings(
+    symbol: str, stated: Literal["start", "end"] | None, found: str, *, shown: bool
+) -> list[pl.DataFrame]:
+    if stated is None and found == "end":
+        return [finding(symbol, "end_stamps", None, 1.0, "stamps stand at the close and not at the opening")]
+    if stated is None and not shown:
+        return [finding(symbol, "stamps_assumed", None, 1.0, "stamps stand at both ends of its hours, or at neither")]
+    return []
+
+
+def _sorted_findings(findings: pl.DataFrame) -> pl.DataFrame:
+    order = {name: n for n, name in enumerate(BAR_FINDINGS)}
+    rank = pl.col("finding").replace_strict(order, return_dtype=pl.Int64)
+    return findings.sort(rank, "symbol", "date", nulls_last=True)
+
+
+def _ends(start: Ints, hours: Hours, interval: int, sessions: pl.DataFrame) -> Ints:
+    """Find where each bar ends: one interval on, or where the next bar, the close or the break begins."""
+    end = start + interval
+    end[:-1] = np.minimum(end[:-1], start[1:])
+    breaks = sessions["break_start"].drop_nulls().sort().to_physical().to_numpy()
+    for stops in (hours.closes, breaks):
+        if len(stops):
+            row = np.minimum(np.searchsorted(stops, start, side="right"), len(stops) - 1)
+            stop = stops[row]
+            end = np.where((stop > start) & (stop < end), stop, end)
+    return end

@@ -1,0 +1,222 @@
+"""Tests of announcements in bars, against plain loops over simulated bars with known effects."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+import pytest
+import statsmodels.api as sm
+
+import marketimpact as mi
+from marketimpact.analyses.bar_placebo import Volatility
+from tests.unit.market.test_bar_moves import news
+
+NEW_YORK = ZoneInfo("America/New_York")
+SYMBOLS = ["NVDA", "AMD", "INTC", "^GSPC", "0981.HK", "688981.SS", "^HSI", "000300.SS"]
+AT = datetime(2025, 5, 7, 15, 30, tzinfo=UTC)
+NIGHT = datetime(2025, 6, 10, 3, 0, tzinfo=UTC)
+EFFECTS = {
+    ("NVDA", AT): -0.03,
+    ("AMD", AT): -0.03,
+    ("INTC", AT): -0.03,
+    ("0981.HK", NIGHT): 0.04,
+    ("NVDA", NIGHT): 0.05,
+}
+FIRST, LAST = date(2024, 12, 2), date(2025, 6, 30)
+
+
+@pytest.fixture(scope="module")
+def bars() -> mi.Bars:
+    listed = mi.securities()["benchmark"].unique()
+    chosen = [symbol for symbol in SYMBOLS if symbol in mi.securities()["symbol"] or symbol in listed]
+    return mi.Bars.load(mi.securities(), mi.SampleBars(chosen, FIRST, LAST, effects=EFFECTS))
+
+
+def loop(frame: pl.DataFrame, symbol: str, before: int, after: int) -> dict[date, float]:
+    """Return of the window around 11:30 in New York on every day, by a plain loop."""
+    returns = {}
+    own = frame.filter(pl.col("symbol") == symbol).with_columns(end=pl.col("start") + timedelta(minutes=5))
+    ends, closes = own["end"].to_list(), own["close"].to_list()
+    for day in own["start"].dt.convert_time_zone("America/New_York").dt.date().unique().sort():
+        clock = datetime(day.year, day.month, day.day, 11, 30, tzinfo=NEW_YORK).astimezone(UTC)
+        early = [c for e, c in zip(ends, closes, strict=True) if e <= clock - timedelta(minutes=before)]
+        late = [c for e, c in zip(ends, closes, strict=True) if e <= clock + timedelta(minutes=after)]
+        if early and late:
+            returns[day] = late[-1] / early[-1] - 1.0
+    return returns
+
+
+def test_one_window_is_the_regression_of_a_plain_loop(bars):
+    row = mi.bar_tests(news(["2025-05-07T15:30:00Z"]), bars, "10min", "20min", symbols=["NVDA"], days=60).row(
+        0, named=True
+    )
+    own, other = (loop(bars.frame, symbol, 10, 20) for symbol in ("NVDA", "^GSPC"))
+    days = [day for day in sorted(own) if day < AT.date()][-60:]
+    series = next(iter(bars.series(["NVDA"])))
+    size = np.abs(np.log(series.close / series.open))
+    scale = []
+    for day in (*days, AT.date()):
+        clock = datetime(day.year, day.month, day.day, 11, 20, tzinfo=NEW_YORK)
+        n = int((series.end <= clock.timestamp() * 1e6).sum())
+        scale.append(0.5 * size[n - 78 : n].mean() + 0.5 * size[n - 390 : n].mean())
+    x = sm.add_constant(np.array([other[day] for day in days]))
+    past = sm.WLS([own[day] for day in days], x, weights=np.array(scale[:-1]) ** -2).fit()
+    expected = past.params @ [1.0, other[AT.date()]]
+    assert row["n_days"] == 60
+    assert row["ret"] == pytest.approx(own[AT.date()], rel=1e-12)
+    assert row["benchmark_ret"] == pytest.approx(other[AT.date()], rel=1e-9)
+    assert row["beta"] == pytest.approx(past.params[1], rel=1e-8)
+    assert row["ar"] == pytest.approx(own[AT.date()] - expected, rel=1e-8)
+    se = np.sqrt(
+        past.scale * scale[-1] ** 2 + np.array([1.0, other[AT.date()]]) @ past.cov_params() @ [1.0, other[AT.date()]]
+    )
+    assert row["se"] == pytest.approx(se, rel=1e-8)
+    assert row["variance_ratio"] == pytest.approx(scale[-1] ** 2 / np.mean(np.square(scale[:-1])), rel=1e-9)
+
+
+def test_the_volatility_before_a_bar_knows_no_later_bar(bars):
+    series = next(iter(bars.series(["NVDA"])))
+    known = Volatility(series).before(np.array([10, 77, 389, 500]))
+    size = np.abs(np.log(series.close / series.open))
+    assert np.isnan(known[0])
+    assert known[3] == pytest.approx(0.5 * size[423:501].mean() + 0.5 * size[111:501].mean())
+
+
+def test_known_effects_are_found_for_firms_and_for_their_mean(bars):
+    found = mi.bar_tests(news(["2025-05-07T15:30:00Z"]), bars, "0min", "30min", symbols=["NVDA", "AMD", "INTC"])
+    mean = found.filter(pl.col("symbol").is_null()).row(0, named=True)
+    assert mean["n_firms"] == 3
+    assert mean["ret"] == pytest.approx(found["ret"].head(3).mean(), rel=1e-12)
+    for row in found.iter_rows(named=True):
+        assert row["ci_low"] < -0.03 < row["ci_high"]
+        assert row["rank_p"] == pytest.approx(1 / (row["n_days"] + 1))
+    assert mean["se"] < found["se"].head(3).min()
+
+
+def test_news_at_night_meets_the_next_bar_and_its_past_has_the_night_too(bars):
+    found = mi.bar_tests(news(["2025-06-10T03:00:00Z"]), bars, "10min", "30min", symbols=["NVDA"], days=60).row(
+        0, named=True
+    )
+    assert found["waits"]
+    assert found["starts_at"] == datetime(2025, 6, 10, 13, 30, tzinfo=UTC)
+    assert found["n_days"] == 60
+    rows = bars.frame.filter(pl.col("symbol") == "NVDA").with_columns(
+        day=pl.col("start").dt.convert_time_zone("America/New_York").dt.date()
+    )
+    daily = rows.group_by("day", maintain_order=True).agg(pl.col("close").last(), early=pl.col("close").get(5))
+    night = (daily["early"] / daily["close"].shift(1) - 1.0).drop_nulls()
+    assert found["se"] == pytest.approx(float(night.std()), rel=0.4)
+    assert found["ret"] == pytest.approx(daily.with_columns(r=pl.col("early") / pl.col("close").shift(1) - 1).filter(
+        pl.col("day") == date(2025, 6, 10))["r"].item(), rel=1e-12)  # fmt: skip
+
+
+def test_past_windows_with_another_announcement_are_left_out(bars):
+    earlier = ["2025-05-06T15:35:00Z", "2025-05-05T15:35:00Z", "2025-05-02T19:00:00Z"]
+    alone = mi.bar_tests(news(["2025-05-07T15:30:00Z"]), bars, symbols=["NVDA"], days=40)
+    among = mi.bar_tests(news(["2025-05-07T15:30:00Z", *earlier]), bars, symbols=["NVDA"], days=40)
+    assert alone["n_days"].item() == 40
+    assert among.filter(pl.col("announcement_id") == "n0")["n_days"].item() == 38
+
+
+@pytest.mark.parametrize(
+    ("dated", "note"),
+    [
+        (news(["2025-05-07T15:30:00Z"], time_precision=["hour"]), "not known to the minute"),
+        (news(["2024-12-12T16:00:00Z"]), "needs 20 past sessions"),
+        (news(["2026-05-07T15:30:00Z"]), "no bar after"),
+    ],
+)
+def test_no_test_has_its_reason(bars, dated, note):
+    row = mi.bar_tests(dated, bars, symbols=["NVDA"]).row(0, named=True)
+    assert note in row["note"]
+    assert row["rank_p"] is None
+    assert row["se"] is None
+
+
+def test_row_order_of_the_source_changes_nothing(bars):
+    shuffled = bars.frame.filter(pl.col("symbol").is_in(["NVDA", "^GSPC"])).sample(fraction=1.0, shuffle=True, seed=1)
+    again = mi.Bars.load(mi.securities(), mi.BarFiles(shuffled))
+    dated = news(["2025-05-07T15:30:00Z", "2025-05-14T15:30:00Z"])
+    options = {"symbols": ["NVDA"], "days": 60}
+    assert mi.bar_tests(dated, again, **options).equals(mi.bar_tests(dated, bars, **options))
+
+
+def test_the_path_of_prices_is_that_of_a_plain_loop(bars):
+    path = mi.bar_path(news(["2025-05-07T15:30:00Z"]), bars, step="20min", symbols=["NVDA"], days=60)
+    rows = bars.frame.filter(pl.col("symbol") == "NVDA").with_columns(end=pl.col("start") + timedelta(minutes=5))
+
+    def quote(at: datetime) -> float:
+        return rows.filter(pl.col("end") <= at)["close"].tail(1).item()
+
+    assert path["minute"].to_list() == [float(m) for m in range(-60, 241, 20)]
+    for row in path.iter_rows(named=True):
+        at = AT + timedelta(minutes=row["minute"])
+        assert row["at"] == at
+        assert row["ret"] == pytest.approx(quote(at) / quote(AT) - 1.0, abs=1e-12)
+        assert row["band_low"] == -row["band_high"]
+        assert row["point_high"] <= row["band_high"] + 1e-12
+    after = path.filter(pl.col("minute") > 0)
+    assert (after["ar"] < after["band_low"]).any()
+    assert after["p_value"].unique().to_list() == [pytest.approx(1 / 61)]
+
+
+def test_the_listing_that_was_hit_first_moves_first(bars):
+    path = mi.bar_path(news(["2025-06-10T03:00:00Z"]), bars, symbols=["NVDA", "0981.HK", "AMD"], days=60)
+    order = mi.first_movers(path)
+    assert order.select("order", "symbol").rows()[:2] == [(1, "0981.HK"), (2, "NVDA")]
+    first = order.row(0, named=True)
+    assert first["moved_at"] == NIGHT + timedelta(minutes=5)
+    assert first["minutes"] == 5.0
+    assert order.row(1, named=True)["moved_at"] >= datetime(2025, 6, 10, 13, 35, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [({"days": 5}, "days=5"), ({"days": 60.0}, "days=60.0"), ({"days": True}, "days=True")],
+)
+def test_too_few_days_are_refused(bars, options, part):
+    for analysis in (mi.bar_tests, mi.bar_path):
+        with pytest.raises(mi.SpecificationError, match=part):
+            analysis(news(["2025-05-07T15:30:00Z"]), bars, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"first": "10min"}, "lies after"),
+        ({"step": "1s"}, "points"),
+        ({"level": 5}, "level=5"),
+        ({"last": "0min"}, "too short"),
+    ],
+)
+def test_paths_that_cannot_be_are_refused(bars, options, part):
+    with pytest.raises(mi.SpecificationError, match=part):
+        mi.bar_path(news(["2025-05-07T15:30:00Z"]), bars, **options)
+
+
+def test_another_frame_is_no_path(bars):
+    with pytest.raises(mi.DataError, match=r"give what mi.bar_path returns"):
+        mi.first_movers(bars.grid)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [({"minutes": 7}, "minutes=7"), ({"first": date(2025, 2, 1), "last": date(2025, 1, 1)}, "Swap them"),
+     ({"symbols": ["NVDAA"]}, "Did you mean 'NVDA'"), ({"effects": {("AMD", AT): 0.1}}, "is not among"),
+     ({"effects": {("NVDA", datetime(2025, 5, 7, 15)): 0.1}}, "has no time zone")],
+)  # fmt: skip
+def test_samples_that_cannot_be_are_refused(options, part):
+    with pytest.raises(mi.SpecificationError, match=part):
+        mi.SampleBars(**{"symbols": ["NVDA"], **options})
+
+
+def test_simulated_bars_say_so_and_have_the_effects_stated(bars):
+    assert bars.simulated
+    assert "simulated" in repr(bars)
+    plain = mi.Bars.load(mi.securities(), mi.SampleBars(["NVDA"], FIRST, LAST)).frame
+    moved = bars.frame.filter(pl.col("symbol") == "NVDA")
+    steps = np.log(moved["close"].to_numpy() / plain["close"].to_numpy())
+    assert np.unique(np.round(np.diff(steps, prepend=0.0), 9))[[0, -1]] == pytest.approx(np.log([0.97, 1.05]))

@@ -1,0 +1,198 @@
+"""Moves around announcements in bars, against plain loops over rows of the frame."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+import marketimpact as mi
+from marketimpact.market.bar_windows import microseconds
+from tests.conftest import SHARED
+from tests.unit.market.drawn_bars import DAYS, LISTINGS, draw_bars, draw_market
+
+FRAME = draw_market()
+#: In the session, on a bar's start and inside a bar; before the opening, after the close, on a weekend, in the last
+#: minutes; two firms and one date repeat.
+INSTANTS = [
+    "2025-03-04T16:00:00Z", "2025-03-04T16:02:00Z", "2025-03-06T13:00:00Z", "2025-03-06T22:10:00Z",
+    "2025-03-08T12:00:00Z", "2025-03-11T19:55:00Z", "2025-03-11T04:15:00Z", "2025-03-11T13:31:00Z",
+]  # fmt: skip
+
+
+def news(instants: list[str], **columns) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "announcement_id": [f"n{k}" for k in range(len(instants))],
+            "announced_at": instants,
+            "stance": ["restrictive"] * len(instants),
+            "headline": ["A rule"] * len(instants),
+            **columns,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def bars() -> mi.Bars:
+    return mi.Bars.load(LISTINGS, mi.BarFiles(FRAME))
+
+
+def is_open(instant: datetime, symbol: str) -> bool:
+    """Whether New York or Shanghai is open, by the starts of the bars drawn: none is missing."""
+    rows = FRAME.filter(pl.col("symbol") == symbol)["start"]
+    return any(start <= instant < start + timedelta(minutes=5) for start in rows)
+
+
+def loop(instant: datetime, symbol: str, before: timedelta, after: timedelta) -> tuple[datetime, float] | None:
+    """Quotes before and after by a plain loop; bars of five minutes without holes."""
+    rows = [(r[1], r[5]) for r in FRAME.filter(pl.col("symbol") == symbol).sort("start").iter_rows()]
+    five, begin = timedelta(minutes=5), instant
+    if not is_open(instant, symbol) and symbol != "688981.SS":
+        begin = next(start for start, _ in rows if start >= instant)
+    early = [close for start, close in rows if start + five <= instant - before]
+    late = [close for start, close in rows if start + five <= begin + after]
+    inside = [start for start, _ in rows if instant < start + five <= begin + after]
+    return (begin, late[-1] / early[-1] - 1.0) if early and late and inside else None
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 10), (10, 20), (15, 45), (60, 240)])
+def test_moves_are_those_of_a_plain_loop(bars, before, after):
+    found = mi.bar_moves(news(INSTANTS), bars, f"{before}min", f"{after}min", symbols=["NVDA", "AMD"])
+    assert found.height == 2 * len(INSTANTS)
+    for row in found.iter_rows(named=True):
+        instant = datetime.fromisoformat(INSTANTS[int(row["announcement_id"][1:])])
+        minutes = timedelta(minutes=before), timedelta(minutes=after)
+        begin, ret = loop(instant, row["symbol"], *minutes)
+        assert row["starts_at"] == begin
+        assert row["ret"] == pytest.approx(ret, rel=1e-12)
+        _, other = loop(instant, "SPY", *minutes)
+        assert row["benchmark"] == "SPY"
+        assert row["excess"] == pytest.approx(ret - other, rel=1e-9)
+        assert row["is_point"]
+        assert row["ret_low"] == row["ret_high"] == row["ret"]
+
+
+def test_news_outside_trading_meets_the_first_bar(bars):
+    row = mi.bar_moves(news(["2025-03-08T12:00:00Z"]), bars, "10min", "20min", symbols=["NVDA"]).row(0, named=True)
+    assert row["waits"]
+    assert row["quote_before"] == datetime(2025, 3, 7, 21, 0, tzinfo=UTC)
+    assert row["starts_at"] == datetime(2025, 3, 10, 13, 30, tzinfo=UTC)
+    assert row["quote_after"] == datetime(2025, 3, 10, 13, 50, tzinfo=UTC)
+
+
+def test_shanghai_waits_for_the_end_of_its_break_only_as_long_as_the_break_lasts(bars):
+    row = mi.bar_moves(news(["2025-03-04T04:00:00Z"]), bars, "10min", "70min", symbols=["688981.SS"]).row(0, named=True)
+    assert row["quote_before"] == datetime(2025, 3, 4, 3, 30, tzinfo=UTC)
+    assert row["quote_after"] == datetime(2025, 3, 4, 5, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"time_precision": ["hour"]},
+        {"not_before": ["2025-03-04T15:30:00Z"], "not_after": ["2025-03-04T16:31:00Z"]},
+    ],
+)
+def test_an_instant_not_known_to_the_minute_gives_the_range_over_every_minute(bars, columns):
+    dated = news(["2025-03-04T16:00:00Z"], **columns)
+    row = mi.bar_moves(dated, bars, "10min", "20min", symbols=["NVDA"]).row(0, named=True)
+    minutes = [
+        row["earliest"] + timedelta(minutes=k) for k in range(int((row["latest"] - row["earliest"]).seconds / 60) + 1)
+    ]
+    each = [loop(minute, "NVDA", timedelta(minutes=10), timedelta(minutes=20))[1] for minute in minutes]
+    assert row["ret"] is None
+    assert row["excess"] is None
+    assert not row["is_point"]
+    assert len(minutes) > 60
+    assert row["ret_low"] == pytest.approx(min(each), rel=1e-12)
+    assert row["ret_high"] == pytest.approx(max(each), rel=1e-12)
+
+
+def test_a_day_is_a_range_over_its_openings_too(bars):
+    dated = news(["2025-03-04"], time_zone=["America/New_York"])
+    row = mi.bar_moves(dated, bars, "0min", "5min", symbols=["NVDA"]).row(0, named=True)
+    early = loop(datetime(2025, 3, 4, 8, 0, tzinfo=UTC), "NVDA", timedelta(0), timedelta(minutes=5))[1]
+    assert row["ret_low"] <= early <= row["ret_high"]
+
+
+@pytest.mark.parametrize(
+    ("instant", "note"),
+    [("2025-03-01T12:00:00Z", "no bar before"), ("2025-03-14T20:00:00Z", "no bar after"),
+     ("2025-03-05T16:12:00Z", "no bar in the window"), ("2025-03-11T22:00:00Z", "a session without bars")],
+)  # fmt: skip
+def test_no_return_has_its_reason(instant, note):
+    halted = pl.col("start").is_between(
+        datetime(2025, 3, 5, 16, 0, tzinfo=UTC), datetime(2025, 3, 5, 17, 0, tzinfo=UTC)
+    )
+    holed = FRAME.filter(~halted, pl.col("start").dt.date() != DAYS[7])
+    bars = mi.Bars.load(LISTINGS, mi.BarFiles(holed))
+    row = mi.bar_moves(news([instant]), bars, "10min", "20min", symbols=["NVDA"]).row(0, named=True)
+    assert row["note"] == note
+    assert row["ret"] is None
+    assert row["excess_low"] is None
+
+
+def test_the_largest_bar_of_a_window_is_the_jump_that_was_planted():
+    at = datetime(2025, 3, 4, 16, 5, tzinfo=UTC)
+    jumped = draw_bars("NVDA").with_columns(
+        pl.when(pl.col("start") >= at).then(pl.col(name) * 0.97).otherwise(name)
+        for name in ("open", "high", "low", "close")
+    )
+    moves = mi.bar_moves(news(["2025-03-04T16:00:00Z"]), mi.Bars.load(LISTINGS, mi.BarFiles(jumped)), "0min", "20min")
+    assert moves["n_bars"].to_list() == [4]
+    assert moves["largest_bar"].item() == pytest.approx(-0.03, abs=0.005)
+
+
+@pytest.mark.parametrize("length", ["10", 10, "ten minutes", "-5min", None, "10 parsecs"])
+def test_what_is_no_length_of_time(bars, length):
+    with pytest.raises(mi.SpecificationError, match="before="):
+        mi.bar_moves(news(INSTANTS), bars, length, "20min")
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"), [("10min", 10), ("90s", 1.5), ("1h", 60), (timedelta(minutes=3), 3), ("5 m", 5)]
+)
+def test_lengths_of_time(text, minutes):
+    assert microseconds("before", text) == minutes * 60_000_000
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [({"benchmark": "QQQ"}, "no bars of 'QQQ'"), ({"symbols": ["NVDA", "TSM"]}, "no bars of 'TSM'"),
+     ({"symbols": "NVDA"}, "is text"), ({"after": "0min"}, "too short")],
+)  # fmt: skip
+def test_what_cannot_be_measured_is_refused(bars, options, part):
+    with pytest.raises(mi.SpecificationError, match=part):
+        mi.bar_moves(news(INSTANTS), bars, **options)
+
+
+def dated_rows(part: pl.DataFrame) -> pl.DataFrame:
+    instant = pl.col("instant_utc").str.to_datetime("%Y-%m-%dT%H:%MZ", time_zone="UTC")
+    return part.select("announcement_id", announced_at=instant, stance=pl.lit("mixed"), headline=pl.lit("x"))
+
+
+@pytest.mark.shared
+def test_the_first_table_of_real_moves(shared):
+    """Rows of moves.csv, made apart from this project: the same quotes wherever the clock starts alike."""
+    folder = SHARED / "data" / "bars"
+    if not (folder / "moves.csv").exists():
+        pytest.skip("needs ../shared/data/bars, which is not part of the repository")
+    assert shared
+    table = pl.read_csv(folder / "moves.csv", infer_schema_length=None)
+    compared = same_clock = 0
+    for (file, symbol), rows in table.partition_by("file", "symbol", as_dict=True).items():
+        mic = {"KS": "XKRX", "SS": "XSHG"}.get(symbol.rpartition(".")[2], "XNAS")
+        bars = mi.Bars.load(pl.DataFrame({"symbol": [symbol], "mic": [mic]}), mi.BarFiles(folder / file))
+        for (horizon,), part in rows.partition_by("horizon_min", as_dict=True).items():
+            found = mi.bar_moves(dated_rows(part), bars, "0min", f"{horizon}min", symbols=[symbol])
+            for row in part.join(found, on="announcement_id", validate="1:1").iter_rows(named=True):
+                compared += 1
+                if f"{row['starts_at']:%Y-%m-%dT%H:%MZ}" != row["clock_start"] or row["ret"] is None:
+                    continue
+                same_clock += 1
+                assert f"{row['quote_before']:%Y-%m-%dT%H:%MZ}" == row["p0_bar_end"], row
+                assert f"{row['quote_after']:%Y-%m-%dT%H:%MZ}" == row["p1_bar_end"], row
+                assert row["ret"] == pytest.approx(row["move_pct"] / 100, abs=6e-6), row
+    assert compared == table.height
+    assert same_clock > 0.9 * compared
