@@ -55,6 +55,7 @@ def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:
     }
     slopes = {name: slopes_of(market, events, name) for name in (TOOLS, CHINA)}
     tables["toolmakers"], tables["china"] = (slopes_table(slopes[name]) for name in (TOOLS, CHINA))
+    tables["legs"] = legs_table(market, events)
     tables["means"] = means_table(market, events)
     return tables, {}
 
@@ -195,6 +196,39 @@ def slopes_table(slopes: pl.DataFrame) -> str:
         f"\n{len(rows)} announcements. p below 0.05: filtered {counts[0]}, after Holm {counts[1]}; z {counts[2]}; "
         f"HC1 {counts[3]}.\n"
     )
+
+
+def legs_table(market: mi.Market, events: pl.DataFrame) -> str:
+    """Tabulate the slope of toolmakers over the night and the day of session 0; empty without opening prices."""
+    head = ["announcement", "night: slope", "p", "detectable", "day: slope", "p", "detectable"]
+    frames = []
+    with warnings.catch_warnings():  # benchmarks without opens, which raw returns do not need
+        warnings.simplefilter("ignore", mi.MarketImpactWarning)
+        for leg in ("overnight", "day"):
+            try:
+                slopes = slopes_of(market.legs(leg), events, TOOLS, {"window": (0, 0)})
+            except mi.SpecificationError:
+                return table(head, [])
+            if slopes.is_empty():
+                return table(head, [])
+            frames.append(slopes)
+    names = sorted(set(frames[0]["announcement_id"]) & set(frames[1]["announcement_id"]))
+    rows = []
+    for name in names:
+        cells = [name]
+        for slopes in frames:
+            row = slopes.row(by_predicate=pl.col("announcement_id") == name, named=True)
+            mark = "" if row["valid_filtered"] else " (not valid)"
+            cells += [percent(row["slope"]), p_value(row["p_filtered"]) + mark, unsigned(row["mde_filtered"])]
+        rows.append(cells)
+    counts = [f"{int((s['p_filtered'] < NOMINAL).sum())} before Holm, {after_holm(s)} after" for s in frames]
+    return table(head, rows) + f"\np below 0.05: night {counts[0]}; day {counts[1]}.\n"
+
+
+def after_holm(slopes: pl.DataFrame) -> int:
+    """Count the announcements whose filtered p stays below 0.05 after Holm's correction."""
+    tested = slopes["p_filtered"].drop_nulls().to_numpy()
+    return int((adjust(tested, "holm") < NOMINAL).sum())
 
 
 def ends(low: float | None, high: float | None) -> str:
