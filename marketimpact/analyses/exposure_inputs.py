@@ -30,6 +30,8 @@ PUBLIC = ("public_on", "filed_on")
 BASIS = ("basis", "region")
 #: Exposures that `marketimpact.exposures` has.
 SHARES_OF_REVENUE = ("china_revenue_share", "us_revenue_share")
+#: Columns of the firms that are no exposures.
+RESERVED = ("symbol", "mic", "date", "ret", "weight", *PUBLIC, *BASIS)
 #: Columns of the firms that are not used.
 UNUSED = {"announcement_id": pl.String, "symbol": pl.String, "reason": pl.String, "detail": pl.String}
 
@@ -82,6 +84,8 @@ def announcements_of(
         that are not positive, no day 0 at all.
     """
     table, names = _exposures(exposure, columns)
+    if taken := [name for name in names if name in RESERVED or name[:1] == "_"]:
+        raise SpecificationError(f"{taken[0]!r} is the name of a column of the result. Rename the exposure.")
     events = _events(market, date_or_events, table)
     located, positions, dropped = locate_day0(events, market)
     if located.is_empty():
