@@ -10,7 +10,6 @@ from marketimpact.analyses.legs import CERTAINTY, DAY0_LEG, CarByLeg, car_by_leg
 from marketimpact.core import limits
 from marketimpact.errors import MarketImpactWarning
 from marketimpact.market.legs import DAY_RETURN
-from marketimpact.models.catalogue import TradeToTrade
 from marketimpact.study.event_study import EventStudy
 from marketimpact.study.result import StudyResult
 
@@ -29,7 +28,7 @@ def cars_by_leg(result: StudyResult, benchmark: str) -> tuple[CarByLeg, list[str
     market, settings = result.market, result.estimation.settings
     has_opens = DAY_RETURN in market.panel_columns and not market.benchmark_legs.is_empty()
     is_possible = has_opens and market.unit == "simple" and market.leg is None and DAY0_LEG in result.events.columns
-    if not is_possible or isinstance(result.model, TradeToTrade) or not settings.event[0] <= 0 <= settings.event[1]:
+    if not is_possible or result.model.name == "trade_to_trade" or not settings.event[0] <= 0 <= settings.event[1]:
         return None
     if not 0 < result.events.height <= limits.LEG_EVENTS or market.factors:
         return None
