@@ -23,7 +23,7 @@ ROLES = (
 )  # fmt: skip
 TOOLS, CHINA = "makes_tools", "china_revenue_share"
 #: Every how many ordinary days slopes are computed: for the main table (1 uses every day), of these for other windows,
-#: and for GLS and abnormal returns, which take ten times as long.
+#: and for GLS, which takes ten times as long.
 STEP, STEP_VARIANT, STEP_SLOW = 1, 2, 8
 #: p-values of `ExposureSlope.frame`, and what the tables call them.
 P_VALUES = {"hc1_p": "HC1", "p_value": "z", "p_rank": "rank", "p_filtered": "filtered"}
@@ -149,7 +149,7 @@ def variants_table(market: mi.Market, days: pl.Series) -> str:
     """Tabulate rejections of other windows, returns and methods, and their median detectable slope."""
     rows = []
     for title, settings in VARIANTS:
-        slow = bool(set(settings) & {"abnormal", "method"})
+        slow = "method" in settings
         part = outcomes(market, days, settings, STEP_SLOW if slow else STEP_VARIANT)
         if part.is_empty():
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import numpy as np
@@ -49,11 +49,14 @@ class Announcement:
         day 0, ``_first`` and ``_last`` of the security. Sorted by symbol.
     exposures : tuple of str
         Names of the exposures.
+    is_date : bool
+        Whether a date was given, not events.
     """
 
     name: str
     firms: pl.DataFrame
     exposures: tuple[str, ...]
+    is_date: bool = False
 
     @property
     def x(self) -> Floats:
@@ -67,7 +70,7 @@ class Announcement:
 
     def without(self, symbols: pl.Series) -> Announcement:
         """Leave out some firms."""
-        return Announcement(self.name, self.firms.filter(~pl.col("symbol").is_in(symbols.implode())), self.exposures)
+        return replace(self, firms=self.firms.filter(~pl.col("symbol").is_in(symbols.implode())))
 
 
 def announcements_of(
@@ -107,7 +110,8 @@ def announcements_of(
     parts = complete.partition_by("_announcement", as_dict=True)
     if "basis" in complete.columns:
         warn_of_mixed_bases(complete.unique(["symbol", "basis"]), listed(names, quoted=False), stacklevel=4)
-    found = [Announcement(str(name), part.sort("symbol"), names) for (name,), part in sorted(parts.items())]
+    is_date = not is_frame(date_or_events)
+    found = [Announcement(str(name), part.sort("symbol"), names, is_date) for (name,), part in sorted(parts.items())]
     if not found:
         raise DataError(
             f"No firm with a day 0 has {listed(names)}: {without.height} have none. Compare the symbols of the "

@@ -397,6 +397,15 @@ def test_a_firm_with_an_implausible_return_is_listed():
     assert "accept=[('F06'" in row["detail"]
 
 
+def test_a_date_without_a_session_is_the_next_one_with_a_note(sample_market):
+    firms = sample_market.securities.filter(pl.col("mic").is_in(["XNAS", "XNYS"]))
+    given = firms.select("symbol", (pl.col("role") == "equipment").alias("makes_tools"))
+    saturday, monday = (mi.exposure_slope(sample_market, day, given) for day in ("2025-08-16", "2025-08-18"))
+    assert saturday.frame.equals(monday.frame)
+    assert "no session on 2025-08-16: day 0 of 45 firms is 2025-08-18" in saturday.notes
+    assert not any("no session" in note for note in monday.notes)
+
+
 def test_names_are_looked_up_in_events_then_securities(sample_market):
     firms = sample_market.securities.filter(pl.col("mic").is_in(["XNAS", "XNYS"]))
     made = firms.with_columns((pl.col("role") == "equipment").alias("makes_tools"))
