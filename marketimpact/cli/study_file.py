@@ -196,7 +196,7 @@ class StudyFile:
         if unknown:
             near = suggestion(unknown[0], chronology["announcement_id"].to_list())
             raise self.source.error(
-                left_out_reason(unknown[0], self.announcements_file)
+                left_out_reason(unknown[0], self.announcements_file, self.version)
                 or f"no announcement is called {', '.join(map(repr, unknown))}{near}. "
                 "List them with: marketimpact list announcements",
                 ("announcements", "ids"),
@@ -232,9 +232,9 @@ class StudyFile:
         return pl.DataFrame(rows, schema={"symbol": pl.String, "group": order}, orient="row")
 
 
-def left_out_reason(announcement_id: str, file: Path | None) -> str:
+def left_out_reason(announcement_id: str, file: Path | None, version: str | None = None) -> str:
     """Say that an announcement is left out since it is from memory; empty text where it is not."""
-    if file is not None or announcement_id not in announcements(recalled=True)["announcement_id"]:
+    if file is not None or announcement_id not in announcements(version=version, recalled=True)["announcement_id"]:
         return ""
     return (
         f"announcement {announcement_id!r} is from memory: no page was read, so studies leave it out. Choose another, "

@@ -292,3 +292,14 @@ def test_commands_say_why_an_announcement_from_memory_is_left_out(tmp_path):
         assert done.returncode == 1
         assert f"nnouncement '{key}' is from memory: no page was read" in done.stderr
         assert not (tmp_path / "o").exists()
+
+
+def test_an_announcement_that_a_version_does_not_have_is_not_from_memory(tmp_path):
+    new = set(mi.announcements()["announcement_id"]) - set(
+        mi.announcements(version="2026.06", recalled=True)["announcement_id"]
+    )
+    text = f'[announcements]\nversion = "2026.06"\nids = ["{min(new)}"]\n'
+    (tmp_path / "s.toml").write_text(text, encoding="utf-8")
+    done = marketimpact("run", "s.toml", "--out", "o", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"no announcement is called '{min(new)}'" in done.stderr
