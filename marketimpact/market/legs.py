@@ -58,7 +58,9 @@ def no_benchmark_legs() -> pl.DataFrame:
 def check_leg(leg: object) -> None:
     """Raise SpecificationError for a leg that does not exist."""
     if leg not in get_args(Leg):
-        raise SpecificationError(f"leg={leg!r} is none. Choose 'overnight', 'day', or 'session' for both together.")
+        raise SpecificationError(
+            f"leg={leg!r} does not exist. Choose 'overnight', 'day', or 'session' for both together."
+        )
 
 
 def day_returns(prices: pl.DataFrame) -> pl.Series:
@@ -215,7 +217,10 @@ def fields_of_leg(
     names = kept if factors is None else tuple(name for name in factors.columns if name != "date")
     left_out = market.factors if factors is None and leg != "session" else ()
     frame = _leg_frame(market.return_panel, kept, benchmarks.named, market.benchmark_legs, leg)
-    steps = implausible.without_accepted(_steps(market, frame, benchmarks.named, factors, leg), accepted)
+    found = _steps(market, frame, benchmarks.named, factors, leg)
+    known = {*benchmarks.named["symbol"], *benchmarks.named["benchmark"].drop_nulls(), *names}
+    implausible.check_steps(accepted, found, market.findings, known)
+    steps = implausible.without_accepted(found, accepted)
     rows = frame.drop("_session")
     if factors is not None:
         rows = rows.join(factors, on="date", how="left", validate="m:1", maintain_order="left")

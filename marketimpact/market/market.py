@@ -379,8 +379,8 @@ class Market:
         Raises
         ------
         SpecificationError
-            For a market without opens, of log returns, of volumes, in a converted currency or of one leg already, and
-            for another leg or column.
+            For a market without opens, of log returns, of volumes, in a converted currency or of one leg already, for
+            another leg or column, and for an accepted pair without such a step.
 
         Warns
         -----

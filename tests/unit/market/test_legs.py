@@ -214,7 +214,7 @@ def test_messages_say_why_sessions_cannot_be_split(prices, market):
     for words, other in refused.items():
         with pytest.raises(mi.SpecificationError, match=words):
             other.legs("overnight")
-    with pytest.raises(mi.SpecificationError, match="leg='night' is none"):
+    with pytest.raises(mi.SpecificationError, match="leg='night' does not exist"):
         market.legs("night")
     with pytest.raises(mi.SpecificationError, match="benchmark='sector_proxy': choose"):
         market.legs("day", benchmark="sector_proxy")
@@ -311,6 +311,8 @@ def test_a_leg_beyond_a_factor_of_three_spoils_the_events_it_touches(prices):
         accepted = market.legs(leg, accept=[("NYA", "2024-11-05")])
         assert STUDY.run(EVENTS, accepted).attrition.is_empty()
     assert market.legs("session").implausible.is_empty()
+    with pytest.raises(mi.SpecificationError, match="where this market has no step"):
+        market.legs("day", accept=[("NYA", "2024-11-06")])
 
 
 def test_a_step_accepted_for_the_session_is_accepted_for_its_night(prices):
