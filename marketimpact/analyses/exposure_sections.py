@@ -170,7 +170,7 @@ def _notes(market: Market, announcement: Announcement, design: SlopeDesign) -> t
     notes = []
     moved = announcement.firms.filter(pl.col("date").cast(pl.String) != announcement.name)
     if moved.height and announcement.is_date:
-        notes.append(f"no session on {announcement.name}: day 0 of {moved.height} firms is {moved['date'].min()}")
+        notes.append(f"no session on {announcement.name}: day 0 of {moved.height} firms is {moved['date'].min()!s}")
     if "basis" in announcement.firms.columns and announcement.firms["basis"].n_unique() > 1:
         counts = (
             announcement.firms["basis"].fill_null("not stated").value_counts().sort("count", "basis", descending=True)
