@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -210,16 +210,17 @@ def _set_donors(model: PeerMean | StatisticalFactors | RidgePeers) -> None:
         given: object = getattr(model, name)
         if isinstance(given, str):
             raise SpecificationError(f'{name}={given!r}: give a list of symbols, such as ["{given}"].')
-        if not isinstance(given, Sequence) or not all(isinstance(each, str) and each for each in given):
+        symbols = list(given) if isinstance(given, Iterable) else []
+        if not isinstance(given, Iterable) or not all(isinstance(each, str) and each for each in symbols):
             raise SpecificationError(
                 f"{name}={given!r} is no list of symbols. Write them as in the market's securities."
             )
-        if not given and name == "donors":
+        if not symbols and name == "donors":
             raise SpecificationError("donors is empty: name securities that the announcement did not affect.")
-        repeated = sorted({each for each in given if list(given).count(each) > 1})
+        repeated = sorted({each for each in symbols if symbols.count(each) > 1})
         if repeated:
             raise SpecificationError(f"{name} has {listed(repeated)} twice. Give each symbol once.")
-        object.__setattr__(model, name, tuple(given))
+        object.__setattr__(model, name, tuple(symbols))
     others = [each for each in model.allow if each not in model.donors]
     if others:
         raise SpecificationError(

@@ -6,10 +6,9 @@ import warnings
 
 import polars as pl
 
-from marketimpact.analyses.legs import CERTAINTY, DAY0_LEG, CarByLeg, car_by_leg
+from marketimpact.analyses.legs import CERTAINTY, DAY0_LEG, CarByLeg, car_by_leg, has_legs
 from marketimpact.core import limits
 from marketimpact.errors import MarketImpactWarning
-from marketimpact.market.legs import DAY_RETURN
 from marketimpact.study.event_study import EventStudy
 from marketimpact.study.result import StudyResult
 
@@ -25,18 +24,15 @@ def cars_by_leg(result: StudyResult, benchmark: str) -> tuple[CarByLeg, list[str
     There are none without opens, for another unit than simple returns, without `day0_leg`, where the event window
     leaves out day 0, for trade-to-trade returns, and for more than `limits.LEG_EVENTS` events.
     """
-    market, settings = result.market, result.estimation.settings
-    has_opens = DAY_RETURN in market.panel_columns and not market.benchmark_legs.is_empty()
-    is_possible = has_opens and market.unit == "simple" and market.leg is None and DAY0_LEG in result.events.columns
-    if not is_possible or result.model.name == "trade_to_trade" or not settings.event[0] <= 0 <= settings.event[1]:
+    if not has_legs(result):
         return None
-    if not 0 < result.events.height <= limits.LEG_EVENTS or market.factors:
+    if not 0 < result.events.height <= limits.LEG_EVENTS or result.market.factors:
         return None
     names = ("event_id", "symbol", "date", DAY0_LEG, CERTAINTY, "estimation_first", "estimation_last")
     events = result.events.select(name for name in names if name in result.events.columns)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        cars = car_by_leg(_study(result), events, market, (0, 0), benchmark=benchmark)  # type: ignore[arg-type]
+        cars = car_by_leg(_study(result), events, result.market, (0, 0), benchmark=benchmark)  # type: ignore[arg-type]
     messages = [str(one.message) for one in caught if issubclass(one.category, MarketImpactWarning)]
     return cars, [message for message in dict.fromkeys(messages) if "opens" in message]
 

@@ -74,6 +74,14 @@ def test_a_wrong_model_raises_when_it_is_built(make, message):
         make()
 
 
+def test_donors_come_in_any_list():
+    named = ("MSFT", "ORCL")
+    for given in (list(named), pl.Series(named), np.array(named)):
+        assert mi.PeerMean(given).donors == named
+    with pytest.raises(mi.SpecificationError, match="no list of symbols"):
+        mi.PeerMean(3)
+
+
 def test_an_unknown_donor_is_named(market):
     with pytest.raises(mi.SpecificationError, match=r"no returns of the donors 'D11'.*Did you mean"):
         STUDY.but(model=mi.PeerMean(("D1", "D11"))).run(events(), market)
