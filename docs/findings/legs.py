@@ -26,7 +26,7 @@ APRIL, APRIL_FIRMS = "2025-04-15-nvidia-8k-h20", ("NVDA", "AMD")
 #: Firms of the regimes that have opens from 2016 on.
 LONG_FIRMS = ("AMD", "AVGO", "INTC", "MU", "NVDA")
 #: One in so many days is run for the rates of legs.
-EVERY_DAY = 4
+EVERY_DAY = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def tests_table(tests: list[LegTest], found: mi.CarByLeg) -> str:
             p_value(test.whole.p) if test.whole.valid else "not valid", "yes" if is_hidden else "",
         ])  # fmt: skip
     head = ["day 0", "first leg", "announcements", "firms", "raw", "CAAR", "primary test", "effect", "95% interval",
-            "detectable", "p", "p (Holm)", "session: CAAR", "p", "hidden"]  # fmt: skip
+            "detectable", "p", "p (Holm)", "session: CAAR", "session: p", "hidden"]  # fmt: skip
     corrected = holm(tests)
     tested = corrected[~np.isnan(corrected)]
     count = f"\n{len(tests)} first legs, {len(tested)} with a valid test, {int((tested < LEVEL).sum())} after Holm.\n"
@@ -136,8 +136,8 @@ def named_table(prices: mi.FilePrices) -> str:
          p_value(row["p_filtered_right"])]
         for row in first.join(whole, on="event_id", validate="1:1").sort("date", "event_id").iter_rows(named=True)
     ]  # fmt: skip
-    head = ["day 0", "first leg", "announcement", "firm", "raw", "CAR", "se", "p (filtered)", "session: raw", "CAR",
-            "p (filtered)"]  # fmt: skip
+    head = ["day 0", "first leg", "announcement", "firm", "raw", "CAR", "se", "p (filtered)", "session: raw",
+            "session: CAR", "session: p (filtered)"]  # fmt: skip
     return table(head, rows)
 
 

@@ -21,7 +21,7 @@ import scipy.stats
 import marketimpact as mi
 from marketimpact.analyses.bars import tests_of_pairs
 from marketimpact.events import calendars
-from marketimpact.market.bar_moves import Pair, read_instants
+from marketimpact.market.bar_moves import Pair, pairs_of_series, read_instants
 from marketimpact.market.bar_stamps import Hours
 from marketimpact.market.bars import BarSeries
 
@@ -117,8 +117,13 @@ def rates(unit: str, found: pl.DataFrame) -> list[dict[str, object]]:
     return rows
 
 
+def instant(at: datetime) -> pl.DataFrame:
+    stamp = round(at.timestamp() * 1e6)
+    return pl.DataFrame({"announcement_id": ["placebo"], "earliest": [stamp], "latest": [stamp]})
+
+
 def real() -> pl.DataFrame:
-    """Placebo rates by hour of day: every fifth session of real 5-minute bars is taken for one with news."""
+    """Placebo rates by hour of day: every third session of real 5-minute bars is taken for one with news."""
     rows = []
     for symbol, benchmark in (("NVDA", "QQQ"), ("MU", "QQQ"), ("TSM", "SPY"), ("^SOX", "SPY"), ("QQQ", None)):
         names = [symbol, benchmark] if benchmark else [symbol]
@@ -126,20 +131,14 @@ def real() -> pl.DataFrame:
         frame = pl.concat(pl.read_parquet(file).drop("source") for file in files)
         listed = pl.DataFrame({"symbol": names, "mic": "XNYS"})
         bars = mi.Bars.load(listed, mi.BarFiles(frame))
-        openings = bars.sessions.filter(pl.col("open") > bars.grid["first"].min())["open"].to_list()[125::5]
+        pairs = list(pairs_of_series(bars, [symbol], benchmark))
+        openings = [o for o in bars.sessions["open"] if bars.grid["first"].min() <= o < bars.grid["last"].max()][125::3]
         for minute in MINUTES:
             shift = timedelta(minutes=-60 if minute == 0 else minute)
-            dates = [o + shift for o in openings if o < bars.grid["last"].max()]
-            news = pl.DataFrame({"announcement_id": [f"d{k}" for k in range(len(dates))], "announced_at": dates,
-                                 "stance": "mixed", "headline": "Placebo"})  # fmt: skip
-            tested = [
-                mi.bar_tests(one, bars, "0min", "30min", benchmark=benchmark, symbols=[symbol])
-                for one in news.partition_by("announcement_id")
-            ]
+            tested = [tests_of_pairs(pairs, instant(o + shift), (0, 30 * 60_000_000), SESSIONS - 1) for o in openings]
             found = pl.concat(tested).drop_nulls("rank_p")
-            rows.append(
-                (symbol, minute, found.height, (found["rank_p"] <= 0.05).mean(), (found["p_value"] <= 0.05).mean())
-            )
+            share = [(found[name] <= 0.05).mean() for name in ("rank_p", "p_value")]
+            rows.append((symbol, minute, found.height, *share))
     return pl.DataFrame(rows, schema=["symbol", "minute", "n", "rank", "t"], orient="row")
 
 

@@ -220,8 +220,10 @@ def _row(unit: _Unit) -> tuple[object, ...]:
     if unit.problem:
         return (*head, *(None,) * (len(_COLUMNS) - len(head) - 1), unit.problem)
     keep = unit.usable
-    has_benchmark = bool(np.isfinite(unit.other[0]))
+    has_benchmark = bool(np.isfinite(unit.other[0]) and np.ptp(unit.other[keep]) > 0)
     scale = unit.volatility[keep]
+    if not np.ptp(unit.returns[keep]) > 0:
+        return (*head, *(None,) * (len(_COLUMNS) - len(head) - 1), "the price moved in no past window")
     found = same_clock(unit.returns[keep], unit.other[keep] if has_benchmark else None, scale)
     ratio = float(scale[0] ** 2 / np.mean(scale[1:] ** 2))
     other = (unit.benchmark, float(unit.other[0]), found.beta) if has_benchmark else (None, None, None)
@@ -241,7 +243,7 @@ def _numbers(found: SameClock) -> tuple[object, ...]:
 def _note(unit: _Unit, *, has_benchmark: bool) -> str:
     notes = []
     if unit.benchmark is not None and not has_benchmark:
-        notes.append(f"{unit.benchmark} has no bar in the window: nothing is subtracted")
+        notes.append(f"{unit.benchmark} has no bar in the window, or never moved: nothing is subtracted")
     lost = 1.0 - float(unit.usable[1:].mean())
     if lost > THIN:
         notes.append(f"{lost:.0%} of past sessions have no usable window: thin bars, holes, or other announcements")

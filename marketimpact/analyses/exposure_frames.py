@@ -6,19 +6,22 @@ import numpy as np
 import polars as pl
 
 from marketimpact.analyses.exposure_past import CrossSection, SlopeDesign, return_sums, slopes
-from marketimpact.analyses.exposure_sections import LEAST_WINDOWS, Cut, read_section
+from marketimpact.analyses.exposure_sections import LEAST_WINDOWS, Cut, check_windows, read_section
 from marketimpact.analyses.exposure_tests import Past, against_past, filtered, hc1_p_values
 from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.errors import SpecificationError
 from marketimpact.inference import minimum_detectable_effect, quantile_of
-from marketimpact.inference.reasons import LEAST_RECENT_VARIANCE, MOST_RECENT_VARIANCE
+from marketimpact.inference.reasons import MOST_RECENT_VARIANCE
 from marketimpact.inference.volatility_filter import why_undefined
 from marketimpact.market.market import Market
 
-__all__ = ["firms_frame", "past_frame", "path_frame", "slope_frame", "variance_doubt"]
+__all__ = ["check_past", "firms_frame", "past_frame", "path_frame", "slope_frame", "variance_doubt"]
 
 #: Level of the intervals.
 LEVEL = 0.95
+#: Least variance known the evening before, relative to that of the past, with which the filtered test keeps its size:
+#: very calm days do not last (docs/findings/exposure.md).
+LEAST_FILTERED_VARIANCE = 0.5
 
 
 def slope_frame(cut: Cut, design: SlopeDesign, found: Past) -> pl.DataFrame:
@@ -28,10 +31,12 @@ def slope_frame(cut: Cut, design: SlopeDesign, found: Past) -> pl.DataFrame:
     deviation = found.slope - tests["past_mean"]
     half = tests["se"] * np.array([quantile_of(float(df), LEVEL) for df in tests["df"]])
     half_filtered = errors.half_widths(LEVEL)
-    notes = [
-        "; ".join(filter(None, (variance_doubt(errors.variance_ratio[row]), why_undefined(errors, row, design.length))))
-        for row in range(len(deviation))
+    doubts = [variance_doubt(float(ratio)) for ratio in errors.variance_ratio]
+    doubts_filtered = [
+        why_undefined(errors, row, design.length) or _filter_doubt(float(ratio))
+        for row, ratio in enumerate(errors.variance_ratio)
     ]
+    notes = ["; ".join(filter(None, both)) for both in zip(doubts, doubts_filtered, strict=True)]
     numbers = {
         "slope": found.slope,
         **{name: tests[name] for name in ("past_mean", "se", "z", "df", "p_value", "p_rank")},
@@ -51,10 +56,18 @@ def slope_frame(cut: Cut, design: SlopeDesign, found: Past) -> pl.DataFrame:
     return frame.with_columns(pl.col(*numbers).fill_nan(None)).with_columns(
         pl.lit(len(cut.section.symbols), pl.Int64).alias("n_firms"),
         pl.Series("n_past", tests["n_past"]).cast(pl.Int64),
-        pl.Series("valid", [not variance_doubt(ratio) for ratio in errors.variance_ratio]),
+        pl.Series("valid", [not doubt for doubt in doubts]),
+        pl.Series("valid_filtered", [not doubt for doubt in doubts_filtered]),
         pl.Series("note", [note or None for note in notes], dtype=pl.String),
         pl.Series("hc1_p", hc1_p_values(cut.section, design)),
     )
+
+
+def check_past(cut: Cut, design: SlopeDesign, found: Past) -> list[str]:
+    """Stop at too few slopes of the past; say how many there are where some are missing."""
+    count, asked = int((~np.isnan(found.past)).all(axis=1).sum()), len(found.past)
+    check_windows(cut.announcement, design, count if np.isfinite(found.slope).all() else 0)
+    return [] if count == asked else [f"{count} of {asked} windows of the past have returns of enough firms"]
 
 
 def _mde(se: Floats, df: Floats) -> Floats:
@@ -67,13 +80,23 @@ def _mde(se: Floats, df: Floats) -> Floats:
 
 def variance_doubt(ratio: float) -> str:
     """Say why a slope cannot be compared with the past as it is; empty where it can."""
-    if LEAST_RECENT_VARIANCE <= ratio <= MOST_RECENT_VARIANCE:
+    if ratio <= MOST_RECENT_VARIANCE:
         return ""
     if np.isnan(ratio):
         return "the variance of the slope shortly before the event is unknown; p_value and p_rank take it to be usual"
     return (
         f"variance of the slope known the evening before is {ratio:.2f} times that of the past, which p_value and "
         "p_rank take to be unchanged: read p_filtered"
+    )
+
+
+def _filter_doubt(ratio: float) -> str:
+    """Say why a filtered slope is doubtful; empty where it is not."""
+    if ratio >= LEAST_FILTERED_VARIANCE:
+        return ""
+    return (
+        f"variance of the slope known the evening before is only {ratio:.2f} of that of the past, where p_filtered "
+        "rejects too often: read p_value and p_rank"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import numpy as np
@@ -30,6 +30,8 @@ PUBLIC = ("public_on", "filed_on")
 BASIS = ("basis", "region")
 #: Exposures that `marketimpact.exposures` has.
 SHARES_OF_REVENUE = ("china_revenue_share", "us_revenue_share")
+#: Columns of the firms that are no exposures.
+RESERVED = ("symbol", "mic", "date", "ret", "weight", *PUBLIC, *BASIS)
 #: Columns of the firms that are not used.
 UNUSED = {"announcement_id": pl.String, "symbol": pl.String, "reason": pl.String, "detail": pl.String}
 
@@ -47,11 +49,14 @@ class Announcement:
         day 0, ``_first`` and ``_last`` of the security. Sorted by symbol.
     exposures : tuple of str
         Names of the exposures.
+    is_date : bool
+        Whether a date was given, not events.
     """
 
     name: str
     firms: pl.DataFrame
     exposures: tuple[str, ...]
+    is_date: bool = False
 
     @property
     def x(self) -> Floats:
@@ -65,7 +70,7 @@ class Announcement:
 
     def without(self, symbols: pl.Series) -> Announcement:
         """Leave out some firms."""
-        return Announcement(self.name, self.firms.filter(~pl.col("symbol").is_in(symbols.implode())), self.exposures)
+        return replace(self, firms=self.firms.filter(~pl.col("symbol").is_in(symbols.implode())))
 
 
 def announcements_of(
@@ -82,6 +87,8 @@ def announcements_of(
         that are not positive, no day 0 at all.
     """
     table, names = _exposures(exposure, columns)
+    if taken := [name for name in names if name in RESERVED or name[:1] == "_"]:
+        raise SpecificationError(f"{taken[0]!r} is the name of a column of the result. Rename the exposure.")
     events = _events(market, date_or_events, table)
     located, positions, dropped = locate_day0(events, market)
     if located.is_empty():
@@ -103,7 +110,8 @@ def announcements_of(
     parts = complete.partition_by("_announcement", as_dict=True)
     if "basis" in complete.columns:
         warn_of_mixed_bases(complete.unique(["symbol", "basis"]), listed(names, quoted=False), stacklevel=4)
-    found = [Announcement(str(name), part.sort("symbol"), names) for (name,), part in sorted(parts.items())]
+    is_date = not is_frame(date_or_events)
+    found = [Announcement(str(name), part.sort("symbol"), names, is_date) for (name,), part in sorted(parts.items())]
     if not found:
         raise DataError(
             f"No firm with a day 0 has {listed(names)}: {without.height} have none. Compare the symbols of the "

@@ -24,16 +24,17 @@ from marketimpact.market.market import Market
 __all__ = ["ExposureSlope", "ExposureSlopes"]
 
 #: Columns of `ExposureSlope.frame` that are shown.
-SHOWN = ("regressor", "slope", "ci_low_filtered", "ci_high_filtered", "p_filtered", "p_value", "p_rank", "mde_filtered",
-         "hc1_p")  # fmt: skip
+SHOWN = ("regressor", "slope", "past_mean", "ci_low", "ci_high", "mde", "p_value", "p_rank", "valid", "p_filtered",
+         "valid_filtered", "note", "hc1_p")  # fmt: skip
 #: Columns of `ExposureSlopes.frame` that are shown.
 SHOWN_MEAN = ("regressor", "test", "slope", "ci_low", "ci_high", "p_value", "mde", "n_dates", "valid", "note")
 #: Sessions on either side of day 0 of a path by default.
 AROUND = 5
 WIDTH = 100
 NOTES = (
-    "slope, ci_low_filtered, ci_high_filtered, mde_filtered: per unit of the exposure.",
-    "p_filtered: from the volatility of the slope known the evening before; p_value, p_rank: among the past as it is.",
+    "slope, past_mean, ci_low, ci_high, mde: per unit of the exposure; ci_low, ci_high: of slope less past_mean.",
+    "p_value, p_rank: among the slopes of the past as they are.",
+    "p_filtered: each slope over its volatility known the evening before.",
     "hc1_p: not valid on one date, since firms share shocks; shown for comparison only.",
 )
 
@@ -53,8 +54,9 @@ class ExposureSlope:
         ``mde, mde_filtered`` (minimum detectable slopes, 80% power, 5% level), ``se_filtered, df_filtered``,
         ``variance_ratio`` (variance of the slope known the evening before over that of the past), ``exposure_sd``
         (standard deviation of the exposure over the firms), ``n_firms, n_past`` (firms; windows of the past),
-        ``valid`` (of `p_value` and `p_rank`: whether that ratio lies between 2/3 and 1.5), ``note``, and ``hc1_p``,
-        the p-value that White's errors (HC1) of the event's cross-section give, which is not valid on one date.
+        ``valid`` (of `p_value` and `p_rank`: whether that ratio is at most 1.5), ``valid_filtered`` (of `p_filtered`:
+        whether it is at least 0.5), ``note``, and ``hc1_p``, the p-value that White's errors (HC1) of the event's
+        cross-section give, which is not valid on one date.
     past : polars.DataFrame
         ``regressor, tau, date, slope, n_firms``: the windows of the past, by their first session.
     firms : polars.DataFrame
@@ -136,7 +138,10 @@ class ExposureSlope:
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        table = Table(self.frame, columns=SHOWN, notes=_table_notes(NOTES, self._market), unit=self._market.unit)
+        table = Table(
+            self.frame, columns=SHOWN, footnotes="note", notes=_table_notes(NOTES, self._market),
+            unit=self._market.unit, dropped_first=("past_mean", "valid_filtered"),
+        )  # fmt: skip
         return lines_to_html(self._lines()) + table._repr_html_()
 
     def _lines(self) -> list[str]:
@@ -144,10 +149,11 @@ class ExposureSlope:
         lines = [f"ExposureSlope: {self.announcement}, {count} firms, {_how(self._design)}"]
         for row in self.frame.iter_rows(named=True):
             lines += _wrapped(f"{row['regressor']}: {_sentence(row)}", "  ")
-            doubt = "" if row["valid"] else " (not valid: the variance has changed)"
+            marks = ["" if row[name] else " (not valid)" for name in ("valid", "valid_filtered")]
             lines += _wrapped(
                 f"among {row['n_past']} windows of the past z {_number(row['z'])}, p {p_value(row['p_value'])}, rank p "
-                f"{p_value(row['p_rank'])}{doubt}; HC1 p {p_value(row['hc1_p'])} (not valid on one date)",
+                f"{p_value(row['p_rank'])}{marks[0]}; filtered p {p_value(row['p_filtered'])}{marks[1]}; HC1 p "
+                f"{p_value(row['hc1_p'])} (not valid on one date)",
                 "    ",
             )
         return [*lines, *_closing_lines(self.notes, self.attrition, self._market)]
@@ -163,7 +169,8 @@ class ExposureSlopes:
         One row per exposure and test: ``regressor, test, slope, se, statistic, df, p_value, ci_low, ci_high, mde,
         n_dates, n_firms, valid, note``. Tests: *fama_macbeth* (mean over its standard error over dates, t(D - 1)),
         *past_z* and *past_rank* (among the mean slopes of all dates moved by the same number of sessions), *pooled*
-        (all returns with an effect of each date, errors clustered by date, t(D - 1)).
+        (all returns with an effect of each date, errors clustered by date, t(D - 1)). Intervals of `past_z` and
+        `past_rank` are of the slope less that of the past.
     slopes : polars.DataFrame
         ``announcement_id`` and the columns of `ExposureSlope.frame`: the slope of each announcement.
     past : polars.DataFrame
@@ -203,7 +210,10 @@ class ExposureSlopes:
         mean = self.frame.row(
             by_predicate=(pl.col("regressor") == name) & (pl.col("test") == "fama_macbeth"), named=True
         )
-        low, high = (pl.col(f"ci_{end}_filtered") + pl.col("past_mean") for end in ("low", "high"))
+        low, high = (
+            pl.when("valid").then(f"ci_{end}").otherwise(f"ci_{end}_filtered") + pl.col("past_mean")
+            for end in ("low", "high")
+        )
         rows = self.slopes.filter(regressor=name).select(
             "announcement_id", "slope", low.alias("low"), high.alias("high")
         )
@@ -212,7 +222,7 @@ class ExposureSlopes:
             mean=mean["slope"],
             title=f"{name}: mean slope {percent(mean['slope'])} per unit over {mean['n_dates']} announcements",
             measure=f"slope of {_returns(self._design)} over sessions {_window(self._design)} per unit of {name}, "
-            "95% intervals by the volatility of the evening before",
+            "95% intervals against the past, filtered where the variance has risen",
             simulated=self._market.simulated,
         )
 
@@ -243,8 +253,8 @@ class ExposureSlopes:
 
 
 def _sentence(row: dict[str, Any]) -> str:
-    """Say a slope with its interval, p-value and detectable size: filtered where that is defined."""
-    filtered = "_filtered" if row["p_filtered"] is not None else ""
+    """Say a slope with interval, p-value and detectable size: against the past, filtered where that is not valid."""
+    filtered = "_filtered" if not row["valid"] and row["p_filtered"] is not None else ""
     p = row["p_filtered"] if filtered else row["p_value"]
     how = "at the volatility of the evening before" if filtered else "against the past"
     if p is None:

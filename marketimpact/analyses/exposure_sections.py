@@ -20,7 +20,7 @@ from marketimpact.core.arrays import Bools, Floats, Ints, as_dates
 from marketimpact.errors import DataError
 from marketimpact.market.market import Market
 
-__all__ = ["LEAST_PAST", "LEAST_WINDOWS", "Cut", "cut_section", "read_section"]
+__all__ = ["LEAST_PAST", "LEAST_WINDOWS", "Cut", "check_windows", "cut_section", "read_section"]
 
 #: Fewest sessions of the past, and fewest windows in them.
 LEAST_PAST, LEAST_WINDOWS = 60, 20
@@ -88,7 +88,7 @@ def cut_section(market: Market, announcement: Announcement, design: SlopeDesign)
     announcement, section = announcement.without(lost[2]["symbol"]), section.take(~is_short)
     _check_count(announcement, lost)
     _check_exposures(announcement)
-    return Cut(announcement, section, pl.concat(lost), _notes(market, announcement, design, windows))
+    return Cut(announcement, section, pl.concat(lost), _notes(market, announcement, design))
 
 
 def _implausible(market: Market, announcement: Announcement, design: SlopeDesign) -> pl.DataFrame:
@@ -119,14 +119,20 @@ def _usable_windows(announcement: Announcement, section: CrossSection, design: S
     has_return = ~np.isnan(return_sums(section, design, design.past_starts(), design.length))
     usable = has_return.sum(axis=0) >= max(FEWEST_FIRMS, len(section.symbols) / 2)
     count = int(usable.sum())
-    if count < LEAST_WINDOWS or count * design.length < LEAST_PAST:
-        more = f" and {design.estimation} before each for what is estimated there" if design.estimates_before else ""
-        raise DataError(
-            f"{announcement.name}: {count} windows of {design.length} sessions have returns of enough firms before the "
-            f"event; {LEAST_WINDOWS} windows of {LEAST_PAST} sessions in all are needed{more}. Load a longer span, or "
-            "choose a later date."
-        )
+    check_windows(announcement, design, count)
     return count, has_return[:, usable].mean(axis=1)
+
+
+def check_windows(announcement: Announcement, design: SlopeDesign, count: int) -> None:
+    """Stop at too few windows of the past."""
+    if count >= LEAST_WINDOWS and count * design.length >= LEAST_PAST:
+        return
+    more = f", and up to {design.estimation} before each to estimate from" if design.estimates_before else ""
+    raise DataError(
+        f"{announcement.name}: {count} windows of {design.length} sessions have returns of enough firms before the "
+        f"event; {LEAST_WINDOWS} windows of {LEAST_PAST} sessions in all are needed{more}. Load a longer span, or "
+        "choose a later date."
+    )
 
 
 def _check_count(announcement: Announcement, lost: list[pl.DataFrame]) -> None:
@@ -159,18 +165,18 @@ def _check_exposures(announcement: Announcement) -> None:
             )
 
 
-def _notes(market: Market, announcement: Announcement, design: SlopeDesign, windows: int) -> tuple[str, ...]:
+def _notes(market: Market, announcement: Announcement, design: SlopeDesign) -> tuple[str, ...]:
     """Write what a reader should know of the windows of the past."""
     notes = []
+    moved = announcement.firms.filter(pl.col("date").cast(pl.String) != announcement.name)
+    if moved.height and announcement.is_date:
+        notes.append(f"no session on {announcement.name}: day 0 of {moved.height} firms is {moved['date'].min()}")
     if "basis" in announcement.firms.columns and announcement.firms["basis"].n_unique() > 1:
         counts = (
             announcement.firms["basis"].fill_null("not stated").value_counts().sort("count", "basis", descending=True)
         )
         bases = ", ".join(f"{basis} {count}" for basis, count in counts.iter_rows())
         notes.append(f"shares of different bases are pooled ({bases}): their levels are not comparable")
-    asked = design.past // design.length
-    if windows < asked:
-        notes.append(f"{windows} of {asked} windows of the past have returns of enough firms")
     days = market.days[_rows(announcement, int(design.past_starts()[0]), 0)[0][:, 0]]
     if int(np.ptp(days)) > 0:
         notes.append(

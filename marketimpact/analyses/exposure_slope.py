@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from marketimpact.analyses.exposure_dates import mean_slopes
-from marketimpact.analyses.exposure_frames import firms_frame, past_frame, slope_frame
+from marketimpact.analyses.exposure_frames import check_past, firms_frame, past_frame, slope_frame
 from marketimpact.analyses.exposure_inputs import UNUSED, Announcement, announcements_of
 from marketimpact.analyses.exposure_past import LEAST_ESTIMATION, Method, SlopeDesign
 from marketimpact.analyses.exposure_results import ExposureSlope, ExposureSlopes
@@ -94,11 +94,12 @@ def exposure_slope(
     -----
     Null: on the event's days the slope is as on the days of the past. ``z = (b - mean) / (sd sqrt(1 + 1 / L))`` from
     t(L - 1), and a rank among L + 1; filtered: each slope over its volatility known the evening before (see
-    docs/tests/filtered_placebo_t.md). Read `p_filtered` first: z and rank hold where the variance of the slope is as in
-    the past. A p-value of the event's cross-section alone, such as that of White's errors, takes the firms as
-    independent and rejects too often where firms with much of the exposure share a shock.
-    Sessions of the past are counted on each firm's own exchange. Cohn, Johnson, Liu and Wardlaw (2026) for returns on
-    one date; the filter and several dates are our additions. See docs/procedures/exposure_slope.md for what it assumes
+    docs/tests/filtered_placebo_t.md). z and rank hold where the variance of the slope has not risen, the filtered test
+    unless it has just fallen far; `valid` and `valid_filtered` say so. A p-value of the event's cross-section alone,
+    such as that of White's errors, takes the firms as independent and rejects too often where firms with much of the
+    exposure share a shock. Sessions of the past are counted on each firm's own exchange. Cohn, Johnson, Liu and
+    Wardlaw (2026) for returns on one date; the filter and several dates are our additions. See
+    docs/procedures/exposure_slope.md for what it assumes
     and when not to use it.
 
     Examples
@@ -152,6 +153,7 @@ def _one(market: Market, announcement: Announcement, design: SlopeDesign, attrit
     """Estimate and test the slopes of one announcement."""
     cut = cut_section(market, announcement, design)
     found = past_of(cut.section, design)
+    windows = check_past(cut, design, found)
     frame = slope_frame(cut, design, found)
     return ExposureSlope(
         frame=frame,
@@ -159,7 +161,7 @@ def _one(market: Market, announcement: Announcement, design: SlopeDesign, attrit
         firms=firms_frame(cut, design),
         attrition=pl.concat([attrition, cut.attrition]).sort("symbol", maintain_order=True),
         announcement=announcement.name,
-        notes=tuple(dict.fromkeys([*cut.notes, *frame["note"].drop_nulls()])),
+        notes=tuple(dict.fromkeys([*windows, *cut.notes, *frame["note"].drop_nulls()])),
         _market=market,
         _cut=cut,
         _design=design,

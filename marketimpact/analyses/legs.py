@@ -17,13 +17,15 @@ from marketimpact.display.formats import SIMULATED_TABLE
 from marketimpact.display.tables import Table
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.windows import check_window
+from marketimpact.market.legs import DAY_RETURN
 from marketimpact.market.market import Market
+from marketimpact.models import TradeToTrade
 from marketimpact.study.result import StudyResult
 
 if TYPE_CHECKING:
     from marketimpact.study.event_study import EventStudy
 
-__all__ = ["CarByLeg", "car_by_leg"]
+__all__ = ["CarByLeg", "car_by_leg", "has_legs"]
 
 LEGS = ("session", "overnight", "day")
 #: Columns of `CarByLeg.frame` before those of the events.
@@ -83,6 +85,21 @@ class CarByLeg:
 
     def _repr_html_(self) -> str:
         return self.show._repr_html_()
+
+
+def has_legs(result: StudyResult) -> bool:
+    """Check whether the events of a result can be run on each leg of day 0.
+
+    Returns
+    -------
+    bool
+        False without opens, for another unit than simple returns, for returns of one leg, without `day0_leg`, where
+        the event window leaves out day 0, and for trade-to-trade returns.
+    """
+    market, (first, last) = result.market, result.estimation.settings.event
+    has_opens = DAY_RETURN in market.panel_columns and not market.benchmark_legs.is_empty()
+    is_whole = market.unit == "simple" and market.leg is None and not isinstance(result.model, TradeToTrade)
+    return has_opens and is_whole and DAY0_LEG in result.events.columns and first <= 0 <= last
 
 
 def car_by_leg(

@@ -88,10 +88,10 @@ def prospective_power(
     -------
     polars.DataFrame
         One row per announcement and group: ``announcement_id, group``; ``n_events`` of the study and ``n_used`` that
-        have prices before it; ``sigma``, mean residual standard deviation per session; ``correlation``, mean
-        correlation of the residuals of two events; ``se`` and ``df`` of the mean CAR, its forecast error from the
-        estimation window; ``detectable_effect`` (80% power), ``smallest_effect``, and ``power`` at it. Null where no
-        event has prices.
+        have returns in the window moved back; ``sigma``, mean residual standard deviation per session;
+        ``correlation``, mean correlation of the residuals of two events; ``se`` and ``df`` of the mean CAR, its
+        forecast error from the estimation window; ``detectable_effect`` (80% power), ``smallest_effect``, and
+        ``power`` at it. Null where no event has prices.
 
     Notes
     -----

@@ -57,9 +57,10 @@ def bundle(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the package if it is there.")] = False,
 ) -> None:
-    """Run a study and pack it for others to repeat: inputs, exact versions, outputs, hashes, and one command.
+    """Run a study and pack it for others to repeat with one command.
 
-    Prices are not packed, since their vendors' terms do not allow it: the package names them and their fingerprint.
+    The package has the inputs, exact versions, outputs, and the hash of every file. Prices are not packed, since their
+    vendors' terms do not allow it: the package names them and their fingerprint.
     """
     if exploratory and registered is None:
         raise typer.BadParameter("--exploratory goes with --registered")

@@ -125,6 +125,7 @@ def registration_text(plan: StudyFile, source: PriceSource, registered_on: date)
         Where prices before the events do not reach, for any group.
     """
     effect = _smallest_effect(plan)
+    _check_windows(plan)
     events, sessions = plan.planned_events()
     last = last_date_before_events(events, sessions, plan.study.estimation_window[1])
     if last is None:
@@ -276,6 +277,18 @@ def _smallest_effect(plan: StudyFile) -> float | Mapping[str, float]:
             "[registration]\nsmallest_effect = 0.02  # a mean abnormal return of 2% over the primary window"
         )
     return plan.smallest_effect
+
+
+def _check_windows(plan: StudyFile) -> None:
+    """Raise SpecificationError for a declared window that a run could not answer."""
+    first, last = plan.study.event_window
+    outside = [list(window) for window in plan.windows if window[0] < first or window[1] > last]
+    if outside:
+        raise plan.source.error(
+            f"[report] windows: {outside[0]} reaches outside event_window = [{first}, {last}], so it could not be run. "
+            "Widen event_window under [study], or declare another window.",
+            ("report", "windows"),
+        )
 
 
 def _primary(plan: StudyFile) -> dict[str, Any]:

@@ -118,6 +118,7 @@ def execute(
         curve=curve.curve if curve else None,
         joint=curve.joint if curve else None,
         warnings=messages,
+        legs=plan.legs,
         registration=analysis,
     )
     made = report.brief_of(content) if report.has_brief(content) else None

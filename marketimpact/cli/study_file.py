@@ -62,6 +62,8 @@ class StudyFile:
         Calendar overrides of the researcher's own.
     specification : CurvePlan or None
         Choices of the specification curve; None where the file has no such table.
+    legs : str
+        Benchmark of overnight and day legs in the report, or "none".
     version : str or None
         Version of the embedded chronology; the current one when None.
     smallest_effect : float or dict of str to float, optional
@@ -88,6 +90,7 @@ class StudyFile:
     accept: tuple[tuple[str, str], ...] = ()
     overrides_file: Path | None = None
     specification: CurvePlan | None = None
+    legs: str = "leg_benchmark"
     version: str | None = None
     smallest_effect: float | Mapping[str, float] | None = None
     file: Path | None = field(default=None, repr=False, compare=False)
@@ -353,6 +356,7 @@ def read_study(path: str | Path | None = None) -> StudyFile:
         accept=tuple((symbol, day) for symbol, day in prices.get("accept", [])),
         overrides_file=file.parent / prices["calendar_overrides"] if "calendar_overrides" in prices else None,
         specification=read_curve(content, study, groups, source),
+        legs=content.get("report", {}).get("legs", "leg_benchmark"),
         version=_version(selection, source),
         smallest_effect=_smallest_effect(content.get("registration", {}), groups, source),
         file=file,

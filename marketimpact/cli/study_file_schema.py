@@ -16,12 +16,14 @@ from marketimpact.errors import SpecificationError
 from marketimpact.inference import TESTS
 from marketimpact.market.repairs import DEFAULT, REPAIRS
 from marketimpact.models import MODELS, ForecastFrom
+from marketimpact.report.legs import LEG_CHOICES
 
 __all__ = ["StudyText", "check_content", "study_schema", "suggestion"]
 
 #: Keys and list positions from the top of the file to a value.
 Path = tuple[str | int, ...]
 
+_LEGS = "Benchmark of overnight and day legs of day 0, where prices have opens; 'none' leaves them out."
 _WINDOWS = "Windows of the report, in sessions; the first is the primary one, declared before looking."
 _TEXT_LIST = 'must be a list of strings, such as ["NVDA", "0981.HK"]'
 
@@ -112,7 +114,11 @@ def study_schema() -> dict[str, Any]:
                     "Your own sessions, closures and trading hours (CSV, Parquet or Excel), relative to the study file."
                 ),
             ),
-            report=_table("Content of the report.", windows=_windows(_WINDOWS, [[0, 1], [0, 0]])),
+            report=_table(
+                "Content of the report.",
+                windows=_windows(_WINDOWS, [[0, 1], [0, 0]]),
+                legs=_choice(LEG_CHOICES, _LEGS, "leg_benchmark"),
+            ),
             specification=_specification(),
             registration=_table(
                 "What marketimpact register declares besides the study itself.", smallest_effect=_smallest_effect()

@@ -15,7 +15,7 @@ BAR_FINDINGS: dict[str, Finding] = {
     for found in (
         Finding("conflicting_bars", ERROR, "stamps with bars that contradict each other",
                 "Find out which source is right, and read its bars only."),
-        Finding("impossible_bar", ERROR, "bars with a price not above zero, or a high below another price",
+        Finding("impossible_bar", ERROR, "bars with prices that cannot be: not above zero, not finite, a high below",
                 "Compare with another source and correct or leave out the bar."),
         Finding("doubtful_zone", WARNING, "stamps that do not fit the exchange's hours in the zone stated",
                 "Compare the opening with another source."),
@@ -95,7 +95,7 @@ def _counted(rows: pl.DataFrame, symbol: str, name: str, words: str, day: str = 
 def _impossible(bars: pl.DataFrame, _sessions: pl.DataFrame, symbol: str, _interval: int) -> Found:
     prices = ("open", "high", "low", "close")
     slack = 1e-6 * pl.col("close").abs()
-    wrong = pl.any_horizontal(pl.col(name) <= 0 for name in prices)
+    wrong = pl.any_horizontal((pl.col(name) <= 0) | pl.col(name).is_infinite() for name in prices)
     wrong |= pl.col("high") < pl.max_horizontal("open", "low", "close") - slack
     wrong |= pl.col("low") > pl.min_horizontal("open", "close") + slack
     yield from _counted(bars.filter(wrong), symbol, "impossible_bar", "bars with prices that cannot be")

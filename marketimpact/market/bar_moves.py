@@ -129,8 +129,10 @@ def read_instants(announcements: FrameLike) -> pl.DataFrame:
     ).sort("earliest", "announcement_id")
 
 
-def chosen_symbols(bars: Bars, benchmark: str | None, symbols: Collection[str] | None) -> list[str]:
+def chosen_symbols(bars: object, benchmark: str | None, symbols: Collection[str] | None) -> list[str]:
     """List the securities to measure; by default all with bars that are no benchmark."""
+    if not isinstance(bars, Bars):
+        raise SpecificationError(f"bars is a {type(bars).__name__}. Give what mi.Bars.load returns.")
     known = bars.grid["symbol"].to_list()
     if isinstance(symbols, str):
         raise SpecificationError(f"symbols={symbols!r} is text. Give a list: [{symbols!r}].")
@@ -151,7 +153,8 @@ def pairs_of_series(bars: Bars, symbols: Collection[str], benchmark: str | None)
     needed = {name for symbol, name in names.items() if name in known and name != symbol}
     benchmarks = {series.symbol: series for series in bars.series(sorted(n for n in needed if n))} if needed else {}
     for series in bars.series(symbols):
-        yield Pair(series, benchmarks.get(names[series.symbol] or ""))
+        name = names[series.symbol]
+        yield Pair(series, benchmarks.get(name) if name and name != series.symbol else None)
 
 
 def _row(pair: Pair, announcement_id: str, bounds: tuple[int, int], lengths: tuple[int, int]) -> tuple[object, ...]:

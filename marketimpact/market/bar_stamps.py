@@ -112,7 +112,7 @@ def zone_doubt(bars: pl.DataFrame, hours: Hours, interval: int, stamps: Stamps |
     best = max(scores, key=lambda zone: scores[zone])  # the exchange's own zone comes first among equals
     if scores[hours.zone] >= scores[best] - CLEARLY / 2:
         best = hours.zone
-    if sample["start"].null_count():
+    if bars["start"].null_count():
         return (
             f"The stamps of {symbol} have no time zone, so their instants are not known. Read as {best} they fit the "
             f"hours of {hours.mic} best. If that is their zone, say so: BarFiles(..., time_zone={best!r})."

@@ -245,6 +245,11 @@ class _Loading:
         if interval is None or interval > LONGEST_BAR:
             length = "fewer than two bars" if interval is None else f"bars {interval / 3.6e9:.1f} hours apart"
             raise DataError(f"{self.table.source}: {symbol} has {length}. Give intraday bars, of four hours at most.")
+        if self.table.time_zone is not None and (absent := priced["start"].null_count()):
+            raise DataError(
+                f"{self.table.source}: {absent} stamps of {symbol} do not exist in {self.table.time_zone}, whose clock "
+                "was set forward over them. State the zone whose clock they show."
+            )
         doubt = zone_doubt(priced, hours, interval, self.table.stamps, symbol)
         if doubt and self.table.time_zone is None:
             raise DataError(f"{self.table.source}: {doubt}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -53,6 +54,7 @@ def write_report(
     curve: SpecificationCurve | None = None,
     joint: JointTest | None = None,
     warnings: Sequence[str] = (),
+    legs: Literal["leg_benchmark", "benchmark", "none"] = "leg_benchmark",
 ) -> Path:
     """Write a report: one self-contained HTML file, or Markdown, LaTeX or PDF.
 
@@ -80,6 +82,9 @@ def write_report(
         From the curve's `joint_test`.
     warnings : sequence of str
         Warnings of the run, which the report repeats.
+    legs : {"leg_benchmark", "benchmark", "none"}
+        Benchmark of overnight and day legs, as in `Market.legs`; *none* leaves them out. Without opens, factors of
+        whole sessions, and more than 5,000 events there are none in any case.
 
     Returns
     -------
@@ -105,6 +110,7 @@ def write_report(
         curve=curve,
         joint=joint,
         warnings=warnings,
+        legs=legs,
     )
     return write_reports(content, [Path(path)])[0]
 
@@ -187,8 +193,8 @@ def tables(
 def report_tables(content: ReportContent) -> dict[str, pl.DataFrame]:
     """Compute every table of a report's content; what the report has computed already is reused.
 
-    A specification curve adds ``specifications``, and its joint test ``specifications_joint``. Of a registered study
-    each has the column ``registration_status``.
+    Opens add ``car_by_leg``, a row per event and leg of day 0; a specification curve ``specifications``, and its joint
+    test ``specifications_joint``. Of a registered study each has the column ``registration_status``.
     """
     result = content.result
 
@@ -210,6 +216,7 @@ def report_tables(content: ReportContent) -> dict[str, pl.DataFrame]:
         "findings": result.market.findings,
         "price_repairs": result.market.price_repairs,
     }
+    frames |= {} if content.legs is None else {"car_by_leg": content.legs[0].frame}
     frames |= {} if content.curve is None else {"specifications": content.curve.frame}
     frames |= {} if content.joint is None else {"specifications_joint": content.joint.frame}
     return frames if content.registration is None else content.registration.mark_tables(frames, content.group)

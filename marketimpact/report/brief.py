@@ -23,6 +23,7 @@ from marketimpact.report.blocks import Figure, Section
 from marketimpact.report.brief_table import SizeTable, size_table
 from marketimpact.report.chart_titles import firms_finding, short_name
 from marketimpact.report.content import ReportContent, Window, report_content
+from marketimpact.report.leg_table import Legs, legs_of
 from marketimpact.report.templates import template
 from marketimpact.study.group_lines import group_lines
 from marketimpact.study.result import StudyResult
@@ -66,6 +67,9 @@ class Brief:
         What may and may not be said.
     source : str
         Where the numbers come from; under every export.
+    legs : Legs or None
+        Mean return and abnormal return of day 0 overnight and in the day, where prices have opens; its ``frame`` holds
+        them by announcement and group.
     status : str
         What of it is registered and what exploratory; empty where the study is not registered.
     """
@@ -81,6 +85,7 @@ class Brief:
     source: str
     simulated: bool
     n_announcements: int
+    legs: Legs | None = None
     status: str = ""
 
     @property
@@ -250,7 +255,11 @@ class Brief:
             lines += [*_wrapped(sentence, "   " if self.n_announcements > 1 else ""), ""]
         lines += [self.hidden, ""] if self.hidden else []
         lines += [] if self.sentences else [NO_EVENTS]
-        return lines + group_lines(self.groups, self.windows) + _wrapped(self.status)
+        lines += group_lines(self.groups, self.windows) + _wrapped(self.status)
+        if self.legs is None:
+            return lines
+        notes = [line for note in self.legs.notes for line in _wrapped(note + ".")]
+        return [*lines, "", *self.legs.lines(), *notes]
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -338,7 +347,7 @@ def opening(content: ReportContent, made: Brief | None) -> Section:
     words = [*lead, made.hidden, *(f"What else happened in the same days: {one}" for one in made.nearby_sentences)]
     words += [f"May be said: {one}" for one in made.may] + [f"May not be said: {one}" for one in made.may_not]
     words += [made.source, made.status]
-    block = ("", tuple(made.figures), (made.table.plain(),))
+    block = ("", tuple(made.figures), (made.table.plain(), *([made.legs.table()] if made.legs else [])))
     return Section("short", "In short", tuple(filter(None, words)), (block,))
 
 
@@ -369,5 +378,6 @@ def brief_of(content: ReportContent) -> Brief:
         source=brief_text.source_text(content),
         simulated=content.result.market.simulated,
         n_announcements=len(content.announcements),
+        legs=legs_of(content),
         status="" if content.registration is None else content.registration.sentence(windows),
     )

@@ -9,11 +9,15 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact.analyses.legs import CarByLeg
 from marketimpact.analyses.specification_curve.curve import SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
 from marketimpact.core.own_columns import require_labels, unknown_column
+from marketimpact.core.text import listed
+from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
 from marketimpact.inference import TESTS
+from marketimpact.report.legs import LEG_CHOICES, cars_by_leg
 from marketimpact.report.registration_status import RegisteredAnalysis
 from marketimpact.study.headline import Headline, headline
 from marketimpact.study.result import StudyResult
@@ -152,6 +156,7 @@ class ReportContent:
     joint: JointTest | None
     every_car: EveryCar = field(repr=False)
     warnings: tuple[str, ...] = ()
+    leg_benchmark: str = "leg_benchmark"
     registration: RegisteredAnalysis | None = None
     nearby: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
@@ -187,6 +192,11 @@ class ReportContent:
         ]
         largest = set(sorted(range(len(sizes)), key=lambda n: -sizes[n])[:MOST_DETAILED])
         return [one for n, one in enumerate(self.announcements) if n in largest]
+
+    @cached_property
+    def legs(self) -> tuple[CarByLeg, list[str]] | None:
+        """Run the study on each leg of day 0, with warnings about opens; None without legs, or if not wanted."""
+        return None if self.leg_benchmark == "none" else cars_by_leg(self.result, self.leg_benchmark)
 
     @property
     def detail_note(self) -> str:
@@ -234,11 +244,14 @@ def report_content(
     joint: JointTest | None = None,
     warnings: Sequence[str] = (),
     registration: RegisteredAnalysis | None = None,
+    legs: str = "leg_benchmark",
 ) -> ReportContent:
     """Divide a result into announcements and groups; see `write_report` for the parameters.
 
     With a `registration` every table is marked as registered or exploratory.
     """
+    if legs not in LEG_CHOICES:
+        raise SpecificationError(f"legs={legs!r}: choose from {listed(list(LEG_CHOICES))}.")
     column, every_car = group_column(result, group), EveryCar(result)
     return ReportContent(
         result=result,
@@ -252,6 +265,7 @@ def report_content(
         joint=joint,
         every_car=every_car,
         warnings=tuple(dict.fromkeys(warnings)),
+        leg_benchmark=legs,
         registration=registration,
     )
 

@@ -144,7 +144,7 @@ def _check_types(rows: pl.LazyFrame, found: Mapping[str, str], label: str) -> No
 
 def _number(name: str, types: pl.Schema) -> pl.Expr:
     value = pl.col(name).str.strip_chars() if types[name] == pl.String else pl.col(name)
-    return value.cast(pl.Float64, strict=types[name] != pl.String)
+    return value.cast(pl.Float64, strict=types[name] != pl.String).fill_nan(None)
 
 
 def _stamps(rows: pl.LazyFrame, name: str, label: str) -> tuple[pl.Expr, pl.Expr]:

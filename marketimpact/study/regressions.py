@@ -194,7 +194,10 @@ def _check_clusters(used: pl.DataFrame, model: Any, n_dropped: int) -> list[str]
     for name in used.columns:
         count = used[name].n_unique()
         if count < 2:
-            raise DataError(f"All events are in one cluster of {name!r}; a clustered variance needs two.")
+            raise DataError(
+                f"All events are in one cluster of {name!r}; a clustered variance needs two. On one date compare the "
+                "slope with its own past: mi.exposure_slope(market, events, exposure)."
+            )
         messages.append(_few_clusters(model, used[name], count))
     if n_dropped:
         messages.append(f"{n_dropped} events have an empty value in the formula and are left out.")

@@ -55,6 +55,10 @@ def build_doors(folder: Path) -> dict[str, Door]:
         "datadate": list(sessions[:2]) * 2,
         "prccd": [200.0, 50.5, 30.0, 31.5], "ajexdi": [4.0, 1.0, 1.0, 1.0],
     })  # fmt: skip
+    american = mi.securities().filter(pl.col("mic") == "XNAS").head(10)
+    chips = mi.Market.load(american, mi.SamplePrices())
+    hit = mi.align(announced.head(1), chips, symbols="all")
+    exposed = american.select("symbol", exposure=pl.int_range(pl.len()) / 10)
     bars = prices.select(日期="date", 收盘="close", 成交量="volume")
     minutes = draw_bars("NVDA", DAYS[:2])
     return {
@@ -86,6 +90,8 @@ def build_doors(folder: Path) -> dict[str, Door]:
             lambda frame: mi.EventStudy(exclude=frame).run(events, market),
         ),
         "calendar_time": (events, lambda frame: mi.calendar_time(frame, market, (-2, 2))),
+        "exposure_slope(events)": (hit, lambda frame: mi.exposure_slope(chips, frame, exposed, past=60).frame),
+        "exposure_slope": (exposed, lambda frame: mi.exposure_slope(chips, hit, frame, past=60).frame),
         "synthetic_control": (events, lambda frame: mi.synthetic_control(frame, market, ["AAPL", "2330.TW"])),
         "matched_controls(events)": (events, lambda frame: mi.matched_controls(frame, market, ["AAPL"], facts)),
         "matched_controls": (facts, lambda frame: mi.matched_controls(events, market, ["AAPL"], frame)),
@@ -139,9 +145,10 @@ DOORS = (
     "bars", "bar_moves",
     "from_returns(returns)", "from_returns(benchmark)", "from_returns(factors)", "load(securities)", "load(prices)",
     "load(overrides)", "check_prices", "in_currency", "volumes", "with_factor", "align", "announcements", "run",
-    "exclude", "calendar_time", "synthetic_control", "matched_controls(events)", "matched_controls",
-    "contaminated_days", "audit", "with_and_without", "one_listing(events)", "one_listing(securities)", "placebo_dates",
-    "day0_bounds", "write_study", "securities", "campaigns", "calendar_overrides", "read_events", "exposures", "shares",
+    "exclude", "calendar_time", "exposure_slope(events)", "exposure_slope", "synthetic_control",
+    "matched_controls(events)", "matched_controls", "contaminated_days", "audit", "with_and_without",
+    "one_listing(events)", "one_listing(securities)", "placebo_dates", "day0_bounds", "write_study", "securities",
+    "campaigns", "calendar_overrides", "read_events", "exposures", "shares",
     "dollar_effect(shares)", "dollar_effect(rates)", "crsp_returns", "crsp_prices", "crsp_benchmark",
     "compustat_prices", "akshare", "placebo_dates(avoid)", "placebo_firms", "specification_curve", "legs", "car_by_leg",
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Rejection rates in whole sessions and in legs, against a traded fund and an index whose open is stale.
 
-    POLARS_MAX_THREADS=1 python -m tests.size.legs 400        writes docs/size/legs.csv
+    POLARS_MAX_THREADS=1 python -m tests.size.legs 140        writes docs/size/legs.csv
 
 Two processes, some minutes. Six firms on one date; legs of firms and of the market have volatilities of their own.
 """
@@ -91,15 +91,18 @@ def returns_of(leg: str, legs: Floats) -> Floats:
     return {"overnight": legs[0], "day": legs[1], "session": (1.0 + legs[0]) * (1.0 + legs[1]) - 1.0}[leg]
 
 
-def market_of(leg: str, benchmark: str, legs: Legs) -> mi.Market:
-    """Make a market of one leg against one benchmark."""
+def market_of(leg: str, benchmark: str, samples: Sequence[Legs]) -> mi.Market:
+    """Make a market of one leg against one benchmark; each sample is an exchange of its own."""
     days = pl.date_range(date(2020, 1, 1), date(2020, 1, 1) + timedelta(SESSIONS - 1), eager=True).alias("date")
-    firms = returns_of(leg, legs.firms)
-    returns = pl.concat(
-        pl.DataFrame({"date": days, "symbol": f"F{firm}", "ret": firms[:, firm]}) for firm in range(FIRMS)
-    )
-    own = returns_of(leg, legs.fund if benchmark == "fund" else legs.index)
-    return mi.Market.from_returns(returns, pl.DataFrame({"date": days, "ret": own}))
+    returns, benchmarks = [], []
+    for number, legs in enumerate(samples):
+        mic = pl.lit(f"S{number:03d}").alias("mic")
+        firms = pl.DataFrame(returns_of(leg, legs.firms), schema=[f"S{number:03d}F{firm}" for firm in range(FIRMS)])
+        long = firms.with_columns(days).unpivot(index="date", variable_name="symbol", value_name="ret")
+        returns.append(long.with_columns(mic))
+        own = returns_of(leg, legs.fund if benchmark == "fund" else legs.index)
+        benchmarks.append(pl.DataFrame({"date": days, "ret": own}).with_columns(mic))
+    return mi.Market.from_returns(pl.concat(returns), pl.concat(benchmarks))
 
 
 def rows(situation: str, effect: float, first: int, last: int) -> pl.DataFrame:
@@ -107,21 +110,24 @@ def rows(situation: str, effect: float, first: int, last: int) -> pl.DataFrame:
 
     The primary test of the group is counted where it is valid, tests of single firms where they are defined.
     """
-    day0 = date(2020, 1, 1) + timedelta(DAY0)
-    events = pl.DataFrame({"event_id": [f"e:F{n}" for n in range(FIRMS)], "symbol": [f"F{n}" for n in range(FIRMS)]})
-    events = events.with_columns(announcement_id=pl.lit("e"), date=pl.lit(day0))
+    seeds = [[SEED, crc32(situation.encode()), sample] for sample in range(first, last)]
+    samples = [draw(situation, effect, np.random.default_rng(seed)) for seed in seeds]
+    named = [(f"S{k:03d}F{firm}", f"S{k:03d}") for k in range(len(samples)) for firm in range(FIRMS)]
+    events = pl.DataFrame(named, schema=["symbol", "announcement_id"], orient="row").with_columns(
+        pl.col("symbol").alias("event_id"), pl.lit(date(2020, 1, 1) + timedelta(DAY0)).alias("date")
+    )
     found: list[tuple[object, ...]] = []
-    for sample in range(first, last):
-        legs = draw(situation, effect, np.random.default_rng([SEED, crc32(situation.encode()), sample]))
-        for leg, benchmark in CELLS:
-            result = STUDY.run(events, market_of(leg, benchmark, legs))
-            key = situation, effect, leg, benchmark
-            primary = primary_test(structure(result.sample(0, 0))).name
-            group = result.test(0, 0, tests=[primary]).row(0, named=True)
-            found.append((*key, "primary", sample, group["p_value"], group["valid"]))
-            for row in result.car(0, 0).iter_rows(named=True):
-                found.append((*key, "t", sample, row["p"], row["p"] is not None))
-                found.append((*key, "filtered", sample, row["p_filtered"], row["p_filtered"] is not None))
+    for leg, benchmark in CELLS:
+        result = STUDY.run(events, market_of(leg, benchmark, samples))
+        key = situation, effect, leg, benchmark
+        for (name,), part in result.by("announcement_id").groups():
+            primary = primary_test(structure(part.sample(0, 0))).name
+            group = part.test(0, 0, tests=[primary]).row(0, named=True)
+            found.append((*key, "primary", first + int(name[1:]), group["p_value"], group["valid"]))
+        for row in result.car(0, 0).iter_rows(named=True):
+            sample = first + int(row["announcement_id"][1:])
+            found.append((*key, "t", sample, row["p"], row["p"] is not None))
+            found.append((*key, "filtered", sample, row["p_filtered"], row["p_filtered"] is not None))
     names = ["situation", "effect", "leg", "benchmark", "test", "sample", "p_value", "valid"]
     return pl.DataFrame(found, schema=names, orient="row", infer_schema_length=None)
 

@@ -139,7 +139,7 @@ def test_hc1_is_that_of_statsmodels(market, weighted):
     model = sm.WLS(y, sm.add_constant(EXPOSURE), weights=WEIGHT if weighted else np.ones(N))
     assert found.frame["hc1_p"][0] == pytest.approx(model.fit(cov_type="HC1", use_t=True).pvalues[1], rel=1e-9)
     assert found.frame.columns[-1] == "hc1_p"
-    assert "(not valid on one date)" in repr(found)
+    assert "(not valid on one date)" in " ".join(repr(found).split())
 
 
 @pytest.mark.parametrize("length", [1, 2])
@@ -397,6 +397,15 @@ def test_a_firm_with_an_implausible_return_is_listed():
     assert "accept=[('F06'" in row["detail"]
 
 
+def test_a_date_without_a_session_is_the_next_one_with_a_note(sample_market):
+    firms = sample_market.securities.filter(pl.col("mic").is_in(["XNAS", "XNYS"]))
+    given = firms.select("symbol", (pl.col("role") == "equipment").alias("makes_tools"))
+    saturday, monday = (mi.exposure_slope(sample_market, day, given) for day in ("2025-08-16", "2025-08-18"))
+    assert saturday.frame.equals(monday.frame)
+    assert "no session on 2025-08-16: day 0 of 45 firms is 2025-08-18" in saturday.notes
+    assert not any("no session" in note for note in monday.notes)
+
+
 def test_names_are_looked_up_in_events_then_securities(sample_market):
     firms = sample_market.securities.filter(pl.col("mic").is_in(["XNAS", "XNYS"]))
     made = firms.with_columns((pl.col("role") == "equipment").alias("makes_tools"))
@@ -468,6 +477,8 @@ def test_shares_of_revenue_are_those_public_before_each_announcement(sample_mark
         ),
         ({"exposure": exposures(public_on=[DAYS[DAY]] * N)}, mi.DataError, "14 values became public"),
         ({"exposure": exposures(filed_on=["2020"] * N)}, mi.DataError, "must hold dates"),
+        ({"exposure": exposures().rename({"exposure": "ret"})}, mi.SpecificationError, "'ret' is the name of a column"),
+        ({"exposure": exposures().rename({"exposure": "_x"})}, mi.SpecificationError, "Rename the exposure"),
         ({"exposure": exposures().clear()}, mi.DataError, "0 rows"),
         ({"exposure": exposures().drop("symbol")}, mi.DataError, "the column 'symbol'"),
     ],
@@ -482,6 +493,14 @@ def test_a_short_past_is_used_with_a_note(market):
     found = mi.exposure_slope(market, DAYS[100], exposures())
     assert found.frame["n_past"][0] == 45
     assert any("45 of 125 windows" in note for note in found.notes)
+
+
+def test_gls_needs_sessions_before_every_window(market):
+    with pytest.raises(mi.DataError, match="up to 250 before each to estimate from"):
+        mi.exposure_slope(market, DAYS[120], exposures(), method="gls")
+    found = mi.exposure_slope(market, DAYS[250], exposures(), method="gls")
+    assert found.frame["n_past"][0] < 125
+    assert any(f"{found.frame['n_past'][0]} of 125 windows" in note for note in found.notes)
 
 
 def test_a_firm_counts_once(market, events):
@@ -540,6 +559,17 @@ def test_a_changed_variance_makes_z_and_rank_not_valid():
     assert not row["valid"]
     assert "read p_filtered" in row["note"]
     assert row["p_filtered"] > row["p_value"]
+    assert row["valid_filtered"]
+
+
+def test_after_very_calm_days_the_filtered_p_is_not_valid():
+    moved = RETURNS.copy()
+    moved[:, DAY - 30 :] *= 0.3
+    row = mi.exposure_slope(market_of(moved), DAYS[DAY], exposures()).frame.row(0, named=True)
+    assert row["variance_ratio"] < 0.5
+    assert row["valid"]
+    assert not row["valid_filtered"]
+    assert "read p_value and p_rank" in row["note"]
 
 
 def test_firms_of_several_exchanges_are_told_how_far_their_past_lies_apart(sample_market):

@@ -39,6 +39,7 @@ def test_run_writes_the_report_and_every_table(out):
         "price_repairs",
         "specifications",
         "specifications_joint",
+        "car_by_leg",
     }
     assert {p.stem for p in out.glob("*.csv")} == {p.stem for p in out.glob("*.parquet")} == names
     page = (out / "report.html").read_text(encoding="utf-8")

@@ -238,6 +238,11 @@ def test_toml_is_read_back_as_it_was_written(table):
             "Leave one of them",
         ),
         ('[announcements]\nfile = "none.csv"\n[registration]\nsmallest_effect = 0.1\n', (), "none.csv"),
+        (
+            STUDY.replace("[registration]", "[report]\nwindows = [[0, 1], [0, 11]]\n[registration]"),
+            (),
+            "line 5: [report] windows: [0, 11] reaches outside event_window = [-10, 10]",
+        ),
         (STUDY, ("--date", "June"), "--date 'June' is no date"),
         (STUDY, ("--out", "."), "is a folder"),
         (STUDY, ("--prices", "none.parquet"), "There is no file none.parquet"),

@@ -172,6 +172,17 @@ def dated_rows(part: pl.DataFrame) -> pl.DataFrame:
     return part.select("announcement_id", announced_at=instant, stance=pl.lit("mixed"), headline=pl.lit("x"))
 
 
+def test_a_benchmark_is_not_measured_against_itself(bars):
+    found = mi.bar_moves(news(INSTANTS[:2]), bars, benchmark="SPY", symbols=["SPY", "NVDA"])
+    assert found.filter(pl.col("symbol") == "SPY")["excess"].null_count() == 2
+    assert found.filter(pl.col("symbol") == "NVDA")["excess"].null_count() == 0
+
+
+def test_a_frame_is_no_bars():
+    with pytest.raises(mi.SpecificationError, match=r"Give what mi.Bars.load returns"):
+        mi.bar_moves(news(INSTANTS), FRAME)
+
+
 @pytest.mark.shared
 def test_the_first_table_of_real_moves(shared):
     """Rows of moves.csv, made apart from this project: the same quotes wherever the clock starts alike."""

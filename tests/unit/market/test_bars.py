@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -141,6 +141,33 @@ def test_every_finding_is_found_where_it_was_planted(name):
     found = kinds(load(frame, **options))
     assert found[name] == {"repeated_bars": 3.0}.get(name, 1.0) or name in ("thin_bars", "regular_hours_only")
     assert name == "regular_hours_only" or name not in kinds(load(draw_bars("NVDA")))
+
+
+def test_a_clock_time_that_was_never_shown_is_refused():
+    naive = draw_bars("NVDA").with_columns(
+        pl.col("start").dt.convert_time_zone("America/New_York").dt.replace_time_zone(None)
+    )
+    never = naive.with_columns(
+        start=pl.when(pl.int_range(pl.len()) == 7).then(datetime(2025, 3, 9, 2, 30)).otherwise("start")
+    )
+    with pytest.raises(mi.DataError, match="1 stamps of NVDA do not exist in America/New_York"):
+        load(never, time_zone="America/New_York")
+
+
+def test_one_stamp_without_a_zone_among_others_is_refused():
+    text = pl.col("start").dt.strftime("%Y-%m-%d %H:%MZ")
+    mixed = draw_bars("NVDA").with_columns(
+        start=pl.when(pl.int_range(pl.len()) == 7).then(text.str.strip_suffix("Z")).otherwise(text)
+    )
+    with pytest.raises(mi.DataError, match="have no time zone"):
+        load(mixed)
+
+
+@pytest.mark.parametrize("value", [float("inf"), 0.0, -1.0])
+def test_prices_that_cannot_be_are_refused(value):
+    wrong = draw_bars("NVDA").with_columns(high=pl.when(pl.int_range(pl.len()) == 7).then(value).otherwise("high"))
+    with pytest.raises(mi.DataError, match="prices that cannot be"):
+        load(wrong)
 
 
 def test_nothing_is_filled():
