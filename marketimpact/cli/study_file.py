@@ -224,7 +224,21 @@ class StudyFile:
             needed = set(selected["targets"].explode().drop_nulls())
             if self.announcements_file is not None:
                 refuse_unknown_targets(selected, known, self.announcements_file.name)
-        return known.filter(pl.col("symbol").is_in(sorted(needed)))
+        return known.filter(pl.col("symbol").is_in(sorted(needed | self._donors(known))))
+
+    def _donors(self, known: pl.DataFrame) -> set[str]:
+        """Return the model's donors, whose prices are needed beside those of the events' securities."""
+        donors = self.study.model.design.donors
+        unknown = [symbol for symbol in donors if symbol not in known["symbol"]]
+        if unknown:
+            near = suggestion(unknown[0], known["symbol"].to_list())
+            raise self.source.error(
+                f"[study] donors: the securities do not name {', '.join(map(repr, unknown))}{near}. "
+                "Add a row to your own file ([securities] file = ...), or correct the symbol.",
+                ("study", "donors"),
+                unknown[0],
+            )
+        return set(donors)
 
     def _group_of_symbol(self) -> pl.DataFrame:
         rows = [(symbol, name) for name, members in self.groups.items() for symbol in members]

@@ -149,5 +149,5 @@ def _donors_detail(problem: EstimationProblem, row: int) -> str:
     assert donors is not None
     own, needed = donors.reasons[row], problem.model.design.fewest_donors
     reasons = Counter(reason for reason in own if reason)
-    why = "; ".join(f"{number} {reason}" for reason, number in reasons.most_common(3))
+    why = "; ".join(f"{reason} ({number})" for reason, number in reasons.most_common(3))
     return f"{(own == '').sum()} of {len(own)} donors can be used, {needed} needed: {why}"

@@ -20,6 +20,9 @@ MODELS = {
     "market_model": "the market model", "market_adjusted": "the market-adjusted return",
     "mean_adjusted": "the mean-adjusted return", "ff3": "the Fama-French three-factor model",
     "ff5": "the Fama-French five-factor model", "carhart": "the Carhart four-factor model", "capm": "the CAPM",
+    "peer_mean": "the market model with the mean of peers",
+    "statistical_factors": "the market model with statistical factors of peers",
+    "ridge_peers": "the market model with shrunk peers",
 }  # fmt: skip
 
 
@@ -51,7 +54,8 @@ def benchmarks_of(result: StudyResult) -> list[str]:
 def model_text(result: StudyResult) -> str:
     """Write the model of the normal return with its benchmarks and estimation window."""
     first, last = result.estimation.settings.estimation
-    model = MODELS.get(result.model.name, result.model.name.replace("_", " "))
+    name = result.model.name.partition("(")[0] if result.model.design.donors else result.model.name
+    model = MODELS.get(name, name.replace("_", " "))
     names = benchmarks_of(result)
     more = len(names) - MOST_NAMED
     listed = ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

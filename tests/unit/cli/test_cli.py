@@ -152,6 +152,23 @@ def test_a_broken_study_file_says_what_is_wrong(tmp_path, text, message):
         read_study(path)
 
 
+def test_a_study_file_with_donors_loads_their_prices_and_makes_no_events_of_them(tmp_path):
+    path = tmp_path / "s.toml"
+    text = (
+        "[study]\nmodel = 'peer_mean'\ndonors = ['MSFT', 'ORCL', 'AMD']\n"
+        "[[groups]]\nname = 'a'\nsymbols = ['NVDA', 'AMD']"
+    )
+    path.write_text(f"{text}\n[announcements]\nids = ['2025-08-12-beijing-discourages-h20']", encoding="utf-8")
+    plan = read_study(path)
+    assert {"NVDA", "MSFT", "ORCL", "AMD"} <= set(plan.symbols())
+    result = plan.run(mi.SamplePrices()).result
+    assert result.events["symbol"].to_list() == ["AMD", "NVDA"]
+    assert result.donors.filter(pl.col("used")).group_by("symbol").len()["len"].to_list() == [2, 2]
+    path.write_text(text.replace("'MSFT'", "'MSTF'"), encoding="utf-8")
+    with pytest.raises(mi.SpecificationError, match=r"line 3: .study. donors: the securities do not name 'MSTF'"):
+        read_study(path).symbols()
+
+
 def test_a_study_file_can_ask_for_lagged_factors_and_strict_windows(tmp_path):
     path = tmp_path / "s.toml"
     path.write_text(
