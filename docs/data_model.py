@@ -19,7 +19,7 @@ from marketimpact.estimation.attrition import REASONS
 PAGE = Path(__file__).parent / "data_model.md"
 CONTRACTS = (
     "Announcements", "Campaigns", "Securities", "CalendarOverrides", "Prices", "Returns", "Benchmark", "Events",
-    "SymbolDays",
+    "SymbolDays", "Exposures", "ShareCounts",
 )  # fmt: skip
 TYPES = {
     pl.String: "text", pl.Date: "date", pl.Float64: "number", pl.Int64: "whole number", pl.Boolean: "true or false",

@@ -17,6 +17,8 @@ ELSEWHERE = {
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
     "chronology.md": "data/README.md",
+    "chronology_changes.md": "data/CHANGES.md",
+    "chronology_licence.md": "data/LICENSE.md",
     "sample_prices.md": "data/sample/README.md",
 }
 LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")

@@ -1,10 +1,10 @@
 """Event studies of semiconductor policy.
 
-Announcements (`announcements`, `campaigns`) meet securities (`securities`) on each exchange's own
-sessions (`align`, `calendar_overrides`); a `Market` turns prices into returns: `SamplePrices`, `FilePrices`,
-`FolderPrices`, `AksharePrices`, `DatabasePrices`, `YahooPrices`, kept by a
-`PriceStore` (`StoredPrices`) and examined by `check_prices`; an `EventStudy` estimates a model of
-the normal return (`MODELS`) and gives a `StudyResult`: cumulative abnormal returns (`car`), their
+Announcements (`announcements`, `catalogue_versions`, `campaigns`) meet securities (`securities`) on each exchange's own
+sessions (`align`, `calendar_overrides`), and what firms were known to sell to China (`exposures`, `shares`); a `Market`
+turns prices into returns: `SamplePrices`, `FilePrices`, `FolderPrices`, `AksharePrices`, `DatabasePrices`,
+`YahooPrices`, kept by a `PriceStore` (`StoredPrices`) and examined by `check_prices`; an `EventStudy` estimates a
+model of the normal return (`MODELS`) and gives a `StudyResult`: cumulative abnormal returns (`car`), their
 mean (`caar`), significance tests (`test`, `TESTS`), and the events left out (`attrition`).
 `specification_curve` repeats the study across specifications; `write_report` makes a report;
 `read_study` reads a whole study from a TOML file. `Bars` are intraday prices, read by `BarFiles`.
@@ -23,7 +23,10 @@ from marketimpact.analyses.confounding import contaminated_days
 from marketimpact.analyses.counterfactual import matched_controls, synthetic_control
 from marketimpact.analyses.day0_bounds import Day0Bounds, day0_bounds
 from marketimpact.analyses.dollar_effect import dollar_effect
+from marketimpact.analyses.exposure_slope import ExposureSlope, ExposureSlopes, exposure_slope
+from marketimpact.analyses.factor_alarm import FactorAlarm, factor_alarm
 from marketimpact.analyses.group_differences import difference, differences, equal_effects
+from marketimpact.analyses.legs import CarByLeg, car_by_leg
 from marketimpact.analyses.mirror import mirror
 from marketimpact.analyses.power import power
 from marketimpact.analyses.randomisation import placebo_dates, placebo_firms
@@ -40,8 +43,11 @@ from marketimpact.errors import (
 )
 from marketimpact.events.alignment import align
 from marketimpact.events.catalogue import announcements, campaigns, read_events, securities
+from marketimpact.events.catalogue_versions import catalogue_versions
 from marketimpact.events.dual_listings import one_listing
+from marketimpact.events.exposures import exposures
 from marketimpact.events.session_overrides import calendar_overrides
+from marketimpact.events.share_counts import shares
 from marketimpact.inference import TESTS
 from marketimpact.market.bar_moves import bar_moves
 from marketimpact.market.bars import Bars
@@ -64,7 +70,10 @@ from marketimpact.models import (
     MarketAdjusted,
     MarketModel,
     MeanAdjusted,
+    PeerMean,
+    RidgePeers,
     ScholesWilliams,
+    StatisticalFactors,
     TheilSen,
     TradeToTrade,
 )
@@ -104,6 +113,7 @@ __all__ = [
     "Bars",
     "Capm",
     "CapmRestricted",
+    "CarByLeg",
     "Carhart",
     "ComparisonPeriodMean",
     "DataError",
@@ -112,6 +122,9 @@ __all__ = [
     "Dimson",
     "Egarch",
     "EventStudy",
+    "ExposureSlope",
+    "ExposureSlopes",
+    "FactorAlarm",
     "FactorModel",
     "FamaFrench3",
     "FamaFrench5",
@@ -126,13 +139,16 @@ __all__ = [
     "MarketImpactWarning",
     "MarketModel",
     "MeanAdjusted",
+    "PeerMean",
     "PriceStore",
+    "RidgePeers",
     "SampleBars",
     "SamplePrices",
     "ScholesWilliams",
     "SourceError",
     "SpecificationCurve",
     "SpecificationError",
+    "StatisticalFactors",
     "StoredPrices",
     "StudyResult",
     "TheilSen",
@@ -150,6 +166,8 @@ __all__ = [
     "calendar_overrides",
     "calendar_time",
     "campaigns",
+    "car_by_leg",
+    "catalogue_versions",
     "check_prices",
     "compustat_prices",
     "contaminated_days",
@@ -162,6 +180,9 @@ __all__ = [
     "differences",
     "dollar_effect",
     "equal_effects",
+    "exposure_slope",
+    "exposures",
+    "factor_alarm",
     "first_movers",
     "matched_controls",
     "mirror",
@@ -174,6 +195,7 @@ __all__ = [
     "read_study",
     "run_up",
     "securities",
+    "shares",
     "specification_curve",
     "synthetic_control",
     "wild_cluster_bootstrap",

@@ -19,6 +19,8 @@ import marketimpact as mi
 from marketimpact.cli.study_file import StudyRun, read_study
 from tests.command import in_a_process
 
+#: Models that are made with arguments: factors, or donors.
+WITH_ARGUMENTS = ("factor_model", "peer_mean", "statistical_factors", "ridge_peers")
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "data"
 SHARED = ROOT.parent / "shared"

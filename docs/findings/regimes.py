@@ -62,15 +62,16 @@ def tables(prices: mi.FilePrices) -> dict[str, str]:
     return found
 
 
-def outcomes(panel: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Run every day without and with an effect: outcomes of tests of the group, and of single firms.
+def outcomes(panel: pl.DataFrame, every: int = 1) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Run days without and with an effect: outcomes of tests of the group, and of single firms.
 
-    Days of one batch lie so far apart that no estimation window has another day's effect in it.
+    Days of one batch lie so far apart that no estimation window has another day's effect in it. Of the batches one in
+    `every` is run.
     """
     held = panel.group_by("date").len().filter(pl.col("len") == panel["symbol"].n_unique())["date"].sort()
     days = held.filter(held.dt.year() >= FIRST_YEAR)[:-1]
     group, firms = [], []
-    for start in range(0, APART, STEP):
+    for start in range(0, APART, STEP * every):
         batch = days.gather_every(APART, start)
         for effect in (0.0, EFFECT):
             result = run(panel, batch, effect)

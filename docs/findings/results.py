@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import marketimpact as mi
-from docs.findings import brown_warner, h20, policy
+from docs.findings import brown_warner, exposure, h20, legs, policy
 from docs.findings.changes import BLOCK, Change, changes, outdated
 
 HERE = Path(__file__).parent
 #: The page that each module makes, by its name without the ending.
-PAGES = {"h20": h20, "policy": policy, "brown_warner": brown_warner}
+PAGES = {"h20": h20, "policy": policy, "legs": legs, "exposure": exposure, "brown_warner": brown_warner}
 NO_FILE = "No file of prices was given, and pages of findings are made from real ones. Write: make results PRICES=FILE"
 
 

@@ -13,6 +13,7 @@ import polars as pl
 import vl_convert
 
 import marketimpact as mi
+from tests.size import legs
 from tests.size.scenarios import SCENARIOS
 from tests.size.situations import SITUATIONS
 from tests.size.theory import CORRELATIONS, COUNTS, bmp_size, bmp_size_exact, patell_size
@@ -30,6 +31,9 @@ REGIMES = (
     "one_half_40", "one_gjr", "calm_one_date_4", "four_x2_10", "four_gjr", "calm_one_date_24", "4", "14", "12_x2_70",
     "own_2", "12_x2_10_own",
 )  # fmt: skip
+#: Keys of legs.csv, and its tests as the table names them.
+LEG_KEYS = ("situation", "effect", "leg", "benchmark", "test")
+LEG_TESTS = {"t": "one firm, t", "filtered": "one firm, filtered", "primary": "six firms, primary test"}
 #: Scenarios of the chart: what policy announcements look like, and what they are mistaken for.
 SHOWN = {2: "separate dates, fat tails", 3: "separate dates, own variance raised", 5: "one date, fat tails"}
 
@@ -123,6 +127,23 @@ def _worst(rows: pl.DataFrame) -> str:
     return f"{worst['test']} {_rate(worst)}"
 
 
+def leg_rates() -> str:
+    """Write rejections in whole sessions and legs without an effect, and with one overnight."""
+    counted = pl.read_csv(HERE / "legs.csv")
+    found = {tuple(row[name] for name in LEG_KEYS): row for row in counted.to_dicts()}
+    head = ["situation", "leg", "benchmark", *(f"{name}: rejects" for name in LEG_TESTS.values())]
+    head += [f"finds {legs.EFFECT:.0%} overnight: {name}" for name in LEG_TESTS.values()]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for situation, title in legs.SITUATIONS.items():
+        for leg, benchmark in legs.CELLS:
+            rows = [
+                found[situation, effect, leg, benchmark, test] for effect in (0.0, legs.EFFECT) for test in LEG_TESTS
+            ]
+            cells = [f"{row['rate']:.3f} ± {row['mc_error']:.3f}" for row in rows]
+            lines.append("| " + " | ".join([title, leg, benchmark, *cells]) + " |")
+    return "\n".join(lines)
+
+
 def samples() -> str:
     """Say how many samples the table of situations is made from."""
     counted = pl.read_csv(HERE / "situations.csv")
@@ -173,6 +194,7 @@ def main() -> None:
         "samples": samples(),
         "situations": situations(),
         "variances": variances(),
+        "legs": leg_rates(),
     }
     text = PAGE.read_text(encoding="utf-8")
     for name, body in parts.items():

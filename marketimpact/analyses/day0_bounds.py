@@ -104,10 +104,10 @@ def day0_bounds(
     --------
     >>> import marketimpact as mi
     >>> market = mi.Market.load(mi.securities(), mi.SamplePrices())
-    >>> dated = mi.announcements().filter(pl.col("announcement_id") == "2024-12-23-ustr-legacy-chip-probe")
+    >>> dated = mi.announcements().filter(pl.col("announcement_id") == "2025-09-12-entity-list-23-chinese")
     >>> bounds = mi.day0_bounds(mi.EventStudy(), mi.align(dated, market), market, (0, 0))
     >>> bounds.events.select("symbol", "earliest", "latest", "n_days0").row(0)
-    ('0981.HK', datetime.date(2024, 12, 23), datetime.date(2024, 12, 27), 3)
+    ('0981.HK', datetime.date(2025, 9, 12), datetime.date(2025, 9, 15), 2)
     """
     window = check_window(window, "window")
     given = keep_own_columns(schema.as_frame(events, "events", EVENTS), ("car", "p"), "events")

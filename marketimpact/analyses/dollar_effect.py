@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,12 +11,16 @@ import numpy as np
 import polars as pl
 import scipy
 
+from marketimpact.analyses.market_value import join_counts
 from marketimpact.core.arrays import Floats, as_dates
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.own_columns import unknown_column
-from marketimpact.errors import SpecificationError
+from marketimpact.core.text import listed
+from marketimpact.errors import MarketImpactWarning, SpecificationError
+from marketimpact.events.as_of import check_date
+from marketimpact.events.share_counts import check_counts, load_counts
 from marketimpact.inference import minimum_detectable_effect, window_correlation
-from marketimpact.market.conversions import check_shares
+from marketimpact.market.conversions import check_shares, read_shares
 from marketimpact.market.exchange_rates import RATE_AGE, check_rates
 
 if TYPE_CHECKING:
@@ -33,11 +39,12 @@ def dollar_effect(
     first: int,
     last: int,
     *,
-    shares: FrameLike | str | Path,
+    shares: FrameLike | str | Path | None = None,
     rates: FrameLike | str | Path | None = None,
     currency: str = "USD",
     by: str | None = None,
     level: float = 0.95,
+    split_adjusted_to: date | str | None = None,
 ) -> pl.DataFrame:
     """Convert abnormal returns to money: CAR times the market value on the day before the window.
 
@@ -48,10 +55,12 @@ def dollar_effect(
         and ``adj_close``).
     first, last : int
         The window.
-    shares : FrameLike, str or pathlib.Path
-        ``symbol, shares`` and, where they change, ``date``: the count last known before the window is taken; a frame
-        or a CSV or Parquet file. Shares must be on the basis of the price: with prices adjusted for splits (Yahoo's
-        are), today's count and not the one of the day. `YahooPrices.shares` reads them from Yahoo, adjusted likewise.
+    shares : FrameLike, str or pathlib.Path, optional
+        Counts of shares; a frame or a CSV, Parquet or Excel file. By default those of `shares` that were read in a
+        filing; a frame that `shares` returns, or a table of that shape, is used likewise: the count last public before
+        the window, put on the split basis of the price. Else ``symbol, shares`` and, where they change, ``date``: the
+        count last known before the window is taken, and must be on the basis of the price: with prices adjusted for
+        splits (Yahoo's are), today's count and not the one of the day. `YahooPrices.shares` reads such counts.
     rates : FrameLike, str or pathlib.Path, optional
         ``date, currency, rate``: units of `currency` for one unit of the row's, up to five days old; needed for
         securities in other currencies. Checked as in `Market.in_currency`.
@@ -61,6 +70,9 @@ def dollar_effect(
         Column of the events whose groups are summed, such as ``"announcement_id"`` or ``"policy_group"``.
     level : float
         Confidence level of the intervals.
+    split_adjusted_to : datetime.date or str, optional
+        Date until whose splits closes are adjusted: the day they were downloaded. Needed only where the closes end
+        before a split that the counts know of, since they do not show whether they are adjusted for it.
 
     Returns
     -------
@@ -78,6 +90,11 @@ def dollar_effect(
     DataError
         For broken `shares` or `rates`.
 
+    Warns
+    -----
+    MarketImpactWarning
+        With the securities that have no count, and why, where `shares` is not given.
+
     Notes
     -----
     ``effect = V CAR`` with se ``V se(CAR)`` and t(df); a sum has variance ``sum_ij V_i V_j rho_ij se_i se_j c_ij``,
@@ -89,7 +106,8 @@ def dollar_effect(
         raise SpecificationError(f"level={level!r} must lie between 0 and 1, such as 0.95.")
     if by is not None and by not in result.events.columns:
         raise unknown_column(f"by={by!r}", by, result.events.columns)
-    effects = _event_effects(result, first, last, shares, rates, currency)
+    adjusted_to = None if split_adjusted_to is None else check_date("split_adjusted_to", split_adjusted_to)
+    effects = _event_effects(result, first, last, shares, rates, currency, adjusted_to)
     tail = 0.5 + level / 2.0
     if by is None:
         quantile = pl.Series(scipy.special.stdtrit(effects["df"].to_numpy().astype(float), tail))
@@ -112,9 +130,10 @@ def _event_effects(  # noqa: PLR0917  # the options of dollar_effect
     result: StudyResult,
     first: int,
     last: int,
-    shares: FrameLike | str | Path,
+    shares: FrameLike | str | Path | None,
     rates: FrameLike | str | Path | None,
     currency: str,
+    split_adjusted_to: date | None,
 ) -> pl.DataFrame:
     """Compute the market value and effect of every event, in the order of the result's events."""
     car = result.car(first, last)
@@ -123,7 +142,7 @@ def _event_effects(  # noqa: PLR0917  # the options of dollar_effect
         as_dates(day).alias("_begin")
     )
     frame = _with_price(frame, result.market.traded)
-    frame = _with_shares(frame, shares)
+    frame = _with_shares(frame, shares, result.market.traded, split_adjusted_to)
     securities = result.market.securities
     if "currency" not in securities.columns:
         raise SpecificationError("This market has no currencies of its securities: use Market.load.")
@@ -135,7 +154,7 @@ def _event_effects(  # noqa: PLR0917  # the options of dollar_effect
     missing = [
         pl.when(pl.col("car").is_null()).then(pl.lit("no return in the window")),
         pl.when(pl.col("price").is_null()).then(pl.lit("no traded price before the window")),
-        pl.when(pl.col("shares").is_null()).then(pl.lit("no shares")),
+        pl.when(pl.col("shares").is_null()).then(pl.col("_no_shares")),
         pl.when(pl.col("rate").is_null()).then(pl.format("no rate from {}", pl.col("_currency").fill_null("?"))),
     ]
     is_old = (pl.col("_begin") - pl.col("price_date")).dt.total_days() > 10
@@ -170,9 +189,33 @@ def _with_price(frame: pl.DataFrame, traded: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _with_shares(frame: pl.DataFrame, given: FrameLike | str | Path) -> pl.DataFrame:
-    """Join the count of shares last known before the window."""
-    counts = check_shares(given)
+def _with_shares(
+    frame: pl.DataFrame,
+    given: FrameLike | str | Path | None,
+    traded: pl.DataFrame,
+    split_adjusted_to: date | None,
+) -> pl.DataFrame:
+    """Join the count of shares last known before the window, and the reason where there is none."""
+    if given is None:
+        joined = join_counts(frame, load_counts(None), traded, split_adjusted_to)
+        _warn_of_uncovered(joined)
+        return joined
+    table = read_shares(given)
+    if "shares_outstanding" in table.columns:
+        counts = check_counts(table.select(pl.exclude("shares", "public_on")), "shares").with_columns(
+            pl.lit("seen").alias("verification")
+        )
+        return join_counts(frame, counts, traded, split_adjusted_to)
+    if split_adjusted_to is not None:
+        raise SpecificationError(
+            "split_adjusted_to needs counts with their splits (shares_outstanding, split_factor_since), as mi.shares "
+            "gives them. Plain counts must be on the basis of the price already: leave it out."
+        )
+    return _with_plain_counts(frame, check_shares(table)).with_columns(pl.lit("no shares").alias("_no_shares"))
+
+
+def _with_plain_counts(frame: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
+    """Join counts that are on the basis of the price: one of a security, or the last one dated before the window."""
     if "date" not in counts.columns:
         return frame.join(counts.select("symbol", "shares"), on="symbol", how="left", validate="m:1",
                           maintain_order="left")  # fmt: skip
@@ -183,6 +226,27 @@ def _with_shares(frame: pl.DataFrame, given: FrameLike | str | Path) -> pl.DataF
                    allow_exact_matches=False, check_sortedness=False)
         .sort("_order")
     )  # fmt: skip
+
+
+def _warn_of_uncovered(frame: pl.DataFrame) -> None:
+    """Warn of securities that the embedded counts do not cover, with the reason of each one's last event."""
+    lacks = pl.col("_no_shares").is_not_null()
+    firms = (
+        frame.sort("_begin", "symbol", nulls_last=True)
+        .group_by("symbol", maintain_order=True)
+        .agg(lacks.sum().alias("lacking"), pl.len(), pl.col("_no_shares").drop_nulls().last())
+        .filter(pl.col("lacking") > 0)
+        .sort("symbol")
+    )
+    if firms.is_empty():
+        return
+    texts = [f"{symbol} {lacking} of {total} ({reason})" for symbol, lacking, total, reason in firms.rows()]
+    warnings.warn(
+        f"dollar_effect: {firms['lacking'].sum()} of {frame.height} events have no count of shares: "
+        f"{listed(texts, quoted=False, separator='; ')}. Give counts of your own with shares=.",
+        MarketImpactWarning,
+        stacklevel=5,
+    )
 
 
 def _with_rate(frame: pl.DataFrame, rates: FrameLike | str | Path | None, currency: str) -> pl.DataFrame:

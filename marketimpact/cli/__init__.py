@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from marketimpact.cli import brief, check, new_study, store, studies
+from marketimpact.cli import brief, bundle, catalogue, check, new_study, register, store, studies
 from marketimpact.core.interrupts import EXIT_CODE, MESSAGE, raising_on_interrupt
 from marketimpact.errors import MarketImpactError, MarketImpactWarning
 
@@ -19,7 +19,8 @@ __all__ = ["main"]
 #: Commands as the help shows them, in the order in which a newcomer needs them.
 SECTIONS = {
     "Studies": ("brief", "run", "new", "schema"),
-    "Announcements and methods": ("list", "align"),
+    "Registered studies": ("register", "bundle"),
+    "Announcements and methods": ("list", "align", "catalogue"),
     "Prices": ("check", "fetch", "store"),
 }
 EPILOG = """\b
@@ -32,7 +33,8 @@ Your own:   marketimpact new my_study.toml        (or --announcements my.csv)
 \b
 Tables and results go to stdout, warnings and errors to stderr.
 Exit codes: 0  success
-            1  the input cannot be used, a symbol is unknown, or check or store verify found an error
+            1  the input cannot be used, a symbol is unknown, a study differs from its registration,
+               or check, catalogue check or store verify found an error
             2  wrong usage of the command
             130  interrupted by Ctrl-C
 """
@@ -63,10 +65,13 @@ app.command("brief")(brief.brief)
 app.command()(studies.run)
 app.command()(new_study.new)
 app.command()(studies.schema)
+app.command()(register.register)
+app.command()(bundle.bundle)
 app.command("align")(studies.align_command)
 app.command("list")(studies.list_command)
 app.command("check")(check.check)
 app.command("fetch")(store.fetch)
+app.add_typer(catalogue.catalogue, name="catalogue")
 app.add_typer(store.store, name="store")
 
 

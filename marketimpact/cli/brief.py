@@ -11,6 +11,7 @@ import typer
 
 from marketimpact.cli.options import AsCsv, Directory
 from marketimpact.cli.price_options import Prices, Snapshot, Yahoo, price_source
+from marketimpact.cli.study_file import left_out_reason
 from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.text import closest_name
 from marketimpact.errors import DataError, SpecificationError
@@ -57,7 +58,7 @@ def brief(
     if any(target.suffix != ".csv" for target in targets):
         require_programs(targets)
     chronology, known = announcements(file), securities(universe)
-    selected = _announcement(what, chronology) if instant is None else _moment(what, instant, known)
+    selected = _announcement(what, chronology, file) if instant is None else _moment(what, instant, known)
     needed = set(selected["targets"].explode().drop_nulls())
     market = Market.load(
         known.filter(pl.col("symbol").is_in(sorted(needed))), price_source(prices, snapshot, directory, yahoo=yahoo)
@@ -84,11 +85,13 @@ def _print(made: Brief, *, csv: bool) -> None:
     )
 
 
-def _announcement(key: str, chronology: pl.DataFrame) -> pl.DataFrame:
+def _announcement(key: str, chronology: pl.DataFrame, file: Path | None) -> pl.DataFrame:
     """Select an announcement by its identifier."""
     found = chronology.filter(pl.col("announcement_id") == key)
     if found.height:
         return found
+    if known := left_out_reason(key, file):
+        raise SpecificationError(known[0].upper() + known[1:])
     near = closest_name(key, chronology["announcement_id"].to_list())
     hint = f" Did you mean {near!r}?" if near else " List them with: marketimpact list announcements."
     raise SpecificationError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,8 +16,8 @@ from marketimpact import report
 from marketimpact.cli.options import AsCsv, AsJson, Directory
 from marketimpact.cli.price_options import Prices, Snapshot, Yahoo, price_source
 from marketimpact.cli.printing import json_rows, json_text, print_frame
-from marketimpact.cli.study_file import StudyFile, StudyRun, read_study, refuse_unknown_targets
-from marketimpact.cli.study_file_curve import CurveRun
+from marketimpact.cli.registration import registered_analysis
+from marketimpact.cli.study_file import SecuritiesAndSessions, StudyFile, StudyRun, read_study, refuse_unknown_targets
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.outputs import parquet_bytes, write_together
@@ -28,17 +29,10 @@ from marketimpact.events.catalogue import announcements, campaigns, securities
 from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
+from marketimpact.sources import PriceSource
 from marketimpact.study.result_tables import result_workbook
 
-__all__ = ["align_command", "list_command", "run", "schema"]
-
-
-class _SecuritiesAndSessions:
-    """Securities and sessions without prices, which is all that `align` needs of a market."""
-
-    def __init__(self, securities: pl.DataFrame, sessions: pl.DataFrame) -> None:
-        self.securities = securities
-        self.sessions = sessions
+__all__ = ["Outcome", "align_command", "execute", "list_command", "run", "schema"]
 
 
 def run(
@@ -54,45 +48,66 @@ def run(
     ] = None,
     excel: Annotated[bool, typer.Option("--excel", help="Also write all tables as one workbook, tables.xlsx.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results and the files written as JSON.")] = False,
+    registered: Annotated[
+        Path | None, typer.Option(help="Its registration: marks every table as registered or exploratory.")
+    ] = None,
+    exploratory: Annotated[
+        bool, typer.Option("--exploratory", help="Go on where the study differs from its registration.")
+    ] = False,
 ) -> None:
     """Run a study and write its report and tables.
 
     Without --prices, --yahoo or --snapshot the study runs on the embedded sample, whose prices are simulated. Prices
     from Yahoo Finance are kept in the price store, and the report names the snapshot used.
+
+    With --registered a study that differs from its registration stops with exit code 1, before any price is read; with
+    --exploratory it goes on, and all of it is marked exploratory.
     """
+    if exploratory and registered is None:
+        raise typer.BadParameter("--exploratory goes with --registered")
     kinds = _formats(formats)
     report.require_programs([Path(f"report.{kind}") for kind in kinds])
     if excel:
         require_writer()
     source = price_source(prices, snapshot, directory, yahoo=yahoo)
     plan = read_study(study)
-    with recorded_warnings() as messages:
-        study_run = plan.run(source)
-        curve = plan.curve(study_run, source)
+    analysis = None if registered is None else registered_analysis(registered, plan, exploratory=exploratory)
     folder = out if out is not None else Path("out") / plan.name
-    written, tables, text = _write(plan, study_run, curve, folder, kinds, messages, excel=excel)
+    outcome = execute(plan, source, folder, kinds, analysis, excel=excel)
     if as_json:
         workbook = {"workbook": str(folder / "tables.xlsx")} if excel else {}
-        typer.echo(json_text(_run_summary(plan, study_run, tables, written) | workbook))
+        typer.echo(json_text(_run_summary(plan, outcome, analysis) | workbook))
         return
-    typer.echo(text)
+    typer.echo(outcome.text)
     typer.echo("")
-    for target in written:
+    for target in outcome.reports:
         typer.echo(f"Report: {target}")
     typer.echo(f"Tables: {folder} ({'CSV, Parquet and tables.xlsx' if excel else 'CSV and Parquet'})")
 
 
-def _write(
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome of a study that was run and written: its run, paths of reports, tables, and the brief as text."""
+
+    run: StudyRun
+    reports: list[Path]
+    tables: dict[str, pl.DataFrame]
+    text: str
+
+
+def execute(
     plan: StudyFile,
-    study_run: StudyRun,
-    curve: CurveRun | None,
+    source: PriceSource,
     folder: Path,
     kinds: list[str],
-    messages: list[str],
+    analysis: report.RegisteredAnalysis | None,
     *,
-    excel: bool,
-) -> tuple[list[Path], dict[str, pl.DataFrame], str]:
-    """Write the report in every format and every table; give the paths of the reports, the tables, and the brief."""
+    excel: bool = False,
+) -> Outcome:
+    """Run a study and write the report in every format, and every table, to a folder."""
+    with recorded_warnings() as messages:
+        study_run = plan.run(source)
+        curve = plan.curve(study_run, source)
     content = report.report_content(
         study_run.result,
         title=plan.title,
@@ -103,6 +118,8 @@ def _write(
         curve=curve.curve if curve else None,
         joint=curve.joint if curve else None,
         warnings=messages,
+        legs=plan.legs,
+        registration=analysis,
     )
     made = report.brief_of(content) if report.has_brief(content) else None
     tables = report.report_tables(content)
@@ -113,10 +130,12 @@ def _write(
             (aside / f"{name}.parquet").write_bytes(parquet_bytes(table))
             (aside / f"{name}.csv").write_text(csv_text(table), encoding="utf-8")
         if excel:
-            result = study_run.result
-            (aside / "tables.xlsx").write_bytes(result_workbook(tables, result.record, result.market))
-    text = repr(study_run.result) if made is None else made.short_text()
-    return [folder / name for name in names], tables, text
+            workbook = result_workbook(tables, content.record, study_run.result.market)
+            (aside / "tables.xlsx").write_bytes(workbook)
+    text = made.short_text() if made is not None else repr(study_run.result)
+    if made is None and analysis is not None:
+        text += f"\n{analysis.sentence(plan.windows)}"
+    return Outcome(study_run, [folder / name for name in names], tables, text)
 
 
 @contextmanager
@@ -145,19 +164,30 @@ def _formats(requested: list[str] | None) -> list[str]:
     return formats
 
 
-def _run_summary(
-    plan: StudyFile, study_run: StudyRun, tables: dict[str, pl.DataFrame], written: list[Path]
-) -> dict[str, Any]:
+def _run_summary(plan: StudyFile, outcome: Outcome, analysis: report.RegisteredAnalysis | None) -> dict[str, Any]:
     """Summarise a run for programs; the tables themselves are files."""
+    result, tables, written = outcome.run.result, outcome.tables, outcome.reports
+    registration = (
+        {}
+        if analysis is None
+        else {
+            "registration": {
+                "sha256": analysis.hash,
+                "registered_on": analysis.registered_on,
+                "differences": list(analysis.differences),
+            }
+        }
+    )
     return {
         "study": plan.name,
-        "simulated": study_run.result.market.simulated,
-        "n_events": study_run.result.events.height,
+        "simulated": result.market.simulated,
+        "n_events": result.events.height,
         "reports": [str(target) for target in written],
         "tables": {name: str(written[0].with_name(f"{name}.parquet")) for name in tables},
-        "record": dict(study_run.result.record),
+        "record": dict(result.record),
         "tests": json_rows(tables["tests"]),
         "attrition": json_rows(tables["attrition"]),
+        **registration,
     }
 
 
@@ -195,7 +225,7 @@ def align_command(
     firms = known.filter(pl.col("symbol").is_in(selected)) if selected else known
     mics = firms["mic"].unique() if firms.height else known["mic"].unique()
     applied = calendars.overrides_by_calendar(None if overrides is None else calendar_overrides(overrides))
-    market = _SecuritiesAndSessions(known, calendars.sessions(mics, first, last, applied, as_far_as_known=True))
+    market = SecuritiesAndSessions(known, calendars.sessions(mics, first, last, applied, as_far_as_known=True))
     events = align_events(facts, market, symbols=selected, closed_day="previous" if previous else "next")
     bounds = pl.format("{} ({} to {})", "day0_certainty", "day0_earliest", "day0_latest")
     is_certain = pl.col("day0_earliest") == pl.col("day0_latest")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,18 @@ from marketimpact.core.resources import resource
 from marketimpact.core.text import listed
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
+from marketimpact.events import calendars
 from marketimpact.events.alignment import align
 from marketimpact.events.catalogue import announcements, securities
 from marketimpact.events.session_overrides import calendar_overrides
 from marketimpact.market import repairs
 from marketimpact.market.market import Market
-from marketimpact.models import MODELS, Egarch, FactorModel, Garch, Model
+from marketimpact.models import MODELS, PEER_MODELS, Egarch, FactorModel, Garch, Model
 from marketimpact.sources.protocol import PriceSource
 from marketimpact.study.event_study import EventStudy
 from marketimpact.study.result import StudyResult
 
-__all__ = ["StudyFile", "StudyRun", "read_study", "refuse_unknown_targets"]
+__all__ = ["SecuritiesAndSessions", "StudyFile", "StudyRun", "read_study", "refuse_unknown_targets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,16 @@ class StudyFile:
         Calendar overrides of the researcher's own.
     specification : CurvePlan or None
         Choices of the specification curve; None where the file has no such table.
+    legs : str
+        Benchmark of overnight and day legs in the report, or "none".
+    version : str or None
+        Version of the embedded chronology; the current one when None.
+    smallest_effect : float or dict of str to float, optional
+        Smallest mean abnormal return of interest (a fraction), for all groups or by group.
+    file : Path or None
+        The file it was read from.
+    content : dict
+        What the file says, as TOML has it.
     source : StudyText
         The file itself, for messages with line numbers.
     """
@@ -77,18 +90,60 @@ class StudyFile:
     accept: tuple[tuple[str, str], ...] = ()
     overrides_file: Path | None = None
     specification: CurvePlan | None = None
+    legs: str = "leg_benchmark"
+    version: str | None = None
+    smallest_effect: float | Mapping[str, float] | None = None
+    file: Path | None = field(default=None, repr=False, compare=False)
+    content: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     source: StudyText = field(default=StudyText("", ""), repr=False, compare=False)
 
     def run(self, source: PriceSource) -> StudyRun:
         """Load the prices, align the announcements and estimate the study."""
-        chronology = announcements(self.announcements_file)
+        chronology = self.chronology()
         selected = self._select(chronology)
         market = self._market(source, self.benchmark, selected)
+        events = self._align(selected, market)
+        return StudyRun(self.study.run(events, market), events, chronology)
+
+    def chronology(self) -> pl.DataFrame:
+        """Read the announcements among which the study selects its own."""
+        if self.version is None:
+            return announcements(self.announcements_file)
+        try:
+            return announcements(version=self.version)
+        except SpecificationError as error:
+            raise self.source.error(f"[announcements] {error}", ("announcements", "version")) from error
+
+    def securities(self) -> pl.DataFrame:
+        """Select the securities of the study."""
+        return self._needed_securities(securities(self.securities_file), self._select(self.chronology()))
+
+    def planned_events(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Align the announcements with the calendars alone, and give the events and the sessions; no price is read."""
+        selected = self._select(self.chronology())
+        needed = self._needed_securities(securities(self.securities_file), selected)
+        if selected.is_empty() or needed.is_empty():
+            raise SpecificationError(
+                f"{self.source.name}: no announcement meets a security, so the study has no event. Name [[groups]] of "
+                "securities, or announcements that have targets."
+            )
+        overrides = calendars.overrides_by_calendar(self._overrides())
+        # as many days as the windows before day 0 may take with every holiday
+        first = selected["announced_at"].min().date() + timedelta(days=3 * self.study.estimation_window[1] - 30)  # type: ignore[union-attr]
+        last = selected["announced_at"].max().date()  # type: ignore[union-attr]
+        sessions = calendars.sessions(needed["mic"].unique(), first, last, overrides, as_far_as_known=True)
+        return self._align(selected, SecuritiesAndSessions(needed, sessions)), sessions
+
+    def market_until(self, last: date, source: PriceSource) -> Market:
+        """Load the market of the study with no price after `last`."""
+        return self._market(source, self.benchmark, self._select(self.chronology()), last)
+
+    def _align(self, selected: pl.DataFrame, market: Market | SecuritiesAndSessions) -> pl.DataFrame:
         symbols = [symbol for members in self.groups.values() for symbol in members]
         events = align(selected, market, symbols=symbols or None, closed_day=self.study.closed_day)
         if self.groups:
             events = events.join(self._group_of_symbol(), on="symbol", how="left", validate="m:1").sort("event_id")
-        return StudyRun(self.study.run(events, market), events, chronology)
+        return events
 
     def curve(self, study_run: StudyRun, source: PriceSource) -> CurveRun | None:
         """Run the specification curve of the file and its joint test; None where the file has no such table.
@@ -118,27 +173,31 @@ class StudyFile:
 
     def symbols(self) -> list[str]:
         """List the symbols of all securities and benchmarks that the study needs prices of."""
-        selected = self._select(announcements(self.announcements_file))
-        needed = self._needed_securities(securities(self.securities_file), selected)
+        needed = self.securities()
         other_benchmarks = self.specification.benchmarks if self.specification else ()
         columns = (needed[name].drop_nulls() for name in ("symbol", self.benchmark, *other_benchmarks))
         return sorted({symbol for column in columns for symbol in column})
 
-    def _market(self, source: PriceSource, benchmark: str, selected: pl.DataFrame) -> Market:
+    def _overrides(self) -> pl.DataFrame | None:
+        return None if self.overrides_file is None else calendar_overrides(self.overrides_file)
+
+    def _market(self, source: PriceSource, benchmark: str, selected: pl.DataFrame, last: date | None = None) -> Market:
         needed = self._needed_securities(securities(self.securities_file), selected)
         # the market of another benchmark lacks this one's prices
         known = {*needed["symbol"], *needed[benchmark]}
         accept = [pair for pair in self.accept if benchmark == self.benchmark or pair[0] in known]
-        overrides = None if self.overrides_file is None else calendar_overrides(self.overrides_file)
-        options: dict[str, Any] = {"benchmark": benchmark, "repair": self.repair, "calendar_overrides": overrides}
-        return Market.load(needed, source, accept=accept, **options)
+        options: dict[str, Any] = {"benchmark": benchmark, "repair": self.repair, "last": last}
+        if last is not None:
+            accept = [pair for pair in accept if pair[1] <= str(last)]
+        return Market.load(needed, source, accept=accept, calendar_overrides=self._overrides(), **options)
 
     def _select(self, chronology: pl.DataFrame) -> pl.DataFrame:
         unknown = sorted(set(self.ids) - set(chronology["announcement_id"]))
         if unknown:
             near = suggestion(unknown[0], chronology["announcement_id"].to_list())
             raise self.source.error(
-                f"no announcement is called {', '.join(map(repr, unknown))}{near}. "
+                left_out_reason(unknown[0], self.announcements_file)
+                or f"no announcement is called {', '.join(map(repr, unknown))}{near}. "
                 "List them with: marketimpact list announcements",
                 ("announcements", "ids"),
                 unknown[0],
@@ -173,6 +232,16 @@ class StudyFile:
         return pl.DataFrame(rows, schema={"symbol": pl.String, "group": order}, orient="row")
 
 
+def left_out_reason(announcement_id: str, file: Path | None) -> str:
+    """Say that an announcement is left out since it is from memory; empty text where it is not."""
+    if file is not None or announcement_id not in announcements(recalled=True)["announcement_id"]:
+        return ""
+    return (
+        f"announcement {announcement_id!r} is from memory: no page was read, so studies leave it out. Choose another, "
+        "or write it into a file of your own with the page that you read."
+    )
+
+
 def refuse_unknown_targets(selected: pl.DataFrame, known: pl.DataFrame, label: str) -> None:
     """Raise SpecificationError for targets of announcements that no security has.
 
@@ -197,6 +266,14 @@ def refuse_unknown_targets(selected: pl.DataFrame, known: pl.DataFrame, label: s
         "symbols as Yahoo Finance does (NVDA;0981.HK;688981.SS), or add the securities to a file of your own "
         "(--securities of new and align, [securities] file = ... in a study file)."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SecuritiesAndSessions:
+    """Securities and sessions without prices, which is all that `align` needs of a market."""
+
+    securities: pl.DataFrame
+    sessions: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +342,44 @@ def read_study(path: str | Path | None = None) -> StudyFile:
         accept=tuple((symbol, day) for symbol, day in prices.get("accept", [])),
         overrides_file=file.parent / prices["calendar_overrides"] if "calendar_overrides" in prices else None,
         specification=read_curve(content, study, groups, source),
+        legs=content.get("report", {}).get("legs", "leg_benchmark"),
+        version=_version(selection, source),
+        smallest_effect=_smallest_effect(content.get("registration", {}), groups, source),
+        file=file,
+        content=content,
         source=source,
     )
+
+
+def _version(selection: Mapping[str, Any], source: StudyText) -> str | None:
+    """Read the version of the embedded chronology, which a file of one's own does not have."""
+    if "version" in selection and "file" in selection:
+        raise source.error(
+            "[announcements] version is of the embedded chronology, but file names your own. Leave one of them out.",
+            ("announcements", "version"),
+        )
+    return selection.get("version")
+
+
+def _smallest_effect(
+    table: Mapping[str, Any], groups: Mapping[str, Any], source: StudyText
+) -> float | Mapping[str, float] | None:
+    """Read the smallest effect of interest: one number, or one for every group."""
+    effect: float | Mapping[str, float] | None = table.get("smallest_effect")
+    path = ("registration", "smallest_effect")
+    if isinstance(effect, Mapping):
+        unknown, lacking = [name for name in effect if name not in groups], [n for n in groups if n not in effect]
+        if unknown or lacking:
+            near = suggestion(unknown[0], list(groups)) if unknown else ""
+            what = f"no group is called {unknown[0]!r}{near}" if unknown else f"the group {lacking[0]!r} has none"
+            raise source.error(
+                f"[registration] smallest_effect: {what}. Give one number for all groups, or one for each of them.",
+                path,
+            )
+    values = effect.values() if isinstance(effect, Mapping) else [] if effect is None else [effect]
+    if any(not math.isfinite(value) for value in values):  # nan passes every bound of the schema
+        raise source.error("[registration] smallest_effect is no number. Give a fraction, such as 0.02 for 2%.", path)
+    return effect
 
 
 def _locate(path: str | Path) -> Path:
@@ -292,7 +405,7 @@ def _study(table: Mapping[str, Any], source: StudyText) -> EventStudy:
     options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in table.items()
-        if key not in ("model", "factors", "lagged", "forecast_from")
+        if key not in ("model", "factors", "lagged", "forecast_from", "donors", "allow")
     }
     try:
         return EventStudy(model=_model(table, source), **options)
@@ -311,6 +424,13 @@ def _model(table: Mapping[str, Any], source: StudyText) -> Model:
     for key in ("factors", "lagged"):
         if key in table:
             raise source.error(f"[study] {key} goes with model = 'factor_model', not {name!r}.", ("study", key))
+    if name in PEER_MODELS:
+        donors, allow = (tuple(table.get(key, [])) for key in ("donors", "allow"))
+        return MODELS[name](donors, allow=allow)
+    for key in ("donors", "allow"):
+        if key in table:
+            known = ", ".join(map(repr, PEER_MODELS))
+            raise source.error(f"[study] {key} goes with model = one of {known}, not {name!r}.", ("study", key))
     if "forecast_from" in table:
         if MODELS[name] not in (Garch, Egarch):
             raise source.error(

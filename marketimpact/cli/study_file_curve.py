@@ -15,7 +15,7 @@ from marketimpact.cli.study_file_schema import StudyText
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.estimation.windows import check_window
 from marketimpact.market.market import Market
-from marketimpact.models import MODELS, Egarch, FactorModel, Garch, Model
+from marketimpact.models import MODELS, PEER_MODELS, Egarch, FactorModel, Garch, Model
 from marketimpact.study.event_study import EventStudy
 
 __all__ = ["CurvePlan", "CurveRun", "read_curve"]
@@ -196,7 +196,7 @@ def _windows(
 
 
 def _models(table: Mapping[str, Any], study: EventStudy, source: StudyText) -> dict[str, Model]:
-    """Make the models by name; `factor_model`, and a GARCH model of the study, are the study's own with its options."""
+    """Make the models by name; those that need or have options of [study] are the study's own."""
     models: dict[str, Model] = {}
     for name in table.get("models", DEFAULT_MODELS):
         if name == "factor_model":
@@ -204,6 +204,15 @@ def _models(table: Mapping[str, Any], study: EventStudy, source: StudyText) -> d
                 raise source.error(
                     "[specification] models: 'factor_model' takes its factors from [study], which has another model. "
                     'Set model = "factor_model" and factors there, or leave it out here.',
+                    ("specification", "models"),
+                    name,
+                )
+            models[study.model.name] = study.model
+        elif name in PEER_MODELS:
+            if type(study.model) is not MODELS[name]:
+                raise source.error(
+                    f"[specification] models: {name!r} takes its donors from [study], which has another model. Set "
+                    f'model = "{name}" and donors there, or leave it out here.',
                     ("specification", "models"),
                     name,
                 )

@@ -16,12 +16,14 @@ from marketimpact.errors import SpecificationError
 from marketimpact.inference import TESTS
 from marketimpact.market.repairs import DEFAULT, REPAIRS
 from marketimpact.models import MODELS, ForecastFrom
+from marketimpact.report.legs import LEG_CHOICES
 
 __all__ = ["StudyText", "check_content", "study_schema", "suggestion"]
 
 #: Keys and list positions from the top of the file to a value.
 Path = tuple[str | int, ...]
 
+_LEGS = "Benchmark of overnight and day legs of day 0, where prices have opens; 'none' leaves them out."
 _WINDOWS = "Windows of the report, in sessions; the first is the primary one, declared before looking."
 _TEXT_LIST = 'must be a list of strings, such as ["NVDA", "0981.HK"]'
 
@@ -77,8 +79,8 @@ def study_schema() -> dict[str, Any]:
     Examples
     --------
     >>> from marketimpact.cli.study_file_schema import study_schema
-    >>> sorted(study_schema()["properties"])
-    ['announcements', 'groups', 'prices', 'question', 'report', 'securities', 'specification', 'study', 'title']
+    >>> list(study_schema()["properties"])[:4]
+    ['title', 'question', 'study', 'announcements']
     """
     group = _table(
         "A group of securities. Every announcement is studied for every security of every group.",
@@ -97,6 +99,7 @@ def study_schema() -> dict[str, Any]:
                 "Which announcements.",
                 ids=_texts("Their ids; all of the file's when left out."),
                 file=_text("Your own announcements (CSV, Parquet or Excel), relative to the study file."),
+                version=_text("Version of the embedded chronology, such as 2026.06; the current one when left out."),
             ),
             securities=_table(
                 "Which securities exist, and the benchmark of each.",
@@ -111,8 +114,15 @@ def study_schema() -> dict[str, Any]:
                     "Your own sessions, closures and trading hours (CSV, Parquet or Excel), relative to the study file."
                 ),
             ),
-            report=_table("Content of the report.", windows=_windows(_WINDOWS, [[0, 1], [0, 0]])),
+            report=_table(
+                "Content of the report.",
+                windows=_windows(_WINDOWS, [[0, 1], [0, 0]]),
+                legs=_choice(LEG_CHOICES, _LEGS, "leg_benchmark"),
+            ),
             specification=_specification(),
+            registration=_table(
+                "What marketimpact register declares besides the study itself.", smallest_effect=_smallest_effect()
+            ),
             groups={
                 "type": "array",
                 "items": group | {"required": ["name", "symbols"], "errorMessage": "needs a name and symbols"},
@@ -208,6 +218,11 @@ def _study() -> dict[str, Any]:
         model=_choice(tuple(MODELS), "Model of the normal return: marketimpact list models.", "market_model"),
         factors=_texts('With model = "factor_model": the factors.'),
         lagged=_texts('With model = "factor_model": factors that also enter with the value of the session before.'),
+        donors=_texts(
+            'With model = "peer_mean", "statistical_factors" or "ridge_peers": securities that the announcements did '
+            "not affect, chosen before looking."
+        ),
+        allow=_texts("Donors to use although an event treats them, they are of its firm, or a fund that may hold it."),
         forecast_from=_choice(
             get_args(ForecastFrom),
             'With model = "garch11" or "egarch11": where forecasts of the variance start.',
@@ -262,6 +277,14 @@ def _specification() -> dict[str, Any]:
             "errorMessage": "must be a whole number, 0 or more",
         },
     )
+
+
+def _smallest_effect() -> dict[str, Any]:
+    rule = "must be a fraction above 0 and below 1, such as 0.02 for 2%, or a table of one for each group"
+    effect = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "errorMessage": rule}
+    description = "Smallest mean abnormal return of interest over the primary window: one for all groups, or by group."
+    by_group = {"type": "object", "minProperties": 1, "additionalProperties": effect}
+    return {"description": description, "anyOf": [effect, by_group], "errorMessage": rule}
 
 
 def _table(description: str, **properties: Mapping[str, Any]) -> dict[str, Any]:

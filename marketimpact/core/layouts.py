@@ -15,6 +15,7 @@ __all__ = [
     "CAMPAIGNS",
     "DAYS",
     "EVENTS",
+    "EXPOSURES",
     "FACTORS",
     "FOUND",
     "OVERRIDES",
@@ -23,6 +24,7 @@ __all__ = [
     "RETURNS",
     "SECURITIES",
     "SHARES",
+    "SHARE_COUNTS",
     "SYMBOLS",
     "SYMBOL_DAYS",
     "Layout",
@@ -72,6 +74,9 @@ YFINANCE = MappingProxyType(
         "Volume": "volume",
         "Dividends": "dividend",
         "Stock Splits": "split",
+        "Open": "open",
+        "High": "high",
+        "Low": "low",
     }
 )
 PRICES = Layout(_columns("symbol date close|adj_close"), "date", "symbol", "close", YFINANCE)
@@ -83,6 +88,9 @@ FACTORS = Layout(_columns("date"), "date")
 DAYS = Layout(_columns("date"), "date")
 RATES = Layout(_columns("date currency rate"), "date", "currency", "rate", reads_text=True)
 SHARES = Layout(_columns("symbol shares"), "date", "symbol", "shares", reads_text=True)
+SHARE_COUNTS = Layout(
+    _columns("symbol date shares_outstanding"), "date", "symbol", "shares_outstanding", reads_text=True
+)
 EVENTS = Layout(_columns("event_id symbol date"), "date", "event_id")
 ANNOUNCEMENTS = Layout(
     _columns("announcement_id announced_at stance headline"), "announced_at", "announcement_id", reads_text=True
@@ -94,4 +102,5 @@ SYMBOLS = Layout(_columns("symbol"), None, "symbol")
 SYMBOL_DAYS = Layout(_columns("symbol date"), "date", "symbol")
 CAMPAIGNS = Layout(_columns("campaign_id title first last"), None, "campaign_id")
 OVERRIDES = Layout(_columns("mic date"), "date", "mic", reads_text=True)
+EXPOSURES = Layout(_columns("symbol period_end china_revenue_share"), "period_end", "symbol", reads_text=True)
 FOUND = Layout(_columns("event_id where"), None, "event_id")

@@ -98,6 +98,9 @@ SKEWNESS_VALUES_AT_ONCE = 2**17
 #: Moved events of a placebo distribution that are estimated at once.
 PLACEBO_BATCH_EVENTS = 20_000
 
+#: Events up to which a report has legs: it runs the study once more for each of them and for the whole session.
+LEG_EVENTS = 5_000
+
 # --- threads and codes ------------------------------------------------------------------------------------------------
 
 #: Parts submitted per thread before the first result is fetched; it bounds the memory of waiting results.

@@ -18,7 +18,7 @@ _HEADINGS = {
     "p_wild": "p (wild bootstrap)", "sq_p": "p (sample quantile)", "mde": "MDE", "effect_mde": "MDE",
     "minimum detectable effect": "MDE", "r2": "R²", "tau": "Session", "last": "Last session", "name": "Firm",
     "event_id": "Event", "n_days": "Sessions", "n_obs": "Sessions", "n_events": "Events", "true_car": "Simulated CAR",
-    "note": "Notes", "coef": "Coefficient", "term": "",
+    "raw": "Raw return", "n_legs": "Legs", "note": "Notes", "coef": "Coefficient", "term": "",
 }  # fmt: skip
 
 

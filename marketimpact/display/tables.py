@@ -29,10 +29,10 @@ MOST_ROWS = 60
 #: Columns that hold fractions of a price (log points or other units where returns are not simple).
 FRACTIONS = {
     "alpha", "aar", "ar", "bhar", "caar", "car", "ci_high", "ci_high_filtered", "ci_low", "ci_low_filtered", "expected",
-    "highest", "lowest", "mean_car", "median", "ret", "sigma", "true_car",
+    "highest", "lowest", "mean_car", "median", "past_mean", "raw", "ret", "sigma", "slope", "true_car",
 }  # fmt: skip
 #: Columns without a sign, in the unit of the estimate they belong to.
-SIZES = {"effect_mde", "mde", "se", "se_filtered", "sigma"}
+SIZES = {"effect_mde", "mde", "mde_filtered", "se", "se_filtered", "sigma"}
 #: Columns whose numbers show no unit, and the unit that goes into the heading.
 UNITS = {
     "tau": "sessions", "n_days": "sessions", "n_obs": "sessions", "sar": "sd", "scar": "sd", "last": "tau",
@@ -294,7 +294,7 @@ class Table:
         of_tests = "effect_mde" in columns  # `estimate`, `se` and `mde` are then in the unit of each test
         if name in ("effect", "effect_mde"):
             return self.unit == "simple" and of_tests
-        beside = columns if name in ("se", "se_filtered", "mde") and not of_tests else [name]
+        beside = columns if name in ("se", "se_filtered", "mde", "mde_filtered") and not of_tests else [name]
         return self.unit == "simple" and not FRACTIONS.isdisjoint(beside)
 
     def _notes_below(self) -> tuple[str, ...]:

@@ -39,7 +39,9 @@ Arrays = tuple[NDArray[Any], ...]
 
 
 def worth_compiling(problem: EstimationProblem) -> bool:
-    """Return whether there are enough events for the kernels to repay the time of loading numba."""
+    """Return whether the kernels can read the model, and there are enough events to repay the time of loading numba."""
+    if problem.donors is not None:
+        return False
     loaded = KERNELS in sys.modules
     return len(problem) >= (limits.COMPILED_FIT_EVENTS_ONCE_LOADED if loaded else limits.COMPILED_FIT_EVENTS)
 

@@ -138,7 +138,8 @@ def _next_chunk(
 def _event_bytes(problem: EstimationProblem) -> int:
     """Return the bytes of one event's window: its days, with the loadings of every regressor."""
     first, last = problem.settings.event
-    return (last - first + 1) * (len(fields(EventWindow)) + len(problem.model.design.regressors) + 1) * 8
+    n_regressors = len(problem.model.design.regressors) + len(problem.model.design.donors)
+    return (last - first + 1) * (len(fields(EventWindow)) + n_regressors + 1) * 8
 
 
 def _task_bytes(problem: EstimationProblem) -> int:

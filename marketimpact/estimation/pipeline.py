@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
 from marketimpact.core.arrays import Bools, Ints
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.attrition import ATTRITION
+from marketimpact.estimation.donor_choice import find_donors
 from marketimpact.estimation.estimates import Estimates
 from marketimpact.estimation.executors import ExecutionOptions, run_chunks
 from marketimpact.estimation.implausible_steps import implausible_steps
@@ -27,8 +32,12 @@ def estimate(
     model: Model,
     settings: EstimationSettings,
     options: ExecutionOptions | None = None,
+    *,
+    targets: Mapping[str, Iterable[str]] | None = None,
 ) -> tuple[Estimates, pl.DataFrame]:
     """Estimate the model for every event; abnormal returns are its returns less what the model expects.
+
+    `targets` of announcements, by their id, are no donors of the announcement's events.
 
     Returns
     -------
@@ -42,6 +51,7 @@ def estimate(
     located, positions, without_day0 = locate_day0(events, market, settings.closed_day)
     located, positions, settings, misfits = set_own_windows(located, positions, settings, model)
     problem = EstimationProblem(positions, market, model, settings)
+    problem = replace(problem, donors=find_donors(events, located, problem, targets or {}))
     fitted = run_chunks(problem, located, options or ExecutionOptions())
     estimates = Estimates(located, problem, fitted.fit, fitted.present, fitted.event_window)
     unusable = _unusable(estimates, fitted.n_before)
@@ -85,6 +95,7 @@ def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
     steps = implausible_steps(estimates.problem, estimates.events)
     checks = {
         "no_benchmark": _without_benchmark(estimates.problem),
+        "no_donors": _without_donors(estimates.problem),
         "too_few_observations": n_before < needed,
         "no_event_returns": ~estimates.present.any(axis=1),
         "implausible_return": np.isin(np.arange(len(estimates.problem)), list(steps)),
@@ -107,6 +118,9 @@ def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
         if reason == "implausible_return":
             rows.append((row, ids[row], reason, steps[row]))
             continue
+        if reason == "no_donors":
+            rows.append((row, ids[row], reason, _donors_detail(estimates.problem, row)))
+            continue
         own = span if estimates.positions.estimation is None else estimates.positions.estimation[row].tolist()
         detail = details[reason].format(symbol=symbols[row], n_obs=n_before[row], span=own)
         if reason == "too_few_observations" and settings.excluded is not None:
@@ -120,3 +134,20 @@ def _without_benchmark(problem: EstimationProblem) -> Bools:
     if not {"market", "market_since_trade"}.intersection(problem.model.design.columns):
         return np.zeros(len(problem), dtype=bool)
     return ~problem.market.panel_securities["has_benchmark"].to_numpy()[problem.positions.security]
+
+
+def _without_donors(problem: EstimationProblem) -> Bools:
+    """Mark the events that use fewer donors than the model needs, (N,)."""
+    if problem.donors is None:
+        return np.zeros(len(problem), dtype=bool)
+    return np.asarray(problem.donors.used.sum(axis=1) < problem.model.design.fewest_donors)
+
+
+def _donors_detail(problem: EstimationProblem, row: int) -> str:
+    """Say how many donors an event uses, and why not the others."""
+    donors = problem.donors
+    assert donors is not None
+    own, needed = donors.reasons[row], problem.model.design.fewest_donors
+    reasons = Counter(reason for reason in own if reason)
+    why = "; ".join(f"{number} {reason}" for reason, number in reasons.most_common(3))
+    return f"{(own == '').sum()} of {len(own)} donors can be used, {needed} needed: {why}"

@@ -9,6 +9,7 @@ import numpy as np
 from marketimpact.core.arrays import NO_DAY, Bools, Floats, Ints
 from marketimpact.core.factorize import factorize
 from marketimpact.estimation.design_matrix import DesignMatrix, window_rows
+from marketimpact.estimation.donors import DonorReturns
 from marketimpact.estimation.market_subset import columns_of, rows_of_securities
 from marketimpact.estimation.positions import EventPositions
 from marketimpact.estimation.windows import EstimationSettings
@@ -33,12 +34,15 @@ class EstimationProblem:
         Model of the normal return.
     settings : EstimationSettings
         Windows, least number of observations, treatment of missing and excluded days.
+    donors : DonorReturns or None
+        Returns of the model's donors, and which each event uses; None for a model without donors.
     """
 
     positions: EventPositions
     market: Market
     model: Model
     settings: EstimationSettings
+    donors: DonorReturns | None = None
 
     def __len__(self) -> int:
         """Count the events."""
@@ -46,7 +50,8 @@ class EstimationProblem:
 
     def take(self, rows: Ints | slice) -> EstimationProblem:
         """Return the problem of some of the events, over the same market."""
-        return replace(self, positions=self.positions.take(rows))
+        donors = None if self.donors is None else self.donors.take(rows)
+        return replace(self, positions=self.positions.take(rows), donors=donors)
 
     def subset(self, rows: Ints | slice) -> EstimationProblem:
         """Return the problem of some of the events with their securities only, to send to a worker."""
@@ -57,9 +62,9 @@ class EstimationProblem:
         if settings.excluded is not None:
             kept = rows_of_securities(self.market.panel_securities[securities])
             settings = replace(settings, excluded=settings.excluded[kept])
-        return EstimationProblem(
-            replace(positions, first_row=begins[codes], security=codes), market, self.model, settings
-        )
+        positions = replace(positions, first_row=begins[codes], security=codes)
+        donors = None if self.donors is None else self.donors.take(rows)
+        return EstimationProblem(positions, market, self.model, settings, donors)
 
     def in_memory(self) -> EstimationProblem:
         """Return the same problem with its returns read from disk into memory, if they are on disk."""
@@ -98,6 +103,10 @@ class EstimationProblem:
             event, where the model has one), in which excluded days are missing.
         instruments : bool
             Whether the model's instruments follow its regressors.
+
+        Notes
+        -----
+        Returns of donors are regressors after the model's own.
         """
         if span is not None:
             return self._span_design(span, instruments=instruments)
@@ -123,7 +132,20 @@ class EstimationProblem:
             x[:, :, number] = column(term.column, term.shift)
             if design.excess and term.column == "market":
                 x[:, :, number] -= column("rf", term.shift)
+        if self.donors is not None:
+            x = np.concatenate([x, self.donors.window(span)], axis=2)
         return DesignMatrix(ret - rf, x, rf)
+
+    def peer_returns(self, x: Floats) -> Floats:
+        """Put the mean of the donors that each event uses in place of the donors, (N, D, p + J) to (N, D, p + 1).
+
+        Without donors `x` is returned as it is.
+        """
+        if self.donors is None:
+            return x
+        n_own, n_used = len(self.model.design.regressors), np.maximum(self.donors.used.sum(axis=1), 1)
+        mean = x[:, :, n_own:].sum(axis=2, keepdims=True) / n_used[:, None, None]
+        return np.concatenate([x[:, :, :n_own], mean], axis=2)
 
     def excluded_days(self) -> Bools:
         """Mark estimation days that are taken as missing, (N, M); one False for all where there are none, (1, 1)."""

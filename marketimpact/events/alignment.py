@@ -30,7 +30,7 @@ WORKING_HOURS = (8, 18)
 _INSTANT = pl.Datetime("us", "UTC")
 _COMPUTED = (
     "event_id", "symbol", "date", "day0_certainty", "day0_earliest", "day0_latest", "day0_doubt", "phase",
-    "align_reason", "align_detail",
+    "day0_leg", "day0_leg_certainty", "align_reason", "align_detail",
 )  # fmt: skip
 _FROM_SECURITIES = (
     "mic", "board", "currency", "name", "country", "role", "benchmark", "sector_proxy", "price_limit",
@@ -81,8 +81,12 @@ def align(
         disagree between the announcement and day 0 (closed, opened or unpriced sessions, ignored prices), it is
         at most *likely*, and ``day0_doubt`` says why. ``phase`` is the state of
         the exchange (*pre_open, in_session, lunch_break, post_close, closed_day*), null when the time of day
-        is unknown. A pair without a day 0 keeps its row, with ``date`` null and the reason in
-        ``align_reason`` and ``align_detail``: `EventStudy.run` moves it to attrition.
+        is unknown. ``day0_leg`` is the first part of day 0's return with the news: *overnight* (previous close to
+        open) where it came at or before the open, *day* (open to close) where it came later, the lunch break
+        included; ``day0_leg_certainty`` grades it as ``day0_certainty`` does day 0, and is never better. Null where
+        day 0 closed before the news (``closed_day="previous"``).
+        A pair without a day 0 keeps its row, with ``date`` null and the reason in ``align_reason`` and
+        ``align_detail``: `EventStudy.run` moves it to attrition.
         The announcement's and the security's columns follow. Columns of your own announcements that are named like
         one of these are kept with ``_event`` after their names, with a warning.
 
@@ -132,7 +136,8 @@ def align(
         frame = _first_session(frame, sessions, instant, session)
         if closed_day == "previous":
             frame = _on_closed_days(frame, sessions, instant, session)
-    frame = _with_phase(_with_doubt(_with_certainty(frame), sessions, market), sessions)
+    frame = _with_doubt(_with_certainty(_with_legs(frame, sessions)), sessions, market)
+    frame = _with_phase(_with_leg_certainty(frame), sessions)
     return _arrange(_with_reasons(frame, sessions, market), announcements)
 
 
@@ -253,6 +258,63 @@ def _on_closed_days(frame: pl.DataFrame, sessions: pl.DataFrame, instant: str, n
     return joined.with_columns(pl.when(is_shut).then("_previous").otherwise(name).alias(name)).drop(
         "_previous", "_local_date"
     )
+
+
+def _with_legs(frame: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """Add `day0_leg`, and in ``_leg_certainty`` how certain it is if day 0 is.
+
+    Sessions and legs follow one another in time, so two instants in one leg have every instant between them there.
+    """
+    legs = {
+        leg: _leg_of(frame, sessions, instant, session)
+        for instant, session, leg in (
+            ("instant", "date", "day0_leg"),
+            ("earliest", "day0_earliest", "_leg_earliest"),
+            ("latest", "day0_latest", "_leg_latest"),
+            ("work_start", "_work_first", "_leg_work_start"),
+            ("work_end", "_work_last", "_leg_work_end"),
+        )
+    }
+    one_leg = (pl.col("day0_earliest") == pl.col("day0_latest")) & (pl.col("_leg_earliest") == pl.col("_leg_latest"))
+    one_work_leg = (
+        (pl.col("time_precision") == "day")
+        & (pl.col("_work_first") == pl.col("_work_last"))
+        & (pl.col("_leg_work_start") == pl.col("_leg_work_end"))
+    )
+    certainty = (
+        pl.when(pl.col("day0_leg").is_null())
+        .then(None)
+        .when(one_leg)
+        .then(pl.lit("sure"))
+        .when(one_work_leg)
+        .then(pl.lit("likely"))
+        .otherwise(pl.lit("assumed"))
+    )
+    added = frame.with_columns(leg.alias(name) for name, leg in legs.items())
+    return added.with_columns(certainty.alias("_leg_certainty")).drop(list(legs)[1:])
+
+
+def _leg_of(frame: pl.DataFrame, sessions: pl.DataFrame, instant: str, session: str) -> pl.Series:
+    """Return the leg of a session in which an instant falls; null for one after the session's close."""
+    hours = sessions.select("mic", pl.col("date").alias(session), "open", "official_close")
+    joined = frame.select("mic", instant, session).join(
+        hours, on=["mic", session], how="left", validate="m:1", maintain_order="left"
+    )
+    leg = (
+        pl.when(pl.col(instant) <= pl.col("open"))
+        .then(pl.lit("overnight"))
+        .when(pl.col(instant) < pl.col("official_close"))
+        .then(pl.lit("day"))
+    )
+    return joined.select(leg).to_series()
+
+
+def _with_leg_certainty(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add `day0_leg_certainty`: that of the leg, but no better than that of day 0."""
+    grades = pl.Enum(["sure", "likely", "assumed"])
+    is_worse = pl.col("day0_certainty").cast(grades) > pl.col("_leg_certainty").cast(grades)
+    capped = pl.when(is_worse).then("day0_certainty").otherwise("_leg_certainty")
+    return frame.with_columns(capped.alias("day0_leg_certainty")).drop("_leg_certainty")
 
 
 def _with_certainty(frame: pl.DataFrame) -> pl.DataFrame:

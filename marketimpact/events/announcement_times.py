@@ -7,6 +7,7 @@ from datetime import time
 
 import polars as pl
 
+from marketimpact.core.day_table import are_midnights
 from marketimpact.errors import MarketImpactWarning
 from marketimpact.events.contract_files import DATE, MIDNIGHT, WORD, by_zone, matches
 from marketimpact.events.session_words import resolve_session_words
@@ -18,7 +19,9 @@ CLOCK_COLUMNS = ("time", "clock", "hour", "time_of_day", "announcement_time")
 #: Names of zones that keep one offset all year -> the zone of the place.
 FIXED_ZONES = {"EST": "America/New_York", "MST": "America/Denver"}
 #: Columns of announcements that hold instants.
-_INSTANTS = ("announced_at", "not_before", "not_after")
+_INSTANTS = ("announced_at", "not_before", "not_after", "first_reported_at")
+#: Columns that hold dates or instants as text.
+_DATES_OR_INSTANTS = ("official_at", "effective_at")
 #: Types that are text, or hold nothing.
 _TEXT = (pl.Categorical, pl.Enum, pl.Null)
 
@@ -38,6 +41,7 @@ def settle_times(raw: pl.DataFrame, label: str) -> pl.DataFrame:
     if any(raw.schema[name] != pl.String for name in labels):
         return raw  # no text, which the contract refuses
     _warn_about_times(raw, label)
+    raw = _dates_as_text(raw)
     if "announced_at" not in raw.columns:
         return raw
     if "time_precision" not in raw.columns:
@@ -45,6 +49,17 @@ def settle_times(raw: pl.DataFrame, label: str) -> pl.DataFrame:
     if "time_zone" in raw.columns:
         raw = _with_session_words(_midnights_as_dates(_local_times_as_text(raw)))
     return _with_precision(raw)
+
+
+def _dates_as_text(raw: pl.DataFrame) -> pl.DataFrame:
+    """Write dates, midnights without a zone and instants of official steps as text in ISO 8601."""
+    for name in _DATES_OR_INSTANTS:
+        kind = raw.schema.get(name)
+        if isinstance(kind, pl.Datetime) and kind.time_zone is not None:
+            raw = raw.with_columns(pl.col(name).dt.convert_time_zone("UTC").dt.to_string("%Y-%m-%dT%H:%M:%SZ"))
+        elif kind == pl.Date or (isinstance(kind, pl.Datetime) and are_midnights(raw[name])):
+            raw = raw.with_columns(pl.col(name).dt.to_string("%Y-%m-%d"))
+    return raw
 
 
 def _warn_about_times(raw: pl.DataFrame, label: str) -> None:

@@ -8,7 +8,9 @@ import polars as pl
 
 from marketimpact.core import schema
 from marketimpact.core.frames import FrameLike, is_frame
+from marketimpact.errors import SpecificationError
 from marketimpact.events.announcement_times import settle_times
+from marketimpact.events.catalogue_versions import version_file
 from marketimpact.events.contract_files import load_table, parse_table
 
 __all__ = ["announcements", "campaigns", "read_events", "securities"]
@@ -16,7 +18,9 @@ __all__ = ["announcements", "campaigns", "read_events", "securities"]
 _NUMBER = r"^[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?$"
 
 
-def announcements(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
+def announcements(
+    path: str | Path | FrameLike | None = None, *, version: str | None = None, recalled: bool = False
+) -> pl.DataFrame:
     """Load the chronology of policy announcements.
 
     Parameters
@@ -36,6 +40,13 @@ def announcements(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
 
         ``targets`` are separated by ``;`` or ``,``. Where ``time_precision`` is absent, a plain date is taken as
         known to the day, *BMO* and *AMC* to the hour, and anything else to the minute.
+    version : str, optional
+        A version of the embedded chronology that `marketimpact.catalogue_versions` lists, such as ``"2026.06"``; the
+        current one by default. Name it in a study that others are to repeat.
+    recalled : bool
+        Keep policy announcements of the embedded chronology that are from memory (``verification`` *recalled*: no
+        page was read). They are left out by default; confounders from memory stay, so that an audit finds them. Your
+        own announcements are never left out.
 
     Returns
     -------
@@ -48,6 +59,8 @@ def announcements(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     ------
     DataError
         For a file that cannot be read, or with every broken rule counted.
+    SpecificationError
+        For an unknown version, or a version beside a file of one's own.
 
     Examples
     --------
@@ -57,12 +70,20 @@ def announcements(path: str | Path | FrameLike | None = None) -> pl.DataFrame:
     >>> h20.select("time_precision", "stance", "campaign_id").row(0)
     ('hour', 'restrictive', '2025-08-h20-deal-and-discouragement')
     """
-    raw, label = load_table(path, "announcements")
-    return (
+    if version is not None and path is not None:
+        raise SpecificationError(
+            f"version={version!r} is of the embedded chronology, but announcements of your own were given too. Give "
+            "one of the two."
+        )
+    raw, label = load_table(path if version is None else version_file(version), "announcements")
+    facts = (
         parse_table(schema.Announcements, settle_times(raw, label), label)
         .with_columns(pl.col("is_confounder").fill_null(value=False))
         .sort("announced_at", "announcement_id")
     )
+    if path is not None or recalled:
+        return facts
+    return facts.filter((pl.col("verification") != "recalled") | pl.col("is_confounder"))
 
 
 def securities(path: str | Path | FrameLike | None = None) -> pl.DataFrame:

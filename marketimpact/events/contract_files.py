@@ -35,7 +35,9 @@ LAYOUTS = {
     "calendar_overrides": layouts.OVERRIDES,
     "campaigns": layouts.CAMPAIGNS,
     "events": replace(layouts.EVENTS, reads_text=True),
+    "exposures": layouts.EXPOSURES,
     "securities": layouts.SECURITIES,
+    "shares": layouts.SHARE_COUNTS,
 }
 #: Patterns of a date, and of a time of day, midnight and words after it.
 DATE = r"(19|20)\d{2}-\d{2}-\d{2}"
@@ -162,6 +164,7 @@ def _parse_column(frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Expr
         pl.Date: pl.when(matches(cell, DATE)).then(cell.str.to_date("%Y-%m-%d", strict=False)).alias(name),
         pl.Boolean: cell.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean),
         pl.Float64: cell.cast(pl.Float64, strict=False),
+        pl.Int64: cell.cast(pl.Int64, strict=False),
         pl.Time: pl.when(matches(cell, _TIME)).then(_time_of_day(cell)).alias(name),
         pl.List(pl.String): cell.str.replace_all(r"[,\r\n]", ";").str.split(";").list.eval(_stripped_entries()),
     }

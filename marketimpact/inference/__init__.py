@@ -33,7 +33,7 @@ from marketimpact.inference.families.placebo import blocks, day_block_sums
 from marketimpact.inference.families.single_event import sq_test
 from marketimpact.inference.multiple_testing import adjust, romano_wolf
 from marketimpact.inference.placebo_alignment import align_placebo_days
-from marketimpact.inference.primary import PrimaryTest, primary_test
+from marketimpact.inference.primary import RULE_VERSION, PrimaryTest, primary_test
 from marketimpact.inference.protocol import (
     SIGNIFICANCE_LEVEL,
     Alternative,
@@ -139,6 +139,7 @@ __all__ = [
     "ONE_DATE",
     "ON_REQUEST",
     "RECENT_SESSIONS",
+    "RULE_VERSION",
     "SIGNIFICANCE_LEVEL",
     "TESTS",
     "VARIANCE_LEVEL",

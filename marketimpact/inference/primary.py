@@ -19,9 +19,12 @@ from marketimpact.inference.reasons import (
 )
 from marketimpact.inference.structure import SampleStructure
 
-__all__ = ["ROBUSTNESS_TESTS", "PrimaryTest", "Role", "primary_test", "role_of"]
+__all__ = ["ROBUSTNESS_TESTS", "RULE_VERSION", "PrimaryTest", "Role", "primary_test", "role_of"]
 
 Role = Literal["primary", "robustness", "other"]
+
+#: Version of the rule, which registrations of studies name; raise it when a line of the rule or a threshold changes.
+RULE_VERSION = 1
 
 #: Tests beside the primary one, each with another assumption.
 ROBUSTNESS_TESTS = (

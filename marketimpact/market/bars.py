@@ -320,7 +320,7 @@ def _sessions(listings: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
 def _rows_of(rows: pl.LazyFrame, symbols: Sequence[str]) -> pl.DataFrame:
     """Read the rows of some symbols; the bounds let Parquet skip row groups of others."""
     name = pl.col("symbol")
-    return rows.filter(name.is_between(min(symbols), max(symbols)), name.is_in(list(symbols))).collect(
+    return rows.filter(name.is_between(pl.lit(min(symbols)), pl.lit(max(symbols))), name.is_in(list(symbols))).collect(
         engine="in-memory"
     )
 

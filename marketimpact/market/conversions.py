@@ -16,7 +16,7 @@ from marketimpact.market.panel import FramePanel, ReturnPanel
 from marketimpact.market.plausibility import LARGEST_FACTOR
 from marketimpact.sources.files.tables import read_table
 
-__all__ = ["check_shares", "convert_currency", "panel_in_currency", "panel_in_logs", "volume_panel"]
+__all__ = ["check_shares", "convert_currency", "panel_in_currency", "panel_in_logs", "read_shares", "volume_panel"]
 
 #: Campbell and Wasley (1996): keeps the log of days without trade finite; percent of shares outstanding.
 VOLUME_FLOOR = 0.000255
@@ -67,7 +67,9 @@ def panel_in_logs(panel: ReturnPanel) -> FramePanel:
             "leave these cells empty and say so.",
             rows=lost,
         )
-    return FramePanel(frame.with_columns((1.0 + pl.col(c)).log().alias(c) for c in names), panel.securities)
+    return FramePanel(
+        frame.with_columns((1.0 + pl.col(c)).log().alias(c) for c in names), panel.securities, panel.limit_hits
+    )
 
 
 def volume_panel(panel: ReturnPanel, shares: pl.DataFrame | None) -> FramePanel:
@@ -147,6 +149,11 @@ def _shares_on(panel: pl.DataFrame, shares: pl.DataFrame) -> pl.DataFrame:
     frame = panel.with_row_index("_row").sort("date")
     joined = frame.join_asof(counts.sort("date"), on="date", by="symbol", strategy="backward", check_sortedness=False)
     return joined.sort("_row").drop("_row")
+
+
+def read_shares(shares: FrameLike | str | Path) -> pl.DataFrame:
+    """Read a table of shares, whether counts of one's own or those of filings, from a frame or a file."""
+    return read_table(shares, "shares", {}, ["symbol", "date"], SHARES)
 
 
 def check_shares(shares: FrameLike | str | Path) -> pl.DataFrame:

@@ -36,7 +36,7 @@ def check_factors(factors: FrameLike | None) -> pl.DataFrame | None:
         raise type_error(factors["date"], "dates", "factors")
     if factors["date"].null_count():
         raise DataError(f"factors: 'date' is empty in {factors['date'].null_count()} rows. Fill them in, or drop them.")
-    reserved = {"symbol", "mic", "session", "ret", "market", "close", "volume", *SINCE_TRADE}.intersection(
+    reserved = {"symbol", "mic", "session", "ret", "ret_day", "market", "close", "volume", *SINCE_TRADE}.intersection(
         factors.columns
     ) | {name for name in factors.columns if name.startswith("_")}
     not_numbers = [c for c in factors.columns if c != "date" and not factors[c].dtype.is_numeric()]

@@ -14,14 +14,15 @@ import polars as pl
 from marketimpact.core import schema
 from marketimpact.core.fingerprint import fingerprint, fingerprint_in_order
 from marketimpact.core.frames import FrameLike
-from marketimpact.core.symbol_rows import keep_rows
+from marketimpact.core.symbol_rows import keep_rows, of_symbols
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning
-from marketimpact.market import checks, implausible, repairs
+from marketimpact.market import checks, implausible, legs, repairs
 from marketimpact.market.benchmark_currency import COLUMN, foreign_benchmarks
 from marketimpact.market.factors import check_factors, read_french
+from marketimpact.market.panel import FramePanel
 from marketimpact.market.plausibility import factor_doubts
-from marketimpact.market.price_panel import PricePanel, price_panel
+from marketimpact.market.price_panel import price_panel
 from marketimpact.market.session_returns import spans
 from marketimpact.market.traded_sessions import calendar_notes, calendar_repairs, prices_on_closed_days
 from marketimpact.sources.files.folder import FolderPrices
@@ -81,8 +82,8 @@ def fields_from_prices(
     securities, accepted = check_securities(securities, benchmark), implausible.check_accept(accept)
     if isinstance(factors, FrenchFactors):
         factors = read_french(factors, securities, first, last)
-    symbols = sorted({*securities["symbol"], *securities[benchmark].drop_nulls()})
-    table, rows = read_prices(_with_delisted(source, securities), symbols, first, last, repair)
+    symbols = {*securities["symbol"], *securities[benchmark].drop_nulls()}
+    table, rows = _read_with_funds(_with_delisted(source, securities), symbols, securities, (first, last), repair)
     factors = check_factors(factors)
     quotes, fills = repairs.empty_copied_closes(table.frame, repair)
     kept = keep_rows(quotes, pl.col("close").is_not_null())
@@ -90,13 +91,16 @@ def fields_from_prices(
     priced, traded = repairs.settle_sessions(securities, table, kept, lives["symbol"], calendar_overrides)
     findings = repairs.check_rows(rows, securities, traded, table.source, repair=repair, accepted=accepted)
     quotes, adjustments = repairs.adjust_closes(quotes, findings)
+    quotes = _with_day_returns(quotes, table.frame)
     duplicates = repairs.find_duplicates(table.frame, findings, repair)
     closes = keep_rows(quotes.select("symbol", "date", "close"), pl.col("close").is_not_null())
     on_closed_days = prices_on_closed_days(traded, priced, closes)
     repairs.refuse_closed_days(on_closed_days, table.source, repair)
     sessions = traded.by_exchange("sessions", priced)
     made = price_panel(priced, sessions, quotes, factors, benchmark)
-    steps = _implausible_steps(made, rows=rows, securities=securities, factors=factors)
+    benchmark_legs = _benchmark_legs(priced, sessions, quotes, benchmark)
+    benchmarks = pl.concat([made.benchmarks, benchmark_legs.select(pl.col("benchmark").alias("symbol"), "date", "ret")])
+    steps = _implausible_steps(made.panel, benchmarks, rows=rows, securities=securities, factors=factors)
     names = {*lives["symbol"], *(factors.columns if factors is not None else ())}
     implausible.check_steps(accepted, steps, findings, names)
     findings = implausible.add_findings(findings, steps, accepted)
@@ -106,6 +110,7 @@ def fields_from_prices(
     return {
         "return_panel": made.panel,
         "securities": priced.with_columns(pl.col(benchmark).alias("benchmark")),
+        "benchmark_legs": benchmark_legs,
         "sessions": sessions,
         "repairs": calendar_repairs(traded, priced, on_closed_days),
         "unpriced_sessions": traded.by_exchange("unpriced", priced),
@@ -128,24 +133,39 @@ def fields_from_prices(
         "findings": findings,
         "price_repairs": repairs.record_repairs(fills, adjustments, duplicates, on_closed_days),
         "implausible": implausible.without_accepted(steps, accepted),
-        "fingerprint": _fingerprint(table, factors, repair, calendar_overrides, adjustments, accepted),
+        "fingerprint": _fingerprint(
+            of_symbols(table.frame, pl.Series(sorted(symbols))),
+            factors,
+            repair,
+            calendar_overrides,
+            adjustments,
+            accepted,
+        ),
     }
 
 
 def _implausible_steps(
-    made: PricePanel, *, rows: pl.DataFrame, securities: pl.DataFrame, factors: pl.DataFrame | None
+    panel: FramePanel,
+    benchmarks: pl.DataFrame,
+    *,
+    rows: pl.DataFrame,
+    securities: pl.DataFrame,
+    factors: pl.DataFrame | None,
 ) -> pl.DataFrame:
     """Find returns beyond a factor of three: ``symbol, date, ret``; falls that end a delisted security are real."""
-    own = implausible.implausible_returns(made.panel, made.benchmarks)
+    own = implausible.implausible_returns(panel, benchmarks)
     return pl.concat([implausible.without_delistings(own, rows, securities), implausible.factor_steps(factors)])
 
 
 def check_securities(securities: FrameLike, benchmark: str) -> pl.DataFrame:
-    """Check securities, and that any of them names its benchmark; sort by symbol."""
+    """Check securities, and that any of them names its benchmark; sort by symbol.
+
+    A `leg_benchmark` stands for the column ``benchmark`` alone, and is left out beside another.
+    """
     securities = schema.check(schema.Securities, securities, "securities").sort("symbol")
     if securities[benchmark].null_count() == securities.height:
         raise DataError(f"securities: every {benchmark!r} is empty, so there are no market returns. Name benchmarks.")
-    return securities
+    return securities if benchmark == "benchmark" else securities.drop(legs.LEG_BENCHMARK, strict=False)
 
 
 def _with_delisted(source: PriceSource, securities: pl.DataFrame) -> PriceSource:
@@ -167,6 +187,46 @@ def read_prices(
     table = source.read(symbols, first, last)
     schema.check(schema.Prices, table.frame, f"prices of {table.source}")
     return table, checks.source_rows(table)
+
+
+def _read_with_funds(
+    source: PriceSource,
+    symbols: set[str],
+    securities: pl.DataFrame,
+    span: tuple[date | None, date | None],
+    repair: Collection[str],
+) -> tuple[PriceTable, pl.DataFrame]:
+    """Read prices, and those of the funds of `leg_benchmark` where there are opens; a fund may be missing."""
+    named = securities[legs.LEG_BENCHMARK].drop_nulls() if legs.LEG_BENCHMARK in securities.columns else ()
+    funds = sorted(set(named).difference(symbols))
+    table, rows = read_prices(source, sorted({*symbols, *funds}), *span, repair)
+    if not funds:
+        return table, rows
+    missing = tuple(symbol for symbol in table.missing if symbol not in funds)
+    if _has_opens(table.frame):
+        return replace(table, missing=missing), rows
+    others = ~pl.col("symbol").is_in(funds)
+    return replace(table, missing=missing, frame=table.frame.filter(others)), rows.filter(others)
+
+
+def _has_opens(prices: pl.DataFrame) -> bool:
+    return "open" in prices.columns and prices["open"].null_count() < prices.height
+
+
+def _with_day_returns(quotes: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
+    """Add the day leg of each row that has a close, where the source has opens; `prices` are the same rows."""
+    if not _has_opens(prices):
+        return quotes
+    day = pl.when(pl.col("close").is_not_null()).then(legs.day_returns(prices))
+    return quotes.with_columns(day.alias(legs.DAY_RETURN))
+
+
+def _benchmark_legs(priced: pl.DataFrame, sessions: pl.DataFrame, quotes: pl.DataFrame, benchmark: str) -> pl.DataFrame:
+    """Compute the legs of the benchmarks and funds that securities name, where the source has opens."""
+    if legs.DAY_RETURN not in quotes.columns:
+        return legs.no_benchmark_legs()
+    columns = [name for name in (benchmark, legs.LEG_BENCHMARK) if name in priced.columns]
+    return legs.benchmark_legs(priced, sessions, quotes, columns)
 
 
 def _of_securities(frame: pl.DataFrame, priced: pl.DataFrame) -> pl.DataFrame:
@@ -224,15 +284,15 @@ def _currency_doubt(priced: pl.DataFrame, benchmark: str) -> Iterator[str]:
 
 
 def _fingerprint(
-    table: PriceTable,
+    frame: pl.DataFrame,
     factors: pl.DataFrame | None,
     repair: Collection[str],
     overrides: pl.DataFrame | None,
     *changes: pl.DataFrame,
 ) -> str:
     """Hash the content, the repairs where they are not the default ones, adjustments and accepted steps if any."""
-    # other columns of a source change no result
-    prices = fingerprint_in_order(table.frame.select("symbol", "date", "close", "volume"))
+    # other columns of a source change no return of a session; the legs have a fingerprint of their own
+    prices = fingerprint_in_order(frame.select("symbol", "date", "close", "volume"))
     content = _sha256(prices + combined_fingerprint(factors, overrides))
     further = "" if set(repair) == set(repairs.DEFAULT) else " ".join(sorted(repair))
     further += "".join(fingerprint(frame) for frame in changes if frame.height)

@@ -25,6 +25,7 @@ __all__ = [
     "factor_steps",
     "implausible_factor",
     "implausible_in_grid",
+    "implausible_legs",
     "implausible_returns",
     "mark_accepted",
     "no_implausible",
@@ -122,6 +123,21 @@ def implausible_in_grid(
         parts.append(pl.DataFrame({**found, "ret": part[rows, columns]}, schema=COLUMNS))
     market = days.filter(_is_beyond("ret")).select(pl.lit(benchmark).alias("symbol"), "date", "ret")
     return pl.concat([*parts, market]).sort("symbol", "date")
+
+
+def implausible_legs(legs: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Find legs beyond a factor of three, but on sessions whose return is as large and was settled as real.
+
+    Parameters
+    ----------
+    legs : polars.DataFrame
+        ``symbol, date``, ``ret`` of the leg and ``session``, the return of the session.
+    known : polars.DataFrame
+        `Market.implausible`: sessions whose return is not settled.
+    """
+    settled = without_accepted(legs.filter(_is_beyond("session")).select("symbol", "date"), known)
+    found = without_accepted(legs.filter(_is_beyond("ret")).select(*COLUMNS), settled)
+    return found.unique(["symbol", "date"], keep="first", maintain_order=True).sort("symbol", "date")
 
 
 def implausible_factor(panel: pl.DataFrame, name: str) -> pl.DataFrame:

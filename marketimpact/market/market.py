@@ -19,13 +19,15 @@ from marketimpact.core.layouts import SHARES
 from marketimpact.core.text import listed
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.events import session_overrides
+from marketimpact.events.dual_listings import firms
 from marketimpact.events.exchange_clocks import ExchangeClock
-from marketimpact.market import benchmark_currency, checks, conversions, frames, parquet_panel, trading_rules
+from marketimpact.market import benchmark_currency, checks, conversions, frames, legs, parquet_panel, trading_rules
 from marketimpact.market.exchange_rates import check_rates, rate_doubts
-from marketimpact.market.factors import foreign_factor
+from marketimpact.market.factors import check_factors, foreign_factor
 from marketimpact.market.from_prices import combined_fingerprint, fields_from_prices
 from marketimpact.market.from_returns import fields_from_returns
-from marketimpact.market.implausible import implausible_factor, no_implausible
+from marketimpact.market.implausible import check_accept, implausible_factor, no_implausible
+from marketimpact.market.legs import DAY_RETURN, Leg, no_benchmark_legs
 from marketimpact.market.panel import FramePanel, ReturnPanel
 from marketimpact.market.repairs import DEFAULT, REPAIRED, check_repairs
 from marketimpact.market.session_groups import FROM_RETURNS
@@ -34,6 +36,9 @@ from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource
 
 __all__ = ["FROM_RETURNS", "Market"]
+
+#: Why a leg cannot be converted to another currency.
+RATES_OF_CLOSES = "exchange rates at the open are not known: convert whole sessions"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -71,7 +76,8 @@ class Market:
     notes : tuple of str
         What a reader of results should know about the data.
     truth : polars.DataFrame or None
-        ``symbol, date, abnormal_return``: what was put into simulated prices.
+        ``symbol, date, abnormal_return`` and perhaps ``abnormal_overnight``, the part of it before the open: what was
+        put into simulated prices.
     fills : polars.DataFrame
         ``symbol, date, close``: closes emptied because volume is zero and the close repeats the one before.
     findings : polars.DataFrame
@@ -87,6 +93,11 @@ class Market:
         Unit of `ret` and `market`.
     traded : polars.DataFrame
         ``symbol, date, unadjusted_close``: closes not adjusted for dividends, where the source has them.
+    leg : {"overnight", "day", "session"} or None
+        Which part of a session `ret` and `market` are, for a market made by `legs`.
+    benchmark_legs : polars.DataFrame
+        ``benchmark, mic, date, ret, ret_day``: returns of benchmarks and of the funds in ``leg_benchmark``, and their
+        day legs, where the source has opens.
     fingerprint : str
         sha256 of the content.
     """
@@ -110,6 +121,8 @@ class Market:
     findings: pl.DataFrame = field(default_factory=checks.no_findings, repr=False)
     price_repairs: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REPAIRED), repr=False)
     implausible: pl.DataFrame = field(default_factory=no_implausible, repr=False)
+    leg: Leg | None = None
+    benchmark_legs: pl.DataFrame = field(default_factory=no_benchmark_legs, repr=False)
 
     @classmethod
     def load(
@@ -278,7 +291,9 @@ class Market:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns that a model can use as regressors."""
+        """Names of the columns that a model can use as regressors; a leg has no trade-to-trade returns."""
+        if self.leg in ("overnight", "day"):
+            return ("market", *self.factors)
         return ("market", *self.factors, *(c for c in SINCE_TRADE if c != "ret_since_trade"))
 
     @cached_property
@@ -302,20 +317,119 @@ class Market:
         securities' ``price_limit`` and the bands that held before it (ChiNext 10% before 2020-08-24,
         Taiwan 7% and Korea 15% before June 2015). Empty for a market made from returns. Prices that the source
         adjusted for a later dividend or split are off by a fraction of a tick, which may miss or add a hit; where
-        `Market.load` counts stated dividends, closes are compared as they were traded.
+        `Market.load` counts stated dividends, closes are compared as they were traded. Of an overnight leg these are
+        the opens at the limit.
         """
         if self.return_panel.limit_hits is not None:
             return self.return_panel.limit_hits
+        return self._find_limit_hits(at_open=False)
+
+    def _find_limit_hits(self, *, at_open: bool) -> pl.DataFrame:
+        """Find closes, or opens, at the daily price limit; see `limit_hits`."""
         has_prices = "close" in self.panel_columns and "price_limit" in self.securities.columns
         limited = self.securities.filter(pl.col("price_limit").is_not_null() if has_prices else pl.lit(value=False))
         index = self.panel_securities["symbol"].is_in(limited["symbol"].implode()).arg_true().to_numpy()
         if not len(index):
             return trading_rules.no_limit_hits()
-        panel = self.return_panel.take(index.astype(np.int64), ("date", "close"))
+        columns = ("date", "close", *([DAY_RETURN] if at_open else []))
+        panel = self.return_panel.take(index.astype(np.int64), columns)
         paid = self.price_repairs.filter(pl.col("what") == "dividends")["symbol"].unique()
         traded = self.traded.filter(pl.col("symbol").is_in(paid.implode()))
-        prices = panel.to_frame(("symbol", "mic", "session", "date", "close"))
-        return trading_rules.limit_hits(prices, limited, self.spans, traded)
+        prices = panel.to_frame(("symbol", "mic", "session", *columns))
+        return trading_rules.limit_hits(prices, limited, self.spans, traded, at_open=at_open)
+
+    def legs(
+        self,
+        leg: Leg,
+        *,
+        benchmark: Literal["leg_benchmark", "benchmark"] = "leg_benchmark",
+        factors: FrameLike | None = None,
+        accept: Iterable[tuple[str, date | str]] = (),
+    ) -> Market:
+        """Return the market of one leg of each session: overnight (previous close to open) or day (open to close).
+
+        Parameters
+        ----------
+        leg : {"overnight", "day", "session"}
+            *session* is the whole return against the same benchmarks, to compare the legs with.
+        benchmark : {"leg_benchmark", "benchmark"}
+            Column of `securities` that names the benchmark. By default the traded fund in ``leg_benchmark``, where
+            one is named and has opens; elsewhere the benchmark, with a note. The open of an index is computed from
+            last prices of members that have not traded yet, so its overnight leg is too small and its day leg has the
+            rest.
+        factors : FrameLike, optional
+            ``date`` and one decimal column per factor, returns of this leg. Without them a leg has no factors, since
+            published factors are those of whole sessions; *session* keeps those of the market.
+        accept : iterable of (str, datetime.date or str)
+            Symbol and date (or ISO text) of legs above 200% or below -66.7% that are real; those of sessions accepted
+            in `load` are.
+
+        Returns
+        -------
+        Market
+            The same sessions and securities; `ret` and `market` (fractions) are the leg's.
+
+        Notes
+        -----
+        The day leg is close over open minus one, on prices of one session, which need no adjustment. The overnight leg
+        is the rest of the total return: ``(1 + overnight)(1 + day) - 1 = ret``; dividends and splits are in it.
+        Without an open both are missing; without the close before, the overnight leg is. `limit_hits` of the overnight
+        leg are opens at the limit.
+
+        Raises
+        ------
+        SpecificationError
+            For a market without opens, of log returns, of volumes, in a converted currency or of one leg already, and
+            for another leg or column.
+
+        Warns
+        -----
+        MarketImpactWarning
+            Of benchmarks without opens, whose events models that need them cannot use.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import marketimpact as mi
+        >>> market = mi.Market.load(mi.securities(), mi.SamplePrices())
+        >>> night, day = market.legs("overnight"), market.legs("day")
+        >>> both = (1 + night.column("ret")) * (1 + day.column("ret")) - 1
+        >>> bool(np.nanmax(abs(both - market.column("ret"))) < 1e-12)
+        True
+        """
+        legs.check_leg(leg)
+        self._must_have_legs()
+        chosen = legs.choose_benchmarks(self.securities, self.benchmark_legs, benchmark)
+        if message := legs.lacking_opens(chosen, self.source):
+            warnings.warn(message, MarketImpactWarning, stacklevel=2)
+        hits = self._find_limit_hits(at_open=True) if leg == "overnight" else self.limit_hits
+        fields = legs.fields_of_leg(
+            self, leg, chosen, factors=check_factors(factors), accepted=check_accept(accept), limit_hits=hits
+        )
+        return replace(self, **fields, fingerprint=combined_fingerprint(fields["return_panel"].to_frame()))
+
+    def _must_have_legs(self) -> None:
+        """Raise SpecificationError for a market whose sessions cannot be split."""
+        self._must_be_simple("legs")
+        if self.leg is not None:
+            raise SpecificationError(
+                f"This market is the {self.leg} leg already. Call legs of the market it was made from."
+            )
+        if DAY_RETURN not in self.panel_columns:
+            what = (
+                f"{self.source} has no opens"
+                if "close" in self.panel_columns
+                else "This market was made from returns, which have no opens"
+            )
+            raise SpecificationError(
+                f"{what}, so sessions cannot be split into legs. Load prices with a column 'open', or give returns of "
+                "each leg, with those of its benchmark, to Market.from_returns."
+            )
+        if self.benchmark_legs.is_empty():
+            raise SpecificationError(
+                "Returns or benchmarks of this market were converted to another currency, and exchange rates at the "
+                "open are not known. Call legs of the market before that."
+            )
 
     def in_currency(self, currency: str, rates: FrameLike | str | Path) -> Market:
         """Convert returns and benchmark returns to one currency.
@@ -350,7 +464,7 @@ class Market:
         MarketImpactWarning
             Of steps beyond a factor of 1.5, also in `notes`.
         """
-        self._must_be_simple("in_currency")
+        self._must_be_sessions("in_currency", RATES_OF_CLOSES)
         quoted = check_rates(rates, currency)
         panel = conversions.panel_in_currency(self.return_panel, self.securities, quoted, currency)
         without_rate = int(np.isnan(panel.values("ret")).sum() - np.isnan(self.column("ret")).sum())
@@ -361,6 +475,7 @@ class Market:
             self,
             return_panel=panel,
             securities=conversions.convert_currency(self.securities, currency),
+            benchmark_legs=no_benchmark_legs(),
             notes=(*self.notes, *notes),
             fingerprint=combined_fingerprint(self.panel, quoted),
         )
@@ -417,7 +532,7 @@ class Market:
             When every benchmark is in the currency of its security, so that nothing is converted; of steps in rates
             beyond a factor of 1.5.
         """
-        self._must_be_simple("convert_benchmarks")
+        self._must_be_sessions("convert_benchmarks", RATES_OF_CLOSES)
         quote = quote or (currency if isinstance(currency, str) else None)
         if quote is None:
             raise SpecificationError(
@@ -443,6 +558,7 @@ class Market:
             self,
             return_panel=panel,
             securities=self.securities.with_columns(own),
+            benchmark_legs=no_benchmark_legs(),
             notes=(
                 *self.notes,
                 f"benchmark returns converted to the security's currency: {names}",
@@ -486,7 +602,7 @@ class Market:
         which understates the variance of sums: use ``EventStudy(serial_correlation=True)``, or rank and
         placebo tests, for windows of several sessions. Ajinkya and Jain (1989).
         """
-        self._must_be_simple("volumes")
+        self._must_be_sessions("volumes", "volumes are of whole sessions: use the market that it was made from")
         counts = None if shares is None else to_polars(shares, "shares", SHARES)
         return replace(
             self,
@@ -533,7 +649,7 @@ class Market:
         >>> mi.FactorModel(("market", "new_york")).name
         'factor_model(market new_york)'
         """
-        self._must_be_simple("with_factor")
+        self._must_be_sessions("with_factor", "clocks match whole sessions: give legs(..., factors=) the leg's factors")
         if self.sessions["close"].null_count():
             raise SpecificationError("This market was made from returns and has no clocks: join factors by date.")
         if name in self.panel_columns or name in self.columns:
@@ -578,6 +694,7 @@ class Market:
             simulated=self.simulated,
             notes=self.notes,
             unit=self.unit,
+            leg=self.leg,
             fingerprint=self.fingerprint,
         )
 
@@ -585,10 +702,20 @@ class Market:
         if self.unit != "simple":
             raise SpecificationError(f"{what} starts from simple returns; this market holds {self.unit} returns.")
 
+    def _must_be_sessions(self, what: str, why: str) -> None:
+        self._must_be_simple(what)
+        if self.leg is not None:
+            raise SpecificationError(f"{what}: this market is the {self.leg} leg of its sessions, and {why}.")
+
     @cached_property
     def clocks(self) -> dict[str, ExchangeClock]:
         """Exchange (MIC) -> its sessions as dates and closing instants."""
         return frames.exchange_clocks(self.sessions)
+
+    @cached_property
+    def firms(self) -> dict[str, str]:
+        """Security with a ``dual_listing`` -> its firm, named by the first of the two symbols."""
+        return firms(self.securities)
 
     @property
     def panel(self) -> pl.DataFrame:
@@ -676,6 +803,8 @@ class Market:
             f"Market: {self.spans.height} securities on {self.panel_securities['mic'].n_unique()} exchanges, {span}",
             f"  source: {self.source}" + ("  [SIMULATED PRICES]" if self.simulated else ""),
         ]
+        if self.leg:
+            lines.append(f"  leg: {self.leg} (see .notes for its benchmarks)")
         if self.factors:
             lines.append(f"  factors: {', '.join(self.factors)}")
         if self.missing:

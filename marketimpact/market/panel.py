@@ -15,7 +15,7 @@ from marketimpact.core.arrays import Floats, Ints
 __all__ = ["FramePanel", "ReturnPanel", "first_rows", "renumber_rows", "series_begins"]
 
 #: Columns with numbers of the security's own; `market` belongs to a benchmark, every other column is a factor.
-OWN_COLUMNS = ("ret", "ret_since_trade", "close", "volume")
+OWN_COLUMNS = ("ret", "ret_day", "ret_since_trade", "close", "volume")
 #: Columns that follow from `ReturnPanel.securities`.
 KEY_COLUMNS = ("symbol", "mic", "session")
 
@@ -47,7 +47,7 @@ class ReturnPanel(Protocol):
 
     @property
     def limit_hits(self) -> pl.DataFrame | None:
-        """`Market.limit_hits` where they were stored with the panel; None where they are found in its closes."""
+        """`Market.limit_hits` where they are kept with the panel; None where they are found in its closes."""
 
     def values(self, column: str) -> Floats:
         """Return a column row by row; NaN where missing."""
@@ -81,13 +81,15 @@ class FramePanel:
         Columns of the panel. ``symbol, mic, session`` may be left out: they follow from `securities`.
     securities : polars.DataFrame
         See `ReturnPanel.securities`.
+    limit_hits : polars.DataFrame or None
+        See `ReturnPanel.limit_hits`.
     """
 
     frame: pl.DataFrame
     securities: pl.DataFrame
+    limit_hits: pl.DataFrame | None = None
 
     on_disk = False
-    limit_hits = None
 
     @classmethod
     def from_frame(cls, frame: pl.DataFrame, benchmarks: pl.DataFrame | None = None) -> FramePanel:

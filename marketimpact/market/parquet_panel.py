@@ -25,10 +25,10 @@ MARKET_FOLDER = "_market"
 #: Frames of a market that are kept beside its panel.
 FRAMES = (
     "securities", "sessions", "repairs", "unpriced_sessions", "spans", "truth", "fills", "traded", "findings",
-    "price_repairs", "implausible",
+    "price_repairs", "implausible", "benchmark_legs",
 )  # fmt: skip
 #: Other fields of a market, kept as JSON.
-FACTS = ("missing", "factors", "source", "simulated", "notes", "unit", "fingerprint")
+FACTS = ("missing", "factors", "source", "simulated", "notes", "unit", "leg", "fingerprint")
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,13 +208,14 @@ def _combine_facts(facts: list[dict[str, Any]], known: set[str]) -> dict[str, An
         "simulated": any(part["simulated"] for part in facts),
         "notes": tuple(dict.fromkeys(note for part in facts for note in part["notes"])),
         "unit": facts[0]["unit"],
+        "leg": facts[0]["leg"],
         "fingerprint": fingerprints[0] if len(fingerprints) == 1 else combined,
     }
 
 
 def _check_fit(folder: Path, market: Any, facts: dict[str, Any]) -> None:
     """Check that a market's securities can be added to a dataset."""
-    for name, own in (("columns", list(market.panel_columns)), ("unit", market.unit)):
+    for name, own in (("columns", list(market.panel_columns)), ("unit", market.unit), ("leg", market.leg)):
         if own != facts[name]:
             raise DataError(f"{folder.name} has the {name} {facts[name]}, this market {own}: they must agree.")
     repeated = [symbol for symbol in market.return_panel.securities["symbol"] if _path(folder, symbol).exists()]

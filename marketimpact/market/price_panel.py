@@ -9,6 +9,7 @@ import polars as pl
 
 from marketimpact.core.arrays import Floats
 from marketimpact.core.symbol_rows import of_symbols
+from marketimpact.market.legs import DAY_RETURN
 from marketimpact.market.panel import FramePanel
 from marketimpact.market.session_returns import SessionGrid
 
@@ -48,6 +49,7 @@ def price_panel(
         ``mic, date``, sorted.
     quotes : polars.DataFrame
         ``symbol, date, close, volume`` of securities and benchmarks, sorted by symbol and date; closes may be empty.
+        With ``ret_day`` the panel has the day leg too.
     factors : polars.DataFrame or None
         ``date`` and a column per factor.
     benchmark : str
@@ -64,6 +66,8 @@ def price_panel(
         by_session = sessions.select("date").join(factors, on="date", how="left", validate="m:1", maintain_order="left")
         columns += [grid.of_sessions(by_session[name]) for name in factors.columns if name != "date"]
     columns += [_numbers("ret_since_trade", since_trade), _numbers("close", close), _numbers("volume", volume)]
+    if DAY_RETURN in quotes.columns:
+        columns.append(_numbers(DAY_RETURN, grid.place(rows, rows[DAY_RETURN])))
     frame = pl.DataFrame([grid.of_sessions(sessions["date"]), *columns])
     return PricePanel(FramePanel(frame, _securities(securities, grid, market, benchmark)), returns_of_benchmarks)
 

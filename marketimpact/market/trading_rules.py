@@ -94,15 +94,21 @@ def no_limit_hits() -> pl.DataFrame:
 
 
 def limit_hits(
-    panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFrame, traded: pl.DataFrame | None = None
+    panel: pl.DataFrame,
+    securities: pl.DataFrame,
+    spans: pl.DataFrame,
+    traded: pl.DataFrame | None = None,
+    *,
+    at_open: bool = False,
 ) -> pl.DataFrame:
-    """Find closes at the daily price limit; see `Market.limit_hits`.
+    """Find closes at the daily price limit; see `Market.limit_hits`. With `at_open` find opens at the limit.
 
     The limit is the last close times one plus or minus the band, rounded to a tick: prices are compared,
     one tick allowed, not returns. Where `traded` (``symbol, date, unadjusted_close``) has the close as it was traded,
-    that is compared, with the last close less the dividend of the day.
+    that is compared, with the last close less the dividend of the day. An open is ``close / (1 + ret_day)``.
     """
-    frame = price_bands(_as_traded(panel, traded), securities, spans).filter(pl.col("close") > 0)
+    prices = _as_traded(panel, traded)
+    frame = price_bands(_with_opens(prices) if at_open else prices, securities, spans).filter(pl.col("close") > 0)
     upper = pl.col("close") >= pl.col("last_close") * (1 + pl.col("band")) - pl.col("tick")
     lower = pl.col("close") <= pl.col("last_close") * (1 - pl.col("band")) + pl.col("tick")
     side = pl.when(upper).then(pl.lit("upper")).when(lower).then(pl.lit("lower"))
@@ -119,6 +125,14 @@ def _as_traded(panel: pl.DataFrame, traded: pl.DataFrame | None) -> pl.DataFrame
     return joined.with_columns(
         pl.coalesce(own, "close").alias("close"), (last * own / pl.col("close")).alias("reference")
     ).drop("unadjusted_close")
+
+
+def _with_opens(panel: pl.DataFrame) -> pl.DataFrame:
+    """Put the open in place of the close; the price before is still the last close."""
+    reference = [pl.col("reference")] if "reference" in panel.columns else []
+    last_close = pl.coalesce(*reference, pl.col("close").forward_fill().shift(1).over("symbol"))
+    opens = pl.when(pl.col("ret_day") > -1.0).then(pl.col("close") / (1.0 + pl.col("ret_day")))
+    return panel.with_columns(last_close.alias("reference"), opens.alias("close"))
 
 
 def price_bands(panel: pl.DataFrame, securities: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from marketimpact.models.catalogue import (
     MODELS,
+    PEER_MODELS,
     Capm,
     CapmRestricted,
     Carhart,
@@ -38,9 +39,11 @@ from marketimpact.models.linear import (
     sum_days,
     terms,
 )
+from marketimpact.models.peers import PeerMean, RidgePeers, StatisticalFactors
 
 __all__ = [
     "MODELS",
+    "PEER_MODELS",
     "ROUNDING",
     "Capm",
     "CapmRestricted",
@@ -61,7 +64,10 @@ __all__ = [
     "MarketModel",
     "MeanAdjusted",
     "Model",
+    "PeerMean",
+    "RidgePeers",
     "ScholesWilliams",
+    "StatisticalFactors",
     "Term",
     "TheilSen",
     "TradeToTrade",

@@ -18,12 +18,14 @@ from marketimpact.models.garch import (
     garch_through_gap,
 )
 from marketimpact.models.linear import Design, Term, terms
+from marketimpact.models.peers import PeerMean, RidgePeers, StatisticalFactors
 from marketimpact.models.robust import huber, theil_sen
 from marketimpact.models.scholes_williams import scholes_williams, scholes_williams_residuals
 from marketimpact.models.trade_to_trade import gap_length, residuals_by_session, trade_to_trade
 
 __all__ = [
     "MODELS",
+    "PEER_MODELS",
     "Capm",
     "CapmRestricted",
     "Carhart",
@@ -459,7 +461,8 @@ def _dimson_1_1() -> Dimson:
     return Dimson(lags=1, leads=1, leads_into_event=True)
 
 
-#: Name in study files and on the command line -> constructor of a model. `factor_model` needs its factors.
+#: Name in study files and on the command line -> constructor of a model. `factor_model` needs its factors, and
+#: models of peers their donors.
 MODELS: dict[str, Callable[..., Model]] = {
     "mean_adjusted": MeanAdjusted,
     "comparison_period_mean": ComparisonPeriodMean,
@@ -472,6 +475,9 @@ MODELS: dict[str, Callable[..., Model]] = {
     "ff5": FamaFrench5,
     "factor_model": FactorModel,
     "market_plus_sox": _market_plus_sox,
+    "peer_mean": PeerMean,
+    "statistical_factors": StatisticalFactors,
+    "ridge_peers": RidgePeers,
     "scholes_williams": ScholesWilliams,
     "dimson_lag1": Dimson,
     "dimson_1_1": _dimson_1_1,
@@ -481,3 +487,6 @@ MODELS: dict[str, Callable[..., Model]] = {
     "garch11": Garch,
     "egarch11": Egarch,
 }
+
+#: Names of the models that are made with donors.
+PEER_MODELS = ("peer_mean", "statistical_factors", "ridge_peers")

@@ -102,6 +102,14 @@ class Design:
     through_gap : callable or None
         From the fit and the abnormal returns of the sessions between the estimation and the event window
         (N, G) to the fit whose `state` knows them too; None: these sessions are not used.
+    donors : tuple of str
+        Securities whose returns, (J of them), are regressors after the others; 0 for an event that does not use them.
+    allowed_donors : tuple of str
+        Donors that an event uses even when it treats them.
+    donor_parameters : int
+        Degrees of freedom that the donors take, at least.
+    fewest_donors : int
+        Donors that an event needs.
     """
 
     regressors: tuple[Term, ...]
@@ -117,6 +125,10 @@ class Design:
     own_variance: Callable[[Fit, Floats, NDArray[np.int64]], Floats] | None = None
     variance_by_trade: bool = False
     through_gap: Callable[[Fit, Floats], Fit] | None = None
+    donors: tuple[str, ...] = ()
+    allowed_donors: tuple[str, ...] = ()
+    donor_parameters: int = 0
+    fewest_donors: int = 1
 
     @property
     def centred(self) -> bool:
@@ -136,7 +148,7 @@ class Design:
     @property
     def n_parameters(self) -> int:
         """Return the number of degrees of freedom that the estimates use."""
-        return 1 if self.imposed else len(self.regressors) + self.intercept
+        return 1 if self.imposed else len(self.regressors) + self.donor_parameters + self.intercept
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -12,17 +13,23 @@ from marketimpact.analyses.specification_curve.curve import SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
 from marketimpact.core.outputs import write_together
 from marketimpact.display.renderer import require_renderer
+from marketimpact.report.blocks import Section
 from marketimpact.report.brief import Brief, brief, brief_of, has_brief, opening
+from marketimpact.report.brief_frames import brief_windows
 from marketimpact.report.content import ReportContent, report_content
+from marketimpact.report.downloads import DESCRIPTIONS as TABLE_DESCRIPTIONS
 from marketimpact.report.html import as_html
 from marketimpact.report.markdown_latex import Pages, as_markdown, as_tex
 from marketimpact.report.pdf import as_pdf, typst_compiler
+from marketimpact.report.registration_status import RegisteredAnalysis
 from marketimpact.report.sections import sections
 from marketimpact.study.grouped import role_kept
 from marketimpact.study.result import StudyResult
 
 __all__ = [
+    "TABLE_DESCRIPTIONS",
     "Brief",
+    "RegisteredAnalysis",
     "brief",
     "brief_of",
     "has_brief",
@@ -47,6 +54,7 @@ def write_report(
     curve: SpecificationCurve | None = None,
     joint: JointTest | None = None,
     warnings: Sequence[str] = (),
+    legs: Literal["leg_benchmark", "benchmark", "none"] = "leg_benchmark",
 ) -> Path:
     """Write a report: one self-contained HTML file, or Markdown, LaTeX or PDF.
 
@@ -74,6 +82,9 @@ def write_report(
         From the curve's `joint_test`.
     warnings : sequence of str
         Warnings of the run, which the report repeats.
+    legs : {"leg_benchmark", "benchmark", "none"}
+        Benchmark of overnight and day legs, as in `Market.legs`; *none* leaves them out. Without opens, factors of
+        whole sessions, and more than 5,000 events there are none in any case.
 
     Returns
     -------
@@ -99,6 +110,7 @@ def write_report(
         curve=curve,
         joint=joint,
         warnings=warnings,
+        legs=legs,
     )
     return write_reports(content, [Path(path)])[0]
 
@@ -122,7 +134,7 @@ def write_reports(content: ReportContent, paths: Sequence[Path], made: Brief | N
         title=content.title,
         question=content.question,
         simulated=content.result.market.simulated,
-        sections=[opening(content, made), *sections(content)],
+        sections=_marked([opening(content, made), *sections(content)], content),
     )
     for target in paths:
         charts: dict[str, bytes] = {}
@@ -142,6 +154,13 @@ def write_reports(content: ReportContent, paths: Sequence[Path], made: Brief | N
                 place.parent.mkdir(exist_ok=True)
                 place.write_bytes(chart)
     return list(paths)
+
+
+def _marked(all_sections: list[Section], content: ReportContent) -> list[Section]:
+    """Mark the tables as registered or exploratory, where the study is registered."""
+    if content.registration is None:
+        return all_sections
+    return content.registration.mark_sections(all_sections, brief_windows(content))
 
 
 def _charts_folder(target: Path) -> str:
@@ -174,7 +193,8 @@ def tables(
 def report_tables(content: ReportContent) -> dict[str, pl.DataFrame]:
     """Compute every table of a report's content; what the report has computed already is reused.
 
-    A specification curve adds ``specifications``, and its joint test ``specifications_joint``.
+    Opens add ``car_by_leg``, a row per event and leg of day 0; a specification curve ``specifications``, and its joint
+    test ``specifications_joint``. Of a registered study each has the column ``registration_status``.
     """
     result = content.result
 
@@ -196,5 +216,7 @@ def report_tables(content: ReportContent) -> dict[str, pl.DataFrame]:
         "findings": result.market.findings,
         "price_repairs": result.market.price_repairs,
     }
+    frames |= {} if content.legs is None else {"car_by_leg": content.legs[0].frame}
     frames |= {} if content.curve is None else {"specifications": content.curve.frame}
-    return frames | ({} if content.joint is None else {"specifications_joint": content.joint.frame})
+    frames |= {} if content.joint is None else {"specifications_joint": content.joint.frame}
+    return frames if content.registration is None else content.registration.mark_tables(frames, content.group)

@@ -64,7 +64,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class ReportTable:
-    """A table: columns, positions of the numeric ones, rows, caption and note; a folded one opens on a click."""
+    """A table: columns, positions of the numeric ones, rows, caption and note; a folded one opens on a click.
+
+    `kind` tells tables of one section apart.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -72,6 +75,7 @@ class ReportTable:
     caption: str = ""
     note: str = ""
     folded: bool = False
+    kind: str = ""
 
     @classmethod
     def of(
@@ -84,6 +88,7 @@ class ReportTable:
         caption: str = "",
         note: str = "",
         folded: bool = False,
+        kind: str = "",
     ) -> ReportTable:
         """Make a table of plain values."""
         is_muted = muted if muted is not None else [False] * len(rows)
@@ -91,4 +96,4 @@ class ReportTable:
             Row(tuple(value if isinstance(value, Cell) else Cell(text(value)) for value in row), muted=mute)
             for row, mute in zip(rows, is_muted, strict=True)
         )
-        return cls(tuple(columns), table_rows, frozenset(numeric), caption, note, folded)
+        return cls(tuple(columns), table_rows, frozenset(numeric), caption, note, folded, kind)

@@ -23,6 +23,7 @@ from marketimpact.report.blocks import Figure, Section
 from marketimpact.report.brief_table import SizeTable, size_table
 from marketimpact.report.chart_titles import firms_finding, short_name
 from marketimpact.report.content import ReportContent, Window, report_content
+from marketimpact.report.leg_table import Legs, legs_of
 from marketimpact.report.templates import template
 from marketimpact.study.group_lines import group_lines
 from marketimpact.study.result import StudyResult
@@ -66,6 +67,11 @@ class Brief:
         What may and may not be said.
     source : str
         Where the numbers come from; under every export.
+    legs : Legs or None
+        Mean return and abnormal return of day 0 overnight and in the day, where prices have opens; its ``frame`` holds
+        them by announcement and group.
+    status : str
+        What of it is registered and what exploratory; empty where the study is not registered.
     """
 
     title: str
@@ -79,6 +85,13 @@ class Brief:
     source: str
     simulated: bool
     n_announcements: int
+    legs: Legs | None = None
+    status: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Source and status, as they stand under charts and beside rows."""
+        return " ".join(filter(None, (self.source, self.status)))
 
     @property
     def nearby_sentences(self) -> list[str]:
@@ -167,7 +180,7 @@ class Brief:
 
     def chart(self) -> dict[str, Any]:
         """Write the whole chart as Vega-Lite, with its legend and the line that names the source."""
-        lines = textwrap.wrap(self.source, 100 if len(self.panels) > 1 else 64)
+        lines = textwrap.wrap(self.origin, 100 if len(self.panels) > 1 else 64)
         return brief_chart.brief_chart(
             [panel for panel, _ in self.panels], title=self.title, groups=self._groups, source=lines
         )
@@ -214,7 +227,7 @@ class Brief:
             ".svg": lambda: to_svg(self.chart()).encode(),
             ".png": lambda: to_png(self.chart()),
             ".html": lambda: self.html().encode(),
-            ".csv": lambda: csv_text(self.firms.with_columns(pl.lit(self.source).alias("source"))).encode(),
+            ".csv": lambda: csv_text(self.firms.with_columns(pl.lit(self.origin).alias("source"))).encode(),
         }[target.suffix]()
         with write_together(target.parent) as folder:
             (folder / target.name).write_bytes(written)
@@ -242,7 +255,11 @@ class Brief:
             lines += [*_wrapped(sentence, "   " if self.n_announcements > 1 else ""), ""]
         lines += [self.hidden, ""] if self.hidden else []
         lines += [] if self.sentences else [NO_EVENTS]
-        return lines + group_lines(self.groups, self.windows)
+        lines += group_lines(self.groups, self.windows) + _wrapped(self.status)
+        if self.legs is None:
+            return lines
+        notes = [line for note in self.legs.notes for line in _wrapped(note + ".")]
+        return [*lines, "", *self.legs.lines(), *notes]
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -329,8 +346,8 @@ def opening(content: ReportContent, made: Brief | None) -> Section:
     lead = [f"{n}. {headline}: {sentence}" for n, headline, sentence in made.shown]
     words = [*lead, made.hidden, *(f"What else happened in the same days: {one}" for one in made.nearby_sentences)]
     words += [f"May be said: {one}" for one in made.may] + [f"May not be said: {one}" for one in made.may_not]
-    words.append(made.source)
-    block = ("", tuple(made.figures), (made.table.plain(),))
+    words += [made.source, made.status]
+    block = ("", tuple(made.figures), (made.table.plain(), *([made.legs.table()] if made.legs else [])))
     return Section("short", "In short", tuple(filter(None, words)), (block,))
 
 
@@ -361,4 +378,6 @@ def brief_of(content: ReportContent) -> Brief:
         source=brief_text.source_text(content),
         simulated=content.result.market.simulated,
         n_announcements=len(content.announcements),
+        legs=legs_of(content),
+        status="" if content.registration is None else content.registration.sentence(windows),
     )

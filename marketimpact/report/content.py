@@ -9,11 +9,16 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact.analyses.legs import CarByLeg
 from marketimpact.analyses.specification_curve.curve import SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
 from marketimpact.core.own_columns import require_labels, unknown_column
+from marketimpact.core.text import listed
+from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
 from marketimpact.inference import TESTS
+from marketimpact.report.legs import LEG_CHOICES, cars_by_leg
+from marketimpact.report.registration_status import RegisteredAnalysis
 from marketimpact.study.headline import Headline, headline
 from marketimpact.study.result import StudyResult
 from marketimpact.study.summary import headline_window
@@ -151,12 +156,30 @@ class ReportContent:
     joint: JointTest | None
     every_car: EveryCar = field(repr=False)
     warnings: tuple[str, ...] = ()
+    leg_benchmark: str = "leg_benchmark"
+    registration: RegisteredAnalysis | None = None
     nearby: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     @property
     def primary(self) -> Window:
         """Get the primary window, which is declared first."""
         return self.windows[0]
+
+    @property
+    def record(self) -> dict[str, str]:
+        """Get the record of the run, with the registration where there is one."""
+        registration = self.registration
+        own = (
+            {}
+            if registration is None
+            else {
+                "registration_sha256": registration.hash,
+                "registered_on": registration.registered_on,
+                "registration": registration.sentence(self.windows),
+                **{f"registration_difference_{n}": text for n, text in enumerate(registration.differences, start=1)},
+            }
+        )
+        return {**self.result.record, **own}
 
     @cached_property
     def detailed(self) -> list[AnnouncementResult]:
@@ -169,6 +192,11 @@ class ReportContent:
         ]
         largest = set(sorted(range(len(sizes)), key=lambda n: -sizes[n])[:MOST_DETAILED])
         return [one for n, one in enumerate(self.announcements) if n in largest]
+
+    @cached_property
+    def legs(self) -> tuple[CarByLeg, list[str]] | None:
+        """Run the study on each leg of day 0, with warnings about opens; None without legs, or if not wanted."""
+        return None if self.leg_benchmark == "none" else cars_by_leg(self.result, self.leg_benchmark)
 
     @property
     def detail_note(self) -> str:
@@ -215,8 +243,15 @@ def report_content(
     curve: SpecificationCurve | None = None,
     joint: JointTest | None = None,
     warnings: Sequence[str] = (),
+    registration: RegisteredAnalysis | None = None,
+    legs: str = "leg_benchmark",
 ) -> ReportContent:
-    """Divide a result into announcements and groups; see `write_report` for the parameters."""
+    """Divide a result into announcements and groups; see `write_report` for the parameters.
+
+    With a `registration` every table is marked as registered or exploratory.
+    """
+    if legs not in LEG_CHOICES:
+        raise SpecificationError(f"legs={legs!r}: choose from {listed(list(LEG_CHOICES))}.")
     column, every_car = group_column(result, group), EveryCar(result)
     return ReportContent(
         result=result,
@@ -230,6 +265,8 @@ def report_content(
         joint=joint,
         every_car=every_car,
         warnings=tuple(dict.fromkeys(warnings)),
+        leg_benchmark=legs,
+        registration=registration,
     )
 
 

@@ -32,7 +32,7 @@ def has_chronology(content: ReportContent) -> bool:
 
 def headlines(content: ReportContent) -> dict[str, str]:
     """Return the headline of every announcement by its id: of the embedded chronology where there is no other."""
-    chronology = announcements() if content.chronology is None else content.chronology
+    chronology = announcements(recalled=True) if content.chronology is None else content.chronology
     return dict(chronology.select("announcement_id", "headline").iter_rows())
 
 

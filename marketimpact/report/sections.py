@@ -55,7 +55,7 @@ PHASES = {
 }
 VERIFIED = {
     "seen": "date and substance seen in a published page",
-    "partly_seen": "substance seen in a published page; the clock is recalled",
+    "partly_seen": "substance seen in a published page; the clock or the day was not",
     "recalled": "recalled, no page seen",
 }
 DATA_QUALITY = (
@@ -122,7 +122,7 @@ def _announcement_section(content: ReportContent) -> Section:
                 facts.get("stance"),
                 facts.get("authority"),
                 Cell(text(source), link if link and link.startswith(("https://", "http://")) else None),
-                VERIFIED.get(facts.get("verification") or "", facts.get("verification")),
+                verified_text(facts),
                 facts.get("confidence"),
                 _anticipation_text(facts),
             ]
@@ -135,6 +135,14 @@ def _announcement_section(content: ReportContent) -> Section:
     table = ReportTable.of(columns, rows, caption=caption, folded=many)
     block = ("", (figure,) if figure else (), (table,))
     return Section("announced", "What was announced", words, (block,))
+
+
+def verified_text(facts: dict[str, Any]) -> str | None:
+    """Say what of an announcement was read, in words; a word of one's own stays as it is."""
+    word = facts.get("verification")
+    if word == "partly_seen" and facts.get("first_reported_at") is not None:
+        return "substance seen in a published page; the clock is that of the first report's feed"
+    return VERIFIED.get(word or "", word)
 
 
 def _time_text(facts: dict[str, Any]) -> str:
@@ -380,7 +388,7 @@ def _primary_table(announcement: AnnouncementResult, content: ReportContent) -> 
     columns = ["group", "against", "events", *(["return"] if traded else []), f"CAAR {list(window)}"]
     columns += [*(["effect"] if differs else []), "95% interval", "p", "detectable effect", "robustness tests"]
     note = _primary_tests_note([(group.name, told) for group, told, _ in tested if told is not None])
-    return ReportTable.of(columns, rows, numeric=range(2, len(columns) - 1), note=note)
+    return ReportTable.of(columns, rows, numeric=range(2, len(columns) - 1), note=note, kind="primary")
 
 
 def _primary_tests_note(tested: Sequence[tuple[str, Headline]]) -> str:
@@ -408,7 +416,8 @@ def _window_table(announcement: AnnouncementResult, content: ReportContent) -> R
     columns = ["group", "window", "events", "CAAR", "primary test", "effect", "95% interval", "p", "detectable effect"]
     # a reason in place of an interval needs a column of text
     numeric = [2, 3, 5, 7, 8] + [6] * all(not str(row[6]).startswith("not valid") for row in rows)
-    return ReportTable.of(columns, rows, numeric=numeric, caption="Every group and window", folded=True)
+    caption = "Every group and window"
+    return ReportTable.of(columns, rows, numeric=numeric, caption=caption, folded=True, kind="windows")
 
 
 def _primary_cells(told: Headline | None) -> list[str]:
@@ -429,7 +438,7 @@ def _robustness_table(groups: Sequence[GroupResult], content: ReportContent) -> 
             rows.append(["" if position else group.name, test_label(row["test"]), *_valid_cells(row)])
     columns = ["group", "robustness test", "effect", "95% interval", "p"]
     caption = f"Robustness tests, {list(content.primary)}"
-    return ReportTable.of(columns, rows, numeric=[2, 3, 4], caption=caption, folded=True)
+    return ReportTable.of(columns, rows, numeric=[2, 3, 4], caption=caption, folded=True, kind="robustness")
 
 
 def _other_tests_table(groups: Sequence[GroupResult], content: ReportContent) -> ReportTable:
@@ -445,7 +454,7 @@ def _other_tests_table(groups: Sequence[GroupResult], content: ReportContent) ->
             muted.append(not row["valid"])
     columns = ["group", "test", "null", "valid", "effect", "95% interval", "p", "note"]
     caption = f"Other tests, {list(content.primary)}"
-    return ReportTable.of(columns, rows, numeric=[4, 5, 6], muted=muted, caption=caption, folded=True)
+    return ReportTable.of(columns, rows, numeric=[4, 5, 6], muted=muted, caption=caption, folded=True, kind="other")
 
 
 def _is_robustness() -> pl.Expr:
@@ -534,7 +543,7 @@ def _attrition_table(attrition: pl.DataFrame) -> ReportTable:
 
 
 def _record_section(content: ReportContent) -> Section:
-    rows = [[key, value] for key, value in content.result.record.items()]
+    rows = [[key, value] for key, value in content.record.items()]
     words = ("The same inputs and versions give the same bytes.",)
     table = ReportTable.of(["what", "value"], rows, caption="Specification, versions and hashes of inputs", folded=True)
     return Section("record", "The record", words, (("", (), (table,)),))

@@ -17,6 +17,7 @@ from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SourceError, SpecificationError
 
 __all__ = [
+    "BARS",
     "COLUMNS",
     "EXTRA_COLUMNS",
     "PriceSource",
@@ -33,7 +34,9 @@ Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 COLUMNS = ("symbol", "date", "close", "volume")
 #: Further columns, where the source has them.
-EXTRA_COLUMNS = ("unadjusted_close", "dividend", "split", "delisted")
+EXTRA_COLUMNS = ("unadjusted_close", "dividend", "split", "delisted", "open", "high", "low")
+#: Those of a session's first, highest and lowest price.
+BARS = ("open", "high", "low")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,9 @@ class PriceTable:
         adjusted for dividends), `dividend` (Float64, per share, currency of the listing, on the ex-date)
         and `split` (Float64, new shares per old share, on the day it takes effect); `Market.load` makes total
         returns of these two for symbols without an `unadjusted_close`. With `delisted` (Boolean) true a symbol's
-        last close may be 0, a total loss.
+        last close may be 0, a total loss. `open`, `high` and `low` (Float64) are the session's first, highest and
+        lowest price on the basis of `unadjusted_close` where the row has one, else of `close`; they may be empty,
+        and what is wrong with them is a finding of `check_prices`, not an error.
     source : str
         Name of the source for citation; never a path of this machine.
     simulated : bool
@@ -60,7 +65,8 @@ class PriceTable:
     notes : tuple of str
         Facts that matter for reading results from these prices.
     truth : polars.DataFrame or None
-        For simulated prices, the true effect: `symbol`, `date`, `abnormal_return` (fraction).
+        For simulated prices, the true effect: `symbol`, `date`, `abnormal_return` (fraction), and perhaps
+        `abnormal_overnight`, the part of it before the open.
     listings : polars.DataFrame or None
         Listing of each symbol: `symbol`, `currency`, `time_zone` (IANA name, of the exchange), null where
         unknown.

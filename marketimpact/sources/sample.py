@@ -24,7 +24,7 @@ NOTE = "These prices are simulated: what they show says nothing about any compan
 LEAST_SHARED, SHARE_SAME = 20, 0.9
 #: Relative difference of closes that a file may have rounded.
 SAME = 1e-6
-TRUTH_COLUMNS = ("symbol", "date", "abnormal_return")
+TRUTH_COLUMNS = ("symbol", "date", "abnormal_return", "abnormal_overnight")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -43,7 +43,7 @@ class SamplePrices:
         return SOURCE
 
     def read(self, symbols: Sequence[str], first: date | None = None, last: date | None = None) -> PriceTable:
-        """Read simulated prices of `symbols`, with the true abnormal returns in `truth`.
+        """Read simulated prices of `symbols`, opens included, with the true abnormal returns in `truth`.
 
         Parameters
         ----------

@@ -22,9 +22,8 @@ from marketimpact.sources.simulated_series import (
     build_world,
     exchange_by_symbol,
     firm_prices,
-    index_closes,
-    price_rows,
-    proxy_prices,
+    fund_prices,
+    index_prices,
     random_stream,
     trading_sessions,
 )
@@ -85,7 +84,7 @@ DRIFT = (0.7, 0.3)
 JUMP_SD = 0.03
 
 
-_TRUTH = ("symbol", "date", "announcement_id", "abnormal_return")
+_TRUTH = ("symbol", "date", "announcement_id", "abnormal_return", "abnormal_overnight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +94,13 @@ class SimulatedMarket:
     Attributes
     ----------
     prices : polars.DataFrame
-        ``symbol, date, close, volume``, sorted by (symbol, date): securities, benchmarks and
-        sector proxies. Closes are rounded to 0.01; an index has no volume. Days without trade have no row.
+        ``symbol, date, close, volume, open``, sorted by (symbol, date): securities, benchmarks, sector
+        proxies and the funds in ``leg_benchmark``. Prices are rounded to 0.01; an index has no volume. Days without
+        trade have no row.
     truth : polars.DataFrame
-        ``symbol, date, announcement_id, abnormal_return``, sorted by (symbol, date,
-        announcement_id): the true abnormal return, a fraction, before price limits. On a day of
-        suspension its effect on the price comes when trading resumes.
+        ``symbol, date, announcement_id, abnormal_return, abnormal_overnight``, sorted by (symbol, date,
+        announcement_id): the true abnormal return, a fraction, before price limits, and the part of it before the
+        open. On a day of suspension its effect on the price comes when trading resumes.
     """
 
     prices: pl.DataFrame
@@ -125,11 +125,11 @@ def simulate(
     Parameters
     ----------
     securities : polars.DataFrame
-        As `schema.Securities`. Their benchmarks and sector proxies are simulated as well.
+        As `schema.Securities`. Their benchmarks, sector proxies and ``leg_benchmark`` are simulated as well.
     announcements : polars.DataFrame
         As `schema.Announcements`; if empty, there are no abnormal returns.
     sessions : polars.DataFrame
-        ``mic, date, close`` (UTC) of every exchange, and always of New York, where the factors are
+        ``mic, date, open, close`` (UTC) of every exchange, and always of New York, where the factors are
         realised; the Chinese factor is realised on the mainland if its sessions are given.
     first, last : datetime.date
         Inclusive span of the prices.
@@ -155,7 +155,8 @@ def simulate(
     A policy announcement moves each of its targets by 70% of the effect on day 0 and by 30% on
     the next session; a confounder (company results and the like) by a mean-zero jump with an sd
     of 3% on day 0. Of several announcements on one day the effects add up. The first session of
-    a series only sets its price, and so carries no effect.
+    a series only sets its price, and so carries no effect. The effect on day 0 is overnight where the
+    announcement came at or before the open, else in the day; that on the next session is in the day.
 
     A price limit bounds the close by the previous close times (1 +- limit), rounded to 0.01, and
     the rest of the move follows in the next sessions; the first five sessions after listing have no limit.
@@ -182,18 +183,24 @@ def simulate(
     is_closed = pl.concat_str("mic", "date", separator=" ").is_in(
         [f"{mic} {day}" for mic in closures for day in closures[mic]]
     )
-    sessions = sessions.select("mic", "date", "close").filter(~is_closed).sort("mic", "date")
+    if lacking := [name for name in ("mic", "date", "open", "close") if name not in sessions.columns]:
+        raise SpecificationError(
+            f"sessions lacks {', '.join(lacking)}. Give those of marketimpact.events.calendars.sessions."
+        )
+    sessions = sessions.select("mic", "date", "open", "close").filter(~is_closed).sort("mic", "date")
     world = build_world(securities, sessions.filter(pl.col("date").is_between(first, last)), seed, noise)
-    indices, proxies = exchange_by_symbol(securities, "benchmark"), exchange_by_symbol(securities, "sector_proxy")
-    firms = securities.filter(~pl.col("symbol").is_in([*indices, *proxies]))
+    indices = exchange_by_symbol(securities, "benchmark")
+    # a symbol in both columns is a sector proxy
+    funds = exchange_by_symbol(securities, "sector_proxy", "leg_benchmark")
+    firms = securities.filter(~pl.col("symbol").is_in([*indices, *funds]))
     truth = _truth(announcements, firms, sessions, world, effects)
     benchmarks = {symbol: benchmark_path(world, symbol, mic) for symbol, mic in indices.items()}
-    frames = [
-        price_rows(symbol, path.dates, index_closes(world, symbol, path.returns), None)
-        for symbol, path in benchmarks.items()
-    ]
-    for symbol in sorted(proxies.keys() - indices.keys()):
-        frames.append(proxy_prices(world, symbol, proxies[symbol], securities, benchmarks))
+    frames = [index_prices(world, symbol, path.hours, path.moves) for symbol, path in benchmarks.items()]
+    for symbol in sorted(funds.keys() - indices.keys()):
+        column = "sector_proxy" if symbol in securities["sector_proxy"] else "leg_benchmark"
+        benchmark = securities.filter(pl.col(column) == symbol)["benchmark"][0]
+        followed = benchmarks.get(benchmark, world.market)
+        frames.append(fund_prices(world, symbol, funds[symbol], followed, of_sector=column == "sector_proxy"))
     for firm in firms.iter_rows(named=True):
         true_effects = truth.filter(pl.col("symbol") == firm["symbol"])
         benchmark = benchmarks.get(firm["benchmark"], world.market)
@@ -290,10 +297,13 @@ def _true_effects(
 
 
 def _on_sessions(moves: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
-    """Date every move: `lag` sessions after the first session whose close is strictly after `instant`."""
+    """Date every move: `lag` sessions after the first session whose close is strictly after `instant`.
+
+    Add ``abnormal_overnight``: the move where it is of lag 0 and came at or before the open, else 0.
+    """
     numbered = sessions.with_columns(pl.int_range(pl.len()).over("mic").alias("session"))
     day0 = moves.sort("instant").join_asof(
-        numbered.select("mic", "close", "session").sort("close"),
+        numbered.select("mic", "open", "close", "session").sort("close"),
         left_on="instant",
         right_on="close",
         by="mic",
@@ -301,5 +311,9 @@ def _on_sessions(moves: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
         allow_exact_matches=False,
         check_sortedness=False,
     )
-    later = day0.with_columns(pl.col("session") + pl.col("lag"))
+    is_overnight = (pl.col("instant") <= pl.col("open")) & (pl.col("lag") == 0)
+    later = day0.with_columns(
+        pl.col("session") + pl.col("lag"),
+        pl.when(is_overnight).then("abnormal_return").otherwise(0.0).alias("abnormal_overnight"),
+    )
     return later.join(numbered.select("mic", "session", "date"), on=["mic", "session"], validate="m:1")

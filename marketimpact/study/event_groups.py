@@ -13,7 +13,6 @@ from marketimpact.core.lazy_matrix import LazyMatrix
 from marketimpact.core.own_columns import unknown_column
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.estimates import Estimates
-from marketimpact.events.dual_listings import firms
 from marketimpact.events.exchange_clocks import ExchangeClock
 from marketimpact.inference import align_placebo_days
 from marketimpact.market.market import Market
@@ -67,7 +66,7 @@ def _same(one: ExchangeClock, other: ExchangeClock) -> bool:
 
 def firm_numbers(security: Ints, market: Market) -> Ints:
     """Code the firm of each event's security, (N,); two listings of which one names the other are one firm."""
-    return factorize(market.panel_securities["symbol"].replace(firms(market.securities))).codes[security]
+    return factorize(market.panel_securities["symbol"].replace(market.firms)).codes[security]
 
 
 def listed_twice(events: pl.DataFrame, market: Market) -> list[str]:

@@ -22,6 +22,7 @@ from marketimpact.estimation.excluded_days import ExcludedDays
 from marketimpact.estimation.executors import ExecutionOptions
 from marketimpact.estimation.pipeline import estimate
 from marketimpact.estimation.windows import EstimationSettings, check_window
+from marketimpact.events.catalogue import announcements
 from marketimpact.market.market import Market
 from marketimpact.models import MarketModel, Model, TradeToTrade
 from marketimpact.study.result import StudyResult
@@ -242,7 +243,8 @@ class EventStudy:
         )
         # columns of the user's own that are named like those of results are kept under other names
         given = keep_own_columns(schema.as_frame(events, "events", EVENTS), CAR_COLUMNS, "events")
-        estimates, attrition = estimate(given, market, self.model, settings, options)
+        targets = _targets(given) if self.model.design.donors else {}
+        estimates, attrition = estimate(given, market, self.model, settings, options, targets=targets)
         return StudyResult(
             estimation=estimates,
             attrition=attrition,
@@ -256,10 +258,19 @@ class EventStudy:
             "study": repr(self),
             "prices": market.source,
             "simulated": "yes" if market.simulated else "no",
+            **({"leg": market.leg} if market.leg else {}),
             "market_sha256": market.fingerprint,
             "events_sha256": fingerprint(events.select("event_id", "symbol", "date")),
             **{name: version(name) for name in ("marketimpact", "polars", "numpy", "scipy", "statsmodels")},
         }
+
+
+def _targets(events: pl.DataFrame) -> dict[str, list[str]]:
+    """Look up the targets of embedded announcements, by id: `align` drops them, and events may be left of some only."""
+    if "announcement_id" not in events.columns:
+        return {}
+    known = announcements().drop_nulls("targets").select("announcement_id", "targets")
+    return dict(known.iter_rows())
 
 
 def _unused(events: pl.DataFrame, attrition: pl.DataFrame, market: Market) -> pl.DataFrame:

@@ -16,6 +16,7 @@ from marketimpact.core.own_columns import SUFFIX, find_clash, unknown_column
 from marketimpact.core.text import first_line, listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.estimates import Estimates
+from marketimpact.events.exposures import mixed_bases
 from marketimpact.models import fit
 from marketimpact.study.result_frames import CAR_COLUMNS, LAST
 
@@ -50,14 +51,17 @@ def of_event(one: Estimates) -> Any:
     import statsmodels.api as sm  # noqa: PLC0415
 
     model, design = one.model, one.model.design
-    if design.estimator is not fit:
+    if design.estimator is not fit and not design.donors:
         raise SpecificationError(
             f"inspect shows ordinary least squares; {model.name} is estimated otherwise. "
             "Its coefficients are in result.estimates."
         )
     y, x, _ = one.problem.design()
     index = pd.to_datetime(one.estimation_dates[0].astype("datetime64[D]"))
-    frame = pd.DataFrame(x[0], index=index, columns=[term.name for term in design.regressors])
+    names = [term.name for term in design.regressors]
+    if design.donors:
+        x, names = _with_peers(one, x), [*names, "peers"]
+    frame = pd.DataFrame(x[0], index=index, columns=names)
     frame.insert(0, "excess_return" if design.excess else "ret", y[0])
     frame = frame.dropna()
     response, regressors = frame.iloc[:, 0], frame.iloc[:, 1:]
@@ -66,6 +70,15 @@ def of_event(one: Estimates) -> Any:
     if design.intercept or design.imposed:
         regressors = regressors.assign(const=1.0)[["const", *regressors.columns]]
     return sm.OLS(response, regressors).fit()
+
+
+def _with_peers(one: Estimates, x: Floats) -> Floats:
+    """Put the return of a portfolio in place of the donors': their fitted weights, in absolute value adding up to 1."""
+    n_own = len(one.model.design.regressors)
+    weights = one.fit.slopes[0, n_own:]
+    size = np.abs(weights).sum() or 1.0
+    peers = x[:, :, n_own:] @ (weights / size) * (-1.0 if weights.sum() < 0 else 1.0)
+    return np.concatenate([x[:, :, :n_own], peers[:, :, None]], axis=2)
 
 
 def across_events(
@@ -99,8 +112,11 @@ def across_events(
     model = _design(formula, frame, data, {} if weights is None else {"weights": 1.0 / frame["se"] ** 2})
     if max(np.abs(model.exog).max(), np.abs(model.endog).max()) > LARGEST_NUMBER:
         raise _infinite_regressors(formula, data)
-    used = data[[int(row) for row in model.data.row_labels]].select(columns)
+    rows = data[[int(row) for row in model.data.row_labels]]
+    used = rows.select(columns)
     messages = _check_clusters(used, model, n_dropped=data.height - used.height)
+    if re.search(r"\b(china|us)_revenue_share\b", formula) and (mixed := mixed_bases(rows.unique("symbol"))):
+        messages.append(f"regress: {mixed}")
     groups = used.select(pl.col(columns).rank("dense").cast(pl.Int64)).to_numpy()
     given = {"groups": groups[:, 0] if len(columns) == 1 else groups}
     return model.fit(cov_type="cluster", cov_kwds=given, use_t=True), messages
@@ -178,7 +194,10 @@ def _check_clusters(used: pl.DataFrame, model: Any, n_dropped: int) -> list[str]
     for name in used.columns:
         count = used[name].n_unique()
         if count < 2:
-            raise DataError(f"All events are in one cluster of {name!r}; a clustered variance needs two.")
+            raise DataError(
+                f"All events are in one cluster of {name!r}; a clustered variance needs two. On one date compare the "
+                "slope with its own past: mi.exposure_slope(market, events, exposure)."
+            )
         messages.append(_few_clusters(model, used[name], count))
     if n_dropped:
         messages.append(f"{n_dropped} events have an empty value in the formula and are left out.")

@@ -41,6 +41,7 @@ from marketimpact.study.result_frames import (
     abnormal_returns_frame,
     caar_frame,
     car_frame,
+    donors_frame,
     estimates_frame,
     single_tests_frame,
     true_cars,
@@ -114,9 +115,19 @@ class StudyResult:
         null where least squares stands in), ``arch``, ``leverage``, ``garch``, the variance ``h_next`` of
         the session after the estimation window (of the first session of the event window with
         ``forecast_from="event_window_start"``), and ``nll``, the negative log-likelihood of 100 times
-        the return.
+        the return. Models with donors add ``n_donors``, those used, and ``n_factors``, how many regressors are made of
+        them; ``beta`` is then the slope on the benchmark with the donors' returns held fixed.
         """
         return estimates_frame(self.estimation)
+
+    @property
+    def donors(self) -> pl.DataFrame:
+        """One row per event and donor: ``event_id, symbol, donor, used, weight, reason``; empty for other models.
+
+        `weight` is the slope of the expected return on the donor's, null for a donor that is not used; `reason` says
+        why not. Abnormal returns are effects relative to these peers.
+        """
+        return donors_frame(self.estimation)
 
     @property
     def abnormal_returns(self) -> pl.DataFrame:
@@ -499,7 +510,9 @@ class StudyResult:
         -------
         statsmodels.regression.linear_model.RegressionResultsWrapper
             Ordinary least squares on the event's estimation window; for a model whose slopes are
-            imposed, the difference on a constant.
+            imposed, the difference on a constant. For a model with donors ``peers`` is the return of a portfolio of
+            them with the fitted weights, in absolute value adding up to one: coefficients are the model's, and its own
+            standard errors count that weights were estimated (`PeerMean` estimates none).
         """
         row = self._row_of(event_id)
         return regressions.of_event(self.estimation.take(np.array([row])))

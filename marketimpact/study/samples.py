@@ -193,8 +193,8 @@ def _day0(estimates: Estimates) -> Ints:
 def _panel(
     problem: EstimationProblem, window: tuple[int, int], rows: Ints | None = None
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Read response and regressors of the model, of the estimation days and of a window."""
+    """Read response and regressors of the model, of the estimation days and of a window; donors as their mean."""
     part = problem if rows is None else problem.take(rows)
     y, x, _ = part.design()
     y_event, x_event, _ = part.design(window)
-    return y, x, y_event, x_event
+    return y, part.peer_returns(x), y_event, part.peer_returns(x_event)

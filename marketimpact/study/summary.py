@@ -18,6 +18,7 @@ from marketimpact.study.questions import Questions
 
 __all__ = [
     "as_lines",
+    "donors_text",
     "headline_window",
     "is_one_sample",
     "path_base",
@@ -40,9 +41,19 @@ def as_lines(result: Questions) -> list[str]:
     if result.selected_from is not None:
         n, undecided = result.selected_from
         lines.append(f"selected by where: {events.height} of {count(n, 'event')}{_undecided_text(undecided)}")
+    if result.model.design.donors:
+        lines += _wrapped(f"effects are relative to the peers: {donors_text(result)}; see .donors")
     if result.attrition.height:
         lines += _wrapped(f"not used: {result.attrition.height} ({reasons(result.attrition)}); see .attrition")
     return lines
+
+
+def donors_text(result: Questions) -> str:
+    """Count the donors, and how many of them an event uses."""
+    used = result.estimates["n_donors"].to_list() if result.events.height else [0]
+    low, high = min(used), max(used)
+    number = f"{low}" if low == high else f"{low} to {high}"
+    return f"{number} of {count(len(result.model.design.donors), 'donor')} used by each event"
 
 
 def _securities_text(n: int) -> str:
@@ -212,4 +223,5 @@ def title(result: Questions) -> str:
     settings = result.estimation.settings
     windows = [settings.estimation, *([settings.after] if settings.after else [])]
     own = "windows of their own within " if result.estimation.positions.estimation_differs else ""
-    return f"{result.model.name}, estimated over {own}{' and '.join(str(list(window)) for window in windows)}"
+    leg = f" on {result.market.leg} legs" if result.market.leg else ""
+    return f"{result.model.name}{leg}, estimated over {own}{' and '.join(str(list(window)) for window in windows)}"

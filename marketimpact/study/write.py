@@ -61,7 +61,7 @@ def write_study(
     DataError
         For broken events, a folder in use or that cannot be written, and what `EventStudy.run` raises.
     SpecificationError
-        For `events_per_file` below 1.
+        For `events_per_file` below 1, and a model with donors.
 
     Examples
     --------
@@ -72,13 +72,18 @@ def write_study(
     >>> folder = tempfile.mkdtemp()
     >>> attrition = mi.write_study(mi.EventStudy(), events, market, folder, events_per_file=100)
     >>> pl.scan_parquet(f"{folder}/abnormal_returns/*.parquet").filter(pl.col("tau") == 0).collect().height
-    411
+    441
     """
     folder = Path(folder)
     if not isinstance(events_per_file, int) or isinstance(events_per_file, bool) or events_per_file < 1:
         raise SpecificationError(f"events_per_file={events_per_file!r} must be a whole number, at least 1.")
     if folder.exists() and any(folder.iterdir()):
         raise DataError(f"{folder.name} is not empty. Name an empty folder, so that no file of another study stays.")
+    if study.model.design.donors:
+        raise SpecificationError(
+            f"{study.model.name} leaves out donors that other events treat, and batches do not see each other. "
+            "Use study.run(events, market), or a model without donors."
+        )
     events = schema.check(schema.Events, events, "events").sort("symbol", "event_id")
     dropped = []
     with write_together(folder) as aside:

@@ -34,6 +34,11 @@ def build_doors(folder: Path) -> dict[str, Door]:
     days = market.panel.filter(pl.col("symbol") == "NVDA").select("date", "ret").drop_nulls()
     rates = days.select("date").join(pl.DataFrame({"currency": ["HKD", "CNY", "TWD"]}), how="cross")
     facts = pl.DataFrame({"symbol": SYMBOLS, "shares": [1e9 + k + 0.5 for k in range(len(SYMBOLS))]})
+    exposures = pl.DataFrame({
+        "symbol": ["NVDA", "NVDA", "AMD"], "period_end": [date(2023, 1, 29), date(2024, 1, 28), date(2023, 12, 30)],
+        "china_revenue_share": [0.21, 0.17, 0.15],
+    })  # fmt: skip
+    counts = facts.with_columns(date=pl.lit(date(2025, 5, 23))).rename({"shares": "shares_outstanding"})
     sessions = days.tail(3)["date"]
     prices = pl.DataFrame({"symbol": ["NVDA"] * 3, "date": sessions, "close": [1.0, 1.1, 1.2], "volume": [1.0] * 3})
     numbers = iter(range(10**6))
@@ -50,6 +55,10 @@ def build_doors(folder: Path) -> dict[str, Door]:
         "datadate": list(sessions[:2]) * 2,
         "prccd": [200.0, 50.5, 30.0, 31.5], "ajexdi": [4.0, 1.0, 1.0, 1.0],
     })  # fmt: skip
+    american = mi.securities().filter(pl.col("mic") == "XNAS").head(10)
+    chips = mi.Market.load(american, mi.SamplePrices())
+    hit = mi.align(announced.head(1), chips, symbols="all")
+    exposed = american.select("symbol", exposure=pl.int_range(pl.len()) / 10)
     bars = prices.select(日期="date", 收盘="close", 成交量="volume")
     minutes = draw_bars("NVDA", DAYS[:2])
     return {
@@ -71,6 +80,8 @@ def build_doors(folder: Path) -> dict[str, Door]:
         "in_currency": (rates.with_columns(rate=pl.lit(0.1)), lambda frame: market.in_currency("USD", frame)),
         "volumes": (facts, market.volumes),
         "with_factor": (days, lambda frame: market.with_factor("x", frame, mic="XNYS")),
+        "legs": (golden("factors"), lambda frame: market.legs("day", factors=frame)),
+        "car_by_leg": (events, lambda frame: mi.car_by_leg(STUDY, frame, market, WINDOW).frame),
         "align": (announced, lambda frame: mi.align(frame, market)),
         "announcements": (announced, mi.announcements),
         "run": (events, lambda frame: STUDY.run(frame, market)),
@@ -79,6 +90,8 @@ def build_doors(folder: Path) -> dict[str, Door]:
             lambda frame: mi.EventStudy(exclude=frame).run(events, market),
         ),
         "calendar_time": (events, lambda frame: mi.calendar_time(frame, market, (-2, 2))),
+        "exposure_slope(events)": (hit, lambda frame: mi.exposure_slope(chips, frame, exposed, past=60).frame),
+        "exposure_slope": (exposed, lambda frame: mi.exposure_slope(chips, hit, frame, past=60).frame),
         "synthetic_control": (events, lambda frame: mi.synthetic_control(frame, market, ["AAPL", "2330.TW"])),
         "matched_controls(events)": (events, lambda frame: mi.matched_controls(frame, market, ["AAPL"], facts)),
         "matched_controls": (facts, lambda frame: mi.matched_controls(events, market, ["AAPL"], frame)),
@@ -93,6 +106,8 @@ def build_doors(folder: Path) -> dict[str, Door]:
         "campaigns": (mi.campaigns(), mi.campaigns),
         "calendar_overrides": (mi.calendar_overrides(), mi.calendar_overrides),
         "read_events": (events, mi.read_events),
+        "exposures": (exposures, lambda frame: mi.exposures("2025-08-12", path=frame, all_rows=True)),
+        "shares": (counts, lambda frame: mi.shares(path=frame)),
         "dollar_effect(shares)": (facts, lambda frame: mi.dollar_effect(priced, 0, 1, shares=frame)),
         "dollar_effect(rates)": (
             rates.with_columns(rate=pl.lit(0.1)),
@@ -130,15 +145,17 @@ DOORS = (
     "bars", "bar_moves",
     "from_returns(returns)", "from_returns(benchmark)", "from_returns(factors)", "load(securities)", "load(prices)",
     "load(overrides)", "check_prices", "in_currency", "volumes", "with_factor", "align", "announcements", "run",
-    "exclude", "calendar_time", "synthetic_control", "matched_controls(events)", "matched_controls",
-    "contaminated_days", "audit", "with_and_without", "one_listing(events)", "one_listing(securities)",
-    "placebo_dates", "day0_bounds", "write_study", "securities", "campaigns", "calendar_overrides", "read_events",
+    "exclude", "calendar_time", "exposure_slope(events)", "exposure_slope", "synthetic_control",
+    "matched_controls(events)", "matched_controls", "contaminated_days", "audit", "with_and_without",
+    "one_listing(events)", "one_listing(securities)", "placebo_dates", "day0_bounds", "write_study", "securities",
+    "campaigns", "calendar_overrides", "read_events", "exposures", "shares",
     "dollar_effect(shares)", "dollar_effect(rates)", "crsp_returns", "crsp_prices", "crsp_benchmark",
-    "compustat_prices", "akshare", "placebo_dates(avoid)", "placebo_firms", "specification_curve",
+    "compustat_prices", "akshare", "placebo_dates(avoid)", "placebo_firms", "specification_curve", "legs", "car_by_leg",
 )  # fmt: skip
 #: Doors that estimate again for every frame, or load prices: minutes each.
 SLOW = (
     "load(securities)",
+    "car_by_leg",
     "synthetic_control",
     "placebo_dates",
     "day0_bounds",

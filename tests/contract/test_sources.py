@@ -21,8 +21,9 @@ from yfinance.data import SingletonMeta
 import marketimpact as mi
 from marketimpact.core.fingerprint import fingerprint
 from marketimpact.core.resources import resource
-from marketimpact.sources.protocol import PriceTable
+from marketimpact.sources.protocol import BARS, PriceTable
 from tests.contract import vendors
+from tests.contract.vendors import DISTANCES
 from tests.peer.yahoo import Listing, YahooPeer, requests_session
 
 COLUMNS = ["symbol", "date", "close", "volume"]
@@ -80,16 +81,18 @@ def parquet_file(folder: Path, facts: pl.DataFrame) -> mi.FilePrices:
 
 def in_duckdb(_: Path, facts: pl.DataFrame) -> Iterator[mi.DatabasePrices]:
     with duckdb.connect() as connection:
-        connection.execute("create table prices (symbol varchar, date date, close double, volume double)")
-        connection.executemany("insert into prices values (?, ?, ?, ?)", facts.rows())
+        further = "".join(f", {name} double" for name in facts.columns[4:])
+        connection.execute(f"create table prices (symbol varchar, date date, close double, volume double{further})")
+        connection.executemany(f"insert into prices values ({', '.join('?' * facts.width)})", facts.rows())
         yield mi.DatabasePrices(connection, "prices")
 
 
 def in_sqlite(folder: Path, facts: pl.DataFrame) -> Iterator[mi.DatabasePrices]:
     connection = sqlite3.connect(folder / "prices.db")
-    connection.execute("create table prices (symbol text, date text, close real, volume real)")
+    further = "".join(f", {name} real" for name in facts.columns[4:])
+    connection.execute(f"create table prices (symbol text, date text, close real, volume real{further})")
     rows = facts.with_columns(pl.col("date").cast(pl.String)).rows()
-    connection.executemany("insert into prices values (?, ?, ?, ?)", rows)
+    connection.executemany(f"insert into prices values ({', '.join('?' * facts.width)})", rows)
     yield mi.DatabasePrices(connection, "prices")
     connection.close()
 
@@ -225,10 +228,23 @@ def test_the_frame_is_as_the_protocol_says(source, symbols):
     frame = source.read(symbols).frame
     wanted = {"symbol": pl.String, "date": pl.Date, "close": pl.Float64, "volume": pl.Float64}
     assert dict(list(frame.schema.items())[:4]) == wanted
-    assert set(frame.columns) - set(wanted) <= {"unadjusted_close", "dividend", "split"}
+    assert set(frame.columns) - set(wanted) <= {"unadjusted_close", "dividend", "split", *BARS}
     assert frame.equals(frame.sort("symbol", "date"))
     assert not frame.select("symbol", "date").is_duplicated().any()
     assert (frame["close"].drop_nulls() > 0).all()
+
+
+def test_opens_highs_and_lows_are_on_the_basis_of_the_unadjusted_close(entry, made, facts, symbols):
+    if entry.name == "SamplePrices":
+        pytest.skip("The sample has rows of its own; tests/unit/sources/test_simulation.py checks its opens.")
+    given = facts.with_columns((pl.col("close") + distance).alias(name) for name, distance in DISTANCES.items())
+    frame = made(given).read(symbols).frame
+    has_unadjusted = "unadjusted_close" in frame.columns and frame["unadjusted_close"].count() > 0
+    basis = frame["unadjusted_close" if has_unadjusted else "close"]
+    assert basis.count() == facts["close"].count()
+    for name, distance in DISTANCES.items():
+        assert frame[name].dtype == pl.Float64
+        assert frame[name].to_list() == (basis + distance).to_list()
 
 
 def test_the_order_of_rows_and_symbols_changes_nothing(entry, made, facts, symbols):

@@ -16,9 +16,18 @@ def number(value: float | None) -> str:
     return "" if value is None else repr(value)
 
 
+#: Column -> its distance from the close, in every layout.
+DISTANCES = {"open": 1.0, "high": 2.0, "low": -1.0}
+
+
+def session(close: float | None) -> list[str]:
+    """Open, high, low."""
+    return [number(None if close is None else close + distance) for distance in DISTANCES.values()]
+
+
 def bars(close: float | None, volume: float | None) -> list[str]:
-    """Open, high, low, close, volume; only the last two count."""
-    return [number(close)] * 4 + [number(volume)]
+    """Open, high, low, close, volume."""
+    return [*session(close), number(close), number(volume)]
 
 
 def each(facts: Facts) -> Iterable[tuple[str, pl.DataFrame]]:
@@ -38,8 +47,9 @@ def per_symbol(
 
 def yahoo(folder: Path, facts: Facts) -> Path:
     def row(fact):
-        high = None if fact["close"] is None else fact["close"] * 2
-        return [str(fact["date"]), *[number(high)] * 4, number(fact["close"]) or "null", number(fact["volume"])]
+        traded = None if fact["close"] is None else fact["close"] * 2
+        adjusted = number(fact["close"]) or "null"
+        return [str(fact["date"]), *session(traded), number(traded), adjusted, number(fact["volume"])]
 
     return per_symbol(folder, facts, "Date,Open,High,Low,Close,Adj Close,Volume", row, lambda s: f"{s}.csv")
 
@@ -48,8 +58,9 @@ def yfinance(folder: Path, facts: Facts) -> Path:
     """`yfinance.download([...]).to_csv()`: every symbol in one file, three header rows."""
     folder.mkdir()
     wide = pd.DataFrame(facts.to_dicts())
+    wide = wide.assign(**{name.title(): wide["close"] + distance for name, distance in DISTANCES.items()})
     wide = wide.rename(columns={"close": "Close", "volume": "Volume"}).pivot(
-        index="date", columns="symbol", values=["Close", "Volume"]
+        index="date", columns="symbol", values=["Close", "Open", "High", "Low", "Volume"]
     )
     wide.columns.names, wide.index.name = ["Price", "Ticker"], "Date"
     wide.to_csv(folder / "download.csv")
@@ -77,9 +88,9 @@ def eastmoney(folder: Path, facts: Facts) -> Path:
     def row(fact):
         lots = None if fact["volume"] is None else fact["volume"] / 100
         close = number(fact["close"])
-        return [str(fact["date"]), fact["symbol"][:6], close, close, close, close, number(lots), "1.0"]
+        return [str(fact["date"]), fact["symbol"][:6], *session(fact["close"]), close, number(lots), "1.0"]
 
-    header = "日期,股票代码,开盘,收盘,最高,最低,成交量,成交额"
+    header = "日期,股票代码,开盘,最高,最低,收盘,成交量,成交额"
     return per_symbol(folder, facts, header, row, lambda s: f"{s[:6]}.csv")
 
 
@@ -100,7 +111,9 @@ def akshare_frames(facts: Facts) -> dict[str, pd.DataFrame]:
             {
                 "日期": table["date"],
                 "股票代码": symbol[:6],
-                "开盘": table["close"],
+                "开盘": table["close"] + DISTANCES["open"],
+                "最高": table["close"] + DISTANCES["high"],
+                "最低": table["close"] + DISTANCES["low"],
                 "收盘": table["close"],
                 "成交量": table["volume"] / 100,
             }

@@ -10,11 +10,11 @@ import pytest
 
 import marketimpact as mi
 from marketimpact.inference import adjust, mean_correlation, sq_test
-from tests.conftest import golden
+from tests.conftest import WITH_ARGUMENTS, golden
 
 SETS = ("clustered", "unclustered", "mixed")
 #: GARCH models have a golden file of their own.
-MODELS = {name: make() for name, make in mi.MODELS.items() if name not in ("factor_model", "garch11", "egarch11")}
+MODELS = {name: make() for name, make in mi.MODELS.items() if name not in (*WITH_ARGUMENTS, "garch11", "egarch11")}
 #: The README's tolerance where the reference iterates to its own precision.
 LOOSE = {"huber": 1e-6}
 WINDOWS = ("0:0", "-1:1", "0:5", "-5:5")

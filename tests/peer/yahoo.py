@@ -21,6 +21,8 @@ from zoneinfo import ZoneInfo
 import requests
 from curl_cffi import requests as curl
 
+from tests.contract.vendors import DISTANCES
+
 #: Later than any bar.
 LATEST = 2**40
 TIMESERIES = "/ws/fundamentals-timeseries/v1/finance/timeseries/"
@@ -61,7 +63,9 @@ class Listing:
         rows = [(self._opening(day), *values) for day, *values in self.bars]
         rows += [(int(at.timestamp()), *values) for at, *values in self.live]
         stamps, closes, adjusted, volumes = _columns([row for row in rows if first <= row[0] < last])
-        quote = dict.fromkeys(("open", "high", "low", "close"), closes) | {"volume": volumes}
+        quote: dict = {"close": closes, "volume": volumes}
+        for name, distance in DISTANCES.items():
+            quote[name] = [None if close is None else close + distance for close in closes]
         indicators = {"quote": [quote if stamps else {}]}
         if self.adjusted:
             indicators["adjclose"] = [{"adjclose": adjusted} if stamps else {}]

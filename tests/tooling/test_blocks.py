@@ -46,6 +46,7 @@ GIVEN: dict[str, Callable[[dict], bool]] = {
     "docs/start.md": lambda names: names["result"].events.height == 2,
     "docs/howto/own_prices.md": lambda names: names["result"].events.height == 4,
     "docs/howto/crsp.md": lambda names: names["result"].car(0, 0)["n_days"].to_list() == [1, 1, 1],
+    "docs/howto/after_hours_news.md": lambda names: names["legs"].frame.drop_nulls("car").height == 9,
     "docs/howto/many_events.md": lambda names: names["result"].events.height > 100,
     "docs/howto/contaminated_days.md": lambda names: (names["both"]["n_obs_cleaned"] < names["both"]["n_obs"]).any(),
 }
@@ -80,6 +81,11 @@ def desk(tmp_path, monkeypatch) -> Path:
         "announcement_id,announced_at,time_zone,stance,headline,targets\n"
         "h20,2025-08-12 12:45,Asia/Shanghai,restrictive,One,NVDA;0981.HK\n"
         "quarter,2025-05-28 AMC,America/New_York,mixed,Two,NVDA;AMD\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "new.csv").write_text(
+        "announcement_id,announced_at,time_zone,stance,headline,source_title,source_publisher,source_url,verification,"
+        "confidence\n2025-01-13-rule,2025-01-13,America/New_York,mixed,Three,Page,Paper,https://example.org,seen,high\n",
         encoding="utf-8",
     )
     shutil.copy(ROOT / "data" / "sample" / "prices.parquet", tmp_path / "prices.parquet")

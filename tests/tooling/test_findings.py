@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from docs.findings import brown_warner, regimes, results
+from docs.findings import brown_warner, exposure, regimes, results
 from docs.findings.changes import BLOCK, changes, outdated
 from tests.conftest import ROOT
 
@@ -48,6 +48,7 @@ def folder(prices, tmp_path_factory) -> tuple[Path, str]:
         patch.setattr(brown_warner, "SAMPLES", 2)
         patch.setattr(brown_warner, "N", 8)
         patch.setattr(regimes, "STEP", 131)
+        patch.setattr(exposure, "STEP", 41)
         return path, "\n".join(results.remake(prices, folder=path))
 
 

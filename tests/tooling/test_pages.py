@@ -116,6 +116,9 @@ def test_what_a_model_page_says_to_write_is_that_model(name):
     if name == "factor_model":  # as many as there are factors
         assert isinstance(model, mi.FactorModel)
         assert lost == "M - 1 - number of factors"
+    elif name in mi.models.PEER_MODELS:  # as many as there are components, or coefficients
+        assert isinstance(model, mi.MODELS[name])
+        assert lost.startswith("M - ")
     else:
         assert model == mi.MODELS[name]()
         assert re.match(r"M - (\d+)", lost)[1] == str(model.design.n_parameters)

@@ -33,12 +33,14 @@ if TYPE_CHECKING:
         CalendarOverrides,
         Campaigns,
         Events,
+        Exposures,
         Found,
         PriceRows,
         Prices,
         ReturnRows,
         Returns,
         Securities,
+        ShareCounts,
         SymbolDays,
         Symbols,
     )
@@ -49,12 +51,14 @@ __all__ = [
     "CalendarOverrides",
     "Campaigns",
     "Events",
+    "Exposures",
     "Found",
     "PriceRows",
     "Prices",
     "ReturnRows",
     "Returns",
     "Securities",
+    "ShareCounts",
     "SymbolDays",
     "Symbols",
     "as_frame",
@@ -70,12 +74,14 @@ LAYOUTS = {
     "CalendarOverrides": layouts.OVERRIDES,
     "Campaigns": layouts.CAMPAIGNS,
     "Events": layouts.EVENTS,
+    "Exposures": layouts.EXPOSURES,
     "Found": layouts.FOUND,
     "PriceRows": layouts.PRICES,
     "Prices": layouts.PRICES,
     "ReturnRows": layouts.RETURNS,
     "Returns": layouts.RETURNS,
     "Securities": layouts.SECURITIES,
+    "ShareCounts": layouts.SHARE_COUNTS,
     "SymbolDays": layouts.SYMBOL_DAYS,
     "Symbols": layouts.SYMBOLS,
 }
@@ -229,6 +235,9 @@ def _cast(schema: type[dy.Schema], frame: pl.DataFrame, name: str, label: str) -
     if series.dtype == pl.Null or _is_lossless(series, dtype):
         # the date of a zoned midnight is the local one; a cast would take UTC's
         return series.dt.date() if isinstance(series.dtype, pl.Datetime) else series.cast(dtype)
+    if dtype == pl.Int64 and series.dtype.is_float():
+        broken = series.filter((series % 1 != 0).fill_null(value=False))
+        raise DataError(f"{label}: column {name!r} must hold whole numbers, but has {broken[0]}. Correct or empty it.")
     raise DataError(
         f"{label}: column {name!r} has type {series.dtype}, must be {dtype}"
         f" (such as {value_at_fault(series, _kind(dtype))}). {how_to_convert(series, _kind(dtype))}"
@@ -244,9 +253,12 @@ def _kind(dtype: pl.DataType) -> Kind:
 
 
 def _is_lossless(series: pl.Series, dtype: pl.DataType) -> bool:
-    """Return whether a cast to `dtype` keeps the meaning: number to float, category to text, midnights to dates."""
+    """Return whether a cast to `dtype` keeps the meaning: a number, whole for an integer, a category, or midnights."""
     if dtype == pl.Float64:
         return series.dtype.is_numeric()
+    if dtype == pl.Int64:
+        whole = series.dtype.is_float() and bool((series.drop_nulls() % 1 == 0).all())
+        return series.dtype.is_integer() or whole
     if dtype == pl.String:
         return isinstance(series.dtype, pl.Categorical | pl.Enum)
     if dtype == pl.Date and isinstance(series.dtype, pl.Datetime):

@@ -8,7 +8,9 @@ import polars as pl
 
 from marketimpact.core.schema.vocabulary import (
     ANTICIPATED,
+    BASES,
     CONFIDENCES,
+    DATE_OR_INSTANT,
     FIRST_DAY,
     HIGHEST_PRICE,
     IDENTIFIER,
@@ -16,10 +18,14 @@ from marketimpact.core.schema.vocabulary import (
     LAST_DAY,
     LONGEST_DAY,
     LOWEST_PRICE,
+    PERIOD_TYPES,
     PRECISIONS,
     PRESENT,
     PRINTABLE,
+    REGIONS,
+    ROUNDING,
     STANCES,
+    TOTALS,
     UTC,
     VERIFICATIONS,
 )
@@ -30,15 +36,23 @@ __all__ = [
     "CalendarOverrides",
     "Campaigns",
     "Events",
+    "Exposures",
     "Found",
     "PriceRows",
     "Prices",
     "ReturnRows",
     "Returns",
     "Securities",
+    "ShareCounts",
     "SymbolDays",
     "Symbols",
 ]
+
+
+def _is_iso(name: str) -> pl.Expr:
+    """Mark texts that are a date, or an instant with its offset."""
+    day = pl.col(name).str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
+    return pl.col(name).is_null() | (pl.col(name).str.contains(DATE_OR_INSTANT) & day.is_not_null())
 
 
 class Announcements(dy.Schema):
@@ -53,6 +67,10 @@ class Announcements(dy.Schema):
     campaign_id = dy.String(nullable=True)
     not_before = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
     not_after = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
+    official_document = dy.String(nullable=True)
+    official_at = dy.String(nullable=True)
+    first_reported_at = dy.Datetime(time_unit="us", time_zone=UTC, nullable=True)
+    effective_at = dy.String(nullable=True)
     jurisdiction = dy.String(nullable=True)
     authority = dy.String(nullable=True)
     instrument = dy.String(nullable=True)
@@ -90,6 +108,14 @@ class Announcements(dy.Schema):
     @dy.rule()
     def anticipated_allowed(cls) -> pl.Expr:
         return pl.col("anticipated").is_in(ANTICIPATED)
+
+    @dy.rule()
+    def official_at_is_iso(cls) -> pl.Expr:
+        return _is_iso("official_at")
+
+    @dy.rule()
+    def effective_at_is_iso(cls) -> pl.Expr:
+        return _is_iso("effective_at")
 
     @dy.rule()
     def day_needs_time_zone(cls) -> pl.Expr:
@@ -148,6 +174,7 @@ class Securities(dy.Schema):
     role = dy.String(nullable=True)
     benchmark = dy.String(nullable=True, regex=PRINTABLE)
     sector_proxy = dy.String(nullable=True, regex=PRINTABLE)
+    leg_benchmark = dy.String(nullable=True, regex=PRINTABLE)
     board = dy.String(nullable=True)
     dual_listing = dy.String(nullable=True)
     price_limit = dy.Float64(nullable=True, min_exclusive=0.0)
@@ -156,6 +183,119 @@ class Securities(dy.Schema):
     @dy.rule()
     def benchmark_is_not_itself(cls) -> pl.Expr:
         return pl.col("benchmark") != pl.col("symbol")
+
+    @dy.rule()
+    def leg_benchmark_is_not_itself(cls) -> pl.Expr:
+        return pl.col("leg_benchmark") != pl.col("symbol")
+
+
+class Exposures(dy.Schema):
+    """Revenue shares of firms by period, as a source gave them; a later filing may recast a period."""
+
+    symbol = dy.String(min_length=1, regex=PRINTABLE)
+    period_end = dy.Date()
+    china_revenue_share = dy.Float64(nullable=True, metadata=PRESENT)
+    us_revenue_share = dy.Float64(nullable=True)
+    fiscal_year = dy.Int64(nullable=True)
+    period_type = dy.String(nullable=True)
+    basis = dy.String(nullable=True)
+    region = dy.String(nullable=True)
+    basis_detail = dy.String(nullable=True)
+    filed_on = dy.Date(nullable=True)
+    filed_on_verification = dy.String(nullable=True)
+    verification = dy.String(nullable=True)
+    total_verification = dy.String(nullable=True)
+    source_title = dy.String(nullable=True)
+    source_publisher = dy.String(nullable=True)
+    source_url = dy.String(nullable=True)
+    source_date = dy.String(nullable=True)
+    notes = dy.String(nullable=True)
+
+    @dy.rule()
+    def share_between_zero_and_one(cls) -> pl.Expr:
+        shares = pl.col("china_revenue_share", "us_revenue_share")
+        return pl.all_horizontal(shares.is_between(0.0, 1.0).fill_null(value=True))
+
+    @dy.rule()
+    def shares_add_up(cls) -> pl.Expr:
+        either_outside = pl.max_horizontal("china_revenue_share", "us_revenue_share") > 1.0
+        return either_outside | (pl.col("china_revenue_share") + pl.col("us_revenue_share") <= 1.0 + ROUNDING)
+
+    @dy.rule()
+    def period_type_allowed(cls) -> pl.Expr:
+        return pl.col("period_type").is_in(PERIOD_TYPES)
+
+    @dy.rule()
+    def basis_allowed(cls) -> pl.Expr:
+        return pl.col("basis").is_in(BASES)
+
+    @dy.rule()
+    def region_allowed(cls) -> pl.Expr:
+        return pl.col("region").is_in(REGIONS)
+
+    @dy.rule()
+    def verification_allowed(cls) -> pl.Expr:
+        return pl.col("verification").is_in(VERIFICATIONS)
+
+    @dy.rule()
+    def total_verification_allowed(cls) -> pl.Expr:
+        return pl.col("total_verification").is_in(TOTALS)
+
+    @dy.rule()
+    def filed_on_verification_allowed(cls) -> pl.Expr:
+        return pl.col("filed_on_verification").is_in(VERIFICATIONS)
+
+    @dy.rule()
+    def filed_after_period(cls) -> pl.Expr:
+        return pl.col("filed_on") >= pl.col("period_end")
+
+    @dy.rule()
+    def date_in_range(cls) -> pl.Expr:
+        dates = pl.col("period_end", "filed_on")
+        return pl.all_horizontal(dates.is_between(FIRST_DAY, LAST_DAY).fill_null(value=True))
+
+    @dy.rule()
+    def exposure_not_repeated(cls) -> pl.Expr:
+        return ~pl.struct("symbol", "period_end", "period_type", "basis", "region", "filed_on").is_duplicated()
+
+
+class ShareCounts(dy.Schema):
+    """Shares outstanding as reported, one row per (symbol, date), with the splits since."""
+
+    symbol = dy.String(primary_key=True, min_length=1, regex=PRINTABLE)
+    date = dy.Date(primary_key=True)
+    shares_outstanding = dy.Float64(min_exclusive=0.0)
+    split_factor_since = dy.Float64(nullable=True, min_exclusive=0.0)
+    shares_current_basis = dy.Float64(nullable=True, min_exclusive=0.0)
+    shares_per_unit = dy.Float64(nullable=True, min_exclusive=0.0)
+    share_class = dy.String(nullable=True)
+    valid_until = dy.Date(nullable=True)
+    filed_on = dy.Date(nullable=True)
+    verification = dy.String(nullable=True)
+    source_title = dy.String(nullable=True)
+    source_url = dy.String(nullable=True)
+    notes = dy.String(nullable=True)
+
+    @dy.rule()
+    def verification_allowed(cls) -> pl.Expr:
+        return pl.col("verification").is_in(VERIFICATIONS)
+
+    @dy.rule()
+    def current_basis_adds_up(cls) -> pl.Expr:
+        product = pl.col("shares_outstanding") * pl.col("split_factor_since").fill_null(1.0)
+        return (pl.col("shares_current_basis") / product - 1.0).abs() < ROUNDING
+
+    @dy.rule()
+    def filed_after_count(cls) -> pl.Expr:
+        return pl.col("filed_on") >= pl.col("date")
+
+    @dy.rule()
+    def valid_after_count(cls) -> pl.Expr:
+        return pl.col("valid_until") > pl.col("date")
+
+    @dy.rule()
+    def date_in_range(cls) -> pl.Expr:
+        return pl.col("date").is_between(FIRST_DAY, LAST_DAY)
 
 
 class Prices(dy.Schema):
@@ -169,6 +309,9 @@ class Prices(dy.Schema):
     dividend = dy.Float64(nullable=True, min=0.0)
     split = dy.Float64(nullable=True, min_exclusive=0.0)
     delisted = dy.Bool(nullable=True)
+    open = dy.Float64(nullable=True)
+    high = dy.Float64(nullable=True)
+    low = dy.Float64(nullable=True)
 
     @dy.rule()
     def date_in_range(cls) -> pl.Expr:

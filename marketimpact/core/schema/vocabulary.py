@@ -7,7 +7,9 @@ from datetime import date, timedelta
 __all__ = [
     "ADVICE",
     "ANTICIPATED",
+    "BASES",
     "CONFIDENCES",
+    "DATE_OR_INSTANT",
     "FIRST_DAY",
     "HIGHEST_PRICE",
     "IDENTIFIER",
@@ -16,10 +18,14 @@ __all__ = [
     "LONGEST_DAY",
     "LOWEST_PRICE",
     "MEANING",
+    "PERIOD_TYPES",
     "PRECISIONS",
     "PRESENT",
     "PRINTABLE",
+    "REGIONS",
+    "ROUNDING",
     "STANCES",
+    "TOTALS",
     "UTC",
     "VERIFICATIONS",
 ]
@@ -29,6 +35,24 @@ STANCES = ("restrictive", "permissive", "mixed", "none")
 VERIFICATIONS = ("seen", "partly_seen", "recalled")
 CONFIDENCES = ("high", "medium", "low")
 ANTICIPATED = ("no", "partly", "yes")
+#: What counts as China revenue; of two rows alike but for it, the earlier basis is taken.
+BASES = (
+    "billing_location",
+    "shipment",
+    "customer_location",
+    "customer_headquarters",
+    "region_of_sale",
+    "operating_segment",
+    "part_of_sales",
+    "as_stated",
+)
+#: What the source's China covers.
+REGIONS = ("china", "mainland", "china_and_hong_kong", "greater_china", "unclear")
+PERIOD_TYPES = ("FY", "9M", "H1", "Q", "event")
+#: How the total behind a share is known; *stated*: the source states the share itself.
+TOTALS = ("seen", "stated", "recalled")
+#: Two shares of one total, rounded to two decimals, may exceed 1 by so much.
+ROUNDING = 0.01
 UTC = "UTC"
 #: Prices outside are no prices, and their returns or squares may be no finite number.
 LOWEST_PRICE, HIGHEST_PRICE = 1e-30, 1e30
@@ -40,6 +64,8 @@ LONGEST_DAY = timedelta(hours=25)
 PRINTABLE = r"^[^\p{Cc}\u2028\u2029]*$"
 #: Products of more than thirty such numbers still fit a float.
 LARGEST_RETURN = 1e9
+#: A date, or an instant with its offset: the form says how well it is known.
+DATE_OR_INSTANT = r"^\d{4}-\d{2}-\d{2}(T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|[+-]\d{2}:\d{2}))?$"
 IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._\-]*$"
 
 #: Marks a nullable column that must be present.
@@ -62,6 +88,10 @@ MEANING = {
     "verification_allowed": f"verification must be one of {', '.join(VERIFICATIONS)}",
     "confidence_allowed": f"confidence must be one of {', '.join(CONFIDENCES)}",
     "anticipated_allowed": f"anticipated must be one of {', '.join(ANTICIPATED)}",
+    "official_at_is_iso": "official_at must be a date, such as 2025-08-12, or an instant with its offset, such as "
+    "2025-04-15T21:22:59Z",
+    "effective_at_is_iso": "effective_at must be a date, such as 2025-08-12, or an instant with its offset, such as "
+    "2025-04-15T21:22:59Z",
     "time_zone_known": "time_zone must be an IANA name such as Asia/Shanghai",
     "day_needs_time_zone": "a date-only announcement needs the time_zone whose date it is",
     "day_has_no_clock": "a date-only announcement must not have a clock time: write the plain date, such as "
@@ -90,6 +120,18 @@ MEANING = {
     "close_above_zero": "close must be above zero",
     "unadjusted_close_above_zero": "unadjusted_close must be above zero",
     "close_in_range": f"close must lie between {LOWEST_PRICE:g} and {HIGHEST_PRICE:g}, or returns are not finite",
+    "share_between_zero_and_one": "a revenue share must lie between 0 and 1 (percent: divide by 100)",
+    "shares_add_up": "china_revenue_share and us_revenue_share together must not be above 1",
+    "period_type_allowed": f"period_type must be one of {', '.join(PERIOD_TYPES)}",
+    "basis_allowed": f"basis must be one of {', '.join(BASES)}",
+    "region_allowed": f"region must be one of {', '.join(REGIONS)}",
+    "total_verification_allowed": f"total_verification must be one of {', '.join(TOTALS)}",
+    "filed_on_verification_allowed": f"filed_on_verification must be one of {', '.join(VERIFICATIONS)}",
+    "filed_after_period": "filed_on must not be before period_end",
+    "exposure_not_repeated": "(symbol, period_end, period_type, basis, region, filed_on) must not repeat",
+    "current_basis_adds_up": "shares_current_basis must be shares_outstanding times split_factor_since",
+    "filed_after_count": "filed_on must not be before date",
+    "valid_after_count": "valid_until must be after date",
     "benchmark_is_not_itself": "a security cannot be its own benchmark",
 }
 

@@ -15,7 +15,7 @@ import polars as pl
 from marketimpact.core.frames import FrameLike
 from marketimpact.errors import DataError
 from marketimpact.events import catalogue, session_overrides
-from marketimpact.market.checks import days, jumps, series
+from marketimpact.market.checks import days, jumps, opens, series
 from marketimpact.market.checks.findings import (
     ACCEPTED,
     ERROR,
@@ -31,6 +31,7 @@ from marketimpact.market.checks.findings import (
     summary,
 )
 from marketimpact.market.checks.jumps import SPLITS
+from marketimpact.market.checks.opens import unusable_opens
 from marketimpact.market.checks.prepare import prepare_rows
 from marketimpact.market.checks.returns import check_returns
 from marketimpact.market.checks.stated_payouts import adjusted_close
@@ -58,6 +59,7 @@ __all__ = [
     "sort_findings",
     "source_rows",
     "summary",
+    "unusable_opens",
 ]
 
 #: Threads that run the checks; each check is mostly one thread's work inside polars.
@@ -82,6 +84,9 @@ _CHECKS = (
     series.adjustments,
     series.payouts,
     series.copied_series,
+    opens.opens,
+    opens.missing_opens,
+    opens.locked_opens,
     series.unchecked,
 )
 

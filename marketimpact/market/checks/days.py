@@ -9,6 +9,7 @@ from marketimpact.core.symbol_rows import keep_rows, neighbour, of_symbols
 from marketimpact.market.checks.findings import finding_rows
 from marketimpact.market.checks.prepare import CheckedPrices, is_placed
 from marketimpact.market.trading_rules import HAS_VOLUME
+from marketimpact.sources.protocol import BARS
 
 __all__ = [
     "beyond_calendars",
@@ -51,11 +52,12 @@ def repeated_rows(rows: CheckedPrices) -> list[pl.DataFrame]:
     same = pl.col("symbol").eq_missing(pl.col("symbol").shift(1)) & (pl.col("date") == pl.col("date").shift(1))
     again = rows.raw.select(same.fill_null(value=False)).to_series()
     keyed = rows.raw.filter(again | again.shift(-1, fill_value=False))
+    compared = [name for name in (*COMPARED_COLUMNS, *BARS) if name in keyed.columns]
     groups = keyed.group_by("symbol", "date").agg(
         pl.len().alias("n"),
         pl.col("close").min().alias("low"),
         pl.col("close").max().alias("high"),
-        (pl.struct(COMPARED_COLUMNS).n_unique() > 1).alias("conflict"),
+        (pl.struct(compared).n_unique() > 1).alias("conflict"),
     )
     conflict = pl.format("{} rows of one date that differ; closes from {} to {}", "n", "low", "high")
     return [

@@ -12,6 +12,7 @@ from marketimpact.core.text import listed
 from marketimpact.errors import DataError
 from marketimpact.sources.files.database_extracts import dates, identifiers, numbers, read_extract
 from marketimpact.sources.files.price_rows import type_error
+from marketimpact.sources.protocol import BARS
 
 __all__ = ["compustat_prices"]
 
@@ -19,6 +20,8 @@ LABEL = "the Compustat extract"
 #: Digits of a GVKEY; a program that reads it as a number drops the zeros in front.
 GVKEY_DIGITS = 6
 NEEDED = ("gvkey", "datadate", "prccd", "ajexdi")
+#: Further columns that are read -> column of prices.
+NUMBERS = {"cshtrd": "volume", "prcod": "open", "prchd": "high", "prcld": "low"}
 
 
 def compustat_prices(extract: FrameLike | str | Path) -> pl.DataFrame:
@@ -27,15 +30,16 @@ def compustat_prices(extract: FrameLike | str | Path) -> pl.DataFrame:
     Parameters
     ----------
     extract : FrameLike, str or pathlib.Path
-        ``gvkey, datadate, prccd, ajexdi`` and, where the extract has them, ``iid, trfd, cshtrd, curcdd``, as a frame or
-        as a CSV, Parquet or Excel file; upper or lower case.
+        ``gvkey, datadate, prccd, ajexdi`` and, where the extract has them, ``iid, trfd, cshtrd, curcdd, prcod, prchd,
+        prcld``, as a frame or as a CSV, Parquet or Excel file; upper or lower case.
 
     Returns
     -------
     polars.DataFrame
-        ``symbol, date, close, adj_close`` and, where they are known, ``volume`` and ``currency``, sorted. The symbol is
-        the GVKEY with six digits and, where there is one, the issue: ``001690.01``. ``close`` is PRCCD, as traded;
-        ``adj_close`` is ``PRCCD / AJEXDI * TRFD``, whose returns include dividends. Further columns are kept.
+        ``symbol, date, close, adj_close`` and, where they are known, ``volume``, ``currency``, ``open``, ``high`` and
+        ``low``, sorted. The symbol is the GVKEY with six digits and, where there is one, the issue: ``001690.01``.
+        ``close`` is PRCCD, as traded, like open, high and low; ``adj_close`` is ``PRCCD / AJEXDI * TRFD``, whose
+        returns include dividends. Further columns are kept.
 
     Raises
     ------
@@ -65,11 +69,12 @@ def compustat_prices(extract: FrameLike | str | Path) -> pl.DataFrame:
     )
     rows = rows.with_columns(_factors(rows)).with_columns(numbers(rows["prccd"], LABEL).alias("close"))
     rows = rows.with_columns((pl.col("close") / pl.col("ajexdi") * pl.col("trfd")).alias("adj_close"))
-    if "cshtrd" in rows.columns:
-        rows = rows.with_columns(numbers(rows["cshtrd"], LABEL).alias("volume"))
+    parsed = [numbers(rows[name], LABEL).alias(own) for name, own in NUMBERS.items() if name in rows.columns]
+    rows = rows.with_columns(parsed)
     rows = rows.rename({"curcdd": "currency"}, strict=False)
-    leading = [c for c in ("symbol", "date", "close", "adj_close", "volume", "currency") if c in rows.columns]
-    used = {"prccd", "cshtrd", "ajexdi", "trfd"}
+    names = ("symbol", "date", "close", "adj_close", "volume", "currency", *BARS)
+    leading = [c for c in names if c in rows.columns]
+    used = {"prccd", "ajexdi", "trfd", *NUMBERS}
     # the contract adds the columns that are absent, as empty ones
     checked = schema.check(schema.Prices, rows, LABEL).select(rows.columns)
     return checked.select(*leading, pl.exclude(*leading, *used)).sort("symbol", "date")

@@ -18,7 +18,12 @@ __all__ = ["crsp_benchmark", "crsp_prices", "crsp_returns"]
 
 LABEL = "the CRSP extract"
 #: Columns of the format of 2025 (CIZ), whose daily returns include the delisting return -> those of the older one.
-NAMES = {"dlycaldt": "date", "caldt": "date", "dlyret": "ret", "dlyprc": "prc", "dlyvol": "vol"}
+NAMES = {
+    "dlycaldt": "date", "caldt": "date", "dlyret": "ret", "dlyprc": "prc", "dlyvol": "vol",
+    "dlyopen": "openprc", "dlyhigh": "askhi", "dlylow": "bidlo",
+}  # fmt: skip
+#: Column of CRSP -> column of prices.
+SESSION_PRICES = {"openprc": "open", "askhi": "high", "bidlo": "low"}
 #: Why a daily return is missing, in letters and in numbers.
 RETURN_LETTERS, RETURN_CODES = ("A", "B", "C", "D", "E"), (-44.0, -55.0, -66.0, -77.0, -88.0, -99.0)
 #: Why a delisting return is missing.
@@ -87,7 +92,8 @@ def crsp_prices(extract: FrameLike | str | Path) -> pl.DataFrame:
     Parameters
     ----------
     extract : FrameLike, str or pathlib.Path
-        As for `crsp_returns`, with ``PRC``, and ``VOL`` where the extract has it.
+        As for `crsp_returns`, with ``PRC``, and where the extract has them ``VOL``, ``OPENPRC``, ``ASKHI`` and
+        ``BIDLO``, in the newer format ``DlyVol``, ``DlyOpen``, ``DlyHigh`` and ``DlyLow``.
 
     Returns
     -------
@@ -95,6 +101,8 @@ def crsp_prices(extract: FrameLike | str | Path) -> pl.DataFrame:
         ``symbol, date, close, adj_close, volume, delisted``, sorted. ``close`` is the absolute value of PRC, empty
         where it is 0. ``adj_close`` begins at the first close, and its returns are those of `crsp_returns`, delisting
         returns included; it is 0 after a total loss. ``delisted`` is true for securities with a delisting return.
+        Where the extract has them also ``open``, ``high`` and ``low``, as traded like ``close``: empty where they are
+        0, and on a day without a trade, on which CRSP gives the closing ask and bid in place of high and low.
 
     Raises
     ------
@@ -129,6 +137,7 @@ def crsp_prices(extract: FrameLike | str | Path) -> pl.DataFrame:
         pl.when(is_known).then(base * growth).alias("adj_close"),
         pl.when(volume >= 0).then(volume).alias("volume"),
         dlret.any().over("symbol").alias("delisted"),
+        *_session_prices(rows),
     )
 
 
@@ -206,6 +215,13 @@ def _with_delisting_returns(table: pl.DataFrame) -> pl.DataFrame:
     _warn_of_missing_losses(table)
     both = (1.0 + pl.col("ret")) * (1.0 + pl.col("dlret")) - 1.0
     return table.with_columns(pl.coalesce(both, "ret", "dlret").alias("ret"))
+
+
+def _session_prices(rows: pl.DataFrame) -> list[pl.Series]:
+    """Read open, high and low where the extract has them; a price of 0, and one of a day without a trade, is none."""
+    parsed = [numbers(rows[name], LABEL).alias(own) for name, own in SESSION_PRICES.items() if name in rows.columns]
+    is_traded = ~rows["is_quote"].fill_null(value=False)
+    return [pl.select(pl.when(is_traded & (price != 0.0)).then(price)).to_series() for price in parsed]
 
 
 def _warn_of_missing_losses(table: pl.DataFrame) -> None:

@@ -10,6 +10,7 @@ import polars as pl
 from marketimpact.core.text import closest_name, listed
 from marketimpact.core.type_advice import how_to_reshape
 from marketimpact.errors import DataError
+from marketimpact.sources.protocol import BARS
 
 __all__ = [
     "KNOWN",
@@ -23,7 +24,7 @@ __all__ = [
     "similar_column",
 ]
 
-NUMBERS = ("close", "adj_close", "volume")
+NUMBERS = ("close", "adj_close", "volume", *BARS)
 KNOWN = ("symbol", "date", *NUMBERS, "delisted")
 #: Columns that only the checks of prices read.
 TEXTS, PAYOUTS, UNADJUSTED = ("currency",), ("dividend", "split"), ("unadjusted_close",)
@@ -35,6 +36,7 @@ SYNONYMS = {
     "date": ("date", "day", "datetime", "timestamp", "tradedate", "tradingday", "index"),
     "close": ("close", "closeprice", "closingprice", "price", "prc", "pxlast", "last", "settle"),
     "adj_close": ("adjclose", "adjustedclose", "adjcloseprice", "closeadj", "adjustedprice"),
+    "open": ("open", "openprice", "openingprice", "openprc", "pxopen", "prcod"),
 }
 #: Every column that is read.
 USED = (*KNOWN, *TEXTS, *PAYOUTS, *UNADJUSTED, *ORIGINS)

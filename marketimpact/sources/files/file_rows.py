@@ -10,7 +10,7 @@ import polars as pl
 from marketimpact.core.schema.vocabulary import FIRST_DAY, HIGHEST_PRICE, LAST_DAY, LOWEST_PRICE
 from marketimpact.core.symbol_rows import keep_rows
 from marketimpact.core.text import listed
-from marketimpact.sources.files.file_columns import KNOWN, ORIGINS, PAYOUTS, TEXTS, UNADJUSTED, similar_column
+from marketimpact.sources.files.file_columns import KNOWN, NUMBERS, ORIGINS, PAYOUTS, TEXTS, UNADJUSTED, similar_column
 from marketimpact.sources.files.price_rows import (
     cast_value,
     first_unreadable,
@@ -20,11 +20,14 @@ from marketimpact.sources.files.price_rows import (
     parse_value,
     type_error,
 )
+from marketimpact.sources.protocol import BARS
 
-__all__ = ["add_further_columns", "basis_notes", "check_types", "parse_prices", "rows_in_doubt"]
+__all__ = ["add_further_columns", "basis_notes", "check_types", "open_notes", "parse_prices", "rows_in_doubt"]
 
 #: Largest finite number.
 LARGEST = sys.float_info.max
+#: Numbers that the contract allows of columns that are no close.
+RANGES = {"volume": (0.0, LARGEST), **dict.fromkeys(BARS, (-LARGEST, LARGEST))}
 
 
 def check_types(rows: pl.LazyFrame, source: str) -> None:
@@ -144,16 +147,21 @@ def basis_notes(chosen: pl.DataFrame, present: Sequence[str]) -> list[str]:
     return notes
 
 
+def open_notes(present: Sequence[str]) -> list[str]:
+    """Note a column that is likely the open under another name."""
+    match = None if "open" in present else similar_column("open", present)
+    return [f"There is no open. If column {match!r} is one, rename it to 'open'."] if match else []
+
+
 def rows_in_doubt(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Leave out symbols none of whose rows can break the contract of prices, where the types of the columns show it."""
     types = rows.collect_schema()
-    numbers = [name for name in ("close", "adj_close", "volume") if name in types]
+    numbers = [name for name in NUMBERS if name in types]
     if types["date"] != pl.Date or not all(types[name].is_numeric() for name in numbers):
         return rows
     doubts = [pl.col("date").is_null(), ~pl.col("date").is_between(FIRST_DAY, LAST_DAY), pl.col("symbol") == ""]
     for name in numbers:
-        lowest, value = 0.0 if name == "volume" else LOWEST_PRICE, pl.col(name).cast(pl.Float64)
-        doubts.append(~value.is_between(lowest, LARGEST if name == "volume" else HIGHEST_PRICE))
+        doubts.append(~pl.col(name).cast(pl.Float64).is_between(*RANGES.get(name, (LOWEST_PRICE, HIGHEST_PRICE))))
     has_doubt = pl.any_horizontal(doubts).fill_null(value=False).any() | (pl.len() != pl.col("date").n_unique())
     symbols = rows.group_by("symbol").agg(has_doubt.alias("doubt")).filter("doubt").select("symbol")
     return rows.join(symbols, on="symbol", how="semi", nulls_equal=True)

@@ -10,6 +10,7 @@ import polars as pl
 from marketimpact.core.text import closest_name, listed
 from marketimpact.core.type_advice import Kind, how_to_convert, value_at_fault
 from marketimpact.errors import DataError, SourceError
+from marketimpact.sources.protocol import BARS
 
 __all__ = [
     "adjustment_notes",
@@ -29,7 +30,7 @@ __all__ = [
     "use_adjusted_close",
 ]
 
-NUMBERS = ("close", "adj_close", "unadjusted_close", "volume", "dividend", "split")
+NUMBERS = ("close", "adj_close", "unadjusted_close", "volume", "dividend", "split", *BARS)
 #: Columns in which vendors write zero on days without such an event.
 EVENTS = ("dividend", "split")
 #: Closes are not adjusted for dividends from this log likelihood ratio on.

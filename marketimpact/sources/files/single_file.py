@@ -20,12 +20,14 @@ from marketimpact.sources.files.file_rows import (
     add_further_columns,
     basis_notes,
     check_types,
+    open_notes,
     parse_prices,
     rows_in_doubt,
 )
 from marketimpact.sources.files.opened_file import readable, scan_file
 from marketimpact.sources.files.price_rows import is_true, n_rows_text, no_symbols_error, require_readable
 from marketimpact.sources.protocol import (
+    BARS,
     COLUMNS,
     EXTRA_COLUMNS,
     PriceTable,
@@ -50,8 +52,9 @@ class FilePrices:
     ----------
     prices : str, pathlib.Path or FrameLike
         A `.parquet`, `.csv` or `.xlsx` file, or a frame (polars, pandas, pyarrow), with the columns `symbol`,
-        `date` (ISO in a CSV), `close` or `adj_close` or both, and perhaps `volume`; other columns are ignored. Where
-        `adj_close` is given it is used, and `close` where `adj_close` is empty, with a note of the count. Of a
+        `date` (ISO in a CSV), `close` or `adj_close` or both, and perhaps `volume`, and `open`, `high` and `low` on
+        the basis of `close`; other columns are ignored. Where `adj_close` is given it is used, and `close` where
+        `adj_close` is empty, with a note of the count. Of a
         symbol without any, `Market.load` makes total returns of `close` and the columns `dividend` (per share, on
         the ex-date) and `split` (new shares for one), unless it has an `unadjusted_close` beside it. With
         a column `delisted` true a symbol's last close may be 0, a total loss. With a column `simulated` true
@@ -129,7 +132,10 @@ class FilePrices:
         prices = parse_prices(raw, source, list(self.delisted))
         require_readable(prices, source)
         rows = within(add_further_columns(prices, raw), first, last)
-        columns = [*COLUMNS, *(name for name in EXTRA_COLUMNS if name in prices.columns)]
+        given = {*prices.columns}
+        if given & {*BARS}:
+            given |= {*rows.columns} & {"unadjusted_close"}  # the basis of open, high and low
+        columns = [*COLUMNS, *(name for name in EXTRA_COLUMNS if name in given)]
         unique, priced = rows, within(prices, first, last)
         if self.drop_repeats:
             unique, priced = (
@@ -138,6 +144,7 @@ class FilePrices:
         checked = checked_rows(unique, columns, requested, source)
         notes = (
             *basis_notes(priced, file.collect_schema().names()),
+            *open_notes(file.collect_schema().names()),
             *_range_notes(known.intersection(requested), checked),
             *_broken_notes(parse_prices(others, source, list(self.delisted))),
         )
@@ -183,8 +190,8 @@ class FilePrices:
         polars.DataFrame
             ``symbol, date, close`` (the close that returns are computed from), ``volume``, ``unadjusted_close``
             (the close where adj_close is given too), ``from_adjusted``, ``unreadable`` (the first cell that is no
-            date or number), and where the file has them ``currency, dividend, split`` and ``origin``, its
-            columns `adjustment` and `source` joined.
+            date or number), and where the file has them ``open, high, low, currency, dividend, split`` and
+            ``origin``, its columns `adjustment` and `source` joined.
         """
         file = self._scan()
         with readable(self.prices):

@@ -70,7 +70,7 @@ def _format(name: str, columns: dict[str, str], unused: str, needs: Sequence[str
     return VendorFormat(name, MappingProxyType(columns), frozenset(unused.split()), frozenset(needs))
 
 
-_BARS = "open high low"
+_BARS = {"open": "open", "high": "high", "low": "low"}
 YAHOO = _format(
     "Yahoo",
     {
@@ -80,33 +80,36 @@ YAHOO = _format(
         "volume": "volume",
         "dividends": "dividend",
         "stock_splits": "split",
+        **_BARS,
     },
-    f"{_BARS} capital_gains",
+    "capital_gains",
     ["date", "close", "adj_close"],
 )
 STOOQ_BULK = _format(
     "Stooq bulk",
-    {"<ticker>": "symbol", "<date>": "date", "<close>": "close", "<vol>": "volume"},
-    "<per> <time> <open> <high> <low> <openint>",
+    {"<ticker>": "symbol", "<date>": "date", "<close>": "close", "<vol>": "volume"}
+    | {f"<{name}>": name for name in _BARS},
+    "<per> <time> <openint>",
     ["<ticker>", "<per>", "<date>", "<close>"],
 )
 AKSHARE = _format(
     "AkShare, Eastmoney",
-    {"股票代码": "symbol", "代码": "symbol", "日期": "date", "收盘": "close", "成交量": "volume"},
-    "名称 股票名称 开盘 最高 最低 成交额 振幅 涨跌幅 涨跌额 换手率",
+    {"股票代码": "symbol", "代码": "symbol", "日期": "date", "收盘": "close", "成交量": "volume"}
+    | {"开盘": "open", "最高": "high", "最低": "low"},
+    "名称 股票名称 成交额 振幅 涨跌幅 涨跌额 换手率",
     ["日期", "收盘"],
 )
 #: `amount` is turnover here; Tencent's frames have an amount in lots and no volume, and are not recognised.
 SINA = _format(
     "AkShare, Sina",
-    {"date": "date", "close": "close", "volume": "volume"},
-    f"{_BARS} amount outstanding_share turnover",
+    {"date": "date", "close": "close", "volume": "volume", **_BARS},
+    "amount outstanding_share turnover",
     ["date", "close", "outstanding_share"],
 )
 PLAIN = _format(
     "date, close, volume (Stooq, yfinance with auto_adjust, AkShare in English)",
-    {"date": "date", "close": "close", "volume": "volume", "dividends": "dividend", "stock_splits": "split"},
-    f"{_BARS} amount capital_gains",
+    {"date": "date", "close": "close", "volume": "volume", "dividends": "dividend", "stock_splits": "split", **_BARS},
+    "amount capital_gains",
     ["date", "close"],
 )
 VENDOR_FORMATS = (YAHOO, STOOQ_BULK, AKSHARE, SINA, PLAIN)

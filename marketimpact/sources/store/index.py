@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact.sources.protocol import BARS
 from marketimpact.sources.store.files import SAFE_NAME, digest
 
 __all__ = [
@@ -35,8 +36,10 @@ __all__ = [
 SERIES: Mapping[str, Any] = {
     "symbol": pl.String, "date": pl.Date, "close": pl.Float64, "volume": pl.Float64, "unadjusted_close": pl.Float64,
     "dividend": pl.Float64, "split": pl.Float64, "currency": pl.String, "time_zone": pl.String,
-    "fetched_at": pl.Datetime("us", "UTC"), "source": pl.String,
+    "fetched_at": pl.Datetime("us", "UTC"), "source": pl.String, **dict.fromkeys(BARS, pl.Float64),
 }  # fmt: skip
+#: Columns of data files of the first format, which had no opens, highs and lows.
+FIRST_SERIES = {name: dtype for name, dtype in SERIES.items() if name not in BARS}
 #: Names of data files; an index from elsewhere may contain any text.
 DATA_FILE = re.compile(rf"prices/{SAFE_NAME}/{SAFE_NAME}/[0-9a-f]{{64}}\.parquet")
 #: Errors for JSON of another shape than we write.
@@ -170,11 +173,13 @@ def is_data_file(file: str) -> bool:
 
 
 def read_rows(content: bytes) -> pl.DataFrame:
-    """Read the rows of a data file; raise ValueError where it is another file than we write."""
+    """Read the rows of a data file, of any format; raise ValueError where it is another file than we write."""
     try:
         rows = pl.read_parquet(io.BytesIO(content))
     except pl.exceptions.PolarsError as error:
         raise ValueError("it is no Parquet file") from error
+    if dict(rows.schema) == FIRST_SERIES:
+        return rows.with_columns(pl.lit(None, SERIES[name]).alias(name) for name in BARS)
     if dict(rows.schema) != dict(SERIES):
         raise ValueError("it has other columns")
     return rows

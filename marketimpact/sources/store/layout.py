@@ -25,8 +25,8 @@ __all__ = [
     "write_format",
 ]
 
-#: Version of the layout that is written; stores of later versions are refused.
-FORMAT = 1
+#: Version of the layout that is written: the first had no opens, highs and lows. Stores of later ones are refused.
+FORMAT = 2
 #: Names in a store's folder.
 STORE_FILES = ("format.json", "index.json", "lock", "prices", "set_aside", "snapshots")
 #: Number of characters of a snapshot's name.
@@ -35,7 +35,7 @@ SNAPSHOT_FILE = re.compile(rf"[0-9a-f]{{{NAME_LENGTH}}}\.json")
 
 
 def has_known_format(directory: Path) -> bool:
-    """Return whether the folder has a readable format.json of the known version.
+    """Return whether the folder has a readable format.json of the version that is written.
 
     Raises
     ------
@@ -55,12 +55,12 @@ def has_known_format(directory: Path) -> bool:
 
 
 def write_format(directory: Path) -> None:
-    """Write format.json where it is absent or damaged; call it with the lock held."""
+    """Write format.json where it is absent, damaged or of an earlier version; call it with the lock held."""
     if has_known_format(directory):
         return
     path = own_path(directory, "format.json")
     own_path(directory, "set_aside")
-    if path.exists():
+    if path.exists() and not _is_of_earlier_format(path):
         aside = set_aside(path, directory)
         warnings.warn(
             f"format.json of the price store was damaged; it is set aside as {aside.name} and written again.",
@@ -68,6 +68,11 @@ def write_format(directory: Path) -> None:
             stacklevel=4,
         )
     write_atomic(path, dump_json({"format": FORMAT}))
+
+
+def _is_of_earlier_format(path: Path) -> bool:
+    """Return whether format.json is one that an earlier version of this package wrote."""
+    return read_content(path) in [dump_json({"format": version}) for version in range(1, FORMAT)]
 
 
 def require_known_format(version: object, label: str) -> None:

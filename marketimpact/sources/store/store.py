@@ -15,6 +15,7 @@ import polars as pl
 from marketimpact.core.csv_writer import csv_text
 from marketimpact.core.text import first_line, listed
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
+from marketimpact.sources.protocol import BARS
 from marketimpact.sources.store.files import (
     digest,
     lock_directory,
@@ -171,7 +172,7 @@ class PriceStore:
         """Write current rows as one Parquet or CSV file that `FilePrices` reads.
 
         Columns ``symbol, date, close, adj_close, volume, dividend, split, currency``: `close` is not adjusted for
-        dividends, `adj_close` is.
+        dividends, `adj_close` is. With ``open, high, low`` on the basis of `close` where any is stored.
 
         Raises
         ------
@@ -188,7 +189,7 @@ class PriceStore:
             frame = self._current(symbols, vendor)
         frame = frame.select(
             "symbol", "date", pl.col("unadjusted_close").alias("close"), pl.col("close").alias("adj_close"),
-            "volume", "dividend", "split", "currency",
+            "volume", "dividend", "split", "currency", *(name for name in BARS if frame[name].count()),
         )  # fmt: skip
         write_atomic(
             target, dump_parquet(frame, {}) if target.suffix.lower() == ".parquet" else csv_text(frame).encode()

@@ -14,7 +14,15 @@ import polars as pl
 from marketimpact.core.schema import known_zone
 from marketimpact.core.text import listed
 from marketimpact.errors import SourceError, SpecificationError
-from marketimpact.sources.protocol import PriceSource, PriceTable, check_range, check_symbols, price_table, within
+from marketimpact.sources.protocol import (
+    BARS,
+    PriceSource,
+    PriceTable,
+    check_range,
+    check_symbols,
+    price_table,
+    within,
+)
 from marketimpact.sources.store.files import lock_directory
 from marketimpact.sources.store.index import SERIES, Entry, Update
 from marketimpact.sources.store.layout import has_known_format
@@ -28,6 +36,9 @@ ATTEMPTS = 5
 OVERLAP = 5
 #: Relative difference above which two closes are different prices.
 TOLERANCE = 1e-6
+#: Why the whole history of a symbol is fetched again.
+READJUSTED = "its history has been readjusted since the last fetch"
+WITHOUT_OPENS = "its stored rows have no opens"
 #: A fetch time further ahead of now than this is from a wrong clock.
 CLOCK_TOLERANCE = timedelta(hours=1)
 #: Longest delay of a vendor's latest bars; a longer gap is in the symbol's own trading.
@@ -170,7 +181,7 @@ class StoredPrices:
         refetch, fetch_from = _plan(requested, entries, stored, log, start=start, last=last)
         files = {symbol: entry.file for symbol, entry in entries.items()}
         for symbol, update in self._ask(fetch_from, last, log, files, stored):
-            if update is None:  # readjusted since: fetch all of it
+            if update is None:  # no longer fits what the source gives: fetch all of it
                 refetch[symbol] = (min(start, entries[symbol].covered[0]), _last_finished_day(None, last))
             else:
                 work.updates.append(update)
@@ -216,10 +227,8 @@ class StoredPrices:
                 if fetched.is_empty():
                     continue
                 old = stored.get(symbol)
-                if old is not None and _is_readjusted(old, fetched):
-                    log.notes.append(
-                        f"{symbol} was fetched again: its history has been readjusted since the last fetch."
-                    )
+                if old is not None and (reason := _reason_to_fetch_all(old, fetched)):
+                    log.notes.append(f"{symbol} was fetched again: {reason}.")
                     yield symbol, None
                     continue
                 zone = fetched["time_zone"].drop_nulls()
@@ -281,7 +290,7 @@ class StoredPrices:
                 symbols=requested,
                 retryable=False,
             )
-        history = pl.concat(frames)
+        history = _without_empty_bars(pl.concat(frames))
         notes = [*manifest["notes"], *_snapshot_notes(manifest, requested, first, last)]
         sources = history["source"].drop_nulls().unique().sort().to_list()
         listings = history.group_by("symbol", maintain_order=True).agg(
@@ -428,15 +437,27 @@ def _overlap(rows: pl.DataFrame, covered_to: date) -> date:
     return dates[0] if len(dates) else covered_to
 
 
-def _is_readjusted(old: pl.DataFrame, new: pl.DataFrame) -> bool:
-    """Return whether stored prices are adjusted to another basis than fetched ones."""
+def _reason_to_fetch_all(old: pl.DataFrame, new: pl.DataFrame) -> str:
+    """Return why stored rows do not fit fetched ones: another adjustment, or no opens; empty text if they do."""
     both = old.join(new, on="date", suffix="_new", how="inner").drop_nulls(["close", "close_new"])
+    if _is_readjusted(old, new, both):
+        return READJUSTED
+    return WITHOUT_OPENS if both["open_new"].count() and not old["open"].count() else ""
+
+
+def _is_readjusted(old: pl.DataFrame, new: pl.DataFrame, both: pl.DataFrame) -> bool:
+    """Return whether stored prices are adjusted to another basis than fetched ones, given the rows of both."""
     moved = (both["close_new"] / both["close"] - 1.0).abs() > TOLERANCE
     if bool(moved.any()) or both.is_empty():
         return True
     end = old.drop_nulls("close")["date"].max()
     later = new.filter(pl.col("date") > end)
     return bool(later.select(pl.any_horizontal(pl.col("dividend", "split").is_not_null()).any()).item())
+
+
+def _without_empty_bars(history: pl.DataFrame) -> pl.DataFrame:
+    """Drop opens, highs and lows of which there is none, so that prices stored without them stay as they were."""
+    return history.drop(name for name in BARS if not history[name].count())
 
 
 def _store_rows(table: PriceTable) -> pl.DataFrame:

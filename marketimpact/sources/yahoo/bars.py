@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from marketimpact.sources.protocol import within
+from marketimpact.sources.protocol import BARS, within
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,9 +24,12 @@ COLUMNS = {
     "unadjusted_close": "Close",
     "dividend": "Dividends",
     "split": "Stock Splits",
+    "open": "Open",
+    "high": "High",
+    "low": "Low",
 }
 #: Columns in which values not above zero mean no value.
-POSITIVE = ("close", "unadjusted_close", "dividend", "split")
+POSITIVE = ("close", "unadjusted_close", "dividend", "split", *BARS)
 
 #: Seconds from 1970 to 1900, before any price.
 EARLIEST_STAMP = -2_208_988_800
@@ -171,7 +174,9 @@ def _without_conflicts(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dic
         return frame
     notes["Days that Yahoo gave twice with different closes: left empty"] = f"{symbol} ({len(differing)})"
     is_unique = ~pl.col("date").is_in(differing.implode())
-    return frame.with_columns(pl.when(is_unique).then(pl.col(name)) for name in ("close", "unadjusted_close", "volume"))
+    return frame.with_columns(
+        pl.when(is_unique).then(pl.col(name)) for name in ("close", "unadjusted_close", "volume", *BARS)
+    )
 
 
 def _note_moved_events(frame: pl.DataFrame, chart: Mapping[str, Any], notes: dict[str, str]) -> None:

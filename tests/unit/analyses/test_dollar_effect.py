@@ -229,3 +229,135 @@ def test_a_market_in_one_currency_keeps_that_of_its_prices(result):
     both = mi.dollar_effect(converted, 0, 0, shares=shares, rates=rates).join(own, on="event_id", suffix="_own")
     assert both.height
     assert both["market_value"].to_list() == both["market_value_own"].to_list()
+
+
+class TestEmbeddedCounts:
+    """Counts of filings on the split basis of the price; two firms on two dates, one splits two for one."""
+
+    DAYS = (date(2024, 3, 20), date(2024, 9, 11))
+    SPLIT = date(2024, 6, 10)
+
+    @staticmethod
+    def study(closes: pl.DataFrame, days: tuple[date, ...] = DAYS) -> mi.StudyResult:
+        sample = mi.SamplePrices().read(["NVDA", "AMD", "^GSPC"]).frame
+        frame = sample.select("symbol", "date", "close", "volume", adj_close="close")
+        changed = frame.join(closes, on=["symbol", "date"], how="left", validate="1:1").with_columns(
+            close=pl.col("close") * pl.col("factor").fill_null(1.0)
+        )
+        market = mi.Market.load(
+            mi.securities().filter(pl.col("symbol").is_in(["NVDA", "AMD"])), mi.FilePrices(changed.drop("factor"))
+        )
+        rows = [(f"{d}:{s}", s, d, str(d)) for d in days for s in ("NVDA", "AMD")]
+        events = pl.DataFrame(rows, schema=["event_id", "symbol", "date", "announcement_id"], orient="row")
+        return mi.EventStudy(event_window=(-2, 2)).run(events, market)
+
+    @staticmethod
+    def factors(value: float, before: date) -> pl.DataFrame:
+        """Multiply closes of NVDA before a day."""
+        days = mi.SamplePrices().read(["NVDA"]).frame.filter(pl.col("date") < before)
+        return days.select("symbol", "date", pl.lit(value).alias("factor"))
+
+    @pytest.fixture
+    def counts(self) -> pl.DataFrame:
+        return pl.DataFrame({
+            "symbol": ["NVDA", "NVDA", "AMD", "AMD"],
+            "date": [date(2024, 1, 31), date(2024, 7, 31), date(2024, 1, 31), date(2024, 7, 31)],
+            "shares_outstanding": [100.0, 202.0, 70.0, 71.0],
+            "split_factor_since": [2.0, 1.0, 1.0, 1.0],
+            "filed_on": [date(2024, 2, 20), date(2024, 8, 20), date(2024, 2, 20), date(2024, 8, 20)],
+        })  # fmt: skip
+
+    @staticmethod
+    def counted(table: pl.DataFrame) -> dict[str, float | None]:
+        return dict(table.select("event_id", "shares").rows())
+
+    def test_closes_adjusted_for_the_split(self, counts):
+        table = mi.dollar_effect(self.study(self.factors(1.0, self.SPLIT)), 0, 1, shares=counts)
+        assert self.counted(table) == {
+            "2024-03-20:NVDA": 200.0, "2024-03-20:AMD": 70.0, "2024-09-11:NVDA": 202.0, "2024-09-11:AMD": 71.0,
+        }  # fmt: skip
+        assert table["market_value"].to_list() == pytest.approx((table["shares"] * table["price"]).to_list())
+
+    def test_closes_as_traded(self, counts):
+        """Twice the close before the split, and half the shares: the value is the same."""
+        adjusted = mi.dollar_effect(self.study(self.factors(1.0, self.SPLIT)), 0, 1, shares=counts)
+        traded = mi.dollar_effect(self.study(self.factors(2.0, self.SPLIT)), 0, 1, shares=counts)
+        assert self.counted(traded)["2024-03-20:NVDA"] == 100.0
+        assert traded["market_value"].to_list() == pytest.approx(adjusted["market_value"].to_list())
+
+    def test_a_count_from_before_the_split_serves_an_event_after_it(self, counts):
+        day = date(2024, 7, 10)
+        for factor in (1.0, 2.0):
+            study = self.study(self.factors(factor, self.SPLIT), (day, date(2024, 3, 20)))
+            assert self.counted(mi.dollar_effect(study, 0, 1, shares=counts))[f"{day}:NVDA"] == 200.0
+
+    @pytest.mark.parametrize(
+        ("adjusted_to", "shares"),
+        [(None, None), ("2024-06-01", None), (date(2024, 1, 31), 100.0), ("2024-07-31", 200.0), ("2026-11-28", 200.0)],
+    )
+    def test_closes_that_end_before_a_split_do_not_show_their_basis(self, counts, adjusted_to, shares):
+        sample = mi.SamplePrices().read(["NVDA", "AMD", "^GSPC"]).frame.filter(pl.col("date") < date(2024, 6, 3))
+        frame = sample.select("symbol", "date", "close", "volume", adj_close="close")
+        firms = mi.securities().filter(pl.col("symbol").is_in(["NVDA", "AMD"]))
+        rows = [(f"{d}:{s}", s, d) for d in (date(2024, 3, 20), date(2024, 4, 10)) for s in ("NVDA", "AMD")]
+        events = pl.DataFrame(rows, schema=["event_id", "symbol", "date"], orient="row")
+        study = mi.EventStudy(event_window=(-2, 2)).run(events, mi.Market.load(firms, mi.FilePrices(frame)))
+        table = mi.dollar_effect(study, 0, 1, shares=counts, split_adjusted_to=adjusted_to)
+        nvda = table.filter(pl.col("symbol") == "NVDA")
+        assert nvda["shares"].to_list() == [shares] * 2
+        assert [note is not None and "between 2024-01-31 and 2024-07-31" in note for note in nvda["note"]] == [
+            shares is None
+        ] * 2
+        assert table.filter(pl.col("symbol") == "AMD")["shares"].to_list() == [70.0] * 2
+
+    def test_a_large_fall_that_is_no_split_is_not_taken_for_one(self, counts):
+        """A fall by a third is far from one for two."""
+        table = mi.dollar_effect(self.study(self.factors(1.5, self.SPLIT)), 0, 1, shares=counts)
+        assert self.counted(table)["2024-03-20:NVDA"] == 200.0
+
+    def test_a_count_that_is_not_public_is_not_used(self, counts):
+        study = self.study(self.factors(1.0, self.SPLIT), (date(2024, 2, 20), date(2024, 2, 21)))
+        table = mi.dollar_effect(study, 0, 1, shares=counts)
+        notes = dict(table.select("event_id", "note").rows())
+        assert notes["2024-02-20:AMD"] == "no shares public before the window"
+        assert notes["2024-02-21:AMD"] is None
+
+    def test_what_mi_shares_gives_is_taken_like_the_table(self, counts):
+        study = self.study(self.factors(1.0, self.SPLIT))
+        expected = mi.dollar_effect(study, 0, 1, shares=counts)
+        assert_frame_equal(mi.dollar_effect(study, 0, 1, shares=mi.shares(path=counts)), expected)
+
+    def test_without_shares_those_of_filings_are_taken(self):
+        study = self.study(self.factors(1.0, self.SPLIT))
+        message = r"2 of 4 events .*: AMD 2 of 2 \(shares of 2022-01-28 hold until"
+        with pytest.warns(mi.MarketImpactWarning, match=message):
+            table = mi.dollar_effect(study, 0, 1)
+        # 2.5 billion of the filing of 2024-02-21 and 24.53 billion of 2024-08-28, in shares after the split
+        assert self.counted(table) == {
+            "2024-03-20:NVDA": 25e9, "2024-03-20:AMD": None, "2024-09-11:NVDA": 24.53e9, "2024-09-11:AMD": None,
+        }  # fmt: skip
+
+    def test_a_date_that_is_none_is_refused(self, result):
+        with pytest.raises(mi.SpecificationError, match="split_adjusted_to='soon' is not a date"):
+            mi.dollar_effect(result, 0, 1, shares=SHARES, split_adjusted_to="soon")
+        with pytest.raises(mi.SpecificationError, match="split_adjusted_to needs counts with their splits"):
+            mi.dollar_effect(result, 0, 1, shares=SHARES, split_adjusted_to="2025-01-01")
+
+
+@pytest.mark.shared
+def test_market_values_that_were_published(shared):
+    """NVDA was worth about 4.4 trillion dollars on 2025-08-11, 1.1 trillion on 2023-10-16; KLA 120 billion in 2025."""
+    firms = mi.securities().filter(pl.col("symbol").is_in(["NVDA", "KLAC"]))
+    market = mi.Market.load(firms, mi.FilePrices(shared / "data" / "prices.parquet"))
+    days = (date(2025, 8, 12), date(2023, 10, 17))
+    rows = [(f"{d}:{s}", s, d) for d in days for s in ("NVDA", "KLAC")]
+    events = pl.DataFrame(rows, schema=["event_id", "symbol", "date"], orient="row")
+    study = mi.EventStudy(event_window=(-2, 2)).run(events, market)
+    with pytest.warns(mi.MarketImpactWarning, match="KLAC"):
+        # KLA split ten for one after its closes end
+        table = mi.dollar_effect(study, 0, 1, split_adjusted_to="2026-03-12")
+    value = dict(table.select("event_id", "market_value").rows())
+    assert value["2025-08-12:NVDA"] == pytest.approx(4.4e12, rel=0.02)
+    assert value["2023-10-17:NVDA"] == pytest.approx(1.14e12, rel=0.02)
+    assert value["2025-08-12:KLAC"] == pytest.approx(120e9, rel=0.03)
+    assert value["2023-10-17:KLAC"] is None

@@ -39,6 +39,7 @@ def test_run_writes_the_report_and_every_table(out):
         "price_repairs",
         "specifications",
         "specifications_joint",
+        "car_by_leg",
     }
     assert {p.stem for p in out.glob("*.csv")} == {p.stem for p in out.glob("*.parquet")} == names
     page = (out / "report.html").read_text(encoding="utf-8")
@@ -128,6 +129,9 @@ def test_list(what):
         ("[study]\nevent_window = [1, -1]", "is reversed"),
         ("[study]\nfactors = ['sox']", "goes with model = 'factor_model'"),
         ("[study]\nlagged = ['sox']", "lagged goes with model = 'factor_model'"),
+        ("[study]\ndonors = ['MSFT']", "donors goes with model = one of 'peer_mean'"),
+        ("[study]\nmodel = 'peer_mean'", "line 2: .study. donors is empty"),
+        ("[study]\nmodel = 'ridge_peers'\ndonors = ['MSFT', 'MSFT']", "line 3: .study. donors has 'MSFT' twice"),
         ("[study]\nforecast_from = 'estimation_end'", "goes with model = 'garch11' or 'egarch11', not 'market_model'"),
         ("[study]\nmodel = 'garch11'\nforecast_from = 'day0'", "line 3: .*'estimation_end', 'event_window_start'"),
         ("[study]\nmissing = 'zero'", "it must be one of 'available', 'strict', 'trade_to_trade'"),

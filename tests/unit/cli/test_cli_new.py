@@ -36,10 +36,22 @@ def keys(schema: dict, above: str = "") -> set[str]:
 def test_help_names_every_command_and_the_exit_codes():
     done = marketimpact("--help")
     assert done.returncode == 0
-    for word in ("run", "new", "schema", "list", "align", "check", "fetch", "store", "Exit codes"):
+    for word in (
+        "run",
+        "new",
+        "schema",
+        "list",
+        "align",
+        "check",
+        "fetch",
+        "store",
+        "register",
+        "bundle",
+        "Exit codes",
+    ):
         assert f"\n  {word} " in done.stdout or f"{word}:" in done.stdout, word
     assert marketimpact("-h").stdout == done.stdout
-    for command in ("run", "new", "schema", "list", "align", "check", "fetch", "store"):
+    for command in ("run", "new", "schema", "list", "align", "check", "fetch", "store", "register", "bundle"):
         assert marketimpact(command, "--help").returncode == 0
 
 

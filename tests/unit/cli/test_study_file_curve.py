@@ -127,6 +127,7 @@ def test_defaults_of_the_schema_are_the_curve_s(tmp_path):
     [
         ('"ff3"', '"ff33"', ["line 7", "did you mean 'ff3'", "must be a list of any of"]),
         ('"ff3"', '"factor_model"', ["line 7", "takes its factors from [study]"]),
+        ('"ff3"', '"peer_mean"', ["line 7", "takes its donors from [study]"]),
         ('"ff3"', '"market_model"', ["line 7", "names 'market_model' twice"]),
         ("[[-250, -11]]", "[[-250, 0]]", ["line 8", "estimation window ends at session 0"]),
         ("[[-250, -11]]", "[-250, -11]", ["line 8", "list of pairs"]),

@@ -9,6 +9,7 @@ from polars.testing import assert_frame_equal
 
 import marketimpact as mi
 from marketimpact.core import limits
+from tests.conftest import WITH_ARGUMENTS
 from tests.unit.market.drawn_returns import (
     DAYS,
     N_DAYS,
@@ -36,7 +37,7 @@ CONSTANT = {
 WITH_SLOPE = [
     name
     for name, model in mi.MODELS.items()
-    if name != "factor_model"
+    if name not in WITH_ARGUMENTS
     and not model().design.imposed
     and {"market", "market_since_trade"} & {term.column for term in model().design.regressors}
 ]

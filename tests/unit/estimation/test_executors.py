@@ -15,7 +15,7 @@ import marketimpact as mi
 from marketimpact.estimation.fit import EventWindow
 from marketimpact.estimation.positions import EventPositions
 from marketimpact.models import Fit
-from tests.conftest import golden, golden_events
+from tests.conftest import WITH_ARGUMENTS, golden, golden_events
 from tests.poison import Poisoned, bad_market
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -24,7 +24,7 @@ MODELS = [
     *(
         make()
         for name, make in mi.MODELS.items()
-        if name not in ("factor_model", "market_plus_sox", "egarch11", "comparison_period_mean")
+        if name not in (*WITH_ARGUMENTS, "market_plus_sox", "egarch11", "comparison_period_mean")
     ),
     mi.FactorModel(("market", "smb")),
     mi.ComparisonPeriodMean(after=(6, 20)),

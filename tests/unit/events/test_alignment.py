@@ -97,6 +97,69 @@ def test_day_0(exchanges, instant, symbol, session, phase):
     assert day0(exchanges, instant, symbol) == (session, phase)
 
 
+@pytest.mark.parametrize(
+    ("instant", "symbol", "session", "leg"),
+    [
+        # at the open it is still the opening auction's; a minute later the session trades on it
+        ("2025-08-12T09:30-04:00", "NVDA", "2025-08-12", "overnight"),
+        ("2025-08-12T09:31-04:00", "NVDA", "2025-08-12", "day"),
+        ("2025-08-12T15:59-04:00", "NVDA", "2025-08-12", "day"),
+        ("2025-08-12T16:00-04:00", "NVDA", "2025-08-13", "overnight"),
+        # the 8-K on the H20 licence, 17:22:59 in New York: its first session was the next one, overnight everywhere
+        ("2025-04-15T17:22:59-04:00", "NVDA", "2025-04-16", "overnight"),
+        ("2025-04-15T17:22:59-04:00", "688256.SS", "2025-04-16", "overnight"),
+        # 12:45 in Beijing: lunch break in Shanghai and Hong Kong, the night before in New York
+        ("2025-08-12T12:45+08:00", "688256.SS", "2025-08-12", "day"),
+        ("2025-08-12T12:45+08:00", "0981.HK", "2025-08-12", "day"),
+        ("2025-08-12T12:45+08:00", "NVDA", "2025-08-12", "overnight"),
+        # a Friday evening, a holiday and a half day
+        ("2025-08-08T16:30-04:00", "688256.SS", "2025-08-11", "overnight"),
+        ("2025-10-01T12:00+08:00", "688256.SS", "2025-10-09", "overnight"),
+        ("2025-11-28T12:59-05:00", "NVDA", "2025-11-28", "day"),
+        ("2025-11-28T13:00-05:00", "NVDA", "2025-12-01", "overnight"),
+    ],
+)
+def test_the_first_leg_with_the_news(exchanges, instant, symbol, session, leg):
+    row = mi.align(announcement(instant), exchanges, symbols=[symbol]).row(0, named=True)
+    assert (row["date"].isoformat(), row["day0_leg"], row["day0_leg_certainty"]) == (session, leg, "sure")
+
+
+@pytest.mark.parametrize(
+    ("midnight", "zone", "symbol", "leg", "certainty"),
+    [
+        # 08:00 to 18:00 in New York holds its open: either leg
+        ("2025-09-29T00:00-04:00", "America/New_York", "NVDA", "overnight", "assumed"),
+        # ... and is the night before Shanghai's next session; before 03:00 it was within Shanghai's own
+        ("2025-09-29T00:00-04:00", "America/New_York", "688256.SS", "overnight", "likely"),
+        # a Chinese working day ends before New York opens
+        ("2025-07-31T00:00+08:00", "Asia/Shanghai", "NVDA", "overnight", "likely"),
+        ("2025-07-31T00:00+08:00", "Asia/Shanghai", "688256.SS", "overnight", "assumed"),
+        # a Sunday is before the open of Monday, whatever the hour
+        ("2025-08-10T00:00+08:00", "Asia/Shanghai", "688256.SS", "overnight", "sure"),
+    ],
+)
+def test_the_leg_of_a_date_has_the_certainty_of_its_hours(exchanges, midnight, zone, symbol, leg, certainty):
+    row = mi.align(announcement(midnight, "day", zone), exchanges, symbols=[symbol]).row(0, named=True)
+    assert (row["day0_leg"], row["day0_leg_certainty"]) == (leg, certainty)
+
+
+def test_an_hour_around_the_open_leaves_the_leg_open(exchanges):
+    """To the hour means 30 minutes either way: 09:45 may have been 09:15, before the open."""
+    row = mi.align(announcement("2025-08-12T09:45-04:00", "hour"), exchanges, symbols=["NVDA"]).row(0, named=True)
+    assert (row["day0_certainty"], row["day0_leg"], row["day0_leg_certainty"]) == ("sure", "day", "assumed")
+
+
+def test_a_session_that_closed_before_the_news_has_no_leg_with_it(exchanges):
+    events = mi.align(announcement("2025-08-10T17:00-04:00"), exchanges, symbols=["NVDA"], closed_day="previous")
+    assert events.select("date", "day0_leg", "day0_leg_certainty").row(0) == (date(2025, 8, 8), None, None)
+
+
+def test_a_pair_without_a_day_0_has_no_leg(exchanges):
+    events = mi.align(announcement("2029-08-10T17:00-04:00"), exchanges, symbols=["NVDA", "8035.T"])
+    assert events["date"].null_count() == events["day0_leg"].null_count() == events["day0_leg_certainty"].null_count()
+    assert events["day0_leg"].null_count() == 2
+
+
 def test_a_close_buffer_moves_the_closing_auction_to_the_next_session(exchanges):
     assert day0(exchanges, "2025-08-12T14:58+08:00", "688256.SS")[0] == "2025-08-12"
     assert day0(exchanges, "2025-08-12T14:58+08:00", "688256.SS", close_buffer_minutes=3)[0] == "2025-08-13"
@@ -302,7 +365,7 @@ def test_known_clocks_agree_with_an_independent_computation(shared):
     market = Exchanges(date(2018, 1, 2), date(2026, 7, 1))
     market.securities = firms
     market.sessions = calendars.sessions(firms["mic"], date(2018, 1, 2), date(2026, 7, 1))
-    ours = mi.align(mi.announcements(), market, symbols="all")
+    ours = mi.align(mi.announcements(version="2026.06", recalled=True), market, symbols="all")
     theirs = pl.concat(
         draft.select(
             pl.col("event_id").alias("announcement_id"),

@@ -37,7 +37,7 @@ def read(frames, symbols=("688981.SS",), **options):
 @pytest.mark.parametrize("make", [eastmoney, sina])
 def test_both_layouts_give_shares(make):
     table = read({"688981": make(), "sz300750": make()}, ["688981.SS", "300750.SZ"])
-    assert table.frame.rows() == [
+    assert table.frame.select("symbol", "date", "close", "volume").rows() == [
         ("300750.SZ", MON, 8.0, 10_000.0),
         ("300750.SZ", TUE, 8.2, 20_000.0),
         ("688981.SS", MON, 8.0, 10_000.0),

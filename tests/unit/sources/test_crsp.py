@@ -164,6 +164,30 @@ def test_prices_have_the_returns_of_the_extract() -> None:
     assert rows["volume"].to_list() == [100, 200, None, 400, 10, 20, 30, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(
+    "names", [("OPENPRC", "ASKHI", "BIDLO"), ("DlyOpen", "DlyHigh", "DlyLow"), ("openprc", "askhi", "bidlo")]
+)
+def test_opens_highs_and_lows_are_as_traded(names: tuple[str, str, str]) -> None:
+    close = EXTRACT["PRC"].abs()
+    opens = close.to_list()
+    opens[1], opens[9] = 0.0, None  # the vendor's ways of writing none
+    extract = EXTRACT.with_columns(
+        pl.Series(names[0], opens), (close * 1.01).alias(names[1]), (close * 0.99).alias(names[2])
+    )
+    rows = mi.crsp_prices(extract)
+    assert rows.columns == ["symbol", "date", "close", "adj_close", "volume", "delisted", "open", "high", "low"]
+    is_quote = (EXTRACT["PRC"] < 0).to_list()
+    none = [quote or price == 0 for quote, price in zip(is_quote, close, strict=True)]
+    assert rows["open"].to_list() == [
+        None if k in (1, 9) or none[k] else value for k, value in enumerate(close.to_list())
+    ]
+    assert rows["high"].to_list() == [None if none[k] else value * 1.01 for k, value in enumerate(close.to_list())]
+    assert rows["low"].to_list() == [None if none[k] else value * 0.99 for k, value in enumerate(close.to_list())]
+    table = mi.FilePrices(rows).read(["10107"])
+    assert (table.frame["open"] - table.frame["unadjusted_close"]).drop_nulls().to_list() == [0.0] * 3
+    assert mi.crsp_prices(extract.select(pl.exclude(names[1:]))).columns[-1] == "open"
+
+
 def test_a_missing_return_beside_a_price_makes_no_return_up() -> None:
     extract = EXTRACT.head(4).with_columns(pl.Series("RET", ["C", "0.01", "B", "0.005"]))
     rows = mi.crsp_prices(extract)
@@ -246,6 +270,16 @@ class TestCompustat:
         assert rows.select("volume", "currency").row(0) == (10.0, "USD")
         table = mi.FilePrices(rows).read(["001690.01"])
         assert table.frame["close"].to_list() == pytest.approx([50.0, 51.005, 51.005], rel=1e-14)
+
+    def test_opens_are_as_traded(self) -> None:
+        prices = {"prcod": [198.0, 203.0, 51.0, 30.0, None, 31.0], "prchd": SECD["prccd"] * 1.02, "prcld": [1.0] * 6}
+        rows = mi.compustat_prices(SECD.with_columns(**{k: pl.Series(v, strict=False) for k, v in prices.items()}))
+        assert rows["open"].to_list() == prices["prcod"]
+        assert rows["high"].to_list() == prices["prchd"].to_list()
+        assert not {"prcod", "prchd", "prcld"} & set(rows.columns)
+        table = mi.FilePrices(rows).read(["001690.01"]).frame
+        # four for one on the third day: the open is on the basis of the price as traded
+        assert table.select("unadjusted_close", "open").rows() == [(200.0, 198.0), (202.0, 203.0), (50.5, 51.0)]
 
     @pytest.mark.parametrize(
         ("extract", "message"),

@@ -10,6 +10,7 @@ import marketimpact as mi
 from marketimpact.sources.files.ticker_symbols import ashare_symbol, market_symbol
 
 MON, TUE = date(2024, 1, 8), date(2024, 1, 9)
+COLUMNS = ["symbol", "date", "close", "volume", "unadjusted_close"]
 YAHOO = "Date,Open,High,Low,Close,Adj Close,Volume\n2024-01-08,1,3,1,2.5,2.4,100\n2024-01-09,1,3,1,2.75,2.64,200\n"
 PLAIN = "Date,Open,High,Low,Close,Volume\n2024-01-08,1,3,1,2.5,100\n2024-01-09,1,3,1,2.75,200\n"
 CHINESE = "日期,开盘,收盘,最高,最低,成交量,成交额\n2024-01-08,1,2.5,3,1,100,25000\n2024-01-09,1,2.75,3,1,200,55000\n"
@@ -60,8 +61,8 @@ def test_codes_of_the_mainland(code, symbol):
 
 def test_yahoo_gives_both_closes(folder):
     table = folder(NVDA__csv=YAHOO, AMD__csv=YAHOO).read(["NVDA", "AMD"])
-    assert table.frame.columns == ["symbol", "date", "close", "volume", "unadjusted_close"]
-    assert table.frame.rows()[:2] == [("AMD", MON, 2.4, 100.0, 2.5), ("AMD", TUE, 2.64, 200.0, 2.75)]
+    assert table.frame.columns == ["symbol", "date", "close", "volume", "unadjusted_close", "open", "high", "low"]
+    assert table.frame.select(COLUMNS).rows()[:2] == [("AMD", MON, 2.4, 100.0, 2.5), ("AMD", TUE, 2.64, 200.0, 2.75)]
     assert table.notes == ()
 
 

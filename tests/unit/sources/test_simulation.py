@@ -1,5 +1,6 @@
 """The simulated market against its specification: true effects, price limits, suspensions, randomness."""
 
+import hashlib
 import re
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -193,7 +194,7 @@ def test_prices_hold_every_series_on_its_own_sessions(market, calendar):
     named = set(listed["symbol"]) | set(listed["benchmark"]) | set(listed["sector_proxy"])
     assert set(market.prices["symbol"]) == named
     assert market.prices.schema == {
-        "symbol": pl.String, "date": pl.Date, "close": pl.Float64, "volume": pl.Float64
+        "symbol": pl.String, "date": pl.Date, "close": pl.Float64, "volume": pl.Float64, "open": pl.Float64
     }  # fmt: skip
     assert market.prices.equals(market.prices.sort("symbol", "date"))
     assert not market.prices.select("symbol", "date").is_duplicated().any()
@@ -299,7 +300,7 @@ def test_truth_is_what_the_table_says(market):
 def test_nothing_is_put_in_on_the_day_of_listing(calendar):
     news = pl.DataFrame([announcement("debut", utc(2025, 7, 8, 3), ["688729.SS"])])
     truth = simulate(SECURITIES, news, calendar, FIRST, LAST).truth
-    assert truth.rows() == [("688729.SS", date(2025, 7, 9), "debut", pytest.approx(0.3 * 0.02))]
+    assert truth.rows() == [("688729.SS", date(2025, 7, 9), "debut", pytest.approx(0.3 * 0.02), 0.0)]
 
 
 def test_a_confounder_jumps_once(market):
@@ -329,6 +330,122 @@ def test_without_noise_returns_are_the_truth(quiet):
     off = moved["close"] - moved["previous"] * (1 + moved["abnormal_return"])
     assert off.abs().max() <= 0.01 + 1e-9  # both closes are rounded to 0.01
     assert moved.filter(pl.col("abnormal_return") != 0.0).height > 20
+
+
+#: (announcement, symbol) -> whether the effect on day 0 is overnight, by hand from the exchanges' hours.
+OVERNIGHT = {
+    (H20, "NVDA"): True,  # 00:45 in New York
+    (H20, "688256.SS"): False,  # in the lunch break
+    (H20, "688041.SS"): False,
+    (H20, "688981.SS"): False,
+    (H20, "0981.HK"): False,
+    (H20, "9988.HK"): False,
+    ("evening", "NVDA"): True,
+    ("evening", "688981.SS"): True,
+    ("evening", "002371.SZ"): True,
+    ("evening", "9988.HK"): True,
+    ("at-close", "NVDA"): True,
+    ("golden-week", "NVDA"): True,  # noon of a Saturday stands for its time
+    ("golden-week", "2330.TW"): True,
+    ("golden-week", "0981.HK"): True,
+    ("golden-week", "688256.SS"): True,
+    ("typhoon", "0981.HK"): True,  # the next session is on Monday
+    ("typhoon", "688981.SS"): False,  # 11:00 in Shanghai
+    ("seizure", "600745.SS"): True,
+}
+
+
+def test_the_overnight_part_of_the_truth_is_by_the_hours_of_the_exchange(market):
+    overnight = {}
+    for row in market.truth.filter(pl.col("announcement_id") != "results").iter_rows(named=True):
+        key = (row["announcement_id"], row["symbol"])
+        overnight.setdefault(key, {})[row["date"]] = row["abnormal_overnight"]
+    for key, is_overnight in OVERNIGHT.items():
+        day0, *later = sorted(EXPECTED[key])
+        assert overnight[key][day0] == pytest.approx(EXPECTED[key][day0] if is_overnight else 0.0, abs=1e-15), key
+        assert [overnight[key][day] for day in later] == [0.0] * len(later)
+
+
+def legs(market, symbol):
+    """Overnight and day returns in plain arrays: shape (n,) each, without the first session."""
+    frame = market.prices.filter(pl.col("symbol") == symbol)
+    close, first = frame["close"].to_numpy(), frame["open"].to_numpy()
+    return first[1:] / close[:-1] - 1, close[1:] / first[1:] - 1, frame["date"][1:].to_list()
+
+
+@pytest.mark.parametrize("symbol", ["NVDA", "688981.SS", "002371.SZ", "0981.HK", "9988.HK", "2330.TW"])
+def test_without_noise_legs_are_the_truth(quiet, symbol):
+    overnight, day, dates = legs(quiet, symbol)
+    frame = quiet.truth.filter(pl.col("symbol") == symbol).group_by("date").agg(pl.col("^abnormal.*$").sum())
+    true = {row[0]: row[1:] for row in frame.select("date", "abnormal_overnight", "abnormal_return").iter_rows()}
+    expected = [true.get(date_, (0.0, 0.0)) for date_ in dates]
+    close = dict(quiet.prices.filter(pl.col("symbol") == symbol).select("date", "close").iter_rows())
+    tick = 0.011 / min(close.values())
+    assert overnight == pytest.approx([night for night, _ in expected], abs=tick)
+    assert day == pytest.approx([(1 + both) / (1 + night) - 1 for night, both in expected], abs=tick)
+    assert sum(night != 0.0 for night, _ in expected) + sum(both != night for night, both in expected) > 0
+
+
+def test_the_overnight_part_has_its_share_and_no_memory(long_market):
+    """18 years: the sd of a variance ratio of heavy tails is a few percent."""
+    for symbol in ("^GSPC", "NVDA"):
+        overnight, day, _ = legs(long_market, symbol)
+        session = (1 + overnight) * (1 + day) - 1
+        assert overnight.std() / session.std() == pytest.approx(0.6, abs=0.05)
+        assert abs(np.corrcoef(overnight, day)[0, 1]) < 0.1
+    firm, index = legs(long_market, "NVDA")[0], legs(long_market, "^GSPC")[0]
+    beta = np.cov(firm, index)[0, 1] / index.var()
+    assert 0.6 < beta < 1.6
+
+
+def test_what_new_york_did_is_overnight_in_shanghai(long_market):
+    new_york = returns(long_market, "^GSPC")
+    overnight, day, dates = legs(long_market, "000300.SS")
+    shanghai = pl.DataFrame({"date": dates, "overnight": overnight, "day": day})
+    both = shanghai.join_asof(new_york, on="date", strategy="backward", allow_exact_matches=False).drop_nulls()
+    assert both.select(pl.corr("overnight", "ret")).item() > 0.4
+    assert abs(both.select(pl.corr("day", "ret")).item()) < 0.1
+
+
+def test_opens_are_within_the_limits_of_the_day(calendar):
+    """35% on the evening before, 15% on the day itself: locked at the limit, and the rest at the next open."""
+    news = pl.DataFrame([announcement("jump", utc(2025, 8, 5, 22), ["688256.SS", "688041.SS", "688256.SS"])])
+    effects = {("US", "restrictive", "substitute"): 0.5}
+    for noise in (0.0, 1.0):
+        market = simulate(SECURITIES, news, calendar, FIRST, LAST, noise=noise, effects=effects)
+        for symbol in ("688256.SS", "688041.SS", "002371.SZ"):
+            limit = 0.1 if symbol == "002371.SZ" else 0.2
+            frame = market.prices.filter(pl.col("symbol") == symbol)
+            for previous, first in zip(frame["close"][:-1], frame["open"][1:], strict=True):
+                assert limit_price(previous, limit, -1) <= first <= limit_price(previous, limit, 1)
+        frame = market.prices.filter(pl.col("symbol") == "688256.SS")
+        before, locked, after = frame.filter(
+            pl.col("date").is_in([date(2025, 8, 5), date(2025, 8, 6), date(2025, 8, 7)])
+        ).rows(named=True)
+        assert locked["open"] == locked["close"] == limit_price(before["close"], 0.2, 1)
+        assert after["open"] > locked["close"] * 1.05
+        opens = market.prices["open"].to_numpy()
+        assert np.array_equal(opens, np.round(opens, 2))
+
+
+def test_funds_of_legs_follow_their_benchmark_and_change_nothing_else(market, calendar):
+    is_american = pl.col("benchmark") == "^GSPC"
+    named = SECURITIES.with_columns(
+        leg_benchmark=pl.when(is_american).then(pl.lit("SPY")).when(pl.col("mic") == "XHKG").then(pl.lit("2800.HK"))
+    )
+    more = simulate(named, ANNOUNCEMENTS, calendar, FIRST, LAST)
+    funds = pl.col("symbol").is_in(["SPY", "2800.HK"])
+    assert_frame_equal(more.prices.filter(~funds), market.prices, check_exact=True)
+    assert_frame_equal(more.truth, market.truth, check_exact=True)
+    for fund, index in (("SPY", "^GSPC"), ("2800.HK", "^HSI")):
+        for of_fund, of_index in zip(legs(more, fund)[:2], legs(more, index)[:2], strict=True):
+            assert (of_fund - of_index).std() < 0.0005
+    assert more.prices.filter(funds)["volume"].null_count() == 0
+
+
+def test_sessions_without_opens_are_refused(calendar):
+    with pytest.raises(SpecificationError, match="sessions lacks open"):
+        simulate(SECURITIES, ANNOUNCEMENTS, calendar.drop("open"), FIRST, LAST)
 
 
 def test_truth_lies_on_sessions_of_the_right_exchange(market, calendar):
@@ -386,7 +503,7 @@ def test_role_classes():
 def test_nothing_announced_nothing_put_in(calendar):
     market = simulate(SECURITIES, pl.DataFrame(), calendar, FIRST, LAST, noise=0.0)
     assert market.truth.is_empty()
-    assert market.truth.columns == ["symbol", "date", "announcement_id", "abnormal_return"]
+    assert market.truth.columns == ["symbol", "date", "announcement_id", "abnormal_return", "abnormal_overnight"]
     assert set(market.prices.group_by("symbol").agg(pl.col("close").n_unique())["close"]) == {1}
 
 
@@ -417,6 +534,15 @@ def test_the_readme_remakes_the_sample(sample, tmp_path, monkeypatch):
         made = pl.read_parquet(tmp_path / "data" / "sample" / f"{name}.parquet")
         assert_frame_equal(made.select(keys), sample[name].select(keys))
         assert_frame_equal(made, sample[name], rel_tol=1e-12, abs_tol=0.0)
+
+
+#: Of the sample before it had opens: SHA-256 of its closes as little-endian floats.
+CLOSES_BEFORE = "cf5570746b577c17d277f76a130e518f56b003aae292894b4c3539718ea51e7b"
+
+
+def test_opens_and_funds_left_the_closes_of_the_sample_as_they_were(sample):
+    closes = sample["prices"].filter(~pl.col("symbol").is_in(["SPY", "2800.HK"]))["close"]
+    assert hashlib.sha256(closes.to_numpy().astype("<f8").tobytes()).hexdigest() == CLOSES_BEFORE
 
 
 def test_the_sample_says_that_it_is_simulated():

@@ -151,6 +151,32 @@ def test_close_alone_is_noted_with_a_likely_column():
     assert note.endswith("If column 'Adj Close' is one, rename it to 'adj_close'.")
 
 
+# --- opens, highs and lows
+
+
+def test_opens_are_on_the_basis_of_the_unadjusted_close_of_the_file():
+    frame = frame_of(open=[49.0, -1.0, 0.0, None], unadjusted_close=[100.0, 101.0, 102.0, 103.0])
+    table = FilePrices(frame).read(["NVDA", "AMD"]).frame
+    assert table.columns == ["symbol", "date", "close", "volume", "unadjusted_close", "open"]
+    rows = table.select("symbol", "date", "unadjusted_close", "open").rows()
+    assert rows == sorted(frame.select("symbol", "date", "unadjusted_close", "open").rows(), key=lambda row: row[:2])
+    assert FilePrices(frame.drop("open")).read(["NVDA"]).frame.columns == ["symbol", "date", "close", "volume"]
+
+
+def test_an_open_under_another_name_is_noted():
+    (*_, note) = FilePrices(frame_of(Open=[1.0] * 4)).read(["NVDA"]).notes
+    assert note == "There is no open. If column 'Open' is one, rename it to 'open'."
+    assert not [n for n in FilePrices(frame_of(open=[1.0] * 4, Open=[1.0] * 4)).read(["NVDA"]).notes if "open" in n]
+
+
+def test_an_unreadable_open_is_refused(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("symbol,date,close,open\nNVDA,2024-01-08,1,n/a\nNVDA,2024-01-09,2,\nAMD,2024-01-08,3,0\n")
+    with pytest.raises(DataError, match=r"1 row with a value that is no date or number, such as NVDA: open 'n/a'"):
+        FilePrices(path).read(["NVDA"])
+    assert FilePrices(path).read(["AMD"]).frame["open"].to_list() == [0.0]
+
+
 # --- what is refused
 
 
@@ -164,6 +190,7 @@ def test_close_alone_is_noted_with_a_likely_column():
         ({"date": [MON, MON, MON, TUE]}, "the key must not repeat (symbol + date): 2 rows"),
         ({"date": [None, MON, MON, TUE]}, "date must not be empty: 1 row"),
         ({"volume": [-1.0, 1.0, 1.0, 1.0]}, "volume must not be negative: 1 row"),
+        ({"open": [float("inf"), 1.0, 1.0, 1.0]}, "open must be finite: 1 row"),
     ],
 )
 def test_broken_rows_are_refused_only_where_requested(columns, words):
@@ -212,6 +239,7 @@ def test_a_missing_column_is_named_with_the_likely_one(renames, words):
         ({"close": ["1"] * 4}, "column 'close' has type String, must hold numbers"),
         ({"symbol": [1, 1, 2, 2]}, "column 'symbol' has type Int64, must hold text"),
         ({"volume": [True] * 4}, "column 'volume' has type Boolean, must hold numbers"),
+        ({"open": [True] * 4}, "column 'open' has type Boolean, must hold numbers"),
     ],
 )
 def test_a_wrong_type_is_refused(columns, words):
@@ -406,6 +434,7 @@ def small_sample(tmp_path, monkeypatch):
     frame_of(volume=[5.0, None, 7.0, 8.0]).reverse().write_parquet(tmp_path / "prices.parquet")
     pl.DataFrame(
         {"symbol": ["NVDA", "AMD", "NVDA"], "date": [TUE, TUE, MON], "abnormal_return": [-0.02, 0.01, 0.0]}
+        | {"abnormal_overnight": [-0.02, 0.0, 0.0]}
     ).write_parquet(tmp_path / "truth.parquet")
     monkeypatch.setattr(sample, "resource", lambda *parts: tmp_path / parts[-1])
     return tmp_path
@@ -414,7 +443,7 @@ def small_sample(tmp_path, monkeypatch):
 def test_the_sample_says_that_it_is_simulated(small_sample):
     table = SamplePrices().read(["NVDA", "XYZ"], TUE)
     assert table.frame.rows() == [("NVDA", TUE, 51.0, None)]
-    assert table.truth.rows() == [("NVDA", TUE, -0.02)]
+    assert table.truth.rows() == [("NVDA", TUE, -0.02, -0.02)]
     assert table.simulated is True
     assert table.source == repr(SamplePrices()) == "SamplePrices() (simulated)"
     assert table.missing == ("XYZ",)
@@ -422,7 +451,7 @@ def test_the_sample_says_that_it_is_simulated(small_sample):
 
 
 def test_the_truth_is_sorted_and_only_of_the_requested_symbols(small_sample):
-    assert SamplePrices().read(["NVDA"]).truth.rows() == [("NVDA", MON, 0.0), ("NVDA", TUE, -0.02)]
+    assert SamplePrices().read(["NVDA"]).truth.rows() == [("NVDA", MON, 0.0, 0.0), ("NVDA", TUE, -0.02, -0.02)]
 
 
 def test_the_sample_without_the_symbols(small_sample):
@@ -432,7 +461,7 @@ def test_the_sample_without_the_symbols(small_sample):
 
 def test_a_truth_without_its_column(small_sample):
     pl.DataFrame({"symbol": ["NVDA"], "date": [MON]}).write_parquet(small_sample / "truth.parquet")
-    with pytest.raises(DataError, match="lacks 'abnormal_return'"):
+    with pytest.raises(DataError, match="lacks 'abnormal_return', 'abnormal_overnight'"):
         SamplePrices().read(["NVDA"])
 
 
@@ -440,7 +469,7 @@ def test_the_embedded_sample():
     table = SamplePrices().read(["NVDA", "^GSPC"])
     assert table.missing == ()
     assert table.frame["close"].null_count() < table.frame.height
-    assert table.truth.columns == ["symbol", "date", "abnormal_return"]
+    assert table.truth.columns == ["symbol", "date", "abnormal_return", "abnormal_overnight"]
 
 
 # --- real prices

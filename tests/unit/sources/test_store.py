@@ -1,6 +1,7 @@
 """The price store: stored rows, later fetches, snapshots and faults."""
 
 import errno
+import hashlib
 import json
 import os
 import warnings
@@ -15,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import marketimpact as mi
-from marketimpact.sources.protocol import price_table, within
+from marketimpact.sources.protocol import BARS, price_table, within
 from marketimpact.sources.store import stored_prices as stored
 from marketimpact.sources.store.files import safe_name
-from marketimpact.sources.store.index import Update, dump_index
+from marketimpact.sources.store.index import Update, dump_index, dump_parquet
 from marketimpact.sources.store.layout import FORMAT
 
 DAYS = [date(2024, 1, 1) + timedelta(days=i) for i in range(90) if (date(2024, 1, 1) + timedelta(days=i)).weekday() < 5]
@@ -106,6 +107,65 @@ def test_adjusted_history_is_fetched_whole(store, monkeypatch, what):
     assert vendor.asked[-1] == (("NVDA", "AMD"), DAYS[0], None)
     assert table.frame.equals(vendor.read(["NVDA", "AMD"]).frame)
     assert "NVDA was fetched again: its history has been readjusted since the last fetch." in table.notes
+
+
+def with_bars(vendor):
+    """Give a vendor opens, highs and lows."""
+    basis = pl.col("unadjusted_close")
+    vendor.frame = vendor.frame.with_columns(open=basis + 1.0, high=basis + 2.0, low=basis - 1.0)
+    return vendor
+
+
+def as_first_format(store):
+    """Rewrite a store as the first version of this package wrote it: without opens, highs and lows."""
+    entries = []
+    for entry in store.index().values():
+        path = store.directory / entry.file
+        metadata = {k: v for k, v in pl.read_parquet_metadata(path).items() if k != "ARROW:schema"}
+        content = dump_parquet(pl.read_parquet(path).drop(BARS), metadata)
+        file = path.with_name(f"{hashlib.sha256(content).hexdigest()}.parquet")
+        file.write_bytes(content)
+        path.unlink()
+        entries.append(replace(entry, file=file.relative_to(store.directory).as_posix()))
+    (store.directory / "index.json").write_bytes(dump_index(entries))
+    (store.directory / "format.json").write_bytes(b'{\n "format": 1\n}')
+    for path in (store.directory / "snapshots").iterdir():
+        path.unlink()
+
+
+def test_opens_are_stored_and_exported(store, tmp_path):
+    vendor = with_bars(Vendor())
+    once = through(store, vendor).read(["NVDA", "AMD"])
+    assert once.frame.equals(vendor.read(["NVDA", "AMD"]).frame)
+    assert through(store, vendor).read(["NVDA", "AMD"]).frame.equals(once.frame)
+    exported = mi.FilePrices(store.export(tmp_path / "prices.csv")).read(["NVDA", "AMD"]).frame
+    assert exported.select(once.frame.columns[:5]).equals(once.frame.select(once.frame.columns[:5]))
+    assert exported.select(BARS).equals(once.frame.select(BARS))
+
+
+def test_a_store_of_the_first_format_reads_as_before(store, recwarn):
+    before = through(store, Vendor()).read(["NVDA", "AMD"])
+    as_first_format(store)
+    for source in (None, Vendor()):
+        table = mi.StoredPrices(source, store, vendor="Vendor").read(["NVDA", "AMD"])
+        assert table.fingerprint == before.fingerprint
+        assert table.frame.columns == before.frame.columns
+    assert store.verify().is_empty()
+    assert json.loads((store.directory / "format.json").read_text())["format"] == FORMAT
+    assert not (store.directory / "set_aside").exists()
+    assert not recwarn.list
+
+
+def test_rows_stored_without_opens_are_fetched_again_once_the_source_has_them(store, monkeypatch):
+    monkeypatch.setattr(stored, "_now", lambda: datetime(2024, 2, 1, 12, tzinfo=UTC))
+    through(store, Vendor(until=date(2024, 1, 31))).read(["NVDA", "AMD"])
+    as_first_format(store)
+    monkeypatch.setattr(stored, "_now", lambda: NOW)
+    vendor = with_bars(Vendor())
+    table = through(store, vendor).read(["NVDA", "AMD"])
+    assert vendor.asked[-1] == (("NVDA", "AMD"), DAYS[0], None)
+    assert table.frame.equals(vendor.read(["NVDA", "AMD"]).frame)
+    assert "AMD was fetched again: its stored rows have no opens." in table.notes
 
 
 def test_earlier_dates_fetch_the_whole_symbol(store):

@@ -286,8 +286,8 @@ def test_options_of_stored_prices_of_other_types_are_refused(options):
 def rows_of(first, last):
     """Rows of another process that were fetched later than ours, of fewer days."""
     at = datetime.now(UTC) + timedelta(minutes=9)
-    rows = [("NVDA", day, 100.0 + day.day, None, None, None, None, "USD", "America/New_York", at, "Vendor()")
-            for day in DAYS[first : last + 1]]  # fmt: skip
+    rows = [("NVDA", day, 100.0 + day.day, None, None, None, None, "USD", "America/New_York", at, "Vendor()",
+             *[None] * 3) for day in DAYS[first : last + 1]]  # fmt: skip
     return Update("NVDA", pl.DataFrame(rows, schema=dict(SERIES), orient="row"), DAYS[first], DAYS[last], replaces=True)
 
 

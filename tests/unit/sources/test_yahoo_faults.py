@@ -97,8 +97,9 @@ def outcomes(table):
 def test_good_prices_of_five_exchanges(peer, new_session):
     peer.listings |= {"688981.SS": SHANGHAI, "0700.HK": HONG_KONG, "AIR.NZ": AUCKLAND}
     table = source(peer, new_session).read(["NVDA", "2330.TW", "688981.SS", "0700.HK", "AIR.NZ"])
-    assert table.frame.columns == ["symbol", "date", "close", "volume", "unadjusted_close", "dividend", "split"]
-    assert table.frame.rows() == [
+    columns = ["symbol", "date", "close", "volume", "unadjusted_close", "dividend", "split"]
+    assert table.frame.columns == [*columns, "open", "high", "low"]
+    assert table.frame.select(columns).rows() == [
         ("0700.HK", FRI, 29.0, 9.0, 30.0, None, None),
         ("0700.HK", MON, 30.0, 1.0, 31.0, None, None),
         ("2330.TW", FRI, 770.0, 5.0, 780.0, None, None),

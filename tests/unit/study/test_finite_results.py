@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
+from tests.conftest import WITH_ARGUMENTS
 from tests.unit.market.drawn_returns import NAMES, at, events, factors, firm_returns, index_returns, rows, series
 
 INDEX = index_returns()
@@ -31,7 +32,7 @@ def assert_finite(frame: pl.DataFrame, *, nan: bool = False) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The variance model of", "ignore:EGARCH's persistence is negative")
-@pytest.mark.parametrize("name", [name for name in mi.MODELS if name not in ("factor_model", "egarch11")])
+@pytest.mark.parametrize("name", [name for name in mi.MODELS if name not in (*WITH_ARGUMENTS, "egarch11")])
 def test_no_answer_is_infinite(market, name: str) -> None:
     result = STUDY.but(model=mi.MODELS[name]()).run(events(days=(260,)), market)
     for frame in (result.car(0, 1), result.car(-2, 2), result.estimates, result.abnormal_returns, result.caar()):

@@ -1,0 +1,140 @@
+"""Print the tables of peers.md: detectable effects and rejection rates with and without donors.
+
+Run from the repository: ``python -m docs.findings.peers FILE``, FILE of prices; about ten minutes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+import marketimpact as mi
+from docs.findings.cells import table
+from docs.findings.policy import GROUPS
+
+STUDY = mi.EventStudy(event_window=(0, 1))
+PRIMARY, TEST = (0, 1), "filtered_placebo_t"
+#: Name of a model -> the model with donors; the second is the primary peer model.
+MODELS = {
+    "market model": lambda donors: mi.MarketModel(),
+    "statistical factors": mi.StatisticalFactors,
+    "peer mean": mi.PeerMean,
+    "ridge": mi.RidgePeers,
+}
+#: Exchanges of the same hours.
+HOURS = [("XNAS", "XNYS"), ("XHKG",), ("XSHG", "XSHE"), ("XKRX",), ("XTAI",), ("XTKS",)]
+#: Fewest donors with prices that a group on exchanges of the same hours needs.
+FEWEST_DONORS = 3
+#: Every how many sessions a placebo day is taken, and the first year.
+STEP, FIRST_YEAR = 5, 2018
+PLACEBO = {"group": pl.String, "model": pl.String, "ratio": pl.Float64, "p": pl.Float64}
+RATIO_EDGES, RATIO_NAMES = (2 / 3, 1.5), ("below 2/3", "2/3 to 1.5", "above 1.5")
+
+
+def cells(market: mi.Market) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield group and exchanges, the group's securities and its donors."""
+    for group in GROUPS:
+        for mics in HOURS:
+            listed = market.securities.filter(pl.col("mic").is_in(mics))
+            own = listed.filter(pl.col("policy_group") == group)["symbol"].to_list()
+            donors = listed.filter(pl.col("policy_group") != group)["symbol"].to_list()
+            if own and len(donors) >= FEWEST_DONORS:
+                yield f"{group.replace('_', ' ')} ({'/'.join(mics)})", own, donors
+
+
+def sure_events(market: mi.Market) -> pl.DataFrame:
+    """Select events of policy announcements whose session is sure, each firm once."""
+    policy = mi.announcements().filter(~pl.col("is_confounder") & pl.col("stance").is_in(["restrictive", "permissive"]))
+    events = mi.align(policy.filter(pl.col("confidence") != "low"), market, symbols="all")
+    sure = events.filter(pl.col("day0_earliest") == pl.col("day0_latest"))
+    return mi.one_listing(sure, market.securities, prefer=["XHKG", "XNAS", "XNYS", "XTAI"])
+
+
+def detectable(market: mi.Market, events: pl.DataFrame) -> pl.DataFrame:
+    """Compute the detectable effect of every group and announcement under every model, for the same events."""
+    rows = []
+    for name, own, donors in cells(market):
+        given = events.filter(pl.col("symbol").is_in(own))
+        results = {model: STUDY.but(model=make(donors)).run(given, market) for model, make in MODELS.items()}
+        kept = set.intersection(*(set(result.events["event_id"]) for result in results.values()))
+        for announcement in sorted(set(given["announcement_id"])):
+            condition = (pl.col("announcement_id") == announcement) & pl.col("event_id").is_in(list(kept))
+            for model, result in results.items():
+                part = result.where(condition)
+                if part.events.height and part.events["date"].n_unique() == 1:
+                    mde = part.test(*PRIMARY, tests=[TEST])["effect_mde"].item()
+                    rows.append((name, announcement, model, part.events.height, mde))
+    schema = {"group": pl.String, "announcement": pl.String, "model": pl.String, "events": pl.Int64, "mde": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row").drop_nulls("mde")
+
+
+def detectable_table(found: pl.DataFrame) -> str:
+    """Tabulate median detectable effects, and the median ratio to the market model, by group."""
+    head = [
+        "group",
+        "announcements",
+        "market model",
+        "statistical factors",
+        *(f"change, {m}" for m in list(MODELS)[1:]),
+    ]
+    if found.is_empty():
+        return table(head, [])
+    wide = found.pivot("model", index=["group", "announcement"], values="mde").drop_nulls()
+    ratios = wide.with_columns(pl.col(m) / pl.col("market model") for m in list(MODELS)[1:])
+    rows = []
+    for (group,), part in wide.group_by("group", maintain_order=True):
+        own = ratios.filter(pl.col("group") == group)
+        changes = [f"{own[m].median() - 1:+.0%}" for m in list(MODELS)[1:]]
+        effects = [f"{part[m].median():.2%}" for m in list(MODELS)[:2]]
+        rows.append([str(group), str(part.height), *effects, *changes])
+    medians = ratios.group_by("group").agg(pl.col(m).median() for m in list(MODELS)[1:])
+    overall = [f"{medians[m].median() - 1:+.0%}" for m in list(MODELS)[1:]]
+    rows.append(["median of groups", "", "", "", *overall])
+    return table(head, rows)
+
+
+def placebo(market: mi.Market) -> pl.DataFrame:
+    """Run every group on placebo days under the market model and the primary peer model."""
+    rows = []
+    for name, own, donors in cells(market):
+        days = market.panel.filter(pl.col("symbol").is_in(own), pl.col("date").dt.year() >= FIRST_YEAR)["date"]
+        chosen = days.unique().sort().gather_every(STEP)
+        pairs = pl.DataFrame({"date": chosen}).join(pl.DataFrame({"symbol": own}), how="cross")
+        given = pairs.with_columns(pl.format("{}:{}", "date", "symbol").alias("event_id"), day=pl.col("date"))
+        for model in list(MODELS)[:2]:
+            result = STUDY.but(model=MODELS[model](donors)).run(given, market)
+            for _, part in result.by("day").groups():
+                if part.car(*PRIMARY)["car"].count():
+                    sample = part.sample(*PRIMARY)
+                    row = part.test(*PRIMARY, tests=[TEST]).row(0, named=True)
+                    rows.append((name, model, sample.filtered_mean.variance_ratio, row["p_value"]))
+    frame = pl.DataFrame(rows, schema=PLACEBO, orient="row")
+    return frame.filter(pl.col("p").is_not_nan() & pl.col("ratio").is_not_nan())
+
+
+def size_table(found: pl.DataFrame) -> str:
+    """Tabulate rejection rates at 5% by model and variance ratio."""
+    cut = pl.col("ratio").cut(list(RATIO_EDGES), labels=list(RATIO_NAMES)).cast(pl.String)
+    rows = []
+    for model in list(MODELS)[:2]:
+        own = found.filter(pl.col("model") == model).with_columns(cut.alias("regime"))
+        for regime in (*RATIO_NAMES, "all"):
+            part = own if regime == "all" else own.filter(pl.col("regime") == regime)
+            rate = float((part["p"] < 0.05).mean() or 0.0)
+            error = np.sqrt(rate * (1 - rate) / max(part.height, 1))
+            rows.append([model, regime, str(part.height), f"{rate:.1%} ({error:.1%})"])
+    return table(["model", "variance ratio", "group days", "rejects at 5% (Monte-Carlo error)"], rows)
+
+
+def main(path: str) -> None:
+    """Print the tables of the page."""
+    market = mi.Market.load(mi.securities(), mi.FilePrices(path))
+    print(detectable_table(detectable(market, sure_events(market))))
+    print(size_table(placebo(market)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,290 @@
+"""Alarm for factors that the model leaves out: how far out each lies on day 0, and what it would add to the effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import scipy
+
+from marketimpact.core.arrays import Bools, Floats, Ints
+from marketimpact.core.factorize import factorize, rows_by_code
+from marketimpact.core.text import did_you_mean, listed
+from marketimpact.display.formats import percent
+from marketimpact.errors import SpecificationError
+from marketimpact.estimation.donor_choice import find_donors
+from marketimpact.estimation.problem import EstimationProblem
+from marketimpact.models import ROUNDING, FactorModel, PeerMean
+from marketimpact.study.result import StudyResult
+
+__all__ = ["FactorAlarm", "factor_alarm"]
+
+#: Share of ordinary days on which the alarm rings.
+LEVEL = 0.05
+#: Fewest untreated securities of which components are computed.
+FEWEST_SECURITIES = 10
+#: Fewest estimation days that day 0 is compared with.
+FEWEST_DAYS = 60
+#: Factor columns that are never candidates: a risk-free rate, and the market itself.
+NO_CANDIDATES = ("rf", "mktrf")
+TABLE = {
+    "date": pl.Date, "mic": pl.String, "factor": pl.String, "n_days": pl.Int64, "move": pl.Float64, "z": pl.Float64,
+    "p_value": pl.Float64, "rings": pl.Boolean, "loading": pl.Float64, "bias": pl.Float64, "n_events": pl.Int64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FactorAlarm:
+    """Candidate factors on the days 0 of a result.
+
+    Attributes
+    ----------
+    table : polars.DataFrame
+        One row per day 0, exchange and candidate, the farthest out first: ``date, mic, factor, n_days, move, z,
+        p_value, rings, loading, bias, n_events``. `move` is the candidate's return on day 0 less what the model's
+        regressors explain: the bias of an effect per unit of error in the beta on it (a fraction; of a component in its
+        standard deviations). `z` is `move` over its forecast standard error, `p_value` the share of estimation days on
+        which the farthest of all candidates lay as far out, `rings` whether that is at most 5%. `loading` is the slope
+        of the events' mean abnormal return on the candidate in the estimation window, `bias` ``loading * move``: what
+        the factor left out adds to the mean abnormal return of day 0.
+    """
+
+    table: pl.DataFrame
+
+    @property
+    def rings(self) -> bool:
+        """Whether more days 0 ring than 5% of them do by chance, at the 5% level; of one day 0, whether it rings."""
+        days = self.table.group_by("date", "mic").agg(pl.col("rings").any())
+        ringing = int(days["rings"].sum())
+        return ringing > 0 and float(scipy.stats.binom.sf(ringing - 1, days.height, LEVEL)) <= LEVEL
+
+    @property
+    def sentence(self) -> str:
+        """One sentence to show beside an estimate: empty where the alarm is silent."""
+        if not self.rings:
+            return ""
+        first = self.table.filter("rings").row(0, named=True)
+        days = self.table.group_by("date", "mic").agg(pl.col("rings").any())
+        where = f"on {int(days['rings'].sum())} of {days.height} days 0" if days.height > 1 else f"on {first['date']}"
+        return (
+            f"Factor alarm: {where} a factor that the model leaves out lies farther out than on 95% of days before "
+            f"({first['factor']}, z {first['z']:+.1f}); with the events' past loading on it, it adds about "
+            f"{percent(first['bias'])} to the mean abnormal return of that day."
+        )
+
+    def __repr__(self) -> str:
+        """Say whether it rings, and show the candidates farthest out."""
+        if not self.rings:
+            days = self.table.select("date", "mic").unique().height
+            return f"FactorAlarm: silent; {self.table.height} candidates on {days} days 0, see .table"
+        return f"{self.sentence}\n{self.table.filter('rings')}"
+
+
+class _Candidates(NamedTuple):
+    """Candidate factors of one day 0: names, returns on the estimation days (M, K) and on day 0 (K,)."""
+
+    names: list[str]
+    before: Floats
+    day0: Floats
+
+    def join(self, other: _Candidates) -> _Candidates:
+        return _Candidates(
+            [*self.names, *other.names], np.hstack([self.before, other.before]), np.append(self.day0, other.day0)
+        )
+
+
+def factor_alarm(result: StudyResult, *, factors: Sequence[str] | None = None, components: int = 3) -> FactorAlarm:
+    """Compare each candidate factor on day 0 with its own past, given the model's regressors.
+
+    Parameters
+    ----------
+    result : StudyResult
+        Its model names the factors that are known; its estimation windows are the past.
+    factors : sequence of str, optional
+        Factor columns of the market to look at; by default all that the model does not read, without ``rf`` and
+        ``mktrf``.
+    components : int
+        Principal components of the untreated securities of the event's exchange to look at, beside their mean; 0 for
+        none of these. They need 10 untreated securities.
+
+    Returns
+    -------
+    FactorAlarm
+
+    Raises
+    ------
+    SpecificationError
+        For a factor that the market lacks or the model reads, a number of components that is no whole number, and
+        where there is no candidate.
+
+    Notes
+    -----
+    For every day 0 and exchange each candidate is regressed on the model's regressors in the estimation window. Null:
+    day 0 is a day like those of the estimation window. Its largest ``|z|`` over the candidates is compared with that of
+    each of these days, so that one p-value covers all candidates and their correlation; it is never below
+    ``1 / (M + 1)``. Some candidate rings on 5% of ordinary days. Residuals of the securities cannot show this: the
+    factor that moves is in the past too small to see (Goldsmith-Pinkham and Lyu 2025). An alarm is no proof of a bias:
+    an announcement may itself move the factor. Not to be used to choose the model after looking; report the effect with
+    and without the factor.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> market = mi.Market.load(mi.securities(), mi.SamplePrices())
+    >>> h20 = mi.announcements().filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
+    >>> alarm = mi.factor_alarm(mi.EventStudy().run(mi.align(h20, market), market))
+    >>> alarm.table.columns[:3], alarm.rings
+    (['date', 'mic', 'factor'], False)
+    """
+    if not isinstance(components, int) or isinstance(components, bool) or components < 0:
+        raise SpecificationError(f"components={components!r}: give a whole number of components, 0 for none.")
+    problem, names = result.estimation.problem, _factor_names(result, factors)
+    rows: list[dict[str, Any]] = []
+    for members, candidates in _days(result, problem, names, components):
+        rows += _rows(result, problem, members, candidates)
+    if not rows:
+        raise SpecificationError(
+            f"There is no candidate: the market has no factor besides those of {result.model.name}, and no exchange "
+            f"with {FEWEST_SECURITIES} untreated securities. Give the market factors=, or load more securities."
+        )
+    return FactorAlarm(pl.DataFrame(rows, schema=TABLE).sort("p_value", pl.col("z").abs(), descending=[False, True]))
+
+
+def _factor_names(result: StudyResult, factors: Sequence[str] | None) -> list[str]:
+    known, read = result.market.factors, set(result.model.design.columns)
+    if factors is None:
+        return [name for name in known if name not in read and name not in NO_CANDIDATES]
+    if isinstance(factors, str):
+        raise SpecificationError(f'factors={factors!r}: give a list, such as ["{factors}"].')
+    unknown = [name for name in factors if name not in known]
+    if unknown:
+        raise SpecificationError(
+            f"factors names {listed(unknown)}, and the market has {listed(known) or 'no factors'}."
+            f"{did_you_mean(unknown[0], known)} Give them with the market, as factors=."
+        )
+    own = [name for name in factors if name in read]
+    if own:
+        raise SpecificationError(f"{result.model.name} reads {listed(own)} already. Leave it out of factors.")
+    return list(factors)
+
+
+def _days(
+    result: StudyResult, problem: EstimationProblem, names: list[str], components: int
+) -> Iterator[tuple[Ints, _Candidates]]:
+    """Yield the events of each day 0, exchange and benchmark, and the candidates of that day."""
+    events = result.events.select("date", "mic", pl.Series("_security", problem.positions.security))
+    benchmarks = result.market.panel_securities["series_of_benchmark"].gather(events["_security"])
+    keys = events.select(pl.struct("date", "mic", benchmarks.alias("_benchmark")).rank("dense")).to_series()
+    for members in rows_by_code(factorize(keys)):
+        one = problem.take(members[:1])
+        candidates = _named(one, names)
+        if components:
+            candidates = candidates.join(_unnamed(result, members, components))
+        if candidates.names:
+            yield members, candidates
+
+
+def _named(one: EstimationProblem, names: list[str]) -> _Candidates:
+    """Read factor columns of the market for one event."""
+    if not names:
+        return _Candidates([], np.empty((one.n_estimation_days, 0)), np.empty(0))
+    factors = replace(one, model=FactorModel(tuple(names)), donors=None)
+    return _Candidates(names, _all_days(factors, names), factors.design((0, 0)).x[0, 0])
+
+
+def _all_days(problem: EstimationProblem, names: Sequence[str]) -> Floats:
+    """Read the regressors of all estimation days, (M, K)."""
+    parts = [problem.design(span).x[0] for span in problem.spans]
+    return np.concatenate(parts).reshape(-1, len(names))
+
+
+def _unnamed(result: StudyResult, members: Ints, components: int) -> _Candidates:
+    """Compute the mean and components of the residual returns of untreated securities of the event's exchange."""
+    problem, first = result.estimation.problem, members[:1]
+    securities = result.market.panel_securities
+    mic = securities["mic"][int(problem.positions.security[members[0]])]
+    symbols = tuple(securities.filter(pl.col("mic") == mic)["symbol"])
+    day0_only = replace(problem.settings, event=(0, 0))
+    one = replace(problem.take(first), model=PeerMean(symbols), settings=day0_only, donors=None)
+    donors = find_donors(result.events, result.events[first], one, {})
+    none = _Candidates([], np.empty((one.n_estimation_days, 0)), np.empty(0))
+    if donors is None or donors.used.sum() < FEWEST_SECURITIES:
+        return none
+    used = donors.used[0]
+    before = np.concatenate([donors.window(span)[0][:, used] for span in problem.spans])
+    before, day0 = _residuals(before, donors.window((0, 0))[0][:, used], *_regressors(problem.take(first)))
+    complete = ~np.isnan(before).any(axis=1)
+    if complete.sum() < FEWEST_DAYS:
+        return none
+    spread = before[complete].std(axis=0)
+    _, _, directions = np.linalg.svd(before[complete] / spread, full_matrices=False)
+    weights = (directions[:components] / spread).T
+    weights = weights / (before[complete] @ weights).std(axis=0)
+    weights = weights * np.where(weights.sum(axis=0) < 0, -1.0, 1.0)
+    weights = np.column_stack([np.full(len(weights), 1.0 / len(weights)), weights])
+    names = ["mean of untreated", *(f"component {k + 1}" for k in range(weights.shape[1] - 1))]
+    return _Candidates(names, before @ weights, (day0 @ weights)[0])
+
+
+def _regressors(one: EstimationProblem) -> tuple[Floats, Floats]:
+    """Read the model's regressors of one event with a constant: estimation days (M, p + 1) and day 0 (1, p + 1)."""
+    parts = [one.peer_returns(one.design(span).x)[0] for span in one.spans]
+    before, day0 = np.concatenate(parts), one.peer_returns(one.design((0, 0)).x)[0]
+    return np.column_stack([np.ones(len(before)), before]), np.column_stack([np.ones(1), day0])
+
+
+def _residuals(before: Floats, day0: Floats, x: Floats, x0: Floats) -> tuple[Floats, Floats]:
+    """Subtract what the regressors explain, (M, K) and (1, K); NaN on days that lack a number."""
+    complete: Bools = np.asarray(~(np.isnan(x).any(axis=1) | np.isnan(before).any(axis=1)))
+    if complete.sum() <= x.shape[1]:
+        return np.full(before.shape, np.nan), np.full(day0.shape, np.nan)
+    slopes = np.linalg.lstsq(x[complete], before[complete], rcond=None)[0]
+    return np.where(complete[:, None], before - x @ slopes, np.nan), day0 - x0 @ slopes
+
+
+def _rows(
+    result: StudyResult, problem: EstimationProblem, members: Ints, candidates: _Candidates
+) -> list[dict[str, Any]]:
+    """Compare the candidates of one day 0 with their past."""
+    x, x0 = _regressors(problem.take(members[:1]))
+    before, day0 = _residuals(candidates.before, candidates.day0[None, :], x, x0)
+    complete = np.asarray(~np.isnan(before).any(axis=1), dtype=bool)
+    if complete.sum() < FEWEST_DAYS or np.isnan(day0).any():
+        return []
+    varies: Bools = np.asarray(before[complete].std(axis=0) > ROUNDING)
+    before, move = before[complete][:, varies], day0[0, varies]
+    names = [name for name, kept in zip(candidates.names, varies, strict=True) if kept]
+    if not names:
+        return []
+    inverse = np.linalg.pinv(x[complete].T @ x[complete])
+    leverage = np.einsum("ij,jk,ik->i", x[complete], inverse, x[complete])
+    sigma = np.sqrt((before**2).sum(axis=0) / (len(before) - x.shape[1]))
+    past = np.abs(before / (sigma * np.sqrt(np.maximum(1.0 - leverage, 1e-12))[:, None])).max(axis=1)
+    z = move / (sigma * np.sqrt(1.0 + float((x0 @ inverse @ x0.T).item())))
+    p = (1 + (past[:, None] >= np.abs(z)).sum(axis=0)) / (1 + len(past))
+    loading = _loadings(result, members, complete, before)
+    event = result.events.row(int(members[0]), named=True)
+    return [
+        dict(
+            zip(
+                TABLE,
+                (event["date"], event["mic"], name, len(past), float(move[k]), float(z[k]), float(p[k]),
+                 bool(p[k] <= LEVEL), float(loading[k]), float(loading[k] * move[k]), len(members)),
+                strict=True,
+            )
+        )
+        for k, name in enumerate(names)
+    ]  # fmt: skip
+
+
+def _loadings(result: StudyResult, members: Ints, complete: Bools, before: Floats) -> Floats:
+    """Regress the members' mean abnormal return on each candidate, one at a time, (K,)."""
+    residuals = result.estimation.residual_rows.rows(members)[:, complete]
+    count = (~np.isnan(residuals)).sum(axis=0)
+    mean = np.where(count > 0, np.nansum(residuals, axis=0) / np.maximum(count, 1), np.nan)
+    known = ~np.isnan(mean)
+    centred = before[known] - before[known].mean(axis=0)
+    return np.asarray(centred.T @ (mean[known] - mean[known].mean()) / (centred**2).sum(axis=0))

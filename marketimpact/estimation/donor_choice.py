@@ -1,0 +1,212 @@
+"""Find the donors that each event can be compared with, without looking at the returns of the event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from marketimpact.core import schema
+from marketimpact.core.arrays import Bools, Floats, Ints
+from marketimpact.core.text import did_you_mean, listed
+from marketimpact.errors import SpecificationError
+from marketimpact.estimation.donors import DonorReturns
+from marketimpact.estimation.problem import EstimationProblem
+from marketimpact.market.market import Market
+
+__all__ = ["find_donors"]
+
+#: Share of the estimation sessions of which a donor needs a return.
+COVERAGE = 0.8
+
+
+def find_donors(
+    given: pl.DataFrame, located: pl.DataFrame, problem: EstimationProblem, targets: Mapping[str, Iterable[str]]
+) -> DonorReturns | None:
+    """Find the donors of every event; None for a model without donors.
+
+    Parameters
+    ----------
+    given : polars.DataFrame
+        All events handed in: their securities are treated, whether or not they can be used.
+    located : polars.DataFrame
+        The N events with a day 0.
+    problem : EstimationProblem
+        Of these events, still without donors.
+    targets : mapping
+        Id of an announcement -> its targets, beside those in a column ``targets`` of the events.
+    """
+    symbols, market, positions = problem.model.design.donors, problem.market, problem.positions
+    if not symbols:
+        return None
+    _check_known(symbols, market)
+    own = market.panel_securities[positions.security]
+    mics = own["mic"].to_list()
+    codes = {mic: code for code, mic in enumerate(dict.fromkeys(mics))}
+    sessions = [_sessions(market, mic) for mic in codes]
+    first_numbers = np.array([int(each["session"][0]) for each in sessions], dtype=np.int64)
+    exchange = np.array([codes[mic] for mic in mics], dtype=np.int64)
+    found = DonorReturns(
+        symbols,
+        tuple(_returns_by_session(market, mic, each, symbols) for mic, each in zip(codes, sessions, strict=True)),
+        exchange,
+        positions.day0 + own["first_session"].to_numpy() - first_numbers[exchange],
+        problem.settings.estimation,
+        np.full((len(positions), len(symbols)), "", dtype=object),
+    )
+    days = tuple(each["date"].to_physical().to_numpy().astype(np.int64) for each in sessions)
+    treated = _Treated(schema.check(schema.Events, given, "events"), located, targets)
+    _add_treated(found, treated, located, problem, days)
+    _add_unpriced(found, problem, days)
+    return found
+
+
+def _check_known(symbols: tuple[str, ...], market: Market) -> None:
+    known = market.spans["symbol"].to_list()
+    unknown = [symbol for symbol in symbols if symbol not in set(known)]
+    if unknown:
+        raise SpecificationError(
+            f"The market has no returns of the donors {listed(unknown)}.{did_you_mean(unknown[0], known)} Load their "
+            "prices with the market, or leave them out."
+        )
+
+
+def _sessions(market: Market, mic: str) -> pl.DataFrame:
+    return market.session_numbers.filter(pl.col("mic") == mic).sort("session")
+
+
+def _returns_by_session(market: Market, mic: str, sessions: pl.DataFrame, symbols: tuple[str, ...]) -> Floats:
+    """Read the donors' returns on the dates of an exchange's sessions, (S, J); NaN for donors of other hours."""
+    securities = market.panel_securities
+    place = {symbol: row for row, symbol in enumerate(securities["symbol"])}
+    rows = np.array([place[symbol] for symbol in symbols], dtype=np.int64)
+    panel = market.return_panel.take(rows, ("date", "ret")).load()
+    frame = panel.to_frame(("symbol", "date", "ret"))
+    returns = np.full((sessions.height, len(symbols)), np.nan)
+    for column, row in enumerate(rows):
+        if not _same_hours(market, mic, securities["mic"][int(row)]):
+            continue
+        own = frame.filter(pl.col("symbol") == symbols[column]).select("date", "ret")
+        matched = sessions.select("date").join(own, on="date", how="left", validate="1:1", maintain_order="left")
+        returns[:, column] = matched["ret"].cast(pl.Float64).to_numpy()
+    return returns
+
+
+def _same_hours(market: Market, one: str, other: str) -> bool:
+    """Check whether two exchanges open and close together, so that their sessions of a date price the same news."""
+    if one == other:
+        return True
+    hours = [(clock.opens_at, clock.closes_at) for clock in (market.clocks.get(one), market.clocks.get(other)) if clock]
+    return len(hours) == 2 and hours[0] == hours[1]
+
+
+def _add_treated(
+    found: DonorReturns, others: _Treated, located: pl.DataFrame, problem: EstimationProblem, days: tuple[Ints, ...]
+) -> None:
+    """Give a reason for donors that an event treats, of the same firm, or a fund that may hold the firm."""
+    firm_of, funds = problem.market.firms, _funds(problem.market)
+    allowed, event_window = problem.model.design.allowed_donors, np.array(problem.settings.event)
+    for row, event in enumerate(located.iter_rows(named=True)):
+        own, calendar = event["symbol"], days[found.exchange[row]]
+        ends = np.clip(found.day0[row] + event_window, 0, len(calendar) - 1)
+        treated = {own, *others.of(event, int(calendar[ends[0]]), int(calendar[ends[1]]))}
+        treated_firms = {firm_of[symbol] for symbol in treated if symbol in firm_of}
+        holders = {fund for symbol in treated for fund in funds.get(symbol, ())}
+        for column, donor in enumerate(found.symbols):
+            if donor == own:
+                found.reasons[row, column] = "is the event's own security"
+            elif donor in allowed:
+                continue
+            elif donor in treated:
+                found.reasons[row, column] = "is treated by this event or has one of its own in the event window"
+            elif firm_of.get(donor) in treated_firms:
+                found.reasons[row, column] = "is another listing of a treated firm"
+            elif donor in holders:
+                found.reasons[row, column] = "is the benchmark or sector fund of a treated firm, and may hold it"
+
+
+def _funds(market: Market) -> dict[str, tuple[str, ...]]:
+    """Map each security to its benchmark and its sector fund."""
+    columns = [name for name in ("benchmark", "sector_proxy") if name in market.securities.columns]
+    if not columns:
+        return {}
+    rows = market.securities.select("symbol", *columns).rows()
+    return {symbol: tuple(fund for fund in own if fund is not None) for symbol, *own in rows}
+
+
+class _Treated:
+    """The securities that events treat, by announcement and by date."""
+
+    def __init__(self, given: pl.DataFrame, located: pl.DataFrame, targets: Mapping[str, Iterable[str]]) -> None:
+        self._by_announcement: dict[Any, set[str]] = {}
+        if "announcement_id" in given.columns:
+            for announcement, symbol in given.select("announcement_id", "symbol").iter_rows():
+                self._by_announcement.setdefault(announcement, set()).add(symbol)
+        for announcement, symbols in self._by_announcement.items():
+            symbols.update(targets.get(announcement, ()))
+        dated = pl.concat([each.select("date", "symbol").drop_nulls() for each in (given, located)]).sort("date")
+        self._days = dated["date"].to_physical().to_numpy().astype(np.int64)
+        self._symbols = dated["symbol"].to_list()
+        self._between: dict[tuple[int, int], set[str]] = {}
+
+    def of(self, event: dict[str, Any], first: int, last: int) -> Iterable[str]:
+        """Return targets and securities of the event's announcement, and those with an event between two days."""
+        start, end = np.searchsorted(self._days, [first, last + 1])
+        ends = int(start), int(end)
+        if ends not in self._between:
+            self._between[ends] = set(self._symbols[slice(*ends)])
+        announcement = event.get("announcement_id")
+        same = self._by_announcement.get(announcement, set()) if announcement is not None else set()
+        return self._between[ends] | same | _targets(event.get("targets"))
+
+
+def _targets(targets: object) -> set[str]:
+    """Read an announcement's targets, a list or text with semicolons between them."""
+    if isinstance(targets, str):
+        return {part.strip() for part in targets.split(";")}
+    return set(targets) if isinstance(targets, list) else set()
+
+
+def _add_unpriced(found: DonorReturns, problem: EstimationProblem, days: tuple[Ints, ...]) -> None:
+    """Give a reason for donors without the returns that an event needs, and with implausible ones."""
+    positions, market, settings = problem.positions, problem.market, problem.settings
+    own = market.column("ret")
+    implausible = {
+        symbol: part["date"].to_physical().to_numpy()
+        for (symbol,), part in market.implausible.partition_by("symbol", as_dict=True).items()
+    }
+    same_hours = [~np.isnan(returns).all(axis=0) for returns in found.returns]
+    taus = np.arange(settings.event[0], settings.event[1] + 1)
+    for row in range(len(positions)):
+        before, during = (
+            found.take(slice(row, row + 1)).read(span)[0] for span in (settings.estimation, settings.event)
+        )
+        session = positions.day0[row] + taus
+        inside = (session >= 0) & (session < positions.n_sessions[row])
+        needed = inside & ~np.isnan(own[positions.first_row[row] + np.where(inside, session, 0)])
+        calendar = days[found.exchange[row]]
+        ends = np.clip(found.day0[row] + np.array([settings.estimation[0], taus[-1]]), 0, len(calendar) - 1)
+        for column in np.flatnonzero(found.used[row]):
+            steps = implausible.get(found.symbols[column], np.empty(0, dtype=np.int32))
+            if not same_hours[found.exchange[row]][column]:
+                reason = "trades at other hours than the event's exchange, or has no return on its dates"
+            elif ((steps >= calendar[ends[0]]) & (steps <= calendar[ends[1]])).any():
+                reason = "has an implausible return in the windows: correct it, or accept it in the market"
+            else:
+                reason = _lack(before[:, column], during[:, column], needed, taus)
+            found.reasons[row, column] = reason
+
+
+def _lack(before: Floats, during: Floats, needed: Bools, taus: Ints) -> str:
+    """Describe which returns of a donor are missing; empty where there are enough."""
+    lacking = needed & np.isnan(during)
+    if lacking[taus == 0].any():
+        return "has no return on day 0"
+    if lacking.any():
+        return f"has no return on {lacking.sum()} of {needed.sum()} days of the event window"
+    share = 1.0 - np.isnan(before).mean()
+    if share < COVERAGE:
+        return f"has {share:.0%} of the estimation sessions, {COVERAGE:.0%} are needed"
+    return "does not vary in the estimation window" if np.nanstd(before) <= 0 else ""

@@ -1,0 +1,232 @@
+"""Models that explain a security by others that the announcement did not affect, its donors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from marketimpact.core.text import listed
+from marketimpact.errors import SpecificationError
+from marketimpact.models.linear import Design, terms
+from marketimpact.models.peer_fits import peer_mean, ridge_peers, statistical_factors
+
+__all__ = ["PeerMean", "RidgePeers", "StatisticalFactors"]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerMean:
+    """Benchmark and the mean return of donors: ``E R = a + b Rm + c (mean of the donors' returns)``.
+
+    Abnormal returns are effects relative to the peers: what reached the donors as well is subtracted.
+
+    Parameters
+    ----------
+    donors : sequence of str
+        Securities of the market that the announcement did not affect, chosen before looking at returns.
+    allow : sequence of str
+        Donors to use although they are treated by the event, are another listing of its firm, or a fund that may hold
+        it.
+
+    Raises
+    ------
+    SpecificationError
+        For donors that are no list of distinct symbols, and an `allow` that names others.
+
+    Notes
+    -----
+    Degrees of freedom M - 3. For each event a donor is left out that is treated by it (a target of the announcement, or
+    a security with an event in the event window), that is another listing of the firm, the event security's benchmark
+    or sector fund, that trades at other hours, or that lacks a return in the event window or a fifth of those in the
+    estimation window; `StudyResult.donors` lists them all. An event without any goes to attrition (*no_donors*). A
+    donor's missing day is filled by what its first principal component with the other donors says. Not to be used when
+    the announcement reached the donors, since their own reaction is then subtracted.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> mi.PeerMean(("MSFT", "GOOGL", "AMZN")).name
+    'peer_mean(3 donors)'
+    """
+
+    donors: tuple[str, ...]
+    allow: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _set_donors(self)
+
+    @property
+    def name(self) -> str:
+        """Return ``peer_mean`` with the number of donors."""
+        return f"peer_mean({_counted(self.donors)})"
+
+    @property
+    def design(self) -> Design:
+        """Return the regression on a constant, the benchmark and the mean of the donors."""
+        return Design(
+            terms("market"), estimator=peer_mean, donors=self.donors, allowed_donors=self.allow, donor_parameters=1
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticalFactors:
+    """Benchmark and principal components of the donors' residual returns, their unnamed common factors.
+
+    Abnormal returns are effects relative to the peers: what reached the donors as well is subtracted.
+
+    Parameters
+    ----------
+    donors : sequence of str
+        As in `PeerMean`.
+    components : "cv" or int
+        Number of components; ``"cv"``: the number, of at most 8, that forecasts left-out blocks of estimation days
+        best.
+    allow : sequence of str
+        As in `PeerMean`.
+
+    Raises
+    ------
+    SpecificationError
+        As for `PeerMean`, and for more components than donors.
+
+    Notes
+    -----
+    Degrees of freedom M - 2 - number of components. Every donor's return less what the benchmark explains is scaled to
+    variance one; loadings are those of the event's own estimation window, and the donors' returns of an event day give
+    the components of that day. ``sigma`` is the root mean square of forecast errors of left-out fifths of the window,
+    each over the root of one plus its leverage, so that it counts that loadings and number were estimated. Connor and
+    Korajczyk (1986) for components of returns. Donors are left out as in `PeerMean`, and it is not to be used in the
+    same cases.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> mi.StatisticalFactors(("MSFT", "GOOGL", "AMZN"), components=2).name
+    'statistical_factors(2 components, 3 donors)'
+    """
+
+    donors: tuple[str, ...]
+    components: int | Literal["cv"] = "cv"
+    allow: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _set_donors(self)
+        whole = isinstance(self.components, int) and not isinstance(self.components, bool) and self.components >= 1
+        if self.components != "cv" and not whole:
+            raise SpecificationError(f"components={self.components!r}: give a whole number of at least 1, or 'cv'.")
+        if whole and int(self.components) > len(self.donors):
+            raise SpecificationError(
+                f"components={self.components} of {_counted(self.donors)}: there are no more components than donors. "
+                "Take fewer, or name more donors."
+            )
+
+    @property
+    def name(self) -> str:
+        """Return ``statistical_factors`` with the number of components and donors."""
+        number = "cv" if self.components == "cv" else f"{self.components}"
+        return f"statistical_factors({number} component{'s' * (number != '1')}, {_counted(self.donors)})"
+
+    @property
+    def design(self) -> Design:
+        """Return the regression on a constant, the benchmark and the components."""
+        fixed = None if self.components == "cv" else int(self.components)
+        return Design(
+            terms("market"),
+            estimator=partial(statistical_factors, components=fixed),
+            donors=self.donors,
+            allowed_donors=self.allow,
+            donor_parameters=fixed or 1,
+            fewest_donors=fixed or 1,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RidgePeers:
+    """Benchmark and every donor's residual return, with coefficients shrunk to zero (ridge regression).
+
+    Abnormal returns are effects relative to the peers: what reached the donors as well is subtracted.
+
+    Parameters
+    ----------
+    donors : sequence of str
+        As in `PeerMean`.
+    penalty : "cv" or float
+        Sum of squares that is added to each donor's, over the number of estimation days, where residual returns are
+        scaled to variance one; ``"cv"``: of ten from 0.01 to 10 the one that forecasts left-out blocks of days best.
+    allow : sequence of str
+        As in `PeerMean`.
+
+    Raises
+    ------
+    SpecificationError
+        As for `PeerMean`, and for a penalty that is no number above zero.
+
+    Notes
+    -----
+    Degrees of freedom M - 2 - the effective number of coefficients, rounded down. ``sigma`` is the root mean square of
+    forecast errors of left-out fifths of the window, each over the root of one plus its leverage, so that it counts the
+    shrinkage. Hoerl and Kennard (1970). Donors are left out as in `PeerMean`, and it is not to be used in the same
+    cases.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> mi.RidgePeers(("MSFT", "GOOGL", "AMZN"), penalty=0.5).name
+    'ridge_peers(penalty 0.5, 3 donors)'
+    """
+
+    donors: tuple[str, ...]
+    penalty: float | Literal["cv"] = "cv"
+    allow: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _set_donors(self)
+        number = isinstance(self.penalty, int | float) and not isinstance(self.penalty, bool)
+        if self.penalty != "cv" and not (number and 0 < float(self.penalty) < float("inf")):
+            raise SpecificationError(f"penalty={self.penalty!r}: give a number above zero, or 'cv'.")
+
+    @property
+    def name(self) -> str:
+        """Return ``ridge_peers`` with the penalty and the number of donors."""
+        penalty = "cv" if self.penalty == "cv" else f"penalty {self.penalty:g}"
+        return f"ridge_peers({penalty}, {_counted(self.donors)})"
+
+    @property
+    def design(self) -> Design:
+        """Return the regression on a constant, the benchmark and the shrunk donors."""
+        return Design(
+            terms("market"),
+            estimator=partial(ridge_peers, penalty=None if self.penalty == "cv" else float(self.penalty)),
+            donors=self.donors,
+            allowed_donors=self.allow,
+            donor_parameters=1,
+        )
+
+
+def _set_donors(model: PeerMean | StatisticalFactors | RidgePeers) -> None:
+    """Check `donors` and `allow`, and keep them as tuples."""
+    for name in ("donors", "allow"):
+        given: object = getattr(model, name)
+        if isinstance(given, str):
+            raise SpecificationError(f'{name}={given!r}: give a list of symbols, such as ["{given}"].')
+        symbols = list(given) if isinstance(given, Iterable) else []
+        if not isinstance(given, Iterable) or not all(isinstance(each, str) and each for each in symbols):
+            raise SpecificationError(
+                f"{name}={given!r} is no list of symbols. Write them as in the market's securities."
+            )
+        if not symbols and name == "donors":
+            raise SpecificationError("donors is empty: name securities that the announcement did not affect.")
+        repeated = sorted({each for each in symbols if symbols.count(each) > 1})
+        if repeated:
+            raise SpecificationError(f"{name} has {listed(repeated)} twice. Give each symbol once.")
+        object.__setattr__(model, name, tuple(symbols))
+    others = [each for each in model.allow if each not in model.donors]
+    if others:
+        raise SpecificationError(
+            f"allow names {listed(others)}, which is among no donors. Add it to donors, or drop it."
+        )
+
+
+def _counted(donors: tuple[str, ...]) -> str:
+    return f"{len(donors)} donor{'s' * (len(donors) != 1)}"

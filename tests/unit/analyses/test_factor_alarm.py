@@ -1,0 +1,165 @@
+"""The factor alarm against statsmodels, on drawn factors, and in the simulation of Goldsmith-Pinkham and Lyu."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+import statsmodels.api as sm
+
+import marketimpact as mi
+from tests.conftest import SHARED
+
+GPL = SHARED / "replications" / "goldsmith_pinkham_lyu_2025"
+NEEDS_GPL = pytest.mark.skipif(not GPL.exists(), reason="needs ../shared/replications, which is not here")
+DAYS, DAY0, FIRMS, OTHERS = 320, 270, 4, 14
+#: A date that repeats, and a firm that repeats.
+EVENTS = [("a", "F0", DAY0), ("b", "F1", DAY0), ("c", "F2", DAY0), ("d", "F0", 300)]
+STUDY = mi.EventStudy(estimation_window=(-200, -11), event_window=(0, 1))
+
+
+def days() -> list[object]:
+    return np.busday_offset("2021-01-04", np.arange(DAYS)).astype("datetime64[D]").tolist()
+
+
+def drawn(shock: float = 0.0, *, named: bool = True, seed: int = 3) -> tuple[mi.Market, dict[str, np.ndarray]]:
+    """Firms and others that load on a style factor, which moves by `shock` on day 0."""
+    rng = np.random.default_rng(seed)
+    market, style, size = rng.normal(0, 0.01, (3, DAYS))
+    style[DAY0] = shock
+    noise = rng.normal(0, 0.01, (DAYS, FIRMS + OTHERS))
+    ret = market[:, None] + style[:, None] * rng.uniform(0.8, 1.2, FIRMS + OTHERS) + noise
+    names = [*(f"F{n}" for n in range(FIRMS)), *(f"O{n}" for n in range(OTHERS))]
+    wide = pl.DataFrame(ret, schema=names).with_columns(date=pl.Series(days()))
+    factors = pl.DataFrame({"date": days(), "style": style, "size": size}) if named else None
+    benchmark = pl.DataFrame({"date": days(), "ret": market})
+    rows = wide.unpivot(index="date", variable_name="symbol", value_name="ret")
+    series = {"market": market, "style": style, "size": size, **{name: ret[:, k] for k, name in enumerate(names)}}
+    return mi.Market.from_returns(rows, benchmark, factors), series
+
+
+def events(rows: list[tuple[str, str, int]] = EVENTS) -> pl.DataFrame:
+    dates = days()
+    return pl.DataFrame(
+        [(event, firm, dates[day0]) for event, firm, day0 in rows], schema=["event_id", "symbol", "date"], orient="row"
+    )
+
+
+def test_a_named_factor_equals_statsmodels():
+    market, series = drawn(shock=0.03)
+    table = mi.factor_alarm(STUDY.run(events(), market), components=0).table
+    window, x = np.arange(DAY0 - 200, DAY0 - 10), sm.add_constant(series["market"])
+    fits = {name: sm.OLS(series[name][window], x[window]).fit() for name in ("style", "size")}
+    influence = {name: fit.get_influence().hat_matrix_diag for name, fit in fits.items()}
+    past = np.max([np.abs(f.resid) / np.sqrt(f.mse_resid * (1 - influence[name])) for name, f in fits.items()], axis=0)
+    firms = [sm.OLS(series[name][window], x[window]).fit().resid for name in ("F0", "F1", "F2")]
+    for name, fit in fits.items():
+        row = table.filter(pl.col("date") == days()[DAY0], pl.col("factor") == name).row(0, named=True)
+        forecast = fit.get_prediction(x[DAY0])
+        move = series[name][DAY0] - forecast.predicted_mean[0]
+        z = move / forecast.se_obs[0]
+        loading = sm.OLS(np.mean(firms, axis=0), sm.add_constant(fit.resid)).fit().params[1]
+        expected = [move, z, (1 + (past >= abs(z)).sum()) / (1 + len(past)), loading, loading * move]
+        np.testing.assert_allclose([row[c] for c in ("move", "z", "p_value", "loading", "bias")], expected, rtol=1e-9)
+        assert (row["n_days"], row["n_events"]) == (len(window), 3)
+
+
+def test_it_rings_for_a_named_factor_that_moves_and_says_by_how_much():
+    market, _ = drawn(shock=0.06)
+    alarm = mi.factor_alarm(STUDY.run(events(EVENTS[:3]), market))
+    top = alarm.table.row(0, named=True)
+    assert alarm.rings
+    assert top["p_value"] <= 0.01
+    style = alarm.table.filter(pl.col("factor") == "style").row(0, named=True)
+    assert style["bias"] == pytest.approx(0.06, abs=0.015)
+    assert "z +" in alarm.sentence
+    assert alarm.sentence in repr(alarm)
+
+
+def test_it_rings_for_a_factor_that_nobody_named():
+    """Untreated securities show the factor; the model with their components is silent about it."""
+    market, _ = drawn(shock=0.06, named=False)
+    alarm = mi.factor_alarm(STUDY.run(events(EVENTS[:3]), market))
+    assert alarm.rings
+    mean = alarm.table.filter(pl.col("factor") == "mean of untreated").row(0, named=True)
+    assert mean["rings"]
+    assert mean["bias"] == pytest.approx(0.06, abs=0.015)
+    donors = [f"O{n}" for n in range(OTHERS)]
+    known = mi.factor_alarm(STUDY.but(model=mi.PeerMean(donors)).run(events(EVENTS[:3]), market))
+    assert not known.rings
+    assert known.sentence == ""
+    assert "silent" in repr(known)
+
+
+def test_one_ordinary_day_in_twenty_rings():
+    market, _ = drawn(seed=11)
+    separate = [(f"e{day}", f"F{day % FIRMS}", day) for day in range(211, 315)]
+    alarm = mi.factor_alarm(STUDY.run(events(separate), market))
+    by_day = alarm.table.group_by("date").agg(pl.col("rings").any())
+    # days share most of their past: the bound is generous
+    assert by_day["rings"].mean() < 0.13
+    assert by_day.height == len(separate)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"factors": ["stile"]}, "'stile', and the market has 'style', 'size'. Did you mean 'style'"),
+        ({"factors": "style"}, "give a list"),
+        ({"components": -1}, "whole number"),
+        ({"components": True}, "whole number"),
+    ],
+)
+def test_a_wrong_question_raises(options, message):
+    market, _ = drawn()
+    with pytest.raises(mi.SpecificationError, match=message):
+        mi.factor_alarm(STUDY.run(events(), market), **options)
+
+
+def test_a_factor_that_the_model_reads_is_no_candidate():
+    market, _ = drawn()
+    result = STUDY.but(model=mi.FactorModel(("market", "style"))).run(events(), market)
+    assert "style" not in mi.factor_alarm(result).table["factor"].to_list()
+    with pytest.raises(mi.SpecificationError, match="reads 'style' already"):
+        mi.factor_alarm(result, factors=["style"])
+
+
+def test_without_candidates_it_says_what_to_give():
+    market, _ = drawn(named=False)
+    with pytest.raises(mi.SpecificationError, match="There is no candidate"):
+        mi.factor_alarm(STUDY.run(events(), market), components=0)
+
+
+def published_market(panel: str, seed: int) -> tuple[pl.DataFrame, mi.Market]:
+    """Five treated firms of one seed of the paper's simulation, with a benchmark and the size factor."""
+    own = pl.col("panel").cast(pl.String) == panel, pl.col("seed") == seed
+    date = (pl.date(2000, 1, 1) + pl.duration(days=pl.col("tau") + 239)).alias("date")
+    factors = pl.scan_parquet(GPL / "factors.parquet").filter(*own).with_columns(date).collect()
+    rows = pl.scan_parquet(GPL / "treated.parquet").filter(*own).with_columns(date, symbol=pl.format("F{}", "firm"))
+    rows = rows.filter(pl.col("firm").rank("dense") <= 5).collect()
+    benchmark = factors.select("date", ret=pl.col("mktrf") + pl.col("rf"))
+    market = mi.Market.from_returns(
+        rows.select("date", "symbol", "ret"), benchmark, factors.select("date", "smb", "rf")
+    )
+    chosen = rows.filter(pl.col("tau") == 0).select("date", "symbol", event_id="symbol")
+    return chosen, market
+
+
+@NEEDS_GPL
+@pytest.mark.shared
+@pytest.mark.parametrize(("panel", "rings"), [("none", False), ("timing", True), ("both", True)])
+def test_it_rings_where_policy_follows_the_factor(panel, rings):
+    """Panel A, C and D of Goldsmith-Pinkham and Lyu (2025, Table 1), all 50 seeds."""
+    study = mi.EventStudy(mi.Capm(), estimation_window=(-239, -1), event_window=(0, 10))
+    ringing, biases = 0, []
+    for seed in range(1234, 1284):
+        alarm = mi.factor_alarm(study.run(*published_market(panel, seed)))
+        ringing += alarm.rings
+        biases.append(alarm.table["bias"].item())
+    if rings:
+        assert ringing == 50
+        # what leaving the factor out adds is the bias that the paper prints for the CAPM, 2.71 and 2.26 points
+        assert np.mean(biases) == pytest.approx({"timing": 0.0271, "both": 0.0226}[panel], abs=0.006)
+    else:
+        assert ringing <= 6  # 2.5 of 50 by chance; 7 or more in 1 of 70 such samples
+        assert abs(np.mean(biases)) < 0.004

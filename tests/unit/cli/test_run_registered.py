@@ -1,0 +1,204 @@
+"""Runs of registered studies: every table says whether it is registered or exploratory."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from marketimpact.report.registration_status import DESCRIPTIVE, EXPLORATORY, REGISTERED, RegisteredAnalysis
+from tests.command import marketimpact
+from tests.unit.cli.test_register import STUDY
+
+#: With a curve, so that every table of a run is there.
+CURVE = (
+    '[specification]\nmodels = ["market_model", "mean_adjusted"]\nevent_windows = [[0, 1]]\n'
+    'tests = ["bmp_kp"]\ngroups = ["Designers"]\ndraws = 19\n'
+)
+FRAMES = {
+    "events": DESCRIPTIVE,
+    "estimates": DESCRIPTIVE,
+    "attrition": DESCRIPTIVE,
+    "findings": DESCRIPTIVE,
+    "price_repairs": DESCRIPTIVE,
+    "abnormal_returns": EXPLORATORY,
+    "car": EXPLORATORY,
+    "caar": EXPLORATORY,
+    "specifications": EXPLORATORY,
+    "specifications_joint": EXPLORATORY,
+}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory) -> tuple[Path, dict[str, str]]:
+    """A folder with a registered study, run as registered, as exploratory and without its registration."""
+    folder = tmp_path_factory.mktemp("registered")
+    (folder / "s.toml").write_text(STUDY + CURVE, encoding="utf-8")
+    (folder / "other.toml").write_text(STUDY.replace("Two groups", "Three") + CURVE, encoding="utf-8")
+    assert marketimpact("register", "s.toml", "--date", "2025-06-01", cwd=folder).returncode == 0
+    registered = ("--registered", "s.registration.toml")
+    words = {
+        "registered": ("s.toml", *registered, "--format", "html,md,tex", "--excel"),
+        "exploratory": ("other.toml", *registered, "--exploratory", "--format", "md"),
+        "plain": ("s.toml", "--format", "md"),
+    }
+    shown = {}
+    for name, options in words.items():
+        done = marketimpact("run", *options, "--out", name, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        shown[name] = " ".join(done.stdout.split())
+    return folder, shown
+
+
+def test_every_frame_has_a_status(ran):
+    folder, _ = ran
+    frames = {path.stem: pl.read_parquet(path) for path in (folder / "registered").glob("*.parquet")}
+    assert set(frames) == {*FRAMES, "tests"}
+    for name, status in FRAMES.items():
+        assert frames[name].columns[-1] == "registration_status"
+        assert set(frames[name]["registration_status"]) <= {status}, name
+    tests = frames["tests"]
+    expected = pl.when(pl.col("role") == "primary").then(pl.lit(REGISTERED)).otherwise(pl.lit(EXPLORATORY))
+    assert tests.select((pl.col("registration_status") == expected).all()).item()
+    # two announcements, two groups and two windows, each with one primary test
+    assert (tests["registration_status"] == REGISTERED).sum() == 8
+    csv = pl.read_csv(folder / "registered" / "tests.csv", infer_schema_length=None)
+    assert csv["registration_status"].to_list() == tests["registration_status"].to_list()
+
+
+@pytest.mark.parametrize("suffix", ["md", "tex", "html"])
+def test_every_table_of_a_report_has_a_status(ran, suffix):
+    folder, _ = ran
+    text = (folder / "registered" / f"report.{suffix}").read_text(encoding="utf-8")
+    captions = {
+        "md": r"^\*\*((?!SIMULATED).+)\*\*$",
+        "tex": r"\\multicolumn.*?\\bfseries (.+?)\} \\\\|^\\textbf\{((?!SIMULATED).*)\}\\par$",
+        "html": r'<p class="caption">(.*?)</p>',
+    }
+    found = ["".join(match.groups(default="")) for match in re.finditer(captions[suffix], text, flags=re.MULTILINE)]
+    words = (REGISTERED, EXPLORATORY, DESCRIPTIVE)
+    assert len(found) > 8
+    assert all(any(word in caption.lower() for word in words) for caption in found), found
+    assert any("Every group and window (registered)" in caption for caption in found)
+    # the page folds further tables away, and shows that of the brief under a sentence on its status
+    starts = {"md": r"^\| :?---", "tex": r"\\begin\{longtable\}"}.get(suffix)
+    if starts is not None:
+        assert len(found) >= len(re.findall(starts, text, flags=re.MULTILINE)) > 8
+    assert "Charts: exploratory." in text
+
+
+def test_the_terminal_and_the_page_say_what_is_registered(ran):
+    folder, shown = ran
+    sentence = "the primary tests of group means over [0, 0], [0, 1] are registered; everything else"
+    assert sentence in shown["registered"]
+    assert sentence in (folder / "registered" / "report.html").read_text(encoding="utf-8")
+    book = pl.read_excel(folder / "registered" / "tables.xlsx", sheet_id=1, has_header=False)
+    assert "registration_sha256" in str(book.to_dicts())
+
+
+def test_a_study_that_differs_is_exploratory_throughout(ran):
+    folder, shown = ran
+    assert "everything here is exploratory, since the study differs from it in study.title" in shown["exploratory"]
+    for path in (folder / "exploratory").glob("*.parquet"):
+        assert REGISTERED not in pl.read_parquet(path)["registration_status"], path.name
+    report = (folder / "exploratory" / "report.md").read_text(encoding="utf-8")
+    assert "(registered)" not in report
+    assert "**Registered**" not in report
+    assert 'study.title: "Two groups" -&gt; "Three"' in report
+
+
+def test_without_a_registration_nothing_is_marked(ran):
+    folder, shown = ran
+    assert "egistration" not in shown["plain"]
+    for path in (folder / "plain").iterdir():
+        assert b"registration_status" not in path.read_bytes(), path.name
+        assert b"xploratory" not in path.read_bytes(), path.name
+    for path in (folder / "plain").glob("*.parquet"):
+        marked = pl.read_parquet(folder / "registered" / path.name)
+        assert marked.drop("registration_status").equals(pl.read_parquet(path))
+
+
+def test_json_names_the_registration(ran):
+    folder, _ = ran
+    words = ("run", "other.toml", "--registered", "s.registration.toml", "--exploratory", "--json", "--out", "json")
+    told = json.loads(marketimpact(*words, cwd=folder).stdout)
+    assert told["registration"]["differences"] == ['study.title: "Two groups" -> "Three"']
+    assert {row["registration_status"] for row in told["tests"]} == {EXPLORATORY}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        ('"NVDA"', '"AMD"', ['study.groups[Nvidia].symbols: ["NVDA"] -> ["AMD"]']),
+        ("= 0.02", "= 0.03", ["study.registration.smallest_effect: 0.02 -> 0.03"]),
+        (
+            "[registration]",
+            "[report]\nwindows = [[0, 2]]\n[registration]",
+            ["study.report.windows: [[0, 1], [0, 0]] -> [[0, 2]]"],
+        ),
+        (
+            "[registration]",
+            'version = "2026.06"\n[registration]',
+            ['inputs.announcements.catalogue: "2026.11" -> "2026.06"', 'with version = "2026.11" under'],
+        ),
+        ("[registration]", "[study]\nestimation_after = [31, 90]\n[registration]", ["estimation_after: absent -> [31"]),
+    ],
+)
+def test_a_changed_study_stops_before_prices_are_read(tmp_path, before, after, lines):
+    (tmp_path / "s.toml").write_text(STUDY, encoding="utf-8")
+    assert marketimpact("register", "s.toml", cwd=tmp_path).returncode == 0
+    (tmp_path / "s.toml").write_text(STUDY.replace(before, after, 1), encoding="utf-8")
+    words = ("run", "s.toml", "--registered", "s.registration.toml", "--prices", "none.parquet")
+    done = marketimpact(*words, cwd=tmp_path)
+    assert done.returncode == 1
+    for line in lines:
+        assert line in done.stderr, done.stderr
+    assert "add --exploratory to go on" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_groups_in_another_order_are_a_difference(tmp_path):
+    (tmp_path / "s.toml").write_text(STUDY, encoding="utf-8")
+    assert marketimpact("register", "s.toml", cwd=tmp_path).returncode == 0
+    head, first, second = STUDY.split("[[groups]]\n")
+    (tmp_path / "s.toml").write_text("[[groups]]\n".join([head, second, first]), encoding="utf-8")
+    done = marketimpact("run", "s.toml", "--registered", "s.registration.toml", cwd=tmp_path)
+    assert 'study.groups: ["Nvidia", "Designers"] -> ["Designers", "Nvidia"]' in done.stderr
+
+
+def test_bad_registrations_are_one_message(tmp_path):
+    (tmp_path / "s.toml").write_text(STUDY, encoding="utf-8")
+    for words, code, message in (
+        (("--registered", "none.toml"), 1, "There is no registration 'none.toml'"),
+        (("--registered", "s.toml"), 1, "s.toml is no registration"),
+        (("--registered", "."), 1, "cannot be read as a registration"),
+        (("--exploratory",), 2, "--exploratory goes with --registered"),
+    ):
+        done = marketimpact("run", "s.toml", *words, cwd=tmp_path)
+        assert (done.returncode, message in done.stderr) == (code, True), done.stderr
+
+
+def test_windows_and_groups_that_are_not_declared_are_exploratory():
+    analysis = RegisteredAnalysis("f" * 64, "2026-11-29", ((0, 1),), ("Nvidia",))
+    assert analysis.status("tests", window=(0, 1), group="Nvidia") == REGISTERED
+    assert analysis.status("tests", window=(0, 0), group="Nvidia") == EXPLORATORY
+    assert analysis.status("tests", window=(0, 1), group="AMD") == EXPLORATORY
+    assert analysis.status("tests", role="robustness", window=(0, 1), group="Nvidia") == EXPLORATORY
+    assert analysis.status("regressions") == EXPLORATORY
+    assert analysis.status("curve") == EXPLORATORY
+    assert "over [0, 1] are registered" in analysis.sentence([(0, 0), (0, 1)])
+    assert "everything here is exploratory" in analysis.sentence([(0, 0)])
+
+
+def test_a_column_of_that_name_is_kept_under_another():
+    analysis = RegisteredAnalysis("f" * 64, "2026-11-29", ((0, 1),))
+    frame = pl.DataFrame({"event_id": ["a"], "registration_status": ["mine"]})
+    marked = analysis.mark_tables({"events": frame}, None)["events"]
+    assert marked.row(0, named=True) == {
+        "event_id": "a",
+        "registration_status_event": "mine",
+        "registration_status": DESCRIPTIVE,
+    }

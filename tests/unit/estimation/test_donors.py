@@ -1,0 +1,253 @@
+"""Which donors an event uses, how their missing days are filled, and that a study with donors is one like any other."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pytest
+
+import marketimpact as mi
+from marketimpact.estimation.donors import filled
+from marketimpact.estimation.fit import EventWindow
+from tests.reference.peer_data import DONOR_NAMES, STUDY, days, events, market_of, returns
+
+MODELS = [
+    mi.PeerMean(DONOR_NAMES),
+    mi.StatisticalFactors(DONOR_NAMES),
+    mi.StatisticalFactors(DONOR_NAMES, components=3),
+    mi.RidgePeers(DONOR_NAMES),
+]
+H20 = "2025-08-12-beijing-discourages-h20"
+SHORT = mi.EventStudy(event_window=(0, 1))
+
+
+@pytest.fixture(scope="module")
+def market() -> mi.Market:
+    """Donor D1 lacks days of the estimation window."""
+    benchmark, firms, donors = returns()
+    donors[60:80, 1] = np.nan
+    return market_of(benchmark, firms, donors)
+
+
+@pytest.fixture(scope="module")
+def sample_market() -> mi.Market:
+    return mi.Market.load(mi.securities(), mi.SamplePrices())
+
+
+def reasons(result: mi.StudyResult, symbol: str) -> dict[str, str | None]:
+    own = result.donors.filter(pl.col("symbol") == symbol)
+    return dict(own.select("donor", "reason").iter_rows())
+
+
+def aligned(market: mi.Market, *symbols: str) -> pl.DataFrame:
+    """Events of the H20 announcement, with its targets."""
+    frame = mi.align(mi.announcements().filter(pl.col("announcement_id") == H20), market)
+    return frame.filter(pl.col("symbol").is_in(symbols))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: mi.PeerMean(()), "donors is empty"),
+        (lambda: mi.PeerMean("MSFT"), r'give a list of symbols, such as \["MSFT"\]'),
+        (lambda: mi.PeerMean(("MSFT", "MSFT")), "has 'MSFT' twice"),
+        (lambda: mi.PeerMean(("MSFT", 3)), "no list of symbols"),
+        (lambda: mi.PeerMean(("MSFT",), allow=("AMD",)), "allow names 'AMD'"),
+        (lambda: mi.StatisticalFactors(("MSFT", "ORCL"), components=3), "no more components than donors"),
+        (lambda: mi.StatisticalFactors(("MSFT", "ORCL"), components=0), "whole number of at least 1"),
+        (lambda: mi.StatisticalFactors(("MSFT", "ORCL"), components="pca"), "or 'cv'"),
+        (lambda: mi.RidgePeers(("MSFT",), penalty=-1.0), "above zero"),
+        (lambda: mi.RidgePeers(("MSFT",), penalty=float("nan")), "above zero"),
+        (
+            lambda: mi.EventStudy(mi.StatisticalFactors([f"D{n}" for n in range(80)], components=80)),
+            "min_observations=60 must lie between 87",
+        ),
+    ],
+)
+def test_a_wrong_model_raises_when_it_is_built(make, message):
+    with pytest.raises(mi.SpecificationError, match=message):
+        make()
+
+
+def test_donors_come_in_any_list():
+    named = ("MSFT", "ORCL")
+    for given in (list(named), pl.Series(named), np.array(named)):
+        assert mi.PeerMean(given).donors == named
+    with pytest.raises(mi.SpecificationError, match="no list of symbols"):
+        mi.PeerMean(3)
+
+
+def test_an_unknown_donor_is_named(market):
+    with pytest.raises(mi.SpecificationError, match=r"no returns of the donors 'D11'.*Did you mean"):
+        STUDY.but(model=mi.PeerMean(("D1", "D11"))).run(events(), market)
+
+
+def test_treated_firms_and_other_listings_and_funds_are_left_out(sample_market):
+    funds = pl.when(pl.col("symbol") == "NVDA").then(pl.lit("TXN")).otherwise("sector_proxy").alias("sector_proxy")
+    market = replace(sample_market, securities=sample_market.securities.with_columns(funds))
+    model = mi.PeerMean(("NVDA", "AMD", "MSFT", "TXN", "688981.SS", "BABA"))
+    chosen = aligned(market, "NVDA", "AMD", "0981.HK")
+    result = SHORT.but(model=model).run(chosen, market)
+    of_nvda = reasons(result, "NVDA")
+    assert of_nvda["NVDA"] == "is the event's own security"
+    assert of_nvda["AMD"].startswith("is treated by this event")
+    assert of_nvda["TXN"].startswith("is the benchmark or sector fund")
+    assert of_nvda["MSFT"] is None
+    # a target of the announcement of which no event is left here
+    assert "688981.SS" in mi.announcements().filter(pl.col("announcement_id") == H20)["targets"].item()
+    assert "688981.SS" not in chosen["symbol"]
+    assert of_nvda["688981.SS"].startswith("is treated by this event")
+    allowed = SHORT.but(model=replace(model, allow=("AMD", "TXN", "NVDA"))).run(chosen, market)
+    assert reasons(allowed, "NVDA")["AMD"] is None
+    assert reasons(allowed, "NVDA")["TXN"] is None
+    assert reasons(allowed, "NVDA")["NVDA"] == "is the event's own security"
+
+
+def test_another_listing_of_the_firm_is_left_out(sample_market):
+    frame = pl.DataFrame({"event_id": ["a"], "symbol": ["BABA"], "date": [date(2025, 8, 12)]})
+    model = mi.PeerMean(("9988.HK", "MSFT"))
+    result = SHORT.but(model=model).run(frame, sample_market)
+    assert reasons(result, "BABA") == {"9988.HK": "is another listing of a treated firm", "MSFT": None}
+
+
+def test_donors_of_other_hours_are_left_out_and_those_of_the_same_are_not(sample_market):
+    frame = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["NVDA", "688041.SS"], "date": [date(2025, 8, 12)] * 2})
+    model = mi.PeerMean(("DELL", "0700.HK", "000063.SZ"))  # New York, Hong Kong, Shenzhen
+    result = SHORT.but(model=model).run(frame, sample_market)
+    other = "trades at other hours than the event's exchange, or has no return on its dates"
+    assert reasons(result, "NVDA") == {"DELL": None, "0700.HK": other, "000063.SZ": other}
+    assert reasons(result, "688041.SS") == {"DELL": other, "0700.HK": other, "000063.SZ": None}
+
+
+def test_an_event_without_donors_goes_to_attrition_with_the_reasons(sample_market):
+    chosen = aligned(sample_market, "NVDA", "AMD", "0981.HK")
+    result = SHORT.but(model=mi.PeerMean(("NVDA", "AMD"))).run(chosen, sample_market)
+    assert result.events.is_empty()
+    assert set(result.attrition["reason"]) == {"no_donors"}
+    detail = dict(result.attrition.select("event_id", "detail").iter_rows())[f"{H20}:NVDA"]
+    assert detail.startswith("0 of 2 donors can be used, 1 needed")
+    assert "is treated by this event" in detail
+    assert "not used: 3 (no_donors 3)" in repr(result)
+    assert result.donors.is_empty()
+
+
+def test_a_donor_with_an_event_in_the_event_window_is_left_out(market):
+    calendar = days()
+    later = pl.DataFrame({"event_id": ["x", "y"], "symbol": ["D0", "D2"], "date": [calendar[202], calendar[203]]})
+    result = STUDY.but(model=MODELS[0]).run(pl.concat([events(), later]), market)
+    own = result.donors.filter(pl.col("event_id") == "a")  # day 0 is session 200, the window ends at 202
+    assert own.filter(~pl.col("used"))["donor"].to_list() == ["D0"]
+
+
+@pytest.mark.parametrize(
+    ("session", "donor", "reason"),
+    [
+        (200, 0, "has no return on day 0"),
+        (202, 0, "has no return on 1 of 5 days of the event window"),
+        (slice(60, 100), 2, "has 71% of the estimation sessions, 80% are needed"),
+    ],
+)
+def test_a_donor_without_the_returns_is_left_out_with_a_note(session, donor, reason):
+    benchmark, firms, donors = returns()
+    donors[session, donor] = np.nan
+    result = STUDY.but(model=MODELS[0]).run(events(), market_of(benchmark, firms, donors))
+    own = result.donors.filter(pl.col("event_id") == "a", ~pl.col("used"))
+    assert own.select("donor", "reason").rows() == [(f"D{donor}", reason)]
+    assert own["weight"].null_count() == 1
+    others = [each for each in range(donors.shape[1]) if each != donor]
+    alone = STUDY.but(model=mi.PeerMean([f"D{each}" for each in others]))
+    without = alone.run(events(), market_of(benchmark, firms, donors))
+    same = [each.abnormal_returns.filter(pl.col("event_id") == "a")["ar"].to_numpy() for each in (result, without)]
+    np.testing.assert_allclose(*same, rtol=1e-12)
+
+
+def test_a_donor_that_never_moves_is_left_out():
+    benchmark, firms, donors = returns()
+    donors[:, 3] = 0.0
+    result = STUDY.but(model=MODELS[1]).run(events(), market_of(benchmark, firms, donors))
+    assert set(result.donors.filter(~pl.col("used"))["reason"]) == {"does not vary in the estimation window"}
+    assert result.attrition.is_empty()
+
+
+def test_fewer_donors_than_components_is_attrition():
+    benchmark, firms, donors = returns()
+    donors[200, :6] = np.nan
+    result = STUDY.but(model=MODELS[2]).run(events(), market_of(benchmark, firms, donors))
+    assert dict(result.attrition.select("event_id", "reason").iter_rows()) == dict.fromkeys("abc", "no_donors")
+    assert "2 of 8 donors can be used, 3 needed" in result.attrition["detail"][0]
+
+
+def test_missing_days_of_returns_of_rank_one_are_filled_exactly():
+    rng = np.random.default_rng(2)
+    scores, loadings = rng.normal(size=120), rng.uniform(0.5, 2.0, 6)
+    scores -= scores.mean()
+    whole = np.outer(scores, loadings)
+    holes = whole.copy()
+    # rows in pairs of opposite scores, so that mean and spread of each donor stay proportional to its loading
+    history = np.vstack([whole, -whole])
+    holes[[3, 50], [1, 4]] = np.nan
+    np.testing.assert_allclose(filled(holes, history), whole, rtol=1e-6, atol=1e-9)
+    nothing = np.full((1, 6), np.nan)
+    assert np.isnan(filled(nothing, history)).all()
+
+
+def test_filled_days_are_near_what_was_removed():
+    """Iterated components recover a missing return better than the donor's own mean does."""
+    _, _, donors = returns(seed=8)
+    holes, rng = donors.copy(), np.random.default_rng(1)
+    missing = rng.random(donors.shape) < 0.05
+    holes[missing] = np.nan
+    error = (filled(holes, holes) - donors)[missing]
+    plain = (np.broadcast_to(np.nanmean(holes, axis=0), donors.shape) - donors)[missing]
+    assert (error**2).mean() < 0.6 * (plain**2).mean()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_chunks_executors_and_files_change_no_bit(market, model, tmp_path):
+    whole = STUDY.but(model=model).run(events(), market)
+    assert whole.attrition.is_empty()
+    market.to_dataset(tmp_path / "panel")
+    on_disk = STUDY.but(model=model).run(events(), mi.Market.scan(tmp_path / "panel"))
+    others = [STUDY.but(model=model).run(events(), market, chunk=2), on_disk]
+    if model is MODELS[1]:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            others.append(STUDY.but(model=model).run(events(), market, executor=pool, chunk=2))
+    for other in others:
+        for name in EventWindow.__dataclass_fields__:
+            one, two = (getattr(each.estimation.event_window, name) for each in (whole, other))
+            np.testing.assert_array_equal(one, two)
+        assert whole.estimates.equals(other.estimates)
+        assert whole.donors.equals(other.donors)
+        assert whole.test(0, 1).equals(other.test(0, 1))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_every_answer_is_given(market, model):
+    result = STUDY.but(model=model).run(events(), market)
+    tests = result.test(0, 1, tests="all")
+    assert tests.filter(pl.col("statistic").is_nan())["note"].null_count() == 0
+    assert tests.filter(pl.col("role") == "primary")["valid"].item() in (True, False)
+    assert result.caar().height == 5
+    assert result.where(pl.col("event_id") == "a").donors.height == len(DONOR_NAMES)
+    assert "effects are relative to the peers: 8 of 8 donors used by each event" in repr(result).replace("\n", " ")
+    assert "peers" in str(result.inspect("a").summary())
+    assert result.estimates["n_factors"].min() >= 1
+    flipped = result.where(pl.col("event_id") == "b").car(0, 1)
+    assert flipped["car"].item() == result.car(0, 1).filter(pl.col("event_id") == "b")["car"].item()
+
+
+def test_batches_of_events_are_refused(market, tmp_path):
+    with pytest.raises(mi.SpecificationError, match="batches do not see each other"):
+        mi.write_study(STUDY.but(model=MODELS[0]), events(), market, tmp_path / "out")
+
+
+def test_other_models_have_no_donors(market):
+    result = STUDY.run(events(), market)
+    assert result.donors.is_empty()
+    assert result.donors.columns == ["event_id", "symbol", "donor", "used", "weight", "reason"]
+    assert "n_donors" not in result.estimates.columns
