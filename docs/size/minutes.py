@@ -117,6 +117,19 @@ def rates(unit: str, found: pl.DataFrame) -> list[dict[str, object]]:
     return rows
 
 
+def table() -> str:
+    """Write the table of docs/procedures/minute_bars.md from minutes.csv."""
+    rows = pl.read_csv(HERE / "minutes.csv")
+    lines = ["| minute | unit | rank p of 5% or less | t p of 5% or less | power at 2 se | power at 3 se |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for (minute, unit), part in rows.partition_by("minute", "unit", as_dict=True, maintain_order=True).items():
+        null, *effects = part.sort("effect").iter_rows(named=True)
+        cells = [null["rejected_rank"], null["rejected_t"], *(row["rejected_t"] for row in effects)]
+        shares = [f"{cell / null['samples']:.1%}" for cell in cells]
+        lines.append(f"| {minute or 'before the opening'} | {unit} | {' | '.join(shares)} |")
+    return "\n".join(lines)
+
+
 def instant(at: datetime) -> pl.DataFrame:
     stamp = round(at.timestamp() * 1e6)
     return pl.DataFrame({"announcement_id": ["placebo"], "earliest": [stamp], "latest": [stamp]})

@@ -56,7 +56,6 @@ def test_tables_of_simulated_bars_count_what_was_planted():
     assert len(finding.by_announcement(found).splitlines()) == 2 + found.height
 
 
-@pytest.mark.skipif(not RATES.exists(), reason="needs docs/size/minutes.csv: python -m docs.size.minutes 2000")
 def test_rates_by_hour_keep_their_size_and_have_the_power_predicted():
     rates = pl.read_csv(RATES)
     assert set(rates["minute"]) == set(size.MINUTES)
@@ -75,3 +74,7 @@ def test_a_simulated_market_has_the_shape_that_is_said():
     assert firms.shape == (3, size.SESSIONS, size.PER_DAY)
     spread = firms[:, :, 1:].std(axis=(0, 1))
     assert spread[:6].mean() > 1.5 * spread[30:45].mean() < 1.3 * spread[-6:].mean()
+
+
+def test_the_page_has_the_rates_of_the_file():
+    assert size.table() in (ROOT / "docs" / "procedures" / "minute_bars.md").read_text(encoding="utf-8")
