@@ -27,6 +27,7 @@ FRAMES = {
     "abnormal_returns": EXPLORATORY,
     "car": EXPLORATORY,
     "caar": EXPLORATORY,
+    "car_by_leg": EXPLORATORY,
     "specifications": EXPLORATORY,
     "specifications_joint": EXPLORATORY,
 }
