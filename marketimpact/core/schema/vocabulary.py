@@ -133,6 +133,7 @@ MEANING = {
     "filed_after_count": "filed_on must not be before date",
     "valid_after_count": "valid_until must be after date",
     "benchmark_is_not_itself": "a security cannot be its own benchmark",
+    "leg_benchmark_is_not_itself": "a security cannot be the benchmark of its own legs (leg_benchmark)",
 }
 
 #: Rule -> what to do, where its requirement does not say so.

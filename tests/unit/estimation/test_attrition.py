@@ -14,10 +14,12 @@ from marketimpact.events.dual_listings import OTHER_LISTING
 PACKAGE = Path(marketimpact.__file__).parent
 #: Reasons are words joined by underscores; details are sentences.
 REASON = re.compile(r"[a-z]+(_[a-z]+)+")
+#: Rows of exposures and share counts that are not used have reasons of their own.
+OTHER_REASONS = {PACKAGE / "events" / f"{name}.py" for name in ("as_of", "exposures", "share_counts")}
 
 
 def functions() -> Iterator[ast.FunctionDef]:
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for path in sorted(set(PACKAGE.rglob("*.py")) - OTHER_REASONS):
         yield from (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
 
 
@@ -39,7 +41,7 @@ def literals(function: ast.FunctionDef) -> Iterator[ast.expr]:
     """Return the expressions where reasons are written: in pl.lit(), as keys of a dict, first in a returned tuple."""
     for node in ast.walk(function):
         if is_call(node, "lit"):
-            yield node.args[0]
+            yield from node.args[:1]
         elif isinstance(node, ast.Dict):
             yield from (key for key in node.keys if key is not None)
         elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):

@@ -368,8 +368,10 @@ def test_a_report_computes_the_cars_of_a_window_once_and_codes_announcements_onc
     report.write_reports(content, [tmp_path / "r.html"])
     of_all = [args for result, args in windows if result is h20.result]
     assert sorted(of_all) == [(-1, 1), (0, 0), (0, 1)]
-    # the families of single tests take the primary window of each announcement again
-    assert len(windows) - len(of_all) == len(content.announcements) == 3
+    # the families of single tests take the primary window of each announcement again; each leg takes day 0 once
+    of_legs = [args for result, args in windows if result.market.leg is not None]
+    assert of_legs == [(0, 0)] * 3
+    assert len(windows) - len(of_all) - len(of_legs) == len(content.announcements) == 3
     n_results = len(content.announcements) + sum(len(one.groups) for one in content.announcements)
     assert 0 < len(coded) <= n_results
     assert tables["car"].height == 2 * h20.result.events.height

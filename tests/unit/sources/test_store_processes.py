@@ -28,7 +28,7 @@ def row(symbol, day):
     close = 100.0 + day
     return pl.DataFrame(
         [(symbol, START + timedelta(days=day), close, 1e6, close, None, None, "USD", "America/New_York",
-          datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=day), "Writer()")],
+          datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=day), "Writer()", None, None, None)],
         schema=dict(SERIES), orient="row",
     )  # fmt: skip
 

@@ -103,4 +103,5 @@ def test_counts_go_into_dollar_effects(peer):
     shares = source(peer).shares(["NVDA", "^GSPC"])
 
     frame = pl.DataFrame({"_order": [0], "symbol": ["NVDA"], "_begin": [date(2024, 3, 13)]})
-    assert _with_shares(frame, shares)["shares"].to_list() == [404.0]
+    closes = pl.DataFrame(schema={"symbol": pl.String, "date": pl.Date, "unadjusted_close": pl.Float64})
+    assert _with_shares(frame, shares, closes, None)["shares"].to_list() == [404.0]
