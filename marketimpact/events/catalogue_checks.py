@@ -26,6 +26,12 @@ def lacking(announcements: pl.DataFrame) -> pl.DataFrame:
         "source_title (the page behind the row)": pl.col("source_title").is_null(),
         "source_publisher (whose page it is)": pl.col("source_publisher").is_null(),
         "source_url (the page's address)": is_read & pl.col("source_url").is_null(),
+        "source_url (an address that begins with https:// or http://)": ~pl.col("source_url").str.contains(
+            "^https?://"
+        ),
+        "verification (a title that begins with recalled: is no page that was read)": is_read
+        & pl.col("source_title").str.starts_with("recalled:"),
+        "first_reported_at (not later than announced_at)": pl.col("first_reported_at") > pl.col("announced_at"),
         "time_zone (the zone whose date the announcement carries)": pl.col("time_zone").is_null(),
         "verification (seen, partly_seen or recalled)": pl.col("verification").is_null(),
         "confidence (high, medium or low)": pl.col("confidence").is_null(),

@@ -48,6 +48,8 @@ MEANING = {
     "day": "open to close",
 }
 _BENCHMARK_LEGS = {"benchmark": pl.String, "mic": pl.String, "date": pl.Date, "ret": pl.Float64, DAY_RETURN: pl.Float64}
+#: Of the sessions with an open of the benchmark, the share on which a fund needs one to take its place.
+FEWEST_OPENS = 0.9
 
 
 def no_benchmark_legs() -> pl.DataFrame:
@@ -124,8 +126,9 @@ class LegBenchmarks:
     Attributes
     ----------
     named : polars.DataFrame
-        ``symbol, mic, benchmark, is_fund, lacking``: `is_fund` where it comes from ``leg_benchmark``; `lacking`, the
-        fund named there that has no opens, so that the benchmark stands in.
+        ``symbol, mic, benchmark, is_fund, lacking, has_few``: `is_fund` where it comes from ``leg_benchmark``;
+        `lacking`, the fund named there that has no opens, or fewer than `FEWEST_OPENS` of the benchmark's (`has_few`),
+        so that the benchmark stands in.
     without_opens : list of str
         Benchmarks that have no opens either.
     """
@@ -135,7 +138,7 @@ class LegBenchmarks:
 
 
 def choose_benchmarks(securities: pl.DataFrame, known: pl.DataFrame, column: str) -> LegBenchmarks:
-    """Choose the benchmark of each security's legs; where a fund has no opens its benchmark stands in.
+    """Choose the benchmark of each security's legs; where a fund has no opens, or few, its benchmark stands in.
 
     Parameters
     ----------
@@ -156,19 +159,23 @@ def choose_benchmarks(securities: pl.DataFrame, known: pl.DataFrame, column: str
             f"benchmark={column!r}: choose 'leg_benchmark' (a traded fund where securities name one) or 'benchmark'. "
             "For a sector proxy load the market with it: Market.load(..., benchmark='sector_proxy')."
         )
-    priced = known.drop_nulls(DAY_RETURN).select("mic", "benchmark").unique()
+    priced = known.drop_nulls(DAY_RETURN).group_by("mic", "benchmark").agg(pl.len().alias("n_opens"))
     has_column = column == LEG_BENCHMARK and LEG_BENCHMARK in securities.columns
     fund = pl.col(LEG_BENCHMARK) if has_column else pl.lit(None, pl.String)
     named = securities.select("symbol", "mic", "benchmark", fund.alias("_fund"))
-    has_opens = priced.rename({"benchmark": "_fund"}).with_columns(is_fund=pl.lit(value=True))
-    named = named.join(has_opens, on=["mic", "_fund"], how="left", validate="m:1", maintain_order="left")
-    is_fund = pl.col("is_fund").fill_null(value=False)
+    of_fund = priced.rename({"benchmark": "_fund", "n_opens": "_n_fund"})
+    named = named.join(of_fund, on=["mic", "_fund"], how="left", validate="m:1", maintain_order="left").join(
+        priced, on=["mic", "benchmark"], how="left", validate="m:1", maintain_order="left"
+    )
+    n_fund = pl.col("_n_fund").fill_null(0)
+    is_fund = (n_fund > 0) & (n_fund >= FEWEST_OPENS * pl.col("n_opens").fill_null(0))
     chosen = named.select(
         "symbol",
         "mic",
         pl.when(is_fund).then("_fund").otherwise("benchmark").alias("benchmark"),
         is_fund.alias("is_fund"),
         pl.when(~is_fund).then("_fund").alias("lacking"),
+        (n_fund > 0).alias("has_few"),
     )
     without = chosen.drop_nulls("benchmark").join(priced, on=["mic", "benchmark"], how="anti")
     return LegBenchmarks(chosen, without["benchmark"].unique().sort().to_list())
@@ -306,8 +313,10 @@ def _notes(source: str, leg: Leg, named: pl.DataFrame, frame: pl.DataFrame, left
         own = named.filter(pl.col("is_fund") == is_fund).drop_nulls("benchmark")
         for (name,), part in own.partition_by("benchmark", as_dict=True, maintain_order=True).items():
             yield f"legs on {_exchanges(part)} are against {name} ({kind})"
-    for (name,), part in named.drop_nulls("lacking").partition_by("lacking", as_dict=True, maintain_order=True).items():
-        yield f"{source} has no opens of {name}, the leg_benchmark on {_exchanges(part)}"
+    lacking = named.drop_nulls("lacking").partition_by("lacking", "has_few", as_dict=True, maintain_order=True)
+    for (name, has_few), part in lacking.items():
+        few = f", on {FEWEST_OPENS:.0%} of the sessions with an open of the benchmark that stands in" if has_few else ""
+        yield f"{source} has no opens of {name}, the leg_benchmark on {_exchanges(part)}{few}"
     has_leg = frame.group_by("symbol").agg(pl.col("ret").is_not_null().any())
     without = has_leg.filter(~pl.col("ret"))["symbol"].sort().to_list()
     if without:

@@ -123,7 +123,7 @@ def _benchmarks(result: StudyResult, cars: CarByLeg) -> str:
     known = result.market.securities
     funds = set(known["leg_benchmark"].drop_nulls()) if "leg_benchmark" in known.columns else set()
     indices = [name for name in names if name not in funds]
-    stale = f", of which {listed(indices, quoted=False)} can have a stale open" if indices else ""
+    stale = f"; the open of an index ({listed(indices, quoted=False)}) can be stale" if indices else ""
     return f"Abnormal returns of the legs are against {listed(names, quoted=False)}{stale}"
 
 

@@ -168,6 +168,15 @@ def test_a_fund_without_prices_is_no_error_and_the_benchmark_stands_in(prices):
     assert "Bars has no opens of FUND, the leg_benchmark on XNYS" in night.notes
 
 
+def test_the_benchmark_stands_in_for_a_fund_with_opens_on_few_sessions(prices):
+    dates = prices["date"].unique().sort()
+    is_early = (pl.col("symbol") == "FUND") & (pl.col("date") < dates[len(dates) // 2])
+    night = load(prices.with_columns(pl.when(~is_early).then("open").alias("open"))).legs("overnight")
+    assert night.securities["benchmark"].to_list() == ["FUND.SS", "FUND.SS", "^NY", "^NY", "^NY"]
+    few = "Bars has no opens of FUND, the leg_benchmark on XNYS, on 90% of the sessions with an open of the benchmark"
+    assert any(note.startswith(few) for note in night.notes)
+
+
 def test_a_benchmark_without_opens_is_warned_about(prices):
     closed = pl.col("symbol").is_in(["FUND", "^NY"])
     market = load(prices.with_columns(pl.when(~closed).then("open").alias("open")))

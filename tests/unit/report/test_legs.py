@@ -70,7 +70,7 @@ def test_a_leg_before_the_news_is_a_dash_with_its_reason(brief):
     (row,) = [row for row in table.rows if row.cells[0].text == "2. CN"]
     assert [cell.text for cell in row.cells][3] == "–"
     assert "Without overnight (CN; 2 events): the news came after the open of day 0." in table.note
-    assert "against 000300.SS, 2800.HK, SPY, of which 000300.SS can have a stale open" in table.note
+    assert "against 000300.SS, 2800.HK, SPY; the open of an index (000300.SS) can be stale" in table.note
 
 
 def test_every_format_and_the_terminal_have_the_legs(result, brief, tmp_path):
@@ -89,7 +89,7 @@ def test_every_format_and_the_terminal_have_the_legs(result, brief, tmp_path):
 def test_benchmark_and_absence_of_legs_are_chosen(result, tmp_path):
     content = report.report_content(result, legs="benchmark")
     note = report.brief_of(content).legs.table().note
-    assert "against 000300.SS, ^GSPC, ^HSI, of which 000300.SS, ^GSPC, ^HSI can have a stale open" in note
+    assert "against 000300.SS, ^GSPC, ^HSI; the open of an index (000300.SS, ^GSPC, ^HSI) can be stale" in note
     without = report.report_content(result, legs="none")
     assert report.brief_of(without).legs is None
     assert "car_by_leg" not in report.report_tables(without)
