@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import scipy.special
 
 from marketimpact.analyses.exposure_frames import variance_doubt
 from marketimpact.analyses.exposure_past import SlopeDesign, return_sums
@@ -21,6 +22,8 @@ __all__ = ["MEAN_SLOPES", "mean_slopes"]
 
 #: Fewest dates with which a t over dates has about its nominal size, and a variance clustered by date.
 MIN_DATES, MIN_CLUSTERS = 5, 20
+#: Largest standard error, as a share of the slope, that is a rounding error: all dates have the same slope.
+NO_SPREAD = 1e-12
 MEAN_SLOPES = {
     "regressor": pl.String, "test": pl.String, "slope": pl.Float64, "se": pl.Float64, "statistic": pl.Float64,
     "df": pl.Float64, "p_value": pl.Float64, "ci_low": pl.Float64, "ci_high": pl.Float64, "mde": pl.Float64,
@@ -32,20 +35,27 @@ def mean_slopes(market: Market, cuts: Sequence[Cut], design: SlopeDesign, found:
     """Test the mean slope over dates: a row per exposure and test; see `ExposureSlopes.frame`."""
     event = np.array([one.slope for one in found])
     doubt = "" if _are_apart(market, cuts, design) else "windows of some announcements overlap"
+    n_dates = len({tuple(cut.announcement.firms["date"].unique().sort()) for cut in cuts})
     n_firms = len({symbol for cut in cuts for symbol in cut.section.symbols})
     rows = []
     for column, name in enumerate(cuts[0].announcement.exposures):
         for row in (
-            _fama_macbeth(event[:, column], doubt),
+            _fama_macbeth(event[:, column], n_dates, doubt),
             *_placebo(column, design, found),
-            _pooled(cuts, design, column, doubt),
+            _pooled(cuts, design, column, n_dates, doubt),
         ):
-            rows.append({"regressor": name, "n_dates": len(cuts), "n_firms": n_firms, **row})
+            rows.append({"regressor": name, "n_dates": n_dates, "n_firms": n_firms, **row})
     return pl.DataFrame(rows, schema=MEAN_SLOPES).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def _row(test: str, slope: float, *, se: float, df: float, p: float, doubt: str, mean: float = 0.0) -> dict[str, Any]:
-    """Write one test of a mean slope; `mean` is that of the past."""
+def _row(
+    test: str, slope: float, *, se: float, df: float, doubt: str, p: float | None = None, mean: float = 0.0
+) -> dict[str, Any]:
+    """Write one test of a mean slope, with the p-value of its t unless given; `mean` is that of the past."""
+    if se <= NO_SPREAD * abs(slope):
+        se, p, doubt = np.nan, np.nan, "; ".join(filter(None, (doubt, "the same slope on every date")))
+    if p is None:
+        p = float(2.0 * scipy.special.stdtr(df, -abs(slope - mean) / se))
     half = se * quantile_of(df, 0.95)
     return {
         "test": test, "slope": slope, "se": se, "statistic": (slope - mean) / se if se > 0 else np.nan, "df": df,
@@ -55,20 +65,16 @@ def _row(test: str, slope: float, *, se: float, df: float, p: float, doubt: str,
     }  # fmt: skip
 
 
-def _fama_macbeth(slopes: Floats, doubt: str) -> dict[str, Any]:
+def _fama_macbeth(slopes: Floats, n_dates: int, doubt: str) -> dict[str, Any]:
     """Divide the mean slope by its standard error over dates; t(D - 1)."""
-    from scipy import stats  # noqa: PLC0415  # half a second of import that most runs do not need
-
     count = len(slopes)
     se = float(slopes.std(ddof=1) / np.sqrt(count))
-    p = float(stats.ttest_1samp(slopes, 0.0).pvalue)
-    few = f"{count} dates; a t over dates needs {MIN_DATES}" if count < MIN_DATES else ""
+    few = f"{_counted(n_dates)}; a t over dates needs {MIN_DATES}" if n_dates < MIN_DATES else ""
     return _row(
         "fama_macbeth",
         float(slopes.mean()),
         se=se,
         df=count - 1.0,
-        p=p,
         doubt="; ".join(filter(None, (few, doubt))),
     )
 
@@ -94,7 +100,7 @@ def _placebo(column: int, design: SlopeDesign, found: Sequence[Past]) -> list[di
     ]
 
 
-def _pooled(cuts: Sequence[Cut], design: SlopeDesign, column: int, doubt: str) -> dict[str, Any]:
+def _pooled(cuts: Sequence[Cut], design: SlopeDesign, column: int, n_dates: int, doubt: str) -> dict[str, Any]:
     """Regress all returns on the exposures with an effect of each date; errors clustered by date, t(D - 1)."""
     import statsmodels.api as sm  # noqa: PLC0415  # a second of import that most runs do not need
 
@@ -111,15 +117,19 @@ def _pooled(cuts: Sequence[Cut], design: SlopeDesign, column: int, doubt: str) -
     fitted = sm.OLS(np.concatenate(y), np.vstack(x)).fit(
         cov_type="cluster", cov_kwds={"groups": np.concatenate(group)}, use_t=True
     )
-    few = f"{len(cuts)} dates; a variance clustered by date needs {MIN_CLUSTERS}" if len(cuts) < MIN_CLUSTERS else ""
+    few = f"{_counted(n_dates)}; a variance clustered by date needs {MIN_CLUSTERS}" if n_dates < MIN_CLUSTERS else ""
     return _row(
         "pooled",
         float(fitted.params[column]),
         se=float(fitted.bse[column]),
         df=len(cuts) - 1.0,
-        p=float(fitted.pvalues[column]),
         doubt="; ".join(filter(None, (few, doubt))),
     )
+
+
+def _counted(n_dates: int) -> str:
+    """Count dates in words."""
+    return f"{n_dates} date" if n_dates == 1 else f"{n_dates} dates"
 
 
 def _are_apart(market: Market, cuts: Sequence[Cut], design: SlopeDesign) -> bool:

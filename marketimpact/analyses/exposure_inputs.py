@@ -10,12 +10,15 @@ from datetime import date, datetime
 import numpy as np
 import polars as pl
 
-from marketimpact.core.arrays import Floats
+from marketimpact.analyses.exposure_past import LEAST_PRESENT, SlopeDesign
+from marketimpact.core.arrays import Bools, Floats, Ints
 from marketimpact.core.frames import is_frame, to_polars
 from marketimpact.core.layouts import SYMBOL_DAYS, SYMBOLS
 from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import DataError, MarketImpactWarning, SpecificationError
 from marketimpact.estimation.positions import locate_day0
+from marketimpact.events.catalogue import securities
+from marketimpact.events.dual_listings import OTHER_LISTING, firms
 from marketimpact.events.exposures import exposures, warn_of_mixed_bases
 from marketimpact.market.market import Market
 from marketimpact.study.event_groups import listed_twice
@@ -26,10 +29,12 @@ __all__ = ["UNUSED", "Announcement", "announcements_of", "unused"]
 KEYS = ("symbol", "announcement_id")
 #: Columns with the day on which an exposure became public.
 PUBLIC = ("public_on", "filed_on")
-#: Columns that say what counts as revenue in a country.
-BASIS = ("basis", "region")
+#: Columns that say what counts as revenue in a country, and whether a newer figure could not be used.
+BASIS = ("basis", "region", "newer_left_out")
 #: Exposures that `marketimpact.exposures` has.
 SHARES_OF_REVENUE = ("china_revenue_share", "us_revenue_share")
+#: Symbol under which an exposure that was looked up is recorded; listings of one firm share it.
+RECORDED = "_recorded_as"
 #: Columns of the firms that are no exposures.
 RESERVED = ("symbol", "mic", "date", "ret", "weight", *PUBLIC, *BASIS)
 #: Columns of the firms that are not used.
@@ -74,7 +79,13 @@ class Announcement:
 
 
 def announcements_of(
-    market: Market, date_or_events: object, exposure: object, columns: object, weights: str | None
+    market: Market,
+    date_or_events: object,
+    exposure: object,
+    columns: object,
+    weights: str | None,
+    *,
+    design: SlopeDesign,
 ) -> tuple[list[Announcement], pl.DataFrame]:
     """Find the firms of every announcement with day 0, exposures and weights, and list those that cannot be used.
 
@@ -105,8 +116,9 @@ def announcements_of(
     lost = named.join(dropped, on="event_id", how="inner", validate="1:1").select(*UNUSED)
     valued = _with_values(located, market, table, names, weights)
     complete, without = _complete(valued, names, weights)
+    complete, others = _one_listing(complete, market, design)
     _check_firms(complete, market)
-    attrition = pl.concat([lost.cast(UNUSED), without, *_not_events(table, events, date_or_events)])  # type: ignore[arg-type]
+    attrition = pl.concat([lost.cast(UNUSED), without, others, *_not_events(table, events, date_or_events)])  # type: ignore[arg-type]
     parts = complete.partition_by("_announcement", as_dict=True)
     if "basis" in complete.columns:
         warn_of_mixed_bases(complete.unique(["symbol", "basis"]), listed(names, quoted=False), stacklevel=4)
@@ -231,16 +243,20 @@ def _with_values(
         if unknown := [name for name in wanted if name not in table.columns]:
             raise _unknown(unknown[0], "the exposures", table.columns)
         located = _joined(located, table, wanted)
+        _check_public(located, table, "exposure")
     else:
         absent = [name for name in wanted if name not in located.columns]
-        securities = [name for name in absent if name in market.securities.columns]
-        shares = [name for name in absent if name in SHARES_OF_REVENUE and name not in securities]
+        fixed = [name for name in absent if name in market.securities.columns]
+        shares = [name for name in absent if name in SHARES_OF_REVENUE and name not in fixed]
         known = [*located.columns, *market.securities.columns, *SHARES_OF_REVENUE]
-        if unknown := [name for name in absent if name not in (*securities, *shares)]:
+        if unknown := [name for name in absent if name not in (*fixed, *shares)]:
             raise _unknown(unknown[0], "the events, of market.securities or of mi.exposures", known)
-        located = _joined(located, market.securities.drop(*BASIS, *PUBLIC, strict=False), securities)
-        located = _joined(located, _looked_up(located), shares) if shares else located
-    _check_public(located, [name for name in PUBLIC if table is not None and name in table.columns])
+        if len(absent) < len(wanted):
+            _check_public(located, located, "events")
+        if fixed:
+            located = _joined(located, market.securities.drop(*BASIS, strict=False), fixed)
+            _check_public(located, market.securities, "market.securities")
+        located = _joined(located, _looked_up(located), [*shares, RECORDED]) if shares else located
     return _as_numbers(located, names, weights)
 
 
@@ -268,7 +284,7 @@ def _looked_up(located: pl.DataFrame) -> pl.DataFrame:
     with warnings.catch_warnings():  # firms without a share are listed with the others that are not used
         warnings.simplefilter("ignore", MarketImpactWarning)
         parts = [exposures(day).with_columns(pl.lit(name).alias("_announcement")) for name, day in days.iter_rows()]
-    return pl.concat(parts)
+    return pl.concat(parts).rename({"recorded_as": RECORDED})
 
 
 def _known_before(located: pl.DataFrame) -> pl.Expr:
@@ -278,16 +294,16 @@ def _known_before(located: pl.DataFrame) -> pl.Expr:
     return pl.col("date")
 
 
-def _check_public(found: pl.DataFrame, columns: Sequence[str]) -> None:
-    """Stop at exposures that became public on the day of the announcement or after it."""
+def _check_public(found: pl.DataFrame, source: pl.DataFrame, label: str) -> None:
+    """Stop at exposures that became public on the announcement's day or later; `source` is where they come from."""
     day = _known_before(found)
-    for name in columns:
+    for name in (each for each in PUBLIC if each in source.columns):
         if found.schema[name] not in (pl.Date, pl.Null):
-            raise DataError(f"exposure: {name!r} has type {found.schema[name]}, must hold dates.")
+            raise DataError(f"{label}: {name!r} has type {found.schema[name]}, must hold dates.")
         late = found.filter(pl.col(name) >= day)
         if late.height:
             raise DataError(
-                f"exposure: {late.height} values became public on the announcement's day or after it, such as that of "
+                f"{label}: {late.height} values became public on the announcement's day or after it, such as that of "
                 f"{late['symbol'][0]} on {late[name][0]} ({name}). They explain nothing: give the last value known "
                 "before the announcement.",
                 rows=late.select("symbol", name),
@@ -335,11 +351,54 @@ def _complete(valued: pl.DataFrame, names: Sequence[str], weights: str | None) -
         ignore_nulls=True,
     )
     marked = valued.with_columns(reason.alias("reason"), detail.alias("detail"))
-    own = [name for name in (*PUBLIC, *BASIS) if name in valued.columns]
+    own = [name for name in (*PUBLIC, *BASIS, RECORDED) if name in valued.columns]
     kept = ["_announcement", "symbol", "mic", "date", *names, *needed, *own, "_row", "_first", "_last"]
     complete = marked.filter(pl.col("reason").is_null()).select(*dict.fromkeys(kept))
     without = marked.filter(pl.col("reason").is_not_null())
     return complete, without.select(pl.col("_announcement").alias("announcement_id"), *list(UNUSED)[1:]).cast(UNUSED)  # type: ignore[arg-type]
+
+
+def _one_listing(complete: pl.DataFrame, market: Market, design: SlopeDesign) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Keep one listing of each firm whose exposure was looked up, by announcement, and list the others.
+
+    The one with returns in the window and in the past; of two, the one under whose symbol the exposure is recorded.
+    """
+    if RECORDED not in complete.columns:
+        return complete, pl.DataFrame(schema=UNUSED)
+    firm = pl.col(RECORDED).replace(firms(securities())).replace(market.firms)
+    in_window, in_past = _has_returns(complete, market, design)
+    ranked = complete.with_columns(
+        pl.Series("_in_window", in_window),
+        pl.Series("_in_past", in_past),
+        (pl.col(RECORDED) == pl.col("symbol")).alias("_is_own"),
+        firm.alias("_firm"),
+    )
+    order = ("_in_window", "_in_past", "_is_own", "symbol")
+    best = pl.col("symbol").sort_by(*order, descending=[True, True, True, False]).first()
+    chosen = ranked.with_columns(best.over("_announcement", "_firm").alias("_used"))
+    is_kept = chosen["symbol"] == chosen["_used"]
+    others = chosen.filter(~is_kept).select(
+        pl.col("_announcement").alias("announcement_id"),
+        "symbol",
+        pl.lit(OTHER_LISTING).alias("reason"),
+        pl.format("another listing of the firm is used ({})", "_used").alias("detail"),
+    )
+    return complete.filter(is_kept), others.cast(UNUSED)  # type: ignore[arg-type]
+
+
+def _has_returns(complete: pl.DataFrame, market: Market, design: SlopeDesign) -> tuple[Bools, Bools]:
+    """Check each listing for a return in every session of the window, and in most sessions of the past, (N,)."""
+    own, begin, end = (complete[name].to_numpy()[:, None] for name in ("_row", "_first", "_last"))
+    first, last = design.window
+
+    def share(sessions: Ints) -> Floats:
+        rows = own + sessions
+        inside = (rows >= begin) & (rows <= end)
+        known = inside & ~np.isnan(market.column("ret")[np.clip(rows, begin, end)])
+        return np.asarray(known.mean(axis=1))
+
+    past = np.arange(first - design.gap - design.past, first - design.gap)
+    return share(np.arange(first, last + 1)) == 1.0, share(past) >= LEAST_PRESENT
 
 
 def _check_firms(complete: pl.DataFrame, market: Market) -> None:

@@ -17,6 +17,7 @@ from marketimpact.inference import RECENT_SESSIONS
 __all__ = [
     "FEWEST_FIRMS",
     "LEAST_ESTIMATION",
+    "LEAST_PRESENT",
     "CrossSection",
     "Method",
     "SlopeDesign",
@@ -29,6 +30,8 @@ Method = Literal["ols", "gls"]
 
 #: Fewest firms of a cross-section.
 FEWEST_FIRMS = 8
+#: Share of the windows of the past in which a firm must have its returns.
+LEAST_PRESENT = 0.8
 #: Fewest sessions with returns from which a market model or a covariance is estimated.
 LEAST_ESTIMATION = 60
 #: Least own variance of a firm in the covariance of GLS, as a share of the firms' mean: no firm gets all the weight.

@@ -64,8 +64,8 @@ class ExposureSlope:
         them.
     attrition : polars.DataFrame
         ``announcement_id, symbol, reason, detail`` of the firms that are not used: *no_exposure*, *no_weight*,
-        *no_event* (an exposure alone), *no_event_return*, *short_past*, *implausible_return*, and those of
-        `StudyResult.attrition` without a day 0.
+        *no_event* (an exposure alone), *other_listing* (another one of the firm is used), *no_event_return*,
+        *short_past*, *implausible_return*, and those of `StudyResult.attrition` without a day 0.
     announcement : str
         Its `announcement_id`, or the date.
     notes : tuple of str
@@ -167,10 +167,11 @@ class ExposureSlopes:
     ----------
     frame : polars.DataFrame
         One row per exposure and test: ``regressor, test, slope, se, statistic, df, p_value, ci_low, ci_high, mde,
-        n_dates, n_firms, valid, note``. Tests: *fama_macbeth* (mean over its standard error over dates, t(D - 1)),
-        *past_z* and *past_rank* (among the mean slopes of all dates moved by the same number of sessions), *pooled*
-        (all returns with an effect of each date, errors clustered by date, t(D - 1)). Intervals of `past_z` and
-        `past_rank` are of the slope less that of the past.
+        n_dates, n_firms, valid, note``; `n_dates` counts distinct days 0. Tests: *fama_macbeth* (mean over its standard
+        error over dates, t(D - 1)), *past_z* and *past_rank* (among the mean slopes of all dates moved by the same
+        number of sessions), *pooled* (all returns with an effect of each date, errors clustered by date, t(D - 1)).
+        Intervals of `past_z` and `past_rank` are of the slope less that of the past. Where the announcements all have
+        the same slope, *fama_macbeth* and *pooled* have no p-value.
     slopes : polars.DataFrame
         ``announcement_id`` and the columns of `ExposureSlope.frame`: the slope of each announcement.
     past : polars.DataFrame
@@ -220,7 +221,7 @@ class ExposureSlopes:
         return exposure_chart.slopes_by_date(
             rows,
             mean=mean["slope"],
-            title=f"{name}: mean slope {percent(mean['slope'])} per unit over {mean['n_dates']} announcements",
+            title=f"{name}: mean slope {percent(mean['slope'])} per unit over {rows.height} announcements",
             measure=f"slope of {_returns(self._design)} over sessions {_window(self._design)} per unit of {name}, "
             "95% intervals against the past, filtered where the variance has risen",
             simulated=self._market.simulated,

@@ -11,6 +11,7 @@ from marketimpact.analyses.exposure_inputs import UNUSED, Announcement, unused
 from marketimpact.analyses.exposure_past import (
     FEWEST_FIRMS,
     LEAST_ESTIMATION,
+    LEAST_PRESENT,
     CrossSection,
     SlopeDesign,
     is_collinear,
@@ -24,8 +25,6 @@ __all__ = ["LEAST_PAST", "LEAST_WINDOWS", "Cut", "check_windows", "cut_section",
 
 #: Fewest sessions of the past, and fewest windows in them.
 LEAST_PAST, LEAST_WINDOWS = 60, 20
-#: Share of the windows of the past in which a firm must have its returns.
-LEAST_PRESENT = 0.8
 #: Regressors that a cross-section must have fewer of than firms, by at least this number.
 LEAST_DF = 3
 

@@ -49,8 +49,9 @@ def exposure_slope(
     exposure : str, sequence of str or FrameLike
         A frame with ``symbol`` (and ``announcement_id``, where exposures differ between announcements) and exposures,
         numbers or true and false. Or the names of columns of the events, of ``market.securities``, or of
-        `marketimpact.exposures`, which is then looked up as of each announcement. A frame with ``public_on`` or
-        ``filed_on`` must be public before the announcement.
+        `marketimpact.exposures`, which is then looked up as of each announcement, one listing per firm: the one with
+        returns, and of two the one under whose symbol the share is recorded. Where the frame, the events or the
+        securities that hold an exposure have ``public_on`` or ``filed_on``, these must lie before the announcement.
     window : tuple of int
         First and last session over which returns are summed.
     columns : str or sequence of str, optional
@@ -80,7 +81,8 @@ def exposure_slope(
     Raises
     ------
     SpecificationError
-        For settings that are not possible, unknown columns, and a firm with two listings.
+        For settings that are not possible, unknown columns, and two listings of a firm (unless the exposure is looked
+        up).
     DataError
         For fewer than eight firms, exposures that are constant, collinear, infinite or public too late, weights that
         are not positive, a firm twice, and a past of less than 60 sessions.
@@ -118,7 +120,7 @@ def exposure_slope(
     _check_design(design)
     if method == "gls" and weights is not None:
         raise SpecificationError(f"weights={weights!r} with method='gls', which weights by covariance. Choose one.")
-    announcements, attrition = announcements_of(market, date_or_events, exposure, columns, weights)
+    announcements, attrition = announcements_of(market, date_or_events, exposure, columns, weights, design=design)
     if len(announcements) == 1:
         return _one(market, announcements[0], design, attrition)
     return _several(market, announcements, design, attrition)

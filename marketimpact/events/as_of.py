@@ -49,7 +49,9 @@ def first_reason(conditions: Mapping[str, pl.Expr]) -> pl.Expr:
     return pl.coalesce(pl.when(condition).then(pl.lit(name)) for name, condition in conditions.items()).alias("reason")
 
 
-def warn_of_left_out(rows: pl.DataFrame, key: str, meanings: Mapping[str, str], label: str, what: str) -> None:
+def warn_of_left_out(
+    rows: pl.DataFrame, key: str, meanings: Mapping[str, str], label: str, what: str, *, more: str = ""
+) -> None:
     """Warn of firms none of whose rows may be used, each by the reason of its row that came closest.
 
     Parameters
@@ -62,18 +64,20 @@ def warn_of_left_out(rows: pl.DataFrame, key: str, meanings: Mapping[str, str], 
         Reason -> its words, in the order in which they are tried.
     label, what : str
         Begin of the message; what the other firms have.
+    more : str
+        A clause on the rows that are used; with one, there is a warning also where no firm is left out.
     """
     used = rows.filter(pl.col("reason").is_null())[key]
     rank_of = {reason: rank for rank, reason in enumerate(meanings)}
     rank = pl.col("reason").replace_strict(rank_of, default=-1, return_dtype=pl.Int64)
     without = rows.filter(~pl.col(key).is_in(used.implode())).group_by(key).agg(pl.col("reason").get(rank.arg_max()))
-    if without.is_empty():
+    if without.is_empty() and not more:
         return
     counts = without["reason"].value_counts().sort("count", "reason", descending=[True, False])
     reasons = ", ".join(f"{count} {meanings[reason]}" for reason, count in counts.rows())
+    lacking = f", {without.height} have rows but none that may be used ({reasons})" if reasons else ""
     warnings.warn(
-        f"{label}: {used.n_unique()} firms have {what}, {without.height} have rows but none that may be used "
-        f"({reasons}). all_rows=True lists them.",
+        f"{label}: {used.n_unique()} firms have {what}{lacking}{more and '; '}{more}. all_rows=True lists them.",
         MarketImpactWarning,
         stacklevel=3,
     )

@@ -13,7 +13,7 @@ from marketimpact.core import schema
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.core.schema.vocabulary import BASES, PERIOD_TYPES
-from marketimpact.core.text import did_you_mean
+from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.events.as_of import check_date, first_reason, public_on, warn_of_left_out
 from marketimpact.events.catalogue import securities
@@ -33,14 +33,21 @@ EXPOSURE_REASONS = {
     "too_old": "too old",
     "superseded": "another row of the symbol is used",
 }
+#: Reason for which a newer period is not used -> its words in the warning; *superseded* is no lack.
+_NEWER = {
+    "recalled": "was not read",
+    "total_recalled": "was not read",
+    "no_china_share": "has no China share",
+    "basis": "has another basis",
+}
 #: Most calendar days that `max_age_days` takes, a hundred years.
 MOST_DAYS = 36525
 #: Columns that the look-up adds.
-_TAKEN = ("firm", "public_on", "reason", "recorded_as", "used")
+_TAKEN = ("firm", "newer_left_out", "public_on", "reason", "recorded_as", "used")
 _COLUMNS = (
     "symbol", "china_revenue_share", "us_revenue_share", "basis", "region", "basis_detail", "fiscal_year",
-    "period_type", "period_end", "public_on", "recorded_as", "filed_on", "filed_on_verification", "verification",
-    "total_verification", "source_title", "source_publisher", "source_url", "source_date", "notes",
+    "period_type", "period_end", "public_on", "newer_left_out", "recorded_as", "filed_on", "filed_on_verification",
+    "verification", "total_verification", "source_title", "source_publisher", "source_url", "source_date", "notes",
 )  # fmt: skip
 
 
@@ -83,9 +90,11 @@ def exposures(
     -------
     polars.DataFrame
         One row per symbol, sorted: ``symbol, china_revenue_share, us_revenue_share`` (fractions of revenue), ``basis,
-        region, basis_detail, fiscal_year, period_type, period_end, public_on, recorded_as, filed_on,
+        region, basis_detail, fiscal_year, period_type, period_end, public_on, newer_left_out, recorded_as, filed_on,
         filed_on_verification, verification, total_verification, source_title, source_publisher, source_url,
-        source_date, notes``, then columns of your own. ``public_on`` is ``filed_on`` where that day was seen, else
+        source_date, notes``, then columns of your own. ``newer_left_out`` is the end of the firm's newest period of an
+        allowed kind that was public before `as_of`, is newer than the one used, and is not used, such as one that was
+        not read; null where there is none. ``public_on`` is ``filed_on`` where that day was seen, else
         the later of ``filed_on`` and 90 days after ``period_end``. A listing without a row that may be used has the
         share of the firm's other one, under ``recorded_as``. Of several rows of one period the last public one is
         taken, then one read in a source, then the first in the order of bases.
@@ -100,7 +109,8 @@ def exposures(
     Warns
     -----
     MarketImpactWarning
-        With the number of firms that have rows but none that may be used; not with `all_rows`.
+        With the number of firms that have rows but none that may be used, and the firms for which an older year is used
+        since the newer one was not read, has no China share or has another basis; not with `all_rows`.
 
     Examples
     --------
@@ -120,10 +130,11 @@ def exposures(
     rows = _with_reasons(_load(path), day, period_types, bases, max_age_days, recalled=recalled)
     if all_rows:
         return rows.with_columns(pl.col("reason").is_null().alias("used")).drop("firm")
-    used = rows.filter(pl.col("reason").is_null())
-    warn_of_left_out(rows, "firm", EXPOSURE_REASONS, f"exposures before {day}", "a China revenue share")
+    used = _with_newer(rows, day, period_types)
+    older = _older_used(used, "year" if set(period_types) == {"FY"} else "period")
+    warn_of_left_out(rows, "firm", EXPOSURE_REASONS, f"exposures before {day}", "a China revenue share", more=older)
     listed = _with_other_listings(used.with_columns(pl.col("symbol").alias("recorded_as")))
-    return listed.select(*_COLUMNS, pl.exclude(*_COLUMNS, "firm", "reason")).sort("symbol")
+    return listed.select(*_COLUMNS, pl.exclude(*_COLUMNS, "firm", "reason", "_newer_reason")).sort("symbol")
 
 
 def mixed_bases(rows: pl.DataFrame) -> str | None:
@@ -233,6 +244,40 @@ def _with_reasons(
     return found.with_columns(
         pl.when(is_best).then(None).otherwise(pl.col("reason").fill_null("superseded")).alias("reason")
     )
+
+
+def _with_newer(rows: pl.DataFrame, day: date, period_types: Sequence[str]) -> pl.DataFrame:
+    """Give the rows that are used, with `newer_left_out` and the reason of the firm's newest row that is not used.
+
+    That row is of an allowed kind of period, was public before `day`, and its period ended after that of the row used.
+    """
+    rank_of = {reason: rank for rank, reason in enumerate(EXPOSURE_REASONS)}
+    newer = (
+        rows.filter(
+            pl.col("reason").is_not_null(), pl.col("public_on") < day, pl.col("period_type").is_in(list(period_types))
+        )
+        .sort("firm", "period_end", pl.col("reason").replace_strict(rank_of, return_dtype=pl.Int64))
+        .group_by("firm", maintain_order=True)
+        .agg(pl.col("period_end").last().alias("newer_left_out"), pl.col("reason").last().alias("_newer_reason"))
+    )
+    is_newer = pl.col("newer_left_out") > pl.col("period_end")
+    return (
+        rows.filter(pl.col("reason").is_null())
+        .join(newer, on="firm", how="left", validate="m:1", maintain_order="left")
+        .with_columns(pl.when(is_newer).then(pl.col(name)).alias(name) for name in ("newer_left_out", "_newer_reason"))
+    )
+
+
+def _older_used(used: pl.DataFrame, period: str) -> str:
+    """Name the firms for which an older period is used since the newer one cannot be; empty where there are none."""
+    clauses = []
+    for why in dict.fromkeys(_NEWER.values()):
+        reasons = [reason for reason, words in _NEWER.items() if words == why]
+        symbols = used.filter(pl.col("_newer_reason").is_in(reasons))["symbol"].unique().sort().to_list()
+        if symbols:
+            named = listed(symbols, limit=len(symbols), quoted=False)
+            clauses.append(f"an older {period} is used for {named} since the newer one {why}")
+    return "; ".join(clauses)
 
 
 def _with_other_listings(used: pl.DataFrame) -> pl.DataFrame:

@@ -434,6 +434,76 @@ def test_shares_of_revenue_are_those_public_before_each_announcement(sample_mark
     assert any("different bases" in note for note in found.notes)
 
 
+def with_public_on(column: str, day: date, *, door: str) -> mi.ExposureSlope:
+    """Run a slope on 12 August 2025 whose exposure, with a day of publication, comes by one of three doors."""
+    firms = mi.securities().filter(pl.col("mic").is_in(["XNAS", "XNYS"]))
+    known = firms.with_columns((pl.col("role") == "equipment").alias("makes_tools"), pl.lit(day).alias(column))
+    in_securities = mi.Market.load(known if door == "securities" else firms, mi.SamplePrices())
+    if door == "securities":
+        return mi.exposure_slope(in_securities, "2025-08-12", "makes_tools")
+    if door == "frame":
+        return mi.exposure_slope(in_securities, "2025-08-12", known.select("symbol", "makes_tools", column))
+    announced = mi.announcements().filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
+    events = mi.align(announced, in_securities, symbols="all")
+    with_exposure = events.join(known.select("symbol", "makes_tools", column), on="symbol", validate="m:1")
+    return mi.exposure_slope(in_securities, with_exposure, "makes_tools")
+
+
+@pytest.mark.parametrize("column", ["public_on", "filed_on"])
+@pytest.mark.parametrize(
+    ("door", "label"), [("frame", "exposure"), ("events", "events"), ("securities", r"market\.sec")]
+)
+def test_no_door_takes_an_exposure_that_was_public_too_late(door, label, column):
+    announced = mi.announcements().filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
+    day = announced["announced_at"].dt.date().item()
+    for late in (day, date(2025, 8, 20)):
+        with pytest.raises(mi.DataError, match=rf"^{label}.* values became public .* on {late} \({column}\)"):
+            with_public_on(column, late, door=door)
+    found = with_public_on(column, day - timedelta(days=1), door=door)
+    assert found.firms.height == 45
+    assert found.firms[column].unique().to_list() == [day - timedelta(days=1)]
+
+
+@pytest.mark.filterwarnings("ignore:china_revenue_share:marketimpact.MarketImpactWarning")
+def test_one_listing_of_a_firm_is_used_where_shares_are_looked_up(sample_market):
+    found = mi.exposure_slope(sample_market, "2025-08-12", "china_revenue_share")
+    assert {"TSM", "ASML"} <= set(found.firms["symbol"])
+    others = found.attrition.filter(reason="other_listing").select("symbol", "detail").rows()
+    assert others == [
+        ("2330.TW", "another listing of the firm is used (TSM)"),
+        ("ASML.AS", "another listing of the firm is used (ASML)"),
+    ]
+    assert "_recorded_as" not in found.firms.columns
+    kept = sample_market.securities.filter(~pl.col("symbol").is_in(["2330.TW", "ASML.AS"]))
+    alone = mi.exposure_slope(mi.Market.load(kept, mi.SamplePrices()), "2025-08-12", "china_revenue_share")
+    assert found.firms["symbol"].to_list() == alone.firms["symbol"].to_list()
+
+
+@pytest.mark.filterwarnings("ignore:china_revenue_share:marketimpact.MarketImpactWarning")
+def test_the_listing_with_returns_is_used():
+    symbols = {*mi.securities()["symbol"], *mi.securities()["benchmark"].drop_nulls()}
+    prices = mi.SamplePrices().read(sorted(symbols)).frame
+    is_gone = (pl.col("symbol") == "TSM") & (pl.col("date") >= date(2025, 8, 1))
+    closes = prices.filter(~is_gone).select("symbol", "date", "close", "volume", adj_close="close")
+    market = mi.Market.load(mi.securities(), mi.FilePrices(closes))
+    found = mi.exposure_slope(market, "2025-08-12", "china_revenue_share")
+    assert {"2330.TW", "ASML"} <= set(found.firms["symbol"])
+    assert "TSM" not in found.firms["symbol"]
+
+
+def test_announcements_of_one_date_count_once_and_have_no_spread(market, events):
+    found = mi.exposure_slope(market, events, exposures(), (0, 1))
+    assert found.frame["n_dates"].unique().to_list() == [5]
+    assert found.slopes.height == 6
+    same = events.filter(pl.col("announcement_id").is_in(["a4", "a5"]))
+    rows = {row["test"]: row for row in mi.exposure_slope(market, same, exposures()).frame.iter_rows(named=True)}
+    for test in ("fama_macbeth", "pooled"):
+        assert [rows[test][name] for name in ("se", "statistic", "p_value", "ci_low", "mde")] == [None] * 5
+        assert (rows[test]["n_dates"], rows[test]["valid"]) == (1, False)
+        assert "the same slope on every date" in rows[test]["note"]
+    assert rows["past_z"]["p_value"] is not None
+
+
 # --- bad input --------------------------------------------------------------------------------------------------------
 
 

@@ -101,6 +101,44 @@ class TestAsOf:
             expected |= {twin: expected[symbol] for twin, symbol in listings.items() if symbol in expected}
             assert dict(look_up(as_of).select("symbol", "china_revenue_share").rows()) == expected
 
+    @pytest.mark.parametrize("period_types", [("FY",), ("FY", "H1", "Q")])
+    def test_a_newer_period_left_out_against_a_plain_loop(self, period_types):
+        for as_of in (date(2020, 5, 15), date(2023, 10, 17), H20, date(2026, 9, 1)):
+            table = mi.exposures(as_of, all_rows=True, period_types=period_types).to_dicts()
+            listings = {"2330.TW": "TSM", "ASML.AS": "ASML", "688981.SS": "0981.HK"}
+            for row in look_up(as_of, period_types=period_types).iter_rows(named=True):
+                firm = listings.get(row["symbol"], row["symbol"])
+                newer = [
+                    other["period_end"]
+                    for other in table
+                    if listings.get(other["symbol"], other["symbol"]) == firm
+                    and not other["used"]
+                    and other["public_on"] < as_of
+                    and other["period_type"] in period_types
+                    and other["period_end"] > row["period_end"]
+                ]
+                assert row["newer_left_out"] == max(newer, default=None)
+
+    def test_the_warning_names_the_firms_of_which_an_older_year_is_used(self, own):
+        left_out = look_up(H20).filter(pl.col("newer_left_out").is_not_null())
+        assert {"AMD": date(2024, 12, 28), "QCOM": date(2024, 9, 29)}.items() <= dict(
+            left_out.select("symbol", "newer_left_out").rows()
+        ).items()
+        message = f"an older year is used for {', '.join(left_out['symbol'])} since the newer one was not read"
+        with pytest.warns(mi.MarketImpactWarning, match=message):
+            mi.exposures(H20)
+        years = own.filter(pl.col("period_type") == "FY").with_columns(
+            verification=pl.Series(["seen", "recalled", "seen", "seen"]),
+            basis=pl.Series(["shipment", "shipment", "as_stated", "shipment"]),
+        )
+        message = (
+            "before 2025-09-01: 2 firms have a China revenue share; an older year is used for AAA since the newer one "
+            "was not read; an older year is used for BBB since the newer one has another basis"
+        )
+        with pytest.warns(mi.MarketImpactWarning, match=message):
+            rows = mi.exposures("2025-09-01", path=years, bases=["shipment"])
+        assert rows["newer_left_out"].to_list() == [date(2024, 12, 31)] * 2
+
     @pytest.mark.parametrize("as_of", ["12/08/2025", "2025-08", None, 2025, datetime(2025, 8, 12, 4, 45)])
     def test_what_is_no_date_is_refused(self, as_of):
         with pytest.raises(mi.SpecificationError, match=r"as_of=.* is not a date\. "):
