@@ -9,7 +9,6 @@ import polars as pl
 from scipy import stats
 
 import marketimpact as mi
-from docs.findings.cells import table
 from docs.replications.printed import cell_table, compared, counts
 
 FOLDER = "goldsmith_pinkham_lyu_2025"
@@ -32,12 +31,7 @@ def remake(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """Compute the tables of the page, and no figures."""
     cells = compared(replicated(folder / FOLDER), DECIMALS)
     named = cells.with_columns(pl.col("panel").replace_strict(PANELS).str.head(1))
-    tables = {
-        "counts": counts(cells, "estimator", "estimator"),
-        "factors": factors_table(folder / FOLDER),
-        "cells": cell_table(named, NAMES, DECIMALS),
-    }
-    return tables, {}
+    return {"counts": counts(cells, "estimator", "estimator"), "cells": cell_table(named, NAMES, DECIMALS)}, {}
 
 
 def replicated(folder: Path) -> pl.DataFrame:
@@ -70,42 +64,6 @@ def run(treated: pl.DataFrame, factors: pl.DataFrame) -> dict[str, mi.StudyResul
     return {
         name: mi.EventStudy(model=model, **WINDOWS).run(events, market) for name, (model, market) in studies.items()
     }
-
-
-def factors_table(folder: Path) -> str:
-    """Tabulate statistical factors of the control firms in five simulations of each panel, beside the printed cells."""
-    files = ("treated", "factors", "controls_5_seeds")
-    treated, factors, controls = (_dated(pl.read_parquet(folder / f"{name}.parquet")) for name in files)
-    printed = pl.read_csv(folder / "table1.csv").filter(pl.col("estimator").str.starts_with("Gsynth"))
-    rows = []
-    for panel, title in PANELS.items():
-        seeds = controls.filter(panel=panel)["seed"].unique().sort().to_list()
-        of_seeds = [_factor_averages(treated, factors, controls, panel, seed) for seed in seeds]
-        days = _rejections(pl.concat(of_seeds), factors, "statistical factors")
-        day0, quiet = days.filter(tau=0), days.filter(pl.col("tau") > 0)
-        theirs = {
-            (row["periods"], row["statistic"]): row["published"]
-            for row in printed.filter(panel=panel).iter_rows(named=True)
-        }
-        error = 100 * float(day0["bias"].std()) / len(seeds) ** 0.5
-        rows.append(
-            [title, f"{theirs['Treated Periods', 'E(Bias)']:.2f}", f"{100 * day0['bias'].mean():.2f}", f"{error:.2f}",
-             f"{theirs['Untreated Periods', 'Coverage']:.2f}", f"{quiet['rejects'].mean():.2f}"]
-        )  # fmt: skip
-    head = ["panel", "bias on day 0: printed, 50 simulations", "ours, five", "Monte-Carlo error"]
-    return table([*head, "rejections on other days: printed", "ours, 50 days"], rows)
-
-
-def _factor_averages(
-    treated: pl.DataFrame, factors: pl.DataFrame, controls: pl.DataFrame, panel: str, seed: int
-) -> pl.DataFrame:
-    """Average abnormal returns of one simulation against statistical factors of its control firms."""
-    firms, donors, market = (frame.filter(panel=panel, seed=seed) for frame in (treated, controls, factors))
-    returns = pl.concat([firms.select("symbol", "date", "ret"), donors.select("symbol", "date", "ret")])
-    events = firms.filter(tau=0).select("date", "symbol", "panel", "seed", event_id="symbol")
-    model = mi.StatisticalFactors(tuple(donors["symbol"].unique().sort()))
-    study = mi.EventStudy(model=model, **WINDOWS)
-    return _averages(study.run(events, mi.Market.from_returns(returns, market.select("date", ret="control_mean"))))
 
 
 def _dated(frame: pl.DataFrame) -> pl.DataFrame:
