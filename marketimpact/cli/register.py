@@ -88,7 +88,8 @@ def _print(record: dict[str, Any], target: Path) -> None:
         typer.echo(SIMULATED)
     typer.echo(
         f"Primary test over {primary['window']}, {events['n_events']} events, prices of {prices['source']} up to "
-        f"{prices['last_date_read']}. Effects as mean CARs; detectable: 80% power, 5% level."
+        f"{prices['last_date_read']}. Effects as mean CARs; detectable: 80% power, 5% level. Power is that of the "
+        "primary test at earlier dates; on the days of the events the rule may choose another."
     )
     rows = [
         {
@@ -98,6 +99,7 @@ def _print(record: dict[str, Any], target: Path) -> None:
             "detectable": _percent(row.get("detectable_effect"), 2),
             "of interest": _percent(row["smallest_effect"], 2),
             "power": _percent(row.get("power"), 0),
+            "primary test at the earlier dates": _test(row),
         }
         for row in record["power"]
     ]
@@ -113,3 +115,11 @@ def _print(record: dict[str, Any], target: Path) -> None:
 
 def _percent(value: float | None, digits: int) -> str:
     return "unknown" if value is None else f"{value:.{digits}%}"
+
+
+def _test(row: dict[str, Any]) -> str:
+    """Name the test whose power a row has, with its degrees of freedom."""
+    if "power" not in row:
+        return row.get("primary_test", "unknown")
+    law = f"{row['df']:g} degrees of freedom" if "df" in row else "normal"
+    return f"{row['primary_test']}, {law}"
