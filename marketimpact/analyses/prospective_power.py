@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from marketimpact.inference import band_of, mean_correlation, minimum_detectable_effect, power_of
+from marketimpact.inference import (
+    band_of,
+    mean_correlation,
+    minimum_detectable_effect,
+    power_of,
+    primary_test,
+    structure,
+)
 
 if TYPE_CHECKING:
     from marketimpact.inference import Sample
@@ -22,8 +29,8 @@ __all__ = ["ALL_FIRMS", "last_date_before_events", "prospective_power"]
 ALL_FIRMS = "All firms"
 _SCHEMA = {
     "announcement_id": pl.String, "group": pl.String, "n_events": pl.Int64, "n_used": pl.Int64, "sigma": pl.Float64,
-    "correlation": pl.Float64, "se": pl.Float64, "df": pl.Float64, "detectable_effect": pl.Float64,
-    "smallest_effect": pl.Float64, "power": pl.Float64,
+    "correlation": pl.Float64, "se": pl.Float64, "primary_test": pl.String, "df": pl.Float64,
+    "detectable_effect": pl.Float64, "smallest_effect": pl.Float64, "power": pl.Float64,
 }  # fmt: skip
 
 
@@ -89,14 +96,20 @@ def prospective_power(
     polars.DataFrame
         One row per announcement and group: ``announcement_id, group``; ``n_events`` of the study and ``n_used`` that
         have returns in the window moved back; ``sigma``, mean residual standard deviation per session;
-        ``correlation``, mean correlation of the residuals of two events; ``se`` and ``df`` of the mean CAR, its
-        forecast error from the estimation window; ``detectable_effect`` (80% power), ``smallest_effect``, and
-        ``power`` at it. Null where no event has prices.
+        ``correlation``, mean correlation of the residuals of two events; ``se`` of the mean CAR, its forecast error
+        from the estimation window; ``primary_test``, which the rule of docs/primary_test.md chooses at the dates moved
+        back, and its degrees of freedom ``df`` (null: normal); ``detectable_effect`` (80% power),
+        ``smallest_effect``, and ``power`` at it, by the noncentral t with ``df``. Null where no event has prices.
 
     Notes
     -----
     The standard error contains variances and correlations of the estimation window only. Around the events they may be
     larger; the primary test then says so, and its power is lower.
+
+    On the days of the events the rule may choose another test, with other degrees of freedom, since it looks at the
+    variance of the evening before and at how many events have returns: `bmp_kp` has ``N - 1``, `filtered_placebo_t`
+    and `portfolio_regression` about as many as the estimation window has days, `date_means_t` the number of dates
+    less 1.
 
     Examples
     --------
@@ -130,10 +143,12 @@ def prospective_power(
 
 
 def _power(sample: Sample, effect: float, level: float) -> dict[str, Any]:
-    """Compute what the design of one group detects, from its forecast error."""
-    se, df, _ = band_of(sample, "portfolio_regression")
+    """Compute what the primary test of one group detects, from the forecast error of its mean."""
+    test = primary_test(structure(sample)).name
+    se, _, _ = band_of(sample, "portfolio_regression")
+    own_se, df, _ = band_of(sample, test)
     correlation = float(mean_correlation(sample).value) if sample.n > 1 else np.nan
-    known = bool(np.isfinite(se))
+    known = bool(np.isfinite(se) and np.isfinite(own_se))  # a test without a result has no degrees of freedom
     numbers = {
         "sigma": float(sample.sigma.mean()),
         "correlation": correlation,
@@ -142,7 +157,8 @@ def _power(sample: Sample, effect: float, level: float) -> dict[str, Any]:
         "detectable_effect": float(minimum_detectable_effect(se, df, level=level)) if known else np.nan,
         "power": float(power_of(effect, se, df, level=level)) if known else np.nan,
     }
-    return {"n_used": sample.n} | {name: value if np.isfinite(value) else None for name, value in numbers.items()}
+    finite = {name: value if np.isfinite(value) else None for name, value in numbers.items()}
+    return {"n_used": sample.n, "primary_test": test} | finite
 
 
 def _moved_back(events: pl.DataFrame, market: Market, after: int) -> pl.DataFrame:

@@ -28,7 +28,7 @@ from marketimpact.cli.study_file import StudyFile, read_study
 from marketimpact.core.resources import resource
 from marketimpact.errors import SpecificationError
 from marketimpact.events.catalogue_versions import CURRENT_VERSION, version_file
-from marketimpact.report import RegisteredAnalysis, require_programs
+from marketimpact.report import require_programs
 from marketimpact.sources import SamplePrices
 
 __all__ = ["bundle", "locked_versions", "zip_bytes"]
@@ -77,7 +77,7 @@ def bundle(
     with tempfile.TemporaryDirectory() as folder:
         outcome = execute(plan, source, Path(folder), ["html"], analysis)
         outputs = {f"outputs/{path.name}": path.read_bytes() for path in sorted(Path(folder).iterdir())}
-    files = package_files(plan, outcome, {**inputs, **outputs}, analysis, embedded=isinstance(source, SamplePrices))
+    files = package_files(plan, outcome, {**inputs, **outputs}, embedded=isinstance(source, SamplePrices))
     write_new(out, zip_bytes(files))
     typer.echo(f"Package: {out} ({len(files)} files)")
     needed = "" if isinstance(source, SamplePrices) else " --prices FILE"
@@ -116,11 +116,11 @@ def package_files(
     plan: StudyFile,
     outcome: Outcome,
     files: Mapping[str, bytes],
-    analysis: RegisteredAnalysis | None,
     *,
     embedded: bool,
 ) -> dict[str, bytes]:
     """Add program, lock file, README and manifest to the inputs and outputs."""
+    analysis = outcome.analysis
     lock = "".join(f"{line}\n" for line in [f"# Python {platform.python_version()}", *locked_versions(_extras(plan))])
     packed = {**files, "rerun.py": PROGRAM.read_bytes(), "requirements.lock": lock.encode()}
     assert plan.file is not None  # of a study that was read
@@ -139,6 +139,7 @@ def package_files(
             "sha256": analysis.hash,
             "registered_on": analysis.registered_on,
             "differences": list(analysis.differences),
+            "notes": list(analysis.notes),
         },
         "prices": _prices(plan, outcome, embedded=embedded),
         "record": dict(outcome.run.result.record),

@@ -44,7 +44,7 @@ def register(
     plan = read_study(study)
     target = out if out is not None else _default_target(study, plan)
     refuse_existing(target, force=force)
-    text = registration_text(plan, source, registered_on)
+    text = registration_text(plan, source, registered_on, date_given=day is not None)
     write_new(target, text.encode())
     _print(parse_record(text), target)
 
@@ -88,7 +88,8 @@ def _print(record: dict[str, Any], target: Path) -> None:
         typer.echo(SIMULATED)
     typer.echo(
         f"Primary test over {primary['window']}, {events['n_events']} events, prices of {prices['source']} up to "
-        f"{prices['last_date_read']}. Effects as mean CARs; detectable: 80% power, 5% level."
+        f"{prices['last_date_read']}. Effects as mean CARs; detectable: 80% power, 5% level. Power is that of the "
+        "primary test at earlier dates; on the days of the events the rule may choose another."
     )
     rows = [
         {
@@ -98,6 +99,7 @@ def _print(record: dict[str, Any], target: Path) -> None:
             "detectable": _percent(row.get("detectable_effect"), 2),
             "of interest": _percent(row["smallest_effect"], 2),
             "power": _percent(row.get("power"), 0),
+            "primary test at the earlier dates": _test(row),
         }
         for row in record["power"]
     ]
@@ -107,9 +109,22 @@ def _print(record: dict[str, Any], target: Path) -> None:
             f"Note: the first event was on {events['first_day0']}, and this registration is of "
             f"{record['registered_on']}: it shows that the analysis was fixed, not that its outcome was unknown."
         )
+    if record["date_given"]:
+        typer.echo(
+            f"Note: the date of registration, {record['registered_on']}, was given by hand with --date, and no clock "
+            "confirms it. The file and the outputs of runs say so."
+        )
     typer.echo(f"Hash: {record['hash']}\nRegistration: {target}")
     typer.echo("Deposit the file where its date can be proved, such as a registry or a public repository.")
 
 
 def _percent(value: float | None, digits: int) -> str:
     return "unknown" if value is None else f"{value:.{digits}%}"
+
+
+def _test(row: dict[str, Any]) -> str:
+    """Name the test whose power a row has, with its degrees of freedom."""
+    if "power" not in row:
+        return str(row.get("primary_test", "unknown"))
+    law = f"{row['df']:g} degrees of freedom" if "df" in row else "normal"
+    return f"{row['primary_test']}, {law}"

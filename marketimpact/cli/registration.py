@@ -6,7 +6,7 @@ import hashlib
 import tomllib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -26,10 +26,12 @@ from marketimpact.inference.detectable_effect import POWER
 from marketimpact.market.market import Market
 from marketimpact.report import RegisteredAnalysis
 from marketimpact.sources.protocol import PriceSource
+from marketimpact.study.result import StudyResult
 
 __all__ = [
     "SIMULATED",
     "Registration",
+    "compare_with_run",
     "declaration",
     "declaration_hash",
     "differences",
@@ -41,8 +43,11 @@ __all__ = [
 ]
 
 FORMAT = 1
-#: Columns of the securities that a result depends on.
-SECURITY_COLUMNS = ("symbol", "mic", "currency", "benchmark", "sector_proxy")
+#: Columns of the securities that a result depends on, of which those with any value are hashed.
+SECURITY_COLUMNS = (
+    "symbol", "mic", "currency", "benchmark", "sector_proxy", "leg_benchmark", "price_limit", "board", "dual_listing",
+    "role", "country", "policy_group", "business",
+)  # fmt: skip
 #: Digits of the numbers of the power table.
 DIGITS = 4
 #: Characters of a value that messages show.
@@ -75,6 +80,12 @@ class Registration:
         Version of marketimpact that wrote it.
     declared : dict
         Rule, inputs and study, with every default filled in.
+    n_events : dict
+        Number of events by group.
+    simulated : bool
+        Whether its power is of simulated prices.
+    date_given : bool
+        Whether somebody gave its date by hand.
     """
 
     name: str
@@ -82,6 +93,9 @@ class Registration:
     registered_on: str
     package: str
     declared: Mapping[str, Any]
+    n_events: Mapping[str, int]
+    simulated: bool
+    date_given: bool
 
 
 def declaration(plan: StudyFile) -> dict[str, Any]:
@@ -114,8 +128,10 @@ def differences(registration: Registration, plan: StudyFile) -> list[str]:
     ]
 
 
-def registration_text(plan: StudyFile, source: PriceSource, registered_on: date) -> str:
+def registration_text(plan: StudyFile, source: PriceSource, registered_on: date, *, date_given: bool = False) -> str:
     """Write the registration of a study, with its power from prices that end before all event windows.
+
+    `date_given` records that somebody gave the date by hand, and no clock.
 
     Raises
     ------
@@ -146,6 +162,7 @@ def registration_text(plan: StudyFile, source: PriceSource, registered_on: date)
         "format": FORMAT,
         "hash": declaration_hash(declared),
         "registered_on": registered_on.isoformat(),
+        "date_given": date_given,
         "marketimpact": version("marketimpact"),
         "primary": _primary(plan),
         "events": _events(events, registered_on),
@@ -189,7 +206,19 @@ def read_registration(path: Path) -> Registration:
             f"{path.name} was changed after it was written: the hash no longer fits {part}. Restore the file as it was "
             "registered; to declare another study, register that one."
         )
-    return Registration(path.name, record["hash"], record["registered_on"], record["marketimpact"], record["declared"])
+    n_events: dict[str, int] = {}
+    for row in record["power"]:
+        n_events[row["group"]] = n_events.get(row["group"], 0) + row["n_events"]
+    return Registration(
+        name=path.name,
+        hash=record["hash"],
+        registered_on=record["registered_on"],
+        package=record["marketimpact"],
+        declared=record["declared"],
+        n_events=n_events,
+        simulated=record["prices"]["simulated"],
+        date_given=record.get("date_given", False),
+    )
 
 
 def registered_analysis(path: Path, plan: StudyFile, *, exploratory: bool) -> RegisteredAnalysis:
@@ -220,7 +249,50 @@ def registered_analysis(path: Path, plan: StudyFile, *, exploratory: bool) -> Re
         windows=tuple((first, last) for first, last in declared["report"]["windows"]),
         groups=tuple(group["name"] for group in declared.get("groups", [])),
         differences=tuple(changes),
+        n_events=registration.n_events,
+        simulated=registration.simulated,
+        date_given=registration.date_given,
     )
+
+
+def compare_with_run(analysis: RegisteredAnalysis, result: StudyResult, window: tuple[int, int]) -> RegisteredAnalysis:
+    """Say how many registered events a result uses, and whether its prices are of another kind than the registered.
+
+    Warns where events have fallen out, and where one of the two has simulated prices.
+
+    Parameters
+    ----------
+    analysis : RegisteredAnalysis
+        Of the study that was run.
+    result : StudyResult
+        Of the run.
+    window : tuple of int
+        The primary window.
+    """
+    notes = []
+    if analysis.simulated is not None and analysis.simulated != result.market.simulated:
+        kinds = ("real", "simulated") if result.market.simulated else ("simulated", "real")
+        notes.append(f"The study was registered on {kinds[0]} prices, and these are {kinds[1]}.")
+        warnings.warn(notes[0], MarketImpactWarning, stacklevel=2)
+    if not analysis.differences:
+        used = result.car(*window).drop_nulls("car")
+        group = pl.col("group") if "group" in used.columns else pl.lit(ALL_FIRMS)
+        counts = dict(used.group_by(group.cast(pl.String).alias("group")).len().iter_rows())
+        shares = {name: (counts.get(name, 0), n) for name, n in analysis.n_events.items()}
+        told = {
+            name: f"{f'Group {name}' if analysis.groups else name}: {now} of the {n} registered "
+            f"{'event has' if n == 1 else 'events have'} an estimate over {list(window)}."
+            for name, (now, n) in shares.items()
+        }
+        if fallen := [told[name] for name, (now, n) in shares.items() if now < n]:
+            warnings.warn(
+                f"Registered events have fallen out. {' '.join(fallen)} The primary tests are of fewer events than "
+                "were registered; result.attrition, or the table attrition, says why.",
+                MarketImpactWarning,
+                stacklevel=2,
+            )
+        notes += told.values()
+    return replace(analysis, notes=tuple(notes))
 
 
 def _version_hint(registration: Registration, plan: StudyFile) -> str:
@@ -255,8 +327,11 @@ def _inputs(plan: StudyFile) -> dict[str, Any]:
     else:
         first = {"file": announcements.name, "sha256": file_sha256(announcements)}
     firms = plan.securities()
-    rows = firms.select(name for name in SECURITY_COLUMNS if name in firms.columns).sort("symbol")
-    inputs = {"announcements": first, "securities": {"n_symbols": rows.height, "sha256": fingerprint(rows)}}
+    # empty columns are as absent ones, since reading a file adds those that it lacks
+    filled = [name for name in SECURITY_COLUMNS if name in firms.columns and firms[name].count()]
+    rows = firms.select(filled).sort("symbol")
+    hashed = {"n_symbols": rows.height, "columns": sorted(rows.columns), "sha256": fingerprint(rows)}
+    inputs = {"announcements": first, "securities": hashed}
     if plan.overrides_file is not None:
         inputs["calendar_overrides"] = {"file": plan.overrides_file.name, "sha256": file_sha256(plan.overrides_file)}
     return inputs

@@ -113,7 +113,7 @@ def _registration(manifest: Mapping[str, Any]) -> str:
     )
     return (
         f"The study was registered on {registration['registered_on']} (`registration.toml`, hash "
-        f"`{registration['sha256']}`). {end}"
+        f"`{registration['sha256']}`). {' '.join([end, *registration['notes']])}"
     )
 
 

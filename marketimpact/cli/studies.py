@@ -16,7 +16,7 @@ from marketimpact import report
 from marketimpact.cli.options import AsCsv, AsJson, Directory
 from marketimpact.cli.price_options import Prices, Snapshot, Yahoo, price_source
 from marketimpact.cli.printing import json_rows, json_text, print_frame
-from marketimpact.cli.registration import registered_analysis
+from marketimpact.cli.registration import compare_with_run, registered_analysis
 from marketimpact.cli.study_file import SecuritiesAndSessions, StudyFile, StudyRun, read_study, refuse_unknown_targets
 from marketimpact.cli.study_file_schema import study_schema
 from marketimpact.core.csv_writer import csv_text
@@ -76,7 +76,7 @@ def run(
     outcome = execute(plan, source, folder, kinds, analysis, excel=excel)
     if as_json:
         workbook = {"workbook": str(folder / "tables.xlsx")} if excel else {}
-        typer.echo(json_text(_run_summary(plan, outcome, analysis) | workbook))
+        typer.echo(json_text(_run_summary(plan, outcome) | workbook))
         return
     typer.echo(outcome.text)
     typer.echo("")
@@ -87,12 +87,16 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a study that was run and written: its run, paths of reports, tables, and the brief as text."""
+    """The outcome of a study that was run and written.
+
+    Its run, paths of reports, tables, the brief as text, and the registration as compared with the run.
+    """
 
     run: StudyRun
     reports: list[Path]
     tables: dict[str, pl.DataFrame]
     text: str
+    analysis: report.RegisteredAnalysis | None = None
 
 
 def execute(
@@ -108,6 +112,8 @@ def execute(
     with recorded_warnings() as messages:
         study_run = plan.run(source)
         curve = plan.curve(study_run, source)
+        if analysis is not None:
+            analysis = compare_with_run(analysis, study_run.result, plan.windows[0])
     content = report.report_content(
         study_run.result,
         title=plan.title,
@@ -135,7 +141,7 @@ def execute(
     text = made.short_text() if made is not None else repr(study_run.result)
     if made is None and analysis is not None:
         text += f"\n{analysis.sentence(plan.windows)}"
-    return Outcome(study_run, [folder / name for name in names], tables, text)
+    return Outcome(study_run, [folder / name for name in names], tables, text, analysis)
 
 
 @contextmanager
@@ -164,8 +170,9 @@ def _formats(requested: list[str] | None) -> list[str]:
     return formats
 
 
-def _run_summary(plan: StudyFile, outcome: Outcome, analysis: report.RegisteredAnalysis | None) -> dict[str, Any]:
+def _run_summary(plan: StudyFile, outcome: Outcome) -> dict[str, Any]:
     """Summarise a run for programs; the tables themselves are files."""
+    analysis = outcome.analysis
     result, tables, written = outcome.run.result, outcome.tables, outcome.reports
     registration = (
         {}
@@ -175,6 +182,7 @@ def _run_summary(plan: StudyFile, outcome: Outcome, analysis: report.RegisteredA
                 "sha256": analysis.hash,
                 "registered_on": analysis.registered_on,
                 "differences": list(analysis.differences),
+                "notes": list(analysis.notes),
             }
         }
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -42,6 +42,14 @@ class RegisteredAnalysis:
         Registered groups; empty where each announcement has its own targets.
     differences : tuple of str
         What the study changes, such as ``study.title: "A" -> "B"``; with any of them nothing is registered.
+    n_events : dict
+        Registered events by group.
+    simulated : bool, optional
+        Whether it was registered on simulated prices; None where that is not known.
+    date_given : bool
+        Whether somebody gave the date of registration by hand.
+    notes : tuple of str
+        Sentences on how the run differs from what was registered, such as how many of its events are used.
     """
 
     hash: str
@@ -49,6 +57,10 @@ class RegisteredAnalysis:
     windows: tuple[Window, ...]
     groups: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
+    n_events: Mapping[str, int] = field(default_factory=dict)
+    simulated: bool | None = None
+    date_given: bool = False
+    notes: tuple[str, ...] = ()
 
     def status(
         self, table: str, *, role: str = "primary", window: Window | None = None, group: str | None = None
@@ -82,8 +94,11 @@ class RegisteredAnalysis:
         return EXPLORATORY
 
     def sentence(self, windows: Sequence[Window]) -> str:
-        """Write what is registered and what is not, for results over `windows`."""
-        lead = f"Registration {self.hash[:12]} of {self.registered_on}"
+        """Write what is registered and what is not, for results over `windows`, and which of its events are used."""
+        return " ".join([self._what_is_registered(windows), *self.notes])
+
+    def _what_is_registered(self, windows: Sequence[Window]) -> str:
+        lead = f"Registration {self.hash[:12]} of {self.registered_on}{' (date given by hand)' * self.date_given}"
         if self.differences:
             changed = ", ".join(difference.partition(": ")[0] for difference in self.differences)
             return f"{lead}: everything here is exploratory, since the study differs from it in {changed}."

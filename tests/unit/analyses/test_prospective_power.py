@@ -52,7 +52,42 @@ def test_the_standard_error_is_the_forecast_error_of_the_portfolio(events, marke
     new = np.array([2.0, x[day0] + x[day0 + 1]])
     se = float(np.sqrt(2 * fit.scale + new @ fit.cov_params() @ new))
     assert row["se"] == pytest.approx(se, rel=1e-9)
-    assert (row["df"], row["n_events"], row["n_used"]) == (238.0, 4, 4)
+    assert (row["n_events"], row["n_used"]) == (4, 4)
+
+
+def power_by_scipy(effect: float, se: float, df: float) -> float:
+    critical = scipy.stats.t.ppf(0.975, df)
+    law = scipy.stats.nct(df, effect / se)
+    return float(law.sf(critical) + law.cdf(-critical))
+
+
+def test_the_power_is_that_of_the_primary_test_over_five_firms(events, market):
+    """`bmp_kp` has 4 degrees of freedom with five firms; with those of the forecast error power would be too high."""
+    together = events.drop("group")
+    frame = prospective_power(mi.EventStudy(), together, market, (0, 1), smallest_effect=0.03)
+    row = frame.filter(pl.col("announcement_id") == IDS[0]).row(0, named=True)
+    assert (row["n_used"], row["primary_test"], row["df"]) == (5, "bmp_kp", 4.0)
+    assert row["power"] == pytest.approx(power_by_scipy(0.03, row["se"], 4), abs=1e-6)
+    assert power_by_scipy(row["detectable_effect"], row["se"], 4) == pytest.approx(0.8, abs=1e-4)
+    # an effect that 238 degrees of freedom detect with 80% has 56%
+    effect = (scipy.stats.norm.ppf(0.975) + scipy.stats.norm.ppf(0.8)) * row["se"]
+    assert power_by_scipy(effect, row["se"], 238) == pytest.approx(0.8, abs=0.005)
+    assert power_by_scipy(effect, row["se"], 4) == pytest.approx(0.564, abs=0.001)
+
+
+def test_the_test_named_is_the_one_that_a_run_at_these_dates_calls_primary(events):
+    """At dates so long before the end of prices that no announcement is moved, `result.test` has the role."""
+    known = mi.securities().filter(pl.col("symbol").is_in(FIRMS))
+    whole = mi.Market.load(known, mi.SamplePrices())
+    for grouped in (events, events.drop("group")):
+        result = mi.EventStudy().run(grouped, whole)
+        frame = prospective_power(mi.EventStudy(), grouped, whole, (0, 1), smallest_effect=0.03)
+        for row in frame.iter_rows(named=True):
+            part = result.where(pl.col("announcement_id") == row["announcement_id"])
+            if "group" in grouped.columns:
+                part = part.where(pl.col("group") == row["group"])
+            primary = part.test(0, 1).filter(pl.col("role") == "primary").row(0, named=True)
+            assert (row["primary_test"], row["df"]) == (primary["test"], pytest.approx(primary["df"]))
 
 
 def test_the_detectable_effect_has_a_power_of_80_percent_by_the_noncentral_t(events, market):
@@ -60,15 +95,10 @@ def test_the_detectable_effect_has_a_power_of_80_percent_by_the_noncentral_t(eve
     frame = prospective_power(mi.EventStudy(), events, market, (0, 1), smallest_effect=effects)
     assert frame.height == 4
 
-    def power(effect: float, se: float, df: float) -> float:
-        critical = scipy.stats.t.ppf(0.975, df)
-        law = scipy.stats.nct(df, effect / se)
-        return float(law.sf(critical) + law.cdf(-critical))
-
     for row in frame.iter_rows(named=True):
         assert row["smallest_effect"] == effects[row["group"]]
-        assert row["power"] == pytest.approx(power(row["smallest_effect"], row["se"], row["df"]), abs=1e-6)
-        assert power(row["detectable_effect"], row["se"], row["df"]) == pytest.approx(0.8, abs=1e-4)
+        assert row["power"] == pytest.approx(power_by_scipy(row["smallest_effect"], row["se"], row["df"]), abs=1e-6)
+        assert power_by_scipy(row["detectable_effect"], row["se"], row["df"]) == pytest.approx(0.8, abs=1e-4)
 
 
 def test_firms_without_prices_before_the_events_are_counted_not_used(events, market):

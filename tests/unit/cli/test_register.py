@@ -13,9 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import marketimpact as mi
-from marketimpact.cli.registration import declaration, declaration_hash, read_registration, registration_text
+from marketimpact.cli.registration import (
+    SECURITY_COLUMNS,
+    declaration,
+    declaration_hash,
+    read_registration,
+    registration_text,
+)
 from marketimpact.cli.study_file import read_study
 from marketimpact.cli.toml_text import sorted_keys, toml_text
+from marketimpact.core.fingerprint import fingerprint
 from tests.command import marketimpact
 
 #: Five firms at two announcements: firms and dates repeat.
@@ -72,6 +79,18 @@ def test_a_registration_is_written_twice_with_the_same_bytes(folder):
     assert record["declared"]["inputs"]["announcements"]["sha256"] == mi.catalogue_versions()["sha256"][-1]
     assert [row["group"] for row in record["power"]] == ["Nvidia", "Designers"] * 2
     assert record["events"]["registered_before_first_day0"]
+    row = record["power"][0]
+    assert f"{row['primary_test']}, {row['df']:g} degrees of freedom" in " ".join(done.stdout.split())
+
+
+def test_a_date_given_by_hand_is_said_and_recorded(folder):
+    by_hand = marketimpact(*WORDS, cwd=folder)
+    assert "the date of registration, 2025-06-01, was given by hand with --date" in by_hand.stdout
+    assert tomllib.loads((folder / "s.registration.toml").read_text(encoding="utf-8"))["date_given"] is True
+    assert read_registration(folder / "s.registration.toml").date_given
+    by_clock = marketimpact("register", "s.toml", "--out", "now.toml", cwd=folder)
+    assert "by hand" not in by_clock.stdout
+    assert tomllib.loads((folder / "now.toml").read_text(encoding="utf-8"))["date_given"] is False
 
 
 def test_the_last_date_read_is_before_every_event_window(folder):
@@ -200,6 +219,40 @@ def test_own_announcements_are_frozen_by_their_bytes(folder):
     (folder / "mine.csv").write_text(rows, encoding="utf-8")
     assert written(folder, text) == before
     assert marketimpact(*WORDS, cwd=folder).returncode == 0
+
+
+#: A value of each column of the securities that results use, which no firm of the study has.
+OTHER_VALUES = {
+    "mic": "XNYS", "currency": "EUR", "benchmark": "^IXIC", "sector_proxy": "SMH", "leg_benchmark": "QQQ",
+    "price_limit": 0.15, "board": "other", "dual_listing": "NVDX", "role": "foundry", "country": "JP",
+    "policy_group": "other", "business": "other",
+}  # fmt: skip
+OWN_SECURITIES = STUDY.replace("[registration]", '[securities]\nfile = "firms.csv"\n[registration]')
+
+
+def hash_with_securities(folder: Path, firms: pl.DataFrame) -> str:
+    firms.write_csv(folder / "firms.csv")
+    return written(folder, OWN_SECURITIES)
+
+
+@pytest.mark.parametrize("column", OTHER_VALUES)
+def test_every_column_of_securities_that_results_use_changes_the_hash(folder, column):
+    assert {"symbol", *OTHER_VALUES} == set(SECURITY_COLUMNS)
+    firms = mi.securities().filter(pl.col("symbol").is_in(SYMBOLS))
+    other = pl.when(pl.col("symbol") == "NVDA").then(pl.lit(OTHER_VALUES[column])).otherwise(column).alias(column)
+    changed = firms.with_columns(other)
+    assert not changed[column].equals(firms[column], null_equal=True)
+    assert hash_with_securities(folder, changed) != hash_with_securities(folder, firms)
+
+
+def test_columns_of_securities_that_are_absent_or_not_used_keep_the_hash(folder):
+    firms = mi.securities().filter(pl.col("symbol").is_in(SYMBOLS))
+    few = firms.select("symbol", "mic", "currency", "benchmark")
+    before = hash_with_securities(folder, few)
+    assert hash_with_securities(folder, few.with_columns(notes=pl.lit("a"), name=pl.lit("b"))) == before
+    inputs = declaration(read_study(folder / "s.toml"))["inputs"]["securities"]
+    assert inputs["sha256"] == fingerprint(few)
+    assert inputs["columns"] == sorted(few.columns)
 
 
 @settings(max_examples=50, deadline=None)

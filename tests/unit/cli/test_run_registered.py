@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import marketimpact as mi
 from marketimpact.report.registration_status import DESCRIPTIVE, EXPLORATORY, REGISTERED, RegisteredAnalysis
 from tests.command import marketimpact
 from tests.unit.cli.test_register import STUDY
@@ -98,6 +99,40 @@ def test_the_terminal_and_the_page_say_what_is_registered(ran):
     assert sentence in (folder / "registered" / "report.html").read_text(encoding="utf-8")
     book = pl.read_excel(folder / "registered" / "tables.xlsx", sheet_id=1, has_header=False)
     assert "registration_sha256" in str(book.to_dicts())
+
+
+def test_the_terminal_says_how_many_registered_events_are_used(ran):
+    _, shown = ran
+    for group, n in (("Nvidia", 2), ("Designers", 8)):
+        told = f"Group {group}: {n} of the {n} registered events have an estimate over [0, 1]."
+        assert told in shown["registered"]
+        assert told not in shown["exploratory"]
+    assert "of 2025-06-01 (date given by hand): the primary tests" in shown["registered"]
+
+
+def test_firms_that_have_fallen_out_and_other_prices_are_said(tmp_path):
+    """Two of the four designers lose their prices; others than those of the sample are real for the package."""
+    (tmp_path / "s.toml").write_text(STUDY, encoding="utf-8")
+    assert marketimpact("register", "s.toml", cwd=tmp_path).returncode == 0
+    few = mi.SamplePrices().read(["NVDA", "^GSPC", "688256.SS", "688041.SS", "000300.SS"]).frame
+    ripple = 1.0 + 0.001 * (pl.col("date").dt.ordinal_day() * 7919 % 11)
+    few.with_columns(pl.col("close") * ripple, pl.col("open") * ripple).write_parquet(tmp_path / "few.parquet")
+    words = ("run", "s.toml", "--registered", "s.registration.toml", "--prices", "few.parquet", "--format", "md")
+    done = marketimpact(*words, "--out", "few", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    fallen = "Group Designers: 4 of the 8 registered events have an estimate over [0, 1]."
+    kinds = "The study was registered on simulated prices, and these are real."
+    errors, output = " ".join(done.stderr.split()), " ".join(done.stdout.split())
+    assert f"Registered events have fallen out. {fallen} The primary tests" in errors
+    assert kinds in errors
+    assert f"{kinds} Group Nvidia: 2 of the 2 registered events have an estimate over [0, 1]. {fallen}" in output
+    report = " ".join((tmp_path / "few" / "report.md").read_text(encoding="utf-8").split())
+    assert report.count("4 of the 8 registered events") >= 2
+    whole = marketimpact("run", "s.toml", "--registered", "s.registration.toml", "--out", "whole", cwd=tmp_path)
+    assert "registered" not in whole.stderr
+    marketimpact("register", "s.toml", "--force", "--prices", "few.parquet", cwd=tmp_path)
+    other = marketimpact("run", "s.toml", "--registered", "s.registration.toml", "--out", "other", cwd=tmp_path)
+    assert "The study was registered on real prices, and these are simulated." in " ".join(other.stderr.split())
 
 
 def test_a_study_that_differs_is_exploratory_throughout(ran):
