@@ -51,7 +51,7 @@ GIVEN: dict[str, Callable[[dict], bool]] = {
     "docs/howto/contaminated_days.md": lambda names: (names["both"]["n_obs_cleaned"] < names["both"]["n_obs"]).any(),
 }
 #: Packages that an installation has.
-READERS = {"polars", "numpy", "pandas", "marketimpact", "statsmodels", "great_tables"}
+READERS = {"altair", "great_tables", "marketimpact", "numpy", "pandas", "polars", "scipy", "statsmodels"}
 #: Words of a command that needs a network, or a snapshot that was made before.
 NOT_OFFLINE = {"--yahoo", "--snapshot", "fetch"}
 
@@ -90,6 +90,11 @@ def desk(tmp_path, monkeypatch) -> Path:
     )
     shutil.copy(ROOT / "data" / "sample" / "prices.parquet", tmp_path / "prices.parquet")
     shutil.copytree(ROOT / "studies", tmp_path / "studies")
+    (tmp_path / "my_study.toml").write_text(
+        '[announcements]\nids = ["2025-08-12-beijing-discourages-h20"]\n\n[report]\nwindows = [[0, 1]]\n\n'
+        '[registration]\nsmallest_effect = 0.02\n\n[[groups]]\nname = "US"\nsymbols = ["NVDA", "AMD", "QCOM"]\n',
+        encoding="utf-8",
+    )
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
     days = pl.DataFrame({"symbol": "AAA", "date": [f"2024-01-0{n}" for n in (2, 3, 4)], "close": [1.0, 1.1, 1.2]})
     mi.StoredPrices(mi.FilePrices(days.with_columns(pl.col("date").str.to_date()))).read(["AAA"])
