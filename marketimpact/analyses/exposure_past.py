@@ -77,7 +77,7 @@ class SlopeDesign:
 
     @property
     def estimates_before(self) -> bool:
-        """Whether something is estimated before each window."""
+        """Check whether something is estimated before each window."""
         return self.abnormal or self.method == "gls"
 
     @property

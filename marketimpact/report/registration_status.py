@@ -28,7 +28,7 @@ DESCRIPTIVE_TABLES = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class RegisteredAnalysis:
-    """What a registration declares, for marking the tables of a result.
+    """Hold what a registration declares, for marking the tables of a result.
 
     Attributes
     ----------

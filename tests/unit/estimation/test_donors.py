@@ -1,4 +1,4 @@
-"""Which donors an event uses, how their missing days are filled, and that a study with donors is one like any other."""
+"""Donors of an event, their missing days, and that a study with donors is one like any other."""
 
 from __future__ import annotations
 

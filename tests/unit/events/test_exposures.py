@@ -368,7 +368,7 @@ class TestEmbeddedTable:
 
 
 class TestReadme:
-    """What data/README.md says of the two tables."""
+    """Read what data/README.md says of the two tables."""
 
     @pytest.mark.parametrize("name", ["exposures", "shares"])
     def test_every_column_has_its_meaning_and_rows_are_counted(self, name):

@@ -39,7 +39,7 @@ def bars() -> mi.Bars:
 
 
 def is_open(instant: datetime, symbol: str) -> bool:
-    """Whether New York or Shanghai is open, by the starts of the bars drawn: none is missing."""
+    """Check whether New York or Shanghai is open, by the starts of the bars drawn: none is missing."""
     rows = FRAME.filter(pl.col("symbol") == symbol)["start"]
     return any(start <= instant < start + timedelta(minutes=5) for start in rows)
 

@@ -1,4 +1,4 @@
-"""What the report says about how an announcement was verified, for each kind of row of the chronology."""
+"""Sentences of the report on how an announcement was verified, for each kind of row of the chronology."""
 
 from __future__ import annotations
 
