@@ -56,7 +56,7 @@ class FactorAlarm:
 
     @property
     def rings(self) -> bool:
-        """Check whether more days 0 ring than 5% of them do by chance, at the 5% level; of one day 0, whether it rings."""
+        """Check whether more days 0 ring than chance gives, at the 5% level; of one day 0, whether it rings."""
         days = self.table.group_by("date", "mic").agg(pl.col("rings").any())
         ringing = int(days["rings"].sum())
         return ringing > 0 and float(scipy.stats.binom.sf(ringing - 1, days.height, LEVEL)) <= LEVEL
