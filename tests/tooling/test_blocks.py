@@ -90,7 +90,7 @@ def desk(tmp_path, monkeypatch) -> Path:
     )
     shutil.copy(ROOT / "data" / "sample" / "prices.parquet", tmp_path / "prices.parquet")
     shutil.copytree(ROOT / "studies", tmp_path / "studies")
-    (tmp_path / "my_study.toml").write_text(
+    (tmp_path / "chips.toml").write_text(
         '[announcements]\nids = ["2025-08-12-beijing-discourages-h20"]\n\n[report]\nwindows = [[0, 1]]\n\n'
         '[registration]\nsmallest_effect = 0.02\n\n[[groups]]\nname = "US"\nsymbols = ["NVDA", "AMD", "QCOM"]\n',
         encoding="utf-8",
