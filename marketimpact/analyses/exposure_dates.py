@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import scipy.special
+import scipy
 
 from marketimpact.analyses.exposure_frames import variance_doubt
 from marketimpact.analyses.exposure_past import SlopeDesign, return_sums
