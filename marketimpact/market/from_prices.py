@@ -140,6 +140,7 @@ def fields_from_prices(
             calendar_overrides,
             adjustments,
             accepted,
+            *_used_opens(quotes),
         ),
     }
 
@@ -221,6 +222,12 @@ def _with_day_returns(quotes: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFram
     return quotes.with_columns(day.alias(legs.DAY_RETURN))
 
 
+def _used_opens(quotes: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Yield the day legs to be hashed with the prices, where there are any: reports show them beside sessions."""
+    if legs.DAY_RETURN in quotes.columns:
+        yield quotes.select("symbol", "date", legs.DAY_RETURN).drop_nulls(legs.DAY_RETURN)
+
+
 def _benchmark_legs(priced: pl.DataFrame, sessions: pl.DataFrame, quotes: pl.DataFrame, benchmark: str) -> pl.DataFrame:
     """Compute the legs of the benchmarks and funds that securities name, where the source has opens."""
     if legs.DAY_RETURN not in quotes.columns:
@@ -290,8 +297,8 @@ def _fingerprint(
     overrides: pl.DataFrame | None,
     *changes: pl.DataFrame,
 ) -> str:
-    """Hash the content, the repairs where they are not the default ones, adjustments and accepted steps if any."""
-    # other columns of a source change no return of a session; the legs have a fingerprint of their own
+    """Hash the content, the repairs where they are not the default ones, adjustments, accepted steps and legs if any."""
+    # opens are hashed as the legs they make, among the changes; other columns of a source change no return
     prices = fingerprint_in_order(frame.select("symbol", "date", "close", "volume"))
     content = _sha256(prices + combined_fingerprint(factors, overrides))
     further = "" if set(repair) == set(repairs.DEFAULT) else " ".join(sorted(repair))

@@ -200,13 +200,20 @@ def test_a_sector_proxy_is_no_index_that_a_fund_stands_for(prices):
 
 
 def test_a_source_without_opens_gives_the_same_market(prices, market):
-    """Opens and funds change no return, fingerprint or finding of whole sessions, and add one column."""
+    """Opens and funds change no return or finding of whole sessions, and add one column."""
     closes = load(prices.drop("open"))
-    assert market.fingerprint == closes.fingerprint
     assert market.panel.drop("ret_day").equals(closes.panel)
     assert "ret_day" not in closes.panel_columns
     assert closes.benchmark_legs.is_empty()
     assert closes.missing == market.missing == ()
+
+
+def test_opens_count_for_the_fingerprint(prices, market):
+    """Reports show legs beside sessions, so a study over other opens is another study."""
+    is_one = (pl.col("symbol") == "NYA") & (pl.col("date") == pl.date(2024, 11, 5))
+    moved = load(prices.with_columns(pl.when(is_one).then(pl.col("open") * 1.001).otherwise("open").alias("open")))
+    assert len({market.fingerprint, moved.fingerprint, load(prices.drop("open")).fingerprint}) == 3
+    assert load(prices.sample(fraction=1.0, shuffle=True, seed=1)).fingerprint == market.fingerprint
 
 
 def test_messages_say_why_sessions_cannot_be_split(prices, market):
