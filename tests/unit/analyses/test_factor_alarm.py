@@ -72,7 +72,7 @@ def test_it_rings_for_a_named_factor_that_moves_and_says_by_how_much():
     assert top["p_value"] <= 0.01
     style = alarm.table.filter(pl.col("factor") == "style").row(0, named=True)
     assert style["bias"] == pytest.approx(0.06, abs=0.015)
-    assert "z +" in alarm.sentence
+    assert "(z +" in alarm.sentence
     assert alarm.sentence in repr(alarm)
 
 
