@@ -80,14 +80,16 @@ class FactorAlarm:
             return ""
         first = self.table.filter("rings").row(0, named=True)
         days = self.table.group_by("date", "mic").agg(pl.col("rings").any())
-        several = f"on {int(days['rings'].sum())} of {days.height} days 0; farthest, " if days.height > 1 else ""
-        before = first["n_days"] - round(first["p_value"] * (1 + first["n_days"]) - 1)
+        several = f" ({int(days['rings'].sum())} of {days.height} days 0 ring)" if days.height > 1 else ""
+        n_days = first["n_days"]
+        before = n_days - round(first["p_value"] * (1 + n_days) - 1)
+        any_of = f"any of the {n_days}" if before == n_days else f"{before} of the {n_days}"
         z = f"{first['z']:+.1f}".replace("-", "−")
         return (
-            f"Factor alarm: {several}on {first['date']} {_in_words(first['factor'])}, which the model leaves out, "
-            f"moved farther from what the model expects than any candidate did on {before} of {first['n_days']} days "
-            f"before (z {z}); by how these shares followed it before, it adds about {percent(first['bias'])} to their "
-            "mean abnormal return of that day."
+            f"Factor alarm{several}: on {first['date']} {_in_words(first['factor'])}, which the model leaves out, "
+            f"moved farther from what the model expects than such factors did on {any_of} days before (z {z}); judged "
+            "by how these shares followed it before, this alone gives them a mean abnormal return of about "
+            f"{percent(first['bias'])} that day, whatever was announced."
         )
 
     @property
@@ -265,13 +267,9 @@ def _named(one: EstimationProblem, names: list[str]) -> _Candidates:
     if not names:
         return _Candidates([], np.empty((one.n_estimation_days, 0)), np.empty(0))
     factors = replace(one, model=FactorModel(tuple(names)), donors=None)
-    return _Candidates(names, _all_days(factors, names), factors.design((0, 0)).x[0, 0])
-
-
-def _all_days(problem: EstimationProblem, names: Sequence[str]) -> Floats:
-    """Read the regressors of all estimation days, (M, K)."""
-    parts = [problem.design(span).x[0] for span in problem.spans]
-    return np.concatenate(parts).reshape(-1, len(names))
+    # the spans of the model of the result, which may have a stretch of its own after the event
+    before = np.concatenate([factors.design(span).x[0] for span in one.spans])
+    return _Candidates(names, before.reshape(-1, len(names)), factors.design((0, 0)).x[0, 0])
 
 
 def _unnamed(one: EstimationProblem, donors: DonorReturns, components: int) -> _Candidates:
