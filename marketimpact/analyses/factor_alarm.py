@@ -13,7 +13,7 @@ import scipy
 from marketimpact.core.arrays import Bools, Floats, Ints
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.core.text import did_you_mean, listed
-from marketimpact.display.formats import percent
+from marketimpact.display.formats import short_percent
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.donor_choice import find_donors
 from marketimpact.estimation.donors import DonorReturns
@@ -88,8 +88,8 @@ class FactorAlarm:
         return (
             f"Factor alarm{several}: on {first['date']} {_in_words(first['factor'])}, which the model leaves out, "
             f"moved farther from what the model expects than such factors did on {any_of} days before (z {z}); judged "
-            "by how these shares followed it before, this alone gives them a mean abnormal return of about "
-            f"{percent(first['bias'])} that day, whatever was announced."
+            "by how these shares followed it before, this alone would give them a mean abnormal return of about "
+            f"{short_percent(first['bias'])} that day, an effect of the announcement only if it moved the factor."
         )
 
     @property

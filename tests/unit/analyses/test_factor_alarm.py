@@ -101,7 +101,7 @@ def test_the_sentence_names_factor_days_and_effect_for_readers_without_statistic
     start = f"Factor alarm: on {days()[DAY0]} the factor style, which the model leaves out, moved farther"
     assert alarm.sentence.startswith(start)
     assert f"on any of the 190 days before (z +{top['z']:.1f})" in alarm.sentence
-    assert f"about +{top['bias']:.2%} that day, whatever was announced." in alarm.sentence
+    assert f"mean abnormal return of about +{top['bias']:.1%} that day" in alarm.sentence
     # a move that three days before reached as well
     calmer, _ = drawn(shock=float(np.sort(np.abs(series["style"][DAY0 - 200 : DAY0 - 10]))[-4]))
     less = mi.factor_alarm(STUDY.run(events(EVENTS[:3]), calmer), factors=["style"], components=0)
