@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
 
+from marketimpact.analyses.counterfactual_conformal import conformal_p
 from marketimpact.analyses.counterfactual_returns import ReturnsByDay, first_steps
+from marketimpact.analyses.counterfactual_ridge import ridge_weights
 from marketimpact.analyses.counterfactual_weights import simplex_weights
 from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.frames import FrameLike
-from marketimpact.core.text import listed
+from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.positions import locate_day0
 from marketimpact.estimation.windows import check_window
@@ -22,8 +24,11 @@ from marketimpact.market.market import Market
 
 __all__ = ["Counterfactual", "matched_controls", "synthetic_control"]
 
-#: Returns of the security (T,) and the donors (T, J) and their names, the security's first, to weights (J,).
-Weigh = Callable[[Floats, Floats, Sequence[str]], Floats]
+#: Returns of the security (T,) and the donors (T, J) and their names, the security's first, to weights (J,) and the
+#: penalty, where there is one.
+Weigh = Callable[[Floats, Floats, Sequence[str]], tuple[Floats, float | None]]
+#: Where p-values come from.
+Inference = Literal["placebo", "conformal"]
 #: With fewer sessions than this a good fit of the donors may be chance.
 MIN_OBSERVATIONS = 60
 #: Characteristics beyond this have squares that do not fit a float.
@@ -32,7 +37,7 @@ _TABLES: dict[str, dict[str, Any]] = {
     "table": {
         "event_id": pl.String, "symbol": pl.String, "date": pl.Date, "n_donors": pl.Int64, "n_obs": pl.Int64,
         "n_days": pl.Int64, "car": pl.Float64, "pre_rmse": pl.Float64, "post_rmse": pl.Float64,
-        "ratio": pl.Float64, "p_value": pl.Float64,
+        "ratio": pl.Float64, "p_value": pl.Float64, "smallest_p": pl.Float64, "penalty": pl.Float64,
     },
     "weights": {"event_id": pl.String, "donor": pl.String, "weight": pl.Float64},
     "gaps": {
@@ -52,10 +57,13 @@ class Counterfactual:
     ----------
     table : polars.DataFrame
         One row per event: ``event_id, symbol, date, n_donors, n_obs, n_days, car, pre_rmse, post_rmse, ratio,
-        p_value``. `car` sums the gaps of the event window; the `rmse` are root mean squares of the gaps in
-        the estimation window and in the event window, `ratio` the second over the first; `p_value` by
+        p_value, smallest_p, penalty``. `car` sums the gaps of the event window; the `rmse` are root mean squares of
+        the gaps in the estimation window and in the event window, `ratio` the second over the first; `p_value` by
         placebo in space: the share of securities, the event's own among them, whose ratio is as large
-        when each donor is treated as if it had had the event. Never below 1 / (1 + n_donors).
+        when each donor is treated as if it had had the event; or conformal, see `synthetic_control`. `smallest_p` is
+        the smallest that it could have been: 1 / (1 + n_donors), or 1 / (n_obs + n_days). `penalty` of the ridge
+        correction is a share of the largest eigenvalue of the donors' cross-products, inf where it chose none; empty
+        without the correction.
     weights : polars.DataFrame
         ``event_id, donor, weight``.
     gaps : polars.DataFrame
@@ -81,6 +89,8 @@ def synthetic_control(
     estimation_window: tuple[int, int] = (-250, -11),
     event_window: tuple[int, int] = (0, 0),
     coverage: float = 1.0,
+    penalty: Literal["ridge"] | None = None,
+    inference: Inference = "placebo",
 ) -> Counterfactual:
     """Weight donors so that they follow the security as closely as possible before the event.
 
@@ -98,10 +108,20 @@ def synthetic_control(
     coverage : float
         Share of the estimation sessions a donor needs; below 1 the sessions that any of the kept
         donors lacks are left out.
+    penalty : {None, "ridge"}
+        *ridge* corrects the weights for what the donors miss in the estimation window, by ridge regression; weights
+        may then be negative. The penalty is the one that forecasts left-out tenths of the estimation days best.
+    inference : {"placebo", "conformal"}
+        Where p comes from: other securities on the same days, or other days of the same security.
 
     Returns
     -------
     Counterfactual
+
+    Raises
+    ------
+    SpecificationError
+        For an unknown `penalty` or `inference`, donors that the market lacks, and windows that overlap.
 
     Notes
     -----
@@ -109,18 +129,57 @@ def synthetic_control(
     had no effect on the security; distribution: permutation over donors, exact if they are exchangeable.
     Never a t from the residual variance. A donor with an event of its own whose windows overlap is
     left out. Abadie, Diamond and Hainmueller (2010).
+
+    With *ridge* the weights w minimise ``|gaps|^2 + penalty * |w - simplex weights|^2``, sum 1 (Ben-Michael, Feller
+    and Rothstein 2021). Not to be used to rescue donors that do not follow the security: negative weights extrapolate.
+
+    With *conformal* the weights are fitted once more, to estimation days and event window together, as the null of no
+    effect on any day of the window allows. p is the share of all cyclic shifts of the days whose mean absolute
+    residual in the window's place is as large: exact where days are exchangeable, approximate where they are stationary
+    and weakly dependent (Chernozhukov, Wüthrich and Zhu 2021). The null is two-sided, and the table's `car` and
+    `weights` stay those of the estimation window. Not to be used where the window is more turbulent than the days
+    before: it then rejects although no mean has moved.
+
+    Examples
+    --------
+    >>> import marketimpact as mi
+    >>> firms = mi.securities().filter(pl.col("symbol").is_in(["NVDA", "TXN", "DELL"]))
+    >>> market = mi.Market.load(firms, mi.SamplePrices())
+    >>> news = mi.announcements().filter(pl.col("announcement_id") == "2025-08-12-beijing-discourages-h20")
+    >>> events = mi.align(news, market, symbols=["NVDA"])
+    >>> found = mi.synthetic_control(events, market, ["TXN", "DELL"], penalty="ridge", inference="conformal")
+    >>> found.table["n_donors"].item(), round(1 / found.table["smallest_p"].item())
+    (2, 241)
     """
+    _check_word("penalty", penalty, (None, "ridge"))
+    _check_word("inference", inference, get_args(Inference))
+
+    def simplex(y: Floats, x: Floats, _: Sequence[str]) -> tuple[Floats, float | None]:
+        return simplex_weights(y, x), None
+
+    def corrected(y: Floats, x: Floats, _: Sequence[str]) -> tuple[Floats, float | None]:
+        return ridge_weights(y, x)
+
     return _run_events(
         events,
         _Settings(
             market,
             tuple(dict.fromkeys(donors)),
-            lambda y, x, _: simplex_weights(y, x),
+            simplex if penalty is None else corrected,
             check_window(estimation_window, "estimation_window"),
             check_window(event_window, "event_window"),
             coverage,
+            inference,
         ),
     )
+
+
+def _check_word(name: str, given: object, allowed: Sequence[str | None]) -> None:
+    """Raise SpecificationError for a value of an option that is not among its words."""
+    if not (given is None or isinstance(given, str)) or given not in allowed:
+        words = [word for word in allowed if word is not None]
+        near = did_you_mean(given, words) if isinstance(given, str) else ""
+        raise SpecificationError(f"{name}={given!r}: choose from {', '.join(map(repr, allowed))}.{near}")
 
 
 def matched_controls(
@@ -159,13 +218,13 @@ def matched_controls(
     events = schema.check(schema.Events, events, "events")
     characteristics_of = _scaled_characteristics(characteristics, [*events["symbol"].unique(), *controls])
 
-    def nearest(_: Floats, __: Floats, names: Sequence[str]) -> Floats:
+    def nearest(_: Floats, __: Floats, names: Sequence[str]) -> tuple[Floats, float | None]:
         own, *others = (characteristics_of[name] for name in names)
         distance = np.sqrt(((np.array(others) - own) ** 2).sum(axis=1))
         order = sorted(range(len(others)), key=lambda position: (distance[position], names[position + 1]))
         weights = np.zeros(len(others))
         weights[order[:n_matches]] = 1.0 / min(n_matches, len(others))
-        return weights
+        return weights, None
 
     return _run_events(
         events,
@@ -229,6 +288,7 @@ class _Settings:
     estimation: tuple[int, int]
     window: tuple[int, int]
     coverage: float
+    inference: Inference = "placebo"
 
     def __post_init__(self) -> None:
         if self.estimation[1] >= self.window[0]:
@@ -258,9 +318,9 @@ def _run_events(events: FrameLike, settings: _Settings) -> Counterfactual:
         panel = _add_donors(event, located, returns, settings, rows)
         if panel is None:
             continue
-        if panel.key not in placebos:
+        if settings.inference == "placebo" and panel.key not in placebos:
             placebos[panel.key] = _placebo_ratios(panel, settings.weigh)
-        _add_estimates(event, panel, placebos[panel.key], settings.weigh, rows)
+        _add_estimates(event, panel, placebos.get(panel.key), settings.weigh, rows)
     frames = {name: pl.DataFrame(entries, schema=_TABLES[name], orient="row") for name, entries in rows.items()}
     frames["attrition"] = pl.concat([attrition, frames["attrition"]]).sort("event_id")
     return Counterfactual(**frames)
@@ -285,19 +345,24 @@ def _add_donors(
 
 
 def _add_estimates(
-    event: dict[str, Any], panel: _DonorPanel, ratios: Floats, weigh: Weigh, rows: dict[str, list[Any]]
+    event: dict[str, Any], panel: _DonorPanel, ratios: Floats | None, weigh: Weigh, rows: dict[str, list[Any]]
 ) -> None:
-    """Add one event's weights, gaps and row of the table."""
+    """Add one event's weights, gaps and row of the table; without the donors' ratios its p-value is conformal."""
     name = event["event_id"]
-    weights = weigh(panel.before[:, 0], panel.before[:, 1:], panel.names)
+    weights, penalty = weigh(panel.before[:, 0], panel.before[:, 1:], panel.names)
     pre = _root_mean_square(panel.before[:, 0] - panel.before[:, 1:] @ weights)
     treated_returns = panel.during[:, 0]
     expected = panel.during[:, 1:] @ weights
     gaps = treated_returns - expected
     post = _root_mean_square(gaps)
     ratio = post / pre if pre > 0 else np.nan
-    p = (1 + int((ratios >= ratio).sum())) / (1 + len(ratios)) if len(ratios) and pre > 0 else None
     days = np.flatnonzero(~np.isnan(treated_returns))
+    if ratios is None:
+        p = conformal_p(panel.before, panel.during[days], lambda y, x: weigh(y, x, panel.names)[0])
+        smallest = 1 / (len(panel.before) + len(days))
+    else:
+        p = (1 + int((ratios >= ratio).sum())) / (1 + len(ratios)) if len(ratios) and pre > 0 else None
+        smallest = 1 / (1 + len(weights))
     rows["weights"] += [(name, d, w) for d, w in zip(panel.names[1:], weights.tolist(), strict=True)]
     columns = (panel.taus, treated_returns, expected, gaps)
     rows["gaps"] += [
@@ -306,7 +371,7 @@ def _add_estimates(
     ]
     rows["table"].append(
         (name, event["symbol"], event["date"], len(weights), len(panel.before), len(days),
-         float(np.nansum(gaps)), pre, post, ratio, p)
+         float(np.nansum(gaps)), pre, post, ratio, p, smallest, penalty)
     )  # fmt: skip
 
 
@@ -379,7 +444,7 @@ def _placebo_ratios(panel: _DonorPanel, weigh: Weigh) -> Floats:
     ratios = []
     for j, donor in enumerate(donors):
         others = np.delete(before, j, axis=1)
-        weights = weigh(before[:, j], others, [donor, *donors[:j], *donors[j + 1 :]])
+        weights, _ = weigh(before[:, j], others, [donor, *donors[:j], *donors[j + 1 :]])
         pre = _root_mean_square(before[:, j] - others @ weights)
         post = _root_mean_square(during[:, j] - np.delete(during, j, axis=1) @ weights)
         ratios.append(post / pre if pre > 0 else np.inf)

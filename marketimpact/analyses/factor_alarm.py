@@ -13,14 +13,15 @@ import scipy
 from marketimpact.core.arrays import Bools, Floats, Ints
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.core.text import did_you_mean, listed
-from marketimpact.display.formats import percent
+from marketimpact.display.formats import short_percent
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.donor_choice import find_donors
+from marketimpact.estimation.donors import DonorReturns
 from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.models import ROUNDING, FactorModel, PeerMean
 from marketimpact.study.result import StudyResult
 
-__all__ = ["FactorAlarm", "factor_alarm"]
+__all__ = ["FactorAlarm", "factor_alarm", "find_alarm"]
 
 #: Share of ordinary days on which the alarm rings.
 LEVEL = 0.05
@@ -30,6 +31,17 @@ FEWEST_SECURITIES = 10
 FEWEST_DAYS = 60
 #: Factor columns that are never candidates: a risk-free rate, and the market itself.
 NO_CANDIDATES = ("rf", "mktrf")
+#: Published factors in words; the names that they have in a market follow in brackets.
+IN_WORDS = {
+    "smb": "size (small less large firms, smb)",
+    "hml": "value (cheap less expensive shares, hml)",
+    "rmw": "profitability (profitable less unprofitable firms, rmw)",
+    "cma": "investment (firms that invest little less those that invest much, cma)",
+    "mom": "momentum (past winners less past losers, mom)",
+    "mean of untreated": "the mean of shares that the events do not treat",
+}
+#: Names of candidates that are computed from untreated securities.
+UNNAMED = r"^(mean of untreated|component \d+)$"
 TABLE = {
     "date": pl.Date, "mic": pl.String, "factor": pl.String, "n_days": pl.Int64, "move": pl.Float64, "z": pl.Float64,
     "p_value": pl.Float64, "rings": pl.Boolean, "loading": pl.Float64, "bias": pl.Float64, "n_events": pl.Int64,
@@ -68,12 +80,30 @@ class FactorAlarm:
             return ""
         first = self.table.filter("rings").row(0, named=True)
         days = self.table.group_by("date", "mic").agg(pl.col("rings").any())
-        where = f"on {int(days['rings'].sum())} of {days.height} days 0" if days.height > 1 else f"on {first['date']}"
+        several = f" ({int(days['rings'].sum())} of {days.height} days 0 ring)" if days.height > 1 else ""
+        n_days = first["n_days"]
+        before = n_days - round(first["p_value"] * (1 + n_days) - 1)
+        any_of = f"any of the {n_days}" if before == n_days else f"{before} of the {n_days}"
+        z = f"{first['z']:+.1f}".replace("-", "−")
         return (
-            f"Factor alarm: {where} a factor that the model leaves out lies farther out than on 95% of days before "
-            f"({first['factor']}, z {first['z']:+.1f}); with the events' past loading on it, it adds about "
-            f"{percent(first['bias'])} to the mean abnormal return of that day."
+            f"Factor alarm{several}: on {first['date']} {_in_words(first['factor'])}, which the model leaves out, "
+            f"moved farther from what the model expects than such factors did on {any_of} days before (z {z}); judged "
+            "by how these shares followed it before, this alone would give them a mean abnormal return of about "
+            f"{short_percent(first['bias'])} that day, an effect of the announcement only if it moved the factor."
         )
+
+    @property
+    def line(self) -> str:
+        """The sentence, or where the alarm is silent one on what was looked at."""
+        if self.rings:
+            return self.sentence
+        unnamed = pl.col("factor").str.contains(UNNAMED)
+        names = self.table.filter(~unnamed)["factor"].unique().sort().to_list()
+        looked_at = [listed(names, quoted=False)] if names else []
+        looked_at += ["common movements of untreated shares"] if self.table.select(unnamed.any()).item() else []
+        days = self.table.select("date", "mic").unique().height
+        where = "day 0" if days == 1 else f"more of {days} days 0 than chance gives"
+        return f"No factor we can see lay unusually far out on {where} (looked at: {' and '.join(looked_at)})."
 
     def __repr__(self) -> str:
         """Say whether it rings, and show the candidates farthest out."""
@@ -141,16 +171,37 @@ def factor_alarm(result: StudyResult, *, factors: Sequence[str] | None = None, c
     """
     if not isinstance(components, int) or isinstance(components, bool) or components < 0:
         raise SpecificationError(f"components={components!r}: give a whole number of components, 0 for none.")
-    problem, names = result.estimation.problem, _factor_names(result, factors)
-    rows: list[dict[str, Any]] = []
-    for members, candidates in _days(result, problem, names, components):
-        rows += _rows(result, problem, members, candidates)
-    if not rows:
+    alarm = find_alarm(result, _factor_names(result, factors), components)
+    if alarm is None:
         raise SpecificationError(
             f"There is no candidate: the market has no factor besides those of {result.model.name}, and no exchange "
             f"with {FEWEST_SECURITIES} untreated securities. Give the market factors=, or load more securities."
         )
+    return alarm
+
+
+def find_alarm(result: StudyResult, names: list[str] | None = None, components: int = 3) -> FactorAlarm | None:
+    """Compare the candidates as `factor_alarm` does; None where there is none.
+
+    Parameters
+    ----------
+    names : list of str, optional
+        Factor columns of the market that the model does not read; by default all but ``rf`` and ``mktrf``.
+    """
+    names = _factor_names(result, None) if names is None else names
+    rows: list[dict[str, Any]] = []
+    for members, candidates in _days(result, names, components):
+        rows += _rows(result, result.estimation.problem, members, candidates)
+    if not rows:
+        return None
     return FactorAlarm(pl.DataFrame(rows, schema=TABLE).sort("p_value", pl.col("z").abs(), descending=[False, True]))
+
+
+def _in_words(factor: str) -> str:
+    """Name a candidate for readers who do not know its column."""
+    if factor.startswith("component "):
+        return f"a common movement of shares that the events do not treat ({factor})"
+    return IN_WORDS.get(factor, f"the factor {factor}")
 
 
 def _factor_names(result: StudyResult, factors: Sequence[str] | None) -> list[str]:
@@ -171,20 +222,44 @@ def _factor_names(result: StudyResult, factors: Sequence[str] | None) -> list[st
     return list(factors)
 
 
-def _days(
-    result: StudyResult, problem: EstimationProblem, names: list[str], components: int
-) -> Iterator[tuple[Ints, _Candidates]]:
+def _days(result: StudyResult, names: list[str], components: int) -> Iterator[tuple[Ints, _Candidates]]:
     """Yield the events of each day 0, exchange and benchmark, and the candidates of that day."""
+    problem = result.estimation.problem
     events = result.events.select("date", "mic", pl.Series("_security", problem.positions.security))
     benchmarks = result.market.panel_securities["series_of_benchmark"].gather(events["_security"])
     keys = events.select(pl.struct("date", "mic", benchmarks.alias("_benchmark")).rank("dense")).to_series()
-    for members in rows_by_code(factorize(keys)):
+    groups = list(rows_by_code(factorize(keys)))
+    untreated = _untreated(result, groups) if components else [None] * len(groups)
+    for members, donors in zip(groups, untreated, strict=True):
         one = problem.take(members[:1])
         candidates = _named(one, names)
-        if components:
-            candidates = candidates.join(_unnamed(result, members, components))
+        if donors is not None:
+            candidates = candidates.join(_unnamed(one, donors, components))
         if candidates.names:
             yield members, candidates
+
+
+def _untreated(result: StudyResult, groups: Sequence[Ints]) -> list[DonorReturns | None]:
+    """Find the untreated securities of each group's exchange on its day 0; None where there are too few."""
+    problem, securities = result.estimation.problem, result.market.panel_securities
+    symbols, mics = result.events["symbol"], result.events["mic"]
+    found: list[DonorReturns | None] = [None] * len(groups)
+    of_mic: dict[str, list[int]] = {}
+    for number, members in enumerate(groups):
+        mic = mics[int(members[0])]
+        others = securities.filter(pl.col("mic") == mic, ~pl.col("symbol").is_in(symbols.gather(members).implode()))
+        if others.height >= FEWEST_SECURITIES:
+            of_mic.setdefault(mic, []).append(number)
+    for mic, numbers in of_mic.items():
+        first = np.array([groups[number][0] for number in numbers], dtype=np.int64)
+        model = PeerMean(tuple(securities.filter(pl.col("mic") == mic)["symbol"]))
+        day0_only = replace(problem.settings, event=(0, 0))
+        days = replace(problem.take(first), model=model, settings=day0_only, donors=None)
+        donors = find_donors(result.events, result.events[first], days, {})
+        for row, number in enumerate(numbers if donors is not None else []):
+            one = donors.take(slice(row, row + 1))
+            found[number] = one if one.used.sum() >= FEWEST_SECURITIES else None
+    return found
 
 
 def _named(one: EstimationProblem, names: list[str]) -> _Candidates:
@@ -192,30 +267,17 @@ def _named(one: EstimationProblem, names: list[str]) -> _Candidates:
     if not names:
         return _Candidates([], np.empty((one.n_estimation_days, 0)), np.empty(0))
     factors = replace(one, model=FactorModel(tuple(names)), donors=None)
-    return _Candidates(names, _all_days(factors, names), factors.design((0, 0)).x[0, 0])
+    # the spans of the model of the result, which may have a stretch of its own after the event
+    before = np.concatenate([factors.design(span).x[0] for span in one.spans])
+    return _Candidates(names, before.reshape(-1, len(names)), factors.design((0, 0)).x[0, 0])
 
 
-def _all_days(problem: EstimationProblem, names: Sequence[str]) -> Floats:
-    """Read the regressors of all estimation days, (M, K)."""
-    parts = [problem.design(span).x[0] for span in problem.spans]
-    return np.concatenate(parts).reshape(-1, len(names))
-
-
-def _unnamed(result: StudyResult, members: Ints, components: int) -> _Candidates:
+def _unnamed(one: EstimationProblem, donors: DonorReturns, components: int) -> _Candidates:
     """Compute the mean and components of the residual returns of untreated securities of the event's exchange."""
-    problem, first = result.estimation.problem, members[:1]
-    securities = result.market.panel_securities
-    mic = securities["mic"][int(problem.positions.security[members[0]])]
-    symbols = tuple(securities.filter(pl.col("mic") == mic)["symbol"])
-    day0_only = replace(problem.settings, event=(0, 0))
-    one = replace(problem.take(first), model=PeerMean(symbols), settings=day0_only, donors=None)
-    donors = find_donors(result.events, result.events[first], one, {})
     none = _Candidates([], np.empty((one.n_estimation_days, 0)), np.empty(0))
-    if donors is None or donors.used.sum() < FEWEST_SECURITIES:
-        return none
     used = donors.used[0]
-    before = np.concatenate([donors.window(span)[0][:, used] for span in problem.spans])
-    before, day0 = _residuals(before, donors.window((0, 0))[0][:, used], *_regressors(problem.take(first)))
+    before = np.concatenate([donors.window(span)[0][:, used] for span in one.spans])
+    before, day0 = _residuals(before, donors.window((0, 0))[0][:, used], *_regressors(one))
     complete = ~np.isnan(before).any(axis=1)
     if complete.sum() < FEWEST_DAYS:
         return none

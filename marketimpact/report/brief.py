@@ -72,6 +72,8 @@ class Brief:
         them by announcement and group.
     status : str
         What of it is registered and what exploratory; empty where the study is not registered.
+    factor_alarm : str
+        Whether a factor that the model leaves out lay far out on day 0, and what it adds; empty without candidates.
     """
 
     title: str
@@ -87,6 +89,7 @@ class Brief:
     n_announcements: int
     legs: Legs | None = None
     status: str = ""
+    factor_alarm: str = ""
 
     @property
     def origin(self) -> str:
@@ -255,7 +258,7 @@ class Brief:
             lines += [*_wrapped(sentence, "   " if self.n_announcements > 1 else ""), ""]
         lines += [self.hidden, ""] if self.hidden else []
         lines += [] if self.sentences else [NO_EVENTS]
-        lines += group_lines(self.groups, self.windows) + _wrapped(self.status)
+        lines += group_lines(self.groups, self.windows) + _wrapped(self.factor_alarm) + _wrapped(self.status)
         if self.legs is None:
             return lines
         notes = [line for note in self.legs.notes for line in _wrapped(note + ".")]
@@ -344,7 +347,12 @@ def opening(content: ReportContent, made: Brief | None) -> Section:
     if not made.sentences:
         return Section("short", "In short", (NO_EVENTS,))
     lead = [f"{n}. {headline}: {sentence}" for n, headline, sentence in made.shown]
-    words = [*lead, made.hidden, *(f"What else happened in the same days: {one}" for one in made.nearby_sentences)]
+    words = [
+        *lead,
+        made.hidden,
+        made.factor_alarm,
+        *(f"What else happened in the same days: {one}" for one in made.nearby_sentences),
+    ]
     words += [f"May be said: {one}" for one in made.may] + [f"May not be said: {one}" for one in made.may_not]
     words += [made.source, made.status]
     block = ("", tuple(made.figures), (made.table.plain(), *([made.legs.table()] if made.legs else [])))
@@ -380,4 +388,5 @@ def brief_of(content: ReportContent) -> Brief:
         n_announcements=len(content.announcements),
         legs=legs_of(content),
         status="" if content.registration is None else content.registration.sentence(windows),
+        factor_alarm=content.factor_alarm,
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from marketimpact.analyses.factor_alarm import find_alarm
 from marketimpact.analyses.legs import CarByLeg
 from marketimpact.analyses.specification_curve.curve import SpecificationCurve
 from marketimpact.analyses.specification_curve.joint_test import JointTest
@@ -197,6 +198,15 @@ class ReportContent:
     def legs(self) -> tuple[CarByLeg, list[str]] | None:
         """Run the study on each leg of day 0, with warnings about opens; None without legs, or if not wanted."""
         return None if self.leg_benchmark == "none" else cars_by_leg(self.result, self.leg_benchmark)
+
+    @cached_property
+    def factor_alarm(self) -> str:
+        """A sentence on factors that the model leaves out; empty without candidates, and for results without day 0."""
+        first, last = self.result.estimation.settings.event
+        if not first <= 0 <= last or self.result.events.is_empty() or self.result.market.unit.startswith("log "):
+            return ""
+        alarm = find_alarm(self.result)
+        return "" if alarm is None else alarm.line
 
     @property
     def detail_note(self) -> str:

@@ -8,6 +8,7 @@ import pytest
 import statsmodels.api as sm
 
 import marketimpact as mi
+from marketimpact.analyses.factor_alarm import FactorAlarm
 from tests.conftest import SHARED
 
 GPL = SHARED / "replications" / "goldsmith_pinkham_lyu_2025"
@@ -72,7 +73,7 @@ def test_it_rings_for_a_named_factor_that_moves_and_says_by_how_much():
     assert top["p_value"] <= 0.01
     style = alarm.table.filter(pl.col("factor") == "style").row(0, named=True)
     assert style["bias"] == pytest.approx(0.06, abs=0.015)
-    assert "z +" in alarm.sentence
+    assert "(z +" in alarm.sentence
     assert alarm.sentence in repr(alarm)
 
 
@@ -89,6 +90,58 @@ def test_it_rings_for_a_factor_that_nobody_named():
     assert not known.rings
     assert known.sentence == ""
     assert "silent" in repr(known)
+
+
+def test_the_sentence_names_factor_days_and_effect_for_readers_without_statistics():
+    market, series = drawn(shock=0.06)
+    alarm = mi.factor_alarm(STUDY.run(events(EVENTS[:3]), market), factors=["style"], components=0)
+    top = alarm.table.row(0, named=True)
+    assert top["p_value"] == pytest.approx(1 / 191)  # farther than on every day before
+    assert alarm.line == alarm.sentence
+    start = f"Factor alarm: on {days()[DAY0]} the factor style, which the model leaves out, moved farther"
+    assert alarm.sentence.startswith(start)
+    assert f"on any of the 190 days before (z +{top['z']:.1f})" in alarm.sentence
+    assert f"mean abnormal return of about +{top['bias']:.1%} that day" in alarm.sentence
+    # a move that three days before reached as well
+    calmer, _ = drawn(shock=float(np.sort(np.abs(series["style"][DAY0 - 200 : DAY0 - 10]))[-4]))
+    less = mi.factor_alarm(STUDY.run(events(EVENTS[:3]), calmer), factors=["style"], components=0)
+    n = round(190 - (191 * less.table["p_value"].item() - 1))
+    assert 180 < n < 190
+    assert f"on {n} of the 190 days before" in less.sentence
+    twice = FactorAlarm(pl.concat([alarm.table, alarm.table.with_columns(pl.col("date").dt.offset_by("7d"))]))
+    assert twice.sentence.startswith(f"Factor alarm (2 of 2 days 0 ring): on {days()[DAY0]}")
+
+
+def test_published_factors_are_in_words_and_silence_says_what_was_looked_at():
+    market, series = drawn(seed=5)
+    factors = pl.DataFrame({"date": days(), "smb": series["style"], "mom": series["size"]})
+    ret = market.panel.select("symbol", "date", "ret")
+    named = mi.Market.from_returns(ret, pl.DataFrame({"date": days(), "ret": series["market"]}), factors)
+    quiet = STUDY.run(events([("a", "F0", 250), ("b", "F1", 250)]), named)
+    assert mi.factor_alarm(quiet).line == (
+        "No factor we can see lay unusually far out on day 0 (looked at: mom, smb and common movements of untreated "
+        "shares)."
+    )
+    loud = factors.with_columns(smb=pl.when(pl.col("date") == days()[250]).then(-0.09).otherwise("smb"))
+    moved = mi.Market.from_returns(ret, pl.DataFrame({"date": days(), "ret": series["market"]}), loud)
+    sentence = mi.factor_alarm(STUDY.run(quiet.events.select("event_id", "symbol", "date"), moved)).sentence
+    assert "size (small less large firms, smb)" in sentence
+    assert "(z −" in sentence
+
+
+@pytest.mark.filterwarnings("ignore::marketimpact.errors.MarketImpactWarning")  # drawn returns have no GARCH
+@pytest.mark.parametrize("name", sorted(set(mi.MODELS) - set(mi.models.PEER_MODELS) - {"factor_model"}))
+def test_every_model_has_an_alarm(name):
+    """Also the model with estimation days of its own after the event."""
+    market, series = drawn(shock=0.08)
+    drawn_too = np.random.default_rng(4).normal(0, 0.01, (DAYS, 8))
+    others = pl.DataFrame(drawn_too, schema=["mktrf", "smb", "hml", "rmw", "cma", "mom", "sox", "rf"])
+    factors = others.with_columns(date=pl.Series(days()), style=series["style"], rf=pl.lit(0.0001))
+    benchmark = pl.DataFrame({"date": days(), "ret": series["market"]})
+    known = mi.Market.from_returns(market.panel.select("symbol", "date", "ret"), benchmark, factors)
+    study = mi.EventStudy(mi.MODELS[name](), estimation_window=(-200, -11), event_window=(0, 1))
+    alarm = mi.factor_alarm(study.run(events(EVENTS[:3]), known), factors=["style"], components=0)
+    assert alarm.rings
 
 
 def test_one_ordinary_day_in_twenty_rings():
