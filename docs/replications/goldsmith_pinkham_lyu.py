@@ -1,7 +1,13 @@
-"""Compute the tables of goldsmith_pinkham_lyu.md: bias and rejections of four estimators in four simulated panels."""
+"""Compute the tables of goldsmith_pinkham_lyu.md: bias and rejections of four estimators in four simulated panels.
+
+Two estimators are computed on all 50 seeds in full, simple means but for their rejections. Those, and the generalised
+synthetic control, need the returns of every control firm, which the data has for five seeds: their cells come with a
+Monte-Carlo error.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +15,8 @@ import polars as pl
 from scipy import stats
 
 import marketimpact as mi
-from docs.replications.printed import cell_table, compared, counts
+from docs.findings.cells import table
+from docs.replications.printed import ERRORS, cell_table, compared, counts
 
 FOLDER = "goldsmith_pinkham_lyu_2025"
 PANELS = {
@@ -22,34 +29,129 @@ WINDOWS = {"estimation_window": (-239, -1), "event_window": (0, LAST)}
 #: Days from the first of one simulated panel to that of the next: 239 before the event, 11 from it on, and one free.
 SPAN = 251
 DECIMALS = 2
-NAMES = {"panel": "panel", "estimator": "estimator", "periods": "periods", "statistic": "statistic"}
+NAMES = {name: name for name in ("panel", "estimator", "periods", "statistic")}
 SIMULATION = ["panel", "seed", "tau"]
-SIMPLE, CAPM, FACTORS = "Simple Means", "CAPM", "Correct Factor Structure"
+SIMPLE, CAPM, FACTORS, GSYNTH = "Simple Means", "CAPM", "Correct Factor Structure", "Gsynth (PCA)"
+#: Cells that are compared within Monte-Carlo error.
+IS_SAMPLED = (pl.col("estimator") == GSYNTH) | ((pl.col("estimator") == SIMPLE) & (pl.col("statistic") == "Coverage"))
+N_FIRMS, N_DAYS, N_SEEDS, N_SAMPLED = 500, LAST + 1, 50, 5
+#: Name of simple means with the spread of the controls in their errors.
+WITH_CONTROLS = "Simple Means, controls known"
+CELL = ["panel", "estimator", "periods", "statistic"]
 
 
 def remake(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """Compute the tables of the page, and no figures."""
-    cells = compared(replicated(folder / FOLDER), DECIMALS)
+    found = simulated(folder / FOLDER)
+    cells = compared(beside_printed(folder / FOLDER, found), DECIMALS)
     named = cells.with_columns(pl.col("panel").replace_strict(PANELS).str.head(1))
-    return {"counts": counts(cells, "estimator", "estimator"), "cells": cell_table(named, NAMES, DECIMALS)}, {}
+    tables = {
+        "counts": counts(cells, "estimator", "estimator"),
+        "sampled": sampled_table(cells.filter(IS_SAMPLED)),
+        "paired": paired_table(cells, found[GSYNTH], found[FACTORS]),
+        "cells": cell_table(named, NAMES, DECIMALS),
+    }
+    return tables, {}
+
+
+def remake_alarm(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Compute the table of docs/procedures/factor_alarm.md: how often the alarm rings in the four panels."""
+    result = run(*_read(folder / FOLDER), [CAPM])[CAPM]
+    days = result.events.select("date", "panel").unique()
+    found = mi.factor_alarm(result).table.join(days, on="date", how="left", validate="1:1")
+    rows = []
+    for panel, title in PANELS.items():
+        own = found.filter(panel=panel)
+        share, bias = float(own["rings"].cast(pl.Float64).mean()), own["bias"]
+        error = float(np.sqrt(share * (1 - share) / own.height))
+        rows.append(
+            [title, str(own.height), f"{share:.0%} ({error:.0%})", f"{own['z'].abs().median():.1f}",
+             f"{100 * bias.mean():.2f} ({100 * bias.std() / np.sqrt(own.height):.2f})"]
+        )  # fmt: skip
+    return {"alarm": table(["panel", "seeds", "rings", "median of abs(z)", "mean bias, points"], rows)}, {}
 
 
 def replicated(folder: Path) -> pl.DataFrame:
-    """Return every printed cell beside ours: ``panel, estimator, periods, statistic, printed, ours``."""
-    treated, factors = (_dated(pl.read_parquet(folder / f"{name}.parquet")) for name in ("treated", "factors"))
-    ours = pl.concat(
-        [
-            _statistics(_rejections(_averages(result), factors, estimator), estimator)
-            for estimator, result in run(treated, factors).items()
-        ]
-    )
+    """Return every printed cell beside ours, as `beside_printed` does."""
+    return beside_printed(folder, simulated(folder))
+
+
+def simulated(folder: Path) -> dict[str, pl.DataFrame]:
+    """Compute every estimator's bias and rejections by ``panel, seed, tau``; see `_rejections`."""
+    treated, factors = _read(folder)
+    controls = _dated(pl.read_parquet(folder / "controls_5_seeds.parquet"))
+    averages = {estimator: _averages(result) for estimator, result in run(treated, factors).items()}
+    averages[GSYNTH] = synthetic_averages(treated, controls, factors)
+    found = {estimator: _rejections(frame, factors, estimator) for estimator, frame in averages.items()}
+    has_controls = controls.select("panel", "seed").unique()
+    of_five = found[SIMPLE].join(has_controls, on=["panel", "seed"], how="semi")
+    return {**found, WITH_CONTROLS: _two_samples(of_five, controls)}
+
+
+def beside_printed(folder: Path, found: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the printed cells beside ours: ``panel, estimator, periods, statistic, printed, ours, error, n_seeds``.
+
+    ``error`` is the Monte-Carlo error of a cell that has five of the 50 seeds, null for one that has them all.
+    """
+    whole = pl.concat([_statistics(found[estimator], estimator) for estimator in (SIMPLE, CAPM, FACTORS, GSYNTH)])
+    rejections = _statistics(found[WITH_CONTROLS], SIMPLE).filter(IS_SAMPLED)
+    is_replaced = (pl.col("estimator") == SIMPLE) & IS_SAMPLED
     printed = pl.read_csv(folder / "table1.csv").rename({"published": "printed"}).drop("unit")
-    keys = ["panel", "estimator", "periods", "statistic"]
-    return printed.join(ours, on=keys, how="left", validate="1:1", maintain_order="left")
+    joined = printed.join(
+        pl.concat([whole.filter(~is_replaced), rejections]), on=CELL, how="left", validate="1:1", maintain_order="left"
+    )
+    return joined.with_columns(error=pl.when(IS_SAMPLED).then(_larger_error()))
 
 
-def run(treated: pl.DataFrame, factors: pl.DataFrame) -> dict[str, mi.StudyResult]:
-    """Run the three estimators on all simulated panels at once, each panel on dates of its own."""
+def sampled_table(cells: pl.DataFrame) -> str:
+    """Count the cells of five seeds by how many Monte-Carlo errors, and half a printed digit, they are off."""
+    off = pl.col("difference").abs() - 0.5 * 10**-DECIMALS
+    measured = cells.with_columns(off=off - 1e-9, twice=2 * pl.col("error"), most=ERRORS * pl.col("error"))
+    rows = []
+    for (estimator, statistic), part in measured.group_by("estimator", "statistic", maintain_order=True):
+        near, within = (int((part["off"] <= part[name]).sum()) for name in ("twice", "most"))
+        rows.append(
+            [str(estimator), str(statistic), *map(str, (part.height, near, within - near, part.height - within))]
+        )
+    return table(["estimator", "statistic", "cells", "within two errors", "within three", "further off"], rows)
+
+
+def paired_table(cells: pl.DataFrame, synthetic: pl.DataFrame, known: pl.DataFrame) -> str:
+    """Set the five seeds of the synthetic control beside the printed 50, less what made these seeds unlike the 50.
+
+    Both estimators see the same shocks of the treated firms. The correct factor structure is known for all 50 seeds:
+    its mean over the 50, and the mean difference of the two estimators over the five, estimate the synthetic control
+    over the 50. The error of that difference, of five out of 50, is the estimate's (a control variate).
+    """
+    both = _of_seeds(synthetic).join(_of_seeds(known), on=["panel", "seed", "cell"], validate="1:1", suffix="_known")
+    spread = (pl.col("value") - pl.col("value_known")).std() * np.sqrt(1 / N_SAMPLED - 1 / N_SEEDS)
+    differences = both.group_by("panel", "cell").agg(
+        difference_mean=(pl.col("value") - pl.col("value_known")).mean(), spread_error=spread
+    )
+    means = _of_seeds(known).group_by("panel", "cell").agg(pl.col("value").mean())
+    joined = means.join(differences, on=["panel", "cell"], validate="1:1")
+    found = _cells(joined.with_columns(ours=pl.col("value") + pl.col("difference_mean"), n_seeds=N_SAMPLED), GSYNTH)
+    ours = cells.select(*CELL, "printed").join(found, on=CELL, how="inner", validate="1:1", maintain_order="left")
+    ours = ours.filter(pl.col("statistic") != "Coverage").with_columns(error="spread_error")
+    off = (pl.col("ours") - pl.col("printed")).abs() - 0.5 * 10**-DECIMALS
+    rows = [
+        [PANELS[row["panel"]][0], row["periods"], row["statistic"], f"{row['printed']:.2f}",
+         f"{row['ours']:.3f} ({row['error']:.3f})", f"{max(row['off'], 0) / row['error']:.1f}"]
+        for row in ours.with_columns(off=off).iter_rows(named=True)
+    ]  # fmt: skip
+    return table(["panel", "periods", "statistic", "printed", "ours, for 50 seeds (error)", "errors off"], rows)
+
+
+def _read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read the treated firms and the factors of all seeds, on their own dates."""
+    treated, factors = (_dated(pl.read_parquet(folder / f"{name}.parquet")) for name in ("treated", "factors"))
+    return treated, factors
+
+
+def run(
+    treated: pl.DataFrame, factors: pl.DataFrame, estimators: Sequence[str] = (SIMPLE, CAPM, FACTORS)
+) -> dict[str, mi.StudyResult]:
+    """Run three estimators on all simulated panels at once, each panel on dates of its own."""
     returns = treated.select("symbol", "date", "ret", "benchmark")
     market_return = factors.select("date", symbol="benchmark", ret=pl.col("mktrf") + pl.col("rf"))
     controls = factors.select("date", symbol="benchmark", ret="control_mean")
@@ -62,15 +164,31 @@ def run(treated: pl.DataFrame, factors: pl.DataFrame) -> dict[str, mi.StudyResul
         FACTORS: (mi.FactorModel(("mktrf", "smb")), priced),
     }
     return {
-        name: mi.EventStudy(model=model, **WINDOWS).run(events, market) for name, (model, market) in studies.items()
+        name: mi.EventStudy(model=model, **WINDOWS).run(events, market)
+        for name, (model, market) in studies.items()
+        if name in estimators
     }
+
+
+def synthetic_averages(treated: pl.DataFrame, controls: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
+    """Average abnormal returns given components of the controls, panel by panel; see `_averages`."""
+    averages = []
+    for (benchmark,), untreated in controls.group_by("benchmark", maintain_order=True):
+        own, moves = treated.filter(benchmark=benchmark), factors.filter(benchmark=benchmark)
+        donors = untreated.with_columns(symbol=pl.format("{}-control", "symbol"))
+        returns = pl.concat([own, donors]).select("date", "symbol", "ret")
+        market = mi.Market.from_returns(returns, moves.select("date", ret=pl.col("mktrf") + pl.col("rf")))
+        model = mi.StatisticalFactors(donors["symbol"].unique().sort().to_list())
+        events = own.filter(tau=0).select("date", "symbol", "panel", "seed", event_id="symbol")
+        averages.append(_averages(mi.EventStudy(model=model, **WINDOWS).run(events, market)))
+    return pl.concat(averages)
 
 
 def _dated(frame: pl.DataFrame) -> pl.DataFrame:
     """Give every simulated panel dates of its own, and its firms names of their own."""
     typed = frame.with_columns(pl.col("panel").cast(pl.String), pl.col("seed", "tau").cast(pl.Int64))
     number = pl.col("panel").replace_strict({name: n for n, name in enumerate(PANELS)}, return_dtype=pl.Int64)
-    day = (number * 50 + pl.col("seed") - 1234) * SPAN + pl.col("tau")
+    day = (number * N_SEEDS + pl.col("seed") - 1234) * SPAN + pl.col("tau")
     named = typed.with_columns(
         benchmark=pl.format("{}-{}", "panel", "seed"), date=pl.date(1901, 1, 1).dt.offset_by(pl.format("{}d", day))
     )
@@ -92,44 +210,74 @@ def _rejections(averages: pl.DataFrame, factors: pl.DataFrame, estimator: str) -
     joined = averages.join(factors.select(*SIMULATION, "rf"), on=SIMULATION, how="left", validate="1:1")
     if estimator == FACTORS:  # the paper estimates on returns and takes the risk-free rate off afterwards
         joined = joined.with_columns(pl.col("mean") - pl.col("rf"))
-    n_days = LAST + 1
-    df = n_days * (joined["n"].to_numpy() - 1)
+    df = N_DAYS * (joined["n"].to_numpy() - 1)
     p = 2 * stats.t.sf(np.abs((joined["mean"] / joined["se"]).to_numpy()), df)
     effect = pl.when(pl.col("tau") == 0).then(EFFECT).otherwise(0.0)
     return joined.with_columns(bias=pl.col("mean") - effect, rejects=pl.Series(p < LEVEL))
 
 
-def _statistics(simulations: pl.DataFrame, estimator: str) -> pl.DataFrame:
-    """Summarise bias and rejections over the 50 simulations of a panel as the paper does, in percentage points.
+def _two_samples(simulations: pl.DataFrame, controls: pl.DataFrame) -> pl.DataFrame:
+    """Replace ``rejects`` by the paper's for simple means, whose errors count the spread of the controls too.
 
-    The rejections of simple means need the returns of every control firm, of which the data has five simulations.
+    Treated less controls on each day from one regression over 11 days, with HC1 errors.
     """
-    is_day0 = pl.col("tau") == 0
-    sums = simulations.group_by("panel", "seed").agg(
-        all=pl.col("bias").sum(),
-        squares=(pl.col("bias") ** 2).sum(),
-        treated=pl.col("bias").filter(is_day0).sum(),
-        untreated=pl.col("bias").filter(~is_day0).sum(),
-        treated_rejects=pl.col("rejects").filter(is_day0).mean(),
-        untreated_rejects=pl.col("rejects").filter(~is_day0).mean(),
-    )
-    cells = {
-        ("All Periods", "E(Bias)"): 100 * pl.col("all").mean() / (LAST + 1),
-        ("All Periods", "MAD"): 100 * pl.col("all").abs().mean() / (LAST + 1),
-        ("All Periods", "RMSE"): 100 * pl.col("squares").mean().sqrt(),
-        ("Treated Periods", "E(Bias)"): 100 * pl.col("treated").mean(),
-        ("Treated Periods", "MAD"): 100 * pl.col("treated").abs().mean(),
-        ("Treated Periods", "Coverage"): pl.col("treated_rejects").mean(),
-        ("Untreated Periods", "E(Bias)"): 100 * pl.col("untreated").mean() / LAST,
-        ("Untreated Periods", "MAD"): 100 * pl.col("untreated").abs().mean() / LAST,
-        ("Untreated Periods", "Coverage"): pl.col("untreated_rejects").mean(),
-    }
-    if estimator == SIMPLE:
-        cells = {key: value for key, value in cells.items() if key[1] != "Coverage"}
-    wide = sums.group_by("panel").agg(**{"|".join(key): value for key, value in cells.items()})
-    long = wide.unpivot(index="panel", variable_name="cell", value_name="ours")
-    parts = pl.col("cell").str.split("|")
-    return long.select(
-        "panel", pl.lit(estimator).alias("estimator"), parts.list.get(0).alias("periods"),
-        parts.list.get(1).alias("statistic"), "ours",
+    spread = controls.group_by(SIMULATION).agg(control_squares=pl.col("ret").var(ddof=0) / pl.len())
+    joined = simulations.join(spread, on=SIMULATION, how="left", validate="1:1")
+    df = N_DAYS * (N_FIRMS - 2)
+    treated_squares = pl.col("se") ** 2 * (pl.col("n") - 1) / pl.col("n")
+    error = ((treated_squares + pl.col("control_squares")) * N_FIRMS / (N_FIRMS - 2)).sqrt()
+    t = joined.select((pl.col("mean") / error).abs()).to_series().to_numpy()
+    return joined.with_columns(rejects=pl.Series(2 * stats.t.sf(t, df) < LEVEL))
+
+
+def _statistics(simulations: pl.DataFrame, estimator: str) -> pl.DataFrame:
+    """Summarise bias and rejections over the simulations of a panel as the paper does, in percentage points.
+
+    ``spread_error`` is the standard error of each over the simulations.
+    """
+    summary = _of_seeds(simulations).group_by("panel", "cell").agg(
+        ours=pl.col("value").mean(), spread_error=pl.col("value").std() / pl.len().sqrt(), n_seeds=pl.len()
     )  # fmt: skip
+    return _cells(summary, estimator)
+
+
+def _of_seeds(simulations: pl.DataFrame) -> pl.DataFrame:
+    """Compute what each simulation adds to the mean that is a cell: ``panel, seed, cell, value``."""
+    is_day0 = pl.col("tau") == 0
+    all_days, day0, others = pl.col("bias").sum(), pl.col("bias").filter(is_day0), pl.col("bias").filter(~is_day0).sum()
+    values = {
+        "All Periods|E(Bias)": 100 * all_days / N_DAYS,
+        "All Periods|MAD": 100 * all_days.abs() / N_DAYS,
+        "All Periods|RMSE": 100**2 * (pl.col("bias") ** 2).sum(),  # the root is of the mean over simulations
+        "Treated Periods|E(Bias)": 100 * day0.sum(),
+        "Treated Periods|MAD": 100 * day0.sum().abs(),
+        "Treated Periods|Coverage": pl.col("rejects").filter(is_day0).mean(),
+        "Untreated Periods|E(Bias)": 100 * others / LAST,
+        "Untreated Periods|MAD": 100 * others.abs() / LAST,
+        "Untreated Periods|Coverage": pl.col("rejects").filter(~is_day0).mean(),
+    }
+    wide = simulations.group_by("panel", "seed").agg(**values)
+    return wide.unpivot(index=["panel", "seed"], variable_name="cell", value_name="value")
+
+
+def _cells(summary: pl.DataFrame, estimator: str) -> pl.DataFrame:
+    """Name the cells as the paper's table does, and take the root of mean squares and its error."""
+    is_root, root = pl.col("cell").str.ends_with("RMSE"), pl.col("ours").sqrt()
+    parts = pl.col("cell").str.split("|")
+    return summary.select(
+        "panel", pl.lit(estimator).alias("estimator"), parts.list.get(0).alias("periods"),
+        parts.list.get(1).alias("statistic"), pl.when(is_root).then(root).otherwise("ours").alias("ours"),
+        pl.when(is_root).then(pl.col("spread_error") / (2 * root)).otherwise("spread_error").alias("spread_error"),
+        "n_seeds",
+    )  # fmt: skip
+
+
+def _larger_error() -> pl.Expr:
+    """Take the spread over seeds; for rejections at least the binomial error of the printed rate.
+
+    Five seeds may agree by chance, which would leave a rejection rate without error.
+    """
+    days = pl.col("n_seeds") * pl.when(pl.col("periods") == "Treated Periods").then(1).otherwise(LAST)
+    binomial = (pl.col("printed") * (1 - pl.col("printed")) / days).sqrt()
+    is_rate = pl.col("statistic") == "Coverage"
+    return pl.when(is_rate).then(pl.max_horizontal("spread_error", binomial)).otherwise("spread_error")

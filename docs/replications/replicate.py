@@ -16,10 +16,13 @@ from docs.findings.cells import table
 from docs.findings.changes import BLOCK
 from docs.findings.results import rewrite
 from docs.replications import goldsmith_pinkham_lyu, incerti
+from docs.replications.printed import STATES
 
 HERE = Path(__file__).parent
 #: The page that each module makes.
 PAGES = {"incerti": incerti, "goldsmith_pinkham_lyu": goldsmith_pinkham_lyu}
+#: Pages elsewhere that have a table from the same data, and what makes it.
+OTHER_PAGES = {"../procedures/factor_alarm": goldsmith_pinkham_lyu}
 
 
 def remake(data: Path, folder: Path = HERE) -> Iterator[str]:
@@ -29,13 +32,16 @@ def remake(data: Path, folder: Path = HERE) -> Iterator[str]:
             yield f"{name}.md: left as it is, since there is no folder {module.FOLDER} in {data}"
             continue
         yield rewrite(folder / f"{name}.md", *module.remake(data))
+    for name, module in OTHER_PAGES.items():
+        if (data / module.FOLDER).is_dir():
+            yield rewrite(folder / f"{name}.md", *module.remake_alarm(data))
     yield rewrite(folder / "README.md", {"summary": summary(folder)}, {})
 
 
 def summary(folder: Path) -> str:
     """Count the cells of every page by state."""
     rows = [[f"[{_title(folder, name)}]({name}.md)", *totals(folder / f"{name}.md")] for name in PAGES]
-    return table(["paper", "cells", "met", "differs", "open"], rows)
+    return table(["paper", "cells", *STATES], rows)
 
 
 def totals(page: Path) -> list[str]:

@@ -14,6 +14,7 @@ from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.donors import DonorReturns
 from marketimpact.estimation.problem import EstimationProblem
+from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
 
 __all__ = ["find_donors"]
@@ -177,26 +178,54 @@ def _add_unpriced(found: DonorReturns, problem: EstimationProblem, days: tuple[I
         symbol: part["date"].to_physical().to_numpy()
         for (symbol,), part in market.implausible.partition_by("symbol", as_dict=True).items()
     }
-    same_hours = [~np.isnan(returns).all(axis=0) for returns in found.returns]
     taus = np.arange(settings.event[0], settings.event[1] + 1)
+    known: dict[tuple[int, int, bytes], list[str]] = {}
     for row in range(len(positions)):
-        before, during = (
-            found.take(slice(row, row + 1)).read(span)[0] for span in (settings.estimation, settings.event)
-        )
         session = positions.day0[row] + taus
         inside = (session >= 0) & (session < positions.n_sessions[row])
         needed = inside & ~np.isnan(own[positions.first_row[row] + np.where(inside, session, 0)])
-        calendar = days[found.exchange[row]]
-        ends = np.clip(found.day0[row] + np.array([settings.estimation[0], taus[-1]]), 0, len(calendar) - 1)
+        # events of one day that need the same days lack the same donors
+        key = int(found.exchange[row]), int(found.day0[row]), needed.tobytes()
+        if key not in known:
+            known[key] = _lacking(found.take(slice(row, row + 1)), needed, settings, days, implausible)
         for column in np.flatnonzero(found.used[row]):
-            steps = implausible.get(found.symbols[column], np.empty(0, dtype=np.int32))
-            if not same_hours[found.exchange[row]][column]:
-                reason = "trades at other hours than the event's exchange, or has no return on its dates"
-            elif ((steps >= calendar[ends[0]]) & (steps <= calendar[ends[1]])).any():
-                reason = "has an implausible return in the windows: correct it, or accept it in the market"
-            else:
-                reason = _lack(before[:, column], during[:, column], needed, taus)
-            found.reasons[row, column] = reason
+            found.reasons[row, column] = known[key][column]
+
+
+def _lacking(
+    event: DonorReturns,
+    needed: Bools,
+    settings: EstimationSettings,
+    days: tuple[Ints, ...],
+    implausible: Mapping[str, Ints],
+) -> list[str]:
+    """Describe what each donor lacks that one event needs; empty where it can be used.
+
+    Parameters
+    ----------
+    event : DonorReturns
+        Of one event.
+    needed : (L,) array
+        Days of the event window on which the event's security has a return.
+    implausible : mapping
+        Symbol -> days of its implausible returns.
+    """
+    exchange, day0 = int(event.exchange[0]), int(event.day0[0])
+    before, during = (event.read(span)[0] for span in (settings.estimation, settings.event))
+    taus = np.arange(settings.event[0], settings.event[1] + 1)
+    calendar = days[exchange]
+    ends = np.clip(day0 + np.array([settings.estimation[0], taus[-1]]), 0, len(calendar) - 1)
+    same_hours = ~np.isnan(event.returns[exchange]).all(axis=0)
+    reasons = []
+    for column, symbol in enumerate(event.symbols):
+        steps = implausible.get(symbol, np.empty(0, dtype=np.int32))
+        if not same_hours[column]:
+            reasons.append("trades at other hours than the event's exchange, or has no return on its dates")
+        elif ((steps >= calendar[ends[0]]) & (steps <= calendar[ends[1]])).any():
+            reasons.append("has an implausible return in the windows: correct it, or accept it in the market")
+        else:
+            reasons.append(_lack(before[:, column], during[:, column], needed, taus))
+    return reasons
 
 
 def _lack(before: Floats, during: Floats, needed: Bools, taus: Ints) -> str:

@@ -325,11 +325,15 @@ def forecast(estimates: Fit, x: Floats) -> tuple[Floats, Floats]:
     """
     expected = estimates.alpha[:, None] + dot(x, estimates.slopes[:, None, :])
     distance = x - estimates.centre[:, None, :]
-    whitened = (
-        np.stack([dot(distance, estimates.leverage_root[:, None, row, :]) for row in range(x.shape[2])], axis=2)
-        if x.shape[2]
-        else distance
-    )
+    whitened = np.empty(distance.shape)
+    zero = None  # models of donors have as many rows as donors, of which few are not zero
+    for row in range(x.shape[2]):
+        weights = estimates.leverage_root[:, row, :]
+        if weights.any():
+            whitened[:, :, row] = dot(distance, weights[:, None, :])
+        else:
+            zero = dot(distance, weights[:, None, :]) if zero is None else zero  # NaN on days with missing regressors
+            whitened[:, :, row] = zero
     constant = np.broadcast_to(np.sqrt(estimates.mean_leverage)[:, None, None], (*x.shape[:2], 1))
     return expected, np.concatenate([constant, whitened], axis=2)
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 
-from marketimpact.core.arrays import Bools, Floats
+from marketimpact.core.arrays import Bools, Floats, Ints
 from marketimpact.models.linear import COLLINEAR, NO_VARIATION, Design, Fit, is_constant
 
 __all__ = ["MOST_COMPONENTS", "peer_mean", "ridge_peers", "statistical_factors"]
@@ -54,6 +55,36 @@ class _Line:
     leverage_root: Floats
     mean_leverage: float
     df: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Regression:
+    """A regression on a constant and factors, as far as it depends on the regressors alone.
+
+    Attributes
+    ----------
+    transform : (k, 1 + J) array
+    centre : (1 + J,) array, means of the regressors
+    factors : (M, k) array, about their means
+    inverse : (k, k) array, of their cross products and penalties
+    leverage_root : (k, 1 + J) array; see `Fit`
+    lost : float, degrees of freedom that the coefficients take
+    """
+
+    transform: Floats
+    centre: Floats
+    factors: Floats
+    inverse: Floats
+    leverage_root: Floats
+    lost: float
+
+    def line(self, y: Floats) -> _Line:
+        """Estimate the coefficients of one event from its returns, (M,)."""
+        y_bar = y.mean()
+        coefficients = self.inverse @ (self.factors.T @ (y - y_bar))
+        slopes = self.transform.T @ coefficients
+        alpha = float(y_bar - self.centre @ slopes)
+        return _Line(alpha, slopes, self.centre, self.leverage_root, 1.0 / len(y), len(y) - self.lost)
 
 
 def peer_mean(y: Floats, x: Floats, design: Design) -> Fit:
@@ -155,22 +186,36 @@ def _loadings(x: Floats) -> tuple[Floats, Floats]:
 def _fit_events(y: Floats, x: Floats, design: Design, make: MakeFactors, *, cross_validated: bool) -> Fit:
     """Estimate every event on its complete days: (N, M) and (N, M, 1 + J) in.
 
-    A donor whose column is zero throughout is not used by the event.
+    A donor whose column is zero throughout is not used by the event. Events with the same days and regressors, such as
+    those of one announcement, share what depends on these alone; an event's numbers do not depend on the others.
     """
     n, _, p = x.shape
     present = ~(np.isnan(y) | np.isnan(x).any(axis=2))
     fit = _empty(n, p, present, design)
-    for row in range(n):
-        own_y, own_x = y[row, present[row]], x[row, present[row]]
+    for rows in _with_equal_regressors(x, present):
+        own_x = x[rows[0], present[rows[0]]]
+        ys = y[rows][:, present[rows[0]]]
         used = np.append(True, (own_x[:, 1:] != 0.0).any(axis=0))
         of_used = own_x[:, used]
         if used.sum() - 1 < design.fewest_donors or not _identified(of_used, design):
             continue
-        best, variance = _choose(own_y, of_used, make) if cross_validated else (0, None)
-        line = None if best is None else _line(own_y, of_used, make(of_used)[best])
-        if line is not None:
-            _write(fit, row, _with_unused(line, used), (own_y, own_x), variance)
+        chosen = _choose(ys, of_used, make) if cross_validated else [(0, None)] * len(rows)
+        factors = make(of_used)
+        regressions = {best: _regression(of_used, factors[best]) for best, _ in chosen if best is not None}
+        for row, own_y, (best, variance) in zip(rows, ys, chosen, strict=True):
+            regression = None if best is None else regressions[best]
+            if regression is not None:
+                _write(fit, row, _with_unused(regression.line(own_y), used), (own_y, own_x), variance)
     return fit
+
+
+def _with_equal_regressors(x: Floats, present: Bools) -> list[list[int]]:
+    """Group the events whose complete days and regressors are the same: rows of each group, in order."""
+    groups: dict[bytes, list[int]] = {}
+    for row, (own_x, own_days) in enumerate(zip(x, present, strict=True)):
+        digest = sha256(own_days.tobytes() + own_x[own_days].tobytes()).digest()
+        groups.setdefault(digest, []).append(row)
+    return list(groups.values())
 
 
 def _identified(x: Floats, design: Design) -> bool:
@@ -185,9 +230,9 @@ def _identified(x: Floats, design: Design) -> bool:
     return bool(((residuals**2).sum(axis=0) > COLLINEAR * deviations[1:]).all())
 
 
-def _line(y: Floats, x: Floats, factors: Factors) -> _Line | None:
-    """Regress (M,) on a constant and the factors of (M, 1 + J); None where they do not identify the coefficients."""
-    centre, y_bar = x.mean(axis=0), y.mean()
+def _regression(x: Floats, factors: Factors) -> _Regression | None:
+    """Prepare the regression on a constant and the factors of (M, 1 + J); None where they do not identify it."""
+    centre = x.mean(axis=0)
     g = (x - centre) @ factors.transform.T
     gram = g.T @ g
     scale = np.sqrt(np.diagonal(gram) + factors.penalty)
@@ -197,42 +242,53 @@ def _line(y: Floats, x: Floats, factors: Factors) -> _Line | None:
     if np.linalg.eigvalsh(whole)[0] < COLLINEAR:
         return None
     inverse = np.linalg.inv(whole) / (scale[:, None] * scale)
-    coefficients = inverse @ (g.T @ (y - y_bar))
     # the coefficients' variance is sigma^2 V'V, with the factors' cross products R'R and V = R times the inverse
     root = np.linalg.qr(g, mode="r") @ inverse @ factors.transform
-    slopes = factors.transform.T @ coefficients
-    lost = 1.0 + float(np.trace(inverse @ gram))
-    return _Line(float(y_bar - centre @ slopes), slopes, centre, root, 1.0 / len(y), len(y) - lost)
+    return _Regression(factors.transform, centre, g, inverse, root, 1.0 + float(np.trace(inverse @ gram)))
 
 
-def _choose(y: Floats, x: Floats, make: MakeFactors) -> tuple[int | None, float]:
-    """Choose the candidate with the smallest cross-validated forecast errors; its variance, net of the leverage.
+def _choose(ys: Floats, x: Floats, make: MakeFactors) -> list[tuple[int | None, float]]:
+    """Choose for each event the candidate with the smallest cross-validated forecast errors.
 
-    None where no candidate is identified in every fold.
+    Parameters
+    ----------
+    ys : (E, M) array
+        Returns of events with the same days and regressors.
+    x : (M, 1 + J) array
+
+    Returns
+    -------
+    list of (int or None, float)
+        The candidate, and its variance net of the leverage; None where no candidate is identified in every fold.
     """
-    errors: list[list[float]] = []
-    scaled: list[list[float]] = []
-    for fold in np.array_split(np.arange(len(y)), FOLDS):
-        kept = np.ones(len(y), dtype=bool)
+    errors: list[Floats] = []
+    for fold in np.array_split(np.arange(len(x)), FOLDS):
+        kept = np.ones(len(x), dtype=bool)
         kept[fold] = False
-        parts = [_squared_errors(_line(y[kept], x[kept], each), y[fold], x[fold]) for each in make(x[kept])]
-        errors.append([plain for plain, _ in parts])
-        scaled.append([over_leverage for _, over_leverage in parts])
+        parts = [_squared_errors(_regression(x[kept], each), ys, x, fold, kept) for each in make(x[kept])]
+        errors.append(np.array(parts))
     shared = min(len(make(x)), *(len(part) for part in errors))
-    totals = np.array([part[:shared] for part in errors]).sum(axis=0)
-    if not np.isfinite(totals).any():
-        return None, np.nan
-    best = int(np.argmin(totals))
-    return best, sum(part[best] for part in scaled) / len(y)
+    # (candidates, events): of the plain errors, and of those over their leverage
+    totals, scaled = np.moveaxis(np.array([part[:shared] for part in errors]).sum(axis=0), 2, 0)
+    chosen: list[tuple[int | None, float]] = []
+    for event in range(len(ys)):
+        best = int(np.argmin(totals[:, event])) if np.isfinite(totals[:, event]).any() else None
+        chosen.append((best, np.nan if best is None else float(scaled[best, event]) / len(x)))
+    return chosen
 
 
-def _squared_errors(line: _Line | None, y: Floats, x: Floats) -> tuple[float, float]:
-    """Sum the squared forecast errors of some days, and the same each over one plus its leverage."""
-    if line is None:
-        return np.inf, np.inf
-    squared = (y - line.alpha - x @ line.slopes) ** 2
-    leverage = line.mean_leverage + (((x - line.centre) @ line.leverage_root.T) ** 2).sum(axis=1)
-    return float(squared.sum()), float((squared / (1.0 + leverage)).sum())
+def _squared_errors(regression: _Regression | None, ys: Floats, x: Floats, fold: Ints, kept: Bools) -> Floats:
+    """Sum each event's squared forecast errors of some days, and the same each over one plus its leverage, (E, 2)."""
+    if regression is None:
+        return np.full((len(ys), 2), np.inf)
+    days = x[fold]
+    leverage = 1.0 / kept.sum() + (((days - regression.centre) @ regression.leverage_root.T) ** 2).sum(axis=1)
+    sums = np.empty((len(ys), 2))
+    for event, y in enumerate(ys):
+        line = regression.line(y[kept])
+        squared = (y[fold] - line.alpha - days @ line.slopes) ** 2
+        sums[event] = squared.sum(), (squared / (1.0 + leverage)).sum()
+    return sums
 
 
 def _empty(n: int, p: int, present: Bools, design: Design) -> Fit:

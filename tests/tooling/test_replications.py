@@ -6,17 +6,19 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+import statsmodels.api as sm
 
 from docs.findings.changes import BLOCK
 from docs.replications import goldsmith_pinkham_lyu, incerti, replicate
-from docs.replications.printed import compared, counts
+from docs.replications.printed import ERRORS, STATES, WITHIN, compared, counts
 from tests.conftest import ROOT, SHARED
 
 PAGES = ROOT / "docs" / "replications"
 DATA = SHARED / "replications"
-HEAD = ("printed", "ours", "difference", "state")
+HEAD = ("printed", "ours", "difference", "Monte-Carlo error", "state")
 
 
 @cache
@@ -69,11 +71,72 @@ def test_a_printed_cell_of_incerti_and_incerti_is_met(row, ours_incerti):
 @pytest.mark.shared
 @pytest.mark.parametrize(
     "row",
-    [row for row in rows("goldsmith_pinkham_lyu") if row["state"] != "open"],
+    rows("goldsmith_pinkham_lyu"),
     ids=lambda row: "-".join(cell(row)),
 )
 def test_a_printed_cell_of_goldsmith_pinkham_and_lyu_is_met(row, ours_simulated):
-    assert ours_simulated[cell(row)] == pytest.approx(float(row["printed"]), abs=tolerance(row["printed"]))
+    """To the digit, or within three Monte-Carlo errors where the data has five of the 50 seeds."""
+    error = float(row["Monte-Carlo error"] or 0.0)
+    assert bool(row["Monte-Carlo error"]) == (row["state"] == WITHIN)
+    allowed = tolerance(row["printed"]) + ERRORS * (error + 0.0005 * bool(error))
+    assert ours_simulated[cell(row)] == pytest.approx(float(row["printed"]), abs=allowed)
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_the_factor_alarm_rings_in_the_panels_of_a_chosen_day():
+    """The share of 50 seeds, and the bias that the paper prints for the CAPM on day 0, in points."""
+    data_of(goldsmith_pinkham_lyu)
+    lines = goldsmith_pinkham_lyu.remake_alarm(DATA)[0]["alarm"].splitlines()[2:]
+    for line, printed in zip(lines, (-0.07, -0.04, 2.71, 2.26), strict=True):
+        panel, seeds, rings, _, bias = [each.strip() for each in line.strip("|").split("|")]
+        share, (mean, error) = int(rings.split("%")[0]), (float(each.strip(")")) for each in bias.split(" ("))
+        assert seeds == "50"
+        assert share == 100 if panel[0] in "CD" else share <= 12  # 5 by chance; 14 or more in 1 of 80 such samples
+        assert mean == pytest.approx(printed, abs=3 * error + 0.01)
+
+
+@pytest.mark.shared
+def test_components_of_the_controls_see_the_factor_that_the_capm_misses():
+    """One panel of one seed: the CAPM is off by more than a point where the synthetic control is right."""
+    folder = data_of(goldsmith_pinkham_lyu)
+    own = (pl.col("panel").cast(pl.String) == "timing", pl.col("seed") == 1234)
+    treated, factors, controls = (
+        goldsmith_pinkham_lyu._dated(pl.scan_parquet(folder / f"{name}.parquet").filter(*own).collect())
+        for name in ("treated", "factors", "controls_5_seeds")
+    )
+    few = controls.filter(pl.col("firm").rank("dense") <= 60)
+    averages = goldsmith_pinkham_lyu.synthetic_averages(treated, few, factors).sort("tau")
+    day0, *others = (averages["mean"] / averages["se"]).to_list()
+    assert averages["mean"][0] == pytest.approx(0.03, abs=3 * averages["se"][0])
+    assert day0 > 4
+    assert np.mean(np.abs(others) < 3) == 1
+    capm = goldsmith_pinkham_lyu.run(treated, factors, [goldsmith_pinkham_lyu.CAPM])[goldsmith_pinkham_lyu.CAPM]
+    assert abs(goldsmith_pinkham_lyu._averages(capm).filter(tau=0)["mean"].item() - 0.03) > 0.01
+
+
+def test_rejections_of_simple_means_are_those_of_a_regression_with_robust_errors():
+    """Treated less controls on each of 11 days in one regression, HC1, against statsmodels."""
+    rng = np.random.default_rng(4)
+    n = {True: 40, False: 460}
+    days = {
+        flag: rng.normal(0, 0.01 * (1 + flag), (goldsmith_pinkham_lyu.N_DAYS, size)) + 0.004 * flag
+        for flag, size in n.items()
+    }
+    wide = np.vstack([np.column_stack([np.arange(len(days[f])).repeat(n[f]), np.full(days[f].size, f), days[f].ravel()])
+                      for f in n])  # fmt: skip
+    each = np.arange(goldsmith_pinkham_lyu.N_DAYS)
+    dummies = (wide[:, :1] == each).astype(float)
+    fitted = sm.OLS(wide[:, 2], np.hstack([dummies, dummies * wide[:, 1:2]])).fit(cov_type="HC1", use_t=True)
+    key = {"panel": "none", "seed": 1234, "tau": each}
+    means = days[True].mean(axis=1) - days[False].mean(axis=1)
+    simulations = pl.DataFrame(
+        {**key, "mean": means, "se": days[True].std(axis=1, ddof=1) / np.sqrt(n[True]), "n": n[True]}
+    )
+    controls = pl.DataFrame({**key, "ret": days[False].tolist()}).explode("ret")
+    rejects = goldsmith_pinkham_lyu._two_samples(simulations, controls)["rejects"].to_numpy()
+    assert 0 < rejects.sum() < len(rejects)
+    assert rejects.tolist() == (fitted.pvalues[len(each) :] < 0.05).tolist()
 
 
 @pytest.mark.parametrize("page", list(replicate.PAGES))
@@ -82,24 +145,35 @@ def test_a_page_says_of_each_cell_what_its_numbers_say(page):
         if not row["ours"]:
             assert row["state"] == "open", row
             continue
-        # ours is written with one digit more than printed
-        difference = abs(float(row["ours"]) - float(row["printed"]))
-        is_met = difference <= tolerance(row["printed"]) + 0.5 * 10.0 ** -len(row["ours"].partition(".")[2])
-        assert row["state"] == ("met" if is_met else "differs"), row
+        # ours is written with one digit more than printed, and so is a Monte-Carlo error
+        difference, error = abs(float(row["ours"]) - float(row["printed"])), row.get("Monte-Carlo error")
+        rounding = 0.5 * 10.0 ** -len(row["ours"].partition(".")[2])
+        allowed = ERRORS * (float(error) + rounding) if error else 0.0
+        is_met = difference <= tolerance(row["printed"]) + rounding + allowed
+        assert row["state"] == ((WITHIN if error else "met") if is_met else "differs"), row
 
 
 def test_the_summary_counts_the_cells_of_the_pages():
     summary = (PAGES / "README.md").read_text(encoding="utf-8")
     for page in replicate.PAGES:
         states = [row["state"] for row in rows(page)]
-        counted = [str(len(states)), *(str(states.count(state)) for state in ("met", "differs", "open"))]
+        counted = [str(len(states)), *(str(states.count(state)) for state in STATES)]
         assert f"({page}.md) | {' | '.join(counted)} |" in summary
 
 
 def test_a_cell_is_met_by_half_a_unit_of_its_last_digit():
     cells = compared(pl.DataFrame({"printed": [0.10, 0.10, 0.10], "ours": [0.105, 0.1051, None], "part": "a"}), 2)
     assert cells["state"].to_list() == ["met", "differs", "open"]
-    assert counts(cells, "part", "part").splitlines()[2:] == ["| a | 3 | 1 | 1 | 1 |", "| all | 3 | 1 | 1 | 1 |"]
+    assert counts(cells, "part", "part").splitlines()[2:] == [
+        "| a | 3 | 1 | 0 | 1 | 1 |",
+        "| all | 3 | 1 | 0 | 1 | 1 |",
+    ]
+
+
+def test_a_cell_with_a_monte_carlo_error_is_compared_within_three_of_them():
+    given = {"printed": 0.1, "ours": [0.15, 0.134, 0.136, None, 0.10], "error": [0.02, 0.01, 0.01, None, None]}
+    states = compared(pl.DataFrame(given), 2)["state"].to_list()
+    assert states == [WITHIN, WITHIN, "differs", "open", "met"]
 
 
 def test_without_data_pages_stay_as_they_are(tmp_path):

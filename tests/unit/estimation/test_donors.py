@@ -251,3 +251,26 @@ def test_other_models_have_no_donors(market):
     assert result.donors.is_empty()
     assert result.donors.columns == ["event_id", "symbol", "donor", "used", "weight", "reason"]
     assert "n_donors" not in result.estimates.columns
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_events_of_one_day_share_no_number_but_those_of_their_donors(market, model):
+    together = STUDY.run(events(), market)  # checks the fixture: a, b and c have one day 0
+    assert together.events.filter(date=days()[200]).height == 3
+    whole = STUDY.but(model=model).run(events(), market)
+    for name in ("a", "b", "c"):
+        alone = STUDY.but(model=model).run(events().filter(pl.col("event_id") == name), market)
+        assert alone.estimates.equals(whole.where(pl.col("event_id") == name).estimates)
+        assert alone.car(0, 1).equals(whole.where(pl.col("event_id") == name).car(0, 1))
+
+
+def test_donors_of_one_day_are_decomposed_once(market, monkeypatch):
+    decomposed = []
+    eigh = np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda matrix: decomposed.append(matrix.shape) or eigh(matrix))
+    model = mi.StatisticalFactors(DONOR_NAMES, components=3)
+    for names in (["a"], ["a", "b", "c"]):
+        decomposed.clear()
+        STUDY.but(model=model).run(events().filter(pl.col("event_id").is_in(names)), market)
+        # five folds, the whole window to count candidates and once more to estimate
+        assert len(decomposed) == 7
