@@ -153,7 +153,7 @@ class Bars:
             )
         listings = _listings(catalogue.securities(securities))
         table = source.read_bars(listings["symbol"].to_list())
-        rows = _instants(table)
+        rows = table.instants()
         span = pl.col("clock").min().alias("first"), pl.col("clock").max().alias("last")
         counted = rows.group_by("symbol").agg(pl.len().alias("n_bars"), *span).sort("symbol")
         counts: pl.DataFrame = counted.collect(engine="streaming")
@@ -301,14 +301,6 @@ def _listings(securities: pl.DataFrame) -> pl.DataFrame:
 
 def _benchmark(securities: pl.DataFrame) -> pl.Expr:
     return pl.col("benchmark") if "benchmark" in securities.columns else pl.lit(None, pl.String).alias("benchmark")
-
-
-def _instants(table: BarTable) -> pl.LazyFrame:
-    """Read the clock in the zone that was stated for it; else keep the source's instants."""
-    if table.time_zone is None:
-        return table.rows
-    local = pl.col("clock").dt.replace_time_zone(table.time_zone, ambiguous="earliest", non_existent="null")
-    return table.rows.with_columns(local.dt.convert_time_zone("UTC").alias("start"))
 
 
 def _sessions(listings: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
