@@ -88,7 +88,9 @@ from marketimpact.sources import (
     FrenchFactors,
     PriceStore,
     SamplePrices,
+    StoredBars,
     StoredPrices,
+    YahooBars,
     YahooPrices,
 )
 from marketimpact.sources.files.compustat import compustat_prices
@@ -149,10 +151,12 @@ __all__ = [
     "SpecificationCurve",
     "SpecificationError",
     "StatisticalFactors",
+    "StoredBars",
     "StoredPrices",
     "StudyResult",
     "TheilSen",
     "TradeToTrade",
+    "YahooBars",
     "YahooPrices",
     "__version__",
     "abnormal_volatility",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -99,9 +99,8 @@ def bar_path(
     news = np.unique(instants["earliest"].to_numpy())
     frames = [pl.DataFrame(schema=_COLUMNS)]
     for pair in pairs_of_series(bars, chosen_symbols(bars, benchmark, symbols), benchmark):
-        volatility = Volatility(pair.own)
-        for announcement_id, instant, _ in instants.iter_rows():
-            past = _past(pair, volatility, instant, points, days=days, news=news)
+        windows = _past(pair, instants["earliest"].to_numpy(), points, days=days, news=news)
+        for announcement_id, past in zip(instants["announcement_id"], windows, strict=True):
             if past is not None:
                 frames.append(_path(pair, past, points, announcement_id, level))
     return pl.concat(frames).sort("announcement_id", "symbol", "minute")
@@ -119,18 +118,18 @@ def _points(first: object, last: object, step: object) -> Ints:
     return np.arange(-before, after + 1, dtype=np.int64) * size
 
 
-def _past(pair: Pair, volatility: Volatility, instant: int, points: Ints, *, days: int, news: Ints) -> PastDays | None:
-    """Find the window of the whole path and its past days; None with too few of them.
+def _past(pair: Pair, instants: Ints, points: Ints, *, days: int, news: Ints) -> Iterator[PastDays | None]:
+    """Find the window of each whole path and its past days; None with too few of them.
 
     The quote at the instant is the last one there, and the volatility that known before the path.
     """
-    past = past_days(pair, volatility, instant, (0, int(points[-1])), days=days, news=news)
-    rows = np.maximum(quotes_at(pair.own, past.windows.start + points[0]), 0)
-    past = replace(past, volatility=volatility.before(rows))
-    usable = past.usable & np.isfinite(past.volatility)
-    if not usable[0] or usable[1:].sum() < LEAST_DAYS:
-        return None
-    return replace(past, usable=usable)
+    volatility = Volatility(pair.own)
+    for past in past_days(pair, volatility, instants, (0, int(points[-1])), days=days, news=news):
+        rows = np.maximum(quotes_at(pair.own, past.windows.start + points[0]), 0)
+        known = volatility.before(rows)
+        usable = past.usable & np.isfinite(known)
+        has_enough = usable[0] and usable[1:].sum() >= LEAST_DAYS
+        yield replace(past, volatility=known, usable=usable) if has_enough else None
 
 
 def _path(pair: Pair, past: PastDays, points: Ints, announcement_id: str, level: float) -> pl.DataFrame:

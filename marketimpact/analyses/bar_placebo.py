@@ -84,44 +84,60 @@ def past_instants(series: BarSeries, instant: int, days: int) -> Ints:
 
 
 def past_days(
-    pair: Pair, volatility: Volatility, instant: int, lengths: tuple[int, int], *, days: int, news: Ints
-) -> PastDays:
-    """Find the window of an announcement, and the same clock window on past sessions.
+    pair: Pair, volatility: Volatility, instants: Ints, lengths: tuple[int, int], *, days: int, news: Ints
+) -> list[PastDays]:
+    """Find the windows of announcements, and for each the same clock window on past sessions.
 
-    Where the security did not trade at the instant, past windows start at the clock of the bar that met the news, and
-    have the gap before it too. Past windows are left out that have no return, an older quote before them, or another
-    announcement of `news` (sorted) in them.
+    Where the security did not trade at an instant, its past windows start at the clock of the bar that met the news,
+    and have the gap before it too. Past windows are left out that have no return, an older quote before them, or
+    another announcement of `news` (sorted) in them. All windows are computed at once: a thousand calls of numpy for
+    a few rows each cost more than the rows.
     """
     before, after = lengths
-    event = windows_at(pair.own, np.array([instant]), before, after)
-    past = past_instants(pair.own, int(event.start[0]), days)
-    placebo = windows_at(pair.own, past, 0 if event.waits[0] else before, after)
-    windows = BarWindows(*(np.concatenate([getattr(w, name) for w in (event, placebo)]) for name in _FIELDS))
+    events = windows_at(pair.own, instants, before, after)
+    groups = [
+        np.concatenate([[instant], past_instants(pair.own, int(start), days)])
+        for instant, start in zip(instants, events.start, strict=True)
+    ]
+    if not groups:
+        return []
+    sizes = np.array([len(group) for group in groups])
+    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    event_of = np.repeat(first, sizes)  # row of the event's own window
+    is_past = np.arange(len(event_of)) > event_of
+    gap = is_past & np.repeat(events.waits, sizes)
+    windows = windows_at(pair.own, np.concatenate(groups), np.where(gap, 0, before), after)
     ret = returns_of(pair.own, windows)
     other = np.full(len(ret), np.nan)
     if pair.benchmark is not None:
         other = synchronous_returns(pair.benchmark, pair.own, windows)
     known = volatility.before(windows.first)
-    usable = np.isfinite(ret) & np.isfinite(known) & ~(windows.waits & (np.arange(len(ret)) > 0))
-    usable &= ~_is_stale(pair.own, windows, before) & ~_has_news(pair.own, windows, news)
-    if np.isfinite(other[0]):
-        usable &= np.isfinite(other)
-    return PastDays(windows, ret, other, known, usable)
+    usable = np.isfinite(ret) & np.isfinite(known) & ~(windows.waits & is_past)
+    usable &= ~_is_stale(pair.own, windows, before, event_of) & ~(_has_news(pair.own, windows, news) & is_past)
+    usable &= np.isfinite(other) | ~np.isfinite(other)[event_of]
+    parts = [slice(start, start + size) for start, size in zip(first, sizes, strict=True)]
+    return [
+        PastDays(
+            BarWindows(*(getattr(windows, name)[part] for name in _FIELDS)), ret[part], other[part], known[part],
+            usable[part],
+        )
+        for part in parts
+    ]  # fmt: skip
 
 
 _FIELDS = ("instant", "start", "first", "last", "waits", "status")
 
 
-def _is_stale(series: BarSeries, windows: BarWindows, before: int) -> NDArray[np.bool_]:
+def _is_stale(series: BarSeries, windows: BarWindows, before: int, event_of: Ints) -> NDArray[np.bool_]:
     """Mark past windows whose quote before is older than the event's, and than an hour or two bars."""
-    if windows.waits[0]:
-        return np.zeros(len(windows.first), dtype=np.bool_)
     age = windows.instant - before - series.end[windows.first]
-    return np.asarray(age > max(int(age[0]), LONGEST_AGE, 2 * series.interval))
+    return np.asarray(
+        (age > np.maximum(age[event_of], max(LONGEST_AGE, 2 * series.interval))) & ~windows.waits[event_of]
+    )
 
 
 def _has_news(series: BarSeries, windows: BarWindows, news: Ints) -> NDArray[np.bool_]:
-    """Mark past windows with an announcement between their quotes."""
+    """Mark windows with an announcement between their quotes."""
     first = np.searchsorted(news, series.end[windows.first], side="left")
     last = np.searchsorted(news, series.end[windows.last], side="right")
-    return np.asarray((last > first) & (np.arange(len(windows.first)) > 0))
+    return np.asarray(last > first)

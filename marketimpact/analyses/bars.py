@@ -136,11 +136,13 @@ def tests_of_pairs(pairs: Iterable[Pair], instants: pl.DataFrame, lengths: tuple
         Past sessions, at most.
     """
     news = np.unique(instants["earliest"].to_numpy())
+    moments, earliest = instants.rows(), instants["earliest"].to_numpy()
     units = [
-        _unit(pair, moment, past_days(pair, volatility, moment[1], lengths, days=days, news=news))
+        _unit(pair, moment, past)
         for pair in pairs
-        for volatility in [Volatility(pair.own)]
-        for moment in instants.iter_rows()
+        for moment, past in zip(
+            moments, past_days(pair, Volatility(pair.own), earliest, lengths, days=days, news=news), strict=True
+        )
     ]
     rows = [_row(unit) for unit in [*units, *_means(units)]]
     frame = pl.DataFrame(rows, schema=_COLUMNS, orient="row")

@@ -115,7 +115,7 @@ def bar_moves(
     instants = read_instants(announcements)
     rows: list[tuple[object, ...]] = []
     for pair in pairs_of_series(bars, chosen_symbols(bars, benchmark, symbols), benchmark):
-        rows += [_row(pair, name, (early, late), lengths) for name, early, late in instants.iter_rows()]
+        rows += _rows(pair, instants, lengths)
     return pl.DataFrame(rows, schema=COLUMNS, orient="row").sort("announcement_id", "symbol")
 
 
@@ -157,29 +157,32 @@ def pairs_of_series(bars: Bars, symbols: Collection[str], benchmark: str | None)
         yield Pair(series, benchmarks.get(name) if name and name != series.symbol else None)
 
 
-def _row(pair: Pair, announcement_id: str, bounds: tuple[int, int], lengths: tuple[int, int]) -> tuple[object, ...]:
-    """Measure one security around one announcement."""
-    earliest, latest = bounds
-    own = pair.own
-    is_point = earliest == latest
-    instants = np.array([earliest]) if is_point else _candidates(own, earliest, latest, *lengths)
-    windows = windows_at(own, instants, *lengths)
-    ret = returns_of(own, windows)
-    other = np.full(len(ret), np.nan) if pair.benchmark is None else synchronous_returns(pair.benchmark, own, windows)
-    low, high = _range(ret)
-    excess_low, excess_high = _range(ret - other)
-    note = STATUS[int(windows.status[0])] if is_point else _note_of_range(ret)
-    quotes: tuple[object, ...] = (None,) * 5
-    if is_point and windows.status[0] == 0:
-        quotes = (*_ends(own, windows), *_bars_inside(own, windows))
-    else:
-        quotes = (None if not is_point else int(windows.start[0]), None, None, None, None)
-    point = (_number(ret[0]), _number(other[0]), _number(ret[0] - other[0])) if is_point else (None, None, None)
-    return (
-        announcement_id, own.symbol, own.hours.mic, earliest, latest, is_point, bool(windows.waits[0]) if is_point else
-        None, *quotes, point[0], low, high, pair.benchmark.symbol if pair.benchmark else None, point[1], point[2],
-        excess_low, excess_high, note,
-    )  # fmt: skip
+def _rows(pair: Pair, instants: pl.DataFrame, lengths: tuple[int, int]) -> Iterator[tuple[object, ...]]:
+    """Measure one security around all announcements; the windows of known instants are computed together."""
+    own, name = pair.own, pair.benchmark.symbol if pair.benchmark else None
+    windows = windows_at(own, instants["earliest"].to_numpy(), *lengths)
+    returns, others = returns_of(own, windows), _benchmark_returns(pair, windows)
+    for k, (announcement_id, earliest, latest) in enumerate(instants.iter_rows()):
+        head = (announcement_id, own.symbol, own.hours.mic, earliest, latest, earliest == latest)
+        if earliest == latest:
+            ret, other = _number(returns[k]), _number(others[k])
+            excess = _number(returns[k] - others[k])
+            quotes = _quotes(own, windows, k)
+            yield (
+                *head, bool(windows.waits[k]), *quotes, ret, ret, ret, name, other, excess, excess, excess,
+                STATUS[int(windows.status[k])],
+            )  # fmt: skip
+            continue
+        ranges = windows_at(own, _candidates(own, earliest, latest, *lengths), *lengths)
+        ret = returns_of(own, ranges)
+        excess = _range(ret - _benchmark_returns(pair, ranges))
+        yield (*head, *(None,) * 7, *_range(ret), name, None, None, *excess, _note_of_range(ret))
+
+
+def _benchmark_returns(pair: Pair, windows: BarWindows) -> Floats:
+    if pair.benchmark is None:
+        return np.full(len(windows.instant), np.nan)
+    return synchronous_returns(pair.benchmark, pair.own, windows)
 
 
 def _candidates(series: BarSeries, earliest: int, latest: int, before: int, after: int) -> Ints:
@@ -208,12 +211,14 @@ def _note_of_range(ret: Floats) -> str:
     return "the instant is not known to the minute: a range"
 
 
-def _ends(series: BarSeries, windows: BarWindows) -> tuple[int, int, int]:
-    return int(windows.start[0]), int(series.end[windows.first[0]]), int(series.end[windows.last[0]])
+def _quotes(series: BarSeries, windows: BarWindows, k: int) -> tuple[object, ...]:
+    """Return ``starts_at, quote_before, quote_after, n_bars, largest_bar`` of one window, null where it has none.
 
-
-def _bars_inside(series: BarSeries, windows: BarWindows) -> tuple[int, float]:
-    """Count the bars of a window, and find the largest return from one close to the next."""
-    first, last = int(windows.first[0]), int(windows.last[0])
+    The largest bar is the largest return from one close to the next.
+    """
+    start, first, last = int(windows.start[k]), int(windows.first[k]), int(windows.last[k])
+    if windows.status[k]:
+        return start, None, None, None, None
     steps = series.close[first + 1 : last + 1] / series.close[first:last] - 1.0
-    return last - first, float(steps[np.abs(steps).argmax()])
+    largest = float(steps[np.abs(steps).argmax()])
+    return start, int(series.end[first]), int(series.end[last]), last - first, largest

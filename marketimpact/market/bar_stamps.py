@@ -105,6 +105,10 @@ def zone_doubt(bars: pl.DataFrame, hours: Hours, interval: int, stamps: Stamps |
     """
     sample = bars.filter(pl.col("clock").dt.date().is_in(sampled_days(bars["clock"]).implode()))
     weight = _weights(sample)
+    is_stated = not bars["start"].null_count()
+    stated = _score(sample["start"], weight, hours, interval, stamps) if is_stated else 0.0
+    if stated >= 1.0 + OPENING - CLEARLY:
+        return ""  # no other zone can be clearly better
     scores = {
         zone: _score(to_instants(sample["clock"], zone), weight, hours, interval, stamps)
         for zone in dict.fromkeys((hours.zone, *ZONES))
@@ -112,12 +116,12 @@ def zone_doubt(bars: pl.DataFrame, hours: Hours, interval: int, stamps: Stamps |
     best = max(scores, key=lambda zone: scores[zone])  # the exchange's own zone comes first among equals
     if scores[hours.zone] >= scores[best] - CLEARLY / 2:
         best = hours.zone
-    if bars["start"].null_count():
+    if not is_stated:
         return (
             f"The stamps of {symbol} have no time zone, so their instants are not known. Read as {best} they fit the "
             f"hours of {hours.mic} best. If that is their zone, say so: BarFiles(..., time_zone={best!r})."
         )
-    if _score(sample["start"], weight, hours, interval, stamps) >= scores[best] - CLEARLY:
+    if stated >= scores[best] - CLEARLY:
         return ""
     return (
         f"The stamps of {symbol} do not fit the hours of {hours.mic} in the zone that they state, such as "

@@ -87,8 +87,8 @@ def microseconds(name: str, length: object, *, least: int = 0) -> int:
     return int(found)
 
 
-def windows_at(series: BarSeries, instants: Ints, before: int, after: int) -> BarWindows:
-    """Find the windows from `before` to `after` microseconds around instants.
+def windows_at(series: BarSeries, instants: Ints, before: int | Ints, after: int) -> BarWindows:
+    """Find the windows from `before` to `after` microseconds around instants; `before` may differ from one to another.
 
     The quote before is the close of the last bar that ended at or before ``instant - before``; the quote after that of
     the last bar that ended at or before ``start + after``. A symbol trades at an instant in a session of its exchange,

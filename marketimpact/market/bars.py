@@ -16,6 +16,7 @@ from marketimpact.core import limits
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.text import did_you_mean, listed
+from marketimpact.core.threads import map_in_threads
 from marketimpact.errors import DataError, SourceError, SpecificationError
 from marketimpact.events import calendars, catalogue
 from marketimpact.market.bar_checks import BAR_FINDINGS, check_bars, finding
@@ -152,7 +153,7 @@ class Bars:
             )
         listings = _listings(catalogue.securities(securities))
         table = source.read_bars(listings["symbol"].to_list())
-        rows = _instants(table)
+        rows = table.instants()
         span = pl.col("clock").min().alias("first"), pl.col("clock").max().alias("last")
         counted = rows.group_by("symbol").agg(pl.len().alias("n_bars"), *span).sort("symbol")
         counts: pl.DataFrame = counted.collect(engine="streaming")
@@ -220,9 +221,8 @@ class _Loading:
         grid: list[tuple[object, ...]] = []
         findings = [no_findings()]
         for batch in _batches(counts):
-            frame = _rows_of(self.rows, batch)
-            for (symbol,), part in frame.partition_by("symbol", as_dict=True).items():
-                row, found = self._judged(str(symbol), part)
+            parts = _rows_of(self.rows, batch).partition_by("symbol", as_dict=True)
+            for row, found in map_in_threads(self._judged, [(str(symbol), part) for (symbol,), part in parts.items()]):
                 grid.append(row)
                 findings += found
         found_all = _sorted_findings(pl.concat(findings))
@@ -233,8 +233,9 @@ class _Loading:
             missing=missing, notes=self.table.notes, rows=self.rows.drop("clock"),
         )  # fmt: skip
 
-    def _judged(self, symbol: str, part: pl.DataFrame) -> tuple[tuple[object, ...], list[pl.DataFrame]]:
+    def _judged(self, one: tuple[str, pl.DataFrame]) -> tuple[tuple[object, ...], list[pl.DataFrame]]:
         """Judge the bars of one symbol: its row of the grid and its findings."""
+        symbol, part = one
         mic = self.listings.row(by_predicate=pl.col("symbol") == symbol, named=True)["mic"]
         hours = Hours.of(self.sessions, mic)
         priced = part.drop_nulls(["open", "high", "low", "close"]).sort("clock")
@@ -300,14 +301,6 @@ def _listings(securities: pl.DataFrame) -> pl.DataFrame:
 
 def _benchmark(securities: pl.DataFrame) -> pl.Expr:
     return pl.col("benchmark") if "benchmark" in securities.columns else pl.lit(None, pl.String).alias("benchmark")
-
-
-def _instants(table: BarTable) -> pl.LazyFrame:
-    """Read the clock in the zone that was stated for it; else keep the source's instants."""
-    if table.time_zone is None:
-        return table.rows
-    local = pl.col("clock").dt.replace_time_zone(table.time_zone, ambiguous="earliest", non_existent="null")
-    return table.rows.with_columns(local.dt.convert_time_zone("UTC").alias("start"))
 
 
 def _sessions(listings: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:

@@ -10,7 +10,9 @@ from marketimpact.sources.french.factors import FrenchFactors
 from marketimpact.sources.protocol import PriceSource, PriceTable
 from marketimpact.sources.sample import SamplePrices
 from marketimpact.sources.store.store import PriceStore
+from marketimpact.sources.store.stored_bars import StoredBars
 from marketimpact.sources.store.stored_prices import StoredPrices
+from marketimpact.sources.yahoo.intraday import YahooBars
 from marketimpact.sources.yahoo.source import YahooPrices
 
 __all__ = [
@@ -26,7 +28,9 @@ __all__ = [
     "PriceStore",
     "PriceTable",
     "SamplePrices",
+    "StoredBars",
     "StoredPrices",
+    "YahooBars",
     "YahooPrices",
     "fingerprint",
 ]

@@ -28,6 +28,7 @@ _SYNONYMS = {
 }
 _BY_NAME = {name: column for column, names in _SYNONYMS.items() for name in names.split()}
 _ZONE = r"\s*(?:Z|UTC|([+-])(\d\d):?(\d\d))$"
+_SHANGHAI = r"^(\d{6})\.SH$"
 #: Digits of an epoch number -> how many of its units are a second.
 _EPOCHS = {10: 1, 13: 10**3, 16: 10**6, 19: 10**9}
 
@@ -114,11 +115,11 @@ def parse_bars(rows: pl.LazyFrame, found: Mapping[str, str], symbol: str | None,
     """
     types = rows.collect_schema()
     _check_types(rows, found, label)
-    name = pl.lit(symbol) if symbol is not None else pl.col(found["symbol"]).cast(pl.String)
+    name = pl.lit(symbol) if symbol is not None else _symbols(rows, found["symbol"])
     clock, start = _stamps(rows, found["start"], label)
     volume = _number(found["volume"], types) if "volume" in found else pl.lit(None, pl.Float64)
     parsed = rows.select(
-        name.str.replace(r"^(\d{6})\.SH$", "$1.SS").alias("symbol"),  # Shanghai's suffix at Chinese vendors
+        name.alias("symbol"),
         clock.cast(pl.Datetime("us")).alias("clock"),
         start.cast(UTC_TIME).alias("start"),
         *(_number(found[price], types).alias(price) for price in PRICES),
@@ -140,6 +141,16 @@ def _check_types(rows: pl.LazyFrame, found: Mapping[str, str], label: str) -> No
             raise type_error(rows.select(name).collect(engine="in-memory")[name], "text", label)
         if own not in ("symbol", "start") and dtype != pl.String and not is_castable(own, dtype):
             raise type_error(rows.select(name).collect(engine="in-memory")[name], "numbers", label)
+
+
+def _symbols(rows: pl.LazyFrame, name: str) -> pl.Expr:
+    """Name the column of symbols; only where it has Shanghai's suffix of Chinese vendors, with Yahoo's in its place.
+
+    A filter on the column itself lets Parquet skip row groups of other symbols, one on an expression reads them all.
+    """
+    own = pl.col(name) if rows.collect_schema()[name] == pl.String else pl.col(name).cast(pl.String)
+    has_suffix = rows.select(own.unique().str.contains(_SHANGHAI).any()).collect(engine="streaming").item()
+    return own.str.replace(_SHANGHAI, "$1.SS") if has_suffix else own
 
 
 def _number(name: str, types: pl.Schema) -> pl.Expr:

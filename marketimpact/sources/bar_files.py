@@ -58,6 +58,13 @@ class BarTable:
     simulated: bool = False
     notes: tuple[str, ...] = ()
 
+    def instants(self) -> pl.LazyFrame:
+        """Return the rows with the clock read in the zone that was stated for it; else with the source's instants."""
+        if self.time_zone is None:
+            return self.rows
+        local = pl.col("clock").dt.replace_time_zone(self.time_zone, ambiguous="earliest", non_existent="null")
+        return self.rows.with_columns(local.dt.convert_time_zone("UTC").alias("start"))
+
 
 class BarSource(Protocol):
     """Any object with this `read_bars`; no base class is needed."""

@@ -49,6 +49,8 @@ class Listing:
     adjusted: bool = True
     #: Shares outstanding by the instant at which Yahoo says so; None is an answer without counts.
     shares: dict[datetime, float] | None = None
+    #: Further facts of the answer, such as the hours of trading.
+    meta: dict = field(default_factory=dict)
 
     def counts(self, symbol: str, first: int, last: int) -> dict:
         """The JSON of the fundamentals API for share counts."""
@@ -76,6 +78,7 @@ class Listing:
             "instrumentType": "EQUITY",
             "priceHint": 2,
             "validRanges": ["1d", "max"],
+            **self.meta,
         }
         result = {"meta": meta, "indicators": indicators} | ({"timestamp": stamps} if stamps else {})
         return {"chart": {"result": [result | self._events(first, last)], "error": None}}

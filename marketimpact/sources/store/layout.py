@@ -15,6 +15,7 @@ from marketimpact.sources.store.index import dump_json, is_data_file
 __all__ = [
     "FORMAT",
     "NAME_LENGTH",
+    "bar_files",
     "data_files",
     "has_known_format",
     "links",
@@ -28,9 +29,11 @@ __all__ = [
 #: Version of the layout that is written: the first had no opens, highs and lows. Stores of later ones are refused.
 FORMAT = 2
 #: Names in a store's folder.
-STORE_FILES = ("format.json", "index.json", "lock", "prices", "set_aside", "snapshots")
+STORE_FILES = ("bars", "format.json", "index.json", "lock", "prices", "set_aside", "snapshots")
 #: Number of characters of a snapshot's name.
 NAME_LENGTH = 16
+#: Number of the fetch and hash of the content.
+BAR_FILE = re.compile(r"[0-9]{6}-[0-9a-f]{64}\.parquet")
 SNAPSHOT_FILE = re.compile(rf"[0-9a-f]{{{NAME_LENGTH}}}\.json")
 
 
@@ -100,8 +103,8 @@ def own_path(directory: Path, file: str) -> Path:
 
 def own_folders(directory: Path) -> list[Path]:
     """List the folders that the store writes to, without links and folders of other names."""
-    above = _folders(directory, "prices|snapshots")
-    vendors = [folder for prices in above if prices.name == "prices" for folder in _folders(prices, SAFE_NAME)]
+    above = _folders(directory, "bars|prices|snapshots")
+    vendors = [folder for kind in above if kind.name != "snapshots" for folder in _folders(kind, SAFE_NAME)]
     symbols = [folder for vendor in vendors for folder in _folders(vendor, SAFE_NAME)]
     return [directory, *above, *vendors, *symbols]
 
@@ -110,6 +113,11 @@ def data_files(directory: Path) -> list[Path]:
     """List the data files, without links and files of other names."""
     files = (path for folder in own_folders(directory) for path in list_folder(folder))
     return sorted(path for path in files if is_data_file(path.relative_to(directory).as_posix()) and _is_own(path))
+
+
+def bar_files(folder: Path) -> list[Path]:
+    """List the files of bars in a symbol's folder in the order they were fetched, without links and other names."""
+    return [path for path in list_folder(folder) if BAR_FILE.fullmatch(path.name) and _is_own(path)]
 
 
 def snapshot_names(directory: Path) -> list[str]:

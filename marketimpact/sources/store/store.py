@@ -45,6 +45,7 @@ from marketimpact.sources.store.index import (
 from marketimpact.sources.store.layout import (
     FORMAT,
     NAME_LENGTH,
+    bar_files,
     data_files,
     has_known_format,
     links,
@@ -166,6 +167,10 @@ class PriceStore:
             # another process may have replaced a current file since
             if problem and (use != "current" or any(file == e.file for e in self._index()[0].values())):
                 problems.append((use, symbol, file, problem))
+        for path in (path for folder in own_folders(self.directory) for path in bar_files(folder)):
+            if digest(read_content(path) or b"") != path.stem.rpartition("-")[2]:
+                file = path.relative_to(self.directory).as_posix()
+                problems.append(("bars", None, file, "are damaged: the file does not match its hash"))
         return pl.DataFrame(problems, schema=_DAMAGE, orient="row")
 
     def export(self, path: str | Path, symbols: Sequence[str] | None = None, *, vendor: str | None = None) -> Path:

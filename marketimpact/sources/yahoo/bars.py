@@ -1,10 +1,10 @@
-"""Convert Yahoo's daily bars, a pandas frame and the JSON it came from, to rows of prices."""
+"""Convert Yahoo's bars, a pandas frame and the JSON it came from, to rows of prices or of intraday bars."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from marketimpact.sources.protocol import BARS, within
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Bars", "YahooFailure", "parse_bars"]
+__all__ = ["INTRADAY", "Bars", "YahooFailure", "parse_bars", "parse_intraday"]
 
 #: Column of a price table -> column of yfinance.
 COLUMNS = {
@@ -30,6 +30,14 @@ COLUMNS = {
 }
 #: Columns in which values not above zero mean no value.
 POSITIVE = ("close", "unadjusted_close", "dividend", "split", *BARS)
+
+#: Columns of intraday bars; `clock` is the exchange's local time.
+INTRADAY: Mapping[str, Any] = {
+    "symbol": pl.String, "clock": pl.Datetime("us"), "start": pl.Datetime("us", "UTC"), "open": pl.Float64,
+    "high": pl.Float64, "low": pl.Float64, "close": pl.Float64, "volume": pl.Float64,
+}  # fmt: skip
+#: Longest delay of Yahoo's quotes: a bar that ended later than this before now may still change.
+LATEST_MINUTES = 30
 
 #: Seconds from 1970 to 1900, before any price.
 EARLIEST_STAMP = -2_208_988_800
@@ -209,3 +217,51 @@ def _without_foreign_dividends(frame: pl.DataFrame, chart: Mapping[str, Any], no
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def parse_intraday(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], minutes: int) -> Bars:
+    """Convert a frame of intraday bars to rows with instants; bars without a price, or under way, are left out.
+
+    Parameters
+    ----------
+    symbol : str
+        The requested symbol.
+    bars : pandas.DataFrame
+        Result of `yfinance.Ticker.history` without its adjustment.
+    chart : mapping
+        The ``chart.result[0]`` of Yahoo's answer.
+    minutes : int
+        Length of a bar.
+
+    Raises
+    ------
+    YahooFailure
+        If the stamps have no time zone.
+    """
+    if bars.empty:
+        return Bars(pl.DataFrame(schema=INTRADAY), None, None)
+    if bars.index.tz is None:
+        raise YahooFailure("the answer could not be read (stamps without a time zone)", retryable=True)
+    zone = chart["meta"]["exchangeTimezoneName"]
+    numbers = {
+        name.lower(): bars[name].to_numpy(dtype=np.float64) for name in ("Open", "High", "Low", "Close", "Volume")
+    }
+    stamps = pl.Series(bars.index.tz_convert("UTC").as_unit("us").asi8).cast(pl.Datetime("us"))
+    frame = pl.DataFrame({"start": stamps.dt.replace_time_zone("UTC"), **numbers}).with_columns(
+        pl.when(pl.col(name).is_finite() & ((pl.col(name) > 0.0) | (name == "volume"))).then(pl.col(name)).alias(name)
+        for name in numbers
+    )
+    local = pl.col("start").dt.convert_time_zone(zone).dt.replace_time_zone(None)
+    frame = frame.with_columns(symbol=pl.lit(symbol), clock=local).select(*INTRADAY).cast(dict(INTRADAY))
+    until = _now() - timedelta(minutes=minutes + LATEST_MINUTES)
+    finished = frame.filter(pl.col("start") <= until)
+    priced = finished.drop_nulls(["open", "high", "low", "close"])
+    notes = {}
+    if n_late := frame.height - finished.height:
+        notes[f"Bars that ended in the last {LATEST_MINUTES} minutes may change: left out"] = f"{symbol} ({n_late})"
+    if n_empty := finished.height - priced.height:
+        notes["Bars without a price: left out"] = f"{symbol} ({n_empty})"
+    given = chart.get("timestamp", [])
+    if n_repeated := len(given) - len(set(given)):
+        notes["Stamps that Yahoo gave twice, of which yfinance keeps one"] = f"{symbol} ({n_repeated})"
+    return Bars(priced, chart["meta"].get("currency"), zone, notes)

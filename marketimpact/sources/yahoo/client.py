@@ -12,19 +12,20 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from http import HTTPStatus
 from time import monotonic
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
+import polars as pl
 import requests
 import yfinance
 from peewee import PeeweeException
 from polars.exceptions import PolarsError
 from yfinance.data import YfData
-from yfinance.exceptions import YFException, YFRateLimitError, YFTickerMissingError
+from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError, YFTickerMissingError
 
 from marketimpact.sources.bounded_requests import (
     BLOCK_BYTES,
@@ -33,10 +34,10 @@ from marketimpact.sources.bounded_requests import (
     read_body,
     run_within,
 )
-from marketimpact.sources.yahoo.bars import Bars, YahooFailure, parse_bars
+from marketimpact.sources.yahoo.bars import Bars, YahooFailure, parse_bars, parse_intraday
 from marketimpact.sources.yahoo.shares import parse_share_counts
 
-__all__ = ["RATE_LIMITED", "VERSION", "fetch_bars", "fetch_shares"]
+__all__ = ["RATE_LIMITED", "VERSION", "fetch_bars", "fetch_intraday", "fetch_shares"]
 
 #: Before any price of Yahoo; it refuses much earlier dates.
 EARLIEST = date(1900, 1, 1)
@@ -115,6 +116,36 @@ def fetch_shares(symbol: str, first: date, last: date | None, session: Any, seco
         bars = parse_bars(symbol, ticker.history(start=first, **DAILY), witness.chart(), first, None)
         end = None if last is None or last == date.max else last + timedelta(days=1)
         return parse_share_counts(bars, ticker.get_shares_full(start=first, end=end), first, last)
+
+
+def fetch_intraday(
+    symbol: str, first: date, last: date | None, session: Any, seconds_left: Callable[[], float], *,
+    minutes: int, days: int, prepost: bool,
+) -> Bars:  # fmt: skip
+    """Fetch intraday bars of one symbol, `days` a request; other arguments and errors as of `fetch_bars`.
+
+    A request for days without a session has no bars, which is no failure where another has some.
+    """
+    options = {**DAILY, "interval": "60m" if minutes == 60 else f"{minutes}m", "prepost": prepost, "actions": False}
+    end = (datetime.now(UTC).date() + timedelta(days=1) if last is None else last) + timedelta(days=1)
+    begins = [first + timedelta(days=k) for k in range(0, (end - first).days, days)]
+    parts: list[Bars] = []
+    with _ticker(symbol, session, seconds_left) as (ticker, witness):
+        for begin in begins:
+            try:
+                bars = ticker.history(start=begin, end=min(begin + timedelta(days=days), end), **options)
+            except YFPricesMissingError:
+                if witness.status is None or witness.status >= HTTPStatus.BAD_REQUEST:
+                    raise
+                continue
+            parts.append(parse_intraday(symbol, bars, witness.chart(), minutes))
+    frames = [part.frame for part in parts if part.frame.height]
+    if not frames:
+        raise YahooFailure("Yahoo has no bars between the dates")
+    notes: dict[str, str] = {}
+    for text, detail in ((text, detail) for part in parts for text, detail in part.notes.items()):
+        notes[text] = f"{notes[text]}, {detail}" if text in notes else detail
+    return Bars(pl.concat(frames).unique("start", keep="first").sort("start"), None, None, notes)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from marketimpact.sources.yahoo.shares import COUNTS
 if TYPE_CHECKING:
     import tenacity
 
-__all__ = ["YahooPrices"]
+__all__ = ["YahooPrices", "check_yahoo_symbols", "fetch_all", "no_data_error", "notes_of"]
 
 #: Pattern of Yahoo symbols: 2330.TW, ^GSPC, BRK-B, TWD=X, M&M.NS.
 SYMBOL = re.compile(r"\^?[A-Z0-9][A-Z0-9.\-=&^]{0,31}")
@@ -151,16 +151,16 @@ class YahooPrices:
         requested, since = self._checked(symbols, first, last)
         from marketimpact.sources.yahoo.client import VERSION, fetch_bars  # noqa: PLC0415  # half a second to import
 
-        answers = _fetch_all(self, fetch_bars, requested, since, last)
+        answers = fetch_all(self, fetch_bars, requested, since, last)
         frames = [answer.bars.frame for answer in answers if answer.bars is not None]
         if not frames:
-            raise _no_data_error(answers)
+            raise no_data_error(answers)
         source = f"YahooPrices() (Yahoo Finance through yfinance {VERSION}, adjusted close)"
         return price_table(
             pl.concat(frames),
             requested=requested,
             source=source,
-            notes=_notes(answers),
+            notes=notes_of(answers),
             listings=_listings(answers),
             outcomes=_outcomes(answers),
         )
@@ -193,15 +193,15 @@ class YahooPrices:
         requested, since = self._checked(symbols, first, last)
         from marketimpact.sources.yahoo.client import fetch_shares  # noqa: PLC0415  # half a second to import
 
-        answers = _fetch_all(self, fetch_shares, requested, since, last)
+        answers = fetch_all(self, fetch_shares, requested, since, last)
         if all(answer.bars is None for answer in answers):
-            raise _no_data_error(answers, "share counts")
+            raise no_data_error(answers, "share counts")
         return pl.concat(_counts(answer) for answer in sorted(answers, key=lambda answer: answer.symbol))
 
     def _checked(self, symbols: Sequence[str], first: date | None, last: date | None) -> tuple[tuple[str, ...], date]:
         """Check symbols and bounds, and return the symbols and the first date to fetch."""
         requested = check_symbols(symbols)
-        _check_yahoo_symbols(requested)
+        check_yahoo_symbols(requested)
         since = date.fromisoformat(str(self.start)) if first is None else first
         check_range(since, last)
         return requested, since
@@ -223,7 +223,7 @@ def _check_session(session: Any) -> None:
         raise SpecificationError("session caches answers, which yfinance refuses. Give a session without a cache.")
 
 
-def _check_yahoo_symbols(symbols: Sequence[str]) -> None:
+def check_yahoo_symbols(symbols: Sequence[str]) -> None:
     """Raise SpecificationError for a text that cannot be a Yahoo symbol."""
     for symbol in symbols:
         if ISIN.fullmatch(symbol):
@@ -274,10 +274,10 @@ class _Fetch:
         return self.end - monotonic()
 
     def run(self, answered: Callable[[], None]) -> None:
-        """Fetch all symbols, and call `answered` after each; keep an unexpected error for `_fetch_all`."""
+        """Fetch all symbols, and call `answered` after each; keep an unexpected error for `fetch_all`."""
         try:
             self._run(answered)
-        except BaseException as error:  # noqa: BLE001  # raised again by _fetch_all
+        except BaseException as error:  # noqa: BLE001  # raised again by fetch_all
             self.unexpected = error
 
     def _run(self, answered: Callable[[], None]) -> None:
@@ -340,7 +340,7 @@ class _Fetch:
         return [answers[symbol] for symbol in self.symbols]
 
 
-def _fetch_all(
+def fetch_all(
     options: YahooPrices, fetch: FetchFunction, symbols: Sequence[str], first: date, last: date | None
 ) -> list[_Answer]:
     """Fetch the symbols, and return by the deadline whatever the network does."""
@@ -392,7 +392,7 @@ def _listings(answers: Sequence[_Answer]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=LISTINGS, orient="row").sort("symbol")
 
 
-def _notes(answers: Sequence[_Answer]) -> list[str]:
+def notes_of(answers: Sequence[_Answer]) -> list[str]:
     """Return one note per finding or failure, with its symbols."""
     symbols_of: dict[str, list[str]] = {}
     for answer in answers:
@@ -404,7 +404,7 @@ def _notes(answers: Sequence[_Answer]) -> list[str]:
     return [f"{text}: {', '.join(symbols)}." for text, symbols in symbols_of.items()]
 
 
-def _no_data_error(answers: Sequence[_Answer], kind: str = "prices") -> SourceError:
+def no_data_error(answers: Sequence[_Answer], kind: str = "prices") -> SourceError:
     """Build the error for no data of any symbol, with its causes."""
     failures = {answer.symbol: answer.failure for answer in answers if answer.failure is not None}
     causes: dict[str, list[str]] = {}
