@@ -122,13 +122,15 @@ def rates(unit: str, found: pl.DataFrame) -> list[dict[str, object]]:
 def table() -> str:
     """Write the table of docs/procedures/minute_bars.md from minutes.csv."""
     rows = pl.read_csv(HERE / "minutes.csv")
-    lines = ["| minute | unit | rank p of 5% or less | t p of 5% or less | power at 2 se | power at 3 se |"]
+    lines = [
+        "| minute | unit | rank p of 5% or less | t p of 5% or less | power at 2 se, predicted | at 3 se, predicted |"
+    ]
     lines.append("| --- | --- | --- | --- | --- | --- |")
     for (minute, unit), part in rows.partition_by("minute", "unit", as_dict=True, maintain_order=True).items():
         null, *effects = part.sort("effect").iter_rows(named=True)
-        cells = [null["rejected_rank"], null["rejected_t"], *(row["rejected_t"] for row in effects)]
-        shares = [f"{cell / null['samples']:.1%}" for cell in cells]
-        lines.append(f"| {minute or 'before the opening'} | {unit} | {' | '.join(shares)} |")
+        cells = [f"{null[name] / null['samples']:.1%}" for name in ("rejected_rank", "rejected_t")]
+        cells += [f"{row['rejected_t'] / row['samples']:.1%}, {row['predicted_power']:.1%}" for row in effects]
+        lines.append(f"| {minute or 'before the opening'} | {unit} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -140,8 +142,8 @@ def instant(at: datetime) -> pl.DataFrame:
 def real(interval: str) -> pl.DataFrame:
     """Test placebo windows of real bars, ``symbol, date, minute, rank_p, p_value``.
 
-    Every session with 125 before it is taken for one with news, but those on whose day, or the day before, the
-    catalogue has an announcement.
+    Every session with 125 before it is taken for one with news, but those that close early, and those on whose day,
+    or the day before, the catalogue has an announcement.
     """
     known = mi.announcements()["announced_at"].dt.convert_time_zone("America/New_York").dt.date()
     taken = {day + timedelta(days=k) for day in known for k in (0, 1)}
@@ -152,8 +154,9 @@ def real(interval: str) -> pl.DataFrame:
         frame = pl.concat(pl.read_parquet(file).drop("source") for file in files)
         bars = mi.Bars.load(pl.DataFrame({"symbol": names, "mic": "XNYS"}), mi.BarFiles(frame))
         pairs = list(pairs_of_series(bars, [symbol], benchmark))
-        inside = (o for o in bars.sessions["open"] if bars.grid["first"].max() <= o < bars.grid["last"].min())
-        openings = [opening for opening in sorted(inside)[125:] if opening.date() not in taken]
+        held = bars.sessions.filter(pl.col("open").is_between(bars.grid["first"].max(), bars.grid["last"].min()))
+        later = held.sort("open")[125:].filter((pl.col("close") - pl.col("open")).dt.total_minutes() == 390)
+        openings = [opening for opening in later["open"] if opening.date() not in taken]
         for opening in openings:
             for minute in MINUTES:
                 shift = timedelta(minutes=-60 if minute == 0 else minute)
@@ -166,7 +169,8 @@ def real(interval: str) -> pl.DataFrame:
 def real_rates(found: pl.DataFrame) -> list[dict[str, object]]:
     """Rates at 5% by hour, all symbols together; errors are clustered by day, since symbols share their days."""
     rows = []
-    for (minute,), own in found.partition_by("minute", as_dict=True, maintain_order=True).items():
+    for minute in (*MINUTES, None):
+        own = found if minute is None else found.filter(pl.col("minute") == minute)
         row: dict[str, object] = {"minute": minute, "windows": own.height, "days": own["date"].n_unique()}
         for name in ("rank_p", "p_value"):
             rejected = own.select("date", r=(pl.col(name) <= 0.05).cast(pl.Float64))
@@ -183,7 +187,7 @@ def real_table() -> str:
     lines.append("| --- | --- | --- | --- | --- | --- |")
     for row in pl.read_csv(HERE / "minutes_real.csv").iter_rows(named=True):
         cells = [f"{row[name]:.1%} ± {row[f'{name}_error']:.1%}" for name in ("rank_p", "p_value")]
-        when = row["minute"] or "before the opening"
+        when = {0: "before the opening", None: "all"}.get(row["minute"], row["minute"])
         lines.append(f"| {row['bars']} | {when} | {row['windows']:,} | {row['days']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
