@@ -16,6 +16,7 @@ import marketimpact.core.interrupts  # first, since the others take a second  # 
 
 # isort: split
 from marketimpact.analyses.audit import audit, with_and_without
+from marketimpact.analyses.bar_path_results import BarPath
 from marketimpact.analyses.bar_paths import bar_path, first_movers
 from marketimpact.analyses.bars import bar_tests
 from marketimpact.analyses.calendar_time import calendar_time
@@ -112,6 +113,7 @@ __all__ = [
     "TESTS",
     "AksharePrices",
     "BarFiles",
+    "BarPath",
     "Bars",
     "Capm",
     "CapmRestricted",

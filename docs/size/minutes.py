@@ -1,7 +1,7 @@
 """Measure the tests of minute bars on simulated markets, and on real bars beside the checkout.
 
 python -m docs.size.minutes 2000     # writes docs/size/minutes.csv; four minutes on two cores
-python -m docs.size.minutes real     # prints placebo rates of real bars by hour, from ../shared/data/bars
+python -m docs.size.minutes real     # writes docs/size/minutes_real.csv, placebo rates from ../shared/data/bars
 
 A market has U-shaped volatility, volatility that changes slowly from day to day, t4 shocks, jumps, a benchmark, and
 three firms with a shock of their own in common. A sample has 121 sessions of 5-minute bars; the last one is tested.
@@ -32,6 +32,8 @@ MINUTES = (0, 30, 90, 150, 210, 270, 330)
 SESSIONS, PER_DAY, FIRMS = 121, 78, ("NVDA", "AMD", "INTC")
 #: Effects, in units of the median standard error of the test at that hour, measured without effects.
 EFFECTS = (0.0, 2.0, 3.0)
+#: Symbols of real placebo windows, each with its benchmark.
+PLACEBO = (("NVDA", "QQQ"), ("MU", "QQQ"), ("TSM", "SPY"), ("^SOX", "SPY"), ("QQQ", None))
 
 
 def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -120,13 +122,15 @@ def rates(unit: str, found: pl.DataFrame) -> list[dict[str, object]]:
 def table() -> str:
     """Write the table of docs/procedures/minute_bars.md from minutes.csv."""
     rows = pl.read_csv(HERE / "minutes.csv")
-    lines = ["| minute | unit | rank p of 5% or less | t p of 5% or less | power at 2 se | power at 3 se |"]
+    lines = [
+        "| minute | unit | rank p of 5% or less | t p of 5% or less | power at 2 se, predicted | at 3 se, predicted |"
+    ]
     lines.append("| --- | --- | --- | --- | --- | --- |")
     for (minute, unit), part in rows.partition_by("minute", "unit", as_dict=True, maintain_order=True).items():
         null, *effects = part.sort("effect").iter_rows(named=True)
-        cells = [null["rejected_rank"], null["rejected_t"], *(row["rejected_t"] for row in effects)]
-        shares = [f"{cell / null['samples']:.1%}" for cell in cells]
-        lines.append(f"| {minute or 'before the opening'} | {unit} | {' | '.join(shares)} |")
+        cells = [f"{null[name] / null['samples']:.1%}" for name in ("rejected_rank", "rejected_t")]
+        cells += [f"{row['rejected_t'] / row['samples']:.1%}, {row['predicted_power']:.1%}" for row in effects]
+        lines.append(f"| {minute or 'before the opening'} | {unit} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -135,38 +139,72 @@ def instant(at: datetime) -> pl.DataFrame:
     return pl.DataFrame({"announcement_id": ["placebo"], "earliest": [stamp], "latest": [stamp]})
 
 
-def real() -> pl.DataFrame:
-    """Placebo rates by hour of day: every third session of real 5-minute bars is taken for one with news."""
-    rows = []
-    for symbol, benchmark in (("NVDA", "QQQ"), ("MU", "QQQ"), ("TSM", "SPY"), ("^SOX", "SPY"), ("QQQ", None)):
+def real(interval: str) -> pl.DataFrame:
+    """Test placebo windows of real bars, ``symbol, date, minute, rank_p, p_value``.
+
+    Every session with 125 before it is taken for one with news, but those that close early, and those on whose day,
+    or the day before, the catalogue has an announcement.
+    """
+    known = mi.announcements()["announced_at"].dt.convert_time_zone("America/New_York").dt.date()
+    taken = {day + timedelta(days=k) for day in known for k in (0, 1)}
+    found = []
+    for symbol, benchmark in PLACEBO:
         names = [symbol, benchmark] if benchmark else [symbol]
-        files = [BARS / f"{name.removeprefix('^')}_5m_heliar.parquet" for name in names]
+        files = [BARS / f"{name.removeprefix('^')}_{interval}_heliar.parquet" for name in names]
         frame = pl.concat(pl.read_parquet(file).drop("source") for file in files)
-        listed = pl.DataFrame({"symbol": names, "mic": "XNYS"})
-        bars = mi.Bars.load(listed, mi.BarFiles(frame))
+        bars = mi.Bars.load(pl.DataFrame({"symbol": names, "mic": "XNYS"}), mi.BarFiles(frame))
         pairs = list(pairs_of_series(bars, [symbol], benchmark))
-        openings = [o for o in bars.sessions["open"] if bars.grid["first"].min() <= o < bars.grid["last"].max()][125::3]
-        for minute in MINUTES:
-            shift = timedelta(minutes=-60 if minute == 0 else minute)
-            tested = [tests_of_pairs(pairs, instant(o + shift), (0, 30 * 60_000_000), SESSIONS - 1) for o in openings]
-            found = pl.concat(tested).drop_nulls("rank_p")
-            share = [(found[name] <= 0.05).mean() for name in ("rank_p", "p_value")]
-            rows.append((symbol, minute, found.height, *share))
-    return pl.DataFrame(rows, schema=["symbol", "minute", "n", "rank", "t"], orient="row")
+        held = bars.sessions.filter(pl.col("open").is_between(bars.grid["first"].max(), bars.grid["last"].min()))
+        later = held.sort("open")[125:].filter((pl.col("close") - pl.col("open")).dt.total_minutes() == 390)
+        openings = [opening for opening in later["open"] if opening.date() not in taken]
+        for opening in openings:
+            for minute in MINUTES:
+                shift = timedelta(minutes=-60 if minute == 0 else minute)
+                tested = tests_of_pairs(pairs, instant(opening + shift), (0, 30 * 60_000_000), SESSIONS - 1)
+                facts = {"symbol": symbol, "date": opening.date(), "minute": minute}
+                found.append(tested.select(*(pl.lit(v).alias(k) for k, v in facts.items()), "rank_p", "p_value"))
+    return pl.concat(found).drop_nulls("rank_p")
+
+
+def real_rates(found: pl.DataFrame) -> list[dict[str, object]]:
+    """Rates at 5% by hour, all symbols together; errors are clustered by day, since symbols share their days."""
+    rows = []
+    for minute in (*MINUTES, None):
+        own = found if minute is None else found.filter(pl.col("minute") == minute)
+        row: dict[str, object] = {"minute": minute, "windows": own.height, "days": own["date"].n_unique()}
+        for name in ("rank_p", "p_value"):
+            rejected = own.select("date", r=(pl.col(name) <= 0.05).cast(pl.Float64))
+            rate = float(rejected["r"].mean())  # type: ignore[arg-type]
+            sums = rejected.group_by("date").agg((pl.col("r") - rate).sum())["r"].to_numpy()
+            row |= {name: round(rate, 4), f"{name}_error": round(float(np.sqrt((sums**2).sum())) / own.height, 4)}
+        rows.append(row)
+    return rows
+
+
+def real_table() -> str:
+    """Write the table of real placebo windows from minutes_real.csv."""
+    lines = ["| bars | minute | placebo windows | days | rank p of 5% or less | t p of 5% or less |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for row in pl.read_csv(HERE / "minutes_real.csv").iter_rows(named=True):
+        cells = [f"{row[name]:.1%} ± {row[f'{name}_error']:.1%}" for name in ("rank_p", "p_value")]
+        when = {0: "before the opening", None: "all"}.get(row["minute"], row["minute"])
+        lines.append(f"| {row['bars']} | {when} | {row['windows']:,} | {row['days']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write(name: str, rows: list[dict[str, object]]) -> None:
+    with (HERE / name).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def main(argument: str) -> None:
     if argument == "real":
-        with pl.Config(tbl_rows=-1):
-            found = real()
-            print(found)
-            print(found.group_by("minute").agg(pl.col("n").sum(), pl.col("rank", "t").mean()).sort("minute"))
-        return
-    rows = simulate(int(argument))
-    with (HERE / "minutes.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        rows = [{"bars": interval} | row for interval in ("5m", "15m") for row in real_rates(real(interval))]
+        write("minutes_real.csv", rows)
+    else:
+        write("minutes.csv", simulate(int(argument)))
 
 
 if __name__ == "__main__":

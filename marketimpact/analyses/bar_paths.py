@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from marketimpact.analyses.bar_path_results import BarPath, outside_band
 from marketimpact.analyses.bar_placebo import PastDays, Volatility, past_days
-from marketimpact.analyses.bars import LEAST_DAYS, check_days
+from marketimpact.analyses.bars import UNKNOWN_INSTANT, check_days, why_untested
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import FrameLike, to_polars
 from marketimpact.core.layouts import BAR_PATH
+from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference.same_clock import path_band
 from marketimpact.market.bar_moves import Pair, chosen_symbols, pairs_of_series, read_instants
@@ -31,6 +33,7 @@ _COLUMNS: dict[str, Any] = {
     "at": UTC_TIME, "ret": pl.Float64, "ar": pl.Float64, "point_low": pl.Float64, "point_high": pl.Float64,
     "band_low": pl.Float64, "band_high": pl.Float64, "p_value": pl.Float64, "n_days": pl.Int64,
 }  # fmt: skip
+_ATTRITION: dict[str, Any] = {"announcement_id": pl.String, "symbol": pl.String, "note": pl.String}
 _ORDER: dict[str, Any] = {
     "announcement_id": pl.String, "order": pl.Int64, "symbol": pl.String, "mic": pl.String, "starts_at": UTC_TIME,
     "moved_at": UTC_TIME, "minutes": pl.Float64, "ar": pl.Float64, "p_value": pl.Float64,
@@ -48,7 +51,7 @@ def bar_path(
     symbols: Collection[str] | None = None,
     days: int = 120,
     level: float = 0.05,
-) -> pl.DataFrame:
+) -> BarPath:
     """Follow prices around announcements, with the band of the same clock on past days.
 
     Parameters
@@ -64,14 +67,15 @@ def bar_path(
 
     Returns
     -------
-    polars.DataFrame
-        One row per announcement, security and point: ``announcement_id, symbol, mic, starts_at, minute, at, ret, ar,
-        point_low, point_high, band_low, band_high, p_value, n_days``. `ret` is the last quote at or before `at` over
-        that at `starts_at`, less one; `ar` is beyond the benchmark, by a market model of past days. Between
-        `point_low` and `point_high` lie past paths at that minute, between `band_low` and `band_high` whole past
-        paths on that side of the instant, but for `level` of them; both are around zero. `p_value` is the share of
-        paths, the event's too, with as large an excursion on that side. Announcements whose instant is not known to
-        the minute, and those with fewer than 20 past days, have no rows.
+    BarPath
+        Its `frame` has one row per announcement, security and point: ``announcement_id, symbol, mic, starts_at,
+        minute, at, ret, ar, point_low, point_high, band_low, band_high, p_value, n_days``. `ret` is the last quote at
+        or before `at` over that at `starts_at`, less one; `ar` is beyond the benchmark, by a market model of past
+        days. Between `point_low` and `point_high` lie past paths at that minute, between `band_low` and `band_high`
+        whole past paths on that side of the instant, but for `level` of them; both are around zero. `p_value` is the
+        share of paths, the event's too, with as large an excursion on that side. Announcements whose instant is not
+        known to the minute, and those with fewer than 20 past days, are in `attrition`, with the reason. `plot` draws
+        the path of one announcement with its band.
 
     Raises
     ------
@@ -88,22 +92,36 @@ def bar_path(
     >>> bars = mi.Bars.load(mi.securities(), mi.SampleBars(["NVDA", "^GSPC"]))
     >>> news = pl.DataFrame({"announcement_id": ["rule"], "announced_at": ["2025-05-07T15:30:00Z"],
     ...                      "stance": ["restrictive"], "headline": ["A rule"]})
-    >>> mi.bar_path(news, bars, step="30min", days=60)["minute"].to_list()[:4]
+    >>> path = mi.bar_path(news, bars, step="30min", days=60)
+    >>> path.frame["minute"].to_list()[:4]
     [-60.0, -30.0, 0.0, 30.0]
     """
     points = _points(first, last, step)
     check_days(days)
-    if not 0.0 < level < 1.0:
+    if not isinstance(level, int | float) or not 0.0 < level < 1.0:
         raise SpecificationError(f"level={level!r} is no share of paths. Give one between 0 and 1, such as 0.05.")
-    instants = read_instants(announcements).filter(pl.col("earliest") == pl.col("latest"))
-    news = np.unique(instants["earliest"].to_numpy())
-    frames = [pl.DataFrame(schema=_COLUMNS)]
+    instants = read_instants(announcements)
+    news = np.unique(instants.filter(pl.col("earliest") == pl.col("latest"))["earliest"].to_numpy())
+    frames, attrition = [pl.DataFrame(schema=_COLUMNS)], []
     for pair in pairs_of_series(bars, chosen_symbols(bars, benchmark, symbols), benchmark):
         windows = _past(pair, instants["earliest"].to_numpy(), points, days=days, news=news)
         for announcement_id, past in zip(instants["announcement_id"], windows, strict=True):
             if past is not None:
+        volatility = Volatility(pair.own)
+        for announcement_id, earliest, latest in instants.iter_rows():
+            if earliest != latest:
+                attrition.append((announcement_id, pair.own.symbol, UNKNOWN_INSTANT))
+                continue
+            past = _past(pair, volatility, earliest, points, days=days, news=news)
+            if problem := why_untested(past):
+                attrition.append((announcement_id, pair.own.symbol, problem))
+            else:
                 frames.append(_path(pair, past, points, announcement_id, level))
-    return pl.concat(frames).sort("announcement_id", "symbol", "minute")
+    return BarPath(
+        pl.concat(frames).sort("announcement_id", "symbol", "minute"),
+        pl.DataFrame(attrition, schema=_ATTRITION, orient="row").sort("announcement_id", "symbol"),
+        level, bars.simulated,
+    )  # fmt: skip
 
 
 def _points(first: object, last: object, step: object) -> Ints:
@@ -130,6 +148,15 @@ def _past(pair: Pair, instants: Ints, points: Ints, *, days: int, news: Ints) ->
         usable = past.usable & np.isfinite(known)
         has_enough = usable[0] and usable[1:].sum() >= LEAST_DAYS
         yield replace(past, volatility=known, usable=usable) if has_enough else None
+def _past(pair: Pair, volatility: Volatility, instant: int, points: Ints, *, days: int, news: Ints) -> PastDays:
+    """Find the window of the whole path and its past days.
+
+    The quote at the instant is the last one there, and the volatility that known before the path.
+    """
+    past = past_days(pair, volatility, instant, (0, int(points[-1])), days=days, news=news)
+    rows = np.maximum(quotes_at(pair.own, past.windows.start + points[0]), 0)
+    past = replace(past, volatility=volatility.before(rows))
+    return replace(past, usable=past.usable & np.isfinite(past.volatility))
 
 
 def _path(pair: Pair, past: PastDays, points: Ints, announcement_id: str, level: float) -> pl.DataFrame:
@@ -170,13 +197,13 @@ def _cumulative(series: BarSeries, start: Ints, points: Ints) -> Floats:
     return np.asarray(series.close[rows] / base[:, None] - 1.0)
 
 
-def first_movers(path: FrameLike) -> pl.DataFrame:
+def first_movers(path: BarPath | FrameLike) -> pl.DataFrame:
     """Order listings by when they left the band of past paths: which exchange, share or receipt moved first.
 
     Parameters
     ----------
-    path : FrameLike
-        What `bar_path` returns.
+    path : BarPath or FrameLike
+        What `bar_path` returns, or its `frame`, whole or filtered.
 
     Returns
     -------
@@ -189,7 +216,7 @@ def first_movers(path: FrameLike) -> pl.DataFrame:
     Raises
     ------
     DataError
-        For a frame without the columns of `bar_path`.
+        For a frame without the columns of `bar_path`, or with other values in them.
 
     Notes
     -----
@@ -208,14 +235,10 @@ def first_movers(path: FrameLike) -> pl.DataFrame:
     >>> mi.first_movers(path).select("order", "symbol", "minutes").row(0)
     (1, 'NVDA', 5.0)
     """
-    frame = to_polars(path, "path", BAR_PATH)
-    lacking = [name for name in _COLUMNS if name not in frame.columns]
-    if lacking:
-        raise DataError(f"path lacks {', '.join(lacking)}; give what mi.bar_path returns.")
-    outside = (pl.col("ar") > pl.col("band_high")) | (pl.col("ar") < pl.col("band_low"))
+    frame = path.frame if isinstance(path, BarPath) else _read(to_polars(path, "path", BAR_PATH))
     keys = ["announcement_id", "symbol", "mic", "starts_at"]
     after = frame.filter(pl.col("minute") > 0)
-    moved = after.filter(outside).sort("minute").unique(keys, keep="first", maintain_order=True)
+    moved = outside_band(frame)
     rows = after.unique(keys, keep="first").select(*keys, "p_value")
     found = rows.join(moved.select(*keys, pl.col("at").alias("moved_at"), "ar"), on=keys, how="left", validate="1:1")
     began = pl.col("starts_at").min().over("announcement_id")
@@ -227,3 +250,33 @@ def first_movers(path: FrameLike) -> pl.DataFrame:
         .select(pl.col(name).cast(dtype) for name, dtype in _ORDER.items())
         .sort("announcement_id", "moved_at", "starts_at", "symbol", nulls_last=True)
     )
+
+
+def _read(path: pl.DataFrame) -> pl.DataFrame:
+    """Read a frame as one of `bar_path`.
+
+    Raises
+    ------
+    DataError
+        For columns that are absent or hold something else.
+    """
+    lacking = [name for name in _COLUMNS if name not in path.columns]
+    if lacking:
+        raise DataError(f"path lacks {listed(lacking, quoted=False)}. Give what mi.bar_path returns.")
+    odd = [name for name, kind in _COLUMNS.items() if not _fits(path.schema[name], kind)]
+    if odd:
+        raise DataError(
+            f"path: {odd[0]} is of type {path.schema[odd[0]]}, not {_COLUMNS[odd[0]]}. Give what mi.bar_path returns."
+        )
+    return path.select(pl.col(name).cast(kind) for name, kind in _COLUMNS.items())
+
+
+def _fits(given: pl.DataType, wanted: Any) -> bool:
+    """Check whether values of one type are all values of another: texts, numbers, instants with a zone."""
+    if given == pl.Null:
+        return True
+    if wanted == pl.String:
+        return given in (pl.String, pl.Categorical, pl.Enum)
+    if isinstance(wanted, pl.Datetime):
+        return isinstance(given, pl.Datetime) and given.time_zone is not None
+    return given.is_numeric()

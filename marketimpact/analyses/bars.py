@@ -21,10 +21,11 @@ from marketimpact.market.bar_moves import Pair, chosen_symbols, pairs_of_series,
 from marketimpact.market.bar_windows import STATUS, UTC_TIME, microseconds
 from marketimpact.market.bars import Bars
 
-__all__ = ["LEAST_DAYS", "bar_tests", "check_days", "tests_of_pairs"]
+__all__ = ["LEAST_DAYS", "UNKNOWN_INSTANT", "bar_tests", "check_days", "tests_of_pairs", "why_untested"]
 
 #: Past days that a test needs: with fewer no rank is below 5%.
 LEAST_DAYS = 20
+UNKNOWN_INSTANT = "the instant is not known to the minute: bar_moves gives a range"
 #: A firm joins the mean of an instant with at least this share of the past days of the firm with most.
 LEAST_SHARE = 0.8
 #: Share of past days without a usable window from which a note warns of thin bars.
@@ -152,11 +153,10 @@ def tests_of_pairs(pairs: Iterable[Pair], instants: pl.DataFrame, lengths: tuple
 def _unit(pair: Pair, moment: tuple[str, int, int], past: PastDays) -> _Unit:
     """Gather what the test of one security around one announcement needs."""
     announcement_id, earliest, latest = moment
-    unknown = "the instant is not known to the minute: bar_moves gives a range"
     return _Unit(
         announcement_id, pair.own.hours.mic, pair.own.symbol, 1, pair.benchmark.symbol if pair.benchmark else None,
         int(past.windows.start[0]), bool(past.windows.waits[0]), past.windows.start, past.returns, past.benchmark,
-        past.volatility, past.usable, _problem(past) if earliest == latest else unknown,
+        past.volatility, past.usable, why_untested(past) if earliest == latest else UNKNOWN_INSTANT,
     )  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def check_days(days: object) -> None:
         )
 
 
-def _problem(past: PastDays) -> str:
+def why_untested(past: PastDays) -> str:
     """Say why a window cannot be tested; empty where it can."""
     if past.windows.status[0]:
         return STATUS[int(past.windows.status[0])]

@@ -136,6 +136,8 @@ def chosen_symbols(bars: object, benchmark: str | None, symbols: Collection[str]
     known = bars.grid["symbol"].to_list()
     if isinstance(symbols, str):
         raise SpecificationError(f"symbols={symbols!r} is text. Give a list: [{symbols!r}].")
+    if symbols is not None and not isinstance(symbols, Collection):
+        raise SpecificationError(f"symbols={symbols!r} is no list of symbols. Give one, such as ['NVDA'].")
     for name in [*(symbols or ()), *([benchmark] if benchmark else [])]:
         if name not in known:
             raise SpecificationError(

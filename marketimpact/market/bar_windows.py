@@ -30,6 +30,8 @@ __all__ = [
 LONGEST_PAUSE = 60 * 60 * 1_000_000
 #: Why a window has no return, by its code; 0 is a window with one.
 STATUS = ("", "no bar before", "no bar in the window", "no bar after", "a session without bars")
+#: A window is no longer than a leap year, either way.
+LONGEST = 366 * 24 * 3_600_000_000
 _UNITS = {"ms": 1_000, "s": 1_000_000, "min": 60_000_000, "m": 60_000_000, "h": 3_600_000_000}
 
 
@@ -65,7 +67,7 @@ def microseconds(name: str, length: object, *, least: int = 0) -> int:
     Raises
     ------
     SpecificationError
-        For anything else, or less than `least` microseconds.
+        For anything else, less than `least` microseconds, or more than 366 days.
 
     Examples
     --------
@@ -83,7 +85,10 @@ def microseconds(name: str, length: object, *, least: int = 0) -> int:
     if found is None:
         raise SpecificationError(f"{name}={length!r} is no length of time. Write '10min', '90s' or '1h'.")
     if found < least:
-        raise SpecificationError(f"{name}={length!r} is too short. Give {least / 60e6:g} minutes or more.")
+        enough = "more than 0" if least == 1 else f"{least / 60e6:g} minutes or more"
+        raise SpecificationError(f"{name}={length!r} is too short. Give {enough}.")
+    if found > LONGEST:
+        raise SpecificationError(f"{name}={length!r} is too long. Give 366 days at most.")
     return int(found)
 
 

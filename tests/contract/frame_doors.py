@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +61,26 @@ def build_doors(folder: Path) -> dict[str, Door]:
     exposed = american.select("symbol", exposure=pl.int_range(pl.len()) / 10)
     bars = prices.select(日期="date", 收盘="close", 成交量="volume")
     minutes = draw_bars("NVDA", DAYS[:2])
+    half_hours = mi.Bars.load(securities, mi.SampleBars(["NVDA", "AMD", "^GSPC"], minutes=30))
+    moments = [datetime(2025, 5, 7, 15, 30, tzinfo=UTC), datetime(2025, 5, 8, 3, 0, tzinfo=UTC)]
+    news = (
+        announced.drop("targets")
+        .head(2)
+        .with_columns(announced_at=pl.Series(moments), time_precision=pl.lit("minute"), not_before=None, not_after=None)
+    )
+    paths = mi.bar_path(news, half_hours, last="120min", step="30min")
     return {
         "bars": (minutes, lambda frame: mi.Bars.load(securities, mi.BarFiles(frame)).frame),
         "bar_moves": (
             announced.drop("targets"),
             lambda frame: mi.bar_moves(frame, mi.Bars.load(securities, mi.BarFiles(minutes))),
         ),
+        "bar_tests": (announced.drop("targets"), lambda frame: mi.bar_tests(frame, half_hours)),
+        "bar_path": (
+            announced.drop("targets"),
+            lambda frame: mi.bar_path(frame, half_hours, last="120min", step="30min"),
+        ),
+        "first_movers": (paths.frame, mi.first_movers),
         "from_returns(returns)": (returns, lambda frame: mi.Market.from_returns(frame, benchmark)),
         "from_returns(benchmark)": (benchmark, lambda frame: mi.Market.from_returns(returns, frame)),
         "from_returns(factors)": (golden("factors"), lambda frame: mi.Market.from_returns(returns, benchmark, frame)),
@@ -142,7 +156,7 @@ def build_doors(folder: Path) -> dict[str, Door]:
 
 #: The doors by name, for one test each.
 DOORS = (
-    "bars", "bar_moves",
+    "bars", "bar_moves", "bar_tests", "bar_path", "first_movers",
     "from_returns(returns)", "from_returns(benchmark)", "from_returns(factors)", "load(securities)", "load(prices)",
     "load(overrides)", "check_prices", "in_currency", "volumes", "with_factor", "align", "announcements", "run",
     "exclude", "calendar_time", "exposure_slope(events)", "exposure_slope", "synthetic_control",

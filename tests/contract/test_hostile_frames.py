@@ -30,6 +30,7 @@ READ = {
     "close", "volume", "rate", "currency", "shares", "benchmark", "price_limit", "board", "listed_on", "dual_listing",
     "announced_at", "time_precision", "time_zone", "not_before", "targets", "stance", "headline", "source_date",
     "day0_earliest", "day0_latest", "is_session", "open", "where", "rf", "mktrf", "role",
+    "minute", "at", "starts_at", "ar", "band_low", "band_high", "p_value",
     "permno", "prc", "dlret", "vwretd", "gvkey", "iid", "datadate", "prccd", "ajexdi", "trfd", "日期", "收盘", "成交量",
 }  # fmt: skip
 

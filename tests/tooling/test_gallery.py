@@ -28,7 +28,7 @@ def test_every_program_of_the_gallery_runs_and_every_chart_draws(tmp_path, monke
         if hasattr(shown, "to_dict"):
             assert "simulated prices" in charts.to_svg(shown)
             drawn += 1
-    assert drawn == 7
+    assert drawn == 8
     assert (tmp_path / "report.html").exists()
 
 
@@ -49,7 +49,7 @@ def test_thumbnails_lead_to_the_sections_of_their_charts():
 def test_the_site_shows_a_thumbnail_of_every_chart(site):
     page = (site / "gallery.html").read_text(encoding="utf-8")
     small = re.findall(r'<a href="#([^"]+)"><img src="([^"]+)"', page)
-    assert len(small) == 7
+    assert len(small) == 8
     for section, picture in small:
         assert f'id="{section}"' in page
         assert (site / picture).is_file()

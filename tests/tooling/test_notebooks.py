@@ -24,6 +24,7 @@ ON_PRICES = [path for path in NOTEBOOKS if path.stem[:2] in {"01", "02", "03", "
 ANSWERS = {
     "01_h20": ("Nvidia",),
     "05_your_own_data": ("12 events of 12 were used",),
+    "08_minute_bars": ("3 firms moved by -", "more than usual at that time of day", "0981.HK could trade"),
     "06_validity": ("bmp, one date", "bmp_kp, one date", "does not keep its size here"),
 }
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -38,6 +39,7 @@ def test_there_are_notebooks():
         "05_your_own_data",
         "06_validity",
         "07_scaling",
+        "08_minute_bars",
     ]
     assert [path.stem for path in NOTEBOOKS] == stems
 

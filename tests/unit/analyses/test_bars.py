@@ -12,6 +12,7 @@ import statsmodels.api as sm
 
 import marketimpact as mi
 from marketimpact.analyses.bar_placebo import Volatility
+from marketimpact.display.formats import SIMULATED_CHART, SIMULATED_TABLE
 from tests.unit.market.test_bar_moves import news
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -151,14 +152,14 @@ def test_the_path_of_prices_is_that_of_a_plain_loop(bars):
     def quote(at: datetime) -> float:
         return rows.filter(pl.col("end") <= at)["close"].tail(1).item()
 
-    assert path["minute"].to_list() == [float(m) for m in range(-60, 241, 20)]
-    for row in path.iter_rows(named=True):
+    assert path.frame["minute"].to_list() == [float(m) for m in range(-60, 241, 20)]
+    for row in path.frame.iter_rows(named=True):
         at = AT + timedelta(minutes=row["minute"])
         assert row["at"] == at
         assert row["ret"] == pytest.approx(quote(at) / quote(AT) - 1.0, abs=1e-12)
         assert row["band_low"] == -row["band_high"]
         assert row["point_high"] <= row["band_high"] + 1e-12
-    after = path.filter(pl.col("minute") > 0)
+    after = path.frame.filter(pl.col("minute") > 0)
     assert (after["ar"] < after["band_low"]).any()
     assert after["p_value"].unique().to_list() == [pytest.approx(1 / 61)]
 
@@ -197,9 +198,47 @@ def test_paths_that_cannot_be_are_refused(bars, options, part):
         mi.bar_path(news(["2025-05-07T15:30:00Z"]), bars, **options)
 
 
-def test_another_frame_is_no_path(bars):
-    with pytest.raises(mi.DataError, match=r"give what mi.bar_path returns"):
-        mi.first_movers(bars.grid)
+@pytest.fixture(scope="module")
+def path(bars) -> mi.BarPath:
+    return mi.bar_path(news(["2025-05-07T15:30:00Z", "2025-05-14T15:30:00Z"]), bars, step="15min", symbols=[
+        "NVDA", "AMD", "INTC"], days=60)  # fmt: skip
+
+
+def test_a_chart_of_a_path_states_which_left_the_band(path):
+    chart = path.plot("n0").to_dict()
+    assert [plot["title"]["text"] for plot in chart["concat"]] == ["AMD", "INTC", "NVDA"]
+    first = mi.first_movers(path).filter(pl.col("announcement_id") == "n0", pl.col("order") == 1)
+    assert first["minutes"].unique().to_list() == [15.0]
+    assert "".join(chart["title"]["text"]).startswith(f"3 of 3 leave the band of past days, first {first['symbol'][0]}")
+    assert SIMULATED_CHART in chart["title"]["subtitle"]
+    assert chart["title"]["subtitle"][-1] == "n0"
+    one = path.plot("n0", symbols=["NVDA"]).to_dict()["title"]["text"]
+    assert " ".join(one).startswith("NVDA leaves the band of past days after 15 minutes, at −")
+    assert "concat" not in path.plot("n0", symbols=["NVDA"], compact=True).to_dict()
+
+
+def test_a_chart_without_effects_says_that_all_stay(path):
+    stayed = mi.first_movers(path).filter(pl.col("announcement_id") == "n1", pl.col("order").is_null())
+    one = path.plot("n1", symbols=[stayed["symbol"][0]]).to_dict()["title"]["text"]
+    assert " ".join(one) == f"{stayed['symbol'][0]} stays inside the band of past days"
+
+
+@pytest.mark.parametrize(
+    ("announcement", "symbols", "part"),
+    [(None, None, "2 announcements have a path. Name one of 'n0', 'n1'"), ("n00", None, "Did you mean 'n0'"),
+     ("n0", ["NVDAA"], "Did you mean 'NVDA'"), ("n0", "NVDA", "is text"), ("n0", ["TSM"], "has no path here")],
+)  # fmt: skip
+def test_charts_that_cannot_be_are_refused(path, announcement, symbols, part):
+    with pytest.raises(mi.SpecificationError, match=part):
+        path.plot(announcement, symbols=symbols)
+
+
+def test_a_path_describes_itself(path):
+    lines = repr(path).splitlines()
+    assert lines[0] == "BarPath: 6 paths of 21 points, band of 95%"
+    assert "NVDA: outside after 15 minutes" in repr(path)
+    assert lines[-1].strip() == SIMULATED_TABLE
+    assert "BarPath: 6 paths" in path._repr_html_()
 
 
 @pytest.mark.parametrize(
