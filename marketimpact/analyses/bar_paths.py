@@ -101,18 +101,15 @@ def bar_path(
     if not isinstance(level, int | float) or not 0.0 < level < 1.0:
         raise SpecificationError(f"level={level!r} is no share of paths. Give one between 0 and 1, such as 0.05.")
     instants = read_instants(announcements)
-    news = np.unique(instants.filter(pl.col("earliest") == pl.col("latest"))["earliest"].to_numpy())
-    frames, attrition = [pl.DataFrame(schema=_COLUMNS)], []
+    exact = instants.filter(pl.col("earliest") == pl.col("latest"))
+    unknown = instants.filter(pl.col("earliest") != pl.col("latest"))["announcement_id"].to_list()
+    news = np.unique(exact["earliest"].to_numpy())
+    frames: list[pl.DataFrame] = [pl.DataFrame(schema=_COLUMNS)]
+    attrition: list[tuple[str, str, str]] = []
     for pair in pairs_of_series(bars, chosen_symbols(bars, benchmark, symbols), benchmark):
-        windows = _past(pair, instants["earliest"].to_numpy(), points, days=days, news=news)
-        for announcement_id, past in zip(instants["announcement_id"], windows, strict=True):
-            if past is not None:
-        volatility = Volatility(pair.own)
-        for announcement_id, earliest, latest in instants.iter_rows():
-            if earliest != latest:
-                attrition.append((announcement_id, pair.own.symbol, UNKNOWN_INSTANT))
-                continue
-            past = _past(pair, volatility, earliest, points, days=days, news=news)
+        attrition += [(announcement_id, pair.own.symbol, UNKNOWN_INSTANT) for announcement_id in unknown]
+        windows = _past(pair, exact["earliest"].to_numpy(), points, days=days, news=news)
+        for announcement_id, past in zip(exact["announcement_id"], windows, strict=True):
             if problem := why_untested(past):
                 attrition.append((announcement_id, pair.own.symbol, problem))
             else:
@@ -136,8 +133,8 @@ def _points(first: object, last: object, step: object) -> Ints:
     return np.arange(-before, after + 1, dtype=np.int64) * size
 
 
-def _past(pair: Pair, instants: Ints, points: Ints, *, days: int, news: Ints) -> Iterator[PastDays | None]:
-    """Find the window of each whole path and its past days; None with too few of them.
+def _past(pair: Pair, instants: Ints, points: Ints, *, days: int, news: Ints) -> Iterator[PastDays]:
+    """Find the window of each whole path and its past days.
 
     The quote at the instant is the last one there, and the volatility that known before the path.
     """
@@ -145,18 +142,7 @@ def _past(pair: Pair, instants: Ints, points: Ints, *, days: int, news: Ints) ->
     for past in past_days(pair, volatility, instants, (0, int(points[-1])), days=days, news=news):
         rows = np.maximum(quotes_at(pair.own, past.windows.start + points[0]), 0)
         known = volatility.before(rows)
-        usable = past.usable & np.isfinite(known)
-        has_enough = usable[0] and usable[1:].sum() >= LEAST_DAYS
-        yield replace(past, volatility=known, usable=usable) if has_enough else None
-def _past(pair: Pair, volatility: Volatility, instant: int, points: Ints, *, days: int, news: Ints) -> PastDays:
-    """Find the window of the whole path and its past days.
-
-    The quote at the instant is the last one there, and the volatility that known before the path.
-    """
-    past = past_days(pair, volatility, instant, (0, int(points[-1])), days=days, news=news)
-    rows = np.maximum(quotes_at(pair.own, past.windows.start + points[0]), 0)
-    past = replace(past, volatility=volatility.before(rows))
-    return replace(past, usable=past.usable & np.isfinite(past.volatility))
+        yield replace(past, volatility=known, usable=past.usable & np.isfinite(known))
 
 
 def _path(pair: Pair, past: PastDays, points: Ints, announcement_id: str, level: float) -> pl.DataFrame:

@@ -297,7 +297,7 @@ def _fingerprint(
     overrides: pl.DataFrame | None,
     *changes: pl.DataFrame,
 ) -> str:
-    """Hash the content, the repairs where they are not the default ones, adjustments, accepted steps and legs if any."""
+    """Hash the content, repairs where they are not the default ones, adjustments, accepted steps and legs if any."""
     # opens are hashed as the legs they make, among the changes; other columns of a source change no return
     prices = fingerprint_in_order(frame.select("symbol", "date", "close", "volume"))
     content = _sha256(prices + combined_fingerprint(factors, overrides))
