@@ -43,6 +43,10 @@ __all__ = [
 ]
 
 FORMAT = 1
+_OF_DONORS = (
+    " Or none of the donors can be used: a donor must not be treated, must trade at the hours of the events' exchanges "
+    "and have prices."
+)
 #: Columns of the securities that a result depends on, of which those with any value are hashed.
 SECURITY_COLUMNS = (
     "symbol", "mic", "currency", "benchmark", "sector_proxy", "leg_benchmark", "price_limit", "board", "dual_listing",
@@ -152,10 +156,11 @@ def registration_text(plan: StudyFile, source: PriceSource, registered_on: date,
     market = plan.market_until(last, source)
     power = prospective_power(plan.study, events, market, plan.windows[0], smallest_effect=effect)
     if not power["n_used"].sum():
+        of_donors = _OF_DONORS if plan.study.model.design.donors else ""
         raise DataError(
             f"No event of {plan.source.name} has {plan.study.min_observations} sessions with prices up to {last}, the "
             "last day before all event windows, so its power is unknown. Give prices that begin earlier, or register "
-            "without the announcements before which there are none."
+            f"without the announcements before which there are none.{of_donors}"
         )
     declared = declaration(plan)
     record = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -16,7 +17,7 @@ from marketimpact.cli.study_file_curve import CurvePlan, CurveRun, read_curve
 from marketimpact.cli.study_file_schema import StudyText, check_content, suggestion
 from marketimpact.core.resources import resource
 from marketimpact.core.text import listed
-from marketimpact.errors import SpecificationError
+from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.estimation.windows import check_window
 from marketimpact.events import calendars
 from marketimpact.events.alignment import align
@@ -30,6 +31,9 @@ from marketimpact.study.event_study import EventStudy
 from marketimpact.study.result import StudyResult
 
 __all__ = ["SecuritiesAndSessions", "StudyFile", "StudyRun", "read_study", "refuse_unknown_targets"]
+
+#: Keys of [study] that belong to one of the models with donors.
+_OF_ONE_PEER_MODEL = {"components": "statistical_factors", "penalty": "ridge_peers"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +102,43 @@ class StudyFile:
     source: StudyText = field(default=StudyText("", ""), repr=False, compare=False)
 
     def run(self, source: PriceSource) -> StudyRun:
-        """Load the prices, align the announcements and estimate the study."""
+        """Load the prices, align the announcements and estimate the study.
+
+        Raises
+        ------
+        SpecificationError
+            For a study that no price can make right: where no event can use the donors of its model, for one.
+        """
         chronology = self.chronology()
         selected = self._select(chronology)
         market = self._market(source, self.benchmark, selected)
         events = self._align(selected, market)
-        return StudyRun(self.study.run(events, market), events, chronology)
+        result = self.study.run(events, market)
+        self._check_donors(result)
+        return StudyRun(result, events, chronology)
+
+    def _check_donors(self, result: StudyResult) -> None:
+        """Refuse donors of which no event can use enough, and warn of those that no event uses."""
+        if not self.study.model.design.donors:
+            return
+        without = result.attrition.filter(reason="no_donors")
+        if result.events.is_empty() and without.height:
+            event_id, detail = without.select("event_id", "detail").row(0)
+            raise self.source.error(
+                f"[study] donors: no event can be compared with them. {event_id}: {detail}. Name securities that the "
+                "announcements did not affect, that trade at the hours of the events' exchanges and have prices.",
+                ("study", "donors"),
+            )
+        reasons = result.donors.group_by("donor", maintain_order=True).agg(
+            pl.col("used").any(), pl.col("reason").drop_nulls().mode().sort().first()
+        )
+        unused = [f"{donor} ({why})" for donor, used, why in reasons.iter_rows() if not used]
+        if unused:
+            warnings.warn(
+                f"{self.source.name}: no event uses {listed(unused, quoted=False)}, of {reasons.height} donors.",
+                MarketImpactWarning,
+                stacklevel=3,
+            )
 
     def chronology(self) -> pl.DataFrame:
         """Read the announcements among which the study selects its own."""
@@ -419,7 +454,7 @@ def _study(table: Mapping[str, Any], source: StudyText) -> EventStudy:
     options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in table.items()
-        if key not in ("model", "factors", "lagged", "forecast_from", "donors", "allow")
+        if key not in ("model", "factors", "lagged", "forecast_from", "donors", "allow", *_OF_ONE_PEER_MODEL)
     }
     try:
         return EventStudy(model=_model(table, source), **options)
@@ -438,9 +473,13 @@ def _model(table: Mapping[str, Any], source: StudyText) -> Model:
     for key in ("factors", "lagged"):
         if key in table:
             raise source.error(f"[study] {key} goes with model = 'factor_model', not {name!r}.", ("study", key))
+    for key, model in _OF_ONE_PEER_MODEL.items():
+        if key in table and name != model:
+            raise source.error(f"[study] {key} goes with model = {model!r}, not {name!r}.", ("study", key))
     if name in PEER_MODELS:
         donors, allow = (tuple(table.get(key, [])) for key in ("donors", "allow"))
-        return MODELS[name](donors, allow=allow)
+        options = {key: table[key] for key in _OF_ONE_PEER_MODEL if key in table}
+        return MODELS[name](donors, allow=allow, **options)
     for key in ("donors", "allow"):
         if key in table:
             known = ", ".join(map(repr, PEER_MODELS))

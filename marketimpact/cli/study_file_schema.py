@@ -222,6 +222,16 @@ def _study() -> dict[str, Any]:
             'With model = "peer_mean", "statistical_factors" or "ridge_peers": securities that the announcements did '
             "not affect, chosen before looking."
         ),
+        components=_number_or_cv(
+            'With model = "statistical_factors": number of components; "cv": the number that forecasts best.',
+            {"type": "integer", "minimum": 1},
+            "a whole number of at least 1",
+        ),
+        penalty=_number_or_cv(
+            'With model = "ridge_peers": penalty of the donors\' coefficients; "cv": the one that forecasts best.',
+            {"type": "number", "exclusiveMinimum": 0},
+            "a number above 0",
+        ),
         allow=_texts("Donors to use although an event treats them, they are of its firm, or a fund that may hold it."),
         forecast_from=_choice(
             get_args(ForecastFrom),
@@ -289,6 +299,12 @@ def _smallest_effect() -> dict[str, Any]:
 
 def _table(description: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "description": description, "properties": properties, "additionalProperties": False}
+
+
+def _number_or_cv(description: str, number: Mapping[str, Any], words: str) -> dict[str, Any]:
+    """Describe a setting that is chosen by cross-validation unless a number is given; it enters no default."""
+    rule = f"must be {words}, or 'cv', which chooses it by cross-validation"
+    return {"description": description, "anyOf": [dict(number), {"const": "cv"}], "errorMessage": rule}
 
 
 def _text(description: str) -> dict[str, Any]:

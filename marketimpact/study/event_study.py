@@ -122,6 +122,11 @@ class EventStudy:
             raise SpecificationError(f"min_observations={self.min_observations!r} must be a whole number of sessions.")
         floor = self.model.design.n_parameters + SPARE_OBSERVATIONS
         length = self.estimation_window[1] - self.estimation_window[0] + 1
+        if floor > length:
+            raise SpecificationError(
+                f"{self.model.name} needs {floor} sessions, and estimation_window={self.estimation_window} has "
+                f"{length}. Take fewer regressors or components, or a longer estimation window."
+            )
         if not floor <= self.min_observations <= length:
             raise SpecificationError(
                 f"min_observations={self.min_observations} must lie between {floor} (what {self.model.name} "

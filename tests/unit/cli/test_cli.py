@@ -161,7 +161,10 @@ def test_a_study_file_with_donors_loads_their_prices_and_makes_no_events_of_them
     path.write_text(f"{text}\n[announcements]\nids = ['2025-08-12-beijing-discourages-h20']", encoding="utf-8")
     plan = read_study(path)
     assert {"NVDA", "MSFT", "ORCL", "AMD"} <= set(plan.symbols())
-    result = plan.run(mi.SamplePrices()).result
+    with pytest.warns(
+        mi.errors.MarketImpactWarning, match="no event uses AMD .is the event's own security., of 3 donors"
+    ):
+        result = plan.run(mi.SamplePrices()).result
     assert result.events["symbol"].to_list() == ["AMD", "NVDA"]
     assert result.donors.filter(pl.col("used")).group_by("symbol").len()["len"].to_list() == [2, 2]
     path.write_text(text.replace("'MSFT'", "'MSTF'"), encoding="utf-8")

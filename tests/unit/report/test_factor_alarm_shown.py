@@ -17,7 +17,7 @@ RINGS = f"Factor alarm: on {DATES[DAY0]} size (small less large firms, smb), whi
 
 
 def result(shock: float | None, study: mi.EventStudy | None = None) -> mi.StudyResult:
-    """Three firms of one date load on a factor that moves by `shock` on day 0; with None the market does not name it."""
+    """Three firms of one date; they load on a factor that moves by `shock` on day 0, unnamed in the market if None."""
     rng = np.random.default_rng(12)
     market, size = rng.normal(0, 0.01, (2, DAYS))
     size[DAY0] = shock or 0.0
