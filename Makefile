@@ -84,8 +84,8 @@ scaling: $(VENV)/.dev  ## measure tasks and workers on Dask, rewrite the figures
 	$(BIN)/python -m benchmarks.scaling --date $$(date +%F)
 	$(BIN)/python -m benchmarks.scaling_page
 
-results: $(VENV)/.dev  ## remake docs/findings from PRICES=FILE, say which numbers changed; PAGES="h20 policy" for some
-	@$(BIN)/python -m docs.findings.results "$(PRICES)" $(PAGES)
+results: $(VENV)/.dev  ## remake docs/findings from PRICES=FILE, say which numbers changed; PAGES="h20 policy" for some, BARS=FOLDER for minutes too
+	@$(BIN)/python -m docs.findings.results "$(PRICES)" $(PAGES) $(if $(BARS),--bars "$(BARS)")
 
 replicate: $(VENV)/.dev  ## compute published tables again from REPLICATIONS=FOLDER, their authors' data, into docs/replications
 	@$(BIN)/python -m docs.replications.replicate "$(REPLICATIONS)"

@@ -1,11 +1,7 @@
-"""Print the tables of peers.md: detectable effects and rejection rates with and without donors.
-
-Run from the repository: ``python -m docs.findings.peers FILE``, FILE of prices; about ten minutes.
-"""
+"""Compute the tables of peers.md: detectable effects and rejection rates with and without donors."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +10,7 @@ import polars as pl
 import marketimpact as mi
 from docs.findings.cells import table
 from docs.findings.policy import GROUPS
+from docs.size.peers import coverage_table
 
 STUDY = mi.EventStudy(event_window=(0, 1))
 PRIMARY, TEST = (0, 1), "filtered_placebo_t"
@@ -30,8 +27,23 @@ HOURS = [("XNAS", "XNYS"), ("XHKG",), ("XSHG", "XSHE"), ("XKRX",), ("XTAI",), ("
 FEWEST_DONORS = 3
 #: Every how many sessions a placebo day is taken, and the first year.
 STEP, FIRST_YEAR = 5, 2018
+#: Simulated samples of the table of coverage.
+SAMPLES = 300
 PLACEBO = {"group": pl.String, "model": pl.String, "ratio": pl.Float64, "p": pl.Float64}
 RATIO_EDGES, RATIO_NAMES = (2 / 3, 1.5), ("below 2/3", "2/3 to 1.5", "above 1.5")
+
+
+def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:
+    """Compute the tables of the page, and no figures."""
+    market = mi.Market.load(mi.securities(), prices)
+    days = placebo(market)
+    tables = {
+        "detectable": detectable_table(detectable(market, sure_events(market))),
+        "size": size_table(days),
+        "size by group": group_table(days),
+        "coverage": coverage_table(SAMPLES),
+    }
+    return tables, {}
 
 
 def cells(market: mi.Market) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -107,8 +119,8 @@ def placebo(market: mi.Market) -> pl.DataFrame:
         for model in list(MODELS)[:2]:
             result = STUDY.but(model=MODELS[model](donors)).run(given, market)
             for _, part in result.by("day").groups():
-                if part.car(*PRIMARY)["car"].count():
-                    sample = part.sample(*PRIMARY)
+                sample = part.sample(*PRIMARY)
+                if len(sample.car):
                     row = part.test(*PRIMARY, tests=[TEST]).row(0, named=True)
                     rows.append((name, model, sample.filtered_mean.variance_ratio, row["p_value"]))
     frame = pl.DataFrame(rows, schema=PLACEBO, orient="row")
@@ -123,18 +135,20 @@ def size_table(found: pl.DataFrame) -> str:
         own = found.filter(pl.col("model") == model).with_columns(cut.alias("regime"))
         for regime in (*RATIO_NAMES, "all"):
             part = own if regime == "all" else own.filter(pl.col("regime") == regime)
-            rate = float((part["p"] < 0.05).mean() or 0.0)
-            error = np.sqrt(rate * (1 - rate) / max(part.height, 1))
-            rows.append([model, regime, str(part.height), f"{rate:.1%} ({error:.1%})"])
+            rows.append([model, regime, str(part.height), rate(part["p"])])
     return table(["model", "variance ratio", "group days", "rejects at 5% (Monte-Carlo error)"], rows)
 
 
-def main(path: str) -> None:
-    """Print the tables of the page."""
-    market = mi.Market.load(mi.securities(), mi.FilePrices(path))
-    print(detectable_table(detectable(market, sure_events(market))))
-    print(size_table(placebo(market)))
+def group_table(found: pl.DataFrame) -> str:
+    """Tabulate rejection rates at 5% by group under both models."""
+    rows = []
+    for (group,), part in found.group_by("group", maintain_order=True):
+        of_model = [part.filter(pl.col("model") == model)["p"] for model in list(MODELS)[:2]]
+        rows.append([str(group), str(len(of_model[0])), *map(rate, of_model)])
+    return table(["group", "days", *list(MODELS)[:2]], rows)
 
 
-if __name__ == "__main__":
-    main(sys.argv[1])
+def rate(p: pl.Series) -> str:
+    """Write the share of p-values below 5%, with its binomial error."""
+    share = float((p < 0.05).mean() or 0.0)
+    return f"{share:.1%} ({np.sqrt(share * (1 - share) / max(len(p), 1)):.1%})"

@@ -21,13 +21,22 @@ GROUPS = ["restricted_seller", "foreign_toolmaker", "foreign_foundry", "domestic
 #: Sanctions on Chinese technology firms before the paper of Allen (2021), by its title.
 SANCTIONS = ["2018-04-16-zte-denial-order", "2019-05-15-huawei-entity-list-announced", "2020-05-15-huawei-fdpr",
              "2020-08-17-huawei-fdpr-expanded", "2020-12-18-smic-entity-list"]  # fmt: skip
+PHONE, DAY0 = "2023-08-29-huawei-mate60", (0, 0)
 
 
-def study(prices: mi.FilePrices) -> mi.StudyResult:
+def study(market: mi.Market) -> mi.StudyResult:
     """Run every policy announcement whose session is sure, on every security with prices, each firm once."""
-    market = mi.Market.load(mi.securities(), prices)
     policy = mi.announcements().filter(~pl.col("is_confounder") & pl.col("stance").is_in(["restrictive", "permissive"]))
-    events = mi.align(policy.filter(pl.col("confidence") != "low"), market, symbols="all")
+    return run(policy.filter(pl.col("confidence") != "low"), market)
+
+
+def phone(market: mi.Market) -> mi.StudyResult:
+    """Run the same study on the phone of August 2023, which is no policy announcement."""
+    return run(mi.announcements().filter(announcement_id=PHONE), market)
+
+
+def run(announcements: pl.DataFrame, market: mi.Market) -> mi.StudyResult:
+    events = mi.align(announcements, market, symbols="all")
     sure = events.filter(pl.col("day0_earliest") == pl.col("day0_latest"))
     single = mi.one_listing(sure, market.securities, prefer=["XHKG", "XNAS", "XNYS", "XTAI"])
     dated = single.with_columns(pl.col("announced_at").dt.year().alias("year"))
@@ -117,7 +126,8 @@ def targets_of(result: mi.StudyResult) -> mi.StudyResult:
     return result.where(pl.col("event_id").is_in(pairs.implode()))
 
 
-def published_table(result: mi.StudyResult) -> str:
+def published_table(result: mi.StudyResult, launch: mi.StudyResult) -> str:
+    """Put printed figures beside those of our firms: policy steps in `result`, the phone of August 2023 in `launch`."""
     abroad = ["restricted_seller", "foreign_toolmaker"]
     cases = [
         ("ZTE banned, 2018-04-16: US suppliers named", "-3.33% (median, tier 1)", PRIMARY,
@@ -136,6 +146,14 @@ def published_table(result: mi.StudyResult) -> str:
         ("entity listings: US firms named, 20 sessions", "about -2.5% (recalled, not seen)", (0, 20),
          targets_of(result).where((pl.col("instrument") == "entity_list") & (pl.col("stance") == "restrictive")
                                   & (pl.col("country") == "US"))),
+        ("Huawei's phone, 2023-08-29, day 0: Chinese toolmakers", "+1.62% (median, SMIC suppliers)", DAY0,
+         launch.where(pl.col("policy_group") == "domestic_toolmaker")),
+        ("the same: Chinese designers of chips", "+2.52% (median, SMIC customers)", DAY0,
+         launch.where(pl.col("policy_group") == "domestic_substitute")),
+        ("the same: Chinese foundries", "", DAY0, launch.where(pl.col("policy_group") == "domestic_foundry")),
+        ("the same: all three", "+1.53% (median, Huawei suppliers)", DAY0,
+         launch.where(pl.col("policy_group").is_in(["domestic_toolmaker", "domestic_substitute",
+                                                    "domestic_foundry"]))),
     ]  # fmt: skip
     rows = []
     for name, theirs, window, part in cases:
@@ -237,12 +255,13 @@ def clean_table(result: mi.StudyResult) -> str:
 
 def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:
     """Compute the tables of the page by name; it has no figures."""
-    result = study(prices)
+    market = mi.Market.load(mi.securities(), prices)
+    result = study(market)
     tables = {
         "groups": groups_table(result),
         "variances": variances_table(result),
         "years": years_table(result),
-        "published": published_table(result),
+        "published": published_table(result, phone(market)),
         "entity listings": chinese_rounds(result),
         "sellers less substitutes": contrasts_table(result),
         "mirror": mirror_table(result),

@@ -2,26 +2,34 @@
 
     make results PRICES=FILE
     make results PRICES=FILE PAGES="h20 policy"
+    make results PRICES=FILE BARS=FOLDER
 
-PRICES is a long Parquet or CSV file with date, symbol and close or adj_close. Tables stand between
+PRICES is a long Parquet or CSV file with date, symbol and close or adj_close. BARS is a folder of intraday bars, from
+which the page of minutes is made; without it that page stays as it is. Tables stand between
 ``<!-- table: NAME -->`` and ``<!-- end -->``; the rest of a page is written by hand. No price is written anywhere.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import marketimpact as mi
-from docs.findings import brown_warner, exposure, h20, legs, policy
+from docs.findings import brown_warner, exposure, h20, legs, peers, policy
 from docs.findings.changes import BLOCK, Change, changes, outdated
 
 HERE = Path(__file__).parent
 #: The page that each module makes, by its name without the ending.
-PAGES = {"h20": h20, "policy": policy, "legs": legs, "exposure": exposure, "brown_warner": brown_warner}
+PAGES = {
+    "h20": h20, "policy": policy, "legs": legs, "exposure": exposure, "brown_warner": brown_warner, "peers": peers,
+}  # fmt: skip
+#: The page that is made from bars.
+MINUTES = "minutes"
 NO_FILE = "No file of prices was given, and pages of findings are made from real ones. Write: make results PRICES=FILE"
+WITH_BARS = "make results PRICES=FILE BARS=FOLDER"
 
 
 def remake(prices: mi.FilePrices, pages: Sequence[str] = tuple(PAGES), folder: Path = HERE) -> Iterator[str]:
@@ -77,16 +85,34 @@ def _write(path: Path, text: str) -> bool:
 
 
 def main(arguments: Sequence[str]) -> None:
-    prices, *pages = arguments or [""]
-    if not prices:
+    parser = argparse.ArgumentParser(prog="docs.findings.results")
+    parser.add_argument("prices", nargs="?", default="")
+    parser.add_argument("pages", nargs="*")
+    parser.add_argument("--bars", type=Path)
+    given = parser.parse_args(arguments)
+    if not given.prices:
         raise SystemExit(NO_FILE)
-    if unknown := [name for name in pages if name not in PAGES]:
-        raise SystemExit(f"{', '.join(unknown)}: there are no such pages of findings. There are {', '.join(PAGES)}.")
+    check_pages(given.pages, given.bars)
     try:
-        for text in remake(mi.FilePrices(prices), pages or tuple(PAGES)):
+        for text in remake(mi.FilePrices(given.prices), [page for page in given.pages or PAGES if page in PAGES]):
             print(text, flush=True)
+        if given.bars is not None and (not given.pages or MINUTES in given.pages):
+            from docs.findings import minutes  # noqa: PLC0415 - it imports this module
+
+            minutes.main(str(given.bars))
     except mi.MarketImpactError as error:
         raise SystemExit(f"The pages of findings cannot be made: {error}") from None
+
+
+def check_pages(pages: Sequence[str], bars: Path | None) -> None:
+    """Stop where a page is unknown, or the page of minutes is asked for without bars."""
+    if unknown := [name for name in pages if name not in (*PAGES, MINUTES)]:
+        known = ", ".join((*PAGES, MINUTES))
+        raise SystemExit(f"{', '.join(unknown)}: there are no such pages of findings. There are {known}.")
+    if MINUTES in pages and bars is None:
+        raise SystemExit(f"The page {MINUTES} is made from bars, and no folder of bars was given. Write: {WITH_BARS}")
+    if bars is not None and not bars.is_dir():
+        raise SystemExit(f"There is no folder {bars} of bars. Write: {WITH_BARS}")
 
 
 if __name__ == "__main__":

@@ -53,15 +53,15 @@ def coverage(model: mi.models.Model, y: Floats, x: Floats) -> tuple[float, float
     return float((np.abs(y[:, -1] - expected[:, 0]) <= half).mean()), float(np.median(half))
 
 
-def main(samples: int) -> None:
-    """Print the table."""
+def coverage_table(samples: int) -> str:
+    """Tabulate coverage and median half width by process and model."""
     rows = []
     for process in PROCESSES:
         y, x = draw(np.random.default_rng(SEED), samples, process)
         found = [coverage(model, y, x) for model in MODELS]
         rows.append([process, *(f"{share:.3f} ({half:.2%})" for share, half in found)])
-    print(table(["process", "market model", "peer mean", "statistical factors", "ridge"], rows))
+    return table(["process", "market model", "peer mean", "statistical factors", "ridge"], rows)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2_000)
+    print(coverage_table(int(sys.argv[1]) if len(sys.argv) > 1 else 2_000))

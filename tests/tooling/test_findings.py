@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
-from docs.findings import brown_warner, exposure, regimes, results
+from docs.findings import brown_warner, exposure, minutes, peers, regimes, results
 from docs.findings.changes import BLOCK, changes, outdated
 from tests.conftest import ROOT
 
@@ -49,6 +49,8 @@ def folder(prices, tmp_path_factory) -> tuple[Path, str]:
         patch.setattr(brown_warner, "N", 8)
         patch.setattr(regimes, "STEP", 131)
         patch.setattr(exposure, "STEP", 41)
+        patch.setattr(peers, "STEP", 331)
+        patch.setattr(peers, "SAMPLES", 4)
         return path, "\n".join(results.remake(prices, folder=path))
 
 
@@ -151,6 +153,8 @@ def test_a_page_and_its_module_must_have_the_same_tables():
         (["nowhere.parquet"], "There is no file nowhere.parquet"),
         (["broken.parquet"], "broken.parquet"),
         (["prices.parquet", "h21"], "h21: there are no such pages"),
+        (["prices.parquet", "minutes"], "no folder of bars was given. Write: make results PRICES=FILE BARS=FOLDER"),
+        (["prices.parquet", "--bars", "nowhere"], "There is no folder nowhere of bars"),
     ],
 )
 def test_what_cannot_be_used_gives_one_line(arguments, said, tmp_path, monkeypatch):
@@ -160,6 +164,26 @@ def test_what_cannot_be_used_gives_one_line(arguments, said, tmp_path, monkeypat
         results.main(arguments)
     assert said in str(stopped.value)
     assert "\n" not in str(stopped.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "made"),
+    [
+        (["prices.parquet"], [*results.PAGES]),
+        (["prices.parquet", "--bars", "bars"], [*results.PAGES, "minutes"]),
+        (["prices.parquet", "h20", "--bars", "bars"], ["h20"]),
+        (["prices.parquet", "minutes", "--bars", "bars"], ["minutes"]),
+    ],
+)
+def test_minutes_are_made_where_bars_are_given(arguments, made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("bars").mkdir()
+    pl.DataFrame({"date": [date(2024, 1, 2)], "symbol": ["AMD"], "close": [1.0]}).write_parquet("prices.parquet")
+    seen: list[str] = []
+    monkeypatch.setattr(results, "remake", lambda prices, pages: seen.extend(pages) or [])
+    monkeypatch.setattr(minutes, "main", lambda folder: seen.append("minutes") if folder == "bars" else None)
+    results.main(arguments)
+    assert seen == made
 
 
 def test_rates_have_errors_clustered_by_month():
