@@ -18,6 +18,7 @@ from marketimpact.core.layouts import BARS
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SourceError, SpecificationError
 from marketimpact.sources.bar_columns import check_columns, find_columns, parse_bars
+from marketimpact.sources.bar_json import parse_json
 from marketimpact.sources.files.opened_file import readable
 from marketimpact.sources.files.price_rows import is_true
 from marketimpact.sources.files.ticker_symbols import market_symbol
@@ -26,6 +27,10 @@ from marketimpact.sources.protocol import check_symbols
 __all__ = ["BarFiles", "BarSource", "BarTable"]
 
 SUFFIXES = (".parquet", ".csv", ".txt")
+#: Read where it is named itself: folders have other JSON files too.
+JSON = ".json"
+#: Symbols of exchanges whose vendors count volume in lots.
+LOT_SUFFIXES = (".SS", ".SZ")
 #: Column that marks simulated bars, as in files of prices.
 MARKER = "simulated"
 
@@ -81,10 +86,11 @@ class BarFiles:
     Parameters
     ----------
     bars : str, pathlib.Path or FrameLike
-        A ``.parquet``, ``.csv`` or ``.txt`` file, a folder of them, read with its subfolders, or a frame. Columns
-        are recognised by their usual names (``timestamp``, ``Datetime``, ``o``, ``vol``, ...), as are CSV files of
-        ``yfinance.download``. Without a column of symbols the file's name is the symbol (``NVDA.csv``,
-        ``NVDA_5m.csv``), or a folder ``symbol=NVDA``. Parquet files are scanned, never read whole.
+        A ``.parquet``, ``.csv`` or ``.txt`` file, a folder of them, read with its subfolders, a ``.json`` file of
+        records or of Alpha Vantage, or a frame. Columns are recognised by their usual names (``timestamp``,
+        ``Datetime``, ``o``, ``vol``, ...), as are CSV files of ``yfinance.download``. Without a column of symbols the
+        file's name is the symbol (``NVDA.csv``, ``NVDA_5m.csv``), or a folder ``symbol=NVDA``. Parquet files are
+        scanned, never read whole; others are parsed whole, about 64 bytes of memory a bar.
     symbol : str, optional
         Whose bars a file without a column of symbols has.
     columns : mapping of str to str, or sequence of str, optional
@@ -95,6 +101,9 @@ class BarFiles:
         one, this replaces it, for files that label local time as UTC.
     stamps : {"start", "end"}, optional
         Whether a stamp is the start or the end of its bar; found from the exchange's hours by default.
+    lot : int, optional
+        Shares in one unit of volume, such as 100 for vendors of Shanghai and Shenzhen; by default 1, and for symbols
+        of these two a note says that it was assumed.
 
     Notes
     -----
@@ -113,9 +122,12 @@ class BarFiles:
     columns: Mapping[str, str] | Sequence[str] | None = None
     time_zone: str | None = None
     stamps: Literal["start", "end"] | None = None
+    lot: int | None = None
 
     def __post_init__(self) -> None:
         bars: object = self.bars
+        if self.lot is not None and (isinstance(self.lot, bool) or not isinstance(self.lot, int) or self.lot < 1):
+            raise SpecificationError(f"lot={self.lot!r} is no number of shares. Give a whole number, such as 100.")
         check_columns(self.columns)
         if self.stamps not in (None, "start", "end"):
             raise SpecificationError(f"stamps={self.stamps!r} is not possible. Give 'start', 'end' or None.")
@@ -165,6 +177,13 @@ class BarFiles:
             )  # fmt: skip
         rows = pl.concat([rows for rows, _ in parts]).filter(pl.col("symbol").is_in(list(requested)))
         simulated = any(simulated for _, simulated in parts)
+        if self.lot is not None:
+            rows = rows.with_columns(pl.col("volume") * self.lot)
+        elif names := _counted_in_lots(rows, requested):
+            notes.append(
+                f"Volume of {listed(names)} was taken for shares; vendors there state it in lots of 100 as a rule. "
+                "If so, say BarFiles(..., lot=100)."
+            )
         return BarTable(rows, repr(self), self.stamps, self.time_zone, simulated, tuple(notes))
 
     def _frame(self) -> pl.LazyFrame:
@@ -199,6 +218,16 @@ class BarFiles:
             return parse_bars(raw, found, symbol, label), bool(marked)
 
 
+def _counted_in_lots(rows: pl.LazyFrame, requested: Sequence[str]) -> list[str]:
+    """List the symbols with volume that may be in lots, not shares."""
+    names = [name for name in requested if name.endswith(LOT_SUFFIXES)]
+    if not names:
+        return []
+    own = rows.filter(pl.col("symbol").is_in(names), pl.col("volume") > 0)
+    found: list[str] = own.select(pl.col("symbol").unique().sort()).collect(engine="streaming")["symbol"].to_list()
+    return found
+
+
 def check_zone(name: object) -> None:
     """Raise SpecificationError for what is no IANA time zone."""
     try:
@@ -218,10 +247,10 @@ def _paths(path: Path) -> list[Path]:
         return files
     if not path.is_file():
         raise DataError(f"There is no file {path}. Check the path; relative paths start at the working directory.")
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in (*SUFFIXES, JSON):
         raise DataError(
-            f"{path} ends in {path.suffix!r}, which is not read here. Give {', '.join(SUFFIXES)}; give anything else "
-            "as a frame."
+            f"{path} ends in {path.suffix!r}, which is not read here. Give {', '.join((*SUFFIXES, JSON))}; give "
+            "anything else as a frame."
         )
     return [path]
 
@@ -231,6 +260,8 @@ def _scan(file: Path, columns: Mapping[str, str] | Sequence[str] | None) -> pl.L
     if file.suffix.lower() == ".parquet":
         return pl.scan_parquet(file, hive_partitioning=False)
     try:
+        if file.suffix.lower() == JSON:
+            return parse_json(file.read_bytes(), file.name).lazy()
         text = csv_reader.decode_text(file.read_bytes(), file.name)
     except OSError as error:
         raise DataError(f"{file.name} cannot be opened ({error.strerror or error}).") from error
