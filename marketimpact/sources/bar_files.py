@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol
@@ -12,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
-from marketimpact.core import csv_reader
+from marketimpact.core import csv_reader, limits
 from marketimpact.core.frames import FrameLike, is_frame, to_polars
 from marketimpact.core.layouts import BARS
 from marketimpact.core.text import listed
@@ -54,6 +57,8 @@ class BarTable:
         Whether the bars are simulated.
     notes : tuple of str
         Facts that matter for reading results from these bars.
+    folder : object
+        Holds a temporary folder that `rows` are read from; it is removed with this object.
     """
 
     rows: pl.LazyFrame
@@ -62,6 +67,7 @@ class BarTable:
     time_zone: str | None = None
     simulated: bool = False
     notes: tuple[str, ...] = ()
+    folder: object = field(default=None, repr=False)
 
     def instants(self) -> pl.LazyFrame:
         """Return the rows with the clock read in the zone that was stated for it; else with the source's instants."""
@@ -90,7 +96,8 @@ class BarFiles:
         records or of Alpha Vantage, or a frame. Columns are recognised by their usual names (``timestamp``,
         ``Datetime``, ``o``, ``vol``, ...), as are CSV files of ``yfinance.download``. Without a column of symbols the
         file's name is the symbol (``NVDA.csv``, ``NVDA_5m.csv``), or a folder ``symbol=NVDA``. Parquet files are
-        scanned, never read whole; others are parsed whole, about 64 bytes of memory a bar.
+        scanned, never read whole; text of more than 64 MB is parsed file by file to Parquet files in a temporary
+        folder, which goes when the bars go.
     symbol : str, optional
         Whose bars a file without a column of symbols has.
     columns : mapping of str to str, or sequence of str, optional
@@ -168,8 +175,9 @@ class BarFiles:
         if not isinstance(self.bars, str | Path):
             parts = [self._parsed(self._frame(), "bars", self.symbol)]
             notes: list[str] = []
+            folder = None
         else:
-            parts, notes = self._files(Path(self.bars).expanduser(), requested)
+            parts, notes, folder = self._files(Path(self.bars).expanduser(), requested)
         if not parts:
             raise SourceError(
                 f"{self!r} has no file of {listed(requested)}. {' '.join(notes)}",
@@ -184,14 +192,18 @@ class BarFiles:
                 f"Volume of {listed(names)} was taken for shares; vendors there state it in lots of 100 as a rule. "
                 "If so, say BarFiles(..., lot=100)."
             )
-        return BarTable(rows, repr(self), self.stamps, self.time_zone, simulated, tuple(notes))
+        return BarTable(rows, repr(self), self.stamps, self.time_zone, simulated, tuple(notes), folder)
 
     def _frame(self) -> pl.LazyFrame:
         return self.bars.lazy() if isinstance(self.bars, pl.DataFrame | pl.LazyFrame) else pl.LazyFrame()
 
-    def _files(self, path: Path, requested: Sequence[str]) -> tuple[list[tuple[pl.LazyFrame, bool]], list[str]]:
+    def _files(
+        self, path: Path, requested: Sequence[str]
+    ) -> tuple[list[tuple[pl.LazyFrame, bool]], list[str], _Folder | None]:
         """Open a file, or the files of a folder; files of other symbols are counted in a note."""
         files = _paths(path)
+        n_bytes = sum(file.stat().st_size for file in files if file.suffix.lower() != ".parquet")
+        folder = _Folder() if n_bytes > limits.BAR_TEXT_BYTES else None
         parts, others = [], []
         for file in files:
             with readable(file):
@@ -202,8 +214,12 @@ class BarFiles:
                     others.append(file.name)
                     continue
                 alone = symbol if self.symbol or symbol in requested else None
-                parts.append(self._parsed(raw, file.name, None if has_column and not self.symbol else alone))
-        return parts, [f"Not read, since no requested symbol is in their names: {listed(others)}."] if others else []
+                rows, simulated = self._parsed(raw, file.name, None if has_column and not self.symbol else alone)
+                if folder is not None and file.suffix.lower() != ".parquet":
+                    rows = folder.laid_out(rows.filter(pl.col("symbol").is_in(list(requested))))
+                parts.append((rows, simulated))
+        notes = [f"Not read, since no requested symbol is in their names: {listed(others)}."] if others else []
+        return parts, notes, folder
 
     def _parsed(self, raw: pl.LazyFrame, label: str, symbol: str | None) -> tuple[pl.LazyFrame, bool]:
         """Recognise the columns of one file and parse its rows; also whether it says that they are simulated."""
@@ -216,6 +232,22 @@ class BarFiles:
             found = find_columns(raw.collect_schema().names(), stated, label, has_symbol=symbol is not None)
             marked = MARKER in present and raw.select(is_true(MARKER).any()).collect(engine="in-memory").item()
             return parse_bars(raw, found, symbol, label), bool(marked)
+
+
+class _Folder:
+    """A temporary folder of Parquet files, removed with this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="marketimpact-bars-"))
+        self.count = 0
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def laid_out(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Write rows to a file, and scan it."""
+        path = self.path / f"{self.count:06d}.parquet"
+        self.count += 1
+        rows.collect(engine="in-memory").write_parquet(path)
+        return pl.scan_parquet(path)
 
 
 def _counted_in_lots(rows: pl.LazyFrame, requested: Sequence[str]) -> list[str]:
