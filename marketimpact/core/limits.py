@@ -47,6 +47,10 @@ LONG_RUN_ROWS = 8
 #: Bars of some symbols that are in memory together, unless one symbol has more: 56 MB, and some copies.
 BAR_ROWS_AT_ONCE = 2**20
 
+#: Bytes of text files of bars from which they are laid out as Parquet in a temporary folder: 1 GB of text is 0.6 GB of
+#: bars in memory.
+BAR_TEXT_BYTES = 2**26
+
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 #: Symbols per statement of a database; databases limit the number of parameters, some to 999.

@@ -103,6 +103,7 @@ class Bars:
     missing: tuple[str, ...]
     notes: tuple[str, ...]
     rows: pl.LazyFrame = field(repr=False)
+    folder: object = field(default=None, repr=False)  # of files that `rows` are read from, where it is temporary
 
     def __repr__(self) -> str:
         first, last = (instant.date() for instant in (min(self.grid["first"]), max(self.grid["last"])))
@@ -231,6 +232,7 @@ class _Loading:
             listings=self.listings, grid=pl.DataFrame(grid, schema=_GRID, orient="row").sort("symbol"),
             findings=found_all, sessions=self.sessions, source=self.table.source, simulated=self.table.simulated,
             missing=missing, notes=self.table.notes, rows=self.rows.drop("clock"),
+            folder=self.table.folder,
         )  # fmt: skip
 
     def _judged(self, one: tuple[str, pl.DataFrame]) -> tuple[tuple[object, ...], list[pl.DataFrame]]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol
@@ -12,12 +15,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
-from marketimpact.core import csv_reader
+from marketimpact.core import csv_reader, limits
 from marketimpact.core.frames import FrameLike, is_frame, to_polars
 from marketimpact.core.layouts import BARS
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, SourceError, SpecificationError
 from marketimpact.sources.bar_columns import check_columns, find_columns, parse_bars
+from marketimpact.sources.bar_json import parse_json
 from marketimpact.sources.files.opened_file import readable
 from marketimpact.sources.files.price_rows import is_true
 from marketimpact.sources.files.ticker_symbols import market_symbol
@@ -26,6 +30,10 @@ from marketimpact.sources.protocol import check_symbols
 __all__ = ["BarFiles", "BarSource", "BarTable"]
 
 SUFFIXES = (".parquet", ".csv", ".txt")
+#: Read where it is named itself: folders have other JSON files too.
+JSON = ".json"
+#: Symbols of exchanges whose vendors count volume in lots.
+LOT_SUFFIXES = (".SS", ".SZ")
 #: Column that marks simulated bars, as in files of prices.
 MARKER = "simulated"
 
@@ -49,6 +57,8 @@ class BarTable:
         Whether the bars are simulated.
     notes : tuple of str
         Facts that matter for reading results from these bars.
+    folder : object
+        Holds a temporary folder that `rows` are read from; it is removed with this object.
     """
 
     rows: pl.LazyFrame
@@ -57,6 +67,7 @@ class BarTable:
     time_zone: str | None = None
     simulated: bool = False
     notes: tuple[str, ...] = ()
+    folder: object = field(default=None, repr=False)
 
     def instants(self) -> pl.LazyFrame:
         """Return the rows with the clock read in the zone that was stated for it; else with the source's instants."""
@@ -81,10 +92,12 @@ class BarFiles:
     Parameters
     ----------
     bars : str, pathlib.Path or FrameLike
-        A ``.parquet``, ``.csv`` or ``.txt`` file, a folder of them, read with its subfolders, or a frame. Columns
-        are recognised by their usual names (``timestamp``, ``Datetime``, ``o``, ``vol``, ...), as are CSV files of
-        ``yfinance.download``. Without a column of symbols the file's name is the symbol (``NVDA.csv``,
-        ``NVDA_5m.csv``), or a folder ``symbol=NVDA``. Parquet files are scanned, never read whole.
+        A ``.parquet``, ``.csv`` or ``.txt`` file, a folder of them, read with its subfolders, a ``.json`` file of
+        records or of Alpha Vantage, or a frame. Columns are recognised by their usual names (``timestamp``,
+        ``Datetime``, ``o``, ``vol``, ...), as are CSV files of ``yfinance.download``. Without a column of symbols the
+        file's name is the symbol (``NVDA.csv``, ``NVDA_5m.csv``), or a folder ``symbol=NVDA``. Parquet files are
+        scanned, never read whole; text of more than 64 MB is parsed file by file to Parquet files in a temporary
+        folder, which goes when the bars go.
     symbol : str, optional
         Whose bars a file without a column of symbols has.
     columns : mapping of str to str, or sequence of str, optional
@@ -95,6 +108,9 @@ class BarFiles:
         one, this replaces it, for files that label local time as UTC.
     stamps : {"start", "end"}, optional
         Whether a stamp is the start or the end of its bar; found from the exchange's hours by default.
+    lot : int, optional
+        Shares in one unit of volume, such as 100 for vendors of Shanghai and Shenzhen; by default 1, and for symbols
+        of these two a note says that it was assumed.
 
     Notes
     -----
@@ -113,9 +129,12 @@ class BarFiles:
     columns: Mapping[str, str] | Sequence[str] | None = None
     time_zone: str | None = None
     stamps: Literal["start", "end"] | None = None
+    lot: int | None = None
 
     def __post_init__(self) -> None:
         bars: object = self.bars
+        if self.lot is not None and (isinstance(self.lot, bool) or not isinstance(self.lot, int) or self.lot < 1):
+            raise SpecificationError(f"lot={self.lot!r} is no number of shares. Give a whole number, such as 100.")
         check_columns(self.columns)
         if self.stamps not in (None, "start", "end"):
             raise SpecificationError(f"stamps={self.stamps!r} is not possible. Give 'start', 'end' or None.")
@@ -156,8 +175,9 @@ class BarFiles:
         if not isinstance(self.bars, str | Path):
             parts = [self._parsed(self._frame(), "bars", self.symbol)]
             notes: list[str] = []
+            folder = None
         else:
-            parts, notes = self._files(Path(self.bars).expanduser(), requested)
+            parts, notes, folder = self._files(Path(self.bars).expanduser(), requested)
         if not parts:
             raise SourceError(
                 f"{self!r} has no file of {listed(requested)}. {' '.join(notes)}",
@@ -165,14 +185,25 @@ class BarFiles:
             )  # fmt: skip
         rows = pl.concat([rows for rows, _ in parts]).filter(pl.col("symbol").is_in(list(requested)))
         simulated = any(simulated for _, simulated in parts)
-        return BarTable(rows, repr(self), self.stamps, self.time_zone, simulated, tuple(notes))
+        if self.lot is not None:
+            rows = rows.with_columns(pl.col("volume") * self.lot)
+        elif names := _counted_in_lots(rows, requested):
+            notes.append(
+                f"Volume of {listed(names)} was taken for shares; vendors there state it in lots of 100 as a rule. "
+                "If so, say BarFiles(..., lot=100)."
+            )
+        return BarTable(rows, repr(self), self.stamps, self.time_zone, simulated, tuple(notes), folder)
 
     def _frame(self) -> pl.LazyFrame:
         return self.bars.lazy() if isinstance(self.bars, pl.DataFrame | pl.LazyFrame) else pl.LazyFrame()
 
-    def _files(self, path: Path, requested: Sequence[str]) -> tuple[list[tuple[pl.LazyFrame, bool]], list[str]]:
+    def _files(
+        self, path: Path, requested: Sequence[str]
+    ) -> tuple[list[tuple[pl.LazyFrame, bool]], list[str], _Folder | None]:
         """Open a file, or the files of a folder; files of other symbols are counted in a note."""
         files = _paths(path)
+        n_bytes = sum(file.stat().st_size for file in files if file.suffix.lower() != ".parquet")
+        folder = _Folder() if n_bytes > limits.BAR_TEXT_BYTES else None
         parts, others = [], []
         for file in files:
             with readable(file):
@@ -183,8 +214,12 @@ class BarFiles:
                     others.append(file.name)
                     continue
                 alone = symbol if self.symbol or symbol in requested else None
-                parts.append(self._parsed(raw, file.name, None if has_column and not self.symbol else alone))
-        return parts, [f"Not read, since no requested symbol is in their names: {listed(others)}."] if others else []
+                rows, simulated = self._parsed(raw, file.name, None if has_column and not self.symbol else alone)
+                if folder is not None and file.suffix.lower() != ".parquet":
+                    rows = folder.laid_out(rows.filter(pl.col("symbol").is_in(list(requested))))
+                parts.append((rows, simulated))
+        notes = [f"Not read, since no requested symbol is in their names: {listed(others)}."] if others else []
+        return parts, notes, folder
 
     def _parsed(self, raw: pl.LazyFrame, label: str, symbol: str | None) -> tuple[pl.LazyFrame, bool]:
         """Recognise the columns of one file and parse its rows; also whether it says that they are simulated."""
@@ -197,6 +232,32 @@ class BarFiles:
             found = find_columns(raw.collect_schema().names(), stated, label, has_symbol=symbol is not None)
             marked = MARKER in present and raw.select(is_true(MARKER).any()).collect(engine="in-memory").item()
             return parse_bars(raw, found, symbol, label), bool(marked)
+
+
+class _Folder:
+    """A temporary folder of Parquet files, removed with this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="marketimpact-bars-"))
+        self.count = 0
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def laid_out(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Write rows to a file, and scan it."""
+        path = self.path / f"{self.count:06d}.parquet"
+        self.count += 1
+        rows.collect(engine="in-memory").write_parquet(path)
+        return pl.scan_parquet(path)
+
+
+def _counted_in_lots(rows: pl.LazyFrame, requested: Sequence[str]) -> list[str]:
+    """List the symbols with volume that may be in lots, not shares."""
+    names = [name for name in requested if name.endswith(LOT_SUFFIXES)]
+    if not names:
+        return []
+    own = rows.filter(pl.col("symbol").is_in(names), pl.col("volume") > 0)
+    found: list[str] = own.select(pl.col("symbol").unique().sort()).collect(engine="streaming")["symbol"].to_list()
+    return found
 
 
 def check_zone(name: object) -> None:
@@ -218,10 +279,10 @@ def _paths(path: Path) -> list[Path]:
         return files
     if not path.is_file():
         raise DataError(f"There is no file {path}. Check the path; relative paths start at the working directory.")
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in (*SUFFIXES, JSON):
         raise DataError(
-            f"{path} ends in {path.suffix!r}, which is not read here. Give {', '.join(SUFFIXES)}; give anything else "
-            "as a frame."
+            f"{path} ends in {path.suffix!r}, which is not read here. Give {', '.join((*SUFFIXES, JSON))}; give "
+            "anything else as a frame."
         )
     return [path]
 
@@ -231,6 +292,8 @@ def _scan(file: Path, columns: Mapping[str, str] | Sequence[str] | None) -> pl.L
     if file.suffix.lower() == ".parquet":
         return pl.scan_parquet(file, hive_partitioning=False)
     try:
+        if file.suffix.lower() == JSON:
+            return parse_json(file.read_bytes(), file.name).lazy()
         text = csv_reader.decode_text(file.read_bytes(), file.name)
     except OSError as error:
         raise DataError(f"{file.name} cannot be opened ({error.strerror or error}).") from error

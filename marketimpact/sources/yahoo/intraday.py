@@ -66,9 +66,6 @@ class YahooBars:
     --------
     >>> YahooBars("5m", prepost=True)
     YahooBars(interval='5m', start=None, end=None, prepost=True)
-    >>> YahooBars("1m", start="2020-01-02")
-    Traceback (most recent call last):
-    marketimpact.errors.SpecificationError: start=2020-01-02 is further back than Yahoo keeps bars of 1m: 30 days...
     """
 
     interval: str = "5m"

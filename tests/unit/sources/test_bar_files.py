@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import polars as pl
@@ -129,3 +130,73 @@ def test_no_file_of_the_symbols(tmp_path):
 def test_no_frame_and_no_path():
     with pytest.raises(mi.SpecificationError, match="a path or a frame, not int"):
         mi.BarFiles(3)
+
+
+STAMPS = ["2025-05-07T13:30:00Z", "2025-05-07T13:35:00Z"]
+
+
+def test_volume_in_lots_is_shares_once_it_is_said():
+    frame = pl.DataFrame({"symbol": "688981.SH", "timestamp": STAMPS, **PRICES})
+    assumed, said = (mi.BarFiles(frame, lot=lot).read_bars(["688981.SS"]) for lot in (None, 100))
+    assert assumed.rows.collect()["volume"].to_list() == [5.0, 6.0]
+    assert any("lots of 100" in note for note in assumed.notes)
+    assert said.rows.collect()["volume"].to_list() == [500.0, 600.0]
+    assert not said.notes
+    elsewhere = pl.DataFrame({"symbol": "NVDA", "timestamp": STAMPS, **PRICES})
+    assert not mi.BarFiles(elsewhere).read_bars(["NVDA", "688981.SS"]).notes
+
+
+@pytest.mark.parametrize("lot", [0, -100, 1.5, True, "100"])
+def test_a_lot_that_is_no_number_of_shares(lot):
+    with pytest.raises(mi.SpecificationError, match="no number of shares"):
+        mi.BarFiles(pl.DataFrame({"symbol": "NVDA", "timestamp": STAMPS, **PRICES}), lot=lot)
+
+
+def alpha_vantage(
+    path, zone: str = "US/Eastern", stamps: tuple[str, ...] = ("2025-05-07 09:35:00", "2025-05-07 09:30:00")
+):
+    bars = {
+        stamp: {f"{n}. {name}": str(values[k]) for n, (name, values) in enumerate(PRICES.items(), start=1)}
+        for k, stamp in enumerate(stamps)
+    }
+    facts = {"1. Information": "Intraday (5min)", "2. Symbol": "NVDA", "6. Time Zone": zone}
+    path.write_text(json.dumps({"Meta Data": facts, "Time Series (5min)": bars}))
+    return path
+
+
+def test_an_answer_of_alpha_vantage_has_its_symbol_and_zone(tmp_path):
+    rows = mi.BarFiles(alpha_vantage(tmp_path / "daily_prices.json")).read_bars(["NVDA"]).rows.collect()
+    assert rows.sort("start").select("start", "close").rows()[0] == (FIRST, 1.05)
+
+
+def test_an_answer_in_an_unknown_zone_needs_it_said(tmp_path):
+    path = alpha_vantage(tmp_path / "daily_prices.json", zone="Local")
+    assert starts(mi.BarFiles(path)) == [None, None]
+    table = mi.BarFiles(path, time_zone="America/New_York").read_bars(["NVDA"])
+    assert table.instants().collect()["start"].min() == FIRST
+
+
+def test_a_list_of_records_is_read(tmp_path):
+    path = tmp_path / "NVDA.json"
+    rows = [{"t": stamp, "o": 1.0, "h": 1.2, "l": 0.9, "c": 1.1, "v": 5} for stamp in STAMPS]
+    path.write_text(json.dumps(rows))
+    assert starts(mi.BarFiles(path))[0] == FIRST
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+        ("[]", "neither a list of records nor"),
+        ('{"results": []}', "Its keys are 'results'"),
+        ('{"Time Series (5min)": {"2025-05-07 09:30:00": 3}}', "not one record per stamp"),
+        ('[{"t": 1}, {"t": [2]}]', "make no table"),
+        ('[{"t": "2025-05-07T13:30:00Z", "o": "x", "h": 1, "l": 1, "c": 1}]', "is not a number"),
+    ],
+)
+def test_json_that_has_no_bars(tmp_path, text, words):
+    path = tmp_path / "NVDA.json"
+    path.write_text(text)
+    with pytest.raises(mi.DataError, match=words):
+        mi.BarFiles(path).read_bars(["NVDA"])
