@@ -32,7 +32,7 @@ RUN = re.compile(r"---\n(?:.*\n)*?run: true\n(?:.*\n)*?---\n")
 BLOCK = re.compile(r"^```python\n(.*?)^```$\n?", flags=re.DOTALL | re.MULTILINE)
 #: polars writes a style into every table; the site has its own.
 STYLE = re.compile(r"<style>.*?</style>\s*", flags=re.DOTALL)
-#: The title of a chart, which is its alternative text.
+#: The title of a chart, which is its alternative text; lines of it are elements of their own.
 TITLE = re.compile(r"role-title-text.*?<text[^>]*>(.*?)</text>", flags=re.DOTALL)
 #: Cells of text that need lines of their own.
 LONG = re.compile(r"<td>([^<]{45})")
@@ -170,12 +170,17 @@ def shown(output: Any, stem: str, pictures: dict[str, bytes]) -> str:
     if "image/svg+xml" in data:
         name = f"{stem}_{len(pictures) + 1}.svg"
         pictures[name] = data["image/svg+xml"].encode()
-        title = "".join(TITLE.findall(data["image/svg+xml"])[:1])
-        return f"![{html.unescape(title) or 'chart'}]({name}){{.drawn}}"
+        return f"![{title_of(data['image/svg+xml']) or 'chart'}]({name}){{.drawn}}"
     if "text/html" in data:
         inside = LONG.sub(r'<td class="long">\1', STYLE.sub("", data["text/html"])).replace("\n\n", "\n").strip()
         return f'<div class="output" tabindex="0">\n{inside}\n</div>' if inside else ""
     return text(data.get("text/plain", ""))
+
+
+def title_of(svg: str) -> str:
+    """Title of a chart in one line; that of several plots stands after theirs."""
+    lines = re.sub(r"<[^>]*>", " ", "".join(TITLE.findall(svg)[-1:]))
+    return " ".join(html.unescape(lines).split())
 
 
 def text(said: str) -> str:

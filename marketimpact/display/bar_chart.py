@@ -15,7 +15,7 @@ __all__ = ["bar_paths"]
 #: Width and height of a plot alone, of one beside others, and of one on a narrow screen, in pixels.
 ALONE, BESIDE_OTHERS, COMPACT = (520, 260), (250, 170), (250, 200)
 #: Plots in a row.
-COLUMNS = 3
+COLUMNS = 2
 #: Pixels of the axis and the label beside a plot.
 LABELS = 80
 #: Steps between the ticks of minutes, and ticks at most.

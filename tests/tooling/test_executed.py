@@ -130,3 +130,17 @@ def test_the_package_and_its_data_are_among_the_inputs(monkeypatch, tmp_path):
         (tmp_path / name).write_text("2")
         seen.append(executed.inputs.__wrapped__())
     assert len(set(seen)) == 5
+
+
+@pytest.mark.parametrize(
+    ("titles", "expected"),
+    [
+        (["<text>One &amp; only</text>"], "One & only"),
+        (["<text>NVDA</text>", "<text>AMD</text>", "<text>Both leave the band</text>"], "Both leave the band"),
+        (["<text><tspan>A long</tspan><tspan x='0'>title</tspan></text>"], "A long title"),
+        ([], ""),
+    ],
+)
+def test_a_chart_is_described_by_its_own_title_in_one_line(titles, expected):
+    groups = "".join(f"<g class='mark-text role-title-text'>{title}</g>" for title in titles)
+    assert executed.title_of(f"<svg>{groups}</svg>") == expected
