@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import polars as pl
 
 import marketimpact as mi
+from docs.findings import peers_legs
 from docs.findings.cells import table
-from docs.findings.policy import GROUPS
+from docs.findings.peer_groups import STUDY, TEST, cells, sure_events
 from docs.size.peers import coverage_table
 
-STUDY = mi.EventStudy(event_window=(0, 1))
-PRIMARY, TEST = (0, 1), "filtered_placebo_t"
+PRIMARY = (0, 1)
 #: Name of a model -> the model with donors; the second is the primary peer model.
 MODELS = {
     "market model": lambda donors: mi.MarketModel(),
@@ -21,12 +19,8 @@ MODELS = {
     "peer mean": mi.PeerMean,
     "ridge": mi.RidgePeers,
 }
-#: Exchanges of the same hours.
-HOURS = [("XNAS", "XNYS"), ("XHKG",), ("XSHG", "XSHE"), ("XKRX",), ("XTAI",), ("XTKS",)]
-#: Fewest donors with prices that a group on exchanges of the same hours needs.
-FEWEST_DONORS = 3
-#: Every how many sessions a placebo day is taken, and the first year.
-STEP, FIRST_YEAR = 5, 2018
+#: Every how many sessions a placebo day is taken, the same for nights, and the first year.
+STEP, NIGHTS_STEP, FIRST_YEAR = 5, 10, 2018
 #: Simulated samples of the table of coverage.
 SAMPLES = 300
 PLACEBO = {"group": pl.String, "model": pl.String, "ratio": pl.Float64, "p": pl.Float64}
@@ -37,32 +31,16 @@ def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:
     """Compute the tables of the page, and no figures."""
     market = mi.Market.load(mi.securities(), prices)
     days = placebo(market)
+    nights = placebo(market.legs("overnight"), (0, 0), NIGHTS_STEP)
     tables = {
         "detectable": detectable_table(detectable(market, sure_events(market))),
         "size": size_table(days),
         "size by group": group_table(days),
+        "legs": peers_legs.detectable_table(peers_legs.detectable(market)),
+        "size of nights": size_table(nights),
         "coverage": coverage_table(SAMPLES),
     }
     return tables, {}
-
-
-def cells(market: mi.Market) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yield group and exchanges, the group's securities and its donors."""
-    for group in GROUPS:
-        for mics in HOURS:
-            listed = market.securities.filter(pl.col("mic").is_in(mics))
-            own = listed.filter(pl.col("policy_group") == group)["symbol"].to_list()
-            donors = listed.filter(pl.col("policy_group") != group)["symbol"].to_list()
-            if own and len(donors) >= FEWEST_DONORS:
-                yield f"{group.replace('_', ' ')} ({'/'.join(mics)})", own, donors
-
-
-def sure_events(market: mi.Market) -> pl.DataFrame:
-    """Select events of policy announcements whose session is sure, each firm once."""
-    policy = mi.announcements().filter(~pl.col("is_confounder") & pl.col("stance").is_in(["restrictive", "permissive"]))
-    events = mi.align(policy.filter(pl.col("confidence") != "low"), market, symbols="all")
-    sure = events.filter(pl.col("day0_earliest") == pl.col("day0_latest"))
-    return mi.one_listing(sure, market.securities, prefer=["XHKG", "XNAS", "XNYS", "XTAI"])
 
 
 def detectable(market: mi.Market, events: pl.DataFrame) -> pl.DataFrame:
@@ -108,20 +86,20 @@ def detectable_table(found: pl.DataFrame) -> str:
     return table(head, rows)
 
 
-def placebo(market: mi.Market) -> pl.DataFrame:
+def placebo(market: mi.Market, window: tuple[int, int] = PRIMARY, step: int | None = None) -> pl.DataFrame:
     """Run every group on placebo days under the market model and the primary peer model."""
     rows = []
     for name, own, donors in cells(market):
         days = market.panel.filter(pl.col("symbol").is_in(own), pl.col("date").dt.year() >= FIRST_YEAR)["date"]
-        chosen = days.unique().sort().gather_every(STEP)
+        chosen = days.unique().sort().gather_every(step or STEP)
         pairs = pl.DataFrame({"date": chosen}).join(pl.DataFrame({"symbol": own}), how="cross")
         given = pairs.with_columns(pl.format("{}:{}", "date", "symbol").alias("event_id"), day=pl.col("date"))
         for model in list(MODELS)[:2]:
             result = STUDY.but(model=MODELS[model](donors)).run(given, market)
             for _, part in result.by("day").groups():
-                sample = part.sample(*PRIMARY)
+                sample = part.sample(*window)
                 if len(sample.car):
-                    row = part.test(*PRIMARY, tests=[TEST]).row(0, named=True)
+                    row = part.test(*window, tests=[TEST]).row(0, named=True)
                     rows.append((name, model, sample.filtered_mean.variance_ratio, row["p_value"]))
     frame = pl.DataFrame(rows, schema=PLACEBO, orient="row")
     return frame.filter(pl.col("p").is_not_nan() & pl.col("ratio").is_not_nan())

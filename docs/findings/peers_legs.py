@@ -1,18 +1,14 @@
-"""Print the table of peers.md on legs: detectable effects of the first leg with the news, with and without donors.
-
-Run from the repository: ``python -m docs.findings.peers_legs FILE``, FILE of prices with opens; about five minutes.
-"""
+"""Compute the table of peers.md on legs: detectable effects of the first leg with the news, with and without donors."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import polars as pl
 
 import marketimpact as mi
 from docs.findings.cells import table
-from docs.findings.peers import STUDY, TEST, cells, sure_events
+from docs.findings.peer_groups import STUDY, TEST, cells, sure_events
 
 #: Name -> whether donors are in the model, whether the return is that of the first leg alone, window.
 DESIGNS = {
@@ -66,6 +62,9 @@ def _of_leg(
 def detectable_table(found: pl.DataFrame) -> str:
     """Tabulate the median detectable effect over sessions, and the median change of every other design."""
     first, *others = DESIGNS
+    head = ["group", "first leg", "announcements", "session [0, 1]", *(f"change, {design}" for design in others)]
+    if found.is_empty():
+        return table(head, [])
     wide = found.pivot("design", index=["group", "leg", "announcement"], values="mde").drop_nulls()
     changes = [(pl.col(design) / pl.col(first) - 1.0).median().alias(design) for design in others]
     counted = wide.group_by("group", "leg", maintain_order=True).agg(pl.len(), pl.col(first).median(), *changes)
@@ -73,13 +72,4 @@ def detectable_table(found: pl.DataFrame) -> str:
         [row["group"], row["leg"], str(row["len"]), f"{row[first]:.2%}", *(f"{row[d]:+.0%}" for d in others)]
         for row in counted.filter(pl.col("len") >= FEWEST).sort("leg", descending=True, maintain_order=True).to_dicts()
     ]
-    return table(["group", "first leg", "announcements", "session [0, 1]", *(f"change, {d}" for d in others)], rows)
-
-
-def main(path: str) -> None:
-    """Print the table."""
-    print(detectable_table(detectable(mi.Market.load(mi.securities(), mi.FilePrices(path)))))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    return table(head, rows)

@@ -50,6 +50,7 @@ def folder(prices, tmp_path_factory) -> tuple[Path, str]:
         patch.setattr(regimes, "STEP", 131)
         patch.setattr(exposure, "STEP", 41)
         patch.setattr(peers, "STEP", 331)
+        patch.setattr(peers, "NIGHTS_STEP", 331)
         patch.setattr(peers, "SAMPLES", 4)
         return path, "\n".join(results.remake(prices, folder=path))
 
