@@ -1,8 +1,8 @@
 """Rejection rates in whole sessions and in legs, against a traded fund and an index whose open is stale.
 
-    POLARS_MAX_THREADS=1 python -m tests.size.legs 140        writes docs/size/legs.csv
+    POLARS_MAX_THREADS=1 python -m tests.size.legs 1000       writes docs/size/legs.csv
 
-Two processes, some minutes. Six firms on one date; legs of firms and of the market have volatilities of their own.
+Two processes, a quarter of an hour. Six firms on one date; legs of firms and of the market have volatilities of their own.
 """
 
 from __future__ import annotations
