@@ -256,7 +256,9 @@ def _untreated(result: StudyResult, groups: Sequence[Ints]) -> list[DonorReturns
         day0_only = replace(problem.settings, event=(0, 0))
         days = replace(problem.take(first), model=model, settings=day0_only, donors=None)
         donors = find_donors(result.events, result.events[first], days, {})
-        for row, number in enumerate(numbers if donors is not None else []):
+        if donors is None:
+            continue
+        for row, number in enumerate(numbers):
             one = donors.take(slice(row, row + 1))
             found[number] = one if one.used.sum() >= FEWEST_SECURITIES else None
     return found

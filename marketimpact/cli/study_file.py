@@ -32,6 +32,8 @@ from marketimpact.study.result import StudyResult
 
 __all__ = ["SecuritiesAndSessions", "StudyFile", "StudyRun", "read_study", "refuse_unknown_targets"]
 
+#: Keys of [study] that belong to models with donors.
+_OF_PEER_MODELS = ("donors", "allow", "match_sessions")
 #: Keys of [study] that belong to one of the models with donors.
 _OF_ONE_PEER_MODEL = {"components": "statistical_factors", "penalty": "ridge_peers"}
 
@@ -126,7 +128,8 @@ class StudyFile:
             event_id, detail = without.select("event_id", "detail").row(0)
             raise self.source.error(
                 f"[study] donors: no event can be compared with them. {event_id}: {detail}. Name securities that the "
-                "announcements did not affect, that trade at the hours of the events' exchanges and have prices.",
+                "announcements did not affect, that have prices, and trade at the hours of the events' exchanges, or "
+                "set match_sessions = true.",
                 ("study", "donors"),
             )
         reasons = result.donors.group_by("donor", maintain_order=True).agg(
@@ -454,7 +457,7 @@ def _study(table: Mapping[str, Any], source: StudyText) -> EventStudy:
     options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in table.items()
-        if key not in ("model", "factors", "lagged", "forecast_from", "donors", "allow", *_OF_ONE_PEER_MODEL)
+        if key not in ("model", "factors", "lagged", "forecast_from", *_OF_PEER_MODELS, *_OF_ONE_PEER_MODEL)
     }
     try:
         return EventStudy(model=_model(table, source), **options)
@@ -478,9 +481,9 @@ def _model(table: Mapping[str, Any], source: StudyText) -> Model:
             raise source.error(f"[study] {key} goes with model = {model!r}, not {name!r}.", ("study", key))
     if name in PEER_MODELS:
         donors, allow = (tuple(table.get(key, [])) for key in ("donors", "allow"))
-        options = {key: table[key] for key in _OF_ONE_PEER_MODEL if key in table}
+        options = {key: table[key] for key in ("match_sessions", *_OF_ONE_PEER_MODEL) if key in table}
         return MODELS[name](donors, allow=allow, **options)
-    for key in ("donors", "allow"):
+    for key in _OF_PEER_MODELS:
         if key in table:
             known = ", ".join(map(repr, PEER_MODELS))
             raise source.error(f"[study] {key} goes with model = one of {known}, not {name!r}.", ("study", key))

@@ -233,6 +233,11 @@ def _study() -> dict[str, Any]:
             "a number above 0",
         ),
         allow=_texts("Donors to use although an event treats them, they are of its firm, or a fund that may hold it."),
+        match_sessions={
+            "type": "boolean",
+            "description": "Whether to use donors of exchanges with other hours, matched by the clock; else not.",
+            "errorMessage": "must be true or false",
+        },
         forecast_from=_choice(
             get_args(ForecastFrom),
             'With model = "garch11" or "egarch11": where forecasts of the variance start.',

@@ -51,7 +51,10 @@ def find_donors(
     exchange = np.array([codes[mic] for mic in mics], dtype=np.int64)
     found = DonorReturns(
         symbols,
-        tuple(_returns_by_session(market, mic, each, symbols) for mic, each in zip(codes, sessions, strict=True)),
+        tuple(
+            _returns_by_session(market, mic, each, symbols, match=problem.model.design.match_sessions)
+            for mic, each in zip(codes, sessions, strict=True)
+        ),
         exchange,
         positions.day0 + own["first_session"].to_numpy() - first_numbers[exchange],
         problem.settings.estimation,
@@ -78,8 +81,10 @@ def _sessions(market: Market, mic: str) -> pl.DataFrame:
     return market.session_numbers.filter(pl.col("mic") == mic).sort("session")
 
 
-def _returns_by_session(market: Market, mic: str, sessions: pl.DataFrame, symbols: tuple[str, ...]) -> Floats:
-    """Read the donors' returns on the dates of an exchange's sessions, (S, J); NaN for donors of other hours."""
+def _returns_by_session(
+    market: Market, mic: str, sessions: pl.DataFrame, symbols: tuple[str, ...], *, match: bool
+) -> Floats:
+    """Read the donors' returns on an exchange's sessions, (S, J), by date; of other hours by the clock, or NaN."""
     securities = market.panel_securities
     place = {symbol: row for row, symbol in enumerate(securities["symbol"])}
     rows = np.array([place[symbol] for symbol in symbols], dtype=np.int64)
@@ -87,12 +92,37 @@ def _returns_by_session(market: Market, mic: str, sessions: pl.DataFrame, symbol
     frame = panel.to_frame(("symbol", "date", "ret"))
     returns = np.full((sessions.height, len(symbols)), np.nan)
     for column, row in enumerate(rows):
-        if not _same_hours(market, mic, securities["mic"][int(row)]):
+        donor_mic = securities["mic"][int(row)]
+        same = _same_hours(market, mic, donor_mic)
+        if not same and not match:
             continue
         own = frame.filter(pl.col("symbol") == symbols[column]).select("date", "ret")
-        matched = sessions.select("date").join(own, on="date", how="left", validate="1:1", maintain_order="left")
-        returns[:, column] = matched["ret"].cast(pl.Float64).to_numpy()
+        if same:
+            matched = sessions.select("date").join(own, on="date", how="left", validate="1:1", maintain_order="left")
+            returns[:, column] = matched["ret"].cast(pl.Float64).to_numpy()
+        else:
+            returns[:, column] = _matched_by_clock(market, mic, sessions, donor_mic, own)
     return returns
+
+
+def _matched_by_clock(market: Market, mic: str, sessions: pl.DataFrame, donor_mic: str, own: pl.DataFrame) -> Floats:
+    """Compound a donor's returns of its sessions that closed after the close before and by each session's own, (S,).
+
+    NaN where there is none, as where the donor's exchange was closed, where one has no return, and without clocks.
+    """
+    none = np.full(sessions.height, np.nan)
+    clock, abroad = market.clocks.get(mic), market.clocks.get(donor_mic)
+    if clock is None or abroad is None or np.isnan(clock.closes).any() or np.isnan(abroad.closes).any():
+        return none
+    returns = np.full(len(abroad.dates), np.nan)
+    dates = own["date"].to_physical().to_numpy().astype(np.int64)
+    returns[np.searchsorted(abroad.dates, dates)] = own["ret"].cast(pl.Float64).to_numpy()
+    number = np.searchsorted(clock.dates, sessions["date"].to_physical().to_numpy().astype(np.int64))
+    # sessions abroad that have closed by each close here
+    closed = np.searchsorted(abroad.closes, clock.closes, side="right")
+    before = np.append(closed[:1], closed[:-1])
+    spans = zip(before[number].tolist(), closed[number].tolist(), strict=True)
+    return np.array([np.prod(1.0 + returns[a:b]) - 1.0 if b > a else np.nan for a, b in spans])
 
 
 def _same_hours(market: Market, one: str, other: str) -> bool:
@@ -109,23 +139,50 @@ def _add_treated(
     """Give a reason for donors that an event treats, of the same firm, or a fund that may hold the firm."""
     firm_of, funds = problem.market.firms, _funds(problem.market)
     allowed, event_window = problem.model.design.allowed_donors, np.array(problem.settings.event)
+    matched = _matched(found, problem)
     for row, event in enumerate(located.iter_rows(named=True)):
         own, calendar = event["symbol"], days[found.exchange[row]]
         ends = np.clip(found.day0[row] + event_window, 0, len(calendar) - 1)
-        treated = {own, *others.of(event, int(calendar[ends[0]]), int(calendar[ends[1]]))}
-        treated_firms = {firm_of[symbol] for symbol in treated if symbol in firm_of}
-        holders = {fund for symbol in treated for fund in funds.get(symbol, ())}
+        last = int(calendar[ends[1]])
+        here = _with_kin({own, *others.of(event, int(calendar[ends[0]]), last)}, firm_of, funds)
+        abroad = None
+        if matched[found.exchange[row]].any():
+            # sessions matched by the clock may bear the date of the session before
+            first = int(calendar[max(int(ends[0]) - 1, 0)])
+            abroad = _with_kin({own, *others.of(event, first, last)}, firm_of, funds)
         for column, donor in enumerate(found.symbols):
+            treated, firms, holders = abroad if abroad and matched[found.exchange[row]][column] else here
             if donor == own:
                 found.reasons[row, column] = "is the event's own security"
             elif donor in allowed:
                 continue
             elif donor in treated:
                 found.reasons[row, column] = "is treated by this event or has one of its own in the event window"
-            elif firm_of.get(donor) in treated_firms:
+            elif firm_of.get(donor) in firms:
                 found.reasons[row, column] = "is another listing of a treated firm"
             elif donor in holders:
                 found.reasons[row, column] = "is the benchmark or sector fund of a treated firm, and may hold it"
+
+
+def _with_kin(
+    treated: set[str], firm_of: Mapping[str, str], funds: Mapping[str, Iterable[str]]
+) -> tuple[set[str], set[str], set[str]]:
+    """Add to treated securities their firms, and the funds that may hold them."""
+    firms = {firm_of[symbol] for symbol in treated if symbol in firm_of}
+    return treated, firms, {fund for symbol in treated for fund in funds.get(symbol, ())}
+
+
+def _matched(found: DonorReturns, problem: EstimationProblem) -> list[Bools]:
+    """Mark the donors whose sessions are matched by the clock, (J,) for each exchange of the events."""
+    market, securities = problem.market, problem.market.panel_securities
+    mic_of = dict(zip(securities["symbol"], securities["mic"], strict=True))
+    exchanges = securities["mic"].gather(problem.positions.security)
+    mics = dict(zip(found.exchange.tolist(), exchanges, strict=True))
+    match = problem.model.design.match_sessions
+    return [
+        np.array([match and not _same_hours(market, mics[code], mic_of[donor]) for donor in found.symbols], dtype=bool)
+        for code in range(len(found.returns))
+    ]
 
 
 def _funds(market: Market) -> dict[str, tuple[str, ...]]:

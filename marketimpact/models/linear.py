@@ -110,6 +110,8 @@ class Design:
         Degrees of freedom that the donors take, at least.
     fewest_donors : int
         Donors that an event needs.
+    match_sessions : bool
+        Whether donors of other hours are used, matched by the clock.
     """
 
     regressors: tuple[Term, ...]
@@ -129,6 +131,7 @@ class Design:
     allowed_donors: tuple[str, ...] = ()
     donor_parameters: int = 0
     fewest_donors: int = 1
+    match_sessions: bool = False
 
     @property
     def centred(self) -> bool:

@@ -28,6 +28,9 @@ class PeerMean:
     allow : sequence of str
         Donors to use although they are treated by the event, are another listing of its firm, or a fund that may hold
         it.
+    match_sessions : bool
+        Whether to use donors of exchanges with other hours. A session of the event's exchange is then matched with the
+        donor's sessions that closed since the close before and no later than its own.
 
     Raises
     ------
@@ -38,9 +41,10 @@ class PeerMean:
     -----
     Degrees of freedom M - 3. For each event a donor is left out that is treated by it (a target of the announcement, or
     a security with an event in the event window), that is another listing of the firm, the event security's benchmark
-    or sector fund, that trades at other hours, or that lacks a return in the event window or a fifth of those in the
-    estimation window; `StudyResult.donors` lists them all. An event without any goes to attrition (*no_donors*). A
-    donor's missing day is filled by what its first principal component with the other donors says. Not to be used when
+    or sector fund, that trades at other hours (without `match_sessions`), or that lacks a return in the event window or
+    a fifth of those in the estimation window; `StudyResult.donors` lists them all. An event without any goes to
+    attrition (*no_donors*). A donor's missing day is filled by what its first principal component with the other donors
+    says. A matched donor whose exchange has closed before the announcement prices none of its day. Not to be used when
     the announcement reached the donors, since their own reaction is then subtracted.
 
     Examples
@@ -52,6 +56,7 @@ class PeerMean:
 
     donors: tuple[str, ...]
     allow: tuple[str, ...] = ()
+    match_sessions: bool = False
 
     def __post_init__(self) -> None:
         _set_donors(self)
@@ -65,7 +70,12 @@ class PeerMean:
     def design(self) -> Design:
         """Return the regression on a constant, the benchmark and the mean of the donors."""
         return Design(
-            terms("market"), estimator=peer_mean, donors=self.donors, allowed_donors=self.allow, donor_parameters=1
+            terms("market"),
+            estimator=peer_mean,
+            donors=self.donors,
+            allowed_donors=self.allow,
+            donor_parameters=1,
+            match_sessions=self.match_sessions,
         )
 
 
@@ -82,7 +92,7 @@ class StatisticalFactors:
     components : "cv" or int
         Number of components; ``"cv"``: the number, of at most 8, that forecasts left-out blocks of estimation days
         best.
-    allow : sequence of str
+    allow, match_sessions
         As in `PeerMean`.
 
     Raises
@@ -109,6 +119,7 @@ class StatisticalFactors:
     donors: tuple[str, ...]
     components: int | Literal["cv"] = "cv"
     allow: tuple[str, ...] = ()
+    match_sessions: bool = False
 
     def __post_init__(self) -> None:
         _set_donors(self)
@@ -138,6 +149,7 @@ class StatisticalFactors:
             allowed_donors=self.allow,
             donor_parameters=fixed or 1,
             fewest_donors=fixed or 1,
+            match_sessions=self.match_sessions,
         )
 
 
@@ -154,7 +166,7 @@ class RidgePeers:
     penalty : "cv" or float
         Sum of squares that is added to each donor's, over the number of estimation days, where residual returns are
         scaled to variance one; ``"cv"``: of ten from 0.01 to 10 the one that forecasts left-out blocks of days best.
-    allow : sequence of str
+    allow, match_sessions
         As in `PeerMean`.
 
     Raises
@@ -179,6 +191,7 @@ class RidgePeers:
     donors: tuple[str, ...]
     penalty: float | Literal["cv"] = "cv"
     allow: tuple[str, ...] = ()
+    match_sessions: bool = False
 
     def __post_init__(self) -> None:
         _set_donors(self)
@@ -201,6 +214,7 @@ class RidgePeers:
             donors=self.donors,
             allowed_donors=self.allow,
             donor_parameters=1,
+            match_sessions=self.match_sessions,
         )
 
 
@@ -221,6 +235,8 @@ def _set_donors(model: PeerMean | StatisticalFactors | RidgePeers) -> None:
         if repeated:
             raise SpecificationError(f"{name} has {listed(repeated)} twice. Give each symbol once.")
         object.__setattr__(model, name, tuple(symbols))
+    if not isinstance(model.match_sessions, bool):
+        raise SpecificationError(f"match_sessions={model.match_sessions!r} must be True or False.")
     others = [each for each in model.allow if each not in model.donors]
     if others:
         raise SpecificationError(

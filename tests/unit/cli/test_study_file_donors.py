@@ -63,6 +63,7 @@ def donors(*symbols: str) -> str:
         (f'model = "ridge_peers"\n{donors(*OUTSIDE)}\npenalty = 0.5\nallow = ["TXN"]',
          mi.RidgePeers(OUTSIDE, penalty=0.5, allow=["TXN"])),
         (f'model = "peer_mean"\n{donors(*OUTSIDE)}', mi.PeerMean(OUTSIDE)),
+        (f'model = "peer_mean"\n{donors(*OUTSIDE)}\nmatch_sessions = true', mi.PeerMean(OUTSIDE, match_sessions=True)),
     ],
 )  # fmt: skip
 def test_options_of_the_models_are_read(tmp_path, study, model):
@@ -76,6 +77,8 @@ def test_options_of_the_models_are_read(tmp_path, study, model):
          r"line 4: \[study\] components goes with model = 'statistical_factors', not 'peer_mean'"),
         ('model = "statistical_factors"\ndonors = ["MSFT"]\npenalty = 1.0',
          r"line 4: \[study\] penalty goes with model = 'ridge_peers', not 'statistical_factors'"),
+        ("match_sessions = true", r"match_sessions goes with model = one of 'peer_mean'"),
+        ('model = "peer_mean"\ndonors = ["MSFT"]\nmatch_sessions = 1', r"match_sessions = 1: it must be true or false"),
         ("penalty = 1.0", r"penalty goes with model = 'ridge_peers', not 'market_model'"),
         ('model = "statistical_factors"\ndonors = ["MSFT"]\ncomponents = 0',
          r"line 4: \[study\] components = 0: it must be a whole number of at least 1, or 'cv'"),
@@ -131,6 +134,13 @@ def test_donors_that_no_event_can_use_stop_the_run_with_the_reason(tmp_path, nam
     message = rf"s.toml, line 3: \[study\] donors: no event can be compared with them.*0 of 2 donors.*{reason}"
     with pytest.raises(mi.SpecificationError, match=message):
         study.run(mi.SamplePrices())
+
+
+def test_donors_of_other_hours_can_be_matched_by_the_clock(tmp_path):
+    study = plan(tmp_path, 'model = "peer_mean"\ndonors = ["005930.KS", "000660.KS"]\nmatch_sessions = true')
+    result = study.run(mi.SamplePrices()).result
+    assert result.events.height == 4
+    assert result.donors.filter(donor="005930.KS")["used"].all()
 
 
 def test_a_donor_without_a_price_on_day_0_is_attrition_where_it_is_the_only_one(tmp_path):
