@@ -107,10 +107,11 @@ def placebo(market: mi.Market, window: tuple[int, int] = PRIMARY, step: int | No
 
 def size_table(found: pl.DataFrame) -> str:
     """Tabulate rejection rates at 5% by model and variance ratio."""
-    cut = pl.col("ratio").cut(list(RATIO_EDGES), labels=list(RATIO_NAMES)).cast(pl.String)
+    ratio, (low, high), (below, between, above) = pl.col("ratio"), RATIO_EDGES, map(pl.lit, RATIO_NAMES)
+    regime_of = pl.when(ratio <= low).then(below).when(ratio <= high).then(between).otherwise(above)
     rows = []
     for model in list(MODELS)[:2]:
-        own = found.filter(pl.col("model") == model).with_columns(cut.alias("regime"))
+        own = found.filter(pl.col("model") == model).with_columns(regime_of.alias("regime"))
         for regime in (*RATIO_NAMES, "all"):
             part = own if regime == "all" else own.filter(pl.col("regime") == regime)
             rows.append([model, regime, str(part.height), rate(part["p"])])

@@ -272,7 +272,7 @@ def _lacking(
     taus = np.arange(settings.event[0], settings.event[1] + 1)
     calendar = days[exchange]
     ends = np.clip(day0 + np.array([settings.estimation[0], taus[-1]]), 0, len(calendar) - 1)
-    same_hours = ~np.isnan(event.returns[exchange]).all(axis=0)
+    same_hours = np.asarray(~np.isnan(event.returns[exchange]).all(axis=0), dtype=bool)
     reasons = []
     for column, symbol in enumerate(event.symbols):
         steps = implausible.get(symbol, np.empty(0, dtype=np.int32))

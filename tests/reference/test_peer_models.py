@@ -146,3 +146,25 @@ def test_peers_explain_what_the_market_does_not(market):
     plain = run(mi.MarketModel(), market).estimates["sigma"].mean()
     for model in (mi.PeerMean(DONOR_NAMES), mi.StatisticalFactors(DONOR_NAMES), mi.RidgePeers(DONOR_NAMES)):
         assert run(model, market).estimates["sigma"].mean() < 0.8 * plain
+
+
+def test_a_root_with_rows_of_zeros_gives_the_leverage_that_is_written_down():
+    """Some events have rows that others do not; a day with a missing regressor has no leverage."""
+    rng = np.random.default_rng(8)
+    n, days, p = 3, 4, 5
+    root = rng.normal(size=(n, p, p))
+    root[:, 3:], root[1, 2] = 0.0, 0.0
+    x, centre, slopes = rng.normal(size=(n, days, p)), rng.normal(size=(n, p)), rng.normal(size=(n, p))
+    x[2, 1, 4] = np.nan
+    alpha, mean_leverage = rng.normal(size=n), np.full(n, 1 / 120)
+    counts = np.full(n, 120)
+    fit = mi.models.linear.Fit(
+        alpha=alpha, slopes=slopes, sigma=alpha, n_obs=counts, df=counts, r2=alpha, centre=centre, leverage_root=root,
+        mean_leverage=mean_leverage, singular=counts < 0, state=np.empty((n, 0)), rho=alpha,
+    )  # fmt: skip
+    expected, loading = mi.models.forecast(fit, x)
+    distance = x - centre[:, None, :]
+    assert expected == pytest.approx(alpha[:, None] + np.einsum("ndp,np->nd", x, slopes), nan_ok=True)
+    assert loading[:, :, 0] == pytest.approx(np.sqrt(mean_leverage)[:, None].repeat(days, axis=1))
+    assert loading[:, :, 1:] == pytest.approx(np.einsum("ndp,nrp->ndr", distance, root), nan_ok=True)
+    assert np.isnan(loading[2, 1, 1:]).all()
