@@ -176,9 +176,9 @@ def _rows(pair: Pair, instants: pl.DataFrame, lengths: tuple[int, int]) -> Itera
             )  # fmt: skip
             continue
         ranges = windows_at(own, _candidates(own, earliest, latest, *lengths), *lengths)
-        ret = returns_of(own, ranges)
-        excess = _range(ret - _benchmark_returns(pair, ranges))
-        yield (*head, *(None,) * 7, *_range(ret), name, None, None, *excess, _note_of_range(ret))
+        possible = returns_of(own, ranges)
+        beyond = _range(possible - _benchmark_returns(pair, ranges))
+        yield (*head, *(None,) * 7, *_range(possible), name, None, None, *beyond, _note_of_range(possible))
 
 
 def _benchmark_returns(pair: Pair, windows: BarWindows) -> Floats:

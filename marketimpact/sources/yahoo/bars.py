@@ -252,7 +252,9 @@ def parse_intraday(symbol: str, bars: pd.DataFrame, chart: Mapping[str, Any], mi
         for name in numbers
     )
     local = pl.col("start").dt.convert_time_zone(zone).dt.replace_time_zone(None)
-    frame = frame.with_columns(symbol=pl.lit(symbol), clock=local).select(*INTRADAY).cast(dict(INTRADAY))
+    frame = frame.with_columns(symbol=pl.lit(symbol), clock=local).select(
+        pl.col(name).cast(dtype) for name, dtype in INTRADAY.items()
+    )
     until = _now() - timedelta(minutes=minutes + LATEST_MINUTES)
     finished = frame.filter(pl.col("start") <= until)
     priced = finished.drop_nulls(["open", "high", "low", "close"])

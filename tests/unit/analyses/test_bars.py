@@ -11,8 +11,10 @@ import pytest
 import statsmodels.api as sm
 
 import marketimpact as mi
-from marketimpact.analyses.bar_placebo import Volatility
+from marketimpact.analyses.bar_placebo import LONGEST_AGE, Volatility, past_days, past_instants
 from marketimpact.display.formats import SIMULATED_CHART, SIMULATED_TABLE
+from marketimpact.market.bar_moves import Pair, pairs_of_series
+from marketimpact.market.bar_windows import returns_of, synchronous_returns, windows_at
 from tests.unit.market.test_bar_moves import news
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -84,6 +86,54 @@ def test_the_volatility_before_a_bar_knows_no_later_bar(bars):
     size = np.abs(np.log(series.close / series.open))
     assert np.isnan(known[0])
     assert known[3] == pytest.approx(0.5 * size[423:501].mean() + 0.5 * size[111:501].mean())
+
+
+def plain_past_days(pair: Pair, volatility: Volatility, instant: int, before: int, after: int, news: np.ndarray):
+    """One announcement at a time: returns, the benchmark's, volatility, and whether each window is usable."""
+    own = pair.own
+    event = windows_at(own, np.array([instant]), before, after)
+    past = past_instants(own, int(event.start[0]), 60)
+    placebo = windows_at(own, past, 0 if event.waits[0] else before, after)
+    parts = []
+    for windows in (event, placebo):
+        ret = returns_of(own, windows)
+        other = np.full(len(ret), np.nan)
+        if pair.benchmark is not None:
+            other = synchronous_returns(pair.benchmark, own, windows)
+        opened, closed = own.end[windows.first], own.end[windows.last]
+        has_news = np.array(
+            [((news >= a) & (news <= b)).any() for a, b in zip(opened, closed, strict=True)], dtype=bool
+        )
+        age = windows.instant - before - opened
+        known = volatility.before(windows.first)
+        parts.append((ret, other, known, has_news, age, windows.waits))
+    (ret0, other0, known0, _, age0, _), (ret, other, known, has_news, age, waits) = parts
+    usable = np.isfinite(ret) & np.isfinite(known) & ~waits & ~has_news
+    if not event.waits[0]:
+        usable &= age <= max(age0[0], LONGEST_AGE, 2 * own.interval)
+    if np.isfinite(other0[0]):
+        usable &= np.isfinite(other)
+    first = np.isfinite(ret0) & np.isfinite(known0)
+    joined = [np.concatenate(both) for both in ((ret0, ret), (other0, other), (known0, known), (first, usable))]
+    return [event.start[0], *joined]
+
+
+@pytest.mark.parametrize("lengths", [(10, 20), (0, 240), (90, 5)])
+def test_all_announcements_at_once_are_those_one_at_a_time_to_the_last_bit(bars, lengths):
+    before, after = (60_000_000 * minutes for minutes in lengths)
+    hours = pl.datetime_range(FIRST, LAST, "11h37m", time_unit="us", time_zone="UTC", eager=True)
+    instants = np.sort(hours.to_physical().to_numpy())  # nights, weekends, breaks, before the first bar, after the last
+    news = instants[::40]
+    for pair in pairs_of_series(bars, ["NVDA", "0981.HK", "688981.SS", "^GSPC"], None):
+        volatility = Volatility(pair.own)
+        found = past_days(pair, volatility, instants, (before, after), days=60, news=news)
+        for instant, past in zip(instants, found, strict=True):
+            start, *expected = plain_past_days(pair, volatility, int(instant), before, after, news)
+            assert past.windows.start[0] == start
+            for mine, theirs in zip(
+                (past.returns, past.benchmark, past.volatility, past.usable), expected, strict=True
+            ):
+                assert np.array_equal(mine, theirs, equal_nan=mine.dtype.kind == "f")
 
 
 def test_known_effects_are_found_for_firms_and_for_their_mean(bars):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from datetime import UTC, datetime
 
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 
 import marketimpact as mi
+from marketimpact.core import limits
 
 PRICES = {"open": [1.0, 1.1], "high": [1.2, 1.2], "low": [0.9, 1.0], "close": [1.1, 1.05], "volume": [5.0, 6.0]}
 FIRST = datetime(2025, 5, 7, 13, 30, tzinfo=UTC)
@@ -200,3 +202,35 @@ def test_json_that_has_no_bars(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(mi.DataError, match=words):
         mi.BarFiles(path).read_bars(["NVDA"])
+
+
+def long_frame(symbols: tuple[str, ...] = ("AMD", "NVDA", "688981.SH")) -> pl.DataFrame:
+    return pl.concat(pl.DataFrame({"symbol": name, "timestamp": STAMPS, **PRICES}) for name in symbols)
+
+
+@pytest.mark.parametrize("requested", [["NVDA"], ["NVDA", "688981.SS"]])
+def test_a_filter_on_symbols_reaches_parquet_unless_their_names_change(tmp_path, requested):
+    stamp = pl.col("timestamp").str.to_datetime(time_zone="UTC")
+    has_shanghai = "688981.SS" in requested
+    frame = long_frame() if has_shanghai else long_frame(("AMD", "NVDA"))
+    frame.with_columns(stamp).write_parquet(tmp_path / "bars.parquet")
+    rows = mi.BarFiles(tmp_path / "bars.parquet").read_bars(requested).rows
+    assert rows.collect()["symbol"].unique().sort().to_list() == sorted(requested)
+    plan = rows.filter(pl.col("symbol").is_between(pl.lit("NVDA"), pl.lit("NVDA"))).explain()
+    assert ("FILTER" in plan) is has_shanghai  # else the scan itself selects, by row group
+
+
+def test_much_text_is_laid_out_in_a_folder_that_goes_with_the_bars(tmp_path, monkeypatch):
+    for name, part in long_frame(("AMD", "NVDA")).partition_by("symbol", as_dict=True).items():
+        part.drop("symbol").write_csv(tmp_path / f"{name[0]}.csv")
+    symbols = ["NVDA", "AMD", "TSM"]
+    plain = mi.BarFiles(tmp_path).read_bars(symbols)
+    monkeypatch.setattr(limits, "BAR_TEXT_BYTES", 0)
+    table = mi.BarFiles(tmp_path).read_bars(symbols)
+    assert plain.folder is None
+    assert table.rows.collect().equals(plain.rows.collect())
+    assert len(list(table.folder.path.iterdir())) == 2
+    path = table.folder.path
+    del table
+    gc.collect()
+    assert not path.exists()
