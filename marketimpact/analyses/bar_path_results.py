@@ -114,7 +114,9 @@ class BarPath:
         minute, ar = first.select("minute", "ar").row(0)
         if len(symbols) == 1:
             return f"{symbols[0]} leaves the band of past days after {minute:g} minutes, at {short_percent(ar)}"
-        names = listed([symbol for symbol in symbols if symbol in first["symbol"].to_list()], quoted=False)
+        names = listed(
+            [symbol for symbol in symbols if symbol in first["symbol"].to_list()], quoted=False, separator=" and "
+        )
         return f"{moved.height} of {len(symbols)} leave the band of past days, first {names} after {minute:g} minutes"
 
     def __repr__(self) -> str:

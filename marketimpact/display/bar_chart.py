@@ -105,7 +105,7 @@ def _first_outside(path: pl.DataFrame, x: dict[str, Any], y: dict[str, Any]) -> 
     up = rows[0]["ar"] > 0
     dot = {"type": "point", "filled": True, "size": 80, "color": ORANGE, "opacity": 1, "shape": "diamond"}
     # on the far side of zero from the band, so that neither band nor line runs through it
-    text = {"type": "text", "color": ORANGE, "align": "left", "dx": 2, "dy": -12 if up else 14, "fontSize": 11}
+    text = {"type": "text", "color": ORANGE, "align": "left", "dx": 2, "dy": -14 if up else 20, "fontSize": 11}
     return [_layer(rows, dot, x=x, y=y), _layer(rows, text, x=x, y=y, text={"field": "text", "type": "nominal"})]
 
 

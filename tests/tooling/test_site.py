@@ -68,7 +68,7 @@ def test_notebooks_and_pages_show_what_they_give(site):
     assert (site / "notebooks" / "01_h20.ipynb").is_file()
     gallery = (site / "gallery.html").read_text(encoding="utf-8")
     drawn = re.findall(r'<img alt="([^"]+)"[^>]*src="(gallery_\d\.svg)"', gallery)
-    assert len(drawn) == 7
+    assert len(drawn) == 8
     for words, picture in drawn:
         assert words != "chart"
         assert "simulated prices" in (site / picture).read_text(encoding="utf-8")

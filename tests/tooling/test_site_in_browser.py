@@ -10,7 +10,8 @@ from tests.browser.conftest import watched
 PAGES = (
     "index", "start", "gallery", "tests/index", "tests/bmp_kp", "models/index", "procedures/cross_market",
     "howto/own_prices", "howto/paper_tables", "notebooks/01_h20", "notebooks/04_specification_curve",
-    "notebooks/08_minute_bars", "data_model", "findings/policy", "findings/minutes", "size_and_power", "compare", "reference/study", "changelog",
+    "notebooks/08_minute_bars", "data_model", "findings/policy", "findings/minutes", "size_and_power", "compare",
+    "reference/study", "changelog",
 )  # fmt: skip
 
 #: The first words of tables of parameters, results and errors that have to be scrolled.
