@@ -26,7 +26,7 @@ APRIL, APRIL_FIRMS = "2025-04-15-nvidia-8k-h20", ("NVDA", "AMD")
 #: Firms of the regimes that have opens from 2016 on.
 LONG_FIRMS = ("AMD", "AVGO", "INTC", "MU", "NVDA")
 #: One in so many days is run for the rates of legs.
-EVERY_DAY = 16
+EVERY_DAY = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
     POLARS_MAX_THREADS=1 python -m tests.size.legs 1000       writes docs/size/legs.csv
 
-Two processes, a quarter of an hour. Six firms on one date; legs of firms and of the market have volatilities of their own.
+Two processes, a quarter of an hour. Six firms on one date; legs of firms and market have volatilities of their own.
 """
 
 from __future__ import annotations
