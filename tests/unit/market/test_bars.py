@@ -70,6 +70,20 @@ def test_stamps_of_ends_are_found_and_moved(symbol):
     assert kinds(loaded)["end_stamps"] == 1.0
 
 
+@pytest.mark.parametrize("repeats", [0, 9])
+def test_a_short_bar_before_the_close_with_a_stamp_of_its_end_ends_no_other_bar_early(repeats):
+    bars = draw_bars("NVDA", minutes=60)  # the last of a session has half an hour
+    local = pl.col("start").dt.convert_time_zone("America/New_York")
+    closes = local.dt.replace(hour=16, minute=0).dt.convert_time_zone("UTC")
+    at_ends = bars.with_columns(pl.min_horizontal(pl.col("start") + timedelta(hours=1), closes).alias("start"))
+    loaded = load(pl.concat([at_ends, at_ends.head(repeats)]))
+    assert loaded.grid["stamps"].to_list() == ["end"]
+    assert loaded.frame.equals(bars)
+    ends = next(iter(loaded.series())).end
+    assert pl.Series(ends).cast(pl.Datetime("us", "UTC")).equals(at_ends["start"])
+    assert "off_grid" not in kinds(loaded)
+
+
 def test_what_was_said_of_the_stamps_holds():
     shifted = draw_bars("NVDA").with_columns(pl.col("start") + FIVE)
     assert load(shifted, stamps="start").frame.equals(shifted)
