@@ -151,7 +151,8 @@ class Bars:
             raise SpecificationError(
                 f"Bars.load takes a source of bars, not {type(source).__name__}. Give mi.BarFiles(path or frame)."
             )
-        listings = _listings(catalogue.securities(securities))
+        own = catalogue.securities(securities)
+        listings = _listings(own)
         table = source.read_bars(listings["symbol"].to_list())
         rows = table.instants()
         span = pl.col("clock").min().alias("first"), pl.col("clock").max().alias("last")
@@ -165,7 +166,7 @@ class Bars:
             )  # fmt: skip
         known = listings.filter(pl.col("symbol").is_in(counts["symbol"].implode()))
         sessions = _sessions(known, counts)
-        return _Loading(table, rows, known, sessions).bars(counts, listings)
+        return _Loading(table, rows, known, sessions, frozenset(own["symbol"])).bars(counts, listings)
 
     @cached_property
     def frame(self) -> pl.DataFrame:
@@ -209,12 +210,13 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class _Loading:
-    """Bars being judged: the table of the source, its rows with instants, listings and sessions."""
+    """Bars being judged: the table of the source, its instants, listings, sessions, and symbols with a row."""
 
     table: BarTable
     rows: pl.LazyFrame
     listings: pl.DataFrame
     sessions: pl.DataFrame
+    own: frozenset[str]
 
     def bars(self, counts: pl.DataFrame, requested: pl.DataFrame) -> Bars:
         """Judge the symbols some at a time."""
@@ -253,6 +255,11 @@ class _Loading:
                 "was set forward over them. State the zone whose clock they show."
             )
         doubt = zone_doubt(priced, hours, interval, self.table.stamps, symbol)
+        if doubt and symbol not in self.own:
+            doubt = (
+                f"{symbol} has no row of its own in the securities, so it was taken for one of {mic}. If it trades "
+                f"elsewhere, give it a row with its mic. Else: {doubt}"
+            )
         if doubt and self.table.time_zone is None:
             raise DataError(f"{self.table.source}: {doubt}")
         if doubt:

@@ -44,6 +44,14 @@ def test_local_time_sold_as_utc_is_refused_and_read_when_said():
     assert load(sold, time_zone="America/New_York").frame.equals(draw_bars("NVDA"))
 
 
+def test_a_benchmark_of_another_exchange_needs_a_row_of_its_own():
+    frame = pl.concat([draw_bars("SPY"), draw_bars("688981.SS")])
+    alone = pl.DataFrame({"symbol": ["688981.SS"], "mic": ["XSHG"], "benchmark": ["SPY"]})
+    with pytest.raises(mi.DataError, match="SPY has no row of its own in the securities"):
+        mi.Bars.load(alone, mi.BarFiles(frame))
+    assert load(frame).grid["symbol"].to_list() == ["688981.SS", "SPY"]
+
+
 @pytest.mark.parametrize(("symbol", "zone"), [("NVDA", "America/New_York"), ("NVDA", "America/Los_Angeles"),
                                               ("688981.SS", "Asia/Shanghai")])  # fmt: skip
 def test_stamps_without_a_zone_are_refused_with_the_one_that_fits(symbol, zone):
