@@ -404,13 +404,17 @@ def _sorted_findings(findings: pl.DataFrame) -> pl.DataFrame:
 
 
 def _ends(start: Ints, hours: Hours, interval: int, sessions: pl.DataFrame) -> Ints:
-    """Find where each bar ends: one interval on, or where the next bar, the close or the break begins."""
+    """Find where each bar ends: one interval on, or where the next bar, the close or the break begins.
+
+    A bar that the next one follows after just one interval has trades from beyond the close: it ends there.
+    """
     end = start + interval
+    goes_on = np.append(start[1:] == end[:-1], False)
     end[:-1] = np.minimum(end[:-1], start[1:])
     breaks = sessions["break_start"].drop_nulls().sort().to_physical().to_numpy()
-    for stops in (hours.closes, breaks):
+    for stops, is_cut in ((hours.closes, ~goes_on), (breaks, True)):
         if len(stops):
             row = np.minimum(np.searchsorted(stops, start, side="right"), len(stops) - 1)
             stop = stops[row]
-            end = np.where((stop > start) & (stop < end), stop, end)
+            end = np.where((stop > start) & (stop < end) & is_cut, stop, end)
     return end

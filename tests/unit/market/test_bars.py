@@ -78,6 +78,14 @@ def test_stamps_of_ends_are_found_and_moved(symbol):
     assert kinds(loaded)["end_stamps"] == 1.0
 
 
+def test_a_bar_over_the_close_in_extended_hours_ends_after_the_close():
+    bars = draw_bars("NVDA", minutes=60)
+    after = [bars.with_columns(pl.col("start") + timedelta(hours=k)) for k in range(-5, 4)]
+    loaded = load(pl.concat([bars, *after]).unique("start"))  # at half past each hour from 04:30 to 18:30
+    series = next(iter(loaded.series()))
+    assert set(series.end - series.start) == {3_600_000_000}
+
+
 @pytest.mark.parametrize("repeats", [0, 9])
 def test_a_short_bar_before_the_close_with_a_stamp_of_its_end_ends_no_other_bar_early(repeats):
     bars = draw_bars("NVDA", minutes=60)  # the last of a session has half an hour
