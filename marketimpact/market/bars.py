@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import cached_property
 from typing import Any, Literal
 
@@ -22,7 +21,7 @@ from marketimpact.events import calendars, catalogue
 from marketimpact.market.bar_checks import BAR_FINDINGS, check_bars, finding
 from marketimpact.market.bar_stamps import Hours, bar_interval, find_stamps, zone_doubt
 from marketimpact.market.checks.findings import ERROR, no_findings
-from marketimpact.sources.bar_columns import BAR_COLUMNS, UTC_TIME
+from marketimpact.sources.bar_columns import BAR_COLUMNS, PRICES, UTC_TIME
 from marketimpact.sources.bar_files import BarSource, BarTable
 
 __all__ = ["BarSeries", "Bars"]
@@ -152,7 +151,8 @@ class Bars:
             raise SpecificationError(
                 f"Bars.load takes a source of bars, not {type(source).__name__}. Give mi.BarFiles(path or frame)."
             )
-        listings = _listings(catalogue.securities(securities))
+        own = catalogue.securities(securities)
+        listings = _listings(own)
         table = source.read_bars(listings["symbol"].to_list())
         rows = table.instants()
         span = pl.col("clock").min().alias("first"), pl.col("clock").max().alias("last")
@@ -166,7 +166,7 @@ class Bars:
             )  # fmt: skip
         known = listings.filter(pl.col("symbol").is_in(counts["symbol"].implode()))
         sessions = _sessions(known, counts)
-        return _Loading(table, rows, known, sessions).bars(counts, listings)
+        return _Loading(table, rows, known, sessions, frozenset(own["symbol"])).bars(counts, listings)
 
     @cached_property
     def frame(self) -> pl.DataFrame:
@@ -196,7 +196,7 @@ class Bars:
     def _read(self, symbols: Sequence[str]) -> pl.DataFrame:
         """Read the bars of some symbols, sorted, one row per stamp."""
         own = _rows_of(self.rows, symbols)
-        return _unique(_at_starts(own, self.grid))
+        return _at_starts(_unique(own.drop_nulls(PRICES)), self.grid)
 
     def _series(self, symbol: str, part: pl.DataFrame) -> BarSeries:
         row = self.grid.row(by_predicate=pl.col("symbol") == symbol, named=True)
@@ -210,12 +210,13 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class _Loading:
-    """Bars being judged: the table of the source, its rows with instants, listings and sessions."""
+    """Bars being judged: the table of the source, its instants, listings, sessions, and symbols with a row."""
 
     table: BarTable
     rows: pl.LazyFrame
     listings: pl.DataFrame
     sessions: pl.DataFrame
+    own: frozenset[str]
 
     def bars(self, counts: pl.DataFrame, requested: pl.DataFrame) -> Bars:
         """Judge the symbols some at a time."""
@@ -240,7 +241,7 @@ class _Loading:
         symbol, part = one
         mic = self.listings.row(by_predicate=pl.col("symbol") == symbol, named=True)["mic"]
         hours = Hours.of(self.sessions, mic)
-        priced = part.drop_nulls(["open", "high", "low", "close"]).sort("clock")
+        priced = part.drop_nulls(PRICES).sort("clock")
         found = []
         if empty := part.height - priced.height:
             found.append(finding(symbol, "empty_bars", None, empty, f"{empty} bars without a price"))
@@ -254,6 +255,11 @@ class _Loading:
                 "was set forward over them. State the zone whose clock they show."
             )
         doubt = zone_doubt(priced, hours, interval, self.table.stamps, symbol)
+        if doubt and symbol not in self.own:
+            doubt = (
+                f"{symbol} has no row of its own in the securities, so it was taken for one of {mic}. If it trades "
+                f"elsewhere, give it a row with its mic. Else: {doubt}"
+            )
         if doubt and self.table.time_zone is None:
             raise DataError(f"{self.table.source}: {doubt}")
         if doubt:
@@ -261,10 +267,10 @@ class _Loading:
         stamps, shown = find_stamps(priced["start"].sort(), hours, interval)
         stated = self.table.stamps or stamps
         found += _stamp_findings(symbol, self.table.stamps, stamps, shown=shown)
-        if stated == "end":
-            priced = priced.with_columns(pl.col("start") - timedelta(microseconds=interval))
         bars = _unique(priced)
         found += _repeats(priced, bars, symbol, self.table.source)
+        if stated == "end":
+            bars = bars.with_columns(_start_before(pl.duration(microseconds=interval)))
         dated = _dated(bars, hours)
         days = pl.col("date").is_between(dated["date"].min(), dated["date"].max())
         found += check_bars(dated, self.sessions.filter(pl.col("mic") == mic, days), symbol, interval)
@@ -328,15 +334,24 @@ def _batches(counts: pl.DataFrame) -> Iterator[list[str]]:
 
 
 def _at_starts(bars: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
-    """Move stamps of ends to the starts, and leave out bars without a price."""
+    """Move stamps of ends to the starts, in bars sorted by symbol and stamp, one row per stamp."""
     ends = grid.filter(pl.col("stamps") == "end")
-    length = pl.duration(microseconds=(pl.col("interval_minutes") * _MINUTE).cast(pl.Int64))
-    moved = bars.drop_nulls(["open", "high", "low", "close"])
     if ends.is_empty():
-        return moved
-    joined = moved.join(ends.select("symbol", "interval_minutes"), on="symbol", how="left", validate="m:1")
-    shift = pl.when(pl.col("interval_minutes").is_not_null()).then(length).otherwise(pl.duration(microseconds=0))
-    return joined.with_columns(pl.col("start") - shift).drop("interval_minutes")
+        return bars
+    joined = bars.join(
+        ends.select("symbol", "interval_minutes"), on="symbol", how="left", validate="m:1", maintain_order="left"
+    )
+    length = pl.duration(microseconds=(pl.col("interval_minutes") * _MINUTE).cast(pl.Int64))
+    moved = pl.when(pl.col("interval_minutes").is_null()).then("start").otherwise(_start_before(length))
+    return joined.with_columns(moved.alias("start")).drop("interval_minutes")
+
+
+def _start_before(length: pl.Expr) -> pl.Expr:
+    """Return the start of a bar whose stamp is its end: one length before, but not before the end of the last bar.
+
+    So a shorter bar before the close or a break leaves the end of the bar before it where it is.
+    """
+    return pl.max_horizontal(pl.col("start") - length, pl.col("start").shift(1).over("symbol"))
 
 
 def _unique(bars: pl.DataFrame) -> pl.DataFrame:
@@ -389,13 +404,17 @@ def _sorted_findings(findings: pl.DataFrame) -> pl.DataFrame:
 
 
 def _ends(start: Ints, hours: Hours, interval: int, sessions: pl.DataFrame) -> Ints:
-    """Find where each bar ends: one interval on, or where the next bar, the close or the break begins."""
+    """Find where each bar ends: one interval on, or where the next bar, the close or the break begins.
+
+    A bar that the next one follows after just one interval has trades from beyond the close: it ends there.
+    """
     end = start + interval
+    goes_on = np.append(start[1:] == end[:-1], False)
     end[:-1] = np.minimum(end[:-1], start[1:])
     breaks = sessions["break_start"].drop_nulls().sort().to_physical().to_numpy()
-    for stops in (hours.closes, breaks):
+    for stops, is_cut in ((hours.closes, ~goes_on), (breaks, True)):
         if len(stops):
             row = np.minimum(np.searchsorted(stops, start, side="right"), len(stops) - 1)
             stop = stops[row]
-            end = np.where((stop > start) & (stop < end), stop, end)
+            end = np.where((stop > start) & (stop < end) & is_cut, stop, end)
     return end

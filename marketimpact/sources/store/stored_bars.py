@@ -167,12 +167,12 @@ class StoredBars:
         polars.DataFrame
             ``symbol, start, fetched_at, open, high, low, close, volume, is_used``, each version of a bar a row.
         """
-        frame = self._rows(check_symbols(symbols))
-        used = _chosen(frame, self.keep).select("symbol", "start", "fetched_at", is_used=pl.lit(value=True))
-        marked = frame.filter(pl.struct("symbol", "start").is_duplicated()).join(
-            used, on=["symbol", "start", "fetched_at"], how="left", validate="m:1"
+        frame = self._rows(check_symbols(symbols)).with_columns(pl.int_range(pl.len()).alias("row"))
+        used = _chosen(frame, self.keep)["row"]
+        marked = frame.filter(pl.struct("symbol", "start").is_duplicated())
+        columns = marked.select(
+            *[name for name in _CONFLICTS if name != "is_used"], pl.col("row").is_in(used.implode()).alias("is_used")
         )
-        columns = marked.with_columns(pl.col("is_used").fill_null(value=False)).select(*_CONFLICTS)
         return columns.sort("symbol", "start", "fetched_at")
 
     def _add(self, fetched: pl.DataFrame) -> None:

@@ -44,6 +44,14 @@ def test_local_time_sold_as_utc_is_refused_and_read_when_said():
     assert load(sold, time_zone="America/New_York").frame.equals(draw_bars("NVDA"))
 
 
+def test_a_benchmark_of_another_exchange_needs_a_row_of_its_own():
+    frame = pl.concat([draw_bars("SPY"), draw_bars("688981.SS")])
+    alone = pl.DataFrame({"symbol": ["688981.SS"], "mic": ["XSHG"], "benchmark": ["SPY"]})
+    with pytest.raises(mi.DataError, match="SPY has no row of its own in the securities"):
+        mi.Bars.load(alone, mi.BarFiles(frame))
+    assert load(frame).grid["symbol"].to_list() == ["688981.SS", "SPY"]
+
+
 @pytest.mark.parametrize(("symbol", "zone"), [("NVDA", "America/New_York"), ("NVDA", "America/Los_Angeles"),
                                               ("688981.SS", "Asia/Shanghai")])  # fmt: skip
 def test_stamps_without_a_zone_are_refused_with_the_one_that_fits(symbol, zone):
@@ -68,6 +76,28 @@ def test_stamps_of_ends_are_found_and_moved(symbol):
     assert loaded.frame.equals(bars)
     assert loaded.grid["stamps"].to_list() == ["end"]
     assert kinds(loaded)["end_stamps"] == 1.0
+
+
+def test_a_bar_over_the_close_in_extended_hours_ends_after_the_close():
+    bars = draw_bars("NVDA", minutes=60)
+    after = [bars.with_columns(pl.col("start") + timedelta(hours=k)) for k in range(-5, 4)]
+    loaded = load(pl.concat([bars, *after]).unique("start"))  # at half past each hour from 04:30 to 18:30
+    series = next(iter(loaded.series()))
+    assert set(series.end - series.start) == {3_600_000_000}
+
+
+@pytest.mark.parametrize("repeats", [0, 9])
+def test_a_short_bar_before_the_close_with_a_stamp_of_its_end_ends_no_other_bar_early(repeats):
+    bars = draw_bars("NVDA", minutes=60)  # the last of a session has half an hour
+    local = pl.col("start").dt.convert_time_zone("America/New_York")
+    closes = local.dt.replace(hour=16, minute=0).dt.convert_time_zone("UTC")
+    at_ends = bars.with_columns(pl.min_horizontal(pl.col("start") + timedelta(hours=1), closes).alias("start"))
+    loaded = load(pl.concat([at_ends, at_ends.head(repeats)]))
+    assert loaded.grid["stamps"].to_list() == ["end"]
+    assert loaded.frame.equals(bars)
+    ends = next(iter(loaded.series())).end
+    assert pl.Series(ends).cast(pl.Datetime("us", "UTC")).equals(at_ends["start"])
+    assert "off_grid" not in kinds(loaded)
 
 
 def test_what_was_said_of_the_stamps_holds():

@@ -75,6 +75,15 @@ def test_bars_that_differ_are_both_kept_and_reported(store, keep, used):
     assert mi.StoredBars(None, store, vendor="test 5m").conflicts(["NVDA"]).height == 2
 
 
+@pytest.mark.parametrize("keep", ["first", "last"])
+def test_of_two_bars_in_one_fetch_that_differ_one_is_used(store, keep):
+    both = mi.BarFiles(pl.concat([week(0, 2).bars, week(0, 2, factor=0.1).bars]), stamps="start")
+    table = collected(store, both, keep=keep)
+    conflicts = mi.StoredBars(None, store, vendor="test 5m", keep=keep).conflicts(["NVDA"])
+    assert conflicts.height == 4
+    assert conflicts.filter("is_used")["close"].to_list() == closes(table)
+
+
 def test_a_volume_that_was_corrected_is_a_conflict_too(store):
     collected(store, week(0, 3))
     source = week(0, 3)
