@@ -125,6 +125,12 @@ class _Candidates(NamedTuple):
             [*self.names, *other.names], np.hstack([self.before, other.before]), np.append(self.day0, other.day0)
         )
 
+    def known(self) -> _Candidates:
+        """Keep those with a return on day 0 and enough before: one that ends earlier says nothing of the others."""
+        kept: Bools = ~np.isnan(self.day0) & ((~np.isnan(self.before)).sum(axis=0) >= FEWEST_DAYS)
+        names = [name for name, keep in zip(self.names, kept, strict=True) if keep]
+        return _Candidates(names, self.before[:, kept], self.day0[kept])
+
 
 def factor_alarm(result: StudyResult, *, factors: Sequence[str] | None = None, components: int = 3) -> FactorAlarm:
     """Compare each candidate factor on day 0 with its own past, given the model's regressors.
@@ -174,8 +180,9 @@ def factor_alarm(result: StudyResult, *, factors: Sequence[str] | None = None, c
     alarm = find_alarm(result, _factor_names(result, factors), components)
     if alarm is None:
         raise SpecificationError(
-            f"There is no candidate: the market has no factor besides those of {result.model.name}, and no exchange "
-            f"with {FEWEST_SECURITIES} untreated securities. Give the market factors=, or load more securities."
+            f"There is no candidate: the market has no factor besides those of {result.model.name} with a return on "
+            f"day 0 and on {FEWEST_DAYS} estimation days, and no exchange with {FEWEST_SECURITIES} untreated "
+            "securities. Give the market factors=, or load more securities."
         )
     return alarm
 
@@ -314,6 +321,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """Compare the candidates of one day 0 with their past."""
     x, x0 = _regressors(problem.take(members[:1]))
+    candidates = candidates.known()
     before, day0 = _residuals(candidates.before, candidates.day0[None, :], x, x0)
     complete = np.asarray(~np.isnan(before).any(axis=1), dtype=bool)
     if complete.sum() < FEWEST_DAYS or np.isnan(day0).any():

@@ -183,6 +183,21 @@ def test_without_candidates_it_says_what_to_give():
         mi.factor_alarm(STUDY.run(events(), market), components=0)
 
 
+@pytest.mark.parametrize("lacking", [range(DAY0, DAYS), range(DAY0 - 160, DAY0 - 10)])
+def test_a_factor_without_returns_does_not_silence_the_others(lacking):
+    """As published factors end before the prices do: the other candidates are those of a market without it."""
+    market, series = drawn(shock=0.06, named=False)
+    late = pl.Series([None if day in lacking else 0.01 * (-1) ** day for day in range(DAYS)], dtype=pl.Float64)
+    benchmark = pl.DataFrame({"date": days(), "ret": series["market"]})
+    ret = market.panel.select("symbol", "date", "ret")
+    known = mi.Market.from_returns(ret, benchmark, pl.DataFrame({"date": days(), "late": late}))
+    alarm = mi.factor_alarm(STUDY.run(events(EVENTS[:3]), known))
+    assert alarm.table.equals(mi.factor_alarm(STUDY.run(events(EVENTS[:3]), market)).table)
+    assert alarm.rings
+    with pytest.raises(mi.SpecificationError, match="with a return on day 0 and on 60 estimation days"):
+        mi.factor_alarm(STUDY.run(events(EVENTS[:3]), known), components=0)
+
+
 def published_market(panel: str, seed: int) -> tuple[pl.DataFrame, mi.Market]:
     """Five treated firms of one seed of the paper's simulation, with a benchmark and the size factor."""
     own = pl.col("panel").cast(pl.String) == panel, pl.col("seed") == seed
