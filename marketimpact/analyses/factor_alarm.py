@@ -18,6 +18,8 @@ from marketimpact.errors import SpecificationError
 from marketimpact.estimation.donor_choice import find_donors
 from marketimpact.estimation.donors import DonorReturns
 from marketimpact.estimation.problem import EstimationProblem
+from marketimpact.events.calendars import EXCHANGES
+from marketimpact.events.exchange_names import NAMES
 from marketimpact.models import ROUNDING, FactorModel, PeerMean
 from marketimpact.study.result import StudyResult
 
@@ -29,8 +31,12 @@ LEVEL = 0.05
 FEWEST_SECURITIES = 10
 #: Fewest estimation days that day 0 is compared with.
 FEWEST_DAYS = 60
-#: Factor columns that are never candidates: a risk-free rate, and the market itself.
-NO_CANDIDATES = ("rf", "mktrf")
+#: Factor columns that are no candidates, as `_plain` writes them: a risk-free rate, and the market itself.
+NO_CANDIDATES = ("rf", "mktrf", "mkt", "rmrf")
+#: Calendars of the Americas. Elsewhere the close comes before New York's, whose date published factors have.
+AMERICAS = ("XNYS", "XCBF", "XTSE", "XMEX", "BVMF", "XBUE", "XSGO", "XLIM", "XBOG", "XBDA")
+#: Securities and dates that a sentence names.
+MOST_NAMED = 3
 #: Published factors in words; the names that they have in a market follow in brackets.
 IN_WORDS = {
     "smb": "size (small less large firms, smb)",
@@ -45,6 +51,7 @@ UNNAMED = r"^(mean of untreated|component \d+)$"
 TABLE = {
     "date": pl.Date, "mic": pl.String, "factor": pl.String, "n_days": pl.Int64, "move": pl.Float64, "z": pl.Float64,
     "p_value": pl.Float64, "rings": pl.Boolean, "loading": pl.Float64, "bias": pl.Float64, "n_events": pl.Int64,
+    "symbols": pl.List(pl.String),
 }  # fmt: skip
 
 
@@ -55,41 +62,63 @@ class FactorAlarm:
     Attributes
     ----------
     table : polars.DataFrame
-        One row per day 0, exchange and candidate, the farthest out first: ``date, mic, factor, n_days, move, z,
-        p_value, rings, loading, bias, n_events``. `move` is the candidate's return on day 0 less what the model's
-        regressors explain: the bias of an effect per unit of error in the beta on it (a fraction; of a component in its
-        standard deviations). `z` is `move` over its forecast standard error, `p_value` the share of estimation days on
-        which the farthest of all candidates lay as far out, `rings` whether that is at most 5%. `loading` is the slope
-        of the events' mean abnormal return on the candidate in the estimation window, `bias` ``loading * move``: what
-        the factor left out adds to the mean abnormal return of day 0.
+        One row per date, exchange, benchmark and candidate, the farthest out first: ``date, mic, factor, n_days, move,
+        z, p_value, rings, loading, bias, n_events, symbols``. `move` is the candidate's return on day 0 less what the
+        model's regressors explain: the bias of an effect per unit of error in the beta on it (a fraction; of a
+        component in its standard deviations). `z` is `move` over its forecast standard error, `p_value` the share of
+        estimation days on which the farthest of all candidates lay as far out, `rings` whether that is at most 5%.
+        `loading` is the slope of the events' mean abnormal return on the candidate in the estimation window, `bias`
+        ``loading * move``: what the factor left out adds to the mean abnormal return of day 0 of these `n_events`
+        events, those of `symbols`.
     """
 
     table: pl.DataFrame
 
     @property
+    def dates(self) -> pl.DataFrame:
+        """One row per date: ``date, p_value, rings``, the smallest p-value first.
+
+        `p_value` is the smallest of the date times the number of its exchanges and benchmarks (Bonferroni), `rings`
+        whether it is at most 5%.
+        """
+        groups = pl.struct("mic", "symbols").n_unique()
+        p = (pl.col("p_value").min() * groups).clip(upper_bound=1.0)
+        dates = self.table.group_by("date").agg(p, farthest=pl.col("z").abs().max())
+        order = dates.sort("p_value", "farthest", "date", descending=[False, True, False])
+        return order.select("date", "p_value", rings=pl.col("p_value") <= LEVEL)
+
+    @property
     def rings(self) -> bool:
-        """Check whether more days 0 ring than chance gives, at the 5% level; of one day 0, whether it rings."""
-        days = self.table.group_by("date", "mic").agg(pl.col("rings").any())
-        ringing = int(days["rings"].sum())
-        return ringing > 0 and float(scipy.stats.binom.sf(ringing - 1, days.height, LEVEL)) <= LEVEL
+        """Check whether a factor lay unusually far out, at the 5% level over all dates.
+
+        Of several dates, whether the smallest p-value times their number is at most 2.5%, or so many dates ring that
+        the binomial probability of as many is (dates taken as independent).
+        """
+        p = self.dates["p_value"].to_numpy()
+        if len(p) == 1:
+            return bool(p[0] <= LEVEL)
+        ringing = int((p <= LEVEL).sum())
+        more = float(scipy.stats.binom.sf(ringing - 1, len(p), LEVEL))
+        return bool(p.min() * len(p) <= LEVEL / 2 or more <= LEVEL / 2)
 
     @property
     def sentence(self) -> str:
         """One sentence to show beside an estimate: empty where the alarm is silent."""
         if not self.rings:
             return ""
-        first = self.table.filter("rings").row(0, named=True)
-        days = self.table.group_by("date", "mic").agg(pl.col("rings").any())
-        several = f" ({int(days['rings'].sum())} of {days.height} days 0 ring)" if days.height > 1 else ""
+        dates = self.dates
+        first = self.table.filter(pl.col("date") == dates["date"][0]).row(0, named=True)
         n_days = first["n_days"]
         before = n_days - round(first["p_value"] * (1 + n_days) - 1)
         any_of = f"any of the {n_days}" if before == n_days else f"{before} of the {n_days}"
         z = f"{first['z']:+.1f}".replace("-", "−")
+        them = "it" if len(set(first["symbols"])) == 1 else "them"
         return (
-            f"Factor alarm{several}: on {first['date']} {_in_words(first['factor'])}, which the model leaves out, "
-            f"moved farther from what the model expects than such factors did on {any_of} days before (z {z}); judged "
-            "by how these shares followed it before, this alone would give them a mean abnormal return of about "
-            f"{short_percent(first['bias'])} that day, an effect of the announcement only if it moved the factor."
+            f"Factor alarm{_ringing_dates(dates)}: on {first['date']} {_in_words(first['factor'])}, which the model "
+            f"leaves out, moved farther from what the model expects than such factors did on {any_of} days before (z "
+            f"{z}); judged by how {_securities(first)} followed it before, this alone would give {them} a mean "
+            f"abnormal return of about {short_percent(first['bias'])} that day, an effect of the announcement only "
+            "if it moved the factor."
         )
 
     @property
@@ -97,20 +126,62 @@ class FactorAlarm:
         """The sentence, or where the alarm is silent one on what was looked at."""
         if self.rings:
             return self.sentence
-        unnamed = pl.col("factor").str.contains(UNNAMED)
-        names = self.table.filter(~unnamed)["factor"].unique().sort().to_list()
-        looked_at = [listed(names, quoted=False)] if names else []
-        looked_at += ["common movements of untreated shares"] if self.table.select(unnamed.any()).item() else []
-        days = self.table.select("date", "mic").unique().height
-        where = "day 0" if days == 1 else f"more of {days} days 0 than chance gives"
-        return f"No factor we can see lay unusually far out on {where} (looked at: {' and '.join(looked_at)})."
+        dates, looked_at = self.dates, f"looked at{_looked_at(self.table)}"
+        far = dates.filter("rings")["date"].sort().to_list()
+        if far:
+            return (
+                f"A factor lay unusually far out on {len(far)} of {dates.height} dates ({_dates(far)}), no more than "
+                f"chance gives: about one ordinary date in twenty is such a date ({looked_at})."
+            )
+        where = "day 0" if dates.height == 1 else f"any of the {dates.height} dates"
+        return f"No factor at hand lay unusually far out on {where} ({looked_at})."
 
     def __repr__(self) -> str:
         """Say whether it rings, and show the candidates farthest out."""
         if not self.rings:
-            days = self.table.select("date", "mic").unique().height
-            return f"FactorAlarm: silent; {self.table.height} candidates on {days} days 0, see .table"
+            days = self.table["date"].n_unique()
+            where = "1 date" if days == 1 else f"{days} dates"
+            return f"FactorAlarm: silent; {self.table.height} candidates on {where}, see .table"
         return f"{self.sentence}\n{self.table.filter('rings')}"
+
+
+def _ringing_dates(dates: pl.DataFrame) -> str:
+    """Count and name the dates that ring, where there are several dates."""
+    ringing = dates.filter("rings")["date"].sort().to_list()
+    return f" ({len(ringing)} of {dates.height} dates ring, {_dates(ringing)})" if dates.height > 1 else ""
+
+
+def _dates(dates: list[Any]) -> str:
+    return listed([str(day) for day in dates], limit=MOST_NAMED, quoted=False)
+
+
+def _securities(row: dict[str, Any]) -> str:
+    """Name the securities of a row of the table, or count them, with their exchange where it is a known one."""
+    symbols = sorted(set(row["symbols"]))
+    few = len(symbols) <= MOST_NAMED
+    place = _places([row["mic"]])
+    return (listed(symbols, quoted=False) if few else f"{len(symbols)} shares with an event that day") + place
+
+
+def _places(mics: Sequence[str]) -> str:
+    """Name exchanges; empty where none is a known one, as of returns without an exchange."""
+    names = [NAMES[mic] for mic in sorted(mics) if mic in NAMES]
+    return f" on {listed(names, quoted=False)}" if names else ""
+
+
+def _looked_at(table: pl.DataFrame) -> str:
+    """List the candidates with the exchanges of the events that they were looked at for."""
+    unnamed = pl.col("factor").str.contains(UNNAMED)
+    kinds = []
+    for rows, text in ((table.filter(~unnamed), ""), (table.filter(unnamed), "common movements of untreated shares")):
+        if rows.height:
+            names = text or listed(rows["factor"].unique().sort().to_list(), quoted=False)
+            kinds.append((names, _places(rows["mic"].unique().to_list())))
+    places = {place for _, place in kinds}
+    if len(places) == 1:
+        place = places.pop()
+        return f"{' for events' if place else ''}{place}: {' and '.join(names for names, _ in kinds)}"
+    return f": {' and '.join(f'{names} for events{place}' for names, place in kinds)}"
 
 
 class _Candidates(NamedTuple):
@@ -140,8 +211,11 @@ def factor_alarm(result: StudyResult, *, factors: Sequence[str] | None = None, c
     result : StudyResult
         Its model names the factors that are known; its estimation windows are the past.
     factors : sequence of str, optional
-        Factor columns of the market to look at; by default all that the model does not read, without ``rf`` and
-        ``mktrf``.
+        Factor columns of the market to look at, for the events of every exchange. By default all that the model does
+        not read, without a risk-free rate and the market (``rf``, ``mktrf``, however they are spelled), and only for
+        events on exchanges of the Americas or on none that is known: a column has one date for all exchanges, and on
+        New York's date Hong Kong closes before New York opens. Name the factors where their clock is that of the
+        events' exchange, as of those of `Market.with_factor`.
     components : int
         Principal components of the untreated securities of the event's exchange to look at, beside their mean; 0 for
         none of these. They need 10 untreated securities.
@@ -158,10 +232,13 @@ def factor_alarm(result: StudyResult, *, factors: Sequence[str] | None = None, c
 
     Notes
     -----
-    For every day 0 and exchange each candidate is regressed on the model's regressors in the estimation window. Null:
-    day 0 is a day like those of the estimation window. Its largest ``|z|`` over the candidates is compared with that of
-    each of these days, so that one p-value covers all candidates and their correlation; it is never below
-    ``1 / (M + 1)``. Some candidate rings on 5% of ordinary days. Residuals of the securities cannot show this: the
+    For every date, exchange and benchmark each candidate is regressed on the model's regressors in the estimation
+    window. Null: day 0 is a day like those of the estimation window. Its largest ``|z|`` over the candidates is
+    compared with that of each of these days, so that one p-value covers all candidates and their correlation; it is
+    never below ``1 / (M + 1)``. Some candidate rings on 5% of ordinary days. Over several dates
+    `FactorAlarm.rings` is a Bonferroni test of the smallest p-value and a binomial test of how many dates ring, at 2.5%
+    each; with M days one date alone can make it ring only among at most ``(M + 1) / 40`` dates. It looks at day 0
+    alone, not at later days of a window. Residuals of the securities cannot show this: the
     factor that moves is in the past too small to see (Goldsmith-Pinkham and Lyu 2025). An alarm is no proof of a bias:
     an announcement may itself move the factor. Not to be used to choose the model after looking; report the effect with
     and without the factor.
@@ -177,12 +254,13 @@ def factor_alarm(result: StudyResult, *, factors: Sequence[str] | None = None, c
     """
     if not isinstance(components, int) or isinstance(components, bool) or components < 0:
         raise SpecificationError(f"components={components!r}: give a whole number of components, 0 for none.")
-    alarm = find_alarm(result, _factor_names(result, factors), components)
+    alarm = find_alarm(result, None if factors is None else _checked(result, factors), components)
     if alarm is None:
         raise SpecificationError(
             f"There is no candidate: the market has no factor besides those of {result.model.name} with a return on "
             f"day 0 and on {FEWEST_DAYS} estimation days, and no exchange with {FEWEST_SECURITIES} untreated "
-            "securities. Give the market factors=, or load more securities."
+            "securities. Give the market factors=, or load more securities; for events outside the Americas name the "
+            "factors of their exchange in factors= here."
         )
     return alarm
 
@@ -193,9 +271,8 @@ def find_alarm(result: StudyResult, names: list[str] | None = None, components: 
     Parameters
     ----------
     names : list of str, optional
-        Factor columns of the market that the model does not read; by default all but ``rf`` and ``mktrf``.
+        Factor columns of the market that the model does not read; by default those that `factor_alarm` takes.
     """
-    names = _factor_names(result, None) if names is None else names
     rows: list[dict[str, Any]] = []
     for members, candidates in _days(result, names, components):
         rows += _rows(result, result.estimation.problem, members, candidates)
@@ -208,13 +285,25 @@ def _in_words(factor: str) -> str:
     """Name a candidate for readers who do not know its column."""
     if factor.startswith("component "):
         return f"a common movement of shares that the events do not treat ({factor})"
-    return IN_WORDS.get(factor, f"the factor {factor}")
+    return IN_WORDS.get(factor) or IN_WORDS.get(_plain(factor)) or f"the factor {factor}"
 
 
-def _factor_names(result: StudyResult, factors: Sequence[str] | None) -> list[str]:
+def _plain(factor: str) -> str:
+    """Write a factor's name in small letters and digits alone: Mkt-RF, MKT_RF and mktrf are the same."""
+    return "".join(letter for letter in factor.lower() if letter.isalnum())
+
+
+def _default_names(result: StudyResult, mic: str) -> list[str]:
+    """List the factor columns that are candidates for events of one exchange where the caller names none."""
+    if EXCHANGES.get(mic, AMERICAS[0]) not in AMERICAS:
+        return []
+    read = {_plain(name) for name in result.model.design.columns}
+    return [name for name in result.market.factors if _plain(name) not in (*read, *NO_CANDIDATES)]
+
+
+def _checked(result: StudyResult, factors: Sequence[str]) -> list[str]:
+    """Check the factors that the caller names."""
     known, read = result.market.factors, set(result.model.design.columns)
-    if factors is None:
-        return [name for name in known if name not in read and name not in NO_CANDIDATES]
     if isinstance(factors, str):
         raise SpecificationError(f'factors={factors!r}: give a list, such as ["{factors}"].')
     unknown = [name for name in factors if name not in known]
@@ -229,7 +318,7 @@ def _factor_names(result: StudyResult, factors: Sequence[str] | None) -> list[st
     return list(factors)
 
 
-def _days(result: StudyResult, names: list[str], components: int) -> Iterator[tuple[Ints, _Candidates]]:
+def _days(result: StudyResult, names: list[str] | None, components: int) -> Iterator[tuple[Ints, _Candidates]]:
     """Yield the events of each day 0, exchange and benchmark, and the candidates of that day."""
     problem = result.estimation.problem
     events = result.events.select("date", "mic", pl.Series("_security", problem.positions.security))
@@ -239,7 +328,8 @@ def _days(result: StudyResult, names: list[str], components: int) -> Iterator[tu
     untreated = _untreated(result, groups) if components else [None] * len(groups)
     for members, donors in zip(groups, untreated, strict=True):
         one = problem.take(members[:1])
-        candidates = _named(one, names)
+        mic = str(result.events["mic"][int(members[0])])
+        candidates = _named(one, _default_names(result, mic) if names is None else names)
         if donors is not None:
             candidates = candidates.join(_unnamed(one, donors, components))
         if candidates.names:
@@ -338,13 +428,13 @@ def _rows(
     z = move / (sigma * np.sqrt(1.0 + float((x0 @ inverse @ x0.T).item())))
     p = (1 + (past[:, None] >= np.abs(z)).sum(axis=0)) / (1 + len(past))
     loading = _loadings(result, members, complete, before)
-    event = result.events.row(int(members[0]), named=True)
+    event, symbols = result.events.row(int(members[0]), named=True), result.events["symbol"].gather(members).to_list()
     return [
         dict(
             zip(
                 TABLE,
                 (event["date"], event["mic"], name, len(past), float(move[k]), float(z[k]), float(p[k]),
-                 bool(p[k] <= LEVEL), float(loading[k]), float(loading[k] * move[k]), len(members)),
+                 bool(p[k] <= LEVEL), float(loading[k]), float(loading[k] * move[k]), len(members), symbols),
                 strict=True,
             )
         )

@@ -109,7 +109,9 @@ def test_the_sentence_names_factor_days_and_effect_for_readers_without_statistic
     assert 180 < n < 190
     assert f"on {n} of the 190 days before" in less.sentence
     twice = FactorAlarm(pl.concat([alarm.table, alarm.table.with_columns(pl.col("date").dt.offset_by("7d"))]))
-    assert twice.sentence.startswith(f"Factor alarm (2 of 2 days 0 ring): on {days()[DAY0]}")
+    assert twice.sentence.startswith(f"Factor alarm (2 of 2 dates ring, {days()[DAY0]}, ")
+    assert twice.sentence.partition(": ")[2].startswith(f"on {days()[DAY0]}")
+    assert "judged by how F0, F1, F2 followed it before, this alone would give them" in alarm.sentence
 
 
 def test_published_factors_are_in_words_and_silence_says_what_was_looked_at():
@@ -119,7 +121,7 @@ def test_published_factors_are_in_words_and_silence_says_what_was_looked_at():
     named = mi.Market.from_returns(ret, pl.DataFrame({"date": days(), "ret": series["market"]}), factors)
     quiet = STUDY.run(events([("a", "F0", 250), ("b", "F1", 250)]), named)
     assert mi.factor_alarm(quiet).line == (
-        "No factor we can see lay unusually far out on day 0 (looked at: mom, smb and common movements of untreated "
+        "No factor at hand lay unusually far out on day 0 (looked at: mom, smb and common movements of untreated "
         "shares)."
     )
     loud = factors.with_columns(smb=pl.when(pl.col("date") == days()[250]).then(-0.09).otherwise("smb"))
@@ -142,6 +144,98 @@ def test_every_model_has_an_alarm(name):
     study = mi.EventStudy(mi.MODELS[name](), estimation_window=(-200, -11), event_window=(0, 1))
     alarm = mi.factor_alarm(study.run(events(EVENTS[:3]), known), factors=["style"], components=0)
     assert alarm.rings
+
+
+def alarm_of(p_values: np.ndarray, mics: tuple[str, ...] = ("XNAS",)) -> FactorAlarm:
+    """An alarm of one factor with a p-value for each date and exchange, (T, E)."""
+    rows = [
+        {"date": days()[day], "mic": mic, "factor": "smb", "n_days": 240, "move": 0.01, "z": 2.0, "p_value": p,
+         "rings": p <= 0.05, "loading": 1.0, "bias": 0.01, "n_events": 1, "symbols": [f"{mic}1"]}
+        for day, row in enumerate(p_values) for mic, p in zip(mics, row, strict=True)
+    ]  # fmt: skip
+    return FactorAlarm(pl.DataFrame(rows).sort("p_value"))
+
+
+@pytest.mark.parametrize("n_exchanges", [1, 3])
+@pytest.mark.parametrize("n_dates", [1, 2, 5, 20])
+def test_over_several_dates_it_keeps_its_level(n_dates, n_exchanges):
+    """Ranks among 240 days, independent dates; its size is at most 5% (Monte-Carlo error 0.8 points)."""
+    ranks = np.random.default_rng(8).integers(1, 242, (800, n_dates, n_exchanges)) / 241
+    rate = np.mean([alarm_of(p, ("XNAS", "XHKG", "XSHG")[:n_exchanges]).rings for p in ranks])
+    assert 0 < rate < 0.05 + 3 * 0.0077
+
+
+def test_one_of_two_dates_far_out_rings_and_is_named():
+    market, _ = drawn(shock=0.15)
+    alarm = mi.factor_alarm(STUDY.run(events(), market), factors=["style"], components=0)
+    assert alarm.dates["rings"].to_list() == [True, False]
+    assert alarm.rings
+    assert alarm.line.startswith(f"Factor alarm (1 of 2 dates ring, {days()[DAY0]}): on {days()[DAY0]} the factor")
+    # 2.5% over the number of dates is the limit of the smallest p-value; two dates at 5% ring by their number
+    found = [alarm_of(np.array(p)[:, None]).rings for p in ([0.0125, 0.9], [0.013, 0.9], [0.05, 0.05], [0.05, 0.051])]
+    assert found == [True, False, True, False]
+
+
+def test_silence_over_several_dates_is_true_of_each():
+    quiet, far = alarm_of(np.array([[0.3], [0.6]])), alarm_of(np.array([[0.04], [0.6], [0.9]]))
+    looked_at = "(looked at for events on Nasdaq: smb)."
+    assert quiet.line == f"No factor at hand lay unusually far out on any of the 2 dates {looked_at}"
+    assert far.line == (
+        f"A factor lay unusually far out on 1 of 3 dates ({days()[0]}), no more than chance gives: about one ordinary "
+        f"date in twenty is such a date {looked_at}"
+    )
+
+
+def test_exchanges_of_one_date_are_one_date():
+    mics = ("XNAS", "XHKG", "XSHG")
+    alarm = alarm_of(np.array([[0.004, 0.02, 0.03]]), mics)
+    assert alarm.dates.row(0) == (days()[0], pytest.approx(0.012), True)
+    assert "dates" not in alarm.sentence
+    assert "judged by how XNAS1 on Nasdaq followed it before, this alone would give it a mean" in alarm.sentence
+    assert not alarm_of(np.array([[0.03, 0.03, 0.03]]), mics).rings
+
+
+def three_exchanges(names: list[str]) -> mi.StudyResult:
+    """Two firms of each of three exchanges and one date, and factor columns joined by date."""
+    rng = np.random.default_rng(6)
+    mics = ("XNAS", "XHKG", "XSHG")
+    market = rng.normal(0, 0.01, (DAYS, 3))
+    style = rng.normal(0, 0.01, DAYS)
+    style[DAY0] = 0.15
+    dates = pl.Series("date", days(), dtype=pl.Date)
+    benchmark = pl.concat(
+        [pl.DataFrame({"date": dates, "ret": market[:, k], "mic": mic}) for k, mic in enumerate(mics)]
+    )
+    rows = [
+        pl.DataFrame({"date": dates, "symbol": f"{mic}{n}", "mic": mic, "ret": market[:, k] + own})
+        for k, mic in enumerate(mics) for n, own in enumerate(rng.normal(0, 0.01, (2, DAYS)), 1)
+    ]  # fmt: skip
+    columns = {name: style / 100 if name.lower() == "rf" else style for name in names}
+    known = mi.Market.from_returns(pl.concat(rows), benchmark, pl.DataFrame({"date": dates, **columns}))
+    symbols = [f"{mic}{n}" for mic in mics for n in (1, 2)]
+    return STUDY.run(pl.DataFrame({"event_id": symbols, "symbol": symbols, "date": [days()[DAY0]] * 6}), known)
+
+
+def test_named_factors_are_for_the_americas_unless_the_caller_names_them():
+    """Hong Kong and Shanghai close before New York opens: a column with New York's date is no factor of theirs."""
+    result = three_exchanges(["smb"])
+    alarm = mi.factor_alarm(result)
+    assert alarm.table["mic"].to_list() == ["XNAS"]
+    assert "judged by how XNAS1, XNAS2 on Nasdaq followed it before" in alarm.sentence
+    named = mi.factor_alarm(result, factors=["smb"])
+    assert sorted(named.table["mic"]) == ["XHKG", "XNAS", "XSHG"]
+    assert named.dates.height == 1
+    assert named.dates["p_value"].item() == pytest.approx(3 / 191)
+    elsewhere = result.where(pl.col("mic") != "XNAS")
+    with pytest.raises(mi.SpecificationError, match="for events outside the Americas name the factors"):
+        mi.factor_alarm(elsewhere)
+
+
+def test_the_market_and_the_riskless_rate_are_no_candidates_however_spelled():
+    names = ["mkt_rf", "Mkt-RF", "MKT_RF", "RF", "rf", "mktrf", "SMB"]
+    assert mi.factor_alarm(three_exchanges(names)).table["factor"].to_list() == ["SMB"]
+    with pytest.raises(mi.SpecificationError, match="There is no candidate"):
+        mi.factor_alarm(three_exchanges(names[:-1]))
 
 
 def test_one_ordinary_day_in_twenty_rings():

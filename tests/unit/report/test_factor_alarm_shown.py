@@ -12,7 +12,7 @@ from marketimpact.report.content import ReportContent
 
 DAYS, DAY0 = 260, 240
 DATES = np.busday_offset("2021-01-04", np.arange(DAYS)).astype("datetime64[D]").tolist()
-SILENT = "No factor we can see lay unusually far out on day 0 (looked at: smb)."
+SILENT = "No factor at hand lay unusually far out on day 0 (looked at: smb)."
 RINGS = f"Factor alarm: on {DATES[DAY0]} size (small less large firms, smb), which the model leaves out, moved"
 
 
