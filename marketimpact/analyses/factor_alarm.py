@@ -35,6 +35,8 @@ FEWEST_DAYS = 60
 NO_CANDIDATES = ("rf", "mktrf", "mkt", "rmrf")
 #: Calendars of the Americas. Elsewhere the close comes before New York's, whose date published factors have.
 AMERICAS = ("XNYS", "XCBF", "XTSE", "XMEX", "BVMF", "XBUE", "XSGO", "XLIM", "XBOG", "XBDA")
+#: Tail index of daily returns (Gabaix and others 2003), beyond the farthest day of an estimation window.
+TAIL_INDEX = 3
 #: Securities and dates that a sentence names.
 MOST_NAMED = 3
 #: Published factors in words; the names that they have in a market follow in brackets.
@@ -50,8 +52,8 @@ IN_WORDS = {
 UNNAMED = r"^(mean of untreated|component \d+)$"
 TABLE = {
     "date": pl.Date, "mic": pl.String, "factor": pl.String, "n_days": pl.Int64, "move": pl.Float64, "z": pl.Float64,
-    "p_value": pl.Float64, "rings": pl.Boolean, "loading": pl.Float64, "bias": pl.Float64, "n_events": pl.Int64,
-    "symbols": pl.List(pl.String),
+    "farthest_before": pl.Float64, "p_value": pl.Float64, "rings": pl.Boolean, "loading": pl.Float64,
+    "bias": pl.Float64, "n_events": pl.Int64, "symbols": pl.List(pl.String),
 }  # fmt: skip
 
 
@@ -63,13 +65,14 @@ class FactorAlarm:
     ----------
     table : polars.DataFrame
         One row per date, exchange, benchmark and candidate, the farthest out first: ``date, mic, factor, n_days, move,
-        z, p_value, rings, loading, bias, n_events, symbols``. `move` is the candidate's return on day 0 less what the
-        model's regressors explain: the bias of an effect per unit of error in the beta on it (a fraction; of a
-        component in its standard deviations). `z` is `move` over its forecast standard error, `p_value` the share of
-        estimation days on which the farthest of all candidates lay as far out, `rings` whether that is at most 5%.
-        `loading` is the slope of the events' mean abnormal return on the candidate in the estimation window, `bias`
-        ``loading * move``: what the factor left out adds to the mean abnormal return of day 0 of these `n_events`
-        events, those of `symbols`.
+        z, farthest_before, p_value, rings, loading, bias, n_events, symbols``. `move` is the candidate's return on day
+        0 less what the model's regressors explain: the bias of an effect per unit of error in the beta on it (a
+        fraction; of a component in its standard deviations). `z` is `move` over its forecast standard error,
+        `farthest_before` the largest ``|z|`` of any candidate on the estimation days, `p_value` the share of these days
+        on which the farthest of all candidates lay as far out, `rings` whether that is at most 5%. `loading` is the
+        slope of the events' mean abnormal return on the candidate in the estimation window, `bias` ``loading * move``:
+        what the factor left out adds to the mean abnormal return of day 0 of these `n_events` events, those of
+        `symbols`.
     """
 
     table: pl.DataFrame
@@ -79,10 +82,12 @@ class FactorAlarm:
         """One row per date: ``date, p_value, rings``, the smallest p-value first.
 
         `p_value` is the smallest of the date times the number of its exchanges and benchmarks (Bonferroni), `rings`
-        whether it is at most 5%.
+        whether it is at most 5%. Of a factor farther out than on any estimation day, the p-value falls with the cube of
+        the distance beyond the farthest, as tails of daily returns do: ranks alone never fall below ``1 / (M + 1)``.
         """
         groups = pl.struct("mic", "symbols").n_unique()
-        p = (pl.col("p_value").min() * groups).clip(upper_bound=1.0)
+        beyond = (pl.col("farthest_before") / pl.col("z").abs()).clip(upper_bound=1.0) ** TAIL_INDEX
+        p = ((pl.col("p_value") * beyond).min() * groups).clip(upper_bound=1.0)
         dates = self.table.group_by("date").agg(p, farthest=pl.col("z").abs().max())
         order = dates.sort("p_value", "farthest", "date", descending=[False, True, False])
         return order.select("date", "p_value", rings=pl.col("p_value") <= LEVEL)
@@ -235,13 +240,13 @@ def factor_alarm(result: StudyResult, *, factors: Sequence[str] | None = None, c
     For every date, exchange and benchmark each candidate is regressed on the model's regressors in the estimation
     window. Null: day 0 is a day like those of the estimation window. Its largest ``|z|`` over the candidates is
     compared with that of each of these days, so that one p-value covers all candidates and their correlation; it is
-    never below ``1 / (M + 1)``. Some candidate rings on 5% of ordinary days. Over several dates
-    `FactorAlarm.rings` is a Bonferroni test of the smallest p-value and a binomial test of how many dates ring, at 2.5%
-    each; with M days one date alone can make it ring only among at most ``(M + 1) / 40`` dates. It looks at day 0
-    alone, not at later days of a window. Residuals of the securities cannot show this: the
-    factor that moves is in the past too small to see (Goldsmith-Pinkham and Lyu 2025). An alarm is no proof of a bias:
-    an announcement may itself move the factor. Not to be used to choose the model after looking; report the effect with
-    and without the factor.
+    never below ``1 / (M + 1)``. Some candidate rings on 5% of ordinary days. Over several dates `FactorAlarm.rings` is
+    a Bonferroni test of the smallest p-value and a binomial test of how many dates ring, at 2.5% each, for which
+    p-values beyond the farthest estimation day are extrapolated (`FactorAlarm.dates`; Gabaix and others 2003). It looks
+    at day 0 alone, not at later days of a window. Residuals of the securities cannot show this: the factor that moves
+    is in the past too small to see (Goldsmith-Pinkham and Lyu 2025). An alarm is no proof of a bias: an announcement
+    may itself move the factor. Not to be used to choose the model after looking; report the effect with and without the
+    factor.
 
     Examples
     --------
@@ -433,8 +438,9 @@ def _rows(
         dict(
             zip(
                 TABLE,
-                (event["date"], event["mic"], name, len(past), float(move[k]), float(z[k]), float(p[k]),
-                 bool(p[k] <= LEVEL), float(loading[k]), float(loading[k] * move[k]), len(members), symbols),
+                (event["date"], event["mic"], name, len(past), float(move[k]), float(z[k]), float(past.max()),
+                 float(p[k]), bool(p[k] <= LEVEL), float(loading[k]), float(loading[k] * move[k]), len(members),
+                 symbols),
                 strict=True,
             )
         )

@@ -149,8 +149,9 @@ def test_every_model_has_an_alarm(name):
 def alarm_of(p_values: np.ndarray, mics: tuple[str, ...] = ("XNAS",)) -> FactorAlarm:
     """An alarm of one factor with a p-value for each date and exchange, (T, E)."""
     rows = [
-        {"date": days()[day], "mic": mic, "factor": "smb", "n_days": 240, "move": 0.01, "z": 2.0, "p_value": p,
-         "rings": p <= 0.05, "loading": 1.0, "bias": 0.01, "n_events": 1, "symbols": [f"{mic}1"]}
+        {"date": days()[day], "mic": mic, "factor": "smb", "n_days": 240, "move": 0.01, "z": 2.0,
+         "farthest_before": 9.0, "p_value": p, "rings": p <= 0.05,
+         "loading": 1.0, "bias": 0.01, "n_events": 1, "symbols": [f"{mic}1"]}
         for day, row in enumerate(p_values) for mic, p in zip(mics, row, strict=True)
     ]  # fmt: skip
     return FactorAlarm(pl.DataFrame(rows).sort("p_value"))
@@ -159,10 +160,32 @@ def alarm_of(p_values: np.ndarray, mics: tuple[str, ...] = ("XNAS",)) -> FactorA
 @pytest.mark.parametrize("n_exchanges", [1, 3])
 @pytest.mark.parametrize("n_dates", [1, 2, 5, 20])
 def test_over_several_dates_it_keeps_its_level(n_dates, n_exchanges):
-    """Ranks among 240 days, independent dates; its size is at most 5% (Monte-Carlo error 0.8 points)."""
-    ranks = np.random.default_rng(8).integers(1, 242, (800, n_dates, n_exchanges)) / 241
-    rate = np.mean([alarm_of(p, ("XNAS", "XHKG", "XSHG")[:n_exchanges]).rings for p in ranks])
-    assert 0 < rate < 0.05 + 3 * 0.0077
+    """Independent dates with tails of index 3 and 240 days before: at most 5% ring (Monte-Carlo error 1.1 points)."""
+    rng, mics, ringing = np.random.default_rng(8), ("XNAS", "XHKG", "XSHG")[:n_exchanges], 0
+    calendar = days()
+    for _ in range(400):
+        moves = np.abs(rng.standard_t(3, (n_dates, n_exchanges, 241)))
+        z, before = moves[:, :, 0], moves[:, :, 1:]
+        p = (1 + (before >= z[:, :, None]).sum(axis=2)) / 241
+        own = pl.DataFrame(
+            {"date": [day for day in calendar[:n_dates] for _ in mics], "mic": mics * n_dates, "z": z.ravel(),
+             "farthest_before": before.max(axis=2).ravel()}
+        )  # fmt: skip
+        table = alarm_of(p, mics).table.drop("z", "farthest_before")
+        ringing += FactorAlarm(table.join(own, on=["date", "mic"], validate="1:1")).rings
+    assert 0 < ringing / 400 < 0.05 + 3 * 0.011
+
+
+def test_beyond_the_farthest_day_the_p_value_falls_with_the_cube():
+    """One date of twenty, four times as far out as any of 240 days before; 1.1 times is not enough."""
+    p = np.full((20, 1), 0.5)
+    p[7] = 1 / 241
+    far = pl.when(pl.col("p_value") < 0.1)
+    for times, rings in ((4.0, True), (1.1, False)):
+        alarm = FactorAlarm(alarm_of(p).table.with_columns(z=far.then(-9.0 * times).otherwise("z")))
+        assert alarm.dates["p_value"][0] == pytest.approx(1 / 241 / times**3)
+        assert alarm.rings is rings
+    assert alarm.line.startswith(f"A factor lay unusually far out on 1 of 20 dates ({days()[7]}), no more than chance")
 
 
 def test_one_of_two_dates_far_out_rings_and_is_named():
@@ -225,7 +248,9 @@ def test_named_factors_are_for_the_americas_unless_the_caller_names_them():
     named = mi.factor_alarm(result, factors=["smb"])
     assert sorted(named.table["mic"]) == ["XHKG", "XNAS", "XSHG"]
     assert named.dates.height == 1
-    assert named.dates["p_value"].item() == pytest.approx(3 / 191)
+    # the smallest of three ranks of 1 / 191, beyond the farthest day before it by the cube, times three exchanges
+    beyond = named.table.select("farthest_before", pl.col("z").abs()).rows()
+    assert named.dates["p_value"].item() == pytest.approx(3 / 191 * min((before / z) ** 3 for before, z in beyond))
     elsewhere = result.where(pl.col("mic") != "XNAS")
     with pytest.raises(mi.SpecificationError, match="for events outside the Americas name the factors"):
         mi.factor_alarm(elsewhere)
