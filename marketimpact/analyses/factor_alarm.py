@@ -50,7 +50,7 @@ IN_WORDS = {
 }
 #: Names of candidates that are computed from untreated securities.
 UNNAMED = r"^(mean of untreated|component \d+)$"
-TABLE = {
+TABLE: dict[str, Any] = {
     "date": pl.Date, "mic": pl.String, "factor": pl.String, "n_days": pl.Int64, "move": pl.Float64, "z": pl.Float64,
     "farthest_before": pl.Float64, "p_value": pl.Float64, "rings": pl.Boolean, "loading": pl.Float64,
     "bias": pl.Float64, "n_events": pl.Int64, "symbols": pl.List(pl.String),

@@ -14,6 +14,7 @@ import pytest
 import marketimpact as mi
 from marketimpact.estimation.donors import filled
 from marketimpact.estimation.fit import EventWindow
+from marketimpact.study import summary
 from tests.reference.peer_data import DONOR_NAMES, STUDY, days, events, market_of, returns
 
 MODELS = [
@@ -235,10 +236,16 @@ def test_every_answer_is_given(market, model):
     assert result.caar().height == 5
     assert result.where(pl.col("event_id") == "a").donors.height == len(DONOR_NAMES)
     assert "effects are relative to the peers: 8 of 8 donors used by each event" in repr(result).replace("\n", " ")
+    assert "with fewer than 10 donors intervals are too narrow" in repr(result).replace("\n", " ")
     assert "peers" in str(result.inspect("a").summary())
     assert result.estimates["n_factors"].min() >= 1
     flipped = result.where(pl.col("event_id") == "b").car(0, 1)
     assert flipped["car"].item() == result.car(0, 1).filter(pl.col("event_id") == "b")["car"].item()
+
+
+def test_enough_donors_need_no_caution(market, monkeypatch):
+    monkeypatch.setattr(summary, "ENOUGH_DONORS", 8)
+    assert "too narrow" not in repr(STUDY.but(model=MODELS[0]).run(events(), market)).replace("\n", " ")
 
 
 def test_batches_of_events_are_refused(market, tmp_path):
