@@ -217,6 +217,31 @@ def test_what_is_not_intraday_is_refused(frame, part):
         load(frame)
 
 
+@pytest.mark.parametrize(
+    ("symbol", "first", "second"),
+    [("NVDA", 5, 1), ("NVDA", 1, 5), ("NVDA", 60, 15), ("688981.SS", 5, 1), ("688981.SS", 1, 15)],
+)
+def test_bars_of_two_lengths_are_refused(symbol, first, second):
+    words = f"{first}-minute bars until 2025-03-07 and {second}-minute bars from 2025-03-10"
+    mixed = pl.concat([draw_bars(symbol, DAYS[:5], first), draw_bars(symbol, DAYS[5:], second)])
+    with pytest.raises(mi.DataError, match=f"{symbol} has {words}. A symbol has bars of one length: load") as error:
+        load(mixed.sample(fraction=1.0, shuffle=True, seed=2))
+    assert error.value.counts == {"mixed_lengths": 5}
+
+
+def test_longer_bars_on_single_days_are_refused():
+    days = [draw_bars("NVDA", [day], 5 if k in (2, 6) else 1) for k, day in enumerate(DAYS)]
+    with pytest.raises(mi.DataError, match="5-minute bars on 2 sessions from 2025-03-05 to 2025-03-11 among 1-minute"):
+        load(pl.concat(days))
+
+
+def test_a_thin_session_has_no_other_length():
+    minute = draw_bars("NVDA", minutes=1)
+    rng = np.random.default_rng(7)
+    thin = minute.filter((pl.col("start").dt.date() != DAYS[3]) | pl.Series(rng.uniform(size=minute.height) < 0.3))
+    assert load(thin).grid["interval_minutes"].to_list() == [1.0]
+
+
 def test_other_doors():
     with pytest.raises(mi.SpecificationError, match=r"Give mi.BarFiles"):
         mi.Bars.load(LISTINGS, mi.SamplePrices())
