@@ -36,6 +36,7 @@ STATUS = (
 )  # fmt: skip
 #: A window is no longer than a leap year, either way.
 LONGEST = 366 * 24 * 3_600_000_000
+_HALF_DAY = 12 * 3_600_000_000
 _UNITS = {"ms": 1_000, "s": 1_000_000, "min": 60_000_000, "m": 60_000_000, "h": 3_600_000_000}
 
 
@@ -128,9 +129,25 @@ def windows_at(series: BarSeries, instants: Ints, before: int | Ints, after: int
 
 def _is_cut(series: BarSeries, start: Ints, until: Ints, waits: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Find windows in which at least one bar after the last one of the symbol is missing, while it may have traded."""
+    if not len(until) or until.max() < series.end[-1] + series.interval:
+        return np.zeros(len(until), dtype=np.bool_)
     extended = ~series.hours.inside(start) & ~waits
-    needed = np.where(extended, until, series.hours.last_trading(until))
+    needed = series.hours.last_trading(until)
+    if extended.any():
+        needed = np.where(extended, np.minimum(until, _usual_end(series, start)), needed)
     return np.asarray(series.end[-1] + series.interval <= needed)
+
+
+def _usual_end(series: BarSeries, instants: Ints) -> Ints:
+    """Find when the symbol usually trades last on the day of each instant, after the close too."""
+    noons = series.hours.noons
+    row = np.searchsorted(noons, series.end - _HALF_DAY)
+    days, first = np.unique(row, return_index=True)
+    last = series.end[np.append(first[1:], len(row)) - 1]
+    known = days < len(noons)
+    usual = int(np.median(last[known] - noons[days[known]])) if known.any() else _HALF_DAY
+    own = np.minimum(np.searchsorted(noons, instants - _HALF_DAY), len(noons) - 1)
+    return np.asarray(noons[own] + usual)
 
 
 def _closed(series: BarSeries, start: Ints, until: Ints, last: Ints) -> Ints:

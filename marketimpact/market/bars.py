@@ -18,7 +18,7 @@ from marketimpact.core.text import did_you_mean, listed
 from marketimpact.core.threads import map_in_threads
 from marketimpact.errors import DataError, SourceError, SpecificationError
 from marketimpact.events import calendars, catalogue
-from marketimpact.market.bar_checks import BAR_FINDINGS, check_bars, finding
+from marketimpact.market.bar_checks import BAR_FINDINGS, check_bars, finding, impossible_volume
 from marketimpact.market.bar_stamps import Hours, bar_interval, find_stamps, other_length, zone_doubt
 from marketimpact.market.checks.findings import ERROR, no_findings
 from marketimpact.sources.bar_columns import BAR_COLUMNS, PRICES, UTC_TIME
@@ -132,8 +132,8 @@ class Bars:
         ------
         DataError
             For stamps without a zone, or that do not fit the exchange's hours (the message names the zone that
-            fits); for bars of one stamp that contradict each other, impossible prices, bars of more than four hours,
-            or days with longer bars than the others have.
+            fits); for bars of one stamp that contradict each other, impossible prices or volume, bars of more than four
+            hours, or days with longer bars than the others have.
         SourceError
             If the source has no bars of these symbols.
 
@@ -243,6 +243,8 @@ class _Loading:
         hours = Hours.of(self.sessions, mic)
         priced = part.drop_nulls(PRICES).sort("clock")
         found = []
+        if (wrong := impossible_volume(priced, symbol)) is not None:
+            _raise_errors(wrong, self.table.source)
         if empty := part.height - priced.height:
             found.append(finding(symbol, "empty_bars", None, empty, f"{empty} bars without a price"))
         interval = bar_interval(priced["clock"])
@@ -402,6 +404,10 @@ def _raise_errors(findings: pl.DataFrame, source: str, rows: pl.DataFrame | None
 def _stamp_findings(
     symbol: str, stated: Literal["start", "end"] | None, found: str, *, shown: bool
 ) -> list[pl.DataFrame]:
+    if stated is not None and shown and stated != found:
+        where = "the close and not at the opening" if found == "end" else "the opening and not at the close"
+        words = f"stamps were stated to be {stated}s of bars, and stand at {where}"
+        return [finding(symbol, "doubtful_stamps", None, 1.0, words)]
     if stated is None and found == "end":
         return [finding(symbol, "end_stamps", None, 1.0, "stamps stand at the close and not at the opening")]
     if stated is None and not shown:

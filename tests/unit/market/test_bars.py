@@ -102,7 +102,11 @@ def test_a_short_bar_before_the_close_with_a_stamp_of_its_end_ends_no_other_bar_
 
 def test_what_was_said_of_the_stamps_holds():
     shifted = draw_bars("NVDA").with_columns(pl.col("start") + FIVE)
-    assert load(shifted, stamps="start").frame.equals(shifted)
+    loaded = load(shifted, stamps="start")
+    assert loaded.frame.equals(shifted)
+    assert kinds(loaded)["doubtful_stamps"] == 1.0
+    for frame, stated in ((draw_bars("NVDA"), "start"), (shifted, "end")):
+        assert set(kinds(load(frame, stamps=stated))) == {"regular_hours_only"}
 
 
 def test_a_bar_ends_where_the_next_begins_or_the_session_closes():
@@ -155,9 +159,11 @@ def planted(name: str) -> tuple[pl.DataFrame, dict[str, str]]:
         "end_stamps": bars.with_columns(pl.col("start") + FIVE),
         "stamps_assumed": bars.filter(pl.col("start").dt.minute() % 30 == 10),
         "regular_hours_only": bars,
+        "doubtful_stamps": bars,
         "doubtful_zone": bars.with_columns(pl.col("start").dt.replace_time_zone(None)),
     }  # fmt: skip
-    return changed[name], {"time_zone": "America/New_York"} if name == "doubtful_zone" else {}
+    options = {"doubtful_zone": {"time_zone": "America/New_York"}, "doubtful_stamps": {"stamps": "end"}}
+    return changed[name], options.get(name, {})
 
 
 @pytest.mark.parametrize("name", BAR_FINDINGS)
@@ -198,6 +204,14 @@ def test_prices_that_cannot_be_are_refused(value):
     wrong = draw_bars("NVDA").with_columns(high=pl.when(pl.int_range(pl.len()) == 7).then(value).otherwise("high"))
     with pytest.raises(mi.DataError, match="prices that cannot be"):
         load(wrong)
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), -1.0])
+def test_volumes_that_cannot_be_are_refused(value):
+    wrong = draw_bars("NVDA").with_columns(volume=pl.when(pl.int_range(pl.len()) == 7).then(value).otherwise("volume"))
+    with pytest.raises(mi.DataError, match=f"NVDA: 1 bars with a volume that cannot be, .* first {value:g} at") as error:
+        load(wrong)
+    assert error.value.counts == {"impossible_bar": 1}
 
 
 def test_nothing_is_filled():
