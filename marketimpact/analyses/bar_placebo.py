@@ -89,9 +89,9 @@ def past_days(
     """Find the windows of announcements, and for each the same clock window on past sessions.
 
     Where the security did not trade at an instant, its past windows start at the clock of the bar that met the news,
-    and have the gap before it too: the night from the last quote on, or the break and `before` it. Past windows are left out that have no return, an older quote before them, or
-    another announcement of `news` (sorted) in them. All windows are computed at once: a thousand calls of numpy for
-    a few rows each cost more than the rows.
+    and have the gap before it too: the night from the last quote on, or the break and `before` it. Past windows are
+    left out that have no return, an older quote before them, or another announcement of `news` (sorted) in them. All
+    windows are computed at once: a thousand calls of numpy for a few rows each cost more than the rows.
     """
     before, after = lengths
     events = windows_at(pair.own, instants, before, after)

@@ -120,6 +120,21 @@ def test_bars_that_end_in_the_window_give_no_return(after):
     assert inside["note"].to_list() == ["", ""]
 
 
+def test_extended_hours_that_end_in_the_window_are_no_missing_bars():
+    parts = [FRAME.with_columns(pl.col("start") + timedelta(minutes=k * 5)) for k in range(-24, 25)]
+    extended = pl.concat([FRAME, *parts]).filter(pl.col("symbol") == "NVDA").unique("start")  # 07:30 to 18:00
+    at = ["2025-03-14T21:50:00Z", "2025-03-13T21:50:00Z"]
+    whole = mi.Bars.load(LISTINGS.drop("benchmark"), mi.BarFiles(extended))
+    assert mi.bar_moves(news(at), whole, "10min", "60min")["note"].to_list() == ["", ""]
+    cut = mi.Bars.load(
+        LISTINGS, mi.BarFiles(extended.filter(pl.col("start") < pl.datetime(2025, 3, 14, 21, 55, time_zone="UTC")))
+    )
+    assert mi.bar_moves(news(at), cut, "10min", "60min")["note"].to_list() == [
+        "the bars end before the window does",
+        "",
+    ]
+
+
 def test_a_benchmark_that_ends_in_the_window_has_no_return():
     cut = pl.col("start") < datetime(2025, 3, 14, 18, 5, tzinfo=UTC)
     bars = mi.Bars.load(LISTINGS, mi.BarFiles(FRAME.filter((pl.col("symbol") != "SPY") | cut)))
@@ -130,7 +145,11 @@ def test_a_benchmark_that_ends_in_the_window_has_no_return():
 
 @pytest.mark.parametrize(
     ("at", "symbol", "minutes"),
-    [("2025-03-14T19:50:00Z", "NVDA", 10), ("2025-03-11T19:55:00Z", "AMD", 5), ("2025-03-14T06:52:00Z", "688981.SS", 8)],
+    [
+        ("2025-03-14T19:50:00Z", "NVDA", 10),
+        ("2025-03-11T19:55:00Z", "AMD", 5),
+        ("2025-03-14T06:52:00Z", "688981.SS", 8),
+    ],
 )
 def test_a_session_that_closes_in_the_window_keeps_its_return_and_says_so(bars, at, symbol, minutes):
     found = mi.bar_moves(news([at]), bars, "10min", "20min", symbols=[symbol])

@@ -209,7 +209,9 @@ def test_prices_that_cannot_be_are_refused(value):
 @pytest.mark.parametrize("value", [float("inf"), -float("inf"), -1.0])
 def test_volumes_that_cannot_be_are_refused(value):
     wrong = draw_bars("NVDA").with_columns(volume=pl.when(pl.int_range(pl.len()) == 7).then(value).otherwise("volume"))
-    with pytest.raises(mi.DataError, match=f"NVDA: 1 bars with a volume that cannot be, .* first {value:g} at") as error:
+    with pytest.raises(
+        mi.DataError, match=f"NVDA: 1 bars with a volume that cannot be, .* first {value:g} at"
+    ) as error:
         load(wrong)
     assert error.value.counts == {"impossible_bar": 1}
 
