@@ -123,16 +123,11 @@ def test_bars_that_end_in_the_window_give_no_return(after):
 def test_extended_hours_that_end_in_the_window_are_no_missing_bars():
     parts = [FRAME.with_columns(pl.col("start") + timedelta(minutes=k * 5)) for k in range(-24, 25)]
     extended = pl.concat([FRAME, *parts]).filter(pl.col("symbol") == "NVDA").unique("start")  # 07:30 to 18:00
-    at = ["2025-03-14T21:50:00Z", "2025-03-13T21:50:00Z"]
-    whole = mi.Bars.load(LISTINGS.drop("benchmark"), mi.BarFiles(extended))
-    assert mi.bar_moves(news(at), whole, "10min", "60min")["note"].to_list() == ["", ""]
-    cut = mi.Bars.load(
-        LISTINGS, mi.BarFiles(extended.filter(pl.col("start") < pl.datetime(2025, 3, 14, 21, 55, time_zone="UTC")))
-    )
-    assert mi.bar_moves(news(at), cut, "10min", "60min")["note"].to_list() == [
-        "the bars end before the window does",
-        "",
-    ]
+    cut = extended.filter(pl.col("start") < datetime(2025, 3, 14, 21, 55, tzinfo=UTC))
+    at = news(["2025-03-14T21:50:00Z", "2025-03-13T21:50:00Z"])
+    for frame, note in ((extended, ""), (cut, "the bars end before the window does")):
+        bars = mi.Bars.load(LISTINGS.drop("benchmark"), mi.BarFiles(frame))
+        assert mi.bar_moves(at, bars, "10min", "60min")["note"].to_list() == [note, ""]
 
 
 def test_a_benchmark_that_ends_in_the_window_has_no_return():
