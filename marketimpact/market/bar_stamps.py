@@ -69,8 +69,8 @@ class Hours:
         hours = own.select("open", "close", noon.alias("noon"))
         opens, closes, noons = (hours[name].to_physical().to_numpy() for name in hours.columns)
         breaks = own.select("break_start", "break_end").drop_nulls()
-        pauses = [breaks[name].dt.cast_time_unit("us").to_physical().to_numpy() for name in breaks.columns]
-        return cls(opens, closes, noons, *pauses, zone, mic)
+        since, until = (breaks[name].dt.cast_time_unit("us").to_physical().to_numpy() for name in breaks.columns)
+        return cls(opens, closes, noons, since, until, zone, mic)
 
     def inside(self, instants: Ints) -> NDArray[np.bool_]:
         """Mark instants in a session."""
