@@ -67,11 +67,43 @@ def added(news: pl.DataFrame) -> list[str]:
 
 def tested(news: pl.DataFrame, bars: mi.Bars, window: str, symbols: tuple[str, ...]) -> pl.DataFrame:
     """Test a window; of announcements that start at one instant the first is kept."""
-    found = mi.bar_tests(news, bars, *WINDOWS[window], benchmark=BENCHMARK, symbols=list(symbols), days=DAYS)
+    return kept(every_test(news, bars, window, symbols), news, symbols)
+
+
+def every_test(news: pl.DataFrame, bars: mi.Bars, window: str, symbols: tuple[str, ...]) -> pl.DataFrame:
+    """Test a window of all announcements."""
+    return mi.bar_tests(news, bars, *WINDOWS[window], benchmark=BENCHMARK, symbols=list(symbols), days=DAYS)
+
+
+def kept(found: pl.DataFrame, news: pl.DataFrame, symbols: tuple[str, ...]) -> pl.DataFrame:
+    """Keep the tests of the unit with enough past days, one for each instant."""
     own = found.filter(pl.col("symbol").is_null() if len(symbols) > 1 else pl.col("symbol") == symbols[0])
     own = own.filter(pl.col("n_days") >= LEAST)
     dated = own.join(news.select("announcement_id", "announced_at"), on="announcement_id", validate="1:1")
     return dated.sort("announced_at").unique("starts_at", keep="first", maintain_order=True)
+
+
+def untested(found: pl.DataFrame, news: pl.DataFrame) -> str:
+    """Say which announcements of the rule have no primary test, and why."""
+    primary = kept(found, news, FIRMS)
+    left = news.filter(~pl.col("announcement_id").is_in(primary["announcement_id"].implode()))
+    shared = dict(primary.select("starts_at", "announcement_id").iter_rows())
+    reasons: dict[str, list[str]] = {}
+    for name in left["announcement_id"]:
+        rows = found.filter(pl.col("announcement_id") == name)
+        mean = rows.filter(pl.col("symbol").is_null())
+        firm = rows.drop_nulls("symbol").row(0, named=True)
+        days = mean["n_days"][0] if mean.height else firm["n_days"]
+        if days is None and firm["note"].startswith("needs "):
+            days = int(firm["note"].rsplit(" ", 1)[1])
+        if days is not None and days >= LEAST:
+            reasons.setdefault(f"the same opening as `{shared[firm['starts_at']]}`", []).append(f"`{name}`")
+        elif days is not None:
+            reasons.setdefault(f"fewer than {LEAST} past sessions", []).append(f"`{name}` ({days})")
+        else:
+            reasons.setdefault(firm["note"], []).append(f"`{name}`")
+    parts = "; ".join(f"{', '.join(names)} for {reason}" for reason, names in reasons.items())
+    return f"**{left.height} of the {news.height} announcements that fit the rule have no primary test**: {parts}."
 
 
 def holm(p: list[float]) -> list[float]:
@@ -175,10 +207,16 @@ def after_hours(folder: Path, news: pl.DataFrame) -> tuple[list[str], pl.DataFra
     return files, mi.bar_tests(filing, bars, *WINDOWS["tight"], symbols=funds, days=LEAST)
 
 
-def summary(results: dict[str, pl.DataFrame], news: pl.DataFrame, minutes: pl.DataFrame) -> str:
-    """Write what came out, with its numbers."""
+def summary(results: dict[str, pl.DataFrame], news: pl.DataFrame, minutes: pl.DataFrame, left: str) -> str:
+    """Write what came out, with its numbers; `left` says which announcements have no test."""
     primary = results["mean of three; tight"]
-    lines = [*of_the_count(results, added(news)), *of_single(primary), *of_power(primary), *of_stamps(primary, minutes)]
+    lines = [
+        *of_the_count(results, added(news)),
+        left,
+        *of_single(primary),
+        *of_power(primary),
+        *of_stamps(primary, minutes),
+    ]
     return "\n" + "".join(f"* {line}\n" for line in lines) + "\n"
 
 
@@ -285,15 +323,18 @@ def drawn(bars: mi.Bars, news: pl.DataFrame) -> str:
 def main(folder: str) -> None:
     where = Path(folder)
     bars, news = load(where), announcements()
-    results = {
+    whole = every_test(news, bars, "tight", FIRMS)
+    results = {"mean of three; tight": kept(whole, news, FIRMS)} | {
         f"{unit}; {window}": tested(news, bars, window, symbols)
         for unit, symbols in (("mean of three", FIRMS), ("^SOX", (INDEX,)))
         for window in WINDOWS
+        if (unit, window) != ("mean of three", "tight")
     }
     primary = results["mean of three; tight"]
     minutes = one_minute(where, news)
     tables = {
-        "summary": summary(results, news, minutes), "evening": evening(*after_hours(where, news)),
+        "summary": summary(results, news, minutes, untested(whole, news)),
+        "evening": evening(*after_hours(where, news)),
         "counts": counts(results), "announcements": by_announcement(primary), "minutes": minutes_table(minutes),
     }  # fmt: skip
     print(f"{news.height} announcements, {primary.height} with a primary test; findings of the bars:")

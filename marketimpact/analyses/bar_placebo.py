@@ -89,9 +89,9 @@ def past_days(
     """Find the windows of announcements, and for each the same clock window on past sessions.
 
     Where the security did not trade at an instant, its past windows start at the clock of the bar that met the news,
-    and have the gap before it too. Past windows are left out that have no return, an older quote before them, or
-    another announcement of `news` (sorted) in them. All windows are computed at once: a thousand calls of numpy for
-    a few rows each cost more than the rows.
+    and have the gap before it too: the night from the last quote on, or the break and `before` it. Past windows are
+    left out that have no return, an older quote before them, or another announcement of `news` (sorted) in them. All
+    windows are computed at once: a thousand calls of numpy for a few rows each cost more than the rows.
     """
     before, after = lengths
     events = windows_at(pair.own, instants, before, after)
@@ -106,7 +106,8 @@ def past_days(
     event_of = np.repeat(first, sizes)  # row of the event's own window
     is_past = np.arange(len(event_of)) > event_of
     gap = is_past & np.repeat(events.waits, sizes)
-    windows = windows_at(pair.own, np.concatenate(groups), np.where(gap, 0, before), after)
+    reach = np.where(gap, np.repeat(_break_before(pair.own, events, before), sizes), before)
+    windows = windows_at(pair.own, np.concatenate(groups), reach, after)
     ret = returns_of(pair.own, windows)
     other = np.full(len(ret), np.nan)
     if pair.benchmark is not None:
@@ -125,7 +126,16 @@ def past_days(
     ]  # fmt: skip
 
 
-_FIELDS = ("instant", "start", "first", "last", "waits", "status")
+_FIELDS = ("instant", "start", "first", "last", "waits", "status", "closed")
+
+
+def _break_before(series: BarSeries, events: BarWindows, before: int) -> Ints:
+    """Return how long before the end of a break the window of news in it begins; 0 for other windows."""
+    hours = series.hours
+    same = np.searchsorted(hours.opens, events.instant, side="right") == np.searchsorted(
+        hours.opens, events.start, side="right"
+    )
+    return np.where(same & hours.in_break(events.instant), events.start - events.instant + before, 0)
 
 
 def _is_stale(series: BarSeries, windows: BarWindows, before: int, event_of: Ints) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ from marketimpact.core.frames import FrameLike
 from marketimpact.errors import SpecificationError
 from marketimpact.inference.same_clock import SameClock, same_clock
 from marketimpact.market.bar_moves import Pair, chosen_symbols, pairs_of_series, read_instants
-from marketimpact.market.bar_windows import STATUS, UTC_TIME, microseconds
+from marketimpact.market.bar_windows import STATUS, UTC_TIME, closing_note, microseconds
 from marketimpact.market.bars import Bars
 
 __all__ = ["LEAST_DAYS", "UNKNOWN_INSTANT", "bar_tests", "check_days", "tests_of_pairs", "why_untested"]
@@ -56,6 +56,7 @@ class _Unit:
     volatility: Floats
     usable: NDArray[np.bool_]
     problem: str
+    notes: tuple[str, ...]
 
 
 def bar_tests(
@@ -157,6 +158,7 @@ def _unit(pair: Pair, moment: tuple[str, int, int], past: PastDays) -> _Unit:
         announcement_id, pair.own.hours.mic, pair.own.symbol, 1, pair.benchmark.symbol if pair.benchmark else None,
         int(past.windows.start[0]), bool(past.windows.waits[0]), past.windows.start, past.returns, past.benchmark,
         past.volatility, past.usable, why_untested(past) if earliest == latest else UNKNOWN_INSTANT,
+        tuple(filter(None, (closing_note(past.windows), pair.note))),
     )  # fmt: skip
 
 
@@ -207,7 +209,7 @@ def _means(units: list[_Unit]) -> Iterator[_Unit]:
         usable = np.ones(len(days), dtype=np.bool_)
         yield _Unit(
             announcement_id, mic, None, len(own), label, start, own[0].waits, days, returns, other, volatility, usable,
-            problem,
+            problem, tuple(dict.fromkeys(note for firm in own for note in firm.notes)),
         )  # fmt: skip
 
 
@@ -243,7 +245,7 @@ def _numbers(found: SameClock) -> tuple[object, ...]:
 
 
 def _note(unit: _Unit, *, has_benchmark: bool) -> str:
-    notes = []
+    notes = list(unit.notes)
     if unit.benchmark is not None and not has_benchmark:
         notes.append(f"{unit.benchmark} has no bar in the window, or never moved: nothing is subtracted")
     lost = 1.0 - float(unit.usable[1:].mean())

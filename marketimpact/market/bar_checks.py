@@ -8,17 +8,20 @@ import polars as pl
 
 from marketimpact.market.checks.findings import ERROR, NOTE, SCHEMA, WARNING, Finding
 
-__all__ = ["BAR_FINDINGS", "check_bars", "finding"]
+__all__ = ["BAR_FINDINGS", "check_bars", "finding", "impossible_volume"]
 
 BAR_FINDINGS: dict[str, Finding] = {
     found.name: found
     for found in (
         Finding("conflicting_bars", ERROR, "stamps with bars that contradict each other",
                 "Find out which source is right, and read its bars only."),
-        Finding("impossible_bar", ERROR, "bars with prices that cannot be: not above zero, not finite, a high below",
+        Finding("impossible_bar", ERROR,
+                "bars that cannot be: prices not above zero, not finite, a high below; volume negative or infinite",
                 "Compare with another source and correct or leave out the bar."),
         Finding("doubtful_zone", WARNING, "stamps that do not fit the exchange's hours in the zone stated",
                 "Compare the opening with another source."),
+        Finding("doubtful_stamps", WARNING, "stamps that do not fit the exchange's hours as the starts or ends stated",
+                "What you stated was used. Compare the opening with another source."),
         Finding("repeated_bars", WARNING, "exact repeats of a bar", "One of each is used."),
         Finding("empty_bars", WARNING, "bars without a price", "They are left out."),
         Finding("off_grid", WARNING, "stamps off the grid of the others",
@@ -61,6 +64,16 @@ def finding(symbol: str | None, name: str, day: object, value: float, detail: st
     kind = BAR_FINDINGS[name]
     row = (symbol, day, name, kind.severity, float(value), f"{detail}. {kind.advice}")
     return pl.DataFrame([row], schema=SCHEMA, orient="row")
+
+
+def impossible_volume(bars: pl.DataFrame, symbol: str) -> pl.DataFrame | None:
+    """Find bars with a negative or infinite volume, which would weigh in every other check; None without any."""
+    wrong = bars.filter((pl.col("volume") < 0) | pl.col("volume").is_infinite()).sort("clock")
+    if wrong.is_empty():
+        return None
+    first = f"first {wrong['volume'][0]:g} at {wrong['clock'][0]:%Y-%m-%d %H:%M}, as stamped"
+    words = f"{wrong.height} bars with a volume that cannot be, negative or infinite, {first}"
+    return finding(symbol, "impossible_bar", wrong["clock"][0].date(), wrong.height, words)
 
 
 def check_bars(bars: pl.DataFrame, sessions: pl.DataFrame, symbol: str, interval: int) -> Iterator[pl.DataFrame]:

@@ -19,6 +19,7 @@ from marketimpact.events.alignment import admissible
 from marketimpact.market.bar_windows import (
     STATUS,
     BarWindows,
+    closing_note,
     instants_of,
     microseconds,
     returns_of,
@@ -42,10 +43,16 @@ COLUMNS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """Bars of a security and of its benchmark, None where it has none."""
+    """Bars of a security and of its benchmark, None where it has none; `lacking` names a benchmark without bars."""
 
     own: BarSeries
     benchmark: BarSeries | None
+    lacking: str | None = None
+
+    @property
+    def note(self) -> str:
+        """Say that the benchmark that was named has no bars; empty where it has, or none was named."""
+        return f"no bars of the benchmark {self.lacking}: nothing is subtracted" if self.lacking else ""
 
 
 def bar_moves(
@@ -84,7 +91,7 @@ def bar_moves(
         the start of the next bar, so that the move has the gap in it. `largest_bar` is the largest return from one
         close to the next in the window, in absolute terms. Where the instant is known only to the hour, the day or by
         bounds, `ret` and `excess` are null, and the lowest and highest over every admissible instant are given. `note`
-        says why there is no return.
+        says why there is no return, that the session closed in the window, or that the benchmark has no bars.
 
     Raises
     ------
@@ -156,7 +163,8 @@ def pairs_of_series(bars: Bars, symbols: Collection[str], benchmark: str | None)
     benchmarks = {series.symbol: series for series in bars.series(sorted(n for n in needed if n))} if needed else {}
     for series in bars.series(symbols):
         name = names[series.symbol]
-        yield Pair(series, benchmarks.get(name) if name and name != series.symbol else None)
+        other = benchmarks.get(name) if name and name != series.symbol else None
+        yield Pair(series, other, name if name not in known else None)
 
 
 def _rows(pair: Pair, instants: pl.DataFrame, lengths: tuple[int, int]) -> Iterator[tuple[object, ...]]:
@@ -170,15 +178,15 @@ def _rows(pair: Pair, instants: pl.DataFrame, lengths: tuple[int, int]) -> Itera
             ret, other = _number(returns[k]), _number(others[k])
             excess = _number(returns[k] - others[k])
             quotes = _quotes(own, windows, k)
+            note = "; ".join(filter(None, (STATUS[int(windows.status[k])], closing_note(windows, k), pair.note)))
             yield (
-                *head, bool(windows.waits[k]), *quotes, ret, ret, ret, name, other, excess, excess, excess,
-                STATUS[int(windows.status[k])],
+                *head, bool(windows.waits[k]), *quotes, ret, ret, ret, name, other, excess, excess, excess, note,
             )  # fmt: skip
             continue
         ranges = windows_at(own, _candidates(own, earliest, latest, *lengths), *lengths)
         possible = returns_of(own, ranges)
         beyond = _range(possible - _benchmark_returns(pair, ranges))
-        yield (*head, *(None,) * 7, *_range(possible), name, None, None, *beyond, _note_of_range(possible))
+        yield (*head, *(None,) * 7, *_range(possible), name, None, None, *beyond, _note_of_range(possible, pair.note))
 
 
 def _benchmark_returns(pair: Pair, windows: BarWindows) -> Floats:
@@ -193,8 +201,9 @@ def _candidates(series: BarSeries, earliest: int, latest: int, before: int, afte
         slice(*np.searchsorted(series.start, [earliest - before - after - 1, latest + before + after]))
     ]
     ends = series.end[slice(*np.searchsorted(series.end, [earliest - before - after - 1, latest + before + after]))]
-    hours = np.concatenate([series.hours.opens, series.hours.closes])
-    moments = np.concatenate([ends + before, ends - after, ends, reach, hours, [earliest, latest]])
+    hours = series.hours
+    edges = np.concatenate([hours.opens, hours.closes, hours.break_starts, hours.break_ends])
+    moments = np.concatenate([ends + before, ends - after, ends, reach, edges, [earliest, latest]])
     return np.unique(moments[(moments >= earliest) & (moments <= latest)])
 
 
@@ -207,10 +216,10 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _note_of_range(ret: Floats) -> str:
-    if not np.isfinite(ret).any():
-        return "no admissible instant has bars around it"
-    return "the instant is not known to the minute: a range"
+def _note_of_range(ret: Floats, other: str) -> str:
+    is_known = np.isfinite(ret).any()
+    note = "the instant is not known to the minute: a range" if is_known else "no admissible instant has bars around it"
+    return "; ".join(filter(None, (note, other)))
 
 
 def _quotes(series: BarSeries, windows: BarWindows, k: int) -> tuple[object, ...]:

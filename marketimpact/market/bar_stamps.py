@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Floats, Ints
 
-__all__ = ["Hours", "bar_interval", "find_stamps", "sampled_days", "to_instants", "zone_doubt"]
+__all__ = ["Hours", "bar_interval", "find_stamps", "other_length", "sampled_days", "to_instants", "zone_doubt"]
 
 #: Zones whose clock is tried for stamps that do not fit, beside that of the exchange.
 ZONES = (
@@ -27,6 +27,10 @@ CLEARLY = 0.1
 OPENING = 0.5
 #: Microseconds after the opening within which a session should have a bar, where bars are shorter.
 EARLY = 30 * 60 * 1_000_000
+#: A session has bars of another length with at least this many bars, and this share of spacings of that length.
+LEAST_BARS, SAME_SPACING = 6, 0.9
+#: Microseconds from noon within which no exchange opens its next session.
+_TO_NEXT_OPENING = 20 * 3_600_000_000
 Stamps = Literal["start", "end"]
 
 
@@ -38,6 +42,8 @@ class Hours:
     ----------
     opens, closes, noons : (S,) arrays
         Microseconds since 1970, UTC, increasing: of the opening, the close and the exchange's noon of each session.
+    break_starts, break_ends : (B,) arrays
+        Of the breaks within sessions, likewise.
     zone : str
         IANA name of the exchange's zone.
     mic : str
@@ -47,6 +53,8 @@ class Hours:
     opens: Ints
     closes: Ints
     noons: Ints
+    break_starts: Ints
+    break_ends: Ints
     zone: str
     mic: str
 
@@ -60,12 +68,34 @@ class Hours:
         )
         hours = own.select("open", "close", noon.alias("noon"))
         opens, closes, noons = (hours[name].to_physical().to_numpy() for name in hours.columns)
-        return cls(opens, closes, noons, zone, mic)
+        breaks = own.select("break_start", "break_end").drop_nulls()
+        since, until = (breaks[name].dt.cast_time_unit("us").to_physical().to_numpy() for name in breaks.columns)
+        return cls(opens, closes, noons, since, until, zone, mic)
 
     def inside(self, instants: Ints) -> NDArray[np.bool_]:
         """Mark instants in a session."""
         row = np.searchsorted(self.opens, instants, side="right") - 1
         return np.asarray((row >= 0) & (instants < self.closes[np.maximum(row, 0)]))
+
+    def in_break(self, instants: Ints) -> NDArray[np.bool_]:
+        """Mark instants in a break of a session, its start too, its end not."""
+        if not len(self.break_starts):
+            return np.zeros(np.shape(instants), dtype=np.bool_)
+        row = np.searchsorted(self.break_starts, instants, side="right") - 1
+        return np.asarray((row >= 0) & (instants < self.break_ends[np.maximum(row, 0)]))
+
+    def last_trading(self, instants: Ints) -> Ints:
+        """Return each instant, or where it lies outside the sessions or in a break the close or break before it.
+
+        Later than the opening after the last session may be, nothing is known of the hours: the instant is returned.
+        """
+        row = np.searchsorted(self.closes, instants, side="right") - 1
+        known = ~self.inside(instants) & (row >= 0) & (instants <= self.noons[-1] + _TO_NEXT_OPENING)
+        found = np.where(known, self.closes[np.maximum(row, 0)], instants)
+        if not len(self.break_starts):
+            return np.asarray(found)
+        paused = np.searchsorted(self.break_starts, instants, side="right") - 1
+        return np.asarray(np.where(self.in_break(instants), self.break_starts[np.maximum(paused, 0)], found))
 
 
 def bar_interval(start: pl.Series) -> int | None:
@@ -73,6 +103,48 @@ def bar_interval(start: pl.Series) -> int | None:
     steps = start.to_physical().diff().drop_nulls()
     counts = steps.filter(steps > 0).value_counts().sort("count", steps.name, descending=[True, False])
     return int(counts[steps.name][0]) if counts.height else None
+
+
+def other_length(start: pl.Series, hours: Hours, interval: int) -> tuple[str, int]:
+    """Say where one symbol has bars longer than its usual ones, and count those sessions; empty where it has none.
+
+    Such sessions have at least six bars in regular hours, of which nine tenths of the spacings are one multiple of the
+    usual interval: their bars would end after the shorter interval, before the trades that they hold.
+
+    Parameters
+    ----------
+    start : polars.Series
+        Stamps, UTC; of starts or of ends.
+    hours : Hours
+        Of the exchange.
+    interval : int
+        Usual microseconds of a bar.
+    """
+    instants = start.unique().sort()
+    inside = instants.filter(pl.Series(hours.inside(instants.to_physical().to_numpy())))
+    session = np.searchsorted(hours.opens, inside.to_physical().to_numpy(), side="right")
+    spaced = pl.DataFrame({"start": inside, "session": session}).with_columns(
+        step=pl.col("start").diff().over("session").dt.total_microseconds()
+    )
+    usual = pl.col("step").mode().min()
+    sessions = spaced.group_by("session").agg(
+        pl.col("start").min(), n=pl.len(), step=usual, share=(pl.col("step") == usual).sum() / (pl.len() - 1)
+    )
+    is_other = (pl.col("n") >= LEAST_BARS) & (pl.col("share") >= SAME_SPACING) & (pl.col("step") > interval)
+    dated = sessions.with_columns(
+        is_other=is_other & (pl.col("step") % interval == 0),
+        date=pl.col("start").dt.convert_time_zone(hours.zone).dt.date(),
+    )
+    other, rest = (dated.filter(chosen).sort("date") for chosen in ("is_other", ~pl.col("is_other")))
+    if other.is_empty():
+        return "", 0
+    lengths = " and ".join(f"{step // 60_000_000:g}" for step in other["step"].unique().sort())
+    spans = [(f"{lengths}-minute bars", other), (f"{interval / 60e6:g}-minute bars", rest)]
+    early, late = sorted((span for span in spans if span[1].height), key=lambda span: span[1]["date"][0])
+    if early[1]["date"][-1] < late[1]["date"][0]:
+        return f"{early[0]} until {early[1]['date'][-1]} and {late[0]} from {late[1]['date'][0]}", other.height
+    days = f"{other.height} sessions from {other['date'][0]} to {other['date'][-1]}"
+    return f"{lengths}-minute bars on {days} among {interval / 60e6:g}-minute bars", other.height
 
 
 def sampled_days(clock: pl.Series) -> pl.Series:

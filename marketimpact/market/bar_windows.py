@@ -19,6 +19,7 @@ __all__ = [
     "STATUS",
     "UTC_TIME",
     "BarWindows",
+    "closing_note",
     "microseconds",
     "quotes_at",
     "returns_of",
@@ -29,9 +30,13 @@ __all__ = [
 #: Outside the sessions a symbol trades at an instant if the bars around it lie no further apart than this.
 LONGEST_PAUSE = 60 * 60 * 1_000_000
 #: Why a window has no return, by its code; 0 is a window with one.
-STATUS = ("", "no bar before", "no bar in the window", "no bar after", "a session without bars")
+STATUS = (
+    "", "no bar before", "no bar in the window", "no bar after", "a session without bars",
+    "the bars end before the window does",
+)  # fmt: skip
 #: A window is no longer than a leap year, either way.
 LONGEST = 366 * 24 * 3_600_000_000
+_HALF_DAY = 12 * 3_600_000_000
 _UNITS = {"ms": 1_000, "s": 1_000_000, "min": 60_000_000, "m": 60_000_000, "h": 3_600_000_000}
 
 
@@ -51,6 +56,8 @@ class BarWindows:
         Whether the symbol did not trade at the instant.
     status : (N,) array
         Row of `STATUS`.
+    closed : (N,) array
+        Microseconds after `start` at which the session closed and trading ended; -1 where it went on.
     """
 
     instant: Ints
@@ -59,6 +66,7 @@ class BarWindows:
     last: Ints
     waits: NDArray[np.bool_]
     status: Ints
+    closed: Ints
 
 
 def microseconds(name: str, length: object, *, least: int = 0) -> int:
@@ -97,22 +105,64 @@ def windows_at(series: BarSeries, instants: Ints, before: int | Ints, after: int
 
     The quote before is the close of the last bar that ended at or before ``instant - before``; the quote after that of
     the last bar that ended at or before ``start + after``. A symbol trades at an instant in a session of its exchange,
-    and outside of one where the bars around it are at most an hour apart. Else the window starts with the next bar.
+    and outside of one where the bars around it are at most an hour apart; not in a break of a session. Else the window
+    starts with the next bar.
     """
     n = len(series.start)
     behind = np.searchsorted(series.end, instants, side="right") - 1
     ahead = np.minimum(behind + 1, n - 1)
     pause = series.start[ahead] - series.end[np.maximum(behind, 0)]
-    waits = ~(series.hours.inside(instants) | (series.start[ahead] <= instants) | (pause <= LONGEST_PAUSE))
+    trades = (series.hours.inside(instants) | (pause <= LONGEST_PAUSE)) & ~series.hours.in_break(instants)
+    waits = ~(trades | (series.start[ahead] <= instants))
     start = np.where(waits, np.maximum(series.start[ahead], instants), instants)
     first = np.searchsorted(series.end, instants - before, side="right") - 1
     last = np.searchsorted(series.end, start + after, side="right") - 1
     status = np.zeros(len(instants), dtype=np.int64)
     status[_lost_session(series, series.end[np.maximum(first, 0)], start)] = 4
+    status[_is_cut(series, start, start + after, waits)] = 5
     status[last <= np.maximum(behind, first)] = 2
     status[behind + 1 >= n] = 3
     status[first < 0] = 1
-    return BarWindows(instants, start, np.maximum(first, 0), np.maximum(last, 0), waits, status)
+    first, last = np.maximum(first, 0), np.maximum(last, 0)
+    return BarWindows(instants, start, first, last, waits, status, _closed(series, start, start + after, last))
+
+
+def _is_cut(series: BarSeries, start: Ints, until: Ints, waits: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find windows in which at least one bar after the last one of the symbol is missing, while it may have traded."""
+    if not len(until) or until.max() < series.end[-1] + series.interval:
+        return np.zeros(len(until), dtype=np.bool_)
+    extended = ~series.hours.inside(start) & ~waits
+    needed = series.hours.last_trading(until)
+    if extended.any():
+        needed = np.where(extended, np.minimum(until, _usual_end(series, start)), needed)
+    return np.asarray(series.end[-1] + series.interval <= needed)
+
+
+def _usual_end(series: BarSeries, instants: Ints) -> Ints:
+    """Find when the symbol usually trades last on the day of each instant, after the close too."""
+    noons = series.hours.noons
+    row = np.searchsorted(noons, series.end - _HALF_DAY)
+    days, first = np.unique(row, return_index=True)
+    last = series.end[np.append(first[1:], len(row)) - 1]
+    known = days < len(noons)
+    usual = int(np.median(last[known] - noons[days[known]])) if known.any() else _HALF_DAY
+    own = np.minimum(np.searchsorted(noons, instants - _HALF_DAY), len(noons) - 1)
+    return np.asarray(noons[own] + usual)
+
+
+def _closed(series: BarSeries, start: Ints, until: Ints, last: Ints) -> Ints:
+    """Find how long after the start of windows the session closed; -1 where it did not, or trading went on."""
+    row = np.minimum(np.searchsorted(series.hours.closes, start, side="right"), len(series.hours.closes) - 1)
+    close = series.hours.closes[row]
+    ended = series.hours.inside(start) & (close < until) & (series.end[last] <= close)
+    return np.asarray(np.where(ended, close - start, -1))
+
+
+def closing_note(windows: BarWindows, row: int = 0) -> str:
+    """Say that the session closed in a window; empty where it did not, or the window has no return."""
+    if windows.status[row] or windows.closed[row] < 0:
+        return ""
+    return f"the session closed after {windows.closed[row] / 60e6:.0f} minutes"
 
 
 def _lost_session(series: BarSeries, since: Ints, until: Ints) -> NDArray[np.bool_]:
@@ -129,11 +179,14 @@ def returns_of(series: BarSeries, windows: BarWindows) -> Floats:
 
 
 def synchronous_returns(benchmark: BarSeries, series: BarSeries, windows: BarWindows) -> Floats:
-    """Compute the benchmark's return between the two quotes of each window; NaN where it has no bar in between."""
+    """Compute the benchmark's return between the two quotes of each window; NaN where it has no bar in between.
+
+    So too where the benchmark's bars end before the quote after.
+    """
     before, after = series.end[windows.first], series.end[windows.last]
     first, last = quotes_at(benchmark, before), quotes_at(benchmark, after)
     ret = benchmark.close[np.maximum(last, 0)] / benchmark.close[np.maximum(first, 0)] - 1.0
-    known = (windows.status == 0) & (first >= 0) & (last > first)
+    known = (windows.status == 0) & (first >= 0) & (last > first) & (benchmark.end[-1] + benchmark.interval > after)
     return np.where(known, ret, np.nan)
 
 

@@ -18,8 +18,8 @@ from marketimpact.core.text import did_you_mean, listed
 from marketimpact.core.threads import map_in_threads
 from marketimpact.errors import DataError, SourceError, SpecificationError
 from marketimpact.events import calendars, catalogue
-from marketimpact.market.bar_checks import BAR_FINDINGS, check_bars, finding
-from marketimpact.market.bar_stamps import Hours, bar_interval, find_stamps, zone_doubt
+from marketimpact.market.bar_checks import BAR_FINDINGS, check_bars, finding, impossible_volume
+from marketimpact.market.bar_stamps import Hours, bar_interval, find_stamps, other_length, zone_doubt
 from marketimpact.market.checks.findings import ERROR, no_findings
 from marketimpact.sources.bar_columns import BAR_COLUMNS, PRICES, UTC_TIME
 from marketimpact.sources.bar_files import BarSource, BarTable
@@ -132,8 +132,8 @@ class Bars:
         ------
         DataError
             For stamps without a zone, or that do not fit the exchange's hours (the message names the zone that
-            fits); for bars of one stamp that contradict each other, impossible prices, or bars of more than four
-            hours.
+            fits); for bars of one stamp that contradict each other, impossible prices or volume, bars of more than four
+            hours, or days with longer bars than the others have.
         SourceError
             If the source has no bars of these symbols.
 
@@ -243,6 +243,8 @@ class _Loading:
         hours = Hours.of(self.sessions, mic)
         priced = part.drop_nulls(PRICES).sort("clock")
         found = []
+        if (wrong := impossible_volume(priced, symbol)) is not None:
+            _raise_errors(wrong, self.table.source)
         if empty := part.height - priced.height:
             found.append(finding(symbol, "empty_bars", None, empty, f"{empty} bars without a price"))
         interval = bar_interval(priced["clock"])
@@ -264,6 +266,7 @@ class _Loading:
             raise DataError(f"{self.table.source}: {doubt}")
         if doubt:
             found.append(finding(symbol, "doubtful_zone", None, 1.0, doubt.rstrip(".")))
+        _raise_other_length(priced["start"], hours, interval, symbol, self.table.source)
         stamps, shown = find_stamps(priced["start"].sort(), hours, interval)
         stated = self.table.stamps or stamps
         found += _stamp_findings(symbol, self.table.stamps, stamps, shown=shown)
@@ -277,6 +280,17 @@ class _Loading:
         for frame in found:
             _raise_errors(frame, self.table.source)
         return _grid_row(dated, symbol, mic, interval, stated), found
+
+
+def _raise_other_length(start: pl.Series, hours: Hours, interval: int, symbol: str, source: str) -> None:
+    """Raise DataError for bars of several lengths: the longer ones would seem to end before they do."""
+    lengths, n = other_length(start, hours, interval)
+    if n:
+        raise DataError(
+            f"{source}: {symbol} has {lengths}. A symbol has bars of one length: load the days of each length by "
+            "themselves, or resample the shorter bars to the longer ones.",
+            counts={"mixed_lengths": n},
+        )
 
 
 def _grid_row(dated: pl.DataFrame, symbol: str, mic: str, interval: int, stamps: str) -> tuple[object, ...]:
@@ -390,6 +404,10 @@ def _raise_errors(findings: pl.DataFrame, source: str, rows: pl.DataFrame | None
 def _stamp_findings(
     symbol: str, stated: Literal["start", "end"] | None, found: str, *, shown: bool
 ) -> list[pl.DataFrame]:
+    if stated is not None and shown and stated != found:
+        where = "the close and not at the opening" if found == "end" else "the opening and not at the close"
+        words = f"stamps were stated to be {stated}s of bars, and stand at {where}"
+        return [finding(symbol, "doubtful_stamps", None, 1.0, words)]
     if stated is None and found == "end":
         return [finding(symbol, "end_stamps", None, 1.0, "stamps stand at the close and not at the opening")]
     if stated is None and not shown:

@@ -93,7 +93,12 @@ def plain_past_days(pair: Pair, volatility: Volatility, instant: int, before: in
     own = pair.own
     event = windows_at(own, np.array([instant]), before, after)
     past = past_instants(own, int(event.start[0]), 60)
-    placebo = windows_at(own, past, 0 if event.waits[0] else before, after)
+    local = datetime.fromtimestamp(instant / 1e6, UTC).astimezone(ZoneInfo(own.hours.zone))
+    pause = {"XHKG": (12, 0), "XSHG": (11, 30)}.get(own.hours.mic, (13, 0))
+    resumes = event.start[0] - instant
+    in_break = pause <= (local.hour, local.minute) < (13, 0) and resumes <= 90 * 60_000_000
+    gap = resumes + before if in_break and event.waits[0] else 0
+    placebo = windows_at(own, past, gap if event.waits[0] else before, after)
     parts = []
     for windows in (event, placebo):
         ret = returns_of(own, windows)
@@ -170,6 +175,56 @@ def test_past_windows_with_another_announcement_are_left_out(bars):
     among = mi.bar_tests(news(["2025-05-07T15:30:00Z", *earlier]), bars, symbols=["NVDA"], days=40)
     assert alone["n_days"].item() == 40
     assert among.filter(pl.col("announcement_id") == "n0")["n_days"].item() == 38
+
+
+@pytest.mark.parametrize("clock", ["04:00", "04:30"])
+def test_news_in_the_break_of_hong_kong_has_past_windows_over_the_break(bars, clock):
+    """From 12:00 to 13:00 in Hong Kong nothing trades: from the quote 10 minutes before, to 20 after 13:00."""
+    at = datetime.fromisoformat(f"2025-05-14T{clock}:00Z")
+    row = mi.bar_tests(news([at.isoformat()]), bars, symbols=["0981.HK"], days=60).row(0, named=True)
+    first, last = min(at - timedelta(minutes=10), at.replace(hour=4, minute=0)), at.replace(hour=5, minute=20)
+    own = bars.frame.filter(pl.col("symbol") == "0981.HK").with_columns(end=pl.col("start") + timedelta(minutes=5))
+
+    def ret(day: date) -> float:
+        rows = own.filter(pl.col("end").dt.date() == day).select("end", "close")
+        early, late = (rows.filter(pl.col("end").dt.time() == t.time())["close"] for t in (first, last))
+        return late.item() / early.item() - 1.0 if len(early) and len(late) else np.nan
+
+    assert row["waits"]
+    assert row["starts_at"] == at.replace(hour=5, minute=0)
+    assert row["note"] == ""
+    assert row["ret"] == pytest.approx(ret(at.date()), rel=1e-12)
+    days = own["end"].dt.date().unique().sort().to_list()
+    returns = [ret(day) for day in days if day < at.date()][-60:]
+    assert row["n_days"] == int(np.isfinite(returns).sum())
+    pair = next(pairs_of_series(bars, ["0981.HK"], None))
+    instant = np.array([round(at.timestamp() * 1e6)])
+    (past,) = past_days(pair, Volatility(pair.own), instant, (600_000_000, 1_200_000_000), days=60, news=instant)
+    assert past.returns[1:][::-1] == pytest.approx(returns, rel=1e-12, nan_ok=True)
+    path = mi.bar_path(news([at.isoformat()]), bars, symbols=["0981.HK"], days=60, last="60min")
+    assert path.frame["starts_at"].unique().to_list() == [at.replace(hour=5, minute=0)]
+
+
+def test_bars_that_end_in_the_window_have_no_test_and_no_path(bars):
+    cut = bars.frame.filter(pl.col("symbol") == "NVDA", pl.col("start") < datetime(2025, 6, 27, 18, 5, tzinfo=UTC))
+    ended = mi.Bars.load(mi.securities(), mi.BarFiles(cut))
+    dated = news(["2025-06-27T18:00:00Z"])
+    row = mi.bar_tests(dated, ended, "10min", "120min").row(0, named=True)
+    assert row["note"] == "the bars end before the window does"
+    assert row["ret"] is row["rank_p"] is None
+    path = mi.bar_path(dated, ended, last="120min")
+    assert path.frame.is_empty()
+    assert path.attrition["note"].to_list() == ["the bars end before the window does"]
+
+
+def test_a_half_day_that_closes_in_the_window_keeps_its_return_and_says_so():
+    half = date(2025, 7, 3)  # New York closed at 13:00
+    bars = mi.Bars.load(mi.securities(), mi.SampleBars(["NVDA", "AMD"], FIRST, date(2025, 7, 11)))
+    found = mi.bar_tests(news([f"{half}T16:50:00Z"]), bars, "10min", "20min", symbols=["NVDA", "AMD"])
+    words = "the session closed after 10 minutes; no bars of the benchmark ^GSPC: nothing is subtracted"
+    assert set(found["note"]) == {words}
+    assert found.height == 3
+    assert found["ret"].null_count() == found["rank_p"].null_count() == 0
 
 
 @pytest.mark.parametrize(

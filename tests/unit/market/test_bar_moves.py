@@ -81,10 +81,81 @@ def test_news_outside_trading_meets_the_first_bar(bars):
     assert row["quote_after"] == datetime(2025, 3, 10, 13, 50, tzinfo=UTC)
 
 
-def test_shanghai_waits_for_the_end_of_its_break_only_as_long_as_the_break_lasts(bars):
-    row = mi.bar_moves(news(["2025-03-04T04:00:00Z"]), bars, "10min", "70min", symbols=["688981.SS"]).row(0, named=True)
-    assert row["quote_before"] == datetime(2025, 3, 4, 3, 30, tzinfo=UTC)
-    assert row["quote_after"] == datetime(2025, 3, 4, 5, 10, tzinfo=UTC)
+@pytest.mark.parametrize(
+    ("clock", "before", "quote_before"),
+    [("04:00", "10min", "03:30"), ("03:30", "10min", "03:20"), ("03:32", "10min", "03:20"), ("04:59", "0min", "03:30")],
+)
+def test_news_in_the_break_of_shanghai_waits_for_its_end(bars, clock, before, quote_before):
+    """The break is 11:30 to 13:00, or 03:30 to 05:00 UTC."""
+    at = f"2025-03-04T{clock}:00Z"
+    row = mi.bar_moves(news([at]), bars, before, "20min", symbols=["688981.SS"]).row(0, named=True)
+    rows = FRAME.filter(pl.col("symbol") == "688981.SS")
+
+    def close(end: str) -> float:
+        start = datetime.fromisoformat(f"2025-03-04T{end}:00Z") - timedelta(minutes=5)
+        return rows.filter(pl.col("start") == start)["close"].item()
+
+    assert row["waits"]
+    assert row["starts_at"] == datetime(2025, 3, 4, 5, 0, tzinfo=UTC)
+    assert row["quote_before"] == datetime.fromisoformat(f"2025-03-04T{quote_before}:00Z")
+    assert row["quote_after"] == datetime(2025, 3, 4, 5, 20, tzinfo=UTC)
+    assert row["ret"] == pytest.approx(close("05:20") / close(quote_before) - 1.0, rel=1e-12)
+    assert row["note"] == ""
+
+
+def test_news_at_the_end_of_the_break_does_not_wait(bars):
+    found = mi.bar_moves(news(["2025-03-04T05:00:00Z", "2025-03-04T03:29:00Z"]), bars, symbols=["688981.SS"])
+    assert not found["waits"].any()
+
+
+@pytest.mark.parametrize("after", ["10min", "120min"])
+def test_bars_that_end_in_the_window_give_no_return(after):
+    cut = FRAME.filter(pl.col("start") < datetime(2025, 3, 14, 18, 5, tzinfo=UTC))  # to 14:05 in New York
+    bars = mi.Bars.load(LISTINGS, mi.BarFiles(cut))
+    at = ["2025-03-14T18:00:00Z", "2025-03-13T18:00:00Z"]
+    found = mi.bar_moves(news(at), bars, "10min", after, symbols=["NVDA"])
+    assert found["note"].to_list() == ["the bars end before the window does", ""]
+    assert found["ret"].is_null().to_list() == [True, False]
+    inside = mi.bar_moves(news(at), bars, "10min", "9min", symbols=["NVDA"])
+    assert inside["note"].to_list() == ["", ""]
+
+
+def test_extended_hours_that_end_in_the_window_are_no_missing_bars():
+    parts = [FRAME.with_columns(pl.col("start") + timedelta(minutes=k * 5)) for k in range(-24, 25)]
+    extended = pl.concat([FRAME, *parts]).filter(pl.col("symbol") == "NVDA").unique("start")  # 07:30 to 18:00
+    cut = extended.filter(pl.col("start") < datetime(2025, 3, 14, 21, 55, tzinfo=UTC))
+    at = news(["2025-03-14T21:50:00Z", "2025-03-13T21:50:00Z"])
+    for frame, note in ((extended, ""), (cut, "the bars end before the window does")):
+        bars = mi.Bars.load(LISTINGS.drop("benchmark"), mi.BarFiles(frame))
+        assert mi.bar_moves(at, bars, "10min", "60min")["note"].to_list() == [note, ""]
+
+
+def test_a_benchmark_that_ends_in_the_window_has_no_return():
+    cut = pl.col("start") < datetime(2025, 3, 14, 18, 5, tzinfo=UTC)
+    bars = mi.Bars.load(LISTINGS, mi.BarFiles(FRAME.filter((pl.col("symbol") != "SPY") | cut)))
+    row = mi.bar_moves(news(["2025-03-14T18:00:00Z"]), bars, symbols=["NVDA"]).row(0, named=True)
+    assert row["ret"] is not None
+    assert row["excess"] is None
+
+
+@pytest.mark.parametrize(
+    ("at", "symbol", "minutes"),
+    [
+        ("2025-03-14T19:50:00Z", "NVDA", 10),
+        ("2025-03-11T19:55:00Z", "AMD", 5),
+        ("2025-03-14T06:52:00Z", "688981.SS", 8),
+    ],
+)
+def test_a_session_that_closes_in_the_window_keeps_its_return_and_says_so(bars, at, symbol, minutes):
+    found = mi.bar_moves(news([at]), bars, "10min", "20min", symbols=[symbol])
+    assert found["note"].item() == f"the session closed after {minutes} minutes"
+    assert found["ret"].null_count() == 0
+
+
+def test_a_benchmark_that_was_named_and_has_no_bars_is_reported():
+    bars = mi.Bars.load(LISTINGS, mi.BarFiles(FRAME.filter(pl.col("symbol") != "SPY")))
+    found = mi.bar_moves(news(INSTANTS[:1]), bars, symbols=["NVDA", "688981.SS"])
+    assert found["note"].to_list() == ["", "no bars of the benchmark SPY: nothing is subtracted"]
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,11 @@ def test_a_short_bar_before_the_close_with_a_stamp_of_its_end_ends_no_other_bar_
 
 def test_what_was_said_of_the_stamps_holds():
     shifted = draw_bars("NVDA").with_columns(pl.col("start") + FIVE)
-    assert load(shifted, stamps="start").frame.equals(shifted)
+    loaded = load(shifted, stamps="start")
+    assert loaded.frame.equals(shifted)
+    assert kinds(loaded)["doubtful_stamps"] == 1.0
+    for frame, stated in ((draw_bars("NVDA"), "start"), (shifted, "end")):
+        assert set(kinds(load(frame, stamps=stated))) == {"regular_hours_only"}
 
 
 def test_a_bar_ends_where_the_next_begins_or_the_session_closes():
@@ -155,9 +159,11 @@ def planted(name: str) -> tuple[pl.DataFrame, dict[str, str]]:
         "end_stamps": bars.with_columns(pl.col("start") + FIVE),
         "stamps_assumed": bars.filter(pl.col("start").dt.minute() % 30 == 10),
         "regular_hours_only": bars,
+        "doubtful_stamps": bars,
         "doubtful_zone": bars.with_columns(pl.col("start").dt.replace_time_zone(None)),
     }  # fmt: skip
-    return changed[name], {"time_zone": "America/New_York"} if name == "doubtful_zone" else {}
+    options = {"doubtful_zone": {"time_zone": "America/New_York"}, "doubtful_stamps": {"stamps": "end"}}
+    return changed[name], options.get(name, {})
 
 
 @pytest.mark.parametrize("name", BAR_FINDINGS)
@@ -200,6 +206,16 @@ def test_prices_that_cannot_be_are_refused(value):
         load(wrong)
 
 
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), -1.0])
+def test_volumes_that_cannot_be_are_refused(value):
+    wrong = draw_bars("NVDA").with_columns(volume=pl.when(pl.int_range(pl.len()) == 7).then(value).otherwise("volume"))
+    with pytest.raises(
+        mi.DataError, match=f"NVDA: 1 bars with a volume that cannot be, .* first {value:g} at"
+    ) as error:
+        load(wrong)
+    assert error.value.counts == {"impossible_bar": 1}
+
+
 def test_nothing_is_filled():
     frame, _ = planted("missing_session")
     assert load(frame).frame.height == frame.height
@@ -215,6 +231,31 @@ def test_nothing_is_filled():
 def test_what_is_not_intraday_is_refused(frame, part):
     with pytest.raises(mi.DataError, match=part):
         load(frame)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "first", "second"),
+    [("NVDA", 5, 1), ("NVDA", 1, 5), ("NVDA", 60, 15), ("688981.SS", 5, 1), ("688981.SS", 1, 15)],
+)
+def test_bars_of_two_lengths_are_refused(symbol, first, second):
+    words = f"{first}-minute bars until 2025-03-07 and {second}-minute bars from 2025-03-10"
+    mixed = pl.concat([draw_bars(symbol, DAYS[:5], first), draw_bars(symbol, DAYS[5:], second)])
+    with pytest.raises(mi.DataError, match=f"{symbol} has {words}. A symbol has bars of one length: load") as error:
+        load(mixed.sample(fraction=1.0, shuffle=True, seed=2))
+    assert error.value.counts == {"mixed_lengths": 5}
+
+
+def test_longer_bars_on_single_days_are_refused():
+    days = [draw_bars("NVDA", [day], 5 if k in (2, 6) else 1) for k, day in enumerate(DAYS)]
+    with pytest.raises(mi.DataError, match="5-minute bars on 2 sessions from 2025-03-05 to 2025-03-11 among 1-minute"):
+        load(pl.concat(days))
+
+
+def test_a_thin_session_has_no_other_length():
+    minute = draw_bars("NVDA", minutes=1)
+    rng = np.random.default_rng(7)
+    thin = minute.filter((pl.col("start").dt.date() != DAYS[3]) | pl.Series(rng.uniform(size=minute.height) < 0.3))
+    assert load(thin).grid["interval_minutes"].to_list() == [1.0]
 
 
 def test_other_doors():
