@@ -18,11 +18,11 @@ from marketimpact.core.frames import FrameLike
 from marketimpact.core.layouts import EVENTS
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import SpecificationError
+from marketimpact.estimation.donor_choice import embedded_targets
 from marketimpact.estimation.excluded_days import ExcludedDays
 from marketimpact.estimation.executors import ExecutionOptions
 from marketimpact.estimation.pipeline import estimate
 from marketimpact.estimation.windows import EstimationSettings, check_window
-from marketimpact.events.catalogue import announcements
 from marketimpact.market.market import Market
 from marketimpact.models import MarketModel, Model, TradeToTrade
 from marketimpact.study.result import StudyResult
@@ -248,7 +248,7 @@ class EventStudy:
         )
         # columns of the user's own that are named like those of results are kept under other names
         given = keep_own_columns(schema.as_frame(events, "events", EVENTS), CAR_COLUMNS, "events")
-        targets = _targets(given) if self.model.design.donors else {}
+        targets = embedded_targets(given) if self.model.design.donors else {}
         estimates, attrition = estimate(given, market, self.model, settings, options, targets=targets)
         return StudyResult(
             estimation=estimates,
@@ -268,14 +268,6 @@ class EventStudy:
             "events_sha256": fingerprint(events.select("event_id", "symbol", "date")),
             **{name: version(name) for name in ("marketimpact", "polars", "numpy", "scipy", "statsmodels")},
         }
-
-
-def _targets(events: pl.DataFrame) -> dict[str, list[str]]:
-    """Look up the targets of embedded announcements, by id: `align` drops them, and events may be left of some only."""
-    if "announcement_id" not in events.columns:
-        return {}
-    known = announcements().drop_nulls("targets").select("announcement_id", "targets")
-    return dict(known.iter_rows())
 
 
 def _unused(events: pl.DataFrame, attrition: pl.DataFrame, market: Market) -> pl.DataFrame:
