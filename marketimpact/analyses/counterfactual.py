@@ -18,11 +18,11 @@ from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.estimation.donor_choice import UntreatedRule, embedded_targets
+from marketimpact.estimation.donor_choice import UntreatedRule
 from marketimpact.estimation.positions import locate_day0
 from marketimpact.estimation.windows import check_window
 from marketimpact.market.market import Market
-from marketimpact.sources.protocol import check_symbols
+from marketimpact.study.event_study import embedded_targets
 
 __all__ = ["Counterfactual", "matched_controls", "synthetic_control"]
 
@@ -177,7 +177,7 @@ def synthetic_control(
         events,
         _Settings(
             market,
-            check_symbols(donors, "donors"),
+            _check_symbols(donors, "donors"),
             simplex if penalty is None else corrected,
             check_window(estimation_window, "estimation_window"),
             check_window(event_window, "event_window"),
@@ -196,9 +196,21 @@ def _check_word(name: str, given: object, allowed: Sequence[str | None]) -> None
         raise SpecificationError(f"{name}={given!r}: choose from {', '.join(map(repr, allowed))}.{near}")
 
 
+def _check_symbols(symbols: Sequence[str], name: str) -> tuple[str, ...]:
+    """Return symbols without repeats; raise SpecificationError for text in place of a list, and where there is none."""
+    if isinstance(symbols, str):
+        raise SpecificationError(
+            f"{name}={symbols!r} is text, which would be read letter by letter. Give a list: [{symbols!r}]."
+        )
+    names = tuple(dict.fromkeys(symbols))
+    if not names:
+        raise SpecificationError(f"{name} is empty: name securities that the announcement did not affect.")
+    return names
+
+
 def _check_allowed(allow: Sequence[str], donors: Sequence[str], name: str) -> tuple[str, ...]:
     """Return `allow`; raise SpecificationError where it is no list, or names others than the donors."""
-    allowed = check_symbols(allow, "allow") if isinstance(allow, str) or len(allow) else ()
+    allowed = _check_symbols(allow, "allow") if isinstance(allow, str) or len(allow) else ()
     others = [each for each in allowed if each not in tuple(donors)]
     if others:
         raise SpecificationError(
@@ -241,7 +253,7 @@ def matched_controls(
     """
     if n_matches < 1:
         raise SpecificationError(f"n_matches={n_matches}: match at least one control.")
-    events, controls = schema.check(schema.Events, events, "events"), check_symbols(controls, "controls")
+    events, controls = schema.check(schema.Events, events, "events"), _check_symbols(controls, "controls")
     characteristics_of = _scaled_characteristics(characteristics, [*events["symbol"].unique(), *controls])
 
     def nearest(_: Floats, __: Floats, names: Sequence[str]) -> tuple[Floats, float | None]:

@@ -15,15 +15,12 @@ from marketimpact.errors import SpecificationError
 from marketimpact.estimation.donors import DonorReturns
 from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.estimation.windows import EstimationSettings
-from marketimpact.events.catalogue import announcements, securities
 from marketimpact.market.market import Market
 
-__all__ = ["UntreatedRule", "embedded_targets", "find_donors"]
+__all__ = ["UntreatedRule", "find_donors"]
 
 #: Share of the estimation sessions of which a donor needs a return.
 COVERAGE = 0.8
-#: Columns of securities that name an index or a fund.
-FUND_COLUMNS = ("benchmark", "sector_proxy", "leg_benchmark")
 
 
 def find_donors(
@@ -199,9 +196,7 @@ class UntreatedRule:
         allowed: Iterable[str] = (),
     ) -> None:
         self._treated = _Treated(schema.check(schema.Events, given, "events"), located, targets)
-        self._firm_of, self._own_funds = market.firms, _funds(market.securities)
-        embedded = _funds(securities()).values()
-        self._funds = {fund for own in (*self._own_funds.values(), *embedded) for fund in own}
+        self._firm_of, self._own_funds, self._funds = market.firms, market.own_funds, market.funds
         self._allowed = set(allowed)
 
     def reasons(self, event: dict[str, Any], symbols: Sequence[str], first: int, last: int) -> list[str]:
@@ -229,23 +224,6 @@ class UntreatedRule:
 
     def _is_fund(self, symbol: str) -> bool:
         return symbol in self._funds or symbol.startswith("^")
-
-
-def _funds(known: pl.DataFrame) -> dict[str, tuple[str, ...]]:
-    """Map each security to its benchmark and its funds."""
-    columns = [name for name in FUND_COLUMNS if name in known.columns]
-    if not columns:
-        return {}
-    rows = known.select("symbol", *columns).rows()
-    return {symbol: tuple(fund for fund in own if fund is not None) for symbol, *own in rows}
-
-
-def embedded_targets(events: pl.DataFrame) -> dict[str, list[str]]:
-    """Look up the targets of embedded announcements, by id: `align` drops them, and events may be left of some only."""
-    if "announcement_id" not in events.columns:
-        return {}
-    known = announcements().drop_nulls("targets").select("announcement_id", "targets")
-    return dict(known.iter_rows())
 
 
 class _Treated:

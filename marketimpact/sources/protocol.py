@@ -101,8 +101,8 @@ class PriceSource(Protocol):
         ...
 
 
-def check_symbols(symbols: Sequence[str], name: str = "symbols") -> tuple[str, ...]:
-    """Return the requested symbols without repeats, in their order; `name` is what a message calls them.
+def check_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
+    """Return the requested symbols without repeats, in their order.
 
     Raises
     ------
@@ -116,12 +116,12 @@ def check_symbols(symbols: Sequence[str], name: str = "symbols") -> tuple[str, .
     """
     if isinstance(symbols, str):
         raise SpecificationError(
-            f"{name}={symbols!r} is text, which would be read letter by letter. Give a list: [{symbols!r}]."
+            f"symbols={symbols!r} is text, which would be read letter by letter. Give a list: [{symbols!r}]."
         )
     names = tuple(dict.fromkeys(symbols))
     if not names:
-        raise SpecificationError(f"{name} is empty, so there is nothing to read. Give at least one symbol.")
-    invalid = [each for each in names if not isinstance(each, str) or not each]
+        raise SpecificationError("symbols is empty, so there is nothing to read. Give at least one symbol.")
+    invalid = [name for name in names if not isinstance(name, str) or not name]
     if invalid:
         raise SpecificationError(f"{invalid[0]!r} is not a symbol. Give non-empty text, such as 'NVDA'.")
     return names

@@ -18,17 +18,17 @@ from marketimpact.core.frames import FrameLike
 from marketimpact.core.layouts import EVENTS
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.errors import SpecificationError
-from marketimpact.estimation.donor_choice import embedded_targets
 from marketimpact.estimation.excluded_days import ExcludedDays
 from marketimpact.estimation.executors import ExecutionOptions
 from marketimpact.estimation.pipeline import estimate
 from marketimpact.estimation.windows import EstimationSettings, check_window
+from marketimpact.events.catalogue import announcements
 from marketimpact.market.market import Market
 from marketimpact.models import MarketModel, Model, TradeToTrade
 from marketimpact.study.result import StudyResult
 from marketimpact.study.result_frames import CAR_COLUMNS
 
-__all__ = ["EventStudy"]
+__all__ = ["EventStudy", "embedded_targets"]
 
 #: Least degrees of freedom of a regression, so that the moments of every test exist.
 SPARE_OBSERVATIONS = 5
@@ -268,6 +268,14 @@ class EventStudy:
             "events_sha256": fingerprint(events.select("event_id", "symbol", "date")),
             **{name: version(name) for name in ("marketimpact", "polars", "numpy", "scipy", "statsmodels")},
         }
+
+
+def embedded_targets(events: pl.DataFrame) -> dict[str, list[str]]:
+    """Look up the targets of embedded announcements, by id: `align` drops them, and events may be left of some only."""
+    if "announcement_id" not in events.columns:
+        return {}
+    known = announcements().drop_nulls("targets").select("announcement_id", "targets")
+    return dict(known.iter_rows())
 
 
 def _unused(events: pl.DataFrame, attrition: pl.DataFrame, market: Market) -> pl.DataFrame:
