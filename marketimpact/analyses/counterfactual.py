@@ -18,9 +18,11 @@ from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import DataError, SpecificationError
+from marketimpact.estimation.donor_choice import UntreatedRule
 from marketimpact.estimation.positions import locate_day0
 from marketimpact.estimation.windows import check_window
 from marketimpact.market.market import Market
+from marketimpact.study.event_study import embedded_targets
 
 __all__ = ["Counterfactual", "matched_controls", "synthetic_control"]
 
@@ -33,6 +35,8 @@ Inference = Literal["placebo", "conformal"]
 MIN_OBSERVATIONS = 60
 #: Characteristics beyond this have squares that do not fit a float.
 LARGEST_CHARACTERISTIC = 1e100
+#: Gaps before the event that are rounding noise, as a share of the largest return.
+PERFECT = 1e-12
 _TABLES: dict[str, dict[str, Any]] = {
     "table": {
         "event_id": pl.String, "symbol": pl.String, "date": pl.Date, "n_donors": pl.Int64, "n_obs": pl.Int64,
@@ -60,10 +64,12 @@ class Counterfactual:
         p_value, smallest_p, penalty``. `car` sums the gaps of the event window; the `rmse` are root mean squares of
         the gaps in the estimation window and in the event window, `ratio` the second over the first; `p_value` by
         placebo in space: the share of securities, the event's own among them, whose ratio is as large
-        when each donor is treated as if it had had the event; or conformal, see `synthetic_control`. `smallest_p` is
-        the smallest that it could have been: 1 / (1 + n_donors), or 1 / (n_obs + n_days). `penalty` of the ridge
-        correction is a share of the largest eigenvalue of the donors' cross-products, inf where it chose none; empty
-        without the correction.
+        when each donor is treated as if it had had the event; or conformal, see `synthetic_control`. Where a mix of
+        the others fits before the event but for rounding, as with a security listed twice, no ratio means anything:
+        such a donor counts as having a larger one, and the event's own security has `ratio` NaN and no placebo p.
+        `smallest_p` is the smallest that it could have been: 1 / (1 + n_donors), or 1 / (n_obs + n_days). `penalty` of
+        the ridge correction is a share of the largest eigenvalue of the donors' cross-products, inf where it chose
+        none; empty without the correction.
     weights : polars.DataFrame
         ``event_id, donor, weight``.
     gaps : polars.DataFrame
@@ -91,6 +97,7 @@ def synthetic_control(
     coverage: float = 1.0,
     penalty: Literal["ridge"] | None = None,
     inference: Inference = "placebo",
+    allow: Sequence[str] = (),
 ) -> Counterfactual:
     """Weight donors so that they follow the security as closely as possible before the event.
 
@@ -113,6 +120,9 @@ def synthetic_control(
         may then be negative. The penalty is the one that forecasts left-out tenths of the estimation days best.
     inference : {"placebo", "conformal"}
         Where p comes from: other securities on the same days, or other days of the same security.
+    allow : sequence of str
+        Donors to use although they are treated by the event, are another listing of its firm, or a fund or index that
+        may hold it.
 
     Returns
     -------
@@ -121,14 +131,17 @@ def synthetic_control(
     Raises
     ------
     SpecificationError
-        For an unknown `penalty` or `inference`, donors that the market lacks, and windows that overlap.
+        For an unknown `penalty` or `inference`, donors that the market lacks, an `allow` that names no donor, and
+        windows that overlap.
 
     Notes
     -----
     Weights minimise the sum of squared gaps of the estimation window, w >= 0, sum 1. Null: the event
     had no effect on the security; distribution: permutation over donors, exact if they are exchangeable.
-    Never a t from the residual variance. A donor with an event of its own whose windows overlap is
-    left out. Abadie, Diamond and Hainmueller (2010).
+    Never a t from the residual variance. A donor with an event of its own whose windows overlap is left out, and one
+    that models with donors leave out (`PeerMean`): a target of the announcement, where events have an
+    ``announcement_id`` or ``targets``, another listing of a treated firm, and a fund or index that securities name.
+    Abadie, Diamond and Hainmueller (2010).
 
     With *ridge* the weights w minimise ``|gaps|^2 + penalty * |w - simplex weights|^2``, sum 1 (Ben-Michael, Feller
     and Rothstein 2021). Not to be used to rescue donors that do not follow the security: negative weights extrapolate.
@@ -164,12 +177,13 @@ def synthetic_control(
         events,
         _Settings(
             market,
-            tuple(dict.fromkeys(donors)),
+            _check_symbols(donors, "donors"),
             simplex if penalty is None else corrected,
             check_window(estimation_window, "estimation_window"),
             check_window(event_window, "event_window"),
             coverage,
             inference,
+            _check_allowed(allow, donors, "donors"),
         ),
     )
 
@@ -182,6 +196,29 @@ def _check_word(name: str, given: object, allowed: Sequence[str | None]) -> None
         raise SpecificationError(f"{name}={given!r}: choose from {', '.join(map(repr, allowed))}.{near}")
 
 
+def _check_symbols(symbols: Sequence[str], name: str) -> tuple[str, ...]:
+    """Return symbols without repeats; raise SpecificationError for text in place of a list, and where there is none."""
+    if isinstance(symbols, str):
+        raise SpecificationError(
+            f"{name}={symbols!r} is text, which would be read letter by letter. Give a list: [{symbols!r}]."
+        )
+    names = tuple(dict.fromkeys(symbols))
+    if not names:
+        raise SpecificationError(f"{name} is empty: name securities that the announcement did not affect.")
+    return names
+
+
+def _check_allowed(allow: Sequence[str], donors: Sequence[str], name: str) -> tuple[str, ...]:
+    """Return `allow`; raise SpecificationError where it is no list, or names others than the donors."""
+    allowed = _check_symbols(allow, "allow") if isinstance(allow, str) or len(allow) else ()
+    others = [each for each in allowed if each not in tuple(donors)]
+    if others:
+        raise SpecificationError(
+            f"allow names {listed(others)}, which is not among {name}. Add it to {name}, or drop it."
+        )
+    return allowed
+
+
 def matched_controls(
     events: FrameLike,
     market: Market,
@@ -192,6 +229,7 @@ def matched_controls(
     estimation_window: tuple[int, int] = (-250, -11),
     event_window: tuple[int, int] = (0, 0),
     coverage: float = 1.0,
+    allow: Sequence[str] = (),
 ) -> Counterfactual:
     """Compare each security with the equal-weighted portfolio of its `n_matches` most similar controls.
 
@@ -209,13 +247,13 @@ def matched_controls(
 
     Notes
     -----
-    `events`, `market` and the windows are those of `synthetic_control`, `controls` its donors.
+    `events`, `market`, `allow` and the windows are those of `synthetic_control`, `controls` its donors.
     Barber and Lyon (1997) match on size and book to market. Not to be used when the controls are
     competitors or suppliers: they are treated too.
     """
     if n_matches < 1:
         raise SpecificationError(f"n_matches={n_matches}: match at least one control.")
-    events = schema.check(schema.Events, events, "events")
+    events, controls = schema.check(schema.Events, events, "events"), _check_symbols(controls, "controls")
     characteristics_of = _scaled_characteristics(characteristics, [*events["symbol"].unique(), *controls])
 
     def nearest(_: Floats, __: Floats, names: Sequence[str]) -> tuple[Floats, float | None]:
@@ -230,11 +268,12 @@ def matched_controls(
         events,
         _Settings(
             market,
-            tuple(dict.fromkeys(controls)),
+            controls,
             nearest,
             check_window(estimation_window, "estimation_window"),
             check_window(event_window, "event_window"),
             coverage,
+            allowed=_check_allowed(allow, controls, "controls"),
         ),
     )
 
@@ -289,6 +328,7 @@ class _Settings:
     window: tuple[int, int]
     coverage: float
     inference: Inference = "placebo"
+    allowed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.estimation[1] >= self.window[0]:
@@ -300,22 +340,23 @@ class _Settings:
                 f"A portfolio of donors needs simple returns; this market holds {self.market.unit}."
             )
         unknown = sorted(set(self.donors).difference(self.market.spans["symbol"]))
-        if unknown or not self.donors:
+        if unknown:
             raise SpecificationError(
                 f"The market has no returns of the donors {', '.join(unknown)}; drop them or load their prices."
-                if unknown
-                else "donors is empty: name securities that the announcement did not affect."
             )
 
 
 def _run_events(events: FrameLike, settings: _Settings) -> Counterfactual:
-    located, positions, attrition = locate_day0(events, settings.market)
+    given = schema.check(schema.Events, events, "events")
+    located, positions, attrition = locate_day0(given, settings.market)
+    rule = UntreatedRule(given, located, settings.market, embedded_targets(given), settings.allowed)
     located = located.with_columns(pl.Series("_day0", positions.day0))
     returns = ReturnsByDay.read(settings.market, {*settings.donors, *located["symbol"]})
     rows: dict[str, list[Any]] = {name: [] for name in _TABLES}
     placebos: dict[tuple[bytes, ...], Floats] = {}
     for event in located.iter_rows(named=True):
-        panel = _add_donors(event, located, returns, settings, rows)
+        treated = _treated_donors(event, located, returns, rule, settings)
+        panel = _add_donors(event, treated, returns, settings, rows)
         if panel is None:
             continue
         if settings.inference == "placebo" and panel.key not in placebos:
@@ -327,13 +368,17 @@ def _run_events(events: FrameLike, settings: _Settings) -> Counterfactual:
 
 
 def _add_donors(
-    event: dict[str, Any], located: pl.DataFrame, returns: ReturnsByDay, settings: _Settings, rows: dict[str, list[Any]]
+    event: dict[str, Any],
+    treated: dict[str, str],
+    returns: ReturnsByDay,
+    settings: _Settings,
+    rows: dict[str, list[Any]],
 ) -> _DonorPanel | None:
     """Find one event's donors, add those left out to their table; an event without enough returns is attrition."""
-    name, treated = event["event_id"], _treated_securities(event, located, settings.window)
+    name = event["event_id"]
     steps = _steps_within(event, returns, settings)
     panel, unusable = _donor_panel(event, returns, settings, [d for d in settings.donors if d not in treated], steps)
-    unusable += [(d, "has an event of its own in the window") for d in settings.donors if d in treated]
+    unusable += treated.items()
     rows["left_out"] += [(name, donor, reason) for donor, reason in unusable]
     own = event["symbol"]
     step = steps.get(own)
@@ -355,13 +400,14 @@ def _add_estimates(
     expected = panel.during[:, 1:] @ weights
     gaps = treated_returns - expected
     post = _root_mean_square(gaps)
-    ratio = post / pre if pre > 0 else np.nan
+    perfect = _is_perfect(pre, panel.before[:, 0])
+    ratio = np.nan if perfect else post / pre
     days = np.flatnonzero(~np.isnan(treated_returns))
     if ratios is None:
         p = conformal_p(panel.before, panel.during[days], lambda y, x: weigh(y, x, panel.names)[0])
         smallest = 1 / (len(panel.before) + len(days))
     else:
-        p = (1 + int((ratios >= ratio).sum())) / (1 + len(ratios)) if len(ratios) and pre > 0 else None
+        p = (1 + int((ratios >= ratio).sum())) / (1 + len(ratios)) if len(ratios) and not perfect else None
         smallest = 1 / (1 + len(weights))
     rows["weights"] += [(name, d, w) for d, w in zip(panel.names[1:], weights.tolist(), strict=True)]
     columns = (panel.taus, treated_returns, expected, gaps)
@@ -373,6 +419,18 @@ def _add_estimates(
         (name, event["symbol"], event["date"], len(weights), len(panel.before), len(days),
          float(np.nansum(gaps)), pre, post, ratio, p, smallest, penalty)
     )  # fmt: skip
+
+
+def _treated_donors(
+    event: dict[str, Any], located: pl.DataFrame, returns: ReturnsByDay, rule: UntreatedRule, settings: _Settings
+) -> dict[str, str]:
+    """Find the donors that an event may have reached, each with the reason."""
+    overlapping = _treated_securities(event, located, settings.window).difference(settings.allowed) | {event["symbol"]}
+    _, during = returns.window(event["symbol"], event["_day0"], settings.window)
+    first, last = (int(day) for day in returns.days[during[[0, -1]]]) if len(during) else (0, -1)
+    reasons = dict(zip(settings.donors, rule.reasons(event, settings.donors, first, last), strict=True))
+    reasons |= {donor: "has an event of its own in the window" for donor in settings.donors if donor in overlapping}
+    return {donor: reason for donor, reason in reasons.items() if reason}
 
 
 def _treated_securities(event: dict[str, Any], located: pl.DataFrame, window: tuple[int, int]) -> set[str]:
@@ -447,8 +505,14 @@ def _placebo_ratios(panel: _DonorPanel, weigh: Weigh) -> Floats:
         weights, _ = weigh(before[:, j], others, [donor, *donors[:j], *donors[j + 1 :]])
         pre = _root_mean_square(before[:, j] - others @ weights)
         post = _root_mean_square(during[:, j] - np.delete(during, j, axis=1) @ weights)
-        ratios.append(post / pre if pre > 0 else np.inf)
+        # at least as large as any other, since a ratio to rounding noise means nothing
+        ratios.append(np.inf if _is_perfect(pre, before[:, j]) else post / pre)
     return np.array(ratios)
+
+
+def _is_perfect(gap: float, returns: Floats) -> bool:
+    """Check whether the root mean square of gaps is rounding noise beside the returns."""
+    return gap <= PERFECT * float(np.abs(returns).max())
 
 
 def _root_mean_square(values: Floats) -> float:

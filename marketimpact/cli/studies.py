@@ -31,6 +31,7 @@ from marketimpact.inference import TESTS
 from marketimpact.models import MODELS
 from marketimpact.sources import PriceSource
 from marketimpact.study.result_tables import result_workbook
+from marketimpact.study.summary import peers_text
 
 __all__ = ["Outcome", "align_command", "execute", "list_command", "run", "schema"]
 
@@ -139,6 +140,9 @@ def execute(
             workbook = result_workbook(tables, content.record, study_run.result.market)
             (aside / "tables.xlsx").write_bytes(workbook)
     text = made.short_text() if made is not None else repr(study_run.result)
+    if made is not None and study_run.result.model.design.donors:
+        peers = peers_text(study_run.result)
+        text += f"\n{peers[0].upper()}{peers[1:]}; see donors.csv."
     if made is None and analysis is not None:
         text += f"\n{analysis.sentence(plan.windows)}"
     return Outcome(study_run, [folder / name for name in names], tables, text, analysis)

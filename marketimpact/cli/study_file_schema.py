@@ -232,7 +232,7 @@ def _study() -> dict[str, Any]:
             {"type": "number", "exclusiveMinimum": 0},
             "a number above 0",
         ),
-        allow=_texts("Donors to use although an event treats them, they are of its firm, or a fund that may hold it."),
+        allow=_texts("Donors to use although an event treats them, they are of its firm, or a fund or index."),
         match_sessions={
             "type": "boolean",
             "description": "Whether to use donors of exchanges with other hours, matched by the clock; else not.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
 
-__all__ = ["find_donors"]
+__all__ = ["UntreatedRule", "find_donors"]
 
 #: Share of the estimation sessions of which a donor needs a return.
 COVERAGE = 0.8
@@ -61,8 +61,8 @@ def find_donors(
         np.full((len(positions), len(symbols)), "", dtype=object),
     )
     days = tuple(each["date"].to_physical().to_numpy().astype(np.int64) for each in sessions)
-    treated = _Treated(schema.check(schema.Events, given, "events"), located, targets)
-    _add_treated(found, treated, located, problem, days)
+    rule = UntreatedRule(given, located, market, targets, problem.model.design.allowed_donors)
+    _add_treated(found, rule, located, problem, days)
     _add_unpriced(found, problem, days)
     return found
 
@@ -85,14 +85,14 @@ def _returns_by_session(
     market: Market, mic: str, sessions: pl.DataFrame, symbols: tuple[str, ...], *, match: bool
 ) -> Floats:
     """Read the donors' returns on an exchange's sessions, (S, J), by date; of other hours by the clock, or NaN."""
-    securities = market.panel_securities
-    place = {symbol: row for row, symbol in enumerate(securities["symbol"])}
+    listed_in = market.panel_securities
+    place = {symbol: row for row, symbol in enumerate(listed_in["symbol"])}
     rows = np.array([place[symbol] for symbol in symbols], dtype=np.int64)
     panel = market.return_panel.take(rows, ("date", "ret")).load()
     frame = panel.to_frame(("symbol", "date", "ret"))
     returns = np.full((sessions.height, len(symbols)), np.nan)
     for column, row in enumerate(rows):
-        donor_mic = securities["mic"][int(row)]
+        donor_mic = listed_in["mic"][int(row)]
         same = _same_hours(market, mic, donor_mic)
         if not same and not match:
             continue
@@ -134,49 +134,29 @@ def _same_hours(market: Market, one: str, other: str) -> bool:
 
 
 def _add_treated(
-    found: DonorReturns, others: _Treated, located: pl.DataFrame, problem: EstimationProblem, days: tuple[Ints, ...]
+    found: DonorReturns, rule: UntreatedRule, located: pl.DataFrame, problem: EstimationProblem, days: tuple[Ints, ...]
 ) -> None:
     """Give a reason for donors that an event treats, of the same firm, or a fund that may hold the firm."""
-    firm_of, funds = problem.market.firms, _funds(problem.market)
-    allowed, event_window = problem.model.design.allowed_donors, np.array(problem.settings.event)
+    event_window = np.array(problem.settings.event)
     matched = _matched(found, problem)
     for row, event in enumerate(located.iter_rows(named=True)):
-        own, calendar = event["symbol"], days[found.exchange[row]]
+        calendar, abroad = days[found.exchange[row]], matched[found.exchange[row]]
         ends = np.clip(found.day0[row] + event_window, 0, len(calendar) - 1)
-        last = int(calendar[ends[1]])
-        here = _with_kin({own, *others.of(event, int(calendar[ends[0]]), last)}, firm_of, funds)
-        abroad = None
-        if matched[found.exchange[row]].any():
+        first, last = int(calendar[ends[0]]), int(calendar[ends[1]])
+        reasons = rule.reasons(event, found.symbols, first, last)
+        if abroad.any():
             # sessions matched by the clock may bear the date of the session before
-            first = int(calendar[max(int(ends[0]) - 1, 0)])
-            abroad = _with_kin({own, *others.of(event, first, last)}, firm_of, funds)
-        for column, donor in enumerate(found.symbols):
-            treated, firms, holders = abroad if abroad and matched[found.exchange[row]][column] else here
-            if donor == own:
-                found.reasons[row, column] = "is the event's own security"
-            elif donor in allowed:
-                continue
-            elif donor in treated:
-                found.reasons[row, column] = "is treated by this event or has one of its own in the event window"
-            elif firm_of.get(donor) in firms:
-                found.reasons[row, column] = "is another listing of a treated firm"
-            elif donor in holders:
-                found.reasons[row, column] = "is the benchmark or sector fund of a treated firm, and may hold it"
-
-
-def _with_kin(
-    treated: set[str], firm_of: Mapping[str, str], funds: Mapping[str, Iterable[str]]
-) -> tuple[set[str], set[str], set[str]]:
-    """Add to treated securities their firms, and the funds that may hold them."""
-    firms = {firm_of[symbol] for symbol in treated if symbol in firm_of}
-    return treated, firms, {fund for symbol in treated for fund in funds.get(symbol, ())}
+            before = int(calendar[max(int(ends[0]) - 1, 0)])
+            of_matched = rule.reasons(event, found.symbols, before, last)
+            reasons = [of_matched[column] if abroad[column] else reasons[column] for column in range(len(reasons))]
+        found.reasons[row] = reasons
 
 
 def _matched(found: DonorReturns, problem: EstimationProblem) -> list[Bools]:
     """Mark the donors whose sessions are matched by the clock, (J,) for each exchange of the events."""
-    market, securities = problem.market, problem.market.panel_securities
-    mic_of = dict(zip(securities["symbol"], securities["mic"], strict=True))
-    exchanges = securities["mic"].gather(problem.positions.security)
+    market, panel = problem.market, problem.market.panel_securities
+    mic_of = dict(zip(panel["symbol"], panel["mic"], strict=True))
+    exchanges = panel["mic"].gather(problem.positions.security)
     mics = dict(zip(found.exchange.tolist(), exchanges, strict=True))
     match = problem.model.design.match_sessions
     return [
@@ -185,13 +165,65 @@ def _matched(found: DonorReturns, problem: EstimationProblem) -> list[Bools]:
     ]
 
 
-def _funds(market: Market) -> dict[str, tuple[str, ...]]:
-    """Map each security to its benchmark and its sector fund."""
-    columns = [name for name in ("benchmark", "sector_proxy") if name in market.securities.columns]
-    if not columns:
-        return {}
-    rows = market.securities.select("symbol", *columns).rows()
-    return {symbol: tuple(fund for fund in own if fund is not None) for symbol, *own in rows}
+class UntreatedRule:
+    """Decide which securities an event leaves untreated, for every method that compares with such securities.
+
+    Parameters
+    ----------
+    given : polars.DataFrame
+        All events handed in: their securities are treated, whether or not they can be used.
+    located : polars.DataFrame
+        Those with a day 0.
+    market : Market
+        Its securities, and `mi.securities()`, name other listings, benchmarks and funds.
+    targets : mapping
+        Id of an announcement -> its targets, beside those in a column ``targets`` of the events.
+    allowed : collection of str
+        Securities to accept, whatever they are but the event's own.
+
+    Notes
+    -----
+    A fund or index is recognised by its symbol, which a security names as ``benchmark``, ``sector_proxy`` or
+    ``leg_benchmark`` or which begins with ``^``. What no security names so is not recognised.
+    """
+
+    def __init__(
+        self,
+        given: pl.DataFrame,
+        located: pl.DataFrame,
+        market: Market,
+        targets: Mapping[str, Iterable[str]],
+        allowed: Iterable[str] = (),
+    ) -> None:
+        self._treated = _Treated(schema.check(schema.Events, given, "events"), located, targets)
+        self._firm_of, self._own_funds, self._funds = market.firms, market.own_funds, market.funds
+        self._allowed = set(allowed)
+
+    def reasons(self, event: dict[str, Any], symbols: Sequence[str], first: int, last: int) -> list[str]:
+        """Say of each security why the event cannot be compared with it; empty where it can.
+
+        `first` and `last` are the days between which it must not have an event of its own, since 1970.
+        """
+        treated = {event["symbol"], *self._treated.of(event, first, last)}
+        firms = {self._firm_of[symbol] for symbol in treated if symbol in self._firm_of}
+        holders = {fund for symbol in treated for fund in self._own_funds.get(symbol, ())}
+        return [self._reason(symbol, event["symbol"], treated, firms, holders) for symbol in symbols]
+
+    def _reason(self, symbol: str, own: str, treated: set[str], firms: set[str], holders: set[str]) -> str:
+        if symbol == own:
+            return "is the event's own security"
+        if symbol in self._allowed:
+            return ""
+        if symbol in treated:
+            return "is treated by this event or has one of its own in the event window"
+        if self._firm_of.get(symbol) in firms:
+            return "is another listing of a treated firm"
+        if symbol in holders:
+            return "is the benchmark or sector fund of a treated firm, and may hold it"
+        return "is a fund or index, and may hold a treated firm" if self._is_fund(symbol) else ""
+
+    def _is_fund(self, symbol: str) -> bool:
+        return symbol in self._funds or symbol.startswith("^")
 
 
 class _Treated:

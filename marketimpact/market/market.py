@@ -21,6 +21,7 @@ from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.events import session_overrides
 from marketimpact.events.dual_listings import firms
 from marketimpact.events.exchange_clocks import ExchangeClock
+from marketimpact.events.funds import funds_by_security, named_funds
 from marketimpact.market import benchmark_currency, checks, conversions, frames, legs, parquet_panel, trading_rules
 from marketimpact.market.exchange_rates import check_rates, rate_doubts
 from marketimpact.market.factors import check_factors, foreign_factor
@@ -716,6 +717,16 @@ class Market:
     def firms(self) -> dict[str, str]:
         """Security with a ``dual_listing`` -> its firm, named by the first of the two symbols."""
         return firms(self.securities)
+
+    @cached_property
+    def own_funds(self) -> dict[str, tuple[str, ...]]:
+        """Security -> its benchmark and its funds."""
+        return funds_by_security(self.securities)
+
+    @cached_property
+    def funds(self) -> frozenset[str]:
+        """Funds and indices that securities of the market or of `mi.securities()` name."""
+        return named_funds(self.securities)
 
     @property
     def panel(self) -> pl.DataFrame:

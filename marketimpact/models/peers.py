@@ -26,8 +26,8 @@ class PeerMean:
     donors : sequence of str
         Securities of the market that the announcement did not affect, chosen before looking at returns.
     allow : sequence of str
-        Donors to use although they are treated by the event, are another listing of its firm, or a fund that may hold
-        it.
+        Donors to use although they are treated by the event, are another listing of its firm, or a fund or index that
+        may hold it.
     match_sessions : bool
         Whether to use donors of exchanges with other hours. A session of the event's exchange is then matched with the
         donor's sessions that closed since the close before and no later than its own.
@@ -40,12 +40,14 @@ class PeerMean:
     Notes
     -----
     Degrees of freedom M - 3. For each event a donor is left out that is treated by it (a target of the announcement, or
-    a security with an event in the event window), that is another listing of the firm, the event security's benchmark
-    or sector fund, that trades at other hours (without `match_sessions`), or that lacks a return in the event window or
-    a fifth of those in the estimation window; `StudyResult.donors` lists them all. An event without any goes to
-    attrition (*no_donors*). A donor's missing day is filled by what its first principal component with the other donors
-    says. A matched donor whose exchange has closed before the announcement prices none of its day. Not to be used when
-    the announcement reached the donors, since their own reaction is then subtracted.
+    a security with an event in the event window), that is another listing of the firm, a fund or index, that trades at
+    other hours (without `match_sessions`), or that lacks a return in the event window or a fifth of those in the
+    estimation window; `StudyResult.donors` lists them all. A fund or index is recognised where a security of the market
+    or of `mi.securities()` names it as ``benchmark``, ``sector_proxy`` or ``leg_benchmark``, or where its symbol begins
+    with ``^``; others, such as QQQ, are not. An event without any donor goes to attrition (*no_donors*). A donor's
+    missing day is filled by what its first principal component with the other donors says. A matched donor whose
+    exchange has closed before the announcement prices none of its day. Not to be used when the announcement reached the
+    donors, since their own reaction is then subtracted.
 
     Examples
     --------

@@ -193,8 +193,9 @@ def tables(
 def report_tables(content: ReportContent) -> dict[str, pl.DataFrame]:
     """Compute every table of a report's content; what the report has computed already is reused.
 
-    Opens add ``car_by_leg``, a row per event and leg of day 0; a specification curve ``specifications``, and its joint
-    test ``specifications_joint``. Of a registered study each has the column ``registration_status``.
+    A model with donors adds ``donors``, as `StudyResult.donors`; opens ``car_by_leg``, a row per event and leg of day
+    0; a specification curve ``specifications``, and its joint test ``specifications_joint``. Of a registered study each
+    has the column ``registration_status``.
     """
     result = content.result
 
@@ -216,6 +217,7 @@ def report_tables(content: ReportContent) -> dict[str, pl.DataFrame]:
         "findings": result.market.findings,
         "price_repairs": result.market.price_repairs,
     }
+    frames |= {"donors": result.donors} if result.model.design.donors else {}
     frames |= {} if content.legs is None else {"car_by_leg": content.legs[0].frame}
     frames |= {} if content.curve is None else {"specifications": content.curve.frame}
     frames |= {} if content.joint is None else {"specifications_joint": content.joint.frame}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from marketimpact.study.result import StudyResult
-from marketimpact.study.summary import donors_text
+from marketimpact.study.summary import peers_text
 
 __all__ = ["benchmark_name", "benchmarks_of", "model_text"]
 
@@ -60,5 +60,5 @@ def model_text(result: StudyResult) -> str:
     more = len(names) - MOST_NAMED
     listed = ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
     against = "" if result.model.name in ("mean_adjusted", "comparison_period_mean") else f" against {listed}"
-    peers = f" (effects are relative to the peers: {donors_text(result)})" if result.model.design.donors else ""
+    peers = f" ({peers_text(result)})" if result.model.design.donors else ""
     return f"{model}{against}{peers}, estimated over sessions [{first}, {last}]".replace("-", "−")

@@ -22,6 +22,7 @@ DESCRIPTIONS = {
     "car": "cumulative abnormal returns per event and window, fractions",
     "caar": "their means session by session, fractions, with 95% intervals",
     "tests": "every test per group and window, with its validity",
+    "donors": "which donors each event uses, with their weights, and why not the others",
     "specifications": "every specification of the curve: its choices, its estimate, whether its test is valid",
     "specifications_joint": "the curve as a whole against curves on placebo days",
     "attrition": "events that could not be used, and why",

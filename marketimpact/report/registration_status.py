@@ -21,8 +21,8 @@ STATUS_COLUMN = "registration_status"
 PRIMARY_TABLES = frozenset({"short", "tests.primary", "tests.windows", "tests"})
 #: Tables of facts, inputs and checks, without a result.
 DESCRIPTIVE_TABLES = frozenset({
-    "announced", "reached", "around", "left-out", "doubts", "record", "events", "estimates", "attrition", "findings",
-    "price_repairs",
+    "announced", "reached", "around", "left-out", "doubts", "record", "events", "estimates", "donors", "attrition",
+    "findings", "price_repairs",
 })  # fmt: skip
 
 

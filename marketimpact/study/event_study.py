@@ -28,7 +28,7 @@ from marketimpact.models import MarketModel, Model, TradeToTrade
 from marketimpact.study.result import StudyResult
 from marketimpact.study.result_frames import CAR_COLUMNS
 
-__all__ = ["EventStudy"]
+__all__ = ["EventStudy", "embedded_targets"]
 
 #: Least degrees of freedom of a regression, so that the moments of every test exist.
 SPARE_OBSERVATIONS = 5
@@ -248,7 +248,7 @@ class EventStudy:
         )
         # columns of the user's own that are named like those of results are kept under other names
         given = keep_own_columns(schema.as_frame(events, "events", EVENTS), CAR_COLUMNS, "events")
-        targets = _targets(given) if self.model.design.donors else {}
+        targets = embedded_targets(given) if self.model.design.donors else {}
         estimates, attrition = estimate(given, market, self.model, settings, options, targets=targets)
         return StudyResult(
             estimation=estimates,
@@ -270,7 +270,7 @@ class EventStudy:
         }
 
 
-def _targets(events: pl.DataFrame) -> dict[str, list[str]]:
+def embedded_targets(events: pl.DataFrame) -> dict[str, list[str]]:
     """Look up the targets of embedded announcements, by id: `align` drops them, and events may be left of some only."""
     if "announcement_id" not in events.columns:
         return {}

@@ -18,11 +18,11 @@ from marketimpact.study.questions import Questions
 
 __all__ = [
     "as_lines",
-    "donors_text",
     "headline_window",
     "is_one_sample",
     "path_base",
     "path_measure",
+    "peers_text",
     "reasons",
     "shown_windows",
     "title",
@@ -49,19 +49,20 @@ def as_lines(result: Questions) -> list[str]:
         n, undecided = result.selected_from
         lines.append(f"selected by where: {events.height} of {count(n, 'event')}{_undecided_text(undecided)}")
     if result.model.design.donors:
-        lines += _wrapped(f"effects are relative to the peers: {donors_text(result)}; see .donors")
+        lines += _wrapped(f"{peers_text(result)}; see .donors")
     if result.attrition.height:
         lines += _wrapped(f"not used: {result.attrition.height} ({reasons(result.attrition)}); see .attrition")
     return lines
 
 
-def donors_text(result: Questions) -> str:
-    """Count the donors, and how many of them an event uses; where they are few, say what that does to intervals."""
+def peers_text(result: Questions) -> str:
+    """Write that effects are relative to the peers, how many donors an event uses, and what few of them mean."""
     used = result.estimates["n_donors"].to_list() if result.events.height else [0]
     low, high = min(used), max(used)
     number = f"{low}" if low == high else f"{low} to {high}"
-    used_text = f"{number} of {count(len(result.model.design.donors), 'donor')} used by each event"
-    return f"{used_text}; {FEW_DONORS}" if result.events.height and low < ENOUGH_DONORS else used_text
+    donors = count(len(result.model.design.donors), "donor")
+    text = f"effects are relative to the peers: {number} of {donors} used by each event"
+    return f"{text}; {FEW_DONORS}" if result.events.height and low < ENOUGH_DONORS else text
 
 
 def _securities_text(n: int) -> str:

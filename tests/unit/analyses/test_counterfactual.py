@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -130,3 +131,97 @@ def test_a_donor_that_is_the_security_itself_leaves_no_gap_and_no_p_value(market
     assert found.table["ratio"].is_nan().all()
     assert found.table["p_value"].to_list() == [None, None]
     assert found.weights.group_by("event_id").agg(pl.col("weight").sum())["weight"].to_list() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("penalty", [None, "ridge"])
+def test_a_donor_that_another_repeats_counts_as_having_as_large_a_ratio(seed, penalty):
+    """Of 19 donors two are one security: they fit each other but for rounding, and 0 / 0 is no small ratio."""
+    rng = np.random.default_rng(seed)
+    returns = rng.normal(0, 0.01, (len(DAYS), 1)) + rng.normal(0, 0.01, (len(DAYS), 20))
+    returns[:, 19] = returns[:, 1]
+    returns[[200, 220], 0] += 0.5  # no other donor has a ratio as large
+    names = ["A", *(f"D{number}" for number in range(19))]
+    rows = pl.DataFrame(returns, schema=names).with_columns(date=pl.Series(DAYS))
+    index = pl.DataFrame({"date": DAYS, "ret": returns.mean(axis=1)})
+    market = mi.Market.from_returns(rows.unpivot(index="date", variable_name="symbol", value_name="ret"), index)
+    windows = {"estimation_window": (-150, -30), "event_window": (0, 0)}
+    found = mi.synthetic_control(events(("A", 200), ("A", 220)), market, names[1:], penalty=penalty, **windows)
+    assert found.table["p_value"].to_list() == [3 / 20, 3 / 20]
+
+
+def test_text_in_place_of_a_list_is_refused(market):
+    size = pl.DataFrame({"symbol": [*FIRMS, *DONORS], "size": range(8)})
+    for given in ("P", "P,Q"):
+        with pytest.raises(mi.SpecificationError, match=f"donors='{given}' is text, which would be read letter by"):
+            mi.synthetic_control(events(("A", 200)), market, given, **WINDOWS)
+        with pytest.raises(mi.SpecificationError, match=f"controls='{given}' is text.*Give a list"):
+            mi.matched_controls(events(("A", 200)), market, given, size, **WINDOWS)
+    with pytest.raises(mi.SpecificationError, match="allow='P' is text"):
+        mi.synthetic_control(events(("A", 200)), market, DONORS, allow="P", **WINDOWS)
+    with pytest.raises(mi.SpecificationError, match="allow names 'Z', which is not among controls"):
+        mi.matched_controls(events(("A", 200)), market, DONORS, size, allow=["Z"], **WINDOWS)
+    with pytest.raises(mi.SpecificationError, match="controls is empty"):
+        mi.matched_controls(events(("A", 200)), market, [], size, **WINDOWS)
+    series = mi.synthetic_control(events(("A", 200)), market, pl.Series(DONORS), allow=pl.Series(["P"]), **WINDOWS)
+    assert series.table.equals(mi.synthetic_control(events(("A", 200)), market, DONORS, **WINDOWS).table)
+
+
+CHOICE = ["BABA", "AMD", "9988.HK", "AVGO", "^SOX", "SMH", "SPY", "QQQ", "P", "Q"]
+
+
+@pytest.fixture(scope="module")
+def named() -> mi.Market:
+    """Firms and funds by their real symbols, returns drawn; one security names SMH as its sector fund."""
+    rng = np.random.default_rng(11)
+    index = rng.normal(0, 0.01, len(DAYS))
+    symbols = ["NVDA", *CHOICE]
+    rows = pl.concat(
+        pl.DataFrame({"symbol": name, "date": DAYS, "ret": index + rng.normal(0, 0.01, len(DAYS))}) for name in symbols
+    )
+    market = mi.Market.from_returns(rows, pl.DataFrame({"date": DAYS, "ret": index}))
+    listings, funds = {"BABA": "9988.HK", "9988.HK": "BABA"}, {"P": "SMH"}
+    columns = {"dual_listing": [*map(listings.get, symbols)], "sector_proxy": [*map(funds.get, symbols)]}
+    return replace(market, securities=pl.DataFrame({"symbol": symbols, **columns}))
+
+
+def compared(events, market, method, **options):
+    """Reasons of donors by event, of a synthetic control or of matched controls."""
+    given = {**WINDOWS, **options}
+    if method == "matched":
+        size = pl.DataFrame({"symbol": ["NVDA", *CHOICE], "size": range(11)})
+        found = mi.matched_controls(events, market, CHOICE, size, **given)
+    else:
+        found = mi.synthetic_control(events, market, CHOICE, **given)
+    reasons = {name: {} for name in events["event_id"]}
+    for name, donor, reason in found.left_out.iter_rows():
+        reasons[name][donor] = reason
+    return found, reasons
+
+
+@pytest.mark.parametrize("method", ["synthetic", "matched"])
+def test_donors_are_refused_by_the_rule_of_models_with_donors(named, method):
+    """A firm repeats, and a date: NVDA twice, and BABA on NVDA's first date."""
+    ids = ["2025-08-12-beijing-discourages-h20", "b", "b"]  # the first targets AMD, NVDA and 9988.HK, but not BABA
+    dated = events(("NVDA", 200), ("NVDA", 240), ("BABA", 240)).with_columns(announcement_id=pl.Series(ids))
+    found, reasons = compared(dated, named, method)
+    fund = "is a fund or index, and may hold a treated firm"
+    funds = {"^SOX": fund, "SMH": fund, "SPY": fund}
+    treated = "is treated by this event or has one of its own in the event window"
+    listing = "is another listing of a treated firm"
+    assert reasons["NVDA 200"] == {"AMD": treated, "9988.HK": treated, "BABA": listing, **funds}
+    own = "has an event of its own in the window"
+    assert reasons["NVDA 240"] == {"BABA": own, "9988.HK": listing, **funds}
+    study = mi.EventStudy(mi.PeerMean(CHOICE), (-150, -11), (-1, 2))
+    of_model = study.run(dated, named).donors.filter("used").select("event_id", "donor").sort("event_id", "donor")
+    assert found.weights.select("event_id", "donor").sort("event_id", "donor").equals(of_model)
+
+
+@pytest.mark.parametrize("method", ["synthetic", "matched"])
+def test_donors_that_are_allowed_by_name_are_used(named, method):
+    dated = events(("NVDA", 200), ("NVDA", 240), ("BABA", 240)).with_columns(targets=pl.lit("AMD;AVGO"))
+    _, reasons = compared(dated, named, method)
+    assert set(reasons["NVDA 200"]) == {"AMD", "AVGO", "^SOX", "SMH", "SPY"}
+    _, reasons = compared(dated, named, method, allow=["AMD", "^SOX", "SMH", "BABA", "9988.HK"])
+    assert set(reasons["NVDA 200"]) == set(reasons["NVDA 240"]) == {"AVGO", "SPY"}
+    assert reasons["BABA 240"]["BABA"] == "has an event of its own in the window"

@@ -12,6 +12,7 @@ import marketimpact as mi
 from marketimpact.cli.registration import declaration, registration_text
 from marketimpact.cli.study_file import read_study
 from marketimpact.errors import MarketImpactWarning
+from tests.command import marketimpact
 
 #: Two firms at two announcements: firms and dates repeat.
 STUDY = """[study]
@@ -111,6 +112,18 @@ def test_donors_outside_the_groups_are_loaded_and_give_the_result_of_python(tmp_
     own = mi.EventStudy(mi.StatisticalFactors(OUTSIDE, components=2), (-120, -11), (-1, 1))
     theirs = own.run(mi.align(news, market, symbols=["NVDA", "AMD"]), market)
     assert result.car(0, 1)["car"].to_list() == theirs.car(0, 1)["car"].to_list()
+
+
+def test_a_run_prints_that_effects_are_relative_to_peers_and_writes_the_donors(tmp_path):
+    study = plan(tmp_path, f'model = "peer_mean"\n{donors(*OUTSIDE)}')
+    done = marketimpact("run", "s.toml", "--out", "out", "--format", "md", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    sentence = "effects are relative to the peers: 4 of 4 donors used by each event"
+    result = study.run(mi.SamplePrices()).result
+    assert f"{sentence.capitalize()}; see donors.csv." in done.stdout.splitlines()
+    assert sentence in mi.brief(result).source
+    assert pl.read_parquet(tmp_path / "out" / "donors.parquet").equals(result.donors)
+    assert pl.read_csv(tmp_path / "out" / "donors.csv").shape == result.donors.shape
 
 
 def test_a_registration_declares_the_donors_and_their_options(tmp_path):

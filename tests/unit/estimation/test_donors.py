@@ -109,6 +109,30 @@ def test_treated_firms_and_other_listings_and_funds_are_left_out(sample_market):
     assert reasons(allowed, "NVDA")["NVDA"] == "is the event's own security"
 
 
+def test_funds_that_any_security_names_are_left_out_and_indices_by_their_symbol():
+    """NVDA repeats, and a date; SMH is named by another security, SPY by the embedded ones, QQQ by none."""
+    names, funds = ["NVDA", "INTC", "TXN"], ["SMH", "QQQ", "^SOX", "SPY"]
+    rng, calendar = np.random.default_rng(3), days()
+    index = rng.normal(0, 0.01, len(calendar))
+    wide = pl.DataFrame({name: index + rng.normal(0, 0.01, len(calendar)) for name in names + funds})
+    rows = wide.with_columns(date=pl.Series(calendar)).unpivot(index="date", variable_name="symbol", value_name="ret")
+    market = mi.Market.from_returns(rows, pl.DataFrame({"date": calendar, "ret": index}))
+    known = pl.DataFrame({"symbol": names, "leg_benchmark": [None, None, "SMH"]})
+    market = replace(market, securities=known)
+    dated = pl.DataFrame({
+        "event_id": ["a", "b", "c"], "symbol": ["NVDA", "NVDA", "INTC"],
+        "date": [calendar[200], calendar[260], calendar[260]],
+    })  # fmt: skip
+    model = mi.PeerMean((*funds, "TXN"))
+    left_out = "is a fund or index, and may hold a treated firm"
+    reasons_of = {"SMH": left_out, "QQQ": None, "^SOX": left_out, "SPY": left_out, "TXN": None}
+    result = STUDY.but(model=model).run(dated, market)
+    for name in ("a", "b", "c"):
+        assert dict(result.donors.filter(event_id=name).select("donor", "reason").iter_rows()) == reasons_of
+    allowed = STUDY.but(model=replace(model, allow=("^SOX", "SPY"))).run(dated, market)
+    assert set(allowed.donors.filter(~pl.col("used"))["donor"]) == {"SMH"}
+
+
 def test_another_listing_of_the_firm_is_left_out(sample_market):
     frame = pl.DataFrame({"event_id": ["a"], "symbol": ["BABA"], "date": [date(2025, 8, 12)]})
     model = mi.PeerMean(("9988.HK", "MSFT"))
