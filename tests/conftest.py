@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 import marketimpact as mi
 from marketimpact.cli.study_file import StudyRun, read_study
@@ -24,6 +25,9 @@ WITH_ARGUMENTS = ("factor_model", "peer_mean", "statistical_factors", "ridge_pee
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "data"
 SHARED = ROOT.parent / "shared"
+# no test is timed: a busy machine is no failure
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def _has_latex() -> bool:

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -147,6 +147,7 @@ def test_an_infinite_penalty_is_no_correction_and_a_small_one_is_least_squares()
     np.testing.assert_allclose(least, np.append(free, 1 - free.sum()), atol=1e-9)
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 90))
 def test_ridge_weights_do_not_depend_on_the_order_of_days(seed, n_donors):
     rng = np.random.default_rng(seed)
