@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -142,7 +143,7 @@ def execute(
     text = made.short_text() if made is not None else repr(study_run.result)
     if made is not None and study_run.result.model.design.donors:
         peers = peers_text(study_run.result)
-        text += f"\n{peers[0].upper()}{peers[1:]}; see donors.csv."
+        text += "\n" + textwrap.fill(f"{peers[0].upper()}{peers[1:]}; see donors.csv.", 80)
     if made is None and analysis is not None:
         text += f"\n{analysis.sentence(plan.windows)}"
     return Outcome(study_run, [folder / name for name in names], tables, text, analysis)
