@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
@@ -34,3 +34,18 @@ def sure_events(market: mi.Market) -> pl.DataFrame:
     events = mi.align(policy.filter(pl.col("confidence") != "low"), market, symbols="all")
     sure = events.filter(pl.col("day0_earliest") == pl.col("day0_latest"))
     return mi.one_listing(sure, market.securities, prefer=["XHKG", "XNAS", "XNYS", "XTAI"])
+
+
+def detectable_effects(
+    results: Mapping[str, mi.StudyResult], windows: Mapping[str, tuple[int, int]]
+) -> Iterator[tuple[str, str, int, float | None]]:
+    """Yield announcement, name of the result, events and detectable effect, for the events that all results have."""
+    kept = set.intersection(*(set(result.events["event_id"]) for result in results.values()))
+    events = pl.concat(result.events.select("event_id", "announcement_id") for result in results.values())
+    for announcement in sorted(set(events["announcement_id"])):
+        condition = (pl.col("announcement_id") == announcement) & pl.col("event_id").is_in(list(kept))
+        for name, result in results.items():
+            part = result.where(condition)
+            if part.events.height and part.events["date"].n_unique() == 1:
+                mde = part.test(*windows[name], tests=[TEST])["effect_mde"].item()
+                yield announcement, name, part.events.height, mde

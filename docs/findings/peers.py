@@ -8,7 +8,7 @@ import polars as pl
 import marketimpact as mi
 from docs.findings import peers_legs
 from docs.findings.cells import table
-from docs.findings.peer_groups import STUDY, TEST, cells, sure_events
+from docs.findings.peer_groups import STUDY, TEST, cells, detectable_effects, sure_events
 from docs.size.peers import coverage_table
 
 PRIMARY = (0, 1)
@@ -45,18 +45,12 @@ def remake(prices: mi.FilePrices) -> tuple[dict[str, str], dict[str, str]]:
 
 def detectable(market: mi.Market, events: pl.DataFrame) -> pl.DataFrame:
     """Compute the detectable effect of every group and announcement under every model, for the same events."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for name, own, donors in cells(market):
         given = events.filter(pl.col("symbol").is_in(own))
         results = {model: STUDY.but(model=make(donors)).run(given, market) for model, make in MODELS.items()}
-        kept = set.intersection(*(set(result.events["event_id"]) for result in results.values()))
-        for announcement in sorted(set(given["announcement_id"])):
-            condition = (pl.col("announcement_id") == announcement) & pl.col("event_id").is_in(list(kept))
-            for model, result in results.items():
-                part = result.where(condition)
-                if part.events.height and part.events["date"].n_unique() == 1:
-                    mde = part.test(*PRIMARY, tests=[TEST])["effect_mde"].item()
-                    rows.append((name, announcement, model, part.events.height, mde))
+        for announcement, model, n_events, mde in detectable_effects(results, dict.fromkeys(MODELS, PRIMARY)):
+            rows.append((name, announcement, model, n_events, mde))
     schema = {"group": pl.String, "announcement": pl.String, "model": pl.String, "events": pl.Int64, "mde": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row").drop_nulls("mde")
 

@@ -8,7 +8,7 @@ import polars as pl
 
 import marketimpact as mi
 from docs.findings.cells import table
-from docs.findings.peer_groups import STUDY, TEST, cells, sure_events
+from docs.findings.peer_groups import STUDY, cells, detectable_effects, sure_events
 
 #: Name -> whether donors are in the model, whether the return is that of the first leg alone, window.
 DESIGNS = {
@@ -38,7 +38,7 @@ def detectable(market: mi.Market) -> pl.DataFrame:
 
 
 def _have_legs(market: mi.Market, symbols: list[str]) -> bool:
-    """Whether any of the securities has a return of this leg."""
+    """Check whether any of the securities has a return of this leg."""
     return market.panel.filter(pl.col("symbol").is_in(symbols))["ret"].count() > 0
 
 
@@ -50,13 +50,9 @@ def _of_leg(
     for design, (with_donors, is_leg, _) in DESIGNS.items():
         model = mi.StatisticalFactors(donors) if with_donors else mi.MarketModel()
         results[design] = STUDY.but(model=model).run(events, leg if is_leg else sessions)
-    kept = set.intersection(*(set(result.events["event_id"]) for result in results.values()))
-    for announcement in sorted(set(events["announcement_id"])):
-        condition = (pl.col("announcement_id") == announcement) & pl.col("event_id").is_in(list(kept))
-        for design, result in results.items():
-            part = result.where(condition)
-            if part.events.height and part.events["date"].n_unique() == 1:
-                yield announcement, design, part.test(*DESIGNS[design][2], tests=[TEST])["effect_mde"].item()
+    windows = {design: window for design, (_, _, window) in DESIGNS.items()}
+    for announcement, design, _, mde in detectable_effects(results, windows):
+        yield announcement, design, mde
 
 
 def detectable_table(found: pl.DataFrame) -> str:

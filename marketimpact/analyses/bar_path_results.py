@@ -145,6 +145,5 @@ class BarPath:
 
 def outside_band(path: pl.DataFrame) -> pl.DataFrame:
     """Keep the first point after the instant at which each path lies outside the band, where it does."""
-    outside = (pl.col("ar") > pl.col("band_high")) | (pl.col("ar") < pl.col("band_low"))
-    found = path.filter(pl.col("minute") > 0, outside).sort("minute")
+    found = path.filter(bar_chart.LEFT_BAND).sort("minute")
     return found.unique(["announcement_id", "symbol", "mic", "starts_at"], keep="first", maintain_order=True)

@@ -12,7 +12,7 @@ import polars as pl
 from marketimpact.analyses.counterfactual_conformal import conformal_p
 from marketimpact.analyses.counterfactual_returns import ReturnsByDay, first_steps
 from marketimpact.analyses.counterfactual_ridge import ridge_weights
-from marketimpact.analyses.counterfactual_weights import simplex_weights
+from marketimpact.analyses.counterfactual_weights import is_perfect, simplex_weights
 from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.frames import FrameLike
@@ -35,8 +35,6 @@ Inference = Literal["placebo", "conformal"]
 MIN_OBSERVATIONS = 60
 #: Characteristics beyond this have squares that do not fit a float.
 LARGEST_CHARACTERISTIC = 1e100
-#: Gaps before the event that are rounding noise, as a share of the largest return.
-PERFECT = 1e-12
 _TABLES: dict[str, dict[str, Any]] = {
     "table": {
         "event_id": pl.String, "symbol": pl.String, "date": pl.Date, "n_donors": pl.Int64, "n_obs": pl.Int64,
@@ -400,7 +398,7 @@ def _add_estimates(
     expected = panel.during[:, 1:] @ weights
     gaps = treated_returns - expected
     post = _root_mean_square(gaps)
-    perfect = _is_perfect(pre, panel.before[:, 0])
+    perfect = is_perfect(pre, panel.before[:, 0])
     ratio = np.nan if perfect else post / pre
     days = np.flatnonzero(~np.isnan(treated_returns))
     if ratios is None:
@@ -506,13 +504,8 @@ def _placebo_ratios(panel: _DonorPanel, weigh: Weigh) -> Floats:
         pre = _root_mean_square(before[:, j] - others @ weights)
         post = _root_mean_square(during[:, j] - np.delete(during, j, axis=1) @ weights)
         # at least as large as any other, since a ratio to rounding noise means nothing
-        ratios.append(np.inf if _is_perfect(pre, before[:, j]) else post / pre)
+        ratios.append(np.inf if is_perfect(pre, before[:, j]) else post / pre)
     return np.array(ratios)
-
-
-def _is_perfect(gap: float, returns: Floats) -> bool:
-    """Check whether the root mean square of gaps is rounding noise beside the returns."""
-    return gap <= PERFECT * float(np.abs(returns).max())
 
 
 def _root_mean_square(values: Floats) -> float:

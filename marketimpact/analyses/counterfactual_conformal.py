@@ -6,12 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from marketimpact.analyses.counterfactual_weights import is_perfect
 from marketimpact.core.arrays import Floats
 
 __all__ = ["conformal_p", "shifted_means"]
-
-#: Residuals within this share of the security's returns are rounding: the fit is perfect, and nothing can be compared.
-ROUNDING = 1e-12
 
 
 def conformal_p(before: Floats, during: Floats, weigh: Callable[[Floats, Floats], Floats]) -> float | None:
@@ -33,7 +31,7 @@ def conformal_p(before: Floats, during: Floats, weigh: Callable[[Floats, Floats]
     both = np.vstack([before, during])
     y, x = both[:, 0], both[:, 1:]
     sizes = np.abs(y - x @ weigh(y, x))
-    if sizes.max() <= ROUNDING * np.abs(y).max():
+    if is_perfect(float(sizes.max()), y):
         return None
     means = shifted_means(sizes, len(during))
     return float((means >= means[0]).mean())

@@ -6,7 +6,7 @@ import numpy as np
 
 from marketimpact.core.arrays import Floats
 
-__all__ = ["simplex_weights"]
+__all__ = ["is_perfect", "simplex_weights"]
 
 #: Donors of the first fit. Of 450 donors on 239 days about 30 get a weight: 1 ms a fit, 5 ms with all of them at once.
 FIRST_DONORS = 64
@@ -14,6 +14,8 @@ FIRST_DONORS = 64
 TOLERANCE = 1e-13
 #: The same as a share of the squared gaps of the nearest donor, where the fit is perfect but for rounding.
 ROUNDING = 10 * np.finfo(np.float64).eps
+#: Gaps that are rounding noise, as a share of the largest return.
+PERFECT = 1e-12
 
 
 def simplex_weights(y: Floats, x: Floats) -> Floats:
@@ -53,3 +55,8 @@ def _fit(gaps: Floats) -> Floats:
     pull = np.sqrt((gaps**2).sum(axis=1).mean()) or 1.0
     solution, _ = nnls(np.vstack([gaps.T, np.full(len(gaps), pull)]), np.append(np.zeros(gaps.shape[1]), pull))
     return np.asarray(solution / solution.sum())
+
+
+def is_perfect(gap: float, returns: Floats) -> bool:
+    """Check whether a gap is rounding noise beside the security's returns, so that nothing can be compared with it."""
+    return gap <= PERFECT * float(np.abs(returns).max())

@@ -10,8 +10,10 @@ from marketimpact.display.charts import BLUE, GREY, INK, ORANGE, altair_chart, h
 from marketimpact.display.formats import clean_text, short_percent
 from marketimpact.display.scales import line_domain, percent_axis
 
-__all__ = ["bar_paths"]
+__all__ = ["LEFT_BAND", "bar_paths"]
 
+#: Points after the instant that lie outside the band.
+LEFT_BAND = (pl.col("minute") > 0) & ((pl.col("ar") > pl.col("band_high")) | (pl.col("ar") < pl.col("band_low")))
 #: Width and height of a plot alone, of one beside others, and of one on a narrow screen, in pixels.
 ALONE, BESIDE_OTHERS, COMPACT = (520, 260), (250, 170), (250, 200)
 #: Plots in a row.
@@ -97,8 +99,7 @@ def _sides(path: pl.DataFrame) -> list[list[dict[str, float]]]:
 
 def _first_outside(path: pl.DataFrame, x: dict[str, Any], y: dict[str, Any]) -> list[dict[str, Any]]:
     """Mark the first point after the instant at which the path lies outside the band, with its minute."""
-    outside = (pl.col("ar") > pl.col("band_high")) | (pl.col("ar") < pl.col("band_low"))
-    first = path.filter(pl.col("minute") > 0, outside).head(1)
+    first = path.filter(LEFT_BAND).head(1)
     if first.is_empty():
         return []
     rows = [{"minute": m, "ar": ar, "text": f"after {m:g} min"} for m, ar in first.select("minute", "ar").iter_rows()]

@@ -202,7 +202,7 @@ class Bars:
         row = self.grid.row(by_predicate=pl.col("symbol") == symbol, named=True)
         hours, interval = Hours.of(self.sessions, row["mic"]), int(row["interval_minutes"] * _MINUTE)
         start = part["start"].to_physical().to_numpy()
-        ends = _ends(start, hours, interval, self.sessions.filter(pl.col("mic") == row["mic"]))
+        ends = _ends(start, hours, interval)
         volume = part["volume"].fill_null(np.nan).to_numpy()
         prices = part["open"].to_numpy(), part["close"].to_numpy()
         return BarSeries(symbol, start, ends, *prices, volume, hours.inside(start), hours, interval)
@@ -421,7 +421,7 @@ def _sorted_findings(findings: pl.DataFrame) -> pl.DataFrame:
     return findings.sort(rank, "symbol", "date", nulls_last=True)
 
 
-def _ends(start: Ints, hours: Hours, interval: int, sessions: pl.DataFrame) -> Ints:
+def _ends(start: Ints, hours: Hours, interval: int) -> Ints:
     """Find where each bar ends: one interval on, or where the next bar, the close or the break begins.
 
     A bar that the next one follows after just one interval has trades from beyond the close: it ends there.
@@ -429,8 +429,7 @@ def _ends(start: Ints, hours: Hours, interval: int, sessions: pl.DataFrame) -> I
     end = start + interval
     goes_on = np.append(start[1:] == end[:-1], False)
     end[:-1] = np.minimum(end[:-1], start[1:])
-    breaks = sessions["break_start"].drop_nulls().sort().to_physical().to_numpy()
-    for stops, is_cut in ((hours.closes, ~goes_on), (breaks, True)):
+    for stops, is_cut in ((hours.closes, ~goes_on), (hours.break_starts, True)):
         if len(stops):
             row = np.minimum(np.searchsorted(stops, start, side="right"), len(stops) - 1)
             stop = stops[row]

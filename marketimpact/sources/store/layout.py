@@ -9,7 +9,7 @@ from pathlib import Path
 
 from marketimpact.core.text import listed
 from marketimpact.errors import DataError, MarketImpactWarning
-from marketimpact.sources.store.files import SAFE_NAME, list_folder, read_content, set_aside, write_atomic
+from marketimpact.sources.store.files import SAFE_NAME, digest, list_folder, read_content, set_aside, write_atomic
 from marketimpact.sources.store.index import dump_json, is_data_file
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "bar_files",
     "data_files",
     "has_known_format",
+    "intact_bars",
     "links",
     "own_folders",
     "own_path",
@@ -118,6 +119,12 @@ def data_files(directory: Path) -> list[Path]:
 def bar_files(folder: Path) -> list[Path]:
     """List the files of bars in a symbol's folder in the order they were fetched, without links and other names."""
     return [path for path in list_folder(folder) if BAR_FILE.fullmatch(path.name) and _is_own(path)]
+
+
+def intact_bars(file: Path) -> bytes | None:
+    """Read a file of bars; None where its content does not match the hash in its name."""
+    content = read_content(file) or b""
+    return content if digest(content) == file.stem.rpartition("-")[2] else None
 
 
 def snapshot_names(directory: Path) -> list[str]:

@@ -48,6 +48,7 @@ from marketimpact.sources.store.layout import (
     bar_files,
     data_files,
     has_known_format,
+    intact_bars,
     links,
     own_folders,
     own_path,
@@ -168,7 +169,7 @@ class PriceStore:
             if problem and (use != "current" or any(file == e.file for e in self._index()[0].values())):
                 problems.append((use, symbol, file, problem))
         for path in (path for folder in own_folders(self.directory) for path in bar_files(folder)):
-            if digest(read_content(path) or b"") != path.stem.rpartition("-")[2]:
+            if intact_bars(path) is None:
                 file = path.relative_to(self.directory).as_posix()
                 problems.append(("bars", None, file, "are damaged: the file does not match its hash"))
         return pl.DataFrame(problems, schema=_DAMAGE, orient="row")

@@ -20,14 +20,13 @@ from marketimpact.sources.protocol import check_symbols
 from marketimpact.sources.store.files import (
     digest,
     lock_directory,
-    read_content,
     remove_unfinished,
     safe_name,
     set_aside,
     write_atomic,
 )
 from marketimpact.sources.store.index import dump_parquet
-from marketimpact.sources.store.layout import bar_files, has_known_format, own_path, write_format
+from marketimpact.sources.store.layout import bar_files, has_known_format, intact_bars, own_path, write_format
 from marketimpact.sources.store.store import PriceStore
 
 __all__ = ["StoredBars"]
@@ -252,8 +251,8 @@ def _chosen(frame: pl.DataFrame, keep: Literal["first", "last"]) -> pl.DataFrame
 
 def _read(file: Path, directory: Path) -> pl.DataFrame | None:
     """Read one file after a check of its hash; set a damaged one aside with a warning."""
-    content = read_content(file) or b""
-    if digest(content) == file.stem.rpartition("-")[2]:
+    content = intact_bars(file)
+    if content is not None:
         rows = pl.read_parquet(io.BytesIO(content))
         if dict(rows.schema) == STORED:
             return rows

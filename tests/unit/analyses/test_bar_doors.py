@@ -1,4 +1,4 @@
-"""What is no announcement, symbol, window or path gets a clear error at every function of bars, or a range."""
+"""Check that every function of bars answers bad announcements, symbols, windows and paths with a clear error."""
 
 from __future__ import annotations
 
