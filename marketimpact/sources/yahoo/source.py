@@ -33,6 +33,8 @@ ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 #: Seconds between tries: doubled each time, plus a random part of up to one second; longer after a rate limit.
 WAIT = {"multiplier": 1, "max": 30, "jitter": 1}
 WAIT_LIMITED = {"multiplier": 4, "max": 60, "jitter": 1}
+#: HTTP clients count whole milliseconds, so their time can end before ours: a deadline this near has come.
+CLOCK_SECONDS = 0.01
 #: Number of consecutive symbols without an answer after which the network counts as down.
 UNREACHABLE = 3
 OUTCOMES = {
@@ -273,6 +275,10 @@ class _Fetch:
         """Return the seconds until the deadline."""
         return self.end - monotonic()
 
+    def is_over(self) -> bool:
+        """Return whether the deadline has passed, or is nearer than the clocks of HTTP clients can resolve."""
+        return self.left() <= CLOCK_SECONDS
+
     def run(self, answered: Callable[[], None]) -> None:
         """Fetch all symbols, and call `answered` after each; keep an unexpected error for `fetch_all`."""
         try:
@@ -285,7 +291,7 @@ class _Fetch:
         for number, symbol in enumerate(self.symbols):
             if number and number % self.options.batch == 0 and not skip_cause:
                 _sleep(max(0.0, min(self.options.pause, self.left())))
-            if self.left() <= 0.0:
+            if self.is_over():
                 return
             answer = self._skipped(symbol, skip_cause) if skip_cause else self._answer(symbol)
             self.answers[symbol] = answer
@@ -315,7 +321,7 @@ class _Fetch:
             bars = retrying(self._try, symbol)
         except YahooFailure as failure:
             # the deadline cut the last try short, whatever error that gave
-            return _Answer(symbol, self.tries[symbol], failure=failure if self.left() > 0.0 else self.late())
+            return _Answer(symbol, self.tries[symbol], failure=self.late() if self.is_over() else failure)
         return _Answer(symbol, self.tries[symbol], bars)
 
     def _try(self, symbol: str) -> Bars:

@@ -106,6 +106,24 @@ def test_a_question_waits_for_the_one_before_no_longer_than_its_deadline(ticker)
     assert ticker.asked == []
 
 
+def test_a_client_whose_clock_is_a_millisecond_ahead_meets_the_same_deadline(monkeypatch):
+    asked = []
+
+    def fetch(symbol, first, last, session, seconds_left):
+        asked.append(symbol)
+        clock[0] = options.deadline - 0.001  # curl counts whole milliseconds
+        raise YahooFailure("the network failed (Timeout)", retryable=True)
+
+    clock, options = [0.0], YahooPrices(deadline=1)
+    monkeypatch.setattr(yahoo, "monotonic", lambda: clock[0])
+    answers = yahoo.fetch_all(options, fetch, ["AMD", "2330.TW"], date(2024, 3, 1), None)
+    assert [(answer.failure.cause[:40], answer.tries) for answer in answers] == [
+        ("no answer before the deadline of 1 s", 1),
+        ("not requested: the deadline of 1 s had p", 0),
+    ]
+    assert asked == ["AMD"]
+
+
 @pytest.mark.parametrize(("zone", "cause"), [(None, "dates without a time zone"), ("Asia/Taipei", "no bars between")])
 def test_a_frame_without_what_is_needed(zone, cause):
     days = ["2024-01-08"] if zone is None else []
