@@ -12,10 +12,12 @@ from marketimpact.core import schema
 from marketimpact.core.arrays import Bools, Floats, Ints
 from marketimpact.core.text import did_you_mean, listed
 from marketimpact.errors import SpecificationError
+from marketimpact.estimation.design_matrix import window_rows
 from marketimpact.estimation.donors import DonorReturns
 from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
+from marketimpact.models.linear import COLLINEAR
 
 __all__ = ["UntreatedRule", "find_donors"]
 
@@ -183,8 +185,9 @@ class UntreatedRule:
 
     Notes
     -----
-    A fund or index is recognised by its symbol, which a security names as ``benchmark``, ``sector_proxy`` or
-    ``leg_benchmark`` or which begins with ``^``. What no security names so is not recognised.
+    A fund or index is recognised where a security names it as ``benchmark``, ``sector_proxy`` or ``leg_benchmark``,
+    where its own name or role in the market's securities says so, and by its symbol: one that begins with ``^`` or of a
+    widely held fund. Others are not recognised.
     """
 
     def __init__(
@@ -268,17 +271,28 @@ def _add_unpriced(found: DonorReturns, problem: EstimationProblem, days: tuple[I
         for (symbol,), part in market.implausible.partition_by("symbol", as_dict=True).items()
     }
     taus = np.arange(settings.event[0], settings.event[1] + 1)
-    known: dict[tuple[int, int, bytes], list[str]] = {}
+    benchmarks = _benchmark_returns(problem)
+    known: dict[tuple[int, int, bytes, bytes], list[str]] = {}
     for row in range(len(positions)):
         session = positions.day0[row] + taus
         inside = (session >= 0) & (session < positions.n_sessions[row])
         needed = inside & ~np.isnan(own[positions.first_row[row] + np.where(inside, session, 0)])
-        # events of one day that need the same days lack the same donors
-        key = int(found.exchange[row]), int(found.day0[row]), needed.tobytes()
+        # events of one day and benchmark that need the same days lack the same donors
+        key = int(found.exchange[row]), int(found.day0[row]), needed.tobytes(), benchmarks[row].tobytes()
         if key not in known:
-            known[key] = _lacking(found.take(slice(row, row + 1)), needed, settings, days, implausible)
+            own_donors = found.take(slice(row, row + 1))
+            lacks = _lacking(own_donors, needed, settings, days, implausible)
+            before = own_donors.read(settings.estimation)[0].T
+            known[key] = [lack or _constant(own, benchmarks[row]) for lack, own in zip(lacks, before, strict=True)]
         for column in np.flatnonzero(found.used[row]):
             found.reasons[row, column] = known[key][column]
+
+
+def _benchmark_returns(problem: EstimationProblem) -> Floats:
+    """Read every event's benchmark in its estimation window, (N, M); NaN where it has none."""
+    positions, (values, begins) = problem.positions, problem.market.series("market")
+    rows, inside = window_rows(positions, problem.settings.estimation, begins[positions.security])
+    return np.where(inside, values[rows], np.nan)
 
 
 def _lacking(
@@ -325,6 +339,17 @@ def _lack(before: Floats, during: Floats, needed: Bools, taus: Ints) -> str:
     if lacking.any():
         return f"has no return on {lacking.sum()} of {needed.sum()} days of the event window"
     share = 1.0 - np.isnan(before).mean()
-    if share < COVERAGE:
-        return f"has {share:.0%} of the estimation sessions, {COVERAGE:.0%} are needed"
-    return "does not vary in the estimation window" if np.nanstd(before) <= 0 else ""
+    return f"has {share:.0%} of the estimation sessions, {COVERAGE:.0%} are needed" if share < COVERAGE else ""
+
+
+def _constant(before: Floats, benchmark: Floats) -> str:
+    """Say where a donor does not vary, or only with the benchmark, in the estimation window; empty where it does."""
+    if np.nanstd(before) <= 0:
+        return "does not vary in the estimation window"
+    both = ~np.isnan(before) & ~np.isnan(benchmark)
+    if both.sum() < 2 or np.ptp(benchmark[both]) == 0:
+        return ""  # the model reports a benchmark that is missing or constant
+    deviations, market = before[both] - before[both].mean(), benchmark[both] - benchmark[both].mean()
+    residuals = deviations - market * (market @ deviations) / (market @ market)
+    collinear = residuals @ residuals <= COLLINEAR * (deviations @ deviations)
+    return "moves exactly with the event's benchmark in the estimation window" if collinear else ""

@@ -21,7 +21,7 @@ from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.events import session_overrides
 from marketimpact.events.dual_listings import firms
 from marketimpact.events.exchange_clocks import ExchangeClock
-from marketimpact.events.funds import funds_by_security, named_funds
+from marketimpact.events.funds import find_funds, funds_by_security
 from marketimpact.market import benchmark_currency, checks, conversions, frames, legs, parquet_panel, trading_rules
 from marketimpact.market.exchange_rates import check_rates, rate_doubts
 from marketimpact.market.factors import check_factors, foreign_factor
@@ -725,8 +725,8 @@ class Market:
 
     @cached_property
     def funds(self) -> frozenset[str]:
-        """Funds and indices that securities of the market or of `mi.securities()` name."""
-        return named_funds(self.securities)
+        """Funds and indices: named by securities of the market or of `mi.securities()`, called so, or widely held."""
+        return find_funds(self.securities)
 
     @property
     def panel(self) -> pl.DataFrame:

@@ -42,12 +42,13 @@ class PeerMean:
     Degrees of freedom M - 3. For each event a donor is left out that is treated by it (a target of the announcement, or
     a security with an event in the event window), that is another listing of the firm, a fund or index, that trades at
     other hours (without `match_sessions`), or that lacks a return in the event window or a fifth of those in the
-    estimation window; `StudyResult.donors` lists them all. A fund or index is recognised where a security of the market
-    or of `mi.securities()` names it as ``benchmark``, ``sector_proxy`` or ``leg_benchmark``, or where its symbol begins
-    with ``^``; others, such as QQQ, are not. An event without any donor goes to attrition (*no_donors*). A donor's
-    missing day is filled by what its first principal component with the other donors says. A matched donor whose
-    exchange has closed before the announcement prices none of its day. Not to be used when the announcement reached the
-    donors, since their own reaction is then subtracted.
+    estimation window, or moves exactly with the benchmark; `StudyResult.donors` lists them all. A fund or index is
+    recognised where a security of the market or of `mi.securities()` names it as ``benchmark``, ``sector_proxy`` or
+    ``leg_benchmark``, where its own name or role says so (ETF, fund, index), where its symbol begins with ``^``, and if
+    it is widely held (SPY, QQQ, SMH, 2800.HK); others are not recognised. An event without any donor goes to attrition
+    (*no_donors*). A donor's missing day is filled by what its first principal component with the other donors says. A
+    matched donor whose exchange has closed before the announcement prices none of its day. Not to be used when the
+    announcement reached the donors, since their own reaction is then subtracted.
 
     Examples
     --------

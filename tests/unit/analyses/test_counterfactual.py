@@ -206,7 +206,7 @@ def test_donors_are_refused_by_the_rule_of_models_with_donors(named, method):
     dated = events(("NVDA", 200), ("NVDA", 240), ("BABA", 240)).with_columns(announcement_id=pl.Series(ids))
     found, reasons = compared(dated, named, method)
     fund = "is a fund or index, and may hold a treated firm"
-    funds = {"^SOX": fund, "SMH": fund, "SPY": fund}
+    funds = {"^SOX": fund, "SMH": fund, "SPY": fund, "QQQ": fund}
     treated = "is treated by this event or has one of its own in the event window"
     listing = "is another listing of a treated firm"
     assert reasons["NVDA 200"] == {"AMD": treated, "9988.HK": treated, "BABA": listing, **funds}
@@ -221,7 +221,7 @@ def test_donors_are_refused_by_the_rule_of_models_with_donors(named, method):
 def test_donors_that_are_allowed_by_name_are_used(named, method):
     dated = events(("NVDA", 200), ("NVDA", 240), ("BABA", 240)).with_columns(targets=pl.lit("AMD;AVGO"))
     _, reasons = compared(dated, named, method)
-    assert set(reasons["NVDA 200"]) == {"AMD", "AVGO", "^SOX", "SMH", "SPY"}
+    assert set(reasons["NVDA 200"]) == {"AMD", "AVGO", "^SOX", "SMH", "SPY", "QQQ"}
     _, reasons = compared(dated, named, method, allow=["AMD", "^SOX", "SMH", "BABA", "9988.HK"])
-    assert set(reasons["NVDA 200"]) == set(reasons["NVDA 240"]) == {"AVGO", "SPY"}
+    assert set(reasons["NVDA 200"]) == set(reasons["NVDA 240"]) == {"AVGO", "SPY", "QQQ"}
     assert reasons["BABA 240"]["BABA"] == "has an event of its own in the window"

@@ -109,15 +109,19 @@ def test_treated_firms_and_other_listings_and_funds_are_left_out(sample_market):
     assert reasons(allowed, "NVDA")["NVDA"] == "is the event's own security"
 
 
-def test_funds_that_any_security_names_are_left_out_and_indices_by_their_symbol():
-    """NVDA repeats, and a date; SMH is named by another security, SPY by the embedded ones, QQQ by none."""
-    names, funds = ["NVDA", "INTC", "TXN"], ["SMH", "QQQ", "^SOX", "SPY"]
+def test_funds_are_left_out_by_what_names_them_by_their_own_name_and_by_their_symbol():
+    """NVDA repeats, and a date; XLG is named by another security, SPY by the embedded ones, QQQ by none."""
+    names, funds = ["NVDA", "INTC", "TXN"], ["XLG", "QQQ", "^SOX", "SPY", "CHPS", "MINE"]
     rng, calendar = np.random.default_rng(3), days()
     index = rng.normal(0, 0.01, len(calendar))
     wide = pl.DataFrame({name: index + rng.normal(0, 0.01, len(calendar)) for name in names + funds})
     rows = wide.with_columns(date=pl.Series(calendar)).unpivot(index="date", variable_name="symbol", value_name="ret")
     market = mi.Market.from_returns(rows, pl.DataFrame({"date": calendar, "ret": index}))
-    known = pl.DataFrame({"symbol": names, "leg_benchmark": [None, None, "SMH"]})
+    known = pl.DataFrame({
+        "symbol": [*names, "CHPS", "MINE"], "leg_benchmark": [None, None, "XLG", None, None],
+        "name": ["NVIDIA", "Intel", "Refund Indexing", "Xtrackers Semiconductor Select ETF", None],
+        "role": [None, None, None, None, "Fund"],
+    })  # fmt: skip
     market = replace(market, securities=known)
     dated = pl.DataFrame({
         "event_id": ["a", "b", "c"], "symbol": ["NVDA", "NVDA", "INTC"],
@@ -125,12 +129,12 @@ def test_funds_that_any_security_names_are_left_out_and_indices_by_their_symbol(
     })  # fmt: skip
     model = mi.PeerMean((*funds, "TXN"))
     left_out = "is a fund or index, and may hold a treated firm"
-    reasons_of = {"SMH": left_out, "QQQ": None, "^SOX": left_out, "SPY": left_out, "TXN": None}
+    reasons_of = {**dict.fromkeys(funds, left_out), "TXN": None}
     result = STUDY.but(model=model).run(dated, market)
     for name in ("a", "b", "c"):
         assert dict(result.donors.filter(event_id=name).select("donor", "reason").iter_rows()) == reasons_of
-    allowed = STUDY.but(model=replace(model, allow=("^SOX", "SPY"))).run(dated, market)
-    assert set(allowed.donors.filter(~pl.col("used"))["donor"]) == {"SMH"}
+    allowed = STUDY.but(model=replace(model, allow=("^SOX", "SPY", "MINE"))).run(dated, market)
+    assert set(allowed.donors.filter(~pl.col("used"))["donor"]) == {"XLG", "QQQ", "CHPS"}
 
 
 def test_another_listing_of_the_firm_is_left_out(sample_market):
@@ -197,6 +201,17 @@ def test_a_donor_that_never_moves_is_left_out():
     result = STUDY.but(model=MODELS[1]).run(events(), market_of(benchmark, firms, donors))
     assert set(result.donors.filter(~pl.col("used"))["reason"]) == {"does not vary in the estimation window"}
     assert result.attrition.is_empty()
+
+
+def test_a_donor_that_moves_exactly_with_the_benchmark_is_left_out():
+    benchmark, firms, donors = returns()
+    donors[:, 3] = 2e-4 + 1.5 * benchmark
+    for model in MODELS:
+        result = STUDY.but(model=model).run(events(), market_of(benchmark, firms, donors))
+        left_out = result.donors.filter(~pl.col("used"))
+        assert left_out["reason"].to_list() == ["moves exactly with the event's benchmark in the estimation window"] * 5
+        assert set(left_out["donor"]) == {"D3"}
+        assert result.attrition.is_empty()
 
 
 def test_fewer_donors_than_components_is_attrition():
