@@ -17,7 +17,7 @@ from marketimpact.estimation.donors import DonorReturns
 from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
-from marketimpact.models.linear import COLLINEAR
+from marketimpact.models.linear import COLLINEAR, is_constant
 
 __all__ = ["UntreatedRule", "find_donors"]
 
@@ -344,7 +344,8 @@ def _lack(before: Floats, during: Floats, needed: Bools, taus: Ints) -> str:
 
 def _constant(before: Floats, benchmark: Floats) -> str:
     """Say where a donor does not vary, or only with the benchmark, in the estimation window; empty where it does."""
-    if np.nanstd(before) <= 0:
+    own = before[~np.isnan(before)]
+    if is_constant(((own - own.mean()) ** 2).sum(), (own**2).sum(), np.array(len(own))):
         return "does not vary in the estimation window"
     both = ~np.isnan(before) & ~np.isnan(benchmark)
     if both.sum() < 2 or np.ptp(benchmark[both]) == 0:

@@ -74,6 +74,8 @@ class Brief:
         What of it is registered and what exploratory; empty where the study is not registered.
     factor_alarm : str
         Whether a factor that the model leaves out lay far out on day 0, and what it adds; empty without candidates.
+    donor_news : str
+        Donors whose own move on day 0 carries an effect; empty where there are none.
     """
 
     title: str
@@ -90,6 +92,7 @@ class Brief:
     legs: Legs | None = None
     status: str = ""
     factor_alarm: str = ""
+    donor_news: str = ""
 
     @property
     def origin(self) -> str:
@@ -258,7 +261,8 @@ class Brief:
             lines += [*_wrapped(sentence, "   " if self.n_announcements > 1 else ""), ""]
         lines += [self.hidden, ""] if self.hidden else []
         lines += [] if self.sentences else [NO_EVENTS]
-        lines += group_lines(self.groups, self.windows) + _wrapped(self.factor_alarm) + _wrapped(self.status)
+        lines += group_lines(self.groups, self.windows)
+        lines += [line for told in (self.factor_alarm, self.donor_news, self.status) for line in _wrapped(told)]
         if self.legs is None:
             return lines
         notes = [line for note in self.legs.notes for line in _wrapped(note + ".")]
@@ -351,6 +355,7 @@ def opening(content: ReportContent, made: Brief | None) -> Section:
         *lead,
         made.hidden,
         made.factor_alarm,
+        made.donor_news,
         *(f"What else happened in the same days: {one}" for one in made.nearby_sentences),
     ]
     words += [f"May be said: {one}" for one in made.may] + [f"May not be said: {one}" for one in made.may_not]
@@ -389,4 +394,5 @@ def brief_of(content: ReportContent) -> Brief:
         legs=legs_of(content),
         status="" if content.registration is None else content.registration.sentence(windows),
         factor_alarm=content.factor_alarm,
+        donor_news=content.donor_news,
     )

@@ -20,6 +20,7 @@ from marketimpact.estimation.windows import check_window
 from marketimpact.inference import TESTS
 from marketimpact.report.legs import LEG_CHOICES, cars_by_leg
 from marketimpact.report.registration_status import RegisteredAnalysis
+from marketimpact.study.donors import donor_news_text
 from marketimpact.study.headline import Headline, headline
 from marketimpact.study.result import StudyResult
 from marketimpact.study.summary import headline_window
@@ -207,6 +208,11 @@ class ReportContent:
             return ""
         alarm = find_alarm(self.result)
         return "" if alarm is None else alarm.line
+
+    @cached_property
+    def donor_news(self) -> str:
+        """A sentence on donors whose own move on day 0 carries an effect; empty where there are none."""
+        return donor_news_text(self.result)
 
     @property
     def detail_note(self) -> str:

@@ -355,7 +355,7 @@ def _tests_section(content: ReportContent) -> Section:
         "is the one that counts. Robustness tests make other assumptions. A test that is not valid for these events "
         "has no p-value here, and a note says why.",
         f"{WINDOW_NOTE} Abnormal returns are against {', '.join(benchmarks_of(content.result))}.",
-        *filter(None, (content.factor_alarm,)),
+        *filter(None, (content.factor_alarm, content.donor_news)),
     )
     fold = "" if len(blocks) <= MOST_OPEN else f"Tests of every group at {_announcements_text(content)}"
     return Section("tests", "Is it statistically significant?", _noted(words, content), tuple(blocks), fold=fold)

@@ -32,6 +32,7 @@ from marketimpact.market.market import Market
 from marketimpact.models import Model
 from marketimpact.study import regressions
 from marketimpact.study.accessors import Plot, Show, as_html
+from marketimpact.study.donors import donors_frame
 from marketimpact.study.event_groups import aligned_residuals, clusters, direction_signs, firm_numbers
 from marketimpact.study.event_weights import event_weights, unequal_weights
 from marketimpact.study.grouped import Grouped
@@ -41,7 +42,6 @@ from marketimpact.study.result_frames import (
     abnormal_returns_frame,
     caar_frame,
     car_frame,
-    donors_frame,
     estimates_frame,
     single_tests_frame,
     true_cars,
@@ -125,7 +125,10 @@ class StudyResult:
         """One row per event and donor: ``event_id, symbol, donor, used, weight, reason``; empty for other models.
 
         `weight` is the slope of the expected return on the donor's, null for a donor that is not used; `reason` says
-        why not. Abnormal returns are effects relative to these peers.
+        why not. Abnormal returns are effects relative to these peers. ``ar_day0`` is the donor's own abnormal return on
+        day 0 by the market model (fraction), ``sar_day0`` the same over its standard error, and ``contribution`` what
+        it adds to the event's abnormal return of day 0, -weight times ``ar_day0``: a donor with news of its own moves
+        every effect that is measured against it.
         """
         return donors_frame(self.estimation)
 

@@ -39,7 +39,6 @@ __all__ = [
     "abnormal_returns_frame",
     "caar_frame",
     "car_frame",
-    "donors_frame",
     "estimates_frame",
     "single_tests_frame",
     "true_cars",
@@ -88,22 +87,6 @@ def estimates_frame(values: Estimates) -> pl.DataFrame:
         columns["n_factors"] = (fitted.leverage_root != 0.0).any(axis=2).sum(axis=1) - len(design.regressors)
     columns |= {name: fitted.state[:, position] for position, name in enumerate(design.state)}
     return pl.DataFrame(columns).with_columns(pl.col(design.state).fill_nan(None))
-
-
-def donors_frame(values: Estimates) -> pl.DataFrame:
-    """Build the frame of donors, one row per event and donor; see `StudyResult.donors`."""
-    donors, lead = values.problem.donors, values.events.select("event_id", "symbol")
-    if donors is None:
-        own = {"donor": pl.String, "used": pl.Boolean, "weight": pl.Float64, "reason": pl.String}
-        return lead.clear().with_columns(pl.lit(None, kind).alias(name) for name, kind in own.items())
-    n, used = len(donors.symbols), donors.used.ravel()
-    weights = values.fit.slopes[:, len(values.model.design.regressors) :].ravel()
-    return lead.select(pl.all().repeat_by(n).explode()).with_columns(
-        pl.Series("donor", list(donors.symbols) * lead.height, dtype=pl.String),
-        pl.Series("used", used, dtype=pl.Boolean),
-        pl.Series("weight", weights, dtype=pl.Float64).set(pl.Series(~used, dtype=pl.Boolean), None),
-        pl.Series("reason", [reason or None for reason in donors.reasons.ravel()], dtype=pl.String),
-    )
 
 
 def abnormal_returns_frame(values: Estimates) -> pl.DataFrame:

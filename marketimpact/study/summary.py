@@ -12,6 +12,7 @@ import polars as pl
 from marketimpact.core import limits
 from marketimpact.display.formats import count, interval, percent
 from marketimpact.inference import DEFAULT_TESTS, Sample, primary_test, select_tests, structure, tests_frame
+from marketimpact.study.donors import donor_news_text
 from marketimpact.study.group_lines import MOST_ANNOUNCEMENTS, WIDTH, group_lines
 from marketimpact.study.headline import Headline, date_caveat, effect_writer, headline, measure, p_text
 from marketimpact.study.questions import Questions
@@ -49,7 +50,7 @@ def as_lines(result: Questions) -> list[str]:
         n, undecided = result.selected_from
         lines.append(f"selected by where: {events.height} of {count(n, 'event')}{_undecided_text(undecided)}")
     if result.model.design.donors:
-        lines += _wrapped(f"{peers_text(result)}; see .donors")
+        lines += _wrapped(f"{peers_text(result)}; see .donors") + _wrapped(donor_news_text(result))
     if result.attrition.height:
         lines += _wrapped(f"not used: {result.attrition.height} ({reasons(result.attrition)}); see .attrition")
     return lines

@@ -10,11 +10,13 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
+import statsmodels.api as sm
 
 import marketimpact as mi
 from marketimpact.estimation.donors import filled
 from marketimpact.estimation.fit import EventWindow
 from marketimpact.study import summary
+from marketimpact.study.donors import DONORS
 from tests.reference.peer_data import DONOR_NAMES, STUDY, days, events, market_of, returns
 
 MODELS = [
@@ -195,9 +197,10 @@ def test_a_donor_without_the_returns_is_left_out_with_a_note(session, donor, rea
     np.testing.assert_allclose(*same, rtol=1e-12)
 
 
-def test_a_donor_that_never_moves_is_left_out():
+@pytest.mark.parametrize("constant", [0.0, 0.001])
+def test_a_donor_that_never_moves_is_left_out(constant):
     benchmark, firms, donors = returns()
-    donors[:, 3] = 0.0
+    donors[:, 3] = constant
     result = STUDY.but(model=MODELS[1]).run(events(), market_of(benchmark, firms, donors))
     assert set(result.donors.filter(~pl.col("used"))["reason"]) == {"does not vary in the estimation window"}
     assert result.attrition.is_empty()
@@ -295,7 +298,7 @@ def test_batches_of_events_are_refused(market, tmp_path):
 def test_other_models_have_no_donors(market):
     result = STUDY.run(events(), market)
     assert result.donors.is_empty()
-    assert result.donors.columns == ["event_id", "symbol", "donor", "used", "weight", "reason"]
+    assert result.donors.columns == ["event_id", "symbol", *DONORS]
     assert "n_donors" not in result.estimates.columns
 
 
@@ -320,3 +323,44 @@ def test_donors_of_one_day_are_decomposed_once(market, monkeypatch):
         STUDY.but(model=model).run(events().filter(pl.col("event_id").is_in(names)), market)
         # five folds, the whole window to count candidates and once more to estimate
         assert len(decomposed) == 7
+
+
+def test_a_donor_with_news_of_its_own_is_named():
+    """Events a and b share firm days of session 200, where D2 moves by 15%; a and d share the firm."""
+    benchmark, firms, donors = returns()
+    quiet = STUDY.but(model=MODELS[0]).run(events(), market_of(benchmark, firms, donors))
+    assert "Donor news" not in repr(quiet)
+    donors[200, 2] += 0.15
+    for model in MODELS:
+        result = STUDY.but(model=model).run(events(), market_of(benchmark, firms, donors))
+        own = result.donors.filter(pl.col("event_id") == "b")
+        days_before = slice(200 + STUDY.estimation_window[0], 200 + STUDY.estimation_window[1] + 1)
+        x = sm.add_constant(benchmark[days_before])
+        for column in range(donors.shape[1]):
+            fitted = sm.OLS(donors[days_before, column], x).fit()
+            forecast = fitted.get_prediction(np.array([[1.0, benchmark[200]]]))
+            ar, row = donors[200, column] - forecast.predicted_mean[0], own.row(column, named=True)
+            assert row["donor"] == f"D{column}"
+            np.testing.assert_allclose(row["ar_day0"], ar, rtol=1e-9)
+            np.testing.assert_allclose(row["sar_day0"], ar / forecast.se_obs[0], rtol=1e-9)
+            np.testing.assert_allclose(row["contribution"], -row["weight"] * ar, rtol=1e-9)
+        told = " ".join(repr(result).split())
+        assert "Donor news: D2 moved by +1" in told
+        assert "beyond its benchmark on" in told
+    unused = STUDY.but(model=mi.PeerMean((*DONOR_NAMES, "F0"))).run(events(), market_of(benchmark, firms, donors))
+    assert unused.donors.filter(~pl.col("used"))["ar_day0"].null_count() == unused.donors.filter(~pl.col("used")).height
+
+
+def test_the_move_of_a_donor_equals_the_change_that_it_makes_in_the_effect():
+    """What D2's move adds is what the abnormal return loses where D2 moves with its benchmark instead."""
+    benchmark, firms, donors = returns()
+    donors[200, 2] += 0.15
+    with_news = STUDY.but(model=MODELS[0]).run(events(), market_of(benchmark, firms, donors))
+    row = with_news.donors.filter(pl.col("event_id") == "a", pl.col("donor") == "D2").row(0, named=True)
+    donors[200, 2] -= row["ar_day0"]
+    without = STUDY.but(model=MODELS[0]).run(events(), market_of(benchmark, firms, donors))
+    ar = [
+        each.abnormal_returns.filter(pl.col("event_id") == "a", pl.col("tau") == 0)["ar"].item()
+        for each in (with_news, without)
+    ]
+    np.testing.assert_allclose(ar[0] - ar[1], row["contribution"], rtol=1e-9)
