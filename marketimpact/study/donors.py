@@ -76,8 +76,8 @@ def donor_news_text(result: Questions) -> str:
     moves += [_move_text(row, "; ", " of ") for row in rows[1:]]
     more = f"; {count(far.height - MOST_NAMED, 'more move')} in .donors" if far.height > MOST_NAMED else ""
     return (
-        f"Donor news: beyond what the benchmark explains, {', '.join(moves)}{more}. If a donor had news of its own, that "
-        "part is no effect."
+        f"Donor news: beyond what the benchmark explains, {', '.join(moves)}{more}. If a donor had news of its own, "
+        "that part is no effect."
     )
 
 
