@@ -96,12 +96,7 @@ class FolderPrices:
         """
         requested = check_symbols(symbols)
         check_range(first, last)
-        files = [inspect_file(path) for path in _paths(Path(self.path).expanduser())]
-        if len(files) == 1 and files[0].problem:
-            raise files[0].problem
-        chosen = _files_by_symbol(files, requested)
-        if not chosen:
-            raise no_symbols_error([name for file in files for name in file.symbols], requested, repr(self))
+        files, chosen = self._select(requested)
         pieces: list[pl.DataFrame] = []
         notes: dict[str, list[str]] = {}
         for file, file_symbols in chosen:
@@ -121,6 +116,20 @@ class FolderPrices:
         if unread := [file.path.name for file in files if file.problem]:
             texts.append(f"Not read, since their layout or the symbol of their name is unknown: {listed(unread)}.")
         return price_table(frame, requested=requested, source=repr(self), notes=texts)
+
+    def files(self, symbols: Sequence[str]) -> list[Path]:
+        """List the files that `symbols` are read from; see `read` for the errors."""
+        return [file.path for file, _ in self._select(check_symbols(symbols))[1]]
+
+    def _select(self, requested: Sequence[str]) -> tuple[list[PriceFile], list[tuple[PriceFile, list[str]]]]:
+        """Inspect all files, and find those of the requested symbols."""
+        files = [inspect_file(path) for path in _paths(Path(self.path).expanduser())]
+        if len(files) == 1 and files[0].problem:
+            raise files[0].problem
+        chosen = _files_by_symbol(files, requested)
+        if not chosen:
+            raise no_symbols_error([name for file in files for name in file.symbols], requested, repr(self))
+        return files, chosen
 
 
 def _paths(path: Path) -> list[Path]:
