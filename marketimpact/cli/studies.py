@@ -18,6 +18,7 @@ from marketimpact.cli.listed_prices import only_listed
 from marketimpact.cli.options import AsCsv, AsJson, Directory
 from marketimpact.cli.price_options import Prices, Snapshot, Yahoo, price_source
 from marketimpact.cli.printing import json_rows, json_text, print_frame
+from marketimpact.cli.registered_prices import compare_prices
 from marketimpact.cli.registration import compare_with_run, registered_analysis
 from marketimpact.cli.study_file import SecuritiesAndSessions, StudyFile, StudyRun, read_study, refuse_unknown_targets
 from marketimpact.cli.study_file_schema import study_schema
@@ -121,6 +122,7 @@ def execute(
         curve = plan.curve(study_run, source)
         if analysis is not None:
             analysis = compare_with_run(analysis, study_run.result, plan.windows[0])
+            analysis = compare_prices(analysis, plan, source, study_run.result.market)
     content = report.report_content(
         study_run.result,
         title=plan.title,

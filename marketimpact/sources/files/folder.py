@@ -99,19 +99,22 @@ class FolderPrices:
         files, chosen = self._select(requested)
         pieces: list[pl.DataFrame] = []
         notes: dict[str, list[str]] = {}
+        known: set[str] = set()
         for file, file_symbols in chosen:
             rows, file_notes = read_rows(file, file_symbols)
+            known.update(rows["symbol"].unique())
+            # other dates neither stop a study nor change what is read of these
+            rows = within(rows, first, last)
             require_readable(rows, file.path.name)
             rows, counted = drop_counted_payouts(rows)
             pieces.append(use_adjusted_close(rows).drop("unreadable"))
             for note in (*file_notes, *counted, *adjustment_notes(rows)):
                 notes.setdefault(note, []).extend(file_symbols)
-        all_rows = pl.concat(pieces, how="diagonal")
+        frame = pl.concat(pieces, how="diagonal")
         if self.delisted:
-            all_rows = all_rows.with_columns(pl.col("symbol").is_in(list(self.delisted)).alias("delisted"))
-        frame = within(all_rows, first, last)
+            frame = frame.with_columns(pl.col("symbol").is_in(list(self.delisted)).alias("delisted"))
         texts = [f"{note.rstrip('.')}: {listed(sorted(names))}." for note, names in notes.items()]
-        if empty := sorted(set(all_rows["symbol"].unique()) - set(frame["symbol"].unique())):
+        if empty := sorted(known - set(frame["symbol"].unique())):
             texts.append(f"Known, but without a row on the requested dates: {listed(empty)}.")
         if unread := [file.path.name for file in files if file.problem]:
             texts.append(f"Not read, since their layout or the symbol of their name is unknown: {listed(unread)}.")

@@ -130,7 +130,7 @@ class FilePrices:
         if not known.intersection(requested):
             raise no_symbols_error(sorted(known), requested, source)
         prices = parse_prices(raw, source, list(self.delisted))
-        require_readable(prices, source)
+        require_readable(within(prices, first, last), source)
         rows = within(add_further_columns(prices, raw), first, last)
         given = {*prices.columns}
         if given & {*BARS}:
