@@ -169,6 +169,27 @@ def test_a_folder_of_prices_is_listed_by_its_files(folder, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_snapshot_of_a_store_is_repeated_by_its_name(folder, tmp_path):
+    for name in ("s.toml", "mine.csv"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    prices = pl.read_parquet(folder / "prices.parquet").filter(pl.col("symbol") != "SPY")
+    store = mi.PriceStore(tmp_path / "store")
+    snapshot = mi.StoredPrices(mi.FilePrices(prices), store).read(SYMBOLS).snapshot
+    words = ("--snapshot", snapshot, "--store", str(tmp_path / "store"))
+    done = marketimpact("bundle", "s.toml", *words, "--out", "one.zip", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "then python rerun.py --snapshot NAME" in done.stdout
+    place = unpacked(tmp_path, tmp_path / "package")
+    listed = json.loads((place / "manifest.json").read_text(encoding="utf-8"))["prices"]
+    assert (listed["kind"], listed["missing"]) == ("store", ["SPY"])
+    assert snapshot in listed["source"]
+    readme = (place / "README.md").read_text(encoding="utf-8")
+    assert "python rerun.py --snapshot NAME" in readme
+    assert str(tmp_path) not in readme
+    done = repeated(place, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_symbols_without_prices_are_listed_as_such(folder, tmp_path):
     """The benchmark of one firm and the fund of the other have no row; the model needs neither."""
     for name in ("s.toml", "mine.csv"):

@@ -16,6 +16,7 @@ import marketimpact as mi
 from marketimpact.cli.registered_prices import compare_prices
 from marketimpact.cli.registration import registered_analysis
 from marketimpact.cli.study_file import read_study
+from marketimpact.report import TABLE_DESCRIPTIONS
 from marketimpact.report.registration_status import DESCRIPTIVE, EXPLORATORY, REGISTERED, RegisteredAnalysis
 from tests.command import marketimpact
 from tests.unit.cli.test_register import STUDY, SYMBOLS
@@ -65,6 +66,7 @@ def test_every_frame_has_a_status(ran):
     folder, _ = ran
     frames = {path.stem: pl.read_parquet(path) for path in (folder / "registered").glob("*.parquet")}
     assert set(frames) == {*FRAMES, "tests"}
+    assert set(frames) <= set(TABLE_DESCRIPTIONS)  # in words, in report and package
     for name, status in FRAMES.items():
         assert frames[name].columns[-1] == "registration_status"
         assert set(frames[name]["registration_status"]) <= {status}, name
