@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,12 +37,13 @@ def only_listed(source: PriceSource, symbols: Sequence[str]) -> Iterator[PriceSo
         yield _ListedRows(rows, source.drop_repeats, source.delisted, name=repr(source)) if rows.height else source
     elif isinstance(source, FolderPrices):
         with TemporaryDirectory() as folder:
-            path = Path(source.path).expanduser().resolve()
+            path = Path(source.path).expanduser()
+            copied = Path(folder) / Path(os.path.abspath(path)).name  # noqa: PTH100  # a link keeps its own name
             for file in source.files(symbols):
-                copy = Path(folder) / path.name / file.resolve().relative_to(path)
+                copy = copied / file.relative_to(path)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, copy)
-            yield replace(source, path=Path(folder) / path.name)
+            yield replace(source, path=copied)
     else:
         yield source
 
