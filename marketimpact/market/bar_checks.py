@@ -38,6 +38,8 @@ BAR_FINDINGS: dict[str, Finding] = {
                 "Two venues or units in one file, as a rule."),
         Finding("thin_bars", WARNING, "symbols that lack more than a tenth of their bars within the sessions they have",
                 "One venue's prints, or a share that trades rarely: the last quote may be old."),
+        Finding("hours_without_bars", WARNING, "bars that begin after the opening, or end before the close, as a rule",
+                "The source leaves out these minutes: quotes there are those of before, moves end early."),
         Finding("partial_last_session", WARNING, "last sessions that end early", "Fetch the day again."),
         Finding("end_stamps", NOTE, "symbols whose stamps are ends of bars", "They were moved to the starts."),
         Finding("stamps_assumed", NOTE, "symbols whose hours do not show whether stamps are starts or ends",
@@ -55,6 +57,8 @@ BAR_FINDINGS: dict[str, Finding] = {
 _MINUTE = 60_000_000
 #: A pause in a session is a halt from this many minutes, and bars, on.
 HALT_MINUTES, HALT_BARS = 10, 3
+#: Bars miss the opening or the close from this many minutes on, as a rule if on more than this share of sessions.
+EDGE_MINUTES, AS_A_RULE = 5, 0.1
 #: A log return between bars of this size looks like a split, at a ratio of whole numbers.
 SPLIT = 0.4
 #: A price this far from both neighbours is a bad print.
@@ -201,6 +205,31 @@ def _gaps(bars: pl.DataFrame, sessions: pl.DataFrame, symbol: str, interval: int
         yield from _halts(own, sessions, symbol, interval)
 
 
+def _edges(bars: pl.DataFrame, sessions: pl.DataFrame, symbol: str, interval: int) -> Found:
+    """Report bars that begin after the opening, or end before the close, on more than a tenth of the sessions."""
+    end = pl.col("start") + pl.duration(microseconds=interval)
+    hours = sessions.select("date", opens="open", closes="close")
+    touching = bars.join(hours, on="date", how="inner", validate="m:1").filter(
+        pl.col("start") < pl.col("closes"), end > pl.col("opens")
+    )
+    spans = touching.group_by("date", "opens", "closes").agg(first=pl.col("start").min(), last=end.max()).sort("date")
+    gaps = spans.select(
+        "date",
+        begin=(pl.col("first") - pl.col("opens")).dt.total_minutes(),
+        end=(pl.col("closes") - pl.col("last")).dt.total_minutes(),
+    )
+    lacking = {name: gaps.filter(pl.col(name) >= EDGE_MINUTES) for name in ("begin", "end")}
+    usual = {name: rows for name, rows in lacking.items() if rows.height > AS_A_RULE * gaps.height}
+    if usual:
+        edge = {"begin": "after the opening", "end": "before the close"}
+        words = [
+            f"{name} {rows[name].median():.0f} minutes {edge[name]} on {rows.height} of {gaps.height} sessions"
+            for name, rows in usual.items()
+        ]
+        dates = pl.concat([rows["date"] for rows in usual.values()]).unique()
+        yield finding(symbol, "hours_without_bars", dates.min(), len(dates), f"the bars {' and '.join(words)}")
+
+
 def _halts(own: pl.DataFrame, sessions: pl.DataFrame, symbol: str, interval: int) -> Found:
     """Report pauses within sessions, but for the exchange's own break."""
     gap = (pl.col("start") - pl.col("start").shift(1)).dt.total_microseconds() - interval
@@ -210,7 +239,8 @@ def _halts(own: pl.DataFrame, sessions: pl.DataFrame, symbol: str, interval: int
     breaks = sessions.select("date", "break_start", "break_end")
     joined = paused.join(breaks, on="date", how="left", validate="m:1")
     in_break = (pl.col("before") < pl.col("break_end")) & (pl.col("start") >= pl.col("break_end"))
-    halts = joined.filter(~in_break.fill_null(value=False)).sort("start")
+    ended = pl.col("before") + pl.duration(microseconds=interval)  # the bar before the pause
+    halts = joined.filter(~in_break.fill_null(value=False)).with_columns(start=ended).sort("start")
     words = f"pauses of {max(HALT_MINUTES, HALT_BARS * interval // _MINUTE)} minutes or more within a session"
     yield from _counted(halts, symbol, "halt", words)
 
@@ -224,5 +254,5 @@ def _hours(bars: pl.DataFrame, _sessions: pl.DataFrame, symbol: str, _interval: 
 
 
 _CHECKS: tuple[Callable[[pl.DataFrame, pl.DataFrame, str, int], Found], ...] = (
-    _impossible, _off_grid, _jumps, _bad_prints, _copies, _volume_breaks, _gaps, _hours,
+    _impossible, _off_grid, _jumps, _bad_prints, _copies, _volume_breaks, _gaps, _edges, _hours,
 )  # fmt: skip

@@ -148,6 +148,7 @@ def planted(name: str) -> tuple[pl.DataFrame, dict[str, str]]:
         "volume_break": bars.with_columns(pl.when(day > days[9]).then(pl.col("volume") * 30).otherwise("volume")),
         "thin_bars": bars.filter(row % 4 != 3),
         "partial_last_session": bars.head(bars.height - 20),
+        "hours_without_bars": bars.filter(row % 78 < 72),
         "missing_session": bars.filter(day != days[3]),
         "short_session": bars.filter((day != days[3]) | (pl.col("start").dt.hour() < 16)),
         "halt": bars.filter(~row.is_between(100, 104)),
@@ -171,8 +172,47 @@ def test_every_finding_is_found_where_it_was_planted(name):
         assert error.value.counts == {name: 1}
         return
     found = kinds(load(frame, **options))
-    assert found[name] == {"repeated_bars": 3.0}.get(name, 1.0) or name in ("thin_bars", "regular_hours_only")
+    assert found[name] == {"repeated_bars": 3.0, "hours_without_bars": 20.0}.get(name, 1.0) or name in (
+        "thin_bars",
+        "regular_hours_only",
+    )
     assert name == "regular_hours_only" or name not in kinds(load(draw_bars("NVDA")))
+
+
+def details(bars: mi.Bars, name: str) -> list[str]:
+    return bars.findings.filter(pl.col("finding") == name)["detail"].to_list()
+
+
+@pytest.mark.parametrize(("symbol", "minutes"), [("NVDA", 5), ("NVDA", 60), ("688981.SS", 5)])
+def test_sessions_without_their_first_or_last_bars_are_counted(symbol, minutes):
+    bars = draw_bars(symbol, minutes=minutes)
+    local = pl.col("start").dt.convert_time_zone("Asia/Shanghai" if symbol.endswith(".SS") else "America/New_York")
+    last = max(bars.select(local.dt.time().unique().sort()).to_series())  # the last bar of NVDA's hours begins at 15:30
+    lacking = {5: 5, 60: 30}[minutes]
+    one_day = bars.filter((local.dt.time() < last) | (local.dt.date() != DAYS[2]))
+    assert details(load(one_day), "hours_without_bars") == []
+    cut = load(bars.filter(local.dt.time() < last))
+    words = f"the bars end {lacking} minutes before the close on 10 of 10 sessions. The source leaves out"
+    assert details(cut, "hours_without_bars")[0].startswith(words)
+    assert cut.findings.filter(pl.col("finding") == "hours_without_bars")["value"].to_list() == [10.0]
+
+
+def test_sessions_without_their_first_bars_are_counted_beside_those_without_their_last():
+    bars = draw_bars("NVDA")
+    row, day = pl.int_range(pl.len()) % 78, pl.col("start").dt.date()
+    cut = load(bars.filter((row >= 3) | (day == DAYS[0]), (row < 72) | (day < DAYS[6])))
+    words = (
+        "the bars begin 15 minutes after the opening on 9 of 10 sessions and end 30 minutes before the close on 4 of 10"
+    )
+    assert details(cut, "hours_without_bars")[0].startswith(words)
+
+
+def test_a_pause_is_reported_from_its_start_on():
+    bars = draw_bars("NVDA")
+    paused = load(bars.filter(~pl.int_range(pl.len()).is_between(100, 104)))  # bar 99 is that of 11:15
+    assert details(paused, "halt")[0].startswith(
+        "1 pauses of 15 minutes or more within a session, first 2025-03-04 16:20 UTC"
+    )
 
 
 def test_a_clock_time_that_was_never_shown_is_refused():
