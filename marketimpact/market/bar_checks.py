@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import polars as pl
 
 from marketimpact.market.checks.findings import ERROR, NOTE, SCHEMA, WARNING, Finding
@@ -218,16 +219,16 @@ def _edges(bars: pl.DataFrame, sessions: pl.DataFrame, symbol: str, interval: in
         begin=(pl.col("first") - pl.col("opens")).dt.total_minutes(),
         end=(pl.col("closes") - pl.col("last")).dt.total_minutes(),
     )
-    lacking = {name: gaps.filter(pl.col(name) >= EDGE_MINUTES) for name in ("begin", "end")}
-    usual = {name: rows for name, rows in lacking.items() if rows.height > AS_A_RULE * gaps.height}
-    if usual:
-        edge = {"begin": "after the opening", "end": "before the close"}
-        words = [
-            f"{name} {rows[name].median():.0f} minutes {edge[name]} on {rows.height} of {gaps.height} sessions"
-            for name, rows in usual.items()
-        ]
-        dates = pl.concat([rows["date"] for rows in usual.values()]).unique()
-        yield finding(symbol, "hours_without_bars", dates.min(), len(dates), f"the bars {' and '.join(words)}")
+    words, dates = [], []
+    for name, edge in (("begin", "after the opening"), ("end", "before the close")):
+        lacking = gaps.filter(pl.col(name) >= EDGE_MINUTES)
+        if lacking.height > AS_A_RULE * gaps.height:
+            usual = int(np.median(lacking[name]))
+            words.append(f"{name} {usual} minutes {edge} on {lacking.height} of {gaps.height} sessions")
+            dates += lacking["date"].to_list()
+    if words:
+        n = len(set(dates))
+        yield finding(symbol, "hours_without_bars", min(dates), n, f"the bars {' and '.join(words)}")
 
 
 def _halts(own: pl.DataFrame, sessions: pl.DataFrame, symbol: str, interval: int) -> Found:

@@ -167,7 +167,7 @@ class Bars:
         if counts.is_empty():
             names = listings["symbol"].to_list()
             raise SourceError(
-                f"{table.source} has no bars of {listed(names)}. Check the symbols.",
+                f"{table.source} has no bars of {listed(names)}. Check the symbols, upper and lower case too.",
                 source=table.source, symbols=names, retryable=False,
             )  # fmt: skip
         known = listings.filter(pl.col("symbol").is_in(counts["symbol"].implode()))
@@ -187,6 +187,8 @@ class Bars:
         SpecificationError
             For a symbol without bars.
         """
+        if isinstance(symbols, str):
+            raise SpecificationError(f"symbols={symbols!r} is text. Give a list: [{symbols!r}].")
         chosen = self.grid if symbols is None else self.grid.filter(pl.col("symbol").is_in(list(symbols)))
         absent = [name for name in symbols or () if name not in set(self.grid["symbol"])]
         if absent:

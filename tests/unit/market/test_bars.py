@@ -309,6 +309,18 @@ def test_other_doors():
         list(load(draw_bars("NVDA")).series(["NVDAA"]))
 
 
+def test_symbols_in_another_case_get_a_hint():
+    bars = draw_bars("NVDA")
+    with pytest.raises(mi.SourceError, match=r"symbol='nvda', .* 'SPY', .* Did you mean 'NVDA'\? Give both the same"):
+        load(bars, symbol="nvda")
+    with pytest.raises(mi.SourceError, match="upper and lower case too"):
+        load(bars.with_columns(symbol=pl.lit("nvda")))
+    with pytest.raises(mi.SpecificationError, match="no bars of 'nvda'. Did you mean 'NVDA'"):
+        list(load(bars).series(["nvda"]))
+    with pytest.raises(mi.SpecificationError, match=r"symbols='NVDA' is text. Give a list: \['NVDA'\]"):
+        list(load(bars).series("NVDA"))
+
+
 # --- real bars, beside the checkout -----------------------------------------------------------------------------------
 
 REAL = SHARED / "data" / "bars"
