@@ -315,7 +315,7 @@ def test_symbols_in_another_case_get_a_hint():
         load(bars, symbol="nvda")
     with pytest.raises(mi.SourceError, match="upper and lower case too"):
         load(bars.with_columns(symbol=pl.lit("nvda")))
-    with pytest.raises(mi.SpecificationError, match="no bars of 'nvda'. Did you mean 'NVDA'"):
+    with pytest.raises(mi.SpecificationError, match=r"no bars of 'nvda'. Did you mean 'NVDA'"):
         list(load(bars).series(["nvda"]))
     with pytest.raises(mi.SpecificationError, match=r"symbols='NVDA' is text. Give a list: \['NVDA'\]"):
         list(load(bars).series("NVDA"))
