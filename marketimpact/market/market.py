@@ -355,9 +355,9 @@ class Market:
             *session* is the whole return against the same benchmarks, to compare the legs with.
         benchmark : {"leg_benchmark", "benchmark"}
             Column of `securities` that names the benchmark. By default the traded fund in ``leg_benchmark``, where
-            one is named and has opens on most sessions from its first open on, and on half of all; elsewhere the benchmark, with a note. The open of an index is computed from
-            last prices of members that have not traded yet, so its overnight leg is too small and its day leg has the
-            rest.
+            one is named and has opens on most sessions from its first open on, and on half of all; elsewhere the
+            benchmark, with a note. The open of an index is computed from last prices of members that have not traded
+            yet, so its overnight leg is too small and its day leg has the rest.
         factors : FrameLike, optional
             ``date`` and one decimal column per factor, returns of this leg. Without them a leg has no factors, since
             published factors are those of whole sessions; *session* keeps those of the market.
