@@ -26,9 +26,20 @@ def listed(names: Sequence[str], *, limit: int = NAMES_SHOWN, quoted: bool = Tru
 
 
 def closest_name(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """Return the known name most similar to `name`, or None if none reaches the similarity `cutoff` (0 to 1)."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
-    return matches[0] if matches else None
+    """Return the known name most similar to `name`, or None if none reaches the similarity `cutoff` (0 to 1).
+
+    Capital and small letters count as the same.
+
+    Examples
+    --------
+    >>> closest_name("nvda", ["AMD", "NVDA"])
+    'NVDA'
+    """
+    folded: dict[str, str] = {}
+    for each in known:
+        folded.setdefault(each.casefold(), each)
+    matches = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=cutoff)
+    return folded[matches[0]] if matches else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from marketimpact.errors import SpecificationError
 from marketimpact.models.linear import Design, terms
 from marketimpact.models.peer_fits import peer_mean, ridge_peers, statistical_factors
 
-__all__ = ["PeerMean", "RidgePeers", "StatisticalFactors"]
+__all__ = ["PeerMean", "RidgePeers", "StatisticalFactors", "allowed_symbols", "donor_symbols"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,15 @@ class PeerMean:
     Notes
     -----
     Degrees of freedom M - 3. For each event a donor is left out that is treated by it (a target of the announcement, or
-    a security with an event in the event window), that is another listing of the firm, a fund or index, that trades at
-    other hours (without `match_sessions`), or that lacks a return in the event window or a fifth of those in the
-    estimation window, or moves exactly with the benchmark; `StudyResult.donors` lists them all. A fund or index is
-    recognised where a security of the market or of `mi.securities()` names it as ``benchmark``, ``sector_proxy`` or
-    ``leg_benchmark``, where its own name or role says so (ETF, fund, index), where its symbol begins with ``^``, and if
-    it is widely held (SPY, QQQ, SMH, 2800.HK); others are not recognised. An event without any donor goes to attrition
-    (*no_donors*). A donor's missing day is filled by what its first principal component with the other donors says. A
-    matched donor whose exchange has closed before the announcement prices none of its day. Not to be used when the
-    announcement reached the donors, since their own reaction is then subtracted.
+    a security with an event of its own whose event window overlaps), that is another listing of the firm, a fund or
+    index, that trades at other hours (without `match_sessions`), or that lacks a return in the event window or a fifth
+    of those in the estimation window, or moves exactly with the benchmark; `StudyResult.donors` lists them all. A fund
+    or index is recognised where a security of the market or of `mi.securities()` names it as ``benchmark``,
+    ``sector_proxy`` or ``leg_benchmark``, where its own name or role says so (ETF, fund, index), where its symbol
+    begins with ``^``, and if it is widely held (SPY, QQQ, SMH, 2800.HK); others are not recognised. An event without
+    any donor goes to attrition (*no_donors*). A donor's missing day is filled by what its first principal component
+    with the other donors says. A matched donor whose exchange has closed before the announcement prices none of its
+    day. Not to be used when the announcement reached the donors, since their own reaction is then subtracted.
 
     Examples
     --------
@@ -221,30 +221,46 @@ class RidgePeers:
         )
 
 
-def _set_donors(model: PeerMean | StatisticalFactors | RidgePeers) -> None:
-    """Check `donors` and `allow`, and keep them as tuples."""
-    for name in ("donors", "allow"):
-        given: object = getattr(model, name)
-        if isinstance(given, str):
-            raise SpecificationError(f'{name}={given!r}: give a list of symbols, such as ["{given}"].')
-        symbols = list(given) if isinstance(given, Iterable) else []
-        if not isinstance(given, Iterable) or not all(isinstance(each, str) and each for each in symbols):
-            raise SpecificationError(
-                f"{name}={given!r} is no list of symbols. Write them as in the market's securities."
-            )
-        if not symbols and name == "donors":
-            raise SpecificationError("donors is empty: name securities that the announcement did not affect.")
-        repeated = sorted({each for each in symbols if symbols.count(each) > 1})
-        if repeated:
-            raise SpecificationError(f"{name} has {listed(repeated)} twice. Give each symbol once.")
-        object.__setattr__(model, name, tuple(symbols))
-    if not isinstance(model.match_sessions, bool):
-        raise SpecificationError(f"match_sessions={model.match_sessions!r} must be True or False.")
-    others = [each for each in model.allow if each not in model.donors]
+def donor_symbols(given: object, name: str) -> tuple[str, ...]:
+    """Return donors as a tuple; raise SpecificationError for what is no list of distinct symbols, and for none."""
+    symbols = _symbols(given, name)
+    if not symbols:
+        raise SpecificationError(f"{name} is empty: name securities that the announcement did not affect.")
+    return symbols
+
+
+def allowed_symbols(given: object, donors: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Return the donors of an option ``allow`` as a tuple; raise SpecificationError where it names others."""
+    symbols = _symbols(given, "allow")
+    others = [each for each in symbols if each not in donors]
     if others:
         raise SpecificationError(
-            f"allow names {listed(others)}, which is among no donors. Add it to donors, or drop it."
+            f"allow names {listed(others)}, which is not among {name}. Add it to {name}, or drop it."
         )
+    return symbols
+
+
+def _symbols(given: object, name: str) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise SpecificationError(
+            f"{name}={given!r} is text, which would be read letter by letter. Give a list of symbols, such as "
+            f'["{given}"].'
+        )
+    symbols = tuple(given) if isinstance(given, Iterable) else ()
+    if not isinstance(given, Iterable) or not all(isinstance(each, str) and each for each in symbols):
+        raise SpecificationError(f"{name}={given!r} is no list of symbols. Write them as in the market's securities.")
+    repeated = sorted({each for each in symbols if symbols.count(each) > 1})
+    if repeated:
+        raise SpecificationError(f"{name} has {listed(repeated)} twice. Give each symbol once.")
+    return symbols
+
+
+def _set_donors(model: PeerMean | StatisticalFactors | RidgePeers) -> None:
+    """Check `donors` and `allow`, and keep them as tuples."""
+    object.__setattr__(model, "donors", donor_symbols(model.donors, "donors"))
+    object.__setattr__(model, "allow", allowed_symbols(model.allow, model.donors, "donors"))
+    if not isinstance(model.match_sessions, bool):
+        raise SpecificationError(f"match_sessions={model.match_sessions!r} must be True or False.")
 
 
 def _counted(donors: tuple[str, ...]) -> str:

@@ -57,7 +57,7 @@ def aligned(market: mi.Market, *symbols: str) -> pl.DataFrame:
     ("make", "message"),
     [
         (lambda: mi.PeerMean(()), "donors is empty"),
-        (lambda: mi.PeerMean("MSFT"), r'give a list of symbols, such as \["MSFT"\]'),
+        (lambda: mi.PeerMean("MSFT"), r'Give a list of symbols, such as \["MSFT"\]'),
         (lambda: mi.PeerMean(("MSFT", "MSFT")), "has 'MSFT' twice"),
         (lambda: mi.PeerMean(("MSFT", 3)), "no list of symbols"),
         (lambda: mi.PeerMean(("MSFT",), allow=("AMD",)), "allow names 'AMD'"),
@@ -88,6 +88,26 @@ def test_donors_come_in_any_list():
 def test_an_unknown_donor_is_named(market):
     with pytest.raises(mi.SpecificationError, match=r"no returns of the donors 'D11'.*Did you mean"):
         STUDY.but(model=mi.PeerMean(("D1", "D11"))).run(events(), market)
+
+
+def test_a_donor_that_the_market_lacks_is_named_with_the_cure(sample_market):
+    """A symbol in small letters, one without a row in the securities, and one with a row and no prices."""
+    dated = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["NVDA", "AMD"], "date": [date(2025, 8, 12)] * 2})
+    lists = (
+        (lambda names: SHORT.but(model=mi.PeerMean(names)).run(dated, market)),
+        (lambda names: mi.synthetic_control(dated, market, names)),
+    )
+    market = sample_market
+    for run in lists:
+        with pytest.raises(mi.SpecificationError, match=r"no returns of the donors 'dell'\. Did you mean 'DELL'\?"):
+            run(["dell", "TXN"])
+        with pytest.raises(mi.SpecificationError, match="A market is loaded for its securities: add a row for each"):
+            run(["TXN", "SPY"])
+    unpriced = pl.DataFrame({"symbol": "SPY", "mic": "XNYS", "currency": "USD", "benchmark": "^GSPC"})
+    market = replace(market, securities=pl.concat([market.securities, unpriced], how="diagonal_relaxed"))
+    for run in lists:
+        with pytest.raises(mi.SpecificationError, match="The price source has none: give it their prices"):
+            run(["TXN", "SPY"])
 
 
 def test_treated_firms_and_other_listings_and_funds_are_left_out(sample_market):
@@ -150,7 +170,7 @@ def test_donors_of_other_hours_are_left_out_and_those_of_the_same_are_not(sample
     frame = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["NVDA", "688041.SS"], "date": [date(2025, 8, 12)] * 2})
     model = mi.PeerMean(("DELL", "0700.HK", "000063.SZ"))  # New York, Hong Kong, Shenzhen
     result = SHORT.but(model=model).run(frame, sample_market)
-    other = "trades at other hours than the event's exchange, or has no return on its dates"
+    other = "trades at other hours than the event's exchange"
     assert reasons(result, "NVDA") == {"DELL": None, "0700.HK": other, "000063.SZ": other}
     assert reasons(result, "688041.SS") == {"DELL": other, "0700.HK": other, "000063.SZ": None}
 
@@ -168,11 +188,17 @@ def test_an_event_without_donors_goes_to_attrition_with_the_reasons(sample_marke
 
 
 def test_a_donor_with_an_event_in_the_event_window_is_left_out(market):
+    """Day 0 of event a is session 200, windows are [-2, 2]: those of sessions 196 to 204 share a day with its own."""
     calendar = days()
-    later = pl.DataFrame({"event_id": ["x", "y"], "symbol": ["D0", "D2"], "date": [calendar[202], calendar[203]]})
+    dated = {"D0": 202, "D1": 204, "D2": 205, "D3": 196, "D4": 195}
+    later = pl.DataFrame({
+        "event_id": [f"x{donor}" for donor in dated], "symbol": list(dated),
+        "date": [calendar[session] for session in dated.values()],
+    })  # fmt: skip
     result = STUDY.but(model=MODELS[0]).run(pl.concat([events(), later]), market)
-    own = result.donors.filter(pl.col("event_id") == "a")  # day 0 is session 200, the window ends at 202
-    assert own.filter(~pl.col("used"))["donor"].to_list() == ["D0"]
+    own = result.donors.filter(pl.col("event_id") == "a", ~pl.col("used"))
+    reason = "has an event of its own whose window overlaps the event's"
+    assert own.select("donor", "reason").rows() == [(donor, reason) for donor in ("D0", "D1", "D3")]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_a_matched_donor_with_an_event_the_day_before_is_treated(market):
     own = EVENTS.filter(pl.col("event_id") == "b")
     result, _ = read(market, pl.concat([own, other]), ("DELL", "005930.KS"), study=window, match_sessions=True)
     reasons = dict(result.donors.filter(pl.col("event_id") == "b").select("donor", "reason").iter_rows())
-    assert reasons["DELL"].startswith("is treated by this event or has one of its own")
+    assert reasons["DELL"] == "has an event of its own whose window overlaps the event's"
     assert reasons["005930.KS"] is None
 
 
