@@ -10,7 +10,7 @@ from typing import Literal
 from marketimpact.core.text import listed
 from marketimpact.errors import SpecificationError
 from marketimpact.models.linear import Design, terms
-from marketimpact.models.peer_fits import peer_mean, ridge_peers, statistical_factors
+from marketimpact.models.peer_fits import FOLDS, components_text, peer_mean, ridge_peers, statistical_factors
 
 __all__ = ["PeerMean", "RidgePeers", "StatisticalFactors", "allowed_symbols", "donor_symbols"]
 
@@ -101,7 +101,8 @@ class StatisticalFactors:
     Raises
     ------
     SpecificationError
-        As for `PeerMean`, and for more components than donors.
+        As for `PeerMean`, and for more components than donors. `EventStudy` refuses more than four fifths of
+        `min_observations` can carry.
 
     Notes
     -----
@@ -153,6 +154,8 @@ class StatisticalFactors:
             donor_parameters=fixed or 1,
             fewest_donors=fixed or 1,
             match_sessions=self.match_sessions,
+            folds=FOLDS,
+            explain=partial(components_text, components=fixed),
         )
 
 
@@ -218,6 +221,7 @@ class RidgePeers:
             allowed_donors=self.allow,
             donor_parameters=1,
             match_sessions=self.match_sessions,
+            folds=FOLDS,
         )
 
 

@@ -120,7 +120,7 @@ class EventStudy:
         self._check_after()
         if not isinstance(self.min_observations, int) or isinstance(self.min_observations, bool):
             raise SpecificationError(f"min_observations={self.min_observations!r} must be a whole number of sessions.")
-        floor = self.model.design.n_parameters + SPARE_OBSERVATIONS
+        floor = self.model.design.days_needed(SPARE_OBSERVATIONS)
         length = self.estimation_window[1] - self.estimation_window[0] + 1
         if floor > length:
             raise SpecificationError(

@@ -68,7 +68,8 @@ def aligned(market: mi.Market, *symbols: str) -> pl.DataFrame:
         (lambda: mi.RidgePeers(("MSFT",), penalty=float("nan")), "above zero"),
         (
             lambda: mi.EventStudy(mi.StatisticalFactors([f"D{n}" for n in range(80)], components=80)),
-            "min_observations=60 must lie between 87",
+            # 80 components, benchmark, constant and 5 to spare in four fifths of the days: 87 * 5 / 4
+            "min_observations=60 must lie between 109",
         ),
     ],
 )
@@ -249,6 +250,59 @@ def test_fewer_donors_than_components_is_attrition():
     result = STUDY.but(model=MODELS[2]).run(events(), market_of(benchmark, firms, donors))
     assert dict(result.attrition.select("event_id", "reason").iter_rows()) == dict.fromkeys("abc", "no_donors")
     assert "2 of 8 donors can be used, 3 needed" in result.attrition["detail"][0]
+
+
+def test_fewer_components_than_the_model_takes_is_attrition_with_the_number():
+    """D0 to D2 with a copy of D0 have 3 components, and 4 are taken; events a and d share a firm, a and b a date."""
+    benchmark, firms, donors = returns()
+    donors[:, 3] = donors[:, 0]
+    model = mi.StatisticalFactors(("D0", "D1", "D2", "D3"), components=4)
+    result = STUDY.but(model=model).run(events(), market_of(benchmark, firms, donors))
+    assert set(result.attrition["reason"]) == {"singular_regressors"}
+    wanted = "the donors have only 3 components in the days of a fold (4 of 5 estimation days), 4 needed"
+    assert all(wanted in detail for detail in result.attrition["detail"])
+    assert result.attrition.height == events().height
+    three = STUDY.but(model=replace(model, components=3)).run(events(), market_of(benchmark, firms, donors))
+    assert three.attrition.is_empty()
+
+
+@pytest.mark.parametrize("components", ["cv", 1])
+def test_a_donor_that_moves_in_one_fold_only_is_no_component_of_the_others(components):
+    benchmark, firms, donors = returns()
+    first, last = STUDY.estimation_window
+    for day0 in (200, 240):
+        donors[day0 + first : day0 + last + 1, 0] = 0.001
+    only = np.arange(200 + last - 3, 200 + last + 1)
+    donors[only, 0] = [0.02, -0.01, 0.03, -0.02]
+    result = STUDY.but(model=mi.StatisticalFactors(("D0",), components=components)).run(
+        events().filter(pl.col("event_id").is_in(["a", "b"])), market_of(benchmark, firms, donors)
+    )
+    assert set(result.attrition["reason"]) == {"singular_regressors"}
+    assert "the donors have only 0 components" in result.attrition["detail"][0]
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("constant", [0.0, 0.001])
+@pytest.mark.parametrize("model", MODELS[1:], ids=lambda model: model.name)
+def test_a_benchmark_that_moves_in_one_fold_only_is_attrition(model, constant):
+    """Events a and b share day 0, the last of their five blocks of days ends 11 sessions before it."""
+    benchmark, firms, donors = returns()
+    benchmark[200 - 150 : 200 - 11 - 20] = constant
+    own = events().filter(pl.col("event_id").is_in(["a", "b"]))
+    result = STUDY.but(model=model).run(own, market_of(benchmark, firms, donors))
+    assert result.attrition["reason"].to_list() == ["singular_regressors"] * 2
+
+
+def test_days_of_a_fold_are_as_many_as_the_bound_of_observations_says():
+    """With the least `min_observations` four fifths of the days leave five beyond constant, benchmark, components."""
+    donors = [f"D{n}" for n in range(300)]
+    for components in (1, 2, 41, 42, 150, 187):
+        model, days = mi.StatisticalFactors(donors, components=components), np.arange(400)
+        least = min(m for m in days if m - np.ceil(m / 5) >= components + 2 + 5)
+        window = (-400, -11)
+        assert mi.EventStudy(model, window, min_observations=int(least))
+        with pytest.raises(mi.SpecificationError, match=f"must lie between {least} "):
+            mi.EventStudy(model, window, min_observations=int(least) - 1)
 
 
 def test_missing_days_of_returns_of_rank_one_are_filled_exactly():
