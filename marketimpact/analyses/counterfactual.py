@@ -17,6 +17,7 @@ from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.text import did_you_mean, listed
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.donor_choice import UntreatedRule, check_donors, event_spans, other_hours
 from marketimpact.estimation.positions import locate_day0
@@ -231,8 +232,8 @@ def matched_controls(
     Barber and Lyon (1997) match on size and book to market. Not to be used when the controls are
     competitors or suppliers: they are treated too.
     """
-    if n_matches < 1:
-        raise SpecificationError(f"n_matches={n_matches}: match at least one control.")
+    if not is_whole(n_matches) or n_matches < 1:
+        raise SpecificationError(f"n_matches={n_matches!r}: give a whole number of controls, at least 1.")
     events, symbols = schema.check(schema.Events, events, "events"), donor_symbols(controls, "controls")
     check_donors(symbols, market, "controls")
     characteristics_of = _scaled_characteristics(characteristics, [*events["symbol"].unique(), *symbols])

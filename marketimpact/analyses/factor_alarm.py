@@ -13,6 +13,7 @@ import scipy
 from marketimpact.core.arrays import Bools, Floats, Ints
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.core.text import did_you_mean, listed
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.display.formats import short_percent
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.donor_choice import find_donors
@@ -257,7 +258,7 @@ def factor_alarm(result: StudyResult, *, factors: Sequence[str] | None = None, c
     >>> alarm.table.columns[:3], alarm.rings
     (['date', 'mic', 'factor'], False)
     """
-    if not isinstance(components, int) or isinstance(components, bool) or components < 0:
+    if not is_whole(components) or components < 0:
         raise SpecificationError(f"components={components!r}: give a whole number of components, 0 for none.")
     alarm = find_alarm(result, None if factors is None else _checked(result, factors), components)
     if alarm is None:

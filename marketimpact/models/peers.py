@@ -8,6 +8,7 @@ from functools import partial
 from typing import Literal
 
 from marketimpact.core.text import listed
+from marketimpact.core.whole_numbers import is_number, is_whole
 from marketimpact.errors import SpecificationError
 from marketimpact.models.linear import Design, terms
 from marketimpact.models.peer_fits import FOLDS, components_text, peer_mean, ridge_peers, statistical_factors
@@ -127,10 +128,12 @@ class StatisticalFactors:
 
     def __post_init__(self) -> None:
         _set_donors(self)
-        whole = isinstance(self.components, int) and not isinstance(self.components, bool) and self.components >= 1
-        if self.components != "cv" and not whole:
+        if self.components == "cv":
+            return
+        if not is_whole(self.components) or self.components < 1:
             raise SpecificationError(f"components={self.components!r}: give a whole number of at least 1, or 'cv'.")
-        if whole and int(self.components) > len(self.donors):
+        object.__setattr__(self, "components", int(self.components))
+        if self.components > len(self.donors):
             raise SpecificationError(
                 f"components={self.components} of {_counted(self.donors)}: there are no more components than donors. "
                 "Take fewer, or name more donors."
@@ -201,9 +204,12 @@ class RidgePeers:
 
     def __post_init__(self) -> None:
         _set_donors(self)
-        number = isinstance(self.penalty, int | float) and not isinstance(self.penalty, bool)
-        if self.penalty != "cv" and not (number and 0 < float(self.penalty) < float("inf")):
+        if self.penalty == "cv":
+            return
+        if not is_number(self.penalty) or not 0 < self.penalty < float("inf"):
             raise SpecificationError(f"penalty={self.penalty!r}: give a number above zero, or 'cv'.")
+        if not isinstance(self.penalty, int):  # a number of numpy is written like one of Python
+            object.__setattr__(self, "penalty", float(self.penalty))
 
     @property
     def name(self) -> str:
