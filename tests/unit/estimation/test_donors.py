@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -17,6 +18,7 @@ from marketimpact.estimation.donors import filled
 from marketimpact.estimation.fit import EventWindow
 from marketimpact.study import summary
 from marketimpact.study.donors import DONORS
+from tests.conftest import ROOT
 from tests.reference.peer_data import DONOR_NAMES, STUDY, days, events, market_of, returns
 
 MODELS = [
@@ -363,6 +365,19 @@ def test_every_answer_is_given(market, model):
     assert result.estimates["n_factors"].min() >= 1
     flipped = result.where(pl.col("event_id") == "b").car(0, 1)
     assert flipped["car"].item() == result.car(0, 1).filter(pl.col("event_id") == "b")["car"].item()
+
+
+def test_the_caution_on_few_donors_has_the_numbers_of_the_page():
+    """Coverage of statistical factors, peer mean and ridge, with 5 and with 3 donors."""
+    page = " ".join((ROOT / "docs" / "findings" / "peers.md").read_text(encoding="utf-8").split())
+    numbers = re.search(
+        r"statistical factors cover 94% with 10 donors, 92% with 8, (\d+)% with 5 and (\d+)% with 3, those of the peer "
+        r"mean 94%, 93%, (\d+)% and (\d+)%, those of ridge 91%, 89%, (\d+)% and (\d+)%",
+        page,
+    )
+    five, three = ([int(each) for each in numbers.groups()[k::2]] for k in (0, 1))
+    wanted = f"{min(five)}% to {max(five)}% with 5 donors and {min(three)}% to {max(three)}% with 3"
+    assert wanted in summary.FEW_DONORS
 
 
 def test_enough_donors_need_no_caution(market, monkeypatch):
