@@ -399,7 +399,7 @@ def _lacking(
     for column, symbol in enumerate(event.symbols):
         steps = implausible.get(symbol, np.empty(0, dtype=np.int32))
         if not has_returns[column]:
-            reasons.append("has no return on the dates of the event's exchange")
+            reasons.append("has no return on the dates of the event's exchange, or hours that are not known")
         elif ((steps >= calendar[ends[0]]) & (steps <= calendar[ends[1]])).any():
             reasons.append("has an implausible return in the windows: correct it, or accept it in the market")
         else:

@@ -105,6 +105,7 @@ def test_a_market_without_clocks_has_nothing_to_match_by():
     events = pl.DataFrame({"event_id": ["a"], "symbol": ["A"], "date": [days[150]]})
     result = SHORT.but(model=mi.PeerMean(("B",), match_sessions=True)).run(events, known)
     assert set(result.attrition["reason"]) == {"no_donors"}
+    assert "or hours that are not known (1)" in result.attrition["detail"].item()
 
 
 def test_the_option_is_true_or_false():
