@@ -17,6 +17,7 @@ from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import FrameLike, to_polars
 from marketimpact.core.layouts import BAR_PATH
 from marketimpact.core.text import listed
+from marketimpact.core.whole_numbers import is_number
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.inference.same_clock import path_band
 from marketimpact.market.bar_moves import Pair, chosen_symbols, pairs_of_series, read_instants
@@ -98,7 +99,7 @@ def bar_path(
     """
     points = _points(first, last, step)
     check_days(days)
-    if not isinstance(level, int | float) or not 0.0 < level < 1.0:
+    if not is_number(level) or not 0.0 < level < 1.0:
         raise SpecificationError(f"level={level!r} is no share of paths. Give one between 0 and 1, such as 0.05.")
     instants = read_instants(announcements)
     exact = instants.filter(pl.col("earliest") == pl.col("latest"))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from marketimpact.analyses.bar_placebo import PastDays, Volatility, past_days
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import FrameLike
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import SpecificationError
 from marketimpact.inference.same_clock import SameClock, same_clock
 from marketimpact.market.bar_moves import Pair, chosen_symbols, pairs_of_series, read_instants
@@ -164,7 +165,7 @@ def _unit(pair: Pair, moment: tuple[str, int, int], past: PastDays) -> _Unit:
 
 def check_days(days: object) -> None:
     """Raise SpecificationError for a number of past days that allows no test."""
-    if not isinstance(days, int) or isinstance(days, bool) or days < LEAST_DAYS:
+    if not is_whole(days) or days < LEAST_DAYS:
         raise SpecificationError(
             f"days={days!r} is no number of past sessions that allows a test. Give {LEAST_DAYS} or more."
         )

@@ -10,6 +10,7 @@ from marketimpact.core import schema
 from marketimpact.core.arguments import require
 from marketimpact.core.frames import FrameLike, to_polars
 from marketimpact.core.layouts import ANNOUNCEMENTS_OR_EVENTS
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.events.alignment import align
 from marketimpact.market.market import Market
@@ -138,7 +139,7 @@ def announcement_sessions(
 
 def nearby_sessions(hits: pl.DataFrame, market: Market, near: int) -> pl.DataFrame:
     """List announcements, securities and sessions up to `near` sessions away, with ``session`` and ``date``."""
-    if isinstance(near, bool) or not isinstance(near, int) or near < 0:
+    if not is_whole(near) or near < 0:
         raise SpecificationError(f"near={near!r}: give a number of sessions, 0 or more.")
     ranges = hits.with_columns(
         pl.int_ranges(pl.col("from_session") - near, pl.col("to_session") + near + 1).alias("session")

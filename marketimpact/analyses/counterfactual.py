@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -17,11 +17,13 @@ from marketimpact.core import schema
 from marketimpact.core.arrays import Floats, Ints, as_dates
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.text import did_you_mean, listed
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import DataError, SpecificationError
-from marketimpact.estimation.donor_choice import UntreatedRule
+from marketimpact.estimation.donor_choice import UntreatedRule, check_donors, event_spans, other_hours
 from marketimpact.estimation.positions import locate_day0
 from marketimpact.estimation.windows import check_window
 from marketimpact.market.market import Market
+from marketimpact.models.peers import allowed_symbols, donor_symbols
 from marketimpact.study.event_study import embedded_targets
 
 __all__ = ["Counterfactual", "matched_controls", "synthetic_control"]
@@ -88,14 +90,14 @@ class Counterfactual:
 def synthetic_control(
     events: FrameLike,
     market: Market,
-    donors: Sequence[str],
+    donors: Iterable[str],
     *,
     estimation_window: tuple[int, int] = (-250, -11),
     event_window: tuple[int, int] = (0, 0),
     coverage: float = 1.0,
     penalty: Literal["ridge"] | None = None,
     inference: Inference = "placebo",
-    allow: Sequence[str] = (),
+    allow: Iterable[str] = (),
 ) -> Counterfactual:
     """Weight donors so that they follow the security as closely as possible before the event.
 
@@ -105,9 +107,11 @@ def synthetic_control(
         As for `EventStudy.run`.
     market : Market
         Holds the events' securities and the donors.
-    donors : sequence of str
-        Securities that the announcement did not affect. For a semiconductor policy no other semiconductor firm
-        is a clean donor: take other sectors or other countries, and say which.
+    donors : iterable of str
+        Securities that the announcement did not affect, on exchanges of the same hours: the return of a date prices
+        other news elsewhere. For a semiconductor policy no other semiconductor firm is a clean donor: take other
+        sectors, or firms of other countries that trade at these hours (for New York: Toronto, foreign firms listed in
+        New York), and say which.
     estimation_window, event_window : tuple of int
         Sessions of the event's own exchange; donors are matched on the date.
     coverage : float
@@ -118,9 +122,9 @@ def synthetic_control(
         may then be negative. The penalty is the one that forecasts left-out tenths of the estimation days best.
     inference : {"placebo", "conformal"}
         Where p comes from: other securities on the same days, or other days of the same security.
-    allow : sequence of str
+    allow : iterable of str
         Donors to use although they are treated by the event, are another listing of its firm, or a fund or index that
-        may hold it.
+        may hold it; those of other hours are never used.
 
     Returns
     -------
@@ -129,17 +133,17 @@ def synthetic_control(
     Raises
     ------
     SpecificationError
-        For an unknown `penalty` or `inference`, donors that the market lacks, an `allow` that names no donor, and
-        windows that overlap.
+        For an unknown `penalty` or `inference`, donors that are no list of distinct symbols or that the market lacks,
+        an `allow` that names no donor, and windows that overlap.
 
     Notes
     -----
     Weights minimise the sum of squared gaps of the estimation window, w >= 0, sum 1. Null: the event
     had no effect on the security; distribution: permutation over donors, exact if they are exchangeable.
-    Never a t from the residual variance. A donor with an event of its own whose windows overlap is left out, and one
-    that models with donors leave out (`PeerMean`): a target of the announcement, where events have an
-    ``announcement_id`` or ``targets``, another listing of a treated firm, and a fund or index that securities name.
-    Abadie, Diamond and Hainmueller (2010).
+    Never a t from the residual variance. The donors that models with donors leave out (`PeerMean`) are left out here:
+    one with an event of its own whose window overlaps the event's, a target of the announcement, where events have an
+    ``announcement_id`` or ``targets``, another listing of a treated firm, a fund or index, and one on an exchange of
+    other hours, or of hours that a market from returns does not know. Abadie, Diamond and Hainmueller (2010).
 
     With *ridge* the weights w minimise ``|gaps|^2 + penalty * |w - simplex weights|^2``, sum 1 (Ben-Michael, Feller
     and Rothstein 2021). Not to be used to rescue donors that do not follow the security: negative weights extrapolate.
@@ -164,6 +168,8 @@ def synthetic_control(
     """
     _check_word("penalty", penalty, (None, "ridge"))
     _check_word("inference", inference, get_args(Inference))
+    symbols = donor_symbols(donors, "donors")
+    check_donors(symbols, market)
 
     def simplex(y: Floats, x: Floats, _: Sequence[str]) -> tuple[Floats, float | None]:
         return simplex_weights(y, x), None
@@ -175,13 +181,13 @@ def synthetic_control(
         events,
         _Settings(
             market,
-            _check_symbols(donors, "donors"),
+            symbols,
             simplex if penalty is None else corrected,
             check_window(estimation_window, "estimation_window"),
             check_window(event_window, "event_window"),
             coverage,
             inference,
-            _check_allowed(allow, donors, "donors"),
+            allowed_symbols(allow, symbols, "donors"),
         ),
     )
 
@@ -194,40 +200,17 @@ def _check_word(name: str, given: object, allowed: Sequence[str | None]) -> None
         raise SpecificationError(f"{name}={given!r}: choose from {', '.join(map(repr, allowed))}.{near}")
 
 
-def _check_symbols(symbols: Sequence[str], name: str) -> tuple[str, ...]:
-    """Return symbols without repeats; raise SpecificationError for text in place of a list, and where there is none."""
-    if isinstance(symbols, str):
-        raise SpecificationError(
-            f"{name}={symbols!r} is text, which would be read letter by letter. Give a list: [{symbols!r}]."
-        )
-    names = tuple(dict.fromkeys(symbols))
-    if not names:
-        raise SpecificationError(f"{name} is empty: name securities that the announcement did not affect.")
-    return names
-
-
-def _check_allowed(allow: Sequence[str], donors: Sequence[str], name: str) -> tuple[str, ...]:
-    """Return `allow`; raise SpecificationError where it is no list, or names others than the donors."""
-    allowed = _check_symbols(allow, "allow") if isinstance(allow, str) or len(allow) else ()
-    others = [each for each in allowed if each not in tuple(donors)]
-    if others:
-        raise SpecificationError(
-            f"allow names {listed(others)}, which is not among {name}. Add it to {name}, or drop it."
-        )
-    return allowed
-
-
 def matched_controls(
     events: FrameLike,
     market: Market,
-    controls: Sequence[str],
+    controls: Iterable[str],
     characteristics: FrameLike,
     *,
     n_matches: int = 1,
     estimation_window: tuple[int, int] = (-250, -11),
     event_window: tuple[int, int] = (0, 0),
     coverage: float = 1.0,
-    allow: Sequence[str] = (),
+    allow: Iterable[str] = (),
 ) -> Counterfactual:
     """Compare each security with the equal-weighted portfolio of its `n_matches` most similar controls.
 
@@ -249,10 +232,11 @@ def matched_controls(
     Barber and Lyon (1997) match on size and book to market. Not to be used when the controls are
     competitors or suppliers: they are treated too.
     """
-    if n_matches < 1:
-        raise SpecificationError(f"n_matches={n_matches}: match at least one control.")
-    events, controls = schema.check(schema.Events, events, "events"), _check_symbols(controls, "controls")
-    characteristics_of = _scaled_characteristics(characteristics, [*events["symbol"].unique(), *controls])
+    if not is_whole(n_matches) or n_matches < 1:
+        raise SpecificationError(f"n_matches={n_matches!r}: give a whole number of controls, at least 1.")
+    events, symbols = schema.check(schema.Events, events, "events"), donor_symbols(controls, "controls")
+    check_donors(symbols, market, "controls")
+    characteristics_of = _scaled_characteristics(characteristics, [*events["symbol"].unique(), *symbols])
 
     def nearest(_: Floats, __: Floats, names: Sequence[str]) -> tuple[Floats, float | None]:
         own, *others = (characteristics_of[name] for name in names)
@@ -266,12 +250,12 @@ def matched_controls(
         events,
         _Settings(
             market,
-            controls,
+            symbols,
             nearest,
             check_window(estimation_window, "estimation_window"),
             check_window(event_window, "event_window"),
             coverage,
-            allowed=_check_allowed(allow, controls, "controls"),
+            allowed=allowed_symbols(allow, symbols, "controls"),
         ),
     )
 
@@ -337,24 +321,21 @@ class _Settings:
             raise SpecificationError(
                 f"A portfolio of donors needs simple returns; this market holds {self.market.unit}."
             )
-        unknown = sorted(set(self.donors).difference(self.market.spans["symbol"]))
-        if unknown:
-            raise SpecificationError(
-                f"The market has no returns of the donors {', '.join(unknown)}; drop them or load their prices."
-            )
 
 
 def _run_events(events: FrameLike, settings: _Settings) -> Counterfactual:
     given = schema.check(schema.Events, events, "events")
     located, positions, attrition = locate_day0(given, settings.market)
-    rule = UntreatedRule(given, located, settings.market, embedded_targets(given), settings.allowed)
+    spans = event_spans(located, settings.market, settings.window)
+    rule = UntreatedRule(given, spans, settings.market, embedded_targets(given), settings.allowed)
+    hours = {mic: other_hours(settings.market, mic, settings.donors) for mic in located["mic"].unique()}
     located = located.with_columns(pl.Series("_day0", positions.day0))
     returns = ReturnsByDay.read(settings.market, {*settings.donors, *located["symbol"]})
     rows: dict[str, list[Any]] = {name: [] for name in _TABLES}
     placebos: dict[tuple[bytes, ...], Floats] = {}
     for event in located.iter_rows(named=True):
-        treated = _treated_donors(event, located, returns, rule, settings)
-        panel = _add_donors(event, treated, returns, settings, rows)
+        refused = _refused_donors(event, returns, rule, hours[event["mic"]], settings)
+        panel = _add_donors(event, refused, returns, settings, rows)
         if panel is None:
             continue
         if settings.inference == "placebo" and panel.key not in placebos:
@@ -367,7 +348,7 @@ def _run_events(events: FrameLike, settings: _Settings) -> Counterfactual:
 
 def _add_donors(
     event: dict[str, Any],
-    treated: dict[str, str],
+    refused: dict[str, str],
     returns: ReturnsByDay,
     settings: _Settings,
     rows: dict[str, list[Any]],
@@ -375,8 +356,8 @@ def _add_donors(
     """Find one event's donors, add those left out to their table; an event without enough returns is attrition."""
     name = event["event_id"]
     steps = _steps_within(event, returns, settings)
-    panel, unusable = _donor_panel(event, returns, settings, [d for d in settings.donors if d not in treated], steps)
-    unusable += treated.items()
+    panel, unusable = _donor_panel(event, returns, settings, [d for d in settings.donors if d not in refused], steps)
+    unusable += refused.items()
     rows["left_out"] += [(name, donor, reason) for donor, reason in unusable]
     own = event["symbol"]
     step = steps.get(own)
@@ -419,23 +400,14 @@ def _add_estimates(
     )  # fmt: skip
 
 
-def _treated_donors(
-    event: dict[str, Any], located: pl.DataFrame, returns: ReturnsByDay, rule: UntreatedRule, settings: _Settings
+def _refused_donors(
+    event: dict[str, Any], returns: ReturnsByDay, rule: UntreatedRule, hours: Sequence[str], settings: _Settings
 ) -> dict[str, str]:
-    """Find the donors that an event may have reached, each with the reason."""
-    overlapping = _treated_securities(event, located, settings.window).difference(settings.allowed) | {event["symbol"]}
+    """Find the donors that an event may have reached, or that trade at other hours, each with the reason."""
     _, during = returns.window(event["symbol"], event["_day0"], settings.window)
     first, last = (int(day) for day in returns.days[during[[0, -1]]]) if len(during) else (0, -1)
-    reasons = dict(zip(settings.donors, rule.reasons(event, settings.donors, first, last), strict=True))
-    reasons |= {donor: "has an event of its own in the window" for donor in settings.donors if donor in overlapping}
-    return {donor: reason for donor, reason in reasons.items() if reason}
-
-
-def _treated_securities(event: dict[str, Any], located: pl.DataFrame, window: tuple[int, int]) -> set[str]:
-    """Find the event's security, and those with an overlapping window or the same date of day 0."""
-    close = (pl.col("_day0") - event["_day0"]).abs() <= window[1] - window[0]
-    near = located.filter((pl.col("date") == event["date"]) | ((pl.col("mic") == event["mic"]) & close))
-    return {event["symbol"], *near["symbol"]}
+    reasons = zip(settings.donors, rule.reasons(event, settings.donors, first, last), hours, strict=True)
+    return {donor: treated or other for donor, treated, other in reasons if treated or other}
 
 
 def _steps_within(event: dict[str, Any], returns: ReturnsByDay, settings: _Settings) -> dict[str, str]:
@@ -481,7 +453,7 @@ def _donor_panel(
 
 def _attrition_reason(panel: _DonorPanel, window: tuple[int, int]) -> tuple[str, str] | None:
     if panel.before.shape[1] < 2:
-        return "no_donors", "no donor has the sessions that are needed; see left_out"
+        return "no_donors", "no donor can be used; left_out has the reasons"
     if len(panel.before) < MIN_OBSERVATIONS:
         return (
             "too_few_observations",

@@ -15,6 +15,7 @@ from marketimpact.analyses.exposure_sections import LEAST_PAST, LEAST_WINDOWS, C
 from marketimpact.analyses.exposure_tests import past_of
 from marketimpact.core.arguments import require
 from marketimpact.core.frames import FrameLike
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.estimation.excluded_days import ExcludedDays
 from marketimpact.estimation.windows import check_window
@@ -133,7 +134,7 @@ def _check_design(design: SlopeDesign) -> None:
     least = {"past": LEAST_PAST, "gap": 0, "estimation": LEAST_ESTIMATION}
     for name, fewest in least.items():
         value = getattr(design, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < fewest:
+        if not is_whole(value) or value < fewest:
             raise SpecificationError(f"{name}={value!r}: give a whole number of sessions, {fewest} or more.")
     if design.method not in ("ols", "gls"):
         raise SpecificationError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,8 @@ import scipy
 from marketimpact.core.arrays import Bools, Floats, Ints
 from marketimpact.core.factorize import factorize, rows_by_code
 from marketimpact.core.text import did_you_mean, listed
-from marketimpact.display.formats import short_percent
+from marketimpact.core.whole_numbers import is_whole
+from marketimpact.display.formats import count, short_percent
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.donor_choice import find_donors
 from marketimpact.estimation.donors import DonorReturns
@@ -21,6 +22,7 @@ from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.events.calendars import EXCHANGES
 from marketimpact.events.exchange_names import NAMES
 from marketimpact.models import ROUNDING, FactorModel, PeerMean
+from marketimpact.models.linear import COLLINEAR, has_own_variation
 from marketimpact.study.result import StudyResult
 
 __all__ = ["FactorAlarm", "factor_alarm", "find_alarm"]
@@ -55,6 +57,11 @@ TABLE: dict[str, Any] = {
     "farthest_before": pl.Float64, "p_value": pl.Float64, "rings": pl.Boolean, "loading": pl.Float64,
     "bias": pl.Float64, "n_events": pl.Int64, "symbols": pl.List(pl.String),
 }  # fmt: skip
+#: Why a candidate is not looked at.
+NO_DAY0, TOO_FEW = "no return on day 0", f"fewer than {FEWEST_DAYS} returns in the estimation window"
+CONSTANT, EXPLAINED = "constant in the estimation window", "explained by the model's regressors"
+NO_COMPARISON = f"fewer than {FEWEST_DAYS} days with all candidates and regressors, or no regressor on day 0"
+LEFT_OUT: dict[str, Any] = {"date": pl.Date, "mic": pl.String, "factor": pl.String, "reason": pl.String}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +80,13 @@ class FactorAlarm:
         slope of the events' mean abnormal return on the candidate in the estimation window, `bias` ``loading * move``:
         what the factor left out adds to the mean abnormal return of day 0 of these `n_events` events, those of
         `symbols`.
+    left_out : polars.DataFrame
+        ``date, mic, factor, reason``: factor columns that could not be looked at: without a return on day 0, with too
+        few days in the estimation window, constant there, or explained by the model's regressors.
     """
 
     table: pl.DataFrame
+    left_out: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LEFT_OUT))
 
     @property
     def dates(self) -> pl.DataFrame:
@@ -128,9 +139,10 @@ class FactorAlarm:
 
     @property
     def line(self) -> str:
-        """The sentence, or where the alarm is silent one on what was looked at."""
-        if self.rings:
-            return self.sentence
+        """The sentence, or where the alarm is silent one on what was looked at; and what could not be looked at."""
+        return " ".join(filter(None, (self.sentence or self._silence(), _left_out_text(self.left_out))))
+
+    def _silence(self) -> str:
         dates, looked_at = self.dates, f"looked at{_looked_at(self.table)}"
         far = dates.filter("rings")["date"].sort().to_list()
         if far:
@@ -146,8 +158,21 @@ class FactorAlarm:
         if not self.rings:
             days = self.table["date"].n_unique()
             where = "1 date" if days == 1 else f"{days} dates"
-            return f"FactorAlarm: silent; {self.table.height} candidates on {where}, see .table"
-        return f"{self.sentence}\n{self.table.filter('rings')}"
+            told = f"FactorAlarm: silent; {count(self.table.height, 'candidate')} on {where}, see .table"
+            return f"{told}. {_left_out_text(self.left_out)}" if self.left_out.height else told
+        return f"{self.line}\n{self.table.filter('rings')}"
+
+
+def _left_out_text(left_out: pl.DataFrame) -> str:
+    """Write which factors could not be looked at, and why; empty where there are none."""
+    if left_out.is_empty():
+        return ""
+    pairs = left_out.group_by("factor", "reason").agg(dates=pl.col("date").unique().sort()).sort("reason", "factor")
+    parts = []
+    for (reason, dates), own in pairs.group_by("reason", "dates", maintain_order=True):
+        on = _dates([*dates])
+        parts.append(f"{listed(own['factor'].to_list(), quoted=False)} ({reason}, {on})")
+    return f"Not looked at: {'; '.join(parts)}."
 
 
 def _ringing_dates(dates: pl.DataFrame) -> str:
@@ -201,11 +226,15 @@ class _Candidates(NamedTuple):
             [*self.names, *other.names], np.hstack([self.before, other.before]), np.append(self.day0, other.day0)
         )
 
-    def known(self) -> _Candidates:
-        """Keep those with a return on day 0 and enough before: one that ends earlier says nothing of the others."""
-        kept: Bools = ~np.isnan(self.day0) & ((~np.isnan(self.before)).sum(axis=0) >= FEWEST_DAYS)
+    def take(self, kept: Bools) -> _Candidates:
         names = [name for name, keep in zip(self.names, kept, strict=True) if keep]
         return _Candidates(names, self.before[:, kept], self.day0[kept])
+
+    def lacks(self) -> list[str]:
+        """Say what each lacks, of a return on day 0 and enough before; empty where nothing."""
+        few = (~np.isnan(self.before)).sum(axis=0) < FEWEST_DAYS
+        without = np.isnan(self.day0)
+        return [NO_DAY0 if none else TOO_FEW if short else "" for none, short in zip(without, few, strict=True)]
 
 
 def factor_alarm(result: StudyResult, *, factors: Sequence[str] | None = None, components: int = 3) -> FactorAlarm:
@@ -232,21 +261,22 @@ def factor_alarm(result: StudyResult, *, factors: Sequence[str] | None = None, c
     Raises
     ------
     SpecificationError
-        For a factor that the market lacks or the model reads, a number of components that is no whole number, and
-        where there is no candidate.
+        For what is no result, a result without events, a factor that the market lacks or the model reads, a number of
+        components that is no whole number, and where there is no candidate.
 
     Notes
     -----
     For every date, exchange and benchmark each candidate is regressed on the model's regressors in the estimation
     window. Null: day 0 is a day like those of the estimation window. Its largest ``|z|`` over the candidates is
     compared with that of each of these days, so that one p-value covers all candidates and their correlation; it is
-    never below ``1 / (M + 1)``. Some candidate rings on 5% of ordinary days. Over several dates `FactorAlarm.rings` is
-    a Bonferroni test of the smallest p-value and a binomial test of how many dates ring, at 2.5% each, for which
-    p-values beyond the farthest estimation day are extrapolated (`FactorAlarm.dates`; Gabaix and others 2003). It looks
-    at day 0 alone, not at later days of a window. Residuals of the securities cannot show this: the factor that moves
-    is in the past too small to see (Goldsmith-Pinkham and Lyu 2025). An alarm is no proof of a bias: an announcement
-    may itself move the factor. Not to be used to choose the model after looking; report the effect with and without the
-    factor.
+    never below ``1 / (M + 1)``. A factor column that cannot be looked at is in `FactorAlarm.left_out`, and named in
+    `FactorAlarm.line`; a security whose residual returns are rounding noise is in no component. Some candidate rings on
+    5% of ordinary days. Over several dates `FactorAlarm.rings` is a Bonferroni test of the smallest p-value and a
+    binomial test of how many dates ring, at 2.5% each, for which p-values beyond the farthest estimation day are
+    extrapolated (`FactorAlarm.dates`; Gabaix and others 2003). It looks at day 0 alone, not at later days of a window.
+    Residuals of the securities cannot show this: the factor that moves is in the past too small to see
+    (Goldsmith-Pinkham and Lyu 2025). An alarm is no proof of a bias: an announcement may itself move the factor. Not to
+    be used to choose the model after looking; report the effect with and without the factor.
 
     Examples
     --------
@@ -257,15 +287,22 @@ def factor_alarm(result: StudyResult, *, factors: Sequence[str] | None = None, c
     >>> alarm.table.columns[:3], alarm.rings
     (['date', 'mic', 'factor'], False)
     """
-    if not isinstance(components, int) or isinstance(components, bool) or components < 0:
+    if not is_whole(components) or components < 0:
         raise SpecificationError(f"components={components!r}: give a whole number of components, 0 for none.")
-    alarm = find_alarm(result, None if factors is None else _checked(result, factors), components)
-    if alarm is None:
+    if not isinstance(result, StudyResult):
+        raise SpecificationError(
+            f"result is of type {type(result).__name__}, not a result of a study. Give what EventStudy.run returned."
+        )
+    if result.events.is_empty():
+        raise SpecificationError("The result has no events, so no day 0 to look at. Its attrition, or where, says why.")
+    alarm = _find(result, None if factors is None else _checked(result, factors), components)
+    if alarm.table.is_empty():
+        left_out = _left_out_text(alarm.left_out)
         raise SpecificationError(
             f"There is no candidate: the market has no factor besides those of {result.model.name} with a return on "
             f"day 0 and on {FEWEST_DAYS} estimation days, and no exchange with {FEWEST_SECURITIES} untreated "
-            "securities. Give the market factors=, or load more securities; for events outside the Americas name the "
-            "factors of their exchange in factors= here."
+            f"securities.{left_out and ' ' + left_out} Give the market factors=, or load more securities; for events "
+            "outside the Americas name the factors of their exchange in factors= here."
         )
     return alarm
 
@@ -278,12 +315,23 @@ def find_alarm(result: StudyResult, names: list[str] | None = None, components: 
     names : list of str, optional
         Factor columns of the market that the model does not read; by default those that `factor_alarm` takes.
     """
+    alarm = _find(result, names, components)
+    return None if alarm.table.is_empty() else alarm
+
+
+def _find(result: StudyResult, names: list[str] | None, components: int) -> FactorAlarm:
+    """Compare the candidates; with an empty table where there is none."""
     rows: list[dict[str, Any]] = []
+    left_out: list[tuple[Any, ...]] = []
     for members, candidates in _days(result, names, components):
-        rows += _rows(result, result.estimation.problem, members, candidates)
-    if not rows:
-        return None
-    return FactorAlarm(pl.DataFrame(rows, schema=TABLE).sort("p_value", pl.col("z").abs(), descending=[False, True]))
+        compared, reasons = _rows(result, result.estimation.problem, members, candidates)
+        rows += compared
+        day = result.events.select("date", "mic").row(int(members[0]))
+        left_out += [(*day, name, reason) for name, reason in reasons.items()]
+    return FactorAlarm(
+        pl.DataFrame(rows, schema=TABLE).sort("p_value", pl.col("z").abs(), descending=[False, True]),
+        pl.DataFrame(left_out, schema=LEFT_OUT, orient="row").unique(maintain_order=True),
+    )
 
 
 def _in_words(factor: str) -> str:
@@ -311,6 +359,10 @@ def _checked(result: StudyResult, factors: Sequence[str]) -> list[str]:
     known, read = result.market.factors, set(result.model.design.columns)
     if isinstance(factors, str):
         raise SpecificationError(f'factors={factors!r}: give a list, such as ["{factors}"].')
+    factors = list(factors)
+    repeated = sorted({name for name in factors if factors.count(name) > 1})
+    if repeated:
+        raise SpecificationError(f"factors has {listed(repeated)} twice. Give each name once.")
     unknown = [name for name in factors if name not in known]
     if unknown:
         raise SpecificationError(
@@ -320,7 +372,7 @@ def _checked(result: StudyResult, factors: Sequence[str]) -> list[str]:
     own = [name for name in factors if name in read]
     if own:
         raise SpecificationError(f"{result.model.name} reads {listed(own)} already. Leave it out of factors.")
-    return list(factors)
+    return factors
 
 
 def _days(result: StudyResult, names: list[str] | None, components: int) -> Iterator[tuple[Ints, _Candidates]]:
@@ -380,13 +432,19 @@ def _unnamed(one: EstimationProblem, donors: DonorReturns, components: int) -> _
     """Compute the mean and components of the residual returns of untreated securities of the event's exchange."""
     none = _Candidates([], np.empty((one.n_estimation_days, 0)), np.empty(0))
     used = donors.used[0]
-    before = np.concatenate([donors.window(span)[0][:, used] for span in one.spans])
-    before, day0 = _residuals(before, donors.window((0, 0))[0][:, used], *_regressors(one))
+    returns = np.concatenate([donors.window(span)[0][:, used] for span in one.spans])
+    before, day0 = _residuals(returns, donors.window((0, 0))[0][:, used], *_regressors(one))
     complete = ~np.isnan(before).any(axis=1)
     if complete.sum() < FEWEST_DAYS:
         return none
+    own = _varies(returns[complete], before[complete])
+    if own.sum() < FEWEST_SECURITIES:
+        return none
+    before, day0 = before[:, own], day0[:, own]
     spread = before[complete].std(axis=0)
-    _, _, directions = np.linalg.svd(before[complete] / spread, full_matrices=False)
+    _, sizes, directions = np.linalg.svd(before[complete] / spread, full_matrices=False)
+    # beyond these a component is rounding noise, as of securities that are listed twice
+    directions = directions[sizes**2 / complete.sum() > COLLINEAR]
     weights = (directions[:components] / spread).T
     weights = weights / (before[complete] @ weights).std(axis=0)
     weights = weights * np.where(weights.sum(axis=0) < 0, -1.0, 1.0)
@@ -411,21 +469,32 @@ def _residuals(before: Floats, day0: Floats, x: Floats, x0: Floats) -> tuple[Flo
     return np.where(complete[:, None], before - x @ slopes, np.nan), day0 - x0 @ slopes
 
 
+def _varies(series: Floats, residuals: Floats) -> Bools:
+    """Mark the series, (M, K), whose residuals are more than rounding noise."""
+    return np.asarray(has_own_variation(series, residuals) & (residuals.std(axis=0) > ROUNDING))
+
+
 def _rows(
     result: StudyResult, problem: EstimationProblem, members: Ints, candidates: _Candidates
-) -> list[dict[str, Any]]:
-    """Compare the candidates of one day 0 with their past."""
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Compare the candidates of one day 0 with their past; the reason of each that cannot be compared."""
     x, x0 = _regressors(problem.take(members[:1]))
-    candidates = candidates.known()
+    lacks = candidates.lacks()
+    left_out = {name: reason for name, reason in zip(candidates.names, lacks, strict=True) if reason}
+    candidates = candidates.take(np.array([not reason for reason in lacks], dtype=bool))
     before, day0 = _residuals(candidates.before, candidates.day0[None, :], x, x0)
     complete = np.asarray(~np.isnan(before).any(axis=1), dtype=bool)
     if complete.sum() < FEWEST_DAYS or np.isnan(day0).any():
-        return []
-    varies: Bools = np.asarray(before[complete].std(axis=0) > ROUNDING)
+        return [], left_out | dict.fromkeys(candidates.names, NO_COMPARISON)
+    series = candidates.before[complete]
+    varies, moves = _varies(series, before[complete]), _varies(series, series - series.mean(axis=0))
+    for name, own, moving in zip(candidates.names, varies, moves, strict=True):
+        if not own:
+            left_out[name] = EXPLAINED if moving else CONSTANT
     before, move = before[complete][:, varies], day0[0, varies]
-    names = [name for name, kept in zip(candidates.names, varies, strict=True) if kept]
+    names = candidates.take(varies).names
     if not names:
-        return []
+        return [], left_out
     inverse = np.linalg.pinv(x[complete].T @ x[complete])
     leverage = np.einsum("ij,jk,ik->i", x[complete], inverse, x[complete])
     sigma = np.sqrt((before**2).sum(axis=0) / (len(before) - x.shape[1]))
@@ -434,7 +503,7 @@ def _rows(
     p = (1 + (past[:, None] >= np.abs(z)).sum(axis=0)) / (1 + len(past))
     loading = _loadings(result, members, complete, before)
     event, symbols = result.events.row(int(members[0]), named=True), result.events["symbol"].gather(members).to_list()
-    return [
+    rows = [
         dict(
             zip(
                 TABLE,
@@ -446,6 +515,7 @@ def _rows(
         )
         for k, name in enumerate(names)
     ]  # fmt: skip
+    return rows, left_out
 
 
 def _loadings(result: StudyResult, members: Ints, complete: Bools, before: Floats) -> Floats:

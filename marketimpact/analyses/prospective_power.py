@@ -134,7 +134,7 @@ def prospective_power(
     )
     rows = []
     for announcement_id, name, n, members in counted.iter_rows():
-        effect = smallest_effect if isinstance(smallest_effect, float | int) else smallest_effect[name]
+        effect = smallest_effect[name] if isinstance(smallest_effect, Mapping) else smallest_effect
         row = {"announcement_id": announcement_id, "group": name, "n_events": n, "smallest_effect": float(effect)}
         part = result.where(pl.col("event_id").is_in(members))
         sample = part.sample(*window) if part.events.height else None

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from marketimpact.core.arguments import require
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.windows import check_window
 from marketimpact.inference import SignificanceTest, quantile_of
@@ -143,7 +144,7 @@ def day0_sensitivity(
     """
     require(result, "StudyResult", "result")
     first, last = check_window(window, "window")
-    if not shifts or not all(isinstance(s, int) and not isinstance(s, bool) for s in shifts):
+    if not shifts or not all(map(is_whole, shifts)):
         raise SpecificationError(f"shifts={shifts!r}: give whole numbers of sessions, such as (-1, 0, 1).")
     tables = {shift: result.test(first + shift, last + shift, tests=tests) for shift in shifts}
     if tests is None:

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import SpecificationError
 
 __all__ = ["free_memory", "memory_budget"]
@@ -35,7 +36,7 @@ def memory_budget(memory: int | str | None) -> int:
         match = _SIZE.fullmatch(memory)
         size = int(float(match[1]) * _UNITS[match[2].upper()]) if match and match[2].upper() in _UNITS else 0
     else:
-        size = memory if isinstance(memory, int) and not isinstance(memory, bool) else 0
+        size = int(memory) if is_whole(memory) else 0
     if size <= 0:
         raise SpecificationError(
             f"memory={memory!r} is no amount of memory. Give bytes as a whole number, or text such as '2 GB'."

@@ -28,12 +28,18 @@ def listed(names: Sequence[str], *, limit: int = NAMES_SHOWN, quoted: bool = Tru
 def closest_name(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """Return the known name most similar to `name`, or None if none reaches the similarity `cutoff` (0 to 1).
 
-    A name that differs in upper and lower case only is the most similar one.
+    Capital and small letters count as the same.
+
+    Examples
+    --------
+    >>> closest_name("nvda", ["AMD", "NVDA"])
+    'NVDA'
     """
-    names = list(known)
-    in_another_case = [other for other in names if other.casefold() == name.casefold()]
-    matches = in_another_case or difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
-    return matches[0] if matches else None
+    folded: dict[str, str] = {}
+    for each in known:
+        folded.setdefault(each.casefold(), each)
+    matches = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=cutoff)
+    return folded[matches[0]] if matches else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

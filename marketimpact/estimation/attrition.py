@@ -22,7 +22,7 @@ REASONS = {
     "between them",
     "singular_regressors": "a regressor is constant or a combination of the others in the estimation window",
     "no_variation": "the return does not vary around the model in the estimation window",
-    "no_donors": "no other security has the sessions that a comparison with donors needs",
+    "no_donors": "too few donors can be used: others are treated, trade at other hours or lack returns",
 }
 
 

@@ -17,10 +17,13 @@ from marketimpact.estimation.donors import DonorReturns
 from marketimpact.estimation.problem import EstimationProblem
 from marketimpact.estimation.windows import EstimationSettings
 from marketimpact.market.market import Market
+from marketimpact.market.same_hours import same_hours
 from marketimpact.models.linear import COLLINEAR, is_constant
 
-__all__ = ["UntreatedRule", "find_donors"]
+__all__ = ["UntreatedRule", "check_donors", "event_spans", "find_donors", "other_hours"]
 
+#: Why a donor of another exchange is left out, whose hours differ or are not known (returns without clocks).
+OTHER_HOURS = "trades at other hours than the event's exchange"
 #: Share of the estimation sessions of which a donor needs a return.
 COVERAGE = 0.8
 
@@ -44,7 +47,7 @@ def find_donors(
     symbols, market, positions = problem.model.design.donors, problem.market, problem.positions
     if not symbols:
         return None
-    _check_known(symbols, market)
+    check_donors(symbols, market)
     own = market.panel_securities[positions.security]
     mics = own["mic"].to_list()
     codes = {mic: code for code, mic in enumerate(dict.fromkeys(mics))}
@@ -63,20 +66,29 @@ def find_donors(
         np.full((len(positions), len(symbols)), "", dtype=object),
     )
     days = tuple(each["date"].to_physical().to_numpy().astype(np.int64) for each in sessions)
-    rule = UntreatedRule(given, located, market, targets, problem.model.design.allowed_donors)
+    allowed = problem.model.design.allowed_donors
+    spans = event_spans(located, market, problem.settings.event)
+    rule = UntreatedRule(given, spans, market, targets, allowed)
     _add_treated(found, rule, located, problem, days)
+    _add_other_hours(found, problem)
     _add_unpriced(found, problem, days)
     return found
 
 
-def _check_known(symbols: tuple[str, ...], market: Market) -> None:
+def check_donors(symbols: Sequence[str], market: Market, name: str = "donors") -> None:
+    """Raise SpecificationError for symbols that the market has no returns of."""
     known = market.spans["symbol"].to_list()
     unknown = [symbol for symbol in symbols if symbol not in set(known)]
-    if unknown:
-        raise SpecificationError(
-            f"The market has no returns of the donors {listed(unknown)}.{did_you_mean(unknown[0], known)} Load their "
-            "prices with the market, or leave them out."
-        )
+    if not unknown:
+        return
+    if unknown[0] in market.securities["symbol"]:
+        cure = "The price source has none: give it their prices"
+    else:
+        cure = "A market is loaded for its securities: add a row for each (from returns: their returns)"
+    raise SpecificationError(
+        f"The market has no returns of the {name} {listed(unknown)}.{did_you_mean(unknown[0], known)} {cure}, or leave "
+        "them out."
+    )
 
 
 def _sessions(market: Market, mic: str) -> pl.DataFrame:
@@ -95,7 +107,7 @@ def _returns_by_session(
     returns = np.full((sessions.height, len(symbols)), np.nan)
     for column, row in enumerate(rows):
         donor_mic = listed_in["mic"][int(row)]
-        same = _same_hours(market, mic, donor_mic)
+        same = same_hours(market.clocks, mic, donor_mic)
         if not same and not match:
             continue
         own = frame.filter(pl.col("symbol") == symbols[column]).select("date", "ret")
@@ -127,12 +139,20 @@ def _matched_by_clock(market: Market, mic: str, sessions: pl.DataFrame, donor_mi
     return np.array([np.prod(1.0 + returns[a:b]) - 1.0 if b > a else np.nan for a, b in spans])
 
 
-def _same_hours(market: Market, one: str, other: str) -> bool:
-    """Check whether two exchanges open and close together, so that their sessions of a date price the same news."""
-    if one == other:
-        return True
-    hours = [(clock.opens_at, clock.closes_at) for clock in (market.clocks.get(one), market.clocks.get(other)) if clock]
-    return len(hours) == 2 and hours[0] == hours[1]
+def other_hours(market: Market, mic: str, symbols: Sequence[str]) -> list[str]:
+    """Say of each security why its returns of a date price other news than an exchange's; empty where they do not.
+
+    Parameters
+    ----------
+    mic : str
+        Exchange of the event.
+    symbols : sequence of str
+        Securities of the market.
+    """
+    listings = market.panel_securities
+    mics = dict(zip(listings["symbol"], listings["mic"], strict=True))
+    reasons = {each: "" if same_hours(market.clocks, mic, each) else OTHER_HOURS for each in set(mics.values())}
+    return [reasons[mics[symbol]] for symbol in symbols]
 
 
 def _add_treated(
@@ -154,17 +174,49 @@ def _add_treated(
         found.reasons[row] = reasons
 
 
+def _add_other_hours(found: DonorReturns, problem: EstimationProblem) -> None:
+    """Give a reason for donors whose sessions cannot be matched with those of the event's exchange."""
+    if problem.model.design.match_sessions:
+        return
+    for code, mic in _event_exchanges(found, problem).items():
+        rows = np.flatnonzero(found.exchange == code)
+        for column, reason in enumerate(other_hours(problem.market, mic, found.symbols)):
+            unexplained = rows[found.reasons[rows, column] == ""]
+            found.reasons[unexplained, column] = reason
+
+
 def _matched(found: DonorReturns, problem: EstimationProblem) -> list[Bools]:
     """Mark the donors whose sessions are matched by the clock, (J,) for each exchange of the events."""
-    market, panel = problem.market, problem.market.panel_securities
-    mic_of = dict(zip(panel["symbol"], panel["mic"], strict=True))
-    exchanges = panel["mic"].gather(problem.positions.security)
-    mics = dict(zip(found.exchange.tolist(), exchanges, strict=True))
-    match = problem.model.design.match_sessions
+    mics, match = _event_exchanges(found, problem), problem.model.design.match_sessions
     return [
-        np.array([match and not _same_hours(market, mics[code], mic_of[donor]) for donor in found.symbols], dtype=bool)
+        np.array([match and reason != "" for reason in other_hours(problem.market, mics[code], found.symbols)])
         for code in range(len(found.returns))
     ]
+
+
+def _event_exchanges(found: DonorReturns, problem: EstimationProblem) -> dict[int, str]:
+    """Map each place in the donors' returns to its exchange."""
+    exchanges = problem.market.panel_securities["mic"].gather(problem.positions.security)
+    return dict(zip(found.exchange.tolist(), exchanges, strict=True))
+
+
+def event_spans(located: pl.DataFrame, market: Market, window: tuple[int, int]) -> pl.DataFrame:
+    """Find the first and last day of every event's window on its own exchange: ``symbol, first, last``, since 1970.
+
+    Parameters
+    ----------
+    located : polars.DataFrame
+        Events with ``symbol, date, mic``, their day 0 and its exchange.
+    window : (int, int)
+        First and last session of the window, relative to day 0.
+    """
+    parts = [pl.DataFrame(schema={"symbol": pl.String, "first": pl.Int64, "last": pl.Int64})]
+    for (mic,), events in located.partition_by("mic", as_dict=True).items():
+        calendar = _sessions(market, str(mic))["date"].to_physical().to_numpy().astype(np.int64)
+        day0 = np.searchsorted(calendar, events["date"].to_physical().to_numpy().astype(np.int64))
+        first, last = (calendar[np.clip(day0 + tau, 0, len(calendar) - 1)] for tau in window)
+        parts.append(pl.DataFrame({"symbol": events["symbol"], "first": first, "last": last}))
+    return pl.concat(parts)
 
 
 class UntreatedRule:
@@ -174,8 +226,8 @@ class UntreatedRule:
     ----------
     given : polars.DataFrame
         All events handed in: their securities are treated, whether or not they can be used.
-    located : polars.DataFrame
-        Those with a day 0.
+    spans : polars.DataFrame
+        Days of the windows of those with a day 0, from `event_spans`.
     market : Market
         Its securities, and `mi.securities()`, name other listings, benchmarks and funds.
     targets : mapping
@@ -193,32 +245,35 @@ class UntreatedRule:
     def __init__(
         self,
         given: pl.DataFrame,
-        located: pl.DataFrame,
+        spans: pl.DataFrame,
         market: Market,
         targets: Mapping[str, Iterable[str]],
         allowed: Iterable[str] = (),
     ) -> None:
-        self._treated = _Treated(schema.check(schema.Events, given, "events"), located, targets)
+        checked = schema.check(schema.Events, given, "events")
+        self._announced = _Announced(checked, targets)
+        self._dated = _Dated(checked, spans)
         self._firm_of, self._own_funds, self._funds = market.firms, market.own_funds, market.funds
         self._allowed = set(allowed)
 
     def reasons(self, event: dict[str, Any], symbols: Sequence[str], first: int, last: int) -> list[str]:
         """Say of each security why the event cannot be compared with it; empty where it can.
 
-        `first` and `last` are the days between which it must not have an event of its own, since 1970.
+        `first` and `last` are the days that the window of an event of its own must not share, since 1970.
         """
-        treated = {event["symbol"], *self._treated.of(event, first, last)}
+        announced, dated = self._announced.of(event), self._dated.of(first, last)
+        treated = {event["symbol"], *announced, *dated}
         firms = {self._firm_of[symbol] for symbol in treated if symbol in self._firm_of}
         holders = {fund for symbol in treated for fund in self._own_funds.get(symbol, ())}
-        return [self._reason(symbol, event["symbol"], treated, firms, holders) for symbol in symbols]
+        own = {
+            **dict.fromkeys(dated, "has an event of its own whose window overlaps the event's"),
+            **dict.fromkeys(announced, "is treated by this event"),
+            **dict.fromkeys(self._allowed, ""),
+            event["symbol"]: "is the event's own security",
+        }
+        return [own[each] if each in own else self._reason(each, firms, holders) for each in symbols]
 
-    def _reason(self, symbol: str, own: str, treated: set[str], firms: set[str], holders: set[str]) -> str:
-        if symbol == own:
-            return "is the event's own security"
-        if symbol in self._allowed:
-            return ""
-        if symbol in treated:
-            return "is treated by this event or has one of its own in the event window"
+    def _reason(self, symbol: str, firms: set[str], holders: set[str]) -> str:
         if self._firm_of.get(symbol) in firms:
             return "is another listing of a treated firm"
         if symbol in holders:
@@ -229,30 +284,51 @@ class UntreatedRule:
         return symbol in self._funds or symbol.startswith("^")
 
 
-class _Treated:
-    """The securities that events treat, by announcement and by date."""
+class _Announced:
+    """The securities that announcements treat."""
 
-    def __init__(self, given: pl.DataFrame, located: pl.DataFrame, targets: Mapping[str, Iterable[str]]) -> None:
+    def __init__(self, given: pl.DataFrame, targets: Mapping[str, Iterable[str]]) -> None:
         self._by_announcement: dict[Any, set[str]] = {}
         if "announcement_id" in given.columns:
             for announcement, symbol in given.select("announcement_id", "symbol").iter_rows():
                 self._by_announcement.setdefault(announcement, set()).add(symbol)
         for announcement, symbols in self._by_announcement.items():
             symbols.update(targets.get(announcement, ()))
-        dated = pl.concat([each.select("date", "symbol").drop_nulls() for each in (given, located)]).sort("date")
-        self._days = dated["date"].to_physical().to_numpy().astype(np.int64)
-        self._symbols = dated["symbol"].to_list()
-        self._between: dict[tuple[int, int], set[str]] = {}
 
-    def of(self, event: dict[str, Any], first: int, last: int) -> Iterable[str]:
-        """Return targets and securities of the event's announcement, and those with an event between two days."""
-        start, end = np.searchsorted(self._days, [first, last + 1])
-        ends = int(start), int(end)
-        if ends not in self._between:
-            self._between[ends] = set(self._symbols[slice(*ends)])
+    def of(self, event: dict[str, Any]) -> set[str]:
+        """Return targets and securities of an event's announcement."""
         announcement = event.get("announcement_id")
         same = self._by_announcement.get(announcement, set()) if announcement is not None else set()
-        return self._between[ends] | same | _targets(event.get("targets"))
+        return same | _targets(event.get("targets"))
+
+
+class _Dated:
+    """The securities that have an event, by the days of its window.
+
+    Parameters
+    ----------
+    given : polars.DataFrame
+        All events: their own dates count, also where one has no day 0.
+    spans : polars.DataFrame
+        Of those with a day 0, from `event_spans`.
+    """
+
+    def __init__(self, given: pl.DataFrame, spans: pl.DataFrame) -> None:
+        day = pl.col("date").to_physical().cast(pl.Int64)
+        dates = given.drop_nulls("date").select("symbol", first=day, last=day)
+        spans = pl.concat([dates, spans]).sort("first")
+        self._symbols = spans["symbol"].to_list()
+        self._first, self._last = (spans[name].to_numpy().astype(np.int64) for name in ("first", "last"))
+        self._longest = int((self._last - self._first).max()) if spans.height else 0
+        self._between: dict[tuple[int, int], set[str]] = {}
+
+    def of(self, first: int, last: int) -> set[str]:
+        """Return the securities with an event whose window shares a day between two, both included."""
+        if (first, last) not in self._between:
+            start, end = np.searchsorted(self._first, [first - self._longest, last + 1])
+            shared = np.flatnonzero(self._last[start:end] >= first) + start
+            self._between[first, last] = {self._symbols[row] for row in shared.tolist()}
+        return self._between[first, last]
 
 
 def _targets(targets: object) -> set[str]:
@@ -318,12 +394,12 @@ def _lacking(
     taus = np.arange(settings.event[0], settings.event[1] + 1)
     calendar = days[exchange]
     ends = np.clip(day0 + np.array([settings.estimation[0], taus[-1]]), 0, len(calendar) - 1)
-    same_hours = np.asarray(~np.isnan(event.returns[exchange]).all(axis=0), dtype=bool)
+    has_returns = np.asarray(~np.isnan(event.returns[exchange]).all(axis=0), dtype=bool)
     reasons = []
     for column, symbol in enumerate(event.symbols):
         steps = implausible.get(symbol, np.empty(0, dtype=np.int32))
-        if not same_hours[column]:
-            reasons.append("trades at other hours than the event's exchange, or has no return on its dates")
+        if not has_returns[column]:
+            reasons.append("has no return on the dates of the event's exchange, or hours that are not known")
         elif ((steps >= calendar[ends[0]]) & (steps <= calendar[ends[1]])).any():
             reasons.append("has an implausible return in the windows: correct it, or accept it in the market")
         else:

@@ -14,6 +14,7 @@ import polars as pl
 
 from marketimpact.core import limits, memory, progress
 from marketimpact.core.arrays import Ints
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import DataError, MarketImpactError, SpecificationError
 from marketimpact.estimation.fit import EventWindow, FittedChunk, assemble, fit_problem
 from marketimpact.estimation.market_subset import bytes_per_row, chunks_by_security, columns_of
@@ -46,7 +47,7 @@ class ExecutionOptions:
     def __post_init__(self) -> None:
         _check_executor(self.executor)
         chunk = self.chunk
-        if chunk is not None and (not isinstance(chunk, int) or isinstance(chunk, bool) or chunk < 1):
+        if chunk is not None and (not is_whole(chunk) or chunk < 1):
             raise SpecificationError(f"chunk={chunk!r} must be a whole number of events, at least 1.")
 
 

@@ -108,7 +108,7 @@ def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
         "no_benchmark": f"the benchmark of {{symbol}} has no {'usable opens' if is_leg else 'prices'}",
         "too_few_observations": f"{{n_obs}} estimation returns in {{span}}, min_observations is {needed}",
         "no_event_returns": f"no return in the event window {list(settings.event)}",
-        "singular_regressors": f"{model.name}: regressors collinear or constant in {{span}}",
+        "singular_regressors": f"{model.name}: {{why}} in {{span}}",
         "no_variation": "residual variance is zero in {span}",
     }
     n_excluded = estimates.problem.excluded_days()[:, : span[1] - span[0] + 1].sum(axis=1)
@@ -124,7 +124,8 @@ def _unusable(estimates: Estimates, n_before: Ints) -> pl.DataFrame:
             rows.append((row, ids[row], reason, _donors_detail(estimates.problem, row)))
             continue
         own = span if estimates.positions.estimation is None else estimates.positions.estimation[row].tolist()
-        detail = details[reason].format(symbol=symbols[row], n_obs=n_before[row], span=own)
+        why = _singular_detail(estimates.problem, row) if reason == "singular_regressors" else ""
+        detail = details[reason].format(symbol=symbols[row], n_obs=n_before[row], span=own, why=why)
         if reason == "too_few_observations" and settings.excluded is not None:
             detail += f", {n_excluded[row]} sessions are excluded"
         if is_leg and reason in ("too_few_observations", "no_event_returns"):
@@ -151,6 +152,15 @@ def _opens_detail(problem: EstimationProblem, reason: str, estimation: Sequence[
         elif known < inside.sum():
             texts.append(f"{name} has usable opens on {known} of {inside.sum()} sessions")
     return ", ".join(texts)
+
+
+def _singular_detail(problem: EstimationProblem, row: int) -> str:
+    """Say what is wrong with the regressors of an event."""
+    explain, general = problem.model.design.explain, "regressors collinear or constant"
+    if explain is None:
+        return general
+    days = problem.take(np.array([row])).design()
+    return explain(days.y[0], days.x[0]) or general
 
 
 def _without_benchmark(problem: EstimationProblem) -> Bools:

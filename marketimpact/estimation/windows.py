@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketimpact.core.closed_day import ClosedDay
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import SpecificationError
 
 __all__ = [
@@ -46,7 +47,7 @@ def check_window(window: object, name: str) -> tuple[int, int]:
     if not isinstance(window, tuple | list) or len(window) != 2:
         raise SpecificationError(f"{name}={window!r}: give two sessions, first and last, such as (-1, 1).")
     first, last = window
-    if not all(isinstance(end, int) and not isinstance(end, bool) for end in (first, last)):
+    if not (is_whole(first) and is_whole(last)):
         raise SpecificationError(f"{name}={window!r}: sessions are whole numbers, such as (-1, 1).")
     if first > last:
         raise SpecificationError(f"{name}={window!r} is reversed; write ({last}, {first}).")

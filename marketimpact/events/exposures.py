@@ -14,6 +14,7 @@ from marketimpact.core.frames import FrameLike
 from marketimpact.core.own_columns import keep_own_columns
 from marketimpact.core.schema.vocabulary import BASES, PERIOD_TYPES
 from marketimpact.core.text import did_you_mean, listed
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.events.as_of import check_date, first_reason, public_on, warn_of_left_out
 from marketimpact.events.catalogue import securities
@@ -177,7 +178,7 @@ def _check_choice(argument: str, given: object, known: Sequence[str]) -> None:
 
 def _check_age(days: object) -> None:
     """Raise SpecificationError for anything but a whole number of days above zero, or None."""
-    is_count = isinstance(days, int) and not isinstance(days, bool) and 0 < days <= MOST_DAYS
+    is_count = is_whole(days) and 0 < days <= MOST_DAYS
     if days is not None and not is_count:
         raise SpecificationError(
             f"max_age_days={days!r}: give a whole number of days from 1 to {MOST_DAYS}, or None for no limit."
@@ -212,7 +213,7 @@ def _with_reasons(
     recalled: bool,
 ) -> pl.DataFrame:
     """Add `reason`: why a row is not the one of its symbol, the first that applies; null for the row that is used."""
-    oldest = date.min if max_age_days is None else day - timedelta(days=max_age_days)
+    oldest = date.min if max_age_days is None else day - timedelta(days=int(max_age_days))
     conditions = {
         "recalled": (pl.col("verification") != "seen") & (not recalled),
         "total_recalled": (pl.col("total_verification") == "recalled") & (not recalled),

@@ -112,7 +112,7 @@ def panel_with_local_benchmarks(
     sessions = frame.join(foreign_benchmarks(currencies), on="symbol", how="inner", validate="m:1").sort("date")
     for side in ("currency", COLUMN):
         known = rates.rename({"currency": side, "rate": f"_rate_{side}"})
-        tolerance = timedelta(days=max_age_days)
+        tolerance = timedelta(days=int(max_age_days))
         sessions = sessions.join_asof(
             known, on="date", by=side, strategy="backward", tolerance=tolerance, check_sortedness=False
         ).with_columns(pl.when(pl.col(side) == quote).then(1.0).otherwise(f"_rate_{side}").alias(f"_rate_{side}"))

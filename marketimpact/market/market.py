@@ -17,6 +17,7 @@ from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.frames import FrameLike, to_polars
 from marketimpact.core.layouts import SHARES
 from marketimpact.core.text import did_you_mean, listed
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import MarketImpactWarning, SpecificationError
 from marketimpact.events import session_overrides
 from marketimpact.events.dual_listings import firms
@@ -540,7 +541,7 @@ class Market:
                 "convert_benchmarks: quote= says which currency the rates are in, such as quote='USD'. It may be left "
                 "out only where currency= is one for all benchmarks."
             )
-        if not isinstance(max_age_days, int) or isinstance(max_age_days, bool) or max_age_days < 0:
+        if not is_whole(max_age_days) or max_age_days < 0:
             raise SpecificationError(f"max_age_days={max_age_days!r} must be a whole number of days, 0 or more.")
         currencies = benchmark_currency.benchmark_currencies(self.securities, currency)
         foreign = benchmark_currency.foreign_benchmarks(currencies)

@@ -13,6 +13,7 @@ import polars as pl
 
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.core.text import did_you_mean, listed
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import SpecificationError
 from marketimpact.events import calendars, catalogue
 from marketimpact.sources.bar_columns import UTC_TIME
@@ -68,10 +69,11 @@ class SampleBars:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.minutes, int) or not 1 <= self.minutes <= 60 or 60 % self.minutes:
+        if not is_whole(self.minutes) or not 1 <= self.minutes <= 60 or 60 % self.minutes:
             raise SpecificationError(
                 f"minutes={self.minutes!r} is no length of bars that divides an hour. Give 1 to 60."
             )
+        object.__setattr__(self, "minutes", int(self.minutes))
         if self.first > self.last:
             raise SpecificationError(f"first {self.first} lies after last {self.last}. Swap them.")
         naive = [instant for _, instant in self.effects if instant.tzinfo is None]

@@ -25,6 +25,7 @@ __all__ = [
     "fit",
     "fit_from_products",
     "forecast",
+    "has_own_variation",
     "is_constant",
     "residuals",
     "sum_days",
@@ -112,6 +113,11 @@ class Design:
         Donors that an event needs.
     match_sessions : bool
         Whether donors of other hours are used, matched by the clock.
+    folds : int
+        Blocks of estimation days that are left out in turn; 0 where the estimator leaves out none.
+    explain : callable or None
+        From returns (M,) and regressors (M, p) of an event that the estimator cannot use to the reason, empty where it
+        has none of its own.
     """
 
     regressors: tuple[Term, ...]
@@ -132,6 +138,8 @@ class Design:
     donor_parameters: int = 0
     fewest_donors: int = 1
     match_sessions: bool = False
+    folds: int = 0
+    explain: Callable[[Floats, Floats], str] | None = None
 
     @property
     def centred(self) -> bool:
@@ -152,6 +160,11 @@ class Design:
     def n_parameters(self) -> int:
         """Return the number of degrees of freedom that the estimates use."""
         return 1 if self.imposed else len(self.regressors) + self.donor_parameters + self.intercept
+
+    def days_needed(self, spare: int) -> int:
+        """Return the estimation days that leave `spare` beyond the parameters, with any block of days left out."""
+        days = self.n_parameters + spare
+        return -(-days * self.folds // (self.folds - 1)) if self.folds else days
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -352,6 +365,19 @@ def is_constant(deviations: Floats, squares: Floats, n_obs: NDArray[np.int64]) -
         Number of days in them.
     """
     return np.asarray(deviations <= NO_VARIATION * squares + n_obs * ROUNDING**2)
+
+
+def has_own_variation(x: Floats, residuals: Floats) -> Bools:
+    """Return which series vary by more than rounding, and not only with what explains them, (K,).
+
+    Parameters
+    ----------
+    x, residuals : (M, K) arrays
+        Series, and what others leave unexplained of them.
+    """
+    deviations = ((x - x.mean(axis=0)) ** 2).sum(axis=0)
+    constant = is_constant(deviations, (x**2).sum(axis=0), np.full(x.shape[1], len(x)))
+    return np.asarray(~constant & ((residuals**2).sum(axis=0) > COLLINEAR * deviations))
 
 
 def sum_days(values: Floats) -> Floats:

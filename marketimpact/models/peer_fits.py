@@ -8,16 +8,16 @@ mean square of cross-validated forecast errors, each over the root of one plus i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
 
 from marketimpact.core.arrays import Bools, Floats, Ints
-from marketimpact.models.linear import COLLINEAR, NO_VARIATION, Design, Fit, is_constant
+from marketimpact.models.linear import COLLINEAR, NO_VARIATION, Design, Fit, has_own_variation
 
-__all__ = ["MOST_COMPONENTS", "peer_mean", "ridge_peers", "statistical_factors"]
+__all__ = ["FOLDS", "MOST_COMPONENTS", "components_text", "peer_mean", "ridge_peers", "statistical_factors"]
 
 #: Components that cross-validation chooses among, at most: more were never chosen with 20 donors of one factor.
 MOST_COMPONENTS = 8
@@ -125,6 +125,29 @@ def statistical_factors(y: Floats, x: Floats, design: Design, *, components: int
     return _fit_events(y, x, design, make, cross_validated=True)
 
 
+def components_text(y: Floats, x: Floats, *, components: int | None) -> str:
+    """Say where the donors of one event have too few components; empty where they do not.
+
+    Parameters
+    ----------
+    y, x : (M,) and (M, 1 + J) arrays
+    components : int or None
+        How many are needed; None: one.
+    """
+    own = x[~(np.isnan(y) | np.isnan(x).any(axis=1))]
+    own = own[:, _used(own)]
+    if len(own) <= FOLDS or own.shape[1] == 1 or not has_own_variation(own[:, :1], own[:, :1]).all():
+        return ""
+    fewest = min(_loadings(own[kept])[0].shape[1] for _, kept in _folds(len(own)))
+    needed = components or 1
+    if fewest >= needed:
+        return ""
+    return (
+        f"the donors have only {fewest} component{'s' * (fewest != 1)} in the days of a fold ({FOLDS - 1} of {FOLDS} "
+        f"estimation days), {needed} needed"
+    )
+
+
 def ridge_peers(y: Floats, x: Floats, design: Design, *, penalty: float | None) -> Fit:
     """Regress on the benchmark and every donor's residual return, with coefficients shrunk to zero.
 
@@ -137,7 +160,7 @@ def ridge_peers(y: Floats, x: Floats, design: Design, *, penalty: float | None) 
 
     def make(own: Floats) -> Sequence[Factors]:
         residuals, slopes = _residuals(own)
-        spread = _spread(residuals)
+        spread = _spread(own, residuals)
         transform = np.zeros((own.shape[1], own.shape[1]))
         transform[0, 0] = 1.0
         transform[1:, 1:] = np.diag(1.0 / spread)
@@ -153,14 +176,14 @@ def _residuals(x: Floats) -> tuple[Floats, Floats]:
     """Subtract from each donor what the benchmark explains: residuals (M, J) and slopes (J,)."""
     centred = x - x.mean(axis=0)
     market, donors = centred[:, 0], centred[:, 1:]
-    slopes = market @ donors / (market @ market)
+    varies = bool(has_own_variation(x[:, :1], x[:, :1]).all())
+    slopes = market @ donors / (market @ market) if varies else np.zeros(donors.shape[1])
     return donors - market[:, None] * slopes, slopes
 
 
-def _spread(residuals: Floats) -> Floats:
-    """Compute the standard deviation of each donor's residuals; 1 where they do not vary in these days."""
-    spread = np.sqrt((residuals**2).mean(axis=0))
-    return np.where(spread > 0, spread, 1.0)
+def _spread(x: Floats, residuals: Floats) -> Floats:
+    """Compute the standard deviation of each donor's residuals; 1 where they are rounding noise in these days."""
+    return np.where(has_own_variation(x[:, 1:], residuals), np.sqrt((residuals**2).mean(axis=0)), 1.0)
 
 
 def _loadings(x: Floats) -> tuple[Floats, Floats]:
@@ -174,7 +197,7 @@ def _loadings(x: Floats) -> tuple[Floats, Floats]:
         Of each donor on the benchmark.
     """
     residuals, slopes = _residuals(x)
-    spread = _spread(residuals)
+    spread = _spread(x, residuals)
     correlation = (residuals / spread).T @ (residuals / spread) / len(x)
     values, vectors = np.linalg.eigh(correlation)
     kept = values[::-1] > COLLINEAR
@@ -195,7 +218,7 @@ def _fit_events(y: Floats, x: Floats, design: Design, make: MakeFactors, *, cros
     for rows in _with_equal_regressors(x, present):
         own_x = x[rows[0], present[rows[0]]]
         ys = y[rows][:, present[rows[0]]]
-        used = np.append(True, (own_x[:, 1:] != 0.0).any(axis=0))
+        used = _used(own_x)
         of_used = own_x[:, used]
         if used.sum() - 1 < design.fewest_donors or not _identified(of_used, design):
             continue
@@ -207,6 +230,19 @@ def _fit_events(y: Floats, x: Floats, design: Design, make: MakeFactors, *, cros
             if regression is not None:
                 _write(fit, row, _with_unused(regression.line(own_y), used), (own_y, own_x), variance)
     return fit
+
+
+def _used(x: Floats) -> Bools:
+    """Mark the benchmark and the donors that an event uses, (1 + J,): the column of another is zero throughout."""
+    return np.append(True, (x[:, 1:] != 0.0).any(axis=0))
+
+
+def _folds(n: int) -> Iterator[tuple[Ints, Bools]]:
+    """Yield the days that are left out in turn, and a mask of the others, (n,)."""
+    for fold in np.array_split(np.arange(n), FOLDS):
+        kept = np.ones(n, dtype=bool)
+        kept[fold] = False
+        yield fold, kept
 
 
 def _with_equal_regressors(x: Floats, present: Bools) -> list[list[int]]:
@@ -222,16 +258,14 @@ def _identified(x: Floats, design: Design) -> bool:
     """Return whether there are enough days, and benchmark and donors vary."""
     if len(x) <= max(design.n_parameters + 1, 2 * FOLDS):
         return False
-    centred = x - x.mean(axis=0)
-    deviations, squares = (centred**2).sum(axis=0), (x**2).sum(axis=0)
-    if is_constant(deviations, squares, np.full(x.shape[1], len(x))).any():
-        return False
-    residuals, _ = _residuals(x)
-    return bool(((residuals**2).sum(axis=0) > COLLINEAR * deviations[1:]).all())
+    market = x[:, :1]
+    return bool(has_own_variation(market, market).all() and has_own_variation(x[:, 1:], _residuals(x)[0]).all())
 
 
 def _regression(x: Floats, factors: Factors) -> _Regression | None:
     """Prepare the regression on a constant and the factors of (M, 1 + J); None where they do not identify it."""
+    if not has_own_variation(x[:, :1], x[:, :1]).all():
+        return None
     centre = x.mean(axis=0)
     g = (x - centre) @ factors.transform.T
     gram = g.T @ g
@@ -262,14 +296,14 @@ def _choose(ys: Floats, x: Floats, make: MakeFactors) -> list[tuple[int | None, 
         The candidate, and its variance net of the leverage; None where no candidate is identified in every fold.
     """
     errors: list[Floats] = []
-    for fold in np.array_split(np.arange(len(x)), FOLDS):
-        kept = np.ones(len(x), dtype=bool)
-        kept[fold] = False
+    for fold, kept in _folds(len(x)):
         parts = [_squared_errors(_regression(x[kept], each), ys, x, fold, kept) for each in make(x[kept])]
-        errors.append(np.array(parts))
+        errors.append(np.array(parts).reshape(len(parts), len(ys), 2))
     shared = min(len(make(x)), *(len(part) for part in errors))
     # (candidates, events): of the plain errors, and of those over their leverage
     totals, scaled = np.moveaxis(np.array([part[:shared] for part in errors]).sum(axis=0), 2, 0)
+    if not shared:  # the donors of some fold have too few components
+        return [(None, np.nan)] * len(ys)
     chosen: list[tuple[int | None, float]] = []
     for event in range(len(ys)):
         best = int(np.argmin(totals[:, event])) if np.isfinite(totals[:, event]).any() else None

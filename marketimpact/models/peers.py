@@ -8,11 +8,12 @@ from functools import partial
 from typing import Literal
 
 from marketimpact.core.text import listed
+from marketimpact.core.whole_numbers import is_number, is_whole
 from marketimpact.errors import SpecificationError
 from marketimpact.models.linear import Design, terms
-from marketimpact.models.peer_fits import peer_mean, ridge_peers, statistical_factors
+from marketimpact.models.peer_fits import FOLDS, components_text, peer_mean, ridge_peers, statistical_factors
 
-__all__ = ["PeerMean", "RidgePeers", "StatisticalFactors"]
+__all__ = ["PeerMean", "RidgePeers", "StatisticalFactors", "allowed_symbols", "donor_symbols"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,15 @@ class PeerMean:
     Notes
     -----
     Degrees of freedom M - 3. For each event a donor is left out that is treated by it (a target of the announcement, or
-    a security with an event in the event window), that is another listing of the firm, a fund or index, that trades at
-    other hours (without `match_sessions`), or that lacks a return in the event window or a fifth of those in the
-    estimation window, or moves exactly with the benchmark; `StudyResult.donors` lists them all. A fund or index is
-    recognised where a security of the market or of `mi.securities()` names it as ``benchmark``, ``sector_proxy`` or
-    ``leg_benchmark``, where its own name or role says so (ETF, fund, index), where its symbol begins with ``^``, and if
-    it is widely held (SPY, QQQ, SMH, 2800.HK); others are not recognised. An event without any donor goes to attrition
-    (*no_donors*). A donor's missing day is filled by what its first principal component with the other donors says. A
-    matched donor whose exchange has closed before the announcement prices none of its day. Not to be used when the
-    announcement reached the donors, since their own reaction is then subtracted.
+    a security with an event of its own whose event window overlaps), that is another listing of the firm, a fund or
+    index, that trades at other hours (without `match_sessions`), or that lacks a return in the event window or a fifth
+    of those in the estimation window, or moves exactly with the benchmark; `StudyResult.donors` lists them all. A fund
+    or index is recognised where a security of the market or of `mi.securities()` names it as ``benchmark``,
+    ``sector_proxy`` or ``leg_benchmark``, where its own name or role says so (ETF, fund, index), where its symbol
+    begins with ``^``, and if it is widely held (SPY, QQQ, SMH, 2800.HK); others are not recognised. An event without
+    any donor goes to attrition (*no_donors*). A donor's missing day is filled by what its first principal component
+    with the other donors says. A matched donor whose exchange has closed before the announcement prices none of its
+    day. Not to be used when the announcement reached the donors, since their own reaction is then subtracted.
 
     Examples
     --------
@@ -101,7 +102,8 @@ class StatisticalFactors:
     Raises
     ------
     SpecificationError
-        As for `PeerMean`, and for more components than donors.
+        As for `PeerMean`, and for more components than donors. `EventStudy` refuses more than four fifths of
+        `min_observations` can carry.
 
     Notes
     -----
@@ -126,10 +128,12 @@ class StatisticalFactors:
 
     def __post_init__(self) -> None:
         _set_donors(self)
-        whole = isinstance(self.components, int) and not isinstance(self.components, bool) and self.components >= 1
-        if self.components != "cv" and not whole:
+        if self.components == "cv":
+            return
+        if not is_whole(self.components) or self.components < 1:
             raise SpecificationError(f"components={self.components!r}: give a whole number of at least 1, or 'cv'.")
-        if whole and int(self.components) > len(self.donors):
+        object.__setattr__(self, "components", int(self.components))
+        if self.components > len(self.donors):
             raise SpecificationError(
                 f"components={self.components} of {_counted(self.donors)}: there are no more components than donors. "
                 "Take fewer, or name more donors."
@@ -153,6 +157,8 @@ class StatisticalFactors:
             donor_parameters=fixed or 1,
             fewest_donors=fixed or 1,
             match_sessions=self.match_sessions,
+            folds=FOLDS,
+            explain=partial(components_text, components=fixed),
         )
 
 
@@ -198,9 +204,12 @@ class RidgePeers:
 
     def __post_init__(self) -> None:
         _set_donors(self)
-        number = isinstance(self.penalty, int | float) and not isinstance(self.penalty, bool)
-        if self.penalty != "cv" and not (number and 0 < float(self.penalty) < float("inf")):
+        if self.penalty == "cv":
+            return
+        if not is_number(self.penalty) or not 0 < self.penalty < float("inf"):
             raise SpecificationError(f"penalty={self.penalty!r}: give a number above zero, or 'cv'.")
+        if not isinstance(self.penalty, int):  # a number of numpy is written like one of Python
+            object.__setattr__(self, "penalty", float(self.penalty))
 
     @property
     def name(self) -> str:
@@ -218,33 +227,50 @@ class RidgePeers:
             allowed_donors=self.allow,
             donor_parameters=1,
             match_sessions=self.match_sessions,
+            folds=FOLDS,
         )
+
+
+def donor_symbols(given: object, name: str) -> tuple[str, ...]:
+    """Return donors as a tuple; raise SpecificationError for what is no list of distinct symbols, and for none."""
+    symbols = _symbols(given, name)
+    if not symbols:
+        raise SpecificationError(f"{name} is empty: name securities that the announcement did not affect.")
+    return symbols
+
+
+def allowed_symbols(given: object, donors: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """Return the donors of an option ``allow`` as a tuple; raise SpecificationError where it names others."""
+    symbols = _symbols(given, "allow")
+    others = [each for each in symbols if each not in donors]
+    if others:
+        raise SpecificationError(
+            f"allow names {listed(others)}, which is not among {name}. Add it to {name}, or drop it."
+        )
+    return symbols
+
+
+def _symbols(given: object, name: str) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise SpecificationError(
+            f"{name}={given!r} is text, which would be read letter by letter. Give a list of symbols, such as "
+            f'["{given}"].'
+        )
+    symbols = tuple(given) if isinstance(given, Iterable) else ()
+    if not isinstance(given, Iterable) or not all(isinstance(each, str) and each for each in symbols):
+        raise SpecificationError(f"{name}={given!r} is no list of symbols. Write them as in the market's securities.")
+    repeated = sorted({each for each in symbols if symbols.count(each) > 1})
+    if repeated:
+        raise SpecificationError(f"{name} has {listed(repeated)} twice. Give each symbol once.")
+    return symbols
 
 
 def _set_donors(model: PeerMean | StatisticalFactors | RidgePeers) -> None:
     """Check `donors` and `allow`, and keep them as tuples."""
-    for name in ("donors", "allow"):
-        given: object = getattr(model, name)
-        if isinstance(given, str):
-            raise SpecificationError(f'{name}={given!r}: give a list of symbols, such as ["{given}"].')
-        symbols = list(given) if isinstance(given, Iterable) else []
-        if not isinstance(given, Iterable) or not all(isinstance(each, str) and each for each in symbols):
-            raise SpecificationError(
-                f"{name}={given!r} is no list of symbols. Write them as in the market's securities."
-            )
-        if not symbols and name == "donors":
-            raise SpecificationError("donors is empty: name securities that the announcement did not affect.")
-        repeated = sorted({each for each in symbols if symbols.count(each) > 1})
-        if repeated:
-            raise SpecificationError(f"{name} has {listed(repeated)} twice. Give each symbol once.")
-        object.__setattr__(model, name, tuple(symbols))
+    object.__setattr__(model, "donors", donor_symbols(model.donors, "donors"))
+    object.__setattr__(model, "allow", allowed_symbols(model.allow, model.donors, "donors"))
     if not isinstance(model.match_sessions, bool):
         raise SpecificationError(f"match_sessions={model.match_sessions!r} must be True or False.")
-    others = [each for each in model.allow if each not in model.donors]
-    if others:
-        raise SpecificationError(
-            f"allow names {listed(others)}, which is among no donors. Add it to donors, or drop it."
-        )
 
 
 def _counted(donors: tuple[str, ...]) -> str:

@@ -19,6 +19,7 @@ from marketimpact.core import csv_reader, limits
 from marketimpact.core.frames import FrameLike, is_frame, to_polars
 from marketimpact.core.layouts import BARS
 from marketimpact.core.text import did_you_mean, listed
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import DataError, SourceError, SpecificationError
 from marketimpact.sources.bar_columns import check_columns, find_columns, parse_bars
 from marketimpact.sources.bar_json import parse_json
@@ -133,7 +134,7 @@ class BarFiles:
 
     def __post_init__(self) -> None:
         bars: object = self.bars
-        if self.lot is not None and (isinstance(self.lot, bool) or not isinstance(self.lot, int) or self.lot < 1):
+        if self.lot is not None and (not is_whole(self.lot) or self.lot < 1):
             raise SpecificationError(f"lot={self.lot!r} is no number of shares. Give a whole number, such as 100.")
         check_columns(self.columns)
         if self.stamps not in (None, "start", "end"):

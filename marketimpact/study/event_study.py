@@ -18,6 +18,7 @@ from marketimpact.core.fingerprint import fingerprint
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.layouts import EVENTS
 from marketimpact.core.own_columns import keep_own_columns
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import SpecificationError
 from marketimpact.estimation.excluded_days import ExcludedDays
 from marketimpact.estimation.executors import ExecutionOptions
@@ -119,9 +120,10 @@ class EventStudy:
         if self.exclude is not None and not isinstance(self.exclude, ExcludedDays):
             object.__setattr__(self, "exclude", ExcludedDays.of(self.exclude))
         self._check_after()
-        if not isinstance(self.min_observations, int) or isinstance(self.min_observations, bool):
+        if not is_whole(self.min_observations):
             raise SpecificationError(f"min_observations={self.min_observations!r} must be a whole number of sessions.")
-        floor = self.model.design.n_parameters + SPARE_OBSERVATIONS
+        object.__setattr__(self, "min_observations", int(self.min_observations))
+        floor = self.model.design.days_needed(SPARE_OBSERVATIONS)
         length = self.estimation_window[1] - self.estimation_window[0] + 1
         if floor > length:
             raise SpecificationError(

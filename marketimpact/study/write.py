@@ -13,6 +13,7 @@ from marketimpact.core import schema
 from marketimpact.core.arguments import require
 from marketimpact.core.frames import FrameLike
 from marketimpact.core.outputs import parquet_bytes, write_together
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import DataError, SpecificationError
 from marketimpact.market.market import Market
 from marketimpact.study.event_study import EventStudy
@@ -78,7 +79,7 @@ def write_study(
     require(study, "EventStudy", "study")
     require(market, "Market", "market")
     folder = Path(folder)
-    if not isinstance(events_per_file, int) or isinstance(events_per_file, bool) or events_per_file < 1:
+    if not is_whole(events_per_file) or events_per_file < 1:
         raise SpecificationError(f"events_per_file={events_per_file!r} must be a whole number, at least 1.")
     if folder.exists() and any(folder.iterdir()):
         raise DataError(f"{folder.name} is not empty. Name an empty folder, so that no file of another study stays.")

@@ -16,6 +16,7 @@ import polars as pl
 
 from marketimpact.core.progress import progress_bar
 from marketimpact.core.text import listed
+from marketimpact.core.whole_numbers import is_whole
 from marketimpact.errors import SourceError, SpecificationError
 from marketimpact.sources.protocol import PriceTable, check_range, check_symbols, price_table
 from marketimpact.sources.yahoo.bars import Bars, YahooFailure
@@ -115,8 +116,9 @@ class YahooPrices:
             raise SpecificationError(f"pause={self.pause!r} is not a time. Give seconds, zero or more.")
         for name in ("tries", "batch"):
             number = getattr(self, name)
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            if not is_whole(number) or number < 1:
                 raise SpecificationError(f"{name}={number!r} is not a count. Give a whole number from 1 on.")
+            object.__setattr__(self, name, int(number))
         _check_session(self.session)
         object.__setattr__(self, "start", start)
         object.__setattr__(self, "deadline", float(self.deadline))

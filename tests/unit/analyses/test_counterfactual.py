@@ -22,14 +22,14 @@ CLOSED = {40, 41, 100, 170, 249}
 
 @pytest.fixture(scope="module")
 def market() -> mi.Market:
-    """Firms of one exchange, donors of two, one of them with missing returns; a security that no event needs."""
+    """Firms of one exchange, donors of two of the same hours, one with missing returns; Z, which no event needs."""
     rng = np.random.default_rng(7)
     index = rng.normal(0, 0.01, len(DAYS))
     rows, benchmark = [], [("XNYS", DAYS[t], index[t]) for t in range(len(DAYS))]
-    benchmark += [("XTAI", DAYS[t], index[t]) for t in range(len(DAYS)) if t not in CLOSED]
+    benchmark += [("XNAS", DAYS[t], index[t]) for t in range(len(DAYS)) if t not in CLOSED]
     for name in [*FIRMS, *DONORS, "Z"]:
         own = index + rng.normal(0, 0.01, len(DAYS))
-        mic = "XTAI" if name in "ST" else "XNYS"
+        mic = "XNAS" if name in "ST" else "XNYS"
         for t in range(len(DAYS)):
             if mic == "XNYS" or t not in CLOSED:
                 missing = (name == "R" and t in {120, 130}) or (name == "C" and t in {140, 251})
@@ -163,6 +163,11 @@ def test_text_in_place_of_a_list_is_refused(market):
         mi.matched_controls(events(("A", 200)), market, DONORS, size, allow=["Z"], **WINDOWS)
     with pytest.raises(mi.SpecificationError, match="controls is empty"):
         mi.matched_controls(events(("A", 200)), market, [], size, **WINDOWS)
+    for given in (["P", "Q", "P"], iter(["P", "P"])):
+        with pytest.raises(mi.SpecificationError, match=r"donors has 'P' twice\. Give each symbol once"):
+            mi.synthetic_control(events(("A", 200)), market, given, **WINDOWS)
+    drawn = mi.synthetic_control(events(("A", 200)), market, (each for each in DONORS), allow=iter(["P"]), **WINDOWS)
+    assert drawn.table.equals(mi.synthetic_control(events(("A", 200)), market, DONORS, **WINDOWS).table)
     series = mi.synthetic_control(events(("A", 200)), market, pl.Series(DONORS), allow=pl.Series(["P"]), **WINDOWS)
     assert series.table.equals(mi.synthetic_control(events(("A", 200)), market, DONORS, **WINDOWS).table)
 
@@ -207,14 +212,76 @@ def test_donors_are_refused_by_the_rule_of_models_with_donors(named, method):
     found, reasons = compared(dated, named, method)
     fund = "is a fund or index, and may hold a treated firm"
     funds = {"^SOX": fund, "SMH": fund, "SPY": fund, "QQQ": fund}
-    treated = "is treated by this event or has one of its own in the event window"
+    treated = "is treated by this event"
     listing = "is another listing of a treated firm"
     assert reasons["NVDA 200"] == {"AMD": treated, "9988.HK": treated, "BABA": listing, **funds}
-    own = "has an event of its own in the window"
-    assert reasons["NVDA 240"] == {"BABA": own, "9988.HK": listing, **funds}
+    assert reasons["NVDA 240"] == {"BABA": treated, "9988.HK": listing, **funds}
     study = mi.EventStudy(mi.PeerMean(CHOICE), (-150, -11), (-1, 2))
     of_model = study.run(dated, named).donors.filter("used").select("event_id", "donor").sort("event_id", "donor")
     assert found.weights.select("event_id", "donor").sort("event_id", "donor").equals(of_model)
+
+
+@pytest.mark.parametrize("method", ["synthetic", "matched"])
+def test_an_event_of_its_own_counts_by_its_whole_window_as_in_models_with_donors(named, method):
+    """Windows are [-1, 2]: of NVDA on 200 they share a day with those of 197 to 203; a firm repeats, and a date."""
+    dated = {"P": 203, "Q": 204, "AVGO": 197, "AMD": 196}
+    both = events(("NVDA", 200), ("NVDA", 280), *dated.items(), ("AMD", 280))
+    found, reasons = compared(both, named, method)
+    own = "has an event of its own whose window overlaps the event's"
+    assert {donor for donor, why in reasons["NVDA 200"].items() if why == own} == {"P", "AVGO"}
+    assert {donor for donor, why in reasons["NVDA 280"].items() if why == own} == {"AMD"}
+    model = mi.EventStudy(mi.PeerMean(CHOICE), (-150, -11), (-1, 2)).run(both, named)
+    columns = ["event_id", "donor", "reason"]
+    of_model = model.donors.filter(~pl.col("used")).select(columns).sort(columns)
+    assert found.left_out.select(columns).sort(columns).equals(of_model)
+
+
+@pytest.mark.parametrize("method", ["synthetic", "matched"])
+def test_donors_of_other_hours_are_left_out_as_in_models_with_donors(sample_market, method):
+    """New York, Hong Kong and Shenzhen; a date repeats, and a firm: `allow` takes no donor of other hours."""
+    day, donors = date(2025, 8, 12), ["DELL", "0700.HK", "000063.SZ"]
+    frame = pl.DataFrame({
+        "event_id": ["a", "b", "c"], "symbol": ["NVDA", "688041.SS", "NVDA"], "date": [day, day, date(2025, 5, 20)],
+    })  # fmt: skip
+    options = {"event_window": (0, 1), "coverage": 0.8, "allow": ["0700.HK"]}
+    if method == "matched":
+        size = pl.DataFrame({"symbol": ["NVDA", "688041.SS", *donors], "size": [5.0, 4.0, 3.0, 2.0, 1.0]})
+        found = mi.matched_controls(frame, sample_market, donors, size, **options)
+    else:
+        found = mi.synthetic_control(frame, sample_market, donors, **options)
+    other = "trades at other hours than the event's exchange"
+    wanted = {
+        ("a", "0700.HK"),
+        ("a", "000063.SZ"),
+        ("b", "DELL"),
+        ("b", "0700.HK"),
+        ("c", "0700.HK"),
+        ("c", "000063.SZ"),
+    }
+    assert set(found.left_out.rows()) == {(*pair, other) for pair in wanted}
+    study = mi.EventStudy(mi.PeerMean(donors, allow=["0700.HK"]), event_window=(0, 1)).run(frame, sample_market)
+    assert set(study.donors.filter(~pl.col("used")).select("event_id", "donor", "reason").rows()) == set(
+        found.left_out.rows()
+    )
+
+
+def test_exchanges_without_known_hours_are_other_hours_unless_they_keep_one_calendar():
+    """Returns without clocks: Nasdaq keeps New York's calendar, Taipei does not; A has two events, two share a date."""
+    rng = np.random.default_rng(12)
+    index = rng.normal(0, 0.01, len(DAYS))
+    mics = {"A": "XNYS", "B": "XNAS", "P": "XNAS", "S": "XTAI"}
+    returns = pl.concat(
+        pl.DataFrame({"symbol": name, "mic": mic, "date": DAYS, "ret": index + rng.normal(0, 0.01, len(DAYS))})
+        for name, mic in mics.items()
+    )
+    benchmark = pl.concat(pl.DataFrame({"mic": mic, "date": DAYS, "ret": index}) for mic in ("XNYS", "XNAS", "XTAI"))
+    known = mi.Market.from_returns(returns, benchmark)
+    dated = events(("A", 200), ("B", 200), ("A", 250))
+    found = mi.synthetic_control(dated, known, ["P", "S"], **WINDOWS)
+    other = "trades at other hours than the event's exchange"
+    assert set(found.left_out.rows()) == {(name, "S", other) for name in dated["event_id"]}
+    model = mi.EventStudy(mi.PeerMean(["P", "S"]), (-150, -11), (-1, 2)).run(dated, known)
+    assert set(model.donors.filter(pl.col("used"))["donor"]) == {"P"}
 
 
 @pytest.mark.parametrize("method", ["synthetic", "matched"])
@@ -224,4 +291,4 @@ def test_donors_that_are_allowed_by_name_are_used(named, method):
     assert set(reasons["NVDA 200"]) == {"AMD", "AVGO", "^SOX", "SMH", "SPY", "QQQ"}
     _, reasons = compared(dated, named, method, allow=["AMD", "^SOX", "SMH", "BABA", "9988.HK"])
     assert set(reasons["NVDA 200"]) == set(reasons["NVDA 240"]) == {"AVGO", "SPY", "QQQ"}
-    assert reasons["BABA 240"]["BABA"] == "has an event of its own in the window"
+    assert reasons["BABA 240"]["BABA"] == "is the event's own security"

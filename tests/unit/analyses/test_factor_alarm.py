@@ -131,6 +131,97 @@ def test_published_factors_are_in_words_and_silence_says_what_was_looked_at():
     assert "(z −" in sentence
 
 
+def with_factors(market: mi.Market, index: np.ndarray, factors: dict[str, object]) -> mi.Market:
+    """The same returns with other factor columns."""
+    frame = pl.DataFrame({"date": days(), **factors}, strict=False)
+    benchmark = pl.DataFrame({"date": days(), "ret": index})
+    return mi.Market.from_returns(market.panel.select("symbol", "date", "ret"), benchmark, frame)
+
+
+def test_factors_that_cannot_be_looked_at_are_named_with_the_reason():
+    """Events a, b and c share day 0, a and d the firm; d's day 0 lies 30 sessions later."""
+    market, series = drawn(seed=5)
+    style = series["style"]
+    late = [None if day == DAY0 else value for day, value in enumerate(style.tolist())]
+    short = [value if day > DAY0 - 60 else None for day, value in enumerate(style.tolist())]
+    columns = {"style": style, "late": late, "short": short, "flat": np.full(DAYS, 0.01), "copy": 2 * series["market"]}
+    result = STUDY.run(events(), with_factors(market, series["market"], columns))
+    first, second = days()[DAY0], days()[300]
+    few, constant = "fewer than 60 returns in the estimation window", "constant in the estimation window"
+    explained = "explained by the model's regressors"
+    wanted = {
+        (first, "late", "no return on day 0"), (first, "short", few), (first, "flat", constant),
+        (first, "copy", explained), (second, "flat", constant), (second, "copy", explained),
+    }  # fmt: skip
+    for options in ({"factors": list(columns)}, {}):
+        alarm = mi.factor_alarm(result, components=0, **options)
+        assert set(alarm.left_out.select("date", "factor", "reason").rows()) == wanted
+        told = (
+            f"Not looked at: flat (constant in the estimation window, {first}, {second}); copy (explained by the "
+            f"model's regressors, {first}, {second}); short (fewer than 60 returns in the estimation window, {first}); "
+            f"late (no return on day 0, {first})."
+        )
+        assert alarm.line.endswith(told)
+        assert told in repr(alarm)
+    nothing = mi.factor_alarm(result, factors=iter(["style"]), components=0)
+    assert nothing.left_out.is_empty()
+    assert "Not looked at" not in nothing.line + repr(nothing)
+    with pytest.raises(mi.SpecificationError, match=r"no candidate.*Not looked at: flat \(constant"):
+        mi.factor_alarm(result, factors=["flat"], components=0)
+    with pytest.raises(mi.SpecificationError, match="factors has 'style' twice"):
+        mi.factor_alarm(result, factors=["style", "style"])
+
+
+@pytest.mark.parametrize("model", [mi.MarketModel(), mi.MeanAdjusted(), mi.FactorModel(("market", "size"))])
+def test_series_of_rounding_noise_and_copies_are_no_component(model):
+    """Constant, twice the benchmark, the benchmark but for rounding, a factor of the model: none changes a number."""
+    market, series = drawn(shock=0.03)
+    junk = {
+        "ZERO": np.zeros(DAYS), "CONSTANT": np.full(DAYS, 0.001), "TWICE": 2 * series["market"],
+        "ALMOST": series["market"] + np.random.default_rng(2).normal(0, 1e-9, DAYS),
+    }  # fmt: skip
+    if "size" in model.design.columns:
+        junk["SIZE"] = 1e-4 + series["size"] - 0.5 * series["market"]
+    wide = pl.DataFrame({"date": days(), **junk})
+    rows = wide.unpivot(index="date", variable_name="symbol", value_name="ret")
+    ret = pl.concat([market.panel.select("symbol", "date", "ret"), rows.select("symbol", "date", "ret")])
+    benchmark = pl.DataFrame({"date": days(), "ret": series["market"]})
+    factors = pl.DataFrame({"date": days(), "size": series["size"]})
+    both = [
+        mi.factor_alarm(STUDY.but(model=model).run(events(), mi.Market.from_returns(own, benchmark, factors))).table
+        for own in (market.panel.select("symbol", "date", "ret"), ret)
+    ]
+    assert set(both[0]["factor"]) >= {"mean of untreated", "component 1", "component 2", "component 3"}
+    order = ["date", "factor"]
+    for name in ("move", "z", "p_value", "loading", "bias"):
+        plain, with_junk = (each.sort(order)[name].to_numpy() for each in both)
+        np.testing.assert_allclose(plain, with_junk, rtol=1e-8, atol=1e-12)
+
+
+def test_components_are_no_more_than_the_securities_have():
+    """Two series, each of five securities: two components, not a third of rounding noise."""
+    rng = np.random.default_rng(4)
+    index, own = rng.normal(0, 0.01, DAYS), rng.normal(0, 0.01, (DAYS, 4))
+    columns = {"F0": index + own[:, 2], "F1": index + own[:, 3]}
+    columns |= {f"U{n}": index + own[:, n % 2] for n in range(10)}
+    wide = pl.DataFrame({"date": days(), **columns})
+    rows = wide.unpivot(index="date", variable_name="symbol", value_name="ret")
+    market = mi.Market.from_returns(rows, pl.DataFrame({"date": days(), "ret": index}))
+    dated = events([("a", "F0", DAY0), ("b", "F1", DAY0), ("c", "F0", 300), ("d", "F1", 300)])
+    table = mi.factor_alarm(STUDY.run(dated, market)).table
+    assert set(table["factor"]) == {"mean of untreated", "component 1", "component 2"}
+
+
+def test_what_is_no_result_with_events_is_refused():
+    market, _ = drawn()
+    result = STUDY.run(events(), market)
+    for given in (market, result.car(0, 1)):
+        with pytest.raises(mi.SpecificationError, match=f"result is of type {type(given).__name__}, not a result"):
+            mi.factor_alarm(given)
+    with pytest.raises(mi.SpecificationError, match="The result has no events"):
+        mi.factor_alarm(result.where(pl.col("symbol") == "nobody"))
+
+
 @pytest.mark.filterwarnings("ignore::marketimpact.errors.MarketImpactWarning")  # drawn returns have no GARCH
 @pytest.mark.parametrize("name", sorted(set(mi.MODELS) - set(mi.models.PEER_MODELS) - {"factor_model"}))
 def test_every_model_has_an_alarm(name):

@@ -63,7 +63,7 @@ def test_a_donor_with_a_day_in_common_is_treated_itself(golden_market, apart, tr
     own = found.left_out.filter((pl.col("event_id") == "a") & (pl.col("donor") == "CN11"))
     assert own.height == treated
     if treated:
-        assert own["reason"].item() == "has an event of its own in the window"
+        assert own["reason"].item() == "has an event of its own whose window overlaps the event's"
     weights = found.weights.filter(pl.col("event_id") == "a")["donor"].to_list()
     assert ("CN11" in weights) != treated
 

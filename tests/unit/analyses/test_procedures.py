@@ -108,7 +108,7 @@ def test_donors_that_cannot_serve_are_named(golden_market):
     said = {(row["event_id"], row["donor"]): row["reason"] for row in found.left_out.iter_rows(named=True)}
     first = EVENTS.filter(pl.col("symbol") == "US02")["event_id"].item()
     assert said[first, "US06"] == "lacks 1 sessions of the event window"
-    assert said[first, "CN05"] == said[first, "US01"] == "has an event of its own in the window"
+    assert said[first, "CN05"] == said[first, "US01"] == "has an event of its own whose window overlaps the event's"
     assert set(found.table["event_id"]) | set(found.attrition["event_id"]) == set(EVENTS["event_id"])
 
 
@@ -122,7 +122,7 @@ def test_without_a_donor_an_event_is_attrition(golden_market):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"donors": ["ZZZ"]}, "no returns of the donors ZZZ"),
+        ({"donors": ["ZZZ"]}, "no returns of the donors 'ZZZ'"),
         ({"donors": []}, "donors is empty"),
         ({"coverage": 0.0}, "a share above 0"),
         ({"event_window": (-20, 0)}, "reaches into event_window"),

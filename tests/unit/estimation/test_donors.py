@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -17,6 +18,7 @@ from marketimpact.estimation.donors import filled
 from marketimpact.estimation.fit import EventWindow
 from marketimpact.study import summary
 from marketimpact.study.donors import DONORS
+from tests.conftest import ROOT
 from tests.reference.peer_data import DONOR_NAMES, STUDY, days, events, market_of, returns
 
 MODELS = [
@@ -57,7 +59,7 @@ def aligned(market: mi.Market, *symbols: str) -> pl.DataFrame:
     ("make", "message"),
     [
         (lambda: mi.PeerMean(()), "donors is empty"),
-        (lambda: mi.PeerMean("MSFT"), r'give a list of symbols, such as \["MSFT"\]'),
+        (lambda: mi.PeerMean("MSFT"), r'Give a list of symbols, such as \["MSFT"\]'),
         (lambda: mi.PeerMean(("MSFT", "MSFT")), "has 'MSFT' twice"),
         (lambda: mi.PeerMean(("MSFT", 3)), "no list of symbols"),
         (lambda: mi.PeerMean(("MSFT",), allow=("AMD",)), "allow names 'AMD'"),
@@ -68,7 +70,8 @@ def aligned(market: mi.Market, *symbols: str) -> pl.DataFrame:
         (lambda: mi.RidgePeers(("MSFT",), penalty=float("nan")), "above zero"),
         (
             lambda: mi.EventStudy(mi.StatisticalFactors([f"D{n}" for n in range(80)], components=80)),
-            "min_observations=60 must lie between 87",
+            # 80 components, benchmark, constant and 5 to spare in four fifths of the days: 87 * 5 / 4
+            "min_observations=60 must lie between 109",
         ),
     ],
 )
@@ -88,6 +91,26 @@ def test_donors_come_in_any_list():
 def test_an_unknown_donor_is_named(market):
     with pytest.raises(mi.SpecificationError, match=r"no returns of the donors 'D11'.*Did you mean"):
         STUDY.but(model=mi.PeerMean(("D1", "D11"))).run(events(), market)
+
+
+def test_a_donor_that_the_market_lacks_is_named_with_the_cure(sample_market):
+    """A symbol in small letters, one without a row in the securities, and one with a row and no prices."""
+    dated = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["NVDA", "AMD"], "date": [date(2025, 8, 12)] * 2})
+    lists = (
+        (lambda names: SHORT.but(model=mi.PeerMean(names)).run(dated, market)),
+        (lambda names: mi.synthetic_control(dated, market, names)),
+    )
+    market = sample_market
+    for run in lists:
+        with pytest.raises(mi.SpecificationError, match=r"no returns of the donors 'dell'\. Did you mean 'DELL'\?"):
+            run(["dell", "TXN"])
+        with pytest.raises(mi.SpecificationError, match="A market is loaded for its securities: add a row for each"):
+            run(["TXN", "SPY"])
+    unpriced = pl.DataFrame({"symbol": "SPY", "mic": "XNYS", "currency": "USD", "benchmark": "^GSPC"})
+    market = replace(market, securities=pl.concat([market.securities, unpriced], how="diagonal_relaxed"))
+    for run in lists:
+        with pytest.raises(mi.SpecificationError, match="The price source has none: give it their prices"):
+            run(["TXN", "SPY"])
 
 
 def test_treated_firms_and_other_listings_and_funds_are_left_out(sample_market):
@@ -150,7 +173,7 @@ def test_donors_of_other_hours_are_left_out_and_those_of_the_same_are_not(sample
     frame = pl.DataFrame({"event_id": ["a", "b"], "symbol": ["NVDA", "688041.SS"], "date": [date(2025, 8, 12)] * 2})
     model = mi.PeerMean(("DELL", "0700.HK", "000063.SZ"))  # New York, Hong Kong, Shenzhen
     result = SHORT.but(model=model).run(frame, sample_market)
-    other = "trades at other hours than the event's exchange, or has no return on its dates"
+    other = "trades at other hours than the event's exchange"
     assert reasons(result, "NVDA") == {"DELL": None, "0700.HK": other, "000063.SZ": other}
     assert reasons(result, "688041.SS") == {"DELL": other, "0700.HK": other, "000063.SZ": None}
 
@@ -168,11 +191,17 @@ def test_an_event_without_donors_goes_to_attrition_with_the_reasons(sample_marke
 
 
 def test_a_donor_with_an_event_in_the_event_window_is_left_out(market):
+    """Day 0 of event a is session 200, windows are [-2, 2]: those of sessions 196 to 204 share a day with its own."""
     calendar = days()
-    later = pl.DataFrame({"event_id": ["x", "y"], "symbol": ["D0", "D2"], "date": [calendar[202], calendar[203]]})
+    dated = {"D0": 202, "D1": 204, "D2": 205, "D3": 196, "D4": 195}
+    later = pl.DataFrame({
+        "event_id": [f"x{donor}" for donor in dated], "symbol": list(dated),
+        "date": [calendar[session] for session in dated.values()],
+    })  # fmt: skip
     result = STUDY.but(model=MODELS[0]).run(pl.concat([events(), later]), market)
-    own = result.donors.filter(pl.col("event_id") == "a")  # day 0 is session 200, the window ends at 202
-    assert own.filter(~pl.col("used"))["donor"].to_list() == ["D0"]
+    own = result.donors.filter(pl.col("event_id") == "a", ~pl.col("used"))
+    reason = "has an event of its own whose window overlaps the event's"
+    assert own.select("donor", "reason").rows() == [(donor, reason) for donor in ("D0", "D1", "D3")]
 
 
 @pytest.mark.parametrize(
@@ -223,6 +252,59 @@ def test_fewer_donors_than_components_is_attrition():
     result = STUDY.but(model=MODELS[2]).run(events(), market_of(benchmark, firms, donors))
     assert dict(result.attrition.select("event_id", "reason").iter_rows()) == dict.fromkeys("abc", "no_donors")
     assert "2 of 8 donors can be used, 3 needed" in result.attrition["detail"][0]
+
+
+def test_fewer_components_than_the_model_takes_is_attrition_with_the_number():
+    """D0 to D2 with a copy of D0 have 3 components, and 4 are taken; events a and d share a firm, a and b a date."""
+    benchmark, firms, donors = returns()
+    donors[:, 3] = donors[:, 0]
+    model = mi.StatisticalFactors(("D0", "D1", "D2", "D3"), components=4)
+    result = STUDY.but(model=model).run(events(), market_of(benchmark, firms, donors))
+    assert set(result.attrition["reason"]) == {"singular_regressors"}
+    wanted = "the donors have only 3 components in the days of a fold (4 of 5 estimation days), 4 needed"
+    assert all(wanted in detail for detail in result.attrition["detail"])
+    assert result.attrition.height == events().height
+    three = STUDY.but(model=replace(model, components=3)).run(events(), market_of(benchmark, firms, donors))
+    assert three.attrition.is_empty()
+
+
+@pytest.mark.parametrize("components", ["cv", 1])
+def test_a_donor_that_moves_in_one_fold_only_is_no_component_of_the_others(components):
+    benchmark, firms, donors = returns()
+    first, last = STUDY.estimation_window
+    for day0 in (200, 240):
+        donors[day0 + first : day0 + last + 1, 0] = 0.001
+    only = np.arange(200 + last - 3, 200 + last + 1)
+    donors[only, 0] = [0.02, -0.01, 0.03, -0.02]
+    result = STUDY.but(model=mi.StatisticalFactors(("D0",), components=components)).run(
+        events().filter(pl.col("event_id").is_in(["a", "b"])), market_of(benchmark, firms, donors)
+    )
+    assert set(result.attrition["reason"]) == {"singular_regressors"}
+    assert "the donors have only 0 components" in result.attrition["detail"][0]
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("constant", [0.0, 0.001])
+@pytest.mark.parametrize("model", MODELS[1:], ids=lambda model: model.name)
+def test_a_benchmark_that_moves_in_one_fold_only_is_attrition(model, constant):
+    """Events a and b share day 0, the last of their five blocks of days ends 11 sessions before it."""
+    benchmark, firms, donors = returns()
+    benchmark[200 - 150 : 200 - 11 - 20] = constant
+    own = events().filter(pl.col("event_id").is_in(["a", "b"]))
+    result = STUDY.but(model=model).run(own, market_of(benchmark, firms, donors))
+    assert result.attrition["reason"].to_list() == ["singular_regressors"] * 2
+
+
+def test_days_of_a_fold_are_as_many_as_the_bound_of_observations_says():
+    """With the least `min_observations` four fifths of the days leave five beyond constant, benchmark, components."""
+    donors = [f"D{n}" for n in range(300)]
+    for components in (1, 2, 41, 42, 150, 187):
+        model, days = mi.StatisticalFactors(donors, components=components), np.arange(400)
+        least = min(m for m in days if m - np.ceil(m / 5) >= components + 2 + 5)
+        window = (-400, -11)
+        assert mi.EventStudy(model, window, min_observations=int(least))
+        with pytest.raises(mi.SpecificationError, match=f"must lie between {least} "):
+            mi.EventStudy(model, window, min_observations=int(least) - 1)
 
 
 def test_missing_days_of_returns_of_rank_one_are_filled_exactly():
@@ -283,6 +365,19 @@ def test_every_answer_is_given(market, model):
     assert result.estimates["n_factors"].min() >= 1
     flipped = result.where(pl.col("event_id") == "b").car(0, 1)
     assert flipped["car"].item() == result.car(0, 1).filter(pl.col("event_id") == "b")["car"].item()
+
+
+def test_the_caution_on_few_donors_has_the_numbers_of_the_page():
+    """Coverage of statistical factors, peer mean and ridge, with 5 and with 3 donors."""
+    page = " ".join((ROOT / "docs" / "findings" / "peers.md").read_text(encoding="utf-8").split())
+    numbers = re.search(
+        r"statistical factors cover 94% with 10 donors, 92% with 8, (\d+)% with 5 and (\d+)% with 3, those of the peer "
+        r"mean 94%, 93%, (\d+)% and (\d+)%, those of ridge 91%, 89%, (\d+)% and (\d+)%",
+        page,
+    )
+    five, three = ([int(each) for each in numbers.groups()[k::2]] for k in (0, 1))
+    wanted = f"{min(five)}% to {max(five)}% with 5 donors and {min(three)}% to {max(three)}% with 3"
+    assert wanted in summary.FEW_DONORS
 
 
 def test_enough_donors_need_no_caution(market, monkeypatch):

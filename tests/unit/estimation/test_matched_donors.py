@@ -91,7 +91,7 @@ def test_a_matched_donor_with_an_event_the_day_before_is_treated(market):
     own = EVENTS.filter(pl.col("event_id") == "b")
     result, _ = read(market, pl.concat([own, other]), ("DELL", "005930.KS"), study=window, match_sessions=True)
     reasons = dict(result.donors.filter(pl.col("event_id") == "b").select("donor", "reason").iter_rows())
-    assert reasons["DELL"].startswith("is treated by this event or has one of its own")
+    assert reasons["DELL"] == "has an event of its own whose window overlaps the event's"
     assert reasons["005930.KS"] is None
 
 
@@ -105,6 +105,7 @@ def test_a_market_without_clocks_has_nothing_to_match_by():
     events = pl.DataFrame({"event_id": ["a"], "symbol": ["A"], "date": [days[150]]})
     result = SHORT.but(model=mi.PeerMean(("B",), match_sessions=True)).run(events, known)
     assert set(result.attrition["reason"]) == {"no_donors"}
+    assert "or hours that are not known (1)" in result.attrition["detail"].item()
 
 
 def test_the_option_is_true_or_false():
