@@ -36,7 +36,8 @@ _COLUMNS: dict[str, Any] = {
     "band_low": pl.Float64, "band_high": pl.Float64, "p_value": pl.Float64, "n_days": pl.Int64, "quote_at": UTC_TIME,
     "note": pl.String,
 }  # fmt: skip
-#: Columns that `first_movers` needs not.
+#: Columns that are null at points with an old quote; columns that `first_movers` needs not.
+_MAY_LACK = ("ar", "point_low", "point_high", "band_low", "band_high", "p_value")
 _EXTRA = ("quote_at", "note")
 _ATTRITION: dict[str, Any] = {"announcement_id": pl.String, "symbol": pl.String, "note": pl.String}
 _ORDER: dict[str, Any] = {
@@ -160,13 +161,14 @@ def _past(pair: Pair, instants: Ints, points: Ints, *, days: int, news: tuple[In
 def _path(pair: Pair, past: PastDays, points: Ints, announcement_id: str, level: float) -> pl.DataFrame:
     """Follow one security around one announcement; after trading stopped every path keeps its last quote."""
     start = past.windows.start[past.usable]
-    minutes = points / _MINUTE
     reached = np.minimum(points, past.windows.closed[0]) if past.windows.stop[0] else points
     paths = _cumulative(pair.own, start, reached)
+    at, step = start[0] + reached, int(points[1] - points[0])
+    rows, is_old = _old_quotes(pair.own, at, step)
     other = None
     if pair.benchmark is not None and np.isfinite(past.benchmark[0]):
         other = _cumulative(pair.benchmark, start, reached)
-    rows, is_old = _old_quotes(pair.own, start[0] + reached, int(points[1] - points[0]))
+        is_old |= _old_quotes(pair.benchmark, at, step)[1]
     found = {name: np.full(len(points), np.nan) for name in ("ar", "point_high", "band_high", "p_value")}
     for side in (points <= 0, points > 0):
         fresh = side & ~is_old
@@ -179,23 +181,17 @@ def _path(pair: Pair, past: PastDays, points: Ints, announcement_id: str, level:
             band.ar, band.pointwise, band.half_width,
         )  # fmt: skip
         found["p_value"][side] = band.p_value
-    frame = pl.DataFrame({"minute": minutes, "at": start[0] + points, "ret": paths[0], **found}).with_columns(
-        pl.col(*found).fill_nan(None),
-        quote_at=pl.Series(pair.own.end[rows]),
-        starts_at=pl.lit(int(start[0])),
-        n_days=pl.lit(len(start) - 1, pl.Int64),
-    )
     notes = past.note, _note_of_old(is_old), pair.note
-    facts = {
+    values = {
         "announcement_id": announcement_id, "symbol": pair.own.symbol, "mic": pair.own.hours.mic,
-        "note": "; ".join(filter(None, notes)),
+        "starts_at": int(start[0]), "minute": points / _MINUTE, "at": start[0] + points, "ret": paths[0],
+        "n_days": len(start) - 1, "quote_at": pair.own.end[rows], "note": "; ".join(filter(None, notes)),
+        "point_low": -found["point_high"], "band_low": -found["band_high"], **found,
     }  # fmt: skip
-    return frame.with_columns(
-        pl.col("at", "starts_at", "quote_at").cast(pl.Int64).cast(pl.Datetime("us", "UTC")),
-        *(pl.lit(value).alias(name) for name, value in facts.items()),
-        point_low=-pl.col("point_high"),
-        band_low=-pl.col("band_high"),
-    ).select(pl.col(name).cast(dtype) for name, dtype in _COLUMNS.items())
+    return pl.DataFrame(values).select(
+        (pl.col(name).fill_nan(None) if name in _MAY_LACK else pl.col(name)).cast(dtype)
+        for name, dtype in _COLUMNS.items()
+    )
 
 
 def _old_quotes(series: BarSeries, instants: Ints, step: int) -> tuple[Ints, NDArray[np.bool_]]:
