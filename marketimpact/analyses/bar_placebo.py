@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from marketimpact.core.arrays import Floats, Ints
 from marketimpact.market.bar_moves import Pair, PairSplits
+from marketimpact.market.bar_quotes import early_closes
 from marketimpact.market.bar_windows import BarWindows, returns_of, synchronous_returns, window_note, windows_at
 from marketimpact.market.bars import BarSeries
 
@@ -19,8 +20,8 @@ __all__ = ["PastDays", "Volatility", "past_days", "past_instants", "spans_of"]
 
 #: Sessions over which the recent volatility is averaged, beside the last one: half the weight each.
 WEEK = 5
-#: Why trading stopped at a time that is known before, by its row of `STOPS`: at the close or the break.
-SCHEDULED = 2
+#: Rows of `STOPS`: the close, and the last of those at a time that is known before, the close and the break.
+AT_CLOSE, SCHEDULED = 1, 2
 #: The quote before a placebo window may be this old, where the event's was not older.
 LONGEST_AGE = 60 * 60 * 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -122,13 +123,14 @@ def past_days(
 
     Where the security did not trade at an instant, its past windows start at the clock of the bar that met the news,
     and have the gap before it too: the night from the last quote on, or the break and `before` it. Where trading
-    stopped in the event's window, its past windows end at the same clock. Past windows are left out that have no
+    stopped in the event's window, its past windows end at the same clock; so too at an early close, also where later
+    bars follow. Past windows are left out that have no
     return, an older quote before them, an earlier close or break, a jump like a split, or another announcement of
     `news` (its spans, sorted) in them. All windows are computed at once: a thousand calls of numpy for a few rows each
     cost more than the rows.
     """
     before, after = lengths
-    events = windows_at(pair.own, instants, before, after)
+    events, open_for = _events(pair.own, instants, before, after)
     groups = [
         np.concatenate([[instant], past_instants(pair.own, int(start), days)])
         for instant, start in zip(instants, events.start, strict=True)
@@ -141,7 +143,6 @@ def past_days(
     is_past = np.arange(len(event_of)) > event_of
     gap = is_past & np.repeat(events.waits, sizes)
     reach = np.where(gap, np.repeat(_break_before(pair.own, events, before), sizes), before)
-    open_for = np.where(events.stop > 0, events.closed, after)
     windows = windows_at(pair.own, np.concatenate(groups), reach, np.repeat(open_for, sizes))
     ret = returns_of(pair.own, windows)
     other = np.full(len(ret), np.nan)
@@ -151,6 +152,7 @@ def past_days(
     splits = PairSplits.of(pair)
     is_unlike = windows.waits | _has_news(pair.own, windows, news) | splits.between(windows)
     is_unlike |= (windows.stop > 0) & (windows.stop <= SCHEDULED)
+    is_unlike |= early_closes(pair.own, windows.start, np.repeat(open_for, sizes)) >= 0
     usable = np.isfinite(ret) & np.isfinite(known) & ~(is_unlike & is_past)
     usable &= ~_is_stale(pair.own, windows, before, event_of)
     usable &= np.isfinite(other) | ~np.isfinite(other)[event_of]
@@ -165,6 +167,16 @@ def past_days(
         )
         for k, part in enumerate(parts)
     ]  # fmt: skip
+
+
+def _events(series: BarSeries, instants: Ints, before: int, after: int) -> tuple[BarWindows, Ints]:
+    """Find the windows of announcements, and how long after their start trading went on as on other days."""
+    events = windows_at(series, instants, before, after)
+    early = early_closes(series, events.start, after)
+    if (early >= 0).any():  # in extended hours on a half day other days are in session: the window ends at the close
+        cut = windows_at(series, instants, before, np.where(early >= 0, early, after))
+        events = replace(cut, closed=np.maximum(early, cut.closed), stop=np.where(early >= 0, AT_CLOSE, cut.stop))
+    return events, np.where(events.stop > 0, events.closed, after)
 
 
 def _event_note(events: BarWindows, splits: PairSplits, after: int, row: int) -> str:

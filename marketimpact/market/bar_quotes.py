@@ -12,7 +12,17 @@ from marketimpact.market.bar_checks import split_rows
 from marketimpact.market.bar_stamps import Hours
 from marketimpact.market.bars import BarSeries
 
-__all__ = ["LONGEST_PAUSE", "STOPS", "has_split", "quote_ages", "split_note", "splits_of", "trading_until", "usual_end"]
+__all__ = [
+    "LONGEST_PAUSE",
+    "STOPS",
+    "early_closes",
+    "has_split",
+    "quote_ages",
+    "split_note",
+    "splits_of",
+    "trading_until",
+    "usual_end",
+]
 
 #: Outside the sessions a symbol trades at an instant if the bars around it lie no further apart than this.
 LONGEST_PAUSE = 60 * 60 * 1_000_000
@@ -54,9 +64,10 @@ def trading_until(series: BarSeries, until: Ints, last: Ints) -> tuple[Ints, Int
 def usual_end(series: BarSeries, instants: Ints) -> Ints:
     """Find when the symbol usually trades last on the day of each instant, after the close too.
 
-    It is the median clock of the last bars of up to 20 days before; of the day itself where none is before.
+    As long after the close of the day as the last bars of up to 20 days before, by the median; as its own where none is
+    before.
     """
-    noons = series.hours.noons
+    noons, closes = series.hours.noons, series.hours.closes
     row = np.searchsorted(noons, series.end - _HALF_DAY)
     days, first = np.unique(row, return_index=True)
     lasts = series.end[np.append(first[1:], len(row)) - 1]
@@ -65,10 +76,20 @@ def usual_end(series: BarSeries, instants: Ints) -> Ints:
     own = np.minimum(np.searchsorted(noons, instants - _HALF_DAY), len(noons) - 1)
     if not len(days):
         return np.asarray(noons[own] + _HALF_DAY)
-    clocks = lasts - noons[days]
+    after = lasts - closes[days]
     chosen, place = np.unique(np.searchsorted(days, own), return_inverse=True)
-    usual = [np.median(clocks[max(k - _USUAL_DAYS, 0) : max(k, 1)]) for k in chosen]
-    return np.asarray(noons[own] + np.array(usual, dtype=np.int64)[place])
+    usual = [np.median(after[max(k - _USUAL_DAYS, 0) : max(k, 1)]) for k in chosen]
+    return np.asarray(closes[own] + np.array(usual, dtype=np.int64)[place])
+
+
+def early_closes(series: BarSeries, start: Ints, after: int | Ints) -> Ints:
+    """Find how long after their start windows meet a close that is earlier than on the session before; -1 for none."""
+    hours = series.hours
+    row = np.minimum(np.searchsorted(hours.closes, start, side="right"), len(hours.closes) - 1)
+    clock = hours.closes - hours.noons
+    is_early = clock[row] < clock[np.maximum(row - 1, 0)]
+    until = hours.closes[row] - start
+    return np.asarray(np.where(hours.inside(start) & is_early & (until < after), until, -1))
 
 
 def quote_ages(series: BarSeries, instants: Ints, last: Ints) -> Ints:
