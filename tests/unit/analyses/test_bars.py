@@ -286,6 +286,21 @@ def test_a_window_that_the_close_cuts_is_compared_with_past_windows_as_short(to_
     assert cut.drop("note").equals(whole.drop("note"))
 
 
+@pytest.mark.parametrize("after", ["20min", "120min"])
+def test_extended_hours_after_an_early_close_are_not_compared_with_sessions(to_july, after):
+    """Bars follow the close of 13:00 for four hours; the test ends at the close, as without them."""
+    own = to_july.frame.filter(pl.col("start").dt.date() == HALF_DAY, pl.col("start").dt.hour() == 16)
+    later = pl.concat([own.with_columns(pl.col("start") + timedelta(hours=k)) for k in (1, 2, 3, 4)])
+    extended = mi.Bars.load(mi.securities(), mi.BarFiles(pl.concat([to_july.frame, later])))
+    at = news([f"{HALF_DAY}T16:55:00Z", "2025-07-16T16:50:00Z"])
+    options = {"symbols": ["NVDA", "AMD"], "days": 40}
+    found, plain = (mi.bar_tests(at, bars, "0min", after, **options) for bars in (extended, to_july))
+    early = pl.col("announcement_id") == "n0"
+    assert found.filter(early).equals(plain.filter(early))
+    assert found.filter(early)["note"].to_list() == ["the session closed after 5 minutes"] * 3
+    assert found["n_days"].to_list() == plain["n_days"].to_list() == [40, 40, 40, 39, 39, 39]
+
+
 def test_past_days_that_closed_in_the_window_are_left_out(to_july):
     """Of the 12 sessions before 2025-07-16 one closed at 13:00, in a window from 12:50 to 13:10 in New York."""
     at = ["2025-07-16T16:50:00Z", "2025-07-16T16:20:00Z"]

@@ -273,6 +273,24 @@ def test_a_break_that_begins_in_the_window_is_noted(bars):
     assert later["quote_after"].item() == datetime(2025, 3, 4, 3, 30, tzinfo=UTC)
 
 
+def test_thin_extended_hours_end_at_their_usual_clock_and_not_at_the_last_print():
+    """Bars until 17:00 in New York, 21:00 UTC; on 2025-03-11 those of NVDA from 16:50 on are missing."""
+    days = DAYS[:-2]
+    late = [
+        draw_bars(symbol, days)
+        .filter(pl.col("start").dt.convert_time_zone("America/New_York").dt.hour() == 15)
+        .with_columns(pl.col("start") + timedelta(hours=1), pl.col("volume") / 10)
+        for symbol in ("NVDA", "AMD")
+    ]
+    frame = pl.concat([draw_bars("NVDA", days), draw_bars("AMD", days), *late])
+    thin = frame.filter(without("NVDA", "2025-03-11T20:50Z", "2025-03-11T20:55Z"))
+    found = moves_of(thin, ["2025-03-11T20:40:00Z", "2025-03-10T20:40:00Z"], "10min", "60min", ["NVDA", "AMD"])
+    ended = "extended hours ended after 20 minutes"
+    older = f"{ended}, the last quote is 10 minutes older than that: a halt, a hole or few trades"
+    assert [note.partition(";")[0] for note in found["note"]] == [ended, older, ended, ended]
+    assert found["ret"].null_count() == 0
+
+
 def test_a_range_leaves_out_instants_whose_last_quote_is_too_old_and_says_so():
     halted = FRAME.filter(without("NVDA", "2025-03-04T16:00Z", "2025-03-04T16:35Z"))
     dated = news(["2025-03-04T16:00:00Z"], time_precision=["hour"])
